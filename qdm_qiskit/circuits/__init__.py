@@ -1,0 +1,31 @@
+"""Circuit templates: plain parameterized ``QuantumCircuit`` objects and the roles of their parts."""
+
+from .catalog import TEMPLATES, template
+from .encodings import amplitude_angles, amplitude_loader
+from .entanglers import pairwise_bell_stage, strongly_entangling_layers
+from .image_denoisers import eeqdm, qddm
+from .spec import (
+    CircuitSpec,
+    ExpectationReadout,
+    ProbabilityReadout,
+    input_parameters,
+    weight_parameters,
+    wire_to_qubit,
+)
+
+__all__ = [
+    "TEMPLATES",
+    "CircuitSpec",
+    "ExpectationReadout",
+    "ProbabilityReadout",
+    "amplitude_angles",
+    "amplitude_loader",
+    "eeqdm",
+    "input_parameters",
+    "pairwise_bell_stage",
+    "qddm",
+    "strongly_entangling_layers",
+    "template",
+    "weight_parameters",
+    "wire_to_qubit",
+]

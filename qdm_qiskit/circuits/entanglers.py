@@ -1,0 +1,94 @@
+"""Fixed and trainable entangling stages that the papers' templates are built from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+from ..errors import InvalidTemplate
+from .spec import weight_parameters, wire_to_qubit
+
+
+def pairwise_bell_stage(num_wires: int) -> QuantumCircuit:
+    """Entangle the first half of the wires with the second half, pair by pair.
+
+    H on wires ``0 .. h-1`` with ``h = ceil(num_wires / 2)``, then CNOT from wire i to wire ``i + h``
+    for each i with a partner (an odd register leaves its middle wire without one).
+
+    Args:
+        num_wires: Number of wires, at least 2. Wire 0 is Qiskit's highest qubit.
+
+    Returns:
+        A circuit without parameters.
+
+    Raises:
+        InvalidTemplate: If there are fewer than 2 wires.
+
+    References:
+        Shah and Vatsa, arXiv:2411.15973, section 3.1.
+    """
+    if num_wires < 2:
+        raise InvalidTemplate(f"pairwise_bell_stage pairs wires: it needs >= 2, got {num_wires}.")
+    half = (num_wires + 1) // 2
+    circuit = QuantumCircuit(num_wires, name="pairwise_bell_stage")
+    for wire in range(half):
+        circuit.h(wire_to_qubit(wire, num_wires))
+    for wire in range(num_wires - half):
+        circuit.cx(wire_to_qubit(wire, num_wires), wire_to_qubit(wire + half, num_wires))
+    return circuit
+
+
+def strongly_entangling_layers(num_wires: int, depth: int) -> QuantumCircuit:
+    """Layers of general rotations and a ring of CNOTs whose range grows from layer to layer.
+
+    Layer l applies RZ(phi) RY(theta) RZ(omega) to each wire (RZ(phi) first) and then, for m > 1
+    wires, CNOT(i -> (i + r) mod m) for i = 0 .. m-1 with ``r = (l mod (m - 1)) + 1``.
+
+    Args:
+        num_wires: Number of wires m, at least 1. Wire 0 is Qiskit's highest qubit.
+        depth: Number of layers, at least 1.
+
+    Returns:
+        A circuit with ``3 * num_wires * depth`` angles in radians, ``w_0000 ...``, ordered by layer,
+        wire, and (phi, theta, omega).
+
+    Raises:
+        InvalidTemplate: If a count is below 1.
+
+    References:
+        Schuld et al., arXiv:1804.00633; range rule as in PennyLane's StronglyEntanglingLayers.
+    """
+    if num_wires < 1 or depth < 1:
+        raise InvalidTemplate(
+            "strongly_entangling_layers needs num_wires >= 1 and depth >= 1, "
+            f"got {num_wires=}, {depth=}."
+        )
+    circuit = QuantumCircuit(num_wires, name="strongly_entangling_layers")
+    qubits = [wire_to_qubit(wire, num_wires) for wire in range(num_wires)]
+    append_strongly_entangling_layers(circuit, qubits, weight_parameters(3 * num_wires * depth))
+    return circuit
+
+
+def append_strongly_entangling_layers(
+    circuit: QuantumCircuit, qubits: Sequence[int], weights: Sequence[Parameter]
+) -> None:
+    """Append :func:`strongly_entangling_layers` to some qubits of a circuit, in place.
+
+    Args:
+        circuit: The circuit to extend.
+        qubits: Qiskit indices in wire order.
+        weights: ``3 * len(qubits) * depth`` parameters; their number gives the depth.
+    """
+    count = len(qubits)
+    angles = iter(weights)
+    for layer in range(len(weights) // (3 * count)):
+        for qubit in qubits:
+            circuit.rz(next(angles), qubit)
+            circuit.ry(next(angles), qubit)
+            circuit.rz(next(angles), qubit)
+        if count > 1:
+            reach = layer % (count - 1) + 1
+            for wire in range(count):
+                circuit.cx(qubits[wire], qubits[(wire + reach) % count])

@@ -1,0 +1,230 @@
+"""What a circuit is for: which qubits carry data, which parameters are inputs, what is read out.
+
+Papers number wires from the most significant bit, Qiskit numbers qubits from the least significant.
+:func:`wire_to_qubit` is the only place where the two meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from qiskit import ClassicalRegister, QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
+
+from ..errors import InvalidData, InvalidTemplate
+from .encodings import amplitude_angles, amplitude_loader
+
+DENOISER_BARRIER = "denoiser"
+"""Label of the barrier between loader and denoiser in a full circuit; cost reports split there."""
+
+
+def wire_to_qubit(wire: int, num_wires: int) -> int:
+    """The Qiskit qubit of a paper's wire: wire 0 is the most significant bit.
+
+    >>> [wire_to_qubit(wire, 3) for wire in range(3)]
+    [2, 1, 0]
+    """
+    return num_wires - 1 - wire
+
+
+def input_parameters(count: int, start: int = 0) -> list[Parameter]:
+    """Parameters ``x_0000 ...`` for data; zero-padded so that name order is the order of use."""
+    return [Parameter(f"x_{index:04d}") for index in range(start, start + count)]
+
+
+def weight_parameters(count: int) -> list[Parameter]:
+    """Parameters ``w_0000 ...`` for trainable angles; zero-padded as the inputs are."""
+    # Qiskit sorts parameters by name, and an OpenQASM 3 round trip turns w[10] into _w_10_, which
+    # sorts before _w_1_ (Qiskit 2.6): padded legal identifiers keep their order.
+    return [Parameter(f"w_{index:04d}") for index in range(count)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbabilityReadout:
+    """Read the joint distribution of some qubits, optionally given outcomes of others."""
+
+    qubits: tuple[int, ...]
+    """Qiskit indices; the first is the least significant bit of an outcome's index."""
+    postselect: tuple[tuple[int, int], ...] = ()
+    """Pairs (qubit, outcome) that must hold for a shot to count."""
+    renormalise: bool = False
+    """Divide by the probability of the post-selection; off keeps the joint probability."""
+
+    @property
+    def num_outputs(self) -> int:
+        """Length of the readout vector: ``2**len(qubits)``."""
+        return 2 ** len(self.qubits)
+
+    def selection(self, num_qubits: int) -> np.ndarray:
+        """Which basis states of the whole register make up each output.
+
+        Args:
+            num_qubits: Qubits of the register that was measured.
+
+        Returns:
+            Integers of shape ``(num_outputs, 2**k)``, where k qubits are summed over:
+            ``probabilities[..., selection].sum(-1)`` is the readout.
+        """
+        index = np.arange(2**num_qubits)
+        kept = np.ones(index.size, dtype=bool)
+        for qubit, outcome in self.postselect:
+            kept &= ((index >> qubit) & 1) == outcome
+        index = index[kept]
+        output = np.zeros_like(index)
+        for position, qubit in enumerate(self.qubits):
+            output |= ((index >> qubit) & 1) << position
+        return index[np.argsort(output, kind="stable")].reshape(self.num_outputs, -1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectationReadout:
+    """Read the expectation values of observables."""
+
+    observables: tuple[SparsePauliOp, ...]
+    """Hermitian operators on the whole register."""
+
+    @property
+    def num_outputs(self) -> int:
+        """Length of the readout vector: the number of observables."""
+        return len(self.observables)
+
+
+Readout = ProbabilityReadout | ExpectationReadout
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitSpec:
+    """A template together with the roles of its qubits and parameters."""
+
+    name: str
+    """Name in the catalogue."""
+    circuit: QuantumCircuit
+    """The circuit after amplitude encoding, or with its angle encoding; no classical bits."""
+    encoding: Literal["angle", "amplitude"]
+    """How data enter: as angles ``x_...`` of the circuit, or as amplitudes of the data qubits."""
+    data_qubits: tuple[int, ...]
+    """Qiskit indices that carry data, least significant first."""
+    ancilla_qubits: tuple[int, ...] = ()
+    """Qiskit indices that start in |0> and carry no data."""
+    readout: Readout
+    """What the circuit gives back."""
+    source: str
+    """Paper, section or equation."""
+
+    def __post_init__(self) -> None:
+        roles = sorted((*self.data_qubits, *self.ancilla_qubits))
+        if roles != list(range(self.circuit.num_qubits)):
+            raise InvalidTemplate(
+                f"Each of the {self.circuit.num_qubits} qubits of '{self.name}' is a data or an "
+                f"ancilla qubit, got data {self.data_qubits} and ancilla {self.ancilla_qubits}."
+            )
+        foreign = [p.name for p in self.circuit.parameters if not p.name.startswith(("x_", "w_"))]
+        if foreign:
+            raise InvalidTemplate(
+                f"Parameters of '{self.name}' are called x_... (inputs) or w_... (weights), "
+                f"got {foreign[:3]}."
+            )
+
+    @property
+    def num_qubits(self) -> int:
+        """Data and ancilla qubits together."""
+        return int(self.circuit.num_qubits)
+
+    @property
+    def num_amplitudes(self) -> int:
+        """Amplitudes that the data qubits hold: ``2**len(data_qubits)``."""
+        return 2 ** len(self.data_qubits)
+
+    @cached_property
+    def inputs(self) -> tuple[Parameter, ...]:
+        """Input parameters of :attr:`circuit`, in the order of use."""
+        return tuple(p for p in self.circuit.parameters if p.name.startswith("x_"))
+
+    @cached_property
+    def weights(self) -> tuple[Parameter, ...]:
+        """Trainable parameters of :attr:`circuit`, in the order of use."""
+        return tuple(p for p in self.circuit.parameters if p.name.startswith("w_"))
+
+    @property
+    def num_loader_inputs(self) -> int:
+        """Angles that the parametric loader takes: ``2**n - 1`` for n data qubits, 0 for angles."""
+        return self.num_amplitudes - 1 if self.encoding == "amplitude" else 0
+
+    def data_positions(self) -> np.ndarray:
+        """Basis state of the whole register for each data amplitude, ancillas in |0>.
+
+        Returns:
+            ``2**n`` integers: amplitude j of the data belongs to this basis state.
+        """
+        index = np.arange(self.num_amplitudes)
+        position = np.zeros_like(index)
+        for bit, qubit in enumerate(self.data_qubits):
+            position |= ((index >> bit) & 1) << qubit
+        return position
+
+    def full_circuit(self, *, measure: bool = True) -> QuantumCircuit:
+        """Loader, barrier and denoiser as one circuit, as a device would run it.
+
+        Inputs are ``x_0000 ...``: the loader's angles first, then the inputs of :attr:`circuit`;
+        :meth:`input_values` computes them. Weights keep their names.
+
+        Args:
+            measure: Measure every qubit into the register ``meas`` (clbit k = qubit k).
+
+        Returns:
+            A circuit whose barrier labelled ``"denoiser"`` separates loading from denoising.
+        """
+        full = QuantumCircuit(self.num_qubits, name=self.name)
+        if self.encoding == "amplitude":
+            loader = amplitude_loader(len(self.data_qubits))
+            full.compose(loader, qubits=self.data_qubits, inplace=True)
+            full.barrier(label=DENOISER_BARRIER)
+        renamed = dict(
+            zip(
+                self.inputs,
+                input_parameters(len(self.inputs), self.num_loader_inputs),
+                strict=True,
+            )
+        )
+        denoiser = self.circuit.assign_parameters(renamed) if renamed else self.circuit
+        full.compose(denoiser, inplace=True)
+        if measure:
+            register = ClassicalRegister(self.num_qubits, "meas")
+            full.add_register(register)
+            full.measure(range(self.num_qubits), register)
+        return full
+
+    def input_values(
+        self, amplitudes: np.ndarray | None = None, inputs: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Values for the ``x_...`` parameters of :meth:`full_circuit`.
+
+        Args:
+            amplitudes: ``(batch, 2**n)`` real vectors, of any non-zero norm, for amplitude encoding.
+            inputs: ``(batch, len(self.inputs))`` angles in radians; None where there are none.
+
+        Returns:
+            ``(batch, number of x_ parameters)`` angles, in name order.
+
+        Raises:
+            InvalidData: If a shape does not fit, or a vector is zero or not finite.
+        """
+        parts = []
+        if self.encoding == "amplitude":
+            if amplitudes is None:
+                raise InvalidData(f"'{self.name}' needs amplitudes of shape (batch, 2**n).")
+            parts.append(amplitude_angles(amplitudes, len(self.data_qubits)))
+        if self.inputs:
+            if inputs is None or np.ndim(inputs) != 2 or np.shape(inputs)[1] != len(self.inputs):
+                raise InvalidData(
+                    f"'{self.name}' needs inputs of shape (batch, {len(self.inputs)}), "
+                    f"got {None if inputs is None else np.shape(inputs)}."
+                )
+            parts.append(np.asarray(inputs, dtype=float))
+        if not parts:
+            raise InvalidData(f"'{self.name}' takes no inputs.")
+        return np.concatenate(parts, axis=1)

@@ -1,0 +1,116 @@
+"""Parameter expressions of Qiskit as torch functions of inputs and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import sympy
+import torch
+from qiskit.circuit import Parameter, ParameterExpression
+from torch import Tensor
+
+from ..errors import UnsupportedCircuit
+
+_FUNCTIONS: dict[type, Callable[[Tensor], Tensor]] = {
+    sympy.sin: torch.sin,
+    sympy.cos: torch.cos,
+    sympy.tan: torch.tan,
+    sympy.asin: torch.asin,
+    sympy.acos: torch.acos,
+    sympy.atan: torch.atan,
+    sympy.exp: torch.exp,
+    sympy.log: torch.log,
+    sympy.Abs: torch.abs,
+    sympy.sign: torch.sign,
+    sympy.conjugate: torch.conj,
+}
+
+
+@dataclass(frozen=True)
+class Angle:
+    """One gate angle, compiled: an expression tree over positions in inputs and weights."""
+
+    expression: Any
+    """A sympy expression, or a number."""
+    positions: dict[str, tuple[str, int]]
+    """Symbol name to ("inputs" or "weights", column)."""
+
+    @property
+    def depends_on_inputs(self) -> bool:
+        """Whether each sample of a batch has its own value."""
+        return any(source == "inputs" for source, _ in self.positions.values())
+
+    def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
+        """The angle's value.
+
+        Args:
+            inputs: ``(batch, num_inputs)`` or None.
+            weights: ``(num_weights,)`` or None.
+            like: A real tensor that gives dtype and device.
+
+        Returns:
+            ``(batch,)`` where the angle depends on inputs, else a scalar.
+        """
+        columns = {"inputs": inputs, "weights": weights}
+
+        def value(node: Any) -> Tensor:
+            if node.is_Symbol:
+                source, column = self.positions[node.name]
+                tensor = columns[source]
+                assert tensor is not None  # the program has checked that both are there
+                return tensor[..., column]
+            if node.is_number:
+                number = complex(node)
+                if number.imag:
+                    raise UnsupportedCircuit(f"A gate angle must be real, got {node}.")
+                return torch.as_tensor(number.real, dtype=like.dtype, device=like.device)
+            if node.is_Add:
+                return reduce(torch.add, map(value, node.args))
+            if node.is_Mul:
+                return reduce(torch.mul, map(value, node.args))
+            if node.is_Pow:
+                return torch.pow(value(node.args[0]), value(node.args[1]))
+            return _FUNCTIONS[node.func](value(node.args[0]))
+
+        return value(self.expression)
+
+
+def shared_angles(angles: Sequence[Angle], weights: Tensor | None, like: Tensor) -> Tensor:
+    """Values of angles that no input moves, ``(len(angles),)``.
+
+    Bare weights are gathered in one call, which matters: each slice costs its own backward.
+    """
+    if weights is not None and all(angle.expression.is_Symbol for angle in angles):
+        columns = [angle.positions[angle.expression.name][1] for angle in angles]
+        return weights[torch.as_tensor(columns, device=weights.device)]
+    return torch.stack([angle.evaluate(None, weights, like) for angle in angles])
+
+
+def compile_angle(
+    angle: ParameterExpression | float, positions: dict[Parameter, tuple[str, int]]
+) -> Angle:
+    """Compile one gate angle.
+
+    Args:
+        angle: A number or an expression of the circuit's parameters.
+        positions: Where each parameter's value stands.
+
+    Returns:
+        The compiled angle.
+
+    Raises:
+        UnsupportedCircuit: If the expression holds a function that has no torch counterpart.
+    """
+    if not isinstance(angle, ParameterExpression):
+        return Angle(sympy.Float(float(angle), 17), {})
+    if isinstance(angle, Parameter):  # by far the most frequent case, and sympify is slow
+        return Angle(sympy.Symbol(angle.name), {angle.name: positions[angle]})
+    expression = sympy.sympify(angle.sympify())
+    for node in sympy.preorder_traversal(expression):
+        known = node.is_Symbol or node.is_number or node.is_Add or node.is_Mul or node.is_Pow
+        if not known and node.func not in _FUNCTIONS:
+            raise UnsupportedCircuit(f"The engine has no function {node.func} for angle {angle}.")
+    return Angle(expression, {p.name: positions[p] for p in angle.parameters})

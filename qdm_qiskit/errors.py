@@ -1,0 +1,96 @@
+"""Every error that the toolkit raises on purpose.
+
+::
+
+    QdmError
+      + InvalidTemplate     (also ValueError)         a circuit that cannot be built as asked
+      + InvalidOption       (also ValueError)         an option that is unknown or out of range
+      + UnknownName         (also LookupError)        no model, dataset, backend ... of this name
+      + InvalidData         (also ValueError)         arrays of a wrong shape, NaN, zero norm
+      + MissingData         (also FileNotFoundError)  a data set or run that is not where it should be
+      + InvalidCheckpoint   (also ValueError)         truncated, foreign or unsafe checkpoint folders
+      + UnsupportedCircuit  (also ValueError)         what the engine or a target cannot run
+      + TargetUnavailable   (also RuntimeError)       a target that exists but cannot be used here
+      + CalibrationMismatch (also ValueError)         a readout calibration of another device or layout
+      + OutputNotWritable   (also OSError)            full disk, read-only folder, existing output
+      + MissingDependency   (also ImportError)        an optional package that is not installed
+
+Each message gives the rule, what was received, and the way out, on one line: the command line
+prints it as it is and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class QdmError(Exception):
+    """Root of all errors raised on purpose by this package."""
+
+
+class InvalidTemplate(QdmError, ValueError):
+    """A circuit template was asked for something that it cannot build."""
+
+
+class InvalidOption(QdmError, ValueError):
+    """An option is unknown, or its value is out of range."""
+
+
+class UnknownName(QdmError, LookupError):
+    """There is no model, preset, dataset, backend or target of this name."""
+
+
+class InvalidData(QdmError, ValueError):
+    """An array has the wrong shape or holds values that cannot be used."""
+
+
+class MissingData(QdmError, FileNotFoundError):
+    """A dataset, run folder or file is not where it was expected."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidCheckpoint(QdmError, ValueError):
+    """A checkpoint folder is truncated, belongs to another model, or is unsafe to read."""
+
+
+class UnsupportedCircuit(QdmError, ValueError):
+    """A circuit holds something that the engine or a target cannot run."""
+
+
+class TargetUnavailable(QdmError, RuntimeError):
+    """A target is known, but cannot be used on this machine or by this command."""
+
+
+class CalibrationMismatch(QdmError, ValueError):
+    """A readout calibration was taken on another backend or on other physical qubits."""
+
+
+class OutputNotWritable(QdmError, OSError):
+    """Results cannot be written: full disk, read-only folder, or existing output."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class MissingDependency(QdmError, ImportError):
+    """An optional package is needed for this and is not installed."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    """The error for a name that is not in a catalogue: what exists, and the nearest one.
+
+    Args:
+        kind: What the name stands for, in the singular: ``"model"``, ``"dataset"``.
+        name: The name that was received.
+        known: All names that exist.
+
+    Returns:
+        The exception, for the caller to raise.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return UnknownName(f"There is no {kind} '{name}'; there are: {', '.join(names)}.{hint}")

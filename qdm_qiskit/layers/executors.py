@@ -1,0 +1,69 @@
+"""The engine behind a layer: a function of angles, amplitudes and inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..engine import compile_circuit
+from ..errors import InvalidData
+
+Executor = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+"""``(angles, amplitudes, inputs) -> outputs``: ``(num_weights,)``, ``(batch, 2**n)`` normalised or
+None, ``(batch, num_inputs)`` or None, to ``(batch, num_outputs)``; differentiable in the angles."""
+
+
+def engine_executor(spec: CircuitSpec) -> Executor:
+    """Exact outputs from the torch engine, differentiable in all three arguments.
+
+    Args:
+        spec: The circuit and its roles.
+
+    Returns:
+        The executor. Amplitudes are injected as the initial state of the data qubits.
+    """
+    program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
+    positions = torch.as_tensor(spec.data_positions())
+
+    def execute(angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None) -> Tensor:
+        state = None
+        if amplitudes is not None:
+            state = amplitudes.new_zeros(len(amplitudes), 2**spec.num_qubits)
+            state = state.index_copy(1, positions.to(amplitudes.device), amplitudes)
+        if isinstance(spec.readout, ProbabilityReadout):
+            return read_probabilities(spec, program.probabilities(inputs, angles, state))
+        return program.expectation(spec.readout.observables, inputs, angles, state)
+
+    return execute
+
+
+def read_probabilities(spec: CircuitSpec, probabilities: Tensor) -> Tensor:
+    """The spec's readout from probabilities of the whole register.
+
+    Args:
+        spec: With a probability readout.
+        probabilities: ``(batch, 2**num_qubits)``.
+
+    Returns:
+        ``(batch, num_outputs)``. With ``renormalise``, each row is divided by the probability of the
+        post-selection.
+
+    Raises:
+        InvalidData: If the post-selected outcome has probability zero and is to be renormalised.
+    """
+    readout = spec.readout
+    assert isinstance(readout, ProbabilityReadout)
+    selection = torch.as_tensor(readout.selection(spec.num_qubits), device=probabilities.device)
+    selected = probabilities[:, selection].sum(-1)
+    if not readout.renormalise:
+        return selected
+    total = selected.sum(-1, keepdim=True)
+    if bool((total == 0).any()):
+        raise InvalidData(
+            f"The post-selection {readout.postselect} of '{spec.name}' never happened: no shot is "
+            "left. Take more shots, or do not renormalise."
+        )
+    return selected / total

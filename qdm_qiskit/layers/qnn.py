@@ -1,0 +1,84 @@
+"""A layer's circuit on any Qiskit primitive, through SamplerQNN / EstimatorQNN and TorchConnector."""
+
+from __future__ import annotations
+
+import torch
+from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
+from qiskit_machine_learning.connectors import TorchConnector
+from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
+from torch import Tensor
+
+from ..circuits.spec import CircuitSpec, ExpectationReadout
+from ..errors import InvalidData, InvalidOption
+from .executors import Executor, read_probabilities
+
+
+def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) -> Executor:
+    """Outputs and parameter-shift gradients from a Qiskit primitive.
+
+    Data are loaded by the spec's full circuit, as on a device. TorchConnector computes in float32.
+
+    Args:
+        spec: The circuit and its roles.
+        primitive: A sampler for probability readouts, an estimator for expectation values, such as
+            ``qiskit_aer.primitives.SamplerV2()``.
+
+    Returns:
+        The executor. It is differentiable in the angles, and in the inputs of angle-encoded
+        circuits; amplitudes that require a gradient are refused, because the loader's angles are
+        computed outside of torch.
+
+    Raises:
+        InvalidOption: If the kind of primitive does not fit the readout.
+    """
+    circuit = spec.full_circuit(measure=not isinstance(spec.readout, ExpectationReadout))
+    inputs = [p for p in circuit.parameters if p.name.startswith("x_")]
+    weights = [p for p in circuit.parameters if p.name.startswith("w_")]
+    wants_input_gradients = spec.encoding == "angle"
+    if isinstance(spec.readout, ExpectationReadout):
+        if not isinstance(primitive, BaseEstimatorV2):
+            raise InvalidOption(f"'{spec.name}' reads expectation values and needs an estimator.")
+        qnn = EstimatorQNN(
+            circuit=circuit,
+            observables=list(spec.readout.observables),
+            input_params=inputs,
+            weight_params=weights,
+            estimator=primitive,
+            input_gradients=wants_input_gradients,
+        )
+    else:
+        if not isinstance(primitive, BaseSamplerV2):
+            raise InvalidOption(f"'{spec.name}' reads probabilities and needs a sampler.")
+        qnn = SamplerQNN(
+            circuit=circuit,
+            input_params=inputs,
+            weight_params=weights,
+            sampler=primitive,
+            input_gradients=wants_input_gradients,
+        )
+    connector = TorchConnector(qnn)
+    names = [name for name, _ in connector.named_parameters(remove_duplicate=False)]
+
+    def execute(angles: Tensor, amplitudes: Tensor | None, given: Tensor | None) -> Tensor:
+        if amplitudes is not None and amplitudes.requires_grad:
+            raise InvalidData(
+                "A Qiskit primitive gives no gradient in the amplitudes; use the engine, or detach."
+            )
+        if spec.encoding == "amplitude":
+            values = spec.input_values(
+                None if amplitudes is None else amplitudes.detach().cpu().double().numpy(),
+                None if given is None else given.detach().cpu().double().numpy(),
+            )
+            rows = torch.as_tensor(values, dtype=angles.dtype)
+        else:
+            if given is None:
+                raise InvalidData(f"'{spec.name}' needs inputs.")
+            rows = given
+        # The connector owns parameters of its own; the layer's angles take their place.
+        outputs = torch.func.functional_call(connector, dict.fromkeys(names, angles), (rows,))
+        outputs = outputs.to(angles.dtype)
+        if isinstance(spec.readout, ExpectationReadout):
+            return outputs
+        return read_probabilities(spec, outputs)
+
+    return execute

@@ -1,0 +1,111 @@
+"""A circuit as a ``torch.nn.Module`` whose only parameters are the circuit's weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..circuits.spec import CircuitSpec
+from ..errors import InvalidData, InvalidOption
+from .executors import Executor, engine_executor
+
+WeightMap = Literal["identity", "pi_tanh"]
+"""How weights become angles: as they are, or ``pi * tanh(w)``, which keeps them in one turn."""
+
+
+class QuantumLayer(nn.Module):
+    """Run a circuit on a batch and read it out.
+
+    Layers with the same spec have the same state dict (``weights``), whatever executes them.
+
+    Args:
+        spec: The circuit and its roles.
+        executor: Where it runs; the torch engine if None. See
+            :func:`~qdm_qiskit.layers.qnn_executor` for Qiskit primitives.
+        weight_map: How weights become angles.
+        init_std: Standard deviation of the normal initial weights, at least 0.
+        generator: Source of the initial weights; torch's default if None.
+
+    Raises:
+        InvalidOption: If ``weight_map`` is unknown or ``init_std`` is negative.
+    """
+
+    def __init__(
+        self,
+        spec: CircuitSpec,
+        *,
+        executor: Executor | None = None,
+        weight_map: WeightMap = "identity",
+        init_std: float = 0.4,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if weight_map not in ("identity", "pi_tanh") or not init_std >= 0:
+            raise InvalidOption(
+                "QuantumLayer needs weight_map 'identity' or 'pi_tanh' and init_std >= 0, "
+                f"got {weight_map=}, {init_std=}."
+            )
+        self.spec = spec
+        self.weight_map = weight_map
+        self.executor = engine_executor(spec) if executor is None else executor
+        self.weights = nn.Parameter(
+            init_std * torch.randn(len(spec.weights), generator=generator)
+        )
+
+    def angles(self) -> Tensor:
+        """The circuit's angles in radians, ``(num_weights,)``."""
+        return math.pi * torch.tanh(self.weights) if self.weight_map == "pi_tanh" else self.weights
+
+    def forward(self, amplitudes: Tensor | None = None, inputs: Tensor | None = None) -> Tensor:
+        """Outputs of the circuit.
+
+        Args:
+            amplitudes: ``(batch, 2**n)`` vectors of any non-zero norm, for amplitude encoding.
+            inputs: ``(batch, num_inputs)`` angles in radians, where the circuit has inputs.
+
+        Returns:
+            ``(batch, num_outputs)``: probabilities or expectation values.
+
+        Raises:
+            InvalidData: If a shape does not fit or a vector has norm zero or is not finite.
+        """
+        if self.spec.encoding == "amplitude":
+            if amplitudes is None:
+                raise InvalidData(f"'{self.spec.name}' needs amplitudes.")
+            amplitudes = normalised(amplitudes, self.spec.num_amplitudes)
+        elif amplitudes is not None:
+            raise InvalidData(f"'{self.spec.name}' encodes angles and takes no amplitudes.")
+        return self.executor(self.angles(), amplitudes, inputs)
+
+    def extra_repr(self) -> str:
+        """The line that ``print(model)`` shows."""
+        return f"{self.spec.name}, qubits={self.spec.num_qubits}, weights={len(self.weights)}"
+
+
+def normalised(vectors: Tensor, length: int) -> Tensor:
+    """Vectors divided by their norm.
+
+    Args:
+        vectors: ``(batch, length)``.
+        length: Expected number of entries.
+
+    Returns:
+        ``(batch, length)`` with unit rows.
+
+    Raises:
+        InvalidData: If the shape does not fit, or a row is zero or not finite.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != length:
+        raise InvalidData(f"Amplitudes have shape (batch, {length}), got {tuple(vectors.shape)}.")
+    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    bad = ~(torch.isfinite(norms) & (norms > 0)).squeeze(1)
+    if bool(bad.any()):
+        row = int(bad.nonzero()[0])
+        raise InvalidData(
+            f"Vector {row} of {len(vectors)} has norm {float(norms[row])}: NaN, infinite or all-zero "
+            "images cannot be encoded as amplitudes."
+        )
+    return vectors / norms
