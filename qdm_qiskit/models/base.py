@@ -1,0 +1,120 @@
+"""What every denoiser of the package can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..circuits.spec import CircuitSpec
+from ..errors import InvalidData
+from ..layers import QuantumLayer
+
+
+class Denoiser(nn.Module, ABC):
+    """A map from noisy images to what the diffusion process wants predicted.
+
+    A concrete model takes its options, a frozen dataclass, and an optional generator of initial
+    weights. ``save_model`` and ``load_model`` in :mod:`qdm_qiskit.models` write and read folders.
+    """
+
+    name: ClassVar[str]
+    """Name in the catalogue."""
+    config_class: ClassVar[type]
+    """The dataclass of its options."""
+
+    config: Any
+    """The options that it was built with."""
+    image_shape: tuple[int, int, int]
+    """(channels, height, width) of its images."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Predict from noisy images.
+
+        Args:
+            x: ``(batch, channels, height, width)``.
+            t: ``(batch,)`` time in (0, 1], the step divided by the number of steps.
+            labels: ``(batch,)`` class indices for guided models, else None.
+
+        Returns:
+            The prediction, of the shape of ``x``.
+
+        Raises:
+            InvalidData: If a shape does not fit, or labels are missing or not wanted.
+        """
+
+    @property
+    def num_parameters(self) -> int:
+        """All trainable numbers."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    @property
+    def num_quantum_parameters(self) -> int:
+        """Trainable numbers that belong to circuits."""
+        return sum(
+            module.weights.numel() for module in self.modules() if isinstance(module, QuantumLayer)
+        )
+
+    @property
+    def num_qubits(self) -> int:
+        """Qubits of its largest circuit, 0 for a classical model."""
+        layers = [module for module in self.modules() if isinstance(module, QuantumLayer)]
+        return max((layer.spec.num_qubits for layer in layers), default=0)
+
+    def check_images(self, x: Tensor) -> None:
+        """Refuse images of another shape.
+
+        Raises:
+            InvalidData: With both shapes.
+        """
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
+            raise InvalidData(
+                f"'{self.name}' takes images of shape (batch, {', '.join(map(str, self.image_shape))})"
+                f", got {tuple(x.shape)}."
+            )
+
+
+class CircuitDenoiser(Denoiser):
+    """A denoiser that is one circuit with classical arithmetic before and after it.
+
+    The three parts are separate so that the circuit in the middle can run anywhere:
+    ``decode(outputs of the circuit on encode(images))`` is the model.
+    """
+
+    layer: QuantumLayer
+
+    @property
+    def spec(self) -> CircuitSpec:
+        """The circuit and its roles."""
+        return self.layer.spec
+
+    @abstractmethod
+    def encode(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Amplitudes ``(batch, 2**n)`` (any norm) and inputs ``(batch, num_inputs)`` of the circuit."""
+
+    @abstractmethod
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Images ``(batch, channels, height, width)`` from the circuit's outputs."""
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """See :meth:`Denoiser.forward`; the time is not used."""
+        return self.decode(self.layer(*self.encode(x, labels)))
+
+
+def label_angles(labels: Tensor | None, num_classes: int, batch: int, name: str) -> Tensor:
+    """Angles ``2 pi label / num_classes`` of shape ``(batch, 1)``, in radians.
+
+    Raises:
+        InvalidData: If labels are missing, of another length, or out of range.
+    """
+    if labels is None or tuple(labels.shape) != (batch,):
+        got = None if labels is None else tuple(labels.shape)
+        raise InvalidData(f"'{name}' is guided and needs labels of shape ({batch},), got {got}.")
+    if bool(((labels < 0) | (labels >= num_classes)).any()):
+        raise InvalidData(
+            f"Labels are class indices 0 .. {num_classes - 1}, got {labels.unique().tolist()}."
+        )
+    return (2 * torch.pi * labels.to(torch.get_default_dtype()) / num_classes).unsqueeze(1)

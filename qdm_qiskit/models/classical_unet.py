@@ -1,0 +1,99 @@
+"""The small classical U-Nets that EEQDM's paper compares with: 892, 1735 and 6781 parameters.
+
+The paper (arXiv:2411.15973, section 5.2) gives the counts and "convolutional layers with ReLU". This
+layout reproduces all three exactly; it is inferred, and other layouts with the same counts exist:
+two input channels (the noisy image and a constant channel with t), no normalisation, an upsampler
+without parameters, and skips that are added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InvalidData, InvalidOption
+from .base import Denoiser
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassicalUNetConfig:
+    """Options of the small U-Net."""
+
+    image_size: int = 8
+    """Height and width; divisible by ``2**(levels - 1)``."""
+    channels: int = 1
+    """Image channels."""
+    levels: int = 2
+    """Resolutions, at least 1; the last one is the bottleneck."""
+    start_channels: int = 3
+    """Feature channels of the first level; each further level doubles them."""
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or self.levels < 1 or self.start_channels < 1:
+            raise InvalidOption(
+                "channels, levels and start_channels must be at least 1, got "
+                f"{self.channels}, {self.levels}, {self.start_channels}."
+            )
+        step = 2 ** (self.levels - 1)
+        if self.image_size < step or self.image_size % step:
+            raise InvalidOption(
+                f"image_size must be divisible by {step} for {self.levels} levels, "
+                f"got {self.image_size}."
+            )
+
+
+def _conv(channels_in: int, channels_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, padding=1), nn.ReLU())
+
+
+@final
+class ClassicalUNet(Denoiser):
+    """The classical baseline. Its output is not bounded."""
+
+    name = "classical_unet"
+    config_class = ClassicalUNetConfig
+
+    def __init__(
+        self, config: ClassicalUNetConfig, *, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.image_shape = (config.channels, config.image_size, config.image_size)
+        widths = [config.start_channels * 2**level for level in range(config.levels)]
+        incoming = [config.channels + 1, *widths[:-1]]
+        self.down = nn.ModuleList(
+            nn.Sequential(_conv(a, b), _conv(b, b)) for a, b in zip(incoming, widths, strict=True)
+        )
+        pairs = list(zip(widths[1:], widths[:-1], strict=True))[::-1]
+        self.narrow = nn.ModuleList(_conv(a, b) for a, b in pairs)
+        self.refine = nn.ModuleList(_conv(b, b) for _, b in pairs)
+        self.out = nn.Conv2d(widths[0], config.channels, 1)
+        if generator is not None:
+            # Kaiming's uniform rule, PyTorch's default for convolutions, from our own stream.
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d):
+                    bound = (module.weight[0].numel()) ** -0.5
+                    for parameter in (module.weight, module.bias):
+                        assert parameter is not None
+                        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """See :meth:`Denoiser.forward`; labels are not used by this model and are refused."""
+        self.check_images(x)
+        if labels is not None:
+            raise InvalidData(f"'{self.name}' is not guided and takes no labels.")
+        time = t.to(x).reshape(-1, 1, 1, 1).expand(len(x), 1, *x.shape[2:])
+        h = torch.cat([x, time], dim=1)
+        skips = []
+        for level, block in enumerate(self.down):
+            if level:
+                skips.append(h)
+                h = nn.functional.max_pool2d(h, 2)
+            h = block(h)
+        for narrow, refine in zip(self.narrow, self.refine, strict=True):
+            h = nn.functional.interpolate(h, scale_factor=2, mode="bilinear", align_corners=False)
+            h = refine(narrow(h) + skips.pop())
+        return self.out(h)

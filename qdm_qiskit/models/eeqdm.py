@@ -1,0 +1,117 @@
+"""EEQDM (Shah and Vatsa, arXiv:2411.15973) and the Q-Dense QDDM of Kölle et al. (arXiv:2401.07049).
+
+Both normalise the flattened image, encode it as amplitudes, run a circuit, take the joint
+probability of each pixel index and ancilla = 0, multiply by the number of amplitudes and clamp to
+[0, 1]. They differ in the circuit only, and neither sees the time step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from ..circuits import CircuitSpec, eeqdm, qddm
+from ..errors import InvalidData, InvalidOption
+from ..layers import QuantumLayer
+from ..layers.quantum_layer import WeightMap
+from .base import CircuitDenoiser, label_angles
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmplitudeDenoiserConfig:
+    """Options of EEQDM and QDDM."""
+
+    image_size: int = 8
+    """Height and width of the images, a power of two, at least 2."""
+    channels: int = 1
+    """1 for grey, 3 for RGB; three channels are padded with zeros to a power of two."""
+    depth: int = 10
+    """Strongly entangling layers, at least 1."""
+    guided: bool = False
+    """Condition on the class by a rotation of the ancilla."""
+    num_classes: int = 10
+    """Number of classes, for guided models."""
+    weight_map: WeightMap = "pi_tanh"
+    """Weights to angles; Kölle's code takes pi * tanh(w), the EEQDM paper is silent."""
+    init_std: float = 0.4
+    """Standard deviation of the initial weights, as in Kölle's code."""
+
+    def __post_init__(self) -> None:
+        size = self.image_size
+        if size < 2 or size & (size - 1):
+            raise InvalidOption(
+                f"image_size must be a power of two (2, 4, 8, 16, 32 ...), got {size}: "
+                "size x size pixels are the amplitudes of a whole number of qubits."
+            )
+        if self.channels not in (1, 3):
+            raise InvalidOption(f"channels is 1 (grey) or 3 (RGB), got {self.channels}.")
+        if self.depth < 1:
+            raise InvalidOption(f"depth must be at least 1, got {self.depth}.")
+        if self.num_classes < 1:
+            raise InvalidOption(f"num_classes must be at least 1, got {self.num_classes}.")
+        if not (math.isfinite(self.init_std) and self.init_std >= 0):
+            raise InvalidOption(f"init_std must be a finite number >= 0, got {self.init_std}.")
+
+    @property
+    def num_data_qubits(self) -> int:
+        """Qubits that hold all pixels of all channels."""
+        return math.ceil(math.log2(self.channels * self.image_size**2))
+
+
+class AmplitudeDenoiser(CircuitDenoiser):
+    """The arithmetic that EEQDM and QDDM share; the template makes the difference."""
+
+    template: ClassVar[Callable[..., CircuitSpec]]
+    config_class = AmplitudeDenoiserConfig
+
+    def __init__(
+        self, config: AmplitudeDenoiserConfig, *, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.image_shape = (config.channels, config.image_size, config.image_size)
+        spec = type(self).template(config.num_data_qubits, config.depth, guided=config.guided)
+        self.layer = QuantumLayer(
+            spec,
+            weight_map=config.weight_map,
+            init_std=config.init_std,
+            generator=generator,
+        )
+
+    def encode(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Flattened images, padded with zeros to ``2**n``, and the label's angle."""
+        self.check_images(x)
+        flat = x.flatten(1)
+        missing = self.spec.num_amplitudes - flat.shape[1]
+        amplitudes = torch.nn.functional.pad(flat, (0, missing)) if missing else flat
+        if not self.config.guided:
+            if labels is not None:
+                raise InvalidData(f"'{self.name}' is not guided and takes no labels.")
+            return amplitudes, None
+        return amplitudes, label_angles(labels, self.config.num_classes, len(x), self.name).to(x)
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Probabilities times their number, clamped to [0, 1]; a padded tail is cut off."""
+        pixels = (outputs * self.spec.num_amplitudes).clamp(0, 1)
+        return pixels[:, : math.prod(self.image_shape)].reshape(-1, *self.image_shape)
+
+
+@final
+class EEQDM(AmplitudeDenoiser):
+    """Entanglement-enhanced denoiser: ``3 (ceil(n/2) + 1) depth`` weights."""
+
+    name = "eeqdm"
+    template = staticmethod(eeqdm)
+
+
+@final
+class QDDM(AmplitudeDenoiser):
+    """Q-Dense denoiser with ancilla: ``3 (n + 1) depth`` weights."""
+
+    name = "qddm"
+    template = staticmethod(qddm)
