@@ -30,6 +30,8 @@ class Preset:
     """Name in :data:`MODELS`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options that differ from the model's defaults."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Recommended options of data, diffusion and training loop."""
     source: str
     """Where the setting stands."""
 

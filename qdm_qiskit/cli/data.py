@@ -1,0 +1,94 @@
+"""``qdm data``: which data sets there are, and a look at their images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Data sets: list them, look at them.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_datasets(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """List the data sets that can be loaded by name.
+
+    A file of your own needs no entry: its name is npz:PATH.
+
+    Example:
+
+        qdm data list
+    """
+    from ..data import DATASETS
+
+    if as_json:
+        import json
+
+        keys = "name description classes native_size channels count published_split source obtained"
+        rows = [{key: getattr(info, key) for key in keys.split()} for info in DATASETS.values()]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    table = Table(Column("name", no_wrap=True), "size", "images", "classes", "description")
+    for info in DATASETS.values():
+        table.add_row(
+            info.name,
+            f"{info.native_size} x {info.native_size} x {info.channels}",
+            f"{info.count:,}",
+            str(len(info.classes)),
+            info.description,
+        )
+    console = Console()
+    console.print(table)
+    for info in DATASETS.values():
+        console.print(f"{info.name}: {info.obtained}", highlight=False)
+
+
+@app.command("show")
+def show_dataset(
+    name: Annotated[str, typer.Argument(help="A name from `qdm data list`, or npz:PATH.")],
+    image_size: Annotated[int, typer.Option(help="Pixels to resize to; a power of two.")] = 8,
+    count: Annotated[int, typer.Option(help="Training images to take.")] = 16,
+    channels: Annotated[int, typer.Option(help="1 for grey, 3 for RGB.")] = 1,
+    classes: Annotated[
+        list[int] | None, typer.Option("--class", help="A label to keep; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides which images.")] = 0,
+    folder: Annotated[Path | None, typer.Option(help="Folder with the published files.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the images as a PNG grid.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Show what a data set's training images look like after resizing.
+
+    Without --out this prints numbers only and writes nothing.
+
+    Example:
+
+        qdm data show digits --image-size 8 --count 16 --out grid.png
+    """
+    import numpy as np
+
+    from ..data import load_dataset, save_grid
+
+    split = load_dataset(
+        name,
+        image_size=image_size,
+        channels=channels,
+        classes=classes or None,
+        train_count=count,
+        seed=seed,
+        folder=folder,
+    )
+    images, labels = split.train.images, split.train.labels
+    values, counts = np.unique(labels, return_counts=True)
+    labelled = ", ".join(f"{v} ({n})" for v, n in zip(values, counts, strict=True))
+    typer.echo(f"images   {len(images)} of {image_size} x {image_size} x {channels}, seed {seed}")
+    typer.echo(f"labels   {labelled}")
+    typer.echo(f"values   {images.min():.3f} to {images.max():.3f}, mean {images.mean():.3f}")
+    if out is not None:
+        typer.echo(f"written  {save_grid(images, out, overwrite=force)}")

@@ -1,0 +1,49 @@
+"""Images to learn from: real data sets, read safely, split by seed and brought to one size.
+
+::
+
+    catalog.py     which data sets exist, who published them, and how they are obtained
+    digits.py      scikit-learn's embedded 8 x 8 digits
+    mnist.py       MNIST and Fashion-MNIST, from the IDX files that idx.py reads
+    cifar.py       CIFAR-10, out of its binary archive
+    npz.py         a user's own images
+    download.py    where files are looked for, and the checksummed download
+    images.py      ImageSet and Split, validation, resizing, grey and RGB
+    loading.py     load_dataset: all of the above in one call
+    grid.py        images side by side in a PNG file
+
+Images are numpy arrays ``(count, channels, height, width)``, float32 in [0, 1]; labels are int64
+and keep the data set's own values. Nothing here imports torch, and a data file is never unpickled,
+extracted or believed about its own size.
+"""
+
+from .catalog import DATASETS, DatasetInfo, RemoteFile
+from .download import cache_folder
+from .grid import image_grid, save_grid
+from .idx import read_idx
+from .images import (
+    ImageSet,
+    Split,
+    check_image_size,
+    convert_channels,
+    resize,
+    validate_images,
+)
+from .loading import load_dataset
+
+__all__ = [
+    "DATASETS",
+    "DatasetInfo",
+    "ImageSet",
+    "RemoteFile",
+    "Split",
+    "cache_folder",
+    "check_image_size",
+    "convert_channels",
+    "image_grid",
+    "load_dataset",
+    "read_idx",
+    "resize",
+    "save_grid",
+    "validate_images",
+]

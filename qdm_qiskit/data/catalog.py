@@ -1,0 +1,183 @@
+"""The data sets that exist: who published them, what they hold, how they are obtained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One published file."""
+
+    name: str
+    """File name, as published and as kept in the cache."""
+    url: str
+    """Where its publisher, or the publisher's successor, offers it."""
+    checksum: str
+    """``algorithm:hexadecimal digest``, from the public record; pooch compares it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """What is known about a data set before it is loaded."""
+
+    name: str
+    """The name that :func:`~qdm_qiskit.data.load_dataset` takes."""
+    description: str
+    """One line for people."""
+    classes: tuple[str, ...]
+    """Names of the classes; a name's position is the label in the data."""
+    native_size: int
+    """Height and width of the published images, in pixels."""
+    channels: int
+    """Channels of the published images: 1 is grey, 3 is RGB."""
+    count: int
+    """Images in all, training and test together."""
+    published_split: bool
+    """Whether training and test images are published apart; if not, the seed decides."""
+    source: str
+    """Who made it."""
+    obtained: str
+    """How it gets onto this machine, in one sentence."""
+    files: tuple[RemoteFile, ...] = ()
+    """The published files; empty if the data set is embedded in an installed package."""
+    folder_names: tuple[str, ...] = ()
+    """Folders below a user's data folder in which its files may lie."""
+    system_folder: str | None = None
+    """Where an operating system's package puts its files."""
+    system_package: str | None = None
+    """The name of that (Debian) package."""
+
+
+_MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+_FASHION = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
+_IN_ORDER = "Files in a given folder, else a checksummed download"
+
+DATASETS: dict[str, DatasetInfo] = {
+    "digits": DatasetInfo(
+        name="digits",
+        description="Handwritten digits, real 8 x 8 scans in 17 grey levels",
+        classes=("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
+        native_size=8,
+        channels=1,
+        count=1797,
+        published_split=False,
+        source="E. Alpaydin and C. Kaynak, UCI Optical Recognition of Handwritten Digits (1998)",
+        obtained="Embedded in scikit-learn; nothing to download.",
+    ),
+    "fashion-mnist": DatasetInfo(
+        name="fashion-mnist",
+        description="Photographs of clothing, 28 x 28 grey",
+        classes=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+        native_size=28,
+        channels=1,
+        count=70_000,
+        published_split=True,
+        source="H. Xiao, K. Rasul and R. Vollgraf, arXiv:1708.07747",
+        obtained=(
+            "Files in a given folder, else the Debian package dataset-fashion-mnist, "
+            "else a checksummed download (31 MB)."
+        ),
+        files=(
+            RemoteFile(
+                "train-images-idx3-ubyte.gz",
+                _FASHION + "train-images-idx3-ubyte.gz",
+                "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            ),
+            RemoteFile(
+                "train-labels-idx1-ubyte.gz",
+                _FASHION + "train-labels-idx1-ubyte.gz",
+                "md5:25c81989df183df01b3e8a0aad5dffbe",
+            ),
+            RemoteFile(
+                "t10k-images-idx3-ubyte.gz",
+                _FASHION + "t10k-images-idx3-ubyte.gz",
+                "md5:bef4ecab320f06d8554ea6380940ec79",
+            ),
+            RemoteFile(
+                "t10k-labels-idx1-ubyte.gz",
+                _FASHION + "t10k-labels-idx1-ubyte.gz",
+                "md5:bb300cfdad3c16e7a12a480ee83cd310",
+            ),
+        ),
+        folder_names=("fashion-mnist", "FashionMNIST/raw"),
+        system_folder="/usr/share/datasets/fashion-mnist",
+        system_package="dataset-fashion-mnist",
+    ),
+    "mnist": DatasetInfo(
+        name="mnist",
+        description="Handwritten digits, 28 x 28 grey",
+        classes=("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
+        native_size=28,
+        channels=1,
+        count=70_000,
+        published_split=True,
+        source="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database (1998)",
+        obtained=f"{_IN_ORDER} (12 MB).",
+        files=(
+            RemoteFile(
+                "train-images-idx3-ubyte.gz",
+                _MNIST + "train-images-idx3-ubyte.gz",
+                "sha256:440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            ),
+            RemoteFile(
+                "train-labels-idx1-ubyte.gz",
+                _MNIST + "train-labels-idx1-ubyte.gz",
+                "sha256:3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            ),
+            RemoteFile(
+                "t10k-images-idx3-ubyte.gz",
+                _MNIST + "t10k-images-idx3-ubyte.gz",
+                "sha256:8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            ),
+            RemoteFile(
+                "t10k-labels-idx1-ubyte.gz",
+                _MNIST + "t10k-labels-idx1-ubyte.gz",
+                "sha256:f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            ),
+        ),
+        folder_names=("mnist", "MNIST/raw"),
+    ),
+    "cifar10": DatasetInfo(
+        name="cifar10",
+        description="Photographs of animals and vehicles, 32 x 32 RGB",
+        classes=(
+            "airplane",
+            "automobile",
+            "bird",
+            "cat",
+            "deer",
+            "dog",
+            "frog",
+            "horse",
+            "ship",
+            "truck",
+        ),
+        native_size=32,
+        channels=3,
+        count=60_000,
+        published_split=True,
+        source="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009)",
+        obtained=f"{_IN_ORDER} (170 MB); the binary version, which holds no pickles.",
+        files=(
+            RemoteFile(
+                "cifar-10-binary.tar.gz",
+                "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+                "md5:c32a1d4ab5d03f1284b67883e8d87530",
+            ),
+        ),
+        folder_names=("cifar10", "cifar-10-batches-bin", "cifar10/cifar-10-batches-bin"),
+    ),
+}
+"""Every data set by name. A user's own images need no entry: their name is ``npz:PATH``."""

@@ -1,0 +1,84 @@
+"""Images side by side in one PNG file, to look at."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InvalidOption, OutputNotWritable
+from .images import convert_channels
+
+_GAP = 1  # white pixels between two images, before enlarging
+
+
+def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Arrange images row by row on a white ground, one white pixel between them.
+
+    Args:
+        images: ``(count, 1 or 3, height, width)``, values in [0, 1]; others are clipped.
+        columns: Images in a row, at least 1; None makes the grid about square.
+
+    Returns:
+        ``(grid height, grid width, 1 or 3)``, uint8.
+
+    Raises:
+        InvalidData: If ``images`` has another shape.
+        InvalidOption: If ``columns`` is below 1.
+    """
+    if columns is not None and columns < 1:
+        raise InvalidOption(f"A grid needs columns >= 1, got {columns}.")
+    pixels = np.rint(convert_channels(images, images.shape[1]) * 255).astype(np.uint8)
+    count, channels, height, width = pixels.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    shape = (rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, channels)
+    grid = np.full(shape, 255, dtype=np.uint8)
+    for index, image in enumerate(pixels):
+        top, left = index // columns * (height + _GAP), index % columns * (width + _GAP)
+        grid[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    return grid
+
+
+def save_grid(
+    images: np.ndarray,
+    path: str | Path,
+    *,
+    columns: int | None = None,
+    scale: int = 8,
+    overwrite: bool = False,
+) -> Path:
+    """Write :func:`image_grid` as a PNG file, every pixel enlarged to ``scale`` x ``scale``.
+
+    Args:
+        images: As for :func:`image_grid`.
+        path: The file to write; its folder must exist.
+        columns: As for :func:`image_grid`.
+        scale: Screen pixels for one image pixel, at least 1.
+        overwrite: Whether an existing file may be replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputNotWritable: If the file exists and ``overwrite`` is not set, or cannot be written.
+        InvalidData: If ``images`` has another shape.
+        InvalidOption: If ``columns`` or ``scale`` is below 1.
+    """
+    if scale < 1:
+        raise InvalidOption(f"A grid needs scale >= 1, got {scale}.")
+    path = Path(path)
+    grid = image_grid(images, columns).repeat(scale, axis=0).repeat(scale, axis=1)
+    try:
+        with path.open("wb" if overwrite else "xb") as file:
+            Image.fromarray(grid.squeeze(2) if grid.shape[2] == 1 else grid).save(file, "PNG")
+    except FileExistsError as error:
+        raise OutputNotWritable(
+            f"{path} exists already; choose another name, or ask to overwrite it (--force)."
+        ) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputNotWritable(f"{path} cannot be written: {reason}.") from error
+    return path

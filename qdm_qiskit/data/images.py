@@ -1,0 +1,195 @@
+"""Image arrays: what a valid one is, and how its size and its channels are changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InvalidData, InvalidOption
+
+LARGEST_SIZE = 1024
+"""Largest image edge, in pixels: 20 qubits of amplitudes, more than any template here takes."""
+
+_TOLERANCE = 1e-6
+_ITU_R_601 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def check_image_size(size: int) -> None:
+    """Refuse an image size that no register of qubits has as many amplitudes as.
+
+    Args:
+        size: Height and width of a square image, in pixels.
+
+    Raises:
+        InvalidOption: If ``size`` is not a power of two from 2 to 1024.
+    """
+    whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+    if not whole or not 2 <= size <= LARGEST_SIZE or int(size).bit_count() != 1:
+        raise InvalidOption(
+            "An image of size S x S needs S to be a power of two from 2 to "
+            f"{LARGEST_SIZE} (2, 4, 8, 16, 32, ...), got {size!r}."
+        )
+
+
+def validate_images(images: np.ndarray, what: str = "images") -> None:
+    """Refuse images that cannot be trained on or amplitude-encoded.
+
+    Args:
+        images: ``(count, channels, height, width)``, at least one image, values in [0, 1]
+            (within 1e-6).
+        what: What the message calls them.
+
+    Raises:
+        InvalidData: If the shape is another one, or an image holds NaN, an infinity or a value
+            outside [0, 1], or is zero everywhere (it has no norm, so no state encodes it).
+            The message says which image.
+    """
+    if not isinstance(images, np.ndarray) or images.dtype.kind not in "fiu":
+        kind = getattr(images, "dtype", type(images).__name__)
+        raise InvalidData(f"The {what} must be a numpy array of numbers, got {kind}.")
+    if images.ndim != 4 or 0 in images.shape:
+        raise InvalidData(
+            f"The {what} need shape (count, channels, height, width) without a zero, "
+            f"got {images.shape}."
+        )
+    rows = images.reshape(len(images), -1)
+    low, high = rows.min(axis=1), rows.max(axis=1)  # NaN and infinities show up here as well
+    for index in np.flatnonzero(~(np.isfinite(low) & np.isfinite(high)))[:1]:
+        raise InvalidData(
+            f"The {what} must be finite, but image {index} holds NaN or an infinity: "
+            "remove or repair it."
+        )
+    for index in np.flatnonzero((low < -_TOLERANCE) | (high > 1 + _TOLERANCE))[:1]:
+        raise InvalidData(
+            f"The {what} must lie in [0, 1], but image {index} has values from "
+            f"{low[index]:.6g} to {high[index]:.6g}: rescale them."
+        )
+    for index in np.flatnonzero((low == 0) & (high == 0))[:1]:
+        raise InvalidData(
+            f"The {what} must not be zero everywhere, but image {index} is: it has no norm and "
+            "cannot be amplitude-encoded; remove it."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Labelled images, checked when they are put together.
+
+    Raises:
+        InvalidData: If the images fail :func:`validate_images`, a dtype is another one, or the
+            labels are not one to an image.
+    """
+
+    images: np.ndarray
+    """``(count, channels, height, width)``, float32 in [0, 1]."""
+    labels: np.ndarray
+    """``(count,)``, int64: the data set's own label values."""
+    name: str
+    """The data set's name."""
+
+    def __post_init__(self) -> None:
+        validate_images(self.images, f"images of '{self.name}'")
+        if self.images.dtype != np.float32:
+            raise InvalidData(
+                f"The images of '{self.name}' must be float32, got {self.images.dtype}."
+            )
+        if not isinstance(self.labels, np.ndarray) or self.labels.dtype != np.int64:
+            kind = getattr(self.labels, "dtype", type(self.labels).__name__)
+            raise InvalidData(f"The labels of '{self.name}' must be an int64 array, got {kind}.")
+        if self.labels.shape != (len(self.images),):
+            raise InvalidData(
+                f"The labels of '{self.name}' must be one to an image, shape "
+                f"({len(self.images)},), got {self.labels.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training images, and test images that are not among them."""
+
+    train: ImageSet
+    """What a model learns from."""
+    test: ImageSet
+    """What it is judged by."""
+
+
+def resize(images: np.ndarray, size: int) -> np.ndarray:
+    """Resample images to ``size`` x ``size`` pixels.
+
+    Pillow's bilinear filter with antialiasing: each result is a weighted mean, the weights a
+    triangle that is two *target* pixels wide (two source pixels when enlarging). This is what the
+    papers' ``torchvision.transforms.Resize`` does.
+
+    Args:
+        images: ``(count, channels, height, width)``, real; if not square, they are squeezed.
+        size: New height and width, a power of two from 2 to 1024.
+
+    Returns:
+        ``(count, channels, size, size)``, float32, clipped to [0, 1]; always a new array.
+
+    Raises:
+        InvalidOption: If ``size`` is not such a power of two.
+        InvalidData: If ``images`` has another number of dimensions or an empty one.
+    """
+    check_image_size(size)
+    _check_rank(images)
+    count, channels, height, width = images.shape
+    pixels = np.ascontiguousarray(images, dtype=np.float32)
+    if (height, width) == (size, size):
+        return np.clip(pixels, 0, 1)
+    planes = pixels.reshape(-1, height, width)
+    resized = np.empty((len(planes), size, size), dtype=np.float32)
+    for plane, target in zip(planes, resized, strict=True):
+        target[:] = np.asarray(
+            Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR)
+        )
+    return np.clip(resized, 0, 1).reshape(count, channels, size, size)
+
+
+def convert_channels(images: np.ndarray, channels: int) -> np.ndarray:
+    """Turn RGB into grey (ITU-R 601 luma), or grey into RGB (three equal channels).
+
+    Args:
+        images: ``(count, 1 or 3, height, width)``, real.
+        channels: 1 for grey, 3 for RGB.
+
+    Returns:
+        ``(count, channels, height, width)``, float32, clipped to [0, 1]; always a new array.
+
+    Raises:
+        InvalidOption: If ``channels`` is neither 1 nor 3.
+        InvalidData: If ``images`` has another shape.
+    """
+    check_channels(channels)
+    _check_rank(images)
+    pixels = np.asarray(images, dtype=np.float32)
+    if pixels.shape[1] not in (1, 3):
+        raise InvalidData(f"Images have 1 or 3 channels, got shape {pixels.shape}.")
+    if pixels.shape[1] == 3 and channels == 1:
+        pixels = np.einsum("nchw,c->nhw", pixels, _ITU_R_601)[:, None]
+    elif pixels.shape[1] == 1 and channels == 3:
+        pixels = np.repeat(pixels, 3, axis=1)
+    return np.clip(pixels, 0, 1)
+
+
+def check_channels(channels: int) -> None:
+    """Refuse a number of channels other than 1 and 3.
+
+    Raises:
+        InvalidOption: If ``channels`` is neither.
+    """
+    if isinstance(channels, bool) or channels not in (1, 3):
+        raise InvalidOption(f"Images have channels=1 (grey) or channels=3 (RGB), got {channels!r}.")
+
+
+def _check_rank(images: np.ndarray) -> None:
+    if images.ndim != 4 or 0 in images.shape:
+        raise InvalidData(
+            "Images need shape (count, channels, height, width) without a zero, "
+            f"got {images.shape}."
+        )

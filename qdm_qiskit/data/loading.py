@@ -1,0 +1,186 @@
+"""One call from a data set's name to training and test images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InvalidOption, unknown_name
+from ..rng import stream
+from .catalog import DATASETS
+from .cifar import read_cifar
+from .digits import read_digits
+from .images import (
+    ImageSet,
+    Split,
+    check_channels,
+    check_image_size,
+    convert_channels,
+    resize,
+)
+from .mnist import read_mnist
+from .npz import read_npz
+from .raw import RawImages
+
+_NPZ = "npz:"
+_PUBLISHED_SPLITS = {"fashion-mnist": read_mnist, "mnist": read_mnist, "cifar10": read_cifar}
+
+
+def load_dataset(
+    name: str,
+    *,
+    image_size: int,
+    channels: int = 1,
+    classes: Sequence[int] | None = None,
+    train_count: int | None = None,
+    test_count: int | None = None,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> Split:
+    """Load a data set as training and test images of one size.
+
+    Where training and test files are published, they are kept apart; otherwise each class is
+    divided by ``test_fraction``. Which images are test images depends on ``seed`` and
+    ``test_fraction`` only, not on ``classes`` or the counts, and a larger count adds images to
+    those of a smaller one: runs of different sizes never train on each other's test images.
+
+    Args:
+        name: A name of :data:`~qdm_qiskit.data.DATASETS`, or ``npz:PATH`` for a file of your own
+            with an array ``images`` and, optionally, ``labels``.
+        image_size: Height and width to resize to, a power of two from 2 to 1024.
+        channels: 1 for grey, 3 for RGB.
+        classes: The labels to keep; None keeps all.
+        train_count: Training images to keep, None for all that there are.
+        test_count: Test images to keep, None for all that there are.
+        test_fraction: Share of each class for the test, between 0 and 1; at least one image and
+            never the last. Not used where a split is published.
+        seed: An integer >= 0; decides the order, and thereby which images a count keeps.
+        folder: Folder with the published files; None looks for the system's package, then in
+            the cache, then downloads. Only for data sets that consist of files.
+
+    Returns:
+        Training and test images, disjoint, each in a shuffled order.
+
+    Raises:
+        UnknownName: If there is no such data set.
+        InvalidOption: If an option is out of range, or asks for classes or for more images than
+            there are.
+        MissingData: If files are missing and cannot be downloaded.
+        InvalidData: If a file is damaged, or an image cannot be used.
+
+    >>> split = load_dataset("digits", image_size=8, classes=[0, 1], train_count=100)
+    >>> split.train.images.shape, sorted(set(split.train.labels.tolist()))
+    ((100, 1, 8, 8), [0, 1])
+    """
+    check_image_size(image_size)
+    check_channels(channels)
+    if not isinstance(test_fraction, float | np.floating) or not 0 < test_fraction < 1:
+        raise InvalidOption(
+            f"test_fraction is a number between 0 and 1 (both excluded), got {test_fraction!r}."
+        )
+    for option, count in (("train_count", train_count), ("test_count", test_count)):
+        _check_count(option, count)
+    train, test = _read_parts(name, classes, test_fraction, seed, folder)
+
+    def image_set(part: _Part, count: int | None) -> ImageSet:
+        indices = part.choose(name, classes, count)
+        images = convert_channels(part.raw.chosen(indices), channels)
+        return ImageSet(resize(images, image_size), part.raw.labels[indices], name)
+
+    return Split(image_set(train, train_count), image_set(test, test_count))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The training or the test images, not yet filtered."""
+
+    what: str
+    raw: RawImages
+    order: np.ndarray  # shuffled indices into raw: of all its images, or of this part's
+
+    def choose(self, name: str, classes: Sequence[int] | None, count: int | None) -> np.ndarray:
+        """The first ``count`` indices, in shuffled order, whose class is wanted."""
+        indices = self.order
+        if classes is not None:
+            indices = indices[np.isin(self.raw.labels[indices], list(classes))]
+        of_classes = "" if classes is None else f" of the classes {_listed(classes)}"
+        if len(indices) == 0:
+            raise InvalidOption(
+                f"'{name}' has no {self.what} image{of_classes}: choose other classes, or change "
+                "test_fraction."
+            )
+        if count is not None and count > len(indices):
+            raise InvalidOption(
+                f"{self.what}_count={count} asks for more than the {len(indices)} {self.what} "
+                f"images{of_classes} that '{name}' has: lower it, or leave it out to take all."
+            )
+        return indices[:count]
+
+
+def _read_parts(
+    name: str,
+    classes: Sequence[int] | None,
+    test_fraction: float,
+    seed: int,
+    folder: str | Path | None,
+) -> tuple[_Part, _Part]:
+    if folder is not None and (name.startswith(_NPZ) or name == "digits"):
+        raise InvalidOption(f"'{name}' is not read from a folder; leave the folder option out.")
+    if name.startswith(_NPZ):
+        raw, labelled = read_npz(name.removeprefix(_NPZ))
+        if classes is not None and not labelled:
+            raise InvalidOption(
+                f"'{name}' has no array 'labels', so no classes can be chosen; leave them out."
+            )
+        _check_classes(name, classes, np.unique(raw.labels).tolist())
+        return _divide(raw, test_fraction, seed)
+    if name not in DATASETS:
+        raise unknown_name("dataset", name, [*DATASETS, "npz:PATH"])
+    info = DATASETS[name]
+    _check_classes(name, classes, range(len(info.classes)))
+    if name == "digits":
+        return _divide(read_digits(), test_fraction, seed)
+    orders = stream(seed, "data", 0), stream(seed, "data", 1)
+    train, test = _PUBLISHED_SPLITS[name](info, folder)
+    return (
+        _Part("train", train, orders[0].permutation(len(train.labels))),
+        _Part("test", test, orders[1].permutation(len(test.labels))),
+    )
+
+
+def _divide(raw: RawImages, test_fraction: float, seed: int) -> tuple[_Part, _Part]:
+    """Shuffle, then give the first of each class to the test."""
+    order = stream(seed, "data").permutation(len(raw.labels))
+    is_test = np.zeros(len(order), dtype=bool)
+    for label in np.unique(raw.labels):
+        positions = np.flatnonzero(raw.labels[order] == label)
+        wanted = max(1, round(test_fraction * len(positions)))
+        is_test[positions[: min(wanted, len(positions) - 1)]] = True
+    return _Part("train", raw, order[~is_test]), _Part("test", raw, order[is_test])
+
+
+def _check_count(option: str, count: int | None) -> None:
+    whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+    if count is not None and (not whole or count < 1):
+        raise InvalidOption(f"{option} is an integer >= 1, or None for all images, got {count!r}.")
+
+
+def _check_classes(name: str, classes: Sequence[int] | None, known: Sequence[int]) -> None:
+    if classes is None:
+        return
+    unknown = [c for c in classes if isinstance(c, bool | str) or c not in known]
+    if unknown or len(classes) == 0:
+        raise InvalidOption(
+            f"The classes of '{name}' are {_listed(known)}; got "
+            f"{_listed(unknown) if unknown else 'an empty list'}: choose some of them, or None "
+            "for all."
+        )
+
+
+def _listed(values: Sequence[object]) -> str:
+    shown = ", ".join(str(value) for value in values[:20])
+    return shown if len(values) <= 20 else f"{shown}, ... ({len(values)} in all)"

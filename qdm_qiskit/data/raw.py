@@ -1,0 +1,22 @@
+"""What a reader hands to the loader: published pixels and labels, not yet chosen from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class RawImages:
+    """Images as they were published; only those that are wanted get converted."""
+
+    pixels: np.ndarray
+    """``(count, channels, height, width)``: uint8 of 255, or float32 in [0, 1]."""
+    labels: np.ndarray
+    """``(count,)``, int64."""
+
+    def chosen(self, indices: np.ndarray) -> np.ndarray:
+        """The images at ``indices``, float32 in [0, 1]."""
+        pixels = self.pixels[indices]
+        return pixels.astype(np.float32) / 255 if pixels.dtype == np.uint8 else pixels

@@ -1,0 +1,63 @@
+"""Kölle's interpolation between image and noise with weights (t/T)^3, arXiv:2401.07049."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from .base import DiffusionProcess, Goal
+
+NOISE_MEAN, NOISE_STD = 0.5, 0.2
+"""One noise image for each path: every pixel normal with this mean and standard deviation."""
+NOISE_RANGE = 0.1
+"""Width of the range in which a [0, 1] answer predicts the step's difference."""
+
+
+@final
+class InterpolatedNoise(DiffusionProcess):
+    """``x_t = clamp((1 - w_t) x_0 + w_t n, 0, 1)`` with ``w_t = (t/T)^3`` and one n for each image.
+
+    The data goal is x_{t-1}; the noise goal is the difference x_t - x_{t-1}, and a model's answer a
+    stands for ``(a - 0.5) * 0.1``. The reverse step is deterministic.
+
+    Args:
+        num_steps: T, at least 1; the paper takes 10.
+        goal: What the model predicts.
+
+    Raises:
+        InvalidOption: If an argument is out of range.
+    """
+
+    def __init__(self, num_steps: int = 10, goal: Goal = "data") -> None:
+        super().__init__(num_steps, goal)
+
+    def weights(self) -> Tensor:
+        """w_0 .. w_T in float64."""
+        return (torch.arange(self.num_steps + 1, dtype=torch.float64) / self.num_steps) ** 3
+
+    def trajectory(self, x_0: Tensor, generator: torch.Generator) -> Tensor:
+        """See :meth:`DiffusionProcess.trajectory`."""
+        noise = self.start(tuple(x_0.shape), generator).to(x_0)
+        w = self.weights().to(x_0).reshape(-1, *[1] * x_0.ndim)
+        return ((1 - w) * x_0 + w * noise).clamp(0, 1)
+
+    def noise_target(self, path: Tensor) -> Tensor:
+        """x_t - x_{t-1}."""
+        return path[1:] - path[:-1]
+
+    def prediction(self, answer: Tensor) -> Tensor:
+        """The answer itself, or ``(answer - 0.5) * 0.1`` for the noise goal."""
+        return answer if self.goal == "data" else (answer - 0.5) * NOISE_RANGE
+
+    def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Noise images, clamped to [0, 1] as x_T is."""
+        noise = NOISE_MEAN + NOISE_STD * torch.randn(shape, generator=generator)
+        return noise.clamp(0, 1)
+
+    def reverse_step(
+        self, x: Tensor, step: int, prediction: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The prediction, or x minus the predicted difference, clamped to [0, 1]."""
+        return prediction if self.goal == "data" else (x - prediction).clamp(0, 1)

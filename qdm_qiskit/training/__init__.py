@@ -1,0 +1,20 @@
+"""Training runs: configuration, loop, checkpoints."""
+
+from .checkpoint import Progress, find_checkpoint, load_progress
+from .config import DataConfig, RunConfig, TrainingConfig, resolve_run, run_from_dict
+from .loop import ProgressReport, TrainingResult, load_split, train
+
+__all__ = [
+    "DataConfig",
+    "Progress",
+    "ProgressReport",
+    "RunConfig",
+    "TrainingConfig",
+    "TrainingResult",
+    "find_checkpoint",
+    "load_progress",
+    "load_split",
+    "resolve_run",
+    "run_from_dict",
+    "train",
+]

@@ -1,0 +1,210 @@
+"""Checkpoints: a folder for each, complete or absent, without pickles.
+
+::
+
+    checkpoints/step-00000120/
+        config.json, model.safetensors      the model, as `models.save_model` writes it
+        optimizer.safetensors               the optimizer's state
+        baseline/ ...                       the classical baseline, the same three files
+        state.json                          epoch, batch, step, loss history
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InvalidCheckpoint, InvalidData, MissingData, OutputNotWritable
+from ..files import read_json_object, write_json
+from ..models import Denoiser, load_model, save_model
+from ..models.pretrained import checked_file, load_tensors, save_tensors
+
+SCHEMA = "qdm-checkpoint/1"
+_NAME = re.compile(r"step-\d{8}")
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    epoch: int = 0
+    """Epochs that are complete."""
+    batch: int = 0
+    """Batches of the current epoch that are complete."""
+    step: int = 0
+    """Optimizer steps in all."""
+    loss_sum: float = 0.0
+    """Sum of the losses of the current epoch's batches, weighted by their images."""
+    images: int = 0
+    """Images seen in the current epoch."""
+    baseline_sum: float = 0.0
+    """As ``loss_sum``, for the baseline."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One row of metrics for each complete epoch."""
+
+
+@dataclass
+class Learner:
+    """A model and its optimizer."""
+
+    model: Denoiser
+    optimizer: torch.optim.Optimizer
+
+
+def save_checkpoint(
+    run: Path, learners: dict[str, Learner], progress: Progress, keep: int
+) -> Path:
+    """Write a checkpoint under ``run/checkpoints`` and remove the oldest beyond ``keep``.
+
+    Args:
+        run: The run's folder.
+        learners: "model", and "baseline" where there is one.
+        progress: Where the run stands.
+        keep: Checkpoints to keep, this one included.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        OutputNotWritable: If it cannot be written; earlier checkpoints are untouched.
+    """
+    folder = run / "checkpoints"
+    final = folder / f"step-{progress.step:08d}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=folder, prefix=".part-"))
+    except OSError as error:
+        raise OutputNotWritable(f"Cannot write {final}: {error.strerror or error}.") from error
+    try:
+        for name, learner in learners.items():
+            place = part if name == "model" else part / name
+            save_model(learner.model, place)
+            save_tensors(
+                _optimizer_tensors(learner.optimizer), place / "optimizer.safetensors", {}
+            )
+        write_json(part / "state.json", {"schema": SCHEMA, **asdict(progress)})
+        part.chmod(0o755)
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(part, final)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, OutputNotWritable):
+            raise
+        raise OutputNotWritable(f"Cannot write {final}: {error.strerror or error}.") from error
+    for old in checkpoints(run)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The run's checkpoint folders, oldest first."""
+    folder = run / "checkpoints"
+    if not folder.is_dir():
+        return []
+    return sorted(each for each in folder.iterdir() if _NAME.fullmatch(each.name))
+
+
+def find_checkpoint(run: Path, which: str = "latest") -> Path:
+    """A checkpoint of a run.
+
+    Args:
+        run: The run's folder, or a checkpoint's own folder.
+        which: "latest", or a name such as "step-00000120".
+
+    Returns:
+        The folder.
+
+    Raises:
+        InvalidCheckpoint: If the name is no checkpoint's name, such as a path out of the run.
+        MissingData: If there is no such run or checkpoint.
+    """
+    if _NAME.fullmatch(run.name) and (run / "state.json").is_file() and which == "latest":
+        return run
+    if which != "latest" and not _NAME.fullmatch(which):
+        raise InvalidCheckpoint(
+            f"A checkpoint is called 'latest' or like 'step-00000120', got '{which}'."
+        )
+    found = checkpoints(run)
+    if not found:
+        raise MissingData(
+            f"There is no checkpoint in {run}: train one with `qdm train --out {run}`."
+        )
+    if which == "latest":
+        return found[-1]
+    for folder in found:
+        if folder.name == which:
+            return folder
+    names = ", ".join(folder.name for folder in found)
+    raise MissingData(f"There is no checkpoint '{which}' in {run}; there are: {names}.")
+
+
+def load_progress(folder: Path) -> Progress:
+    """How far the run was at a checkpoint.
+
+    Raises:
+        InvalidCheckpoint: If the file is missing, damaged or of another schema.
+    """
+    try:
+        state = read_json_object(checked_file(folder, "state.json"))
+        if state.pop("schema", None) != SCHEMA:
+            raise InvalidData(f"{folder / 'state.json'} is not of schema '{SCHEMA}'.")
+        progress = Progress(**state)
+    except (InvalidData, TypeError) as error:
+        raise InvalidCheckpoint(f"{folder} cannot be resumed: {error}") from error
+    counts = (progress.epoch, progress.batch, progress.step, progress.images)
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise InvalidCheckpoint(f"{folder} cannot be resumed: its counts are {counts}.")
+    return progress
+
+
+def load_learner(folder: Path, learner: Learner) -> None:
+    """Restore a model and its optimizer in place.
+
+    Args:
+        folder: The checkpoint's folder, or its baseline's.
+        learner: Of the same model and kind of optimizer.
+
+    Raises:
+        InvalidCheckpoint: If the files belong to another model or are damaged.
+    """
+    loaded = load_model(folder, expected=learner.model.name)
+    if loaded.config != learner.model.config:
+        raise InvalidCheckpoint(
+            f"{folder} was saved with other options: {loaded.config}, not {learner.model.config}."
+        )
+    learner.model.load_state_dict(loaded.state_dict())
+    tensors, _ = load_tensors(folder, "optimizer.safetensors")
+    state: dict[int, dict[str, Any]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        if not index.isdigit() or not name:
+            raise InvalidCheckpoint(f"{folder / 'optimizer.safetensors'} has a foreign entry {key}.")
+        state.setdefault(int(index), {})[name] = tensor
+    shapes = [tuple(p.shape) for group in learner.optimizer.param_groups for p in group["params"]]
+    for position, entries in state.items():
+        for name, tensor in entries.items():
+            fits = position < len(shapes) and tuple(tensor.shape) in (shapes[position], ())
+            if not fits:
+                raise InvalidCheckpoint(
+                    f"{folder / 'optimizer.safetensors'} belongs to another model: entry {name} of "
+                    f"parameter {position} has shape {tuple(tensor.shape)}."
+                )
+    current = learner.optimizer.state_dict()
+    learner.optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimizer's state as tensors named ``<parameter>.<entry>``."""
+    return {
+        f"{position}.{name}": torch.as_tensor(value).detach().cpu().contiguous().clone()
+        for position, entries in optimizer.state_dict()["state"].items()
+        for name, value in entries.items()
+    }

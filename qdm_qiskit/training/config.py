@@ -1,0 +1,171 @@
+"""Everything that a training run is, as one frozen value that is saved with the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from .. import options
+from ..diffusion import DiffusionConfig
+from ..errors import InvalidOption, unknown_name
+from ..models import MODELS, PRESETS, resolve
+
+SCHEMA = "qdm-run/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Options of the data. Image size and channels are the model's."""
+
+    dataset: str = "digits"
+    """Name in `qdm data list`, or npz:PATH."""
+    classes: tuple[int, ...] = ()
+    """Class labels to keep; all if empty."""
+    train_count: int | None = None
+    """Training images, None for all there are."""
+    test_count: int | None = None
+    """Test images, None for all there are."""
+    test_fraction: float = 0.2
+    """Share kept for testing where a data set has no published split."""
+    folder: str | None = None
+    """Folder of the data files, where they are not embedded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Options of the loop."""
+
+    epochs: int = 30
+    """Passes over the training images, at least 1."""
+    batch_size: int = 20
+    """Images in a step; each gives one pair for every t."""
+    learning_rate: float = 0.01
+    """Adam's step size, above 0."""
+    seed: int = 0
+    """The seed of every random stream of the run."""
+    sample_every: int = 10
+    """Epochs between two sample grids; 0 for none."""
+    checkpoint_every: int = 10
+    """Epochs between two checkpoints, at least 1; there is always one at the end."""
+    keep_checkpoints: int = 3
+    """Checkpoints kept, at least 1; the oldest go first."""
+    baseline: bool = True
+    """Train the small classical U-Net (892 parameters on grey images) on the same pairs beside it."""
+
+    def __post_init__(self) -> None:
+        least_one = ("epochs", "batch_size", "checkpoint_every", "keep_checkpoints")
+        for name in least_one:
+            if getattr(self, name) < 1:
+                raise InvalidOption(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.sample_every < 0 or self.seed < 0:
+            raise InvalidOption(
+                f"sample_every and seed are >= 0, got {self.sample_every}, {self.seed}."
+            )
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise InvalidOption(
+                f"learning_rate must be a finite number above 0, got {self.learning_rate}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A training run."""
+
+    model: str
+    """Name of the model."""
+    model_options: Any
+    """The model's own options."""
+    data: DataConfig = field(default_factory=DataConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    preset: str | None = None
+    """The preset that it started from, if any."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, with the schema's name."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    def with_epochs(self, epochs: int) -> RunConfig:
+        """A copy that trains for longer; the one thing that may change on resume."""
+        return replace(self, training=replace(self.training, epochs=epochs))
+
+
+_SECTIONS: dict[str, type] = {
+    "data": DataConfig,
+    "diffusion": DiffusionConfig,
+    "training": TrainingConfig,
+}
+
+
+def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConfig:
+    """A run from a model or preset name and flat settings.
+
+    Args:
+        name: A model or a preset.
+        settings: Option name to value or text; each option belongs to exactly one of the model,
+            the data, the diffusion process and the training loop. A preset's own settings give way.
+
+    Returns:
+        The run's configuration, all "auto" resolved: a guided model learns its number of classes
+        from the classes chosen, unless it is set.
+
+    Raises:
+        UnknownName: If there is no such model or preset.
+        InvalidOption: If an option is unknown or out of range.
+    """
+    if name not in MODELS and name not in PRESETS:
+        raise unknown_name("model or preset", name, [*MODELS, *PRESETS])
+    recommended = dict(PRESETS[name].training) if name in PRESETS else {}
+    model = PRESETS[name].model if name in PRESETS else name
+    parts: dict[str, dict[str, Any]] = {"model": {}, **{section: {} for section in _SECTIONS}}
+    for key, value in {**recommended, **(settings or {})}.items():
+        parts[_section_of(key, model)][key] = value
+    sections = {section: options.build(kind, parts[section]) for section, kind in _SECTIONS.items()}
+    model_fields = options.field_types(MODELS[model].config_class)
+    classes = sections["data"].classes
+    if "num_classes" in model_fields and "num_classes" not in parts["model"] and classes:
+        parts["model"]["num_classes"] = len(classes)
+    choice = resolve(name, parts["model"])
+    return RunConfig(
+        model=choice.model, model_options=choice.config, preset=choice.preset, **sections
+    )
+
+
+def run_from_dict(content: Mapping[str, Any]) -> RunConfig:
+    """The configuration that :meth:`RunConfig.to_dict` gave.
+
+    Raises:
+        InvalidOption: If the content is of another schema or cannot be used.
+    """
+    model = content.get("model")
+    if content.get("schema") != SCHEMA or model not in MODELS:
+        raise InvalidOption(
+            f"A run's config.json has schema '{SCHEMA}' and a model of this package, "
+            f"got {content.get('schema')!r} and {model!r}."
+        )
+    names = {f.name for f in fields(RunConfig)} | {"schema"}
+    values: dict[str, Any] = {}
+    for key, section in content.items():
+        if key not in names:
+            raise InvalidOption(f"A run's config.json has no field '{key}'.")
+        kind = _SECTIONS.get(key) or (
+            MODELS[model].config_class if key == "model_options" else None
+        )
+        if kind is not None:
+            if not isinstance(section, Mapping):
+                raise InvalidOption(f"'{key}' must be an object, got {type(section).__name__}.")
+            values[key] = options.build(kind, section)
+    return RunConfig(model=model, preset=content.get("preset"), **values)
+
+
+def _section_of(key: str, model: str) -> str:
+    model_options = options.field_types(MODELS[model].config_class)
+    if key in model_options:
+        return "model"
+    for section, kind in _SECTIONS.items():
+        if key in options.field_types(kind):
+            return section
+    known = [*model_options, *(n for kind in _SECTIONS.values() for n in options.field_types(kind))]
+    raise InvalidOption(str(unknown_name(f"option for '{model}'", key, known)))

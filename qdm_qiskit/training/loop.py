@@ -1,0 +1,414 @@
+"""The training loop, on accelerate: one process or many, CPU or GPU.
+
+Every random number comes from a stream that is addressed by (epoch, batch), so a run that was
+stopped anywhere continues bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+
+from ..data import Split, load_dataset, save_grid
+from ..diffusion import make_process, reverse_chain
+from ..errors import InvalidCheckpoint, InvalidOption
+from ..files import check_writable, write_json, write_text
+from ..models import ClassicalUNet, ClassicalUNetConfig, Denoiser, ModelChoice, build_model
+from ..rng import derived_seed, stream
+from .checkpoint import (
+    Learner,
+    Progress,
+    find_checkpoint,
+    load_learner,
+    load_progress,
+    save_checkpoint,
+)
+from .config import RunConfig
+
+BASELINE_LEARNING_RATE = 0.0047
+"""Kölle's rate for the U-Net with channels 3, 6 (arXiv:2401.07049)."""
+TEST_STREAM = 1_000_000_000
+"""Index of the noise stream of test pairs: the same pairs in every epoch."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a call of :func:`train` left behind."""
+
+    run: Path
+    checkpoint: Path
+    epochs: int
+    interrupted: bool
+    history: tuple[dict[str, float], ...]
+
+
+class EpochBatches(Sampler[list[int]]):
+    """Batches of one epoch, in an order that depends on seed and epoch only."""
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.epoch = 0
+        self.first = 0
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = stream(self.seed, "data", 1, self.epoch).permutation(self.count)
+        for batch in range(self.first, len(self)):
+            start = batch * self.batch_size
+            yield order[start : start + self.batch_size].tolist()
+
+
+class ProgressReport:
+    """What the loop tells whoever watches; the base class is silent."""
+
+    def start(self, config: RunConfig, model: Denoiser, steps: int, done: int) -> None:
+        """The run begins: ``steps`` in all, of which ``done`` are behind it."""
+
+    def step(self, epoch: int, loss: float) -> None:
+        """One optimizer step is done."""
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """One epoch is done, with its metrics."""
+
+    def stop(self) -> None:
+        """The run ends or is interrupted."""
+
+
+def train(
+    config: RunConfig,
+    run: Path,
+    *,
+    resume: str | None = None,
+    report: ProgressReport | None = None,
+) -> TrainingResult:
+    """Train a model, or continue a run.
+
+    Args:
+        config: The run.
+        run: Its folder. A fresh run wants one without a run in it.
+        resume: "latest" or a checkpoint's name to continue from; None starts afresh.
+        report: Is told of every step and epoch.
+
+    Returns:
+        Where the run stands. After Ctrl-C (or SIGTERM) it is checkpointed and ``interrupted``.
+
+    Raises:
+        InvalidOption: If the folder holds a run already.
+        InvalidCheckpoint, MissingData: If the checkpoint cannot be used.
+        InvalidData: If the images cannot be used.
+        OutputNotWritable: If the folder cannot be written.
+    """
+    session = _Session(config, run, resume)
+    report = report or ProgressReport()
+    with _stop_requests() as stop:
+        try:
+            return session.work(report, stop)
+        finally:
+            report.stop()
+            session.accelerator.end_training()
+
+
+def load_split(config: RunConfig) -> Split:
+    """The images of a run, at its model's size and channels.
+
+    Raises: as :func:`qdm_qiskit.data.load_dataset`.
+    """
+    channels, size, _ = _image_shape(config)
+    data = config.data
+    return load_dataset(
+        data.dataset,
+        image_size=size,
+        channels=channels,
+        classes=data.classes or None,
+        train_count=data.train_count,
+        test_count=data.test_count,
+        test_fraction=data.test_fraction,
+        seed=config.training.seed,
+        folder=data.folder,
+    )
+
+
+def class_indices(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Positions of labels in the sorted list of classes, int64."""
+    return np.searchsorted(classes, labels).astype(np.int64)
+
+
+class _Session:
+    """One call of :func:`train`."""
+
+    def __init__(self, config: RunConfig, run: Path, resume: str | None) -> None:
+        if resume is None and (run / "config.json").exists():
+            raise InvalidOption(
+                f"{run} holds a run already; continue it with --resume latest, or choose another "
+                "folder."
+            )
+        self.config, self.run = config, run
+        seed = config.training.seed
+        set_seed(derived_seed(seed, "init"))
+        self.split = load_split(config)
+        self.classes = np.unique(
+            np.concatenate([self.split.train.labels, self.split.test.labels])
+        )
+        self.guided = bool(getattr(config.model_options, "guided", False))
+        if self.guided and len(self.classes) > config.model_options.num_classes:
+            raise InvalidOption(
+                f"num_classes is {config.model_options.num_classes}, but the data have "
+                f"{len(self.classes)} classes."
+            )
+        self.process = make_process(config.diffusion)
+        self.learners = self._fresh_learners(seed)
+        self.progress = Progress()
+        if resume is not None:
+            self._restore(find_checkpoint(run, resume))
+        check_writable(run)
+        self.accelerator = Accelerator(log_with="tensorboard", project_dir=str(run))
+        self.batches = EpochBatches(len(self.split.train), config.training.batch_size, seed)
+        train_set = self.split.train
+        tensors = TensorDataset(
+            torch.from_numpy(train_set.images),
+            torch.from_numpy(class_indices(train_set.labels, self.classes)),
+        )
+        loader = DataLoader(tensors, batch_sampler=self.batches)
+        self.loader = self.accelerator.prepare_data_loader(loader)
+        for learner in self.learners.values():
+            learner.model, learner.optimizer = self.accelerator.prepare(
+                learner.model, learner.optimizer
+            )
+
+    def _fresh_learners(self, seed: int) -> dict[str, Learner]:
+        def generator(index: int) -> torch.Generator:
+            return torch.Generator().manual_seed(derived_seed(seed, "init", index))
+
+        config = self.config
+        choice = ModelChoice(
+            model=config.model, preset=config.preset, config=config.model_options, source=""
+        )
+        model = build_model(choice, generator=generator(0))
+        rate = config.training.learning_rate
+        learners = {"model": Learner(model, torch.optim.Adam(model.parameters(), lr=rate))}
+        channels, size, _ = _image_shape(config)
+        if config.training.baseline and config.model != ClassicalUNet.name:
+            baseline = ClassicalUNet(
+                ClassicalUNetConfig(image_size=size, channels=channels), generator=generator(1)
+            )
+            optimizer = torch.optim.Adam(baseline.parameters(), lr=BASELINE_LEARNING_RATE)
+            learners["baseline"] = Learner(baseline, optimizer)
+        return learners
+
+    def _restore(self, checkpoint: Path) -> None:
+        for name, learner in self.learners.items():
+            load_learner(checkpoint if name == "model" else checkpoint / name, learner)
+        self.progress = load_progress(checkpoint)
+        if self.progress.epoch > self.config.training.epochs:
+            raise InvalidCheckpoint(
+                f"{checkpoint} stands at epoch {self.progress.epoch}, beyond the run's "
+                f"{self.config.training.epochs} epochs."
+            )
+
+    def work(self, report: ProgressReport, stop: threading.Event) -> TrainingResult:
+        config, progress = self.config, self.progress
+        if self.accelerator.is_main_process:
+            write_json(self.run / "config.json", config.to_dict())
+        self.accelerator.init_trackers("tensorboard")
+        epochs = config.training.epochs
+        report.start(
+            config, self._bare("model"), epochs * len(self.batches), progress.step
+        )
+        checkpoint: Path | None = None
+        while progress.epoch < epochs:
+            started = time.perf_counter()
+            self._train_epoch(report, stop)
+            if stop.is_set() and progress.batch < len(self.batches):
+                return self._result(self._checkpoint(), interrupted=True)
+            row = self._close_epoch(time.perf_counter() - started)
+            report.epoch(row)
+            last = progress.epoch == epochs
+            if last or progress.epoch % config.training.checkpoint_every == 0 or stop.is_set():
+                checkpoint = self._checkpoint()
+            if stop.is_set() and not last:
+                return self._result(checkpoint or self._checkpoint(), interrupted=True)
+        return self._result(checkpoint or self._checkpoint(), interrupted=False)
+
+    def _train_epoch(self, report: ProgressReport, stop: threading.Event) -> None:
+        progress, seed = self.progress, self.config.training.seed
+        self.batches.epoch, self.batches.first = progress.epoch, progress.batch
+        process_index = self.accelerator.process_index
+        for images, labels in self.loader:
+            index = (progress.epoch, progress.batch, process_index)
+            generator = torch.Generator().manual_seed(derived_seed(seed, "noise", *index))
+            losses = {}
+            for name, learner in self.learners.items():
+                generator.manual_seed(derived_seed(seed, "noise", *index))  # the same pairs for all
+                learner.optimizer.zero_grad()
+                loss = self._loss(learner.model, images, labels, generator)
+                self.accelerator.backward(loss)
+                learner.optimizer.step()
+                losses[name] = float(self.accelerator.reduce(loss.detach(), "mean"))
+            progress.batch += 1
+            progress.step += 1
+            progress.images += len(images)
+            progress.loss_sum += losses["model"] * len(images)
+            progress.baseline_sum += losses.get("baseline", 0.0) * len(images)
+            report.step(progress.epoch + 1, losses["model"])
+            if stop.is_set():
+                return
+
+    def _loss(
+        self, model: Denoiser, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Mean squared error over all pairs of a batch."""
+        pairs = self.process.training_pairs(images, generator)
+        answer = self._answer(model, pairs.noisy, pairs.step, labels.repeat(self.process.num_steps))
+        return torch.nn.functional.mse_loss(self.process.prediction(answer), pairs.target)
+
+    def _answer(self, model: Denoiser, x: Tensor, step: Tensor, labels: Tensor) -> Tensor:
+        guided = self.guided and model is self.learners["model"].model
+        return model(x, step / self.process.num_steps, labels if guided else None)
+
+    def _close_epoch(self, seconds: float) -> dict[str, float]:
+        """Count the epoch, measure on the test images, write metrics and pictures."""
+        progress = self.progress
+        row = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "train_loss": progress.loss_sum / progress.images,
+            **self.test_losses(),
+            "seconds": seconds,
+        }
+        if "baseline" in self.learners:
+            row["baseline_train_loss"] = progress.baseline_sum / progress.images
+        progress.epoch += 1
+        progress.batch, progress.images, progress.loss_sum, progress.baseline_sum = 0, 0, 0.0, 0.0
+        progress.history.append(row)
+        self.accelerator.log(
+            {key: value for key, value in row.items() if key not in ("epoch", "step")},
+            step=progress.epoch,
+        )
+        every = self.config.training.sample_every
+        if self.accelerator.is_main_process:
+            write_text(self.run / "metrics.jsonl", _json_lines(progress.history))
+            if every and progress.epoch % every == 0:
+                self._write_samples()
+        return row
+
+    @torch.no_grad()
+    def test_losses(self) -> dict[str, float]:
+        """Mean squared errors on the test images, on the same noise in every epoch."""
+        test = self.split.test
+        sums: dict[str, float] = {}
+        chunk = 256
+        for part, start in enumerate(range(0, len(test), chunk)):
+            images = torch.from_numpy(test.images[start : start + chunk])
+            labels = torch.from_numpy(
+                class_indices(test.labels[start : start + chunk], self.classes)
+            )
+            images, labels = images.to(self.device), labels.to(self.device)
+            seed = derived_seed(self.config.training.seed, "noise", TEST_STREAM, part)
+            pairs = self.process.training_pairs(images, torch.Generator().manual_seed(seed))
+            predictions = {"identity_loss": self.process.identity_prediction(pairs)}
+            for name, learner in self.learners.items():
+                answer = self._answer(
+                    learner.model, pairs.noisy, pairs.step, labels.repeat(self.process.num_steps)
+                )
+                key = "test_loss" if name == "model" else "baseline_loss"
+                predictions[key] = self.process.prediction(answer)
+            for key, prediction in predictions.items():
+                error = torch.nn.functional.mse_loss(prediction, pairs.target)
+                sums[key] = sums.get(key, 0.0) + float(error) * len(images)
+        return {key: value / len(test) for key, value in sums.items()}
+
+    @torch.no_grad()
+    def _write_samples(self, count: int = 16) -> None:
+        seed, epoch = self.config.training.seed, self.progress.epoch
+        shape = (count, *_image_shape(self.config))
+        labels = torch.arange(count, device=self.device) % len(self.classes)
+
+        def generator(step: int) -> torch.Generator:
+            return torch.Generator().manual_seed(derived_seed(seed, "evaluation", epoch, step))
+
+        def answer(x: Tensor, step: int) -> Tensor:
+            steps = torch.full((count,), step, device=self.device)
+            return self._answer(self.learners["model"].model, x, steps, labels)
+
+        start = self.process.start(shape, generator(0)).to(self.device)
+        images = reverse_chain(self.process, answer, start, generator)
+        folder = self.run / "samples"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"epoch-{epoch:04d}.png"
+        save_grid(images.cpu().numpy(), path, overwrite=True)
+
+    def _checkpoint(self) -> Path:
+        bare = {
+            name: Learner(self._bare(name), learner.optimizer)
+            for name, learner in self.learners.items()
+        }
+        keep = self.config.training.keep_checkpoints
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.run, bare, self.progress, keep)
+        self.accelerator.wait_for_everyone()
+        return find_checkpoint(self.run)
+
+    def _bare(self, name: str) -> Denoiser:
+        return self.accelerator.unwrap_model(self.learners[name].model)
+
+    @property
+    def device(self) -> torch.device:
+        return self.accelerator.device
+
+    def _result(self, checkpoint: Path, *, interrupted: bool) -> TrainingResult:
+        return TrainingResult(
+            run=self.run,
+            checkpoint=checkpoint,
+            epochs=self.progress.epoch,
+            interrupted=interrupted,
+            history=tuple(self.progress.history),
+        )
+
+
+@contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set an event, so that the step in hand is finished; a second one kills."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # signals reach the main thread only
+        return
+
+    def request(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    previous: dict[int, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, request)
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _image_shape(config: RunConfig) -> tuple[int, int, int]:
+    model = config.model_options
+    return model.channels, model.image_size, model.image_size
+
+
+def _json_lines(rows: list[dict[str, float]]) -> str:
+    return "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
