@@ -1,0 +1,79 @@
+"""The ``qdm`` command. Heavy imports stand inside the commands, so that help is instant."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from .. import __version__
+from ..errors import QdmError
+from . import data, models, report, sample, train
+
+EXIT_ERROR = 2
+"""A mistake in the input or the surroundings, explained in one line."""
+EXIT_INTERRUPTED = 130
+"""Ctrl-C; whatever can be resumed says how."""
+
+app = typer.Typer(
+    name="qdm",
+    help="Quantum diffusion models: train on simulators, sample through device noise, see the cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("train")(train.train)
+app.command("sample")(sample.sample)
+app.add_typer(report.app, name="report")
+app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"qdm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Quantum diffusion models on Qiskit.
+
+    Example:
+
+        qdm train --preset digits-demo --out runs/demo
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; every expected mistake ends in one line and exit code 2."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="qdm", standalone_mode=False)
+    except QdmError as error:
+        fail(str(error))
+    except typer.Abort:
+        typer.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe has left, as `| head` does: not a mistake.
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        fail(error.format_message())  # the parser's own errors: unknown options, missing values
+    sys.exit(code or 0)
+
+
+def fail(message: str) -> None:
+    """Print one line on standard error and leave with :data:`EXIT_ERROR`."""
+    typer.echo("error: " + " ".join(message.split()), err=True)
+    sys.exit(EXIT_ERROR)

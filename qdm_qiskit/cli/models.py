@@ -1,0 +1,81 @@
+"""``qdm models``: what models and presets there are, and how large they are."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="Models and presets: list them, describe them.", no_args_is_help=True)
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="An option as name=value; may be repeated.", metavar="NAME=VALUE"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@app.command("list")
+def list_models(as_json: JsonOption = False) -> None:
+    """List every preset of every model, with its exact parameter count.
+
+    Example:
+
+        qdm models list --json
+    """
+    from ..models import PRESETS, describe
+
+    rows = [describe(name) for name in PRESETS]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    _print_table(rows)
+
+
+@app.command("describe")
+def describe_model(
+    name: Annotated[str, typer.Argument(help="A model or a preset.")],
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Describe one model or preset, with any of its options changed.
+
+    Example:
+
+        qdm models describe eeqdm --set image_size=16 --set depth=50 --json
+    """
+    from ..models import describe
+    from ..options import parse_assignments
+
+    row = describe(name, parse_assignments(settings or []))
+    if as_json:
+        typer.echo(json.dumps(row, indent=2))
+        return
+    _print_table([row])
+    for option, value in row["options"].items():
+        typer.echo(f"{option:>16} = {value}")
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    table = Table(
+        Column("preset", no_wrap=True),
+        "model",
+        Column("parameters", justify="right"),
+        Column("quantum", justify="right"),
+        Column("qubits", justify="right"),
+        "source",
+    )
+    for row in rows:
+        table.add_row(
+            row["preset"] or "-",
+            row["name"],
+            f"{row['parameters']:,}",
+            f"{row['quantum_parameters']:,}",
+            str(row["qubits"]),
+            row["source"],
+        )
+    Console().print(table)

@@ -1,0 +1,118 @@
+"""``qdm report``: what a circuit costs on a device, and what a run has come to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .models import JsonOption, SetOption
+
+if TYPE_CHECKING:
+    from ..models import CircuitDenoiser
+
+app = typer.Typer(help="Reports, before anything is paid for.", no_args_is_help=True)
+
+
+@app.command("transpile")
+def transpile(
+    subject: Annotated[str, typer.Argument(help="A run's folder, or a model or preset.")],
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="A device snapshot, such as fake_torino; may be repeated."),
+    ] = None,
+    settings: SetOption = None,
+    trials: Annotated[int, typer.Option(min=1, help="Transpiler seeds tried on each device.")] = 10,
+    level: Annotated[int, typer.Option(min=0, max=3, help="Qiskit's optimization level.")] = 3,
+    shots: Annotated[int, typer.Option(min=1, help="Shots that the verdict assumes.")] = 4096,
+    seed: Annotated[int, typer.Option(help="Seed of weights, example image and transpiler.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("transpile_reports"),
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Report depth, two-qubit gates, duration and expected success on one or more devices.
+
+    A trained run is reported with its weights, a model or preset with fresh ones. Loader and denoiser
+    are counted apart.
+
+    Example:
+
+        qdm report transpile eeqdm --set depth=2 --trials 2 --backend fake_torino --out reports
+    """
+    import torch
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ..diffusion import InterpolatedNoise
+    from ..errors import InvalidOption
+    from ..execution.snapshots import load_backend
+    from ..files import check_writable
+    from ..options import parse_assignments
+    from ..reports.transpile import transpile_report, write_report
+    from ..rng import derived_seed
+    from ..sampling import load_run, unrolled_circuit
+
+    backends = backend or ["fake_torino"]
+    for name in backends:
+        load_backend(name)
+    if Path(subject).is_dir():
+        if settings:
+            raise InvalidOption("A trained run's options are frozen; --set is for models and presets.")
+        run = load_run(Path(subject))
+        model, process = run.model, run.process
+        name = Path(subject).resolve().name
+    else:
+        from ..models import build_model, resolve
+
+        choice = resolve(subject, parse_assignments(settings or []))
+        generator = torch.Generator().manual_seed(derived_seed(seed, "init", 0))
+        model, process = build_model(choice, generator=generator), InterpolatedNoise()
+        name = "_".join([subject, *(each.replace("=", "") for each in settings or [])])
+    model = _one_circuit(model)
+    check_writable(out)
+    circuit = unrolled_circuit(model)
+    start = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
+    image = process.start((1, *model.image_shape), start)
+    labels = torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
+    amplitudes, inputs = model.encode(image, labels)
+    values = model.spec.input_values(
+        None if amplitudes is None else amplitudes.double().numpy(),
+        None if inputs is None else inputs.double().numpy(),
+    )
+    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        tasks = {each: bar.add_task(each, total=trials) for each in backends}
+        report = transpile_report(
+            name,
+            circuit,
+            backends,
+            level=level,
+            seeds=[derived_seed(seed, "transpiler", trial) for trial in range(trials)],
+            example_values=values[0],
+            shots=shots,
+            progress=lambda each, done, total: bar.update(tasks[each], completed=done),
+        )
+    paths = write_report(report, out)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2))
+        return
+    for found in report.backends:
+        total, loader = found.cost.total, found.cost.loader
+        typer.echo(
+            f"{found.backend}: depth {total.depth}, {total.two_qubit_count} two-qubit gates "
+            f"({loader.two_qubit_count} of them load the data), "
+            f"expected success {total.expected_success:.2g}"
+        )
+        typer.echo(found.verdict.sentence)
+    for path in paths:
+        typer.echo(f"written  {path}")
+
+
+def _one_circuit(model: object) -> CircuitDenoiser:
+    from ..errors import InvalidOption
+    from ..models import CircuitDenoiser
+
+    if not isinstance(model, CircuitDenoiser):
+        raise InvalidOption(f"'{getattr(model, 'name', model)}' has no single circuit to report on.")
+    return model

@@ -1,0 +1,159 @@
+"""``qdm train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .models import SetOption
+
+if TYPE_CHECKING:
+    from ..training import ProgressReport, RunConfig
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    model: Annotated[
+        str | None, typer.Option(help="A model, for example eeqdm; see `qdm models list`.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A preset, for example digits-demo; see `qdm models list`.")
+    ] = None,
+    settings: SetOption = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random stream.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(help="Continue from 'latest' or a checkpoint's name; only --epochs may change."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of torch; 1 is fastest for small circuits.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Train a model; Ctrl-C leaves a checkpoint to resume from.
+
+    Options of the model, the data, the diffusion process and the loop are all set by --set.
+
+    Example:
+
+        qdm train --model eeqdm --set depth=1 --set train_count=20 --epochs 1 --out runs/first
+    """
+    import torch
+
+    from ..errors import InvalidOption, MissingData
+    from ..files import read_json_object
+    from ..models import PRESETS
+    from ..options import parse_assignments
+    from ..training import resolve_run, run_from_dict
+    from ..training import train as run_training
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if resume is not None:
+        if model or preset or settings or seed is not None:
+            raise InvalidOption("On --resume only --epochs may change: a run's options are frozen.")
+        if not (out / "config.json").is_file():
+            raise MissingData(f"There is no run to resume in {out}: {out / 'config.json'} is missing.")
+        config = run_from_dict(read_json_object(out / "config.json"))
+        if epochs is not None:
+            config = config.with_epochs(epochs)
+    else:
+        if (model is None) == (preset is None):
+            both_fit = preset in PRESETS and PRESETS[preset].model == model
+            if model is None or not both_fit:
+                raise InvalidOption(
+                    "Name what to train by --model or by --preset (or by both, if the preset is one of "
+                    f"that model), got model {model!r} and preset {preset!r}."
+                )
+        values: dict[str, object] = dict(parse_assignments(settings or []))
+        for name, value in (("epochs", epochs), ("seed", seed)):
+            if value is not None:
+                if name in values:
+                    raise InvalidOption(f"Option '{name}' is set twice.")
+                values[name] = value
+        config = resolve_run(preset or model or "", values)
+    result = run_training(
+        config, out, resume=resume, report=None if quiet else _rich_report()
+    )
+    if result.interrupted:
+        typer.echo(
+            f"interrupted at epoch {result.epochs}; continue with: "
+            f"qdm train --out {out} --resume latest",
+            err=True,
+        )
+        raise typer.Exit(130)
+    _print_outcome(result.history[-1] if result.history else {}, result.checkpoint)
+
+
+def _print_outcome(row: dict[str, float], checkpoint: Path) -> None:
+    if row:
+        typer.echo(f"test loss          {row['test_loss']:.5f}")
+        typer.echo(f"identity baseline  {row['identity_loss']:.5f}   (predicting no change at all)")
+        if "baseline_loss" in row:
+            typer.echo(f"classical U-Net    {row['baseline_loss']:.5f}")
+    typer.echo(f"checkpoint         {checkpoint}")
+
+
+def _rich_report() -> ProgressReport:
+    """A progress bar with loss and rate, and a line for each reported epoch."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from ..models import Denoiser
+    from ..training import ProgressReport
+
+    class RichReport(ProgressReport):
+        def __init__(self) -> None:
+            self.console = Console(stderr=True)
+            self.bar = Progress(
+                TextColumn("epoch {task.fields[epoch]}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("loss {task.fields[loss]:.5f}"),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=self.console,
+            )
+            self.every = 1
+
+        def start(self, config: RunConfig, model: Denoiser, steps: int, done: int) -> None:
+            self.console.print(
+                f"{config.model}: {model.num_parameters} parameters "
+                f"({model.num_quantum_parameters} in circuits), {model.num_qubits} qubits"
+            )
+            self.every = max(1, config.training.epochs // 10)
+            self.task = self.bar.add_task(
+                "train", total=steps, completed=done, epoch=0, loss=float("nan"), rate=""
+            )
+            self.bar.start()
+
+        def step(self, epoch: int, loss: float) -> None:
+            speed = self.bar.tasks[0].speed
+            rate = f"{speed:.1f} steps/s" if speed else ""
+            self.bar.update(self.task, advance=1, epoch=epoch, loss=loss, rate=rate)
+
+        def epoch(self, row: dict[str, float]) -> None:
+            if row["epoch"] % self.every and row["epoch"] != 1:
+                return
+            beside = f"  identity {row['identity_loss']:.5f}"
+            if "baseline_loss" in row:
+                beside += f"  classical U-Net {row['baseline_loss']:.5f}"
+            self.console.print(
+                f"epoch {row['epoch']:>4}  train {row['train_loss']:.5f}  "
+                f"test {row['test_loss']:.5f}{beside}",
+                highlight=False,
+            )
+
+        def stop(self) -> None:
+            self.bar.stop()
+
+    return RichReport()

@@ -1,0 +1,1 @@
+"""What a result is worth: distances, fidelities, and how much of a signal noise has left."""

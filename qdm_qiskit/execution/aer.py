@@ -1,0 +1,89 @@
+"""Noise-free shots from Qiskit Aer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from ..errors import TargetUnavailable
+from .counts import Pub, counts_from_hex, parameter_binds
+from .runner import CircuitRunner
+
+if TYPE_CHECKING:
+    from qiskit_aer import AerSimulator
+
+
+def run_on_aer(
+    simulator: AerSimulator, pubs: list[Pub], *, shots: int, seed: int
+) -> list[np.ndarray]:
+    """All pubs as one Aer job.
+
+    Args:
+        simulator: Where to run.
+        pubs: Checked pairs of circuit and ``(batch, num_parameters)`` values.
+        shots: Shots for each row.
+        seed: Aer derives a different seed from it for each row.
+
+    Returns:
+        Int64 counts of shape ``(batch, 2**num_clbits)`` for each pub.
+    """
+    circuits = [circuit for circuit, _ in pubs]
+    binds = [parameter_binds(circuit, values) for circuit, values in pubs]
+    job = simulator.run(
+        circuits,
+        # Aer refuses a list of empty binds for circuits that have no parameters.
+        parameter_binds=binds if any(binds) else None,
+        shots=shots,
+        seed_simulator=seed,
+    )
+    result = job.result()
+    if not result.success:
+        raise TargetUnavailable(f"Aer could not run the job: {result.status}.")
+    counts, start = [], 0
+    for circuit, values in pubs:
+        rows = range(start, start + len(values))
+        counts.append(
+            np.stack([counts_from_hex(result.data(k)["counts"], circuit.num_clbits) for k in rows])
+        )
+        start += len(values)
+    return counts
+
+
+def parallel_experiments() -> int:
+    """How many rows Aer may run side by side: the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@final
+class AerRunner(CircuitRunner):
+    """Qiskit Aer without noise.
+
+    Args:
+        seed: The run's seed, an integer >= 0.
+        device: ``"cpu"`` or ``"gpu"``.
+
+    Raises:
+        TargetUnavailable: For ``"gpu"`` if this build of Aer, or this machine, has none.
+    """
+
+    def __init__(self, *, seed: int, device: str = "cpu") -> None:
+        from qiskit_aer import AerSimulator
+
+        if device == "gpu" and "GPU" not in AerSimulator().available_devices():
+            raise TargetUnavailable(
+                "Target 'aer:gpu' needs a GPU and a GPU build of Qiskit Aer, and this machine has "
+                "not both; install qiskit-aer-gpu, or use 'aer' or 'engine:cuda'."
+            )
+        self._simulator = AerSimulator(
+            device=device.upper(), max_parallel_experiments=parallel_experiments()
+        )
+        super().__init__("aer" if device == "cpu" else "aer:gpu", self._simulator, seed=seed)
+
+    def _execute(self, pubs: list[Pub], shots: int, seed: int) -> list[np.ndarray]:
+        return run_on_aer(self._simulator, pubs, shots=shots, seed=seed)
+
+    def _options(self) -> Mapping[str, Any]:
+        return {"method": "automatic", "device": self._simulator.options.device}

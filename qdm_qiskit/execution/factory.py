@@ -1,0 +1,54 @@
+"""From a target to the runner behind it."""
+
+from __future__ import annotations
+
+from ..errors import TargetUnavailable
+from .runner import CircuitRunner
+from .targets import Target, parse_target
+
+
+def make_runner(target: Target | str, *, seed: int) -> CircuitRunner:
+    """The runner of a target; none of them can spend QPU time.
+
+    Args:
+        target: A target or its text; ``engine`` is no place for circuits and is not handled here.
+        seed: The run's seed, an integer >= 0.
+
+    Returns:
+        A runner whose ``backend`` is what to transpile for.
+
+    Raises:
+        UnknownName: If there is no such target.
+        TargetUnavailable: For ``engine`` (the caller runs the model there), for ``aer:gpu``
+            without a GPU, and for every ``ibm:`` target.
+    """
+    target = parse_target(target) if isinstance(target, str) else target
+    if target.kind == "aer":
+        from .aer import AerRunner
+
+        return AerRunner(seed=seed, device=target.device)
+    if target.kind == "noisy" and target.backend is not None:
+        from .noisy import NoisyRunner
+
+        return NoisyRunner(target.backend, seed=seed)
+    if target.kind == "local" and target.backend is not None:
+        from .local import LocalRunner
+
+        return LocalRunner(target.backend, seed=seed)
+    if target.kind == "ibm":
+        raise TargetUnavailable(_never_spends(target))
+    raise TargetUnavailable(
+        f"Target '{target}' evaluates models without circuits or shots; use 'aer', "
+        "'noisy:SNAPSHOT' or 'local:SNAPSHOT' to run circuits."
+    )
+
+
+def _never_spends(target: Target) -> str:
+    from .snapshots import backend_names
+
+    fake = "fake_" + (target.backend or "").removeprefix("ibm_")
+    nearest = fake if fake in backend_names() else "fake_torino"
+    return (
+        f"Target '{target}' is a QPU, and this command never spends QPU time; "
+        f"use 'local:{nearest}' to rehearse the same run on this machine."
+    )

@@ -1,0 +1,86 @@
+"""IBM's executor-based Sampler in local mode, on a device snapshot: the code path of a real QPU.
+
+``client -> Batch -> Sampler -> job -> result`` is the same as on hardware; only the backend is
+simulated. The snapshot is given to it as an Aer simulator that carries the noise of the active
+qubits, which local mode accepts in place of a fake backend: the counts are the same to the bit and
+come 8 times as fast (1.3 s instead of 10.6 s for 16 rows of 7 qubits with 256 CZ).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from .aer import parallel_experiments
+from .counts import Pub, counts_from_bits
+from .region import active_qubits, check_isa, noise_of
+from .runner import CircuitRunner
+from .snapshots import load_backend
+
+if TYPE_CHECKING:
+    from qiskit_aer import AerSimulator
+    from qiskit_ibm_runtime.executor_sampler import Sampler
+
+
+@final
+class LocalRunner(CircuitRunner):
+    """IBM's Sampler in local mode inside a Batch; every call is one job.
+
+    Local mode starts each circuit of a job from the same simulator seed: rows of one circuit are
+    independent, but two equal circuits in one call get equal counts. Give one circuit all rows.
+
+    Args:
+        snapshot: Name of a device snapshot, such as ``"fake_torino"``.
+        seed: The run's seed, an integer >= 0.
+
+    Raises:
+        UnknownName: If there is no such snapshot.
+    """
+
+    def __init__(self, snapshot: str, *, seed: int) -> None:
+        super().__init__(f"local:{snapshot}", load_backend(snapshot), seed=seed)
+        self._simulators: dict[frozenset[int], AerSimulator] = {}
+        self._resolved: dict[str, Any] = {}
+
+    def _execute(self, pubs: list[Pub], shots: int, seed: int) -> list[np.ndarray]:
+        from qiskit_ibm_runtime import Batch
+        from qiskit_ibm_runtime.executor_sampler import Sampler
+
+        for circuit, _ in pubs:
+            check_isa(circuit, self.backend)
+        simulator = self._simulator(active_qubits(circuit for circuit, _ in pubs))
+        with Batch(backend=simulator) as batch:
+            sampler = Sampler(mode=batch)
+            sampler.options.simulator.seed_simulator = seed
+            self._resolved = _jsonable_options(sampler)
+            # A circuit without parameters goes without values: a row of none has no axis to keep.
+            job = sampler.run([(c, v) if c.num_parameters else (c,) for c, v in pubs], shots=shots)
+            result = job.result()
+        return [
+            counts_from_bits(data.data[circuit.cregs[0].name])
+            for (circuit, _), data in zip(pubs, result, strict=True)
+        ]
+
+    def _options(self) -> Mapping[str, Any]:
+        return self._resolved
+
+    def _simulator(self, qubits: frozenset[int]) -> AerSimulator:
+        from qiskit_aer import AerSimulator
+
+        if qubits not in self._simulators:
+            self._simulators[qubits] = AerSimulator.from_backend(
+                self.backend,
+                noise_model=noise_of(self.backend, qubits),
+                fusion_threshold=1,
+                max_parallel_experiments=parallel_experiments(),
+            )
+        return self._simulators[qubits]
+
+
+def _jsonable_options(sampler: Sampler) -> dict[str, Any]:
+    """The options that shape counts, after IBM's client has resolved them."""
+    options = sampler.finalize_options().model_dump(mode="json")
+    keys = ("dynamical_decoupling", "execution", "twirling", "simulator")
+    return {key: options[key] for key in keys}

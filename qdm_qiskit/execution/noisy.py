@@ -1,0 +1,177 @@
+"""Shots, and exact probabilities, through the noise of a device snapshot on Qiskit Aer.
+
+The noise is Aer's model of the snapshot: each gate is followed by depolarization and thermal
+relaxation that together give its calibrated error, and each measurement by a readout error. What it
+lacks: decay of idle qubits (unless the circuit holds delays), crosstalk, leakage and drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from qiskit import QuantumCircuit
+
+from ..errors import UnsupportedCircuit
+from .aer import parallel_experiments, run_on_aer
+from .counts import Pub, checked_circuit, checked_values, parameter_binds
+from .region import active_qubits, check_isa, noise_of
+from .runner import CircuitRunner
+from .snapshots import load_backend
+
+if TYPE_CHECKING:
+    from qiskit_aer import AerSimulator
+    from qiskit_aer.noise import NoiseModel
+
+MAX_DENSITY_QUBITS = 10
+"""Up to here one density matrix serves all shots; beyond, each shot is a trajectory."""
+
+
+@final
+class NoisyRunner(CircuitRunner):
+    """Qiskit Aer with the noise of a device snapshot.
+
+    Up to :data:`MAX_DENSITY_QUBITS` active qubits the density matrix is evolved once and all shots
+    are drawn from it, so shots cost next to nothing. Gates are fused into superoperators and the
+    rows run side by side.
+
+    Args:
+        snapshot: Name of a device snapshot, such as ``"fake_torino"``.
+        seed: The run's seed, an integer >= 0.
+
+    Raises:
+        UnknownName: If there is no such snapshot.
+    """
+
+    def __init__(self, snapshot: str, *, seed: int) -> None:
+        super().__init__(f"noisy:{snapshot}", load_backend(snapshot), seed=seed)
+        self._noise: dict[frozenset[int], NoiseModel] = {}
+        self._method = "density_matrix"
+
+    def exact_probabilities(self, circuit: QuantumCircuit, values: np.ndarray) -> np.ndarray:
+        """The distribution that the shots are drawn from, readout error included.
+
+        Args:
+            circuit: Transpiled for this backend; each qubit is measured at most once, at its end.
+            values: ``(batch, num_parameters)`` in the order of ``circuit.parameters``.
+
+        Returns:
+            Float64 probabilities of shape ``(batch, 2**num_clbits)``, indexed as counts are.
+
+        Raises:
+            UnsupportedCircuit: If more than :data:`MAX_DENSITY_QUBITS` qubits are active, or a
+                classical bit is not measured exactly once, at the end of its qubit.
+            InvalidData: If values have a wrong shape or are not finite.
+        """
+        checked_circuit(circuit)
+        check_isa(circuit, self.backend)
+        values = checked_values(circuit, values)
+        qubits = active_qubits([circuit])
+        if len(qubits) > MAX_DENSITY_QUBITS:
+            raise UnsupportedCircuit(
+                f"Exact noisy probabilities take at most {MAX_DENSITY_QUBITS} active qubits, "
+                f"circuit '{circuit.name}' has {len(qubits)}; draw shots instead."
+            )
+        bare, measured = _without_measurements(circuit)
+        bare.save_probabilities(measured)
+        noise = self._noise_on(qubits)
+        binds = parameter_binds(circuit, values)
+        result = (
+            self._simulator(qubits)
+            .run([bare], parameter_binds=[binds] if binds else None, shots=1)
+            .result()
+        )
+        true = np.stack([result.data(k)["probabilities"] for k in range(len(values))])
+        return _read_out(true, [_confusion(noise).get(q, np.eye(2)) for q in measured])
+
+    def _execute(self, pubs: list[Pub], shots: int, seed: int) -> list[np.ndarray]:
+        for circuit, _ in pubs:
+            check_isa(circuit, self.backend)
+        # One job may hold circuits on different qubits; Aer leaves out what each one leaves idle.
+        simulator = self._simulator(active_qubits(circuit for circuit, _ in pubs))
+        widest = max(len(active_qubits([circuit])) for circuit, _ in pubs)
+        self._method = "density_matrix" if widest <= MAX_DENSITY_QUBITS else "automatic"
+        simulator.set_options(method=self._method)
+        return run_on_aer(simulator, pubs, shots=shots, seed=seed)
+
+    def _options(self) -> Mapping[str, Any]:
+        return {
+            "method": self._method,
+            "max_density_qubits": MAX_DENSITY_QUBITS,
+            "noise": "qiskit_aer NoiseModel.from_backend, active qubits",
+        }
+
+    def _noise_on(self, qubits: frozenset[int]) -> NoiseModel:
+        if qubits not in self._noise:
+            self._noise[qubits] = noise_of(self.backend, qubits)
+        return self._noise[qubits]
+
+    def _simulator(self, qubits: frozenset[int]) -> AerSimulator:
+        return noisy_simulator(self._noise_on(qubits))
+
+
+def noisy_simulator(noise: NoiseModel, **options: Any) -> AerSimulator:
+    """A density-matrix simulator, tuned for small noisy circuits with many parameter rows.
+
+    Measured on 7 qubits with 256 CZ and 16 rows (2 cores): fusion from the first qubit on is 4
+    times as fast as Aer's default threshold, and rows side by side 1.9 times.
+    """
+    from qiskit_aer import AerSimulator
+
+    return AerSimulator(
+        method="density_matrix",
+        noise_model=noise,
+        fusion_threshold=1,
+        max_parallel_experiments=parallel_experiments(),
+        **options,
+    )
+
+
+def _without_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[int]]:
+    """The circuit without its final measurements, and the qubit behind each classical bit."""
+    bare = circuit.copy_empty_like()
+    qubit_of: dict[int, int] = {}
+    done: set[int] = set()
+    for instruction in circuit.data:
+        qubits = [circuit.find_bit(q).index for q in instruction.qubits]
+        if instruction.operation.name == "measure":
+            clbit = circuit.find_bit(instruction.clbits[0]).index
+            if clbit in qubit_of or qubits[0] in done:
+                raise _not_final(circuit)
+            qubit_of[clbit] = qubits[0]
+            done.update(qubits)
+        elif instruction.operation.name != "barrier":
+            if done.intersection(qubits) or instruction.clbits:
+                raise _not_final(circuit)
+            bare.append(instruction)
+    if len(qubit_of) != circuit.num_clbits:
+        raise _not_final(circuit)
+    return bare, [qubit_of[k] for k in range(circuit.num_clbits)]
+
+
+def _not_final(circuit: QuantumCircuit) -> UnsupportedCircuit:
+    return UnsupportedCircuit(
+        "Exact probabilities need every classical bit measured once, at the end of its qubit; "
+        f"circuit '{circuit.name}' does otherwise: draw shots instead."
+    )
+
+
+def _confusion(noise: NoiseModel) -> dict[int, np.ndarray]:
+    """Readout errors by physical qubit: ``matrix[true, read]``."""
+    return {
+        qubits[0]: np.asarray(error["probabilities"], dtype=np.float64)
+        for error in noise.to_dict()["errors"]
+        if error["type"] == "roerror"
+        for qubits in error["gate_qubits"]
+    }
+
+
+def _read_out(true: np.ndarray, confusion: list[np.ndarray]) -> np.ndarray:
+    """Read ``(batch, 2**m)`` true outcomes through one ``[true, read]`` matrix a bit."""
+    m = len(confusion)
+    tensor = true.reshape(-1, *[2] * m)
+    for bit, matrix in enumerate(confusion):
+        axis = m - bit  # bit 0 is the last axis
+        tensor = np.moveaxis(np.tensordot(tensor, matrix, axes=([axis], [0])), -1, axis)
+    return tensor.reshape(true.shape)

@@ -1,0 +1,53 @@
+"""Device snapshots by name: couplings, error rates and durations of a real device on one day.
+
+They are the fake backends of ``qiskit_ibm_runtime.fake_provider``; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from qiskit.providers import BackendV2
+
+from ..errors import unknown_name
+
+
+@cache
+def _classes() -> dict[str, type[BackendV2]]:
+    from qiskit_ibm_runtime import fake_provider
+
+    found = {}
+    for value in vars(fake_provider).values():
+        name = getattr(value, "backend_name", None)
+        if isinstance(value, type) and isinstance(name, str) and name.startswith("fake_"):
+            found[name] = value
+    return dict(sorted(found.items()))
+
+
+def backend_names() -> tuple[str, ...]:
+    """All snapshots, in alphabetical order.
+
+    >>> "fake_torino" in backend_names()
+    True
+    """
+    return tuple(_classes())
+
+
+def load_backend(name: str) -> BackendV2:
+    """Load one snapshot.
+
+    Args:
+        name: A name from :func:`backend_names`, such as ``"fake_torino"``.
+
+    Returns:
+        A fresh backend; its ``target`` holds error rates and durations in seconds.
+
+    Raises:
+        UnknownName: If there is no such snapshot.
+
+    >>> load_backend("fake_torino").num_qubits
+    133
+    """
+    if name not in _classes():
+        raise unknown_name("device snapshot", name, backend_names())
+    return _classes()[name]()

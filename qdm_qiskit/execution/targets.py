@@ -1,0 +1,110 @@
+"""Target strings: where a model is simulated or run, as one word.
+
+========================  ============================================================
+``engine``                the torch engine on the CPU, exact
+``engine:cuda``           the torch engine on a CUDA device
+``aer``                   Qiskit Aer without noise
+``aer:gpu``               the same on a GPU (needs a GPU build of Aer)
+``noisy:fake_torino``     Qiskit Aer with the noise of a device snapshot
+``local:fake_torino``     IBM's Sampler in local mode on a device snapshot
+``ibm:ibm_fez``           a QPU, by name
+``ibm:least_busy``        the QPU with the shortest queue
+========================  ============================================================
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..errors import UnknownName, unknown_name
+
+Kind = Literal["engine", "aer", "noisy", "local", "ibm"]
+Device = Literal["cpu", "cuda", "gpu", "qpu"]
+
+FORMS = (
+    "engine",
+    "engine:cuda",
+    "aer",
+    "aer:gpu",
+    "noisy:SNAPSHOT",
+    "local:SNAPSHOT",
+    "ibm:NAME",
+    "ibm:least_busy",
+)
+"""Every form of a target; SNAPSHOT is a name like ``fake_torino``, NAME one like ``ibm_fez``."""
+
+_FIXED: dict[str, tuple[Kind, Device]] = {
+    "engine": ("engine", "cpu"),
+    "engine:cuda": ("engine", "cuda"),
+    "aer": ("aer", "cpu"),
+    "aer:gpu": ("aer", "gpu"),
+}
+_QPU_NAME = re.compile(r"ibm_[a-z0-9_]+|least_busy")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parsed target."""
+
+    kind: Kind
+    """``engine``, ``aer``, ``noisy``, ``local`` or ``ibm``."""
+    device: Device = "cpu"
+    """``cpu``, ``cuda`` (the engine), ``gpu`` (Aer) or ``qpu`` (``ibm``)."""
+    backend: str | None = None
+    """Snapshot or QPU name; None for ``engine`` and ``aer``."""
+
+    def __str__(self) -> str:
+        """The text that parses to this target.
+
+        >>> str(parse_target("noisy:fake_torino"))
+        'noisy:fake_torino'
+        """
+        if self.backend is not None:
+            return f"{self.kind}:{self.backend}"
+        return self.kind if self.device == "cpu" else f"{self.kind}:{self.device}"
+
+
+def parse_target(text: str) -> Target:
+    """Read a target string; the name of a snapshot is checked, the name of a QPU only for its form.
+
+    Args:
+        text: One of :data:`FORMS`, for example ``"noisy:fake_torino"``.
+
+    Returns:
+        The target. ``ibm:`` targets parse, though nothing in this folder can run them.
+
+    Raises:
+        UnknownName: If there is no such target; the message lists what exists.
+
+    >>> parse_target("engine:cuda")
+    Target(kind='engine', device='cuda', backend=None)
+    """
+    if text in _FIXED:
+        kind, device = _FIXED[text]
+        return Target(kind, device)
+    prefix, _, name = text.partition(":")
+    if prefix == "ibm" and _QPU_NAME.fullmatch(name):
+        return Target("ibm", "qpu", name)
+    if prefix in ("noisy", "local") and name:
+        from .snapshots import backend_names
+
+        if name not in backend_names():
+            raise unknown_name("device snapshot", name, backend_names())
+        return Target("noisy" if prefix == "noisy" else "local", "cpu", name)
+    raise _unknown_target(text, prefix)
+
+
+def _unknown_target(text: str, prefix: str) -> UnknownName:
+    error = unknown_name("target", text, FORMS)
+    if prefix in get_args(Kind) and prefix not in _FIXED:
+        return UnknownName(f"{error} '{prefix}:' is followed by a name, as in {_EXAMPLE[prefix]}.")
+    return error
+
+
+_EXAMPLE = {
+    "noisy": "noisy:fake_torino",
+    "local": "local:fake_torino",
+    "ibm": "ibm:ibm_fez",
+}

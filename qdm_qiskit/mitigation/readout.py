@@ -1,0 +1,337 @@
+"""Readout mitigation by M3: calibrate each measured qubit once, then correct counts.
+
+``construct_circuits`` -> any runner -> ``combine_results`` -> a calibration -> ``mitigate``.
+M3 itself checks neither the device nor the qubits of a calibration; here both are checked.
+
+References:
+    Nation et al., PRX Quantum 2, 040326 (2021), for M3; Bravyi et al., Phys. Rev. A 103, 042605
+    (2021), for balanced calibration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+import numpy as np
+from qiskit import QuantumCircuit
+
+from ..errors import CalibrationMismatch, InvalidData, InvalidOption
+
+Method = Literal["balanced", "independent"]
+"""``balanced``: all qubits at once, in at most ``2 * len(qubits)`` circuits, each qubit in 0 and 1
+equally often beside every other's state. ``independent``: two circuits for each qubit alone."""
+
+SCHEMA = "readout-calibration/1"
+
+
+def prepared_bits(num_qubits: int, method: Method = "balanced") -> np.ndarray:
+    """Which qubits each calibration circuit prepares in 1.
+
+    Args:
+        num_qubits: How many qubits are calibrated, at least 1.
+        method: ``"balanced"`` or ``"independent"``.
+
+    Returns:
+        Int64 bits of shape ``(circuits, num_qubits)``. For ``balanced`` the circuits are a power of
+        two, more than ``num_qubits``, and every qubit is 1 in half of them. For ``independent``
+        row ``2 k`` and ``2 k + 1`` prepare qubit ``k`` in 0 and in 1.
+
+    Raises:
+        InvalidOption: If the method is unknown or there is no qubit.
+
+    >>> prepared_bits(2).tolist()
+    [[0, 0], [1, 0], [0, 1], [1, 1]]
+    """
+    _check_method(method)
+    if num_qubits < 1:
+        raise InvalidOption(f"A readout calibration needs at least 1 qubit, got {num_qubits}.")
+    if method == "independent":
+        bits = np.zeros((2 * num_qubits, num_qubits), dtype=np.int64)
+        bits[2 * np.arange(num_qubits) + 1, np.arange(num_qubits)] = 1
+        return bits
+    from mthree.generators import HadamardGenerator
+
+    return np.array(list(HadamardGenerator(num_qubits)), dtype=np.int64)
+
+
+def construct_circuits(
+    qubits: Sequence[int], num_device_qubits: int, *, method: Method = "balanced"
+) -> list[QuantumCircuit]:
+    """The calibration circuits, in device instructions (``x`` and ``measure``).
+
+    Args:
+        qubits: Physical qubits to calibrate, each once.
+        num_device_qubits: Qubits of the device.
+        method: ``"balanced"`` or ``"independent"``.
+
+    Returns:
+        Circuits without parameters on ``num_device_qubits`` qubits with one register ``meas``: for
+        ``balanced`` bit ``k`` reads ``qubits[k]``, for ``independent`` one bit reads one qubit.
+
+    Raises:
+        InvalidOption: If the method is unknown, or qubits repeat or are outside the device.
+    """
+    qubits = _checked_qubits(qubits, num_device_qubits)
+    circuits = []
+    for k, bits in enumerate(prepared_bits(len(qubits), method)):
+        read = qubits if method == "balanced" else (qubits[k // 2],)
+        circuit = _empty(num_device_qubits, len(read), f"readout_{method}_{k:04d}")
+        for qubit, bit in zip(qubits, bits, strict=True):
+            if bit:
+                circuit.x(qubit)
+        circuit.measure(list(read), range(len(read)))
+        circuits.append(circuit)
+    return circuits
+
+
+def combine_results(
+    counts: Sequence[np.ndarray],
+    qubits: Sequence[int],
+    *,
+    backend: str,
+    taken_at: str,
+    method: Method = "balanced",
+) -> ReadoutCalibration:
+    """The calibration from the counts of its circuits.
+
+    Args:
+        counts: For each circuit of :func:`construct_circuits`, in order, its counts of shape
+            ``(2**bits,)`` or ``(1, 2**bits)``, as runners return them.
+        qubits: The same physical qubits, in the same order.
+        backend: Name of the device or snapshot.
+        taken_at: When the circuits ran, ISO 8601.
+        method: The same method.
+
+    Returns:
+        One matrix a qubit, and where they are from.
+
+    Raises:
+        InvalidOption: If the method is unknown or qubits repeat.
+        InvalidData: If counts do not fit the circuits, or a circuit has no counts.
+    """
+    qubits = _checked_qubits(qubits, None)
+    bits = prepared_bits(len(qubits), method)
+    width = len(qubits) if method == "balanced" else 1
+    rows = [np.asarray(c).reshape(-1) for c in counts]
+    if len(rows) != len(bits) or any(row.shape != (1 << width,) for row in rows):
+        raise InvalidData(
+            f"A {method} calibration of {len(qubits)} qubits needs {len(bits)} counts of "
+            f"{1 << width} outcomes, got {len(rows)} of sizes {sorted({len(r) for r in rows})}."
+        )
+    shots = np.array([row.sum() for row in rows], dtype=np.float64)
+    if (shots <= 0).any():
+        raise InvalidData("Every calibration circuit needs counts, got one without any.")
+    matrices = {}
+    for k, qubit in enumerate(qubits):
+        circuits = range(len(bits)) if method == "balanced" else (2 * k, 2 * k + 1)
+        position = k if method == "balanced" else 0
+        seen = np.zeros((2, 2))  # [read, prepared]
+        for c in circuits:
+            ones = rows[c][(np.arange(1 << width) >> position) & 1 == 1].sum()
+            seen[:, bits[c, k]] += shots[c] - ones, ones
+        matrices[qubit] = seen / seen.sum(axis=0)
+    return ReadoutCalibration(
+        backend=backend,
+        qubits=qubits,
+        method=method,
+        shots=int(shots.sum()),
+        taken_at=taken_at,
+        matrices=matrices,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadoutCalibration:
+    """What was measured about the readout of some qubits of one device, on one day.
+
+    Raises:
+        InvalidData: If a matrix is missing, is no 2x2 matrix of probabilities, or reads wrong more
+            often than right.
+    """
+
+    backend: str
+    """Name of the device or snapshot."""
+    qubits: tuple[int, ...]
+    """Physical qubits."""
+    method: Method
+    """How it was taken."""
+    shots: int
+    """Shots of all its circuits together."""
+    taken_at: str
+    """When, ISO 8601."""
+    matrices: Mapping[int, np.ndarray]
+    """For each physical qubit ``matrix[read, prepared]``; columns sum to 1."""
+
+    def __post_init__(self) -> None:
+        _check_method(self.method)
+        _checked_qubits(self.qubits, None)
+        try:
+            datetime.fromisoformat(self.taken_at)
+        except (TypeError, ValueError):
+            raise InvalidData(
+                f"A calibration's taken_at is an ISO 8601 time, got {self.taken_at!r}."
+            ) from None
+        if set(self.matrices) != set(self.qubits):
+            raise InvalidData(
+                f"A calibration needs one matrix for each of its qubits {self.qubits}, got "
+                f"matrices for {sorted(self.matrices)}."
+            )
+        for qubit, matrix in self.matrices.items():
+            _check_matrix(qubit, matrix)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The calibration, ready for JSON; :meth:`from_dict` reads it back."""
+        return {
+            "schema": SCHEMA,
+            "backend": self.backend,
+            "qubits": list(self.qubits),
+            "method": self.method,
+            "shots": self.shots,
+            "taken_at": self.taken_at,
+            "matrices": {str(q): self.matrices[q].tolist() for q in self.qubits},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ReadoutCalibration:
+        """Read a calibration back, and check it.
+
+        Raises:
+            InvalidData: If keys are missing, unknown or of a wrong form, or numbers make no sense.
+        """
+        keys = {"schema", "backend", "qubits", "method", "shots", "taken_at", "matrices"}
+        if not isinstance(data, Mapping) or set(data) != keys or data["schema"] != SCHEMA:
+            found = sorted(data) if isinstance(data, Mapping) else type(data).__name__
+            raise InvalidData(
+                f"A readout calibration has schema '{SCHEMA}' and the keys {sorted(keys)}, "
+                f"got {found}; take a new calibration."
+            )
+        try:
+            return cls(
+                backend=str(data["backend"]),
+                qubits=tuple(int(q) for q in data["qubits"]),
+                method=data["method"],
+                shots=int(data["shots"]),
+                taken_at=data["taken_at"],
+                matrices={
+                    int(q): np.array(m, dtype=np.float64) for q, m in data["matrices"].items()
+                },
+            )
+        except (AttributeError, InvalidOption, TypeError, ValueError) as error:
+            if isinstance(error, InvalidData):
+                raise
+            raise InvalidData(
+                f"The readout calibration cannot be read ({error}); take a new one."
+            ) from error
+
+
+def mitigate(
+    counts: np.ndarray, calibration: ReadoutCalibration, qubits: Sequence[int], backend: str
+) -> np.ndarray:
+    """Correct counts for readout errors with M3, on the outcomes that were seen.
+
+    Args:
+        counts: ``(batch, 2**m)`` counts; bit ``k`` of an outcome was read from ``qubits[k]``.
+        calibration: A calibration of these qubits of this backend.
+        qubits: The ``m`` physical qubits, as ``measured_physical_qubits`` gives them.
+        backend: Name of the device or snapshot that the counts come from.
+
+    Returns:
+        Float64 quasi-probabilities of shape ``(batch, 2**m)``; rows sum to 1 and may hold small
+        negative numbers (``simplex.nearest_probability`` removes them).
+
+    Raises:
+        CalibrationMismatch: If the calibration is of another backend or lacks a qubit.
+        InvalidData: If counts do not fit the qubits, are negative, or a row is empty.
+    """
+    _check_fits(calibration, qubits, backend)
+    counts = np.asarray(counts)
+    m = len(qubits)
+    if counts.ndim != 2 or counts.shape[1] != 1 << m:
+        raise InvalidData(
+            f"Counts of {m} measured qubits have the shape (batch, {1 << m}), got {counts.shape}."
+        )
+    if (counts < 0).any() or (counts.sum(axis=1) <= 0).any():
+        raise InvalidData("Counts must be >= 0 with at least one shot in each row.")
+    from mthree import M3Mitigation
+
+    m3 = M3Mitigation(None)
+    m3.cals_from_matrices(
+        [
+            # M3 reads single precision in C.
+            np.ascontiguousarray(calibration.matrices[q], dtype=np.float32)
+            if q in calibration.matrices
+            else None
+            for q in range(max(qubits) + 1)
+        ]
+    )
+    quasi = np.zeros(counts.shape, dtype=np.float64)
+    for row, row_counts in enumerate(counts):
+        seen = {f"{k:0{m}b}": int(row_counts[k]) for k in np.flatnonzero(row_counts)}
+        for key, value in m3.apply_correction(seen, list(qubits)).items():
+            quasi[row, int(key, 2)] = value
+    # M3 solves in single precision, so rows sum to 1 only to about 1e-6.
+    return quasi / quasi.sum(axis=1, keepdims=True)
+
+
+def _check_fits(calibration: ReadoutCalibration, qubits: Sequence[int], backend: str) -> None:
+    if calibration.backend != backend:
+        raise CalibrationMismatch(
+            f"A readout calibration fits its own device only: it is of {calibration.backend} "
+            f"({calibration.taken_at}), the counts are from {backend}; take one there."
+        )
+    missing = sorted(set(qubits) - set(calibration.qubits))
+    if missing:
+        raise CalibrationMismatch(
+            f"The readout calibration of {calibration.backend} ({calibration.taken_at}) holds "
+            f"qubits {calibration.qubits} and lacks {missing}; calibrate them too."
+        )
+    _checked_qubits(qubits, None)
+
+
+def _check_method(method: str) -> None:
+    if method not in get_args(Method):
+        raise InvalidOption(
+            f"Readout calibration methods are {', '.join(get_args(Method))}; got {method!r}."
+        )
+
+
+def _checked_qubits(qubits: Sequence[int], num_device_qubits: int | None) -> tuple[int, ...]:
+    found = tuple(int(q) for q in qubits)
+    limit = math.inf if num_device_qubits is None else num_device_qubits
+    if not found or len(set(found)) != len(found) or not all(0 <= q < limit for q in found):
+        device = "" if num_device_qubits is None else f" below {num_device_qubits}"
+        raise InvalidOption(
+            f"Measured qubits are different physical indices >= 0{device}, got {found}."
+        )
+    return found
+
+
+def _check_matrix(qubit: int, matrix: np.ndarray) -> None:
+    good = (
+        matrix.shape == (2, 2)
+        and np.isfinite(matrix).all()
+        and (matrix >= 0).all()
+        and np.allclose(matrix.sum(axis=0), 1, atol=1e-6)
+    )
+    if not good:
+        raise InvalidData(
+            f"The readout matrix of qubit {qubit} must be 2x2, >= 0, with columns that sum to 1, "
+            f"got {matrix.tolist()}."
+        )
+    if matrix[0, 1] >= matrix[0, 0]:
+        raise InvalidData(
+            f"Qubit {qubit} reads the same whatever is prepared ({matrix.tolist()}), so it cannot "
+            "be corrected; choose a layout without it."
+        )
+
+
+def _empty(num_qubits: int, num_clbits: int, name: str) -> QuantumCircuit:
+    from qiskit import ClassicalRegister, QuantumRegister
+
+    return QuantumCircuit(
+        QuantumRegister(num_qubits, "q"), ClassicalRegister(num_clbits, "meas"), name=name
+    )

@@ -1,0 +1,374 @@
+"""Transpile reports: what a circuit costs on some devices, before anything runs there.
+
+One report is three files of the same name: JSON with every number, Markdown to read, PNG to see.
+Reports hold no dates, so that the same code and versions write the same JSON and Markdown again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import Statevector
+
+from ..errors import InvalidData, InvalidOption, OutputNotWritable
+from ..evaluation.distributions import detectable_fraction, shot_noise_distance, signal_left
+from ..execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner
+from ..execution.region import active_qubits
+from ..execution.snapshots import load_backend
+from ..rng import stream
+from ..transpiling.cost import CircuitCost, LogicalCost, circuit_cost, logical_cost
+from ..transpiling.passes import (
+    Trial,
+    best_trial,
+    layout_trials,
+    measured_physical_qubits,
+    select_values,
+)
+from ..transpiling.split import has_barrier, split_at_barrier
+from .transpile_render import render_json, render_markdown, render_png
+
+SCHEMA = "transpile-report/1"
+MAX_EXACT_QUBITS = 20
+"""Up to here an example's exact distribution is computed."""
+
+OTHER_ROWS = 8
+"""Random rows of values whose mean says what the device gives whatever goes in."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with the backend's name, trials done and trials in all."""
+
+
+Cost = TypeVar("Cost", CircuitCost, LogicalCost)
+
+
+@dataclass(frozen=True)
+class Parts(Generic[Cost]):
+    """The same cost of the loader, the denoiser, and the whole circuit."""
+
+    loader: Cost
+    """Up to the barrier; empty if the circuit has none."""
+    denoiser: Cost
+    """After the barrier, measurements included."""
+    total: Cost
+    """Everything."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One number over all transpiler seeds."""
+
+    smallest: float
+    median: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the device's noise leaves anything to see."""
+
+    erased: bool
+    """True if the shots cannot tell the result from pure noise."""
+    fraction: float
+    """Part of the signal that is left, 1 for all of it."""
+    method: str
+    """``simulated`` with the snapshot's noise, or ``estimated`` from the expected success."""
+    sentence: str
+    """The same in words."""
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """The circuit on one device."""
+
+    backend: str
+    """Snapshot name."""
+    device_qubits: int
+    """Qubits of the device."""
+    best_seed: int
+    """Transpiler seed of the best trial: highest expected success, then fewest two-qubit gates."""
+    layout: tuple[int, ...]
+    """Physical qubit of each logical qubit at the start."""
+    measured_qubits: tuple[int, ...]
+    """Physical qubit behind each classical bit."""
+    cost: Parts[CircuitCost]
+    """Costs of the best trial."""
+    spread: dict[str, Spread]
+    """Of each number over all seeds: ``depth``, ``two_qubit_depth``, ``two_qubit_count``,
+    ``cnot_equivalents``, ``expected_success`` and, where known, ``duration_seconds``."""
+    verdict: Verdict
+    """Whether noise has likely erased the signal."""
+
+
+@dataclass(frozen=True)
+class TranspileReport:
+    """A circuit's cost in itself and on each device."""
+
+    name: str
+    """Name of the model or template; also the files' name."""
+    level: int
+    """Optimization level."""
+    seeds: tuple[int, ...]
+    """Transpiler seeds that were tried on each device."""
+    shots: int
+    """Shots that the verdicts are given for."""
+    logical: Parts[LogicalCost]
+    """Counts of the abstract circuit."""
+    backends: tuple[BackendReport, ...]
+    """One for each device, in the order asked for."""
+    versions: dict[str, str]
+    """Packages that the numbers depend on."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON, with ``schema`` first."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def transpile_report(
+    name: str,
+    circuit: QuantumCircuit,
+    backends: Sequence[str],
+    *,
+    level: int = 3,
+    seeds: Sequence[int],
+    example_values: np.ndarray | None = None,
+    shots: int = 4096,
+    progress: Progress | None = None,
+) -> TranspileReport:
+    """Transpile a circuit for each device with each seed, and cost the best result.
+
+    Args:
+        name: Letters, digits, ``.``, ``_`` and ``-``.
+        circuit: The full logical circuit: loader, one barrier labelled ``denoiser``, denoiser, and
+            every classical bit measured once. Without the barrier all of it is denoiser.
+        backends: Snapshot names, at least one.
+        level: Optimization level, 0 to 3.
+        seeds: Transpiler seeds, at least one.
+        example_values: One row of values, shape ``(num_parameters,)`` in the order of
+            ``circuit.parameters``, in radians. With it the verdict is simulated where at most
+            ``MAX_DENSITY_QUBITS`` qubits are active; without, it is estimated.
+        shots: Shots that the verdict is given for, at least 1.
+        progress: Called after each trial.
+
+    Returns:
+        The report; nothing is written.
+
+    Raises:
+        UnknownName: If a snapshot does not exist; checked before any work.
+        InvalidOption: If the name, level, seeds, backends or shots are not as above.
+        InvalidData: If the example has a wrong shape or is not finite.
+        UnsupportedCircuit: If the circuit does not fit a device, holds several such barriers, or
+            leaves a bit unmeasured.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise InvalidOption(
+            f"A report's name has letters, digits, '.', '_' and '-' only, got {name!r}."
+        )
+    if not backends:
+        raise InvalidOption("A transpile report needs at least one backend, got none.")
+    shot_noise_distance(np.ones(1), shots)  # refuses bad shots before the long work
+    loaded = [(backend, load_backend(backend)) for backend in backends]
+    measured_physical_qubits(circuit)
+    example = _checked_example(circuit, example_values)
+    exact = None if example is None else _exact_probabilities(circuit, example)
+    loader, denoiser = _loader_denoiser(circuit)
+    logical = Parts(logical_cost(loader), logical_cost(denoiser), logical_cost(circuit))
+
+    reports = []
+    for backend, device in loaded:
+        trials = layout_trials(
+            circuit,
+            device,
+            seeds=seeds,
+            level=level,
+            progress=None if progress is None else _named(progress, backend),
+        )
+        best = best_trial(trials)
+        loader, denoiser = (circuit_cost(c, device.target) for c in _loader_denoiser(best.circuit))
+        reports.append(
+            BackendReport(
+                backend=backend,
+                device_qubits=device.num_qubits,
+                best_seed=best.seed,
+                layout=tuple(best.circuit.layout.initial_index_layout(filter_ancillas=True)),
+                measured_qubits=measured_physical_qubits(best.circuit),
+                cost=Parts(loader, denoiser, best.cost),
+                spread=_spread(trials),
+                verdict=_verdict(backend, circuit, best, example, exact, shots),
+            )
+        )
+    return TranspileReport(
+        name=name,
+        level=level,
+        seeds=tuple(int(seed) for seed in seeds),
+        shots=shots,
+        logical=logical,
+        backends=tuple(reports),
+        versions={p: version(p) for p in ("qiskit", "qiskit-aer", "qiskit-ibm-runtime")},
+    )
+
+
+def write_report(report: TranspileReport, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Write ``NAME.json``, ``NAME.md`` and ``NAME.png``; an older report of this name is replaced.
+
+    Each file appears whole or not at all, and nothing is touched before all three are rendered.
+
+    Args:
+        report: What to write.
+        folder: Where; made if it does not exist.
+
+    Returns:
+        Paths of the JSON, Markdown and PNG files.
+
+    Raises:
+        OutputNotWritable: If the folder cannot be made or written, or the disk is full.
+    """
+    data = report.to_dict()
+    rendered = {
+        ".json": render_json(data),
+        ".md": render_markdown(data),
+        ".png": render_png(data),
+    }
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = {folder / f"{report.name}{suffix}": text for suffix, text in rendered.items()}
+        for path, content in paths.items():
+            _write_whole(path, content)
+    except OSError as error:
+        raise OutputNotWritable(
+            f"The transpile report cannot be written to {folder}: "
+            f"{error.strerror or error}; choose another folder or free some space."
+        ) from error
+    return tuple(paths)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), 0o644)  # mkstemp's 0600 would hide a report from colleagues
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _named(progress: Progress, backend: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(backend, done, total)
+
+
+def _loader_denoiser(circuit: QuantumCircuit) -> tuple[QuantumCircuit, QuantumCircuit]:
+    if has_barrier(circuit):
+        return split_at_barrier(circuit)
+    return circuit.copy_empty_like(), circuit
+
+
+def _spread(trials: Sequence[Trial]) -> dict[str, Spread]:
+    keys = (
+        *("depth", "two_qubit_depth", "two_qubit_count", "cnot_equivalents"),
+        *("expected_success", "duration_seconds"),
+    )
+    spread = {}
+    for key in keys:
+        values = [getattr(trial.cost, key) for trial in trials]
+        if None not in values:
+            spread[key] = Spread(min(values), median(values), max(values))
+    return spread
+
+
+def _checked_example(circuit: QuantumCircuit, values: np.ndarray | None) -> np.ndarray | None:
+    if values is None:
+        return None
+    row = np.asarray(values, dtype=np.float64)
+    if row.shape != (circuit.num_parameters,) or not np.isfinite(row).all():
+        raise InvalidData(
+            f"example_values is one finite row of {circuit.num_parameters} values, "
+            f"got {row.shape=}."
+        )
+    return row
+
+
+def _exact_probabilities(circuit: QuantumCircuit, row: np.ndarray) -> np.ndarray | None:
+    if circuit.num_qubits > MAX_EXACT_QUBITS:
+        return None
+    bare = circuit.copy_empty_like()
+    for instruction in circuit.data:
+        if instruction.operation.name not in ("measure", "barrier"):
+            bare.append(instruction)
+    bound = bare.assign_parameters(select_values(row[None], circuit, bare)[0])
+    return Statevector(bound).probabilities(list(measured_physical_qubits(circuit)))
+
+
+def _verdict(
+    backend: str,
+    circuit: QuantumCircuit,
+    best: Trial,
+    example: np.ndarray | None,
+    exact: np.ndarray | None,
+    shots: int,
+) -> Verdict:
+    if (
+        example is not None
+        and exact is not None
+        and len(active_qubits([best.circuit])) <= MAX_DENSITY_QUBITS
+    ):
+        noisy, erased = _simulated(backend, circuit, best.circuit, example)
+        left = signal_left(exact, noisy, erased, shots=shots)
+        return Verdict(bool(left.erased), float(left.fraction), "simulated", left.sentence())
+    return _estimated_verdict(best.cost.expected_success, circuit.num_clbits, exact, shots)
+
+
+def _simulated(
+    backend: str, circuit: QuantumCircuit, isa: QuantumCircuit, example: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The noisy distribution of the example, and what the device gives whatever goes in.
+
+    The second is the mean over other, random values. It is not uniform: qubits relax towards 0,
+    and a circuit of nothing but relaxation would else look like a signal.
+    """
+    if circuit.num_parameters == 0:
+        others = np.zeros((0, 0))
+    else:
+        rng = stream(0, "evaluation")
+        others = rng.uniform(-np.pi, np.pi, (OTHER_ROWS, circuit.num_parameters))
+    values = select_values(np.vstack([example, *others]), circuit, isa)
+    noisy = NoisyRunner(backend, seed=0).exact_probabilities(isa, values)
+    return noisy[0], noisy[1:].mean(axis=0) if len(others) else None
+
+
+def _estimated_verdict(
+    success: float, num_clbits: int, exact: np.ndarray | None, shots: int
+) -> Verdict:
+    """With probability ``success`` nothing failed; otherwise take the outcome for uniform.
+
+    Then ``success`` is the fraction of the signal that is left. Without an example the signal is
+    taken to be a single outcome, which is the easiest to see: the verdict is the kindest possible.
+    """
+    n = min(num_clbits, MAX_EXACT_QUBITS)
+    uniform = np.full(1 << n, 2.0**-n)
+    if exact is None:
+        exact = np.zeros(1 << n)
+        exact[0] = 1
+    erased = success <= float(detectable_fraction(exact, uniform, shots))
+    if erased:
+        sentence = (
+            f"The device's noise has likely erased the signal: with an expected success of "
+            f"{success:.2g}, {shots} shots cannot tell it from pure noise."
+        )
+    else:
+        sentence = (
+            f"The signal likely survives the device's noise: an expected success of {success:.2g} "
+            f"stands out in {shots} shots."
+        )
+    return Verdict(erased, success, "estimated", sentence)

@@ -1,0 +1,141 @@
+"""The three forms of a transpile report, as bytes, from the dict of ``TranspileReport.to_dict``."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+PARTS = ("loader", "denoiser", "total")
+
+
+def render_json(data: dict[str, Any]) -> bytes:
+    """Every number, indented, with a newline at the end."""
+    return (json.dumps(data, indent=2) + "\n").encode()
+
+
+def render_markdown(data: dict[str, Any]) -> bytes:
+    """One screen for each device: verdict, costs of loader, denoiser and total, layout, spread."""
+    logical = data["logical"]
+    lines = [
+        f"# Transpile report: {data['name']}",
+        "",
+        f"Optimization level {data['level']}, best of {len(data['seeds'])} transpiler seeds, "
+        f"verdicts for {data['shots']} shots.",
+        "",
+        "## Logical circuit",
+        "",
+        f"{logical['total']['qubits']} qubits, {logical['total']['parameters']} parameters; "
+        "in one-qubit unitaries and CNOTs:",
+        "",
+        *_table(
+            ["", *PARTS],
+            [
+                ["depth", *(logical[p]["depth"] for p in PARTS)],
+                ["CNOT depth", *(logical[p]["cnot_depth"] for p in PARTS)],
+                ["CNOTs", *(logical[p]["cnot_count"] for p in PARTS)],
+            ],
+        ),
+    ]
+    for backend in data["backends"]:
+        lines += ["", *_backend_section(backend)]
+    versions = ", ".join(f"{k} {v}" for k, v in data["versions"].items())
+    lines += [
+        "",
+        "Expected success is the product of 1 - error over gates and measurements; idle success, "
+        "not in it, is what waiting costs by T1 and T2. Depth counts virtual rz and measurements. "
+        f"Seeds {list(data['seeds'])}; {versions}.",
+        "",
+    ]
+    return "\n".join(lines).encode()
+
+
+def _backend_section(backend: dict[str, Any]) -> list[str]:
+    cost = backend["cost"]
+    rows = [
+        ["depth", *(cost[p]["depth"] for p in PARTS)],
+        ["two-qubit depth", *(cost[p]["two_qubit_depth"] for p in PARTS)],
+        ["two-qubit gates", *(cost[p]["two_qubit_count"] for p in PARTS)],
+        ["... in CNOTs", *(cost[p]["cnot_equivalents"] for p in PARTS)],
+        ["duration", *(_microseconds(cost[p]["duration_seconds"]) for p in PARTS)],
+        ["gate success", *(_share(cost[p]["gate_success"]) for p in PARTS)],
+        ["readout success", *(_share(cost[p]["readout_success"]) for p in PARTS)],
+        ["expected success", *(_share(cost[p]["expected_success"]) for p in PARTS)],
+        ["idle success", *(_share(cost[p]["idle_success"]) for p in PARTS)],
+        ["mean readout error", *(_share(cost[p]["readout_error"]) for p in PARTS)],
+        ["gates", *(_gates(cost[p]["gates"]) for p in PARTS)],
+    ]
+    spread = [
+        [key.replace("_", " "), *(_number(s[k]) for k in ("smallest", "median", "largest"))]
+        for key, s in backend["spread"].items()
+    ]
+    return [
+        f"## {backend['backend']}",
+        "",
+        f"**{backend['verdict']['sentence']}** ({backend['verdict']['method']})",
+        "",
+        *_table(["", *PARTS], rows),
+        "",
+        f"Seed {backend['best_seed']}; layout {list(backend['layout'])} of "
+        f"{backend['device_qubits']} qubits, measured {list(backend['measured_qubits'])}. "
+        "Over all seeds:",
+        "",
+        *_table(["", "smallest", "median", "largest"], spread),
+    ]
+
+
+def render_png(data: dict[str, Any]) -> bytes:
+    """Bars for each device: two-qubit gates and depth, loader below denoiser, and success."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # Figure and canvas by hand: pyplot would set a global backend for the caller's process.
+    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    names = [b["backend"].removeprefix("fake_") for b in data["backends"]]
+    panels = figure.subplots(1, 3)
+    for axes, key, title in zip(
+        panels[:2], ("two_qubit_count", "depth"), ("two-qubit gates", "depth"), strict=True
+    ):
+        loader = [b["cost"]["loader"][key] for b in data["backends"]]
+        denoiser = [b["cost"]["denoiser"][key] for b in data["backends"]]
+        axes.bar(names, loader, label="loader", color="#8a8f98")
+        axes.bar(names, denoiser, bottom=loader, label="denoiser", color="#0f62fe")
+        axes.set_title(title)
+    success = [b["cost"]["total"]["expected_success"] for b in data["backends"]]
+    colors = ["#da1e28" if b["verdict"]["erased"] else "#198038" for b in data["backends"]]
+    panels[2].bar(names, success, color=colors)
+    panels[2].set_title("expected success")
+    panels[2].set_xlabel("red: signal erased")
+    panels[2].set_ylim(0, 1)
+    for axes in panels:
+        axes.tick_params(axis="x", rotation=30)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(data["name"])
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _table(head: list[Any], rows: list[list[Any]]) -> list[str]:
+    line = "| " + " | ".join(str(h) for h in head) + " |"
+    rule = "|---" + "|---:" * (len(head) - 1) + "|"
+    return [line, rule, *("| " + " | ".join(str(c) for c in row) + " |" for row in rows)]
+
+
+def _microseconds(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"{seconds * 1e6:.2f} µs"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def _gates(gates: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in gates.items()) or "-"

@@ -1,0 +1,57 @@
+"""Options of a sampling run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import InvalidOption
+from ..execution.targets import parse_target
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How images are sampled from a trained model."""
+
+    target: str = "engine"
+    """Where the circuit runs; see :mod:`qdm_qiskit.execution.targets`."""
+    num_images: int = 16
+    """Images, at least 1."""
+    shots: int | None = None
+    """Shots for each image and step, at least 1; None is exact, on the engine only."""
+    mitigation: Literal["none", "m3"] = "none"
+    """Readout mitigation."""
+    calibration_shots: int = 8192
+    """Shots of each calibration circuit."""
+    seed: int = 0
+    """The seed of every random stream of this call."""
+    layout_trials: int = 5
+    """Transpiler seeds tried on a device; the highest expected success wins."""
+    optimization_level: int = 3
+    """Qiskit's transpiler level, 0 to 3."""
+    label: int | None = None
+    """Class of all images of a guided model; None cycles over the classes."""
+
+    def __post_init__(self) -> None:
+        target = parse_target(self.target)
+        for name in ("num_images", "calibration_shots", "layout_trials"):
+            if getattr(self, name) < 1:
+                raise InvalidOption(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.shots is not None and self.shots < 1:
+            raise InvalidOption(f"shots must be at least 1, got {self.shots}.")
+        if self.seed < 0 or self.optimization_level not in (0, 1, 2, 3):
+            raise InvalidOption(
+                "seed is >= 0 and optimization_level is 0 to 3, "
+                f"got {self.seed}, {self.optimization_level}."
+            )
+        if self.mitigation not in ("none", "m3"):
+            raise InvalidOption(f"mitigation is 'none' or 'm3', got {self.mitigation!r}.")
+        if self.mitigation == "m3" and target.kind not in ("noisy", "local", "ibm"):
+            raise InvalidOption(
+                f"Target '{self.target}' has no readout errors to mitigate; use mitigation 'none', or "
+                "a target such as 'noisy:fake_torino'."
+            )
+        if target.kind != "engine" and self.shots is None:
+            raise InvalidOption(
+                f"Target '{self.target}' runs circuits with finite shots; set shots, for example 4096."
+            )

@@ -1,0 +1,286 @@
+"""A model's circuit on a runner: transpiled once, one job a step, mitigated, read out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from qiskit import QuantumCircuit
+from torch import Tensor
+
+from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..errors import InvalidData, TargetUnavailable
+from ..evaluation.distributions import (
+    SignalLeft,
+    normalized,
+    signal_left,
+    total_variation_distance,
+)
+from ..execution.runner import CircuitRunner
+from ..layers.executors import read_probabilities
+from ..layers.quantum_layer import normalised
+from ..mitigation.readout import (
+    ReadoutCalibration,
+    combine_results,
+    construct_circuits,
+    mitigate,
+)
+from ..mitigation.simplex import nearest_probability
+from ..models import CircuitDenoiser
+from ..rng import derived_seed
+from ..transpiling.cost import CircuitCost, circuit_cost
+from ..transpiling.passes import (
+    best_trial,
+    layout_trials,
+    measured_physical_qubits,
+    select_values,
+    transpile_for,
+)
+from .config import SamplingConfig
+
+Progress = Callable[[str], None]
+
+
+def unrolled_circuit(model: CircuitDenoiser) -> QuantumCircuit:
+    """The model's full circuit with its weights bound and its inputs free.
+
+    One circuit serves every image and step: what differs are the input values, which
+    :meth:`~qdm_qiskit.circuits.CircuitSpec.input_values` gives.
+    """
+    spec = model.spec
+    if not isinstance(spec.readout, ProbabilityReadout):
+        raise TargetUnavailable(f"'{spec.name}' reads expectation values, which take an estimator.")
+    angles = model.layer.angles().detach().cpu().double().tolist()
+    circuit = spec.full_circuit()
+    return circuit.assign_parameters(dict(zip(spec.weights, angles, strict=True)))
+
+
+@dataclass
+class StepRecord:
+    """What one step of the chain measured, averaged over the images."""
+
+    step: int
+    """t."""
+    raw_distance: float
+    """Total variation distance of the raw frequencies from the exact distribution."""
+    mitigated_distance: float | None
+    """The same after mitigation."""
+    signal_left: float
+    """Share of the exact distribution's signal that the raw frequencies hold."""
+    erased_images: int
+    """Images whose frequencies shots cannot tell from the uniform distribution."""
+    postselected: float
+    """Share of shots that passed the post-selection."""
+    sentence: str
+    """The verdict in words."""
+
+
+@dataclass
+class DeviceAnswer:
+    """A model's answer from circuits on a runner.
+
+    Made by :meth:`prepare`, which transpiles and, if asked, calibrates the readout; then one job
+    for each call, with all images of the step in it.
+    """
+
+    model: CircuitDenoiser
+    runner: CircuitRunner
+    config: SamplingConfig
+    circuit: QuantumCircuit
+    isa: QuantumCircuit
+    qubits: tuple[int, ...]
+    cost: CircuitCost | None
+    calibration: ReadoutCalibration | None
+    records: list[StepRecord] = field(default_factory=list)
+
+    @classmethod
+    def prepare(
+        cls,
+        model: CircuitDenoiser,
+        runner: CircuitRunner,
+        config: SamplingConfig,
+        *,
+        calibration: ReadoutCalibration | None = None,
+        progress: Progress = lambda _: None,
+    ) -> DeviceAnswer:
+        """Transpile the model's circuit and take the readout calibration, once for all steps.
+
+        Args:
+            model: The trained model.
+            runner: Where its circuit runs.
+            config: Shots, mitigation, layout trials.
+            calibration: A readout calibration taken earlier on the same backend and qubits.
+            progress: Is told in words what happens.
+
+        Returns:
+            The answer.
+
+        Raises:
+            CalibrationMismatch: If the given calibration is of other qubits or another backend.
+        """
+        circuit = unrolled_circuit(model)
+        device = config.target.partition(":")[0] in ("noisy", "local")
+        seeds = [
+            derived_seed(config.seed, "transpiler", trial) for trial in range(config.layout_trials)
+        ]
+        progress("transpiling")
+        if device:
+            trial = best_trial(
+                layout_trials(
+                    circuit, runner.backend, seeds=seeds, level=config.optimization_level
+                )
+            )
+            isa = trial.circuit
+        else:
+            isa = transpile_for(
+                circuit, runner.backend, level=config.optimization_level, seed=seeds[0]
+            )
+        qubits = measured_physical_qubits(isa)
+        answer = cls(
+            model=model,
+            runner=runner,
+            config=config,
+            circuit=circuit,
+            isa=isa,
+            qubits=qubits,
+            cost=circuit_cost(isa, runner.backend.target) if device else None,
+            calibration=None,
+        )
+        if config.mitigation == "m3":
+            progress("calibrating the readout")
+            answer.calibration = calibration or answer._calibrate()
+        return answer
+
+    def _calibrate(self) -> ReadoutCalibration:
+        circuits = construct_circuits(self.qubits, self.runner.backend.num_qubits)
+        nothing = np.zeros((1, 0))
+        counts = self.runner.run(
+            [(circuit, nothing) for circuit in circuits], shots=self.config.calibration_shots
+        )
+        return combine_results(
+            counts,
+            self.qubits,
+            backend=self.runner.backend.name,
+            taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def __call__(self, x: Tensor, step: int, labels: Tensor | None = None) -> Tensor:
+        """The model's answer to images, from one job.
+
+        Args:
+            x: ``(batch, channels, height, width)``.
+            step: t, for the record.
+            labels: ``(batch,)`` class indices of guided models.
+
+        Returns:
+            ``(batch, channels, height, width)`` in [0, 1].
+
+        Raises:
+            InvalidData: If an image has no norm left: all its shots failed the post-selection.
+        """
+        spec, shots = self.model.spec, self.config.shots
+        assert shots is not None  # SamplingConfig refuses targets with circuits and no shots
+        amplitudes, inputs = self.model.encode(x, labels)
+        rows = None if amplitudes is None else normalised(amplitudes, spec.num_amplitudes).double()
+        values = spec.input_values(
+            None if rows is None else rows.numpy(),
+            None if inputs is None else inputs.double().numpy(),
+        )
+        [counts] = self.runner.run(
+            [(self.isa, select_values(values, self.circuit, self.isa))], shots=shots
+        )
+        raw = normalized(counts)
+        probabilities = raw
+        if self.calibration is not None:
+            quasi = mitigate(counts, self.calibration, self.qubits, self.runner.backend.name)
+            probabilities = nearest_probability(quasi)
+        self._record(step, raw, probabilities, rows, inputs)
+        outputs = read_probabilities(spec, torch.from_numpy(probabilities))
+        empty = outputs.sum(1) == 0
+        if bool(empty.any()):
+            raise InvalidData(
+                f"At step t={step} no shot of image {int(empty.nonzero()[0])} passed the post-selection "
+                f"on the ancilla; raise --shots above {shots}."
+            )
+        return self.model.decode(outputs.to(x.dtype))
+
+    def _record(
+        self,
+        step: int,
+        raw: np.ndarray,
+        probabilities: np.ndarray,
+        rows: Tensor | None,
+        inputs: Tensor | None,
+    ) -> None:
+        """Compare with the exact distribution of the same circuits."""
+        exact = register_probabilities(self.model, rows, inputs)
+        assert self.config.shots is not None
+        left: SignalLeft = signal_left(exact, raw, shots=self.config.shots)
+        mitigated = None
+        if self.calibration is not None:
+            mitigated = float(np.mean(total_variation_distance(probabilities, exact)))
+        self.records.append(
+            StepRecord(
+                step=step,
+                raw_distance=float(np.mean(total_variation_distance(raw, exact))),
+                mitigated_distance=mitigated,
+                signal_left=float(np.mean(left.fraction)),
+                erased_images=int(np.sum(left.erased)),
+                postselected=_passed(self.model.spec, probabilities),
+                sentence=left.sentence(),
+            )
+        )
+
+    def manifest(self) -> dict[str, Any]:
+        """What explains the answers, ready for JSON."""
+        return {
+            "runner": self.runner.metadata,
+            "layout": {"measured_qubits": list(self.qubits)},
+            "circuit": {
+                "two_qubit_gates": None if self.cost is None else self.cost.two_qubit_count,
+                "depth": self.isa.depth(),
+                "expected_success": None if self.cost is None else self.cost.expected_success,
+                "duration_seconds": None if self.cost is None else self.cost.duration_seconds,
+            },
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
+            "steps": [vars(record) for record in self.records],
+        }
+
+
+@torch.no_grad()
+def register_probabilities(
+    model: CircuitDenoiser, amplitudes: Tensor | None, inputs: Tensor | None
+) -> np.ndarray:
+    """Exact probabilities of all qubits for encoded images, in float64.
+
+    Args:
+        model: The model.
+        amplitudes: ``(batch, 2**n)`` with unit rows, or None.
+        inputs: ``(batch, num_inputs)`` or None.
+
+    Returns:
+        ``(batch, 2**num_qubits)``.
+    """
+    from ..engine import compile_circuit
+
+    spec = model.spec
+    program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
+    state = None
+    if amplitudes is not None:
+        state = torch.zeros(len(amplitudes), 2**spec.num_qubits, dtype=torch.float64)
+        state[:, torch.as_tensor(spec.data_positions())] = amplitudes.double()
+    angles = model.layer.angles().detach().double()
+    return program.probabilities(
+        None if inputs is None else inputs.double(), angles, state
+    ).numpy()
+
+
+def _passed(spec: CircuitSpec, probabilities: np.ndarray) -> float:
+    readout = spec.readout
+    assert isinstance(readout, ProbabilityReadout)
+    selection = readout.selection(spec.num_qubits).ravel()
+    return float(probabilities[:, selection].sum(axis=1).mean())

@@ -1,0 +1,289 @@
+"""Sample images from a trained run and write them down."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import save_grid
+from ..diffusion import DiffusionProcess, make_process, reverse_chain
+from ..errors import InvalidData, InvalidOption, MissingData, OutputNotWritable, TargetUnavailable
+from ..execution.factory import make_runner
+from ..execution.targets import Target, parse_target
+from ..files import check_writable, read_json_object, write_atomic, write_json
+from ..mitigation.readout import ReadoutCalibration
+from ..models import CircuitDenoiser, Denoiser, load_model
+from ..rng import derived_seed, stream
+from ..training import RunConfig, find_checkpoint, run_from_dict
+from .config import SamplingConfig
+from .device import DeviceAnswer, StepRecord
+
+SCHEMA = "qdm-samples/1"
+PACKAGES = (
+    "qdm_qiskit",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-ibm-runtime",
+    "mthree",
+    "torch",
+    "numpy",
+)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Sampled images and what explains them."""
+
+    images: np.ndarray
+    """``(count, channels, height, width)`` float32 in [0, 1]."""
+    trajectory: np.ndarray
+    """``(T + 1, count, channels, height, width)``: x_T .. x_0."""
+    manifest: dict[str, Any]
+    """Versions, seeds, shots, layout, calibration, steps."""
+    records: tuple[StepRecord, ...]
+    """Step by step, for targets that run circuits."""
+    circuit: Any = None
+    """The transpiled circuit, for targets that run circuits."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A trained model and what it was trained for."""
+
+    model: Denoiser
+    process: DiffusionProcess
+    config: RunConfig
+    checkpoint: Path
+    num_classes: int
+
+
+def load_run(run: Path) -> TrainedRun:
+    """A run's latest model, its process and its configuration.
+
+    Args:
+        run: The run's folder, or the folder of one of its checkpoints.
+
+    Returns:
+        All three, the model on the CPU in evaluation mode.
+
+    Raises:
+        MissingData: If there is no run or checkpoint.
+        InvalidCheckpoint: If the files cannot be used.
+    """
+    checkpoint = find_checkpoint(run)
+    config_file = checkpoint.parent.parent / "config.json"
+    if not config_file.is_file():
+        raise MissingData(f"{run} is no run of `qdm train`: {config_file} is missing.")
+    try:
+        config = run_from_dict(read_json_object(config_file))
+    except (InvalidData, InvalidOption) as error:
+        raise InvalidData(f"{config_file} cannot be used: {error}") from error
+    model = load_model(checkpoint, expected=config.model).eval()
+    classes = config.data.classes
+    num_classes = len(classes) or getattr(config.model_options, "num_classes", 1)
+    return TrainedRun(model, make_process(config.diffusion), config, checkpoint, num_classes)
+
+
+@torch.no_grad()
+def sample(
+    run: TrainedRun,
+    config: SamplingConfig,
+    *,
+    calibration: ReadoutCalibration | None = None,
+    on_step: Callable[[int, Tensor], None] | None = None,
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> Samples:
+    """Walk the reverse chain on a target.
+
+    Args:
+        run: From :func:`load_run`.
+        config: Target, images, shots, mitigation, seed.
+        calibration: A readout calibration to use instead of taking one.
+        on_step: Called with t - 1 and x_{t-1} after each step.
+        on_stage: Is told in words what happens before the first step.
+
+    Returns:
+        The images, the path and the manifest.
+
+    Raises:
+        TargetUnavailable: If the target cannot be used here, or the model has no circuit to run.
+        InvalidOption: If a label is given to a model that is not guided, or is out of range.
+    """
+    target = parse_target(config.target)
+    model, process = run.model, run.process
+    labels = _labels(run, config)
+    started = time.perf_counter()
+    device: DeviceAnswer | None = None
+    if target.kind == "engine":
+        answer = _engine_answer(model, process, config, labels, target)
+    else:
+        if not isinstance(model, CircuitDenoiser):
+            raise TargetUnavailable(
+                f"'{model.name}' is no single circuit, so '{target}' cannot run it; use 'engine'."
+            )
+        runner = make_runner(target, seed=config.seed)
+        device = DeviceAnswer.prepare(
+            model, runner, config, calibration=calibration, progress=on_stage
+        )
+        on_stage("sampling")
+
+        def answer(x: Tensor, step: int) -> Tensor:
+            assert device is not None
+            return device(x, step, labels)
+
+    def generator(step: int) -> torch.Generator:
+        return torch.Generator().manual_seed(derived_seed(config.seed, "sampling", step))
+
+    x = process.start((config.num_images, *model.image_shape), generator(0))
+    path = [x.numpy()]
+
+    def keep(step: int, x: Tensor) -> None:
+        path.append(x.numpy())
+        if on_step is not None:
+            on_step(step, x)
+
+    images = reverse_chain(process, answer, x, generator, on_step=keep).numpy()
+    manifest = {
+        "schema": SCHEMA,
+        "sampling": asdict(config),
+        "run": run.config.to_dict(),
+        "checkpoint": str(run.checkpoint),
+        "model_sha256": _file_hash(run.checkpoint / "model.safetensors"),
+        "labels": None if labels is None else labels.tolist(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "python": platform.python_version(),
+        "seconds": time.perf_counter() - started,
+        "device": None if device is None else device.manifest(),
+    }
+    return Samples(
+        images=images,
+        trajectory=np.stack(path),
+        manifest=manifest,
+        records=() if device is None else tuple(device.records),
+        circuit=None if device is None else device.isa,
+    )
+
+
+def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:
+    """Write ``samples.npz``, ``samples.png``, ``manifest.json`` and, where there is one, the calibration.
+
+    Args:
+        samples: From :func:`sample`.
+        folder: The output folder; it must not hold samples already.
+
+    Returns:
+        The files, the manifest last: where it stands, all of them stand.
+
+    Raises:
+        OutputNotWritable: If the folder holds samples already or cannot be written.
+    """
+    check_output(folder)
+    arrays, grid = folder / "samples.npz", folder / "samples.png"
+    write_atomic(
+        arrays,
+        lambda part: np.savez_compressed(
+            part, images=samples.images, trajectory=samples.trajectory
+        ),
+    )
+    write_atomic(grid, lambda part: _grid(samples.images, part))
+    written = [arrays, grid]
+    device = samples.manifest["device"]
+    if device is not None and device["calibration"] is not None:
+        written.append(folder / "calibration.json")
+        write_json(written[-1], device["calibration"])
+    written.append(folder / "manifest.json")
+    write_json(written[-1], samples.manifest)
+    return tuple(written)
+
+
+def check_output(folder: Path) -> None:
+    """Refuse, before any work, a folder that samples cannot be written to.
+
+    Raises:
+        OutputNotWritable: If it holds samples already or cannot be written.
+    """
+    if (folder / "manifest.json").exists():
+        raise OutputNotWritable(f"{folder} holds samples already; choose another folder.")
+    check_writable(folder)
+
+
+def read_calibration(path: Path) -> ReadoutCalibration:
+    """A readout calibration that :func:`write_samples` wrote.
+
+    Raises:
+        InvalidData: If the file is missing or cannot be used.
+    """
+    return ReadoutCalibration.from_dict(read_json_object(path))
+
+
+def _engine_answer(
+    model: Denoiser,
+    process: DiffusionProcess,
+    config: SamplingConfig,
+    labels: Tensor | None,
+    target: Target,
+) -> Callable[[Tensor, int], Tensor]:
+    """The model itself; with shots, its circuit's outputs are replaced by sampled frequencies."""
+    if target.device == "cuda" and not torch.cuda.is_available():
+        raise TargetUnavailable("Target 'engine:cuda' needs a CUDA device; use 'engine'.")
+    model = model.to(target.device)
+
+    def exact(x: Tensor, step: int) -> Tensor:
+        time_ = torch.full((len(x),), step / process.num_steps, device=target.device)
+        moved = None if labels is None else labels.to(target.device)
+        return model(x.to(target.device), time_, moved).cpu()
+
+    if config.shots is None:
+        return exact
+    if not isinstance(model, CircuitDenoiser):
+        raise InvalidOption(f"'{model.name}' is no single circuit and has no shots; leave them out.")
+    from ..layers.executors import read_probabilities
+    from ..layers.quantum_layer import normalised
+    from .device import register_probabilities
+
+    spec, shots = model.spec, config.shots
+    model = model.cpu()  # shots are drawn in float64 on the CPU
+
+    def drawn(x: Tensor, step: int) -> Tensor:
+        amplitudes, inputs = model.encode(x, labels)
+        rows = None if amplitudes is None else normalised(amplitudes, spec.num_amplitudes)
+        p = register_probabilities(model, rows, inputs)
+        rng = stream(config.seed, "shots", step)
+        counts = rng.multinomial(shots, p / p.sum(axis=1, keepdims=True))
+        outputs = read_probabilities(spec, torch.from_numpy(counts / shots))
+        return model.decode(outputs.to(x.dtype))
+
+    return drawn
+
+
+def _labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
+    guided = bool(getattr(run.config.model_options, "guided", False))
+    if not guided:
+        if config.label is not None:
+            raise InvalidOption(f"'{run.model.name}' of this run is not guided and takes no label.")
+        return None
+    if config.label is None:
+        return torch.arange(config.num_images) % run.num_classes
+    classes = run.config.data.classes or tuple(range(run.num_classes))
+    if config.label not in classes:
+        raise InvalidOption(f"label is one of {', '.join(map(str, classes))}; got {config.label}.")
+    return torch.full((config.num_images,), sorted(classes).index(config.label))
+
+
+def _grid(images: np.ndarray, part: Path) -> None:
+    save_grid(images, part, overwrite=True)
+
+
+def _file_hash(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

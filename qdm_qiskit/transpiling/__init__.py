@@ -1,0 +1,4 @@
+"""From a logical circuit to a device: pass managers, layout trials, and what the result costs.
+
+``passes`` transpiles, ``split`` cuts a full circuit into loader and denoiser, ``cost`` counts.
+"""

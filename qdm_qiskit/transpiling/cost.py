@@ -1,0 +1,234 @@
+"""What a circuit costs: depth, two-qubit gates, duration, and the chance that nothing goes wrong.
+
+A two-qubit gate is also counted in CNOTs: how many CNOTs, with free one-qubit gates, make it.
+
+=====  ==================================================================
+1      cx, cy, cz, ch, ecr
+2      rzz, rxx, ryy, rzx, cp, crx, cry, crz, csx, cs, cu, iswap, dcx, xx_plus_yy
+3      swap, and any gate that this table does not know (the general bound)
+=====  ==================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import Bit, CircuitInstruction
+from qiskit.transpiler import InstructionProperties
+from qiskit.transpiler import Target as DeviceTarget
+from qiskit.utils.units import apply_prefix
+
+from ..errors import UnsupportedCircuit
+
+_ONE = ("cx", "cy", "cz", "ch", "ecr")
+_TWO = (
+    *("rzz", "rxx", "ryy", "rzx", "cp", "crx", "cry", "crz", "csx", "cs", "csdg", "cu", "cu1"),
+    *("cu3", "iswap", "dcx", "xx_plus_yy", "xx_minus_yy"),
+)
+CNOTS = {**dict.fromkeys(_ONE, 1), **dict.fromkeys(_TWO, 2), "swap": 3}
+"""CNOTs that a two-qubit gate is worth; 3, the general bound, for a name not in it."""
+
+_FREE = ("barrier", "delay", "reset", "id")
+"""Instructions that carry no calibrated gate error."""
+
+
+@dataclass(frozen=True)
+class LogicalCost:
+    """Counts of an abstract circuit, in one-qubit unitaries and CNOTs."""
+
+    qubits: int
+    """Qubits of the circuit."""
+    parameters: int
+    """Free parameters."""
+    depth: int
+    """Depth in {u, cx}; barriers separate but do not count."""
+    cnot_depth: int
+    """Depth of the CNOTs alone."""
+    cnot_count: int
+    """CNOTs."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CircuitCost:
+    """What a transpiled circuit, or a part of one, costs on a device."""
+
+    depth: int
+    """Longest chain of instructions, virtual rz and measurements included, barriers not."""
+    two_qubit_depth: int
+    """Longest chain of two-qubit gates."""
+    two_qubit_count: int
+    """Native two-qubit gates."""
+    cnot_equivalents: int
+    """The same gates in CNOTs, by :data:`CNOTS`."""
+    gates: dict[str, int]
+    """How many of each instruction, by name; barriers left out."""
+    duration_seconds: float | None
+    """Length of the as-soon-as-possible schedule; None where the device gives no durations."""
+    gate_success: float
+    """Product of 1 - error over all gates: the chance that no gate fails."""
+    readout_success: float
+    """Product of 1 - error over all measurements."""
+    expected_success: float
+    """``gate_success * readout_success``; errors are taken as independent, idling is not in it."""
+    idle_success: float | None
+    """Product over the qubits of the average fidelity of relaxation, by T1 and T2, in the waits
+    between their operations; not in ``expected_success``. None where durations, T1 or T2 lack.
+    """
+    readout_error: float | None
+    """Mean error of the measurements; None if nothing is measured."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return asdict(self)
+
+
+def logical_cost(circuit: QuantumCircuit) -> LogicalCost:
+    """Count an abstract circuit after decomposition into one-qubit unitaries and CNOTs.
+
+    Nothing is optimized away across gates (Qiskit's level 0 finds the decomposition only), so the
+    number is that of the template, whatever the transpiler may save later.
+
+    Args:
+        circuit: A logical circuit; measurements are allowed and count for the depth.
+
+    Returns:
+        Its counts.
+    """
+    plain = transpile(circuit, basis_gates=["u", "cx"], optimization_level=0)
+    return LogicalCost(
+        qubits=circuit.num_qubits,
+        parameters=circuit.num_parameters,
+        depth=plain.depth(),
+        cnot_depth=plain.depth(_is_two_qubit_gate),
+        cnot_count=plain.count_ops().get("cx", 0),
+    )
+
+
+def circuit_cost(isa: QuantumCircuit, target: DeviceTarget) -> CircuitCost:
+    """Cost a transpiled circuit, or one part of it from ``split_at_barrier``, on a device.
+
+    Counts of loader and denoiser add up to those of the whole and successes multiply. Depths and
+    durations add up to at least those of the whole, as the parts overlap where the barrier does
+    not span a qubit used for routing.
+
+    Args:
+        isa: A circuit in the device's own instructions on its physical qubits.
+        target: The device's errors and durations.
+
+    Returns:
+        The cost; durations in seconds.
+
+    Raises:
+        UnsupportedCircuit: If the device lacks an instruction, or gives no error for a gate.
+    """
+    gate_success, readout = 1.0, []
+    for instruction, qubits in _operations(isa):
+        name = instruction.operation.name
+        if name in _FREE:
+            continue
+        error = _properties(target, name, qubits, isa).error
+        if error is None:
+            raise UnsupportedCircuit(
+                f"The device gives no error for '{name}' on qubits {qubits}, so the success of "
+                f"circuit '{isa.name}' cannot be estimated; choose another device."
+            )
+        if name == "measure":
+            readout.append(error)
+        else:
+            gate_success *= 1.0 - error
+    readout_success = math.prod(1.0 - error for error in readout)
+    gates = {k: v for k, v in sorted(isa.count_ops().items()) if k != "barrier"}
+    pairs = [i.operation.name for i in isa.data if _is_two_qubit_gate(i)]
+    duration, idle_success = _schedule(isa, target)
+    return CircuitCost(
+        depth=isa.depth(),
+        two_qubit_depth=isa.depth(_is_two_qubit_gate),
+        two_qubit_count=len(pairs),
+        cnot_equivalents=sum(CNOTS.get(name, 3) for name in pairs),
+        gates=gates,
+        duration_seconds=duration,
+        gate_success=gate_success,
+        readout_success=readout_success,
+        expected_success=gate_success * readout_success,
+        idle_success=idle_success,
+        readout_error=sum(readout) / len(readout) if readout else None,
+    )
+
+
+def _is_two_qubit_gate(instruction: CircuitInstruction) -> bool:
+    # A barrier on two qubits is no gate.
+    return len(instruction.qubits) == 2 and instruction.operation.name != "barrier"
+
+
+def _operations(isa: QuantumCircuit) -> Iterator[tuple[CircuitInstruction, tuple[int, ...]]]:
+    for instruction in isa.data:
+        yield instruction, tuple(isa.find_bit(q).index for q in instruction.qubits)
+
+
+def _properties(
+    target: DeviceTarget, name: str, qubits: tuple[int, ...], isa: QuantumCircuit
+) -> InstructionProperties:
+    if name not in target.operation_names or not target.instruction_supported(name, qubits):
+        raise UnsupportedCircuit(
+            f"Circuit '{isa.name}' was not transpiled for this device: it has no '{name}' on "
+            f"qubits {qubits}; call transpile_for(circuit, backend)."
+        )
+    return (target[name] or {}).get(qubits) or InstructionProperties()
+
+
+def _duration(
+    instruction: CircuitInstruction, qubits: tuple[int, ...], target: DeviceTarget
+) -> float | None:
+    """Seconds that an instruction takes; None where the device does not say."""
+    operation = instruction.operation
+    if operation.name == "barrier":
+        return 0.0
+    if operation.name == "delay":
+        if operation.unit == "dt":
+            return None if target.dt is None else operation.duration * target.dt
+        return apply_prefix(operation.duration, operation.unit)
+    properties = (target[operation.name] or {}).get(qubits)
+    return None if properties is None else properties.duration
+
+
+def _schedule(isa: QuantumCircuit, target: DeviceTarget) -> tuple[float | None, float | None]:
+    """Start each instruction as soon as its bits are free: total seconds, and idle success."""
+    free: dict[Bit, float] = {}
+    idle: dict[int, float] = {}
+    for instruction, qubits in _operations(isa):
+        seconds = _duration(instruction, qubits, target)
+        if seconds is None:
+            return None, None
+        bits = (*instruction.qubits, *instruction.clbits)
+        start = max((free.get(bit, 0.0) for bit in bits), default=0.0)
+        for bit, qubit in zip(instruction.qubits, qubits, strict=True):
+            # A qubit is in its ground state, and cannot decay, until its first operation.
+            if qubit in idle:
+                idle[qubit] += start - free[bit]
+            elif instruction.operation.name != "barrier":
+                idle[qubit] = 0.0
+        free.update(dict.fromkeys(bits, start + seconds))
+    return max(free.values(), default=0.0), _idle_success(idle.items(), target)
+
+
+def _idle_success(idle: Iterable[tuple[int, float]], target: DeviceTarget) -> float | None:
+    """Average gate fidelity of relaxation for these times, (2 F + 1) / 3 with the process fidelity
+    F = (1 + exp(-t/T1) + 2 exp(-t/T2)) / 4, in the same measure as calibrated gate errors.
+    """
+    success = 1.0
+    for qubit, seconds in idle:
+        properties = target.qubit_properties[qubit] if target.qubit_properties else None
+        t1, t2 = getattr(properties, "t1", None), getattr(properties, "t2", None)
+        if not t1 or not t2:
+            return None
+        process = (1 + math.exp(-seconds / t1) + 2 * math.exp(-seconds / min(t2, 2 * t1))) / 4
+        success *= (2 * process + 1) / 3
+    return success

@@ -1,0 +1,176 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+from qdm_qiskit.errors import (
+    InvalidData,
+    InvalidOption,
+    OutputNotWritable,
+    UnknownName,
+    UnsupportedCircuit,
+)
+from qdm_qiskit.reports import transpile as module
+from qdm_qiskit.reports.transpile import transpile_report, write_report
+
+SEEDS = (3, 4, 5)
+
+
+def full(num_qubits=3, layers=1):
+    """Loader, barrier, ring of CNOTs, measurement."""
+    circuit = QuantumCircuit(num_qubits)
+    for qubit in range(num_qubits):
+        circuit.ry(Parameter(f"x_{qubit:04d}"), qubit)
+    circuit.cx(0, 1)
+    circuit.barrier(label="denoiser")
+    for _ in range(layers):
+        for qubit in range(num_qubits):
+            circuit.cx(qubit, (qubit + 1) % num_qubits)
+    circuit.measure_all()
+    return circuit
+
+
+@pytest.fixture(scope="module")
+def report():
+    calls = []
+    made = transpile_report(
+        "toy",
+        full(),
+        ["fake_torino", "fake_quito"],
+        seeds=SEEDS,
+        example_values=np.array([0.3, 0.1, 0.2]),
+        progress=lambda *call: calls.append(call),
+    )
+    assert calls[0] == ("fake_torino", 1, 3)
+    assert calls[-1] == ("fake_quito", 3, 3)
+    return made
+
+
+def test_logical_counts_are_the_circuits(report):
+    assert report.logical.loader.cnot_count == 1
+    assert report.logical.denoiser.cnot_count == 3
+    assert report.logical.total.cnot_count == 4
+    assert report.logical.total.parameters == 3
+
+
+def test_parts_add_up_and_the_best_is_within_the_spread(report):
+    assert [b.backend for b in report.backends] == ["fake_torino", "fake_quito"]
+    for backend in report.backends:
+        cost = backend.cost
+        assert (
+            cost.loader.two_qubit_count + cost.denoiser.two_qubit_count
+            == cost.total.two_qubit_count
+        )
+        assert backend.best_seed in SEEDS
+        assert backend.spread["expected_success"].largest == cost.total.expected_success
+        assert backend.spread["depth"].smallest <= backend.spread["depth"].median
+        assert set(backend.layout) == set(backend.measured_qubits)
+        assert cost.total.readout_error > 0
+        assert cost.total.duration_seconds > 0
+
+
+def test_shallow_circuit_survives_and_it_was_simulated(report):
+    for backend in report.backends:
+        assert backend.verdict.method == "simulated"
+        assert not backend.verdict.erased
+        assert 0.5 < backend.verdict.fraction < 1
+        assert "survives" in backend.verdict.sentence
+
+
+def test_deep_circuit_is_erased_by_either_method():
+    circuit = full(3, layers=400)
+    # Level 0 cancels nothing. All that is left is relaxation towards 0, which is no signal.
+    for example in (np.zeros(3), None):
+        deep = transpile_report(
+            "deep", circuit, ["fake_quito"], level=0, seeds=[1], example_values=example, shots=1000
+        )
+        (backend,) = deep.backends
+        assert backend.verdict.method == ("estimated" if example is None else "simulated")
+        assert backend.cost.total.expected_success < 1e-3
+        assert backend.verdict.erased
+        assert "erased the signal" in backend.verdict.sentence
+
+
+def test_circuit_without_barrier_is_all_denoiser():
+    circuit = QuantumCircuit(2)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    (backend,) = transpile_report("bare", circuit, ["fake_quito"], seeds=[1]).backends
+    assert backend.cost.loader.depth == 0
+    assert backend.cost.denoiser == backend.cost.total
+
+
+def test_three_files_are_written_and_say_the_same(report, tmp_path):
+    paths = write_report(report, tmp_path / "transpile_reports")
+    assert [p.name for p in paths] == ["toy.json", "toy.md", "toy.png"]
+    assert sorted(os.listdir(tmp_path / "transpile_reports")) == ["toy.json", "toy.md", "toy.png"]
+    data = json.loads(paths[0].read_text())
+    assert data == json.loads(json.dumps(report.to_dict()))
+    assert data["schema"] == "transpile-report/1"
+    text = paths[1].read_text()
+    for backend in report.backends:
+        assert backend.verdict.sentence in text
+        assert f"## {backend.backend}" in text
+        assert f"| two-qubit gates | {backend.cost.loader.two_qubit_count} |" in text
+    assert paths[2].read_bytes().startswith(b"\x89PNG")
+
+
+def test_same_input_writes_the_same_text(report, tmp_path):
+    example = np.array([0.3, 0.1, 0.2])
+    again = transpile_report(
+        "toy", full(), ["fake_torino", "fake_quito"], seeds=SEEDS, example_values=example
+    )
+    first = write_report(report, tmp_path / "a")
+    second = write_report(again, tmp_path / "b")
+    for one, other in zip(first[:2], second[:2], strict=True):
+        assert one.read_text() == other.read_text()
+
+
+def test_folder_that_cannot_be_made_is_one_line(report, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(OutputNotWritable, match="cannot be written") as caught:
+        write_report(report, blocker / "reports")
+    assert "\n" not in str(caught.value)
+
+
+def test_full_disk_leaves_the_old_report_whole(report, tmp_path, monkeypatch):
+    before = {p: p.read_bytes() for p in write_report(report, tmp_path)}
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "replace", full_disk)
+    with pytest.raises(OutputNotWritable, match="No space left on device"):
+        write_report(report, tmp_path)
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"name": "../toy"}, InvalidOption, "name"),
+        ({"name": ""}, InvalidOption, "name"),
+        ({"backends": []}, InvalidOption, "at least one backend"),
+        ({"backends": ["fake_torinoo"]}, UnknownName, "Did you mean 'fake_torino'"),
+        ({"seeds": []}, InvalidOption, "at least one transpiler seed"),
+        ({"level": 7}, InvalidOption, "level"),
+        ({"shots": 0}, InvalidOption, "shots must be at least 1, got 0"),
+        ({"example_values": np.zeros(2)}, InvalidData, "one finite row of 3"),
+        ({"example_values": np.full(3, np.nan)}, InvalidData, "one finite row of 3"),
+        ({"circuit": QuantumCircuit(2, 2)}, UnsupportedCircuit, "never measures"),
+        ({"circuit": full(6)}, UnsupportedCircuit, "6 qubits and the device has 5"),
+    ],
+)
+def test_bad_input_is_refused(change, error, says):
+    arguments = {"name": "toy", "circuit": full(), "backends": ["fake_quito"], "seeds": [1]}
+    with pytest.raises(error, match=says):
+        transpile_report(**{**arguments, **change})
+
+
+def test_report_names_are_relative(report):
+    assert not Path(report.name).is_absolute()
