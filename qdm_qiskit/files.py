@@ -68,7 +68,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, absurd integers
         raise InvalidData(f"{path} is not a readable JSON file: {error}.") from error
     if not isinstance(content, dict):
         raise InvalidData(f"{path} must hold a JSON object, got {type(content).__name__}.")
@@ -84,10 +84,10 @@ def check_writable(folder: Path) -> None:
     Raises:
         OutputNotWritable: If it cannot be made or written into.
     """
-    nearest = folder
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
     try:
+        nearest = folder
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
         if not nearest.is_dir():
             raise NotADirectoryError(20, "a file stands where a folder is needed", str(nearest))
         with tempfile.TemporaryFile(dir=nearest) as probe:

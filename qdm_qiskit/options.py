@@ -89,7 +89,7 @@ def convert(name: str, value: Any, expected: Any) -> Any:
         if isinstance(value, bool) or (expected is int and isinstance(value, float)):
             raise ValueError
         return expected(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         kind = {int: "a whole number", float: "a number"}[expected]
         raise InvalidOption(f"{name} is {kind}, got {value!r}.") from None
 

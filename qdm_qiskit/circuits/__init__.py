@@ -4,14 +4,8 @@ from .catalog import TEMPLATES, template
 from .encodings import amplitude_angles, amplitude_loader
 from .entanglers import pairwise_bell_stage, strongly_entangling_layers
 from .image_denoisers import eeqdm, qddm
-from .spec import (
-    CircuitSpec,
-    ExpectationReadout,
-    ProbabilityReadout,
-    input_parameters,
-    weight_parameters,
-    wire_to_qubit,
-)
+from .parameters import input_parameters, weight_parameters
+from .spec import CircuitSpec, ExpectationReadout, ProbabilityReadout, wire_to_qubit
 
 __all__ = [
     "TEMPLATES",

@@ -14,6 +14,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from ..errors import InvalidData, InvalidTemplate
+from .parameters import input_parameters
 
 
 def amplitude_loader(num_qubits: int, *, phases: bool = False) -> QuantumCircuit:
@@ -30,7 +31,7 @@ def amplitude_loader(num_qubits: int, *, phases: bool = False) -> QuantumCircuit
         A circuit of ``2**n - 1`` RY and ``2**n - 2`` CX, and with ``phases`` as many RZ and CX again.
 
     Raises:
-        InvalidTemplate: If ``num_qubits`` is below 1.
+        InvalidTemplate: If ``num_qubits`` is below 1, or more than 10,000 angles are needed.
 
     References:
         Möttönen et al., quant-ph/0407010, figures 2 and 4.
@@ -38,7 +39,7 @@ def amplitude_loader(num_qubits: int, *, phases: bool = False) -> QuantumCircuit
     if num_qubits < 1:
         raise InvalidTemplate(f"amplitude_loader needs num_qubits >= 1, got {num_qubits}.")
     rotations = 2**num_qubits - 1
-    names = iter(Parameter(f"x_{i:04d}") for i in range(rotations * (2 if phases else 1)))
+    names = iter(input_parameters(rotations * (2 if phases else 1)))
     circuit = QuantumCircuit(num_qubits, name="amplitude_loader")
     for level in range(num_qubits):
         _append_multiplexed(circuit, "ry", level, names)

@@ -8,7 +8,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from ..errors import InvalidTemplate
-from .spec import weight_parameters, wire_to_qubit
+from .parameters import weight_parameters
+from .spec import wire_to_qubit
 
 
 def pairwise_bell_stage(num_wires: int) -> QuantumCircuit:

@@ -10,13 +10,8 @@ from qiskit import QuantumCircuit
 
 from ..errors import InvalidTemplate
 from .entanglers import append_strongly_entangling_layers, pairwise_bell_stage
-from .spec import (
-    CircuitSpec,
-    ProbabilityReadout,
-    input_parameters,
-    weight_parameters,
-    wire_to_qubit,
-)
+from .parameters import input_parameters, weight_parameters
+from .spec import CircuitSpec, ProbabilityReadout, wire_to_qubit
 
 
 def eeqdm(num_data: int, depth: int, *, guided: bool = False) -> CircuitSpec:

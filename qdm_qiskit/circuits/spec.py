@@ -6,6 +6,7 @@ Papers number wires from the most significant bit, Qiskit numbers qubits from th
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -17,6 +18,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from ..errors import InvalidData, InvalidTemplate
 from .encodings import amplitude_angles, amplitude_loader
+from .parameters import input_parameters
 
 DENOISER_BARRIER = "denoiser"
 """Label of the barrier between loader and denoiser in a full circuit; cost reports split there."""
@@ -29,18 +31,6 @@ def wire_to_qubit(wire: int, num_wires: int) -> int:
     [2, 1, 0]
     """
     return num_wires - 1 - wire
-
-
-def input_parameters(count: int, start: int = 0) -> list[Parameter]:
-    """Parameters ``x_0000 ...`` for data; zero-padded so that name order is the order of use."""
-    return [Parameter(f"x_{index:04d}") for index in range(start, start + count)]
-
-
-def weight_parameters(count: int) -> list[Parameter]:
-    """Parameters ``w_0000 ...`` for trainable angles; zero-padded as the inputs are."""
-    # Qiskit sorts parameters by name, and an OpenQASM 3 round trip turns w[10] into _w_10_, which
-    # sorts before _w_1_ (Qiskit 2.6): padded legal identifiers keep their order.
-    return [Parameter(f"w_{index:04d}") for index in range(count)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,11 +112,42 @@ class CircuitSpec:
                 f"Each of the {self.circuit.num_qubits} qubits of '{self.name}' is a data or an "
                 f"ancilla qubit, got data {self.data_qubits} and ancilla {self.ancilla_qubits}."
             )
-        foreign = [p.name for p in self.circuit.parameters if not p.name.startswith(("x_", "w_"))]
+        if self.encoding not in ("angle", "amplitude"):
+            raise InvalidTemplate(
+                f"The encoding of '{self.name}' is 'angle' or 'amplitude', got {self.encoding!r}."
+            )
+        if self.circuit.num_clbits:
+            raise InvalidTemplate(
+                f"The circuit of '{self.name}' has no classical bits: what is measured is the "
+                f"readout's matter, got {self.circuit.num_clbits}."
+            )
+        names = [p.name for p in self.circuit.parameters]
+        foreign = [name for name in names if not re.fullmatch(r"[xw]_[0-9]{4}", name)]
         if foreign:
             raise InvalidTemplate(
-                f"Parameters of '{self.name}' are called x_... (inputs) or w_... (weights), "
-                f"got {foreign[:3]}."
+                f"Parameters of '{self.name}' are called x_0000 ... (inputs) or w_0000 ... (weights),"
+                f" four digits each so that they sort in their order of use, got {foreign[:3]}."
+            )
+        self._check_readout()
+
+    def _check_readout(self) -> None:
+        readout, n = self.readout, self.circuit.num_qubits
+        if isinstance(readout, ExpectationReadout):
+            for observable in readout.observables:
+                if observable.num_qubits != n or np.abs(observable.coeffs.imag).max() > 0:
+                    raise InvalidTemplate(
+                        f"Observables of '{self.name}' are Hermitian (real coefficients) and act on "
+                        f"all {n} qubits, got {observable}."
+                    )
+            if not readout.observables:
+                raise InvalidTemplate(f"'{self.name}' reads out at least one observable, got none.")
+            return
+        used = (*readout.qubits, *(qubit for qubit, _ in readout.postselect))
+        fits = len(set(used)) == len(used) and all(0 <= qubit < n for qubit in used)
+        if not fits or any(outcome not in (0, 1) for _, outcome in readout.postselect):
+            raise InvalidTemplate(
+                f"The readout of '{self.name}' names each qubit below {n} at most once, and outcomes "
+                f"0 or 1, got qubits {readout.qubits} and postselect {readout.postselect}."
             )
 
     @property
@@ -177,6 +198,9 @@ class CircuitSpec:
 
         Returns:
             A circuit whose barrier labelled ``"denoiser"`` separates loading from denoising.
+
+        Raises:
+            InvalidTemplate: If the loader needs more than 10,000 angles (14 data qubits and more).
         """
         full = QuantumCircuit(self.num_qubits, name=self.name)
         if self.encoding == "amplitude":
@@ -211,8 +235,14 @@ class CircuitSpec:
             ``(batch, number of x_ parameters)`` angles, in name order.
 
         Raises:
-            InvalidData: If a shape does not fit, or a vector is zero or not finite.
+            InvalidData: If a shape does not fit, a vector is zero, a value is not finite, or something
+                is given that the circuit does not take.
         """
+        if (amplitudes is not None and self.encoding == "angle") or (
+            inputs is not None and not self.inputs
+        ):
+            extra = "inputs" if self.encoding == "amplitude" else "amplitudes"
+            raise InvalidData(f"'{self.name}' takes no {extra}; leave them out.")
         parts = []
         if self.encoding == "amplitude":
             if amplitudes is None:
@@ -224,7 +254,14 @@ class CircuitSpec:
                     f"'{self.name}' needs inputs of shape (batch, {len(self.inputs)}), "
                     f"got {None if inputs is None else np.shape(inputs)}."
                 )
+            if not np.isfinite(inputs).all():
+                raise InvalidData(f"Inputs of '{self.name}' must be finite, got NaN or infinity.")
             parts.append(np.asarray(inputs, dtype=float))
+        if len({len(part) for part in parts}) > 1:
+            raise InvalidData(
+                "Amplitudes and inputs have one batch size, "
+                f"got {' and '.join(str(len(part)) for part in parts)}."
+            )
         if not parts:
             raise InvalidData(f"'{self.name}' takes no inputs.")
         return np.concatenate(parts, axis=1)

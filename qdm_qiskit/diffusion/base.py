@@ -11,6 +11,9 @@ from torch import Tensor
 
 from ..errors import InvalidOption
 
+MAX_STEPS = 10_000
+"""Most steps of a process; far more than any paper takes, and still no matter of memory."""
+
 Goal = Literal["data", "noise"]
 """What the model predicts: the image one step less noisy, or the noise."""
 
@@ -39,8 +42,8 @@ class DiffusionProcess(ABC):
     goal: Goal
 
     def __init__(self, num_steps: int, goal: Goal) -> None:
-        if num_steps < 1:
-            raise InvalidOption(f"num_steps must be at least 1, got {num_steps}.")
+        if not 1 <= num_steps <= MAX_STEPS:
+            raise InvalidOption(f"num_steps must be 1 to {MAX_STEPS}, got {num_steps}.")
         if goal not in ("data", "noise"):
             raise InvalidOption(f"goal is 'data' or 'noise', got {goal!r}.")
         self.num_steps = num_steps

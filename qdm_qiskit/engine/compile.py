@@ -6,8 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ControlFlowOp, Gate, Instruction, Parameter, ParameterExpression
+from qiskit.circuit import (
+    Barrier,
+    ControlFlowOp,
+    Delay,
+    Gate,
+    Instruction,
+    Measure,
+    Parameter,
+    ParameterExpression,
+    Reset,
+)
 from qiskit.circuit.exceptions import CircuitError
+from qiskit.circuit.library import IGate, get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
 
 from ..errors import UnsupportedCircuit
@@ -18,6 +29,13 @@ from .program import CircuitProgram
 
 MAX_FOLDED_QUBITS = 5
 """Largest block that is multiplied into one matrix: 32 x 32."""
+
+# A name alone says nothing: a user's composite gate may be called "rz" or "barrier" as well.
+_TABULATED = {
+    name: gate.base_class
+    for name, gate in get_standard_gate_name_mapping().items()
+    if name in MATRICES
+}
 
 
 def compile_circuit(
@@ -84,14 +102,20 @@ def _flatten(
     for item in circuit.data:
         instruction = item.operation
         where = [qubits[circuit.find_bit(qubit).index] for qubit in item.qubits]
-        if instruction.name in {"barrier", "delay", "id"}:
+        if isinstance(instruction, Barrier | Delay | IGate):
             continue
-        if instruction.name == "measure":
+        if isinstance(instruction, Measure):
             finished.update(where)
             continue
-        if isinstance(instruction, ControlFlowOp) or not isinstance(instruction, Instruction):
+        if isinstance(instruction, ControlFlowOp | Reset):
             raise UnsupportedCircuit(
-                f"The engine runs no classical control flow, got '{instruction.name}'."
+                "The engine runs gates, and measurements at the end: no control flow, no reset; "
+                f"got '{instruction.name}'."
+            )
+        if not isinstance(instruction, Instruction):
+            raise UnsupportedCircuit(
+                f"The engine runs gates, got the abstract operation '{instruction.name}': "
+                "synthesise it first, for example with `transpile(circuit, basis_gates=['u', 'cx'])`."
             )
         if finished.intersection(where):
             raise UnsupportedCircuit(
@@ -106,7 +130,7 @@ def _flatten(
             None,
             2 ** getattr(instruction, "num_ctrl_qubits", 0) - 1,
         )
-        if symbolic and plain and instruction.name in MATRICES:
+        if symbolic and plain and _TABULATED.get(instruction.name) is instruction.base_class:
             angles = tuple(compile_angle(p, positions) for p in instruction.params)
             operations.append(Operation(tuple(where), gate=instruction.name, angles=angles))
             continue

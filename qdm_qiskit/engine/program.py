@@ -21,7 +21,8 @@ class CircuitProgram:
     """A circuit as a differentiable function of inputs, weights and initial state.
 
     Made by :func:`~qdm_qiskit.engine.compile_circuit`. Precision and device are those of the
-    tensors it is given: float32 computes in complex64, float64 in complex128.
+    tensors it is given: float32 computes in complex64, float64 in complex128. Where they differ, the
+    weights decide, then the inputs; the others are converted.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class CircuitProgram:
         """
         batch, like = self._check(inputs, weights, initial_state)
         dtype = _COMPLEX[like.dtype]
+        inputs = None if inputs is None else inputs.to(like.dtype)
+        weights = None if weights is None else weights.to(like.dtype)
         if initial_state is None:
             state = torch.zeros(batch, 2**self.num_qubits, dtype=dtype, device=like.device)
             state[:, 0] = 1
@@ -167,6 +170,8 @@ class CircuitProgram:
         if len(set(batches)) > 1:
             raise InvalidData(f"Inputs and initial states have one batch size, got {batches}.")
         for name, tensor in (("Inputs", inputs), ("Weights", weights)):
+            if tensor is not None and tensor.is_complex():
+                raise InvalidData(f"{name} are angles and must be real, got {tensor.dtype}.")
             if tensor is not None and not torch.isfinite(tensor).all():
                 raise InvalidData(f"{name} must be finite, got NaN or infinity.")
         given = [tensor for tensor in (weights, inputs, initial_state) if tensor is not None]

@@ -25,8 +25,8 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
 
     Returns:
         The executor. It is differentiable in the angles, and in the inputs of angle-encoded
-        circuits; amplitudes that require a gradient are refused, because the loader's angles are
-        computed outside of torch.
+        circuits; with amplitude encoding, amplitudes and inputs that require a gradient are refused,
+        because the loader's angles are computed outside of torch.
 
     Raises:
         InvalidOption: If the kind of primitive does not fit the readout.
@@ -60,19 +60,22 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
     names = [name for name, _ in connector.named_parameters(remove_duplicate=False)]
 
     def execute(angles: Tensor, amplitudes: Tensor | None, given: Tensor | None) -> Tensor:
-        if amplitudes is not None and amplitudes.requires_grad:
-            raise InvalidData(
-                "A Qiskit primitive gives no gradient in the amplitudes; use the engine, or detach."
-            )
+        if not bool(torch.isfinite(angles).all()):
+            raise InvalidData("Weights must be finite, got NaN or infinity.")
         if spec.encoding == "amplitude":
+            if any(each is not None and each.requires_grad for each in (amplitudes, given)):
+                raise InvalidData(
+                    "A Qiskit primitive gives no gradient in amplitudes, nor in inputs beside them; "
+                    "use the engine, or detach."
+                )
             values = spec.input_values(
                 None if amplitudes is None else amplitudes.detach().cpu().double().numpy(),
                 None if given is None else given.detach().cpu().double().numpy(),
             )
             rows = torch.as_tensor(values, dtype=angles.dtype)
         else:
-            if given is None:
-                raise InvalidData(f"'{spec.name}' needs inputs.")
+            spec.input_values(None, None if given is None else given.detach().cpu().numpy())
+            assert given is not None  # just checked
             rows = given
         # The connector owns parameters of its own; the layer's angles take their place.
         outputs = torch.func.functional_call(connector, dict.fromkeys(names, angles), (rows,))

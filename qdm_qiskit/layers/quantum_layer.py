@@ -100,12 +100,15 @@ def normalised(vectors: Tensor, length: int) -> Tensor:
     """
     if vectors.ndim != 2 or vectors.shape[1] != length:
         raise InvalidData(f"Amplitudes have shape (batch, {length}), got {tuple(vectors.shape)}.")
-    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-    bad = ~(torch.isfinite(norms) & (norms > 0)).squeeze(1)
+    # Divided by its largest entry first, so that squares neither overflow nor vanish in float32. A
+    # constant factor leaves the result and its gradient as they are.
+    scale = vectors.detach().abs().amax(dim=1, keepdim=True)
+    bad = ~(torch.isfinite(scale) & (scale > 0)).squeeze(1)
     if bool(bad.any()):
         row = int(bad.nonzero()[0])
         raise InvalidData(
-            f"Vector {row} of {len(vectors)} has norm {float(norms[row])}: NaN, infinite or all-zero "
-            "images cannot be encoded as amplitudes."
+            f"Vector {row} of {len(vectors)} has largest magnitude {float(scale[row])}: NaN, infinite "
+            "or all-zero images cannot be encoded as amplitudes."
         )
-    return vectors / norms
+    scaled = vectors / scale
+    return scaled / torch.linalg.vector_norm(scaled, dim=1, keepdim=True)

@@ -12,6 +12,9 @@ from ..circuits.spec import CircuitSpec
 from ..errors import InvalidData
 from ..layers import QuantumLayer
 
+MAX_IMAGE_SIZE = 1_024
+"""Largest height and width of a model's images, which is that of the data."""
+
 
 class Denoiser(nn.Module, ABC):
     """A map from noisy images to what the diffusion process wants predicted.
@@ -65,16 +68,19 @@ class Denoiser(nn.Module, ABC):
         return max((layer.spec.num_qubits for layer in layers), default=0)
 
     def check_images(self, x: Tensor) -> None:
-        """Refuse images of another shape.
+        """Refuse images of another shape, and values that are not finite.
 
         Raises:
-            InvalidData: With both shapes.
+            InvalidData: With both shapes, or the number of the image.
         """
         if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
             raise InvalidData(
                 f"'{self.name}' takes images of shape (batch, {', '.join(map(str, self.image_shape))})"
                 f", got {tuple(x.shape)}."
             )
+        bad = ~torch.isfinite(x).flatten(1).all(dim=1)
+        if bool(bad.any()):
+            raise InvalidData(f"Image {int(bad.nonzero()[0])} of {len(x)} holds NaN or infinity.")
 
 
 class CircuitDenoiser(Denoiser):

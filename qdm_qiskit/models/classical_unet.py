@@ -15,7 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InvalidData, InvalidOption
-from .base import Denoiser
+from .base import MAX_IMAGE_SIZE, Denoiser
+
+MAX_LEVELS = 11
+"""Levels that halve the largest image down to one pixel."""
+MAX_CHANNELS = 1_024
+"""Most feature channels of a level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,17 @@ class ClassicalUNetConfig:
             raise InvalidOption(
                 "channels, levels and start_channels must be at least 1, got "
                 f"{self.channels}, {self.levels}, {self.start_channels}."
+            )
+        # Before any power of two: a damaged config.json must not cost memory.
+        if (
+            self.levels > MAX_LEVELS
+            or self.image_size > MAX_IMAGE_SIZE
+            or max(self.channels, self.start_channels * 2 ** (self.levels - 1)) > MAX_CHANNELS
+        ):
+            raise InvalidOption(
+                f"image_size is at most {MAX_IMAGE_SIZE}, levels at most {MAX_LEVELS}, and channels and "
+                f"start_channels * 2**(levels - 1) at most {MAX_CHANNELS}, got {self.image_size}, "
+                f"{self.levels}, {self.channels} and {self.start_channels}."
             )
         step = 2 ** (self.levels - 1)
         if self.image_size < step or self.image_size % step:

@@ -19,7 +19,10 @@ from ..circuits import CircuitSpec, eeqdm, qddm
 from ..errors import InvalidData, InvalidOption
 from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap
-from .base import CircuitDenoiser, label_angles
+from .base import MAX_IMAGE_SIZE, CircuitDenoiser, label_angles
+
+MAX_DEPTH = 1_000
+"""Most layers of a circuit; the deepest of the papers have 555."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +46,16 @@ class AmplitudeDenoiserConfig:
 
     def __post_init__(self) -> None:
         size = self.image_size
-        if size < 2 or size & (size - 1):
+        if not 2 <= size <= MAX_IMAGE_SIZE or size & (size - 1):
             raise InvalidOption(
-                f"image_size must be a power of two (2, 4, 8, 16, 32 ...), got {size}: "
-                "size x size pixels are the amplitudes of a whole number of qubits."
+                f"image_size must be a power of two from 2 to {MAX_IMAGE_SIZE} (2, 4, 8, 16, 32 ...), "
+                f"got {size}: size x size pixels are the amplitudes of a whole number of qubits."
             )
         if self.channels not in (1, 3):
             raise InvalidOption(f"channels is 1 (grey) or 3 (RGB), got {self.channels}.")
-        if self.depth < 1:
-            raise InvalidOption(f"depth must be at least 1, got {self.depth}.")
+        # More would be refused by the template as well, which numbers its weights by four digits.
+        if not 1 <= self.depth <= MAX_DEPTH:
+            raise InvalidOption(f"depth must be at least 1 and at most {MAX_DEPTH}, got {self.depth}.")
         if self.num_classes < 1:
             raise InvalidOption(f"num_classes must be at least 1, got {self.num_classes}.")
         if not (math.isfinite(self.init_std) and self.init_std >= 0):

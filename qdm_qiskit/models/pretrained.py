@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..errors import InvalidCheckpoint, InvalidData, InvalidOption
+from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, InvalidTemplate
 from ..files import read_json_object, write_atomic, write_json
 from ..options import build
 from .base import Denoiser
@@ -60,7 +60,7 @@ def load_model(folder: Path, *, expected: str | None = None) -> Denoiser:
     except InvalidData as error:
         raise InvalidCheckpoint(str(error)) from error
     name = config.get("model")
-    if config.get("schema") != SCHEMA or name not in MODELS:
+    if config.get("schema") != SCHEMA or not isinstance(name, str) or name not in MODELS:
         raise InvalidCheckpoint(
             f"{folder / 'config.json'} describes no model of this package (schema {SCHEMA!r}, one of "
             f"{', '.join(MODELS)}), got schema {config.get('schema')!r} and model {name!r}."
@@ -73,13 +73,15 @@ def load_model(folder: Path, *, expected: str | None = None) -> Denoiser:
         if not isinstance(options, dict):
             raise InvalidOption(f"options must be an object, got {type(options).__name__}.")
         model = model_class(build(model_class.config_class, options))  # type: ignore[call-arg]
-    except (InvalidOption, KeyError, TypeError) as error:
+    except (InvalidOption, InvalidTemplate, KeyError, TypeError) as error:
         raise InvalidCheckpoint(f"{folder / 'config.json'} cannot be used: {error}") from error
     tensors, metadata = load_tensors(folder, "model.safetensors")
     if metadata.get("config_sha256") != _digest(config):
         raise InvalidCheckpoint(
             f"{folder} mixes files of two models: its weights were saved with another configuration."
         )
+    if not all(value.is_floating_point() for value in tensors.values()):
+        raise InvalidCheckpoint(f"{folder / 'model.safetensors'} holds weights that are not real.")
     expected_shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     found_shapes = {key: tuple(value.shape) for key, value in tensors.items()}
     if expected_shapes != found_shapes:

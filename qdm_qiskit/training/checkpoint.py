@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -160,9 +161,29 @@ def load_progress(folder: Path) -> Progress:
     except (InvalidData, TypeError) as error:
         raise InvalidCheckpoint(f"{folder} cannot be resumed: {error}") from error
     counts = (progress.epoch, progress.batch, progress.step, progress.images)
-    if not all(isinstance(count, int) and count >= 0 for count in counts):
+    if not all(type(count) is int and count >= 0 for count in counts):
         raise InvalidCheckpoint(f"{folder} cannot be resumed: its counts are {counts}.")
+    if (progress.batch == 0) != (progress.images == 0):
+        raise InvalidCheckpoint(
+            f"{folder} cannot be resumed: {progress.batch} batches of {progress.images} images."
+        )
+    rows = progress.history
+    if (
+        not isinstance(rows, list)
+        or len(rows) != progress.epoch
+        or not all(isinstance(row, dict) and all(map(_is_number, row.values())) for row in rows)
+        or not _is_number(progress.loss_sum)
+        or not _is_number(progress.baseline_sum)
+    ):
+        raise InvalidCheckpoint(
+            f"{folder} cannot be resumed: its losses are no numbers, or its history has not one row "
+            f"for each of {progress.epoch} epochs."
+        )
     return progress
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def load_learner(folder: Path, learner: Learner) -> None:
@@ -170,7 +191,7 @@ def load_learner(folder: Path, learner: Learner) -> None:
 
     Args:
         folder: The checkpoint's folder, or its baseline's.
-        learner: Of the same model and kind of optimizer.
+        learner: Of the same model, with Adam.
 
     Raises:
         InvalidCheckpoint: If the files belong to another model or are damaged.
@@ -189,14 +210,20 @@ def load_learner(folder: Path, learner: Learner) -> None:
             raise InvalidCheckpoint(f"{folder / 'optimizer.safetensors'} has a foreign entry {key}.")
         state.setdefault(int(index), {})[name] = tensor
     shapes = [tuple(p.shape) for group in learner.optimizer.param_groups for p in group["params"]]
-    for position, entries in state.items():
-        for name, tensor in entries.items():
-            fits = position < len(shapes) and tuple(tensor.shape) in (shapes[position], ())
-            if not fits:
-                raise InvalidCheckpoint(
-                    f"{folder / 'optimizer.safetensors'} belongs to another model: entry {name} of "
-                    f"parameter {position} has shape {tuple(tensor.shape)}."
-                )
+    expected = {
+        position: {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+        for position, shape in enumerate(shapes)
+    }
+    found = {
+        position: {name: tuple(tensor.shape) for name, tensor in entries.items()}
+        for position, entries in state.items()
+    }
+    # A checkpoint is written after a step at the earliest, so every parameter has its entries.
+    if found != expected or not all(bool(torch.isfinite(each).all()) for each in tensors.values()):
+        raise InvalidCheckpoint(
+            f"{folder / 'optimizer.safetensors'} belongs to another model or is damaged: it should "
+            f"hold finite step, exp_avg and exp_avg_sq for each of {len(shapes)} parameters."
+        )
     current = learner.optimizer.state_dict()
     learner.optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
 

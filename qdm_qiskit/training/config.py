@@ -140,7 +140,7 @@ def run_from_dict(content: Mapping[str, Any]) -> RunConfig:
         InvalidOption: If the content is of another schema or cannot be used.
     """
     model = content.get("model")
-    if content.get("schema") != SCHEMA or model not in MODELS:
+    if content.get("schema") != SCHEMA or not isinstance(model, str) or model not in MODELS:
         raise InvalidOption(
             f"A run's config.json has schema '{SCHEMA}' and a model of this package, "
             f"got {content.get('schema')!r} and {model!r}."
@@ -157,7 +157,12 @@ def run_from_dict(content: Mapping[str, Any]) -> RunConfig:
             if not isinstance(section, Mapping):
                 raise InvalidOption(f"'{key}' must be an object, got {type(section).__name__}.")
             values[key] = options.build(kind, section)
-    return RunConfig(model=model, preset=content.get("preset"), **values)
+    if "model_options" not in values:
+        raise InvalidOption("A run's config.json has the field 'model_options', got none.")
+    preset = content.get("preset")
+    if preset is not None and not isinstance(preset, str):
+        raise InvalidOption(f"'preset' is a name or null, got {preset!r}.")
+    return RunConfig(model=model, preset=preset, **values)
 
 
 def _section_of(key: str, model: str) -> str:
