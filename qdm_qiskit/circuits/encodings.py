@@ -49,7 +49,9 @@ def amplitude_loader(num_qubits: int, *, phases: bool = False) -> QuantumCircuit
     return circuit
 
 
-def _append_multiplexed(circuit: QuantumCircuit, gate: str, level: int, names: Iterator[Parameter]) -> None:
+def _append_multiplexed(
+    circuit: QuantumCircuit, gate: str, level: int, names: Iterator[Parameter]
+) -> None:
     """A rotation of wire ``level`` for each state of the wires above it, in Gray-code order."""
     target = circuit.num_qubits - 1 - level
     for step in range(2**level):
@@ -73,9 +75,7 @@ def _multiplexer_angles(angles: np.ndarray) -> np.ndarray:
     return angles @ signs.T / count
 
 
-def amplitude_angles(
-    vectors: np.ndarray, num_qubits: int, *, phases: bool = False
-) -> np.ndarray:
+def amplitude_angles(vectors: np.ndarray, num_qubits: int, *, phases: bool = False) -> np.ndarray:
     """Angles with which :func:`amplitude_loader` loads each vector.
 
     Args:

@@ -137,7 +137,7 @@ class CircuitSpec:
                 if observable.num_qubits != n or np.abs(observable.coeffs.imag).max() > 0:
                     raise InvalidTemplate(
                         f"Observables of '{self.name}' are Hermitian (real coefficients) and act on "
-                        f"all {n} qubits, got {observable}."
+                        f"all {n} qubits, got {observable.to_list()[:3]}."
                     )
             if not readout.observables:
                 raise InvalidTemplate(f"'{self.name}' reads out at least one observable, got none.")

@@ -1,1 +1,1 @@
-""""""
+"""The `qdm` command: one file a command group."""

@@ -66,6 +66,11 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader of a pipe has left, as `| head` does: not a mistake.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # what no room foresaw: a name too long, a disk that fails
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}.")
+    except MemoryError:
+        fail("This machine's memory does not hold what was asked for; ask for less.")
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -74,6 +79,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def fail(message: str) -> None:
-    """Print one line on standard error and leave with :data:`EXIT_ERROR`."""
-    typer.echo("error: " + " ".join(message.split()), err=True)
+    """Print one line on standard error and leave with :data:`EXIT_ERROR`.
+
+    Without a message, as after `qdm` alone, the parser has shown the help already.
+    """
+    if message:
+        typer.echo("error: " + " ".join(message.split()), err=True)
     sys.exit(EXIT_ERROR)

@@ -59,7 +59,9 @@ def transpile(
         load_backend(name)
     if Path(subject).is_dir():
         if settings:
-            raise InvalidOption("A trained run's options are frozen; --set is for models and presets.")
+            raise InvalidOption(
+                "A trained run's options are frozen; --set is for models and presets."
+            )
         run = load_run(Path(subject))
         model, process = run.model, run.process
         name = Path(subject).resolve().name
@@ -114,5 +116,39 @@ def _one_circuit(model: object) -> CircuitDenoiser:
     from ..models import CircuitDenoiser
 
     if not isinstance(model, CircuitDenoiser):
-        raise InvalidOption(f"'{getattr(model, 'name', model)}' has no single circuit to report on.")
+        raise InvalidOption(
+            f"'{getattr(model, 'name', model)}' has no single circuit to report on."
+        )
     return model
+
+
+@app.command("run")
+def run_page(
+    run: Annotated[Path, typer.Argument(help="A run's folder, with samples in sub-folders.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the page; the run's own if none.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a run's page: loss beside its baselines, and what each target made of the samples.
+
+    Samples are found in the run's sub-folders, as `qdm sample RUN --out RUN/exact` writes them.
+
+    Example:
+
+        qdm report run runs/first
+    """
+    from ..files import check_writable
+    from ..reports.run import run_report, write_run_report
+
+    folder = run if out is None else out
+    check_writable(folder)
+    report, pictures = run_report(run)
+    paths = write_run_report(report, pictures, folder)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2))
+        return
+    for target in report.targets:
+        typer.echo(f"{target.folder}: {target.sentence}")
+    for path in paths:
+        typer.echo(f"written  {path}")

@@ -74,7 +74,10 @@ def sample(
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as bar:
+    console = Console(stderr=True)
+    # Where it cannot be drawn, the bar would leave empty lines in front of an error's one line.
+    hidden = quiet or not console.is_interactive
+    with Progress(console=console, disable=hidden, transient=True) as bar:
         task = bar.add_task("sampling", total=trained.process.num_steps)
         samples = run_sampling(
             trained,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,10 +27,13 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of every random stream.")] = None,
     resume: Annotated[
         str | None,
-        typer.Option(help="Continue from 'latest' or a checkpoint's name; only --epochs may change."),
+        typer.Option(
+            help="Continue from 'latest' or a checkpoint's name; only --epochs may change."
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of torch; 1 is fastest for small circuits.")
+        int | None,
+        typer.Option(min=1, help="CPU threads of torch; 1 is fastest for small circuits."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -56,7 +60,9 @@ def train(
         if model or preset or settings or seed is not None:
             raise InvalidOption("On --resume only --epochs may change: a run's options are frozen.")
         if not (out / "config.json").is_file():
-            raise MissingData(f"There is no run to resume in {out}: {out / 'config.json'} is missing.")
+            raise MissingData(
+                f"There is no run to resume in {out}: {out / 'config.json'} is missing."
+            )
         config = run_from_dict(read_json_object(out / "config.json"))
         if epochs is not None:
             config = config.with_epochs(epochs)
@@ -75,13 +81,11 @@ def train(
                     raise InvalidOption(f"Option '{name}' is set twice.")
                 values[name] = value
         config = resolve_run(preset or model or "", values)
-    result = run_training(
-        config, out, resume=resume, report=None if quiet else _rich_report()
-    )
+    result = run_training(config, out, resume=resume, report=None if quiet else _rich_report())
     if result.interrupted:
         typer.echo(
             f"interrupted at epoch {result.epochs}; continue with: "
-            f"qdm train --out {out} --resume latest",
+            f"qdm train --out {shlex.quote(str(out))} --resume latest",
             err=True,
         )
         raise typer.Exit(130)
@@ -122,6 +126,8 @@ def _rich_report() -> ProgressReport:
                 TextColumn("{task.fields[rate]}"),
                 TimeRemainingColumn(),
                 console=self.console,
+                # In a log file the lines of the epochs say enough.
+                disable=not self.console.is_interactive,
             )
             self.every = 1
 
@@ -151,6 +157,7 @@ def _rich_report() -> ProgressReport:
                 f"epoch {row['epoch']:>4}  train {row['train_loss']:.5f}  "
                 f"test {row['test_loss']:.5f}{beside}",
                 highlight=False,
+                soft_wrap=True,
             )
 
         def stop(self) -> None:

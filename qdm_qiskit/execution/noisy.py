@@ -14,6 +14,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from ..errors import UnsupportedCircuit
+from ..rng import stream
 from .aer import parallel_experiments, run_on_aer
 from .counts import Pub, checked_circuit, checked_values, parameter_binds
 from .region import active_qubits, check_isa, noise_of
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MAX_DENSITY_QUBITS = 10
 """Up to here one density matrix serves all shots; beyond, each shot is a trajectory."""
+OTHER_ROWS = 8
+"""Random inputs over which :meth:`NoisyRunner.mean_output` averages."""
 
 
 @final
@@ -84,6 +87,28 @@ class NoisyRunner(CircuitRunner):
         )
         true = np.stack([result.data(k)["probabilities"] for k in range(len(values))])
         return _read_out(true, [_confusion(noise).get(q, np.eye(2)) for q in measured])
+
+    def mean_output(self, circuit: QuantumCircuit) -> np.ndarray | None:
+        """What the device gives whatever goes in: the mean distribution over random inputs.
+
+        It is not uniform: qubits relax towards 0, and a circuit of nothing but relaxation would else
+        look like a signal. The inputs are the same in every call.
+
+        Args:
+            circuit: As for :meth:`exact_probabilities`.
+
+        Returns:
+            ``(2**num_clbits,)``, or None for a circuit without parameters or with more than
+            :data:`MAX_DENSITY_QUBITS` active qubits.
+
+        Raises:
+            UnsupportedCircuit: As for :meth:`exact_probabilities`.
+        """
+        if circuit.num_parameters == 0 or len(active_qubits([circuit])) > MAX_DENSITY_QUBITS:
+            return None
+        rng = stream(0, "evaluation")
+        values = rng.uniform(-np.pi, np.pi, (OTHER_ROWS, circuit.num_parameters))
+        return self.exact_probabilities(circuit, values).mean(axis=0)
 
     def _execute(self, pubs: list[Pub], shots: int, seed: int) -> list[np.ndarray]:
         for circuit, _ in pubs:

@@ -38,7 +38,7 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
     if isinstance(spec.readout, ExpectationReadout):
         if not isinstance(primitive, BaseEstimatorV2):
             raise InvalidOption(f"'{spec.name}' reads expectation values and needs an estimator.")
-        qnn = EstimatorQNN(
+        qnn: EstimatorQNN | SamplerQNN = EstimatorQNN(
             circuit=circuit,
             observables=list(spec.readout.observables),
             input_params=inputs,

@@ -51,9 +51,7 @@ class QuantumLayer(nn.Module):
         self.spec = spec
         self.weight_map = weight_map
         self.executor = engine_executor(spec) if executor is None else executor
-        self.weights = nn.Parameter(
-            init_std * torch.randn(len(spec.weights), generator=generator)
-        )
+        self.weights = nn.Parameter(init_std * torch.randn(len(spec.weights), generator=generator))
 
     def angles(self) -> Tensor:
         """The circuit's angles in radians, ``(num_weights,)``."""

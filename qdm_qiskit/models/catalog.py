@@ -40,6 +40,20 @@ _EEQDM = "Shah and Vatsa, arXiv:2411.15973"
 _QDDM = "Kölle et al., arXiv:2401.07049"
 
 PRESETS: dict[str, Preset] = {
+    "digits-demo": Preset(
+        model="qddm",
+        options={"image_size": 8, "depth": 4},
+        training={
+            "dataset": "digits",
+            "classes": (0,),
+            "epochs": 150,
+            "batch_size": 20,
+            "learning_rate": 0.01,
+            "sample_every": 50,
+            "checkpoint_every": 50,
+        },
+        source=f"ours: the Q-Dense circuit of {_QDDM}, shallow enough for a device",
+    ),
     **{
         f"eeqdm-{size}x{size}-L{depth}": Preset(
             model="eeqdm",
@@ -123,7 +137,7 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> ModelChoic
     if name in PRESETS:
         preset = PRESETS[name]
         values = {**preset.options, **overrides}
-        config = options.build(MODELS[preset.model].config_class, values)
+        config: Any = options.build(MODELS[preset.model].config_class, values)
         return ModelChoice(model=preset.model, preset=name, config=config, source=preset.source)
     if name in MODELS:
         config = options.build(MODELS[name].config_class, overrides)
@@ -138,7 +152,7 @@ def build_model(choice: ModelChoice, *, generator: torch.Generator | None = None
         choice: From :func:`resolve`.
         generator: Source of the initial weights.
     """
-    return MODELS[choice.model](choice.config, generator=generator)  # type: ignore[call-arg]
+    return MODELS[choice.model](choice.config, generator=generator)
 
 
 def describe(name: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:

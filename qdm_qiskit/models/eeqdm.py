@@ -55,7 +55,9 @@ class AmplitudeDenoiserConfig:
             raise InvalidOption(f"channels is 1 (grey) or 3 (RGB), got {self.channels}.")
         # More would be refused by the template as well, which numbers its weights by four digits.
         if not 1 <= self.depth <= MAX_DEPTH:
-            raise InvalidOption(f"depth must be at least 1 and at most {MAX_DEPTH}, got {self.depth}.")
+            raise InvalidOption(
+                f"depth must be at least 1 and at most {MAX_DEPTH}, got {self.depth}."
+            )
         if self.num_classes < 1:
             raise InvalidOption(f"num_classes must be at least 1, got {self.num_classes}.")
         if not (math.isfinite(self.init_std) and self.init_std >= 0):

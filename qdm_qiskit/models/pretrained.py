@@ -36,7 +36,9 @@ def save_model(model: Denoiser, folder: Path) -> None:
         OutputNotWritable: If the folder cannot be written.
     """
     config = {"schema": SCHEMA, "model": model.name, "options": asdict(model.config)}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
     metadata = {"config_sha256": _digest(config)}
     save_tensors(tensors, folder / "model.safetensors", metadata)
     write_json(folder / "config.json", config)
@@ -72,7 +74,7 @@ def load_model(folder: Path, *, expected: str | None = None) -> Denoiser:
         options = config["options"]
         if not isinstance(options, dict):
             raise InvalidOption(f"options must be an object, got {type(options).__name__}.")
-        model = model_class(build(model_class.config_class, options))  # type: ignore[call-arg]
+        model = model_class(build(model_class.config_class, options))
     except (InvalidOption, InvalidTemplate, KeyError, TypeError) as error:
         raise InvalidCheckpoint(f"{folder / 'config.json'} cannot be used: {error}") from error
     tensors, metadata = load_tensors(folder, "model.safetensors")
@@ -90,7 +92,9 @@ def load_model(folder: Path, *, expected: str | None = None) -> Denoiser:
             f"{_summary(expected_shapes)}, got {_summary(found_shapes)}."
         )
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise InvalidCheckpoint(f"{folder / 'model.safetensors'} holds weights that are not finite.")
+        raise InvalidCheckpoint(
+            f"{folder / 'model.safetensors'} holds weights that are not finite."
+        )
     model.load_state_dict(tensors)
     return model
 

@@ -25,7 +25,6 @@ from ..evaluation.distributions import detectable_fraction, shot_noise_distance,
 from ..execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner
 from ..execution.region import active_qubits
 from ..execution.snapshots import load_backend
-from ..rng import stream
 from ..transpiling.cost import CircuitCost, LogicalCost, circuit_cost, logical_cost
 from ..transpiling.passes import (
     Trial,
@@ -41,8 +40,6 @@ SCHEMA = "transpile-report/1"
 MAX_EXACT_QUBITS = 20
 """Up to here an example's exact distribution is computed."""
 
-OTHER_ROWS = 8
-"""Random rows of values whose mean says what the device gives whatever goes in."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the backend's name, trials done and trials in all."""
@@ -332,19 +329,10 @@ def _verdict(
 def _simulated(
     backend: str, circuit: QuantumCircuit, isa: QuantumCircuit, example: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The noisy distribution of the example, and what the device gives whatever goes in.
-
-    The second is the mean over other, random values. It is not uniform: qubits relax towards 0,
-    and a circuit of nothing but relaxation would else look like a signal.
-    """
-    if circuit.num_parameters == 0:
-        others = np.zeros((0, 0))
-    else:
-        rng = stream(0, "evaluation")
-        others = rng.uniform(-np.pi, np.pi, (OTHER_ROWS, circuit.num_parameters))
-    values = select_values(np.vstack([example, *others]), circuit, isa)
-    noisy = NoisyRunner(backend, seed=0).exact_probabilities(isa, values)
-    return noisy[0], noisy[1:].mean(axis=0) if len(others) else None
+    """The noisy distribution of the example, and what the device gives whatever goes in."""
+    runner = NoisyRunner(backend, seed=0)
+    noisy = runner.exact_probabilities(isa, select_values(example[None], circuit, isa))
+    return noisy[0], runner.mean_output(isa)
 
 
 def _estimated_verdict(

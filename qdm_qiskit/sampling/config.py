@@ -8,6 +8,14 @@ from typing import Literal
 from ..errors import InvalidOption
 from ..execution.targets import parse_target
 
+MOST = {
+    "num_images": 1_000_000,
+    "shots": 10_000_000,
+    "calibration_shots": 10_000_000,
+    "layout_trials": 10_000,
+}
+"""Upper ends of the counts: far above any use, and far below what memory or an int64 holds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
@@ -34,11 +42,10 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         target = parse_target(self.target)
-        for name in ("num_images", "calibration_shots", "layout_trials"):
-            if getattr(self, name) < 1:
-                raise InvalidOption(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.shots is not None and self.shots < 1:
-            raise InvalidOption(f"shots must be at least 1, got {self.shots}.")
+        for name, most in MOST.items():
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= most:
+                raise InvalidOption(f"{name} must be at least 1 and at most {most}, got {value}.")
         if self.seed < 0 or self.optimization_level not in (0, 1, 2, 3):
             raise InvalidOption(
                 "seed is >= 0 and optimization_level is 0 to 3, "

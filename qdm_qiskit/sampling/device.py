@@ -20,6 +20,7 @@ from ..evaluation.distributions import (
     signal_left,
     total_variation_distance,
 )
+from ..execution.noisy import NoisyRunner
 from ..execution.runner import CircuitRunner
 from ..layers.executors import read_probabilities
 from ..layers.quantum_layer import normalised
@@ -72,7 +73,7 @@ class StepRecord:
     signal_left: float
     """Share of the exact distribution's signal that the raw frequencies hold."""
     erased_images: int
-    """Images whose frequencies shots cannot tell from the uniform distribution."""
+    """Images whose frequencies shots cannot tell from what comes out whatever goes in."""
     postselected: float
     """Share of shots that passed the post-selection."""
     sentence: str
@@ -95,6 +96,7 @@ class DeviceAnswer:
     qubits: tuple[int, ...]
     cost: CircuitCost | None
     calibration: ReadoutCalibration | None
+    erased: np.ndarray | None
     records: list[StepRecord] = field(default_factory=list)
 
     @classmethod
@@ -130,9 +132,7 @@ class DeviceAnswer:
         progress("transpiling")
         if device:
             trial = best_trial(
-                layout_trials(
-                    circuit, runner.backend, seeds=seeds, level=config.optimization_level
-                )
+                layout_trials(circuit, runner.backend, seeds=seeds, level=config.optimization_level)
             )
             isa = trial.circuit
         else:
@@ -149,10 +149,16 @@ class DeviceAnswer:
             qubits=qubits,
             cost=circuit_cost(isa, runner.backend.target) if device else None,
             calibration=None,
+            erased=NoisyRunner(runner.backend.name, seed=0).mean_output(isa) if device else None,
         )
-        if config.mitigation == "m3":
+        if config.mitigation == "m3" and calibration is not None:
+            # Correcting one uniform row refuses a foreign calibration before the first job, not after.
+            uniform = np.ones((1, 2 ** len(qubits)))
+            mitigate(uniform, calibration, qubits, runner.backend.name)
+            answer.calibration = calibration
+        elif config.mitigation == "m3":
             progress("calibrating the readout")
-            answer.calibration = calibration or answer._calibrate()
+            answer.calibration = answer._calibrate()
         return answer
 
     def _calibrate(self) -> ReadoutCalibration:
@@ -200,12 +206,7 @@ class DeviceAnswer:
             probabilities = nearest_probability(quasi)
         self._record(step, raw, probabilities, rows, inputs)
         outputs = read_probabilities(spec, torch.from_numpy(probabilities))
-        empty = outputs.sum(1) == 0
-        if bool(empty.any()):
-            raise InvalidData(
-                f"At step t={step} no shot of image {int(empty.nonzero()[0])} passed the post-selection "
-                f"on the ancilla; raise --shots above {shots}."
-            )
+        check_postselected(outputs, step, shots)
         return self.model.decode(outputs.to(x.dtype))
 
     def _record(
@@ -219,7 +220,7 @@ class DeviceAnswer:
         """Compare with the exact distribution of the same circuits."""
         exact = register_probabilities(self.model, rows, inputs)
         assert self.config.shots is not None
-        left: SignalLeft = signal_left(exact, raw, shots=self.config.shots)
+        left: SignalLeft = signal_left(exact, raw, self.erased, shots=self.config.shots)
         mitigated = None
         if self.calibration is not None:
             mitigated = float(np.mean(total_variation_distance(probabilities, exact)))
@@ -230,7 +231,7 @@ class DeviceAnswer:
                 mitigated_distance=mitigated,
                 signal_left=float(np.mean(left.fraction)),
                 erased_images=int(np.sum(left.erased)),
-                postselected=_passed(self.model.spec, probabilities),
+                postselected=_passed(self.model.spec, raw),
                 sentence=left.sentence(),
             )
         )
@@ -249,6 +250,25 @@ class DeviceAnswer:
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
             "steps": [vars(record) for record in self.records],
         }
+
+
+def check_postselected(outputs: Tensor, step: int, shots: int) -> None:
+    """Refuse an image none of whose shots passed the post-selection: it would be zero everywhere.
+
+    Args:
+        outputs: ``(batch, num_outputs)`` measured outputs.
+        step: t, for the message.
+        shots: Shots of each image, for the message.
+
+    Raises:
+        InvalidData: With the number of the first such image.
+    """
+    empty = outputs.sum(1) == 0
+    if bool(empty.any()):
+        raise InvalidData(
+            f"At step t={step} no shot of image {int(empty.nonzero()[0])} passed the post-selection "
+            f"on the ancilla; raise --shots above {shots}."
+        )
 
 
 @torch.no_grad()
@@ -274,9 +294,7 @@ def register_probabilities(
         state = torch.zeros(len(amplitudes), 2**spec.num_qubits, dtype=torch.float64)
         state[:, torch.as_tensor(spec.data_positions())] = amplitudes.double()
     angles = model.layer.angles().detach().double()
-    return program.probabilities(
-        None if inputs is None else inputs.double(), angles, state
-    ).numpy()
+    return program.probabilities(None if inputs is None else inputs.double(), angles, state).numpy()
 
 
 def _passed(spec: CircuitSpec, probabilities: np.ndarray) -> float:

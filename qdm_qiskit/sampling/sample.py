@@ -6,6 +6,7 @@ import hashlib
 import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,14 @@ from torch import Tensor
 
 from ..data import save_grid
 from ..diffusion import DiffusionProcess, make_process, reverse_chain
-from ..errors import InvalidData, InvalidOption, MissingData, OutputNotWritable, TargetUnavailable
+from ..errors import (
+    InvalidCheckpoint,
+    InvalidData,
+    InvalidOption,
+    MissingData,
+    OutputNotWritable,
+    TargetUnavailable,
+)
 from ..execution.factory import make_runner
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
@@ -26,9 +34,11 @@ from ..models import CircuitDenoiser, Denoiser, load_model
 from ..rng import derived_seed, stream
 from ..training import RunConfig, find_checkpoint, run_from_dict
 from .config import SamplingConfig
-from .device import DeviceAnswer, StepRecord
+from .device import DeviceAnswer, StepRecord, check_postselected, register_probabilities
 
 SCHEMA = "qdm-samples/1"
+OUTPUTS = ("samples.npz", "samples.png", "calibration.json", "manifest.json")
+"""What a sampling run may leave in its folder, in the order of writing."""
 PACKAGES = (
     "qdm_qiskit",
     "qiskit",
@@ -47,7 +57,7 @@ class Samples:
     images: np.ndarray
     """``(count, channels, height, width)`` float32 in [0, 1]."""
     trajectory: np.ndarray
-    """``(T + 1, count, channels, height, width)``: x_T .. x_0."""
+    """``(T + 1, count, channels, height, width)``: x_T .. x_0, the last of which are the images."""
     manifest: dict[str, Any]
     """Versions, seeds, shots, layout, calibration, steps."""
     records: tuple[StepRecord, ...]
@@ -89,6 +99,11 @@ def load_run(run: Path) -> TrainedRun:
     except (InvalidData, InvalidOption) as error:
         raise InvalidData(f"{config_file} cannot be used: {error}") from error
     model = load_model(checkpoint, expected=config.model).eval()
+    if model.config != config.model_options:
+        raise InvalidCheckpoint(
+            f"{checkpoint} belongs to another run: it was saved with {model.config}, but "
+            f"{config_file} says {config.model_options}."
+        )
     classes = config.data.classes
     num_classes = len(classes) or getattr(config.model_options, "num_classes", 1)
     return TrainedRun(model, make_process(config.diffusion), config, checkpoint, num_classes)
@@ -153,11 +168,13 @@ def sample(
             on_step(step, x)
 
     images = reverse_chain(process, answer, x, generator, on_step=keep).numpy()
+    path[-1] = images
     manifest = {
         "schema": SCHEMA,
         "sampling": asdict(config),
         "run": run.config.to_dict(),
-        "checkpoint": str(run.checkpoint),
+        # Run, "checkpoints" and its name; where the run stands on this machine is nobody's business.
+        "checkpoint": "/".join(run.checkpoint.resolve().parts[-3:]),
         "model_sha256": _file_hash(run.checkpoint / "model.safetensors"),
         "labels": None if labels is None else labels.tolist(),
         "versions": {package: version(package) for package in PACKAGES},
@@ -175,7 +192,7 @@ def sample(
 
 
 def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:
-    """Write ``samples.npz``, ``samples.png``, ``manifest.json`` and, where there is one, the calibration.
+    """Write ``samples.npz``, ``samples.png``, the calibration if there is one, ``manifest.json``.
 
     Args:
         samples: From :func:`sample`.
@@ -185,25 +202,32 @@ def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:
         The files, the manifest last: where it stands, all of them stand.
 
     Raises:
-        OutputNotWritable: If the folder holds samples already or cannot be written.
+        OutputNotWritable: If the folder holds samples already or cannot be written; then nothing
+            is left of the attempt.
     """
     check_output(folder)
-    arrays, grid = folder / "samples.npz", folder / "samples.png"
-    write_atomic(
-        arrays,
-        lambda part: np.savez_compressed(
-            part, images=samples.images, trajectory=samples.trajectory
-        ),
-    )
-    write_atomic(grid, lambda part: _grid(samples.images, part))
-    written = [arrays, grid]
     device = samples.manifest["device"]
-    if device is not None and device["calibration"] is not None:
-        written.append(folder / "calibration.json")
-        write_json(written[-1], device["calibration"])
-    written.append(folder / "manifest.json")
-    write_json(written[-1], samples.manifest)
-    return tuple(written)
+    calibration = None if device is None else device["calibration"]
+    writers: dict[str, Callable[[Path], None]] = {
+        "samples.npz": lambda path: write_atomic(path, lambda part: _arrays(samples, part)),
+        "samples.png": lambda path: write_atomic(path, lambda part: _grid(samples.images, part)),
+        "calibration.json": lambda path: write_json(path, calibration),
+        "manifest.json": lambda path: write_json(path, samples.manifest),
+    }
+    if calibration is None:
+        del writers["calibration.json"]
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        for name, write in writers.items():
+            write(folder / name)
+    except BaseException:  # Ctrl-C as well: all files or none
+        for name in writers:
+            (folder / name).unlink(missing_ok=True)
+        for each in made:
+            with suppress(OSError):  # not made yet, or somebody else's files are in it by now
+                each.rmdir()
+        raise
+    return tuple(folder / name for name in writers)
 
 
 def check_output(folder: Path) -> None:
@@ -212,9 +236,13 @@ def check_output(folder: Path) -> None:
     Raises:
         OutputNotWritable: If it holds samples already or cannot be written.
     """
-    if (folder / "manifest.json").exists():
-        raise OutputNotWritable(f"{folder} holds samples already; choose another folder.")
     check_writable(folder)
+    for name in OUTPUTS:
+        if (folder / name).exists():
+            raise OutputNotWritable(
+                f"{folder} holds a file {name} already, which is not overwritten; choose another "
+                "folder."
+            )
 
 
 def read_calibration(path: Path) -> ReadoutCalibration:
@@ -246,10 +274,11 @@ def _engine_answer(
     if config.shots is None:
         return exact
     if not isinstance(model, CircuitDenoiser):
-        raise InvalidOption(f"'{model.name}' is no single circuit and has no shots; leave them out.")
+        raise InvalidOption(
+            f"'{model.name}' is no single circuit and has no shots; leave them out."
+        )
     from ..layers.executors import read_probabilities
     from ..layers.quantum_layer import normalised
-    from .device import register_probabilities
 
     spec, shots = model.spec, config.shots
     model = model.cpu()  # shots are drawn in float64 on the CPU
@@ -261,6 +290,7 @@ def _engine_answer(
         rng = stream(config.seed, "shots", step)
         counts = rng.multinomial(shots, p / p.sum(axis=1, keepdims=True))
         outputs = read_probabilities(spec, torch.from_numpy(counts / shots))
+        check_postselected(outputs, step, shots)
         return model.decode(outputs.to(x.dtype))
 
     return drawn
@@ -278,6 +308,10 @@ def _labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
     if config.label not in classes:
         raise InvalidOption(f"label is one of {', '.join(map(str, classes))}; got {config.label}.")
     return torch.full((config.num_images,), sorted(classes).index(config.label))
+
+
+def _arrays(samples: Samples, part: Path) -> None:
+    np.savez_compressed(part, images=samples.images, trajectory=samples.trajectory)
 
 
 def _grid(images: np.ndarray, part: Path) -> None:

@@ -11,10 +11,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
+import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,9 +59,7 @@ class Learner:
     optimizer: torch.optim.Optimizer
 
 
-def save_checkpoint(
-    run: Path, learners: dict[str, Learner], progress: Progress, keep: int
-) -> Path:
+def save_checkpoint(run: Path, learners: dict[str, Learner], progress: Progress, keep: int) -> Path:
     """Write a checkpoint under ``run/checkpoints`` and remove the oldest beyond ``keep``.
 
     Args:
@@ -87,9 +85,7 @@ def save_checkpoint(
         for name, learner in learners.items():
             place = part if name == "model" else part / name
             save_model(learner.model, place)
-            save_tensors(
-                _optimizer_tensors(learner.optimizer), place / "optimizer.safetensors", {}
-            )
+            save_tensors(_optimizer_tensors(learner.optimizer), place / "optimizer.safetensors", {})
         write_json(part / "state.json", {"schema": SCHEMA, **asdict(progress)})
         part.chmod(0o755)
         if final.exists():
@@ -183,7 +179,8 @@ def load_progress(folder: Path) -> Progress:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 def load_learner(folder: Path, learner: Learner) -> None:
@@ -207,7 +204,9 @@ def load_learner(folder: Path, learner: Learner) -> None:
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         if not index.isdigit() or not name:
-            raise InvalidCheckpoint(f"{folder / 'optimizer.safetensors'} has a foreign entry {key}.")
+            raise InvalidCheckpoint(
+                f"{folder / 'optimizer.safetensors'} has a foreign entry {key}."
+            )
         state.setdefault(int(index), {})[name] = tensor
     shapes = [tuple(p.shape) for group in learner.optimizer.param_groups for p in group["params"]]
     expected = {

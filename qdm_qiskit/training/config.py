@@ -122,7 +122,9 @@ def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConf
     parts: dict[str, dict[str, Any]] = {"model": {}, **{section: {} for section in _SECTIONS}}
     for key, value in {**recommended, **(settings or {})}.items():
         parts[_section_of(key, model)][key] = value
-    sections = {section: options.build(kind, parts[section]) for section, kind in _SECTIONS.items()}
+    sections: dict[str, Any] = {
+        section: options.build(kind, parts[section]) for section, kind in _SECTIONS.items()
+    }
     model_fields = options.field_types(MODELS[model].config_class)
     classes = sections["data"].classes
     if "num_classes" in model_fields and "num_classes" not in parts["model"] and classes:

@@ -7,11 +7,12 @@ stopped anywhere continues bit for bit.
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -26,8 +27,14 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from ..data import Split, load_dataset, save_grid
 from ..diffusion import make_process, reverse_chain
-from ..errors import InvalidCheckpoint, InvalidOption
-from ..files import check_writable, write_json, write_text
+from ..errors import (
+    InvalidCheckpoint,
+    InvalidData,
+    InvalidOption,
+    OutputNotWritable,
+    QdmError,
+)
+from ..files import check_writable, read_json_object, write_json, write_text
 from ..models import ClassicalUNet, ClassicalUNetConfig, Denoiser, ModelChoice, build_model
 from ..rng import derived_seed, stream
 from .checkpoint import (
@@ -38,7 +45,7 @@ from .checkpoint import (
     load_progress,
     save_checkpoint,
 )
-from .config import RunConfig
+from .config import RunConfig, run_from_dict
 
 BASELINE_LEARNING_RATE = 0.0047
 """Kölle's rate for the U-Net with channels 3, 6 (arXiv:2401.07049)."""
@@ -110,7 +117,8 @@ def train(
         Where the run stands. After Ctrl-C (or SIGTERM) it is checkpointed and ``interrupted``.
 
     Raises:
-        InvalidOption: If the folder holds a run already.
+        InvalidOption: If the folder holds a run already, a run is to be continued with other options
+            than its own (epochs apart), or the loss becomes infinite or NaN.
         InvalidCheckpoint, MissingData: If the checkpoint cannot be used.
         InvalidData: If the images cannot be used.
         OutputNotWritable: If the folder cannot be written.
@@ -120,9 +128,17 @@ def train(
     with _stop_requests() as stop:
         try:
             return session.work(report, stop)
+        except OSError as error:  # TensorBoard's writer, or a folder that could not be made
+            if isinstance(error, QdmError | BrokenPipeError):
+                raise
+            raise OutputNotWritable(
+                f"Cannot write into {run}: {error.strerror or error}. Choose a folder with write "
+                "permission and free space; --resume latest continues from the last checkpoint."
+            ) from error
         finally:
             report.stop()
-            session.accelerator.end_training()
+            with suppress(OSError):  # flushes once more what could not be written
+                session.accelerator.end_training()
 
 
 def load_split(config: RunConfig) -> Split:
@@ -163,9 +179,7 @@ class _Session:
         seed = config.training.seed
         set_seed(derived_seed(seed, "init"))
         self.split = load_split(config)
-        self.classes = np.unique(
-            np.concatenate([self.split.train.labels, self.split.test.labels])
-        )
+        self.classes = np.unique(np.concatenate([self.split.train.labels, self.split.test.labels]))
         self.guided = bool(getattr(config.model_options, "guided", False))
         if self.guided and len(self.classes) > config.model_options.num_classes:
             raise InvalidOption(
@@ -176,7 +190,7 @@ class _Session:
         self.learners = self._fresh_learners(seed)
         self.progress = Progress()
         if resume is not None:
-            self._restore(find_checkpoint(run, resume))
+            self._restore(resume)
         check_writable(run)
         self.accelerator = Accelerator(log_with="tensorboard", project_dir=str(run))
         self.batches = EpochBatches(len(self.split.train), config.training.batch_size, seed)
@@ -212,7 +226,14 @@ class _Session:
             learners["baseline"] = Learner(baseline, optimizer)
         return learners
 
-    def _restore(self, checkpoint: Path) -> None:
+    def _restore(self, which: str) -> None:
+        checkpoint = find_checkpoint(self.run, which)
+        if checkpoint == self.run:
+            raise InvalidOption(
+                f"{self.run} is a checkpoint, whose files would be overwritten: resume its run, "
+                f"{self.run.parent.parent}, from '{self.run.name}'."
+            )
+        self._check_same_run()
         for name, learner in self.learners.items():
             load_learner(checkpoint if name == "model" else checkpoint / name, learner)
         self.progress = load_progress(checkpoint)
@@ -221,6 +242,24 @@ class _Session:
                 f"{checkpoint} stands at epoch {self.progress.epoch}, beyond the run's "
                 f"{self.config.training.epochs} epochs."
             )
+        batches = -(-len(self.split.train) // self.config.training.batch_size)
+        if self.progress.batch >= batches:
+            raise InvalidCheckpoint(
+                f"{checkpoint} stands after batch {self.progress.batch} of an epoch, but the run's "
+                f"epochs have {batches} batches."
+            )
+
+    def _check_same_run(self) -> None:
+        """Refuse to continue a run under another configuration: the result would be neither."""
+        try:
+            saved = run_from_dict(read_json_object(self.run / "config.json"))
+        except (InvalidData, InvalidOption) as error:
+            raise InvalidCheckpoint(f"{self.run} cannot be resumed: {error}") from error
+        if saved.with_epochs(self.config.training.epochs) != self.config:
+            raise InvalidOption(
+                f"{self.run} was started with other options, and only epochs may change on resume; "
+                f"take those of {self.run / 'config.json'}, or another folder for a new run."
+            )
 
     def work(self, report: ProgressReport, stop: threading.Event) -> TrainingResult:
         config, progress = self.config, self.progress
@@ -228,9 +267,7 @@ class _Session:
             write_json(self.run / "config.json", config.to_dict())
         self.accelerator.init_trackers("tensorboard")
         epochs = config.training.epochs
-        report.start(
-            config, self._bare("model"), epochs * len(self.batches), progress.step
-        )
+        report.start(config, self._bare("model"), epochs * len(self.batches), progress.step)
         checkpoint: Path | None = None
         while progress.epoch < epochs:
             started = time.perf_counter()
@@ -261,6 +298,12 @@ class _Session:
                 self.accelerator.backward(loss)
                 learner.optimizer.step()
                 losses[name] = float(self.accelerator.reduce(loss.detach(), "mean"))
+                if not math.isfinite(losses[name]):
+                    raise InvalidOption(
+                        f"The loss of the {name} became {losses[name]} at step {progress.step + 1}: "
+                        f"training diverged. Choose a learning_rate below "
+                        f"{self.config.training.learning_rate}, in a new folder."
+                    )
             progress.batch += 1
             progress.step += 1
             progress.images += len(images)
@@ -396,8 +439,8 @@ def _stop_requests() -> Iterator[threading.Event]:
         stop.set()
 
     previous: dict[int, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, request)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        previous[each] = signal.signal(each, request)
     try:
         yield stop
     finally:

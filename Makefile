@@ -1,0 +1,59 @@
+# Two commands set everything up on a fresh machine with Python >= 3.11: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := runs/demo
+# One thread each: the circuits are small, and the matrices of a batch are smaller than a thread's start.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help install demo test test-slow lint types contracts check reports clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(STAMP) ## Make the virtual environment and install everything
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: install ## Train on real digits, sample through two devices' noise, report the cost
+	rm -rf $(DEMO)
+	$(BIN)/qdm train --preset digits-demo --out $(DEMO)
+	$(BIN)/qdm sample $(DEMO) --out $(DEMO)/exact
+	$(BIN)/qdm sample $(DEMO) --target noisy:fake_torino --shots 4096 --mitigation m3 --out $(DEMO)/torino
+	$(BIN)/qdm sample $(DEMO) --target noisy:fake_marrakesh --shots 4096 --mitigation m3 --out $(DEMO)/marrakesh
+	$(BIN)/qdm report transpile $(DEMO) --backend fake_torino --backend fake_marrakesh --out $(DEMO)/report
+	$(BIN)/qdm report run $(DEMO)
+
+test: install ## Run the tests
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: install ## Run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: install ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## Check types
+	$(BIN)/mypy
+
+contracts: install ## Check the direction of imports
+	$(BIN)/lint-imports
+
+check: lint types contracts ## Everything that is no test
+
+reports: install ## Write transpile_reports/ again
+	$(BIN)/qdm report transpile eeqdm-8x8-L10 --backend fake_torino --backend fake_marrakesh --out transpile_reports
+	$(BIN)/qdm report transpile qddm-8x8-L10 --backend fake_torino --backend fake_marrakesh --out transpile_reports
+	$(BIN)/qdm report transpile digits-demo --backend fake_torino --backend fake_marrakesh --out transpile_reports
+	$(BIN)/qdm report transpile eeqdm-16x16-L10 --backend fake_torino --backend fake_marrakesh --out transpile_reports
+
+clean: ## Remove what is not committed and can be made again
+	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,213 @@
+"""The page of a run: what was trained, what it was compared with, what each target made of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data import Split
+from ..diffusion import make_process
+from ..errors import InvalidData, MissingData
+from ..files import read_json_object, write_bytes, write_json, write_text
+from ..rng import derived_seed
+from ..sampling import load_run
+from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
+from ..training import load_split
+from .run_render import render_html, render_markdown, render_png
+
+SCHEMA = "qdm-run-report/1"
+
+
+@dataclass(frozen=True)
+class TargetSummary:
+    """What one folder of samples holds."""
+
+    folder: str
+    """Name of the folder."""
+    target: str
+    shots: int | None
+    mitigation: str
+    raw_distance: float | None
+    """Total variation distance from the exact distribution, mean over steps and images."""
+    mitigated_distance: float | None
+    signal_left: float | None
+    """Share of the exact distribution's signal, mean over steps and images."""
+    two_qubit_gates: int | None
+    expected_success: float | None
+    sentence: str
+    """The verdict of the last step, or that the target is exact."""
+    nearest_distance: float
+    """Root mean square pixel distance to the nearest training image, mean over the samples."""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run in numbers; the images stand beside it."""
+
+    name: str
+    model: str
+    parameters: int
+    quantum_parameters: int
+    qubits: int
+    config: dict[str, Any]
+    history: tuple[dict[str, float], ...]
+    noise_nearest_distance: float
+    """``nearest_distance`` of the noise that the chain starts from: the far end of the scale."""
+    data_nearest_distance: float
+    """The same for unseen test images: the near end of the scale."""
+    targets: tuple[TargetSummary, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, with the schema's name."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class RunPictures:
+    """The images of a run."""
+
+    forward: np.ndarray
+    """``(T + 1, channels, height, width)``: one training image on its way to noise."""
+    samples: dict[str, np.ndarray]
+    """Name to ``(count, channels, height, width)``."""
+
+
+def run_report(run: Path) -> tuple[RunReport, RunPictures]:
+    """Collect a trained run and the samples in its sub-folders.
+
+    Args:
+        run: The run's folder.
+
+    Returns:
+        Numbers and pictures; nothing is written.
+
+    Raises:
+        MissingData: If there is no run or it has no metrics.
+        InvalidCheckpoint, InvalidData: If a file cannot be used.
+    """
+    trained = load_run(run)
+    split = load_split(trained.config)
+    folders = sorted(each.parent for each in run.glob("*/manifest.json"))
+    pictures: dict[str, np.ndarray] = {"test images": split.test.images[:16]}
+    targets = []
+    for folder in folders:
+        manifest = read_json_object(folder / "manifest.json")
+        if manifest.get("schema") != SAMPLES_SCHEMA:
+            continue
+        images = _images(folder / "samples.npz")
+        pictures[folder.name] = images[:16]
+        targets.append(_summary(folder.name, manifest, images, split))
+    if not targets:
+        raise MissingData(
+            f"There are no samples in {run}: make some with `qdm sample {run} --out {run / 'exact'}`."
+        )
+    targets.sort(key=lambda each: (each.target != "engine", each.folder))
+    seed = trained.config.training.seed
+    generator = torch.Generator().manual_seed(derived_seed(seed, "evaluation", 0))
+    process = make_process(trained.config.diffusion)
+    forward = process.trajectory(torch.from_numpy(split.train.images[:1]), generator)[:, 0]
+    noise = process.start((64, *trained.model.image_shape), generator).clamp(0, 1).numpy()
+    order = ["test images", *(each.folder for each in targets)]
+    report = RunReport(
+        name=run.resolve().name,
+        model=trained.model.name,
+        parameters=trained.model.num_parameters,
+        quantum_parameters=trained.model.num_quantum_parameters,
+        qubits=trained.model.num_qubits,
+        config=trained.config.to_dict(),
+        history=_history(run),
+        noise_nearest_distance=nearest_distance(noise, split.train.images),
+        data_nearest_distance=nearest_distance(split.test.images, split.train.images),
+        targets=tuple(targets),
+    )
+    return report, RunPictures(forward.numpy(), {name: pictures[name] for name in order})
+
+
+def write_run_report(report: RunReport, pictures: RunPictures, folder: Path) -> tuple[Path, ...]:
+    """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``.
+
+    Args:
+        report: From :func:`run_report`.
+        pictures: Likewise.
+        folder: Made if it is missing; an older report there is replaced.
+
+    Returns:
+        The paths.
+
+    Raises:
+        OutputNotWritable: If the folder cannot be written.
+    """
+    data = report.to_dict()
+    png = render_png(data, pictures.forward, pictures.samples)
+    paths = tuple(folder / f"report{suffix}" for suffix in (".png", ".md", ".html", ".json"))
+    write_bytes(paths[0], png)
+    write_text(paths[1], render_markdown(data))
+    write_text(paths[2], render_html(data, png))
+    write_json(paths[3], data)
+    return paths
+
+
+def nearest_distance(images: np.ndarray, references: np.ndarray) -> float:
+    """Root mean square pixel distance to the nearest reference, mean over the images.
+
+    Args:
+        images: ``(count, channels, height, width)``.
+        references: ``(others, channels, height, width)``.
+
+    Returns:
+        0 for copies; for images in [0, 1] at most 1.
+    """
+    flat, other = (each.reshape(len(each), -1).astype(np.float64) for each in (images, references))
+    squared = (flat**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * flat @ other.T
+    return float(np.sqrt(np.clip(squared.min(axis=1), 0, None) / flat.shape[1]).mean())
+
+
+def _summary(
+    name: str, manifest: dict[str, Any], images: np.ndarray, split: Split
+) -> TargetSummary:
+    device = manifest["device"]
+    steps = [] if device is None else device["steps"]
+
+    def mean(key: str) -> float | None:
+        values = [step[key] for step in steps if step[key] is not None]
+        return float(np.mean(values)) if values else None
+
+    sampling = manifest["sampling"]
+    circuit = {} if device is None else device["circuit"]
+    return TargetSummary(
+        folder=name,
+        target=sampling["target"],
+        shots=sampling["shots"],
+        mitigation=sampling["mitigation"],
+        raw_distance=mean("raw_distance"),
+        mitigated_distance=mean("mitigated_distance"),
+        signal_left=mean("signal_left"),
+        two_qubit_gates=circuit.get("two_qubit_gates"),
+        expected_success=circuit.get("expected_success"),
+        sentence=steps[-1]["sentence"] if steps else "No device noise.",
+        nearest_distance=nearest_distance(images, split.train.images),
+    )
+
+
+def _images(path: Path) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["images"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise InvalidData(f"{path} holds no samples of `qdm sample`: {error}.") from error
+
+
+def _history(run: Path) -> tuple[dict[str, float], ...]:
+    path = run / "metrics.jsonl"
+    try:
+        rows = tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError) as error:
+        raise MissingData(f"{path} cannot be read: {error}.") from error
+    if not rows or not all(isinstance(row, dict) and "test_loss" in row for row in rows):
+        raise MissingData(f"{path} holds no metrics: train for at least one epoch.")
+    return rows

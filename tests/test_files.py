@@ -1,0 +1,147 @@
+"""Files are whole or absent, and an unwritable place is one clean error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qdm_qiskit.errors import InvalidData, OutputNotWritable
+from qdm_qiskit.files import (
+    check_writable,
+    read_json_object,
+    write_atomic,
+    write_bytes,
+    write_json,
+    write_text,
+)
+
+
+def test_content_arrives(tmp_path):
+    write_text(tmp_path / "new" / "folder" / "a.txt", "ä\n")
+    write_bytes(tmp_path / "b.bin", b"\0\1")
+    write_json(tmp_path / "c.json", {"b": 1, "a": [1.5, None]})
+    assert (tmp_path / "new/folder/a.txt").read_bytes() == "ä\n".encode()
+    assert (tmp_path / "b.bin").read_bytes() == b"\0\1"
+    assert (tmp_path / "c.json").read_text().index('"a"') < (tmp_path / "c.json").read_text().index('"b"')
+    assert read_json_object(tmp_path / "c.json") == {"a": [1.5, None], "b": 1}
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("a bug")])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail(part: Path) -> None:
+        part.write_text("half of the new")
+        raise error
+
+    with pytest.raises(OutputNotWritable if isinstance(error, OSError) else ValueError):
+        write_atomic(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_writer_sees_the_files_suffix(tmp_path):
+    seen = []
+    write_atomic(tmp_path / "a.png", lambda part: seen.append(part.suffix))
+    assert seen == [".png"]
+
+
+def test_numbers_that_json_does_not_have_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"loss": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["file/x", "file/deeper/x"])
+def test_a_file_in_the_way_is_refused(tmp_path, below):
+    (tmp_path / "file").write_text("I am in the way")
+    with pytest.raises(OutputNotWritable, match=r"^Cannot write .*Choose a folder with write permission") as caught:
+        write_text(tmp_path / below, "content")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(OutputNotWritable, match="a file stands where a folder is needed"):
+        check_writable(tmp_path / below)
+    assert (tmp_path / "file").read_text() == "I am in the way"
+
+
+def test_a_folder_in_the_way_is_refused(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(OutputNotWritable, match="Cannot write"):
+        write_text(tmp_path / "a.txt", "content")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.txt"]
+
+
+def test_names_that_no_filesystem_takes_are_refused(tmp_path):
+    with pytest.raises(OutputNotWritable, match="Cannot write into"):
+        check_writable(tmp_path / ("n" * 300) / "x")
+    with pytest.raises(OutputNotWritable, match="Cannot write"):
+        write_text(tmp_path / ("n" * 300), "content")
+
+
+def test_checking_leaves_nothing_behind(tmp_path):
+    check_writable(tmp_path)
+    check_writable(tmp_path / "not" / "yet")
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from qdm_qiskit.errors import OutputNotWritable
+from qdm_qiskit.files import check_writable, write_text
+resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+folder = Path(sys.argv[1])
+for action in (lambda: write_text(folder / "a.txt", "x" * 100_000), lambda: check_writable(folder)):
+    try:
+        action()
+    except OutputNotWritable as error:
+        print(error)
+"""
+
+
+def test_a_full_disk_is_one_clean_error(tmp_path):
+    # A limit on the file size fails a write in its middle, as a full disk does.
+    (tmp_path / "a.txt").write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert [line.split(" ", 2)[0] for line in lines] == ["Cannot", "Cannot"], done
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[1, 2]",
+        b"3",
+        b"\xff\xfe{}",
+        b"[" * 100_000,
+        b'{"a": ' + b"9" * 5000 + b"}",  # Python refuses to read such integers
+    ],
+)
+def test_what_is_no_json_object_is_refused(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(InvalidData, match=r"a\.json"):
+        read_json_object(path)
+
+
+def test_missing_json_is_refused(tmp_path):
+    with pytest.raises(InvalidData, match="not a readable JSON file"):
+        read_json_object(tmp_path / "a.json")
+    with pytest.raises(InvalidData, match="not a readable JSON file"):
+        read_json_object(tmp_path)
+
+
+def test_written_json_is_json(tmp_path):
+    write_json(tmp_path / "a.json", {"x": 1})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o644
