@@ -26,7 +26,9 @@ def test_content_arrives(tmp_path):
     write_json(tmp_path / "c.json", {"b": 1, "a": [1.5, None]})
     assert (tmp_path / "new/folder/a.txt").read_bytes() == "ä\n".encode()
     assert (tmp_path / "b.bin").read_bytes() == b"\0\1"
-    assert (tmp_path / "c.json").read_text().index('"a"') < (tmp_path / "c.json").read_text().index('"b"')
+    assert (tmp_path / "c.json").read_text().index('"a"') < (tmp_path / "c.json").read_text().index(
+        '"b"'
+    )
     assert read_json_object(tmp_path / "c.json") == {"a": [1.5, None], "b": 1}
 
 
@@ -60,7 +62,9 @@ def test_numbers_that_json_does_not_have_are_refused(tmp_path):
 @pytest.mark.parametrize("below", ["file/x", "file/deeper/x"])
 def test_a_file_in_the_way_is_refused(tmp_path, below):
     (tmp_path / "file").write_text("I am in the way")
-    with pytest.raises(OutputNotWritable, match=r"^Cannot write .*Choose a folder with write permission") as caught:
+    with pytest.raises(
+        OutputNotWritable, match=r"^Cannot write .*Choose a folder with write permission"
+    ) as caught:
         write_text(tmp_path / below, "content")
     assert "\n" not in str(caught.value)
     with pytest.raises(OutputNotWritable, match="a file stands where a folder is needed"):

@@ -26,7 +26,9 @@ def test_this_check_can_fail():
     assert python("import sys, qdm_qiskit.engine; sys.exit('torch' in sys.modules)").returncode == 1
 
 
-@pytest.mark.parametrize("room", ["circuits", "engine", "layers", "diffusion", "models", "mitigation"])
+@pytest.mark.parametrize(
+    "room", ["circuits", "engine", "layers", "diffusion", "models", "mitigation"]
+)
 def test_only_execution_and_hardware_know_ibms_client(room):
     done = python(f"import sys, qdm_qiskit.{room}; sys.exit('qiskit_ibm_runtime' in sys.modules)")
     assert done.returncode == 0, done.stderr or f"qdm_qiskit.{room} imports qiskit_ibm_runtime"

@@ -55,7 +55,9 @@ def test_text_of_a_value_is_the_value(depth, rate, guided, classes):
 
 
 def test_unknown_options_are_answered_with_the_nearest():
-    with pytest.raises(InvalidOption, match=r"no option 'dept'; there are: .*Did you mean 'depth'\?"):
+    with pytest.raises(
+        InvalidOption, match=r"no option 'dept'; there are: .*Did you mean 'depth'\?"
+    ):
         build(Options, {"dept": 1})
 
 
@@ -98,7 +100,15 @@ def test_the_word_false_is_false():
 
 
 def test_field_types_keep_their_order():
-    assert list(field_types(Options)) == ["depth", "rate", "guided", "name", "goal", "classes", "count"]
+    assert list(field_types(Options)) == [
+        "depth",
+        "rate",
+        "guided",
+        "name",
+        "goal",
+        "classes",
+        "count",
+    ]
 
 
 def test_assignments():
@@ -107,7 +117,11 @@ def test_assignments():
 
 @pytest.mark.parametrize(
     ("assignments", "message"),
-    [(["depth"], "name=value, got 'depth'"), (["=3"], "name=value"), (["a=1", "a=2"], "'a' is set twice")],
+    [
+        (["depth"], "name=value, got 'depth'"),
+        (["=3"], "name=value"),
+        (["a=1", "a=2"], "'a' is set twice"),
+    ],
 )
 def test_bad_assignments_are_refused(assignments, message):
     with pytest.raises(InvalidOption, match=message):

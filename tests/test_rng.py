@@ -10,13 +10,14 @@ import pytest
 from qdm_qiskit.errors import InvalidOption
 from qdm_qiskit.rng import STREAMS, derived_seed, stream
 
-
 RECORDED = [1610069009, 673228719, 1093961225]
 
 
 def test_streams_are_repeatable():
     for name in STREAMS:
-        np.testing.assert_array_equal(stream(3, name, 1, 2).random(5), stream(3, name, 1, 2).random(5))
+        np.testing.assert_array_equal(
+            stream(3, name, 1, 2).random(5), stream(3, name, 1, 2).random(5)
+        )
         assert derived_seed(3, name, 1, 2) == derived_seed(3, name, 1, 2)
 
 

@@ -56,16 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = command.main(args=arguments, prog_name="qdm", standalone_mode=False)
     except QdmError as error:
         fail(str(error))
-    except typer.Abort:
-        typer.echo("interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of a pipe has left, as `| head` does: not a mistake.
-        sys.stderr.close()
-        sys.exit(0)
+    except (typer.Abort, KeyboardInterrupt):
+        code = EXIT_INTERRUPTED
     except OSError as error:  # what no room foresaw: a name too long, a disk that fails
         where = f"{error.filename}: " if error.filename else ""
         fail(f"{where}{error.strerror or error}.")
@@ -75,6 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not hasattr(error, "format_message"):
             raise
         fail(error.format_message())  # the parser's own errors: unknown options, missing values
+    if code == EXIT_INTERRUPTED:  # the parser's library turns Ctrl-C into this code, silently
+        typer.echo("interrupted", err=True)
     sys.exit(code or 0)
 
 

@@ -40,8 +40,8 @@ def sample(
 
     Example:
 
-        qdm sample runs/first --target noisy:fake_torino --shots 512 --num-images 2 --out runs/noisy
-    """
+        qdm sample runs/first --target noisy:fake_torino --shots 512 --num-images 2 --out runs/first/noisy
+    """  # noqa: E501 (an example is one line, to be copied as it is)
     from ..errors import InvalidOption
     from ..options import build
     from ..sampling import (

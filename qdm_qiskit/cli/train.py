@@ -84,11 +84,11 @@ def train(
     result = run_training(config, out, resume=resume, report=None if quiet else _rich_report())
     if result.interrupted:
         typer.echo(
-            f"interrupted at epoch {result.epochs}; continue with: "
+            f"stopped with {result.epochs} epochs complete; continue with: "
             f"qdm train --out {shlex.quote(str(out))} --resume latest",
             err=True,
         )
-        raise typer.Exit(130)
+        raise typer.Exit(130)  # cli.main says the rest
     _print_outcome(result.history[-1] if result.history else {}, result.checkpoint)
 
 

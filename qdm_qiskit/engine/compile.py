@@ -17,9 +17,11 @@ from qiskit.circuit import (
     ParameterExpression,
     Reset,
 )
+from qiskit.circuit import Operation as AbstractOperation
 from qiskit.circuit.exceptions import CircuitError
 from qiskit.circuit.library import IGate, get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
+from qiskit.transpiler.passes import HighLevelSynthesis
 
 from ..errors import UnsupportedCircuit
 from .expressions import compile_angle
@@ -67,8 +69,9 @@ def compile_circuit(
                     f"Each parameter is listed once, '{parameter.name}' is listed twice."
                 )
             positions[parameter] = (source, column)
-    unbound = [p.name for p in circuit.parameters if p not in positions]
-    unknown = [p.name for p in positions if p not in set(circuit.parameters)]
+    present = dict.fromkeys(circuit.parameters)  # sorted anew at each access: ask once
+    unbound = [p.name for p in present if p not in positions]
+    unknown = [p.name for p in positions if p not in present]
     if unbound or unknown:
         raise UnsupportedCircuit(
             "Inputs and weights must together be the circuit's parameters: "
@@ -112,16 +115,16 @@ def _flatten(
                 "The engine runs gates, and measurements at the end: no control flow, no reset; "
                 f"got '{instruction.name}'."
             )
-        if not isinstance(instruction, Instruction):
-            raise UnsupportedCircuit(
-                f"The engine runs gates, got the abstract operation '{instruction.name}': "
-                "synthesise it first, for example with `transpile(circuit, basis_gates=['u', 'cx'])`."
-            )
         if finished.intersection(where):
             raise UnsupportedCircuit(
                 f"'{instruction.name}' acts on a measured qubit; the engine allows measurements "
                 "at the end only."
             )
+        if not isinstance(instruction, Instruction):
+            definition = _synthesised(instruction)
+            phases.append(definition.global_phase)
+            _flatten(definition, where, positions, operations, phases, finished)
+            continue
         symbolic = any(
             isinstance(p, ParameterExpression) and p.parameters for p in instruction.params
         )
@@ -146,6 +149,23 @@ def _flatten(
         if isinstance(definition.global_phase, ParameterExpression) or definition.global_phase:
             phases.append(definition.global_phase)
         _flatten(definition, where, positions, operations, phases, finished)
+
+
+def _synthesised(operation: AbstractOperation) -> QuantumCircuit:
+    """Gates of an abstract operation: a Clifford, or a gate with lazy controls and inverses."""
+    abstract = QuantumCircuit(operation.num_qubits)
+    try:
+        abstract.append(operation, range(operation.num_qubits))
+        circuit = HighLevelSynthesis()(abstract)
+    except (CircuitError, QiskitError) as error:
+        raise UnsupportedCircuit(
+            f"The engine runs gates, and Qiskit cannot synthesise '{operation.name}': {error}."
+        ) from error
+    if any(not isinstance(item.operation, Instruction) for item in circuit.data):
+        raise UnsupportedCircuit(
+            f"The engine runs gates, and Qiskit has no synthesis for '{operation.name}'."
+        )
+    return circuit
 
 
 def _fixed_matrix(instruction: Instruction) -> np.ndarray | None:

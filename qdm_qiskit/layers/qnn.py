@@ -21,7 +21,7 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
     Args:
         spec: The circuit and its roles.
         primitive: A sampler for probability readouts, an estimator for expectation values, such as
-            ``qiskit_aer.primitives.SamplerV2()``.
+            ``qiskit_aer.primitives.SamplerV2()``. Shots or precision are its defaults.
 
     Returns:
         The executor. It is differentiable in the angles, and in the inputs of angle-encoded
@@ -45,6 +45,9 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
             weight_params=weights,
             estimator=primitive,
             input_gradients=wants_input_gradients,
+            # None leaves it to the primitive, as BaseEstimatorV2.run says. The QNN's own default of
+            # 1/64 makes even an exact simulator add noise to the outputs; its gradients do not.
+            default_precision=None,  # type: ignore[arg-type]
         )
     else:
         if not isinstance(primitive, BaseSamplerV2):

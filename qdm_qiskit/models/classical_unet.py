@@ -49,8 +49,8 @@ class ClassicalUNetConfig:
             or max(self.channels, self.start_channels * 2 ** (self.levels - 1)) > MAX_CHANNELS
         ):
             raise InvalidOption(
-                f"image_size is at most {MAX_IMAGE_SIZE}, levels at most {MAX_LEVELS}, and channels and "
-                f"start_channels * 2**(levels - 1) at most {MAX_CHANNELS}, got {self.image_size}, "
+                f"image_size is at most {MAX_IMAGE_SIZE}, levels at most {MAX_LEVELS}, channels and "
+                f"start_channels * 2**(levels - 1) at most {MAX_CHANNELS}; got {self.image_size}, "
                 f"{self.levels}, {self.channels} and {self.start_channels}."
             )
         step = 2 ** (self.levels - 1)

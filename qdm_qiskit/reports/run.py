@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -196,9 +197,10 @@ def _summary(
 
 def _images(path: Path) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, because numpy leaves its own handle open when the file is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return arrays["images"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidData(f"{path} holds no samples of `qdm sample`: {error}.") from error
 
 

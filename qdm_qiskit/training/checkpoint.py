@@ -179,8 +179,9 @@ def load_progress(folder: Path) -> Progress:
 
 
 def _is_number(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and abs(value) <= sys.float_info.max
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # neither NaN nor infinite, nor an integer beyond both
 
 
 def load_learner(folder: Path, learner: Learner) -> None:

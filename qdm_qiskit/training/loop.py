@@ -137,7 +137,8 @@ def train(
             ) from error
         finally:
             report.stop()
-            with suppress(OSError):  # flushes once more what could not be written
+            # It flushes once more what could not be written, and closes writers that never opened.
+            with suppress(OSError, AttributeError):
                 session.accelerator.end_training()
 
 

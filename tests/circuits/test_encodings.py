@@ -16,7 +16,9 @@ from qdm_qiskit.errors import InvalidData, InvalidTemplate
 TOLERANCE = 1e-10
 """Angles have errors of some 1e-16, and at most 2**6 of them add up in an amplitude."""
 
-LOADERS = {(n, phases): amplitude_loader(n, phases=phases) for n in range(1, 6) for phases in (False, True)}
+LOADERS = {
+    (n, phases): amplitude_loader(n, phases=phases) for n in range(1, 6) for phases in (False, True)
+}
 """One circuit for every vector of a size: nothing below builds another one."""
 
 reals = st.one_of(
@@ -84,8 +86,11 @@ def test_basis_states_are_loaded(index, sign):
 
 def test_scale_does_not_matter():
     vector = np.array([3.0, -4.0, 0.0, 12.0])
-    for scale in (1e-300, 1e-30, 1.0, 1e30, 1e300):
+    # The largest scale's entries are finite, but its norm is not.
+    for scale in (1e-300, 1e-30, 1.0, 1e30, 1e300, 1.49e307):
         np.testing.assert_allclose(loaded(scale * vector), vector / 13, atol=1e-14)
+    edge = np.array([1.0, 1.0, 0.1, 0.1])
+    np.testing.assert_allclose(loaded(1.7e308 * edge), edge / np.linalg.norm(edge), atol=1e-14)
 
 
 @pytest.mark.parametrize("n", range(1, 8))
@@ -93,13 +98,17 @@ def test_gate_counts(n):
     real = {"ry": 2**n - 1, "cx": 2**n - 2}
     assert dict(amplitude_loader(n).count_ops()) == {k: v for k, v in real.items() if v}
     both = {"ry": 2**n - 1, "rz": 2**n - 1, "cx": 2 * (2**n - 2)}
-    assert dict(amplitude_loader(n, phases=True).count_ops()) == {k: v for k, v in both.items() if v}
+    assert dict(amplitude_loader(n, phases=True).count_ops()) == {
+        k: v for k, v in both.items() if v
+    }
 
 
 def test_parameters_stand_in_order_of_use():
     for circuit in LOADERS.values():
         used = [item.operation.params[0].name for item in circuit.data if item.operation.params]
-        assert used == [f"x_{i:04d}" for i in range(len(used))] == [p.name for p in circuit.parameters]
+        assert (
+            used == [f"x_{i:04d}" for i in range(len(used))] == [p.name for p in circuit.parameters]
+        )
 
 
 def test_a_batch_is_its_rows():

@@ -110,7 +110,10 @@ def test_bell_stage_makes_bell_pairs():
 
 @pytest.mark.parametrize("arguments", [(0, 1), (1, 0), (-1, 3), (3, -2)])
 def test_layers_refuse_impossible_counts(arguments):
-    with pytest.raises(InvalidTemplate, match=r"^strongly_entangling_layers needs num_wires >= 1 and depth >= 1, got num_wires=.*depth=.*\.$"):
+    with pytest.raises(
+        InvalidTemplate,
+        match=r"^strongly_entangling_layers needs num_wires >= 1 and depth >= 1, got num_wires=.*\.$",
+    ):
         strongly_entangling_layers(*arguments)
 
 

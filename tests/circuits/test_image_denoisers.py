@@ -47,7 +47,9 @@ def test_weights_are_those_of_the_paper(make, num_data, counts):
 
 
 def test_reduction_over_8_to_18_qubits_is_the_range_of_figure_2():
-    reduction = {n: 100 * (1 - len(eeqdm(n, 1).weights) / len(qddm(n, 1).weights)) for n in range(8, 19)}
+    reduction = {
+        n: 100 * (1 - len(eeqdm(n, 1).weights) / len(qddm(n, 1).weights)) for n in range(8, 19)
+    }
     assert min(reduction, key=reduction.__getitem__) == 9
     assert max(reduction, key=reduction.__getitem__) == 18
     assert round(reduction[9], 2) == 40.00
@@ -91,7 +93,9 @@ def test_denoisers_are_layers_in_wire_order(num_data):
             for wire in range(num_data - half):
                 reference.cx(num_data - wire, num_data - wire - half)
         # Wire w of m is qubit m-1-w of the layers, and qubit num_data-w of the register.
-        reference.compose(layers, qubits=[num_data - wire for wire in reversed(wires)], inplace=True)
+        reference.compose(
+            layers, qubits=[num_data - wire for wire in reversed(wires)], inplace=True
+        )
         weights = rng.uniform(-np.pi, np.pi, len(spec.weights))
         mine = Statevector(spec.circuit.assign_parameters(weights)).data
         theirs = Statevector(reference.assign_parameters(weights)).data
@@ -149,7 +153,9 @@ def test_parameter_order_is_the_order_of_use(make, guided):
     [(eeqdm, (1, 1)), (eeqdm, (4, 0)), (eeqdm, (-3, 2)), (qddm, (0, 1)), (qddm, (4, -1))],
 )
 def test_impossible_counts_are_refused_in_one_line(make, arguments):
-    with pytest.raises(InvalidTemplate, match=rf"^{make.__name__} needs num_data >= \d and depth >= 1, got ") as caught:
+    with pytest.raises(
+        InvalidTemplate, match=rf"^{make.__name__} needs num_data >= \d and depth >= 1, got "
+    ) as caught:
         make(*arguments)
     assert "\n" not in str(caught.value)
 

@@ -81,7 +81,11 @@ def test_full_circuit_is_the_denoiser_on_the_injected_state(make, guided):
 def test_overlapping_input_names_are_shifted_behind_the_loader():
     # The circuit's x_0003 and x_0004 are also names of loader angles' neighbours: all move at once.
     spec = small_spec(circuit=small_circuit(5), encoding="amplitude")
-    vector, inputs, weights = np.array([[1.0, -2, 3, 0.5]]), np.array([[0.1, 0.2, 0.3, 0.4, 0.5]]), [1, 2, 3]
+    vector, inputs, weights = (
+        np.array([[1.0, -2, 3, 0.5]]),
+        np.array([[0.1, 0.2, 0.3, 0.4, 0.5]]),
+        [1, 2, 3],
+    )
     full = spec.full_circuit(measure=False)
     got = Statevector(bound(full, spec.input_values(vector, inputs)[0], np.array(weights))).data
     start = Statevector(vector[0] / np.linalg.norm(vector))
@@ -248,7 +252,12 @@ def test_specs_that_contradict_themselves_are_refused(changes, message):
         (eeqdm(2, 1), np.ones((1, 8)), None, r"shape \(batch, 4\), got \(1, 8\)"),
         (eeqdm(2, 1), np.zeros((1, 4)), None, "all zeros"),
         (eeqdm(2, 1), np.ones((1, 4)), np.ones((1, 1)), "takes no inputs"),
-        (eeqdm(2, 1, guided=True), np.ones((1, 4)), None, r"inputs of shape \(batch, 1\), got None"),
+        (
+            eeqdm(2, 1, guided=True),
+            np.ones((1, 4)),
+            None,
+            r"inputs of shape \(batch, 1\), got None",
+        ),
         (eeqdm(2, 1, guided=True), np.ones((1, 4)), np.ones(1), r"got \(1,\)"),
         (eeqdm(2, 1, guided=True), np.ones((2, 4)), np.ones((1, 1)), "one batch size, got 2 and 1"),
         (eeqdm(2, 1, guided=True), np.ones((1, 4)), np.full((1, 1), np.nan), "must be finite"),

@@ -78,7 +78,9 @@ def test_weights_of_eeqdm_follow_the_parameter_shift_rule(seed):
     shift = np.pi / 2 * np.eye(len(w))
     expected = [(value(w + each) - value(w - each)) / 2 for each in shift]
     weights = torch.tensor(w, requires_grad=True)
-    compile_circuit(spec.circuit, (), spec.weights).expectation([observable], weights=weights).sum().backward()
+    compile_circuit(spec.circuit, (), spec.weights).expectation(
+        [observable], weights=weights
+    ).sum().backward()
     assert weights.grad is not None
     np.testing.assert_allclose(weights.grad.numpy(), expected, atol=1e-12)
 

@@ -20,7 +20,9 @@ START = torch.tensor(np.stack([random_statevector(2**N, seed=s).data for s in ra
 STATES = [Statevector(row).evolve(CIRCUIT) for row in START.numpy()]
 
 
-@pytest.mark.parametrize("qubits", [None, [0], [3], [2, 0], [0, 1, 2, 3], [3, 1, 0, 2], [1, 3, 2], []])
+@pytest.mark.parametrize(
+    "qubits", [None, [0], [3], [2, 0], [0, 1, 2, 3], [3, 1, 0, 2], [1, 3, 2], []]
+)
 def test_probabilities_of_qubit_subsets(qubits):
     got = PROGRAM.probabilities(initial_state=START, qubits=qubits).numpy()
     expected = [state.probabilities(qubits) for state in STATES] if qubits != [] else [[1.0]] * 3
@@ -49,7 +51,9 @@ def test_expectation_values_of_random_observables(lists):
 def test_signs_inside_a_pauli_count():
     observable = SparsePauliOp(["-XYZI" if False else "XYZI"], [-1.0]) + SparsePauliOp("YYII")
     got = PROGRAM.expectation([observable], initial_state=START)[:, 0].numpy()
-    np.testing.assert_allclose(got, [s.expectation_value(observable).real for s in STATES], atol=1e-12)
+    np.testing.assert_allclose(
+        got, [s.expectation_value(observable).real for s in STATES], atol=1e-12
+    )
 
 
 def test_observables_of_another_register_are_refused():

@@ -127,8 +127,11 @@ def test_shot_noise_falls_as_one_over_the_square_root_of_the_shots(make_run):
     shots = 2 ** np.arange(8, 17)
     rms, derived = [], []
     p = exact[inside] / 4
-    for k, each in enumerate(shots):
+    for each in shots:
         drawn = sample(run, SamplingConfig(num_images=1000, shots=int(each), seed=0))
+        kept = drawn.images[inside].astype(np.float64) * each / 4
+        # A pixel is 4 times a whole number of shots over all shots, in float32.
+        np.testing.assert_allclose(kept, np.rint(kept), atol=each * 1e-6)
         rms.append(np.sqrt(np.mean((drawn.images[inside] - exact[inside]) ** 2)))
         derived.append(np.sqrt(np.mean(16 * p * (1 - p) / each)))
     # The mean square of m normal numbers has relative deviation sqrt(2 / m), its root half of that.
@@ -188,7 +191,7 @@ def test_labels_that_make_no_sense_are_refused(make_run):
 
 def test_a_model_without_a_circuit_runs_on_the_engine_only(make_run):
     run = make_run("classical_unet")
-    with pytest.raises(TargetUnavailable, match="no single circuit.*'aer' cannot.*use 'engine'"):
+    with pytest.raises(TargetUnavailable, match=r"no single circuit.*'aer' cannot.*use 'engine'"):
         sample(run, SamplingConfig(target="aer", shots=10))
     with pytest.raises(InvalidOption, match="has no shots"):
         sample(run, SamplingConfig(shots=10))
@@ -294,11 +297,11 @@ def test_a_damaged_configuration_is_refused_in_one_line(make_run, content):
 
 
 def test_a_missing_run_says_what_is_missing(make_run, tmp_path):
-    with pytest.raises(MissingData, match="no checkpoint in .*qdm train"):
+    with pytest.raises(MissingData, match=r"no checkpoint in .*qdm train"):
         load_run(tmp_path / "nowhere")
     run = make_run()
     (run.checkpoint.parent.parent / "config.json").unlink()
-    with pytest.raises(MissingData, match="config.json is missing"):
+    with pytest.raises(MissingData, match=r"config\.json is missing"):
         load_run(run.checkpoint)
 
 

@@ -1,0 +1,58 @@
+"""The committed transpile reports are what the code writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qdm_qiskit.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+REPORTS = sorted((ROOT / "transpile_reports").glob("*.json"))
+
+
+def assert_same(found: object, expected: object, where: str) -> None:
+    """Integers and texts equal; floats to rounding, which differs between processors."""
+    if isinstance(expected, dict):
+        assert isinstance(found, dict)
+        assert list(found) == list(expected), where
+        for key, value in expected.items():
+            assert_same(found[key], value, f"{where}.{key}")
+    elif isinstance(expected, list):
+        assert isinstance(found, list)
+        assert len(found) == len(expected), where
+        for index, value in enumerate(expected):
+            assert_same(found[index], value, f"{where}[{index}]")
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-6), where
+    else:
+        assert found == expected, where
+
+
+def test_reports_are_committed() -> None:
+    assert [path.stem for path in REPORTS] == [
+        "digits-demo",
+        "eeqdm-16x16-L10",
+        "eeqdm-8x8-L10",
+        "qddm-8x8-L10",
+    ]
+    for path in REPORTS:
+        assert path.with_suffix(".md").is_file()
+        assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.stem)
+def test_the_committed_report_is_the_generated_one(path: Path, tmp_path: Path) -> None:
+    committed = json.loads(path.read_text())
+    backends = [f"--backend={each['backend']}" for each in committed["backends"]]
+    with pytest.raises(SystemExit) as exit_:
+        main(["report", "transpile", path.stem, *backends, "--out", str(tmp_path), "--quiet"])
+    assert exit_.value.code == 0
+    found = json.loads((tmp_path / path.name).read_text())
+    # The table of versions is there to explain a difference, not to make one.
+    committed.pop("versions")
+    found.pop("versions")
+    assert_same(found, committed, "stale: run `make reports`")

@@ -1,0 +1,138 @@
+"""Every command explains itself with an example, the examples run, and help is instant."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import time
+
+import pytest
+import typer.main
+
+from qdm_qiskit.cli.main import app
+
+
+def commands(group, path=()):
+    """All leaf commands of the tree, by their words after `qdm`."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+TREE = dict(commands(typer.main.get_command(app)))
+
+
+def example(command) -> list[str]:
+    """The command lines of the block after `Example:`."""
+    text = command.callback.__doc__
+    block = re.search(r"Example:\n\n((?: +qdm .*(?:\n +.*)*\n?)+)", text)
+    assert block, f"no example in {text!r}"
+    return [line.strip() for line in block.group(1).splitlines() if line.strip()]
+
+
+def test_the_tree_is_the_one_of_the_design():
+    assert set(TREE) >= {
+        "train",
+        "sample",
+        "report transpile",
+        "models list",
+        "models describe",
+        "data list",
+        "data show",
+    }
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_every_command_explains_itself(name, qdm):
+    result = qdm(*name.split(), "--help")
+    assert result.code == 0
+    assert result.err == ""
+    # The example stands in what a user sees, on one line or wrapped.
+    assert f"qdm {name}" in " ".join(result.out.split())
+    assert "Example:" in result.out
+    lines = example(TREE[name])
+    assert all(
+        shlex.split(line)[: 1 + len(name.split())] == f"qdm {name}".split() for line in lines
+    )
+    for parameter in TREE[name].params:
+        assert getattr(parameter, "help", "x"), f"`qdm {name}` does not explain {parameter.name}"
+
+
+def test_every_example_runs(qdm, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # The examples of `qdm train` and `qdm sample` make what other examples take.
+    for name in dict.fromkeys(("train", "sample", *TREE)):
+        for line in example(TREE[name]):
+            result = qdm(*shlex.split(line)[1:])
+            assert result.code == 0, f"{line}: {result.err}"
+            if "--json" in line:
+                json.loads(result.out)
+    assert (tmp_path / "runs" / "first" / "config.json").is_file()
+    assert (tmp_path / "runs" / "first" / "noisy" / "manifest.json").is_file()
+    # All that was written stands in folders that the examples name.
+    named = {"runs", "reports", "grid.png"}
+    assert {each.name for each in tmp_path.iterdir()} <= named
+
+
+def test_presets_named_in_help_exist():
+    from qdm_qiskit.models import MODELS, PRESETS
+
+    text = "".join(
+        str(p.help) for command in TREE.values() for p in command.params if hasattr(p, "help")
+    )
+    text += (app.registered_callback.callback.__doc__ or "") + "".join(
+        command.callback.__doc__ for command in TREE.values()
+    )
+    for kind, known in (("preset", PRESETS), ("model", MODELS)):
+        named = re.findall(rf"--{kind} ([a-z0-9-]+)", text)
+        named += re.findall(rf"A {kind}, for example ([a-z0-9-]+)", text)
+        assert named, kind
+        assert set(named) <= set(known)
+
+
+@pytest.mark.parametrize("arguments", [[], ["models"], ["data"], ["report"]])
+def test_without_a_command_the_help_is_shown(qdm, arguments):
+    result = qdm(*arguments)
+    assert result.code == 2
+    assert "Usage:" in result.out
+    assert result.err == ""
+
+
+def test_version(qdm):
+    from qdm_qiskit import __version__
+
+    result = qdm("--version")
+    assert (result.code, result.out) == (0, f"qdm {__version__}\n")
+
+
+def test_help_takes_less_than_a_second(command):
+    def seconds():
+        start = time.perf_counter()
+        subprocess.run([command, "--help"], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 1
+
+
+@pytest.mark.parametrize("start", ["", "main(['--help'])", "main(['models', 'list', '--help'])"])
+def test_help_loads_no_heavy_package(start):
+    heavy = "torch", "qiskit", "numpy", "sklearn", "matplotlib", "accelerate"
+    code = (
+        "import sys\nfrom qdm_qiskit.cli.main import main\n"
+        f"try: {start or 'pass'}\nexcept SystemExit: pass\n"
+        f"sys.exit(','.join(m for m in {heavy} if m in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_reader_that_leaves_gets_no_traceback(command):
+    line = f"{shlex.quote(command)} data list --json | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)  # noqa: S607
+    assert done.stdout == "1\n"  # as the parser's library has it
+    assert done.stderr == ""

@@ -1,0 +1,80 @@
+"""`qdm models`: the sizes that the papers state."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from qdm_qiskit.models import MODELS, PRESETS
+
+KEYS = {"name", "preset", "parameters", "quantum_parameters", "qubits", "source"}
+
+
+def test_list_has_one_object_for_each_preset(qdm):
+    result = qdm("models", "list", "--json")
+    assert (result.code, result.err) == (0, "")
+    rows = json.loads(result.out)
+    for row in rows[::12]:
+        assert json.loads(qdm("models", "describe", row["preset"], "--json").out) == row
+    assert [row["preset"] for row in rows] == list(PRESETS)
+    for row in rows:
+        assert set(row) >= KEYS
+        assert row["name"] == PRESETS[row["preset"]].model
+        assert row["parameters"] >= row["quantum_parameters"] >= 0
+        assert (row["qubits"] > 0) == (row["name"] != "classical_unet")
+        assert row["source"]
+    assert {row["name"] for row in rows} == set(MODELS)
+
+
+def test_list_for_people(qdm):
+    result = qdm("models", "list")
+    assert result.code == 0
+    for preset in PRESETS:
+        assert preset in result.out
+
+
+# arXiv:2411.15973: section 4.1 and the range of figure 5, at L = 10 and 50.
+@pytest.mark.parametrize(
+    ("model", "size", "depth", "parameters"),
+    [
+        *(("eeqdm", 8, depth, 12 * depth) for depth in (10, 20, 30, 40, 50)),
+        *(("eeqdm", 16, depth, 15 * depth) for depth in (10, 50)),
+        *(("eeqdm", 32, depth, 18 * depth) for depth in (10, 20, 30, 40, 50)),
+        ("qddm", 8, 50, 1050),
+        ("qddm", 16, 50, 1350),
+        ("qddm", 32, 50, 1650),
+    ],
+)
+def test_describe_gives_the_papers_counts(qdm, model, size, depth, parameters):
+    settings = "--set", f"image_size={size}", "--set", f"depth={depth}"
+    result = qdm("models", "describe", model, *settings, "--json")
+    assert (result.code, result.err) == (0, "")
+    row = json.loads(result.out)
+    assert set(row) >= KEYS
+    assert row["parameters"] == row["quantum_parameters"] == parameters
+    assert (row["name"], row["preset"]) == (model, None)
+    assert 2 ** (row["qubits"] - 1) == size * size
+
+
+def test_the_figures_of_the_issue(qdm):
+    def count(*arguments):
+        return json.loads(qdm("models", "describe", *arguments, "--json").out)["parameters"]
+
+    assert count("eeqdm", "--set", "image_size=16", "--set", "depth=50") == 750
+    assert count("qddm", "--set", "image_size=16", "--set", "depth=50") == 1350
+    assert [count("eeqdm", "--set", f"depth={depth}") for depth in (10, 50)] == [120, 600]
+
+
+def test_describe_takes_a_preset_with_other_options(qdm):
+    row = json.loads(qdm("models", "describe", "eeqdm-16x16-L50", "--json").out)
+    assert (row["name"], row["preset"], row["parameters"]) == ("eeqdm", "eeqdm-16x16-L50", 750)
+    changed = qdm("models", "describe", "eeqdm-16x16-L50", "--set", "depth=10", "--json")
+    assert json.loads(changed.out)["parameters"] == 150
+    assert json.loads(changed.out)["options"]["image_size"] == 16
+
+
+def test_describe_for_people(qdm):
+    result = qdm("models", "describe", "ddpm-depth2")
+    assert "892" in result.out
+    assert "start_channels = 3" in result.out

@@ -1,0 +1,113 @@
+"""Models and presets by name."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import torch
+
+from qdm_qiskit.errors import InvalidOption, UnknownName
+from qdm_qiskit.models import MODELS, PRESETS, build_model, describe, resolve
+
+COUNTS = {  # of the papers' presets; there may be others
+    **{f"eeqdm-8x8-L{depth}": 12 * depth for depth in (10, 20, 30, 40, 50)},
+    **{f"eeqdm-16x16-L{depth}": 15 * depth for depth in (10, 20, 30, 40, 50)},
+    **{f"eeqdm-32x32-L{depth}": 18 * depth for depth in (10, 50)},
+    "qddm-8x8-L10": 210,
+    "qddm-8x8-L50": 1050,
+    "qddm-16x16-L10": 270,
+    "qddm-16x16-L50": 1350,
+    "qddm-32x32-L50": 1650,
+    "qddm-8x8-guided-L47": 987,
+    "ddpm-depth2": 892,
+    "ddpm-depth3-channels2": 1735,
+    "ddpm-depth3-channels4": 6781,
+}
+
+
+def test_every_preset_of_the_papers_is_there():
+    assert set(COUNTS) <= set(PRESETS)
+
+
+@pytest.mark.parametrize("name", [*MODELS, *PRESETS])
+def test_descriptions_are_json_with_the_promised_keys(name):
+    description = json.loads(json.dumps(describe(name), allow_nan=False))
+    assert set(description) == {
+        "name", "preset", "parameters", "quantum_parameters", "qubits", "source", "options",
+    }  # fmt: skip
+    assert description["name"] in MODELS
+    assert description["preset"] == (name if name in PRESETS else None)
+    assert description["parameters"] == COUNTS.get(name, description["parameters"])
+    quantum = description["name"] != "classical_unet"
+    assert description["quantum_parameters"] == (description["parameters"] if quantum else 0)
+    assert (description["qubits"] > 0) == quantum
+    assert description["source"]
+    # The options, read back from JSON, are the same choice.
+    assert resolve(description["name"], description["options"]).config == resolve(name).config
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_runs_and_learns(name):
+    choice = resolve(name)
+    model = build_model(choice, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, *model.image_shape, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 1]) if getattr(choice.config, "guided", False) else None
+    y = model(x, torch.tensor([0.1, 1.0]), labels)
+    assert y.shape == x.shape
+    assert bool(torch.isfinite(y).all())
+    y.sum().backward()
+    assert all(
+        p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.parameters()
+    )
+
+
+def test_same_seed_same_weights():
+    for name in MODELS:
+        one, same, other = (
+            build_model(resolve(name), generator=torch.Generator().manual_seed(seed)).state_dict()
+            for seed in (0, 0, 1)
+        )
+        assert all(torch.equal(one[key], same[key]) for key in one)
+        assert not all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_text_overrides_a_preset():
+    choice = resolve("eeqdm-16x16-L50", {"depth": "3", "guided": "true"})
+    assert (choice.model, choice.preset) == ("eeqdm", "eeqdm-16x16-L50")
+    assert (choice.config.image_size, choice.config.depth, choice.config.guided) == (16, 3, True)
+    assert describe("eeqdm", {"image_size": "16", "depth": "50"})["parameters"] == 750
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "error", "message"),
+    [
+        ("eqdm", {}, UnknownName, r"no model or preset 'eqdm'.*Did you mean 'eeqdm'\?"),
+        ("eeqdm", {"dept": 3}, InvalidOption, r"no option 'dept'.*Did you mean 'depth'\?"),
+        ("eeqdm", {"depth": 0}, InvalidOption, "depth must be at least 1"),
+        ("eeqdm", {"depth": 10**9}, InvalidOption, "at most 1000, got 1000000000"),
+        ("eeqdm", {"image_size": 12}, InvalidOption, "power of two"),
+        ("eeqdm", {"image_size": 0}, InvalidOption, "power of two"),
+        ("eeqdm", {"image_size": 1}, InvalidOption, "power of two"),
+        ("qddm", {"image_size": 2**40}, InvalidOption, "from 2 to 1024 .* got 1099511627776"),
+        ("eeqdm", {"channels": 2}, InvalidOption, "1 .grey. or 3 .RGB."),
+        ("eeqdm", {"num_classes": 0}, InvalidOption, "num_classes must be at least 1"),
+        ("eeqdm", {"init_std": "nan"}, InvalidOption, "init_std must be a finite number"),
+        ("eeqdm", {"weight_map": "tanh"}, InvalidOption, "weight_map is one of identity, pi_tanh"),
+        ("classical_unet", {"levels": 0}, InvalidOption, "at least 1"),
+        ("classical_unet", {"image_size": 9}, InvalidOption, "divisible by 2"),
+        ("classical_unet", {"image_size": 2**40}, InvalidOption, "at most 1024"),
+        ("classical_unet", {"levels": 10**9}, InvalidOption, "at most 11"),
+        ("classical_unet", {"levels": 11, "image_size": 1024}, InvalidOption, "at most 1024"),
+        ("classical_unet", {"start_channels": 10**9}, InvalidOption, "at most 1024"),
+        ("classical_unet", {"channels": 10**9}, InvalidOption, "at most 1024"),
+        ("classical_unet", {"guided": True}, InvalidOption, "no option 'guided'"),
+    ],
+)
+def test_bad_choices_are_refused_quickly_in_one_line(name, overrides, error, message):
+    started = time.perf_counter()
+    with pytest.raises(error, match=message) as caught:
+        describe(name, overrides)
+    assert time.perf_counter() - started < 1
+    assert "\n" not in str(caught.value)

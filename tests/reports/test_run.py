@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdm_qiskit.cli.main import main
+from qdm_qiskit.errors import InvalidData, MissingData
+from qdm_qiskit.reports.run import nearest_distance, run_report, write_run_report
+from qdm_qiskit.sampling import SamplingConfig, load_run, sample, write_samples
+from qdm_qiskit.training import resolve_run, train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    settings = {
+        "image_size": 2,
+        "depth": 1,
+        "classes": (0, 1),
+        "train_count": 20,
+        "test_count": 10,
+        "epochs": 2,
+        "num_steps": 2,
+        "sample_every": 0,
+    }
+    train(resolve_run("qddm", settings), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sampled(run: Path) -> Path:
+    trained = load_run(run)
+    exact = SamplingConfig(num_images=5)
+    noisy = SamplingConfig(
+        target="noisy:fake_torino",
+        shots=256,
+        num_images=4,
+        mitigation="m3",
+        calibration_shots=256,
+        layout_trials=1,
+    )
+    for name, config in (("exact", exact), ("noisy", noisy)):
+        write_samples(sample(trained, config), run / name)
+    return run
+
+
+def test_nearest_distance_against_its_definition() -> None:
+    rng = np.random.default_rng(3)
+    images, references = rng.random((5, 1, 4, 4)), rng.random((7, 1, 4, 4))
+    slow = [min(np.sqrt(np.mean((a - b) ** 2)) for b in references) for a in images]
+    assert nearest_distance(images, references) == pytest.approx(np.mean(slow))
+    assert nearest_distance(references, references) == pytest.approx(0, abs=1e-7)
+
+
+def test_report_gathers_the_run_and_every_sample_folder(sampled: Path) -> None:
+    report, pictures = run_report(sampled)
+    assert (report.model, report.parameters, report.qubits) == ("qddm", 9, 3)
+    assert [each["epoch"] for each in report.history] == [1, 2]
+    exact, noisy = report.targets
+    assert (exact.folder, exact.target, exact.shots, exact.raw_distance) == (
+        "exact",
+        "engine",
+        None,
+        None,
+    )
+    assert (noisy.target, noisy.shots, noisy.mitigation) == ("noisy:fake_torino", 256, "m3")
+    steps = json.loads((sampled / "noisy" / "manifest.json").read_text())["device"]["steps"]
+    assert noisy.raw_distance == pytest.approx(np.mean([each["raw_distance"] for each in steps]))
+    assert noisy.sentence == steps[-1]["sentence"]
+    assert list(pictures.samples) == ["test images", "exact", "noisy"]
+    assert pictures.samples["exact"].shape == (5, 1, 2, 2)
+    assert pictures.forward.shape == (3, 1, 2, 2)
+
+
+def test_written_page_names_both_baselines_and_every_target(sampled: Path, tmp_path: Path) -> None:
+    paths = write_run_report(*run_report(sampled), tmp_path)
+    assert [path.name for path in paths] == [
+        "report.png",
+        "report.md",
+        "report.html",
+        "report.json",
+    ]
+    last = json.loads(paths[3].read_text())["history"][-1]
+    for path in paths[1:3]:
+        text = path.read_text()
+        assert f"{last['identity_loss']:.4f}" in text
+        assert f"{last['baseline_loss']:.4f}" in text
+        assert "noisy:fake_torino" in text
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+
+
+def test_page_escapes_what_a_folder_is_called(sampled: Path, tmp_path: Path) -> None:
+    hostile = sampled.parent / "<script>alert(1)</script>".replace("/", "_")
+    sampled.rename(hostile)
+    try:
+        _, _, page, _ = write_run_report(*run_report(hostile), tmp_path)
+        assert "<script>" not in page.read_text()
+    finally:
+        hostile.rename(sampled)
+
+
+def test_run_without_samples_says_how_to_make_some(tmp_path: Path) -> None:
+    settings = {"image_size": 2, "depth": 1, "train_count": 10, "test_count": 10, "epochs": 1}
+    train(resolve_run("qddm", {**settings, "sample_every": 0}), tmp_path / "run")
+    with pytest.raises(MissingData, match="qdm sample"):
+        run_report(tmp_path / "run")
+
+
+def test_damaged_samples_are_refused(sampled: Path) -> None:
+    path = sampled / "exact" / "samples.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    try:
+        with pytest.raises(InvalidData, match="holds no samples"):
+            run_report(sampled)
+    finally:
+        path.write_bytes(content)
+
+
+def test_command_prints_json(sampled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["report", "run", str(sampled), "--json"])
+    assert exit_.value.code == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["schema"] == "qdm-run-report/1"
+    assert [each["folder"] for each in printed["targets"]] == ["exact", "noisy"]
