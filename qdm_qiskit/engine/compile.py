@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -24,19 +25,19 @@ from qiskit.exceptions import QiskitError
 from qiskit.transpiler.passes import HighLevelSynthesis
 
 from ..errors import UnsupportedCircuit
-from .expressions import compile_angle
-from .gates import MATRICES
-from .operations import Operation, fold
+from .expressions import Angle, compile_angle
+from .gates import FORMS
+from .operations import Operation
 from .program import CircuitProgram
 
-MAX_FOLDED_QUBITS = 5
-"""Largest block that is multiplied into one matrix: 32 x 32."""
+MAX_FIXED_QUBITS = 5
+"""Larger gates without parameters are decomposed instead of taken as a matrix."""
 
 # A name alone says nothing: a user's composite gate may be called "rz" or "barrier" as well.
 _TABULATED = {
     name: gate.base_class
     for name, gate in get_standard_gate_name_mapping().items()
-    if name in MATRICES
+    if name in (*FORMS, "u", "u3")
 }
 
 
@@ -44,13 +45,20 @@ def compile_circuit(
     circuit: QuantumCircuit,
     inputs: Sequence[Parameter] = (),
     weights: Sequence[Parameter] = (),
+    *,
+    postselect: Mapping[int, int] | None = None,
+    renormalise: bool = False,
 ) -> CircuitProgram:
     """Compile a circuit into a batched torch program.
 
     Args:
-        circuit: Gates, composite instructions, barriers and measurements at the end.
+        circuit: Gates, composite instructions, barriers, measurements at the end, and measurements
+            in between whose outcome is selected, each of which a reset may follow.
         inputs: Parameters that differ between the samples of a batch.
         weights: Parameters that all samples share.
+        postselect: Classical bit to the outcome that is kept. The state is projected, so its squared
+            norm is the probability of all selected outcomes.
+        renormalise: Divide the final state by its norm.
 
     Returns:
         The program; its tensors follow the order of ``inputs`` and ``weights``, and its basis
@@ -58,8 +66,9 @@ def compile_circuit(
 
     Raises:
         UnsupportedCircuit: If a parameter of the circuit stands in neither list or in both, a listed
-            one is not in the circuit, or an instruction is not a gate (mid-circuit measurement,
-            reset, control flow); the message names it.
+            one is not in the circuit, or an instruction is no gate and no projection (measurement
+            in between whose outcome is not selected, a reset without one, control flow); the
+            message names it.
     """
     positions: dict[Parameter, tuple[str, int]] = {}
     for source, parameters in (("inputs", inputs), ("weights", weights)):
@@ -78,53 +87,95 @@ def compile_circuit(
             f"{unbound or 'none'} of the circuit are not listed, "
             f"{unknown or 'none'} of those listed are not in the circuit."
         )
-    operations: list[Operation] = []
-    phases = [circuit.global_phase]
-    finished: set[int] = set()
-    _flatten(circuit, list(range(circuit.num_qubits)), positions, operations, phases, finished)
-    angles = [compile_angle(phase, positions) for phase in phases]
+    chosen = dict(postselect or {})
+    wrong = [b for b, v in chosen.items() if not 0 <= b < circuit.num_clbits or v not in (0, 1)]
+    if wrong:
+        raise UnsupportedCircuit(
+            f"postselect maps classical bits 0 .. {circuit.num_clbits - 1} to 0 or 1, got {chosen}."
+        )
+    lowering = _Lowering(positions, chosen)
+    lowering.append(circuit, list(range(circuit.num_qubits)), top=True)
+    if chosen:
+        missing = [b for b in chosen if b not in lowering.selected]
+        if missing:
+            raise UnsupportedCircuit(f"Classical bits {missing} are selected but never measured.")
+    angles = [compile_angle(phase, positions) for phase in lowering.phases]
     return CircuitProgram(
         num_qubits=circuit.num_qubits,
         num_inputs=len(inputs),
         num_weights=len(weights),
-        operations=operations,
-        blocks=fold(operations, MAX_FOLDED_QUBITS),
+        operations=lowering.operations,
         phases=[angle for angle in angles if angle.positions or float(angle.expression)],
+        renormalise=renormalise,
+        fresh=frozenset(lowering.fresh),
     )
 
 
-def _flatten(
-    circuit: QuantumCircuit,
-    qubits: list[int],
-    positions: dict[Parameter, tuple[str, int]],
-    operations: list[Operation],
-    phases: list[ParameterExpression | float],
-    finished: set[int],
-) -> None:
-    """Append the circuit's gates on the given global qubits; composite ones are decomposed."""
-    for item in circuit.data:
-        instruction = item.operation
-        where = [qubits[circuit.find_bit(qubit).index] for qubit in item.qubits]
-        if isinstance(instruction, Barrier | Delay | IGate):
-            continue
-        if isinstance(instruction, Measure):
-            finished.update(where)
-            continue
-        if isinstance(instruction, ControlFlowOp | Reset):
+class _Lowering:
+    """Walks a circuit and collects operations and global phases."""
+
+    def __init__(
+        self, positions: dict[Parameter, tuple[str, int]], postselect: dict[int, int]
+    ) -> None:
+        self.positions = positions
+        self.postselect = postselect
+        self.operations: list[Operation] = []
+        self.phases: list[ParameterExpression | float] = []
+        self.selected: set[int] = set()
+        self.fresh: set[int] = set()
+        self._finished: set[int] = set()
+        self._last: dict[int, int] = {}  # qubit to its last operation
+
+    def append(self, circuit: QuantumCircuit, qubits: list[int], *, top: bool = False) -> None:
+        """Append the circuit's gates on the given global qubits; composite ones are decomposed."""
+        if isinstance(circuit.global_phase, ParameterExpression) or circuit.global_phase:
+            self.phases.append(circuit.global_phase)
+        for item in circuit.data:
+            instruction = item.operation
+            where = [qubits[circuit.find_bit(qubit).index] for qubit in item.qubits]
+            if isinstance(instruction, Barrier | Delay | IGate):
+                continue
+            if isinstance(instruction, Measure):
+                bit = circuit.find_bit(item.clbits[0]).index
+                self._measure(where[0], bit if top else None)
+                continue
+            if isinstance(instruction, ControlFlowOp):
+                raise UnsupportedCircuit(
+                    "The engine runs gates and projections, no control flow; "
+                    f"got '{instruction.name}'."
+                )
+            if self._finished.intersection(where):
+                raise UnsupportedCircuit(
+                    f"'{instruction.name}' acts on a measured qubit; the engine allows measurements "
+                    "at the end, and in between those whose outcome `postselect` names."
+                )
+            if isinstance(instruction, Reset):
+                self._reset(where[0])
+            elif not isinstance(instruction, Instruction):
+                self.append(_synthesised(instruction), where)
+            else:
+                self._instruction(instruction, where)
+
+    def _measure(self, qubit: int, bit: int | None) -> None:
+        if bit is not None and bit in self.postselect:
+            self.selected.add(bit)
+            self._add(Operation((qubit,), outcome=self.postselect[bit]))
+        else:
+            self._finished.add(qubit)
+
+    def _reset(self, qubit: int) -> None:
+        last = self._last.get(qubit)
+        if last is None:
+            self.fresh.add(qubit)  # nothing to do, as long as no initial state covers it
+            return
+        if self.operations[last].outcome is None:
             raise UnsupportedCircuit(
-                "The engine runs gates, and measurements at the end: no control flow, no reset; "
-                f"got '{instruction.name}'."
+                "The engine resets a qubit only after a measurement whose outcome `postselect` names "
+                f"(got 'reset' on qubit {qubit})."
             )
-        if finished.intersection(where):
-            raise UnsupportedCircuit(
-                f"'{instruction.name}' acts on a measured qubit; the engine allows measurements "
-                "at the end only."
-            )
-        if not isinstance(instruction, Instruction):
-            definition = _synthesised(instruction)
-            phases.append(definition.global_phase)
-            _flatten(definition, where, positions, operations, phases, finished)
-            continue
+        self.operations[last] = replace(self.operations[last], to_zero=True)
+
+    def _instruction(self, instruction: Instruction, where: list[int]) -> None:
         symbolic = any(
             isinstance(p, ParameterExpression) and p.parameters for p in instruction.params
         )
@@ -134,21 +185,49 @@ def _flatten(
             2 ** getattr(instruction, "num_ctrl_qubits", 0) - 1,
         )
         if symbolic and plain and _TABULATED.get(instruction.name) is instruction.base_class:
-            angles = tuple(compile_angle(p, positions) for p in instruction.params)
-            operations.append(Operation(tuple(where), gate=instruction.name, angles=angles))
-            continue
+            angles = tuple(compile_angle(p, self.positions) for p in instruction.params)
+            for operation in _split(instruction.name, tuple(where), angles):
+                self._add(operation)
+            return
         matrix = None if symbolic else _fixed_matrix(instruction)
+        if matrix is not None and where:
+            self._add(Operation(tuple(where), fixed=matrix))
+            return
         if matrix is not None:
-            operations.append(Operation(tuple(where), matrix=matrix))
-            continue
+            self.phases.append(float(np.angle(matrix[0, 0])))
+            return
         definition = instruction.definition
         if definition is None:
             raise UnsupportedCircuit(
                 f"The engine has no matrix and Qiskit no definition for '{instruction.name}'."
             )
-        if isinstance(definition.global_phase, ParameterExpression) or definition.global_phase:
-            phases.append(definition.global_phase)
-        _flatten(definition, where, positions, operations, phases, finished)
+        self.append(definition, where)
+
+    def _add(self, operation: Operation) -> None:
+        for qubit in operation.qubits:
+            self._last[qubit] = len(self.operations)
+        self.operations.append(operation)
+
+
+_QUARTER = np.diag([np.exp(-0.25j * np.pi), np.exp(0.25j * np.pi)])  # RZ(pi / 2)
+
+
+def _split(name: str, qubits: tuple[int, ...], angles: tuple[Angle, ...]) -> list[Operation]:
+    """A gate as phases around a real rotation where that is possible: reals cost half as much."""
+    if name in ("u", "u3"):
+        theta, phi, lam = angles
+        return [
+            Operation(qubits, gate="p", angles=(lam,)),
+            Operation(qubits, gate="ry", angles=(theta,)),
+            Operation(qubits, gate="p", angles=(phi,)),
+        ]
+    if name == "rx" and not angles[0].depends_on_inputs:
+        return [
+            Operation(qubits, fixed=_QUARTER),
+            Operation(qubits, gate="ry", angles=angles),
+            Operation(qubits, fixed=_QUARTER.conj()),
+        ]
+    return [Operation(qubits, gate=name, angles=angles)]
 
 
 def _synthesised(operation: AbstractOperation) -> QuantumCircuit:
@@ -170,7 +249,7 @@ def _synthesised(operation: AbstractOperation) -> QuantumCircuit:
 
 def _fixed_matrix(instruction: Instruction) -> np.ndarray | None:
     """The matrix of a small gate without free parameters, or None where it must be decomposed."""
-    if not isinstance(instruction, Gate) or instruction.num_qubits > MAX_FOLDED_QUBITS:
+    if not isinstance(instruction, Gate) or instruction.num_qubits > MAX_FIXED_QUBITS:
         return None
     try:
         return np.asarray(instruction.to_matrix(), dtype=complex)

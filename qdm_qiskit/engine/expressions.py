@@ -29,7 +29,7 @@ _FUNCTIONS: dict[type, Callable[[Tensor], Tensor]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Angle:
     """One gate angle, compiled: an expression tree over positions in inputs and weights."""
 
@@ -78,15 +78,36 @@ class Angle:
         return value(self.expression)
 
 
-def shared_angles(angles: Sequence[Angle], weights: Tensor | None, like: Tensor) -> Tensor:
-    """Values of angles that no input moves, ``(len(angles),)``.
+class AngleVector:
+    """Many angles, each column by column of one tensor: bare parameters are gathered in one call."""
 
-    Bare weights are gathered in one call, which matters: each slice costs its own backward.
-    """
-    if weights is not None and all(angle.expression.is_Symbol for angle in angles):
-        columns = [angle.positions[angle.expression.name][1] for angle in angles]
-        return weights[torch.as_tensor(columns, device=weights.device)]
-    return torch.stack([angle.evaluate(None, weights, like) for angle in angles])
+    def __init__(self, angles: Sequence[Angle]) -> None:
+        self.angles = list(angles)
+        self._bare: dict[torch.device, Tensor] = {}
+        sources = {source for each in angles for source, _ in each.positions.values()}
+        self._source = sources.pop() if len(sources) == 1 else ""
+        self._is_bare = bool(self._source) and all(each.expression.is_Symbol for each in angles)
+
+    def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
+        """All values.
+
+        Args:
+            inputs, weights, like: As for :meth:`Angle.evaluate`.
+
+        Returns:
+            ``(len(angles),)``, or ``(len(angles), batch)`` if one of them depends on inputs.
+        """
+        if self._is_bare:
+            tensor = inputs if self._source == "inputs" else weights
+            assert tensor is not None  # the program has checked that it is there
+            if tensor.device not in self._bare:
+                columns = [each.positions[each.expression.name][1] for each in self.angles]
+                self._bare[tensor.device] = torch.tensor(columns, device=tensor.device)
+            return tensor.t().index_select(0, self._bare[tensor.device])
+        if not self.angles:
+            return like.new_zeros(1)
+        values = [each.evaluate(inputs, weights, like) for each in self.angles]
+        return torch.stack(torch.broadcast_tensors(*values))
 
 
 def compile_angle(

@@ -1,129 +1,137 @@
-"""Matrices of parameterized standard gates, as differentiable torch functions of their angles.
+"""Matrices of parameterized gates in one form, so that all of a program are evaluated together.
 
-Each function takes real angle tensors of one shape ``s`` and returns a complex tensor of shape
-``s + (d, d)`` in Qiskit's order (the gate's first qubit is the least significant). Gates without
-parameters take their matrix from Qiskit, gates that stand in no table are decomposed.
+Every entry of every standard gate is ``scale * cos(a . angles + a0) * exp(i (p . angles + p0))``: the
+gate is five small arrays. Matrices follow Qiskit's order (a gate's first qubit is the least
+significant bit). Gates that stand in no table are decomposed by Qiskit's definition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
-
-def _matrix(rows: list[list[Tensor]]) -> Tensor:
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
-
-
-def _phase(angle: Tensor) -> Tensor:
-    return torch.complex(torch.cos(angle), torch.sin(angle))
+_PAULI = {
+    "X": np.array([[0, 1], [1, 0]], dtype=complex),
+    "Y": np.array([[0, -1j], [1j, 0]]),
+    "Z": np.array([[1, 0], [0, -1]], dtype=complex),
+}
 
 
-def _half(theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    cos, sin = torch.cos(theta / 2), torch.sin(theta / 2)
-    return cos, sin, torch.zeros_like(cos)
+@dataclass(frozen=True, eq=False)
+class GateForm:
+    """A parameterized gate; ``entries`` is ``d * d``, row by row."""
+
+    cos: np.ndarray
+    """``(entries, angles)``: a."""
+    cos_offset: np.ndarray
+    """``(entries,)``: a0."""
+    phase: np.ndarray
+    """``(entries, angles)``: p."""
+    phase_offset: np.ndarray
+    """``(entries,)``: p0."""
+    scale: np.ndarray
+    """``(entries,)``: 0 for an entry that is always zero, otherwise 1 or -1."""
+
+    @property
+    def size(self) -> int:
+        """d."""
+        return math.isqrt(len(self.scale))
+
+    @property
+    def is_real(self) -> bool:
+        """Whether no entry ever has an imaginary part."""
+        used = self.scale != 0
+        return not self.phase[used].any() and not self.phase_offset[used].any()
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether only phases on the diagonal depend on the angles, and all else is zero."""
+        diagonal = np.eye(self.size, dtype=bool).reshape(-1)
+        return not self.scale[~diagonal].any() and not self.cos[diagonal].any()
+
+    def matrix(self, *angles: float) -> np.ndarray:
+        """The matrix for given angles, in radians."""
+        theta = np.asarray(angles, dtype=float)
+        cos = np.cos(self.cos @ theta + self.cos_offset)
+        phase = np.exp(1j * (self.phase @ theta + self.phase_offset))
+        return (self.scale * cos * phase).reshape(self.size, self.size)
 
 
-def rx(theta: Tensor) -> Tensor:
-    """exp(-i theta X / 2)."""
-    cos, sin, zero = _half(theta)
-    diagonal, off = torch.complex(cos, zero), torch.complex(zero, -sin)
-    return _matrix([[diagonal, off], [off, diagonal]])
+def _pauli_rotation(paulis: str) -> GateForm:
+    """exp(-i theta P / 2); the last letter acts on the gate's first qubit."""
+    pauli = np.ones((1, 1), dtype=complex)
+    for letter in paulis:
+        pauli = np.kron(pauli, _PAULI[letter])
+    d = len(pauli)
+    cos, cos_offset = np.zeros((d * d, 1)), np.zeros(d * d)
+    phase, phase_offset = np.zeros((d * d, 1)), np.zeros(d * d)
+    scale = np.zeros(d * d)
+    diagonal = not (pauli - np.diag(np.diag(pauli))).any()
+    for r in range(d):
+        for c in range(d):
+            entry = r * d + c
+            if diagonal:
+                if r == c:
+                    scale[entry], phase[entry] = 1, -pauli[r, r].real / 2
+            elif r == c:
+                scale[entry], cos[entry] = 1, 0.5
+            elif pauli[r, c]:
+                # -i sin(theta/2) P, where sin x = cos(x - pi/2).
+                value = -1j * pauli[r, c]
+                cos[entry], cos_offset[entry] = 0.5, -math.pi / 2
+                real = abs(value.imag) < 1e-9
+                scale[entry] = value.real.round() if real else value.imag.round()
+                phase_offset[entry] = 0 if real else math.pi / 2
+    return GateForm(cos, cos_offset, phase, phase_offset, scale)
 
 
-def ry(theta: Tensor) -> Tensor:
-    """exp(-i theta Y / 2)."""
-    cos, sin, zero = _half(theta)
-    return torch.complex(_matrix([[cos, -sin], [sin, cos]]), _matrix([[zero, zero], [zero, zero]]))
+def _controlled(form: GateForm) -> GateForm:
+    """One control, the gate's first and least significant qubit, that acts on 1."""
+    d = form.size
+    full = np.zeros((2 * d, 2 * d), dtype=int) - 1
+    full[1::2, 1::2] = np.arange(d * d).reshape(d, d)
+    chosen, where = full.reshape(-1), full.reshape(-1) >= 0
+    ones = np.eye(2 * d, dtype=bool).reshape(-1) & ~where
 
+    def spread(values: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(chosen), *values.shape[1:]))
+        out[where] = values[chosen[where]]
+        return out
 
-def rz(theta: Tensor) -> Tensor:
-    """exp(-i theta Z / 2)."""
-    plus = _phase(theta / 2)
-    return torch.diag_embed(torch.stack([plus.conj(), plus], dim=-1))
-
-
-def phase(theta: Tensor) -> Tensor:
-    """diag(1, exp(i theta))."""
-    shifted = _phase(theta)
-    return torch.diag_embed(torch.stack([torch.ones_like(shifted), shifted], dim=-1))
-
-
-def u(theta: Tensor, phi: Tensor, lam: Tensor) -> Tensor:
-    """The general single-qubit gate U(theta, phi, lambda)."""
-    cos, sin, zero = _half(theta)
-    c, s = torch.complex(cos, zero), torch.complex(sin, zero)
-    return _matrix([[c, -_phase(lam) * s], [_phase(phi) * s, _phase(phi + lam) * c]])
-
-
-def _pauli_pair(theta: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """exp(-i theta P / 2) for a two-qubit Pauli P, its matrix given as (flip, signs)."""
-    cos, sin, zero = _half(theta)
-    pauli = torch.kron(left, right).to(torch.complex(cos, zero).dtype).to(theta.device)
-    identity = torch.eye(4, dtype=pauli.dtype, device=theta.device)
-    return (
-        torch.complex(cos, zero)[..., None, None] * identity
-        + torch.complex(zero, -sin)[..., None, None] * pauli
+    return GateForm(
+        spread(form.cos),
+        spread(form.cos_offset),
+        spread(form.phase),
+        spread(form.phase_offset),
+        spread(form.scale) + ones,
     )
 
 
-_X = torch.tensor([[0, 1], [1, 0]], dtype=torch.complex128)
-_Y = torch.tensor([[0, -1j], [1j, 0]], dtype=torch.complex128)
-_Z = torch.tensor([[1, 0], [0, -1]], dtype=torch.complex128)
+_PHASE = GateForm(
+    np.zeros((4, 1)),
+    np.zeros(4),
+    np.array([[0.0], [0.0], [0.0], [1.0]]),
+    np.zeros(4),
+    np.array([1.0, 0.0, 0.0, 1.0]),
+)
+_RX, _RY, _RZ = (_pauli_rotation(letter) for letter in "XYZ")
 
-
-def rxx(theta: Tensor) -> Tensor:
-    """exp(-i theta XX / 2)."""
-    return _pauli_pair(theta, _X, _X)
-
-
-def ryy(theta: Tensor) -> Tensor:
-    """exp(-i theta YY / 2)."""
-    return _pauli_pair(theta, _Y, _Y)
-
-
-def rzz(theta: Tensor) -> Tensor:
-    """exp(-i theta ZZ / 2)."""
-    return _pauli_pair(theta, _Z, _Z)
-
-
-def rzx(theta: Tensor) -> Tensor:
-    """exp(-i theta XZ / 2): Z on the first qubit, X on the second."""
-    return _pauli_pair(theta, _X, _Z)
-
-
-def _controlled(gate: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The gate with one control (the first, least significant qubit) that acts on 1."""
-
-    def matrix(*angles: Tensor) -> Tensor:
-        target = gate(*angles)
-        full = torch.eye(4, dtype=target.dtype, device=target.device)
-        full = full.expand(*target.shape[:-2], 4, 4).clone()
-        full[..., 1::2, 1::2] = target
-        return full
-
-    return matrix
-
-
-MATRICES: dict[str, Callable[..., Tensor]] = {
-    "rx": rx,
-    "ry": ry,
-    "rz": rz,
-    "p": phase,
-    "u1": phase,
-    "u": u,
-    "u3": u,
-    "rxx": rxx,
-    "ryy": ryy,
-    "rzz": rzz,
-    "rzx": rzx,
-    "crx": _controlled(rx),
-    "cry": _controlled(ry),
-    "crz": _controlled(rz),
-    "cp": _controlled(phase),
-    "cu1": _controlled(phase),
-    "cu3": _controlled(u),
+FORMS: dict[str, GateForm] = {
+    "rx": _RX,
+    "ry": _RY,
+    "rz": _RZ,
+    "p": _PHASE,
+    "u1": _PHASE,
+    "rxx": _pauli_rotation("XX"),
+    "ryy": _pauli_rotation("YY"),
+    "rzz": _pauli_rotation("ZZ"),
+    "rzx": _pauli_rotation("XZ"),
+    "crx": _controlled(_RX),
+    "cry": _controlled(_RY),
+    "crz": _controlled(_RZ),
+    "cp": _controlled(_PHASE),
+    "cu1": _controlled(_PHASE),
 }
-"""Qiskit's gate name to the matrix as a function of the gate's parameters."""
+"""Qiskit's gate name to its form."""

@@ -1,149 +1,166 @@
-"""The compiled form of a circuit: operations on qubits, and blocks that are folded into one matrix."""
+"""Gates after lowering, and the index arithmetic that blocks and layouts share.
+
+Qubits inside a block or a register are listed least significant first, as Qiskit lists them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from .expressions import Angle, shared_angles
-from .gates import MATRICES
+from .expressions import Angle
+from .gates import FORMS, GateForm
+
+TOLERANCE = 1e-12
+"""Below this an entry of a fixed matrix is zero."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
-    """One gate: fixed, or a function of angles."""
+    """One gate or projection."""
 
     qubits: tuple[int, ...]
-    """Qiskit indices, the gate's own order (first = least significant)."""
-    matrix: np.ndarray | None = None
-    """The fixed matrix, or None."""
+    """Qiskit indices in the gate's own order, least significant first."""
+    fixed: np.ndarray | None = None
+    """The matrix of a gate without parameters."""
     gate: str = ""
-    """Name in :data:`gates.MATRICES` for a parameterized gate."""
+    """Name in :data:`gates.FORMS` of a parameterized gate."""
     angles: tuple[Angle, ...] = ()
-    """The gate's angles."""
+    """Its angles."""
+    outcome: int | None = None
+    """For a projection: the outcome that is kept."""
+    to_zero: bool = False
+    """For a projection: whether the qubit is reset to 0 afterwards."""
 
     @property
     def depends_on_inputs(self) -> bool:
         """Whether each sample of a batch has its own matrix."""
         return any(angle.depends_on_inputs for angle in self.angles)
 
+    @property
+    def kind(self) -> str:
+        """ "project", "sample" (depends on inputs) or "block"."""
+        if self.outcome is not None:
+            return "project"
+        return "sample" if self.depends_on_inputs else "block"
 
-@dataclass(frozen=True)
-class Block:
-    """Neighbouring operations; folded into one matrix when the whole batch shares them."""
+    @property
+    def form(self) -> GateForm:
+        """The form of a parameterized gate."""
+        return FORMS[self.gate]
 
-    operations: tuple[Operation, ...]
-    qubits: tuple[int, ...] = field(default=())
-    """Support of a folded block, ascending; empty for a single operation."""
+    @cached_property
+    def monomial(self) -> Monomial | None:
+        """The gate as a permutation with phases, or None if it mixes basis states."""
+        if self.outcome is not None:
+            return None
+        if self.fixed is not None:
+            return _fixed_monomial(self.fixed)
+        if not self.form.is_diagonal:
+            return None
+        diagonal = np.arange(self.form.size) * (self.form.size + 1)
+        phases = {angle: self.form.phase[diagonal, k] for k, angle in enumerate(self.angles)}
+        offset = self.form.phase_offset[diagonal]
+        return Monomial(np.arange(self.form.size), np.exp(1j * offset), phases)
 
 
-def fold(operations: list[Operation], max_qubits: int) -> list[Block]:
-    """Group runs of input-independent operations whose joint support stays small.
+@dataclass(frozen=True, eq=False)
+class Monomial:
+    """A permutation of basis states with phases.
 
-    Operations are moved forward past others only when they share no qubit, so the product is the
-    same circuit.
+    Column j becomes ``factors[j] * exp(i sum(phases[angle][j] * angle))`` in row ``rows[j]``.
+    """
+
+    rows: np.ndarray
+    factors: np.ndarray
+    """Fixed phases, complex of modulus 1."""
+    phases: dict[Angle, np.ndarray]
+    """For each angle its coefficient in each column."""
+
+    @staticmethod
+    def identity(size: int) -> Monomial:
+        """The identity on ``size`` basis states."""
+        return Monomial(np.arange(size), np.ones(size, dtype=complex), {})
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it does nothing."""
+        still = np.array_equal(self.rows, np.arange(len(self.rows)))
+        return still and not self.phases and bool(np.allclose(self.factors, 1))
+
+    def then(self, later: Monomial) -> Monomial:
+        """The product: this one, then ``later``."""
+        phases = dict(self.phases)
+        for angle, values in later.phases.items():
+            moved = values[self.rows]
+            phases[angle] = phases[angle] + moved if angle in phases else moved
+        factors = self.factors * later.factors[self.rows]
+        return Monomial(later.rows[self.rows], factors, phases)
+
+    def spread(self, num_bits: int, positions: Sequence[int]) -> Monomial:
+        """The same on some bits of a larger register, its least significant bit first."""
+        index = np.arange(2**num_bits)
+        inner = bits_at(index, positions)
+        return Monomial(
+            with_bits(index, positions, self.rows[inner]),
+            self.factors[inner],
+            {angle: values[inner] for angle, values in self.phases.items()},
+        )
+
+
+def _fixed_monomial(matrix: np.ndarray) -> Monomial | None:
+    hit = np.abs(matrix) > TOLERANCE
+    if not ((hit.sum(axis=0) == 1).all() and (hit.sum(axis=1) == 1).all()):
+        return None
+    rows = hit.argmax(axis=0)
+    factors = matrix[rows, np.arange(len(matrix))].astype(complex)
+    return Monomial(rows, factors, {}) if np.allclose(np.abs(factors), 1) else None
+
+
+def bits_at(index: np.ndarray, positions: Sequence[int]) -> np.ndarray:
+    """The bits of each index at some positions, packed, the first position least significant."""
+    packed = np.zeros_like(index)
+    for k, position in enumerate(positions):
+        packed |= ((index >> position) & 1) << k
+    return packed
+
+
+def with_bits(index: np.ndarray, positions: Sequence[int], value: np.ndarray) -> np.ndarray:
+    """Each index with the bits at some positions replaced by those of ``value``."""
+    for k, position in enumerate(positions):
+        index = (index & ~(1 << position)) | (((value >> k) & 1) << position)
+    return index
+
+
+def embedding(num_bits: int, positions: Sequence[int]) -> np.ndarray:
+    """Where each entry of an embedded gate comes from.
 
     Args:
-        operations: In circuit order.
-        max_qubits: Largest support of a block.
+        num_bits: Bits of the register.
+        positions: Bits on which the gate acts, its least significant first.
 
     Returns:
-        Blocks in an order that multiplies to the same unitary.
+        ``(2**num_bits, 2**num_bits)`` indices into the gate's flat matrix; the index one past its end
+        stands for zero.
     """
-    open_blocks: list[tuple[set[int], list[Operation]]] = []
+    size = 2 ** len(positions)
+    index = np.arange(2**num_bits)
+    inner = bits_at(index, positions)
+    rest = with_bits(index, positions, np.zeros_like(index))
+    same = rest[:, None] == rest[None, :]
+    return np.where(same, inner[:, None] * size + inner[None, :], size * size)
+
+
+def fixed_product(operations: Sequence[Operation], qubits: Sequence[int]) -> np.ndarray:
+    """The matrix of gates without parameters on the given qubits, least significant first."""
+    place = {qubit: k for k, qubit in enumerate(qubits)}
+    total = np.eye(2 ** len(qubits), dtype=complex)
     for operation in operations:
-        support = set(operation.qubits)
-        place = None
-        if not operation.depends_on_inputs:
-            # Walk back while everything in between acts elsewhere.
-            for position in reversed(range(len(open_blocks))):
-                block_support, members = open_blocks[position]
-                shared = not any(member.depends_on_inputs for member in members)
-                if shared and len(block_support | support) <= max_qubits:
-                    place = position
-                if block_support & support:
-                    break
-        if place is None:
-            open_blocks.append((support, [operation]))
-        else:
-            open_blocks[place][0].update(support)
-            open_blocks[place][1].append(operation)
-    return [
-        Block(tuple(members), tuple(sorted(support)) if len(members) > 1 else ())
-        for support, members in open_blocks
-    ]
-
-
-def apply_matrix(state: Tensor, matrix: Tensor, qubits: tuple[int, ...]) -> Tensor:
-    """Apply a gate to a batch of states.
-
-    Args:
-        state: ``(batch, 2**n)``, qubit 0 least significant.
-        matrix: ``(d, d)``, or ``(batch, d, d)`` with one matrix a sample.
-        qubits: ``log2(d)`` Qiskit indices; the first is the matrix's least significant bit.
-
-    Returns:
-        ``(batch, 2**n)``.
-    """
-    batch, size = state.shape
-    n = size.bit_length() - 1
-    axes = [n - qubit for qubit in reversed(qubits)]
-    rest = [axis for axis in range(1, n + 1) if axis not in axes]
-    order = [0, *rest, *axes]
-    split = state.reshape(batch, *[2] * n).permute(order)
-    moved = split.reshape(batch, -1, 2 ** len(qubits)) @ matrix.transpose(-1, -2)
-    inverse = [order.index(axis) for axis in range(n + 1)]
-    return moved.reshape(batch, *[2] * n).permute(inverse).reshape(batch, size)
-
-
-class MatrixSource:
-    """Matrices of all operations for one set of inputs and weights.
-
-    Angles of one gate name that the batch shares are evaluated together: a call of torch costs
-    microseconds, whatever its size.
-    """
-
-    def __init__(
-        self,
-        operations: list[Operation],
-        inputs: Tensor | None,
-        weights: Tensor | None,
-        like: Tensor,
-        dtype: torch.dtype,
-    ) -> None:
-        self._matrices: dict[int, Tensor] = {}
-        shared: dict[str, list[Operation]] = {}
-        for operation in operations:
-            if operation.matrix is not None:
-                fixed = torch.tensor(operation.matrix, dtype=dtype, device=like.device)
-                self._matrices[id(operation)] = fixed
-            elif operation.depends_on_inputs:
-                values = [angle.evaluate(inputs, weights, like) for angle in operation.angles]
-                matrix = MATRICES[operation.gate](*torch.broadcast_tensors(*values))
-                self._matrices[id(operation)] = matrix
-            else:
-                shared.setdefault(operation.gate, []).append(operation)
-        for gate, members in shared.items():
-            angles = [
-                shared_angles([member.angles[k] for member in members], weights, like)
-                for k in range(len(members[0].angles))
-            ]
-            stacked = MATRICES[gate](*angles).to(dtype)
-            for member, matrix in zip(members, stacked.unbind(0), strict=True):
-                self._matrices[id(member)] = matrix
-
-    def __getitem__(self, operation: Operation) -> Tensor:
-        return self._matrices[id(operation)]
-
-
-def block_matrix(block: Block, matrices: MatrixSource, like: Tensor) -> Tensor:
-    """The unitary of a folded block on its own qubits, ``(2**k, 2**k)``."""
-    local = {qubit: position for position, qubit in enumerate(block.qubits)}
-    columns = torch.eye(2 ** len(block.qubits), dtype=like.dtype, device=like.device)
-    for operation in block.operations:
-        qubits = tuple(local[qubit] for qubit in operation.qubits)
-        columns = apply_matrix(columns, matrices[operation], qubits)
-    return columns.transpose(0, 1)  # row j held the image of basis state j
+        assert operation.fixed is not None  # the caller has looked
+        flat = np.append(np.asarray(operation.fixed, dtype=complex).reshape(-1), 0)
+        positions = [place[qubit] for qubit in operation.qubits]
+        total = flat[embedding(len(qubits), positions)] @ total
+    return total

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData
+from .blocks import BlockBuilder, Constants
 from .expressions import Angle
-from .operations import Block, MatrixSource, Operation, apply_matrix, block_matrix
+from .fusion import strategies
+from .observables import ObservableTable
+from .operations import Operation
+from .plan import Plan, Planner
+from .samples import SampleTable
+from .steps import Components, Frame
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 _REAL = {complex_: real for real, complex_ in _COMPLEX.items()}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A plan for one set of qubits that an initial state covers."""
+
+    strategy: str
+    candidates: dict[str, float]
+    plan: Plan
+    builder: BlockBuilder
+    constants: Constants
+    samples: SampleTable
 
 
 class CircuitProgram:
@@ -32,28 +50,116 @@ class CircuitProgram:
         num_inputs: int,
         num_weights: int,
         operations: list[Operation],
-        blocks: list[Block],
         phases: list[Angle],
+        renormalise: bool = False,
+        fresh: frozenset[int] = frozenset(),
+        strategy: str | None = None,
     ) -> None:
         self.num_qubits = num_qubits
         self.num_inputs = num_inputs
         self.num_weights = num_weights
+        self.renormalise = renormalise
         self._operations = operations
-        self._blocks = blocks
         self._phases = phases
+        self._fresh = fresh
+        self._strategy = strategy
+        self._layouts: dict[tuple[int, ...], _Layout] = {}
+        self._observables: dict[tuple[int, ...], ObservableTable] = {}
+
+    def _layout(self, covered: tuple[int, ...]) -> _Layout:
+        """The plan for an initial state on these qubits; the cheapest by the cost model."""
+        if covered not in self._layouts:
+            found = strategies(self._operations, self.num_qubits)
+            if self._strategy is not None:
+                found = {self._strategy: found[self._strategy]}
+            candidates = {
+                name: Planner(items, self.num_qubits, covered, None, Constants()).plan.cost
+                for name, items in found.items()
+            }
+            best = min(candidates, key=lambda name: candidates[name])
+            constants = Constants()
+            builder = BlockBuilder(constants)
+            plan = Planner(found[best], self.num_qubits, covered, builder, constants).plan
+            builder.finish()
+            samples = SampleTable(plan.samples)
+            self._layouts[covered] = _Layout(best, candidates, plan, builder, constants, samples)
+        return self._layouts[covered]
+
+    def explain(self, initial_qubits: Sequence[int] | None = None) -> str:
+        """How the program computes, step by step, and what else was considered.
+
+        Args:
+            initial_qubits: Qubits that an initial state covers; none if None.
+
+        Returns:
+            A table: steps with their estimated microseconds for a forward and backward pass of 64
+            samples on one core, and the estimates of all strategies.
+        """
+        layout = self._layout(tuple(initial_qubits or ()))
+        lines = [f"strategy: {layout.strategy}", "", "  microseconds  step"]
+        for step, cost in zip(layout.plan.steps, layout.plan.costs, strict=True):
+            lines.append(f"  {cost:12.0f}  {step.describe()}")
+        lines += ["", "  microseconds  strategy"]
+        for name, cost in sorted(layout.candidates.items(), key=lambda pair: pair[1]):
+            lines.append(f"  {cost:12.0f}  {name}")
+        return "\n".join(lines)
+
+    def _run(
+        self,
+        inputs: Tensor | None,
+        weights: Tensor | None,
+        initial_state: Tensor | None,
+        initial_qubits: Sequence[int] | None,
+    ) -> tuple[Tensor, tuple[int, ...]]:
+        """Final amplitudes without global phase, ``(2**n, batch)``; real where nothing is complex.
+
+        Beside them the order of the qubits, most significant first.
+        """
+        batch, like, covered = self._check(inputs, weights, initial_state, initial_qubits)
+        inputs = None if inputs is None else inputs.to(like.dtype)
+        weights = None if weights is None else weights.to(like.dtype)
+        layout = self._layout(covered)
+        blocks, phases = layout.builder.build(weights, like)
+        frame = Frame(
+            constants=layout.constants,
+            blocks=blocks,
+            phases=phases,
+            samples=layout.samples.build(inputs, weights, like),
+            dtype=like.dtype,
+            device=like.device,
+        )
+        state: Components = {}
+        if initial_state is not None:
+            wanted = _COMPLEX[like.dtype] if initial_state.is_complex() else like.dtype
+            state[0] = initial_state.to(wanted).t()
+        for step in layout.plan.steps:
+            step.run(state, frame)
+        final = state[layout.plan.final]
+        if self.renormalise:
+            norm = torch.linalg.vector_norm(final, dim=0, keepdim=True)
+            if bool((norm == 0).any()):
+                raise InvalidData("The selected outcomes have probability zero for a sample.")
+            final = final / norm
+        if final.shape[1] != batch:
+            final = final.expand(-1, batch)
+        return final, layout.plan.order
 
     def statevector(
         self,
         inputs: Tensor | None = None,
         weights: Tensor | None = None,
         initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
     ) -> Tensor:
         """The final states.
 
         Args:
             inputs: ``(batch, num_inputs)`` real.
             weights: ``(num_weights,)`` real.
-            initial_state: ``(batch, 2**n)`` real or complex; |0...0> if None. Not normalised here.
+            initial_state: ``(batch, 2**k)`` real or complex; |0...0> if None. Not normalised here.
+            initial_qubits: The k qubits that the initial state covers, all others start in |0>; the
+                least significant first. All qubits if None.
 
         Returns:
             ``(batch, 2**n)`` complex; batch is 1 where neither inputs nor states are given.
@@ -61,26 +167,14 @@ class CircuitProgram:
         Raises:
             InvalidData: If a shape or dtype does not fit, or inputs or weights are not finite.
         """
-        batch, like = self._check(inputs, weights, initial_state)
-        dtype = _COMPLEX[like.dtype]
-        inputs = None if inputs is None else inputs.to(like.dtype)
-        weights = None if weights is None else weights.to(like.dtype)
-        if initial_state is None:
-            state = torch.zeros(batch, 2**self.num_qubits, dtype=dtype, device=like.device)
-            state[:, 0] = 1
-        else:
-            state = initial_state.to(dtype)
-        matrices = MatrixSource(self._operations, inputs, weights, like, dtype)
-        for block in self._blocks:
-            if block.qubits:
-                state = apply_matrix(state, block_matrix(block, matrices, state), block.qubits)
-            else:
-                operation = block.operations[0]
-                state = apply_matrix(state, matrices[operation], operation.qubits)
+        state = in_order(*self._run(inputs, weights, initial_state, initial_qubits))
+        if not state.is_complex():
+            state = state.to(_COMPLEX[state.dtype])
+        like = state.real.detach()[:1, 0]
         for phase in self._phases:
-            angle = phase.evaluate(inputs, weights, like)
-            state = state * torch.complex(torch.cos(angle), torch.sin(angle)).reshape(-1, 1)
-        return state
+            angle = phase.evaluate(inputs, weights, like).to(like.dtype)
+            state = state * torch.polar(torch.ones_like(angle), angle)
+        return state.t()
 
     def probabilities(
         self,
@@ -88,13 +182,18 @@ class CircuitProgram:
         weights: Tensor | None = None,
         initial_state: Tensor | None = None,
         *,
+        initial_qubits: Sequence[int] | None = None,
         qubits: Sequence[int] | None = None,
+        postselect: Mapping[int, int] | None = None,
     ) -> Tensor:
         """Probabilities of all basis states, or of those of some qubits.
 
         Args:
-            inputs, weights, initial_state: As for :meth:`statevector`.
-            qubits: Qiskit indices; the first is the least significant bit of the outcome.
+            inputs, weights, initial_state, initial_qubits: As for :meth:`statevector`.
+            qubits: Qiskit indices; the first is the least significant bit of the outcome. All that
+                are not post-selected, if None.
+            postselect: Qubit to the outcome that it must have; joint probabilities, not
+                renormalised.
 
         Returns:
             ``(batch, 2**len(qubits))`` real.
@@ -102,17 +201,26 @@ class CircuitProgram:
         Raises:
             InvalidData: As for :meth:`statevector`, or if a qubit is out of range or repeated.
         """
-        state = self.statevector(inputs, weights, initial_state)
-        probabilities = state.real**2 + state.imag**2
-        if qubits is None:
-            return probabilities
-        n = self.num_qubits
-        if len(set(qubits)) != len(qubits) or not all(0 <= qubit < n for qubit in qubits):
-            raise InvalidData(f"Qubits must be distinct and below {n}, got {list(qubits)}.")
-        axes = [n - qubit for qubit in reversed(qubits)]
-        rest = [axis for axis in range(1, n + 1) if axis not in axes]
-        split = probabilities.reshape(-1, *[2] * n).permute([0, *axes, *rest])
-        return split.reshape(len(state), 2 ** len(qubits), -1).sum(-1)
+        n, chosen = self.num_qubits, dict(postselect or {})
+        read = [q for q in range(n) if q not in chosen] if qubits is None else list(qubits)
+        named = [*read, *chosen]
+        if len(set(named)) != len(named) or not all(0 <= qubit < n for qubit in named):
+            raise InvalidData(
+                f"Qubits must be distinct and below {n}, got {read} and post-selected {chosen}."
+            )
+        if not set(chosen.values()) <= {0, 1}:
+            raise InvalidData(f"Outcomes are 0 or 1, got {chosen}.")
+        state, order = self._run(inputs, weights, initial_state, initial_qubits)
+        batch = state.shape[1]
+        split = state.reshape(*[2] * n, batch)
+        split = split[tuple(chosen.get(qubit, slice(None)) for qubit in order)]
+        left = [qubit for qubit in order if qubit not in chosen]
+        rest = [qubit for qubit in left if qubit not in set(read)]
+        axes = [left.index(qubit) for qubit in (*reversed(read), *rest)]
+        if axes != list(range(len(axes))):
+            split = split.permute(*axes, len(axes))
+        found = squared_modulus(split.reshape(2 ** len(read), -1, batch))
+        return (found.sum(1) if rest else found.squeeze(1)).t()
 
     def expectation(
         self,
@@ -120,15 +228,17 @@ class CircuitProgram:
         inputs: Tensor | None = None,
         weights: Tensor | None = None,
         initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
     ) -> Tensor:
         """Expectation values of Hermitian Pauli sums.
 
         Args:
             observables: Operators on all qubits of the circuit.
-            inputs, weights, initial_state: As for :meth:`statevector`.
+            inputs, weights, initial_state, initial_qubits: As for :meth:`statevector`.
 
         Returns:
-            ``(batch, len(observables))`` real.
+            ``(batch, len(observables))`` real. All diagonal terms come from one matrix product.
 
         Raises:
             InvalidData: As for :meth:`statevector`, or if an observable has another number of qubits.
@@ -139,13 +249,32 @@ class CircuitProgram:
                     f"Observables act on all {self.num_qubits} qubits, got one on "
                     f"{observable.num_qubits}."
                 )
-        state = self.statevector(inputs, weights, initial_state)
-        return torch.stack([_expectation(state, each) for each in observables], dim=1)
+        key = tuple(id(observable) for observable in observables)
+        if key not in self._observables:
+            self._observables[key] = ObservableTable(list(observables))
+        state = in_order(*self._run(inputs, weights, initial_state, initial_qubits))
+        return self._observables[key].evaluate(state).t()
 
     def _check(
-        self, inputs: Tensor | None, weights: Tensor | None, initial_state: Tensor | None
-    ) -> tuple[int, Tensor]:
-        """The batch size, and a real tensor that carries dtype and device."""
+        self,
+        inputs: Tensor | None,
+        weights: Tensor | None,
+        initial_state: Tensor | None,
+        initial_qubits: Sequence[int] | None,
+    ) -> tuple[int, Tensor, tuple[int, ...]]:
+        """The batch size, a real tensor that carries dtype and device, and the covered qubits."""
+        covered = tuple(range(self.num_qubits) if initial_qubits is None else initial_qubits)
+        if len(set(covered)) != len(covered) or not set(covered) <= set(range(self.num_qubits)):
+            raise InvalidData(
+                f"initial_qubits are distinct and below {self.num_qubits}, got {list(covered)}."
+            )
+        if initial_state is None:
+            covered = ()
+        elif self._fresh.intersection(covered):
+            raise InvalidData(
+                f"The circuit starts by resetting qubits {sorted(self._fresh)}, which the engine cannot "
+                "do to an initial state; name the other qubits in initial_qubits."
+            )
         batches = []
         if self.num_inputs or inputs is not None:
             if inputs is None or inputs.ndim != 2 or inputs.shape[1] != self.num_inputs:
@@ -161,9 +290,9 @@ class CircuitProgram:
                     f"got {None if weights is None else tuple(weights.shape)}."
                 )
         if initial_state is not None:
-            if initial_state.ndim != 2 or initial_state.shape[1] != 2**self.num_qubits:
+            if initial_state.ndim != 2 or initial_state.shape[1] != 2 ** len(covered):
                 raise InvalidData(
-                    f"Initial states have shape (batch, {2**self.num_qubits}), "
+                    f"Initial states have shape (batch, {2 ** len(covered)}), "
                     f"got {tuple(initial_state.shape)}."
                 )
             batches.append(len(initial_state))
@@ -179,26 +308,22 @@ class CircuitProgram:
         real = _REAL.get(like.dtype, like.dtype)
         if real not in _COMPLEX:
             raise InvalidData(f"The engine computes in float32 or float64, got {like.dtype}.")
-        return (batches[0] if batches else 1), torch.zeros((), dtype=real, device=like.device)
+        like = torch.zeros((), dtype=real, device=like.device)
+        return (batches[0] if batches else 1), like, covered
 
 
-def _expectation(state: Tensor, observable: SparsePauliOp) -> Tensor:
-    """``<state| observable |state>`` for each sample; terms with one X pattern are added first."""
-    n = observable.num_qubits
-    powers = 1 << np.arange(n)
-    index = np.arange(2**n)
-    columns: dict[int, np.ndarray] = {}
-    for x, z, coefficient in zip(
-        observable.paulis.x, observable.paulis.z, observable.coeffs, strict=True
-    ):
-        flip, sign = int(x @ powers), int(z @ powers)
-        parity = np.bitwise_count(index & sign).astype(np.int64) & 1
-        # P|j> = i^(number of Y) (-1)^(z.j) |j xor x>
-        values = coefficient * (1j) ** int((x & z).sum()) * (1 - 2 * parity)
-        columns[flip] = columns.get(flip, 0) + values
-    total = torch.zeros(len(state), dtype=_REAL[state.dtype], device=state.device)
-    for flip, values in columns.items():
-        moved = state[:, torch.as_tensor(index ^ flip, device=state.device)]
-        factor = torch.as_tensor(values, dtype=state.dtype, device=state.device)
-        total = total + (moved.conj() * factor * state).sum(-1).real
-    return total
+def in_order(state: Tensor, order: tuple[int, ...]) -> Tensor:
+    """``(2**n, batch)`` amplitudes in Qiskit's order, from those in another order of the qubits."""
+    n = len(order)
+    axes = [order.index(qubit) for qubit in reversed(range(n))]
+    if axes == list(range(n)):
+        return state
+    return state.reshape(*[2] * n, -1).permute(*axes, n).reshape(2**n, -1)
+
+
+def squared_modulus(state: Tensor) -> Tensor:
+    """``|x|**2``, real."""
+    if not state.is_complex():
+        return state * state
+    pairs = torch.view_as_real(state)
+    return (pairs * pairs).sum(-1)

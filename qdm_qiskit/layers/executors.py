@@ -26,16 +26,23 @@ def engine_executor(spec: CircuitSpec) -> Executor:
         The executor. Amplitudes are injected as the initial state of the data qubits.
     """
     program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
-    positions = torch.as_tensor(spec.data_positions())
+    readout = spec.readout
 
     def execute(angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None) -> Tensor:
-        state = None
-        if amplitudes is not None:
-            state = amplitudes.new_zeros(len(amplitudes), 2**spec.num_qubits)
-            state = state.index_copy(1, positions.to(amplitudes.device), amplitudes)
-        if isinstance(spec.readout, ProbabilityReadout):
-            return read_probabilities(spec, program.probabilities(inputs, angles, state))
-        return program.expectation(spec.readout.observables, inputs, angles, state)
+        covered = None if amplitudes is None else spec.data_qubits
+        if not isinstance(readout, ProbabilityReadout):
+            return program.expectation(
+                readout.observables, inputs, angles, amplitudes, initial_qubits=covered
+            )
+        joint = program.probabilities(
+            inputs,
+            angles,
+            amplitudes,
+            initial_qubits=covered,
+            qubits=readout.qubits,
+            postselect=dict(readout.postselect),
+        )
+        return renormalised(spec, joint) if readout.renormalise else joint
 
     return execute
 
@@ -58,12 +65,19 @@ def read_probabilities(spec: CircuitSpec, probabilities: Tensor) -> Tensor:
     assert isinstance(readout, ProbabilityReadout)
     selection = torch.as_tensor(readout.selection(spec.num_qubits), device=probabilities.device)
     selected = probabilities[:, selection].sum(-1)
-    if not readout.renormalise:
-        return selected
+    return renormalised(spec, selected) if readout.renormalise else selected
+
+
+def renormalised(spec: CircuitSpec, selected: Tensor) -> Tensor:
+    """Joint probabilities divided by the probability of the post-selection.
+
+    Raises:
+        InvalidData: If that is zero.
+    """
     total = selected.sum(-1, keepdim=True)
     if bool((total == 0).any()):
         raise InvalidData(
-            f"The post-selection {readout.postselect} of '{spec.name}' never happened: no shot is "
+            f"The post-selection of '{spec.name}' never happened: no shot is "
             "left. Take more shots, or do not renormalise."
         )
     return selected / total

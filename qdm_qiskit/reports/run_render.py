@@ -93,7 +93,7 @@ def render_png(
 
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     FigureCanvasAgg(figure)
-    upper, middle, lower = figure.subfigures(3, 1, height_ratios=[0.7, 1.5, 1.6])
+    upper, middle, lower = np.ravel(figure.subfigures(3, 1, height_ratios=[0.7, 1.5, 1.6]))
     _show(
         upper.subplots(), forward, len(forward), "forward process of one training image: t = 0 .. T"
     )
@@ -157,7 +157,8 @@ def _headline(report: dict[str, Any]) -> str:
 def _loss_sentences(report: dict[str, Any]) -> list[str]:
     first, last = report["history"][0], report["history"][-1]
     sentences = [
-        f"Test loss {first['test_loss']:.4f} after the first epoch, {last['test_loss']:.4f} at the end.",
+        f"Test loss {first['test_loss']:.4f} after the first epoch, {last['test_loss']:.4f} "
+        "at the end.",
         f"Identity baseline (predict no change at all): {last['identity_loss']:.4f}. "
         + (
             "The model is below it."

@@ -289,12 +289,13 @@ def register_probabilities(
 
     spec = model.spec
     program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
-    state = None
-    if amplitudes is not None:
-        state = torch.zeros(len(amplitudes), 2**spec.num_qubits, dtype=torch.float64)
-        state[:, torch.as_tensor(spec.data_positions())] = amplitudes.double()
-    angles = model.layer.angles().detach().double()
-    return program.probabilities(None if inputs is None else inputs.double(), angles, state).numpy()
+    found = program.probabilities(
+        None if inputs is None else inputs.double(),
+        model.layer.angles().detach().double(),
+        None if amplitudes is None else amplitudes.double(),
+        initial_qubits=None if amplitudes is None else spec.data_qubits,
+    )
+    return found.numpy()
 
 
 def _passed(spec: CircuitSpec, probabilities: np.ndarray) -> float:

@@ -7,10 +7,11 @@ import sys
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
+
 from qdm_qiskit.cli.data import app
 from qdm_qiskit.data import DATASETS
 from qdm_qiskit.errors import InvalidOption, OutputNotWritable, UnknownName
-from typer.testing import CliRunner
 
 
 def run(*arguments: str):

@@ -5,6 +5,7 @@ import tarfile
 
 import numpy as np
 import pytest
+
 from qdm_qiskit.data import cifar as cifar_module
 from qdm_qiskit.data import load_dataset
 from qdm_qiskit.errors import InvalidData, MissingData

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+
 from qdm_qiskit.data import DATASETS, RemoteFile, cache_folder, load_dataset
 from qdm_qiskit.data.download import fetch
 from qdm_qiskit.errors import MissingData

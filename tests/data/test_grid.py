@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+
 from qdm_qiskit.data import image_grid, save_grid
 from qdm_qiskit.errors import InvalidOption, OutputNotWritable
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from qdm_qiskit.data import read_idx
 from qdm_qiskit.errors import InvalidData, MissingData, QdmError
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from qdm_qiskit.data import DATASETS, load_dataset
 from qdm_qiskit.errors import InvalidData, InvalidOption, MissingData, UnknownName
 

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from qdm_qiskit.data import load_dataset
 from qdm_qiskit.data import npz as npz_module
 from qdm_qiskit.errors import InvalidData, InvalidOption, MissingData

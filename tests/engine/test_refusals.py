@@ -45,12 +45,14 @@ def hidden_mid_circuit() -> QuantumCircuit:
 
 def reset() -> QuantumCircuit:
     circuit = QuantumCircuit(1)
+    circuit.h(0)
     circuit.reset(0)
     return circuit
 
 
 def initialized() -> QuantumCircuit:
     circuit = QuantumCircuit(1)
+    circuit.h(0)
     circuit.initialize([0, 1], [0])
     return circuit
 
@@ -80,8 +82,8 @@ def abstract() -> QuantumCircuit:
         (loop, "no control flow.*'for_loop'"),
         (mid_circuit, "'cx' acts on a measured qubit"),
         (hidden_mid_circuit, "'h' acts on a measured qubit"),
-        (reset, "no reset; got 'reset'"),
-        (initialized, "no reset; got 'reset'"),
+        (reset, "resets a qubit only after a measurement"),
+        (initialized, "resets a qubit only after a measurement"),
         (opaque, "no definition for 'oracle'"),
         (abstract, "no synthesis for 'riddle'"),
     ],

@@ -1,0 +1,154 @@
+"""Which gates belong together: runs on few qubits become blocks, CX- and RZ-like gates monomials.
+
+A monomial gate moves basis states and gives them phases. On a state it costs one gather and one
+multiplication, however many of them follow each other; a block costs a matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .operations import Operation
+
+MAX_BLOCK = 7
+"""Largest block: 128 x 128."""
+
+
+@dataclass
+class Item:
+    """Gates that one step applies."""
+
+    kind: str
+    """"block", "monomial", "sample" or "project"."""
+    operations: list[Operation]
+    support: set[int] = field(default_factory=set)
+
+
+def fold(operations: Sequence[Operation], max_qubits: int, *, apart: bool = False) -> list[Item]:
+    """Group gates into blocks of at most ``max_qubits`` qubits.
+
+    A gate joins an earlier block if everything in between acts on other qubits, so the product is the
+    same circuit. Gates that depend on inputs join only each other, on the same qubits in the same
+    order. With ``apart``, gates with weights do not join blocks without any.
+    """
+    items: list[Item] = []
+    for operation in operations:
+        support, kind = set(operation.qubits), operation.kind
+        place = None
+        for position in reversed(range(len(items))):
+            item = items[position]
+            joint = item.support | support
+            if "project" in (kind, item.kind):
+                fits = False
+            elif "sample" in (kind, item.kind):
+                fits = kind == item.kind and item.operations[0].qubits == operation.qubits
+            else:
+                fits = len(joint) <= max_qubits
+                if fits and apart and operation.fixed is None:
+                    fits = any(each.fixed is None for each in item.operations)
+            if fits:
+                place = position
+            if item.support & support:
+                break
+        if place is None:
+            items.append(Item(kind, [operation], support))
+        else:
+            items[place].operations.append(operation)
+            items[place].support |= support
+    return items
+
+
+def alternate(operations: Sequence[Operation]) -> list[tuple[list[Operation], list[Operation]]]:
+    """Rounds of monomial gates and then of all other gates, as few as the circuit allows.
+
+    Gates are taken as soon as everything before them on their qubits has been taken.
+    """
+    queues: dict[int, list[int]] = {}
+    for number, operation in enumerate(operations):
+        for qubit in operation.qubits:
+            queues.setdefault(qubit, []).append(number)
+    heads = dict.fromkeys(queues, 0)
+
+    def ready(number: int) -> bool:
+        return all(
+            heads[q] < len(queues[q]) and queues[q][heads[q]] == number
+            for q in operations[number].qubits
+        )
+
+    def take(monomial: bool) -> list[Operation]:
+        taken: list[int] = []
+        waiting = list(queues)
+        while waiting:
+            qubit = waiting.pop()
+            while heads[qubit] < len(queues[qubit]):
+                number = queues[qubit][heads[qubit]]
+                operation = operations[number]
+                is_monomial = operation.kind == "block" and operation.monomial is not None
+                if is_monomial != monomial or not ready(number):
+                    break
+                taken.append(number)
+                for each in operation.qubits:
+                    heads[each] += 1
+                    if each != qubit:
+                        waiting.append(each)
+        return [operations[number] for number in taken]
+
+    rounds = []
+    while any(heads[q] < len(queues[q]) for q in queues):
+        rounds.append((take(True), take(False)))
+    return rounds
+
+
+def layered(operations: Sequence[Operation], size: int) -> list[Item]:
+    """Monomial gates apart, blocks of what is between them."""
+    items: list[Item] = []
+    for monomials, others in alternate(operations):
+        if monomials:
+            items.append(Item("monomial", monomials, _support(monomials)))
+        items += fold(others, size)
+    return items
+
+
+def refined(items: Sequence[Item], size: int) -> list[Item]:
+    """Neighbouring blocks without weights are laid out anew, monomial gates apart."""
+    out: list[Item] = []
+    run: list[Operation] = []
+    for item in items:
+        if item.kind == "block" and all(each.fixed is not None for each in item.operations):
+            run += item.operations
+            continue
+        out += [*layered(run, size), item]
+        run = []
+    return out + layered(run, size)
+
+
+def named(items: Sequence[Item]) -> list[Item]:
+    """Blocks that hold nothing but monomial gates are monomial; neighbouring ones are joined."""
+    out: list[Item] = []
+    for item in items:
+        kind = item.kind
+        if kind == "block" and all(each.monomial is not None for each in item.operations):
+            kind = "monomial"
+        if kind == "monomial" and out and out[-1].kind == "monomial":
+            joined = out[-1].operations + item.operations
+            out[-1] = Item(kind, joined, out[-1].support | item.support)
+        else:
+            out.append(Item(kind, item.operations, item.support))
+    return out
+
+
+def strategies(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Item]]:
+    """Ways to cut a circuit into items, by name; the cost model chooses."""
+    found = {}
+    for size in range(1, min(num_qubits, MAX_BLOCK) + 1):
+        found[f"blocks of {size}"] = named(fold(operations, size))
+        found[f"blocks of {size}, fixed gates apart"] = named(
+            refined(fold(operations, size, apart=True), size)
+        )
+        found[f"monomials apart, blocks of {size}"] = named(layered(operations, size))
+    return found
+
+
+def _support(operations: Sequence[Operation]) -> set[int]:
+    return {qubit for operation in operations for qubit in operation.qubits}

@@ -1,0 +1,307 @@
+"""From fused items to steps: which component holds which qubits, in which order, and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .blocks import BlockBuilder, Constants, as_real
+from .fusion import Item
+from .operations import Monomial, Operation, fixed_product
+from .steps import Dense, Merge, Move, PerSample, Project, Step, Zero
+
+NOMINAL_BATCH = 64
+"""Samples that the cost model assumes."""
+CALL_US = 12.0
+"""Forward and backward of one call of torch, in microseconds."""
+FLOPS_PER_US = 2.5e4
+"""Real floating-point operations of a complex matrix product in a microsecond, one core."""
+BYTES_PER_US = 6e3
+"""Bytes that a gather moves in a microsecond."""
+
+
+@dataclass
+class _Component:
+    qubits: list[int]
+    """Most significant first."""
+    batched: bool
+
+    @property
+    def columns(self) -> int:
+        return NOMINAL_BATCH if self.batched else 1
+
+
+@dataclass
+class Plan:
+    """Steps of a program, and what the cost model thinks of them."""
+
+    steps: list[Step] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+    samples: list[list[Operation]] = field(default_factory=list)
+    """Per-sample gates by key: a run of gates on the same qubits."""
+    final: int = 0
+    """The last component."""
+    order: tuple[int, ...] = ()
+    """Its qubits, most significant first."""
+
+    @property
+    def cost(self) -> float:
+        """Estimated microseconds of a step of training."""
+        return sum(self.costs)
+
+
+class Planner:
+    """Lays out one list of items.
+
+    Args:
+        items: In circuit order.
+        num_qubits: Of the circuit.
+        start: Qubits that an initial state will hold, least significant first; all others start
+            in |0>.
+        builder: Collects blocks with weights; None estimates only.
+        constants: Collects fixed arrays.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        num_qubits: int,
+        start: Sequence[int],
+        builder: BlockBuilder | None,
+        constants: Constants,
+    ) -> None:
+        self.num_qubits = num_qubits
+        self.builder = builder
+        self.constants = constants
+        self.plan = Plan()
+        self.components: dict[int, _Component] = {}
+        self.where: dict[int, int] = {}
+        self._next = 0
+        self._open: tuple[int, Monomial] | None = None  # component and permutation not yet emitted
+        if start:
+            self._new(list(reversed(start)), batched=True)
+        for item in items:
+            getattr(self, f"_{item.kind}")(item)
+        self._finish()
+
+    # ---- layout -------------------------------------------------------------------------------
+
+    def _new(self, qubits: Sequence[int], *, batched: bool) -> int:
+        key = self._next
+        self._next += 1
+        self.components[key] = _Component(list(qubits), batched)
+        self.where.update(dict.fromkeys(qubits, key))
+        return key
+
+    def _emit(self, step: Step, cost: float) -> None:
+        self.plan.steps.append(step)
+        self.plan.costs.append(cost)
+
+    def _joined(self, qubits: Sequence[int]) -> int | None:
+        """Merge the components that hold any of the qubits; None if all are in |0> still."""
+        keys = sorted({self.where[q] for q in qubits if q in self.where})
+        if not keys:
+            return None
+        if len(keys) > 1:
+            self._close()
+        keys.sort(key=lambda key: -max(self.components[key].qubits))
+        first = keys[0]
+        for other in keys[1:]:
+            high, low = self.components[first], self.components.pop(other)
+            high.qubits += low.qubits
+            high.batched = high.batched or low.batched
+            self.where.update(dict.fromkeys(low.qubits, first))
+            elements = 2 ** len(high.qubits) * high.columns
+            self._emit(Merge(first, other), 1.5 * CALL_US + 24 * elements / BYTES_PER_US)
+        return first
+
+    def _reorder(self, key: int, qubits: list[int]) -> None:
+        """Change the order of a component's qubits (most significant first)."""
+        component = self.components[key]
+        if component.qubits == qubits:
+            return
+        size = len(qubits)
+        position = {q: size - 1 - k for k, q in enumerate(qubits)}
+        index = np.arange(2**size)
+        rows = np.zeros_like(index)
+        for k, q in enumerate(component.qubits):
+            rows |= ((index >> (size - 1 - k)) & 1) << position[q]
+        self._move(key, Monomial(rows, np.ones(2**size, dtype=complex), {}))
+        component.qubits = list(qubits)
+
+    def _move(self, key: int, monomial: Monomial) -> None:
+        """Permute a component; permutations that follow each other become one."""
+        if self._open is not None and self._open[0] == key:
+            self._open = (key, self._open[1].then(monomial))
+            return
+        self._close()
+        self._open = (key, monomial)
+
+    def _close(self) -> None:
+        """Emit the permutation that waits."""
+        if self._open is None:
+            return
+        key, monomial = self._open
+        self._open = None
+        if monomial.is_identity:
+            return
+        component = self.components[key]
+        elements = len(monomial.rows) * component.columns
+        source = np.argsort(monomial.rows)
+        moves = not np.array_equal(source, np.arange(len(source)))
+        factors = monomial.factors[source]
+        keep = self.constants.add
+        step = Move(key, None, None, None, None, f"monomial on {len(component.qubits)} qubits:")
+        cost = 0.0
+        if moves:
+            step.source, step.inverse = keep(source), keep(monomial.rows)
+            step.what += " permutation"
+            cost += CALL_US + 32 * elements / BYTES_PER_US
+        if monomial.phases:
+            if self.builder is not None:
+                step.phases = self.builder.add_phases(monomial)
+            step.what += f" {len(monomial.phases)} phases"
+            cost += 3 * CALL_US + 64 * elements / BYTES_PER_US
+        elif not np.allclose(factors, 1):
+            step.signs = keep(as_real(factors).reshape(-1, 1))
+            step.what += " fixed phases"
+            cost += CALL_US + 24 * elements / BYTES_PER_US
+        self._emit(step, cost)
+
+    def _window(self, key: int, qubits: Sequence[int]) -> int:
+        """Bring qubits of a component next to each other; the product of the axes above them."""
+        component = self.components[key]
+        wanted = set(qubits)
+        places = [k for k, q in enumerate(component.qubits) if q in wanted]
+        if places[-1] - places[0] + 1 != len(places):
+            rest = [q for q in component.qubits if q not in wanted]
+            self._reorder(key, [q for q in component.qubits if q in wanted] + rest)
+            places = list(range(len(places)))
+        if self._open is not None and self._open[0] != key:
+            self._close()
+        if self._open is not None:
+            self._close()
+        return 2 ** places[0]
+
+    # ---- items --------------------------------------------------------------------------------
+
+    def _monomial(self, item: Item) -> None:
+        key = self._joined(sorted(item.support))
+        fresh = sorted((q for q in item.support if q not in self.where), reverse=True)
+        if fresh:
+            self._close()
+            zero = self._new(fresh, batched=False)
+            self._emit(Zero(zero, len(fresh)), CALL_US)
+            key = self._joined(sorted(item.support))
+        assert key is not None
+        component = self.components[key]
+        size = len(component.qubits)
+        place = {q: size - 1 - k for k, q in enumerate(component.qubits)}
+        for operation in item.operations:
+            assert operation.monomial is not None  # fusion has sorted them
+            positions = [place[q] for q in operation.qubits]
+            self._move(key, operation.monomial.spread(size, positions))
+
+    def _block(self, item: Item) -> None:
+        live = [q for q in item.support if q in self.where]
+        fresh = sorted(q for q in item.support if q not in self.where)
+        key = self._joined(live)
+        if key is None:
+            self._close()
+            order = sorted(item.support, reverse=True)
+            key = self._new(order, batched=False)
+            self._dense(key, item, order[::-1], high=1, fresh=len(fresh), is_new=True)
+            return
+        high = self._window(key, live)
+        component = self.components[key]
+        first = min(component.qubits.index(q) for q in live)
+        inner = component.qubits[first : first + len(live)]
+        # New qubits go below the block's live ones: their |0> then selects every 2**f-th column.
+        component.qubits[first + len(live) : first + len(live)] = fresh[::-1]
+        self.where.update(dict.fromkeys(fresh, key))
+        local = fresh + inner[::-1]
+        self._dense(key, item, local, high=high, fresh=len(fresh), is_new=False)
+
+    def _dense(
+        self, key: int, item: Item, local: list[int], *, high: int, fresh: int, is_new: bool
+    ) -> None:
+        component = self.components[key]
+        size, total = len(local), len(component.qubits)
+        columns = 2 ** (size - fresh)
+        flops = 8 * 2**size * columns * (2 ** (total - size)) * component.columns
+        what = f"{2**size} x {columns} matrix of {len(item.operations)} gates on qubits {local}"
+        cost = 2.5 * CALL_US + 3 * flops / FLOPS_PER_US
+        if high > 1:
+            cost += CALL_US
+        if all(operation.fixed is not None for operation in item.operations):
+            matrix = fixed_product(item.operations, local)
+            matrix = as_real(matrix)
+            cost = CALL_US + 2 * flops / FLOPS_PER_US / (1 if np.iscomplexobj(matrix) else 2)
+            constant = self.constants.add(matrix)
+            step = Dense(key, None, constant, high, fresh, is_new, what + ", fixed")
+        else:
+            handle = None if self.builder is None else self.builder.add(item.operations, local)
+            layers = 1 + sum(len(op.qubits) > 1 for op in item.operations) / max(1, size)
+            cost += layers * (3 * 8 * 8**size / FLOPS_PER_US + 0.5)
+            step = Dense(key, handle, None, high, fresh, is_new, what)
+        self._emit(step, cost)
+
+    def _sample(self, item: Item) -> None:
+        qubits = item.operations[0].qubits
+        self.plan.samples.append(item.operations)
+        sample = len(self.plan.samples) - 1
+        key = self._joined(sorted(item.support))
+        fresh = sorted((q for q in item.support if q not in self.where), reverse=True)
+        order = list(qubits[::-1])
+        what = f"{len(item.operations)} gates of each sample on qubits {list(qubits)}"
+        if key is None:
+            self._close()
+            key = self._new(order, batched=True)
+            self._emit(PerSample(key, sample, 1, True, what), 2 * CALL_US)
+            return
+        if fresh:
+            self._close()
+            zero = self._new(fresh, batched=False)
+            self._emit(Zero(zero, len(fresh)), CALL_US)
+            joined = self._joined(sorted(item.support))
+            assert joined is not None
+            key = joined
+        component = self.components[key]
+        places = [component.qubits.index(q) for q in order]
+        if places != list(range(places[0], places[0] + len(places))):
+            self._reorder(key, order + [q for q in component.qubits if q not in order])
+        high = self._window(key, order)
+        component.batched = True
+        elements = 2 ** len(component.qubits) * NOMINAL_BATCH
+        self._emit(
+            PerSample(key, sample, high, False, what),
+            6 * CALL_US + 2 ** len(order) * 48 * elements / BYTES_PER_US,
+        )
+
+    def _project(self, item: Item) -> None:
+        operation = item.operations[0]
+        (qubit,) = operation.qubits
+        assert operation.outcome is not None
+        if qubit not in self.where:
+            self._close()
+            self._emit(Zero(self._new([qubit], batched=False), 1), CALL_US)
+        key = self.where[qubit]
+        high = self._window(key, [qubit])
+        what = f"project qubit {qubit} on {operation.outcome}"
+        self._emit(Project(key, high, operation.outcome, operation.to_zero, what), 4 * CALL_US)
+
+    def _finish(self) -> None:
+        missing = [q for q in reversed(range(self.num_qubits)) if q not in self.where]
+        if missing:
+            self._close()
+            self._emit(Zero(self._new(missing, batched=False), len(missing)), CALL_US)
+        key = self._joined(range(self.num_qubits))
+        assert key is not None
+        if self._open is not None:
+            # A permutation has to be made anyway; it may as well end in Qiskit's order.
+            self._reorder(key, list(reversed(range(self.num_qubits))))
+        self._close()
+        self.plan.final = key
+        self.plan.order = tuple(self.components[key].qubits)
