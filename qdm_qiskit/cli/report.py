@@ -83,7 +83,9 @@ def transpile(
         None if amplitudes is None else amplitudes.double().numpy(),
         None if inputs is None else inputs.double().numpy(),
     )
-    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as bar:
+    console = Console(stderr=True)
+    silent = quiet or not console.is_interactive
+    with Progress(console=console, disable=silent, transient=True) as bar:
         tasks = {each: bar.add_task(each, total=trials) for each in backends}
         report = transpile_report(
             name,

@@ -272,8 +272,8 @@ class CircuitProgram:
             covered = ()
         elif self._fresh.intersection(covered):
             raise InvalidData(
-                f"The circuit starts by resetting qubits {sorted(self._fresh)}, which the engine cannot "
-                "do to an initial state; name the other qubits in initial_qubits."
+                f"The circuit starts by resetting qubits {sorted(self._fresh)}, which the engine "
+                "cannot do to an initial state; name the other qubits in initial_qubits."
             )
         batches = []
         if self.num_inputs or inputs is not None:

@@ -93,7 +93,8 @@ def render_png(
 
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     FigureCanvasAgg(figure)
-    upper, middle, lower = np.ravel(figure.subfigures(3, 1, height_ratios=[0.7, 1.5, 1.6]))
+    rows: Any = figure.subfigures(3, 1, height_ratios=[0.7, 1.5, 1.6])
+    upper, middle, lower = rows
     _show(
         upper.subplots(), forward, len(forward), "forward process of one training image: t = 0 .. T"
     )

@@ -81,7 +81,8 @@ def test_the_bound_circuit_is_the_model(make_run, name, options, guided):
     labels = torch.tensor([0, 1, 2, 1]) if guided else None
     found = read(model, bound_probabilities(model, x, labels))
     expected = model(x, torch.ones(4), labels).detach().numpy()
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    # A pixel is 64 times a probability that the engine computes in float32 in some ten products.
+    np.testing.assert_allclose(found, expected, atol=64 * 10 * np.finfo(np.float32).eps)
 
 
 def test_the_circuit_leaves_only_the_inputs_free(make_run):
