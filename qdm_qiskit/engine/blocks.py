@@ -388,7 +388,7 @@ class BlockBuilder:
 
     def build(
         self, weights: Tensor | None, like: Tensor
-    ) -> tuple[dict[tuple[int, int], tuple[Tensor, ...]], dict[int, tuple[Tensor, ...]]]:
+    ) -> tuple[dict[tuple[int, int], Tensor], dict[int, Tensor]]:
         """The matrices of all blocks and the phases of all monomials.
 
         Args:
@@ -396,8 +396,8 @@ class BlockBuilder:
             like: A real tensor that gives precision and device.
 
         Returns:
-            For each group its ``(2**k, 2**k)`` matrices, real where they can be; and for each
-            size of register its ``(2**k, 1)`` phases.
+            For each group its ``(count, 2**k, 2**k)`` matrices, real where they can be; and for
+            each size of register its ``(count, 2**k, 1)`` phases.
         """
         constants, device = self.constants, like.device
         if not self._groups and not self._phases:
@@ -437,10 +437,9 @@ class BlockBuilder:
                 stack = stack * group.phases.evaluate(angles).reshape(-1, 1)
             elif "signs" in group.keys:
                 stack = stack * constants.get(group.keys["signs"], stack.dtype, device)
-            blocks[(size, count)] = tree_product(stack.reshape(-1, count, d, d)).unbind(0)
+            blocks[(size, count)] = tree_product(stack.reshape(-1, count, d, d))
         phases = {
-            size: table.evaluate(angles).unsqueeze(-1).unbind(0)
-            for size, table in self._phases.items()
+            size: table.evaluate(angles).unsqueeze(-1) for size, table in self._phases.items()
         }
         return blocks, phases
 

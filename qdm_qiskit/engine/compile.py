@@ -252,6 +252,9 @@ def _fixed_matrix(instruction: Instruction) -> np.ndarray | None:
     if not isinstance(instruction, Gate) or instruction.num_qubits > MAX_FIXED_QUBITS:
         return None
     try:
-        return np.asarray(instruction.to_matrix(), dtype=complex)
+        matrix = np.asarray(instruction.to_matrix(), dtype=complex)
     except (CircuitError, QiskitError, AttributeError, TypeError):
         return None
+    if not np.allclose(matrix @ matrix.conj().T, np.eye(len(matrix)), atol=1e-7):
+        raise UnsupportedCircuit(f"The matrix of gate '{instruction.name}' is not unitary.")
+    return matrix

@@ -9,6 +9,8 @@ import torch
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
+from .steps import squared_modulus
+
 
 class ObservableTable:
     """Pauli sums by the pattern of bits that they flip.
@@ -64,15 +66,11 @@ class ObservableTable:
         total: Tensor | None = None
         for flip, index, table in self._tensors[place]:
             if flip == 0:
-                part = table.real @ _squared(state)
+                part = table.real @ squared_modulus(state)
             else:
                 product = state[index].conj() * state
                 part = (table @ product.to(table.dtype)).real
             total = part if total is None else total + part
         if total is None:  # observables without any term
-            return _squared(state)[:1].expand(len(self.observables), -1) * 0
+            return squared_modulus(state)[:1].expand(len(self.observables), -1) * 0
         return total
-
-
-def _squared(state: Tensor) -> Tensor:
-    return state.real**2 + state.imag**2 if state.is_complex() else state**2

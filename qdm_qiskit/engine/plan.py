@@ -14,12 +14,22 @@ from .steps import Dense, Merge, Move, PerSample, Project, Step, Zero
 
 NOMINAL_BATCH = 64
 """Samples that the cost model assumes."""
-CALL_US = 12.0
+CALL_US = 8.0
 """Forward and backward of one call of torch, in microseconds."""
-FLOPS_PER_US = 2.5e4
-"""Real floating-point operations of a complex matrix product in a microsecond, one core."""
-BYTES_PER_US = 6e3
-"""Bytes that a gather moves in a microsecond."""
+MOVE_US = 5e-4
+"""A gather of one amplitude, forward and backward."""
+PHASE_US = 1.4e-3
+"""A multiplication of one amplitude by a phase that depends on weights, forward and backward."""
+COMPLEX_US, REAL_US = (4.6e-4, 7.6e-5), (4.3e-4, 4.3e-5)
+"""A matrix product for one amplitude: constant, and for each column of the matrix. Measured for
+complex64 on one core of a 2024 server; only their ratios matter."""
+CACHE = 2**16
+"""Amplitudes that a core's cache holds; beyond, moving one costs three times as much."""
+
+
+def _moving(elements: int) -> float:
+    """Weight of memory traffic."""
+    return elements if elements <= CACHE else 3 * elements
 
 
 @dataclass
@@ -114,7 +124,7 @@ class Planner:
             high.batched = high.batched or low.batched
             self.where.update(dict.fromkeys(low.qubits, first))
             elements = 2 ** len(high.qubits) * high.columns
-            self._emit(Merge(first, other), 1.5 * CALL_US + 24 * elements / BYTES_PER_US)
+            self._emit(Merge(first, other), 2 * CALL_US + PHASE_US * _moving(elements))
         return first
 
     def _reorder(self, key: int, qubits: list[int]) -> None:
@@ -158,16 +168,16 @@ class Planner:
         if moves:
             step.source, step.inverse = keep(source), keep(monomial.rows)
             step.what += " permutation"
-            cost += CALL_US + 32 * elements / BYTES_PER_US
+            cost += 3 * CALL_US + MOVE_US * _moving(elements)
         if monomial.phases:
             if self.builder is not None:
                 step.phases = self.builder.add_phases(monomial)
             step.what += f" {len(monomial.phases)} phases"
-            cost += 3 * CALL_US + 64 * elements / BYTES_PER_US
+            cost += 3 * CALL_US + PHASE_US * _moving(elements)
         elif not np.allclose(factors, 1):
             step.signs = keep(as_real(factors).reshape(-1, 1))
             step.what += " fixed phases"
-            cost += CALL_US + 24 * elements / BYTES_PER_US
+            cost += CALL_US + MOVE_US * _moving(elements)
         self._emit(step, cost)
 
     def _window(self, key: int, qubits: Sequence[int]) -> int:
@@ -230,21 +240,19 @@ class Planner:
         component = self.components[key]
         size, total = len(local), len(component.qubits)
         columns = 2 ** (size - fresh)
-        flops = 8 * 2**size * columns * (2 ** (total - size)) * component.columns
+        elements = 2**total * component.columns
         what = f"{2**size} x {columns} matrix of {len(item.operations)} gates on qubits {local}"
-        cost = 2.5 * CALL_US + 3 * flops / FLOPS_PER_US
-        if high > 1:
-            cost += CALL_US
         if all(operation.fixed is not None for operation in item.operations):
-            matrix = fixed_product(item.operations, local)
-            matrix = as_real(matrix)
-            cost = CALL_US + 2 * flops / FLOPS_PER_US / (1 if np.iscomplexobj(matrix) else 2)
+            matrix = as_real(fixed_product(item.operations, local))
+            cost = CALL_US + 2 * _product_us(elements, columns, np.isrealobj(matrix))
             constant = self.constants.add(matrix)
             step = Dense(key, None, constant, high, fresh, is_new, what + ", fixed")
         else:
+            cost = 2 * CALL_US + 3 * _product_us(elements, columns, _are_real(item.operations))
+            # Building the block: its factors, each a matrix product with the others.
+            factors = 1 + sum(len(op.qubits) > 1 for op in item.operations) / max(1, size)
+            cost += factors * (4e-4 * 8**size + 0.02 * 4**size)
             handle = None if self.builder is None else self.builder.add(item.operations, local)
-            layers = 1 + sum(len(op.qubits) > 1 for op in item.operations) / max(1, size)
-            cost += layers * (3 * 8 * 8**size / FLOPS_PER_US + 0.5)
             step = Dense(key, handle, None, high, fresh, is_new, what)
         self._emit(step, cost)
 
@@ -275,10 +283,8 @@ class Planner:
         high = self._window(key, order)
         component.batched = True
         elements = 2 ** len(component.qubits) * NOMINAL_BATCH
-        self._emit(
-            PerSample(key, sample, high, False, what),
-            6 * CALL_US + 2 ** len(order) * 48 * elements / BYTES_PER_US,
-        )
+        cost = 6 * CALL_US + 2 ** len(order) * 2 * PHASE_US * _moving(elements)
+        self._emit(PerSample(key, sample, high, False, what), cost)
 
     def _project(self, item: Item) -> None:
         operation = item.operations[0]
@@ -305,3 +311,15 @@ class Planner:
         self._close()
         self.plan.final = key
         self.plan.order = tuple(self.components[key].qubits)
+
+
+def _product_us(elements: int, columns: int, real: bool) -> float:
+    constant, slope = REAL_US if real else COMPLEX_US
+    return constant * _moving(elements) + slope * columns * elements
+
+
+def _are_real(operations: Sequence[Operation]) -> bool:
+    return all(
+        not np.asarray(op.fixed).imag.any() if op.fixed is not None else op.form.is_real
+        for op in operations
+    )

@@ -10,6 +10,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData
+from .adjoint import run_adjoint, split_tail
 from .blocks import BlockBuilder, Constants
 from .expressions import Angle
 from .fusion import strategies
@@ -17,10 +18,17 @@ from .observables import ObservableTable
 from .operations import Operation
 from .plan import Plan, Planner
 from .samples import SampleTable
-from .steps import Components, Frame
+from .steps import Components, Frame, squared_modulus
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 _REAL = {complex_: real for real, complex_ in _COMPLEX.items()}
+
+
+ADJOINT_STATE, ADJOINT_ABOVE = 2**17, 2**18
+"""A state of at most so many amplitudes fits a core's cache; then, from so many stored amplitudes on,
+computing states again is faster than storing them."""
+ADJOINT_MEMORY = 2**27
+"""From so many stored amplitudes on (1 GiB in complex64) states are computed again in any case."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class _Layout:
     builder: BlockBuilder
     constants: Constants
     samples: SampleTable
+    tail: int
+    """First of the last steps on one component."""
 
 
 class CircuitProgram:
@@ -54,6 +64,7 @@ class CircuitProgram:
         renormalise: bool = False,
         fresh: frozenset[int] = frozenset(),
         strategy: str | None = None,
+        adjoint: bool | None = None,
     ) -> None:
         self.num_qubits = num_qubits
         self.num_inputs = num_inputs
@@ -63,6 +74,7 @@ class CircuitProgram:
         self._phases = phases
         self._fresh = fresh
         self._strategy = strategy
+        self._adjoint = adjoint
         self._layouts: dict[tuple[int, ...], _Layout] = {}
         self._observables: dict[tuple[int, ...], ObservableTable] = {}
 
@@ -82,8 +94,18 @@ class CircuitProgram:
             plan = Planner(found[best], self.num_qubits, covered, builder, constants).plan
             builder.finish()
             samples = SampleTable(plan.samples)
-            self._layouts[covered] = _Layout(best, candidates, plan, builder, constants, samples)
+            self._layouts[covered] = _Layout(
+                best, candidates, plan, builder, constants, samples, split_tail(plan.steps)
+            )
         return self._layouts[covered]
+
+    def _recomputes(self, state: Tensor, steps: int) -> bool:
+        """Whether the backward pass shall compute states again: where that is faster, or must be."""
+        if self._adjoint is not None:
+            return self._adjoint
+        stored = state.numel() * steps
+        fits_cache = state.numel() <= ADJOINT_STATE
+        return stored >= (ADJOINT_ABOVE if fits_cache else ADJOINT_MEMORY)
 
     def explain(self, initial_qubits: Sequence[int] | None = None) -> str:
         """How the program computes, step by step, and what else was considered.
@@ -132,9 +154,16 @@ class CircuitProgram:
         if initial_state is not None:
             wanted = _COMPLEX[like.dtype] if initial_state.is_complex() else like.dtype
             state[0] = initial_state.to(wanted).t()
-        for step in layout.plan.steps:
+        steps, first = layout.plan.steps, layout.tail
+        for step in steps[:first]:
             step.run(state, frame)
-        final = state[layout.plan.final]
+        final = state[layout.plan.final] if first < len(steps) else None
+        if final is not None and self._recomputes(final, len(steps) - first):
+            final = run_adjoint(final, steps[first:], frame)
+        else:
+            for step in steps[first:]:
+                step.run(state, frame)
+            final = state[layout.plan.final]
         if self.renormalise:
             norm = torch.linalg.vector_norm(final, dim=0, keepdim=True)
             if bool((norm == 0).any()):
@@ -319,11 +348,3 @@ def in_order(state: Tensor, order: tuple[int, ...]) -> Tensor:
     if axes == list(range(n)):
         return state
     return state.reshape(*[2] * n, -1).permute(*axes, n).reshape(2**n, -1)
-
-
-def squared_modulus(state: Tensor) -> Tensor:
-    """``|x|**2``, real."""
-    if not state.is_complex():
-        return state * state
-    pairs = torch.view_as_real(state)
-    return (pairs * pairs).sum(-1)

@@ -8,8 +8,8 @@ in |0> and in no component.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,17 +24,28 @@ class Frame:
     """What steps read while a program runs."""
 
     constants: Constants
-    blocks: dict[tuple[int, int], tuple[Tensor, ...]]
-    phases: dict[int, tuple[Tensor, ...]]
+    blocks: dict[tuple[int, int], Tensor]
+    """For each group of blocks ``(count, d, d)``."""
+    phases: dict[int, Tensor]
+    """For each size of register ``(count, 2**k, 1)``."""
     samples: dict[int, Tensor]
     """Per-sample gates: key to ``(d, d, batch)``."""
     dtype: torch.dtype
     """Real; complex numbers have the same precision."""
     device: torch.device
+    _rows: dict[Any, tuple[Tensor, ...]] = field(default_factory=dict)
+
+    def row(self, stack: Tensor, key: Any, row: int) -> Tensor:
+        """One row of a stack; all rows are taken apart at once, which costs one backward call."""
+        if key not in self._rows:
+            self._rows[key] = stack.unbind(0)
+        return self._rows[key][row]
 
 
 class Step(Protocol):
     """One step; it replaces components in place."""
+
+    component: int
 
     def run(self, state: Components, frame: Frame) -> None:
         """Apply the step."""
@@ -47,18 +58,18 @@ class Step(Protocol):
 class Merge:
     """The tensor product of two components; ``low`` becomes the less significant part."""
 
-    high: int
+    component: int
     low: int
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
-        high, low = state[self.high], state.pop(self.low)
+        high, low = state[self.component], state.pop(self.low)
         product = high.unsqueeze(1) * low.unsqueeze(0)
-        state[self.high] = product.reshape(-1, product.shape[-1])
+        state[self.component] = product.reshape(-1, product.shape[-1])
 
     def describe(self) -> str:
         """See :class:`Step`."""
-        return f"join component {self.low} to {self.high}"
+        return f"join component {self.low} to {self.component}"
 
 
 @dataclass
@@ -102,7 +113,7 @@ class Move:
             x = permute_rows(x, index(self.source, frame.device), index(self.inverse, frame.device))
         if self.phases is not None:
             size, row = self.phases
-            x = x * frame.phases[size][row]
+            x = x * frame.row(frame.phases[size], size, row)
         elif self.signs is not None:
             x = x * frame.constants.number(self.signs, frame.dtype, frame.device)
         state[self.component] = x
@@ -132,7 +143,8 @@ class Dense:
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
         if self.block is not None:
-            matrix = frame.blocks[self.block.group][self.block.row]
+            group = self.block.group
+            matrix = frame.row(frame.blocks[group], group, self.block.row)
         else:
             assert self.fixed is not None
             matrix = frame.constants.number(self.fixed, frame.dtype, frame.device)
@@ -142,12 +154,8 @@ class Dense:
         if self.fresh:
             matrix = matrix[:, :: 2**self.fresh]
         x = state[self.component]
-        samples = x.shape[-1]
-        if self.high == 1:
-            y = mixed_product(matrix, x.reshape(matrix.shape[1], -1))
-        else:
-            y = mixed_product(matrix, x.reshape(self.high, matrix.shape[1], -1))
-        state[self.component] = y.reshape(-1, samples)
+        y = mixed_product(matrix, x.reshape(self.high, matrix.shape[1], -1))
+        state[self.component] = y.reshape(-1, x.shape[-1])
 
     def describe(self) -> str:
         """See :class:`Step`."""
@@ -207,11 +215,37 @@ class Project:
 
 
 def mixed_product(matrix: Tensor, x: Tensor) -> Tensor:
-    """``matrix @ x`` where either may be real; a real factor halves the arithmetic."""
+    """``matrix @ x`` for ``(high, d, columns)``; a real matrix or state halves the arithmetic."""
     if matrix.is_complex() == x.is_complex():
-        return torch.matmul(matrix, x)
+        return _product(matrix, x)
     if x.is_complex():
-        pairs = torch.view_as_real(x.contiguous())
-        y = torch.matmul(matrix, pairs.flatten(-2))
-        return torch.view_as_complex(y.unflatten(-1, (-1, 2)))
-    return torch.complex(torch.matmul(matrix.real, x), torch.matmul(matrix.imag, x))
+        pairs = torch.view_as_real(x)
+        return torch.view_as_complex(_product(matrix, pairs.flatten(-2)).unflatten(-1, (-1, 2)))
+    return torch.complex(_product(matrix.real, x), _product(matrix.imag, x))
+
+
+def _product(matrix: Tensor, x: Tensor) -> Tensor:
+    if len(x) == 1:
+        return torch.mm(matrix, x[0])
+    # torch.matmul would fold the batch into the columns, which copies x and the result.
+    return torch.bmm(matrix.expand(len(x), -1, -1), x)
+
+
+class _SquaredModulus(torch.autograd.Function):
+    """``|x|**2``; autograd's own form would fill and add whole states for each part."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x)
+        pairs = torch.view_as_real(x)
+        return (pairs * pairs).sum(-1)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        (x,) = ctx.saved_tensors
+        return torch.view_as_complex(torch.view_as_real(x) * (2 * grad).unsqueeze(-1))
+
+
+def squared_modulus(state: Tensor) -> Tensor:
+    """``|x|**2``, real, of the shape of ``state``."""
+    return _SquaredModulus.apply(state) if state.is_complex() else state * state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from qiskit import QuantumCircuit
@@ -153,3 +154,14 @@ nan, inf = float("nan"), float("inf")
 def test_tensors_that_do_not_fit_are_refused(inputs, weights, state, message):
     with pytest.raises(InvalidData, match=message):
         program().statevector(inputs, weights, state)
+
+
+def test_gates_whose_matrix_is_not_unitary_are_refused():
+    class Half(Gate):
+        def __array__(self, dtype=None, copy=None):
+            return np.diag([1.0, 0.5]).astype(dtype or complex)
+
+    circuit = QuantumCircuit(1)
+    circuit.append(Half("half", 1, []), [0])
+    with pytest.raises(UnsupportedCircuit, match="'half' is not unitary"):
+        compile_circuit(circuit)
