@@ -85,11 +85,15 @@ class Monomial:
         """The identity on ``size`` basis states."""
         return Monomial(np.arange(size), np.ones(size, dtype=complex), {})
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether it does nothing."""
-        still = np.array_equal(self.rows, np.arange(len(self.rows)))
-        return still and not self.phases and bool(np.allclose(self.factors, 1))
+    @cached_property
+    def moves(self) -> bool:
+        """Whether any basis state changes its place."""
+        return not np.array_equal(self.rows, np.arange(len(self.rows)))
+
+    @cached_property
+    def turns(self) -> bool:
+        """Whether any basis state gets a fixed phase."""
+        return bool((np.abs(self.factors - 1) > TOLERANCE).any())
 
     def then(self, later: Monomial) -> Monomial:
         """The product: this one, then ``later``."""

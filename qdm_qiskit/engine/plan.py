@@ -44,6 +44,26 @@ class _Component:
 
 
 @dataclass
+class _Waiting:
+    """A permutation that is not emitted yet, because the next one may join it."""
+
+    component: int
+    monomial: Monomial | None
+    """None while costs are only estimated."""
+    moves: bool = False
+    weighted: bool = False
+    fixed: bool = False
+
+    def extend(self, later: _Waiting) -> None:
+        """Let another one follow on the same component."""
+        if self.monomial is not None and later.monomial is not None:
+            self.monomial = self.monomial.then(later.monomial)
+        self.moves |= later.moves
+        self.weighted |= later.weighted
+        self.fixed |= later.fixed
+
+
+@dataclass
 class Plan:
     """Steps of a program, and what the cost model thinks of them."""
 
@@ -89,7 +109,7 @@ class Planner:
         self.components: dict[int, _Component] = {}
         self.where: dict[int, int] = {}
         self._next = 0
-        self._open: tuple[int, Monomial] | None = None  # component and permutation not yet emitted
+        self._open: _Waiting | None = None
         if start:
             self._new(list(reversed(start)), batched=True)
         for item in items:
@@ -133,52 +153,58 @@ class Planner:
         if component.qubits == qubits:
             return
         size = len(qubits)
-        position = {q: size - 1 - k for k, q in enumerate(qubits)}
-        index = np.arange(2**size)
-        rows = np.zeros_like(index)
-        for k, q in enumerate(component.qubits):
-            rows |= ((index >> (size - 1 - k)) & 1) << position[q]
-        self._move(key, Monomial(rows, np.ones(2**size, dtype=complex), {}))
+        monomial = None
+        if self.builder is not None:
+            position = {q: size - 1 - k for k, q in enumerate(qubits)}
+            index = np.arange(2**size)
+            rows = np.zeros_like(index)
+            for k, q in enumerate(component.qubits):
+                rows |= ((index >> (size - 1 - k)) & 1) << position[q]
+            monomial = Monomial(rows, np.ones(2**size, dtype=complex), {})
+        self._move(key, _Waiting(key, monomial, moves=True))
         component.qubits = list(qubits)
 
-    def _move(self, key: int, monomial: Monomial) -> None:
+    def _move(self, key: int, next_: _Waiting) -> None:
         """Permute a component; permutations that follow each other become one."""
-        if self._open is not None and self._open[0] == key:
-            self._open = (key, self._open[1].then(monomial))
+        if self._open is not None and self._open.component == key:
+            self._open.extend(next_)
             return
         self._close()
-        self._open = (key, monomial)
+        self._open = next_
 
     def _close(self) -> None:
         """Emit the permutation that waits."""
         if self._open is None:
             return
-        key, monomial = self._open
-        self._open = None
-        if monomial.is_identity:
-            return
+        waiting, self._open = self._open, None
+        key, monomial = waiting.component, waiting.monomial
         component = self.components[key]
-        elements = len(monomial.rows) * component.columns
-        source = np.argsort(monomial.rows)
-        moves = not np.array_equal(source, np.arange(len(source)))
-        factors = monomial.factors[source]
-        keep = self.constants.add
         step = Move(key, None, None, None, None, f"monomial on {len(component.qubits)} qubits:")
+        moves, weighted, fixed = waiting.moves, waiting.weighted, waiting.fixed
+        if monomial is not None and self.builder is not None:
+            keep = self.constants.add
+            source = np.argsort(monomial.rows)
+            factors = as_real(monomial.factors[source])
+            moves, weighted, fixed = monomial.moves, bool(monomial.phases), monomial.turns
+            if moves:
+                step.source, step.inverse = keep(source), keep(monomial.rows)
+            if weighted:
+                step.phases = self.builder.add_phases(monomial)
+            elif fixed:
+                step.signs = keep(factors.reshape(-1, 1))
+        elements = _moving(2 ** len(component.qubits) * component.columns)
         cost = 0.0
         if moves:
-            step.source, step.inverse = keep(source), keep(monomial.rows)
             step.what += " permutation"
-            cost += 3 * CALL_US + MOVE_US * _moving(elements)
-        if monomial.phases:
-            if self.builder is not None:
-                step.phases = self.builder.add_phases(monomial)
-            step.what += f" {len(monomial.phases)} phases"
-            cost += 3 * CALL_US + PHASE_US * _moving(elements)
-        elif not np.allclose(factors, 1):
-            step.signs = keep(as_real(factors).reshape(-1, 1))
+            cost += 3 * CALL_US + MOVE_US * elements
+        if weighted:
+            step.what += " phases with weights"
+            cost += 3 * CALL_US + PHASE_US * elements
+        elif fixed:
             step.what += " fixed phases"
-            cost += CALL_US + MOVE_US * _moving(elements)
-        self._emit(step, cost)
+            cost += CALL_US + MOVE_US * elements
+        if cost:
+            self._emit(step, cost)
 
     def _window(self, key: int, qubits: Sequence[int]) -> int:
         """Bring qubits of a component next to each other; the product of the axes above them."""
@@ -189,10 +215,7 @@ class Planner:
             rest = [q for q in component.qubits if q not in wanted]
             self._reorder(key, [q for q in component.qubits if q in wanted] + rest)
             places = list(range(len(places)))
-        if self._open is not None and self._open[0] != key:
-            self._close()
-        if self._open is not None:
-            self._close()
+        self._close()
         return 2 ** places[0]
 
     # ---- items --------------------------------------------------------------------------------
@@ -205,14 +228,22 @@ class Planner:
             zero = self._new(fresh, batched=False)
             self._emit(Zero(zero, len(fresh)), CALL_US)
             key = self._joined(sorted(item.support))
-        assert key is not None
+        assert key is not None  # every qubit of the item is in a component by now
         component = self.components[key]
         size = len(component.qubits)
         place = {q: size - 1 - k for k, q in enumerate(component.qubits)}
+        total = None if self.builder is None else Monomial.identity(2**size)
+        waiting = _Waiting(key, total)
         for operation in item.operations:
-            assert operation.monomial is not None  # fusion has sorted them
-            positions = [place[q] for q in operation.qubits]
-            self._move(key, operation.monomial.spread(size, positions))
+            small = operation.monomial
+            assert small is not None  # fusion has sorted them
+            if waiting.monomial is not None:
+                positions = [place[q] for q in operation.qubits]
+                waiting.monomial = waiting.monomial.then(small.spread(size, positions))
+            waiting.moves |= small.moves
+            waiting.weighted |= bool(small.phases)
+            waiting.fixed |= small.turns
+        self._move(key, waiting)
 
     def _block(self, item: Item) -> None:
         live = [q for q in item.support if q in self.where]
@@ -243,9 +274,10 @@ class Planner:
         elements = 2**total * component.columns
         what = f"{2**size} x {columns} matrix of {len(item.operations)} gates on qubits {local}"
         if all(operation.fixed is not None for operation in item.operations):
-            matrix = as_real(fixed_product(item.operations, local))
-            cost = CALL_US + 2 * _product_us(elements, columns, np.isrealobj(matrix))
-            constant = self.constants.add(matrix)
+            cost = CALL_US + 2 * _product_us(elements, columns, _are_real(item.operations))
+            constant = 0
+            if self.builder is not None:
+                constant = self.constants.add(as_real(fixed_product(item.operations, local)))
             step = Dense(key, None, constant, high, fresh, is_new, what + ", fixed")
         else:
             cost = 2 * CALL_US + 3 * _product_us(elements, columns, _are_real(item.operations))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from qiskit.quantum_info import SparsePauliOp
@@ -99,6 +101,45 @@ class CircuitProgram:
             )
         return self._layouts[covered]
 
+    @cached_property
+    def _per_sample(self) -> CircuitProgram:
+        """The same circuit with its weights as further inputs: each sample has angles of its own."""
+
+        def moved(angle: Angle) -> Angle:
+            first = {"inputs": 0, "weights": self.num_inputs}
+            places = {
+                name: ("inputs", first[source] + column)
+                for name, (source, column) in angle.positions.items()
+            }
+            return Angle(angle.expression, places)
+
+        return CircuitProgram(
+            num_qubits=self.num_qubits,
+            num_inputs=self.num_inputs + self.num_weights,
+            num_weights=0,
+            operations=[
+                replace(operation, angles=tuple(map(moved, operation.angles)))
+                for operation in self._operations
+            ],
+            phases=[moved(phase) for phase in self._phases],
+            renormalise=self.renormalise,
+            fresh=self._fresh,
+        )
+
+    def _all_inputs(self, inputs: Tensor | None, weights: Tensor) -> Tensor:
+        """Inputs and the weights of each sample side by side."""
+        parts = [weights] if inputs is None else [inputs.to(weights.dtype), weights]
+        fits = weights.shape[1] == self.num_weights and len({len(part) for part in parts}) == 1
+        if not fits:
+            raise self._wrong_weights(weights)
+        return torch.cat(parts, dim=1)
+
+    def _wrong_weights(self, weights: Tensor | None) -> InvalidData:
+        got = None if weights is None else tuple(weights.shape)
+        return InvalidData(
+            f"Weights have shape ({self.num_weights},) or (batch, {self.num_weights}), got {got}."
+        )
+
     def _recomputes(self, state: Tensor, steps: int) -> bool:
         """Whether the backward pass shall compute states again: where that is faster, or must be."""
         if self._adjoint is not None:
@@ -137,6 +178,9 @@ class CircuitProgram:
 
         Beside them the order of the qubits, most significant first.
         """
+        if weights is not None and weights.ndim == 2:
+            joined = self._all_inputs(inputs, weights)
+            return self._per_sample._run(joined, None, initial_state, initial_qubits)
         batch, like, covered = self._check(inputs, weights, initial_state, initial_qubits)
         inputs = None if inputs is None else inputs.to(like.dtype)
         weights = None if weights is None else weights.to(like.dtype)
@@ -185,7 +229,8 @@ class CircuitProgram:
 
         Args:
             inputs: ``(batch, num_inputs)`` real.
-            weights: ``(num_weights,)`` real.
+            weights: ``(num_weights,)`` real, or ``(batch, num_weights)`` with angles of its own for
+                each sample, which costs more: nothing can be folded.
             initial_state: ``(batch, 2**k)`` real or complex; |0...0> if None. Not normalised here.
             initial_qubits: The k qubits that the initial state covers, all others start in |0>; the
                 least significant first. All qubits if None.
@@ -200,7 +245,12 @@ class CircuitProgram:
         if not state.is_complex():
             state = state.to(_COMPLEX[state.dtype])
         like = state.real.detach()[:1, 0]
-        for phase in self._phases:
+        if weights is not None and weights.ndim == 2:
+            phases = self._per_sample._phases
+            inputs, weights = self._all_inputs(inputs, weights), None
+        else:
+            phases = self._phases
+        for phase in phases:
             angle = phase.evaluate(inputs, weights, like).to(like.dtype)
             state = state * torch.polar(torch.ones_like(angle), angle)
         return state.t()
@@ -314,10 +364,7 @@ class CircuitProgram:
             batches.append(len(inputs))
         if self.num_weights or weights is not None:
             if weights is None or tuple(weights.shape) != (self.num_weights,):
-                raise InvalidData(
-                    f"Weights have shape ({self.num_weights},), "
-                    f"got {None if weights is None else tuple(weights.shape)}."
-                )
+                raise self._wrong_weights(weights)
         if initial_state is not None:
             if initial_state.ndim != 2 or initial_state.shape[1] != 2 ** len(covered):
                 raise InvalidData(
@@ -325,6 +372,7 @@ class CircuitProgram:
                     f"got {tuple(initial_state.shape)}."
                 )
             batches.append(len(initial_state))
+        self._check_memory(max(batches, default=1))
         if len(set(batches)) > 1:
             raise InvalidData(f"Inputs and initial states have one batch size, got {batches}.")
         for name, tensor in (("Inputs", inputs), ("Weights", weights)):
@@ -339,6 +387,22 @@ class CircuitProgram:
             raise InvalidData(f"The engine computes in float32 or float64, got {like.dtype}.")
         like = torch.zeros((), dtype=real, device=like.device)
         return (batches[0] if batches else 1), like, covered
+
+    def _check_memory(self, batch: int) -> None:
+        """Refuse, before anything is allocated, states that the memory cannot hold.
+
+        Raises:
+            InvalidData: With both numbers.
+        """
+        needed = 3 * 8 * batch * 2**self.num_qubits  # state, gradient and one to write into
+        if needed < 2**28:
+            return
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if needed > available:
+            raise InvalidData(
+                f"{batch} states of {self.num_qubits} qubits need at least {needed / 2**30:.4g} GiB, "
+                f"this machine has {available / 2**30:.4g} GiB; take fewer qubits or smaller batches."
+            )
 
 
 def in_order(state: Tensor, order: tuple[int, ...]) -> Tensor:
