@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .blocks import BlockBuilder, Constants, as_real
+from .algebra import as_real
+from .blocks import BlockBuilder
 from .fusion import Item
 from .operations import Monomial, Operation, fixed_product
 from .steps import Dense, Merge, Move, PerSample, Project, Step, Zero
+from .tables import Constants
 
 NOMINAL_BATCH = 64
 """Samples that the cost model assumes."""

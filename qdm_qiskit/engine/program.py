@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import InvalidData
 from .adjoint import run_adjoint, split_tail
-from .blocks import BlockBuilder, Constants
+from .blocks import BlockBuilder
 from .expressions import Angle
 from .fusion import strategies
 from .observables import ObservableTable
@@ -21,6 +21,7 @@ from .operations import Operation
 from .plan import Plan, Planner
 from .samples import SampleTable
 from .steps import Components, Frame, squared_modulus
+from .tables import Constants
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 _REAL = {complex_: real for real, complex_ in _COMPLEX.items()}

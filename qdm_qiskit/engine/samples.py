@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .blocks import turned
+from .algebra import turned
 from .expressions import Angle, AngleVector
 from .operations import Operation
 

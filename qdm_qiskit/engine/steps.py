@@ -14,7 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .blocks import BlockHandle, Constants, permute_rows
+from .algebra import permute_rows
+from .blocks import BlockHandle
+from .tables import Constants
 
 Components = dict[int, Tensor]
 
