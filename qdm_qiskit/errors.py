@@ -91,6 +91,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
         The exception, for the caller to raise.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return UnknownName(f"There is no {kind} '{name}'; there are: {', '.join(names)}.{hint}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,34 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, all of them or none; older ones are replaced only when all are written.
+
+    Args:
+        contents: File to content; folders are made.
+
+    Raises:
+        OutputNotWritable: If one cannot be written; nothing has changed then.
+    """
+    parts: dict[Path, Path] = {}
+    try:
+        for path, content in contents.items():
+            part = path.with_name(f".part-{os.getpid()}-{path.name}")
+            parts[path] = part
+            write_bytes(part, content)
+        for path, part in parts.items():
+            try:
+                os.replace(part, path)
+            except OSError as error:
+                raise OutputNotWritable(
+                    f"Cannot write {path}: {error.strerror or error}."
+                ) from error
+    finally:
+        for part in parts.values():
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

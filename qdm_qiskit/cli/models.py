@@ -61,13 +61,11 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
+    columns = ("parameters", "quantum", "qubits")
     table = Table(
         Column("preset", no_wrap=True),
         "model",
-        Column("parameters", justify="right"),
-        Column("quantum", justify="right"),
-        Column("qubits", justify="right"),
-        "source",
+        *(Column(name, justify="right", no_wrap=True) for name in columns),
     )
     for row in rows:
         table.add_row(
@@ -76,6 +74,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             f"{row['parameters']:,}",
             f"{row['quantum_parameters']:,}",
             str(row["qubits"]),
-            row["source"],
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        console.print(f"{row['preset'] or row['name']}: {row['source']}", highlight=False)

@@ -28,7 +28,10 @@ def transpile(
     level: Annotated[int, typer.Option(min=0, max=3, help="Qiskit's optimization level.")] = 3,
     shots: Annotated[int, typer.Option(min=1, help="Shots that the verdict assumes.")] = 4096,
     seed: Annotated[int, typer.Option(help="Seed of weights, example image and transpiler.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("transpile_reports"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the report; RUN/report, or transpile_reports for presets."),
+    ] = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -73,6 +76,8 @@ def transpile(
         model, process = build_model(choice, generator=generator), InterpolatedNoise()
         name = "_".join([subject, *(each.replace("=", "") for each in settings or [])])
     model = _one_circuit(model)
+    if out is None:
+        out = Path(subject) / "report" if Path(subject).is_dir() else Path("transpile_reports")
     check_writable(out)
     circuit = unrolled_circuit(model)
     start = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))

@@ -67,6 +67,9 @@ def fetch(info: DatasetInfo, file: RemoteFile) -> Path:
     import pooch
 
     folder = cache_folder() / info.name
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")  # its line about the address would stand before our one-line error
     try:
         return Path(
             pooch.retrieve(file.url, known_hash=file.checksum, fname=file.name, path=folder)
@@ -86,11 +89,14 @@ def fetch(info: DatasetInfo, file: RemoteFile) -> Path:
             f"'{info.name}' is not on this machine, and {file.url} could not be downloaded to "
             f"{folder} ({reason}): {_ways_out(info)}."
         ) from error
+    finally:
+        logger.setLevel(level)
 
 
 def _ways_out(info: DatasetInfo) -> str:
     names = ", ".join(file.name for file in info.files)
-    ways = [f"give a folder that holds {names} (--folder, or folder= in Python)"]
+    how = "--set folder=PATH for `qdm train`, --folder PATH for `qdm data show`"
+    ways = [f"give a folder that holds {names} ({how})"]
     if info.system_package:
         ways.append(f"install the Debian package {info.system_package}")
     return ", or ".join([*ways, "use the dataset 'digits', which needs no file"])

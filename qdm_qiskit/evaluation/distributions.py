@@ -170,12 +170,13 @@ class SignalLeft:
         "The device's noise has erased the signal: 1000 shots cannot tell it from pure noise."
         """
         gone, rows = int(np.sum(self.erased)), int(np.size(self.erased))
+        share = min(1.0, float(np.mean(self.fraction)))  # shot noise may carry it beyond
         if gone == rows:
             return (
                 "The device's noise has erased the signal: "
                 f"{self.shots} shots cannot tell it from pure noise."
             )
-        left = f"about {float(np.mean(self.fraction)):.0%} of the signal is left"
+        left = f"about {share:.0%} of the signal is left"
         if gone:
             return f"The device's noise has erased the signal in {gone} of {rows} rows; {left}."
         if np.mean(self.fraction) < 0.5:

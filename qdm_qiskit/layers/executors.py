@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
-from ..engine import compile_circuit
+from ..engine import CircuitProgram, compile_circuit
 from ..errors import InvalidData
 
 Executor = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
@@ -25,11 +26,17 @@ def engine_executor(spec: CircuitSpec) -> Executor:
     Returns:
         The executor. Amplitudes are injected as the initial state of the data qubits.
     """
-    program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
+
+    @cache
+    def compiled() -> CircuitProgram:
+        # On first use: a model that is only described or loaded need not wait for it.
+        return compile_circuit(spec.circuit, spec.inputs, spec.weights)
+
     readout = spec.readout
 
     def execute(angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None) -> Tensor:
         covered = None if amplitudes is None else spec.data_qubits
+        program = compiled()
         if not isinstance(readout, ProbabilityReadout):
             return program.expectation(
                 readout.observables, inputs, angles, amplitudes, initial_qubits=covered

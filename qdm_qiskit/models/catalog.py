@@ -86,6 +86,7 @@ PRESETS: dict[str, Preset] = {
     "qddm-8x8-guided-L47": Preset(
         model="qddm",
         options={"image_size": 8, "depth": 47, "guided": True, "num_classes": 2},
+        training={"classes": (0, 1)},
         source=f"{_QDDM}, guided Q-Dense with 987 parameters",
     ),
     "ddpm-depth2": Preset(

@@ -14,9 +14,10 @@ import torch
 from ..data import Split
 from ..diffusion import make_process
 from ..errors import InvalidData, MissingData
-from ..files import read_json_object, write_bytes, write_json, write_text
+from ..files import read_json_object, write_together
 from ..rng import derived_seed
 from ..sampling import load_run
+from ..sampling.device import SHOT_NOISE_ONLY
 from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
 from ..training import load_split
 from .run_render import render_html, render_markdown, render_png
@@ -41,7 +42,7 @@ class TargetSummary:
     two_qubit_gates: int | None
     expected_success: float | None
     sentence: str
-    """The verdict of the last step, or that the target is exact."""
+    """The verdict over all steps, or that the target is exact."""
     nearest_distance: float
     """Root mean square pixel distance to the nearest training image, mean over the samples."""
 
@@ -146,10 +147,13 @@ def write_run_report(report: RunReport, pictures: RunPictures, folder: Path) -> 
     data = report.to_dict()
     png = render_png(data, pictures.forward, pictures.samples)
     paths = tuple(folder / f"report{suffix}" for suffix in (".png", ".md", ".html", ".json"))
-    write_bytes(paths[0], png)
-    write_text(paths[1], render_markdown(data))
-    write_text(paths[2], render_html(data, png))
-    write_json(paths[3], data)
+    contents = (
+        png,
+        render_markdown(data).encode(),
+        render_html(data, png).encode(),
+        (json.dumps(data, indent=2, sort_keys=True) + "\n").encode(),
+    )
+    write_together(dict(zip(paths, contents, strict=True)))
     return paths
 
 
@@ -190,9 +194,24 @@ def _summary(
         signal_left=mean("signal_left"),
         two_qubit_gates=circuit.get("two_qubit_gates"),
         expected_success=circuit.get("expected_success"),
-        sentence=steps[-1]["sentence"] if steps else "No device noise.",
+        sentence=_verdict(steps, mean("signal_left")),
         nearest_distance=nearest_distance(images, split.train.images),
     )
+
+
+def _verdict(steps: list[dict[str, Any]], left: float | None) -> str:
+    """One sentence over all steps; the share of the signal is their mean."""
+    if not steps or left is None:
+        return "No device noise."
+    if steps[-1]["sentence"] == SHOT_NOISE_ONLY:
+        return SHOT_NOISE_ONLY
+    erased = sum(step["erased_images"] > 0 for step in steps)
+    share = f"about {min(1.0, left):.0%} of the signal is left in a step"
+    if erased:
+        return f"The device's noise has erased images in {erased} of {len(steps)} steps; {share}."
+    if left < 0.5:
+        return f"The device's noise has erased most of the signal: {share}."
+    return f"The signal survives the device's noise: {share}."
 
 
 def _images(path: Path) -> np.ndarray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -20,11 +19,12 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
-from ..errors import InvalidData, InvalidOption, OutputNotWritable
+from ..errors import InvalidData, InvalidOption
 from ..evaluation.distributions import detectable_fraction, shot_noise_distance, signal_left
 from ..execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner
 from ..execution.region import active_qubits
 from ..execution.snapshots import load_backend
+from ..files import write_together
 from ..transpiling.cost import CircuitCost, LogicalCost, circuit_cost, logical_cost
 from ..transpiling.passes import (
     Trial,
@@ -217,7 +217,7 @@ def transpile_report(
 def write_report(report: TranspileReport, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     """Write ``NAME.json``, ``NAME.md`` and ``NAME.png``; an older report of this name is replaced.
 
-    Each file appears whole or not at all, and nothing is touched before all three are rendered.
+    All three appear or none.
 
     Args:
         report: What to write.
@@ -235,30 +235,9 @@ def write_report(report: TranspileReport, folder: str | os.PathLike[str]) -> tup
         ".md": render_markdown(data),
         ".png": render_png(data),
     }
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = {folder / f"{report.name}{suffix}": text for suffix, text in rendered.items()}
-        for path, content in paths.items():
-            _write_whole(path, content)
-    except OSError as error:
-        raise OutputNotWritable(
-            f"The transpile report cannot be written to {folder}: "
-            f"{error.strerror or error}; choose another folder or free some space."
-        ) from error
+    paths = {Path(folder) / f"{report.name}{suffix}": text for suffix, text in rendered.items()}
+    write_together(paths)
     return tuple(paths)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o644)  # mkstemp's 0600 would hide a report from colleagues
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _named(progress: Progress, backend: str) -> Callable[[int, int], None]:

@@ -25,7 +25,8 @@ def render_markdown(data: dict[str, Any]) -> bytes:
         "",
         "## Logical circuit",
         "",
-        f"{logical['total']['qubits']} qubits, {logical['total']['parameters']} parameters; "
+        f"{logical['total']['qubits']} qubits, {logical['total']['parameters']} free parameters "
+        "(weights that have values are not counted); "
         "in one-qubit unitaries and CNOTs:",
         "",
         *_table(
@@ -103,10 +104,10 @@ def render_png(data: dict[str, Any]) -> bytes:
         axes.bar(names, denoiser, bottom=loader, label="denoiser", color="#0f62fe")
         axes.set_title(title)
     success = [b["cost"]["total"]["expected_success"] for b in data["backends"]]
-    colors = ["#da1e28" if b["verdict"]["erased"] else "#198038" for b in data["backends"]]
+    colors = [_colour(b["verdict"]) for b in data["backends"]]
     panels[2].bar(names, success, color=colors)
     panels[2].set_title("expected success")
-    panels[2].set_xlabel("red: signal erased")
+    panels[2].set_xlabel("green: most of the signal left, amber: less than half, red: erased")
     panels[2].set_ylim(0, 1)
     for axes in panels:
         axes.tick_params(axis="x", rotation=30)
@@ -139,3 +140,9 @@ def _number(value: float) -> str:
 
 def _gates(gates: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in gates.items()) or "-"
+
+
+def _colour(verdict: dict[str, Any]) -> str:
+    if verdict["erased"]:
+        return "#da1e28"
+    return "#198038" if verdict["fraction"] >= 0.5 else "#f1c21b"

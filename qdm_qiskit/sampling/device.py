@@ -45,6 +45,9 @@ from .config import SamplingConfig
 
 Progress = Callable[[str], None]
 
+SHOT_NOISE_ONLY = "No device noise, shot noise only."
+"""The verdict of targets that run circuits without a device's noise."""
+
 
 def unrolled_circuit(model: CircuitDenoiser) -> QuantumCircuit:
     """The model's full circuit with its weights bound and its inputs free.
@@ -57,7 +60,9 @@ def unrolled_circuit(model: CircuitDenoiser) -> QuantumCircuit:
         raise TargetUnavailable(f"'{spec.name}' reads expectation values, which take an estimator.")
     angles = model.layer.angles().detach().cpu().double().tolist()
     circuit = spec.full_circuit()
-    return circuit.assign_parameters(dict(zip(spec.weights, angles, strict=True)))
+    bound = circuit.assign_parameters(dict(zip(spec.weights, angles, strict=True)))
+    bound.name = spec.name  # Qiskit would number the copies
+    return bound
 
 
 @dataclass
@@ -93,6 +98,7 @@ class DeviceAnswer:
     config: SamplingConfig
     circuit: QuantumCircuit
     isa: QuantumCircuit
+    transpiler_seed: int
     qubits: tuple[int, ...]
     cost: CircuitCost | None
     calibration: ReadoutCalibration | None
@@ -130,11 +136,12 @@ class DeviceAnswer:
             derived_seed(config.seed, "transpiler", trial) for trial in range(config.layout_trials)
         ]
         progress("transpiling")
+        chosen = seeds[0]
         if device:
             trial = best_trial(
                 layout_trials(circuit, runner.backend, seeds=seeds, level=config.optimization_level)
             )
-            isa = trial.circuit
+            isa, chosen = trial.circuit, trial.seed
         else:
             isa = transpile_for(
                 circuit, runner.backend, level=config.optimization_level, seed=seeds[0]
@@ -146,6 +153,7 @@ class DeviceAnswer:
             config=config,
             circuit=circuit,
             isa=isa,
+            transpiler_seed=chosen,
             qubits=qubits,
             cost=circuit_cost(isa, runner.backend.target) if device else None,
             calibration=None,
@@ -232,15 +240,25 @@ class DeviceAnswer:
                 signal_left=float(np.mean(left.fraction)),
                 erased_images=int(np.sum(left.erased)),
                 postselected=_passed(self.model.spec, raw),
-                sentence=left.sentence(),
+                sentence=left.sentence() if self.cost is not None else SHOT_NOISE_ONLY,
             )
         )
+
+    def _physical_qubits(self) -> list[int] | None:
+        """Where each logical qubit starts; None where there is no device to lay out on."""
+        if self.isa.layout is None or self.cost is None:
+            return None
+        return list(self.isa.layout.initial_index_layout(filter_ancillas=True))
 
     def manifest(self) -> dict[str, Any]:
         """What explains the answers, ready for JSON."""
         return {
             "runner": self.runner.metadata,
-            "layout": {"measured_qubits": list(self.qubits)},
+            "layout": {
+                "physical_qubits": self._physical_qubits(),
+                "measured_qubits": list(self.qubits),
+                "transpiler_seed": self.transpiler_seed,
+            },
             "circuit": {
                 "two_qubit_gates": None if self.cost is None else self.cost.two_qubit_count,
                 "depth": self.isa.depth(),

@@ -311,7 +311,10 @@ def _labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
 
 
 def _arrays(samples: Samples, part: Path) -> None:
-    np.savez_compressed(part, images=samples.images, trajectory=samples.trajectory)
+    arrays = {"images": samples.images, "trajectory": samples.trajectory}
+    if samples.manifest["labels"] is not None:
+        arrays["labels"] = np.array(samples.manifest["labels"], dtype=np.int64)
+    np.savez_compressed(part, **arrays)  # type: ignore[arg-type]
 
 
 def _grid(images: np.ndarray, part: Path) -> None:

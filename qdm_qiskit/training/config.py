@@ -175,4 +175,4 @@ def _section_of(key: str, model: str) -> str:
         if key in options.field_types(kind):
             return section
     known = [*model_options, *(n for kind in _SECTIONS.values() for n in options.field_types(kind))]
-    raise InvalidOption(str(unknown_name(f"option for '{model}'", key, known)))
+    raise InvalidOption(str(unknown_name(f"option of '{model}' called", key, known)))

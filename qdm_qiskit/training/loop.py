@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 import threading
 import time
@@ -31,8 +32,8 @@ from ..errors import (
     InvalidCheckpoint,
     InvalidData,
     InvalidOption,
+    MissingData,
     OutputNotWritable,
-    QdmError,
 )
 from ..files import check_writable, read_json_object, write_json, write_text
 from ..models import ClassicalUNet, ClassicalUNetConfig, Denoiser, ModelChoice, build_model
@@ -40,6 +41,7 @@ from ..rng import derived_seed, stream
 from .checkpoint import (
     Learner,
     Progress,
+    checkpoints,
     find_checkpoint,
     load_learner,
     load_progress,
@@ -123,23 +125,27 @@ def train(
         InvalidData: If the images cannot be used.
         OutputNotWritable: If the folder cannot be written.
     """
+    existed = run.exists()
+    was_empty = not existed or (run.is_dir() and not any(run.iterdir()))
     session = _Session(config, run, resume)
     report = report or ProgressReport()
-    with _stop_requests() as stop:
+    with _stop_requests() as stop, _silent_log_thread():
         try:
             return session.work(report, stop)
-        except OSError as error:  # TensorBoard's writer, or a folder that could not be made
-            if isinstance(error, QdmError | BrokenPipeError):
-                raise
-            raise OutputNotWritable(
-                f"Cannot write into {run}: {error.strerror or error}. Choose a folder with write "
-                "permission and free space; --resume latest continues from the last checkpoint."
-            ) from error
+        except (BrokenPipeError, MissingData):
+            raise
+        except OSError as error:  # our own writer, TensorBoard's, or a folder that cannot be made
+            _close_log(session.accelerator)
+            way_out = "Choose a folder with write permission and free space"
+            if checkpoints(run):
+                way_out += "; --resume latest continues from the last checkpoint"
+            elif was_empty:
+                _remove_started(run, whole=not existed)
+            reason = getattr(error.__cause__, "strerror", None) or error.strerror or error
+            raise OutputNotWritable(f"Cannot write into {run}: {reason}. {way_out}.") from error
         finally:
             report.stop()
-            # It flushes once more what could not be written, and closes writers that never opened.
-            with suppress(OSError, AttributeError):
-                session.accelerator.end_training()
+            _close_log(session.accelerator)
 
 
 def load_split(config: RunConfig) -> Split:
@@ -171,7 +177,7 @@ class _Session:
     """One call of :func:`train`."""
 
     def __init__(self, config: RunConfig, run: Path, resume: str | None) -> None:
-        if resume is None and (run / "config.json").exists():
+        if resume is None and checkpoints(run):
             raise InvalidOption(
                 f"{run} holds a run already; continue it with --resume latest, or choose another "
                 "folder."
@@ -185,7 +191,7 @@ class _Session:
         if self.guided and len(self.classes) > config.model_options.num_classes:
             raise InvalidOption(
                 f"num_classes is {config.model_options.num_classes}, but the data have "
-                f"{len(self.classes)} classes."
+                f"{len(self.classes)} classes: set num_classes, or choose classes, as in classes=0,1."
             )
         self.process = make_process(config.diffusion)
         self.learners = self._fresh_learners(seed)
@@ -424,6 +430,43 @@ class _Session:
             interrupted=interrupted,
             history=tuple(self.progress.history),
         )
+
+
+def _close_log(accelerator: Accelerator) -> None:
+    """End the trackers; they flush once more what could not be written, or never were opened."""
+    with suppress(OSError, AttributeError):
+        accelerator.end_training()
+
+
+def _remove_started(run: Path, *, whole: bool) -> None:
+    """Take back what a run wrote that could not even write its first checkpoint.
+
+    Only for folders that were empty before: nothing else is ours to remove.
+    """
+    with suppress(OSError):
+        for each in run.iterdir():
+            if each.is_dir():
+                shutil.rmtree(each, ignore_errors=True)
+            else:
+                each.unlink(missing_ok=True)
+        if whole:
+            run.rmdir()
+
+
+@contextmanager
+def _silent_log_thread() -> Iterator[None]:
+    """TensorBoard writes in a thread; when the disk is full, the error is ours to report, once."""
+    previous = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not issubclass(args.exc_type, OSError):
+            previous(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = previous
 
 
 @contextmanager

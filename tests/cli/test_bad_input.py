@@ -54,7 +54,10 @@ CASES = [
     (f"{TRAIN} --preset digits-dmo", "no model or preset 'digits-dmo'.*Did you mean 'digits-demo'"),
     ("models describe qdm", "no model or preset 'qdm'.*Did you mean 'qddm'"),
     (f"{TRAIN} --model eeqdm --set dataset=digit", "no dataset 'digit'.*Did you mean 'digits'"),
-    (f"{TRAIN} --model eeqdm --set dept=2", "no option for 'eeqdm' 'dept'.*Did you mean 'depth'"),
+    (
+        f"{TRAIN} --model eeqdm --set dept=2",
+        "no option of 'eeqdm' called 'dept'.*Did you mean 'depth'",
+    ),
     ("models describe eeqdm --set dept=2", "no option 'dept'.*Did you mean 'depth'"),
     (f"{SAMPLE} --target noisy:fake_torin --shots 9", "Did you mean 'fake_torino'"),
     (f"{SAMPLE} --target local:torino --shots 9", "no device snapshot 'torino'"),

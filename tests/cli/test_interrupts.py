@@ -26,6 +26,11 @@ def wait_for(condition, process, seconds=60):
         time.sleep(0.01)
 
 
+def listening() -> None:
+    """A background job of a shell ignores Ctrl-C, and so do its children: undo that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def lines(path: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
@@ -52,7 +57,9 @@ def last_checkpoint(run: Path) -> Path:
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(command, whole, tmp_path):
     run = tmp_path / "a run"  # a name that a shell would split
     words = [command, "train", *LONG.split(), "--out", str(run)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listening
+    )
     wait_for(lambda: lines(run / "metrics.jsonl") >= 1, process)
     time.sleep(0.1)  # into the next epoch
     code, err = interrupt(process)
@@ -120,6 +127,7 @@ def test_an_interrupted_sampling_leaves_nothing(qdm, command, tmp_path):
     process = subprocess.Popen(
         [command, *line.split(), "--out", "new/deep"],
         cwd=tmp_path,
+        preexec_fn=listening,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -132,7 +132,12 @@ nan, inf = float("nan"), float("inf")
         (torch.ones(2), torch.ones(1), None, r"Inputs have shape \(batch, 1\), got \(2,\)"),
         (torch.ones(2, 2), torch.ones(1), None, r"got \(2, 2\)"),
         (torch.ones(2, 1), None, None, r"Weights have shape \(1,\) or \(batch, 1\), got None"),
-        (torch.ones(2, 1), torch.ones(2), None, r"Weights have shape \(1,\) or \(batch, 1\), got \(2,\)"),
+        (
+            torch.ones(2, 1),
+            torch.ones(2),
+            None,
+            r"Weights have shape \(1,\) or \(batch, 1\), got \(2,\)",
+        ),
         (torch.ones(2, 1), torch.ones(1, 1), None, r"Weights have shape \(1,\)"),
         (torch.ones(2, 1), torch.ones(1), torch.ones(2, 4), r"states have shape \(batch, 2\)"),
         (torch.ones(2, 1), torch.ones(1), torch.ones(2), r"states have shape \(batch, 2\)"),

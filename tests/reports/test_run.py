@@ -69,7 +69,9 @@ def test_report_gathers_the_run_and_every_sample_folder(sampled: Path) -> None:
     assert (noisy.target, noisy.shots, noisy.mitigation) == ("noisy:fake_torino", 256, "m3")
     steps = json.loads((sampled / "noisy" / "manifest.json").read_text())["device"]["steps"]
     assert noisy.raw_distance == pytest.approx(np.mean([each["raw_distance"] for each in steps]))
-    assert noisy.sentence == steps[-1]["sentence"]
+    left = np.mean([each["signal_left"] for each in steps])
+    assert f"about {left:.0%} of the signal" in noisy.sentence
+    assert exact.sentence == "No device noise."
     assert list(pictures.samples) == ["test images", "exact", "noisy"]
     assert pictures.samples["exact"].shape == (5, 1, 2, 2)
     assert pictures.forward.shape == (3, 1, 2, 2)

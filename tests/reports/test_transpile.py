@@ -133,7 +133,7 @@ def test_same_input_writes_the_same_text(report, tmp_path):
 def test_folder_that_cannot_be_made_is_one_line(report, tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")
-    with pytest.raises(OutputNotWritable, match="cannot be written") as caught:
+    with pytest.raises(OutputNotWritable, match="Cannot write") as caught:
         write_report(report, blocker / "reports")
     assert "\n" not in str(caught.value)
 

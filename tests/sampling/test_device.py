@@ -148,7 +148,7 @@ def test_records_are_what_the_counts_say(make_run):
     assert record.erased_images == 0
     # Without noise all of the signal is left, up to shot noise (the fraction is unbiased).
     assert record.signal_left == pytest.approx(1, abs=0.2)
-    assert "survives" in record.sentence
+    assert record.sentence == "No device noise, shot noise only."
 
 
 # --- through noise ------------------------------------------------------------------------------

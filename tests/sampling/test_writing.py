@@ -52,7 +52,8 @@ def test_the_files_and_what_is_in_them(mitigated, tmp_path):
     assert sorted(each.name for each in written) == tree(folder) == FILES
     assert written[-1].name == "manifest.json"
     with np.load(folder / "samples.npz", allow_pickle=False) as arrays:
-        assert sorted(arrays) == ["images", "trajectory"]
+        assert sorted(arrays) == ["images", "labels", "trajectory"]
+        assert arrays["labels"].tolist() == mitigated.manifest["labels"]
         assert arrays["images"].shape == (5, 1, 2, 2)
         assert arrays["trajectory"].shape == (4, 5, 1, 2, 2)
         assert arrays["images"].dtype == np.float32
