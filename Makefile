@@ -8,7 +8,7 @@ DEMO := runs/demo
 # One thread each: the circuits are small, and the matrices of a batch are smaller than a thread's start.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-slow lint types contracts check reports clean
+.PHONY: help install demo test test-slow lint types contracts check reports bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,19 @@ reports: install ## Write transpile_reports/ again
 	$(BIN)/qdm report transpile qddm-8x8-L10 --backend fake_torino --backend fake_marrakesh --out transpile_reports
 	$(BIN)/qdm report transpile digits-demo --backend fake_torino --backend fake_marrakesh --out transpile_reports
 	$(BIN)/qdm report transpile eeqdm-16x16-L10 --backend fake_torino --backend fake_marrakesh --out transpile_reports
+
+BENCH := .venv-bench
+
+bench: $(BENCH)/.installed ## Measure the engine beside other libraries (docs/benchmarks.md)
+	$(BENCH)/bin/python benchmarks/engine.py --json benchmarks/results/engine.json
+	$(BENCH)/bin/python benchmarks/scaling.py
+
+$(BENCH)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH)
+	echo '*' > $(BENCH)/.gitignore
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	touch $@
 
 clean: ## Remove what is not committed and can be made again
 	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
