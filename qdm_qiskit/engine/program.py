@@ -30,6 +30,8 @@ _REAL = {complex_: real for real, complex_ in _COMPLEX.items()}
 ADJOINT_STATE, ADJOINT_ABOVE = 2**17, 2**18
 """A state of at most so many amplitudes fits a core's cache; then, from so many stored amplitudes on,
 computing states again is faster than storing them."""
+KEPT_OBSERVABLES = 16
+"""Sets of observables whose tables a program keeps."""
 ADJOINT_MEMORY = 2**27
 """From so many stored amplitudes on (1 GiB in complex64) states are computed again in any case."""
 
@@ -329,8 +331,11 @@ class CircuitProgram:
                     f"Observables act on all {self.num_qubits} qubits, got one on "
                     f"{observable.num_qubits}."
                 )
+        self._check_memory(1)  # before the tables, which are as long as a state
         key = tuple(id(observable) for observable in observables)
         if key not in self._observables:
+            if len(self._observables) >= KEPT_OBSERVABLES:
+                self._observables.pop(next(iter(self._observables)))
             self._observables[key] = ObservableTable(list(observables))
         state = in_order(*self._run(inputs, weights, initial_state, initial_qubits))
         return self._observables[key].evaluate(state).t()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
 import torch
+from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 from torch import Tensor, nn
 
 from ..circuits.spec import CircuitSpec
 from ..errors import InvalidData, InvalidOption
 from .executors import Executor, engine_executor
+from .from_qnn import QnnLayer
 
 WeightMap = Literal["identity", "pi_tanh"]
 """How weights become angles: as they are, or ``pi * tanh(w)``, which keeps them in one turn."""
@@ -52,6 +55,26 @@ class QuantumLayer(nn.Module):
         self.weight_map = weight_map
         self.executor = engine_executor(spec) if executor is None else executor
         self.weights = nn.Parameter(init_std * torch.randn(len(spec.weights), generator=generator))
+
+    @classmethod
+    def from_qnn(
+        cls, qnn: EstimatorQNN | SamplerQNN, initial_weights: np.ndarray | Tensor | None = None
+    ) -> QnnLayer:
+        """An existing QNN on the engine, in place of ``TorchConnector(qnn, initial_weights)``.
+
+        Args:
+            qnn: An EstimatorQNN, or a SamplerQNN that is not sparse; its primitive is not used.
+            initial_weights: ``(num_weights,)``; uniform in [-1, 1] if None.
+
+        Returns:
+            A module with TorchConnector's parameter ``weight`` and its outputs, computed exactly;
+            see :class:`~qdm_qiskit.layers.QnnLayer` for what differs.
+
+        Raises:
+            UnsupportedCircuit: If the QNN or its circuit cannot run on the engine.
+            InvalidData: If an observable, ``interpret`` or the initial weights do not fit.
+        """
+        return QnnLayer(qnn, initial_weights)
 
     def angles(self) -> Tensor:
         """The circuit's angles in radians, ``(num_weights,)``."""

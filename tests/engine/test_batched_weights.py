@@ -6,6 +6,7 @@ import pytest
 import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
+from qiskit.quantum_info import SparsePauliOp
 
 from qdm_qiskit.circuits import eeqdm
 from qdm_qiskit.engine import compile_circuit
@@ -54,3 +55,14 @@ def test_states_beyond_the_memory_are_refused_with_the_number():
     circuit.h(0)
     with pytest.raises(InvalidData, match=r"1 states of 44 qubits need at least .* GiB"):
         compile_circuit(circuit).statevector()
+    with pytest.raises(InvalidData, match="44 qubits need at least"):
+        compile_circuit(circuit).expectation([SparsePauliOp("Z" * 44)])
+
+
+def test_tables_of_observables_do_not_pile_up():
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    program = compile_circuit(circuit)
+    for _ in range(100):
+        assert float(program.expectation([SparsePauliOp("X")])) == pytest.approx(1)
+    assert len(program._observables) < 20

@@ -1,0 +1,127 @@
+"""Circuits through the noise of an Aer ``NoiseModel``, differentiable: exactly or by trajectories.
+
+The errors come as a ``qiskit_aer.noise.NoiseModel``, that of a device snapshot for example from
+:func:`qdm_qiskit.execution.region.noise_of`; this package does not know IBM's client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, overload
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+from ...errors import InvalidOption, UnsupportedCircuit
+from .base import NoisyProgram
+from .density import DensityProgram
+from .lowering import lower
+from .readout import apply_readout, draw_counts
+from .trajectories import TrajectoryProgram
+
+if TYPE_CHECKING:
+    from qiskit_aer.noise import NoiseModel
+
+MAX_AUTO_DENSITY_QUBITS = 9
+"""``method="auto"`` takes trajectories for circuits with more active qubits."""
+
+Method = Literal["auto", "density", "trajectories"]
+
+
+@overload
+def compile_noisy(
+    circuit: QuantumCircuit,
+    noise_model: NoiseModel,
+    inputs: Sequence[Parameter] = ...,
+    weights: Sequence[Parameter] = ...,
+    *,
+    physical_qubits: Sequence[int] | None = ...,
+    method: Literal["density"],
+) -> DensityProgram: ...
+
+
+@overload
+def compile_noisy(
+    circuit: QuantumCircuit,
+    noise_model: NoiseModel,
+    inputs: Sequence[Parameter] = ...,
+    weights: Sequence[Parameter] = ...,
+    *,
+    physical_qubits: Sequence[int] | None = ...,
+    method: Literal["trajectories"],
+) -> TrajectoryProgram: ...
+
+
+@overload
+def compile_noisy(
+    circuit: QuantumCircuit,
+    noise_model: NoiseModel,
+    inputs: Sequence[Parameter] = ...,
+    weights: Sequence[Parameter] = ...,
+    *,
+    physical_qubits: Sequence[int] | None = ...,
+    method: Method = ...,
+) -> NoisyProgram: ...
+
+
+def compile_noisy(
+    circuit: QuantumCircuit,
+    noise_model: NoiseModel,
+    inputs: Sequence[Parameter] = (),
+    weights: Sequence[Parameter] = (),
+    *,
+    physical_qubits: Sequence[int] | None = None,
+    method: Method = "auto",
+) -> NoisyProgram:
+    """Compile a circuit with noise into a batched, differentiable torch program.
+
+    Errors are attached as Qiskit Aer's ``run`` attaches them: by label, else name, and by qubits. So
+    gates that the noise model does not name have no error; transpile for the device first.
+    Circuits on a whole device cost what their active qubits cost.
+
+    Args:
+        circuit: Gates, delays, resets, channels, and measurements at the end.
+        noise_model: Quantum errors, readout errors of single qubits, and noise passes.
+        inputs: Parameters that differ between the samples of a batch.
+        weights: Parameters that all samples share.
+        physical_qubits: Where the noise model finds each qubit of the circuit, for a circuit that
+            is numbered differently; as they are numbered if None.
+        method: ``"density"`` is exact and costs 4**active numbers a sample; ``"trajectories"`` is an
+            unbiased estimate of 2**active numbers a trajectory; ``"auto"`` decides by
+            :data:`MAX_AUTO_DENSITY_QUBITS`.
+
+    Returns:
+        The program.
+
+    Raises:
+        UnsupportedCircuit: If a parameter of the circuit stands in neither list or in both, a listed
+            one is not in the circuit, an instruction cannot be run (it is named), a channel is not
+            completely positive and trace preserving, or an error is not local.
+        InvalidOption: If the method does not exist, or the variance of trajectories is too large.
+    """
+    if method not in ("auto", "density", "trajectories"):
+        raise InvalidOption(f"method is 'auto', 'density' or 'trajectories', got {method!r}.")
+    listed = [*inputs, *weights]
+    twice = sorted({p.name for p in listed if listed.count(p) > 1})
+    unbound = [p.name for p in circuit.parameters if p not in listed]
+    unknown = [p.name for p in listed if p not in circuit.parameters]
+    if twice or unbound or unknown:
+        raise UnsupportedCircuit(
+            "Inputs and weights must together be the circuit's parameters, each once: "
+            f"{unbound or 'none'} of the circuit are not listed, {unknown or 'none'} of those "
+            f"listed are not in the circuit, {twice or 'none'} are listed twice."
+        )
+    noisy = lower(circuit, noise_model, inputs, physical_qubits)
+    if method == "density" or (method == "auto" and len(noisy.active) <= MAX_AUTO_DENSITY_QUBITS):
+        return DensityProgram(noisy, inputs, weights)
+    return TrajectoryProgram(noisy, inputs, weights)
+
+
+__all__ = [
+    "DensityProgram",
+    "NoisyProgram",
+    "TrajectoryProgram",
+    "apply_readout",
+    "compile_noisy",
+    "draw_counts",
+]

@@ -1,0 +1,231 @@
+"""What density-matrix and trajectory programs share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
+from torch import Tensor
+
+from ...errors import InvalidData
+from .lowering import NoisyCircuit
+
+COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+MAX_OUTCOME_QUBITS = 24
+"""Probabilities of more qubits are refused: 2**24 numbers a sample."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Checked tensors of one call."""
+
+    inputs: Tensor | None
+    weights: Tensor | None
+    state: Tensor | None
+    covered: tuple[int, ...]
+    """Qubits that the initial state covers, the first least significant."""
+    batch: int
+    like: Tensor
+    """A real scalar that carries dtype and device."""
+
+
+class NoisyProgram(ABC):
+    """A noisy circuit as a differentiable function of inputs, weights and initial state.
+
+    Made by :func:`~qdm_qiskit.engine.compile_noisy`. Qubits are those of the circuit, by their index
+    there: physical ones for a transpiled circuit. Those on which nothing acts cost nothing.
+    Precision and device are those of the tensors that it is given, as for
+    :class:`~qdm_qiskit.engine.CircuitProgram`.
+    """
+
+    def __init__(
+        self, noisy: NoisyCircuit, inputs: Sequence[Parameter], weights: Sequence[Parameter]
+    ) -> None:
+        self.num_qubits = noisy.num_qubits
+        """Qubits of the circuit."""
+        self.active = noisy.active
+        """Qubits on which anything acts, in ascending order."""
+        self.measured = noisy.measured
+        """The qubit behind each classical bit: ``qubits=program.measured`` gives outcomes as counts
+        have them. Empty unless every bit is measured."""
+        self.inputs = tuple(inputs)
+        self.weights = tuple(weights)
+        self._noisy = noisy
+
+    @abstractmethod
+    def probabilities(
+        self,
+        inputs: Tensor | None = None,
+        weights: Tensor | None = None,
+        initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
+        qubits: Sequence[int] | None = None,
+        readout: bool = True,
+    ) -> Tensor:
+        """Probabilities of outcomes.
+
+        Args:
+            inputs: ``(batch, num_inputs)`` real.
+            weights: ``(num_weights,)`` real.
+            initial_state: ``(batch, 2**k)`` amplitudes; |0...0> if None. Not normalised here.
+            initial_qubits: The k qubits that the initial state covers, the first least significant;
+                all active ones if None.
+            qubits: The first is the least significant bit of the outcome; all qubits of the circuit
+                if None.
+            readout: Whether outcomes pass through the readout errors.
+
+        Returns:
+            ``(batch, 2**len(qubits))`` real; batch is 1 where neither inputs nor states are given.
+
+        Raises:
+            InvalidData: If a shape, dtype or qubit does not fit, values are not finite, or the
+                memory does not suffice (before it is allocated).
+        """
+
+    @abstractmethod
+    def expectation(
+        self,
+        observables: Sequence[SparsePauliOp],
+        inputs: Tensor | None = None,
+        weights: Tensor | None = None,
+        initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
+        readout: bool = True,
+    ) -> Tensor:
+        """Expectation values of Hermitian Pauli sums.
+
+        Args:
+            observables: On all qubits of the circuit: for a transpiled one as
+                ``observable.apply_layout(circuit.layout)`` gives them.
+            inputs, weights, initial_state, initial_qubits: As for :meth:`probabilities`.
+            readout: Whether each Pauli string is read through the readout errors of its qubits, as a
+                device without mitigation reads it (changes of basis taken as free of noise).
+
+        Returns:
+            ``(batch, len(observables))`` real.
+
+        Raises:
+            InvalidData: As for :meth:`probabilities`.
+        """
+
+    def _arguments(
+        self,
+        inputs: Tensor | None,
+        weights: Tensor | None,
+        state: Tensor | None,
+        initial_qubits: Sequence[int] | None,
+    ) -> Arguments:
+        batches = []
+        for name, tensor in (("Inputs", inputs), ("Weights", weights)):
+            if tensor is not None and (tensor.is_complex() or not tensor.is_floating_point()):
+                raise InvalidData(f"{name} are angles and must be real, got {tensor.dtype}.")
+            if tensor is not None and not torch.isfinite(tensor).all():
+                raise InvalidData(f"{name} must be finite, got NaN or infinity.")
+        if self.inputs or inputs is not None:
+            if inputs is None or inputs.ndim != 2 or inputs.shape[1] != len(self.inputs):
+                raise InvalidData(
+                    f"Inputs have shape (batch, {len(self.inputs)}), "
+                    f"got {None if inputs is None else tuple(inputs.shape)}."
+                )
+            batches.append(len(inputs))
+        if self.weights or weights is not None:
+            if weights is None or tuple(weights.shape) != (len(self.weights),):
+                raise InvalidData(
+                    f"Weights have shape ({len(self.weights)},), "
+                    f"got {None if weights is None else tuple(weights.shape)}."
+                )
+        covered = self._qubits(initial_qubits, self.active) if state is not None else ()
+        if state is not None:
+            if not set(covered) <= set(self.active):
+                raise InvalidData(
+                    f"Initial states cover active qubits, those in {list(self.active)}, "
+                    f"got {list(covered)}."
+                )
+            if state.ndim != 2 or state.shape[1] != 2 ** len(covered):
+                raise InvalidData(
+                    f"Initial states have shape (batch, {2 ** len(covered)}), "
+                    f"got {tuple(state.shape)}."
+                )
+            if not torch.isfinite(torch.view_as_real(state) if state.is_complex() else state).all():
+                raise InvalidData("Initial states must be finite, got NaN or infinity.")
+            batches.append(len(state))
+        if len(set(batches)) > 1:
+            raise InvalidData(f"Inputs and initial states have one batch size, got {batches}.")
+        if 0 in batches:
+            raise InvalidData("A batch holds at least one sample, got none.")
+        given = [tensor for tensor in (weights, inputs, state) if tensor is not None]
+        first = given[0] if given else torch.zeros(())
+        real = {c: r for r, c in COMPLEX.items()}.get(first.dtype, first.dtype)
+        if real not in COMPLEX:
+            raise InvalidData(f"The engine computes in float32 or float64, got {first.dtype}.")
+        like = torch.zeros((), dtype=real, device=first.device)
+        if state is not None:
+            state = state.to(COMPLEX[real])
+        return Arguments(
+            None if inputs is None else inputs.to(real),
+            None if weights is None else weights.to(real),
+            state,
+            covered,
+            batches[0] if batches else 1,
+            like,
+        )
+
+    def _qubits(self, qubits: Sequence[int] | None, default: Sequence[int]) -> tuple[int, ...]:
+        chosen = tuple(default if qubits is None else (int(q) for q in qubits))
+        if len(set(chosen)) != len(chosen) or not all(0 <= q < self.num_qubits for q in chosen):
+            raise InvalidData(
+                f"Qubits must be distinct and below {self.num_qubits}, got {list(chosen)}."
+            )
+        return chosen
+
+    def _outcome_qubits(self, qubits: Sequence[int] | None) -> tuple[int, ...]:
+        chosen = self._qubits(qubits, range(self.num_qubits))
+        if len(chosen) > MAX_OUTCOME_QUBITS:
+            raise InvalidData(
+                f"Outcomes are of at most {MAX_OUTCOME_QUBITS} qubits, got {len(chosen)} of a "
+                f"circuit with {self.num_qubits}; name those to read in `qubits`."
+            )
+        return chosen
+
+    def _pauli_terms(
+        self, observables: Sequence[SparsePauliOp]
+    ) -> tuple[list[tuple[tuple[int, int], ...]], np.ndarray]:
+        """Distinct Pauli strings on active qubits, and each observable's coefficients.
+
+        A string is ((qubit, digit), ...) with digits 1, 2, 3 for X, Y, Z. On a qubit on which nothing
+        acts, Z is 1 and X and Y are 0 up to readout, which :meth:`_idle` knows.
+        """
+        rows: dict[tuple[tuple[int, int], ...], dict[int, float]] = {}
+        for column, observable in enumerate(observables):
+            if observable.num_qubits != self.num_qubits:
+                raise InvalidData(
+                    f"Observables act on all {self.num_qubits} qubits of the circuit, got one on "
+                    f"{observable.num_qubits}; use observable.apply_layout(circuit.layout)."
+                )
+            if np.abs(np.imag(observable.coeffs)).max(initial=0) > 1e-9:
+                raise InvalidData("Observables must be Hermitian, got complex coefficients.")
+            for x, z, coefficient in zip(
+                observable.paulis.x, observable.paulis.z, observable.coeffs.real, strict=True
+            ):
+                digits = x.astype(int) + 3 * z - 2 * (x & z)  # X 1, Z 3, XZ 2
+                string = tuple((int(q), int(digits[q])) for q in np.flatnonzero(digits))
+                found = rows.setdefault(string, {})
+                found[column] = found.get(column, 0.0) + float(coefficient)
+        table = np.zeros((len(observables), len(rows)))
+        for row, columns in enumerate(rows.values()):
+            for column, coefficient in columns.items():
+                table[column, row] = coefficient
+        return list(rows), table
+
+
+def confusion_terms(matrix: np.ndarray) -> tuple[float, float]:
+    """a and b with which a readout error turns Z into a + b Z; the matrix is ``[true, read]``."""
+    zero, one = matrix[0, 0] - matrix[0, 1], matrix[1, 0] - matrix[1, 1]
+    return (zero + one) / 2, (zero - one) / 2

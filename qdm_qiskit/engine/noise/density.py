@@ -1,0 +1,415 @@
+"""Exact evolution of density matrices, as real vectors over Pauli strings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import final
+
+import numpy as np
+import torch
+from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.quantum_info import SparsePauliOp
+from torch import Tensor
+
+from ...errors import InvalidData
+from .angles import Angles
+from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
+from .blocks import fuse
+from .channels import PAULIS, ReadoutMap
+from .lowering import Item, NoisyCircuit
+from .matrices import BlockMatrices, SampleRotations
+from .memory import check_memory
+from .plan import Plan, Step, plan_density, run_picture
+
+WIDTHS = (2, 3)
+"""Qubits of a block that are tried; the plan with the lowest estimated cost is taken."""
+MAX_MATRIX_QUBITS = 13
+"""Density matrices of more qubits are refused: 4**13 complex numbers a sample."""
+
+String = tuple[tuple[int, int], ...]
+
+
+@dataclass
+class _Layout:
+    """A plan with the matrices of its blocks."""
+
+    plan: Plan
+    matrices: BlockMatrices
+    keys: list[object | None]
+    weighted: Angles
+    rotations: SampleRotations
+    zeros: dict[int, np.ndarray]
+    """Id of a step to the vector of its new qubit, ``(4, 1)``."""
+
+
+@final
+class DensityProgram(NoisyProgram):
+    """A noisy circuit, its density matrix evolved exactly.
+
+    The state costs ``4**active`` real numbers a sample. Whether states or observables are evolved,
+    and how far gates and noise are fused, is chosen by a cost model for each batch size.
+    """
+
+    def __init__(
+        self, noisy: NoisyCircuit, inputs: Sequence[Parameter], weights: Sequence[Parameter]
+    ) -> None:
+        super().__init__(noisy, inputs, weights)
+        self._plans: dict[tuple[tuple[int, ...], bool, int, bool], Plan] = {}
+        self._layouts: dict[tuple[tuple[int, ...], bool, int, bool], _Layout] = {}
+        self._observables: dict[
+            tuple[int, ...], tuple[list[SparsePauliOp], list[String], np.ndarray]
+        ] = {}
+        self._tensors: dict[tuple[object, ...], Tensor] = {}
+
+    def probabilities(
+        self,
+        inputs: Tensor | None = None,
+        weights: Tensor | None = None,
+        initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
+        qubits: Sequence[int] | None = None,
+        readout: bool = True,
+    ) -> Tensor:
+        """See :meth:`NoisyProgram.probabilities`; exact."""
+        arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
+        chosen = self._outcome_qubits(qubits)
+        busy = [q for q in chosen if q in set(self.active)]
+        # Strings of I and Z: bit k of the row is Z on the k-th qubit.
+        strings: list[String] = [
+            tuple((q, 3) for k, q in enumerate(busy) if row >> k & 1)
+            for row in range(2 ** len(busy))
+        ]
+        values = self._strings(("outcomes", *busy), strings, arguments, readout)
+        values = values.reshape(*[2] * len(busy), -1)
+        for axis in range(len(busy)):
+            plus, minus = values.unbind(axis)
+            values = torch.stack([plus + minus, plus - minus], axis) / 2
+        if len(busy) < len(chosen):
+            for axis, qubit in enumerate(reversed(chosen)):
+                if qubit not in busy:
+                    row = self._idle(qubit, readout)
+                    pair = [values * float(row[0]), values * float(row[1])]
+                    values = torch.stack(pair, axis)
+        return values.reshape(2 ** len(chosen), -1).t()
+
+    def expectation(
+        self,
+        observables: Sequence[SparsePauliOp],
+        inputs: Tensor | None = None,
+        weights: Tensor | None = None,
+        initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
+        readout: bool = True,
+    ) -> Tensor:
+        """See :meth:`NoisyProgram.expectation`; exact."""
+        arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
+        key = tuple(id(observable) for observable in observables)
+        if key not in self._observables:
+            # The observables are kept, so that none can take another's id.
+            self._observables[key] = (list(observables), *self._pauli_terms(observables))
+        _, strings, table = self._observables[key]
+        factors = np.ones(len(strings))
+        kept: dict[String, int] = {}
+        rows = []
+        for row, string in enumerate(strings):
+            for qubit, digit in string:
+                if qubit not in self.active:
+                    zero, one = self._idle(qubit, readout)
+                    a = self._bias(qubit) if readout else 0.0
+                    factors[row] *= zero - one if digit == 3 else a
+            inside = tuple(pair for pair in string if pair[0] in self.active)
+            rows.append(kept.setdefault(inside, len(kept)))
+        if not kept:
+            return arguments.like.new_zeros(arguments.batch, len(observables))
+        coefficients = np.zeros((len(observables), len(kept)))
+        np.add.at(coefficients.T, rows, (table * factors).T)
+        values = self._strings((key, readout), list(kept), arguments, readout)
+        matrix = self._constant((key, readout), coefficients, arguments.like)
+        return (matrix @ values).t()
+
+    def density_matrix(
+        self,
+        inputs: Tensor | None = None,
+        weights: Tensor | None = None,
+        initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
+        qubits: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Density matrices before readout, all other qubits traced out.
+
+        Args:
+            inputs, weights, initial_state, initial_qubits: As for :meth:`probabilities`.
+            qubits: Active qubits, the first least significant; all of them if None.
+
+        Returns:
+            ``(batch, 2**k, 2**k)`` complex.
+
+        Raises:
+            InvalidData: As for :meth:`probabilities`, or for an inactive qubit.
+        """
+        arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
+        chosen = self._qubits(qubits, self.active)
+        if not set(chosen) <= set(self.active) or len(chosen) > MAX_MATRIX_QUBITS:
+            raise InvalidData(
+                f"Density matrices are of at most {MAX_MATRIX_QUBITS} of the active qubits "
+                f"{list(self.active)}, got {list(chosen)}."
+            )
+        k = len(chosen)
+        strings: list[String] = [
+            tuple((q, row >> 2 * p & 3) for p, q in enumerate(chosen) if row >> 2 * p & 3)
+            for row in range(4**k)
+        ]
+        values = self._strings(("matrix", *chosen), strings, arguments, False).t()
+        complex_dtype = COMPLEX[arguments.like.dtype]
+        halves = self._constant("matrix", PAULIS.reshape(4, 4) / 2, arguments.like, complex_dtype)
+        rho = _on_every_digit(values.to(complex_dtype), halves.t())
+        pairs = rho.reshape(-1, *[2] * (2 * k))
+        axes = [1 + 2 * p for p in range(k)] + [2 + 2 * p for p in range(k)]
+        return pairs.permute(0, *axes).reshape(-1, 2**k, 2**k)
+
+    def explain(self, batch: int = 32, observables: int = 1) -> str:
+        """Plans that are considered, and their estimated milliseconds for a training step."""
+        lines = ["  milliseconds  blocks on  picture"]
+        for width in WIDTHS:
+            for backward in (False, True):
+                plan = self._plan((), True, width, backward)
+                seconds = _seconds(plan, batch, observables)
+                picture = "observables backwards" if backward else "states forwards"
+                lines.append(f"  {seconds * 1e3:12.2f}  {width} qubits   {picture}")
+        return "\n".join(lines)
+
+    # ------------------------------------------------------------------ evolution
+
+    def _strings(
+        self, key: object, strings: list[String], arguments: Arguments, readout: bool
+    ) -> Tensor:
+        """Expectation values of Pauli strings on active qubits, ``(strings, batch)``.
+
+        The key stands for the strings, so that their indices are worked out once.
+        """
+        batch, like = arguments.batch, arguments.like
+        if not self.active:
+            return like.new_ones(len(strings), batch)
+        layout = self._layout(arguments.covered, readout, batch, len(strings))
+        plan = layout.plan
+        numbers = plan.forward.numbers(batch)
+        if plan.backward is not None:
+            numbers += plan.backward.numbers(len(strings)) + 2 * 4 ** len(self.active)
+        check_memory(
+            numbers * like.element_size(),
+            like.device,
+            f"A density matrix of {len(self.active)} qubits for {batch} samples",
+            "use method='trajectories', fewer samples or fewer qubits",
+        )
+        angles = layout.weighted.evaluate(None, arguments.weights, like)
+        built = layout.matrices.build(angles, like)
+        matrices = [None if key is None else built[key] for key in layout.keys]
+        rotations = layout.rotations.build(arguments, like)
+
+        def rotate(step: Step, x: Tensor) -> Tensor:
+            same, turned, partner = rotations[step.block]
+            split = x.reshape(step.high, len(partner), -1, x.shape[-1])
+            return torch.addcmul(split * same, split.index_select(1, partner), turned)
+
+        def zero(step: Step) -> Tensor:
+            return self._constant(("zero", id(step)), layout.zeros[id(step)], like)
+
+        state: dict[int, Tensor] = {}
+        if arguments.state is not None:
+            state[0] = self._pauli_vector(arguments.state)
+        run_picture(plan.forward, state, matrices, rotate, zero)
+        if plan.backward is None:
+            (order,) = plan.forward.orders.values()
+            (final,) = state.values()
+            found = final.index_select(0, self._rows(key, strings, order, like))
+            return found.expand(-1, batch)
+        rows = self._rows(key, strings, self.active, like)
+        start = like.new_zeros(4 ** len(self.active), len(strings))
+        start.scatter_(0, rows.unsqueeze(0), 1.0)
+        evolved = {0: start}
+        run_picture(plan.backward, evolved, matrices, rotate, zero, transposed=True)
+        return self._contract(plan, evolved[0], state, like).expand(-1, batch)
+
+    def _contract(
+        self, plan: Plan, observables: Tensor, state: dict[int, Tensor], like: Tensor
+    ) -> Tensor:
+        """Observables ``(4**n, m)`` in the product state of all components, ``(m, columns)``."""
+        assert plan.backward is not None  # the caller has evolved observables
+        order, m = plan.backward.orders[0], observables.shape[1]
+        parts = sorted(state, key=lambda c: (state[c].shape[1] > 1, -state[c].shape[0]))
+        orders = [plan.forward.orders[c] for c in parts]
+        reached = {q for part in orders for q in part}
+        fresh = [q for q in order if q not in reached]
+        shared = [c for c in parts if state[c].shape[1] == 1]
+        own = [c for c in parts if state[c].shape[1] != 1]
+        halves: tuple[list[int], list[int]] = ([], [])
+        for c in own:  # the larger ones first
+            min(halves, key=lambda half: sum(len(plan.forward.orders[k]) for k in half)).append(c)
+        wanted = [*fresh]
+        for c in (*shared, *halves[0], *halves[1]):
+            wanted += plan.forward.orders[c]
+        n = len(order)
+        axes = [order.index(q) for q in wanted]
+        x = observables.reshape(*[4] * n, m).permute(*axes, n)
+        for _ in fresh:
+            x = x[0] + x[3]  # I and Z are 1 in |0>
+        for c in shared:
+            vector = state[c].squeeze(1)
+            x = vector @ x.reshape(len(vector), -1)
+        if not own:
+            return x.reshape(m, 1)
+        first, second = (_product([state[c] for c in half]) for half in halves)
+        assert first is not None  # there is at least one component, and it went there
+        x = (first.t() @ x.reshape(first.shape[0], -1)).reshape(first.shape[1], -1, m)
+        if second is None:
+            return x.squeeze(1).t()
+        return torch.bmm(second.t().unsqueeze(1), x).squeeze(1).t()
+
+    def _pauli_vector(self, states: Tensor) -> Tensor:
+        """``tr(P |psi><psi|)`` for all P, ``(4**k, batch)`` real."""
+        batch, size = states.shape
+        k = size.bit_length() - 1
+        rho = (states.unsqueeze(2) * states.conj().unsqueeze(1)).reshape(batch, *[2] * (2 * k))
+        axes = [axis for p in range(k) for axis in (1 + p, 1 + k + p)]
+        pairs = rho.permute(0, *axes).reshape(batch, 4**k)
+        # tr(P rho) = sum_ij conj(P)_ij rho_ij, as P is Hermitian.
+        matrix = self._constant(
+            "vector", PAULIS.reshape(4, 4).conj(), states.real.detach(), states.dtype
+        )
+        return _on_every_digit(pairs, matrix).real.t().contiguous()
+
+    # ------------------------------------------------------------------ plans
+
+    def _items(self, readout: bool) -> list[Item]:
+        items = list(self._noisy.items)
+        if readout:
+            for qubit in self.active:
+                if qubit in self._noisy.confusion:
+                    a, b = confusion_terms(self._noisy.confusion[qubit])
+                    matrix = np.diag([1.0, b, b, b])
+                    matrix[1:, 0] = a
+                    items.append(Item((qubit,), channel=ReadoutMap(matrix)))
+        return items
+
+    def _plan(self, covered: tuple[int, ...], readout: bool, width: int, backward: bool) -> Plan:
+        key = (covered, readout, width, backward)
+        if key not in self._plans:
+            blocks = fuse(self._items(readout), width)
+            self._plans[key] = plan_density(blocks, self.active, covered, backward=backward)
+        return self._plans[key]
+
+    def _layout(
+        self, covered: tuple[int, ...], readout: bool, batch: int, observables: int
+    ) -> _Layout:
+        candidates = [(w, b) for w in WIDTHS for b in (False, True)]
+        best = min(
+            candidates,
+            key=lambda c: _seconds(self._plan(covered, readout, *c), batch, observables),
+        )
+        key = (covered, readout, *best)
+        if key not in self._layouts:
+            self._layouts[key] = self._compile(self._plans[key])
+        return self._layouts[key]
+
+    def _compile(self, plan: Plan) -> _Layout:
+        rotations = [item for block in plan.blocks for item in block.items if item.channel is None]
+        shared = [item for item in rotations if not item.on_inputs]
+        columns = {id(item): row for row, item in enumerate(shared)}
+        registers: dict[int, tuple[int, ...]] = {}
+        zeros: dict[int, np.ndarray] = {}
+        for picture in (plan.forward, plan.backward):
+            for step in picture.steps if picture is not None else ():
+                if step.block >= 0:
+                    registers[step.block] = step.register
+                if step.kind == "zero":
+                    vector = np.array([[1.0], [0.0], [0.0], [1.0]])
+                    for item in (i for k in step.prepared for i in plan.blocks[k].items):
+                        assert item.channel is not None  # rotations are not prepared
+                        vector = item.channel.transfer @ vector
+                    zeros[id(step)] = vector
+        matrices = BlockMatrices()
+        keys: list[object | None] = []
+        places: dict[int, tuple[Item, tuple[int, ...]]] = {}
+        for index, block in enumerate(plan.blocks):
+            if index not in registers:
+                keys.append(None)
+            elif block.per_sample:
+                keys.append(None)
+                places[index] = (block.items[0], registers[index])
+            else:
+                keys.append(matrices.add(block.items, columns, registers[index]))
+        matrices.finish()
+        return _Layout(
+            plan,
+            matrices,
+            keys,
+            Angles([_angle(item) for item in shared], self.inputs, self.weights),
+            SampleRotations(places, self.inputs, self.weights),
+            zeros,
+        )
+
+    # ------------------------------------------------------------------ small things
+
+    def _rows(
+        self, key: object, strings: list[String], order: Sequence[int], like: Tensor
+    ) -> Tensor:
+        """Indices of Pauli strings in a vector whose qubits lie in this order."""
+        place = (key, tuple(order), torch.int64, like.device)
+        if place not in self._tensors:
+            weight = {q: 4 ** (len(order) - 1 - k) for k, q in enumerate(order)}
+            rows = [sum(digit * weight[q] for q, digit in string) for string in strings]
+            self._tensors[place] = torch.tensor(rows, device=like.device)
+        return self._tensors[place]
+
+    def _idle(self, qubit: int, readout: bool) -> np.ndarray:
+        """Probabilities of the outcomes of a qubit on which nothing acts."""
+        if readout and qubit in self._noisy.confusion:
+            return self._noisy.confusion[qubit][0]
+        return np.array([1.0, 0.0])
+
+    def _bias(self, qubit: int) -> float:
+        matrix = self._noisy.confusion.get(qubit)
+        return 0.0 if matrix is None else confusion_terms(matrix)[0]
+
+    def _constant(
+        self, key: object, array: np.ndarray, like: Tensor, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        if dtype is None:
+            dtype = torch.int64 if array.dtype.kind == "i" else like.dtype
+        place = (key, dtype, like.device)
+        if place not in self._tensors:
+            self._tensors[place] = torch.tensor(array, dtype=dtype, device=like.device)
+        return self._tensors[place]
+
+
+def _angle(item: Item) -> ParameterExpression:
+    assert item.angle is not None  # rotations have one
+    return item.angle
+
+
+def _product(parts: list[Tensor]) -> Tensor | None:
+    """Tensor product of components ``(4**k, batch)``; None if there are none."""
+    if not parts:
+        return None
+    return reduce(lambda x, y: (x.unsqueeze(1) * y.unsqueeze(0)).flatten(0, 1), parts)
+
+
+def _on_every_digit(x: Tensor, matrix: Tensor) -> Tensor:
+    """Apply a 4 x 4 matrix to every base-4 digit of ``(batch, 4**k)``."""
+    shape = x.shape
+    k = (shape[1].bit_length() - 1) // 2
+    for _ in range(k):  # each turn moves the first digit to the end
+        x = (x.reshape(shape[0], 4, -1).transpose(1, 2) @ matrix.t()).reshape(shape)
+    return x
+
+
+def _seconds(plan: Plan, batch: int, observables: int) -> float:
+    total = plan.forward.seconds(batch)
+    if plan.backward is not None:
+        total += plan.backward.seconds(observables)
+    return total

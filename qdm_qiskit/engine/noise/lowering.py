@@ -1,0 +1,321 @@
+"""From a circuit and a noise model to a list of channels and Pauli rotations.
+
+Errors are attached as Qiskit Aer attaches them (0.17, tested against 0.18): an instruction is looked
+up by its label if it has one, by its name otherwise; an error for its very qubits, in order, goes
+before one for all qubits; errors follow the instruction, those of a measurement precede it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import (
+    Barrier,
+    ControlFlowOp,
+    Delay,
+    Gate,
+    Instruction,
+    Measure,
+    Parameter,
+    ParameterExpression,
+    Reset,
+)
+from qiskit.circuit.exceptions import CircuitError
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.exceptions import QiskitError
+
+from ...errors import UnsupportedCircuit
+from .channels import (
+    Channel,
+    ReadoutMap,
+    channel_of_error,
+    channel_of_instruction,
+    pauli_matrix,
+    reset_channel,
+    unitary_channel,
+)
+
+if TYPE_CHECKING:
+    from qiskit_aer.noise import NoiseModel
+
+MAX_FIXED_QUBITS = 3
+"""Larger gates without parameters are decomposed."""
+
+_ROTATIONS: dict[str, tuple[tuple[str, tuple[int, ...], float], ...]] = {
+    # Pauli string (the last letter acts on the first qubit), the gate's qubits, factor of the angle
+    "rx": (("X", (0,), 1.0),),
+    "ry": (("Y", (0,), 1.0),),
+    "rz": (("Z", (0,), 1.0),),
+    "p": (("Z", (0,), 1.0),),
+    "u1": (("Z", (0,), 1.0),),
+    "rxx": (("XX", (0, 1), 1.0),),
+    "ryy": (("YY", (0, 1), 1.0),),
+    "rzz": (("ZZ", (0, 1), 1.0),),
+    "rzx": (("XZ", (0, 1), 1.0),),
+    "crx": (("X", (1,), 0.5), ("XZ", (0, 1), -0.5)),
+    "cry": (("Y", (1,), 0.5), ("YZ", (0, 1), -0.5)),
+    "crz": (("Z", (1,), 0.5), ("ZZ", (0, 1), -0.5)),
+    "cp": (("Z", (0,), 0.5), ("Z", (1,), 0.5), ("ZZ", (0, 1), -0.5)),
+    "cu1": (("Z", (0,), 0.5), ("Z", (1,), 0.5), ("ZZ", (0, 1), -0.5)),
+}
+"""Gates as exp(-i angle P / 2), up to a global phase, which no density matrix has."""
+
+_TABULATED = {
+    name: gate.base_class
+    for name, gate in get_standard_gate_name_mapping().items()
+    if name in (*_ROTATIONS, "u", "u3")
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One step of the noisy circuit."""
+
+    qubits: tuple[int, ...]
+    """Circuit indices, the first least significant."""
+    channel: Channel | ReadoutMap | None = None
+    """A channel without parameters, or None for a rotation."""
+    pauli: str = ""
+    """The P of exp(-i angle P / 2)."""
+    angle: ParameterExpression | None = None
+    """Radians."""
+    on_inputs: bool = False
+    """Whether each sample has its own angle."""
+
+
+@dataclass
+class NoisyCircuit:
+    """What :func:`lower` returns."""
+
+    num_qubits: int
+    items: list[Item]
+    active: tuple[int, ...]
+    """Qubits on which anything acts, in ascending order."""
+    measured: tuple[int, ...]
+    """The qubit behind each classical bit, for circuits that measure all of their bits."""
+    confusion: dict[int, np.ndarray]
+    """For each qubit with a readout error ``[true, read]``."""
+
+
+def lower(
+    circuit: QuantumCircuit,
+    noise_model: NoiseModel,
+    inputs: Sequence[Parameter],
+    physical_qubits: Sequence[int] | None,
+) -> NoisyCircuit:
+    """Attach the noise.
+
+    Args:
+        circuit: As for :func:`~qdm_qiskit.engine.compile_noisy`.
+        noise_model: Aer's noise model.
+        inputs: Parameters that each sample has its own values of.
+        physical_qubits: Where the model finds each of the circuit's qubits.
+
+    Returns:
+        The items in order; all indices are those of the circuit.
+
+    Raises:
+        UnsupportedCircuit: As for :func:`~qdm_qiskit.engine.compile_noisy`.
+    """
+    n = circuit.num_qubits
+    where = list(range(n)) if physical_qubits is None else [int(q) for q in physical_qubits]
+    if len(where) != n or len(set(where)) != n or min(where, default=0) < 0:
+        raise UnsupportedCircuit(
+            f"physical_qubits names {n} distinct qubits of the noise model, got {where}."
+        )
+    errors = _Errors(noise_model, where)
+    walk = _Walk(circuit, errors, frozenset(inputs))
+    walk.append(_with_passes(circuit, noise_model, where), list(range(n)), top=True)
+    bits = walk.measured
+    complete = circuit.num_clbits > 0 and len(bits) == circuit.num_clbits
+    measured = tuple(bits[k] for k in range(circuit.num_clbits)) if complete else ()
+    return NoisyCircuit(
+        n, walk.items, tuple(sorted(walk.touched)), measured, errors.readout(range(n))
+    )
+
+
+def _with_passes(
+    circuit: QuantumCircuit, noise_model: NoiseModel, where: list[int]
+) -> QuantumCircuit:
+    """The circuit after the model's own passes (relaxation during delays, in Aer's models)."""
+    passes = noise_model._pass_manager()
+    if passes is None:
+        return circuit
+    if where == list(range(len(where))):
+        return passes.run(circuit)
+    # The passes look up qubits by their index: put the circuit where the model has its qubits.
+    wide = QuantumCircuit(max(where) + 1, circuit.num_clbits)
+    wide.compose(circuit, qubits=where, clbits=range(circuit.num_clbits), inplace=True)
+    noisy = passes.run(wide)
+    back = circuit.copy_empty_like()
+    place = {noisy.qubits[physical]: circuit.qubits[k] for k, physical in enumerate(where)}
+    for item in noisy.data:
+        clbits = [circuit.clbits[noisy.find_bit(bit).index] for bit in item.clbits]
+        back.append(item.operation, [place[qubit] for qubit in item.qubits], clbits)
+    return back
+
+
+class _Errors:
+    """A noise model's errors, looked up as Aer does."""
+
+    def __init__(self, noise_model: NoiseModel, where: list[int]) -> None:
+        self._local = noise_model._local_quantum_errors
+        self._default = noise_model._default_quantum_errors
+        self._local_readout = noise_model._local_readout_errors
+        self._default_readout = noise_model._default_readout_error
+        self._where = where
+        self._channels: dict[int, Channel] = {}
+
+    def after(self, instruction: Instruction, qubits: Sequence[int]) -> Item | None:
+        """The error of an instruction, as an item."""
+        label = getattr(instruction, "label", None)
+        name = instruction.name if label is None else label
+        physical = tuple(self._where[qubit] for qubit in qubits)
+        error = self._local.get(name, {}).get(physical, self._default.get(name))
+        if error is None:
+            return None
+        if error.num_qubits > len(qubits):
+            raise UnsupportedCircuit(
+                f"The noise model's error for '{name}' acts on {error.num_qubits} qubits, the "
+                f"instruction on {len(qubits)}; non-local errors are not supported."
+            )
+        if id(error) not in self._channels:
+            self._channels[id(error)] = channel_of_error(error)
+        return Item(tuple(qubits[: error.num_qubits]), channel=self._channels[id(error)])
+
+    def readout(self, qubits: Sequence[int]) -> dict[int, np.ndarray]:
+        """The assignment matrices of single qubits."""
+        known = set(self._where)
+        for several in self._local_readout:
+            if len(several) > 1 and known.intersection(several):
+                raise UnsupportedCircuit(
+                    "Readout errors must be of one qubit each (Aer leaves out all others, since "
+                    f"circuits measure one qubit at a time), got one of qubits {several}; use "
+                    "qdm_qiskit.engine.noise.apply_readout on the probabilities."
+                )
+        found = {}
+        for qubit in qubits:
+            error = self._local_readout.get((self._where[qubit],), self._default_readout)
+            if error is not None:
+                found[qubit] = np.asarray(error.probabilities, dtype=np.float64)
+        return found
+
+
+@dataclass
+class _Walk:
+    """Walks a circuit and collects items."""
+
+    circuit: QuantumCircuit
+    errors: _Errors
+    inputs: frozenset[Parameter]
+    items: list[Item] = field(default_factory=list)
+    touched: set[int] = field(default_factory=set)
+    measured: dict[int, int] = field(default_factory=dict)
+    _finished: set[int] = field(default_factory=set)
+
+    def append(
+        self, circuit: QuantumCircuit, qubits: list[int], *, top: bool = False, noisy: bool = True
+    ) -> None:
+        """Append a circuit's instructions; without errors where they are parts of one gate."""
+        for item in circuit.data:
+            instruction = item.operation
+            where = [qubits[circuit.find_bit(qubit).index] for qubit in item.qubits]
+            if isinstance(instruction, Barrier):
+                continue
+            self.touched.update(where)
+            if isinstance(instruction, ControlFlowOp) or not isinstance(instruction, Instruction):
+                raise UnsupportedCircuit(
+                    "The noisy engine runs gates, resets and channels; "
+                    f"got '{instruction.name}': transpile the circuit first."
+                )
+            if self._finished.intersection(where):
+                raise UnsupportedCircuit(
+                    f"'{instruction.name}' acts on a measured qubit; the noisy engine allows "
+                    "measurements at the end only."
+                )
+            error = self.errors.after(instruction, where) if noisy else None
+            if isinstance(instruction, Measure):
+                if error is not None:
+                    self.items.append(error)
+                self._finished.update(where)
+                if top:
+                    bit = circuit.find_bit(item.clbits[0]).index
+                    self.measured[bit] = where[0]
+                continue
+            self._apply(instruction, where, noisy)
+            if error is not None:
+                self.items.append(error)
+
+    def _apply(self, instruction: Instruction, where: list[int], noisy: bool) -> None:
+        if isinstance(instruction, Delay) or instruction.name == "id":
+            return
+        if isinstance(instruction, Reset):
+            self.items.append(Item((where[0],), channel=reset_channel()))
+            return
+        symbolic = any(
+            isinstance(p, ParameterExpression) and p.parameters for p in instruction.params
+        )
+        if symbolic and self._rotations(instruction, where):
+            return
+        channel = None if symbolic else _fixed_channel(instruction)
+        if channel is not None:
+            if where:
+                self.items.append(Item(tuple(where), channel=channel))
+            return
+        definition = instruction.definition
+        if definition is None:
+            raise UnsupportedCircuit(
+                f"The noisy engine has no matrix and Qiskit no definition for '{instruction.name}'."
+            )
+        # Gates that Aer runs as they are carry one error as a whole; others would be unrolled.
+        whole = instruction.name in _aer_gates()
+        self.append(definition, where, noisy=noisy and not whole)
+
+    def _rotations(self, instruction: Instruction, where: list[int]) -> bool:
+        controls = getattr(instruction, "num_ctrl_qubits", 0)
+        if getattr(instruction, "ctrl_state", None) not in (None, 2**controls - 1):
+            return False
+        if _TABULATED.get(instruction.name) is not instruction.base_class:
+            return False
+        if instruction.name in ("u", "u3"):
+            theta, phi, lam = instruction.params
+            for pauli, angle in (("Z", lam), ("Y", theta), ("Z", phi)):
+                self._rotate(pauli, where, angle)
+            return True
+        for pauli, local, factor in _ROTATIONS[instruction.name]:
+            self._rotate(pauli, [where[k] for k in local], instruction.params[0] * factor)
+        return True
+
+    def _rotate(self, pauli: str, where: list[int], angle: ParameterExpression | float) -> None:
+        if isinstance(angle, ParameterExpression) and angle.parameters:
+            on_inputs = bool(self.inputs.intersection(angle.parameters))
+            self.items.append(Item(tuple(where), None, pauli, angle, on_inputs))
+        elif float(angle):
+            half, p = float(angle) / 2, pauli_matrix(pauli)
+            matrix = math.cos(half) * np.eye(len(p)) - 1j * math.sin(half) * p
+            self.items.append(Item(tuple(where), channel=unitary_channel(matrix)))
+
+
+def _aer_gates() -> frozenset[str]:
+    from qiskit_aer.backends.backend_utils import BASIS_GATES
+
+    return frozenset(BASIS_GATES["automatic"])
+
+
+def _fixed_channel(instruction: Instruction) -> Channel | None:
+    """The channel of a small instruction without free parameters, or None: decompose it."""
+    if not isinstance(instruction, Gate):
+        if instruction.name in ("kraus", "superop") or hasattr(instruction, "_quantum_error"):
+            return channel_of_instruction(instruction)
+        return None
+    if instruction.num_qubits > MAX_FIXED_QUBITS:
+        return None
+    try:
+        return Channel(np.asarray(instruction.to_matrix(), dtype=complex)[None])
+    except (CircuitError, QiskitError, AttributeError, TypeError):
+        return None

@@ -1,0 +1,259 @@
+"""In which order, picture and layout a density program computes.
+
+States are vectors over Pauli strings, batch last: a product of components ``(4**k, batch)``, where a
+component that no input has reached has one column. What comes after the last input does not depend on
+the sample: there the observables may be evolved backwards instead (Heisenberg's picture), which has
+one column for each observable and not for each sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .blocks import Block
+
+OVERHEAD = 20e-6
+"""Seconds for one call of torch, forward and backward."""
+FLOPS = 40e9
+"""Real multiplications and additions in a second, measured on one core at 32 columns (float32)."""
+BANDWIDTH = 8e9
+"""Bytes in a second of an elementwise operation on the same core."""
+
+Shape = list[int]
+
+
+@dataclass
+class Step:
+    """One operation on a component."""
+
+    kind: Literal["zero", "merge", "permute", "apply", "rotate"]
+    component: int = 0
+    other: int = 0
+    """For a merge: the component that becomes the less significant part."""
+    axes: tuple[int, ...] = ()
+    """For a permutation of qubits: the old axes in their new order."""
+    block: int = -1
+    """Index of the block to apply."""
+    register: tuple[int, ...] = ()
+    """Its qubits as they stand, the first most significant."""
+    high: int = 1
+    """Product of the axes in front of them."""
+    size: int = 0
+    """4**k of the component afterwards."""
+    batched: bool = False
+    """Whether the component has a column for each sample."""
+    prepared: list[int] = field(default_factory=list)
+    """For a new qubit: blocks of fixed channels that it goes through at once."""
+
+
+@dataclass
+class Picture:
+    """Steps in one direction of time, and how the qubits lie at the end."""
+
+    steps: list[Step] = field(default_factory=list)
+    orders: dict[int, list[int]] = field(default_factory=dict)
+    """Component to its qubits, the first most significant."""
+    batched: dict[int, bool] = field(default_factory=dict)
+
+    def seconds(self, columns: int) -> float:
+        """The estimated time of a forward and a backward pass in float32 on one core."""
+        total = 0.0
+        for step in self.steps:
+            numbers = step.size * (columns if step.batched else 1)
+            total += OVERHEAD * (3 if step.kind == "rotate" else 1)
+            if step.kind == "apply":
+                total += 3 * 2 * numbers * 4 ** len(step.register) / FLOPS
+            total += 3 * 8 * numbers / BANDWIDTH
+        return total
+
+    def numbers(self, columns: int) -> int:
+        """How many real numbers the steps leave behind for a backward pass."""
+        factor = {"rotate": 3}
+        return sum(
+            step.size * (columns if step.batched else 1) * factor.get(step.kind, 1)
+            for step in self.steps
+        )
+
+
+@dataclass
+class Plan:
+    """Blocks, of which the first are applied to the state and the others to the observables."""
+
+    blocks: list[Block]
+    forward: Picture
+    backward: Picture | None
+
+
+def plan_density(
+    blocks: list[Block], active: Sequence[int], covered: Sequence[int], *, backward: bool
+) -> Plan:
+    """Lay out a program.
+
+    Args:
+        blocks: In order.
+        active: All qubits.
+        covered: Those with an initial state, the first least significant.
+        backward: Whether what no sample's rotation needs is applied to the observables.
+    """
+    early: list[int] = []
+    late: list[int] = []
+    needed: set[int] = set()
+    for k in reversed(range(len(blocks))):
+        block = blocks[k]
+        if not backward or block.per_sample or needed.intersection(block.qubits):
+            needed.update(block.qubits)
+            early.append(k)
+        else:
+            late.append(k)  # from the last to the first, as they are applied
+    early.reverse()
+    forward = _forward(blocks, early, covered)
+    if not backward:
+        _complete(forward, active)
+        return Plan(blocks, forward, None)
+    return Plan(blocks, forward, _backward(blocks, late, active))
+
+
+def _forward(blocks: list[Block], indices: list[int], covered: Sequence[int]) -> Picture:
+    picture = Picture()
+    place: dict[int, int] = {}
+    if covered:
+        picture.orders[0], picture.batched[0] = list(reversed(covered)), True
+        place.update(dict.fromkeys(covered, 0))
+    for position, index in enumerate(indices):
+        block = blocks[index]
+        for qubit in block.qubits:
+            if qubit not in place:
+                _zero(picture, place, qubit)
+        first, *others = dict.fromkeys(place[q] for q in block.qubits)
+        for other in others:
+            _merge(picture, place, first, other)
+        _act(picture, first, blocks, indices, position)
+    return picture
+
+
+def _backward(blocks: list[Block], indices: list[int], active: Sequence[int]) -> Picture:
+    picture = Picture(orders={0: list(active)}, batched={0: True})
+    for position in range(len(indices)):
+        _act(picture, 0, blocks, indices, position)
+    return picture
+
+
+def _zero(picture: Picture, place: dict[int, int], qubit: int) -> None:
+    component = max(picture.orders, default=-1) + 1
+    place[qubit] = component
+    picture.orders[component], picture.batched[component] = [qubit], False
+    picture.steps.append(Step("zero", component, size=4))
+
+
+def _merge(picture: Picture, place: dict[int, int], first: int, other: int) -> None:
+    picture.orders[first] += picture.orders.pop(other)
+    picture.batched[first] |= picture.batched.pop(other)
+    place.update(dict.fromkeys(picture.orders[first], first))
+    size, batched = 4 ** len(picture.orders[first]), picture.batched[first]
+    picture.steps.append(Step("merge", first, other, size=size, batched=batched))
+
+
+def _complete(picture: Picture, active: Sequence[int]) -> None:
+    """Join all components, so that one holds all qubits."""
+    place = {q: c for c, order in picture.orders.items() for q in order}
+    for qubit in active:
+        if qubit not in place:
+            _zero(picture, place, qubit)
+    first, *others = sorted(picture.orders, key=lambda c: (picture.batched[c], c))
+    for other in others:
+        _merge(picture, place, first, other)
+
+
+def _act(
+    picture: Picture, component: int, blocks: list[Block], indices: list[int], position: int
+) -> None:
+    """Bring a block's qubits together if they are not, and apply it."""
+    block, order = blocks[indices[position]], picture.orders[component]
+    size = 4 ** len(order)
+    latest = picture.steps[-1] if picture.steps else None
+    fixed = all(item.channel is not None for item in block.items)
+    if latest is not None and latest.kind == "zero" and latest.component == component and fixed:
+        latest.prepared.append(indices[position])
+        latest.register = tuple(order)
+        return
+    spots = sorted(order.index(q) for q in block.qubits)
+    start, together = spots[0], spots[-1] - spots[0] == len(spots) - 1
+    # Far inside, a product would fall into many small ones.
+    if not together or (not block.per_sample and start > 1 and len(order) - spots[-1] < 3):
+        use = {
+            q: k for k in range(len(indices) - 1, position, -1) for q in blocks[indices[k]].qubits
+        }
+        inside = [order[k] for k in spots]
+        rest = [q for q in order if q not in block.qubits]
+        rest.sort(key=lambda q: use.get(q, len(indices)))
+        new = inside + rest
+        axes = tuple(order.index(q) for q in new)
+        batched = picture.batched[component]
+        if axes != tuple(range(len(axes))):
+            step = Step("permute", component, axes=axes, size=size, batched=batched)
+            picture.steps.append(step)
+        order[:] = new
+        start = 0
+    register = tuple(order[start : start + len(block.qubits)])
+    if block.per_sample:
+        picture.batched[component] = True
+    picture.steps.append(
+        Step(
+            "rotate" if block.per_sample else "apply",
+            component,
+            block=indices[position],
+            register=register,
+            high=4**start,
+            size=size,
+            batched=picture.batched[component],
+        )
+    )
+
+
+def run_picture(
+    picture: Picture,
+    state: dict[int, Tensor],
+    matrices: Sequence[Tensor | None],
+    rotate: Callable[[Step, Tensor], Tensor],
+    zero: Callable[[Step], Tensor],
+    *,
+    transposed: bool = False,
+) -> None:
+    """Run the steps; components are replaced in place.
+
+    Args:
+        picture: What to do.
+        state: Component to ``(4**k, columns)``.
+        matrices: For each block its transfer matrix, in the order of its register.
+        rotate: Applies a rotation with an angle for each sample.
+        zero: Gives the vector of a new qubit, ``(4, 1)``.
+        transposed: Apply the transposed matrices: for observables.
+    """
+    for step in picture.steps:
+        if step.kind == "zero":
+            state[step.component] = zero(step)
+            continue
+        x = state[step.component]
+        columns = x.shape[-1]
+        if step.kind == "merge":
+            low = state.pop(step.other)
+            y = x.unsqueeze(1) * low.unsqueeze(0)
+        elif step.kind == "permute":
+            n = len(step.axes)
+            y = x.reshape(*[4] * n, columns).permute(*step.axes, n)
+        elif step.kind == "rotate":
+            y = rotate(step, x)
+        else:
+            matrix = matrices[step.block]
+            assert matrix is not None  # only rotations have none
+            matrix = matrix.t() if transposed else matrix
+            if step.high == 1:
+                y = matrix @ x.reshape(matrix.shape[0], -1)
+            else:
+                y = torch.matmul(matrix, x.reshape(step.high, matrix.shape[0], -1))
+        state[step.component] = y.reshape(step.size, -1)

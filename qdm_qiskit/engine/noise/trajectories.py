@@ -1,0 +1,365 @@
+"""Quantum trajectories: pure states, one branch of each channel drawn for each of them.
+
+The estimator. A channel with Kraus operators K_k takes branch k with probability
+``q_k = |K_k|^2 / S``, where ``|K|`` is the spectral norm and ``S = sum_k |K_k|^2 >= 1``, and multiplies
+the state by ``K_k / sqrt(q_k)``; states are not normalised afterwards. Then the mean of ``|psi><psi|``
+is the density matrix, without bias. The q do not depend on states or parameters, so the mean of
+the gradients of trajectories is the gradient of the mean, without bias and without score terms.
+
+The variance. No branch multiplies a squared norm by more than S, and mixtures of unitaries have
+S = 1. So a trajectory's value of an observable O lies within ``+-|O| * prod(S)``, and its variance
+is at most ``|O|^2 prod(S) - <O>^2``, over all channels of the circuit. The product grows exponentially
+with the damping in the circuit: where it is large, the method is unfit, and says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+import torch
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ...errors import InvalidOption
+from ..observables import ObservableTable
+from .angles import Angles
+from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
+from .blocks import fuse
+from .channels import Channel, on_axes, pauli_matrix
+from .lowering import NoisyCircuit
+from .memory import check_memory
+from .readout import apply_readout
+
+CHUNK_BYTES = 2**28
+"""Trajectories are evolved so many at a time that what autograd keeps is about this large."""
+MAX_VARIANCE_FACTOR = 100.0
+"""Above this :attr:`TrajectoryProgram.variance_factor` the estimator is refused."""
+
+_Factor = tuple[str, int, np.ndarray]
+
+
+@dataclass
+class _Block:
+    """A block of gates and channels, and where its qubits have to be."""
+
+    axes: tuple[int, ...] | None
+    """The permutation that brings its qubits to the front; None where they are."""
+    factors: list[_Factor] = field(default_factory=list)
+    """("fixed", -, matrix), ("weights" or "inputs", angle, cos and sin terms), ("noise", event,
+    operators)."""
+
+
+@final
+class TrajectoryProgram(NoisyProgram):
+    """A noisy circuit by sampled trajectories; see the module for estimator and variance."""
+
+    def __init__(
+        self, noisy: NoisyCircuit, inputs: Sequence[Parameter], weights: Sequence[Parameter]
+    ) -> None:
+        super().__init__(noisy, inputs, weights)
+        channels = [i.channel for i in noisy.items if isinstance(i.channel, Channel)]
+        self.variance_factor = math.prod(channel.spread for channel in channels)
+        """The product of all spreads S: bounds values and variances of single trajectories."""
+        if self.variance_factor > MAX_VARIANCE_FACTOR:
+            raise InvalidOption(
+                "Trajectories need channels that are nearly mixtures of unitaries: their variance "
+                f"factor may be {MAX_VARIANCE_FACTOR:g}, here it is {self.variance_factor:.3g}; "
+                "use method='density'."
+            )
+        rotations = [item for item in noisy.items if item.channel is None]
+        groups = {
+            "weights": [item for item in rotations if not item.on_inputs],
+            "inputs": [item for item in rotations if item.on_inputs],
+        }
+        self._angles = {
+            name: Angles([i.angle for i in items if i.angle is not None], inputs, weights)
+            for name, items in groups.items()
+        }
+        rows = {id(i): (name, k) for name, items in groups.items() for k, i in enumerate(items)}
+        self._edges: list[np.ndarray] = []
+        self._programs: dict[tuple[int, ...], tuple[list[_Block], list[int]]] = {}
+        self._rows = rows
+        self._tensors: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
+
+    def probabilities(
+        self,
+        inputs: Tensor | None = None,
+        weights: Tensor | None = None,
+        initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
+        qubits: Sequence[int] | None = None,
+        readout: bool = True,
+        trajectories: int = 256,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """See :meth:`NoisyProgram.probabilities`; an unbiased estimate.
+
+        The sum of a row is 1 in the mean; exactly 1 only where all channels are mixtures of unitaries.
+
+        Args:
+            inputs, weights, initial_state, initial_qubits, qubits, readout: As there.
+            trajectories: For each sample, at least 1.
+            generator: On the CPU; torch's own if None.
+        """
+        arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
+        chosen = self._outcome_qubits(qubits)
+        busy = [q for q in chosen if q in set(self.active)]
+
+        def measure(states: Tensor, order: list[int]) -> Tensor:
+            found = states.real**2 + states.imag**2
+            found = found.sum(1).reshape(-1, *[2] * len(order))
+            left = list(reversed(busy))
+            axes = [1 + order.index(q) for q in left]
+            rest = [1 + k for k, q in enumerate(order) if q not in busy]
+            return found.permute(0, *axes, *rest).reshape(len(found), 2 ** len(busy), -1).sum(2)
+
+        found = self._mean(arguments, measure, trajectories, generator)
+        for qubit in chosen:
+            if qubit not in busy:  # a new least significant bit, in |0>
+                found = torch.stack([found, torch.zeros_like(found)], dim=2).flatten(1)
+        bits = [*reversed([q for q in chosen if q not in busy]), *busy]  # least significant first
+        axes = [1 + len(bits) - 1 - bits.index(q) for q in reversed(chosen)]
+        found = found.reshape(-1, *[2] * len(bits)).permute(0, *axes).reshape(len(found), -1)
+        if readout:
+            confusion = self._noisy.confusion
+            errors = [((k,), confusion[q]) for k, q in enumerate(chosen) if q in confusion]
+            found = apply_readout(found, errors)
+        return found
+
+    def expectation(
+        self,
+        observables: Sequence[SparsePauliOp],
+        inputs: Tensor | None = None,
+        weights: Tensor | None = None,
+        initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
+        readout: bool = True,
+        trajectories: int = 256,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """See :meth:`NoisyProgram.expectation`; an unbiased estimate.
+
+        Args:
+            observables, inputs, weights, initial_state, initial_qubits, readout: As there.
+            trajectories: For each sample, at least 1.
+            generator: On the CPU; torch's own if None.
+        """
+        arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
+        found = [self._through_readout(observable, readout) for observable in observables]
+        tables: dict[tuple[int, ...], ObservableTable] = {}
+
+        def measure(states: Tensor, order: list[int]) -> Tensor:
+            key = tuple(order)
+            if key not in tables:
+                positions = {q: len(order) - 1 - k for k, q in enumerate(order)}
+                tables[key] = ObservableTable([_placed(terms, positions) for terms in found])
+            flat = states.reshape(-1, states.shape[-1]).t()
+            values = tables[key].evaluate(flat)
+            return values.reshape(len(found), *states.shape[:2]).sum(2).t()
+
+        return self._mean(arguments, measure, trajectories, generator)
+
+    # ------------------------------------------------------------------ evolution
+
+    def _mean(
+        self,
+        arguments: Arguments,
+        measure: Callable[[Tensor, list[int]], Tensor],
+        trajectories: int,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        if trajectories < 1:
+            raise InvalidOption(f"Trajectories are at least 1, got {trajectories}.")
+        batch, like = arguments.batch, arguments.like
+        blocks, order = self._program(arguments.covered)
+        one = 2 * like.element_size() * batch * 2 ** len(self.active) * (3 * len(blocks) + 3)
+        check_memory(
+            one,
+            like.device,
+            f"One trajectory of {len(self.active)} qubits for {batch} samples",
+            "use fewer samples or fewer qubits",
+        )
+        chunk = max(1, min(trajectories, CHUNK_BYTES // one))
+        edges = [torch.from_numpy(edge) for edge in self._edges]
+        recorded = (arguments.inputs, arguments.weights, arguments.state)
+        needs_grad = torch.is_grad_enabled() and any(
+            t is not None and t.requires_grad for t in recorded
+        )
+        total: Tensor | None = None
+        for start in range(0, trajectories, chunk):
+            count = min(chunk, trajectories - start)
+            draws = torch.rand(len(edges), batch, count, dtype=torch.float64, generator=generator)
+            picks = [
+                torch.searchsorted(edge, draw, right=True).clamp_max(len(edge) - 1).to(like.device)
+                for edge, draw in zip(edges, draws, strict=True)
+            ]
+
+            def part(
+                inputs: Tensor | None,
+                weights: Tensor | None,
+                state: Tensor | None,
+                *,
+                picks: list[Tensor] = picks,
+                count: int = count,
+            ) -> Tensor:
+                states = self._evolve(blocks, arguments, inputs, weights, state, picks)
+                if states.shape[:2] != (batch, count):
+                    states = states.expand(batch, count, -1)
+                return measure(states, order)
+
+            if needs_grad and trajectories > chunk:
+                value = checkpoint(part, *recorded, use_reentrant=False)
+            else:
+                value = part(*recorded)
+            total = value if total is None else total + value
+        assert total is not None  # there is at least one trajectory
+        return total / trajectories
+
+    def _evolve(
+        self,
+        blocks: list[_Block],
+        arguments: Arguments,
+        inputs: Tensor | None,
+        weights: Tensor | None,
+        state: Tensor | None,
+        picks: list[Tensor],
+    ) -> Tensor:
+        """Final states ``(batch or 1, trajectories or 1, 2**n)``."""
+        n, like = len(self.active), arguments.like
+        dtype = COMPLEX[like.dtype]
+        waves = {}
+        for name, angles in self._angles.items():
+            if angles.count:
+                half = angles.evaluate(inputs, weights, like) / 2
+                # (angles, batch or 1, 1, 1, 1)
+                half = half[:, :, None, None, None]
+                waves[name] = (torch.cos(half).unbind(0), torch.sin(half).unbind(0))
+        width = 2 ** len(arguments.covered)
+        if state is None:
+            x = torch.zeros(1, 1, 2**n, dtype=dtype, device=like.device)
+            x[..., 0] = 1
+        else:
+            x = torch.nn.functional.pad(state, (0, 2**n - width)).unsqueeze(1)
+        for block in blocks:
+            if block.axes is not None:
+                shape = x.shape
+                x = x.reshape(*shape[:2], *[2] * n).permute(0, 1, *(2 + a for a in block.axes))
+                x = x.reshape(shape)
+            matrix: Tensor | None = None
+            for kind, row, array in block.factors:
+                table = self._constant(array, dtype, like.device)
+                if kind == "fixed":
+                    factor = table
+                elif kind == "noise":
+                    factor = table[picks[row]]
+                else:
+                    cosine, sine = waves[kind]
+                    factor = cosine[row] * table[0] + sine[row] * table[1]
+                matrix = factor if matrix is None else factor @ matrix
+            assert matrix is not None  # blocks hold at least one item
+            x = matrix @ x.reshape(*x.shape[:2], matrix.shape[-1], -1)
+            x = x.flatten(2)
+        return x
+
+    # ------------------------------------------------------------------ preparation
+
+    def _program(self, covered: tuple[int, ...]) -> tuple[list[_Block], list[int]]:
+        if covered in self._programs:
+            return self._programs[covered]
+        groups = fuse(self._noisy.items, 2, split_samples=False)
+        order = [q for q in self.active if q not in covered] + list(reversed(covered))
+        blocks: list[_Block] = []
+        edges: list[np.ndarray] = []
+        for k, group in enumerate(groups):
+            front = len(group.qubits)
+            axes = None
+            if set(order[:front]) != set(group.qubits):
+                use = {q: j for j in range(len(groups) - 1, k, -1) for q in groups[j].qubits}
+                rest = sorted(
+                    (q for q in order if q not in group.qubits),
+                    key=lambda q, use=use: use.get(q, len(groups)),  # type: ignore[misc]
+                )
+                new = [*group.qubits, *rest]
+                axes = tuple(order.index(q) for q in new)
+                order = new
+            register = list(reversed(order[:front]))
+            block = _Block(axes)
+            pending = np.eye(2**front, dtype=complex)
+            for item in group.items:
+                if item.channel is None:
+                    name, row = self._rows[id(item)]
+                    p = on_axes(pauli_matrix(item.pauli), item.qubits, register, 2)
+                    terms = np.stack([pending, -1j * p @ pending])
+                    block.factors.append((name, row, terms))
+                    pending = np.eye(2**front, dtype=complex)
+                    continue
+                assert isinstance(item.channel, Channel)  # readout comes after the measurement
+                if len(item.channel.kraus) == 1:
+                    gate = on_axes(item.channel.kraus[0], item.qubits, register, 2)
+                    pending = gate @ pending
+                else:
+                    q, operators = item.channel.branches
+                    full = [on_axes(each, item.qubits, register, 2) for each in operators]
+                    block.factors.append(("noise", len(edges), np.stack(full) @ pending))
+                    edges.append(np.cumsum(q))
+                    pending = np.eye(2**front, dtype=complex)
+            if not np.array_equal(pending, np.eye(2**front)) or not block.factors:
+                if block.factors:
+                    name, row, array = block.factors[-1]
+                    block.factors[-1] = (name, row, pending @ array)
+                else:
+                    block.factors.append(("fixed", -1, pending))
+            blocks.append(block)
+        self._edges = edges  # the same for every covered set
+        self._programs[covered] = (blocks, order)
+        return blocks, order
+
+    def _through_readout(
+        self, observable: SparsePauliOp, readout: bool
+    ) -> dict[tuple[tuple[int, int], ...], float]:
+        """Pauli strings on active qubits and their coefficients, readout errors taken in."""
+        strings, table = self._pauli_terms([observable])
+        found: dict[tuple[tuple[int, int], ...], float] = {}
+        for string, coefficient in zip(strings, table[0], strict=True):
+            parts: dict[tuple[tuple[int, int], ...], float] = {(): float(coefficient)}
+            for qubit, digit in string:
+                matrix = self._noisy.confusion.get(qubit) if readout else None
+                a, b = (0.0, 1.0) if matrix is None else confusion_terms(matrix)
+                new: dict[tuple[tuple[int, int], ...], float] = {}
+                for part, value in parts.items():
+                    if qubit in self.active:
+                        options = [((*part, (qubit, digit)), b), (part, a)]
+                    else:  # in |0>: Z is 1, X and Y are 0
+                        options = [(part, a + b * (digit == 3))]
+                    for key, factor in options:
+                        if factor:
+                            new[key] = new.get(key, 0.0) + value * factor
+                parts = new
+            for part, value in parts.items():
+                found[part] = found.get(part, 0.0) + value
+        return found
+
+    def _constant(self, array: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
+        place = (id(array), dtype, device)  # the blocks keep the arrays alive
+        if place not in self._tensors:
+            self._tensors[place] = torch.tensor(array, dtype=dtype, device=device)
+        return self._tensors[place]
+
+
+def _placed(
+    terms: dict[tuple[tuple[int, int], ...], float], positions: dict[int, int]
+) -> SparsePauliOp:
+    """Pauli strings as an operator on the qubits as they lie."""
+    triples = [
+        ("".join(" XYZ"[digit] for _, digit in string), [positions[q] for q, _ in string], value)
+        for string, value in terms.items()
+    ]
+    return SparsePauliOp.from_sparse_list(triples or [("", [], 0.0)], len(positions))

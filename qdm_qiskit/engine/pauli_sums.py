@@ -1,0 +1,53 @@
+"""Observables of any of Qiskit's types as Hermitian Pauli sums."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+from qiskit.exceptions import QiskitError
+from qiskit.primitives.containers.observables_array import ObservablesArray
+from qiskit.quantum_info import Operator, SparseObservable, SparsePauliOp
+
+from ..errors import InvalidData
+
+
+def as_sparse_observable(observable: Any) -> SparseObservable:
+    """One observable in the form that Qiskit's primitives use.
+
+    Args:
+        observable: A ``SparsePauliOp``, ``Pauli``, ``SparseObservable``, ``Operator``, or a label.
+
+    Returns:
+        Simplified, with real coefficients.
+
+    Raises:
+        InvalidData: If it is not Hermitian, zero, or of no such type.
+    """
+    try:
+        if isinstance(observable, Operator):
+            observable = SparsePauliOp.from_operator(observable)
+        return ObservablesArray.coerce_observable(observable)
+    except (TypeError, ValueError, QiskitError) as error:
+        raise InvalidData(f"Observables are Hermitian and not zero: {_line(error)}") from error
+
+
+def as_pauli_sum(observable: SparseObservable) -> SparsePauliOp:
+    """Projectors, such as ``|0><0|``, become sums of Paulis: 2**k terms for k of them."""
+    return SparsePauliOp.from_sparse_observable(observable)
+
+
+def observable_key(observable: SparseObservable) -> Hashable:
+    """The observable's content, to be hashed."""
+    return (
+        observable.num_qubits,
+        np.asarray(observable.coeffs).tobytes(),
+        np.asarray(observable.bit_terms).tobytes(),
+        np.asarray(observable.indices).tobytes(),
+        np.asarray(observable.boundaries).tobytes(),
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

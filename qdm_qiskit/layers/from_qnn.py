@@ -1,0 +1,167 @@
+"""A QNN that a user already has, as a layer that never builds a Jacobian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import numpy as np
+import torch
+from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
+from torch import Tensor, nn
+
+from ..engine import compile_circuit
+from ..engine.circuit_cache import measured_outcomes
+from ..engine.pauli_sums import as_pauli_sum, as_sparse_observable
+from ..errors import InvalidData, UnsupportedCircuit
+
+_INTEGERS = (int, np.integer)
+
+Readout = Callable[[Tensor | None, Tensor], Tensor]
+"""``(rows, num_inputs)`` or None, and ``(num_weights,)``, to ``(rows or 1, num_outputs)``."""
+
+
+class QnnLayer(nn.Module):
+    """``TorchConnector(qnn)`` on the engine, with vector-Jacobian products instead of Jacobians.
+
+    State dicts go from one to the other: the parameter is ``weight``, ``(num_weights,)``, initially
+    uniform in [-1, 1], and TorchConnector's second name for it, ``_weights``, exists as well. What
+    differs: outputs are exact, whatever the QNN's primitive, precision or shots; gradients in
+    inputs always exist, also without ``input_gradients``; computation and outputs have the dtype of
+    ``weight``, so that ``layer.double()`` computes in float64 where TorchConnector rounds to float32.
+
+    Args:
+        qnn: Read once; later changes of it, such as ``set_interpret``, do not matter.
+        initial_weights: ``(num_weights,)``, or None.
+
+    Raises:
+        UnsupportedCircuit: If the QNN is of another class (or a subclass), sparse, or samples a
+            transpiled circuit, or the engine cannot run its circuit.
+        InvalidData: If an observable is not Hermitian, ``interpret`` leaves ``output_shape``, or
+            the initial weights have another shape.
+    """
+
+    weight: nn.Parameter
+
+    def __init__(
+        self, qnn: EstimatorQNN | SamplerQNN, initial_weights: np.ndarray | Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self._readout = _readout(qnn)
+        self.num_inputs, self.output_shape = qnn.num_inputs, tuple(qnn.output_shape)
+        values = torch.empty(qnn.num_weights).uniform_(-1, 1)
+        if initial_weights is not None:
+            values = torch.as_tensor(initial_weights, dtype=torch.float).detach().clone()
+            if tuple(values.shape) != (qnn.num_weights,):
+                raise InvalidData(
+                    f"initial_weights have shape ({qnn.num_weights},), got {tuple(values.shape)}."
+                )
+        self.weight = nn.Parameter(values)
+        self._weights = self.weight  # TorchConnector's second name; the same tensor
+
+    def forward(self, input_data: Tensor | None = None) -> Tensor:
+        """Outputs of the QNN.
+
+        Args:
+            input_data: ``(..., num_inputs)`` angles in radians; None stands for no inputs.
+
+        Returns:
+            ``(..., *output_shape)``: expectation values, or probabilities.
+
+        Raises:
+            InvalidData: If the last axis is not ``num_inputs``, or a value is not finite.
+        """
+        given = self.weight.new_zeros(0) if input_data is None else input_data
+        if given.ndim == 0 or given.shape[-1] != self.num_inputs:
+            raise InvalidData(
+                f"Inputs have shape (..., {self.num_inputs}), got {tuple(given.shape)}."
+            )
+        leading = given.shape[:-1]
+        count = int(np.prod(leading, dtype=int))
+        rows = given.reshape(count, self.num_inputs).to(self.weight) if self.num_inputs else None
+        outputs = self._readout(rows, self.weight)
+        if rows is None:
+            outputs = outputs.expand(count, -1)
+        return outputs.reshape(*leading, *self.output_shape)
+
+    def extra_repr(self) -> str:
+        """The line that ``print(model)`` shows."""
+        return f"inputs={self.num_inputs}, weights={len(self.weight)}, outputs={self.output_shape}"
+
+
+def _readout(qnn: Any) -> Readout:
+    # A subclass may compute anything in its forward pass.
+    if type(qnn) is EstimatorQNN:
+        return _expectations(qnn)
+    if type(qnn) is SamplerQNN:
+        return _interpreted(qnn)
+    raise UnsupportedCircuit(
+        "QuantumLayer.from_qnn takes an EstimatorQNN or a SamplerQNN itself, got "
+        f"{type(qnn).__name__}; use TorchConnector for others."
+    )
+
+
+def _expectations(qnn: EstimatorQNN) -> Readout:
+    program = compile_circuit(qnn.circuit, qnn.input_params or (), qnn.weight_params or ())
+    observables = [as_pauli_sum(as_sparse_observable(each)) for each in qnn.observables]
+    wrong = [each.num_qubits for each in observables if each.num_qubits != program.num_qubits]
+    if wrong:
+        raise InvalidData(
+            f"Observables act on all {program.num_qubits} qubits of the circuit, got one on {wrong[0]}."
+        )
+    return lambda rows, weights: program.expectation(observables, rows, weights)
+
+
+def _interpreted(qnn: SamplerQNN) -> Readout:
+    if qnn.sparse:
+        raise UnsupportedCircuit(
+            "QuantumLayer.from_qnn gives dense outputs, got a SamplerQNN with sparse=True; "
+            "build it with sparse=False."
+        )
+    circuit = qnn.circuit
+    if circuit.layout is not None:
+        raise UnsupportedCircuit(
+            "QuantumLayer.from_qnn samples circuits before transpiling, got a SamplerQNN with a "
+            "layout; build it without pass_manager."
+        )
+    program = compile_circuit(circuit, qnn.input_params, qnn.weight_params)
+    outcomes = measured_outcomes(circuit)  # without classical bits SamplerQNN appends measure_all()
+    index, num_outputs = _targets(qnn, outcomes)
+    identity = len(index) == num_outputs and bool((index == np.arange(num_outputs)).all())
+    target = torch.as_tensor(index)
+    kept = torch.as_tensor(np.flatnonzero(index >= 0))
+
+    def read(rows: Tensor | None, weights: Tensor) -> Tensor:
+        probabilities = program.probabilities(rows, weights)
+        if identity:
+            return probabilities
+        here = probabilities.device
+        chosen = probabilities.index_select(1, kept.to(here))
+        empty = chosen.new_zeros(len(chosen), num_outputs)
+        return empty.index_add(1, target[kept].to(here), chosen)
+
+    return read
+
+
+def _targets(qnn: SamplerQNN, outcomes: np.ndarray) -> tuple[np.ndarray, int]:
+    """For each basis state its place in the flat output, -1 for those that SamplerQNN drops."""
+    shape = tuple(qnn.output_shape)
+    places = {}
+    for outcome in np.unique(outcomes).tolist():
+        if outcome >= 2**qnn.num_virtual_qubits:
+            places[outcome] = -1
+            continue
+        raw: Any = qnn.interpret(outcome) if qnn.interpret else outcome
+        key = (raw,) if isinstance(raw, _INTEGERS) else tuple(cast(Iterable[int], raw))
+        fits = len(key) == len(shape) and all(
+            isinstance(each, _INTEGERS) and -size <= each < size
+            for each, size in zip(key, shape, strict=True)
+        )
+        if not fits:
+            raise InvalidData(
+                f"interpret gives an index into output_shape {shape}, got {raw!r} for {outcome}."
+            )
+        wrapped = [int(each) % size for each, size in zip(key, shape, strict=True)]
+        places[outcome] = int(np.ravel_multi_index(wrapped, shape))
+    flat = np.array([places[outcome] for outcome in outcomes.tolist()])
+    return flat, int(np.prod(shape))
