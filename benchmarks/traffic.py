@@ -1,0 +1,122 @@
+"""What a training step cannot do without: bytes to move and arithmetic to do, and this machine's rates.
+
+Two floors. ``issued``: every operation that the step issues, at the speed of a plain copy for its bytes
+or of a large matrix product for its arithmetic, whichever takes longer; what is above it is dispatch,
+Python and kernels that are slower than that. ``least``: only reading what the step is given and writing
+what it returns, which no program can avoid, whatever its algorithm.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from workloads import Result, Step, Workload
+
+_PRODUCTS = {"mm", "bmm", "addmm", "baddbmm"}
+_LEAST_COPY = 2**16
+"""Bytes below which a copy measures the call instead of the memory."""
+
+
+class Machine:
+    """Rates of this machine, measured now, by one thread; copies for each size once."""
+
+    def __init__(self) -> None:
+        self.copies: dict[int, float] = {}
+        self.flops = max(_matmul_rate(size) for size in (256, 512, 1024))
+        """Floating-point operations a second of a float32 matrix product."""
+
+    def copy_rate(self, size: int) -> float:
+        """Bytes a second, read and written, of a copy whose arrays together have this size."""
+        size = max(_LEAST_COPY, 1 << (size - 1).bit_length())
+        if size not in self.copies:
+            source = torch.ones(size // 8)
+            target = torch.empty_like(source)
+            count = max(3, 2**26 // size)
+            self.copies[size] = size / _least_time(lambda: target.copy_(source), count)
+        return self.copies[size]
+
+
+class Traffic(TorchDispatchMode):
+    """Sums up operations, bytes and arithmetic while it is active."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self.machine = machine
+        self.calls = self.bytes = self.flops = 0
+        self.seconds = 0.0
+        """Of the floor: for each operation its bytes or its arithmetic, what takes longer."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and count it; a view moves nothing."""
+        result = func(*args, **(kwargs or {}))
+        self.calls += 1
+        name = func.overloadpacket.__name__
+        if func.is_view or name in ("empty", "empty_like", "detach", "empty_strided"):
+            return result
+        read = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        written = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        given = {id(t) for t in read}
+        moved = sum(_size(t) for t in read) + sum(_size(t) for t in written if id(t) not in given)
+        flops = 0
+        if name in _PRODUCTS:
+            left = read[-2] if kwargs is None or "out" not in kwargs else read[0]
+            inner = left.shape[-1]
+            flops = (8 if left.is_complex() else 2) * inner * written[0].numel()
+        self.bytes += moved
+        self.flops += flops
+        self.seconds += max(
+            moved / self.machine.copy_rate(moved) if moved else 0.0, flops / self.machine.flops
+        )
+        return result
+
+
+def floors(workload: Workload, step: Step, machine: Machine) -> dict[str, float]:
+    """Both floors in milliseconds, with what the step issues."""
+    with Traffic(machine) as traffic:
+        result = step()
+    least = _least_bytes(workload, result)
+    return {
+        "calls": traffic.calls,
+        "issued_mbytes": traffic.bytes / 1e6,
+        "issued_mflops": traffic.flops / 1e6,
+        "floor_issued_ms": 1e3 * traffic.seconds,
+        "floor_least_ms": 1e3 * least / machine.copy_rate(least),
+    }
+
+
+def _least_bytes(workload: Workload, result: Result) -> int:
+    """Data in; targets in; outputs and gradients out; all in float32."""
+    data = workload.data
+    given = [data.weights, data.targets, data.amplitudes, data.inputs]
+    returned = [result.outputs, result.weight_grad, result.input_grad]
+    return 4 * sum(a.size for a in given if a is not None) + sum(
+        _size(a) for a in returned if a is not None
+    )
+
+
+def _size(tensor: Tensor) -> int:
+    """Bytes that are really there: an expanded axis is read from the same place."""
+    spread = [
+        n for n, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or n == 1
+    ]
+    return tensor.element_size() * int(torch.Size(spread).numel())
+
+
+def _matmul_rate(size: int) -> float:
+    left, right = torch.rand(size, size), torch.rand(size, size)
+    target = torch.empty_like(left)
+    return 2 * size**3 / _least_time(lambda: torch.mm(left, right, out=target), 10)
+
+
+def _least_time(call: Any, count: int) -> float:
+    best = float("inf")
+    for _ in range(count):
+        started = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - started)
+    return best
