@@ -15,6 +15,8 @@ from torch import Tensor
 
 from .steps import Dense, Frame, Move, Step
 
+Rows = dict[tuple[str, Any], tuple[Tensor, ...]]
+"""Matrices and phases by group and row."""
 Tail = Sequence[Dense | Move]
 """Steps on one component that add no qubits."""
 
@@ -56,7 +58,7 @@ class _Adjoint(torch.autograd.Function):
     def forward(  # type: ignore[no-untyped-def]
         ctx, x: Tensor, tail: Tail, frame: Frame, groups: list[tuple[str, Any]], *stacks: Tensor
     ) -> Tensor:
-        tensors = dict(zip(groups, stacks, strict=True))
+        tensors = _apart(groups, stacks)
         state, spare = x, None
         for step in tail:
             target = torch.empty_like(x) if spare is None else spare
@@ -75,8 +77,10 @@ class _Adjoint(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         final, *stacks = ctx.saved_tensors
         frame: Frame = ctx.frame
-        tensors = dict(zip(ctx.groups, stacks, strict=True))
-        grads = {key: torch.zeros_like(stack) for key, stack in tensors.items()}
+        tensors = _apart(ctx.groups, stacks)
+        grads = {
+            key: torch.zeros_like(stack) for key, stack in zip(ctx.groups, stacks, strict=True)
+        }
         # The state and its gradient go back together: both are multiplied by the same adjoint.
         pair, spare = torch.stack([final, grad]), torch.empty(0)
         spare = torch.empty_like(pair)
@@ -93,7 +97,11 @@ class _Adjoint(torch.autograd.Function):
         return pair[1], None, None, None, *grads.values()
 
 
-def _matrix(step: Dense, frame: Frame, tensors: dict[tuple[str, Any], Tensor]) -> Tensor:
+def _apart(groups: list[tuple[str, Any]], stacks: Sequence[Tensor]) -> Rows:
+    return {key: stack.unbind(0) for key, stack in zip(groups, stacks, strict=True)}
+
+
+def _matrix(step: Dense, frame: Frame, tensors: Rows) -> Tensor:
     if step.block is not None:
         return tensors["block", step.block.group][step.block.row]
     assert step.fixed is not None
@@ -123,9 +131,7 @@ def _overlap(left: Tensor, right: Tensor, high: int, matrix: Tensor) -> Tensor:
     return torch.bmm(left, right.mH).sum(0)
 
 
-def _move(
-    step: Move, frame: Frame, tensors: dict[tuple[str, Any], Tensor], x: Tensor, out: Tensor
-) -> None:
+def _move(step: Move, frame: Frame, tensors: Rows, x: Tensor, out: Tensor) -> None:
     factors = _factors(step, frame, tensors)
     if step.source is not None:
         torch.index_select(x, 0, frame.constants.index(step.source, frame.device), out=out)
@@ -137,7 +143,7 @@ def _move(
 def _move_back(
     step: Move,
     frame: Frame,
-    tensors: dict[tuple[str, Any], Tensor],
+    tensors: Rows,
     grads: dict[tuple[str, Any], Tensor],
     pair: Tensor,
     spare: Tensor,
@@ -157,7 +163,7 @@ def _move_back(
     return pair, spare
 
 
-def _factors(step: Move, frame: Frame, tensors: dict[tuple[str, Any], Tensor]) -> Tensor | None:
+def _factors(step: Move, frame: Frame, tensors: Rows) -> Tensor | None:
     if step.phases is not None:
         size, row = step.phases
         return tensors["phase", size][row]

@@ -24,6 +24,10 @@ def as_real(array: np.ndarray) -> np.ndarray:
     return array if np.iscomplexobj(array) and array.imag.any() else array.real
 
 
+OWN_BACKWARD = 16
+"""From this size on a Kronecker product has a backward pass of its own, which two products make."""
+
+
 def kronecker(gates: Tensor, rows: Tensor) -> Tensor:
     """Kronecker products of table entries.
 
@@ -39,12 +43,35 @@ def kronecker(gates: Tensor, rows: Tensor) -> Tensor:
         merged = []
         for low, high in zip(parts[0::2], parts[1::2], strict=False):
             a, b = high.shape[-1], low.shape[-1]
-            product = high[:, :, None, :, None] * low[:, None, :, None, :]
-            merged.append(product.reshape(-1, a * b, a * b))
+            if a * b < OWN_BACKWARD or not (high.requires_grad or low.requires_grad):
+                product = high[:, :, None, :, None] * low[:, None, :, None, :]
+                merged.append(product.reshape(-1, a * b, a * b))
+            else:
+                merged.append(_Kronecker.apply(high, low))
         if len(parts) % 2:
             merged.append(parts[-1])
         parts = merged
     return parts[0]
+
+
+class _Kronecker(torch.autograd.Function):
+    """``(count, a, a)`` and ``(count, b, b)`` to ``(count, a b, a b)``; back by two matrix products."""
+
+    @staticmethod
+    def forward(ctx, high: Tensor, low: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(high, low)
+        a, b = high.shape[-1], low.shape[-1]
+        product = high[:, :, None, :, None] * low[:, None, :, None, :]
+        return product.reshape(-1, a * b, a * b)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
+        high, low = ctx.saved_tensors
+        a, b = high.shape[-1], low.shape[-1]
+        apart = grad.reshape(-1, a, b, a, b).transpose(2, 3).reshape(-1, a * a, b * b)
+        to_high = torch.bmm(apart, low.conj().reshape(-1, b * b, 1))
+        to_low = torch.bmm(high.conj().reshape(-1, 1, a * a), apart)
+        return to_high.reshape(high.shape), to_low.reshape(low.shape)
 
 
 def tree_product(factors: Tensor) -> Tensor:

@@ -228,7 +228,9 @@ def mixed_product(matrix: Tensor, x: Tensor) -> Tensor:
 
 def _product(matrix: Tensor, x: Tensor) -> Tensor:
     if len(x) == 1:
-        return torch.mm(matrix, x[0])
+        return torch.mm(
+            matrix, x.squeeze(0)
+        )  # x[0] would fill a whole state with zeros on the way back
     # torch.matmul would fold the batch into the columns, which copies x and the result.
     return torch.bmm(matrix.expand(len(x), -1, -1), x)
 
