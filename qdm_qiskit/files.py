@@ -56,6 +56,8 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         OutputNotWritable: If one cannot be written; nothing has changed then.
     """
     parts: dict[Path, Path] = {}
+    made = {each for path in contents for each in path.parents if not each.exists()}
+    done = False
     try:
         for path, content in contents.items():
             part = path.with_name(f".part-{os.getpid()}-{path.name}")
@@ -68,10 +70,15 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
                 raise OutputNotWritable(
                     f"Cannot write {path}: {error.strerror or error}."
                 ) from error
+        done = True
     finally:
         for part in parts.values():
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+        if not done:
+            for folder in sorted(made, reverse=True):  # the innermost first
+                with suppress(OSError):
+                    folder.rmdir()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -17,6 +17,7 @@ from qdm_qiskit.files import (
     write_bytes,
     write_json,
     write_text,
+    write_together,
 )
 
 
@@ -149,3 +150,17 @@ def test_written_json_is_json(tmp_path):
     write_json(tmp_path / "a.json", {"x": 1})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
     assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_files_written_together_are_all_there_or_none_and_no_folder_either(tmp_path):
+    old = tmp_path / "old.txt"
+    old.write_text("before")
+    in_the_way = tmp_path / "new" / "deep" / "b.txt"
+    write_together({tmp_path / "a" / "x.txt": b"1", old: b"after"})
+    assert old.read_text() == "after"
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OutputNotWritable):
+        write_together({in_the_way: b"1", old: b"2", tmp_path / "file" / "c.txt": b"3"})
+    assert sorted(tmp_path.rglob("*")) == before
+    assert old.read_text() == "after"

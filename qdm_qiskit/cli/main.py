@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
         fail(f"{where}{error.strerror or error}.")
     except MemoryError:
         fail("This machine's memory does not hold what was asked for; ask for less.")
-    except Exception as error:
+    except Exception as error:  # the parser's errors have no public class in typer
         if not hasattr(error, "format_message"):
             raise
         fail(error.format_message())  # the parser's own errors: unknown options, missing values

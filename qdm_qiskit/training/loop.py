@@ -9,15 +9,12 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +45,7 @@ from .checkpoint import (
     save_checkpoint,
 )
 from .config import RunConfig, run_from_dict
+from .interruptions import silent_log_thread, stop_requests
 
 BASELINE_LEARNING_RATE = 0.0047
 """Kölle's rate for the U-Net with channels 3, 6 (arXiv:2401.07049)."""
@@ -129,7 +127,7 @@ def train(
     was_empty = not existed or (run.is_dir() and not any(run.iterdir()))
     session = _Session(config, run, resume)
     report = report or ProgressReport()
-    with _stop_requests() as stop, _silent_log_thread():
+    with stop_requests() as stop, silent_log_thread():
         try:
             return session.work(report, stop)
         except (BrokenPipeError, MissingData):
@@ -451,45 +449,6 @@ def _remove_started(run: Path, *, whole: bool) -> None:
                 each.unlink(missing_ok=True)
         if whole:
             run.rmdir()
-
-
-@contextmanager
-def _silent_log_thread() -> Iterator[None]:
-    """TensorBoard writes in a thread; when the disk is full, the error is ours to report, once."""
-    previous = threading.excepthook
-
-    def hook(args: threading.ExceptHookArgs) -> None:
-        if not issubclass(args.exc_type, OSError):
-            previous(args)
-
-    threading.excepthook = hook
-    try:
-        yield
-    finally:
-        threading.excepthook = previous
-
-
-@contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set an event, so that the step in hand is finished; a second one kills."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # signals reach the main thread only
-        return
-
-    def request(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    previous: dict[int, Any] = {}
-    for each in (signal.SIGINT, signal.SIGTERM):
-        previous[each] = signal.signal(each, request)
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _image_shape(config: RunConfig) -> tuple[int, int, int]:

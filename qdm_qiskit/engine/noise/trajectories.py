@@ -283,6 +283,7 @@ class TrajectoryProgram(NoisyProgram):
             axes = None
             if set(order[:front]) != set(group.qubits):
                 use = {q: j for j in range(len(groups) - 1, k, -1) for q in groups[j].qubits}
+                # mypy reads the default that binds `use` as a second argument of the key.
                 rest = sorted(
                     (q for q in order if q not in group.qubits),
                     key=lambda q, use=use: use.get(q, len(groups)),  # type: ignore[misc]
