@@ -1,6 +1,6 @@
 """Circuit templates: plain parameterized ``QuantumCircuit`` objects and the roles of their parts."""
 
-from .catalog import TEMPLATES, template
+from .catalog import TEMPLATES, Template, template
 from .encodings import amplitude_angles, amplitude_loader
 from .entanglers import pairwise_bell_stage, strongly_entangling_layers
 from .image_denoisers import eeqdm, qddm
@@ -12,6 +12,7 @@ __all__ = [
     "CircuitSpec",
     "ExpectationReadout",
     "ProbabilityReadout",
+    "Template",
     "amplitude_angles",
     "amplitude_loader",
     "eeqdm",

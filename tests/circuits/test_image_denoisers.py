@@ -169,6 +169,6 @@ def test_more_weights_than_four_digits_number_are_refused():
 
 def test_template_catalogue():
     assert template("eeqdm") is eeqdm
-    assert set(TEMPLATES) == {"eeqdm", "qddm"}
+    assert {"eeqdm", "qddm"} <= set(TEMPLATES)
     with pytest.raises(UnknownName, match=r"no template 'eqdm'.*Did you mean 'eeqdm'\?"):
         template("eqdm")
