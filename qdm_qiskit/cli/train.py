@@ -98,6 +98,11 @@ def _print_outcome(row: dict[str, float], checkpoint: Path) -> None:
         typer.echo(f"identity baseline  {row['identity_loss']:.5f}   (predicting no change at all)")
         if "baseline_loss" in row:
             typer.echo(f"classical U-Net    {row['baseline_loss']:.5f}")
+        if "test_loss_first_step" in row:
+            typer.echo(
+                f"at t = 1           {row['test_loss_first_step']:.5f}   "
+                f"(identity {row['identity_loss_first_step']:.5f})"
+            )
     typer.echo(f"checkpoint         {checkpoint}")
 
 

@@ -1,6 +1,6 @@
-"""Forward processes on images, their training targets and their reverse steps."""
+"""Forward processes on images and states, their training targets and their reverse steps."""
 
-from .base import DiffusionProcess, Goal, TrainingPairs
+from .base import DiffusionProcess, Goal, ImageProcess, StateSpace, TrainingPairs
 from .catalog import DiffusionConfig, make_process
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
@@ -12,7 +12,9 @@ __all__ = [
     "DiffusionProcess",
     "GaussianChain",
     "Goal",
+    "ImageProcess",
     "InterpolatedNoise",
+    "StateSpace",
     "TrainingPairs",
     "make_process",
     "reverse_chain",

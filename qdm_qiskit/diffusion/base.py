@@ -1,10 +1,10 @@
-"""What a diffusion process gives: training pairs, a start for sampling, and reverse steps."""
+"""What a diffusion process gives: training pairs, their loss, a start for sampling, reverse steps."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -17,36 +17,105 @@ MAX_STEPS = 10_000
 Goal = Literal["data", "noise"]
 """What the model predicts: the image one step less noisy, or the noise."""
 
+StateSpace = Literal["unit", "real", "complex"]
+"""Where x_t lives, and with it the model's input and answer.
+
+``unit``: images in [0, 1], and answers in [0, 1], as circuits give probabilities. ``real``: any real
+arrays, answers likewise. ``complex``: arrays of complex amplitudes with norm 1 over all but the batch.
+"""
+
 
 @dataclass(frozen=True)
 class TrainingPairs:
-    """Noisy images and what the model should say to them; all steps of all images, step by step."""
+    """Noisy states and what the model should say to them."""
 
     noisy: Tensor
-    """``(steps * batch, channels, height, width)``: x_t."""
+    """``(pairs, ...)``: x_t."""
     step: Tensor
-    """``(steps * batch,)`` integers t = 1 .. T."""
+    """``(pairs,)`` integers t = 1 .. T."""
     target: Tensor
-    """Of the shape of ``noisy``: x_{t-1} or the noise, by the goal."""
+    """Of the shape of ``noisy``: what the process wants predicted."""
+    source: Tensor
+    """``(pairs,)`` integers: which x_0 of the batch the pair belongs to."""
 
 
 class DiffusionProcess(ABC):
-    """A forward process on images in [0, 1] and the reverse step that belongs to it.
+    """A forward process on states and the reverse step that belongs to it."""
+
+    state_space: ClassVar[StateSpace]
+    """What x_t is; a model of another state space cannot be trained with this process."""
+    every_step: ClassVar[bool] = True
+    """Whether the training pairs of an x_0 are all T steps, rather than one step drawn."""
+    num_steps: int
+    """T."""
+
+    def __init__(self, num_steps: int) -> None:
+        if not 1 <= num_steps <= MAX_STEPS:
+            raise InvalidOption(f"num_steps must be 1 to {MAX_STEPS}, got {num_steps}.")
+        self.num_steps = num_steps
+
+    def to_states(self, images: Tensor) -> Tensor:
+        """x_0 of data in [0, 1], ``(batch, ...)``: the data itself, unless a process overrides it."""
+        return images
+
+    def to_images(self, states: Tensor) -> Tensor:
+        """Data of states, ``(batch, ...)`` real; in [0, 1] up to noise, which is not clamped here."""
+        return states
+
+    @abstractmethod
+    def training_pairs(self, x_0: Tensor, generator: torch.Generator) -> TrainingPairs:
+        """Noisy states of a batch with their targets.
+
+        Args:
+            x_0: ``(batch, ...)`` from :meth:`to_states`.
+            generator: Source of the noise, on the CPU.
+
+        Returns:
+            One pair or several for each state.
+        """
+
+    def prediction(self, answer: Tensor) -> Tensor:
+        """The model's answer as a prediction of the target; the answer itself by default."""
+        return answer
+
+    @abstractmethod
+    def losses(self, answer: Tensor, pairs: TrainingPairs) -> Tensor:
+        """The loss of each pair, ``(pairs,)``; their mean is what training lowers.
+
+        Args:
+            answer: The model's answer, of the shape of ``pairs.noisy``.
+            pairs: From :meth:`training_pairs`.
+        """
+
+    @abstractmethod
+    def identity_losses(self, pairs: TrainingPairs) -> Tensor:
+        """The losses of a map that does nothing, ``(pairs,)``: it keeps x_t, or predicts no noise."""
+
+    @abstractmethod
+    def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """A sample of x_T, of shape ``(batch, ...)``."""
+
+    @abstractmethod
+    def reverse_step(
+        self, x: Tensor, step: int, prediction: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """x_{t-1} from x_t and the model's prediction at step t = ``step``."""
+
+
+class ImageProcess(DiffusionProcess):
+    """A process on images in [0, 1] that trains all T steps of one forward path at once.
 
     Models answer in [0, 1], because circuits give probabilities; :meth:`prediction` maps that
     answer to the goal's range.
     """
 
-    num_steps: int
-    """T."""
+    state_space = "unit"
     goal: Goal
 
     def __init__(self, num_steps: int, goal: Goal) -> None:
-        if not 1 <= num_steps <= MAX_STEPS:
-            raise InvalidOption(f"num_steps must be 1 to {MAX_STEPS}, got {num_steps}.")
+        super().__init__(num_steps)
         if goal not in ("data", "noise"):
             raise InvalidOption(f"goal is 'data' or 'noise', got {goal!r}.")
-        self.num_steps = num_steps
         self.goal = goal
 
     @abstractmethod
@@ -69,16 +138,6 @@ class DiffusionProcess(ABC):
     def prediction(self, answer: Tensor) -> Tensor:
         """The model's answer in [0, 1] as a prediction of the goal; affine."""
 
-    @abstractmethod
-    def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """A sample of x_T, ``shape`` = (batch, channels, height, width)."""
-
-    @abstractmethod
-    def reverse_step(
-        self, x: Tensor, step: int, prediction: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """x_{t-1} from x_t and the model's prediction at step t = ``step``."""
-
     def training_pairs(self, x_0: Tensor, generator: torch.Generator) -> TrainingPairs:
         """All T pairs of one forward path for each image.
 
@@ -91,9 +150,29 @@ class DiffusionProcess(ABC):
         """
         path = self.trajectory(x_0, generator)
         target = path[:-1] if self.goal == "data" else self.noise_target(path)
-        steps = torch.arange(1, self.num_steps + 1, device=x_0.device).repeat_interleave(len(x_0))
-        return TrainingPairs(path[1:].flatten(0, 1), steps, target.flatten(0, 1))
+        steps, source = all_steps(self.num_steps, x_0)
+        return TrainingPairs(path[1:].flatten(0, 1), steps, target.flatten(0, 1), source)
+
+    def losses(self, answer: Tensor, pairs: TrainingPairs) -> Tensor:
+        """Mean squared error over the pixels of each pair."""
+        return squared_errors(self.prediction(answer), pairs.target)
+
+    def identity_losses(self, pairs: TrainingPairs) -> Tensor:
+        """See :meth:`DiffusionProcess.identity_losses`."""
+        return squared_errors(self.identity_prediction(pairs), pairs.target)
 
     def identity_prediction(self, pairs: TrainingPairs) -> Tensor:
         """What a map that does nothing predicts: the noisy image itself, or no noise."""
         return pairs.noisy if self.goal == "data" else torch.zeros_like(pairs.noisy)
+
+
+def all_steps(num_steps: int, x_0: Tensor) -> tuple[Tensor, Tensor]:
+    """Steps and sources of all T pairs of each x_0, step by step: two ``(T * batch,)`` tensors."""
+    batch, device = len(x_0), x_0.device
+    steps = torch.arange(1, num_steps + 1, device=device).repeat_interleave(batch)
+    return steps, torch.arange(batch, device=device).repeat(num_steps)
+
+
+def squared_errors(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of each row over all its other axes, ``(rows,)``."""
+    return (prediction - target).square().flatten(1).mean(dim=1)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidOption
-from .base import DiffusionProcess, Goal
+from .base import Goal, ImageProcess
 
 NOISE_RANGE = 6.0
 """A [0, 1] answer a predicts the noise ``(a - 0.5) * 6``: three standard deviations either way."""
 
 
 @final
-class GaussianChain(DiffusionProcess):
+class GaussianChain(ImageProcess):
     """``x_t = sqrt(1 - beta_t) x_{t-1} + sqrt(beta_t) eps_t`` with a linear schedule.
 
     The data goal is x_{t-1}, and sampling repeats ``x <- f(x)`` (EEQDM's equation 5). The noise goal
@@ -50,7 +50,7 @@ class GaussianChain(DiffusionProcess):
         self.alpha_bar = torch.cumprod(1 - self.beta, dim=0)
 
     def trajectory(self, x_0: Tensor, generator: torch.Generator) -> Tensor:
-        """See :meth:`DiffusionProcess.trajectory`."""
+        """See :meth:`ImageProcess.trajectory`."""
         path = [x_0]
         for beta in self.beta.tolist():
             eps = torch.randn(x_0.shape, generator=generator).to(x_0)

@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from .base import DiffusionProcess, Goal
+from .base import Goal, ImageProcess
 
 NOISE_MEAN, NOISE_STD = 0.5, 0.2
 """One noise image for each path: every pixel normal with this mean and standard deviation."""
@@ -16,7 +16,7 @@ NOISE_RANGE = 0.1
 
 
 @final
-class InterpolatedNoise(DiffusionProcess):
+class InterpolatedNoise(ImageProcess):
     """``x_t = clamp((1 - w_t) x_0 + w_t n, 0, 1)`` with ``w_t = (t/T)^3`` and one n for each image.
 
     The data goal is x_{t-1}; the noise goal is the difference x_t - x_{t-1}, and a model's answer a
@@ -38,7 +38,7 @@ class InterpolatedNoise(DiffusionProcess):
         return (torch.arange(self.num_steps + 1, dtype=torch.float64) / self.num_steps) ** 3
 
     def trajectory(self, x_0: Tensor, generator: torch.Generator) -> Tensor:
-        """See :meth:`DiffusionProcess.trajectory`."""
+        """See :meth:`ImageProcess.trajectory`."""
         noise = self.start(tuple(x_0.shape), generator).to(x_0)
         w = self.weights().to(x_0).reshape(-1, *[1] * x_0.ndim)
         return ((1 - w) * x_0 + w * noise).clamp(0, 1)

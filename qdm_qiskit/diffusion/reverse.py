@@ -10,7 +10,7 @@ from torch import Tensor
 from .base import DiffusionProcess
 
 Answer = Callable[[Tensor, int], Tensor]
-"""``(x_t, t) -> answer`` in [0, 1], both ``(batch, channels, height, width)``."""
+"""``(x_t, t) -> answer``, both ``(batch, ...)``."""
 
 
 def reverse_chain(
@@ -26,17 +26,17 @@ def reverse_chain(
     Args:
         process: Gives the reverse step.
         answer: The model, wherever it runs.
-        x: ``(batch, channels, height, width)``: x_T.
+        x: ``(batch, ...)``: x_T.
         generators: The noise stream of each step t; streams are separate so that a chain can be
             taken up again at any step.
         on_step: Called with t - 1 and x_{t-1} after each step.
 
     Returns:
-        x_0, clamped to [0, 1].
+        x_0 as data, ``process.to_images(x_0)`` clamped to [0, 1].
     """
     for step in range(process.num_steps, 0, -1):
         prediction = process.prediction(answer(x, step))
         x = process.reverse_step(x, step, prediction, generators(step))
         if on_step is not None:
             on_step(step - 1, x)
-    return x.clamp(0, 1)
+    return process.to_images(x).clamp(0, 1)

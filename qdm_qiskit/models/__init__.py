@@ -1,9 +1,10 @@
 """Denoisers of the papers, one file a family, and the classical baselines beside them."""
 
 from .base import CircuitDenoiser, Denoiser
-from .catalog import MODELS, PRESETS, ModelChoice, build_model, describe, resolve
+from .catalog import MODELS, ModelChoice, build_model, describe, resolve
 from .classical_unet import ClassicalUNet, ClassicalUNetConfig
 from .eeqdm import EEQDM, QDDM, AmplitudeDenoiserConfig
+from .presets import PRESETS, Preset
 from .pretrained import load_model, save_model
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ClassicalUNetConfig",
     "Denoiser",
     "ModelChoice",
+    "Preset",
     "build_model",
     "describe",
     "load_model",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..circuits.spec import CircuitSpec
+from ..diffusion import StateSpace
 from ..errors import InvalidData
 from ..layers import QuantumLayer
 
@@ -27,18 +29,46 @@ class Denoiser(nn.Module, ABC):
     """Name in the catalogue."""
     config_class: ClassVar[type]
     """The dataclass of its options."""
+    state_space: ClassVar[StateSpace] = "unit"
+    """What its inputs and answers are; the diffusion process must be of the same space."""
+    recommended: ClassVar[Mapping[str, Any]] = {}
+    """Options of data, diffusion and training that it is trained with unless others are given."""
 
     config: Any
     """The options that it was built with."""
     image_shape: tuple[int, int, int]
     """(channels, height, width) of its images."""
 
-    @abstractmethod
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Predict from noisy images.
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape of one x_t: that of an image, unless the model diffuses something else."""
+        return self.image_shape
+
+    def fit_data(self, images: Tensor, generator: torch.Generator) -> None:
+        """Learn what does not come from the diffusion loss, such as an encoder, from training images.
+
+        Called once when a run starts afresh. What it finds belongs into parameters or buffers, so
+        that checkpoints hold it.
 
         Args:
-            x: ``(batch, channels, height, width)``.
+            images: ``(count, channels, height, width)`` in [0, 1], all training images.
+            generator: Source of randomness.
+        """
+
+    def encode_data(self, images: Tensor) -> Tensor:
+        """Images as the data that are diffused, ``(batch, *state_shape)`` in [0, 1]."""
+        return images
+
+    def decode_data(self, data: Tensor) -> Tensor:
+        """Images of data that came out of the reverse chain, ``(batch, channels, height, width)``."""
+        return data
+
+    @abstractmethod
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Predict from noisy states.
+
+        Args:
+            x: ``(batch, *state_shape)``, of the model's state space.
             t: ``(batch,)`` time in (0, 1], the step divided by the number of steps.
             labels: ``(batch,)`` class indices for guided models, else None.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from ..errors import unknown_name
 from .base import Denoiser
 from .classical_unet import ClassicalUNet
 from .eeqdm import EEQDM, QDDM
+from .presets import PRESETS
+from .presets.eeqdm import EEQDM_PAPER, KOELLE_PAPER
 
 MODELS: dict[str, type[Denoiser]] = {
     "eeqdm": EEQDM,
@@ -22,92 +24,11 @@ MODELS: dict[str, type[Denoiser]] = {
 """Model classes by name."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """Options of a model that a paper uses, or that we recommend."""
-
-    model: str
-    """Name in :data:`MODELS`."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Options that differ from the model's defaults."""
-    training: Mapping[str, Any] = field(default_factory=dict)
-    """Recommended options of data, diffusion and training loop."""
-    source: str
-    """Where the setting stands."""
-
-
-_EEQDM = "Shah and Vatsa, arXiv:2411.15973"
-_QDDM = "Kölle et al., arXiv:2401.07049"
-
-PRESETS: dict[str, Preset] = {
-    "digits-demo": Preset(
-        model="qddm",
-        options={"image_size": 8, "depth": 4},
-        training={
-            "dataset": "digits",
-            "classes": (0,),
-            "epochs": 150,
-            "batch_size": 20,
-            "learning_rate": 0.01,
-            "sample_every": 50,
-            "checkpoint_every": 50,
-        },
-        source=f"ours: the Q-Dense circuit of {_QDDM}, shallow enough for a device",
-    ),
-    **{
-        f"eeqdm-{size}x{size}-L{depth}": Preset(
-            model="eeqdm",
-            options={"image_size": size, "depth": depth},
-            source=f"{_EEQDM}, figure 5" + (" and table 1" if size == 16 else ""),
-        )
-        for size in (8, 16)
-        for depth in (10, 20, 30, 40, 50)
-    },
-    **{
-        f"eeqdm-32x32-L{depth}": Preset(
-            model="eeqdm",
-            options={"image_size": 32, "depth": depth},
-            source=f"{_EEQDM}, section 4.1 (size), figure 5 (depth)",
-        )
-        for depth in (10, 50)
-    },
-    **{
-        f"qddm-{size}x{size}-L{depth}": Preset(
-            model="qddm",
-            options={"image_size": size, "depth": depth},
-            source=f"{_EEQDM}, figure 5",
-        )
-        for size in (8, 16)
-        for depth in (10, 50)
-    },
-    "qddm-32x32-L50": Preset(
-        model="qddm", options={"image_size": 32, "depth": 50}, source=f"{_EEQDM}, section 4.1"
-    ),
-    "qddm-8x8-guided-L47": Preset(
-        model="qddm",
-        options={"image_size": 8, "depth": 47, "guided": True, "num_classes": 2},
-        training={"classes": (0, 1)},
-        source=f"{_QDDM}, guided Q-Dense with 987 parameters",
-    ),
-    "ddpm-depth2": Preset(
-        model="classical_unet",
-        options={"image_size": 16, "levels": 2, "start_channels": 3},
-        source=f"{_EEQDM}, table 1, 892 parameters",
-    ),
-    "ddpm-depth3-channels2": Preset(
-        model="classical_unet",
-        options={"image_size": 16, "levels": 3, "start_channels": 2},
-        source=f"{_EEQDM}, table 1, 1735 parameters",
-    ),
-    "ddpm-depth3-channels4": Preset(
-        model="classical_unet",
-        options={"image_size": 16, "levels": 3, "start_channels": 4},
-        source=f"{_EEQDM}, table 1, 6781 parameters",
-    ),
+_MODEL_SOURCES = {
+    "eeqdm": EEQDM_PAPER,
+    "qddm": KOELLE_PAPER,
+    "classical_unet": f"{EEQDM_PAPER}, section 5.2",
 }
-"""Presets by name."""
-
-_MODEL_SOURCES = {"eeqdm": _EEQDM, "qddm": _QDDM, "classical_unet": f"{_EEQDM}, section 5.2"}
 
 
 @dataclass(frozen=True, kw_only=True)

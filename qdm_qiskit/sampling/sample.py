@@ -159,15 +159,20 @@ def sample(
     def generator(step: int) -> torch.Generator:
         return torch.Generator().manual_seed(derived_seed(config.seed, "sampling", step))
 
-    x = process.start((config.num_images, *model.image_shape), generator(0))
-    path = [x.numpy()]
+    x = process.start((config.num_images, *model.state_shape), generator(0))
+
+    def images_of(x: Tensor) -> np.ndarray:
+        return model.decode_data(process.to_images(x)).numpy()
+
+    path = [images_of(x)]
 
     def keep(step: int, x: Tensor) -> None:
-        path.append(x.numpy())
+        path.append(images_of(x))
         if on_step is not None:
             on_step(step, x)
 
-    images = reverse_chain(process, answer, x, generator, on_step=keep).numpy()
+    data = reverse_chain(process, answer, x, generator, on_step=keep)
+    images = model.decode_data(data).numpy()
     path[-1] = images
     manifest = {
         "schema": SCHEMA,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from .. import options
-from ..diffusion import DiffusionConfig
+from ..diffusion import DiffusionConfig, make_process
 from ..errors import InvalidOption, unknown_name
 from ..models import MODELS, PRESETS, resolve
 
@@ -43,6 +43,14 @@ class TrainingConfig:
     """Images in a step; each gives one pair for every t."""
     learning_rate: float = 0.01
     """Adam's step size, above 0."""
+    weight_decay: float = 0.0
+    """Adam's L2 penalty, at least 0."""
+    second_moment: float = 0.999
+    """Adam's beta_2, in [0, 1)."""
+    decay_every: int = 0
+    """Epochs after which the step size is multiplied by ``decay_factor``, again and again; 0 never."""
+    decay_factor: float = 0.97
+    """See ``decay_every``; in (0, 1]."""
     seed: int = 0
     """The seed of every random stream of the run."""
     sample_every: int = 10
@@ -63,6 +71,17 @@ class TrainingConfig:
             raise InvalidOption(
                 f"sample_every and seed are >= 0, got {self.sample_every}, {self.seed}."
             )
+        if self.decay_every < 0 or not 0 < self.decay_factor <= 1:
+            raise InvalidOption(
+                "decay_every is >= 0 and decay_factor in (0, 1], "
+                f"got {self.decay_every}, {self.decay_factor}."
+            )
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise InvalidOption(
+                f"weight_decay must be a finite number >= 0, got {self.weight_decay}."
+            )
+        if not 0 <= self.second_moment < 1:
+            raise InvalidOption(f"second_moment lies in [0, 1), got {self.second_moment}.")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise InvalidOption(
                 f"learning_rate must be a finite number above 0, got {self.learning_rate}."
@@ -71,7 +90,11 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """A training run."""
+    """A training run.
+
+    Raises:
+        InvalidOption: If model and process are of different state spaces.
+    """
 
     model: str
     """Name of the model."""
@@ -82,6 +105,15 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     preset: str | None = None
     """The preset that it started from, if any."""
+
+    def __post_init__(self) -> None:
+        wanted = MODELS[self.model].state_space
+        space = make_process(self.diffusion).state_space
+        if wanted != space:
+            raise InvalidOption(
+                f"Model '{self.model}' works on {wanted} states, but process "
+                f"'{self.diffusion.process}' makes {space} ones; choose another process."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""
@@ -109,7 +141,8 @@ def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConf
 
     Returns:
         The run's configuration, all "auto" resolved: a guided model learns its number of classes
-        from the classes chosen, unless it is set.
+        from the classes chosen, unless it is set, and a model with weights for each step decides
+        the number of steps.
 
     Raises:
         UnknownName: If there is no such model or preset.
@@ -117,8 +150,10 @@ def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConf
     """
     if name not in MODELS and name not in PRESETS:
         raise unknown_name("model or preset", name, [*MODELS, *PRESETS])
-    recommended = dict(PRESETS[name].training) if name in PRESETS else {}
     model = PRESETS[name].model if name in PRESETS else name
+    recommended = dict(MODELS[model].recommended)
+    if name in PRESETS:
+        recommended |= PRESETS[name].training
     parts: dict[str, dict[str, Any]] = {"model": {}, **{section: {} for section in _SECTIONS}}
     for key, value in {**recommended, **(settings or {})}.items():
         parts[_section_of(key, model)][key] = value
@@ -130,6 +165,8 @@ def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConf
     if "num_classes" in model_fields and "num_classes" not in parts["model"] and classes:
         parts["model"]["num_classes"] = len(classes)
     choice = resolve(name, parts["model"])
+    if "num_steps" in model_fields:  # weights for each step: the model decides how many there are
+        sections["diffusion"] = replace(sections["diffusion"], num_steps=choice.config.num_steps)
     return RunConfig(
         model=choice.model, model_options=choice.config, preset=choice.preset, **sections
     )

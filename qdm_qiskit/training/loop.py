@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from ..data import Split, load_dataset, save_grid
-from ..diffusion import make_process, reverse_chain
+from ..diffusion import TrainingPairs, make_process, reverse_chain
 from ..errors import (
     InvalidCheckpoint,
     InvalidData,
@@ -46,6 +46,7 @@ from .checkpoint import (
 )
 from .config import RunConfig, run_from_dict
 from .interruptions import silent_log_thread, stop_requests
+from .optimizers import make_optimizer, set_learning_rate
 
 BASELINE_LEARNING_RATE = 0.0047
 """Kölle's rate for the U-Net with channels 3, 6 (arXiv:2401.07049)."""
@@ -197,6 +198,10 @@ class _Session:
         if resume is not None:
             self._restore(resume)
         check_writable(run)
+        if resume is None:
+            generator = torch.Generator().manual_seed(derived_seed(seed, "init", 2))
+            images = torch.from_numpy(self.split.train.images)
+            self.learners["model"].model.fit_data(images, generator)
         self.accelerator = Accelerator(log_with="tensorboard", project_dir=str(run))
         self.batches = EpochBatches(len(self.split.train), config.training.batch_size, seed)
         train_set = self.split.train
@@ -220,10 +225,10 @@ class _Session:
             model=config.model, preset=config.preset, config=config.model_options, source=""
         )
         model = build_model(choice, generator=generator(0))
-        rate = config.training.learning_rate
-        learners = {"model": Learner(model, torch.optim.Adam(model.parameters(), lr=rate))}
+        learners = {"model": Learner(model, make_optimizer(model, config.training))}
         channels, size, _ = _image_shape(config)
-        if config.training.baseline and config.model != ClassicalUNet.name:
+        comparable = self.process.state_space == "unit" and config.model != ClassicalUNet.name
+        if config.training.baseline and comparable:
             baseline = ClassicalUNet(
                 ClassicalUNetConfig(image_size=size, channels=channels), generator=generator(1)
             )
@@ -291,6 +296,9 @@ class _Session:
     def _train_epoch(self, report: ProgressReport, stop: threading.Event) -> None:
         progress, seed = self.progress, self.config.training.seed
         self.batches.epoch, self.batches.first = progress.epoch, progress.batch
+        set_learning_rate(
+            self.learners["model"].optimizer, self.config.training, epoch=progress.epoch
+        )
         process_index = self.accelerator.process_index
         for images, labels in self.loader:
             index = (progress.epoch, progress.batch, process_index)
@@ -321,10 +329,15 @@ class _Session:
     def _loss(
         self, model: Denoiser, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Mean squared error over all pairs of a batch."""
-        pairs = self.process.training_pairs(images, generator)
-        answer = self._answer(model, pairs.noisy, pairs.step, labels.repeat(self.process.num_steps))
-        return torch.nn.functional.mse_loss(self.process.prediction(answer), pairs.target)
+        """The mean loss of all pairs of a batch."""
+        pairs = self._pairs(images, generator)
+        answer = self._answer(model, pairs.noisy, pairs.step, labels[pairs.source])
+        return self.process.losses(answer, pairs).mean()
+
+    def _pairs(self, images: Tensor, generator: torch.Generator) -> TrainingPairs:
+        with torch.no_grad():
+            x_0 = self.process.to_states(self._bare("model").encode_data(images))
+            return self.process.training_pairs(x_0, generator)
 
     def _answer(self, model: Denoiser, x: Tensor, step: Tensor, labels: Tensor) -> Tensor:
         guided = self.guided and model is self.learners["model"].model
@@ -358,9 +371,17 @@ class _Session:
 
     @torch.no_grad()
     def test_losses(self) -> dict[str, float]:
-        """Mean squared errors on the test images, on the same noise in every epoch."""
+        """Mean losses on the test images, on the same noise in every epoch.
+
+        Where a process trains every step of each image, those of t = 1 stand beside the mean: the
+        last step of the chain is the hardest, and a mean over T hides it.
+        """
         test = self.split.test
         sums: dict[str, float] = {}
+
+        def add(key: str, value: Tensor, count: int) -> None:
+            sums[key] = sums.get(key, 0.0) + float(value) * count
+
         chunk = 256
         for part, start in enumerate(range(0, len(test), chunk)):
             images = torch.from_numpy(test.images[start : start + chunk])
@@ -369,23 +390,24 @@ class _Session:
             )
             images, labels = images.to(self.device), labels.to(self.device)
             seed = derived_seed(self.config.training.seed, "noise", TEST_STREAM, part)
-            pairs = self.process.training_pairs(images, torch.Generator().manual_seed(seed))
-            predictions = {"identity_loss": self.process.identity_prediction(pairs)}
+            pairs = self._pairs(images, torch.Generator().manual_seed(seed))
+            losses = {"identity_loss": self.process.identity_losses(pairs)}
             for name, learner in self.learners.items():
-                answer = self._answer(
-                    learner.model, pairs.noisy, pairs.step, labels.repeat(self.process.num_steps)
-                )
+                answer = self._answer(learner.model, pairs.noisy, pairs.step, labels[pairs.source])
                 key = "test_loss" if name == "model" else "baseline_loss"
-                predictions[key] = self.process.prediction(answer)
-            for key, prediction in predictions.items():
-                error = torch.nn.functional.mse_loss(prediction, pairs.target)
-                sums[key] = sums.get(key, 0.0) + float(error) * len(images)
+                losses[key] = self.process.losses(answer, pairs)
+            first = pairs.step == 1
+            for key, values in losses.items():
+                add(key, values.mean(), len(images))
+                if self.process.every_step and key != "baseline_loss":
+                    add(f"{key}_first_step", values[first].mean(), len(images))
         return {key: value / len(test) for key, value in sums.items()}
 
     @torch.no_grad()
     def _write_samples(self, count: int = 16) -> None:
         seed, epoch = self.config.training.seed, self.progress.epoch
-        shape = (count, *_image_shape(self.config))
+        model = self._bare("model")
+        shape = (count, *model.state_shape)
         labels = torch.arange(count, device=self.device) % len(self.classes)
 
         def generator(step: int) -> torch.Generator:
@@ -396,7 +418,7 @@ class _Session:
             return self._answer(self.learners["model"].model, x, steps, labels)
 
         start = self.process.start(shape, generator(0)).to(self.device)
-        images = reverse_chain(self.process, answer, start, generator)
+        images = model.decode_data(reverse_chain(self.process, answer, start, generator))
         folder = self.run / "samples"
         folder.mkdir(exist_ok=True)
         path = folder / f"epoch-{epoch:04d}.png"

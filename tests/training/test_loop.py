@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from qdm_qiskit.diffusion import DiffusionProcess
+from qdm_qiskit.diffusion import ImageProcess
 from qdm_qiskit.errors import (
     InvalidCheckpoint,
     InvalidData,
@@ -91,7 +91,7 @@ def test_baselines_stand_beside_the_loss(tmp_path, small_run):
     result = train(config, tmp_path)
     promised = {
         "epoch", "step", "train_loss", "test_loss", "identity_loss", "baseline_loss",
-        "baseline_train_loss", "seconds",
+        "baseline_train_loss", "seconds", "test_loss_first_step", "identity_loss_first_step",
     }  # fmt: skip
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows == list(result.history)
@@ -129,14 +129,14 @@ def test_the_baseline_does_not_disturb_the_model(tmp_path, small_run, outcome):
 
 def test_the_baseline_learns_from_the_same_pairs(tmp_path, small_run, monkeypatch):
     seen = []
-    original = DiffusionProcess.training_pairs
+    original = ImageProcess.training_pairs
 
     def record(self, x_0, generator):
         pairs = original(self, x_0, generator)
         seen.append(pairs.noisy)
         return pairs
 
-    monkeypatch.setattr(DiffusionProcess, "training_pairs", record)
+    monkeypatch.setattr(ImageProcess, "training_pairs", record)
     train(small_run(epochs=1), tmp_path)
     steps = seen[:6]  # three steps of two learners; then the test images
     assert all(torch.equal(a, b) for a, b in zip(steps[::2], steps[1::2], strict=True))

@@ -1,0 +1,9 @@
+"""Settings of the papers and our own, one file a family of models."""
+
+from . import eeqdm
+from .base import Preset
+
+PRESETS: dict[str, Preset] = {**eeqdm.PRESETS}
+"""Presets by name."""
+
+__all__ = ["PRESETS", "Preset"]
