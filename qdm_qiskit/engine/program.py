@@ -17,10 +17,12 @@ from .adjoint import run_adjoint, split_tail
 from .blocks import BlockBuilder
 from .expressions import Angle
 from .fusion import strategies
+from .hermitian import check_matrices, matrix_expectations
 from .observables import ObservableTable
 from .operations import Operation
 from .plan import Plan, Planner
 from .samples import SampleTable
+from .shots import draw_selected
 from .steps import Components, Frame, squared_modulus
 from .tables import Constants
 
@@ -177,11 +179,14 @@ class CircuitProgram:
         weights: Tensor | None,
         initial_state: Tensor | None,
         initial_qubits: Sequence[int] | None,
+        weight_rows: Tensor | None = None,
     ) -> tuple[Tensor, tuple[int, ...]]:
         """Final amplitudes without global phase, ``(2**n, batch)``; real where nothing is complex.
 
         Beside them the order of the qubits, most significant first.
         """
+        if weight_rows is not None:
+            return self._run_rows(inputs, weights, initial_state, initial_qubits, weight_rows)
         if weights is not None and weights.ndim == 2:
             joined = self._all_inputs(inputs, weights)
             return self._per_sample._run(joined, None, initial_state, initial_qubits)
@@ -213,13 +218,80 @@ class CircuitProgram:
                 step.run(state, frame)
             final = state[layout.plan.final]
         if self.renormalise:
-            norm = torch.linalg.vector_norm(final, dim=0, keepdim=True)
-            if bool((norm == 0).any()):
-                raise InvalidData("The selected outcomes have probability zero for a sample.")
-            final = final / norm
+            final = _unit_columns(final)
         if final.shape[1] != batch:
             final = final.expand(-1, batch)
         return final, layout.plan.order
+
+    def _run_rows(
+        self,
+        inputs: Tensor | None,
+        weights: Tensor | None,
+        initial_state: Tensor | None,
+        initial_qubits: Sequence[int] | None,
+        rows: Tensor,
+    ) -> tuple[Tensor, tuple[int, ...]]:
+        """As :meth:`_run`, each sample with the row of a table of weights that it names.
+
+        Samples of one row run together, so a row's blocks are built once, however many samples
+        share it; rows that no sample names are not built.
+        """
+        self._check_rows(weights, rows, inputs, initial_state)
+        assert weights is not None  # checked
+        counts = torch.bincount(rows, minlength=len(weights)).tolist()
+        sorting = torch.argsort(rows, stable=True)
+        inputs = None if inputs is None else inputs[sorting]
+        initial_state = None if initial_state is None else initial_state[sorting]
+        parts, start = [], 0
+        table = weights.unbind(0)
+        order: tuple[int, ...] = ()
+        for row, count in enumerate(counts):
+            if not count:
+                continue
+            part = slice(start, start + count)
+            start += count
+            state, order = self._run(
+                None if inputs is None else inputs[part],
+                table[row],
+                None if initial_state is None else initial_state[part],
+                initial_qubits,
+            )
+            parts.append(state.expand(-1, count))
+        if any(part.is_complex() for part in parts):
+            parts = [part.to(_COMPLEX.get(part.dtype, part.dtype)) for part in parts]
+        joined = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        return joined.index_select(1, torch.argsort(sorting)), order
+
+    def _check_rows(
+        self,
+        weights: Tensor | None,
+        rows: Tensor,
+        inputs: Tensor | None,
+        initial_state: Tensor | None,
+    ) -> None:
+        fits = weights is not None and weights.ndim == 2 and weights.shape[1] == self.num_weights
+        if not fits:
+            raise InvalidData(
+                f"With weight_rows, weights are a table (rows, {self.num_weights}), "
+                f"got {None if weights is None else tuple(weights.shape)}."
+            )
+        assert weights is not None
+        if rows.ndim != 1 or rows.dtype != torch.int64 or not len(rows):
+            raise InvalidData(
+                "weight_rows is an int64 tensor (batch,), at least one sample long, "
+                f"got {tuple(rows.shape)} of {rows.dtype}."
+            )
+        low, high = (int(each) for each in torch.aminmax(rows))
+        if low < 0 or high >= len(weights):
+            raise InvalidData(
+                f"weight_rows name rows 0 .. {len(weights) - 1} of the weights, got {low} .. {high}."
+            )
+        for name, tensor in (("inputs", inputs), ("initial states", initial_state)):
+            if tensor is not None and tensor.ndim and len(tensor) != len(rows):
+                raise InvalidData(
+                    f"weight_rows and {name} have one batch size, got {len(rows)} and {len(tensor)}."
+                )
+        self._check_memory(len(rows))
 
     def statevector(
         self,
@@ -228,36 +300,68 @@ class CircuitProgram:
         initial_state: Tensor | None = None,
         *,
         initial_qubits: Sequence[int] | None = None,
+        weight_rows: Tensor | None = None,
+        postselect: Mapping[int, int] | None = None,
+        renormalise: bool = False,
     ) -> Tensor:
         """The final states.
 
         Args:
             inputs: ``(batch, num_inputs)`` real.
             weights: ``(num_weights,)`` real, or ``(batch, num_weights)`` with angles of its own for
-                each sample, which costs more: nothing can be folded.
+                each sample, which costs more: nothing can be folded. With ``weight_rows`` a table
+                ``(rows, num_weights)``.
             initial_state: ``(batch, 2**k)`` real or complex; |0...0> if None. Not normalised here.
             initial_qubits: The k qubits that the initial state covers, all others start in |0>; the
                 least significant first. All qubits if None.
+            weight_rows: ``(batch,)`` int64: the row of the weights that each sample runs with, for
+                example its time step. Each row's blocks are built once.
+            postselect: Qubit to the outcome that it must have. The state is projected, and these
+                qubits are left out of the result.
+            renormalise: Divide the post-selected states by their norms.
 
         Returns:
-            ``(batch, 2**n)`` complex; batch is 1 where neither inputs nor states are given.
+            ``(batch, 2**(n - len(postselect)))`` complex; batch is 1 where neither inputs nor states
+            nor rows are given.
 
         Raises:
-            InvalidData: If a shape or dtype does not fit, or inputs or weights are not finite.
+            InvalidData: If a shape or dtype does not fit, inputs or weights are not finite, a
+                post-selected qubit or its outcome does not exist, or a state that is to be
+                renormalised is zero.
         """
-        state = in_order(*self._run(inputs, weights, initial_state, initial_qubits))
+        chosen = self._selected(postselect)
+        final, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
+        state = in_order(final, order)
         if not state.is_complex():
             state = state.to(_COMPLEX[state.dtype])
+        if chosen:
+            split = state.reshape(*[2] * self.num_qubits, -1)
+            kept = tuple(chosen.get(q, slice(None)) for q in reversed(range(self.num_qubits)))
+            state = split[kept].reshape(-1, state.shape[1])
+        if renormalise:
+            state = _unit_columns(state)
         like = state.real.detach()[:1, 0]
-        if weights is not None and weights.ndim == 2:
+        if weights is not None and weights.ndim == 2 and self._phases:
+            own = weights if weight_rows is None else weights[weight_rows]
             phases = self._per_sample._phases
-            inputs, weights = self._all_inputs(inputs, weights), None
+            inputs, weights = self._all_inputs(inputs, own), None
         else:
             phases = self._phases
         for phase in phases:
             angle = phase.evaluate(inputs, weights, like).to(like.dtype)
             state = state * torch.polar(torch.ones_like(angle), angle)
         return state.t()
+
+    def _selected(self, postselect: Mapping[int, int] | None) -> dict[int, int]:
+        """Post-selected qubits and their outcomes, checked."""
+        chosen = dict(postselect or {})
+        if not all(0 <= qubit < self.num_qubits for qubit in chosen):
+            raise InvalidData(
+                f"Qubits must be distinct and below {self.num_qubits}, got post-selected {chosen}."
+            )
+        if not set(chosen.values()) <= {0, 1}:
+            raise InvalidData(f"Outcomes are 0 or 1, got {chosen}.")
+        return chosen
 
     def probabilities(
         self,
@@ -266,13 +370,14 @@ class CircuitProgram:
         initial_state: Tensor | None = None,
         *,
         initial_qubits: Sequence[int] | None = None,
+        weight_rows: Tensor | None = None,
         qubits: Sequence[int] | None = None,
         postselect: Mapping[int, int] | None = None,
     ) -> Tensor:
         """Probabilities of all basis states, or of those of some qubits.
 
         Args:
-            inputs, weights, initial_state, initial_qubits: As for :meth:`statevector`.
+            inputs, weights, initial_state, initial_qubits, weight_rows: As for :meth:`statevector`.
             qubits: Qiskit indices; the first is the least significant bit of the outcome. All that
                 are not post-selected, if None.
             postselect: Qubit to the outcome that it must have; joint probabilities, not
@@ -284,16 +389,14 @@ class CircuitProgram:
         Raises:
             InvalidData: As for :meth:`statevector`, or if a qubit is out of range or repeated.
         """
-        n, chosen = self.num_qubits, dict(postselect or {})
+        n, chosen = self.num_qubits, self._selected(postselect)
         read = [q for q in range(n) if q not in chosen] if qubits is None else list(qubits)
         named = [*read, *chosen]
         if len(set(named)) != len(named) or not all(0 <= qubit < n for qubit in named):
             raise InvalidData(
                 f"Qubits must be distinct and below {n}, got {read} and post-selected {chosen}."
             )
-        if not set(chosen.values()) <= {0, 1}:
-            raise InvalidData(f"Outcomes are 0 or 1, got {chosen}.")
-        state, order = self._run(inputs, weights, initial_state, initial_qubits)
+        state, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
         batch = state.shape[1]
         split = state.reshape(*[2] * n, batch)
         split = split[tuple(chosen.get(qubit, slice(None)) for qubit in order)]
@@ -313,12 +416,13 @@ class CircuitProgram:
         initial_state: Tensor | None = None,
         *,
         initial_qubits: Sequence[int] | None = None,
+        weight_rows: Tensor | None = None,
     ) -> Tensor:
         """Expectation values of Hermitian Pauli sums.
 
         Args:
             observables: Operators on all qubits of the circuit.
-            inputs, weights, initial_state, initial_qubits: As for :meth:`statevector`.
+            inputs, weights, initial_state, initial_qubits, weight_rows: As for :meth:`statevector`.
 
         Returns:
             ``(batch, len(observables))`` real. All diagonal terms come from one matrix product.
@@ -338,8 +442,82 @@ class CircuitProgram:
             if len(self._observables) >= KEPT_OBSERVABLES:
                 self._observables.pop(next(iter(self._observables)))
             self._observables[key] = ObservableTable(list(observables))
-        state = in_order(*self._run(inputs, weights, initial_state, initial_qubits))
+        state = in_order(*self._run(inputs, weights, initial_state, initial_qubits, weight_rows))
         return self._observables[key].evaluate(state).t()
+
+    def hermitian_expectation(
+        self,
+        matrices: Tensor,
+        qubits: Sequence[int],
+        inputs: Tensor | None = None,
+        weights: Tensor | None = None,
+        initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
+        weight_rows: Tensor | None = None,
+    ) -> Tensor:
+        """Expectation values of whole matrices, differentiable in their entries too.
+
+        Args:
+            matrices: ``(K, 2**m, 2**m)`` real or complex. What is measured is the Hermitian part
+                ``(M + M^dagger) / 2``, which is M itself where M is Hermitian.
+            qubits: The m qubits on which they act, the first one the least significant bit of their
+                rows.
+            inputs, weights, initial_state, initial_qubits, weight_rows: As for :meth:`statevector`.
+
+        Returns:
+            ``(batch, K)`` real.
+
+        Raises:
+            InvalidData: As for :meth:`statevector`, or if the matrices do not fit the qubits.
+        """
+        check_matrices(matrices, qubits, self.num_qubits)
+        state, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
+        return matrix_expectations(state, order, matrices, qubits)
+
+    def sample(
+        self,
+        shots: int,
+        inputs: Tensor | None = None,
+        weights: Tensor | None = None,
+        initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
+        weight_rows: Tensor | None = None,
+        qubits: Sequence[int] | None = None,
+        postselect: Mapping[int, int] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Counts of a finite number of shots.
+
+        Args:
+            shots: Shots for each sample, at least 1.
+            inputs, weights, initial_state, initial_qubits, weight_rows: As for :meth:`statevector`;
+                initial states have norm 1.
+            qubits, postselect: As for :meth:`probabilities`.
+            generator: On the CPU; torch's own if None.
+
+        Returns:
+            ``(batch, 2**len(qubits))`` int64 on the CPU. Each row sums to ``shots``, or, where the
+            circuit or ``postselect`` selects outcomes, to the shots that had them.
+
+        Raises:
+            InvalidData: As for :meth:`probabilities`, if ``shots`` is below 1, or if probabilities
+                sum to more than 1, or to less without a selection.
+        """
+        with torch.no_grad():
+            found = self.probabilities(
+                inputs,
+                weights,
+                initial_state,
+                initial_qubits=initial_qubits,
+                weight_rows=weight_rows,
+                qubits=qubits,
+                postselect=postselect,
+            )
+        projects = any(operation.kind == "project" for operation in self._operations)
+        selects = bool(postselect) or (projects and not self.renormalise)
+        return draw_selected(found, shots, selects=selects, generator=generator)
 
     def _check(
         self,
@@ -411,6 +589,14 @@ class CircuitProgram:
                 f"{batch} states of {self.num_qubits} qubits need at least {needed / 2**30:.4g} GiB, "
                 f"this machine has {available / 2**30:.4g} GiB; take fewer qubits or smaller batches."
             )
+
+
+def _unit_columns(state: Tensor) -> Tensor:
+    """States divided by their norms."""
+    norm = torch.linalg.vector_norm(state, dim=0, keepdim=True)
+    if bool((norm == 0).any()):
+        raise InvalidData("The selected outcomes have probability zero for a sample.")
+    return state / norm
 
 
 def in_order(state: Tensor, order: tuple[int, ...]) -> Tensor:

@@ -2,7 +2,16 @@
 
 from .executors import Executor, engine_executor
 from .from_qnn import QnnLayer
+from .observables import AdaptiveObservables, neighbouring_groups
 from .qnn import qnn_executor
 from .quantum_layer import QuantumLayer
 
-__all__ = ["Executor", "QnnLayer", "QuantumLayer", "engine_executor", "qnn_executor"]
+__all__ = [
+    "AdaptiveObservables",
+    "Executor",
+    "QnnLayer",
+    "QuantumLayer",
+    "engine_executor",
+    "neighbouring_groups",
+    "qnn_executor",
+]

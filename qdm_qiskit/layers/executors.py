@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -17,31 +17,32 @@ Executor = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 None, ``(batch, num_inputs)`` or None, to ``(batch, num_outputs)``; differentiable in the angles."""
 
 
-def engine_executor(spec: CircuitSpec) -> Executor:
-    """Exact outputs from the torch engine, differentiable in all three arguments.
+class EngineExecutor:
+    """Exact outputs from the torch engine, differentiable in all arguments.
+
+    Amplitudes are injected as the initial state of the data qubits.
 
     Args:
         spec: The circuit and its roles.
-
-    Returns:
-        The executor. Amplitudes are injected as the initial state of the data qubits.
     """
 
-    @cache
-    def compiled() -> CircuitProgram:
-        # On first use: a model that is only described or loaded need not wait for it.
-        return compile_circuit(spec.circuit, spec.inputs, spec.weights)
+    def __init__(self, spec: CircuitSpec) -> None:
+        self.spec = spec
 
-    readout = spec.readout
+    @cached_property
+    def program(self) -> CircuitProgram:
+        """The compiled circuit; on first use, so that a model that is only loaded need not wait."""
+        return compile_circuit(self.spec.circuit, self.spec.inputs, self.spec.weights)
 
-    def execute(angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None) -> Tensor:
-        covered = None if amplitudes is None else spec.data_qubits
-        program = compiled()
+    def __call__(self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None) -> Tensor:
+        """See :data:`Executor`."""
+        readout = self.spec.readout
+        covered = None if amplitudes is None else self.spec.data_qubits
         if not isinstance(readout, ProbabilityReadout):
-            return program.expectation(
+            return self.program.expectation(
                 readout.observables, inputs, angles, amplitudes, initial_qubits=covered
             )
-        joint = program.probabilities(
+        joint = self.program.probabilities(
             inputs,
             angles,
             amplitudes,
@@ -49,9 +50,34 @@ def engine_executor(spec: CircuitSpec) -> Executor:
             qubits=readout.qubits,
             postselect=dict(readout.postselect),
         )
-        return renormalised(spec, joint) if readout.renormalise else joint
+        return renormalised(self.spec, joint) if readout.renormalise else joint
 
-    return execute
+    def statevector(
+        self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None, *, renormalise: bool
+    ) -> Tensor:
+        """Amplitudes of the qubits that the readout does not post-select, ``(batch, 2**k)``."""
+        readout = self.spec.readout
+        chosen = dict(readout.postselect) if isinstance(readout, ProbabilityReadout) else {}
+        return self.program.statevector(
+            inputs,
+            angles,
+            amplitudes,
+            initial_qubits=None if amplitudes is None else self.spec.data_qubits,
+            postselect=chosen,
+            renormalise=renormalise,
+        )
+
+
+def engine_executor(spec: CircuitSpec) -> EngineExecutor:
+    """The torch engine as an :data:`Executor`.
+
+    Args:
+        spec: The circuit and its roles.
+
+    Returns:
+        The executor.
+    """
+    return EngineExecutor(spec)
 
 
 def read_probabilities(spec: CircuitSpec, probabilities: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..circuits.spec import CircuitSpec
 from ..errors import InvalidData, InvalidOption
-from .executors import Executor, engine_executor
+from .executors import EngineExecutor, Executor, engine_executor
 from .from_qnn import QnnLayer
 
 WeightMap = Literal["identity", "pi_tanh"]
@@ -93,13 +93,45 @@ class QuantumLayer(nn.Module):
         Raises:
             InvalidData: If a shape does not fit or a vector has norm zero or is not finite.
         """
+        return self.executor(self.angles(), self._encoded(amplitudes), inputs)
+
+    def statevector(
+        self,
+        amplitudes: Tensor | None = None,
+        inputs: Tensor | None = None,
+        *,
+        renormalise: bool = False,
+    ) -> Tensor:
+        """Complex amplitudes in place of the readout; on the engine only.
+
+        Args:
+            amplitudes, inputs: As for :meth:`forward`; amplitudes may be complex.
+            renormalise: Divide by the norm that the readout's post-selection leaves.
+
+        Returns:
+            ``(batch, 2**k)`` complex, of the k qubits that the readout does not post-select, in
+            Qiskit's order; differentiable.
+
+        Raises:
+            InvalidOption: If the layer does not run on the engine.
+            InvalidData: As for :meth:`forward`, or if a state to be renormalised is zero.
+        """
+        if not isinstance(self.executor, EngineExecutor):
+            raise InvalidOption(
+                "Only the engine gives amplitudes, got another executor; leave `executor` out."
+            )
+        encoded = self._encoded(amplitudes)
+        return self.executor.statevector(self.angles(), encoded, inputs, renormalise=renormalise)
+
+    def _encoded(self, amplitudes: Tensor | None) -> Tensor | None:
+        """Amplitudes with norm 1, or None for a circuit that takes none."""
         if self.spec.encoding == "amplitude":
             if amplitudes is None:
                 raise InvalidData(f"'{self.spec.name}' needs amplitudes.")
-            amplitudes = normalised(amplitudes, self.spec.num_amplitudes)
-        elif amplitudes is not None:
+            return normalised(amplitudes, self.spec.num_amplitudes)
+        if amplitudes is not None:
             raise InvalidData(f"'{self.spec.name}' encodes angles and takes no amplitudes.")
-        return self.executor(self.angles(), amplitudes, inputs)
+        return None
 
     def extra_repr(self) -> str:
         """The line that ``print(model)`` shows."""

@@ -173,3 +173,30 @@ def test_renormalised_readout_sums_to_one():
     torch.testing.assert_close(layer(x), expected)
     with pytest.raises(InvalidData, match=r"post-selection .* never happened"):
         read_probabilities(conditional, torch.eye(8)[1:2])  # all weight on ancilla = 1
+
+
+@pytest.mark.parametrize("renormalise", [False, True])
+def test_amplitudes_after_the_readouts_selection(renormalise):
+    spec = eeqdm(2, 2)
+    layer = QuantumLayer(spec, generator=generator()).double()
+    vectors = torch.randn(3, 4, dtype=torch.complex128, generator=generator(1))
+    found = layer.statevector(vectors, renormalise=renormalise)
+    start = np.zeros((3, 8), dtype=complex)
+    start[:, ::2] = (vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)).numpy()
+    bound = spec.circuit.assign_parameters(layer.weights.detach().numpy())
+    for row in range(3):
+        expected = Statevector(start[row]).evolve(bound).data[::2]
+        if renormalise:
+            expected = expected / np.linalg.norm(expected)
+        np.testing.assert_allclose(found[row].detach().numpy(), expected, atol=1e-12)
+    torch.testing.assert_close(
+        found.abs().square().sum(1) < 0.999, torch.full((3,), not renormalise)
+    )
+    found.real.sum().backward()
+    assert layer.weights.grad is not None
+
+
+def test_amplitudes_of_another_executor_are_refused():
+    layer = QuantumLayer(angle_spec(), executor=lambda angles, amplitudes, inputs: angles)
+    with pytest.raises(InvalidOption, match="Only the engine"):
+        layer.statevector(inputs=torch.zeros(1, 2))

@@ -1,4 +1,4 @@
-"""Readout errors of probabilities, and counts drawn from them."""
+"""Readout errors of probabilities."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from ...errors import InvalidData
+from ..shots import draw_counts
+
+__all__ = ["apply_readout", "draw_counts"]
 
 
 def apply_readout(
@@ -48,35 +51,3 @@ def apply_readout(
         read = torch.tensordot(split, table, dims=(axes, list(range(k))))
         probabilities = read.movedim(list(range(-k, 0)), axes).reshape(probabilities.shape)
     return probabilities
-
-
-def draw_counts(
-    probabilities: Tensor, shots: int, generator: torch.Generator | None = None
-) -> Tensor:
-    """Draw shots.
-
-    Args:
-        probabilities: ``(batch, outcomes)``; negative rounding errors count as 0, and each row is
-            normalised.
-        shots: For each row, at least 1.
-        generator: On the CPU; torch's own if None.
-
-    Returns:
-        ``(batch, outcomes)`` int64 on the CPU, each row with ``shots`` in all.
-
-    Raises:
-        InvalidData: If shots are below 1, or a row is not finite or sums to 0.
-    """
-    if shots < 1:
-        raise InvalidData(f"Shots are at least 1, got {shots}.")
-    weights = probabilities.detach().to("cpu", torch.float64).clamp_min(0)
-    totals = weights.sum(1, keepdim=True)
-    if not torch.isfinite(weights).all() or bool((totals <= 0).any()):
-        raise InvalidData("Probabilities must be finite and have a positive sum.")
-    edges = (weights / totals).cumsum(1)
-    draws = torch.rand(len(weights), shots, generator=generator, dtype=torch.float64)
-    found = torch.searchsorted(edges, draws * edges[:, -1:], right=True)
-    found = found.clamp_max(weights.shape[1] - 1)
-    return torch.zeros(weights.shape, dtype=torch.int64).scatter_add_(
-        1, found, torch.ones_like(found)
-    )
