@@ -11,9 +11,16 @@
       + InvalidCheckpoint   (also ValueError)         truncated, foreign or unsafe checkpoint folders
       + UnsupportedCircuit  (also ValueError)         what the engine or a target cannot run
       + TargetUnavailable   (also RuntimeError)       a target that exists but cannot be used here
+      + InvalidPlan         (also ValueError)         a run plan that is truncated, changed or foreign
       + CalibrationMismatch (also ValueError)         a readout calibration of another device or layout
       + OutputNotWritable   (also OSError)            full disk, read-only folder, existing output
       + MissingDependency   (also ImportError)        an optional package that is not installed
+      + BudgetExceeded      (also ValueError)         a reservation that a budget does not allow
+      + LedgerDamaged       (also ValueError)         a ledger that cannot be read or rebuilt
+      + LedgerBusy          (also TimeoutError)       another process holds the ledger or the run
+      + ServiceUnavailable  (also ConnectionError)    the quantum service refuses or does not answer
+      + SubmissionUncertain (also RuntimeError)       a job may exist on the service, its id unknown
+      + JobFailed           (also RuntimeError)       a job ended without counts
 
 Each message gives the rule, what was received, and the way out, on one line: the command line
 prints it as it is and exits with code 2.
@@ -64,6 +71,10 @@ class TargetUnavailable(QdmError, RuntimeError):
     """A target is known, but cannot be used on this machine or by this command."""
 
 
+class InvalidPlan(QdmError, ValueError):
+    """A run plan, or a file beside it, is truncated, was changed, or cannot be run."""
+
+
 class CalibrationMismatch(QdmError, ValueError):
     """A readout calibration was taken on another backend or on other physical qubits."""
 
@@ -77,6 +88,36 @@ class OutputNotWritable(QdmError, OSError):
 
 class MissingDependency(QdmError, ImportError):
     """An optional package is needed for this and is not installed."""
+
+
+class BudgetExceeded(QdmError, ValueError):
+    """A reservation would overdraw a budget of shots or QPU seconds."""
+
+
+class LedgerDamaged(QdmError, ValueError):
+    """The ledger of hardware runs cannot be read, nor rebuilt from its log."""
+
+
+class LedgerBusy(QdmError, TimeoutError):
+    """Another process writes the ledger, or drives the same run, and did not finish in time."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class ServiceUnavailable(QdmError, ConnectionError):
+    """The quantum service cannot be reached, refuses the account, or does not answer in time."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class SubmissionUncertain(QdmError, RuntimeError):
+    """A job was sent and may exist on the service, but its id could not be found yet."""
+
+
+class JobFailed(QdmError, RuntimeError):
+    """A job on the service ended without counts: failed, cancelled, or a result that cannot be."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
