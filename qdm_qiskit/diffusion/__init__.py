@@ -4,6 +4,7 @@ from .base import DiffusionProcess, Goal, ImageProcess, StateSpace, TrainingPair
 from .catalog import DiffusionConfig, make_process
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
+from .noise_prediction import NoisePrediction
 from .reverse import Answer, reverse_chain
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Goal",
     "ImageProcess",
     "InterpolatedNoise",
+    "NoisePrediction",
     "StateSpace",
     "TrainingPairs",
     "make_process",

@@ -9,14 +9,15 @@ from ..errors import InvalidOption
 from .base import DiffusionProcess, Goal
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
+from .noise_prediction import NoisePrediction, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
     """Options of the diffusion process."""
 
-    process: Literal["interpolated", "gaussian"] = "interpolated"
-    """Kölle's interpolation with weights (t/T)^3, or the Gaussian Markov chain."""
+    process: Literal["interpolated", "gaussian", "ddpm"] = "interpolated"
+    """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, or noise prediction."""
     goal: Goal = "data"
     """Predict the image one step less noisy, or the noise."""
     num_steps: int = 10
@@ -25,6 +26,10 @@ class DiffusionConfig:
     """First beta of the Gaussian chain, in (0, 1)."""
     beta_end: float = 0.6
     """Last beta of the Gaussian chain, in (0, 1)."""
+    schedule: Schedule = "linear"
+    """Betas of `ddpm`: from beta_start to beta_end, all beta_start, or the cosine schedule."""
+    weighted: bool = True
+    """P2 weights in the loss of `ddpm`."""
 
     def __post_init__(self) -> None:
         make_process(self)
@@ -45,4 +50,12 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
             beta_start=config.beta_start,
             beta_end=config.beta_end,
         )
-    raise InvalidOption(f"process is 'interpolated' or 'gaussian', got {config.process!r}.")
+    if config.process == "ddpm":
+        return NoisePrediction(
+            config.num_steps,
+            schedule=config.schedule,
+            beta_start=config.beta_start,
+            beta_end=config.beta_end,
+            weighted=config.weighted,
+        )
+    raise InvalidOption(f"process is 'interpolated', 'gaussian' or 'ddpm', got {config.process!r}.")
