@@ -1,0 +1,57 @@
+"""What a test can set on the server: plan, limits, delays, queues."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+
+API_KEY = "api-key-of-the-local-server"
+CRN = "crn:v1:bluemix:public:quantum-computing:us-east:a/0123456789:local-instance::"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of one server; kept in its database, so that a restarted server has them too."""
+
+    plan: str = "open"
+    """"open" (no sessions, code 1352) or "paygo"."""
+    limit_seconds: float = 600.0
+    """QPU seconds that the instance may use; a POST beyond them gets a 409."""
+    devices: tuple[str, ...] = ("nairobi",)
+    """Snapshots of qiskit_ibm_runtime's fake_provider; `nairobi` is served as `ibm_nairobi`."""
+    noisy: bool = True
+    """Whether jobs run with the snapshot's noise."""
+    queue_seconds: float = 0.0
+    """A job waits this long before it runs."""
+    run_seconds: float = 0.0
+    """A job that has its counts stays in RUNNING this much longer."""
+    metrics_pending_seconds: float = 0.0
+    """After a job ends, its metrics say "pending" for this long."""
+    listing_lag_seconds: float = 0.0
+    """A job appears in GET /jobs only after this time."""
+    token_life_seconds: int = 3600
+    """Life of an access token."""
+    interactive_ttl_seconds: float = 60.0
+    """A dedicated session without a job for this long is "inactive"."""
+    overhead_seconds: float = 2.0
+    """Charged once for each job (see `device.charge_seconds`)."""
+    rep_delay_seconds: float = 250e-6
+    """Charged for each execution, beside the circuit's duration."""
+    queue_length: dict[str, int] = field(default_factory=dict)
+    """Jobs of others waiting, by backend name; 0 for a backend not named."""
+    paused: tuple[str, ...] = ()
+    """Backends that accept jobs and do not run them."""
+    calibrated: str = ""
+    """`last_update_date` of every backend's properties; empty: the snapshot's own."""
+    max_body_bytes: int = 80_000_000
+    """A larger POST gets a 413."""
+
+    def changed(self, values: dict[str, object]) -> Settings:
+        """A copy with `values`; an unknown name is a ValueError."""
+        unknown = set(values) - {each.name for each in fields(self)}
+        if unknown:
+            raise ValueError(f"unknown settings {sorted(unknown)}")
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return replace(self, **{**values, **lists})
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
