@@ -1,11 +1,32 @@
 """Circuit templates: plain parameterized ``QuantumCircuit`` objects and the roles of their parts."""
 
+from .angle_encodings import (
+    angle_encoding,
+    basis_angles,
+    basis_encoding,
+    dense_angle_encoding,
+    phase_encoding,
+)
+from .blocks import alternating_layers, conv_unit, identity_block, phase_mixing, qamp_layers
 from .catalog import TEMPLATES, Template, template
 from .encodings import amplitude_angles, amplitude_loader
 from .entanglers import pairwise_bell_stage, strongly_entangling_layers
 from .image_denoisers import eeqdm, qddm
 from .parameters import input_parameters, weight_parameters
-from .spec import CircuitSpec, ExpectationReadout, ProbabilityReadout, wire_to_qubit
+from .spec import (
+    CircuitSpec,
+    ExpectationReadout,
+    ProbabilityReadout,
+    register_spec,
+    wire_to_qubit,
+)
+from .state_denoisers import (
+    cacioppo_blocks,
+    cacioppo_denoiser,
+    conditioned_latent_denoiser,
+    qamp_blocks,
+    qamp_denoiser,
+)
 
 __all__ = [
     "TEMPLATES",
@@ -13,12 +34,28 @@ __all__ = [
     "ExpectationReadout",
     "ProbabilityReadout",
     "Template",
+    "alternating_layers",
     "amplitude_angles",
     "amplitude_loader",
+    "angle_encoding",
+    "basis_angles",
+    "basis_encoding",
+    "cacioppo_blocks",
+    "cacioppo_denoiser",
+    "conditioned_latent_denoiser",
+    "conv_unit",
+    "dense_angle_encoding",
     "eeqdm",
+    "identity_block",
     "input_parameters",
     "pairwise_bell_stage",
+    "phase_encoding",
+    "phase_mixing",
+    "qamp_blocks",
+    "qamp_denoiser",
+    "qamp_layers",
     "qddm",
+    "register_spec",
     "strongly_entangling_layers",
     "template",
     "weight_parameters",

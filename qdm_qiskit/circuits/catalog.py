@@ -7,9 +7,21 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from qiskit import QuantumCircuit
+
 from ..errors import InvalidTemplate, unknown_name
+from .angle_encodings import (
+    angle_encoding,
+    basis_encoding,
+    dense_angle_encoding,
+    phase_encoding,
+)
+from .blocks import conv_unit, identity_block, phase_mixing, qamp_layers
+from .encodings import amplitude_loader
+from .entanglers import pairwise_bell_stage, strongly_entangling_layers
 from .image_denoisers import eeqdm, qddm
-from .spec import CircuitSpec
+from .spec import CircuitSpec, register_spec
+from .state_denoisers import cacioppo_denoiser, conditioned_latent_denoiser, qamp_denoiser
 
 Group = Literal["encoding", "block", "ansatz", "denoiser"]
 """What a template is for: data into states, a part of larger circuits, a trainable circuit, or a
@@ -59,11 +71,122 @@ class Template:
         return self.build(**{**self.options, **changes})
 
 
+def _on_register(
+    name: str,
+    circuit: Callable[..., QuantumCircuit],
+    options: Mapping[str, object],
+    *,
+    group: Group,
+    source: str,
+    summary: str,
+) -> Template:
+    """A template of a circuit whose qubits all hold data and are all read.
+
+    Encodings take angles, the others work on amplitudes.
+    """
+    encoding: Literal["angle", "amplitude"] = "angle" if group == "encoding" else "amplitude"
+
+    def build(**values: object) -> CircuitSpec:
+        return register_spec(circuit(**values), source=source, encoding=encoding)
+
+    return Template(
+        name=name, build=build, options=options, group=group, source=source, summary=summary
+    )
+
+
 def _by_name(*templates: Template) -> Mapping[str, Template]:
     return MappingProxyType({each.name: each for each in templates})
 
 
 TEMPLATES: Mapping[str, Template] = _by_name(
+    _on_register(
+        "amplitude_loader",
+        amplitude_loader,
+        {"num_qubits": 3, "phases": False},
+        group="encoding",
+        source="Möttönen et al., quant-ph/0407010, figures 2 and 4",
+        summary="Any real or complex vector as amplitudes, by uniformly controlled rotations.",
+    ),
+    _on_register(
+        "basis_encoding",
+        basis_encoding,
+        {"num_wires": 4},
+        group="encoding",
+        source="Schuld and Petruccione, Machine Learning with Quantum Computers, section 3.1",
+        summary="Bits as a basis state, by RY of 0 or pi.",
+    ),
+    _on_register(
+        "angle_encoding",
+        angle_encoding,
+        {"num_wires": 4, "axis": "x"},
+        group="encoding",
+        source="Schuld and Petruccione, Machine Learning with Quantum Computers, section 3.3",
+        summary="One value a wire as an angle of RX, RY, or H and RZ.",
+    ),
+    _on_register(
+        "dense_angle_encoding",
+        dense_angle_encoding,
+        {"num_values": 8},
+        group="encoding",
+        source="LaRose and Coyle, arXiv:2003.01695, definition 4",
+        summary="Two values a wire: the angle of RY and a phase.",
+    ),
+    _on_register(
+        "phase_encoding",
+        phase_encoding,
+        {"num_wires": 4},
+        group="encoding",
+        source="Schuld and Petruccione, Machine Learning with Quantum Computers, section 3.3",
+        summary="One value a wire as the phase of an equal superposition.",
+    ),
+    _on_register(
+        "pairwise_bell_stage",
+        pairwise_bell_stage,
+        {"num_wires": 4},
+        group="block",
+        source="Shah and Vatsa, arXiv:2411.15973, section 3.1",
+        summary="H on the first half of the wires, then CNOTs to their partners in the second.",
+    ),
+    _on_register(
+        "conv_unit",
+        conv_unit,
+        {"sign": "plus"},
+        group="block",
+        source="Vatan and Williams, quant-ph/0308006, figure 6",
+        summary="exp(i (alpha XX + beta YY + gamma ZZ)) on two wires with three CNOTs.",
+    ),
+    _on_register(
+        "phase_mixing",
+        phase_mixing,
+        {"num_wires": 4, "mixing": "qft"},
+        group="block",
+        source="QAMP 2025, code of 25 January 2026",
+        summary="CRZ from the first wire to all others, then the Fourier transform.",
+    ),
+    _on_register(
+        "qamp_layers",
+        qamp_layers,
+        {"num_wires": 4, "depth": 1, "mixing": "qft", "closed": True, "sign": "plus"},
+        group="block",
+        source="QAMP 2025, code of 25 January 2026",
+        summary="ConvUnits on even, then odd pairs, then PhaseMixing.",
+    ),
+    _on_register(
+        "identity_block",
+        identity_block,
+        {"num_wires": 4, "depth": 2},
+        group="block",
+        source="Cacioppo et al., arXiv:2311.15444, and the authors' code",
+        summary="Rotations between a CNOT chain and its inverse: the identity at zero angles.",
+    ),
+    _on_register(
+        "strongly_entangling_layers",
+        strongly_entangling_layers,
+        {"num_wires": 4, "depth": 3},
+        group="ansatz",
+        source="Schuld et al., arXiv:1804.00633",
+        summary="Three rotations a wire, then a ring of CNOTs whose range grows with the layer.",
+    ),
     Template(
         name="eeqdm",
         build=eeqdm,
@@ -79,6 +202,35 @@ TEMPLATES: Mapping[str, Template] = _by_name(
         group="denoiser",
         source="Kölle et al., arXiv:2401.07049, section 4",
         summary="Strongly entangling layers on all data wires and the ancilla.",
+    ),
+    Template(
+        name="cacioppo_denoiser",
+        build=cacioppo_denoiser,
+        options={"num_data": 3, "depths": (2, 2, 2)},
+        group="denoiser",
+        source="Cacioppo et al., arXiv:2311.15444, and the authors' code",
+        summary="Three identity blocks; an ancilla joins the middle one and is projected on |0>.",
+    ),
+    Template(
+        name="conditioned_latent_denoiser",
+        build=conditioned_latent_denoiser,
+        options={
+            "num_data": 3,
+            "num_labels": 4,
+            "depths": (2, 2, 2),
+            "project_labels": False,
+        },
+        group="denoiser",
+        source="Cacioppo et al., arXiv:2311.15444; layout inferred from its counts",
+        summary="Three blocks on a latent state and qubits that hold the class; 1110 angles in full.",
+    ),
+    Template(
+        name="qamp_denoiser",
+        build=qamp_denoiser,
+        options={"num_data": 4, "reps": 1, "mixing": "qft", "sign": "plus"},
+        group="denoiser",
+        source="QAMP 2025, code of 25 January 2026",
+        summary="Three blocks of ConvUnits and PhaseMixing, the middle one with an ancilla.",
     ),
 )
 """All templates, by name."""

@@ -36,8 +36,11 @@ def amplitude_loader(num_qubits: int, *, phases: bool = False) -> QuantumCircuit
     References:
         Möttönen et al., quant-ph/0407010, figures 2 and 4.
     """
-    if num_qubits < 1:
-        raise InvalidTemplate(f"amplitude_loader needs num_qubits >= 1, got {num_qubits}.")
+    if not 1 <= num_qubits <= 64:  # beyond, the number of angles is no longer worth writing out
+        raise InvalidTemplate(
+            "amplitude_loader needs num_qubits >= 1 and at most 10000 parameters (13 qubits, 12 with "
+            f"phases), got num_qubits={num_qubits!r:.20}."
+        )
     rotations = 2**num_qubits - 1
     names = iter(input_parameters(rotations * (2 if phases else 1)))
     circuit = QuantumCircuit(num_qubits, name="amplitude_loader")
@@ -92,6 +95,8 @@ def amplitude_angles(vectors: np.ndarray, num_qubits: int, *, phases: bool = Fal
             vector is complex without ``phases``.
     """
     vectors = np.asarray(vectors)
+    if not np.issubdtype(vectors.dtype, np.number) and vectors.dtype != bool:
+        raise InvalidData(f"Amplitudes are numbers, got an array of {vectors.dtype}.")
     if vectors.ndim != 2 or vectors.shape[1] != 2**num_qubits:
         raise InvalidData(
             f"Amplitudes for {num_qubits} qubits have shape (batch, {2**num_qubits}), "

@@ -96,6 +96,8 @@ class CircuitSpec:
     """The circuit after amplitude encoding, or with its angle encoding; no classical bits."""
     encoding: Literal["angle", "amplitude"]
     """How data enter: as angles ``x_...`` of the circuit, or as amplitudes of the data qubits."""
+    complex_amplitudes: bool = False
+    """With amplitude encoding, whether amplitudes may be complex: the loader then sets phases too."""
     data_qubits: tuple[int, ...]
     """Qiskit indices that carry data, least significant first."""
     ancilla_qubits: tuple[int, ...] = ()
@@ -115,6 +117,10 @@ class CircuitSpec:
         if self.encoding not in ("angle", "amplitude"):
             raise InvalidTemplate(
                 f"The encoding of '{self.name}' is 'angle' or 'amplitude', got {self.encoding!r}."
+            )
+        if self.complex_amplitudes and self.encoding != "amplitude":
+            raise InvalidTemplate(
+                f"'{self.name}' encodes angles, so complex_amplitudes does not apply; leave it out."
             )
         if self.circuit.num_clbits:
             raise InvalidTemplate(
@@ -172,8 +178,13 @@ class CircuitSpec:
 
     @property
     def num_loader_inputs(self) -> int:
-        """Angles that the parametric loader takes: ``2**n - 1`` for n data qubits, 0 for angles."""
-        return self.num_amplitudes - 1 if self.encoding == "amplitude" else 0
+        """Angles that the parametric loader takes.
+
+        ``2**n - 1`` for n data qubits, twice as many for complex amplitudes, 0 for angle encoding.
+        """
+        if self.encoding == "angle":
+            return 0
+        return (self.num_amplitudes - 1) * (2 if self.complex_amplitudes else 1)
 
     def data_positions(self) -> np.ndarray:
         """Basis state of the whole register for each data amplitude, ancillas in |0>.
@@ -200,11 +211,12 @@ class CircuitSpec:
             A circuit whose barrier labelled ``"denoiser"`` separates loading from denoising.
 
         Raises:
-            InvalidTemplate: If the loader needs more than 10,000 angles (14 data qubits and more).
+            InvalidTemplate: If the loader needs more than 10,000 angles (14 data qubits and more, or 13
+                with complex amplitudes).
         """
         full = QuantumCircuit(self.num_qubits, name=self.name)
         if self.encoding == "amplitude":
-            loader = amplitude_loader(len(self.data_qubits))
+            loader = amplitude_loader(len(self.data_qubits), phases=self.complex_amplitudes)
             full.compose(loader, qubits=self.data_qubits, inplace=True)
             full.barrier(label=DENOISER_BARRIER)
         renamed = dict(
@@ -228,7 +240,8 @@ class CircuitSpec:
         """Values for the ``x_...`` parameters of :meth:`full_circuit`.
 
         Args:
-            amplitudes: ``(batch, 2**n)`` real vectors, of any non-zero norm, for amplitude encoding.
+            amplitudes: ``(batch, 2**n)`` vectors of any non-zero norm, for amplitude encoding; real,
+                unless :attr:`complex_amplitudes` is set.
             inputs: ``(batch, len(self.inputs))`` angles in radians; None where there are none.
 
         Returns:
@@ -247,7 +260,8 @@ class CircuitSpec:
         if self.encoding == "amplitude":
             if amplitudes is None:
                 raise InvalidData(f"'{self.name}' needs amplitudes of shape (batch, 2**n).")
-            parts.append(amplitude_angles(amplitudes, len(self.data_qubits)))
+            phases = self.complex_amplitudes
+            parts.append(amplitude_angles(amplitudes, len(self.data_qubits), phases=phases))
         if self.inputs:
             if inputs is None or np.ndim(inputs) != 2 or np.shape(inputs)[1] != len(self.inputs):
                 raise InvalidData(
@@ -265,3 +279,35 @@ class CircuitSpec:
         if not parts:
             raise InvalidData(f"'{self.name}' takes no inputs.")
         return np.concatenate(parts, axis=1)
+
+
+def register_spec(
+    circuit: QuantumCircuit,
+    *,
+    source: str,
+    encoding: Literal["angle", "amplitude"] = "amplitude",
+    readout: Readout | None = None,
+) -> CircuitSpec:
+    """A spec for a circuit without ancillas: every qubit carries data.
+
+    Args:
+        circuit: Its name becomes the spec's.
+        source: Paper, section or equation.
+        encoding: How data enter.
+        readout: What is read; the probabilities of all basis states if None.
+
+    Returns:
+        The spec.
+
+    Raises:
+        InvalidTemplate: As for :class:`CircuitSpec`.
+    """
+    qubits = tuple(range(circuit.num_qubits))
+    return CircuitSpec(
+        name=circuit.name,
+        circuit=circuit,
+        encoding=encoding,
+        data_qubits=qubits,
+        readout=ProbabilityReadout(qubits=qubits) if readout is None else readout,
+        source=source,
+    )

@@ -1,0 +1,47 @@
+"""Checks that templates share: counts of wires, layers and repetitions; names of variants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import InvalidTemplate
+from .parameters import MAX_PARAMETERS
+
+
+def check_counts(template: str, **counts: tuple[int, int]) -> None:
+    """Each count is a whole number, not below its minimum and not beyond all reason.
+
+    Args:
+        template: Name of the template, for the message.
+        **counts: Name to (received, minimum).
+
+    Raises:
+        InvalidTemplate: If one is not; the message names all of them.
+    """
+
+    def fits(got: object, low: int) -> bool:
+        if isinstance(got, bool) or not isinstance(got, int | np.integer):
+            return False
+        return bool(low <= got <= MAX_PARAMETERS)
+
+    if all(fits(got, low) for got, low in counts.values()):
+        return
+    rule = " and ".join(f"{name} >= {low}" for name, (_, low) in counts.items())
+    received = ", ".join(f"{name}={got!r:.20}" for name, (got, _) in counts.items())
+    raise InvalidTemplate(
+        f"{template} needs {rule}, whole numbers up to {MAX_PARAMETERS}, got {received}."
+    )
+
+
+def check_choice(template: str, option: str, received: object, choices: Sequence[str]) -> None:
+    """An option has one of the values that exist.
+
+    Raises:
+        InvalidTemplate: If it has not; the message lists them.
+    """
+    if received not in choices:
+        raise InvalidTemplate(
+            f"{option} of {template} is one of {', '.join(choices)}, got {received!r:.40}."
+        )
