@@ -231,6 +231,8 @@ class RunPlan:
     steps: tuple[StepPlan, ...]
     """t = T .. 1."""
     schedule: Schedule
+    variances: tuple[float, ...] | None
+    """What a step's shots were chosen by: c_t of :mod:`~qdm_qiskit.hardware.schedule`, T first."""
     mitigation: Mitigation
     calibration: CalibrationPlan | None
     """Of mitigation ``m3``."""
@@ -267,6 +269,13 @@ class RunPlan:
             all(each.rows == self.num_images for each in self.steps),
             "each step has num_images rows",
             sorted({each.rows for each in self.steps})[:3],
+        )
+        _check(
+            (self.schedule == "uniform") == (self.variances is None)
+            and (self.variances is None or len(self.variances) == self.num_steps)
+            and all(each >= 0 for each in self.variances or ()),
+            "variances are one number >= 0 for each step, and none of schedule 'uniform'",
+            None if self.variances is None else self.variances[:3],
         )
         _check(
             (self.mitigation == "m3") == (self.calibration is not None),

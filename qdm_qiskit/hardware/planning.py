@@ -51,6 +51,7 @@ from .plan import (
     files_of,
     write_plan,
 )
+from .schedule import precision_shots, step_variances, uniform_shots, variance_shots
 
 if TYPE_CHECKING:
     from ..sampling import TrainedRun
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 
 DAY_SECONDS = 24 * 3600
+TWIRLING_BUCKET = 64
+"""Fewest shots of one randomization."""
 _NO_TIMING = Timing(
     overhead_seconds=0.0, rep_delay_seconds=0.0, circuit_seconds=0.0, calibration_seconds=0.0
 )
@@ -178,8 +181,17 @@ def make_plan(
     clock = _clock(device, chosen, isa, calibration, config)
     progress("planning")
     x, labels = _inputs(trained, config)
-    steps = _steps(trained, config, clock, len(calibration))
     planned_calibration = _calibration_plan(config, calibration, clock)
+    shots, variances = _shots(trained, config, clock, planned_calibration, device)
+    steps = tuple(
+        StepPlan(
+            step=step,
+            shots=count,
+            rows=config.num_images,
+            seconds=clock.job_seconds(count * config.num_images),
+        )
+        for step, count in zip(range(len(shots), 0, -1), shots, strict=True)
+    )
     _check_limits(steps, planned_calibration, device)
     contents = _model_files(trained)
     contents[CIRCUITS] = _qpy([isa, *calibration])
@@ -201,6 +213,7 @@ def make_plan(
         label=config.label,
         steps=steps,
         schedule=config.schedule,
+        variances=variances,
         mitigation=config.mitigation,
         calibration=planned_calibration,
         mode=config.mode,
@@ -326,21 +339,52 @@ def _calibration_plan(
     )
 
 
-def _steps(
-    trained: TrainedRun, config: PlanConfig, clock: Timing, calibration_circuits: int
-) -> tuple[StepPlan, ...]:
-    """Shots and seconds of t = T .. 1."""
+def _shots(
+    trained: TrainedRun,
+    config: PlanConfig,
+    clock: Timing,
+    calibration: CalibrationPlan | None,
+    device: BackendV2 | None,
+) -> tuple[tuple[int, ...], tuple[float, ...] | None]:
+    """Shots of t = T .. 1 for each image, and the variances that they were chosen by."""
     num_steps = trained.process.num_steps
-    shots = [config.shots] * num_steps
-    return tuple(
-        StepPlan(
-            step=step,
-            shots=count,
-            rows=config.num_images,
-            seconds=clock.job_seconds(count * config.num_images),
+    # With twirling IBM rounds shots up to whole randomizations; multiples of 64 stay as they are.
+    bucket = TWIRLING_BUCKET if config.options.twirl_gates or config.options.twirl_measure else 1
+    total = config.shots * num_steps
+    if config.seconds is not None:
+        total = _affordable_shots(config, clock, calibration, num_steps)
+    if config.schedule == "uniform":
+        return uniform_shots(num_steps, total, bucket=bucket), None
+    variances = step_variances(trained, seed=config.seed, label=config.label).final
+    if config.precision is not None:
+        shots = precision_shots(variances, config.precision, bucket=bucket)
+    else:
+        limit = getattr(backend_configuration(device), "max_shots", None) or MAX_EXECUTIONS
+        most = min(limit, MAX_EXECUTIONS // config.num_images)
+        shots = variance_shots(variances, total, most=most, bucket=bucket)
+    return shots, tuple(float(each) for each in variances)
+
+
+def _affordable_shots(
+    config: PlanConfig, clock: Timing, calibration: CalibrationPlan | None, num_steps: int
+) -> int:
+    """Shots of all steps for one image that fit into ``config.seconds``."""
+    assert config.seconds is not None
+    fixed = num_steps * clock.job_seconds(0) + (0.0 if calibration is None else calibration.seconds)
+    each = clock.job_seconds(config.num_images) - clock.job_seconds(0)
+    if each <= 0:
+        raise InvalidOption(
+            f"Target '{config.targets[0]}' takes no QPU seconds; give --shots in place of --seconds."
         )
-        for step, count in zip(range(num_steps, 0, -1), shots, strict=True)
-    )
+    total = math.floor((config.seconds - fixed) / each)
+    if total < num_steps:
+        needed = fixed + num_steps * each
+        raise InvalidOption(
+            f"{num_steps} jobs with one shot for each of {config.num_images} images take "
+            f"{needed:.1f} QPU seconds already, calibration included; got --seconds "
+            f"{config.seconds:g}."
+        )
+    return total
 
 
 def _check_limits(
