@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -135,41 +135,78 @@ class PlanConfig:
             raise InvalidOption("Give a precision or seconds, not both: each decides the shots.")
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A plan that is not written yet."""
+
+    plan: RunPlan
+    contents: Mapping[str, bytes]
+    """The files beside it, by their path in the run's folder."""
+
+    def write(self, root: Path, decisions: Sequence[Decision] = ()) -> RunPlan:
+        """Write the run's folder, all of it or nothing.
+
+        Args:
+            root: Folder of all hardware runs.
+            decisions: What the fallback policy said.
+
+        Returns:
+            The plan, as :func:`~qdm_qiskit.hardware.plan.read_plan` reads it from the folder.
+
+        Raises:
+            OutputNotWritable: If this very run was planned already, or the folder cannot be written.
+        """
+        plan = dataclasses.replace(self.plan, decisions=tuple(decisions))
+        return _write(plan, self.contents, root)
+
+
 def make_plan(
     run: Path,
     config: PlanConfig,
     *,
     root: Path,
-    target: str | None = None,
     backend: BackendV2 | None = None,
-    decisions: Sequence[Decision] = (),
     today: date | None = None,
     progress: Progress = lambda _: None,
 ) -> RunPlan:
-    """Plan a run and write its folder; free, and no job is sent.
+    """Plan a run on its first target and write its folder; free, and no job is sent.
+
+    Args, errors: as for :func:`draft_plan` and :meth:`Draft.write`.
+    """
+    check_writable(root)
+    draft = draft_plan(run, config, backend=backend, today=today, progress=progress)
+    return draft.write(root)
+
+
+def draft_plan(
+    run: Path,
+    config: PlanConfig,
+    *,
+    target: str | None = None,
+    backend: BackendV2 | None = None,
+    today: date | None = None,
+    progress: Progress = lambda _: None,
+) -> Draft:
+    """Plan a run; nothing is written.
 
     Args:
         run: Folder of a trained run, or of one of its checkpoints.
         config: What the run should be.
-        root: Folder of all hardware runs.
         target: The target of ``config.targets`` to plan for; the first if None.
         backend: The QPU, for an ``ibm:`` target; other targets find their own.
-        decisions: What the fallback policy said.
         today: The day of planning; today if None.
         progress: Is told in words what happens.
 
     Returns:
-        The plan, as :func:`~qdm_qiskit.hardware.plan.read_plan` reads it from the folder.
+        The draft.
 
     Raises:
         TargetUnavailable: If the model is no single circuit with a probability readout, or an
             ``ibm:`` target comes without its backend.
         InvalidOption: If an option does not fit the model or the device.
-        OutputNotWritable: If this very run was planned already, or the folder cannot be written.
     """
     from ..sampling import load_run
 
-    check_writable(root)
     trained = load_run(run)
     circuit = _model_circuit(trained)
     chosen = parse_target(target or config.targets[0])
@@ -232,10 +269,10 @@ def make_plan(
             optimization_level=config.optimization_level,
         ),
         timing=clock,
-        decisions=tuple(decisions),
+        decisions=(),
         files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),
     )
-    return _write(plan, contents, root)
+    return Draft(plan, contents)
 
 
 def _model_circuit(trained: TrainedRun) -> QuantumCircuit:
@@ -485,7 +522,7 @@ def _calibrated_at(device: BackendV2 | None) -> str | None:
     return updated.isoformat() if isinstance(updated, datetime) else None
 
 
-def _write(plan: RunPlan, contents: dict[str, bytes], root: Path) -> RunPlan:
+def _write(plan: RunPlan, contents: Mapping[str, bytes], root: Path) -> RunPlan:
     """Write the folder, all of it or nothing; the plan comes last and is moved in with the rest."""
     folder = root / plan.run_id
     root.mkdir(parents=True, exist_ok=True)
