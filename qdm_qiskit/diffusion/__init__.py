@@ -4,6 +4,7 @@ from .base import DiffusionProcess, Goal, ImageProcess, StateSpace, TrainingPair
 from .catalog import DiffusionConfig, make_process
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
+from .interpolated_states import InterpolatedStates
 from .noise_prediction import NoisePrediction
 from .reverse import Answer, reverse_chain
 
@@ -15,6 +16,7 @@ __all__ = [
     "Goal",
     "ImageProcess",
     "InterpolatedNoise",
+    "InterpolatedStates",
     "NoisePrediction",
     "StateSpace",
     "TrainingPairs",

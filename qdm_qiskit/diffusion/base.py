@@ -17,11 +17,12 @@ MAX_STEPS = 10_000
 Goal = Literal["data", "noise"]
 """What the model predicts: the image one step less noisy, or the noise."""
 
-StateSpace = Literal["unit", "real", "complex"]
+StateSpace = Literal["unit", "real", "complex", "complex_image"]
 """Where x_t lives, and with it the model's input and answer.
 
 ``unit``: images in [0, 1], and answers in [0, 1], as circuits give probabilities. ``real``: any real
 arrays, answers likewise. ``complex``: arrays of complex amplitudes with norm 1 over all but the batch.
+``complex_image``: complex arrays whose modulus is an image, with the image's norm.
 """
 
 

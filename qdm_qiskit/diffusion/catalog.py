@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ..errors import InvalidOption
 from .base import DiffusionProcess, Goal
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
+from .interpolated_states import InterpolatedStates, StateLoss
 from .noise_prediction import NoisePrediction, Schedule
+
+ProcessName = Literal["interpolated", "gaussian", "ddpm", "interpolated_states"]
+"""The processes; :func:`make_process` makes each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
     """Options of the diffusion process."""
 
-    process: Literal["interpolated", "gaussian", "ddpm"] = "interpolated"
-    """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, or noise prediction."""
+    process: ProcessName = "interpolated"
+    """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, noise prediction, or Kölle's
+    interpolation of complex states."""
     goal: Goal = "data"
     """Predict the image one step less noisy, or the noise."""
     num_steps: int = 10
@@ -30,6 +35,8 @@ class DiffusionConfig:
     """Betas of `ddpm`: from beta_start to beta_end, all beta_start, or the cosine schedule."""
     weighted: bool = True
     """P2 weights in the loss of `ddpm`."""
+    state_loss: StateLoss = "absolute"
+    """Distance of complex answers in `interpolated_states`, or its square."""
 
     def __post_init__(self) -> None:
         make_process(self)
@@ -58,4 +65,7 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
             beta_end=config.beta_end,
             weighted=config.weighted,
         )
-    raise InvalidOption(f"process is 'interpolated', 'gaussian' or 'ddpm', got {config.process!r}.")
+    if config.process == "interpolated_states":
+        return InterpolatedStates(config.num_steps, config.goal, state_loss=config.state_loss)
+    known = ", ".join(get_args(ProcessName))
+    raise InvalidOption(f"process is one of {known}; got {config.process!r}.")
