@@ -34,10 +34,25 @@ class Denoiser(nn.Module, ABC):
     recommended: ClassVar[Mapping[str, Any]] = {}
     """Options of data, diffusion and training that it is trained with unless others are given."""
 
+    fresh_parts: ClassVar[frozenset[str]] = frozenset()
+    """Sub-modules that transfer learning does not take over from the classical counterpart."""
+
     config: Any
     """The options that it was built with."""
     image_shape: tuple[int, int, int]
     """(channels, height, width) of its images."""
+
+    @classmethod
+    def teacher_options(cls, options: Any) -> Any | None:
+        """Options of the classical counterpart that these options' model can take weights from.
+
+        Args:
+            options: Of :attr:`config_class`.
+
+        Returns:
+            Options of the same class, or None where there is no such counterpart.
+        """
+        return None
 
     @property
     def state_shape(self) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ from ..files import check_writable, read_json_object, write_atomic, write_json
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser, load_model
 from ..rng import derived_seed, stream
-from ..training import RunConfig, find_checkpoint, run_from_dict
+from ..training import RunConfig, find_checkpoint, run_from_dict, weights_folder
 from .config import SamplingConfig
 from .device import DeviceAnswer, StepRecord, check_postselected, register_probabilities
 
@@ -98,7 +98,8 @@ def load_run(run: Path) -> TrainedRun:
         config = run_from_dict(read_json_object(config_file))
     except (InvalidData, InvalidOption) as error:
         raise InvalidData(f"{config_file} cannot be used: {error}") from error
-    model = load_model(checkpoint, expected=config.model).eval()
+    weights = weights_folder(checkpoint)
+    model = load_model(weights, expected=config.model).eval()
     if model.config != config.model_options:
         raise InvalidCheckpoint(
             f"{checkpoint} belongs to another run: it was saved with {model.config}, but "
@@ -180,7 +181,7 @@ def sample(
         "run": run.config.to_dict(),
         # Run, "checkpoints" and its name; where the run stands on this machine is nobody's business.
         "checkpoint": "/".join(run.checkpoint.resolve().parts[-3:]),
-        "model_sha256": _file_hash(run.checkpoint / "model.safetensors"),
+        "model_sha256": _file_hash(weights_folder(run.checkpoint) / "model.safetensors"),
         "labels": None if labels is None else labels.tolist(),
         "versions": {package: version(package) for package in PACKAGES},
         "python": platform.python_version(),

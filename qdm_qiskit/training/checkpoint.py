@@ -6,6 +6,7 @@
         config.json, model.safetensors      the model, as `models.save_model` writes it
         optimizer.safetensors               the optimizer's state
         baseline/ ...                       the classical baseline, the same three files
+        average/ ...                        the average of the weights, where there is one
         state.json                          epoch, batch, step, loss history
 """
 
@@ -26,8 +27,11 @@ from ..errors import InvalidCheckpoint, InvalidData, MissingData, OutputNotWrita
 from ..files import read_json_object, write_json
 from ..models import Denoiser, load_model, save_model
 from ..models.pretrained import checked_file, load_tensors, save_tensors
+from .weight_average import WeightAverage
 
 SCHEMA = "qdm-checkpoint/1"
+AVERAGE = "average"
+"""Folder of the averaged weights inside a checkpoint."""
 _NAME = re.compile(r"step-\d{8}")
 
 
@@ -57,6 +61,7 @@ class Learner:
 
     model: Denoiser
     optimizer: torch.optim.Optimizer
+    average: WeightAverage | None = None
 
 
 def save_checkpoint(run: Path, learners: dict[str, Learner], progress: Progress, keep: int) -> Path:
@@ -86,6 +91,8 @@ def save_checkpoint(run: Path, learners: dict[str, Learner], progress: Progress,
             place = part if name == "model" else part / name
             save_model(learner.model, place)
             save_tensors(_optimizer_tensors(learner.optimizer), place / "optimizer.safetensors", {})
+            if learner.average is not None:
+                save_model(learner.average.model, place / AVERAGE)
         write_json(part / "state.json", {"schema": SCHEMA, **asdict(progress)})
         part.chmod(0o755)
         if final.exists():
@@ -141,6 +148,21 @@ def find_checkpoint(run: Path, which: str = "latest") -> Path:
             return folder
     names = ", ".join(folder.name for folder in found)
     raise MissingData(f"There is no checkpoint '{which}' in {run}; there are: {names}.")
+
+
+def load_weights(folder: Path) -> Denoiser:
+    """The model of a checkpoint that is sampled from: the average where there is one.
+
+    Raises:
+        InvalidCheckpoint: If the files cannot be used.
+    """
+    return load_model(weights_folder(folder))
+
+
+def weights_folder(folder: Path) -> Path:
+    """Where in a checkpoint those weights stand."""
+    average = folder / AVERAGE
+    return average if average.is_dir() else folder
 
 
 def load_progress(folder: Path) -> Progress:

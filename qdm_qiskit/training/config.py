@@ -59,6 +59,10 @@ class TrainingConfig:
     """Epochs between two checkpoints, at least 1; there is always one at the end."""
     keep_checkpoints: int = 3
     """Checkpoints kept, at least 1; the oldest go first."""
+    weight_average: bool = False
+    """Keep a moving average of the weights, and sample from it."""
+    transfer_epochs: int = 0
+    """Epochs of the classical counterpart whose weights the hybrid starts from; 0 for none."""
     baseline: bool = True
     """Train the small classical U-Net (892 parameters on grey images) on the same pairs beside it."""
 
@@ -67,9 +71,10 @@ class TrainingConfig:
         for name in least_one:
             if getattr(self, name) < 1:
                 raise InvalidOption(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.sample_every < 0 or self.seed < 0:
+        if self.sample_every < 0 or self.seed < 0 or self.transfer_epochs < 0:
             raise InvalidOption(
-                f"sample_every and seed are >= 0, got {self.sample_every}, {self.seed}."
+                "sample_every and seed are >= 0, and so is transfer_epochs; "
+                f"got {self.sample_every}, {self.seed}, {self.transfer_epochs}."
             )
         if self.decay_every < 0 or not 0 < self.decay_factor <= 1:
             raise InvalidOption(

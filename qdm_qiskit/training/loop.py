@@ -33,20 +33,31 @@ from ..errors import (
     OutputNotWritable,
 )
 from ..files import check_writable, read_json_object, write_json, write_text
-from ..models import ClassicalUNet, ClassicalUNetConfig, Denoiser, ModelChoice, build_model
+from ..models import (
+    ClassicalUNet,
+    ClassicalUNetConfig,
+    Denoiser,
+    ModelChoice,
+    build_model,
+    load_model,
+)
 from ..rng import derived_seed, stream
 from .checkpoint import (
+    AVERAGE,
     Learner,
     Progress,
     checkpoints,
     find_checkpoint,
     load_learner,
     load_progress,
+    load_weights,
     save_checkpoint,
 )
 from .config import RunConfig, run_from_dict
 from .interruptions import silent_log_thread, stop_requests
 from .optimizers import make_optimizer, set_learning_rate
+from .transfer import FOLDER, take_over, teacher_run
+from .weight_average import WeightAverage
 
 BASELINE_LEARNING_RATE = 0.0047
 """Kölle's rate for the U-Net with channels 3, 6 (arXiv:2401.07049)."""
@@ -124,10 +135,18 @@ def train(
         InvalidData: If the images cannot be used.
         OutputNotWritable: If the folder cannot be written.
     """
+    report = report or ProgressReport()
+    teacher = None
+    if config.training.transfer_epochs and not checkpoints(run):
+        folder = run / FOLDER
+        again = "latest" if resume is not None and checkpoints(folder) else None
+        result = train(teacher_run(config), folder, resume=again, report=report)
+        if result.interrupted:
+            return result
+        teacher, resume = load_weights(result.checkpoint), None
     existed = run.exists()
     was_empty = not existed or (run.is_dir() and not any(run.iterdir()))
-    session = _Session(config, run, resume)
-    report = report or ProgressReport()
+    session = _Session(config, run, resume, teacher)
     with stop_requests() as stop, silent_log_thread():
         try:
             return session.work(report, stop)
@@ -175,7 +194,9 @@ def class_indices(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
 class _Session:
     """One call of :func:`train`."""
 
-    def __init__(self, config: RunConfig, run: Path, resume: str | None) -> None:
+    def __init__(
+        self, config: RunConfig, run: Path, resume: str | None, teacher: Denoiser | None = None
+    ) -> None:
         if resume is None and checkpoints(run):
             raise InvalidOption(
                 f"{run} holds a run already; continue it with --resume latest, or choose another "
@@ -199,9 +220,14 @@ class _Session:
             self._restore(resume)
         check_writable(run)
         if resume is None:
+            model = self.learners["model"].model
             generator = torch.Generator().manual_seed(derived_seed(seed, "init", 2))
             images = torch.from_numpy(self.split.train.images)
-            self.learners["model"].model.fit_data(images, generator)
+            model.fit_data(images, generator)
+            if teacher is not None:
+                take_over(model, teacher)
+            if config.training.weight_average:
+                self.learners["model"].average = WeightAverage(model)
         self.accelerator = Accelerator(log_with="tensorboard", project_dir=str(run))
         self.batches = EpochBatches(len(self.split.train), config.training.batch_size, seed)
         train_set = self.split.train
@@ -247,6 +273,9 @@ class _Session:
         for name, learner in self.learners.items():
             load_learner(checkpoint if name == "model" else checkpoint / name, learner)
         self.progress = load_progress(checkpoint)
+        if self.config.training.weight_average:
+            averaged = load_model(checkpoint / AVERAGE, expected=self.config.model)
+            self.learners["model"].average = WeightAverage(averaged, self.progress.step)
         if self.progress.epoch > self.config.training.epochs:
             raise InvalidCheckpoint(
                 f"{checkpoint} stands at epoch {self.progress.epoch}, beyond the run's "
@@ -317,6 +346,9 @@ class _Session:
                         f"training diverged. Choose a learning_rate below "
                         f"{self.config.training.learning_rate}, in a new folder."
                     )
+            average = self.learners["model"].average
+            if average is not None:
+                average.update(self._bare("model"))
             progress.batch += 1
             progress.step += 1
             progress.images += len(images)
@@ -396,17 +428,25 @@ class _Session:
                 answer = self._answer(learner.model, pairs.noisy, pairs.step, labels[pairs.source])
                 key = "test_loss" if name == "model" else "baseline_loss"
                 losses[key] = self.process.losses(answer, pairs)
+            average = self.learners["model"].average
+            if average is not None:
+                guide = labels[pairs.source] if self.guided else None
+                time_ = pairs.step / self.process.num_steps
+                losses["average_loss"] = self.process.losses(
+                    average.model(pairs.noisy, time_, guide), pairs
+                )
             first = pairs.step == 1
             for key, values in losses.items():
                 add(key, values.mean(), len(images))
-                if self.process.every_step and key != "baseline_loss":
+                if self.process.every_step and key in ("test_loss", "identity_loss"):
                     add(f"{key}_first_step", values[first].mean(), len(images))
         return {key: value / len(test) for key, value in sums.items()}
 
     @torch.no_grad()
     def _write_samples(self, count: int = 16) -> None:
         seed, epoch = self.config.training.seed, self.progress.epoch
-        model = self._bare("model")
+        average = self.learners["model"].average
+        model = self._bare("model") if average is None else average.model
         shape = (count, *model.state_shape)
         labels = torch.arange(count, device=self.device) % len(self.classes)
 
@@ -414,8 +454,8 @@ class _Session:
             return torch.Generator().manual_seed(derived_seed(seed, "evaluation", epoch, step))
 
         def answer(x: Tensor, step: int) -> Tensor:
-            steps = torch.full((count,), step, device=self.device)
-            return self._answer(self.learners["model"].model, x, steps, labels)
+            time_ = torch.full((count,), step / self.process.num_steps, device=self.device)
+            return model(x, time_, labels if self.guided else None)
 
         start = self.process.start(shape, generator(0)).to(self.device)
         images = model.decode_data(reverse_chain(self.process, answer, start, generator))
@@ -426,7 +466,7 @@ class _Session:
 
     def _checkpoint(self) -> Path:
         bare = {
-            name: Learner(self._bare(name), learner.optimizer)
+            name: Learner(self._bare(name), learner.optimizer, learner.average)
             for name, learner in self.learners.items()
         }
         keep = self.config.training.keep_checkpoints
