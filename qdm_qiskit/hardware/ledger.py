@@ -1,0 +1,888 @@
+"""The ledger: budgets, runs, what was sent and what it cost, in one file for all runs of a root.
+
+Each method is one transaction and records one event, so the events are the journal of a run: a
+process may die after any of them and another one goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, final, get_args
+
+from ..errors import InvalidOption, MissingData, UnknownName, unknown_name
+from .budget import BudgetLimits, BudgetState, Window
+from .store import BUSY_SECONDS, Row, Store, Table, Transaction, Value, not_writable, wait_for_lock
+
+FILE = "ledger.sqlite"
+State = Literal["planned", "running", "done", "failed"]
+
+TABLES = (
+    Table(
+        "budgets",
+        {
+            "name": "TEXT",
+            "seconds": "REAL",
+            "shots": "INTEGER",
+            "period_days": "REAL",
+            "window": "TEXT",
+            "starts_at": "REAL",
+            "set_at": "REAL",
+        },
+    ),
+    Table(
+        "reservations",
+        {
+            "id": "INTEGER",
+            "budget": "TEXT",
+            "run_id": "TEXT",
+            "part": "TEXT",
+            "attempt": "INTEGER",
+            "seconds": "REAL",
+            "shots": "INTEGER",
+            "state": "TEXT",
+            "spent_seconds": "REAL",
+            "spent_shots": "INTEGER",
+            "reserved_at": "REAL",
+            "settled_at": "REAL",
+        },
+    ),
+    Table(
+        "runs",
+        {
+            "run_id": "TEXT",
+            "plan_sha256": "TEXT",
+            "budget": "TEXT",
+            "state": "TEXT",
+            "step": "INTEGER",
+            "total_steps": "INTEGER",
+            "seconds_estimated": "REAL",
+            "reason": "TEXT",
+            "created_at": "REAL",
+            "updated_at": "REAL",
+        },
+    ),
+    Table(
+        "intentions",
+        {
+            "tag": "TEXT",
+            "run_id": "TEXT",
+            "part": "TEXT",
+            "attempt": "INTEGER",
+            "payload_sha256": "TEXT",
+            "reservation": "INTEGER",
+            "backend": "TEXT",
+            "instance": "TEXT",
+            "mode": "TEXT",
+            "session_id": "TEXT",
+            "state": "TEXT",
+            "job_id": "TEXT",
+            "created_at": "REAL",
+            "updated_at": "REAL",
+        },
+    ),
+    Table(
+        "jobs",
+        {
+            "job_id": "TEXT",
+            "tag": "TEXT",
+            "run_id": "TEXT",
+            "part": "TEXT",
+            "backend": "TEXT",
+            "instance": "TEXT",
+            "role": "TEXT",
+            "state": "TEXT",
+            "seconds": "REAL",
+            "usage_status": "TEXT",
+            "reason": "TEXT",
+            "found_at": "REAL",
+            "updated_at": "REAL",
+        },
+    ),
+    Table(
+        "sessions",
+        {
+            "id": "INTEGER",
+            "session_id": "TEXT",
+            "run_id": "TEXT",
+            "mode": "TEXT",
+            "backend": "TEXT",
+            "instance": "TEXT",
+            "state": "TEXT",
+            "opened_at": "REAL",
+            "updated_at": "REAL",
+        },
+    ),
+    Table(
+        "calibrations",
+        {
+            "id": "INTEGER",
+            "backend": "TEXT",
+            "qubits": "TEXT",
+            "method": "TEXT",
+            "shots": "INTEGER",
+            "taken_at": "REAL",
+            "run_id": "TEXT",
+            "job_id": "TEXT",
+            "path": "TEXT",
+        },
+    ),
+    Table(
+        "events",
+        {
+            "id": "INTEGER",
+            "at": "REAL",
+            "run_id": "TEXT",
+            "part": "TEXT",
+            "kind": "TEXT",
+            "detail": "TEXT",
+        },
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """Where a run stands."""
+
+    run_id: str
+    state: State
+    step: int
+    """t of the x_t at hand: T at the start, 0 when all steps are done."""
+    total_steps: int
+    """T."""
+    jobs: int
+    """Jobs known to exist on the service, duplicates included."""
+    seconds_estimated: float
+    """For the whole run."""
+    seconds_charged: float
+    """What the service has charged so far."""
+    reason: str | None
+    """Why it failed or stopped."""
+    budget: str | None
+    plan_sha256: str
+    updated_at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intention:
+    """A job that is to be sent, or was."""
+
+    tag: str
+    run_id: str
+    part: str
+    """``step-0010``, or ``calibration-0001``."""
+    attempt: int
+    payload_sha256: str
+    reservation: int | None
+    backend: str
+    instance: str
+    """The CRN that pays; empty for local targets."""
+    mode: str
+    session_id: str | None
+    state: str
+    """``intended``, ``submitted``, ``collected``, ``failed`` or ``dropped``."""
+    job_id: str | None
+    created_at: float
+
+
+@final
+class Ledger:
+    """What was planned, reserved, sent, found and paid; use :meth:`open`."""
+
+    def __init__(self, root: Path, store: Store, clock: Callable[[], float]) -> None:
+        self.root = root
+        self._store = store
+        self._clock = clock
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> Ledger:
+        """Open the ledger of a root folder; it is made if there is none, repaired if damaged.
+
+        Args:
+            root: The folder of all runs.
+            busy_seconds: How long to wait for another process that writes.
+            clock: Seconds since 1970.
+
+        Returns:
+            The ledger; :attr:`notices` says what was repaired.
+
+        Raises:
+            LedgerDamaged: If neither the file nor its log can be read in full.
+            LedgerBusy: If another process does not let go of it.
+            OutputNotWritable: If the folder cannot be written.
+        """
+        return cls(root, Store.open(root / FILE, TABLES, busy_seconds=busy_seconds), clock)
+
+    @property
+    def notices(self) -> list[str]:
+        """What was repaired since it was opened, in words."""
+        return self._store.notices
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()
+
+    # -- budgets ------------------------------------------------------------------------------
+
+    def set_budget(
+        self,
+        name: str,
+        *,
+        seconds: float | None = None,
+        shots: int | None = None,
+        period_days: float | None = None,
+        window: Window = "rolling",
+        starts_at: float | None = None,
+    ) -> BudgetState:
+        """Set the limits of a budget; what was spent and reserved stays.
+
+        Args:
+            name: Letters, digits, ``-``, ``_`` and ``.``, at most 64.
+            seconds, shots, period_days, window: See :class:`~.budget.BudgetLimits`.
+            starts_at: Start of the first calendar period; by default the UTC day of today.
+
+        Returns:
+            The budget as it stands.
+
+        Raises:
+            InvalidOption: If the name or a limit cannot be.
+        """
+        if not name or len(name) > 64 or not all(c.isalnum() or c in "-_." for c in name):
+            raise InvalidOption(
+                f"A budget's name has 1 to 64 letters, digits, '-', '_' or '.', got {name!r:.80}."
+            )
+        now = self._clock()
+        limits = BudgetLimits(
+            seconds=seconds,
+            shots=shots,
+            period_days=period_days,
+            window=window,
+            starts_at=now - now % 86_400 if starts_at is None else starts_at,
+        )
+        values: Row = {
+            "seconds": limits.seconds,
+            "shots": limits.shots,
+            "period_days": limits.period_days,
+            "window": limits.window,
+            "starts_at": limits.starts_at,
+            "set_at": now,
+        }
+        with self._store.write() as tx:
+            if tx.read("SELECT 1 FROM budgets WHERE name = ?", name):
+                tx.update("budgets", name, **values)
+            else:
+                tx.insert("budgets", name=name, **values)
+            self._event(tx, None, None, "budget-set", budget=name, **values)
+            return self._budget(tx.read, name, now)
+
+    def budgets(self) -> tuple[BudgetState, ...]:
+        """All budgets by name."""
+        names = self._store.read("SELECT name FROM budgets ORDER BY name")
+        return tuple(self.budget(str(row["name"])) for row in names)
+
+    def budget(self, name: str) -> BudgetState:
+        """One budget as it stands.
+
+        Raises:
+            UnknownName: If there is none of this name.
+        """
+        return self._budget(self._store.read, name, self._clock())
+
+    def budget_history(self, name: str) -> list[Row]:
+        """All reservations of a budget, oldest first: what was asked, spent, when, for which run.
+
+        Raises:
+            UnknownName: If there is no budget of this name.
+        """
+        self.budget(name)
+        return self._store.read("SELECT * FROM reservations WHERE budget = ? ORDER BY id", name)
+
+    def _budget(self, read: Callable[..., list[Row]], name: str, now: float) -> BudgetState:
+        rows = read("SELECT * FROM budgets WHERE name = ?", name)
+        if not rows:
+            known = [str(row["name"]) for row in read("SELECT name FROM budgets")]
+            if not known:
+                raise UnknownName(
+                    f"There is no budget '{name}', nor any other; set one with `qdm budget set`."
+                )
+            raise unknown_name("budget", name, known)
+        row = rows[0]
+        limits = BudgetLimits(
+            seconds=cast("float | None", row["seconds"]),
+            shots=cast("int | None", row["shots"]),
+            period_days=cast("float | None", row["period_days"]),
+            window=cast(Window, row["window"]),
+            starts_at=cast(float, row["starts_at"]),
+        )
+        start = limits.period_start(now)
+        [held] = read(
+            "SELECT TOTAL(seconds) AS seconds, CAST(TOTAL(shots) AS INTEGER) AS shots "
+            "FROM reservations WHERE budget = ? AND state = 'held'",
+            name,
+        )
+        [spent] = read(
+            "SELECT TOTAL(spent_seconds) AS seconds, CAST(TOTAL(spent_shots) AS INTEGER) AS shots "
+            "FROM reservations WHERE budget = ? AND state = 'settled' AND settled_at >= ?",
+            name,
+            # SQLite compares with -inf as with any number; JSON and people do not.
+            max(start, -1e300),
+        )
+        return BudgetState(
+            name=name,
+            limit_seconds=limits.seconds,
+            limit_shots=limits.shots,
+            period_days=limits.period_days,
+            window=limits.window,
+            period_start=None if limits.period_days is None else start,
+            reserved_seconds=cast(float, held["seconds"]),
+            reserved_shots=cast(int, held["shots"]),
+            spent_seconds=cast(float, spent["seconds"]),
+            spent_shots=cast(int, spent["shots"]),
+        )
+
+    # -- reservations -------------------------------------------------------------------------
+
+    def reserve(
+        self, budget: str | None, run_id: str, parts: Sequence[tuple[str, float, int]]
+    ) -> None:
+        """Reserve for several jobs, for all of them or for none; what is held already stays.
+
+        Args:
+            budget: The budget that pays; None reserves without a limit.
+            run_id: The run.
+            parts: Part, QPU seconds and shots of each job.
+
+        Raises:
+            BudgetExceeded: If they do not fit together; nothing is reserved then.
+            UnknownName: If there is no such budget.
+        """
+        now = self._clock()
+        with self._store.write() as tx:
+            done = {
+                row["part"]
+                for row in tx.read("SELECT part FROM reservations WHERE run_id = ?", run_id)
+            }
+            new = [part for part in parts if part[0] not in done]
+            if new:
+                self._insert_reservations(tx, budget, run_id, [(*part, 1) for part in new], now)
+
+    def reserve_again(
+        self, budget: str | None, run_id: str, part: str, seconds: float, shots: int
+    ) -> None:
+        """Reserve for another attempt of a job, unless an attempt is reserved for already.
+
+        Raises:
+            BudgetExceeded: If it does not fit.
+        """
+        with self._store.write() as tx:
+            rows = tx.read(
+                "SELECT attempt, state FROM reservations WHERE run_id = ? AND part = ?",
+                run_id,
+                part,
+            )
+            if any(row["state"] == "held" for row in rows):
+                return
+            attempt = 1 + max((cast(int, row["attempt"]) for row in rows), default=0)
+            self._insert_reservations(
+                tx, budget, run_id, [(part, seconds, shots, attempt)], self._clock()
+            )
+
+    def _insert_reservations(
+        self,
+        tx: Transaction,
+        budget: str | None,
+        run_id: str,
+        parts: Sequence[tuple[str, float, int, int]],
+        now: float,
+    ) -> None:
+        seconds, shots = sum(part[1] for part in parts), sum(part[2] for part in parts)
+        if budget is not None:
+            self._budget(tx.read, budget, now).check(seconds, shots)
+        for part, part_seconds, part_shots, attempt in parts:
+            tx.insert(
+                "reservations",
+                budget=budget,
+                run_id=run_id,
+                part=part,
+                attempt=attempt,
+                seconds=part_seconds,
+                shots=part_shots,
+                state="held",
+                reserved_at=now,
+            )
+        self._event(
+            tx,
+            run_id,
+            None,
+            "reserved",
+            budget=budget,
+            seconds=seconds,
+            shots=shots,
+            jobs=len(parts),
+        )
+
+    def release(self, run_id: str) -> None:
+        """Give back what a run holds for jobs that were never sent."""
+        with self._store.write() as tx:
+            rows = tx.read(
+                "SELECT id, part, seconds FROM reservations WHERE run_id = ? AND state = 'held' "
+                "AND id NOT IN (SELECT reservation FROM intentions WHERE run_id = ? "
+                "AND state IN ('intended', 'submitted') AND reservation IS NOT NULL)",
+                run_id,
+                run_id,
+            )
+            for row in rows:
+                tx.update("reservations", row["id"], state="released", settled_at=self._clock())
+            if rows:
+                self._event(tx, run_id, None, "released", parts=[row["part"] for row in rows])
+
+    def reservations(self, run_id: str) -> list[Row]:
+        """All reservations of a run, oldest first."""
+        return self._store.read("SELECT * FROM reservations WHERE run_id = ? ORDER BY id", run_id)
+
+    # -- runs ---------------------------------------------------------------------------------
+
+    def add_run(
+        self,
+        run_id: str,
+        *,
+        plan_sha256: str,
+        budget: str | None,
+        total_steps: int,
+        seconds_estimated: float,
+    ) -> None:
+        """Enter a run as planned; a run that is known already stays as it is.
+
+        Raises:
+            InvalidOption: If a run of this id has another plan.
+        """
+        now = self._clock()
+        with self._store.write() as tx:
+            rows = tx.read("SELECT plan_sha256 FROM runs WHERE run_id = ?", run_id)
+            if rows:
+                if rows[0]["plan_sha256"] != plan_sha256:
+                    raise InvalidOption(
+                        f"Run {run_id} is in the ledger with another plan "
+                        f"({str(rows[0]['plan_sha256'])[:16]}, not {plan_sha256[:16]}); plan again."
+                    )
+                return
+            tx.insert(
+                "runs",
+                run_id=run_id,
+                plan_sha256=plan_sha256,
+                budget=budget,
+                state="planned",
+                step=total_steps,
+                total_steps=total_steps,
+                seconds_estimated=seconds_estimated,
+                created_at=now,
+                updated_at=now,
+            )
+            self._event(tx, run_id, None, "planned", plan_sha256=plan_sha256)
+
+    def set_run(
+        self, run_id: str, state: State, *, step: int | None = None, reason: str | None = None
+    ) -> None:
+        """Record where a run stands; ``step`` None leaves the step as it is."""
+        if state not in get_args(State):
+            raise InvalidOption(f"A run is {', '.join(get_args(State))}; got {state!r}.")
+        values: Row = {"state": state, "reason": reason, "updated_at": self._clock()}
+        if step is not None:
+            values["step"] = step
+        with self._store.write() as tx:
+            tx.update("runs", run_id, **values)
+            detail: Row = {"step": step} if step is not None else {}
+            self._event(tx, run_id, None, f"run-{state}", reason=reason, **detail)
+
+    def run_state(self, run_id: str) -> RunState:
+        """Where a run stands.
+
+        Raises:
+            MissingData: If the ledger does not know it.
+        """
+        rows = self._store.read(_RUNS + " WHERE r.run_id = ?", run_id)
+        if not rows:
+            raise MissingData(
+                f"Run '{run_id}' is not in the ledger of {self.root}; `qdm run status` lists the "
+                "runs, --root names another folder."
+            )
+        return _run_state(rows[0])
+
+    def runs(self) -> tuple[RunState, ...]:
+        """All runs, oldest first."""
+        rows = self._store.read(_RUNS + " ORDER BY r.created_at, r.run_id")
+        return tuple(_run_state(row) for row in rows)
+
+    @contextmanager
+    def run_lock(self, run_id: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
+        """Be the only process that drives a run; the system frees it if this process dies.
+
+        Raises:
+            LedgerBusy: If another process drives it.
+            OutputNotWritable: If the lock file cannot be made.
+        """
+        path = self.root / ".locks" / f"{run_id}.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise not_writable(path, error) from error
+        try:
+            wait_for_lock(handle, f"Run {run_id}", wait_seconds)
+            yield
+        finally:
+            os.close(handle)
+
+    # -- jobs ---------------------------------------------------------------------------------
+
+    def intend(
+        self,
+        *,
+        tag: str,
+        run_id: str,
+        part: str,
+        attempt: int,
+        payload_sha256: str,
+        backend: str,
+        instance: str,
+        mode: str,
+        session_id: str | None,
+    ) -> Intention:
+        """Write down that a job is about to be sent; it is on disk when this returns.
+
+        Raises:
+            sqlite3.IntegrityError: If the tag was used before.
+            InvalidOption: If nothing is reserved for this part.
+        """
+        now = self._clock()
+        with self._store.write() as tx:
+            held = tx.read(
+                "SELECT id FROM reservations WHERE run_id = ? AND part = ? AND state = 'held'",
+                run_id,
+                part,
+            )
+            if not held:
+                raise InvalidOption(
+                    f"Nothing is reserved for {part} of run {run_id}; reserve before submitting."
+                )
+            values: Row = {
+                "tag": tag,
+                "run_id": run_id,
+                "part": part,
+                "attempt": attempt,
+                "payload_sha256": payload_sha256,
+                "reservation": held[0]["id"],
+                "backend": backend,
+                "instance": instance,
+                "mode": mode,
+                "session_id": session_id,
+                "state": "intended",
+                "created_at": now,
+                "updated_at": now,
+            }
+            tx.insert("intentions", **values)
+            self._event(
+                tx,
+                run_id,
+                part,
+                "intended",
+                tag=tag,
+                backend=backend,
+                mode=mode,
+                session=session_id,
+            )
+            return _intention({**values, "job_id": None})
+
+    def sent(self, tag: str, job_id: str, *, how: str) -> None:
+        """Write down the id of the job of an intention.
+
+        Args:
+            tag: The intention.
+            job_id: The job's id.
+            how: ``answered`` by the service, or ``found`` by its tag.
+        """
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            tx.update("intentions", tag, state="submitted", job_id=job_id, updated_at=self._clock())
+            self._add_job(tx, row, job_id, "main")
+            self._event(tx, row["run_id"], row["part"], "submitted", tag=tag, job=job_id, how=how)
+
+    def duplicate(self, tag: str, job_id: str, state: str) -> None:
+        """Write down a second job of a tag, and what became of it."""
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            self._add_job(tx, row, job_id, "duplicate")
+            tx.update("jobs", job_id, role="duplicate", state=state, updated_at=self._clock())
+            self._event(tx, row["run_id"], row["part"], "duplicate", job=job_id, state=state)
+
+    def dropped(self, tag: str, reason: str) -> None:
+        """Write down that nothing was created for an intention; its reservation stays held."""
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            tx.update("intentions", tag, state="dropped", updated_at=self._clock())
+            self._event(tx, row["run_id"], row["part"], "dropped", tag=tag, reason=reason)
+
+    def collected(self, tag: str, path: str) -> None:
+        """Write down that the counts of an intention are on disk.
+
+        Args:
+            tag: The intention.
+            path: Where, relative to the run's folder.
+        """
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            tx.update("intentions", tag, state="collected", updated_at=self._clock())
+            if row["job_id"] is not None:
+                tx.update("jobs", row["job_id"], state="done", updated_at=self._clock())
+            self._event(tx, row["run_id"], row["part"], "collected", tag=tag, path=path)
+
+    def job_failed(self, tag: str, reason: str) -> None:
+        """Write down that the job of an intention ended without counts."""
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            tx.update("intentions", tag, state="failed", updated_at=self._clock())
+            if row["job_id"] is not None:
+                tx.update(
+                    "jobs", row["job_id"], state="failed", reason=reason, updated_at=self._clock()
+                )
+            self._event(tx, row["run_id"], row["part"], "job-failed", tag=tag, reason=reason)
+
+    def settle(self, tag: str, usage: Mapping[str, float], shots: int) -> None:
+        """Replace the reservation of an intention by what its jobs really cost.
+
+        Args:
+            tag: The intention.
+            usage: Seconds that the service charged, for each of its jobs.
+            shots: Shots that ran.
+        """
+        now = self._clock()
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            for job_id, seconds in usage.items():
+                tx.update("jobs", job_id, seconds=seconds, usage_status="final", updated_at=now)
+            [reservation] = tx.read(
+                "SELECT state FROM reservations WHERE id = ?", row["reservation"]
+            )
+            if reservation["state"] != "held":
+                return
+            seconds = sum(usage.values())
+            tx.update(
+                "reservations",
+                row["reservation"],
+                state="settled",
+                spent_seconds=seconds,
+                spent_shots=shots,
+                settled_at=now,
+            )
+            self._event(tx, row["run_id"], row["part"], "settled", seconds=seconds, shots=shots)
+
+    def intentions(self, run_id: str) -> tuple[Intention, ...]:
+        """All intentions of a run, oldest first."""
+        rows = self._store.read(
+            "SELECT * FROM intentions WHERE run_id = ? ORDER BY created_at, attempt", run_id
+        )
+        return tuple(_intention(row) for row in rows)
+
+    def intention(self, tag: str) -> Intention:
+        """One intention as it stands.
+
+        Raises:
+            UnknownName: If the tag is not in the ledger.
+        """
+        rows = self._store.read("SELECT * FROM intentions WHERE tag = ?", tag)
+        if not rows:
+            raise UnknownName(f"The ledger of {self.root} has no intention '{tag}'.")
+        return _intention(rows[0])
+
+    def unsettled(self, run_id: str) -> tuple[Intention, ...]:
+        """Intentions whose jobs ended but whose reservation is still held."""
+        rows = self._store.read(
+            "SELECT i.* FROM intentions i JOIN reservations r ON r.id = i.reservation "
+            "WHERE i.run_id = ? AND i.state IN ('collected', 'failed') AND r.state = 'held' "
+            "ORDER BY i.created_at",
+            run_id,
+        )
+        return tuple(_intention(row) for row in rows)
+
+    def jobs(self, run_id: str) -> list[Row]:
+        """All jobs of a run, oldest first."""
+        return self._store.read(
+            "SELECT * FROM jobs WHERE run_id = ? ORDER BY found_at, job_id", run_id
+        )
+
+    def _intention_row(self, tx: Transaction, tag: str) -> Row:
+        rows = tx.read("SELECT * FROM intentions WHERE tag = ?", tag)
+        if not rows:
+            raise UnknownName(f"The ledger of {self.root} has no intention '{tag}'.")
+        return rows[0]
+
+    def _add_job(self, tx: Transaction, row: Row, job_id: str, role: str) -> None:
+        if tx.read("SELECT 1 FROM jobs WHERE job_id = ?", job_id):
+            return
+        now = self._clock()
+        tx.insert(
+            "jobs",
+            job_id=job_id,
+            tag=row["tag"],
+            run_id=row["run_id"],
+            part=row["part"],
+            backend=row["backend"],
+            instance=row["instance"],
+            role=role,
+            state="submitted",
+            usage_status="pending",
+            found_at=now,
+            updated_at=now,
+        )
+
+    # -- sessions -----------------------------------------------------------------------------
+
+    def opening_session(self, run_id: str, mode: str, backend: str, instance: str) -> int:
+        """Write down that a session is about to be opened; returns its number in the ledger."""
+        now = self._clock()
+        with self._store.write() as tx:
+            number = tx.insert(
+                "sessions",
+                run_id=run_id,
+                mode=mode,
+                backend=backend,
+                instance=instance,
+                state="opening",
+                opened_at=now,
+                updated_at=now,
+            )
+            self._event(tx, run_id, None, "session-opening", mode=mode, backend=backend)
+            return number
+
+    def set_session(self, number: int, state: str, session_id: str | None = None) -> None:
+        """Write down what became of a session: ``open``, ``closed``, ``refused`` or ``lost``."""
+        values: Row = {"state": state, "updated_at": self._clock()}
+        if session_id is not None:
+            values["session_id"] = session_id
+        with self._store.write() as tx:
+            tx.update("sessions", number, **values)
+            [row] = tx.read("SELECT * FROM sessions WHERE id = ?", number)
+            self._event(
+                tx,
+                row["run_id"],
+                None,
+                f"session-{state}",
+                session=row["session_id"],
+                mode=row["mode"],
+            )
+
+    def sessions(self, *states: str) -> list[Row]:
+        """Sessions of all runs in some states, oldest first; without states all of them."""
+        rows = self._store.read("SELECT * FROM sessions ORDER BY id")
+        return [row for row in rows if not states or row["state"] in states]
+
+    # -- calibrations -------------------------------------------------------------------------
+
+    def add_calibration(
+        self,
+        *,
+        backend: str,
+        qubits: Sequence[int],
+        method: str,
+        shots: int,
+        taken_at: float,
+        run_id: str,
+        job_id: str | None,
+        path: str,
+    ) -> None:
+        """Enter a readout calibration, once; ``path`` is relative to the root."""
+        with self._store.write() as tx:
+            if tx.read("SELECT 1 FROM calibrations WHERE path = ?", path):
+                return
+            tx.insert(
+                "calibrations",
+                backend=backend,
+                qubits=json.dumps(list(qubits)),
+                method=method,
+                shots=shots,
+                taken_at=taken_at,
+                run_id=run_id,
+                job_id=job_id,
+                path=path,
+            )
+            self._event(tx, run_id, None, "calibrated", backend=backend, path=path)
+
+    def calibrations(self, backend: str) -> list[Row]:
+        """Readout calibrations of a backend, newest first."""
+        return self._store.read(
+            "SELECT * FROM calibrations WHERE backend = ? ORDER BY taken_at DESC, id DESC", backend
+        )
+
+    # -- events -------------------------------------------------------------------------------
+
+    def event(self, run_id: str | None, kind: str, part: str | None = None, **detail: Any) -> None:
+        """Record something that changes nothing else."""
+        with self._store.write() as tx:
+            self._event(tx, run_id, part, kind, **detail)
+
+    def events(self, run_id: str) -> list[Row]:
+        """The journal of a run, oldest first; ``detail`` is JSON."""
+        return self._store.read("SELECT * FROM events WHERE run_id = ? ORDER BY id", run_id)
+
+    def _event(self, tx: Transaction, run_id: Value, part: Value, kind: str, **detail: Any) -> None:
+        tx.insert(
+            "events",
+            at=self._clock(),
+            run_id=run_id,
+            part=part,
+            kind=kind,
+            detail=json.dumps(detail, sort_keys=True),
+        )
+
+
+_RUNS = (
+    "SELECT r.*, (SELECT COUNT(*) FROM jobs j WHERE j.run_id = r.run_id) AS jobs, "
+    "(SELECT TOTAL(seconds) FROM jobs j WHERE j.run_id = r.run_id) AS charged FROM runs r"
+)
+
+
+def _run_state(row: Row) -> RunState:
+    return RunState(
+        run_id=cast(str, row["run_id"]),
+        state=cast(State, row["state"]),
+        step=cast(int, row["step"]),
+        total_steps=cast(int, row["total_steps"]),
+        jobs=cast(int, row["jobs"]),
+        seconds_estimated=cast(float, row["seconds_estimated"]),
+        seconds_charged=cast(float, row["charged"]),
+        reason=cast("str | None", row["reason"]),
+        budget=cast("str | None", row["budget"]),
+        plan_sha256=cast(str, row["plan_sha256"]),
+        updated_at=cast(float, row["updated_at"]),
+    )
+
+
+def _intention(row: Mapping[str, Value]) -> Intention:
+    return Intention(
+        tag=cast(str, row["tag"]),
+        run_id=cast(str, row["run_id"]),
+        part=cast(str, row["part"]),
+        attempt=cast(int, row["attempt"]),
+        payload_sha256=cast(str, row["payload_sha256"]),
+        reservation=cast("int | None", row["reservation"]),
+        backend=cast(str, row["backend"]),
+        instance=cast(str, row["instance"]),
+        mode=cast(str, row["mode"]),
+        session_id=cast("str | None", row["session_id"]),
+        state=cast(str, row["state"]),
+        job_id=cast("str | None", row["job_id"]),
+        created_at=cast(float, row["created_at"]),
+    )
