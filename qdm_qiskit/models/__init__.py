@@ -4,6 +4,8 @@ from .base import CircuitDenoiser, Denoiser
 from .catalog import MODELS, ModelChoice, build_model, describe, resolve
 from .classical_unet import ClassicalUNet, ClassicalUNetConfig
 from .eeqdm import EEQDM, QDDM, AmplitudeDenoiserConfig
+from .koelle_dense import QDense, QDenseConfig, UnitaryQDense
+from .koelle_unet import KoelleUNet, KoelleUNetConfig, QUNet, QUNetConfig
 from .presets import PRESETS, Preset
 from .pretrained import load_model, save_model
 
@@ -17,8 +19,15 @@ __all__ = [
     "ClassicalUNet",
     "ClassicalUNetConfig",
     "Denoiser",
+    "KoelleUNet",
+    "KoelleUNetConfig",
     "ModelChoice",
     "Preset",
+    "QDense",
+    "QDenseConfig",
+    "QUNet",
+    "QUNetConfig",
+    "UnitaryQDense",
     "build_model",
     "describe",
     "load_model",

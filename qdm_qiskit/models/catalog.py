@@ -12,14 +12,23 @@ from .. import options
 from ..errors import unknown_name
 from .base import Denoiser
 from .classical_unet import ClassicalUNet
+from .defalco import HybridUNet
 from .eeqdm import EEQDM, QDDM
+from .koelle_dense import QDense, UnitaryQDense
+from .koelle_unet import KoelleUNet, QUNet
 from .presets import PRESETS
+from .presets.defalco import DEFALCO_PAPER
 from .presets.eeqdm import EEQDM_PAPER, KOELLE_PAPER
 
 MODELS: dict[str, type[Denoiser]] = {
     "eeqdm": EEQDM,
     "qddm": QDDM,
     "classical_unet": ClassicalUNet,
+    "q_dense": QDense,
+    "q_dense_unitary": UnitaryQDense,
+    "qu_net": QUNet,
+    "koelle_unet": KoelleUNet,
+    "hybrid_unet": HybridUNet,
 }
 """Model classes by name."""
 
@@ -28,6 +37,11 @@ _MODEL_SOURCES = {
     "eeqdm": EEQDM_PAPER,
     "qddm": KOELLE_PAPER,
     "classical_unet": f"{EEQDM_PAPER}, section 5.2",
+    "q_dense": KOELLE_PAPER,
+    "q_dense_unitary": f"{KOELLE_PAPER}, unitary single sampling",
+    "qu_net": f"{KOELLE_PAPER}, QU-Net",
+    "koelle_unet": f"{KOELLE_PAPER}, classical baseline",
+    "hybrid_unet": DEFALCO_PAPER,
 }
 
 

@@ -37,28 +37,59 @@ class ClassicalUNetConfig:
     """Feature channels of the first level; each further level doubles them."""
 
     def __post_init__(self) -> None:
-        if self.channels < 1 or self.levels < 1 or self.start_channels < 1:
-            raise InvalidOption(
-                "channels, levels and start_channels must be at least 1, got "
-                f"{self.channels}, {self.levels}, {self.start_channels}."
-            )
-        # Before any power of two: a damaged config.json must not cost memory.
-        if (
-            self.levels > MAX_LEVELS
-            or self.image_size > MAX_IMAGE_SIZE
-            or max(self.channels, self.start_channels * 2 ** (self.levels - 1)) > MAX_CHANNELS
-        ):
-            raise InvalidOption(
-                f"image_size is at most {MAX_IMAGE_SIZE}, levels at most {MAX_LEVELS}, channels and "
-                f"start_channels * 2**(levels - 1) at most {MAX_CHANNELS}; got {self.image_size}, "
-                f"{self.levels}, {self.channels} and {self.start_channels}."
-            )
-        step = 2 ** (self.levels - 1)
-        if self.image_size < step or self.image_size % step:
-            raise InvalidOption(
-                f"image_size must be divisible by {step} for {self.levels} levels, "
-                f"got {self.image_size}."
-            )
+        check_sizes(self.image_size, self.channels, self.levels, self.start_channels)
+
+
+def check_sizes(image_size: int, channels: int, levels: int, start_channels: int) -> None:
+    """Refuse a U-Net that cannot be, or that no memory holds.
+
+    Args:
+        image_size: Height and width of the images.
+        channels: Channels of the images.
+        levels: Resolutions.
+        start_channels: Feature channels of the first level.
+
+    Raises:
+        InvalidOption: With what was received.
+    """
+    if channels < 1 or levels < 1 or start_channels < 1:
+        raise InvalidOption(
+            "channels, levels and start_channels must be at least 1, got "
+            f"{channels}, {levels}, {start_channels}."
+        )
+    # Before any power of two: a damaged config.json must not cost memory.
+    if (
+        levels > MAX_LEVELS
+        or image_size > MAX_IMAGE_SIZE
+        or max(channels, start_channels * 2 ** (levels - 1)) > MAX_CHANNELS
+    ):
+        raise InvalidOption(
+            f"image_size is at most {MAX_IMAGE_SIZE}, levels at most {MAX_LEVELS}, channels and "
+            f"start_channels * 2**(levels - 1) at most {MAX_CHANNELS}; got {image_size}, "
+            f"{levels}, {channels} and {start_channels}."
+        )
+    step = 2 ** (levels - 1)
+    if image_size < step or image_size % step:
+        raise InvalidOption(
+            f"image_size must be divisible by {step} for {levels} levels, got {image_size}."
+        )
+
+
+def start_weights(model: nn.Module, generator: torch.Generator | None) -> None:
+    """Kaiming's uniform rule, PyTorch's default for convolutions, from our own stream.
+
+    Args:
+        model: Its convolutions get new weights, in the order of definition.
+        generator: Source of the weights; PyTorch's own initial weights stay if None.
+    """
+    if generator is None:
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            bound = module.weight[0].numel() ** -0.5
+            for parameter in (module.weight, module.bias):
+                assert parameter is not None
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
 
 def _conv(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -87,14 +118,7 @@ class ClassicalUNet(Denoiser):
         self.narrow = nn.ModuleList(_conv(a, b) for a, b in pairs)
         self.refine = nn.ModuleList(_conv(b, b) for _, b in pairs)
         self.out = nn.Conv2d(widths[0], config.channels, 1)
-        if generator is not None:
-            # Kaiming's uniform rule, PyTorch's default for convolutions, from our own stream.
-            for module in self.modules():
-                if isinstance(module, nn.Conv2d):
-                    bound = (module.weight[0].numel()) ** -0.5
-                    for parameter in (module.weight, module.bias):
-                        assert parameter is not None
-                        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        start_weights(self, generator)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """See :meth:`Denoiser.forward`; labels are not used by this model and are refused."""

@@ -22,7 +22,7 @@ def test_list_has_one_object_for_each_preset(qdm):
         assert set(row) >= KEYS
         assert row["name"] == PRESETS[row["preset"]].model
         assert row["parameters"] >= row["quantum_parameters"] >= 0
-        assert (row["qubits"] > 0) == (row["name"] != "classical_unet")
+        assert (row["qubits"] > 0) == (row["quantum_parameters"] > 0)
         assert row["source"]
     assert {row["name"] for row in rows} == set(MODELS)
 

@@ -21,6 +21,16 @@ COUNTS = {  # of the papers' presets; there may be others
     "qddm-16x16-L50": 1350,
     "qddm-32x32-L50": 1650,
     "qddm-8x8-guided-L47": 987,
+    "koelle-dense-L50": 900,
+    "koelle-dense-noise-L55": 990,
+    "koelle-guided-L47": 987,
+    "koelle-reupload-L47": 987,
+    "koelle-unitary-L56": 1008,
+    "koelle-qunet-L8": 835,
+    "koelle-qunet-L12": 1231,
+    "koelle-unet-depth2": 934,
+    "koelle-unet-depth3-channels2": 1843,
+    "koelle-unet-depth3-channels4": 7077,
     "ddpm-depth2": 892,
     "ddpm-depth3-channels2": 1735,
     "ddpm-depth3-channels4": 6781,
@@ -40,9 +50,16 @@ def test_descriptions_are_json_with_the_promised_keys(name):
     assert description["name"] in MODELS
     assert description["preset"] == (name if name in PRESETS else None)
     assert description["parameters"] == COUNTS.get(name, description["parameters"])
-    quantum = description["name"] != "classical_unet"
-    assert description["quantum_parameters"] == (description["parameters"] if quantum else 0)
-    assert (description["qubits"] > 0) == quantum
+    quantum = description["quantum_parameters"]
+    assert 0 <= quantum <= description["parameters"]
+    if description["name"] in (
+        "eeqdm",
+        "qddm",
+        "q_dense",
+        "q_dense_unitary",
+    ):  # nothing else in them
+        assert quantum == description["parameters"]
+    assert (description["qubits"] > 0) == (quantum > 0)
     assert description["source"]
     # The options, read back from JSON, are the same choice.
     assert resolve(description["name"], description["options"]).config == resolve(name).config
@@ -52,12 +69,14 @@ def test_descriptions_are_json_with_the_promised_keys(name):
 def test_every_preset_runs_and_learns(name):
     choice = resolve(name)
     model = build_model(choice, generator=torch.Generator().manual_seed(0))
-    x = torch.rand(2, *model.image_shape, generator=torch.Generator().manual_seed(1))
+    x = torch.rand(2, *model.state_shape, generator=torch.Generator().manual_seed(1))
+    if model.state_space.startswith("complex"):
+        x = x / torch.linalg.vector_norm(x.flatten(1), dim=1).reshape(-1, *[1] * (x.ndim - 1)) + 0j
     labels = torch.tensor([0, 1]) if getattr(choice.config, "guided", False) else None
     y = model(x, torch.tensor([0.1, 1.0]), labels)
     assert y.shape == x.shape
     assert bool(torch.isfinite(y).all())
-    y.sum().backward()
+    y.abs().square().sum().backward()
     assert all(
         p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.parameters()
     )
