@@ -24,66 +24,86 @@ def as_real(array: np.ndarray) -> np.ndarray:
     return array if np.iscomplexobj(array) and array.imag.any() else array.real
 
 
-OWN_BACKWARD = 16
-"""From this size on a Kronecker product has a backward pass of its own, which two products make."""
-
-
-def kronecker(gates: Tensor, rows: Tensor) -> Tensor:
-    """Kronecker products of table entries.
+def kronecker(gates: Tensor) -> Tensor:
+    """Kronecker products of one-qubit matrices.
 
     Args:
-        gates: ``(table, 2, 2)``.
-        rows: ``(count, k)``; local qubit 0 least significant.
+        gates: ``(rows, count, k, 2, 2)``; local qubit 0 least significant.
 
     Returns:
-        ``(count, 2**k, 2**k)``.
+        ``(rows, count, 2**k, 2**k)``.
     """
-    parts = list(gates[rows.T].unbind(0))
-    while len(parts) > 1:
-        merged = []
-        for low, high in zip(parts[0::2], parts[1::2], strict=False):
-            a, b = high.shape[-1], low.shape[-1]
-            if a * b < OWN_BACKWARD or not (high.requires_grad or low.requires_grad):
-                product = high[:, :, None, :, None] * low[:, None, :, None, :]
-                merged.append(product.reshape(-1, a * b, a * b))
-            else:
-                merged.append(_Kronecker.apply(high, low))
-        if len(parts) % 2:
-            merged.append(parts[-1])
-        parts = merged
-    return parts[0]
+    left: list[Tensor] = []  # of odd numbers, the last one waits; the later, the less significant
+    while gates.shape[2] > 1:
+        if gates.shape[2] % 2:
+            left.append(gates[:, :, -1])
+        even = gates.shape[2] // 2 * 2
+        gates = _kronecker_of_two(gates[:, :, 1:even:2], gates[:, :, 0:even:2])
+    product = gates[:, :, 0]
+    for high in reversed(left):
+        product = _kronecker_of_two(high, product)
+    return product
 
 
-class _Kronecker(torch.autograd.Function):
-    """``(count, a, a)`` and ``(count, b, b)`` to ``(count, a b, a b)``; back by two matrix products."""
-
-    @staticmethod
-    def forward(ctx, high: Tensor, low: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(high, low)
-        a, b = high.shape[-1], low.shape[-1]
-        product = high[:, :, None, :, None] * low[:, None, :, None, :]
-        return product.reshape(-1, a * b, a * b)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
-        high, low = ctx.saved_tensors
-        a, b = high.shape[-1], low.shape[-1]
-        apart = grad.reshape(-1, a, b, a, b).transpose(2, 3).reshape(-1, a * a, b * b)
-        to_high = torch.bmm(apart, low.conj().reshape(-1, b * b, 1))
-        to_low = torch.bmm(high.conj().reshape(-1, 1, a * a), apart)
-        return to_high.reshape(high.shape), to_low.reshape(low.shape)
+def _kronecker_of_two(high: Tensor, low: Tensor) -> Tensor:
+    size = high.shape[-1] * low.shape[-1]
+    product = high[..., :, None, :, None] * low[..., None, :, None, :]
+    return product.reshape(*product.shape[:-4], size, size)
 
 
-def tree_product(factors: Tensor) -> Tensor:
-    """``(blocks, m, d, d)`` factors, the first applied first, to ``(blocks, d, d)``."""
+def tree_product(factors: Tensor) -> list[Tensor]:
+    """Products of neighbours, then of neighbouring products, and so on.
+
+    Args:
+        factors: ``(blocks, m, d, d)``, the first one applied first.
+
+    Returns:
+        All levels of the tree, from the factors to ``(blocks, 1, d, d)``.
+    """
+    levels = [factors]
     while factors.shape[1] > 1:
-        odd = factors.shape[1] % 2
-        last = factors[:, -1:] if odd else None
-        even = factors[:, : factors.shape[1] - odd]
-        factors = even[:, 1::2] @ even[:, 0::2]
-        if last is not None:
-            factors = torch.cat([factors, last], dim=1)
-    return factors[:, 0]
+        even = factors.shape[1] // 2 * 2
+        product = _products(factors[:, 1:even:2], factors[:, 0:even:2])
+        odd = even < factors.shape[1]
+        factors = torch.cat([product, factors[:, -1:]], dim=1) if odd else product
+        levels.append(factors)
+    return levels
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """``left @ right`` for ``(blocks, m, d, d)``; one block needs no copy of its strided matrices."""
+    if len(left) == 1:
+        return torch.bmm(left[0], right[0]).unsqueeze(0)
+    return left @ right
+
+
+def tree_boundaries(levels: list[Tensor], grad: Tensor) -> Tensor:
+    """The gradient of a product, seen before and after each of its unitary factors.
+
+    For the product ``P = L_m ... L_1`` and a change ``dL_k = L_k X``, the product's change is worth
+    ``Re tr(A_k^dagger X)``; for ``dL_k = Y L_k``, ``Re tr(A_(k+1)^dagger Y)``. One pass from the
+    root of the tree to its leaves gives all A, at two products for each node.
+
+    Args:
+        levels: Of :func:`tree_product`.
+        grad: ``(blocks, d, d)``.
+
+    Returns:
+        ``(blocks, m + 1, d, d)``: ``A_1 = P^dagger grad, ..., A_(m+1) = grad P^dagger``.
+    """
+    root = levels[-1][:, 0]
+    after = torch.bmm(grad, root.mH).unsqueeze(1)
+    for level in reversed(levels[:-1]):
+        blocks, m, d, _ = level.shape
+        even = m // 2 * 2
+        later, here = level[:, 1:even:2], after[:, : even // 2]
+        below = after.new_empty(blocks, m, d, d)
+        below[:, 1:even:2] = here
+        below[:, 0:even:2] = _products(later.mH, _products(here, later))
+        if even < m:
+            below[:, -1] = after[:, -1]
+        after = below
+    return torch.cat([torch.bmm(root.mH, grad).unsqueeze(1), after], dim=1)
 
 
 class _PermuteRows(torch.autograd.Function):

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .algebra import kronecker, matrix_dtype, permute_rows, tree_product
+from .algebra import kronecker, matrix_dtype, tree_boundaries, tree_product
 from .fusion import alternate
 from .operations import Monomial, Operation, embedding
 from .tables import AngleTable, Constants, FormTable, PhaseTable
@@ -57,6 +57,7 @@ class _Group:
     pairs: list[tuple[int, int]] = field(default_factory=list)
     phases: PhaseTable | None = None
     is_real: bool = True
+    num_layers: int = 0
 
 
 class BlockBuilder:
@@ -68,7 +69,8 @@ class BlockBuilder:
         self._singles = FormTable(constants, self.angles)
         self._pairs = FormTable(constants, self.angles)
         self._runs: list[tuple[int, ...]] = []
-        self._run_keys: list[tuple[int, int]] = []
+        self._run_operations: list[list[Operation]] = []
+        self._run_keys: list[int] = []
         self._groups: dict[tuple[int, int], _Group] = {}
         self._phases: dict[int, PhaseTable] = {}
 
@@ -122,6 +124,11 @@ class BlockBuilder:
             for operation in others:
                 where = positions(operation)
                 if len(where) == 1:
+                    if operation.fixed is None and any(
+                        each.fixed is None for each in runs.get(where[0], [])
+                    ):
+                        layer(runs)  # at most one angle in a run, for its derivative's sake
+                        runs = {}
                     runs.setdefault(where[0], []).append(operation)
                     continue
                 if any(position in runs for position in where):
@@ -142,34 +149,52 @@ class BlockBuilder:
         if not operations:
             return -1
         self._runs.append(tuple(self._singles.add(operation) for operation in operations))
+        self._run_operations.append(operations)
         return len(self._runs) - 1
 
     def finish(self) -> None:
         """Turn what was collected into index arrays; no block can be added afterwards."""
+        layers = [
+            f for g in self._groups.values() for b in g.blocks for f in b if f.kind == "layer"
+        ]
+        row_of_run = {}
+        if any(-1 in factor.sources for factor in layers):
+            row_of_run[-1] = self._singles.fixed_row(np.eye(2))
         singles, pairs = self._singles.finish(), self._pairs.finish()
-        row_of_run = {-1: 0}  # row 0 is the identity, then the runs by length
-        start = 1
+        start = self._singles.num_rows  # products of several gates follow the gates themselves
         for length in sorted({len(run) for run in self._runs}):
             members = [k for k, run in enumerate(self._runs) if len(run) == length]
             table = np.array([[singles[ticket] for ticket in self._runs[k]] for k in members])
-            self._run_keys.append((length, self.constants.add(table.T)))
+            if length == 1:
+                row_of_run.update(
+                    {k: int(row) for k, row in zip(members, table[:, 0], strict=True)}
+                )
+                continue
+            self._run_keys.append(self.constants.add(table.T))
             row_of_run.update({k: start + offset for offset, k in enumerate(members)})
             start += len(members)
         for (size, _), group in self._groups.items():
-            self._finish_group(group, size, row_of_run, pairs)
+            self._finish_group(group, size, row_of_run, pairs, start)
         for phases in self._phases.values():
             phases.finish()
 
     def _finish_group(
-        self, group: _Group, size: int, row_of_run: dict[int, int], pairs: np.ndarray
+        self,
+        group: _Group,
+        size: int,
+        row_of_run: dict[int, int],
+        pairs: np.ndarray,
+        num_singles: int,
     ) -> None:
         keep = self.constants.add
         factors = [factor for block in group.blocks for factor in block]
         place: list[int] = []
         layers = [k for k, factor in enumerate(factors) if factor.kind == "layer"]
         if layers:
-            rows = [[row_of_run[run] for run in factors[k].sources] for k in layers]
-            group.keys["layers"] = keep(np.array(rows))
+            rows = np.array([[row_of_run[run] for run in factors[k].sources] for k in layers])
+            if not np.array_equal(rows.reshape(-1), np.arange(num_singles)):
+                group.keys["layers"] = keep(rows.reshape(-1))
+            group.num_layers = len(layers)
             group.is_real = group.is_real and self._singles.is_real
             place += layers
         for positions in sorted({f.positions for f in factors if f.kind == "pair"}):
@@ -182,7 +207,7 @@ class BlockBuilder:
         if fixed:
             stack = np.stack([np.asarray(factors[k].matrix) for k in fixed])
             group.is_real = group.is_real and not stack.imag.any()
-            group.keys["fixed"] = keep(stack)
+            group.keys["fixed"] = keep(stack[None])
             place += fixed
         if place != list(range(len(factors))):
             group.keys["order"] = keep(np.argsort(place))
@@ -191,7 +216,6 @@ class BlockBuilder:
         flat = (sources + 2**size * np.arange(len(factors))[:, None]).reshape(-1)
         if not np.array_equal(flat, np.arange(flat.size)):
             group.keys["rows"] = keep(flat)
-            group.keys["back"] = keep(np.argsort(flat))
         factors_of = [each.factors[s] for each, s in zip(after, sources, strict=True)]
         if any(each.phases for each in after) or any(f.imag.any() for f in factors_of):
             group.phases = PhaseTable(self.constants, self.angles)
@@ -201,6 +225,45 @@ class BlockBuilder:
             group.phases.finish()
         elif not all(np.allclose(f, 1) for f in factors_of):
             group.keys["signs"] = keep(np.stack(factors_of).real.reshape(-1, 1))
+        self._finish_generators(group, size, factors)
+
+    def _finish_generators(self, group: _Group, size: int, factors: list[Factor]) -> None:
+        """Where the derivative of each angle is read, see :func:`tree_boundaries`."""
+        known: dict[tuple[str, tuple[int, ...], bytes], int] = {}
+        matrices: list[np.ndarray] = []
+        slots: list[tuple[int, int, int]] = []
+
+        def add(k: int, gate: Operation, positions: tuple[int, ...], before: np.ndarray) -> None:
+            key = (gate.gate, positions, before.tobytes())
+            if key not in known:
+                known[key] = len(matrices)
+                local = before.conj().T @ gate.form.generator @ before
+                flat = np.append(local.reshape(-1), 0)
+                matrices.append(flat[embedding(size, positions)])
+            slots.append((k, known[key], self.angles.column(gate.angles[0])))
+
+        for k, factor in enumerate(factors):
+            if factor.kind == "pair":
+                gate = self._pairs.operation(factor.sources[0])
+                if gate is not None:
+                    add(k, gate, factor.positions, np.eye(4))
+            for position, run in enumerate(factor.sources if factor.kind == "layer" else ()):
+                before = np.eye(2, dtype=complex)
+                for gate in self._run_operations[run] if run >= 0 else ():
+                    if gate.fixed is None:
+                        add(k, gate, (position,), before)
+                        break
+                    before = gate.fixed @ before
+        if not slots:
+            return
+        table = np.array(slots)
+        stack = np.stack(matrices).reshape(len(matrices), -1)
+        keep = self.constants.add
+        group.keys["slots"] = keep(table[:, 0] * len(matrices) + table[:, 1])
+        group.keys["angles"] = keep(table[:, 2])
+        group.keys["generators"] = keep(stack.real.T)
+        pairs = np.stack([stack.real, stack.imag], axis=-1).reshape(len(matrices), -1)
+        group.keys["complex generators"] = keep(pairs.T)
 
     def build(
         self, weights: Tensor | None, like: Tensor
@@ -208,68 +271,159 @@ class BlockBuilder:
         """The matrices of all blocks and the phases of all monomials.
 
         Args:
-            weights: ``(num_weights,)`` or None.
+            weights: ``(num_weights,)``, a table ``(rows, num_weights)``, or None.
             like: A real tensor that gives precision and device.
 
         Returns:
-            For each group its ``(count, 2**k, 2**k)`` matrices, real where they can be; and for
-            each size of register its ``(count, 2**k, 1)`` phases.
+            For each group its ``(rows * count, 2**k, 2**k)`` matrices, real where they can be; and
+            for each size of register its ``(rows * count, 2**k, 1)`` phases.
         """
-        constants, device = self.constants, like.device
         if not self._groups and not self._phases:
             return {}, {}
-        angles = self.angles.evaluate(weights, like)
+        table = weights.unsqueeze(0) if weights is not None and weights.ndim == 1 else weights
+        angles = self.angles.evaluate(table, like)
+        found = _Build.apply(angles, self) if angles.requires_grad else self.forward(angles)[0]
+        blocks = dict(zip(self._groups, found, strict=False))
+        return blocks, dict(zip(self._phases, found[len(blocks) :], strict=True))
+
+    def forward(self, angles: Tensor) -> tuple[tuple[Tensor, ...], list[list[Tensor]]]:
+        """What :meth:`build` returns, as one tuple, and the tree of products of each group.
+
+        Args:
+            angles: ``(number of angles, rows)``.
+        """
         singles = self._run_matrices(angles)
-        pair_table: Tensor | None = None
-        blocks = {}
+        pairs: Tensor | None = None
+        if any(group.pairs for group in self._groups.values()):
+            dtype = matrix_dtype(angles, self._pairs.is_real)
+            pairs = torch.nn.functional.pad(self._pairs.evaluate(angles, dtype), (0, 1))
+        trees = []
         for (size, count), group in self._groups.items():
-            d = 2**size
-            parts = []
+            factors = self._factor_matrices(group, size, angles, singles, pairs)
+            trees.append(tree_product(factors.view(-1, count, 2**size, 2**size)))
+        blocks = [tree[-1].squeeze(1) for tree in trees]
+        phases = [table.evaluate(angles).unsqueeze(-1) for table in self._phases.values()]
+        return (*blocks, *phases), trees
+
+    def _factor_matrices(
+        self, group: _Group, size: int, angles: Tensor, singles: Tensor, pairs: Tensor | None
+    ) -> Tensor:
+        """All factors of a group, ``(rows, factors, d * d)`` or that shape apart."""
+        constants, device, d, rows = self.constants, angles.device, 2**size, angles.shape[1]
+        parts = []
+        if group.num_layers:
+            gates = singles
             if "layers" in group.keys:
-                rows = constants.index(group.keys["layers"], device)
-                parts.append(kronecker(singles, rows))
-            for rows_key, map_key in group.pairs:
-                if pair_table is None:
-                    table = self._pairs.evaluate(angles, matrix_dtype(like, self._pairs.is_real))
-                    pair_table = torch.nn.functional.pad(table, (0, 1))
-                chosen = pair_table[constants.index(rows_key, device)]
-                parts.append(chosen[:, constants.index(map_key, device)].reshape(-1, d, d))
-            if "fixed" in group.keys:
-                dtype = matrix_dtype(like, group.is_real)
-                parts.append(constants.get(group.keys["fixed"], dtype, device))
-            if len(parts) > 1:
-                dtype = matrix_dtype(like, not any(part.is_complex() for part in parts))
-                stack = torch.cat([part.to(dtype) for part in parts])
-            else:
-                stack = parts[0]
-            if "order" in group.keys:
-                stack = stack[constants.index(group.keys["order"], device)]
-            stack = stack.reshape(-1, d)
-            if "rows" in group.keys:
-                index = constants.index(group.keys["rows"], device)
-                back = constants.index(group.keys["back"], device)
-                stack = permute_rows(stack, index, back)
-            if group.phases is not None:
-                stack = stack * group.phases.evaluate(angles).reshape(-1, 1)
-            elif "signs" in group.keys:
-                stack = stack * constants.get(group.keys["signs"], stack.dtype, device)
-            blocks[(size, count)] = tree_product(stack.reshape(-1, count, d, d))
-        phases = {
-            size: table.evaluate(angles).unsqueeze(-1) for size, table in self._phases.items()
-        }
-        return blocks, phases
+                gates = gates.index_select(1, constants.index(group.keys["layers"], device))
+            parts.append(kronecker(gates.view(rows, group.num_layers, size, 2, 2)))
+        for rows_key, map_key in group.pairs:
+            assert pairs is not None  # the caller has looked
+            chosen = pairs.index_select(1, constants.index(rows_key, device))
+            spread = chosen.index_select(2, constants.index(map_key, device))
+            parts.append(spread.view(rows, -1, d, d))
+        if "fixed" in group.keys:
+            dtype = matrix_dtype(angles, group.is_real)
+            parts.append(constants.get(group.keys["fixed"], dtype, device).expand(rows, -1, d, d))
+        if len(parts) > 1:
+            dtype = matrix_dtype(angles, not any(part.is_complex() for part in parts))
+            stack = torch.cat([part.to(dtype) for part in parts], dim=1)
+        else:
+            stack = parts[0]
+        if "order" in group.keys:
+            stack = stack.index_select(1, constants.index(group.keys["order"], device))
+        stack = stack.reshape(rows, -1, d)
+        if "rows" in group.keys:
+            stack = stack.index_select(1, constants.index(group.keys["rows"], device))
+        if group.phases is not None:
+            stack = stack * group.phases.evaluate(angles).view(rows, -1, 1)
+        elif "signs" in group.keys:
+            stack = stack * constants.get(group.keys["signs"], stack.dtype, device)
+        return stack
 
     def _run_matrices(self, angles: Tensor) -> Tensor:
-        """The identity and all runs of one-qubit gates, ``(1 + runs, 2, 2)``."""
-        constants, device = self.constants, angles.device
+        """Single gates, then runs of several, ``(rows, gates + runs, 4)``."""
+        if not self._singles.num_rows:
+            return angles.new_zeros(angles.shape[1], 0, 4)
         dtype = matrix_dtype(angles, self._singles.is_real)
-        parts = [torch.eye(2, dtype=dtype, device=device).unsqueeze(0)]
-        if self._runs:
-            singles = self._singles.evaluate(angles, dtype).reshape(-1, 2, 2)
-            for length, key in self._run_keys:
-                rows = constants.index(key, device)
-                product = singles[rows[0]]
-                for k in range(1, length):
-                    product = singles[rows[k]] @ product
-                parts.append(product)
-        return torch.cat(parts)
+        singles = self._singles.evaluate(angles, dtype)
+        if not self._run_keys:
+            return singles
+        gates, parts = singles.unflatten(-1, (2, 2)), [singles]
+        for key in self._run_keys:
+            rows = self.constants.index(key, angles.device)
+            product = gates.index_select(1, rows[0])
+            for later in rows[1:].unbind(0):
+                product = gates.index_select(1, later) @ product
+            parts.append(product.flatten(-2))
+        return torch.cat(parts, dim=1)
+
+    def pull_back(
+        self,
+        angles: Tensor,
+        trees: list[list[Tensor]],
+        phases: Sequence[Tensor],
+        grads: Sequence[Tensor | None],
+    ) -> Tensor:
+        """The gradient in the angles.
+
+        Args:
+            angles: ``(number of angles, rows)``.
+            trees: Of :meth:`forward`.
+            phases: The phases that :meth:`forward` has returned.
+            grads: Of all that :meth:`forward` has returned; None for zero.
+
+        Returns:
+            As ``angles``.
+        """
+        constants, device, rows = self.constants, angles.device, angles.shape[1]
+        into = torch.zeros_like(angles)
+        for group, tree, grad in zip(self._groups.values(), trees, grads, strict=False):
+            if grad is None or ("slots" not in group.keys and group.phases is None):
+                continue
+            around = tree_boundaries(tree, grad)
+            before, after = around[:, :-1], around[:, 1:]
+            if "slots" in group.keys:
+                flat = before.reshape(before.shape[0] * before.shape[1], -1)
+                name = "generators"
+                if flat.is_complex():
+                    flat, name = torch.view_as_real(flat).flatten(1), "complex generators"
+                read = flat @ constants.get(group.keys[name], angles.dtype, device)
+                slots = constants.index(group.keys["slots"], device)
+                found = read.view(rows, -1).index_select(1, slots)
+                into.index_add_(0, constants.index(group.keys["angles"], device), found.t())
+            if group.phases is not None:
+                turns = after.diagonal(dim1=-2, dim2=-1).imag
+                group.phases.pull_back(turns.reshape(-1, turns.shape[-1]), into)
+        offset = len(self._groups)
+        for table, value, grad in zip(self._phases.values(), phases, grads[offset:], strict=True):
+            if grad is not None:
+                table.pull_back((grad * value.conj()).imag.squeeze(-1), into)
+        return into
+
+
+class _Build(torch.autograd.Function):
+    """:meth:`BlockBuilder.forward` with a backward pass that uses that all factors are unitary."""
+
+    @staticmethod
+    def forward(ctx, angles: Tensor, builder: BlockBuilder) -> tuple[Tensor, ...]:  # type: ignore[no-untyped-def]
+        ctx.set_materialize_grads(False)
+        found, ctx.trees = builder.forward(angles)
+        ctx.builder = builder
+        ctx.save_for_backward(angles)
+        ctx.phases = [value.detach() for value in found[len(ctx.trees) :]]
+        return found
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor | None) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+        (angles,) = ctx.saved_tensors
+        builder: BlockBuilder = ctx.builder
+        if not torch.is_grad_enabled():
+            return builder.pull_back(angles, ctx.trees, ctx.phases, grads), None
+        # A graph of the gradient is asked for: autograd differentiates the plain operations.
+        found, _ = builder.forward(angles)
+        pairs = [
+            (value, grad) for value, grad in zip(found, grads, strict=True) if grad is not None
+        ]
+        values, given = zip(*pairs, strict=True)
+        (grad,) = torch.autograd.grad(values, angles, given, create_graph=True)
+        return grad, None

@@ -51,6 +51,14 @@ class GateForm:
         diagonal = np.eye(self.size, dtype=bool).reshape(-1)
         return not self.scale[~diagonal].any() and not self.cos[diagonal].any()
 
+    @property
+    def generator(self) -> np.ndarray:
+        """X in ``matrix(angle) = exp(angle * X)``; every gate here has one angle."""
+        slope = -self.cos[:, 0] * np.sin(self.cos_offset)
+        turn = 1j * self.phase[:, 0] * np.cos(self.cos_offset)
+        values = self.scale * (slope + turn) * np.exp(1j * self.phase_offset)
+        return values.reshape(self.size, self.size)
+
     def matrix(self, *angles: float) -> np.ndarray:
         """The matrix for given angles, in radians."""
         theta = np.asarray(angles, dtype=float)

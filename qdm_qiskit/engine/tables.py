@@ -56,10 +56,13 @@ class AngleTable:
         return self._columns.setdefault(angle, len(self._columns))
 
     def evaluate(self, weights: Tensor | None, like: Tensor) -> Tensor:
-        """``(number of angles,)`` in radians."""
+        """``(number of angles, rows)`` in radians, for weights of shape ``(rows, num_weights)``."""
         if self._vector is None:
             self._vector = AngleVector(list(self._columns))
-        return self._vector.evaluate(None, weights, like)
+        values = self._vector.evaluate(None, weights, like)
+        if values.ndim == 1:  # none depends on weights
+            values = values.unsqueeze(1).expand(-1, 1 if weights is None else len(weights))
+        return values
 
 
 class FormTable:
@@ -82,12 +85,21 @@ class FormTable:
             self._tickets.append((False, self._fixed_row(operation.fixed)))
         return len(self._tickets) - 1
 
+    def operation(self, ticket: int) -> Operation | None:
+        """The gate of a ticket, or None if it is fixed."""
+        free, row = self._tickets[ticket]
+        return self._free[row] if free else None
+
     def _fixed_row(self, matrix: np.ndarray) -> int:
         for row, known in enumerate(self._fixed):
             if np.array_equal(known, matrix):
                 return row
         self._fixed.append(np.asarray(matrix, dtype=complex))
         return len(self._fixed) - 1
+
+    def fixed_row(self, matrix: np.ndarray) -> int:
+        """The row of a fixed matrix."""
+        return self._fixed_row(np.asarray(matrix, dtype=complex))
 
     def finish(self) -> np.ndarray:
         """Turn the gates into arrays; for each ticket its row."""
@@ -96,59 +108,51 @@ class FormTable:
             matrix.imag.any() for matrix in self._fixed
         )
         if self._fixed:
-            self._keys["fixed"] = keep(np.stack(self._fixed).reshape(len(self._fixed), -1))
+            self._keys["fixed"] = keep(np.stack(self._fixed).reshape(1, len(self._fixed), -1))
         if self._free:
-            width = max(len(op.angles) for op in self._free)
-            entries = len(self._free[0].form.scale)
-            cos = np.zeros((len(self._free), entries, width))
-            phase = np.zeros_like(cos)
-            columns = np.zeros((len(self._free), width), dtype=np.int64)
-            for row, operation in enumerate(self._free):
-                for k, angle in enumerate(operation.angles):
-                    columns[row, k] = self.angles.column(angle)
-                    cos[row, :, k] = operation.form.cos[:, k]
-                    phase[row, :, k] = operation.form.phase[:, k]
             forms = [op.form for op in self._free]
-            self._keys["columns"] = keep(columns)
-            self._keys["cos"] = keep(cos)
+            self._keys["columns"] = keep(
+                np.array([self.angles.column(op.angles[0]) for op in self._free])
+            )
+            self._keys["cos"] = keep(np.stack([form.cos[:, 0] for form in forms]))
             self._keys["cos offset"] = keep(np.stack([form.cos_offset for form in forms]))
             scale = np.stack([form.scale for form in forms])
             if not (scale == 1).all():
                 self._keys["scale"] = keep(scale)
             if not self.is_real:
-                self._keys["phase"] = keep(phase)
+                self._keys["phase"] = keep(np.stack([form.phase[:, 0] for form in forms]))
                 self._keys["phase offset"] = keep(np.stack([form.phase_offset for form in forms]))
         return np.array(
             [row + len(self._fixed) * free for free, row in self._tickets], dtype=np.int64
         )
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the table."""
+        return len(self._fixed) + len(self._free)
+
     def evaluate(self, angles: Tensor, dtype: torch.dtype) -> Tensor:
-        """All matrices, flat: ``(rows, d * d)``."""
+        """All matrices, flat: ``(rows of angles, num_rows, d * d)``."""
         device = angles.device
         parts = []
         if "fixed" in self._keys:
-            parts.append(self.constants.get(self._keys["fixed"], dtype, device))
+            fixed = self.constants.get(self._keys["fixed"], dtype, device)
+            parts.append(fixed.expand(angles.shape[1], -1, -1))
         if self._free:
             get = self._real
-            theta = angles[self.constants.index(self._keys["columns"], device)].unsqueeze(1)
-            values = torch.cos(_linear(get("cos", angles), theta) + get("cos offset", angles))
+            columns = self.constants.index(self._keys["columns"], device)
+            theta = angles.index_select(0, columns).t().unsqueeze(-1)
+            values = torch.cos(torch.addcmul(get("cos offset", angles), get("cos", angles), theta))
             if "scale" in self._keys:
                 values = values * get("scale", angles)
             if "phase" in self._keys:
-                phase = _linear(get("phase", angles), theta) + get("phase offset", angles)
+                phase = torch.addcmul(get("phase offset", angles), get("phase", angles), theta)
                 values = turned(values, phase)
             parts.append(values.to(dtype))
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _real(self, name: str, like: Tensor) -> Tensor:
         return self.constants.get(self._keys[name], like.dtype, like.device)
-
-
-def _linear(coefficients: Tensor, theta: Tensor) -> Tensor:
-    """``(rows, entries, k)`` times ``(rows, 1, k)``, summed over k."""
-    if coefficients.shape[-1] == 1:
-        return coefficients.squeeze(-1) * theta.squeeze(-1)
-    return (coefficients * theta).sum(-1)
 
 
 class PhaseTable:
@@ -158,6 +162,7 @@ class PhaseTable:
         self.constants, self.angles = constants, angles
         self._members: list[tuple[np.ndarray, dict[Angle, np.ndarray]]] = []
         self._keys: dict[str, int] = {}
+        self._width = 1
 
     def add(self, factors: np.ndarray, phases: dict[Angle, np.ndarray]) -> int:
         """Register fixed and weighted phases, both in the order of the rows; their row."""
@@ -175,17 +180,36 @@ class PhaseTable:
                 matrix[row, :, k] = values
                 columns[row, k] = self.angles.column(angle)
         keep = self.constants.add
+        self._width = width
         self._keys = {
             "matrix": keep(matrix),
-            "columns": keep(columns),
-            "offset": keep(np.stack([np.angle(factors) for factors, _ in self._members])),
+            "columns": keep(columns.reshape(-1)),
+            "offset": keep(
+                np.stack([np.angle(factors) for factors, _ in self._members])[..., None]
+            ),
+            "one": keep(np.ones(1)),
         }
 
     def evaluate(self, angles: Tensor) -> Tensor:
-        """``(count, 2**k)`` complex numbers of modulus 1."""
-        constants, device = self.constants, angles.device
-        theta = angles[constants.index(self._keys["columns"], device)].unsqueeze(-1)
-        matrix = constants.get(self._keys["matrix"], angles.dtype, device)
-        offset = constants.get(self._keys["offset"], angles.dtype, device)
-        phase = torch.baddbmm(offset.unsqueeze(-1), matrix, theta).squeeze(-1)
-        return torch.polar(torch.ones_like(phase), phase)
+        """``(rows of angles * count, 2**k)`` complex numbers of modulus 1."""
+        get, device = self.constants.get, angles.device
+        columns = self.constants.index(self._keys["columns"], device)
+        theta = angles.index_select(0, columns).view(-1, self._width, angles.shape[1])
+        matrix = get(self._keys["matrix"], angles.dtype, device)
+        offset = get(self._keys["offset"], angles.dtype, device)
+        phase = torch.baddbmm(offset, matrix, theta)  # (count, size, rows)
+        phase = phase.permute(2, 0, 1).reshape(-1, phase.shape[1])
+        return torch.polar(get(self._keys["one"], angles.dtype, device).expand_as(phase), phase)
+
+    def pull_back(self, grad: Tensor, into: Tensor) -> None:
+        """Add the angles' gradient, from that of the phases in radians.
+
+        Args:
+            grad: ``(rows of angles * count, 2**k)`` real.
+            into: ``(number of angles, rows of angles)``.
+        """
+        matrix = self.constants.get(self._keys["matrix"], into.dtype, into.device)
+        count, size, _ = matrix.shape
+        phases = grad.reshape(-1, count, size).permute(1, 2, 0)
+        found = torch.bmm(matrix.mT, phases).view(-1, into.shape[1])
+        into.index_add_(0, self.constants.index(self._keys["columns"], into.device), found)
