@@ -7,12 +7,17 @@ from .angle_encodings import (
     dense_angle_encoding,
     phase_encoding,
 )
+from .ansatzes import basic_entangling_layers, hamiltonian_variational, hardware_efficient
 from .blocks import alternating_layers, conv_unit, identity_block, phase_mixing, qamp_layers
 from .catalog import TEMPLATES, Template, template
+from .coupling import device_region
 from .encodings import amplitude_angles, amplitude_loader
 from .entanglers import pairwise_bell_stage, strongly_entangling_layers
+from .hierarchical import mera, qcnn
+from .hybrid_convolutions import basic_convolution, fqconv, hqconv
 from .image_denoisers import eeqdm, qddm
 from .parameters import input_parameters, weight_parameters
+from .readouts import z_readout
 from .spec import (
     CircuitSpec,
     ExpectationReadout,
@@ -38,6 +43,8 @@ __all__ = [
     "amplitude_angles",
     "amplitude_loader",
     "angle_encoding",
+    "basic_convolution",
+    "basic_entangling_layers",
     "basis_angles",
     "basis_encoding",
     "cacioppo_blocks",
@@ -45,19 +52,27 @@ __all__ = [
     "conditioned_latent_denoiser",
     "conv_unit",
     "dense_angle_encoding",
+    "device_region",
     "eeqdm",
+    "fqconv",
+    "hamiltonian_variational",
+    "hardware_efficient",
+    "hqconv",
     "identity_block",
     "input_parameters",
+    "mera",
     "pairwise_bell_stage",
     "phase_encoding",
     "phase_mixing",
     "qamp_blocks",
     "qamp_denoiser",
     "qamp_layers",
+    "qcnn",
     "qddm",
     "register_spec",
     "strongly_entangling_layers",
     "template",
     "weight_parameters",
     "wire_to_qubit",
+    "z_readout",
 ]

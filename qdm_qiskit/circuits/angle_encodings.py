@@ -82,7 +82,7 @@ def angle_encoding(num_wires: int, *, axis: Axis = "x") -> QuantumCircuit:
         InvalidTemplate: If there is no wire or the axis is unknown.
 
     References:
-        Schuld and Petruccione, Machine Learning with Quantum Computers (2021), section 3.3.
+        Schuld and Petruccione, Machine Learning with Quantum Computers (2021).
     """
     check_counts("angle_encoding", num_wires=(num_wires, 1))
     check_choice("angle_encoding", "axis", axis, get_args(Axis))
@@ -108,7 +108,7 @@ def dense_angle_encoding(num_values: int) -> QuantumCircuit:
         InvalidTemplate: If the number is odd or below 2.
 
     References:
-        LaRose and Coyle, arXiv:2003.01695, definition 4, whose x are a / (2 pi) and b / (2 pi).
+        LaRose and Coyle, arXiv:2003.01695, whose x are a / (2 pi) and b / (2 pi).
     """
     check_counts("dense_angle_encoding", num_values=(num_values, 2))
     if num_values % 2:

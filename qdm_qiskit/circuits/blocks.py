@@ -43,7 +43,7 @@ def conv_unit(*, sign: Sign = "plus") -> QuantumCircuit:
         InvalidTemplate: If the sign is unknown.
 
     References:
-        Vatan and Williams, quant-ph/0308006, figure 6; QAMP's code for the order of the angles.
+        Vatan and Williams, quant-ph/0308006; QAMP's code for the order of the angles.
     """
     circuit = QuantumCircuit(2, name="conv_unit")
     append_conv_unit(circuit, _wires(2), weight_parameters(3), sign=sign)

@@ -16,9 +16,12 @@ from .angle_encodings import (
     dense_angle_encoding,
     phase_encoding,
 )
+from .ansatzes import basic_entangling_layers, hamiltonian_variational, hardware_efficient
 from .blocks import conv_unit, identity_block, phase_mixing, qamp_layers
 from .encodings import amplitude_loader
 from .entanglers import pairwise_bell_stage, strongly_entangling_layers
+from .hierarchical import mera, qcnn
+from .hybrid_convolutions import basic_convolution, fqconv, hqconv
 from .image_denoisers import eeqdm, qddm
 from .spec import CircuitSpec, register_spec
 from .state_denoisers import cacioppo_denoiser, conditioned_latent_denoiser, qamp_denoiser
@@ -112,7 +115,7 @@ TEMPLATES: Mapping[str, Template] = _by_name(
         basis_encoding,
         {"num_wires": 4},
         group="encoding",
-        source="Schuld and Petruccione, Machine Learning with Quantum Computers, section 3.1",
+        source="Schuld and Petruccione, Machine Learning with Quantum Computers",
         summary="Bits as a basis state, by RY of 0 or pi.",
     ),
     _on_register(
@@ -120,7 +123,7 @@ TEMPLATES: Mapping[str, Template] = _by_name(
         angle_encoding,
         {"num_wires": 4, "axis": "x"},
         group="encoding",
-        source="Schuld and Petruccione, Machine Learning with Quantum Computers, section 3.3",
+        source="Schuld and Petruccione, Machine Learning with Quantum Computers",
         summary="One value a wire as an angle of RX, RY, or H and RZ.",
     ),
     _on_register(
@@ -128,7 +131,7 @@ TEMPLATES: Mapping[str, Template] = _by_name(
         dense_angle_encoding,
         {"num_values": 8},
         group="encoding",
-        source="LaRose and Coyle, arXiv:2003.01695, definition 4",
+        source="LaRose and Coyle, arXiv:2003.01695",
         summary="Two values a wire: the angle of RY and a phase.",
     ),
     _on_register(
@@ -136,7 +139,7 @@ TEMPLATES: Mapping[str, Template] = _by_name(
         phase_encoding,
         {"num_wires": 4},
         group="encoding",
-        source="Schuld and Petruccione, Machine Learning with Quantum Computers, section 3.3",
+        source="Schuld and Petruccione, Machine Learning with Quantum Computers",
         summary="One value a wire as the phase of an equal superposition.",
     ),
     _on_register(
@@ -152,7 +155,7 @@ TEMPLATES: Mapping[str, Template] = _by_name(
         conv_unit,
         {"sign": "plus"},
         group="block",
-        source="Vatan and Williams, quant-ph/0308006, figure 6",
+        source="Vatan and Williams, quant-ph/0308006",
         summary="exp(i (alpha XX + beta YY + gamma ZZ)) on two wires with three CNOTs.",
     ),
     _on_register(
@@ -186,6 +189,77 @@ TEMPLATES: Mapping[str, Template] = _by_name(
         group="ansatz",
         source="Schuld et al., arXiv:1804.00633",
         summary="Three rotations a wire, then a ring of CNOTs whose range grows with the layer.",
+    ),
+    _on_register(
+        "basic_entangling_layers",
+        basic_entangling_layers,
+        {"num_wires": 4, "depth": 4},
+        group="ansatz",
+        source="De Falco et al. (2024); PennyLane's BasicEntanglerLayers",
+        summary="RX on each wire, then a ring of CNOTs.",
+    ),
+    _on_register(
+        "hardware_efficient",
+        hardware_efficient,
+        {
+            "num_wires": 4,
+            "depth": 2,
+            "entanglement": "linear",
+            "rotations": ("ry", "rz"),
+            "entangler": "cx",
+            "final_rotations": True,
+        },
+        group="ansatz",
+        source="Kandala et al., arXiv:1704.05018",
+        summary="Rotations, then two-wire gates in a line, a ring, all pairs, or a device's couplings.",
+    ),
+    _on_register(
+        "hamiltonian_variational",
+        hamiltonian_variational,
+        {"num_wires": 4, "depth": 2, "model": "tfim", "periodic": False},
+        group="ansatz",
+        source="Wecker, Hastings and Troyer, arXiv:1507.08969",
+        summary="Evolution under the parts of an Ising or Heisenberg chain, one angle a part.",
+    ),
+    Template(
+        name="qcnn",
+        build=qcnn,
+        options={"num_wires": 4, "kernel": "conv_unit", "shared": True},
+        group="ansatz",
+        source="Cong, Choi and Lukin, arXiv:1810.03787",
+        summary="Convolution and pooling until one wire is left, which is read.",
+    ),
+    Template(
+        name="mera",
+        build=mera,
+        options={"num_wires": 8, "periodic": False},
+        group="ansatz",
+        source="Grant et al., arXiv:1804.03680",
+        summary="Disentanglers and isometries, level by level, until one wire is left.",
+    ),
+    Template(
+        name="hqconv",
+        build=hqconv,
+        options={"depth": 1, "direction": "code"},
+        group="ansatz",
+        source="De Falco et al. (2024), figure 5",
+        summary="Three channels of 2 x 2 pixels: controlled rotations in each, then between them.",
+    ),
+    Template(
+        name="fqconv",
+        build=fqconv,
+        options={"depth": 1, "direction": "code"},
+        group="ansatz",
+        source="De Falco et al. (2024), figure 6",
+        summary="Three channels of 2 x 2 pixels: controlled rotations between equal pixels.",
+    ),
+    Template(
+        name="basic_convolution",
+        build=basic_convolution,
+        options={"num_wires": 4, "depth": 4},
+        group="ansatz",
+        source="De Falco et al. (2024), the 40th channel of the full hybrid",
+        summary="One channel of 2 x 2 pixels under basic entangling layers.",
     ),
     Template(
         name="eeqdm",

@@ -10,11 +10,12 @@ from ..errors import InvalidTemplate
 from .parameters import MAX_PARAMETERS
 
 
-def check_counts(template: str, **counts: tuple[int, int]) -> None:
+def check_counts(template: str, *, most: int = MAX_PARAMETERS, **counts: tuple[int, int]) -> None:
     """Each count is a whole number, not below its minimum and not beyond all reason.
 
     Args:
         template: Name of the template, for the message.
+        most: Largest count that is accepted.
         **counts: Name to (received, minimum).
 
     Raises:
@@ -24,15 +25,13 @@ def check_counts(template: str, **counts: tuple[int, int]) -> None:
     def fits(got: object, low: int) -> bool:
         if isinstance(got, bool) or not isinstance(got, int | np.integer):
             return False
-        return bool(low <= got <= MAX_PARAMETERS)
+        return bool(low <= got <= most)
 
     if all(fits(got, low) for got, low in counts.values()):
         return
     rule = " and ".join(f"{name} >= {low}" for name, (_, low) in counts.items())
     received = ", ".join(f"{name}={got!r:.20}" for name, (got, _) in counts.items())
-    raise InvalidTemplate(
-        f"{template} needs {rule}, whole numbers up to {MAX_PARAMETERS}, got {received}."
-    )
+    raise InvalidTemplate(f"{template} needs {rule}, whole numbers up to {most}, got {received}.")
 
 
 def check_choice(template: str, option: str, received: object, choices: Sequence[str]) -> None:

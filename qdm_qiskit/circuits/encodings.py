@@ -13,7 +13,8 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
-from ..errors import InvalidData, InvalidTemplate
+from ..errors import InvalidData
+from .checks import check_counts
 from .parameters import input_parameters
 
 
@@ -36,11 +37,8 @@ def amplitude_loader(num_qubits: int, *, phases: bool = False) -> QuantumCircuit
     References:
         Möttönen et al., quant-ph/0407010, figures 2 and 4.
     """
-    if not 1 <= num_qubits <= 64:  # beyond, the number of angles is no longer worth writing out
-        raise InvalidTemplate(
-            "amplitude_loader needs num_qubits >= 1 and at most 10000 parameters (13 qubits, 12 with "
-            f"phases), got num_qubits={num_qubits!r:.20}."
-        )
+    # Beyond 64 qubits the number of angles is not worth writing out.
+    check_counts("amplitude_loader", most=64, num_qubits=(num_qubits, 1))
     rotations = 2**num_qubits - 1
     names = iter(input_parameters(rotations * (2 if phases else 1)))
     circuit = QuantumCircuit(num_qubits, name="amplitude_loader")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
-from ..errors import InvalidTemplate
+from .checks import check_counts
 from .parameters import weight_parameters
 from .spec import wire_to_qubit
 
@@ -30,8 +30,7 @@ def pairwise_bell_stage(num_wires: int) -> QuantumCircuit:
     References:
         Shah and Vatsa, arXiv:2411.15973, section 3.1.
     """
-    if num_wires < 2:
-        raise InvalidTemplate(f"pairwise_bell_stage pairs wires: it needs >= 2, got {num_wires}.")
+    check_counts("pairwise_bell_stage", num_wires=(num_wires, 2))
     half = (num_wires + 1) // 2
     circuit = QuantumCircuit(num_wires, name="pairwise_bell_stage")
     for wire in range(half):
@@ -61,14 +60,11 @@ def strongly_entangling_layers(num_wires: int, depth: int) -> QuantumCircuit:
     References:
         Schuld et al., arXiv:1804.00633; range rule as in PennyLane's StronglyEntanglingLayers.
     """
-    if num_wires < 1 or depth < 1:
-        raise InvalidTemplate(
-            "strongly_entangling_layers needs num_wires >= 1 and depth >= 1, "
-            f"got {num_wires=}, {depth=}."
-        )
+    check_counts("strongly_entangling_layers", num_wires=(num_wires, 1), depth=(depth, 1))
+    weights = weight_parameters(3 * num_wires * depth)
     circuit = QuantumCircuit(num_wires, name="strongly_entangling_layers")
     qubits = [wire_to_qubit(wire, num_wires) for wire in range(num_wires)]
-    append_strongly_entangling_layers(circuit, qubits, weight_parameters(3 * num_wires * depth))
+    append_strongly_entangling_layers(circuit, qubits, weights)
     return circuit
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from qiskit import QuantumCircuit
 
-from ..errors import InvalidTemplate
+from .checks import check_counts
 from .entanglers import append_strongly_entangling_layers, pairwise_bell_stage
 from .parameters import input_parameters, weight_parameters
 from .spec import CircuitSpec, ProbabilityReadout, wire_to_qubit
@@ -36,7 +36,7 @@ def eeqdm(num_data: int, depth: int, *, guided: bool = False) -> CircuitSpec:
         Shah and Vatsa, arXiv:2411.15973, section 3.1 and figure 1. Odd n follows the range of
         figure 2, which only the rounded-up half reproduces.
     """
-    _check("eeqdm", num_data, depth, least_data=2)
+    check_counts("eeqdm", num_data=(num_data, 2), depth=(depth, 1))
     circuit = QuantumCircuit(num_data + 1, name="eeqdm")
     _append_label(circuit, guided)
     data = list(range(1, num_data + 1))
@@ -65,19 +65,12 @@ def qddm(num_data: int, depth: int, *, guided: bool = False) -> CircuitSpec:
     References:
         Kölle et al., arXiv:2401.07049, section 4 (guided, with an ancilla).
     """
-    _check("qddm", num_data, depth, least_data=1)
+    check_counts("qddm", num_data=(num_data, 1), depth=(depth, 1))
     circuit = QuantumCircuit(num_data + 1, name="qddm")
     _append_label(circuit, guided)
     qubits = [wire_to_qubit(wire, num_data + 1) for wire in range(num_data + 1)]
     append_strongly_entangling_layers(circuit, qubits, weight_parameters(3 * len(qubits) * depth))
     return _image_spec("qddm", circuit, "Kölle et al., arXiv:2401.07049, section 4")
-
-
-def _check(name: str, num_data: int, depth: int, *, least_data: int) -> None:
-    if num_data < least_data or depth < 1:
-        raise InvalidTemplate(
-            f"{name} needs num_data >= {least_data} and depth >= 1, got {num_data=}, {depth=}."
-        )
 
 
 def _append_label(circuit: QuantumCircuit, guided: bool) -> None:

@@ -76,6 +76,28 @@ def test_loader_agrees_with_qiskits_initialize(n):
     np.testing.assert_allclose(loaded(vector), Statevector(circuit).data, atol=TOLERANCE)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 4).flatmap(
+        lambda n: arrays(
+            np.complex128,
+            2**n,
+            elements=st.sampled_from([0, 1, -1, 1j, -1j, 0.3 - 2j, -0.7, 1e-3j, 2 + 1j]),
+        )
+    )
+)
+def test_loader_agrees_with_initialize_where_entries_vanish(vector):
+    """Zeros leave phases undefined below them; signs and phases elsewhere must not suffer."""
+    if not np.abs(vector).any():
+        return
+    circuit = QuantumCircuit(vector.size.bit_length() - 1)
+    circuit.initialize(unit(vector))
+    theirs = Statevector(circuit).data
+    assert abs(abs(np.vdot(loaded(vector, phases=True), theirs)) - 1) < TOLERANCE
+    if not vector.imag.any():
+        np.testing.assert_allclose(loaded(vector.real), theirs, atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("index", range(8))
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_basis_states_are_loaded(index, sign):
@@ -127,6 +149,8 @@ def test_a_batch_is_its_rows():
         (np.array([[1, np.nan, 0, 0]]), "vector 0 holds NaN"),
         (np.array([[1, 0, 0, 0], [np.inf, 0, 0, 0]]), "vector 1 holds NaN or infinity"),
         (np.ones((1, 4)) * 1j, "phases=True"),
+        (np.array([["1", "0", "0", "0"]]), "Amplitudes are numbers, got an array of <U1"),
+        (np.array([[None, 1, 0, 0]]), "got an array of object"),
     ],
 )
 def test_vectors_that_are_no_states_are_refused(vectors, message):
@@ -135,7 +159,10 @@ def test_vectors_that_are_no_states_are_refused(vectors, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("n", "phases"), [(0, False), (-1, False), (14, False), (13, True)])
+@pytest.mark.parametrize(
+    ("n", "phases"),
+    [(0, False), (-1, False), (14, False), (13, True), (65, False), (10**9, True), (2.0, False)],
+)
 def test_impossible_loaders_are_refused(n, phases):
     # 14 qubits need 16,383 angles, more than four digits can number.
     with pytest.raises(InvalidTemplate, match=r"num_qubits >= 1|at most 10000 parameters"):

@@ -8,14 +8,12 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
 from qdm_qiskit.circuits import (
-    TEMPLATES,
     CircuitSpec,
     eeqdm,
     qddm,
     strongly_entangling_layers,
-    template,
 )
-from qdm_qiskit.errors import InvalidTemplate, UnknownName
+from qdm_qiskit.errors import InvalidTemplate
 
 
 def parameter_order(circuit: QuantumCircuit) -> list[str]:
@@ -154,7 +152,8 @@ def test_parameter_order_is_the_order_of_use(make, guided):
 )
 def test_impossible_counts_are_refused_in_one_line(make, arguments):
     with pytest.raises(
-        InvalidTemplate, match=rf"^{make.__name__} needs num_data >= \d and depth >= 1, got "
+        InvalidTemplate,
+        match=rf"^{make.__name__} needs num_data >= \d and depth >= 1, .* got num_data=",
     ) as caught:
         make(*arguments)
     assert "\n" not in str(caught.value)
@@ -165,10 +164,3 @@ def test_more_weights_than_four_digits_number_are_refused():
     assert len(qddm(5, 555).weights) == 9990
     with pytest.raises(InvalidTemplate, match=r"at most 10000 parameters .* got 10008"):
         qddm(5, 556)
-
-
-def test_template_catalogue():
-    assert template("eeqdm") is eeqdm
-    assert {"eeqdm", "qddm"} <= set(TEMPLATES)
-    with pytest.raises(UnknownName, match=r"no template 'eqdm'.*Did you mean 'eeqdm'\?"):
-        template("eqdm")
