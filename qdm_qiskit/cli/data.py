@@ -52,7 +52,7 @@ def list_datasets(
 @app.command("show")
 def show_dataset(
     name: Annotated[str, typer.Argument(help="A name from `qdm data list`, or npz:PATH.")],
-    image_size: Annotated[int, typer.Option(help="Pixels to resize to; a power of two.")] = 8,
+    image_size: Annotated[int, typer.Option(help="Height and width to resize to.")] = 8,
     count: Annotated[int, typer.Option(help="Training images to take.")] = 16,
     channels: Annotated[int, typer.Option(help="1 for grey, 3 for RGB.")] = 1,
     classes: Annotated[

@@ -17,19 +17,21 @@ _ITU_R_601 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def check_image_size(size: int) -> None:
-    """Refuse an image size that no register of qubits has as many amplitudes as.
+    """Refuse an image size that is out of range.
+
+    Any size will do here: models that encode pixels as amplitudes ask for a power of two themselves.
 
     Args:
         size: Height and width of a square image, in pixels.
 
     Raises:
-        InvalidOption: If ``size`` is not a power of two from 2 to 1024.
+        InvalidOption: If ``size`` is no whole number from 2 to 1024.
     """
     whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
-    if not whole or not 2 <= size <= LARGEST_SIZE or int(size).bit_count() != 1:
+    if not whole or not 2 <= size <= LARGEST_SIZE:
         raise InvalidOption(
-            "An image of size S x S needs S to be a power of two from 2 to "
-            f"{LARGEST_SIZE} (2, 4, 8, 16, 32, ...), got {size!r}."
+            f"An image of size S x S needs S to be a whole number from 2 to {LARGEST_SIZE}, "
+            f"got {size!r}."
         )
 
 
@@ -127,13 +129,13 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
 
     Args:
         images: ``(count, channels, height, width)``, real; if not square, they are squeezed.
-        size: New height and width, a power of two from 2 to 1024.
+        size: New height and width, 2 to 1024.
 
     Returns:
         ``(count, channels, size, size)``, float32, clipped to [0, 1]; always a new array.
 
     Raises:
-        InvalidOption: If ``size`` is not such a power of two.
+        InvalidOption: If ``size`` is out of range.
         InvalidData: If ``images`` has another number of dimensions or an empty one.
     """
     check_image_size(size)

@@ -51,7 +51,7 @@ def load_dataset(
     Args:
         name: A name of :data:`~qdm_qiskit.data.DATASETS`, or ``npz:PATH`` for a file of your own
             with an array ``images`` and, optionally, ``labels``.
-        image_size: Height and width to resize to, a power of two from 2 to 1024.
+        image_size: Height and width to resize to, 2 to 1024.
         channels: 1 for grey, 3 for RGB.
         classes: The labels to keep; None keeps all.
         train_count: Training images to keep, None for all that there are.

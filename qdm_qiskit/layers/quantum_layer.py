@@ -15,8 +15,9 @@ from ..errors import InvalidData, InvalidOption
 from .executors import EngineExecutor, Executor, engine_executor
 from .from_qnn import QnnLayer
 
-WeightMap = Literal["identity", "pi_tanh"]
-"""How weights become angles: as they are, or ``pi * tanh(w)``, which keeps them in one turn."""
+WeightMap = Literal["identity", "pi_tanh", "turns"]
+"""How weights become angles: as they are, ``pi * tanh(w)``, which keeps them in one turn, or
+``2 pi w``, which counts in turns."""
 
 
 class QuantumLayer(nn.Module):
@@ -46,9 +47,9 @@ class QuantumLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if weight_map not in ("identity", "pi_tanh") or not init_std >= 0:
+        if weight_map not in ("identity", "pi_tanh", "turns") or not init_std >= 0:
             raise InvalidOption(
-                "QuantumLayer needs weight_map 'identity' or 'pi_tanh' and init_std >= 0, "
+                "QuantumLayer needs weight_map 'identity', 'pi_tanh' or 'turns' and init_std >= 0, "
                 f"got {weight_map=}, {init_std=}."
             )
         self.spec = spec
@@ -78,7 +79,9 @@ class QuantumLayer(nn.Module):
 
     def angles(self) -> Tensor:
         """The circuit's angles in radians, ``(num_weights,)``."""
-        return math.pi * torch.tanh(self.weights) if self.weight_map == "pi_tanh" else self.weights
+        if self.weight_map == "pi_tanh":
+            return math.pi * torch.tanh(self.weights)
+        return 2 * math.pi * self.weights if self.weight_map == "turns" else self.weights
 
     def forward(self, amplitudes: Tensor | None = None, inputs: Tensor | None = None) -> Tensor:
         """Outputs of the circuit.

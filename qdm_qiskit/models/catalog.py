@@ -12,10 +12,12 @@ from .. import options
 from ..errors import unknown_name
 from .base import Denoiser
 from .classical_unet import ClassicalUNet
+from .defalco import HybridUNet
 from .eeqdm import EEQDM, QDDM
 from .koelle_dense import QDense, UnitaryQDense
 from .koelle_unet import KoelleUNet, QUNet
 from .presets import PRESETS
+from .presets.defalco import DEFALCO_PAPER
 from .presets.eeqdm import EEQDM_PAPER, KOELLE_PAPER
 
 MODELS: dict[str, type[Denoiser]] = {
@@ -26,6 +28,7 @@ MODELS: dict[str, type[Denoiser]] = {
     "q_dense_unitary": UnitaryQDense,
     "qu_net": QUNet,
     "koelle_unet": KoelleUNet,
+    "hybrid_unet": HybridUNet,
 }
 """Model classes by name."""
 
@@ -38,6 +41,7 @@ _MODEL_SOURCES = {
     "q_dense_unitary": f"{KOELLE_PAPER}, unitary single sampling",
     "qu_net": f"{KOELLE_PAPER}, QU-Net",
     "koelle_unet": f"{KOELLE_PAPER}, classical baseline",
+    "hybrid_unet": DEFALCO_PAPER,
 }
 
 

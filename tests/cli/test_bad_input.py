@@ -76,7 +76,7 @@ CASES = [
     ("sample --out new", "Missing argument"),
     # options
     (f"{TRAIN} --model eeqdm --set image_size=12", "power of two.*got 12"),
-    (f"{TRAIN} --model classical_unet --set image_size=12", "power of two.*got 12"),
+    (f"{TRAIN} --model classical_unet --set image_size=13", "divisible by 2.*got 13"),
     (f"{TRAIN} --model eeqdm --set image_size=0", "power of two.*got 0"),
     (f"{TRAIN} --model eeqdm --set image_size=4096", "from 2 to 1024.*got 4096"),
     (f"{TRAIN} --model eeqdm --set depth=0", "depth must be at least 1.*got 0"),

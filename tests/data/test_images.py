@@ -114,14 +114,14 @@ def test_two_channels_cannot_be_converted():
         convert_channels(np.ones((1, 2, 2, 2), np.float32), 1)
 
 
-@pytest.mark.parametrize("size", [2, 4, 8, 16, 32, 1024, np.int64(8)])
-def test_powers_of_two_are_image_sizes(size):
+@pytest.mark.parametrize("size", [2, 3, 8, 12, 28, 32, 1024, np.int64(8)])
+def test_whole_numbers_are_image_sizes(size):
     check_image_size(size)
 
 
-@pytest.mark.parametrize("size", [-8, 0, 1, 3, 12, 28, 2048, 2**40, 8.0, "8", True, None])
+@pytest.mark.parametrize("size", [-8, 0, 1, 1025, 2048, 2**40, 8.0, "8", True, None])
 def test_other_image_sizes_are_refused(size):
-    with pytest.raises(InvalidOption, match="An image of size S x S needs S to be a power of two"):
+    with pytest.raises(InvalidOption, match="An image of size S x S needs S to be a whole number"):
         check_image_size(size)
 
 

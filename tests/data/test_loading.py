@@ -77,7 +77,7 @@ def test_every_size_and_channels(size, channels):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_size": 7}, "power of two"),
+        ({"image_size": 1}, "whole number from 2 to 1024"),
         ({"channels": 2}, "channels=1"),
         ({"classes": [0, 11]}, "classes of 'digits' are 0, 1, .*; got 11:"),
         ({"classes": []}, "got an empty list"),

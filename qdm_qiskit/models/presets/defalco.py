@@ -1,0 +1,40 @@
+"""De Falco's U-Net and its hybrids, with the settings of the paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .base import Preset
+
+DEFALCO_PAPER = "De Falco et al. (2024), Quantum Hybrid Diffusion Models for Image Synthesis"
+
+_HYBRIDS: dict[str, dict[str, Any]] = {
+    **{f"{count}hqconv": {"circuits": count} for count in (1, 7)},
+    "fullhqconv": {"circuits": 13},
+    **{f"{count}fqconv": {"circuits": count, "ansatz": "fqconv"} for count in (1, 7)},
+    "fullfqconv": {"circuits": 13, "ansatz": "fqconv"},
+    "quanvunet": {"circuits": 1, "quanvolution": True},
+}
+_DATA = {"dataset": "fashion-mnist"}
+
+PRESETS: dict[str, Preset] = {
+    "defalco-unet": Preset(
+        model="hybrid_unet", training=_DATA, source=f"{DEFALCO_PAPER}, 483,321 parameters"
+    ),
+    **{
+        f"defalco-{name}": Preset(
+            model="hybrid_unet", options=options, training=_DATA, source=DEFALCO_PAPER
+        )
+        for name, options in _HYBRIDS.items()
+    },
+    **{
+        f"defalco-transfer-{dataset}": Preset(
+            model="hybrid_unet",
+            options={"circuits": 1, "ansatz": "fqconv"},
+            training={"dataset": dataset, "transfer_epochs": first, "epochs": second},
+            source=f"{DEFALCO_PAPER}, transfer learning {first} + {second}",
+        )
+        for dataset, first, second in (("mnist", 19, 1), ("fashion-mnist", 18, 2))
+    },
+}
+"""By name."""
