@@ -118,6 +118,25 @@ class StepPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShotChoice:
+    """What chose the shots of the steps; see :mod:`qdm_qiskit.hardware.schedule`."""
+
+    variances: tuple[float, ...]
+    """c_t of t = T .. 1."""
+    power: float
+    """Shots are proportional to ``c_t**(power / 2)``; 0 came out as uniform."""
+    error: float
+    """Root mean square pixel error of the final images by shot noise alone, on pilot chains."""
+    uniform_error: float
+    """The same with as many shots spread evenly."""
+
+    def __post_init__(self) -> None:
+        _check(all(each >= 0 for each in self.variances), "variances are >= 0", self.variances[:3])
+        for name in ("power", "error", "uniform_error"):
+            _check(0 <= getattr(self, name) <= 1, f"{name} is 0 to 1", getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
 class CalibrationPlan:
     """The readout calibration of a run: one job, taken again when it is too old."""
 
@@ -231,8 +250,8 @@ class RunPlan:
     steps: tuple[StepPlan, ...]
     """t = T .. 1."""
     schedule: Schedule
-    variances: tuple[float, ...] | None
-    """What a step's shots were chosen by: c_t of :mod:`~qdm_qiskit.hardware.schedule`, T first."""
+    shot_choice: ShotChoice | None
+    """What the shots were chosen by; None of schedule ``uniform``."""
     mitigation: Mitigation
     calibration: CalibrationPlan | None
     """Of mitigation ``m3``."""
@@ -270,12 +289,12 @@ class RunPlan:
             "each step has num_images rows",
             sorted({each.rows for each in self.steps})[:3],
         )
+        choice = self.shot_choice
         _check(
-            (self.schedule == "uniform") == (self.variances is None)
-            and (self.variances is None or len(self.variances) == self.num_steps)
-            and all(each >= 0 for each in self.variances or ()),
-            "variances are one number >= 0 for each step, and none of schedule 'uniform'",
-            None if self.variances is None else self.variances[:3],
+            (self.schedule == "uniform") == (choice is None)
+            and (choice is None or len(choice.variances) == self.num_steps),
+            "variances are one number for each step, and none of schedule 'uniform'",
+            None if choice is None else choice.variances[:3],
         )
         _check(
             (self.mitigation == "m3") == (self.calibration is not None),

@@ -47,11 +47,18 @@ from .plan import (
     Mode,
     RunPlan,
     Schedule,
+    ShotChoice,
     StepPlan,
     files_of,
     write_plan,
 )
-from .schedule import precision_shots, step_variances, uniform_shots, variance_shots
+from .schedule import (
+    PilotChains,
+    best_schedule,
+    precise_schedule,
+    step_variances,
+    uniform_shots,
+)
 
 if TYPE_CHECKING:
     from ..sampling import TrainedRun
@@ -219,7 +226,7 @@ def draft_plan(
     progress("planning")
     x, labels = _inputs(trained, config)
     planned_calibration = _calibration_plan(config, calibration, clock)
-    shots, variances = _shots(trained, config, clock, planned_calibration, device)
+    shots, choice = _shots(trained, config, clock, planned_calibration, device)
     steps = tuple(
         StepPlan(
             step=step,
@@ -250,7 +257,7 @@ def draft_plan(
         label=config.label,
         steps=steps,
         schedule=config.schedule,
-        variances=variances,
+        shot_choice=choice,
         mitigation=config.mitigation,
         calibration=planned_calibration,
         mode=config.mode,
@@ -382,8 +389,8 @@ def _shots(
     clock: Timing,
     calibration: CalibrationPlan | None,
     device: BackendV2 | None,
-) -> tuple[tuple[int, ...], tuple[float, ...] | None]:
-    """Shots of t = T .. 1 for each image, and the variances that they were chosen by."""
+) -> tuple[tuple[int, ...], ShotChoice | None]:
+    """Shots of t = T .. 1 for each image, and what they were chosen by."""
     num_steps = trained.process.num_steps
     # With twirling IBM rounds shots up to whole randomizations; multiples of 64 stay as they are.
     bucket = TWIRLING_BUCKET if config.options.twirl_gates or config.options.twirl_measure else 1
@@ -392,14 +399,20 @@ def _shots(
         total = _affordable_shots(config, clock, calibration, num_steps)
     if config.schedule == "uniform":
         return uniform_shots(num_steps, total, bucket=bucket), None
-    variances = step_variances(trained, seed=config.seed, label=config.label).final
+    limit = getattr(backend_configuration(device), "max_shots", None) or MAX_EXECUTIONS
+    most = min(limit, MAX_EXECUTIONS // config.num_images)
+    pilot = PilotChains(trained, seed=config.seed, label=config.label)
     if config.precision is not None:
-        shots = precision_shots(variances, config.precision, bucket=bucket)
+        found, variances = precise_schedule(pilot, config.precision, most=most, bucket=bucket)
     else:
-        limit = getattr(backend_configuration(device), "max_shots", None) or MAX_EXECUTIONS
-        most = min(limit, MAX_EXECUTIONS // config.num_images)
-        shots = variance_shots(variances, total, most=most, bucket=bucket)
-    return shots, tuple(float(each) for each in variances)
+        variances = step_variances(pilot, shots=max(1, total // num_steps)).final
+        found = best_schedule(pilot, variances, total, most=most, bucket=bucket)
+    return found.shots, ShotChoice(
+        variances=tuple(float(each) for each in variances),
+        power=found.power,
+        error=found.error,
+        uniform_error=found.uniform_error,
+    )
 
 
 def _affordable_shots(

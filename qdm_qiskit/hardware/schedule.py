@@ -6,7 +6,12 @@ is ``sum_t c_t / s_t`` with s_t the shots of step t; c_t is measured on the engi
 model (:func:`step_variances`), propagation included, and for a given sum of shots the error is least
 with ``s_t`` proportional to ``sqrt(c_t)`` (Neyman's allocation).
 
-The device's own noise is not in c_t: shots cannot lower it.
+With few shots the first order fails: the noise of one step changes what the next ones do to it. So
+the shots are made proportional to ``c_t**(power / 2)``, and the power, 0 (uniform) to 1 (Neyman), is
+the one whose whole chains, sampled on the engine with these very shots, end nearest to the exact
+ones (:func:`best_schedule`).
+
+The device's own noise is not in it: shots cannot lower it.
 
 Reference: Neyman, J. R. Stat. Soc. 97, 558 (1934).
 """
@@ -14,7 +19,7 @@ Reference: Neyman, J. R. Stat. Soc. 97, 558 (1934).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 
 LEAST_SHOTS = 32
 """Fewest shots of a step, unless the total holds less: an image needs some that pass post-selection."""
+POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PILOT_IMAGES, PILOT_SHOTS, PILOT_REPEATS = 32, 1024, 2
 """Chains, shots and repetitions that measure a step's variance."""
 MAX_MEASURED_STEPS = 16
@@ -47,83 +53,227 @@ class StepVariances:
     measured: tuple[int, ...]
     """The steps t that were measured; the others are interpolated in log c over log t."""
 
-    def predicted_error(self, shots: Sequence[int]) -> float:
-        """Root mean square pixel error of the final images, to first order.
 
-        Args:
-            shots: Shots of t = T .. 1.
-        """
-        return float(np.sqrt(np.sum(self.final / np.asarray(shots, dtype=np.float64))))
+@dataclass(frozen=True)
+class ShotSchedule:
+    """Shots of t = T .. 1, and what chose them."""
+
+    shots: tuple[int, ...]
+    power: float
+    """Of c_t: 0 is uniform, 1 is Neyman's allocation."""
+    error: float
+    """Root mean square pixel error of the pilot chains' final images, shot noise alone."""
+    uniform_error: float
+    """The same with as many shots spread evenly."""
 
 
-def step_variances(
-    trained: TrainedRun,
-    *,
-    seed: int,
-    label: int | None = None,
-    num_images: int = PILOT_IMAGES,
-    shots: int = PILOT_SHOTS,
-    repeats: int = PILOT_REPEATS,
-) -> StepVariances:
-    """Measure c_t: run the chain exactly, draw shots in step t alone, compare the final images.
+class PilotChains:
+    """Chains on the engine, exact and with shots, that a schedule is fitted to; nothing is sent.
 
     Args:
         trained: A run whose model is one circuit with a probability readout.
-        seed: Of x_T and the shots; the run's own shots are other draws.
+        seed: Of x_T and the shots; the run's own are other draws.
         label: Class of all images of a guided model.
         num_images: Chains.
-        shots: Shots of the noisy step; c_t hardly depends on it while the noise is small.
+    """
+
+    def __init__(
+        self,
+        trained: TrainedRun,
+        *,
+        seed: int,
+        label: int | None = None,
+        num_images: int = PILOT_IMAGES,
+    ) -> None:
+        from ..sampling import SamplingConfig
+        from ..sampling.sample import _labels
+
+        self.seed, self.process, self.model = seed, trained.process, trained.model
+        labels = _labels(trained, SamplingConfig(num_images=num_images, label=label))
+        self._answers = _Answers(trained, labels)
+        x = self.process.start((num_images, *self.model.state_shape), self._generator(0))
+        self.exact = {self.num_steps: x}
+        """x_t of the exact chains."""
+        for step in range(self.num_steps, 0, -1):
+            x = self.exact[step - 1] = self._onward(x, step, self._answers.exact(x))
+
+    @property
+    def num_steps(self) -> int:
+        """T."""
+        return self.process.num_steps
+
+    def noisy_step(self, step: int, shots: int, repeat: int) -> Tensor:
+        """x_{t-1} from the exact x_t with shots."""
+        return self._noisy(self.exact[step], step, shots, repeat)
+
+    def finished(self, x: Tensor, step: int) -> Tensor:
+        """x_0 from x_t without shots."""
+        for t in range(step, 0, -1):
+            x = self._onward(x, t, self._answers.exact(x))
+        return x
+
+    def error(self, shots: Sequence[int], *, repeats: int = PILOT_REPEATS) -> float:
+        """Root mean square pixel error of the final images with these shots in every step.
+
+        Args:
+            shots: Of t = T .. 1.
+            repeats: Draws for each chain; the same ones whatever the shots.
+        """
+        squares = 0.0
+        for repeat in range(repeats):
+            x = self.exact[self.num_steps]
+            for step, count in zip(range(self.num_steps, 0, -1), shots, strict=True):
+                x = self._noisy(x, step, count, repeat)
+            squares += self.squared_distance(x, 0)
+        return math.sqrt(squares / repeats)
+
+    def squared_distance(self, x: Tensor, step: int) -> float:
+        """Mean squared pixel distance of images from the exact x_t's."""
+        return float(np.mean((self._data(x) - self._data(self.exact[step])) ** 2))
+
+    def _noisy(self, x: Tensor, step: int, shots: int, repeat: int) -> Tensor:
+        rng = stream(self.seed, "evaluation", 2, step, repeat)
+        return self._onward(x, step, self._answers.drawn(x, shots, rng))
+
+    def _onward(self, x: Tensor, step: int, answer: Tensor) -> Tensor:
+        prediction = self.process.prediction(answer)
+        return self.process.reverse_step(x, step, prediction, self._generator(step))
+
+    def _generator(self, step: int) -> Generator:
+        import torch
+
+        return torch.Generator().manual_seed(derived_seed(self.seed, "evaluation", 1, step))
+
+    def _data(self, x: Tensor) -> np.ndarray:
+        images = self.model.decode_data(self.process.to_images(x)).clamp(0, 1)
+        return np.asarray(images.numpy(), np.float64)
+
+
+def step_variances(
+    pilot: PilotChains, *, shots: int = PILOT_SHOTS, repeats: int = PILOT_REPEATS
+) -> StepVariances:
+    """Measure c_t: chains that are exact but for the shots of step t, against the exact chains.
+
+    Args:
+        pilot: The chains.
+        shots: Shots of the noisy step; best the mean of those that will be used.
         repeats: Draws for each chain and step.
 
     Returns:
-        The variances, by the engine; nothing is sent anywhere.
+        The variances.
 
     Raises:
         InvalidData: If no step makes a difference, so that there is nothing to split by.
     """
-    import torch
-
-    from ..sampling import SamplingConfig
-    from ..sampling.sample import _labels
-
-    process, model = trained.process, trained.model
-    labels = _labels(trained, SamplingConfig(num_images=num_images, label=label))
-    answers = _Answers(trained, labels)
-
-    def generator(step: int) -> Generator:
-        return torch.Generator().manual_seed(derived_seed(seed, "evaluation", 1, step))
-
-    def onward(x: Tensor, step: int, answer: Tensor) -> Tensor:
-        return process.reverse_step(x, step, process.prediction(answer), generator(step))
-
-    def data(x: Tensor) -> np.ndarray:
-        return np.asarray(model.decode_data(process.to_images(x)).clamp(0, 1).numpy(), np.float64)
-
-    with torch.no_grad():
-        x = process.start((num_images, *model.state_shape), generator(0))
-        exact = {process.num_steps: x}
-        for step in range(process.num_steps, 0, -1):
-            exact[step - 1] = onward(exact[step], step, answers.exact(exact[step]))
-        measured = measured_steps(process.num_steps)
-        local, final = np.zeros(len(measured)), np.zeros(len(measured))
-        for k, t in enumerate(measured):
-            for repeat in range(repeats):
-                rng = stream(seed, "evaluation", 2, t, repeat)
-                x = onward(exact[t], t, answers.drawn(exact[t], shots, rng))
-                local[k] += np.mean((data(x) - data(exact[t - 1])) ** 2)
-                for step in range(t - 1, 0, -1):
-                    x = onward(x, step, answers.exact(x))
-                final[k] += np.mean((data(x) - data(exact[0])) ** 2)
-    scale = shots / repeats
+    measured = measured_steps(pilot.num_steps)
+    local, final = np.zeros(len(measured)), np.zeros(len(measured))
+    for k, step in enumerate(measured):
+        for repeat in range(repeats):
+            x = pilot.noisy_step(step, shots, repeat)
+            local[k] += pilot.squared_distance(x, step - 1) * shots / repeats
+            end = pilot.finished(x, step - 1)
+            final[k] += pilot.squared_distance(end, 0) * shots / repeats
     if not final.any():
         raise InvalidData(
             "Shot noise moves no pixel of this model's images; use schedule 'uniform'."
         )
     return StepVariances(
-        local=_interpolated(local * scale, measured, process.num_steps),
-        final=_interpolated(final * scale, measured, process.num_steps),
+        local=_interpolated(local, measured, pilot.num_steps),
+        final=_interpolated(final, measured, pilot.num_steps),
         measured=measured,
     )
+
+
+def best_schedule(
+    pilot: PilotChains,
+    variances: np.ndarray,
+    total: int,
+    *,
+    most: int | None = None,
+    bucket: int = 1,
+) -> ShotSchedule:
+    """The best of uniform shots and shots by powers of the variances, sampled with these shots.
+
+    Args:
+        pilot: The chains.
+        variances: ``(T,)`` c_t.
+        total: Shots of all steps, for one image.
+        most: Most shots of a step, where a job has a limit.
+        bucket: A step's shots are a multiple of it.
+
+    Returns:
+        The schedule whose pilot chains end nearest to the exact ones.
+
+    Raises:
+        InvalidOption: If there is not one bucket for each step.
+    """
+    even = uniform_shots(pilot.num_steps, total, bucket=bucket)
+    uniform = pilot.error(even)
+    best = ShotSchedule(shots=even, power=0.0, error=uniform, uniform_error=uniform)
+    for power in POWERS[1:]:
+        shots = variance_shots(variances**power, total, most=most, bucket=bucket)
+        error = pilot.error(shots)
+        if error < best.error:
+            best = ShotSchedule(shots=shots, power=power, error=error, uniform_error=uniform)
+    return best
+
+
+def precise_schedule(
+    pilot: PilotChains,
+    precision: float,
+    *,
+    most: int | None = None,
+    bucket: int = 1,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[ShotSchedule, np.ndarray]:
+    """Few shots that bring the error of the pilot chains' final images to ``precision``.
+
+    The total that the variances ask for to first order is the start; then it follows the sampled
+    error, which falls as one over the square root of the shots, until it is met within 5 %.
+
+    Args:
+        pilot: The chains.
+        precision: Root mean square pixel error wanted, above 0.
+        most: Most shots of a step.
+        bucket: A step's shots are a multiple of it.
+        progress: Is told in words what happens.
+
+    Returns:
+        The schedule, and the variances that it is made of.
+
+    Raises:
+        InvalidOption: If the precision is not above 0, or jobs cannot hold the shots.
+    """
+    if not (math.isfinite(precision) and precision > 0):
+        raise InvalidOption(f"precision must be a finite number above 0, got {precision}.")
+    variances = step_variances(pilot, shots=16 * PILOT_SHOTS).final
+    limit = MAX_TOTAL if most is None else most * pilot.num_steps
+    least = max(bucket, LEAST_SHOTS) * pilot.num_steps
+    total = float(max(least, (np.sqrt(variances).sum() / precision) ** 2))
+    best: ShotSchedule | None = None
+    for _ in range(MAX_TRIES):
+        if total > limit:
+            raise InvalidOption(
+                f"An error of {precision:g} would take about {total:.3g} shots for each image, and "
+                f"{pilot.num_steps} jobs hold {limit:.3g}; ask for less precision."
+            )
+        progress(f"trying {total:.3g} shots an image")
+        found = best_schedule(pilot, variances, math.ceil(total), most=most, bucket=bucket)
+        if found.error <= precision:
+            if best is None or sum(found.shots) < sum(best.shots):
+                best = found
+            if found.error >= 0.95 * precision or total <= least:
+                break
+        total = max(least, total * (found.error / (0.975 * precision)) ** 2)
+    if best is None:
+        raise InvalidOption(
+            f"An error of {precision:g} was not reached in {MAX_TRIES} tries; the last, with "
+            f"{sum(found.shots)} shots for each image, left {found.error:.4g}. Ask for less precision."
+        )
+    return best, variances
+
+
+MAX_TOTAL, MAX_TRIES = 10**8, 12
 
 
 def measured_steps(num_steps: int) -> tuple[int, ...]:
@@ -251,35 +401,6 @@ def _water_filled(weight: np.ndarray, total: int, least: int, most: int) -> np.n
         else:
             low = middle
     return np.clip(low * weight, least, most)
-
-
-def precision_shots(
-    variances: np.ndarray, precision: float, *, least: int = LEAST_SHOTS, bucket: int = 1
-) -> tuple[int, ...]:
-    """The fewest shots that bring the predicted error of the final images to ``precision``.
-
-    Args:
-        variances: ``(T,)`` c_t.
-        precision: Root mean square pixel error wanted, above 0.
-        least: Fewest shots of a step.
-        bucket: A step's shots are a multiple of it.
-
-    Returns:
-        Whole shots of t = T .. 1.
-
-    Raises:
-        InvalidOption: If the precision is not above 0, or no job could hold the shots.
-    """
-    if not (math.isfinite(precision) and precision > 0):
-        raise InvalidOption(f"precision must be a finite number above 0, got {precision}.")
-    root = np.sqrt(np.asarray(variances, dtype=np.float64))
-    shots = np.ceil(np.maximum(root * root.sum() / precision**2, least) / bucket) * bucket
-    if shots.max() > 1e7:
-        raise InvalidOption(
-            f"An error of {precision:g} would take {shots.max():.3g} shots in one step; ask for less "
-            f"precision, such as {precision * math.sqrt(shots.max() / 1e5):.2g}."
-        )
-    return tuple(int(each) for each in shots)
 
 
 def _check_total(num_steps: int, total: int, bucket: int) -> None:

@@ -1,0 +1,161 @@
+"""A run plan as a table, before anything is spent; functions of plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..hardware.budget import BudgetState
+from ..hardware.plan import PLAN, RunPlan
+
+
+def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, Any]:
+    """A plan in numbers, ready for JSON.
+
+    Args:
+        plan: The plan.
+        budget: The budget that pays, as it stands.
+    """
+    return {
+        "plan": str(plan.folder / PLAN),
+        "run": plan.run_id,
+        "model": plan.model,
+        "target": plan.target,
+        "backend": plan.backend,
+        "spends": plan.is_qpu,
+        "jobs": plan.num_jobs,
+        "circuits": plan.num_circuits,
+        "shots": plan.total_shots,
+        "seconds": plan.total_seconds,
+        "images": plan.num_images,
+        "schedule": plan.schedule,
+        "steps": [
+            {"step": each.step, "shots": each.shots, "seconds": each.seconds} for each in plan.steps
+        ],
+        "pilot_error": None if plan.shot_choice is None else plan.shot_choice.error,
+        "pilot_error_uniform": None if plan.shot_choice is None else plan.shot_choice.uniform_error,
+        "mitigation": plan.mitigation,
+        "calibration": None
+        if plan.calibration is None
+        else {
+            "circuits": plan.calibration.circuits,
+            "shots": plan.calibration.shots,
+            "seconds": plan.calibration.seconds,
+            "ttl_seconds": plan.calibration.ttl_seconds,
+        },
+        "depth": plan.circuit.depth,
+        "two_qubit_gates": plan.circuit.two_qubit_gates,
+        "expected_success": plan.circuit.expected_success,
+        "physical_qubits": plan.circuit.physical_qubits,
+        "mode": plan.mode,
+        "assumptions": list(plan.timing.assumptions()),
+        "decisions": [
+            {"target": each.target, "taken": each.taken, "reason": each.reason}
+            for each in plan.decisions
+        ],
+        "budget": None
+        if budget is None
+        else {
+            "name": budget.name,
+            "seconds_left": budget.remaining_seconds,
+            "shots_left": budget.remaining_shots,
+            "fits": fits(plan, budget),
+        },
+    }
+
+
+def fits(plan: RunPlan, budget: BudgetState) -> bool:
+    """Whether the whole run fits into what a budget has left."""
+    seconds, shots = budget.remaining_seconds, budget.remaining_shots
+    return (seconds is None or plan.total_seconds <= seconds) and (
+        shots is None or plan.total_shots <= shots
+    )
+
+
+def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
+    """A plan as lines of text.
+
+    Args:
+        plan: The plan.
+        budget: The budget that pays, as it stands.
+    """
+    circuit = plan.circuit
+    success = "-" if circuit.expected_success is None else f"{circuit.expected_success:.3f}"
+    where = plan.target if plan.is_qpu else f"{plan.target} (no QPU: nothing is charged)"
+    lines = [
+        f"run        {plan.run_id}",
+        f"target     {where}",
+        f"model      {plan.model} ({plan.model_run}), {circuit.qubits} qubits, T = {plan.num_steps}",
+        f"circuit    depth {circuit.depth}, {circuit.two_qubit_gates} two-qubit gates, "
+        f"expected success {success}",
+        f"images     {plan.num_images}, all of a step in one job",
+        "",
+        *_job_table(plan),
+        "",
+        f"in all     {plan.num_jobs} jobs, {plan.num_circuits} circuits, {plan.total_shots} shots, "
+        f"{_seconds(plan)}",
+    ]
+    choice = plan.shot_choice
+    if choice is not None:
+        lines.append(
+            f"error      shot noise alone leaves {choice.error:.3f} a pixel (root mean square) in "
+            f"the final images of pilot chains, {choice.uniform_error:.3f} if spread evenly"
+        )
+    if budget is not None:
+        lines.append(f"budget     {_budget(plan, budget)}")
+    if plan.timing.overhead_seconds:
+        lines += ["", *[f"* {each}" for each in plan.timing.assumptions()]]
+    if len(plan.decisions) > 1:
+        lines += [
+            "",
+            *[f"{_verdict(each.taken)} {each.target}: {each.reason}" for each in plan.decisions],
+        ]
+    return lines
+
+
+def _job_table(plan: RunPlan) -> list[str]:
+    """One line a job; a run of steps with equal shots is one line."""
+    rows: list[tuple[str, int, int, int, float]] = []
+    calibration = plan.calibration
+    if calibration is not None:
+        rows.append(
+            ("calibration", 1, calibration.circuits, calibration.shots, calibration.seconds)
+        )
+    first = 0
+    for last in range(len(plan.steps)):
+        after = plan.steps[last + 1] if last + 1 < len(plan.steps) else None
+        if after is not None and after.shots == plan.steps[last].shots:
+            continue
+        one, number = plan.steps[first], last - first + 1
+        name = f"t = {one.step}" + ("" if number == 1 else f" .. {plan.steps[last].step}")
+        rows.append((name, number, one.rows, one.shots, number * one.seconds))
+        first = last + 1
+    lines = [f"{'job':<16}{'jobs':>6}{'circuits':>10}{'shots each':>12}{'QPU s':>10}"]
+    lines += [
+        f"{name:<16}{jobs:>6}{circuits:>10}{shots:>12}{seconds:>10.2f}"
+        for name, jobs, circuits, shots, seconds in rows
+    ]
+    return lines
+
+
+def _seconds(plan: RunPlan) -> str:
+    seconds = plan.total_seconds
+    if plan.is_qpu or not seconds:
+        return f"about {seconds:.1f} QPU seconds"
+    return f"about {seconds:.1f} QPU seconds if the device itself ran it"
+
+
+def _budget(plan: RunPlan, budget: BudgetState) -> str:
+    left = [
+        f"{amount:.6g} {unit}"
+        for amount, unit in (
+            (budget.remaining_seconds, "QPU seconds"),
+            (budget.remaining_shots, "shots"),
+        )
+        if amount is not None
+    ]
+    verdict = "" if fits(plan, budget) else "; THIS RUN DOES NOT FIT and will be refused"
+    return f"'{budget.name}' has {' and '.join(left)} left{verdict}"
+
+
+def _verdict(taken: bool) -> str:
+    return "taken  " if taken else "passed "
