@@ -16,6 +16,7 @@ from .entanglers import pairwise_bell_stage, strongly_entangling_layers
 from .hierarchical import mera, qcnn
 from .hybrid_convolutions import basic_convolution, fqconv, hqconv
 from .image_denoisers import eeqdm, qddm
+from .koelle import q_dense, quantum_convolution
 from .parameters import input_parameters, weight_parameters
 from .readouts import z_readout
 from .spec import (
@@ -64,11 +65,13 @@ __all__ = [
     "pairwise_bell_stage",
     "phase_encoding",
     "phase_mixing",
+    "q_dense",
     "qamp_blocks",
     "qamp_denoiser",
     "qamp_layers",
     "qcnn",
     "qddm",
+    "quantum_convolution",
     "register_spec",
     "strongly_entangling_layers",
     "template",

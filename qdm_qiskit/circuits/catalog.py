@@ -23,6 +23,7 @@ from .entanglers import pairwise_bell_stage, strongly_entangling_layers
 from .hierarchical import mera, qcnn
 from .hybrid_convolutions import basic_convolution, fqconv, hqconv
 from .image_denoisers import eeqdm, qddm
+from .koelle import q_dense, quantum_convolution
 from .spec import CircuitSpec, register_spec
 from .state_denoisers import cacioppo_denoiser, conditioned_latent_denoiser, qamp_denoiser
 
@@ -276,6 +277,29 @@ TEMPLATES: Mapping[str, Template] = _by_name(
         group="denoiser",
         source="Kölle et al., arXiv:2401.07049, section 4",
         summary="Strongly entangling layers on all data wires and the ancilla.",
+    ),
+    Template(
+        name="q_dense",
+        build=q_dense,
+        options={
+            "num_data": 4,
+            "depth": 2,
+            "ancilla": True,
+            "guided": False,
+            "reuploads": 1,
+            "complex_amplitudes": False,
+        },
+        group="denoiser",
+        source="Kölle et al., arXiv:2401.07049, section 4",
+        summary="The Q-Dense circuit in all its variants: ancilla, label, re-uploading, states.",
+    ),
+    Template(
+        name="quantum_convolution",
+        build=quantum_convolution,
+        options={"num_wires": 4, "depth": 2},
+        group="block",
+        source="Kölle et al., arXiv:2401.07049",
+        summary="Strongly entangling layers on an amplitude-encoded patch: QU-Net's convolution.",
     ),
     Template(
         name="cacioppo_denoiser",

@@ -71,8 +71,12 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
                     "A Qiskit primitive gives no gradient in amplitudes, nor in inputs beside them; "
                     "use the engine, or detach."
                 )
+            vectors = None
+            if amplitudes is not None:  # complex ones stay complex
+                exact = torch.promote_types(amplitudes.dtype, torch.float64)
+                vectors = amplitudes.detach().cpu().to(exact).numpy()
             values = spec.input_values(
-                None if amplitudes is None else amplitudes.detach().cpu().double().numpy(),
+                vectors,
                 None if given is None else given.detach().cpu().double().numpy(),
             )
             rows = torch.as_tensor(values, dtype=angles.dtype)
