@@ -66,6 +66,11 @@ class Payload:
     def seed(self) -> int:
         return int(self.sha256[:7], 16)
 
+    @property
+    def rep_delay(self) -> float | None:
+        """Seconds between shots, if the job sets them."""
+        return None if self.source is None else self.source.options.rep_delay
+
     def work(self, device: Device) -> list[tuple[int, float]]:
         """Executions and circuit seconds of each item."""
         return [(len(item.angles), device.duration_seconds(item.circuit)) for item in self.items]

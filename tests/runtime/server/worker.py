@@ -9,7 +9,7 @@ import traceback
 
 from .device import Device, charge_seconds
 from .faults import FaultQueue
-from .program import read_payload, run_payload
+from .program import Payload, read_payload, run_payload
 from .settings import Settings
 from .store import Store
 
@@ -103,11 +103,11 @@ class Worker:
         )
 
 
-def price_of(payload, device: Device, settings: Settings) -> float:
-    """What the job is charged (`device.charge_seconds`)."""
+def price_of(payload: Payload, device: Device, settings: Settings) -> float:
+    """What the job is charged (`device.charge_seconds`); a delay that the job sets counts."""
     return charge_seconds(
         settings.overhead_seconds,
-        settings.rep_delay_seconds,
+        settings.rep_delay_seconds if payload.rep_delay is None else payload.rep_delay,
         payload.work(device),
         payload.shots,
     )
