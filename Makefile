@@ -8,7 +8,7 @@ DEMO := runs/demo
 # One thread each: the circuits are small, and the matrices of a batch are smaller than a thread's start.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-slow lint types contracts check reports bench clean
+.PHONY: help install demo test test-slow lint types contracts check reports gallery bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ reports: install ## Write transpile_reports/ again
 	$(BIN)/qdm report transpile qddm-8x8-L10 --backend fake_torino --backend fake_marrakesh --out transpile_reports
 	$(BIN)/qdm report transpile digits-demo --backend fake_torino --backend fake_marrakesh --out transpile_reports
 	$(BIN)/qdm report transpile eeqdm-16x16-L10 --backend fake_torino --backend fake_marrakesh --out transpile_reports
+
+gallery: install ## Write circuits/ again
+	$(BIN)/qdm circuits export
 
 BENCH := .venv-bench
 

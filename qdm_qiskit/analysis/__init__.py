@@ -10,15 +10,19 @@ from .gradients import (
     gradient_samples,
     gradient_scan,
     gradient_variance,
+    haar_gradient_variance,
 )
 from .states import haar_states, random_states
+from .summary import CircuitAnalysis, analyse
 
 __all__ = [
+    "CircuitAnalysis",
     "Estimate",
     "Expressibility",
     "FisherSpectrum",
     "Fit",
     "GradientScan",
+    "analyse",
     "bloch_vectors",
     "entangling_capability",
     "expressibility",
@@ -26,6 +30,7 @@ __all__ = [
     "gradient_samples",
     "gradient_scan",
     "gradient_variance",
+    "haar_gradient_variance",
     "haar_meyer_wallach",
     "haar_states",
     "meyer_wallach",

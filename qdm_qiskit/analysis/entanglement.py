@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..circuits import CircuitSpec
 from .estimates import Estimate, mean_estimate
-from .states import random_states
+from .states import analysed_circuit, chunks, compile_random, random_angles, states_at
 
 
 def bloch_vectors(states: Tensor) -> np.ndarray:
@@ -82,7 +82,28 @@ def entangling_capability(
         The mean with Student's interval; :func:`haar_meyer_wallach` is what it compares with.
 
     Raises:
-        InvalidOption, InvalidTemplate, UnsupportedCircuit: As for :func:`~.states.random_states`.
+        InvalidOption: If there are fewer than 2 samples.
+        InvalidTemplate, UnsupportedCircuit: As for :func:`~.states.analysed_circuit`.
     """
-    states = random_states(source, samples, generator, start_angle=start_angle)
-    return mean_estimate(meyer_wallach(states))
+    return mean_estimate(
+        random_meyer_wallach(source, samples=samples, generator=generator, start_angle=start_angle)
+    )
+
+
+def random_meyer_wallach(
+    source: CircuitSpec | QuantumCircuit,
+    *,
+    samples: int,
+    generator: np.random.Generator,
+    start_angle: float = 0.0,
+) -> np.ndarray:
+    """Meyer-Wallach Q at random parameters; all as for :func:`entangling_capability`.
+
+    Returns:
+        ``(samples,)`` numbers. States are made and dropped part by part.
+    """
+    circuit = analysed_circuit(source, start_angle)
+    angles = random_angles(circuit, samples, generator)
+    program = compile_random(circuit)
+    parts = chunks(samples, circuit.num_qubits)
+    return np.concatenate([meyer_wallach(states_at(program, angles[part])) for part in parts])

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -24,9 +24,12 @@ from ..errors import InvalidData, InvalidOption
 from .estimates import Estimate, variance_estimate
 from .states import analysed_circuit, check_samples, chunks, compile_random, random_angles
 
-Observable = SparsePauliOp | Literal["global", "local"]
-"""What is measured. ``"global"``: the projector on |0...0>. ``"local"``: the mean over the qubits of
-the projector of one qubit on |0>. Both are costs of Cerezo et al. (up to 1 minus), between 0 and 1."""
+Cost: TypeAlias = Literal["global", "local"]
+"""``"global"``: the projector on |0...0>. ``"local"``: the mean over the qubits of the projector of one
+qubit on |0>. Both are costs of Cerezo et al. (up to 1 minus), between 0 and 1."""
+
+Observable: TypeAlias = SparsePauliOp | Cost
+"""What is measured: an observable on all qubits, or a cost that every size has."""
 
 
 def gradient_samples(
@@ -66,6 +69,52 @@ def gradient_samples(
     return torch.cat(found).numpy()
 
 
+def haar_gradient_variance(observable: Observable, num_qubits: int) -> float:
+    """Variance where the circuit before and after a rotation is a 2-design: the deep limit.
+
+    For ``exp(-i theta P / 2)`` with a Pauli P and N = 2**n it is
+    ``N / (2 (N + 1)) * (Tr O**2 - (Tr O)**2 / N) / (N**2 - 1)``, from the second moments of the Haar
+    measure: ``1 / (2 (N + 1)**2)`` for the global cost, about ``1 / (8 n N)`` for the local one.
+
+    Args:
+        observable: See :data:`Observable`.
+        num_qubits: n, at least 1.
+
+    Returns:
+        The variance.
+
+    Raises:
+        InvalidOption, InvalidData: As for :func:`gradient_samples`.
+
+    >>> round(haar_gradient_variance("global", 2), 12)
+    0.02
+    """
+    n, dimension = num_qubits, 2**num_qubits
+    if observable == "global":
+        spread = 1 - 1 / dimension
+    else:
+        pauli_sum = _local_cost(n) if observable == "local" else observable
+        if not isinstance(pauli_sum, SparsePauliOp):
+            raise _unknown(observable)
+        if pauli_sum.num_qubits != n:
+            raise InvalidData(
+                f"Observables act on all {n} qubits, got one on {pauli_sum.num_qubits}."
+            )
+        terms = pauli_sum.simplify()
+        traceless = (terms.paulis.x | terms.paulis.z).any(axis=1)
+        spread = dimension * float(np.sum(np.abs(terms.coeffs[traceless]) ** 2))
+    return dimension / (2 * (dimension + 1)) * spread / (dimension**2 - 1)
+
+
+def _local_cost(num_qubits: int) -> SparsePauliOp:
+    terms = [("I", [0], 0.5), *(("Z", [q], 0.5 / num_qubits) for q in range(num_qubits))]
+    return SparsePauliOp.from_sparse_list(terms, num_qubits)
+
+
+def _unknown(observable: object) -> InvalidOption:
+    return InvalidOption(f"The observable is global, local or a SparsePauliOp; got {observable!r}.")
+
+
 def _measurement(
     observable: Observable, num_qubits: int
 ) -> Callable[[CircuitProgram, Tensor], Tensor]:
@@ -75,10 +124,9 @@ def _measurement(
         zeros = dict.fromkeys(range(num_qubits), 0)
         return lambda program, angles: program.probabilities(angles, qubits=[], postselect=zeros)
     if observable == "local":
-        terms = [("I", [0], 0.5), *(("Z", [q], 0.5 / num_qubits) for q in range(num_qubits))]
-        local = SparsePauliOp.from_sparse_list(terms, num_qubits)
+        local = _local_cost(num_qubits)
         return lambda program, angles: program.expectation([local], angles)
-    raise InvalidOption(f"The observable is global, local or a SparsePauliOp; got {observable!r}.")
+    raise _unknown(observable)
 
 
 def gradient_variance(
@@ -138,6 +186,8 @@ class GradientScan:
     """Numbers of qubits, increasing."""
     variances: tuple[Estimate, ...]
     """Variance at each size."""
+    deep_limits: tuple[float, ...] = ()
+    """:func:`haar_gradient_variance` at each size."""
 
     def exponential(self) -> Fit:
         """``log2(variance)`` against the number of qubits: -1 halves it with each qubit.
@@ -178,7 +228,7 @@ class GradientScan:
 
 def gradient_scan(
     circuits: Sequence[CircuitSpec | QuantumCircuit],
-    observable: Observable,
+    cost: Cost,
     *,
     samples: int = 500,
     generator: np.random.Generator,
@@ -190,7 +240,8 @@ def gradient_scan(
 
     Args:
         circuits: One for each size, the number of qubits increasing.
-        observable, samples, generator, start_angle, component: As for :func:`gradient_variance`.
+        cost: See :data:`Cost`.
+        samples, generator, start_angle, component: As for :func:`gradient_variance`.
         progress: Called with ``(done, sizes)``.
 
     Returns:
@@ -210,7 +261,7 @@ def gradient_scan(
         variances.append(
             gradient_variance(
                 circuit,
-                observable,
+                cost,
                 samples=samples,
                 generator=generator,
                 start_angle=start_angle,
@@ -219,4 +270,5 @@ def gradient_scan(
         )
         if progress is not None:
             progress(done, len(found))
-    return GradientScan(sizes, tuple(variances))
+    limits = tuple(haar_gradient_variance(cost, n) for n in sizes)
+    return GradientScan(sizes, tuple(variances), limits)

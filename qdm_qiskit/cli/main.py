@@ -8,7 +8,7 @@ import typer
 
 from .. import __version__
 from ..errors import QdmError
-from . import data, models, report, sample, train
+from . import circuits, data, models, report, sample, train
 
 EXIT_ERROR = 2
 """A mistake in the input or the surroundings, explained in one line."""
@@ -27,6 +27,7 @@ app.command("sample")(sample.sample)
 app.add_typer(report.app, name="report")
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
+app.add_typer(circuits.app, name="circuits")
 
 
 def _show_version(value: bool) -> None:

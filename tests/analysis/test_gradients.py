@@ -10,7 +10,13 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
-from qdm_qiskit.analysis import Estimate, GradientScan, gradient_samples, gradient_scan
+from qdm_qiskit.analysis import (
+    Estimate,
+    GradientScan,
+    gradient_samples,
+    gradient_scan,
+    haar_gradient_variance,
+)
 from qdm_qiskit.analysis import gradient_variance as variance
 from qdm_qiskit.analysis.states import random_angles
 from qdm_qiskit.circuits import strongly_entangling_layers
@@ -80,6 +86,28 @@ def test_the_decay_of_a_product_has_the_known_rates():
     assert fit.slope == pytest.approx(-2, abs=4 * fit.error)
     assert fit.error < 0.05
     assert fit.chi_squared < scan.exponential().chi_squared / 10
+
+
+@pytest.mark.parametrize("observable", ["global", "local", SparsePauliOp(["ZZI", "IXY"], [1, 0.5])])
+def test_deep_circuits_reach_the_limit_of_2_designs(observable):
+    """Twelve layers; the parameter, an RY, stands in the middle of them."""
+    circuit = strongly_entangling_layers(3, 12)
+    found = variance(
+        circuit, observable, samples=2000, generator=np.random.default_rng(6), component=55
+    )
+    exact = haar_gradient_variance(observable, 3)
+    assert found.low * 0.95 < exact < found.high * 1.05
+    assert found.high / found.low < 1.5
+
+
+def test_the_limit_of_2_designs_by_its_formula():
+    assert haar_gradient_variance("global", 3) == pytest.approx(1 / (2 * 9**2))
+    # Tr O^2 - (Tr O)^2 / N = N / (4 n) for the local cost.
+    assert haar_gradient_variance("local", 3) == pytest.approx(8 / 18 * (8 / 12) / 63)
+    with pytest.raises(InvalidData, match="act on all 3 qubits"):
+        haar_gradient_variance(SparsePauliOp("ZZ"), 3)
+    with pytest.raises(InvalidOption, match="got 'both'"):
+        haar_gradient_variance("both", 3)
 
 
 def test_a_fit_finds_the_line_it_was_given():

@@ -1,0 +1,64 @@
+// basic_convolution: One channel of 2 x 2 pixels under basic entangling layers.
+// Source: De Falco et al. (2024), the 40th channel of the full hybrid
+// Options: num_wires=4, depth=4
+// Qubits (q[0] is the least significant): data q[0], q[1], q[2], q[3]; ancilla none
+// Parameters in radians: 4 inputs x_..., 16 weights w_...
+OPENQASM 3.0;
+include "stdgates.inc";
+input float[64] w_0000;
+input float[64] w_0001;
+input float[64] w_0002;
+input float[64] w_0003;
+input float[64] w_0004;
+input float[64] w_0005;
+input float[64] w_0006;
+input float[64] w_0007;
+input float[64] w_0008;
+input float[64] w_0009;
+input float[64] w_0010;
+input float[64] w_0011;
+input float[64] w_0012;
+input float[64] w_0013;
+input float[64] w_0014;
+input float[64] w_0015;
+input float[64] x_0000;
+input float[64] x_0001;
+input float[64] x_0002;
+input float[64] x_0003;
+qubit[4] q;
+rx(x_0000) q[3];
+rx(x_0001) q[2];
+rx(x_0002) q[1];
+rx(x_0003) q[0];
+rx(w_0000) q[3];
+rx(w_0001) q[2];
+rx(w_0002) q[1];
+rx(w_0003) q[0];
+cx q[3], q[2];
+cx q[2], q[1];
+cx q[1], q[0];
+cx q[0], q[3];
+rx(w_0004) q[3];
+rx(w_0005) q[2];
+rx(w_0006) q[1];
+rx(w_0007) q[0];
+cx q[3], q[2];
+cx q[2], q[1];
+cx q[1], q[0];
+cx q[0], q[3];
+rx(w_0008) q[3];
+rx(w_0009) q[2];
+rx(w_0010) q[1];
+rx(w_0011) q[0];
+cx q[3], q[2];
+cx q[2], q[1];
+cx q[1], q[0];
+cx q[0], q[3];
+rx(w_0012) q[3];
+rx(w_0013) q[2];
+rx(w_0014) q[1];
+rx(w_0015) q[0];
+cx q[3], q[2];
+cx q[2], q[1];
+cx q[1], q[0];
+cx q[0], q[3];

@@ -1,0 +1,16 @@
+// basis_encoding: Bits as a basis state, by RY of 0 or pi.
+// Source: Schuld and Petruccione, Machine Learning with Quantum Computers
+// Options: num_wires=4
+// Qubits (q[0] is the least significant): data q[0], q[1], q[2], q[3]; ancilla none
+// Parameters in radians: 4 inputs x_..., 0 weights w_...
+OPENQASM 3.0;
+include "stdgates.inc";
+input float[64] x_0000;
+input float[64] x_0001;
+input float[64] x_0002;
+input float[64] x_0003;
+qubit[4] q;
+ry(x_0000) q[3];
+ry(x_0001) q[2];
+ry(x_0002) q[1];
+ry(x_0003) q[0];

@@ -1,0 +1,62 @@
+// hardware_efficient: Rotations, then two-wire gates in a line, a ring, all pairs, or a device's couplings.
+// Source: Kandala et al., arXiv:1704.05018
+// Options: num_wires=4, depth=2, entanglement=linear, rotations=('ry', 'rz'), entangler=cx, final_rotations=True
+// Qubits (q[0] is the least significant): data q[0], q[1], q[2], q[3]; ancilla none
+// Parameters in radians: 0 inputs x_..., 24 weights w_...
+OPENQASM 3.0;
+include "stdgates.inc";
+input float[64] w_0000;
+input float[64] w_0001;
+input float[64] w_0002;
+input float[64] w_0003;
+input float[64] w_0004;
+input float[64] w_0005;
+input float[64] w_0006;
+input float[64] w_0007;
+input float[64] w_0008;
+input float[64] w_0009;
+input float[64] w_0010;
+input float[64] w_0011;
+input float[64] w_0012;
+input float[64] w_0013;
+input float[64] w_0014;
+input float[64] w_0015;
+input float[64] w_0016;
+input float[64] w_0017;
+input float[64] w_0018;
+input float[64] w_0019;
+input float[64] w_0020;
+input float[64] w_0021;
+input float[64] w_0022;
+input float[64] w_0023;
+qubit[4] q;
+ry(w_0000) q[3];
+ry(w_0001) q[2];
+ry(w_0002) q[1];
+ry(w_0003) q[0];
+rz(w_0004) q[3];
+rz(w_0005) q[2];
+rz(w_0006) q[1];
+rz(w_0007) q[0];
+cx q[3], q[2];
+cx q[2], q[1];
+cx q[1], q[0];
+ry(w_0008) q[3];
+ry(w_0009) q[2];
+ry(w_0010) q[1];
+ry(w_0011) q[0];
+rz(w_0012) q[3];
+rz(w_0013) q[2];
+rz(w_0014) q[1];
+rz(w_0015) q[0];
+cx q[3], q[2];
+cx q[2], q[1];
+cx q[1], q[0];
+ry(w_0016) q[3];
+ry(w_0017) q[2];
+ry(w_0018) q[1];
+ry(w_0019) q[0];
+rz(w_0020) q[3];
+rz(w_0021) q[2];
+rz(w_0022) q[1];
+rz(w_0023) q[0];

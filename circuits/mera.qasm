@@ -1,0 +1,63 @@
+// mera: Disentanglers and isometries, level by level, until one wire is left.
+// Source: Grant et al., arXiv:1804.03680
+// Options: num_wires=8, periodic=False
+// Qubits (q[0] is the least significant): data q[0], q[1], q[2], q[3], q[4], q[5], q[6], q[7]; ancilla none
+// Parameters in radians: 0 inputs x_..., 22 weights w_...
+OPENQASM 3.0;
+include "stdgates.inc";
+input float[64] w_0000;
+input float[64] w_0001;
+input float[64] w_0002;
+input float[64] w_0003;
+input float[64] w_0004;
+input float[64] w_0005;
+input float[64] w_0006;
+input float[64] w_0007;
+input float[64] w_0008;
+input float[64] w_0009;
+input float[64] w_0010;
+input float[64] w_0011;
+input float[64] w_0012;
+input float[64] w_0013;
+input float[64] w_0014;
+input float[64] w_0015;
+input float[64] w_0016;
+input float[64] w_0017;
+input float[64] w_0018;
+input float[64] w_0019;
+input float[64] w_0020;
+input float[64] w_0021;
+qubit[8] q;
+ry(w_0000) q[6];
+ry(w_0001) q[5];
+cx q[6], q[5];
+ry(w_0002) q[4];
+ry(w_0003) q[3];
+cx q[4], q[3];
+ry(w_0004) q[2];
+ry(w_0005) q[1];
+cx q[2], q[1];
+ry(w_0006) q[7];
+ry(w_0007) q[6];
+cx q[7], q[6];
+ry(w_0008) q[5];
+ry(w_0009) q[4];
+cx q[5], q[4];
+ry(w_0010) q[3];
+ry(w_0011) q[2];
+cx q[3], q[2];
+ry(w_0012) q[1];
+ry(w_0013) q[0];
+cx q[1], q[0];
+ry(w_0014) q[4];
+ry(w_0015) q[2];
+cx q[4], q[2];
+ry(w_0016) q[6];
+ry(w_0017) q[4];
+cx q[6], q[4];
+ry(w_0018) q[2];
+ry(w_0019) q[0];
+cx q[2], q[0];
+ry(w_0020) q[4];
+ry(w_0021) q[0];
+cx q[4], q[0];

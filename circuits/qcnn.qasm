@@ -1,0 +1,64 @@
+// qcnn: Convolution and pooling until one wire is left, which is read.
+// Source: Cong, Choi and Lukin, arXiv:1810.03787
+// Options: num_wires=4, kernel=conv_unit, shared=True
+// Qubits (q[0] is the least significant): data q[0], q[1], q[2], q[3]; ancilla none
+// Parameters in radians: 0 inputs x_..., 10 weights w_...
+OPENQASM 3.0;
+include "stdgates.inc";
+input float[64] w_0000;
+input float[64] w_0001;
+input float[64] w_0002;
+input float[64] w_0003;
+input float[64] w_0004;
+input float[64] w_0005;
+input float[64] w_0006;
+input float[64] w_0007;
+input float[64] w_0008;
+input float[64] w_0009;
+qubit[4] q;
+rz(-pi/2) q[2];
+cx q[2], q[3];
+rz(pi/2 - 2*w_0000) q[3];
+ry(-pi/2 + 2*w_0001) q[2];
+cx q[3], q[2];
+ry(pi/2 - 2*w_0002) q[2];
+cx q[2], q[3];
+rz(pi/2) q[3];
+rz(-pi/2) q[0];
+cx q[0], q[1];
+rz(pi/2 - 2*w_0000) q[1];
+ry(-pi/2 + 2*w_0001) q[0];
+cx q[1], q[0];
+ry(pi/2 - 2*w_0002) q[0];
+cx q[0], q[1];
+rz(pi/2) q[1];
+rz(-pi/2) q[1];
+cx q[1], q[2];
+rz(pi/2 - 2*w_0000) q[2];
+ry(-pi/2 + 2*w_0001) q[1];
+cx q[2], q[1];
+ry(pi/2 - 2*w_0002) q[1];
+cx q[1], q[2];
+rz(pi/2) q[2];
+rz(-pi/2) q[3];
+cx q[3], q[0];
+rz(pi/2 - 2*w_0000) q[0];
+ry(-pi/2 + 2*w_0001) q[3];
+cx q[0], q[3];
+ry(pi/2 - 2*w_0002) q[3];
+cx q[3], q[0];
+rz(pi/2) q[0];
+crz(w_0003) q[2], q[3];
+crx(w_0004) q[2], q[3];
+crz(w_0003) q[0], q[1];
+crx(w_0004) q[0], q[1];
+rz(-pi/2) q[1];
+cx q[1], q[3];
+rz(pi/2 - 2*w_0005) q[3];
+ry(-pi/2 + 2*w_0006) q[1];
+cx q[3], q[1];
+ry(pi/2 - 2*w_0007) q[1];
+cx q[1], q[3];
+rz(pi/2) q[3];
+crz(w_0008) q[1], q[3];
+crx(w_0009) q[1], q[3];

@@ -1,0 +1,64 @@
+// quantum_convolution: Strongly entangling layers on an amplitude-encoded patch: QU-Net's convolution.
+// Source: Kölle et al., arXiv:2401.07049
+// Options: num_wires=4, depth=2
+// Qubits (q[0] is the least significant): data q[0], q[1], q[2], q[3]; ancilla none
+// Parameters in radians: 0 inputs x_..., 24 weights w_...
+OPENQASM 3.0;
+include "stdgates.inc";
+input float[64] w_0000;
+input float[64] w_0001;
+input float[64] w_0002;
+input float[64] w_0003;
+input float[64] w_0004;
+input float[64] w_0005;
+input float[64] w_0006;
+input float[64] w_0007;
+input float[64] w_0008;
+input float[64] w_0009;
+input float[64] w_0010;
+input float[64] w_0011;
+input float[64] w_0012;
+input float[64] w_0013;
+input float[64] w_0014;
+input float[64] w_0015;
+input float[64] w_0016;
+input float[64] w_0017;
+input float[64] w_0018;
+input float[64] w_0019;
+input float[64] w_0020;
+input float[64] w_0021;
+input float[64] w_0022;
+input float[64] w_0023;
+qubit[4] q;
+rz(w_0000) q[3];
+ry(w_0001) q[3];
+rz(w_0002) q[3];
+rz(w_0003) q[2];
+ry(w_0004) q[2];
+rz(w_0005) q[2];
+rz(w_0006) q[1];
+ry(w_0007) q[1];
+rz(w_0008) q[1];
+rz(w_0009) q[0];
+ry(w_0010) q[0];
+rz(w_0011) q[0];
+cx q[3], q[2];
+cx q[2], q[1];
+cx q[1], q[0];
+cx q[0], q[3];
+rz(w_0012) q[3];
+ry(w_0013) q[3];
+rz(w_0014) q[3];
+rz(w_0015) q[2];
+ry(w_0016) q[2];
+rz(w_0017) q[2];
+rz(w_0018) q[1];
+ry(w_0019) q[1];
+rz(w_0020) q[1];
+rz(w_0021) q[0];
+ry(w_0022) q[0];
+rz(w_0023) q[0];
+cx q[3], q[1];
+cx q[2], q[0];
+cx q[1], q[3];
+cx q[0], q[2];

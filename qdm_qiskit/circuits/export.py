@@ -1,0 +1,128 @@
+"""One template as others read it: OpenQASM 3, a drawing, and its facts for JSON. Needs no torch."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from qiskit import QuantumCircuit, qasm3
+
+from .catalog import Template
+from .spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
+
+FOLD = 24
+"""Layers of gates in a row of a drawing."""
+SCHEMA = "circuit-template/1"
+"""Version of :func:`circuit_facts`."""
+
+
+def qasm_text(template: Template, spec: CircuitSpec) -> str:
+    """A spec's circuit in OpenQASM 3, under comments that say what it is.
+
+    Parameters become ``input float[64]`` in name order, which is their order of use, and keep their
+    names, so any importer binds them as the template does.
+
+    Args:
+        template: Where the spec comes from.
+        spec: What is written.
+
+    Returns:
+        The program, with a newline at its end.
+    """
+    roles = f"data {_listed(spec.data_qubits)}; ancilla {_listed(spec.ancilla_qubits)}"
+    comments = [
+        f"{template.name}: {template.summary}",
+        f"Source: {template.source}",
+        f"Options: {', '.join(f'{k}={v}' for k, v in template.options.items()) or 'none'}",
+        f"Qubits (q[0] is the least significant): {roles}",
+        f"Parameters in radians: {len(spec.inputs)} inputs x_..., {len(spec.weights)} weights w_...",
+    ]
+    head = "".join(f"// {line}\n" for line in comments)
+    return head + qasm3.dumps(spec.circuit).rstrip("\n") + "\n"
+
+
+def circuit_facts(template: Template, spec: CircuitSpec) -> dict[str, Any]:
+    """What there is to know about a spec without a device, ready for JSON.
+
+    Args:
+        template: Where the spec comes from.
+        spec: What is described.
+
+    Returns:
+        Name, source, options, qubit roles, parameter names in their order, readout, and counts of the
+        circuit as the template writes it.
+    """
+    circuit = spec.circuit
+    return {
+        "schema": SCHEMA,
+        "name": template.name,
+        "group": template.group,
+        "summary": template.summary,
+        "source": template.source,
+        "options": {key: _plain(value) for key, value in template.options.items()},
+        "encoding": spec.encoding,
+        "qubits": {
+            "total": spec.num_qubits,
+            "data": list(spec.data_qubits),
+            "ancilla": list(spec.ancilla_qubits),
+        },
+        "parameters": {
+            "inputs": [parameter.name for parameter in spec.inputs],
+            "weights": [parameter.name for parameter in spec.weights],
+        },
+        "readout": _readout(spec),
+        "depth": circuit.depth(),
+        "gates": {k: v for k, v in sorted(circuit.count_ops().items()) if k != "barrier"},
+    }
+
+
+def drawing_text(circuit: QuantumCircuit, width: int = 100) -> str:
+    """The circuit in characters, in rows of at most so many columns."""
+    return str(circuit.draw("text", fold=max(40, width), idle_wires=True))
+
+
+def drawing_svg(circuit: QuantumCircuit) -> bytes:
+    """The circuit as SVG; the same circuit gives the same bytes.
+
+    Text is drawn as outlines, so the picture does not depend on the reader's fonts.
+    """
+    import matplotlib
+    from matplotlib import pyplot
+
+    # Ids from a fixed salt and no date: otherwise no two files would be equal.
+    with matplotlib.rc_context({"svg.hashsalt": "qdm_qiskit", "svg.fonttype": "path"}):
+        figure = circuit.draw("mpl", fold=FOLD, idle_wires=True)
+        try:
+            file = io.BytesIO()
+            figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
+        finally:
+            pyplot.close(figure)  # Qiskit's drawer leaves its figure with pyplot
+    # Trailing blanks, of which matplotlib writes many, are no part of a picture.
+    lines = (line.rstrip() for line in file.getvalue().decode().splitlines())
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _readout(spec: CircuitSpec) -> dict[str, Any]:
+    readout = spec.readout
+    if isinstance(readout, ProbabilityReadout):
+        return {
+            "kind": "probabilities",
+            "qubits": list(readout.qubits),
+            "postselect": [list(pair) for pair in readout.postselect],
+            "renormalise": readout.renormalise,
+            "outputs": readout.num_outputs,
+        }
+    assert isinstance(readout, ExpectationReadout)
+    labels = [
+        " + ".join(f"{coefficient.real:g} {label}" for label, coefficient in each.to_list())
+        for each in readout.observables
+    ]
+    return {"kind": "expectations", "observables": labels, "outputs": readout.num_outputs}
+
+
+def _listed(qubits: tuple[int, ...]) -> str:
+    return ", ".join(f"q[{qubit}]" for qubit in qubits) or "none"
+
+
+def _plain(value: object) -> Any:
+    return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
