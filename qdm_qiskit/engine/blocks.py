@@ -11,14 +11,17 @@ one multiplication for the whole program. One-qubit gates that are not monomial 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .algebra import kronecker, matrix_dtype, tree_boundaries, tree_product
+from .algebra import matrix_dtype
+from .chains import boundaries, chain, prefers_tree, product_of
 from .fusion import alternate
 from .operations import Monomial, Operation, embedding
 from .tables import AngleTable, Constants, FormTable, PhaseTable
@@ -44,7 +47,8 @@ class Factor:
 class BlockHandle:
     """Which matrix of :meth:`BlockBuilder.build` belongs to a block."""
 
-    group: tuple[int, int]
+    group: tuple[int, int, int]
+    """Its qubits, its number of factors, and which columns are needed: every 1st, 2nd, 4th ..."""
     row: int
 
 
@@ -57,7 +61,6 @@ class _Group:
     pairs: list[tuple[int, int]] = field(default_factory=list)
     phases: PhaseTable | None = None
     is_real: bool = True
-    num_layers: int = 0
 
 
 class BlockBuilder:
@@ -71,21 +74,24 @@ class BlockBuilder:
         self._runs: list[tuple[int, ...]] = []
         self._run_operations: list[list[Operation]] = []
         self._run_keys: list[int] = []
-        self._groups: dict[tuple[int, int], _Group] = {}
+        self._groups: dict[tuple[int, int, int], _Group] = {}
         self._phases: dict[int, PhaseTable] = {}
 
-    def add(self, operations: Sequence[Operation], qubits: Sequence[int]) -> BlockHandle:
+    def add(
+        self, operations: Sequence[Operation], qubits: Sequence[int], fresh: int
+    ) -> BlockHandle:
         """Register a block.
 
         Args:
             operations: Its gates in order; none depends on inputs.
-            qubits: Its qubits, least significant first.
+            qubits: Its k qubits, least significant first.
+            fresh: The first so many qubits are in |0>, so that columns can be left out.
 
         Returns:
-            Where its ``(2**k, 2**k)`` matrix will stand.
+            Where its ``(2**k, 2**(k - fresh))`` matrix will stand.
         """
         factors = self._factors(operations, qubits)
-        key = (len(qubits), len(factors))
+        key = (len(qubits), len(factors), 2**fresh)
         group = self._groups.setdefault(key, _Group())
         group.blocks.append(factors)
         return BlockHandle(key, len(group.blocks) - 1)
@@ -173,8 +179,8 @@ class BlockBuilder:
             self._run_keys.append(self.constants.add(table.T))
             row_of_run.update({k: start + offset for offset, k in enumerate(members)})
             start += len(members)
-        for (size, _), group in self._groups.items():
-            self._finish_group(group, size, row_of_run, pairs, start)
+        for (size, _, _), group in self._groups.items():
+            self._finish_group(group, size, row_of_run, pairs)
         for phases in self._phases.values():
             phases.finish()
 
@@ -184,7 +190,6 @@ class BlockBuilder:
         size: int,
         row_of_run: dict[int, int],
         pairs: np.ndarray,
-        num_singles: int,
     ) -> None:
         keep = self.constants.add
         factors = [factor for block in group.blocks for factor in block]
@@ -192,9 +197,10 @@ class BlockBuilder:
         layers = [k for k, factor in enumerate(factors) if factor.kind == "layer"]
         if layers:
             rows = np.array([[row_of_run[run] for run in factors[k].sources] for k in layers])
-            if not np.array_equal(rows.reshape(-1), np.arange(num_singles)):
-                group.keys["layers"] = keep(rows.reshape(-1))
-            group.num_layers = len(layers)
+            # A Kronecker product entry by entry: those of each half of the qubits, then both.
+            for name, part in (("low", rows[:, : size // 2]), ("high", rows[:, size // 2 :])):
+                if part.shape[1]:
+                    group.keys[name] = keep(4 * part[:, :, None] + _entries(part.shape[1]))
             group.is_real = group.is_real and self._singles.is_real
             place += layers
         for positions in sorted({f.positions for f in factors if f.kind == "pair"}):
@@ -228,7 +234,7 @@ class BlockBuilder:
         self._finish_generators(group, size, factors)
 
     def _finish_generators(self, group: _Group, size: int, factors: list[Factor]) -> None:
-        """Where the derivative of each angle is read, see :func:`tree_boundaries`."""
+        """Where the derivative of each angle is read, see :mod:`chains`."""
         known: dict[tuple[str, tuple[int, ...], bytes], int] = {}
         matrices: list[np.ndarray] = []
         slots: list[tuple[int, int, int]] = []
@@ -257,17 +263,18 @@ class BlockBuilder:
         if not slots:
             return
         table = np.array(slots)
-        stack = np.stack(matrices).reshape(len(matrices), -1)
+        # tr(Z X) = sum Z_rc X_cr, of which the real part counts.
+        stack = np.stack(matrices).transpose(0, 2, 1).reshape(len(matrices), -1)
         keep = self.constants.add
         group.keys["slots"] = keep(table[:, 0] * len(matrices) + table[:, 1])
         group.keys["angles"] = keep(table[:, 2])
         group.keys["generators"] = keep(stack.real.T)
-        pairs = np.stack([stack.real, stack.imag], axis=-1).reshape(len(matrices), -1)
+        pairs = np.stack([stack.real, -stack.imag], axis=-1).reshape(len(matrices), -1)
         group.keys["complex generators"] = keep(pairs.T)
 
     def build(
         self, weights: Tensor | None, like: Tensor
-    ) -> tuple[dict[tuple[int, int], Tensor], dict[int, Tensor]]:
+    ) -> tuple[dict[tuple[int, int, int], Tensor], dict[int, Tensor]]:
         """The matrices of all blocks and the phases of all monomials.
 
         Args:
@@ -275,8 +282,8 @@ class BlockBuilder:
             like: A real tensor that gives precision and device.
 
         Returns:
-            For each group its ``(rows * count, 2**k, 2**k)`` matrices, real where they can be; and
-            for each size of register its ``(rows * count, 2**k, 1)`` phases.
+            For each group its ``(rows * count, 2**k, columns)`` matrices, real where they can be;
+            and for each size of register its ``(rows * count, 2**k, 1)`` phases.
         """
         if not self._groups and not self._phases:
             return {}, {}
@@ -286,8 +293,8 @@ class BlockBuilder:
         blocks = dict(zip(self._groups, found, strict=False))
         return blocks, dict(zip(self._phases, found[len(blocks) :], strict=True))
 
-    def forward(self, angles: Tensor) -> tuple[tuple[Tensor, ...], list[list[Tensor]]]:
-        """What :meth:`build` returns, as one tuple, and the tree of products of each group.
+    def forward(self, angles: Tensor) -> tuple[tuple[Tensor, ...], list[_Product]]:
+        """What :meth:`build` returns, as one tuple, and how each group's products were made.
 
         Args:
             angles: ``(number of angles, rows)``.
@@ -297,25 +304,42 @@ class BlockBuilder:
         if any(group.pairs for group in self._groups.values()):
             dtype = matrix_dtype(angles, self._pairs.is_real)
             pairs = torch.nn.functional.pad(self._pairs.evaluate(angles, dtype), (0, 1))
-        trees = []
-        for (size, count), group in self._groups.items():
+        products, blocks = [], []
+        for (size, count, stride), group in self._groups.items():
+            d = 2**size
             factors = self._factor_matrices(group, size, angles, singles, pairs)
-            trees.append(tree_product(factors.view(-1, count, 2**size, 2**size)))
-        blocks = [tree[-1].squeeze(1) for tree in trees]
+            factors = factors.view(-1, count, d, d)
+            tree = prefers_tree(count, d, d // stride, len(factors))
+            found = chain(factors, stride, tree=tree)
+            products.append(_Product(factors, found, tree))
+            blocks.append(product_of(found, stride, tree=tree))
         phases = [table.evaluate(angles).unsqueeze(-1) for table in self._phases.values()]
-        return (*blocks, *phases), trees
+        return (*blocks, *phases), products
 
     def _factor_matrices(
         self, group: _Group, size: int, angles: Tensor, singles: Tensor, pairs: Tensor | None
     ) -> Tensor:
-        """All factors of a group, ``(rows, factors, d * d)`` or that shape apart."""
+        """All factors of a group, ``(rows, factors * d, d)``."""
         constants, device, d, rows = self.constants, angles.device, 2**size, angles.shape[1]
         parts = []
-        if group.num_layers:
-            gates = singles
-            if "layers" in group.keys:
-                gates = gates.index_select(1, constants.index(group.keys["layers"], device))
-            parts.append(kronecker(gates.view(rows, group.num_layers, size, 2, 2)))
+        if "high" in group.keys:
+            halves = []
+            for name in ("high", "low"):
+                if name not in group.keys:
+                    continue
+                index = constants.index(group.keys[name], device)
+                entries = singles.flatten(1).index_select(1, index.view(-1))
+                split = entries.view(rows, *index.shape)
+                halves.append(split.prod(2) if index.shape[1] > 1 else split.squeeze(2))
+            if len(halves) == 1:
+                parts.append(halves[0].view(rows, -1, d, d))
+            else:
+                a, b = (math.isqrt(half.shape[-1]) for half in halves)
+                high, low = (
+                    halves[0].view(rows, -1, a, 1, a, 1),
+                    halves[1].view(rows, -1, 1, b, 1, b),
+                )
+                parts.append((high * low).view(rows, -1, d, d))
         for rows_key, map_key in group.pairs:
             assert pairs is not None  # the caller has looked
             chosen = pairs.index_select(1, constants.index(rows_key, device))
@@ -360,7 +384,7 @@ class BlockBuilder:
     def pull_back(
         self,
         angles: Tensor,
-        trees: list[list[Tensor]],
+        products: list[_Product],
         phases: Sequence[Tensor],
         grads: Sequence[Tensor | None],
     ) -> Tensor:
@@ -368,7 +392,7 @@ class BlockBuilder:
 
         Args:
             angles: ``(number of angles, rows)``.
-            trees: Of :meth:`forward`.
+            products: Of :meth:`forward`.
             phases: The phases that :meth:`forward` has returned.
             grads: Of all that :meth:`forward` has returned; None for zero.
 
@@ -377,10 +401,11 @@ class BlockBuilder:
         """
         constants, device, rows = self.constants, angles.device, angles.shape[1]
         into = torch.zeros_like(angles)
-        for group, tree, grad in zip(self._groups.values(), trees, grads, strict=False):
+        groups = zip(self._groups.items(), products, grads, strict=False)
+        for ((_, _, stride), group), (factors, found, tree), grad in groups:
             if grad is None or ("slots" not in group.keys and group.phases is None):
                 continue
-            around = tree_boundaries(tree, grad)
+            around = boundaries(factors, found, grad, stride, tree=tree)
             before, after = around[:, :-1], around[:, 1:]
             if "slots" in group.keys:
                 flat = before.reshape(before.shape[0] * before.shape[1], -1)
@@ -389,10 +414,11 @@ class BlockBuilder:
                     flat, name = torch.view_as_real(flat).flatten(1), "complex generators"
                 read = flat @ constants.get(group.keys[name], angles.dtype, device)
                 slots = constants.index(group.keys["slots"], device)
-                found = read.view(rows, -1).index_select(1, slots)
-                into.index_add_(0, constants.index(group.keys["angles"], device), found.t())
+                values = read.view(rows, -1).index_select(1, slots)
+                into.index_add_(0, constants.index(group.keys["angles"], device), values.t())
             if group.phases is not None:
-                turns = after.diagonal(dim1=-2, dim2=-1).imag
+                # tr(Z Y) for Y = i on one entry of the diagonal.
+                turns = after.diagonal(dim1=-2, dim2=-1).imag.neg()
                 group.phases.pull_back(turns.reshape(-1, turns.shape[-1]), into)
         offset = len(self._groups)
         for table, value, grad in zip(self._phases.values(), phases, grads[offset:], strict=True):
@@ -401,16 +427,35 @@ class BlockBuilder:
         return into
 
 
+class _Product(NamedTuple):
+    """How the blocks of a group were made; see :mod:`chains`."""
+
+    factors: Tensor
+    found: list[Tensor]
+    tree: bool
+
+
+def _entries(num_qubits: int) -> np.ndarray:
+    """Which entry of each qubit's flat matrix an entry of the Kronecker product takes.
+
+    Returns:
+        ``(num_qubits, 4**num_qubits)``; qubit 0 is the least significant.
+    """
+    index = np.arange(2**num_qubits)
+    bits = index >> np.arange(num_qubits)[:, None] & 1
+    return (2 * bits[:, :, None] + bits[:, None, :]).reshape(num_qubits, -1)
+
+
 class _Build(torch.autograd.Function):
     """:meth:`BlockBuilder.forward` with a backward pass that uses that all factors are unitary."""
 
     @staticmethod
     def forward(ctx, angles: Tensor, builder: BlockBuilder) -> tuple[Tensor, ...]:  # type: ignore[no-untyped-def]
         ctx.set_materialize_grads(False)
-        found, ctx.trees = builder.forward(angles)
+        found, ctx.products = builder.forward(angles)
         ctx.builder = builder
         ctx.save_for_backward(angles)
-        ctx.phases = [value.detach() for value in found[len(ctx.trees) :]]
+        ctx.phases = [value.detach() for value in found[len(ctx.products) :]]
         return found
 
     @staticmethod
@@ -418,7 +463,7 @@ class _Build(torch.autograd.Function):
         (angles,) = ctx.saved_tensors
         builder: BlockBuilder = ctx.builder
         if not torch.is_grad_enabled():
-            return builder.pull_back(angles, ctx.trees, ctx.phases, grads), None
+            return builder.pull_back(angles, ctx.products, ctx.phases, grads), None
         # A graph of the gradient is asked for: autograd differentiates the plain operations.
         found, _ = builder.forward(angles)
         pairs = [

@@ -286,7 +286,9 @@ class Planner:
             # Building the block: its factors, each a matrix product with the others.
             factors = 1 + sum(len(op.qubits) > 1 for op in item.operations) / max(1, size)
             cost += factors * (4e-4 * 8**size + 0.02 * 4**size)
-            handle = None if self.builder is None else self.builder.add(item.operations, local)
+            handle = (
+                None if self.builder is None else self.builder.add(item.operations, local, fresh)
+            )
             step = Dense(key, handle, None, high, fresh, is_new, what)
         self._emit(step, cost)
 

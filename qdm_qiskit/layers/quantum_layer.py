@@ -156,8 +156,13 @@ def normalised(vectors: Tensor, length: int) -> Tensor:
     """
     if vectors.ndim != 2 or vectors.shape[1] != length:
         raise InvalidData(f"Amplitudes have shape (batch, {length}), got {tuple(vectors.shape)}.")
-    # Divided by its largest entry first, so that squares neither overflow nor vanish in float32. A
-    # constant factor leaves the result and its gradient as they are.
+    norm = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    least, most = (float(each) for each in torch.aminmax(norm.detach()))
+    tiny = torch.finfo(norm.dtype).tiny ** 0.5
+    if tiny < least and most < 1 / tiny:  # no square has overflowed or vanished; NaN compares false
+        return vectors / norm
+    # Divided by its largest entry first. A constant factor leaves the result and its gradient as
+    # they are.
     scale = vectors.detach().abs().amax(dim=1, keepdim=True)
     bad = ~(torch.isfinite(scale) & (scale > 0)).squeeze(1)
     if bool(bad.any()):
