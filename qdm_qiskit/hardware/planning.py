@@ -475,12 +475,19 @@ def _inputs(trained: TrainedRun, config: PlanConfig) -> tuple[np.ndarray, np.nda
 
 def _model_files(trained: TrainedRun) -> dict[str, bytes]:
     """A run folder with this one checkpoint, by path relative to the hardware run's folder."""
+    from ..training.checkpoint import weights_folder
+
     checkpoint = trained.checkpoint
+    # If the run keeps averaged weights, it is those that are sampled from.
+    weights = weights_folder(checkpoint)
     inside = f"{MODEL}/checkpoints/{checkpoint.name}"
-    contents = {f"{MODEL}/config.json": checkpoint.parent.parent / "config.json"}
-    for name in ("config.json", "model.safetensors", "state.json"):
-        contents[f"{inside}/{name}"] = checkpoint / name
-    return {path: file.read_bytes() for path, file in contents.items() if file.is_file()}
+    sources = {
+        f"{MODEL}/config.json": checkpoint.parent.parent / "config.json",
+        f"{inside}/config.json": weights / "config.json",
+        f"{inside}/model.safetensors": weights / "model.safetensors",
+        f"{inside}/state.json": checkpoint / "state.json",
+    }
+    return {path: file.read_bytes() for path, file in sources.items()}
 
 
 def _qpy(circuits: Sequence[QuantumCircuit]) -> bytes:
