@@ -11,8 +11,9 @@ from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates, StateLoss
 from .noise_prediction import NoisePrediction, Schedule
+from .states import DATA_NORM, ComplexGaussian, NoiseKind
 
-ProcessName = Literal["interpolated", "gaussian", "ddpm", "interpolated_states"]
+ProcessName = Literal["interpolated", "gaussian", "ddpm", "interpolated_states", "complex_gaussian"]
 """The processes; :func:`make_process` makes each."""
 
 
@@ -21,22 +22,26 @@ class DiffusionConfig:
     """Options of the diffusion process."""
 
     process: ProcessName = "interpolated"
-    """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, noise prediction, or Kölle's
-    interpolation of complex states."""
+    """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, noise prediction, Kölle's
+    interpolation of complex states, or Cacioppo's Gaussian noise on complex states."""
     goal: Goal = "data"
     """Predict the image one step less noisy, or the noise."""
     num_steps: int = 10
     """T, at least 1."""
     beta_start: float = 0.02
-    """First beta of the Gaussian chain, in (0, 1)."""
+    """First beta of Gaussian noise, in (0, 1)."""
     beta_end: float = 0.6
-    """Last beta of the Gaussian chain, in (0, 1)."""
+    """Last beta of a linear schedule, in (0, 1); `complex_gaussian` would reach it at T + 1."""
     schedule: Schedule = "linear"
-    """Betas of `ddpm`: from beta_start to beta_end, all beta_start, or the cosine schedule."""
+    """Betas of `ddpm` and `complex_gaussian`: beta_start to beta_end, all beta_start, or cosine."""
     weighted: bool = True
     """P2 weights in the loss of `ddpm`."""
     state_loss: StateLoss = "absolute"
     """Distance of complex answers in `interpolated_states`, or its square."""
+    noise: NoiseKind = "complex"
+    """Noise of `complex_gaussian`: in real and imaginary parts, or in the real parts alone."""
+    data_norm: float = DATA_NORM
+    """L2 norm of x_0 in `complex_gaussian`, whose noise has variance 1 in each entry; above 0."""
 
     def __post_init__(self) -> None:
         make_process(self)
@@ -67,6 +72,16 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
         )
     if config.process == "interpolated_states":
         return InterpolatedStates(config.num_steps, config.goal, state_loss=config.state_loss)
+    if config.process == "complex_gaussian":
+        return ComplexGaussian(
+            config.num_steps,
+            config.goal,
+            schedule=config.schedule,
+            beta_start=config.beta_start,
+            beta_end=config.beta_end,
+            noise=config.noise,
+            data_norm=config.data_norm,
+        )
     raise InvalidOption(
         f"process is one of {', '.join(get_args(ProcessName))}, got {config.process!r}."
     )

@@ -5,12 +5,16 @@ from .from_qnn import QnnLayer
 from .observables import AdaptiveObservables, neighbouring_groups
 from .qnn import qnn_executor
 from .quantum_layer import QuantumLayer
+from .state_blocks import StateBlocks
+from .state_layer import StateLayer
 
 __all__ = [
     "AdaptiveObservables",
     "Executor",
     "QnnLayer",
     "QuantumLayer",
+    "StateBlocks",
+    "StateLayer",
     "engine_executor",
     "neighbouring_groups",
     "qnn_executor",

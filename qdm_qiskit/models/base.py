@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..circuits.spec import CircuitSpec
 from ..diffusion import StateSpace
 from ..errors import InvalidData
-from ..layers import QuantumLayer
+from ..layers import QuantumLayer, StateLayer
 
 MAX_IMAGE_SIZE = 1_024
 """Largest height and width of a model's images, which is that of the data."""
@@ -102,15 +102,15 @@ class Denoiser(nn.Module, ABC):
     @property
     def num_quantum_parameters(self) -> int:
         """Trainable numbers that belong to circuits."""
-        return sum(
-            module.weights.numel() for module in self.modules() if isinstance(module, QuantumLayer)
-        )
+        return sum(layer.weights.numel() for layer in self._circuit_layers())
 
     @property
     def num_qubits(self) -> int:
         """Qubits of its largest circuit, 0 for a classical model."""
-        layers = [module for module in self.modules() if isinstance(module, QuantumLayer)]
-        return max((layer.spec.num_qubits for layer in layers), default=0)
+        return max((layer.spec.num_qubits for layer in self._circuit_layers()), default=0)
+
+    def _circuit_layers(self) -> list[QuantumLayer | StateLayer]:
+        return [each for each in self.modules() if isinstance(each, QuantumLayer | StateLayer)]
 
     def check_images(self, x: Tensor) -> None:
         """Refuse images of another shape, and values that are not finite.

@@ -11,14 +11,19 @@ import torch
 from .. import options
 from ..errors import unknown_name
 from .base import Denoiser
+from .cacioppo import Cacioppo
 from .classical_unet import ClassicalUNet
 from .defalco import HybridUNet
 from .eeqdm import EEQDM, QDDM
 from .koelle_dense import QDense, UnitaryQDense
 from .koelle_unet import KoelleUNet, QUNet
+from .latent import CacioppoLatent
 from .presets import PRESETS
+from .presets.cacioppo import CACIOPPO_PAPER
 from .presets.defalco import DEFALCO_PAPER
 from .presets.eeqdm import EEQDM_PAPER, KOELLE_PAPER
+from .presets.qamp import QAMP_DECEMBER, QAMP_JANUARY
+from .qamp import QampDecember, QampJanuary
 
 MODELS: dict[str, type[Denoiser]] = {
     "eeqdm": EEQDM,
@@ -29,6 +34,10 @@ MODELS: dict[str, type[Denoiser]] = {
     "qu_net": QUNet,
     "koelle_unet": KoelleUNet,
     "hybrid_unet": HybridUNet,
+    "cacioppo": Cacioppo,
+    "cacioppo_latent": CacioppoLatent,
+    "qamp_december": QampDecember,
+    "qamp_january": QampJanuary,
 }
 """Model classes by name."""
 
@@ -42,6 +51,10 @@ _MODEL_SOURCES = {
     "qu_net": f"{KOELLE_PAPER}, QU-Net",
     "koelle_unet": f"{KOELLE_PAPER}, classical baseline",
     "hybrid_unet": DEFALCO_PAPER,
+    "cacioppo": f"{CACIOPPO_PAPER}, full model",
+    "cacioppo_latent": f"{CACIOPPO_PAPER}, latent models; layout inferred from their counts",
+    "qamp_december": QAMP_DECEMBER,
+    "qamp_january": QAMP_JANUARY,
 }
 
 

@@ -1,9 +1,15 @@
 """Settings of the papers and our own, one file a family of models."""
 
-from . import defalco, eeqdm, koelle
+from . import cacioppo, defalco, eeqdm, koelle, qamp
 from .base import Preset
 
-PRESETS: dict[str, Preset] = {**eeqdm.PRESETS, **defalco.PRESETS, **koelle.PRESETS}
+PRESETS: dict[str, Preset] = {
+    **eeqdm.PRESETS,
+    **defalco.PRESETS,
+    **koelle.PRESETS,
+    **cacioppo.PRESETS,
+    **qamp.PRESETS,
+}
 """Presets by name."""
 
 __all__ = ["PRESETS", "Preset"]

@@ -1,0 +1,95 @@
+"""Three blocks of circuits, the middle one with an ancilla, and a nonlinear map between them."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from ..circuits.spec import CircuitSpec, ProbabilityReadout, register_spec
+from ..circuits.state_denoisers import Blocks
+from ..diffusion.states import unit_states
+from .state_layer import StateLayer
+
+SLOPE = 0.01
+"""Of the LeakyReLU on negative parts."""
+
+
+@final
+class StateBlocks(nn.Module):
+    """Block, block with ancilla, projection on ancilla 0, optional activation, block.
+
+    Args:
+        blocks: Circuits on n, n + 1 and n qubits; the ancilla is qubit n of the second.
+        num_rows: Rows of the tables of weights: time steps, or 1 for weights that all steps share.
+        repeats: How often each block is applied, each time with weights of its own.
+        activation: LeakyReLU on real and imaginary parts behind the projection. It does not commute
+            with a global phase.
+        init_std: Standard deviation of the normal initial weights.
+        source: Paper, for the specs.
+        generator: Source of the initial weights; torch's default if None.
+
+    Raises:
+        InvalidOption: As for :class:`StateLayer`.
+    """
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        num_rows: int,
+        *,
+        repeats: int = 1,
+        activation: bool,
+        init_std: float,
+        source: str,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        first, middle, last = blocks
+        data = tuple(range(first.num_qubits))
+        ancilla = first.num_qubits
+        specs = (
+            register_spec(first, source=source),
+            CircuitSpec(
+                name=middle.name,
+                circuit=middle,
+                encoding="amplitude",
+                data_qubits=data,
+                ancilla_qubits=(ancilla,),
+                readout=ProbabilityReadout(
+                    qubits=data, postselect=((ancilla, 0),), renormalise=True
+                ),
+                source=source,
+            ),
+            register_spec(last, source=source),
+        )
+        self.first, self.middle, self.last = (
+            StateLayer(spec, num_rows, repeats=repeats, init_std=init_std, generator=generator)
+            for spec in specs
+        )
+        self.activation = activation
+
+    def forward(self, states: Tensor, rows: Tensor) -> Tensor:
+        """Denoised states.
+
+        Args:
+            states: ``(batch, 2**n)`` complex, of any non-zero norm.
+            rows: ``(batch,)`` int64: the row of the tables for each state.
+
+        Returns:
+            ``(batch, 2**n)`` complex with norm 1.
+
+        Raises:
+            InvalidData: As :class:`StateLayer` does.
+        """
+        states = self.middle(self.first(states, rows), rows)
+        if self.activation:
+            states = unit_states(complex_leaky_relu(states))
+        return self.last(states, rows)
+
+
+def complex_leaky_relu(states: Tensor) -> Tensor:
+    """LeakyReLU with slope 0.01 on real and imaginary parts, one by one."""
+    parts = nn.functional.leaky_relu(torch.view_as_real(states), SLOPE)
+    return torch.view_as_complex(parts)

@@ -1,0 +1,74 @@
+"""Cacioppo's settings, as the published code states them, and smaller ones that train in minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .base import Preset
+
+CACIOPPO_PAPER = "Cacioppo et al., arXiv:2308.12013"
+_PUBLISHED: Mapping[str, Any] = {
+    "dataset": "mnist",
+    "process": "complex_gaussian",
+    "schedule": "constant",
+    "beta_start": 0.01,
+    "beta_end": 0.01,
+    "learning_rate": 5e-5,
+    "weight_decay": 1e-5,
+    "decay_every": 10,
+    "decay_factor": 0.97,
+    "batch_size": 64,
+    "epochs": 2000,
+    "sample_every": 100,
+    "checkpoint_every": 20,
+}
+_TWO_DIGITS = {**_PUBLISHED, "classes": (0, 1), "train_count": 8096}
+_REDUCED: Mapping[str, Any] = {
+    **_PUBLISHED,
+    "dataset": "digits",
+    "learning_rate": 0.005,
+    "weight_decay": 0.0,
+    "decay_every": 0,
+    "batch_size": 32,
+    "epochs": 100,
+    "sample_every": 25,
+}
+
+PRESETS: dict[str, Preset] = {
+    "cacioppo-16x16": Preset(
+        model="cacioppo",
+        training=_TWO_DIGITS,
+        source=f"{CACIOPPO_PAPER}, full model, default of the published code, 1500 parameters",
+    ),
+    "cacioppo-16x16-4-4-4": Preset(
+        model="cacioppo",
+        options={"depths": (4, 4, 4)},
+        training=_TWO_DIGITS,
+        source=f"{CACIOPPO_PAPER}, full model with four layers a block, 3000 parameters",
+    ),
+    "cacioppo-digits": Preset(
+        model="cacioppo",
+        training={**_REDUCED, "classes": (0, 1)},
+        source=f"ours: {CACIOPPO_PAPER}, full model on small digits, a larger step and fewer epochs",
+    ),
+    "cacioppo-latent": Preset(
+        model="cacioppo_latent",
+        options={"image_size": 16},
+        training={**_PUBLISHED, "data_norm": 1.0},
+        source=f"{CACIOPPO_PAPER}, latent model; layout inferred from that of 1110 parameters",
+    ),
+    "cacioppo-latent-conditioned": Preset(
+        model="cacioppo_latent",
+        options={"image_size": 16, "guided": True},
+        training={**_PUBLISHED, "data_norm": 1.0},
+        source=f"{CACIOPPO_PAPER}, conditioned latent model, 1110 parameters; layout inferred",
+    ),
+    "cacioppo-latent-digits": Preset(
+        model="cacioppo_latent",
+        options={"guided": True},
+        training={**_REDUCED, "data_norm": 1.0},
+        source=f"ours: {CACIOPPO_PAPER}, conditioned latent model on small digits",
+    ),
+}
+"""By name."""
