@@ -30,6 +30,14 @@ def sample(
     label: Annotated[
         int | None, typer.Option(help="Class of all images; guided models only.")
     ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(help="process, or ddpm, ddim, dpm-solver++ for models that predict noise."),
+    ] = "process",
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of ddim or dpm-solver++; all by default.")
+    ] = None,
+    eta: Annotated[float, typer.Option(help="Share of DDPM's noise that ddim adds, 0 to 1.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -63,6 +71,9 @@ def sample(
             "calibration_shots": calibration_shots,
             "layout_trials": layout_trials,
             "label": label,
+            "scheduler": scheduler,
+            "num_inference_steps": steps,
+            "eta": eta,
             "seed": seed,
         },
     )
@@ -78,7 +89,7 @@ def sample(
     # Where it cannot be drawn, the bar would leave empty lines in front of an error's one line.
     hidden = quiet or not console.is_interactive
     with Progress(console=console, disable=hidden, transient=True) as bar:
-        task = bar.add_task("sampling", total=trained.process.num_steps)
+        task = bar.add_task("sampling", total=steps or trained.process.num_steps)
         samples = run_sampling(
             trained,
             config,

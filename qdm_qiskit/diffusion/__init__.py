@@ -6,10 +6,12 @@ from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates
 from .noise_prediction import NoisePrediction
-from .reverse import Answer, reverse_chain
+from .reverse import Answer, OnStep, reverse_chain
+from .states import ComplexGaussian
 
 __all__ = [
     "Answer",
+    "ComplexGaussian",
     "DiffusionConfig",
     "DiffusionProcess",
     "GaussianChain",
@@ -18,6 +20,7 @@ __all__ = [
     "InterpolatedNoise",
     "InterpolatedStates",
     "NoisePrediction",
+    "OnStep",
     "StateSpace",
     "TrainingPairs",
     "make_process",

@@ -55,6 +55,15 @@ class DiffusionProcess(ABC):
             raise InvalidOption(f"num_steps must be 1 to {MAX_STEPS}, got {num_steps}.")
         self.num_steps = num_steps
 
+    @property
+    def noise_betas(self) -> Tensor | None:
+        """beta_1 .. beta_T, ``(T,)``, of a process whose predictions are Gaussian noise, else None.
+
+        Noise is eps in ``x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps``; samplers made for
+        such models need no more than these.
+        """
+        return None
+
     def to_states(self, images: Tensor) -> Tensor:
         """x_0 of data in [0, 1], ``(batch, ...)``: the data itself, unless a process overrides it."""
         return images

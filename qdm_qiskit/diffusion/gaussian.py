@@ -49,6 +49,11 @@ class GaussianChain(ImageProcess):
         self.beta = torch.linspace(beta_start, beta_end, num_steps, dtype=torch.float64)
         self.alpha_bar = torch.cumprod(1 - self.beta, dim=0)
 
+    @property
+    def noise_betas(self) -> Tensor | None:
+        """beta_1 .. beta_T for the noise goal; the data goal predicts x_{t-1}."""
+        return self.beta if self.goal == "noise" else None
+
     def trajectory(self, x_0: Tensor, generator: torch.Generator) -> Tensor:
         """See :meth:`ImageProcess.trajectory`."""
         path = [x_0]

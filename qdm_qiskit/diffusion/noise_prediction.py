@@ -83,6 +83,11 @@ class NoisePrediction(DiffusionProcess):
         self.alpha_bar = torch.cumprod(1 - self.beta, dim=0)
         self.weighted = weighted
 
+    @property
+    def noise_betas(self) -> Tensor:
+        """beta_1 .. beta_T."""
+        return self.beta
+
     def to_states(self, images: Tensor) -> Tensor:
         """From [0, 1] to [-1, 1]."""
         return 2 * images - 1

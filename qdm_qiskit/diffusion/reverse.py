@@ -12,6 +12,9 @@ from .base import DiffusionProcess
 Answer = Callable[[Tensor, int], Tensor]
 """``(x_t, t) -> answer``, both ``(batch, ...)``."""
 
+OnStep = Callable[[int, Tensor], Tensor | None]
+"""``(t, x_t) -> None``, or the state to go on with."""
+
 
 def reverse_chain(
     process: DiffusionProcess,
@@ -19,7 +22,7 @@ def reverse_chain(
     x: Tensor,
     generators: Callable[[int], torch.Generator],
     *,
-    on_step: Callable[[int, Tensor], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Tensor:
     """Walk from x_T to x_0.
 
@@ -29,7 +32,8 @@ def reverse_chain(
         x: ``(batch, ...)``: x_T.
         generators: The noise stream of each step t; streams are separate so that a chain can be
             taken up again at any step.
-        on_step: Called with t - 1 and x_{t-1} after each step.
+        on_step: Called with t - 1 and x_{t-1} after each step; a tensor that it gives back takes the
+            place of x_{t-1}.
 
     Returns:
         x_0 as data, ``process.to_images(x_0)`` clamped to [0, 1].
@@ -38,5 +42,6 @@ def reverse_chain(
         prediction = process.prediction(answer(x, step))
         x = process.reverse_step(x, step, prediction, generators(step))
         if on_step is not None:
-            on_step(step - 1, x)
+            changed = on_step(step - 1, x)
+            x = x if changed is None else changed
     return process.to_images(x).clamp(0, 1)

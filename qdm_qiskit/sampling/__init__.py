@@ -2,6 +2,7 @@
 
 from .config import SamplingConfig
 from .device import DeviceAnswer, StepRecord, register_probabilities, unrolled_circuit
+from .pipeline import PipelineOutput, QDMPipeline
 from .sample import (
     Samples,
     TrainedRun,
@@ -14,6 +15,8 @@ from .sample import (
 
 __all__ = [
     "DeviceAnswer",
+    "PipelineOutput",
+    "QDMPipeline",
     "Samples",
     "SamplingConfig",
     "StepRecord",

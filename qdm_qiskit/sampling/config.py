@@ -7,6 +7,7 @@ from typing import Literal
 
 from ..errors import InvalidOption
 from ..execution.targets import parse_target
+from .schedulers import Scheduler
 
 MOST = {
     "num_images": 1_000_000,
@@ -39,6 +40,12 @@ class SamplingConfig:
     """Qiskit's transpiler level, 0 to 3."""
     label: int | None = None
     """Class of all images of a guided model; None cycles over the classes."""
+    scheduler: Scheduler = "process"
+    """The process's own chain, or ddpm, ddim, dpm-solver++ for models that predict noise."""
+    num_inference_steps: int | None = None
+    """Steps of ddim or dpm-solver++; None takes all that the model was trained with."""
+    eta: float = 0.0
+    """Share of DDPM's noise that ddim adds, 0 to 1."""
 
     def __post_init__(self) -> None:
         target = parse_target(self.target)

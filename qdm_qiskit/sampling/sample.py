@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..data import save_grid
-from ..diffusion import DiffusionProcess, make_process, reverse_chain
+from ..diffusion import DiffusionProcess, OnStep, make_process
 from ..errors import (
     InvalidCheckpoint,
     InvalidData,
@@ -35,8 +35,11 @@ from ..rng import derived_seed, stream
 from ..training import RunConfig, find_checkpoint, run_from_dict, weights_folder
 from .config import SamplingConfig
 from .device import DeviceAnswer, StepRecord, check_postselected, register_probabilities
+from .schedulers import check_scheduler, scheduled_chain
 
 SCHEMA = "qdm-samples/1"
+PIPELINE_FILE = "pipeline.json"
+"""The run's configuration beside a model that stands alone."""
 OUTPUTS = ("samples.npz", "samples.png", "calibration.json", "manifest.json")
 """What a sampling run may leave in its folder, in the order of writing."""
 PACKAGES = (
@@ -81,7 +84,7 @@ def load_run(run: Path) -> TrainedRun:
     """A run's latest model, its process and its configuration.
 
     Args:
-        run: The run's folder, or the folder of one of its checkpoints.
+        run: The run's folder, the folder of one of its checkpoints, or a saved pipeline's.
 
     Returns:
         All three, the model on the CPU in evaluation mode.
@@ -90,8 +93,9 @@ def load_run(run: Path) -> TrainedRun:
         MissingData: If there is no run or checkpoint.
         InvalidCheckpoint: If the files cannot be used.
     """
-    checkpoint = find_checkpoint(run)
-    config_file = checkpoint.parent.parent / "config.json"
+    single = (run / PIPELINE_FILE).is_file()
+    checkpoint = run if single else find_checkpoint(run)
+    config_file = run / PIPELINE_FILE if single else checkpoint.parent.parent / "config.json"
     if not config_file.is_file():
         raise MissingData(f"{run} is no run of `qdm train`: {config_file} is missing.")
     try:
@@ -116,7 +120,7 @@ def sample(
     config: SamplingConfig,
     *,
     calibration: ReadoutCalibration | None = None,
-    on_step: Callable[[int, Tensor], None] | None = None,
+    on_step: OnStep | None = None,
     on_stage: Callable[[str], None] = lambda _: None,
 ) -> Samples:
     """Walk the reverse chain on a target.
@@ -125,7 +129,8 @@ def sample(
         run: From :func:`load_run`.
         config: Target, images, shots, mitigation, seed.
         calibration: A readout calibration to use instead of taking one.
-        on_step: Called with t - 1 and x_{t-1} after each step.
+        on_step: Called after each step with the steps that are left and x, which a tensor that it
+            gives back replaces.
         on_stage: Is told in words what happens before the first step.
 
     Returns:
@@ -138,6 +143,7 @@ def sample(
     target = parse_target(config.target)
     model, process = run.model, run.process
     labels = _labels(run, config)
+    check_scheduler(process, config.scheduler, config.num_inference_steps, config.eta)
     started = time.perf_counter()
     device: DeviceAnswer | None = None
     if target.kind == "engine":
@@ -167,12 +173,21 @@ def sample(
 
     path = [images_of(x)]
 
-    def keep(step: int, x: Tensor) -> None:
-        path.append(images_of(x))
-        if on_step is not None:
-            on_step(step, x)
+    def keep(step: int, x: Tensor) -> Tensor | None:
+        changed = None if on_step is None else on_step(step, x)
+        path.append(images_of(x if changed is None else changed))
+        return changed
 
-    data = reverse_chain(process, answer, x, generator, on_step=keep)
+    data = scheduled_chain(
+        process,
+        answer,
+        x,
+        generator,
+        scheduler=config.scheduler,
+        steps=config.num_inference_steps,
+        eta=config.eta,
+        on_step=keep,
+    )
     images = model.decode_data(data).numpy()
     path[-1] = images
     manifest = {

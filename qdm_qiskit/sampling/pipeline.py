@@ -1,0 +1,138 @@
+"""One object that samples from any model of the package, in the manner of diffusers' pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InvalidOption
+from ..files import write_json
+from ..models import save_model
+from ..training import RunConfig
+from .config import SamplingConfig
+from .sample import PIPELINE_FILE, TrainedRun, load_run, sample
+from .schedulers import Scheduler
+
+StepCallback = Callable[["QDMPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
+"""``(pipeline, steps taken, steps left, {"states": x}) -> None``, or a dict with other states."""
+
+
+@dataclass(frozen=True)
+class PipelineOutput:
+    """What a pipeline gives."""
+
+    images: np.ndarray
+    """``(count, channels, height, width)`` float32 in [0, 1]."""
+    trajectory: np.ndarray
+    """``(steps + 1, count, channels, height, width)``: from noise to the images."""
+    manifest: dict[str, Any]
+    """Versions, seeds, options, and on a device its layout and cost."""
+
+
+class QDMPipeline:
+    """A trained model with its process: load it, call it, get images.
+
+    Args:
+        run: From :func:`~qdm_qiskit.sampling.load_run`.
+    """
+
+    def __init__(self, run: TrainedRun) -> None:
+        self.run = run
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> QDMPipeline:
+        """Load a run's folder, one of its checkpoints, or what :meth:`save_pretrained` wrote.
+
+        Raises:
+            MissingData: If there is neither.
+            InvalidCheckpoint, InvalidData: If the files cannot be used.
+        """
+        return cls(load_run(Path(folder)))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model and what it was trained for, without optimizer and history.
+
+        Raises:
+            OutputNotWritable: If the folder cannot be written.
+        """
+        save_model(self.run.model, Path(folder))
+        write_json(Path(folder) / PIPELINE_FILE, self.config.to_dict())
+
+    @property
+    def config(self) -> RunConfig:
+        """The training run's configuration."""
+        return self.run.config
+
+    def __call__(
+        self,
+        num_images: int = 16,
+        num_inference_steps: int | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        scheduler: Scheduler | None = None,
+        eta: float = 0.0,
+        label: int | None = None,
+        target: str = "engine",
+        shots: int | None = None,
+        callback_on_step_end: StepCallback | None = None,
+    ) -> PipelineOutput:
+        """Sample images.
+
+        Args:
+            num_images: How many.
+            num_inference_steps: Steps of the chain; all that the model was trained with if None.
+            generator: Source of the noise; each call takes one number from it. Seed 0 if None.
+            scheduler: See :class:`~qdm_qiskit.sampling.SamplingConfig`; if None, the process's own
+                chain, or ddim where fewer steps are asked for.
+            eta: Share of DDPM's noise that ddim adds.
+            label: Class of all images; guided models only.
+            target: Where circuits run.
+            shots: Shots for each image and step.
+            callback_on_step_end: Is called after each step, and may give other states back.
+
+        Returns:
+            Images, trajectory and manifest.
+
+        Raises:
+            InvalidOption, TargetUnavailable: If the options do not fit the model or this machine.
+        """
+        whole = num_inference_steps in (None, self.run.process.num_steps)
+        config = SamplingConfig(
+            target=target,
+            num_images=num_images,
+            shots=shots,
+            seed=_seed(generator),
+            label=label,
+            scheduler=scheduler or ("process" if whole else "ddim"),
+            num_inference_steps=num_inference_steps,
+            eta=eta,
+        )
+        total = num_inference_steps or self.run.process.num_steps
+
+        def told(left: int, x: Tensor) -> Tensor | None:
+            if callback_on_step_end is None:
+                return None
+            changed = (callback_on_step_end(self, total - left, left, {"states": x}) or {}).get(
+                "states", x
+            )
+            if changed.shape != x.shape or changed.dtype != x.dtype:
+                raise InvalidOption(
+                    f"A callback gives states of shape {tuple(x.shape)} and {x.dtype} back, got "
+                    f"{tuple(changed.shape)} and {changed.dtype}."
+                )
+            return changed
+
+        samples = sample(self.run, config, on_step=told)
+        return PipelineOutput(samples.images, samples.trajectory, samples.manifest)
+
+
+def _seed(generator: torch.Generator | None) -> int:
+    if generator is None:
+        return 0
+    return int(torch.randint(2**62, (1,), generator=generator, device=generator.device))

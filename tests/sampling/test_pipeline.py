@@ -1,0 +1,69 @@
+"""The pipeline: load, call, save; every state space of the package."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from qdm_qiskit.errors import InvalidOption, MissingData
+from qdm_qiskit.sampling import QDMPipeline, SamplingConfig, sample
+
+NOISE = {"process": "gaussian", "goal": "noise", "num_steps": 6}
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_pipeline_is_sampling(make_run):
+    run = make_run()
+    seed = int(torch.randint(2**62, (1,), generator=generator(4)))
+    images = QDMPipeline(run)(num_images=3, generator=generator(4)).images
+    expected = sample(run, SamplingConfig(num_images=3, seed=seed)).images
+    assert np.array_equal(images, expected)
+
+
+def test_one_generator_gives_new_images_at_each_call(make_run):
+    pipe, source = QDMPipeline(make_run()), generator(4)
+    one, other = (pipe(num_images=2, generator=source).images for _ in range(2))
+    assert not np.array_equal(one, other)
+
+
+def test_saved_pipeline_gives_the_same_images(make_run, tmp_path):
+    pipe = QDMPipeline(make_run(**NOISE))
+    pipe.save_pretrained(tmp_path / "saved")
+    again = QDMPipeline.from_pretrained(tmp_path / "saved")
+    one, other = (each(num_images=2, generator=generator(1)) for each in (pipe, again))
+    assert np.array_equal(one.images, other.images)
+    assert again.config == pipe.config
+
+
+def test_fewer_steps_take_ddim(make_run):
+    out = QDMPipeline(make_run(**NOISE))(num_images=2, num_inference_steps=3)
+    assert out.trajectory.shape == (4, 2, 1, 2, 2)
+    assert out.manifest["sampling"]["scheduler"] == "ddim"
+
+
+def test_callback_sees_and_changes_states(make_run):
+    told = []
+
+    def callback(pipe, taken, left, values):
+        told.append((taken, left))
+        return {"states": torch.zeros_like(values["states"])} if left == 0 else None
+
+    out = QDMPipeline(make_run())(num_images=2, callback_on_step_end=callback)
+    assert told == [(1, 2), (2, 1), (3, 0)]
+    assert np.array_equal(out.images, np.zeros_like(out.images))
+    with pytest.raises(InvalidOption, match="A callback gives states"):
+        QDMPipeline(make_run())(callback_on_step_end=lambda *_: {"states": torch.zeros(1)})
+
+
+def test_shots_and_targets_go_through(make_run):
+    out = QDMPipeline(make_run())(num_images=2, target="aer", shots=500)
+    assert out.manifest["device"]["runner"]["target"] == "aer"
+
+
+def test_no_folder_is_refused(tmp_path):
+    with pytest.raises(MissingData):
+        QDMPipeline.from_pretrained(tmp_path / "nothing")

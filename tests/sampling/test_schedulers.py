@@ -1,0 +1,140 @@
+"""Schedulers: the same model through DDPM, DDIM and DPM-Solver++."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from qdm_qiskit.diffusion import DiffusionConfig, GaussianChain, NoisePrediction, make_process
+from qdm_qiskit.errors import InvalidOption
+from qdm_qiskit.sampling.schedulers import SCHEDULERS, make_scheduler, scheduled_chain
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+MEAN, STD = 0.3, 0.2
+
+
+def ideal(process):
+    """The best prediction there is where x_0 is normal with mean MEAN and standard deviation STD."""
+
+    def answer(x, step):
+        alpha_bar = float(process.alpha_bar[step - 1])
+        variance = alpha_bar * STD**2 + 1 - alpha_bar
+        return math.sqrt(1 - alpha_bar) * (x - math.sqrt(alpha_bar) * MEAN) / variance
+
+    return answer
+
+
+def chain(process, **options):
+    x = process.start((4000, 1, 1, 1), generator(1))
+    data = scheduled_chain(process, ideal(process), x, lambda step: generator(step + 5), **options)
+    return process.to_states(data)
+
+
+def test_ddpm_of_diffusers_is_our_chain():
+    process = NoisePrediction(50)
+    x = process.start((8, 1, 2, 2), generator(1))
+    ours, theirs = (
+        scheduled_chain(process, ideal(process), x, generator, scheduler=name)
+        for name in ("process", "ddpm")
+    )
+    assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_ddim_with_all_steps_and_eta_one_is_ddpm():
+    """Not in its marginals only: with the same noise it is the same path."""
+    process = NoisePrediction(50)
+    x = process.start((8, 1, 2, 2), generator(1))
+    ours = scheduled_chain(process, ideal(process), x, generator)
+    theirs = scheduled_chain(process, ideal(process), x, generator, scheduler="ddim", eta=1.0)
+    assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scheduler": "ddpm"},
+        {"scheduler": "ddim", "eta": 1.0},
+        {"scheduler": "ddim"},
+        {"scheduler": "ddim", "steps": 50},
+        {"scheduler": "dpm-solver++", "steps": 20},
+    ],
+)
+def test_each_ends_at_the_data(options):
+    """With the ideal prediction each chain gives the data's mean and standard deviation."""
+    states = chain(NoisePrediction(200), **options)
+    assert abs(float(states.mean()) - MEAN) < 0.03
+    assert abs(float(states.std()) - STD) < 0.03
+
+
+def test_deterministic_chains_take_no_noise():
+    process = NoisePrediction(50)
+    x = process.start((8, 1, 2, 2), generator(1))
+    for name in ("ddim", "dpm-solver++"):
+        one, other = (
+            scheduled_chain(
+                process, ideal(process), x, lambda step, s=s: generator(s), scheduler=name, steps=10
+            )
+            for s in (1, 2)
+        )
+        assert torch.equal(one, other)
+
+
+def test_gaussian_chain_with_noise_goal_has_schedulers():
+    process = make_process(DiffusionConfig(process="gaussian", goal="noise", num_steps=20))
+    seen = []
+    x = process.start((2, 1, 2, 2), generator())
+    scheduled_chain(
+        process,
+        lambda x, step: torch.full_like(x, 0.5),
+        x,
+        generator,
+        scheduler="ddim",
+        steps=5,
+        on_step=lambda left, _: seen.append(left),
+    )
+    assert seen == [4, 3, 2, 1, 0]
+
+
+def test_a_step_may_replace_the_state():
+    process = NoisePrediction(10)
+    x = process.start((2, 1, 2, 2), generator())
+    for name in SCHEDULERS:
+        ended = scheduled_chain(
+            process,
+            ideal(process),
+            x,
+            generator,
+            scheduler=name,
+            on_step=lambda left, x: None if left else torch.zeros_like(x),
+        )
+        assert torch.equal(ended, torch.full_like(ended, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("process", "options", "message"),
+    [
+        (NoisePrediction(10), {"scheduler": "euler"}, "scheduler is one of"),
+        (NoisePrediction(10), {"steps": 5}, "takes all 10 steps"),
+        (NoisePrediction(10), {"scheduler": "ddim", "steps": 11}, "1 to 10, got 11"),
+        (NoisePrediction(10), {"scheduler": "ddim", "steps": 0}, "1 to 10, got 0"),
+        (NoisePrediction(10), {"scheduler": "ddpm", "eta": 0.5}, "eta is 0 to 1"),
+        (NoisePrediction(10), {"scheduler": "ddim", "eta": 1.5}, "eta is 0 to 1"),
+        (GaussianChain(10, "data"), {"scheduler": "ddim"}, "predicts the noise"),
+    ],
+)
+def test_bad_options_are_refused(process, options, message):
+    with pytest.raises(InvalidOption, match=message):
+        scheduled_chain(process, lambda x, step: x, torch.zeros(1, 1, 2, 2), generator, **options)
+
+
+def test_timesteps_reach_the_noisiest_step():
+    process = NoisePrediction(1000)
+    for name in ("ddim", "dpm-solver++"):
+        assert int(make_scheduler(process, name, 50).timesteps[0]) == 999
