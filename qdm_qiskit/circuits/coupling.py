@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from qiskit.transpiler import CouplingMap
 
@@ -11,7 +11,10 @@ from .checks import check_counts
 
 
 def device_region(
-    coupling: CouplingMap | Iterable[tuple[int, int]], num_wires: int, *, start: int | None = None
+    coupling: CouplingMap | Iterable[tuple[int, int]] | None,
+    num_wires: int,
+    *,
+    start: int | None = None,
 ) -> tuple[list[int], list[tuple[int, int]]]:
     """A connected region of a device and its couplings in the region's own numbers.
 
@@ -29,14 +32,14 @@ def device_region(
         :func:`~qdm_qiskit.circuits.hardware_efficient`. A coupling in one direction keeps it.
 
     Raises:
-        InvalidTemplate: If there is no connected region of this size, or ``start`` is not a qubit.
+        InvalidTemplate: If there is no connected region of this size, ``start`` is not a qubit, or the
+            coupling map is None (as a simulator's) or no list of pairs.
 
     >>> device_region([(0, 1), (1, 2), (2, 3), (1, 4)], 4)
     ([0, 1, 2, 4], [(0, 1), (1, 2), (1, 3)])
     """
     check_counts("device_region", num_wires=(num_wires, 1))
-    pairs = coupling.get_edges() if isinstance(coupling, CouplingMap) else coupling
-    edges = list(dict.fromkeys((int(a), int(b)) for a, b in pairs))
+    edges = _pairs(coupling)
     neighbours: dict[int, set[int]] = {}
     for a, b in edges:
         neighbours.setdefault(a, set()).add(b)
@@ -61,6 +64,20 @@ def device_region(
             both = (b, a) in edges and wire[b] < wire[a]
             inside.add((wire[b], wire[a]) if both else (wire[a], wire[b]))
     return region, _by_colour(sorted(inside))
+
+
+def _pairs(coupling: CouplingMap | Iterable[tuple[int, int]] | None) -> list[tuple[int, int]]:
+    if coupling is None:
+        raise InvalidTemplate(
+            "A device without a coupling map joins all qubits: use entanglement 'linear' or 'full'."
+        )
+    pairs = list(coupling.get_edges() if isinstance(coupling, CouplingMap) else coupling)
+    for pair in pairs:
+        if not (isinstance(pair, Sequence) and [type(each) for each in pair] == [int, int]):
+            raise InvalidTemplate(
+                f"A coupling map is a list of pairs of qubits, got {pair!r:.40} in it."
+            )
+    return list(dict.fromkeys((a, b) for a, b in pairs))
 
 
 def _grow(neighbours: dict[int, set[int]], first: int, size: int) -> list[int]:

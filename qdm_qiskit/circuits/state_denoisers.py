@@ -169,7 +169,7 @@ def conditioned_latent_denoiser(
     name = "conditioned_latent_denoiser"
     check_counts(name, num_data=(num_data, 1), num_labels=(num_labels, 1))
     first, middle, last = _three(name, depths)
-    check_counts(name, **{f"depths[{i}]": (each, 1) for i, each in enumerate(depths)})
+    check_counts(name, depth_1=(first, 1), depth_2=(middle, 1), depth_3=(last, 1))
     total = num_data + num_labels + 1
     qubits = [wire_to_qubit(wire, total) for wire in range(total)]
     inner, labels = qubits[1:], qubits[1 + num_data :]

@@ -6,6 +6,8 @@ from functools import reduce
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit.library import efficient_su2, evolved_operator_ansatz, real_amplitudes
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
@@ -205,6 +207,36 @@ def test_a_regions_couplings_come_in_groups_of_disjoint_pairs():
     assert pairs == [(0, 1), (2, 3), (4, 5), (1, 2), (3, 4)]
 
 
+def components(qubits: set[int], edges: list[tuple[int, int]]) -> list[set[int]]:
+    parts = [{qubit} for qubit in qubits]
+    for a, b in edges:
+        joined = set().union(*(part for part in parts if part & {a, b}))
+        parts = [*(part for part in parts if not part & {a, b}), joined]
+    return parts
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(lambda p: p[0] != p[1])),
+    st.integers(2, 8),
+)
+def test_a_region_is_connected_and_has_the_devices_couplings(edges, num_wires):
+    parts = components({qubit for edge in edges for qubit in edge}, edges)
+    largest = max((len(part) for part in parts), default=0)
+    if largest < num_wires:
+        with pytest.raises(InvalidTemplate, match=f"the largest has {largest}"):
+            device_region(edges, num_wires)
+        return
+    qubits, pairs = device_region(edges, num_wires)
+    assert len(set(qubits)) == num_wires
+    inside = [edge for edge in edges if set(edge) <= set(qubits)]
+    assert len(components(set(qubits), inside)) == 1
+    assert all((qubits[a], qubits[b]) in edges for a, b in pairs)
+    found = [frozenset((qubits[a], qubits[b])) for a, b in pairs]
+    assert len(found) == len(set(found))
+    assert set(found) == {frozenset(edge) for edge in inside}
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -231,6 +263,10 @@ def test_a_regions_couplings_come_in_groups_of_disjoint_pairs():
         (lambda: device_region([(0, 1), (2, 3)], 3), "no connected region of 3 .* largest has 2"),
         (lambda: device_region([(0, 1)], 1, start=5), "start is a coupled qubit .* got 5"),
         (lambda: device_region([], 1), "largest has 0"),
+        (lambda: device_region(None, 2), "without a coupling map joins all"),
+        (lambda: device_region([(0, 1), (2,)], 2), r"list of pairs of qubits, got \(2,\)"),
+        (lambda: device_region([3], 2), "got 3 in it"),
+        (lambda: device_region([(0, "1")], 2), "pairs of qubits"),
     ],
 )
 def test_impossible_ansatzes_are_refused(build, message):

@@ -196,7 +196,10 @@ def test_label_bits_stand_most_significant_first():
         (lambda: qamp_denoiser(4, 0), "reps=0"),
         (lambda: qamp_denoiser(4, 1, mixing="fft"), "one of qft, rx"),
         (lambda: conditioned_latent_denoiser(0), "num_data >= 1 and num_labels >= 1"),
-        (lambda: conditioned_latent_denoiser(3, 4, (1, 0, 1)), r"depths\[1\] >= 1"),
+        (
+            lambda: conditioned_latent_denoiser(3, 4, (1, 0, 1)),
+            "depth_2 >= 1 .*depth_1=1, depth_2=0, depth_3=1",
+        ),
     ],
 )
 def test_impossible_denoisers_are_refused(build, message):
