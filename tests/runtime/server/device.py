@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import warnings
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -20,7 +21,9 @@ from qiskit_ibm_runtime.fake_provider.fake_backend import FakeBackendV2
 
 @lru_cache(maxsize=1)
 def _snapshots() -> dict[str, FakeBackendV2]:
-    return {each.name: each for each in FakeProviderForBackendV2().backends()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one snapshot warns of its own numbers when it is made
+        return {each.name: each for each in FakeProviderForBackendV2().backends()}
 
 
 class Device:

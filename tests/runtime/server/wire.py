@@ -10,8 +10,9 @@ import time
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from .api import BASE, Api, Request, Response, error
+from .api import BASE, Api
 from .faults import Fault
+from .messages import Request, Response, error
 
 PAGE = b"<html><body><form action='/login'>Please sign in to use this network.</form></body></html>"
 

@@ -1,0 +1,147 @@
+"""A process that has imported everything and forks one child for each command; for kill tests.
+
+`python -m tests.runtime.forge` reads a JSON object a line and answers with one:
+
+    {"do": "fork", "call": "submit", "root": ..., "run": ..., "kill": [5, "after"], "out": FILE}
+        -> {"pid": 123}
+    {"do": "wait", "pid": 123} -> {"status": -9}
+
+The child runs one command of the hardware room. With `kill` it kills itself with SIGKILL at the nth
+transaction of the ledger: `before` it (what came before it has happened, and is not recorded),
+`within` it (in the log, not yet in SQLite), or `after` it. Nothing of IBM's client is changed, and
+the ledger only calls what it calls anyway. A child that lives writes its answer to `out`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def import_all() -> None:
+    """What a child would spend its time on.
+
+    No circuit may be touched here: threads that Qiskit starts do not survive a fork.
+    """
+    import qdm_qiskit.hardware.chain
+    import torch
+
+    import qdm_qiskit.sampling  # noqa: F401
+
+    torch.set_num_threads(1)
+
+
+def kill_at(number: int, side: str) -> list[int]:
+    """Kill this process at a transaction of the ledger; the returned list counts them."""
+    from qdm_qiskit.hardware.store import Store
+
+    count = [0]
+    write, commit = Store.write, Store._commit
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @contextmanager
+    def counted(self: Store) -> Iterator[Any]:
+        if count[0] + 1 == number and side == "before":
+            die()
+        with write(self) as transaction:
+            yield transaction
+        if transaction.changes:
+            count[0] += 1
+            if count[0] == number and side == "after":
+                die()
+
+    def committed(self: Store, connection: Any, *rest: Any) -> None:
+        if count[0] + 1 == number and side == "within":
+            connection = Fatal(connection)
+        commit(self, connection, *rest)
+
+    class Fatal:
+        """A connection on which COMMIT is not reached."""
+
+        def __init__(self, connection: Any) -> None:
+            self._connection = connection
+
+        def execute(self, sql: str, *rest: Any) -> Any:
+            if sql == "COMMIT":
+                die()
+            return self._connection.execute(sql, *rest)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._connection, name)
+
+    Store.write = counted  # type: ignore[method-assign,assignment]
+    Store._commit = committed  # type: ignore[method-assign]
+    return count
+
+
+def run(command: dict[str, Any]) -> dict[str, object]:
+    """The command of a child; what it writes to `out`."""
+    from dataclasses import asdict
+
+    from qdm_qiskit.hardware import chain
+
+    root = Path(command["root"])
+    number, side = command.get("kill") or (0, "")
+    count = kill_at(number, side)
+    said: list[str] = []
+    match command["call"]:
+        case "submit":
+            plan = root / command["run"] / "plan.json"
+            state = chain.submit_run(plan, detach=command.get("detach", False), report=said.append)
+        case "resume":
+            state = chain.resume_run(root, command["run"], report=said.append)
+        case "collect":
+            state = chain.collect_run(root, command["run"], report=said.append)
+        case "cancel":
+            state = chain.cancel_run(root, command["run"], report=said.append)
+        case unknown:
+            raise ValueError(unknown)
+    return {"state": asdict(state), "writes": count[0], "said": said}
+
+
+def child(command: dict[str, Any]) -> None:
+    out = Path(command["out"])
+    errors = os.open(out.with_suffix(".err"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number, to in ((0, nothing), (1, errors), (2, errors)):
+        os.dup2(to, number)
+    code = 0
+    try:
+        answer = run(command)
+    except BaseException as wrong:
+        traceback.print_exc()
+        answer = {"error": type(wrong).__name__, "message": str(wrong)}
+        code = 1
+    out.write_text(json.dumps(answer, default=str))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main() -> None:
+    import_all()
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        if command["do"] == "fork":
+            pid = os.fork()
+            if pid == 0:
+                child(command)
+            answer: dict[str, object] = {"pid": pid}
+        else:
+            _, status = os.waitpid(command["pid"], 0)
+            answer = {"status": os.waitstatus_to_exitcode(status)}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
