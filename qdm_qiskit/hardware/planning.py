@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import math
 import os
 import shutil
@@ -15,9 +14,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
 from qiskit.providers import BackendV2
 
 from ..errors import InvalidOption, OutputNotWritable, TargetUnavailable
@@ -32,11 +29,11 @@ from ..transpiling.passes import (
     measured_physical_qubits,
     transpile_for,
 )
+from . import plan_contents
 from .estimate import MAX_EXECUTIONS, Timing, backend_configuration, timing
 from .plan import (
     CIRCUITS,
     INPUTS,
-    MODEL,
     PLAN,
     CalibrationMethod,
     CalibrationPlan,
@@ -71,8 +68,6 @@ TWIRLING_BUCKET = 64
 _NO_TIMING = Timing(
     overhead_seconds=0.0, rep_delay_seconds=0.0, circuit_seconds=0.0, calibration_seconds=0.0
 )
-_NAMESPACE = uuid.UUID("6f1b0b7e-5d0e-4c3e-9d1b-7a6f4f1c2f10")
-"""Of the identities of plans' parameters; any fixed one would do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +219,7 @@ def draft_plan(
     calibration = _calibration_circuits(config, device, measured)
     clock = _clock(device, chosen, isa, calibration, config)
     progress("planning")
-    x, labels = _inputs(trained, config)
+    x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
     planned_calibration = _calibration_plan(config, calibration, clock)
     shots, choice = _shots(trained, config, clock, planned_calibration, device)
     steps = tuple(
@@ -237,9 +232,9 @@ def draft_plan(
         for step, count in zip(range(len(shots), 0, -1), shots, strict=True)
     )
     _check_limits(steps, planned_calibration, device)
-    contents = _model_files(trained)
-    contents[CIRCUITS] = _qpy([isa, *calibration])
-    contents[INPUTS] = _npz(x, labels)
+    contents = plan_contents.model_files(trained)
+    contents[CIRCUITS] = plan_contents.qpy_bytes([isa, *calibration])
+    contents[INPUTS] = plan_contents.npz_bytes(x, labels)
     name = chosen.backend if chosen.backend not in (None, "least_busy") else chosen.kind
     plan = RunPlan(
         date=(today or date.today()).isoformat(),
@@ -458,66 +453,6 @@ def _check_limits(
                 f"{device.name if device else 'The device'} takes at most {most_shots} shots a "
                 f"circuit, but {name} has {shots}; lower --shots."
             )
-
-
-def _inputs(trained: TrainedRun, config: PlanConfig) -> tuple[np.ndarray, np.ndarray | None]:
-    """x_T from the run's own streams, as `qdm sample` draws it, and the labels."""
-    import torch
-
-    from ..sampling import SamplingConfig
-    from ..sampling.sample import _labels
-
-    labels = _labels(trained, SamplingConfig(num_images=config.num_images, label=config.label))
-    generator = torch.Generator().manual_seed(derived_seed(config.seed, "sampling", 0))
-    x = trained.process.start((config.num_images, *trained.model.state_shape), generator)
-    return x.numpy().astype(np.float32, copy=False), None if labels is None else labels.numpy()
-
-
-def _model_files(trained: TrainedRun) -> dict[str, bytes]:
-    """A run folder with this one checkpoint, by path relative to the hardware run's folder."""
-    from ..training.checkpoint import weights_folder
-
-    checkpoint = trained.checkpoint
-    # If the run keeps averaged weights, it is those that are sampled from.
-    weights = weights_folder(checkpoint)
-    inside = f"{MODEL}/checkpoints/{checkpoint.name}"
-    sources = {
-        f"{MODEL}/config.json": checkpoint.parent.parent / "config.json",
-        f"{inside}/config.json": weights / "config.json",
-        f"{inside}/model.safetensors": weights / "model.safetensors",
-        f"{inside}/state.json": checkpoint / "state.json",
-    }
-    return {path: file.read_bytes() for path, file in sources.items()}
-
-
-def _qpy(circuits: Sequence[QuantumCircuit]) -> bytes:
-    """QPY bytes that depend on the circuits alone.
-
-    Parameters get identities from their names, and the transpiler's layout, whose bits QPY writes
-    in no fixed order, stays out: the plan holds what matters of it.
-    """
-    from qiskit import qpy
-
-    fixed = []
-    for circuit in circuits:
-        named = {
-            p: Parameter(p.name, uuid=uuid.uuid5(_NAMESPACE, p.name)) for p in circuit.parameters
-        }
-        bound = circuit.assign_parameters(named) if named else circuit
-        plain = QuantumCircuit(*bound.qregs, *bound.cregs, name=circuit.name)
-        plain.compose(bound, plain.qubits, plain.clbits, inplace=True)
-        fixed.append(plain)
-    buffer = io.BytesIO()
-    qpy.dump(fixed, buffer)
-    return buffer.getvalue()
-
-
-def _npz(x: np.ndarray, labels: np.ndarray | None) -> bytes:
-    buffer = io.BytesIO()
-    arrays = {"x": x} if labels is None else {"x": x, "labels": labels.astype(np.int64)}
-    # numpy's annotations take a keyword for its option `allow_pickle`.
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 def _run_name(trained: TrainedRun) -> str:
