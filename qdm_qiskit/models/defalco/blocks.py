@@ -146,10 +146,9 @@ class AttentionBlock(nn.Module):
 
 def _linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """All ``(batch, heads, features, pixels)``."""
-    q = q.softmax(dim=2) / math.sqrt(HEAD_WIDTH)
-    k = k.softmax(dim=3)
-    context = k @ (v / v.shape[3]).transpose(2, 3)
-    return context.transpose(2, 3) @ q
+    # Queries over the root of their width and values over the pixels: both divide the small matrix.
+    context = k.softmax(dim=3) @ v.transpose(2, 3) / (math.sqrt(HEAD_WIDTH) * v.shape[3])
+    return context.transpose(2, 3) @ q.softmax(dim=2)
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
