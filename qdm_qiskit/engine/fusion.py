@@ -59,10 +59,13 @@ def fold(operations: Sequence[Operation], max_qubits: int, *, apart: bool = Fals
     return items
 
 
-def alternate(operations: Sequence[Operation]) -> list[tuple[list[Operation], list[Operation]]]:
+def alternate(
+    operations: Sequence[Operation], least_qubits: int = 1
+) -> list[tuple[list[Operation], list[Operation]]]:
     """Rounds of monomial gates and then of all other gates, as few as the circuit allows.
 
-    Gates are taken as soon as everything before them on their qubits has been taken.
+    Gates are taken as soon as everything before them on their qubits has been taken. Monomial gates
+    on fewer than ``least_qubits`` qubits count as others.
     """
     queues: dict[int, list[int]] = {}
     for number, operation in enumerate(operations):
@@ -84,7 +87,11 @@ def alternate(operations: Sequence[Operation]) -> list[tuple[list[Operation], li
             while heads[qubit] < len(queues[qubit]):
                 number = queues[qubit][heads[qubit]]
                 operation = operations[number]
-                is_monomial = operation.kind == "block" and operation.monomial is not None
+                is_monomial = (
+                    operation.kind == "block"
+                    and len(operation.qubits) >= least_qubits
+                    and operation.monomial is not None
+                )
                 if is_monomial != monomial or not ready(number):
                     break
                 taken.append(number)
@@ -100,10 +107,10 @@ def alternate(operations: Sequence[Operation]) -> list[tuple[list[Operation], li
     return rounds
 
 
-def layered(operations: Sequence[Operation], size: int) -> list[Item]:
+def layered(operations: Sequence[Operation], size: int, least_qubits: int = 1) -> list[Item]:
     """Monomial gates apart, blocks of what is between them."""
     items: list[Item] = []
-    for monomials, others in alternate(operations):
+    for monomials, others in alternate(operations, least_qubits):
         if monomials:
             items.append(Item("monomial", monomials, _support(monomials)))
         items += fold(others, size)
@@ -147,6 +154,9 @@ def strategies(operations: Sequence[Operation], num_qubits: int) -> dict[str, li
             refined(fold(operations, size, apart=True), size)
         )
         found[f"monomials apart, blocks of {size}"] = named(layered(operations, size))
+        found[f"entangling monomials apart, blocks of {size}"] = named(
+            layered(operations, size, least_qubits=2)
+        )
     return found
 
 

@@ -280,7 +280,7 @@ class Planner:
             constant = 0
             if self.builder is not None:
                 constant = self.constants.add(as_real(fixed_product(item.operations, local)))
-            step = Dense(key, None, constant, high, fresh, is_new, what + ", fixed")
+            step = Dense(key, None, constant, high, fresh, is_new, size, what + ", fixed")
         else:
             cost = 2 * CALL_US + 3 * _product_us(elements, columns, _are_real(item.operations))
             # Building the block: its factors, each a matrix product with the others.
@@ -289,7 +289,7 @@ class Planner:
             handle = (
                 None if self.builder is None else self.builder.add(item.operations, local, fresh)
             )
-            step = Dense(key, handle, None, high, fresh, is_new, what)
+            step = Dense(key, handle, None, high, fresh, is_new, size, what)
         self._emit(step, cost)
 
     def _sample(self, item: Item) -> None:

@@ -13,7 +13,6 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData
-from .adjoint import run_adjoint, split_tail
 from .blocks import BlockBuilder
 from .expressions import Angle
 from .fusion import strategies
@@ -25,18 +24,20 @@ from .samples import SampleTable
 from .shots import draw_selected
 from .steps import Components, Frame, squared_modulus
 from .tables import Constants
+from .tail import Tail, find_tail, run_tail
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 _REAL = {complex_: real for real, complex_ in _COMPLEX.items()}
 
 
-ADJOINT_STATE, ADJOINT_ABOVE = 2**17, 2**18
-"""A state of at most so many amplitudes fits a core's cache; then, from so many stored amplitudes on,
-computing states again is faster than storing them."""
+OWN_BACKWARD = 2**16
+"""From so many amplitudes times steps on, the backward pass of :mod:`tail` is faster than that of
+autograd."""
+KEPT_AMPLITUDES = 2**22
+"""Up to so many amplitudes of all stages (32 MiB in complex64) are kept for the backward pass; beyond,
+states are computed again."""
 KEPT_OBSERVABLES = 16
 """Sets of observables whose tables a program keeps."""
-ADJOINT_MEMORY = 2**27
-"""From so many stored amplitudes on (1 GiB in complex64) states are computed again in any case."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,7 @@ class _Layout:
     builder: BlockBuilder
     constants: Constants
     samples: SampleTable
-    tail: int
-    """First of the last steps on one component."""
+    tail: Tail
 
 
 class CircuitProgram:
@@ -103,7 +103,7 @@ class CircuitProgram:
             builder.finish()
             samples = SampleTable(plan.samples)
             self._layouts[covered] = _Layout(
-                best, candidates, plan, builder, constants, samples, split_tail(plan.steps)
+                best, candidates, plan, builder, constants, samples, find_tail(plan.steps)
             )
         return self._layouts[covered]
 
@@ -146,13 +146,14 @@ class CircuitProgram:
             f"Weights have shape ({self.num_weights},) or (batch, {self.num_weights}), got {got}."
         )
 
-    def _recomputes(self, state: Tensor, steps: int) -> bool:
-        """Whether the backward pass shall compute states again: where that is faster, or must be."""
-        if self._adjoint is not None:
-            return self._adjoint
-        stored = state.numel() * steps
-        fits_cache = state.numel() <= ADJOINT_STATE
-        return stored >= (ADJOINT_ABOVE if fits_cache else ADJOINT_MEMORY)
+    def _run_tail(self, state: Tensor, tail: Tail, frame: Frame) -> Tensor | None:
+        """The final state by :func:`run_tail`, or None where autograd does as well."""
+        if self._adjoint is False or not tail.steps:
+            return None
+        recompute = state.numel() * len(tail.kept) > KEPT_AMPLITUDES
+        if self._adjoint is None and state.numel() * len(tail.steps) < OWN_BACKWARD:
+            return None
+        return run_tail(state, tail, frame, recompute=bool(self._adjoint) or recompute)
 
     def explain(self, initial_qubits: Sequence[int] | None = None) -> str:
         """How the program computes, step by step, and what else was considered.
@@ -207,14 +208,13 @@ class CircuitProgram:
         if initial_state is not None:
             wanted = _COMPLEX[like.dtype] if initial_state.is_complex() else like.dtype
             state[0] = initial_state.to(wanted).t()
-        steps, first = layout.plan.steps, layout.tail
-        for step in steps[:first]:
+        for step in layout.plan.steps[: layout.tail.first]:
             step.run(state, frame)
-        final = state[layout.plan.final] if first < len(steps) else None
-        if final is not None and self._recomputes(final, len(steps) - first):
-            final = run_adjoint(final, steps[first:], frame)
-        else:
-            for step in steps[first:]:
+        final = None
+        if layout.plan.final in state:
+            final = self._run_tail(state[layout.plan.final], layout.tail, frame)
+        if final is None:
+            for step in layout.tail.steps:
                 step.run(state, frame)
             final = state[layout.plan.final]
         if self.renormalise:

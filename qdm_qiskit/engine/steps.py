@@ -35,13 +35,14 @@ class Frame:
     dtype: torch.dtype
     """Real; complex numbers have the same precision."""
     device: torch.device
-    _rows: dict[Any, tuple[Tensor, ...]] = field(default_factory=dict)
+    rows: dict[Any, tuple[Tensor, ...]] = field(default_factory=dict)
+    """Stacks taken apart, filled by :meth:`row`."""
 
     def row(self, stack: Tensor, key: Any, row: int) -> Tensor:
         """One row of a stack; all rows are taken apart at once, which costs one backward call."""
-        if key not in self._rows:
-            self._rows[key] = stack.unbind(0)
-        return self._rows[key][row]
+        if key not in self.rows:
+            self.rows[key] = stack.unbind(0)
+        return self.rows[key][row]
 
 
 class Step(Protocol):
@@ -140,6 +141,8 @@ class Dense:
     """Qubits of the block that are still in |0>; its least significant ones."""
     is_new: bool
     """Whether all of them are, so that there is no component yet."""
+    num_qubits: int
+    """Qubits of the block."""
     what: str
 
     def run(self, state: Components, frame: Frame) -> None:

@@ -11,8 +11,8 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qdm_qiskit.circuits import qddm
 from qdm_qiskit.engine import CircuitProgram, compile_circuit
-from qdm_qiskit.engine.adjoint import split_tail
 from qdm_qiskit.engine.fusion import strategies
+from qdm_qiskit.engine.tail import find_tail
 
 
 def variants(circuit: QuantumCircuit, inputs: list, weights: list, strategy: str) -> list:
@@ -78,7 +78,7 @@ def test_gradcheck_in_initial_state_and_weights(strategy):
     spec = qddm(2, 2)
     _, program = variants(spec.circuit, [], list(spec.weights), strategy)
     layout = program._layout(tuple(range(3)))
-    assert layout.tail < len(layout.plan.steps), "nothing here is computed again"
+    assert layout.tail.steps, "nothing here is computed again"
     weights = torch.linspace(-1, 1, len(spec.weights), dtype=torch.float64, requires_grad=True)
     state = torch.randn(2, 8, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
     state = (state / torch.linalg.vector_norm(state, dim=1, keepdim=True)).requires_grad_()
@@ -87,15 +87,27 @@ def test_gradcheck_in_initial_state_and_weights(strategy):
     )
 
 
-def test_deep_circuits_are_computed_again_by_choice():
+def test_one_state_is_kept_for_each_layer():
     spec = qddm(8, 50)
     program = compile_circuit(spec.circuit, (), spec.weights)
     layout = program._layout(spec.data_qubits)
-    steps = layout.plan.steps
-    assert split_tail(steps) == layout.tail
-    assert program._recomputes(torch.empty(512, 64), len(steps) - layout.tail)
-    assert not program._recomputes(torch.empty(512, 1), 3)
-    assert program._recomputes(torch.empty(1, 1).expand(2**14, 2**12), 2)
+    assert find_tail(layout.plan.steps) == layout.tail
+    assert len(layout.tail.kept) <= 51
+
+
+@pytest.mark.parametrize("kept", [0, 2**30])
+def test_second_derivatives_and_both_backward_passes(monkeypatch, kept):
+    monkeypatch.setattr("qdm_qiskit.engine.program.KEPT_AMPLITUDES", kept)
+    monkeypatch.setattr("qdm_qiskit.engine.program.OWN_BACKWARD", 0)
+    circuit, x, w = mixed_circuit()
+    program = compile_circuit(circuit, x, w)
+    assert program._layout(()).tail.steps
+    inputs = torch.linspace(-1, 1, 8, dtype=torch.float64).view(2, 4).requires_grad_()
+    weights = torch.linspace(-2, 2, len(w), dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(program.probabilities, (inputs, weights))
+    assert torch.autograd.gradgradcheck(
+        lambda x, w: program.probabilities(x, w)[:, :2], (inputs, weights)
+    )
 
 
 def test_rounding_does_not_pile_up_in_single_precision():
