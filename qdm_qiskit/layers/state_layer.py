@@ -132,7 +132,8 @@ class StateLayer(nn.Module):
 
     def _run(self, states: Tensor, rows: Tensor, inputs: Tensor | None) -> Tensor:
         """Projected states, not renormalised, from one pass through the circuit."""
-        weights, chosen = self.weights, rows if len(self.weights) > 1 else None
+        weights: Tensor = self.weights
+        chosen = rows if len(weights) > 1 else None
         if chosen is None:
             weights = weights[0]
         elif len(states) * 2**self.spec.num_qubits <= OWN_WEIGHTS_BELOW:

@@ -31,6 +31,9 @@ class LatentCodec(nn.Module, ABC):
         num_latents: Latent values.
     """
 
+    fitted: Tensor
+    """1 once :meth:`fit` was called, else 0."""
+
     def __init__(self, image_shape: tuple[int, int, int], num_latents: int) -> None:
         super().__init__()
         self.image_shape = image_shape
@@ -72,6 +75,12 @@ class PcaCodec(LatentCodec):
     The last latent completes the vector to one and the same norm, so that nothing is lost when states
     are normalised: the largest norm of the training images' components.
     """
+
+    mean: Tensor
+    components: Tensor
+    low: Tensor
+    span: Tensor
+    radius: Tensor
 
     def __init__(self, image_shape: tuple[int, int, int], num_latents: int) -> None:
         super().__init__(image_shape, num_latents)
