@@ -24,6 +24,9 @@ from ..errors import InvalidData, InvalidOption
 from .estimates import Estimate, variance_estimate
 from .states import analysed_circuit, check_samples, chunks, compile_random, random_angles
 
+GRADIENT_CHUNK = 2**17
+"""Amplitudes of one backward pass; 2 MiB in complex128, which a core's cache holds."""
+
 Cost: TypeAlias = Literal["global", "local"]
 """``"global"``: the projector on |0...0>. ``"local"``: the mean over the qubits of the projector of one
 qubit on |0>. Both are costs of Cerezo et al. (up to 1 minus), between 0 and 1."""
@@ -62,7 +65,7 @@ def gradient_samples(
     program = compile_random(circuit)
     angles = random_angles(circuit, samples, generator)
     found = []
-    for part in chunks(samples, circuit.num_qubits):
+    for part in chunks(samples, circuit.num_qubits, GRADIENT_CHUNK):
         here = angles[part].clone().requires_grad_()
         (grad,) = torch.autograd.grad(measure(program, here).sum(), here)
         found.append(grad)

@@ -126,9 +126,9 @@ def haar_states(num_qubits: int, samples: int, generator: np.random.Generator) -
     return torch.from_numpy(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def chunks(samples: int, num_qubits: int) -> Iterator[slice]:
-    """Slices of so many samples that one of them fits :data:`CHUNK` amplitudes."""
-    size = max(1, CHUNK >> num_qubits)
+def chunks(samples: int, num_qubits: int, amplitudes: int | None = None) -> Iterator[slice]:
+    """Slices of so many samples that one of them fits these amplitudes, :data:`CHUNK` if None."""
+    size = max(1, (CHUNK if amplitudes is None else amplitudes) >> num_qubits)
     return (slice(start, start + size) for start in range(0, samples, size))
 
 
