@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.runtime.server import LocalServer, Settings  # noqa: E402
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService
+
+    from qdm_qiskit.hardware.plan import RunPlan
 
 BACKEND = "ibm_nairobi"
 
@@ -93,3 +96,90 @@ def submit(backend: IBMBackend, pub: Pub) -> Callable[..., object]:
         return sampler.run([pub], shots=shots)
 
     return run
+
+
+# -- runs -------------------------------------------------------------------------------------
+
+QUICK = {
+    "poll_seconds": 0.02,
+    "first_pause_seconds": 0.02,
+    "longest_pause_seconds": 0.2,
+    "lookup_pauses_seconds": [0.0, 0.05, 0.1],
+    "grace_seconds": 0.3,
+    "rate_pause_seconds": 0.05,
+    "jobs_per_minute": 0,
+    "usage_wait_seconds": 5.0,
+    "retry_seconds": 8.0,
+    "call_seconds": 20.0,
+    "submit_seconds": 20.0,
+}
+"""`service.json` of a root whose runs wait for nothing that a local server has no need of."""
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """`trained(steps)`: a run with random weights, 2x2 images on 3 qubits, of that many steps."""
+    import torch
+
+    from qdm_qiskit.files import write_json
+    from qdm_qiskit.models import ModelChoice, build_model, save_model
+    from qdm_qiskit.training import resolve_run
+
+    folder = tmp_path_factory.mktemp("trained")
+
+    def make(steps: int) -> Path:
+        run = folder / f"steps-{steps}"
+        if not run.exists():
+            options = {"image_size": 2, "num_steps": steps, "depth": 1, "init_std": 1.0}
+            config = resolve_run("eeqdm", options)
+            choice = ModelChoice(
+                model=config.model, preset=None, config=config.model_options, source="test"
+            )
+            denoiser = build_model(choice, generator=torch.Generator().manual_seed(3))
+            save_model(denoiser, run / "checkpoints" / "step-00000001")
+            write_json(run / "checkpoints" / "step-00000001" / "state.json", {})
+            write_json(run / "config.json", config.to_dict())
+        return run
+
+    return make
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root of runs with quick settings and the budget `qpu`."""
+    folder = tmp_path / "root"
+    make_root(folder)
+    return folder
+
+
+def make_settings(root: Path, **settings: object) -> None:
+    """Write the settings of a root: the quick ones and these."""
+    (root / "service.json").write_text(json.dumps(QUICK | settings))
+
+
+def make_root(folder: Path, **settings: object) -> Path:
+    from qdm_qiskit.hardware.ledger import Ledger
+
+    folder.mkdir(parents=True)
+    make_settings(folder, **settings)
+    ledger = Ledger.open(folder)
+    ledger.set_budget("qpu", seconds=600.0)
+    ledger.close()
+    return folder
+
+
+@pytest.fixture
+def planned(
+    server: LocalServer, trained: Callable[[int], Path], root: Path
+) -> Callable[..., RunPlan]:
+    """`planned(steps=1, mitigation="m3", ...)`: a plan for the server's device, in `root`."""
+    from qdm_qiskit.hardware.planning import PlanConfig, make_plan
+    from qdm_qiskit.hardware.service import connect
+
+    def make(steps: int = 1, **options: object) -> RunPlan:
+        config = {"num_images": 2, "shots": 64, "calibration_shots": 256, "layout_trials": 1}
+        config |= {"targets": (f"ibm:{BACKEND}",), "budget": "qpu"} | options
+        backend = connect().backend(BACKEND)
+        return make_plan(trained(steps), PlanConfig(**config), root=root, backend=backend)
+
+    return make

@@ -38,11 +38,15 @@ def import_all() -> None:
     torch.set_num_threads(1)
 
 
-def kill_at(number: int, side: str) -> list[int]:
-    """Kill this process at a transaction of the ledger; the returned list counts them."""
+def kill_at(number: int, side: str) -> list[list[str]]:
+    """Kill this process at a transaction of the ledger, counted from 1; 0 never.
+
+    Returns:
+        For each transaction so far the kinds of its events; it grows.
+    """
     from qdm_qiskit.hardware.store import Store
 
-    count = [0]
+    done: list[list[str]] = []
     write, commit = Store.write, Store._commit
 
     def die() -> None:
@@ -50,17 +54,19 @@ def kill_at(number: int, side: str) -> list[int]:
 
     @contextmanager
     def counted(self: Store) -> Iterator[Any]:
-        if count[0] + 1 == number and side == "before":
+        if len(done) + 1 == number and side == "before":
             die()
         with write(self) as transaction:
             yield transaction
         if transaction.changes:
-            count[0] += 1
-            if count[0] == number and side == "after":
+            done.append(
+                [str(row["kind"]) for _, table, row in transaction.changes if table == "events"]
+            )
+            if len(done) == number and side == "after":
                 die()
 
     def committed(self: Store, connection: Any, *rest: Any) -> None:
-        if count[0] + 1 == number and side == "within":
+        if len(done) + 1 == number and side == "within":
             connection = Fatal(connection)
         commit(self, connection, *rest)
 
@@ -80,7 +86,7 @@ def kill_at(number: int, side: str) -> list[int]:
 
     Store.write = counted  # type: ignore[method-assign,assignment]
     Store._commit = committed  # type: ignore[method-assign]
-    return count
+    return done
 
 
 def run(command: dict[str, Any]) -> dict[str, object]:
@@ -91,7 +97,7 @@ def run(command: dict[str, Any]) -> dict[str, object]:
 
     root = Path(command["root"])
     number, side = command.get("kill") or (0, "")
-    count = kill_at(number, side)
+    writes = kill_at(number, side)
     said: list[str] = []
     match command["call"]:
         case "submit":
@@ -105,7 +111,7 @@ def run(command: dict[str, Any]) -> dict[str, object]:
             state = chain.cancel_run(root, command["run"], report=said.append)
         case unknown:
             raise ValueError(unknown)
-    return {"state": asdict(state), "writes": count[0], "said": said}
+    return {"state": asdict(state), "writes": writes, "said": said}
 
 
 def child(command: dict[str, Any]) -> None:

@@ -1,0 +1,377 @@
+"""Each fault of the network and the service, met by a whole run of ours.
+
+A fault is survived, or it ends the run with one line that says what happened to the job. Either way
+the server's ledger says how many jobs were created and paid, and the budget says the same.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from qdm_qiskit.errors import QdmError
+from qdm_qiskit.hardware.chain import resume_run, submit_run
+from qdm_qiskit.hardware.ledger import Ledger, RunState
+from qdm_qiskit.hardware.plan import RunPlan
+from tests.runtime.conftest import make_settings
+from tests.runtime.server import API_KEY, LocalServer
+
+POST = {"method": "POST", "path": "^/jobs$"}
+STATUS = {"method": "GET", "path": r"^/jobs/[^/?]+(\?.*)?$"}
+RESULTS = {"method": "GET", "path": "/results$"}
+LISTING = {"method": "GET", "path": r"^/jobs\?"}
+METRICS = {"method": "GET", "path": "/metrics$"}
+OPEN = {"method": "POST", "path": "^/sessions$"}
+CLOSE = {"method": "PATCH", "path": "^/sessions/"}
+
+Rule = dict[str, object]
+
+
+def status(code: int, **more: object) -> Rule:
+    return {"answer": "status", "code": code, **more}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault that a run survives."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    jobs: int = 1
+    """Jobs that were created; one of them is used."""
+    cancelled: int = 0
+    """Duplicates that were cancelled while they waited."""
+
+
+SURVIVED = (
+    Row("GET 429 with Retry-After", (STATUS | status(429, headers={"Retry-After": "1"}),)),
+    Row("GET 502 twice", (STATUS | status(502, times=2),)),
+    Row("GET reset twice", (STATUS | {"answer": "reset", "times": 2},)),
+    Row("GET 429 without Retry-After", (STATUS | status(429, times=2),)),
+    Row("GET 500 six times", (STATUS | status(500, times=6),)),
+    Row("status cut", (STATUS | {"answer": "cut"},)),
+    Row("status reset within", (STATUS | {"answer": "reset_mid"},)),
+    Row("status as a login page", (STATUS | {"answer": "html"},)),
+    Row("status truncated", (STATUS | {"answer": "truncate"},)),
+    Row("results cut", (RESULTS | {"answer": "cut"},)),
+    Row("results reset within", (RESULTS | {"answer": "reset_mid"},)),
+    Row("results truncated", (RESULTS | {"answer": "truncate", "times": 2},)),
+    Row("results as a login page", (RESULTS | {"answer": "html"},)),
+    Row("results not there yet", (RESULTS | {"answer": "empty", "times": 2},)),
+    Row("results 503 six times", (RESULTS | status(503, times=6),)),
+    Row("metrics 500 six times", (METRICS | status(500, times=6),)),
+    Row("metrics truncated", (METRICS | {"answer": "truncate"},)),
+    Row("POST 502 before", (POST | status(502, act=False),)),
+    Row("POST 502 after, queued", (POST | status(502, act=True),), jobs=2, cancelled=1),
+    Row("POST 503 six times", (POST | status(503, act=False, times=6),)),
+    Row("POST 429", (POST | status(429, act=False, times=2),)),
+    Row("POST reset before", (POST | {"answer": "reset", "act": False},)),
+    Row("POST reset after", (POST | {"answer": "reset"},)),
+    Row("POST reset within", (POST | {"answer": "reset_mid"},)),
+    Row("POST answer cut", (POST | {"answer": "cut"},)),
+    Row("POST answer truncated", (POST | {"answer": "truncate"},)),
+    Row("POST as a login page, no job", (POST | {"answer": "html", "act": False},)),
+    Row("POST as a login page, a job", (POST | {"answer": "html"},)),
+    Row("POST 401", (POST | status(401, act=False),)),
+    Row("POST reset after, listing fails", (POST | {"answer": "reset"}, LISTING | status(500, times=6, skip=1))),
+    Row("usage fails before the POST", ({"path": "/instances/usage", **status(500, times=12)},)),
+    Row("backends fail before the POST", ({"path": r"^/backends\?", "skip": 2, **status(500, times=6)},)),
+    Row("opening a batch reset after", (OPEN | {"answer": "reset"},)),
+    Row("opening a batch 503 six times", (OPEN | status(503, act=False, times=6),)),
+    Row("closing the batch fails", (CLOSE | status(502, act=False),)),
+    Row("closing the batch reset", (CLOSE | {"answer": "reset", "act": False},)),
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(planned: Callable[..., RunPlan]) -> Callable[..., RunState]:
+    """`run(steps=1, ...)`: plan and submit; `run.said` has the report, `run.plan` the plan."""
+
+    def go(**options: object) -> RunState:
+        go.plan = planned(**options)  # type: ignore[attr-defined]
+        return submit_run(go.plan.folder / "plan.json", report=go.said.append)  # type: ignore[attr-defined]
+
+    go.said = []  # type: ignore[attr-defined]
+    return go
+
+
+def paid(server: LocalServer) -> int:
+    return sum(job["charged_seconds"] > 0 for job in server.ledger()["jobs"])
+
+
+def check_budget(server: LocalServer, root: Path) -> None:
+    """The budget has spent what the server charged, and holds nothing."""
+    ledger = Ledger.open(root)
+    budget = ledger.budget("qpu")
+    ledger.close()
+    assert budget.spent_seconds == pytest.approx(server.ledger()["charged_seconds"], abs=1e-6)
+    assert budget.reserved_seconds == 0
+
+
+def one_line(error: BaseException) -> str:
+    """The error's message; one line, no token in it or in what it is chained to."""
+    text = str(error)
+    assert "\n" not in text
+    seen: BaseException | None = error
+    while seen is not None:
+        assert API_KEY not in repr(seen)
+        assert not re.search(r"eyJ[A-Za-z0-9_-]{8,}", repr(seen))
+        seen = seen.__cause__ or seen.__context__
+    return text
+
+
+@pytest.mark.parametrize("row", SURVIVED, ids=lambda row: row.name)
+def test_survived(server, root, run, naps, row):
+    server.change(queue_seconds=0.3 if row.cancelled else 0.0)
+    for rule in row.rules:
+        server.fault(**rule)
+    state = run()
+    assert state.state == "done", state.reason
+    jobs = server.ledger()["jobs"]
+    assert len(jobs) == row.jobs
+    assert sum(job["status"] == "Cancelled" for job in jobs) == row.cancelled
+    assert paid(server) == 1
+    check_budget(server, root)
+    assert not [rule for rule in server.faults()["left"] if not rule["times"] > 1]
+
+
+def test_post_502_after_a_job_that_runs_at_once_pays_twice_and_says_so(server, root, run, naps):
+    """IBM's client repeats the POST by itself; nothing can stop the first job if it ran."""
+    server.fault(**POST, **status(502))
+    state = run()
+    assert state.state == "done"
+    assert paid(server) == 2
+    check_budget(server, root)
+    assert state.jobs == 2
+
+
+def test_a_listing_that_lags_behind_a_lost_answer(server, root, run):
+    server.change(listing_lag_seconds=0.25)  # longer than the looks, shorter than the grace
+    server.fault(**POST, answer="reset")
+    assert run().state == "done"
+    assert len(server.ledger()["jobs"]) == 1
+    check_budget(server, root)
+
+
+def test_a_submission_without_an_answer_is_given_up_and_found_later(server, root, run):
+    make_settings(root, submit_seconds=1.0)
+    server.fault(**POST, delay_answer=3.0)
+    try:
+        state = run()
+    except QdmError as error:
+        assert "resume" in one_line(error)
+        state = resume_run(root, run.plan.run_id)
+    assert state.state == "done"
+    assert len(server.ledger()["jobs"]) == 1
+    check_budget(server, root)
+
+
+def test_a_silent_server_is_given_up_and_asked_again(server, root, run):
+    make_settings(root, call_seconds=1.0)
+    server.fault(**RESULTS, delay=5.0)
+    began = time.monotonic()
+    assert run().state == "done"
+    assert time.monotonic() - began < 5.0
+    check_budget(server, root)
+
+
+# -- faults that end the run ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [413, 409, 400, 403])
+def test_a_refused_submission_ends_with_no_job(server, root, run, naps, code):
+    server.fault(**POST, **status(code, act=False, times=9))
+    with pytest.raises(QdmError) as told:
+        run()
+    text = one_line(told.value)
+    assert str(code) in text
+    assert "no job" in text
+    server.clear_faults()
+    assert not server.ledger()["jobs"]
+    assert resume_run(root, run.plan.run_id).state == "done"
+    assert paid(server) == 1
+    check_budget(server, root)
+
+
+def test_a_service_that_stays_away_ends_the_run_and_resume_goes_on(server, root, run, naps):
+    make_settings(root, retry_seconds=0.5, submit_attempts=2)
+    server.fault(**POST, **status(503, act=False, times=100))
+    with pytest.raises(QdmError) as told:
+        run()
+    assert "resume" in one_line(told.value)
+    assert not server.ledger()["jobs"]
+    server.clear_faults()
+    assert resume_run(root, run.plan.run_id).state == "done"
+    check_budget(server, root)
+
+
+def test_results_that_never_come_leave_a_paid_job_and_resume_fetches_them(server, root, run, naps):
+    make_settings(root, result_attempts=2)
+    server.fault(**RESULTS, answer="truncate", times=100)
+    with pytest.raises(QdmError) as told:
+        run()
+    text = one_line(told.value)
+    job = server.ledger()["jobs"][0]["id"]
+    assert job in text
+    server.clear_faults()
+    assert resume_run(root, run.plan.run_id).state == "done"
+    assert len(server.ledger()["jobs"]) == paid(server) == 1
+    check_budget(server, root)
+
+
+def test_a_job_that_fails_at_no_cost_is_sent_anew(server, root, run):
+    server.fault(job="Failed", reason="the fridge is warm", reason_code=1517)
+    assert run().state == "done"
+    assert [job["status"] for job in server.ledger()["jobs"]] == ["Failed", "Completed"]
+    assert paid(server) == 1
+    check_budget(server, root)
+
+
+def test_a_job_that_fails_again_and_again_ends_the_run_with_its_reason(server, root, run):
+    server.fault(job="Failed", reason="the fridge is warm", reason_code=1517, times=50)
+    with pytest.raises(QdmError) as told:
+        run()
+    assert "the fridge is warm" in one_line(told.value)
+    assert len(server.ledger()["jobs"]) <= 3
+    assert paid(server) == 0
+    check_budget(server, root)
+
+
+def test_a_job_that_fails_and_costs_is_not_sent_anew_by_itself(server, root, run):
+    server.fault(job="Failed", reason="half way", reason_code=1517, charge=True)
+    with pytest.raises(QdmError) as told:
+        run()
+    assert "half way" in one_line(told.value)
+    assert len(server.ledger()["jobs"]) == paid(server) == 1
+    check_budget(server, root)
+
+
+def test_a_job_that_ran_too_long_is_charged_and_ends_the_run(server, root, run):
+    server.fault(job="Cancelled", reason="ran too long", reason_code=1305, charge=True)
+    with pytest.raises(QdmError) as told:
+        run()
+    assert "1305" in one_line(told.value)
+    assert len(server.ledger()["jobs"]) == 1
+    check_budget(server, root)
+
+
+def test_a_job_cancelled_by_someone_ends_the_run_or_is_sent_anew(server, root, run):
+    server.fault(job="Cancelled", reason="cancelled in the console", reason_code=0)
+    try:
+        state = run()
+    except QdmError as error:
+        assert "cancel" in one_line(error).lower()
+        state = resume_run(root, run.plan.run_id)
+    assert state.state == "done"
+    assert paid(server) == 1
+    check_budget(server, root)
+
+
+def test_seconds_of_the_instance_spent(server, root, run):
+    server.change(limit_seconds=0.5)
+    first = run()  # the first job is taken: nothing is spent yet
+    assert first.state == "done"
+    run_again = dict(seed=1)
+    with pytest.raises(QdmError) as told:
+        run(**run_again)
+    assert one_line(told.value)
+    assert len(server.ledger()["jobs"]) == 1
+    check_budget(server, root)
+
+
+# -- sessions and identity --------------------------------------------------------------------
+
+
+def test_a_batch_closed_by_the_service_is_opened_again(server, root, run):
+    """The queued job fails with 1217 at no cost; the next goes into a new batch."""
+    server.fault(job="Failed", reason="the session has been closed", reason_code=1217)
+    assert run().state == "done"
+    assert paid(server) == 1
+    check_budget(server, root)
+
+
+def test_a_batch_that_takes_no_more_jobs_is_opened_again(server, root, run):
+    body = '{"errors": [{"code": 1217, "message": "the session has been closed"}]}'
+    server.fault(**POST, **status(400, act=False, body=body))
+    assert run().state == "done"
+    assert len(server.ledger()["sessions"]) == 2
+    assert paid(server) == 1
+    check_budget(server, root)
+
+
+def test_tokens_revoked_in_the_middle(server, root, run):
+    server.change(queue_seconds=0.3)
+    server.fault(**STATUS, **status(401, act=False))
+    server.fault(**RESULTS, **status(401, act=False))
+    assert run().state == "done"
+    assert paid(server) == 1
+    check_budget(server, root)
+
+
+def test_a_server_that_is_killed_and_comes_back(server, root, run):
+    import threading
+
+    server.change(queue_seconds=1.0)
+
+    def restart() -> None:
+        time.sleep(1.2)
+        server.kill()
+        server.start()
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    make_settings(root, retry_seconds=60.0)
+    try:
+        assert run(steps=2).state == "done"
+    finally:
+        thread.join()
+    assert len(server.ledger()["jobs"]) == paid(server) == 2
+    check_budget(server, root)
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [("^$", "a wrong key"), ("/identity/token", None), ("/resources/search", None)],
+    ids=["wrong key", "IAM fails", "search fails"],
+)
+def test_an_account_that_cannot_be_used(server, root, planned, monkeypatch, path, key):
+    plan = planned()
+    make_settings(root, retry_seconds=0.3)
+    if key is not None:
+        monkeypatch.setenv("QISKIT_IBM_TOKEN", key)
+    server.fault(path=path, **status(500, times=50))
+    with pytest.raises(QdmError) as told:
+        submit_run(plan.folder / "plan.json")
+    assert key is None or key not in str(told.value)
+    assert one_line(told.value)
+    assert not server.ledger()["jobs"]
+
+
+def test_no_account_at_all(server, root, planned, monkeypatch, tmp_path):
+    plan = planned()
+    for name in ("QISKIT_IBM_TOKEN", "QISKIT_IBM_INSTANCE", "QISKIT_IBM_CHANNEL", "QISKIT_IBM_URL"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(QdmError):
+        submit_run(plan.folder / "plan.json")
+    assert not server.ledger()["jobs"]
+
+
+def test_a_paused_backend_is_told_or_waited_for(server, root, run):
+    import threading
+
+    server.change(paused=["ibm_nairobi"])
+    threading.Timer(1.5, lambda: server.change(paused=[])).start()
+    try:
+        state = run()
+    except QdmError as error:
+        assert "ibm_nairobi" in one_line(error)
+        time.sleep(1.6)
+        state = resume_run(root, run.plan.run_id)
+    assert state.state == "done"
+    check_budget(server, root)

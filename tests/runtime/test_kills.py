@@ -1,0 +1,271 @@
+"""A run killed with SIGKILL at any moment and resumed: same images, every circuit paid once.
+
+The default tests kill at the moments that matter most; the slow ones at every transaction of the
+ledger, before, within and after it, and at random moments.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdm_qiskit.hardware.ledger import Ledger
+from tests.runtime.conftest import ROOT, make_root
+from tests.runtime.server import LocalServer
+
+STEPS = 3
+SIDES = ("before", "within", "after")
+
+
+class Forge:
+    """The process of forge.py."""
+
+    def __init__(self, folder: Path) -> None:
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "RAYON_NUM_THREADS": "1",
+            "QISKIT_PARALLEL": "FALSE",
+        }
+        self._folder = folder
+        self._numbers = count()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.runtime.forge"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._read()
+
+    def _read(self) -> dict:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the forge died"
+        return json.loads(line)
+
+    def _ask(self, **command: object) -> dict:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def start(self, call: str, root: Path, run: str, **more: object) -> tuple[int, Path]:
+        """Fork a child; its pid, and where it will write its answer."""
+        out = self._folder / f"{next(self._numbers)}.json"
+        command = {"call": call, "root": str(root), "run": run, "out": str(out), **more}
+        return self._ask(do="fork", **command)["pid"], out
+
+    def wait(self, pid: int) -> int:
+        """Exit code of a child; -9 if it was killed."""
+        return self._ask(do="wait", pid=pid)["status"]
+
+    def finish(self, call: str, root: Path, run: str, **more: object) -> dict:
+        """Run a child to its end; its answer."""
+        pid, out = self.start(call, root, run, **more)
+        status = self.wait(pid)
+        assert status == 0, out.with_suffix(".err").read_text()[-3000:]
+        return json.loads(out.read_text())
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def forge(server: LocalServer, tmp_path: Path) -> Iterator[Forge]:
+    folder = tmp_path / "forge"
+    folder.mkdir()
+    made = Forge(folder)
+    yield made
+    made.close()
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nobody killed, and what it takes to do it again."""
+
+    run: str
+    folder: Path
+    """The plan before it was submitted."""
+    images: dict[str, np.ndarray]
+    counts: dict[str, np.ndarray]
+    payloads: list[str]
+    charged: float
+    jobs: int
+    writes: list[list[str]]
+    """Kinds of the events of each of its transactions."""
+    seconds: float
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def all_counts(folder: Path) -> dict[str, np.ndarray]:
+    return {path.stem: arrays(path)["counts"] for path in sorted(folder.glob("steps/*.npz"))}
+
+
+@pytest.fixture
+def undisturbed(
+    server: LocalServer, planned: Callable[..., object], root: Path, forge: Forge, tmp_path: Path
+) -> Undisturbed:
+    plan = planned(steps=STEPS, mitigation="m3")
+    template = tmp_path / "template"
+    shutil.copytree(plan.folder, template)
+    began = time.monotonic()
+    answer = forge.finish("submit", root, plan.run_id)
+    seconds = time.monotonic() - began
+    assert answer["state"]["state"] == "done"
+    ledger = server.ledger()
+    check_account(server, root, plan.num_jobs)
+    found = Undisturbed(
+        run=plan.run_id,
+        folder=template,
+        images=arrays(plan.folder / "images.npz"),
+        counts=all_counts(plan.folder),
+        payloads=sorted(ledger["by_payload"]),
+        charged=ledger["charged_seconds"],
+        jobs=plan.num_jobs,
+        writes=answer["writes"],
+        seconds=seconds,
+    )
+    assert len(found.counts) == STEPS
+    return found
+
+
+def check_account(server: LocalServer, root: Path, jobs: int) -> None:
+    """Every job and every circuit sent and paid once; the budget says what the server charged."""
+    found = server.ledger()
+    assert [each["status"] for each in found["jobs"]] == ["Completed"] * jobs
+    for kind in ("by_tag", "by_payload"):
+        assert len(found[kind]) == jobs
+        assert {(each["submitted"], each["paid"]) for each in found[kind].values()} == {(1, 1)}
+    ledger = Ledger.open(root)
+    budget = ledger.budget("qpu")
+    assert budget.spent_seconds == pytest.approx(found["charged_seconds"], abs=1e-6)
+    assert budget.reserved_seconds == 0
+    open_sessions = {each["id"] for each in found["sessions"] if each["accepting_jobs"]}
+    # One whose id the killed process never learnt cannot be closed by anyone; it is told.
+    assert len(open_sessions) <= len(ledger.sessions("lost"))
+    ledger.close()
+
+
+def check_same(server: LocalServer, root: Path, expected: Undisturbed) -> None:
+    folder = root / expected.run
+    check_account(server, root, expected.jobs)
+    assert sorted(server.ledger()["by_payload"]) == expected.payloads
+    assert server.ledger()["charged_seconds"] == pytest.approx(expected.charged, abs=1e-6)
+    for got, want in (
+        (all_counts(folder), expected.counts),
+        (arrays(folder / "images.npz"), expected.images),
+    ):
+        assert got.keys() == want.keys()
+        for name, array in want.items():
+            np.testing.assert_array_equal(got[name], array, err_msg=name)
+
+
+def fresh(server: LocalServer, parent: Path, expected: Undisturbed, name: str) -> Path:
+    """Another root with the same plan, and a server that has seen none of it."""
+    root = make_root(parent / name)
+    shutil.copytree(expected.folder, root / expected.run)
+    server.reset()
+    return root
+
+
+def killed_at(forge: Forge, root: Path, expected: Undisturbed, number: int, side: str) -> None:
+    pid, out = forge.start("submit", root, expected.run, kill=[number, side])
+    status = forge.wait(pid)
+    assert status == -signal.SIGKILL, (number, side, out.with_suffix(".err").read_text()[-2000:])
+
+
+def moments(expected: Undisturbed, kind: str) -> list[int]:
+    """Numbers of the transactions with an event of this kind, from 1."""
+    found = [i for i, kinds in enumerate(expected.writes, start=1) if kind in kinds]
+    assert found, f"no transaction has an event {kind!r}: {expected.writes}"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "which", "side"),
+    [
+        ("intended", 0, "after"),
+        ("submitted", 0, "before"),
+        ("submitted", 1, "before"),
+        ("collected", 1, "before"),
+        ("settled", 1, "before"),
+    ],
+    ids=[
+        "intended and not sent",
+        "calibration answered and not written down",
+        "step answered and not written down",
+        "counts saved and not written down",
+        "collected and not settled",
+    ],
+)
+def test_killed_at_the_moments_that_matter(server, forge, undisturbed, tmp_path, kind, which, side):
+    root = fresh(server, tmp_path, undisturbed, "again")
+    killed_at(forge, root, undisturbed, moments(undisturbed, kind)[which], side)
+    answer = forge.finish("resume", root, undisturbed.run)
+    assert answer["state"]["state"] == "done"
+    check_same(server, root, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_killed_at_every_transaction(server, forge, undisturbed, tmp_path):
+    kills, wrong = 0, []
+    for number in range(1, len(undisturbed.writes) + 1):
+        for side in SIDES:
+            root = fresh(server, tmp_path, undisturbed, f"{number}-{side}")
+            killed_at(forge, root, undisturbed, number, side)
+            kills += 1
+            try:
+                answer = forge.finish("resume", root, undisturbed.run)
+                assert answer["state"]["state"] == "done"
+                check_same(server, root, undisturbed)
+            except AssertionError as error:
+                wrong.append(f"{number} {side} {undisturbed.writes[number - 1]}: {error}")
+            else:
+                shutil.rmtree(root)
+    print(f"{kills} kills at {len(undisturbed.writes)} transactions, {len(wrong)} wrong")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_killed_at_random_moments(server, forge, undisturbed, tmp_path):
+    """Each run is killed until it is done; answers to POSTs are late, so that kills meet them."""
+    rng = random.Random(20)
+    kills, runs = 0, 0
+    while kills < 60:
+        root = fresh(server, tmp_path, undisturbed, f"random-{runs}")
+        server.fault(method="POST", path="^/jobs$", delay_answer=0.1, times=1000)
+        runs += 1
+        call, status = "submit", -signal.SIGKILL
+        while status == -signal.SIGKILL:
+            pid, out = forge.start(call, root, undisturbed.run)
+            call = "resume"
+            time.sleep(rng.uniform(0.05, 1.2 * undisturbed.seconds))
+            os.kill(pid, signal.SIGKILL)  # a zombie if it has ended already
+            status = forge.wait(pid)
+            kills += status == -signal.SIGKILL
+        assert status == 0, out.with_suffix(".err").read_text()[-3000:]
+        check_same(server, root, undisturbed)
+    print(f"{kills} kills in {runs} runs")
