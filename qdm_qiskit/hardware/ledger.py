@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, final, get_args
 
-from ..errors import InvalidOption, MissingData, UnknownName, unknown_name
+from ..errors import InvalidOption, LedgerBusy, MissingData, UnknownName, unknown_name
 from .budget import BudgetLimits, BudgetState, Window
 from .store import BUSY_SECONDS, Row, Store, Table, Transaction, Value, not_writable, wait_for_lock
 
@@ -42,7 +42,6 @@ TABLES = (
             "budget": "TEXT",
             "run_id": "TEXT",
             "part": "TEXT",
-            "attempt": "INTEGER",
             "seconds": "REAL",
             "shots": "INTEGER",
             "state": "TEXT",
@@ -122,6 +121,7 @@ TABLES = (
         "calibrations",
         {
             "id": "INTEGER",
+            "target": "TEXT",
             "backend": "TEXT",
             "qubits": "TEXT",
             "method": "TEXT",
@@ -358,7 +358,10 @@ class Ledger:
     def reserve(
         self, budget: str | None, run_id: str, parts: Sequence[tuple[str, float, int]]
     ) -> None:
-        """Reserve for several jobs, for all of them or for none; what is held already stays.
+        """Reserve for several jobs, for all of them or for none.
+
+        Parts that have a reservation which no job has used, or a job that is on its way or has its
+        counts, need none and are left out; so it can be called again after a crash.
 
         Args:
             budget: The budget that pays; None reserves without a limit.
@@ -373,66 +376,39 @@ class Ledger:
         with self._store.write() as tx:
             done = {
                 row["part"]
-                for row in tx.read("SELECT part FROM reservations WHERE run_id = ?", run_id)
-            }
+                for row in tx.read(
+                    "SELECT part FROM intentions WHERE run_id = ? "
+                    "AND state IN ('intended', 'submitted', 'collected')",
+                    run_id,
+                )
+            } | {row["part"] for row in tx.read(_FREE, run_id)}
             new = [part for part in parts if part[0] not in done]
-            if new:
-                self._insert_reservations(tx, budget, run_id, [(*part, 1) for part in new], now)
-
-    def reserve_again(
-        self, budget: str | None, run_id: str, part: str, seconds: float, shots: int
-    ) -> None:
-        """Reserve for another attempt of a job, unless an attempt is reserved for already.
-
-        Raises:
-            BudgetExceeded: If it does not fit.
-        """
-        with self._store.write() as tx:
-            rows = tx.read(
-                "SELECT attempt, state FROM reservations WHERE run_id = ? AND part = ?",
-                run_id,
-                part,
-            )
-            if any(row["state"] == "held" for row in rows):
+            if not new:
                 return
-            attempt = 1 + max((cast(int, row["attempt"]) for row in rows), default=0)
-            self._insert_reservations(
-                tx, budget, run_id, [(part, seconds, shots, attempt)], self._clock()
-            )
-
-    def _insert_reservations(
-        self,
-        tx: Transaction,
-        budget: str | None,
-        run_id: str,
-        parts: Sequence[tuple[str, float, int, int]],
-        now: float,
-    ) -> None:
-        seconds, shots = sum(part[1] for part in parts), sum(part[2] for part in parts)
-        if budget is not None:
-            self._budget(tx.read, budget, now).check(seconds, shots)
-        for part, part_seconds, part_shots, attempt in parts:
-            tx.insert(
-                "reservations",
+            seconds, shots = sum(part[1] for part in new), sum(part[2] for part in new)
+            if budget is not None:
+                self._budget(tx.read, budget, now).check(seconds, shots)
+            for part, part_seconds, part_shots in new:
+                tx.insert(
+                    "reservations",
+                    budget=budget,
+                    run_id=run_id,
+                    part=part,
+                    seconds=part_seconds,
+                    shots=part_shots,
+                    state="held",
+                    reserved_at=now,
+                )
+            self._event(
+                tx,
+                run_id,
+                None,
+                "reserved",
                 budget=budget,
-                run_id=run_id,
-                part=part,
-                attempt=attempt,
-                seconds=part_seconds,
-                shots=part_shots,
-                state="held",
-                reserved_at=now,
+                seconds=seconds,
+                shots=shots,
+                parts=[part[0] for part in new],
             )
-        self._event(
-            tx,
-            run_id,
-            None,
-            "reserved",
-            budget=budget,
-            seconds=seconds,
-            shots=shots,
-            jobs=len(parts),
-        )
 
     def release(self, run_id: str) -> None:
         """Give back what a run holds for jobs that were never sent."""
@@ -546,6 +522,14 @@ class Ledger:
         finally:
             os.close(handle)
 
+    def is_driven(self, run_id: str) -> bool:
+        """Whether a process drives a run at this moment."""
+        try:
+            with self.run_lock(run_id):
+                return False
+        except LedgerBusy:
+            return True
+
     # -- jobs ---------------------------------------------------------------------------------
 
     def intend(
@@ -569,11 +553,7 @@ class Ledger:
         """
         now = self._clock()
         with self._store.write() as tx:
-            held = tx.read(
-                "SELECT id FROM reservations WHERE run_id = ? AND part = ? AND state = 'held'",
-                run_id,
-                part,
-            )
+            held = tx.read(_FREE + " AND part = ? ORDER BY id", run_id, part)
             if not held:
                 raise InvalidOption(
                     f"Nothing is reserved for {part} of run {run_id}; reserve before submitting."
@@ -605,6 +585,39 @@ class Ledger:
                 session=session_id,
             )
             return _intention({**values, "job_id": None})
+
+    def sending(self, tag: str, mode: str, session_id: str | None) -> None:
+        """Write down that an intention is being sent now; from here on its job may exist."""
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            tx.update("intentions", tag, mode=mode, session_id=session_id)
+            self._event(
+                tx, row["run_id"], row["part"], "sending", tag=tag, mode=mode, session=session_id
+            )
+
+    def last_sending(self, intention: Intention) -> float | None:
+        """When an intention was last sent, seconds since 1970; None if it never was."""
+        rows = self._store.read(
+            "SELECT at, detail FROM events WHERE kind = 'sending' AND run_id = ? AND part = ? "
+            "ORDER BY id DESC",
+            intention.run_id,
+            intention.part,
+        )
+        times = [
+            row["at"] for row in rows if json.loads(str(row["detail"]))["tag"] == intention.tag
+        ]
+        return cast("float | None", times[0]) if times else None
+
+    def sendings_since(self, since: float) -> list[float]:
+        """When jobs of all runs were sent after a time, oldest first."""
+        rows = self._store.read(
+            "SELECT at FROM events WHERE kind = 'sending' AND at > ? ORDER BY at", since
+        )
+        return [cast(float, row["at"]) for row in rows]
+
+    def now(self) -> float:
+        """The ledger's clock, seconds since 1970."""
+        return self._clock()
 
     def sent(self, tag: str, job_id: str, *, how: str) -> None:
         """Write down the id of the job of an intention.
@@ -794,6 +807,7 @@ class Ledger:
     def add_calibration(
         self,
         *,
+        target: str,
         backend: str,
         qubits: Sequence[int],
         method: str,
@@ -809,6 +823,7 @@ class Ledger:
                 return
             tx.insert(
                 "calibrations",
+                target=target,
                 backend=backend,
                 qubits=json.dumps(list(qubits)),
                 method=method,
@@ -848,6 +863,10 @@ class Ledger:
         )
 
 
+_FREE = (
+    "SELECT id, part FROM reservations WHERE run_id = ? AND state = 'held' AND id NOT IN "
+    "(SELECT reservation FROM intentions WHERE reservation IS NOT NULL)"
+)
 _RUNS = (
     "SELECT r.*, (SELECT COUNT(*) FROM jobs j WHERE j.run_id = r.run_id) AS jobs, "
     "(SELECT TOTAL(seconds) FROM jobs j WHERE j.run_id = r.run_id) AS charged FROM runs r"

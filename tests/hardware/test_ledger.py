@@ -111,15 +111,41 @@ def test_reserving_again_after_a_crash_adds_nothing(ledger):
 
 def test_another_attempt_is_reserved_once_and_within_the_budget(ledger):
     ledger.reserve("lab", RUN, [("step-0002", 60.0, 1000)])
-    ledger.reserve_again("lab", RUN, "step-0002", 60.0, 1000)  # still held: nothing to add
+    again = [("step-0002", 60.0, 1000)]
+    ledger.reserve("lab", RUN, again)  # still held: nothing to add
     tag = intend(ledger)
     ledger.sent(tag, "job1", how="answered")
     ledger.job_failed(tag, "1305")
     ledger.settle(tag, {"job1": 50.0}, 0)
     with pytest.raises(BudgetExceeded):
-        ledger.reserve_again("lab", RUN, "step-0002", 60.0, 1000)
-    ledger.reserve_again("lab", RUN, "step-0002", 50.0, 1000)
-    assert [row["attempt"] for row in ledger.reservations(RUN)] == [1, 2]
+        ledger.reserve("lab", RUN, again)
+    ledger.reserve("lab", RUN, [("step-0002", 50.0, 1000)])
+    assert [row["state"] for row in ledger.reservations(RUN)] == ["settled", "held"]
+
+
+def test_a_failed_attempt_whose_cost_is_unknown_keeps_its_reservation(ledger):
+    """Two attempts have two reservations, also while the service still counts the first."""
+    ledger.reserve("lab", RUN, [("step-0002", 10.0, 1000)])
+    first = intend(ledger)
+    ledger.sent(first, "job1", how="answered")
+    ledger.job_failed(first, "an error")
+    ledger.reserve("lab", RUN, [("step-0002", 10.0, 1000)])
+    second = intend(ledger, attempt=2)
+    assert ledger.budget("lab").reserved_seconds == 20.0
+    ledger.sent(second, "job2", how="answered")
+    ledger.collected(second, "x")
+    ledger.settle(second, {"job2": 9.0}, 1000)
+    ledger.settle(first, {"job1": 4.0}, 0)
+    budget = ledger.budget("lab")
+    assert (budget.reserved_seconds, budget.spent_seconds) == (0.0, 13.0)
+
+
+def test_a_cancelled_run_can_be_reserved_for_again(ledger):
+    ledger.reserve("lab", RUN, [("step-0002", 10.0, 1000)])
+    ledger.release(RUN)
+    assert ledger.budget("lab").reserved_seconds == 0.0
+    ledger.reserve("lab", RUN, [("step-0002", 10.0, 1000)])
+    intend(ledger)
 
 
 def test_release_gives_back_only_what_was_never_sent(ledger):
@@ -305,7 +331,13 @@ def test_sessions_and_calibrations_are_kept(ledger):
     assert [row["session_id"] for row in ledger.sessions("open", "opening")] == ["s1"]
     ledger.set_session(number, "closed")
     assert ledger.sessions("open", "opening") == []
-    values = {"backend": "ibm_test", "method": "balanced", "shots": 10, "run_id": RUN}
+    values = {
+        "target": "ibm:ibm_test",
+        "backend": "ibm_test",
+        "method": "balanced",
+        "shots": 10,
+        "run_id": RUN,
+    }
     ledger.add_calibration(**values, qubits=(1, 2), taken_at=5.0, job_id="j", path="a/c.json")
     ledger.add_calibration(**values, qubits=(1, 2), taken_at=5.0, job_id="j", path="a/c.json")
     ledger.add_calibration(**values, qubits=(1, 2), taken_at=9.0, job_id="k", path="b/c.json")

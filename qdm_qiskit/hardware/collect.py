@@ -1,0 +1,243 @@
+"""Fetch the counts of a job: wait, decode, check, and learn what it cost.
+
+``None``, a text, half a result and an answer that is no JSON are all "not there yet": the job keeps
+its result, and asking again costs nothing. Nothing here ever sends a job.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
+
+import numpy as np
+
+from ..errors import InvalidData, JobFailed, ServiceUnavailable
+from ..execution.counts import Pub, counts_from_bits
+from .failures import CallFailed
+from .service import ServiceHandle
+from .submit import WAITING
+
+if TYPE_CHECKING:
+    from qiskit_ibm_runtime import QiskitRuntimeService, RuntimeJobV2
+
+T = TypeVar("T")
+Ended = Literal["DONE", "ERROR", "CANCELLED"]
+SESSION_CLOSED = "1217"
+"""IBM's code for a job whose session was closed before it ran."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a job ended."""
+
+    status: Ended
+    reason: str
+    """IBM's words on one line; empty for DONE."""
+
+    @property
+    def session_closed(self) -> bool:
+        """Whether it never ran because its session was closed."""
+        return self.status == "ERROR" and SESSION_CLOSED in self.reason
+
+
+@final
+class Collector:
+    """Looks after the jobs of one run."""
+
+    def __init__(self, handle: ServiceHandle) -> None:
+        self._handle = handle
+        self._jobs: dict[str, tuple[object, RuntimeJobV2]] = {}
+
+    def ending(self, job_id: str, say: Callable[[str], None]) -> Ending:
+        """Wait until a job has ended, however long its queue is.
+
+        Args:
+            job_id: The job.
+            say: Is told when the job's state changes.
+
+        Returns:
+            How it ended.
+        """
+        told = ""
+        while True:
+            ending, status = self._look(job_id)
+            if ending is not None:
+                return ending
+            if status != told:
+                told = status
+                say("waiting in the queue" if status in WAITING else status.lower())
+            time.sleep(self._handle.settings.poll_seconds)
+
+    def ended(self, job_id: str) -> Ending | None:
+        """How a job ended; None if it has not."""
+        return self._look(job_id)[0]
+
+    def _look(self, job_id: str) -> tuple[Ending | None, str]:
+        def look(job: RuntimeJobV2) -> tuple[str, str]:
+            status = str(job.status())
+            # The reason with its code; the public text leaves the code out in some cases.
+            return status, str(getattr(job, "_reason", None) or "no reason given")
+
+        status, reason = self._ask(job_id, "asking for its state", look)
+        if status == "DONE":
+            return Ending(status="DONE", reason=""), status
+        if status == "ERROR":
+            return Ending(status="ERROR", reason=self._handle.one_line(reason)), status
+        if status == "CANCELLED":
+            return Ending(status="CANCELLED", reason="it was cancelled"), status
+        return None, status
+
+    def counts(
+        self, job_id: str, pubs: Sequence[Pub], shots: int, *, twirled: bool
+    ) -> list[np.ndarray]:
+        """The counts of a finished job.
+
+        Args:
+            job_id: A job that is DONE.
+            pubs: What was sent.
+            shots: Shots of each row.
+            twirled: Whether IBM may have rounded the shots up to whole randomizations.
+
+        Returns:
+            For each pub int64 counts of shape ``(batch, 2**num_clbits)``.
+
+        Raises:
+            JobFailed: If no result that fits what was sent comes, however often it is asked for.
+        """
+        settings = self._handle.settings
+        problem = ""
+        for attempt in range(settings.result_attempts):
+            if attempt:
+                pause = settings.first_pause_seconds * 2 ** (attempt - 1)
+                time.sleep(min(settings.longest_pause_seconds, pause))
+            result = self._ask(job_id, "fetching its results", lambda job: job.result())
+            try:
+                return checked_counts(result, pubs, shots, twirled=twirled)
+            except InvalidData as error:
+                problem = str(error)
+                self._handle.report(f"job {job_id}: {problem}; asking again")
+                del self._jobs[job_id]
+        raise JobFailed(
+            f"Job {job_id} is done and paid, but its results cannot be used: {problem}; "
+            "`qdm run resume` fetches them again and sends nothing."
+        )
+
+    def seconds(self, job_id: str) -> float | None:
+        """What a finished job cost; None while the service still counts."""
+        settings = self._handle.settings
+        end = time.monotonic() + settings.usage_wait_seconds
+        pause = settings.first_pause_seconds
+        while True:
+            try:
+                metrics = self._ask(job_id, "asking for its usage", lambda job: job.metrics())
+            except ServiceUnavailable:
+                return None
+            usage = metrics.get("usage") if isinstance(metrics, dict) else None
+            if isinstance(usage, dict) and usage.get("status", "pending") != "pending":
+                seconds = usage.get("qpu_charge_time_seconds")
+                if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+                    return max(0.0, float(seconds))
+            if time.monotonic() + pause > end:
+                return None
+            time.sleep(pause)
+            pause = min(settings.longest_pause_seconds, 2 * pause)
+
+    def finished_at(self, job_id: str) -> float | None:
+        """When a job ended by the service's clock, since 1970; None if it does not say."""
+        try:
+            metrics = self._ask(job_id, "asking when it ended", lambda job: job.metrics())
+            text = metrics["timestamps"]["finished"]
+            found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+        except (ServiceUnavailable, KeyError, TypeError, ValueError):
+            return None
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job that waits or runs; False if it had ended.
+
+        Raises:
+            ServiceUnavailable: If the service does not answer.
+        """
+        if self.ended(job_id) is not None:
+            return False
+        try:
+            self._ask(job_id, "cancelling it", lambda job: job.cancel())
+        except ServiceUnavailable:
+            self._jobs.pop(job_id, None)
+            if self.ended(job_id) is not None:  # it ended before the request arrived
+                return False
+            raise
+        self._jobs.pop(job_id, None)
+        return True
+
+    def _ask(self, job_id: str, what: str, use: Callable[[RuntimeJobV2], T]) -> T:
+        """Ask something about a job, of an object with the present token."""
+
+        def call(service: QiskitRuntimeService) -> T:
+            known = self._jobs.get(job_id)
+            if known is None or known[0] is not service:
+                known = (service, service.job(job_id))
+                self._jobs[job_id] = known
+            return use(known[1])
+
+        try:
+            return self._handle.ask(f"job {job_id}: {what}", call)
+        except CallFailed as error:
+            raise ServiceUnavailable(
+                f"Job {job_id}: {what} failed ({error}); the job and its results are safe, "
+                "`qdm run resume` goes on."
+            ) from None
+
+
+def checked_counts(
+    result: Any, pubs: Sequence[Pub], shots: int, *, twirled: bool
+) -> list[np.ndarray]:
+    """Counts of a result, if it is the result of what was sent.
+
+    Args:
+        result: What the client returned: its result, None, a text, or something else.
+        pubs: What was sent.
+        shots: Shots of each row.
+        twirled: Whether more shots than asked for are possible.
+
+    Returns:
+        For each pub int64 counts of shape ``(batch, 2**num_clbits)``.
+
+    Raises:
+        InvalidData: With what is wrong.
+    """
+    if result is None:
+        raise InvalidData("the results are not there yet")
+    if isinstance(result, str | bytes):
+        raise InvalidData(f"the results are a text of {len(result)} characters, not counts")
+    try:
+        parts = list(result)
+    except TypeError:
+        raise InvalidData(f"the results are {type(result).__name__}, not counts") from None
+    if len(parts) != len(pubs):
+        raise InvalidData(f"the results hold {len(parts)} circuits, {len(pubs)} were sent")
+    found = []
+    for part, (circuit, values) in zip(parts, pubs, strict=True):
+        register = circuit.cregs[0].name
+        try:
+            bits = part.data[register]
+            width, taken = int(bits.num_bits), int(bits.num_shots)
+            counts = counts_from_bits(bits)
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise InvalidData(
+                f"the results have no register '{register}' of counts ({type(error).__name__})"
+            ) from None
+        if width != circuit.num_clbits or len(counts) != len(values):
+            raise InvalidData(
+                f"the results have {len(counts)} rows of {width} bits, {len(values)} rows of "
+                f"{circuit.num_clbits} bits were sent"
+            )
+        if taken != shots and not (twirled and taken > shots):
+            raise InvalidData(f"the results have {taken} shots a row, {shots} were sent")
+        if (counts.sum(axis=1) != taken).any():
+            raise InvalidData("the results' counts do not add up to the shots")
+        found.append(counts)
+    return found

@@ -1,0 +1,393 @@
+"""Where the jobs of a run go: IBM's service, or this machine; one face for both.
+
+A place obtains the counts of a part of a run. It may be asked for the same part again, by another
+process after a crash: it finds out from the ledger how far the last one came.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import final
+
+import numpy as np
+
+from ..errors import JobFailed, ServiceUnavailable, SubmissionUncertain
+from ..execution.counts import Pub
+from ..rng import derived_seed
+from .collect import Collector, Ending
+from .failures import CallFailed
+from .ledger import Intention, Ledger
+from .modes import JobMode, Wanted, close_left_behind
+from .plan import RunPlan
+from .record import CountsInfo, StoredCounts, counts_path, write_counts
+from .service import Report, ServiceHandle, connect
+from .settings import ServiceSettings
+from .submit import JobRequest, Sender
+
+LOCAL_INSTANCE = ""
+
+
+class Place(ABC):
+    """Obtains counts for a run."""
+
+    def __init__(self, plan: RunPlan, ledger: Ledger, report: Report) -> None:
+        self.plan = plan
+        self.ledger = ledger
+        self.report = report
+
+    @abstractmethod
+    def start(self, request: JobRequest) -> None:
+        """Send a job unless it was sent, and return without waiting for it."""
+
+    @abstractmethod
+    def obtain(self, request: JobRequest) -> StoredCounts:
+        """Send a job unless it was sent, wait for it, and write its counts down."""
+
+    @abstractmethod
+    def fetch(self, request: JobRequest) -> StoredCounts | None:
+        """The counts of a job that was sent, if it has ended; sends nothing."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Put the real costs of jobs that have ended in the place of their reservations."""
+
+    @abstractmethod
+    def cancel(self) -> list[str]:
+        """Cancel what waits or runs; the ids of the jobs that were."""
+
+    @abstractmethod
+    def close(self, *, keep: bool = False) -> None:
+        """Let go of it; ``keep`` leaves a session open for a later process."""
+
+    def latest(self, part: str) -> Intention | None:
+        """The last attempt of a part."""
+        found = [each for each in self.ledger.intentions(self.plan.run_id) if each.part == part]
+        return max(found, key=lambda each: each.attempt, default=None)
+
+    def store(
+        self, intention: Intention, counts: list[np.ndarray], shots: int, at: float
+    ) -> StoredCounts:
+        """Write counts to disk, then into the ledger that they are there."""
+        assert intention.job_id is not None
+        info = CountsInfo(job_id=intention.job_id, tag=intention.tag, shots=shots, ran_at=at)
+        stored = StoredCounts(counts=tuple(counts), info=info)
+        path = counts_path(self.plan.folder, intention.part)
+        write_counts(path, stored)
+        self.ledger.collected(intention.tag, str(path.relative_to(self.plan.folder)))
+        return stored
+
+    def reserve(self, parts: list[tuple[str, float, int]]) -> None:
+        """Reserve for parts that nothing is reserved for; seconds and shots of each."""
+        budget = self.plan.budget if self.plan.is_qpu else None
+        self.ledger.reserve(budget, self.plan.run_id, parts)
+
+
+@final
+class ServicePlace(Place):
+    """A QPU of IBM's service.
+
+    Args:
+        plan: The run.
+        ledger: Where everything is written down.
+        settings: Limits and intervals.
+        report: Is told in words what happens.
+        wanted: Job, batch or session.
+
+    Raises:
+        ServiceUnavailable: If the account cannot be used.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        ledger: Ledger,
+        settings: ServiceSettings,
+        report: Report,
+        wanted: Wanted,
+    ) -> None:
+        super().__init__(plan, ledger, report)
+        sent = [each.instance for each in ledger.intentions(plan.run_id)]
+        # Jobs of another instance are "not found": a run stays with the one it began with.
+        self.handle: ServiceHandle = connect(
+            instance=sent[-1] if sent else None, settings=settings, report=report
+        )
+        self._settings = settings
+        self._mode = JobMode(self.handle, ledger, plan.run_id, plan.backend, wanted)
+        self._sender = Sender(self.handle, ledger, self._mode)
+        self._collector = Collector(self.handle)
+        try:
+            close_left_behind(self.handle, ledger, plan.run_id)
+        except CallFailed as error:
+            report(f"sessions left behind could not be looked at: {error}")
+
+    def seconds_left(self) -> float | None:
+        """QPU seconds that IBM says the instance has left; None without a limit."""
+        try:
+            usage = self.handle.usage()
+        except CallFailed as error:
+            raise ServiceUnavailable(f"IBM Quantum does not say what is left: {error}") from None
+        return 0.0 if usage.limit_reached else usage.remaining_seconds
+
+    def start(self, request: JobRequest) -> None:
+        """See :meth:`Place.start`."""
+        intention = self.latest(request.part)
+        if intention is None or intention.state in ("failed", "dropped"):
+            intention = None
+        if intention is None or intention.state == "intended":
+            self._sender.send(request, intention, max_seconds=self._most_seconds(request.part))
+
+    def obtain(self, request: JobRequest) -> StoredCounts:
+        """See :meth:`Place.obtain`.
+
+        Raises:
+            JobFailed: If the job failed at a cost, or again and again, or was cancelled.
+            ServiceUnavailable, SubmissionUncertain: See :meth:`.submit.Sender.send`.
+        """
+        part, failures = request.part, 0
+        while True:
+            self.start(request)
+            intention = self.latest(part)
+            assert intention is not None
+            assert intention.job_id is not None
+            job_id = intention.job_id
+            ending = self._collector.ending(job_id, lambda text: self.report(f"{part}: {text}"))
+            if ending.status == "DONE":
+                return self._take(request, intention)
+            charged = self._failed(intention, ending)
+            failures += 1
+            if not self._again(ending, charged, failures):
+                raise JobFailed(self._failure(part, job_id, ending, charged))
+            self.report(f"{part}: job {job_id} failed at no cost ({ending.reason}); sending again")
+            executions = request.rows * request.shots
+            self.reserve([(part, self._reserved_seconds(intention), executions)])
+
+    def fetch(self, request: JobRequest) -> StoredCounts | None:
+        """See :meth:`Place.fetch`."""
+        intention = self.latest(request.part)
+        if intention is None or intention.state in ("failed", "dropped"):
+            return None
+        if intention.job_id is None:
+            if self._sender.resolve(intention.tag) is None:
+                return None
+            intention = self.ledger.intention(intention.tag)
+        assert intention.job_id is not None
+        ending = self._collector.ended(intention.job_id)
+        if ending is None:
+            return None
+        if ending.status == "DONE":
+            return self._take(request, intention)
+        charged = self._failed(intention, ending)
+        raise JobFailed(self._failure(request.part, intention.job_id, ending, charged))
+
+    def settle(self) -> None:
+        """See :meth:`Place.settle`; what the service still counts stays reserved."""
+        for intention in self.ledger.unsettled(self.plan.run_id):
+            self._settle(intention)
+
+    def cancel(self) -> list[str]:
+        """See :meth:`Place.cancel`."""
+        cancelled = []
+        for intention in self.ledger.intentions(self.plan.run_id):
+            if intention.state == "intended":
+                try:
+                    found = self._sender.resolve(intention.tag)
+                except SubmissionUncertain:
+                    continue  # stays reserved; the next command looks again
+                if found is None:
+                    self._drop(intention)
+                    continue
+                intention = self.ledger.intention(intention.tag)
+            if intention.state != "submitted" or intention.job_id is None:
+                continue
+            if self._collector.cancel(intention.job_id):
+                cancelled.append(intention.job_id)
+            ending = self._collector.ended(intention.job_id)
+            if ending is not None and ending.status != "DONE":
+                self._failed(intention, ending)
+        return cancelled
+
+    def close(self, *, keep: bool = False) -> None:
+        """See :meth:`Place.close`; never raises but for Ctrl-C."""
+        if keep:
+            self._mode.keep()
+        else:
+            self._mode.close()
+
+    def _drop(self, intention: Intention) -> None:
+        """Nothing of this tag exists: certain once the grace time has passed."""
+        last = self.ledger.last_sending(intention)
+        if last is None or self.ledger.now() - last > self._settings.grace_seconds:
+            self.ledger.dropped(intention.tag, "the run was cancelled before it was sent")
+
+    def _take(self, request: JobRequest, intention: Intention) -> StoredCounts:
+        """Fetch counts, write them down at once, then ask what they cost."""
+        assert intention.job_id is not None
+        options = request.options
+        counts = self._collector.counts(
+            intention.job_id,
+            request.pubs,
+            request.shots,
+            twirled=options.twirl_gates or options.twirl_measure,
+        )
+        at = self._collector.finished_at(intention.job_id)
+        stored = self.store(
+            intention, counts, request.shots, self.ledger.now() if at is None else at
+        )
+        self._settle(self.ledger.intention(intention.tag))
+        return stored
+
+    def _failed(self, intention: Intention, ending: Ending) -> float | None:
+        """Write down that a job ended without counts; what it cost, None if not known yet."""
+        self.ledger.job_failed(intention.tag, ending.reason)
+        if ending.session_closed:
+            self._mode.expired()
+        return self._settle(self.ledger.intention(intention.tag))
+
+    def _settle(self, intention: Intention) -> float | None:
+        """The cost of an intention's jobs, duplicates included; None while one is not known."""
+        try:
+            self._sender.resolve(intention.tag)  # a duplicate may have appeared late
+            usage: dict[str, float] = {}
+            for row in self.ledger.jobs(self.plan.run_id):
+                if row["tag"] != intention.tag:
+                    continue
+                job_id = str(row["job_id"])
+                if row["role"] == "duplicate" and self._collector.ended(job_id) is None:
+                    self.report(f"duplicate job {job_id} still runs; its cost stays reserved")
+                    return None
+                seconds = self._collector.seconds(job_id)
+                if seconds is None:
+                    self.report(f"job {job_id}: its cost is not known yet and stays reserved")
+                    return None
+                usage[job_id] = seconds
+        except (ServiceUnavailable, SubmissionUncertain) as error:
+            self.report(f"{intention.part}: its cost is asked for later ({error})")
+            return None
+        shots = self._executions(intention) if intention.state == "collected" else 0
+        self.ledger.settle(intention.tag, usage, shots)
+        return math.fsum(usage.values())
+
+    def _executions(self, intention: Intention) -> int:
+        rows = self.ledger.reservations(self.plan.run_id)
+        found = [row["shots"] for row in rows if row["id"] == intention.reservation]
+        return int(found[0] or 0) if found else 0
+
+    def _reserved_seconds(self, intention: Intention) -> float:
+        rows = self.ledger.reservations(self.plan.run_id)
+        found = [row["seconds"] for row in rows if row["id"] == intention.reservation]
+        return float(found[0] or 0.0) if found else 0.0
+
+    def _most_seconds(self, part: str) -> int | None:
+        """What a job may take so that the budget holds: its reservation and what is left."""
+        if self.plan.budget is None:
+            return None
+        left = self.ledger.budget(self.plan.budget).remaining_seconds
+        if left is None:
+            return None
+        held = [
+            float(row["seconds"] or 0.0)
+            for row in self.ledger.reservations(self.plan.run_id)
+            if row["part"] == part and row["state"] == "held"
+        ]
+        own = held[-1] if held else 0.0
+        return max(1, math.ceil(own), math.floor(own + left))
+
+    def _again(self, ending: Ending, charged: float | None, failures: int) -> bool:
+        """Whether a failed job is sent again: only what cost nothing, and a few times."""
+        return (
+            ending.status == "ERROR" and charged == 0.0 and failures < self._settings.job_attempts
+        )
+
+    def _failure(self, part: str, job_id: str, ending: Ending, charged: float | None) -> str:
+        cost = "its cost is not known yet" if charged is None else f"charged {charged:g} s"
+        return (
+            f"{part} of run {self.plan.run_id} has no counts: job {job_id} on {self.plan.backend} "
+            f"ended with {ending.reason.rstrip('.')} ({cost}); `qdm run resume` sends it again, "
+            "within the budget."
+        )
+
+
+@final
+class LocalPlace(Place):
+    """This machine: the same path with a simulator at its end, free of charge.
+
+    Args:
+        plan: The run.
+        ledger: Where everything is written down.
+        report: Is told in words what happens.
+        exact_counts: Draws a step's counts for target ``engine``, which takes no circuits.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        ledger: Ledger,
+        report: Report,
+        exact_counts: Callable[[JobRequest], np.ndarray],
+    ) -> None:
+        super().__init__(plan, ledger, report)
+        self._exact_counts = exact_counts
+
+    def start(self, request: JobRequest) -> None:
+        """Runs it: nothing goes on here without a process."""
+        self.obtain(request)
+
+    def obtain(self, request: JobRequest) -> StoredCounts:
+        """See :meth:`Place.obtain`."""
+        intention = self.latest(request.part)
+        if intention is None or intention.state in ("failed", "dropped"):
+            attempt = 1 if intention is None else intention.attempt + 1
+            intention = self.ledger.intend(
+                tag=request.tag(attempt),
+                run_id=request.run_id,
+                part=request.part,
+                attempt=attempt,
+                payload_sha256=request.payload_sha256,
+                backend=request.backend,
+                instance=LOCAL_INSTANCE,
+                mode="job",
+                session_id=None,
+            )
+        if intention.state == "intended":
+            job_id = f"local-{intention.payload_sha256[:12]}-{intention.attempt}"
+            self.ledger.sent(intention.tag, job_id, how="answered")
+            intention = self.ledger.intention(intention.tag)
+        counts = self._run(request)
+        stored = self.store(intention, counts, request.shots, time.time())
+        self.settle()
+        return stored
+
+    def fetch(self, request: JobRequest) -> StoredCounts | None:
+        """Nothing runs here while nobody waits for it."""
+        return None
+
+    def settle(self) -> None:
+        """See :meth:`Place.settle`: nothing is charged."""
+        for intention in self.ledger.unsettled(self.plan.run_id):
+            assert intention.job_id is not None
+            self.ledger.settle(intention.tag, {intention.job_id: 0.0}, 0)
+
+    def cancel(self) -> list[str]:
+        """Nothing waits; what was begun is given up."""
+        for intention in self.ledger.intentions(self.plan.run_id):
+            if intention.state in ("intended", "submitted"):
+                self.ledger.dropped(intention.tag, "the run was cancelled")
+        return []
+
+    def close(self, *, keep: bool = False) -> None:
+        """Nothing is open."""
+
+    def _run(self, request: JobRequest) -> list[np.ndarray]:
+        if self.plan.target.partition(":")[0] == "engine":
+            return [self._exact_counts(request)]
+        from ..execution.factory import make_runner
+
+        # One stream a part: a run that is taken up again draws the same shots.
+        number = int(request.part.rpartition("-")[2])
+        name = "shots" if request.part.startswith("step-") else "calibration"
+        runner = make_runner(self.plan.target, seed=derived_seed(self.plan.seed, name, number))
+        pubs: list[Pub] = list(request.pubs)
+        return runner.run(pubs, shots=request.shots)

@@ -1,0 +1,136 @@
+"""The arithmetic between the jobs: from x_t to angles, and from counts to x_{t-1}.
+
+Nothing here depends on anything but the plan and the counts, so a run that is taken up again, or
+replayed, gets the same images.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..evaluation.distributions import normalized
+from ..mitigation.readout import ReadoutCalibration, mitigate
+from ..mitigation.simplex import nearest_probability
+from ..rng import derived_seed, stream
+from .plan import RunPlan, load_planned_run, planned_values, read_inputs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class PlannedChain:
+    """The reverse chain of a plan, with its model, at x_T.
+
+    Args:
+        plan: The plan; its files are checked.
+
+    Raises:
+        InvalidPlan: If a file of it is missing or was changed.
+    """
+
+    def __init__(self, plan: RunPlan) -> None:
+        import torch
+
+        from ..models import CircuitDenoiser
+
+        x, labels = read_inputs(plan)
+        trained = load_planned_run(plan)
+        assert isinstance(trained.model, CircuitDenoiser)  # planning refuses others
+        self.plan = plan
+        self._model = trained.model
+        self._process = trained.process
+        self._labels = None if labels is None else torch.from_numpy(labels)
+        self._x = torch.from_numpy(x)
+        self.step = plan.num_steps
+        """t of the x_t at hand."""
+
+    def values(self) -> np.ndarray:
+        """Values of the transpiled circuit's parameters for all images: ``(images, parameters)``."""
+        rows, inputs = self._encoded()
+        values = self._model.spec.input_values(
+            None if rows is None else rows.numpy(),
+            None if inputs is None else inputs.numpy(),
+        )
+        return planned_values(self.plan, values)
+
+    def exact_counts(self, shots: int) -> np.ndarray:
+        """Counts drawn from the exact distribution at this step: ``(images, 2**qubits)`` int64."""
+        p = self.exact_probabilities()
+        rng = stream(self.plan.seed, "shots", self.step)
+        return rng.multinomial(shots, p / p.sum(axis=1, keepdims=True)).astype(np.int64)
+
+    def exact_probabilities(self) -> np.ndarray:
+        """The exact distribution of the circuit at this step, ``(images, 2**qubits)``."""
+        from ..sampling import register_probabilities
+
+        return register_probabilities(self._model, *self._encoded())
+
+    def advance(self, probabilities: np.ndarray) -> None:
+        """Go from x_t to x_{t-1}.
+
+        Args:
+            probabilities: ``(images, 2**qubits)``, raw or mitigated.
+
+        Raises:
+            InvalidData: If no shot of an image passed the post-selection.
+        """
+        import torch
+
+        from ..layers.executors import read_probabilities
+        from ..sampling.device import check_postselected
+
+        with torch.no_grad():
+            outputs = read_probabilities(self._model.spec, torch.from_numpy(probabilities))
+            check_postselected(outputs, self.step, self.plan.step(self.step).shots)
+            answer = self._model.decode(outputs.to(self._x.dtype))
+            generator = torch.Generator().manual_seed(
+                derived_seed(self.plan.seed, "sampling", self.step)
+            )
+            prediction = self._process.prediction(answer)
+            self._x = self._process.reverse_step(self._x, self.step, prediction, generator)
+        self.step -= 1
+
+    def images(self) -> np.ndarray:
+        """The x_t at hand as images, ``(images, channels, height, width)``; x_0 lies in [0, 1]."""
+        import torch
+
+        with torch.no_grad():
+            data = self._process.to_images(self._x)
+            found = self._model.decode_data(data.clamp(0, 1) if self.step == 0 else data)
+        return np.asarray(found.numpy())
+
+    def _encoded(self) -> tuple[Tensor | None, Tensor | None]:
+        """Amplitudes with unit rows, and inputs, in float64."""
+        import torch
+
+        from ..layers.quantum_layer import normalised
+
+        with torch.no_grad():
+            amplitudes, inputs = self._model.encode(self._x, self._labels)
+            size = self._model.spec.num_amplitudes
+            rows = None if amplitudes is None else normalised(amplitudes, size).double()
+            return rows, None if inputs is None else inputs.double()
+
+
+def probabilities_of(
+    plan: RunPlan, counts: np.ndarray, calibration: ReadoutCalibration | None
+) -> np.ndarray:
+    """Probabilities from a step's counts: their frequencies, or those corrected by M3.
+
+    Args:
+        plan: Names the backend and the measured qubits.
+        counts: ``(images, 2**qubits)``.
+        calibration: Of this backend and these qubits; None leaves the counts as they are.
+
+    Returns:
+        ``(images, 2**qubits)`` float64, rows >= 0 with sum 1.
+
+    Raises:
+        CalibrationMismatch: If the calibration is of another backend or lacks a qubit.
+    """
+    if calibration is None:
+        return normalized(counts)
+    quasi = mitigate(counts, calibration, plan.circuit.measured_qubits, plan.backend)
+    return nearest_probability(quasi)

@@ -1,0 +1,375 @@
+"""Send a job once: the intention first, the id after, and a look by tag whenever in doubt.
+
+IBM's client has no idempotency key, and repeats a POST by itself after a 502, so that one call may
+create two jobs of which it knows the second. Each job therefore carries a tag of its own. Before
+anything is sent again, and after every sending, the service is asked which jobs have that tag: the
+oldest is adopted and the others are cancelled while they wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from ..errors import InvalidOption, ServiceUnavailable, SubmissionUncertain
+from ..execution.counts import Pub, checked_pubs, checked_shots
+from .failures import CallFailed, Failure
+from .ledger import Intention, Ledger
+from .modes import JobMode
+from .plan import ExecutionOptions
+from .records import content_sha256
+from .service import ServiceHandle
+
+if TYPE_CHECKING:
+    from qiskit_ibm_runtime import QiskitRuntimeService
+    from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
+
+MINUTE_SECONDS = 60.0
+WAITING = ("INITIALIZING", "QUEUED")
+ENDED_WITHOUT = ("ERROR", "CANCELLED")
+MAX_EXECUTION_SECONDS = 10_800
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JobRequest:
+    """The work of one job."""
+
+    run_id: str
+    part: str
+    """What it is of the run: ``step-0010``, ``calibration-0001``."""
+    pubs: Sequence[Pub]
+    """Circuits for the backend, each with its ``(batch, num_parameters)`` values."""
+    shots: int
+    """Shots of each row."""
+    options: ExecutionOptions
+    backend: str
+    """Name of the backend."""
+    nonce: str
+    """Random text of the run's folder: equal plans in two folders have different tags."""
+
+    def __post_init__(self) -> None:
+        checked_shots(self.shots)
+        object.__setattr__(self, "pubs", tuple(checked_pubs(self.pubs)))
+
+    @property
+    def rows(self) -> int:
+        """Bound circuits."""
+        return sum(len(values) for _, values in self.pubs)
+
+    @cached_property
+    def payload_sha256(self) -> str:
+        """A hash of what is run, and how: circuits, values, shots, options, backend."""
+        from qiskit import qasm3
+
+        digest = hashlib.sha256()
+        for circuit, values in self.pubs:
+            digest.update(qasm3.dumps(circuit).encode())
+            digest.update(np.ascontiguousarray(values).tobytes())
+        digest.update(
+            content_sha256([self.shots, asdict(self.options), self.backend, self.nonce]).encode()
+        )
+        return digest.hexdigest()
+
+    def tag(self, attempt: int) -> str:
+        """``qdm-<run id>-<part>-<attempt>-<16 hex digits>``."""
+        return f"qdm-{self.run_id}-{self.part}-{attempt}-{self.payload_sha256[:16]}"
+
+
+def sampler_options(
+    options: ExecutionOptions, *, tag: str | None = None, max_seconds: int | None = None
+) -> SamplerOptions:
+    """IBM's options for a job.
+
+    Args:
+        options: Those of the plan.
+        tag: The job's tag.
+        max_seconds: IBM cancels the job after this much QPU time; the plan's own limit if lower.
+
+    Returns:
+        Options of the executor-based Sampler.
+    """
+    from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
+
+    found = SamplerOptions()
+    if options.dynamical_decoupling != "off":
+        found.dynamical_decoupling.enable = True
+        found.dynamical_decoupling.sequence_type = options.dynamical_decoupling
+    found.twirling.enable_gates = options.twirl_gates
+    found.twirling.enable_measure = options.twirl_measure
+    if options.rep_delay_seconds is not None:
+        found.execution.rep_delay = options.rep_delay_seconds
+    limits = [each for each in (options.max_execution_seconds, max_seconds) if each is not None]
+    if limits:
+        found.max_execution_time = max(1, min(*limits, MAX_EXECUTION_SECONDS))
+    if tag is not None:
+        found.environment.job_tags = [tag]
+    return found
+
+
+def resolved_options(options: ExecutionOptions) -> dict[str, Any]:
+    """IBM's options with nothing left to choose, ready for JSON."""
+    from qiskit_ibm_runtime.executor_sampler.finalize_options import finalize_sampler_options
+
+    found = finalize_sampler_options(sampler_options(options)).model_dump(mode="json")
+    keys = ("dynamical_decoupling", "execution", "twirling", "max_execution_time")
+    return {key: found[key] for key in keys}
+
+
+@final
+class Sender:
+    """Sends the jobs of one run.
+
+    Args:
+        handle: The service.
+        ledger: Where intentions and ids are written down.
+        mode: Job, batch or session.
+    """
+
+    def __init__(self, handle: ServiceHandle, ledger: Ledger, mode: JobMode) -> None:
+        self._handle = handle
+        self._ledger = ledger
+        self._mode = mode
+        self._settings = handle.settings
+
+    def send(
+        self, request: JobRequest, intention: Intention | None, *, max_seconds: int | None = None
+    ) -> Intention:
+        """Send a job unless it was sent already.
+
+        Args:
+            request: The work; something must be reserved for its part.
+            intention: What is in the ledger for this part already, without a job id.
+            max_seconds: What the job may take at most, so that the budget holds.
+
+        Returns:
+            The intention, with the id of its one job.
+
+        Raises:
+            ServiceUnavailable: If the service refuses it, or does not answer; no job exists then.
+            SubmissionUncertain: If a job may exist that cannot be found yet; sending again later
+                looks for it first.
+        """
+        if intention is None:
+            intention = self._intend(request)
+        found = self._find_before(intention)
+        while found is None:
+            found = self._send_once(request, intention, max_seconds)
+        return self._ledger.intention(intention.tag)
+
+    def _intend(self, request: JobRequest) -> Intention:
+        earlier = [
+            each for each in self._ledger.intentions(request.run_id) if each.part == request.part
+        ]
+        attempt = 1 + max((each.attempt for each in earlier), default=0)
+        return self._ledger.intend(
+            tag=request.tag(attempt),
+            run_id=request.run_id,
+            part=request.part,
+            attempt=attempt,
+            payload_sha256=request.payload_sha256,
+            backend=request.backend,
+            instance=self._handle.instance,
+            mode=self._mode.mode,
+            session_id=self._mode.session_id,
+        )
+
+    def _find_before(self, intention: Intention) -> str | None:
+        """A job of this tag from an earlier process; waits if it may still be on its way."""
+        found = self.resolve(intention.tag)
+        last = self._ledger.last_sending(intention)
+        if found is not None or last is None:
+            return found
+        return self._look_until(intention.tag, last + self._settings.grace_seconds)
+
+    def _send_once(
+        self, request: JobRequest, intention: Intention, max_seconds: int | None
+    ) -> str | None:
+        """Send, and find out what became of it; None if it is to be sent again."""
+        attempts = 0
+        while True:
+            attempts += 1
+            failure = self._post(request, intention, max_seconds)
+            if failure is None:
+                return self.resolve(intention.tag)
+            self._ledger.event(
+                request.run_id,
+                "send-failed",
+                request.part,
+                tag=intention.tag,
+                failure=failure.kind,
+                message=failure.message,
+            )
+            found = self._look_after(intention.tag, failure)
+            if found is not None:
+                self._handle.report(f"{request.part}: the job was created after all ({found})")
+                return found
+            if failure.kind == "refused":
+                raise ServiceUnavailable(
+                    f"IBM Quantum refuses {request.part} of run {request.run_id}: "
+                    f"{failure.message}; no job was created and nothing is charged."
+                )
+            if failure.kind == "other":
+                raise InvalidOption(
+                    f"{request.part} of run {request.run_id} cannot be sent: {failure.message}; no "
+                    "job was created."
+                )
+            if failure.kind == "timeout" or attempts >= self._settings.submit_attempts:
+                raise self._given_up(request, failure)
+            self._before_again(request, failure, attempts)
+
+    def _post(
+        self, request: JobRequest, intention: Intention, max_seconds: int | None
+    ) -> Failure | None:
+        """One call of IBM's Sampler; what went wrong, if anything."""
+        from qiskit_ibm_runtime.executor_sampler import Sampler
+
+        try:
+            target = self._mode.target()
+        except CallFailed as error:
+            # Nothing of the job has been sent.
+            kind = "before" if error.failure.kind in ("network", "timeout") else error.failure.kind
+            return Failure(kind, error.failure.message, error.failure.name)
+        self._pace()
+        self._ledger.sending(intention.tag, self._mode.mode, self._mode.session_id)
+        options = sampler_options(request.options, tag=intention.tag, max_seconds=max_seconds)
+        pubs = [(c, v) if c.num_parameters else (c,) for c, v in request.pubs]
+
+        def run(_: object) -> str:
+            job = Sampler(mode=target, options=options).run(pubs, shots=request.shots)
+            return str(job.job_id())
+
+        try:
+            job_id = self._handle.once(f"sending {request.part}", run, submitting=True)
+        except CallFailed as error:
+            return error.failure
+        self._ledger.sent(intention.tag, job_id, how="answered")
+        return None
+
+    def _pace(self) -> None:
+        """Wait until another job may be created: IBM counts them by the minute and the user."""
+        limit = self._settings.jobs_per_minute
+        while limit:
+            now = self._ledger.now()
+            recent = self._ledger.sendings_since(now - MINUTE_SECONDS)
+            if len(recent) < limit:
+                return
+            wait = recent[-limit] + MINUTE_SECONDS - now
+            self._handle.report(f"waiting {wait:.0f} s: IBM takes {limit} jobs a minute")
+            time.sleep(max(0.05, wait))
+
+    def _before_again(self, request: JobRequest, failure: Failure, attempts: int) -> None:
+        settings = self._settings
+        self._handle.report(f"{request.part}: {failure.message}; sending again")
+        if failure.kind == "unauthorized":
+            self._handle.rebuild()
+            return
+        if failure.kind == "session-closed":
+            self._mode.expired()
+            return
+        first = (
+            settings.rate_pause_seconds if failure.kind == "rate" else settings.first_pause_seconds
+        )
+        longest = max(settings.longest_pause_seconds, settings.rate_pause_seconds)
+        time.sleep(min(longest, first * 2 ** (attempts - 1)))
+
+    def _given_up(
+        self, request: JobRequest, failure: Failure
+    ) -> ServiceUnavailable | SubmissionUncertain:
+        if failure.nothing_created:
+            return ServiceUnavailable(
+                f"IBM Quantum did not take {request.part} of run {request.run_id}: "
+                f"{failure.message}; no job was created, `qdm run resume` tries again."
+            )
+        return SubmissionUncertain(
+            f"{request.part} of run {request.run_id} was sent without an answer "
+            f"({failure.message}) and is not in the service's list yet; `qdm run resume "
+            f"{request.run_id}` looks for it again before anything is sent."
+        )
+
+    # -- by tag -------------------------------------------------------------------------------
+
+    def resolve(self, tag: str) -> str | None:
+        """The one job of a tag: the oldest; others are cancelled while they wait, and recorded.
+
+        Args:
+            tag: The intention's.
+
+        Returns:
+            Its id, which is in the ledger then; None if there is no job.
+
+        Raises:
+            ServiceUnavailable, SubmissionUncertain: If the service does not answer.
+        """
+        intention = self._ledger.intention(tag)
+        known = intention.job_id
+        try:
+            found = self._handle.ask("looking for a job by its tag", lambda s: _with_tag(s, tag))
+            if not found:
+                return known
+            states = {job_id: self._status(job_id) for job_id in found} if len(found) > 1 else {}
+            alive = [job_id for job_id in found if states.get(job_id) not in ENDED_WITHOUT]
+            main = (alive or found)[0]
+            if known is not None and intention.state in ("collected", "failed"):
+                main = known  # its outcome is in the record already
+            if known != main:
+                self._ledger.sent(tag, main, how="found")
+            for job_id in found:
+                if job_id != main:
+                    waits = states[job_id] in WAITING
+                    state = self._cancel(job_id) if waits else states[job_id]
+                    self._ledger.duplicate(tag, job_id, state.lower())
+        except CallFailed as error:
+            if known is not None:
+                return known
+            raise SubmissionUncertain(
+                f"Whether the job {tag} exists cannot be found out now ({error}); `qdm run resume` "
+                "looks for it again before anything is sent."
+            ) from None
+        return main
+
+    def _look_after(self, tag: str, failure: Failure) -> str | None:
+        """Look for a job whose sending ended in an exception: repeatedly, if it may be late."""
+        pauses = self._settings.lookup_pauses_seconds
+        if failure.nothing_created or failure.kind == "other":
+            pauses = pauses[:1]
+        for pause in pauses:
+            time.sleep(pause)
+            found = self.resolve(tag)
+            if found is not None:
+                return found
+        return None
+
+    def _look_until(self, tag: str, end: float) -> str | None:
+        """Look for a job until a time of the ledger's clock, with growing pauses."""
+        for pause in (*self._settings.lookup_pauses_seconds, *[5.0] * 10_000):
+            left = end - self._ledger.now()
+            if left <= 0:
+                return None
+            time.sleep(min(max(pause, 0.01), left))
+            found = self.resolve(tag)
+            if found is not None:
+                return found
+        return None
+
+    def _status(self, job_id: str) -> str:
+        return str(self._handle.ask("asking for a job's state", lambda s: s.job(job_id).status()))
+
+    def _cancel(self, job_id: str) -> str:
+        try:
+            self._handle.once("cancelling a duplicate", lambda s: s.job(job_id).cancel())
+        except CallFailed:
+            return self._status(job_id)  # it has begun, or the service did not answer
+        return "CANCELLED"
+
+
+def _with_tag(service: QiskitRuntimeService, tag: str) -> list[str]:
+    """Ids of the jobs of a tag in the active instance, oldest first."""
+    jobs = [job for job in service.jobs(job_tags=[tag], limit=None) if tag in (job.tags or [])]
+    return [j.job_id() for j in sorted(jobs, key=lambda j: (str(j.creation_date), j.job_id()))]
