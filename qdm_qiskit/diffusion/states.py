@@ -51,7 +51,7 @@ class ComplexGaussian(DiffusionProcess):
         InvalidOption: If an argument is out of range.
 
     References:
-        Cacioppo et al., arXiv:2308.12013, and the authors' code; QAMP 2025.
+        Cacioppo et al., arXiv:2311.15444, and the authors' code; QAMP 2025.
     """
 
     state_space = "complex"

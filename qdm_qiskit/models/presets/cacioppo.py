@@ -7,7 +7,7 @@ from typing import Any
 
 from .base import Preset
 
-CACIOPPO_PAPER = "Cacioppo et al., arXiv:2308.12013"
+CACIOPPO_PAPER = "Cacioppo et al., arXiv:2311.15444"
 _PUBLISHED: Mapping[str, Any] = {
     "dataset": "mnist",
     "process": "complex_gaussian",
