@@ -77,12 +77,13 @@ def circuit_facts(template: Template, spec: CircuitSpec) -> dict[str, Any]:
 
 
 def drawing_text(circuit: QuantumCircuit, width: int = 100) -> str:
-    """The circuit in characters, in rows of at most so many columns."""
-    return str(circuit.draw("text", fold=max(40, width), idle_wires=True))
+    """The circuit in characters, a paper's wire 0 on top, in rows of at most so many columns."""
+    drawn = circuit.draw("text", fold=max(40, width), idle_wires=True, reverse_bits=True)
+    return str(drawn)
 
 
 def drawing_svg(circuit: QuantumCircuit) -> bytes:
-    """The circuit as SVG; the same circuit gives the same bytes.
+    """The circuit as SVG, a paper's wire 0 on top; the same circuit gives the same bytes.
 
     Text is drawn as outlines, so the picture does not depend on the reader's fonts.
     """
@@ -91,7 +92,7 @@ def drawing_svg(circuit: QuantumCircuit) -> bytes:
 
     # Ids from a fixed salt and no date: otherwise no two files would be equal.
     with matplotlib.rc_context({"svg.hashsalt": "qdm_qiskit", "svg.fonttype": "path"}):
-        figure = circuit.draw("mpl", fold=FOLD, idle_wires=True)
+        figure = circuit.draw("mpl", fold=FOLD, idle_wires=True, reverse_bits=True)
         try:
             file = io.BytesIO()
             figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})

@@ -102,6 +102,15 @@ def test_a_text_drawing_fits_its_width():
     assert text.count("q_0:") > 1
 
 
+def test_a_papers_first_wire_is_on_top():
+    """Wire 0 is the most significant qubit, which the Bell stage starts from."""
+    circuit = TEMPLATES["pairwise_bell_stage"].example().circuit
+    lines = [line for line in drawing_text(circuit).splitlines() if line.startswith("q_")]
+    assert [line[:3] for line in lines] == ["q_3", "q_2", "q_1", "q_0"]
+    assert ["H" in line for line in lines] == [True, True, False, False]
+    assert drawing_svg(circuit) != drawing_svg(circuit.reverse_bits())
+
+
 def test_export_needs_no_torch():
     code = (
         "import sys; from qdm_qiskit.circuits import TEMPLATES, export;"
