@@ -20,7 +20,7 @@ CodecKind = Literal["pca", "autoencoder"]
 """Principal components, or a small neural network trained once before the diffusion model."""
 HIDDEN = 64
 """Hidden units of the autoencoder's two networks."""
-AUTOENCODER_STEPS, AUTOENCODER_BATCH, AUTOENCODER_RATE = 3_000, 64, 3e-3
+AUTOENCODER_STEPS, AUTOENCODER_BATCH, AUTOENCODER_RATE = 2_000, 64, 3e-3
 
 
 class LatentCodec(nn.Module, ABC):
