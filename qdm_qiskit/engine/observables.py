@@ -40,33 +40,32 @@ class ObservableTable:
                 )
                 table[row] += values
         self._patterns = patterns
-        self._tensors: dict[tuple[torch.dtype, torch.device], list[tuple[int, Tensor, Tensor]]] = {}
+        self._tensors: dict[
+            tuple[torch.dtype, torch.device, tuple[int, ...]], list[tuple[int, Tensor, Tensor]]
+        ] = {}
 
-    def evaluate(self, state: Tensor) -> Tensor:
+    def evaluate(self, state: Tensor, order: Sequence[int] | None = None) -> Tensor:
         """Expectation values.
 
         Args:
             state: ``(2**n, batch)``, complex or real.
+            order: Its qubits, most significant first; Qiskit's order if None. The tables are put into
+                this order once, rather than every state into Qiskit's.
 
         Returns:
             ``(observables, batch)`` real.
         """
         complex_dtype = torch.complex64 if state.dtype in (torch.float32, torch.complex64) else None
         complex_dtype = complex_dtype or torch.complex128
-        place = (complex_dtype, state.device)
-        if place not in self._tensors:
-            self._tensors[place] = [
-                (
-                    flip,
-                    torch.as_tensor(self._index ^ flip, device=state.device),
-                    torch.tensor(table, dtype=complex_dtype, device=state.device),
-                )
-                for flip, table in self._patterns.items()
-            ]
+        n = len(self._index).bit_length() - 1
+        places = tuple(range(n))[::-1] if order is None else tuple(order)
+        key = (complex_dtype, state.device, places)
+        if key not in self._tensors:
+            self._tensors[key] = self._in_order(complex_dtype, state.device, places)
         total: Tensor | None = None
-        for flip, index, table in self._tensors[place]:
+        for flip, index, table in self._tensors[key]:
             if flip == 0:
-                part = table.real @ squared_modulus(state)
+                part = table @ squared_modulus(state)
             else:
                 product = state[index].conj() * state
                 part = (table @ product.to(table.dtype)).real
@@ -74,3 +73,19 @@ class ObservableTable:
         if total is None:  # observables without any term
             return squared_modulus(state)[:1].expand(len(self.observables), -1) * 0
         return total
+
+    def _in_order(
+        self, dtype: torch.dtype, device: torch.device, order: tuple[int, ...]
+    ) -> list[tuple[int, Tensor, Tensor]]:
+        """Flipped bits, the row that each row is paired with, and the table."""
+        basis = np.zeros_like(self._index)  # basis state of each row
+        for place, qubit in enumerate(order):
+            basis |= (self._index >> (len(order) - 1 - place) & 1) << qubit
+        row = np.argsort(basis)
+        found = []
+        for flip, table in self._patterns.items():
+            moved = torch.tensor(table[:, basis], dtype=dtype, device=device)
+            if flip == 0:
+                moved = moved.real.contiguous()
+            found.append((flip, torch.as_tensor(row[basis ^ flip], device=device), moved))
+        return found

@@ -442,8 +442,8 @@ class CircuitProgram:
             if len(self._observables) >= KEPT_OBSERVABLES:
                 self._observables.pop(next(iter(self._observables)))
             self._observables[key] = ObservableTable(list(observables))
-        state = in_order(*self._run(inputs, weights, initial_state, initial_qubits, weight_rows))
-        return self._observables[key].evaluate(state).t()
+        state, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
+        return self._observables[key].evaluate(state, order).t()
 
     def hermitian_expectation(
         self,

@@ -67,7 +67,10 @@ class Merge:
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
         high, low = state[self.component], state.pop(self.low)
-        product = high.unsqueeze(1) * low.unsqueeze(0)
+        if high.is_complex() != low.is_complex():
+            dtype = high.dtype if high.is_complex() else low.dtype
+            high, low = high.to(dtype), low.to(dtype)
+        product = _Outer.apply(high, low)
         state[self.component] = product.reshape(-1, product.shape[-1])
 
     def describe(self) -> str:
@@ -237,6 +240,32 @@ def _product(matrix: Tensor, x: Tensor) -> Tensor:
         )  # x[0] would fill a whole state with zeros on the way back
     # torch.matmul would fold the batch into the columns, which copies x and the result.
     return torch.bmm(matrix.expand(len(x), -1, -1), x)
+
+
+class _Outer(torch.autograd.Function):
+    """``(a, batch)`` and ``(b, batch)`` to ``(a, b, batch)``; a batch of 1 is every sample's.
+
+    Autograd's own form conjugates and broadcasts more than it has to.
+    """
+
+    @staticmethod
+    def forward(ctx, high: Tensor, low: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(high, low)
+        return high.unsqueeze(1) * low.unsqueeze(0)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[no-untyped-def]
+        high, low = ctx.saved_tensors
+        to_high = to_low = None
+        if ctx.needs_input_grad[0]:
+            to_high = (grad * low.conj().resolve_conj()).sum(1)
+            if high.shape[1] < grad.shape[2]:
+                to_high = to_high.sum(1, keepdim=True)
+        if ctx.needs_input_grad[1]:
+            to_low = (grad * high.conj().resolve_conj().unsqueeze(1)).sum(0)
+            if low.shape[1] < grad.shape[2]:
+                to_low = to_low.sum(1, keepdim=True)
+        return to_high, to_low
 
 
 class _SquaredModulus(torch.autograd.Function):

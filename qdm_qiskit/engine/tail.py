@@ -22,8 +22,6 @@ from .steps import Dense, Frame, Move, Step
 
 Key = tuple[str, Any]
 """("block" or "phase", group)."""
-Rows = dict[Key, tuple[Tensor, ...]]
-"""Matrices and phases by group and row."""
 
 
 @dataclass(frozen=True)
@@ -121,35 +119,58 @@ def run_tail(x: Tensor, tail: Tail, frame: Frame, *, recompute: bool) -> Tensor:
     return _Tail.apply(x.contiguous(), tail, frame, keep, *stacks)
 
 
+class _Buffer:
+    """A state and its views along its axes; making a view takes as long as a call of torch."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self._views: dict[tuple[int, int, bool], Tensor] = {}
+
+    def view(self, step: Dense, real: bool) -> Tensor:
+        """``(high, d, rest)`` around a block's axis; real and imaginary parts side by side."""
+        key = (step.high, step.num_qubits, real)
+        found = self._views.get(key)
+        if found is None:
+            tensor = torch.view_as_real(self.tensor) if real else self.tensor
+            found = self._views[key] = tensor.view(step.high, 2**step.num_qubits, -1)
+        return found
+
+    def turned(self, step: Dense) -> Tensor:
+        """``(high, rest, d)``."""
+        key = (step.high, -step.num_qubits, False)
+        found = self._views.get(key)
+        if found is None:
+            found = self._views[key] = self.view(step, False).mT
+        return found
+
+
 class _Tail(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[no-untyped-def]
         ctx, x: Tensor, tail: Tail, frame: Frame, keep: bool, *stacks: Tensor
     ) -> Tensor:
-        rows, kept, scratch = _apart(tail.groups, stacks), {}, []
+        matrices = _Matrices(tail, frame, stacks, transpose=False)
+        kept: dict[int, _Buffer] = {}
         buffers = list(x.new_empty(len(tail.kept), *x.shape).unbind(0)) if keep else []
-        state = x
+        state, scratch = _Buffer(x), [_Buffer(torch.empty_like(x)), _Buffer(torch.empty_like(x))]
         for position, step in enumerate(tail.steps):
             if buffers and position in tail.kept:
-                out = kept[position] = buffers.pop()
+                out = kept[position] = _Buffer(buffers.pop())
             else:
-                out = next((each for each in scratch if each is not state), None)
-                if out is None:
-                    out = torch.empty_like(x)
-                    scratch.append(out)
+                out = scratch[1] if state is scratch[0] else scratch[0]
             if isinstance(step, Dense):
-                _multiply(_matrix(step, frame, rows), state, step.high, out)
+                _multiply(matrices, step, state, out)
             else:
-                _move(step, frame, rows, state, out)
+                _move(step, frame, matrices.phases(step), state.tensor, out.tensor)
             state = out
+        final = state.tensor
         ctx.tail, ctx.frame, ctx.kept = tail, frame, kept if keep else None
-        ctx.save_for_backward(x, state, *stacks)
-        return state
+        ctx.save_for_backward(x, final, *stacks)
+        return final
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         x, final, *stacks = ctx.saved_tensors
-        groups = ctx.tail.groups
         if torch.is_grad_enabled():
             # A graph of the gradient is asked for: autograd differentiates the plain steps.
             value = _plain(x, ctx.tail, ctx.frame, stacks)
@@ -159,23 +180,14 @@ class _Tail(torch.autograd.Function):
             )
             to_x, *rest = [next(found) if each.requires_grad else None for each in (x, *stacks)]
             return to_x, None, None, None, *rest
-        back = _Back(
-            ctx.tail,
-            ctx.frame,
-            _apart(groups, stacks),
-            _apart(groups, [stack.mT for stack in stacks]),
-            {key: torch.zeros_like(stack) for key, stack in zip(groups, stacks, strict=True)},
-        )
-        conjugate = torch.conj_physical(grad).contiguous()  # a copy, which is written to
+        back = _Back(ctx.tail, ctx.frame, stacks)
+        conjugate = _Buffer(torch.conj_physical(grad).contiguous())  # a copy, which is written to
         if ctx.kept is not None:
-            kept = {**ctx.kept, -1: x, len(ctx.tail.steps) - 1: final}
+            kept = {**ctx.kept, -1: _Buffer(x), len(ctx.tail.steps) - 1: _Buffer(final)}
             gradient = back.run(conjugate, kept)
         else:
-            gradient = back.run_again(conjugate, final)
-        for (kind, group), stack in zip(groups, stacks, strict=True):
-            if kind == "block":  # from what was read before the blocks to what a block is worth
-                back.grads[kind, group] = torch.bmm(stack, back.grads[kind, group].mH)
-        return gradient.conj(), None, None, None, *back.grads.values()
+            gradient = back.run_again(conjugate, _Buffer(final.clone()))
+        return gradient.conj(), None, None, None, *back.finished(stacks)
 
 
 def _plain(x: Tensor, tail: Tail, frame: Frame, stacks: Sequence[Tensor]) -> Tensor:
@@ -194,20 +206,55 @@ def _plain(x: Tensor, tail: Tail, frame: Frame, stacks: Sequence[Tensor]) -> Ten
     return state[component]
 
 
-@dataclass
+class _Matrices:
+    """The blocks of a tail, each broadcast over the axes above it, by group and row."""
+
+    def __init__(
+        self, tail: Tail, frame: Frame, stacks: Sequence[Tensor], *, transpose: bool
+    ) -> None:
+        self.frame, self.transpose = frame, transpose
+        self._stacks = {
+            key: stack.mT if transpose and key[0] == "block" else stack
+            for key, stack in zip(tail.groups, stacks, strict=True)
+        }
+        self._rows: dict[tuple[Any, int], tuple[Tensor, ...]] = {}
+
+    def block(self, step: Dense) -> Tensor:
+        """``(high, d, d)``."""
+        if step.block is None:
+            assert step.fixed is not None
+            matrix = self.frame.constants.number(step.fixed, self.frame.dtype, self.frame.device)
+            return (matrix.mT if self.transpose else matrix).expand(step.high, -1, -1)
+        key = (step.block.group, step.high)
+        if key not in self._rows:
+            stack = self._stacks["block", step.block.group]
+            self._rows[key] = stack.unsqueeze(1).expand(-1, step.high, -1, -1).unbind(0)
+        return self._rows[key][step.block.row]
+
+    def phases(self, step: Move) -> Tensor | None:
+        """The factors of a monomial, ``(2**k, 1)``, or None."""
+        if step.phases is not None:
+            size, row = step.phases
+            if (size, 0) not in self._rows:
+                self._rows[size, 0] = self._stacks["phase", size].unbind(0)
+            return self._rows[size, 0][row]
+        if step.signs is not None:
+            return self.frame.constants.number(step.signs, self.frame.dtype, self.frame.device)
+        return None
+
+
 class _Back:
     """One backward pass."""
 
-    tail: Tail
-    frame: Frame
-    rows: Rows
-    transposed: Rows
-    grads: dict[Key, Tensor]
-    """Of the blocks, what is read before them: ``sum state gradient^dagger`` over all other axes."""
+    def __init__(self, tail: Tail, frame: Frame, stacks: Sequence[Tensor]) -> None:
+        self.tail, self.frame = tail, frame
+        self.matrices = _Matrices(tail, frame, stacks, transpose=True)
+        self.found: dict[Key, dict[int, Tensor]] = {key: {} for key in tail.groups}
+        """Of the blocks, ``sum state gradient^dagger`` over all other axes, before them."""
 
-    def run(self, grad: Tensor, kept: dict[int, Tensor]) -> Tensor:
+    def run(self, grad: _Buffer, kept: dict[int, _Buffer]) -> Tensor:
         """The conjugate gradient at the start, with states that were kept."""
-        scratch = [torch.empty_like(grad)]
+        scratch = [_Buffer(torch.empty_like(grad.tensor))]
         for stage in reversed(self.tail.stages):
             step = stage.steps[0]
             if isinstance(step, Move) and stage.read_at is not None:
@@ -215,12 +262,12 @@ class _Back:
             grad = self._undo(stage, grad, scratch, conjugate=True)
             if isinstance(step, Dense) and stage.read_at is not None:
                 self._read_blocks(stage, kept[stage.read_at], grad)
-        return grad
+        return grad.tensor
 
-    def run_again(self, grad: Tensor, state: Tensor) -> Tensor:
+    def run_again(self, grad: _Buffer, state: _Buffer) -> Tensor:
         """The conjugate gradient at the start, with the states computed again from the last one."""
-        scratch = [torch.empty_like(grad)]
-        state, others = state.clone(), [torch.empty_like(grad)]
+        scratch = [_Buffer(torch.empty_like(grad.tensor))]
+        others = [_Buffer(torch.empty_like(grad.tensor))]
         for stage in reversed(self.tail.stages):
             step = stage.steps[0]
             if isinstance(step, Move) and stage.read_at is not None:
@@ -229,85 +276,74 @@ class _Back:
             state = self._undo(stage, state, others, conjugate=False)
             if isinstance(step, Dense) and stage.read_at is not None:
                 self._read_blocks(stage, state, grad)
-        return grad
+        return grad.tensor
 
-    def _undo(self, stage: Stage, x: Tensor, scratch: list[Tensor], *, conjugate: bool) -> Tensor:
+    def finished(self, stacks: Sequence[Tensor]) -> list[Tensor]:
+        """The gradients of the matrices and phases."""
+        grads = []
+        for (key, found), stack in zip(self.found.items(), stacks, strict=True):
+            if len(found) < len(stack):  # other rows are used before the tail, or not at all
+                inner = stack.new_zeros(stack.shape)
+                for row, value in found.items():
+                    inner[row] = value
+            else:
+                inner = torch.stack([found[row] for row in range(len(stack))])
+            # A block: from what was read before it to what the block itself is worth.
+            grads.append(torch.bmm(stack, inner.mH) if key[0] == "block" else stack * inner.conj())
+        return grads
+
+    def _undo(
+        self, stage: Stage, x: _Buffer, scratch: list[_Buffer], *, conjugate: bool
+    ) -> _Buffer:
         """The adjoint of a stage, or its transpose for a conjugate gradient; overwrites ``x``."""
         for step in stage.steps:
             if isinstance(step, Dense):
-                matrix = _matrix(step, self.frame, self.transposed, transpose=True)
                 out = scratch.pop()
-                _multiply(matrix if conjugate else matrix.conj(), x, step.high, out)
+                _multiply(self.matrices, step, x, out, conjugate=not conjugate)
                 scratch.append(x)
                 x = out
                 continue
-            factors = _factors(step, self.frame, self.rows)
+            factors = self.matrices.phases(step)
             if factors is not None:
-                torch.mul(x, factors if conjugate else factors.conj().resolve_conj(), out=x)
+                factors = factors if conjugate else factors.conj().resolve_conj()
+                torch.mul(x.tensor, factors, out=x.tensor)
             if step.inverse is not None:
                 index = self.frame.constants.index(step.inverse, self.frame.device)
                 out = scratch.pop()
-                torch.index_select(x, 0, index, out=out)
+                torch.index_select(x.tensor, 0, index, out=out.tensor)
                 scratch.append(x)
                 x = out
         return x
 
-    def _read_blocks(self, stage: Stage, state: Tensor, grad: Tensor) -> None:
+    def _read_blocks(self, stage: Stage, state: _Buffer, grad: _Buffer) -> None:
         for step in stage.steps:
             if not isinstance(step, Dense) or step.block is None:
                 continue
-            shape = (step.high, 2**step.num_qubits, -1)
-            left, right = state.reshape(shape), grad.reshape(shape)
-            found = torch.bmm(left, right.mT)
+            found = torch.bmm(state.view(step, False), grad.turned(step))
             found = found[0] if step.high == 1 else found.sum(0)
-            into = self.grads["block", step.block.group][step.block.row]
-            into.copy_(found if into.is_complex() else found.real)
+            real = not self.matrices.block(step).is_complex()
+            self.found["block", step.block.group][step.block.row] = found.real if real else found
 
-    def _read_phases(self, step: Move, state: Tensor, grad: Tensor) -> None:
+    def _read_phases(self, step: Move, state: _Buffer, grad: _Buffer) -> None:
         assert step.phases is not None  # the caller has looked
         size, row = step.phases
-        inner = (state * grad).sum(1, keepdim=True)
-        self.grads["phase", size][row] = self.rows["phase", size][row] * inner.conj()
+        self.found["phase", size][row] = (state.tensor * grad.tensor).sum(1, keepdim=True)
 
 
-def _apart(groups: Sequence[Key], stacks: Sequence[Tensor]) -> Rows:
-    return {key: stack.unbind(0) for key, stack in zip(groups, stacks, strict=True)}
+def _multiply(
+    matrices: _Matrices, step: Dense, x: _Buffer, out: _Buffer, *, conjugate: bool = False
+) -> None:
+    """A block, or its complex conjugate, on its axis."""
+    matrix = matrices.block(step)
+    if conjugate:
+        matrix = matrix.conj()
+    real = not matrix.is_complex()
+    torch.bmm(matrix, x.view(step, real), out=out.view(step, real))
 
 
-def _matrix(step: Dense, frame: Frame, rows: Rows, *, transpose: bool = False) -> Tensor:
-    """From ``rows``, which may be transposed already, or the fixed one."""
-    if step.block is not None:
-        return rows["block", step.block.group][step.block.row]
-    assert step.fixed is not None
-    matrix = frame.constants.number(step.fixed, frame.dtype, frame.device)
-    return matrix.mT if transpose else matrix
-
-
-def _multiply(matrix: Tensor, x: Tensor, high: int, out: Tensor) -> None:
-    """``matrix @ x`` on the axis below the first ``high``, into ``out``."""
-    d = len(matrix)
-    if not matrix.is_complex():
-        x, out = torch.view_as_real(x), torch.view_as_real(out)
-    if high == 1:
-        torch.mm(matrix, x.view(d, -1), out=out.view(d, -1))
-    else:
-        x, out = x.view(high, d, -1), out.view(high, d, -1)
-        torch.bmm(matrix.expand(high, -1, -1), x, out=out)
-
-
-def _move(step: Move, frame: Frame, rows: Rows, x: Tensor, out: Tensor) -> None:
-    factors = _factors(step, frame, rows)
+def _move(step: Move, frame: Frame, factors: Tensor | None, x: Tensor, out: Tensor) -> None:
     if step.source is not None:
         torch.index_select(x, 0, frame.constants.index(step.source, frame.device), out=out)
         x = out
     if factors is not None:
         torch.mul(x, factors, out=out)
-
-
-def _factors(step: Move, frame: Frame, rows: Rows) -> Tensor | None:
-    if step.phases is not None:
-        size, row = step.phases
-        return rows["phase", size][row]
-    if step.signs is not None:
-        return frame.constants.number(step.signs, frame.dtype, frame.device)
-    return None
