@@ -8,7 +8,7 @@ import typer
 
 from .. import __version__
 from ..errors import QdmError
-from . import circuits, data, models, report, sample, train
+from . import budget, circuits, data, models, report, run, sample, train
 
 EXIT_ERROR = 2
 """A mistake in the input or the surroundings, explained in one line."""
@@ -27,6 +27,8 @@ app.command("sample")(sample.sample)
 app.add_typer(report.app, name="report")
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
+app.add_typer(budget.app, name="budget")
+app.add_typer(run.app, name="run")
 app.add_typer(circuits.app, name="circuits")
 
 

@@ -154,6 +154,8 @@ def _budget(plan: RunPlan, budget: BudgetState) -> str:
         if amount is not None
     ]
     verdict = "" if fits(plan, budget) else "; THIS RUN DOES NOT FIT and will be refused"
+    if not plan.is_qpu:
+        verdict = "; this target takes nothing from it"
     return f"'{budget.name}' has {' and '.join(left)} left{verdict}"
 
 

@@ -1,0 +1,169 @@
+"""``qdm budget``: how much of a QPU may be spent, and what was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .models import JsonOption
+
+if TYPE_CHECKING:
+    from ..hardware.budget import BudgetState
+    from ..hardware.ledger import Ledger
+
+app = typer.Typer(
+    help="Budgets of QPU seconds and shots: set, show, history.", no_args_is_help=True
+)
+
+RootOption = Annotated[Path, typer.Option(help="Folder of all hardware runs and their ledger.")]
+ROOT = Path("hardware_runs")
+
+
+@app.command("set")
+def set_budget(
+    name: Annotated[str, typer.Argument(help="Name of the budget.")],
+    preset: Annotated[
+        str | None, typer.Option(help="open-plan: 600 QPU seconds in every 28 days.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="QPU seconds in a period.")] = None,
+    shots: Annotated[int | None, typer.Option(help="Shots in a period.")] = None,
+    period_days: Annotated[
+        float | None, typer.Option(help="Length of the period; none is for ever.")
+    ] = None,
+    calendar: Annotated[
+        bool, typer.Option("--calendar", help="Fixed periods, one after the other, not rolling.")
+    ] = False,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Set the limits of a budget; what was spent and reserved stays.
+
+    Example:
+
+        qdm budget set open --preset open-plan
+    """
+    from ..errors import InvalidOption
+    from ..hardware.budget import OPEN_PLAN
+    from ..hardware.ledger import Ledger
+
+    if preset is not None:
+        if preset != "open-plan":
+            raise InvalidOption(f"The presets of a budget are: open-plan; got '{preset}'.")
+        if seconds is not None or period_days is not None or calendar:
+            raise InvalidOption("Preset 'open-plan' sets seconds and period; leave them out.")
+        seconds, period_days = OPEN_PLAN.seconds, OPEN_PLAN.period_days
+    state = Ledger.open(root).set_budget(
+        name,
+        seconds=seconds,
+        shots=shots,
+        period_days=period_days,
+        window="calendar" if calendar else "rolling",
+    )
+    _print([state], as_json)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str | None, typer.Argument(help="Name of the budget; all without.")] = None,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a budget allows, holds in reserve, has spent and has left.
+
+    Example:
+
+        qdm budget show open --json
+    """
+    ledger = existing_ledger(root)
+    _print([ledger.budget(name)] if name else list(ledger.budgets()), as_json, one=name is not None)
+
+
+@app.command("history")
+def history(
+    name: Annotated[str, typer.Argument(help="Name of the budget.")],
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """List every reservation of a budget: for which job, what was held, what was charged.
+
+    Example:
+
+        qdm budget history open
+    """
+    rows = existing_ledger(root).budget_history(name)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    typer.echo(f"{'when (UTC)':<18}{'run':<34}{'part':<20}{'state':<10}{'held s':>8}{'spent s':>9}")
+    for row in rows:
+        when = datetime.fromtimestamp(float(row["reserved_at"] or 0), UTC)
+        spent = "-" if row["spent_seconds"] is None else f"{row['spent_seconds']:.2f}"
+        typer.echo(
+            f"{when:%Y-%m-%d %H:%M}  {row['run_id']!s:<34}{row['part']!s:<20}{row['state']!s:<10}"
+            f"{row['seconds']:>8.2f}{spent:>9}"
+        )
+
+
+def existing_ledger(root: Path) -> Ledger:
+    """The ledger of a root, if there is one; looking never makes a folder.
+
+    Raises:
+        MissingData: If there is none.
+    """
+    from ..errors import MissingData
+    from ..hardware.ledger import FILE, Ledger
+
+    if not (root / FILE).exists() and not list(root.glob(f"{FILE}*")):
+        raise MissingData(
+            f"There is no ledger in {root}; `qdm budget set` and `qdm run plan` make one, --root "
+            "names another folder."
+        )
+    ledger = Ledger.open(root)
+    for notice in ledger.notices:
+        typer.echo(f"note: {notice}", err=True)
+    return ledger
+
+
+def as_row(state: BudgetState) -> dict[str, object]:
+    """A budget's numbers, with what is left."""
+    return {
+        **asdict(state),
+        "remaining_seconds": state.remaining_seconds,
+        "remaining_shots": state.remaining_shots,
+    }
+
+
+def _print(states: list[BudgetState], as_json: bool, *, one: bool = True) -> None:
+    if as_json:
+        rows = [as_row(state) for state in states]
+        typer.echo(json.dumps(rows[0] if one else rows, indent=2))
+        return
+    for state in states:
+        period = "for ever" if state.period_days is None else f"every {state.period_days:g} days"
+        typer.echo(f"{state.name}: {period}" + (f", {state.window}" if state.period_days else ""))
+        for unit, limit, reserved, spent, left in (
+            (
+                "QPU seconds",
+                state.limit_seconds,
+                state.reserved_seconds,
+                state.spent_seconds,
+                state.remaining_seconds,
+            ),
+            (
+                "shots",
+                state.limit_shots,
+                state.reserved_shots,
+                state.spent_shots,
+                state.remaining_shots,
+            ),
+        ):
+            if limit is not None:
+                typer.echo(
+                    f"  {unit:<12} {left:.6g} of {limit:.6g} left "
+                    f"({spent:.6g} spent, {reserved:.6g} reserved)"
+                )

@@ -1,0 +1,212 @@
+"""The page of a hardware run: its images, what it cost, and how far from exact it was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InvalidData, MissingData
+from ..files import read_json_object, write_together
+from .hardware_render import render_html, render_markdown, render_png
+
+if TYPE_CHECKING:
+    from ..hardware.plan import RunPlan
+    from ..hardware.replay import Replay
+
+SCHEMA = "qdm-hardware-report/1"
+FILES = ("report.json", "report.md", "report.html", "report.png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCost:
+    """One job's QPU seconds."""
+
+    part: str
+    """``step-0010`` or ``calibration-0001``."""
+    job_id: str
+    role: str
+    """``main``, or ``duplicate`` of another."""
+    state: str
+    estimated: float | None
+    """By the plan."""
+    charged: float | None
+    """By the service; None while it still counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardwareReport:
+    """A run in numbers; the images stand beside it."""
+
+    run: str
+    model: str
+    target: str
+    backend: str
+    spends: bool
+    """Whether the target charges."""
+    images: int
+    num_steps: int
+    schedule: str
+    mitigation: str
+    circuit: dict[str, Any]
+    """Depth, two-qubit gates, expected success."""
+    steps: tuple[dict[str, Any], ...]
+    """See :class:`~qdm_qiskit.hardware.replay.StepReplay`."""
+    done: bool
+    equal: bool
+    """Whether a replay gives the stored images."""
+    replay: str
+    """The same in words."""
+    image_error: float | None
+    """Root mean square pixel distance of the final images from the exact chain's; None before."""
+    jobs: tuple[JobCost, ...]
+    seconds_estimated: float
+    """Of the whole run, by the plan."""
+    seconds_charged: float | None
+    """Of the whole run; None before it is done."""
+    cost_known: bool
+    """Whether the service has counted every job."""
+    assumptions: tuple[str, ...]
+    decisions: tuple[dict[str, Any], ...]
+    versions: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, with the schema's name."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class HardwarePictures:
+    """The images of a run."""
+
+    trajectory: np.ndarray
+    """``(steps + 1, count, channels, height, width)``: x_T .. x_t."""
+    exact: np.ndarray
+    """``(count, channels, height, width)``: the exact chain's image at the same t."""
+
+
+def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
+    """Collect a run from its folder alone; nothing is asked of any service, nothing is written.
+
+    Args:
+        folder: The run's folder; the run need not be finished, but one step of it.
+
+    Returns:
+        Numbers and pictures.
+
+    Raises:
+        MissingData: If no step is recorded yet.
+        InvalidPlan, InvalidData, CalibrationMismatch: If a file cannot be used.
+    """
+    from ..hardware.record import MANIFEST
+    from ..hardware.replay import replay
+
+    found = replay(folder)
+    plan = found.plan
+    if not found.steps:
+        raise MissingData(
+            f"Run {plan.run_id} has no finished step to report; `qdm run resume {plan.run_id}`."
+        )
+    path = folder / MANIFEST
+    manifest = read_json_object(path) if path.exists() else None
+    exact = _exact_images(plan, len(found.steps))
+    try:
+        jobs = () if manifest is None else _jobs(plan, manifest)
+        charged = None if manifest is None else float(manifest["seconds_charged"])
+        known = manifest is not None and bool(manifest["cost_known"])
+        versions = {} if manifest is None else dict(manifest["versions"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidData(f"{path} is no manifest of a run ({type(error).__name__}).") from error
+    report = HardwareReport(
+        run=plan.run_id,
+        model=plan.model,
+        target=plan.target,
+        backend=plan.backend,
+        spends=plan.is_qpu,
+        images=plan.num_images,
+        num_steps=plan.num_steps,
+        schedule=plan.schedule,
+        mitigation=plan.mitigation,
+        circuit={
+            "qubits": plan.circuit.qubits,
+            "depth": plan.circuit.depth,
+            "two_qubit_gates": plan.circuit.two_qubit_gates,
+            "expected_success": plan.circuit.expected_success,
+        },
+        steps=tuple(asdict(each) for each in found.steps),
+        done=found.done,
+        equal=found.equal,
+        replay=found.sentence(),
+        image_error=_image_error(found, exact),
+        jobs=jobs,
+        seconds_estimated=plan.total_seconds,
+        seconds_charged=charged,
+        cost_known=known,
+        assumptions=plan.timing.assumptions(),
+        decisions=tuple(asdict(each) for each in plan.decisions),
+        versions=versions,
+    )
+    return report, HardwarePictures(found.trajectory, exact)
+
+
+def write_hardware_report(
+    report: HardwareReport, pictures: HardwarePictures, folder: Path
+) -> tuple[Path, ...]:
+    """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``, all or none.
+
+    Args:
+        report: From :func:`hardware_report`.
+        pictures: The same.
+        folder: Made if it is missing; an older report in it is replaced.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputNotWritable: If one cannot be written.
+    """
+    content = report.to_dict()
+    png = render_png(content, pictures.trajectory, pictures.exact)
+    texts = {
+        "report.json": json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n",
+        "report.md": render_markdown(content),
+        "report.html": render_html(content, png),
+    }
+    files = {folder / name: text.encode() for name, text in texts.items()}
+    write_together({**files, folder / "report.png": png})
+    return tuple(folder / name for name in FILES)
+
+
+def _exact_images(plan: RunPlan, steps: int) -> np.ndarray:
+    """The images of the exact chain after as many steps, from the same x_T and noise."""
+    from ..hardware.reverse import PlannedChain
+
+    chain = PlannedChain(plan)
+    for _ in range(steps):
+        chain.advance(chain.exact_probabilities())
+    return chain.images()
+
+
+def _image_error(found: Replay, exact: np.ndarray) -> float | None:
+    if not found.done:
+        return None
+    return float(np.sqrt(np.mean((found.images.astype(np.float64) - exact) ** 2)))
+
+
+def _jobs(plan: RunPlan, manifest: dict[str, Any]) -> tuple[JobCost, ...]:
+    estimated = {each.name: each.seconds for each in plan.steps}
+    calibration = None if plan.calibration is None else plan.calibration.seconds
+    return tuple(
+        JobCost(
+            part=str(job["part"]),
+            job_id=str(job["job_id"]),
+            role=str(job["role"]),
+            state=str(job["state"]),
+            estimated=estimated.get(str(job["part"]), calibration),
+            charged=None if job["seconds_charged"] is None else float(job["seconds_charged"]),
+        )
+        for job in manifest["jobs"]
+    )

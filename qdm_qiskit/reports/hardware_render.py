@@ -1,0 +1,243 @@
+"""The page of a hardware run as Markdown, HTML and a picture; functions of plain values."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from typing import Any
+
+import numpy as np
+
+from ..data import image_grid
+
+MOST_IMAGES, MOST_COLUMNS = 6, 8
+"""Rows and columns of the picture of the chain."""
+_STEP_COLUMNS = (
+    ("t", "step"),
+    ("shots", "shots"),
+    ("distance, raw", "raw_distance"),
+    ("distance, mitigated", "mitigated_distance"),
+    ("fidelity, raw", "raw_fidelity"),
+    ("fidelity, mitigated", "mitigated_fidelity"),
+    ("calibration", "calibration"),
+)
+_JOB_COLUMNS = (
+    ("job", "part"),
+    ("id", "job_id"),
+    ("role", "role"),
+    ("state", "state"),
+    ("QPU s, estimated", "estimated"),
+    ("QPU s, charged", "charged"),
+)
+
+
+def render_markdown(report: dict[str, Any]) -> str:
+    """The page as Markdown.
+
+    Args:
+        report: What ``HardwareReport.to_dict`` gives.
+    """
+    lines = [f"# Hardware run {report['run']}", "", _headline(report), ""]
+    lines += ["![images, distances, cost](report.png)", ""]
+    for title, sentences, columns, rows in _sections(report):
+        lines += [f"## {title}", "", *[f"* {each}" for each in sentences], ""]
+        if rows:
+            lines.append("| " + " | ".join(name for name, _ in columns) + " |")
+            lines.append("|" + "---|" * len(columns))
+            for row in rows:
+                lines.append("| " + " | ".join(_cell(row[key]) for _, key in columns) + " |")
+            lines.append("")
+    return "\n".join(lines)
+
+
+def render_html(report: dict[str, Any], png: bytes) -> str:
+    """The page as one HTML file, its picture inside.
+
+    Args:
+        report: As for :func:`render_markdown`.
+        png: The picture.
+    """
+    picture = base64.b64encode(png).decode()
+    parts = []
+    for title, sentences, columns, rows in _sections(report):
+        points = "".join(f"<li>{html.escape(each)}</li>" for each in sentences)
+        parts.append(f"<h2>{html.escape(title)}</h2><ul>{points}</ul>")
+        if rows:
+            head = "".join(f"<th>{html.escape(name)}</th>" for name, _ in columns)
+            body = "".join(
+                "<tr>"
+                + "".join(f"<td>{html.escape(_cell(row[key]))}</td>" for _, key in columns)
+                + "</tr>"
+                for row in rows
+            )
+            parts.append(f"<table><tr>{head}</tr>{body}</table>")
+    name = html.escape(f"Hardware run {report['run']}")
+    return (
+        "<!doctype html>\n"
+        f"<html lang='en'><meta charset='utf-8'><title>{name}</title>"
+        "<style>body{font-family:sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
+        "table{border-collapse:collapse}td,th{border:1px solid #bbb;padding:.3rem .6rem}"
+        "img{max-width:100%}</style>"
+        f"<h1>{name}</h1><p>{html.escape(_headline(report))}</p>"
+        f"<img alt='images, distances, cost' src='data:image/png;base64,{picture}'>"
+        f"{''.join(parts)}</html>\n"
+    )
+
+
+def render_png(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray) -> bytes:
+    """Images by step beside the exact ones, distances by step, cost by job.
+
+    Args:
+        report: As for :func:`render_markdown`.
+        trajectory: ``(steps + 1, count, channels, height, width)``: x_T .. x_t.
+        exact: ``(count, channels, height, width)``: the exact images at the last t.
+
+    Returns:
+        PNG bytes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = min(MOST_IMAGES, exact.shape[0])
+    figure = Figure(figsize=(11, 3.4 + 0.9 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[0.4 + 0.9 * rows, 3.0])
+    _chain(parts[0], report, trajectory, exact, rows)
+    left, right = parts[1].subplots(1, 2)
+    _distances(left, report["steps"])
+    _costs(right, report)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def shown_steps(num_steps: int) -> list[int]:
+    """Positions of a trajectory of so many steps that get a column: first, last, evenly between.
+
+    >>> shown_steps(3), len(shown_steps(1000))
+    ([0, 1, 2, 3], 8)
+    """
+    count = min(num_steps + 1, MOST_COLUMNS)
+    return [round(k * num_steps / max(1, count - 1)) for k in range(count)]
+
+
+def _chain(
+    figure: Any, report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray, rows: int
+) -> None:
+    shown = shown_steps(len(trajectory) - 1)
+    last = report["num_steps"] - (len(trajectory) - 1)
+    columns = [(f"t = {report['num_steps'] - k}", trajectory[k]) for k in shown]
+    columns.append((f"exact, t = {last}", exact))
+    for axis, (title, images) in zip(figure.subplots(1, len(columns)), columns, strict=True):
+        grid = image_grid(np.clip(images[:rows], 0, 1), 1)
+        axis.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set_title(title, fontsize=9)
+        axis.axis("off")
+
+
+def _distances(axis: Any, steps: list[dict[str, Any]]) -> None:
+    t = [each["step"] for each in steps]
+    axis.plot(t, [each["raw_distance"] for each in steps], "o-", label="raw", color="#6f6f6f")
+    if any(each["mitigated_distance"] is not None for each in steps):
+        mitigated = [each["mitigated_distance"] for each in steps]
+        axis.plot(t, mitigated, "o-", label="mitigated", color="#0f62fe")
+    axis.set_xlim(max(t) + 0.5, min(t) - 0.5)  # as the chain goes
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("t")
+    axis.set_ylabel("distance from exact")
+    axis.legend(fontsize=8, frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _costs(axis: Any, report: dict[str, Any]) -> None:
+    jobs = report["jobs"]
+    position = np.arange(len(jobs))
+    estimated = [each["estimated"] or 0.0 for each in jobs]
+    charged = [each["charged"] or 0.0 for each in jobs]
+    axis.bar(position - 0.2, estimated, 0.4, label="estimated", color="#8bb0ff")
+    axis.bar(position + 0.2, charged, 0.4, label="charged", color="#ff832b")
+    axis.set_xlabel("job")
+    axis.set_ylabel("QPU seconds")
+    axis.legend(fontsize=8, frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _sections(
+    report: dict[str, Any],
+) -> list[tuple[str, list[str], tuple[tuple[str, str], ...], list[dict[str, Any]]]]:
+    """Title, sentences, columns and rows of each part of the page."""
+    return [
+        ("Images", _image_sentences(report), (), []),
+        ("Steps", _step_sentences(report), _STEP_COLUMNS, report["steps"]),
+        ("Cost", _cost_sentences(report), _JOB_COLUMNS, report["jobs"]),
+        ("Where it ran", _place_sentences(report), (), []),
+    ]
+
+
+def _headline(report: dict[str, Any]) -> str:
+    circuit = report["circuit"]
+    success = circuit["expected_success"]
+    state = "done" if report["done"] else f"{len(report['steps'])} of {report['num_steps']} steps"
+    return (
+        f"{report['model']} on {report['target']}, {report['images']} images, T = "
+        f"{report['num_steps']}, {state}; {circuit['qubits']} qubits, depth {circuit['depth']}, "
+        f"{circuit['two_qubit_gates']} two-qubit gates"
+        + ("." if success is None else f", expected success {success:.3f}.")
+    )
+
+
+def _image_sentences(report: dict[str, Any]) -> list[str]:
+    sentences = [report["replay"]]
+    if report["image_error"] is not None:
+        sentences.append(
+            f"The final images are {report['image_error']:.3f} a pixel (root mean square) from those "
+            "of the exact chain, which starts from the same x_T: shot noise and the device's noise "
+            "of all steps together."
+        )
+    return sentences
+
+
+def _step_sentences(report: dict[str, Any]) -> list[str]:
+    raw = np.mean([each["raw_distance"] for each in report["steps"]])
+    sentences = [
+        "Distance is the total variation distance of a step's measured distribution from the exact "
+        "one of the same circuits, shot noise included; fidelity is Hellinger's. Means over images.",
+        f"Raw, mean over the steps: {raw:.3f}.",
+    ]
+    mitigated = [each["mitigated_distance"] for each in report["steps"]]
+    if None not in mitigated:
+        mean = float(np.mean(mitigated))
+        change = "closer to exact" if mean < raw else "no closer to exact"
+        sentences.append(f"Mitigated: {mean:.3f}; mitigation brought the distributions {change}.")
+    return sentences
+
+
+def _cost_sentences(report: dict[str, Any]) -> list[str]:
+    estimated, charged = report["seconds_estimated"], report["seconds_charged"]
+    if charged is None:
+        return [f"Estimated {estimated:.1f} QPU seconds; the run is not finished."]
+    sentences = [
+        f"Estimated {estimated:.1f} QPU seconds, charged {charged:.1f}"
+        + ("." if report["cost_known"] else "; the service still counts some of the jobs.")
+    ]
+    if report["spends"] and report["cost_known"] and charged > 0:
+        sentences.append(f"The estimate is {estimated / charged:.2f} times the charge.")
+    if not report["spends"]:
+        sentences.append("This target charges nothing; the estimate is the device's own price.")
+    return [*sentences, *report["assumptions"]]
+
+
+def _place_sentences(report: dict[str, Any]) -> list[str]:
+    sentences = [
+        f"{'Taken' if each['taken'] else 'Passed over'}: {each['target']}: {each['reason']}"
+        for each in report["decisions"]
+    ]
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    return [*sentences, f"Versions: {versions}."] if versions else sentences
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
