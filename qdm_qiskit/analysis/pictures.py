@@ -124,7 +124,7 @@ def scan_picture(scans: Mapping[str, GradientScan], title: str) -> bytes:
     """Gradient variance against the number of qubits, dotted where 2-designs would be.
 
     Args:
-        scans: Label to scan; each is drawn with intervals and, from 3 sizes on, its exponential fit.
+        scans: Label to scan; each is drawn with intervals and, from 3 sizes on, the better fit.
         title: Above the picture.
     """
     figure, (axes,) = _figure(5.6, 4.0)
@@ -135,8 +135,11 @@ def scan_picture(scans: Mapping[str, GradientScan], title: str) -> bytes:
         above = [each.high for each in scan.variances] - values
         colour = PALETTE[k % len(PALETTE)]
         if len(sizes) >= 3 and values.min() > 0:
-            fit = scan.exponential()
-            label = f"{label}: 2^({fit.slope:.2f} ± {fit.error:.2f}) a qubit"
+            line, power = scan.exponential(), scan.power_law()
+            if line.chi_squared <= power.chi_squared:
+                label = f"{label}: 2^({line.slope:.2f} ± {line.error:.2f}) a qubit"
+            else:
+                label = f"{label}: n^({power.slope:.2f} ± {power.error:.2f})"
         axes.errorbar(
             sizes,
             values,

@@ -158,7 +158,8 @@ def render_index(facts: list[dict[str, Any]]) -> bytes:
         "",
         "Each template is shown with a small example. `q[0]` is the least significant qubit; papers "
         "number wires from the most significant one, which drawings have on top. Angles are radians. "
-        "Counts are of the circuit alone, without the loader that amplitude encoding needs and without measurements: depth and "
+        "Counts are of the circuit alone, without the loader that amplitude encoding needs and without "
+        "measurements: depth and "
         f"CNOTs in one-qubit unitaries and CNOTs, then on {BACKEND} (level {LEVEL}, seed {SEED}); "
         "success is the product of 1 - error over the gates.",
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -43,6 +44,16 @@ def test_the_error_of_a_variance_falls_as_one_over_the_root_of_samples():
         found = [variance_estimate(rng.normal(size=count), rng) for _ in range(16)]
         widths.append(np.mean([each.high - each.low for each in found]))
     assert np.log(widths[0] / widths[1]) / np.log(9) == pytest.approx(0.5, abs=0.06)
+
+
+def test_resamples_have_a_mean_of_their_own():
+    """With three rows the means of resamples scatter nearly as widely as the rows do."""
+    drawn = np.array(list(itertools.product([-1.0, 0.0, 1.0], repeat=3)))
+    exact = drawn.var(axis=1, ddof=1)
+    found = variance_estimate(np.array([-1.0, 0.0, 1.0]), np.random.default_rng(7))
+    # The reflected end comes from the largest resample: 4/3, where without its mean it would be 3/2.
+    assert exact.max() == pytest.approx(4 / 3)
+    assert found.low == pytest.approx(1 / exact.max())
 
 
 def test_columns_that_do_not_vary_have_no_error():
