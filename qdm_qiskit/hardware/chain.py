@@ -252,7 +252,7 @@ class _Run:
             return self._state()
         place = self._open(detach=True)
         cancelled = place.cancel()
-        place.settle()
+        place.settle(wait=True)
         self._ledger.release(self._plan.run_id)
         reason = f"cancelled, {len(cancelled)} job(s) with it"
         self._ledger.set_run(self._plan.run_id, "failed", reason=reason)
@@ -273,19 +273,16 @@ class _Run:
         path = [chain.images()]
         for step in plan.steps:
             stored = self._stored(step.name, step.rows)
-            if stored is None and detach:
-                self._keep_session = True
-                self._start_next(place, step)
-                self._report("sent; `qdm run resume` goes on")
-                return
+            if stored is None and (detach or not send):
+                stored = self._fetch_step(place, step)
+                if stored is None:
+                    self._stop_here(place, step, send=send)
+                    return
             if stored is None:
-                stored = self._obtain_step(place, step, send=send)
-            if stored is None:
-                self._report(f"{step.name}: not finished yet")
-                return
-            calibration = self._calibration(place, stored.info.ran_at, send=send)
+                stored = self._obtain_step(place, step)
+            calibration = self._calibration(place, stored.info.ran_at, send=send and not detach)
             if plan.calibration is not None and calibration is None:
-                self._report("the readout calibration is not finished yet")
+                self._stop_here(place, step, send=send)
                 return
             chain.advance(probabilities_of(plan, stored.counts[0], calibration))
             path.append(chain.images())
@@ -297,7 +294,7 @@ class _Run:
     def _finish(self, place: Place, path: list[np.ndarray]) -> None:
         plan = self._plan
         write_images(plan.folder, path[-1], path)
-        place.settle()
+        place.settle(wait=True)
         self._ledger.release(plan.run_id)  # what a reused calibration or a retry left over
         self._ledger.set_run(plan.run_id, "done", step=0)
         write_manifest(plan, self._ledger)
@@ -310,24 +307,41 @@ class _Run:
         """Costs that the service had not counted when the run was done."""
         if self._ledger.unsettled(self._plan.run_id):
             place = self._open(detach=True)
-            place.settle()
+            place.settle(wait=True)
             write_manifest(self._plan, self._ledger)
 
-    def _obtain_step(self, place: Place, step: StepPlan, *, send: bool) -> StoredCounts | None:
-        now = self._ledger.now()
-        if self._plan.calibration is not None and send:
-            self._calibration(place, now, send=True)  # before the step, so that it is near in time
-        request = self._step_request(step)
-        return place.obtain(request) if send else place.fetch(request)
+    def _obtain_step(self, place: Place, step: StepPlan) -> StoredCounts:
+        if self._plan.calibration is not None:
+            # Before the step, so that it is near in time.
+            self._calibration(place, self._ledger.now(), send=True)
+        return place.obtain(self._step_request(step))
 
-    def _start_next(self, place: Place, step: StepPlan) -> None:
-        """Send the one job that comes next, and wait for nothing."""
-        wanted = self._plan.calibration
-        if wanted is not None and self._fresh(self._ledger.now()) is None:
+    def _fetch_step(self, place: Place, step: StepPlan) -> StoredCounts | None:
+        """A step's counts if its job has ended; also a calibration's, which may come first."""
+        if self._plan.calibration is not None:
+            self._calibration(place, self._ledger.now(), send=False)
+        return place.fetch(self._step_request(step))
+
+    def _stop_here(self, place: Place, step: StepPlan, *, send: bool) -> None:
+        """Send the one job that comes next unless it was sent, and wait for nothing.
+
+        That is the calibration where there is none for now, or for the step's counts if they are
+        here; else the step.
+        """
+        if not send:
+            self._report(f"{step.name}: not finished yet")
+            return
+        self._keep_session = True
+        wanted, stored = self._plan.calibration, self._stored(step.name, step.rows)
+        at = self._ledger.now() if stored is None else stored.info.ran_at
+        if wanted is not None and self._fresh(at) is None:
             if self._take_over(wanted) is None:
                 place.start(self._calibration_request(place, wanted))
+                self._report("a calibration job is sent; `qdm run resume` goes on")
                 return
-        place.start(self._step_request(step))
+        if stored is None:
+            place.start(self._step_request(step))
+        self._report(f"{step.name} is sent; `qdm run resume` goes on")
 
     def _step_request(self, step: StepPlan) -> JobRequest:
         assert self._chain is not None
@@ -375,6 +389,13 @@ class _Run:
             return None
         self._complete_calibrations(wanted)
         found = self._fresh(at)
+        age = self._ledger.now() - at
+        if found is None and age > wanted.ttl_seconds:
+            raise CalibrationMismatch(
+                f"Counts of run {self._plan.run_id} are {age / 3600:.1f} h old and no readout "
+                f"calibration was taken within {wanted.ttl_seconds / 3600:.1f} h of them, so a new "
+                "one would be stale for them; plan with a longer --calibration-hours."
+            )
         if found is None:
             found = self._take_over(wanted) if send else None
         if found is None:
@@ -412,6 +433,8 @@ class _Run:
     def _take(
         self, place: Place, wanted: CalibrationPlan, *, send: bool
     ) -> ReadoutCalibration | None:
+        if not send and self._open_calibration() is None:
+            return None
         request = self._calibration_request(place, wanted)
         if send:
             self._report(f"{request.part}: calibrating the readout")

@@ -125,10 +125,10 @@ class Collector:
             "`qdm run resume` fetches them again and sends nothing."
         )
 
-    def seconds(self, job_id: str) -> float | None:
-        """What a finished job cost; None while the service still counts."""
+    def seconds(self, job_id: str, wait_seconds: float = 0.0) -> float | None:
+        """What a finished job cost; None if the service still counts after so long."""
         settings = self._handle.settings
-        end = time.monotonic() + settings.usage_wait_seconds
+        end = time.monotonic() + wait_seconds
         pause = settings.first_pause_seconds
         while True:
             try:

@@ -44,6 +44,8 @@ class Failure:
     """One line, without secrets."""
     name: str
     """The exception's class."""
+    gone: bool = False
+    """Whether the service said 404: there is no such job or session."""
 
     @property
     def nothing_created(self) -> bool:
@@ -108,11 +110,17 @@ def understand(
     )
     from requests.exceptions import RequestException
 
-    text = str(error)
+    # The text of IBM's exceptions is their message with quotes around it.
+    text = str(getattr(error, "message", None) or error)
     line = _line(redacted(text, secrets)) or type(error).__name__
 
+    status = getattr(error, "status_code", -1)
+    found = _STATUS.search(text)
+    status = int(found[1]) if status == -1 and found else status
+    gone = status == 404 or isinstance(error, RuntimeJobNotFound) or "not found" in text.lower()
+
     def failure(kind: Kind) -> Failure:
-        return Failure(kind, line, type(error).__name__)
+        return Failure(kind, line, type(error).__name__, gone and kind == "refused")
 
     if isinstance(error, IBMNotAuthorizedError):
         return failure("unauthorized")
@@ -122,9 +130,6 @@ def understand(
     if isinstance(error, RuntimeJobNotFound | IBMInputValueError):
         return failure("refused")
     if isinstance(error, IBMError):
-        status = getattr(error, "status_code", -1)
-        found = _STATUS.search(text)
-        status = int(found[1]) if status == -1 and found else status
         codes = set(_IBM_CODE.findall(text))
         if "1217" in codes:
             return failure("session-closed")

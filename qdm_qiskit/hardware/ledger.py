@@ -180,7 +180,7 @@ class Intention:
     """``step-0010``, or ``calibration-0001``."""
     attempt: int
     payload_sha256: str
-    reservation: int | None
+    reservation: int
     backend: str
     instance: str
     """The CRN that pays; empty for local targets."""
@@ -411,12 +411,12 @@ class Ledger:
             )
 
     def release(self, run_id: str) -> None:
-        """Give back what a run holds for jobs that were never sent."""
+        """Give back what a run holds for jobs that were never sent, or not created."""
         with self._store.write() as tx:
             rows = tx.read(
                 "SELECT id, part, seconds FROM reservations WHERE run_id = ? AND state = 'held' "
                 "AND id NOT IN (SELECT reservation FROM intentions WHERE run_id = ? "
-                "AND state IN ('intended', 'submitted') AND reservation IS NOT NULL)",
+                "AND state != 'dropped')",
                 run_id,
                 run_id,
             )
@@ -865,7 +865,7 @@ class Ledger:
 
 _FREE = (
     "SELECT id, part FROM reservations WHERE run_id = ? AND state = 'held' AND id NOT IN "
-    "(SELECT reservation FROM intentions WHERE reservation IS NOT NULL)"
+    "(SELECT reservation FROM intentions)"
 )
 _RUNS = (
     "SELECT r.*, (SELECT COUNT(*) FROM jobs j WHERE j.run_id = r.run_id) AS jobs, "
@@ -896,7 +896,7 @@ def _intention(row: Mapping[str, Value]) -> Intention:
         part=cast(str, row["part"]),
         attempt=cast(int, row["attempt"]),
         payload_sha256=cast(str, row["payload_sha256"]),
-        reservation=cast("int | None", row["reservation"]),
+        reservation=cast(int, row["reservation"]),
         backend=cast(str, row["backend"]),
         instance=cast(str, row["instance"]),
         mode=cast(str, row["mode"]),

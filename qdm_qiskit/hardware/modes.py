@@ -71,16 +71,15 @@ class JobMode:
 
     def expired(self) -> None:
         """The service closed the session: the next job opens a new one."""
-        if self._number is not None:
-            self._ledger.set_session(self._number, "expired")
+        if self.session_id is not None:
             self._handle.report(f"the {self.mode} was closed by the service; opening another one")
-        self._number, self.session_id, self._objects = None, None, None
+            self.close()
 
     def close(self) -> None:
         """Close the session, if one is open; a failure is told and left to the next start."""
         if self._number is None or self.session_id is None:
             return
-        close_session(self._handle, self._ledger, self._number, self.session_id, self._objects)
+        close_session(self._handle, self._ledger, self._number, self.mode, self.session_id)
         self._number, self.session_id, self._objects = None, None, None
 
     def keep(self) -> None:
@@ -93,10 +92,11 @@ class JobMode:
             if row["run_id"] != self._run_id or row["backend"] != self._backend:
                 continue
             number, session_id = cast(int, row["id"]), str(row["session_id"])
-            if row["mode"] == self._wanted and _accepts(self._handle, session_id):
+            mode = cast(Mode, row["mode"])
+            if mode == self._wanted and _accepts(self._handle, mode, session_id):
                 self._number, self.session_id = number, session_id
                 return
-            close_session(self._handle, self._ledger, number, session_id, None)
+            close_session(self._handle, self._ledger, number, mode, session_id)
         self._open()
 
     def _open(self) -> None:
@@ -174,36 +174,26 @@ def close_left_behind(handle: ServiceHandle, ledger: Ledger, run_id: str) -> Non
             )
         elif owner != run_id:
             handle.report(f"closing the {row['mode']} {session_id} that run {owner} left open")
-            close_session(handle, ledger, number, str(session_id), None)
+            close_session(handle, ledger, number, cast(Mode, row["mode"]), str(session_id))
 
 
 def close_session(
-    handle: ServiceHandle,
-    ledger: Ledger,
-    number: int,
-    session_id: str,
-    objects: tuple[int, Session] | None,
+    handle: ServiceHandle, ledger: Ledger, number: int, mode: Mode, session_id: str
 ) -> None:
     """Close a session and check that it takes no more jobs; never raises but for Ctrl-C."""
     problem = ""
     for _ in range(CLOSE_ATTEMPTS):
         try:
-            if objects is not None and objects[0] == handle.generation:
-                made = objects[1]
-                handle.once("closing the session", lambda _, made=made: made.close())  # type: ignore[misc]
-            else:
+            if _accepts(handle, mode, session_id):
                 handle.once(
-                    "closing the session",
-                    lambda service: _from_id("session", session_id, service).close(),
+                    f"closing the {mode}",
+                    lambda service: _from_id(mode, session_id, service).close(),
                 )
-            if not _accepts(handle, session_id):
+            if not _accepts(handle, mode, session_id):
                 ledger.set_session(number, "closed")
                 return
             problem = "it still takes jobs"
         except CallFailed as error:
-            if error.failure.kind == "refused":  # it is gone
-                ledger.set_session(number, "closed")
-                return
             problem = error.failure.message
             if error.failure.kind == "unauthorized":
                 try:
@@ -212,18 +202,18 @@ def close_session(
                     problem = str(second)
         except ServiceUnavailable as error:
             problem = str(error)
-    handle.report(f"session {session_id} could not be closed now ({problem}); the next start tries")
+    handle.report(f"{mode} {session_id} could not be closed now ({problem}); the next start tries")
 
 
-def _accepts(handle: ServiceHandle, session_id: str) -> bool:
+def _accepts(handle: ServiceHandle, mode: Mode, session_id: str) -> bool:
     """Whether a session takes more jobs; one that is gone does not."""
     try:
         details = handle.once(
-            "asking for the session",
-            lambda service: _from_id("session", session_id, service).details(),
+            f"asking for the {mode}",
+            lambda service: _from_id(mode, session_id, service).details(),
         )
     except CallFailed as error:
-        if error.failure.kind in ("refused", "session-closed"):
+        if error.failure.gone:
             return False
         raise
     return bool(details and details.get("accepting_jobs"))

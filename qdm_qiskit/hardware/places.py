@@ -28,6 +28,8 @@ from .settings import ServiceSettings
 from .submit import JobRequest, Sender
 
 LOCAL_INSTANCE = ""
+RUNAWAY_FACTOR, RUNAWAY_SECONDS = 4.0, 30.0
+"""A job is stopped by the service beyond this many times its estimate, and this much on top."""
 
 
 class Place(ABC):
@@ -51,8 +53,12 @@ class Place(ABC):
         """The counts of a job that was sent, if it has ended; sends nothing."""
 
     @abstractmethod
-    def settle(self) -> None:
-        """Put the real costs of jobs that have ended in the place of their reservations."""
+    def settle(self, *, wait: bool = False) -> None:
+        """Put the real costs of jobs that have ended in the place of their reservations.
+
+        Args:
+            wait: Whether to wait a while for costs that the service still counts.
+        """
 
     @abstractmethod
     def cancel(self) -> list[str]:
@@ -182,10 +188,12 @@ class ServicePlace(Place):
         charged = self._failed(intention, ending)
         raise JobFailed(self._failure(request.part, intention.job_id, ending, charged))
 
-    def settle(self) -> None:
+    def settle(self, *, wait: bool = False) -> None:
         """See :meth:`Place.settle`; what the service still counts stays reserved."""
+        end = time.monotonic() + (self._settings.usage_wait_seconds if wait else 0.0)
         for intention in self.ledger.unsettled(self.plan.run_id):
-            self._settle(intention)
+            if self._settle(intention, end - time.monotonic()) is None and wait:
+                self.report(f"{intention.part}: its cost is not known yet and stays reserved")
 
     def cancel(self) -> list[str]:
         """See :meth:`Place.cancel`."""
@@ -236,7 +244,7 @@ class ServicePlace(Place):
         stored = self.store(
             intention, counts, request.shots, self.ledger.now() if at is None else at
         )
-        self._settle(self.ledger.intention(intention.tag))
+        self._settle(self.ledger.intention(intention.tag), 0.0)
         return stored
 
     def _failed(self, intention: Intention, ending: Ending) -> float | None:
@@ -244,9 +252,9 @@ class ServicePlace(Place):
         self.ledger.job_failed(intention.tag, ending.reason)
         if ending.session_closed:
             self._mode.expired()
-        return self._settle(self.ledger.intention(intention.tag))
+        return self._settle(self.ledger.intention(intention.tag), self._settings.usage_wait_seconds)
 
-    def _settle(self, intention: Intention) -> float | None:
+    def _settle(self, intention: Intention, wait_seconds: float) -> float | None:
         """The cost of an intention's jobs, duplicates included; None while one is not known."""
         try:
             self._sender.resolve(intention.tag)  # a duplicate may have appeared late
@@ -256,11 +264,9 @@ class ServicePlace(Place):
                     continue
                 job_id = str(row["job_id"])
                 if row["role"] == "duplicate" and self._collector.ended(job_id) is None:
-                    self.report(f"duplicate job {job_id} still runs; its cost stays reserved")
                     return None
-                seconds = self._collector.seconds(job_id)
+                seconds = self._collector.seconds(job_id, wait_seconds)
                 if seconds is None:
-                    self.report(f"job {job_id}: its cost is not known yet and stays reserved")
                     return None
                 usage[job_id] = seconds
         except (ServiceUnavailable, SubmissionUncertain) as error:
@@ -281,7 +287,11 @@ class ServicePlace(Place):
         return float(found[0] or 0.0) if found else 0.0
 
     def _most_seconds(self, part: str) -> int | None:
-        """What a job may take so that the budget holds: its reservation and what is left."""
+        """What a job may take at most: far more than estimated, and never more than the budget.
+
+        The service stops a job there. Without it, one job whose estimate is wrong by a factor of a
+        hundred would eat the budget of the month.
+        """
         if self.plan.budget is None:
             return None
         left = self.ledger.budget(self.plan.budget).remaining_seconds
@@ -293,7 +303,8 @@ class ServicePlace(Place):
             if row["part"] == part and row["state"] == "held"
         ]
         own = held[-1] if held else 0.0
-        return max(1, math.ceil(own), math.floor(own + left))
+        generous = RUNAWAY_FACTOR * own + RUNAWAY_SECONDS
+        return max(1, math.ceil(own), math.floor(min(own + left, generous)))
 
     def _again(self, ending: Ending, charged: float | None, failures: int) -> bool:
         """Whether a failed job is sent again: only what cost nothing, and a few times."""
@@ -364,7 +375,7 @@ class LocalPlace(Place):
         """Nothing runs here while nobody waits for it."""
         return None
 
-    def settle(self) -> None:
+    def settle(self, *, wait: bool = False) -> None:
         """See :meth:`Place.settle`: nothing is charged."""
         for intention in self.ledger.unsettled(self.plan.run_id):
             assert intention.job_id is not None

@@ -19,7 +19,8 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     stop_after_delay,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from ..errors import ServiceUnavailable, TargetUnavailable, unknown_name
@@ -122,11 +123,10 @@ class ServiceHandle:
         settings = self.settings
         return Retrying(
             retry=retry_if_exception(_may_pass),
-            wait=wait_exponential_jitter(
-                initial=settings.first_pause_seconds,
-                max=settings.longest_pause_seconds,
-                jitter=settings.first_pause_seconds,
-            ),
+            wait=wait_exponential(
+                multiplier=settings.first_pause_seconds, max=settings.longest_pause_seconds
+            )
+            + wait_random(0, settings.first_pause_seconds),
             stop=stop_after_delay(settings.retry_seconds if seconds is None else seconds),
             before_sleep=self._before_retry,
             sleep=time.sleep,
@@ -215,6 +215,7 @@ class ServiceHandle:
             raise ServiceUnavailable(problem[0])
         account = service.active_account() or {}
         self._secrets = tuple(str(account[k]) for k in ("token",) if account.get(k))
+        _send_once_only(service)
         self._service = service
         self.generation += 1
         if not self.instance:
@@ -382,6 +383,30 @@ def look(settings: ServiceSettings | None = None) -> Callable[[Target], Sight]:
             raise ServiceUnavailable(f"IBM Quantum does not answer: {error}") from None
 
     return see
+
+
+def _send_once_only(service: QiskitRuntimeService) -> None:
+    """Let the client's HTTP sessions repeat a question, and never a POST that may have arrived.
+
+    By default the client sends a POST again after a 5xx; if the job was created before the answer
+    was lost, that makes a second one, and both are paid. Here a POST is repeated only where no
+    connection was made. What to do then is decided by tag, in :mod:`~qdm_qiskit.hardware.submit`.
+    """
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    for client in service._get_api_clients().values():
+        session = client._session
+        old = session.get_adapter("https://").max_retries
+        retry = Retry(
+            total=old.total,
+            connect=old.connect,
+            backoff_factor=old.backoff_factor,
+            status_forcelist=old.status_forcelist,
+            allowed_methods=frozenset({"GET", "PUT", "DELETE"}),
+        )
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry))
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -206,7 +206,7 @@ class Sender:
                 failure=failure.kind,
                 message=failure.message,
             )
-            found = self._look_after(intention.tag, failure)
+            found = self._look_after(intention, failure)
             if found is not None:
                 self._handle.report(f"{request.part}: the job was created after all ({found})")
                 return found
@@ -334,28 +334,23 @@ class Sender:
             ) from None
         return main
 
-    def _look_after(self, tag: str, failure: Failure) -> str | None:
-        """Look for a job whose sending ended in an exception: repeatedly, if it may be late."""
-        pauses = self._settings.lookup_pauses_seconds
+    def _look_after(self, intention: Intention, failure: Failure) -> str | None:
+        """Look for a job whose sending ended in an exception: for long, if it may be late."""
         if failure.nothing_created or failure.kind == "other":
-            pauses = pauses[:1]
-        for pause in pauses:
-            time.sleep(pause)
-            found = self.resolve(tag)
-            if found is not None:
-                return found
-        return None
+            return self.resolve(intention.tag)
+        last = self._ledger.last_sending(intention) or self._ledger.now()
+        return self._look_until(intention.tag, last + self._settings.grace_seconds)
 
     def _look_until(self, tag: str, end: float) -> str | None:
-        """Look for a job until a time of the ledger's clock, with growing pauses."""
-        for pause in (*self._settings.lookup_pauses_seconds, *[5.0] * 10_000):
-            left = end - self._ledger.now()
-            if left <= 0:
-                return None
-            time.sleep(min(max(pause, 0.01), left))
+        """Look for a job, at least so often as there are pauses, and until a time of the clock."""
+        pauses = self._settings.lookup_pauses_seconds
+        looks = 0
+        while looks < len(pauses) or self._ledger.now() < end:
+            time.sleep(max(0.01, pauses[min(looks, len(pauses) - 1)]))
             found = self.resolve(tag)
             if found is not None:
                 return found
+            looks += 1
         return None
 
     def _status(self, job_id: str) -> str:

@@ -1,0 +1,72 @@
+"""Only the result of what was sent is taken for it."""
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.primitives import BitArray, DataBin, PrimitiveResult, SamplerPubResult
+
+from qdm_qiskit.errors import InvalidData
+from qdm_qiskit.hardware.collect import Ending, checked_counts
+
+SHOTS = 50
+
+
+def circuit(bits: int = 2) -> QuantumCircuit:
+    made = QuantumCircuit(bits)
+    made.rx(Parameter("x_0000"), 0)
+    made.measure_all()
+    return made
+
+
+PUBS = [(circuit(), np.zeros((3, 1)))]
+
+
+def result(shape=(3,), bits=2, shots=SHOTS, register="meas", parts=1) -> PrimitiveResult:
+    rng = np.random.default_rng(1)
+    values = rng.integers(0, 1 << bits, size=(*shape, shots, 1), dtype=np.uint8)
+    data = DataBin(**{register: BitArray(values, bits)}, shape=shape)
+    return PrimitiveResult([SamplerPubResult(data)] * parts)
+
+
+def test_counts_are_those_of_the_result():
+    found = checked_counts(result(), PUBS, SHOTS, twirled=False)
+    assert [each.shape for each in found] == [(3, 4)]
+    array = result()[0].data["meas"]
+    for row in range(3):
+        expected = array[row].get_int_counts()
+        assert {k: int(n) for k, n in enumerate(found[0][row]) if n} == dict(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "not there yet"),
+        ("Traceback ...", "a text of 13"),
+        (b"", "a text"),
+        (7, "int"),
+        ({}, "0 circuits"),
+        ([object()], "no register 'meas'"),
+        (result(parts=2), "hold 2 circuits, 1 were sent"),
+        (result(shape=(2,)), "2 rows of 2 bits, 3 rows"),
+        (result(bits=3), "3 rows of 3 bits"),
+        (result(register="c"), "no register 'meas'"),
+        (result(shots=SHOTS - 1), "49 shots a row, 50 were sent"),
+        (result(shots=SHOTS + 14), "64 shots a row, 50 were sent"),
+    ],
+)
+def test_anything_else_is_not_there_yet(value, words):
+    with pytest.raises(InvalidData, match=words):
+        checked_counts(value, PUBS, SHOTS, twirled=False)
+
+
+def test_twirling_may_round_shots_up_and_never_down():
+    assert checked_counts(result(shots=64), PUBS, SHOTS, twirled=True)[0].sum() == 3 * 64
+    with pytest.raises(InvalidData, match="49 shots"):
+        checked_counts(result(shots=SHOTS - 1), PUBS, SHOTS, twirled=True)
+
+
+def test_a_job_whose_session_was_closed_is_known_by_its_code():
+    assert Ending(status="ERROR", reason="Error code 1217; Session closed").session_closed
+    assert not Ending(status="ERROR", reason="Error code 9999; x").session_closed
+    assert not Ending(status="CANCELLED", reason="it was cancelled").session_closed
