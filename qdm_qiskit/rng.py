@@ -11,7 +11,17 @@ import numpy as np
 
 from .errors import InvalidOption
 
-STREAMS = ("data", "init", "noise", "sampling", "transpiler", "shots", "calibration", "evaluation")
+STREAMS = (
+    "data",
+    "init",
+    "noise",
+    "sampling",
+    "transpiler",
+    "shots",
+    "calibration",
+    "evaluation",
+    "perturbations",
+)
 """The purposes. New ones are appended: a stream's position is part of its identity."""
 
 

@@ -26,6 +26,9 @@ class EngineExecutor:
         spec: The circuit and its roles.
     """
 
+    watch: Callable[[Tensor | None, Tensor | None], None] | None = None
+    """Is told of amplitudes and inputs before each run; natural gradients keep samples of them."""
+
     def __init__(self, spec: CircuitSpec) -> None:
         self.spec = spec
 
@@ -36,6 +39,7 @@ class EngineExecutor:
 
     def __call__(self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None) -> Tensor:
         """See :data:`Executor`."""
+        self._tell(amplitudes, inputs)
         readout = self.spec.readout
         covered = None if amplitudes is None else self.spec.data_qubits
         if not isinstance(readout, ProbabilityReadout):
@@ -56,6 +60,7 @@ class EngineExecutor:
         self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None, *, renormalise: bool
     ) -> Tensor:
         """Amplitudes of the qubits that the readout does not post-select, ``(batch, 2**k)``."""
+        self._tell(amplitudes, inputs)
         readout = self.spec.readout
         chosen = dict(readout.postselect) if isinstance(readout, ProbabilityReadout) else {}
         return self.program.statevector(
@@ -66,6 +71,10 @@ class EngineExecutor:
             postselect=chosen,
             renormalise=renormalise,
         )
+
+    def _tell(self, amplitudes: Tensor | None, inputs: Tensor | None) -> None:
+        if self.watch is not None:
+            self.watch(amplitudes, inputs)
 
 
 def engine_executor(spec: CircuitSpec) -> EngineExecutor:

@@ -27,6 +27,7 @@ from ..errors import InvalidCheckpoint, InvalidData, MissingData, OutputNotWrita
 from ..files import read_json_object, write_json
 from ..models import Denoiser, load_model, save_model
 from ..models.pretrained import checked_file, load_tensors, save_tensors
+from .optimizers import state_shapes
 from .weight_average import WeightAverage
 
 SCHEMA = "qdm-checkpoint/1"
@@ -211,7 +212,7 @@ def load_learner(folder: Path, learner: Learner) -> None:
 
     Args:
         folder: The checkpoint's folder, or its baseline's.
-        learner: Of the same model, with Adam.
+        learner: Of the same model, with the same optimizer.
 
     Raises:
         InvalidCheckpoint: If the files belong to another model or are damaged.
@@ -231,20 +232,17 @@ def load_learner(folder: Path, learner: Learner) -> None:
                 f"{folder / 'optimizer.safetensors'} has a foreign entry {key}."
             )
         state.setdefault(int(index), {})[name] = tensor
-    shapes = [tuple(p.shape) for group in learner.optimizer.param_groups for p in group["params"]]
-    expected = {
-        position: {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
-        for position, shape in enumerate(shapes)
-    }
+    expected = state_shapes(learner.optimizer)
     found = {
         position: {name: tuple(tensor.shape) for name, tensor in entries.items()}
         for position, entries in state.items()
     }
     # A checkpoint is written after a step at the earliest, so every parameter has its entries.
     if found != expected or not all(bool(torch.isfinite(each).all()) for each in tensors.values()):
+        entries = sorted({name for each in expected.values() for name in each})
         raise InvalidCheckpoint(
             f"{folder / 'optimizer.safetensors'} belongs to another model or is damaged: it should "
-            f"hold finite step, exp_avg and exp_avg_sq for each of {len(shapes)} parameters."
+            f"hold finite {', '.join(entries) or 'nothing'} for {len(expected)} parameters."
         )
     current = learner.optimizer.state_dict()
     learner.optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from .. import options
 from ..diffusion import DiffusionConfig, make_process
 from ..errors import InvalidOption, unknown_name
 from ..models import MODELS, PRESETS, resolve
+from .circuit_weights import BlockKind
 
 SCHEMA = "qdm-run/1"
+OptimizerName = Literal["adam", "natural", "spsa", "qn-spsa"]
+"""The optimizers; :func:`~qdm_qiskit.training.optimizers.make_optimizer` makes each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +44,20 @@ class TrainingConfig:
     """Passes over the training images, at least 1."""
     batch_size: int = 20
     """Images in a step; each gives one pair for every t."""
+    optimizer: OptimizerName = "adam"
+    """Adam; natural gradients for circuits and Adam for the rest; or losses alone, no gradients."""
     learning_rate: float = 0.01
-    """Adam's step size, above 0."""
+    """Adam's step size, or SPSA's first one; above 0."""
+    circuit_learning_rate: float | None = None
+    """Step size of `natural` for the weights of circuits; None for ``learning_rate``."""
+    metric_regularisation: float = 0.01
+    """Added to the diagonal of the metric by `natural` and `qn-spsa`, above 0."""
+    metric_samples: int = 32
+    """Pairs of a batch, evenly spread, on which `natural` and `qn-spsa` estimate it; at least 1."""
+    metric_blocks: BlockKind = "layer"
+    """Blocks of the metric of `natural`: each layer of a circuit, or each circuit."""
+    perturbation: float = 0.1
+    """First perturbation of `spsa` and `qn-spsa` in each weight, above 0."""
     weight_decay: float = 0.0
     """Adam's L2 penalty, at least 0."""
     second_moment: float = 0.999
@@ -67,10 +82,22 @@ class TrainingConfig:
     """Train the small classical U-Net (892 parameters on grey images) on the same pairs beside it."""
 
     def __post_init__(self) -> None:
-        least_one = ("epochs", "batch_size", "checkpoint_every", "keep_checkpoints")
+        least_one = (
+            "epochs",
+            "batch_size",
+            "checkpoint_every",
+            "keep_checkpoints",
+            "metric_samples",
+        )
         for name in least_one:
             if getattr(self, name) < 1:
                 raise InvalidOption(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.optimizer not in get_args(OptimizerName):
+            raise InvalidOption(
+                f"optimizer is one of {', '.join(get_args(OptimizerName))}; got {self.optimizer!r}."
+            )
+        if self.metric_blocks not in get_args(BlockKind):
+            raise InvalidOption(f"metric_blocks is layer or circuit, got {self.metric_blocks!r}.")
         if self.sample_every < 0 or self.seed < 0 or self.transfer_epochs < 0:
             raise InvalidOption(
                 "sample_every and seed are >= 0, and so is transfer_epochs; "
@@ -87,10 +114,16 @@ class TrainingConfig:
             )
         if not 0 <= self.second_moment < 1:
             raise InvalidOption(f"second_moment lies in [0, 1), got {self.second_moment}.")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise InvalidOption(
-                f"learning_rate must be a finite number above 0, got {self.learning_rate}."
-            )
+        above_zero = (
+            "learning_rate",
+            "circuit_learning_rate",
+            "metric_regularisation",
+            "perturbation",
+        )
+        for name in above_zero:
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InvalidOption(f"{name} must be a finite number above 0, got {value}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,10 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -323,23 +324,20 @@ class _Session:
         return self._result(checkpoint or self._checkpoint(), interrupted=False)
 
     def _train_epoch(self, report: ProgressReport, stop: threading.Event) -> None:
-        progress, seed = self.progress, self.config.training.seed
+        progress = self.progress
         self.batches.epoch, self.batches.first = progress.epoch, progress.batch
         set_learning_rate(
             self.learners["model"].optimizer, self.config.training, epoch=progress.epoch
         )
         process_index = self.accelerator.process_index
+        for learner in self.learners.values():
+            learner.model.train()
         for images, labels in self.loader:
             index = (progress.epoch, progress.batch, process_index)
-            generator = torch.Generator().manual_seed(derived_seed(seed, "noise", *index))
             losses = {}
             for name, learner in self.learners.items():
-                generator.manual_seed(derived_seed(seed, "noise", *index))  # the same pairs for all
-                learner.optimizer.zero_grad()
-                loss = self._loss(learner.model, images, labels, generator)
-                self.accelerator.backward(loss)
-                learner.optimizer.step()
-                losses[name] = float(self.accelerator.reduce(loss.detach(), "mean"))
+                loss = partial(self._batch_loss, learner.model, images, labels, index)
+                losses[name] = self._step(name, loss)
                 if not math.isfinite(losses[name]):
                     raise InvalidOption(
                         f"The loss of the {name} became {losses[name]} at step {progress.step + 1}: "
@@ -357,6 +355,31 @@ class _Session:
             report.step(progress.epoch + 1, losses["model"])
             if stop.is_set():
                 return
+
+    def _step(self, name: str, loss_now: Callable[[], Tensor]) -> float:
+        """One step of a learner; the mean over the processes of the losses that it took."""
+        optimizer = self.learners[name].optimizer
+        if name != "model" or self.config.training.optimizer not in ("spsa", "qn-spsa"):
+            optimizer.zero_grad()
+            loss = loss_now()
+            self.accelerator.backward(loss)
+            optimizer.step()
+            return float(self.accelerator.reduce(loss.detach(), "mean"))
+        taken: list[float] = []
+
+        def closure() -> float:
+            taken.append(float(self.accelerator.reduce(loss_now(), "mean")))
+            return taken[-1]
+
+        optimizer.step(closure)
+        return sum(taken) / len(taken)
+
+    def _batch_loss(
+        self, model: Denoiser, images: Tensor, labels: Tensor, index: tuple[int, ...]
+    ) -> Tensor:
+        """The loss of a batch on the noise of its place in the run: the same for all learners."""
+        seed = derived_seed(self.config.training.seed, "noise", *index)
+        return self._loss(model, images, labels, torch.Generator().manual_seed(seed))
 
     def _loss(
         self, model: Denoiser, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -378,6 +401,8 @@ class _Session:
     def _close_epoch(self, seconds: float) -> dict[str, float]:
         """Count the epoch, measure on the test images, write metrics and pictures."""
         progress = self.progress
+        for learner in self.learners.values():
+            learner.model.eval()  # batch normalisation uses what it has seen in training
         row = {
             "epoch": progress.epoch + 1,
             "step": progress.step,

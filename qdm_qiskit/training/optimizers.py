@@ -1,4 +1,4 @@
-"""Optimizers of a run, and their step size over the epochs."""
+"""Optimizers of a run, their step size over the epochs, and what a checkpoint holds of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 
 from ..models import Denoiser
 from .config import TrainingConfig
+from .natural_gradient import NaturalGradient
+from .spsa import Spsa
 
 
 def make_optimizer(model: Denoiser, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -14,11 +16,36 @@ def make_optimizer(model: Denoiser, config: TrainingConfig) -> torch.optim.Optim
     Args:
         model: The model.
         config: Says which, and its options.
+
+    Raises:
+        InvalidOption: If the optimizer cannot train this model.
     """
+    betas = (0.9, config.second_moment)
+    if config.optimizer == "natural":
+        return NaturalGradient(
+            model,
+            learning_rate=config.learning_rate,
+            circuit_learning_rate=_circuit_rate(config),
+            regularisation=config.metric_regularisation,
+            samples=config.metric_samples,
+            blocks=config.metric_blocks,
+            betas=betas,
+            weight_decay=config.weight_decay,
+        )
+    if config.optimizer in ("spsa", "qn-spsa"):
+        return Spsa(
+            model,
+            kind=config.optimizer,
+            learning_rate=config.learning_rate,
+            perturbation=config.perturbation,
+            seed=config.seed,
+            regularisation=config.metric_regularisation,
+            samples=config.metric_samples,
+        )
     return torch.optim.Adam(
         model.parameters(),
         lr=config.learning_rate,
-        betas=(0.9, config.second_moment),
+        betas=betas,
         weight_decay=config.weight_decay,
     )
 
@@ -34,5 +61,34 @@ def set_learning_rate(
         epoch: Epochs that are complete.
     """
     decays = epoch // config.decay_every if config.decay_every else 0
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * config.decay_factor**decays
+    rates = [config.learning_rate] * len(optimizer.param_groups)
+    if config.optimizer == "natural":
+        rates[0] = _circuit_rate(config)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * config.decay_factor**decays
+
+
+def state_shapes(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, tuple[int, ...]]]:
+    """What the optimizer's state holds after a step: shapes by parameter's position and entry.
+
+    Args:
+        optimizer: From :func:`make_optimizer`, or Adam.
+    """
+    if isinstance(optimizer, Spsa):
+        entries: dict[str, tuple[int, ...]] = {"step": ()}
+        if optimizer.circuits:
+            entries["metric"] = (optimizer.num_weights, optimizer.num_weights)
+        return {0: entries}
+    shapes = [tuple(p.shape) for group in optimizer.param_groups for p in group["params"]]
+    # Natural gradients have no state; Adam has the same three entries for every parameter.
+    first = len(optimizer.circuits) if isinstance(optimizer, NaturalGradient) else 0
+    return {
+        position: {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+        for position, shape in enumerate(shapes)
+        if position >= first
+    }
+
+
+def _circuit_rate(config: TrainingConfig) -> float:
+    rate = config.circuit_learning_rate
+    return config.learning_rate if rate is None else rate
