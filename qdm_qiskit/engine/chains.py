@@ -19,8 +19,8 @@ ENTRY_US = 2.5e-4
 """A complex multiplication and addition, three times over."""
 
 
-def prefers_tree(m: int, d: int, columns: int, blocks: int) -> bool:
-    """Whether neighbours are multiplied pairwise, rather than one factor after the other.
+def chain_us(m: int, d: int, columns: int, blocks: int = 1) -> tuple[float, float]:
+    """Estimated microseconds of forward and backward pass, in turn and as a tree.
 
     A tree needs few calls of torch for many factors, but multiplies whole matrices.
 
@@ -32,6 +32,16 @@ def prefers_tree(m: int, d: int, columns: int, blocks: int) -> bool:
     """
     in_turn = m * (CALL_US + ENTRY_US * blocks * d * d * columns)
     tree = (m - 1).bit_length() * LEVEL_US + m * ENTRY_US * blocks * d**3
+    return in_turn, tree
+
+
+def prefers_tree(m: int, d: int, columns: int, blocks: int) -> bool:
+    """Whether neighbours are multiplied pairwise, rather than one factor after the other.
+
+    Args:
+        m, d, columns, blocks: As for :func:`chain_us`.
+    """
+    in_turn, tree = chain_us(m, d, columns, blocks)
     return tree < in_turn
 
 

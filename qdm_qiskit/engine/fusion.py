@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from .operations import Operation
 
-MAX_BLOCK = 7
-"""Largest block: 128 x 128."""
+MAX_BLOCK = 8
+"""Largest block: 256 x 256."""
 
 
 @dataclass

@@ -9,6 +9,7 @@ import numpy as np
 
 from .algebra import as_real
 from .blocks import BlockBuilder
+from .chains import chain_us
 from .fusion import Item
 from .operations import Monomial, Operation, fixed_product
 from .steps import Dense, Merge, Move, PerSample, Project, Step, Zero
@@ -20,8 +21,10 @@ CALL_US = 8.0
 """Forward and backward of one call of torch, in microseconds."""
 MOVE_US = 5e-4
 """A gather of one amplitude, forward and backward."""
-PHASE_US = 1.4e-3
+PHASE_US = 2e-3
 """A multiplication of one amplitude by a phase that depends on weights, forward and backward."""
+ENTRY_US = 0.01
+"""An entry of a block's factor, forward and backward."""
 COMPLEX_US, REAL_US = (4.6e-4, 7.6e-5), (4.3e-4, 4.3e-5)
 """A matrix product for one amplitude: constant, and for each column of the matrix. Measured for
 complex64 on one core of a 2024 server; only their ratios matter."""
@@ -282,10 +285,12 @@ class Planner:
                 constant = self.constants.add(as_real(fixed_product(item.operations, local)))
             step = Dense(key, None, constant, high, fresh, is_new, size, what + ", fixed")
         else:
-            cost = 2 * CALL_US + 3 * _product_us(elements, columns, _are_real(item.operations))
-            # Building the block: its factors, each a matrix product with the others.
-            factors = 1 + sum(len(op.qubits) > 1 for op in item.operations) / max(1, size)
-            cost += factors * (4e-4 * 8**size + 0.02 * 4**size)
+            # Forward and backward; and the overlap of state and gradient, which is complex.
+            cost = 2 * CALL_US + 2 * _product_us(elements, columns, _are_real(item.operations))
+            cost += _product_us(elements, columns, real=False)
+            # Building the block: its factors, and their product.
+            factors = 1 + round(sum(len(op.qubits) > 1 for op in item.operations) / size)
+            cost += factors * ENTRY_US * 4**size + min(chain_us(factors, 2**size, columns))
             handle = (
                 None if self.builder is None else self.builder.add(item.operations, local, fresh)
             )
