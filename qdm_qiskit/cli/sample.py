@@ -32,10 +32,10 @@ def sample(
     ] = None,
     scheduler: Annotated[
         str,
-        typer.Option(help="process, or ddpm, ddim, dpm-solver++ for models that predict noise."),
+        typer.Option(help="process; for models of noise ddpm, ddim, dpm-solver++, sde, ode."),
     ] = "process",
     steps: Annotated[
-        int | None, typer.Option(help="Steps of ddim or dpm-solver++; all by default.")
+        int | None, typer.Option(help="Steps of the scheduler; all by default.")
     ] = None,
     eta: Annotated[float, typer.Option(help="Share of DDPM's noise that ddim adds, 0 to 1.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,

@@ -2,6 +2,7 @@
 
 from .base import DiffusionProcess, Goal, ImageProcess, StateSpace, TrainingPairs
 from .catalog import DiffusionConfig, make_process
+from .continuous import VariancePreserving
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates
@@ -23,6 +24,7 @@ __all__ = [
     "OnStep",
     "StateSpace",
     "TrainingPairs",
+    "VariancePreserving",
     "make_process",
     "reverse_chain",
 ]

@@ -88,6 +88,15 @@ class DiffusionProcess(ABC):
         """The model's answer as a prediction of the target; the answer itself by default."""
         return answer
 
+    def noise_of(self, answer: Tensor, step: Tensor | float) -> Tensor:
+        """The noise that an answer stands for, where :attr:`noise_betas` is given.
+
+        Args:
+            answer: The model's answer.
+            step: The step t, or one for each row.
+        """
+        return self.prediction(answer)
+
     @abstractmethod
     def losses(self, answer: Tensor, pairs: TrainingPairs) -> Tensor:
         """The loss of each pair, ``(pairs,)``; their mean is what training lowers.

@@ -7,13 +7,16 @@ from typing import Literal, get_args
 
 from ..errors import InvalidOption
 from .base import DiffusionProcess, Goal
+from .continuous import Predicts, VariancePreserving
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates, StateLoss
 from .noise_prediction import NoisePrediction, Schedule
 from .states import DATA_NORM, ComplexGaussian, NoiseKind
 
-ProcessName = Literal["interpolated", "gaussian", "ddpm", "interpolated_states", "complex_gaussian"]
+ProcessName = Literal[
+    "interpolated", "gaussian", "ddpm", "vp_sde", "interpolated_states", "complex_gaussian"
+]
 """The processes; :func:`make_process` makes each."""
 
 
@@ -22,8 +25,9 @@ class DiffusionConfig:
     """Options of the diffusion process."""
 
     process: ProcessName = "interpolated"
-    """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, noise prediction, Kölle's
-    interpolation of complex states, or Cacioppo's Gaussian noise on complex states."""
+    """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, noise prediction in steps
+    (`ddpm`) or in continuous time (`vp_sde`), Kölle's interpolation of complex states, or Cacioppo's
+    Gaussian noise on complex states."""
     goal: Goal = "data"
     """Predict the image one step less noisy, or the noise."""
     num_steps: int = 10
@@ -34,6 +38,12 @@ class DiffusionConfig:
     """Last beta of a linear schedule, in (0, 1); `complex_gaussian` would reach it at T + 1."""
     schedule: Schedule = "linear"
     """Betas of `ddpm` and `complex_gaussian`: beta_start to beta_end, all beta_start, or cosine."""
+    beta_min: float = 0.1
+    """beta(0) of `vp_sde`."""
+    beta_max: float = 20.0
+    """beta(1) of `vp_sde`."""
+    predicts: Predicts = "noise"
+    """What a model trained with `vp_sde` answers: the noise or the score."""
     weighted: bool = True
     """P2 weights in the loss of `ddpm`."""
     state_loss: StateLoss = "absolute"
@@ -69,6 +79,13 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
             beta_start=config.beta_start,
             beta_end=config.beta_end,
             weighted=config.weighted,
+        )
+    if config.process == "vp_sde":
+        return VariancePreserving(
+            config.num_steps,
+            beta_min=config.beta_min,
+            beta_max=config.beta_max,
+            predicts=config.predicts,
         )
     if config.process == "interpolated_states":
         return InterpolatedStates(config.num_steps, config.goal, state_loss=config.state_loss)

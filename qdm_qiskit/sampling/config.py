@@ -41,7 +41,7 @@ class SamplingConfig:
     label: int | None = None
     """Class of all images of a guided model; None cycles over the classes."""
     scheduler: Scheduler = "process"
-    """The process's own chain, or ddpm, ddim, dpm-solver++ for models that predict noise."""
+    """The process's own chain, or ddpm, ddim, dpm-solver++, sde, ode for models that predict noise."""
     num_inference_steps: int | None = None
     """Steps of ddim or dpm-solver++; None takes all that the model was trained with."""
     eta: float = 0.0

@@ -1,19 +1,20 @@
-"""diffusers' schedulers as reverse chains: DDPM, DDIM and DPM-Solver++, by name at sampling time."""
+"""Reverse chains by name at sampling time: diffusers' DDPM, DDIM and DPM-Solver++, SDE and ODE."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ..diffusion import Answer, DiffusionProcess, NoisePrediction, OnStep, reverse_chain
 from ..errors import InvalidOption
+from .continuous import continuous_chain
 
-Scheduler = Literal["process", "ddpm", "ddim", "dpm-solver++"]
-"""The process's own chain, or one of diffusers'."""
-SCHEDULERS: tuple[Scheduler, ...] = ("process", "ddpm", "ddim", "dpm-solver++")
+Scheduler = Literal["process", "ddpm", "ddim", "dpm-solver++", "sde", "ode"]
+"""The process's own chain, one of diffusers', the reverse SDE or the probability-flow ODE."""
+SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
 
 
 def check_scheduler(
@@ -116,12 +117,22 @@ def scheduled_chain(
     check_scheduler(process, scheduler, steps, eta)
     if scheduler == "process":
         return reverse_chain(process, answer, x, generators, on_step=on_step)
+    if scheduler in ("sde", "ode"):
+        return continuous_chain(
+            process,
+            answer,
+            x,
+            generators,
+            deterministic=scheduler == "ode",
+            steps=steps,
+            on_step=on_step,
+        )
     made = make_scheduler(process, scheduler, steps)
     options = {"eta": eta} if scheduler == "ddim" else {}
     left = len(made.timesteps)
     for timestep in made.timesteps.tolist():
         step = timestep + 1  # diffusers counts from 0
-        noise = process.prediction(answer(x, step))
+        noise = process.noise_of(answer(x, step), step)
         x = made.step(noise, timestep, x, generator=generators(step), **options).prev_sample
         left -= 1
         if on_step is not None:

@@ -7,8 +7,15 @@ import math
 import pytest
 import torch
 
-from qdm_qiskit.diffusion import DiffusionConfig, GaussianChain, NoisePrediction, make_process
+from qdm_qiskit.diffusion import (
+    DiffusionConfig,
+    GaussianChain,
+    NoisePrediction,
+    VariancePreserving,
+    make_process,
+)
 from qdm_qiskit.errors import InvalidOption
+from qdm_qiskit.sampling.continuous import flow_step, u_of_steps
 from qdm_qiskit.sampling.schedulers import SCHEDULERS, make_scheduler, scheduled_chain
 
 
@@ -64,6 +71,9 @@ def test_ddim_with_all_steps_and_eta_one_is_ddpm():
         {"scheduler": "ddim"},
         {"scheduler": "ddim", "steps": 50},
         {"scheduler": "dpm-solver++", "steps": 20},
+        {"scheduler": "sde"},
+        {"scheduler": "sde", "steps": 60},
+        {"scheduler": "ode", "steps": 25},
     ],
 )
 def test_each_ends_at_the_data(options):
@@ -76,7 +86,7 @@ def test_each_ends_at_the_data(options):
 def test_deterministic_chains_take_no_noise():
     process = NoisePrediction(50)
     x = process.start((8, 1, 2, 2), generator(1))
-    for name in ("ddim", "dpm-solver++"):
+    for name in ("ddim", "dpm-solver++", "ode"):
         one, other = (
             scheduled_chain(
                 process, ideal(process), x, lambda step, s=s: generator(s), scheduler=name, steps=10
@@ -84,6 +94,47 @@ def test_deterministic_chains_take_no_noise():
             for s in (1, 2)
         )
         assert torch.equal(one, other)
+
+
+def test_flow_runs_back_to_where_it_came_from():
+    """The ODE is a flow: noise to data to noise again."""
+    process = VariancePreserving(400)
+    process.alpha_bar = torch.cumprod(1 - process.noise_betas, 0)
+    u, predict = u_of_steps(process), ideal(process)
+    x = start = process.start((50,), generator()).double()
+    for step in range(400, 1, -1):
+        x = flow_step(x, predict(x, step), u, step, step - 1, predict)
+    assert not torch.allclose(x, start, atol=0.1)
+    for step in range(1, 400):
+        x = flow_step(x, predict(x, step), u, step, step + 1, predict)
+    assert torch.allclose(x, start, atol=1e-4)
+
+
+def test_flow_keeps_the_order_and_the_shape_of_normal_data():
+    """For normal data the ODE is affine: x_0 = mean + std x_T, up to what T leaves of the data."""
+    process = NoisePrediction(200)
+    x = process.start((1000, 1, 1, 1), generator(1))
+    data = scheduled_chain(process, ideal(process), x, generator, scheduler="ode")
+    states = process.to_states(data)
+    inside = (states.abs() < 0.99).flatten()  # images are clamped
+    error = (states - (MEAN + STD * x)).flatten()[inside].abs()
+    assert float(error.max()) < 0.01
+
+
+def test_models_of_continuous_time_take_every_scheduler():
+    process = VariancePreserving(100, predicts="score")
+    alpha_bar = torch.cumprod(1 - process.noise_betas, 0)
+
+    def answer(x, step):
+        share = float(alpha_bar[step - 1])
+        return -(x - math.sqrt(share) * MEAN) / (share * STD**2 + 1 - share)
+
+    for name in SCHEDULERS:
+        x = process.start((4000, 1, 1, 1), generator(1))
+        data = scheduled_chain(process, answer, x, lambda step: generator(step + 5), scheduler=name)
+        states = process.to_states(data)
+        assert abs(float(states.mean()) - MEAN) < 0.04, name
+        assert abs(float(states.std()) - STD) < 0.04, name
 
 
 def test_gaussian_chain_with_noise_goal_has_schedulers():

@@ -158,7 +158,7 @@ class HybridUNet(Denoiser):
         self.check_images(x)
         if labels is not None:
             raise InvalidData(f"'{self.name}' is not guided and takes no labels.")
-        time = self.time(torch.round(t * self.config.num_steps) - 1)
+        time = self.time(t * self.config.num_steps - 1)
         first = h = self.enter(x)
         skips: list[Tensor] = []
         for level, down in zip(self.encoder, self.down, strict=True):
