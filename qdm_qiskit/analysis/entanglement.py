@@ -16,6 +16,9 @@ from ..circuits import CircuitSpec
 from .estimates import Estimate, mean_estimate
 from .states import analysed_circuit, chunks, compile_random, random_angles, states_at
 
+ROUNDING = 1e-13
+"""Q below this is that of a product state, up to rounding."""
+
 
 def bloch_vectors(states: Tensor) -> np.ndarray:
     """Bloch vectors of the reduced states of each qubit.
@@ -51,7 +54,8 @@ def meyer_wallach(states: Tensor) -> np.ndarray:
         ``(samples,)`` numbers in [0, 1].
     """
     lengths = (bloch_vectors(states) ** 2).sum(axis=2)
-    return np.clip(1 - lengths.mean(axis=1), 0.0, 1.0)
+    q = np.clip(1 - lengths.mean(axis=1), 0.0, 1.0)
+    return np.where(q < ROUNDING, 0.0, q)
 
 
 def haar_meyer_wallach(num_qubits: int) -> float:

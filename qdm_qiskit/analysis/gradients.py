@@ -24,6 +24,8 @@ from ..errors import InvalidData, InvalidOption
 from .estimates import Estimate, variance_estimate
 from .states import analysed_circuit, check_samples, chunks, compile_random, random_angles
 
+ROUNDING = 1e-14
+"""A derivative below this differs from 0 by rounding only, and is 0."""
 GRADIENT_CHUNK = 2**17
 """Amplitudes of one backward pass; 2 MiB in complex128, which a core's cache holds."""
 
@@ -69,7 +71,9 @@ def gradient_samples(
         here = angles[part].clone().requires_grad_()
         (grad,) = torch.autograd.grad(measure(program, here).sum(), here)
         found.append(grad)
-    return torch.cat(found).numpy()
+    values = torch.cat(found).numpy()
+    values[np.abs(values) < ROUNDING] = 0.0
+    return values
 
 
 def haar_gradient_variance(observable: Observable, num_qubits: int) -> float:

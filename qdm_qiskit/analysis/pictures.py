@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 MAX_BALLS = 12
 """Qubits whose Bloch ball is drawn."""
-ROUNDING = 1e-24
-"""Variance of a derivative that differs from 0 by rounding only."""
 OURS, HAAR = "#0f62fe", "#8a8f98"
 PALETTE = ("#da1e28", "#0f62fe", "#f1a01b", "#198038", "#8a3ffc")
 COLOURS = {"global": "#da1e28", "local": "#0f62fe"}
@@ -96,21 +94,23 @@ def gradients_picture(analysis: CircuitAnalysis) -> bytes:
     figure, (left, right) = _figure(9.0, 3.6, panels=2)
     for observable, values in analysis.gradients.items():
         variances = values.var(axis=0, ddof=1)
-        alive = np.flatnonzero(variances > ROUNDING)
+        alive = np.flatnonzero(variances)
         still = f", {len(variances) - len(alive)} are 0" if len(alive) < len(variances) else ""
         label = f"{observable} cost{still}"
         left.plot(alive, variances[alive], ".", color=COLOURS[observable], label=label)
-    left.set_yscale("log")
+    if any(np.any(values) for values in analysis.gradients.values()):
+        left.set_yscale("log")
     left.set_xlabel("parameter, in order of use")
     left.set_ylabel("variance of the derivative")
     left.set_title(analysis.name, fontsize=10)
     left.legend(frameon=False)
-    eigenvalues = analysis.spectrum.eigenvalues
-    for row in eigenvalues:
-        right.plot(np.arange(1, len(row) + 1), row, color=OURS, alpha=0.4, linewidth=0.8)
-    largest = max(float(eigenvalues.max()), 1e-12)
+    # Zeros have no logarithm: they are drawn below the lower edge.
+    lowest = max(float(analysis.spectrum.eigenvalues.max()), 1.0) * 1e-8
+    for row in analysis.spectrum.eigenvalues:
+        drawn = np.maximum(row, lowest / 10)
+        right.plot(np.arange(1, len(row) + 1), drawn, color=OURS, alpha=0.4, linewidth=0.8)
     right.set_yscale("log")
-    right.set_ylim(largest * 1e-8, largest * 3)
+    right.set_ylim(lowest, lowest * 3e8)
     right.set_xlabel("eigenvalue, largest first")
     right.set_title(
         f"Fisher information: {analysis.spectrum.largest_rank} directions of at most "

@@ -149,3 +149,8 @@ def test_a_direction_without_any_effect_has_variance_zero():
     circuit.rz(Parameter("w_0000"), 0)
     found = variance(circuit, "local", samples=10, generator=np.random.default_rng(5))
     assert found == Estimate(0.0, 0.0, 0.0)
+    # Behind a Hadamard, what is 0 comes out as rounding, which is no variance either.
+    circuit.h(0)
+    circuit.rz(Parameter("w_0001"), 0)
+    values = gradient_samples(circuit, "local", samples=9, generator=np.random.default_rng(5))
+    assert not values[:, 1].any()
