@@ -92,7 +92,8 @@ def read_counts(path: Path) -> StoredCounts | None:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InvalidData("it is too large")
-        with np.load(path, allow_pickle=False) as arrays:
+        # Of bytes: numpy leaves its own handle open when the file is damaged.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             info = CountsInfo(**json.loads(str(arrays["info"])))
             names = sorted(name for name in arrays.files if name.startswith("counts_"))
             counts = tuple(arrays[name] for name in names)
