@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,11 +35,16 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSe
         yield server
 
 
+def clean(server: LocalServer) -> None:
+    """Empty the server and give it its first settings."""
+    server.change(**Settings(devices=("nairobi",)).to_dict())
+    server.reset()
+
+
 @pytest.fixture
 def server(running_server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> LocalServer:
     """The server, empty and with its first settings; the environment leads the client to it."""
-    running_server.change(**Settings(devices=("nairobi",)).to_dict())
-    running_server.reset()
+    clean(running_server)
     for name, value in running_server.env.items():
         monkeypatch.setenv(name, value)
     return running_server
@@ -168,18 +174,38 @@ def make_root(folder: Path, **settings: object) -> Path:
     return folder
 
 
-@pytest.fixture
-def planned(
-    server: LocalServer, trained: Callable[[int], Path], root: Path
-) -> Callable[..., RunPlan]:
-    """`planned(steps=1, mitigation="m3", ...)`: a plan for the server's device, in `root`."""
+@pytest.fixture(scope="session")
+def plans(
+    trained: Callable[[int], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Folders of plans, each made once, with the backend that the server's client has."""
     from qdm_qiskit.hardware.planning import PlanConfig, make_plan
     from qdm_qiskit.hardware.service import connect
 
+    folder = tmp_path_factory.mktemp("plans")
+    made: dict[str, Path] = {}
+
+    def make(steps: int, options: dict[str, object]) -> Path:
+        name = repr((steps, sorted(options.items())))
+        if name not in made:
+            config = {"num_images": 2, "shots": 64, "calibration_shots": 256, "layout_trials": 1}
+            config |= {"targets": (f"ibm:{BACKEND}",), "budget": "qpu"} | options
+            backend = connect().backend(BACKEND)
+            plan = make_plan(trained(steps), PlanConfig(**config), root=folder, backend=backend)
+            made[name] = plan.folder
+        return made[name]
+
+    return make
+
+
+@pytest.fixture
+def planned(server: LocalServer, plans: Callable[..., Path], root: Path) -> Callable[..., RunPlan]:
+    """`planned(steps=1, mitigation="m3", ...)`: a plan for the server's device, in `root`."""
+    from qdm_qiskit.hardware.plan import read_plan
+
     def make(steps: int = 1, **options: object) -> RunPlan:
-        config = {"num_images": 2, "shots": 64, "calibration_shots": 256, "layout_trials": 1}
-        config |= {"targets": (f"ibm:{BACKEND}",), "budget": "qpu"} | options
-        backend = connect().backend(BACKEND)
-        return make_plan(trained(steps), PlanConfig(**config), root=root, backend=backend)
+        folder = plans(steps, options)
+        shutil.copytree(folder, root / folder.name)
+        return read_plan(root / folder.name)
 
     return make

@@ -8,8 +8,9 @@
 
 The child runs one command of the hardware room. With `kill` it kills itself with SIGKILL at the nth
 transaction of the ledger: `before` it (what came before it has happened, and is not recorded),
-`within` it (in the log, not yet in SQLite), or `after` it. Nothing of IBM's client is changed, and
-the ledger only calls what it calls anyway. A child that lives writes its answer to `out`.
+`within` it (in the log, not yet in SQLite), or `after` it; or `unnamed`, before the nth file gets its
+name. Nothing of IBM's client is changed, and the package only calls what it calls anyway. A child
+that lives writes its answer to `out`.
 """
 
 from __future__ import annotations
@@ -30,24 +31,25 @@ def import_all() -> None:
 
     No circuit may be touched here: threads that Qiskit starts do not survive a fork.
     """
-    import qdm_qiskit.hardware.chain
     import torch
 
+    import qdm_qiskit.hardware.chain
     import qdm_qiskit.sampling  # noqa: F401
 
     torch.set_num_threads(1)
 
 
-def kill_at(number: int, side: str) -> list[list[str]]:
-    """Kill this process at a transaction of the ledger, counted from 1; 0 never.
+def kill_at(number: int, side: str) -> tuple[list[list[str]], list[str]]:
+    """Kill this process at a transaction of the ledger or at a file, counted from 1; 0 never.
 
     Returns:
-        For each transaction so far the kinds of its events; it grows.
+        For each transaction so far the kinds of its events, and the files; both grow.
     """
     from qdm_qiskit.hardware.store import Store
 
     done: list[list[str]] = []
-    write, commit = Store.write, Store._commit
+    files: list[str] = []
+    write, commit, replace = Store.write, Store._commit, os.replace
 
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -70,6 +72,12 @@ def kill_at(number: int, side: str) -> list[list[str]]:
             connection = Fatal(connection)
         commit(self, connection, *rest)
 
+    def named(source: Any, target: Any, **more: Any) -> None:
+        files.append(Path(target).name)
+        if len(files) == number and side == "unnamed":
+            die()
+        replace(source, target, **more)
+
     class Fatal:
         """A connection on which COMMIT is not reached."""
 
@@ -86,7 +94,8 @@ def kill_at(number: int, side: str) -> list[list[str]]:
 
     Store.write = counted  # type: ignore[method-assign,assignment]
     Store._commit = committed  # type: ignore[method-assign]
-    return done
+    os.replace = named
+    return done, files
 
 
 def run(command: dict[str, Any]) -> dict[str, object]:
@@ -97,7 +106,7 @@ def run(command: dict[str, Any]) -> dict[str, object]:
 
     root = Path(command["root"])
     number, side = command.get("kill") or (0, "")
-    writes = kill_at(number, side)
+    writes, files = kill_at(number, side)
     said: list[str] = []
     match command["call"]:
         case "submit":
@@ -111,7 +120,7 @@ def run(command: dict[str, Any]) -> dict[str, object]:
             state = chain.cancel_run(root, command["run"], report=said.append)
         case unknown:
             raise ValueError(unknown)
-    return {"state": asdict(state), "writes": writes, "said": said}
+    return {"state": asdict(state), "writes": writes, "files": files, "said": said}
 
 
 def child(command: dict[str, Any]) -> None:

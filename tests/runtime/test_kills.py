@@ -23,7 +23,9 @@ import numpy as np
 import pytest
 
 from qdm_qiskit.hardware.ledger import Ledger
-from tests.runtime.conftest import ROOT, make_root
+from qdm_qiskit.hardware.plan import read_plan
+from qdm_qiskit.hardware.record import read_counts
+from tests.runtime.conftest import ROOT, clean, make_root
 from tests.runtime.server import LocalServer
 
 STEPS = 3
@@ -33,9 +35,10 @@ SIDES = ("before", "within", "after")
 class Forge:
     """The process of forge.py."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         environment = {
             **os.environ,
+            **variables,
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             "RAYON_NUM_THREADS": "1",
@@ -87,11 +90,9 @@ class Forge:
         self._process.communicate()
 
 
-@pytest.fixture
-def forge(server: LocalServer, tmp_path: Path) -> Iterator[Forge]:
-    folder = tmp_path / "forge"
-    folder.mkdir()
-    made = Forge(folder)
+@pytest.fixture(scope="session")
+def forge(running_server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    made = Forge(tmp_path_factory.mktemp("forge"), running_server.env)
     yield made
     made.close()
 
@@ -110,6 +111,8 @@ class Undisturbed:
     jobs: int
     writes: list[list[str]]
     """Kinds of the events of each of its transactions."""
+    files: list[str]
+    """Files in the order in which they got their names."""
     seconds: float
 
 
@@ -119,16 +122,29 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def all_counts(folder: Path) -> dict[str, np.ndarray]:
-    return {path.stem: arrays(path)["counts"] for path in sorted(folder.glob("steps/*.npz"))}
+    found = {}
+    for path in sorted(folder.glob("steps/*.npz")):
+        stored = read_counts(path)
+        assert stored is not None
+        found[path.stem] = stored.counts[0]
+    return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def undisturbed(
-    server: LocalServer, planned: Callable[..., object], root: Path, forge: Forge, tmp_path: Path
+    running_server: LocalServer,
+    plans: Callable[..., Path],
+    forge: Forge,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Undisturbed:
-    plan = planned(steps=STEPS, mitigation="m3")
-    template = tmp_path / "template"
-    shutil.copytree(plan.folder, template)
+    server = running_server
+    clean(server)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.env.items():
+            patch.setenv(name, value)
+        template = plans(STEPS, {"mitigation": "m3"})
+    root = make_root(tmp_path_factory.mktemp("undisturbed") / "root")
+    plan = read_plan(shutil.copytree(template, root / template.name))
     began = time.monotonic()
     answer = forge.finish("submit", root, plan.run_id)
     seconds = time.monotonic() - began
@@ -144,6 +160,7 @@ def undisturbed(
         charged=ledger["charged_seconds"],
         jobs=plan.num_jobs,
         writes=answer["writes"],
+        files=answer["files"],
         seconds=seconds,
     )
     assert len(found.counts) == STEPS
@@ -195,6 +212,19 @@ def killed_at(forge: Forge, root: Path, expected: Undisturbed, number: int, side
     assert status == -signal.SIGKILL, (number, side, out.with_suffix(".err").read_text()[-2000:])
 
 
+def next_call(root: Path, expected: Undisturbed) -> str:
+    """What a user does after a crash: resume; submit if the run was not begun yet."""
+    ledger = Ledger.open(root)
+    known = {state.run_id: state.state for state in ledger.runs()}
+    ledger.close()
+    return "submit" if known.get(expected.run, "planned") == "planned" else "resume"
+
+
+def go_on(forge: Forge, root: Path, expected: Undisturbed) -> None:
+    answer = forge.finish(next_call(root, expected), root, expected.run)
+    assert answer["state"]["state"] == "done"
+
+
 def moments(expected: Undisturbed, kind: str) -> list[int]:
     """Numbers of the transactions with an event of this kind, from 1."""
     found = [i for i, kinds in enumerate(expected.writes, start=1) if kind in kinds]
@@ -222,29 +252,30 @@ def moments(expected: Undisturbed, kind: str) -> list[int]:
 def test_killed_at_the_moments_that_matter(server, forge, undisturbed, tmp_path, kind, which, side):
     root = fresh(server, tmp_path, undisturbed, "again")
     killed_at(forge, root, undisturbed, moments(undisturbed, kind)[which], side)
-    answer = forge.finish("resume", root, undisturbed.run)
-    assert answer["state"]["state"] == "done"
+    go_on(forge, root, undisturbed)
     check_same(server, root, undisturbed)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_killed_at_every_transaction(server, forge, undisturbed, tmp_path):
-    kills, wrong = 0, []
-    for number in range(1, len(undisturbed.writes) + 1):
-        for side in SIDES:
-            root = fresh(server, tmp_path, undisturbed, f"{number}-{side}")
-            killed_at(forge, root, undisturbed, number, side)
-            kills += 1
-            try:
-                answer = forge.finish("resume", root, undisturbed.run)
-                assert answer["state"]["state"] == "done"
-                check_same(server, root, undisturbed)
-            except AssertionError as error:
-                wrong.append(f"{number} {side} {undisturbed.writes[number - 1]}: {error}")
-            else:
-                shutil.rmtree(root)
-    print(f"{kills} kills at {len(undisturbed.writes)} transactions, {len(wrong)} wrong")
+def test_killed_at_every_transaction_and_every_file(server, forge, undisturbed, tmp_path):
+    transactions = range(1, len(undisturbed.writes) + 1)
+    points = [(number, side) for number in transactions for side in SIDES]
+    points += [(number, "unnamed") for number in range(1, len(undisturbed.files) + 1)]
+    wrong = []
+    for number, side in points:
+        root = fresh(server, tmp_path, undisturbed, f"{number}-{side}")
+        killed_at(forge, root, undisturbed, number, side)
+        try:
+            go_on(forge, root, undisturbed)
+            check_same(server, root, undisturbed)
+        except AssertionError as error:
+            names = undisturbed.files if side == "unnamed" else undisturbed.writes
+            wrong.append(f"{number} {side} {names[number - 1]}: {error}")
+        else:
+            shutil.rmtree(root)
+    print(f"{len(points)} kills, {len(wrong)} wrong")
+    assert len(points) >= 60
     assert not wrong, "\n".join(wrong)
 
 
@@ -258,10 +289,9 @@ def test_killed_at_random_moments(server, forge, undisturbed, tmp_path):
         root = fresh(server, tmp_path, undisturbed, f"random-{runs}")
         server.fault(method="POST", path="^/jobs$", delay_answer=0.1, times=1000)
         runs += 1
-        call, status = "submit", -signal.SIGKILL
+        status = -signal.SIGKILL
         while status == -signal.SIGKILL:
-            pid, out = forge.start(call, root, undisturbed.run)
-            call = "resume"
+            pid, out = forge.start(next_call(root, undisturbed), root, undisturbed.run)
             time.sleep(rng.uniform(0.05, 1.2 * undisturbed.seconds))
             os.kill(pid, signal.SIGKILL)  # a zombie if it has ended already
             status = forge.wait(pid)

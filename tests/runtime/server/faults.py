@@ -35,6 +35,8 @@ class Fault:
     """One of `ANSWERS`."""
     act: bool = True
     """Whether the request is carried out (a job created, a session closed) before the answer."""
+    twice: bool = False
+    """Carried out a second time, as when something on the way repeats it; answered once."""
     code: int = 503
     """Status of `answer="status"`."""
     headers: dict[str, str] = field(default_factory=dict)

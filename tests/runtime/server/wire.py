@@ -54,6 +54,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(self._answer(request))
             return
         time.sleep(fault.delay)
+        if fault.twice:
+            self._answer(request)
         response = self._answer(request) if fault.act else Response(200, b"{}")
         time.sleep(fault.delay_answer)
         self._break(response, fault)
