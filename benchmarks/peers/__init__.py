@@ -53,6 +53,13 @@ PEERS: dict[str, Peer] = {
         only=("W1", "W2"),
     ),
     "pyqtorch": Peer("pyqtorch, backprop", "complex64", pyqtorch_backprop.build),
+    "engine-qnn": Peer(
+        "unmodified EstimatorQNN + TorchConnector on EngineEstimator",
+        "complex128",
+        qiskit_qnn.build_on_engine,
+        only=("W4",),
+    ),
+    "from-qnn": Peer("QuantumLayer.from_qnn", "complex64", qiskit_qnn.build_from_qnn, only=("W4",)),
     "qnn": Peer(
         "EstimatorQNN + TorchConnector on Aer",
         "complex128",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import (
     Barrier,
@@ -24,7 +25,7 @@ from qiskit.circuit.library import IGate, get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler.passes import HighLevelSynthesis
 
-from ..errors import UnsupportedCircuit
+from ..errors import InvalidOption, UnsupportedCircuit
 from .expressions import Angle, compile_angle
 from .gates import FORMS
 from .operations import Operation
@@ -48,6 +49,7 @@ def compile_circuit(
     *,
     postselect: Mapping[int, int] | None = None,
     renormalise: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> CircuitProgram:
     """Compile a circuit into a batched torch program.
 
@@ -59,6 +61,8 @@ def compile_circuit(
         postselect: Classical bit to the outcome that is kept. The state is projected, so its squared
             norm is the probability of all selected outcomes.
         renormalise: Divide the final state by its norm.
+        dtype: Real precision of runs without any tensor, of a circuit without parameters for
+            example; elsewhere the tensors decide.
 
     Returns:
         The program; its tensors follow the order of ``inputs`` and ``weights``, and its basis
@@ -69,7 +73,10 @@ def compile_circuit(
             one is not in the circuit, or an instruction is no gate and no projection (measurement
             in between whose outcome is not selected, a reset without one, control flow); the
             message names it.
+        InvalidOption: If ``dtype`` is neither float32 nor float64.
     """
+    if dtype not in (torch.float32, torch.float64):
+        raise InvalidOption(f"The engine computes in torch.float32 or torch.float64, got {dtype}.")
     positions: dict[Parameter, tuple[str, int]] = {}
     for source, parameters in (("inputs", inputs), ("weights", weights)):
         for column, parameter in enumerate(parameters):
@@ -94,7 +101,7 @@ def compile_circuit(
             f"postselect maps classical bits 0 .. {circuit.num_clbits - 1} to 0 or 1, got {chosen}."
         )
     lowering = _Lowering(positions, chosen)
-    lowering.append(circuit, list(range(circuit.num_qubits)), top=True)
+    lowering.append(circuit, list(range(circuit.num_qubits)), list(range(circuit.num_clbits)))
     if chosen:
         missing = [b for b in chosen if b not in lowering.selected]
         if missing:
@@ -108,6 +115,7 @@ def compile_circuit(
         phases=[angle for angle in angles if angle.positions or float(angle.expression)],
         renormalise=renormalise,
         fresh=frozenset(lowering.fresh),
+        dtype=dtype,
     )
 
 
@@ -126,18 +134,18 @@ class _Lowering:
         self._finished: set[int] = set()
         self._last: dict[int, int] = {}  # qubit to its last operation
 
-    def append(self, circuit: QuantumCircuit, qubits: list[int], *, top: bool = False) -> None:
-        """Append the circuit's gates on the given global qubits; composite ones are decomposed."""
+    def append(self, circuit: QuantumCircuit, qubits: list[int], clbits: list[int]) -> None:
+        """Append the circuit's gates on the given global bits; composite ones are decomposed."""
         if isinstance(circuit.global_phase, ParameterExpression) or circuit.global_phase:
             self.phases.append(circuit.global_phase)
         for item in circuit.data:
             instruction = item.operation
             where = [qubits[circuit.find_bit(qubit).index] for qubit in item.qubits]
+            bits = [clbits[circuit.find_bit(bit).index] for bit in item.clbits]
             if isinstance(instruction, Barrier | Delay | IGate):
                 continue
             if isinstance(instruction, Measure):
-                bit = circuit.find_bit(item.clbits[0]).index
-                self._measure(where[0], bit if top else None)
+                self._measure(where[0], bits[0])
                 continue
             if isinstance(instruction, ControlFlowOp):
                 raise UnsupportedCircuit(
@@ -152,12 +160,12 @@ class _Lowering:
             if isinstance(instruction, Reset):
                 self._reset(where[0])
             elif not isinstance(instruction, Instruction):
-                self.append(_synthesised(instruction), where)
+                self.append(_synthesised(instruction), where, [])
             else:
-                self._instruction(instruction, where)
+                self._instruction(instruction, where, bits)
 
-    def _measure(self, qubit: int, bit: int | None) -> None:
-        if bit is not None and bit in self.postselect:
+    def _measure(self, qubit: int, bit: int) -> None:
+        if bit in self.postselect:
             self.selected.add(bit)
             self._add(Operation((qubit,), outcome=self.postselect[bit]))
         else:
@@ -175,7 +183,7 @@ class _Lowering:
             )
         self.operations[last] = replace(self.operations[last], to_zero=True)
 
-    def _instruction(self, instruction: Instruction, where: list[int]) -> None:
+    def _instruction(self, instruction: Instruction, where: list[int], bits: list[int]) -> None:
         symbolic = any(
             isinstance(p, ParameterExpression) and p.parameters for p in instruction.params
         )
@@ -201,7 +209,7 @@ class _Lowering:
             raise UnsupportedCircuit(
                 f"The engine has no matrix and Qiskit no definition for '{instruction.name}'."
             )
-        self.append(definition, where)
+        self.append(definition, where, bits)
 
     def _add(self, operation: Operation) -> None:
         for qubit in operation.qubits:

@@ -6,7 +6,6 @@ are more than parameters.
 
 from __future__ import annotations
 
-import copy
 import importlib
 import warnings
 from collections.abc import Callable, Sequence
@@ -81,7 +80,7 @@ def state_tangents(
         ``(batch, 2**n)`` and ``(len(input_columns) + len(weight_columns), batch, 2**n)`` complex.
     """
     _load_forward_mode()
-    program = _storing(program)
+    program = program.without_recomputation()  # nothing is stored in forward mode anyway
     given = weights.new_zeros(1, 0) if inputs is None else inputs
 
     def state(inputs: Tensor, weights: Tensor) -> Tensor:
@@ -116,17 +115,3 @@ def _load_forward_mode() -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.script` is", DeprecationWarning)
         importlib.import_module("torch._decomp.decompositions_for_jvp")
-
-
-def _storing(program: CircuitProgram) -> CircuitProgram:
-    """The program without its adjoint backward pass, which knows no forward mode.
-
-    Nothing is stored in forward mode, so there is nothing to save either.
-    """
-    plain = copy.copy(program)
-    plain._adjoint = False
-    if plain.num_weights:
-        # The cached property of the original would be shared, and decide for itself again.
-        plain.__dict__["_per_sample"] = copy.copy(program._per_sample)
-        plain._per_sample._adjoint = False
-    return plain

@@ -23,21 +23,19 @@ class ObservableTable:
     """
 
     def __init__(self, observables: Sequence[SparsePauliOp]) -> None:
-        self.observables = list(observables)  # kept alive: programs find this table by identity
-        n = self.observables[0].num_qubits
+        n = observables[0].num_qubits
+        self._count = len(observables)
         powers = 1 << np.arange(n)
         self._index = np.arange(2**n)
         patterns: dict[int, np.ndarray] = {}
-        for row, observable in enumerate(self.observables):
+        for row, observable in enumerate(observables):
             terms = zip(observable.paulis.x, observable.paulis.z, observable.coeffs, strict=True)
             for x, z, coefficient in terms:
                 flip, sign = int(x @ powers), int(z @ powers)
                 parity = np.bitwise_count(self._index & sign).astype(np.int64) & 1
                 # P|j> = i^(number of Y) (-1)^(z.j) |j xor x>
                 values = coefficient * (1j) ** int((x & z).sum()) * (1 - 2 * parity)
-                table = patterns.setdefault(
-                    flip, np.zeros((len(self.observables), 2**n), dtype=complex)
-                )
+                table = patterns.setdefault(flip, np.zeros((self._count, 2**n), dtype=complex))
                 table[row] += values
         self._patterns = patterns
         self._tensors: dict[
@@ -71,7 +69,7 @@ class ObservableTable:
                 part = (table @ product.to(table.dtype)).real
             total = part if total is None else total + part
         if total is None:  # observables without any term
-            return squared_modulus(state)[:1].expand(len(self.observables), -1) * 0
+            return squared_modulus(state)[:1].expand(self._count, -1) * 0
         return total
 
     def _in_order(

@@ -49,5 +49,12 @@ def observable_key(observable: SparseObservable) -> Hashable:
     )
 
 
+def pauli_sum_key(observable: SparsePauliOp) -> Hashable:
+    """The content of a Pauli sum, to be hashed; term by term, not simplified."""
+    paulis = observable.paulis
+    coefficients = np.asarray(observable.coeffs, dtype=complex)
+    return (paulis.num_qubits, paulis.x.tobytes(), paulis.z.tobytes(), coefficients.tobytes())
+
+
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())

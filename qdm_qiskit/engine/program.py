@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,6 +20,7 @@ from .fusion import strategies
 from .hermitian import check_matrices, matrix_expectations
 from .observables import ObservableTable
 from .operations import Operation
+from .pauli_sums import pauli_sum_key
 from .plan import Plan, Planner
 from .samples import SampleTable
 from .shots import draw_selected
@@ -58,7 +60,8 @@ class CircuitProgram:
 
     Made by :func:`~qdm_qiskit.engine.compile_circuit`. Precision and device are those of the
     tensors it is given: float32 computes in complex64, float64 in complex128. Where they differ, the
-    weights decide, then the inputs; the others are converted.
+    weights decide, then the inputs; the others are converted. Where there are none, :attr:`dtype`
+    decides.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class CircuitProgram:
         fresh: frozenset[int] = frozenset(),
         strategy: str | None = None,
         adjoint: bool | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.num_qubits = num_qubits
         self.num_inputs = num_inputs
@@ -83,8 +87,9 @@ class CircuitProgram:
         self._fresh = fresh
         self._strategy = strategy
         self._adjoint = adjoint
+        self.dtype = dtype
         self._layouts: dict[tuple[int, ...], _Layout] = {}
-        self._observables: dict[tuple[int, ...], ObservableTable] = {}
+        self._observables: dict[tuple[Hashable, ...], ObservableTable] = {}
 
     def _layout(self, covered: tuple[int, ...]) -> _Layout:
         """The plan for an initial state on these qubits; the cheapest by the cost model."""
@@ -130,7 +135,24 @@ class CircuitProgram:
             phases=[moved(phase) for phase in self._phases],
             renormalise=self.renormalise,
             fresh=self._fresh,
+            adjoint=self._adjoint,
+            dtype=self.dtype,
         )
+
+    def without_recomputation(self) -> CircuitProgram:
+        """The same program, differentiated by autograd step by step.
+
+        It knows forward mode and ``torch.func``, which the backward pass of :mod:`tail` does not,
+        and stores every step's state.
+        """
+        return self._plain
+
+    @cached_property
+    def _plain(self) -> CircuitProgram:
+        plain = copy.copy(self)
+        plain._adjoint = False
+        plain.__dict__.pop("_per_sample", None)  # made anew, with the same choice
+        return plain
 
     def _all_inputs(self, inputs: Tensor | None, weights: Tensor) -> Tensor:
         """Inputs and the weights of each sample side by side."""
@@ -196,6 +218,22 @@ class CircuitProgram:
         weights = None if weights is None else weights.to(like.dtype)
         layout = self._layout(covered)
         blocks, phases = layout.builder.build(weights, like)
+        final = self._apply(layout, blocks, phases, inputs, weights, like, initial_state)
+        if final.shape[1] != batch:
+            final = final.expand(-1, batch)
+        return final, layout.plan.order
+
+    def _apply(
+        self,
+        layout: _Layout,
+        blocks: dict[tuple[int, int, int], Tensor],
+        phases: dict[int, Tensor],
+        inputs: Tensor | None,
+        weights: Tensor | None,
+        like: Tensor,
+        initial_state: Tensor | None,
+    ) -> Tensor:
+        """Run all steps, ``(2**n, batch or 1)``."""
         frame = Frame(
             constants=layout.constants,
             blocks=blocks,
@@ -217,11 +255,7 @@ class CircuitProgram:
             for step in layout.tail.steps:
                 step.run(state, frame)
             final = state[layout.plan.final]
-        if self.renormalise:
-            final = _unit_columns(final)
-        if final.shape[1] != batch:
-            final = final.expand(-1, batch)
-        return final, layout.plan.order
+        return _unit_columns(final) if self.renormalise else final
 
     def _run_rows(
         self,
@@ -233,34 +267,40 @@ class CircuitProgram:
     ) -> tuple[Tensor, tuple[int, ...]]:
         """As :meth:`_run`, each sample with the row of a table of weights that it names.
 
-        Samples of one row run together, so a row's blocks are built once, however many samples
-        share it; rows that no sample names are not built.
+        The blocks of all rows that are named are built at once; then the samples of a row run
+        together.
         """
         self._check_rows(weights, rows, inputs, initial_state)
         assert weights is not None  # checked
-        counts = torch.bincount(rows, minlength=len(weights)).tolist()
+        present, counts = torch.unique(rows, return_counts=True)
+        table = weights.index_select(0, present)
+        _, like, covered = self._check(inputs, table.detach().sum(0), initial_state, initial_qubits)
+        table = table.to(like.dtype)
         sorting = torch.argsort(rows, stable=True)
-        inputs = None if inputs is None else inputs[sorting]
+        inputs = None if inputs is None else inputs[sorting].to(like.dtype)
         initial_state = None if initial_state is None else initial_state[sorting]
+        layout = self._layout(covered)
+        blocks, phases = layout.builder.build(table, like)
+        each_blocks = {key: _by_row(stack, len(present)) for key, stack in blocks.items()}
+        each_phases = {size: _by_row(stack, len(present)) for size, stack in phases.items()}
         parts, start = [], 0
-        table = weights.unbind(0)
-        order: tuple[int, ...] = ()
-        for row, count in enumerate(counts):
-            if not count:
-                continue
+        for row, (own, count) in enumerate(zip(table.unbind(0), counts.tolist(), strict=True)):
             part = slice(start, start + count)
             start += count
-            state, order = self._run(
+            state = self._apply(
+                layout,
+                {key: stacks[row] for key, stacks in each_blocks.items()},
+                {size: stacks[row] for size, stacks in each_phases.items()},
                 None if inputs is None else inputs[part],
-                table[row],
+                own,
+                like,
                 None if initial_state is None else initial_state[part],
-                initial_qubits,
             )
             parts.append(state.expand(-1, count))
         if any(part.is_complex() for part in parts):
             parts = [part.to(_COMPLEX.get(part.dtype, part.dtype)) for part in parts]
         joined = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-        return joined.index_select(1, torch.argsort(sorting)), order
+        return joined.index_select(1, torch.argsort(sorting)), layout.plan.order
 
     def _check_rows(
         self,
@@ -437,7 +477,7 @@ class CircuitProgram:
                     f"{observable.num_qubits}."
                 )
         self._check_memory(1)  # before the tables, which are as long as a state
-        key = tuple(id(observable) for observable in observables)
+        key = tuple(map(pauli_sum_key, observables))
         if key not in self._observables:
             if len(self._observables) >= KEPT_OBSERVABLES:
                 self._observables.pop(next(iter(self._observables)))
@@ -567,7 +607,7 @@ class CircuitProgram:
             if tensor is not None and not math.isfinite(float(tensor.detach().sum())):
                 raise InvalidData(f"{name} must be finite, got NaN or infinity.")
         given = [tensor for tensor in (weights, inputs, initial_state) if tensor is not None]
-        like = given[0] if given else torch.zeros(())
+        like = given[0] if given else torch.zeros((), dtype=self.dtype)
         real = _REAL.get(like.dtype, like.dtype)
         if real not in _COMPLEX:
             raise InvalidData(f"The engine computes in float32 or float64, got {like.dtype}.")
@@ -589,6 +629,11 @@ class CircuitProgram:
                 f"{batch} states of {self.num_qubits} qubits need at least {needed / 2**30:.4g} GiB, "
                 f"this machine has {available / 2**30:.4g} GiB; take fewer qubits or smaller batches."
             )
+
+
+def _by_row(stack: Tensor, rows: int) -> tuple[Tensor, ...]:
+    """``(rows * count, ...)`` taken apart by row."""
+    return stack.unflatten(0, (rows, -1)).unbind(0)
 
 
 def _unit_columns(state: Tensor) -> Tensor:

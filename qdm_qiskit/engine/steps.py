@@ -70,7 +70,9 @@ class Merge:
         if high.is_complex() != low.is_complex():
             dtype = high.dtype if high.is_complex() else low.dtype
             high, low = high.to(dtype), low.to(dtype)
-        product = _Outer.apply(high, low)
+        # Forward mode, which runs without gradients of this kind, needs the plain form.
+        wanted = high.requires_grad or low.requires_grad
+        product = _Outer.apply(high, low) if wanted else high.unsqueeze(1) * low.unsqueeze(0)
         state[self.component] = product.reshape(-1, product.shape[-1])
 
     def describe(self) -> str:

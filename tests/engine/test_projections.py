@@ -104,3 +104,27 @@ def test_reset_at_the_start_is_nothing_unless_an_initial_state_covers_the_qubit(
     np.testing.assert_allclose(got, [0, 0, 0.6, 0.8], atol=1e-6)
     with pytest.raises(InvalidData, match="starts by resetting qubits"):
         program.statevector(None, None, torch.eye(4)[:1])
+
+
+def test_measurements_inside_composite_instructions_are_selected_too():
+    inner = QuantumCircuit(2, 2)
+    inner.h(0)
+    inner.measure(0, 1)
+    inner.x(0)
+    outer = QuantumCircuit(3, 3)
+    outer.ry(0.7, 2)
+    outer.append(inner.to_instruction(), [2, 0], [0, 2])
+    outer.cx(2, 1)
+    flat = QuantumCircuit(3, 3)
+    flat.ry(0.7, 2)
+    flat.h(2)
+    flat.measure(2, 2)
+    flat.x(2)
+    flat.cx(2, 1)
+    for outcome in (0, 1):
+        got = compile_circuit(outer, postselect={2: outcome}).statevector()
+        torch.testing.assert_close(
+            got, compile_circuit(flat, postselect={2: outcome}).statevector()
+        )
+    with pytest.raises(UnsupportedCircuit, match="measured qubit"):
+        compile_circuit(outer)

@@ -11,7 +11,7 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_statevector
 
 from qdm_qiskit.engine import CircuitProgram, compile_circuit
-from qdm_qiskit.errors import InvalidData
+from qdm_qiskit.errors import InvalidData, InvalidOption
 
 N = 4
 CIRCUIT = random_circuit(N, 5, seed=9)
@@ -65,3 +65,27 @@ def test_unnormalised_states_are_run_as_they_are():
     # The map is linear: the caller decides about the norm.
     one = PROGRAM.statevector(initial_state=START)
     torch.testing.assert_close(PROGRAM.statevector(initial_state=3 * START), 3 * one)
+
+
+def test_an_observable_that_has_changed_is_read_anew():
+    observable = SparsePauliOp(["ZIII", "XIII"], [1.0, 0.5])
+    first = PROGRAM.expectation([observable], initial_state=START)
+    observable.coeffs *= 2
+    torch.testing.assert_close(PROGRAM.expectation([observable], initial_state=START), 2 * first)
+
+
+@pytest.mark.parametrize(
+    ("options", "dtype"), [({}, torch.float32), ({"dtype": torch.float64}, torch.float64)]
+)
+def test_precision_where_no_tensor_is_given(options, dtype):
+    program = compile_circuit(CIRCUIT, **options)
+    found = program.probabilities()
+    assert found.dtype == dtype
+    expected = Statevector(CIRCUIT).probabilities()
+    np.testing.assert_allclose(found[0].numpy(), expected, atol=64 * torch.finfo(dtype).eps)
+    assert program.probabilities(initial_state=START).dtype == torch.float64  # tensors decide
+
+
+def test_half_precision_is_refused():
+    with pytest.raises(InvalidOption, match=r"got torch\.float16"):
+        compile_circuit(CIRCUIT, dtype=torch.float16)

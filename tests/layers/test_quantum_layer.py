@@ -106,7 +106,7 @@ def test_only_the_circuits_weights_are_parameters():
     "options", [{"weight_map": "tanh"}, {"init_std": -1.0}, {"init_std": float("nan")}]
 )
 def test_bad_options_are_refused(options):
-    with pytest.raises(InvalidOption, match="weight_map 'identity', .* and init_std >= 0"):
+    with pytest.raises(InvalidOption, match=r"weight_map 'identity', .* and init_std >= 0"):
         QuantumLayer(eeqdm(2, 1), **options)
 
 

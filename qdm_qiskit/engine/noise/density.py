@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import final
@@ -14,6 +14,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ...errors import InvalidData
+from ..pauli_sums import pauli_sum_key
 from .angles import Angles
 from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
 from .blocks import fuse
@@ -58,9 +59,7 @@ class DensityProgram(NoisyProgram):
         super().__init__(noisy, inputs, weights)
         self._plans: dict[tuple[tuple[int, ...], bool, int, bool], Plan] = {}
         self._layouts: dict[tuple[tuple[int, ...], bool, int, bool], _Layout] = {}
-        self._observables: dict[
-            tuple[int, ...], tuple[list[SparsePauliOp], list[String], np.ndarray]
-        ] = {}
+        self._observables: dict[tuple[Hashable, ...], tuple[list[String], np.ndarray]] = {}
         self._tensors: dict[tuple[object, ...], Tensor] = {}
 
     def probabilities(
@@ -107,11 +106,10 @@ class DensityProgram(NoisyProgram):
     ) -> Tensor:
         """See :meth:`NoisyProgram.expectation`; exact."""
         arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
-        key = tuple(id(observable) for observable in observables)
+        key = tuple(map(pauli_sum_key, observables))
         if key not in self._observables:
-            # The observables are kept, so that none can take another's id.
-            self._observables[key] = (list(observables), *self._pauli_terms(observables))
-        _, strings, table = self._observables[key]
+            self._observables[key] = self._pauli_terms(observables)
+        strings, table = self._observables[key]
         factors = np.ones(len(strings))
         kept: dict[String, int] = {}
         rows = []
