@@ -92,7 +92,7 @@ def kl_divergence(p: np.ndarray, q: np.ndarray, floor: float = FLOOR) -> float:
             f"Two histograms have one shape and no negative entry, got {p.shape} and {q.shape}."
         )
     p, q = p + floor, q + floor
-    return float(np.sum(p * np.log(p / q)))
+    return max(0.0, float(np.sum(p * np.log(p / q))))  # rounding may lie below 0
 
 
 def expressibility(
