@@ -144,7 +144,7 @@ def understand(
         if submitting and isinstance(error, RequestsApiError):
             return failure("before")
         return failure("network")
-    if isinstance(error, UserWarning):  # where warnings are errors: the API key in place of a token
+    if isinstance(error, UserWarning) and "access token" in text:  # where warnings are errors
         return failure("unauthorized")
     if isinstance(error, RequestException | OSError | JSONDecodeError | KeyError):
         return failure("network")

@@ -363,7 +363,7 @@ class LocalPlace(Place):
                 session_id=None,
             )
         if intention.state == "intended":
-            job_id = f"local-{intention.payload_sha256[:12]}-{intention.attempt}"
+            job_id = intention.tag.replace("qdm-", "local-", 1)
             self.ledger.sent(intention.tag, job_id, how="answered")
             intention = self.ledger.intention(intention.tag)
         counts = self._run(request)
