@@ -16,7 +16,9 @@ from .budget import ROOT, RootOption, existing_ledger
 from .models import JsonOption
 
 if TYPE_CHECKING:
+    from ..hardware.dry_run import DryRun
     from ..hardware.ledger import RunState
+    from ..hardware.plan import RunPlan
 
 app = typer.Typer(
     help="Runs on hardware: plan, submit, status, resume, collect, cancel, replay, report.",
@@ -84,6 +86,10 @@ def plan(
     min_success: Annotated[
         float | None, typer.Option(help="Pass over a target with less expected success.")
     ] = None,
+    ask_ibm: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Ask IBM for its estimate too, free; not on the Open Plan."),
+    ] = False,
     layout_trials: Annotated[int, typer.Option(help="Transpiler seeds tried.")] = 5,
     label: Annotated[
         int | None, typer.Option(help="Class of all images; guided models only.")
@@ -163,11 +169,17 @@ def plan(
         total_steps=made.num_steps,
         seconds_estimated=made.total_seconds,
     )
+    asked = _dry_run(made, root) if ask_ibm else None
     if as_json:
-        typer.echo(json.dumps(plan_summary(made, state), indent=2))
+        summary = plan_summary(made, state)
+        summary["dry_run"] = None if asked is None else asdict(asked)
+        typer.echo(json.dumps(summary, indent=2))
         return
     for line in plan_lines(made, state):
         typer.echo(line)
+    if asked is not None:
+        ibm = "gives no estimate" if asked.seconds is None else f"estimates {asked.seconds:.2f} s"
+        typer.echo(f"\ndry run    t = {asked.step}: IBM {ibm}, we {asked.ours:.2f} s")
     typer.echo(f"\nplan       {made.folder / 'plan.json'}")
     typer.echo(f"go on by   {_command('submit', made.run_id, root)} --yes")
 
@@ -368,6 +380,22 @@ def _look(root: Path) -> Any:
     from ..hardware.settings import read_settings
 
     return look(read_settings(root))
+
+
+def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:
+    """IBM's estimate; the plan stands without it, so a refusal is a note."""
+    from ..errors import ServiceUnavailable, TargetUnavailable
+    from ..hardware.dry_run import dry_run
+    from ..hardware.service import connect
+    from ..hardware.settings import read_settings
+
+    try:
+        if not plan.is_qpu:
+            raise TargetUnavailable(f"'{plan.target}' is no QPU.")
+        return dry_run(plan, connect(settings=read_settings(root)))
+    except (ServiceUnavailable, TargetUnavailable) as error:
+        typer.echo(f"note: no dry run: {error}", err=True)
+        return None
 
 
 def _say(text: str) -> None:

@@ -152,6 +152,12 @@ def test_a_root_that_cannot_be_written_is_refused(qdm, trained, tmp_path):
     one_line(qdm("run", "plan", trained, *AER, "--root", file), str(file))
 
 
+def test_a_dry_run_that_cannot_be_is_a_note(qdm, trained, root):
+    result = qdm("run", "plan", trained, *AER, "--dry-run", "--root", root, "--json")
+    assert (result.code, json.loads(result.out)["dry_run"]) == (0, None)
+    assert result.err == "note: no dry run: 'aer' is no QPU.\n"
+
+
 def test_the_same_plan_twice_is_one_run(qdm, trained, root, planned):
     one_line(
         qdm("run", "plan", trained, *AER, "--root", root),

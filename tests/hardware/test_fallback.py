@@ -15,11 +15,10 @@ from qdm_qiskit.errors import (
 )
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.execution.targets import Target
-from qdm_qiskit.hardware.budget import BudgetState
 from qdm_qiskit.hardware.fallback import FallbackPolicy, Sight, plan_on_first
 from qdm_qiskit.hardware.plan import RunPlan, read_plan
 from qdm_qiskit.hardware.planning import PlanConfig
-from tests.hardware.test_plan import write_run
+from tests.hardware.small_runs import budget, write_run
 
 QPU, LOCAL, ENGINE = "ibm:least_busy", "local:fake_torino", "engine"
 
@@ -33,21 +32,6 @@ def backend():
     found = load_backend("fake_torino")
     found.name = "ibm_torino"
     return found
-
-
-def budget(seconds: float, shots: int | None = None) -> BudgetState:
-    return BudgetState(
-        name="b",
-        limit_seconds=seconds,
-        limit_shots=shots,
-        period_days=None,
-        window="rolling",
-        period_start=None,
-        reserved_seconds=0.0,
-        reserved_shots=0,
-        spent_seconds=0.0,
-        spent_shots=0,
-    )
 
 
 class Eyes:

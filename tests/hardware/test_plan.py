@@ -28,7 +28,6 @@ from qdm_qiskit.errors import (
     TargetUnavailable,
 )
 from qdm_qiskit.execution.snapshots import load_backend
-from qdm_qiskit.files import write_json
 from qdm_qiskit.hardware.plan import (
     ExecutionOptions,
     RunPlan,
@@ -43,29 +42,12 @@ from qdm_qiskit.hardware.plan import (
 )
 from qdm_qiskit.hardware.planning import PlanConfig, draft_plan, make_plan
 from qdm_qiskit.hardware.records import content_sha256, from_plain
-from qdm_qiskit.models import ModelChoice, build_model, save_model
 from qdm_qiskit.sampling import SamplingConfig, sample, unrolled_circuit
-from qdm_qiskit.training import resolve_run
 from qdm_qiskit.transpiling.passes import measured_physical_qubits
+from tests.hardware.small_runs import write_run
 
 TODAY = date(2026, 3, 1)
 LOCAL = "local:fake_torino"
-
-
-def write_run(folder: Path, model: str = "eeqdm", **options: object) -> Path:
-    """A run with random weights, as `qdm train` writes it: 2x2 images, 3 steps."""
-    small: dict[str, object] = {"image_size": 2, "num_steps": 3}
-    if model != "classical_unet":
-        small |= {"depth": 1, "init_std": 1.0}
-    config = resolve_run(model, {**small, **options})
-    choice = ModelChoice(
-        model=config.model, preset=None, config=config.model_options, source="test"
-    )
-    denoiser = build_model(choice, generator=torch.Generator().manual_seed(3))
-    save_model(denoiser, folder / "checkpoints" / "step-00000001")
-    write_json(folder / "checkpoints" / "step-00000001" / "state.json", {})
-    write_json(folder / "config.json", config.to_dict())
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,7 @@ from qdm_qiskit.reports.hardware import hardware_report, write_hardware_report
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
 from qdm_qiskit.reports.hardware_render import render_html, render_markdown, shown_steps
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
-from tests.hardware.test_fallback import budget
-from tests.hardware.test_plan import write_run
+from tests.hardware.small_runs import budget, write_run
 
 
 @pytest.fixture(scope="module")
