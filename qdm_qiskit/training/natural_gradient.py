@@ -83,6 +83,8 @@ class NaturalGradient(torch.optim.Optimizer):
             if weights.grad is not None:
                 weights.sub_(rate * self._direction(circuit).to(weights))
             circuit.forget()
+            state = self.state[weights]
+            state["step"] = state.get("step", torch.zeros(())) + 1
         if self._adam is not None:
             # State and groups are replaced when a checkpoint is loaded, so they are handed over anew.
             self._adam.param_groups, self._adam.state = self.param_groups[1:], self.state

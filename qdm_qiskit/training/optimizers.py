@@ -80,12 +80,12 @@ def state_shapes(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, tuple[
             entries["metric"] = (optimizer.num_weights, optimizer.num_weights)
         return {0: entries}
     shapes = [tuple(p.shape) for group in optimizer.param_groups for p in group["params"]]
-    # Natural gradients have no state; Adam has the same three entries for every parameter.
-    first = len(optimizer.circuits) if isinstance(optimizer, NaturalGradient) else 0
+    natural = len(optimizer.circuits) if isinstance(optimizer, NaturalGradient) else 0
     return {
-        position: {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+        position: {"step": ()}
+        if position < natural
+        else {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
         for position, shape in enumerate(shapes)
-        if position >= first
     }
 
 
