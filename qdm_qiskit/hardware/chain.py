@@ -293,6 +293,7 @@ class _Run:
 
     def _finish(self, place: Place, path: list[np.ndarray]) -> None:
         plan = self._plan
+        self._keep_session = False
         write_images(plan.folder, path[-1], path)
         place.settle(wait=True)
         self._ledger.release(plan.run_id)  # what a reused calibration or a retry left over
@@ -304,11 +305,14 @@ class _Run:
         return all((self._plan.folder / name).exists() for name in (IMAGES, SAMPLES, MANIFEST))
 
     def _settle_late(self) -> None:
-        """Costs that the service had not counted when the run was done."""
-        if self._ledger.unsettled(self._plan.run_id):
-            place = self._open(detach=True)
-            place.settle(wait=True)
-            write_manifest(self._plan, self._ledger)
+        """What was left when the run was done: costs not counted yet, a session not closed."""
+        run_id = self._plan.run_id
+        unsettled = self._ledger.unsettled(run_id)
+        if unsettled or any(row["run_id"] == run_id for row in self._ledger.sessions("open")):
+            place = self._open(detach=True)  # what it leaves open is closed with it
+            if unsettled:
+                place.settle(wait=True)
+                write_manifest(self._plan, self._ledger)
 
     def _obtain_step(self, place: Place, step: StepPlan) -> StoredCounts:
         if self._plan.calibration is not None:

@@ -76,11 +76,13 @@ class JobMode:
             self.close()
 
     def close(self) -> None:
-        """Close the session, if one is open; a failure is told and left to the next start."""
-        if self._number is None or self.session_id is None:
-            return
-        close_session(self._handle, self._ledger, self._number, self.mode, self.session_id)
+        """Close all sessions of the run, also those of a process that died; a failure is told."""
         self._number, self.session_id, self._objects = None, None, None
+        for row in self._ledger.sessions("open"):
+            if row["run_id"] == self._run_id and row["instance"] == self._handle.instance:
+                number, session_id = cast(int, row["id"]), str(row["session_id"])
+                mode = cast(Mode, row["mode"])
+                close_session(self._handle, self._ledger, number, mode, session_id)
 
     def keep(self) -> None:
         """Leave the session open for a later process."""
