@@ -27,17 +27,19 @@ if TYPE_CHECKING:
     from qdm_qiskit.hardware.plan import RunPlan
 
 BACKEND = "ibm_nairobi"
+DEVICES = ("nairobi", "lagos")
+"""7 qubits each; jobs of others wait for `ibm_lagos`."""
 
 
 @pytest.fixture(scope="session")
 def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    with LocalServer(tmp_path_factory.mktemp("server"), devices=["nairobi"]) as server:
+    with LocalServer(tmp_path_factory.mktemp("server"), devices=list(DEVICES)) as server:
         yield server
 
 
 def clean(server: LocalServer) -> None:
     """Empty the server and give it its first settings."""
-    server.change(**Settings(devices=("nairobi",)).to_dict())
+    server.change(**Settings(devices=DEVICES, queue_length={"ibm_lagos": 3}).to_dict())
     server.reset()
 
 
