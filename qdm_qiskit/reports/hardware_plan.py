@@ -96,9 +96,14 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
     ]
     choice = plan.shot_choice
     if choice is not None:
+        even = (
+            f"{choice.uniform_error:.3f} if spread evenly"
+            if choice.power
+            else "and no power of the variances was better than shots spread evenly"
+        )
         lines.append(
             f"error      shot noise alone leaves {choice.error:.3f} a pixel (root mean square) in "
-            f"the final images of pilot chains, {choice.uniform_error:.3f} if spread evenly"
+            f"the final images of pilot chains, {even}"
         )
     if budget is not None:
         lines.append(f"budget     {_budget(plan, budget)}")
