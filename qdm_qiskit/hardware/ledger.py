@@ -11,185 +11,17 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, final, get_args
+from typing import Any, cast, final, get_args
 
 from ..errors import InvalidOption, LedgerBusy, MissingData, UnknownName, unknown_name
 from .budget import BudgetLimits, BudgetState, Window
-from .store import BUSY_SECONDS, Row, Store, Table, Transaction, Value, not_writable, wait_for_lock
+from .schema import TABLES, Intention, RunState, State, intention_of, run_state_of
+from .store import BUSY_SECONDS, Row, Store, Transaction, Value, not_writable, wait_for_lock
+
+__all__ = ["FILE", "Intention", "Ledger", "RunState"]
 
 FILE = "ledger.sqlite"
-State = Literal["planned", "running", "done", "failed"]
-
-TABLES = (
-    Table(
-        "budgets",
-        {
-            "name": "TEXT",
-            "seconds": "REAL",
-            "shots": "INTEGER",
-            "period_days": "REAL",
-            "window": "TEXT",
-            "starts_at": "REAL",
-            "set_at": "REAL",
-        },
-    ),
-    Table(
-        "reservations",
-        {
-            "id": "INTEGER",
-            "budget": "TEXT",
-            "run_id": "TEXT",
-            "part": "TEXT",
-            "seconds": "REAL",
-            "shots": "INTEGER",
-            "state": "TEXT",
-            "spent_seconds": "REAL",
-            "spent_shots": "INTEGER",
-            "reserved_at": "REAL",
-            "settled_at": "REAL",
-        },
-    ),
-    Table(
-        "runs",
-        {
-            "run_id": "TEXT",
-            "plan_sha256": "TEXT",
-            "budget": "TEXT",
-            "state": "TEXT",
-            "step": "INTEGER",
-            "total_steps": "INTEGER",
-            "seconds_estimated": "REAL",
-            "reason": "TEXT",
-            "created_at": "REAL",
-            "updated_at": "REAL",
-        },
-    ),
-    Table(
-        "intentions",
-        {
-            "tag": "TEXT",
-            "run_id": "TEXT",
-            "part": "TEXT",
-            "attempt": "INTEGER",
-            "payload_sha256": "TEXT",
-            "reservation": "INTEGER",
-            "backend": "TEXT",
-            "instance": "TEXT",
-            "mode": "TEXT",
-            "session_id": "TEXT",
-            "state": "TEXT",
-            "job_id": "TEXT",
-            "created_at": "REAL",
-            "updated_at": "REAL",
-        },
-    ),
-    Table(
-        "jobs",
-        {
-            "job_id": "TEXT",
-            "tag": "TEXT",
-            "run_id": "TEXT",
-            "part": "TEXT",
-            "backend": "TEXT",
-            "instance": "TEXT",
-            "role": "TEXT",
-            "state": "TEXT",
-            "seconds": "REAL",
-            "usage_status": "TEXT",
-            "reason": "TEXT",
-            "found_at": "REAL",
-            "updated_at": "REAL",
-        },
-    ),
-    Table(
-        "sessions",
-        {
-            "id": "INTEGER",
-            "session_id": "TEXT",
-            "run_id": "TEXT",
-            "mode": "TEXT",
-            "backend": "TEXT",
-            "instance": "TEXT",
-            "state": "TEXT",
-            "opened_at": "REAL",
-            "updated_at": "REAL",
-        },
-    ),
-    Table(
-        "calibrations",
-        {
-            "id": "INTEGER",
-            "target": "TEXT",
-            "backend": "TEXT",
-            "qubits": "TEXT",
-            "method": "TEXT",
-            "shots": "INTEGER",
-            "taken_at": "REAL",
-            "run_id": "TEXT",
-            "job_id": "TEXT",
-            "path": "TEXT",
-        },
-    ),
-    Table(
-        "events",
-        {
-            "id": "INTEGER",
-            "at": "REAL",
-            "run_id": "TEXT",
-            "part": "TEXT",
-            "kind": "TEXT",
-            "detail": "TEXT",
-        },
-    ),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunState:
-    """Where a run stands."""
-
-    run_id: str
-    state: State
-    step: int
-    """t of the x_t at hand: T at the start, 0 when all steps are done."""
-    total_steps: int
-    """T."""
-    jobs: int
-    """Jobs known to exist on the service, duplicates included."""
-    seconds_estimated: float
-    """For the whole run."""
-    seconds_charged: float
-    """What the service has charged so far."""
-    reason: str | None
-    """Why it failed or stopped."""
-    budget: str | None
-    plan_sha256: str
-    updated_at: float
-    """Seconds since 1970."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intention:
-    """A job that is to be sent, or was."""
-
-    tag: str
-    run_id: str
-    part: str
-    """``step-0010``, or ``calibration-0001``."""
-    attempt: int
-    payload_sha256: str
-    reservation: int
-    backend: str
-    instance: str
-    """The CRN that pays; empty for local targets."""
-    mode: str
-    session_id: str | None
-    state: str
-    """``intended``, ``submitted``, ``collected``, ``failed`` or ``dropped``."""
-    job_id: str | None
-    created_at: float
 
 
 @final
@@ -495,12 +327,12 @@ class Ledger:
                 f"Run '{run_id}' is not in the ledger of {self.root}; `qdm run status` lists the "
                 "runs, --root names another folder."
             )
-        return _run_state(rows[0])
+        return run_state_of(rows[0])
 
     def runs(self) -> tuple[RunState, ...]:
         """All runs, oldest first."""
         rows = self._store.read(_RUNS + " ORDER BY r.created_at, r.run_id")
-        return tuple(_run_state(row) for row in rows)
+        return tuple(run_state_of(row) for row in rows)
 
     @contextmanager
     def run_lock(self, run_id: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
@@ -584,7 +416,7 @@ class Ledger:
                 mode=mode,
                 session=session_id,
             )
-            return _intention({**values, "job_id": None})
+            return intention_of({**values, "job_id": None})
 
     def sending(self, tag: str, mode: str, session_id: str | None) -> None:
         """Write down that an intention is being sent now; from here on its job may exist."""
@@ -707,7 +539,7 @@ class Ledger:
         rows = self._store.read(
             "SELECT * FROM intentions WHERE run_id = ? ORDER BY created_at, attempt", run_id
         )
-        return tuple(_intention(row) for row in rows)
+        return tuple(intention_of(row) for row in rows)
 
     def intention(self, tag: str) -> Intention:
         """One intention as it stands.
@@ -718,7 +550,7 @@ class Ledger:
         rows = self._store.read("SELECT * FROM intentions WHERE tag = ?", tag)
         if not rows:
             raise UnknownName(f"The ledger of {self.root} has no intention '{tag}'.")
-        return _intention(rows[0])
+        return intention_of(rows[0])
 
     def unsettled(self, run_id: str) -> tuple[Intention, ...]:
         """Intentions whose jobs ended but whose reservation is still held."""
@@ -728,7 +560,7 @@ class Ledger:
             "ORDER BY i.created_at",
             run_id,
         )
-        return tuple(_intention(row) for row in rows)
+        return tuple(intention_of(row) for row in rows)
 
     def jobs(self, run_id: str) -> list[Row]:
         """All jobs of a run, oldest first."""
@@ -871,37 +703,3 @@ _RUNS = (
     "SELECT r.*, (SELECT COUNT(*) FROM jobs j WHERE j.run_id = r.run_id) AS jobs, "
     "(SELECT TOTAL(seconds) FROM jobs j WHERE j.run_id = r.run_id) AS charged FROM runs r"
 )
-
-
-def _run_state(row: Row) -> RunState:
-    return RunState(
-        run_id=cast(str, row["run_id"]),
-        state=cast(State, row["state"]),
-        step=cast(int, row["step"]),
-        total_steps=cast(int, row["total_steps"]),
-        jobs=cast(int, row["jobs"]),
-        seconds_estimated=cast(float, row["seconds_estimated"]),
-        seconds_charged=cast(float, row["charged"]),
-        reason=cast("str | None", row["reason"]),
-        budget=cast("str | None", row["budget"]),
-        plan_sha256=cast(str, row["plan_sha256"]),
-        updated_at=cast(float, row["updated_at"]),
-    )
-
-
-def _intention(row: Mapping[str, Value]) -> Intention:
-    return Intention(
-        tag=cast(str, row["tag"]),
-        run_id=cast(str, row["run_id"]),
-        part=cast(str, row["part"]),
-        attempt=cast(int, row["attempt"]),
-        payload_sha256=cast(str, row["payload_sha256"]),
-        reservation=cast(int, row["reservation"]),
-        backend=cast(str, row["backend"]),
-        instance=cast(str, row["instance"]),
-        mode=cast(str, row["mode"]),
-        session_id=cast("str | None", row["session_id"]),
-        state=cast(str, row["state"]),
-        job_id=cast("str | None", row["job_id"]),
-        created_at=cast(float, row["created_at"]),
-    )
