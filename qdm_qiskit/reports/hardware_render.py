@@ -209,7 +209,10 @@ def _step_sentences(report: dict[str, Any]) -> list[str]:
     if None not in mitigated:
         mean = float(np.mean(mitigated))
         change = "closer to exact" if mean < raw else "no closer to exact"
-        sentences.append(f"Mitigated: {mean:.3f}; mitigation brought the distributions {change}.")
+        sentences.append(
+            f"Mitigated: {mean:.3f}; mitigation brought the distributions {change} "
+            f"({mean - raw:+.3f})."
+        )
     return sentences
 
 
