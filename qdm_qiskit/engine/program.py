@@ -375,9 +375,7 @@ class CircuitProgram:
         if not state.is_complex():
             state = state.to(_COMPLEX[state.dtype])
         if chosen:
-            split = state.reshape(*[2] * self.num_qubits, -1)
-            kept = tuple(chosen.get(q, slice(None)) for q in reversed(range(self.num_qubits)))
-            state = split[kept].reshape(-1, state.shape[1])
+            state, _ = _selected_rows(state, tuple(reversed(range(self.num_qubits))), chosen)
         if renormalise:
             state = _unit_columns(state)
         like = state.real.detach()[:1, 0]
@@ -438,14 +436,13 @@ class CircuitProgram:
             )
         state, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
         batch = state.shape[1]
-        split = state.reshape(*[2] * n, batch)
-        split = split[tuple(chosen.get(qubit, slice(None)) for qubit in order)]
-        left = [qubit for qubit in order if qubit not in chosen]
+        state, left = _selected_rows(state, order, chosen)
         rest = [qubit for qubit in left if qubit not in set(read)]
         axes = [left.index(qubit) for qubit in (*reversed(read), *rest)]
         if axes != list(range(len(axes))):
-            split = split.permute(*axes, len(axes))
-        found = squared_modulus(split.reshape(2 ** len(read), -1, batch))
+            split = state.reshape(*[2] * len(axes), batch)
+            state = split.permute(*axes, len(axes))
+        found = squared_modulus(state.reshape(2 ** len(read), -1, batch))
         return (found.sum(1) if rest else found.squeeze(1)).t()
 
     def expectation(
@@ -629,6 +626,18 @@ class CircuitProgram:
                 f"{batch} states of {self.num_qubits} qubits need at least {needed / 2**30:.4g} GiB, "
                 f"this machine has {available / 2**30:.4g} GiB; take fewer qubits or smaller batches."
             )
+
+
+def _selected_rows(
+    state: Tensor, order: tuple[int, ...], chosen: Mapping[int, int]
+) -> tuple[Tensor, list[int]]:
+    """The rows in which qubits have chosen outcomes, and the order of the other qubits."""
+    batch = state.shape[1]
+    for qubit, outcome in chosen.items():
+        below = 2 ** (len(order) - 1 - order.index(qubit))
+        state = state.reshape(-1, 2, below, batch).select(1, outcome).reshape(-1, batch)
+        order = tuple(each for each in order if each != qubit)
+    return state, list(order)
 
 
 def _by_row(stack: Tensor, rows: int) -> tuple[Tensor, ...]:
