@@ -54,7 +54,7 @@ class Cacioppo(StateDenoiser):
 
     name = "cacioppo"
     config_class = CacioppoConfig
-    recommended: ClassVar[Mapping[str, Any]] = {**PROCESS, "learning_rate": 0.005, "batch_size": 64}
+    recommended: ClassVar[Mapping[str, Any]] = {**PROCESS, "learning_rate": 0.01, "batch_size": 32}
 
     def __init__(self, config: CacioppoConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()

@@ -19,8 +19,8 @@ from ..errors import InvalidData, InvalidOption
 from ..layers.state_blocks import StateBlocks
 from ..layers.state_layer import StateLayer
 from .latent_codecs import CodecKind, make_codec
-from .presets.cacioppo import CACIOPPO_PAPER
-from .state_denoiser import PROCESS, StateDenoiser, check_common, check_depths
+from .presets.cacioppo import CACIOPPO_PAPER, LATENT_NOISE
+from .state_denoiser import StateDenoiser, check_common, check_depths
 
 MAX_LATENT_QUBITS, MAX_LABEL_QUBITS = 6, 6
 
@@ -96,10 +96,9 @@ class CacioppoLatent(StateDenoiser):
     name = "cacioppo_latent"
     config_class = LatentConfig
     recommended: ClassVar[Mapping[str, Any]] = {
-        **PROCESS,
-        "data_norm": 1.0,
-        "learning_rate": 0.005,
-        "batch_size": 64,
+        **LATENT_NOISE,
+        "learning_rate": 0.01,
+        "batch_size": 32,
     }
 
     def __init__(self, config: LatentConfig, *, generator: torch.Generator | None = None) -> None:

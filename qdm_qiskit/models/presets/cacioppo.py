@@ -24,15 +24,23 @@ _PUBLISHED: Mapping[str, Any] = {
     "checkpoint_every": 20,
 }
 _TWO_DIGITS = {**_PUBLISHED, "classes": (0, 1), "train_count": 8096}
+LATENT_NOISE: Mapping[str, Any] = {
+    "process": "complex_gaussian",
+    "schedule": "linear",
+    "beta_start": 0.02,
+    "beta_end": 0.5,
+    "data_norm": 4.0,
+}
+"""Ours: the latent models' schedule is not known, and this one ends in noise, where sampling starts."""
 _REDUCED: Mapping[str, Any] = {
     **_PUBLISHED,
     "dataset": "digits",
-    "learning_rate": 0.005,
+    "learning_rate": 0.01,
     "weight_decay": 0.0,
     "decay_every": 0,
     "batch_size": 32,
-    "epochs": 100,
-    "sample_every": 25,
+    "epochs": 40,
+    "sample_every": 10,
 }
 
 PRESETS: dict[str, Preset] = {
@@ -49,25 +57,33 @@ PRESETS: dict[str, Preset] = {
     ),
     "cacioppo-digits": Preset(
         model="cacioppo",
-        training={**_REDUCED, "classes": (0, 1)},
-        source=f"ours: {CACIOPPO_PAPER}, full model on small digits, a larger step and fewer epochs",
+        options={"init_std": 0.05},
+        training={
+            **_REDUCED,
+            "classes": (0, 1),
+            "schedule": "linear",
+            "beta_start": 0.05,
+            "beta_end": 0.6,
+            "data_norm": 16.0,
+        },
+        source=f"ours: {CACIOPPO_PAPER}, full model on small digits, from image to noise in ten steps",
     ),
     "cacioppo-latent": Preset(
         model="cacioppo_latent",
         options={"image_size": 16},
-        training={**_PUBLISHED, "data_norm": 1.0},
+        training={**_PUBLISHED, **LATENT_NOISE},
         source=f"{CACIOPPO_PAPER}, latent model; layout inferred from that of 1110 parameters",
     ),
     "cacioppo-latent-conditioned": Preset(
         model="cacioppo_latent",
         options={"image_size": 16, "guided": True},
-        training={**_PUBLISHED, "data_norm": 1.0},
+        training={**_PUBLISHED, **LATENT_NOISE},
         source=f"{CACIOPPO_PAPER}, conditioned latent model, 1110 parameters; layout inferred",
     ),
     "cacioppo-latent-digits": Preset(
         model="cacioppo_latent",
-        options={"guided": True},
-        training={**_REDUCED, "data_norm": 1.0},
+        options={"guided": True, "codec": "autoencoder"},
+        training={**_REDUCED, **LATENT_NOISE, "epochs": 20},
         source=f"ours: {CACIOPPO_PAPER}, conditioned latent model on small digits",
     ),
 }
