@@ -183,6 +183,8 @@ def _driven(
             seconds_estimated=plan.total_seconds,
         )
         with ledger.run_lock(plan.run_id):
+            for left in plan.folder.rglob(".part-*"):
+                left.unlink(missing_ok=True)  # of a process that died while it wrote a file
             run = _Run(plan, ledger, settings, say)
             try:
                 yield run

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Literal
 
+from ..errors import ServiceUnavailable
+
 Kind = Literal[
     "unauthorized",  # 401: the token was revoked or could not be renewed; nothing was created
     "rate",  # 429: too fast; nothing was created
@@ -58,7 +60,7 @@ class Failure:
         return self.kind in ("unauthorized", "rate", "before", "network", "timeout")
 
 
-class CallFailed(Exception):
+class CallFailed(ServiceUnavailable):
     """A call to the service failed; it holds a :class:`Failure` and no reference to anything else.
 
     The client's own exceptions keep the request with its headers, and so the token; they end in

@@ -347,7 +347,8 @@ def connect(
     try:
         handle.rebuild()
     except CallFailed as error:
-        raise ServiceUnavailable(f"{error.failure.message} Or: {ACCOUNT_HELP}.") from None
+        text = error.failure.message.rstrip(".")
+        raise ServiceUnavailable(f"{text}; check the network, or {ACCOUNT_HELP}.") from None
     return handle
 
 

@@ -444,6 +444,8 @@ class Store:
     def _write_snapshot(self, seq: int) -> None:
         """Start the log anew with all that the tables hold."""
         assert self._connection is not None
+        for left in self.path.parent.glob(f".part-*{self.log_path.suffix}"):
+            left.unlink(missing_ok=True)  # of a process that died while it wrote one
         tables = {
             name: [dict(row) for row in self._connection.execute(f"SELECT * FROM {name}")]  # noqa: S608 (our own table names)
             for name in self._tables

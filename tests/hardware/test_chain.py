@@ -215,6 +215,15 @@ def test_done_means_skip(trained, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in plan.folder.rglob("*")} == before
 
 
+def test_files_that_were_never_finished_are_swept_away(trained, tmp_path):
+    plan = planned(trained, tmp_path, "engine")
+    (plan.folder / "steps").mkdir()
+    for left in (plan.folder / ".part-abc.npz", plan.folder / "steps" / ".part-def.npz"):
+        left.write_bytes(b"half")
+    assert submit_run(plan.folder).state == "done"
+    assert list(plan.folder.rglob(".part-*")) == []
+
+
 def test_a_run_that_was_not_submitted_is_not_resumed(trained, tmp_path):
     plan = planned(trained, tmp_path, "engine")
     with pytest.raises(MissingData, match="no ledger"):
