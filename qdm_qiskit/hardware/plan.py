@@ -274,6 +274,10 @@ class RunPlan:
             raise InvalidOption(f"date is ISO 8601, got {self.date!r}.") from None
         _check(len(self.date) == 10, "date is ISO 8601", self.date)
         _check(bool(re.fullmatch(r"[a-z0-9_]{1,64}", self.model)), "model is a name", self.model)
+        for name in ("model_run", "backend", "calibrated_at", "budget"):
+            text = getattr(self, name)
+            good = text is None or (text.isprintable() and len(text) <= 128)
+            _check(good, f"{name} is printable and has at most 128 characters", text)
         for each in (*self.targets, self.target):
             parse_target(each)
         _check(bool(self.targets), "targets is not empty", self.targets)

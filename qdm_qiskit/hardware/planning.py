@@ -216,12 +216,13 @@ def draft_plan(
     progress("transpiling")
     isa, seed, cost = _transpiled(circuit, device, chosen, config)
     measured = measured_physical_qubits(isa)
-    calibration = _calibration_circuits(config, device, measured)
+    calibration = _calibration_circuits(config, chosen, device, measured)
     clock = _clock(device, chosen, isa, calibration, config)
     progress("planning")
     x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
     planned_calibration = _calibration_plan(config, calibration, clock)
-    shots, choice = _shots(trained, config, clock, planned_calibration, device)
+    total = _total_shots(trained, config, chosen, clock, planned_calibration)
+    shots, choice = _shots(trained, config, total, device, progress)
     steps = tuple(
         StepPlan(
             step=step,
@@ -339,13 +340,13 @@ def _transpiled(
 
 
 def _calibration_circuits(
-    config: PlanConfig, device: BackendV2 | None, measured: tuple[int, ...]
+    config: PlanConfig, target: Target, device: BackendV2 | None, measured: tuple[int, ...]
 ) -> list[QuantumCircuit]:
     if config.mitigation == "none":
         return []
-    if device is None or device.num_qubits is None or device.name.startswith("aer"):
+    if device is None or device.num_qubits is None or not _is_device(target):
         raise InvalidOption(
-            f"Target '{config.targets[0]}' has no readout errors to mitigate; use mitigation 'none'."
+            f"Target '{target}' has no readout errors to mitigate; use mitigation 'none'."
         )
     return construct_circuits(measured, device.num_qubits, method=config.calibration_method)
 
@@ -378,48 +379,22 @@ def _calibration_plan(
     )
 
 
-def _shots(
+def _total_shots(
     trained: TrainedRun,
     config: PlanConfig,
+    target: Target,
     clock: Timing,
     calibration: CalibrationPlan | None,
-    device: BackendV2 | None,
-) -> tuple[tuple[int, ...], ShotChoice | None]:
-    """Shots of t = T .. 1 for each image, and what they were chosen by."""
-    num_steps = trained.process.num_steps
-    # With twirling IBM rounds shots up to whole randomizations; multiples of 64 stay as they are.
-    bucket = TWIRLING_BUCKET if config.options.twirl_gates or config.options.twirl_measure else 1
-    total = config.shots * num_steps
-    if config.seconds is not None:
-        total = _affordable_shots(config, clock, calibration, num_steps)
-    if config.schedule == "uniform":
-        return uniform_shots(num_steps, total, bucket=bucket), None
-    limit = getattr(backend_configuration(device), "max_shots", None) or MAX_EXECUTIONS
-    most = min(limit, MAX_EXECUTIONS // config.num_images)
-    pilot = PilotChains(trained, seed=config.seed, label=config.label)
-    if config.precision is not None:
-        found, variances = precise_schedule(pilot, config.precision, most=most, bucket=bucket)
-    else:
-        variances = step_variances(pilot, shots=max(1, total // num_steps)).final
-        found = best_schedule(pilot, variances, total, most=most, bucket=bucket)
-    return found.shots, ShotChoice(
-        variances=tuple(float(each) for each in variances),
-        power=found.power,
-        error=found.error,
-        uniform_error=found.uniform_error,
-    )
-
-
-def _affordable_shots(
-    config: PlanConfig, clock: Timing, calibration: CalibrationPlan | None, num_steps: int
 ) -> int:
-    """Shots of all steps for one image that fit into ``config.seconds``."""
-    assert config.seconds is not None
+    """Shots of all steps for one image: as many as asked for, or as the seconds allow."""
+    num_steps = trained.process.num_steps
+    if config.seconds is None:
+        return config.shots * num_steps
     fixed = num_steps * clock.job_seconds(0) + (0.0 if calibration is None else calibration.seconds)
     each = clock.job_seconds(config.num_images) - clock.job_seconds(0)
     if each <= 0:
         raise InvalidOption(
-            f"Target '{config.targets[0]}' takes no QPU seconds; give --shots in place of --seconds."
+            f"Target '{target}' takes no QPU seconds; give --shots in place of --seconds."
         )
     total = math.floor((config.seconds - fixed) / each)
     if total < num_steps:
@@ -430,6 +405,37 @@ def _affordable_shots(
             f"{config.seconds:g}."
         )
     return total
+
+
+def _shots(
+    trained: TrainedRun,
+    config: PlanConfig,
+    total: int,
+    device: BackendV2 | None,
+    progress: Progress,
+) -> tuple[tuple[int, ...], ShotChoice | None]:
+    """Shots of t = T .. 1 for each image, and what they were chosen by."""
+    num_steps = trained.process.num_steps
+    # With twirling IBM rounds shots up to whole randomizations; multiples of 64 stay as they are.
+    bucket = TWIRLING_BUCKET if config.options.twirl_gates or config.options.twirl_measure else 1
+    if config.schedule == "uniform":
+        return uniform_shots(num_steps, total, bucket=bucket), None
+    limit = getattr(backend_configuration(device), "max_shots", None) or MAX_EXECUTIONS
+    most = min(limit, MAX_EXECUTIONS // config.num_images)
+    pilot = PilotChains(trained, seed=config.seed, label=config.label)
+    if config.precision is not None:
+        found, variances = precise_schedule(
+            pilot, config.precision, most=most, bucket=bucket, progress=progress
+        )
+    else:
+        variances = step_variances(pilot, shots=max(1, total // num_steps)).final
+        found = best_schedule(pilot, variances, total, most=most, bucket=bucket)
+    return found.shots, ShotChoice(
+        variances=tuple(float(each) for each in variances),
+        power=found.power,
+        error=found.error,
+        uniform_error=found.uniform_error,
+    )
 
 
 def _check_limits(

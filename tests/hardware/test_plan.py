@@ -42,6 +42,7 @@ from qdm_qiskit.hardware.plan import (
 )
 from qdm_qiskit.hardware.planning import PlanConfig, draft_plan, make_plan
 from qdm_qiskit.hardware.records import content_sha256, from_plain
+from qdm_qiskit.models import save_model
 from qdm_qiskit.sampling import SamplingConfig, sample, unrolled_circuit
 from qdm_qiskit.transpiling.passes import measured_physical_qubits
 from tests.hardware.small_runs import write_run
@@ -153,6 +154,23 @@ def test_the_models_copy_outlives_the_model(tmp_path):
     assert torch.equal(load_planned_run(read_plan(plan.folder)).model.layer.angles(), before)
 
 
+def test_averaged_weights_are_the_ones_that_are_planned(tmp_path):
+    from qdm_qiskit.models import load_model
+    from qdm_qiskit.sampling import load_run
+    from qdm_qiskit.training.checkpoint import AVERAGE
+
+    folder = write_run(tmp_path / "r")
+    checkpoint = folder / "checkpoints" / "step-00000001"
+    model = load_model(checkpoint)
+    with torch.no_grad():
+        model.layer.weights.add_(0.5)
+    save_model(model, checkpoint / AVERAGE)
+    plan = make_plan(folder, PlanConfig(targets=("aer",)), root=tmp_path / "root")
+    angles = load_planned_run(plan).model.layer.angles()
+    assert torch.equal(angles, load_run(folder).model.layer.angles())
+    assert torch.equal(angles, model.layer.angles())
+
+
 def test_the_same_plan_on_the_same_day_is_the_same_run(run, tmp_path):
     config = PlanConfig(targets=(LOCAL,), num_images=2, layout_trials=1)
     drafts = [draft_plan(run, config, today=TODAY) for _ in range(2)]
@@ -260,6 +278,9 @@ def rewritten(clone: RunPlan, change: Callable[[dict], None]) -> Path:
         (lambda c: c.update(calibration=None), "calibration"),
         (lambda c: c.update(date="yesterday"), "date"),
         (lambda c: c.update(model="../../x"), "model"),
+        (lambda c: c.update(model_run="a\x1b[2Jb"), "model_run"),
+        (lambda c: c.update(budget="b\nb"), "budget"),
+        (lambda c: c.update(backend="b" * 129), "backend"),
         (lambda c: c.update(extra=1), "unknown"),
         (lambda c: c.pop("seed"), "lacks"),
         (lambda c: c["files"][0].update(path="../../../etc/passwd"), "file"),
@@ -431,8 +452,9 @@ def test_what_ibm_or_the_model_would_refuse_is_refused_now(run, tmp_path, option
 
 
 def test_mitigation_needs_readout_errors(run, tmp_path):
-    with pytest.raises(InvalidOption, match="no readout errors"):
-        make_plan(run, PlanConfig(targets=("engine",), mitigation="m3"), root=tmp_path)
+    for target in ("engine", "aer"):
+        with pytest.raises(InvalidOption, match=f"'{target}' has no readout errors"):
+            make_plan(run, PlanConfig(targets=(target,), mitigation="m3"), root=tmp_path)
 
 
 def test_seconds_decide_the_shots(run, tmp_path):
@@ -471,7 +493,7 @@ def test_values_are_selected_by_name(planned):
     shots=st.integers(1, 10**6),
     images=st.integers(1, 1000),
     seed=st.integers(0, 2**31),
-    budget=st.none() | st.text(max_size=20),
+    budget=st.none() | st.text(st.characters(categories=["L", "N", "P"]), max_size=20),
 )
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
