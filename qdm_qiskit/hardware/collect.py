@@ -38,6 +38,11 @@ class Ending:
     """IBM's words on one line; empty for DONE."""
 
     @property
+    def sentence(self) -> str:
+        """What follows "the job": ``was cancelled``, ``failed: ...``."""
+        return "was cancelled" if self.status == "CANCELLED" else f"failed: {self.reason}"
+
+    @property
     def session_closed(self) -> bool:
         """Whether it never ran because its session was closed."""
         return self.status == "ERROR" and SESSION_CLOSED in self.reason

@@ -22,6 +22,8 @@ from .store import BUSY_SECONDS, Row, Store, Transaction, Value, not_writable, w
 __all__ = ["FILE", "Intention", "Ledger", "RunState"]
 
 FILE = "ledger.sqlite"
+LEAST_SECONDS = 1e-3
+"""Differences below it are rounding."""
 
 
 @final
@@ -428,10 +430,10 @@ class Ledger:
             )
 
     def last_sending(self, intention: Intention) -> float | None:
-        """When an intention was last sent, seconds since 1970; None if it never was."""
+        """When an intention was last sent, or that failed, since 1970; None if it never was."""
         rows = self._store.read(
-            "SELECT at, detail FROM events WHERE kind = 'sending' AND run_id = ? AND part = ? "
-            "ORDER BY id DESC",
+            "SELECT at, detail FROM events WHERE kind IN ('sending', 'send-failed') AND run_id = ? "
+            "AND part = ? ORDER BY id DESC",
             intention.run_id,
             intention.part,
         )
@@ -629,6 +631,55 @@ class Ledger:
                 mode=row["mode"],
             )
 
+    def charge_session(self, number: int, seconds: float) -> bool:
+        """Charge what a dedicated session cost beyond its jobs: IBM counts the time between them.
+
+        Args:
+            number: The session's number in the ledger.
+            seconds: What the whole session cost, its jobs included.
+
+        Returns:
+            Whether it is charged, now or before; False while a job of it has no known cost.
+        """
+        now = self._clock()
+        with self._store.write() as tx:
+            [row] = tx.read("SELECT * FROM sessions WHERE id = ?", number)
+            part = f"session-{number:04d}"
+            if tx.read(
+                "SELECT 1 FROM reservations WHERE run_id = ? AND part = ?", row["run_id"], part
+            ):
+                return True
+            if tx.read(
+                "SELECT 1 FROM intentions i JOIN reservations r ON r.id = i.reservation "
+                "WHERE i.session_id = ? AND r.state = 'held'",
+                row["session_id"],
+            ):
+                return False
+            [jobs] = tx.read(
+                "SELECT TOTAL(r.spent_seconds) AS seconds FROM intentions i "
+                "JOIN reservations r ON r.id = i.reservation WHERE i.session_id = ?",
+                row["session_id"],
+            )
+            extra = seconds - cast(float, jobs["seconds"])
+            if extra < LEAST_SECONDS:
+                return True
+            [run] = tx.read("SELECT budget FROM runs WHERE run_id = ?", row["run_id"])
+            tx.insert(
+                "reservations",
+                budget=run["budget"],
+                run_id=row["run_id"],
+                part=part,
+                seconds=0.0,
+                shots=0,
+                state="settled",
+                spent_seconds=extra,
+                spent_shots=0,
+                reserved_at=now,
+                settled_at=now,
+            )
+            self._event(tx, row["run_id"], part, "session-charged", seconds=extra, whole=seconds)
+            return True
+
     def sessions(self, *states: str) -> list[Row]:
         """Sessions of all runs in some states, oldest first; without states all of them."""
         rows = self._store.read("SELECT * FROM sessions ORDER BY id")
@@ -701,5 +752,6 @@ _FREE = (
 )
 _RUNS = (
     "SELECT r.*, (SELECT COUNT(*) FROM jobs j WHERE j.run_id = r.run_id) AS jobs, "
-    "(SELECT TOTAL(seconds) FROM jobs j WHERE j.run_id = r.run_id) AS charged FROM runs r"
+    "(SELECT TOTAL(spent_seconds) FROM reservations s WHERE s.run_id = r.run_id) AS charged "
+    "FROM runs r"
 )

@@ -192,10 +192,15 @@ def close_session(
                     lambda service: _from_id(mode, session_id, service).close(),
                 )
             if not _accepts(handle, mode, session_id):
-                ledger.set_session(number, "closed")
+                # One that is not charged yet stays open in the ledger, and is met again.
+                if mode != "session" or _charged(handle, ledger, number, session_id):
+                    ledger.set_session(number, "closed")
                 return
             problem = "it still takes jobs"
         except CallFailed as error:
+            if error.failure.gone:
+                ledger.set_session(number, "closed")
+                return
             problem = error.failure.message
             if error.failure.kind == "unauthorized":
                 try:
@@ -205,6 +210,18 @@ def close_session(
         except ServiceUnavailable as error:
             problem = str(error)
     handle.report(f"{mode} {session_id} could not be closed now ({problem}); the next start tries")
+
+
+def _charged(handle: ServiceHandle, ledger: Ledger, number: int, session_id: str) -> bool:
+    """Put the cost of a dedicated session's waiting times into the budget, if IBM names it."""
+    details = handle.once(
+        "asking what the session cost",
+        lambda service: _from_id("session", session_id, service).details(),
+    )
+    seconds = (details or {}).get("usage_time")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return True
+    return ledger.charge_session(number, float(seconds))
 
 
 def _accepts(handle: ServiceHandle, mode: Mode, session_id: str) -> bool:

@@ -316,8 +316,7 @@ class ServicePlace(Place):
         cost = "its cost is not known yet" if charged is None else f"charged {charged:g} s"
         return (
             f"{part} of run {self.plan.run_id} has no counts: job {job_id} on {self.plan.backend} "
-            f"ended with {ending.reason.rstrip('.')} ({cost}); `qdm run resume` sends it again, "
-            "within the budget."
+            f"{ending.sentence} ({cost}); `qdm run resume` sends it again, within the budget."
         )
 
 

@@ -325,6 +325,27 @@ def test_four_processes_never_overdraw_one_budget(tmp_path):
     assert abs(total - state.spent_seconds - state.reserved_seconds) < 1e-9
 
 
+def test_the_waiting_times_of_a_session_are_charged_once(ledger):
+    ledger.reserve("lab", RUN, [("step-0002", 10.0, 1000), ("step-0001", 10.0, 1000)])
+    number = ledger.opening_session(RUN, "session", "ibm_test", "crn:1")
+    ledger.set_session(number, "open", "s1")
+    tags = [intend(ledger, part) for part in ("step-0002", "step-0001")]
+    for tag in tags:
+        ledger.sending(tag, "session", "s1")
+        ledger.sent(tag, f"job-{tag}", how="answered")
+        ledger.collected(tag, "x")
+    ledger.settle(tags[0], {f"job-{tags[0]}": 5.0}, 1000)
+    assert not ledger.charge_session(number, 20.0)  # the other job's cost is not known yet
+    assert ledger.budget("lab").spent_seconds == 5.0
+    ledger.settle(tags[1], {f"job-{tags[1]}": 6.0}, 1000)
+    assert ledger.charge_session(number, 11.0)  # jobs only
+    assert ledger.budget("lab").spent_seconds == 11.0
+    assert ledger.charge_session(number, 20.0)
+    assert ledger.charge_session(number, 20.0)
+    assert ledger.budget("lab").spent_seconds == 20.0
+    assert ledger.run_state(RUN).seconds_charged == 20.0
+
+
 def test_sessions_and_calibrations_are_kept(ledger):
     number = ledger.opening_session(RUN, "batch", "ibm_test", "crn:1")
     ledger.set_session(number, "open", "s1")
