@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -35,10 +35,57 @@ from ..errors import InvalidData, InvalidOption, InvalidPlan, MissingData, Unkno
 from ..execution.targets import parse_target
 from ..files import read_json_object, write_json
 from .estimate import Timing
+from .plan_parts import (
+    MAX_IMAGES,
+    MAX_STEPS,
+    CalibrationMethod,
+    CalibrationPlan,
+    CircuitPlan,
+    Decision,
+    Decoupling,
+    ExecutionOptions,
+    Mitigation,
+    Mode,
+    PlannedFile,
+    Schedule,
+    ShotChoice,
+    StepPlan,
+    check,
+)
 from .records import content_sha256, from_plain
 
 if TYPE_CHECKING:
     from ..sampling import TrainedRun
+
+__all__ = [
+    "CIRCUITS",
+    "INPUTS",
+    "MODEL",
+    "PLAN",
+    "CalibrationMethod",
+    "CalibrationPlan",
+    "CircuitPlan",
+    "Decision",
+    "Decoupling",
+    "ExecutionOptions",
+    "Mitigation",
+    "Mode",
+    "PlannedFile",
+    "RunPlan",
+    "Schedule",
+    "ShotChoice",
+    "StepPlan",
+    "check_files",
+    "checked_bytes",
+    "files_of",
+    "is_run_id",
+    "load_planned_run",
+    "planned_values",
+    "read_circuits",
+    "read_inputs",
+    "read_plan",
+    "write_plan",
+]
 
 SCHEMA = "qdm-run-plan/1"
 PLAN, CIRCUITS, INPUTS, MODEL = "plan.json", "circuits.qpy", "inputs.npz", "model"
@@ -46,178 +93,8 @@ MAX_FILE_BYTES = 1 << 30
 """Largest file of a plan that is read."""
 MAX_PLAN_BYTES = 16 << 20
 """Largest ``plan.json``: far more than 10,000 steps take."""
-MAX_SHOTS = 10_000_000
-MAX_IMAGES = 1_000_000
-MAX_STEPS = 10_000
 
-Mitigation = Literal["none", "m3"]
-Mode = Literal["auto", "job", "batch", "session"]
-Schedule = Literal["uniform", "variance", "precision"]
-CalibrationMethod = Literal["balanced", "independent"]
-Decoupling = Literal["off", "XX", "XpXm", "XY4"]
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _RUN_ID = re.compile(r"\d{4}-\d{2}-\d{2}-[a-z0-9_]+-[0-9a-f]{8}")
-_FILE = re.compile(
-    r"circuits\.qpy|inputs\.npz|model/config\.json|model/checkpoints/step-\d{8,}/"
-    r"(config\.json|model\.safetensors|state\.json)"
-)
-
-
-def _check(good: bool, rule: str, got: object) -> None:
-    if not good:
-        raise InvalidOption(f"{rule}, got {got!r}.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExecutionOptions:
-    """Options of IBM's Sampler that a run passes through and records."""
-
-    dynamical_decoupling: Decoupling = "off"
-    """Pulse sequence on idle qubits."""
-    twirl_gates: bool = False
-    """Pauli twirling of two-qubit Clifford gates."""
-    twirl_measure: bool = False
-    """Twirling of the readout; it makes readout errors symmetric."""
-    rep_delay_seconds: float | None = None
-    """Repetition delay; None is the device's default."""
-    max_execution_seconds: int | None = None
-    """IBM cancels a job that runs longer; None sets no limit."""
-
-    def __post_init__(self) -> None:
-        delay, limit = self.rep_delay_seconds, self.max_execution_seconds
-        if delay is not None:
-            _check(0 <= delay <= 1, "rep_delay_seconds is 0 to 1", delay)
-        if limit is not None:
-            _check(1 <= limit <= 10_800, "max_execution_seconds is 1 to 10800", limit)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepPlan:
-    """One step of the reverse chain: one job with one PUB."""
-
-    step: int
-    """t, from T down to 1."""
-    shots: int
-    """Shots for each image."""
-    rows: int
-    """Images: rows of the parameter array."""
-    seconds: float
-    """Estimated QPU seconds of the job."""
-
-    def __post_init__(self) -> None:
-        _check(1 <= self.step <= MAX_STEPS, f"step is 1 to {MAX_STEPS}", self.step)
-        _check(1 <= self.shots <= MAX_SHOTS, f"shots is 1 to {MAX_SHOTS}", self.shots)
-        _check(1 <= self.rows <= MAX_IMAGES, f"rows is 1 to {MAX_IMAGES}", self.rows)
-        _check(0 <= self.seconds < math.inf, "seconds is finite and >= 0", self.seconds)
-
-    @property
-    def name(self) -> str:
-        """``step-0010``: of the job, its tag and its file."""
-        return f"step-{self.step:04d}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShotChoice:
-    """What chose the shots of the steps; see :mod:`qdm_qiskit.hardware.schedule`."""
-
-    variances: tuple[float, ...]
-    """c_t of t = T .. 1."""
-    power: float
-    """Shots are proportional to ``c_t**(power / 2)``; 0 came out as uniform."""
-    error: float
-    """Root mean square pixel error of the final images by shot noise alone, on pilot chains."""
-    uniform_error: float
-    """The same with as many shots spread evenly."""
-
-    def __post_init__(self) -> None:
-        _check(all(each >= 0 for each in self.variances), "variances are >= 0", self.variances[:3])
-        for name in ("power", "error", "uniform_error"):
-            _check(0 <= getattr(self, name) <= 1, f"{name} is 0 to 1", getattr(self, name))
-
-
-@dataclass(frozen=True, kw_only=True)
-class CalibrationPlan:
-    """The readout calibration of a run: one job, taken again when it is too old."""
-
-    method: CalibrationMethod
-    """``balanced`` or ``independent``; see :mod:`qdm_qiskit.mitigation.readout`."""
-    circuits: int
-    """Calibration circuits: the entries of ``circuits.qpy`` after the first."""
-    shots: int
-    """Shots of each."""
-    ttl_seconds: int
-    """Age at which a calibration is stale."""
-    seconds: float
-    """Estimated QPU seconds of one calibration job."""
-
-    def __post_init__(self) -> None:
-        _check(1 <= self.circuits <= 1024, "calibration circuits are 1 to 1024", self.circuits)
-        _check(1 <= self.shots <= MAX_SHOTS, f"shots is 1 to {MAX_SHOTS}", self.shots)
-        _check(1 <= self.ttl_seconds <= 10**9, "ttl_seconds is 1 to 1e9", self.ttl_seconds)
-        _check(0 <= self.seconds < math.inf, "seconds is finite and >= 0", self.seconds)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CircuitPlan:
-    """The step's circuit on the device."""
-
-    qubits: int
-    """Measured qubits, which is all of the model's."""
-    parameters: tuple[str, ...]
-    """Names of the parameters that the transpiled circuit still has, in its order."""
-    depth: int
-    two_qubit_gates: int
-    expected_success: float | None
-    """Chance that no gate and no readout fails; None where there is no device."""
-    idle_success: float | None
-    """Fidelity left by relaxation while qubits wait; None where it is unknown."""
-    measured_qubits: tuple[int, ...]
-    """Physical qubit of each classical bit."""
-    physical_qubits: tuple[int, ...] | None
-    """Where each logical qubit starts; None where there is no device."""
-    transpiler_seed: int
-    optimization_level: int
-
-    def __post_init__(self) -> None:
-        _check(1 <= self.qubits <= 20, "qubits is 1 to 20", self.qubits)
-        _check(
-            len(set(self.measured_qubits)) == len(self.measured_qubits) == self.qubits
-            and min(self.measured_qubits) >= 0,
-            f"measured_qubits are {self.qubits} different numbers >= 0",
-            self.measured_qubits,
-        )
-        _check(
-            all(re.fullmatch(r"x_\d{4}", name) for name in self.parameters)
-            and list(self.parameters) == sorted(set(self.parameters)),
-            "parameters are x_0000 ..., each once, in their order",
-            self.parameters[:3],
-        )
-        _check(self.optimization_level in (0, 1, 2, 3), "level is 0 to 3", self.optimization_level)
-        for success in (self.expected_success, self.idle_success):
-            _check(success is None or 0 <= success <= 1, "a success is 0 to 1", success)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """What the fallback policy said about one target of the list."""
-
-    target: str
-    taken: bool
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedFile:
-    """A file beside the plan, bound by its hash."""
-
-    path: str
-    """Relative to the run's folder, with forward slashes."""
-    sha256: str
-
-    def __post_init__(self) -> None:
-        _check(bool(_FILE.fullmatch(self.path)), "a plan's file is one of its own", self.path)
-        _check(bool(_SHA256.fullmatch(self.sha256)), "sha256 is 64 hex digits", self.sha256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,43 +149,43 @@ class RunPlan:
             date.fromisoformat(self.date)
         except ValueError:
             raise InvalidOption(f"date is ISO 8601, got {self.date!r}.") from None
-        _check(len(self.date) == 10, "date is ISO 8601", self.date)
-        _check(bool(re.fullmatch(r"[a-z0-9_]{1,64}", self.model)), "model is a name", self.model)
+        check(len(self.date) == 10, "date is ISO 8601", self.date)
+        check(bool(re.fullmatch(r"[a-z0-9_]{1,64}", self.model)), "model is a name", self.model)
         for name in ("model_run", "backend", "calibrated_at", "budget"):
             text = getattr(self, name)
             good = text is None or (text.isprintable() and len(text) <= 128)
-            _check(good, f"{name} is printable and has at most 128 characters", text)
+            check(good, f"{name} is printable and has at most 128 characters", text)
         for each in (*self.targets, self.target):
             parse_target(each)
-        _check(bool(self.targets), "targets is not empty", self.targets)
-        _check(1 <= self.num_images <= MAX_IMAGES, "num_images is 1 to 1e6", self.num_images)
-        _check(self.seed >= 0, "seed is >= 0", self.seed)
-        _check(1 <= self.num_steps <= MAX_STEPS, f"num_steps <= {MAX_STEPS}", self.num_steps)
+        check(bool(self.targets), "targets is not empty", self.targets)
+        check(1 <= self.num_images <= MAX_IMAGES, "num_images is 1 to 1e6", self.num_images)
+        check(self.seed >= 0, "seed is >= 0", self.seed)
+        check(1 <= self.num_steps <= MAX_STEPS, f"num_steps <= {MAX_STEPS}", self.num_steps)
         shapes = (*self.image_shape, *self.state_shape)
-        _check(bool(self.state_shape) and min(shapes) >= 1, "shapes are >= 1", shapes)
+        check(bool(self.state_shape) and min(shapes) >= 1, "shapes are >= 1", shapes)
         steps = [each.step for each in self.steps]
-        _check(steps == list(range(self.num_steps, 0, -1)), "steps go from T down to 1", steps[:3])
-        _check(
+        check(steps == list(range(self.num_steps, 0, -1)), "steps go from T down to 1", steps[:3])
+        check(
             all(each.rows == self.num_images for each in self.steps),
             "each step has num_images rows",
             sorted({each.rows for each in self.steps})[:3],
         )
         choice = self.shot_choice
-        _check(
+        check(
             (self.schedule == "uniform") == (choice is None)
             and (choice is None or len(choice.variances) == self.num_steps),
             "variances are one number for each step, and none of schedule 'uniform'",
             None if choice is None else choice.variances[:3],
         )
-        _check(
+        check(
             (self.mitigation == "m3") == (self.calibration is not None),
             "a calibration belongs to mitigation 'm3' and to no other",
             self.mitigation,
         )
         paths = [each.path for each in self.files]
-        _check(paths == sorted(set(paths)), "files are listed once, in order", paths)
+        check(paths == sorted(set(paths)), "files are listed once, in order", paths)
         for needed in (CIRCUITS, INPUTS, f"{MODEL}/config.json"):
-            _check(needed in paths, f"files include {needed}", paths)
+            check(needed in paths, f"files include {needed}", paths)
 
     def content(self) -> dict[str, Any]:
         """Everything but the folder, as JSON values."""
@@ -362,7 +239,7 @@ class RunPlan:
         Raises:
             InvalidOption: If there is no such step.
         """
-        _check(1 <= step <= self.num_steps, f"step is 1 to {self.num_steps}", step)
+        check(1 <= step <= self.num_steps, f"step is 1 to {self.num_steps}", step)
         return self.steps[self.num_steps - step]
 
 

@@ -1,9 +1,8 @@
-"""IBM's own estimate: asked for where the plan allows it; against a service that is made up here.
-
-The real client's dry run is tested in tests/runtime, against a server.
-"""
+"""IBM's own estimate: asked for where the account's plan allows it."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,10 @@ from qdm_qiskit.errors import TargetUnavailable
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.hardware.dry_run import dry_run
 from qdm_qiskit.hardware.planning import PlanConfig, make_plan
+from qdm_qiskit.hardware.service import connect
+from qdm_qiskit.hardware.settings import ServiceSettings
 from tests.hardware.small_runs import write_run
+from tests.runtime.server import LocalServer
 
 
 class Handle:
@@ -38,3 +40,32 @@ def test_a_simulator_has_none(tmp_path):
     plan = make_plan(write_run(tmp_path / "r"), config, root=tmp_path / "root")
     with pytest.raises(TargetUnavailable, match="'aer' has none"):
         dry_run(plan, Handle("paygo"))
+
+
+def test_a_paid_plans_service_says_what_it_would_charge_and_charges_nothing(tmp_path, monkeypatch):
+    """The real client over HTTP; the server's price is computed on its own side."""
+    (tmp_path / "server").mkdir()
+    with LocalServer(Path(tmp_path / "server"), plan="paygo", devices=["nairobi"]) as server:
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+        handle = connect(settings=ServiceSettings(poll_seconds=0.1))
+        config = PlanConfig(
+            targets=("ibm:ibm_nairobi",),
+            num_images=3,
+            shots=500,
+            layout_trials=1,
+            schedule="variance",
+        )
+        plan = make_plan(
+            write_run(tmp_path / "r"),
+            config,
+            root=tmp_path / "root",
+            backend=handle.backend("ibm_nairobi"),
+        )
+        found = dry_run(plan, handle)
+        [job] = server.ledger()["jobs"]
+    assert found.step == max(plan.steps, key=lambda each: each.shots).step
+    # The server rounds to a thousandth of a second.
+    assert found.seconds == pytest.approx(found.ours, abs=1e-3)
+    assert (job["backend"], job["charged_seconds"]) == ("mock_nairobi", 0.0)
+    assert job["tags"] == ["qdm-dry-run"]
