@@ -109,3 +109,21 @@ def test_mixed_precision_keeps_gradients():
     assert low.grad.dtype == torch.float32
     program().probabilities(x, w)[:, 0].sum().backward()
     torch.testing.assert_close(low.grad.double(), x.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_angles_between_fixed_gates_of_one_run():
+    # H, SX and angles on one qubit are one run of a block: each derivative is read through the
+    # gates before it, and no run holds two angles.
+    w = [Parameter(f"w_{k:04d}") for k in range(4)]
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.ry(w[0], 0)
+    circuit.ry(w[1], 0)
+    circuit.sx(0)
+    circuit.ry(w[2], 0)
+    circuit.h(1)
+    circuit.rxx(w[3], 0, 1)
+    circuit.h(0)
+    program = compile_circuit(circuit, (), w)
+    weights = torch.tensor([0.3, -1.1, 0.8, 0.5], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda w: program.expectation(OBSERVABLES, None, w), (weights,))
