@@ -8,7 +8,7 @@ import typer
 
 from .. import __version__
 from ..errors import QdmError
-from . import budget, circuits, data, models, report, run, sample, train
+from . import budget, circuits, data, evaluate, models, report, run, sample, train
 
 EXIT_ERROR = 2
 """A mistake in the input or the surroundings, explained in one line."""
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(report.app, name="report")
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import pictures
 from .models import JsonOption, SetOption
 
 if TYPE_CHECKING:
     from ..models import CircuitDenoiser
 
 app = typer.Typer(help="Reports, before anything is paid for.", no_args_is_help=True)
+app.command("pictures")(pictures.pictures)
 
 
 @app.command("transpile")

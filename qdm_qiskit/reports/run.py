@@ -123,7 +123,7 @@ def run_report(run: Path) -> tuple[RunReport, RunPictures]:
         quantum_parameters=trained.model.num_quantum_parameters,
         qubits=trained.model.num_qubits,
         config=trained.config.to_dict(),
-        history=_history(run),
+        history=read_history(run),
         noise_nearest_distance=nearest_distance(noise, split.train.images),
         data_nearest_distance=nearest_distance(split.test.images, split.train.images),
         targets=tuple(targets),
@@ -233,7 +233,12 @@ def _images(path: Path) -> np.ndarray:
         raise InvalidData(f"{path} holds no samples of `qdm sample`: {error}.") from error
 
 
-def _history(run: Path) -> tuple[dict[str, float], ...]:
+def read_history(run: Path) -> tuple[dict[str, float], ...]:
+    """The metrics of a run, a row an epoch.
+
+    Raises:
+        MissingData: If there are none.
+    """
     path = run / "metrics.jsonl"
     try:
         rows = tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())

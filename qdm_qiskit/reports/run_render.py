@@ -98,7 +98,7 @@ def render_png(
     _show(
         upper.subplots(), forward, len(forward), "forward process of one training image: t = 0 .. T"
     )
-    _loss_plot(middle.subplots(), report["history"])
+    loss_plot(middle.subplots(), report["history"])
     axes = np.atleast_1d(lower.subplots(1, len(samples)))
     targets = {target["folder"]: target for target in report["targets"]}
     for axis, (name, images) in zip(axes, samples.items(), strict=True):
@@ -109,7 +109,8 @@ def render_png(
     return buffer.getvalue()
 
 
-def _loss_plot(axis: Any, history: list[dict[str, float]]) -> None:
+def loss_plot(axis: Any, history: list[dict[str, float]]) -> None:
+    """Draw the losses of a run beside their baselines on a matplotlib axis."""
     epochs = [row["epoch"] for row in history]
     curves = (
         ("train_loss", "model, training", "#8bb0ff"),

@@ -1,0 +1,116 @@
+"""``qdm evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .models import JsonOption
+
+
+def evaluate(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of trained runs; each is sampled.")
+    ] = None,
+    samples: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder that `qdm sample` has written, taken as it is; may be repeated."),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Data set, or npz:PATH; the first run's own if none.")
+    ] = None,
+    part: Annotated[str, typer.Option(help="Reference images: test or train.")] = "test",
+    protocol: Annotated[
+        str,
+        typer.Option(help="small, or defalco: 7000 images, KID subsets of 100, score of 10 parts."),
+    ] = "small",
+    count: Annotated[
+        int | None, typer.Option(help="Images of each set at most; 512 if none, 7000 for defalco.")
+    ] = None,
+    resamples: Annotated[
+        int | None, typer.Option(help="Bootstrap resamples of each figure; 200 if none.")
+    ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(help="process, or ddpm, ddim, dpm-solver++ for models that predict noise."),
+    ] = "process",
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of ddim or dpm-solver++; all by default.")
+    ] = None,
+    inception_weights: Annotated[
+        str | None,
+        typer.Option(help="File of Inception's weights, or 'download'; no Inception FID if none."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of samples, noise and resamples.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for table and pictures; RUN/evaluation if one run.")
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
+) -> None:
+    """Measure samples against real images, with intervals, beside real images and noise.
+
+    Several runs stand in one table and one plot. Distances are those of a small classifier of the
+    data set, which is trained once and kept in the user's cache folder.
+
+    Example:
+
+        qdm evaluate runs/first --count 64 --out runs/first/evaluation
+    """
+    from contextlib import nullcontext
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from ..data import cache_folder
+    from ..errors import unknown_name
+    from ..evaluation.inception import inception_weights as find_weights
+    from ..files import check_writable
+    from ..options import convert
+    from ..reports.evaluation import PROTOCOLS, write_evaluation
+    from ..reports.evaluation import evaluate as run_evaluation
+    from ..reports.evaluation_render import render_table, sentences
+    from ..reports.evaluation_subjects import run_subject, samples_subject
+    from ..sampling.schedulers import Scheduler
+
+    if protocol not in PROTOCOLS:
+        raise unknown_name("protocol", protocol, PROTOCOLS)
+    given = {"count": count, "resamples": resamples, "part": part, "seed": seed}
+    changes = {name: value for name, value in given.items() if value is not None}
+    config = replace(PROTOCOLS[protocol], **changes)  # type: ignore[arg-type]
+    chain = convert("scheduler", scheduler, Scheduler)
+    if out is None and len(runs or []) + len(samples or []) == 1:
+        out = [*(runs or []), *(samples or [])][0] / "evaluation"
+    if out is not None:
+        check_writable(out)
+    subjects = [
+        run_subject(run, seed=seed, scheduler=chain, num_inference_steps=steps)
+        for run in runs or []
+    ] + [samples_subject(folder) for folder in samples or []]
+    cache = cache_folder() / "evaluation"
+    weights = None if inception_weights is None else find_weights(inception_weights, cache)
+    console = Console(stderr=True)
+    silent = quiet or not console.is_interactive
+    with nullcontext() if silent else console.status("evaluating") as status:
+        report, pictures = run_evaluation(
+            subjects,
+            config,
+            dataset=reference,
+            cache=cache,
+            inception=weights,
+            on_stage=lambda stage: None if status is None else status.update(stage),
+        )
+    paths = () if out is None else write_evaluation(report, pictures, out)
+    data = report.to_dict()
+    if as_json:
+        typer.echo(json.dumps(data, indent=2, allow_nan=False))
+        return
+    wide = Console(width=max(80, 32 + 27 * len(report.rows)))
+    wide.print(render_table(data))
+    for sentence in sentences(data):
+        typer.echo(sentence)
+    for path in paths:
+        typer.echo(f"written  {path}")

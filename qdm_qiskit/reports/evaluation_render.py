@@ -1,0 +1,224 @@
+"""An evaluation as Markdown, a table for the terminal, and pictures; functions of plain values."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data import image_grid
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FIGURES = {
+    "domain_frechet": ("Fréchet distance, domain", "lower"),
+    "domain_kid": ("KID, domain", "lower"),
+    "domain_score": ("classifier score", "higher"),
+    "inception_frechet": ("FID, Inception", "lower"),
+    "inception_kid": ("KID, Inception", "lower"),
+    "inception_score": ("Inception score", "higher"),
+    "ssim": ("SSIM", "higher"),
+    "psnr": ("PSNR, dB", "higher"),
+    "nearest_training": ("nearest training image, RMS", "neither"),
+    "copies": ("nearer than real ones", "lower"),
+}
+"""Every figure: its title, and which direction is better."""
+_PLOTTED = ("domain_frechet", "domain_kid", "inception_frechet", "inception_kid")
+_COLOURS = {"real": "#198038", "noise": "#6f6f6f", "samples": "#0f62fe"}
+
+
+def figure_names(report: dict[str, Any]) -> list[str]:
+    """The figures that some row holds, in the order of :data:`FIGURES`."""
+    return [name for name in FIGURES if any(name in row["figures"] for row in report["rows"])]
+
+
+def render_table(report: dict[str, Any]) -> Table:
+    """The figures as a table for the terminal, a figure a row.
+
+    Args:
+        report: What ``EvaluationReport.to_dict`` gives.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(_headline(report)), title_justify="left")
+    table.add_column("")
+    for row in report["rows"]:
+        table.add_column(escape(row["name"]), justify="right", overflow="fold")
+    for cells in _lines(report):
+        table.add_row(*map(escape, cells))
+    return table
+
+
+def render_markdown(report: dict[str, Any]) -> str:
+    """The evaluation as Markdown.
+
+    Args:
+        report: As for :func:`render_table`.
+    """
+    names = [_plain(row["name"]) for row in report["rows"]]
+    lines = ["# Evaluation", "", _headline(report), "", "![overview](evaluation.png)", ""]
+    lines += ["| | " + " | ".join(names) + " |", "|" + "---|" * (len(names) + 1)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in _lines(report)]
+    lines += ["", *[f"* {sentence}" for sentence in sentences(report)], ""]
+    for row, name in zip(report["rows"], names, strict=True):
+        lines.append(f"* {name}: {row['count']} images, {row['source']}.")
+    lines += ["", "![samples above, the training images nearest to them below](nearest.png)", ""]
+    return "\n".join(lines)
+
+
+def sentences(report: dict[str, Any]) -> list[str]:
+    """What has to be said beside the table: warnings first."""
+    classifier, options = report["classifier"], report["options"]
+    said = [f"Warning: {each}" for each in report["warnings"]]
+    said.append(
+        f"Domain classifier: {classifier['accuracy']:.2%} of {classifier['test_count']} test images "
+        f"named rightly, {len(classifier['classes'])} classes, {classifier['features']} features "
+        f"(standardised), {'read from the cache' if classifier['cached'] else 'trained now'}, "
+        f"{classifier['identity'][:12]}."
+    )
+    said.append(
+        f"In brackets: {options['level']:.0%} bootstrap intervals of {options['resamples']} resamples, "
+        "bias taken off (Wilson's for shares); a distance whose interval reaches below 0 does not tell "
+        "the set from the reference."
+    )
+    said.append(report["pairing"])
+    said.append(
+        f"{FIGURES['copies'][0].capitalize()}: share of images nearer to a training image than all but "
+        "1 % of unseen real images; far above 1 % is memorised."
+    )
+    if report["inception"] is not None:
+        said.append(f"Inception's weights: SHA-256 {report['inception']['sha256']}.")
+    return [*said, *report["notes"]]
+
+
+def render_png(report: dict[str, Any], grids: dict[str, np.ndarray]) -> bytes:
+    """Distances with intervals, and a grid of each set.
+
+    Args:
+        report: As for :func:`render_table`.
+        grids: Name to ``(count, channels, height, width)``.
+
+    Returns:
+        PNG bytes.
+    """
+    plotted = [name for name in _PLOTTED if name in figure_names(report)]
+    height = 0.35 * len(report["rows"]) + 1.1
+    figure = new_figure((3.2 * max(len(plotted), 3), height + 2.6))
+    upper, lower = figure.subfigures(2, 1, height_ratios=[height, 2.6])
+    for axis, name in zip(np.atleast_1d(upper.subplots(1, len(plotted))), plotted, strict=True):
+        _interval_plot(axis, name, report["rows"], labels=name == plotted[0])
+    for axis, (title, images) in zip(
+        np.atleast_1d(lower.subplots(1, len(grids))), grids.items(), strict=True
+    ):
+        show_grid(axis, images, math.ceil(math.sqrt(len(images))), _plain(title))
+    return png_bytes(figure)
+
+
+def render_nearest(pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
+    """Samples, and below each the training image nearest to it.
+
+    Args:
+        pairs: Name to two arrays ``(count, channels, height, width)``.
+
+    Returns:
+        PNG bytes.
+    """
+    figure = new_figure((7, 1.9 * len(pairs)))
+    axes = np.atleast_1d(figure.subplots(len(pairs), 1))
+    for axis, (name, (samples, training)) in zip(axes, pairs.items(), strict=True):
+        title = f"{_plain(name)}: samples, and the training images nearest to them"
+        show_grid(axis, np.concatenate([samples, training]), len(samples), title)
+    return png_bytes(figure)
+
+
+def show_grid(axis: Any, images: np.ndarray, columns: int, title: str) -> None:
+    """Draw images side by side on a matplotlib axis."""
+    grid = image_grid(np.clip(images, 0, 1), columns)
+    axis.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.set_title(title, fontsize=8)
+    axis.axis("off")
+
+
+def png_bytes(figure: Any) -> bytes:
+    """A matplotlib figure as PNG, without the time and the version in it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def new_figure(size: tuple[float, float]) -> Any:
+    """A matplotlib figure of a size in inches, without a window."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _interval_plot(axis: Any, name: str, rows: list[dict[str, Any]], *, labels: bool) -> None:
+    for place, row in enumerate(rows):
+        colour = _COLOURS[row["kind"]]
+        found = row["figures"][name]
+        # A line, not an error bar: the interval need not hold the figure, whose bias it takes off.
+        axis.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=3)
+        axis.plot(
+            found["estimate"], place, "o", color=colour, markersize=4, markerfacecolor="white"
+        )
+    axis.set_xscale("symlog", linthresh=0.1)
+    axis.axvline(0, color="#c6c6c6", linewidth=1)
+    axis.set_yticks(range(len(rows)), [_plain(row["name"]) for row in rows] if labels else [])
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set_title(FIGURES[name][0], fontsize=9)
+    axis.tick_params(labelsize=7)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _lines(report: dict[str, Any]) -> list[list[str]]:
+    """Cells of the table, title first."""
+    rows = report["rows"]
+    lines = [["images", *(str(row["count"]) for row in rows)]]
+    for name in figure_names(report):
+        title, better = FIGURES[name]
+        arrow = {"lower": " ↓", "higher": " ↑", "neither": ""}[better]
+        lines.append([title + arrow, *(_cell(row["figures"].get(name)) for row in rows)])
+        network = name.removesuffix("_kid")
+        if name.endswith("_kid") and any(network in row["subset_kid"] for row in rows):
+            options = report["options"]
+            title = f"{options['kid_subsets']} subsets of {options['kid_subset_size']}"
+            cells = (row["subset_kid"].get(network) for row in rows)
+            lines.append(
+                [
+                    title,
+                    *("-" if c is None else f"{_number(c[0])} ± {_number(c[1])}" for c in cells),
+                ]
+            )
+    return lines
+
+
+def _cell(found: dict[str, float] | None) -> str:
+    if found is None:
+        return "-"
+    return f"{_number(found['estimate'])} [{_number(found['low'])}, {_number(found['high'])}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _headline(report: dict[str, Any]) -> str:
+    reference = report["reference"]
+    channels, height, width = reference["shape"]
+    return (
+        f"Against {reference['count']} {reference['part']} images of {_plain(reference['dataset'])}, "
+        f"{height} x {width} pixels, {'grey' if channels == 1 else 'RGB'}."
+    )
+
+
+def _plain(text: str) -> str:
+    """A folder's name without what Markdown, HTML or matplotlib would take for markup."""
+    return "".join(each if each.isalnum() or each in " -_.:()/" else "?" for each in text)

@@ -1,0 +1,205 @@
+"""What is evaluated, and against what: samples of runs, and the reference images."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..data import Split, load_dataset
+from ..data.npz import read_npz
+from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
+from ..evaluation.image_metrics import check_images
+from ..files import read_json_object
+from ..rng import derived_seed
+from ..sampling import SamplingConfig, load_run, sample
+from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
+from ..sampling.schedulers import Scheduler, check_scheduler
+from ..training import RunConfig, load_split, run_from_dict
+
+PATH_NUMBERS = 2**26
+"""Numbers of one batch's whole path from noise to images, which sampling holds in memory."""
+
+Part = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Images of one model, or the promise of them."""
+
+    name: str
+    source: str
+    """Where the images come from, in words."""
+    config: RunConfig
+    """The run that the model was trained in."""
+    shape: tuple[int, int, int]
+    """Channels, height and width."""
+    draw: Callable[[int], np.ndarray]
+    """Gives images in [0, 1], at most as many as asked for."""
+
+    def training_split(self) -> Split:
+        """The images that its model was trained and tested on."""
+        return load_split(self.config)
+
+
+def run_subject(
+    folder: Path,
+    *,
+    seed: int,
+    scheduler: Scheduler = "process",
+    num_inference_steps: int | None = None,
+) -> Subject:
+    """A trained run, from which images are sampled when they are asked for.
+
+    Args:
+        folder: As for :func:`~qdm_qiskit.sampling.load_run`.
+        seed: Of the samples.
+        scheduler: Reverse chain, see :class:`~qdm_qiskit.sampling.SamplingConfig`.
+        num_inference_steps: Its steps.
+
+    Raises:
+        MissingData, InvalidData, InvalidCheckpoint: If the run cannot be loaded.
+        InvalidOption: If the scheduler does not fit its process.
+    """
+    run = load_run(folder)
+    check_scheduler(run.process, scheduler, num_inference_steps, eta=0.0)
+    steps = run.process.num_steps if num_inference_steps is None else num_inference_steps
+    numbers = (steps + 1) * int(np.prod(run.model.image_shape))
+
+    def draw(count: int) -> np.ndarray:
+        batch = min(count, max(1, PATH_NUMBERS // numbers))
+        parts = []
+        for index, start in enumerate(range(0, count, batch)):
+            config = SamplingConfig(
+                num_images=min(batch, count - start),
+                seed=derived_seed(seed, "evaluation", 20, index),
+                scheduler=scheduler,
+                num_inference_steps=num_inference_steps,
+            )
+            parts.append(sample(run, config).images)
+        return np.concatenate(parts)
+
+    chain = "its own chain" if scheduler == "process" else f"scheduler {scheduler}"
+    source = f"sampled exactly (engine) by {chain}, {steps} steps, seed {seed}"
+    name = folder.resolve().name
+    return Subject(name, source, run.config, run.model.image_shape, draw)
+
+
+def samples_subject(folder: Path) -> Subject:
+    """Samples that `qdm sample` has written.
+
+    Args:
+        folder: With ``samples.npz`` and ``manifest.json``.
+
+    Raises:
+        MissingData: If the folder holds no samples.
+        InvalidData: If a file is damaged, or the images cannot be used.
+    """
+    if not (folder / "manifest.json").is_file():
+        raise MissingData(
+            f"There are no samples in {folder}: make some with `qdm sample RUN --out {folder}`."
+        )
+    manifest = read_json_object(folder / "manifest.json")
+    if manifest.get("schema") != SAMPLES_SCHEMA or not isinstance(manifest.get("run"), dict):
+        raise InvalidData(f"{folder / 'manifest.json'} is not of schema '{SAMPLES_SCHEMA}'.")
+    try:
+        config = run_from_dict(manifest["run"])
+    except InvalidOption as error:
+        raise InvalidCheckpoint(f"{folder / 'manifest.json'} cannot be used: {error}") from error
+    path = folder / "samples.npz"
+    try:
+        # Opened here, because numpy leaves its own handle open when the file is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            images = arrays["images"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidData(f"{path} holds no samples of `qdm sample`: {error}.") from error
+    check_images(images, f"samples in {folder}")
+    sampling = manifest.get("sampling")
+    target = sampling.get("target", "engine") if isinstance(sampling, dict) else "engine"
+    channels, height, width = images.shape[1:]
+    return Subject(
+        name=folder.resolve().name,
+        source=f"read from its folder, sampled on {target}",
+        config=config,
+        shape=(channels, height, width),
+        draw=lambda count: images[:count],
+    )
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The real images."""
+
+    dataset: str
+    part: Part
+    """Which part of the data set they are."""
+    images: np.ndarray
+    """``(count, channels, height, width)``: what samples are compared with."""
+    others: np.ndarray
+    """Images of the other part: what real images score."""
+    split: Split
+    """Both parts, of the runs' classes."""
+    whole: Split
+    """Both parts, of all classes: what the domain classifier learns from."""
+
+
+def load_reference(
+    subjects: Sequence[Subject], dataset: str | None, part: Part, count: int
+) -> Reference:
+    """Reference images of the size of the subjects' images.
+
+    Args:
+        subjects: At least one; the first decides on classes and on the seed of the split.
+        dataset: A data set, or ``npz:PATH``; None takes the first subject's own.
+        part: "test" or "train".
+        count: Reference images at most.
+
+    Raises:
+        InvalidOption, UnknownName, MissingData: As for :func:`~qdm_qiskit.data.load_dataset`.
+        InvalidData: If the subjects' images differ in size, or the reference's do.
+    """
+    first = subjects[0]
+    for subject in subjects[1:]:
+        if subject.shape != first.shape:
+            raise InvalidData(
+                f"Runs in one table need images of one size: {first.name} has "
+                f"{_shape(first.shape)}, {subject.name} {_shape(subject.shape)}; evaluate them apart."
+            )
+    channels, height, width = first.shape
+    if height != width:
+        raise InvalidData(f"Reference images are square, but {first.name} has {height} x {width}.")
+    data = first.config.data
+    name = data.dataset if dataset is None else dataset
+    own = name == data.dataset
+    if not own and name.startswith("npz:"):
+        pixels = read_npz(name.removeprefix("npz:"))[0].pixels
+        if pixels.shape[1:] != first.shape:
+            raise InvalidData(
+                f"The reference {name} has images of {_shape(pixels.shape[1:])}, {first.name} of "
+                f"{_shape(first.shape)}: bring them to one size first."
+            )
+
+    def load(classes: tuple[int, ...] | None) -> Split:
+        return load_dataset(
+            name,
+            image_size=height,
+            channels=channels,
+            classes=classes,
+            test_fraction=data.test_fraction,
+            seed=first.config.training.seed,
+            folder=data.folder if own else None,
+        )
+
+    whole = load(None)
+    split = load(data.classes) if own and data.classes else whole
+    chosen, others = (split.test, split.train) if part == "test" else (split.train, split.test)
+    return Reference(name, part, chosen.images[:count], others.images[:count], split, whole)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    channels, height, width = shape
+    return f"{height} x {width} pixels in {channels} channel{'s' if channels > 1 else ''}"

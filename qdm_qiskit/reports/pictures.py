@@ -1,0 +1,267 @@
+"""Grids and films of a run: samples, their way out of noise, the way into it, losses, classes."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..data import Split, image_grid
+from ..errors import InvalidOption, MissingData
+from ..evaluation.domain_classifier import domain_classifier
+from ..files import write_together
+from ..rng import derived_seed
+from ..sampling import SamplingConfig, TrainedRun, load_run, sample
+from ..training import load_split
+from .evaluation_render import new_figure, png_bytes, show_grid
+from .evaluation_subjects import PATH_NUMBERS
+from .run import read_history
+from .run_render import loss_plot
+
+MOST_IMAGES = 400
+"""Images of one grid at most."""
+MOMENTS = 11
+"""Moments of a strip, both ends included."""
+FRAMES = 48
+"""Frames of a film at most."""
+FRAME_MILLISECONDS = 80
+LAST_FRAME_MILLISECONDS = 1500
+_STRIP_ROWS = 4
+_DRAWS = 2048  # of a process that draws one step for each image: enough to meet any moment nearly
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Files by name, and why some are missing."""
+
+    files: dict[str, bytes]
+    notes: tuple[str, ...]
+
+
+def run_pictures(
+    folder: Path,
+    config: SamplingConfig,
+    *,
+    cache: Path | None = None,
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> Pictures:
+    """Draw a run.
+
+    Args:
+        folder: The run's folder.
+        config: How the images are sampled; their number is at most :data:`MOST_IMAGES`.
+        cache: Folder of the domain classifiers, see :func:`class_grid`.
+        on_stage: Is told in words what happens.
+
+    Returns:
+        ``samples.png``, ``trajectory.png``, ``trajectory.gif``, ``forward.png``; ``loss.png`` where
+        the folder holds metrics, ``classes.png`` where there are classes to tell apart.
+
+    Raises:
+        InvalidOption: If more images are asked for than a grid or memory holds.
+        MissingData, InvalidData, InvalidCheckpoint: If the run cannot be loaded.
+    """
+    run = load_run(folder)
+    steps = config.num_inference_steps or run.process.num_steps
+    numbers = (steps + 1) * config.num_images * int(np.prod(run.model.image_shape))
+    if config.num_images > MOST_IMAGES or numbers > PATH_NUMBERS:
+        most = min(MOST_IMAGES, PATH_NUMBERS * config.num_images // numbers)
+        raise InvalidOption(
+            f"A grid with its film holds at most {most} images of this run, got {config.num_images}."
+        )
+    on_stage("sampling")
+    made = sample(run, config)
+    left = np.linspace(steps, 0, len(made.trajectory)).round().astype(int)
+    files = {
+        "samples.png": _grid(made.images, f"{run.model.name}: {len(made.images)} samples"),
+        "trajectory.png": strip(made.trajectory[:, :_STRIP_ROWS], left, "denoising: steps left"),
+        "trajectory.gif": film(made.trajectory),
+    }
+    on_stage("forward process")
+    split = load_split(run.config)
+    images = torch.from_numpy(split.train.images[:_STRIP_ROWS])
+    files["forward.png"] = strip(
+        *forward_paths(run, images, config.seed), "forward process of training images: t"
+    )
+    notes = []
+    try:
+        files["loss.png"] = _losses(folder)
+    except MissingData as error:
+        notes.append(f"loss.png is left out: {error}")
+    on_stage("classes")
+    classes, note = class_grid(run, config, made.images, split, cache)
+    if classes is not None:
+        files["classes.png"] = classes
+    notes.append(note)
+    return Pictures(files, tuple(notes))
+
+
+def write_pictures(pictures: Pictures, folder: Path) -> tuple[Path, ...]:
+    """Write all files, or none; older ones of the same names are replaced.
+
+    Raises:
+        OutputNotWritable: If the folder cannot be written.
+    """
+    contents = {folder / name: content for name, content in pictures.files.items()}
+    write_together(contents)
+    return tuple(contents)
+
+
+def strip(paths: np.ndarray, steps: np.ndarray, title: str) -> bytes:
+    """Images on their way, one row each, at moments evenly spread over the way.
+
+    Args:
+        paths: ``(moments, images, channels, height, width)``.
+        steps: ``(moments,)``: what stands above each column.
+        title: Of the whole picture.
+
+    Returns:
+        PNG bytes.
+    """
+    chosen = np.unique(np.linspace(0, len(paths) - 1, MOMENTS).round().astype(int))
+    shown = paths[chosen]
+    figure = new_figure((0.75 * len(chosen) + 0.4, 0.78 * paths.shape[1] + 0.5))
+    axes: Any = np.atleast_1d(figure.subplots(1, len(chosen)))
+    for axis, images, step in zip(axes, shown, steps[chosen], strict=True):
+        show_grid(axis, images, 1, str(step))
+    figure.suptitle(title, fontsize=9)
+    return png_bytes(figure)
+
+
+def film(trajectory: np.ndarray) -> bytes:
+    """The grid of all images on its way, as an animated GIF whose last frame stands for a while.
+
+    Args:
+        trajectory: ``(moments, images, channels, height, width)``.
+    """
+    chosen = np.unique(np.linspace(0, len(trajectory) - 1, FRAMES).round().astype(int))
+    scale = max(1, 320 // (trajectory.shape[-1] * math.ceil(math.sqrt(trajectory.shape[1]))))
+    frames = []
+    for images in trajectory[chosen]:
+        grid = image_grid(np.clip(images, 0, 1)).repeat(scale, axis=0).repeat(scale, axis=1)
+        frames.append(Image.fromarray(grid.squeeze(2) if grid.shape[2] == 1 else grid))
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer,
+        "GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=[FRAME_MILLISECONDS] * (len(frames) - 1) + [LAST_FRAME_MILLISECONDS],
+        loop=0,
+    )
+    return buffer.getvalue()
+
+
+@torch.no_grad()
+def forward_paths(run: TrainedRun, images: Tensor, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images on their way to noise.
+
+    A process that trains all steps of one path shows that path. One that draws a step for each image
+    shows a fresh draw of noise at each moment.
+
+    Args:
+        run: The process and the model, which decodes what is diffused.
+        images: ``(count, channels, height, width)``.
+        seed: Of the noise.
+
+    Returns:
+        ``(moments, count, channels, height, width)`` in [0, 1], and the moments' steps t.
+    """
+    model, process = run.model, run.process
+    generator = torch.Generator().manual_seed(derived_seed(seed, "evaluation", 23))
+    x_0 = process.to_states(model.encode_data(images))
+    moments = [x_0]
+    if process.every_step:
+        steps = np.arange(process.num_steps + 1)
+        moments += list(process.training_pairs(x_0, generator).noisy.split(len(x_0)))
+    else:
+        wanted = np.unique(np.linspace(1, process.num_steps, MOMENTS - 1).round().astype(int))
+        columns = [_draws_near(process, each, wanted, generator) for each in x_0]
+        moments += [torch.stack(row) for row in zip(*columns, strict=True)]
+        steps = np.concatenate([[0], wanted])
+    decoded = [model.decode_data(process.to_images(x)).clamp(0, 1).numpy() for x in moments]
+    return np.stack(decoded), steps
+
+
+def class_grid(
+    run: TrainedRun,
+    config: SamplingConfig,
+    images: np.ndarray,
+    split: Split,
+    cache: Path | None,
+) -> tuple[bytes | None, str]:
+    """Samples class by class, a class a row.
+
+    A guided model is sampled for each class. Samples of another are sorted by what the domain
+    classifier takes them for.
+
+    Args:
+        run: The model.
+        config: How it is sampled.
+        images: Samples that were made without choosing a class.
+        split: What the model was trained on.
+        cache: Where the classifier is kept; None keeps none.
+
+    Returns:
+        PNG bytes, or None where there is one class only; and a sentence about which it was.
+    """
+    labels = run.config.data.classes or tuple(np.unique(split.train.labels).tolist())
+    columns = max(1, min(10, config.num_images))
+    if len(labels) < 2:
+        return None, "classes.png is left out: the run's images are of one class."
+    if getattr(run.config.model_options, "guided", False):
+        rows = [
+            sample(run, replace(config, label=int(label), num_images=columns)).images
+            for label in sorted(labels)
+        ]
+        note = "classes.png: each row was sampled with its class as label."
+    else:
+        train, test = split.train, split.test
+        classifier = domain_classifier(
+            train.images, train.labels, test.images, test.labels, folder=cache
+        )
+        answers = classifier.read(images)[1].argmax(axis=1)
+        rows = [images[answers == index][:columns] for index in range(len(classifier.classes))]
+        labels = classifier.classes
+        note = (
+            "classes.png: the model knows no classes; the rows are what a classifier "
+            f"({classifier.accuracy:.1%} right on test images) takes its samples for."
+        )
+    figure = new_figure((0.55 * columns + 1, 0.62 * len(rows) + 0.3))
+    axes: Any = np.atleast_1d(figure.subplots(len(rows), 1))
+    for axis, label, found in zip(axes, sorted(labels), rows, strict=True):
+        blank = np.ones((columns - len(found), *images.shape[1:]), dtype=np.float32)
+        show_grid(axis, np.concatenate([found, blank]), columns, "")
+        axis.text(-0.01, 0.5, str(label), transform=axis.transAxes, ha="right", va="center")
+    return png_bytes(figure), note
+
+
+def _draws_near(
+    process: Any, x_0: Tensor, wanted: np.ndarray, generator: torch.Generator
+) -> list[Tensor]:
+    """Noisy states of one x_0 at the steps nearest to those wanted among many draws."""
+    pairs = process.training_pairs(x_0.expand(_DRAWS, *x_0.shape), generator)
+    steps = pairs.step.numpy()
+    return [pairs.noisy[int(np.abs(steps - step).argmin())] for step in wanted]
+
+
+def _grid(images: np.ndarray, title: str) -> bytes:
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    figure = new_figure((max(2.5, 0.7 * columns), max(2.5, 0.7 * rows) + 0.3))
+    show_grid(figure.subplots(), images, columns, title)
+    return png_bytes(figure)
+
+
+def _losses(folder: Path) -> bytes:
+    figure = new_figure((7.5, 3.2))
+    loss_plot(figure.subplots(), list(read_history(folder)))
+    return png_bytes(figure)
