@@ -224,6 +224,9 @@ def _cost_sentences(report: dict[str, Any]) -> list[str]:
         f"Estimated {estimated:.1f} QPU seconds, charged {charged:.1f}"
         + ("." if report["cost_known"] else "; the service still counts some of the jobs.")
     ]
+    waits = charged - sum(each["charged"] or 0.0 for each in report["jobs"])
+    if report["cost_known"] and waits > 1e-3:
+        sentences.append(f"{waits:.1f} of them are a session's waits between jobs.")
     if report["spends"] and report["cost_known"] and charged > 0:
         sentences.append(f"The estimate is {estimated / charged:.2f} times the charge.")
     if not report["spends"]:

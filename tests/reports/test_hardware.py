@@ -113,6 +113,9 @@ def test_words_fit_the_numbers(finished):
     assert "distributions closer to exact" in render_markdown({**content, "steps": better})
     paid = {**content, "spends": True, "seconds_estimated": 30.0, "seconds_charged": 25.0}
     assert "The estimate is 1.20 times the charge." in render_markdown(paid)
+    assert "25.0 of them are a session's waits" in render_markdown(paid)
+    jobs = [{**each, "charged": 6.25} for each in content["jobs"]]
+    assert "waits between jobs." not in render_markdown({**paid, "jobs": jobs})
     counting = render_markdown({**paid, "cost_known": False})
     assert "still counts some of the jobs" in counting
     assert "times the charge" not in counting
