@@ -10,6 +10,7 @@
     download.py    where files are looked for, and the checksummed download
     images.py      ImageSet and Split, validation, resizing, grey and RGB
     loading.py     load_dataset: all of the above in one call
+    states.py      ensembles of quantum states, as arrays of the same kind
     grid.py        images side by side in a PNG file
 
 Images are numpy arrays ``(count, channels, height, width)``, float32 in [0, 1]; labels are int64
@@ -30,9 +31,11 @@ from .images import (
     validate_images,
 )
 from .loading import load_dataset
+from .states import STATE_ENSEMBLES, images_to_states, load_states, states_to_images
 
 __all__ = [
     "DATASETS",
+    "STATE_ENSEMBLES",
     "DatasetInfo",
     "ImageSet",
     "RemoteFile",
@@ -41,9 +44,12 @@ __all__ = [
     "check_image_size",
     "convert_channels",
     "image_grid",
+    "images_to_states",
     "load_dataset",
+    "load_states",
     "read_idx",
     "resize",
     "save_grid",
+    "states_to_images",
     "validate_images",
 ]

@@ -1,18 +1,20 @@
 """Forward processes on images and states, their training targets and their reverse steps."""
 
-from .base import DiffusionProcess, Goal, ImageProcess, StateSpace, TrainingPairs
+from .base import Answer, DiffusionProcess, Goal, ImageProcess, StateSpace, TrainingPairs
 from .catalog import DiffusionConfig, make_process
 from .continuous import VariancePreserving
+from .depolarizing import Depolarizing
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates
 from .noise_prediction import NoisePrediction
-from .reverse import Answer, OnStep, reverse_chain
+from .reverse import OnStep, reverse_chain
 from .states import ComplexGaussian
 
 __all__ = [
     "Answer",
     "ComplexGaussian",
+    "Depolarizing",
     "DiffusionConfig",
     "DiffusionProcess",
     "GaussianChain",

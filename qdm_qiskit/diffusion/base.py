@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from ..errors import InvalidOption
 
+Answer = Callable[[Tensor, int], Tensor]
+"""``(x_t, t) -> answer``, both ``(batch, ...)``."""
 MAX_STEPS = 10_000
 """Most steps of a process; far more than any paper takes, and still no matter of memory."""
 
@@ -83,6 +86,18 @@ class DiffusionProcess(ABC):
         Returns:
             One pair or several for each state.
         """
+
+    def as_generated(
+        self, pairs: TrainingPairs, answer: Answer, generator: torch.Generator
+    ) -> TrainingPairs:
+        """Pairs whose inputs the model made, for processes that train on those; else the pairs.
+
+        Args:
+            pairs: From :meth:`training_pairs`.
+            answer: The model.
+            generator: Source of randomness of the chain.
+        """
+        return pairs
 
     def prediction(self, answer: Tensor) -> Tensor:
         """The model's answer as a prediction of the target; the answer itself by default."""

@@ -8,6 +8,8 @@ from typing import Literal, get_args
 from ..errors import InvalidOption
 from .base import DiffusionProcess, Goal
 from .continuous import Predicts, VariancePreserving
+from .depolarizing import Depolarizing, Scrambler
+from .ensembles import EnsembleLoss
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates, StateLoss
@@ -15,7 +17,13 @@ from .noise_prediction import NoisePrediction, Schedule
 from .states import DATA_NORM, ComplexGaussian, NoiseKind
 
 ProcessName = Literal[
-    "interpolated", "gaussian", "ddpm", "vp_sde", "interpolated_states", "complex_gaussian"
+    "interpolated",
+    "gaussian",
+    "ddpm",
+    "vp_sde",
+    "interpolated_states",
+    "complex_gaussian",
+    "depolarizing",
 ]
 """The processes; :func:`make_process` makes each."""
 
@@ -26,8 +34,8 @@ class DiffusionConfig:
 
     process: ProcessName = "interpolated"
     """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, noise prediction in steps
-    (`ddpm`) or in continuous time (`vp_sde`), Kölle's interpolation of complex states, or Cacioppo's
-    Gaussian noise on complex states."""
+    (`ddpm`) or in continuous time (`vp_sde`), Kölle's interpolation of complex states, Cacioppo's
+    Gaussian noise on complex states, or ensembles of states that are depolarized."""
     goal: Goal = "data"
     """Predict the image one step less noisy, or the noise."""
     num_steps: int = 10
@@ -52,6 +60,10 @@ class DiffusionConfig:
     """Noise of `complex_gaussian`: in real and imaginary parts, or in the real parts alone."""
     data_norm: float = DATA_NORM
     """L2 norm of x_0 in `complex_gaussian`, whose noise has variance 1 in each entry; above 0."""
+    scrambler: Scrambler = "gates"
+    """How `depolarizing` diffuses states: by gates, or into Haar-random ones by chance."""
+    ensemble_loss: EnsembleLoss = "mmd"
+    """Distance of ensembles in `depolarizing`."""
 
     def __post_init__(self) -> None:
         make_process(self)
@@ -80,6 +92,8 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
             beta_end=config.beta_end,
             weighted=config.weighted,
         )
+    if config.process == "depolarizing":
+        return Depolarizing(config.num_steps, scrambler=config.scrambler, loss=config.ensemble_loss)
     if config.process == "vp_sde":
         return VariancePreserving(
             config.num_steps,

@@ -7,10 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .base import DiffusionProcess
-
-Answer = Callable[[Tensor, int], Tensor]
-"""``(x_t, t) -> answer``, both ``(batch, ...)``."""
+from .base import Answer, DiffusionProcess
 
 OnStep = Callable[[int, Tensor], Tensor | None]
 """``(t, x_t) -> None``, or the state to go on with."""

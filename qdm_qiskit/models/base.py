@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,8 @@ class Denoiser(nn.Module, ABC):
     """The dataclass of its options."""
     state_space: ClassVar[StateSpace] = "unit"
     """What its inputs and answers are; the diffusion process must be of the same space."""
+    data_kind: ClassVar[Literal["images", "states"]] = "images"
+    """What it learns from: images, or the ensembles of :mod:`qdm_qiskit.data.states`."""
     recommended: ClassVar[Mapping[str, Any]] = {}
     """Options of data, diffusion and training that it is trained with unless others are given."""
 

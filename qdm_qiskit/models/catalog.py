@@ -23,7 +23,9 @@ from .presets.cacioppo import CACIOPPO_PAPER
 from .presets.defalco import DEFALCO_PAPER
 from .presets.eeqdm import EEQDM_PAPER, KOELLE_PAPER
 from .presets.qamp import QAMP_DECEMBER, QAMP_JANUARY
+from .presets.quddpm import QUDDPM_PAPER
 from .qamp import QampDecember, QampJanuary
+from .quddpm import QuDDPM
 
 MODELS: dict[str, type[Denoiser]] = {
     "eeqdm": EEQDM,
@@ -38,6 +40,7 @@ MODELS: dict[str, type[Denoiser]] = {
     "cacioppo_latent": CacioppoLatent,
     "qamp_december": QampDecember,
     "qamp_january": QampJanuary,
+    "quddpm": QuDDPM,
 }
 """Model classes by name."""
 
@@ -55,6 +58,7 @@ _MODEL_SOURCES = {
     "cacioppo_latent": f"{CACIOPPO_PAPER}, latent models; layout inferred from their counts",
     "qamp_december": QAMP_DECEMBER,
     "qamp_january": QAMP_JANUARY,
+    "quddpm": QUDDPM_PAPER,
 }
 
 

@@ -24,7 +24,7 @@ from accelerate.utils import set_seed
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from ..data import Split, load_dataset, save_grid
+from ..data import STATE_ENSEMBLES, Split, load_dataset, load_states, save_grid
 from ..diffusion import TrainingPairs, make_process, reverse_chain
 from ..errors import (
     InvalidCheckpoint,
@@ -35,6 +35,7 @@ from ..errors import (
 )
 from ..files import check_writable, read_json_object, write_json, write_text
 from ..models import (
+    MODELS,
     ClassicalUNet,
     ClassicalUNetConfig,
     Denoiser,
@@ -168,12 +169,25 @@ def train(
 
 
 def load_split(config: RunConfig) -> Split:
-    """The images of a run, at its model's size and channels.
+    """The images of a run, at its model's size and channels, or its states.
 
-    Raises: as :func:`qdm_qiskit.data.load_dataset`.
+    Raises: as :func:`qdm_qiskit.data.load_dataset` and :func:`qdm_qiskit.data.load_states`.
     """
-    channels, size, _ = _image_shape(config)
     data = config.data
+    if MODELS[config.model].data_kind == "states":
+        return load_states(
+            data.dataset,
+            num_qubits=config.model_options.num_qubits,
+            train_count=data.train_count,
+            test_count=data.test_count,
+            seed=config.training.seed,
+        )
+    if data.dataset in STATE_ENSEMBLES:
+        raise InvalidOption(
+            f"'{data.dataset}' holds quantum states, but model '{config.model}' takes images; choose "
+            "another data set, or model quddpm."
+        )
+    channels, size, _ = _image_shape(config)
     return load_dataset(
         data.dataset,
         image_size=size,
@@ -253,9 +267,9 @@ class _Session:
         )
         model = build_model(choice, generator=generator(0))
         learners = {"model": Learner(model, make_optimizer(model, config.training))}
-        channels, size, _ = _image_shape(config)
         comparable = self.process.state_space == "unit" and config.model != ClassicalUNet.name
         if config.training.baseline and comparable:
+            channels, size, _ = _image_shape(config)
             baseline = ClassicalUNet(
                 ClassicalUNetConfig(image_size=size, channels=channels), generator=generator(1)
             )
@@ -385,9 +399,19 @@ class _Session:
         self, model: Denoiser, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
         """The mean loss of all pairs of a batch."""
-        pairs = self._pairs(images, generator)
+        pairs = self._inputs(model, self._pairs(images, generator), labels, generator)
         answer = self._answer(model, pairs.noisy, pairs.step, labels[pairs.source])
         return self.process.losses(answer, pairs).mean()
+
+    def _inputs(
+        self, model: Denoiser, pairs: TrainingPairs, labels: Tensor, generator: torch.Generator
+    ) -> TrainingPairs:
+        """The pairs, with the model's own inputs where the process trains on those."""
+
+        def answer(x: Tensor, step: int) -> Tensor:
+            return self._answer(model, x, torch.full((len(x),), step, device=x.device), labels)
+
+        return self.process.as_generated(pairs, answer, generator)
 
     def _pairs(self, images: Tensor, generator: torch.Generator) -> TrainingPairs:
         with torch.no_grad():
@@ -447,12 +471,14 @@ class _Session:
             )
             images, labels = images.to(self.device), labels.to(self.device)
             seed = derived_seed(self.config.training.seed, "noise", TEST_STREAM, part)
-            pairs = self._pairs(images, torch.Generator().manual_seed(seed))
+            generator = torch.Generator().manual_seed(seed)
+            pairs = self._pairs(images, generator)
             losses = {"identity_loss": self.process.identity_losses(pairs)}
             for name, learner in self.learners.items():
-                answer = self._answer(learner.model, pairs.noisy, pairs.step, labels[pairs.source])
+                given = self._inputs(learner.model, pairs, labels, generator)
+                answer = self._answer(learner.model, given.noisy, given.step, labels[given.source])
                 key = "test_loss" if name == "model" else "baseline_loss"
-                losses[key] = self.process.losses(answer, pairs)
+                losses[key] = self.process.losses(answer, given)
             average = self.learners["model"].average
             if average is not None:
                 guide = labels[pairs.source] if self.guided else None

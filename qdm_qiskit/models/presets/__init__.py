@@ -1,6 +1,6 @@
 """Settings of the papers and our own, one file a family of models."""
 
-from . import cacioppo, defalco, eeqdm, koelle, qamp
+from . import cacioppo, defalco, eeqdm, koelle, qamp, quddpm
 from .base import Preset
 
 PRESETS: dict[str, Preset] = {
@@ -9,6 +9,7 @@ PRESETS: dict[str, Preset] = {
     **koelle.PRESETS,
     **cacioppo.PRESETS,
     **qamp.PRESETS,
+    **quddpm.PRESETS,
 }
 """Presets by name."""
 

@@ -1,0 +1,114 @@
+"""Distances between ensembles of quantum states, differentiable where they serve as losses.
+
+A generated ensemble may hold branches: the unnormalised states ``(samples, branches, d)`` that each
+outcome of a measurement leaves of a sample, whose squared norms are the outcomes' probabilities.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+EnsembleLoss = Literal["mmd", "wasserstein", "trace", "fidelity"]
+"""See :func:`ensemble_losses`."""
+SHARPNESS, ROUNDS = 0.02, 40
+"""Entropy and iterations of the Sinkhorn plan."""
+
+
+def overlaps(left: Tensor, right: Tensor) -> Tensor:
+    """``|<a|b>|**2`` of all pairs, ``(..., m, k)`` from ``(..., m, d)`` and ``(..., k, d)``."""
+    return (left.conj() @ right.transpose(-1, -2)).abs().square()
+
+
+def ensemble_losses(kind: EnsembleLoss, branches: Tensor, target: Tensor) -> Tensor:
+    """The distance of generated ensembles from target ensembles, one for each group.
+
+    ``mmd``: maximum mean discrepancy with the kernel ``|<a|b>|**2``, unbiased. It is the
+    Hilbert-Schmidt distance of the mean states, so it sees nothing else. ``wasserstein``: optimal
+    transport with cost ``1 - |<a|b>|**2``, smoothed by a little entropy. ``trace``: trace distance of
+    the mean states. ``fidelity``: mean infidelity of each sample and its own target.
+
+    Args:
+        kind: The distance.
+        branches: ``(groups, samples, branches, d)``.
+        target: ``(groups, samples, d)`` with unit rows.
+
+    Returns:
+        ``(groups,)``.
+    """
+    if kind == "mmd":
+        return _mmd(branches, target)
+    if kind == "trace":
+        generated = torch.einsum("gskd,gske->gde", branches, branches.conj()) / branches.shape[1]
+        wanted = torch.einsum("gsd,gse->gde", target, target.conj()) / target.shape[1]
+        return torch.linalg.eigvalsh(generated - wanted).abs().sum(dim=1) / 2
+    if kind == "fidelity":
+        fidelity = torch.einsum("gskd,gsd->gsk", branches.conj(), target).abs().square().sum(2)
+        return 1 - fidelity.mean(dim=1)
+    return _transport(branches, target)
+
+
+def _mmd(branches: Tensor, target: Tensor) -> Tensor:
+    groups, samples, _, width = branches.shape
+    flat = branches.reshape(groups, -1, width)
+    within = overlaps(flat, flat).reshape(groups, samples, -1, samples, branches.shape[2])
+    within = within.sum(dim=(2, 4))  # unnormalised branches weight themselves
+    own = overlaps(target, target)
+    pairs = max(1, samples * (samples - 1))
+
+    def off_diagonal(matrix: Tensor) -> Tensor:
+        whole = matrix.sum(dim=(1, 2))
+        return (whole - matrix.diagonal(dim1=1, dim2=2).sum(dim=1)) / pairs
+
+    between = overlaps(flat, target).sum(dim=(1, 2)) / (samples * target.shape[1])
+    return off_diagonal(within) + off_diagonal(own) - 2 * between
+
+
+def _transport(branches: Tensor, target: Tensor) -> Tensor:
+    flat = branches.flatten(1, 2)
+    # A branch of probability zero has no state; it keeps a tiny weight and no gradient trouble.
+    weight = flat.abs().square().sum(dim=2).clamp_min(1e-9)
+    cost = 1 - overlaps(flat, target) / weight[:, :, None]
+    share = weight / weight.sum(dim=1, keepdim=True)
+    with torch.no_grad():
+        plan, potential = _sinkhorn(share, cost)
+    # By the envelope theorem the plan is constant, and the potential is the gradient in the shares.
+    moved = (plan * cost).sum(dim=(1, 2))
+    return moved + (potential * (share - share.detach())).sum(dim=1)
+
+
+def _sinkhorn(share: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:
+    """Plan ``(groups, m, k)`` and potential of the rows ``(groups, m)``, columns of equal weight."""
+    count = cost.shape[2]
+    log_share = share.log()
+    column = torch.zeros_like(cost[:, 0])
+    row = torch.zeros_like(share)
+    for _ in range(ROUNDS):
+        row = SHARPNESS * (log_share - ((column[:, None] - cost) / SHARPNESS).logsumexp(dim=2))
+        column = SHARPNESS * (
+            -np.log(count) - ((row[:, :, None] - cost) / SHARPNESS).logsumexp(dim=1)
+        )
+    plan = ((row[:, :, None] + column[:, None] - cost) / SHARPNESS).exp()
+    return plan, row
+
+
+def mmd(left: np.ndarray, right: np.ndarray) -> float:
+    """Unbiased squared MMD of two ensembles of unit rows, kernel ``|<a|b>|**2``; may be below 0."""
+    one, other = (torch.from_numpy(each).to(torch.complex128) for each in (left, right))
+    values = []
+    for each in (one, other):
+        inside = overlaps(each, each)
+        values.append((inside.sum() - inside.diagonal().sum()) / (len(each) * (len(each) - 1)))
+    return float(values[0] + values[1] - 2 * overlaps(one, other).mean())
+
+
+def wasserstein(left: np.ndarray, right: np.ndarray) -> float:
+    """Exact optimal transport of two ensembles of equal size, cost ``1 - |<a|b>|**2``; in [0, 1]."""
+    from scipy.optimize import linear_sum_assignment
+
+    cost = 1 - np.abs(left.conj() @ right.T) ** 2
+    rows, columns = linear_sum_assignment(cost)
+    return float(cost[rows, columns].mean())
