@@ -98,7 +98,7 @@ class Collector:
     def counts(
         self, job_id: str, pubs: Sequence[Pub], shots: int, *, twirled: bool
     ) -> list[np.ndarray]:
-        """The counts of a finished job.
+        """The counts of a finished job of the Sampler.
 
         Args:
             job_id: A job that is DONE.
@@ -112,6 +112,18 @@ class Collector:
         Raises:
             JobFailed: If no result that fits what was sent comes, however often it is asked for.
         """
+        return self.result(job_id, lambda r: checked_counts(r, pubs, shots, twirled=twirled))
+
+    def result(self, job_id: str, check: Callable[[Any], T]) -> T:
+        """What a check makes of a finished job's result; asked for again while it refuses it.
+
+        Args:
+            job_id: A job that is DONE.
+            check: Raises InvalidData for anything but the result of what was sent.
+
+        Raises:
+            JobFailed: If no good result comes, however often it is asked for.
+        """
         settings = self._handle.settings
         problem = ""
         for attempt in range(settings.result_attempts):
@@ -120,7 +132,7 @@ class Collector:
                 time.sleep(min(settings.longest_pause_seconds, pause))
             result = self._ask(job_id, "fetching its results", lambda job: job.result())
             try:
-                return checked_counts(result, pubs, shots, twirled=twirled)
+                return check(result)
             except InvalidData as error:
                 problem = str(error)
                 self._handle.report(f"job {job_id}: {problem}; asking again")

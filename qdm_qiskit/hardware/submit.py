@@ -1,125 +1,30 @@
 """Send a job once: the intention first, the id after, and a look by tag whenever in doubt.
 
-IBM's client has no idempotency key, and repeats a POST by itself after a 502, so that one call may
-create two jobs of which it knows the second. Each job therefore carries a tag of its own. Before
-anything is sent again, and after every sending, the service is asked which jobs have that tag: the
-oldest is adopted and the others are cancelled while they wait.
+IBM's client has no idempotency key, so each job carries a tag of its own. Before anything is sent
+again, and after every sending, the service is asked which jobs have that tag: the oldest is adopted
+and the others are cancelled while they wait.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, final
-
-import numpy as np
+from typing import TYPE_CHECKING, final
 
 from ..errors import InvalidOption, ServiceUnavailable, SubmissionUncertain
-from ..execution.counts import Pub, checked_pubs, checked_shots
 from .failures import CallFailed, Failure
+from .jobs import JobRequest, Request, resolved_options, sampler_options
 from .ledger import Intention, Ledger
 from .modes import JobMode
-from .plan import ExecutionOptions
-from .records import content_sha256
 from .service import ServiceHandle
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
-    from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
+
+__all__ = ["JobRequest", "Request", "Sender", "resolved_options", "sampler_options"]
 
 MINUTE_SECONDS = 60.0
 WAITING = ("INITIALIZING", "QUEUED")
 ENDED_WITHOUT = ("ERROR", "CANCELLED")
-MAX_EXECUTION_SECONDS = 10_800
-
-
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class JobRequest:
-    """The work of one job."""
-
-    run_id: str
-    part: str
-    """What it is of the run: ``step-0010``, ``calibration-0001``."""
-    pubs: Sequence[Pub]
-    """Circuits for the backend, each with its ``(batch, num_parameters)`` values."""
-    shots: int
-    """Shots of each row."""
-    options: ExecutionOptions
-    backend: str
-    """Name of the backend."""
-    nonce: str
-    """Random text of the run's folder: equal plans in two folders have different tags."""
-
-    def __post_init__(self) -> None:
-        checked_shots(self.shots)
-        object.__setattr__(self, "pubs", tuple(checked_pubs(self.pubs)))
-
-    @property
-    def rows(self) -> int:
-        """Bound circuits."""
-        return sum(len(values) for _, values in self.pubs)
-
-    @cached_property
-    def payload_sha256(self) -> str:
-        """A hash of what is run, and how: circuits, values, shots, options, backend."""
-        from qiskit import qasm3
-
-        digest = hashlib.sha256()
-        for circuit, values in self.pubs:
-            digest.update(qasm3.dumps(circuit).encode())
-            digest.update(np.ascontiguousarray(values).tobytes())
-        digest.update(
-            content_sha256([self.shots, asdict(self.options), self.backend, self.nonce]).encode()
-        )
-        return digest.hexdigest()
-
-    def tag(self, attempt: int) -> str:
-        """``qdm-<run id>-<part>-<attempt>-<16 hex digits>``."""
-        return f"qdm-{self.run_id}-{self.part}-{attempt}-{self.payload_sha256[:16]}"
-
-
-def sampler_options(
-    options: ExecutionOptions, *, tag: str | None = None, max_seconds: int | None = None
-) -> SamplerOptions:
-    """IBM's options for a job.
-
-    Args:
-        options: Those of the plan.
-        tag: The job's tag.
-        max_seconds: IBM cancels the job after this much QPU time; the plan's own limit if lower.
-
-    Returns:
-        Options of the executor-based Sampler.
-    """
-    from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
-
-    found = SamplerOptions()
-    if options.dynamical_decoupling != "off":
-        found.dynamical_decoupling.enable = True
-        found.dynamical_decoupling.sequence_type = options.dynamical_decoupling
-    found.twirling.enable_gates = options.twirl_gates
-    found.twirling.enable_measure = options.twirl_measure
-    if options.rep_delay_seconds is not None:
-        found.execution.rep_delay = options.rep_delay_seconds
-    limits = [each for each in (options.max_execution_seconds, max_seconds) if each is not None]
-    if limits:
-        found.max_execution_time = max(1, min(*limits, MAX_EXECUTION_SECONDS))
-    if tag is not None:
-        found.environment.job_tags = [tag]
-    return found
-
-
-def resolved_options(options: ExecutionOptions) -> dict[str, Any]:
-    """IBM's options with nothing left to choose, ready for JSON."""
-    from qiskit_ibm_runtime.executor_sampler.finalize_options import finalize_sampler_options
-
-    found = finalize_sampler_options(sampler_options(options)).model_dump(mode="json")
-    keys = ("dynamical_decoupling", "execution", "twirling", "max_execution_time")
-    return {key: found[key] for key in keys}
 
 
 @final
@@ -139,7 +44,7 @@ class Sender:
         self._settings = handle.settings
 
     def send(
-        self, request: JobRequest, intention: Intention | None, *, max_seconds: int | None = None
+        self, request: Request, intention: Intention | None, *, max_seconds: int | None = None
     ) -> Intention:
         """Send a job unless it was sent already.
 
@@ -163,7 +68,7 @@ class Sender:
             found = self._send_once(request, intention, max_seconds)
         return self._ledger.intention(intention.tag)
 
-    def _intend(self, request: JobRequest) -> Intention:
+    def _intend(self, request: Request) -> Intention:
         earlier = [
             each for each in self._ledger.intentions(request.run_id) if each.part == request.part
         ]
@@ -189,7 +94,7 @@ class Sender:
         return self._look_until(intention.tag, last + self._settings.grace_seconds)
 
     def _send_once(
-        self, request: JobRequest, intention: Intention, max_seconds: int | None
+        self, request: Request, intention: Intention, max_seconds: int | None
     ) -> str | None:
         """Send, and find out what became of it; None if it is to be sent again."""
         attempts = 0
@@ -225,11 +130,9 @@ class Sender:
             self._before_again(request, failure, attempts)
 
     def _post(
-        self, request: JobRequest, intention: Intention, max_seconds: int | None
+        self, request: Request, intention: Intention, max_seconds: int | None
     ) -> Failure | None:
         """One call of IBM's Sampler; what went wrong, if anything."""
-        from qiskit_ibm_runtime.executor_sampler import Sampler
-
         try:
             target = self._mode.target()
         except CallFailed as error:
@@ -238,11 +141,9 @@ class Sender:
             return Failure(kind, error.failure.message, error.failure.name)
         self._pace()
         self._ledger.sending(intention.tag, self._mode.mode, self._mode.session_id)
-        options = sampler_options(request.options, tag=intention.tag, max_seconds=max_seconds)
-        pubs = [(c, v) if c.num_parameters else (c,) for c, v in request.pubs]
 
         def run(_: object) -> str:
-            job = Sampler(mode=target, options=options).run(pubs, shots=request.shots)
+            job = request.send(target, tag=intention.tag, max_seconds=max_seconds)
             return str(job.job_id())
 
         try:
@@ -264,7 +165,7 @@ class Sender:
             self._handle.report(f"waiting {wait:.0f} s: IBM takes {limit} jobs a minute")
             time.sleep(max(0.05, wait))
 
-    def _before_again(self, request: JobRequest, failure: Failure, attempts: int) -> None:
+    def _before_again(self, request: Request, failure: Failure, attempts: int) -> None:
         settings = self._settings
         self._handle.report(f"{request.part}: {failure.message}; sending again")
         if failure.kind == "unauthorized":
@@ -280,7 +181,7 @@ class Sender:
         time.sleep(min(longest, first * 2 ** (attempts - 1)))
 
     def _given_up(
-        self, request: JobRequest, failure: Failure
+        self, request: Request, failure: Failure
     ) -> ServiceUnavailable | SubmissionUncertain:
         if failure.nothing_created:
             return ServiceUnavailable(

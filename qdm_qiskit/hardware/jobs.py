@@ -1,0 +1,252 @@
+"""What a job runs, and how: the payloads of IBM's executor-based Sampler and Estimator."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from ..errors import InvalidData, InvalidOption
+from ..execution.counts import Pub, checked_pubs, checked_shots
+from .plan import ExecutionOptions
+from .records import content_sha256
+
+if TYPE_CHECKING:
+    from qiskit.providers import BackendV2
+    from qiskit_ibm_runtime import RuntimeJobV2, Session
+    from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
+    from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
+
+MAX_EXECUTION_SECONDS = 10_800
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Request(ABC):
+    """The work of one job."""
+
+    run_id: str
+    part: str
+    """What it is of the run: ``step-0010``, ``calibration-0001``, ``estimate-0001``."""
+    options: ExecutionOptions
+    backend: str
+    """Name of the backend."""
+    nonce: str
+    """Random text of the run's folder: equal plans in two folders have different tags."""
+
+    @cached_property
+    def payload_sha256(self) -> str:
+        """A hash of what is run, and how: circuits, values, options, backend."""
+        digest = hashlib.sha256(self._content())
+        digest.update(content_sha256([asdict(self.options), self.backend, self.nonce]).encode())
+        return digest.hexdigest()
+
+    def tag(self, attempt: int) -> str:
+        """``qdm-<run id>-<part>-<attempt>-<16 hex digits>``."""
+        return f"qdm-{self.run_id}-{self.part}-{attempt}-{self.payload_sha256[:16]}"
+
+    @abstractmethod
+    def send(
+        self, target: BackendV2 | Session | None, *, tag: str, max_seconds: int | None
+    ) -> RuntimeJobV2:
+        """Send it through IBM's client, once."""
+
+    @abstractmethod
+    def _content(self) -> bytes:
+        """What is run, as bytes."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JobRequest(Request):
+    """Circuits to sample."""
+
+    pubs: Sequence[Pub]
+    """Circuits for the backend, each with its ``(batch, num_parameters)`` values."""
+    shots: int
+    """Shots of each row."""
+
+    def __post_init__(self) -> None:
+        checked_shots(self.shots)
+        object.__setattr__(self, "pubs", tuple(checked_pubs(self.pubs)))
+
+    @property
+    def rows(self) -> int:
+        """Bound circuits."""
+        return sum(len(values) for _, values in self.pubs)
+
+    def send(
+        self, target: BackendV2 | Session | None, *, tag: str, max_seconds: int | None
+    ) -> RuntimeJobV2:
+        """See :meth:`Request.send`."""
+        from qiskit_ibm_runtime.executor_sampler import Sampler
+
+        options = sampler_options(self.options, tag=tag, max_seconds=max_seconds)
+        pubs = [(c, v) if c.num_parameters else (c,) for c, v in self.pubs]
+        return Sampler(mode=target, options=options).run(pubs, shots=self.shots)
+
+    def _content(self) -> bytes:
+        parts = [_circuit_bytes(c) + np.ascontiguousarray(v).tobytes() for c, v in self.pubs]
+        return b"".join(parts) + f"shots {self.shots}".encode()
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EstimateRequest(Request):
+    """Expectation values of observables, all of them for every row of values."""
+
+    circuit: QuantumCircuit
+    """For the backend, without measurements."""
+    observables: tuple[SparsePauliOp, ...]
+    """On all qubits of the circuit (``observable.apply_layout(circuit.layout)``)."""
+    values: np.ndarray
+    """``(batch, num_parameters)``, in radians."""
+    precision: float
+    """Standard error that is wanted for each expectation value; it decides the shots."""
+    trex: bool = False
+    """Twirled readout error extinction: measurement noise is learned in the same job."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.precision) and 0 < self.precision <= 1):
+            raise InvalidOption(f"A precision is more than 0 and at most 1, got {self.precision}.")
+        if self.circuit.num_clbits:
+            raise InvalidData(
+                f"A circuit to estimate has no measurements, got {self.circuit.num_clbits} bits."
+            )
+        if not self.observables or any(
+            each.num_qubits != self.circuit.num_qubits for each in self.observables
+        ):
+            raise InvalidData(
+                f"Observables act on the circuit's {self.circuit.num_qubits} qubits, got "
+                f"{[each.num_qubits for each in self.observables]}; use apply_layout."
+            )
+        values = np.asarray(self.values, dtype=np.float64)
+        if (
+            values.ndim != 2
+            or not len(values)
+            or values.shape[1] != self.circuit.num_parameters
+            or not np.isfinite(values).all()
+        ):
+            raise InvalidData(
+                f"Values are finite with the shape (batch, {self.circuit.num_parameters}), got "
+                f"{values.shape}."
+            )
+        object.__setattr__(self, "values", values)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, observables): of the answer."""
+        return len(self.values), len(self.observables)
+
+    def send(
+        self, target: BackendV2 | Session | None, *, tag: str, max_seconds: int | None
+    ) -> RuntimeJobV2:
+        """See :meth:`Request.send`."""
+        from qiskit_ibm_runtime.executor_estimator import Estimator
+
+        options = estimator_options(self.options, self.trex, tag=tag, max_seconds=max_seconds)
+        # Observables along the last axis, rows along the one before: all pairs of them.
+        pub = (self.circuit, [list(self.observables)], self.values[:, None, :])
+        return Estimator(mode=target, options=options).run([pub], precision=self.precision)
+
+    def _content(self) -> bytes:
+        text = repr([each.to_list() for each in self.observables])
+        values = np.ascontiguousarray(self.values).tobytes()
+        return (
+            _circuit_bytes(self.circuit) + values + f"{text} {self.precision} {self.trex}".encode()
+        )
+
+
+def _circuit_bytes(circuit: QuantumCircuit) -> bytes:
+    from qiskit import qasm3
+
+    return str(qasm3.dumps(circuit)).encode()
+
+
+def sampler_options(
+    options: ExecutionOptions, *, tag: str | None = None, max_seconds: int | None = None
+) -> SamplerOptions:
+    """IBM's options for a job.
+
+    Args:
+        options: Those of the plan.
+        tag: The job's tag.
+        max_seconds: IBM cancels the job after this much QPU time; the plan's own limit if lower.
+
+    Returns:
+        Options of the executor-based Sampler.
+    """
+    from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
+
+    found = SamplerOptions()
+    _set_common(found, options, tag, max_seconds)
+    return found
+
+
+def estimator_options(
+    options: ExecutionOptions,
+    trex: bool,
+    *,
+    tag: str | None = None,
+    max_seconds: int | None = None,
+) -> EstimatorOptions:
+    """IBM's options for a job of the Estimator.
+
+    Nothing is mitigated but what is asked for: by default the Estimator would twirl and measure every
+    qubit of the chip.
+
+    Args:
+        options: Those of the plan.
+        trex: Twirled readout error extinction, which twirls the measurements.
+        tag: The job's tag.
+        max_seconds: As for :func:`sampler_options`.
+
+    Returns:
+        Options of the executor-based Estimator.
+    """
+    from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
+
+    found = EstimatorOptions()
+    found.resilience_level = 0
+    found.resilience.measure_mitigation = trex
+    found.resilience.zne_mitigation = False
+    _set_common(found, options, tag, max_seconds)
+    if trex:
+        found.twirling.enable_measure = True
+    return found
+
+
+def resolved_options(options: ExecutionOptions) -> dict[str, Any]:
+    """IBM's options with nothing left to choose, ready for JSON."""
+    from qiskit_ibm_runtime.executor_sampler.finalize_options import finalize_sampler_options
+
+    found = finalize_sampler_options(sampler_options(options)).model_dump(mode="json")
+    keys = ("dynamical_decoupling", "execution", "twirling", "max_execution_time")
+    return {key: found[key] for key in keys}
+
+
+def _set_common(
+    found: SamplerOptions | EstimatorOptions,
+    options: ExecutionOptions,
+    tag: str | None,
+    max_seconds: int | None,
+) -> None:
+    if options.dynamical_decoupling != "off":
+        found.dynamical_decoupling.enable = True
+        found.dynamical_decoupling.sequence_type = options.dynamical_decoupling
+    found.twirling.enable_gates = options.twirl_gates
+    found.twirling.enable_measure = options.twirl_measure
+    if options.rep_delay_seconds is not None:
+        found.execution.rep_delay = options.rep_delay_seconds
+    limits = [each for each in (options.max_execution_seconds, max_seconds) if each is not None]
+    if limits:
+        found.max_execution_time = max(1, min(*limits, MAX_EXECUTION_SECONDS))
+    if tag is not None:
+        found.environment.job_tags = [tag]
