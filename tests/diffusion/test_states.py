@@ -188,6 +188,13 @@ def test_real_noise_stays_real():
     assert not pairs.target.imag.any()
 
 
+def test_noise_is_independent_in_its_parts_and_entries():
+    noise = process().draw((COUNT, 2), generator())
+    values = torch.cat([noise.real, noise.imag], dim=1).t()
+    correlation = torch.corrcoef(values) - torch.eye(4)
+    assert float(correlation.abs().max()) < 5 / math.sqrt(COUNT)
+
+
 def test_options_reach_the_process():
     made = make_process(
         DiffusionConfig(
