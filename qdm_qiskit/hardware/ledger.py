@@ -16,8 +16,10 @@ from typing import Any, cast, final, get_args
 
 from ..errors import InvalidOption, LedgerBusy, MissingData, UnknownName, unknown_name
 from .budget import BudgetLimits, BudgetState, Window
+from .locks import not_writable, wait_for_lock
 from .schema import TABLES, Intention, RunState, State, intention_of, run_state_of
-from .store import BUSY_SECONDS, Row, Store, Transaction, Value, not_writable, wait_for_lock
+from .store import BUSY_SECONDS, Store
+from .tables import Row, Transaction, Value
 
 __all__ = ["FILE", "Intention", "Ledger", "RunState"]
 

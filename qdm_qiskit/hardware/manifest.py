@@ -11,7 +11,7 @@ from ..files import write_json
 from .ledger import Ledger
 from .plan import MODEL, RunPlan
 from .record import MANIFEST, iso, nonce, read_calibrations
-from .store import Row
+from .tables import Row
 
 SCHEMA = "qdm-run/1"
 PACKAGES = (

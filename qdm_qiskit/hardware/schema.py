@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from .store import Row, Table, Value
+from .tables import Row, Table, Value
 
 State = Literal["planned", "running", "done", "failed"]
 

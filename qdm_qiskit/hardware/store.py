@@ -4,91 +4,30 @@ Every write is one transaction of inserts and updates. It is appended to the log
 then committed in SQLite (WAL, ``synchronous=FULL``), both under one file lock; so the log is never
 behind. When the file is opened, whichever of the two is behind or damaged is brought up from the
 other. Damaged files are moved aside, never deleted.
-
-The log holds a line a transaction: 16 hex digits of the SHA-256 of the rest, a space, and JSON. It
-names tables and columns, never SQL, and both are checked against the schema.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from ..errors import LedgerBusy, LedgerDamaged, OutputNotWritable
 from ..files import write_bytes
+from .change_log import LOG_SCHEMA, ChangeLog, last_seq, line_of, read_log
+from .locks import not_writable, wait_for_lock
+from .tables import Change, Row, Table, Transaction, Value, insert_row, update_row
 
-Value = str | int | float | None
-Row = dict[str, Value]
+__all__ = ["BUSY_SECONDS", "Row", "Store", "Table", "Transaction", "Value"]
 
 APPLICATION_ID = 0x71646D31  # "qdm1", in the header of the SQLite file
-LOG_SCHEMA = "qdm-ledger-log/1"
 _DISK_WORDS = ("full", "readonly", "unable to open", "disk I/O")
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: its columns with their SQL types, the first of which is the primary key."""
-
-    name: str
-    columns: Mapping[str, str]
-
-    @property
-    def key(self) -> str:
-        """The primary key."""
-        return next(iter(self.columns))
-
-    def create(self) -> str:
-        """The SQL that makes it."""
-        columns = [
-            f"{column} {kind}{' PRIMARY KEY' if column == self.key else ''}"
-            for column, kind in self.columns.items()
-        ]
-        return f"CREATE TABLE {self.name} ({', '.join(columns)})"
-
-
-class Transaction:
-    """Writes that happen together or not at all; made by :meth:`Store.write`."""
-
-    def __init__(self, connection: sqlite3.Connection, tables: Mapping[str, Table]) -> None:
-        self._connection = connection
-        self._tables = tables
-        self.changes: list[tuple[str, str, Row]] = []
-
-    def insert(self, table: str, **values: Value) -> int:
-        """Add a row.
-
-        Returns:
-            Its SQLite row id; the key of tables with an integer key.
-
-        Raises:
-            sqlite3.IntegrityError: If a row of this key exists.
-        """
-        row_id = _insert(self._connection, self._tables[table], values)
-        if self._tables[table].columns[self._tables[table].key] == "INTEGER":
-            values = {self._tables[table].key: row_id, **values}
-        self.changes.append(("insert", table, values))
-        return row_id
-
-    def update(self, table: str, key: Value, **values: Value) -> None:
-        """Change the row of a key; nothing happens if there is none."""
-        row = {self._tables[table].key: key, **values}
-        _update(self._connection, self._tables[table], row)
-        self.changes.append(("update", table, row))
-
-    def read(self, sql: str, *values: Value) -> list[Row]:
-        """Rows as they stand within this transaction."""
-        return [dict(row) for row in self._connection.execute(sql, values)]
 
 
 @final
@@ -203,12 +142,10 @@ class Store:
 
     # -- writing ------------------------------------------------------------------------------
 
-    def _commit(
-        self, connection: sqlite3.Connection, seq: int, changes: list[tuple[str, str, Row]]
-    ) -> None:
+    def _commit(self, connection: sqlite3.Connection, seq: int, changes: list[Change]) -> None:
         """Log, sync, commit; if the commit fails, the log line goes again."""
         connection.execute("UPDATE store_state SET seq = ?", (seq,))
-        line = _line({"seq": seq, "changes": [list(change) for change in changes]})
+        line = line_of({"seq": seq, "changes": [list(change) for change in changes]})
         before = self._log_size()
         try:
             with open(self.log_path, "ab") as log:
@@ -228,7 +165,7 @@ class Store:
         """The last transaction of the log; read from its end, and remembered."""
         size = self._log_size()
         if self._logged[1] != size or not size:
-            last = _last_line(self.log_path) if size else None
+            last = last_seq(self.log_path) if size else None
             self._logged = (-1 if last is None else last, size)
         return self._logged[0]
 
@@ -292,7 +229,7 @@ class Store:
         """Open the file under the lock, and bring file and log to the same transaction."""
         self.close()
         self._logged = (-1, -1)
-        log = _read_log(self.log_path, self._tables)
+        log = read_log(self.log_path, self._tables)
         if log.complete and log.length < self._log_size():  # a line that was never finished
             with suppress(OSError):
                 os.truncate(self.log_path, log.length)
@@ -370,7 +307,7 @@ class Store:
                 raise
             raise sqlite3.DatabaseError("its state cannot be read") from error
 
-    def _create(self, log: _Log) -> None:
+    def _create(self, log: ChangeLog) -> None:
         """Make the tables, with what the log holds."""
         connection = self._connection
         if connection is None:
@@ -390,7 +327,7 @@ class Store:
             connection.execute(table.create())
         for name, rows in log.snapshot.items():
             for row in rows:
-                _insert(connection, self._tables[name], row)
+                insert_row(connection, self._tables[name], row)
         for _, changes in log.transactions:
             self._apply(connection, changes)
         connection.execute("COMMIT")
@@ -402,7 +339,7 @@ class Store:
         if not self._log_size():
             self._write_snapshot(log.seq)
 
-    def _catch_up(self, seq: int, log: _Log) -> None:
+    def _catch_up(self, seq: int, log: ChangeLog) -> None:
         """Apply what the log has and the file has not."""
         assert self._connection is not None
         if seq < log.first_seq:  # an old copy of the file: the log replaces it
@@ -420,9 +357,9 @@ class Store:
             "caught up."
         )
 
-    def _apply(self, connection: sqlite3.Connection, changes: list[tuple[str, str, Row]]) -> None:
+    def _apply(self, connection: sqlite3.Connection, changes: list[Change]) -> None:
         for verb, name, row in changes:
-            (_insert if verb == "insert" else _update)(connection, self._tables[name], row)
+            (insert_row if verb == "insert" else update_row)(connection, self._tables[name], row)
 
     def _set_aside(self, reason: str) -> None:
         self.close()
@@ -436,7 +373,7 @@ class Store:
             f"{self.path.name}.{mark}."
         )
 
-    def _keep_damaged_log(self, log: _Log) -> None:
+    def _keep_damaged_log(self, log: ChangeLog) -> None:
         if self._log_size() and not log.complete:
             mark = f"{self.log_path.name}.damaged-{time.time_ns()}"
             os.replace(self.log_path, self.log_path.with_name(mark))
@@ -450,160 +387,4 @@ class Store:
             name: [dict(row) for row in self._connection.execute(f"SELECT * FROM {name}")]  # noqa: S608 (our own table names)
             for name in self._tables
         }
-        write_bytes(self.log_path, _line({"schema": LOG_SCHEMA, "seq": seq, "tables": tables}))
-
-
-def wait_for_lock(handle: int, what: str, seconds: float) -> None:
-    """Take an exclusive lock on an open file.
-
-    Args:
-        handle: The file.
-        what: What it protects, for the message.
-        seconds: How long to wait.
-
-    Raises:
-        LedgerBusy: If another process keeps it for longer.
-    """
-    deadline = time.monotonic() + seconds
-    pause = 0.001
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise LedgerBusy(
-                    f"{what} is in use by another process (waited {seconds:g} s); wait for it to "
-                    "finish, or stop it."
-                ) from None
-            time.sleep(pause)
-            pause = min(0.05, pause * 1.5)
-
-
-@dataclass(frozen=True)
-class _Log:
-    """What a log holds."""
-
-    complete: bool
-    """Whether every finished line is good and follows the one before."""
-    problem: str
-    """Why not, in words."""
-    first_seq: int
-    snapshot: dict[str, list[Row]]
-    transactions: list[tuple[int, list[tuple[str, str, Row]]]]
-    length: int
-    """Bytes of the finished lines."""
-
-    @property
-    def seq(self) -> int:
-        """The last transaction."""
-        return self.transactions[-1][0] if self.transactions else self.first_seq
-
-
-def _read_log(path: Path, tables: Mapping[str, Table]) -> _Log:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        content = b""
-    except OSError as error:
-        raise not_writable(path, error) from error
-    end = content.rfind(b"\n") + 1  # a line without its end was never confirmed
-    if end == 0:
-        return _Log(False, "cut short" if content else "missing", 0, {}, [], 0)
-    lines = content[:end].splitlines()
-    first = -1
-    snapshot: dict[str, list[Row]] = {}
-    transactions: list[tuple[int, list[tuple[str, str, Row]]]] = []
-    try:
-        for number, line in enumerate(lines):
-            record = _parse(line)
-            if number == 0:
-                if record.get("schema") != LOG_SCHEMA:
-                    raise ValueError("it does not begin with a snapshot")
-                first = int(record["seq"])
-                for name, rows in record["tables"].items():
-                    snapshot[name] = [_checked_row(tables, name, row) for row in rows]
-                continue
-            expected = first + number
-            if record["seq"] != expected:
-                raise ValueError(f"transaction {expected} is missing")
-            changes = [
-                (str(verb), str(name), _checked_row(tables, name, row))
-                for verb, name, row in record["changes"]
-            ]
-            if any(verb not in ("insert", "update") for verb, _, _ in changes):
-                raise ValueError("an unknown change")
-            transactions.append((expected, changes))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        problem = f"damaged in line {len(transactions) + 1 + (first >= 0)} ({error})"
-        return _Log(False, problem, max(first, 0), snapshot, transactions, end)
-    return _Log(True, "", first, snapshot, transactions, end)
-
-
-def _last_line(path: Path) -> int | None:
-    """The transaction number in the last line of a log, None if it is not whole."""
-    with open(path, "rb") as log:
-        size = log.seek(0, os.SEEK_END)
-        block = 4096
-        while True:
-            log.seek(max(0, size - block))
-            tail = log.read()
-            if not tail.endswith(b"\n"):
-                return None
-            start = tail.rfind(b"\n", 0, -1)
-            if start >= 0 or block >= size:
-                try:
-                    return int(_parse(tail[start + 1 : -1])["seq"])
-                except (ValueError, KeyError, TypeError):
-                    return None
-            block *= 4
-
-
-def _line(record: Mapping[str, Any]) -> bytes:
-    text = json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
-    return hashlib.sha256(text).hexdigest()[:16].encode() + b" " + text + b"\n"
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    digest, _, text = line.partition(b" ")
-    if hashlib.sha256(text).hexdigest()[:16].encode() != digest:
-        raise ValueError("its checksum is wrong")
-    record = json.loads(text)
-    if not isinstance(record, dict):
-        raise ValueError("no object")
-    return record
-
-
-def _checked_row(tables: Mapping[str, Table], name: str, row: Any) -> Row:
-    if name not in tables or not isinstance(row, dict) or not set(row) <= set(tables[name].columns):
-        raise ValueError(f"a row that does not fit table {name!r}")
-    if not all(value is None or isinstance(value, str | int | float) for value in row.values()):
-        raise ValueError("a value that is no number or text")
-    return row
-
-
-def _insert(connection: sqlite3.Connection, table: Table, row: Mapping[str, Value]) -> int:
-    marks = ", ".join("?" * len(row))
-    cursor = connection.execute(
-        f"INSERT INTO {table.name} ({', '.join(row)}) VALUES ({marks})",  # noqa: S608 (names come from the schema)
-        tuple(row.values()),
-    )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
-
-
-def _update(connection: sqlite3.Connection, table: Table, row: Mapping[str, Value]) -> int:
-    values = {column: value for column, value in row.items() if column != table.key}
-    assignments = ", ".join(f"{column} = ?" for column in values)
-    return connection.execute(
-        f"UPDATE {table.name} SET {assignments} WHERE {table.key} = ?",  # noqa: S608 (names come from the schema)
-        (*values.values(), row[table.key]),
-    ).rowcount
-
-
-def not_writable(path: Path, error: OSError) -> OutputNotWritable:
-    """The error for a file that the system does not let us write."""
-    return OutputNotWritable(
-        f"Cannot write {path}: {error.strerror or error}; nothing was changed. Choose a folder "
-        "with write permission and free space."
-    )
+        write_bytes(self.log_path, line_of({"schema": LOG_SCHEMA, "seq": seq, "tables": tables}))
