@@ -28,7 +28,7 @@ class WeightAverage:
     def __init__(self, model: Denoiser, step: int = 0) -> None:
         from diffusers.training_utils import EMAModel  # takes seconds to import
 
-        self.model = deepcopy(model).requires_grad_(False)
+        self.model = deepcopy(model).requires_grad_(False).eval()
         self._average: EMAModel = EMAModel(
             self.model.parameters(),
             decay=LARGEST_DECAY,
@@ -55,3 +55,6 @@ class WeightAverage:
         self._average.optimization_step = self.step - 1  # its own counter goes up first
         self._average.step(model.parameters())
         self._average.copy_to(self.model.parameters())
+        # What batch normalisation has seen is an average already.
+        for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
+            own.copy_(other)

@@ -107,6 +107,17 @@ def test_measuring_does_not_train_the_norms(tmp_path, name):
     assert all(bool(value.any()) for value in seen[0].values())
 
 
+@pytest.mark.parametrize("name", ["qunet", "unet"])
+def test_an_average_of_the_weights_takes_the_norms_over(tmp_path, name):
+    result = train(run_config(name, epochs=2, weight_average=True), tmp_path)
+    model = load_model(result.checkpoint).state_dict()
+    average = load_model(result.checkpoint / "average").state_dict()
+    # Up to step 100 the average is the model.
+    assert all(torch.equal(model[key], average[key]) for key in model)
+    row = result.history[-1]
+    assert row["average_loss"] == pytest.approx(row["test_loss"], rel=1e-6)
+
+
 def test_every_preset_of_the_paper_names_its_setting():
     for name, preset in PRESETS.items():
         assert preset.source.startswith("Kölle et al., arXiv:2401.07049"), name
