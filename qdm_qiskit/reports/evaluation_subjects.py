@@ -169,7 +169,7 @@ def load_reference(
                 f"Runs in one table need images of one size: {first.name} has "
                 f"{_shape(first.shape)}, {subject.name} {_shape(subject.shape)}; evaluate them apart."
             )
-    channels, height, width = first.shape
+    _, height, width = first.shape
     if height != width:
         raise InvalidData(f"Reference images are square, but {first.name} has {height} x {width}.")
     data = first.config.data
@@ -182,22 +182,38 @@ def load_reference(
                 f"The reference {name} has images of {_shape(pixels.shape[1:])}, {first.name} of "
                 f"{_shape(first.shape)}: bring them to one size first."
             )
-
-    def load(classes: tuple[int, ...] | None) -> Split:
-        return load_dataset(
-            name,
-            image_size=height,
-            channels=channels,
-            classes=classes,
-            test_fraction=data.test_fraction,
-            seed=first.config.training.seed,
-            folder=data.folder if own else None,
-        )
-
-    whole = load(None)
-    split = load(data.classes) if own and data.classes else whole
+    whole = whole_split(first.config, first.shape, name)
+    split = whole_split(first.config, first.shape, name, data.classes) if own else whole
     chosen, others = (split.test, split.train) if part == "test" else (split.train, split.test)
     return Reference(name, part, chosen.images[:count], others.images[:count], split, whole)
+
+
+def whole_split(
+    config: RunConfig,
+    shape: tuple[int, int, int],
+    dataset: str,
+    classes: tuple[int, ...] = (),
+) -> Split:
+    """All images of a data set, divided as a run divides them, at the size of its images.
+
+    Args:
+        config: The run: its seed and test fraction divide the images.
+        shape: Channels, height and width.
+        dataset: The run's own data set, or another.
+        classes: Classes to keep; all if empty.
+
+    Raises: as :func:`~qdm_qiskit.data.load_dataset`.
+    """
+    data = config.data
+    return load_dataset(
+        dataset,
+        image_size=shape[1],
+        channels=shape[0],
+        classes=classes or None,
+        test_fraction=data.test_fraction,
+        seed=config.training.seed,
+        folder=data.folder if dataset == data.dataset else None,
+    )
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -22,7 +22,7 @@ from ..rng import derived_seed
 from ..sampling import SamplingConfig, TrainedRun, load_run, sample
 from ..training import load_split
 from .evaluation_render import new_figure, png_bytes, show_grid
-from .evaluation_subjects import PATH_NUMBERS
+from .evaluation_subjects import PATH_NUMBERS, whole_split
 from .run import read_history
 from .run_render import loss_plot
 
@@ -97,7 +97,8 @@ def run_pictures(
     except MissingData as error:
         notes.append(f"loss.png is left out: {error}")
     on_stage("classes")
-    classes, note = class_grid(run, config, made.images, split, cache)
+    whole = whole_split(run.config, run.model.image_shape, run.config.data.dataset)
+    classes, note = class_grid(run, config, made.images, whole, cache)
     if classes is not None:
         files["classes.png"] = classes
     notes.append(note)
@@ -195,7 +196,7 @@ def class_grid(
     run: TrainedRun,
     config: SamplingConfig,
     images: np.ndarray,
-    split: Split,
+    whole: Split,
     cache: Path | None,
 ) -> tuple[bytes | None, str]:
     """Samples class by class, a class a row.
@@ -207,37 +208,40 @@ def class_grid(
         run: The model.
         config: How it is sampled.
         images: Samples that were made without choosing a class.
-        split: What the model was trained on.
+        whole: The data set with all its classes, from which the classifier learns.
         cache: Where the classifier is kept; None keeps none.
 
     Returns:
         PNG bytes, or None where there is one class only; and a sentence about which it was.
     """
-    labels = run.config.data.classes or tuple(np.unique(split.train.labels).tolist())
+    guided = bool(getattr(run.config.model_options, "guided", False))
+    known = range(run.num_classes) if guided else np.unique(whole.train.labels).tolist()
+    labels = sorted(run.config.data.classes or known)
     columns = max(1, min(10, config.num_images))
     if len(labels) < 2:
         return None, "classes.png is left out: the run's images are of one class."
-    if getattr(run.config.model_options, "guided", False):
+    if guided:
         rows = [
             sample(run, replace(config, label=int(label), num_images=columns)).images
-            for label in sorted(labels)
+            for label in labels
         ]
         note = "classes.png: each row was sampled with its class as label."
     else:
-        train, test = split.train, split.test
+        train, test = whole.train, whole.test
         classifier = domain_classifier(
             train.images, train.labels, test.images, test.labels, folder=cache
         )
-        answers = classifier.read(images)[1].argmax(axis=1)
-        rows = [images[answers == index][:columns] for index in range(len(classifier.classes))]
-        labels = classifier.classes
+        answers = np.array(classifier.classes)[classifier.read(images)[1].argmax(axis=1)]
+        rows = [images[answers == label][:columns] for label in labels]
+        others = len(images) - int(np.isin(answers, labels).sum())
         note = (
-            "classes.png: the model knows no classes; the rows are what a classifier "
-            f"({classifier.accuracy:.1%} right on test images) takes its samples for."
+            "classes.png: the model is not guided; the rows are what a classifier "
+            f"({classifier.accuracy:.1%} right on test images) takes its samples for"
+            + (f", {others} of them for other classes." if others else ".")
         )
     figure = new_figure((0.55 * columns + 1, 0.62 * len(rows) + 0.3))
     axes: Any = np.atleast_1d(figure.subplots(len(rows), 1))
-    for axis, label, found in zip(axes, sorted(labels), rows, strict=True):
+    for axis, label, found in zip(axes, labels, rows, strict=True):
         blank = np.ones((columns - len(found), *images.shape[1:]), dtype=np.float32)
         show_grid(axis, np.concatenate([found, blank]), columns, "")
         axis.text(-0.01, 0.5, str(label), transform=axis.transAxes, ha="right", va="center")
