@@ -44,7 +44,7 @@ from qdm_qiskit.hardware.planning import PlanConfig, draft_plan, make_plan
 from qdm_qiskit.hardware.records import content_sha256, from_plain
 from qdm_qiskit.models import save_model
 from qdm_qiskit.sampling import SamplingConfig, sample, unrolled_circuit
-from qdm_qiskit.transpiling.passes import measured_physical_qubits
+from qdm_qiskit.transpiling.passes import measured_physical_qubits, transpile_for
 from tests.hardware.small_runs import write_run
 
 TODAY = date(2026, 3, 1)
@@ -126,6 +126,10 @@ def test_the_circuit_is_the_models_transpiled_once(planned, run):
         permuted[sum(((k >> q) & 1) << bit for bit, q in enumerate(order))] += p
     np.testing.assert_allclose(permuted, probabilities[1], atol=1e-12)
     assert planned.circuit.measured_qubits == measured_physical_qubits(isa)
+    # Where each logical qubit starts, from the transpiler's other face of the same layout.
+    again = transpile_for(logical, backend, level=3, seed=planned.circuit.transpiler_seed)
+    layout = again.layout.initial_virtual_layout(filter_ancillas=True)
+    assert planned.circuit.physical_qubits == tuple(layout[qubit] for qubit in logical.qubits)
     assert len(calibration) == planned.calibration.circuits == 4
     assert measured_physical_qubits(calibration[0]) == planned.circuit.measured_qubits
 

@@ -61,7 +61,7 @@ VARIANCES = st.lists(st.floats(0, 1e6), min_size=1, max_size=30).filter(any)
 @given(
     VARIANCES, st.integers(1, 10**6), st.sampled_from([1, 64]), st.none() | st.integers(1, 10**5)
 )
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_an_allocation_keeps_every_promise(variances, total, bucket, most):
     c = np.array(variances)
     if total < len(c) * bucket:
