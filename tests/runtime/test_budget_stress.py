@@ -19,7 +19,7 @@ LIMIT = 100.0
 
 # One process: reserves 3 s a job until it is refused, and settles most jobs for less.
 WORKER = """
-import json, random, sys
+import json, random, sys, time
 from pathlib import Path
 from qdm_qiskit.errors import BudgetExceeded
 from qdm_qiskit.hardware.ledger import Ledger
@@ -32,6 +32,7 @@ sys.stdin.readline()
 reserved = settled = refused = 0
 most = 0.0
 for number in range(400):
+    time.sleep(rng.uniform(0.0, 0.01))  # so that none takes all before the others begin
     part = f"part-{number:04d}"
     try:
         ledger.reserve("shared", name, [(part, 3.0, 10)])

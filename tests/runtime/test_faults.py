@@ -269,7 +269,7 @@ def test_a_job_cancelled_by_someone_ends_the_run_and_resume_sends_it_anew(server
     server.fault(job="Cancelled", reason="cancelled in the console", reason_code=0)
     with pytest.raises(QdmError) as told:
         run()
-    assert "it was cancelled (charged 0 s)" in one_line(told.value)
+    assert "was cancelled (charged 0 s)" in one_line(told.value)
     assert resume_run(root, run.plan.run_id).state == "done"
     assert paid(server) == 1
     check_budget(server, root)

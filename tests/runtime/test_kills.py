@@ -292,7 +292,7 @@ def test_killed_at_random_moments(server, forge, undisturbed, tmp_path):
         status = -signal.SIGKILL
         while status == -signal.SIGKILL:
             pid, out = forge.start(next_call(root, undisturbed), root, undisturbed.run)
-            time.sleep(rng.uniform(0.05, 1.2 * undisturbed.seconds))
+            time.sleep(rng.uniform(0.02, 0.8 * undisturbed.seconds))
             os.kill(pid, signal.SIGKILL)  # a zombie if it has ended already
             status = forge.wait(pid)
             kills += status == -signal.SIGKILL
