@@ -147,7 +147,4 @@ def _groups(weights: Sequence[Parameter], per_layer: int, count: int) -> list[Se
     """The weights of ``count`` groups of whole layers, as even as they can be."""
     depth = len(weights) // per_layer
     ends = [-(-depth * group // count) for group in range(count + 1)]
-    return [
-        weights[per_layer * first : per_layer * last]
-        for first, last in pairwise(ends)
-    ]
+    return [weights[per_layer * first : per_layer * last] for first, last in pairwise(ends)]
