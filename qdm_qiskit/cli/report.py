@@ -161,3 +161,34 @@ def run_page(
         typer.echo(f"{target.folder}: {target.sentence}")
     for path in paths:
         typer.echo(f"written  {path}")
+
+
+@app.command("states")
+def states_page(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that diffuses quantum states.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the files; the run's own.")] = None,
+    states: Annotated[int, typer.Option(help="States of each ensemble.")] = 300,
+    repeats: Annotated[int, typer.Option(help="Independent ensembles.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare a run's states with fresh data, and draw them in Bloch balls.
+
+    Example:
+
+        qdm report states runs/clustered
+    """
+    from ..files import check_writable
+    from ..reports.states import states_report, write_states_report
+
+    folder = run if out is None else out
+    check_writable(folder)
+    report, pictures = states_report(run, states=states, repeats=repeats, seed=seed)
+    paths = write_states_report(report, pictures, folder)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2))
+        return
+    for line in report.lines():
+        typer.echo(line)
+    for path in paths:
+        typer.echo(f"written  {path}")
