@@ -171,7 +171,10 @@ def load_reference(
             )
     _, height, width = first.shape
     if height != width:
-        raise InvalidData(f"Reference images are square, but {first.name} has {height} x {width}.")
+        raise InvalidData(
+            f"Evaluation compares square images, but {first.name} makes arrays of {height} x {width}: "
+            "it is no image model."
+        )
     data = first.config.data
     name = data.dataset if dataset is None else dataset
     own = name == data.dataset

@@ -97,11 +97,14 @@ def run_pictures(
     except MissingData as error:
         notes.append(f"loss.png is left out: {error}")
     on_stage("classes")
-    whole = whole_split(run.config, run.model.image_shape, run.config.data.dataset)
-    classes, note = class_grid(run, config, made.images, whole, cache)
-    if classes is not None:
-        files["classes.png"] = classes
-    notes.append(note)
+    _, height, width = run.model.image_shape
+    if height == width:
+        whole = whole_split(run.config, run.model.image_shape, run.config.data.dataset)
+        classes, note = class_grid(run, config, made.images, whole, cache)
+        files |= {} if classes is None else {"classes.png": classes}
+        notes.append(note)
+    else:
+        notes.append("classes.png is left out: the model makes states, not images.")
     return Pictures(files, tuple(notes))
 
 
