@@ -111,7 +111,7 @@ def plan_on_first(
             draft = draft_plan(
                 run, fitting, target=text, backend=sight.backend, today=today, progress=progress
             )
-            refusal = _plan_refusal(draft.plan, policy, sight, None if last else budget, last)
+            refusal = _plan_refusal(draft.plan, policy, sight, budget, last=last)
             if refusal is None:
                 taken = Decision(
                     target=text, taken=True, reason=_reason(draft, sight, budget) + remark
@@ -154,7 +154,7 @@ def _queue_refusal(sight: Sight, policy: FallbackPolicy) -> str | None:
 
 
 def _plan_refusal(
-    plan: RunPlan, policy: FallbackPolicy, sight: Sight, budget: BudgetState | None, last: bool
+    plan: RunPlan, policy: FallbackPolicy, sight: Sight, budget: BudgetState | None, *, last: bool
 ) -> str | None:
     success = plan.circuit.expected_success
     if policy.min_success is not None and success is not None and success < policy.min_success:

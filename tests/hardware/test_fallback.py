@@ -104,8 +104,10 @@ def test_limits_are_inclusive(run, tmp_path):
 
 def test_the_last_target_is_planned_beyond_the_budget(run, tmp_path):
     """Planning is free; submitting it is what the ledger refuses."""
-    plan = planned(run, tmp_path, Sight(backend=backend()), QPU, budget=budget(1.0))
-    assert plan.is_qpu
+    sight = Sight(backend=backend(), seconds_left=1.0)
+    assert planned(run, tmp_path, sight, QPU, budget=budget(1.0, 10)).is_qpu
+    sight = Sight(backend=backend())
+    assert planned(run, tmp_path, sight, QPU, budget=budget(1.0, 10), seed=1).is_qpu
 
 
 def test_without_any_target_left_all_reasons_are_given(run, tmp_path):
