@@ -27,8 +27,10 @@ from qdm_qiskit.errors import (
 from qdm_qiskit.files import write_json
 from qdm_qiskit.hardware.calibration import check_calibration, reusable
 from qdm_qiskit.hardware.chain import cancel_run, collect_run, resume_run, run_state, submit_run
+from qdm_qiskit.hardware.jobs import JobRequest
 from qdm_qiskit.hardware.ledger import Ledger
-from qdm_qiskit.hardware.plan import ExecutionOptions, RunPlan
+from qdm_qiskit.hardware.places import LocalPlace
+from qdm_qiskit.hardware.plan import ExecutionOptions, RunPlan, read_circuits
 from qdm_qiskit.hardware.planning import PlanConfig, make_plan
 from qdm_qiskit.hardware.record import (
     calibration_for,
@@ -50,17 +52,30 @@ class Killed(BaseException):
     """Stands for the end of a process: nothing of the package catches it."""
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_run(folder: Path, process: str = "interpolated", goal: str = "data") -> Path:
     """2x2 images, 3 steps, random weights."""
-    folder = tmp_path_factory.mktemp("runs") / "r"
-    config = resolve_run("eeqdm", {"image_size": 2, "num_steps": 3, "depth": 1, "init_std": 1.0})
+    config = resolve_run(
+        "eeqdm",
+        {
+            "image_size": 2,
+            "num_steps": 3,
+            "depth": 1,
+            "init_std": 1.0,
+            "process": process,
+            "goal": goal,
+        },
+    )
     choice = ModelChoice(model="eeqdm", preset=None, config=config.model_options, source="test")
     model = build_model(choice, generator=torch.Generator().manual_seed(3))
     save_model(model, folder / "checkpoints" / "step-00000001")
     write_json(folder / "checkpoints" / "step-00000001" / "state.json", {})
     write_json(folder / "config.json", config.to_dict())
     return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "r")
 
 
 def planned(trained: Path, root: Path, target: str = DEVICE, **changes: object) -> RunPlan:
@@ -116,9 +131,11 @@ def killed_at(number: int, side: str) -> Iterator[list[int]]:
         Store.write, Store._commit = write, commit  # type: ignore[method-assign]
 
 
-def test_the_images_are_those_of_qdm_sample(trained, tmp_path):
+@pytest.mark.parametrize(("process", "goal"), [("interpolated", "data"), ("gaussian", "noise")])
+def test_the_images_are_those_of_qdm_sample(tmp_path, process, goal):
     """On the engine both draw the same shots: two ways to every number."""
-    plan = planned(trained, tmp_path, "engine", seed=5)
+    trained = write_run(tmp_path / "run", process, goal)
+    plan = planned(trained, tmp_path / "root", "engine", seed=5)
     state = submit_run(plan.folder)
     assert (state.state, state.step, state.jobs, state.seconds_charged) == ("done", 0, 3, 0.0)
     config = SamplingConfig(target="engine", num_images=3, shots=200, seed=5)
@@ -126,6 +143,30 @@ def test_the_images_are_those_of_qdm_sample(trained, tmp_path):
     np.testing.assert_allclose(images(plan), expected.images, atol=1e-6)
     with np.load(plan.folder / "images.npz") as arrays:
         np.testing.assert_allclose(arrays["trajectory"], expected.trajectory, atol=1e-6)
+
+
+def test_shots_belong_to_the_part_and_not_to_the_process(trained, tmp_path):
+    plan = planned(trained, tmp_path, mitigation="none")
+    circuit, _ = read_circuits(plan)
+    values = np.full((1, circuit.num_parameters), 0.3)
+
+    def counts(part: str) -> list[int]:
+        request = JobRequest(
+            run_id=plan.run_id,
+            part=part,
+            pubs=[(circuit, values)],
+            shots=500,
+            options=plan.options,
+            backend=plan.backend,
+            nonce="0" * 16,
+        )
+        place = LocalPlace(plan, ledger_of(plan), print, lambda _: np.zeros((1, 1)))
+        found: list[int] = place._run(request)[0][0].tolist()
+        return found
+
+    assert counts("step-0002") == counts("step-0002")
+    assert counts("step-0002") != counts("step-0001")
+    assert counts("calibration-0001") != counts("step-0001")
 
 
 def test_steps_take_one_job_each_and_the_calibration_one(trained, tmp_path):

@@ -79,8 +79,11 @@ def test_settling_twice_counts_once(ledger):
     ledger.sent(tag, "job1", how="answered")
     ledger.collected(tag, "x")
     ledger.settle(tag, {"job1": 7.5}, 1000)
+    before = ledger.budget_history("lab")
     ledger.settle(tag, {"job1": 7.5}, 1000)
     assert ledger.budget("lab").spent_seconds == 7.5
+    assert ledger.budget_history("lab") == before
+    assert [row["kind"] for row in ledger.events(RUN)].count("settled") == 1
 
 
 def test_a_duplicate_job_is_paid_and_counted(ledger):

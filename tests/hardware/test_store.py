@@ -85,6 +85,19 @@ def test_a_truncated_file_is_rebuilt_and_kept(tmp_path, keep):
     assert third.notices == []
 
 
+def test_a_page_that_is_overwritten_is_noticed_and_rebuilt(tmp_path):
+    store = filled(tmp_path, 300)
+    expected = content(store)
+    store.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    with open(store.path, "r+b") as file:  # an inner page: the header is whole
+        file.seek(4096 * 4)
+        file.write(b"\xff" * 4096)
+    again = opened(tmp_path)
+    assert any("rebuilt" in notice for notice in again.notices)
+    assert content(again) == expected
+
+
 def test_garbage_and_missing_files_are_rebuilt(tmp_path):
     store = filled(tmp_path)
     expected = content(store)
@@ -201,6 +214,7 @@ def test_an_open_store_follows_a_rebuilt_file(tmp_path):
     second = opened(tmp_path)  # moves the damaged file aside
     with second.write() as tx:
         tx.insert("notes", text="by the second")
+    assert content(first) == content(second)
     with first.write() as tx:
         tx.insert("notes", text="by the first")
     assert content(second)[0][-2:] == ["by the second", "by the first"]
