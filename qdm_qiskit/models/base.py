@@ -111,8 +111,9 @@ class Denoiser(nn.Module, ABC):
         """Qubits of its largest circuit, 0 for a classical model."""
         return max((layer.spec.num_qubits for layer in self._circuit_layers()), default=0)
 
-    def _circuit_layers(self) -> list[QuantumLayer | StateLayer]:
-        return [each for each in self.modules() if isinstance(each, QuantumLayer | StateLayer)]
+    def _circuit_layers(self) -> list[QuantumLayer | StateLayer | BranchLayer]:
+        kinds = QuantumLayer | StateLayer | BranchLayer
+        return [each for each in self.modules() if isinstance(each, kinds)]
 
     def check_images(self, x: Tensor) -> None:
         """Refuse images of another shape, and values that are not finite.

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..circuits import hardware_efficient
-from ..engine import compile_circuit
+from ..circuits import CircuitSpec, ProbabilityReadout, hardware_efficient
 from ..errors import InvalidData, InvalidOption
+from ..layers.branch_layer import BranchLayer
 from .base import Denoiser
 
 MAX_REGISTER = 10
@@ -95,25 +95,25 @@ class QuDDPM(Denoiser):
             entangler="cz",
             final_rotations=False,
         )
-        self.circuit = circuit
-        self.program = compile_circuit(circuit, weights=list(circuit.parameters))
-        size = (config.num_steps, circuit.num_parameters)
-        self.weights = nn.Parameter(config.init_std * torch.randn(size, generator=generator))
+        data = tuple(range(config.num_qubits))
+        spec = CircuitSpec(
+            name="quddpm",
+            circuit=circuit,
+            encoding="amplitude",
+            complex_amplitudes=True,
+            data_qubits=data,
+            ancilla_qubits=tuple(range(config.num_qubits, register)),
+            readout=ProbabilityReadout(qubits=tuple(range(register))),
+            source="Zhang et al., arXiv:2310.05866",
+        )
+        self.layer = BranchLayer(
+            spec, config.num_steps, init_std=config.init_std, generator=generator
+        )
 
     @property
     def state_shape(self) -> tuple[int, ...]:
         """(2**num_qubits,)."""
         return (2**self.config.num_qubits,)
-
-    @property
-    def num_quantum_parameters(self) -> int:
-        """All of them."""
-        return self.weights.numel()
-
-    @property
-    def num_qubits(self) -> int:
-        """Data and ancilla qubits."""
-        return self.config.num_qubits + self.config.num_ancillas
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """What each outcome of the ancillas leaves, unnormalised.
@@ -130,22 +130,10 @@ class QuDDPM(Denoiser):
         Raises:
             InvalidData: If the states have another shape or type, or labels are given.
         """
-        if x.shape[1:] != self.state_shape or not x.is_complex():
-            raise InvalidData(
-                f"'{self.name}' takes complex states of shape (batch, {self.state_shape[0]}), got "
-                f"{tuple(x.shape)} and {x.dtype}."
-            )
         if labels is not None:
             raise InvalidData(f"'{self.name}' is not guided and takes no labels.")
         rows = torch.round(t * self.config.num_steps).long() - 1
-        whole = self.program.statevector(
-            None,
-            self.weights,
-            x,
-            initial_qubits=list(range(self.config.num_qubits)),
-            weight_rows=rows,
-        )
-        branches = whole.reshape(len(x), -1, self.state_shape[0])
+        branches = self.layer(x, rows)
         if self.config.ancilla == "measure":
             return branches
         kept = branches[:, :1]

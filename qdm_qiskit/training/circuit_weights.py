@@ -17,6 +17,7 @@ from ..diffusion.states import unit_states
 from ..engine import CircuitProgram, fubini_study_metric
 from ..errors import InvalidOption
 from ..layers import QuantumLayer
+from ..layers.branch_layer import BranchLayer
 from ..layers.executors import EngineExecutor
 from ..layers.state_layer import StateLayer
 from ..models import Denoiser
@@ -198,9 +199,9 @@ class LayerWeights(CircuitWeights):
 
 @final
 class TableWeights(CircuitWeights):
-    """The weights of a :class:`~qdm_qiskit.layers.state_layer.StateLayer`, a row for each time step."""
+    """The weights of a layer with a table of them, a row for each time step."""
 
-    def __init__(self, layer: StateLayer, samples: int) -> None:
+    def __init__(self, layer: StateLayer | BranchLayer, samples: int) -> None:
         super().__init__(samples)
         self.layer = layer
         self.weights, self.spec = layer.weights, layer.spec
@@ -239,7 +240,7 @@ def circuit_weights(model: Denoiser, samples: int) -> list[CircuitWeights]:
     for module in model.modules():
         if isinstance(module, QuantumLayer):
             found.append(LayerWeights(module, samples))
-        elif isinstance(module, StateLayer):
+        elif isinstance(module, StateLayer | BranchLayer):
             found.append(TableWeights(module, samples))
     if not found:
         raise InvalidOption(

@@ -13,6 +13,7 @@ from qdm_qiskit.diffusion.ensembles import mmd, wasserstein
 from qdm_qiskit.errors import InvalidData, InvalidOption, UnknownName
 from qdm_qiskit.models import describe, load_model, save_model
 from qdm_qiskit.models.quddpm import QuDDPM, QuDDPMConfig
+from qdm_qiskit.rng import derived_seed
 from qdm_qiskit.sampling import QDMPipeline
 from qdm_qiskit.training import resolve_run, train
 
@@ -35,8 +36,8 @@ def test_branches_are_qiskits_post_selected_states():
         circuit = QuantumCircuit(4)
         vector = states[row].numpy().astype(complex)
         circuit.prepare_state(vector / np.linalg.norm(vector), [0, 1])
-        angles = model.weights[step - 1].tolist()
-        circuit.compose(model.circuit.assign_parameters(angles), inplace=True)
+        angles = model.layer.weights[step - 1].tolist()
+        circuit.compose(model.layer.spec.circuit.assign_parameters(angles), inplace=True)
         expected = Statevector(circuit).data.reshape(4, 4)  # ancillas are the upper bits
         overlap = np.vdot(expected, answer[row].numpy())
         assert abs(overlap) == pytest.approx(1, abs=1e-5)  # prepare_state may add a phase
@@ -89,13 +90,25 @@ def test_one_step_moves_every_weight(tmp_path):
     trained = load_model(result.checkpoint)
     again = QuDDPM(config.model_options, generator=generator())
     save_model(again, fresh)
-    assert torch.equal(load_model(fresh).weights, again.weights)
+    assert torch.equal(load_model(fresh).layer.weights, again.layer.weights)
     # Adam's first step is the learning rate in size, whatever the gradient, unless that is zero.
     restarted = train(
         resolve_run("quddpm-clustered", {"epochs": 1, "train_count": 30, "batch_size": 30}),
         tmp_path / "same",
     )
-    assert torch.equal(load_model(restarted.checkpoint).weights, trained.weights)
+    assert torch.equal(load_model(restarted.checkpoint).layer.weights, trained.layer.weights)
+
+
+@pytest.mark.parametrize("optimizer", ["natural", "qn-spsa"])
+def test_metrics_reach_its_circuits(tmp_path, optimizer):
+    options = {"epochs": 1, "train_count": 12, "test_count": 12, "num_steps": 2, "depth": 1}
+    config = resolve_run("quddpm-clustered", {**options, "optimizer": optimizer})
+    trained = load_model(train(config, tmp_path).checkpoint)
+    fresh = QuDDPM(
+        config.model_options, generator=torch.Generator().manual_seed(derived_seed(0, "init", 0))
+    )
+    moved = trained.layer.weights != fresh.layer.weights
+    assert bool(moved.any(dim=1).all())  # of each step
 
 
 def test_every_weight_has_a_gradient():
@@ -112,7 +125,7 @@ def test_every_weight_has_a_gradient():
         pairs, lambda x, step: model(x, torch.full((len(x),), step / 6)), generator()
     )
     process.losses(model(pairs.noisy, pairs.step / 6), pairs).mean().backward()
-    assert bool((model.weights.grad != 0).all())
+    assert bool((model.layer.weights.grad != 0).all())
 
 
 @pytest.mark.parametrize(
