@@ -1,5 +1,6 @@
 """Circuits as ``torch.nn`` layers: on the engine, or on any Qiskit primitive."""
 
+from .branch_layer import BranchLayer
 from .executors import Executor, engine_executor
 from .from_qnn import QnnLayer
 from .observables import AdaptiveObservables, neighbouring_groups
@@ -10,6 +11,7 @@ from .state_layer import StateLayer
 
 __all__ = [
     "AdaptiveObservables",
+    "BranchLayer",
     "Executor",
     "QnnLayer",
     "QuantumLayer",

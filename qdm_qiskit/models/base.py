@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..circuits.spec import CircuitSpec
 from ..diffusion import StateSpace
 from ..errors import InvalidData
-from ..layers import QuantumLayer, StateLayer
+from ..layers import BranchLayer, QuantumLayer, StateLayer
 
 MAX_IMAGE_SIZE = 1_024
 """Largest height and width of a model's images, which is that of the data."""
