@@ -1,5 +1,7 @@
 """Runs on a QPU: planned, reserved in a budget, submitted once, collected, recorded.
 
-``store`` and ``ledger`` keep what was spent and sent; ``service`` talks to IBM, ``submit`` sends a
-circuit once, ``collect`` fetches its counts, ``chain`` walks the reverse chain of a plan.
+``plan``, ``planning``, ``estimate`` and ``schedule`` decide a run; ``chain`` walks it, through the
+``places`` where jobs run: ``submit`` sends one once, ``collect`` fetches its counts, ``reverse`` makes
+the next step of them. ``ledger`` keeps what was spent and sent, ``record`` the files, ``service`` is
+the only way to IBM.
 """
