@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..data import Split
 from ..errors import InvalidData, MissingData
 from ..files import read_json_object, write_together
 from ..rng import derived_seed
-from ..sampling import TrainedRun, load_run
+from ..sampling import load_run
 from ..sampling.device import SHOT_NOISE_ONLY
 from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
 from ..training import load_split
@@ -112,7 +111,10 @@ def run_report(run: Path) -> tuple[RunReport, RunPictures]:
     seed = trained.config.training.seed
     generator = torch.Generator().manual_seed(derived_seed(seed, "evaluation", 0))
     process = trained.process
-    forward = _forward_path(trained, torch.from_numpy(split.train.images[:1]), generator)
+    from .pictures import forward_paths  # which itself reads this module
+
+    with torch.no_grad():
+        path, _ = forward_paths(trained, torch.from_numpy(split.train.images[:1]), seed)
     start = process.start((64, *trained.model.state_shape), generator)
     noise = trained.model.decode_data(process.to_images(start).clamp(0, 1)).numpy()
     order = ["test images", *(each.folder for each in targets)]
@@ -128,16 +130,7 @@ def run_report(run: Path) -> tuple[RunReport, RunPictures]:
         data_nearest_distance=nearest_distance(split.test.images, split.train.images),
         targets=tuple(targets),
     )
-    return report, RunPictures(forward.numpy(), {name: pictures[name] for name in order})
-
-
-@torch.no_grad()
-def _forward_path(trained: TrainedRun, image: Tensor, generator: torch.Generator) -> Tensor:
-    """One image on its way to noise, ``(T + 1, channels, height, width)``."""
-    model, process = trained.model, trained.process
-    x_0 = process.to_states(model.encode_data(image))
-    path = torch.cat([x_0, process.training_pairs(x_0, generator).noisy])
-    return model.decode_data(process.to_images(path))
+    return report, RunPictures(path[:, 0], {name: pictures[name] for name in order})
 
 
 def write_run_report(report: RunReport, pictures: RunPictures, folder: Path) -> tuple[Path, ...]:

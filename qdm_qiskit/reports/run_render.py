@@ -124,7 +124,7 @@ def loss_plot(axis: Any, history: list[dict[str, float]]) -> None:
             axis.plot(epochs, [row[key] for row in history], style, label=label, color=colour)
     axis.set_yscale("log")
     axis.set_xlabel("epoch")
-    axis.set_ylabel("mean squared error")
+    axis.set_ylabel("loss")
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
 
