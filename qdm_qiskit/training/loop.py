@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -140,18 +140,30 @@ def train(
     report = report or ProgressReport()
     teacher = None
     if config.training.transfer_epochs and not checkpoints(run):
-        folder = run / FOLDER
-        again = "latest" if resume is not None and checkpoints(folder) else None
-        result = train(teacher_run(config), folder, resume=again, report=report)
+        result = _train_teacher(config, run, resume, report)
         if result.interrupted:
             return result
         teacher, resume = load_weights(result.checkpoint), None
+    return _train_part(config, run, resume, report, teacher)
+
+
+def _train_part(
+    config: RunConfig,
+    run: Path,
+    resume: str | None,
+    report: ProgressReport,
+    teacher: Denoiser | None = None,
+    *,
+    leads_on: bool = False,
+) -> TrainingResult:
+    """One run without what comes before it; with ``leads_on`` a stop in its last step counts too."""
     existed = run.exists()
     was_empty = not existed or (run.is_dir() and not any(run.iterdir()))
     session = _Session(config, run, resume, teacher)
     with stop_requests() as stop, silent_log_thread():
         try:
-            return session.work(report, stop)
+            result = session.work(report, stop)
+            return replace(result, interrupted=result.interrupted or (stop.is_set() and leads_on))
         except (BrokenPipeError, MissingData):
             raise
         except OSError as error:  # our own writer, TensorBoard's, or a folder that cannot be made
@@ -166,6 +178,52 @@ def train(
         finally:
             report.stop()
             _close_log(session.accelerator)
+
+
+def _train_teacher(
+    config: RunConfig, run: Path, resume: str | None, report: ProgressReport
+) -> TrainingResult:
+    """Train the classical part of a run with transfer, or the rest of it.
+
+    The run's own configuration is written first: one that was stopped in this part resumes from it.
+    """
+    teacher, folder = teacher_run(config), run / FOLDER
+    if resume is None:
+        _check_no_run(run, folder)
+    else:
+        find_checkpoint(folder, resume)
+        _check_same_run(run, config)
+    existed = run.exists()
+    was_empty = not existed or (run.is_dir() and not any(run.iterdir()))
+    check_writable(run)
+    write_json(run / "config.json", config.to_dict())
+    try:
+        return _train_part(teacher, folder, resume, report, leads_on=True)
+    except BaseException:
+        if was_empty and not checkpoints(folder):
+            _remove_started(run, whole=not existed)
+        raise
+
+
+def _check_no_run(run: Path, folder: Path) -> None:
+    """Refuse to start afresh where there is a run: ``folder`` is where its checkpoints would be."""
+    if checkpoints(folder):
+        raise InvalidOption(
+            f"{run} holds a run already; continue it with --resume latest, or choose another folder."
+        )
+
+
+def _check_same_run(run: Path, config: RunConfig) -> None:
+    """Refuse to continue a run under another configuration: the result would be neither."""
+    try:
+        saved = run_from_dict(read_json_object(run / "config.json"))
+    except (InvalidData, InvalidOption) as error:
+        raise InvalidCheckpoint(f"{run} cannot be resumed: {error}") from error
+    if saved.with_epochs(config.training.epochs) != config:
+        raise InvalidOption(
+            f"{run} was started with other options, and only epochs may change on resume; "
+            f"take those of {run / 'config.json'}, or another folder for a new run."
+        )
 
 
 def load_split(config: RunConfig) -> Split:
@@ -212,11 +270,8 @@ class _Session:
     def __init__(
         self, config: RunConfig, run: Path, resume: str | None, teacher: Denoiser | None = None
     ) -> None:
-        if resume is None and checkpoints(run):
-            raise InvalidOption(
-                f"{run} holds a run already; continue it with --resume latest, or choose another "
-                "folder."
-            )
+        if resume is None:
+            _check_no_run(run, run)
         self.config, self.run = config, run
         seed = config.training.seed
         set_seed(derived_seed(seed, "init"))
@@ -284,7 +339,7 @@ class _Session:
                 f"{self.run} is a checkpoint, whose files would be overwritten: resume its run, "
                 f"{self.run.parent.parent}, from '{self.run.name}'."
             )
-        self._check_same_run()
+        _check_same_run(self.run, self.config)
         for name, learner in self.learners.items():
             load_learner(checkpoint if name == "model" else checkpoint / name, learner)
         self.progress = load_progress(checkpoint)
@@ -301,18 +356,6 @@ class _Session:
             raise InvalidCheckpoint(
                 f"{checkpoint} stands after batch {self.progress.batch} of an epoch, but the run's "
                 f"epochs have {batches} batches."
-            )
-
-    def _check_same_run(self) -> None:
-        """Refuse to continue a run under another configuration: the result would be neither."""
-        try:
-            saved = run_from_dict(read_json_object(self.run / "config.json"))
-        except (InvalidData, InvalidOption) as error:
-            raise InvalidCheckpoint(f"{self.run} cannot be resumed: {error}") from error
-        if saved.with_epochs(self.config.training.epochs) != self.config:
-            raise InvalidOption(
-                f"{self.run} was started with other options, and only epochs may change on resume; "
-                f"take those of {self.run / 'config.json'}, or another folder for a new run."
             )
 
     def work(self, report: ProgressReport, stop: threading.Event) -> TrainingResult:

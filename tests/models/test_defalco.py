@@ -129,6 +129,51 @@ def test_attention_does_not_care_for_the_order_of_pixels(linear):
     assert torch.allclose(block(shuffled), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [10, 30])
+def test_linear_attention_is_its_formula(channels):
+    """Head by head, as the paper's figure has it; the block multiplies in another order."""
+    block = AttentionBlock(channels, linear=True).double()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, generator=generator(3))
+    x = torch.randn(2, channels, 4, 3, generator=generator(), dtype=torch.float64)
+    normed = (x - x.mean(dim=1, keepdim=True)) / (
+        x.var(dim=1, correction=0, keepdim=True) + 1e-5
+    ).sqrt()
+    made = torch.nn.functional.conv2d(
+        normed * block.norm.scale[:, None, None], block.features.weight
+    )
+    q, k, v = (part.reshape(2, 4, 32, 12) for part in made.split(128, dim=1))
+    q = q.softmax(dim=2) / math.sqrt(32)
+    context = torch.einsum("bhdn,bhen->bhde", k.softmax(dim=3), v / 12)
+    mixed = torch.einsum("bhde,bhdn->bhen", context, q).reshape(2, 128, 4, 3)
+    out = torch.nn.functional.conv2d(mixed, block.out.weight, block.out.bias)
+    out = (out - out.mean(dim=1, keepdim=True)) / (
+        out.var(dim=1, correction=0, keepdim=True) + 1e-5
+    ).sqrt()
+    expected = x + out * block.out_norm.scale[:, None, None]
+    assert torch.allclose(block(x), expected, atol=1e-12)
+
+
+def test_full_attention_is_its_formula():
+    """Queries and keys have norm 1 over the pixels, as in the published code."""
+    block = AttentionBlock(40, linear=False).double()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, generator=generator(3))
+    x = torch.randn(2, 40, 2, 2, generator=generator(), dtype=torch.float64)
+    normed = (x - x.mean(dim=1, keepdim=True)) / (
+        x.var(dim=1, correction=0, keepdim=True) + 1e-5
+    ).sqrt()
+    made = torch.nn.functional.conv2d(
+        normed * block.norm.scale[:, None, None], block.features.weight
+    )
+    q, k, v = (part.reshape(2, 4, 32, 4) for part in made.split(128, dim=1))
+    q, k = (part / part.norm(dim=3, keepdim=True) for part in (q, k))
+    weights = (10 * torch.einsum("bhdi,bhdj->bhij", q, k)).softmax(dim=3)
+    mixed = torch.einsum("bhij,bhdj->bhdi", weights, v).reshape(2, 128, 2, 2)
+    expected = x + torch.nn.functional.conv2d(mixed, block.out.weight, block.out.bias)
+    assert torch.allclose(block(x), expected, atol=1e-12)
+
+
 def test_filter_reads_channels_before_pixels_and_writes_back_in_place():
     """Against Qiskit: channel c, pixel p is wire 4c + p, wire 0 the most significant."""
     spec = hqconv(depth=1)

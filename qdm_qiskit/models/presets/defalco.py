@@ -16,6 +16,24 @@ _HYBRIDS: dict[str, dict[str, Any]] = {
     "quanvunet": {"circuits": 1, "quanvolution": True},
 }
 _DATA = {"dataset": "fashion-mnist"}
+_REDUCED: dict[str, Any] = {
+    **_DATA,
+    "classes": (1, 9),  # trousers and ankle boots
+    "train_count": 1600,
+    "test_count": 256,
+    "batch_size": 32,
+    "epochs": 3,
+    "learning_rate": 2e-3,
+    "checkpoint_every": 1,
+    "sample_every": 0,
+}
+_REDUCED_MODELS: dict[str, dict[str, Any]] = {
+    "unet": {},
+    "1hqconv": _HYBRIDS["1hqconv"],
+    "1fqconv": _HYBRIDS["1fqconv"],
+    "transfer": _HYBRIDS["1fqconv"],
+}
+_REDUCED_TRANSFER = {"transfer_epochs": 2, "epochs": 1}
 
 PRESETS: dict[str, Preset] = {
     "defalco-unet": Preset(
@@ -35,6 +53,15 @@ PRESETS: dict[str, Preset] = {
             source=f"{DEFALCO_PAPER}, transfer learning {first} + {second}",
         )
         for dataset, first, second in (("mnist", 19, 1), ("fashion-mnist", 18, 2))
+    },
+    **{
+        f"defalco-reduced-{name}": Preset(
+            model="hybrid_unet",
+            options=options,
+            training={**_REDUCED, **(_REDUCED_TRANSFER if name == "transfer" else {})},
+            source="De Falco et al.'s comparison at 150 steps of 32 images; our own settings",
+        )
+        for name, options in _REDUCED_MODELS.items()
     },
 }
 """By name."""
