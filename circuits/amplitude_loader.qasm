@@ -2,7 +2,7 @@
 // Source: Möttönen et al., quant-ph/0407010, figures 2 and 4
 // Options: num_qubits=3, phases=False
 // Qubits (q[0] is the least significant): data q[0], q[1], q[2]; ancilla none
-// Parameters in radians: 7 inputs x_..., 0 weights w_...
+// Parameters in radians, as declared: 0 weights w_..., 7 inputs x_...
 OPENQASM 3.0;
 include "stdgates.inc";
 input float[64] x_0000;

@@ -2,7 +2,7 @@
 // Source: De Falco et al. (2024); PennyLane's BasicEntanglerLayers
 // Options: num_wires=4, depth=4
 // Qubits (q[0] is the least significant): data q[0], q[1], q[2], q[3]; ancilla none
-// Parameters in radians: 0 inputs x_..., 16 weights w_...
+// Parameters in radians, as declared: 16 weights w_..., 0 inputs x_...
 OPENQASM 3.0;
 include "stdgates.inc";
 input float[64] w_0000;

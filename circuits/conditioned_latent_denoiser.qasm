@@ -2,7 +2,7 @@
 // Source: Cacioppo et al., arXiv:2311.15444; layout inferred from its counts
 // Options: num_data=3, num_labels=4, depths=(2, 2, 2), project_labels=False
 // Qubits (q[0] is the least significant): data q[4], q[5], q[6]; ancilla q[0], q[1], q[2], q[3], q[7]
-// Parameters in radians: 4 inputs x_..., 132 weights w_...
+// Parameters in radians, as declared: 132 weights w_..., 4 inputs x_...
 OPENQASM 3.0;
 include "stdgates.inc";
 input float[64] w_0000;

@@ -1,8 +1,8 @@
-// conv_unit: exp(i (alpha XX + beta YY + gamma ZZ)) on two wires with three CNOTs.
+// conv_unit: exp(i (alpha XX + beta YY + gamma ZZ)) by three CNOTs; weights: gamma, alpha, beta.
 // Source: Vatan and Williams, quant-ph/0308006
 // Options: sign=plus
 // Qubits (q[0] is the least significant): data q[0], q[1]; ancilla none
-// Parameters in radians: 0 inputs x_..., 3 weights w_...
+// Parameters in radians, as declared: 3 weights w_..., 0 inputs x_...
 OPENQASM 3.0;
 include "stdgates.inc";
 input float[64] w_0000;

@@ -2,7 +2,7 @@
 // Source: De Falco et al. (2024), figure 6
 // Options: depth=1, direction=code
 // Qubits (q[0] is the least significant): data q[0], q[1], q[2], q[3], q[4], q[5], q[6], q[7], q[8], q[9], q[10], q[11]; ancilla none
-// Parameters in radians: 12 inputs x_..., 24 weights w_...
+// Parameters in radians, as declared: 24 weights w_..., 12 inputs x_...
 OPENQASM 3.0;
 include "stdgates.inc";
 input float[64] w_0000;

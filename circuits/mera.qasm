@@ -2,7 +2,7 @@
 // Source: Grant et al., arXiv:1804.03680
 // Options: num_wires=8, periodic=False
 // Qubits (q[0] is the least significant): data q[0], q[1], q[2], q[3], q[4], q[5], q[6], q[7]; ancilla none
-// Parameters in radians: 0 inputs x_..., 22 weights w_...
+// Parameters in radians, as declared: 22 weights w_..., 0 inputs x_...
 OPENQASM 3.0;
 include "stdgates.inc";
 input float[64] w_0000;

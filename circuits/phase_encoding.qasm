@@ -2,7 +2,7 @@
 // Source: Schuld and Petruccione, Machine Learning with Quantum Computers
 // Options: num_wires=4
 // Qubits (q[0] is the least significant): data q[0], q[1], q[2], q[3]; ancilla none
-// Parameters in radians: 4 inputs x_..., 0 weights w_...
+// Parameters in radians, as declared: 0 weights w_..., 4 inputs x_...
 OPENQASM 3.0;
 include "stdgates.inc";
 input float[64] x_0000;

@@ -2,7 +2,7 @@
 // Source: QAMP 2025, code of 25 January 2026
 // Options: num_data=4, reps=1, mixing=qft, sign=plus
 // Qubits (q[0] is the least significant): data q[0], q[1], q[2], q[3]; ancilla q[4]
-// Parameters in radians: 0 inputs x_..., 46 weights w_...
+// Parameters in radians, as declared: 46 weights w_..., 0 inputs x_...
 OPENQASM 3.0;
 include "stdgates.inc";
 input float[64] w_0000;

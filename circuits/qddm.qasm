@@ -2,7 +2,7 @@
 // Source: Kölle et al., arXiv:2401.07049, section 4
 // Options: num_data=4, depth=2, guided=False
 // Qubits (q[0] is the least significant): data q[1], q[2], q[3], q[4]; ancilla q[0]
-// Parameters in radians: 0 inputs x_..., 30 weights w_...
+// Parameters in radians, as declared: 30 weights w_..., 0 inputs x_...
 OPENQASM 3.0;
 include "stdgates.inc";
 input float[64] w_0000;

@@ -233,6 +233,26 @@ class GradientScan:
         )
 
 
+def scan_circuits(circuits: Sequence[CircuitSpec | QuantumCircuit]) -> list[QuantumCircuit]:
+    """The circuits of a scan, all of them checked before the first is measured.
+
+    Args:
+        circuits: As for :func:`gradient_scan`.
+
+    Returns:
+        One circuit for each size.
+
+    Raises:
+        InvalidOption: If there are none, or the numbers of qubits do not increase.
+        InvalidTemplate, UnsupportedCircuit: As for :func:`~.states.analysed_circuit`.
+    """
+    found = [analysed_circuit(each) for each in circuits]
+    sizes = [each.num_qubits for each in found]
+    if not sizes or any(b <= a for a, b in itertools.pairwise(sizes)):
+        raise InvalidOption(f"A scan needs increasing numbers of qubits, got {sizes}.")
+    return found
+
+
 def gradient_scan(
     circuits: Sequence[CircuitSpec | QuantumCircuit],
     cost: Cost,
@@ -259,10 +279,8 @@ def gradient_scan(
         InvalidData, InvalidTemplate, UnsupportedCircuit: As for :func:`gradient_samples`.
     """
     check_samples(samples)
-    found = [analysed_circuit(each) for each in circuits]  # all refusals before the first result
+    found = scan_circuits(circuits)
     sizes = tuple(each.num_qubits for each in found)
-    if not sizes or any(b <= a for a, b in itertools.pairwise(sizes)):
-        raise InvalidOption(f"A scan needs increasing numbers of qubits, got {list(sizes)}.")
     variances = []
     for done, circuit in enumerate(found, start=1):
         variances.append(

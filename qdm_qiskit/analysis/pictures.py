@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_BALLS = 12
 """Qubits whose Bloch ball is drawn."""
+BLOCH_LABELS = {"|0>": (0, 0, 1.2), "|1>": (0, 0, -1.2), "x": (1.2, 0, 0), "y": (0, 1.2, 0)}
+"""Names and places of the poles, and of the axes x and y."""
 OURS, HAAR = "#0f62fe", "#8a8f98"
 PALETTE = ("#da1e28", "#0f62fe", "#f1a01b", "#198038", "#8a3ffc")
 COLOURS = {"global": "#da1e28", "local": "#0f62fe"}
@@ -67,7 +69,7 @@ def entanglement_picture(analysis: CircuitAnalysis) -> bytes:
 
 
 def bloch_picture(analysis: CircuitAnalysis) -> bytes:
-    """Reduced states of each qubit in its Bloch ball."""
+    """Reduced states of each qubit in its Bloch ball, with the ends of the axes named."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -82,7 +84,9 @@ def bloch_picture(analysis: CircuitAnalysis) -> bytes:
         axes = figure.add_subplot(rows, columns, qubit + 1, projection="3d")
         axes.plot_wireframe(*sphere, color=HAAR, linewidth=0.3, alpha=0.5)
         axes.scatter(*analysis.bloch[:, qubit].T, s=3, color=OURS, alpha=0.5)
-        axes.set_box_aspect((1, 1, 1), zoom=1.35)
+        for name, place in BLOCH_LABELS.items():
+            axes.text(*place, name, fontsize=8, ha="center", va="center")
+        axes.set_box_aspect((1, 1, 1), zoom=1.2)
         axes.set_axis_off()
         length = np.linalg.norm(analysis.bloch[:, qubit], axis=1).mean()
         axes.set_title(f"qubit {qubit}: mean length {length:.2f}", fontsize=9)
@@ -100,7 +104,7 @@ def gradients_picture(analysis: CircuitAnalysis) -> bytes:
         left.plot(alive, variances[alive], ".", color=COLOURS[observable], label=label)
     if any(np.any(values) for values in analysis.gradients.values()):
         left.set_yscale("log")
-    left.set_xlabel("parameter, in order of use")
+    left.set_xlabel("parameter, by name: weights, then inputs")
     left.set_ylabel("variance of the derivative")
     left.set_title(analysis.name, fontsize=10)
     left.legend(frameon=False)
@@ -151,6 +155,8 @@ def scan_picture(scans: Mapping[str, GradientScan], title: str) -> bytes:
             label=label,
         )
         axes.plot(sizes, scan.deep_limits, ":", color=colour)
+    axes.plot([], [], ":", color=HAAR, label="limit of 2-designs")
+    axes.set_xticks(sorted({n for scan in scans.values() for n in scan.qubits}))
     axes.set_yscale("log", base=2)
     axes.set_xlabel("qubits")
     axes.set_ylabel("variance of the derivative")

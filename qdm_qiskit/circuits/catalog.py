@@ -157,7 +157,7 @@ TEMPLATES: Mapping[str, Template] = _by_name(
         {"sign": "plus"},
         group="block",
         source="Vatan and Williams, quant-ph/0308006",
-        summary="exp(i (alpha XX + beta YY + gamma ZZ)) on two wires with three CNOTs.",
+        summary="exp(i (alpha XX + beta YY + gamma ZZ)) by three CNOTs; weights: gamma, alpha, beta.",
     ),
     _on_register(
         "phase_mixing",

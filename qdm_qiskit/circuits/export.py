@@ -19,8 +19,8 @@ SCHEMA = "circuit-template/1"
 def qasm_text(template: Template, spec: CircuitSpec) -> str:
     """A spec's circuit in OpenQASM 3, under comments that say what it is.
 
-    Parameters become ``input float[64]`` in name order, which is their order of use, and keep their
-    names, so any importer binds them as the template does.
+    Parameters become ``input float[64]`` and keep their names. They are declared in name order, as in
+    ``circuit.parameters``: weights before inputs, each kind as the template numbers it.
 
     Args:
         template: Where the spec comes from.
@@ -35,7 +35,8 @@ def qasm_text(template: Template, spec: CircuitSpec) -> str:
         f"Source: {template.source}",
         f"Options: {', '.join(f'{k}={v}' for k, v in template.options.items()) or 'none'}",
         f"Qubits (q[0] is the least significant): {roles}",
-        f"Parameters in radians: {len(spec.inputs)} inputs x_..., {len(spec.weights)} weights w_...",
+        "Parameters in radians, as declared: "
+        f"{len(spec.weights)} weights w_..., {len(spec.inputs)} inputs x_...",
     ]
     head = "".join(f"// {line}\n" for line in comments)
     return head + qasm3.dumps(spec.circuit).rstrip("\n") + "\n"

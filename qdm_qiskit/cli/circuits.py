@@ -30,6 +30,12 @@ MAX_DRAWN = 2000
 """Gates of the largest circuit that is drawn in the terminal."""
 
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Snapshot, as fake_torino, whose couplings take the place of 'entanglement'."
+    ),
+]
 
 
 @app.command("list")
@@ -78,11 +84,13 @@ def _row(template: Template) -> dict[str, Any]:
 def show(
     name: NameArgument,
     settings: SetOption = None,
+    device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show one template: its options, qubit roles, parameters, counts and drawing.
 
-    Without --set this is the small example of the gallery.
+    Without --set this is the small example of the gallery. With --device, hardware_efficient follows
+    the couplings of a connected region of a device, whose qubits are named.
 
     Example:
 
@@ -92,8 +100,11 @@ def show(
 
     from ..circuits.export import circuit_facts, drawing_text
 
-    template, spec = _configured(name, settings)
+    template, spec = _configured(name, settings, device=device)
     facts = circuit_facts(template, spec)
+    if device is not None:
+        # Of qubit 0, 1, ...: wires are numbered the other way round.
+        facts["device"] = {"name": device, "qubits": _region(device, spec.num_qubits)[0][::-1]}
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
@@ -103,6 +114,10 @@ def show(
         typer.echo(f"option      {key} = {value}")
     qubits = facts["qubits"]
     typer.echo(f"qubits      {qubits['total']}: data {qubits['data']}, ancilla {qubits['ancilla']}")
+    if device is not None:
+        typer.echo(
+            f"device      {device}: q[0], q[1], ... on its qubits {facts['device']['qubits']}"
+        )
     typer.echo(f"data enter  as {facts['encoding']}s")
     for kind, names in facts["parameters"].items():
         shown = f": {names[0]} .. {names[-1]}" if names else ""
@@ -120,6 +135,7 @@ def show(
 def analyze(
     name: NameArgument,
     settings: SetOption = None,
+    device: DeviceOption = None,
     samples: Annotated[
         int, typer.Option(help="Random states of a repeat, and points for gradients.")
     ] = 300,
@@ -152,12 +168,16 @@ def analyze(
     from rich.progress import Progress
 
     from ..analysis import analyse, gradient_scan
+    from ..analysis.gradients import scan_circuits
     from ..analysis.pictures import analysis_pictures, scan_picture
+    from ..circuits.export import circuit_facts
     from ..files import check_writable, write_together
     from ..rng import stream
 
-    _, spec = _configured(name, settings)
-    sizes = _scanned(name, settings, scan or [])
+    template, spec = _configured(name, settings, device=device)
+    sizes = _scanned(name, settings, scan or [], device)
+    if sizes:
+        scan_circuits(sizes)  # refused before minutes of work, not behind them
     if out is not None:
         check_writable(out)
     console = Console(stderr=True)
@@ -192,7 +212,12 @@ def analyze(
         pictures = {} if out is None else analysis_pictures(analysis)
         if scans and out is not None:
             pictures["scan.png"] = scan_picture(scans, name)
-    found = {**analysis.to_dict(), "scans": {k: _scan_row(v) for k, v in scans.items()}}
+    options = circuit_facts(template, spec)["options"]
+    found = {
+        **analysis.to_dict(),
+        "options": options,
+        "scans": {k: _scan_row(v) for k, v in scans.items()},
+    }
     text = json.dumps(found, indent=2, allow_nan=False)
     if out is not None:
         pictures["analysis.json"] = (text + "\n").encode()
@@ -245,9 +270,12 @@ def export(
 
 
 def _configured(
-    name: str, settings: list[str] | None, changes: dict[str, str] | None = None
+    name: str,
+    settings: list[str] | None,
+    changes: dict[str, str] | None = None,
+    device: str | None = None,
 ) -> tuple[Template, CircuitSpec]:
-    """A template with some options changed, and the spec that they make."""
+    """A template with some options changed, on a device's couplings if asked; and its spec."""
     from dataclasses import replace
 
     from ..circuits import TEMPLATES
@@ -258,13 +286,31 @@ def _configured(
         raise unknown_name("template", name, TEMPLATES)
     template = TEMPLATES[name]
     options = dict(template.options)
-    for key, text in {**parse_assignments(settings or []), **(changes or {})}.items():
+    assigned = {**parse_assignments(settings or []), **(changes or {})}
+    for key, text in assigned.items():
         if key not in options:
             kind = f"option of '{name}' called"
             raise InvalidOption(str(unknown_name(kind, key, options)))
         options[key] = _converted(key, text, options[key])
+    if device is not None:
+        if "entanglement" not in options:
+            raise InvalidOption(
+                f"'{name}' has no choice of couplings to take from a device; hardware_efficient has."
+            )
+        if "entanglement" in assigned:
+            raise InvalidOption("--device sets 'entanglement': give one of the two, not both.")
+        options["entanglement"] = tuple(_region(device, options["num_wires"])[1])
     configured = replace(template, options=options)
     return configured, configured.example()
+
+
+def _region(device: str, num_wires: object) -> tuple[list[int], list[tuple[int, int]]]:
+    """A device's qubits by wire, and the pairs of wires that it couples."""
+    from ..circuits import device_region
+    from ..execution.snapshots import load_backend
+
+    assert isinstance(num_wires, int)  # as in the catalogue: options keep the kind of the example
+    return device_region(load_backend(device).coupling_map, num_wires)
 
 
 def _converted(key: str, text: str, example: object) -> object:
@@ -281,7 +327,9 @@ def _converted(key: str, text: str, example: object) -> object:
     raise InvalidOption(f"'{key}' can be set from Python only; leave it out here.")
 
 
-def _scanned(name: str, settings: list[str] | None, scan: list[str]) -> list[CircuitSpec]:
+def _scanned(
+    name: str, settings: list[str] | None, scan: list[str], device: str | None
+) -> list[CircuitSpec]:
     """The specs of a scan: the n-th values of all scanned options make the n-th size."""
     from ..errors import InvalidOption
     from ..options import parse_assignments
@@ -294,7 +342,7 @@ def _scanned(name: str, settings: list[str] | None, scan: list[str]) -> list[Cir
         )
     count = len(next(iter(lists.values()), []))
     return [
-        _configured(name, settings, {key: values[k] for key, values in lists.items()})[1]
+        _configured(name, settings, {key: values[k] for key, values in lists.items()}, device)[1]
         for k in range(count)
     ]
 

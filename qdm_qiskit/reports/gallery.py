@@ -158,6 +158,8 @@ def render_index(facts: list[dict[str, Any]]) -> bytes:
         "",
         "Each template is shown with a small example. `q[0]` is the least significant qubit; papers "
         "number wires from the most significant one, which drawings have on top. Angles are radians. "
+        "Programs declare their parameters by name, weights before inputs, which is the order of "
+        "Qiskit's `circuit.parameters`. "
         "Counts are of the circuit alone, without the loader that amplitude encoding needs and without "
         "measurements: depth and "
         f"CNOTs in one-qubit unitaries and CNOTs, then on {BACKEND} (level {LEVEL}, seed {SEED}); "
@@ -199,7 +201,9 @@ def _row(facts: Mapping[str, Any]) -> str:
 def _section(facts: Mapping[str, Any]) -> list[str]:
     name, qubits, parameters = facts["name"], facts["qubits"], facts["parameters"]
     options = ", ".join(f"{key} = {_shown(value)}" for key, value in facts["options"].items())
-    order = [_range(parameters[kind]) for kind in ("inputs", "weights") if parameters[kind]]
+    order = [
+        f"{kind} {_range(parameters[kind])}" for kind in ("weights", "inputs") if parameters[kind]
+    ]
     return [
         f"### {name}",
         "",
@@ -209,7 +213,7 @@ def _section(facts: Mapping[str, Any]) -> list[str]:
         f"* Example: {options or 'no options'}",
         f"* Qubits: data {_shown(qubits['data'])}, ancilla {_shown(qubits['ancilla'])}; "
         f"data enter as {facts['encoding']}s",
-        f"* Parameters in order of use: {', then '.join(order) or 'none'}",
+        f"* Parameters, as declared: {', then '.join(order) or 'none'}",
         f"* Read out: {_readout(facts['readout'])}",
         f"* Files: [{name}.qasm]({name}.qasm), [{name}.json]({name}.json)",
         "",

@@ -7,14 +7,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
-from qdm_qiskit.analysis import analyse, haar_gradient_variance
+from qdm_qiskit.analysis import analyse, bloch_vectors, haar_gradient_variance
 from qdm_qiskit.analysis.estimates import Estimate
 from qdm_qiskit.analysis.gradients import GradientScan
-from qdm_qiskit.analysis.pictures import analysis_pictures, scan_picture
+from qdm_qiskit.analysis.pictures import BLOCH_LABELS, analysis_pictures, scan_picture
 from qdm_qiskit.circuits import TEMPLATES
 from qdm_qiskit.errors import InvalidOption
 
@@ -97,3 +98,12 @@ def test_a_scan_of_any_length_is_drawn():
     for count in (1, 2, 4):
         scan = GradientScan(tuple(range(1, count + 1)), points[:count], (0.1,) * count)
         assert sizes({"scan.png": scan_picture({"global cost": scan}, "a title")})
+
+
+def test_the_names_in_the_bloch_ball_stand_where_the_states_lie():
+    states = {"|0>": [1, 0], "|1>": [0, 1], "x": [1, 1], "y": [1, 1j]}
+    assert set(states) == set(BLOCH_LABELS)
+    for name, place in BLOCH_LABELS.items():
+        state = torch.tensor([states[name]], dtype=torch.complex128)
+        found = bloch_vectors(state / state.norm())[0, 0]
+        np.testing.assert_allclose(found, np.array(place) / np.linalg.norm(place), atol=1e-12)

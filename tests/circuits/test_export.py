@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -76,6 +77,19 @@ def test_facts_say_what_the_circuit_is(name):
     assert sum(facts["gates"].values()) == spec.circuit.size()
     assert facts["depth"] == spec.circuit.depth()
     assert facts["readout"]["outputs"] == spec.readout.num_outputs
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_program_declares_its_parameters_in_the_order_that_it_names(name):
+    template = TEMPLATES[name]
+    spec = template.example()
+    text = qasm_text(template, spec)
+    declared = re.findall(r"^input float\[64\] (\w+);$", text, flags=re.MULTILINE)
+    facts = circuit_facts(template, spec)["parameters"]
+    assert declared == facts["weights"] + facts["inputs"]
+    said = re.search(r"as declared: (\d+) weights w_\.\.\., (\d+) inputs x_", text)
+    assert said is not None
+    assert [int(each) for each in said.groups()] == [len(facts["weights"]), len(facts["inputs"])]
 
 
 def test_a_drawing_has_the_same_bytes_each_time():

@@ -7,9 +7,10 @@ import re
 import shlex
 
 import pytest
-from qiskit import qasm3
+from qiskit import qasm3, transpile
 
-from qdm_qiskit.circuits import TEMPLATES
+from qdm_qiskit.circuits import TEMPLATES, device_region, hardware_efficient
+from qdm_qiskit.execution.snapshots import load_backend
 
 
 def test_list_names_every_template(qdm):
@@ -40,6 +41,32 @@ def test_show_with_options_of_each_kind(qdm):
     )
     assert facts["options"]["rotations"] == ["rx"]
     assert "ry" not in facts["gates"]
+
+
+def test_a_device_gives_its_couplings(qdm):
+    line = (
+        "circuits show hardware_efficient --set num_wires=6 --set entangler=cz --device fake_torino"
+    )
+    facts = json.loads(qdm(*line.split(), "--json").out)
+    backend = load_backend("fake_torino")
+    qubits, pairs = device_region(backend.coupling_map, 6)
+    assert facts["options"]["entanglement"] == [list(pair) for pair in pairs]
+    assert facts["gates"]["cz"] == 2 * len(pairs) == 10
+    # Laid out as the answer says, the circuit is native: nothing is routed.
+    layout = facts["device"]["qubits"]
+    assert sorted(layout) == sorted(qubits)
+    circuit = hardware_efficient(
+        6, 2, entanglement=facts["options"]["entanglement"], entangler="cz"
+    )
+    native = transpile(circuit, backend, initial_layout=layout, optimization_level=1)
+    assert native.count_ops()["cz"] == 10
+    assert f"fake_torino: q[0], q[1], ... on its qubits {layout}" in qdm(*line.split()).out
+    sizes = "circuits analyze hardware_efficient --device fake_torino --scan num_wires=1,4 --json"
+    found = json.loads(qdm(*sizes.split(), *SMALL).out)
+    assert found["options"]["entanglement"] == [
+        list(p) for p in device_region(backend.coupling_map, 4)[1]
+    ]
+    assert found["scans"]["local cost"]["qubits"] == [1, 4]
 
 
 def test_a_circuit_without_parameters_is_shown(qdm):
@@ -81,6 +108,7 @@ def test_analyze_writes_pictures_and_the_numbers_that_it_prints(qdm, tmp_path):
     found = json.loads(result.out)
     assert found == json.loads((tmp_path / "new" / "analysis.json").read_text())
     assert (found["num_qubits"], found["num_parameters"]) == (4, 12)
+    assert found["options"] == {"num_wires": 4, "depth": 1}
     q = found["estimates"]["meyer_wallach"]
     assert q["low"] < q["value"] < q["high"]
     assert q["haar_or_bound"] == 14 / 17
@@ -90,6 +118,17 @@ def test_analyze_writes_pictures_and_the_numbers_that_it_prints(qdm, tmp_path):
     assert json.loads(qdm(*line).out) == found  # the seed decides everything
     line[line.index("3", 12)] = "4"
     assert json.loads(qdm(*line).out) != found
+
+
+@pytest.mark.parametrize("scan", ["num_wires=4,2", "num_wires=2,17"])
+def test_a_scan_is_refused_before_anything_is_measured(qdm, monkeypatch, scan):
+    def measured(*args: object, **options: object) -> None:
+        raise AssertionError("measured first")
+
+    monkeypatch.setattr("qdm_qiskit.analysis.analyse", measured)
+    result = qdm("circuits", "analyze", "hardware_efficient", "--scan", scan)
+    assert result.code == 2
+    assert re.search("increasing numbers|at most 16 qubits", result.err)
 
 
 def test_the_start_changes_what_is_measured(qdm):
@@ -140,6 +179,20 @@ CASES = [
     ("circuits analyze eeqdm --scan num_dat=2,3", "Did you mean 'num_data'"),
     ("circuits analyze conv_unit --samples 2 --scan sign=plus,minus", "increasing numbers of qubi"),
     ("circuits analyze eeqdm --out file", "Cannot write into file"),
+    ("circuits show hardware_efficient --device fake_torin", "snapshot 'fake_torin'.*fake_torino"),
+    ("circuits show eeqdm --device fake_torino", "'eeqdm' has no choice of couplings"),
+    (
+        "circuits show hardware_efficient --device fake_torino --set entanglement=full",
+        "one of the two",
+    ),
+    (
+        "circuits show hardware_efficient --device fake_torino --set num_wires=200",
+        "no connected region of 200 qubits, the largest has 133",
+    ),
+    (
+        "circuits analyze hardware_efficient --device fake_torino --set num_wires=0",
+        "num_wires >= 1",
+    ),
 ]
 
 
