@@ -19,7 +19,7 @@ from qdm_qiskit.analysis import (
 )
 from qdm_qiskit.analysis import gradient_variance as variance
 from qdm_qiskit.analysis.states import random_angles
-from qdm_qiskit.circuits import strongly_entangling_layers
+from qdm_qiskit.circuits import hardware_efficient, strongly_entangling_layers
 from qdm_qiskit.errors import InvalidData, InvalidOption
 
 
@@ -86,6 +86,25 @@ def test_the_decay_of_a_product_has_the_known_rates():
     assert fit.slope == pytest.approx(-2, abs=4 * fit.error)
     assert fit.error < 0.05
     assert fit.chi_squared < scan.exponential().chi_squared / 10
+
+
+def test_the_hardware_efficient_ansatz_has_a_barren_plateau_at_depth_n():
+    """At n layers a qubit costs the global cost a factor of 4 and the local one about 2."""
+    deep = [hardware_efficient(n, depth=n) for n in (4, 6, 8)]
+    shallow = [hardware_efficient(n, depth=2) for n in (4, 6, 8)]
+    rng = np.random.default_rng(7)
+    scans = {
+        (name, cost): gradient_scan(circuits, cost, samples=300, generator=rng)
+        for name, circuits in (("deep", deep), ("shallow", shallow))
+        for cost in ("global", "local")
+    }
+    # Of 2-designs of these sizes it is -1.96; two layers would give about -1.8.
+    assert scans["deep", "global"].exponential().slope == pytest.approx(-1.93, abs=0.08)
+    assert scans["deep", "local"].exponential().slope == pytest.approx(-1.15, abs=0.2)
+    # A local cost helps, most of all at a fixed depth, where its gradients fall as a power of n.
+    assert scans["shallow", "local"].power_law().slope == pytest.approx(-2.5, abs=0.35)
+    last = {key: scan.variances[-1].value for key, scan in scans.items()}
+    assert last["shallow", "local"] > 3 * last["deep", "local"] > 9 * last["deep", "global"]
 
 
 @pytest.mark.parametrize("observable", ["global", "local", SparsePauliOp(["ZZI", "IXY"], [1, 0.5])])
