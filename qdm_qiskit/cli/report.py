@@ -176,7 +176,8 @@ def states_page(
 
     Example:
 
-        qdm report states runs/clustered
+        qdm train --preset quddpm-clustered --epochs 2 --out runs/clustered
+        qdm report states runs/clustered --states 50 --repeats 2
     """
     from ..files import check_writable
     from ..reports.states import states_report, write_states_report

@@ -55,7 +55,7 @@ def test_show_writes_a_grid(tmp_path):
     ("arguments", "error"),
     [
         (("show", "digit"), UnknownName),
-        (("show", "digits", "--image-size", "12"), InvalidOption),
+        (("show", "digits", "--image-size", "1"), InvalidOption),
         (("show", "digits", "--count", "5000"), InvalidOption),
     ],
 )
