@@ -174,9 +174,10 @@ def states_page(
 ) -> None:
     """Compare a run's states with fresh data, and draw them in Bloch balls.
 
+    The run is one of `qdm train --preset quddpm-clustered --out runs/clustered`.
+
     Example:
 
-        qdm train --preset quddpm-clustered --epochs 2 --out runs/clustered
         qdm report states runs/clustered --states 50 --repeats 2
     """
     from ..files import check_writable
