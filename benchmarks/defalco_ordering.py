@@ -223,13 +223,14 @@ def differences(arms: dict[str, Any]) -> dict[str, Any]:
     }
     table: dict[str, Any] = {}
     for name, (one, i, other, j) in pairs.items():
-        if one in arms and other in arms and arms[one]["seeds"] == arms[other]["seeds"]:
-            table[name] = {
-                key: [
-                    a - b for a, b in zip(values(one, i, key), values(other, j, key), strict=True)
-                ]
-                for key in ("test_loss", "average_loss", "frechet_seeds", "kid_seeds")
-            }
+        if one not in arms or other not in arms:
+            continue
+        seeds = sorted(set(arms[one]["seeds"]) & set(arms[other]["seeds"]))
+        places = [(arms[one]["seeds"].index(k), arms[other]["seeds"].index(k)) for k in seeds]
+        table[name] = {
+            key: [values(one, i, key)[a] - values(other, j, key)[b] for a, b in places]
+            for key in ("test_loss", "average_loss", "frechet_seeds", "kid_seeds")
+        }
     return table
 
 
@@ -259,7 +260,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
             axes[1].plot(steps, seed, ".", color=colour, alpha=0.4)
     axes[0].axhline(found["real"]["frechet"][0], color="black", lw=0.8, ls=":", label="real")
     axes[0].axhline(found["noise"]["frechet"][0], color="grey", lw=0.8, ls="--", label="noise")
-    axes[0].set(xlabel="training steps", ylabel="Fréchet distance (domain)", yscale="log")
+    axes[0].set(xlabel="training steps", ylabel="Fréchet distance (domain)")
     axes[1].set(xlabel="training steps", ylabel="test loss (P2)", yscale="log")
     axes[0].legend(fontsize=7)
     axes[1].legend(fontsize=7)
