@@ -216,7 +216,7 @@ def test_full_hybrid_has_a_circuit_for_each_channel():
     assert conv.conv is None
 
 
-@pytest.mark.parametrize("name", ["defalco-1hqconv", "defalco-1fqconv", "defalco-quanvunet"])
+@pytest.mark.parametrize("name", COUNTS)
 def test_every_angle_and_weight_has_a_gradient(name):
     """In the published code most angles have none; see the module's docstring."""
     model = build(name)
