@@ -41,7 +41,7 @@ _FIXED: dict[str, tuple[Kind, Device]] = {
     "aer": ("aer", "cpu"),
     "aer:gpu": ("aer", "gpu"),
 }
-_QPU_NAME = re.compile(r"ibm_[a-z0-9_]+|least_busy")
+_QPU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # the account knows which there are
 
 
 @dataclass(frozen=True)

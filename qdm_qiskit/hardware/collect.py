@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Ended = Literal["DONE", "ERROR", "CANCELLED"]
+MIN_PAUSE_SECONDS = 0.1
 SESSION_CLOSED = "1217"
 """IBM's code for a job whose session was closed before it ran."""
 
@@ -66,7 +67,8 @@ class Collector:
         Returns:
             How it ended.
         """
-        told = ""
+        settings = self._handle.settings
+        told, pause = "", min(settings.first_pause_seconds, settings.poll_seconds)
         while True:
             ending, status = self._look(job_id)
             if ending is not None:
@@ -74,7 +76,8 @@ class Collector:
             if status != told:
                 told = status
                 say("waiting in the queue" if status in WAITING else status.lower())
-            time.sleep(self._handle.settings.poll_seconds)
+            time.sleep(pause)
+            pause = min(settings.poll_seconds, max(1.5 * pause, MIN_PAUSE_SECONDS))
 
     def ended(self, job_id: str) -> Ending | None:
         """How a job ended; None if it has not."""

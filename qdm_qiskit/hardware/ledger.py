@@ -256,6 +256,13 @@ class Ledger(BudgetBook):
         )
         return [cast(float, row["at"]) for row in rows]
 
+    def rate_limited_since(self, since: float) -> bool:
+        """Whether the service refused a job of any run after a time, because they came too fast."""
+        rows = self._store.read(
+            "SELECT detail FROM events WHERE kind = 'send-failed' AND at > ?", since
+        )
+        return any(json.loads(str(row["detail"])).get("failure") == "rate" for row in rows)
+
     def now(self) -> float:
         """The ledger's clock, seconds since 1970."""
         return self._clock()

@@ -32,7 +32,7 @@ class ServiceSettings:
     """Pause before the second attempt; it doubles from attempt to attempt."""
     longest_pause_seconds: float = 30.0
     poll_seconds: float = 5.0
-    """Between two looks at a job that waits or runs."""
+    """Between two looks at a job that waits or runs, at most: the first pauses are shorter."""
     lookup_pauses_seconds: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0, 8.0)
     """Pauses before each look for a job by its tag, after a submission whose outcome is unknown."""
     grace_seconds: float = 60.0
@@ -42,7 +42,7 @@ class ServiceSettings:
     rate_pause_seconds: float = 15.0
     """Pause after the service has said that jobs come too fast; it doubles as well."""
     jobs_per_minute: int = 5
-    """IBM's limit on create-job requests of a user; 0 is no limit."""
+    """IBM's limit on create-job requests of a user, kept after its first 429; 0 is no limit."""
     result_attempts: int = 8
     """How often results that are missing, cut short or no results are asked for."""
     usage_wait_seconds: float = 30.0

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["JobRequest", "Request", "Sender", "resolved_options", "sampler_options"]
 
 MINUTE_SECONDS = 60.0
+PACED_SECONDS = 600.0
+"""For so long after a 429 jobs are paced; a 429 itself creates no job and costs nothing."""
 WAITING = ("INITIALIZING", "QUEUED")
 ENDED_WITHOUT = ("ERROR", "CANCELLED")
 
@@ -154,9 +156,13 @@ class Sender:
         return None
 
     def _pace(self) -> None:
-        """Wait until another job may be created: IBM counts them by the minute and the user."""
+        """Wait until another job may be created, once the service has said that they come too fast.
+
+        IBM documents a limit by the minute and the user. A service that has not complained is not
+        waited for.
+        """
         limit = self._settings.jobs_per_minute
-        while limit:
+        while limit and self._ledger.rate_limited_since(self._ledger.now() - PACED_SECONDS):
             now = self._ledger.now()
             recent = self._ledger.sendings_since(now - MINUTE_SECONDS)
             if len(recent) < limit:

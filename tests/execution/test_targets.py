@@ -13,6 +13,7 @@ GOOD = {
     "noisy:fake_torino": Target("noisy", "cpu", "fake_torino"),
     "local:fake_fez": Target("local", "cpu", "fake_fez"),
     "ibm:ibm_fez": Target("ibm", "qpu", "ibm_fez"),
+    "ibm:Test-QPU.2": Target("ibm", "qpu", "Test-QPU.2"),
     "ibm:least_busy": Target("ibm", "qpu", "least_busy"),
 }
 
@@ -35,7 +36,7 @@ def test_target_parses_and_prints_back(text, target):
         ("noisy:fake_torinoo", "Did you mean 'fake_torino'?"),
         ("local:ibm_fez", "There is no device snapshot 'ibm_fez'"),
         ("ibm", "as in ibm:ibm_fez"),
-        ("ibm:fez", "as in ibm:ibm_fez"),
+        ("ibm:../fez", "as in ibm:ibm_fez"),
         ("ibm:ibm_fez; rm", "as in ibm:ibm_fez"),
         ("AER", "there are: aer"),
     ],

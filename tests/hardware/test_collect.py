@@ -1,5 +1,7 @@
 """Only the result of what was sent is taken for it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
@@ -7,7 +9,9 @@ from qiskit.circuit import Parameter
 from qiskit.primitives import BitArray, DataBin, PrimitiveResult, SamplerPubResult
 
 from qdm_qiskit.errors import InvalidData
-from qdm_qiskit.hardware.collect import Ending, checked_counts
+from qdm_qiskit.hardware import collect
+from qdm_qiskit.hardware.collect import Collector, Ending, checked_counts
+from qdm_qiskit.hardware.settings import ServiceSettings
 
 SHOTS = 50
 
@@ -70,3 +74,18 @@ def test_a_job_whose_session_was_closed_is_known_by_its_code():
     assert Ending(status="ERROR", reason="Error code 1217; Session closed").session_closed
     assert not Ending(status="ERROR", reason="Error code 9999; x").session_closed
     assert not Ending(status="CANCELLED", reason="it was cancelled").session_closed
+
+
+def test_a_short_job_is_not_waited_for_by_the_long_interval(monkeypatch):
+    slept: list[float] = []
+    monkeypatch.setattr(collect.time, "sleep", slept.append)
+    collector = Collector(SimpleNamespace(settings=ServiceSettings()))  # type: ignore[arg-type]
+    done = Ending(status="DONE", reason="")
+    looks = iter([(None, "QUEUED")] + [(None, "RUNNING")] * 9 + [(done, "DONE")])
+    monkeypatch.setattr(Collector, "_look", lambda self, job_id: next(looks))
+    said: list[str] = []
+    assert collector.ending("job", said.append) == done
+    assert said == ["waiting in the queue", "running"]
+    assert slept[0] == 0.5
+    assert slept == sorted(slept)
+    assert slept[-1] == ServiceSettings().poll_seconds

@@ -295,7 +295,8 @@ def test_a_killed_sender_waits_for_the_grace_time(ledger, monkeypatch):
     assert len(looks) >= 4
 
 
-def test_jobs_are_paced_by_the_minute(ledger, monkeypatch):
+@pytest.mark.parametrize("refused", [True, False])
+def test_jobs_are_paced_once_the_service_says_that_they_come_too_fast(ledger, monkeypatch, refused):
     import qdm_qiskit.hardware.submit as module
 
     now = [1000.0]
@@ -311,8 +312,11 @@ def test_jobs_are_paced_by_the_minute(ledger, monkeypatch):
     service.settings = dataclasses.replace(SETTINGS, jobs_per_minute=2)
     sender = Sender(service, ledger, mode)  # type: ignore[arg-type]
     ledger.reserve(None, RUN, [(f"step-{k:04d}", 1.0, 200) for k in range(4, 7)])
+    ledger.event(RUN, "send-failed", "step-0009", tag="x", failure="rate" if refused else "network")
     for k in (3, 4, 5):
         service.jobs = []
         sender.send(request(part=f"step-{k:04d}"), None)
     waits = [s for s in slept if s > 1]
-    assert waits == [pytest.approx(60.0, abs=1.0)]
+    assert waits == ([pytest.approx(60.0, abs=1.0)] if refused else [])
+    assert ledger.rate_limited_since(900.0) == refused
+    assert not ledger.rate_limited_since(1000.0)
