@@ -41,6 +41,13 @@ def test_counts_of_the_published_code(name, parameters):
     assert description["options"]["image_size"] == 16
 
 
+def test_the_preset_for_eight_by_eight_digits_is_a_circuit_without_activation():
+    description = describe("cacioppo-digits-8x8")
+    assert description["parameters"] == 6 * 3 * (2 * 6 + 20 * 7 + 2 * 6) == 2_952
+    assert description["qubits"] == 7
+    assert description["options"]["activation"] is False
+
+
 @pytest.mark.parametrize("count", [5, 200])
 def test_without_activation_it_is_the_postselected_circuit(count):
     subject = model(activation=False)
