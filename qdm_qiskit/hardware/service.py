@@ -41,6 +41,8 @@ ACCOUNT_HELP = (
     "set QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE, or save an account with "
     "QiskitRuntimeService.save_account"
 )
+REFUSED = (400, 401, 403)
+"""What IBM answers to a wrong API key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +184,10 @@ class ServiceHandle:
 
     def _build(self) -> None:
         from qiskit_ibm_runtime import QiskitRuntimeService
-        from qiskit_ibm_runtime.accounts.exceptions import AccountNotFoundError
+        from qiskit_ibm_runtime.accounts.exceptions import (
+            AccountNotFoundError,
+            InvalidAccountError,
+        )
         from qiskit_ibm_runtime.exceptions import IBMInputValueError
 
         problem: list[str] = []
@@ -192,6 +197,12 @@ class ServiceHandle:
                 return QiskitRuntimeService(instance=self.instance or None)
             except AccountNotFoundError:
                 problem.append(f"There is no IBM Quantum account here; {ACCOUNT_HELP}.")
+            except InvalidAccountError as error:
+                # Its text is the same when IBM is away; what the network said stands behind it.
+                status = getattr(error.__cause__, "status_code", None)
+                if status not in REFUSED:
+                    raise
+                problem.append(f"IBM Quantum refuses the API key (HTTP {status}); {ACCOUNT_HELP}.")
             except IBMInputValueError as error:
                 text = redacted(" ".join(str(error).split()), self._secrets)
                 problem.append(f"The account cannot use this instance: {text}")

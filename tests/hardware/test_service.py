@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import qiskit_ibm_runtime
+from ibm_cloud_sdk_core import ApiException
 from qiskit_ibm_runtime.accounts.exceptions import AccountNotFoundError, InvalidAccountError
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
@@ -128,6 +129,18 @@ def test_a_service_that_stays_away_is_one_line(account):
     with pytest.raises(ServiceUnavailable, match="cannot be reached, or it refuses") as caught:
         connect(settings=FAST)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("status", "refused"), [(400, True), (401, True), (503, False)])
+def test_a_wrong_key_is_said_at_once(account, status, refused):
+    error = InvalidAccountError("Unable to retrieve instances.")
+    error.__cause__ = ApiException(status, message="Provided API key could not be found.")
+    account.problem = [error]
+    if not refused:
+        assert connect(settings=FAST).generation == 1
+        return
+    with pytest.raises(ServiceUnavailable, match=rf"refuses the API key \(HTTP {status}\); set"):
+        connect(settings=FAST)
 
 
 def test_a_call_that_hangs_is_given_up(account):
