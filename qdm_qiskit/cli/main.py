@@ -84,3 +84,7 @@ def fail(message: str) -> None:
     if message:
         typer.echo("error: " + " ".join(message.split()), err=True)
     sys.exit(EXIT_ERROR)
+
+
+if __name__ == "__main__":  # `python -m qdm_qiskit.cli.main`
+    main()
