@@ -257,7 +257,7 @@ def test_killed_at_the_moments_that_matter(server, forge, undisturbed, tmp_path,
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_killed_at_every_transaction_and_every_file(server, forge, undisturbed, tmp_path):
     transactions = range(1, len(undisturbed.writes) + 1)
     points = [(number, side) for number in transactions for side in SIDES]
@@ -280,7 +280,7 @@ def test_killed_at_every_transaction_and_every_file(server, forge, undisturbed, 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_killed_at_random_moments(server, forge, undisturbed, tmp_path):
     """Each run is killed until it is done; answers to POSTs are late, so that kills meet them."""
     rng = random.Random(20)
