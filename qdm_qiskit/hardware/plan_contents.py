@@ -42,10 +42,9 @@ def inputs(
     """
     import torch
 
-    from ..sampling import SamplingConfig
-    from ..sampling.sample import _labels
+    from ..sampling import SamplingConfig, chosen_labels
 
-    labels = _labels(trained, SamplingConfig(num_images=num_images, label=label))
+    labels = chosen_labels(trained, SamplingConfig(num_images=num_images, label=label))
     generator = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
     x = trained.process.start((num_images, *trained.model.state_shape), generator)
     if not x.is_floating_point():

@@ -85,11 +85,10 @@ class PilotChains:
         label: int | None = None,
         num_images: int = PILOT_IMAGES,
     ) -> None:
-        from ..sampling import SamplingConfig
-        from ..sampling.sample import _labels
+        from ..sampling import SamplingConfig, chosen_labels
 
         self.seed, self.process, self.model = seed, trained.process, trained.model
-        labels = _labels(trained, SamplingConfig(num_images=num_images, label=label))
+        labels = chosen_labels(trained, SamplingConfig(num_images=num_images, label=label))
         self._answers = _Answers(trained, labels)
         x = self.process.start((num_images, *self.model.state_shape), self._generator(0))
         self.exact = {self.num_steps: x}

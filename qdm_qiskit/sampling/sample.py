@@ -142,7 +142,7 @@ def sample(
     """
     target = parse_target(config.target)
     model, process = run.model, run.process
-    labels = _labels(run, config)
+    labels = chosen_labels(run, config)
     check_scheduler(process, config.scheduler, config.num_inference_steps, config.eta)
     started = time.perf_counter()
     device: DeviceAnswer | None = None
@@ -317,7 +317,20 @@ def _engine_answer(
     return drawn
 
 
-def _labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
+def chosen_labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
+    """The class of each image of a guided model.
+
+    Args:
+        run: The run.
+        config: The number of images and the label, as in the data; without one the classes take
+            turns.
+
+    Returns:
+        Positions among the run's classes, ``(num_images,)`` int64; None if the model is not guided.
+
+    Raises:
+        InvalidOption: If a label is given to a model that is not guided, or is none of its classes.
+    """
     guided = bool(getattr(run.config.model_options, "guided", False))
     if not guided:
         if config.label is not None:
