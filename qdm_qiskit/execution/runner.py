@@ -41,7 +41,7 @@ class CircuitRunner(ABC):
         self._total_shots = 0
         self._seconds = 0.0
 
-    def run(self, pubs: Sequence[Pub], *, shots: int) -> list[np.ndarray]:
+    def run(self, pubs: Sequence[Pub], *, shots: int, seed: int | None = None) -> list[np.ndarray]:
         """Run all circuits with all their values, as one job.
 
         Args:
@@ -49,6 +49,8 @@ class CircuitRunner(ABC):
                 in the order of ``circuit.parameters``. A circuit is what ``transpile_for`` gives
                 for this runner's backend, with one classical register.
             shots: Shots for each row, at least 1.
+            seed: Of this job's shots, for callers whose jobs may be repeated or left out, so that
+                their number does not decide; by default call ``k`` takes its own as above.
 
         Returns:
             For each pub int64 counts of shape ``(batch, 2**num_clbits)``; the index is the integer
@@ -62,7 +64,8 @@ class CircuitRunner(ABC):
         """
         shots = checked_shots(shots)
         checked = checked_pubs(pubs)
-        seed = derived_seed(self.seed, "shots", self._calls)
+        if seed is None:
+            seed = derived_seed(self.seed, "shots", self._calls)
         start = time.perf_counter()
         counts = self._execute(checked, shots, seed)
         self._seconds += time.perf_counter() - start

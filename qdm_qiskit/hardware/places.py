@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import JobFailed, ServiceUnavailable, SubmissionUncertain
 from ..execution.counts import Pub
+from ..execution.runner import CircuitRunner
 from ..rng import derived_seed
 from .collect import Collector, Ending
 from .failures import CallFailed
@@ -340,6 +341,7 @@ class LocalPlace(Place):
     ) -> None:
         super().__init__(plan, ledger, report)
         self._exact_counts = exact_counts
+        self._runner: CircuitRunner | None = None
 
     def start(self, request: JobRequest) -> None:
         """Runs it: nothing goes on here without a process."""
@@ -393,11 +395,13 @@ class LocalPlace(Place):
     def _run(self, request: JobRequest) -> list[np.ndarray]:
         if self.plan.target.partition(":")[0] == "engine":
             return [self._exact_counts(request)]
-        from ..execution.factory import make_runner
+        if self._runner is None:  # once: a device's noise model takes longer than a step
+            from ..execution.factory import make_runner
 
+            self._runner = make_runner(self.plan.target, seed=self.plan.seed)
         # One stream a part: a run that is taken up again draws the same shots.
         number = int(request.part.rpartition("-")[2])
         name = "shots" if request.part.startswith("step-") else "calibration"
-        runner = make_runner(self.plan.target, seed=derived_seed(self.plan.seed, name, number))
+        seed = derived_seed(derived_seed(self.plan.seed, name, number), "shots", 0)
         pubs: list[Pub] = list(request.pubs)
-        return runner.run(pubs, shots=request.shots)
+        return self._runner.run(pubs, shots=request.shots, seed=seed)

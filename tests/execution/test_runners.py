@@ -111,6 +111,17 @@ def test_runs_repeat_with_their_seed_and_calls_are_independent(target, circuit, 
 
 
 @pytest.mark.parametrize("target", ["aer", "noisy:fake_torino", "local:fake_torino"])
+def test_a_seed_of_a_job_decides_whatever_ran_before(target, circuit, values):
+    runner = make_runner(target, seed=11)
+    isa = transpile_for(circuit, runner.backend, seed=3)
+    (first,) = runner.run([(isa, values)], shots=500, seed=5)
+    (other,) = runner.run([(isa, values)], shots=500, seed=6)
+    (again,) = runner.run([(isa, values)], shots=500, seed=5)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("target", ["aer", "noisy:fake_torino", "local:fake_torino"])
 def test_equal_rows_have_independent_shots(target, circuit, values):
     runner = make_runner(target, seed=2)
     isa = transpile_for(circuit, runner.backend, seed=3)

@@ -131,6 +131,37 @@ def killed_at(number: int, side: str) -> Iterator[list[int]]:
         Store.write, Store._commit = write, commit  # type: ignore[method-assign]
 
 
+def test_a_chain_builds_its_simulator_once(trained, tmp_path, monkeypatch):
+    """And a chain in several processes, each with its own, draws the same shots."""
+    from qdm_qiskit.execution import factory
+    from qdm_qiskit.execution.runner import CircuitRunner
+
+    built: list[str] = []
+    seeds: list[int | None] = []
+    make, run = factory.make_runner, CircuitRunner.run
+
+    def counted(target: str, *, seed: int) -> object:
+        built.append(target)
+        return make(target, seed=seed)
+
+    def seeded(self: CircuitRunner, pubs: object, *, shots: int, seed: int | None = None) -> object:
+        seeds.append(seed)
+        return run(self, pubs, shots=shots, seed=seed)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(factory, "make_runner", counted)
+    monkeypatch.setattr(CircuitRunner, "run", seeded)
+    plan = planned(trained, tmp_path / "one")
+    submit_run(plan.folder)
+    assert built == [DEVICE]
+    assert len(set(seeds)) == plan.num_jobs == 4
+    other = planned(trained, tmp_path / "several")
+    assert other.run_id == plan.run_id
+    submit_run(other.folder, detach=True)
+    resume_run(tmp_path / "several", other.run_id)
+    assert len(built) == 3
+    np.testing.assert_array_equal(images(other), images(plan))
+
+
 @pytest.mark.parametrize(("process", "goal"), [("interpolated", "data"), ("gaussian", "noise")])
 def test_the_images_are_those_of_qdm_sample(tmp_path, process, goal):
     """On the engine both draw the same shots: two ways to every number."""
