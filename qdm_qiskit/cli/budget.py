@@ -110,7 +110,8 @@ def history(
 
 
 def existing_ledger(root: Path) -> Ledger:
-    """The ledger of a root, if there is one; looking never makes a folder.
+    """The ledger of a root, if there is one, to look at it; that makes no folder and needs none
+    that can be written.
 
     Raises:
         MissingData: If there is none.
@@ -123,7 +124,7 @@ def existing_ledger(root: Path) -> Ledger:
             f"There is no ledger in {root}; `qdm budget set` and `qdm run plan` make one, --root "
             "names another folder."
         )
-    ledger = Ledger.open(root)
+    ledger = Ledger.open_to_read(root)
     for notice in ledger.notices:
         typer.echo(f"note: {notice}", err=True)
     return ledger

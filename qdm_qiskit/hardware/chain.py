@@ -156,7 +156,7 @@ def run_state(root: Path, run_id: str) -> RunState:
     """
     if not list(root.glob(f"{FILE}*")):
         raise MissingData(f"There is no ledger in {root}, and so no run '{run_id}'.")
-    ledger = Ledger.open(root)
+    ledger = Ledger.open_to_read(root)
     try:
         return ledger.run_state(run_id)
     finally:

@@ -61,6 +61,18 @@ class Ledger(BudgetBook):
         """
         return cls(root, Store.open(root / FILE, TABLES, busy_seconds=busy_seconds), clock)
 
+    @classmethod
+    def open_to_read(cls, root: Path, *, clock: Callable[[], float] = time.time) -> Ledger:
+        """Open the ledger of a root folder to look at it, also where nothing can be written.
+
+        Returns:
+            The ledger; of a folder that cannot be written a copy in memory, as of now.
+
+        Raises:
+            LedgerDamaged, LedgerBusy: As for :meth:`open`.
+        """
+        return cls(root, Store.open_to_read(root / FILE, TABLES), clock)
+
     @property
     def notices(self) -> list[str]:
         """What was repaired since it was opened, in words."""

@@ -49,6 +49,8 @@ class Store:
         self._inode = -1
         self._writing = False
         self._logged = (-1, -1)
+        self._copied: OutputNotWritable | None = None
+        """Why this is a copy in memory, if it is one."""
 
     @classmethod
     def open(
@@ -75,9 +77,33 @@ class Store:
             store._connect()
         return store
 
+    @classmethod
+    def open_to_read(
+        cls, path: Path, tables: Sequence[Table], *, busy_seconds: float = BUSY_SECONDS
+    ) -> Store:
+        """Open the tables as :meth:`open` does; where nothing can be written, a copy in memory.
+
+        SQLite itself needs to write beside a file in WAL mode, and leaves out its latest
+        transactions if told not to. The log has them all, so the copy is made of it: no lock, no
+        file, and as of now; writing to it is refused.
+
+        Args, returns:
+            As for :meth:`open`.
+
+        Raises:
+            LedgerDamaged, LedgerBusy: As for :meth:`open`; also if nothing can be written and the
+                log cannot be read in full.
+        """
+        try:
+            return cls.open(path, tables, busy_seconds=busy_seconds)
+        except OutputNotWritable as error:
+            store = cls(path, tables, busy_seconds)
+            store._copy(error)
+            return store
+
     def close(self) -> None:
         """Close the file; later calls open it again."""
-        if self._connection is not None:
+        if self._copied is None and self._connection is not None:
             with suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
@@ -106,6 +132,8 @@ class Store:
             OutputNotWritable: If the disk is full or read-only; nothing has changed then.
             LedgerDamaged: If the file was damaged since it was opened; opening it repairs it.
         """
+        if self._copied is not None:
+            raise self._copied
         if self._writing:
             raise RuntimeError("A ledger transaction cannot be opened inside another one.")
         with self._locked():
@@ -192,6 +220,8 @@ class Store:
 
     def _moved(self) -> bool:
         """Whether the open file is no longer the one at the path."""
+        if self._copied is not None:
+            return False
         if self._connection is None:
             return True
         try:
@@ -319,6 +349,30 @@ class Store:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             self._inode = self.path.stat().st_ino
+        self._fill(connection, log)
+        if log.transactions or log.snapshot:
+            self.notices.append(
+                f"The ledger {self.path} was rebuilt from {self.log_path.name}: "
+                f"{log.seq} transactions, nothing lost."
+            )
+        if not self._log_size():
+            self._write_snapshot(log.seq)
+
+    def _copy(self, reason: OutputNotWritable) -> None:
+        """Make the tables in memory, from the log alone."""
+        log = read_log(self.log_path, self._tables)
+        if not log.complete:
+            raise LedgerDamaged(
+                f"The ledger {self.path} cannot be read where nothing can be written, since "
+                f"{self.log_path.name} is {log.problem}; copy both to a folder that can be written."
+            ) from reason
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        self._fill(connection, log)
+        self._connection, self._copied = connection, reason
+
+    def _fill(self, connection: sqlite3.Connection, log: ChangeLog) -> None:
+        """Make the tables in an empty file, with what the log holds."""
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("CREATE TABLE store_state (seq INTEGER NOT NULL)")
@@ -331,13 +385,6 @@ class Store:
         for _, changes in log.transactions:
             self._apply(connection, changes)
         connection.execute("COMMIT")
-        if log.transactions or log.snapshot:
-            self.notices.append(
-                f"The ledger {self.path} was rebuilt from {self.log_path.name}: "
-                f"{log.seq} transactions, nothing lost."
-            )
-        if not self._log_size():
-            self._write_snapshot(log.seq)
 
     def _catch_up(self, seq: int, log: ChangeLog) -> None:
         """Apply what the log has and the file has not."""
