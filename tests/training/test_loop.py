@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from qdm_qiskit.diffusion import ImageProcess
+from qdm_qiskit.diffusion import ImageProcess, make_process
 from qdm_qiskit.errors import (
     InvalidCheckpoint,
     InvalidData,
@@ -22,8 +22,11 @@ from qdm_qiskit.errors import (
     OutputNotWritable,
 )
 from qdm_qiskit.models import load_model
+from qdm_qiskit.rng import derived_seed
 from qdm_qiskit.training import ProgressReport, find_checkpoint, load_split, train
-from qdm_qiskit.training.loop import EpochBatches, _Session, class_indices
+from qdm_qiskit.training.epoch_end import TEST_STREAM
+from qdm_qiskit.training.run_data import EpochBatches, class_indices
+from qdm_qiskit.training.session import fresh_learners
 
 
 @pytest.mark.parametrize("goal", ["data", "noise"])
@@ -35,7 +38,7 @@ def test_one_step_moves_every_weight(tmp_path, small_run, model, process, goal):
     )
     fresh = {
         name: {k: v.clone() for k, v in learner.model.state_dict().items()}
-        for name, learner in _Session(config, tmp_path / "fresh", None)._fresh_learners(0).items()
+        for name, learner in fresh_learners(config, make_process(config.diffusion)).items()
     }
     result = train(config, tmp_path / "run")
     for name, before in fresh.items():
@@ -100,13 +103,9 @@ def test_baselines_stand_beside_the_loss(tmp_path, small_run):
     assert len({row["identity_loss"] for row in rows}) == 1
     assert len({row["baseline_loss"] for row in rows}) == 2
     # ... and it is what a hand computation gives.
-    session = _Session(config, tmp_path / "other", None)
     images = torch.from_numpy(load_split(config).test.images)
-    from qdm_qiskit.rng import derived_seed
-    from qdm_qiskit.training.loop import TEST_STREAM
-
     seed = torch.Generator().manual_seed(derived_seed(0, "noise", TEST_STREAM, 0))
-    path = session.process.trajectory(images, seed)
+    path = make_process(config.diffusion).trajectory(images, seed)
     assert math.isclose(
         rows[0]["identity_loss"], float(((path[1:] - path[:-1]) ** 2).mean()), rel_tol=1e-5
     )

@@ -95,7 +95,7 @@ def test_killed_between_the_parts_and_resumed_is_the_undisturbed_run(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("qdm_qiskit.training.loop.take_over", killed)
+        patch.setattr("qdm_qiskit.training.session.take_over", killed)
         with pytest.raises(KeyboardInterrupt):
             train(small_transfer(), tmp_path / "run")
     assert not checkpoints(tmp_path / "run")

@@ -1,0 +1,127 @@
+"""What a run measures and writes at the end of an epoch: losses on test images, a sample grid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import ImageSet, save_grid
+from ..diffusion import DiffusionProcess, reverse_chain
+from ..files import write_text
+from ..models import Denoiser
+from ..rng import derived_seed
+from .checkpoint import Learner
+from .objective import Objective
+from .run_data import class_indices
+
+TEST_STREAM = 1_000_000_000
+"""Index of the noise stream of test pairs: the same pairs in every epoch."""
+CHUNK = 256
+"""Test images that are measured at once."""
+
+
+@torch.no_grad()
+def measure_losses(
+    objective: Objective,
+    learners: dict[str, Learner],
+    test: ImageSet,
+    classes: np.ndarray,
+    *,
+    guided: bool,
+    seed: int,
+    device: torch.device,
+) -> dict[str, float]:
+    """Mean losses on the test images, on the same noise in every epoch.
+
+    Where a process trains every step of each image, those of t = 1 stand beside the mean: the
+    last step of the chain is the hardest, and a mean over T hides it.
+
+    Args:
+        objective: The run's.
+        learners: "model", with the average of its weights if there is one, and perhaps "baseline".
+        test: The test images.
+        classes: All labels of the run, sorted.
+        guided: Whether the model is told the labels; the baseline never is.
+        seed: The run's.
+        device: Where the models are.
+
+    Returns:
+        test_loss, identity_loss, and baseline_loss and average_loss where there are such.
+    """
+    process = objective.process
+    sums: dict[str, float] = {}
+
+    def add(key: str, value: Tensor, count: int) -> None:
+        sums[key] = sums.get(key, 0.0) + float(value) * count
+
+    for part, start in enumerate(range(0, len(test), CHUNK)):
+        images = torch.from_numpy(test.images[start : start + CHUNK]).to(device)
+        positions = class_indices(test.labels[start : start + CHUNK], classes)
+        labels = torch.from_numpy(positions).to(device) if guided else None
+        generator = torch.Generator().manual_seed(derived_seed(seed, "noise", TEST_STREAM, part))
+        pairs = objective.pairs(images, generator)
+        losses = {"identity_loss": process.identity_losses(pairs)}
+        for name, learner in learners.items():
+            told = labels if name == "model" else None
+            given = objective.as_generated(learner.model, pairs, told, generator)
+            key = "test_loss" if name == "model" else "baseline_loss"
+            losses[key] = objective.losses(learner.model, given, told)
+        average = learners["model"].average
+        if average is not None:
+            losses["average_loss"] = objective.losses(average.model, pairs, labels)
+        first = pairs.step == 1
+        for key, values in losses.items():
+            add(key, values.mean(), len(images))
+            if process.every_step and key in ("test_loss", "identity_loss"):
+                add(f"{key}_first_step", values[first].mean(), len(images))
+    return {key: value / len(test) for key, value in sums.items()}
+
+
+@torch.no_grad()
+def write_samples(
+    path: Path,
+    model: Denoiser,
+    process: DiffusionProcess,
+    *,
+    num_classes: int | None,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+    count: int = 16,
+) -> None:
+    """Write a grid of samples.
+
+    Args:
+        path: A PNG; its folder is made.
+        model: What they are drawn from, not wrapped.
+        process: The run's.
+        num_classes: Of a guided model, whose samples take the classes in turn; else None.
+        seed: The run's.
+        epoch: Epochs that are complete; each has noise of its own.
+        device: Where the model is.
+        count: Samples.
+    """
+    labels = None
+    if num_classes is not None:
+        labels = torch.arange(count, device=device) % num_classes
+
+    def generator(step: int) -> torch.Generator:
+        return torch.Generator().manual_seed(derived_seed(seed, "evaluation", epoch, step))
+
+    def answer(x: Tensor, step: int) -> Tensor:
+        time = torch.full((count,), step / process.num_steps, device=device)
+        return model(x, time, labels)
+
+    start = process.start((count, *model.state_shape), generator(0)).to(device)
+    images = model.decode_data(reverse_chain(process, answer, start, generator))
+    path.parent.mkdir(exist_ok=True)
+    save_grid(images.cpu().numpy(), path, overwrite=True)
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write the metrics of all complete epochs, one JSON object a line."""
+    write_text(path, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))

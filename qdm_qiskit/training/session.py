@@ -1,0 +1,327 @@
+"""One call of the training loop: from a configuration and a folder to trained weights.
+
+Every random number comes from a stream that is addressed by (epoch, batch), so a run that was
+stopped anywhere continues bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from ..diffusion import DiffusionProcess, make_process
+from ..errors import InvalidCheckpoint, InvalidOption
+from ..files import check_writable, write_json
+from ..models import (
+    ClassicalUNet,
+    ClassicalUNetConfig,
+    Denoiser,
+    ModelChoice,
+    build_model,
+    load_model,
+)
+from ..rng import derived_seed
+from .checkpoint import (
+    AVERAGE,
+    Learner,
+    Progress,
+    find_checkpoint,
+    load_learner,
+    load_progress,
+    save_checkpoint,
+)
+from .config import RunConfig
+from .epoch_end import measure_losses, write_history, write_samples
+from .objective import Objective
+from .optimizers import make_optimizer, set_learning_rate
+from .report import ProgressReport, TrainingResult
+from .run_data import EpochBatches, class_indices, classes_of, load_split
+from .run_folder import check_no_run, check_same_run
+from .transfer import take_over
+from .weight_average import WeightAverage
+
+BASELINE_LEARNING_RATE = 0.0047
+"""Kölle's rate for the U-Net with channels 3, 6 (arXiv:2401.07049)."""
+
+
+class Session:
+    """A run that is about to begin or to go on.
+
+    Args:
+        config: The run.
+        run: Its folder.
+        resume: "latest" or a checkpoint's name; None starts afresh.
+        teacher: A trained classical model whose weights a fresh run takes over.
+
+    Raises: as :func:`~qdm_qiskit.training.train`.
+    """
+
+    def __init__(
+        self, config: RunConfig, run: Path, resume: str | None, teacher: Denoiser | None = None
+    ) -> None:
+        if resume is None:
+            check_no_run(run, run)
+        self.config, self.run = config, run
+        seed = config.training.seed
+        set_seed(derived_seed(seed, "init"))
+        self.split = load_split(config)
+        self.classes = classes_of(self.split)
+        self.guided = bool(getattr(config.model_options, "guided", False))
+        if self.guided and len(self.classes) > config.model_options.num_classes:
+            raise InvalidOption(
+                f"num_classes is {config.model_options.num_classes}, but the data have "
+                f"{len(self.classes)} classes: set num_classes, or choose classes, as in classes=0,1."
+            )
+        self.process = make_process(config.diffusion)
+        self.learners = fresh_learners(config, self.process)
+        self.objective = Objective(self.process, self.learners["model"].model)
+        self.progress = Progress()
+        if resume is not None:
+            self._restore(resume)
+        check_writable(run)
+        if resume is None:
+            self._begin(teacher)
+        self.accelerator = Accelerator(log_with="tensorboard", project_dir=str(run))
+        self.batches = EpochBatches(len(self.split.train), config.training.batch_size, seed)
+        train_set = self.split.train
+        tensors = TensorDataset(
+            torch.from_numpy(train_set.images),
+            torch.from_numpy(class_indices(train_set.labels, self.classes)),
+        )
+        loader = DataLoader(tensors, batch_sampler=self.batches)
+        self.loader = self.accelerator.prepare_data_loader(loader)
+        for learner in self.learners.values():
+            learner.model, learner.optimizer = self.accelerator.prepare(
+                learner.model, learner.optimizer
+            )
+
+    def _begin(self, teacher: Denoiser | None) -> None:
+        """Fit the model to the data before its first step, and take over what a teacher knows."""
+        learner, training = self.learners["model"], self.config.training
+        generator = torch.Generator().manual_seed(derived_seed(training.seed, "init", 2))
+        learner.model.fit_data(torch.from_numpy(self.split.train.images), generator)
+        if teacher is not None:
+            take_over(learner.model, teacher)
+        if training.weight_average:
+            learner.average = WeightAverage(learner.model)
+
+    def _restore(self, which: str) -> None:
+        checkpoint = find_checkpoint(self.run, which)
+        if checkpoint == self.run:
+            raise InvalidOption(
+                f"{self.run} is a checkpoint, whose files would be overwritten: resume its run, "
+                f"{self.run.parent.parent}, from '{self.run.name}'."
+            )
+        check_same_run(self.run, self.config)
+        for name, learner in self.learners.items():
+            load_learner(checkpoint if name == "model" else checkpoint / name, learner)
+        self.progress = load_progress(checkpoint)
+        if self.config.training.weight_average:
+            averaged = load_model(checkpoint / AVERAGE, expected=self.config.model)
+            self.learners["model"].average = WeightAverage(averaged, self.progress.step)
+        if self.progress.epoch > self.config.training.epochs:
+            raise InvalidCheckpoint(
+                f"{checkpoint} stands at epoch {self.progress.epoch}, beyond the run's "
+                f"{self.config.training.epochs} epochs."
+            )
+        batches = -(-len(self.split.train) // self.config.training.batch_size)
+        if self.progress.batch >= batches:
+            raise InvalidCheckpoint(
+                f"{checkpoint} stands after batch {self.progress.batch} of an epoch, but the run's "
+                f"epochs have {batches} batches."
+            )
+
+    def work(self, report: ProgressReport, stop: threading.Event) -> TrainingResult:
+        """Train to the run's last epoch, or until ``stop`` is set and the step in hand is done."""
+        config, progress = self.config, self.progress
+        if self.accelerator.is_main_process:
+            write_json(self.run / "config.json", config.to_dict())
+        self.accelerator.init_trackers("tensorboard")
+        epochs = config.training.epochs
+        report.start(config, self._bare("model"), epochs * len(self.batches), progress.step)
+        checkpoint: Path | None = None
+        while progress.epoch < epochs:
+            started = time.perf_counter()
+            self._train_epoch(report, stop)
+            if stop.is_set() and progress.batch < len(self.batches):
+                return self._result(self._checkpoint(), interrupted=True)
+            row = self._close_epoch(time.perf_counter() - started)
+            report.epoch(row)
+            last = progress.epoch == epochs
+            if last or progress.epoch % config.training.checkpoint_every == 0 or stop.is_set():
+                checkpoint = self._checkpoint()
+            if stop.is_set() and not last:
+                return self._result(checkpoint or self._checkpoint(), interrupted=True)
+        return self._result(checkpoint or self._checkpoint(), interrupted=False)
+
+    def close(self) -> None:
+        """End the log; it flushes once more what could not be written, or never was opened."""
+        with suppress(OSError, AttributeError):
+            self.accelerator.end_training()
+
+    def _train_epoch(self, report: ProgressReport, stop: threading.Event) -> None:
+        progress = self.progress
+        self.batches.epoch, self.batches.first = progress.epoch, progress.batch
+        set_learning_rate(
+            self.learners["model"].optimizer, self.config.training, epoch=progress.epoch
+        )
+        process_index = self.accelerator.process_index
+        for learner in self.learners.values():
+            learner.model.train()
+        for images, labels in self.loader:
+            index = (progress.epoch, progress.batch, process_index)
+            losses = {}
+            for name in self.learners:
+                loss = partial(self._batch_loss, name, images, labels, index)
+                losses[name] = self._step(name, loss)
+                if not math.isfinite(losses[name]):
+                    raise InvalidOption(
+                        f"The loss of the {name} became {losses[name]} at step {progress.step + 1}: "
+                        f"training diverged. Choose a learning_rate below "
+                        f"{self.config.training.learning_rate}, in a new folder."
+                    )
+            average = self.learners["model"].average
+            if average is not None:
+                average.update(self._bare("model"))
+            progress.batch += 1
+            progress.step += 1
+            progress.images += len(images)
+            progress.loss_sum += losses["model"] * len(images)
+            progress.baseline_sum += losses.get("baseline", 0.0) * len(images)
+            report.step(progress.epoch + 1, losses["model"])
+            if stop.is_set():
+                return
+
+    def _step(self, name: str, loss_now: Callable[[], Tensor]) -> float:
+        """One step of a learner; the mean over the processes of the losses that it took."""
+        optimizer = self.learners[name].optimizer
+        if name != "model" or self.config.training.optimizer not in ("spsa", "qn-spsa"):
+            optimizer.zero_grad()
+            loss = loss_now()
+            self.accelerator.backward(loss)
+            optimizer.step()
+            return float(self.accelerator.reduce(loss.detach(), "mean"))
+        taken: list[float] = []
+
+        def closure() -> float:
+            taken.append(float(self.accelerator.reduce(loss_now(), "mean")))
+            return taken[-1]
+
+        optimizer.step(closure)
+        return sum(taken) / len(taken)
+
+    def _batch_loss(
+        self, name: str, images: Tensor, labels: Tensor, index: tuple[int, ...]
+    ) -> Tensor:
+        """The loss of a batch on the noise of its place in the run: the same for all learners."""
+        seed = derived_seed(self.config.training.seed, "noise", *index)
+        generator = torch.Generator().manual_seed(seed)
+        told = labels if self.guided and name == "model" else None
+        return self.objective.loss(self.learners[name].model, images, told, generator)
+
+    def _close_epoch(self, seconds: float) -> dict[str, float]:
+        """Count the epoch, measure on the test images, write metrics and pictures."""
+        progress = self.progress
+        for learner in self.learners.values():
+            learner.model.eval()  # batch normalisation uses what it has seen in training
+        seed, device = self.config.training.seed, self.accelerator.device
+        row = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "train_loss": progress.loss_sum / progress.images,
+            **measure_losses(
+                self.objective,
+                self.learners,
+                self.split.test,
+                self.classes,
+                guided=self.guided,
+                seed=seed,
+                device=device,
+            ),
+            "seconds": seconds,
+        }
+        if "baseline" in self.learners:
+            row["baseline_train_loss"] = progress.baseline_sum / progress.images
+        progress.epoch += 1
+        progress.batch, progress.images, progress.loss_sum, progress.baseline_sum = 0, 0, 0.0, 0.0
+        progress.history.append(row)
+        self.accelerator.log(
+            {key: value for key, value in row.items() if key not in ("epoch", "step")},
+            step=progress.epoch,
+        )
+        every = self.config.training.sample_every
+        if self.accelerator.is_main_process:
+            write_history(self.run / "metrics.jsonl", progress.history)
+            if every and progress.epoch % every == 0:
+                average = self.learners["model"].average
+                write_samples(
+                    self.run / "samples" / f"epoch-{progress.epoch:04d}.png",
+                    self._bare("model") if average is None else average.model,
+                    self.process,
+                    num_classes=len(self.classes) if self.guided else None,
+                    seed=seed,
+                    epoch=progress.epoch,
+                    device=device,
+                )
+        return row
+
+    def _checkpoint(self) -> Path:
+        bare = {
+            name: Learner(self._bare(name), learner.optimizer, learner.average)
+            for name, learner in self.learners.items()
+        }
+        keep = self.config.training.keep_checkpoints
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.run, bare, self.progress, keep)
+        self.accelerator.wait_for_everyone()
+        return find_checkpoint(self.run)
+
+    def _bare(self, name: str) -> Denoiser:
+        return self.accelerator.unwrap_model(self.learners[name].model)
+
+    def _result(self, checkpoint: Path, *, interrupted: bool) -> TrainingResult:
+        return TrainingResult(
+            run=self.run,
+            checkpoint=checkpoint,
+            epochs=self.progress.epoch,
+            interrupted=interrupted,
+            history=tuple(self.progress.history),
+        )
+
+
+def fresh_learners(config: RunConfig, process: DiffusionProcess) -> dict[str, Learner]:
+    """A run's model with its optimizer, and the classical baseline where there is one.
+
+    Args:
+        config: The run.
+        process: Its diffusion process; the baseline only answers to one of images in [0, 1].
+    """
+    seed = config.training.seed
+
+    def generator(index: int) -> torch.Generator:
+        return torch.Generator().manual_seed(derived_seed(seed, "init", index))
+
+    choice = ModelChoice(
+        model=config.model, preset=config.preset, config=config.model_options, source=""
+    )
+    model = build_model(choice, generator=generator(0))
+    learners = {"model": Learner(model, make_optimizer(model, config.training))}
+    comparable = process.state_space == "unit" and config.model != ClassicalUNet.name
+    if config.training.baseline and comparable:
+        options = config.model_options
+        shape = ClassicalUNetConfig(image_size=options.image_size, channels=options.channels)
+        baseline = ClassicalUNet(shape, generator=generator(1))
+        optimizer = torch.optim.Adam(baseline.parameters(), lr=BASELINE_LEARNING_RATE)
+        learners["baseline"] = Learner(baseline, optimizer)
+    return learners
