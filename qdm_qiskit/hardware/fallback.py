@@ -109,7 +109,13 @@ def plan_on_first(
             fitting, remark = _fitting(config, target)
             progress(f"planning for {text}")
             draft = draft_plan(
-                run, fitting, target=text, backend=sight.backend, today=today, progress=progress
+                run,
+                fitting,
+                target=text,
+                root=root,
+                backend=sight.backend,
+                today=today,
+                progress=progress,
             )
             refusal = _plan_refusal(draft.plan, policy, sight, budget, last=last)
             if refusal is None:

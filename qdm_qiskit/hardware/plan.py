@@ -44,6 +44,7 @@ from .plan_parts import (
     Decision,
     Decoupling,
     ExecutionOptions,
+    FoundCalibration,
     Mitigation,
     Mode,
     PlannedFile,
@@ -68,6 +69,7 @@ __all__ = [
     "Decision",
     "Decoupling",
     "ExecutionOptions",
+    "FoundCalibration",
     "Mitigation",
     "Mode",
     "PlannedFile",
@@ -209,27 +211,39 @@ class RunPlan:
         return self.target.startswith("ibm:")
 
     @property
+    def new_calibration(self) -> CalibrationPlan | None:
+        """The calibration, if the run is expected to take one; None if it needs or finds one."""
+        wanted = self.calibration
+        return None if wanted is None or wanted.found is not None else wanted
+
+    @property
     def num_jobs(self) -> int:
-        """Jobs: one a step, and one for the calibration."""
-        return len(self.steps) + (self.calibration is not None)
+        """Jobs: one a step, and one for the calibration if it is to be taken."""
+        return len(self.steps) + (self.new_calibration is not None)
 
     @property
     def total_shots(self) -> int:
-        """Shots of all jobs, over all images and calibration circuits."""
+        """Shots of all jobs that are expected, over all images and calibration circuits."""
         taken = sum(each.shots * each.rows for each in self.steps)
-        if self.calibration is not None:
-            taken += self.calibration.shots * self.calibration.circuits
+        if self.new_calibration is not None:
+            taken += self.new_calibration.shots * self.new_calibration.circuits
         return taken
 
     @property
     def num_circuits(self) -> int:
-        """Bound circuits of all jobs."""
-        calibration = 0 if self.calibration is None else self.calibration.circuits
+        """Bound circuits of all jobs that are expected."""
+        calibration = 0 if self.new_calibration is None else self.new_calibration.circuits
         return sum(each.rows for each in self.steps) + calibration
 
     @property
     def total_seconds(self) -> float:
-        """Estimated QPU seconds of all jobs, one calibration included."""
+        """Estimated QPU seconds of all jobs that are expected."""
+        calibration = 0.0 if self.new_calibration is None else self.new_calibration.seconds
+        return math.fsum((calibration, *(each.seconds for each in self.steps)))
+
+    @property
+    def most_seconds(self) -> float:
+        """The same if a calibration has to be taken in place of one that was found."""
         calibration = 0.0 if self.calibration is None else self.calibration.seconds
         return math.fsum((calibration, *(each.seconds for each in self.steps)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from ..errors import InvalidOption
@@ -22,6 +23,7 @@ Schedule = Literal["uniform", "variance", "precision"]
 CalibrationMethod = Literal["balanced", "independent"]
 Decoupling = Literal["off", "XX", "XpXm", "XY4"]
 
+_CALIBRATION_FILE = re.compile(r"\d{4}-\d{2}-\d{2}-[a-z0-9_]+-[0-9a-f]{8}/calibration-\d{4}\.json")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(
     r"circuits\.qpy|inputs\.npz|model/config\.json|model/checkpoints/step-\d{8,}/"
@@ -107,6 +109,28 @@ class ShotChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FoundCalibration:
+    """A calibration of an earlier run that served when this one was planned.
+
+    It says what the run is expected to cost, and no more: sending looks again, since by then it may
+    be stale.
+    """
+
+    path: str
+    """Its file, relative to the folder of all runs."""
+    taken_at: str
+    """ISO 8601."""
+
+    def __post_init__(self) -> None:
+        good = bool(_CALIBRATION_FILE.fullmatch(self.path))
+        check(good, "a calibration's path is RUN/calibration-0001.json", self.path)
+        try:
+            datetime.fromisoformat(self.taken_at)
+        except ValueError:
+            raise InvalidOption(f"taken_at is ISO 8601, got {self.taken_at!r:.80}.") from None
+
+
+@dataclass(frozen=True, kw_only=True)
 class CalibrationPlan:
     """The readout calibration of a run: one job, taken again when it is too old."""
 
@@ -120,6 +144,8 @@ class CalibrationPlan:
     """Age at which a calibration is stale."""
     seconds: float
     """Estimated QPU seconds of one calibration job."""
+    found: FoundCalibration | None = None
+    """One that can be used in its place; None if it must be taken."""
 
     def __post_init__(self) -> None:
         check(1 <= self.circuits <= 1024, "calibration circuits are 1 to 1024", self.circuits)

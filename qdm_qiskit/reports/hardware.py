@@ -63,6 +63,10 @@ class HardwareReport:
     image_error: float | None
     """Root mean square pixel distance of the final images from the exact chain's; None before."""
     jobs: tuple[JobCost, ...]
+    calibration_seconds: float | None
+    """Estimated for a readout calibration; None without mitigation."""
+    calibration_found: bool
+    """Whether the plan expected to use a calibration of an earlier run, and left its seconds out."""
     seconds_estimated: float
     """Of the whole run, by the plan."""
     seconds_charged: float | None
@@ -142,6 +146,8 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
         replay=found.sentence(),
         image_error=_image_error(found, exact),
         jobs=jobs,
+        calibration_seconds=None if plan.calibration is None else plan.calibration.seconds,
+        calibration_found=plan.calibration is not None and plan.calibration.found is not None,
         seconds_estimated=plan.total_seconds,
         seconds_charged=charged,
         cost_known=known,

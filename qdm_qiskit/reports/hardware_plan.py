@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..hardware.budget import BudgetState
-from ..hardware.plan import PLAN, RunPlan
+from ..hardware.plan import PLAN, CalibrationPlan, FoundCalibration, RunPlan
 
 
 def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
         "circuits": plan.num_circuits,
         "shots": plan.total_shots,
         "seconds": plan.total_seconds,
+        "seconds_if_calibrated": plan.most_seconds,
         "images": plan.num_images,
         "schedule": plan.schedule,
         "steps": [
@@ -41,6 +43,12 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
             "shots": plan.calibration.shots,
             "seconds": plan.calibration.seconds,
             "ttl_seconds": plan.calibration.ttl_seconds,
+            "found": None
+            if plan.calibration.found is None
+            else {
+                "path": plan.calibration.found.path,
+                "taken_at": plan.calibration.found.taken_at,
+            },
         },
         "depth": plan.circuit.depth,
         "two_qubit_gates": plan.circuit.two_qubit_gates,
@@ -94,6 +102,8 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
         f"in all     {plan.num_jobs} jobs, {plan.num_circuits} circuits, {plan.total_shots} shots, "
         f"{_seconds(plan)}",
     ]
+    if plan.calibration is not None and plan.calibration.found is not None:
+        lines += _found(plan.calibration, plan.calibration.found, plan.most_seconds)
     choice = plan.shot_choice
     if choice is not None:
         even = (
@@ -120,7 +130,7 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
 def _job_table(plan: RunPlan) -> list[str]:
     """One line a job; a run of steps with equal shots is one line."""
     rows: list[tuple[str, int, int, int, float]] = []
-    calibration = plan.calibration
+    calibration = plan.new_calibration
     if calibration is not None:
         rows.append(
             ("calibration", 1, calibration.circuits, calibration.shots, calibration.seconds)
@@ -142,6 +152,18 @@ def _job_table(plan: RunPlan) -> list[str]:
     return lines
 
 
+def _found(wanted: CalibrationPlan, found: FoundCalibration, most_seconds: float) -> list[str]:
+    """Which calibration is used again, until when, and what it costs if that fails."""
+    taken = datetime.fromisoformat(found.taken_at)
+    end = taken + timedelta(seconds=wanted.ttl_seconds)
+    return [
+        f"readout    calibrated {taken:%Y-%m-%d %H:%M} UTC by {found.path.partition('/')[0]}, and "
+        f"used again until {end:%Y-%m-%d %H:%M};",
+        f"           calibrating anew ({wanted.circuits} circuits, {wanted.shots} shots each) makes "
+        f"it {most_seconds:.1f} QPU seconds in all",
+    ]
+
+
 def _seconds(plan: RunPlan) -> str:
     seconds = plan.total_seconds
     if plan.is_qpu or not seconds:
@@ -159,6 +181,9 @@ def _budget(plan: RunPlan, budget: BudgetState) -> str:
         if amount is not None
     ]
     verdict = "" if fits(plan, budget) else "; THIS RUN DOES NOT FIT and will be refused"
+    seconds = budget.remaining_seconds
+    if not verdict and seconds is not None and plan.most_seconds > seconds:
+        verdict = "; too little if the readout has to be calibrated anew"
     if not plan.is_qpu:
         verdict = "; this target takes nothing from it"
     return f"'{budget.name}' has {' and '.join(left)} left{verdict}"

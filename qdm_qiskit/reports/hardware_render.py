@@ -227,11 +227,50 @@ def _cost_sentences(report: dict[str, Any]) -> list[str]:
     waits = charged - sum(each["charged"] or 0.0 for each in report["jobs"])
     if report["cost_known"] and waits > 1e-3:
         sentences.append(f"{waits:.1f} of them are a session's waits between jobs.")
+    sentences += _calibration_sentences(report)
     if report["spends"] and report["cost_known"] and charged > 0:
-        sentences.append(f"The estimate is {estimated / charged:.2f} times the charge.")
+        sent = sum(each["estimated"] or 0.0 for each in report["jobs"])
+        sentences.append(
+            f"The estimate is {estimated / charged:.2f} times the charge."
+            if _calibrated_as_expected(report)
+            else f"The estimates of the jobs that were sent make {sent / charged:.2f} times the charge."
+        )
     if not report["spends"]:
         sentences.append("This target charges nothing; the estimate is the device's own price.")
     return [*sentences, *report["assumptions"]]
+
+
+def _calibrations(report: dict[str, Any]) -> int:
+    return sum(each["part"].startswith("calibration-") for each in report["jobs"])
+
+
+def _calibrated_as_expected(report: dict[str, Any]) -> bool:
+    expected = report["calibration_seconds"] is not None and not report["calibration_found"]
+    return _calibrations(report) == expected
+
+
+def _calibration_sentences(report: dict[str, Any]) -> list[str]:
+    """Whether the readout was calibrated as the plan expected."""
+    seconds, found = report["calibration_seconds"], report["calibration_found"]
+    if seconds is None:
+        return []
+    taken = _calibrations(report) > 0
+    if found and taken:
+        return [
+            "A readout calibration of an earlier run was expected to be used again, and was taken "
+            f"anew: {seconds:.1f} seconds beyond the estimate."
+        ]
+    if found:
+        return [
+            "The readout calibration of an earlier run was used again; taken anew it would have "
+            f"been estimated at {seconds:.1f} seconds more."
+        ]
+    if not taken:
+        return [
+            f"The estimate holds {seconds:.1f} seconds for a readout calibration, but one of another "
+            "run was used."
+        ]
+    return []
 
 
 def _place_sentences(report: dict[str, Any]) -> list[str]:

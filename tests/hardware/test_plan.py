@@ -30,6 +30,7 @@ from qdm_qiskit.errors import (
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.hardware.plan import (
     ExecutionOptions,
+    FoundCalibration,
     RunPlan,
     check_files,
     is_run_id,
@@ -96,6 +97,25 @@ def test_images_cost_rows_not_jobs(planned):
     # 3 qubits are calibrated by 4 balanced circuits.
     assert planned.num_circuits == 3 * 4 + 4
     assert planned.total_shots == 3 * 4 * 100 + 4 * 8192
+
+
+def test_a_calibration_that_was_found_is_no_job_of_the_run(planned, tmp_path):
+    found = FoundCalibration(path=FOUND, taken_at=TIME)
+    wanted = dataclasses.replace(planned.calibration, found=found)
+    plan = dataclasses.replace(planned, calibration=wanted, folder=tmp_path)
+    assert (plan.num_jobs, plan.num_circuits, plan.total_shots) == (3, 12, 1200)
+    assert plan.total_seconds == pytest.approx(planned.total_seconds - wanted.seconds)
+    assert plan.most_seconds == planned.most_seconds == planned.total_seconds
+    assert plan.content_sha256 != planned.content_sha256
+    write_plan(plan, tmp_path / "plan.json")
+    assert read_plan(tmp_path) == plan
+
+
+def test_runs_that_differ_by_their_seed_measure_the_same_qubits(run, planned, tmp_path):
+    config = PlanConfig(targets=(LOCAL,), num_images=4, shots=100, layout_trials=2, seed=7)
+    other = make_plan(run, config, root=tmp_path, today=TODAY)
+    assert other.circuit.measured_qubits == planned.circuit.measured_qubits
+    assert other.circuit.transpiler_seed == planned.circuit.transpiler_seed
 
 
 def test_the_circuit_is_the_models_transpiled_once(planned, run):
@@ -264,6 +284,9 @@ def rewritten(clone: RunPlan, change: Callable[[dict], None]) -> Path:
     return path
 
 
+FOUND, TIME = "2026-01-01-eeqdm-00000000/calibration-0001.json", "2026-01-01T00:00:00+00:00"
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -301,6 +324,10 @@ def rewritten(clone: RunPlan, change: Callable[[dict], None]) -> Path:
         (lambda c: c.update(image_shape=[1, 2]), "image_shape"),
         (lambda c: c.update(state_shape=[]), "shapes"),
         (lambda c: c.update(schedule="variance"), "variances"),
+        (lambda c: c["calibration"].pop("found"), "lacks"),
+        (lambda c: c["calibration"].update(found={"path": FOUND}), "lacks"),
+        (lambda c: c["calibration"].update(found={"path": "../x", "taken_at": TIME}), "path"),
+        (lambda c: c["calibration"].update(found={"path": FOUND, "taken_at": "now"}), "taken_at"),
     ],
 )
 def test_nonsense_with_a_good_hash_is_refused_by_name(clone, change, says):
