@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.hardware.read_only import read_only_copy
+
 AER = ("--target", "aer", "--shots", "50", "--num-images", "2", "--quiet")
 
 
@@ -226,6 +228,55 @@ def test_the_whole_life(qdm, planned, root):
     listed = json.loads(qdm("run", "list", "--root", root, "--json").out)
     assert [(each["run"], each["state"]) for each in listed] == [(run, "done")]
     assert run in qdm("run", "status", "--root", root).out
+
+
+def test_where_nothing_can_be_written_runs_and_budgets_are_shown(qdm, planned, root):
+    """What can be read is read: no lock, no folder, no file is made on the way."""
+    assert qdm("budget", "set", "b", "--seconds", "100", "--root", root).code == 0
+    assert qdm("run", "submit", planned["run"], "--yes", "--root", root, "--quiet").code == 0
+    shown = (
+        ("run", "status", planned["run"]),
+        ("run", "status", "latest", "--json"),
+        ("run", "list"),
+        ("run", "list", "--json"),
+        ("run", "replay", "latest"),
+        ("budget", "show"),
+        ("budget", "history", "b"),
+    )
+    here = {arguments: qdm(*arguments, "--root", root) for arguments in shown}
+    with read_only_copy(root) as folder:
+        there = {arguments: qdm(*arguments, "--root", folder) for arguments in shown}
+        refused = qdm("run", "resume", "latest", "--root", folder)
+    for arguments in shown:
+        assert (there[arguments].code, there[arguments].err) == (0, ""), arguments
+        assert there[arguments].out.replace(str(folder), str(root)) == here[arguments].out
+    assert "done, 2 of 2 steps done" in there[shown[0]].out
+    one_line(refused, "Cannot write")
+
+
+def test_the_list_opens_the_ledger_once(qdm, planned, root, trained, monkeypatch):
+    from qdm_qiskit.hardware.ledger import Ledger
+
+    qdm("run", "plan", trained, *AER, "--seed", "1", "--root", root)
+    opened: list[Path] = []
+    real = Ledger.open_to_read.__func__
+
+    def counted(cls, root: Path) -> Ledger:
+        opened.append(root)
+        return real(cls, root)
+
+    monkeypatch.setattr(Ledger, "open_to_read", classmethod(counted))
+    rows = json.loads(qdm("run", "list", "--root", root, "--json").out)
+    assert [each["state"] for each in rows] == ["planned", "planned"]
+    assert opened == [root]
+
+
+def test_a_plan_that_no_ledger_knows_is_planned(qdm, planned, root, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(root / planned["run"], other / planned["run"])
+    state = state_of(qdm, other)
+    assert (state["state"], state["step"], state["jobs"]) == ("planned", 2, 0)
+    assert [path.name for path in other.iterdir()] == [planned["run"]]
 
 
 @pytest.fixture

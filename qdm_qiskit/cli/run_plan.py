@@ -1,0 +1,207 @@
+"""``qdm run plan``: what a run would be and cost, before anything is spent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .budget import ROOT, RootOption
+from .models import JsonOption
+from .run_names import QuietOption, command_line
+
+if TYPE_CHECKING:
+    from ..execution.targets import Target
+    from ..hardware.dry_run import DryRun
+    from ..hardware.fallback import Sight
+    from ..hardware.plan import RunPlan
+
+
+def plan(
+    run: Annotated[Path, typer.Argument(help="Folder of a trained run, or of a checkpoint.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            help="Where to run, tried in order: ibm:NAME, ibm:least_busy, local:SNAPSHOT, engine ..."
+        ),
+    ],
+    num_images: Annotated[int, typer.Option(help="Images; all of a step go in one job.")] = 16,
+    shots: Annotated[
+        int | None, typer.Option(help="Shots for each image and step, on average (4096).")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="QPU seconds of the whole run, in place of --shots.")
+    ] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="Pixel error wanted, for --schedule precision.")
+    ] = None,
+    schedule: Annotated[
+        str, typer.Option(help="Shots over the steps: uniform, variance or precision.")
+    ] = "uniform",
+    mitigation: Annotated[str, typer.Option(help="Readout mitigation: none or m3.")] = "none",
+    calibration_shots: Annotated[
+        int, typer.Option(help="Shots of each calibration circuit.")
+    ] = 8192,
+    calibration_method: Annotated[
+        str, typer.Option(help="Calibration circuits: balanced or independent.")
+    ] = "balanced",
+    calibration_hours: Annotated[
+        float, typer.Option(help="Age at which a calibration is taken again.")
+    ] = 24.0,
+    mode: Annotated[
+        str, typer.Option(help="auto, job, batch or session; auto by the account's plan.")
+    ] = "auto",
+    dynamical_decoupling: Annotated[
+        str, typer.Option(help="Pulses on idle qubits: off, XX, XpXm or XY4.")
+    ] = "off",
+    twirl_gates: Annotated[
+        bool, typer.Option("--twirl-gates", help="Pauli twirling of two-qubit gates.")
+    ] = False,
+    twirl_measure: Annotated[
+        bool, typer.Option("--twirl-measure", help="Twirling of the readout.")
+    ] = False,
+    rep_delay: Annotated[
+        float | None, typer.Option(help="Repetition delay in seconds; the device's own without.")
+    ] = None,
+    max_execution_seconds: Annotated[
+        int | None, typer.Option(help="IBM cancels a job that takes longer.")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="Budget that pays.")] = None,
+    max_queue: Annotated[
+        int | None, typer.Option(help="Pass over a QPU with more waiting jobs.")
+    ] = None,
+    min_success: Annotated[
+        float | None, typer.Option(help="Pass over a target with less expected success.")
+    ] = None,
+    ask_ibm: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Ask IBM for its estimate too, free; not on the Open Plan."),
+    ] = False,
+    layout_trials: Annotated[int, typer.Option(help="Transpiler seeds tried.")] = 5,
+    label: Annotated[
+        int | None, typer.Option(help="Class of all images; guided models only.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Plan a run and show what it would cost; free, nothing is sent.
+
+    The plan cannot be changed afterwards: it is bound by a hash, with its circuits and a copy of the
+    model beside it. Of several targets, as in ibm:least_busy,local:fake_torino, the first that
+    satisfies the policy is taken.
+
+    Example:
+
+        qdm run plan runs/first --target aer --shots 256 --num-images 2
+    """
+    from ..errors import InvalidOption
+    from ..hardware.fallback import FallbackPolicy, plan_on_first
+    from ..hardware.ledger import Ledger
+    from ..hardware.plan import ExecutionOptions
+    from ..hardware.planning import PlanConfig
+    from ..options import build
+    from ..reports.hardware_plan import plan_lines, plan_summary
+
+    if shots is not None and (seconds is not None or precision is not None):
+        raise InvalidOption(
+            "Give one of --shots, --seconds and --precision: each decides the shots."
+        )
+    options = build(
+        ExecutionOptions,
+        {
+            "dynamical_decoupling": dynamical_decoupling,
+            "twirl_gates": twirl_gates,
+            "twirl_measure": twirl_measure,
+            "rep_delay_seconds": rep_delay,
+            "max_execution_seconds": max_execution_seconds,
+        },
+    )
+    values = {
+        "targets": tuple(each.strip() for each in target.split(",")),
+        "num_images": num_images,
+        "shots": 4096 if shots is None else shots,
+        "seconds": seconds,
+        "precision": precision,
+        "schedule": schedule,
+        "mitigation": mitigation,
+        "calibration_shots": calibration_shots,
+        "calibration_method": calibration_method,
+        "calibration_ttl_seconds": _whole_seconds(calibration_hours),
+        "mode": mode,
+        "budget": budget,
+        "layout_trials": layout_trials,
+        "label": label,
+        "seed": seed,
+    }
+    config = replace(build(PlanConfig, values), options=options)
+    ledger = Ledger.open(root)
+    state = None if budget is None else ledger.budget(budget)
+    made = plan_on_first(
+        run,
+        config,
+        FallbackPolicy(max_queue=max_queue, min_success=min_success),
+        root=root,
+        look=_look(root),
+        budget=state,
+        progress=(lambda text: None)
+        if quiet or as_json
+        else lambda text: typer.echo(text, err=True),
+    )
+    ledger.add_run(
+        made.run_id,
+        plan_sha256=made.content_sha256,
+        budget=made.budget,
+        total_steps=made.num_steps,
+        seconds_estimated=made.total_seconds,
+    )
+    asked = _dry_run(made, root) if ask_ibm else None
+    if as_json:
+        summary = plan_summary(made, state)
+        summary["dry_run"] = None if asked is None else asdict(asked)
+        typer.echo(json.dumps(summary, indent=2))
+        return
+    for line in plan_lines(made, state):
+        typer.echo(line)
+    if asked is not None:
+        ibm = "gives no estimate" if asked.seconds is None else f"estimates {asked.seconds:.2f} s"
+        typer.echo(f"\ndry run    t = {asked.step}: IBM {ibm}, we {asked.ours:.2f} s")
+    typer.echo(f"\nplan       {made.folder / 'plan.json'}")
+    typer.echo(f"go on by   {command_line('submit', made.run_id, root)} --yes")
+
+
+def _whole_seconds(hours: float) -> int:
+    from ..errors import InvalidOption
+
+    if not 0 < hours <= 1e5:
+        raise InvalidOption(f"calibration_hours is more than 0 and at most 1e5, got {hours}.")
+    return max(1, round(hours * 3600))
+
+
+def _look(root: Path) -> Callable[[Target], Sight]:
+    """How ``ibm:`` targets are looked at; connects when the first one is, and once."""
+    from ..hardware.service import look
+    from ..hardware.settings import read_settings
+
+    return look(read_settings(root))
+
+
+def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:
+    """IBM's estimate; the plan stands without it, so a refusal is a note."""
+    from ..errors import ServiceUnavailable, TargetUnavailable
+    from ..hardware.dry_run import dry_run
+    from ..hardware.service import connect
+    from ..hardware.settings import read_settings
+
+    try:
+        if not plan.is_qpu:
+            raise TargetUnavailable(f"'{plan.target}' is no QPU.")
+        return dry_run(plan, connect(settings=read_settings(root)))
+    except (ServiceUnavailable, TargetUnavailable) as error:
+        typer.echo(f"note: no dry run: {error}", err=True)
+        return None

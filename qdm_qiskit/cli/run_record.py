@@ -1,0 +1,97 @@
+"""``qdm run status|list|replay|report``: what is recorded of runs; asks no service, sends nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .budget import ROOT, RootOption
+from .models import JsonOption
+from .run_names import RunId, folder_of, print_state, run_folders, state_row, states_of
+
+
+def status(
+    run: Annotated[
+        str | None, typer.Argument(help="Id or folder of a run, or 'latest'; all runs without.")
+    ] = None,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Say where a run stands; asks no service.
+
+    Example:
+
+        qdm run status latest --json
+    """
+    if run is None:
+        list_runs(root=root, as_json=as_json)
+        return
+    folder = folder_of(run, root)
+    print_state(states_of([folder])[0], folder, as_json)
+
+
+def list_runs(root: RootOption = ROOT, as_json: JsonOption = False) -> None:
+    """List all runs of a root, oldest first.
+
+    Example:
+
+        qdm run list
+    """
+    folders = run_folders(root)
+    rows = [state_row(*each) for each in zip(states_of(folders), folders, strict=True)]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    typer.echo(f"{'run':<36}{'state':<9}{'steps':>8}{'jobs':>6}{'QPU s, estimated':>18}{'real':>8}")
+    for row in rows:
+        done = f"{row['total_steps'] - row['step']}/{row['total_steps']}"
+        typer.echo(
+            f"{row['run']:<36}{row['state']:<9}{done:>8}{row['jobs']:>6}"
+            f"{row['seconds_estimated']:>18.1f}{row['seconds']:>8.1f}"
+        )
+
+
+def replay(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> None:
+    """Compute the images again from the record alone, and compare them with the stored ones.
+
+    Example:
+
+        qdm run replay latest
+    """
+    from ..hardware.replay import replay as replay_run
+
+    folder = folder_of(run, root)
+    found = replay_run(folder)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        typer.echo(found.sentence())
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+def report(
+    run: RunId,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page; RUN/report.")] = None,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a run's page: images by step, cost estimated and real, distance to exact.
+
+    Example:
+
+        qdm run report latest
+    """
+    from ..reports.hardware import hardware_report, write_hardware_report
+
+    folder = folder_of(run, root)
+    page, pictures = hardware_report(folder)
+    files = write_hardware_report(page, pictures, out or folder / "report")
+    if as_json:
+        typer.echo(json.dumps(page.to_dict(), indent=2))
+        return
+    for file in files:
+        typer.echo(f"report     {file}")
