@@ -5,10 +5,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs/demo
+INCEPTION := build/inception
 # One thread each: the circuits are small, and the matrices of a batch are smaller than a thread's start.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-slow lint types contracts check reports gallery bench clean
+.PHONY: help install demo test test-slow test-inception lint types contracts check reports gallery bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +37,14 @@ test: install ## Run the tests
 
 test-slow: install ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-inception: install $(INCEPTION)/.installed ## Run Inception's tests, on random weights in the published layout
+	PYTHONPATH=$(INCEPTION) $(BIN)/python -m pytest tests/evaluation/test_inception.py
+
+# Without the torchvision it asks for: the network needs none, and it must fit the installed torch.
+$(INCEPTION)/.installed: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --target $(INCEPTION) torch-fidelity==0.4.0
+	touch $@
 
 lint: install ## Check style
 	$(BIN)/ruff check .

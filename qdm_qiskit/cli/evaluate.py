@@ -44,6 +44,12 @@ def evaluate(
         str | None,
         typer.Option(help="File of Inception's weights, or 'download'; no Inception FID if none."),
     ] = None,
+    accept_other_weights: Annotated[
+        bool,
+        typer.Option(
+            "--accept-other-weights", help="Take Inception's weights with another checksum too."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of samples, noise and resamples.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for table and pictures; RUN/evaluation if one run.")
@@ -91,7 +97,9 @@ def evaluate(
         for run in runs or []
     ] + [samples_subject(folder) for folder in samples or []]
     cache = cache_folder() / "evaluation"
-    weights = None if inception_weights is None else find_weights(inception_weights, cache)
+    weights = None
+    if inception_weights is not None:
+        weights = find_weights(inception_weights, cache, accept_other=accept_other_weights)
     console = Console(stderr=True)
     silent = quiet or not console.is_interactive
     with nullcontext() if silent else console.status("evaluating") as status:

@@ -50,18 +50,21 @@ class InceptionWeights:
         return self.sha256 == SHA256
 
 
-def inception_weights(source: str, folder: Path) -> InceptionWeights:
+def inception_weights(source: str, folder: Path, *, accept_other: bool = False) -> InceptionWeights:
     """The weights on this machine.
 
     Args:
         source: A file's path, or ``download`` for the published file, fetched once.
         folder: Where a download is kept.
+        accept_other: Take a file that is not the published one, byte for byte; figures made with it
+            cannot stand beside those of papers.
 
     Returns:
-        The path and its checksum; a file of one's own may differ from the published one.
+        The path and its checksum.
 
     Raises:
         MissingData: If there is no such file, or it cannot be downloaded with the right checksum.
+        InvalidData: If a file differs from the published one, and ``accept_other`` is not set.
     """
     if source != "download":
         path = Path(source).expanduser()
@@ -71,7 +74,14 @@ def inception_weights(source: str, folder: Path) -> InceptionWeights:
                 f"file, or 'download' for {URL}."
             )
         with open(path, "rb") as file:
-            return InceptionWeights(path, hashlib.file_digest(file, "sha256").hexdigest())
+            found = InceptionWeights(path, hashlib.file_digest(file, "sha256").hexdigest())
+        if not (found.published or accept_other):
+            raise InvalidData(
+                f"{path} is not the published file of Inception's weights: its SHA-256 begins with "
+                f"{found.sha256[:8]}, not {SHA256[:8]}; fetch it from {URL}, or take this one by "
+                "--accept-other-weights."
+            )
+        return found
     import pooch
 
     logger = pooch.get_logger()

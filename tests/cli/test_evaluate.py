@@ -87,6 +87,7 @@ def test_several_runs_are_compared(qdm, run, tmp_path):
         (("{run}", "--scheduler", "euler"), "scheduler is one of"),
         (("{run}", "--scheduler", "ddim"), "predicts the noise"),
         (("{run}", "--inception-weights", "nowhere.pth"), "'download'"),
+        (("{run}", "--inception-weights", __file__), "--accept-other-weights"),
         (("{run}", "--seed", "-1"), "seed"),
         (("{empty}",), "no checkpoint"),
         (("--samples", "{empty}"), "no samples"),
