@@ -13,8 +13,10 @@ Samples (DDIM) are taken after every 50 steps; their distances to unseen real im
 domain classifier, trained once on all ten classes.
 
     python benchmarks/defalco_ordering.py --work ordering --json defalco_ordering.json
+    python benchmarks/defalco_ordering.py --work mnist --dataset mnist --classes 0,1 --folder MNIST
 
-A second call continues where the first one stopped. ``--plot FILE`` draws the figures.
+A second call continues where the first one stopped. ``--plot FILE`` draws the figures, ``--samples
+FILE`` twelve images of seed 0 of each arm.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import resource
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -36,14 +39,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from qdm_qiskit.data import load_dataset
+from qdm_qiskit.data import load_dataset, save_grid
 from qdm_qiskit.evaluation.bootstrap import Interval, bootstrap_interval
 from qdm_qiskit.evaluation.distances import KernelMatrices, frechet_distance
 from qdm_qiskit.evaluation.domain_classifier import domain_classifier
 from qdm_qiskit.files import read_json_object, write_atomic, write_json
 from qdm_qiskit.rng import stream
 from qdm_qiskit.sampling import QDMPipeline
-from qdm_qiskit.training import resolve_run, train
+from qdm_qiskit.training import RunConfig, resolve_run, train
 from qdm_qiskit.training.checkpoint import checkpoints
 from qdm_qiskit.training.transfer import FOLDER, teacher_run
 
@@ -52,7 +55,20 @@ JOBS = (("transfer", "unet"), ("1fqconv",), ("1hqconv",))
 IMAGES, STEPS, REAL, RESAMPLES = 128, 15, 1000, 200
 
 
-def run_arm(work: Path, arm: str, seed: int) -> None:
+@dataclass(frozen=True)
+class Images:
+    """Which images the arms learn."""
+
+    dataset: str
+    classes: tuple[int, ...]
+    folder: str | None
+
+    def run(self, arm: str, seed: int = 0) -> RunConfig:
+        """The run of an arm."""
+        return resolve_run(f"defalco-reduced-{arm}", {**asdict(self), "seed": seed})
+
+
+def run_arm(work: Path, images: Images, arm: str, seed: int) -> None:
     """Train one arm, or the rest of it, and sample after every epoch."""
     torch.set_num_threads(1)
     folder = work / f"seed-{seed}" / arm
@@ -60,12 +76,12 @@ def run_arm(work: Path, arm: str, seed: int) -> None:
     if done.is_file():
         return
     started = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    config = resolve_run(f"defalco-reduced-{arm}", {"seed": seed})
+    config = images.run(arm, seed)
     first = 0
     if arm == "unet":  # the classical part of the transfer, continued
         begun = work / f"seed-{seed}" / "transfer" / FOLDER
         first = 2
-        config = teacher_run(resolve_run("defalco-reduced-transfer", {"seed": seed})).with_epochs(3)
+        config = teacher_run(images.run("transfer", seed)).with_epochs(3)
         if not folder.exists():
             part = folder.with_name("unet.part")
             shutil.rmtree(part, ignore_errors=True)
@@ -105,16 +121,16 @@ def teacher_history(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in lines]
 
 
-def run_job(work: Path, arms: tuple[str, ...], seed: int) -> str:
+def run_job(work: Path, images: Images, arms: tuple[str, ...], seed: int) -> str:
     for arm in arms:
-        run_arm(work, arm, seed)
+        run_arm(work, images, arm, seed)
     return f"seed {seed}: {', '.join(arms)}"
 
 
-def measure(work: Path, seeds: int) -> dict[str, Any]:
+def measure(work: Path, images: Images, seeds: int) -> dict[str, Any]:
     """Distances of everything that is complete, with intervals."""
-    settings = {"image_size": 28, "channels": 1, "seed": 0}
-    whole = load_dataset("fashion-mnist", **settings)
+    settings: dict[str, Any] = {"image_size": 28, "channels": 1, "seed": 0}
+    whole = load_dataset(images.dataset, folder=images.folder, **settings)
     classifier = domain_classifier(
         whole.train.images,
         whole.train.labels,
@@ -122,14 +138,15 @@ def measure(work: Path, seeds: int) -> dict[str, Any]:
         whole.test.labels,
         folder=work / "classifier",
     )
-    classes = resolve_run("defalco-reduced-unet").data.classes
-    chosen = np.isin(whole.test.labels, classes)
+    chosen = np.isin(whole.test.labels, images.classes)
     real = classifier.read(whole.test.images[chosen][:REAL])[0]
     rng = stream(0, "evaluation", 99)
-    train_images = whole.train.images[np.isin(whole.train.labels, classes)]
+    train_images = whole.train.images[np.isin(whole.train.labels, images.classes)]
     other = train_images[rng.permutation(len(train_images))[:IMAGES]]
     noise = rng.uniform(size=other.shape).astype(np.float32)
     found: dict[str, Any] = {
+        "dataset": images.dataset,
+        "classes": list(images.classes),
         "classifier_accuracy": classifier.accuracy,
         "images": IMAGES,
         "ddim_steps": STEPS,
@@ -269,6 +286,17 @@ def plot(found: dict[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
+def show_samples(work: Path, path: Path) -> None:
+    """Twelve images of seed 0 of each arm, a row an arm, all from the same noise."""
+    rows = []
+    for arm in ("unet", "1hqconv", "1fqconv", "transfer"):
+        folder = work / "seed-0" / arm
+        last = read_json_object(folder / "done.json")["rows"][-1]["images"]
+        with np.load(folder / last) as arrays:
+            rows.append(arrays["images"][:12])
+    save_grid(np.concatenate(rows), path, columns=12, scale=2, overwrite=True)
+
+
 def _save(part: Path, images: np.ndarray) -> None:
     with open(part, "wb") as file:
         np.savez_compressed(file, images=images)
@@ -279,30 +307,39 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--samples", type=Path)
+    parser.add_argument("--dataset", default="fashion-mnist", choices=("fashion-mnist", "mnist"))
+    parser.add_argument("--classes", default="1,9", help="trousers and ankle boots")
+    parser.add_argument("--folder", help="of the data set's files, if not in their usual places")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--measure-only", action="store_true")
     options = parser.parse_args()
+    images = Images(
+        options.dataset, tuple(int(each) for each in options.classes.split(",")), options.folder
+    )
     options.work.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     if not options.measure_only:
         spawn = get_context("spawn")
         with ProcessPoolExecutor(options.processes, mp_context=spawn) as pool:
             jobs = [
-                pool.submit(run_job, options.work, arms, seed)
+                pool.submit(run_job, options.work, images, arms, seed)
                 for seed in range(options.seeds)
                 for arms in JOBS
             ]
             for number, job in enumerate(as_completed(jobs), start=1):
                 passed = time.perf_counter() - started
                 print(f"{number}/{len(jobs)}  {job.result()}  {passed:.0f} s", flush=True)
-    found = measure(options.work, options.seeds)
+    found = measure(options.work, images, options.seeds)
     found["wall_seconds"] = time.perf_counter() - started
     found["load"] = os.getloadavg()[0]
     if options.json is not None:
         write_json(options.json, found)
     if options.plot is not None:
         plot(found, options.plot)
+    if options.samples is not None:
+        show_samples(options.work, options.samples)
     for arm, content in found["arms"].items():
         for row in content["rows"]:
             d, low, high = row["frechet"]
