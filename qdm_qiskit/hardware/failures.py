@@ -48,11 +48,13 @@ class Failure:
     """The exception's class."""
     gone: bool = False
     """Whether the service said 404: there is no such job or session."""
+    unsent: bool = False
+    """Whether a submission ended before its POST had left."""
 
     @property
     def nothing_created(self) -> bool:
         """Whether a submission that ended so has created no job for sure."""
-        return self.kind not in ("network", "timeout", "other")
+        return self.unsent or self.kind not in ("network", "timeout", "other")
 
     @property
     def passing(self) -> bool:

@@ -248,18 +248,52 @@ class Ledger(BudgetBook):
                 tx, row["run_id"], row["part"], "sending", tag=tag, mode=mode, session=session_id
             )
 
+    def send_failed(self, tag: str, failure: str, message: str, *, nothing_created: bool) -> None:
+        """Write down how a sending failed.
+
+        Args:
+            tag: The intention.
+            failure: Its kind.
+            message: In words.
+            nothing_created: Whether no job was created by it for sure.
+        """
+        row = self.intention(tag)
+        self.event(
+            row.run_id,
+            "send-failed",
+            row.part,
+            tag=tag,
+            failure=failure,
+            message=message,
+            nothing_created=nothing_created,
+        )
+
     def last_sending(self, intention: Intention) -> float | None:
-        """When an intention was last sent, or that failed, since 1970; None if it never was."""
+        """When an intention was last sent with a job as a possible outcome, since 1970.
+
+        Returns:
+            The time of the sending, or of the failure that it ended in; None if no sending is in
+            doubt: it was never sent, or each sending was refused.
+        """
         rows = self._store.read(
-            "SELECT at, detail FROM events WHERE kind IN ('sending', 'send-failed') AND run_id = ? "
-            "AND part = ? ORDER BY id DESC",
+            "SELECT at, kind, detail FROM events WHERE kind IN ('sending', 'send-failed') "
+            "AND run_id = ? AND part = ? ORDER BY id",
             intention.run_id,
             intention.part,
         )
-        times = [
-            row["at"] for row in rows if json.loads(str(row["detail"]))["tag"] == intention.tag
-        ]
-        return cast("float | None", times[0]) if times else None
+        doubt: float | None = None
+        open_since: float | None = None
+        for row in rows:
+            detail = json.loads(str(row["detail"]))
+            if detail["tag"] != intention.tag:
+                continue
+            at = cast(float, row["at"])
+            if row["kind"] == "sending":
+                doubt, open_since = open_since or doubt, at
+            else:
+                doubt = doubt if detail.get("nothing_created") else at
+                open_since = None
+        return doubt if open_since is None else open_since
 
     def sendings_since(self, since: float) -> list[float]:
         """When jobs of all runs were sent after a time, oldest first."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from tenacity import (
@@ -25,6 +25,7 @@ from tenacity import (
 
 from ..errors import ServiceUnavailable, TargetUnavailable, unknown_name
 from .failures import CallFailed, Failure, redacted, understand
+from .gate import Gate, through
 from .settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class ServiceHandle:
         call: Callable[[QiskitRuntimeService], T],
         *,
         submitting: bool = False,
+        before_post: Callable[[], None] | None = None,
     ) -> T:
         """One call, given up after the limit.
 
@@ -89,17 +91,19 @@ class ServiceHandle:
             what: In words, for messages: ``"sending the job"``.
             call: Gets the service.
             submitting: Whether a job may be created by it.
+            before_post: Is called, in this thread, when all that precedes a job's POST is done;
+                the POST waits for it, and never leaves if it raises or the call is given up.
 
         Returns:
             What the call returns.
 
         Raises:
-            CallFailed: Whatever goes wrong.
+            CallFailed: Whatever goes wrong; with ``before_post`` it says whether a job had left.
         """
         service = self._service
         assert service is not None
         limit = self.settings.submit_seconds if submitting else self.settings.call_seconds
-        return self._watched(what, lambda: call(service), limit, submitting)
+        return self._watched(what, lambda: call(service), limit, submitting, before_post)
 
     def ask(self, what: str, call: Callable[[QiskitRuntimeService], T]) -> T:
         """A call that changes nothing, asked again while the service fails to answer.
@@ -148,27 +152,44 @@ class ServiceHandle:
                 ) from None
             self.rebuild()
 
-    def _watched(self, what: str, call: Callable[[], T], seconds: float, submitting: bool) -> T:
+    def _watched(
+        self,
+        what: str,
+        call: Callable[[], T],
+        seconds: float,
+        submitting: bool,
+        before_post: Callable[[], None] | None = None,
+    ) -> T:
         """Run a call in a thread; its exception is understood there and goes no further."""
         values: list[T] = []
         failures: list[Failure] = []
+        gate = Gate()
 
         def work() -> None:
             try:
-                values.append(call())
+                with through(gate):
+                    values.append(call())
             except BaseException as error:
                 failures.append(understand(error, submitting=submitting, secrets=self._secrets))
+            finally:
+                gate.end()
 
-        thread = threading.Thread(target=work, name=f"qdm: {what}", daemon=True)
-        thread.start()
-        thread.join(seconds)
+        end = time.monotonic() + seconds
+        threading.Thread(target=work, name=f"qdm: {what}", daemon=True).start()
+        try:
+            while gate.sign(end - time.monotonic()) == "asked":
+                if before_post is not None:
+                    before_post()
+                gate.let_go()
+        finally:
+            gate.close()
         if values:
             return values[0]
+        unsent = before_post is not None and not gate.passed
         if failures:
-            raise CallFailed(failures[0])
-        raise CallFailed(
-            Failure("timeout", f"{what}: no answer within {seconds:g} s", "TimeoutError")
-        )
+            raise CallFailed(replace(failures[0], unsent=unsent))
+        text = f"{what}: no answer within {seconds:g} s"
+        raise CallFailed(Failure("timeout", text, "TimeoutError", unsent=unsent))
 
     # -- the service --------------------------------------------------------------------------
 
@@ -189,6 +210,8 @@ class ServiceHandle:
             InvalidAccountError,
         )
         from qiskit_ibm_runtime.exceptions import IBMInputValueError
+
+        from .posting import watch_posts
 
         problem: list[str] = []
 
@@ -226,7 +249,7 @@ class ServiceHandle:
             raise ServiceUnavailable(problem[0])
         account = service.active_account() or {}
         self._secrets = tuple(str(account[k]) for k in ("token",) if account.get(k))
-        _send_once_only(service)
+        watch_posts(service)
         self._service = service
         self.generation += 1
         if not self.instance:
@@ -395,30 +418,6 @@ def look(settings: ServiceSettings | None = None) -> Callable[[Target], Sight]:
             raise ServiceUnavailable(f"IBM Quantum does not answer: {error}") from None
 
     return see
-
-
-def _send_once_only(service: QiskitRuntimeService) -> None:
-    """Let the client's HTTP sessions repeat a question, and never a POST that may have arrived.
-
-    By default the client sends a POST again after a 5xx; if the job was created before the answer
-    was lost, that makes a second one, and both are paid. Here a POST is repeated only where no
-    connection was made. What to do then is decided by tag, in :mod:`~qdm_qiskit.hardware.submit`.
-    """
-    from requests.adapters import HTTPAdapter
-    from urllib3.util import Retry
-
-    for client in service._get_api_clients().values():
-        session = client._session
-        old = session.get_adapter("https://").max_retries
-        retry = Retry(
-            total=old.total,
-            connect=old.connect,
-            backoff_factor=old.backoff_factor,
-            status_forcelist=old.status_forcelist,
-            allowed_methods=frozenset({"GET", "PUT", "DELETE"}),
-        )
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(max_retries=retry))
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -36,7 +36,13 @@ class ServiceSettings:
     lookup_pauses_seconds: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0, 8.0)
     """Pauses before each look for a job by its tag, after a submission whose outcome is unknown."""
     grace_seconds: float = 60.0
-    """For how long after the last sending a tag is looked up before the job counts as not created."""
+    """For how long after the last sending a tag is looked up before the job counts as not created.
+
+    It must be longer than a POST takes that was on its way when its process died, and the lag of
+    the service's list, together: too short pays twice, too long only waits, and only where the
+    outcome of a sending is unknown. IBM names no bound for either; a payload of this package
+    arrives within seconds.
+    """
     submit_attempts: int = 6
     """How often one job is sent at most, as long as it is sure or likely that none was created."""
     rate_pause_seconds: float = 15.0

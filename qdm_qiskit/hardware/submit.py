@@ -3,6 +3,13 @@
 IBM's client has no idempotency key, so each job carries a tag of its own. Before anything is sent
 again, and after every sending, the service is asked which jobs have that tag: the oldest is adopted
 and the others are cancelled while they wait.
+
+"Sending" is written down at the last moment, when the payload is built, the client's own questions
+are answered and only the POST remains (:mod:`~qdm_qiskit.hardware.gate`). A process that died before
+that has sent nothing, and the next one sends at once. One that died after it may have sent a job
+that no list shows yet: its POST may still be read by the service, and lists lag. Then the tag is
+looked up until ``grace_seconds`` after the sending; only a tag that has no job by then is sent again.
+A sending that the service refused (a 4xx) or that did not reach it needs no such time.
 """
 
 from __future__ import annotations
@@ -105,13 +112,11 @@ class Sender:
             failure = self._post(request, intention, max_seconds)
             if failure is None:
                 return self.resolve(intention.tag)
-            self._ledger.event(
-                request.run_id,
-                "send-failed",
-                request.part,
-                tag=intention.tag,
-                failure=failure.kind,
-                message=failure.message,
+            self._ledger.send_failed(
+                intention.tag,
+                failure.kind,
+                failure.message,
+                nothing_created=failure.nothing_created,
             )
             found = self._look_after(intention, failure)
             if found is not None:
@@ -142,14 +147,19 @@ class Sender:
             kind = "before" if error.failure.kind in ("network", "timeout") else error.failure.kind
             return Failure(kind, error.failure.message, error.failure.name)
         self._pace()
-        self._ledger.sending(intention.tag, self._mode.mode, self._mode.session_id)
+        mode, session_id = self._mode.mode, self._mode.session_id
 
         def run(_: object) -> str:
             job = request.send(target, tag=intention.tag, max_seconds=max_seconds)
             return str(job.job_id())
 
         try:
-            job_id = self._handle.once(f"sending {request.part}", run, submitting=True)
+            job_id = self._handle.once(
+                f"sending {request.part}",
+                run,
+                submitting=True,
+                before_post=lambda: self._ledger.sending(intention.tag, mode, session_id),
+            )
         except CallFailed as error:
             return error.failure
         self._ledger.sent(intention.tag, job_id, how="answered")

@@ -118,11 +118,16 @@ class Service:
     def ask(self, what: str, call: object) -> object:
         return call(self._client())  # type: ignore[operator]
 
-    def once(self, what: str, call: object, *, submitting: bool = False) -> object:
+    def once(
+        self, what: str, call: object, *, submitting: bool = False, before_post: object = None
+    ) -> object:
         if not submitting:
             return call(self._client())  # type: ignore[operator]
-        self.posts += 1
         answer = self.answers.pop(0)
+        if answer == "unsent":
+            raise CallFailed(Failure("network", "a question failed", "Error", unsent=True))
+        before_post()  # type: ignore[operator]
+        self.posts += 1
         created, failure = answer if isinstance(answer, tuple) else (answer is None, answer)
         for _ in range(int(created)):
             self.jobs.append((f"job{len(self.jobs) + 1}", "QUEUED"))
@@ -293,6 +298,58 @@ def test_a_killed_sender_waits_for_the_grace_time(ledger, monkeypatch):
     assert found.job_id == "job1"
     assert later.posts == 1
     assert len(looks) >= 4
+
+
+def test_what_fails_before_the_post_was_not_sent_and_is_sent_again_at_once(ledger):
+    service, _, go = send(ledger, ["unsent", "unsent", None])
+    assert go().job_id == "job1"
+    assert service.posts == 1
+    assert kinds(ledger)[2:] == ["send-failed", "send-failed", "sending", "submitted"]
+
+
+def test_only_a_sending_in_doubt_is_waited_for(ledger):
+    """Of a killed process: nothing was sent, or nothing was created, or nobody knows."""
+    now = [100.0]
+    ledger._clock = lambda: now[0]  # type: ignore[assignment]
+    _, _, go = send(ledger, ["unsent"] * 9)
+    with pytest.raises(ServiceUnavailable, match="no job was created"):
+        go()
+    [intention] = ledger.intentions(RUN)
+
+    def sending(at: float) -> None:
+        now[0] = at
+        ledger.sending(intention.tag, "job", None)
+
+    def failed(at: float, *, nothing: bool) -> None:
+        now[0] = at
+        ledger.send_failed(intention.tag, "network", "", nothing_created=nothing)
+
+    assert ledger.last_sending(intention) is None
+    sending(101)
+    assert ledger.last_sending(intention) == 101  # as a killed process leaves it
+    failed(102, nothing=True)
+    assert ledger.last_sending(intention) is None
+    sending(103)
+    failed(104, nothing=False)
+    assert ledger.last_sending(intention) == 104
+    failed(105, nothing=True)  # before a POST: the one before is still in doubt
+    assert ledger.last_sending(intention) == 104
+    sending(106)
+    failed(107, nothing=True)
+    assert ledger.last_sending(intention) == 104
+    sending(108)
+    sending(109)  # the process of the first was killed
+    failed(110, nothing=True)
+    assert ledger.last_sending(intention) == 108
+
+
+def test_a_failure_of_an_older_ledger_is_in_doubt(ledger):
+    _, _, go = send(ledger, ["unsent"] * 9)
+    with pytest.raises(ServiceUnavailable):
+        go()
+    [intention] = ledger.intentions(RUN)
+    ledger.event(RUN, "send-failed", "step-0003", tag=intention.tag, failure="rate", message="")
+    assert ledger.last_sending(intention) is not None
 
 
 @pytest.mark.parametrize("refused", [True, False])

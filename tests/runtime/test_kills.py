@@ -25,7 +25,7 @@ import pytest
 from qdm_qiskit.hardware.ledger import Ledger
 from qdm_qiskit.hardware.plan import read_plan
 from qdm_qiskit.hardware.record import read_counts
-from tests.runtime.conftest import ROOT, clean, make_root
+from tests.runtime.conftest import ROOT, clean, make_root, make_settings
 from tests.runtime.server import LocalServer
 
 STEPS = 2
@@ -73,6 +73,10 @@ class Forge:
         out = self._folder / f"{next(self._numbers)}.json"
         command = {"call": call, "root": str(root), "run": run, "out": str(out), **more}
         return self._ask(do="fork", **command)["pid"], out
+
+    def kill(self, pid: int) -> None:
+        """Kill a child; a zombie if it has ended already."""
+        os.kill(pid, signal.SIGKILL)
 
     def wait(self, pid: int) -> int:
         """Exit code of a child; -9 if it was killed."""
@@ -236,6 +240,7 @@ def moments(expected: Undisturbed, kind: str) -> list[int]:
     ("kind", "which", "side"),
     [
         ("intended", 0, "after"),
+        ("sending", 0, "before"),
         ("submitted", 0, "before"),
         ("submitted", 1, "before"),
         ("collected", 1, "before"),
@@ -243,6 +248,7 @@ def moments(expected: Undisturbed, kind: str) -> list[int]:
     ],
     ids=[
         "intended and not sent",
+        "about to be sent",
         "calibration answered and not written down",
         "step answered and not written down",
         "counts saved and not written down",
@@ -253,6 +259,52 @@ def test_killed_at_the_moments_that_matter(server, forge, undisturbed, tmp_path,
     root = fresh(server, tmp_path, undisturbed, "again")
     killed_at(forge, root, undisturbed, moments(undisturbed, kind)[which], side)
     go_on(forge, root, undisturbed)
+    check_same(server, root, undisturbed)
+
+
+def test_killed_while_the_client_asks_its_questions_nothing_is_waited_for(
+    server, forge, undisturbed, tmp_path
+):
+    root = fresh(server, tmp_path, undisturbed, "questions")
+    make_settings(root, grace_seconds=60.0)
+    server.fault(method="GET", path="/instances/usage", skip=1, delay=30.0)  # the first is ours
+    pid, _ = forge.start("submit", root, undisturbed.run)
+    end = time.monotonic() + 30.0
+    while not server.faults()["used"]:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    forge.kill(pid)
+    assert forge.wait(pid) == -signal.SIGKILL
+    ledger = Ledger.open(root)
+    kinds = [row["kind"] for row in ledger.events(undisturbed.run)]
+    ledger.close()
+    assert "intended" in kinds
+    assert "sending" not in kinds
+    began = time.monotonic()
+    go_on(forge, root, undisturbed)
+    assert time.monotonic() - began < 30.0
+    check_same(server, root, undisturbed)
+
+
+def test_killed_when_it_is_written_down_the_grace_is_waited_for(
+    server, forge, undisturbed, tmp_path
+):
+    """Nobody can know whether the POST went out, so the tag is looked for as long as agreed."""
+    root = fresh(server, tmp_path, undisturbed, "sending")
+    make_settings(root, grace_seconds=3.0)
+    killed_at(forge, root, undisturbed, moments(undisturbed, "sending")[0], "after")
+    ledger = Ledger.open(root)
+    [intention] = ledger.intentions(undisturbed.run)
+    sent = ledger.last_sending(intention)
+    ledger.close()
+    assert sent is not None
+    go_on(forge, root, undisturbed)
+    ledger = Ledger.open(root)
+    again = [
+        float(str(row["at"])) for row in ledger.events(undisturbed.run) if row["kind"] == "sending"
+    ]
+    ledger.close()
+    assert again[1] - sent >= 3.0
     check_same(server, root, undisturbed)
 
 
@@ -293,7 +345,7 @@ def test_killed_at_random_moments(server, forge, undisturbed, tmp_path):
         while status == -signal.SIGKILL:
             pid, out = forge.start(next_call(root, undisturbed), root, undisturbed.run)
             time.sleep(rng.uniform(0.02, 0.8 * undisturbed.seconds))
-            os.kill(pid, signal.SIGKILL)  # a zombie if it has ended already
+            forge.kill(pid)
             status = forge.wait(pid)
             kills += status == -signal.SIGKILL
         assert status == 0, out.with_suffix(".err").read_text()[-3000:]
