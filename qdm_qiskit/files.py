@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -47,38 +48,91 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write several files, all of them or none; older ones are replaced only when all are written.
+    """Write several files, all of them or none.
+
+    All are written beside their places first, and older ones get a second name. Only then are they
+    moved, one after the other; if one cannot be, or Ctrl-C comes between two, those moved before
+    are put back. What no file system offers is to move several files at once: a process that is
+    killed, or a machine that stops, between two moves leaves some files new and some old, each of
+    them whole, and ``.old-`` files beside them.
 
     Args:
         contents: File to content; folders are made.
 
     Raises:
-        OutputNotWritable: If one cannot be written; nothing has changed then.
+        OutputNotWritable: If one cannot be written; nothing has changed then, or the error names
+            what could not be put back.
     """
-    parts: dict[Path, Path] = {}
     made = {each for path in contents for each in path.parents if not each.exists()}
+    parts: dict[Path, Path] = {}
+    kept: dict[Path, Path] = {}
+    moved: list[Path] = []
     done = False
     try:
         for path, content in contents.items():
-            part = path.with_name(f".part-{os.getpid()}-{path.name}")
-            parts[path] = part
-            write_bytes(part, content)
-        for path, part in parts.items():
-            try:
+            parts[path] = path.with_name(f".part-{os.getpid()}-{path.name}")
+            write_bytes(parts[path], content)
+        try:
+            for path in contents:
+                if os.path.lexists(path):
+                    kept[path] = path.with_name(f".old-{os.getpid()}-{path.name}")
+                    _second_name(path, kept[path])
+            for path, part in parts.items():
+                moved.append(path)
                 os.replace(part, path)
-            except OSError as error:
-                raise OutputNotWritable(
-                    f"Cannot write {path}: {error.strerror or error}."
-                ) from error
+        except OSError as error:
+            raise OutputNotWritable(
+                f"Cannot write {path}: {error.strerror or error}. Choose a folder with write "
+                "permission and free space."
+            ) from error
         done = True
     finally:
-        for part in parts.values():
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+        left = [] if done else _put_back(moved, parts, kept)
+        for path, other in [*parts.items(), *kept.items()]:
+            if path not in left:
+                with suppress(OSError):
+                    other.unlink(missing_ok=True)
         if not done:
             for folder in sorted(made, reverse=True):  # the innermost first
                 with suppress(OSError):
                     folder.rmdir()
+        if left:
+            names = ", ".join(
+                f"{path} ({f'its old content is {kept[path]}' if path in kept else 'was not there'})"
+                for path in left
+            )
+            raise OutputNotWritable(
+                f"Of files that are written together some are new and cannot be put back: {names}."
+            )
+
+
+def _second_name(path: Path, other: Path) -> None:
+    """Give a file another name, so that its content outlives its replacement."""
+    if path.is_dir():
+        raise IsADirectoryError(21, "a folder stands where a file is to be written", str(path))
+    other.unlink(missing_ok=True)  # of a process that was killed and had this number
+    try:
+        os.link(path, other, follow_symlinks=False)
+    except OSError:  # a file system without hard links
+        shutil.copy2(path, other, follow_symlinks=False)
+
+
+def _put_back(
+    moved: list[Path], parts: Mapping[Path, Path], kept: Mapping[Path, Path]
+) -> list[Path]:
+    """Undo moves; the files that could not be put back."""
+    left = []
+    for path in reversed(moved):
+        if os.path.lexists(parts[path]):
+            continue  # it was not moved
+        try:
+            if path in kept:
+                os.replace(kept[path], path)
+            else:
+                path.unlink()
+        except OSError:
+            left.append(path)
+    return left
 
 
 def write_bytes(path: Path, content: bytes) -> None:

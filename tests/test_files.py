@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -164,3 +166,95 @@ def test_files_written_together_are_all_there_or_none_and_no_folder_either(tmp_p
         write_together({in_the_way: b"1", old: b"2", tmp_path / "file" / "c.txt": b"3"})
     assert sorted(tmp_path.rglob("*")) == before
     assert old.read_text() == "after"
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Every path below a folder, with its content."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+class Failing:
+    """A function of `os` that fails at its nth call."""
+
+    def __init__(self, real: Callable[..., object], at: int, error: BaseException) -> None:
+        self.real, self.at, self.error = real, at, error
+        self.calls = 0
+
+    def __call__(self, *where: object, **more: object) -> object:
+        self.calls += 1
+        if self.calls == self.at:
+            raise self.error
+        return self.real(*where, **more)
+
+
+@pytest.mark.parametrize("name", ["replace", "link", "fsync", "chmod"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failure_anywhere_leaves_all_files_as_they_were(tmp_path, monkeypatch, name, error):
+    """Two old files and a new one in a new folder; each call that could fail does, in its turn."""
+    contents = {
+        tmp_path / "old.txt": b"new 1",
+        tmp_path / "deep" / "new.txt": b"new 2",
+        tmp_path / "other.txt": b"new 3",
+    }
+    real = getattr(os, name)
+    for at in range(1, 50):
+        monkeypatch.setattr(os, name, real)
+        (tmp_path / "old.txt").write_bytes(b"old 1")
+        (tmp_path / "other.txt").write_bytes(b"old 3")
+        (tmp_path / "deep" / "new.txt").unlink(missing_ok=True)
+        if (tmp_path / "deep").exists():
+            (tmp_path / "deep").rmdir()
+        before = tree(tmp_path)
+        failing = Failing(real, at, error)
+        monkeypatch.setattr(os, name, failing)
+        try:
+            write_together(contents)
+        except (OutputNotWritable, KeyboardInterrupt):
+            assert tree(tmp_path) == before, at
+        else:
+            # An `OSError` of `link` is a file system without hard links, and no failure.
+            assert failing.calls < at or name == "link"
+            assert tree(tmp_path) == {
+                "deep": None,
+                **{str(path.relative_to(tmp_path)): content for path, content in contents.items()},
+            }
+            if failing.calls < at:
+                break
+    assert at == {"replace": 7, "link": 3, "fsync": 4, "chmod": 4}[name]
+
+
+def test_what_cannot_be_put_back_is_named(tmp_path, monkeypatch):
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_bytes(b"old")
+    real, moves = os.replace, []
+
+    def broken(source: Path, target: Path) -> None:
+        if Path(source).name.startswith(".part-") and Path(target) == new:
+            moves.append(target)
+        if moves:
+            raise OSError(5, "Input/output error")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", broken)
+    with pytest.raises(OutputNotWritable, match=r"old\.txt \(its old content is .*\.old-"):
+        write_together({old: b"1", new: b"2"})
+    [kept] = tmp_path.glob(".old-*")
+    assert kept.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_written_together_over_links_and_folders(tmp_path, monkeypatch, links):
+    if not links:  # as on a file system without them
+        monkeypatch.setattr(os, "link", Failing(os.link, 1, OSError(1, "Operation not permitted")))
+    real, link, folder = tmp_path / "real.txt", tmp_path / "link.txt", tmp_path / "folder"
+    real.write_bytes(b"real")
+    link.symlink_to(real)
+    write_together({link: b"1"})
+    assert (link.is_symlink(), link.read_bytes(), real.read_bytes()) == (False, b"1", b"real")
+    folder.mkdir()
+    with pytest.raises(OutputNotWritable, match="folder"):
+        write_together({real: b"2", folder: b"3"})
+    assert tree(tmp_path) == {"real.txt": b"real", "link.txt": b"1", "folder": None}
