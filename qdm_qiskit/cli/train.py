@@ -46,6 +46,7 @@ def train(
         qdm train --model eeqdm --set depth=1 --set train_count=20 --epochs 1 --out runs/first
     """
     import torch
+    from accelerate import PartialState
 
     from ..errors import InvalidOption, MissingData
     from ..files import read_json_object
@@ -82,14 +83,17 @@ def train(
                 values[name] = value
         config = resolve_run(preset or model or "", values)
     result = run_training(config, out, resume=resume, report=None if quiet else _rich_report())
+    speaks = PartialState().is_main_process  # of several processes, one
     if result.interrupted:
-        typer.echo(
-            f"stopped with {result.epochs} epochs complete; continue with: "
-            f"qdm train --out {shlex.quote(str(out))} --resume latest",
-            err=True,
-        )
+        if speaks:
+            typer.echo(
+                f"stopped with {result.epochs} epochs complete; continue with: "
+                f"qdm train --out {shlex.quote(str(out))} --resume latest",
+                err=True,
+            )
         raise typer.Exit(130)  # cli.main says the rest
-    _print_outcome(result.history[-1] if result.history else {}, result.checkpoint)
+    if speaks:
+        _print_outcome(result.history[-1] if result.history else {}, result.checkpoint)
 
 
 def _print_outcome(row: dict[str, float], checkpoint: Path) -> None:

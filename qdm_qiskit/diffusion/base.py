@@ -50,6 +50,8 @@ class DiffusionProcess(ABC):
     """What x_t is; a model of another state space cannot be trained with this process."""
     every_step: ClassVar[bool] = True
     """Whether the training pairs of an x_0 are all T steps, rather than one step drawn."""
+    compares_ensembles: ClassVar[bool] = False
+    """Whether a pair's loss depends on the rest of its batch, which then cannot be shared out."""
     num_steps: int
     """T."""
 

@@ -46,6 +46,7 @@ class Depolarizing(DiffusionProcess):
     """
 
     state_space = "complex"
+    compares_ensembles = True
 
     def __init__(
         self, num_steps: int = 6, *, scrambler: Scrambler = "gates", loss: EnsembleLoss = "mmd"

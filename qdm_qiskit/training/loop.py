@@ -11,6 +11,7 @@ from ..models import Denoiser
 from .checkpoint import checkpoints, find_checkpoint, load_weights
 from .config import RunConfig
 from .interruptions import silent_log_thread, stop_requests
+from .processes import join_processes
 from .report import ProgressReport, TrainingResult
 from .run_folder import Footprint, check_no_run, check_same_run
 from .session import Session
@@ -30,7 +31,7 @@ def train(
         config: The run.
         run: Its folder. A fresh run wants one without a run in it.
         resume: "latest" or a checkpoint's name to continue from; None starts afresh.
-        report: Is told of every step and epoch.
+        report: Is told of every step and epoch, in the first process if there are several.
 
     Returns:
         Where the run stands. After Ctrl-C (or SIGTERM) it is checkpointed and ``interrupted``.
@@ -42,7 +43,9 @@ def train(
         InvalidData: If the images cannot be used.
         OutputNotWritable: If the folder cannot be written.
     """
-    report = report or ProgressReport()
+    leads = join_processes().is_main_process
+    if report is None or not leads:
+        report = ProgressReport()
     teacher = None
     if config.training.transfer_epochs and not checkpoints(run):
         result = _train_teacher(config, run, resume, report)
@@ -67,7 +70,9 @@ def _train_part(
     with stop_requests() as stop, silent_log_thread():
         try:
             result = session.work(report, stop)
-            return replace(result, interrupted=result.interrupted or (stop.is_set() and leads_on))
+            if leads_on and session.asked(stop):
+                return replace(result, interrupted=True)
+            return result
         except (BrokenPipeError, MissingData):
             raise
         except OSError as error:  # our own writer, TensorBoard's, or a folder that cannot be made

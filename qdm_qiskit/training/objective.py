@@ -12,6 +12,20 @@ from ..models import Denoiser
 
 
 @dataclass(frozen=True)
+class Part:
+    """The part of a batch that one of several processes takes."""
+
+    index: int
+    """Of the process, 0 .. count - 1."""
+    count: int
+    """Processes."""
+
+
+WHOLE = Part(0, 1)
+"""All of it, for one process."""
+
+
+@dataclass(frozen=True)
 class Objective:
     """The loss of a run, the same for the model and for the baseline beside it."""
 
@@ -68,15 +82,41 @@ class Objective:
         return model(x, step / self.process.num_steps, labels)
 
     def loss(
-        self, model: Denoiser, images: Tensor, labels: Tensor | None, generator: torch.Generator
+        self,
+        model: Denoiser,
+        images: Tensor,
+        labels: Tensor | None,
+        generator: torch.Generator,
+        part: Part = WHOLE,
     ) -> Tensor:
-        """The mean loss of all pairs of a batch.
+        """The mean loss of all pairs of a batch, or one process's part of it.
 
         Args:
             model: What is trained.
-            images: ``(batch, channels, height, width)`` in [0, 1].
+            images: ``(batch, channels, height, width)`` in [0, 1]: the whole batch.
             labels: As for :meth:`as_generated`.
-            generator: Source of the noise, on the CPU.
+            generator: Source of the noise of the whole batch, on the CPU.
+            part: Which part.
+
+        Returns:
+            The mean of what the parts return is the mean loss of all pairs.
         """
-        pairs = self.pairs(images, generator)
-        return self.losses(model, self.as_generated(model, pairs, labels, generator), labels).mean()
+        pairs = self.as_generated(model, self.pairs(images, generator), labels, generator)
+        if part.count == 1 or self.process.compares_ensembles:
+            return self.losses(model, pairs, labels).mean()
+        own, weight = shared_out(pairs, part)
+        return self.losses(model, own, labels).mean() * weight
+
+
+def shared_out(pairs: TrainingPairs, part: Part) -> tuple[TrainingPairs, float]:
+    """A part of the pairs, and the weight of their mean loss in the mean over the parts.
+
+    Whole images are shared out, in turn. With fewer images than parts some would be left without;
+    they take the first image with weight 0, because every process has to go backward.
+    """
+    own = pairs.source % part.count == part.index
+    weight = float(own.sum()) * part.count / len(own)
+    if weight == 0:
+        own = pairs.source == 0
+    taken = TrainingPairs(pairs.noisy[own], pairs.step[own], pairs.target[own], pairs.source[own])
+    return taken, weight

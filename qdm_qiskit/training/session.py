@@ -1,7 +1,8 @@
 """One call of the training loop: from a configuration and a folder to trained weights.
 
 Every random number comes from a stream that is addressed by (epoch, batch), so a run that was
-stopped anywhere continues bit for bit.
+stopped anywhere continues bit for bit. Of several processes each draws the noise of the whole
+batch and takes its part of the pairs: a run has one result, up to rounding, on any number of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
 
 from ..diffusion import DiffusionProcess, make_process
 from ..errors import InvalidCheckpoint, InvalidOption
@@ -43,7 +43,7 @@ from .checkpoint import (
 )
 from .config import RunConfig
 from .epoch_end import measure_losses, write_history, write_samples
-from .objective import Objective
+from .objective import Objective, Part
 from .optimizers import make_optimizer, set_learning_rate
 from .report import ProgressReport, TrainingResult
 from .run_data import EpochBatches, class_indices, classes_of, load_split
@@ -93,14 +93,11 @@ class Session:
         if resume is None:
             self._begin(teacher)
         self.accelerator = Accelerator(log_with="tensorboard", project_dir=str(run))
-        self.batches = EpochBatches(len(self.split.train), config.training.batch_size, seed)
+        self.part = Part(self.accelerator.process_index, self.accelerator.num_processes)
         train_set = self.split.train
-        tensors = TensorDataset(
-            torch.from_numpy(train_set.images),
-            torch.from_numpy(class_indices(train_set.labels, self.classes)),
-        )
-        loader = DataLoader(tensors, batch_sampler=self.batches)
-        self.loader = self.accelerator.prepare_data_loader(loader)
+        self.images = torch.from_numpy(train_set.images)
+        self.labels = torch.from_numpy(class_indices(train_set.labels, self.classes))
+        self.batches = EpochBatches(len(train_set), config.training.batch_size, seed)
         for learner in self.learners.values():
             learner.model, learner.optimizer = self.accelerator.prepare(
                 learner.model, learner.optimizer
@@ -153,38 +150,47 @@ class Session:
         checkpoint: Path | None = None
         while progress.epoch < epochs:
             started = time.perf_counter()
-            self._train_epoch(report, stop)
-            if stop.is_set() and progress.batch < len(self.batches):
+            stopped = self._train_epoch(report, stop)
+            if stopped and progress.batch < len(self.batches):
                 return self._result(self._checkpoint(), interrupted=True)
             row = self._close_epoch(time.perf_counter() - started)
             report.epoch(row)
-            last = progress.epoch == epochs
-            if last or progress.epoch % config.training.checkpoint_every == 0 or stop.is_set():
+            last, stopped = progress.epoch == epochs, self.asked(stop)
+            if last or progress.epoch % config.training.checkpoint_every == 0 or stopped:
                 checkpoint = self._checkpoint()
-            if stop.is_set() and not last:
+            if stopped and not last:
                 return self._result(checkpoint or self._checkpoint(), interrupted=True)
         return self._result(checkpoint or self._checkpoint(), interrupted=False)
 
+    def asked(self, stop: threading.Event) -> bool:
+        """Whether any process was asked to stop; all are told, so that they end the same step."""
+        if self.part.count == 1:
+            return stop.is_set()
+        flag = torch.tensor(float(stop.is_set()), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum") > 0)
+
     def close(self) -> None:
         """End the log; it flushes once more what could not be written, or never was opened."""
+        # Not accelerate's end_training: it would part the processes before a second session.
         with suppress(OSError, AttributeError):
-            self.accelerator.end_training()
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
 
-    def _train_epoch(self, report: ProgressReport, stop: threading.Event) -> None:
+    def _train_epoch(self, report: ProgressReport, stop: threading.Event) -> bool:
+        """The rest of an epoch's batches, or up to a stop; whether there was one."""
         progress = self.progress
         self.batches.epoch, self.batches.first = progress.epoch, progress.batch
         set_learning_rate(
             self.learners["model"].optimizer, self.config.training, epoch=progress.epoch
         )
-        process_index = self.accelerator.process_index
         for learner in self.learners.values():
             learner.model.train()
-        for images, labels in self.loader:
-            index = (progress.epoch, progress.batch, process_index)
+        device = self.accelerator.device
+        for rows in self.batches:
+            images, labels = self.images[rows].to(device), self.labels[rows].to(device)
             losses = {}
             for name in self.learners:
-                loss = partial(self._batch_loss, name, images, labels, index)
-                losses[name] = self._step(name, loss)
+                losses[name] = self._step(name, partial(self._batch_loss, name, images, labels))
                 if not math.isfinite(losses[name]):
                     raise InvalidOption(
                         f"The loss of the {name} became {losses[name]} at step {progress.step + 1}: "
@@ -200,8 +206,9 @@ class Session:
             progress.loss_sum += losses["model"] * len(images)
             progress.baseline_sum += losses.get("baseline", 0.0) * len(images)
             report.step(progress.epoch + 1, losses["model"])
-            if stop.is_set():
-                return
+            if self.asked(stop):
+                return True
+        return False
 
     def _step(self, name: str, loss_now: Callable[[], Tensor]) -> float:
         """One step of a learner; the mean over the processes of the losses that it took."""
@@ -221,14 +228,17 @@ class Session:
         optimizer.step(closure)
         return sum(taken) / len(taken)
 
-    def _batch_loss(
-        self, name: str, images: Tensor, labels: Tensor, index: tuple[int, ...]
-    ) -> Tensor:
-        """The loss of a batch on the noise of its place in the run: the same for all learners."""
-        seed = derived_seed(self.config.training.seed, "noise", *index)
+    def _batch_loss(self, name: str, images: Tensor, labels: Tensor) -> Tensor:
+        """This process's part of the loss of a batch.
+
+        The noise is that of the batch's place in the run: the same for all learners and processes.
+        """
+        place = self.progress.epoch, self.progress.batch, 0
+        seed = derived_seed(self.config.training.seed, "noise", *place)
         generator = torch.Generator().manual_seed(seed)
         told = labels if self.guided and name == "model" else None
-        return self.objective.loss(self.learners[name].model, images, told, generator)
+        model = self.learners[name].model
+        return self.objective.loss(model, images, told, generator, self.part)
 
     def _close_epoch(self, seconds: float) -> dict[str, float]:
         """Count the epoch, measure on the test images, write metrics and pictures."""
@@ -242,7 +252,7 @@ class Session:
             "train_loss": progress.loss_sum / progress.images,
             **measure_losses(
                 self.objective,
-                self.learners,
+                self._bare_learners(),
                 self.split.test,
                 self.classes,
                 guided=self.guided,
@@ -277,18 +287,21 @@ class Session:
         return row
 
     def _checkpoint(self) -> Path:
-        bare = {
-            name: Learner(self._bare(name), learner.optimizer, learner.average)
-            for name, learner in self.learners.items()
-        }
         keep = self.config.training.keep_checkpoints
         if self.accelerator.is_main_process:
-            save_checkpoint(self.run, bare, self.progress, keep)
+            save_checkpoint(self.run, self._bare_learners(), self.progress, keep)
         self.accelerator.wait_for_everyone()
         return find_checkpoint(self.run)
 
     def _bare(self, name: str) -> Denoiser:
         return self.accelerator.unwrap_model(self.learners[name].model)
+
+    def _bare_learners(self) -> dict[str, Learner]:
+        """The learners without what accelerate wraps around their models."""
+        return {
+            name: Learner(self._bare(name), learner.optimizer, learner.average)
+            for name, learner in self.learners.items()
+        }
 
     def _result(self, checkpoint: Path, *, interrupted: bool) -> TrainingResult:
         return TrainingResult(

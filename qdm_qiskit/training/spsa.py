@@ -11,6 +11,7 @@ from typing import Literal, final
 
 import numpy as np
 import torch
+from accelerate.utils import reduce
 from qiskit_machine_learning.optimizers import QNSPSA, SPSA
 from qiskit_machine_learning.utils import algorithm_globals
 from torch import nn
@@ -137,7 +138,7 @@ class Spsa(torch.optim.Optimizer):
             overlaps = [
                 (a.conj() * b).sum(1).abs().square() for a, b in zip(ours, theirs, strict=True)
             ]
-            total += float(torch.cat(overlaps).mean())
+            total += float(reduce(torch.cat(overlaps).mean(), "mean"))  # of all processes
         return total
 
     def _weights(self) -> np.ndarray:
