@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .allocator import keep_freed_memory
 from .steps import Dense, Frame, Move, Step
 
 Key = tuple[str, Any]
@@ -32,17 +34,24 @@ class Stage:
     """Its first step."""
     steps: tuple[Dense | Move, ...]
 
-    @property
+    @cached_property
+    def weighted(self) -> tuple[int, ...]:
+        """Its steps that depend on weights."""
+        return tuple(
+            self.first + k
+            for k, step in enumerate(self.steps)
+            if (step.block if isinstance(step, Dense) else step.phases) is not None
+        )
+
+    @cached_property
     def read_at(self) -> int | None:
         """The step after which the state is where gradients are read; None where there are none.
 
         Before blocks (step -1 is the start of all), after a monomial.
         """
-        step = self.steps[0]
-        if isinstance(step, Move):
-            return self.first if step.phases is not None else None
-        weighted = any(isinstance(each, Dense) and each.block is not None for each in self.steps)
-        return self.first - 1 if weighted else None
+        if not self.weighted:
+            return None
+        return self.first if isinstance(self.steps[0], Move) else self.first - 1
 
 
 @dataclass(frozen=True)
@@ -52,10 +61,38 @@ class Tail:
     first: int
     steps: tuple[Dense | Move, ...]
     stages: tuple[Stage, ...]
-    kept: frozenset[int]
+    kept: tuple[int, ...]
     """Steps after which the state is kept, unless it is computed again."""
     groups: tuple[Key, ...]
     """Blocks and phases that the steps use."""
+
+    @cached_property
+    def axes(self) -> tuple[tuple[int, int], ...]:
+        """Where blocks act, without repetition: product of the axes above the block's, its size."""
+        return tuple(dict.fromkeys(_axis(step) for step in self.steps if isinstance(step, Dense)))
+
+    @cached_property
+    def axis_of(self) -> tuple[int, ...]:
+        """For each step the place of its axis in :attr:`axes`; -1 for a monomial."""
+        place = {axis: k for k, axis in enumerate(self.axes)}
+        return tuple(place[_axis(s)] if isinstance(s, Dense) else -1 for s in self.steps)
+
+    @cached_property
+    def users(self) -> dict[tuple[Key, int], list[tuple[int, int]]]:
+        """For a stack, and the product of the axes above its blocks: steps and their rows."""
+        found: dict[tuple[Key, int], list[tuple[int, int]]] = {}
+        for position, step in enumerate(self.steps):
+            if isinstance(step, Dense) and step.block is not None:
+                key: Key = ("block", step.block.group)
+                found.setdefault((key, step.high), []).append((position, step.block.row))
+            elif isinstance(step, Move) and step.phases is not None:
+                size, row = step.phases
+                found.setdefault((("phase", size), 1), []).append((position, row))
+        return found
+
+
+def _axis(step: Dense) -> tuple[int, int]:
+    return step.high, 2**step.num_qubits
 
 
 def find_tail(steps: Sequence[Step]) -> Tail:
@@ -80,7 +117,7 @@ def find_tail(steps: Sequence[Step]) -> Tail:
             stages.append(Stage(position, (step,)))
             used = set(axes)
     read = {stage.read_at for stage in stages} - {None, -1, len(found) - 1}
-    kept = frozenset(position for position in read if position is not None)
+    kept = tuple(sorted(position for position in read if position is not None))
     groups: dict[Key, None] = {}
     for step in found:
         if isinstance(step, Dense) and step.block is not None:
@@ -116,32 +153,42 @@ def run_tail(x: Tensor, tail: Tail, frame: Frame, *, recompute: bool) -> Tensor:
     if not x.is_complex():
         x = x.to(torch.complex64 if x.dtype == torch.float32 else torch.complex128)
     keep = not recompute and any(each.requires_grad for each in (x, *stacks))
+    keep_freed_memory()
     return _Tail.apply(x.contiguous(), tail, frame, keep, *stacks)
 
 
 class _Buffer:
-    """A state and its views along its axes; making a view takes as long as a call of torch."""
+    """A state and its views along the axes of a tail; a view costs as much as a call of torch."""
 
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-        self._views: dict[tuple[int, int, bool], Tensor] = {}
+    __slots__ = ("_pairs", "_turned", "along", "tensor")
 
-    def view(self, step: Dense, real: bool) -> Tensor:
-        """``(high, d, rest)`` around a block's axis; real and imaginary parts side by side."""
-        key = (step.high, step.num_qubits, real)
-        found = self._views.get(key)
-        if found is None:
-            tensor = torch.view_as_real(self.tensor) if real else self.tensor
-            found = self._views[key] = tensor.view(step.high, 2**step.num_qubits, -1)
-        return found
+    def __init__(self, tensor: Tensor, along: Sequence[Tensor]) -> None:
+        self.tensor, self.along = tensor, along
+        self._pairs: dict[int, Tensor] = {}
+        self._turned: dict[int, Tensor] = {}
 
-    def turned(self, step: Dense) -> Tensor:
+    def pairs(self, axis: int) -> Tensor:
+        """``(high, d, rest)``, real and imaginary parts side by side."""
+        if axis not in self._pairs:
+            self._pairs[axis] = torch.view_as_real(self.along[axis]).flatten(-2)
+        return self._pairs[axis]
+
+    def turned(self, axis: int) -> Tensor:
         """``(high, rest, d)``."""
-        key = (step.high, -step.num_qubits, False)
-        found = self._views.get(key)
-        if found is None:
-            found = self._views[key] = self.view(step, False).mT
-        return found
+        if axis not in self._turned:
+            self._turned[axis] = self.along[axis].mT
+        return self._turned[axis]
+
+
+def _buffer(tensor: Tensor, tail: Tail) -> _Buffer:
+    return _Buffer(tensor, [tensor.view(high, d, -1) for high, d in tail.axes])
+
+
+def _buffers(count: int, like: Tensor, tail: Tail) -> list[_Buffer]:
+    """Empty states of the shape of ``like``, in one block of memory."""
+    block = like.new_empty(count, *like.shape)
+    along = [block.view(count, high, d, -1).unbind(0) for high, d in tail.axes]
+    return [_Buffer(tensor, views) for tensor, *views in zip(block.unbind(0), *along, strict=True)]
 
 
 class _Tail(torch.autograd.Function):
@@ -149,19 +196,20 @@ class _Tail(torch.autograd.Function):
     def forward(  # type: ignore[no-untyped-def]
         ctx, x: Tensor, tail: Tail, frame: Frame, keep: bool, *stacks: Tensor
     ) -> Tensor:
-        matrices = _Matrices(tail, frame, stacks, transpose=False)
+        matrices = _matrices(tail, frame, stacks, transpose=False)
         kept: dict[int, _Buffer] = {}
-        buffers = list(x.new_empty(len(tail.kept), *x.shape).unbind(0)) if keep else []
-        state, scratch = _Buffer(x), [_Buffer(torch.empty_like(x)), _Buffer(torch.empty_like(x))]
-        for position, step in enumerate(tail.steps):
-            if buffers and position in tail.kept:
-                out = kept[position] = _Buffer(buffers.pop())
+        if keep and tail.kept:
+            kept = dict(zip(tail.kept, _buffers(len(tail.kept), x, tail), strict=True))
+        state, here, there = (_buffer(each, tail) for each in (x, *map(torch.empty_like, (x, x))))
+        for position, (axis, matrix) in enumerate(zip(tail.axis_of, matrices, strict=True)):
+            out = kept.get(position)
+            if out is None:
+                out = there if state is here else here
+            if axis >= 0:
+                assert matrix is not None  # as every block has
+                _multiply(matrix, axis, state, out)
             else:
-                out = scratch[1] if state is scratch[0] else scratch[0]
-            if isinstance(step, Dense):
-                _multiply(matrices, step, state, out)
-            else:
-                _move(step, frame, matrices.phases(step), state.tensor, out.tensor)
+                _move(tail.steps[position], frame, matrix, state.tensor, out.tensor)
             state = out
         final = state.tensor
         ctx.tail, ctx.frame, ctx.kept = tail, frame, kept if keep else None
@@ -171,22 +219,23 @@ class _Tail(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         x, final, *stacks = ctx.saved_tensors
+        tail: Tail = ctx.tail
         if torch.is_grad_enabled():
             # A graph of the gradient is asked for: autograd differentiates the plain steps.
-            value = _plain(x, ctx.tail, ctx.frame, stacks)
+            value = _plain(x, tail, ctx.frame, stacks)
             given = [each for each in (x, *stacks) if each.requires_grad]
             found = iter(
                 torch.autograd.grad(value, given, grad, create_graph=True, allow_unused=True)
             )
             to_x, *rest = [next(found) if each.requires_grad else None for each in (x, *stacks)]
             return to_x, None, None, None, *rest
-        back = _Back(ctx.tail, ctx.frame, stacks)
-        conjugate = _Buffer(torch.conj_physical(grad).contiguous())  # a copy, which is written to
+        conjugate = _buffer(torch.conj_physical(grad).contiguous(), tail)  # a copy, overwritten
+        back = _Back(tail, ctx.frame, stacks, final)
         if ctx.kept is not None:
-            kept = {**ctx.kept, -1: _Buffer(x), len(ctx.tail.steps) - 1: _Buffer(final)}
+            kept = {**ctx.kept, -1: _buffer(x, tail), len(tail.steps) - 1: _buffer(final, tail)}
             gradient = back.run(conjugate, kept)
         else:
-            gradient = back.run_again(conjugate, _Buffer(final.clone()))
+            gradient = back.run_again(conjugate, _buffer(final.clone(), tail))
         return gradient.conj(), None, None, None, *back.finished(stacks)
 
 
@@ -206,142 +255,131 @@ def _plain(x: Tensor, tail: Tail, frame: Frame, stacks: Sequence[Tensor]) -> Ten
     return state[component]
 
 
-class _Matrices:
-    """The blocks of a tail, each broadcast over the axes above it, by group and row."""
-
-    def __init__(
-        self, tail: Tail, frame: Frame, stacks: Sequence[Tensor], *, transpose: bool
-    ) -> None:
-        self.frame, self.transpose = frame, transpose
-        self._stacks = {
-            key: stack.mT if transpose and key[0] == "block" else stack
-            for key, stack in zip(tail.groups, stacks, strict=True)
-        }
-        self._rows: dict[tuple[Any, int], tuple[Tensor, ...]] = {}
-
-    def block(self, step: Dense) -> Tensor:
-        """``(high, d, d)``."""
-        if step.block is None:
-            assert step.fixed is not None
-            matrix = self.frame.constants.number(step.fixed, self.frame.dtype, self.frame.device)
-            return (matrix.mT if self.transpose else matrix).expand(step.high, -1, -1)
-        key = (step.block.group, step.high)
-        if key not in self._rows:
-            stack = self._stacks["block", step.block.group]
-            self._rows[key] = stack.unsqueeze(1).expand(-1, step.high, -1, -1).unbind(0)
-        return self._rows[key][step.block.row]
-
-    def phases(self, step: Move) -> Tensor | None:
-        """The factors of a monomial, ``(2**k, 1)``, or None."""
-        if step.phases is not None:
-            size, row = step.phases
-            if (size, 0) not in self._rows:
-                self._rows[size, 0] = self._stacks["phase", size].unbind(0)
-            return self._rows[size, 0][row]
-        if step.signs is not None:
-            return self.frame.constants.number(step.signs, self.frame.dtype, self.frame.device)
-        return None
+def _matrices(
+    tail: Tail, frame: Frame, stacks: Sequence[Tensor], *, transpose: bool
+) -> list[Tensor | None]:
+    """For each step its matrix, broadcast over the axes above it, or a monomial's factors."""
+    found: list[Tensor | None] = [None] * len(tail.steps)
+    tensors = dict(zip(tail.groups, stacks, strict=True))
+    for (key, high), users in tail.users.items():
+        stack = tensors[key]
+        if key[0] == "block":
+            stack = (stack.mT if transpose else stack).unsqueeze(1).expand(-1, high, -1, -1)
+        rows = stack.unbind(0)
+        for position, row in users:
+            found[position] = rows[row]
+    for position, step in enumerate(tail.steps):
+        if isinstance(step, Dense) and step.fixed is not None:
+            matrix = frame.constants.number(step.fixed, frame.dtype, frame.device)
+            matrix = matrix.mT if transpose else matrix
+            found[position] = matrix.expand(step.high, -1, -1)
+        elif isinstance(step, Move) and step.signs is not None and step.phases is None:
+            found[position] = frame.constants.number(step.signs, frame.dtype, frame.device)
+    return found
 
 
 class _Back:
     """One backward pass."""
 
-    def __init__(self, tail: Tail, frame: Frame, stacks: Sequence[Tensor]) -> None:
+    def __init__(self, tail: Tail, frame: Frame, stacks: Sequence[Tensor], like: Tensor) -> None:
         self.tail, self.frame = tail, frame
-        self.matrices = _Matrices(tail, frame, stacks, transpose=True)
-        self.found: dict[Key, dict[int, Tensor]] = {key: {} for key in tail.groups}
+        self.matrices = _matrices(tail, frame, stacks, transpose=True)
+        # Rows that are used before the tail, or not at all, stay zero.
+        self.found = [like.new_zeros(stack.shape) for stack in stacks]
         """Of the blocks, ``sum state gradient^dagger`` over all other axes, before them."""
+        found = dict(zip(tail.groups, self.found, strict=True))
+        self._results: dict[int, Tensor] = {}
+        """For each step with weights, where what is read goes."""
+        for (key, _), users in tail.users.items():
+            rows = found[key].split(1)
+            self._results.update((position, rows[row]) for position, row in users)
+        self._sums: dict[int, Tensor] = {}
+        self._scratch = [_buffer(torch.empty_like(like), tail)]
 
     def run(self, grad: _Buffer, kept: dict[int, _Buffer]) -> Tensor:
         """The conjugate gradient at the start, with states that were kept."""
-        scratch = [_Buffer(torch.empty_like(grad.tensor))]
         for stage in reversed(self.tail.stages):
-            step = stage.steps[0]
-            if isinstance(step, Move) and stage.read_at is not None:
-                self._read_phases(step, kept[stage.read_at], grad)
-            grad = self._undo(stage, grad, scratch, conjugate=True)
-            if isinstance(step, Dense) and stage.read_at is not None:
+            blocks = isinstance(stage.steps[0], Dense)
+            if stage.read_at is not None and not blocks:
+                self._read_phases(stage.first, kept[stage.read_at], grad)
+            grad = self._undo(stage, grad, conjugate=True)
+            if stage.read_at is not None and blocks:
                 self._read_blocks(stage, kept[stage.read_at], grad)
         return grad.tensor
 
     def run_again(self, grad: _Buffer, state: _Buffer) -> Tensor:
         """The conjugate gradient at the start, with the states computed again from the last one."""
-        scratch = [_Buffer(torch.empty_like(grad.tensor))]
-        others = [_Buffer(torch.empty_like(grad.tensor))]
         for stage in reversed(self.tail.stages):
-            step = stage.steps[0]
-            if isinstance(step, Move) and stage.read_at is not None:
-                self._read_phases(step, state, grad)
-            grad = self._undo(stage, grad, scratch, conjugate=True)
-            state = self._undo(stage, state, others, conjugate=False)
-            if isinstance(step, Dense) and stage.read_at is not None:
+            blocks = isinstance(stage.steps[0], Dense)
+            if stage.read_at is not None and not blocks:
+                self._read_phases(stage.first, state, grad)
+            grad = self._undo(stage, grad, conjugate=True)
+            state = self._undo(stage, state, conjugate=False)
+            if stage.read_at is not None and blocks:
                 self._read_blocks(stage, state, grad)
         return grad.tensor
 
     def finished(self, stacks: Sequence[Tensor]) -> list[Tensor]:
         """The gradients of the matrices and phases."""
         grads = []
-        for (key, found), stack in zip(self.found.items(), stacks, strict=True):
-            if len(found) < len(stack):  # other rows are used before the tail, or not at all
-                inner = stack.new_zeros(stack.shape)
-                for row, value in found.items():
-                    inner[row] = value
-            else:
-                inner = torch.stack([found[row] for row in range(len(stack))])
+        for (kind, _), found, stack in zip(self.tail.groups, self.found, stacks, strict=True):
+            inner = found if stack.is_complex() else found.real
             # A block: from what was read before it to what the block itself is worth.
-            grads.append(torch.bmm(stack, inner.mH) if key[0] == "block" else stack * inner.conj())
+            grads.append(torch.bmm(stack, inner.mH) if kind == "block" else stack * inner.conj())
         return grads
 
-    def _undo(
-        self, stage: Stage, x: _Buffer, scratch: list[_Buffer], *, conjugate: bool
-    ) -> _Buffer:
+    def _undo(self, stage: Stage, x: _Buffer, *, conjugate: bool) -> _Buffer:
         """The adjoint of a stage, or its transpose for a conjugate gradient; overwrites ``x``."""
-        for step in stage.steps:
+        for position, step in enumerate(stage.steps, stage.first):
+            matrix = self.matrices[position]
             if isinstance(step, Dense):
-                out = scratch.pop()
-                _multiply(self.matrices, step, x, out, conjugate=not conjugate)
-                scratch.append(x)
+                assert matrix is not None  # as every block has
+                out = self._scratch.pop()
+                axis = self.tail.axis_of[position]
+                _multiply(matrix if conjugate else matrix.conj(), axis, x, out)
+                self._scratch.append(x)
                 x = out
                 continue
-            factors = self.matrices.phases(step)
-            if factors is not None:
-                factors = factors if conjugate else factors.conj().resolve_conj()
+            if matrix is not None:
+                factors = matrix if conjugate else matrix.conj().resolve_conj()
                 torch.mul(x.tensor, factors, out=x.tensor)
             if step.inverse is not None:
                 index = self.frame.constants.index(step.inverse, self.frame.device)
-                out = scratch.pop()
+                out = self._scratch.pop()
                 torch.index_select(x.tensor, 0, index, out=out.tensor)
-                scratch.append(x)
+                self._scratch.append(x)
                 x = out
         return x
 
     def _read_blocks(self, stage: Stage, state: _Buffer, grad: _Buffer) -> None:
-        for step in stage.steps:
-            if not isinstance(step, Dense) or step.block is None:
+        for position in stage.weighted:
+            axis = self.tail.axis_of[position]
+            result, x = self._results[position], state.along[axis]
+            high = self.tail.axes[axis][0]
+            if high == 1:
+                torch.bmm(x, grad.turned(axis), out=result)
                 continue
-            found = torch.bmm(state.view(step, False), grad.turned(step))
-            found = found[0] if step.high == 1 else found.sum(0)
-            real = not self.matrices.block(step).is_complex()
-            self.found["block", step.block.group][step.block.row] = found.real if real else found
+            each = self._sums.get(axis)
+            if each is None:
+                each = self._sums[axis] = result.new_empty(high, *result.shape[1:])
+            torch.bmm(x, grad.turned(axis), out=each)
+            torch.sum(each, 0, keepdim=True, out=result)
 
-    def _read_phases(self, step: Move, state: _Buffer, grad: _Buffer) -> None:
-        assert step.phases is not None  # the caller has looked
-        size, row = step.phases
-        self.found["phase", size][row] = (state.tensor * grad.tensor).sum(1, keepdim=True)
-
-
-def _multiply(
-    matrices: _Matrices, step: Dense, x: _Buffer, out: _Buffer, *, conjugate: bool = False
-) -> None:
-    """A block, or its complex conjugate, on its axis."""
-    matrix = matrices.block(step)
-    if conjugate:
-        matrix = matrix.conj()
-    real = not matrix.is_complex()
-    torch.bmm(matrix, x.view(step, real), out=out.view(step, real))
+    def _read_phases(self, position: int, state: _Buffer, grad: _Buffer) -> None:
+        product = torch.mul(state.tensor, grad.tensor, out=self._scratch[-1].tensor)
+        torch.sum(product, 1, keepdim=True, out=self._results[position][0])
 
 
-def _move(step: Move, frame: Frame, factors: Tensor | None, x: Tensor, out: Tensor) -> None:
+def _multiply(matrix: Tensor, axis: int, x: _Buffer, out: _Buffer) -> None:
+    """A block on its axis."""
+    if matrix.is_complex():
+        torch.bmm(matrix, x.along[axis], out=out.along[axis])
+    else:
+        torch.bmm(matrix, x.pairs(axis), out=out.pairs(axis))
+
+
+def _move(step: Dense | Move, frame: Frame, factors: Tensor | None, x: Tensor, out: Tensor) -> None:
+    assert isinstance(step, Move)  # it has no axis
     if step.source is not None:
         torch.index_select(x, 0, frame.constants.index(step.source, frame.device), out=out)
         x = out
