@@ -48,6 +48,8 @@ class Failure:
     """The exception's class."""
     gone: bool = False
     """Whether the service said 404: there is no such job or session."""
+    status: int = -1
+    """What the service answered; -1 if it is not known or there was no answer."""
     unsent: bool = False
     """Whether a submission ended before its POST had left."""
 
@@ -124,7 +126,7 @@ def understand(
     gone = status == 404 or isinstance(error, RuntimeJobNotFound) or "not found" in text.lower()
 
     def failure(kind: Kind) -> Failure:
-        return Failure(kind, line, type(error).__name__, gone and kind == "refused")
+        return Failure(kind, line, type(error).__name__, gone and kind == "refused", status)
 
     if isinstance(error, IBMNotAuthorizedError):
         return failure("unauthorized")

@@ -2,14 +2,18 @@
 
 An open session is in the ledger before it is used, so that one left behind is closed at the next
 start. Closing never raises: it must not hide the error that made it necessary.
+
+Where a service has no Sessions a Batch is used, and where it has neither, one job after the other.
+Only an answer that means "there is none" leads there, never one that fails to come.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Literal, cast, final
 
 from ..errors import ServiceUnavailable
-from .failures import CallFailed
+from .failures import CallFailed, Failure
 from .ledger import Ledger
 from .service import ServiceHandle
 
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 Wanted = Literal["auto", "job", "batch", "session"]
 Mode = Literal["job", "batch", "session"]
 CLOSE_ATTEMPTS = 3
+NOT_OFFERED = (404, 405, 501)
+"""Where a session is to be opened: there is no such address, method or function."""
+INSTEAD: dict[Mode, Mode] = {"session": "batch", "batch": "job"}
 
 
 @final
@@ -31,7 +38,8 @@ class JobMode:
         ledger: Knows the sessions.
         run_id: The run.
         backend: Name of the backend.
-        wanted: ``auto`` takes a Session where the plan has them, else a Batch.
+        wanted: ``auto`` takes a Session where the plan has them, else a Batch; what the service
+            turns out not to have is replaced, see above.
     """
 
     def __init__(
@@ -42,6 +50,7 @@ class JobMode:
         self._run_id = run_id
         self._backend = backend
         self._wanted: Mode | None = None if wanted == "auto" else wanted
+        self._resolved = False
         self._number: int | None = None
         self._objects: tuple[int, Session] | None = None
         self.session_id: str | None = None
@@ -58,12 +67,12 @@ class JobMode:
             ServiceUnavailable: If no session can be opened.
             CallFailed: If the service does not answer.
         """
-        if self._wanted is None:
-            self._wanted = "batch" if self._handle.plan_type() == "open" else "session"
+        if not self._resolved:
+            self._resolve()
+        if self._wanted != "job" and self.session_id is None:
+            self._take_up_or_open()
         if self._wanted == "job":
             return self._handle.backend(self._backend)
-        if self.session_id is None:
-            self._take_up_or_open()
         generation = self._handle.generation
         if self._objects is None or self._objects[0] != generation:
             self._objects = (generation, self._again(self.session_id))
@@ -88,6 +97,17 @@ class JobMode:
         """Leave the session open for a later process."""
         self._number, self.session_id, self._objects = None, None, None
 
+    def _resolve(self) -> None:
+        """Decide what ``auto`` is; an earlier process of this run may have met what is missing."""
+        mode = self._wanted
+        if mode is None:
+            mode = "batch" if self._handle.plan_type() == "open" else "session"
+        for row in self._ledger.events(self._run_id):
+            if row["kind"] == "mode-replaced":
+                detail = json.loads(str(row["detail"]))
+                mode = detail["by"] if detail["mode"] == mode else mode
+        self._wanted, self._resolved = mode, True
+
     def _take_up_or_open(self) -> None:
         """The session that an earlier process of this run has open, or a new one."""
         for row in self._ledger.sessions("open"):
@@ -104,12 +124,11 @@ class JobMode:
     def _open(self) -> None:
         for attempt in self._handle.retrying(60.0):
             with attempt:
-                if not self._try_to_open():
-                    self._wanted = "batch"
-                    self._try_to_open()
+                while self._wanted != "job" and not self._try_to_open():
+                    pass  # what it was is replaced
 
     def _try_to_open(self) -> bool:
-        """Open a session or batch; False if the plan has no sessions.
+        """Open a session or batch; False if there is none, and something else is wanted now.
 
         Raises:
             CallFailed: If the service gave no answer; the session may exist then, without an id.
@@ -124,11 +143,11 @@ class JobMode:
             made = self._handle.once(f"opening a {mode}", lambda _: _make(mode, backend, longest))
         except CallFailed as error:
             failure = error.failure
-            self._ledger.set_session(number, "refused" if failure.nothing_created else "lost")
-            if failure.kind == "no-session" and mode == "session":
-                self._handle.report(
-                    "the account's plan has no sessions (code 1352); using a batch instead"
-                )
+            missing = failure.kind == "no-session" or failure.status in NOT_OFFERED
+            refused = missing or failure.nothing_created
+            self._ledger.set_session(number, "refused" if refused else "lost")
+            if missing:
+                self._replace(mode, failure)
                 return False
             if not failure.passing:
                 raise ServiceUnavailable(
@@ -142,6 +161,20 @@ class JobMode:
         self._number, self.session_id = number, str(session_id)
         self._objects = (self._handle.generation, made)
         return True
+
+    def _replace(self, mode: Mode, failure: Failure) -> None:
+        """Go on without what there is not; said and recorded once a run."""
+        by = INSTEAD[mode]
+        if failure.kind == "no-session":
+            why = f"the account's plan has no {'sessions' if mode == 'session' else 'batches'}"
+            code = "code 1352"
+        else:
+            why = f"the service offers no {'sessions' if mode == 'session' else 'batches'}"
+            code = f"HTTP {failure.status}"
+        then = "using a batch" if by == "batch" else "sending jobs one by one"
+        self._handle.report(f"{why} ({code}); {then} instead")
+        self._ledger.event(self._run_id, "mode-replaced", mode=mode, by=by, reason=failure.message)
+        self._wanted = by
 
     def _again(self, session_id: str | None) -> Session:
         """The object of a session that is open already, with the present token."""

@@ -16,7 +16,13 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit, transpile
 
-from qdm_qiskit.errors import BudgetExceeded, CalibrationMismatch, LedgerBusy, MissingData
+from qdm_qiskit.errors import (
+    BudgetExceeded,
+    CalibrationMismatch,
+    LedgerBusy,
+    MissingData,
+    ServiceUnavailable,
+)
 from qdm_qiskit.execution.targets import parse_target
 from qdm_qiskit.hardware.calibration import check_calibration
 from qdm_qiskit.hardware.chain import cancel_run, collect_run, resume_run, run_state, submit_run
@@ -106,6 +112,72 @@ def test_job_mode_opens_nothing(server, planned):
     plan = planned(steps=2, mode="job")
     assert submit_run(plan.folder / "plan.json").state == "done"
     assert not server.ledger()["sessions"]
+
+
+@pytest.mark.parametrize("code", [404, 405, 501])
+def test_a_service_without_sessions_or_batches_gets_jobs_and_it_is_said_once(
+    server, root, planned, code
+):
+    server.change(plan="paygo")
+    server.fault(method="POST", path="^/sessions$", answer="status", code=code, act=False, times=9)
+    plan = planned(steps=2, mode="session")
+    said: list[str] = []
+    submit_run(plan.folder / "plan.json", detach=True, report=said.append)
+    assert resume_run(root, plan.run_id, report=said.append).state == "done"
+    replaced = [text for text in said if "instead" in text]
+    assert replaced == [
+        f"the service offers no sessions (HTTP {code}); using a batch instead",
+        f"the service offers no batches (HTTP {code}); sending jobs one by one instead",
+    ]
+    assert server.ledger()["requests"]["POST /sessions"] == 2  # nor asked again by the second
+    assert [job["session_id"] for job in jobs(server)] == [None, None]
+    ledger = Ledger.open(root)
+    events = [
+        json.loads(str(e["detail"]))
+        for e in ledger.events(plan.run_id)
+        if e["kind"] == "mode-replaced"
+    ]
+    assert [(each["mode"], each["by"]) for each in events] == [
+        ("session", "batch"),
+        ("batch", "job"),
+    ]
+    assert {row["state"] for row in ledger.sessions()} == {"refused"}
+    assert {each.mode for each in ledger.intentions(plan.run_id)} == {"job"}
+    ledger.close()
+    check_budget(server, root)
+
+
+def test_a_service_with_batches_only_gets_a_batch(server, root, planned):
+    server.change(plan="paygo")
+    server.fault(method="POST", path="^/sessions$", answer="status", code=404, act=False)
+    plan = planned(steps=2)
+    assert submit_run(plan.folder / "plan.json").state == "done"
+    [batch] = server.ledger()["sessions"]
+    assert (batch["mode"], batch["accepting_jobs"]) == ("batch", False)
+    assert {job["session_id"] for job in jobs(server)} == {batch["id"]}
+
+
+@pytest.mark.parametrize(("code", "times"), [(500, 7), (503, 7), (429, 2), (408, 2)])
+def test_an_outage_does_not_replace_the_session(server, root, planned, naps, code, times):
+    server.change(plan="paygo")
+    server.fault(
+        method="POST", path="^/sessions$", answer="status", code=code, act=False, times=times
+    )
+    plan = planned(steps=1)
+    said: list[str] = []
+    assert submit_run(plan.folder / "plan.json", report=said.append).state == "done"
+    [session] = server.ledger()["sessions"]
+    assert session["mode"] == "dedicated"
+    assert not [text for text in said if "instead" in text]
+
+
+@pytest.mark.parametrize("code", [400, 403])
+def test_a_session_that_is_refused_is_not_replaced_either(server, root, planned, code):
+    server.fault(method="POST", path="^/sessions$", answer="status", code=code, act=False)
+    plan = planned(steps=1)
+    with pytest.raises(ServiceUnavailable, match=f"opens no batch on {BACKEND}: HTTP {code}"):
+        submit_run(plan.folder / "plan.json")
+    assert not jobs(server)
 
 
 def test_a_session_closed_between_two_steps_is_opened_again(server, root, planned):
