@@ -68,15 +68,19 @@ def read_curve(runs: Path, names: list[str]) -> dict[str, Any]:
         "epoch": list(range(1, len(steps[0]) + 1)),
         "step": steps[0],
     }
-    for key in ("test_loss", "train_loss", "identity_loss", "baseline_loss"):
+    for key in ("test_loss", "identity_loss", "baseline_loss"):
         if all(key in row for history in histories for row in history):
             values = np.array([[row[key] for row in history] for history in histories])
             curve[key] = {
-                "mean": values.mean(axis=0).tolist(),
-                "lowest": values.min(axis=0).tolist(),
-                "highest": values.max(axis=0).tolist(),
+                "mean": _rounded(values.mean(axis=0)),
+                "lowest": _rounded(values.min(axis=0)),
+                "highest": _rounded(values.max(axis=0)),
             }
     return curve
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.5g}") for value in values]
 
 
 def _history(folder: Path) -> list[dict[str, float]]:
@@ -129,7 +133,15 @@ def train_missing(listed: dict[str, Any], runs: Path) -> None:
                     "--out",
                     str(runs / name),
                 ]
-                command = [sys.executable, "-m", "qdm_qiskit", "train", *words, "--threads", "1"]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "qdm_qiskit.cli.main",
+                    "train",
+                    *words,
+                    "--threads",
+                    "1",
+                ]
                 subprocess.run(command, check=True)  # noqa: S603 (the list is ours)
 
 
@@ -143,7 +155,7 @@ def draw(panels: list[dict[str, Any]], x: str) -> bytes:
     Returns:
         PNG bytes.
     """
-    figure = new_figure((1.0 + 4.3 * len(panels), 3.6))
+    figure = new_figure((1.0 + 4.2 * len(panels), 4.2))
     axes: Any = np.atleast_1d(figure.subplots(1, len(panels)))
     for axis, panel in zip(axes, panels, strict=True):
         colours = {}
@@ -174,7 +186,9 @@ def draw(panels: list[dict[str, Any]], x: str) -> bytes:
         axis.set(xlabel=x, ylabel=panel.get("y", "test loss"), yscale=panel.get("scale", "log"))
         axis.set_title(panel.get("title", ""), fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(fontsize=6.5, frameon=False)
+        axis.legend(
+            fontsize=7, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2)
+        )
     return png_bytes(figure)
 
 

@@ -26,7 +26,7 @@ def write_run(folder, losses, start=0):
 def call(tmp_path, monkeypatch, capsys):
     """The script as its command runs it: what it printed, or SystemExit."""
 
-    def run(listed):
+    def run(listed, *more):
         spec = importlib.util.spec_from_file_location("training_curves", SCRIPT)
         script = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(script)
@@ -34,7 +34,7 @@ def call(tmp_path, monkeypatch, capsys):
         made = tmp_path / "made"
         words = ["list.json", "--runs", ".", "--png", "made/curves.png"]
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["x", *words, "--json", str(made / "curves.json")])
+        monkeypatch.setattr(sys, "argv", ["x", *words, "--json", str(made / "curves.json"), *more])
         script.main()
         return capsys.readouterr().out
 
@@ -83,6 +83,20 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(tmp_path, call, listed, mes
         call(listed)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "made").exists()
+
+
+def test_missing_runs_are_made_with_a_seed_each(tmp_path, call):
+    write_run(tmp_path / "mine-1", [0.5])
+    listed = panel("mine-0", "mine-1")
+    tiny = {"train_count": 4, "test_count": 2, "image_size": 4, "depth": 1, "baseline": "false"}
+    options = " ".join(f"--set {name}={value}" for name, value in tiny.items())
+    listed["panels"][0]["curves"][0]["train"] = f"--model eeqdm --epochs 1 {options} --quiet"
+    with pytest.raises(SystemExit, match="same epochs and steps"):  # mine-1 was not made again
+        call(listed, "--train")
+    assert json.loads((tmp_path / "mine-0" / "config.json").read_text())["training"]["seed"] == 0
+    (tmp_path / "mine-1" / "metrics.jsonl").unlink()
+    assert "(" in call(listed, "--train")
+    assert json.loads((tmp_path / "mine-1" / "config.json").read_text())["training"]["seed"] == 1
 
 
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: path.stem)
