@@ -313,6 +313,7 @@ class _Run:
         if unsettled or any(row["run_id"] == run_id for row in self._ledger.sessions("open")):
             place = self._open(detach=True)  # what it leaves open is closed with it
             if unsettled:
+                place.settle()  # all are looked at before one is waited for
                 place.settle(wait=True)
                 write_manifest(self._plan, self._ledger)
 

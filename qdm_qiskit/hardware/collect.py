@@ -6,6 +6,7 @@ its result, and asking again costs nothing. Nothing here ever sends a job.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,35 @@ class Ending:
         return self.status == "ERROR" and SESSION_CLOSED in self.reason
 
 
+@dataclass(frozen=True, kw_only=True)
+class Charge:
+    """What a job cost."""
+
+    seconds: float
+    """QPU seconds, >= 0."""
+    final: bool
+    """Whether the service says that it counts no more; it may leave that open."""
+
+
+def charge_of(metrics: object) -> Charge | None:
+    """What the metrics of a job say that it cost; None while the service counts, or says nothing.
+
+    >>> charge_of({"usage": {"status": "complete", "qpu_charge_time_seconds": 3}})
+    Charge(seconds=3.0, final=True)
+    >>> charge_of({"usage": {"qpu_charge_time_seconds": 3}})
+    Charge(seconds=3.0, final=False)
+    """
+    usage = metrics.get("usage") if isinstance(metrics, dict) else None
+    if not isinstance(usage, dict) or usage.get("status") == "pending":
+        return None
+    seconds = usage.get("qpu_charge_time_seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    if not math.isfinite(seconds):
+        return None
+    return Charge(seconds=max(0.0, float(seconds)), final=usage.get("status") is not None)
+
+
 @final
 class Collector:
     """Looks after the jobs of one run."""
@@ -56,6 +86,8 @@ class Collector:
     def __init__(self, handle: ServiceHandle) -> None:
         self._handle = handle
         self._jobs: dict[str, tuple[object, RuntimeJobV2]] = {}
+        self._unmarked: dict[str, tuple[float, float]] = {}
+        """A job's usage that has no status, and since when it has been that."""
 
     def ending(self, job_id: str, say: Callable[[str], None]) -> Ending:
         """Wait until a job has ended, however long its queue is.
@@ -146,7 +178,11 @@ class Collector:
         )
 
     def seconds(self, job_id: str, wait_seconds: float = 0.0) -> float | None:
-        """What a finished job cost; None if the service still counts after so long."""
+        """What a finished job cost; None if it is not known after so long.
+
+        A service that does not say whether its number is final is taken at its word once the number
+        has stayed the same for ``unmarked_usage_seconds``.
+        """
         settings = self._handle.settings
         end = time.monotonic() + wait_seconds
         pause = settings.first_pause_seconds
@@ -155,14 +191,21 @@ class Collector:
                 metrics = self._ask(job_id, "asking for its usage", lambda job: job.metrics())
             except ServiceUnavailable:
                 return None
-            usage = metrics.get("usage") if isinstance(metrics, dict) else None
-            if isinstance(usage, dict) and usage.get("status", "pending") != "pending":
-                seconds = usage.get("qpu_charge_time_seconds")
-                if isinstance(seconds, int | float) and not isinstance(seconds, bool):
-                    return max(0.0, float(seconds))
-            if time.monotonic() + pause > end:
+            now, sure_in = time.monotonic(), math.inf
+            found = charge_of(metrics)
+            if found is not None and found.final:
+                return found.seconds
+            if found is not None:
+                seen = self._unmarked.get(job_id)
+                if seen is None or seen[0] != found.seconds:
+                    seen = self._unmarked[job_id] = (found.seconds, now)
+                sure_in = seen[1] + settings.unmarked_usage_seconds - now
+                if sure_in <= 0:
+                    return found.seconds
+            nap = min(pause, max(sure_in, 0.01))
+            if now + nap > end:
                 return None
-            time.sleep(pause)
+            time.sleep(nap)
             pause = min(settings.longest_pause_seconds, 2 * pause)
 
     def finished_at(self, job_id: str) -> float | None:

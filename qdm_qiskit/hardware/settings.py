@@ -52,7 +52,9 @@ class ServiceSettings:
     result_attempts: int = 8
     """How often results that are missing, cut short or no results are asked for."""
     usage_wait_seconds: float = 30.0
-    """For how long the final usage of a finished job is waited for."""
+    """For how long the final usage of a finished job is waited for at the end of a run."""
+    unmarked_usage_seconds: float = 3.0
+    """A usage that has no status, final or not, is taken once it has not changed for so long."""
     job_attempts: int = 3
     """How often a job that failed at no cost is sent anew."""
     session_max_seconds: int = 7200

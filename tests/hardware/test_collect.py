@@ -10,7 +10,7 @@ from qiskit.primitives import BitArray, DataBin, PrimitiveResult, SamplerPubResu
 
 from qdm_qiskit.errors import InvalidData
 from qdm_qiskit.hardware import collect
-from qdm_qiskit.hardware.collect import Collector, Ending, checked_counts
+from qdm_qiskit.hardware.collect import Collector, Ending, charge_of, checked_counts
 from qdm_qiskit.hardware.settings import ServiceSettings
 
 SHOTS = 50
@@ -89,3 +89,81 @@ def test_a_short_job_is_not_waited_for_by_the_long_interval(monkeypatch):
     assert slept[0] == 0.5
     assert slept == sorted(slept)
     assert slept[-1] == ServiceSettings().poll_seconds
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({"usage": {"status": "complete", "qpu_charge_time_seconds": 4.5}}, (4.5, True)),
+        ({"usage": {"status": "complete", "qpu_charge_time_seconds": 0}}, (0.0, True)),
+        ({"usage": {"status": "pending", "qpu_charge_time_seconds": 4}}, None),
+        ({"usage": {"status": None, "qpu_charge_time_seconds": 4}}, (4.0, False)),
+        ({"usage": {"qpu_charge_time_seconds": 4}}, (4.0, False)),
+        ({"usage": {"qpu_charge_time_seconds": -1}}, (0.0, False)),
+        ({"usage": {"status": "complete"}}, None),
+        ({"usage": {"status": "complete", "qpu_charge_time_seconds": True}}, None),
+        ({"usage": {"status": "complete", "qpu_charge_time_seconds": float("nan")}}, None),
+        ({"usage": None}, None),
+        ({}, None),
+        (None, None),
+        ("half of", None),
+    ],
+)
+def test_what_metrics_say(metrics, expected):
+    found = charge_of(metrics)
+    assert (None if found is None else (found.seconds, found.final)) == expected
+
+
+class Clock:
+    """A clock that only sleeping moves, and metrics by the time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: tuple[float, object]) -> None:
+        self.now, self.looks = 0.0, 0
+        self._answers = answers
+        module = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
+        monkeypatch.setattr(collect, "time", module)
+        monkeypatch.setattr(Collector, "_ask", self._ask)
+        settings = ServiceSettings(unmarked_usage_seconds=3.0)
+        self.collector = Collector(SimpleNamespace(settings=settings))  # type: ignore[arg-type]
+
+    def _sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+
+    def _ask(self, *_: object) -> object:
+        self.looks += 1
+        return [usage for since, usage in self._answers if since <= self.now][-1]
+
+
+def unmarked(seconds: float) -> object:
+    return {"usage": {"qpu_charge_time_seconds": seconds}}
+
+
+def test_a_usage_without_a_status_is_taken_once_it_stays_the_same(monkeypatch):
+    clock = Clock(monkeypatch, (0, unmarked(5.0)))
+    assert clock.collector.seconds("job", 30.0) == 5.0
+    assert clock.now == pytest.approx(3.0)
+    assert clock.looks <= 5
+    assert clock.collector.seconds("job") == 5.0  # at once: it was seen before
+    assert clock.collector.seconds("other") is None
+
+
+def test_a_usage_without_a_status_that_still_grows_is_waited_for(monkeypatch):
+    clock = Clock(monkeypatch, (0, unmarked(0.0)), (2, unmarked(4.0)), (4, unmarked(5.0)))
+    assert clock.collector.seconds("job", 30.0) == 5.0
+    assert 7.0 <= clock.now <= 10.0  # three seconds after it was 5 for the first time
+
+
+def test_a_usage_that_changes_at_every_look_stays_unknown(monkeypatch):
+    clock = Clock(monkeypatch, *[(t, unmarked(t)) for t in range(100)])
+    assert clock.collector.seconds("job", 30.0) is None
+    assert clock.now <= 30.0
+
+
+def test_a_pending_usage_is_waited_for_and_then_stays_unknown(monkeypatch):
+    pending = {"usage": {"status": "pending", "qpu_charge_time_seconds": 1.0}}
+    final = {"usage": {"status": "complete", "qpu_charge_time_seconds": 2.0}}
+    clock = Clock(monkeypatch, (0, pending), (20, final))
+    assert clock.collector.seconds("job", 10.0) is None
+    assert clock.now <= 10.0
+    assert clock.collector.seconds("job", 30.0) == 2.0

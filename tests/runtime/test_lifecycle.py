@@ -37,7 +37,7 @@ from qdm_qiskit.hardware.service import connect, look
 from qdm_qiskit.hardware.settings import read_settings
 from qdm_qiskit.hardware.submit import JobRequest, Sender
 from qdm_qiskit.mitigation.readout import combine_results, construct_circuits, mitigate
-from tests.runtime.conftest import BACKEND, ROOT, make_root
+from tests.runtime.conftest import BACKEND, ROOT, make_root, make_settings
 from tests.runtime.server import API_KEY, LocalServer
 
 Planned = Callable[..., RunPlan]
@@ -315,6 +315,19 @@ def test_usage_that_is_counted_late_is_settled_at_the_next_command(server, root,
     check_budget(server, root)
     assert run_state(root, plan.run_id).seconds_charged == server.ledger()["charged_seconds"]
     ledger.close()
+
+
+def test_usage_without_a_status_is_settled_in_the_same_command(server, root, planned):
+    """IBM's client takes it for pending; it is the job's charge all the same."""
+    make_settings(root, usage_wait_seconds=60.0, unmarked_usage_seconds=0.5)
+    server.change(metrics_status=False)
+    server.fault(job="Failed", reason="the fridge is warm", reason_code=1517)
+    plan = planned(steps=2, mitigation="m3")
+    began = time.monotonic()
+    assert submit_run(plan.folder / "plan.json").state == "done"
+    assert time.monotonic() - began < 30.0
+    assert [job["status"] for job in jobs(server)] == ["Failed", *3 * ["Completed"]]
+    check_budget(server, root)
 
 
 # -- budget -----------------------------------------------------------------------------------

@@ -167,6 +167,7 @@ class Jobs:
         over = row["ended"] is not None and (
             time.time() >= row["ended"] + self._state.settings.metrics_pending_seconds
         )
+        status = {"status": "complete" if over else "pending"}
         return {
             "timestamps": {
                 "created": iso(row["created"]),
@@ -174,7 +175,7 @@ class Jobs:
                 "finished": iso(row["ended"]),
             },
             "usage": {
-                "status": "complete" if over else "pending",
+                **(status if self._state.settings.metrics_status else {}),
                 "qpu_charge_time_seconds": row["charged"] if over else 0,
                 "quantum_seconds": row["charged"] if over else 0,
             },

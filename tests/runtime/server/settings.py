@@ -26,6 +26,8 @@ class Settings:
     """A job that has its counts stays in RUNNING this much longer."""
     metrics_pending_seconds: float = 0.0
     """After a job ends, its metrics say "pending" for this long."""
+    metrics_status: bool = True
+    """Whether metrics say if the usage is final."""
     listing_lag_seconds: float = 0.0
     """A job appears in GET /jobs only after this time."""
     token_life_seconds: int = 3600
