@@ -10,7 +10,7 @@ from .angle_encodings import (
 from .ansatzes import basic_entangling_layers, hamiltonian_variational, hardware_efficient
 from .blocks import alternating_layers, conv_unit, identity_block, phase_mixing, qamp_layers
 from .catalog import TEMPLATES, Template, template
-from .coupling import device_region
+from .coupling import device_region, working_couplings
 from .encodings import amplitude_angles, amplitude_loader
 from .entanglers import pairwise_bell_stage, strongly_entangling_layers
 from .hierarchical import mera, qcnn
@@ -77,5 +77,6 @@ __all__ = [
     "template",
     "weight_parameters",
     "wire_to_qubit",
+    "working_couplings",
     "z_readout",
 ]

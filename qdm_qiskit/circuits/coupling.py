@@ -4,10 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from qiskit.transpiler import CouplingMap
+from qiskit.transpiler import CouplingMap, Target
 
 from ..errors import InvalidTemplate
 from .checks import check_counts
+
+BROKEN = 0.5
+"""Error from which a gate is no gate; calibrations that failed put 1 there."""
+
+
+def working_couplings(target: Target) -> list[tuple[int, int]]:
+    """The pairs of a device's qubits on which a two-qubit gate works.
+
+    Coupling maps hold broken pairs too: on fake_torino 11 of 150.
+
+    Args:
+        target: A backend's ``target``.
+
+    Returns:
+        Pairs in the gate's direction, in the target's order, for :func:`device_region`; one whose
+        error the device does not tell counts as working.
+    """
+    found: dict[tuple[int, int], None] = {}
+    for name in target.operation_names:
+        for qubits, properties in (target[name] or {}).items():
+            if qubits is None or len(qubits) != 2:
+                continue
+            error = None if properties is None else properties.error
+            if error is None or error < BROKEN:
+                found[qubits[0], qubits[1]] = None
+    return list(found)
 
 
 def device_region(
@@ -23,7 +49,8 @@ def device_region(
     greedy colouring makes it.
 
     Args:
-        coupling: A backend's ``coupling_map``, or pairs of its qubits.
+        coupling: Pairs of a device's qubits, as from :func:`working_couplings`, or its
+            ``coupling_map``.
         num_wires: Number of wires, at least 1.
         start: The first qubit; if None, the lowest from which a large enough region grows.
 

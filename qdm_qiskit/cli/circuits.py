@@ -13,6 +13,7 @@ from .models import JsonOption, SetOption
 if TYPE_CHECKING:
     from ..analysis import CircuitAnalysis, GradientScan
     from ..circuits import CircuitSpec, Template
+    from ..reports.gallery import Entry
 
 app = typer.Typer(help="Circuit templates: list, show, analyze, export them.", no_args_is_help=True)
 
@@ -235,38 +236,109 @@ def export(
     names: Annotated[
         list[str] | None, typer.Argument(help="Templates; all and the index page if none.")
     ] = None,
+    settings: SetOption = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Snapshot, as fake_torino, for which circuits are transpiled and written."
+        ),
+    ] = None,
+    level: Annotated[
+        int | None, typer.Option(min=0, max=3, help="Qiskit's optimization level; 3 if not given.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the transpiler; 0 if not given.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the gallery.")] = Path("circuits"),
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write templates as OpenQASM 3, drawing and JSON, with counts on a device.
 
-    Without names, all are written, and README.md with them. All files appear or none.
+    Without names, all are written, and README.md with them. With --device, the transpiled circuit is
+    written as well, on the device's qubits; hardware_efficient follows the couplings of a region, as
+    in `qdm circuits show`, unless --set entanglement chooses. All files appear or none.
 
     Example:
 
-        qdm circuits export eeqdm --out reports/circuits
+        qdm circuits export eeqdm --set depth=3 --device fake_torino --out reports/circuits
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from ..files import check_writable
-    from ..reports.gallery import gallery_names, write_gallery
+    from ..files import check_writable, write_together
+    from ..reports.gallery import render_gallery
 
-    gallery_names(names or None)
+    entries = _entries(names or [], settings, device, level, seed)
     check_writable(out)
     console = Console(stderr=True)
     with Progress(
         console=console, disable=quiet or not console.is_interactive, transient=True
     ) as bar:
         task = bar.add_task("templates", total=None)
-        written = write_gallery(
-            out,
-            names or None,
+        facts, files = render_gallery(
+            entries,
             lambda name, done, total: bar.update(
                 task, description=name, completed=done, total=total
             ),
         )
-    typer.echo(f"written  {len(written)} files in {out}")
+    write_together({out / name: content for name, content in files.items()})
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    for each in facts if device is not None else ():
+        found = each["transpiled"]
+        typer.echo(
+            f"{each['name']} on {device} (level {found['level']}, seed {found['seed']}): "
+            f"depth {found['depth']}, {found['two_qubit_gates']} two-qubit gates, worth "
+            f"{found['cnots']} CNOTs, gate success {found['gate_success']:.3f}"
+        )
+    typer.echo(f"written  {len(files)} files in {out}")
+
+
+def _entries(
+    names: list[str],
+    settings: list[str] | None,
+    device: str | None,
+    level: int | None,
+    seed: int | None,
+) -> list[Entry] | None:
+    """What to export; None for the whole gallery."""
+    from ..errors import InvalidOption
+    from ..execution.snapshots import load_backend
+    from ..options import parse_assignments
+    from ..reports.gallery import LEVEL, SEED, Entry, gallery_names
+
+    gallery_names(names)
+    if settings and len(names) != 1:
+        raise InvalidOption(f"--set is for one template, got {len(names) or 'none'}: name one.")
+    if device is None:
+        if level is not None or seed is not None:
+            raise InvalidOption("--level and --seed are the transpiler's: give --device too.")
+        return [Entry(template=_configured(name, settings)[0]) for name in names] or None
+    load_backend(device)
+    if not names:
+        raise InvalidOption("--device is for templates by name; the gallery has its own device.")
+    entries = []
+    for name in names:
+        template, spec = _configured(name, settings)
+        layout = None
+        if "entanglement" in template.options and "entanglement" not in parse_assignments(
+            settings or []
+        ):
+            template, spec = _configured(name, settings, device=device)
+            layout = tuple(_region(device, spec.num_qubits)[0][::-1])
+        entries.append(
+            Entry(
+                template=template,
+                backend=device,
+                level=LEVEL if level is None else level,
+                seed=SEED if seed is None else seed,
+                layout=layout,
+                with_program=True,
+            )
+        )
+    return entries
 
 
 def _configured(
@@ -306,11 +378,11 @@ def _configured(
 
 def _region(device: str, num_wires: object) -> tuple[list[int], list[tuple[int, int]]]:
     """A device's qubits by wire, and the pairs of wires that it couples."""
-    from ..circuits import device_region
+    from ..circuits import device_region, working_couplings
     from ..execution.snapshots import load_backend
 
     assert isinstance(num_wires, int)  # as in the catalogue: options keep the kind of the example
-    return device_region(load_backend(device).coupling_map, num_wires)
+    return device_region(working_couplings(load_backend(device).target), num_wires)
 
 
 def _converted(key: str, text: str, example: object) -> object:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
+
+from qiskit import QuantumCircuit, qasm3
 
 from ..circuits import TEMPLATES, Template
 from ..circuits.export import circuit_facts, drawing_svg, qasm_text
 from ..errors import InvalidOption, unknown_name
 from ..execution.snapshots import load_backend
-from ..files import write_together
-from ..transpiling.cost import circuit_cost, logical_cost
+from ..transpiling.cost import CircuitCost, circuit_cost, logical_cost
 from ..transpiling.passes import transpile_for
 
 BACKEND, LEVEL, SEED = "fake_torino", 3, 0
 """Device, optimization level and transpiler seed of the counts."""
+MAX_DRAWN = 1000
+"""Gates of the largest circuit that is drawn."""
 INDEX = "README.md"
 """The page."""
 GROUPS = {
@@ -48,104 +50,139 @@ def gallery_names(names: Iterable[str] | None = None) -> list[str]:
     return found
 
 
-def template_facts(template: Template) -> dict[str, Any]:
-    """Everything that the gallery says about a template's example, ready for JSON.
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A template with the options that it is written with, and where it is counted."""
+
+    template: Template
+    """From the catalogue, perhaps with other options."""
+    backend: str = BACKEND
+    """The device's snapshot."""
+    level: int = LEVEL
+    """Optimization level, 0 to 3."""
+    seed: int = SEED
+    """The transpiler's."""
+    layout: tuple[int, ...] | None = None
+    """Physical qubit of each qubit; found by Qiskit if None."""
+    with_program: bool = False
+    """Whether the transpiled circuit is written, and its qubits are told, as the gallery does not."""
+
+
+def entry_files(entry: Entry) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Everything that is said and written about a template.
 
     The circuit is counted as it is: without the loader that amplitude encoding needs, and without
-    measurements. Device counts are of one transpilation at :data:`LEVEL` and :data:`SEED`.
+    measurements.
 
     Args:
-        template: From the catalogue.
+        entry: The template and its device.
 
     Returns:
-        :func:`~qdm_qiskit.circuits.export.circuit_facts`, and counts in one-qubit unitaries and CNOTs
-        and on :data:`BACKEND`.
+        Facts, ready for JSON: :func:`~qdm_qiskit.circuits.export.circuit_facts`, and counts in
+        one-qubit unitaries and CNOTs and on the device. Then file name to content: ``NAME.qasm``,
+        ``NAME.json``, ``NAME.svg`` (of up to :data:`MAX_DRAWN` gates), and ``NAME.BACKEND.qasm`` if
+        the entry asks for it.
+
+    Raises:
+        UnknownName: If there is no such device.
+        InvalidTemplate: If the template refuses its options.
+        UnsupportedCircuit: If the device is too small, or does not say its errors.
     """
-    spec = template.example()
-    backend = load_backend(BACKEND)
-    logical = logical_cost(spec.circuit)
-    cost = circuit_cost(
-        transpile_for(spec.circuit, backend, level=LEVEL, seed=SEED), backend.target
+    template, spec = entry.template, entry.template.example()
+    backend = load_backend(entry.backend)
+    isa = transpile_for(
+        spec.circuit, backend, level=entry.level, seed=entry.seed, initial_layout=entry.layout
     )
-    seconds = cost.duration_seconds
-    return {
+    device = _on_device(entry, isa, circuit_cost(isa, backend.target))
+    logical = logical_cost(spec.circuit)
+    facts = {
         **circuit_facts(template, spec),
         "decomposed": {
             "depth": logical.depth,
             "cnot_depth": logical.cnot_depth,
             "cnots": logical.cnot_count,
         },
-        "transpiled": {
-            "backend": BACKEND,
-            "level": LEVEL,
-            "seed": SEED,
-            "depth": cost.depth,
-            "two_qubit_depth": cost.two_qubit_depth,
-            "two_qubit_gates": cost.two_qubit_count,
-            "gates": cost.gates,
-            # Rounded: the last bits of a product differ between processors.
-            "duration_microseconds": None if seconds is None else round(seconds * 1e6, 3),
-            "gate_success": round(cost.gate_success, 4),
-        },
+        "transpiled": device,
     }
+    name = template.name
+    files = {f"{name}.qasm": qasm_text(template, spec).encode()}
+    if spec.circuit.size() <= MAX_DRAWN:
+        files[f"{name}.svg"] = drawing_svg(spec.circuit)
+    files[f"{name}.json"] = (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()
+    if entry.with_program:
+        files[f"{name}.{entry.backend}.qasm"] = _device_program(entry, isa, device).encode()
+    return facts, files
+
+
+def _on_device(entry: Entry, isa: QuantumCircuit, cost: CircuitCost) -> dict[str, Any]:
+    seconds = cost.duration_seconds
+    facts: dict[str, Any] = {
+        "backend": entry.backend,
+        "level": entry.level,
+        "seed": entry.seed,
+        "depth": cost.depth,
+        "two_qubit_depth": cost.two_qubit_depth,
+        "two_qubit_gates": cost.two_qubit_count,
+        "gates": cost.gates,
+        # Rounded: the last bits of a product differ between processors.
+        "duration_microseconds": None if seconds is None else round(seconds * 1e6, 3),
+        "gate_success": round(cost.gate_success, 4),
+    }
+    if entry.with_program:
+        facts["cnots"] = cost.cnot_equivalents
+        facts["qubits_at_start"] = isa.layout.initial_index_layout(filter_ancillas=True)
+        facts["qubits_at_end"] = isa.layout.final_index_layout()
+    return facts
+
+
+def _device_program(entry: Entry, isa: QuantumCircuit, device: Mapping[str, Any]) -> str:
+    """The transpiled circuit in OpenQASM 3, on physical qubits, under comments."""
+    place = f"{entry.backend} (level {entry.level}, seed {entry.seed})"
+    head = [
+        f"{entry.template.name}, transpiled for {place}",
+        f"Source: {entry.template.source}",
+        f"Depth {device['depth']}, {device['two_qubit_gates']} two-qubit gates, worth "
+        f"{device['cnots']} CNOTs",
+        f"q[0], q[1], ... begin on {_physical(device['qubits_at_start'])}",
+        f"and end on {_physical(device['qubits_at_end'])}",
+    ]
+    return "".join(f"// {line}\n" for line in head) + qasm3.dumps(isa).rstrip("\n") + "\n"
+
+
+def _physical(qubits: list[int]) -> str:
+    return ", ".join(f"${qubit}" for qubit in qubits)
 
 
 def render_gallery(
-    names: Iterable[str] | None = None, progress: Progress | None = None
-) -> dict[str, bytes]:
-    """File name to content, for some templates or for all; the page only for all.
+    entries: Iterable[Entry] | None = None, progress: Progress | None = None
+) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """The files of some templates, or the whole gallery with its page.
 
     Args:
-        names: Templates; all, and the page, if None.
+        entries: Templates and their devices; all of the catalogue, and the page, if None.
         progress: Called before and after each template.
 
     Returns:
-        ``NAME.qasm``, ``NAME.svg`` and ``NAME.json`` for each, and :data:`INDEX`.
+        The facts of each, and file name to content: as :func:`entry_files`, and :data:`INDEX`.
 
-    Raises:
-        UnknownName, InvalidOption: As for :func:`gallery_names`.
+    Raises: as :func:`entry_files`.
     """
-    chosen = gallery_names(names)
+    chosen = [Entry(template=each) for each in TEMPLATES.values()]
+    if entries is not None:
+        chosen = list(entries)
     files: dict[str, bytes] = {}
     facts = []
-    for done, name in enumerate(chosen):
+    for done, entry in enumerate(chosen):
         if progress is not None:
-            progress(name, done, len(chosen))
-        template = TEMPLATES[name]
-        spec = template.example()
-        facts.append(template_facts(template))
-        files[f"{name}.qasm"] = qasm_text(template, spec).encode()
-        files[f"{name}.svg"] = drawing_svg(spec.circuit)
-        files[f"{name}.json"] = (json.dumps(facts[-1], indent=1, allow_nan=False) + "\n").encode()
+            progress(entry.template.name, done, len(chosen))
+        said, written = entry_files(entry)
+        facts.append(said)
+        files |= written
         if progress is not None:
-            progress(name, done + 1, len(chosen))
-    if names is None:
+            progress(entry.template.name, done + 1, len(chosen))
+    if entries is None:
         files[INDEX] = render_index(facts)
-    return files
-
-
-def write_gallery(
-    folder: str | os.PathLike[str],
-    names: Iterable[str] | None = None,
-    progress: Progress | None = None,
-) -> tuple[Path, ...]:
-    """Write the gallery, or some templates of it: all files or none.
-
-    Args:
-        folder: Where; made if it does not exist. Other files in it stay.
-        names: Templates; all, and the page, if None.
-        progress: Called before and after each template.
-
-    Returns:
-        What was written.
-
-    Raises:
-        UnknownName, InvalidOption: As for :func:`gallery_names`.
-        OutputNotWritable: If a file cannot be written; nothing has changed then.
-    """
-    contents = {Path(folder) / k: v for k, v in render_gallery(names, progress).items()}
-    write_together(contents)
-    return tuple(contents)
+    return facts, files
 
 
 def render_index(facts: list[dict[str, Any]]) -> bytes:

@@ -18,6 +18,7 @@ from qdm_qiskit.circuits import (
     device_region,
     hamiltonian_variational,
     hardware_efficient,
+    working_couplings,
 )
 from qdm_qiskit.errors import InvalidTemplate
 
@@ -273,3 +274,18 @@ def test_impossible_ansatzes_are_refused(build, message):
     with pytest.raises(InvalidTemplate, match=message) as caught:
         build()
     assert "\n" not in str(caught.value)
+
+
+def test_broken_couplings_are_left_out():
+    from qiskit.circuit.library import CXGate, CZGate, RZGate
+    from qiskit.transpiler import InstructionProperties, Target
+
+    target = Target(num_qubits=4)
+    target.add_instruction(RZGate(0.1), {(q,): InstructionProperties(error=1) for q in range(4)})
+    errors = {(0, 1): 1.0, (1, 2): 0.01, (2, 3): None}
+    cz = {pair: InstructionProperties(error=error) for pair, error in errors.items()}
+    target.add_instruction(CZGate(), {**cz, (3, 0): None})
+    assert working_couplings(target) == [(1, 2), (2, 3), (3, 0)]
+    target.add_instruction(CXGate(), {(0, 1): InstructionProperties(error=0.02)})
+    assert set(working_couplings(target)) == {(1, 2), (2, 3), (3, 0), (0, 1)}
+    assert working_couplings(Target(num_qubits=2)) == []

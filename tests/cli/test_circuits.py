@@ -8,8 +8,14 @@ import shlex
 
 import pytest
 from qiskit import qasm3, transpile
+from qiskit.quantum_info import Statevector
 
-from qdm_qiskit.circuits import TEMPLATES, device_region, hardware_efficient
+from qdm_qiskit.circuits import (
+    TEMPLATES,
+    device_region,
+    hardware_efficient,
+    working_couplings,
+)
 from qdm_qiskit.execution.snapshots import load_backend
 
 
@@ -49,7 +55,7 @@ def test_a_device_gives_its_couplings(qdm):
     )
     facts = json.loads(qdm(*line.split(), "--json").out)
     backend = load_backend("fake_torino")
-    qubits, pairs = device_region(backend.coupling_map, 6)
+    qubits, pairs = device_region(working_couplings(backend.target), 6)
     assert facts["options"]["entanglement"] == [list(pair) for pair in pairs]
     assert facts["gates"]["cz"] == 2 * len(pairs) == 10
     # Laid out as the answer says, the circuit is native: nothing is routed.
@@ -64,7 +70,7 @@ def test_a_device_gives_its_couplings(qdm):
     sizes = "circuits analyze hardware_efficient --device fake_torino --scan num_wires=1,4 --json"
     found = json.loads(qdm(*sizes.split(), *SMALL).out)
     assert found["options"]["entanglement"] == [
-        list(p) for p in device_region(backend.coupling_map, 4)[1]
+        list(p) for p in device_region(working_couplings(backend.target), 4)[1]
     ]
     assert found["scans"]["local cost"]["qubits"] == [1, 4]
 
@@ -151,7 +157,106 @@ def test_export_of_one_template(qdm, tmp_path):
     assert f"3 files in {tmp_path / 'new'}" in result.out
 
 
+def exported(qdm, folder, *words):
+    """Facts and files of an export."""
+    result = qdm("circuits", "export", *words, "--out", folder, "--json")
+    assert (result.code, result.err) == (0, "")
+    return json.loads(result.out), {each.name: each.read_text() for each in folder.iterdir()}
+
+
+def test_export_with_other_options(qdm, tmp_path):
+    (facts,), files = exported(qdm, tmp_path, "eeqdm", "--set", "num_data=2", "--set", "depth=4")
+    assert set(files) == {"eeqdm.qasm", "eeqdm.svg", "eeqdm.json"}
+    assert facts == json.loads(files["eeqdm.json"])
+    assert facts["options"] == {"num_data": 2, "depth": 4, "guided": False}
+    back = qasm3.loads(files["eeqdm.qasm"])
+    assert back.num_parameters == len(facts["parameters"]["weights"]) == 4 * 2 * 3
+    assert "cnots" not in facts["transpiled"]  # the gallery's own counts
+
+
+def test_export_of_a_circuit_on_a_device(qdm, tmp_path):
+    """Bound to the same values, the program on the device makes the template's state."""
+    words = "eeqdm", "--set", "num_data=2", "--device", "fake_manila", "--seed", "3"
+    (facts,), files = exported(qdm, tmp_path, *words)
+    found = facts["transpiled"]
+    assert (found["backend"], found["level"], found["seed"]) == ("fake_manila", 3, 3)
+    program = files["eeqdm.fake_manila.qasm"]
+    assert f"// Depth {found['depth']}, {found['two_qubit_gates']} two-qubit gates" in program
+    isa = qasm3.loads(program)
+    assert isa.depth() == found["depth"]
+    assert isa.count_ops()["cx"] == found["two_qubit_gates"] == found["cnots"] > 0
+    couplings = {tuple(pair) for pair in load_backend("fake_manila").coupling_map}
+    used = [tuple(isa.find_bit(q).index for q in each.qubits) for each in isa.data]
+    assert {pair for pair in used if len(pair) == 2} <= couplings
+    template = qasm3.loads(files["eeqdm.qasm"])
+    angles = {p.name: 0.3 + 0.1 * k for k, p in enumerate(template.parameters)}
+    ours, theirs = (
+        Statevector(each.assign_parameters({p.name: angles[p.name] for p in each.parameters}))
+        for each in (template, isa)
+    )
+    rest = set(range(isa.num_qubits)) - set(found["qubits_at_end"])
+    # The qubits at the end in the template's order; all others are still in |0>.
+    order = [*found["qubits_at_end"], *sorted(rest)]
+    moved = theirs.data.reshape([2] * isa.num_qubits)
+    moved = moved.transpose([isa.num_qubits - 1 - q for q in reversed(order)]).reshape(-1)
+    kept = moved[: ours.dim]
+    assert abs(abs(kept.conj() @ ours.data) - 1) < 1e-9
+
+
+def test_export_follows_the_couplings_of_a_device(qdm, tmp_path):
+    words = [
+        "--set",
+        "num_wires=6",
+        "--set",
+        "entangler=cz",
+        "--device",
+        "fake_torino",
+        "--level",
+        "1",
+    ]
+    (facts,), _ = exported(qdm, tmp_path / "a", "hardware_efficient", *words)
+    line = ["circuits", "show", "hardware_efficient", *words[:-2], "--json"]
+    shown = json.loads(qdm(*line).out)
+    assert facts["options"] == shown["options"]
+    assert facts["transpiled"]["qubits_at_start"] == shown["device"]["qubits"]
+    assert facts["transpiled"]["two_qubit_gates"] == shown["gates"]["cz"] == 10
+    assert facts["transpiled"]["gate_success"] > 0.5  # no broken coupling
+    straight = [*words, "--set", "entanglement=linear"]
+    (facts,), _ = exported(qdm, tmp_path / "b", "hardware_efficient", *straight)
+    assert facts["options"]["entanglement"] == "linear"
+
+
+def test_export_says_what_a_circuit_costs(qdm, tmp_path):
+    words = "conv_unit", "eeqdm", "--device", "fake_torino", "--out", tmp_path
+    result = qdm("circuits", "export", *words)
+    assert result.code == 0
+    costs = json.loads((tmp_path / "conv_unit.json").read_text())["transpiled"]
+    assert (
+        f"conv_unit on fake_torino (level 3, seed 0): depth {costs['depth']}, 3 two-qubit gates, "
+        "worth 3 CNOTs"
+    ) in result.out
+    assert "eeqdm on fake_torino" in result.out
+    assert "8 files" in result.out
+
+
+def test_a_large_circuit_is_exported_without_a_drawing(qdm, tmp_path):
+    _, files = exported(qdm, tmp_path, "basic_entangling_layers", "--set", "depth=200")
+    assert set(files) == {"basic_entangling_layers.qasm", "basic_entangling_layers.json"}
+
+
 CASES = [
+    ("circuits export --set depth=3 --out new", "--set is for one template, got none"),
+    ("circuits export eeqdm qddm --set depth=3 --out new", "--set is for one template, got 2"),
+    ("circuits export eeqdm --set dept=3 --out new", "called 'dept'.*Did you mean 'depth'"),
+    ("circuits export eeqdm --device fake_torin --out new", "snapshot 'fake_torin'.*fake_torino"),
+    ("circuits export --device fake_torino --out new", "--device is for templates by name"),
+    ("circuits export eeqdm --level 1 --out new", "--level and --seed .* give --device"),
+    ("circuits export eeqdm --device fake_torino --level 4 --out new", "--level"),
+    ("circuits export eeqdm --device fake_torino --seed -1 --out new", "--seed"),
+    (
+        "circuits export eeqdm --set num_data=6 --device fake_manila --out new",
+        "has 7 qubits and the device has 5",
+    ),
     ("circuits show eqdm", "no template 'eqdm'.*Did you mean 'eeqdm'"),
     ("circuits analyze nothing", "no template 'nothing'; there are: .*conv_unit"),
     ("circuits export conv_unit eeqmd --out new", "no template 'eeqmd'.*Did you mean 'eeqdm'"),
@@ -187,7 +292,7 @@ CASES = [
     ),
     (
         "circuits show hardware_efficient --device fake_torino --set num_wires=200",
-        "no connected region of 200 qubits, the largest has 133",
+        "no connected region of 200 qubits, the largest has 129",
     ),
     (
         "circuits analyze hardware_efficient --device fake_torino --set num_wires=0",
