@@ -119,9 +119,8 @@ def plan_on_first(
             )
             refusal = _plan_refusal(draft.plan, policy, sight, budget, last=last)
             if refusal is None:
-                taken = Decision(
-                    target=text, taken=True, reason=_reason(draft, sight, budget) + remark
-                )
+                reason = _reason(draft, target, sight, budget) + remark
+                taken = Decision(target=text, taken=True, reason=reason)
                 return draft.write(root, (*decisions, taken))
         decisions.append(Decision(target=text, taken=False, reason=refusal))
     reasons = " ".join(f"{each.target}: {each.reason}" for each in decisions)
@@ -187,10 +186,10 @@ def _plan_refusal(
     return None
 
 
-def _reason(draft: Draft, sight: Sight, budget: BudgetState | None) -> str:
+def _reason(draft: Draft, target: Target, sight: Sight, budget: BudgetState | None) -> str:
     """What spoke for the target, with its numbers."""
     plan = draft.plan
-    parts = ["available"]
+    parts = [f"available as {plan.backend}" if target.backend == "least_busy" else "available"]
     if sight.queue is not None:
         parts.append(f"{sight.queue} jobs wait")
     if plan.circuit.expected_success is not None:

@@ -17,6 +17,7 @@ from ..errors import CalibrationMismatch, InvalidData
 from ..evaluation.distributions import (
     hellinger_fidelity,
     normalized,
+    shot_noise_distance,
     total_variation_distance,
 )
 from ..mitigation.readout import ReadoutCalibration
@@ -43,6 +44,8 @@ class StepReplay:
     shots: int
     """Shots that ran for each image."""
     job_id: str
+    shot_distance: float
+    """Total variation distance that shot noise alone leaves, in the mean over draws."""
     raw_distance: float
     """Total variation distance of the raw frequencies from the exact distribution."""
     raw_fidelity: float
@@ -222,6 +225,7 @@ def _compared(
         step=step,
         shots=stored.info.shots,
         job_id=stored.info.job_id,
+        shot_distance=float(np.mean(shot_noise_distance(exact, stored.info.shots))),
         raw_distance=distance(raw),
         raw_fidelity=fidelity(raw),
         mitigated_distance=None if mitigated is None else distance(mitigated),

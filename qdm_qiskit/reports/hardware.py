@@ -89,7 +89,7 @@ class HardwarePictures:
     trajectory: np.ndarray
     """``(steps + 1, count, channels, height, width)``: x_T .. x_t."""
     exact: np.ndarray
-    """``(count, channels, height, width)``: the exact chain's image at the same t."""
+    """The same of the exact chain, from the same x_T."""
 
 
 def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
@@ -187,19 +187,21 @@ def write_hardware_report(
 
 
 def _exact_images(plan: RunPlan, steps: int) -> np.ndarray:
-    """The images of the exact chain after as many steps, from the same x_T and noise."""
+    """The images of the exact chain at x_T and after each step, from the same x_T and noise."""
     from ..hardware.reverse import PlannedChain
 
     chain = PlannedChain(plan)
+    path = [chain.images()]
     for _ in range(steps):
         chain.advance(chain.exact_probabilities())
-    return chain.images()
+        path.append(chain.images())
+    return np.stack(path)
 
 
 def _image_error(found: Replay, exact: np.ndarray) -> float | None:
     if not found.done:
         return None
-    return float(np.sqrt(np.mean((found.images.astype(np.float64) - exact) ** 2)))
+    return float(np.sqrt(np.mean((found.images.astype(np.float64) - exact[-1]) ** 2)))
 
 
 def _jobs(plan: RunPlan, manifest: dict[str, Any]) -> tuple[JobCost, ...]:

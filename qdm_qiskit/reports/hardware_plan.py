@@ -119,7 +119,7 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
         lines.append(f"budget     {_budget(plan, budget)}")
     if plan.timing.overhead_seconds:
         lines += ["", *[f"* {each}" for each in plan.timing.assumptions()]]
-    if len(plan.decisions) > 1:
+    if len(plan.targets) > 1:
         lines += [
             "",
             *[f"{_verdict(each.taken)} {each.target}: {each.reason}" for each in plan.decisions],

@@ -11,11 +11,13 @@ import numpy as np
 
 from ..data import image_grid
 
-MOST_IMAGES, MOST_COLUMNS = 6, 8
-"""Rows and columns of the picture of the chain."""
+MOST_IMAGES, MOST_COLUMNS = 3, 8
+"""Images, and steps of each, in the picture of the chain."""
+MEASURED, EXACT = "#0f62fe", "#6f6f6f"
 _STEP_COLUMNS = (
     ("t", "step"),
     ("shots", "shots"),
+    ("distance, shots alone", "shot_distance"),
     ("distance, raw", "raw_distance"),
     ("distance, mitigated", "mitigated_distance"),
     ("fidelity, raw", "raw_fidelity"),
@@ -86,12 +88,12 @@ def render_html(report: dict[str, Any], png: bytes) -> str:
 
 
 def render_png(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray) -> bytes:
-    """Images by step beside the exact ones, distances by step, cost by job.
+    """Images by step above those of the exact chain; distance, fidelity and cost.
 
     Args:
         report: As for :func:`render_markdown`.
         trajectory: ``(steps + 1, count, channels, height, width)``: x_T .. x_t.
-        exact: ``(count, channels, height, width)``: the exact images at the last t.
+        exact: The same of the exact chain.
 
     Returns:
         PNG bytes.
@@ -99,13 +101,16 @@ def render_png(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = min(MOST_IMAGES, exact.shape[0])
-    figure = Figure(figsize=(11, 3.4 + 0.9 * rows), layout="constrained")
+    count = min(MOST_IMAGES, exact.shape[1])
+    heights = [0.4 + 1.1 * count, 0.1 + 1.1 * count, 3.2]
+    figure = Figure(figsize=(11, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
-    parts: Any = figure.subfigures(2, 1, height_ratios=[0.4 + 0.9 * rows, 3.0])
-    _chain(parts[0], report, trajectory, exact, rows)
-    left, right = parts[1].subplots(1, 2)
+    parts: Any = figure.subfigures(3, 1, height_ratios=heights)
+    _band(parts[0], "measured", trajectory[:, :count], report["num_steps"])
+    _band(parts[1], "exact chain", exact[:, :count], None)
+    left, middle, right = parts[2].subplots(1, 3)
     _distances(left, report["steps"])
+    _fidelities(middle, report["steps"])
     _costs(right, report)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
@@ -122,31 +127,49 @@ def shown_steps(num_steps: int) -> list[int]:
     return [round(k * num_steps / max(1, count - 1)) for k in range(count)]
 
 
-def _chain(
-    figure: Any, report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray, rows: int
-) -> None:
-    shown = shown_steps(len(trajectory) - 1)
-    last = report["num_steps"] - (len(trajectory) - 1)
-    columns = [(f"t = {report['num_steps'] - k}", trajectory[k]) for k in shown]
-    columns.append((f"exact, t = {last}", exact))
-    for axis, (title, images) in zip(figure.subplots(1, len(columns)), columns, strict=True):
-        grid = image_grid(np.clip(images[:rows], 0, 1), 1)
+def _band(figure: Any, name: str, path: np.ndarray, first_step: int | None) -> None:
+    """Some images by step, from left to right; with t above if the first one is given."""
+    shown = shown_steps(len(path) - 1)
+    axes = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axis, k in zip(axes, shown, strict=True):
+        grid = image_grid(np.clip(path[k], 0, 1), 1)
         axis.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axis.set_title(title, fontsize=9)
-        axis.axis("off")
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        if first_step is not None:
+            axis.set_title(f"t = {first_step - k}", fontsize=9)
+    axes[0].set_ylabel(name, fontsize=9)
 
 
 def _distances(axis: Any, steps: list[dict[str, Any]]) -> None:
+    _by_step(axis, steps, "raw_distance", "mitigated_distance")
     t = [each["step"] for each in steps]
-    axis.plot(t, [each["raw_distance"] for each in steps], "o-", label="raw", color="#6f6f6f")
-    if any(each["mitigated_distance"] is not None for each in steps):
-        mitigated = [each["mitigated_distance"] for each in steps]
-        axis.plot(t, mitigated, "o-", label="mitigated", color="#0f62fe")
-    axis.set_xlim(max(t) + 0.5, min(t) - 0.5)  # as the chain goes
-    axis.set_ylim(bottom=0)
-    axis.set_xlabel("t")
-    axis.set_ylabel("distance from exact")
+    axis.plot(
+        t, [each["shot_distance"] for each in steps], "--", color="#ff832b", label="shots alone"
+    )
+    axis.set_ylim(bottom=0, top=1.15 * axis.get_ylim()[1])
+    axis.set_title("distance from exact (total variation)", fontsize=9)
     axis.legend(fontsize=8, frameon=False)
+
+
+def _fidelities(axis: Any, steps: list[dict[str, Any]]) -> None:
+    _by_step(axis, steps, "raw_fidelity", "mitigated_fidelity")
+    lowest = axis.dataLim.ymin
+    axis.set_ylim(max(0.0, lowest - 0.4 * (1.0 - lowest)), 1.0)
+    axis.set_title("fidelity to exact (Hellinger)", fontsize=9)
+    axis.legend(fontsize=8, frameon=False, loc="lower left")
+
+
+def _by_step(axis: Any, steps: list[dict[str, Any]], raw: str, mitigated: str) -> None:
+    """A number of each step, raw and mitigated, from t = T on the left."""
+    t = [each["step"] for each in steps]
+    axis.plot(t, [each[raw] for each in steps], "o-", ms=4, label="raw", color=EXACT)
+    if any(each[mitigated] is not None for each in steps):
+        values = [each[mitigated] for each in steps]
+        axis.plot(t, values, "o-", ms=4, label="mitigated", color=MEASURED)
+    axis.set_xlim(max(t) + 0.5, min(t) - 0.5)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_xlabel("t")
     axis.spines[["top", "right"]].set_visible(False)
 
 
@@ -154,13 +177,32 @@ def _costs(axis: Any, report: dict[str, Any]) -> None:
     jobs = report["jobs"]
     position = np.arange(len(jobs))
     estimated = [each["estimated"] or 0.0 for each in jobs]
-    charged = [each["charged"] or 0.0 for each in jobs]
-    axis.bar(position - 0.2, estimated, 0.4, label="estimated", color="#8bb0ff")
-    axis.bar(position + 0.2, charged, 0.4, label="charged", color="#ff832b")
-    axis.set_xlabel("job")
-    axis.set_ylabel("QPU seconds")
-    axis.legend(fontsize=8, frameon=False)
+    width = 0.4 if report["spends"] else 0.8
+    axis.bar(position - 0.4, estimated, width, align="edge", label="estimated", color="#8bb0ff")
+    if report["spends"]:
+        charged = [each["charged"] or 0.0 for each in jobs]
+        axis.bar(position, charged, width, align="edge", label="charged", color="#ff832b")
+    names = [job_name(each["part"]) for each in jobs]
+    every = max(1, -(-len(jobs) // 12))
+    axis.set_xticks(position[::every], names[::every], fontsize=8)
+    axis.set_ylim(bottom=0, top=1.25 * max([1e-9, axis.get_ylim()[1]]))
+    axis.set_xlabel("job (t of a step, c of a calibration)")
+    axis.set_title("QPU seconds", fontsize=9)
+    if jobs:
+        axis.legend(fontsize=8, frameon=False)
+    else:
+        axis.text(0.5, 0.5, "the run is not finished", ha="center", transform=axis.transAxes)
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def job_name(part: str) -> str:
+    """A job's name on an axis.
+
+    >>> job_name("step-0010"), job_name("calibration-0001")
+    ('10', 'c1')
+    """
+    kind, _, number = part.rpartition("-")
+    return f"c{int(number)}" if kind == "calibration" else str(int(number))
 
 
 def _sections(
@@ -200,10 +242,11 @@ def _image_sentences(report: dict[str, Any]) -> list[str]:
 
 def _step_sentences(report: dict[str, Any]) -> list[str]:
     raw = np.mean([each["raw_distance"] for each in report["steps"]])
+    shots = np.mean([each["shot_distance"] for each in report["steps"]])
     sentences = [
         "Distance is the total variation distance of a step's measured distribution from the exact "
         "one of the same circuits, shot noise included; fidelity is Hellinger's. Means over images.",
-        f"Raw, mean over the steps: {raw:.3f}.",
+        f"Raw, mean over the steps: {raw:.3f}; shot noise alone would leave {shots:.3f}.",
     ]
     mitigated = [each["mitigated_distance"] for each in report["steps"]]
     if None not in mitigated:
@@ -285,4 +328,6 @@ def _place_sentences(report: dict[str, Any]) -> list[str]:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"

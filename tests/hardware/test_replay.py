@@ -94,6 +94,10 @@ def test_distances_are_from_the_exact_distribution_of_the_same_circuits(copied):
     raw = counts / 500
     first = found.steps[0]
     assert first.raw_distance == pytest.approx(0.5 * np.abs(raw - exact).sum(1).mean(), abs=1e-6)
+    draws = np.random.default_rng(1).multinomial(500, exact, size=(400, len(exact))) / 500
+    alone = 0.5 * np.abs(draws - exact).sum(2).mean(1)
+    # 5 standard errors of the mean over the draws.
+    assert abs(first.shot_distance - alone.mean()) < 5 * alone.std() / 20
     fidelity = (np.sqrt(raw * exact).sum(1) ** 2).mean()
     assert first.raw_fidelity == pytest.approx(fidelity, abs=1e-6)
     assert first.mitigated_distance != first.raw_distance

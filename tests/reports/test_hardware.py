@@ -18,7 +18,12 @@ from qdm_qiskit.hardware.planning import PlanConfig, make_plan
 from qdm_qiskit.hardware.replay import replay
 from qdm_qiskit.reports.hardware import hardware_report, write_hardware_report
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
-from qdm_qiskit.reports.hardware_render import render_html, render_markdown, shown_steps
+from qdm_qiskit.reports.hardware_render import (
+    render_html,
+    render_markdown,
+    render_png,
+    shown_steps,
+)
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
 from tests.hardware.small_runs import budget, write_run
 
@@ -69,7 +74,9 @@ def test_numbers_are_those_of_the_record(finished, trained):
     assert (report.seconds_charged, report.cost_known, report.spends) == (0.0, True, False)
     # The exact chain is that of `qdm sample` with the same seed, on the model's own way.
     exact = sample(load_run(trained), SamplingConfig(num_images=2, seed=4)).images
-    np.testing.assert_allclose(pictures.exact, exact, atol=1e-5)
+    np.testing.assert_allclose(pictures.exact[-1], exact, atol=1e-5)
+    np.testing.assert_array_equal(pictures.exact[0], found.trajectory[0])  # the same x_T
+    assert pictures.exact.shape == found.trajectory.shape
     error = np.sqrt(np.mean((found.images - exact) ** 2))
     assert report.image_error == pytest.approx(error, abs=1e-5)
 
@@ -87,6 +94,12 @@ def test_all_four_files_are_written_and_open(finished, tmp_path):
         assert min(picture.size) > 300
         assert len(np.unique(np.asarray(picture.convert("L")))) > 20
     # Again: the report is replaced, the record is not touched.
+    # The measured images stand above the exact ones: both bands change with what they show.
+    png = files[3].read_bytes()
+    content = report.to_dict()
+    assert render_png(content, pictures.trajectory, pictures.exact) == png
+    assert render_png(content, 1 - pictures.trajectory, pictures.exact) != png
+    assert render_png(content, pictures.trajectory, 1 - pictures.exact) != png
     before = {each: each.read_bytes() for each in finished.rglob("*") if each.is_file()}
     write_hardware_report(report, pictures, tmp_path / "page")
     assert {each: each.read_bytes() for each in finished.rglob("*") if each.is_file()} == before
@@ -105,6 +118,8 @@ def test_words_fit_the_numbers(finished):
     text = render_markdown(content)
     assert "This target charges nothing" in text
     assert "to the bit" in text
+    alone = np.mean([each["shot_distance"] for each in content["steps"]])
+    assert f"shot noise alone would leave {alone:.3f}" in text
     rows = [line for line in text.splitlines() if line.startswith("| step-") or "| 400 |" in line]
     assert len(rows) == 3 + 3
     worse = [{**each, "mitigated_distance": 0.9} for each in content["steps"]]
