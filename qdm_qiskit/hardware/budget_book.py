@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 from ..errors import InvalidOption, UnknownName, unknown_name
+from .book import Book
 from .budget import BudgetLimits, BudgetState, Window
-from .store import Store
-from .tables import Row, Transaction, Value
+from .tables import Row
 
 FREE = (
     "SELECT id, part FROM reservations WHERE run_id = ? AND state = 'held' AND id NOT IN "
@@ -18,17 +17,8 @@ FREE = (
 """Reservations of a run that no job has used."""
 
 
-class BudgetBook:
-    """Keeps budgets and reservations; :class:`~.ledger.Ledger` is the whole.
-
-    Args:
-        store: The tables.
-        clock: Seconds since 1970.
-    """
-
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
-        self._store = store
-        self._clock = clock
+class BudgetBook(Book):
+    """Keeps budgets and reservations; :class:`~.ledger.Ledger` is the whole."""
 
     # -- budgets ------------------------------------------------------------------------------
 
@@ -223,13 +213,3 @@ class BudgetBook:
     def reservations(self, run_id: str) -> list[Row]:
         """All reservations of a run, oldest first."""
         return self._store.read("SELECT * FROM reservations WHERE run_id = ? ORDER BY id", run_id)
-
-    def _event(self, tx: Transaction, run_id: Value, part: Value, kind: str, **detail: Any) -> None:
-        tx.insert(
-            "events",
-            at=self._clock(),
-            run_id=run_id,
-            part=part,
-            kind=kind,
-            detail=json.dumps(detail, sort_keys=True),
-        )
