@@ -20,6 +20,7 @@ from qdm_qiskit.models.defalco.blocks import (
     TimeEmbedding,
 )
 from qdm_qiskit.models.defalco.circuits import CircuitFilter, HybridConv
+from qdm_qiskit.training import resolve_run
 from qdm_qiskit.training.transfer import take_over
 
 COUNTS = {
@@ -32,6 +33,8 @@ COUNTS = {
     "defalco-fullfqconv": 429_369,
     "defalco-quanvunet": 474_293,
 }
+
+MNIST = [name for name in PRESETS if name.removesuffix("-mnist") in set(PRESETS) - {name}]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -253,6 +256,17 @@ def test_classical_counterpart():
     config = resolve("defalco-transfer-mnist").config
     assert HybridUNet.teacher_options(config) == HybridUNetConfig()
     assert HybridUNet.teacher_options(HybridUNetConfig()) is None
+
+
+@pytest.mark.parametrize("name", MNIST)
+def test_presets_of_mnist_differ_from_fashion_mnists_in_their_images_only(name):
+    ours, theirs = (
+        resolve_run(each, {"folder": "elsewhere"}) for each in (name, name.removesuffix("-mnist"))
+    )
+    assert (ours.data.dataset, theirs.data.dataset) == ("mnist", "fashion-mnist")
+    assert ours.data.folder == "elsewhere"
+    assert (ours.model_options, ours.diffusion) == (theirs.model_options, theirs.diffusion)
+    assert ours.training == theirs.training
 
 
 def test_paper_trains_20_epochs_of_9375_batches_in_all():

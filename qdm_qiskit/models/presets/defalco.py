@@ -34,6 +34,10 @@ _REDUCED_MODELS: dict[str, dict[str, Any]] = {
     "transfer": _HYBRIDS["1fqconv"],
 }
 _REDUCED_TRANSFER = {"transfer_epochs": 2, "epochs": 1}
+_REDUCED_DATA: dict[str, dict[str, Any]] = {
+    "": {},
+    "-mnist": {"dataset": "mnist", "classes": (0, 1)},
+}
 
 PRESETS: dict[str, Preset] = {
     "defalco-unet": Preset(
@@ -46,6 +50,15 @@ PRESETS: dict[str, Preset] = {
         for name, options in _HYBRIDS.items()
     },
     **{
+        f"defalco-{name}-mnist": Preset(
+            model="hybrid_unet",
+            options=_HYBRIDS.get(name, {}),
+            training={"dataset": "mnist"},
+            source=f"{DEFALCO_PAPER}, table 2",
+        )
+        for name in ("unet", "1hqconv", "7hqconv", "fullhqconv", "quanvunet")
+    },
+    **{
         f"defalco-transfer-{dataset}": Preset(
             model="hybrid_unet",
             options={"circuits": 1, "ansatz": "fqconv"},
@@ -55,13 +68,14 @@ PRESETS: dict[str, Preset] = {
         for dataset, first, second in (("mnist", 19, 1), ("fashion-mnist", 18, 2))
     },
     **{
-        f"defalco-reduced-{name}": Preset(
+        f"defalco-reduced-{name}{suffix}": Preset(
             model="hybrid_unet",
             options=options,
-            training={**_REDUCED, **(_REDUCED_TRANSFER if name == "transfer" else {})},
+            training={**_REDUCED, **data, **(_REDUCED_TRANSFER if name == "transfer" else {})},
             source="De Falco et al.'s comparison at 150 steps of 32 images; our own settings",
         )
         for name, options in _REDUCED_MODELS.items()
+        for suffix, data in _REDUCED_DATA.items()
     },
 }
 """By name."""
