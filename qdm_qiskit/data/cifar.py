@@ -76,8 +76,9 @@ def _archive_members(path: Path) -> dict[str, bytes]:
     try:
         with path.open("rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
             bounded = _Bounded(unpacked, LARGEST_ARCHIVE)
-            # A stream needs read() only, but tarfile's annotations ask for a whole file object.
-            with tarfile.open(fileobj=bounded, mode="r|") as archive:  # type: ignore[call-overload]
+            with tarfile.open(  # type: ignore[call-overload] # a stream needs read() only
+                fileobj=bounded, mode="r|"
+            ) as archive:
                 for member in archive:
                     if member.name in wanted:
                         if wanted[member.name] in found:

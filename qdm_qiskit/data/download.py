@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..downloads import download
 from ..errors import MissingData
 from .catalog import DatasetInfo, RemoteFile
 
@@ -64,33 +65,14 @@ def fetch(info: DatasetInfo, file: RemoteFile) -> Path:
     Raises:
         MissingData: If it cannot be downloaded; the message says what else can be done.
     """
-    import pooch
-
     folder = cache_folder() / info.name
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel("WARNING")  # its line about the address would stand before our one-line error
     try:
-        return Path(
-            pooch.retrieve(file.url, known_hash=file.checksum, fname=file.name, path=folder)
-        )
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # requests' errors are OSErrors; a wrong hash, ValueError
-        # Only a reason of our own words: requests' texts run over lines and may quote a proxy's
-        # password.
-        reason = (
-            "its checksum differs from the published one"
-            if type(error) is ValueError
-            else (getattr(error, "strerror", None) or type(error).__name__)
-        )
+        return download(file.url, checksum=file.checksum, folder=folder, name=file.name)
+    except MissingData as reason:
         raise MissingData(
             f"'{info.name}' is not on this machine, and {file.url} could not be downloaded to "
             f"{folder} ({reason}): {_ways_out(info)}."
-        ) from error
-    finally:
-        logger.setLevel(level)
+        ) from reason
 
 
 def _ways_out(info: DatasetInfo) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..downloads import download
 from ..errors import InvalidData, MissingData, MissingDependency
 from .image_metrics import check_images
 
@@ -82,31 +83,15 @@ def inception_weights(source: str, folder: Path, *, accept_other: bool = False) 
                 "--accept-other-weights."
             )
         return found
-    import pooch
-
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel("WARNING")  # its line about the address would stand before our one-line error
     try:
         name = URL.rsplit("/", 1)[-1]
-        fetched = pooch.retrieve(URL, known_hash=f"sha256:{SHA256}", fname=name, path=folder)
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # requests' errors are OSErrors; a wrong hash, ValueError
-        # Only our own words: requests' texts run over lines and may quote a proxy's password.
-        reason = (
-            "its checksum differs from the published one"
-            if type(error) is ValueError
-            else (getattr(error, "strerror", None) or type(error).__name__)
-        )
+        fetched = download(URL, checksum=f"sha256:{SHA256}", folder=folder, name=name)
+    except MissingData as reason:
         raise MissingData(
             f"Inception's weights could not be downloaded from {URL} ({reason}): fetch the file "
             "elsewhere and give its path to --inception-weights, or leave the option out."
-        ) from error
-    finally:
-        logger.setLevel(level)
-    return InceptionWeights(Path(fetched), SHA256)
+        ) from reason
+    return InceptionWeights(fetched, SHA256)
 
 
 class InceptionNetwork:

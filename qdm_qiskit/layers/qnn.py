@@ -47,7 +47,7 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
             input_gradients=wants_input_gradients,
             # None leaves it to the primitive, as BaseEstimatorV2.run says. The QNN's own default of
             # 1/64 makes even an exact simulator add noise to the outputs; its gradients do not.
-            default_precision=None,  # type: ignore[arg-type]
+            default_precision=None,  # type: ignore[arg-type] # declared a float
         )
     else:
         if not isinstance(primitive, BaseSamplerV2):

@@ -349,7 +349,7 @@ def _arrays(samples: Samples, part: Path) -> None:
     if samples.manifest["labels"] is not None:
         arrays["labels"] = np.array(samples.manifest["labels"], dtype=np.int64)
     # numpy's annotations take a keyword for its option `allow_pickle`.
-    np.savez_compressed(part, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(part, **arrays)  # type: ignore[arg-type] # not allow_pickle
 
 
 def _grid(images: np.ndarray, part: Path) -> None:

@@ -73,9 +73,10 @@ class NaturalGradient(torch.optim.Optimizer):
             )
             self.param_groups[1].update(self._adam.param_groups[0])
 
-    # torch declares two overloads, of which the loop uses this one.
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> None:  # type: ignore[override]
+    def step(  # type: ignore[override] # torch declares two overloads; the loop uses this one
+        self, closure: Callable[[], Tensor] | None = None
+    ) -> None:
         """One step from the gradients that are there; ``closure`` is not used."""
         rate = self.param_groups[0]["lr"]
         for circuit in self.circuits:

@@ -84,9 +84,10 @@ class Spsa(torch.optim.Optimizer):
         """All weights that are perturbed."""
         return sum(p.numel() for p in self.trainable)
 
-    # torch declares two overloads, of which the loop uses this one.
     @torch.no_grad()
-    def step(self, closure: Callable[[], float]) -> None:  # type: ignore[override]
+    def step(  # type: ignore[override] # torch declares two overloads; the loop uses this one
+        self, closure: Callable[[], float]
+    ) -> None:
         """One iteration.
 
         Args:

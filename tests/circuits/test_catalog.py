@@ -171,9 +171,9 @@ def test_examples_can_be_changed_one_option_at_a_time():
     assert spec.circuit.count_ops() == hardware_efficient(3, 2, entanglement="full").count_ops()
     assert entry.options["num_wires"] == 4
     with pytest.raises(TypeError):
-        entry.options["num_wires"] = 5  # type: ignore[index]
+        entry.options["num_wires"] = 5
     with pytest.raises(TypeError):
-        TEMPLATES["mine"] = entry  # type: ignore[index]
+        TEMPLATES["mine"] = entry
 
 
 def test_templates_are_found_by_name():

@@ -103,7 +103,7 @@ def test_the_filter_reads_the_even_states():
     spec = quantum_convolution(3, 2)
     state = Statevector.from_label("000").evolve(spec.circuit.assign_parameters(angles(spec)))
     p = state.probabilities()
-    selection = spec.readout.selection(3)  # type: ignore[union-attr]
+    selection = spec.readout.selection(3)
     np.testing.assert_allclose(p[selection].sum(-1), p[::2], atol=1e-12)
     assert len(spec.weights) == 18
 

@@ -72,7 +72,7 @@ def test_a_filter_is_its_circuit_on_each_patch():
     for row, column in ((0, 0), (2, 3), (3, 4)):
         patch = padded[1, :, row : row + 3, column : column + 3].flatten() + 0.1
         amplitudes = torch.cat([patch, torch.full((32 - 18,), 0.5)])
-        p = conv.layer.executor.program.probabilities(  # type: ignore[union-attr]
+        p = conv.layer.executor.program.probabilities(
             None, conv.layer.angles(), (amplitudes / amplitudes.norm())[None]
         )[0]
         torch.testing.assert_close(found[1, :, row, column], (p * 16).clamp(0, 1)[::2][:3])

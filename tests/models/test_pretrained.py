@@ -70,7 +70,7 @@ def test_round_trip_is_bit_equal(tmp_path, name):
 
 def test_saving_again_replaces(folder):
     save_model(model(seed=1), folder)
-    assert torch.equal(load_model(folder).layer.weights, model(seed=1).layer.weights)  # type: ignore[union-attr]
+    assert torch.equal(load_model(folder).layer.weights, model(seed=1).layer.weights)
 
 
 @pytest.mark.parametrize(

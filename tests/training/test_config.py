@@ -56,7 +56,7 @@ def test_only_epochs_change():
     assert longer.training.epochs == 99
     assert longer.with_epochs(run.training.epochs) == run
     with pytest.raises(dataclasses.FrozenInstanceError):
-        run.model = "qddm"  # type: ignore[misc]
+        run.model = "qddm"
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_global_random_state_does_not_matter(tmp_path, small_run, outcome):
     np.random.seed(1)  # noqa: NPY002 (the legacy state is what is tested)
     one = outcome(train(small_run(), tmp_path / "a"))
     torch.manual_seed(2)
-    np.random.seed(2)  # noqa: NPY002
+    np.random.seed(2)  # noqa: NPY002 (as above)
     assert one == outcome(train(small_run(), tmp_path / "b"))
 
 

@@ -1,0 +1,41 @@
+"""Fetching a published file, by its checksum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import MissingData
+
+
+def download(url: str, *, checksum: str, folder: Path, name: str) -> Path:
+    """A file in a folder, downloaded if it is not there yet.
+
+    Args:
+        url: Where it is published.
+        checksum: ``algorithm:hexadecimal digest``; a file of another is not accepted, there or new.
+        folder: Where it is kept.
+        name: Its name there.
+
+    Returns:
+        Its path.
+
+    Raises:
+        MissingData: If it cannot be had. The message is the bare reason: the caller knows what the
+            file is for and what else can be done.
+    """
+    import pooch
+
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")  # its line about the address would stand before our one-line error
+    try:
+        return Path(pooch.retrieve(url, known_hash=checksum, fname=name, path=folder))
+    except ValueError as error:  # a wrong hash; errors of requests are OSErrors
+        if type(error) is not ValueError:
+            raise MissingData(type(error).__name__) from error
+        raise MissingData("its checksum differs from the published one") from error
+    except OSError as error:
+        # Only our own words: requests' texts run over lines and may quote a proxy's password.
+        raise MissingData(error.strerror or type(error).__name__) from error
+    finally:
+        logger.setLevel(level)
