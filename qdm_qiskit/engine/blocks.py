@@ -238,6 +238,7 @@ class BlockBuilder:
         known: dict[tuple[str, tuple[int, ...], bytes], int] = {}
         matrices: list[np.ndarray] = []
         slots: list[tuple[int, int, int]] = []
+        length = len(factors) // len(group.blocks)
 
         def add(k: int, gate: Operation, positions: tuple[int, ...], before: np.ndarray) -> None:
             key = (gate.gate, positions, before.tobytes())
@@ -266,20 +267,24 @@ class BlockBuilder:
         # tr(Z X) = sum Z_rc X_cr, of which the real part counts.
         stack = np.stack(matrices).transpose(0, 2, 1).reshape(len(matrices), -1)
         keep = self.constants.add
-        group.keys["slots"] = keep(table[:, 0] * len(matrices) + table[:, 1])
+        # Read in turn for all blocks' first factors, all their second ones, and so on.
+        block, number = np.divmod(table[:, 0], length)
+        place = number * len(group.blocks) + block
+        group.keys["slots"] = keep(place * len(matrices) + table[:, 1])
         group.keys["angles"] = keep(table[:, 2])
         group.keys["generators"] = keep(stack.real.T)
         pairs = np.stack([stack.real, -stack.imag], axis=-1).reshape(len(matrices), -1)
         group.keys["complex generators"] = keep(pairs.T)
 
     def build(
-        self, weights: Tensor | None, like: Tensor
+        self, weights: Tensor | None, like: Tensor, *, differentiable: bool
     ) -> tuple[dict[tuple[int, int, int], Tensor], dict[int, Tensor]]:
         """The matrices of all blocks and the phases of all monomials.
 
         Args:
             weights: ``(num_weights,)``, a table ``(rows, num_weights)``, or None.
             like: A real tensor that gives precision and device.
+            differentiable: Whether forward mode may look inside. Backward mode always works.
 
         Returns:
             For each group its ``(rows * count, 2**k, columns)`` matrices, real where they can be;
@@ -289,15 +294,21 @@ class BlockBuilder:
             return {}, {}
         table = weights.unsqueeze(0) if weights is not None and weights.ndim == 1 else weights
         angles = self.angles.evaluate(table, like)
-        found = _Build.apply(angles, self) if angles.requires_grad else self.forward(angles)[0]
+        if angles.requires_grad:
+            found = _Build.apply(angles, self)
+        else:
+            found, _ = self.forward(angles, differentiable=differentiable)
         blocks = dict(zip(self._groups, found, strict=False))
         return blocks, dict(zip(self._phases, found[len(blocks) :], strict=True))
 
-    def forward(self, angles: Tensor) -> tuple[tuple[Tensor, ...], list[_Product]]:
+    def forward(
+        self, angles: Tensor, *, differentiable: bool
+    ) -> tuple[tuple[Tensor, ...], list[_Product]]:
         """What :meth:`build` returns, as one tuple, and how each group's products were made.
 
         Args:
             angles: ``(number of angles, rows)``.
+            differentiable: Whether autograd or forward mode may look inside.
         """
         singles = self._run_matrices(angles)
         pairs: Tensor | None = None
@@ -310,7 +321,7 @@ class BlockBuilder:
             factors = self._factor_matrices(group, size, angles, singles, pairs)
             factors = factors.view(-1, count, d, d)
             tree = prefers_tree(count, d, d // stride, len(factors))
-            found = chain(factors, stride, tree=tree)
+            found = chain(factors, stride, tree=tree, differentiable=differentiable)
             products.append(_Product(factors, found, tree))
             blocks.append(product_of(found, stride, tree=tree))
         phases = [table.evaluate(angles).unsqueeze(-1) for table in self._phases.values()]
@@ -406,7 +417,7 @@ class BlockBuilder:
             if grad is None or ("slots" not in group.keys and group.phases is None):
                 continue
             around = boundaries(factors, found, grad, stride, tree=tree)
-            before, after = around[:, :-1], around[:, 1:]
+            before, after = around[:-1], around[1:]
             if "slots" in group.keys:
                 flat = before.reshape(before.shape[0] * before.shape[1], -1)
                 name = "generators"
@@ -414,11 +425,12 @@ class BlockBuilder:
                     flat, name = torch.view_as_real(flat).flatten(1), "complex generators"
                 read = flat @ constants.get(group.keys[name], angles.dtype, device)
                 slots = constants.index(group.keys["slots"], device)
-                values = read.view(rows, -1).index_select(1, slots)
+                read = read.view(len(before), rows, -1).transpose(0, 1).reshape(rows, -1)
+                values = read.index_select(1, slots)
                 into.index_add_(0, constants.index(group.keys["angles"], device), values.t())
             if group.phases is not None:
                 # tr(Z Y) for Y = i on one entry of the diagonal.
-                turns = after.diagonal(dim1=-2, dim2=-1).imag.neg()
+                turns = after.diagonal(dim1=-2, dim2=-1).imag.neg().transpose(0, 1)
                 group.phases.pull_back(turns.reshape(-1, turns.shape[-1]), into)
         offset = len(self._groups)
         for table, value, grad in zip(self._phases.values(), phases, grads[offset:], strict=True):
@@ -452,7 +464,7 @@ class _Build(torch.autograd.Function):
     @staticmethod
     def forward(ctx, angles: Tensor, builder: BlockBuilder) -> tuple[Tensor, ...]:  # type: ignore[no-untyped-def]
         ctx.set_materialize_grads(False)
-        found, ctx.products = builder.forward(angles)
+        found, ctx.products = builder.forward(angles, differentiable=False)
         ctx.builder = builder
         ctx.save_for_backward(angles)
         ctx.phases = [value.detach() for value in found[len(ctx.products) :]]
@@ -465,7 +477,7 @@ class _Build(torch.autograd.Function):
         if not torch.is_grad_enabled():
             return builder.pull_back(angles, ctx.products, ctx.phases, grads), None
         # A graph of the gradient is asked for: autograd differentiates the plain operations.
-        found, _ = builder.forward(angles)
+        found, _ = builder.forward(angles, differentiable=True)
         pairs = [
             (value, grad) for value, grad in zip(found, grads, strict=True) if grad is not None
         ]

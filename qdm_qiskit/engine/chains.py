@@ -8,7 +8,7 @@ unitary they cost two products each, and nothing but the factors' products has t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -45,25 +45,27 @@ def prefers_tree(m: int, d: int, columns: int, blocks: int) -> bool:
     return tree < in_turn
 
 
-def chain(factors: Tensor, stride: int, *, tree: bool) -> list[Tensor]:
+def chain(factors: Tensor, stride: int, *, tree: bool, differentiable: bool = True) -> list[Tensor]:
     """The product and what :func:`boundaries` needs of it.
 
     Args:
         factors: ``(blocks, m, d, d)``, the first one applied first.
         stride: Every so many columns of the product are needed.
         tree: Multiply as a tree, or in turn.
+        differentiable: Whether autograd or forward mode may look inside, which costs more.
 
     Returns:
-        All levels of the tree, the last one ``(blocks, 1, d, d)``; or the partial products
-        ``(blocks, d, columns)``, the last one the whole. :func:`product_of` takes either.
+        All levels of the tree, the last one ``(blocks, 1, d, d)``; or one tensor, the partial
+        products ``(m + 1, blocks, d, columns)``, from none of the factors to all.
+        :func:`product_of` takes either.
     """
-    return _tree(factors) if tree else _in_turn(factors, stride)
+    return _tree(factors) if tree else [_in_turn(factors, stride, differentiable)]
 
 
 def product_of(found: list[Tensor], stride: int, *, tree: bool) -> Tensor:
     """The product, ``(blocks, d, columns)``."""
     if not tree:
-        return found[-1]
+        return found[-1][-1]
     product = found[-1].squeeze(1)
     return product if stride == 1 else product[:, :, ::stride]
 
@@ -71,7 +73,7 @@ def product_of(found: list[Tensor], stride: int, *, tree: bool) -> Tensor:
 def boundaries(
     factors: Tensor, found: list[Tensor], grad: Tensor, stride: int, *, tree: bool
 ) -> Tensor:
-    """All Z of the module's docstring, ``(blocks, m + 1, d, d)``.
+    """All Z of the module's docstring, ``(m + 1, blocks, d, d)``.
 
     Args:
         factors: As for :func:`chain`.
@@ -80,40 +82,47 @@ def boundaries(
         stride, tree: As for :func:`chain`.
     """
     if not tree:
-        return _boundaries_in_turn(factors, found, grad)
+        return _boundaries_in_turn(factors, found[-1], grad)
     if stride > 1:
         spread = grad.new_zeros(*grad.shape[:2], grad.shape[1])
         spread[:, :, ::stride] = grad
         grad = spread
-    return _boundaries_of_tree(found, grad)
+    return _boundaries_of_tree(found, grad).transpose(0, 1)
 
 
-def _in_turn(factors: Tensor, stride: int) -> list[Tensor]:
-    first, *rest = factors.unbind(1)
-    partial = [first[:, :, ::stride] if stride > 1 else first]
-    for factor in rest:
-        partial.append(_product(factor, partial[-1]))
-    return partial
-
-
-def _boundaries_in_turn(factors: Tensor, partial: Sequence[Tensor], grad: Tensor) -> Tensor:
+def _in_turn(factors: Tensor, stride: int, differentiable: bool) -> Tensor:
     blocks, m, d, _ = factors.shape
-    stride = d // grad.shape[-1]
-    rows = [grad.mH.resolve_conj()]
-    for factor in reversed(factors.unbind(1)):
-        rows.append(_product(rows[-1], factor))
-    rows.reverse()  # gradients of the state before each factor, conjugate transposed, and the last
-    start = torch.zeros_like(partial[0])
-    start[:, ::stride].diagonal(dim1=1, dim2=2).fill_(1)
-    left = torch.stack([start, *partial], dim=1).flatten(0, 1)
-    right = torch.stack(rows, dim=1).flatten(0, 1)
-    return torch.bmm(left, right).view(blocks, m + 1, d, d)
+    if differentiable:
+        start = torch.eye(d, dtype=factors.dtype, device=factors.device)[:, ::stride]
+        partial = [start.expand(blocks, -1, -1)]
+        for factor in factors.unbind(1):
+            partial.append(factor @ partial[-1])
+        return torch.stack(partial)
+    found = factors.new_empty(m + 1, blocks, d, d // stride)
+    found[0].zero_()[:, ::stride].diagonal(dim1=1, dim2=2).fill_(1)
+    found[1] = factors[:, 0, :, ::stride]
+    multiply, (matrices, states) = _each(factors.transpose(0, 1), found)
+    for matrix, state, out in zip(matrices[1:], states[1:], states[2:], strict=False):
+        multiply(matrix, state, out=out)
+    return found
 
 
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    if len(left) == 1:  # a single product has the cheaper call
-        return torch.mm(left[0], right[0]).unsqueeze(0)
-    return torch.bmm(left, right)
+def _boundaries_in_turn(factors: Tensor, partial: Tensor, grad: Tensor) -> Tensor:
+    blocks, m, d, _ = factors.shape
+    # Gradients of the state before each factor, conjugate transposed, and of the last.
+    rows = factors.new_empty(m + 1, blocks, grad.shape[-1], d)
+    rows[m] = grad.mH
+    multiply, (matrices, each) = _each(factors.transpose(0, 1), rows)
+    for k in reversed(range(m)):
+        multiply(each[k + 1], matrices[k], out=each[k])
+    return torch.bmm(partial.flatten(0, 1), rows.flatten(0, 1)).view(m + 1, blocks, d, d)
+
+
+def _each(*stacks: Tensor) -> tuple[Callable[..., Tensor], list[tuple[Tensor, ...]]]:
+    """The call that multiplies matrices, and the ``(blocks, ., .)`` of each stack."""
+    if stacks[0].shape[1] == 1:  # a single product has the cheaper call
+        return torch.mm, [stack.squeeze(1).unbind(0) for stack in stacks]
+    return torch.bmm, [stack.unbind(0) for stack in stacks]
 
 
 def _tree(factors: Tensor) -> list[Tensor]:

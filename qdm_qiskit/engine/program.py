@@ -217,7 +217,7 @@ class CircuitProgram:
         inputs = None if inputs is None else inputs.to(like.dtype)
         weights = None if weights is None else weights.to(like.dtype)
         layout = self._layout(covered)
-        blocks, phases = layout.builder.build(weights, like)
+        blocks, phases = layout.builder.build(weights, like, differentiable=self._adjoint is False)
         final = self._apply(layout, blocks, phases, inputs, weights, like, initial_state)
         if final.shape[1] != batch:
             final = final.expand(-1, batch)
@@ -280,7 +280,7 @@ class CircuitProgram:
         inputs = None if inputs is None else inputs[sorting].to(like.dtype)
         initial_state = None if initial_state is None else initial_state[sorting]
         layout = self._layout(covered)
-        blocks, phases = layout.builder.build(table, like)
+        blocks, phases = layout.builder.build(table, like, differentiable=self._adjoint is False)
         each_blocks = {key: _by_row(stack, len(present)) for key, stack in blocks.items()}
         each_phases = {size: _by_row(stack, len(present)) for size, stack in phases.items()}
         parts, start = [], 0
