@@ -1,4 +1,4 @@
-"""The pipeline: load, call, save; every state space of the package."""
+"""The pipeline: load, call, save; every model of the package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from qdm_qiskit.errors import InvalidOption, MissingData
+from qdm_qiskit.models import MODELS
 from qdm_qiskit.sampling import QDMPipeline, SamplingConfig, sample
+from qdm_qiskit.training import resolve_run, train
 
 NOISE = {"process": "gaussian", "goal": "noise", "num_steps": 6}
 
@@ -67,3 +69,45 @@ def test_shots_and_targets_go_through(make_run):
 def test_no_folder_is_refused(tmp_path):
     with pytest.raises(MissingData):
         QDMPipeline.from_pretrained(tmp_path / "nothing")
+
+
+TINY = {
+    "eeqdm": {"image_size": 2, "depth": 1},
+    "qddm": {"image_size": 2, "depth": 1},
+    "classical_unet": {"image_size": 4},
+    "q_dense": {"image_size": 2, "depth": 1},
+    "q_dense_unitary": {"image_size": 2, "depth": 1},
+    "qu_net": {"image_size": 4, "levels": 2, "start_channels": 1, "depth": 1},
+    "koelle_unet": {"image_size": 4, "levels": 2},
+    "hybrid_unet": {"num_steps": 4},
+    "cacioppo": {"image_size": 4, "depths": (2, 2, 2)},
+    "cacioppo_latent": {"depths": (2, 2, 2), "train_count": 40},
+    "qamp_december": {},
+    "qamp_january": {"reps": 1},
+    "quddpm": {"train_count": 40, "test_count": 20},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_a_pipeline(name, tmp_path):
+    """Whatever its state space: images, complex amplitudes, codes, ensembles of states."""
+    small = {"num_steps": 3, "train_count": 8, "test_count": 4, "batch_size": 4, "epochs": 1}
+    options = {**small, "baseline": False, "sample_every": 0, **TINY[name]}
+    train(resolve_run(name, options), tmp_path / "run")
+    pipe = QDMPipeline.from_pretrained(tmp_path / "run")
+    pipe.save_pretrained(tmp_path / "saved")
+    again = QDMPipeline.from_pretrained(tmp_path / "saved")
+    seen = []
+    one = pipe(
+        num_images=2,
+        generator=generator(1),
+        callback_on_step_end=lambda _, taken, left, values: seen.append((taken, left)),
+    )
+    other = again(num_images=2, generator=generator(1))
+    steps = options["num_steps"]
+    assert seen == [(k, steps - k) for k in range(1, steps + 1)]
+    assert one.images.shape == (2, *one.images.shape[1:])
+    assert one.trajectory.shape == (steps + 1, *one.images.shape)
+    assert np.isfinite(one.images).all()
+    assert 0 <= one.images.min() <= one.images.max() <= 1
+    assert np.array_equal(one.images, other.images)
