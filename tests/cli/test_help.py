@@ -123,8 +123,10 @@ def test_help_takes_less_than_a_second(command):
     assert min(seconds() for _ in range(3)) < 1
 
 
-@pytest.mark.parametrize("start", ["", "main(['--help'])", "main(['models', 'list', '--help'])"])
-def test_help_loads_no_heavy_package(start):
+@pytest.mark.parametrize(
+    "start", ["", *(f"main({words})" for words in (["--help"], ["models", "list"]))]
+)
+def test_help_and_the_list_of_models_load_no_heavy_package(start):
     heavy = "torch", "qiskit", "numpy", "sklearn", "matplotlib", "accelerate"
     code = (
         "import sys\nfrom qdm_qiskit.cli.main import main\n"
@@ -133,6 +135,7 @@ def test_help_loads_no_heavy_package(start):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+    assert ("quddpm-circular" in done.stdout) == ("list" in start)
 
 
 def test_a_reader_that_leaves_gets_no_traceback(command):

@@ -27,11 +27,18 @@ def test_list_has_one_object_for_each_preset(qdm):
     assert {row["name"] for row in rows} == set(MODELS)
 
 
+def test_the_list_in_the_package_is_what_the_models_say(qdm):
+    listed, counted = (qdm("models", "list", *words, "--json") for words in ([], ["--fresh"]))
+    assert listed.code == counted.code == 0
+    assert json.loads(listed.out) == json.loads(counted.out), "stale: run `make presets`"
+
+
 def test_list_for_people(qdm):
     result = qdm("models", "list")
     assert result.code == 0
     for preset in PRESETS:
         assert preset in result.out
+    assert "…" not in result.out  # no name is cut
 
 
 # arXiv:2411.15973: section 4.1 and the range of figure 5, at L = 10 and 50.
