@@ -1,4 +1,4 @@
-"""What a plan says a run will cost when an earlier run has calibrated the readout already."""
+"""What a plan says that a run will cost, and what the server charges for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qdm_qiskit.files import read_json_object, write_json
 from qdm_qiskit.hardware.chain import submit_run
 from qdm_qiskit.hardware.fallback import FallbackPolicy, plan_on_first
 from qdm_qiskit.hardware.ledger import Ledger
-from qdm_qiskit.hardware.plan import RunPlan
+from qdm_qiskit.hardware.plan import ExecutionOptions, RunPlan
 from qdm_qiskit.hardware.planning import PlanConfig
 from qdm_qiskit.hardware.service import look
 from qdm_qiskit.hardware.settings import read_settings
@@ -67,6 +67,28 @@ def age(plan: RunPlan, seconds: float) -> None:
     content = read_json_object(path)
     taken = datetime.fromisoformat(content["taken_at"]) - timedelta(seconds=seconds)
     write_json(path, {**content, "taken_at": taken.isoformat()})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"options": ExecutionOptions(rep_delay_seconds=1e-4)},
+        {"options": ExecutionOptions(twirl_gates=True, twirl_measure=True)},
+        {"options": ExecutionOptions(dynamical_decoupling="XpXm")},
+        {"calibration_method": "independent"},
+        {"shots": 1024, "num_images": 5},
+        {"seconds": 60.0},
+    ],
+    ids=["rep-delay", "twirled", "decoupled", "independent", "larger", "seconds"],
+)
+def test_the_estimate_is_within_a_fifth_of_the_charge(server, root, make, changes):
+    plan = make(**changes)
+    assert submit_run(plan.folder).state == "done"
+    paid = charged(server)
+    assert abs(plan.total_seconds - paid) < 0.2 * paid
+    assert reserved(root, plan) == pytest.approx(plan.total_seconds)
+    for job in hardware_report(plan.folder)[0].jobs:
+        assert abs(job.estimated - job.charged) < 0.2 * job.charged
 
 
 def test_the_second_run_is_estimated_without_the_calibration_that_it_finds(server, root, make):
