@@ -361,7 +361,7 @@ def test_a_qpu_run_beyond_the_budget_is_refused_before_anything_is_sent(
     trained, tmp_path, monkeypatch
 ):
     from qdm_qiskit.execution.snapshots import load_backend
-    from qdm_qiskit.hardware import chain
+    from qdm_qiskit.hardware import driven
 
     backend = load_backend("fake_nairobi")
     backend.name = "ibm_nairobi"
@@ -387,7 +387,7 @@ def test_a_qpu_run_beyond_the_budget_is_refused_before_anything_is_sent(
         def reserve(self, parts: list[tuple[str, float, int]]) -> None:
             self.ledger.reserve(self.plan.budget, self.plan.run_id, parts)
 
-    monkeypatch.setattr(chain, "ServicePlace", NoPlace)
+    monkeypatch.setattr(driven, "ServicePlace", NoPlace)
     with pytest.raises(BudgetExceeded, match=r"1 of 1 are left"):
         submit_run(plan.folder)
     assert run_state(tmp_path, plan.run_id).state == "planned"
