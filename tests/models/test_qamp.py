@@ -11,7 +11,7 @@ from qiskit.quantum_info import Operator, Statevector
 
 from qdm_qiskit.circuits import cacioppo_blocks, qamp_layers
 from qdm_qiskit.diffusion.states import ComplexGaussian
-from qdm_qiskit.errors import InvalidData, InvalidOption
+from qdm_qiskit.errors import InvalidData, InvalidOption, TargetUnavailable
 from qdm_qiskit.models import build_model, describe, load_model, resolve, save_model
 from qdm_qiskit.models.qamp import (
     ComplexLinear,
@@ -22,6 +22,8 @@ from qdm_qiskit.models.qamp import (
     as_complex,
     as_real,
 )
+from qdm_qiskit.sampling import SamplingConfig, load_run, sample
+from qdm_qiskit.training import resolve_run, train
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -242,6 +244,32 @@ def test_training_lowers_the_loss_of_each_model():
             optimizer.step()
             losses.append(float(loss.detach()))
         assert losses[-1] < 0.7 * losses[0], type(model)
+
+
+@pytest.mark.parametrize("preset", ["qamp-december-digits", "qamp-january-digits"])
+def test_a_preset_trains_saves_and_samples_the_same_images_again(preset, tmp_path):
+    settings = {
+        **SMALL,
+        **({"reps": 1} if "january" in preset else {"depths": "2,2,2"}),
+        "train_count": 40,
+        "test_count": 20,
+        "epochs": 2,
+        "sample_every": 0,
+    }
+    result = train(resolve_run(preset, settings), tmp_path / "run")
+    for key in ("identity_loss", "identity_loss_first_step", "test_loss_first_step"):
+        assert 0 < result.history[-1][key] < 1
+    run = load_run(tmp_path / "run")
+    one, two, other = (
+        sample(load_run(tmp_path / "run"), SamplingConfig(num_images=3, seed=seed))
+        for seed in (5, 5, 6)
+    )
+    np.testing.assert_array_equal(one.images, two.images)
+    assert np.abs(other.images - one.images).max() > 1e-6
+    assert one.trajectory.shape == (4, 3, 1, 4, 4)
+    for target in ("aer", "noisy:fake_torino"):
+        with pytest.raises(TargetUnavailable, match=rf"'{run.config.model}'.*use 'engine'"):
+            sample(run, SamplingConfig(target=target, num_images=2, shots=100))
 
 
 @pytest.mark.parametrize(
