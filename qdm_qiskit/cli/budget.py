@@ -49,7 +49,6 @@ def set_budget(
     """
     from ..errors import InvalidOption
     from ..hardware.budget import OPEN_PLAN
-    from ..hardware.ledger import Ledger
 
     if preset is not None:
         if preset != "open-plan":
@@ -57,7 +56,7 @@ def set_budget(
         if seconds is not None or period_days is not None or calendar:
             raise InvalidOption("Preset 'open-plan' sets seconds and period; leave them out.")
         seconds, period_days = OPEN_PLAN.seconds, OPEN_PLAN.period_days
-    state = Ledger.open(root).set_budget(
+    state = open_ledger(root).set_budget(
         name,
         seconds=seconds,
         shots=shots,
@@ -124,7 +123,18 @@ def existing_ledger(root: Path) -> Ledger:
             f"There is no ledger in {root}; `qdm budget set` and `qdm run plan` make one, --root "
             "names another folder."
         )
-    ledger = Ledger.open_to_read(root)
+    return _told(Ledger.open_to_read(root))
+
+
+def open_ledger(root: Path) -> Ledger:
+    """The ledger of a root, to write into it; it is made if there is none."""
+    from ..hardware.ledger import Ledger
+
+    return _told(Ledger.open(root))
+
+
+def _told(ledger: Ledger) -> Ledger:
+    """Say what was repaired when it was opened."""
     for notice in ledger.notices:
         typer.echo(f"note: {notice}", err=True)
     return ledger

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .budget import ROOT, RootOption
+from .budget import ROOT, RootOption, open_ledger
 from .models import JsonOption
 from .run_names import QuietOption, command_line
 
@@ -102,7 +102,6 @@ def plan(
     """
     from ..errors import InvalidOption
     from ..hardware.fallback import FallbackPolicy, plan_on_first
-    from ..hardware.ledger import Ledger
     from ..hardware.plan import ExecutionOptions
     from ..hardware.planning import PlanConfig
     from ..options import build
@@ -140,7 +139,7 @@ def plan(
         "seed": seed,
     }
     config = replace(build(PlanConfig, values), options=options)
-    ledger = Ledger.open(root)
+    ledger = open_ledger(root)
     state = None if budget is None else ledger.budget(budget)
     made = plan_on_first(
         run,

@@ -169,6 +169,22 @@ def test_the_same_plan_twice_is_one_run(qdm, trained, root, planned):
     )
 
 
+@pytest.mark.parametrize("command", ["run plan", "budget set", "budget show", "run list"])
+def test_what_was_repaired_is_said(qdm, trained, root, planned, command):
+    for suffix in ("", "-wal", "-shm"):
+        (root / f"ledger.sqlite{suffix}").unlink(missing_ok=True)
+    arguments = {
+        "run plan": (trained, *AER, "--seed", "1", "--json"),
+        "budget set": ("b", "--seconds", "1"),
+        "budget show": (),
+        "run list": ("--json",),
+    }[command]
+    result = qdm(*command.split(), *arguments, "--root", root)
+    assert result.code == 0, result.err
+    assert "was rebuilt from ledger.sqlite.log" in result.err
+    assert state_of(qdm, root, planned["run"])["state"] == "planned"
+
+
 # --- submitting ---------------------------------------------------------------------------------
 
 

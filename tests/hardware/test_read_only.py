@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qdm_qiskit.errors import LedgerDamaged, OutputNotWritable
+from qdm_qiskit.hardware import store
 from qdm_qiskit.hardware.chain import run_state
 from qdm_qiskit.hardware.ledger import FILE, Ledger
 from tests.hardware.read_only import read_only_copy
@@ -69,6 +70,22 @@ def test_nothing_can_be_written_to_what_is_read(written):
             found.set_run(RUN, "done")
         found.close()
         assert found.run_state(RUN).state == "running"  # closed, and still there
+
+
+def test_what_was_read_is_not_written_to_when_there_is_space_again(written, monkeypatch):
+    root, ledger = written
+    before = (root / f"{FILE}.log").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(store.os, "open", full_disk)
+        found = Ledger.open_to_read(root)
+    with pytest.raises(OutputNotWritable, match="No space left"):
+        found.set_run(RUN, "done")
+    assert (root / f"{FILE}.log").read_bytes() == before
+    assert ledger.run_state(RUN).state == "running"
+
+
+def full_disk(*_: object) -> int:
+    raise OSError(28, "No space left on device")
 
 
 def test_a_line_that_was_never_finished_is_left_out(written):
