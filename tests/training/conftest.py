@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from qdm_qiskit.training import ProgressReport, RunConfig, TrainingResult, resolve_run
+from qdm_qiskit.training import ProgressReport, RunConfig, TrainingResult, resolve_run, train
 
 SMALL: dict[str, Any] = {
     "image_size": 4,
@@ -76,3 +76,15 @@ def outcome() -> Callable[[TrainingResult], dict[str, Any]]:
 def tree() -> Callable[[Path], list[str]]:
     """All paths below a folder."""
     return lambda folder: sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def _refused(error: type[Exception], message: str, *arguments: Any, **options: Any) -> None:
+    with pytest.raises(error, match=message) as caught:
+        train(*arguments, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., None]:
+    """Train, and expect an error of one line."""
+    return _refused

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import subprocess
-import sys
-from itertools import chain
 
 import numpy as np
 import pytest
@@ -15,17 +11,12 @@ import torch
 
 from qdm_qiskit.diffusion import ImageProcess, make_process
 from qdm_qiskit.errors import (
-    InvalidCheckpoint,
-    InvalidData,
     InvalidOption,
-    MissingData,
-    OutputNotWritable,
 )
 from qdm_qiskit.models import load_model
 from qdm_qiskit.rng import derived_seed
-from qdm_qiskit.training import ProgressReport, find_checkpoint, load_split, train
+from qdm_qiskit.training import ProgressReport, load_split, train
 from qdm_qiskit.training.epoch_end import TEST_STREAM
-from qdm_qiskit.training.run_data import EpochBatches, class_indices
 from qdm_qiskit.training.session import fresh_learners
 
 
@@ -181,86 +172,6 @@ def test_global_random_state_does_not_matter(tmp_path, small_run, outcome):
     assert one == outcome(train(small_run(), tmp_path / "b"))
 
 
-@pytest.mark.parametrize("model", ["eeqdm", "classical_unet"])
-@pytest.mark.parametrize("guided", [False, True])
-def test_resume_at_an_epoch_is_the_uninterrupted_run(tmp_path, small_run, outcome, model, guided):
-    options = {"guided": guided} if model == "eeqdm" else {}
-    whole = outcome(train(small_run(model, epochs=4, **options), tmp_path / "whole"))
-    train(small_run(model, epochs=2, **options), tmp_path / "parts")
-    resumed = train(small_run(model, epochs=4, **options), tmp_path / "parts", resume="latest")
-    assert outcome(resumed) == whole
-    assert not resumed.interrupted
-    assert json.loads((tmp_path / "parts/config.json").read_text())["training"]["epochs"] == 4
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 6])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_resume_after_a_stop_is_the_uninterrupted_run(
-    tmp_path, small_run, outcome, stop_after, steps, number
-):
-    """Three batches an epoch: stops in the middle, at the end of an epoch, and at the very end."""
-    config = small_run(guided=True, goal="noise", process="gaussian")
-    whole = outcome(train(config, tmp_path / "whole"))
-    handler = signal.getsignal(number)
-    stopped = train(config, tmp_path / "parts", report=stop_after(steps, number))
-    assert signal.getsignal(number) == handler
-    assert stopped.interrupted == (steps < 6)
-    assert stopped.epochs == steps // 3
-    assert stopped.checkpoint.name == f"step-{steps:08d}"
-    resumed = train(config, tmp_path / "parts", resume="latest")
-    assert outcome(resumed) == whole
-
-
-def test_many_stops_make_the_same_run(tmp_path, small_run, outcome, stop_after):
-    config = small_run()
-    whole = outcome(train(config, tmp_path / "whole"))
-    result = train(config, tmp_path / "parts", report=stop_after(1))
-    while result.interrupted:
-        result = train(config, tmp_path / "parts", resume="latest", report=stop_after(1))
-    assert outcome(result) == whole
-
-
-def test_a_second_interrupt_does_not_wait(tmp_path, small_run):
-    class Twice(ProgressReport):
-        stopped = False
-
-        def step(self, epoch: int, loss: float) -> None:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-
-        def stop(self) -> None:
-            self.stopped = True
-
-    report = Twice()
-    with pytest.raises(KeyboardInterrupt):
-        train(small_run(), tmp_path, report=report)
-    assert report.stopped
-
-
-def test_a_named_checkpoint_can_be_continued(tmp_path, small_run, outcome):
-    config = small_run(epochs=3, checkpoint_every=1)
-    whole = outcome(train(config, tmp_path))
-    again = train(config, tmp_path, resume="step-00000003")
-    assert outcome(again) == whole
-
-
-def test_resuming_a_finished_run_changes_nothing(tmp_path, small_run, outcome):
-    config = small_run()
-    whole = outcome(train(config, tmp_path))
-    assert outcome(train(config, tmp_path, resume="latest")) == whole
-
-
-@pytest.mark.parametrize(
-    ("keep", "every", "left"), [(1, 1, [12]), (2, 1, [9, 12]), (3, 2, [6, 12]), (9, 3, [9, 12])]
-)
-def test_old_checkpoints_go(tmp_path, small_run, keep, every, left):
-    train(
-        small_run(epochs=4, keep_checkpoints=keep, checkpoint_every=every, baseline=False), tmp_path
-    )
-    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert names == [f"step-{step:08d}" for step in left]
-
-
 def test_samples_are_drawn_when_asked(tmp_path, small_run, outcome):
     config = small_run(sample_every=2, guided=True)
     with_samples = outcome(train(config, tmp_path / "a"))
@@ -304,139 +215,7 @@ def test_the_report_is_told_everything(tmp_path, small_run, stop_after):
     assert report.calls == [("start", "eeqdm", 6, 2), *each[2:], ("stop",)]
 
 
-def test_epochs_visit_each_image_once_in_an_order_of_their_own():
-    batches = EpochBatches(23, 10, seed=1)
-    orders = []
-    for epoch in range(3):
-        batches.epoch = epoch
-        parts = list(batches)
-        assert len(batches) == 3
-        assert [len(part) for part in parts] == [10, 10, 3]
-        orders.append(list(chain(*parts)))
-        assert sorted(orders[-1]) == list(range(23))
-    assert orders[0] != orders[1] != orders[2]
-    batches.epoch, batches.first = 0, 1
-    assert list(chain(*batches)) == orders[0][10:]
-
-
-def test_labels_become_positions():
-    assert class_indices(np.array([7, 3, 7, 9]), np.array([3, 7, 9])).tolist() == [1, 0, 1, 2]
-
-
-def refused(error, message, *arguments, **options):
-    with pytest.raises(error, match=message) as caught:
-        train(*arguments, **options)
-    assert "\n" not in str(caught.value)
-
-
-def test_an_existing_run_is_not_overwritten(tmp_path, small_run, tree):
-    train(small_run(epochs=1), tmp_path)
-    before = {name: (tmp_path / name).stat().st_mtime_ns for name in tree(tmp_path)}
-    refused(
-        InvalidOption,
-        "holds a run already; continue it with --resume latest",
-        small_run(),
-        tmp_path,
-    )
-    assert {name: (tmp_path / name).stat().st_mtime_ns for name in tree(tmp_path)} == before
-
-
-def test_a_run_is_continued_with_its_own_options_only(tmp_path, small_run):
-    train(small_run(epochs=1), tmp_path)
-    for changes in ({"seed": 5}, {"learning_rate": 0.2}, {"num_steps": 5}, {"train_count": 20}):
-        changed = small_run(epochs=2, **changes)
-        refused(
-            InvalidOption, "only epochs may change on resume", changed, tmp_path, resume="latest"
-        )
-    refused(InvalidOption, "only epochs may change", small_run("qddm"), tmp_path, resume="latest")
-
-
-def test_a_run_cannot_be_shortened(tmp_path, small_run):
-    train(small_run(epochs=2), tmp_path)
-    refused(
-        InvalidCheckpoint,
-        "beyond the run's 1 epochs",
-        small_run(epochs=1),
-        tmp_path,
-        resume="latest",
-    )
-
-
-def test_a_checkpoint_is_not_a_run(tmp_path, small_run, outcome):
-    result = train(small_run(), tmp_path)
-    whole = outcome(result)
-    refused(
-        InvalidOption,
-        "is a checkpoint, whose files would be overwritten",
-        small_run(epochs=3),
-        result.checkpoint,
-        resume="latest",
-    )
-    assert outcome(result) == whole
-    assert load_model(result.checkpoint).name == "eeqdm"
-
-
-def test_nothing_to_resume(tmp_path, small_run, tree):
-    refused(MissingData, "There is no checkpoint in", small_run(), tmp_path, resume="latest")
-    refused(InvalidCheckpoint, "got '../x'", small_run(), tmp_path, resume="../x")
-    assert tree(tmp_path) == []
-
-
-def test_a_run_below_a_file_is_refused_and_nothing_is_written(tmp_path, small_run, tree):
-    (tmp_path / "file").write_text("in the way")
-    for where in ("file", "file/run"):
-        refused(OutputNotWritable, "Cannot write into", small_run(), tmp_path / where)
-    assert tree(tmp_path) == ["file"]
-
-
-@pytest.mark.parametrize("name", ["tensorboard", "samples", "checkpoints", "metrics.jsonl"])
-def test_something_in_the_way_is_one_clean_error(tmp_path, small_run, name):
-    tmp_path.joinpath(name).mkdir() if name == "metrics.jsonl" else tmp_path.joinpath(
-        name
-    ).write_text("x")
-    refused(OutputNotWritable, "Cannot write", small_run(sample_every=1), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"train_count": 10**6}, InvalidOption, "asks for more than"),
-        ({"classes": (0, 77)}, InvalidOption, "got 77"),
-        (
-            {"guided": True, "num_classes": 1},
-            InvalidOption,
-            "num_classes is 1, but the data have 2 classes",
-        ),
-    ],
-)
-def test_data_that_do_not_fit_are_refused_and_nothing_is_written(
-    tmp_path, small_run, tree, options, error, message
-):
-    refused(error, message, small_run(**options), tmp_path / "run")
-    assert tree(tmp_path) == []
-
-
-def black_and_nan(folder):
-    images = np.random.default_rng(0).random((20, 8, 8)).astype(np.float32)
-    black, nan = images.copy(), images.copy()
-    black[3], nan[4, 2, 2] = 0, np.nan
-    np.savez(folder / "black.npz", images=black)
-    np.savez(folder / "nan.npz", images=nan)
-
-
-@pytest.mark.parametrize("name", ["black", "nan"])
-def test_images_that_are_no_images_are_refused_and_nothing_is_written(
-    tmp_path, small_run, tree, name
-):
-    black_and_nan(tmp_path)
-    config = small_run(
-        dataset=f"npz:{tmp_path / name}.npz", classes=(), train_count=None, test_count=None
-    )
-    refused(InvalidData, "image", config, tmp_path / "run")
-    assert tree(tmp_path) == ["black.npz", "nan.npz"]
-
-
-def test_a_diverging_run_says_so(tmp_path, small_run):
+def test_a_diverging_run_says_so(tmp_path, small_run, refused):
     config = small_run("classical_unet", learning_rate=1e30, epochs=3)
     refused(
         InvalidOption,
@@ -444,38 +223,3 @@ def test_a_diverging_run_says_so(tmp_path, small_run):
         config,
         tmp_path,
     )
-
-
-FULL_DISK = """
-import resource, sys
-from pathlib import Path
-import torch
-from qdm_qiskit.errors import OutputNotWritable
-from qdm_qiskit.training import resolve_run, train
-run, limit = Path(sys.argv[1]), int(sys.argv[2])
-options = dict(image_size=4, depth=40, num_steps=2, classes=(0, 1), train_count=10, test_count=5,
-               epochs=2, sample_every=1, checkpoint_every=1)
-try:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    train(resolve_run("eeqdm", options), run)
-except OutputNotWritable as error:
-    sys.exit(f"one line: {error}")
-"""
-
-
-@pytest.mark.parametrize("limit", [4096, 6000])
-def test_a_full_disk_is_one_clean_error(tmp_path, limit):
-    """A file-size limit fails writes as a full disk does: first the weights, then the optimizer."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", FULL_DISK, str(tmp_path / "run"), str(limit)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1, done
-    assert done.stderr.startswith("one line: Cannot write"), done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    # Nothing is left in the way of another try, no half checkpoint either.
-    assert not (tmp_path / "run").exists()
-    with pytest.raises(MissingData):
-        find_checkpoint(tmp_path / "run")
