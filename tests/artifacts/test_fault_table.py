@@ -21,6 +21,17 @@ def test_every_test_of_the_table_exists():
         assert any(path.stem == name for path in sources), name
 
 
+def test_every_fault_names_its_test():
+    tables = PAGE[PAGE.index("## Survived") :].splitlines()
+    faults = [line for line in tables if line.startswith("| ") and not line.startswith("| fault")]
+    assert len(faults) > 40
+    for row in faults:
+        cells = [cell.strip() for cell in row.strip("| ").split(" | ")]
+        assert len(cells) in (3, 4), row
+        assert all(cells), row
+        assert "test_" in cells[-1], row
+
+
 def test_every_row_of_the_parametrized_test_exists():
     text = (ROOT / "tests" / "runtime" / "test_faults.py").read_text()
     rows = set(re.findall(r'Row\(\s*"([^"]+)"', text))
