@@ -36,8 +36,10 @@ def save_model(model: Denoiser, folder: Path) -> None:
         OutputNotWritable: If the folder cannot be written.
     """
     config = {"schema": SCHEMA, "model": model.name, "options": asdict(model.config)}
+    # Copies: a file holds no two names of one tensor, and layers may share theirs (QuanvU-Net's do).
     tensors = {
-        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
     }
     metadata = {"config_sha256": _digest(config)}
     save_tensors(tensors, folder / "model.safetensors", metadata)

@@ -20,7 +20,9 @@ from qdm_qiskit.models.defalco.blocks import (
     TimeEmbedding,
 )
 from qdm_qiskit.models.defalco.circuits import CircuitFilter, HybridConv
-from qdm_qiskit.training import resolve_run
+from qdm_qiskit.rng import derived_seed
+from qdm_qiskit.sampling import SamplingConfig, load_run, sample
+from qdm_qiskit.training import resolve_run, train
 from qdm_qiskit.training.transfer import take_over
 
 COUNTS = {
@@ -233,11 +235,33 @@ def test_every_angle_and_weight_has_a_gradient(name):
             assert bool((parameter.grad != 0).any()), key
 
 
-def test_saved_model_gives_the_same_answer(tmp_path):
-    model = build("defalco-1fqconv")
+@pytest.mark.parametrize("name", ["defalco-unet", "defalco-1fqconv", "defalco-quanvunet"])
+def test_one_training_step_moves_every_weight(tmp_path, name):
+    small = {"dataset": "digits", "train_count": 4, "test_count": 2, "batch_size": 4, "epochs": 1}
+    config = resolve_run(name, {**small, "sample_every": 0, "weight_average": False})
+    result = train(config, tmp_path / "run")
+    fresh = HybridUNet(
+        config.model_options, generator=generator(derived_seed(0, "init", 0))
+    ).state_dict()
+    for key, after in load_model(result.checkpoint).named_parameters():
+        moved = after != fresh[key]
+        assert bool(moved.all() if key.endswith("layer.weights") else moved.any()), key
+    run = load_run(tmp_path / "run")
+    one, other = (
+        sample(run, SamplingConfig(num_images=2, scheduler="ddim", num_inference_steps=2))
+        for _ in range(2)
+    )
+    assert np.array_equal(one.images, other.images)
+
+
+@pytest.mark.parametrize("name", ["defalco-1fqconv", "defalco-quanvunet"])
+def test_saved_model_gives_the_same_answer(tmp_path, name):
+    model = build(name)
     save_model(model, tmp_path)
+    again = load_model(tmp_path)
     x, t = torch.randn(2, 1, 28, 28), torch.tensor([0.3, 0.9])
-    assert torch.equal(load_model(tmp_path)(x, t), model(x, t))
+    assert torch.equal(again(x, t), model(x, t))
+    assert again.num_parameters == model.num_parameters == COUNTS[name]  # what is shared stays so
 
 
 def test_transfer_moves_all_but_the_vertex():
