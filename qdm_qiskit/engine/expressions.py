@@ -87,6 +87,10 @@ class AngleVector:
         sources = {source for each in angles for source, _ in each.positions.values()}
         self._source = sources.pop() if len(sources) == 1 else ""
         self._is_bare = bool(self._source) and all(each.expression.is_Symbol for each in angles)
+        self._columns: list[int] = []
+        """Of bare parameters."""
+        if self._is_bare:
+            self._columns = [each.positions[each.expression.name][1] for each in angles]
 
     def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
         """All values.
@@ -100,9 +104,10 @@ class AngleVector:
         if self._is_bare:
             tensor = inputs if self._source == "inputs" else weights
             assert tensor is not None  # the program has checked that it is there
+            if self._columns == list(range(tensor.shape[-1])):
+                return tensor.t()
             if tensor.device not in self._bare:
-                columns = [each.positions[each.expression.name][1] for each in self.angles]
-                self._bare[tensor.device] = torch.tensor(columns, device=tensor.device)
+                self._bare[tensor.device] = torch.tensor(self._columns, device=tensor.device)
             return tensor.t().index_select(0, self._bare[tensor.device])
         if not self.angles:
             return like.new_zeros(1)

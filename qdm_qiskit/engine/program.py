@@ -241,6 +241,7 @@ class CircuitProgram:
             samples=layout.samples.build(inputs, weights, like),
             dtype=like.dtype,
             device=like.device,
+            leading=layout.tail.leading,
         )
         state: Components = {}
         if initial_state is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from .algebra import turned
 from .expressions import Angle, AngleVector
+from .gates import GateForm
 from .operations import Operation
 
 
@@ -54,20 +56,11 @@ class _Group:
                 if operation.form.size == size:
                     self.places.append((key, step))
                     members.append(operation)
-        self.arrays: list[np.ndarray] = []
-        self._tensors: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
         angles: list[Angle] = [angle for each in members for angle in each.angles]
         self.angles = AngleVector(angles)
-        if members:
-            forms = [each.form for each in members]
-            # Every form here has one angle: gates with more are split or decomposed before.
-            self.arrays = [
-                np.stack([form.cos for form in forms]),
-                np.stack([form.cos_offset for form in forms])[..., None],
-                np.stack([form.scale for form in forms])[..., None],
-                np.stack([form.phase for form in forms]),
-                np.stack([form.phase_offset for form in forms])[..., None],
-            ]
+        # Every form here has one angle: gates with more are split or decomposed before.
+        self._forms = [each.form for each in members]
+        self._tables: dict[tuple[torch.dtype, torch.device], _Entries] = {}
 
     def evaluate(
         self, inputs: Tensor | None, weights: Tensor | None, like: Tensor
@@ -76,13 +69,79 @@ class _Group:
         if not self.places:
             return {}
         place = (like.dtype, like.device)
-        if place not in self._tensors:
-            self._tensors[place] = [
-                torch.tensor(array, dtype=like.dtype, device=like.device) for array in self.arrays
-            ]
-        cos, cos_offset, scale, phase, phase_offset = self._tensors[place]
-        theta = self.angles.evaluate(inputs, weights, like).unsqueeze(1)
-        modulus = torch.cos(cos * theta + cos_offset) * scale
-        values = turned(modulus, phase * theta + phase_offset)
-        shaped = values.reshape(-1, self.size, self.size, values.shape[-1])
+        if place not in self._tables:
+            self._tables[place] = _Entries.of(self._forms, like)
+        theta = self.angles.evaluate(inputs, weights, like)
+        entries = self._tables[place]
+        # Forward mode, which runs without gradients of this kind, needs the plain form.
+        values = _Values.apply(theta, entries) if theta.requires_grad else entries.values(theta)[0]
+        shaped = values.view(-1, self.size, self.size, values.shape[-1])
         return dict(zip(self.places, shaped.unbind(0), strict=True))
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """What the entries of gates with one angle are made of, ``(gates, entries, 1)`` each."""
+
+    cos: Tensor
+    cos_offset: Tensor
+    scale: Tensor
+    factor: Tensor
+    """Complex: the part of the phase that does not depend on the angle."""
+    phase: Tensor | None
+    """None where no phase depends on an angle."""
+
+    @classmethod
+    def of(cls, forms: Sequence[GateForm], like: Tensor) -> _Entries:
+        """The tables of some gates in the precision of ``like``."""
+
+        def tensor(arrays: Sequence[np.ndarray]) -> Tensor:
+            return torch.tensor(np.stack(arrays), dtype=like.dtype, device=like.device)
+
+        offset = tensor([form.phase_offset for form in forms])[..., None]
+        turns = any(form.phase.any() for form in forms)
+        return cls(
+            cos=tensor([form.cos for form in forms]),
+            cos_offset=tensor([form.cos_offset for form in forms])[..., None],
+            scale=tensor([form.scale for form in forms])[..., None],
+            factor=torch.polar(torch.ones_like(offset), offset),
+            phase=tensor([form.phase for form in forms]) if turns else None,
+        )
+
+    def values(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """``(gates, entries, batch)`` complex, and the cosines' arguments; for ``(gates, batch)``."""
+        theta = theta.unsqueeze(1)
+        argument = torch.addcmul(self.cos_offset, self.cos, theta)
+        return self._turned(torch.cos(argument) * self.scale, theta), argument
+
+    def slopes(self, theta: Tensor, argument: Tensor, values: Tensor) -> Tensor:
+        """The derivatives of the values in their angles."""
+        slope = torch.sin(argument) * (self.cos * self.scale).neg()
+        found = self._turned(slope, theta.unsqueeze(1))
+        return found if self.phase is None else found + 1j * self.phase * values
+
+    def _turned(self, modulus: Tensor, theta: Tensor) -> Tensor:
+        if self.phase is None:
+            return modulus * self.factor
+        return turned(modulus, self.phase * theta) * self.factor
+
+
+class _Values(torch.autograd.Function):
+    """:meth:`_Entries.values`; autograd alone takes twice the calls."""
+
+    @staticmethod
+    def forward(ctx, theta: Tensor, entries: _Entries) -> Tensor:  # type: ignore[no-untyped-def]
+        values, argument = entries.values(theta)
+        ctx.entries = entries
+        ctx.save_for_backward(theta, argument, values)
+        return values
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+        theta, argument, values = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # A graph of the gradient is asked for: autograd differentiates the plain operations.
+            value, _ = ctx.entries.values(theta)
+            return torch.autograd.grad(value, theta, grad, create_graph=True)[0], None
+        slopes = ctx.entries.slopes(theta, argument, values)
+        return (grad.conj() * slopes).real.sum(1), None

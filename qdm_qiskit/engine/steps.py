@@ -8,6 +8,7 @@ in |0> and in no component.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -37,12 +38,18 @@ class Frame:
     device: torch.device
     rows: dict[Any, tuple[Tensor, ...]] = field(default_factory=dict)
     """Stacks taken apart, filled by :meth:`row`."""
+    leading: Mapping[Any, int] = field(default_factory=dict)
+    """So many rows at the beginning of a stack are taken apart at first; all where it is not here."""
 
     def row(self, stack: Tensor, key: Any, row: int) -> Tensor:
-        """One row of a stack; all rows are taken apart at once, which costs one backward call."""
-        if key not in self.rows:
-            self.rows[key] = stack.unbind(0)
-        return self.rows[key][row]
+        """One row of a stack; rows are taken apart at once, which costs one backward call."""
+        found = self.rows.get(key)
+        if found is None or row >= len(found):
+            first = self.leading.get(key, 0)
+            # On the way back every row that was taken apart gets a gradient, if only of zeros.
+            part = stack[:first] if row < first < len(stack) else stack
+            found = self.rows[key] = part.unbind(0)
+        return found[row]
 
 
 class Step(Protocol):

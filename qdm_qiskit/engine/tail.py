@@ -65,6 +65,8 @@ class Tail:
     """Steps after which the state is kept, unless it is computed again."""
     groups: tuple[Key, ...]
     """Blocks and phases that the steps use."""
+    leading: dict[Any, int]
+    """Of the stacks that steps before the tail use, the rows up to the last one that they use."""
 
     @cached_property
     def axes(self) -> tuple[tuple[int, int], ...]:
@@ -124,7 +126,16 @@ def find_tail(steps: Sequence[Step]) -> Tail:
             groups["block", step.block.group] = None
         elif isinstance(step, Move) and step.phases is not None:
             groups["phase", step.phases[0]] = None
-    return Tail(len(steps) - len(found), tuple(found), tuple(stages), kept, tuple(groups))
+    first = len(steps) - len(found)
+    leading: dict[Any, int] = {}
+    for step in steps[:first]:
+        if isinstance(step, Dense) and step.block is not None:
+            group = step.block.group
+            leading[group] = max(leading.get(group, 0), step.block.row + 1)
+        elif isinstance(step, Move) and step.phases is not None:
+            size, row = step.phases
+            leading[size] = max(leading.get(size, 0), row + 1)
+    return Tail(first, tuple(found), tuple(stages), kept, tuple(groups), leading)
 
 
 def _axes(step: Dense | Move) -> set[int]:
