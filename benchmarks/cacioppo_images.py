@@ -37,7 +37,7 @@ SURE = 0.9
 
 
 def load_group(folders: list[Path]) -> list[TrainedRun]:
-    """Runs of Cacioppo's full model that differ in their seeds only.
+    """Runs of Cacioppo's full model that differ in their seeds only, or in how often they were saved.
 
     Raises:
         InvalidOption: If they differ in anything else, or are of another model.
@@ -45,7 +45,10 @@ def load_group(folders: list[Path]) -> list[TrainedRun]:
     runs = [load_run(folder) for folder in folders]
 
     def settings(config: RunConfig) -> RunConfig:
-        return replace(config, preset=None, training=replace(config.training, seed=0))
+        training = replace(
+            config.training, seed=0, sample_every=0, checkpoint_every=1, keep_checkpoints=1
+        )
+        return replace(config, preset=None, training=training)
 
     for folder, run in zip(folders, runs, strict=True):
         if run.config.model != "cacioppo" or not run.config.data.classes:

@@ -47,7 +47,8 @@ def curves():
 def runs(tmp_path_factory):
     """Two seeds of one setting, and one that differs in its batches as well."""
     folder = tmp_path_factory.mktemp("runs")
-    for name, more in (("a", {}), ("b", {"seed": 1}), ("c", {"seed": 2, "batch_size": 10})):
+    second, other = {"seed": 1, "checkpoint_every": 1}, {"seed": 2, "batch_size": 10}
+    for name, more in (("a", {}), ("b", second), ("c", other)):
         train(resolve_run("cacioppo-digits-8x8", {**SMALL, **more}), folder / name)
     return folder
 
