@@ -28,14 +28,20 @@ gradient of the others, the last RZ of each wire and the first one of the ancill
 def launched(count: int, *arguments: object) -> subprocess.CompletedProcess[str]:
     """A module in several processes on this machine's CPU."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return subprocess.run(
+    with subprocess.Popen(
         [*command, f"--nproc-per-node={count}", "-m", *map(str, arguments)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        timeout=300,
         env={**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"},
-    )
+    ) as launcher:
+        try:
+            out, err = launcher.communicate(timeout=200)
+        except subprocess.TimeoutExpired:  # processes that wait for each other
+            launcher.terminate()  # it ends its processes, half a minute later by force
+            raise
+    return subprocess.CompletedProcess(command, launcher.returncode, out, err)
 
 
 @pytest.fixture(scope="module")
