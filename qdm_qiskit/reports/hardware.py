@@ -70,7 +70,7 @@ class HardwareReport:
     seconds_estimated: float
     """Of the whole run, by the plan."""
     seconds_charged: float | None
-    """Of the whole run; None before it is done."""
+    """So far; None of an unfinished run without its ledger."""
     cost_known: bool
     """Whether the service has counted every job."""
     assumptions: tuple[str, ...]
@@ -93,7 +93,9 @@ class HardwarePictures:
 
 
 def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
-    """Collect a run from its folder alone; nothing is asked of any service, nothing is written.
+    """Collect a run from its folder; nothing is asked of any service, nothing is written.
+
+    What an unfinished run has cost so far is read from the ledger beside its folder, if there is one.
 
     Args:
         folder: The run's folder; the run need not be finished, but one step of it.
@@ -115,7 +117,7 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
             f"Run {plan.run_id} has no finished step to report; `qdm run resume {plan.run_id}`."
         )
     path = folder / MANIFEST
-    manifest = read_json_object(path) if path.exists() else None
+    manifest = read_json_object(path) if path.exists() else _manifest_so_far(plan)
     exact = _exact_images(plan, len(found.steps))
     try:
         jobs = () if manifest is None else _jobs(plan, manifest)
@@ -156,6 +158,23 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
         versions=versions,
     )
     return report, HardwarePictures(found.trajectory, exact)
+
+
+def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
+    """What the manifest of an unfinished run would say now; None where the ledger is not."""
+    from ..hardware.ledger import FILE, Ledger
+    from ..hardware.manifest import manifest
+
+    root = plan.folder.resolve().parent
+    if not list(root.glob(f"{FILE}*")):
+        return None
+    ledger = Ledger.open_to_read(root)
+    try:
+        return manifest(plan, ledger)
+    except MissingData:  # another root's run, copied here
+        return None
+    finally:
+        ledger.close()
 
 
 def write_hardware_report(

@@ -191,7 +191,8 @@ def _costs(axis: Any, report: dict[str, Any]) -> None:
     if jobs:
         axis.legend(fontsize=8, frameon=False)
     else:
-        axis.text(0.5, 0.5, "the run is not finished", ha="center", transform=axis.transAxes)
+        axis.text(0.5, 0.5, "no job is known", ha="center", transform=axis.transAxes)
+        axis.set_yticks([])
     axis.spines[["top", "right"]].set_visible(False)
 
 
@@ -222,11 +223,15 @@ def _headline(report: dict[str, Any]) -> str:
     success = circuit["expected_success"]
     state = "done" if report["done"] else f"{len(report['steps'])} of {report['num_steps']} steps"
     return (
-        f"{report['model']} on {report['target']}, {report['images']} images, T = "
+        f"{report['model']} on {report['target']}, {_images(report['images'])}, T = "
         f"{report['num_steps']}, {state}; {circuit['qubits']} qubits, depth {circuit['depth']}, "
         f"{circuit['two_qubit_gates']} two-qubit gates"
         + ("." if success is None else f", expected success {success:.3f}.")
     )
+
+
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"
 
 
 def _image_sentences(report: dict[str, Any]) -> list[str]:
@@ -263,6 +268,12 @@ def _cost_sentences(report: dict[str, Any]) -> list[str]:
     estimated, charged = report["seconds_estimated"], report["seconds_charged"]
     if charged is None:
         return [f"Estimated {estimated:.1f} QPU seconds; the run is not finished."]
+    if not report["done"]:
+        return [
+            f"Estimated {estimated:.1f} QPU seconds for the whole run, charged {charged:.1f} so far; "
+            "the run is not finished.",
+            *report["assumptions"],
+        ]
     sentences = [
         f"Estimated {estimated:.1f} QPU seconds, charged {charged:.1f}"
         + ("." if report["cost_known"] else "; the service still counts some of the jobs.")

@@ -156,6 +156,24 @@ def test_an_unfinished_run_has_a_page(copied):
     write_hardware_report(report, pictures, copied / "page")
 
 
+def test_an_unfinished_run_says_what_it_has_cost_so_far(trained, tmp_path):
+    config = PlanConfig(targets=("local:fake_nairobi",), num_images=1, shots=50, layout_trials=1)
+    plan = make_plan(trained, config, root=tmp_path)
+    submit_run(plan.folder, detach=True)
+    before = sorted(path.name for path in plan.folder.rglob("*"))
+    report, pictures = hardware_report(plan.folder)
+    assert (report.done, report.seconds_charged, report.image_error) == (False, 0.0, None)
+    assert [(each.part, each.state) for each in report.jobs] == [("step-0003", "done")]
+    assert report.jobs[0].estimated == plan.steps[0].seconds
+    text = render_markdown(report.to_dict())
+    seconds = plan.total_seconds
+    assert f"Estimated {seconds:.1f} QPU seconds for the whole run, charged 0.0 so far" in text
+    assert "1 image, T = 3" in text
+    assert "times the charge" not in text
+    assert sorted(path.name for path in plan.folder.rglob("*")) == before
+    write_hardware_report(report, pictures, tmp_path / "page")
+
+
 def test_a_run_without_a_step_has_none(copied):
     shutil.rmtree(copied / "steps")
     (copied / "images.npz").unlink()
