@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from torch.utils.data import Sampler
 
 from ..data import STATE_ENSEMBLES, Split, load_dataset, load_states
 from ..errors import InvalidOption
@@ -56,7 +55,7 @@ def class_indices(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return np.searchsorted(classes, labels).astype(np.int64)
 
 
-class EpochBatches(Sampler[list[int]]):
+class EpochBatches:
     """Batches of one epoch, in an order that depends on seed and epoch only.
 
     Args:
