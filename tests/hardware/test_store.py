@@ -53,6 +53,29 @@ def test_it_is_empty_then_keeps_what_was_written(tmp_path):
     assert again.notices == []
 
 
+def test_it_is_on_disk_in_the_log_before_it_is_committed(tmp_path, monkeypatch):
+    store = filled(tmp_path, 2)
+    seen = []
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        other = sqlite3.connect(store.path)
+        [(committed,)] = other.execute("SELECT COUNT(*) FROM notes").fetchall()
+        other.close()
+        seen.append((os.fstat(handle).st_ino, committed))
+        assert b"note 2" in store.log_path.read_bytes()
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with store.write() as tx:
+        tx.insert("notes", text="note 2")
+    assert seen == [(store.log_path.stat().st_ino, 2)]
+    assert store._connection is not None
+    # FULL: SQLite syncs its WAL at each commit as well.
+    assert tuple(store._connection.execute("PRAGMA synchronous").fetchone()) == (2,)
+    assert tuple(store._connection.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
+
+
 def test_an_exception_undoes_the_transaction_in_both_files(tmp_path):
     store = filled(tmp_path)
     before, log = content(store), store.log_path.read_bytes()

@@ -6,6 +6,8 @@ the server's ledger says how many jobs were created and paid, and the budget say
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import threading
 import time
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from qdm_qiskit.errors import BudgetExceeded, QdmError
+from qdm_qiskit.errors import BudgetExceeded, OutputNotWritable, QdmError
 from qdm_qiskit.hardware.chain import resume_run, submit_run
 from qdm_qiskit.hardware.ledger import Ledger, RunState
 from qdm_qiskit.hardware.plan import RunPlan
@@ -231,6 +233,29 @@ def test_results_that_never_come_leave_a_paid_job_and_resume_fetches_them(server
     job = server.ledger()["jobs"][0]["id"]
     assert job in text
     server.clear_faults()
+    assert resume_run(root, run.plan.run_id).state == "done"
+    assert len(server.ledger()["jobs"]) == paid(server) == 1
+    check_budget(server, root)
+
+
+@pytest.mark.parametrize("status", ["Queued", "Completed"])
+def test_a_disk_that_is_full_while_a_job_is_out_loses_nothing(
+    server, root, run, monkeypatch, status
+):
+    """Not even the job's id can be written down, or its counts cannot."""
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        jobs = server.ledger()["jobs"]
+        if jobs and status in ("Queued", jobs[0]["status"]):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OutputNotWritable) as told:
+        run()
+    assert "No space left" in one_line(told.value)
+    monkeypatch.setattr(os, "fsync", real)
     assert resume_run(root, run.plan.run_id).state == "done"
     assert len(server.ledger()["jobs"]) == paid(server) == 1
     check_budget(server, root)
