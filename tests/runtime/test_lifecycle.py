@@ -216,6 +216,59 @@ def test_a_user_error_inside_closes_the_session_and_is_not_hidden(server, root, 
     assert len(jobs(server)) == 2
 
 
+def test_a_batch_that_another_run_left_open_is_closed_and_its_job_is_not_lost(
+    server, root, planned
+):
+    server.change(queue_seconds=1.0)
+    left, plan = planned(steps=2, mode="batch"), planned(steps=1, mode="batch", seed=5)
+    submit_run(left.folder / "plan.json", detach=True)
+    [orphan] = server.ledger()["sessions"]
+    assert orphan["accepting_jobs"] is True
+    said: list[str] = []
+    assert submit_run(plan.folder / "plan.json", report=said.append).state == "done"
+    assert f"closing the batch {orphan['id']} that run {left.run_id} left open" in said
+    assert not any(each["accepting_jobs"] for each in server.ledger()["sessions"])
+    assert resume_run(root, left.run_id).state == "done"
+    assert [job["status"] for job in jobs(server)] == ["Completed"] * 3
+    assert not any(each["accepting_jobs"] for each in server.ledger()["sessions"])
+    check_budget(server, root)
+
+
+def test_a_batch_of_a_run_that_is_driven_or_of_another_instance_is_left_alone(
+    server, root, planned
+):
+    plan = planned(steps=1)
+    ledger = Ledger.open(root)
+    handle = connect(settings=read_settings(root))
+    for owner, instance in (("driven", handle.instance), ("idle", "crn:of:another:instance")):
+        number = ledger.opening_session(owner, "batch", BACKEND, instance)
+        ledger.set_session(number, "open", f"s-{owner}")
+    with ledger.run_lock("driven"):
+        assert submit_run(plan.folder / "plan.json").state == "done"
+    states = {row["session_id"]: row["state"] for row in ledger.sessions()}
+    assert (states["s-driven"], states["s-idle"]) == ("open", "open")
+    said: list[str] = []
+    assert (
+        submit_run(planned(steps=1, seed=5).folder / "plan.json", report=said.append).state
+        == "done"
+    )
+    states = {row["session_id"]: row["state"] for row in ledger.sessions()}
+    assert (states["s-driven"], states["s-idle"]) == ("closed", "open")
+    ledger.close()
+
+
+def test_a_session_whose_id_was_never_known_is_told(server, root, planned):
+    plan = planned(steps=1)
+    ledger = Ledger.open(root)
+    handle = connect(settings=read_settings(root))
+    number = ledger.opening_session("killed", "session", BACKEND, handle.instance)
+    said: list[str] = []
+    submit_run(plan.folder / "plan.json", report=said.append)
+    assert [text for text in said if "without its id being known" in text and "killed" in text]
+    assert {row["id"]: row["state"] for row in ledger.sessions()}[number] == "lost"
+    ledger.close()
+
+
 # -- detached, resumed, collected, cancelled --------------------------------------------------
 
 
