@@ -22,7 +22,7 @@ def list_datasets(
 
         qdm data list
     """
-    from ..data import DATASETS
+    from ..data import DATASETS, STATE_ENSEMBLES
 
     if as_json:
         import json
@@ -47,6 +47,12 @@ def list_datasets(
     console.print(table)
     for info in DATASETS.values():
         console.print(f"{info.name}: {info.obtained}", highlight=False)
+    console.print(
+        "npz:PATH: images of your own, as numpy.savez(PATH, images=...) writes them.",
+        highlight=False,
+    )
+    states = ", ".join(STATE_ENSEMBLES)
+    console.print(f"Quantum states, for model quddpm: {states}.", highlight=False)
 
 
 @app.command("show")

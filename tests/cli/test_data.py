@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from qdm_qiskit.cli.data import app
-from qdm_qiskit.data import DATASETS
+from qdm_qiskit.data import DATASETS, STATE_ENSEMBLES
 from qdm_qiskit.errors import InvalidOption, OutputNotWritable, UnknownName
 
 
@@ -21,7 +21,7 @@ def run(*arguments: str):
 def test_list_names_every_dataset():
     result = run("list")
     assert result.exit_code == 0
-    for name in DATASETS:
+    for name in (*DATASETS, *STATE_ENSEMBLES, "npz:PATH"):
         assert name in result.output
 
 
