@@ -235,13 +235,14 @@ class ServicePlace(Place):
         """Fetch counts, write them down at once, then ask what they cost."""
         assert intention.job_id is not None
         options = request.options
+        # Before them, so that nothing is asked between their arrival and their file.
+        at = self._collector.finished_at(intention.job_id)
         counts = self._collector.counts(
             intention.job_id,
             request.pubs,
             request.shots,
             twirled=options.twirl_gates or options.twirl_measure,
         )
-        at = self._collector.finished_at(intention.job_id)
         stored = self.store(
             intention, counts, request.shots, self.ledger.now() if at is None else at
         )

@@ -19,9 +19,11 @@ from pathlib import Path
 import pytest
 
 from qdm_qiskit.errors import BudgetExceeded, OutputNotWritable, QdmError
+from qdm_qiskit.hardware import places
 from qdm_qiskit.hardware.chain import resume_run, submit_run
 from qdm_qiskit.hardware.ledger import Ledger, RunState
 from qdm_qiskit.hardware.plan import RunPlan
+from qdm_qiskit.hardware.service import ServiceHandle
 from tests.runtime.conftest import make_settings
 from tests.runtime.server import API_KEY, LocalServer
 
@@ -236,6 +238,24 @@ def test_results_that_never_come_leave_a_paid_job_and_resume_fetches_them(server
     assert resume_run(root, run.plan.run_id).state == "done"
     assert len(server.ledger()["jobs"]) == paid(server) == 1
     check_budget(server, root)
+
+
+def test_nothing_is_asked_between_counts_and_their_file(server, root, run, monkeypatch):
+    happened: list[str] = []
+    once, write = ServiceHandle.once, places.write_counts
+
+    def asked(self: ServiceHandle, what: str, *rest: object, **more: object) -> object:
+        happened.append(what)
+        return once(self, what, *rest, **more)  # type: ignore[arg-type]
+
+    def written(*what: object) -> None:
+        happened.append("saved")
+        write(*what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ServiceHandle, "once", asked)
+    monkeypatch.setattr(places, "write_counts", written)
+    assert run().state == "done"
+    assert happened[happened.index("saved") - 1].endswith("fetching its results")
 
 
 @pytest.mark.parametrize("status", ["Queued", "Completed"])
