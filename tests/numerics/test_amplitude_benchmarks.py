@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from qdm_qiskit.data import ImageSet, Split, load_dataset
 from qdm_qiskit.diffusion import DiffusionConfig, make_process
 from qdm_qiskit.errors import InvalidData, InvalidOption, MissingData
 from qdm_qiskit.training import resolve_run, train
@@ -122,6 +123,36 @@ def test_the_command_writes_figures_and_picture(images, runs, tmp_path, monkeypa
     monkeypatch.setattr(sys, "argv", ["x", str(runs / "none")])
     with pytest.raises(SystemExit, match="error: "):
         images.main()
+
+
+@pytest.fixture
+def simple(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    module = script("amplitude_floors")
+    yield module
+    sys.modules.pop("cacioppo_images", None)
+
+
+def test_one_image_is_all_there_is_to_learn_if_all_are_alike(simple):
+    part = ImageSet(np.full((30, 1, 4, 4), 0.5, np.float32), np.zeros(30, np.int64), "flat")
+    found = simple.floors(simple.PUBLISHED, Split(part, part))
+    for name in ("fixed", "linear", "real"):
+        assert found[f"{name}_first_step"] == pytest.approx(0, abs=1e-5)
+    assert found["linear"] < found["identity"]
+
+
+def test_simple_answers_stand_in_their_order(simple):
+    split = load_dataset("digits", image_size=16, classes=(0, 1))
+    found = simple.floors(simple.PUBLISHED, split)
+    parts = (split.train, split.test)
+    flat = [part.images.reshape(len(part), -1).astype(np.float64) for part in parts]
+    known, unseen = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in flat)
+    best = np.linalg.svd(known)[2][0]
+    assert found["fixed_first_step"] == pytest.approx(1 - np.mean((unseen @ best) ** 2), abs=1e-5)
+    assert found["identity"] == pytest.approx(0.097, abs=0.001)  # of the published setting
+    order = ("real", "linear", "fixed", "identity")
+    values = [found[f"{name}_first_step"] for name in order]
+    assert values == sorted(values)
 
 
 def test_curves_hold_what_the_run_recorded(curves, runs, tmp_path, monkeypatch, capsys):
