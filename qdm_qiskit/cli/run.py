@@ -50,13 +50,17 @@ def submit(
     folder = folder_of(plan, root)
     found = read_plan(folder)
     if not yes:
+        from ..hardware.planning import with_found_calibration
+
+        # What was found when it was planned may be stale now, and there may be another one.
+        now = with_found_calibration(found, folder.parent)
         where = found.target if found.is_qpu else f"{found.target}, which charges nothing"
         most = ""
-        if found.most_seconds > found.total_seconds:
-            most = f" ({found.most_seconds:.1f} if the readout has to be calibrated anew)"
+        if now.most_seconds > now.total_seconds:
+            most = f" ({now.most_seconds:.1f} if the readout has to be calibrated anew)"
         raise InvalidOption(
-            f"Run {found.run_id} takes {found.num_jobs} jobs, {found.total_shots} shots and about "
-            f"{found.total_seconds:.1f} QPU seconds{most} on {where}; nothing was sent. Send it with "
+            f"Run {found.run_id} takes {now.num_jobs} jobs, {now.total_shots} shots and about "
+            f"{now.total_seconds:.1f} QPU seconds{most} on {where}; nothing was sent. Send it with "
             f"`{command_line('submit', found.run_id, folder.parent)} --yes`."
         )
     _drive(folder, lambda say: submit_run(folder, detach=detach, report=say), as_json, quiet)

@@ -203,6 +203,34 @@ def test_without_yes_nothing_is_sent_and_the_price_is_said(qdm, planned, root, s
     assert state_of(qdm, root)["state"] == "planned"
 
 
+def test_without_yes_the_price_is_that_of_now(qdm, trained, root):
+    """A calibration that another run has taken since is not to be paid again."""
+
+    def plan(seed: int) -> dict:
+        result = qdm(
+            *("run", "plan", trained, "--target", "local:fake_nairobi", "--shots", "50"),
+            *("--num-images", "1", "--mitigation", "m3", "--calibration-shots", "500"),
+            *("--layout-trials", "1", "--seed", seed, "--root", root, "--json"),
+        )
+        assert result.code == 0, result.err
+        return json.loads(result.out)
+
+    first, second = plan(0), plan(1)
+    assert (second["jobs"], second["seconds"]) == (3, second["seconds_if_calibrated"])
+    price = f"3 jobs, 2100 shots and about {second['seconds']:.1f} QPU seconds on"
+    one_line(qdm("run", "submit", second["run"], "--root", root), price)
+    assert qdm("run", "submit", first["run"], "--yes", "--root", root, "--quiet").code == 0
+    less = second["seconds"] - second["calibration"]["seconds"]
+    one_line(
+        qdm("run", "submit", second["run"], "--root", root),
+        f"2 jobs, 100 shots and about {less:.1f} QPU seconds "
+        f"({second['seconds']:.1f} if the readout has to be calibrated anew)",
+    )
+    third = plan(2)
+    assert third["calibration"]["found"]["path"] == f"{first['run']}/calibration-0001.json"
+    assert third["seconds"] == pytest.approx(less)
+
+
 @pytest.mark.parametrize("form", ["plan", "folder", "run", "latest"])
 def test_a_run_is_named_in_four_ways(qdm, planned, root, form):
     name = {
