@@ -58,7 +58,6 @@ class _Group:
 
     blocks: list[list[Factor]] = field(default_factory=list)
     keys: dict[str, int] = field(default_factory=dict)
-    pairs: list[tuple[int, int]] = field(default_factory=list)
     phases: PhaseTable | None = None
     is_real: bool = True
 
@@ -203,10 +202,14 @@ class BlockBuilder:
                     group.keys[name] = keep(4 * part[:, :, None] + _entries(part.shape[1]))
             group.is_real = group.is_real and self._singles.is_real
             place += layers
-        for positions in sorted({f.positions for f in factors if f.kind == "pair"}):
-            members = [k for k, f in enumerate(factors) if f.positions == positions]
-            rows_of = np.array([pairs[factors[k].sources[0]] for k in members])
-            group.pairs.append((keep(rows_of), keep(embedding(size, positions).reshape(-1))))
+        members = [k for k, factor in enumerate(factors) if factor.kind == "pair"]
+        if members:
+            # Entries of all two-qubit gates, each gate's followed by a zero.
+            index = [
+                17 * pairs[factors[k].sources[0]] + embedding(size, factors[k].positions)
+                for k in members
+            ]
+            group.keys["pairs"] = keep(np.stack(index))
             group.is_real = group.is_real and self._pairs.is_real
             place += members
         fixed = [k for k, factor in enumerate(factors) if factor.kind == "fixed"]
@@ -272,9 +275,10 @@ class BlockBuilder:
         place = number * len(group.blocks) + block
         group.keys["slots"] = keep(place * len(matrices) + table[:, 1])
         group.keys["angles"] = keep(table[:, 2])
-        group.keys["generators"] = keep(stack.real.T)
+        # One generator a row: the product below runs three times faster on its transpose.
+        group.keys["generators"] = keep(stack.real)
         pairs = np.stack([stack.real, -stack.imag], axis=-1).reshape(len(matrices), -1)
-        group.keys["complex generators"] = keep(pairs.T)
+        group.keys["complex generators"] = keep(pairs)
 
     def build(
         self, weights: Tensor | None, like: Tensor, *, differentiable: bool
@@ -312,9 +316,9 @@ class BlockBuilder:
         """
         singles = self._run_matrices(angles)
         pairs: Tensor | None = None
-        if any(group.pairs for group in self._groups.values()):
+        if any("pairs" in group.keys for group in self._groups.values()):
             dtype = matrix_dtype(angles, self._pairs.is_real)
-            pairs = torch.nn.functional.pad(self._pairs.evaluate(angles, dtype), (0, 1))
+            pairs = torch.nn.functional.pad(self._pairs.evaluate(angles, dtype), (0, 1)).flatten(1)
         products, blocks = [], []
         for (size, count, stride), group in self._groups.items():
             d = 2**size
@@ -351,11 +355,10 @@ class BlockBuilder:
                     halves[1].view(rows, -1, 1, b, 1, b),
                 )
                 parts.append((high * low).view(rows, -1, d, d))
-        for rows_key, map_key in group.pairs:
+        if "pairs" in group.keys:
             assert pairs is not None  # the caller has looked
-            chosen = pairs.index_select(1, constants.index(rows_key, device))
-            spread = chosen.index_select(2, constants.index(map_key, device))
-            parts.append(spread.view(rows, -1, d, d))
+            index = constants.index(group.keys["pairs"], device)
+            parts.append(pairs.index_select(1, index.view(-1)).view(rows, *index.shape))
         if "fixed" in group.keys:
             dtype = matrix_dtype(angles, group.is_real)
             parts.append(constants.get(group.keys["fixed"], dtype, device).expand(rows, -1, d, d))
@@ -423,7 +426,7 @@ class BlockBuilder:
                 name = "generators"
                 if flat.is_complex():
                     flat, name = torch.view_as_real(flat).flatten(1), "complex generators"
-                read = flat @ constants.get(group.keys[name], angles.dtype, device)
+                read = flat @ constants.get(group.keys[name], angles.dtype, device).mT
                 slots = constants.index(group.keys["slots"], device)
                 read = read.view(len(before), rows, -1).transpose(0, 1).reshape(rows, -1)
                 values = read.index_select(1, slots)

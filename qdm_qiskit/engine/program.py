@@ -444,7 +444,7 @@ class CircuitProgram:
             split = state.reshape(*[2] * len(axes), batch)
             state = split.permute(*axes, len(axes))
         found = squared_modulus(state.reshape(2 ** len(read), -1, batch))
-        return (found.sum(1) if rest else found.squeeze(1)).t()
+        return (found.sum(1) if rest else found.squeeze(1)).t().contiguous()
 
     def expectation(
         self,
