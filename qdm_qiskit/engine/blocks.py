@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -465,7 +465,7 @@ class _Build(torch.autograd.Function):
     """:meth:`BlockBuilder.forward` with a backward pass that uses that all factors are unitary."""
 
     @staticmethod
-    def forward(ctx, angles: Tensor, builder: BlockBuilder) -> tuple[Tensor, ...]:  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, angles: Tensor, builder: BlockBuilder) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         found, ctx.products = builder.forward(angles, differentiable=False)
         ctx.builder = builder
@@ -474,7 +474,7 @@ class _Build(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx, *grads: Tensor | None) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None]:
         (angles,) = ctx.saved_tensors
         builder: BlockBuilder = ctx.builder
         if not torch.is_grad_enabled():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
-import os
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +12,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData
+from .arguments import COMPLEX, Signature
 from .blocks import BlockBuilder
 from .expressions import Angle
 from .fusion import strategies
@@ -27,10 +26,6 @@ from .shots import draw_selected
 from .steps import Components, Frame, squared_modulus
 from .tables import Constants
 from .tail import Tail, find_tail, run_tail
-
-_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
-_REAL = {complex_: real for real, complex_ in _COMPLEX.items()}
-
 
 OWN_BACKWARD = 2**16
 """From so many amplitudes times steps on, the backward pass of :mod:`tail` is faster than that of
@@ -82,6 +77,7 @@ class CircuitProgram:
         self.num_inputs = num_inputs
         self.num_weights = num_weights
         self.renormalise = renormalise
+        self._takes = Signature(num_qubits, num_inputs, num_weights, fresh, dtype)
         self._operations = operations
         self._phases = phases
         self._fresh = fresh
@@ -159,14 +155,8 @@ class CircuitProgram:
         parts = [weights] if inputs is None else [inputs.to(weights.dtype), weights]
         fits = weights.shape[1] == self.num_weights and len({len(part) for part in parts}) == 1
         if not fits:
-            raise self._wrong_weights(weights)
+            raise self._takes.wrong_weights(weights)
         return torch.cat(parts, dim=1)
-
-    def _wrong_weights(self, weights: Tensor | None) -> InvalidData:
-        got = None if weights is None else tuple(weights.shape)
-        return InvalidData(
-            f"Weights have shape ({self.num_weights},) or (batch, {self.num_weights}), got {got}."
-        )
 
     def _run_tail(self, state: Tensor, tail: Tail, frame: Frame) -> Tensor | None:
         """The final state by :func:`run_tail`, or None where autograd does as well."""
@@ -213,7 +203,7 @@ class CircuitProgram:
         if weights is not None and weights.ndim == 2:
             joined = self._all_inputs(inputs, weights)
             return self._per_sample._run(joined, None, initial_state, initial_qubits)
-        batch, like, covered = self._check(inputs, weights, initial_state, initial_qubits)
+        batch, like, covered = self._takes.check(inputs, weights, initial_state, initial_qubits)
         inputs = None if inputs is None else inputs.to(like.dtype)
         weights = None if weights is None else weights.to(like.dtype)
         layout = self._layout(covered)
@@ -245,7 +235,7 @@ class CircuitProgram:
         )
         state: Components = {}
         if initial_state is not None:
-            wanted = _COMPLEX[like.dtype] if initial_state.is_complex() else like.dtype
+            wanted = COMPLEX[like.dtype] if initial_state.is_complex() else like.dtype
             state[0] = initial_state.to(wanted).t()
         for step in layout.plan.steps[: layout.tail.first]:
             step.run(state, frame)
@@ -271,11 +261,13 @@ class CircuitProgram:
         The blocks of all rows that are named are built at once; then the samples of a row run
         together.
         """
-        self._check_rows(weights, rows, inputs, initial_state)
+        self._takes.check_rows(weights, rows, inputs, initial_state)
         assert weights is not None  # checked
         present, counts = torch.unique(rows, return_counts=True)
         table = weights.index_select(0, present)
-        _, like, covered = self._check(inputs, table.detach().sum(0), initial_state, initial_qubits)
+        _, like, covered = self._takes.check(
+            inputs, table.detach().sum(0), initial_state, initial_qubits
+        )
         table = table.to(like.dtype)
         sorting = torch.argsort(rows, stable=True)
         inputs = None if inputs is None else inputs[sorting].to(like.dtype)
@@ -299,40 +291,9 @@ class CircuitProgram:
             )
             parts.append(state.expand(-1, count))
         if any(part.is_complex() for part in parts):
-            parts = [part.to(_COMPLEX.get(part.dtype, part.dtype)) for part in parts]
+            parts = [part.to(COMPLEX.get(part.dtype, part.dtype)) for part in parts]
         joined = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         return joined.index_select(1, torch.argsort(sorting)), layout.plan.order
-
-    def _check_rows(
-        self,
-        weights: Tensor | None,
-        rows: Tensor,
-        inputs: Tensor | None,
-        initial_state: Tensor | None,
-    ) -> None:
-        fits = weights is not None and weights.ndim == 2 and weights.shape[1] == self.num_weights
-        if not fits:
-            raise InvalidData(
-                f"With weight_rows, weights are a table (rows, {self.num_weights}), "
-                f"got {None if weights is None else tuple(weights.shape)}."
-            )
-        assert weights is not None
-        if rows.ndim != 1 or rows.dtype != torch.int64 or not len(rows):
-            raise InvalidData(
-                "weight_rows is an int64 tensor (batch,), at least one sample long, "
-                f"got {tuple(rows.shape)} of {rows.dtype}."
-            )
-        low, high = (int(each) for each in torch.aminmax(rows))
-        if low < 0 or high >= len(weights):
-            raise InvalidData(
-                f"weight_rows name rows 0 .. {len(weights) - 1} of the weights, got {low} .. {high}."
-            )
-        for name, tensor in (("inputs", inputs), ("initial states", initial_state)):
-            if tensor is not None and tensor.ndim and len(tensor) != len(rows):
-                raise InvalidData(
-                    f"weight_rows and {name} have one batch size, got {len(rows)} and {len(tensor)}."
-                )
-        self._check_memory(len(rows))
 
     def statevector(
         self,
@@ -370,11 +331,11 @@ class CircuitProgram:
                 post-selected qubit or its outcome does not exist, or a state that is to be
                 renormalised is zero.
         """
-        chosen = self._selected(postselect)
+        chosen = self._takes.selected(postselect)
         final, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
         state = in_order(final, order)
         if not state.is_complex():
-            state = state.to(_COMPLEX[state.dtype])
+            state = state.to(COMPLEX[state.dtype])
         if chosen:
             state, _ = _selected_rows(state, tuple(reversed(range(self.num_qubits))), chosen)
         if renormalise:
@@ -390,17 +351,6 @@ class CircuitProgram:
             angle = phase.evaluate(inputs, weights, like).to(like.dtype)
             state = state * torch.polar(torch.ones_like(angle), angle)
         return state.t()
-
-    def _selected(self, postselect: Mapping[int, int] | None) -> dict[int, int]:
-        """Post-selected qubits and their outcomes, checked."""
-        chosen = dict(postselect or {})
-        if not all(0 <= qubit < self.num_qubits for qubit in chosen):
-            raise InvalidData(
-                f"Qubits must be distinct and below {self.num_qubits}, got post-selected {chosen}."
-            )
-        if not set(chosen.values()) <= {0, 1}:
-            raise InvalidData(f"Outcomes are 0 or 1, got {chosen}.")
-        return chosen
 
     def probabilities(
         self,
@@ -428,7 +378,7 @@ class CircuitProgram:
         Raises:
             InvalidData: As for :meth:`statevector`, or if a qubit is out of range or repeated.
         """
-        n, chosen = self.num_qubits, self._selected(postselect)
+        n, chosen = self.num_qubits, self._takes.selected(postselect)
         read = [q for q in range(n) if q not in chosen] if qubits is None else list(qubits)
         named = [*read, *chosen]
         if len(set(named)) != len(named) or not all(0 <= qubit < n for qubit in named):
@@ -474,7 +424,7 @@ class CircuitProgram:
                     f"Observables act on all {self.num_qubits} qubits, got one on "
                     f"{observable.num_qubits}."
                 )
-        self._check_memory(1)  # before the tables, which are as long as a state
+        self._takes.check_memory(1)  # before the tables, which are as long as a state
         key = tuple(map(pauli_sum_key, observables))
         if key not in self._observables:
             if len(self._observables) >= KEPT_OBSERVABLES:
@@ -556,77 +506,6 @@ class CircuitProgram:
         projects = any(operation.kind == "project" for operation in self._operations)
         selects = bool(postselect) or (projects and not self.renormalise)
         return draw_selected(found, shots, selects=selects, generator=generator)
-
-    def _check(
-        self,
-        inputs: Tensor | None,
-        weights: Tensor | None,
-        initial_state: Tensor | None,
-        initial_qubits: Sequence[int] | None,
-    ) -> tuple[int, Tensor, tuple[int, ...]]:
-        """The batch size, a real tensor that carries dtype and device, and the covered qubits."""
-        covered = tuple(range(self.num_qubits) if initial_qubits is None else initial_qubits)
-        if len(set(covered)) != len(covered) or not set(covered) <= set(range(self.num_qubits)):
-            raise InvalidData(
-                f"initial_qubits are distinct and below {self.num_qubits}, got {list(covered)}."
-            )
-        if initial_state is None:
-            covered = ()
-        elif self._fresh.intersection(covered):
-            raise InvalidData(
-                f"The circuit starts by resetting qubits {sorted(self._fresh)}, which the engine "
-                "cannot do to an initial state; name the other qubits in initial_qubits."
-            )
-        batches = []
-        if self.num_inputs or inputs is not None:
-            if inputs is None or inputs.ndim != 2 or inputs.shape[1] != self.num_inputs:
-                raise InvalidData(
-                    f"Inputs have shape (batch, {self.num_inputs}), "
-                    f"got {None if inputs is None else tuple(inputs.shape)}."
-                )
-            batches.append(len(inputs))
-        if self.num_weights or weights is not None:
-            if weights is None or tuple(weights.shape) != (self.num_weights,):
-                raise self._wrong_weights(weights)
-        if initial_state is not None:
-            if initial_state.ndim != 2 or initial_state.shape[1] != 2 ** len(covered):
-                raise InvalidData(
-                    f"Initial states have shape (batch, {2 ** len(covered)}), "
-                    f"got {tuple(initial_state.shape)}."
-                )
-            batches.append(len(initial_state))
-        self._check_memory(max(batches, default=1))
-        if len(set(batches)) > 1:
-            raise InvalidData(f"Inputs and initial states have one batch size, got {batches}.")
-        for name, tensor in (("Inputs", inputs), ("Weights", weights)):
-            if tensor is not None and tensor.is_complex():
-                raise InvalidData(f"{name} are angles and must be real, got {tensor.dtype}.")
-            # One sum, one number: NaN and infinity survive the addition.
-            if tensor is not None and not math.isfinite(float(tensor.detach().sum())):
-                raise InvalidData(f"{name} must be finite, got NaN or infinity.")
-        given = [tensor for tensor in (weights, inputs, initial_state) if tensor is not None]
-        like = given[0] if given else torch.zeros((), dtype=self.dtype)
-        real = _REAL.get(like.dtype, like.dtype)
-        if real not in _COMPLEX:
-            raise InvalidData(f"The engine computes in float32 or float64, got {like.dtype}.")
-        like = torch.zeros((), dtype=real, device=like.device)
-        return (batches[0] if batches else 1), like, covered
-
-    def _check_memory(self, batch: int) -> None:
-        """Refuse, before anything is allocated, states that the memory cannot hold.
-
-        Raises:
-            InvalidData: With both numbers.
-        """
-        needed = 3 * 8 * batch * 2**self.num_qubits  # state, gradient and one to write into
-        if needed < 2**28:
-            return
-        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if needed > available:
-            raise InvalidData(
-                f"{batch} states of {self.num_qubits} qubits need at least {needed / 2**30:.4g} GiB, "
-                f"this machine has {available / 2**30:.4g} GiB; take fewer qubits or smaller batches."
-            )
 
 
 def _selected_rows(

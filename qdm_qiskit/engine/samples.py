@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -130,14 +131,14 @@ class _Values(torch.autograd.Function):
     """:meth:`_Entries.values`; autograd alone takes twice the calls."""
 
     @staticmethod
-    def forward(ctx, theta: Tensor, entries: _Entries) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, theta: Tensor, entries: _Entries) -> Tensor:
         values, argument = entries.values(theta)
         ctx.entries = entries
         ctx.save_for_backward(theta, argument, values)
         return values
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         theta, argument, values = ctx.saved_tensors
         if torch.is_grad_enabled():
             # A graph of the gradient is asked for: autograd differentiates the plain operations.

@@ -258,12 +258,12 @@ class _Outer(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, high: Tensor, low: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, high: Tensor, low: Tensor) -> Tensor:
         ctx.save_for_backward(high, low)
         return high.unsqueeze(1) * low.unsqueeze(0)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         high, low = ctx.saved_tensors
         to_high = to_low = None
         if ctx.needs_input_grad[0]:
@@ -281,14 +281,14 @@ class _SquaredModulus(torch.autograd.Function):
     """``|x|**2``; autograd's own forms take up to seven times as long."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         # A complex product runs at the speed of memory; abs() takes roots, and a sum over pairs of
         # real and imaginary parts is not vectorised (torch 2.13).
         return (x * x.conj()).real
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return x * (2 * grad)
 

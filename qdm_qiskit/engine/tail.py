@@ -204,8 +204,8 @@ def _buffers(count: int, like: Tensor, tail: Tail) -> list[_Buffer]:
 
 class _Tail(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[no-untyped-def]
-        ctx, x: Tensor, tail: Tail, frame: Frame, keep: bool, *stacks: Tensor
+    def forward(
+        ctx: Any, x: Tensor, tail: Tail, frame: Frame, keep: bool, *stacks: Tensor
     ) -> Tensor:
         matrices = _matrices(tail, frame, stacks, transpose=False)
         kept: dict[int, _Buffer] = {}
@@ -228,7 +228,7 @@ class _Tail(torch.autograd.Function):
         return final
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, final, *stacks = ctx.saved_tensors
         tail: Tail = ctx.tail
         if torch.is_grad_enabled():
