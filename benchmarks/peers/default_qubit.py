@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pennylane as qml
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ def build(workload: Workload) -> Step:
     signs = torch.as_tensor(workload.z_signs, dtype=torch.float32)
 
     @qml.qnode(qml.device("default.qubit", wires=n), interface="torch", diff_method="backprop")
-    def circuit(states: Tensor, inputs: Tensor | None, angles: Tensor):  # type: ignore[no-untyped-def]
+    def circuit(states: Tensor, inputs: Tensor | None, angles: Tensor) -> Any:
         # A state of our own keeps complex64; the default |0> is complex128.
         qml.StatePrep(states, wires=range(n), validate_norm=False)
         values = angles.unbind(0)

@@ -12,6 +12,8 @@ adjoint run alone took longer than other peers' whole step, and gave no gradient
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pennylane as qml
 import scipy.sparse
@@ -87,7 +89,7 @@ def build_wide(workload: Workload) -> Step:
     return step
 
 
-def _operations(workload: Workload, weights: np.ndarray, num_wires: int):  # type: ignore[no-untyped-def]
+def _operations(workload: Workload, weights: np.ndarray, num_wires: int) -> Any:
     """Gates with weights or none; ``rot`` as the three rotations that the adjoint method knows."""
     kinds = {
         "h": qml.Hadamard,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyqtorch as pyq
 import torch
 from torch import Tensor
@@ -36,7 +38,7 @@ def build(workload: Workload) -> Step:
     return torch_step(workload, model, weights)
 
 
-def _operation(gate: Gate, n: int):  # type: ignore[no-untyped-def]
+def _operation(gate: Gate, n: int) -> Any:
     wires = [n - 1 - qubit for qubit in gate.qubits]
     names = [f"w{k}" for k in gate.weights]
     if gate.input is not None:
