@@ -47,7 +47,7 @@ from qdm_qiskit.files import read_json_object, write_atomic, write_json
 from qdm_qiskit.rng import stream
 from qdm_qiskit.sampling import QDMPipeline
 from qdm_qiskit.training import RunConfig, resolve_run, train
-from qdm_qiskit.training.checkpoint import checkpoints
+from qdm_qiskit.training.checkpoint import checkpoints, find_checkpoint
 from qdm_qiskit.training.transfer import FOLDER, teacher_run
 
 ARMS = ("transfer", "unet", "1hqconv", "1fqconv")
@@ -65,7 +65,8 @@ class Images:
 
     def run(self, arm: str, seed: int = 0) -> RunConfig:
         """The run of an arm."""
-        return resolve_run(f"defalco-reduced-{arm}", {**asdict(self), "seed": seed})
+        settings = {**asdict(self), "seed": seed, "keep_checkpoints": 20}  # those of every epoch
+        return resolve_run(f"defalco-reduced-{arm}", settings)
 
 
 def run_arm(work: Path, images: Images, arm: str, seed: int) -> None:
@@ -94,7 +95,8 @@ def run_arm(work: Path, images: Images, arm: str, seed: int) -> None:
     seconds = resource.getrusage(resource.RUSAGE_SELF).ru_utime - started
     before = teacher_history(folder) if arm == "transfer" else []
     rows: list[dict[str, Any]] = []
-    for row, checkpoint in zip(result.history, checkpoints(folder), strict=True):
+    for row in result.history:
+        checkpoint = find_checkpoint(folder, f"step-{int(row['step']):08d}")
         kept = folder / f"images-{int(row['step']):04d}.npz"
         if not kept.is_file():
             generator = torch.Generator().manual_seed(seed)
