@@ -79,7 +79,10 @@ def test_chain_can_be_taken_up_at_any_step(process):
 @given(st.sampled_from(PROCESSES), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_predictions_are_affine_in_the_answer(config, a, b, mix):
     process = make_process(config)
-    f = lambda value: float(process.prediction(torch.tensor(value, dtype=torch.float64)))  # noqa: E731
+
+    def f(value: float) -> float:
+        return float(process.prediction(torch.tensor(value, dtype=torch.float64)))
+
     assert abs(f(mix * a + (1 - mix) * b) - (mix * f(a) + (1 - mix) * f(b))) < 1e-12
 
 

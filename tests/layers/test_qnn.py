@@ -36,7 +36,7 @@ def sampler(seed: int = 7, shots: int = SHOTS) -> SamplerV2:
 def pair(spec: CircuitSpec, primitive: object) -> tuple[QuantumLayer, QuantumLayer]:
     """One layer on the engine and one on a primitive, with one state dict."""
     engine = QuantumLayer(spec, generator=generator())
-    other = QuantumLayer(spec, executor=qnn_executor(spec, primitive))  # type: ignore[arg-type]
+    other = QuantumLayer(spec, executor=qnn_executor(spec, primitive))
     other.load_state_dict(engine.state_dict())
     return engine, other
 
