@@ -74,7 +74,7 @@ def draw(runs: list[dict[str, Any]], published: dict[str, dict[int, float]]) -> 
     Returns:
         PNG bytes.
     """
-    figure = new_figure((9.5, 4.0))
+    figure = new_figure((9.5, 4.6))
     axes = figure.subplots(1, 2)
     for axis, (loss, identity, title) in zip(axes, PANELS, strict=True):
         for colour, run in zip(COLOURS, runs, strict=False):
@@ -88,7 +88,8 @@ def draw(runs: list[dict[str, Any]], published: dict[str, dict[int, float]]) -> 
         axis.set_ylim(0, 1.02)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("infidelity with the posterior mean")
-    axes[0].legend(fontsize=7.5, frameon=False)
+    lines, labels = axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, fontsize=8, frameon=False, ncols=3, loc="outside lower center")
     return png_bytes(figure)
 
 
