@@ -98,6 +98,7 @@ def test_an_image_is_its_own_nearest(images):
     apart = np.zeros((2, 1, 1, 2))
     apart[0, ..., 0] = apart[1, ..., 1] = 1
     assert images.nearest_fidelity(apart[:1], apart[1:]) == 0
+    assert images.nearest_fidelity(np.ones((1, 1, 1, 2)), apart) == pytest.approx(0.5)
 
 
 def test_runs_of_one_setting_are_judged_together_and_others_are_refused(images, runs):
