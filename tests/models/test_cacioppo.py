@@ -43,7 +43,7 @@ def test_counts_of_the_published_code(name, parameters):
 
 def test_the_preset_for_eight_by_eight_digits_is_a_circuit_without_activation():
     description = describe("cacioppo-digits-8x8")
-    assert description["parameters"] == 6 * 3 * (2 * 6 + 20 * 7 + 2 * 6) == 2_952
+    assert description["parameters"] == 3 * 3 * (2 * 6 + 40 * 7 + 2 * 6) == 2_736
     assert description["qubits"] == 7
     assert description["options"]["activation"] is False
 
