@@ -80,17 +80,31 @@ class Tail:
         return tuple(place[_axis(s)] if isinstance(s, Dense) else -1 for s in self.steps)
 
     @cached_property
-    def users(self) -> dict[tuple[Key, int], list[tuple[int, int]]]:
-        """For a stack, and the product of the axes above its blocks: steps and their rows."""
-        found: dict[tuple[Key, int], list[tuple[int, int]]] = {}
+    def users(self) -> tuple[_Users, ...]:
+        """Steps with weights, by stack and by the product of the axes above their blocks."""
+        found: dict[tuple[Key, int], dict[int, int]] = {}
         for position, step in enumerate(self.steps):
             if isinstance(step, Dense) and step.block is not None:
                 key: Key = ("block", step.block.group)
-                found.setdefault((key, step.high), []).append((position, step.block.row))
+                found.setdefault((key, step.high), {})[position] = step.block.row
             elif isinstance(step, Move) and step.phases is not None:
                 size, row = step.phases
-                found.setdefault((("phase", size), 1), []).append((position, row))
-        return found
+                found.setdefault((("phase", size), 1), {})[position] = row
+        return tuple(
+            _Users(key, high, tuple(rows), torch.tensor(list(rows.values())))
+            for (key, high), rows in found.items()
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Users:
+    """Steps that take matrices from one stack, to apply them below the same axes."""
+
+    key: Key
+    high: int
+    positions: tuple[int, ...]
+    rows: Tensor
+    """For each step its row of the stack; on the CPU."""
 
 
 def _axis(step: Dense) -> tuple[int, int]:
@@ -272,13 +286,15 @@ def _matrices(
     """For each step its matrix, broadcast over the axes above it, or a monomial's factors."""
     found: list[Tensor | None] = [None] * len(tail.steps)
     tensors = dict(zip(tail.groups, stacks, strict=True))
-    for (key, high), users in tail.users.items():
-        stack = tensors[key]
-        if key[0] == "block":
-            stack = (stack.mT if transpose else stack).unsqueeze(1).expand(-1, high, -1, -1)
-        rows = stack.unbind(0)
-        for position, row in users:
-            found[position] = rows[row]
+    for users in tail.users:
+        stack = tensors[users.key]
+        rows = stack.index_select(0, users.rows.to(stack.device))
+        if users.key[0] == "block":
+            # A transposed matrix multiplies a little slower than a copy of it.
+            rows = rows.mT.contiguous() if transpose else rows
+            rows = rows.unsqueeze(1).expand(-1, users.high, -1, -1)
+        for position, matrix in zip(users.positions, rows.unbind(0), strict=True):
+            found[position] = matrix
     for position, step in enumerate(tail.steps):
         if isinstance(step, Dense) and step.fixed is not None:
             matrix = frame.constants.number(step.fixed, frame.dtype, frame.device)
@@ -295,15 +311,13 @@ class _Back:
     def __init__(self, tail: Tail, frame: Frame, stacks: Sequence[Tensor], like: Tensor) -> None:
         self.tail, self.frame = tail, frame
         self.matrices = _matrices(tail, frame, stacks, transpose=True)
-        # Rows that are used before the tail, or not at all, stay zero.
-        self.found = [like.new_zeros(stack.shape) for stack in stacks]
+        shapes = dict(zip(tail.groups, (stack.shape[1:] for stack in stacks), strict=True))
+        self._found = [like.new_empty(len(users.rows), *shapes[users.key]) for users in tail.users]
         """Of the blocks, ``sum state gradient^dagger`` over all other axes, before them."""
-        found = dict(zip(tail.groups, self.found, strict=True))
         self._results: dict[int, Tensor] = {}
         """For each step with weights, where what is read goes."""
-        for (key, _), users in tail.users.items():
-            rows = found[key].split(1)
-            self._results.update((position, rows[row]) for position, row in users)
+        for users, found in zip(tail.users, self._found, strict=True):
+            self._results.update(zip(users.positions, found.split(1), strict=True))
         self._sums: dict[int, Tensor] = {}
         self._scratch = [_buffer(torch.empty_like(like), tail)]
 
@@ -332,9 +346,13 @@ class _Back:
 
     def finished(self, stacks: Sequence[Tensor]) -> list[Tensor]:
         """The gradients of the matrices and phases."""
+        read = dict(zip(self.tail.groups, map(torch.zeros_like, stacks), strict=True))
+        for users, found in zip(self.tail.users, self._found, strict=True):
+            inner = read[users.key]
+            rows = users.rows.to(inner.device)
+            inner.index_copy_(0, rows, found if inner.is_complex() else found.real)
         grads = []
-        for (kind, _), found, stack in zip(self.tail.groups, self.found, stacks, strict=True):
-            inner = found if stack.is_complex() else found.real
+        for ((kind, _), inner), stack in zip(read.items(), stacks, strict=True):
             # A block: from what was read before it to what the block itself is worth.
             grads.append(torch.bmm(stack, inner.mH) if kind == "block" else stack * inner.conj())
         return grads
