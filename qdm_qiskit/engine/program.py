@@ -387,13 +387,18 @@ class CircuitProgram:
             )
         state, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
         batch = state.shape[1]
-        state, left = _selected_rows(state, order, chosen)
+        if len(chosen) == 1:
+            ((qubit, outcome),) = chosen.items()
+            found = squared_modulus(state, order.index(qubit), outcome)
+            left = [each for each in order if each != qubit]
+        else:
+            state, left = _selected_rows(state, order, chosen)
+            found = squared_modulus(state)
         rest = [qubit for qubit in left if qubit not in set(read)]
         axes = [left.index(qubit) for qubit in (*reversed(read), *rest)]
         if axes != list(range(len(axes))):
-            split = state.reshape(*[2] * len(axes), batch)
-            state = split.permute(*axes, len(axes))
-        found = squared_modulus(state.reshape(2 ** len(read), -1, batch))
+            found = found.reshape(*[2] * len(axes), batch).permute(*axes, len(axes))
+        found = found.reshape(2 ** len(read), -1, batch)
         return (found.sum(1) if rest else found.squeeze(1)).t().contiguous()
 
     def expectation(
