@@ -69,6 +69,8 @@ class Signature:
                     f"got {tuple(initial_state.shape)}."
                 )
             batches.append(len(initial_state))
+        if 0 in batches:
+            raise InvalidData("A batch holds at least one sample, got none.")
         self.check_memory(max(batches, default=1))
         if len(set(batches)) > 1:
             raise InvalidData(f"Inputs and initial states have one batch size, got {batches}.")

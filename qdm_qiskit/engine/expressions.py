@@ -105,7 +105,7 @@ class AngleVector:
             tensor = inputs if self._source == "inputs" else weights
             assert tensor is not None  # the program has checked that it is there
             if self._columns == list(range(tensor.shape[-1])):
-                return tensor.t()
+                return tensor.t().clone()  # as below: the caller's own tensor may change later
             if tensor.device not in self._bare:
                 self._bare[tensor.device] = torch.tensor(self._columns, device=tensor.device)
             return tensor.t().index_select(0, self._bare[tensor.device])

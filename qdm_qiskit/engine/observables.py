@@ -59,7 +59,8 @@ class ObservableTable:
         places = tuple(range(n))[::-1] if order is None else tuple(order)
         key = (complex_dtype, state.device, places)
         if key not in self._tensors:
-            self._tensors[key] = self._in_order(complex_dtype, state.device, places)
+            with torch.inference_mode(False):  # kept for runs that may want gradients
+                self._tensors[key] = self._in_order(complex_dtype, state.device, places)
         total: Tensor | None = None
         for flip, index, table in self._tensors[key]:
             if flip == 0:

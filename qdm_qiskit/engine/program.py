@@ -138,8 +138,8 @@ class CircuitProgram:
     def without_recomputation(self) -> CircuitProgram:
         """The same program, differentiated by autograd step by step.
 
-        It knows forward mode and ``torch.func``, which the backward pass of :mod:`tail` does not,
-        and stores every step's state.
+        Its :meth:`statevector` knows forward mode, which the backward pass of :mod:`tail` does not.
+        It stores every step's state.
         """
         return self._plain
 
@@ -198,6 +198,10 @@ class CircuitProgram:
 
         Beside them the order of the qubits, most significant first.
         """
+        if torch.is_inference_mode_enabled():
+            # What is kept for later runs must serve those that want gradients as well.
+            with torch.inference_mode(False), torch.no_grad():
+                return self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
         if weight_rows is not None:
             return self._run_rows(inputs, weights, initial_state, initial_qubits, weight_rows)
         if weights is not None and weights.ndim == 2:

@@ -247,12 +247,14 @@ class _Tail(torch.autograd.Function):
         tail: Tail = ctx.tail
         if torch.is_grad_enabled():
             # A graph of the gradient is asked for: autograd differentiates the plain steps.
-            value = _plain(x, tail, ctx.frame, stacks)
-            given = [each for each in (x, *stacks) if each.requires_grad]
+            # In aliases: x itself may depend on the same stacks, and that path is not the tail's.
+            own = [each.view_as(each) if each.requires_grad else each for each in (x, *stacks)]
+            value = _plain(own[0], tail, ctx.frame, own[1:])
+            given = [each for each in own if each.requires_grad]
             found = iter(
                 torch.autograd.grad(value, given, grad, create_graph=True, allow_unused=True)
             )
-            to_x, *rest = [next(found) if each.requires_grad else None for each in (x, *stacks)]
+            to_x, *rest = [next(found) if each.requires_grad else None for each in own]
             return to_x, None, None, None, *rest
         conjugate = _buffer(torch.conj_physical(grad).contiguous(), tail)  # a copy, overwritten
         back = _Back(tail, ctx.frame, stacks, final)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
+from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 
 from qdm_qiskit.circuits import qddm
 from qdm_qiskit.engine import CircuitProgram, compile_circuit
 from qdm_qiskit.engine.fusion import strategies
 from qdm_qiskit.engine.tail import find_tail
+from qdm_qiskit.errors import InvalidData
 
 
 def variants(circuit: QuantumCircuit, inputs: list, weights: list, strategy: str) -> list:
@@ -124,3 +125,67 @@ def test_rounding_does_not_pile_up_in_single_precision():
     # 300 products, each with a relative rounding error of about 6e-8, adding up like a random walk
     # at best and in line at worst.
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=300 * 6e-8 * scale)
+
+
+def test_a_graph_of_the_gradient_counts_shared_blocks_once(monkeypatch):
+    """Steps before the long run use matrices of the same group: weights, inputs, weights."""
+    monkeypatch.setattr("qdm_qiskit.engine.program.OWN_BACKWARD", 0)
+    x, a, b = Parameter("x"), Parameter("a"), Parameter("b")
+    circuit = QuantumCircuit(1)
+    circuit.ry(a, 0)
+    circuit.rx(x, 0)
+    circuit.ry(b, 0)
+    program = compile_circuit(circuit, [x], [a, b])
+    inputs = torch.tensor([[0.3], [1.1]], dtype=torch.float64)
+    weights = torch.tensor([0.4, 0.9], dtype=torch.float64, requires_grad=True)
+    state = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.complex128)
+
+    def value(weights: torch.Tensor) -> torch.Tensor:
+        return program.probabilities(inputs, weights, state)[:, 0]
+
+    (plain,) = torch.autograd.grad(value(weights).sum(), weights)
+    (graph,) = torch.autograd.grad(value(weights).sum(), weights, create_graph=True)
+    torch.testing.assert_close(graph, plain)
+    torch.autograd.gradcheck(value, weights)
+    torch.autograd.gradgradcheck(value, weights)
+
+
+def test_weights_may_change_between_forward_and_backward_pass():
+    circuit = QuantumCircuit(2)
+    names = [Parameter(f"w_{k}") for k in range(2)]
+    for qubit, name in enumerate(names):
+        circuit.ry(name, qubit)
+    program = compile_circuit(circuit, weights=names)
+    weights = torch.tensor([0.4, 0.9], requires_grad=True)
+    first = torch.autograd.grad(program.probabilities(None, weights)[:, 0].sum(), weights)[0]
+    loss = program.probabilities(None, weights)[:, 0].sum()
+    with torch.no_grad():
+        weights.sub_(0.1)
+    torch.testing.assert_close(torch.autograd.grad(loss, weights)[0], first)
+
+
+def test_a_first_run_in_inference_mode_does_not_spoil_later_gradients():
+    circuit = QuantumCircuit(2)
+    names = [Parameter(f"w_{k}") for k in range(3)]
+    circuit.h(0)
+    circuit.crx(names[0], 0, 1)
+    circuit.rz(names[2], 0)
+    circuit.ry(names[1], 1)
+    program = compile_circuit(circuit, weights=names)
+    weights = torch.tensor([0.4, 0.9, 0.2], requires_grad=True)
+    observables = [SparsePauliOp("ZI"), SparsePauliOp("XX")]
+    with torch.inference_mode():
+        before = program.expectation(observables, None, weights)
+    after = program.expectation(observables, None, weights)
+    torch.testing.assert_close(before.clone(), after.detach())
+    after.sum().backward()
+    assert weights.grad is not None
+    assert bool(weights.grad.abs().sum() > 0)
+
+
+def test_an_empty_batch_is_refused():
+    circuit = QuantumCircuit(1)
+    x = Parameter("x")
+    circuit.ry(x, 0)
+    with pytest.raises(InvalidData, match="at least one sample"):
+        compile_circuit(circuit, [x]).probabilities(torch.zeros(0, 1))
