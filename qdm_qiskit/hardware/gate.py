@@ -33,10 +33,18 @@ class Gate:
     def __init__(self) -> None:
         self.passed = False
         """Whether a POST was let go: from there on a job may exist."""
+        self.answer: int | None = None
+        """The HTTP status that the last POST was answered with; None without an answer."""
         self._signs: SimpleQueue[Sign] = SimpleQueue()
         self._changed = threading.Condition()
         self._granted = 0
         self._closed = False
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a job may exist: a POST has left, and the service has not refused it."""
+        refused = self.answer is not None and 400 <= self.answer < 500
+        return self.passed and (not refused or self.answer in (408, 425))
 
     # -- the thread of the call ---------------------------------------------------------------
 

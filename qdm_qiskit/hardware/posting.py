@@ -6,7 +6,7 @@ wire: payload, address and token are made up by then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
@@ -15,8 +15,12 @@ from urllib3.util import Retry
 from .gate import gate_here
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from qiskit_ibm_runtime import QiskitRuntimeService
     from requests import PreparedRequest, Response
+    from urllib3 import BaseHTTPResponse
+    from urllib3.connectionpool import ConnectionPool
 
 
 class PostingAdapter(HTTPAdapter):
@@ -25,9 +29,34 @@ class PostingAdapter(HTTPAdapter):
     def send(self, request: PreparedRequest, *rest: Any, **more: Any) -> Response:
         """Send one request."""
         gate = gate_here()
-        if gate is not None and creates_job(request.method, request.url):
-            gate.ask()
-        return super().send(request, *rest, **more)
+        if gate is None or not creates_job(request.method, request.url):
+            return super().send(request, *rest, **more)
+        gate.ask()
+        response = super().send(request, *rest, **more)
+        gate.answer = response.status_code
+        return response
+
+
+class OncePosted(Retry):
+    """urllib3's rules for repeating a request, for POSTs only where no connection was made.
+
+    urllib3 itself asks for the method where an answer was read, but not where TLS failed while it
+    was: by then the service may have the job.
+    """
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: ConnectionPool | None = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
+        """See urllib3; raises the error of a POST that may have arrived."""
+        if error is not None and method == "POST" and not self._is_connection_error(error):
+            raise error
+        return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
 def creates_job(method: str | None, url: str | None) -> bool:
@@ -51,7 +80,7 @@ def watch_posts(service: QiskitRuntimeService) -> None:
     for client in service._get_api_clients().values():
         session = client._session
         old = session.get_adapter("https://").max_retries
-        retry = Retry(
+        retry = OncePosted(
             total=old.total,
             connect=old.connect,
             backoff_factor=old.backoff_factor,

@@ -187,7 +187,11 @@ class ServiceHandle:
             return values[0]
         unsent = before_post is not None and not gate.passed
         if failures:
-            raise CallFailed(replace(failures[0], unsent=unsent))
+            failure = replace(failures[0], unsent=unsent)
+            if before_post is not None and gate.in_doubt and failure.kind != "timeout":
+                # Whatever went wrong after it, only a refusal of the POST itself proves anything.
+                failure = replace(failure, kind="network", gone=False)
+            raise CallFailed(failure)
         text = f"{what}: no answer within {seconds:g} s"
         raise CallFailed(Failure("timeout", text, "TimeoutError", unsent=unsent))
 

@@ -150,8 +150,10 @@ class Sender:
         mode, session_id = self._mode.mode, self._mode.session_id
 
         def run(_: object) -> str:
-            job = request.send(target, tag=intention.tag, max_seconds=max_seconds)
-            return str(job.job_id())
+            job_id = request.send(target, tag=intention.tag, max_seconds=max_seconds).job_id()
+            if not isinstance(job_id, str) or not job_id:
+                raise RuntimeError("the service answered without the job's id")
+            return job_id
 
         try:
             job_id = self._handle.once(

@@ -7,11 +7,13 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from requests import Session
+from urllib3.exceptions import NewConnectionError, ProtocolError, SSLError
 
 from qdm_qiskit.hardware.failures import CallFailed
 from qdm_qiskit.hardware.gate import Gate, NotSent, gate_here, through
-from qdm_qiskit.hardware.posting import PostingAdapter, creates_job, watch_posts
+from qdm_qiskit.hardware.posting import OncePosted, PostingAdapter, creates_job, watch_posts
 from qdm_qiskit.hardware.service import ServiceHandle, silent
 from qdm_qiskit.hardware.settings import ServiceSettings
 
@@ -145,3 +147,36 @@ def test_every_session_of_the_client_is_watched():
             assert isinstance(adapter, PostingAdapter)
             assert adapter.max_retries.is_retry("GET", 503) is False  # Session's own list is empty
             assert "POST" not in adapter.max_retries.allowed_methods
+
+
+def test_a_post_is_repeated_only_where_no_connection_was_made():
+    retry = OncePosted(
+        total=5, connect=3, status_forcelist={500}, allowed_methods=frozenset({"GET"})
+    )
+    for error in (SSLError("bad record"), ProtocolError("closed"), OSError("reset")):
+        with pytest.raises(type(error)):
+            retry.increment("POST", "/jobs", error=error)
+    # Questions are asked again.
+    assert retry.increment("GET", "/jobs", error=SSLError("bad record")).total == 4
+    refused = NewConnectionError(SimpleNamespace(host="h"), "refused")  # type: ignore[arg-type]
+    assert retry.increment("POST", "/jobs", error=refused).connect == 2
+    assert not retry.is_retry("POST", 500)
+
+
+@pytest.mark.parametrize(
+    ("answer", "doubt"),
+    [(None, True), (200, True), (500, True), (408, True), (401, False), (409, False), (429, False)],
+)
+def test_only_a_refusal_of_the_post_itself_proves_that_nothing_was_created(answer, doubt):
+    """Whatever the client then trips over, here a backend that it does not find."""
+
+    def call(_: object) -> str:
+        gate = gate_here()
+        assert gate is not None
+        gate.ask()
+        gate.answer = answer
+        raise QiskitBackendNotFoundError("No backend matches the criteria.")
+
+    with pytest.raises(CallFailed) as caught:
+        handle().once("sending", call, submitting=True, before_post=lambda: None)
+    assert caught.value.failure.nothing_created is not doubt

@@ -76,3 +76,21 @@ def test_a_silent_service_before_the_post_gets_no_job_later(server, root, planne
     assert resume_run(root, plan.run_id).state == "done"
     assert time.monotonic() - began < GRACE
     assert len(server.ledger()["jobs"]) == 1
+
+
+@pytest.mark.parametrize(
+    "body", ['{"id": null, "backend": null}', '{"id": "x", "backend": "ibm_other"}', "[]"]
+)
+def test_an_answer_that_makes_no_sense_is_no_refusal(server, root, planned, body):
+    """The job was created all the same; it is found by its tag, and paid once."""
+    plan = planned(mode="job")
+    make_settings(root, grace_seconds=6.0)
+    server.change(listing_lag_seconds=1.0)
+    server.fault(method="POST", path="/jobs$", answer="status", code=200, body=body)
+    assert submit_run(plan.folder / "plan.json").state == "done"
+    jobs = server.ledger()["jobs"]
+    assert len(jobs) == 1
+    ledger = Ledger.open(root)
+    spent = ledger.budget("qpu").spent_seconds
+    ledger.close()
+    assert spent == pytest.approx(jobs[0]["charged_seconds"])
