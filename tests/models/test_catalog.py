@@ -82,7 +82,8 @@ def test_every_preset_runs_and_learns(name):
     if model.state_space.startswith("complex"):
         x = x / torch.linalg.vector_norm(x.flatten(1), dim=1).reshape(-1, *[1] * (x.ndim - 1)) + 0j
     labels = torch.tensor([0, 1]) if getattr(choice.config, "guided", False) else None
-    y = model(x, torch.tensor([0.1, 1.0]), labels)
+    first = 1 / getattr(choice.config, "num_steps", 10)
+    y = model(x, torch.tensor([first, 1.0]), labels)
     if choice.model == "quddpm":  # all outcomes of the ancillas
         assert y.shape == (2, 2**choice.config.num_ancillas, *x.shape[1:])
     else:
