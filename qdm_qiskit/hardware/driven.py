@@ -174,7 +174,7 @@ class DrivenRun:
     def _obtain_step(self, place: Place, step: StepPlan) -> StoredCounts:
         if self._calibrations is not None:
             # Before the step, so that it is near in time.
-            self._calibrations.obtain(place, self._ledger.now(), send=True)
+            self._calibrations.obtain(place, None, send=True)
         return place.obtain(self._step_request(step))
 
     def _fetch_step(self, place: Place, step: StepPlan) -> StoredCounts | None:

@@ -145,6 +145,8 @@ class RunPlan:
     """All files beside the plan, in the order of their paths."""
     folder: Path = field(default=Path(), compare=False)
     """The run's folder; where it stands decides nothing and is not in the hash."""
+    before_found: bool = field(default=False, compare=False)
+    """Whether it was written when a calibration had no key ``found``: its hash is without it."""
 
     def __post_init__(self) -> None:
         try:
@@ -190,9 +192,11 @@ class RunPlan:
             check(needed in paths, f"files include {needed}", paths)
 
     def content(self) -> dict[str, Any]:
-        """Everything but the folder, as JSON values."""
+        """Everything but the folder, as JSON values, with the keys that it was written with."""
         found = dataclasses.asdict(dataclasses.replace(self, folder=Path()))
-        del found["folder"]
+        del found["folder"], found["before_found"]
+        if self.before_found and found["calibration"] is not None:
+            del found["calibration"]["found"]
         return found
 
     @property
@@ -306,13 +310,22 @@ def read_plan(path: Path) -> RunPlan:
                 f"it was changed after it was made: its content has the hash {found[:16]}, but it "
                 f"was written with {whole['content_sha256']!r:.20}"
             )
-        plan = dataclasses.replace(from_plain(RunPlan, whole["content"]), folder=path.parent)
+        plan = dataclasses.replace(_from_content(whole["content"]), folder=path.parent)
         if plan.content_sha256 != found or plan.run_id != whole["run_id"]:
             raise InvalidData(f"its id is {whole['run_id']!r:.60}, but it makes {plan.run_id}")
     except (InvalidData, InvalidOption, UnknownName, ValueError, RecursionError) as error:
         text = str(error).rstrip(".")
         raise InvalidPlan(f"{path} is no plan that can be run: {text}; plan again.") from error
     return plan
+
+
+def _from_content(content: Any) -> RunPlan:
+    """The plan of a content; a calibration without the later key ``found`` is one with None."""
+    calibration = content.get("calibration") if isinstance(content, dict) else None
+    if not isinstance(calibration, dict) or "found" in calibration:
+        return from_plain(RunPlan, content)
+    plan = from_plain(RunPlan, {**content, "calibration": {**calibration, "found": None}})
+    return dataclasses.replace(plan, before_found=True)
 
 
 def is_run_id(text: str) -> bool:

@@ -46,38 +46,54 @@ class RunCalibrations:
         self._ledger = ledger
         self._report = report
 
-    def obtain(self, place: Place, at: float, *, send: bool) -> ReadoutCalibration | None:
+    def obtain(self, place: Place, at: float | None, *, send: bool) -> ReadoutCalibration | None:
         """The calibration for counts of a time; taken over or taken anew where there is none.
+
+        One that was sent earlier may come back too old; then one more is taken, and no third. The
+        first costs nothing any more, so it is looked at before counts are given up as too old.
 
         Args:
             place: Where a job would run.
-            at: When the counts were taken, or are about to be, since 1970.
+            at: When the counts were taken, since 1970; None if they are about to be, as soon as
+                the calibration is here.
             send: Whether a job may be sent and waited for; else only one that was sent is looked at.
 
+        Returns:
+            The calibration; None if nothing may be sent and none is here yet, or only a stale one.
+
         Raises:
-            CalibrationMismatch: If none belongs to the counts, nor could.
+            CalibrationMismatch: If none belongs to the counts, nor could; or if a new one is too
+                old when it comes back.
         """
-        wanted = self._wanted
         self.complete(place)
         found = self._fresh(at)
-        age = self._ledger.now() - at
-        if found is None and age > wanted.ttl_seconds:
+        if found is None and self._open() is not None:
+            taken = self._take(place, send=send)
+            if taken is None:
+                return None
+            found = self._fresh(at)
+            if found is None:
+                self._report(
+                    f"the readout calibration of {taken.taken_at} came back too old for the counts;"
+                    " another one is needed; resume sooner, or plan with a longer "
+                    "--calibration-hours"
+                )
+        if found is None:
+            self._check_age(at)
+            found = self._renew(place, at) if send else None
+        return found
+
+    def _renew(self, place: Place, at: float | None) -> ReadoutCalibration:
+        """One of another run, or a new one, which is waited for."""
+        if self._take_over() is None:
+            self._take(place, send=True)
+        found = self._fresh(at)
+        if found is None:
+            self._check_age(at)
             raise CalibrationMismatch(
-                f"Counts of run {self._plan.run_id} are {age / 3600:.1f} h old and no readout "
-                f"calibration was taken within {wanted.ttl_seconds / 3600:.1f} h of them, so a new "
-                "one would be stale for them; plan with a longer --calibration-hours."
-            )
-        if found is None:
-            found = self._take_over() if send else None
-        if found is None:
-            found = self._take(place, send=send)
-        if found is not None:
-            check_calibration(
-                found,
-                backend=self._plan.backend,
-                qubits=self._plan.circuit.measured_qubits,
-                ttl_seconds=wanted.ttl_seconds,
-                at=at,
+                f"A new readout calibration of run {self._plan.run_id} was older than its time to "
+                f"live of {self._wanted.ttl_seconds / 3600:.3g} h when it came back; plan with a "
+                "longer --calibration-hours, or resume when the queue is shorter."
             )
         return found
 
@@ -119,10 +135,34 @@ class RunCalibrations:
             return None
         return self._next(), wanted.seconds, wanted.shots * wanted.circuits
 
-    def _fresh(self, at: float) -> ReadoutCalibration | None:
+    def _fresh(self, at: float | None) -> ReadoutCalibration | None:
+        """The run's own calibration for counts of a time; None if there is none near enough."""
+        time, ttl = self._time(at), self._wanted.ttl_seconds
         found = read_calibrations(self._plan.folder)
-        name = calibration_for(found, at, self._wanted.ttl_seconds)
-        return None if name is None else found[name]
+        name = calibration_for(found, time, ttl)
+        if name is None:
+            return None
+        check_calibration(
+            found[name],
+            backend=self._plan.backend,
+            qubits=self._plan.circuit.measured_qubits,
+            ttl_seconds=ttl,
+            at=time,
+        )
+        return found[name]
+
+    def _time(self, at: float | None) -> float:
+        return self._ledger.now() if at is None else at
+
+    def _check_age(self, at: float | None) -> None:
+        """Refuse counts that no calibration can serve any more."""
+        ttl, age = self._wanted.ttl_seconds, self._ledger.now() - self._time(at)
+        if age > ttl:
+            raise CalibrationMismatch(
+                f"Counts of run {self._plan.run_id} are {age / 3600:.3g} h old and no readout "
+                f"calibration was taken within {ttl / 3600:.3g} h of them, so a new one would be "
+                "stale for them; plan with a longer --calibration-hours."
+            )
 
     def _take_over(self) -> ReadoutCalibration | None:
         """A calibration of another run that is still good; copied into this run's record."""
@@ -156,10 +196,15 @@ class RunCalibrations:
         return self._parts.calibration(part, wanted)
 
     def _open(self) -> str | None:
-        """A calibration that was sent, or is about to be, and whose counts are not here."""
+        """A calibration that was sent, or is about to be, and whose counts are not here.
+
+        One that failed, was cancelled or was never created brings none, and holds up no other.
+        """
         have = set(calibration_names(self._plan.folder))
         for intention in reversed(self._ledger.intentions(self._plan.run_id)):
-            if intention.part.startswith("calibration-") and intention.part not in have:
+            if intention.state in ("failed", "dropped") or intention.part in have:
+                continue
+            if intention.part.startswith("calibration-"):
                 return intention.part
         return None
 

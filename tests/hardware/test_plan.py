@@ -324,7 +324,11 @@ FOUND, TIME = "2026-01-01-eeqdm-00000000/calibration-0001.json", "2026-01-01T00:
         (lambda c: c.update(image_shape=[1, 2]), "image_shape"),
         (lambda c: c.update(state_shape=[]), "shapes"),
         (lambda c: c.update(schedule="variance"), "variances"),
-        (lambda c: c["calibration"].pop("found"), "lacks"),
+        (lambda c: c["calibration"].pop("shots"), "lacks"),
+        (lambda c: c["calibration"].update(extra=1), "unknown"),
+        (lambda c: (c["calibration"].pop("found"), c["calibration"].pop("shots")), "lacks"),
+        (lambda c: (c["calibration"].pop("found"), c["calibration"].update(kept=1)), "unknown"),
+        (lambda c: (c["calibration"].pop("found"), c.pop("seed")), "lacks"),
         (lambda c: c["calibration"].update(found={"path": FOUND}), "lacks"),
         (lambda c: c["calibration"].update(found={"path": "../x", "taken_at": TIME}), "path"),
         (lambda c: c["calibration"].update(found={"path": FOUND, "taken_at": "now"}), "taken_at"),
@@ -335,6 +339,29 @@ def test_nonsense_with_a_good_hash_is_refused_by_name(clone, change, says):
         read_plan(rewritten(clone, change))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+def test_a_plan_of_a_time_before_a_calibration_could_be_found_is_read_and_keeps_its_id(clone):
+    path = rewritten(clone, lambda c: c["calibration"].pop("found"))
+    written = json.loads(path.read_text())
+    plan = read_plan(path)
+    assert plan.calibration == clone.calibration
+    assert plan.calibration.found is None
+    assert (plan.run_id, plan.content_sha256) == (written["run_id"], written["content_sha256"])
+    assert plan.run_id != clone.run_id
+    assert json.loads(json.dumps(plan.content())) == written["content"]
+    write_plan(plan, path)
+    assert json.loads(path.read_text()) == written
+    # The hash is over what was written: the key cannot be added to it, nor anything changed in it.
+    for change in (
+        lambda c: c["calibration"].update(found=None),
+        lambda c: c["calibration"].update(shots=c["calibration"]["shots"] + 1),
+    ):
+        whole = json.loads(json.dumps(written))
+        change(whole["content"])
+        path.write_text(json.dumps(whole))
+        with pytest.raises(InvalidPlan, match="was changed"):
+            read_plan(path)
 
 
 def test_a_truncated_plan_is_refused_wherever_it_ends(clone):
