@@ -74,9 +74,23 @@ def charge_of(metrics: object) -> Charge | None:
     seconds = usage.get("qpu_charge_time_seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
-    if not math.isfinite(seconds):
+    try:
+        value = float(seconds)
+    except OverflowError:  # JSON has integers of any length
         return None
-    return Charge(seconds=max(0.0, float(seconds)), final=usage.get("status") is not None)
+    if not math.isfinite(value):
+        return None
+    return Charge(seconds=max(0.0, value), final=usage.get("status") is not None)
+
+
+def never_ran(metrics: object) -> bool:
+    """Whether the metrics of a job say that it has ended and was never running."""
+    times = metrics.get("timestamps") if isinstance(metrics, dict) else None
+    return (
+        isinstance(times, dict)
+        and bool(times.get("finished"))
+        and times.get("running", "not said") is None
+    )
 
 
 @final
@@ -181,7 +195,9 @@ class Collector:
         """What a finished job cost; None if it is not known after so long.
 
         A service that does not say whether its number is final is taken at its word once the number
-        has stayed the same for ``unmarked_usage_seconds``.
+        has stayed the same for ``unmarked_usage_seconds``. But not for 0, which may as well mean
+        that it has not counted yet: only a job that was cancelled before it ran has surely cost
+        nothing then. So 0 for a job that failed is always what the service calls final.
         """
         settings = self._handle.settings
         end = time.monotonic() + wait_seconds
@@ -195,7 +211,7 @@ class Collector:
             found = charge_of(metrics)
             if found is not None and found.final:
                 return found.seconds
-            if found is not None:
+            if found is not None and (found.seconds > 0 or self._cancelled_unrun(job_id, metrics)):
                 seen = self._unmarked.get(job_id)
                 if seen is None or seen[0] != found.seconds:
                     seen = self._unmarked[job_id] = (found.seconds, now)
@@ -207,6 +223,31 @@ class Collector:
                 return None
             time.sleep(nap)
             pause = min(settings.longest_pause_seconds, 2 * pause)
+
+    def _cancelled_unrun(self, job_id: str, metrics: object) -> bool:
+        if not never_ran(metrics):
+            return False
+        try:
+            ending = self.ended(job_id)
+        except ServiceUnavailable:
+            return False
+        return ending is not None and ending.status == "CANCELLED"
+
+    def listed(self, tag: str) -> list[str]:
+        """Ids of the jobs that the service lists for a tag.
+
+        Raises:
+            ServiceUnavailable: If the service does not answer.
+        """
+
+        def look(service: QiskitRuntimeService) -> list[str]:
+            jobs = service.jobs(job_tags=[tag], limit=None)
+            return [job.job_id() for job in jobs if tag in (job.tags or [])]
+
+        try:
+            return self._handle.ask("looking for jobs by their tag", look)
+        except CallFailed as error:
+            raise ServiceUnavailable(f"The jobs of {tag} could not be listed: {error}") from None
 
     def finished_at(self, job_id: str) -> float | None:
         """When a job ended by the service's clock, since 1970; None if it does not say."""

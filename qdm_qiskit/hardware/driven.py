@@ -161,9 +161,15 @@ class DrivenRun:
         return all((self._plan.folder / name).exists() for name in (IMAGES, SAMPLES, MANIFEST))
 
     def _settle_late(self) -> None:
-        """What was left when the run was done: costs not counted yet, a session not closed."""
+        """What was left when the run was done: costs not counted yet, a session not closed.
+
+        Also the last look for jobs that were created twice (:meth:`.ServicePlace.settle`).
+        """
         run_id = self._plan.run_id
         unsettled = self._ledger.unsettled(run_id)
+        if self._plan.is_qpu:
+            known_before = self._ledger.now() - self._settings.grace_seconds
+            unsettled += self._ledger.to_look_again(run_id, known_before)
         if unsettled or any(row["run_id"] == run_id for row in self._ledger.sessions("open")):
             place = self._open(detach=True)  # what it leaves open is closed with it
             if unsettled:

@@ -251,6 +251,54 @@ class JobBook(Book):
         )
         return tuple(intention_of(row) for row in rows)
 
+    def looked_again(self, tag: str) -> bool:
+        """Write down that the jobs of a settled intention were listed once more, late enough.
+
+        Returns:
+            Whether a job was found that the settlement left out; the reservation is held again
+            then, until that job's cost is known too.
+        """
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            left_out = [
+                str(job["job_id"])
+                for job in tx.read(
+                    "SELECT job_id FROM jobs WHERE tag = ? AND usage_status != 'final'", tag
+                )
+            ]
+            if left_out:
+                tx.update(
+                    "reservations",
+                    row["reservation"],
+                    state="held",
+                    spent_seconds=None,
+                    spent_shots=None,
+                    settled_at=None,
+                )
+            self._event(tx, row["run_id"], row["part"], "looked-again", tag=tag, left_out=left_out)
+            return bool(left_out)
+
+    def to_look_again(self, run_id: str, before: float) -> tuple[Intention, ...]:
+        """Settled intentions whose jobs were not listed since, and are known since before a time.
+
+        Args:
+            run_id: The run.
+            before: Seconds since 1970; jobs known for less time are left for later.
+        """
+        rows = self._store.read(
+            "SELECT i.* FROM intentions i JOIN reservations r ON r.id = i.reservation "
+            "JOIN jobs j ON j.job_id = i.job_id "
+            "WHERE i.run_id = ? AND i.state IN ('collected', 'failed') AND r.state = 'settled' "
+            "AND j.found_at < ? ORDER BY i.created_at",
+            run_id,
+            before,
+        )
+        events = self._store.read(
+            "SELECT detail FROM events WHERE run_id = ? AND kind = 'looked-again'", run_id
+        )
+        looked = {json.loads(str(event["detail"]))["tag"] for event in events}
+        return tuple(intention_of(row) for row in rows if row["tag"] not in looked)
+
     def jobs(self, run_id: str) -> list[Row]:
         """All jobs of a run, oldest first."""
         return self._store.read(

@@ -190,11 +190,20 @@ class ServicePlace(Place):
         raise JobFailed(self._failure(request.part, intention.job_id, ending, charged))
 
     def settle(self, *, wait: bool = False) -> None:
-        """See :meth:`Place.settle`; what the service still counts stays reserved."""
+        """See :meth:`Place.settle`; what the service still counts stays reserved.
+
+        A job that was created twice on the way to the service may be listed only after the first
+        one is settled. So the jobs of each intention are listed once more, by the first command
+        that comes here when ``grace_seconds`` have passed since its job became known, and what the
+        settlement left out is cancelled while it waits, or charged.
+        """
         end = time.monotonic() + (self._settings.usage_wait_seconds if wait else 0.0)
         for intention in self.ledger.unsettled(self.plan.run_id):
             if self._settle(intention, end - time.monotonic()) is None and wait:
                 self.report(f"{intention.part}: its cost is not known yet and stays reserved")
+        known_before = self.ledger.now() - self._settings.grace_seconds
+        for intention in self.ledger.to_look_again(self.plan.run_id, known_before):
+            self._look_again(intention, end - time.monotonic())
 
     def cancel(self) -> list[str]:
         """See :meth:`Place.cancel`."""
@@ -278,6 +287,26 @@ class ServicePlace(Place):
         self.ledger.settle(intention.tag, usage, shots)
         return math.fsum(usage.values())
 
+    def _look_again(self, intention: Intention, wait_seconds: float) -> None:
+        """List the jobs of a settled intention once more; settle it anew if one was left out."""
+        try:
+            listed = set(self._collector.listed(intention.tag))
+            if not listed <= self._known_jobs(intention):
+                self._sender.resolve(intention.tag)
+        except (ServiceUnavailable, SubmissionUncertain) as error:
+            self.report(f"{intention.part}: a second job of it is looked for later ({error})")
+            return
+        if not listed <= self._known_jobs(intention):
+            return  # the service did not say what became of it; the next command looks again
+        if self.ledger.looked_again(intention.tag):
+            self.report(f"{intention.part}: a second job was found after the first was settled")
+            if self._settle(intention, wait_seconds) is None:
+                self.report(f"{intention.part}: its cost is not known yet and is reserved again")
+
+    def _known_jobs(self, intention: Intention) -> set[str]:
+        rows = self.ledger.jobs(self.plan.run_id)
+        return {str(row["job_id"]) for row in rows if row["tag"] == intention.tag}
+
     def _executions(self, intention: Intention) -> int:
         rows = self.ledger.reservations(self.plan.run_id)
         found = [row["shots"] for row in rows if row["id"] == intention.reservation]
@@ -309,7 +338,10 @@ class ServicePlace(Place):
         return max(1, math.ceil(own), math.floor(min(own + left, generous)))
 
     def _again(self, ending: Ending, charged: float | None, failures: int) -> bool:
-        """Whether a failed job is sent again: only what cost nothing, and a few times."""
+        """Whether a failed job is sent again: only what surely cost nothing, and a few times.
+
+        A cost of 0 that the service does not call final is None here (:meth:`Collector.seconds`).
+        """
         return (
             ending.status == "ERROR" and charged == 0.0 and failures < self._settings.job_attempts
         )

@@ -54,7 +54,7 @@ class ServiceSettings:
     usage_wait_seconds: float = 30.0
     """For how long the final usage of a finished job is waited for at the end of a run."""
     unmarked_usage_seconds: float = 3.0
-    """A usage that has no status, final or not, is taken once it has not changed for so long."""
+    """A usage above 0 without a status, final or not, is taken once it stays the same for so long."""
     job_attempts: int = 3
     """How often a job that failed at no cost is sent anew."""
     session_max_seconds: int = 7200

@@ -103,6 +103,7 @@ def test_a_short_job_is_not_waited_for_by_the_long_interval(monkeypatch):
         ({"usage": {"status": "complete"}}, None),
         ({"usage": {"status": "complete", "qpu_charge_time_seconds": True}}, None),
         ({"usage": {"status": "complete", "qpu_charge_time_seconds": float("nan")}}, None),
+        ({"usage": {"status": "complete", "qpu_charge_time_seconds": 10**400}}, None),
         ({"usage": None}, None),
         ({}, None),
         (None, None),
@@ -152,6 +153,38 @@ def test_a_usage_without_a_status_that_still_grows_is_waited_for(monkeypatch):
     clock = Clock(monkeypatch, (0, unmarked(0.0)), (2, unmarked(4.0)), (4, unmarked(5.0)))
     assert clock.collector.seconds("job", 30.0) == 5.0
     assert 7.0 <= clock.now <= 10.0  # three seconds after it was 5 for the first time
+
+
+def test_a_zero_without_a_status_is_never_taken(monkeypatch):
+    clock = Clock(monkeypatch, (0, unmarked(0.0)))
+    assert clock.collector.seconds("job", 30.0) is None
+    assert clock.now > 10.0
+    final = {"usage": {"status": "complete", "qpu_charge_time_seconds": 0}}
+    assert Clock(monkeypatch, (0, final)).collector.seconds("job") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("times", "status", "expected"),
+    [
+        ({"running": None, "finished": "2026-01-01T00:00:00Z"}, "CANCELLED", 0.0),
+        ({"running": None, "finished": "2026-01-01T00:00:00Z"}, "ERROR", None),
+        (
+            {"running": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:00:00Z"},
+            "CANCELLED",
+            None,
+        ),
+        ({"finished": "2026-01-01T00:00:00Z"}, "CANCELLED", None),
+        ({"running": None, "finished": None}, "CANCELLED", None),
+    ],
+)
+def test_only_a_job_cancelled_before_it_ran_cost_nothing_without_a_status(
+    monkeypatch, times, status, expected
+):
+    metrics = {"timestamps": times, "usage": {"qpu_charge_time_seconds": 0}}
+    clock = Clock(monkeypatch, (0, metrics))
+    ending = Ending(status=status, reason="x")
+    monkeypatch.setattr(Collector, "ended", lambda self, job_id: ending)
+    assert clock.collector.seconds("job", 10.0) == expected
 
 
 def test_a_usage_that_changes_at_every_look_stays_unknown(monkeypatch):
