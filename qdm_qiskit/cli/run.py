@@ -114,7 +114,8 @@ def cancel(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
     from ..hardware.chain import cancel_run
 
     folder = folder_of(run, root)
-    print_state(cancel_run(folder.parent, folder.name), folder, as_json)
+    say = None if as_json else lambda text: typer.echo(text, err=True)
+    print_state(cancel_run(folder.parent, folder.name, report=say), folder, as_json)
 
 
 app.command("plan")(plan)

@@ -20,6 +20,7 @@ from ..errors import (
     InvalidOption,
     JobFailed,
     QdmError,
+    SubmissionUncertain,
 )
 from .ledger import Ledger, RunState
 from .manifest import write_manifest
@@ -95,20 +96,37 @@ class DrivenRun:
         return self._state()
 
     def cancel(self) -> RunState:
-        """Cancel what waits, release what is reserved."""
-        state = self._state()
+        """Cancel what waits, release what is reserved.
+
+        Raises:
+            SubmissionUncertain: If a job may exist that cannot be looked for now; what is reserved
+                for it stays so, and the rest is cancelled.
+        """
+        state, run_id = self._state(), self._plan.run_id
         if state.state == "done":
             return state
-        if state.state == "planned" and not self._ledger.intentions(self._plan.run_id):
-            self._ledger.release(self._plan.run_id)
-            self._ledger.set_run(self._plan.run_id, "failed", reason="cancelled before it was sent")
+        if state.state == "planned" and not self._ledger.intentions(run_id):
+            self._ledger.release(run_id)
+            self._ledger.set_run(run_id, "failed", reason="cancelled before it was sent")
             return self._state()
         place = self._open(detach=True)
-        cancelled = place.cancel()
-        place.settle(wait=True)
-        self._ledger.release(self._plan.run_id)
-        reason = f"cancelled, {len(cancelled)} job(s) with it"
-        self._ledger.set_run(self._plan.run_id, "failed", reason=reason)
+        with self._failing():
+            found = place.cancel()
+            place.settle(wait=True)
+            self._ledger.release(run_id)
+            if found.in_doubt:
+                raise SubmissionUncertain(
+                    f"Run {run_id} is not cancelled as a whole: a job tagged "
+                    f"{', '.join(found.in_doubt)} may exist, and the service cannot be asked for "
+                    f"it now; `qdm run cancel {run_id}` looks for it again."
+                )
+        reason = f"cancelled, {len(found.jobs)} job(s) with it"
+        if found.finished:
+            reason += (
+                f"; {', '.join(found.finished)} had run already, `qdm run collect {run_id}` "
+                "fetches the counts and settles the cost"
+            )
+        self._ledger.set_run(run_id, "failed", reason=reason)
         return self._state()
 
     def close(self) -> None:

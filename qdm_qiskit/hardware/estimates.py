@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidData, JobFailed
+from ..errors import InvalidData, JobFailed, ServiceUnavailable, SubmissionUncertain
 from ..files import write_bytes
 from .collect import Collector
 from .jobs import EstimateRequest
@@ -76,7 +76,7 @@ def estimate(
             ending = collector.ending(intention.job_id, handle.report)
             if ending.status != "DONE":
                 ledger.job_failed(intention.tag, ending.reason)
-                _settle(ledger, collector, request, handle.settings.usage_wait_seconds)
+                _settle(ledger, collector, sender, request, handle.settings.usage_wait_seconds)
                 raise JobFailed(
                     f"{request.part} of run {request.run_id} has no values: job "
                     f"{intention.job_id} {ending.sentence}; ask again to send it again."
@@ -89,7 +89,7 @@ def estimate(
         intention = _latest(ledger, request)
         if intention is not None and intention.state == "submitted":
             ledger.collected(intention.tag, path.name)
-        _settle(ledger, collector, request, handle.settings.usage_wait_seconds)
+        _settle(ledger, collector, sender, request, handle.settings.usage_wait_seconds)
     return stored
 
 
@@ -129,14 +129,40 @@ def _latest(ledger: Ledger, request: EstimateRequest) -> Intention | None:
 
 
 def _settle(
-    ledger: Ledger, collector: Collector, request: EstimateRequest, wait_seconds: float
+    ledger: Ledger,
+    collector: Collector,
+    sender: Sender,
+    request: EstimateRequest,
+    wait_seconds: float,
 ) -> None:
     for intention in ledger.unsettled(request.run_id):
         if intention.part != request.part or intention.job_id is None:
             continue
-        seconds = collector.seconds(intention.job_id, wait_seconds)
-        if seconds is not None:
-            ledger.settle(intention.tag, {intention.job_id: seconds}, 0)
+        usage = _usage(ledger, collector, sender, intention, wait_seconds)
+        if usage is not None:
+            ledger.settle(intention.tag, usage, 0)
+
+
+def _usage(
+    ledger: Ledger, collector: Collector, sender: Sender, intention: Intention, wait_seconds: float
+) -> dict[str, float] | None:
+    """What each job of an intention cost, duplicates included; None while one is not known."""
+    usage: dict[str, float] = {}
+    try:
+        sender.resolve(intention.tag)  # a duplicate may have appeared late
+        for row in ledger.jobs(intention.run_id):
+            if row["tag"] != intention.tag:
+                continue
+            job_id = str(row["job_id"])
+            if row["role"] == "duplicate" and collector.ended(job_id) is None:
+                return None
+            seconds = collector.seconds(job_id, wait_seconds)
+            if seconds is None:
+                return None
+            usage[job_id] = seconds
+    except (ServiceUnavailable, SubmissionUncertain):
+        return None  # asked for again at the next call
+    return usage
 
 
 def _write(path: Path, found: Estimates) -> None:

@@ -10,6 +10,7 @@ Only an answer that means "there is none" leads there, never one that fails to c
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Literal, cast, final
 
 from ..errors import ServiceUnavailable
@@ -251,10 +252,17 @@ def _charged(handle: ServiceHandle, ledger: Ledger, number: int, session_id: str
         "asking what the session cost",
         lambda service: _from_id("session", session_id, service).details(),
     )
-    seconds = (details or {}).get("usage_time")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+    said = (details or {}).get("usage_time")
+    if isinstance(said, bool) or not isinstance(said, int | float):
         return True
-    return ledger.charge_session(number, float(seconds))
+    try:
+        seconds = float(said)
+    except OverflowError:  # an integer of hundreds of digits
+        seconds = math.inf
+    if not math.isfinite(seconds):
+        handle.report(f"session {session_id}: IBM names no cost that can be counted ({seconds})")
+        return True
+    return ledger.charge_session(number, seconds)
 
 
 def _accepts(handle: ServiceHandle, mode: Mode, session_id: str) -> bool:

@@ -10,6 +10,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -31,6 +32,18 @@ from .submit import JobRequest, Sender
 LOCAL_INSTANCE = ""
 RUNAWAY_FACTOR, RUNAWAY_SECONDS = 4.0, 30.0
 """A job is stopped by the service beyond this many times its estimate, and this much on top."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled:
+    """What a cancelling came to."""
+
+    jobs: tuple[str, ...] = ()
+    """Ids of the jobs that it stopped."""
+    finished: tuple[str, ...] = ()
+    """Ids of the jobs that had run already: their counts are there, and are not fetched yet."""
+    in_doubt: tuple[str, ...] = ()
+    """Tags with which a job may exist that the service could not be asked for."""
 
 
 class Place(ABC):
@@ -62,8 +75,8 @@ class Place(ABC):
         """
 
     @abstractmethod
-    def cancel(self) -> list[str]:
-        """Cancel what waits or runs; the ids of the jobs that were."""
+    def cancel(self) -> Cancelled:
+        """Cancel what waits or runs, and what may be on its way."""
 
     @abstractmethod
     def close(self, *, keep: bool = False) -> None:
@@ -205,27 +218,40 @@ class ServicePlace(Place):
         for intention in self.ledger.to_look_again(self.plan.run_id, known_before):
             self._look_again(intention, end - time.monotonic())
 
-    def cancel(self) -> list[str]:
-        """See :meth:`Place.cancel`."""
-        cancelled = []
-        for intention in self.ledger.intentions(self.plan.run_id):
+    def cancel(self) -> Cancelled:
+        """See :meth:`Place.cancel`; a job that may be on its way is waited for, after all others.
+
+        Raises:
+            ServiceUnavailable: If the service does not answer; called again, it goes on.
+        """
+        cancelled: list[str] = []
+        finished: list[str] = []
+        in_doubt: list[str] = []
+        intentions = self.ledger.intentions(self.plan.run_id)
+        for intention in sorted(intentions, key=lambda each: each.state == "intended"):
             if intention.state == "intended":
-                try:
-                    found = self._sender.resolve(intention.tag)
-                except SubmissionUncertain:
-                    continue  # stays reserved; the next command looks again
-                if found is None:
-                    self._drop(intention)
-                    continue
+                if not self._cleared_up(intention):
+                    in_doubt.append(intention.tag)
                 intention = self.ledger.intention(intention.tag)
-            if intention.state != "submitted" or intention.job_id is None:
+            job_id = intention.job_id
+            if intention.state != "submitted" or job_id is None:
                 continue
-            if self._collector.cancel(intention.job_id):
-                cancelled.append(intention.job_id)
-            ending = self._collector.ended(intention.job_id)
-            if ending is not None and ending.status != "DONE":
+            if self._collector.cancel(job_id):
+                cancelled.append(job_id)
+            ending = self._collector.ended(job_id)
+            if ending is None:
+                self.report(
+                    f"{intention.part}: job {job_id} is being cancelled; its cost stays reserved"
+                )
+            elif ending.status == "DONE":
+                finished.append(job_id)
+            else:
                 self._failed(intention, ending)
-        return cancelled
+        return Cancelled(
+            jobs=tuple(each for each in cancelled if each not in finished),
+            finished=tuple(finished),
+            in_doubt=tuple(in_doubt),
+        )
 
     def close(self, *, keep: bool = False) -> None:
         """See :meth:`Place.close`; never raises but for Ctrl-C."""
@@ -234,11 +260,39 @@ class ServicePlace(Place):
         else:
             self._mode.close()
 
-    def _drop(self, intention: Intention) -> None:
-        """Nothing of this tag exists: certain once the grace time has passed."""
+    def _cleared_up(self, intention: Intention) -> bool:
+        """Whether it is known what a sending led to; its job is looked for until the grace is over.
+
+        A job that is found is in the ledger then; where there is none, nothing was created.
+        """
+        part, tag, grace = intention.part, intention.tag, self._settings.grace_seconds
         last = self.ledger.last_sending(intention)
-        if last is None or self.ledger.now() - last > self._settings.grace_seconds:
-            self.ledger.dropped(intention.tag, "the run was cancelled before it was sent")
+        left = 0.0 if last is None else min(grace, last + grace - self.ledger.now())
+        end = time.monotonic() + left
+        if left > 0:
+            self.report(
+                f"{part} was sent without an answer: looking for its job, {left:.0f} s at most"
+            )
+        looks, pauses = 0, self._settings.lookup_pauses_seconds
+        while True:
+            over = time.monotonic() >= end
+            try:
+                if self._sender.resolve(tag) is not None:
+                    return True
+            except SubmissionUncertain as error:
+                self.report(f"{part}: {error}")
+                return False
+            if over:
+                break
+            pause = max(0.05, pauses[min(looks, len(pauses) - 1)])
+            time.sleep(max(0.0, min(pause, end - time.monotonic())))
+            looks += 1
+        reason = "the run was cancelled before it was sent"
+        if last is not None:
+            reason = f"the run was cancelled; no job is listed {grace:g} s after the sending"
+            self.report(f"{part}: {reason}, so none was created")
+        self.ledger.dropped(tag, reason)
+        return True
 
     def _take(self, request: JobRequest, intention: Intention) -> StoredCounts:
         """Fetch counts, write them down at once, then ask what they cost."""
@@ -415,12 +469,12 @@ class LocalPlace(Place):
             assert intention.job_id is not None
             self.ledger.settle(intention.tag, {intention.job_id: 0.0}, 0)
 
-    def cancel(self) -> list[str]:
+    def cancel(self) -> Cancelled:
         """Nothing waits; what was begun is given up."""
         for intention in self.ledger.intentions(self.plan.run_id):
             if intention.state in ("intended", "submitted"):
                 self.ledger.dropped(intention.tag, "the run was cancelled")
-        return []
+        return Cancelled()
 
     def close(self, *, keep: bool = False) -> None:
         """Nothing is open."""

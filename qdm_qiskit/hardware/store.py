@@ -414,7 +414,7 @@ class Store:
         for suffix in ("", "-wal", "-shm"):
             part = self.path.with_name(self.path.name + suffix)
             if part.exists():
-                os.replace(part, part.with_name(f"{self.path.name}.{mark}{suffix}"))
+                _rename(part, part.with_name(f"{self.path.name}.{mark}{suffix}"))
         self.notices.append(
             f"The ledger {self.path} was damaged ({reason}); it was kept as "
             f"{self.path.name}.{mark}."
@@ -423,15 +423,23 @@ class Store:
     def _keep_damaged_log(self, log: ChangeLog) -> None:
         if self._log_size() and not log.complete:
             mark = f"{self.log_path.name}.damaged-{time.time_ns()}"
-            os.replace(self.log_path, self.log_path.with_name(mark))
+            _rename(self.log_path, self.log_path.with_name(mark))
 
     def _write_snapshot(self, seq: int) -> None:
         """Start the log anew with all that the tables hold."""
         assert self._connection is not None
         for left in self.path.parent.glob(f".part-*{self.log_path.suffix}"):
-            left.unlink(missing_ok=True)  # of a process that died while it wrote one
+            with suppress(OSError):
+                left.unlink()  # of a process that died while it wrote one
         tables = {
             name: [dict(row) for row in self._connection.execute(f"SELECT * FROM {name}")]  # noqa: S608 (our own table names)
             for name in self._tables
         }
         write_bytes(self.log_path, line_of({"schema": LOG_SCHEMA, "seq": seq, "tables": tables}))
+
+
+def _rename(path: Path, to: Path) -> None:
+    try:
+        os.replace(path, to)
+    except OSError as error:
+        raise not_writable(path, error) from error

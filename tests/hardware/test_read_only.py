@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -102,9 +105,56 @@ def test_a_damaged_log_is_refused_where_it_cannot_be_repaired(written):
     ledger.close()
     log = root / f"{FILE}.log"
     lines = log.read_bytes().splitlines(keepends=True)
-    log.write_bytes(b"".join([lines[0], b"0" + lines[1][1:], *lines[2:]]))
+    log.write_bytes(b"".join([lines[0], b"x" + lines[1][1:], *lines[2:]]))
     with read_only_copy(root) as folder, pytest.raises(LedgerDamaged, match="can be written"):
         Ledger.open_to_read(folder)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no ledger at all", None])
+def test_a_damaged_file_is_left_there_and_the_log_is_read(written, damage):
+    """The lock can be opened here, which leads to the repair of a file that cannot be moved."""
+    root, ledger = written
+    state = ledger.run_state(RUN)
+    ledger.close()
+    file = root / FILE
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100] + b"x" * (len(whole) - 100) if damage is None else damage)
+    with read_only_copy(root) as folder:
+        lock = folder / f"{FILE}.lock"
+        before = {each.name: each.read_bytes() for each in folder.iterdir()}
+        with as_owner():
+            lock.chmod(0o666)
+        found = Ledger.open_to_read(folder)
+        assert found.run_state(RUN) == state
+        assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
+
+
+def test_a_damaged_file_that_cannot_be_moved_is_an_error_of_ours(written, monkeypatch):
+    root, ledger = written
+    ledger.close()
+    (root / FILE).write_bytes(b"no ledger at all")
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store.os, "replace", refused)
+    with pytest.raises(OutputNotWritable, match="Permission denied"):
+        Ledger.open(root)
+    assert Ledger.open_to_read(root).run_state(RUN).state == "running"
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """The rights that the process began with, for a moment."""
+    user, group = os.geteuid(), os.getegid()
+    if os.getuid() == 0:
+        os.seteuid(0)
+        os.setegid(0)
+    try:
+        yield
+    finally:
+        os.setegid(group)
+        os.seteuid(user)
 
 
 def test_where_it_can_be_written_it_is_the_ledger_itself(written):

@@ -84,6 +84,16 @@ def test_an_answer_that_is_lost_is_found_by_its_tag(server, handle, ledger, tmp_
     assert len(server.ledger()["jobs"]) == 1
 
 
+def test_a_post_repeated_on_the_way_is_counted_with_both_its_jobs(server, handle, ledger, tmp_path):
+    server.fault(method="POST", path="^/jobs$", twice=True, delay_answer=1.0)
+    estimate(handle, ledger, request(handle), budget="lab", seconds=10.0, folder=tmp_path)
+    paid = [job["charged_seconds"] for job in server.ledger()["jobs"]]
+    assert len(paid) == 2
+    assert min(paid) > 0
+    assert ledger.budget("lab").spent_seconds == pytest.approx(sum(paid))
+    assert ledger.budget("lab").reserved_seconds == 0
+
+
 def test_a_failed_job_is_charged_and_sent_again_on_request(server, handle, ledger, tmp_path):
     server.fault(job="Failed", charge=True)
     wanted = request(handle)
