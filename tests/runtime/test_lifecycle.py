@@ -19,6 +19,7 @@ from qiskit import QuantumCircuit, transpile
 from qdm_qiskit.errors import (
     BudgetExceeded,
     CalibrationMismatch,
+    JobFailed,
     LedgerBusy,
     MissingData,
     ServiceUnavailable,
@@ -396,13 +397,64 @@ def test_usage_without_a_status_is_settled_in_the_same_command(server, root, pla
     """IBM's client takes it for pending; it is the job's charge all the same."""
     make_settings(root, usage_wait_seconds=60.0, unmarked_usage_seconds=0.5)
     server.change(metrics_status=False)
-    server.fault(job="Failed", reason="the fridge is warm", reason_code=1517)
     plan = planned(steps=2, mitigation="m3")
     began = time.monotonic()
     assert submit_run(plan.folder / "plan.json").state == "done"
     assert time.monotonic() - began < 30.0
-    assert [job["status"] for job in jobs(server)] == ["Failed", *3 * ["Completed"]]
+    assert [job["status"] for job in jobs(server)] == 3 * ["Completed"]
     check_budget(server, root)
+
+
+@pytest.mark.parametrize("charge", [True, False])
+def test_a_failed_job_whose_zero_is_not_called_final_is_not_sent_again(
+    server, root, planned, charge
+):
+    """The service counts for longer than a number without a status is watched."""
+    make_settings(root, usage_wait_seconds=1.0, unmarked_usage_seconds=0.2)
+    server.change(metrics_status=False, metrics_pending_seconds=3600)
+    server.fault(job="Failed", charge=charge, reason="the fridge is warm", reason_code=1517)
+    plan = planned(steps=1)
+    with pytest.raises(JobFailed, match="its cost is not known yet"):
+        submit_run(plan.folder / "plan.json")
+    assert len(jobs(server)) == 1
+    ledger = Ledger.open(root)
+    assert ledger.budget("qpu").reserved_seconds == pytest.approx(plan.total_seconds)
+    server.change(metrics_status=True, metrics_pending_seconds=0)
+    assert resume_run(root, plan.run_id).state == "done"  # asked for: sent within the budget
+    assert len(jobs(server)) == 2
+    check_budget(server, root)
+    ledger.close()
+
+
+def test_a_zero_without_a_status_does_not_settle_a_job_that_ran(server, root, planned):
+    make_settings(root, usage_wait_seconds=8.0, unmarked_usage_seconds=0.2)
+    server.change(metrics_status=False, metrics_pending_seconds=1.5)
+    assert submit_run(planned(steps=1).folder / "plan.json").state == "done"
+    assert server.ledger()["charged_seconds"] > 0
+    check_budget(server, root)
+
+
+@pytest.mark.parametrize("later", [resume_run, collect_run])
+def test_a_second_job_that_is_listed_after_the_settlement_is_found(server, root, planned, later):
+    """The POST is repeated on the way, and the list shows neither job for a while."""
+    make_settings(root, grace_seconds=2.0)
+    plan = planned(steps=1)
+    server.change(listing_lag_seconds=1.5)
+    server.fault(method="POST", path="/jobs$", twice=True)
+    assert submit_run(plan.folder / "plan.json").state == "done"
+    ledger = Ledger.open(root)
+    first = ledger.budget("qpu").spent_seconds
+    assert 0 < first < server.ledger()["charged_seconds"]
+    resume_run(root, plan.run_id)  # too early: the look is not spent
+    time.sleep(2.0)
+    assert later(root, plan.run_id).state == "done"
+    check_budget(server, root)
+    assert run_state(root, plan.run_id).seconds_charged == pytest.approx(2 * first)
+    assert len(jobs(server)) == 2
+    before = len(ledger.events(plan.run_id))
+    resume_run(root, plan.run_id)  # once is enough
+    assert len(ledger.events(plan.run_id)) == before
+    ledger.close()
 
 
 # -- budget -----------------------------------------------------------------------------------
