@@ -206,14 +206,16 @@ class ServicePlace(Place):
         """See :meth:`Place.settle`; what the service still counts stays reserved.
 
         A job that was created twice on the way to the service may be listed only after the first
-        one is settled. So the jobs of each intention are listed once more, by the first command
-        that comes here when ``grace_seconds`` have passed since its job became known, and what the
-        settlement left out is cancelled while it waits, or charged.
+        one is settled. So the jobs of each intention are listed once more, at the start of the
+        next command (``wait`` is False) for which ``grace_seconds`` have passed since its job
+        became known, and what the settlement left out is cancelled while it waits, or charged.
         """
         end = time.monotonic() + (self._settings.usage_wait_seconds if wait else 0.0)
         for intention in self.ledger.unsettled(self.plan.run_id):
             if self._settle(intention, end - time.monotonic()) is None and wait:
                 self.report(f"{intention.part}: its cost is not known yet and stays reserved")
+        if wait:
+            return
         known_before = self.ledger.now() - self._settings.grace_seconds
         for intention in self.ledger.to_look_again(self.plan.run_id, known_before):
             self._look_again(intention, end - time.monotonic())
