@@ -85,6 +85,7 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(tmp_path, call, listed, mes
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.slow  # it trains
 def test_missing_runs_are_made_with_a_seed_each(tmp_path, call):
     write_run(tmp_path / "mine-1", [0.5])
     listed = panel("mine-0", "mine-1")

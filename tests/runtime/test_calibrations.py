@@ -17,6 +17,8 @@ from qdm_qiskit.hardware.plan import RunPlan, read_plan
 from qdm_qiskit.hardware.records import content_sha256
 from tests.runtime.server import LocalServer
 
+pytestmark = pytest.mark.slow  # seconds each: whole runs on the server
+
 Planned = Callable[..., RunPlan]
 
 

@@ -16,6 +16,8 @@ from qdm_qiskit.hardware.plan import RunPlan
 from tests.runtime.conftest import make_settings
 from tests.runtime.server import LocalServer
 
+pytestmark = pytest.mark.slow  # seconds each: whole runs on the server
+
 GRACE = 20.0
 """Longer than any of these tests may take."""
 LISTS = {"method": "GET", "path": r"^/jobs\?"}

@@ -23,6 +23,8 @@ from qdm_qiskit.reports.hardware_render import render_markdown
 from tests.runtime.conftest import BACKEND
 from tests.runtime.server import LocalServer
 
+pytestmark = pytest.mark.slow  # seconds each: whole runs on the server
+
 Make = Callable[..., RunPlan]
 
 
