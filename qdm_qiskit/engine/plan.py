@@ -285,14 +285,14 @@ class Planner:
         elements = 2**total * component.columns
         what = f"{2**size} x {columns} matrix of {len(item.operations)} gates on qubits {local}"
         if all(operation.fixed is not None for operation in item.operations):
-            cost = CALL_US + 2 * _product_us(elements, columns, _are_real(item.operations))
+            cost = CALL_US + 2 * _product_us(elements, columns, are_real(item.operations))
             constant = 0
             if self.builder is not None:
                 constant = self.constants.add(as_real(fixed_product(item.operations, local)))
             step = Dense(key, None, constant, high, fresh, is_new, size, what + ", fixed")
         else:
             # Forward and backward; and the overlap of state and gradient, which is complex.
-            cost = 2 * CALL_US + 2 * _product_us(elements, columns, _are_real(item.operations))
+            cost = 2 * CALL_US + 2 * _product_us(elements, columns, are_real(item.operations))
             cost += _product_us(elements, columns, real=False)
             # Building the block: its factors, and their product.
             factors = 1 + round(sum(len(op.qubits) > 1 for op in item.operations) / size)
@@ -365,7 +365,8 @@ def _product_us(elements: int, columns: int, real: bool) -> float:
     return constant * _moving(elements) + slope * columns * elements
 
 
-def _are_real(operations: Sequence[Operation]) -> bool:
+def are_real(operations: Sequence[Operation]) -> bool:
+    """Whether no entry of any of the gates' matrices ever has an imaginary part."""
     return all(
         not np.asarray(op.fixed).imag.any() if op.fixed is not None else op.form.is_real
         for op in operations

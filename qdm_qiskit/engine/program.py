@@ -26,6 +26,8 @@ from .shots import draw_selected
 from .steps import Components, Frame, squared_modulus
 from .tables import Constants
 from .tail import Tail, find_tail, run_tail
+from .tile_plan import planned, tile_options
+from .tiles import Tiles, run_tiles
 
 OWN_BACKWARD = 2**16
 """From so many amplitudes times steps on, the backward pass of :mod:`tail` is faster than that of
@@ -33,6 +35,8 @@ autograd."""
 KEPT_AMPLITUDES = 2**22
 """Up to so many amplitudes of all stages (32 MiB in complex64) are kept for the backward pass; beyond,
 states are computed again."""
+TILES_PAY = 0.8
+"""Tiles are chosen below so much of the estimate without them: machine code takes time to make."""
 KEPT_OBSERVABLES = 16
 """Sets of observables whose tables a program keeps."""
 
@@ -48,6 +52,8 @@ class _Layout:
     constants: Constants
     samples: SampleTable
     tail: Tail
+    tiles: Tiles | None = None
+    """Steps that machine code runs; the tail is empty then."""
 
 
 class CircuitProgram:
@@ -84,12 +90,17 @@ class CircuitProgram:
         self._strategy = strategy
         self._adjoint = adjoint
         self.dtype = dtype
-        self._layouts: dict[tuple[int, ...], _Layout] = {}
+        self._layouts: dict[tuple[tuple[int, ...], bool], _Layout] = {}
         self._observables: dict[tuple[Hashable, ...], ObservableTable] = {}
 
-    def _layout(self, covered: tuple[int, ...]) -> _Layout:
-        """The plan for an initial state on these qubits; the cheapest by the cost model."""
-        if covered not in self._layouts:
+    def _layout(self, covered: tuple[int, ...], *, tiled: bool = False) -> _Layout:
+        """The plan for an initial state on these qubits; the cheapest by the cost model.
+
+        Args:
+            covered: The qubits.
+            tiled: Whether steps may run tile by tile.
+        """
+        if (covered, tiled) not in self._layouts:
             found = strategies(self._operations, self.num_qubits)
             if self._strategy is not None:
                 found = {self._strategy: found[self._strategy]}
@@ -98,15 +109,24 @@ class CircuitProgram:
                 for name, items in found.items()
             }
             best = min(candidates, key=lambda name: candidates[name])
+            options = tile_options(found, best, self.num_qubits, covered) if tiled else []
+            option = min(options, key=lambda each: each.cost, default=None)
             constants = Constants()
             builder = BlockBuilder(constants)
-            plan = Planner(found[best], self.num_qubits, covered, builder, constants).plan
+            tiles = None
+            if option is not None and option.cost < TILES_PAY * candidates[best]:
+                plan, tiles = planned(option, self.num_qubits, covered, builder, constants)
+                best = option.name
+            else:
+                plan = Planner(found[best], self.num_qubits, covered, builder, constants).plan
+            candidates |= {each.name: each.cost for each in options}
             builder.finish()
             samples = SampleTable(plan.samples)
-            self._layouts[covered] = _Layout(
-                best, candidates, plan, builder, constants, samples, find_tail(plan.steps)
+            tail = find_tail(plan.steps) if tiles is None else find_tail([])
+            self._layouts[covered, tiled] = _Layout(
+                best, candidates, plan, builder, constants, samples, tail, tiles
             )
-        return self._layouts[covered]
+        return self._layouts[covered, tiled]
 
     @cached_property
     def _per_sample(self) -> CircuitProgram:
@@ -158,6 +178,10 @@ class CircuitProgram:
             raise self._takes.wrong_weights(weights)
         return torch.cat(parts, dim=1)
 
+    def _may_tile(self, like: Tensor) -> bool:
+        """Whether steps may run as machine code: on a CPU, where forward mode does not look in."""
+        return self._adjoint is not False and like.device.type == "cpu"
+
     def _run_tail(self, state: Tensor, tail: Tail, frame: Frame) -> Tensor | None:
         """The final state by :func:`run_tail`, or None where autograd does as well."""
         if self._adjoint is False or not tail.steps:
@@ -177,7 +201,7 @@ class CircuitProgram:
             A table: steps with their estimated microseconds for a forward and backward pass of 64
             samples on one core, and the estimates of all strategies.
         """
-        layout = self._layout(tuple(initial_qubits or ()))
+        layout = self._layout(tuple(initial_qubits or ()), tiled=self._adjoint is not False)
         lines = [f"strategy: {layout.strategy}", "", "  microseconds  step"]
         for step, cost in zip(layout.plan.steps, layout.plan.costs, strict=True):
             lines.append(f"  {cost:12.0f}  {step.describe()}")
@@ -210,7 +234,7 @@ class CircuitProgram:
         batch, like, covered = self._takes.check(inputs, weights, initial_state, initial_qubits)
         inputs = None if inputs is None else inputs.to(like.dtype)
         weights = None if weights is None else weights.to(like.dtype)
-        layout = self._layout(covered)
+        layout = self._layout(covered, tiled=self._may_tile(like))
         blocks, phases = layout.builder.build(weights, like, differentiable=self._adjoint is False)
         final = self._apply(layout, blocks, phases, inputs, weights, like, initial_state)
         if final.shape[1] != batch:
@@ -235,16 +259,19 @@ class CircuitProgram:
             samples=layout.samples.build(inputs, weights, like),
             dtype=like.dtype,
             device=like.device,
-            leading=layout.tail.leading,
+            leading=layout.tail.leading if layout.tiles is None else layout.tiles.leading,
         )
         state: Components = {}
         if initial_state is not None:
             wanted = COMPLEX[like.dtype] if initial_state.is_complex() else like.dtype
             state[0] = initial_state.to(wanted).t()
-        for step in layout.plan.steps[: layout.tail.first]:
+        tiles = layout.tiles
+        for step in layout.plan.steps[: layout.tail.first if tiles is None else tiles.first]:
             step.run(state, frame)
         final = None
-        if layout.plan.final in state:
+        if tiles is not None:
+            final = run_tiles(state[layout.plan.final], tiles, frame)
+        elif layout.plan.final in state:
             final = self._run_tail(state[layout.plan.final], layout.tail, frame)
         if final is None:
             for step in layout.tail.steps:
@@ -276,7 +303,7 @@ class CircuitProgram:
         sorting = torch.argsort(rows, stable=True)
         inputs = None if inputs is None else inputs[sorting].to(like.dtype)
         initial_state = None if initial_state is None else initial_state[sorting]
-        layout = self._layout(covered)
+        layout = self._layout(covered, tiled=self._may_tile(like))
         blocks, phases = layout.builder.build(table, like, differentiable=self._adjoint is False)
         each_blocks = {key: _by_row(stack, len(present)) for key, stack in blocks.items()}
         each_phases = {size: _by_row(stack, len(present)) for size, stack in phases.items()}

@@ -23,6 +23,10 @@ class Constants:
         self._arrays.append(np.ascontiguousarray(array))
         return len(self._arrays) - 1
 
+    def array(self, key: int) -> np.ndarray:
+        """The array itself."""
+        return self._arrays[key]
+
     def get(self, key: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         """The array as a tensor."""
         place = (key, dtype, device)

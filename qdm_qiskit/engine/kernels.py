@@ -1,0 +1,120 @@
+"""Machine code that runs a long list of blocks and monomials on a tile, made when first asked for.
+
+A tile is a state of a few samples, ``(rows, 2, lanes)``: each row one vector of real parts and one of
+imaginary parts, 64 bytes each on the widest processors. Blocks are applied in place, wherever their
+qubits are, so that no state is put into another order; and a whole run of steps works on one tile,
+which stays in the core's cache.
+
+LLVM writes the code for the processor at hand: a function for each size of block, some hundredths of a
+second each. Nothing is kept on disk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from .tile_code import TileWriter
+
+
+class Kernels:
+    """The functions for one precision and number of lanes.
+
+    Args:
+        double: float64, else float32.
+        lanes: Samples of a tile.
+    """
+
+    def __init__(self, *, double: bool, lanes: int) -> None:
+        self.lanes = lanes
+        self.itemsize = 8 if double else 4
+        self._writer = TileWriter(ir.DoubleType() if double else ir.FloatType(), lanes)
+        self._made: dict[tuple[Any, ...], int] = {}
+        self._lock = threading.Lock()
+        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 9)
+        self.forward: Callable[..., None] = signature(self._get("forward"))
+        """Run steps: states, results, batch, rows, first tile, end tile, table, steps, scratch.
+
+        States and results are addresses of ``(rows, batch)`` complex numbers. Scratch takes two tiles.
+        """
+        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 12)
+        self.backward: Callable[..., None] = signature(self._get("backward"))
+        """Go back: final states, gradients, results, batch, rows, first tile, end tile, table, table of
+        what is read, steps, scratch, sums.
+
+        Results are the gradients at the start. Scratch takes three tiles. What is read is added to the
+        sums.
+        """
+
+    def apply(self, rows: int, *, real: bool) -> int:
+        """Address of a function that applies a block of so many rows."""
+        return self._get("apply", rows, real)
+
+    def overlap(self, rows: int, *, real: bool) -> int:
+        """Address of one that adds ``sum state gradient^T`` to ``(rows, rows)`` numbers."""
+        return self._get("overlap", rows, real)
+
+    def move(self, *, factors: str) -> int:
+        """Address of one that moves rows: "none", "real" or "complex" factors."""
+        return self._get("move", factors)
+
+    def turn(self, *, factors: str) -> int:
+        """Address of one that multiplies rows by "real" or "complex" factors."""
+        return self._get("turn", factors)
+
+    def products(self) -> int:
+        """Address of one that adds ``sum state gradient`` of each row to ``(rows,)`` numbers."""
+        return self._get("products")
+
+    def _get(self, kind: str, *arguments: Any) -> int:
+        with self._lock:
+            key = (kind, *arguments)
+            if key not in self._made:
+                self._made[key] = _address(getattr(self._writer, kind)(*arguments))
+            return self._made[key]
+
+
+@cache
+def kernels(*, double: bool, lanes: int) -> Kernels:
+    """The functions of this process."""
+    return Kernels(double=double, lanes=lanes)
+
+
+@cache
+def widest() -> int:
+    """Bytes of the processor's widest vectors."""
+    features = llvm.get_host_cpu_features()
+    wide = {"avx512f": 64, "avx": 32}
+    return next((size for name, size in wide.items() if features.get(name)), 16)
+
+
+@cache
+def _machine() -> llvm.TargetMachine:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
+    )
+
+
+_ENGINES: list[Any] = []
+"""Owners of the machine code, which lives as long as the process."""
+
+
+def _address(function: ir.Function) -> int:
+    """Compile a function."""
+    machine = _machine()
+    module = llvm.parse_assembly(str(function.module))
+    module.verify()
+    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+    passes.getModulePassManager().run(module, passes)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    _ENGINES.append(engine)
+    return engine.get_function_address(function.name)

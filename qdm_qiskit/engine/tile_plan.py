@@ -1,0 +1,279 @@
+"""Which steps of a program run tile by tile, how they are cut, and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .algebra import as_real
+from .blocks import BlockBuilder
+from .chains import chain_us
+from .fusion import Item, strategies
+from .operations import (
+    TOLERANCE,
+    Monomial,
+    Operation,
+    fixed_product,
+    with_bits,
+)
+from .plan import ENTRY_US, NOMINAL_BATCH, Plan, Planner, are_real
+from .steps import Dense, Move, Step
+from .tables import Constants
+from .tiles import Scattered, Tiles
+
+MOST_QUBITS = 3
+"""Largest block; beyond, arithmetic grows faster than memory traffic shrinks."""
+RUN_US = 150.0
+"""Forward and backward of a run, without its steps."""
+STEP_US = 2.0
+"""Of each step: filling the tables, and starting its loop for each tile."""
+COMPLEX_NS, REAL_NS, LEAST_NS = 0.072, 0.036, 0.06
+"""One amplitude of a tile in the cache, for each row of the block; and at least."""
+MOVE_NS = 0.15
+"""A row moved, with or without factors, for each of its amplitudes."""
+PHASE_ROW_US = 0.03
+"""Making and differentiating one phase that depends on weights."""
+CACHED_ROWS = 2**9
+"""A state of so many rows is near the core; memory traffic counts double beyond."""
+
+
+@dataclass(frozen=True)
+class TileOption:
+    """A way to cut a circuit in two: steps in calls of torch, then steps on tiles."""
+
+    name: str
+    head: list[Item]
+    tail: list[Item]
+    cost: float
+
+
+def tile_options(
+    found: dict[str, list[Item]], best: str, num_qubits: int, start: Sequence[int]
+) -> list[TileOption]:
+    """Ways to run the last part of a circuit tile by tile.
+
+    Args:
+        found: Ways to cut the circuit into items, by name.
+        best: The one that is cheapest without tiles.
+        num_qubits: Of the circuit.
+        start: Qubits that an initial state will hold.
+    """
+    options = []
+    items = found[best]
+    for place in _places(items, num_qubits, start):
+        head, rest = items[:place], items[place:]
+        operations = [operation for item in rest for operation in item.operations]
+        if not operations:
+            continue
+        before = Planner(head, num_qubits, start, None, Constants()).plan.cost
+        for name, tail in strategies(operations, min(num_qubits, MOST_QUBITS)).items():
+            cost = before + TilePlanner(tail, tuple(range(num_qubits)), None, Constants()).cost
+            label = f"{len(head)} items of {best}, then on tiles: {name}"
+            options.append(TileOption(label, head, tail, cost))
+    return options
+
+
+def _places(items: Sequence[Item], num_qubits: int, start: Sequence[int]) -> list[int]:
+    """Where tiles could begin: after the last per-sample gate, or when all qubits are joined."""
+    plain = 0
+    for place, item in enumerate(items):
+        if item.kind not in ("block", "monomial"):
+            plain = place + 1
+    groups: list[set[int]] = [set(start)] if start else []
+    joined = len(items)
+    for place, item in enumerate(items):
+        touched = [group for group in groups if group & item.support]
+        union = item.support.union(*touched)
+        groups = [group for group in groups if not group & item.support] + [union]
+        if len(union) == num_qubits:
+            joined = place
+            break
+    return sorted({plain, max(plain, joined)})
+
+
+class TilePlanner:
+    """Lays out items as steps on tiles.
+
+    Args:
+        items: Blocks and monomials in circuit order.
+        order: All qubits, the most significant first.
+        builder: Collects blocks with weights; None estimates only.
+        constants: Collects fixed arrays.
+        component: Number of the component.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        order: Sequence[int],
+        builder: BlockBuilder | None,
+        constants: Constants,
+        component: int = 0,
+    ) -> None:
+        self.builder, self.constants, self.component = builder, constants, component
+        self.place = {qubit: len(order) - 1 - k for k, qubit in enumerate(order)}
+        self.num_rows = 2 ** len(order)
+        self.steps: list[Scattered | Move] = []
+        self.costs: list[float] = []
+        self._known_active: dict[tuple[object, ...], np.ndarray] = {}
+        self._known_rows: dict[tuple[int, ...], tuple[int, int, int]] = {}
+        for item in items:
+            if item.kind == "block":
+                self._block(item)
+            else:
+                self._monomial(item)
+
+    @property
+    def cost(self) -> float:
+        """Estimated microseconds of a step of training."""
+        return RUN_US + sum(self.costs)
+
+    def _amplitudes_us(self, share: float, nanoseconds: float) -> float:
+        least = LEAST_NS if self.num_rows <= CACHED_ROWS else 2 * LEAST_NS
+        return self.num_rows * NOMINAL_BATCH * share * max(nanoseconds, least) / 1e3
+
+    def _block(self, item: Item) -> None:
+        qubits = sorted(item.support, key=self.place.__getitem__)
+        size = 2 ** len(qubits)
+        active = self._active(item.operations, qubits)
+        share = len(active) / size
+        slope = REAL_NS if are_real(item.operations) else COMPLEX_NS
+        once = self._amplitudes_us(share, slope * len(active))
+        is_fixed = all(operation.fixed is not None for operation in item.operations)
+        cost = STEP_US + 3 * once
+        if not is_fixed:
+            factors = 1 + round(sum(len(op.qubits) > 1 for op in item.operations) / len(qubits))
+            cost += once + factors * ENTRY_US * size**2
+            cost += min(chain_us(factors, size, size))
+        self.costs.append(cost)
+        if self.builder is None:
+            return
+        what = f"{size} x {size} matrix of {len(item.operations)} gates on qubits {qubits}"
+        if len(active) < size:
+            what += f", of which {len(active)} rows act"
+        constant = handle = None
+        if is_fixed:
+            constant = self.constants.add(as_real(fixed_product(item.operations, qubits)))
+            what += ", fixed"
+        else:
+            handle = self.builder.add(item.operations, qubits, 0)
+        places = tuple(self.place[qubit] for qubit in qubits)
+        first, order, inverse = self._rows(places)
+        offsets = with_bits(np.zeros(size, dtype=int), places, np.arange(size))
+        step = Scattered(
+            self.component, handle, constant, first, offsets, active, order, inverse, what
+        )
+        self.steps.append(step)
+
+    def _rows(self, places: tuple[int, ...]) -> tuple[int, int, int]:
+        if places not in self._known_rows:
+            index = np.arange(self.num_rows)
+            first = index[with_bits(index, places, np.zeros_like(index)) == index]
+            inner = np.arange(2 ** len(places))
+            offsets = with_bits(np.zeros_like(inner), places, inner)
+            order = (offsets[:, None] + first[None, :]).reshape(-1)
+            keep = self.constants.add
+            self._known_rows[places] = keep(first), keep(order), keep(np.argsort(order))
+        return self._known_rows[places]
+
+    def _active(self, operations: Sequence[Operation], qubits: Sequence[int]) -> np.ndarray:
+        """Rows on which the block differs from the identity whatever its angles are."""
+        size = 2 ** len(qubits)
+        if all(len(operation.qubits) == 1 for operation in operations):
+            return np.arange(size)
+        local = {qubit: k for k, qubit in enumerate(qubits)}
+        key = tuple(
+            (
+                operation.gate or operation.fixed.tobytes(),  # type: ignore[union-attr]
+                *(local[qubit] for qubit in operation.qubits),
+            )
+            for operation in operations
+        )
+        if key not in self._known_active:
+            rng = np.random.default_rng(0)
+            differs = np.zeros(size, dtype=bool)
+            for _ in range(2):
+                drawn = [_with_drawn_angles(operation, rng) for operation in operations]
+                change = np.abs(fixed_product(drawn, qubits) - np.eye(size)) > TOLERANCE
+                differs |= change.any(axis=0) | change.any(axis=1)
+            self._known_active[key] = np.flatnonzero(differs)
+        return self._known_active[key]
+
+    def _monomial(self, item: Item) -> None:
+        moves = turns = weighted = False
+        total: Monomial | None = None
+        for operation in item.operations:
+            small = operation.monomial
+            assert small is not None  # fusion has sorted them
+            moves, turns = moves or small.moves, turns or small.turns
+            weighted = weighted or bool(small.phases)
+            if self.builder is not None:
+                positions = [self.place[qubit] for qubit in operation.qubits]
+                spread = small.spread(int(self.num_rows).bit_length() - 1, positions)
+                total = spread if total is None else total.then(spread)
+        step = Move(self.component, None, None, None, None, "")
+        if total is not None and self.builder is not None:
+            moves, turns, weighted = total.moves, total.turns, bool(total.phases)
+            source, keep = np.argsort(total.rows), self.constants.add
+            if moves:
+                step.source, step.inverse = keep(source), keep(total.rows)
+            if weighted:
+                step.phases = self.builder.add_phases(total)
+            elif turns:
+                step.signs = keep(as_real(total.factors[source]).reshape(-1, 1))
+        if not (moves or turns or weighted):
+            return
+        names = {"permutation": moves, "phases with weights": weighted, "fixed phases": turns}
+        named = [name for name, there in names.items() if there]
+        step.what = f"monomial on {len(self.place)} qubits: " + ", ".join(named)
+        cost = STEP_US + 3 * self._amplitudes_us(1, MOVE_NS)
+        if weighted:
+            cost += self._amplitudes_us(1, MOVE_NS) + PHASE_ROW_US * self.num_rows
+        self.costs.append(cost)
+        if self.builder is not None:
+            self.steps.append(step)
+
+
+def _with_drawn_angles(operation: Operation, rng: np.random.Generator) -> Operation:
+    if operation.fixed is not None:
+        return operation
+    angles = rng.uniform(0.5, 2.5, len(operation.angles))
+    return Operation(operation.qubits, fixed=operation.form.matrix(*angles))
+
+
+def planned(
+    option: TileOption,
+    num_qubits: int,
+    start: Sequence[int],
+    builder: BlockBuilder,
+    constants: Constants,
+) -> tuple[Plan, Tiles]:
+    """The plan of an option, and its steps on tiles.
+
+    Args:
+        option: Of :func:`tile_options`.
+        num_qubits, start, builder, constants: As for :class:`~qdm_qiskit.engine.plan.Planner`.
+    """
+    plan = Planner(option.head, num_qubits, start, builder, constants).plan
+    head = list(plan.steps)
+    laid = TilePlanner(option.tail, plan.order, builder, constants, plan.final)
+    plan.steps += laid.steps
+    plan.costs += laid.costs
+    tiles = Tiles(len(head), tuple(laid.steps), laid.num_rows, _leading(head))
+    return plan, tiles
+
+
+def _leading(steps: Sequence[Step]) -> dict[object, int]:
+    """Of each stack the rows up to the last one that the steps use."""
+    leading: dict[object, int] = {}
+    for step in steps:
+        if isinstance(step, Dense) and step.block is not None:
+            key, row = step.block.group, step.block.row
+        elif isinstance(step, Move) and step.phases is not None:
+            key, row = step.phases  # type: ignore[assignment]
+        else:
+            continue
+        leading[key] = max(leading.get(key, 0), row + 1)
+    return leading
