@@ -52,6 +52,27 @@ class GateForm:
         return not self.scale[~diagonal].any() and not self.cos[diagonal].any()
 
     @property
+    def active(self) -> np.ndarray:
+        """Rows on which the gate differs from the identity, whatever its angle is."""
+        d = self.size
+        idle = (
+            (self.scale == np.eye(d).reshape(-1)) & ~self.cos.any(axis=1) & (self.cos_offset == 0)
+        )
+        idle &= (self.scale == 0) | (~self.phase.any(axis=1) & (self.phase_offset == 0))
+        rows = idle.reshape(d, d)
+        return np.flatnonzero(~(rows.all(axis=0) & rows.all(axis=1)))
+
+    def part(self, entries: np.ndarray) -> GateForm:
+        """Some of its entries only."""
+        return GateForm(
+            self.cos[entries],
+            self.cos_offset[entries],
+            self.phase[entries],
+            self.phase_offset[entries],
+            self.scale[entries],
+        )
+
+    @property
     def generator(self) -> np.ndarray:
         """X in ``matrix(angle) = exp(angle * X)``; every gate here has one angle."""
         slope = -self.cos[:, 0] * np.sin(self.cos_offset)

@@ -43,34 +43,45 @@ class Kernels:
 
         States and results are addresses of ``(rows, batch)`` complex numbers. Scratch takes two tiles.
         """
-        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 12)
+        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 13)
         self.backward: Callable[..., None] = signature(self._get("backward"))
         """Go back: final states, gradients, results, batch, rows, first tile, end tile, table, table of
-        what is read, steps, scratch, sums.
+        what is read, steps, scratch, sums, slopes.
 
         Results are the gradients at the start. Scratch takes three tiles. What is read is added to the
-        sums.
+        sums; slopes are ``(rows, batch)`` real numbers, the batch filled up to whole tiles.
         """
 
-    def apply(self, rows: int, *, real: bool) -> int:
-        """Address of a function that applies a block of so many rows."""
-        return self._get("apply", rows, real)
+    def apply(self, rows: int, *, real: bool, diagonal: bool = False, form: str = "forward") -> int:
+        """Address of a function that applies a block of so many rows, or a diagonal one.
+
+        Of the matrix its "forward" form, its "transposed", or its "adjoint".
+        """
+        return self._get("apply", rows, real, diagonal, form)
 
     def overlap(self, rows: int, *, real: bool) -> int:
         """Address of one that adds ``sum state gradient^T`` to ``(rows, rows)`` numbers."""
         return self._get("overlap", rows, real)
 
-    def move(self, *, factors: str) -> int:
+    def move(self, *, factors: str, conjugate: bool = False) -> int:
         """Address of one that moves rows: "none", "real" or "complex" factors."""
-        return self._get("move", factors)
+        return self._get("move", factors, conjugate)
 
-    def turn(self, *, factors: str) -> int:
+    def turn(self, *, factors: str, conjugate: bool = False) -> int:
         """Address of one that multiplies rows by "real" or "complex" factors."""
-        return self._get("turn", factors)
+        return self._get("turn", factors, conjugate)
 
     def products(self) -> int:
         """Address of one that adds ``sum state gradient`` of each row to ``(rows,)`` numbers."""
         return self._get("products")
+
+    def apply_each(self, rows: int, *, diagonal: bool, form: str = "forward") -> int:
+        """Address of a function that applies a block of which each lane has its own."""
+        return self._get("apply_each", rows, diagonal, form)
+
+    def slope(self, rows: int, *, diagonal: bool, each: bool) -> int:
+        """Address of one that finds slopes along a generator, of each lane or of all."""
+        return self._get("slope", rows, diagonal, each)
 
     def _get(self, kind: str, *arguments: Any) -> int:
         with self._lock:

@@ -27,7 +27,7 @@ from .steps import Components, Frame, squared_modulus
 from .tables import Constants
 from .tail import Tail, find_tail, run_tail
 from .tile_plan import planned, tile_options
-from .tiles import Tiles, run_tiles
+from .tiles import TileRunner
 
 OWN_BACKWARD = 2**16
 """From so many amplitudes times steps on, the backward pass of :mod:`tail` is faster than that of
@@ -52,7 +52,7 @@ class _Layout:
     constants: Constants
     samples: SampleTable
     tail: Tail
-    tiles: Tiles | None = None
+    tiles: TileRunner | None = None
     """Steps that machine code runs; the tail is empty then."""
 
 
@@ -115,7 +115,8 @@ class CircuitProgram:
             builder = BlockBuilder(constants)
             tiles = None
             if option is not None and option.cost < TILES_PAY * candidates[best]:
-                plan, tiles = planned(option, self.num_qubits, covered, builder, constants)
+                plan, steps = planned(option, self.num_qubits, covered, builder, constants)
+                tiles = TileRunner(steps)
                 best = option.name
             else:
                 plan = Planner(found[best], self.num_qubits, covered, builder, constants).plan
@@ -259,18 +260,18 @@ class CircuitProgram:
             samples=layout.samples.build(inputs, weights, like),
             dtype=like.dtype,
             device=like.device,
-            leading=layout.tail.leading if layout.tiles is None else layout.tiles.leading,
+            leading=layout.tail.leading if layout.tiles is None else layout.tiles.tiles.leading,
         )
         state: Components = {}
         if initial_state is not None:
             wanted = COMPLEX[like.dtype] if initial_state.is_complex() else like.dtype
             state[0] = initial_state.to(wanted).t()
         tiles = layout.tiles
-        for step in layout.plan.steps[: layout.tail.first if tiles is None else tiles.first]:
+        for step in layout.plan.steps[: layout.tail.first if tiles is None else tiles.tiles.first]:
             step.run(state, frame)
         final = None
         if tiles is not None:
-            final = run_tiles(state[layout.plan.final], tiles, frame)
+            final = tiles.run(state[layout.plan.final], frame, inputs, weights)
         elif layout.plan.final in state:
             final = self._run_tail(state[layout.plan.final], layout.tail, frame)
         if final is None:

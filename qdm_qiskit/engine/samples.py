@@ -61,7 +61,7 @@ class _Group:
         self.angles = AngleVector(angles)
         # Every form here has one angle: gates with more are split or decomposed before.
         self._forms = [each.form for each in members]
-        self._tables: dict[tuple[torch.dtype, torch.device], _Entries] = {}
+        self._tables: dict[tuple[torch.dtype, torch.device], Entries] = {}
 
     def evaluate(
         self, inputs: Tensor | None, weights: Tensor | None, like: Tensor
@@ -71,7 +71,7 @@ class _Group:
             return {}
         place = (like.dtype, like.device)
         if place not in self._tables:
-            self._tables[place] = _Entries.of(self._forms, like)
+            self._tables[place] = Entries.of(self._forms, like)
         theta = self.angles.evaluate(inputs, weights, like)
         entries = self._tables[place]
         # Forward mode, which runs without gradients of this kind, needs the plain form.
@@ -81,20 +81,20 @@ class _Group:
 
 
 @dataclass(frozen=True)
-class _Entries:
+class Entries:
     """What the entries of gates with one angle are made of, ``(gates, entries, 1)`` each."""
 
     cos: Tensor
     cos_offset: Tensor
     scale: Tensor
-    factor: Tensor
-    """Complex: the part of the phase that does not depend on the angle."""
+    factor: Tensor | None
+    """Complex: the part of the phase that does not depend on the angle; None if all are real."""
     phase: Tensor | None
     """None where no phase depends on an angle."""
 
     @classmethod
-    def of(cls, forms: Sequence[GateForm], like: Tensor) -> _Entries:
-        """The tables of some gates in the precision of ``like``."""
+    def of(cls, forms: Sequence[GateForm], like: Tensor, *, real: bool = False) -> Entries:
+        """The tables of some gates in the precision of ``like``; ``real`` if no entry is complex."""
 
         def tensor(arrays: Sequence[np.ndarray]) -> Tensor:
             return torch.tensor(np.stack(arrays), dtype=like.dtype, device=like.device)
@@ -105,12 +105,12 @@ class _Entries:
             cos=tensor([form.cos for form in forms]),
             cos_offset=tensor([form.cos_offset for form in forms])[..., None],
             scale=tensor([form.scale for form in forms])[..., None],
-            factor=torch.polar(torch.ones_like(offset), offset),
+            factor=None if real else torch.polar(torch.ones_like(offset), offset),
             phase=tensor([form.phase for form in forms]) if turns else None,
         )
 
     def values(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """``(gates, entries, batch)`` complex, and the cosines' arguments; for ``(gates, batch)``."""
+        """``(gates, entries, batch)``, and the cosines' arguments; for ``(gates, batch)``."""
         theta = theta.unsqueeze(1)
         argument = torch.addcmul(self.cos_offset, self.cos, theta)
         return self._turned(torch.cos(argument) * self.scale, theta), argument
@@ -122,16 +122,18 @@ class _Entries:
         return found if self.phase is None else found + 1j * self.phase * values
 
     def _turned(self, modulus: Tensor, theta: Tensor) -> Tensor:
+        if self.factor is None:
+            return modulus
         if self.phase is None:
             return modulus * self.factor
         return turned(modulus, self.phase * theta) * self.factor
 
 
 class _Values(torch.autograd.Function):
-    """:meth:`_Entries.values`; autograd alone takes twice the calls."""
+    """:meth:`Entries.values`; autograd alone takes twice the calls."""
 
     @staticmethod
-    def forward(ctx: Any, theta: Tensor, entries: _Entries) -> Tensor:
+    def forward(ctx: Any, theta: Tensor, entries: Entries) -> Tensor:
         values, argument = entries.values(theta)
         ctx.entries = entries
         ctx.save_for_backward(theta, argument, values)

@@ -7,6 +7,8 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
@@ -15,31 +17,38 @@ from .vector_code import INT64, VectorWriter, carrying, indices, loop, swap
 
 UNROLLED = 8
 """Blocks of so many rows are written out; larger ones are loops over a few rows at a time."""
+BLOCK, MOVE, TURN, GATE, EACH = range(5)
+"""Kinds of steps: a block; a monomial that moves rows; one that does not; a gate with one angle; and
+one of which each lane has its own."""
 FIELDS = 8
 """Numbers that describe a step: see :class:`TileWriter`."""
-READ_FIELDS = 2
+READ_FIELDS = 3
 """Numbers that say what is read at a step."""
 
 
 class TileWriter(VectorWriter):
     """Writes whole functions, each into a module of its own.
 
-    A step of a run is eight numbers: kind (0 for a block, 1 for a monomial that moves rows, 2 for one
-    that does not); count (how often the block is applied, or the rows of the tile); address of int32
-    numbers (the first row of each application, or the row that each row comes from); address of int32
-    numbers (for each row of the block what is added to the first); address of the function; and
-    addresses of the matrix or factors, of its transpose, and of its adjoint.
+    A step of a run is eight numbers: its kind; count (how often the block is applied, or the rows of
+    the tile); address of int32 numbers (the first row of each application, or the row that each row
+    comes from); address of int32 numbers (for each row of the block what is added to the first);
+    address of the matrix or factors; and addresses of the functions that apply it, its transpose, and
+    its adjoint.
 
-    What is read at it is two: address of the function or 0, and where in the sums it is added.
+    What is read at it is three: address of the function or 0; where it goes, a place in the sums, or a
+    row of the slopes; and address of the generator whose slope is read.
     """
 
     # ---- functions on one tile ----------------------------------------------------------------
 
-    def apply(self, rows: int, real: bool) -> ir.Function:
-        """(tile, count, first rows, offsets, matrix)."""
+    def apply(self, rows: int, real: bool, diagonal: bool, form: str) -> ir.Function:
+        """(tile, count, first rows, offsets, matrix), or only the diagonal of a diagonal matrix.
+
+        Of the matrix its "forward" form, its "transposed", or its "adjoint" is applied.
+        """
         function, b, (tile, count, first, offsets, matrix) = self.tile_function("apply")
         if rows > UNROLLED:
-            self._apply_large(b, rows, real, tile, count, first, offsets, matrix)
+            self._apply_large(b, rows, real, form, tile, count, first, offsets, matrix)
         else:
             each = [self.index(b, offsets, k) for k in range(rows)]
             with loop(b, count) as k:
@@ -48,8 +57,10 @@ class TileWriter(VectorWriter):
                 x = [self.load(b, tile, place) for place in places]
                 for r, place in enumerate(places):
                     total: tuple[Any, Any] = (None, None)
-                    for c in range(rows):
-                        weight = self.entry(b, matrix, INT64(r * rows + c), real)
+                    for c in [r] if diagonal else range(rows):
+                        entry = r if diagonal else _entry(r, c, rows, form)
+                        weight = self.entry(b, matrix, INT64(entry), real)
+                        weight = self.conjugate(b, weight, form == "adjoint")
                         total = self.add_product(b, total, weight, x[c])
                     self.store(b, tile, place, total)
         b.ret_void()
@@ -60,6 +71,7 @@ class TileWriter(VectorWriter):
         b: ir.IRBuilder,
         rows: int,
         real: bool,
+        form: str,
         tile: ir.Value,
         count: ir.Value,
         first: ir.Value,
@@ -80,8 +92,10 @@ class TileWriter(VectorWriter):
                     with carrying(b, INT64(rows), [self.zero()] * (2 * step)) as (c, sums, new):
                         x = self.load(b, copy, c)
                         for q in range(step):
-                            entry = b.add(b.mul(b.add(r0, INT64(q)), INT64(rows)), c)
-                            weight = self.entry(b, matrix, entry, real)
+                            r, width = b.add(r0, INT64(q)), INT64(rows)
+                            high, low = (r, c) if form == "forward" else (c, r)
+                            weight = self.entry(b, matrix, b.add(b.mul(high, width), low), real)
+                            weight = self.conjugate(b, weight, form == "adjoint")
                             new += self.add_product(b, (sums[2 * q], sums[2 * q + 1]), weight, x)
                     for q in range(step):
                         place = b.add(base, self.index(b, offsets, b.add(r0, INT64(q))))
@@ -141,8 +155,8 @@ class TileWriter(VectorWriter):
             for part in range(parts):
                 self.add_to(b, out, b.add(entry, INT64(part)), sums[parts * q + part])
 
-    def move(self, factors: str) -> ir.Function:
-        """(from, to, rows, sources, factors, backward): to the tile, or back from it."""
+    def move(self, factors: str, conjugate: bool) -> ir.Function:
+        """(from, to, rows, sources, factors, backward): forward, or back to where rows came from."""
         function, b, arguments = self.tile_function("move")
         here, there, count, source, values, back = arguments
         for backward in (False, True):
@@ -151,17 +165,20 @@ class TileWriter(VectorWriter):
                 other = self.index(b, source, k)
                 x = self.load(b, here, k if backward else other)
                 self.store(
-                    b, there, other if backward else k, self.turned(b, x, values, k, factors)
+                    b,
+                    there,
+                    other if backward else k,
+                    self.turned(b, x, values, k, factors, conjugate),
                 )
         b.ret_void()
         return function
 
-    def turn(self, factors: str) -> ir.Function:
+    def turn(self, factors: str, conjugate: bool) -> ir.Function:
         """(tile, rows, unused, unused, factors)."""
         function, b, (tile, count, _, _, values) = self.tile_function("turn")
         with loop(b, count) as k:
             x = self.load(b, tile, k)
-            self.store(b, tile, k, self.turned(b, x, values, k, factors))
+            self.store(b, tile, k, self.turned(b, x, values, k, factors, conjugate))
         b.ret_void()
         return function
 
@@ -176,6 +193,62 @@ class TileWriter(VectorWriter):
         b.ret_void()
         return function
 
+    def apply_each(self, rows: int, diagonal: bool, form: str) -> ir.Function:
+        """(tile, count, first rows, offsets, entries, stride): each lane has a matrix of its own.
+
+        Entries are complex numbers, the lanes of one next to each other, and ``stride`` of them from
+        entry to entry; of a diagonal matrix only its diagonal.
+        """
+        function, b, arguments = self.tile_function("apply_each")
+        tile, count, first, offsets, entries, stride = arguments
+        width = rows if diagonal else rows**2
+        matrix = []
+        for k in range(width):
+            start = b.gep(entries, [b.mul(b.mul(INT64(k), stride), INT64(2))])
+            pair = self.pairs_apart(b, start)
+            matrix.append(self.conjugate(b, pair, form == "adjoint"))
+        each = [self.index(b, offsets, k) for k in range(rows)]
+        with loop(b, count) as k:
+            base = self.index(b, first, k)
+            places = [b.add(base, offset) for offset in each]
+            x = [self.load(b, tile, place) for place in places]
+            for r, place in enumerate(places):
+                total: tuple[Any, Any] = (None, None)
+                for c in [r] if diagonal else range(rows):
+                    weight = matrix[r if diagonal else _entry(r, c, rows, form)]
+                    total = self.add_product(b, total, weight, x[c])
+                self.store(b, tile, place, total)
+        b.ret_void()
+        return function
+
+    def slope(self, rows: int, diagonal: bool, each: bool) -> ir.Function:
+        """(state, gradient, count, first rows, offsets, generator, slopes): for each lane one number.
+
+        It is ``Re sum gradient^T X state``, of a generator X of ``(rows, rows)`` complex numbers, or of
+        its diagonal. Where all lanes share an angle, what they have in all is added to one number.
+        """
+        function, b, arguments = self.tile_function("slope")
+        state, grad, count, first, offsets, generator, out = arguments
+        distance = [self.index(b, offsets, k) for k in range(rows)]
+        entries = [(r, c) for r in range(rows) for c in ([r] if diagonal else range(rows))]
+        factors = [self.entry(b, generator, INT64(k), real=False) for k in range(len(entries))]
+        with carrying(b, count, [self.zero()]) as (k, carried, new):
+            base = self.index(b, first, k)
+            x = [self.load(b, state, b.add(base, offset)) for offset in distance]
+            y = [self.load(b, grad, b.add(base, offset)) for offset in distance]
+            (total,) = carried
+            for (r, c), factor in zip(entries, factors, strict=True):
+                re, im = self.add_product(b, (None, None), factor, x[c])
+                total = self.fma(b, re, y[r][0], total)
+                total = self.fma(b, self.minus(b, im), y[r][1], total)
+            new.append(total)
+        if each:
+            b.store(carried[0], self.vector_at(b, out, INT64(0)), align=self.bits // 8)
+        else:
+            self.add_to(b, out, INT64(0), carried[0])
+        b.ret_void()
+        return function
+
     # ---- functions on many steps --------------------------------------------------------------
 
     def forward(self) -> ir.Function:
@@ -183,78 +256,108 @@ class TileWriter(VectorWriter):
         function, b = self.function("forward", 9)
         source, result, batch, rows, first, end, table, steps, scratch = function.args
         size = b.mul(rows, INT64(2 * self.align))
+        stride = self._padded(b, batch)
         here, there = (b.alloca(INT64) for _ in range(2))
         b.store(scratch, here)
         b.store(b.add(scratch, size), there)
         with loop(b, end, first) as tile:
             self._read_tile(b, source, b.load(here), batch, rows, tile, conjugate=False)
+            lane = b.mul(tile, INT64(2 * self.align))
             with loop(b, steps) as k:
-                step = self._fields(b, table, k, FIELDS)
-                with b.if_else(b.icmp_signed("==", step[0], INT64(1))) as (moves, stays):
-                    with moves:
-                        self._call(
-                            b,
-                            step[4],
-                            b.load(here),
-                            b.load(there),
-                            step[1],
-                            step[2],
-                            step[5],
-                            INT64(0),
-                        )
-                        swap(b, here, there)
-                    with stays:
-                        self._call(b, step[4], b.load(here), *step[1:4], step[5])
+                fields = self._fields(b, table, k, FIELDS)
+                kind, count, source_, offsets, matrix, apply, _, _ = fields
+                state = b.load(here)
+                block, moves, gate, each, last = self._cases(b, kind)
+                with block:
+                    self._call(b, apply, state, count, source_, offsets, matrix)
+                with moves:
+                    self._call(b, apply, state, b.load(there), count, source_, matrix, INT64(0))
+                    swap(b, here, there)
+                with gate:
+                    self._call(b, apply, state, count, source_, offsets, matrix)
+                with each:
+                    own = b.add(matrix, lane)
+                    self._call(b, apply, state, count, source_, offsets, own, stride)
+                b.position_at_end(last)
             self._write_tile(b, result, b.load(here), batch, rows, tile, conjugate=False)
         b.ret_void()
         return function
 
     def backward(self) -> ir.Function:
         """See :attr:`Kernels.backward`."""
-        function, b = self.function("backward", 12)
-        (final, grads, result, batch, rows, first, end, table, reads, steps, scratch, sums) = (
-            function.args
-        )
+        function, b = self.function("backward", 13)
+        final, grads, result, batch, rows, first, end, table, reads, steps, *memory = function.args
+        scratch, sums, slopes = memory
         size = b.mul(rows, INT64(2 * self.align))
+        stride = self._padded(b, batch)
         state, grad, spare = (b.alloca(INT64) for _ in range(3))
         for k, place in enumerate((state, grad, spare)):
             b.store(b.add(scratch, b.mul(size, INT64(k))), place)
         with loop(b, end, first) as tile:
             self._read_tile(b, final, b.load(state), batch, rows, tile, conjugate=False)
             self._read_tile(b, grads, b.load(grad), batch, rows, tile, conjugate=True)
+            lane = b.mul(tile, INT64(2 * self.align))
             with loop(b, steps) as k:
                 place = b.sub(b.sub(steps, k), INT64(1))
-                kind, count, source, offsets, apply, _, conjugate, adjoint = self._fields(
-                    b, table, place, FIELDS
-                )
-                read, where = self._fields(b, reads, place, READ_FIELDS)
-                into = b.add(sums, b.mul(where, INT64(self.bits // 8)))
+                fields = self._fields(b, table, place, FIELDS)
+                kind, count, source, offsets, matrix, _, transposed, adjoint = fields
+                both = ((grad, transposed), (state, adjoint))
+                read, where, generator = self._fields(b, reads, place, READ_FIELDS)
                 wanted = b.icmp_signed("!=", read, INT64(0))
-                block = b.icmp_signed("==", kind, INT64(0))
-                with b.if_then(b.and_(wanted, b.not_(block))):
+                into = b.add(sums, b.mul(where, INT64(self.bits // 8)))
+                # Gradients of blocks are read at the state before them, of monomials at that after.
+                monomial = b.or_(
+                    b.icmp_signed("==", kind, INT64(MOVE)), b.icmp_signed("==", kind, INT64(TURN))
+                )
+                with b.if_then(b.and_(wanted, monomial)):
                     self._call(b, read, b.load(state), b.load(grad), count, source, offsets, into)
-                with b.if_else(b.icmp_signed("==", kind, INT64(1))) as (moves, stays):
-                    with moves:
-                        for each, factors in ((state, adjoint), (grad, conjugate)):
-                            self._call(
-                                b,
-                                apply,
-                                b.load(each),
-                                b.load(spare),
-                                count,
-                                source,
-                                factors,
-                                INT64(1),
-                            )
-                            swap(b, each, spare)
-                    with stays:
-                        self._call(b, apply, b.load(grad), count, source, offsets, conjugate)
-                        self._call(b, apply, b.load(state), count, source, offsets, adjoint)
-                with b.if_then(b.and_(wanted, block)):
-                    self._call(b, read, b.load(state), b.load(grad), count, source, offsets, into)
+                block, moves, gate, each, last = self._cases(b, kind)
+                with block:
+                    for tensor, apply in both:
+                        self._call(b, apply, b.load(tensor), count, source, offsets, matrix)
+                    with b.if_then(b.and_(wanted, b.not_(monomial))):
+                        self._call(
+                            b, read, b.load(state), b.load(grad), count, source, offsets, into
+                        )
+                with moves:
+                    for tensor, apply in both:
+                        arguments = (b.load(tensor), b.load(spare), count, source, matrix)
+                        self._call(b, apply, *arguments, INT64(1))
+                        swap(b, tensor, spare)
+                with gate:
+                    for tensor, apply in both:
+                        self._call(b, apply, b.load(tensor), count, source, offsets, matrix)
+                    with b.if_then(wanted):
+                        found = (b.load(state), b.load(grad), count, source, offsets, generator)
+                        self._call(b, read, *found, into)
+                with each:
+                    own = b.add(matrix, lane)
+                    for tensor, apply in both:
+                        self._call(b, apply, b.load(tensor), count, source, offsets, own, stride)
+                    row = b.add(b.mul(where, stride), b.mul(tile, INT64(self.lanes)))
+                    out = b.add(slopes, b.mul(row, INT64(self.bits // 8)))
+                    with b.if_then(wanted):
+                        found = (b.load(state), b.load(grad), count, source, offsets, generator)
+                        self._call(b, read, *found, out)
+                b.position_at_end(last)
             self._write_tile(b, result, b.load(grad), batch, rows, tile, conjugate=True)
         b.ret_void()
         return function
+
+    def _cases(self, b: ir.IRBuilder, kind: ir.Value) -> tuple[Any, Any, Any, Any, ir.Block]:
+        """Where to write what is done for blocks and turns, moves, gates, and per-sample gates."""
+        function = b.function
+        block, *others, last = (function.append_basic_block() for _ in range(5))
+        switch = b.switch(kind, block)
+        for number, place in zip((MOVE, GATE, EACH), others, strict=True):
+            switch.add_case(INT64(number), place)
+        move, gate, each = (_case(b, place, last) for place in others)
+        return _case(b, block, last), move, gate, each, last
+
+    def _padded(self, b: ir.IRBuilder, batch: ir.Value) -> ir.Value:
+        """The batch, filled up to whole tiles."""
+        more = b.add(batch, INT64(self.lanes - 1))
+        return b.sub(more, b.srem(more, INT64(self.lanes)))
 
     def _fields(
         self, b: ir.IRBuilder, table: ir.Value, row: ir.Value, fields: int
@@ -297,14 +400,7 @@ class TileWriter(VectorWriter):
             with b.if_then(b.not_(full)), loop(b, b.mul(used, INT64(2))) as k:
                 b.store(b.load(b.gep(here, [k])), b.gep(buffer, [k]))
             here = b.select(full, here, buffer)
-            halves = [
-                b.load(self.vector_at(b, here, INT64(part * self.lanes)), align=self.bits // 8)
-                for part in range(2)
-            ]
-            re, im = (
-                b.shuffle_vector(*halves, indices(range(part, 2 * self.lanes, 2)))
-                for part in range(2)
-            )
+            re, im = self.pairs_apart(b, here)
             self.store(b, tile, row, (re, self.minus(b, im) if conjugate else im))
 
     def _write_tile(
@@ -338,6 +434,18 @@ class TileWriter(VectorWriter):
                 b.store(mixed, place, align=self.bits // 8)
             with b.if_then(b.not_(full)), loop(b, b.mul(used, INT64(2))) as k:
                 b.store(b.load(b.gep(buffer, [k])), b.gep(there, [k]))
+
+
+@contextmanager
+def _case(b: ir.IRBuilder, place: ir.Block, last: ir.Block) -> Iterator[None]:
+    b.position_at_end(place)
+    yield
+    b.branch(last)
+
+
+def _entry(row: int, column: int, rows: int, form: str) -> int:
+    """Where an entry of a form of a matrix stands."""
+    return row * rows + column if form == "forward" else column * rows + row
 
 
 def _parts(total: int, step: int) -> list[tuple[int, int]]:

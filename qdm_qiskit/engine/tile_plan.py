@@ -10,7 +10,7 @@ import numpy as np
 from .algebra import as_real
 from .blocks import BlockBuilder
 from .chains import chain_us
-from .fusion import Item, strategies
+from .fusion import Item, layered, named, strategies
 from .operations import (
     TOLERANCE,
     Monomial,
@@ -21,16 +21,20 @@ from .operations import (
 from .plan import ENTRY_US, NOMINAL_BATCH, Plan, Planner, are_real
 from .steps import Dense, Move, Step
 from .tables import Constants
-from .tiles import Scattered, Tiles
+from .tile_steps import Angled, GateShape, Scattered, Tiles, TileStep
 
 MOST_QUBITS = 3
 """Largest block; beyond, arithmetic grows faster than memory traffic shrinks."""
-RUN_US = 150.0
+RUN_US = 60.0
 """Forward and backward of a run, without its steps."""
 STEP_US = 2.0
 """Of each step: filling the tables, and starting its loop for each tile."""
 COMPLEX_NS, REAL_NS, LEAST_NS = 0.072, 0.036, 0.06
 """One amplitude of a tile in the cache, for each row of the block; and at least."""
+BUILD_US = 120.0
+"""Building blocks or phases with weights, and their gradients, if there are any."""
+ANGLE_US = 5.0
+"""Entries and slopes of a per-sample gate."""
 MOVE_NS = 0.15
 """A row moved, with or without factors, for each of its amplitudes."""
 PHASE_ROW_US = 0.03
@@ -68,18 +72,36 @@ def tile_options(
         if not operations:
             continue
         before = Planner(head, num_qubits, start, None, Constants()).plan.cost
-        for name, tail in strategies(operations, min(num_qubits, MOST_QUBITS)).items():
+        ways = strategies(operations, min(num_qubits, MOST_QUBITS))
+        ways["gates one by one"] = _one_by_one(operations)
+        for name, tail in ways.items():
             cost = before + TilePlanner(tail, tuple(range(num_qubits)), None, Constants()).cost
             label = f"{len(head)} items of {best}, then on tiles: {name}"
             options.append(TileOption(label, head, tail, cost))
     return options
 
 
+def _one_by_one(operations: Sequence[Operation]) -> list[Item]:
+    """Gates with angles by themselves; fixed ones between them in small blocks and monomials."""
+    items: list[Item] = []
+    fixed: list[Operation] = []
+    for operation in operations:
+        if operation.fixed is not None:
+            fixed.append(operation)
+            continue
+        items += named(layered(fixed, MOST_QUBITS))
+        fixed = []
+        items.append(Item("sample", [operation], set(operation.qubits)))
+    return items + named(layered(fixed, MOST_QUBITS))
+
+
 def _places(items: Sequence[Item], num_qubits: int, start: Sequence[int]) -> list[int]:
-    """Where tiles could begin: after the last per-sample gate, or when all qubits are joined."""
-    plain = 0
+    """Where tiles could begin: at once, after the inputs, or when all qubits are joined."""
+    first = plain = 0
     for place, item in enumerate(items):
-        if item.kind not in ("block", "monomial"):
+        if item.kind == "project":
+            first = place + 1
+        if item.kind in ("project", "sample"):
             plain = place + 1
     groups: list[set[int]] = [set(start)] if start else []
     joined = len(items)
@@ -90,7 +112,7 @@ def _places(items: Sequence[Item], num_qubits: int, start: Sequence[int]) -> lis
         if len(union) == num_qubits:
             joined = place
             break
-    return sorted({plain, max(plain, joined)})
+    return sorted({first, max(first, plain), max(first, joined), max(first, plain, joined)})
 
 
 class TilePlanner:
@@ -115,20 +137,18 @@ class TilePlanner:
         self.builder, self.constants, self.component = builder, constants, component
         self.place = {qubit: len(order) - 1 - k for k, qubit in enumerate(order)}
         self.num_rows = 2 ** len(order)
-        self.steps: list[Scattered | Move] = []
+        self.steps: list[TileStep] = []
         self.costs: list[float] = []
+        self._builds = False
         self._known_active: dict[tuple[object, ...], np.ndarray] = {}
         self._known_rows: dict[tuple[int, ...], tuple[int, int, int]] = {}
         for item in items:
-            if item.kind == "block":
-                self._block(item)
-            else:
-                self._monomial(item)
+            getattr(self, f"_{item.kind}")(item)
 
     @property
     def cost(self) -> float:
         """Estimated microseconds of a step of training."""
-        return RUN_US + sum(self.costs)
+        return RUN_US + sum(self.costs) + (BUILD_US if self._builds else 0)
 
     def _amplitudes_us(self, share: float, nanoseconds: float) -> float:
         least = LEAST_NS if self.num_rows <= CACHED_ROWS else 2 * LEAST_NS
@@ -144,6 +164,7 @@ class TilePlanner:
         is_fixed = all(operation.fixed is not None for operation in item.operations)
         cost = STEP_US + 3 * once
         if not is_fixed:
+            self._builds = True
             factors = 1 + round(sum(len(op.qubits) > 1 for op in item.operations) / len(qubits))
             cost += once + factors * ENTRY_US * size**2
             cost += min(chain_us(factors, size, size))
@@ -166,6 +187,40 @@ class TilePlanner:
             self.component, handle, constant, first, offsets, active, order, inverse, what
         )
         self.steps.append(step)
+
+    def _sample(self, item: Item) -> None:
+        for operation in item.operations:
+            self._gate(operation)
+
+    def _gate(self, operation: Operation) -> None:
+        """A gate with an angle by itself."""
+        form = operation.form
+        active, shared = form.active, not operation.depends_on_inputs
+        shape = GateShape(shared, len(active), form.is_real and shared, form.is_diagonal)
+        inner = active[:, None] * form.size + active[None, :]
+        entries = inner.diagonal() if shape.diagonal else inner.reshape(-1)
+        columns = 1 if shape.diagonal else len(active)
+        slope = REAL_NS if shape.real else COMPLEX_NS
+        once = self._amplitudes_us(len(active) / form.size, slope * columns)
+        self.costs.append(STEP_US + (0 if shared else STEP_US + ANGLE_US) + 4 * once)
+        if self.builder is None:
+            return
+        places = tuple(self.place[qubit] for qubit in operation.qubits)
+        offsets = with_bits(np.zeros(form.size, dtype=int), places, np.arange(form.size))
+        what = f"{operation.gate} on qubits {list(operation.qubits)}"
+        self.steps.append(
+            Angled(
+                self.component,
+                len(self.steps),
+                operation.angles[0],
+                form.part(entries),
+                form.generator.reshape(-1)[entries],
+                shape,
+                self._rows(places)[0],
+                offsets[active],
+                what if shared else what + ", each sample's own",
+            )
+        )
 
     def _rows(self, places: tuple[int, ...]) -> tuple[int, int, int]:
         if places not in self._known_rows:
@@ -230,6 +285,7 @@ class TilePlanner:
         step.what = f"monomial on {len(self.place)} qubits: " + ", ".join(named)
         cost = STEP_US + 3 * self._amplitudes_us(1, MOVE_NS)
         if weighted:
+            self._builds = True
             cost += self._amplitudes_us(1, MOVE_NS) + PHASE_ROW_US * self.num_rows
         self.costs.append(cost)
         if self.builder is not None:

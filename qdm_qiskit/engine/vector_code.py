@@ -45,6 +45,8 @@ class VectorWriter:
             "move": "ttnrvn",
             "turn": "tn__v",
             "products": "ttn__v",
+            "apply_each": "tnrrvn",
+            "slope": "ttnrrvv",
         }[name]
         types = {"n": INT64, "_": INT64, "r": ir.PointerType(INT32)}
         kind = ir.FunctionType(
@@ -68,6 +70,17 @@ class VectorWriter:
                 self.vector_at(b, tile, b.add(start, INT64(part * self.lanes))), align=self.align
             )
             for part in range(2)
+        )
+        return re, im
+
+    def pairs_apart(self, b: ir.IRBuilder, start: ir.Value) -> Pair:
+        """Complex numbers that stand one after the other, one for each lane."""
+        halves = [
+            b.load(self.vector_at(b, start, INT64(part * self.lanes)), align=self.bits // 8)
+            for part in range(2)
+        ]
+        re, im = (
+            b.shuffle_vector(*halves, indices(range(part, 2 * self.lanes, 2))) for part in range(2)
         )
         return re, im
 
@@ -108,14 +121,25 @@ class VectorWriter:
             re, im = self.fma(b, self.minus(b, wi), x[1], re), self.fma(b, wi, x[0], im)
         return re, im
 
+    def conjugate(self, b: ir.IRBuilder, number: Any, wanted: bool) -> Any:
+        """The conjugate of a pair, if wanted."""
+        re, im = number
+        return (re, self.minus(b, im)) if wanted and im is not None else (re, im)
+
     def turned(
-        self, b: ir.IRBuilder, x: Pair, values: ir.Value, row: ir.Value, factors: str
+        self,
+        b: ir.IRBuilder,
+        x: Pair,
+        values: ir.Value,
+        row: ir.Value,
+        factors: str,
+        conjugate: bool,
     ) -> Pair:
-        """A row times its factor; factors are "none", "real" or "complex"."""
+        """A row times its factor or its conjugate; factors are "none", "real" or "complex"."""
         if factors == "none":
             return x
         weight = self.entry(b, values, row, factors == "real")
-        return self.add_product(b, (None, None), weight, x)
+        return self.add_product(b, (None, None), self.conjugate(b, weight, conjugate), x)
 
     def fma(self, b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value | None) -> ir.Value:
         """``x y + z``, rounded once; None stands for zero."""
