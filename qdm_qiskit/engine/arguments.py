@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -14,6 +15,12 @@ from ..errors import InvalidData
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 REAL = {complex_: real for real, complex_ in COMPLEX.items()}
+
+
+@cache
+def _like(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A tensor that carries precision and device; nobody writes to it."""
+    return torch.zeros((), dtype=dtype, device=device)
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,7 @@ class Signature:
         real = REAL.get(like.dtype, like.dtype)
         if real not in COMPLEX:
             raise InvalidData(f"The engine computes in float32 or float64, got {like.dtype}.")
-        like = torch.zeros((), dtype=real, device=like.device)
-        return (batches[0] if batches else 1), like, covered
+        return (batches[0] if batches else 1), _like(real, like.device), covered
 
     def check_rows(
         self,

@@ -86,10 +86,11 @@ class AngleVector:
         self._bare: dict[torch.device, Tensor] = {}
         sources = {source for each in angles for source, _ in each.positions.values()}
         self._source = sources.pop() if len(sources) == 1 else ""
-        self._is_bare = bool(self._source) and all(each.expression.is_Symbol for each in angles)
+        self.is_bare = bool(self._source) and all(each.expression.is_Symbol for each in angles)
         self._columns: list[int] = []
         """Of bare parameters."""
-        if self._is_bare:
+        """Whether all of them are columns of one tensor, so that :meth:`pull_back` can be used."""
+        if self.is_bare:
             self._columns = [each.positions[each.expression.name][1] for each in angles]
 
     def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
@@ -101,18 +102,33 @@ class AngleVector:
         Returns:
             ``(len(angles),)``, or ``(len(angles), batch)`` if one of them depends on inputs.
         """
-        if self._is_bare:
+        if self.is_bare:
             tensor = inputs if self._source == "inputs" else weights
             assert tensor is not None  # the program has checked that it is there
             if self._columns == list(range(tensor.shape[-1])):
                 return tensor.t().clone()  # as below: the caller's own tensor may change later
-            if tensor.device not in self._bare:
-                self._bare[tensor.device] = torch.tensor(self._columns, device=tensor.device)
-            return tensor.t().index_select(0, self._bare[tensor.device])
+            return tensor.t().index_select(0, self._index(tensor.device))
         if not self.angles:
             return like.new_zeros(1)
         values = [each.evaluate(inputs, weights, like) for each in self.angles]
         return torch.stack(torch.broadcast_tensors(*values))
+
+    def pull_back(self, grad: Tensor, like: Tensor) -> Tensor:
+        """The gradient of the one tensor that bare angles come from.
+
+        Args:
+            grad: ``(len(angles),)`` or ``(len(angles), batch)``, of the angles.
+            like: The tensor.
+        """
+        if self._columns == list(range(like.shape[-1])):
+            return grad.t()
+        found = like.new_zeros(like.t().shape)
+        return found.index_add_(0, self._index(like.device), grad).t()
+
+    def _index(self, device: torch.device) -> Tensor:
+        if device not in self._bare:
+            self._bare[device] = torch.tensor(self._columns, device=device)
+        return self._bare[device]
 
 
 def compile_angle(

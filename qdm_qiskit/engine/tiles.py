@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from ..errors import InvalidData
 from .algebra import number_dtype
 from .allocator import keep_freed_memory
 from .kernels import widest
@@ -63,18 +64,30 @@ class TileRunner:
             for kind, key in tiles.groups
         ]
         like = x.real if x.is_complex() else x
-        shared, own = (
-            angles.evaluate(inputs, weights, like) if angles.angles else None
-            for angles in tiles.angles
-        )
-        if shared is not None:
-            shared = shared.unsqueeze(1)
-        if own is not None:
-            x = x.expand(-1, own.shape[1])
+        given: list[Tensor | None] = []
+        for vector, source in zip(tiles.angles, (weights, inputs), strict=True):
+            if not vector.angles or vector.is_bare:
+                given.append(source if vector.angles else None)
+            else:
+                given.append(vector.evaluate(inputs, weights, like))
+        if given[1] is not None:
+            x = x.expand(-1, len(given[1]) if tiles.angles[1].is_bare else given[1].shape[1])
         x = x.to(number_dtype(frame.dtype, True))
         keep_freed_memory()
-        final: Tensor = _Run.apply(x.contiguous(), shared, own, self, frame, *stacks)
+        final: Tensor = _Run.apply(x.contiguous(), *given, self, frame, *stacks)
         return final
+
+    def thetas(self, given: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
+        """Angles that all samples share ``(angles, 1)``, and each sample's own ``(angles, batch)``.
+
+        Args:
+            given: For each of them its angles, or the tensor of which they are columns.
+        """
+        shared, own = (
+            vector.evaluate(each, each, each) if each is not None and vector.is_bare else each
+            for vector, each in zip(self.tiles.angles, given, strict=True)
+        )
+        return None if shared is None else shared.unsqueeze(1), own
 
     def table(self, frame: Frame, stacks: Sequence[Tensor], lanes: int) -> TileTable:
         """What the machine code reads that stays the same from run to run."""
@@ -99,7 +112,7 @@ class _Run(torch.autograd.Function):
         (rows, batch), lanes = x.shape, _lanes(x)
         table = runner.table(frame, stacks, lanes)
         packs = _taken(runner.tiles, stacks)
-        entries = _entries(runner.tiles, table, shared, own, lanes)
+        entries = _entries(runner.tiles, table, *runner.thetas((shared, own)), lanes)
         steps = table.steps(packs, entries)
         final = torch.empty_like(x)
 
@@ -111,24 +124,29 @@ class _Run(torch.autograd.Function):
             )  # fmt: skip
 
         _share(run, x, lanes, len(steps))
-        ctx.runner, ctx.frame, ctx.entries = runner, frame, entries
-        ctx.save_for_backward(x, final, shared, own, *stacks)
+        ctx.runner, ctx.frame, ctx.table = runner, frame, table
+        ctx.steps, ctx.held = steps, (packs, entries)  # the table holds addresses of these
+        # The gradient needs these for their shapes only, so they may change until then.
+        ctx.angles, ctx.versions = (shared, own), _versions(shared, own)
+        ctx.save_for_backward(x, final, *stacks)
         return final
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, final, shared, own, *stacks = ctx.saved_tensors
-        tiles: Tiles = ctx.runner.tiles
+        x, final, *stacks = ctx.saved_tensors
+        runner: TileRunner = ctx.runner
         if torch.is_grad_enabled():
-            given = (x, shared, own, *stacks)
-            return _through_plain_steps(grad, given, tiles, ctx.frame)
-        (rows, batch), lanes = x.shape, _lanes(x)
-        table: TileTable = ctx.runner.table(ctx.frame, stacks, lanes)
-        packs = _taken(tiles, stacks)
-        steps = table.steps(packs, ctx.entries)
-        slopes = None
-        if own is not None and ctx.needs_input_grad[2]:
-            slopes = own.new_empty(len(own), -(-batch // lanes) * lanes)
+            if _versions(*ctx.angles) != ctx.versions:
+                raise InvalidData(
+                    "Weights or inputs were changed in place between the forward pass and a backward "
+                    "pass with create_graph; change copies of them."
+                )
+            return _through_plain_steps(grad, (x, *ctx.angles, *stacks), runner, ctx.frame)
+        (rows, batch), lanes, table = x.shape, _lanes(x), ctx.table
+        steps, slopes = ctx.steps, None
+        if ctx.needs_input_grad[2]:
+            count = len(runner.tiles.angles[1].angles)
+            slopes = torch.empty(count, -(-batch // lanes) * lanes, dtype=ctx.frame.dtype)
         reads = table.reads(slopes=slopes is not None)
         grad, result = grad.resolve_conj().contiguous(), torch.empty_like(x)
 
@@ -144,10 +162,22 @@ class _Run(torch.autograd.Function):
 
         found = _share(run, x, lanes, len(steps))
         sums = found[0] if len(found) == 1 else torch.stack(found).sum(0)
-        to_shared = None if shared is None else sums[table.first_gate_sum :].unsqueeze(1)
-        to_own = None if slopes is None else slopes[:, :batch]
-        to_stacks = _gradients(tiles, table, stacks, sums)
-        return result, to_shared, to_own, None, None, *to_stacks
+        found_slopes = (
+            sums[table.first_gate_sum :] if ctx.needs_input_grad[1] else None,
+            None if slopes is None else slopes[:, :batch],
+        )
+        to_angles = [
+            vector.pull_back(each, source) if each is not None and vector.is_bare else each
+            for vector, each, source in zip(
+                runner.tiles.angles, found_slopes, ctx.angles, strict=True
+            )
+        ]
+        return result, *to_angles, None, None, *_gradients(runner.tiles, table, stacks, sums)
+
+
+def _versions(*tensors: Tensor | None) -> list[int | None]:
+    """How often each was changed in place."""
+    return [None if each is None else each._version for each in tensors]
 
 
 def _entries(
@@ -191,16 +221,17 @@ def _gradients(
 
 
 def _through_plain_steps(
-    grad: Tensor, given: Sequence[Tensor | None], tiles: Tiles, frame: Frame
+    grad: Tensor, given: Sequence[Tensor | None], runner: TileRunner, frame: Frame
 ) -> tuple[Tensor | None, ...]:
     """The gradient with a graph of its own: autograd differentiates the plain steps.
 
     In aliases: the state may depend on the same stacks, and that path is not taken here.
     """
+    tiles = runner.tiles
     given = [
         each.view_as(each) if each is not None and each.requires_grad else each for each in given
     ]
-    start, shared, own, *_ = given
+    start = given[0]
     assert start is not None  # there is always a state
     stacks = [each for each in given[3:] if each is not None]
     tensors = dict(zip(tiles.groups, stacks, strict=True))
@@ -208,7 +239,7 @@ def _through_plain_steps(
         frame,
         blocks={key: value for (kind, key), value in tensors.items() if kind == "block"},
         phases={key: value for (kind, key), value in tensors.items() if kind == "phase"},
-        samples=tiles.entries(shared, own),
+        samples=tiles.entries(*runner.thetas(given[1:3])),
         rows={},
     )
     component = tiles.steps[0].component

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -16,9 +18,12 @@ from qdm_qiskit.engine.expressions import compile_angle
 from qdm_qiskit.engine.fusion import alternate, fold, strategies
 from qdm_qiskit.engine.gates import FORMS
 from qdm_qiskit.engine.operations import Operation
+from qdm_qiskit.engine.program import TILES_PAY
+from qdm_qiskit.engine.tile_plan import MOST_QUBITS
 
 N = 5
 NAMES = sorted(strategies([Operation((0,), fixed=np.eye(2))], N))
+LABELS = set(strategies([Operation((0,), fixed=np.eye(2))], MOST_QUBITS))
 
 
 def operations_of(seed: int) -> tuple[QuantumCircuit, ParameterVector, list[Operation]]:
@@ -157,8 +162,37 @@ def test_explain_lists_steps_and_the_strategies_that_lost():
     for line in text.split("microseconds  strategy\n")[1].splitlines():
         cost, name = line.strip().split("  ", 1)
         costs[name] = float(cost)
-    assert sorted(costs) == NAMES
-    assert costs[chosen] == min(costs.values())
+    on_tiles = {name for name in costs if re.fullmatch(r"\d+ items of .+, then on tiles: .+", name)}
+    assert sorted(costs.keys() - on_tiles) == NAMES
+    assert on_tiles
+    for name in on_tiles:
+        before, after = name.split(", then on tiles: ")
+        assert before.split(" items of ")[1] in NAMES
+        assert after in LABELS
+    best, best_tiled = (
+        min((name for name in costs if (name in on_tiles) == tiled), key=costs.__getitem__)
+        for tiled in (False, True)
+    )
+    # Costs are printed without decimals, so the bound is known up to one.
+    bound = TILES_PAY * costs[best]
+    if chosen in on_tiles:
+        assert costs[chosen] == costs[best_tiled] <= bound + 1
+    else:
+        assert costs[chosen] == costs[best]
+        assert costs[best_tiled] >= bound - 1
+
+
+@pytest.mark.parametrize("pay", [0.0, 1e9])
+def test_explain_names_tiles_where_they_pay(monkeypatch, pay):
+    monkeypatch.setattr("qdm_qiskit.engine.program.TILES_PAY", pay)
+    circuit, values, _ = operations_of(1)
+    program = compile_circuit(circuit, (), [v for v in values if v in circuit.parameters])
+    text = program.explain()
+    chosen = text.splitlines()[0].removeprefix("strategy: ")
+    listed = [line.strip().split("  ", 1) for line in text.split("strategy\n")[1].splitlines()]
+    fitting = [(float(cost), name) for cost, name in listed if ("on tiles" in name) == (pay > 0)]
+    assert ("on tiles" in chosen) == (pay > 0)
+    assert min(fitting)[0] == dict((name, cost) for cost, name in fitting)[chosen]
 
 
 def test_postselected_probabilities_are_entries_of_all_probabilities():
