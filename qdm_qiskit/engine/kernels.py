@@ -23,6 +23,10 @@ from llvmlite import ir
 from .tile_code import TileWriter
 
 
+OPTIMISE = 2
+"""LLVM's level of optimisation, 0 to 3."""
+
+
 class Kernels:
     """The functions for one precision and number of lanes.
 
@@ -87,7 +91,7 @@ class Kernels:
         with self._lock:
             key = (kind, *arguments)
             if key not in self._made:
-                self._made[key] = _address(getattr(self._writer, kind)(*arguments))
+                self._made[key] = _compiler().address(getattr(self._writer, kind)(*arguments))
             return self._made[key]
 
 
@@ -105,27 +109,45 @@ def widest() -> int:
     return next((size for name, size in wide.items() if features.get(name)), 16)
 
 
+class _Compiler:
+    """Turns functions into machine code, which lives as long as the process."""
+
+    def __init__(self) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self._features = llvm.get_host_cpu_features().flatten()
+        # The engine owns the machine that it is given.
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine())
+        tuning = llvm.create_pipeline_tuning_options(speed_level=OPTIMISE)
+        self._builder = llvm.create_pass_builder(self._machine(), tuning)
+        # The functions are written as they should run; a whole pipeline would take five times as long.
+        self._passes = llvm.create_new_function_pass_manager()
+        self._passes.add_sroa_pass()
+        self._passes.add_instruction_combine_pass()
+        self._passes.add_new_gvn_pass()
+        self._passes.add_simplify_cfg_pass()
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def _machine(self) -> llvm.TargetMachine:
+        target = llvm.Target.from_default_triple()
+        name = llvm.get_host_cpu_name()
+        return target.create_target_machine(cpu=name, features=self._features, opt=OPTIMISE)
+
+    def address(self, function: ir.Function) -> int:
+        """Compile a function; its address."""
+        with self._lock:
+            self._count += 1
+            name = f"tile.{self._count}"
+            function.name = name
+            module = llvm.parse_assembly(str(function.module))
+            module.verify()
+            self._passes.run(module.get_function(name), self._builder)
+            self._engine.add_module(module)
+            self._engine.finalize_object()
+            return self._engine.get_function_address(name)
+
+
 @cache
-def _machine() -> llvm.TargetMachine:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
-    )
-
-
-_ENGINES: list[Any] = []
-"""Owners of the machine code, which lives as long as the process."""
-
-
-def _address(function: ir.Function) -> int:
-    """Compile a function."""
-    machine = _machine()
-    module = llvm.parse_assembly(str(function.module))
-    module.verify()
-    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
-    passes.getModulePassManager().run(module, passes)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    _ENGINES.append(engine)
-    return engine.get_function_address(function.name)
+def _compiler() -> _Compiler:
+    return _Compiler()

@@ -35,12 +35,12 @@ class Operation:
     to_zero: bool = False
     """For a projection: whether the qubit is reset to 0 afterwards."""
 
-    @property
+    @cached_property
     def depends_on_inputs(self) -> bool:
         """Whether each sample of a batch has its own matrix."""
         return any(angle.depends_on_inputs for angle in self.angles)
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """ "project", "sample" (depends on inputs) or "block"."""
         if self.outcome is not None:

@@ -23,7 +23,7 @@ from qdm_qiskit.engine.tile_plan import MOST_QUBITS
 
 N = 5
 NAMES = sorted(strategies([Operation((0,), fixed=np.eye(2))], N))
-LABELS = set(strategies([Operation((0,), fixed=np.eye(2))], MOST_QUBITS))
+LABELS = {"gates one by one", *strategies([Operation((0,), fixed=np.eye(2))], MOST_QUBITS)}
 
 
 def operations_of(seed: int) -> tuple[QuantumCircuit, ParameterVector, list[Operation]]:
@@ -192,7 +192,7 @@ def test_explain_names_tiles_where_they_pay(monkeypatch, pay):
     listed = [line.strip().split("  ", 1) for line in text.split("strategy\n")[1].splitlines()]
     fitting = [(float(cost), name) for cost, name in listed if ("on tiles" in name) == (pay > 0)]
     assert ("on tiles" in chosen) == (pay > 0)
-    assert min(fitting)[0] == dict((name, cost) for cost, name in fitting)[chosen]
+    assert min(fitting)[0] == {name: cost for cost, name in fitting}[chosen]
 
 
 def test_postselected_probabilities_are_entries_of_all_probabilities():
