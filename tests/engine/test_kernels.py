@@ -22,7 +22,7 @@ COUNT, USED = 5, (3, 0, 4)
 
 def sizes(double: bool, lanes: int) -> list[Any]:
     """All sizes for single precision with the widest vectors; a choice of them for the others."""
-    chosen = {(False, 16): SIZES, (True, 8): (1, 4, 9, 16), (True, 4): (3, 9)}
+    chosen = {(False, 16): SIZES, (True, 8): (4, 9), (True, 4): (3,)}
     marks = [() if n in chosen.get((double, lanes), (9,)) else pytest.mark.slow for n in SIZES]
     return [pytest.param(double, lanes, n, marks=m) for n, m in zip(SIZES, marks, strict=True)]
 

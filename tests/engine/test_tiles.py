@@ -223,7 +223,7 @@ def close(found: Any, expected: Any, tolerance: float = 1e-10) -> None:
 # ---- values ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=14, deadline=None)
 @given(problems(), st.sampled_from((None, *WAYS)))
 def test_states_are_those_of_qiskit(problem, way):
     problem.lay_out(way)
@@ -239,7 +239,7 @@ def test_states_are_those_of_qiskit(problem, way):
     close(got, plain.statevector(problem.inputs, problem.weights, problem.states))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(problems(), st.sampled_from((None, *WAYS)))
 def test_gradients_are_those_of_the_steps_in_torch(problem, way):
     problem.lay_out(way)
@@ -248,7 +248,7 @@ def test_gradients_are_those_of_the_steps_in_torch(problem, way):
     close(got, problem.gradients(problem.program.without_recomputation()))
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3, 8, 15, 16, 17, 33])
+@pytest.mark.parametrize("batch", [1, 3, 8, 16, 17, 33])
 def test_single_precision_and_batches_around_a_tile(batch):
     problem = Problem(3, [("u", [0, 2, 1], False), ("cx", [2, 0, 1], False)] * 4, batch, seed=batch)
     got = problem.gradients(problem.program, torch.float32)
