@@ -26,6 +26,14 @@ def as_real(array: np.ndarray) -> np.ndarray:
     return array if np.iscomplexobj(array) and array.imag.any() else array.real
 
 
+def packed(tensor: Tensor) -> Tensor:
+    """The numbers one after the other in memory, as machine code reads them.
+
+    A conjugate may be a flag on the tensor, which ``contiguous()`` leaves where nothing has to move.
+    """
+    return tensor.resolve_conj().resolve_neg().contiguous()
+
+
 class _PermuteRows(torch.autograd.Function):
     """``x[index]`` for a permutation; its gradient is a gather too, not a scatter."""
 

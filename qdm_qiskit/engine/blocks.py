@@ -14,17 +14,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .algebra import matrix_dtype
-from .chains import boundaries, chain, prefers_tree, product_of
+from .chains import boundaries, chain, chain_us, prefers_tree, product_of
 from .fusion import alternate
 from .operations import Monomial, Operation, embedding
 from .tables import AngleTable, Constants, FormTable, PhaseTable
+
+ENTRY_US = 0.01
+"""An entry of a block's factor, forward and backward."""
 
 
 @dataclass
@@ -43,12 +46,18 @@ class Factor:
     """The monomial that follows."""
 
 
+def count_factors(operations: Sequence[Operation], qubits: Sequence[int]) -> int:
+    """How many factors a block of these gates has."""
+    return len(BlockBuilder(Constants())._factors(operations, qubits))
+
+
 @dataclass(frozen=True)
 class BlockHandle:
     """Which matrix of :meth:`BlockBuilder.build` belongs to a block."""
 
-    group: tuple[int, int, int]
-    """Its qubits, its number of factors, and which columns are needed: every 1st, 2nd, 4th ..."""
+    group: tuple[int, ...]
+    """Its qubits, its number of factors, and which columns are needed: every 1st, 2nd, 4th ...; and a
+    number of its own for a large block."""
     row: int
 
 
@@ -62,6 +71,18 @@ class _Group:
     is_real: bool = True
 
 
+class Builder(Protocol):
+    """What a planner gives blocks and monomials to."""
+
+    def add(
+        self, operations: Sequence[Operation], qubits: Sequence[int], fresh: int
+    ) -> BlockHandle:
+        """See :meth:`BlockBuilder.add`."""
+
+    def add_phases(self, monomial: Monomial) -> tuple[int, int]:
+        """See :meth:`BlockBuilder.add_phases`."""
+
+
 class BlockBuilder:
     """Collects the blocks of a program while it is planned, builds their matrices when it runs."""
 
@@ -73,7 +94,7 @@ class BlockBuilder:
         self._runs: list[tuple[int, ...]] = []
         self._run_operations: list[list[Operation]] = []
         self._run_keys: list[int] = []
-        self._groups: dict[tuple[int, int, int], _Group] = {}
+        self._groups: dict[tuple[int, ...], _Group] = {}
         self._phases: dict[int, PhaseTable] = {}
 
     def add(
@@ -94,6 +115,12 @@ class BlockBuilder:
         group = self._groups.setdefault(key, _Group())
         group.blocks.append(factors)
         return BlockHandle(key, len(group.blocks) - 1)
+
+    def cost(self, handle: BlockHandle) -> float:
+        """Estimated microseconds of forward and backward pass of a block's product."""
+        size, factors, stride = handle.group
+        entries = factors * ENTRY_US * 4**size
+        return entries + min(chain_us(factors, 2**size, 2**size // stride))
 
     def add_phases(self, monomial: Monomial) -> tuple[int, int]:
         """Register the phases of a monomial on a component; in the order of its result's rows."""
@@ -282,7 +309,7 @@ class BlockBuilder:
 
     def build(
         self, weights: Tensor | None, like: Tensor, *, differentiable: bool
-    ) -> tuple[dict[tuple[int, int, int], Tensor], dict[int, Tensor]]:
+    ) -> tuple[dict[tuple[int, ...], Tensor], dict[int, Tensor]]:
         """The matrices of all blocks and the phases of all monomials.
 
         Args:

@@ -85,11 +85,12 @@ class AngleVector:
         self.angles = list(angles)
         self._bare: dict[torch.device, Tensor] = {}
         sources = {source for each in angles for source, _ in each.positions.values()}
+        self._of_samples = any(each.depends_on_inputs for each in angles)
         self._source = sources.pop() if len(sources) == 1 else ""
         self.is_bare = bool(self._source) and all(each.expression.is_Symbol for each in angles)
+        """Whether all of them are columns of one tensor, so that :meth:`pull_back` can be used."""
         self._columns: list[int] = []
         """Of bare parameters."""
-        """Whether all of them are columns of one tensor, so that :meth:`pull_back` can be used."""
         if self.is_bare:
             self._columns = [each.positions[each.expression.name][1] for each in angles]
 
@@ -111,7 +112,10 @@ class AngleVector:
         if not self.angles:
             return like.new_zeros(1)
         values = [each.evaluate(inputs, weights, like) for each in self.angles]
-        return torch.stack(torch.broadcast_tensors(*values))
+        found = torch.stack(torch.broadcast_tensors(*values))
+        if found.ndim == 1 and inputs is not None and self._of_samples:
+            found = found.unsqueeze(1).expand(-1, len(inputs))  # an input may have cancelled
+        return found
 
     def pull_back(self, grad: Tensor, like: Tensor) -> Tensor:
         """The gradient of the one tensor that bare angles come from.
@@ -151,6 +155,9 @@ def compile_angle(
     if isinstance(angle, Parameter):  # by far the most frequent case, and sympify is slow
         return Angle(sympy.Symbol(angle.name), {angle.name: positions[angle]})
     expression = sympy.sympify(angle.sympify())
+    if expression.is_Symbol:
+        # Where parameters cancelled, Qiskit 2.6 may name one of those instead of the one that is left.
+        expression = sympy.Symbol(str(angle))
     for node in sympy.preorder_traversal(expression):
         known = node.is_Symbol or node.is_number or node.is_Add or node.is_Mul or node.is_Pow
         if not known and node.func not in _FUNCTIONS:

@@ -22,7 +22,6 @@ from llvmlite import ir
 
 from .tile_code import TileWriter
 
-
 OPTIMISE = 2
 """LLVM's level of optimisation, 0 to 3."""
 

@@ -14,6 +14,8 @@ import numpy as np
 from .expressions import Angle
 from .gates import FORMS, GateForm
 
+UNITARY = 1e-9
+"""Fixed gates that miss unitarity by more are not undone, since each would make the error grow."""
 TOLERANCE = 1e-12
 """Below this an entry of a fixed matrix is zero."""
 
@@ -51,6 +53,14 @@ class Operation:
     def form(self) -> GateForm:
         """The form of a parameterized gate."""
         return FORMS[self.gate]
+
+    @cached_property
+    def is_unitary(self) -> bool:
+        """Whether a fixed matrix is unitary to rounding; Qiskit accepts some that are not quite."""
+        if self.fixed is None:
+            return True
+        change = self.fixed.conj().T @ self.fixed - np.eye(len(self.fixed))
+        return bool(np.abs(change).max() < UNITARY)
 
     @cached_property
     def monomial(self) -> Monomial | None:

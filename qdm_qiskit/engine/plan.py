@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .algebra import as_real
-from .blocks import BlockBuilder
+from .blocks import ENTRY_US, Builder
 from .chains import chain_us
 from .fusion import Item
 from .operations import Monomial, Operation, fixed_product
@@ -24,8 +24,6 @@ MOVE_US = 5e-4
 """A gather of one amplitude, forward and backward."""
 PHASE_US = 2e-3
 """A multiplication of one amplitude by a phase that depends on weights, forward and backward."""
-ENTRY_US = 0.01
-"""An entry of a block's factor, forward and backward."""
 COMPLEX_US, REAL_US = (4.6e-4, 7.6e-5), (4.3e-4, 4.3e-5)
 """A matrix product for one amplitude: constant, and for each column of the matrix. Measured for
 complex64 on one core of a 2024 server; only their ratios matter."""
@@ -107,7 +105,7 @@ class Planner:
         items: Sequence[Item],
         num_qubits: int,
         start: Sequence[int],
-        builder: BlockBuilder | None,
+        builder: Builder | None,
         constants: Constants,
     ) -> None:
         self.num_qubits = num_qubits

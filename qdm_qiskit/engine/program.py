@@ -17,6 +17,7 @@ from .blocks import BlockBuilder
 from .expressions import Angle
 from .fusion import strategies
 from .hermitian import check_matrices, matrix_expectations
+from .large_blocks import LayoutBuilder
 from .observables import ObservableTable
 from .operations import Operation
 from .pauli_sums import pauli_sum_key
@@ -48,7 +49,7 @@ class _Layout:
     strategy: str
     candidates: dict[str, float]
     plan: Plan
-    builder: BlockBuilder
+    builder: BlockBuilder | LayoutBuilder
     constants: Constants
     samples: SampleTable
     tail: Tail
@@ -112,11 +113,11 @@ class CircuitProgram:
             options = tile_options(found, best, self.num_qubits, covered) if tiled else []
             option = min(options, key=lambda each: each.cost, default=None)
             constants = Constants()
-            builder = BlockBuilder(constants)
+            builder = LayoutBuilder(constants) if tiled else BlockBuilder(constants)
             tiles = None
             if option is not None and option.cost < TILES_PAY * candidates[best]:
                 plan, steps = planned(option, self.num_qubits, covered, builder, constants)
-                tiles = TileRunner(steps)
+                tiles = TileRunner(steps) if steps.steps else None
                 best = option.name
             else:
                 plan = Planner(found[best], self.num_qubits, covered, builder, constants).plan
@@ -180,8 +181,17 @@ class CircuitProgram:
         return torch.cat(parts, dim=1)
 
     def _may_tile(self, like: Tensor) -> bool:
-        """Whether steps may run as machine code: on a CPU, where forward mode does not look in."""
-        return self._adjoint is not False and like.device.type == "cpu"
+        """Whether steps may run as machine code: on a CPU, where nothing looks inside.
+
+        Going back undoes the gates, so a fixed gate that is not quite unitary may not be among them.
+        """
+        if self._adjoint is False or like.device.type != "cpu" or not self._is_unitary:
+            return False
+        return not torch._C._are_functorch_transforms_active()
+
+    @cached_property
+    def _is_unitary(self) -> bool:
+        return all(operation.is_unitary for operation in self._operations)
 
     def _run_tail(self, state: Tensor, tail: Tail, frame: Frame) -> Tensor | None:
         """The final state by :func:`run_tail`, or None where autograd does as well."""
@@ -202,7 +212,9 @@ class CircuitProgram:
             A table: steps with their estimated microseconds for a forward and backward pass of 64
             samples on one core, and the estimates of all strategies.
         """
-        layout = self._layout(tuple(initial_qubits or ()), tiled=self._adjoint is not False)
+        layout = self._layout(
+            tuple(initial_qubits or ()), tiled=self._adjoint is not False and self._is_unitary
+        )
         lines = [f"strategy: {layout.strategy}", "", "  microseconds  step"]
         for step, cost in zip(layout.plan.steps, layout.plan.costs, strict=True):
             lines.append(f"  {cost:12.0f}  {step.describe()}")
@@ -245,7 +257,7 @@ class CircuitProgram:
     def _apply(
         self,
         layout: _Layout,
-        blocks: dict[tuple[int, int, int], Tensor],
+        blocks: dict[tuple[int, ...], Tensor],
         phases: dict[int, Tensor],
         inputs: Tensor | None,
         weights: Tensor | None,

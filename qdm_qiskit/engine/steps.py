@@ -27,7 +27,7 @@ class Frame:
     """What steps read while a program runs."""
 
     constants: Constants
-    blocks: dict[tuple[int, int, int], Tensor]
+    blocks: dict[tuple[int, ...], Tensor]
     """For each group of blocks ``(count, d, columns)``."""
     phases: dict[int, Tensor]
     """For each size of register ``(count, 2**k, 1)``."""

@@ -48,6 +48,7 @@ class TileWriter(VectorWriter):
         """
         function, b, (tile, count, first, offsets, matrix) = self.tile_function("apply")
         if rows > UNROLLED:
+            assert not diagonal, "large diagonal matrices are monomials"
             self._apply_large(b, rows, real, form, tile, count, first, offsets, matrix)
         else:
             each = [self.index(b, offsets, k) for k in range(rows)]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .algebra import as_real
-from .blocks import BlockBuilder
-from .chains import chain_us
-from .fusion import Item, layered, named, strategies
+from .blocks import Builder, count_factors
+from .fusion import Item, fold, layered, named, refined
 from .operations import (
     TOLERANCE,
     Monomial,
@@ -18,7 +17,7 @@ from .operations import (
     fixed_product,
     with_bits,
 )
-from .plan import ENTRY_US, NOMINAL_BATCH, Plan, Planner, are_real
+from .plan import NOMINAL_BATCH, Plan, Planner, are_real
 from .steps import Dense, Move, Step
 from .tables import Constants
 from .tile_steps import Angled, GateShape, Scattered, Tiles, TileStep
@@ -27,18 +26,25 @@ MOST_QUBITS = 3
 """Largest block; beyond, arithmetic grows faster than memory traffic shrinks."""
 RUN_US = 60.0
 """Forward and backward of a run, without its steps."""
-STEP_US = 2.0
-"""Of each step: filling the tables, and starting its loop for each tile."""
-COMPLEX_NS, REAL_NS, LEAST_NS = 0.072, 0.036, 0.06
+STEP_US, TILE_STEP_US = 0.1, 0.35
+"""Of each step, and of each step on each tile."""
+SUM_US = 0.03
+"""Of each number that is summed over a tile's lanes."""
+COMPLEX_NS, REAL_NS, LEAST_NS = 0.072, 0.036, 0.09
 """One amplitude of a tile in the cache, for each row of the block; and at least."""
-BUILD_US = 120.0
-"""Building blocks or phases with weights, and their gradients, if there are any."""
-ANGLE_US = 5.0
-"""Entries and slopes of a per-sample gate."""
+GROUP_US, LEVEL_US = 130.0, 60.0
+"""Building blocks of one size and number of factors, or phases, with their gradients; and a level of
+their products."""
+BLOCK_ENTRY_US, PRODUCT_US = 0.02, 2.5e-4
+"""An entry of a factor; and a multiplication in a product of factors, three times over."""
+ANGLE_US, OWN_ANGLE_US = 0.05, 0.02
+"""Matrix and slope of a gate by itself; and of each sample's own."""
 MOVE_NS = 0.15
 """A row moved, with or without factors, for each of its amplitudes."""
 PHASE_ROW_US = 0.03
 """Making and differentiating one phase that depends on weights."""
+LEAST_SAMPLES = 16
+"""A tile costs as much with fewer."""
 CACHED_ROWS = 2**9
 """A state of so many rows is near the core; memory traffic counts double beyond."""
 
@@ -72,13 +78,43 @@ def tile_options(
         if not operations:
             continue
         before = Planner(head, num_qubits, start, None, Constants()).plan.cost
-        ways = strategies(operations, min(num_qubits, MOST_QUBITS))
-        ways["gates one by one"] = _one_by_one(operations)
-        for name, tail in ways.items():
+        for name, tail in _ways(operations, num_qubits).items():
             cost = before + TilePlanner(tail, tuple(range(num_qubits)), None, Constants()).cost
             label = f"{len(head)} items of {best}, then on tiles: {name}"
             options.append(TileOption(label, head, tail, cost))
     return options
+
+
+def cheapest(
+    operations: Sequence[Operation], order: Sequence[int], samples: int
+) -> tuple[list[Item], float]:
+    """The cheapest way to cut gates into steps on tiles, and its microseconds.
+
+    Args:
+        operations: None depends on inputs.
+        order: All qubits, the most significant first.
+        samples: That run together.
+    """
+    samples = max(samples, LEAST_SAMPLES)
+    ways = list(_ways(operations, len(order)).values())
+    costs = [TilePlanner(way, order, None, Constants(), samples=samples).cost for way in ways]
+    best = min(range(len(ways)), key=costs.__getitem__)
+    return ways[best], costs[best]
+
+
+def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Item]]:
+    """Ways to cut gates into steps on tiles, by name."""
+    found = {"gates one by one": _one_by_one(operations)}
+    for size in range(1, min(num_qubits, 2) + 1):
+        found[f"monomials apart, blocks of {size}"] = named(layered(operations, size))
+    for size in range(1, min(num_qubits, MOST_QUBITS) + 1):
+        found[f"blocks of {size}"] = named(fold(operations, size))
+    if num_qubits > 1:
+        apart = refined(fold(operations, 2, apart=True), 2)
+        found["blocks of 2, fixed gates apart"] = named(apart)
+        apart = layered(operations, 2, least_qubits=2)
+        found["entangling monomials apart, blocks of 2"] = named(apart)
+    return found
 
 
 def _one_by_one(operations: Sequence[Operation]) -> list[Item]:
@@ -124,23 +160,29 @@ class TilePlanner:
         builder: Collects blocks with weights; None estimates only.
         constants: Collects fixed arrays.
         component: Number of the component.
+        samples: That the estimate is for.
     """
 
     def __init__(
         self,
         items: Sequence[Item],
         order: Sequence[int],
-        builder: BlockBuilder | None,
+        builder: Builder | None,
         constants: Constants,
         component: int = 0,
+        samples: int = NOMINAL_BATCH,
     ) -> None:
         self.builder, self.constants, self.component = builder, constants, component
+        self.samples = samples
         self.place = {qubit: len(order) - 1 - k for k, qubit in enumerate(order)}
         self.num_rows = 2 ** len(order)
         self.steps: list[TileStep] = []
         self.costs: list[float] = []
-        self._builds = False
+        self._tiles = -(-samples // LEAST_SAMPLES)
+        self._groups: set[tuple[int, int]] = set()
+        """Sizes and numbers of factors of blocks that are built; phases have none."""
         self._known_active: dict[tuple[object, ...], np.ndarray] = {}
+        self._known_factors: dict[tuple[object, ...], int] = {}
         self._known_rows: dict[tuple[int, ...], tuple[int, int, int]] = {}
         for item in items:
             getattr(self, f"_{item.kind}")(item)
@@ -148,26 +190,31 @@ class TilePlanner:
     @property
     def cost(self) -> float:
         """Estimated microseconds of a step of training."""
-        return RUN_US + sum(self.costs) + (BUILD_US if self._builds else 0)
+        levels = sum(max(factors - 1, 0).bit_length() for _, factors in self._groups)
+        return RUN_US + sum(self.costs) + GROUP_US * len(self._groups) + LEVEL_US * levels
 
     def _amplitudes_us(self, share: float, nanoseconds: float) -> float:
         least = LEAST_NS if self.num_rows <= CACHED_ROWS else 2 * LEAST_NS
-        return self.num_rows * NOMINAL_BATCH * share * max(nanoseconds, least) / 1e3
+        return self.num_rows * self.samples * share * max(nanoseconds, least) / 1e3
 
     def _block(self, item: Item) -> None:
         qubits = sorted(item.support, key=self.place.__getitem__)
         size = 2 ** len(qubits)
         active = self._active(item.operations, qubits)
+        is_fixed = all(operation.fixed is not None for operation in item.operations)
+        if not len(active):
+            if is_fixed:
+                return
+            active = np.arange(size)
         share = len(active) / size
         slope = REAL_NS if are_real(item.operations) else COMPLEX_NS
         once = self._amplitudes_us(share, slope * len(active))
-        is_fixed = all(operation.fixed is not None for operation in item.operations)
-        cost = STEP_US + 3 * once
+        cost = STEP_US + TILE_STEP_US * self._tiles + 3 * once
         if not is_fixed:
-            self._builds = True
-            factors = 1 + round(sum(len(op.qubits) > 1 for op in item.operations) / len(qubits))
-            cost += once + factors * ENTRY_US * size**2
-            cost += min(chain_us(factors, size, size))
+            factors = self._factors(item.operations, qubits)
+            self._groups.add((len(qubits), factors))
+            cost += once + SUM_US * self._tiles * len(active) ** 2
+            cost += factors * (BLOCK_ENTRY_US * size**2 + PRODUCT_US * (factors > 1) * size**3)
         self.costs.append(cost)
         if self.builder is None:
             return
@@ -202,7 +249,8 @@ class TilePlanner:
         columns = 1 if shape.diagonal else len(active)
         slope = REAL_NS if shape.real else COMPLEX_NS
         once = self._amplitudes_us(len(active) / form.size, slope * columns)
-        self.costs.append(STEP_US + (0 if shared else STEP_US + ANGLE_US) + 4 * once)
+        angle = ANGLE_US if shared else OWN_ANGLE_US * self.samples
+        self.costs.append(STEP_US + TILE_STEP_US * self._tiles + angle + 4 * once)
         if self.builder is None:
             return
         places = tuple(self.place[qubit] for qubit in operation.qubits)
@@ -238,14 +286,7 @@ class TilePlanner:
         size = 2 ** len(qubits)
         if all(len(operation.qubits) == 1 for operation in operations):
             return np.arange(size)
-        local = {qubit: k for k, qubit in enumerate(qubits)}
-        key = tuple(
-            (
-                operation.gate or operation.fixed.tobytes(),  # type: ignore[union-attr]
-                *(local[qubit] for qubit in operation.qubits),
-            )
-            for operation in operations
-        )
+        key = _signature(operations, qubits)
         if key not in self._known_active:
             rng = np.random.default_rng(0)
             differs = np.zeros(size, dtype=bool)
@@ -255,6 +296,12 @@ class TilePlanner:
                 differs |= change.any(axis=0) | change.any(axis=1)
             self._known_active[key] = np.flatnonzero(differs)
         return self._known_active[key]
+
+    def _factors(self, operations: Sequence[Operation], qubits: Sequence[int]) -> int:
+        key = _signature(operations, qubits)
+        if key not in self._known_factors:
+            self._known_factors[key] = count_factors(operations, qubits)
+        return self._known_factors[key]
 
     def _monomial(self, item: Item) -> None:
         moves = turns = weighted = False
@@ -283,13 +330,25 @@ class TilePlanner:
         names = {"permutation": moves, "phases with weights": weighted, "fixed phases": turns}
         named = [name for name, there in names.items() if there]
         step.what = f"monomial on {len(self.place)} qubits: " + ", ".join(named)
-        cost = STEP_US + 3 * self._amplitudes_us(1, MOVE_NS)
+        cost = STEP_US + TILE_STEP_US * self._tiles + 3 * self._amplitudes_us(1, MOVE_NS)
         if weighted:
-            self._builds = True
+            self._groups.add((len(self.place), 0))
             cost += self._amplitudes_us(1, MOVE_NS) + PHASE_ROW_US * self.num_rows
         self.costs.append(cost)
         if self.builder is not None:
             self.steps.append(step)
+
+
+def _signature(operations: Sequence[Operation], qubits: Sequence[int]) -> tuple[object, ...]:
+    """What blocks have in common that differ in their angles only."""
+    local = {qubit: k for k, qubit in enumerate(qubits)}
+    return tuple(
+        (
+            operation.gate if operation.fixed is None else operation.fixed.tobytes(),
+            *(local[qubit] for qubit in operation.qubits),
+        )
+        for operation in operations
+    )
 
 
 def _with_drawn_angles(operation: Operation, rng: np.random.Generator) -> Operation:
@@ -303,7 +362,7 @@ def planned(
     option: TileOption,
     num_qubits: int,
     start: Sequence[int],
-    builder: BlockBuilder,
+    builder: Builder,
     constants: Constants,
 ) -> tuple[Plan, Tiles]:
     """The plan of an option, and its steps on tiles.

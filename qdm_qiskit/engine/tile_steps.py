@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .algebra import permute_rows
+from .algebra import packed, permute_rows
 from .blocks import BlockHandle
 from .expressions import Angle, AngleVector
 from .gates import GateForm
@@ -160,10 +160,10 @@ class Tiles:
                 d = 2 ** key[1][0]
                 inner = (step.active[:, None] * d + step.active[None, :]).reshape(-1)
                 flat = (np.array(rows)[:, None] * d * d + inner).reshape(-1)
-                users.append(Users(key, positions, len(step.active), torch.tensor(flat)))
+                users.append(Users(key, positions, len(step.active), torch.from_numpy(flat)))
             else:
                 flat = (np.array(rows)[:, None] * key[1] + np.arange(key[1])).reshape(-1)
-                users.append(Users(key, positions, 0, torch.tensor(flat)))
+                users.append(Users(key, positions, 0, torch.from_numpy(flat)))
         return tuple(users)
 
     @cached_property
@@ -224,7 +224,7 @@ class Users:
 
     def taken(self, stack: Tensor) -> Tensor:
         """``(steps, size, size)``, or ``(steps, rows)`` for phases."""
-        flat = stack.reshape(-1)
+        flat = packed(stack).view(-1)
         whole = len(self.flat) == len(flat) and self._in_order
         found = flat if whole else flat.index_select(0, self.flat)
         shape = (self.size, self.size) if self.size else (-1,)
@@ -239,4 +239,4 @@ class Users:
 
     @cached_property
     def _in_order(self) -> bool:
-        return bool((self.flat == torch.arange(len(self.flat))).all())
+        return bool((self.flat.numpy() == np.arange(len(self.flat))).all())

@@ -42,7 +42,7 @@ class TileTable:
         """For each group of per-sample gates what their entries are made of."""
         self.first_gate_sum = 0
         """Where the slopes of shared angles begin among the sums; they are the last."""
-        self._frame = frame
+        self._constants, self._dtype, self._device = frame.constants, frame.dtype, frame.device
         self._keep: list[Any] = []
         """Arrays whose addresses are in the table."""
         self._known: dict[int, int] = {}
@@ -79,7 +79,7 @@ class TileTable:
     def _indices(self, constant: int) -> int:
         """Address of a constant as int32."""
         if constant not in self._known:
-            array = self._frame.constants.array(constant).astype(np.int32)
+            array = self._constants.array(constant).astype(np.int32)
             self._known[constant] = self._address(array)
         return self._known[constant]
 
@@ -103,15 +103,14 @@ class TileTable:
 
     def _fixed(self, row: int, step: Scattered | Move) -> None:
         """The functions and numbers of a step without weights."""
-        frame = self._frame
         if isinstance(step, Scattered):
             assert step.fixed is not None  # it has no weights
-            matrix = frame.constants.number(step.fixed, frame.dtype, frame.device)
+            matrix = self._constants.number(step.fixed, self._dtype, self._device)
             active = torch.from_numpy(step.active)
             values = matrix[active][:, active].contiguous()
             functions = self._blocks(len(active), real=not matrix.is_complex())
         elif step.signs is not None:
-            values = frame.constants.number(step.signs, frame.dtype, frame.device)
+            values = self._constants.number(step.signs, self._dtype, self._device)
             functions = self._movers(step, "complex" if values.is_complex() else "real")
         else:
             self._steps[row, MATRIX + 1 :] = self._movers(step, "none")
@@ -134,6 +133,7 @@ class TileTable:
                 self._steps[row, MATRIX + 1 :] = self._movers(step, "complex")
             read = self.kernels.products()
         reals = int(np.prod(shape)) * (2 if complex_ else 1)
+        self.num_sums += self.num_sums % 2  # complex numbers begin at even places
         self._reads[rows, 0] = read
         self._reads[rows, 1] = self.num_sums + reals * np.arange(len(rows))
         self._slots.append((rows, reals * self.kernels.itemsize))
@@ -142,8 +142,8 @@ class TileTable:
 
     def _angled(self, shape: GateShape, positions: Sequence[int], gates: Sequence[Angled]) -> None:
         """Gates of one shape by themselves."""
-        dtype = torch.complex64 if self._frame.dtype == torch.float32 else torch.complex128
-        generators = torch.tensor(np.stack([gate.generator for gate in gates]), dtype=dtype)
+        dtype = torch.complex64 if self._dtype == torch.float32 else torch.complex128
+        generators = torch.from_numpy(np.stack([gate.generator for gate in gates])).to(dtype)
         self._keep.append(generators)
         bytes_each = generators.shape[1] * 2 * self.kernels.itemsize
         rows, count = np.array(positions), len(gates)
@@ -161,7 +161,7 @@ class TileTable:
         self._steps[rows, MATRIX + 1 :] = functions
         self._reads[rows, 0] = self.kernels.slope(size, diagonal=diagonal, each=not shape.shared)
         self._reads[rows, 2] = generators.data_ptr() + bytes_each * np.arange(count)
-        like = torch.zeros(0, dtype=self._frame.dtype)
+        like = torch.zeros(0, dtype=self._dtype, device=self._device)
         forms = [gate.form for gate in gates]
         self.entries.append(Entries.of(forms, like, real=shape.real and shape.shared))
         self._gate_rows.append(rows)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidData
-from .algebra import number_dtype
+from .algebra import number_dtype, packed
 from .allocator import keep_freed_memory
 from .kernels import widest
 from .steps import Components, Frame
@@ -31,6 +31,8 @@ from .tile_steps import Tiles
 from .tile_tables import TileTable
 
 T = TypeVar("T")
+SUMMED_TILES = 64
+"""So many tiles are summed in the program's precision, more of them in double precision."""
 THREAD_WORK = 2**18
 """Amplitudes times steps that a thread of its own is worth."""
 
@@ -45,6 +47,10 @@ class TileRunner:
     def __init__(self, tiles: Tiles) -> None:
         self.tiles = tiles
         self._tables: dict[tuple[Any, ...], TileTable] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without addresses: a copy makes tables of its own."""
+        return {**self.__dict__, "_tables": {}}
 
     def run(self, x: Tensor, frame: Frame, inputs: Tensor | None, weights: Tensor | None) -> Tensor:
         """Apply the steps to their component.
@@ -74,7 +80,7 @@ class TileRunner:
             x = x.expand(-1, len(given[1]) if tiles.angles[1].is_bare else given[1].shape[1])
         x = x.to(number_dtype(frame.dtype, True))
         keep_freed_memory()
-        final: Tensor = _Run.apply(x.contiguous(), *given, self, frame, *stacks)
+        final: Tensor = _Run.apply(packed(x), *given, self, frame, *stacks)
         return final
 
     def thetas(self, given: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
@@ -146,22 +152,29 @@ class _Run(torch.autograd.Function):
         steps, slopes = ctx.steps, None
         if ctx.needs_input_grad[2]:
             count = len(runner.tiles.angles[1].angles)
-            slopes = torch.empty(count, -(-batch // lanes) * lanes, dtype=ctx.frame.dtype)
+            slopes = x.new_empty(count, -(-batch // lanes) * lanes, dtype=ctx.frame.dtype)
         reads = table.reads(slopes=slopes is not None)
-        grad, result = grad.resolve_conj().contiguous(), torch.empty_like(x)
+        grad, result = packed(grad), torch.empty_like(x)
 
         def run(first: int, end: int) -> Tensor:
             scratch = x.new_empty(3, rows, lanes)
-            sums = torch.zeros(table.num_sums, dtype=ctx.frame.dtype)
-            table.kernels.backward(
-                final.data_ptr(), grad.data_ptr(), result.data_ptr(), batch, rows, first, end,
-                steps.ctypes.data, reads.ctypes.data, len(steps), scratch.data_ptr(),
-                sums.data_ptr(), 0 if slopes is None else slopes.data_ptr(),
-            )  # fmt: skip
-            return sums
+            sums = x.new_zeros(table.num_sums, dtype=ctx.frame.dtype)
+            total = sums if end - first <= SUMMED_TILES else sums.double()
+            for start in range(first, end, SUMMED_TILES):
+                table.kernels.backward(
+                    final.data_ptr(), grad.data_ptr(), result.data_ptr(), batch, rows, start,
+                    min(start + SUMMED_TILES, end), steps.ctypes.data, reads.ctypes.data,
+                    len(steps), scratch.data_ptr(), sums.data_ptr(),
+                    0 if slopes is None else slopes.data_ptr(),
+                )  # fmt: skip
+                if total is not sums:
+                    total += sums
+                    sums.zero_()
+            return total
 
         found = _share(run, x, lanes, len(steps))
         sums = found[0] if len(found) == 1 else torch.stack(found).sum(0)
+        sums = sums.to(ctx.frame.dtype)
         found_slopes = (
             sums[table.first_gate_sum :] if ctx.needs_input_grad[1] else None,
             None if slopes is None else slopes[:, :batch],
@@ -188,15 +201,16 @@ def _entries(
     for entries, (shape, _, theta) in zip(table.entries, tiles.split(shared, own), strict=True):
         values, _ = entries.values(theta)
         missing = 0 if shape.shared else -values.shape[-1] % lanes
-        found.append(torch.nn.functional.pad(values, (0, missing)) if missing else values)
+        values = torch.nn.functional.pad(values, (0, missing)) if missing else values
+        found.append(packed(values))
     return found
 
 
 def _lanes(x: Tensor) -> int:
     """Samples of a tile: as many as the widest vectors take, fewer where there are fewer."""
     most = widest() // (x.element_size() // 2)
-    few = max(1 << (x.shape[1] - 1).bit_length(), 2) if x.shape[1] else 2
-    return min(most, few)
+    # Two widths only, because each has machine code of its own.
+    return most // 4 if x.shape[1] <= most // 4 and most >= 8 else most
 
 
 def _taken(tiles: Tiles, stacks: Sequence[Tensor]) -> list[Tensor]:

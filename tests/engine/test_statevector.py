@@ -308,6 +308,22 @@ def test_columns_follow_the_given_lists():
     )
 
 
+def test_parameters_that_cancel_have_no_effect():
+    """Which symbol Qiskit names then depends on the order of a set, so several are tried."""
+    x, w = Parameter("x"), ParameterVector("w", 8)
+    circuit = QuantumCircuit(8)
+    for k in range(8):
+        circuit.rx(x - x + w[k], k)
+    program = compile_circuit(circuit, [x], list(w))
+    inputs = torch.tensor([[0.7], [2.0]], dtype=torch.float64)
+    weights = torch.linspace(0.2, 3, 8, dtype=torch.float64)
+    bound = circuit.assign_parameters({x: 0.0, **dict(zip(w, weights.tolist(), strict=True))})
+    for each in (program, program.without_recomputation()):
+        found = each.statevector(inputs, weights)
+        np.testing.assert_allclose(found[0], Statevector(bound).data, atol=TOLERANCE)
+        assert torch.equal(found[0], found[1])
+
+
 def test_single_precision_is_close_to_double():
     spec = qddm(4, 10)
     program = compile_circuit(spec.circuit, (), spec.weights)
