@@ -2,7 +2,8 @@
 
 Two floors. ``issued``: every operation that the step issues, at the speed of a plain copy for its bytes
 or of a large matrix product for its arithmetic, whichever takes longer; what is above it is dispatch,
-Python and kernels that are slower than that. ``least``: only reading what the step is given and writing
+Python and kernels that are slower than that. A step on a tile counts as one, with the rate of a copy
+that is as large as the tile. ``least``: only reading what the step is given and writing
 what it returns, which no program can avoid, whatever its algorithm.
 """
 
@@ -11,13 +12,20 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from workloads import Result, Step, Workload
 
+from qdm_qiskit.engine.steps import Frame, Move
+from qdm_qiskit.engine.tile_steps import Angled, TileStep
+from qdm_qiskit.engine.tiles import TileRunner
+
 _PRODUCTS = {"mm", "bmm", "addmm", "baddbmm"}
+MOST_LANES = 16
+"""Samples of a tile in float32 with the widest vectors."""
 _LEAST_COPY = 2**16
 """Bytes below which a copy measures the call instead of the memory."""
 
@@ -73,6 +81,57 @@ class Traffic(TorchDispatchMode):
             moved / self.machine.copy_rate(moved) if moved else 0.0, flops / self.machine.flops
         )
         return result
+
+    def __enter__(self) -> Traffic:
+        """Count also what runs as machine code."""
+        plain = TileRunner.run
+
+        def counted(runner: TileRunner, x: Tensor, frame: Frame, *rest: Any) -> Tensor:
+            result = plain(runner, x, frame, *rest)
+            self._count_tiles(runner, frame, result)
+            return result
+
+        TileRunner.run = counted  # type: ignore[method-assign]
+        self._plain = plain
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        """Stop counting."""
+        TileRunner.run = self._plain  # type: ignore[method-assign]
+        super().__exit__(*error)
+
+    def _count_tiles(self, runner: TileRunner, frame: Frame, result: Tensor) -> None:
+        """Forward and backward pass of a run of steps on tiles."""
+        rows, batch = result.shape
+        tile = 2 * rows * MOST_LANES * result.element_size()
+        for step in runner.tiles.steps:
+            touched, width, is_real, is_read = _step_work(step, rows, frame)
+            moved = 2 * touched * batch * result.element_size()
+            flops = (4 if is_real else 8) * width * touched * batch
+            # Applied forward, to the state and to the gradient; and read.
+            for times, count in ((3, 1.0), (1, 0.5 if is_read else 0.0)):
+                each = moved * count
+                self.bytes += int(times * each)
+                self.flops += int(times * flops * bool(count))
+                least = max(each / self.machine.copy_rate(tile), flops / self.machine.flops)
+                self.seconds += times * least * bool(count)
+
+
+def _step_work(step: TileStep, rows: int, frame: Frame) -> tuple[int, int, bool, bool]:
+    """Rows touched, multiplications for each, whether these are real, whether a gradient is read."""
+    if isinstance(step, Move):
+        has_factors = step.signs is not None or step.phases is not None
+        return rows, int(has_factors), step.phases is None, step.phases is not None
+    applied = len(frame.constants.array(step.first))
+    if isinstance(step, Angled):
+        size = step.shape.size
+        return applied * size, 1 if step.shape.diagonal else size, step.shape.real, True
+    size = len(step.active)
+    if step.block is None:
+        assert step.fixed is not None
+        is_real = not np.iscomplexobj(frame.constants.array(step.fixed))
+        return applied * size, size, is_real, False
+    return applied * size, size, not frame.blocks[step.block.group].is_complex(), True
 
 
 def floors(workload: Workload, step: Step, machine: Machine) -> dict[str, float]:

@@ -40,19 +40,24 @@ class Kernels:
         self._writer = TileWriter(ir.DoubleType() if double else ir.FloatType(), lanes)
         self._made: dict[tuple[Any, ...], int] = {}
         self._lock = threading.Lock()
-        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 9)
+        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 13)
         self.forward: Callable[..., None] = signature(self._get("forward"))
-        """Run steps: states, results, batch, rows, first tile, end tile, table, steps, scratch.
+        """Run steps: states, results, batch, rows, first tile, end tile, table, steps, scratch,
+        function, weights, count, values.
 
         States and results are addresses of ``(rows, batch)`` complex numbers. Scratch takes two tiles.
+        The function, if not 0, is :meth:`expect`, for ``(count, rows)`` weights; values are ``(count,
+        batch)`` real numbers, the batch filled up to whole tiles.
         """
-        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 13)
+        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 16)
         self.backward: Callable[..., None] = signature(self._get("backward"))
         """Go back: final states, gradients, results, batch, rows, first tile, end tile, table, table of
-        what is read, steps, scratch, sums, slopes.
+        what is read, steps, scratch, sums, slopes, function, weights, count.
 
-        Results are the gradients at the start. Scratch takes three tiles. What is read is added to the
-        sums; slopes are ``(rows, batch)`` real numbers, the batch filled up to whole tiles.
+        Gradients are those of the final states or, where the function is :meth:`seed` and not 0, of the
+        values that :attr:`forward` gives. Results are the gradients at the start. Scratch takes three
+        tiles. What is read is added to the sums; slopes are ``(rows, batch)`` real numbers, the batch
+        filled up to whole tiles.
         """
 
     def apply(self, rows: int, *, real: bool, diagonal: bool = False, form: str = "forward") -> int:
@@ -77,6 +82,14 @@ class Kernels:
     def products(self) -> int:
         """Address of one that adds ``sum state gradient`` of each row to ``(rows,)`` numbers."""
         return self._get("products")
+
+    def expect(self) -> int:
+        """Address of one that sums weights times probabilities."""
+        return self._get("expect")
+
+    def seed(self) -> int:
+        """Address of one that makes the gradient of a state from that of such sums."""
+        return self._get("seed")
 
     def apply_each(self, rows: int, *, diagonal: bool, form: str = "forward") -> int:
         """Address of a function that applies a block of which each lane has its own."""

@@ -53,16 +53,8 @@ class ObservableTable:
         Returns:
             ``(observables, batch)`` real.
         """
-        complex_dtype = torch.complex64 if state.dtype in (torch.float32, torch.complex64) else None
-        complex_dtype = complex_dtype or torch.complex128
-        n = len(self._index).bit_length() - 1
-        places = tuple(range(n))[::-1] if order is None else tuple(order)
-        key = (complex_dtype, state.device, places)
-        if key not in self._tensors:
-            with torch.inference_mode(False):  # kept for runs that may want gradients
-                self._tensors[key] = self._in_order(complex_dtype, state.device, places)
         total: Tensor | None = None
-        for flip, index, table in self._tensors[key]:
+        for flip, index, table in self._parts(state, order):
             if flip == 0:
                 part = table @ squared_modulus(state)
             else:
@@ -72,6 +64,29 @@ class ObservableTable:
         if total is None:  # observables without any term
             return squared_modulus(state)[:1].expand(self._count, -1) * 0
         return total
+
+    def diagonals(self, like: Tensor, order: Sequence[int]) -> Tensor | None:
+        """``(observables, 2**n)`` real, if none of them flips a bit; None if one does.
+
+        Args:
+            like: Gives precision and device.
+            order: As for :meth:`evaluate`.
+        """
+        if set(self._patterns) != {0}:
+            return None
+        ((_, _, table),) = self._parts(like, order)
+        return table
+
+    def _parts(self, like: Tensor, order: Sequence[int] | None) -> list[tuple[int, Tensor, Tensor]]:
+        complex_dtype = torch.complex64 if like.dtype in (torch.float32, torch.complex64) else None
+        complex_dtype = complex_dtype or torch.complex128
+        n = len(self._index).bit_length() - 1
+        places = tuple(range(n))[::-1] if order is None else tuple(order)
+        key = (complex_dtype, like.device, places)
+        if key not in self._tensors:
+            with torch.inference_mode(False):  # kept for runs that may want gradients
+                self._tensors[key] = self._in_order(complex_dtype, like.device, places)
+        return self._tensors[key]
 
     def _in_order(
         self, dtype: torch.dtype, device: torch.device, order: tuple[int, ...]

@@ -230,29 +230,38 @@ class CircuitProgram:
         initial_state: Tensor | None,
         initial_qubits: Sequence[int] | None,
         weight_rows: Tensor | None = None,
+        observables: ObservableTable | None = None,
     ) -> tuple[Tensor, tuple[int, ...]]:
         """Final amplitudes without global phase, ``(2**n, batch)``; real where nothing is complex.
 
-        Beside them the order of the qubits, most significant first.
+        Beside them the order of the qubits, most significant first. Where it is empty, the observables
+        were read on the way: what is returned are their values ``(observables, batch)``.
         """
         if torch.is_inference_mode_enabled():
             # What is kept for later runs must serve those that want gradients as well.
             with torch.inference_mode(False), torch.no_grad():
-                return self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
+                return self._run(
+                    inputs, weights, initial_state, initial_qubits, weight_rows, observables
+                )
         if weight_rows is not None:
             return self._run_rows(inputs, weights, initial_state, initial_qubits, weight_rows)
         if weights is not None and weights.ndim == 2:
             joined = self._all_inputs(inputs, weights)
-            return self._per_sample._run(joined, None, initial_state, initial_qubits)
+            return self._per_sample._run(
+                joined, None, initial_state, initial_qubits, None, observables
+            )
         batch, like, covered = self._takes.check(inputs, weights, initial_state, initial_qubits)
         inputs = None if inputs is None else inputs.to(like.dtype)
         weights = None if weights is None else weights.to(like.dtype)
         layout = self._layout(covered, tiled=self._may_tile(like))
         blocks, phases = layout.builder.build(weights, like, differentiable=self._adjoint is False)
-        final = self._apply(layout, blocks, phases, inputs, weights, like, initial_state)
+        diagonals = None
+        if observables is not None and layout.tiles is not None and not self.renormalise:
+            diagonals = observables.diagonals(like, layout.plan.order)
+        final = self._apply(layout, blocks, phases, inputs, weights, like, initial_state, diagonals)
         if final.shape[1] != batch:
             final = final.expand(-1, batch)
-        return final, layout.plan.order
+        return final, layout.plan.order if diagonals is None else ()
 
     def _apply(
         self,
@@ -263,8 +272,9 @@ class CircuitProgram:
         weights: Tensor | None,
         like: Tensor,
         initial_state: Tensor | None,
+        diagonals: Tensor | None = None,
     ) -> Tensor:
-        """Run all steps, ``(2**n, batch or 1)``."""
+        """Run all steps, ``(2**n, batch or 1)``; on tiles perhaps with values of observables."""
         frame = Frame(
             constants=layout.constants,
             blocks=blocks,
@@ -283,7 +293,7 @@ class CircuitProgram:
             step.run(state, frame)
         final = None
         if tiles is not None:
-            final = tiles.run(state[layout.plan.final], frame, inputs, weights)
+            final = tiles.run(state[layout.plan.final], frame, inputs, weights, diagonals)
         elif layout.plan.final in state:
             final = self._run_tail(state[layout.plan.final], layout.tail, frame)
         if final is None:
@@ -479,8 +489,9 @@ class CircuitProgram:
             if len(self._observables) >= KEPT_OBSERVABLES:
                 self._observables.pop(next(iter(self._observables)))
             self._observables[key] = ObservableTable(list(observables))
-        state, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
-        return self._observables[key].evaluate(state, order).t()
+        table = self._observables[key]
+        found, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows, table)
+        return (table.evaluate(found, order) if order else found).t()
 
     def hermitian_expectation(
         self,

@@ -250,12 +250,47 @@ class TileWriter(VectorWriter):
         b.ret_void()
         return function
 
+    def expect(self) -> ir.Function:
+        """(state, rows, weights, count, values, stride): sums of weights times probabilities.
+
+        Weights are ``(count, rows)`` real numbers; values ``stride`` from one to the next.
+        """
+        function, b, (state, rows, weights, count, values, stride) = self.tile_function("expect")
+        with loop(b, count) as k:
+            start = b.mul(k, rows)
+            with carrying(b, rows, [self.zero()]) as (row, carried, new):
+                re, im = self.load(b, state, row)
+                probability = self.fma(b, re, re, b.fmul(im, im))
+                weight = self.scalar(b, weights, b.add(start, row))
+                new.append(self.fma(b, weight, probability, carried[0]))
+            out = self.vector_at(b, values, b.mul(k, stride))
+            b.store(carried[0], out, align=self.bits // 8)
+        b.ret_void()
+        return function
+
+    def seed(self) -> ir.Function:
+        """(state, gradient, rows, weights, count, cotangents, stride): the conjugate gradient."""
+        function, b, arguments = self.tile_function("seed")
+        state, grad, rows, weights, count, cotangents, stride = arguments
+        with loop(b, rows) as row:
+            with carrying(b, count, [self.zero()]) as (k, carried, new):
+                weight = self.scalar(b, weights, b.add(b.mul(k, rows), row))
+                place = self.vector_at(b, cotangents, b.mul(k, stride))
+                cotangent = b.load(place, align=self.bits // 8)
+                new.append(self.fma(b, weight, cotangent, carried[0]))
+            re, im = self.load(b, state, row)
+            twice = b.fadd(carried[0], carried[0])
+            self.store(b, grad, row, (b.fmul(twice, re), self.minus(b, b.fmul(twice, im))))
+        b.ret_void()
+        return function
+
     # ---- functions on many steps --------------------------------------------------------------
 
     def forward(self) -> ir.Function:
         """See :attr:`Kernels.forward`."""
-        function, b = self.function("forward", 9)
-        source, result, batch, rows, first, end, table, steps, scratch = function.args
+        function, b = self.function("forward", 13)
+        source, result, batch, rows, first, end, table, steps, scratch, *readout = function.args
+        expect, weights, values_count, values = readout
         size = b.mul(rows, INT64(2 * self.align))
         stride = self._padded(b, batch)
         here, there = (b.alloca(INT64) for _ in range(2))
@@ -281,14 +316,18 @@ class TileWriter(VectorWriter):
                     self._call(b, apply, state, count, source_, offsets, own, stride)
                 b.position_at_end(last)
             self._write_tile(b, result, b.load(here), batch, rows, tile, conjugate=False)
+            with b.if_then(b.icmp_signed("!=", expect, INT64(0))):
+                own = self._own(b, values, tile)
+                arguments = (b.load(here), rows, weights, values_count, own, stride)
+                self._call(b, expect, *arguments)
         b.ret_void()
         return function
 
     def backward(self) -> ir.Function:
         """See :attr:`Kernels.backward`."""
-        function, b = self.function("backward", 13)
+        function, b = self.function("backward", 16)
         final, grads, result, batch, rows, first, end, table, reads, steps, *memory = function.args
-        scratch, sums, slopes = memory
+        scratch, sums, slopes, seed, weights, values_count = memory
         size = b.mul(rows, INT64(2 * self.align))
         stride = self._padded(b, batch)
         state, grad, spare = (b.alloca(INT64) for _ in range(3))
@@ -296,7 +335,13 @@ class TileWriter(VectorWriter):
             b.store(b.add(scratch, b.mul(size, INT64(k))), place)
         with loop(b, end, first) as tile:
             self._read_tile(b, final, b.load(state), batch, rows, tile, conjugate=False)
-            self._read_tile(b, grads, b.load(grad), batch, rows, tile, conjugate=True)
+            with b.if_else(b.icmp_signed("==", seed, INT64(0))) as (from_states, from_values):
+                with from_states:
+                    self._read_tile(b, grads, b.load(grad), batch, rows, tile, conjugate=True)
+                with from_values:
+                    own = self._own(b, grads, tile)
+                    arguments = (rows, weights, values_count, own, stride)
+                    self._call(b, seed, b.load(state), b.load(grad), *arguments)
             lane = b.mul(tile, INT64(2 * self.align))
             with loop(b, steps) as k:
                 place = b.sub(b.sub(steps, k), INT64(1))
@@ -354,6 +399,10 @@ class TileWriter(VectorWriter):
             switch.add_case(INT64(number), place)
         move, gate, each = (_case(b, place, last) for place in others)
         return _case(b, block, last), move, gate, each, last
+
+    def _own(self, b: ir.IRBuilder, values: ir.Value, tile: ir.Value) -> ir.Value:
+        """Address of a tile's part of a row of real numbers."""
+        return b.add(values, b.mul(tile, INT64(self.align)))
 
     def _padded(self, b: ir.IRBuilder, batch: ir.Value) -> ir.Value:
         """The batch, filled up to whole tiles."""

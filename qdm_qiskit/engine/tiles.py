@@ -26,7 +26,7 @@ from ..errors import InvalidData
 from .algebra import number_dtype, packed
 from .allocator import keep_freed_memory
 from .kernels import widest
-from .steps import Components, Frame
+from .steps import Components, Frame, squared_modulus
 from .tile_steps import Tiles
 from .tile_tables import TileTable
 
@@ -52,17 +52,26 @@ class TileRunner:
         """Without addresses: a copy makes tables of its own."""
         return {**self.__dict__, "_tables": {}}
 
-    def run(self, x: Tensor, frame: Frame, inputs: Tensor | None, weights: Tensor | None) -> Tensor:
+    def run(
+        self,
+        x: Tensor,
+        frame: Frame,
+        inputs: Tensor | None,
+        weights: Tensor | None,
+        diagonals: Tensor | None = None,
+    ) -> Tensor:
         """Apply the steps to their component.
 
         Args:
             x: ``(2**k, batch)`` on the CPU; one column for all samples where the batch is that of the
                 inputs.
             frame: Constants, block matrices and phases.
-            inputs, weights: For gates whose angles depend on inputs.
+            inputs, weights: For gates by themselves.
+            diagonals: ``(count, 2**k)`` real, of observables; None for the states.
 
         Returns:
-            ``(2**k, batch)`` complex, differentiable in all.
+            ``(2**k, batch)`` complex, or ``(count, batch)`` real expectation values; differentiable in
+            all but the diagonals.
         """
         tiles = self.tiles
         stacks = [
@@ -80,7 +89,7 @@ class TileRunner:
             x = x.expand(-1, len(given[1]) if tiles.angles[1].is_bare else given[1].shape[1])
         x = x.to(number_dtype(frame.dtype, True))
         keep_freed_memory()
-        final: Tensor = _Run.apply(packed(x), *given, self, frame, *stacks)
+        final: Tensor = _Run.apply(packed(x), *given, self, frame, diagonals, *stacks)
         return final
 
     def thetas(self, given: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
@@ -113,6 +122,7 @@ class _Run(torch.autograd.Function):
         own: Tensor | None,
         runner: TileRunner,
         frame: Frame,
+        diagonals: Tensor | None,
         *stacks: Tensor,
     ) -> Tensor:
         (rows, batch), lanes = x.shape, _lanes(x)
@@ -121,12 +131,17 @@ class _Run(torch.autograd.Function):
         entries = _entries(runner.tiles, table, *runner.thetas((shared, own)), lanes)
         steps = table.steps(packs, entries)
         final = torch.empty_like(x)
+        values, readout = final, (0, 0, 0, 0)
+        if diagonals is not None:
+            values = diagonals.new_empty(len(diagonals), -(-batch // lanes) * lanes)
+            expect = table.kernels.expect()
+            readout = expect, diagonals.data_ptr(), len(diagonals), values.data_ptr()
 
         def run(first: int, end: int) -> None:
             scratch = x.new_empty(2, rows, lanes)
             table.kernels.forward(
                 x.data_ptr(), final.data_ptr(), batch, rows, first, end,
-                steps.ctypes.data, len(steps), scratch.data_ptr(),
+                steps.ctypes.data, len(steps), scratch.data_ptr(), *readout,
             )  # fmt: skip
 
         _share(run, x, lanes, len(steps))
@@ -134,8 +149,9 @@ class _Run(torch.autograd.Function):
         ctx.steps, ctx.held = steps, (packs, entries)  # the table holds addresses of these
         # The gradient needs these for their shapes only, so they may change until then.
         ctx.angles, ctx.versions = (shared, own), _versions(shared, own)
+        ctx.diagonals = diagonals
         ctx.save_for_backward(x, final, *stacks)
-        return final
+        return final if diagonals is None else values[:, :batch]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -147,14 +163,19 @@ class _Run(torch.autograd.Function):
                     "Weights or inputs were changed in place between the forward pass and a backward "
                     "pass with create_graph; change copies of them."
                 )
-            return _through_plain_steps(grad, (x, *ctx.angles, *stacks), runner, ctx.frame)
+            given = (x, *ctx.angles, *stacks)
+            return _through_plain_steps(grad, given, runner, ctx.frame, ctx.diagonals)
         (rows, batch), lanes, table = x.shape, _lanes(x), ctx.table
         steps, slopes = ctx.steps, None
         if ctx.needs_input_grad[2]:
             count = len(runner.tiles.angles[1].angles)
             slopes = x.new_empty(count, -(-batch // lanes) * lanes, dtype=ctx.frame.dtype)
         reads = table.reads(slopes=slopes is not None)
-        grad, result = packed(grad), torch.empty_like(x)
+        result, diagonals, readout = torch.empty_like(x), ctx.diagonals, (0, 0, 0)
+        if diagonals is not None:
+            grad = torch.nn.functional.pad(grad, (0, -batch % lanes))
+            readout = table.kernels.seed(), diagonals.data_ptr(), len(diagonals)
+        grad = packed(grad)
 
         def run(first: int, end: int) -> Tensor:
             scratch = x.new_empty(3, rows, lanes)
@@ -165,7 +186,7 @@ class _Run(torch.autograd.Function):
                     final.data_ptr(), grad.data_ptr(), result.data_ptr(), batch, rows, start,
                     min(start + SUMMED_TILES, end), steps.ctypes.data, reads.ctypes.data,
                     len(steps), scratch.data_ptr(), sums.data_ptr(),
-                    0 if slopes is None else slopes.data_ptr(),
+                    0 if slopes is None else slopes.data_ptr(), *readout,
                 )  # fmt: skip
                 if total is not sums:
                     total += sums
@@ -185,7 +206,7 @@ class _Run(torch.autograd.Function):
                 runner.tiles.angles, found_slopes, ctx.angles, strict=True
             )
         ]
-        return result, *to_angles, None, None, *_gradients(runner.tiles, table, stacks, sums)
+        return result, *to_angles, None, None, None, *_gradients(runner.tiles, table, stacks, sums)
 
 
 def _versions(*tensors: Tensor | None) -> list[int | None]:
@@ -235,7 +256,11 @@ def _gradients(
 
 
 def _through_plain_steps(
-    grad: Tensor, given: Sequence[Tensor | None], runner: TileRunner, frame: Frame
+    grad: Tensor,
+    given: Sequence[Tensor | None],
+    runner: TileRunner,
+    frame: Frame,
+    diagonals: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
     """The gradient with a graph of its own: autograd differentiates the plain steps.
 
@@ -260,14 +285,15 @@ def _through_plain_steps(
     state: Components = {component: start}
     for step in tiles.steps:
         step.run(state, apart)
+    value = state[component]
+    if diagonals is not None:
+        value = diagonals @ squared_modulus(value)
     wanted = [each for each in given if each is not None and each.requires_grad]
-    found = iter(
-        torch.autograd.grad(state[component], wanted, grad, create_graph=True, allow_unused=True)
-    )
+    found = iter(torch.autograd.grad(value, wanted, grad, create_graph=True, allow_unused=True))
     to_x, to_shared, to_own, *rest = [
         next(found) if each is not None and each.requires_grad else None for each in given
     ]
-    return to_x, to_shared, to_own, None, None, *rest
+    return to_x, to_shared, to_own, None, None, None, *rest
 
 
 def _share(run: Callable[[int, int], T], x: Tensor, lanes: int, steps: int) -> list[T]:

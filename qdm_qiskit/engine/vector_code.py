@@ -47,6 +47,8 @@ class VectorWriter:
             "products": "ttn__v",
             "apply_each": "tnrrvn",
             "slope": "ttnrrvv",
+            "expect": "tnvnvn",
+            "seed": "ttnvnvn",
         }[name]
         types = {"n": INT64, "_": INT64, "r": ir.PointerType(INT32)}
         kind = ir.FunctionType(

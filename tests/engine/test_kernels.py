@@ -295,6 +295,35 @@ def test_products_add_the_sum_of_each_row(double, lanes):
     assert grad.is_untouched()
 
 
+@pytest.mark.parametrize(("double", "lanes"), WIDTHS)
+def test_expect_sums_weighted_probabilities(double, lanes):
+    rows, count, stride = 11, 3, 3 * lanes
+    bench = Bench(double, lanes)
+    state, weights = bench.tile(rows), bench.numbers(count, rows)
+    values = bench.numbers(count, stride)
+    expected = values.values.copy()
+    expected[:, :lanes] = weights.values @ (as_complex(state) * as_complex(state).conj()).real
+    call(bench.made.expect(), state, rows, weights, count, values, stride)
+    bench.close(values.values, expected, 2 * rows)
+    assert values.is_guarded()
+    assert state.is_untouched()
+
+
+@pytest.mark.parametrize(("double", "lanes"), WIDTHS)
+def test_seed_is_the_conjugate_gradient_of_weighted_probabilities(double, lanes):
+    rows, count, stride = 11, 3, 2 * lanes
+    bench = Bench(double, lanes)
+    state, grad, weights = bench.tile(rows), bench.tile(rows), bench.numbers(count, rows)
+    cotangents = bench.numbers(count, stride)
+    slopes = weights.values.T.astype(float) @ cotangents.values[:, :lanes]
+    expected = 2 * slopes * as_complex(state).conj()
+    call(bench.made.seed(), state, grad, rows, weights, count, cotangents, stride)
+    bench.close(as_complex(grad), expected, 8 * count)
+    assert grad.is_guarded()
+    assert state.is_untouched()
+    assert cotangents.is_untouched()
+
+
 def test_nothing_to_do_changes_nothing():
     bench = Bench(True, 4)
     tile, other = bench.tile(4), bench.tile(4)

@@ -766,6 +766,43 @@ def test_a_run_leaves_no_graph_behind(way):
     assert alive() is None
 
 
+# ---- expectation values ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 5, 16, 33])
+@pytest.mark.parametrize(
+    "labels", [["ZII", "IZZ", "III", "ZZZ", "IIZ"], ["ZII", "XYI"]], ids=["diagonal", "mixed"]
+)
+def test_expectation_values_read_from_tiles(labels, batch):
+    """Diagonal observables are read where the state is; others from the state that is returned."""
+    problem = small(batch)
+    operators = [SparsePauliOp([label, "IIZ"], [0.7, -1.3]) for label in labels]
+    direction = problem.direction[0, :, : len(labels)]
+    found = []
+    for program in (problem.program, problem.program.without_recomputation()):
+        given = [problem.inputs, problem.weights, problem.states]
+        given = [each.clone().requires_grad_() for each in given]
+        values = program.expectation(operators, *given)
+        found.append((values.detach(), *torch.autograd.grad((values * direction).sum(), given)))
+    close(*found)
+    assert uses_tiles(problem.program)
+    expected = Statevector(problem.expected(batch - 1)).expectation_value(operators[0]).real
+    np.testing.assert_allclose(found[0][0][-1, 0], expected, rtol=0, atol=1e-10)
+
+
+def test_second_derivatives_of_expectation_values():
+    problem = small(3)
+    operators = [SparsePauliOp("ZII"), SparsePauliOp("IZZ")]
+
+    def value(weights: torch.Tensor) -> torch.Tensor:
+        return problem.program.expectation(operators, problem.inputs, weights, problem.states)
+
+    weights = problem.weights.clone().requires_grad_()
+    assert torch.autograd.gradcheck(value, weights)
+    assert torch.autograd.gradgradcheck(value, weights)
+    assert uses_tiles(problem.program)
+
+
 # ---- limits ----------------------------------------------------------------------------------
 
 
