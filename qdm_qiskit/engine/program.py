@@ -38,6 +38,8 @@ KEPT_AMPLITUDES = 2**22
 states are computed again."""
 TILES_PAY = 0.8
 """Tiles are chosen below so much of the estimate without them: machine code takes time to make."""
+ROW_SAMPLES = 16
+"""With fewer samples a row of a table of weights, samples run apart."""
 KEPT_OBSERVABLES = 16
 """Sets of observables whose tables a program keeps."""
 
@@ -313,7 +315,7 @@ class CircuitProgram:
         """As :meth:`_run`, each sample with the row of a table of weights that it names.
 
         The blocks of all rows that are named are built at once; then the samples of a row run
-        together.
+        together. Where these would fill no tile, each sample runs with weights of its own.
         """
         self._takes.check_rows(weights, rows, inputs, initial_state)
         assert weights is not None  # checked
@@ -322,6 +324,10 @@ class CircuitProgram:
         _, like, covered = self._takes.check(
             inputs, table.detach().sum(0), initial_state, initial_qubits
         )
+        if len(rows) < ROW_SAMPLES * len(present) and self._may_tile(like):
+            joined = self._all_inputs(inputs, weights.index_select(0, rows))
+            if self._per_sample._layout(covered, tiled=True).tiles is not None:
+                return self._per_sample._run(joined, None, initial_state, initial_qubits)
         table = table.to(like.dtype)
         sorting = torch.argsort(rows, stable=True)
         inputs = None if inputs is None else inputs[sorting].to(like.dtype)
