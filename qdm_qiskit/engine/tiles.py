@@ -33,7 +33,7 @@ from .tile_tables import TileTable
 T = TypeVar("T")
 SUMMED_TILES = 64
 """So many tiles are summed in the program's precision, more of them in double precision."""
-THREAD_WORK = 2**18
+THREAD_WORK = 2**20
 """Amplitudes times steps that a thread of its own is worth."""
 
 
