@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,20 @@ def number_dtype(real: torch.dtype, complex_: bool) -> torch.dtype:
 def as_real(array: np.ndarray) -> np.ndarray:
     """The array without its imaginary part, if that is zero."""
     return array if np.iscomplexobj(array) and array.imag.any() else array.real
+
+
+def in_full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward pass that autocast leaves alone: gradients keep the precision of what they are of."""
+
+    @wraps(backward)
+    def run(ctx: Any, *grads: Tensor | None) -> Any:
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                with torch.autocast(device, enabled=False):
+                    return backward(ctx, *grads)
+        return backward(ctx, *grads)
+
+    return run
 
 
 def packed(tensor: Tensor) -> Tensor:

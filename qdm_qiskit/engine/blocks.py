@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .algebra import matrix_dtype
+from .algebra import in_full_precision, matrix_dtype
 from .chains import boundaries, chain, chain_us, prefers_tree, product_of
 from .fusion import alternate
 from .operations import Monomial, Operation, embedding
@@ -501,6 +501,7 @@ class _Build(torch.autograd.Function):
         return found
 
     @staticmethod
+    @in_full_precision
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None]:
         (angles,) = ctx.saved_tensors
         builder: BlockBuilder = ctx.builder

@@ -26,6 +26,10 @@ OPTIMISE = 2
 """LLVM's level of optimisation, 0 to 3."""
 
 
+_ONCE = threading.RLock()
+"""Held while something is made of which a process has one: a cache alone lets every thread make it."""
+
+
 class Kernels:
     """The functions for one precision and number of lanes.
 
@@ -107,9 +111,14 @@ class Kernels:
             return self._made[key]
 
 
-@cache
 def kernels(*, double: bool, lanes: int) -> Kernels:
-    """The functions of this process."""
+    """The functions of this process, the same for all of its threads."""
+    with _ONCE:
+        return _kernels(double, lanes)
+
+
+@cache
+def _kernels(double: bool, lanes: int) -> Kernels:
     return Kernels(double=double, lanes=lanes)
 
 
@@ -161,5 +170,10 @@ class _Compiler:
 
 
 @cache
-def _compiler() -> _Compiler:
+def _only_compiler() -> _Compiler:
     return _Compiler()
+
+
+def _compiler() -> _Compiler:
+    with _ONCE:
+        return _only_compiler()

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from .expressions import Angle
 from .gates import FORMS, GateForm
 
-UNITARY = 1e-9
+UNITARY = 1e-12
 """Fixed gates that miss unitarity by more are not undone, since each would make the error grow."""
 TOLERANCE = 1e-12
 """Below this an entry of a fixed matrix is zero."""
@@ -150,6 +150,12 @@ def with_bits(index: np.ndarray, positions: Sequence[int], value: np.ndarray) ->
 
 
 def embedding(num_bits: int, positions: Sequence[int]) -> np.ndarray:
+    """:func:`_embedding`, whose result nobody may write to."""
+    return _embedding(num_bits, tuple(positions))
+
+
+@lru_cache(maxsize=4096)
+def _embedding(num_bits: int, positions: tuple[int, ...]) -> np.ndarray:
     """Where each entry of an embedded gate comes from.
 
     Args:

@@ -112,7 +112,8 @@ class CircuitProgram:
                 for name, items in found.items()
             }
             best = min(candidates, key=lambda name: candidates[name])
-            options = tile_options(found, best, self.num_qubits, covered) if tiled else []
+            limit = max(TILES_PAY, 2.0) * candidates[best]
+            options = tile_options(found, best, self.num_qubits, covered, limit) if tiled else []
             option = min(options, key=lambda each: each.cost, default=None)
             constants = Constants()
             builder = LayoutBuilder(constants) if tiled else BlockBuilder(constants)

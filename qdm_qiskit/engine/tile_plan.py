@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,7 +61,11 @@ class TileOption:
 
 
 def tile_options(
-    found: dict[str, list[Item]], best: str, num_qubits: int, start: Sequence[int]
+    found: dict[str, list[Item]],
+    best: str,
+    num_qubits: int,
+    start: Sequence[int],
+    limit: float = math.inf,
 ) -> list[TileOption]:
     """Ways to run the last part of a circuit tile by tile.
 
@@ -69,6 +74,7 @@ def tile_options(
         best: The one that is cheapest without tiles.
         num_qubits: Of the circuit.
         start: Qubits that an initial state will hold.
+        limit: Options that cost more microseconds are left out.
     """
     options = []
     items = found[best]
@@ -79,9 +85,13 @@ def tile_options(
             continue
         before = Planner(head, num_qubits, start, None, Constants()).plan.cost
         for name, tail in _ways(operations, num_qubits).items():
-            cost = before + TilePlanner(tail, tuple(range(num_qubits)), None, Constants()).cost
+            laid = TilePlanner(
+                tail, tuple(range(num_qubits)), None, Constants(), limit=limit - before
+            )
+            cost = before + laid.cost
             label = f"{len(head)} items of {best}, then on tiles: {name}"
-            options.append(TileOption(label, head, tail, cost))
+            if cost <= limit:
+                options.append(TileOption(label, head, tail, cost))
     return options
 
 
@@ -97,9 +107,12 @@ def cheapest(
     """
     samples = max(samples, LEAST_SAMPLES)
     ways = list(_ways(operations, len(order)).values())
-    costs = [TilePlanner(way, order, None, Constants(), samples=samples).cost for way in ways]
-    best = min(range(len(ways)), key=costs.__getitem__)
-    return ways[best], costs[best]
+    best, least = ways[0], math.inf
+    for way in ways:
+        laid = TilePlanner(way, order, None, Constants(), samples=samples, limit=least)
+        if laid.cost < least:
+            best, least = way, laid.cost
+    return best, least
 
 
 def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Item]]:
@@ -161,6 +174,7 @@ class TilePlanner:
         constants: Collects fixed arrays.
         component: Number of the component.
         samples: That the estimate is for.
+        limit: Stop where the estimate exceeds it; only without a builder.
     """
 
     def __init__(
@@ -171,6 +185,7 @@ class TilePlanner:
         constants: Constants,
         component: int = 0,
         samples: int = NOMINAL_BATCH,
+        limit: float = math.inf,
     ) -> None:
         self.builder, self.constants, self.component = builder, constants, component
         self.samples = samples
@@ -178,6 +193,7 @@ class TilePlanner:
         self.num_rows = 2 ** len(order)
         self.steps: list[TileStep] = []
         self.costs: list[float] = []
+        self._total = 0.0
         self._tiles = -(-samples // LEAST_SAMPLES)
         self._groups: set[tuple[int, int]] = set()
         """Sizes and numbers of factors of blocks that are built; phases have none."""
@@ -186,12 +202,18 @@ class TilePlanner:
         self._known_rows: dict[tuple[int, ...], tuple[int, int, int]] = {}
         for item in items:
             getattr(self, f"_{item.kind}")(item)
+            if builder is None and self.cost > limit:
+                break
 
     @property
     def cost(self) -> float:
         """Estimated microseconds of a step of training."""
         levels = sum(max(factors - 1, 0).bit_length() for _, factors in self._groups)
-        return RUN_US + sum(self.costs) + GROUP_US * len(self._groups) + LEVEL_US * levels
+        return RUN_US + self._total + GROUP_US * len(self._groups) + LEVEL_US * levels
+
+    def _spend(self, cost: float) -> None:
+        self.costs.append(cost)
+        self._total += cost
 
     def _amplitudes_us(self, share: float, nanoseconds: float) -> float:
         least = LEAST_NS if self.num_rows <= CACHED_ROWS else 2 * LEAST_NS
@@ -215,7 +237,7 @@ class TilePlanner:
             self._groups.add((len(qubits), factors))
             cost += once + SUM_US * self._tiles * len(active) ** 2
             cost += factors * (BLOCK_ENTRY_US * size**2 + PRODUCT_US * (factors > 1) * size**3)
-        self.costs.append(cost)
+        self._spend(cost)
         if self.builder is None:
             return
         what = f"{size} x {size} matrix of {len(item.operations)} gates on qubits {qubits}"
@@ -250,7 +272,7 @@ class TilePlanner:
         slope = REAL_NS if shape.real else COMPLEX_NS
         once = self._amplitudes_us(len(active) / form.size, slope * columns)
         angle = ANGLE_US if shared else OWN_ANGLE_US * self.samples
-        self.costs.append(STEP_US + TILE_STEP_US * self._tiles + angle + 4 * once)
+        self._spend(STEP_US + TILE_STEP_US * self._tiles + angle + 4 * once)
         if self.builder is None:
             return
         places = tuple(self.place[qubit] for qubit in operation.qubits)
@@ -334,7 +356,7 @@ class TilePlanner:
         if weighted:
             self._groups.add((len(self.place), 0))
             cost += self._amplitudes_us(1, MOVE_NS) + PHASE_ROW_US * self.num_rows
-        self.costs.append(cost)
+        self._spend(cost)
         if self.builder is not None:
             self.steps.append(step)
 

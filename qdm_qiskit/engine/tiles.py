@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidData
-from .algebra import number_dtype, packed
+from .algebra import in_full_precision, number_dtype, packed
 from .allocator import keep_freed_memory
 from .kernels import widest
 from .steps import Components, Frame, squared_modulus
@@ -154,6 +154,7 @@ class _Run(torch.autograd.Function):
         return final if diagonals is None else values[:, :batch]
 
     @staticmethod
+    @in_full_precision
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, final, *stacks = ctx.saved_tensors
         runner: TileRunner = ctx.runner
@@ -210,8 +211,8 @@ class _Run(torch.autograd.Function):
 
 
 def _versions(*tensors: Tensor | None) -> list[int | None]:
-    """How often each was changed in place."""
-    return [None if each is None else each._version for each in tensors]
+    """How often each was changed in place; those of inference mode do not say."""
+    return [None if each is None or each.is_inference() else each._version for each in tensors]
 
 
 def _entries(

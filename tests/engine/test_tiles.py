@@ -8,6 +8,8 @@ import math
 import os
 import pickle
 import select
+import subprocess
+import sys
 import threading
 import warnings
 import weakref
@@ -801,6 +803,77 @@ def test_second_derivatives_of_expectation_values():
     assert torch.autograd.gradcheck(value, weights)
     assert torch.autograd.gradgradcheck(value, weights)
     assert uses_tiles(problem.program)
+
+
+# ---- modes and threads -----------------------------------------------------------------------
+
+
+def test_tensors_made_in_inference_mode():
+    problem = small(4)
+    expected = problem.program.statevector(problem.inputs, problem.weights)
+    with torch.inference_mode():
+        inputs, weights = problem.inputs.clone(), problem.weights.clone()
+        close(problem.program.statevector(inputs, weights), expected)
+    trained = problem.weights.clone().requires_grad_()
+    found = problem.program.statevector(inputs, trained)
+    close(found.detach(), expected)
+    found.real.sum().backward()
+    assert trained.grad is not None
+    assert uses_tiles(problem.program)
+
+
+def test_a_backward_pass_under_autocast_keeps_its_precision():
+    problem = small(4)
+    problem.lay_out(WAYS[2])
+    gradients = []
+    for enabled in (False, True):
+        weights = problem.weights.float().requires_grad_()
+        state = problem.program.statevector(problem.inputs.float(), weights)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            gradients.append(torch.autograd.grad(state.real.sum(), weights)[0])
+    assert torch.equal(*gradients)
+
+
+COLD = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+
+from qdm_qiskit.engine import compile_circuit, kernels
+
+w, x, circuit = ParameterVector("w", 20), ParameterVector("x", 3), QuantumCircuit(3)
+for q in range(3):
+    circuit.ry(x[q], q)
+for k in range(20):
+    (circuit.rx, circuit.rz, circuit.ry)[k % 3](w[k], k % 3)
+    circuit.cx(k % 3, (k + 1) % 3)
+program = compile_circuit(circuit, list(x), list(w))
+made = []
+begun = kernels._Compiler.__init__
+kernels._Compiler.__init__ = lambda self: (made.append(1), begun(self))[1]
+
+
+def work(_):
+    weights = torch.ones(20, requires_grad=True)
+    program.probabilities(torch.ones(16, 3), weights)[:, 0].sum().backward()
+    return weights.grad
+
+
+with ThreadPoolExecutor(4) as pool:
+    found = list(pool.map(work, range(12)))
+assert all(torch.equal(each, found[0]) for each in found)
+sys.exit(len(made) - 1)
+"""
+
+
+def test_threads_that_use_the_tiles_first_at_the_same_time():
+    done = subprocess.run(
+        [sys.executable, "-c", COLD], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # ---- limits ----------------------------------------------------------------------------------
