@@ -66,6 +66,8 @@ class LayoutBuilder:
     def __init__(self, constants: Constants) -> None:
         self._constants = constants
         self._small = BlockBuilder(constants)
+        self.saved = 0.0
+        """Estimated microseconds that products of factors would take more."""
         self._large: dict[tuple[int, ...], tuple[LargeBlock, BlockBuilder, BlockHandle]] = {}
 
     def add(
@@ -80,6 +82,7 @@ class LayoutBuilder:
                 product.finish()
                 group = (*handle.group, len(self._large))
                 self._large[group] = found, product, handle
+                self.saved += product.cost(handle) - found.cost
                 return BlockHandle(group, 0)
         return self._small.add(operations, qubits, fresh)
 

@@ -112,18 +112,23 @@ class CircuitProgram:
                 for name, items in found.items()
             }
             best = min(candidates, key=lambda name: candidates[name])
-            limit = max(TILES_PAY, 2.0) * candidates[best]
-            options = tile_options(found, best, self.num_qubits, covered, limit) if tiled else []
-            option = min(options, key=lambda each: each.cost, default=None)
             constants = Constants()
-            builder = LayoutBuilder(constants) if tiled else BlockBuilder(constants)
-            tiles = None
-            if option is not None and option.cost < TILES_PAY * candidates[best]:
-                plan, steps = planned(option, self.num_qubits, covered, builder, constants)
-                tiles = TileRunner(steps) if steps.steps else None
-                best = option.name
-            else:
-                plan = Planner(found[best], self.num_qubits, covered, builder, constants).plan
+            builder: BlockBuilder | LayoutBuilder = BlockBuilder(constants)
+            tiles, options = None, []
+            if tiled:
+                builder = LayoutBuilder(constants)
+            plan = Planner(found[best], self.num_qubits, covered, builder, constants).plan
+            if isinstance(builder, LayoutBuilder):
+                cost = max(candidates[best] - builder.saved, 1.0)
+                limit = max(TILES_PAY, 2.0) * cost
+                options = tile_options(found, best, self.num_qubits, covered, limit)
+                option = min(options, key=lambda each: each.cost, default=None)
+                if option is not None and option.cost < TILES_PAY * cost:
+                    constants = Constants()
+                    builder = LayoutBuilder(constants)
+                    plan, steps = planned(option, self.num_qubits, covered, builder, constants)
+                    tiles = TileRunner(steps) if steps.steps else None
+                    best = option.name
             candidates |= {each.name: each.cost for each in options}
             builder.finish()
             samples = SampleTable(plan.samples)
