@@ -119,7 +119,7 @@ class CircuitProgram:
                 builder = LayoutBuilder(constants)
             plan = Planner(found[best], self.num_qubits, covered, builder, constants).plan
             if isinstance(builder, LayoutBuilder):
-                cost = max(candidates[best] - builder.saved, 1.0)
+                cost = candidates[best] = max(candidates[best] - builder.saved, 1.0)
                 limit = max(TILES_PAY, 2.0) * cost
                 options = tile_options(found, best, self.num_qubits, covered, limit)
                 option = min(options, key=lambda each: each.cost, default=None)
