@@ -24,8 +24,6 @@ from .tile_code import TileWriter
 
 OPTIMISE = 2
 """LLVM's level of optimisation, 0 to 3."""
-
-
 _ONCE = threading.RLock()
 """Held while something is made of which a process has one: a cache alone lets every thread make it."""
 

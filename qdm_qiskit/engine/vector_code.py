@@ -38,7 +38,7 @@ class VectorWriter:
         return function, ir.IRBuilder(function.append_basic_block("entry"))
 
     def tile_function(self, name: str) -> tuple[ir.Function, ir.IRBuilder, list[ir.Value]]:
-        """A function on tiles; its arguments as :meth:`_index`, :meth:`_load` and others take them."""
+        """A function on tiles; its arguments as :meth:`index`, :meth:`load` and others take them."""
         kinds = {
             "apply": "tnrrv",
             "overlap": "ttnrrv",
