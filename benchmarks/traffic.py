@@ -91,13 +91,13 @@ class Traffic(TorchDispatchMode):
             self._count_tiles(runner, frame, result)
             return result
 
-        TileRunner.run = counted  # type: ignore[method-assign]
+        TileRunner.run = counted
         self._plain = plain
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
         """Stop counting."""
-        TileRunner.run = self._plain  # type: ignore[method-assign]
+        TileRunner.run = self._plain
         super().__exit__(*error)
 
     def _count_tiles(self, runner: TileRunner, frame: Frame, result: Tensor) -> None:

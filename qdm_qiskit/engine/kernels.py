@@ -20,7 +20,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from .tile_code import TileWriter
+from .tile_runs import RunWriter
 
 OPTIMISE = 2
 """LLVM's level of optimisation, 0 to 3."""
@@ -39,7 +39,7 @@ class Kernels:
     def __init__(self, *, double: bool, lanes: int) -> None:
         self.lanes = lanes
         self.itemsize = 8 if double else 4
-        self._writer = TileWriter(ir.DoubleType() if double else ir.FloatType(), lanes)
+        self._writer = RunWriter(ir.DoubleType() if double else ir.FloatType(), lanes)
         self._made: dict[tuple[Any, ...], int] = {}
         self._lock = threading.Lock()
         signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 13)

@@ -8,7 +8,7 @@ in |0> and in no component.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,6 +50,13 @@ class Frame:
             part = stack[:first] if row < first < len(stack) else stack
             found = self.rows[key] = part.unbind(0)
         return found[row]
+
+    def matrix(self, block: BlockHandle | None, fixed: int | None) -> Tensor:
+        """The matrix of a block with weights, or of the fixed one that a constant holds."""
+        if block is not None:
+            return self.row(self.blocks[block.group], block.group, block.row)
+        assert fixed is not None  # a block is one or the other
+        return self.constants.number(fixed, self.dtype, self.device)
 
 
 class Step(Protocol):
@@ -159,14 +166,9 @@ class Dense:
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
-        if self.block is not None:
-            group = self.block.group
-            matrix = frame.row(frame.blocks[group], group, self.block.row)
-        else:
-            assert self.fixed is not None
-            matrix = frame.constants.number(self.fixed, frame.dtype, frame.device)
-            if self.fresh:
-                matrix = matrix[:, :: 2**self.fresh]
+        matrix = frame.matrix(self.block, self.fixed)
+        if self.block is None and self.fresh:
+            matrix = matrix[:, :: 2**self.fresh]
         if self.is_new:
             state[self.component] = matrix
             return
@@ -229,6 +231,20 @@ class Project:
     def describe(self) -> str:
         """See :class:`Step`."""
         return self.what
+
+
+def leading_rows(steps: Sequence[Step]) -> dict[Any, int]:
+    """Of each stack of blocks or phases the rows up to the last one that the steps use."""
+    leading: dict[Any, int] = {}
+    for step in steps:
+        used: tuple[Any, int] | None = None
+        if isinstance(step, Dense) and step.block is not None:
+            used = step.block.group, step.block.row
+        elif isinstance(step, Move):
+            used = step.phases
+        if used is not None:
+            leading[used[0]] = max(leading.get(used[0], 0), used[1] + 1)
+    return leading
 
 
 def mixed_product(matrix: Tensor, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .allocator import keep_freed_memory
-from .steps import Dense, Frame, Move, Step
+from .steps import Dense, Frame, Move, Step, leading_rows
 
 Key = tuple[str, Any]
 """("block" or "phase", group)."""
@@ -141,14 +141,7 @@ def find_tail(steps: Sequence[Step]) -> Tail:
         elif isinstance(step, Move) and step.phases is not None:
             groups["phase", step.phases[0]] = None
     first = len(steps) - len(found)
-    leading: dict[Any, int] = {}
-    for step in steps[:first]:
-        if isinstance(step, Dense) and step.block is not None:
-            group = step.block.group
-            leading[group] = max(leading.get(group, 0), step.block.row + 1)
-        elif isinstance(step, Move) and step.phases is not None:
-            size, row = step.phases
-            leading[size] = max(leading.get(size, 0), row + 1)
+    leading = leading_rows(steps[:first])
     return Tail(first, tuple(found), tuple(stages), kept, tuple(groups), leading)
 
 

@@ -19,7 +19,7 @@ from .operations import (
     with_bits,
 )
 from .plan import NOMINAL_BATCH, Plan, Planner, are_real
-from .steps import Dense, Move, Step
+from .steps import Move, leading_rows
 from .tables import Constants
 from .tile_steps import Angled, GateShape, Scattered, Tiles, TileStep
 
@@ -398,19 +398,5 @@ def planned(
     laid = TilePlanner(option.tail, plan.order, builder, constants, plan.final)
     plan.steps += laid.steps
     plan.costs += laid.costs
-    tiles = Tiles(len(head), tuple(laid.steps), laid.num_rows, _leading(head))
+    tiles = Tiles(len(head), tuple(laid.steps), laid.num_rows, leading_rows(head))
     return plan, tiles
-
-
-def _leading(steps: Sequence[Step]) -> dict[object, int]:
-    """Of each stack the rows up to the last one that the steps use."""
-    leading: dict[object, int] = {}
-    for step in steps:
-        if isinstance(step, Dense) and step.block is not None:
-            key, row = step.block.group, step.block.row
-        elif isinstance(step, Move) and step.phases is not None:
-            key, row = step.phases  # type: ignore[assignment]
-        else:
-            continue
-        leading[key] = max(leading.get(key, 0), row + 1)
-    return leading

@@ -49,12 +49,7 @@ class Scattered:
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`~qdm_qiskit.engine.steps.Step`."""
-        if self.block is not None:
-            group = self.block.group
-            matrix = frame.row(frame.blocks[group], group, self.block.row)
-        else:
-            assert self.fixed is not None
-            matrix = frame.constants.number(self.fixed, frame.dtype, frame.device)
+        matrix = frame.matrix(self.block, self.fixed)
         x = state[self.component]
         order = frame.constants.index(self.order, frame.device)
         inverse = frame.constants.index(self.inverse, frame.device)
@@ -189,13 +184,16 @@ class Tiles:
         assert isinstance(step, Angled)  # the caller has looked
         return step
 
-    def split(self, shared: T, own: T) -> Iterator[tuple[GateShape, tuple[int, ...], Any]]:
+    def split(
+        self, shared: Tensor | None, own: Tensor | None
+    ) -> Iterator[tuple[GateShape, tuple[int, ...], Tensor]]:
         """For each shape its steps, and their part of what is given for all angles of a kind."""
         start = {True: 0, False: 0}
         for shape, positions in self.angled.items():
             given, first = (shared if shape.shared else own), start[shape.shared]
             start[shape.shared] += len(positions)
-            yield shape, positions, given[first : first + len(positions)]  # type: ignore[index]
+            assert given is not None  # there are gates of this kind
+            yield shape, positions, given[first : first + len(positions)]
 
     def entries(self, shared: Tensor | None, own: Tensor | None) -> dict[int, Tensor]:
         """For each gate, by its place, ``(entries, batch or 1)`` in calls that autograd knows.

@@ -12,7 +12,7 @@ from torch import Tensor
 from .kernels import Kernels, kernels
 from .samples import Entries
 from .steps import Frame, Move
-from .tile_code import BLOCK, EACH, FIELDS, GATE, MOVE, READ_FIELDS, TURN
+from .tile_runs import BLOCK, EACH, FIELDS, GATE, MOVE, READ_FIELDS, TURN
 from .tile_steps import Angled, GateShape, Scattered, Tiles, Users
 
 KEPT_TABLES = 8
