@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from qiskit.quantum_info import SparsePauliOp
@@ -232,6 +233,19 @@ class CircuitProgram:
         return "\n".join(lines)
 
     def _run(
+        self,
+        inputs: Tensor | None,
+        weights: Tensor | None,
+        initial_state: Tensor | None,
+        initial_qubits: Sequence[int] | None,
+        weight_rows: Tensor | None = None,
+        observables: ObservableTable | None = None,
+    ) -> tuple[Tensor, tuple[int, ...]]:
+        """:meth:`_run_now`, which `torch.compile` leaves alone: it cannot look into machine code."""
+        run = _untraced() if "torch._dynamo" in sys.modules else CircuitProgram._run_now
+        return run(self, inputs, weights, initial_state, initial_qubits, weight_rows, observables)
+
+    def _run_now(
         self,
         inputs: Tensor | None,
         weights: Tensor | None,
@@ -578,6 +592,15 @@ class CircuitProgram:
         projects = any(operation.kind == "project" for operation in self._operations)
         selects = bool(postselect) or (projects and not self.renormalise)
         return draw_selected(found, shots, selects=selects, generator=generator)
+
+
+@cache
+def _untraced() -> Callable[..., tuple[Tensor, tuple[int, ...]]]:
+    """Made only where `torch.compile` is in use: it takes most of a second to import."""
+    found: Callable[..., tuple[Tensor, tuple[int, ...]]] = torch.compiler.disable(
+        CircuitProgram._run_now
+    )
+    return found
 
 
 def _selected_rows(

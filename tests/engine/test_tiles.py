@@ -876,6 +876,45 @@ def test_threads_that_use_the_tiles_first_at_the_same_time():
     assert done.returncode == 0, done.stderr
 
 
+COMPILED = """
+import warnings
+
+import torch
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+
+from qdm_qiskit.engine import compile_circuit
+
+w, x, circuit = ParameterVector("w", 30), ParameterVector("x", 3), QuantumCircuit(3)
+for q in range(3):
+    circuit.rx(x[q], q)
+for k in range(30):
+    (circuit.rx, circuit.rz, circuit.ry)[k % 3](w[k], k % 3)
+    circuit.cx(k % 3, (k + 1) % 3)
+program = compile_circuit(circuit, list(x), list(w))
+inputs, weights = torch.rand(20, 3), torch.rand(30, requires_grad=True)
+
+
+def loss(inputs, weights):
+    return (3 * program.probabilities(2 * inputs, weights)[:, 1]).sum()
+
+
+(expected,) = torch.autograd.grad(loss(inputs, weights), weights)
+warnings.simplefilter("ignore")
+compiled = torch.compile(loss, backend="eager")
+for _ in range(3):
+    (found,) = torch.autograd.grad(compiled(inputs, weights), weights)
+    torch.testing.assert_close(found, expected)
+"""
+
+
+def test_torch_compile_leaves_machine_code_alone():
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
 # ---- limits ----------------------------------------------------------------------------------
 
 
