@@ -1,0 +1,101 @@
+"""Files that version 0.1 wrote still open, go on and replay (tests/fixtures/v0_1/README.md)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "v0_1"
+RUNS = {
+    "plain": (),
+    "guided": (3,),
+    "own-guided": (7,),
+    "gaussian": (),
+    "latent": (),
+    "ensemble": (),
+}
+DONE, DETACHED, CANCELLED, PLANNED = (
+    f"2026-11-28-qddm-{name}" for name in ("f5e47e7f", "bcaf5911", "43d42fff", "bce1bb1f")
+)
+
+# The engine's machine code is written for the processor at hand: other vectors round otherwise.
+SAME = {"rtol": 1e-5, "atol": 1e-6}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of all files, with the data where the runs of 0.1 looked for them."""
+    shutil.copytree(FIXTURES, tmp_path / "old")
+    shutil.copy(FIXTURES / "training" / "own-guided.npz", tmp_path / "mine.npz")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "old"
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_of_0_1_gives_its_samples(name: str, folder: Path, qdm: Qdm) -> None:  # noqa: F811
+    label = [part for each in RUNS[name] for part in ("--label", each)]
+    result = qdm(
+        *("sample", folder / "training" / name, "--num-images", "2", "--seed", "5"),
+        *(*label, "--quiet", "--out", folder / "new"),
+    )
+    assert result.code == 0, result.err
+    with (
+        np.load(folder / "new" / "samples.npz") as new,
+        np.load(folder / "expected" / name / "samples.npz") as old,
+    ):
+        for key in old:
+            np.testing.assert_allclose(new[key], old[key], **SAME)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_of_0_1_trains_on_as_it_did(name: str, folder: Path, qdm: Qdm) -> None:  # noqa: F811
+    run = folder / "training" / name
+    result = qdm("train", "--out", run, "--resume", "latest", "--epochs", "2", "--quiet")
+    assert result.code == 0, result.err
+    last = max((run / "checkpoints").iterdir())
+    new, old = (
+        load_file(path)
+        for path in (
+            last / "model.safetensors",
+            folder / "expected" / name / "resumed.safetensors",
+        )
+    )
+    assert new.keys() == old.keys()
+    for key in old:
+        np.testing.assert_allclose(new[key], old[key], **SAME)
+
+
+def test_a_hardware_run_of_0_1_replays(folder: Path, qdm: Qdm) -> None:  # noqa: F811
+    result = qdm("run", "replay", DONE, "--root", folder / "hardware")
+    assert result.code == 0, result.err
+    assert "the stored ones to the bit" in result.out
+
+
+@pytest.mark.parametrize(("run", "command"), [(DETACHED, "resume"), (PLANNED, "submit")])
+def test_a_hardware_run_of_0_1_goes_on(
+    run: str,
+    command: str,
+    folder: Path,
+    qdm: Qdm,  # noqa: F811
+) -> None:
+    root = folder / "hardware"
+    confirm = ["--yes"] if command == "submit" else []
+    result = qdm("run", command, run, "--root", root, *confirm, "--quiet")
+    assert result.code == 0, result.err
+    assert "done, 10 of 10 steps" in result.out
+
+
+def test_runs_of_0_1_are_listed(folder: Path, qdm: Qdm) -> None:  # noqa: F811
+    result = qdm("run", "list", "--root", folder / "hardware")
+    assert result.code == 0, result.err
+    states = {line.split()[0]: line.split()[1] for line in result.out.splitlines()[1:]}
+    assert states[DONE] == "done"
+    assert states[DETACHED] == "running"
+    assert states[PLANNED] == "planned"
+    assert CANCELLED in states
