@@ -149,7 +149,7 @@ class CircuitProgram:
                 name: ("inputs", first[source] + column)
                 for name, (source, column) in angle.positions.items()
             }
-            return Angle(angle.expression, places)
+            return Angle(angle.expression, places, angle.text)
 
         return CircuitProgram(
             num_qubits=self.num_qubits,
