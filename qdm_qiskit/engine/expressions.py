@@ -87,7 +87,9 @@ class Angle:
     def _is_total(self) -> bool:
         """Whether every finite value of the parameters gives a real, finite angle."""
         return all(
-            each.function in _TOTAL if isinstance(each, Call) else not isinstance(each, complex)
+            each.function in _TOTAL
+            if isinstance(each, Call)
+            else isinstance(each, Symbol) or (isinstance(each, float) and math.isfinite(each))
             for each in _nodes(self.expression)
         )
 
@@ -369,6 +371,8 @@ def _torch_value(tree: Tree, column: Callable[[Parameter], Tensor], like: Tensor
         if not isinstance(node, Call):
             return node
         found = [value(each) for each in node.arguments]
+        if node.function == "DIV" and isinstance(found[1], Tensor):
+            _refuse_zeros(found[1])
         if node.function in _BINARY:
             return _BINARY[node.function](*found)
         if node.function in _FUNCTIONS:
@@ -381,32 +385,38 @@ def _torch_value(tree: Tree, column: Callable[[Parameter], Tensor], like: Tensor
     return torch.as_tensor(found, dtype=like.dtype, device=like.device)
 
 
+def _refuse_zeros(divisor: Tensor) -> None:
+    if bool((divisor.detach() == 0).any()):
+        raise InvalidData("A gate angle divides by a parameter, or by an expression, that is 0.")
+
+
 def _check(tree: Tree, angle: ParameterExpression) -> None:
-    """Compare the tree with Qiskit's own value at one point.
+    """Compare the tree with Qiskit's own value at a point where all of its parts are real.
 
     Raises:
         UnsupportedCircuit: If they differ: the steps are no public interface, and may change.
     """
-    point = {p: 0.37 + 0.11 * (k % 7) for k, p in enumerate(angle.parameters)}
-    try:
+    for first in (0.37, -0.61, 1.43):
+        point = {p: first + 0.11 * (k % 7) for k, p in enumerate(angle.parameters)}
+        got = _real_value(tree, point)
+        if not math.isfinite(got):
+            continue
         want = complex(angle.bind(point).numeric())
-    except (ZeroDivisionError, RuntimeError, TypeError, ValueError):
-        return  # no value there
-    bound = {p: np.complex128(value) for p, value in point.items()}
+        if not abs(got - want) <= 1e-9 * (1 + abs(want)):
+            raise UnsupportedCircuit(
+                f"The engine reads angle '{angle}' as another function than this Qiskit does; bind "
+                "its parameters, or write it another way."
+            )
+        return
 
-    def value(node: Tree) -> Any:
-        if isinstance(node, Symbol):
-            return bound[node.parameter]
-        if isinstance(node, Call):
-            return _apply(node.function, [value(each) for each in node.arguments])
-        return np.complex128(node)
 
+def _real_value(tree: Tree, point: dict[Parameter, float]) -> float:
+    """The tree at a point, NaN where one of its parts is not real and finite."""
+    if isinstance(tree, Symbol):
+        return point[tree.parameter]
+    if not isinstance(tree, Call):
+        return math.nan if isinstance(tree, complex) else tree
+    values = [np.float64(_real_value(each, point)) for each in tree.arguments]
     with np.errstate(all="ignore"):
-        got = complex(value(tree))
-    # On a branch cut both values are right.
-    distance = min(abs(got - want), abs(got.conjugate() - want))
-    if distance > 1e-9 * (1 + abs(want)):
-        raise UnsupportedCircuit(
-            f"The engine reads angle '{angle}' as another function than this Qiskit does; bind its "
-            "parameters, or write it another way."
-        )
+        found = _apply(tree.function, values)
+    return float(found) if math.isfinite(found) else math.nan

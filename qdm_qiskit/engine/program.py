@@ -283,6 +283,11 @@ class CircuitProgram:
         final = self._apply(layout, blocks, phases, inputs, weights, like, initial_state, diagonals)
         if final.shape[1] != batch:
             final = final.expand(-1, batch)
+        if not final.requires_grad and torch.is_grad_enabled():
+            # Where all parameters have cancelled, derivatives are 0 and not an error of torch.
+            for given in (inputs, weights):
+                if given is not None and given.requires_grad:
+                    final = final + 0 * given.sum()
         return final, layout.plan.order if diagonals is None else ()
 
     def _apply(
