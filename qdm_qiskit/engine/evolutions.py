@@ -40,13 +40,14 @@ def evolution_circuit(
     """
     time: ParameterExpression | float = gate.params[0]
     given = gate.operator if isinstance(gate.operator, list) else [gate.operator]
-    total = SparsePauliOp.sum([_pauli_sum(each) for each in given]).simplify(atol=0)
-    groups = _groups(total)
+    written = SparsePauliOp.sum([_pauli_sum(each) for each in given])
     out = QuantumCircuit(gate.num_qubits)
-    if all(len(group) == 1 for group in groups):
+    if all(len(group) == 1 for group in _groups(written)):
         # Every product formula is exact; that of the operator as it was given is the shortest.
         out.compose(_product(gate.operator, time), inplace=True)
         return out
+    total = written.simplify(atol=0)  # terms may have cancelled
+    groups = _groups(total)
     alone = [group[0] for group in groups if len(group) == 1]
     if alone:
         out.compose(_product(total[alone], time), inplace=True)
@@ -153,7 +154,7 @@ def _product(
 def warn_of_definition(gate: PauliEvolutionGate, reason: str) -> None:
     """Say that a gate runs as its definition, where that differs from the gate."""
     given = gate.operator if isinstance(gate.operator, list) else [gate.operator]
-    total = SparsePauliOp.sum([_pauli_sum(each) for each in given]).simplify(atol=0)
+    total = SparsePauliOp.sum([_pauli_sum(each) for each in given])
     if any(len(group) > 1 for group in _groups(total)):
         warnings.warn(
             f"Gate '{gate.name}' runs as its definition, a product formula as on hardware and not "
