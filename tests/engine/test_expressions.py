@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from qiskit import QuantumCircuit
+from qiskit import QuantumCircuit, qpy
 from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
 from qiskit.circuit.exceptions import CircuitError
 from qiskit.quantum_info import SparsePauliOp, Statevector
@@ -18,7 +19,7 @@ from qiskit_aer.noise import NoiseModel
 
 from qdm_qiskit.engine import EngineEstimator, EngineSampler, compile_circuit, compile_noisy
 from qdm_qiskit.engine.expressions import compile_angle
-from qdm_qiskit.engine.qiskit_gradients import EngineEstimatorGradient
+from qdm_qiskit.engine.qiskit_gradients import EngineEstimatorGradient, EngineSamplerGradient
 from qdm_qiskit.errors import InvalidData, QdmError, UnsupportedCircuit
 
 a, b, c = (Parameter(name) for name in "abc")
@@ -151,6 +152,30 @@ def test_values_for_which_an_angle_is_no_real_number_are_refused(angle, values):
     circuit.measure_all()
     with pytest.raises(QdmError):
         EngineSampler().run([(circuit, values)]).result()
+
+
+@pytest.mark.parametrize("name", ["a parameter cancels", "power of a number", "sign", "conjugate"])
+def test_expressions_survive_qpy(name):
+    circuit = circuit_of(EXPRESSIONS[name])
+    stored = io.BytesIO()
+    qpy.dump(circuit, stored)
+    stored.seek(0)
+    (loaded,) = qpy.load(stored)
+    values = [VALUES[p] for p in circuit.parameters]
+    got = compile_circuit(loaded, [], list(loaded.parameters)).statevector(None, tensor(values))
+    np.testing.assert_allclose(got[0], bound(circuit, values), atol=1e-12)
+
+
+def test_derivatives_of_probabilities_look_inside_partial_functions():
+    circuit = circuit_of(1 / a + b.log() + c**0.5 * c**0.5)
+    values = [0.7, 0.4, -1.3]
+    measured = circuit.measure_all(inplace=False)
+    found = EngineSamplerGradient().run([measured], [values]).result().gradients[0]
+    step = 1e-6
+    for k, shift in enumerate(step * np.eye(3)):
+        ends = [np.abs(bound(circuit, list(values + e))) ** 2 for e in (shift, -shift)]
+        got = [found[k].get(outcome, 0.0) for outcome in range(4)]
+        np.testing.assert_allclose(got, (ends[0] - ends[1]) / (2 * step), atol=1e-7)
 
 
 def test_one_sample_without_a_real_angle_refuses_the_batch():
