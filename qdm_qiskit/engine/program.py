@@ -413,8 +413,8 @@ class CircuitProgram:
 
         Raises:
             InvalidData: If a shape or dtype does not fit, inputs or weights are not finite, an angle
-                is no real number for them (the logarithm of a negative one), a post-selected qubit or its outcome does not exist, or a state that is to be
-                renormalised is zero.
+                is no real number for them (the logarithm of a negative one), a post-selected qubit
+                or its outcome does not exist, or a state that is to be renormalised is zero.
         """
         chosen = self._takes.selected(postselect)
         final, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
