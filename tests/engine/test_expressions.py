@@ -187,6 +187,14 @@ def test_one_sample_without_a_real_angle_refuses_the_batch():
         program.probabilities(tensor([[0.5], [-0.25]]))
 
 
+def test_a_division_by_0_inside_a_function_is_refused():
+    circuit = QuantumCircuit(1)
+    circuit.rx((a / (a - b)).sign(), 0)
+    program = compile_circuit(circuit, [], [a, b])
+    with pytest.raises(InvalidData, match="divides by a parameter"):
+        program.probabilities(None, tensor([-2.0, -2.0]))
+
+
 def test_an_angle_without_value_at_all_is_refused_when_it_is_compiled():
     with pytest.raises(UnsupportedCircuit, match="must be real and finite"):
         compile_angle((1j * a).bind({a: 0.5}), {})

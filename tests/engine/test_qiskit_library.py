@@ -145,6 +145,18 @@ def test_gates_with_a_synthesis_and_no_definition(operation):
     np.testing.assert_allclose(found, want.probabilities(), atol=1e-5)
 
 
+def test_a_permutation_too_large_for_a_matrix():
+    pattern = [(5 * k + 3) % 12 for k in range(12)]
+    circuit = QuantumCircuit(12)
+    circuit.x([0, 3, 7])
+    circuit.append(PermutationGate(pattern), range(12))
+    state = compile_circuit(circuit).statevector()[0]
+    want = sum(1 << new for new, old in enumerate(pattern) if old in (0, 3, 7))
+    assert int(state.abs().argmax()) == want
+    noisy = compile_noisy(circuit, NoiseModel(), method="trajectories")
+    assert int(noisy.probabilities()[0].argmax()) == want
+
+
 class Rotor(Gate):
     """A user's gate with a matrix and nothing else."""
 
