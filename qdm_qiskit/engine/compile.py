@@ -12,7 +12,6 @@ from qiskit.circuit import (
     Barrier,
     ControlFlowOp,
     Delay,
-    Gate,
     Instruction,
     Measure,
     Parameter,
@@ -20,13 +19,18 @@ from qiskit.circuit import (
     Reset,
 )
 from qiskit.circuit import Operation as AbstractOperation
-from qiskit.circuit.exceptions import CircuitError
 from qiskit.circuit.library import IGate, get_standard_gate_name_mapping
-from qiskit.exceptions import QiskitError
-from qiskit.transpiler.passes import HighLevelSynthesis
 
 from ..errors import InvalidOption, UnsupportedCircuit
-from .expressions import Angle, compile_angle
+from .decompose import (
+    definition_of,
+    exact_circuit,
+    is_free,
+    matrix_of,
+    rotation_vector,
+    synthesised,
+)
+from .expressions import Angle, Tree, compile_angle
 from .gates import FORMS
 from .operations import Operation
 from .program import CircuitProgram
@@ -55,7 +59,9 @@ def compile_circuit(
 
     Args:
         circuit: Gates, composite instructions, barriers, measurements at the end, and measurements
-            in between whose outcome is selected, each of which a reset may follow.
+            in between whose outcome is selected, each of which a reset may follow. On at least one
+            qubit. Gates are what Qiskit's ``Statevector`` takes them for, evolutions exact; one that
+            is too large for that runs as its definition, with a UserWarning.
         inputs: Parameters that differ between the samples of a batch.
         weights: Parameters that all samples share.
         postselect: Classical bit to the outcome that is kept. The state is projected, so its squared
@@ -77,6 +83,12 @@ def compile_circuit(
     """
     if dtype not in (torch.float32, torch.float64):
         raise InvalidOption(f"The engine computes in torch.float32 or torch.float64, got {dtype}.")
+    if not circuit.num_qubits:
+        held = [item.operation.name for item in circuit.data]
+        raise UnsupportedCircuit(
+            f"The engine runs circuits of at least 1 qubit, got '{circuit.name}' with none, which "
+            f"holds {held or 'nothing'}."
+        )
     positions: dict[Parameter, tuple[str, int]] = {}
     for source, parameters in (("inputs", inputs), ("weights", weights)):
         for column, parameter in enumerate(parameters):
@@ -112,7 +124,7 @@ def compile_circuit(
         num_inputs=len(inputs),
         num_weights=len(weights),
         operations=lowering.operations,
-        phases=[angle for angle in angles if angle.positions or float(angle.expression)],
+        phases=[angle for angle in angles if angle.expression != 0],
         renormalise=renormalise,
         fresh=frozenset(lowering.fresh),
         dtype=dtype,
@@ -128,11 +140,12 @@ class _Lowering:
         self.positions = positions
         self.postselect = postselect
         self.operations: list[Operation] = []
-        self.phases: list[ParameterExpression | float] = []
+        self.phases: list[ParameterExpression | Tree] = []
         self.selected: set[int] = set()
         self.fresh: set[int] = set()
         self._finished: set[int] = set()
         self._last: dict[int, int] = {}  # qubit to its last operation
+        self._gate = ""  # the user's own instruction, where a part of it is walked
 
     def append(self, circuit: QuantumCircuit, qubits: list[int], clbits: list[int]) -> None:
         """Append the circuit's gates on the given global bits; composite ones are decomposed."""
@@ -147,22 +160,29 @@ class _Lowering:
             if isinstance(instruction, Measure):
                 self._measure(where[0], bits[0])
                 continue
+            name = self._name(instruction.name)
             if isinstance(instruction, ControlFlowOp):
                 raise UnsupportedCircuit(
-                    "The engine runs gates and projections, no control flow; "
-                    f"got '{instruction.name}'."
+                    f"The engine runs gates and projections, no control flow; got {name}."
                 )
             if self._finished.intersection(where):
                 raise UnsupportedCircuit(
-                    f"'{instruction.name}' acts on a measured qubit; the engine allows measurements "
-                    "at the end, and in between those whose outcome `postselect` names."
+                    f"{name} acts on a measured qubit; the engine allows measurements at the end, "
+                    "and in between those whose outcome `postselect` names."
                 )
             if isinstance(instruction, Reset):
                 self._reset(where[0])
-            elif not isinstance(instruction, Instruction):
-                self.append(_synthesised(instruction), where, [])
-            else:
+                continue
+            outer, self._gate = self._gate, self._gate or instruction.name
+            if isinstance(instruction, Instruction):
                 self._instruction(instruction, where, bits)
+            else:
+                self._abstract(instruction, where)
+            self._gate = outer
+
+    def _name(self, name: str) -> str:
+        """For messages: the instruction that the user wrote, and which part of it this is."""
+        return f"'{self._gate}', through its '{name}'," if self._gate else f"'{name}'"
 
     def _measure(self, qubit: int, bit: int) -> None:
         if bit in self.postselect:
@@ -179,37 +199,50 @@ class _Lowering:
         if self.operations[last].outcome is None:
             raise UnsupportedCircuit(
                 "The engine resets a qubit only after a measurement whose outcome `postselect` names "
-                f"(got 'reset' on qubit {qubit})."
+                f"(got {self._name('reset').rstrip(',')} on qubit {qubit})."
             )
         self.operations[last] = replace(self.operations[last], to_zero=True)
 
     def _instruction(self, instruction: Instruction, where: list[int], bits: list[int]) -> None:
-        symbolic = any(
-            isinstance(p, ParameterExpression) and p.parameters for p in instruction.params
-        )
+        symbolic = is_free(instruction)
         # A controlled gate whose control acts on 0 keeps its name and needs its own matrix.
         plain = getattr(instruction, "ctrl_state", None) in (
             None,
             2 ** getattr(instruction, "num_ctrl_qubits", 0) - 1,
         )
         if symbolic and plain and _TABULATED.get(instruction.name) is instruction.base_class:
-            angles = tuple(compile_angle(p, self.positions) for p in instruction.params)
+            name = self._gate
+            angles = tuple(compile_angle(p, self.positions, name) for p in instruction.params)
             for operation in _split(instruction.name, tuple(where), angles):
                 self._add(operation)
             return
-        matrix = None if symbolic else _fixed_matrix(instruction)
-        if matrix is not None and where:
+        vector = rotation_vector(instruction) if symbolic else None
+        if vector is not None:
+            gates, phase = vector
+            for gate, tree in gates:
+                angle = compile_angle(tree, self.positions, self._gate)
+                self._add(Operation(tuple(where), gate=gate, angles=(angle,)))
+            self.phases.append(phase)
+            return
+        exact = exact_circuit(instruction)
+        if exact is not None:
+            self.append(exact, where, [])
+        elif not self._fixed(matrix_of(instruction, MAX_FIXED_QUBITS), where):
+            self.append(definition_of(instruction), where, bits)
+
+    def _abstract(self, operation: AbstractOperation, where: list[int]) -> None:
+        if not self._fixed(matrix_of(operation, MAX_FIXED_QUBITS), where):
+            self.append(synthesised(operation), where, [])
+
+    def _fixed(self, matrix: np.ndarray | None, where: list[int]) -> bool:
+        """Add a matrix, if there is one."""
+        if matrix is None:
+            return False
+        if where:
             self._add(Operation(tuple(where), fixed=matrix))
-            return
-        if matrix is not None:
+        else:
             self.phases.append(float(np.angle(matrix[0, 0])))
-            return
-        definition = instruction.definition
-        if definition is None:
-            raise UnsupportedCircuit(
-                f"The engine has no matrix and Qiskit no definition for '{instruction.name}'."
-            )
-        self.append(definition, where, bits)
+        return True
 
     def _add(self, operation: Operation) -> None:
         for qubit in operation.qubits:
@@ -236,33 +269,3 @@ def _split(name: str, qubits: tuple[int, ...], angles: tuple[Angle, ...]) -> lis
             Operation(qubits, fixed=_QUARTER.conj()),
         ]
     return [Operation(qubits, gate=name, angles=angles)]
-
-
-def _synthesised(operation: AbstractOperation) -> QuantumCircuit:
-    """Gates of an abstract operation: a Clifford, or a gate with lazy controls and inverses."""
-    abstract = QuantumCircuit(operation.num_qubits)
-    try:
-        abstract.append(operation, range(operation.num_qubits))
-        circuit = HighLevelSynthesis()(abstract)
-    except (CircuitError, QiskitError) as error:
-        raise UnsupportedCircuit(
-            f"The engine runs gates, and Qiskit cannot synthesise '{operation.name}': {error}."
-        ) from error
-    if any(not isinstance(item.operation, Instruction) for item in circuit.data):
-        raise UnsupportedCircuit(
-            f"The engine runs gates, and Qiskit has no synthesis for '{operation.name}'."
-        )
-    return circuit
-
-
-def _fixed_matrix(instruction: Instruction) -> np.ndarray | None:
-    """The matrix of a small gate without free parameters, or None where it must be decomposed."""
-    if not isinstance(instruction, Gate) or instruction.num_qubits > MAX_FIXED_QUBITS:
-        return None
-    try:
-        matrix = np.asarray(instruction.to_matrix(), dtype=complex)
-    except (CircuitError, QiskitError, AttributeError, TypeError):
-        return None
-    if not np.allclose(matrix @ matrix.conj().T, np.eye(len(matrix)), atol=1e-7):
-        raise UnsupportedCircuit(f"The matrix of gate '{instruction.name}' is not unitary.")
-    return matrix

@@ -1,50 +1,100 @@
-"""Parameter expressions of Qiskit as torch functions of inputs and weights."""
+"""Parameter expressions of Qiskit as torch functions of inputs and weights.
+
+An expression is read as the steps that Qiskit writes into QPY files. Its ``sympify()`` is not used:
+in Qiskit 2.6 it fails for ``2**a``, and where parameters have cancelled it may name one of those
+instead of the one that is left.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property
 from typing import Any
 
-import sympy
+import numpy as np
 import torch
 from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
-from ..errors import UnsupportedCircuit
+from ..errors import InvalidData, UnsupportedCircuit
+from . import rotation_vectors
+from .algebra import number_dtype
 
-_FUNCTIONS: dict[type, Callable[[Tensor], Tensor]] = {
-    sympy.sin: torch.sin,
-    sympy.cos: torch.cos,
-    sympy.tan: torch.tan,
-    sympy.asin: torch.asin,
-    sympy.acos: torch.acos,
-    sympy.atan: torch.atan,
-    sympy.exp: torch.exp,
-    sympy.log: torch.log,
-    sympy.Abs: torch.abs,
-    sympy.sign: torch.sign,
-    sympy.conjugate: torch.conj,
+
+@dataclass(frozen=True, eq=False)
+class Symbol:
+    """A parameter in an expression."""
+
+    parameter: Parameter
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A function of other expressions."""
+
+    function: str
+    """A name in :data:`_BINARY`, :data:`_FUNCTIONS` or :data:`rotation_vectors.FUNCTIONS`."""
+    arguments: tuple[Tree, ...]
+
+
+Tree = Symbol | Call | float | complex
+"""An expression; complex only where it has an imaginary part."""
+
+_BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "ADD": operator.add,
+    "SUB": operator.sub,
+    "MUL": operator.mul,
+    "DIV": operator.truediv,
+    "POW": operator.pow,
 }
+_FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[..., Tensor]]] = {
+    "SIN": (np.sin, torch.sin),
+    "COS": (np.cos, torch.cos),
+    "TAN": (np.tan, torch.tan),
+    "ASIN": (np.arcsin, torch.asin),
+    "ACOS": (np.arccos, torch.acos),
+    "ATAN": (np.arctan, torch.atan),
+    "EXP": (np.exp, torch.exp),
+    "LOG": (np.log, torch.log),
+    "ABS": (np.abs, torch.abs),
+    "SIGN": (np.sign, torch.sgn),
+    "CONJ": (np.conj, torch.conj),
+}
+"""Names of Qiskit's steps to functions of numbers and of tensors."""
+_TOTAL = frozenset({"ADD", "SUB", "MUL", "SIN", "COS", "ATAN", "ABS", "SIGN", "CONJ"})
+"""Functions that are real and finite for all finite real numbers."""
 
 
 @dataclass(frozen=True, eq=False)
 class Angle:
     """One gate angle, compiled: an expression tree over positions in inputs and weights."""
 
-    expression: Any
-    """A sympy expression, or a number."""
-    positions: dict[str, tuple[str, int]]
-    """Symbol name to ("inputs" or "weights", column)."""
+    expression: Tree
+    positions: dict[Parameter, tuple[str, int]]
+    """Parameter to ("inputs" or "weights", column)."""
+    text: str = ""
+    """How Qiskit writes it, for messages."""
 
     @property
     def depends_on_inputs(self) -> bool:
         """Whether each sample of a batch has its own value."""
         return any(source == "inputs" for source, _ in self.positions.values())
 
+    @cached_property
+    def _is_total(self) -> bool:
+        """Whether every finite value of the parameters gives a real, finite angle."""
+        return all(
+            each.function in _TOTAL
+            if isinstance(each, Call)
+            else isinstance(each, Symbol) or (isinstance(each, float) and math.isfinite(each))
+            for each in _nodes(self.expression)
+        )
+
     def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
-        """The angle's value.
+        """The angle's value, the same as Qiskit's after binding.
 
         Args:
             inputs: ``(batch, num_inputs)`` or None.
@@ -53,29 +103,41 @@ class Angle:
 
         Returns:
             ``(batch,)`` where the angle depends on inputs, else a scalar.
+
+        Raises:
+            InvalidData: If it is no real, finite number: a division by zero, the logarithm of a
+                negative number.
         """
         columns = {"inputs": inputs, "weights": weights}
 
-        def value(node: Any) -> Tensor:
-            if node.is_Symbol:
-                source, column = self.positions[node.name]
-                tensor = columns[source]
-                assert tensor is not None  # the program has checked that both are there
-                return tensor[..., column]
-            if node.is_number:
-                number = complex(node)
-                if number.imag:
-                    raise UnsupportedCircuit(f"A gate angle must be real, got {node}.")
-                return torch.as_tensor(number.real, dtype=like.dtype, device=like.device)
-            if node.is_Add:
-                return reduce(torch.add, map(value, node.args))
-            if node.is_Mul:
-                return reduce(torch.mul, map(value, node.args))
-            if node.is_Pow:
-                return torch.pow(value(node.args[0]), value(node.args[1]))
-            return _FUNCTIONS[node.func](value(node.args[0]))
+        def column(parameter: Parameter) -> Tensor:
+            source, place = self.positions[parameter]
+            tensor = columns[source]
+            assert tensor is not None  # the program has checked that both are there
+            return tensor[..., place]
 
-        return value(self.expression)
+        value = _torch_value(self.expression, column, like)
+        if self._is_total:
+            return value
+        if not value.is_complex() and _is_finite(value):
+            return value
+        if not value.is_complex():  # the square of a negative number's root is real again
+            complex_ = number_dtype(like.dtype, True)
+            value = _torch_value(self.expression, lambda p: column(p).to(complex_), like)
+        if not value.is_complex():
+            value = torch.complex(value, torch.zeros_like(value))
+        worst = torch.finfo(like.dtype).eps * 64 * (1 + float(value.detach().abs().max()))
+        if not _is_finite(value.detach().abs()) or float(value.detach().imag.abs().max()) > worst:
+            raise InvalidData(
+                f"Gate angle '{self.text}' must be real and finite, which it is not for these "
+                "values of its parameters."
+            )
+        return value.real
+
+
+def _is_finite(value: Tensor) -> bool:
+    # One sum, one number: NaN and infinity survive the addition.
+    return math.isfinite(float(value.detach().sum()))
 
 
 class AngleVector:
@@ -87,12 +149,13 @@ class AngleVector:
         sources = {source for each in angles for source, _ in each.positions.values()}
         self._of_samples = any(each.depends_on_inputs for each in angles)
         self._source = sources.pop() if len(sources) == 1 else ""
-        self.is_bare = bool(self._source) and all(each.expression.is_Symbol for each in angles)
+        bare = [
+            e.positions[s.parameter][1] for e in angles if isinstance(s := e.expression, Symbol)
+        ]
+        self.is_bare = bool(self._source) and len(bare) == len(self.angles)
         """Whether all of them are columns of one tensor, so that :meth:`pull_back` can be used."""
-        self._columns: list[int] = []
+        self._columns: list[int] = bare if self.is_bare else []
         """Of bare parameters."""
-        if self.is_bare:
-            self._columns = [each.positions[each.expression.name][1] for each in angles]
 
     def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
         """All values.
@@ -102,6 +165,9 @@ class AngleVector:
 
         Returns:
             ``(len(angles),)``, or ``(len(angles), batch)`` if one of them depends on inputs.
+
+        Raises:
+            InvalidData: As :meth:`Angle.evaluate` does.
         """
         if self.is_bare:
             tensor = inputs if self._source == "inputs" else weights
@@ -136,30 +202,221 @@ class AngleVector:
 
 
 def compile_angle(
-    angle: ParameterExpression | float, positions: dict[Parameter, tuple[str, int]]
+    angle: ParameterExpression | Tree,
+    positions: dict[Parameter, tuple[str, int]],
+    gate: str = "",
 ) -> Angle:
     """Compile one gate angle.
 
     Args:
-        angle: A number or an expression of the circuit's parameters.
+        angle: A number, an expression of the circuit's parameters, or a tree.
         positions: Where each parameter's value stands.
+        gate: Whose angle it is, for messages.
 
     Returns:
-        The compiled angle.
+        The compiled angle; it holds the positions of those parameters only that have not cancelled.
+
+    Raises:
+        UnsupportedCircuit: If the expression holds a function that has no torch counterpart or a
+            parameter that is not the circuit's, or is a number that is not real and finite.
+    """
+    if isinstance(angle, Parameter):  # by far the most frequent case
+        tree: Tree = Symbol(angle)
+    else:
+        tree = tree_of(angle)
+    if isinstance(tree, complex) or (isinstance(tree, float) and not math.isfinite(tree)):
+        raise UnsupportedCircuit(f"A gate angle must be real and finite, got {angle}{_of(gate)}.")
+    used = {}
+    for node in _nodes(tree):
+        if isinstance(node, Symbol):
+            if node.parameter not in positions:
+                raise UnsupportedCircuit(
+                    f"A gate angle holds '{node.parameter.name}', which is none of the circuit's "
+                    f"parameters{_of(gate)}."
+                )
+            used[node.parameter] = positions[node.parameter]
+    text = str(angle) if isinstance(angle, ParameterExpression) else f"of '{gate or 'rv'}'"
+    return Angle(tree, used, text)
+
+
+def _of(gate: str) -> str:
+    return f" (gate '{gate}')" if gate else ""
+
+
+def tree_of(angle: ParameterExpression | Tree) -> Tree:
+    """An expression as a tree; parameters that have cancelled are not in it.
 
     Raises:
         UnsupportedCircuit: If the expression holds a function that has no torch counterpart.
     """
+    if isinstance(angle, Symbol | Call):
+        return angle
     if not isinstance(angle, ParameterExpression):
-        return Angle(sympy.Float(float(angle), 17), {})
-    if isinstance(angle, Parameter):  # by far the most frequent case, and sympify is slow
-        return Angle(sympy.Symbol(angle.name), {angle.name: positions[angle]})
-    expression = sympy.sympify(angle.sympify())
-    if expression.is_Symbol:
-        # Where parameters cancelled, Qiskit 2.6 may name one of those instead of the one that is left.
-        expression = sympy.Symbol(str(angle))
-    for node in sympy.preorder_traversal(expression):
-        known = node.is_Symbol or node.is_number or node.is_Add or node.is_Mul or node.is_Pow
-        if not known and node.func not in _FUNCTIONS:
-            raise UnsupportedCircuit(f"The engine has no function {node.func} for angle {angle}.")
-    return Angle(expression, {p.name: positions[p] for p in angle.parameters})
+        return _number(angle)
+    if isinstance(angle, Parameter):
+        return Symbol(angle)
+    if not angle.parameters:
+        return _number(angle.numeric())
+    stack: list[Tree] = []
+    for step in angle._qpy_replay:
+        name = str(getattr(step, "op", type(step).__name__)).rpartition(".")[2]
+        stack += [tree_of(each) for each in (step.lhs, step.rhs) if each is not None]
+        if name.removeprefix("R") in _BINARY:
+            second, first = stack.pop(), stack.pop()
+            if name not in _BINARY:  # RSUB, RDIV, RPOW
+                first, second = second, first
+            stack.append(call(name if name in _BINARY else name[1:], first, second))
+        elif name in _FUNCTIONS:
+            stack.append(call(name, stack.pop()))
+        else:
+            raise UnsupportedCircuit(f"The engine has no function {name} for angle '{angle}'.")
+    tree = stack.pop()
+    _check(tree, angle)
+    return tree
+
+
+def parameters_of(angle: ParameterExpression | Tree) -> frozenset[Parameter]:
+    """The parameters that have not cancelled."""
+    if isinstance(angle, Parameter):
+        return frozenset([angle])
+    return frozenset(each.parameter for each in _nodes(tree_of(angle)) if isinstance(each, Symbol))
+
+
+def call(function: str, *arguments: Tree) -> Tree:
+    """A function of trees; computed where all are numbers, left out where it changes nothing."""
+    numbers = [each for each in arguments if isinstance(each, float | complex)]
+    if len(numbers) == len(arguments):
+        with np.errstate(all="ignore"):
+            try:
+                value = _number(_apply(function, [np.complex128(each) for each in numbers]))
+            except (ZeroDivisionError, OverflowError):
+                return math.nan
+        return value
+    first, second = arguments[0], arguments[-1]
+    if function == "MUL" and 0.0 in numbers:
+        return 0.0
+    if function == "ADD" and 0.0 in numbers:
+        return second if first == 0.0 else first
+    if function == "SUB" and second == 0.0:
+        return first
+    if function == "MUL" and 1.0 in numbers:
+        return second if first == 1.0 else first
+    if function == "POW" and second in (0.0, 1.0):
+        return first if second == 1.0 else 1.0
+    return Call(function, arguments)
+
+
+def linear(tree: Tree) -> tuple[dict[Parameter, float], float] | None:
+    """Slopes and offset of a tree that is linear in its parameters, None for any other."""
+    if isinstance(tree, Symbol):
+        return {tree.parameter: 1.0}, 0.0
+    if isinstance(tree, float):
+        return {}, tree
+    if isinstance(tree, complex):
+        return None
+    if tree.function == "CONJ":  # parameters are real
+        return linear(tree.arguments[0])
+    if tree.function in ("ADD", "SUB"):
+        parts = [linear(each) for each in tree.arguments]
+        if parts[0] is None or parts[1] is None:
+            return None
+        sign = 1 if tree.function == "ADD" else -1
+        return _combined(parts[0], parts[1], 1.0, sign)
+    if tree.function in ("MUL", "DIV"):
+        first, second = tree.arguments
+        if tree.function == "MUL" and isinstance(first, float):
+            first, second = second, first
+        part = linear(first)
+        if part is None or not isinstance(second, float) or second == 0:
+            return None
+        return _combined(part, ({}, 0.0), second if tree.function == "MUL" else 1 / second, 1.0)
+    return None
+
+
+def _combined(
+    one: tuple[dict[Parameter, float], float],
+    other: tuple[dict[Parameter, float], float],
+    a: float,
+    b: float,
+) -> tuple[dict[Parameter, float], float]:
+    slopes = {parameter: a * slope for parameter, slope in one[0].items()}
+    for parameter, slope in other[0].items():
+        slopes[parameter] = slopes.get(parameter, 0.0) + b * slope
+    return slopes, a * one[1] + b * other[1]
+
+
+def _nodes(tree: Tree) -> Iterator[Tree]:
+    yield tree
+    if isinstance(tree, Call):
+        for each in tree.arguments:
+            yield from _nodes(each)
+
+
+def _number(value: Any) -> float | complex:
+    number = complex(value)
+    return number if number.imag else number.real
+
+
+def _apply(function: str, values: Sequence[Any]) -> Any:
+    """The function of numbers."""
+    if function in _BINARY:
+        return _BINARY[function](*values)
+    return _FUNCTIONS[function][0](*values)
+
+
+def _torch_value(tree: Tree, column: Callable[[Parameter], Tensor], like: Tensor) -> Tensor:
+    def value(node: Tree) -> Any:
+        if isinstance(node, Symbol):
+            return column(node.parameter)
+        if not isinstance(node, Call):
+            return node
+        found = [value(each) for each in node.arguments]
+        if node.function == "DIV" and isinstance(found[1], Tensor):
+            _refuse_zeros(found[1])
+        if node.function in _BINARY:
+            return _BINARY[node.function](*found)
+        if node.function in _FUNCTIONS:
+            return _FUNCTIONS[node.function][1](*found)
+        return rotation_vectors.FUNCTIONS[node.function](*found)
+
+    found = value(tree)
+    if isinstance(found, Tensor):
+        return found
+    return torch.as_tensor(found, dtype=like.dtype, device=like.device)
+
+
+def _refuse_zeros(divisor: Tensor) -> None:
+    if bool((divisor.detach() == 0).any()):
+        raise InvalidData("A gate angle divides by a parameter, or by an expression, that is 0.")
+
+
+def _check(tree: Tree, angle: ParameterExpression) -> None:
+    """Compare the tree with Qiskit's own value at a point where all of its parts are real.
+
+    Raises:
+        UnsupportedCircuit: If they differ: the steps are no public interface, and may change.
+    """
+    for first in (0.37, -0.61, 1.43):
+        point = {p: first + 0.11 * (k % 7) for k, p in enumerate(angle.parameters)}
+        got = _real_value(tree, point)
+        if not math.isfinite(got):
+            continue
+        want = complex(angle.bind(point).numeric())
+        if not abs(got - want) <= 1e-9 * (1 + abs(want)):
+            raise UnsupportedCircuit(
+                f"The engine reads angle '{angle}' as another function than this Qiskit does; bind "
+                "its parameters, or write it another way."
+            )
+        return
+
+
+def _real_value(tree: Tree, point: dict[Parameter, float]) -> float:
+    """The tree at a point, NaN where one of its parts is not real and finite."""
+    if isinstance(tree, Symbol):
+        return point[tree.parameter]
+    if not isinstance(tree, Call):
+        return math.nan if isinstance(tree, complex) else tree
+    values = [np.float64(_real_value(each, point)) for each in tree.arguments]
+    with np.errstate(all="ignore"):
+        found = _apply(tree.function, values)
+    return float(found) if math.isfinite(found) else math.nan

@@ -177,10 +177,11 @@ def _embedding(num_bits: int, positions: tuple[int, ...]) -> np.ndarray:
 def fixed_product(operations: Sequence[Operation], qubits: Sequence[int]) -> np.ndarray:
     """The matrix of gates without parameters on the given qubits, least significant first."""
     place = {qubit: k for k, qubit in enumerate(qubits)}
-    total = np.eye(2 ** len(qubits), dtype=complex)
+    total: np.ndarray | None = None
     for operation in operations:
         assert operation.fixed is not None  # the caller has looked
         flat = np.append(np.asarray(operation.fixed, dtype=complex).reshape(-1), 0)
         positions = [place[qubit] for qubit in operation.qubits]
-        total = flat[embedding(len(qubits), positions)] @ total
-    return total
+        matrix = flat[embedding(len(qubits), positions)]
+        total = matrix if total is None else matrix @ total
+    return np.eye(2 ** len(qubits), dtype=complex) if total is None else total

@@ -149,7 +149,7 @@ class CircuitProgram:
                 name: ("inputs", first[source] + column)
                 for name, (source, column) in angle.positions.items()
             }
-            return Angle(angle.expression, places)
+            return Angle(angle.expression, places, angle.text)
 
         return CircuitProgram(
             num_qubits=self.num_qubits,
@@ -283,6 +283,11 @@ class CircuitProgram:
         final = self._apply(layout, blocks, phases, inputs, weights, like, initial_state, diagonals)
         if final.shape[1] != batch:
             final = final.expand(-1, batch)
+        if not final.requires_grad and torch.is_grad_enabled():
+            # Where all parameters have cancelled, derivatives are 0 and not an error of torch.
+            for given in (inputs, weights):
+                if given is not None and given.requires_grad:
+                    final = final + 0 * given.sum()
         return final, layout.plan.order if diagonals is None else ()
 
     def _apply(
@@ -407,9 +412,9 @@ class CircuitProgram:
             nor rows are given.
 
         Raises:
-            InvalidData: If a shape or dtype does not fit, inputs or weights are not finite, a
-                post-selected qubit or its outcome does not exist, or a state that is to be
-                renormalised is zero.
+            InvalidData: If a shape or dtype does not fit, inputs or weights are not finite, an angle
+                is no real number for them (the logarithm of a negative one), a post-selected qubit
+                or its outcome does not exist, or a state that is to be renormalised is zero.
         """
         chosen = self._takes.selected(postselect)
         final, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)

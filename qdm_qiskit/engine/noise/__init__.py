@@ -80,7 +80,8 @@ def compile_noisy(
     Circuits on a whole device cost what their active qubits cost.
 
     Args:
-        circuit: Gates, delays, resets, channels, and measurements at the end.
+        circuit: Gates, delays, resets, channels, and measurements at the end. An evolution runs as
+            its definition, with a UserWarning, where errors follow the gates of that or it is large.
         noise_model: Quantum errors, readout errors of single qubits, and noise passes.
         inputs: Parameters that differ between the samples of a batch.
         weights: Parameters that all samples share.

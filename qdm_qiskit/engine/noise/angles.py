@@ -9,7 +9,7 @@ import torch
 from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
-from ..expressions import Angle, compile_angle
+from ..expressions import Angle, Tree, compile_angle, linear
 
 
 class Angles:
@@ -26,7 +26,7 @@ class Angles:
 
     def __init__(
         self,
-        expressions: Sequence[ParameterExpression],
+        expressions: Sequence[ParameterExpression | Tree],
         inputs: Sequence[Parameter],
         weights: Sequence[Parameter],
     ) -> None:
@@ -40,14 +40,15 @@ class Angles:
         self._offset = np.zeros((self.count, 1))
         self._others: dict[int, Angle] = {}
         for row, expression in enumerate(expressions):
-            slopes = {p: expression.gradient(p) for p in expression.parameters}
-            if any(not isinstance(s, int | float) for s in slopes.values()):
-                self._others[row] = compile_angle(expression, columns)
+            angle = compile_angle(expression, columns)
+            part = linear(angle.expression)
+            if part is None:
+                self._others[row] = angle
                 continue
+            slopes, self._offset[row] = part
             for parameter, slope in slopes.items():
                 source, column = columns[parameter]
                 self._matrices[source][row, column] = slope
-            self._offset[row] = _at_zero(expression)
         self._uses = {name: bool(matrix.any()) for name, matrix in self._matrices.items()}
         self._tensors: dict[tuple[torch.dtype, torch.device], dict[str, Tensor]] = {}
 
@@ -84,7 +85,3 @@ class Angles:
             rows = [values.get(row, total[row : row + 1]) for row in range(self.count)]
             total = torch.cat([row.expand(1, width) for row in rows])
         return total
-
-
-def _at_zero(expression: ParameterExpression) -> float:
-    return float(expression.bind(dict.fromkeys(expression.parameters, 0.0)))

@@ -14,6 +14,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ...errors import InvalidData
+from ..expressions import Tree
 from ..pauli_sums import pauli_sum_key
 from .angles import Angles
 from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
@@ -385,7 +386,7 @@ class DensityProgram(NoisyProgram):
         return self._tensors[place]
 
 
-def _angle(item: Item) -> ParameterExpression:
+def _angle(item: Item) -> ParameterExpression | Tree:
     assert item.angle is not None  # rotations have one
     return item.angle
 

@@ -25,11 +25,19 @@ from qiskit.circuit import (
     ParameterExpression,
     Reset,
 )
-from qiskit.circuit.exceptions import CircuitError
-from qiskit.circuit.library import get_standard_gate_name_mapping
-from qiskit.exceptions import QiskitError
+from qiskit.circuit import Operation as AbstractOperation
+from qiskit.circuit.library import PauliEvolutionGate, get_standard_gate_name_mapping
 
 from ...errors import UnsupportedCircuit
+from ..decompose import (
+    definition_of,
+    exact_circuit,
+    is_free,
+    matrix_of,
+    rotation_vector,
+)
+from ..evolutions import warn_of_definition
+from ..expressions import Tree, parameters_of, tree_of
 from .channels import (
     Channel,
     ReadoutMap,
@@ -45,6 +53,8 @@ if TYPE_CHECKING:
 
 MAX_FIXED_QUBITS = 3
 """Larger gates without parameters are decomposed."""
+MAX_EXACT_QUBITS = 5
+"""Largest matrix of those that cannot be: a channel on k qubits has 16**k entries."""
 
 _ROTATIONS: dict[str, tuple[tuple[str, tuple[int, ...], float], ...]] = {
     # Pauli string (the last letter acts on the first qubit), the gate's qubits, factor of the angle
@@ -82,7 +92,7 @@ class Item:
     """A channel without parameters, or None for a rotation."""
     pauli: str = ""
     """The P of exp(-i angle P / 2)."""
-    angle: ParameterExpression | None = None
+    angle: ParameterExpression | Tree | None = None
     """Radians."""
     on_inputs: bool = False
     """Whether each sample has its own angle."""
@@ -170,6 +180,13 @@ class _Errors:
         self._default_readout = noise_model._default_readout_error
         self._where = where
         self._channels: dict[int, Channel] = {}
+        self.are_there = bool(self._local or self._default)
+        """Whether any instruction has an error that no readout has."""
+
+    def know(self, instruction: Instruction) -> bool:
+        """Whether the model names this very instruction."""
+        name = getattr(instruction, "label", None) or instruction.name
+        return name in self._local or name in self._default
 
     def after(self, instruction: Instruction, qubits: Sequence[int]) -> Item | None:
         """The error of an instruction, as an item."""
@@ -217,6 +234,8 @@ class _Walk:
     touched: set[int] = field(default_factory=set)
     measured: dict[int, int] = field(default_factory=dict)
     _finished: set[int] = field(default_factory=set)
+    _gate: str = ""
+    """The user's own instruction, where a part of it is walked."""
 
     def append(
         self, circuit: QuantumCircuit, qubits: list[int], *, top: bool = False, noisy: bool = True
@@ -228,15 +247,16 @@ class _Walk:
             if isinstance(instruction, Barrier):
                 continue
             self.touched.update(where)
+            name = self._name(instruction)
             if isinstance(instruction, ControlFlowOp) or not isinstance(instruction, Instruction):
                 raise UnsupportedCircuit(
                     "The noisy engine runs gates, resets and channels; "
-                    f"got '{instruction.name}': transpile the circuit first."
+                    f"got {name}: transpile the circuit first."
                 )
             if self._finished.intersection(where):
                 raise UnsupportedCircuit(
-                    f"'{instruction.name}' acts on a measured qubit; the noisy engine allows "
-                    "measurements at the end only."
+                    f"{name} acts on a measured qubit; the noisy engine allows measurements at the "
+                    "end only."
                 )
             error = self.errors.after(instruction, where) if noisy else None
             if isinstance(instruction, Measure):
@@ -247,9 +267,17 @@ class _Walk:
                     bit = circuit.find_bit(item.clbits[0]).index
                     self.measured[bit] = where[0]
                 continue
+            outer, self._gate = self._gate, self._gate or instruction.name
             self._apply(instruction, where, noisy)
+            self._gate = outer
             if error is not None:
                 self.items.append(error)
+
+    def _name(self, instruction: AbstractOperation) -> str:
+        """For messages: the instruction that the user wrote, and which part of it this is."""
+        base = getattr(instruction, "base_op", None)
+        name = instruction.name if base is None else f"annotated {base.name}"
+        return f"'{self._gate}', through its '{name}'," if self._gate else f"'{name}'"
 
     def _apply(self, instruction: Instruction, where: list[int], noisy: bool) -> None:
         if isinstance(instruction, Delay) or instruction.name == "id":
@@ -257,29 +285,41 @@ class _Walk:
         if isinstance(instruction, Reset):
             self.items.append(Item((where[0],), channel=reset_channel()))
             return
-        symbolic = any(
-            isinstance(p, ParameterExpression) and p.parameters for p in instruction.params
-        )
+        symbolic = is_free(instruction)
         if symbolic and self._rotations(instruction, where):
+            return
+        if self._evolution(instruction, where):
             return
         channel = None if symbolic else _fixed_channel(instruction)
         if channel is not None:
             if where:
                 self.items.append(Item(tuple(where), channel=channel))
             return
-        definition = instruction.definition
-        if definition is None:
-            raise UnsupportedCircuit(
-                f"The noisy engine has no matrix and Qiskit no definition for '{instruction.name}'."
-            )
+        definition = definition_of(instruction, "noisy engine")
         # Gates that Aer runs as they are carry one error as a whole; others would be unrolled.
         whole = instruction.name in _aer_gates()
         self.append(definition, where, noisy=noisy and not whole)
+
+    def _evolution(self, instruction: Instruction, where: list[int]) -> bool:
+        """Run an evolution exactly, unless the gates of its definition have errors."""
+        evolves = isinstance(instruction, PauliEvolutionGate)
+        if evolves and self.errors.are_there and not self.errors.know(instruction):
+            warn_of_definition(instruction, "errors follow its gates")
+            return False
+        exact = exact_circuit(instruction, MAX_EXACT_QUBITS)
+        if exact is not None:
+            self.append(exact, where, noisy=False)
+        return exact is not None
 
     def _rotations(self, instruction: Instruction, where: list[int]) -> bool:
         controls = getattr(instruction, "num_ctrl_qubits", 0)
         if getattr(instruction, "ctrl_state", None) not in (None, 2**controls - 1):
             return False
+        vector = rotation_vector(instruction)
+        if vector is not None:
+            for gate, tree in vector[0]:
+                self._rotate(gate[-1].upper(), where, tree)
+            return True
         if _TABULATED.get(instruction.name) is not instruction.base_class:
             return False
         if instruction.name in ("u", "u3"):
@@ -291,12 +331,17 @@ class _Walk:
             self._rotate(pauli, [where[k] for k in local], instruction.params[0] * factor)
         return True
 
-    def _rotate(self, pauli: str, where: list[int], angle: ParameterExpression | float) -> None:
-        if isinstance(angle, ParameterExpression) and angle.parameters:
-            on_inputs = bool(self.inputs.intersection(angle.parameters))
+    def _rotate(self, pauli: str, where: list[int], angle: ParameterExpression | Tree) -> None:
+        free = parameters_of(angle)
+        if free:
+            on_inputs = bool(self.inputs & free)
             self.items.append(Item(tuple(where), None, pauli, angle, on_inputs))
-        elif float(angle):
-            half, p = float(angle) / 2, pauli_matrix(pauli)
+            return
+        number = tree_of(angle)
+        if not isinstance(number, float):
+            raise UnsupportedCircuit(f"A gate angle must be real, got {angle} in '{self._gate}'.")
+        if number:
+            half, p = number / 2, pauli_matrix(pauli)
             matrix = math.cos(half) * np.eye(len(p)) - 1j * math.sin(half) * p
             self.items.append(Item(tuple(where), channel=unitary_channel(matrix)))
 
@@ -313,9 +358,5 @@ def _fixed_channel(instruction: Instruction) -> Channel | None:
         if instruction.name in ("kraus", "superop") or hasattr(instruction, "_quantum_error"):
             return channel_of_instruction(instruction)
         return None
-    if instruction.num_qubits > MAX_FIXED_QUBITS:
-        return None
-    try:
-        return Channel(np.asarray(instruction.to_matrix(), dtype=complex)[None])
-    except (CircuitError, QiskitError, AttributeError, TypeError):
-        return None
+    matrix = matrix_of(instruction, MAX_FIXED_QUBITS, MAX_EXACT_QUBITS)
+    return None if matrix is None else Channel(matrix[None])
