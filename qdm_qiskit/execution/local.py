@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from .aer import parallel_experiments
+from .aer_circuits import for_aer
 from .counts import Pub, counts_from_bits
 from .region import active_qubits, check_isa, noise_of
 from .runner import CircuitRunner
@@ -51,6 +52,8 @@ class LocalRunner(CircuitRunner):
 
         for circuit, _ in pubs:
             check_isa(circuit, self.backend)
+        # Without labels: Aer has no error for a gate whose label the device's noise does not know.
+        pubs = [(for_aer(circuit, labels=False), values) for circuit, values in pubs]
         simulator = self._simulator(active_qubits(circuit for circuit, _ in pubs))
         with Batch(backend=simulator) as batch:
             sampler = Sampler(mode=batch)
