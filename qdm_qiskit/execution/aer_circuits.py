@@ -1,10 +1,12 @@
 """Circuits as Aer has to be given them, so that it runs what Qiskit means.
 
-Aer 0.18 goes wrong on three kinds of gates, without a word where it still gives a result:
+Aer 0.18 goes wrong on four kinds of gates, without a word where it still gives a result:
 
 * Controlled gates with free parameters whose angles Qiskit keeps in their base gate (crx, cry, crz,
   cp, cu1, cu3, mcphase): the values bound at run time are left out and the angles are 0.
-* Controls on 0 with free parameters, cu included: the values go to the X behind the gate.
+* cu with free parameters: where the circuit holds Qiskit's Python object of it, Aer writes 0 into
+  the angles of the caller's own gate, and then leaves the values out.
+* Controls on 0 with free parameters: the values go to the X behind the gate.
 * A controlled swap with its control on 0: an X is put around one of the swapped qubits too.
 """
 
@@ -101,8 +103,8 @@ def _changes(operation: Operation, labels: bool) -> bool:
 
 
 def _hides_angles(gate: Gate) -> bool:
-    """Whether free parameters are out of sight of Aer, which asks the gate if it has any."""
-    return isinstance(gate, ControlledGate) and is_free(gate) and not gate.is_parameterized()
+    """Whether its free parameters do not reach Aer, or are overwritten there."""
+    return isinstance(gate, ControlledGate) and is_free(gate)
 
 
 def _own_angles(gate: Gate, labels: bool) -> Gate:

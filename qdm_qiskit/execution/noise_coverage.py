@@ -106,6 +106,19 @@ class NoiseCoverage:
             used & self._qubits
         )
 
+    def check(self, circuit: QuantumCircuit) -> None:
+        """Refuse a circuit that would run free of noise on Aer, as a whole or in some gates.
+
+        Raises:
+            UnsupportedCircuit: With the names of the gates.
+        """
+        gaps = self.gaps(circuit)
+        if gaps:
+            raise self.refusal(gaps)
+        used = {circuit.find_bit(qubit).index for item in circuit.data for qubit in item.qubits}
+        if self.elsewhere(used):
+            raise self.refusal_elsewhere(used)
+
     def refusal(self, gaps: Sequence[str]) -> UnsupportedCircuit:
         """The error for gates that the model does not know."""
         names = ", ".join(dict.fromkeys(gaps))
