@@ -79,7 +79,7 @@ class AerReadyEstimator(BaseEstimatorV2):
     @property
     def options(self) -> Any:
         """Those of the estimator behind it."""
-        return self._estimator.options  # type: ignore[attr-defined] # the base class has none
+        return self._estimator.options
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
@@ -114,7 +114,7 @@ class AerReadySampler(BaseSamplerV2):
     @property
     def options(self) -> Any:
         """Those of the sampler behind it."""
-        return self._sampler.options  # type: ignore[attr-defined] # the base class has none
+        return self._sampler.options
 
     def run(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None

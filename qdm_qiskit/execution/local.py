@@ -3,7 +3,8 @@
 ``client -> Batch -> Sampler -> job -> result`` is the same as on hardware; only the backend is
 simulated. The snapshot is given to it as an Aer simulator that carries the noise of the active
 qubits, which local mode accepts in place of a fake backend: the counts of a job of one circuit are
-the same to the bit and come 8 times as fast (1.3 s instead of 10.6 s for 16 rows of 7 qubits with 256 CZ).
+the same to the bit and come 8 times as fast (1.3 s instead of 10.6 s for 16 rows of 7 qubits with
+256 CZ).
 """
 
 from __future__ import annotations

@@ -225,6 +225,7 @@ def test_gates_that_the_model_does_not_know_are_named(gates, noise, named):
     got = ours(circuit, noise, unknown_gates="noiseless")
     assert np.abs(got - on_aer(circuit, noise)).max() < FLOAT32
 
+
 @pytest.mark.parametrize("basis", [None, ["cz", "sx", "x", "rz"]])
 def test_the_way_out_that_the_message_names_leads_to_noise(basis):
     noise = known("cz", "sx", basis=basis)
@@ -272,7 +273,7 @@ def test_a_label_that_the_model_does_not_know_is_named():
 def test_gates_known_by_their_matrix_alone_are_not_free_of_noise(gate):
     circuit = QuantumCircuit(2)
     circuit.append(gate, [0, 1])
-    with pytest.raises(UnsupportedCircuit, match="not 'unitary'|not 's', 'h'"):
+    with pytest.raises(UnsupportedCircuit, match=r"not 'unitary'|not 's', 'h'"):
         compile_noisy(circuit, known("cx"))
 
 

@@ -532,9 +532,7 @@ def test_angles_that_are_not_linear():
     circuit.rx(w**2 - w, 0)
     noise = random_noise(2, 3)
     inputs, weights = values(1, 1, 2)
-    program = compile_noisy(
-        circuit, noise, [x], [w], method="density", unknown_gates="noiseless"
-    )
+    program = compile_noisy(circuit, noise, [x], [w], method="density", unknown_gates="noiseless")
     got = program.density_matrix(inputs, weights)
     for row in range(2):
         bound = bind(circuit, [x], [w], inputs[row].numpy(), weights.numpy())

@@ -176,9 +176,7 @@ def test_circuits_are_written_in_the_gates_of_the_noise_model(kind, basis):
     estimator = noisy_estimator(noise, kind)
     estimator._backend.set_options(**method)  # exact: by default each value is a mean of shots
     _, other = pair(spec, estimator)
-    ready = prepare(
-        spec.full_circuit(measure=False), spec.readout.observables, estimator, "refuse"
-    )
+    ready = prepare(spec.full_circuit(measure=False), spec.readout.observables, estimator, "refuse")
     assert set(ready.circuit.count_ops()) <= {"cz", "sx", "x", "rz"}
     inputs = [p for p in ready.circuit.parameters if p.name.startswith("x_")]
     weights = [p for p in ready.circuit.parameters if p.name.startswith("w_")]
@@ -207,7 +205,10 @@ def test_gates_that_no_translation_reaches_are_named_or_allowed():
     with pytest.raises(InvalidOption, match="unknown_gates"):
         qnn_executor(spec, estimator, unknown_gates="skip")
     estimator = EstimatorV2(
-        options={"backend_options": {"method": "density_matrix"}, "run_options": {"noise_model": noise}}
+        options={
+            "backend_options": {"method": "density_matrix"},
+            "run_options": {"noise_model": noise},
+        }
     )
     exact, other = pair(spec, estimator, unknown_gates="noiseless")
     x = inputs_of(spec)

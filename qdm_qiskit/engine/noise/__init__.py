@@ -108,7 +108,8 @@ def compile_noisy(
             one is not in the circuit, an instruction cannot be run (it is named), the noise model
             knows gates and lacks one of the circuit's (named too), a channel is not completely
             positive and trace preserving, or an error is not local.
-        InvalidOption: If the method or ``unknown_gates`` does not exist, or the variance of trajectories is too large.
+        InvalidOption: If the method or ``unknown_gates`` does not exist, or the variance of
+            trajectories is too large.
     """
     if method not in ("auto", "density", "trajectories"):
         raise InvalidOption(f"method is 'auto', 'density' or 'trajectories', got {method!r}.")
