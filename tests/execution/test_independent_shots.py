@@ -67,7 +67,7 @@ def test_a_job_of_many_circuits_repeats_by_its_seed(target):
     ("target", "method", "seeds"),
     [
         ("noisy:fake_lagos", "balanced", 16),
-        ("local:fake_lagos", "balanced", 6),
+        ("local:fake_lagos", "balanced", 4),
         pytest.param("local:fake_lagos", "balanced", 40, marks=pytest.mark.slow),
         pytest.param("local:fake_lagos", "independent", 40, marks=pytest.mark.slow),
     ],
