@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from ..errors import TargetUnavailable
+from ..errors import TargetUnavailable, UnsupportedCircuit
+from .aer_circuits import for_aer
 from .counts import Pub, counts_from_hex, parameter_binds
 from .runner import CircuitRunner
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run_on_aer(
-    simulator: AerSimulator, pubs: list[Pub], *, shots: int, seed: int
+    simulator: AerSimulator, pubs: list[Pub], *, shots: int, seed: int, labels: bool = True
 ) -> list[np.ndarray]:
     """All pubs as one Aer job.
 
@@ -26,11 +27,18 @@ def run_on_aer(
         pubs: Checked pairs of circuit and ``(batch, num_parameters)`` values.
         shots: Shots for each row.
         seed: Aer derives a different seed from it for each row.
+        labels: Whether gates keep their labels, see :func:`.aer_circuits.for_aer`.
 
     Returns:
         Int64 counts of shape ``(batch, 2**num_clbits)`` for each pub.
+
+    Raises:
+        UnsupportedCircuit: If a circuit holds what Aer does not know.
+        TargetUnavailable: If Aer fails.
     """
-    circuits = [circuit for circuit, _ in pubs]
+    from qiskit_aer import AerError
+
+    circuits = [for_aer(circuit, labels=labels) for circuit, _ in pubs]
     binds = [parameter_binds(circuit, values) for circuit, values in pubs]
     job = simulator.run(
         circuits,
@@ -39,7 +47,12 @@ def run_on_aer(
         shots=shots,
         seed_simulator=seed,
     )
-    result = job.result()
+    try:
+        result = job.result()
+    except AerError as error:
+        raise UnsupportedCircuit(
+            f"Aer cannot run a circuit ({error.message}); call transpile_for(circuit, backend)."
+        ) from error
     if not result.success:
         raise TargetUnavailable(f"Aer could not run the job: {result.status}.")
     counts, start = [], 0

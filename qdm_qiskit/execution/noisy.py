@@ -16,6 +16,7 @@ from qiskit import QuantumCircuit
 from ..errors import UnsupportedCircuit
 from ..rng import stream
 from .aer import parallel_experiments, run_on_aer
+from .aer_circuits import for_aer
 from .counts import Pub, checked_circuit, checked_values, parameter_binds
 from .region import active_qubits, check_isa, noise_of
 from .runner import CircuitRunner
@@ -76,7 +77,7 @@ class NoisyRunner(CircuitRunner):
                 f"Exact noisy probabilities take at most {MAX_DENSITY_QUBITS} active qubits, "
                 f"circuit '{circuit.name}' has {len(qubits)}; draw shots instead."
             )
-        bare, measured = _without_measurements(circuit)
+        bare, measured = _without_measurements(for_aer(circuit, labels=False))
         bare.save_probabilities(measured)
         noise = self._noise_on(qubits)
         binds = parameter_binds(circuit, values)
@@ -113,12 +114,13 @@ class NoisyRunner(CircuitRunner):
     def _execute(self, pubs: list[Pub], shots: int, seed: int) -> list[np.ndarray]:
         for circuit, _ in pubs:
             check_isa(circuit, self.backend)
+        # Gates go without labels: a device's errors are known by the names of its gates.
         # One job may hold circuits on different qubits; Aer leaves out what each one leaves idle.
         simulator = self._simulator(active_qubits(circuit for circuit, _ in pubs))
         widest = max(len(active_qubits([circuit])) for circuit, _ in pubs)
         self._method = "density_matrix" if widest <= MAX_DENSITY_QUBITS else "automatic"
         simulator.set_options(method=self._method)
-        return run_on_aer(simulator, pubs, shots=shots, seed=seed)
+        return run_on_aer(simulator, pubs, shots=shots, seed=seed, labels=False)
 
     def _options(self) -> Mapping[str, Any]:
         return {

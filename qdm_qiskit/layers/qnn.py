@@ -10,18 +10,30 @@ from torch import Tensor
 
 from ..circuits.spec import CircuitSpec, ExpectationReadout
 from ..errors import InvalidData, InvalidOption
+from ..execution.noise_coverage import UnknownGates, checked_unknown_gates
 from .executors import Executor, read_probabilities
+from .qnn_circuits import prepare
 
 
-def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) -> Executor:
+def qnn_executor(
+    spec: CircuitSpec,
+    primitive: BaseSamplerV2 | BaseEstimatorV2,
+    *,
+    unknown_gates: UnknownGates = "refuse",
+) -> Executor:
     """Outputs and parameter-shift gradients from a Qiskit primitive.
 
-    Data are loaded by the spec's full circuit, as on a device. TorchConnector computes in float32.
+    Data are loaded by the spec's full circuit, as on a device. For a primitive on a device or a
+    snapshot of one the circuit is transpiled; for one on Aer it is written in gates that Aer runs
+    right and its noise model knows. TorchConnector computes in float32.
 
     Args:
         spec: The circuit and its roles.
         primitive: A sampler for probability readouts, an estimator for expectation values, such as
             ``qiskit_aer.primitives.SamplerV2()``. Shots or precision are its defaults.
+        unknown_gates: ``"noiseless"`` leaves gates that the noise model does not know in the
+            circuit, where Aer runs them without an error; ``"refuse"`` translates them into gates
+            that it knows, and names them if that cannot be done.
 
     Returns:
         The executor. It is differentiable in the angles, and in the inputs of angle-encoded
@@ -29,8 +41,11 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
         because the loader's angles are computed outside of torch.
 
     Raises:
-        InvalidOption: If the kind of primitive does not fit the readout.
+        InvalidOption: If the kind of primitive does not fit the readout, or ``unknown_gates`` does
+            not exist.
+        UnsupportedCircuit: If the noise model knows gates and the circuit cannot be written in them.
     """
+    checked_unknown_gates(unknown_gates)
     circuit = spec.full_circuit(measure=not isinstance(spec.readout, ExpectationReadout))
     inputs = [p for p in circuit.parameters if p.name.startswith("x_")]
     weights = [p for p in circuit.parameters if p.name.startswith("w_")]
@@ -38,12 +53,14 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
     if isinstance(spec.readout, ExpectationReadout):
         if not isinstance(primitive, BaseEstimatorV2):
             raise InvalidOption(f"'{spec.name}' reads expectation values and needs an estimator.")
+        ready = prepare(circuit, spec.readout.observables, primitive, unknown_gates)
+        assert isinstance(ready.primitive, BaseEstimatorV2)  # it is of the same kind
         qnn: EstimatorQNN | SamplerQNN = EstimatorQNN(
-            circuit=circuit,
-            observables=list(spec.readout.observables),
+            circuit=ready.circuit,
+            observables=list(ready.observables),
             input_params=inputs,
             weight_params=weights,
-            estimator=primitive,
+            estimator=ready.primitive,
             input_gradients=wants_input_gradients,
             # None leaves it to the primitive, as BaseEstimatorV2.run says. The QNN's own default of
             # 1/64 makes even an exact simulator add noise to the outputs; its gradients do not.
@@ -52,11 +69,16 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
     else:
         if not isinstance(primitive, BaseSamplerV2):
             raise InvalidOption(f"'{spec.name}' reads probabilities and needs a sampler.")
+        ready = prepare(circuit, (), primitive, unknown_gates)
+        assert isinstance(ready.primitive, BaseSamplerV2)  # it is of the same kind
         qnn = SamplerQNN(
-            circuit=circuit,
+            circuit=ready.circuit,
             input_params=inputs,
             weight_params=weights,
-            sampler=primitive,
+            sampler=ready.primitive,
+            # On a device the circuit has more qubits than outcomes have bits.
+            interpret=int,
+            output_shape=2**spec.num_qubits,
             input_gradients=wants_input_gradients,
         )
     connector = TorchConnector(qnn)

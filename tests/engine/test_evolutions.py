@@ -314,7 +314,7 @@ def test_a_large_hamiltonian_with_a_free_time_is_refused_by_name():
 
 
 def test_with_errors_the_gates_of_the_definition_run_and_the_engine_says_so():
-    model = NoiseModel()
+    model = NoiseModel(basis_gates=["rx", "ry", "rzz"])
     model.add_all_qubit_quantum_error(depolarizing_error(0.1, 2), ["rzz"])
     circuit, plain = QuantumCircuit(2), QuantumCircuit(2)
     circuit.append(PauliEvolutionGate(TWO, t), [0, 1])

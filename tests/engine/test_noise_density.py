@@ -158,7 +158,9 @@ def test_random_circuits_and_noise_models_against_aer(seed, num_qubits, depth, w
     noise = random_noise(num_qubits, seed)
     x, w = values(3, 3, 2, seed)
     states = None
-    program = compile_noisy(circuit, noise, inputs, weights, method="density")
+    program = compile_noisy(
+        circuit, noise, inputs, weights, method="density", unknown_gates="noiseless"
+    )
     if with_states:
         k = len(program.active)
         states = np.stack([random_statevector(2**k, seed=seed + j).data for j in range(2)])
@@ -185,7 +187,14 @@ def test_random_circuits_and_noise_models_against_aer(seed, num_qubits, depth, w
 def test_states_and_observables_pictures_agree(seed, monkeypatch):
     """The plan is chosen by cost: every one of them must give the same."""
     circuit, inputs, weights = random_noisy_circuit(4, 30, seed)
-    program = compile_noisy(circuit, random_noise(4, seed), inputs, weights, method="density")
+    program = compile_noisy(
+        circuit,
+        random_noise(4, seed),
+        inputs,
+        weights,
+        method="density",
+        unknown_gates="noiseless",
+    )
     assert isinstance(program, DensityProgram)
     x, w = values(3, 3, 5, seed)
     rng = np.random.default_rng(seed)
@@ -208,7 +217,7 @@ def test_expectation_of_pauli_sums_against_aer():
     noise = random_noise(3, 5)
     x, w = values(3, 3, 2)
     observables = [SparsePauliOp(["XYZ", "ZIZ", "III"], [1, -2, 0.5]), SparsePauliOp("IYI")]
-    program = compile_noisy(circuit, noise, inputs, weights)
+    program = compile_noisy(circuit, noise, inputs, weights, unknown_gates="noiseless")
     got = program.expectation(observables, x, w, readout=False)
     for row in range(2):
         rho = DensityMatrix(
@@ -239,7 +248,8 @@ def test_errors_are_found_by_label_name_and_qubits_as_aer_finds_them():
         cases.append(noise)
     for noise in cases:
         for circuit in (labelled, plain, measured):
-            got = compile_noisy(circuit, noise).probabilities()[0].numpy()
+            program = compile_noisy(circuit, noise, unknown_gates="noiseless")
+            got = program.probabilities()[0].numpy()
             assert np.abs(got - np.diag(aer_matrix(circuit, noise)).real).max() < 1e-7  # float32
 
 
@@ -371,7 +381,14 @@ def test_noise_changes_the_answer(torino):
 @pytest.mark.parametrize("seed", range(3))
 def test_gradcheck_in_inputs_weights_and_initial_state(seed):
     circuit, inputs, weights = random_noisy_circuit(3, 10, seed)
-    program = compile_noisy(circuit, random_noise(3, seed), inputs, weights, method="density")
+    program = compile_noisy(
+        circuit,
+        random_noise(3, seed),
+        inputs,
+        weights,
+        method="density",
+        unknown_gates="noiseless",
+    )
     x, w = values(3, 3, 2, seed)
     k = len(program.active)
     states = torch.tensor(np.stack([random_statevector(2**k, seed=j).data for j in range(2)]))
@@ -388,9 +405,8 @@ def test_weight_gradient_is_the_parameter_shift_of_aer():
     x, w = values(3, 6, 1)
     w.requires_grad_()
     observable = SparsePauliOp("ZZI")
-    value = compile_noisy(circuit, noise, inputs, weights).expectation(
-        [observable], x, w, readout=False
-    )
+    program = compile_noisy(circuit, noise, inputs, weights, unknown_gates="noiseless")
+    value = program.expectation([observable], x, w, readout=False)
     value.sum().backward()
     for k in range(6):
         sides = []
@@ -516,7 +532,8 @@ def test_angles_that_are_not_linear():
     circuit.rx(w**2 - w, 0)
     noise = random_noise(2, 3)
     inputs, weights = values(1, 1, 2)
-    got = compile_noisy(circuit, noise, [x], [w]).density_matrix(inputs, weights)  # type: ignore[attr-defined]
+    program = compile_noisy(circuit, noise, [x], [w], method="density", unknown_gates="noiseless")
+    got = program.density_matrix(inputs, weights)
     for row in range(2):
         bound = bind(circuit, [x], [w], inputs[row].numpy(), weights.numpy())
         assert np.abs(got[row].numpy() - aer_matrix(bound, noise)).max() < TOLERANCE

@@ -13,6 +13,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from ...errors import InvalidOption, UnsupportedCircuit
+from ...execution.noise_coverage import UnknownGates, checked_unknown_gates
 from .base import NoisyProgram
 from .density import DensityProgram
 from .lowering import lower
@@ -36,6 +37,7 @@ def compile_noisy(
     weights: Sequence[Parameter] = ...,
     *,
     physical_qubits: Sequence[int] | None = ...,
+    unknown_gates: UnknownGates = ...,
     method: Literal["density"],
 ) -> DensityProgram: ...
 
@@ -48,6 +50,7 @@ def compile_noisy(
     weights: Sequence[Parameter] = ...,
     *,
     physical_qubits: Sequence[int] | None = ...,
+    unknown_gates: UnknownGates = ...,
     method: Literal["trajectories"],
 ) -> TrajectoryProgram: ...
 
@@ -60,6 +63,7 @@ def compile_noisy(
     weights: Sequence[Parameter] = ...,
     *,
     physical_qubits: Sequence[int] | None = ...,
+    unknown_gates: UnknownGates = ...,
     method: Method = ...,
 ) -> NoisyProgram: ...
 
@@ -71,12 +75,16 @@ def compile_noisy(
     weights: Sequence[Parameter] = (),
     *,
     physical_qubits: Sequence[int] | None = None,
+    unknown_gates: UnknownGates = "refuse",
     method: Method = "auto",
 ) -> NoisyProgram:
     """Compile a circuit with noise into a batched, differentiable torch program.
 
-    Errors are attached as Qiskit Aer's ``run`` attaches them: by label, else name, and by qubits. So
-    gates that the noise model does not name have no error; transpile for the device first.
+    Errors are attached as Qiskit Aer's ``run`` attaches them: by label, else name, and by qubits;
+    controls on 0 are X, the gate with its control on 1, and X. Gates that Aer would not run carry the
+    errors of the parts in their definition. Transpile for the device first: gates that the model
+    does not know while it knows others (:class:`~qdm_qiskit.execution.noise_coverage.NoiseCoverage`)
+    would have no error and are refused.
     Circuits on a whole device cost what their active qubits cost.
 
     Args:
@@ -87,6 +95,8 @@ def compile_noisy(
         weights: Parameters that all samples share.
         physical_qubits: Where the noise model finds each qubit of the circuit, for a circuit that
             is numbered differently; as they are numbered if None.
+        unknown_gates: ``"noiseless"`` runs gates that the model does not know without an error, as
+            Aer does; ``"refuse"`` names them.
         method: ``"density"`` is exact and costs 4**active numbers a sample; ``"trajectories"`` is an
             unbiased estimate of 2**active numbers a trajectory; ``"auto"`` decides by
             :data:`MAX_AUTO_DENSITY_QUBITS`.
@@ -96,12 +106,15 @@ def compile_noisy(
 
     Raises:
         UnsupportedCircuit: If a parameter of the circuit stands in neither list or in both, a listed
-            one is not in the circuit, an instruction cannot be run (it is named), a channel is not
-            completely positive and trace preserving, or an error is not local.
-        InvalidOption: If the method does not exist, or the variance of trajectories is too large.
+            one is not in the circuit, an instruction cannot be run (it is named), the noise model
+            knows gates and lacks one of the circuit's (named too), a channel is not completely
+            positive and trace preserving, or an error is not local.
+        InvalidOption: If the method or ``unknown_gates`` does not exist, or the variance of
+            trajectories is too large.
     """
     if method not in ("auto", "density", "trajectories"):
         raise InvalidOption(f"method is 'auto', 'density' or 'trajectories', got {method!r}.")
+    checked_unknown_gates(unknown_gates)
     listed = [*inputs, *weights]
     twice = sorted({p.name for p in listed if listed.count(p) > 1})
     unbound = [p.name for p in circuit.parameters if p not in listed]
@@ -112,7 +125,7 @@ def compile_noisy(
             f"{unbound or 'none'} of the circuit are not listed, {unknown or 'none'} of those "
             f"listed are not in the circuit, {twice or 'none'} are listed twice."
         )
-    noisy = lower(circuit, noise_model, inputs, physical_qubits)
+    noisy = lower(circuit, noise_model, inputs, physical_qubits, unknown_gates)
     if method == "density" or (method == "auto" and len(noisy.active) <= MAX_AUTO_DENSITY_QUBITS):
         return DensityProgram(noisy, inputs, weights)
     return TrajectoryProgram(noisy, inputs, weights)

@@ -1,8 +1,9 @@
 """From a circuit and a noise model to a list of channels and Pauli rotations.
 
-Errors are attached as Qiskit Aer attaches them (0.17, tested against 0.18): an instruction is looked
-up by its label if it has one, by its name otherwise; an error for its very qubits, in order, goes
-before one for all qubits; errors follow the instruction, those of a measurement precede it.
+Errors are attached as Qiskit Aer attaches them (0.17, tested against 0.18): a gate is looked up by
+its label if it has one, by its name otherwise; an error for its very qubits, in order, goes before
+one for all qubits; errors follow the instruction, those of a measurement precede it. Controls on 0
+are X, the gate with its control on 1, and X, each with the error of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +31,8 @@ from qiskit.circuit import Operation as AbstractOperation
 from qiskit.circuit.library import PauliEvolutionGate, get_standard_gate_name_mapping
 
 from ...errors import UnsupportedCircuit
+from ...execution.aer_circuits import has_open_controls, on_ones
+from ...execution.noise_coverage import NoiseCoverage, UnknownGates
 from ..decompose import (
     definition_of,
     exact_circuit,
@@ -117,6 +121,7 @@ def lower(
     noise_model: NoiseModel,
     inputs: Sequence[Parameter],
     physical_qubits: Sequence[int] | None,
+    unknown_gates: UnknownGates,
 ) -> NoisyCircuit:
     """Attach the noise.
 
@@ -125,6 +130,7 @@ def lower(
         noise_model: Aer's noise model.
         inputs: Parameters that each sample has its own values of.
         physical_qubits: Where the model finds each of the circuit's qubits.
+        unknown_gates: As there.
 
     Returns:
         The items in order; all indices are those of the circuit.
@@ -141,6 +147,8 @@ def lower(
     errors = _Errors(noise_model, where)
     walk = _Walk(circuit, errors, frozenset(inputs))
     walk.append(_with_passes(circuit, noise_model, where), list(range(n)), top=True)
+    if unknown_gates == "refuse":
+        errors.refuse_gaps(walk.touched)
     bits = walk.measured
     complete = circuit.num_clbits > 0 and len(bits) == circuit.num_clbits
     measured = tuple(bits[k] for k in range(circuit.num_clbits)) if complete else ()
@@ -180,8 +188,9 @@ class _Errors:
         self._default_readout = noise_model._default_readout_error
         self._where = where
         self._channels: dict[int, Channel] = {}
-        self.are_there = bool(self._local or self._default)
-        """Whether any instruction has an error that no readout has."""
+        self._coverage = NoiseCoverage(noise_model)
+        self._gaps: dict[str, None] = {}
+        self.knows_gates = self._coverage.knows_gates
 
     def know(self, instruction: Instruction) -> bool:
         """Whether the model names this very instruction."""
@@ -190,7 +199,8 @@ class _Errors:
 
     def after(self, instruction: Instruction, qubits: Sequence[int]) -> Item | None:
         """The error of an instruction, as an item."""
-        label = getattr(instruction, "label", None)
+        # Aer hands the labels of gates and delays on, and no others.
+        label = instruction.label if isinstance(instruction, Gate | Delay) else None
         name = instruction.name if label is None else label
         physical = tuple(self._where[qubit] for qubit in qubits)
         error = self._local.get(name, {}).get(physical, self._default.get(name))
@@ -204,6 +214,24 @@ class _Errors:
         if id(error) not in self._channels:
             self._channels[id(error)] = channel_of_error(error)
         return Item(tuple(qubits[: error.num_qubits]), channel=self._channels[id(error)])
+
+    def note_gap(self, gate: Gate, qubits: Sequence[int]) -> None:
+        """Remember a gate that the model does not know."""
+        gap = self._coverage.gap(gate, [self._where[qubit] for qubit in qubits])
+        if gap is not None:
+            self._gaps[gap] = None
+
+    def refuse_gaps(self, touched: set[int]) -> None:
+        """Raise if gates would run free of noise because the model does not know them.
+
+        Raises:
+            UnsupportedCircuit: With their names.
+        """
+        if self._gaps:
+            raise self._coverage.refusal(list(self._gaps))
+        physical = [self._where[qubit] for qubit in touched]
+        if self._coverage.elsewhere(physical):
+            raise self._coverage.refusal_elsewhere(physical)
 
     def readout(self, qubits: Sequence[int]) -> dict[int, np.ndarray]:
         """The assignment matrices of single qubits."""
@@ -258,20 +286,28 @@ class _Walk:
                     f"{name} acts on a measured qubit; the noisy engine allows measurements at the "
                     "end only."
                 )
-            error = self.errors.after(instruction, where) if noisy else None
             if isinstance(instruction, Measure):
+                error = self.errors.after(instruction, where) if noisy else None
                 if error is not None:
                     self.items.append(error)
                 self._finished.update(where)
                 if top:
                     bit = circuit.find_bit(item.clbits[0]).index
                     self.measured[bit] = where[0]
-                continue
-            outer, self._gate = self._gate, self._gate or instruction.name
-            self._apply(instruction, where, noisy)
-            self._gate = outer
-            if error is not None:
-                self.items.append(error)
+            elif noisy and has_open_controls(instruction) and _runs_on_aer(instruction):
+                for gate, places in on_ones(instruction):
+                    self._attach(gate, [where[k] for k in places], noisy)
+            else:
+                self._attach(instruction, where, noisy)
+
+    def _attach(self, instruction: Instruction, where: list[int], noisy: bool) -> None:
+        """Append an instruction and its error."""
+        error = self.errors.after(instruction, where) if noisy else None
+        outer, self._gate = self._gate, self._gate or instruction.name
+        self._apply(instruction, where, noisy)
+        self._gate = outer
+        if error is not None:
+            self.items.append(error)
 
     def _name(self, instruction: AbstractOperation) -> str:
         """For messages: the instruction that the user wrote, and which part of it this is."""
@@ -285,31 +321,38 @@ class _Walk:
         if isinstance(instruction, Reset):
             self.items.append(Item((where[0],), channel=reset_channel()))
             return
+        if self._evolution(instruction, where, noisy):
+            return
+        # Gates that Aer runs as they are carry one error as a whole; others would be unrolled.
+        parts = noisy and not _runs_on_aer(instruction)
+        if isinstance(instruction, Gate) and noisy and self.errors.knows_gates:
+            if parts and not self.errors.know(instruction):
+                self.append(definition_of(instruction, "noisy engine"), where)
+                return
+            self.errors.note_gap(instruction, where)
         symbolic = is_free(instruction)
         if symbolic and self._rotations(instruction, where):
-            return
-        if self._evolution(instruction, where):
             return
         channel = None if symbolic else _fixed_channel(instruction)
         if channel is not None:
             if where:
                 self.items.append(Item(tuple(where), channel=channel))
             return
-        definition = definition_of(instruction, "noisy engine")
-        # Gates that Aer runs as they are carry one error as a whole; others would be unrolled.
-        whole = instruction.name in _aer_gates()
-        self.append(definition, where, noisy=noisy and not whole)
+        self.append(definition_of(instruction, "noisy engine"), where, noisy=parts)
 
-    def _evolution(self, instruction: Instruction, where: list[int]) -> bool:
+    def _evolution(self, instruction: Instruction, where: list[int], noisy: bool) -> bool:
         """Run an evolution exactly, unless the gates of its definition have errors."""
         evolves = isinstance(instruction, PauliEvolutionGate)
-        if evolves and self.errors.are_there and not self.errors.know(instruction):
+        if evolves and self.errors.knows_gates and not self.errors.know(instruction):
             warn_of_definition(instruction, "errors follow its gates")
             return False
         exact = exact_circuit(instruction, MAX_EXACT_QUBITS)
-        if exact is not None:
-            self.append(exact, where, noisy=False)
-        return exact is not None
+        if exact is None:
+            return False
+        if isinstance(instruction, Gate) and noisy and self.errors.knows_gates:
+            self.errors.note_gap(instruction, where)
+        self.append(exact, where, noisy=False)
+        return True
 
     def _rotations(self, instruction: Instruction, where: list[int]) -> bool:
         controls = getattr(instruction, "num_ctrl_qubits", 0)
@@ -346,10 +389,19 @@ class _Walk:
             self.items.append(Item(tuple(where), channel=unitary_channel(matrix)))
 
 
+@cache
 def _aer_gates() -> frozenset[str]:
     from qiskit_aer.backends.backend_utils import BASIS_GATES
 
     return frozenset(BASIS_GATES["automatic"])
+
+
+def _runs_on_aer(instruction: Instruction) -> bool:
+    """Whether Aer runs it as it is; controls on 0 as those on 1."""
+    name = instruction.name
+    if has_open_controls(instruction):
+        name = name.removesuffix(f"_o{instruction.ctrl_state}")
+    return name in _aer_gates()
 
 
 def _fixed_channel(instruction: Instruction) -> Channel | None:

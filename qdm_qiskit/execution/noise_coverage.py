@@ -1,0 +1,148 @@
+"""Which gates a noise model knows: what it does not know runs on Aer free of noise, without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import ControlFlowOp, Gate
+
+from ..errors import InvalidOption, UnsupportedCircuit
+from .aer_circuits import on_ones
+
+if TYPE_CHECKING:
+    from qiskit_aer.noise import NoiseModel
+
+UnknownGates = Literal["refuse", "noiseless"]
+"""What to do with gates that a noise model does not know, while it knows others."""
+
+_NO_GATES = frozenset({"measure", "reset", "delay", "initialize", "kraus", "superop"})
+_DEFAULT_BASIS = frozenset({"id", "rz", "sx", "cx"})
+"""Aer's basis of a noise model that was made without one."""
+
+
+class NoiseCoverage:
+    """What a noise model says about gates.
+
+    A gate is known if the model has an error for its label, or its name where it has no label, on
+    all qubits or on its own. It is known to be free of noise if it stands in the model's basis
+    without an error, as ``rz`` does in the models of devices; ``cx`` and ``sx``, which Aer puts into
+    every basis that is not given, only where no other gate of as many qubits has an error. An error
+    for single qubits says that other qubits have none; but a coupling in the other direction, or
+    between qubits that all have this gate's error elsewhere, is not known.
+
+    Args:
+        noise_model: Aer's noise model.
+    """
+
+    def __init__(self, noise_model: NoiseModel) -> None:
+        default, local = noise_model._default_quantum_errors, noise_model._local_quantum_errors
+        self._everywhere = frozenset(default) - _NO_GATES
+        self._places = {n: frozenset(places) for n, places in local.items() if n not in _NO_GATES}
+        self._named = self._everywhere | frozenset(self._places)
+        sizes = {n: error.num_qubits for n, error in default.items() if n in self._named}
+        sizes |= {n: max(map(len, places)) for n, places in self._places.items()}
+        basis = frozenset(noise_model.basis_gates)
+        free = basis - self._named - _NO_GATES
+        if basis >= _DEFAULT_BASIS:
+            taken = set(sizes.values())
+            free -= {name for name, size in (("sx", 1), ("cx", 2)) if size in taken}
+        self.known = self._named | free | {"id"}
+        """Names and labels of gates with an error, and of those that are free of noise."""
+        self.knows_gates = bool(self._named)
+        """Whether the model has an error for any gate; if not, no gate is expected to have one."""
+        self._qubits = frozenset(noise_model.noise_qubits)
+
+    def gap(self, gate: Gate, qubits: Sequence[int]) -> str | None:
+        """What to call a gate that the model does not know.
+
+        Args:
+            gate: Any gate with its controls on 1.
+            qubits: The model's numbers of its qubits.
+
+        Returns:
+            Its name, label and qubits as far as they matter, or None if the model knows it.
+        """
+        if not self.knows_gates or not qubits:
+            return None
+        key = gate.name if gate.label is None else gate.label
+        if key not in self.known:
+            return f"'{gate.name}'" + ("" if gate.label is None else f" labelled '{gate.label}'")
+        places, where = self._places.get(key, frozenset()), tuple(qubits)
+        if not places or key in self._everywhere or where in places or len(where) < 2:
+            return None
+        if {q for place in places for q in place}.issuperset(where):
+            return f"'{key}' on qubits {where}"
+        return None
+
+    def gaps(self, circuit: QuantumCircuit, qubits: Sequence[int] | None = None) -> list[str]:
+        """All gates of a circuit that the model does not know.
+
+        Args:
+            circuit: What Aer is to run.
+            qubits: The model's number of each qubit; as they are numbered if None.
+
+        Returns:
+            What to call them, each once.
+        """
+        numbers = range(circuit.num_qubits) if qubits is None else qubits
+        found: dict[str, None] = {}
+        for item in circuit.data:
+            where = [numbers[circuit.find_bit(qubit).index] for qubit in item.qubits]
+            if isinstance(item.operation, ControlFlowOp):
+                for block in item.operation.blocks:
+                    found |= dict.fromkeys(self.gaps(block, where))
+            elif isinstance(item.operation, Gate):
+                for gate, places in on_ones(item.operation):
+                    gap = self.gap(gate, [where[k] for k in places])
+                    found |= {} if gap is None else {gap: None}
+        return list(found)
+
+    def elsewhere(self, qubits: Iterable[int]) -> bool:
+        """Whether all of the model's errors, readout included, are of other qubits than these."""
+        used = frozenset(qubits)
+        return bool(self.knows_gates and not self._everywhere and used) and not (
+            used & self._qubits
+        )
+
+    def check(self, circuit: QuantumCircuit) -> None:
+        """Refuse a circuit that would run free of noise on Aer, as a whole or in some gates.
+
+        Raises:
+            UnsupportedCircuit: With the names of the gates.
+        """
+        gaps = self.gaps(circuit)
+        if gaps:
+            raise self.refusal(gaps)
+        used = {circuit.find_bit(qubit).index for item in circuit.data for qubit in item.qubits}
+        if self.elsewhere(used):
+            raise self.refusal_elsewhere(used)
+
+    def refusal(self, gaps: Sequence[str]) -> UnsupportedCircuit:
+        """The error for gates that the model does not know."""
+        names = ", ".join(dict.fromkeys(gaps))
+        known = sorted(self.known)
+        return UnsupportedCircuit(
+            f"The noise model knows {', '.join(known)} and not {names}, which would run free of "
+            f"noise: transpile with basis_gates={known} and the device's coupling map, or pass "
+            "unknown_gates='noiseless'."
+        )
+
+    def refusal_elsewhere(self, qubits: Iterable[int]) -> UnsupportedCircuit:
+        """The error for a circuit on other qubits than the model's."""
+        return UnsupportedCircuit(
+            f"All errors of the noise model are of qubits {sorted(self._qubits)}, the circuit acts on "
+            f"{sorted(qubits)} and would run free of noise: pass physical_qubits, or "
+            "unknown_gates='noiseless'."
+        )
+
+
+def checked_unknown_gates(value: str) -> None:
+    """Refuse a value that is not one of :data:`UnknownGates`.
+
+    Raises:
+        InvalidOption: Then.
+    """
+    if value not in get_args(UnknownGates):
+        raise InvalidOption(f"unknown_gates is 'refuse' or 'noiseless', got {value!r}.")

@@ -1,0 +1,150 @@
+"""A QNN's circuit as the backend behind a primitive needs it: in its gates, on its qubits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import Gate
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.exceptions import QiskitError
+from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
+from qiskit.providers import BackendV2
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
+
+from ..errors import UnsupportedCircuit
+from ..execution.aer_circuits import for_aer, on_ones
+from ..execution.aer_primitives import (
+    AerReadyEstimator,
+    AerReadySampler,
+    aer_behind,
+    noise_behind,
+)
+from ..execution.noise_coverage import NoiseCoverage, UnknownGates
+from ..transpiling.passes import transpile_for
+
+SEED = 0
+"""Of the transpiler, so that a layer has the same circuit in every process."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a QNN is made of."""
+
+    circuit: QuantumCircuit
+    observables: tuple[SparsePauliOp, ...]
+    """On the qubits of the circuit."""
+    primitive: BaseSamplerV2 | BaseEstimatorV2
+
+
+def prepare(
+    circuit: QuantumCircuit,
+    observables: Sequence[SparsePauliOp],
+    primitive: BaseSamplerV2 | BaseEstimatorV2,
+    unknown_gates: UnknownGates,
+) -> Prepared:
+    """Circuit, observables and primitive so that they fit each other.
+
+    For a device, or its snapshot, the circuit is transpiled at level 1; for Aer without one it is
+    translated, gate by gate, into what its method and its noise model know. Others take any circuit.
+
+    Args:
+        circuit: The whole circuit, parameters free.
+        observables: On its qubits; may be empty.
+        primitive: Where it is to run.
+        unknown_gates: As for :func:`~qdm_qiskit.layers.qnn_executor`.
+
+    Returns:
+        The three.
+
+    Raises:
+        UnsupportedCircuit: If the noise model knows gates and the circuit cannot be written in them.
+    """
+    backend = getattr(primitive, "_backend", None)
+    device = isinstance(backend, BackendV2) and backend.target.build_coupling_map() is not None
+    if device:
+        # Labels would hide gates from the device's noise.
+        moved = for_aer(_on_device(circuit, backend), labels=False)
+    elif aer_behind(primitive) is not None:
+        moved = _in_known_gates(circuit, primitive, unknown_gates)
+    else:
+        return Prepared(circuit, tuple(observables), primitive)
+    if moved.layout is not None:
+        observables = [each.apply_layout(moved.layout) for each in observables]
+        moved = _without_layout(moved)
+    if aer_behind(primitive) is not None:
+        if isinstance(primitive, BaseEstimatorV2):
+            primitive = AerReadyEstimator(primitive, unknown_gates)
+        else:
+            primitive = AerReadySampler(primitive, unknown_gates)
+    return Prepared(moved, tuple(observables), primitive)
+
+
+def _on_device(circuit: QuantumCircuit, backend: BackendV2) -> QuantumCircuit:
+    for level in (1, 0):
+        moved = transpile_for(circuit, backend, level=level, seed=SEED)
+        # A transpiler that leaves out a parameter without effect would leave a QNN one too many.
+        if set(moved.parameters) == set(circuit.parameters):
+            return moved
+    raise UnsupportedCircuit(
+        f"Transpiling '{circuit.name}' for {backend.name} loses parameters that have no effect; "
+        "leave them out of the circuit."
+    )
+
+
+def _without_layout(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit on physical qubits, without a word of where they come from.
+
+    SamplerQNN takes a layout for the places of the outcome's bits, also where those were measured
+    into classical bits of their own before the circuit was laid out.
+    """
+    bare = QuantumCircuit(*circuit.qregs, *circuit.cregs, name=circuit.name)
+    bare.compose(circuit, circuit.qubits, circuit.clbits, inplace=True)
+    return bare
+
+
+def _in_known_gates(
+    circuit: QuantumCircuit, primitive: BaseSamplerV2 | BaseEstimatorV2, unknown: UnknownGates
+) -> QuantumCircuit:
+    """The circuit in gates of Aer's method and, if asked, of its noise model."""
+    simulator, noise = aer_behind(primitive), noise_behind(primitive)
+    assert simulator is not None  # the caller has looked
+    basis = set(simulator.configuration().basis_gates)
+    coverage = None if noise is None or unknown == "noiseless" else NoiseCoverage(noise)
+    if coverage is None or not coverage.knows_gates:
+        return circuit if _gates(circuit) <= basis else _translated(circuit, basis)
+    basis &= coverage.known
+    if _gates(circuit) <= basis - _without_shift_rule() and not coverage.gaps(circuit):
+        return circuit
+    # Gates without a shift rule would be replaced in the gradient's circuits, and their noise too.
+    for names in (basis - _without_shift_rule(), basis):
+        try:
+            found = _translated(circuit, names)
+        except QiskitError:
+            continue
+        coverage.check(found)
+        return found
+    raise coverage.refusal(coverage.gaps(circuit))
+
+
+def _translated(circuit: QuantumCircuit, names: set[str]) -> QuantumCircuit:
+    manager = generate_preset_pass_manager(
+        optimization_level=0,
+        basis_gates=sorted(names & get_standard_gate_name_mapping().keys()),
+        seed_transpiler=SEED,
+    )
+    return manager.run(circuit)
+
+
+def _gates(circuit: QuantumCircuit) -> set[str]:
+    """Names of the gates that Aer sees."""
+    gates = [item.operation for item in circuit.data if isinstance(item.operation, Gate)]
+    return {part.name for gate in gates for part, _ in on_ones(gate)}
+
+
+def _without_shift_rule() -> set[str]:
+    known = ParamShiftEstimatorGradient.SUPPORTED_GATES
+    return {n for n, gate in get_standard_gate_name_mapping().items() if gate.params} - set(known)
