@@ -170,7 +170,8 @@ class DeviceAnswer:
         return answer
 
     def _calibrate(self) -> ReadoutCalibration:
-        circuits = construct_circuits(self.qubits, self.runner.backend.num_qubits)
+        backend = self.runner.backend
+        circuits = construct_circuits(self.qubits, backend.num_qubits, target=backend.target)
         nothing = np.zeros((1, 0))
         counts = self.runner.run(
             [(circuit, nothing) for circuit in circuits], shots=self.config.calibration_shots
