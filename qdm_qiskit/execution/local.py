@@ -15,7 +15,7 @@ import numpy as np
 
 from .aer import parallel_experiments
 from .counts import Pub, counts_from_bits
-from .region import active_qubits, check_isa, noise_of
+from .region import ReadoutErrors, active_qubits, check_isa, check_readout, noise_of
 from .runner import CircuitRunner
 from .snapshots import load_backend
 
@@ -34,12 +34,16 @@ class LocalRunner(CircuitRunner):
     Args:
         snapshot: Name of a device snapshot, such as ``"fake_torino"``.
         seed: The run's seed, an integer >= 0.
+        readout: ``"mean"`` of each qubit's two readout errors, as in Aer, or ``"asymmetric"``.
 
     Raises:
         UnknownName: If there is no such snapshot.
+        InvalidOption: If there is no such readout.
     """
 
-    def __init__(self, snapshot: str, *, seed: int) -> None:
+    def __init__(self, snapshot: str, *, seed: int, readout: ReadoutErrors = "mean") -> None:
+        check_readout(readout)
+        self._readout = readout
         super().__init__(f"local:{snapshot}", load_backend(snapshot), seed=seed)
         self._simulators: dict[frozenset[int], AerSimulator] = {}
         self._resolved: dict[str, Any] = {}
@@ -48,8 +52,8 @@ class LocalRunner(CircuitRunner):
         from qiskit_ibm_runtime import Batch
         from qiskit_ibm_runtime.executor_sampler import Sampler
 
-        for circuit, _ in pubs:
-            check_isa(circuit, self.backend)
+        for circuit, values in pubs:
+            check_isa(circuit, self.backend, values)
         simulator = self._simulator(active_qubits(circuit for circuit, _ in pubs))
         with Batch(backend=simulator) as batch:
             sampler = Sampler(mode=batch)
@@ -64,7 +68,7 @@ class LocalRunner(CircuitRunner):
         ]
 
     def _options(self) -> Mapping[str, Any]:
-        return self._resolved
+        return {**self._resolved, "readout": self._readout}
 
     def _simulator(self, qubits: frozenset[int]) -> AerSimulator:
         from qiskit_aer import AerSimulator
@@ -72,7 +76,7 @@ class LocalRunner(CircuitRunner):
         if qubits not in self._simulators:
             self._simulators[qubits] = AerSimulator.from_backend(
                 self.backend,
-                noise_model=noise_of(self.backend, qubits),
+                noise_model=noise_of(self.backend, qubits, readout=self._readout),
                 fusion_threshold=1,
                 max_parallel_experiments=parallel_experiments(),
             )

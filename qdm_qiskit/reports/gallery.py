@@ -211,8 +211,8 @@ def render_index(facts: list[dict[str, Any]]) -> bytes:
         "Counts are of the circuit alone, without the loader that amplitude encoding needs and without "
         "measurements: depth and "
         f"CNOTs in one-qubit unitaries and CNOTs, then on {BACKEND} (level {LEVEL}, seed {SEED}); "
-        "success is the product of the fidelities of the gates' noise, reading that of 1 - error of the "
-        "readouts; the layout weighs both.",
+        "success is the product of the fidelities of the gates' noise, reading that of 1 - error of "
+        "the readouts; the layout weighs both.",
         "",
         "| template | qubits | inputs | weights | depth | CNOTs | device depth | device CZ | success "
         "| reading |",

@@ -157,7 +157,9 @@ class DeviceAnswer:
             qubits=qubits,
             cost=circuit_cost(isa, runner.backend.target) if device else None,
             calibration=None,
-            erased=NoisyRunner(runner.backend.name, seed=0).mean_output(isa) if device else None,
+            erased=NoisyRunner(runner.backend.name, seed=0, readout=config.readout).mean_output(isa)
+            if device
+            else None,
         )
         if config.mitigation == "m3" and calibration is not None:
             # Correcting one uniform row refuses a foreign calibration before the first job, not after.
