@@ -8,6 +8,7 @@ connected qubits that are left, and with the errors that the noise model applies
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,8 @@ def working_part(
         work where the circuit is larger than that, as it may consist of parts itself.
 
     Raises:
-        UnsupportedCircuit: If the initial layout has qubits that do not work, or in several parts.
+        UnsupportedCircuit: If the initial layout has qubits that do not work, or the circuit connects
+            more qubits than any part.
     """
     couplers = [q for _, q, _ in _entries(target, 2)]
     if target.num_qubits is None or (not couplers and not list(_entries(target, 1))):
@@ -77,8 +79,10 @@ def working_part(
     parts = _parts(usable, [q for _, q in alive])
     if initial_layout is not None:
         chosen = _part_of(parts, usable, initial_layout, device)
-    elif len(parts[0]) >= circuit.num_qubits or not couplers:
-        chosen = parts[0] if couplers else usable
+    elif len(parts[0]) >= circuit.num_qubits:
+        chosen = parts[0]
+    elif couplers and len(parts[0]) < _largest_piece(circuit):
+        raise refusal(target, circuit, device, "")  # Qiskit finds out after minutes
     else:
         chosen = usable
     qubits = tuple(sorted(chosen))
@@ -115,10 +119,11 @@ def refusal(
             "another device."
         )
     largest = len(_parts(usable, working)[0])
-    if circuit.num_qubits > largest:
+    piece = _largest_piece(circuit)
+    if piece > largest:
         return UnsupportedCircuit(
-            f"Circuit '{circuit.name}' has {circuit.num_qubits} qubits and the largest connected part "
-            f"of {device} that works has {largest}: {dead} of its {len(couplers)} couplers have a "
+            f"Circuit '{circuit.name}' connects {piece} qubits and the largest connected part of "
+            f"{device} that works has {largest}: {dead} of its {len(couplers)} couplers have a "
             "calibrated error of 1; use a smaller model or another device."
         )
     return UnsupportedCircuit(
@@ -157,6 +162,16 @@ def _parts(usable: frozenset[int], couplers: Sequence[tuple[int, ...]]) -> list[
     graph.add_edges_from_no_data([(node[a], node[b]) for a, b in couplers])
     found = [frozenset(qubits[k] for k in each) for each in rustworkx.connected_components(graph)]
     return sorted(found, key=lambda part: (-len(part), min(part))) or [frozenset()]
+
+
+def _largest_piece(circuit: QuantumCircuit) -> int:
+    """The most qubits that instructions connect; barriers do not."""
+    pairs = []
+    for item in circuit.data:
+        if item.operation.name != "barrier":
+            qubits = [circuit.find_bit(qubit).index for qubit in item.qubits]
+            pairs += itertools.pairwise(qubits)
+    return len(_parts(frozenset(range(circuit.num_qubits)), pairs)[0])
 
 
 def _part_of(
