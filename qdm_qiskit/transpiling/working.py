@@ -22,7 +22,7 @@ from qiskit.transpiler import Target as DeviceTarget
 from ..errors import UnsupportedCircuit
 from .channels import gate_success, is_dead
 
-Pair = tuple[int, int]
+Pair = tuple[int, ...]
 Native = tuple[Gate, Pair]
 """A two-qubit gate of the device and its qubits, in order."""
 
@@ -166,7 +166,7 @@ def _parts(usable: frozenset[int], couplers: Sequence[tuple[int, ...]]) -> list[
 
 def _largest_piece(circuit: QuantumCircuit) -> int:
     """The most qubits that instructions connect; barriers do not."""
-    pairs = []
+    pairs: list[Pair] = []
     for item in circuit.data:
         if item.operation.name != "barrier":
             qubits = [circuit.find_bit(qubit).index for qubit in item.qubits]
