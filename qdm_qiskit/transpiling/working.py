@@ -233,7 +233,7 @@ def _rebuilt(
             properties = _applied(target, gate, where, target[gate.name][where])
             by_pair[tuple(index[q] for q in pair)] = properties
         part.add_instruction(CXGate(), by_pair)
-    renumbered = {
+    renumbered: dict[Pair, Native] = {
         (index[a], index[b]): (gate, (index[where[0]], index[where[1]]))
         for (a, b), (gate, where) in natives.items()
     }
