@@ -231,3 +231,21 @@ def test_x_in_the_gates_of_a_device(name):
             assert found.find_bit(item.qubits[0]).index == 3
             small.append(item.operation, [0])
     assert Statevector(small).probabilities()[1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("level", [0, 1, 3])
+@pytest.mark.parametrize("name", ["fake_torino", "fake_cairo"])
+def test_swaps_that_permute_more_than_pairs_are_told_in_the_layout(name, level):
+    """A permutation that is its own inverse would not tell where a qubit ends from whence it came."""
+    backend, angles = load_backend(name), np.random.default_rng(0).uniform(0, 3, (5, 3))
+    permutations = []
+    for seed in range(6):
+        circuit = random_circuit(5, 6, max_operands=2, seed=seed)
+        isa = transpile_for(circuit, backend, level=level, seed=seed)
+        whole = QuantumCircuit(5)
+        for qubit, three in enumerate(angles):
+            whole.u(*three, qubit)
+        whole.compose(circuit, inplace=True)
+        np.testing.assert_allclose(amplitudes(isa, angles), Statevector(whole).data, atol=1e-6)
+        permutations.append(isa.layout.routing_permutation())
+    assert any([p[k] for k in p] != list(range(len(p))) for p in permutations)
