@@ -49,6 +49,11 @@ class ProbabilityReadout:
         """Length of the readout vector: ``2**len(qubits)``."""
         return 2 ** len(self.qubits)
 
+    @property
+    def measured(self) -> tuple[int, ...]:
+        """The qubits whose outcomes are needed, in ascending order."""
+        return tuple(sorted({*self.qubits, *(qubit for qubit, _ in self.postselect)}))
+
     def selection(self, num_qubits: int) -> np.ndarray:
         """Which basis states of the whole register make up each output.
 
@@ -81,6 +86,12 @@ class ExpectationReadout:
     def num_outputs(self) -> int:
         """Length of the readout vector: the number of observables."""
         return len(self.observables)
+
+    @property
+    def measured(self) -> tuple[int, ...]:
+        """The qubits that any observable acts on, in ascending order."""
+        acts = [(each.paulis.x | each.paulis.z).any(axis=0) for each in self.observables]
+        return tuple(int(qubit) for qubit in np.flatnonzero(np.any(acts, axis=0)))
 
 
 Readout = ProbabilityReadout | ExpectationReadout

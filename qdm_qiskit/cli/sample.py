@@ -23,6 +23,12 @@ def sample(
     calibration: Annotated[
         Path | None, typer.Option(help="A calibration.json to use again instead of a new one.")
     ] = None,
+    readout: Annotated[
+        str,
+        typer.Option(
+            help="Readout errors of a snapshot: mean, one a qubit as in Aer, or asymmetric."
+        ),
+    ] = "mean",
     calibration_shots: Annotated[
         int, typer.Option(help="Shots of each calibration circuit.")
     ] = 8192,
@@ -68,6 +74,7 @@ def sample(
             "num_images": num_images,
             "shots": shots,
             "mitigation": mitigation,
+            "readout": readout,
             "calibration_shots": calibration_shots,
             "layout_trials": layout_trials,
             "label": label,
@@ -107,6 +114,11 @@ def sample(
         )
     if samples.records:
         typer.echo(samples.records[-1].sentence)
+    if target.startswith(("noisy:", "local:")):
+        used = (
+            "the mean of each qubit's two, as in Aer" if readout == "mean" else "both of each qubit"
+        )
+        typer.echo(f"readout    errors: {used}")
     typer.echo(f"images     {out / 'samples.png'}")
     typer.echo(f"arrays     {out / 'samples.npz'}")
     typer.echo(f"manifest   {out / 'manifest.json'}")

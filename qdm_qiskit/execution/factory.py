@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from ..errors import TargetUnavailable
+from ..errors import InvalidOption, TargetUnavailable
+from .region import ReadoutErrors, check_readout
 from .runner import CircuitRunner
 from .targets import Target, parse_target
 
 
-def make_runner(target: Target | str, *, seed: int) -> CircuitRunner:
+def make_runner(
+    target: Target | str, *, seed: int, readout: ReadoutErrors = "mean"
+) -> CircuitRunner:
     """The runner of a target; none of them can spend QPU time.
 
     Args:
         target: A target or its text; ``engine`` is no place for circuits and is not handled here.
         seed: The run's seed, an integer >= 0.
+        readout: Of ``noisy:`` and ``local:`` targets: the ``"mean"`` of each qubit's two readout
+            errors, as in Aer, or ``"asymmetric"``.
 
     Returns:
         A runner whose ``backend`` is what to transpile for.
 
     Raises:
         UnknownName: If there is no such target.
+        InvalidOption: If the target has no readout errors to be asymmetric, or none of this name.
         TargetUnavailable: For ``engine`` (the caller runs the model there), for ``aer:gpu``
             without a GPU, and for every ``ibm:`` target.
     """
     target = parse_target(target) if isinstance(target, str) else target
+    check_readout(readout)
+    if readout != "mean" and target.kind not in ("noisy", "local"):
+        raise InvalidOption(
+            f"Target '{target}' has no readout errors of a snapshot; leave readout at 'mean'."
+        )
     if target.kind == "aer":
         from .aer import AerRunner
 
@@ -30,11 +41,11 @@ def make_runner(target: Target | str, *, seed: int) -> CircuitRunner:
     if target.kind == "noisy" and target.backend is not None:
         from .noisy import NoisyRunner
 
-        return NoisyRunner(target.backend, seed=seed)
+        return NoisyRunner(target.backend, seed=seed, readout=readout)
     if target.kind == "local" and target.backend is not None:
         from .local import LocalRunner
 
-        return LocalRunner(target.backend, seed=seed)
+        return LocalRunner(target.backend, seed=seed, readout=readout)
     if target.kind == "ibm":
         raise TargetUnavailable(_never_spends(target))
     raise TargetUnavailable(

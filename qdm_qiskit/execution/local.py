@@ -17,7 +17,7 @@ import numpy as np
 from .aer import parallel_experiments
 from .aer_circuits import for_aer
 from .counts import Pub, counts_from_bits
-from .region import active_qubits, check_isa, noise_of
+from .region import ReadoutErrors, active_qubits, check_isa, check_readout, noise_of
 from .runner import CircuitRunner
 from .snapshots import load_backend
 
@@ -37,12 +37,16 @@ class LocalRunner(CircuitRunner):
     Args:
         snapshot: Name of a device snapshot, such as ``"fake_torino"``.
         seed: The run's seed, an integer >= 0.
+        readout: ``"mean"`` of each qubit's two readout errors, as in Aer, or ``"asymmetric"``.
 
     Raises:
         UnknownName: If there is no such snapshot.
+        InvalidOption: If there is no such readout.
     """
 
-    def __init__(self, snapshot: str, *, seed: int) -> None:
+    def __init__(self, snapshot: str, *, seed: int, readout: ReadoutErrors = "mean") -> None:
+        check_readout(readout)
+        self._readout = readout
         super().__init__(f"local:{snapshot}", load_backend(snapshot), seed=seed)
         self._simulators: dict[frozenset[int], IndependentShots] = {}
         self._resolved: dict[str, Any] = {}
@@ -51,8 +55,8 @@ class LocalRunner(CircuitRunner):
         from qiskit_ibm_runtime import Batch
         from qiskit_ibm_runtime.executor_sampler import Sampler
 
-        for circuit, _ in pubs:
-            check_isa(circuit, self.backend)
+        for circuit, values in pubs:
+            check_isa(circuit, self.backend, values)
         # Without labels: Aer has no error for a gate whose label the device's noise does not know.
         pubs = [(for_aer(circuit, labels=False), values) for circuit, values in pubs]
         simulator = self._simulator(active_qubits(circuit for circuit, _ in pubs))
@@ -69,7 +73,7 @@ class LocalRunner(CircuitRunner):
         ]
 
     def _options(self) -> Mapping[str, Any]:
-        return self._resolved
+        return {**self._resolved, "readout": self._readout}
 
     def _simulator(self, qubits: frozenset[int]) -> IndependentShots:
         from .independent_shots import IndependentShots
@@ -77,7 +81,7 @@ class LocalRunner(CircuitRunner):
         if qubits not in self._simulators:
             self._simulators[qubits] = IndependentShots.from_backend(
                 self.backend,
-                noise_model=noise_of(self.backend, qubits),
+                noise_model=noise_of(self.backend, qubits, readout=self._readout),
                 fusion_threshold=1,
                 max_parallel_experiments=parallel_experiments(),
             )

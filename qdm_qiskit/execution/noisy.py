@@ -1,8 +1,9 @@
 """Shots, and exact probabilities, through the noise of a device snapshot on Qiskit Aer.
 
 The noise is Aer's model of the snapshot: each gate is followed by depolarization and thermal
-relaxation that together give its calibrated error, and each measurement by a readout error. What it
-lacks: decay of idle qubits (unless the circuit holds delays), crosstalk, leakage and drift.
+relaxation that together give its calibrated error, or by relaxation alone where that is worse; each
+measurement by a readout error, one a qubit unless both of its numbers are asked for. What it lacks:
+decay of idle qubits (unless the circuit holds delays), crosstalk, leakage and drift.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..rng import stream
 from .aer import parallel_experiments, run_on_aer
 from .aer_circuits import for_aer
 from .counts import Pub, checked_circuit, checked_values, parameter_binds
-from .region import active_qubits, check_isa, noise_of
+from .region import ReadoutErrors, active_qubits, check_isa, check_readout, noise_of
 from .runner import CircuitRunner
 from .snapshots import load_backend
 
@@ -43,12 +44,16 @@ class NoisyRunner(CircuitRunner):
     Args:
         snapshot: Name of a device snapshot, such as ``"fake_torino"``.
         seed: The run's seed, an integer >= 0.
+        readout: ``"mean"`` of each qubit's two readout errors, as in Aer, or ``"asymmetric"``.
 
     Raises:
         UnknownName: If there is no such snapshot.
+        InvalidOption: If there is no such readout.
     """
 
-    def __init__(self, snapshot: str, *, seed: int) -> None:
+    def __init__(self, snapshot: str, *, seed: int, readout: ReadoutErrors = "mean") -> None:
+        check_readout(readout)
+        self._readout = readout
         super().__init__(f"noisy:{snapshot}", load_backend(snapshot), seed=seed)
         self._noise: dict[frozenset[int], NoiseModel] = {}
         self._method = "density_matrix"
@@ -69,8 +74,8 @@ class NoisyRunner(CircuitRunner):
             InvalidData: If values have a wrong shape or are not finite.
         """
         checked_circuit(circuit)
-        check_isa(circuit, self.backend)
         values = checked_values(circuit, values)
+        check_isa(circuit, self.backend, values)
         qubits = active_qubits([circuit])
         if len(qubits) > MAX_DENSITY_QUBITS:
             raise UnsupportedCircuit(
@@ -112,8 +117,8 @@ class NoisyRunner(CircuitRunner):
         return self.exact_probabilities(circuit, values).mean(axis=0)
 
     def _execute(self, pubs: list[Pub], shots: int, seed: int) -> list[np.ndarray]:
-        for circuit, _ in pubs:
-            check_isa(circuit, self.backend)
+        for circuit, values in pubs:
+            check_isa(circuit, self.backend, values)
         # Gates go without labels: a device's errors are known by the names of its gates.
         # One job may hold circuits on different qubits; Aer leaves out what each one leaves idle.
         simulator = self._simulator(active_qubits(circuit for circuit, _ in pubs))
@@ -127,11 +132,12 @@ class NoisyRunner(CircuitRunner):
             "method": self._method,
             "max_density_qubits": MAX_DENSITY_QUBITS,
             "noise": "qiskit_aer NoiseModel.from_backend, active qubits",
+            "readout": self._readout,
         }
 
     def _noise_on(self, qubits: frozenset[int]) -> NoiseModel:
         if qubits not in self._noise:
-            self._noise[qubits] = noise_of(self.backend, qubits)
+            self._noise[qubits] = noise_of(self.backend, qubits, readout=self._readout)
         return self._noise[qubits]
 
     def _simulator(self, qubits: frozenset[int]) -> AerSimulator:

@@ -7,18 +7,22 @@ holds them equal) in a tenth of the time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
+import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ControlFlowOp
+from qiskit.circuit import ControlFlowOp, Operation, ParameterExpression
 from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import Target as DeviceTarget
 
-from ..errors import UnsupportedCircuit
+from ..errors import InvalidOption, TargetUnavailable, UnsupportedCircuit
 
 if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
+
+ReadoutErrors = Literal["mean", "asymmetric"]
+"""``mean``: one readout error a qubit, as in Aer's model. ``asymmetric``: one for each outcome."""
 
 
 def active_qubits(circuits: Iterable[QuantumCircuit]) -> frozenset[int]:
@@ -32,13 +36,23 @@ def active_qubits(circuits: Iterable[QuantumCircuit]) -> frozenset[int]:
     )
 
 
-def check_isa(circuit: QuantumCircuit, backend: BackendV2) -> None:
+def check_isa(
+    circuit: QuantumCircuit, backend: BackendV2, values: np.ndarray | None = None
+) -> None:
     """Refuse a circuit that was not transpiled for the backend.
 
-    Aer would run it, and silently leave out the noise of every gate that the device lacks.
+    Aer would run it, and silently leave out the noise of every gate that the device lacks, or
+    simulate an angle that the device does not have.
+
+    Args:
+        circuit: The circuit; the blocks of its control flow are checked too.
+        backend: The device.
+        values: ``(batch, num_parameters)`` in the order of ``circuit.parameters``; without them a
+            gate with a limited range of angles must be bound.
 
     Raises:
-        UnsupportedCircuit: If the backend lacks an instruction, on those qubits, in that order.
+        UnsupportedCircuit: If the backend lacks an instruction, on those qubits, in that order, or
+            an angle is outside the range that the instruction has there.
     """
     target = backend.target
     if circuit.num_qubits > target.num_qubits:
@@ -46,33 +60,144 @@ def check_isa(circuit: QuantumCircuit, backend: BackendV2) -> None:
             f"Circuit '{circuit.name}' has {circuit.num_qubits} qubits and {backend.name} has "
             f"{target.num_qubits}; use a smaller model or a larger device."
         )
-    for instruction in circuit.data:
-        operation = instruction.operation
-        if operation.name == "barrier" or isinstance(operation, ControlFlowOp):
-            continue
-        qubits = tuple(circuit.find_bit(q).index for q in instruction.qubits)
+    for operation, qubits in _instructions(circuit, range(circuit.num_qubits)):
         if not target.instruction_supported(operation.name, qubits):
             raise UnsupportedCircuit(
                 f"Circuit '{circuit.name}' was not transpiled for {backend.name}: it has no "
                 f"'{operation.name}' on qubits {qubits}; call transpile_for(circuit, backend)."
             )
+        if target.has_angle_bounds() and target.gate_has_angle_bounds(operation.name):
+            _check_angles(circuit, backend, operation, qubits, values)
 
 
-def noise_of(backend: BackendV2, qubits: frozenset[int]) -> NoiseModel:
+def _instructions(
+    circuit: QuantumCircuit, qubits: Sequence[int]
+) -> Iterator[tuple[Operation, tuple[int, ...]]]:
+    """All operations but barriers, those in the blocks of control flow too, and their qubits."""
+    for item in circuit.data:
+        where = tuple(qubits[circuit.find_bit(qubit).index] for qubit in item.qubits)
+        if isinstance(item.operation, ControlFlowOp):
+            for block in item.operation.blocks:
+                yield from _instructions(block, where)
+        elif item.operation.name != "barrier":
+            yield item.operation, where
+
+
+def _check_angles(
+    circuit: QuantumCircuit,
+    backend: BackendV2,
+    operation: Operation,
+    qubits: tuple[int, ...],
+    values: np.ndarray | None,
+) -> None:
+    for angles in _bound_angles(circuit, operation.params, values):
+        if angles is None:
+            what = f"a free angle, {operation.params[0]}, which may leave it"
+        elif not _in_range(backend.target, operation.name, angles):
+            what = f"the angle {', '.join(f'{angle:.6g}' for angle in angles)}"
+        else:
+            continue
+        raise UnsupportedCircuit(
+            f"'{operation.name}' on qubits {qubits} of {backend.name} is calibrated for a range of "
+            f"angles, and circuit '{circuit.name}' has {what}; call transpile_for on the circuit with "
+            "its parameters, which takes other gates then, or on the bound one, which folds angles."
+        )
+
+
+def _bound_angles(
+    circuit: QuantumCircuit, parameters: Sequence[Any], values: np.ndarray | None
+) -> Iterator[list[float] | None]:
+    """The angles of a gate in each row of values; None for free ones without values."""
+    free = [each for each in parameters if isinstance(each, ParameterExpression)]
+    names = set().union(*(each.parameters for each in free))
+    if not names:
+        yield [float(each) for each in parameters]
+    elif values is None:
+        yield None
+    else:
+        column = {parameter: k for k, parameter in enumerate(circuit.parameters)}
+        for row in values:
+            bound = {name: float(row[column[name]]) for name in names}
+            yield [
+                float(each.bind({p: bound[p] for p in each.parameters}))
+                if isinstance(each, ParameterExpression)
+                else float(each)
+                for each in parameters
+            ]
+
+
+def _in_range(target: DeviceTarget, name: str, angles: list[float]) -> bool:
+    # Folding pi may end one rounding outside; IBM's own check allows 1e-10.
+    return any(
+        target.supported_angle_bound(name, [angle + slack for angle in angles])
+        for slack in (0.0, 1e-10, -1e-10)
+    )
+
+
+def noise_of(
+    backend: BackendV2, qubits: frozenset[int], *, readout: ReadoutErrors = "mean"
+) -> NoiseModel:
     """Aer's noise model of some qubits of a device, keyed by their physical indices.
 
     Args:
         backend: A device or snapshot whose target holds errors and durations.
         qubits: Physical qubits; errors of gates that leave this set are dropped.
+        readout: ``"mean"`` reads 0 for 1 as often as 1 for 0, as Aer does, by the mean of the two
+            calibrated numbers; ``"asymmetric"`` keeps both.
 
     Returns:
         The same errors as ``NoiseModel.from_backend(backend)`` has on these qubits: depolarizing
         and thermal relaxation at each gate, relaxation at each delay, readout error. Qubits that
         idle without a delay do not decay in it.
+
+    Raises:
+        InvalidOption: If there is no such readout.
+        TargetUnavailable: If the device does not give both numbers for a qubit.
     """
     from qiskit_aer.noise import NoiseModel
 
-    return NoiseModel.from_backend(_Region(backend, qubits))
+    check_readout(readout)
+    asymmetric = readout == "asymmetric"
+    model = NoiseModel.from_backend(_Region(backend, qubits), readout_error=not asymmetric)
+    if asymmetric:
+        for qubit in sorted(qubits):
+            model.add_readout_error(readout_matrix(backend, qubit), [qubit])
+    return model
+
+
+def readout_matrix(backend: BackendV2, qubit: int) -> np.ndarray:
+    """Both calibrated readout errors of a qubit.
+
+    Args:
+        backend: A device or snapshot with ``properties()``.
+        qubit: Physical index.
+
+    Returns:
+        ``(2, 2)`` probabilities ``[true, read]``.
+
+    Raises:
+        TargetUnavailable: If the device does not give both numbers.
+    """
+    read = getattr(backend, "properties", None)
+    properties = None if read is None else read()
+    found = {} if properties is None else properties.qubit_property(qubit)
+    if "prob_meas1_prep0" not in found or "prob_meas0_prep1" not in found:
+        raise TargetUnavailable(
+            f"{backend.name} does not say how often qubit {qubit} reads 1 for 0 and 0 for 1; use "
+            "readout='mean'."
+        )
+    one_for_zero, zero_for_one = found["prob_meas1_prep0"][0], found["prob_meas0_prep1"][0]
+    return np.array([[1 - one_for_zero, one_for_zero], [zero_for_one, 1 - zero_for_one]])
+
+
+def check_readout(readout: str) -> None:
+    """Refuse what is no :data:`ReadoutErrors`.
+
+    Raises:
+        InvalidOption: If there is no such readout.
+    """
+    if readout not in get_args(ReadoutErrors):
+        raise InvalidOption(f"readout is {' or '.join(get_args(ReadoutErrors))}, got {readout!r}.")
 
 
 class _Region(BackendV2):

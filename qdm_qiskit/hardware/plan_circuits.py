@@ -13,7 +13,7 @@ from ..errors import InvalidOption, TargetUnavailable
 from ..execution.targets import Target
 from ..mitigation.readout import construct_circuits
 from ..rng import derived_seed
-from ..transpiling.cost import CircuitCost, circuit_cost
+from ..transpiling.cost import CircuitCost
 from ..transpiling.passes import best_trial, layout_trials, transpile_for
 from .estimate import Timing, timing
 from .plan_config import PlanConfig
@@ -99,7 +99,7 @@ def best_transpiled(
     if not is_device(target):
         return transpile_for(circuit, device, level=level, seed=seeds[0]), seeds[0], None
     trial = best_trial(layout_trials(circuit, device, seeds=seeds, level=level))
-    return trial.circuit, trial.seed, circuit_cost(trial.circuit, device.target)
+    return trial.circuit, trial.seed, trial.cost
 
 
 def calibration_circuits(
@@ -116,7 +116,9 @@ def calibration_circuits(
         raise InvalidOption(
             f"Target '{target}' has no readout errors to mitigate; use mitigation 'none'."
         )
-    return construct_circuits(measured, device.num_qubits, method=config.calibration_method)
+    return construct_circuits(
+        measured, device.num_qubits, method=config.calibration_method, target=device.target
+    )
 
 
 def clock(

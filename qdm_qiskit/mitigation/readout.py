@@ -18,8 +18,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.transpiler import Target as DeviceTarget
 
 from ..errors import CalibrationMismatch, InvalidData, InvalidOption
+from ..transpiling.passes import in_gates_of
 
 Method = Literal["balanced", "independent"]
 """``balanced``: all qubits at once, in at most ``2 * len(qubits)`` circuits, each qubit in 0 and 1
@@ -59,14 +61,20 @@ def prepared_bits(num_qubits: int, method: Method = "balanced") -> np.ndarray:
 
 
 def construct_circuits(
-    qubits: Sequence[int], num_device_qubits: int, *, method: Method = "balanced"
+    qubits: Sequence[int],
+    num_device_qubits: int,
+    *,
+    method: Method = "balanced",
+    target: DeviceTarget | None = None,
 ) -> list[QuantumCircuit]:
-    """The calibration circuits, in device instructions (``x`` and ``measure``).
+    """The calibration circuits, in device instructions.
 
     Args:
         qubits: Physical qubits to calibrate, each once.
         num_device_qubits: Qubits of the device.
         method: ``"balanced"`` or ``"independent"``.
+        target: The device in whose gates they are written, as some have no ``x``; they are ``x`` and
+            ``measure`` if None.
 
     Returns:
         Circuits without parameters on ``num_device_qubits`` qubits with one register ``meas``: for
@@ -74,6 +82,7 @@ def construct_circuits(
 
     Raises:
         InvalidOption: If the method is unknown, or qubits repeat or are outside the device.
+        UnsupportedCircuit: If the device has no gates that prepare 1 on one of the qubits.
     """
     qubits = _checked_qubits(qubits, num_device_qubits)
     circuits = []
@@ -84,7 +93,7 @@ def construct_circuits(
             if bit:
                 circuit.x(qubit)
         circuit.measure(list(read), range(len(read)))
-        circuits.append(circuit)
+        circuits.append(circuit if target is None else in_gates_of(circuit, target))
     return circuits
 
 

@@ -13,7 +13,7 @@ from ..circuits import TEMPLATES, Template
 from ..circuits.export import circuit_facts, drawing_svg, qasm_text
 from ..errors import InvalidOption, unknown_name
 from ..execution.snapshots import load_backend
-from ..transpiling.cost import CircuitCost, circuit_cost, logical_cost
+from ..transpiling.cost import CircuitCost, circuit_cost, logical_cost, readout_success
 from ..transpiling.passes import transpile_for
 
 BACKEND, LEVEL, SEED = "fake_torino", 3, 0
@@ -72,7 +72,7 @@ def entry_files(entry: Entry) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Everything that is said and written about a template.
 
     The circuit is counted as it is: without the loader that amplitude encoding needs, and without
-    measurements.
+    measurements, which only the choice of its qubits takes into account.
 
     Args:
         entry: The template and its device.
@@ -90,10 +90,18 @@ def entry_files(entry: Entry) -> tuple[dict[str, Any], dict[str, bytes]]:
     """
     template, spec = entry.template, entry.template.example()
     backend = load_backend(entry.backend)
+    measured = spec.readout.measured
     isa = transpile_for(
-        spec.circuit, backend, level=entry.level, seed=entry.seed, initial_layout=entry.layout
+        spec.circuit,
+        backend,
+        level=entry.level,
+        seed=entry.seed,
+        initial_layout=entry.layout,
+        read=measured,
     )
-    device = _on_device(entry, isa, circuit_cost(isa, backend.target))
+    places = isa.layout.final_index_layout()
+    reading = readout_success(backend.target, [places[qubit] for qubit in measured])
+    device = _on_device(entry, isa, circuit_cost(isa, backend.target), reading)
     logical = logical_cost(spec.circuit)
     facts = {
         **circuit_facts(template, spec),
@@ -114,7 +122,9 @@ def entry_files(entry: Entry) -> tuple[dict[str, Any], dict[str, bytes]]:
     return facts, files
 
 
-def _on_device(entry: Entry, isa: QuantumCircuit, cost: CircuitCost) -> dict[str, Any]:
+def _on_device(
+    entry: Entry, isa: QuantumCircuit, cost: CircuitCost, reading: float
+) -> dict[str, Any]:
     seconds = cost.duration_seconds
     facts: dict[str, Any] = {
         "backend": entry.backend,
@@ -127,6 +137,7 @@ def _on_device(entry: Entry, isa: QuantumCircuit, cost: CircuitCost) -> dict[str
         # Rounded: the last bits of a product differ between processors.
         "duration_microseconds": None if seconds is None else round(seconds * 1e6, 3),
         "gate_success": round(cost.gate_success, 4),
+        "readout_success": round(reading, 4),
     }
     if entry.with_program:
         facts["cnots"] = cost.cnot_equivalents
@@ -200,10 +211,12 @@ def render_index(facts: list[dict[str, Any]]) -> bytes:
         "Counts are of the circuit alone, without the loader that amplitude encoding needs and without "
         "measurements: depth and "
         f"CNOTs in one-qubit unitaries and CNOTs, then on {BACKEND} (level {LEVEL}, seed {SEED}); "
-        "success is the product of 1 - error over the gates.",
+        "success is the product of the fidelities of the gates' noise, reading that of 1 - error of "
+        "the readouts; the layout weighs both.",
         "",
-        "| template | qubits | inputs | weights | depth | CNOTs | device depth | device CZ | success |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| template | qubits | inputs | weights | depth | CNOTs | device depth | device CZ | success "
+        "| reading |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         *(_row(each) for each in _ordered(facts)),
     ]
     for group, heading in GROUPS.items():
@@ -231,6 +244,7 @@ def _row(facts: Mapping[str, Any]) -> str:
         device["depth"],
         device["two_qubit_gates"],
         f"{device['gate_success']:.3f}",
+        f"{device['readout_success']:.3f}",
     ]
     return f"| {' | '.join(str(cell) for cell in cells)} |"
 

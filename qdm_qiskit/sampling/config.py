@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InvalidOption
+from ..execution.region import ReadoutErrors, check_readout
 from ..execution.targets import parse_target
 from .schedulers import Scheduler
 
@@ -30,6 +31,9 @@ class SamplingConfig:
     """Shots for each image and step, at least 1; None is exact, on the engine only."""
     mitigation: Literal["none", "m3"] = "none"
     """Readout mitigation."""
+    readout: ReadoutErrors = "mean"
+    """On ``noisy:`` and ``local:`` targets: the mean of a qubit's two readout errors, as in Aer's
+    model, or both of them, ``asymmetric``."""
     calibration_shots: int = 8192
     """Shots of each calibration circuit."""
     seed: int = 0
@@ -60,6 +64,11 @@ class SamplingConfig:
             )
         if self.mitigation not in ("none", "m3"):
             raise InvalidOption(f"mitigation is 'none' or 'm3', got {self.mitigation!r}.")
+        check_readout(self.readout)
+        if self.readout != "mean" and target.kind not in ("noisy", "local"):
+            raise InvalidOption(
+                f"Target '{self.target}' has no readout errors of a snapshot; leave readout at 'mean'."
+            )
         if self.mitigation == "m3" and target.kind not in ("noisy", "local", "ibm"):
             raise InvalidOption(
                 f"Target '{self.target}' has no readout errors to mitigate; use mitigation 'none', or "

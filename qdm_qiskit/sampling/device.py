@@ -157,7 +157,9 @@ class DeviceAnswer:
             qubits=qubits,
             cost=circuit_cost(isa, runner.backend.target) if device else None,
             calibration=None,
-            erased=NoisyRunner(runner.backend.name, seed=0).mean_output(isa) if device else None,
+            erased=NoisyRunner(runner.backend.name, seed=0, readout=config.readout).mean_output(isa)
+            if device
+            else None,
         )
         if config.mitigation == "m3" and calibration is not None:
             # Correcting one uniform row refuses a foreign calibration before the first job, not after.
@@ -170,7 +172,8 @@ class DeviceAnswer:
         return answer
 
     def _calibrate(self) -> ReadoutCalibration:
-        circuits = construct_circuits(self.qubits, self.runner.backend.num_qubits)
+        backend = self.runner.backend
+        circuits = construct_circuits(self.qubits, backend.num_qubits, target=backend.target)
         nothing = np.zeros((1, 0))
         counts = self.runner.run(
             [(circuit, nothing) for circuit in circuits], shots=self.config.calibration_shots

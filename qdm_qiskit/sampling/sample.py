@@ -153,7 +153,7 @@ def sample(
             raise TargetUnavailable(
                 f"'{model.name}' is no single circuit, so '{target}' cannot run it; use 'engine'."
             )
-        runner = make_runner(target, seed=config.seed)
+        runner = make_runner(target, seed=config.seed, readout=config.readout)
         device = DeviceAnswer.prepare(
             model, runner, config, calibration=calibration, progress=on_stage
         )

@@ -23,6 +23,7 @@ from qiskit.transpiler import Target as DeviceTarget
 from qiskit.utils.units import apply_prefix
 
 from ..errors import UnsupportedCircuit
+from .channels import gate_success, relaxation_fidelity
 
 _ONE = ("cx", "cy", "cz", "ch", "ecr")
 _TWO = (
@@ -32,8 +33,10 @@ _TWO = (
 CNOTS = {**dict.fromkeys(_ONE, 1), **dict.fromkeys(_TWO, 2), "swap": 3}
 """CNOTs that a two-qubit gate is worth; 3, the general bound, for a name not in it."""
 
-_FREE = ("barrier", "delay", "reset", "id")
+_FREE = ("barrier", "delay", "reset", "reset_2")
 """Instructions that carry no calibrated gate error."""
+_MEASURE = "measure"
+"""Measurements are called this, or, as the faster measure_2 of some QPUs, begin with it."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,16 @@ class CircuitCost:
     duration_seconds: float | None
     """Length of the as-soon-as-possible schedule; None where the device gives no durations."""
     gate_success: float
-    """Product of 1 - error over all gates: the chance that no gate fails."""
+    """Product over all gates of the average gate fidelity of the noise that Aer's model applies
+    with them: 1 - error, or that of relaxation during the gate where it is worse."""
     readout_success: float
     """Product of 1 - error over all measurements."""
     expected_success: float
     """``gate_success * readout_success``; errors are taken as independent, idling is not in it."""
     idle_success: float | None
     """Product over the qubits of the average fidelity of relaxation, by T1 and T2, in the waits
-    between their operations; not in ``expected_success``. None where durations, T1 or T2 lack.
+    between their operations, delays included; not in ``expected_success``. None where durations, T1
+    or T2 lack.
     """
     readout_error: float | None
     """Mean error of the measurements; None if nothing is measured."""
@@ -129,22 +134,23 @@ def circuit_cost(isa: QuantumCircuit, target: DeviceTarget) -> CircuitCost:
     Raises:
         UnsupportedCircuit: If the device lacks an instruction, or gives no error for a gate.
     """
-    gate_success, readout = 1.0, []
+    gates_succeed, readout = 1.0, []
     for instruction, qubits in _operations(isa):
         name = instruction.operation.name
-        if name in _FREE:
+        if name in _FREE or (name == "id" and name not in target.operation_names):
             continue
-        error = _properties(target, name, qubits, isa).error
+        properties = _properties(target, name, qubits, isa)
+        error = properties.error
         if error is None:
             raise UnsupportedCircuit(
                 f"The device gives no error for '{name}' on qubits {qubits}, so the success of "
                 f"circuit '{isa.name}' cannot be estimated; choose another device."
             )
-        if name == "measure":
+        if name.startswith(_MEASURE):
             readout.append(error)
         else:
-            gate_success *= 1.0 - error
-    readout_success = math.prod(1.0 - error for error in readout)
+            gates_succeed *= gate_success(target, properties, qubits)
+    reads_succeed = math.prod(1.0 - error for error in readout)
     gates = {k: v for k, v in sorted(isa.count_ops().items()) if k != "barrier"}
     pairs = [i.operation.name for i in isa.data if _is_two_qubit_gate(i)]
     duration, idle_success = _schedule(isa, target)
@@ -155,12 +161,19 @@ def circuit_cost(isa: QuantumCircuit, target: DeviceTarget) -> CircuitCost:
         cnot_equivalents=sum(CNOTS.get(name, 3) for name in pairs),
         gates=gates,
         duration_seconds=duration,
-        gate_success=gate_success,
-        readout_success=readout_success,
-        expected_success=gate_success * readout_success,
+        gate_success=gates_succeed,
+        readout_success=reads_succeed,
+        expected_success=gates_succeed * reads_succeed,
         idle_success=idle_success,
         readout_error=sum(readout) / len(readout) if readout else None,
     )
+
+
+def readout_success(target: DeviceTarget, qubits: Iterable[int]) -> float:
+    """Product of 1 - error of reading these physical qubits; 1 where the device gives no errors."""
+    measure = target["measure"] if "measure" in target.operation_names else None
+    found = ((measure or {}).get((qubit,)) for qubit in qubits)
+    return math.prod(1.0 - (getattr(properties, "error", None) or 0.0) for properties in found)
 
 
 def _is_two_qubit_gate(instruction: CircuitInstruction) -> bool:
@@ -211,24 +224,21 @@ def _schedule(isa: QuantumCircuit, target: DeviceTarget) -> tuple[float | None, 
         start = max((free.get(bit, 0.0) for bit in bits), default=0.0)
         for bit, qubit in zip(instruction.qubits, qubits, strict=True):
             # A qubit is in its ground state, and cannot decay, until its first operation.
+            waits = seconds if instruction.operation.name == "delay" else 0.0
             if qubit in idle:
-                idle[qubit] += start - free[bit]
-            elif instruction.operation.name != "barrier":
+                idle[qubit] += start - free[bit] + waits
+            elif instruction.operation.name not in ("barrier", "delay"):
                 idle[qubit] = 0.0
         free.update(dict.fromkeys(bits, start + seconds))
     return max(free.values(), default=0.0), _idle_success(idle.items(), target)
 
 
 def _idle_success(idle: Iterable[tuple[int, float]], target: DeviceTarget) -> float | None:
-    """Average gate fidelity of relaxation for these times, (2 F + 1) / 3 with the process fidelity
-    F = (1 + exp(-t/T1) + 2 exp(-t/T2)) / 4, in the same measure as calibrated gate errors.
-    """
+    """Product of the average gate fidelities of relaxation for these times."""
     success = 1.0
     for qubit, seconds in idle:
         properties = target.qubit_properties[qubit] if target.qubit_properties else None
-        t1, t2 = getattr(properties, "t1", None), getattr(properties, "t2", None)
-        if not t1 or not t2:
+        if not getattr(properties, "t1", None) or not getattr(properties, "t2", None):
             return None
-        process = (1 + math.exp(-seconds / t1) + 2 * math.exp(-seconds / min(t2, 2 * t1))) / 4
-        success *= (2 * process + 1) / 3
+        success *= relaxation_fidelity(target, seconds, (qubit,))
     return success

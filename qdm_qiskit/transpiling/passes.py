@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterExpression
 from qiskit.providers import BackendV2
+from qiskit.transpiler import PassManager, TranspilerError, generate_preset_pass_manager
 from qiskit.transpiler import Target as DeviceTarget
-from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler.passes import Optimize1qGatesDecomposition
 
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
-from .cost import CircuitCost, circuit_cost
+from .cost import CircuitCost, circuit_cost, readout_success
+from .readout import read_qubits, with_readout, without_readout
+from .relabel import on_device
+from .working import WorkingPart, refusal, working_part
 
 LEVELS = (0, 1, 2, 3)
 """Qiskit's optimization levels."""
@@ -25,8 +31,13 @@ def transpile_for(
     level: int = 3,
     seed: int,
     initial_layout: Sequence[int] | None = None,
+    read: Sequence[int] | None = None,
 ) -> QuantumCircuit:
     """Transpile a circuit, with its parameters still free, into a device's own instructions.
+
+    Gates with a calibrated error of 1 are not used, layouts are compared by the errors that the noise
+    model applies (:mod:`.channels`), and by readout errors also where the circuit does not measure.
+    Gates with a limited range of angles, as rzz has on QPUs, are used for bound angles only.
 
     Args:
         circuit: A logical circuit; parameters stay parameters, so one result serves all values.
@@ -34,29 +45,133 @@ def transpile_for(
         level: Optimization level, 0 to 3.
         seed: Seed of layout and routing; the same seed gives the same circuit.
         initial_layout: Physical qubit of each logical qubit; found by Qiskit if None.
+        read: Logical qubits that are read later, for a circuit that does not measure; all if None.
 
     Returns:
-        The ISA circuit, on physical qubits.
+        The ISA circuit, on physical qubits; it measures what the given circuit measures.
 
     Raises:
-        InvalidOption: If the level is not 0 to 3.
-        UnsupportedCircuit: If the circuit has more qubits than the device.
+        InvalidOption: If the level is not 0 to 3, ``read`` names no qubits of the circuit, or
+            ``initial_layout`` none of the device.
+        UnsupportedCircuit: If the circuit has more qubits than the device, or than the part of it
+            that works, or Qiskit cannot transpile it.
     """
+    return _transpiled(circuit, backend, level, seed, initial_layout, read)[0]
+
+
+def _transpiled(
+    circuit: QuantumCircuit,
+    backend: BackendV2 | DeviceTarget,
+    level: int,
+    seed: int,
+    initial_layout: Sequence[int] | None,
+    read: Sequence[int] | None,
+) -> tuple[QuantumCircuit, tuple[int, ...]]:
+    """As :func:`transpile_for`, and the physical qubits that are read without a measurement."""
     if level not in LEVELS:
         raise InvalidOption(f"Optimization level must be 0, 1, 2 or 3, got {level}.")
     target = backend if isinstance(backend, DeviceTarget) else backend.target
+    device = "the device" if isinstance(backend, DeviceTarget) else backend.name
+    if initial_layout is not None:
+        _check_layout(circuit, initial_layout, target.num_qubits)
     if target.num_qubits is not None and circuit.num_qubits > target.num_qubits:
         raise UnsupportedCircuit(
             f"Circuit '{circuit.name}' has {circuit.num_qubits} qubits and the device has "
             f"{target.num_qubits}; use a smaller model or a larger device."
         )
+    # An initial layout leaves nothing to choose.
+    added = () if initial_layout is not None else read_qubits(circuit, read)
+    measured = with_readout(circuit, added) if added else circuit
+    part = working_part(target, circuit, initial_layout, device=device)
+    try:
+        isa = _on_part(measured, part, level, seed, initial_layout)
+        if _has_free_bounded_gate(isa, part.target):
+            part = working_part(target, circuit, initial_layout, device=device, bounded=False)
+            isa = _on_part(measured, part, level, seed, initial_layout)
+    except TranspilerError as error:
+        raise refusal(target, circuit, device, " ".join(str(error.message).split())) from error
+    isa = on_device(isa, part, target)
+    return without_readout(isa) if added else (isa, ())
+
+
+def _check_layout(
+    circuit: QuantumCircuit, layout: Sequence[int], device_qubits: int | None
+) -> None:
+    limit = math.inf if device_qubits is None else device_qubits
+    if len(layout) != circuit.num_qubits or len(set(layout)) < len(layout):
+        raise InvalidOption(
+            f"initial_layout names a physical qubit for each of the {circuit.num_qubits} qubits of "
+            f"circuit '{circuit.name}', no two alike, got {list(layout)}."
+        )
+    if not all(0 <= qubit < limit for qubit in layout):
+        raise InvalidOption(
+            f"initial_layout names qubits of the device, 0 to {limit - 1}, got {list(layout)}."
+        )
+
+
+def in_gates_of(circuit: QuantumCircuit, target: DeviceTarget) -> QuantumCircuit:
+    """A circuit of one-qubit gates on physical qubits, in the gates that a device has there.
+
+    Args:
+        circuit: On the device's qubits by their number.
+        target: The device.
+
+    Returns:
+        The circuit itself if the device has its gates, as most have x; or, as on devices of u1, u2
+        and u3, one of equal action on the same qubits.
+
+    Raises:
+        UnsupportedCircuit: If the device has no gates there that make it.
+    """
+
+    def foreign(found: QuantumCircuit) -> list[str]:
+        return sorted(
+            {
+                f"'{item.operation.name}' on qubit {where[0]}"
+                for item in found.data
+                if (where := [found.find_bit(qubit).index for qubit in item.qubits])
+                and item.operation.name != "barrier"
+                and not target.instruction_supported(item.operation.name, tuple(where))
+            }
+        )
+
+    if not foreign(circuit):
+        return circuit
+    translated = PassManager([Optimize1qGatesDecomposition(target=target)]).run(circuit)
+    translated.name = circuit.name
+    if missing := foreign(translated):
+        raise UnsupportedCircuit(
+            f"The device has no {', '.join(missing)}, and no other gates there for it; choose other "
+            "qubits or another device."
+        )
+    return translated
+
+
+def _on_part(
+    circuit: QuantumCircuit,
+    part: WorkingPart,
+    level: int,
+    seed: int,
+    initial_layout: Sequence[int] | None,
+) -> QuantumCircuit:
+    index = {qubit: k for k, qubit in enumerate(part.qubits)}
     manager = generate_preset_pass_manager(
         optimization_level=level,
-        target=target,
+        target=part.target,
         seed_transpiler=seed,
-        initial_layout=None if initial_layout is None else list(initial_layout),
+        initial_layout=None if initial_layout is None else [index[q] for q in initial_layout],
     )
     return manager.run(circuit)
+
+
+def _has_free_bounded_gate(isa: QuantumCircuit, target: DeviceTarget) -> bool:
+    """Whether some values would leave the range of a gate; Qiskit folds only bound angles into it."""
+    return target.has_angle_bounds() and any(
+        target.gate_has_angle_bounds(item.operation.name)
+        and any(isinstance(p, ParameterExpression) for p in item.operation.params)
+        for item in isa.data
+        if item.operation.name in target.operation_names
+    )
 
 
 @dataclass(frozen=True)
@@ -69,6 +184,8 @@ class Trial:
     """The ISA circuit."""
     cost: CircuitCost
     """What it costs on the device."""
+    unmeasured_readout: float = 1.0
+    """Product of 1 - error of reading the qubits that the circuit leaves to be read later."""
 
 
 def layout_trials(
@@ -77,6 +194,7 @@ def layout_trials(
     *,
     seeds: Sequence[int],
     level: int = 3,
+    read: Sequence[int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Trial]:
     """Transpile once for each seed.
@@ -86,35 +204,41 @@ def layout_trials(
         backend: A device whose target holds errors.
         seeds: Transpiler seeds, at least one.
         level: Optimization level, 0 to 3.
+        read: Logical qubits that are read later, for a circuit that does not measure; all if None.
         progress: Called with ``(done, total)`` after each trial.
 
     Returns:
         The trials in the order of the seeds; :func:`best_trial` picks one.
 
     Raises:
-        InvalidOption: If there is no seed, or the level is not 0 to 3.
-        UnsupportedCircuit: If the circuit has more qubits than the device.
+        InvalidOption, UnsupportedCircuit: If there is no seed; as for :func:`transpile_for`.
     """
     if not seeds:
         raise InvalidOption("Layout trials need at least one transpiler seed, got none.")
     trials = []
     for done, seed in enumerate(seeds, start=1):
-        isa = transpile_for(circuit, backend, level=level, seed=seed)
-        trials.append(Trial(seed, isa, circuit_cost(isa, backend.target)))
+        isa, read_later = _transpiled(circuit, backend, level, seed, None, read)
+        cost = circuit_cost(isa, backend.target)
+        trials.append(Trial(seed, isa, cost, readout_success(backend.target, read_later)))
         if progress is not None:
             progress(done, len(seeds))
     return trials
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
-    """The trial with the highest expected success; ties go to fewer two-qubit gates.
+    """The trial with the highest expected success, of qubits read later too.
+
+    Ties go to fewer two-qubit gates.
 
     Raises:
         InvalidOption: If there are no trials.
     """
     if not trials:
         raise InvalidOption("The best of no trials was asked for; run layout_trials first.")
-    return max(trials, key=lambda t: (t.cost.expected_success, -t.cost.two_qubit_count))
+    return max(
+        trials,
+        key=lambda t: (t.cost.expected_success * t.unmeasured_readout, -t.cost.two_qubit_count),
+    )
 
 
 def select_values(values: np.ndarray, circuit: QuantumCircuit, isa: QuantumCircuit) -> np.ndarray:
