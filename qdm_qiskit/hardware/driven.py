@@ -31,6 +31,7 @@ from .record import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_
 from .reverse import PlannedChain, probabilities_of
 from .run_calibrations import RunCalibrations
 from .run_parts import RunParts
+from .schema import State
 from .service import Report
 from .settings import ServiceSettings
 from .submit import JobRequest
@@ -63,6 +64,8 @@ class DrivenRun:
         self._place: Place | None = None
         self._chain: PlannedChain | None = None
         self._keep_session = False
+        self._unfinished: State = "running"
+        """What the run is while it is not done: a cancelled one stays so until it is resumed."""
 
     # -- what can be asked for ----------------------------------------------------------------
 
@@ -90,6 +93,7 @@ class DrivenRun:
             return self._state()
         place = self._open(detach=True)
         self._keep_session = True  # its jobs may still wait in it
+        self._stay_cancelled(state)
         place.settle()
         with self._failing():
             self._walk(place, detach=False, send=False)
@@ -107,8 +111,9 @@ class DrivenRun:
             return state
         if state.state == "planned" and not self._ledger.intentions(run_id):
             self._ledger.release(run_id)
-            self._ledger.set_run(run_id, "failed", reason="cancelled before it was sent")
+            self._ledger.set_run(run_id, "cancelled", reason="cancelled before it was sent")
             return self._state()
+        self._stay_cancelled(state)
         place = self._open(detach=True)
         with self._failing():
             found = place.cancel()
@@ -126,7 +131,7 @@ class DrivenRun:
                 f"; {', '.join(found.finished)} had run already, `qdm run collect {run_id}` "
                 "fetches the counts and settles the cost"
             )
-        self._ledger.set_run(run_id, "failed", reason=reason)
+        self._ledger.set_run(run_id, "cancelled", reason=reason)
         return self._state()
 
     def close(self) -> None:
@@ -161,7 +166,10 @@ class DrivenRun:
             chain.advance(probabilities_of(plan, stored.counts[0], calibration))
             path.append(chain.images())
             if self._state().step > chain.step:
-                self._ledger.set_run(plan.run_id, "running", step=chain.step)
+                reason = None if self._unfinished == "running" else self._state().reason
+                self._ledger.set_run(
+                    plan.run_id, self._unfinished, step=chain.step, reason=reason
+                )
                 self._report(f"{step.name} done, {chain.step} to go")
         self._finish(place, path)
 
@@ -293,11 +301,16 @@ class DrivenRun:
             self._ledger.event(run_id, "interrupted")
             raise
         except (JobFailed, InvalidData, CalibrationMismatch) as error:
-            self._ledger.set_run(run_id, "failed", reason=str(error))
+            cancelled = isinstance(error, JobFailed) and error.cancelled
+            self._ledger.set_run(run_id, "cancelled" if cancelled else "failed", reason=str(error))
             raise
         except QdmError as error:
-            self._ledger.set_run(run_id, "running", reason=str(error))
+            self._ledger.set_run(run_id, self._unfinished, reason=str(error))
             raise
+
+    def _stay_cancelled(self, state: RunState) -> None:
+        if state.state == "cancelled":
+            self._unfinished = "cancelled"
 
     def _state(self) -> RunState:
         return self._ledger.run_state(self._plan.run_id)

@@ -75,7 +75,7 @@ def estimate(
             assert intention.job_id is not None
             ending = collector.ending(intention.job_id, handle.report)
             if ending.status != "DONE":
-                ledger.job_failed(intention.tag, ending.reason)
+                ledger.job_failed(intention.tag, ending.reason, cancelled=ending.cancelled)
                 _settle(ledger, collector, sender, request, handle.settings.usage_wait_seconds)
                 raise JobFailed(
                     f"{request.part} of run {request.run_id} has no values: job "

@@ -311,7 +311,7 @@ def test_a_cancelled_run_gives_back_and_goes_on_if_asked(trained, tmp_path):
     with pytest.raises(Killed), killed_at(8, "after"):
         submit_run(plan.folder)
     state = cancel_run(tmp_path, plan.run_id)
-    assert state.state == "failed"
+    assert state.state == "cancelled"
     assert state.reason is not None
     assert "cancelled" in state.reason
     held = [r for r in ledger_of(plan).reservations(plan.run_id) if r["state"] == "held"]
