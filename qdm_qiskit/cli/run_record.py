@@ -45,7 +45,9 @@ def list_runs(root: RootOption = ROOT, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    typer.echo(f"{'run':<36}{'state':<10}{'steps':>7}{'jobs':>6}{'QPU s, estimated':>18}{'real':>8}")
+    typer.echo(
+        f"{'run':<36}{'state':<10}{'steps':>7}{'jobs':>6}{'QPU s, estimated':>18}{'real':>8}"
+    )
     for row in rows:
         done = f"{row['total_steps'] - row['step']}/{row['total_steps']}"
         typer.echo(

@@ -6,7 +6,6 @@ not matter which process goes on.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import final
@@ -17,7 +16,6 @@ from ..errors import (
     BudgetExceeded,
     CalibrationMismatch,
     InvalidData,
-    InvalidOption,
     JobFailed,
     QdmError,
     SubmissionUncertain,
@@ -167,9 +165,7 @@ class DrivenRun:
             path.append(chain.images())
             if self._state().step > chain.step:
                 reason = None if self._unfinished == "running" else self._state().reason
-                self._ledger.set_run(
-                    plan.run_id, self._unfinished, step=chain.step, reason=reason
-                )
+                self._ledger.set_run(plan.run_id, self._unfinished, step=chain.step, reason=reason)
                 self._report(f"{step.name} done, {chain.step} to go")
         self._finish(place, path)
 
@@ -281,15 +277,8 @@ class DrivenRun:
         return self._chain
 
     def _check_options(self) -> None:
-        """Options that would be left out silently are refused."""
-        plan = self._plan
-        if not plan.is_qpu and dataclasses.asdict(plan.options) != dataclasses.asdict(
-            type(plan.options)()
-        ):
-            raise InvalidOption(
-                f"Target '{plan.target}' simulates without decoupling, twirling, repetition delays "
-                "or time limits; plan with an ibm: target, or without these options."
-            )
+        """Refuse what planning refuses now, in plans of earlier versions."""
+        self._plan.options.check_target(self._plan.target, is_qpu=self._plan.is_qpu)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
