@@ -9,7 +9,7 @@ from typing import Literal, cast
 from .tables import Row, Table, Value
 
 State = Literal["planned", "running", "done", "failed", "cancelled"]
-"""``cancelled``: by `qdm run cancel`, or a job of it on the service; it can be resumed, as ``failed``."""
+"""``cancelled``: by `qdm run cancel`, or its job on the service; it can be resumed, as ``failed``."""
 
 _CANCELLED_BEFORE = ("cancelled before it was sent", "cancelled, ")
 """How the reason begins of a run that was cancelled when that was recorded as ``failed``."""

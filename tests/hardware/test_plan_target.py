@@ -94,7 +94,7 @@ def test_no_plan_says_one_device_and_means_another(run, tmp_path, changes):
     write_plan(plan, tmp_path / "plan.json")
     assert read_plan(tmp_path / "plan.json") == plan
     write_plan(dataclasses.replace(plan, **changes), tmp_path / "plan.json")
-    with pytest.raises(InvalidPlan, match="target is one of|which the target names"):
+    with pytest.raises(InvalidPlan, match=r"target is one of|which the target names"):
         read_plan(tmp_path / "plan.json")
 
 
