@@ -49,8 +49,9 @@ MOST_JOBS = 16
 """Jobs of one request."""
 MARGIN = 1.1
 """More shots than the last error asks for: an error is itself an estimate."""
-MOST_GROWTH = 64.0
-"""A readout that takes more times as many shots to be told from none is given up."""
+MOST_GROWTH = 3.0
+"""A readout that takes more times as many shots to be told from none is given up: the first job has
+enough of them if the device reads as it says."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,12 +166,17 @@ class _EstimateJobs:
             if 1 < growth <= MOST_GROWTH and number < MOST_JOBS:
                 needed, why = growth, "the readout is not known well enough"
             else:
-                values, errors = combine_results(plan, bits)
+                try:
+                    values, errors = combine_results(plan, bits)
+                except InvalidData:
+                    self.settle()  # paid all the same
+                    raise
                 worst = float(errors.max())
                 if worst <= request.precision:
                     break
                 needed = (worst / request.precision) ** 2
                 why = f"a standard error is {worst:.3g}, and {request.precision:g} is wanted"
+            self.settle()  # the next one is reserved beside what this one really cost
             wanted = math.ceil(MARGIN * needed * total) - total
             last = number == MOST_JOBS
             self._handle.report(f"{request.part}: {why}; {'no more jobs' if last else 'one more'}")
