@@ -117,7 +117,16 @@ class SubmissionUncertain(QdmError, RuntimeError):
 
 
 class JobFailed(QdmError, RuntimeError):
-    """A job on the service ended without counts: failed, cancelled, or a result that cannot be."""
+    """A job on the service ended without counts: failed, cancelled, or a result that cannot be.
+
+    Args:
+        message: In words.
+        cancelled: Whether the job was cancelled, by whomever.
+    """
+
+    def __init__(self, message: str, *, cancelled: bool = False) -> None:
+        super().__init__(message)
+        self.cancelled = cancelled
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:

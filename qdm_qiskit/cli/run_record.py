@@ -45,11 +45,13 @@ def list_runs(root: RootOption = ROOT, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    typer.echo(f"{'run':<36}{'state':<9}{'steps':>8}{'jobs':>6}{'QPU s, estimated':>18}{'real':>8}")
+    typer.echo(
+        f"{'run':<36}{'state':<10}{'steps':>7}{'jobs':>6}{'QPU s, estimated':>18}{'real':>8}"
+    )
     for row in rows:
         done = f"{row['total_steps'] - row['step']}/{row['total_steps']}"
         typer.echo(
-            f"{row['run']:<36}{row['state']:<9}{done:>8}{row['jobs']:>6}"
+            f"{row['run']:<36}{row['state']:<10}{done:>7}{row['jobs']:>6}"
             f"{row['seconds_estimated']:>18.1f}{row['seconds']:>8.1f}"
         )
 

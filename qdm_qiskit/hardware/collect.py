@@ -42,7 +42,12 @@ class Ending:
     @property
     def sentence(self) -> str:
         """What follows "the job": ``was cancelled``, ``failed: ...``."""
-        return "was cancelled" if self.status == "CANCELLED" else f"failed: {self.reason}"
+        return "was cancelled" if self.cancelled else f"failed: {self.reason}"
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was cancelled, by whomever."""
+        return self.status == "CANCELLED"
 
     @property
     def session_closed(self) -> bool:

@@ -6,7 +6,6 @@ not matter which process goes on.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import final
@@ -17,7 +16,6 @@ from ..errors import (
     BudgetExceeded,
     CalibrationMismatch,
     InvalidData,
-    InvalidOption,
     JobFailed,
     QdmError,
     SubmissionUncertain,
@@ -31,6 +29,7 @@ from .record import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_
 from .reverse import PlannedChain, probabilities_of
 from .run_calibrations import RunCalibrations
 from .run_parts import RunParts
+from .schema import State
 from .service import Report
 from .settings import ServiceSettings
 from .submit import JobRequest
@@ -63,6 +62,8 @@ class DrivenRun:
         self._place: Place | None = None
         self._chain: PlannedChain | None = None
         self._keep_session = False
+        self._unfinished: State = "running"
+        """What the run is while it is not done: a cancelled one stays so until it is resumed."""
 
     # -- what can be asked for ----------------------------------------------------------------
 
@@ -90,6 +91,7 @@ class DrivenRun:
             return self._state()
         place = self._open(detach=True)
         self._keep_session = True  # its jobs may still wait in it
+        self._stay_cancelled(state)
         place.settle()
         with self._failing():
             self._walk(place, detach=False, send=False)
@@ -107,8 +109,9 @@ class DrivenRun:
             return state
         if state.state == "planned" and not self._ledger.intentions(run_id):
             self._ledger.release(run_id)
-            self._ledger.set_run(run_id, "failed", reason="cancelled before it was sent")
+            self._ledger.set_run(run_id, "cancelled", reason="cancelled before it was sent")
             return self._state()
+        self._stay_cancelled(state)
         place = self._open(detach=True)
         with self._failing():
             found = place.cancel()
@@ -126,7 +129,7 @@ class DrivenRun:
                 f"; {', '.join(found.finished)} had run already, `qdm run collect {run_id}` "
                 "fetches the counts and settles the cost"
             )
-        self._ledger.set_run(run_id, "failed", reason=reason)
+        self._ledger.set_run(run_id, "cancelled", reason=reason)
         return self._state()
 
     def close(self) -> None:
@@ -161,7 +164,8 @@ class DrivenRun:
             chain.advance(probabilities_of(plan, stored.counts[0], calibration))
             path.append(chain.images())
             if self._state().step > chain.step:
-                self._ledger.set_run(plan.run_id, "running", step=chain.step)
+                reason = None if self._unfinished == "running" else self._state().reason
+                self._ledger.set_run(plan.run_id, self._unfinished, step=chain.step, reason=reason)
                 self._report(f"{step.name} done, {chain.step} to go")
         self._finish(place, path)
 
@@ -273,15 +277,8 @@ class DrivenRun:
         return self._chain
 
     def _check_options(self) -> None:
-        """Options that would be left out silently are refused."""
-        plan = self._plan
-        if not plan.is_qpu and dataclasses.asdict(plan.options) != dataclasses.asdict(
-            type(plan.options)()
-        ):
-            raise InvalidOption(
-                f"Target '{plan.target}' simulates without decoupling, twirling, repetition delays "
-                "or time limits; plan with an ibm: target, or without these options."
-            )
+        """Refuse what planning refuses now, in plans of earlier versions."""
+        self._plan.options.check_target(self._plan.target, is_qpu=self._plan.is_qpu)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -293,11 +290,16 @@ class DrivenRun:
             self._ledger.event(run_id, "interrupted")
             raise
         except (JobFailed, InvalidData, CalibrationMismatch) as error:
-            self._ledger.set_run(run_id, "failed", reason=str(error))
+            cancelled = isinstance(error, JobFailed) and error.cancelled
+            self._ledger.set_run(run_id, "cancelled" if cancelled else "failed", reason=str(error))
             raise
         except QdmError as error:
-            self._ledger.set_run(run_id, "running", reason=str(error))
+            self._ledger.set_run(run_id, self._unfinished, reason=str(error))
             raise
+
+    def _stay_cancelled(self, state: RunState) -> None:
+        if state.state == "cancelled":
+            self._unfinished = "cancelled"
 
     def _state(self) -> RunState:
         return self._ledger.run_state(self._plan.run_id)

@@ -25,7 +25,8 @@ from ..errors import InvalidOption, TargetUnavailable
 from ..execution.targets import Target, parse_target
 from ..files import check_writable
 from .budget import BudgetState
-from .plan import Decision, RunPlan
+from .plan import Decision, ExecutionOptions, RunPlan
+from .plan_circuits import find_device
 from .planning import Draft, PlanConfig, Progress, draft_plan
 
 
@@ -132,10 +133,7 @@ def plan_on_first(
 def _look_here(target: Target) -> Sight:
     """A target on this machine is there, unless it wants a GPU that is not."""
     if target.device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise TargetUnavailable("Target 'engine:cuda' needs a CUDA device; use 'engine'.")
+        find_device(target, None, 0)
     if target.device == "gpu":
         from ..execution.aer import AerRunner
 
@@ -145,11 +143,16 @@ def _look_here(target: Target) -> Sight:
 
 def _fitting(config: PlanConfig, target: Target) -> tuple[PlanConfig, str]:
     """The options as far as a target can use them; what was left out, in words."""
-    if config.mitigation == "none" or target.kind in ("noisy", "local", "ibm"):
-        return config, ""
     if len(config.targets) == 1:
-        return config, ""  # planning refuses it
-    return dataclasses.replace(config, mitigation="none"), " No readout errors, so no mitigation."
+        return config, ""  # planning refuses what it cannot use
+    remark = ""
+    if config.mitigation != "none" and target.kind not in ("noisy", "local", "ibm"):
+        config = dataclasses.replace(config, mitigation="none")
+        remark += " No readout errors, so no mitigation."
+    if config.options != ExecutionOptions() and target.kind != "ibm":
+        config = dataclasses.replace(config, options=ExecutionOptions())
+        remark += " A simulation, so no options of IBM's Sampler."
+    return config, remark
 
 
 def _queue_refusal(sight: Sight, policy: FallbackPolicy) -> str | None:

@@ -183,16 +183,23 @@ class JobBook(Book):
                 tx.update("jobs", row["job_id"], state="done", updated_at=self._clock())
             self._event(tx, row["run_id"], row["part"], "collected", tag=tag, path=path)
 
-    def job_failed(self, tag: str, reason: str) -> None:
-        """Write down that the job of an intention ended without counts."""
+    def job_failed(self, tag: str, reason: str, *, cancelled: bool = False) -> None:
+        """Write down that the job of an intention ended without counts.
+
+        Args:
+            tag: The intention.
+            reason: Why.
+            cancelled: Whether the job was cancelled, and did not fail by itself.
+        """
+        state = "cancelled" if cancelled else "failed"
         with self._store.write() as tx:
             row = self._intention_row(tx, tag)
             tx.update("intentions", tag, state="failed", updated_at=self._clock())
             if row["job_id"] is not None:
                 tx.update(
-                    "jobs", row["job_id"], state="failed", reason=reason, updated_at=self._clock()
+                    "jobs", row["job_id"], state=state, reason=reason, updated_at=self._clock()
                 )
-            self._event(tx, row["run_id"], row["part"], "job-failed", tag=tag, reason=reason)
+            self._event(tx, row["run_id"], row["part"], f"job-{state}", tag=tag, reason=reason)
 
     def settle(self, tag: str, usage: Mapping[str, float], shots: int) -> None:
         """Replace the reservation of an intention by what its jobs really cost.

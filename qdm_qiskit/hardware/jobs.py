@@ -1,4 +1,4 @@
-"""What a job runs, and how: the payloads of IBM's executor-based Sampler and Estimator."""
+"""What a job runs, and how: the payloads of IBM's executor-based Sampler."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,13 +16,13 @@ from qiskit.quantum_info import SparsePauliOp
 
 from ..errors import InvalidData, InvalidOption
 from ..execution.counts import Pub, checked_pubs, checked_shots
+from ..mitigation.expectation import MeasurementPlan, construct_circuits, measurement_plan
 from .plan import ExecutionOptions
 from .records import content_sha256
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
     from qiskit_ibm_runtime import RuntimeJobV2, Session
-    from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
     from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
 
 MAX_EXECUTION_SECONDS = 10_800
@@ -99,9 +99,57 @@ class JobRequest(Request):
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EstimateRequest(Request):
+class MeasureRequest(Request):
+    """Circuits to sample shot by shot, as expectation values need it."""
+
+    circuits: tuple[QuantumCircuit, ...]
+    """For the backend, each with one register ``meas`` of any width."""
+    values: np.ndarray
+    """``(batch, num_parameters)`` of each circuit that has parameters, in radians."""
+    shots: int
+    """Shots of each row."""
+    randomizations: int | None
+    """Into how many the shots are split evenly where something is twirled; None where nothing is."""
+    calibrated: bool
+    """Whether the last circuit is TREX's, which prepares 0."""
+
+    @property
+    def rows(self) -> int:
+        """Bound circuits."""
+        return sum(len(self.values) if each.num_parameters else 1 for each in self.circuits)
+
+    def send(
+        self, target: BackendV2 | Session | None, *, tag: str, max_seconds: int | None
+    ) -> RuntimeJobV2:
+        """See :meth:`Request.send`."""
+        from qiskit_ibm_runtime.executor_sampler import Sampler
+
+        options = sampler_options(self.options, tag=tag, max_seconds=max_seconds)
+        if self.randomizations is not None:
+            options.twirling.num_randomizations = self.randomizations
+            options.twirling.shots_per_randomization = self.shots // self.randomizations
+        pubs = [(c, self.values) if c.num_parameters else (c,) for c in self.circuits]
+        return Sampler(mode=target, options=options).run(pubs, shots=self.shots)
+
+    def _content(self) -> bytes:
+        circuits = b"".join(_circuit_bytes(each) for each in self.circuits)
+        values = np.ascontiguousarray(self.values).tobytes()
+        return circuits + values + f"shots {self.shots} {self.randomizations}".encode()
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EstimateRequest:
     """Expectation values of observables, all of them for every row of values."""
 
+    run_id: str
+    part: str
+    """``estimate-0001``."""
+    options: ExecutionOptions
+    backend: str
+    """Name of the backend."""
+    nonce: str
+    """As for a :class:`Request`."""
     circuit: QuantumCircuit
     """For the backend, without measurements."""
     observables: tuple[SparsePauliOp, ...]
@@ -109,7 +157,8 @@ class EstimateRequest(Request):
     values: np.ndarray
     """``(batch, num_parameters)``, in radians."""
     precision: float
-    """Standard error that is wanted for each expectation value; it decides the shots."""
+    """Standard error that is wanted for each expectation value; it decides the shots, and jobs
+    follow each other until it is met."""
     trex: bool = False
     """Twirled readout error extinction: measurement noise is learned in the same job."""
 
@@ -138,29 +187,73 @@ class EstimateRequest(Request):
                 f"Values are finite with the shape (batch, {self.circuit.num_parameters}), got "
                 f"{values.shape}."
             )
+        if self.circuit.num_parameters == 0 and len(values) > 1:
+            raise InvalidData(
+                f"A circuit without parameters has one row of values, got {len(values)}."
+            )
         object.__setattr__(self, "values", values)
+        if not self.measurements.bases:
+            raise InvalidData(
+                "Observables of the identity alone need no job: each value is its coefficient, "
+                f"{self.measurements.constants.tolist()}."
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, observables): of the answer."""
         return len(self.values), len(self.observables)
 
-    def send(
-        self, target: BackendV2 | Session | None, *, tag: str, max_seconds: int | None
-    ) -> RuntimeJobV2:
-        """See :meth:`Request.send`."""
-        from qiskit_ibm_runtime.executor_estimator import Estimator
+    @cached_property
+    def measurements(self) -> MeasurementPlan:
+        """Which circuits measure the observables."""
+        return measurement_plan(self.observables)
 
-        options = estimator_options(self.options, self.trex, tag=tag, max_seconds=max_seconds)
-        # Observables along the last axis, rows along the one before: all pairs of them.
-        pub = (self.circuit, [list(self.observables)], self.values[:, None, :])
-        return Estimator(mode=target, options=options).run([pub], precision=self.precision)
+    @property
+    def executions_per_shot(self) -> int:
+        """Bound circuits of a job: of every basis and row, and TREX's own."""
+        return len(self.values) * len(self.measurements.bases) + self.trex
 
-    def _content(self) -> bytes:
+    @property
+    def shots(self) -> int:
+        """Shots of each bound circuit that suffice if terms are independent and readouts perfect."""
+        return math.ceil(float(self.measurements.squares.max()) / self.precision**2) + 1
+
+    @cached_property
+    def payload_sha256(self) -> str:
+        """A hash of what is estimated, and how."""
         text = repr([each.to_list() for each in self.observables])
-        values = np.ascontiguousarray(self.values).tobytes()
-        return (
-            _circuit_bytes(self.circuit) + values + f"{text} {self.precision} {self.trex}".encode()
+        digest = hashlib.sha256(
+            _circuit_bytes(self.circuit)
+            + np.ascontiguousarray(self.values).tobytes()
+            + f"{text} {self.precision} {self.trex}".encode()
+        )
+        digest.update(content_sha256([asdict(self.options), self.backend, self.nonce]).encode())
+        return digest.hexdigest()
+
+    def job(self, part: str, shots: int, randomizations: int | None) -> MeasureRequest:
+        """The job of some shots.
+
+        Args:
+            part: What the ledger calls it.
+            shots: Shots of each bound circuit.
+            randomizations: As for a :class:`MeasureRequest`.
+        """
+        options = self.options
+        if self.trex:
+            options = replace(options, twirl_measure=True)
+        return MeasureRequest(
+            run_id=self.run_id,
+            part=part,
+            options=options,
+            backend=self.backend,
+            nonce=self.nonce,
+            circuits=tuple(
+                construct_circuits(self.circuit, self.measurements, calibration=self.trex)
+            ),
+            values=self.values,
+            shots=shots,
+            randomizations=randomizations,
+            calibrated=self.trex,
         )
 
 
@@ -186,58 +279,6 @@ def sampler_options(
     from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
 
     found = SamplerOptions()
-    _set_common(found, options, tag, max_seconds)
-    return found
-
-
-def estimator_options(
-    options: ExecutionOptions,
-    trex: bool,
-    *,
-    tag: str | None = None,
-    max_seconds: int | None = None,
-) -> EstimatorOptions:
-    """IBM's options for a job of the Estimator.
-
-    Nothing is mitigated but what is asked for: by default the Estimator would twirl and measure every
-    qubit of the chip.
-
-    Args:
-        options: Those of the plan.
-        trex: Twirled readout error extinction, which twirls the measurements.
-        tag: The job's tag.
-        max_seconds: As for :func:`sampler_options`.
-
-    Returns:
-        Options of the executor-based Estimator.
-    """
-    from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
-
-    found = EstimatorOptions()
-    found.resilience_level = 0
-    found.resilience.measure_mitigation = trex
-    found.resilience.zne_mitigation = False
-    _set_common(found, options, tag, max_seconds)
-    if trex:
-        found.twirling.enable_measure = True
-    return found
-
-
-def resolved_options(options: ExecutionOptions) -> dict[str, Any]:
-    """IBM's options with nothing left to choose, ready for JSON."""
-    from qiskit_ibm_runtime.executor_sampler.finalize_options import finalize_sampler_options
-
-    found = finalize_sampler_options(sampler_options(options)).model_dump(mode="json")
-    keys = ("dynamical_decoupling", "execution", "twirling", "max_execution_time")
-    return {key: found[key] for key in keys}
-
-
-def _set_common(
-    found: SamplerOptions | EstimatorOptions,
-    options: ExecutionOptions,
-    tag: str | None,
-    max_seconds: int | None,
-) -> None:
     if options.dynamical_decoupling != "off":
         found.dynamical_decoupling.enable = True
         found.dynamical_decoupling.sequence_type = options.dynamical_decoupling
@@ -250,3 +291,13 @@ def _set_common(
         found.max_execution_time = max(1, min(*limits, MAX_EXECUTION_SECONDS))
     if tag is not None:
         found.environment.job_tags = [tag]
+    return found
+
+
+def resolved_options(options: ExecutionOptions) -> dict[str, Any]:
+    """IBM's options with nothing left to choose, ready for JSON."""
+    from qiskit_ibm_runtime.executor_sampler.finalize_options import finalize_sampler_options
+
+    found = finalize_sampler_options(sampler_options(options)).model_dump(mode="json")
+    keys = ("dynamical_decoupling", "execution", "twirling", "max_execution_time")
+    return {key: found[key] for key in keys}

@@ -44,6 +44,7 @@ def manifest(plan: RunPlan, ledger: Ledger) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "run_id": plan.run_id,
+        "state": state.state,
         "plan_sha256": plan.content_sha256,
         "nonce": nonce(plan.folder),
         "model": plan.model,

@@ -179,7 +179,8 @@ class ServicePlace(Place):
             charged = self._failed(intention, ending)
             failures += 1
             if not self._again(ending, charged, failures):
-                raise JobFailed(self._failure(part, job_id, ending, charged))
+                text = self._failure(part, job_id, ending, charged)
+                raise JobFailed(text, cancelled=ending.cancelled)
             self.report(f"{part}: job {job_id} failed at no cost ({ending.reason}); sending again")
             executions = request.rows * request.shots
             self.reserve([(part, self._reserved_seconds(intention), executions)])
@@ -200,7 +201,8 @@ class ServicePlace(Place):
         if ending.status == "DONE":
             return self._take(request, intention)
         charged = self._failed(intention, ending)
-        raise JobFailed(self._failure(request.part, intention.job_id, ending, charged))
+        text = self._failure(request.part, intention.job_id, ending, charged)
+        raise JobFailed(text, cancelled=ending.cancelled)
 
     def settle(self, *, wait: bool = False) -> None:
         """See :meth:`Place.settle`; what the service still counts stays reserved.
@@ -316,7 +318,7 @@ class ServicePlace(Place):
 
     def _failed(self, intention: Intention, ending: Ending) -> float | None:
         """Write down that a job ended without counts; what it cost, None if not known yet."""
-        self.ledger.job_failed(intention.tag, ending.reason)
+        self.ledger.job_failed(intention.tag, ending.reason, cancelled=ending.cancelled)
         if ending.session_closed:
             self._mode.expired()
         return self._settle(self.ledger.intention(intention.tag), self._settings.usage_wait_seconds)

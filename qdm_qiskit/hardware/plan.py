@@ -313,10 +313,21 @@ def read_plan(path: Path) -> RunPlan:
         plan = dataclasses.replace(_from_content(whole["content"]), folder=path.parent)
         if plan.content_sha256 != found or plan.run_id != whole["run_id"]:
             raise InvalidData(f"its id is {whole['run_id']!r:.60}, but it makes {plan.run_id}")
+        _check_device(plan)
     except (InvalidData, InvalidOption, UnknownName, ValueError, RecursionError) as error:
         text = str(error).rstrip(".")
         raise InvalidPlan(f"{path} is no plan that can be run: {text}; plan again.") from error
     return plan
+
+
+def _check_device(plan: RunPlan) -> None:
+    """Refuse a target that nobody asked for, or a backend that is not the target's."""
+    target = parse_target(plan.target)
+    asked = (plan.target, "ibm:least_busy") if target.kind == "ibm" else (plan.target,)
+    good = any(each in plan.targets for each in asked)
+    check(good, f"target is one of {plan.targets}", plan.target)
+    good = target.backend in (None, plan.backend)
+    check(good, f"backend is '{target.backend}', which the target names", plan.backend)
 
 
 def _from_content(content: Any) -> RunPlan:

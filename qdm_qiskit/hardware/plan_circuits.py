@@ -55,12 +55,14 @@ def find_device(target: Target, backend: BackendV2 | None, seed: int) -> Backend
 
     Args:
         target: Where the run is to go.
-        backend: The QPU of an ``ibm:`` target.
+        backend: The QPU of an ``ibm:`` target; None, or the very snapshot, for ``noisy:`` and
+            ``local:``; None for the others.
         seed: The run's seed.
 
     Raises:
         TargetUnavailable: If an ``ibm:`` target comes without its backend, or a GPU is missing.
         UnknownName: If there is no such snapshot.
+        InvalidOption: If the backend is not the one that the target names.
     """
     if target.kind == "ibm":
         if backend is None:
@@ -68,7 +70,18 @@ def find_device(target: Target, backend: BackendV2 | None, seed: int) -> Backend
                 f"Planning for '{target}' needs its properties from IBM Quantum; connect first, or "
                 "rehearse on 'local:fake_torino'."
             )
+        _check_qpu(target, backend)
         return backend
+    if target.kind in ("engine", "aer") and backend is not None:
+        raise InvalidOption(
+            f"Target '{target}' has no device, got backend '{backend.name}'; leave it out, or plan "
+            "for a target that names it."
+        )
+    if target.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise TargetUnavailable(f"Target '{target}' needs a CUDA device; use 'engine'.")
     if target.kind == "engine":
         return None
     if target.kind == "aer":
@@ -78,7 +91,37 @@ def find_device(target: Target, backend: BackendV2 | None, seed: int) -> Backend
     from ..execution.snapshots import load_backend
 
     assert target.backend is not None  # parse_target
-    return load_backend(target.backend)
+    snapshot = load_backend(target.backend)
+    if backend is not None and _identity(backend) != _identity(snapshot):
+        raise InvalidOption(
+            f"Target '{target}' runs on the snapshot {_shown(snapshot)}, got backend "
+            f"{_shown(backend)}; leave backend out, or name its own target."
+        )
+    return snapshot
+
+
+def _check_qpu(target: Target, backend: BackendV2) -> None:
+    """Refuse a backend that is not the QPU that a target names."""
+    from ..execution.snapshots import backend_names
+
+    if target.backend not in (backend.name, "least_busy") or backend.name in backend_names():
+        raise InvalidOption(
+            f"Target '{target}' takes the backend of that QPU, got '{backend.name}'; plan for "
+            "the target that it is."
+        )
+
+
+def _identity(backend: BackendV2) -> tuple[object, ...]:
+    return (
+        backend.name,
+        backend.num_qubits,
+        sorted(backend.operation_names),
+        calibrated_at(backend),
+    )
+
+
+def _shown(backend: BackendV2) -> str:
+    return f"'{backend.name}' ({backend.num_qubits} qubits, calibrated {calibrated_at(backend)})"
 
 
 def is_device(target: Target) -> bool:

@@ -63,6 +63,25 @@ class ExecutionOptions:
         if limit is not None:
             check(1 <= limit <= 10_800, "max_execution_seconds is 1 to 10800", limit)
 
+    def check_target(self, target: str, *, is_qpu: bool) -> None:
+        """Refuse options that a target would leave out in silence.
+
+        Args:
+            target: As text.
+            is_qpu: Whether IBM's Sampler runs on it; a simulation takes no options.
+
+        Raises:
+            InvalidOption: With the options that are set.
+        """
+        plain = ExecutionOptions()
+        given = {n: v for n, v in vars(self).items() if v != getattr(plain, n)}
+        if given and not is_qpu:
+            shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
+            raise InvalidOption(
+                f"Target '{target}' simulates without decoupling, twirling, repetition delays or time "
+                f"limits, got {shown}; plan with an ibm: target, or without these options."
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepPlan:

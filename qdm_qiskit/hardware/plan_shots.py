@@ -112,9 +112,18 @@ def chosen_shots(
 
 
 def check_limits(
-    steps: Sequence[StepPlan], calibration: CalibrationPlan | None, device: BackendV2 | None
+    steps: Sequence[StepPlan],
+    calibration: CalibrationPlan | None,
+    device: BackendV2 | None,
+    max_seconds: int | None = None,
 ) -> None:
-    """IBM's limits on one job, before it is refused there.
+    """IBM's limits on one job, before it is refused there, and the run's own.
+
+    Args:
+        steps: The jobs of the steps.
+        calibration: The calibration's job.
+        device: The device; None where there is none.
+        max_seconds: QPU seconds after which IBM cancels a job.
 
     Raises:
         InvalidOption: With the first job that is too large.
@@ -122,9 +131,11 @@ def check_limits(
     configuration = backend_configuration(device)
     most_shots = getattr(configuration, "max_shots", None)
     jobs = [(each.name, each.shots, each.shots * each.rows) for each in steps]
+    seconds = {each.name: each.seconds for each in steps}
     if calibration is not None:
         executions = calibration.shots * calibration.circuits
         jobs.append(("the calibration", calibration.shots, executions))
+        seconds["the calibration"] = calibration.seconds
     for name, shots, executions in jobs:
         if executions > MAX_EXECUTIONS:
             raise InvalidOption(
@@ -135,4 +146,9 @@ def check_limits(
             raise InvalidOption(
                 f"{device.name if device else 'The device'} takes at most {most_shots} shots a "
                 f"circuit, but {name} has {shots}; lower --shots."
+            )
+        if max_seconds is not None and seconds[name] > max_seconds:
+            raise InvalidOption(
+                f"max_execution_seconds={max_seconds} cancels {name}, which takes about "
+                f"{seconds[name]:.1f} QPU seconds; allow more, or lower --shots."
             )

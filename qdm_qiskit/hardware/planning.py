@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from qiskit.providers import BackendV2
 
-from ..errors import OutputNotWritable
-from ..execution.targets import parse_target
+from ..errors import InvalidOption, OutputNotWritable
+from ..execution.targets import Target, parse_target
 from ..files import check_writable, write_bytes
 from ..transpiling.passes import measured_physical_qubits
 from . import plan_contents
@@ -128,7 +128,7 @@ def draft_plan(
         target: The target of ``config.targets`` to plan for; the first if None.
         root: Folder of all hardware runs, where a calibration that can be used again is looked for;
             None expects to take one.
-        backend: The QPU, for an ``ibm:`` target; other targets find their own.
+        backend: The QPU, for an ``ibm:`` target; other targets find their own, and take no other.
         today: The day of planning; today if None.
         progress: Is told in words what happens.
 
@@ -138,13 +138,15 @@ def draft_plan(
     Raises:
         TargetUnavailable: If the model is no single circuit with a probability readout, or an
             ``ibm:`` target comes without its backend.
-        InvalidOption: If an option does not fit the model or the device.
+        InvalidOption: If an option does not fit the model or the device, the target is none of
+            ``config.targets``, or the backend is not the target's.
     """
     from ..sampling import load_run
 
+    chosen = _chosen_target(config, target)
+    config.options.check_target(str(chosen), is_qpu=chosen.kind == "ibm")
     trained = load_run(run)
     circuit = model_circuit(trained)
-    chosen = parse_target(target or config.targets[0])
     device = find_device(chosen, backend, config.seed)
     progress("transpiling")
     isa, seed, cost = best_transpiled(circuit, device, chosen, config)
@@ -165,7 +167,7 @@ def draft_plan(
         )
         for step, count in zip(range(len(shots), 0, -1), shots, strict=True)
     )
-    check_limits(steps, planned_calibration, device)
+    check_limits(steps, planned_calibration, device, config.options.max_execution_seconds)
     contents = plan_contents.model_files(trained)
     contents[CIRCUITS] = plan_contents.qpy_bytes([isa, *calibration])
     contents[INPUTS] = plan_contents.npz_bytes(x, labels)
@@ -235,6 +237,15 @@ def with_found_calibration(plan: RunPlan, root: Path) -> RunPlan:
         if usable is not None:
             found = FoundCalibration(path=usable[1], taken_at=usable[0].taken_at)
     return dataclasses.replace(plan, calibration=dataclasses.replace(wanted, found=found))
+
+
+def _chosen_target(config: PlanConfig, target: str | None) -> Target:
+    text = config.targets[0] if target is None else target
+    if text not in config.targets:
+        raise InvalidOption(
+            f"target is one of the configuration's targets {config.targets}, got '{text}'."
+        )
+    return parse_target(text)
 
 
 def _run_name(trained: TrainedRun) -> str:

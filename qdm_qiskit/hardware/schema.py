@@ -8,7 +8,11 @@ from typing import Literal, cast
 
 from .tables import Row, Table, Value
 
-State = Literal["planned", "running", "done", "failed"]
+State = Literal["planned", "running", "done", "failed", "cancelled"]
+"""``cancelled``: by `qdm run cancel`, or its job on the service; it can be resumed, as ``failed``."""
+
+_CANCELLED_BEFORE = ("cancelled before it was sent", "cancelled, ")
+"""How the reason begins of a run that was cancelled when that was recorded as ``failed``."""
 
 
 def _table(name: str, columns: str) -> Table:
@@ -82,7 +86,7 @@ class RunState:
     seconds_charged: float
     """What the service has charged so far."""
     reason: str | None
-    """Why it failed or stopped."""
+    """Why it failed, was cancelled or stopped."""
     budget: str | None
     plan_sha256: str
     updated_at: float
@@ -113,15 +117,18 @@ class Intention:
 
 def run_state_of(row: Row) -> RunState:
     """A row of ``runs``, with the number of its jobs and what was charged for them."""
+    state, reason = cast(State, row["state"]), cast("str | None", row["reason"])
+    if state == "failed" and reason is not None and reason.startswith(_CANCELLED_BEFORE):
+        state = "cancelled"
     return RunState(
         run_id=cast(str, row["run_id"]),
-        state=cast(State, row["state"]),
+        state=state,
         step=cast(int, row["step"]),
         total_steps=cast(int, row["total_steps"]),
         jobs=cast(int, row["jobs"]),
         seconds_estimated=cast(float, row["seconds_estimated"]),
         seconds_charged=cast(float, row["charged"]),
-        reason=cast("str | None", row["reason"]),
+        reason=reason,
         budget=cast("str | None", row["budget"]),
         plan_sha256=cast(str, row["plan_sha256"]),
         updated_at=cast(float, row["updated_at"]),

@@ -22,12 +22,18 @@ from qiskit.transpiler import Target as DeviceTarget
 
 from ..errors import CalibrationMismatch, InvalidData, InvalidOption
 from ..transpiling.passes import in_gates_of
+from .m3 import solve_seen
 
 Method = Literal["balanced", "independent"]
 """``balanced``: all qubits at once, in at most ``2 * len(qubits)`` circuits, each qubit in 0 and 1
 equally often beside every other's state. ``independent``: two circuits for each qubit alone."""
 
 SCHEMA = "readout-calibration/1"
+
+LEAST_CONTRAST = 1e-3
+"""``p(0 | 0) - p(0 | 1)`` of a qubit that is corrected: a correction divides by it."""
+LEAST_DEVIATIONS = 3.0
+"""How many standard deviations of its calibration it must be above 0."""
 
 
 def prepared_bits(num_qubits: int, method: Method = "balanced") -> np.ndarray:
@@ -158,8 +164,8 @@ class ReadoutCalibration:
     """What was measured about the readout of some qubits of one device, on one day.
 
     Raises:
-        InvalidData: If a matrix is missing, is no 2x2 matrix of probabilities, or reads wrong more
-            often than right.
+        InvalidData: If a matrix is missing, is no 2x2 matrix of probabilities, or cannot be told
+            from a readout that says the same whatever is prepared.
     """
 
     backend: str
@@ -191,6 +197,20 @@ class ReadoutCalibration:
             )
         for qubit, matrix in self.matrices.items():
             _check_matrix(qubit, matrix)
+        self._check_readable()
+
+    def _check_readable(self) -> None:
+        """Refuse qubits whose readout depends on their state by no more than chance allows."""
+        each = self.shots if self.method == "balanced" else self.shots / len(self.qubits)
+        useless = {q: m for q, m in self.matrices.items() if not _is_readable(m, each / 2)}
+        if len(useless) > 0:  # not any(): the only one may be qubit 0
+            shown = "; ".join(f"qubit {q}: {m.round(4).tolist()}" for q, m in useless.items())
+            raise InvalidData(
+                f"The readout of {self.backend} ({self.taken_at}) reads the same whatever is prepared, "
+                f"or more often wrong than right, on {len(useless)} qubit(s) ({shown}; columns are "
+                f"prepared 0 and 1, {each / 2:.0f} shots each), so it cannot be corrected; choose a "
+                "layout without them."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The calibration, ready for JSON; :meth:`from_dict` reads it back."""
@@ -242,6 +262,8 @@ def mitigate(
 ) -> np.ndarray:
     """Correct counts for readout errors with M3, on the outcomes that were seen.
 
+    Outcomes of all distances enter, up to m flipped bits (:mod:`~qdm_qiskit.mitigation.m3`).
+
     Args:
         counts: ``(batch, 2**m)`` counts; bit ``k`` of an outcome was read from ``qubits[k]``.
         calibration: A calibration of these qubits of this backend.
@@ -254,7 +276,8 @@ def mitigate(
 
     Raises:
         CalibrationMismatch: If the calibration is of another backend or lacks a qubit.
-        InvalidData: If counts do not fit the qubits, are negative, or a row is empty.
+        InvalidData: If counts do not fit the qubits, are negative, or a row is empty; or if the
+            readout is too close to random to be corrected.
     """
     _check_fits(calibration, qubits, backend)
     counts = np.asarray(counts)
@@ -265,25 +288,8 @@ def mitigate(
         )
     if (counts < 0).any() or (counts.sum(axis=1) <= 0).any():
         raise InvalidData("Counts must be >= 0 with at least one shot in each row.")
-    from mthree import M3Mitigation
-
-    m3 = M3Mitigation(None)
-    m3.cals_from_matrices(
-        [
-            # M3 reads single precision in C.
-            np.ascontiguousarray(calibration.matrices[q], dtype=np.float32)
-            if q in calibration.matrices
-            else None
-            for q in range(max(qubits) + 1)
-        ]
-    )
-    quasi = np.zeros(counts.shape, dtype=np.float64)
-    for row, row_counts in enumerate(counts):
-        seen = {f"{k:0{m}b}": int(row_counts[k]) for k in np.flatnonzero(row_counts)}
-        for key, value in m3.apply_correction(seen, list(qubits)).items():
-            quasi[row, int(key, 2)] = value
-    # M3 solves in single precision, so rows sum to 1 only to about 1e-6.
-    return quasi / quasi.sum(axis=1, keepdims=True)
+    matrices = [calibration.matrices[q] for q in qubits]
+    return np.stack([solve_seen(row / row.sum(), matrices) for row in counts])
 
 
 def _check_fits(calibration: ReadoutCalibration, qubits: Sequence[int], backend: str) -> None:
@@ -331,11 +337,20 @@ def _check_matrix(qubit: int, matrix: np.ndarray) -> None:
             f"The readout matrix of qubit {qubit} must be 2x2, >= 0, with columns that sum to 1, "
             f"got {matrix.tolist()}."
         )
-    if matrix[0, 1] >= matrix[0, 0]:
-        raise InvalidData(
-            f"Qubit {qubit} reads the same whatever is prepared ({matrix.tolist()}), so it cannot "
-            "be corrected; choose a layout without it."
-        )
+
+
+def _is_readable(matrix: np.ndarray, shots: float) -> bool:
+    """Whether a readout is right more often than chance explains.
+
+    Args:
+        matrix: ``[read, prepared]``.
+        shots: Shots of each prepared state.
+    """
+    contrast = matrix[0, 0] - matrix[0, 1]
+    deviation = math.sqrt(
+        (matrix[0, 0] * matrix[1, 0] + matrix[0, 1] * matrix[1, 1]) / max(1.0, shots)
+    )
+    return bool(contrast > max(LEAST_CONTRAST, LEAST_DEVIATIONS * deviation))
 
 
 def _empty(num_qubits: int, num_clbits: int, name: str) -> QuantumCircuit:

@@ -56,6 +56,8 @@ class HardwareReport:
     steps: tuple[dict[str, Any], ...]
     """See :class:`~qdm_qiskit.hardware.replay.StepReplay`."""
     done: bool
+    cancelled: bool
+    """Whether the run was cancelled, and was not resumed since."""
     equal: bool
     """Whether a replay gives the stored images."""
     replay: str
@@ -144,6 +146,8 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
         },
         steps=tuple(asdict(each) for each in found.steps),
         done=found.done,
+        # Manifests of finished runs of earlier versions name no state.
+        cancelled=manifest is not None and manifest.get("state") == "cancelled",
         equal=found.equal,
         replay=found.sentence(),
         image_error=_image_error(found, exact),

@@ -221,7 +221,10 @@ def _sections(
 def _headline(report: dict[str, Any]) -> str:
     circuit = report["circuit"]
     success = circuit["expected_success"]
-    state = "done" if report["done"] else f"{len(report['steps'])} of {report['num_steps']} steps"
+    steps = f"{len(report['steps'])} of {report['num_steps']} steps"
+    state = "done" if report["done"] else steps
+    if report["cancelled"]:
+        state = f"cancelled after {steps}"
     return (
         f"{report['model']} on {report['target']}, {_images(report['images'])}, T = "
         f"{report['num_steps']}, {state}; {circuit['qubits']} qubits, depth {circuit['depth']}, "

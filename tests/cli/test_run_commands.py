@@ -447,3 +447,15 @@ def test_a_bad_budget_is_refused_in_one_line(qdm, root, arguments, says):
 def test_an_unknown_budget_names_those_that_exist(qdm, root):
     qdm("budget", "set", "open", "--seconds", "1", "--root", root)
     one_line(qdm("budget", "show", "opne", "--root", root), "Did you mean 'open'")
+
+
+def test_a_cancelled_run_is_listed_as_cancelled(qdm, planned, root):
+    result = qdm("run", "cancel", "latest", "--root", root)
+    assert (result.code, result.err) == (0, "")
+    assert "state      cancelled, 0 of 2 steps done" in result.out
+    assert state_of(qdm, root)["state"] == "cancelled"
+    header, line = qdm("run", "list", "--root", root).out.splitlines()
+    assert line.split()[1:3] == ["cancelled", "0/2"]
+    assert line.index("cancelled") == header.index("state")
+    assert qdm("run", "resume", "latest", "--root", root, "--quiet").code == 0
+    assert state_of(qdm, root)["state"] == "done"

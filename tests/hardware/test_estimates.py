@@ -1,4 +1,4 @@
-"""Requests to the Estimator: what they hold, what they refuse, what counts as their result."""
+"""Requests for expectation values: what they send, what they refuse, what counts as a result."""
 
 from types import SimpleNamespace
 
@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
+from qiskit.primitives import BitArray
 from qiskit.quantum_info import SparsePauliOp
 
 from qdm_qiskit.errors import InvalidData, InvalidOption
-from qdm_qiskit.hardware.estimates import checked_estimates
-from qdm_qiskit.hardware.jobs import EstimateRequest, estimator_options
+from qdm_qiskit.hardware.estimates import checked_bits
+from qdm_qiskit.hardware.jobs import EstimateRequest
 from qdm_qiskit.hardware.plan import ExecutionOptions
 
 
@@ -31,20 +32,38 @@ def request(**changes) -> EstimateRequest:
     return EstimateRequest(**{**fields, **changes})
 
 
-def result(values, errors) -> list[SimpleNamespace]:
-    return [SimpleNamespace(data=SimpleNamespace(evs=values, stds=errors))]
-
-
 def test_nothing_is_mitigated_unless_asked_for():
-    plain = estimator_options(ExecutionOptions(), trex=False, tag="t", max_seconds=9)
-    assert plain.resilience.measure_mitigation is False
-    assert plain.resilience.zne_mitigation is False
-    assert (plain.twirling.enable_gates, plain.twirling.enable_measure) == (False, False)
-    assert plain.environment.job_tags == ["t"]
-    assert plain.max_execution_time == 9
-    trex = estimator_options(ExecutionOptions(), trex=True)
-    assert trex.resilience.measure_mitigation is True
-    assert trex.twirling.enable_measure is True
+    plain = request().job("estimate-0001", 128, None)
+    assert not plain.options.twirl_measure
+    assert [each.num_clbits for each in plain.circuits] == [2, 2]  # ZZ; IX and XX together
+    trex = request(trex=True).job("estimate-0001", 128, 64)
+    assert trex.options.twirl_measure
+    assert not trex.options.twirl_gates
+    assert dict(trex.circuits[-1].count_ops()) == {"measure": 2, "barrier": 1}
+    assert (plain.rows, trex.rows) == (4, 5)
+
+
+def test_the_precision_decides_the_shots():
+    assert request(precision=0.02).shots == 2501
+    sums = (SparsePauliOp(["ZZ", "IX", "II"], [3.0, -4.0, 7.0]), SparsePauliOp("ZZ"))
+    assert request(observables=sums, precision=0.1).shots == 2501
+
+
+def test_a_job_is_what_it_sends():
+    made = request().job("estimate-0001", 128, None)
+    others = [
+        request().job("estimate-0001", 256, None),
+        request().job("estimate-0001", 128, 64),
+        request(trex=True).job("estimate-0001", 128, None),
+        request(values=np.array([[0.1], [0.3]])).job("estimate-0001", 128, None),
+        request(observables=made_observables()).job("estimate-0001", 128, None),
+    ]
+    assert len({made.payload_sha256, *(each.payload_sha256 for each in others)}) == 6
+    assert request().job("estimate-0001", 128, None).tag(1) == made.tag(1)
+
+
+def made_observables():
+    return (SparsePauliOp("ZZ"), SparsePauliOp("YI"), SparsePauliOp("XX"))
 
 
 def test_the_payload_is_what_is_estimated():
@@ -69,6 +88,11 @@ def test_the_payload_is_what_is_estimated():
         ({"values": np.zeros((2, 2))}, InvalidData),
         ({"values": np.array([[np.inf]])}, InvalidData),
         ({"values": np.zeros((0, 1))}, InvalidData),
+        ({"observables": (SparsePauliOp("ZZ", 1j),)}, InvalidData),
+        ({"observables": (SparsePauliOp("ZZ", np.nan),)}, InvalidData),
+        ({"observables": (SparsePauliOp("ZZ", np.array([Parameter("c")])),)}, InvalidData),
+        ({"observables": (SparsePauliOp("II", 2),)}, InvalidData),
+        ({"observables": (SparsePauliOp(["ZZ", "ZZ"], [1, -1]),)}, InvalidData),
     ],
 )
 def test_what_cannot_be_is_refused(changes, error):
@@ -83,20 +107,49 @@ def test_a_measured_circuit_is_refused():
         request(circuit=circuit)
 
 
+def test_a_circuit_without_parameters_has_one_row():
+    fixed = QuantumCircuit(2)
+    assert request(circuit=fixed, values=np.zeros((1, 0))).shape == (1, 3)
+    with pytest.raises(InvalidData, match="one row"):
+        request(circuit=fixed, values=np.zeros((2, 0)))
+
+
+def result(*bits: np.ndarray) -> list[SimpleNamespace]:
+    """What the Sampler returns; bits of shape ``(rows, shots, width)``."""
+    found = [BitArray.from_bool_array(each.astype(bool), order="little") for each in bits]
+    return [SimpleNamespace(data={"meas": each}) for each in found]
+
+
 def test_only_its_own_result_is_taken():
-    good = np.zeros((2, 3))
-    values, errors = checked_estimates(result(good + 1, good), request())
-    assert values.tolist() == (good + 1).tolist()
-    assert errors.shape == (2, 3)
+    job = request().job("estimate-0001", 4, None)
+    good = np.zeros((2, 4, 2))
+    good[1, 2, 1] = 1
+    found = checked_bits(result(good, good), job)
+    assert (found.each, found.calibration) == (1, None)
+    assert [each.shape for each in found.circuits] == [(2, 4, 1)] * 2
+    assert found.circuits[0][1, :, 0].tolist() == [0, 0, 2, 0]
     for bad in (
         None,
         "text",
         [],
-        result(good, good) * 2,
-        result(good.T, good.T),
+        3,
+        result(good),
+        result(good, good, good),
         result(good, good[:1]),
-        result(good + np.nan, good),
-        [object()],
+        result(good, good[:, :3]),
+        result(good, good[:, :, :1]),
+        [object(), object()],
+        [SimpleNamespace(data={}), SimpleNamespace(data={})],
+        [SimpleNamespace(data={"meas": object()})] * 2,
     ):
         with pytest.raises(InvalidData):
-            checked_estimates(bad, request())
+            checked_bits(bad, job)
+
+
+def test_the_last_circuit_of_trex_is_its_calibration():
+    job = request(trex=True).job("estimate-0001", 8, 4)
+    two, one = np.zeros((2, 8, 2)), np.ones((1, 8, 2))
+    found = checked_bits(result(two, two, one), job)
+    assert found.each == 2
+    assert found.calibration is not None
+    assert found.calibration.tolist() == [[3]] * 8

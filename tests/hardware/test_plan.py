@@ -529,7 +529,10 @@ def test_twirled_shots_are_what_ibm_runs(run, tmp_path, shots):
     from qiskit_ibm_runtime.executor.calculate_twirling_shots import calculate_twirling_shots
 
     options = ExecutionOptions(twirl_gates=True)
-    plan = make_plan(run, PlanConfig(shots=shots, options=options), root=tmp_path)
+    backend = load_backend("fake_torino")
+    backend.name = "ibm_torino"
+    config = PlanConfig(targets=("ibm:ibm_torino",), shots=shots, options=options, layout_trials=1)
+    plan = make_plan(run, config, root=tmp_path, backend=backend)
     for each in plan.steps:
         randomizations, shots_each = calculate_twirling_shots(each.shots, "auto", "auto")
         assert randomizations * shots_each == each.shots <= shots

@@ -53,7 +53,7 @@ def test_a_job_that_is_listed_late_is_waited_for_and_cancelled(server, root, dou
     plan = doubtful(lag=3.0)
     said: list[str] = []
     state = cancel_run(root, plan.run_id, report=said.append)
-    assert (state.state, state.reason) == ("failed", "cancelled, 1 job(s) with it")
+    assert (state.state, state.reason) == ("cancelled", "cancelled, 1 job(s) with it")
     assert [job["status"] for job in server.ledger()["jobs"]] == ["Cancelled"]
     assert any("looking for its job" in text for text in said)
     assert budget(root) == (0.0, 0.0)
@@ -64,7 +64,7 @@ def test_a_job_that_has_run_by_then_is_named_and_can_be_collected(server, root, 
     state = cancel_run(root, plan.run_id)
     [job] = server.ledger()["jobs"]
     assert job["status"] == "Completed"
-    assert state.state == "failed"
+    assert state.state == "cancelled"
     assert job["id"] in (state.reason or "")
     assert f"qdm run collect {plan.run_id}" in (state.reason or "")
     assert budget(root)[1] > 0  # its cost is not known to the ledger yet
@@ -90,7 +90,7 @@ def test_where_the_service_does_not_answer_the_run_is_not_called_cancelled(serve
     assert budget(root)[1] > 0
     server.clear_faults()
     state = cancel_run(root, plan.run_id)
-    assert (state.state, state.reason) == ("failed", "cancelled, 1 job(s) with it")
+    assert (state.state, state.reason) == ("cancelled", "cancelled, 1 job(s) with it")
     assert [job["status"] for job in server.ledger()["jobs"]] == ["Cancelled"]
     assert budget(root) == (0.0, 0.0)
 
@@ -100,7 +100,7 @@ def test_a_sending_that_created_nothing_is_given_up_after_the_grace(server, root
     make_settings(root, grace_seconds=1.5)
     said: list[str] = []
     state = cancel_run(root, plan.run_id, report=said.append)
-    assert (state.state, state.reason) == ("failed", "cancelled, 0 job(s) with it")
+    assert (state.state, state.reason) == ("cancelled", "cancelled, 0 job(s) with it")
     assert any("none was created" in text for text in said)
     assert not server.ledger()["jobs"]
     assert budget(root) == (0.0, 0.0)

@@ -10,7 +10,7 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 
-from qdm_qiskit.errors import BudgetExceeded, JobFailed
+from qdm_qiskit.errors import BudgetExceeded, InvalidData, InvalidOption, JobFailed
 from qdm_qiskit.hardware.estimates import estimate
 from qdm_qiskit.hardware.jobs import EstimateRequest
 from qdm_qiskit.hardware.ledger import Ledger
@@ -109,3 +109,99 @@ def test_a_budget_that_is_too_small_sends_nothing(server, handle, ledger, tmp_pa
     with pytest.raises(BudgetExceeded):
         estimate(handle, ledger, request(handle), budget="lab", seconds=101.0, folder=tmp_path)
     assert server.ledger()["jobs"] == []
+
+
+# -- the error that is wanted ----------------------------------------------------------------------
+
+
+def ghz_request(handle: ServiceHandle, **changes) -> EstimateRequest:
+    """Five qubits in the GHZ state: the sum of Z is 5 or -5, so its terms move as one."""
+    circuit = QuantumCircuit(5)
+    circuit.h(0)
+    for qubit in range(4):
+        circuit.cx(qubit, qubit + 1)
+    isa = transpile(circuit, handle.backend(BACKEND), optimization_level=1, seed_transpiler=1)
+    terms = [("Z", [qubit], 1.0) for qubit in range(5)]
+    observables = (SparsePauliOp.from_sparse_list(terms, 5), SparsePauliOp("ZZIII"))
+    fields = {
+        "circuit": isa,
+        "observables": tuple(each.apply_layout(isa.layout) for each in observables),
+        "values": np.zeros((1, 0)),
+        "precision": 0.1,
+    }
+    return request(handle, **{**fields, **changes})
+
+
+def test_jobs_follow_each_other_until_the_error_is_met(server, handle, ledger, tmp_path):
+    wanted = ghz_request(handle)
+    found = estimate(handle, ledger, wanted, budget="lab", seconds=10.0, folder=tmp_path)
+    # As if terms were independent 501 shots would do; 25 / 0.1**2 is what they take.
+    assert wanted.shots == 501
+    assert len(server.ledger()["jobs"]) == len(found.job_ids) == 2
+    assert 1500 < found.shots < 4000
+    assert (found.errors <= 0.1).all()
+    assert found.errors[0, 0] > 0.05
+    assert abs(found.values[0, 0]) < 5 * 0.1 + 0.5  # readout errors are not mitigated
+    spent = ledger.budget("lab")
+    assert spent.spent_seconds == pytest.approx(server.ledger()["charged_seconds"])
+    assert spent.spent_shots == found.shots
+    assert spent.reserved_seconds == 0
+
+
+def test_a_budget_that_ends_half_way_keeps_what_is_paid(server, handle, ledger, tmp_path):
+    wanted = ghz_request(handle)
+    ledger.set_budget("lab", seconds=12.0)
+    with pytest.raises(BudgetExceeded):
+        estimate(handle, ledger, wanted, budget="lab", seconds=10.0, folder=tmp_path)
+    [first] = server.ledger()["jobs"]
+    assert ledger.budget("lab").spent_seconds == pytest.approx(first["charged_seconds"])
+    ledger.set_budget("lab", seconds=200.0)
+    found = estimate(handle, ledger, wanted, budget="lab", seconds=10.0, folder=tmp_path)
+    assert found.job_ids[0] == first["id"]
+    assert len(server.ledger()["jobs"]) == 2
+    assert (found.errors <= 0.1).all()
+
+
+def test_a_second_job_that_fails_is_sent_again_and_the_first_is_not(
+    server, handle, ledger, tmp_path
+):
+    wanted = ghz_request(handle)
+    server.fault(job="Failed", charge=False, skip=1)
+    with pytest.raises(JobFailed, match="estimate-0001-0002"):
+        estimate(handle, ledger, wanted, budget="lab", seconds=10.0, folder=tmp_path)
+    found = estimate(handle, ledger, wanted, budget="lab", seconds=10.0, folder=tmp_path)
+    assert [job["status"] for job in server.ledger()["jobs"]] == [
+        "Completed",
+        "Failed",
+        "Completed",
+    ]
+    assert len(found.job_ids) == 2
+
+
+def test_another_request_under_the_same_name_is_refused(server, handle, ledger, tmp_path):
+    estimate(handle, ledger, request(handle), budget="lab", seconds=10.0, folder=tmp_path)
+    other = request(handle, values=np.array([[0.4], [1.2]]))
+    with pytest.raises(InvalidData, match="of another request"):
+        estimate(handle, ledger, other, budget="lab", seconds=10.0, folder=tmp_path)
+    (tmp_path / "estimate-0001.npz").unlink()
+    with pytest.raises(InvalidData, match="of another request"):
+        estimate(handle, ledger, other, budget="lab", seconds=10.0, folder=tmp_path)
+    assert len(server.ledger()["jobs"]) == 1
+
+
+def test_a_file_of_an_earlier_version_is_not_trusted(handle, ledger, tmp_path):
+    old = {"values": EXACT, "errors": EXACT, "job_id": np.array("j")}
+    np.savez(tmp_path / "estimate-0001.npz", **old)
+    with pytest.raises(InvalidData, match="earlier version"):
+        estimate(handle, ledger, request(handle), budget="lab", seconds=1.0, folder=tmp_path)
+
+
+def test_a_precision_beyond_all_jobs_is_refused_before_anything_is_sent(
+    server, handle, ledger, tmp_path
+):
+    for trex in (False, True):
+        wanted = request(handle, precision=1e-4, trex=trex)
+        with pytest.raises(InvalidOption, match="larger precision"):
+            estimate(handle, ledger, wanted, budget="lab", seconds=10.0, folder=tmp_path)
+    assert not server.ledger()["jobs"]
+    assert ledger.budget("lab").reserved_seconds == 0

@@ -20,7 +20,7 @@ import pytest
 
 from qdm_qiskit.errors import BudgetExceeded, OutputNotWritable, QdmError
 from qdm_qiskit.hardware import places
-from qdm_qiskit.hardware.chain import resume_run, submit_run
+from qdm_qiskit.hardware.chain import resume_run, run_state, submit_run
 from qdm_qiskit.hardware.ledger import Ledger, RunState
 from qdm_qiskit.hardware.plan import RunPlan
 from qdm_qiskit.hardware.service import ServiceHandle
@@ -322,6 +322,7 @@ def test_a_job_cancelled_by_someone_ends_the_run_and_resume_sends_it_anew(server
     with pytest.raises(QdmError) as told:
         run()
     assert "was cancelled (charged 0 s)" in one_line(told.value)
+    assert run_state(root, run.plan.run_id).state == "cancelled"
     assert resume_run(root, run.plan.run_id).state == "done"
     assert paid(server) == 1
     check_budget(server, root)
