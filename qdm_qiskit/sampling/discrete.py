@@ -1,8 +1,8 @@
 """DDPM, DDIM and DPM-Solver++ from one listed step to the next, in double precision.
 
 A chain of n steps visits n of the T training steps, the first of them T, where images are noise, and
-ends at x_0. Each step goes to the *next listed* one, whatever n is: diffusers' DDIM goes back by T // n,
-its lists have n + 1 entries for some n (11 of 49), its DDPM begins below T, and all of them multiply
+ends at x_0. Each step goes to the *next listed* one, whatever n is. In diffusers DDIM goes back by
+T // n, lists have n + 1 entries for some n (11 of 49), DDPM begins below T, and all of them multiply
 alphas in float32.
 
 In the time ``u = -log(alpha_bar)`` of :mod:`qdm_qiskit.sampling.continuous` the coefficients of a step

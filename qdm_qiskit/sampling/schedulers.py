@@ -156,7 +156,7 @@ def _check_gain(process: DiffusionProcess, scheduler: Scheduler, steps: int | No
         if digits > math.log10(MOST_GAIN):
             fewer = f"take more than {count} steps, or " if count < process.num_steps else ""
             raise InvalidOption(
-                f"A step of scheduler '{scheduler}' may raise sqrt(alpha_bar) by {MOST_GAIN:.0e}, which "
+                f"A step of scheduler '{scheduler}' may raise sqrt(alpha_bar) by {MOST_GAIN:.0e}, as "
                 f"float32 predictions resolve; from t={step} to t={following} it grows by "
                 f"1e{digits:.0f}: {fewer}train with smaller betas."
             )
