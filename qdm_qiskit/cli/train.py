@@ -94,6 +94,8 @@ def train(
         raise typer.Exit(130)  # cli.main says the rest
     if speaks:
         _print_outcome(result.history[-1] if result.history else {}, result.checkpoint)
+        for sentence in result.warnings:
+            typer.echo(f"warning: {sentence}", err=True)
 
 
 def _print_outcome(row: dict[str, float], checkpoint: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..models import Denoiser
 from .config import RunConfig
+from .constant_predictions import constant_predictions
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class TrainingResult:
     """Whether it was asked to stop before its end."""
     history: tuple[dict[str, float], ...]
     """One row of metrics for each complete epoch."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the last epoch, a sentence each; none if all is well."""
+        return constant_predictions(self.history[-1]) if self.history else ()
 
 
 class ProgressReport:
