@@ -141,6 +141,7 @@ def _rich_report() -> ProgressReport:
                 disable=not self.console.is_interactive,
             )
             self.every = 1
+            self.warned: set[str] = set()
 
         def start(self, config: RunConfig, model: Denoiser, steps: int, done: int) -> None:
             self.console.print(
@@ -170,6 +171,12 @@ def _rich_report() -> ProgressReport:
                 highlight=False,
                 soft_wrap=True,
             )
+
+        def warn(self, sentence: str) -> None:
+            rule = sentence.partition(":")[0]  # what follows are figures of the epoch
+            if rule not in self.warned:
+                self.console.print(f"warning: {sentence}", highlight=False, soft_wrap=True)
+            self.warned.add(rule)
 
         def stop(self) -> None:
             self.bar.stop()

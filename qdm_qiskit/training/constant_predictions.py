@@ -14,7 +14,7 @@ from torch import Tensor
 LEAST_SPREAD = 0.01
 """Predictions that deviate by less than this share of what their targets do are called constant."""
 SPREADS = {"model": "spread", "baseline": "baseline_spread"}
-"""Learner to the metric of an epoch that holds its spread."""
+"""Learner to the metric of an epoch that holds its spread, where that is below the least."""
 _NAMES = {"model": "model", "baseline": "classical U-Net beside it"}
 
 
@@ -38,7 +38,7 @@ def constant_predictions(row: Mapping[str, float]) -> tuple[str, ...]:
     """A warning for each learner whose predictions were constant at the end of an epoch.
 
     Args:
-        row: Metrics of the epoch; those of 0.1 have no spreads, and give no warnings.
+        row: Metrics of the epoch.
     """
     return tuple(
         f"The predictions of the {_NAMES[learner]} are constant: over all test inputs they deviate by "

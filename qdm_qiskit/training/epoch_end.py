@@ -15,7 +15,7 @@ from ..files import write_text
 from ..models import Denoiser
 from ..rng import derived_seed
 from .checkpoint import Learner
-from .constant_predictions import SPREADS, relative_spread
+from .constant_predictions import LEAST_SPREAD, SPREADS, relative_spread
 from .objective import Objective
 from .run_data import class_indices
 
@@ -51,9 +51,9 @@ def measure_losses(
         device: Where the models are.
 
     Returns:
-        test_loss, identity_loss, and baseline_loss and average_loss where there are such. Then the
-        spreads of the predictions of model and baseline, see
-        :func:`~qdm_qiskit.training.constant_predictions.relative_spread`.
+        test_loss, identity_loss, and baseline_loss and average_loss where there are such. Where the
+        predictions of model or baseline are constant, also their spread: see
+        :mod:`qdm_qiskit.training.constant_predictions`.
     """
     process = objective.process
     sums: dict[str, float] = {}
@@ -87,7 +87,8 @@ def measure_losses(
             add(key, values.mean(), len(images))
             if process.every_step and key in ("test_loss", "identity_loss"):
                 add(f"{key}_first_step", values[first].mean(), len(images))
-    return {key: value / len(test) for key, value in sums.items()}
+    means = {key: value / len(test) for key, value in sums.items()}
+    return {k: v for k, v in means.items() if k not in SPREADS.values() or v < LEAST_SPREAD}
 
 
 @torch.no_grad()

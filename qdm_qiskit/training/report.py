@@ -43,5 +43,8 @@ class ProgressReport:
     def epoch(self, row: dict[str, float]) -> None:
         """One epoch is done, with its metrics."""
 
+    def warn(self, sentence: str) -> None:
+        """Something is wrong that training does not stop for; perhaps in every epoch again."""
+
     def stop(self) -> None:
         """The run ends or is interrupted."""
