@@ -94,6 +94,8 @@ def train(
         raise typer.Exit(130)  # cli.main says the rest
     if speaks:
         _print_outcome(result.history[-1] if result.history else {}, result.checkpoint)
+        for sentence in result.warnings:
+            typer.echo(f"warning: {sentence}", err=True)
 
 
 def _print_outcome(row: dict[str, float], checkpoint: Path) -> None:
@@ -139,6 +141,7 @@ def _rich_report() -> ProgressReport:
                 disable=not self.console.is_interactive,
             )
             self.every = 1
+            self.warned: set[str] = set()
 
         def start(self, config: RunConfig, model: Denoiser, steps: int, done: int) -> None:
             self.console.print(
@@ -168,6 +171,12 @@ def _rich_report() -> ProgressReport:
                 highlight=False,
                 soft_wrap=True,
             )
+
+        def warn(self, sentence: str) -> None:
+            rule = sentence.partition(":")[0]  # what follows are figures of the epoch
+            if rule not in self.warned:
+                self.console.print(f"warning: {sentence}", highlight=False, soft_wrap=True)
+            self.warned.add(rule)
 
         def stop(self) -> None:
             self.bar.stop()

@@ -56,8 +56,7 @@ class DiffusionProcess(ABC):
     """T."""
 
     def __init__(self, num_steps: int) -> None:
-        if not 1 <= num_steps <= MAX_STEPS:
-            raise InvalidOption(f"num_steps must be 1 to {MAX_STEPS}, got {num_steps}.")
+        check_num_steps(num_steps)
         self.num_steps = num_steps
 
     @property
@@ -200,6 +199,16 @@ class ImageProcess(DiffusionProcess):
     def identity_prediction(self, pairs: TrainingPairs) -> Tensor:
         """What a map that does nothing predicts: the noisy image itself, or no noise."""
         return pairs.noisy if self.goal == "data" else torch.zeros_like(pairs.noisy)
+
+
+def check_num_steps(num_steps: int) -> None:
+    """Refuse a T that no process takes.
+
+    Raises:
+        InvalidOption: If it is below 1 or above :data:`MAX_STEPS`.
+    """
+    if not 1 <= num_steps <= MAX_STEPS:
+        raise InvalidOption(f"num_steps must be 1 to {MAX_STEPS}, got {num_steps}.")
 
 
 def all_steps(num_steps: int, x_0: Tensor) -> tuple[Tensor, Tensor]:

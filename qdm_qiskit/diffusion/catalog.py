@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from ..errors import InvalidOption
-from .base import DiffusionProcess, Goal
+from .base import DiffusionProcess, Goal, check_num_steps
 from .continuous import Predicts, VariancePreserving
 from .depolarizing import Depolarizing, Scrambler
 from .ensembles import EnsembleLoss
+from .fitted_betas import SHORT_CHAIN, constant_beta, linear_ends
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates, StateLoss
@@ -40,10 +41,11 @@ class DiffusionConfig:
     """Predict the image one step less noisy, or the noise."""
     num_steps: int = 10
     """T, at least 1."""
-    beta_start: float = 0.02
-    """First beta of Gaussian noise, in (0, 1)."""
-    beta_end: float = 0.6
-    """Last beta of a linear schedule, in (0, 1); `complex_gaussian` would reach it at T + 1."""
+    beta_start: float | None = None
+    """First beta of Gaussian noise, in (0, 1); None fits it to T: 0.02 at T = 10."""
+    beta_end: float | None = None
+    """Last beta of a linear schedule, in (0, 1); `complex_gaussian` would reach it at T + 1. None fits
+    it to T: 0.6 at T = 10, and alpha_bar_T near 0.02 at any T."""
     schedule: Schedule = "linear"
     """Betas of `ddpm` and `complex_gaussian`: beta_start to beta_end, all beta_start, or cosine."""
     beta_min: float = 0.1
@@ -68,6 +70,25 @@ class DiffusionConfig:
     def __post_init__(self) -> None:
         make_process(self)
 
+    def resolved(self) -> DiffusionConfig:
+        """A copy in which both betas are numbers."""
+        beta_start, beta_end = _betas_of(self)
+        return replace(self, beta_start=beta_start, beta_end=beta_end)
+
+
+def _betas_of(config: DiffusionConfig) -> tuple[float, float]:
+    """First and last beta; None is the default of this T where the process has betas."""
+    start, end = SHORT_CHAIN.beta_start, SHORT_CHAIN.beta_end
+    scheduled = config.process in ("ddpm", "complex_gaussian")
+    if config.process == "gaussian" or (scheduled and config.schedule == "linear"):
+        start, end = linear_ends(SHORT_CHAIN, config.num_steps)
+    elif scheduled and config.schedule == "constant":
+        start = constant_beta(SHORT_CHAIN, config.num_steps)
+    return (
+        start if config.beta_start is None else config.beta_start,
+        end if config.beta_end is None else config.beta_end,
+    )
+
 
 def make_process(config: DiffusionConfig) -> DiffusionProcess:
     """The process that the options describe.
@@ -75,21 +96,23 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
     Raises:
         InvalidOption: If an option is out of range.
     """
+    check_num_steps(config.num_steps)
+    beta_start, beta_end = _betas_of(config)
     if config.process == "interpolated":
         return InterpolatedNoise(config.num_steps, config.goal)
     if config.process == "gaussian":
         return GaussianChain(
             config.num_steps,
             config.goal,
-            beta_start=config.beta_start,
-            beta_end=config.beta_end,
+            beta_start=beta_start,
+            beta_end=beta_end,
         )
     if config.process == "ddpm":
         return NoisePrediction(
             config.num_steps,
             schedule=config.schedule,
-            beta_start=config.beta_start,
-            beta_end=config.beta_end,
+            beta_start=beta_start,
+            beta_end=beta_end,
             weighted=config.weighted,
         )
     if config.process == "depolarizing":
@@ -108,8 +131,8 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
             config.num_steps,
             config.goal,
             schedule=config.schedule,
-            beta_start=config.beta_start,
-            beta_end=config.beta_end,
+            beta_start=beta_start,
+            beta_end=beta_end,
             noise=config.noise,
             data_norm=config.data_norm,
         )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InvalidOption
 from .base import DiffusionProcess, TrainingPairs, squared_errors
+from .noise_prediction import LEAST_SIGNAL
 
 Predicts = Literal["noise", "score"]
 """What the model's answer is: eps, or the gradient of the log density of x_t."""
@@ -111,7 +112,8 @@ class VariancePreserving(DiffusionProcess):
         noise = self.noise_of(prediction, step)
         alpha_bar = math.exp(float(self.log_alpha_bar(t)))
         if step == 1:
-            return (x - math.sqrt(1 - alpha_bar) * noise) / math.sqrt(alpha_bar)
+            signal = max(math.sqrt(alpha_bar), LEAST_SIGNAL)
+            return (x - math.sqrt(1 - alpha_bar) * noise) / signal
         amount = (self.beta_min + (self.beta_max - self.beta_min) * float(t)) / self.num_steps
         drift = x / 2 - noise / math.sqrt(1 - alpha_bar)
         fresh = torch.randn(x.shape, generator=generator).to(x)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InvalidOption
 from .base import Goal, ImageProcess
+from .fitted_betas import SHORT_CHAIN, linear_ends
 
 NOISE_RANGE = 6.0
 """A [0, 1] answer a predicts the noise ``(a - 0.5) * 6``: three standard deviations either way."""
@@ -21,13 +22,15 @@ class GaussianChain(ImageProcess):
 
     The data goal is x_{t-1}, and sampling repeats ``x <- f(x)`` (EEQDM's equation 5). The noise goal
     is the noise of the closed form, and sampling is Ho's algorithm 2. The EEQDM paper gives neither T
-    nor the schedule: the defaults here are ours and leave ``alpha_bar_T`` near 0.02 at T = 10.
+    nor the schedule: the defaults here are ours and leave ``alpha_bar_T`` near 0.02. At T = 10 they are
+    0.02 and 0.6; for another T they are scaled, see
+    :func:`~qdm_qiskit.diffusion.fitted_betas.linear_ends`.
 
     Args:
         num_steps: T, at least 1.
         goal: What the model predicts.
-        beta_start: beta_1, in (0, 1).
-        beta_end: beta_T, in (0, 1).
+        beta_start: beta_1, in (0, 1); None for the default of this T.
+        beta_end: beta_T, likewise.
 
     Raises:
         InvalidOption: If an argument is out of range.
@@ -38,10 +41,13 @@ class GaussianChain(ImageProcess):
         num_steps: int = 10,
         goal: Goal = "data",
         *,
-        beta_start: float = 0.02,
-        beta_end: float = 0.6,
+        beta_start: float | None = None,
+        beta_end: float | None = None,
     ) -> None:
         super().__init__(num_steps, goal)
+        fitted = linear_ends(SHORT_CHAIN, num_steps)
+        beta_start = fitted[0] if beta_start is None else beta_start
+        beta_end = fitted[1] if beta_end is None else beta_end
         if not (0 < beta_start < 1 and 0 < beta_end < 1):
             raise InvalidOption(
                 f"beta_start and beta_end lie between 0 and 1, got {beta_start}, {beta_end}."
@@ -64,8 +70,12 @@ class GaussianChain(ImageProcess):
 
     def noise_target(self, path: Tensor) -> Tensor:
         """``(x_t - sqrt(alpha_bar_t) x_0) / sqrt(1 - alpha_bar_t)``, standard normal."""
-        alpha_bar = self.alpha_bar.to(path).reshape(-1, *[1] * (path.ndim - 1))
-        return (path[1:] - alpha_bar.sqrt() * path[:1]) / (1 - alpha_bar).sqrt()
+        # Roots in float64: 1 - alpha_bar_1 is as small as beta_1.
+        signal, spread = (
+            root.sqrt().to(path).reshape(-1, *[1] * (path.ndim - 1))
+            for root in (self.alpha_bar, 1 - self.alpha_bar)
+        )
+        return (path[1:] - signal * path[:1]) / spread
 
     def prediction(self, answer: Tensor) -> Tensor:
         """The answer itself, or ``(answer - 0.5) * 6`` for the noise goal."""

@@ -10,10 +10,13 @@ from torch import Tensor
 
 from ..errors import InvalidOption
 from .base import DiffusionProcess, TrainingPairs, squared_errors
+from .fitted_betas import HO, constant_beta, linear_ends
 
 Schedule = Literal["linear", "cosine", "constant"]
 COSINE_OFFSET, LARGEST_BETA = 0.008, 0.999
 """Of the cosine schedule (Nichol and Dhariwal, arXiv:2102.09672)."""
+LEAST_SIGNAL = 1e-30
+"""Where sqrt(alpha_bar) is smaller, nothing is left of x_0, and float32 would divide by zero."""
 
 
 def betas(schedule: Schedule, num_steps: int, beta_start: float, beta_end: float) -> Tensor:
@@ -55,8 +58,9 @@ class NoisePrediction(DiffusionProcess):
     Args:
         num_steps: T, at least 1; the paper takes 1000.
         schedule: Of the betas.
-        beta_start: First beta, but for the cosine schedule.
-        beta_end: Last beta of the linear schedule.
+        beta_start: First beta, but for the cosine schedule. None for Ho's, 1e-4 at T = 1000, scaled to
+            this T; see :mod:`qdm_qiskit.diffusion.fitted_betas`.
+        beta_end: Last beta of the linear schedule; None for Ho's, 0.02 at T = 1000, likewise.
         weighted: P2 weights; else each step counts the same.
 
     Raises:
@@ -74,11 +78,16 @@ class NoisePrediction(DiffusionProcess):
         num_steps: int = 1000,
         *,
         schedule: Schedule = "cosine",
-        beta_start: float = 1e-4,
-        beta_end: float = 0.02,
+        beta_start: float | None = None,
+        beta_end: float | None = None,
         weighted: bool = True,
     ) -> None:
         super().__init__(num_steps)
+        fitted = linear_ends(HO, num_steps)
+        if schedule == "constant":
+            fitted = (constant_beta(HO, num_steps), fitted[1])
+        beta_start = fitted[0] if beta_start is None else beta_start
+        beta_end = fitted[1] if beta_end is None else beta_end
         self.beta = betas(schedule, num_steps, beta_start, beta_end)
         self.alpha_bar = torch.cumprod(1 - self.beta, dim=0)
         self.weighted = weighted
@@ -130,7 +139,8 @@ class NoisePrediction(DiffusionProcess):
     def estimate(self, x: Tensor, step: int, noise: Tensor) -> Tensor:
         """The estimate of x_0 from x_t and the predicted noise, clamped to [-1, 1]."""
         alpha_bar = float(self.alpha_bar[step - 1])
-        return ((x - math.sqrt(1 - alpha_bar) * noise) / math.sqrt(alpha_bar)).clamp(-1, 1)
+        signal = max(math.sqrt(alpha_bar), LEAST_SIGNAL)
+        return ((x - math.sqrt(1 - alpha_bar) * noise) / signal).clamp(-1, 1)
 
     def reverse_step(
         self, x: Tensor, step: int, prediction: Tensor, generator: torch.Generator

@@ -104,8 +104,9 @@ class ComplexGaussian(DiffusionProcess):
 
     def add_noise(self, x_0: Tensor, noise: Tensor, step: Tensor) -> Tensor:
         """x_t before it is normalised, from x_0 and noise at steps ``(pairs,)``."""
-        alpha_bar = _column(self.alpha_bar, step - 1, x_0)
-        return alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * noise
+        # Roots in float64: 1 - alpha_bar_1 is as small as beta_1.
+        signal, spread = self.alpha_bar.sqrt(), (1 - self.alpha_bar).sqrt()
+        return _column(signal, step - 1, x_0) * x_0 + _column(spread, step - 1, x_0) * noise
 
     def posterior_mean(self, x_0: Tensor, x_t: Tensor, step: Tensor) -> Tensor:
         """mu_t before it is normalised, from x_0 and the x_t that is not, at steps ``(pairs,)``."""

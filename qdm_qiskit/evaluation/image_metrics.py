@@ -10,13 +10,18 @@ import math
 import numpy as np
 
 from ..errors import InvalidData
+from .ssim import LEAST_SIZE, check_same_shape, ssim_window, structural_similarity
 
-GAUSSIAN_WINDOW = 11
-"""Pixels of SSIM's window (Wang et al., 2004: sigma 1.5), where images are at least as large."""
-SMALL_WINDOW = 7
-"""Pixels of the uniform window for smaller images, or the largest odd number that fits."""
-LEAST_SIZE = 3
-"""Pixels below which a window holds no structure."""
+__all__ = [
+    "LEAST_SIZE",
+    "check_images",
+    "nearest",
+    "peak_signal_to_noise",
+    "squared_errors",
+    "ssim_window",
+    "structural_similarity",
+]
+
 _CHUNK = 2**22  # numbers of one block of distances
 
 
@@ -46,56 +51,13 @@ def check_images(images: np.ndarray, what: str) -> None:
         )
 
 
-def ssim_window(size: int) -> str:
-    """The window that :func:`structural_similarity` takes at an image size, in words."""
-    if size >= GAUSSIAN_WINDOW:
-        return f"Gaussian window of {GAUSSIAN_WINDOW} x {GAUSSIAN_WINDOW} pixels, sigma 1.5"
-    window = _uniform_window(size)
-    return f"uniform window of {window} x {window} pixels"
-
-
-def structural_similarity(images: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """SSIM of each image with its reference (torchmetrics, data range 1).
-
-    Args:
-        images: ``(count, channels, height, width)``, at least :data:`LEAST_SIZE` pixels wide and high.
-        references: The same shape.
-
-    Returns:
-        ``(count,)``, 1 for equal images.
-
-    Raises:
-        InvalidData: If the shapes differ or are too small.
-    """
-    import torch
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    _check_same_shape(images, references)
-    size = min(images.shape[2:])
-    if size < LEAST_SIZE:
-        raise InvalidData(f"SSIM needs images of at least 3 x 3 pixels, got {images.shape[2:]}.")
-    values = []
-    for start in range(0, len(images), 1024):
-        answer = structural_similarity_index_measure(
-            torch.from_numpy(np.ascontiguousarray(images[start : start + 1024], np.float32)),
-            torch.from_numpy(np.ascontiguousarray(references[start : start + 1024], np.float32)),
-            gaussian_kernel=size >= GAUSSIAN_WINDOW,
-            kernel_size=_uniform_window(size),
-            data_range=1.0,
-            reduction="none",
-        )
-        assert isinstance(answer, torch.Tensor)
-        values.append(answer.double().numpy())
-    return np.concatenate(values)
-
-
 def squared_errors(images: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Mean squared pixel error of each image, ``(count,)``.
 
     Raises:
         InvalidData: If the shapes differ.
     """
-    _check_same_shape(images, references)
+    check_same_shape(images, references)
     difference = images.astype(np.float64) - references
     return (difference**2).reshape(len(images), -1).mean(axis=1)
 
@@ -132,15 +94,3 @@ def nearest(images: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.
         indices[start : start + step] = (norms - 2 * rows @ other.T).argmin(axis=1)
     # From the differences themselves: a copy is at distance 0, not at the root of a rounding error.
     return indices, np.sqrt(((flat - other[indices]) ** 2).mean(axis=1))
-
-
-def _uniform_window(size: int) -> int:
-    return min(SMALL_WINDOW, size if size % 2 else size - 1)
-
-
-def _check_same_shape(images: np.ndarray, references: np.ndarray) -> None:
-    if images.shape != references.shape or images.ndim != 4 or 0 in images.shape:
-        raise InvalidData(
-            "Two sets of images need one shape (count, channels, height, width), got "
-            f"{images.shape} and {references.shape}."
-        )

@@ -74,10 +74,11 @@ class PlannedChain:
             probabilities: ``(images, 2**qubits)``, raw or mitigated.
 
         Raises:
-            InvalidData: If no shot of an image passed the post-selection.
+            InvalidData: If no shot of an image passed the post-selection, or x_{t-1} is not finite.
         """
         import torch
 
+        from ..diffusion import own_step
         from ..layers.executors import read_probabilities
         from ..sampling.device import check_postselected
 
@@ -88,8 +89,7 @@ class PlannedChain:
             generator = torch.Generator().manual_seed(
                 derived_seed(self.plan.seed, "sampling", self.step)
             )
-            prediction = self._process.prediction(answer)
-            self._x = self._process.reverse_step(self._x, self.step, prediction, generator)
+            self._x = own_step(self._process, self._x, self.step, answer, generator)
         self.step -= 1
 
     def images(self) -> np.ndarray:

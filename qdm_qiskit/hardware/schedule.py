@@ -135,8 +135,9 @@ class PilotChains:
         return self._onward(x, step, self._answers.drawn(x, shots, rng))
 
     def _onward(self, x: Tensor, step: int, answer: Tensor) -> Tensor:
-        prediction = self.process.prediction(answer)
-        return self.process.reverse_step(x, step, prediction, self._generator(step))
+        from ..diffusion import own_step
+
+        return own_step(self.process, x, step, answer, self._generator(step))
 
     def _generator(self, step: int) -> Generator:
         import torch

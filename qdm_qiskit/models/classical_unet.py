@@ -8,6 +8,7 @@ without parameters, and skips that are added.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -19,6 +20,8 @@ from .base import MAX_IMAGE_SIZE, Denoiser
 
 MAX_LEVELS = 11
 """Levels that halve the largest image down to one pixel."""
+SMALL_OUTPUT = 0.1
+"""Of the last convolution's initial weights, in units of PyTorch's rule."""
 MAX_CHANNELS = 1_024
 """Most feature channels of a level."""
 
@@ -76,20 +79,67 @@ def check_sizes(image_size: int, channels: int, levels: int, start_channels: int
 
 
 def start_weights(model: nn.Module, generator: torch.Generator | None) -> None:
-    """Kaiming's uniform rule, PyTorch's default for convolutions, from our own stream.
+    """Initial weights with which no layer of a few channels is silent, whatever the seed.
+
+    In front of a ReLU half of the filters are the negatives of the other half, so that of each pair one
+    answers at every pixel: He's uniform rule (arXiv:1502.01852) in :func:`mirrored_filters`, no bias.
+    With PyTorch's own rule all of 2 to 4 filters may be below zero for every image, and then neither an
+    answer nor a gradient passes: 3 of 20 seeds of 892 parameters, 8 of 20 of 1735. A 1 x 1 convolution
+    has no ReLU behind it and keeps PyTorch's rule.
 
     Args:
         model: Its convolutions get new weights, in the order of definition.
-        generator: Source of the weights; PyTorch's own initial weights stay if None.
+        generator: Source of the weights; PyTorch's own if None.
     """
-    if generator is None:
-        return
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):
+        if not isinstance(module, nn.Conv2d):
+            continue
+        assert module.bias is not None
+        if module.kernel_size == (1, 1):
             bound = module.weight[0].numel() ** -0.5
             for parameter in (module.weight, module.bias):
-                assert parameter is not None
                 nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        else:
+            mirrored_filters(module.weight, generator)
+            nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def start_output(conv: nn.Conv2d, generator: torch.Generator | None) -> None:
+    """Initial weights of the last convolution: small and positive, so that answers grow from near 0.
+
+    Answers that begin above their targets push all features below zero in the first steps, and the
+    ReLUs in front of the last convolution never come back.
+
+    Args:
+        conv: A 1 x 1 convolution of features that are not negative, for targets that are not either.
+        generator: Source of the weights; PyTorch's own if None.
+    """
+    assert conv.bias is not None
+    bound = SMALL_OUTPUT * conv.weight[0].numel() ** -0.5
+    nn.init.uniform_(conv.weight, 0, bound, generator=generator)
+    nn.init.zeros_(conv.bias)
+
+
+@torch.no_grad()
+def mirrored_filters(weight: Tensor, generator: torch.Generator | None) -> None:
+    """Draw filters in front of a ReLU, in place: pairs of opposite ones.
+
+    One that is left over sums to at least zero, so that it answers where its inputs are even and
+    positive; one that is alone has no negative weight.
+
+    Args:
+        weight: ``(filters, channels, height, width)``.
+        generator: Source of the weights; PyTorch's own if None.
+    """
+    bound = math.sqrt(6 / weight[0].numel())
+    nn.init.uniform_(weight, -bound, bound, generator=generator)
+    half = len(weight) // 2
+    weight[half : 2 * half] = -weight[:half]
+    if not half:
+        weight.abs_()
+    elif len(weight) % 2 and weight[-1].sum() < 0:
+        weight[-1] *= -1
 
 
 def _conv(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -119,6 +169,7 @@ class ClassicalUNet(Denoiser):
         self.refine = nn.ModuleList(_conv(b, b) for _, b in pairs)
         self.out = nn.Conv2d(widths[0], config.channels, 1)
         start_weights(self, generator)
+        start_output(self.out, generator)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """See :meth:`Denoiser.forward`; labels are not used by this model and are refused."""

@@ -23,7 +23,7 @@ from ..errors import InvalidData, InvalidOption
 from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap
 from .base import Denoiser, label_angles
-from .classical_unet import check_sizes, start_weights
+from .classical_unet import check_sizes, start_output, start_weights
 from .eeqdm import MAX_DEPTH
 
 PATCH_SHIFT, PATCH_FILL = 0.1, 0.5
@@ -234,6 +234,7 @@ class KoelleUNet(_UNet):
             self.up.append(_pairs_of_filters(a, b, late=True))
         self.out = nn.Conv2d(widths[0], config.channels, 1)
         start_weights(self, generator)
+        start_output(self.out, generator)
 
 
 @final

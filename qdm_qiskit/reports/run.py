@@ -19,6 +19,7 @@ from ..sampling import load_run
 from ..sampling.device import SHOT_NOISE_ONLY
 from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
 from ..training import load_split
+from ..training.constant_predictions import constant_predictions
 from .run_render import render_html, render_markdown, render_png
 
 SCHEMA = "qdm-run-report/1"
@@ -57,6 +58,9 @@ class RunReport:
     qubits: int
     config: dict[str, Any]
     history: tuple[dict[str, float], ...]
+    """A row of metrics an epoch."""
+    warnings: tuple[str, ...]
+    """What is wrong with the last epoch, a sentence each."""
     noise_nearest_distance: float
     """``nearest_distance`` of the noise that the chain starts from: the far end of the scale."""
     data_nearest_distance: float
@@ -117,6 +121,7 @@ def run_report(run: Path) -> tuple[RunReport, RunPictures]:
         path, _ = forward_paths(trained, torch.from_numpy(split.train.images[:1]), seed)
     start = process.start((64, *trained.model.state_shape), generator)
     noise = trained.model.decode_data(process.to_images(start).clamp(0, 1)).numpy()
+    history = read_history(run)
     order = ["test images", *(each.folder for each in targets)]
     report = RunReport(
         name=run.resolve().name,
@@ -125,7 +130,8 @@ def run_report(run: Path) -> tuple[RunReport, RunPictures]:
         quantum_parameters=trained.model.num_quantum_parameters,
         qubits=trained.model.num_qubits,
         config=trained.config.to_dict(),
-        history=read_history(run),
+        history=history,
+        warnings=constant_predictions(history[-1]),
         noise_nearest_distance=nearest_distance(noise, split.train.images),
         data_nearest_distance=nearest_distance(split.test.images, split.train.images),
         targets=tuple(targets),

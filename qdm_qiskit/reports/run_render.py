@@ -171,6 +171,7 @@ def _loss_sentences(report: dict[str, Any]) -> list[str]:
     ]
     if "baseline_loss" in last:
         sentences.append(f"Classical U-Net on the same pairs: {last['baseline_loss']:.4f}.")
+    sentences += [f"Warning: {sentence}" for sentence in report["warnings"]]
     return sentences
 
 

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 import torch
 from torch import Tensor
 
-from ..diffusion import Answer, DiffusionProcess, OnStep
+from ..diffusion import Answer, DiffusionProcess, OnStep, check_finite
 
 
 def continuous_chain(
@@ -49,21 +50,27 @@ def continuous_chain(
 
     Returns:
         x_0 as data in [0, 1].
+
+    Raises:
+        InvalidData: If a prediction or a state is not finite; the message names the step.
     """
     times = training_steps(process.num_steps, steps)
     u = u_of_steps(process)
 
     def noise(x: Tensor, step: int) -> Tensor:
-        return process.noise_of(answer(x, step), step)
+        found = process.noise_of(answer(x, step), step)
+        check_finite(found, step, "prediction")
+        return found
 
     for index, step in enumerate(times):
         eps = noise(x, step)
         if index + 1 == len(times):
-            x = estimate(x, eps, u[step])
+            x = estimate(x, eps, u[step], 0.0)
         elif deterministic:
             x = flow_step(x, eps, u, step, times[index + 1], noise)
         else:
             x = diffusion_step(x, eps, u[step], u[times[index + 1]], generators(step))
+        check_finite(x, step, "state")
         if on_step is not None:
             changed = on_step(len(times) - index - 1, x)
             x = x if changed is None else changed
@@ -76,8 +83,13 @@ def training_steps(num_steps: int, steps: int | None) -> list[int]:
     >>> training_steps(10, 4), training_steps(3, None)
     ([10, 7, 4, 1], [3, 2, 1])
     """
-    spread = torch.linspace(num_steps, 1, num_steps if steps is None else steps)
-    return sorted({round(value) for value in spread.tolist()}, reverse=True)
+    count = num_steps if steps is None else int(steps)
+    if count == 1:
+        return [num_steps]
+    # Exact, because two times whose halves are rounded apart must not fall together.
+    return [
+        round(num_steps - Fraction(index * (num_steps - 1), count - 1)) for index in range(count)
+    ]
 
 
 def u_of_steps(process: DiffusionProcess) -> list[float]:
@@ -89,7 +101,13 @@ def u_of_steps(process: DiffusionProcess) -> list[float]:
 
 
 def diffusion_step(
-    x: Tensor, eps: Tensor, before: float, after: float, generator: torch.Generator
+    x: Tensor,
+    eps: Tensor,
+    before: float,
+    after: float,
+    generator: torch.Generator,
+    *,
+    clamped: bool = False,
 ) -> Tensor:
     """The reverse SDE from u = ``before`` to ``after`` with the estimate of x_0 held fixed.
 
@@ -98,9 +116,10 @@ def diffusion_step(
         eps: The model's noise there.
         before, after: Times u, the second the smaller.
         generator: Source of the noise.
+        clamped: Clamp the estimate to [-1, 1].
     """
     lost, left, whole = (-math.expm1(-u) for u in (before - after, after, before))
-    mean = math.exp(-after / 2) * lost * estimate(x, eps, before)
+    mean = lost * estimate(x, eps, before, after, clamped=clamped)
     mean = (mean + math.exp((after - before) / 2) * left * x) / whole
     return mean + math.sqrt(lost * left / whole) * torch.randn(x.shape, generator=generator).to(x)
 
@@ -122,18 +141,31 @@ def flow_step(
         step, following: Steps t.
         noise: The model's noise at any state and step.
     """
-    # In the coordinates y = x exp(u/2) and s = sqrt(exp(u) - 1) the ODE is dy/ds = eps.
-    before, after = math.exp(u[step] / 2), math.exp(u[following] / 2)
-    distance = math.sqrt(math.expm1(u[following])) - math.sqrt(math.expm1(u[step]))
-    tried = (x * before + distance * eps) / after
-    mean = (eps + noise(tried, following)) / 2
-    return (x * before + distance * mean) / after
+    # In the coordinates y = x exp(u/2) and s = sqrt(exp(u) - 1) the ODE is dy/ds = eps. Written in x
+    # nothing overflows: exp(u/2) alone does for a schedule that leaves nothing of the data.
+    gain = math.exp((u[step] - u[following]) / 2)
+    distance = sigma(u[following]) - gain * sigma(u[step])
+    tried = gain * x + distance * eps
+    return gain * x + distance * (eps + noise(tried, following)) / 2
 
 
-def estimate(x: Tensor, eps: Tensor, u: float) -> Tensor:
-    """x_0 from a state and its noise."""
-    return (x - _sigma(u) * eps) * math.exp(u / 2)
+def estimate(
+    x: Tensor, eps: Tensor, before: float, after: float, *, clamped: bool = False
+) -> Tensor:
+    """``sqrt(alpha_bar)`` at u = ``after`` times the estimate of x_0 from a state and its noise.
+
+    Args:
+        x: The state at u = ``before``.
+        eps: Its noise.
+        before: The state's time u.
+        after: Where the estimate is used; 0 gives x_0 itself.
+        clamped: Clamp the estimate of x_0 to [-1, 1].
+    """
+    found = math.exp((before - after) / 2) * (x - sigma(before) * eps)
+    largest = math.exp(-after / 2)
+    return found.clamp(-largest, largest) if clamped else found
 
 
-def _sigma(u: float) -> float:
+def sigma(u: float) -> float:
+    """The noise's standard deviation at u: ``sqrt(1 - alpha_bar)``."""
     return math.sqrt(-math.expm1(-u))

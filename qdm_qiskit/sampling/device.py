@@ -54,11 +54,20 @@ def unrolled_circuit(model: CircuitDenoiser) -> QuantumCircuit:
 
     One circuit serves every image and step: what differs are the input values, which
     :meth:`~qdm_qiskit.circuits.CircuitSpec.input_values` gives.
+
+    Raises:
+        TargetUnavailable: If the circuit reads expectation values.
+        InvalidData: If a weight is not finite.
     """
     spec = model.spec
     if not isinstance(spec.readout, ProbabilityReadout):
         raise TargetUnavailable(f"'{spec.name}' reads expectation values, which take an estimator.")
-    angles = model.layer.angles().detach().cpu().double().tolist()
+    weights = model.layer.angles().detach().cpu().double()
+    if not bool(torch.isfinite(weights).all()):
+        raise InvalidData(
+            "Weights must be finite, got NaN or infinity: no circuit can be bound to them."
+        )
+    angles = weights.tolist()
     circuit = spec.full_circuit()
     bound = circuit.assign_parameters(dict(zip(spec.weights, angles, strict=True)))
     bound.name = spec.name  # Qiskit would number the copies

@@ -1,20 +1,25 @@
-"""Reverse chains by name at sampling time: diffusers' DDPM, DDIM and DPM-Solver++, SDE and ODE."""
+"""Reverse chains by name at sampling time: DDPM, DDIM, DPM-Solver++, the reverse SDE and the ODE."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from itertools import pairwise
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from ..diffusion import Answer, DiffusionProcess, NoisePrediction, OnStep, reverse_chain
+from ..diffusion import Answer, DiffusionProcess, OnStep, check_finite, reverse_chain
 from ..errors import InvalidOption
-from .continuous import continuous_chain
+from .continuous import continuous_chain, training_steps, u_of_steps
+from .discrete import DDIM, DDPM, DPMSolver, StepList, trailing_steps
 
 Scheduler = Literal["process", "ddpm", "ddim", "dpm-solver++", "sde", "ode"]
-"""The process's own chain, one of diffusers', the reverse SDE or the probability-flow ODE."""
+"""The process's own chain, DDPM, DDIM, DPM-Solver++, the reverse SDE or the probability-flow ODE."""
 SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
+MOST_GAIN = 1e6
+"""Most by which sqrt(alpha_bar) may grow in a step; a prediction's rounding, 6e-8, grows likewise."""
 
 
 def check_scheduler(
@@ -52,39 +57,35 @@ def check_scheduler(
         raise InvalidOption(
             f"eta is 0 to 1, and 0 unless the scheduler is ddim; got {eta} with '{scheduler}'."
         )
+    if scheduler != "process":
+        _check_gain(process, scheduler, steps)
 
 
-def make_scheduler(process: DiffusionProcess, scheduler: Scheduler, steps: int | None) -> Any:
-    """diffusers' scheduler for the noise of a process, its timesteps set.
+def make_scheduler(
+    process: DiffusionProcess, scheduler: Scheduler, steps: int | None, eta: float = 0.0
+) -> StepList:
+    """The steps of a chain through listed times.
 
     Args:
         process: Whose predictions are noise.
         scheduler: "ddpm", "ddim" or "dpm-solver++".
         steps: Steps of the chain, None for all T.
+        eta: Share of DDPM's noise that DDIM adds.
 
     Raises:
-        InvalidOption: As :func:`check_scheduler`.
+        InvalidOption: As :func:`check_scheduler`, and for the name of another chain.
     """
-    check_scheduler(process, scheduler, steps, 0.0)
-    from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
-
-    betas = process.noise_betas
-    assert betas is not None
-    common = {"num_train_timesteps": process.num_steps, "trained_betas": betas.float().numpy()}
-    clamped = isinstance(process, NoisePrediction)  # its x_0 lies in [-1, 1]
-    made: Any
+    check_scheduler(process, scheduler, steps, eta)
+    count = process.num_steps if steps is None else steps
     if scheduler == "ddpm":
-        made = DDPMScheduler(**common, variance_type="fixed_small", clip_sample=clamped)
-    elif scheduler == "ddim":
-        made = DDIMScheduler(
-            **common, clip_sample=clamped, set_alpha_to_one=True, timestep_spacing="trailing"
-        )
-    else:
-        made = DPMSolverMultistepScheduler(
-            **common, algorithm_type="dpmsolver++", timestep_spacing="trailing"
-        )
-    made.set_timesteps(process.num_steps if steps is None else steps)
-    return made
+        return DDPM(process, count)
+    if scheduler == "ddim":
+        return DDIM(process, count, eta)
+    if scheduler == "dpm-solver++":
+        return DPMSolver(process, count)
+    raise InvalidOption(
+        f"Lists of steps are those of ddpm, ddim and dpm-solver++, got {scheduler!r}."
+    )
 
 
 def scheduled_chain(
@@ -113,6 +114,7 @@ def scheduled_chain(
 
     Raises:
         InvalidOption: As :func:`check_scheduler`.
+        InvalidData: If a prediction or a state is not finite; the message names the step.
     """
     check_scheduler(process, scheduler, steps, eta)
     if scheduler == "process":
@@ -127,15 +129,34 @@ def scheduled_chain(
             steps=steps,
             on_step=on_step,
         )
-    made = make_scheduler(process, scheduler, steps)
-    options = {"eta": eta} if scheduler == "ddim" else {}
-    left = len(made.timesteps)
-    for timestep in made.timesteps.tolist():
-        step = timestep + 1  # diffusers counts from 0
+    chain = make_scheduler(process, scheduler, steps, eta)
+    for index, step in enumerate(chain.steps):
         noise = process.noise_of(answer(x, step), step)
-        x = made.step(noise, timestep, x, generator=generators(step), **options).prev_sample
-        left -= 1
+        check_finite(noise, step, "prediction")
+        x = chain.step(x, noise, index, generators(step))
+        check_finite(x, step, "state")
         if on_step is not None:
-            changed = on_step(left, x)
+            changed = on_step(len(chain.steps) - index - 1, x)
             x = x if changed is None else changed
     return process.to_images(x).clamp(0, 1)
+
+
+def _check_gain(process: DiffusionProcess, scheduler: Scheduler, steps: int | None) -> None:
+    """Refuse steps so wide that rounding errors of predictions would be seen.
+
+    Raises:
+        InvalidOption: If sqrt(alpha_bar) grows in a step by more than :data:`MOST_GAIN`.
+    """
+    count = process.num_steps if steps is None else steps
+    listed = training_steps if scheduler in ("sde", "ode") else trailing_steps
+    times = [*listed(process.num_steps, count), 0]
+    u = u_of_steps(process)
+    for step, following in pairwise(times):
+        digits = (u[step] - u[following]) / (2 * math.log(10))
+        if digits > math.log10(MOST_GAIN):
+            fewer = f"take more than {count} steps, or " if count < process.num_steps else ""
+            raise InvalidOption(
+                f"A step of scheduler '{scheduler}' may raise sqrt(alpha_bar) by {MOST_GAIN:.0e}, as "
+                f"float32 predictions resolve; from t={step} to t={following} it grows by "
+                f"1e{digits:.0f}: {fewer}train with smaller betas."
+            )

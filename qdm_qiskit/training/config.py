@@ -179,8 +179,8 @@ def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConf
 
     Returns:
         The run's configuration, all "auto" resolved: a guided model learns its number of classes
-        from the classes chosen, unless it is set, and a model with weights for each step decides
-        the number of steps.
+        from the classes chosen, unless it is set, a model with weights for each step decides
+        the number of steps, and these the betas that are not set.
 
     Raises:
         UnknownName: If there is no such model or preset.
@@ -205,6 +205,7 @@ def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConf
     choice = resolve(name, parts["model"])
     if "num_steps" in model_fields:  # weights for each step: the model decides how many there are
         sections["diffusion"] = replace(sections["diffusion"], num_steps=choice.config.num_steps)
+    sections["diffusion"] = sections["diffusion"].resolved()
     return RunConfig(
         model=choice.model, model_options=choice.config, preset=choice.preset, **sections
     )

@@ -15,6 +15,7 @@ from ..files import write_text
 from ..models import Denoiser
 from ..rng import derived_seed
 from .checkpoint import Learner
+from .constant_predictions import LEAST_SPREAD, SPREADS, relative_spread
 from .objective import Objective
 from .run_data import class_indices
 
@@ -50,12 +51,14 @@ def measure_losses(
         device: Where the models are.
 
     Returns:
-        test_loss, identity_loss, and baseline_loss and average_loss where there are such.
+        test_loss, identity_loss, and baseline_loss and average_loss where there are such. Where the
+        predictions of model or baseline are constant, also their spread: see
+        :mod:`qdm_qiskit.training.constant_predictions`.
     """
     process = objective.process
     sums: dict[str, float] = {}
 
-    def add(key: str, value: Tensor, count: int) -> None:
+    def add(key: str, value: Tensor | float, count: int) -> None:
         sums[key] = sums.get(key, 0.0) + float(value) * count
 
     for part, start in enumerate(range(0, len(test), CHUNK)):
@@ -69,7 +72,13 @@ def measure_losses(
             told = labels if name == "model" else None
             given = objective.as_generated(learner.model, pairs, told, generator)
             key = "test_loss" if name == "model" else "baseline_loss"
-            losses[key] = objective.losses(learner.model, given, told)
+            own = None if told is None else told[given.source]
+            answer = objective.answer(learner.model, given.noisy, given.step, own)
+            losses[key] = process.losses(answer, given)
+            steps = given.step if process.every_step else None
+            spread = relative_spread(process.prediction(answer), given.target, steps)
+            if spread is not None:
+                add(SPREADS[name], spread, len(images))
         average = learners["model"].average
         if average is not None:
             losses["average_loss"] = objective.losses(average.model, pairs, labels)
@@ -78,7 +87,8 @@ def measure_losses(
             add(key, values.mean(), len(images))
             if process.every_step and key in ("test_loss", "identity_loss"):
                 add(f"{key}_first_step", values[first].mean(), len(images))
-    return {key: value / len(test) for key, value in sums.items()}
+    means = {key: value / len(test) for key, value in sums.items()}
+    return {k: v for k, v in means.items() if k not in SPREADS.values() or v < LEAST_SPREAD}
 
 
 @torch.no_grad()

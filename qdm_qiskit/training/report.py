@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..models import Denoiser
 from .config import RunConfig
+from .constant_predictions import constant_predictions
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class TrainingResult:
     history: tuple[dict[str, float], ...]
     """One row of metrics for each complete epoch."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the last epoch, a sentence each; none if all is well."""
+        return constant_predictions(self.history[-1]) if self.history else ()
+
 
 class ProgressReport:
     """What the loop tells whoever watches; the base class is silent."""
@@ -36,6 +42,9 @@ class ProgressReport:
 
     def epoch(self, row: dict[str, float]) -> None:
         """One epoch is done, with its metrics."""
+
+    def warn(self, sentence: str) -> None:
+        """Something is wrong that training does not stop for; perhaps in every epoch again."""
 
     def stop(self) -> None:
         """The run ends or is interrupted."""

@@ -21,7 +21,7 @@ from accelerate.utils import set_seed
 from torch import Tensor
 
 from ..diffusion import DiffusionProcess, make_process
-from ..errors import InvalidCheckpoint, InvalidOption
+from ..errors import InvalidCheckpoint, InvalidData, InvalidOption
 from ..files import check_writable, write_json
 from ..models import (
     ClassicalUNet,
@@ -42,6 +42,7 @@ from .checkpoint import (
     save_checkpoint,
 )
 from .config import RunConfig
+from .constant_predictions import constant_predictions
 from .epoch_end import measure_losses, write_history, write_samples
 from .objective import Objective, Part
 from .optimizers import make_optimizer, set_learning_rate
@@ -153,8 +154,10 @@ class Session:
             stopped = self._train_epoch(report, stop)
             if stopped and progress.batch < len(self.batches):
                 return self._result(self._checkpoint(), interrupted=True)
-            row = self._close_epoch(time.perf_counter() - started)
+            row = self._close_epoch(time.perf_counter() - started, report)
             report.epoch(row)
+            for sentence in constant_predictions(row):
+                report.warn(sentence)
             last, stopped = progress.epoch == epochs, self.asked(stop)
             if last or progress.epoch % config.training.checkpoint_every == 0 or stopped:
                 checkpoint = self._checkpoint()
@@ -240,7 +243,7 @@ class Session:
         model = self.learners[name].model
         return self.objective.loss(model, images, told, generator, self.part)
 
-    def _close_epoch(self, seconds: float) -> dict[str, float]:
+    def _close_epoch(self, seconds: float, report: ProgressReport) -> dict[str, float]:
         """Count the epoch, measure on the test images, write metrics and pictures."""
         progress = self.progress
         for learner in self.learners.values():
@@ -274,17 +277,24 @@ class Session:
         if self.accelerator.is_main_process:
             write_history(self.run / "metrics.jsonl", progress.history)
             if every and progress.epoch % every == 0:
-                average = self.learners["model"].average
-                write_samples(
-                    self.run / "samples" / f"epoch-{progress.epoch:04d}.png",
-                    self._bare("model") if average is None else average.model,
-                    self.process,
-                    num_classes=len(self.classes) if self.guided else None,
-                    seed=seed,
-                    epoch=progress.epoch,
-                    device=device,
-                )
+                self._write_samples(report)
         return row
+
+    def _write_samples(self, report: ProgressReport) -> None:
+        """Write the epoch's grid; a model whose samples are not finite yet is trained further."""
+        average, epoch = self.learners["model"].average, self.progress.epoch
+        try:
+            write_samples(
+                self.run / "samples" / f"epoch-{epoch:04d}.png",
+                self._bare("model") if average is None else average.model,
+                self.process,
+                num_classes=len(self.classes) if self.guided else None,
+                seed=self.config.training.seed,
+                epoch=epoch,
+                device=self.accelerator.device,
+            )
+        except InvalidData as error:
+            report.warn(f"There is no sample grid of epoch {epoch}: {error}")
 
     def _checkpoint(self) -> Path:
         keep = self.config.training.keep_checkpoints
