@@ -18,6 +18,7 @@ from ..data import Split, image_grid
 from ..errors import InvalidOption, MissingData
 from ..evaluation.domain_classifier import domain_classifier
 from ..files import write_together
+from ..layers.arrays import to_array
 from ..rng import derived_seed
 from ..sampling import SamplingConfig, TrainedRun, load_run, sample
 from ..training import load_split
@@ -179,7 +180,7 @@ def forward_paths(run: TrainedRun, images: Tensor, seed: int) -> tuple[np.ndarra
     Returns:
         ``(moments, count, channels, height, width)`` in [0, 1], and the moments' steps t.
     """
-    model, process = run.model, run.process
+    model, process = run.model.cpu(), run.process  # sampling may have left it on a GPU
     generator = torch.Generator().manual_seed(derived_seed(seed, "evaluation", 23))
     x_0 = process.to_states(model.encode_data(images))
     moments = [x_0]
@@ -191,7 +192,7 @@ def forward_paths(run: TrainedRun, images: Tensor, seed: int) -> tuple[np.ndarra
         columns = [_draws_near(process, each, wanted, generator) for each in x_0]
         moments += [torch.stack(row) for row in zip(*columns, strict=True)]
         steps = np.concatenate([[0], wanted])
-    decoded = [model.decode_data(process.to_images(x)).clamp(0, 1).numpy() for x in moments]
+    decoded = [to_array(model.decode_data(process.to_images(x)).clamp(0, 1)) for x in moments]
     return np.stack(decoded), steps
 
 

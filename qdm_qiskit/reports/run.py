@@ -14,6 +14,7 @@ import torch
 from ..data import Split
 from ..errors import InvalidData, MissingData
 from ..files import read_json_object, write_together
+from ..layers.arrays import to_array
 from ..rng import derived_seed
 from ..sampling import load_run
 from ..sampling.device import SHOT_NOISE_ONLY
@@ -116,7 +117,7 @@ def run_report(run: Path) -> tuple[RunReport, RunPictures]:
     with torch.no_grad():
         path, _ = forward_paths(trained, torch.from_numpy(split.train.images[:1]), seed)
     start = process.start((64, *trained.model.state_shape), generator)
-    noise = trained.model.decode_data(process.to_images(start).clamp(0, 1)).numpy()
+    noise = to_array(trained.model.decode_data(process.to_images(start).clamp(0, 1)))
     order = ["test images", *(each.folder for each in targets)]
     report = RunReport(
         name=run.resolve().name,

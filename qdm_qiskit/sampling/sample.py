@@ -29,12 +29,14 @@ from ..errors import (
 from ..execution.factory import make_runner
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
+from ..layers.arrays import to_array
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser, load_model
 from ..rng import derived_seed, stream
 from ..training import RunConfig, find_checkpoint, run_from_dict, weights_folder
 from .config import SamplingConfig
-from .device import DeviceAnswer, StepRecord, check_postselected, register_probabilities
+from .device import DeviceAnswer, StepRecord, decoded, register_probabilities
+from .encoding import device_of, encoded
 from .schedulers import check_scheduler, scheduled_chain
 
 SCHEMA = "qdm-samples/1"
@@ -169,7 +171,7 @@ def sample(
     x = process.start((config.num_images, *model.state_shape), generator(0))
 
     def images_of(x: Tensor) -> np.ndarray:
-        return model.decode_data(process.to_images(x)).numpy()
+        return to_array(model.decode_data(process.to_images(x).to(device_of(model))))
 
     path = [images_of(x)]
 
@@ -188,7 +190,7 @@ def sample(
         eta=config.eta,
         on_step=keep,
     )
-    images = model.decode_data(data).numpy()
+    images = to_array(model.decode_data(data.to(device_of(model))))
     path[-1] = images
     manifest = {
         "schema": SCHEMA,
@@ -298,21 +300,13 @@ def _engine_answer(
         raise InvalidOption(
             f"'{model.name}' is no single circuit and has no shots; leave them out."
         )
-    from ..layers.executors import read_probabilities
-    from ..layers.quantum_layer import normalised
-
-    spec, shots = model.spec, config.shots
-    model = model.cpu()  # shots are drawn in float64 on the CPU
+    shots = config.shots
 
     def drawn(x: Tensor, step: int) -> Tensor:
-        amplitudes, inputs = model.encode(x, labels)
-        rows = None if amplitudes is None else normalised(amplitudes, spec.num_amplitudes)
-        p = register_probabilities(model, rows, inputs)
+        p = register_probabilities(model, *encoded(model, x, labels))
         rng = stream(config.seed, "shots", step)
         counts = rng.multinomial(shots, p / p.sum(axis=1, keepdims=True))
-        outputs = read_probabilities(spec, torch.from_numpy(counts / shots))
-        check_postselected(outputs, step, shots)
-        return model.decode(outputs.to(x.dtype))
+        return decoded(model, counts / shots, x, step=step, shots=shots)
 
     return drawn
 
