@@ -87,4 +87,4 @@ def _read_part(info: DatasetInfo, images_path: Path, labels_path: Path) -> RawIm
         raise InvalidData(
             f"{labels_path} must hold labels 0 to {len(info.classes) - 1}, got {labels.max()}."
         )
-    return RawImages(images[:, None], labels.astype(np.int64))
+    return RawImages(images[:, None], labels.astype(np.int64), (images_path, labels_path))

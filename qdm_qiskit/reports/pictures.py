@@ -219,8 +219,10 @@ def class_grid(
         PNG bytes, or None where there is one class only; and a sentence about which it was.
     """
     guided = bool(getattr(run.config.model_options, "guided", False))
-    known = range(run.num_classes) if guided else np.unique(whole.train.labels).tolist()
-    labels = sorted(run.config.data.classes or known)
+    if guided:
+        labels = sorted(run.class_positions())
+    else:
+        labels = sorted(set(run.config.data.classes) or np.unique(whole.train.labels).tolist())
     columns = max(1, min(10, config.num_images))
     if len(labels) < 2:
         return None, "classes.png is left out: the run's images are of one class."

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import save_grid
+from ..data import Split, save_grid
+from ..data.places import NPZ
+from ..data.record import listed
 from ..diffusion import DiffusionProcess, OnStep, make_process
 from ..errors import (
     InvalidCheckpoint,
@@ -33,7 +35,8 @@ from ..layers.arrays import to_array
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser, load_model
 from ..rng import derived_seed, stream
-from ..training import RunConfig, find_checkpoint, run_from_dict, weights_folder
+from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
+from ..training.run_data import classes_of
 from .config import SamplingConfig
 from .device import DeviceAnswer, StepRecord, decoded, register_probabilities
 from .encoding import device_of, encoded
@@ -80,6 +83,29 @@ class TrainedRun:
     config: RunConfig
     checkpoint: Path
     num_classes: int
+    """Classes that can be asked for, if the model is guided."""
+
+    def class_positions(self) -> dict[int, int]:
+        """Labels that a guided model has seen in training, with the position it is told of each.
+
+        A run of version 0.1 kept no labels: they are those that it chose, those in its own file, or
+        all of its data set.
+
+        Raises:
+            MissingData, InvalidData: If such a run's labels are in a file that is not there any more.
+        """
+        config, record = self.config, self.config.record
+        if record is not None:
+            return {label: record.classes.index(label) for label in sorted(record.train_classes)}
+        classes = sorted(set(config.data.classes))
+        if not classes and config.data.dataset.startswith(NPZ):
+            return _positions_in(load_split(config))
+        return {label: k for k, label in enumerate(classes or range(self.num_classes))}
+
+
+def _positions_in(split: Split) -> dict[int, int]:
+    classes = classes_of(split).tolist()
+    return {label: classes.index(label) for label in np.unique(split.train.labels).tolist()}
 
 
 def load_run(run: Path) -> TrainedRun:
@@ -111,8 +137,9 @@ def load_run(run: Path) -> TrainedRun:
             f"{checkpoint} belongs to another run: it was saved with {model.config}, but "
             f"{config_file} says {config.model_options}."
         )
-    classes = config.data.classes
-    num_classes = len(classes) or getattr(config.model_options, "num_classes", 1)
+    num_classes = len(set(config.data.classes)) or getattr(config.model_options, "num_classes", 1)
+    if config.record is not None:
+        num_classes = len(config.record.train_classes)
     return TrainedRun(model, make_process(config.diffusion), config, checkpoint, num_classes)
 
 
@@ -330,12 +357,17 @@ def chosen_labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
         if config.label is not None:
             raise InvalidOption(f"'{run.model.name}' of this run is not guided and takes no label.")
         return None
+    positions = run.class_positions()
     if config.label is None:
-        return torch.arange(config.num_images) % run.num_classes
-    classes = run.config.data.classes or tuple(range(run.num_classes))
-    if config.label not in classes:
-        raise InvalidOption(f"label is one of {', '.join(map(str, classes))}; got {config.label}.")
-    return torch.full((config.num_images,), sorted(classes).index(config.label))
+        return torch.tensor(list(positions.values()))[
+            torch.arange(config.num_images) % len(positions)
+        ]
+    if config.label not in positions:
+        raise InvalidOption(
+            f"label is one of {listed(list(positions))}, the classes that the model has seen in "
+            f"training; got {config.label!r}."
+        )
+    return torch.full((config.num_images,), positions[config.label])
 
 
 def _arrays(samples: Samples, part: Path) -> None:
