@@ -134,6 +134,9 @@ def run_page(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the page; the run's own if none.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the run's data lie now, a .npz file or a folder.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a run's page: loss beside its baselines, and what each target made of the samples.
@@ -149,13 +152,15 @@ def run_page(
 
     folder = run if out is None else out
     check_writable(folder)
-    report, pictures = run_report(run)
+    report, pictures = run_report(run, data=data)
     paths = write_run_report(report, pictures, folder)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2))
         return
     for target in report.targets:
         typer.echo(f"{target.folder}: {target.sentence}")
+    for note in report.notes:
+        typer.echo(note)
     for path in paths:
         typer.echo(f"written  {path}")
 

@@ -22,6 +22,7 @@ from ..layers.arrays import to_array
 from ..rng import derived_seed
 from ..sampling import SamplingConfig, TrainedRun, load_run, sample
 from ..training import load_split
+from ..training.run_data import NOT_VERIFIED, at_place
 from .evaluation_render import new_figure, png_bytes, show_grid
 from .evaluation_subjects import PATH_NUMBERS, whole_split
 from .run import read_history
@@ -52,6 +53,7 @@ def run_pictures(
     config: SamplingConfig,
     *,
     cache: Path | None = None,
+    data: Path | None = None,
     on_stage: Callable[[str], None] = lambda _: None,
 ) -> Pictures:
     """Draw a run.
@@ -60,6 +62,7 @@ def run_pictures(
         folder: The run's folder.
         config: How the images are sampled; their number is at most :data:`MOST_IMAGES`.
         cache: Folder of the domain classifiers, see :func:`class_grid`.
+        data: Where the files of the run's data lie now; None looks where they were.
         on_stage: Is told in words what happens.
 
     Returns:
@@ -71,6 +74,7 @@ def run_pictures(
         MissingData, InvalidData, InvalidCheckpoint: If the run cannot be loaded.
     """
     run = load_run(folder)
+    run = replace(run, config=at_place(run.config, data))
     steps = config.num_inference_steps or run.process.num_steps
     numbers = (steps + 1) * config.num_images * int(np.prod(run.model.image_shape))
     if config.num_images > MOST_IMAGES or numbers > PATH_NUMBERS:
@@ -93,6 +97,8 @@ def run_pictures(
         *forward_paths(run, images, config.seed), "forward process of training images: t"
     )
     notes = []
+    if run.config.record is None:
+        notes.append(f"{folder.resolve().name}: {NOT_VERIFIED}")
     try:
         files["loss.png"] = _losses(folder)
     except MissingData as error:

@@ -226,7 +226,9 @@ def sample(
         # Run, "checkpoints" and its name; where the run stands on this machine is nobody's business.
         "checkpoint": "/".join(run.checkpoint.resolve().parts[-3:]),
         "model_sha256": _file_hash(weights_folder(run.checkpoint) / "model.safetensors"),
+        # What the model was told, and which labels of the data these positions stand for.
         "labels": None if labels is None else labels.tolist(),
+        "classes": None if labels is None else run.class_positions(),
         "versions": {package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
         "seconds": time.perf_counter() - started,
@@ -364,8 +366,8 @@ def chosen_labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
         ]
     if config.label not in positions:
         raise InvalidOption(
-            f"label is one of {listed(list(positions))}, the classes that the model has seen in "
-            f"training; got {config.label!r}."
+            f"label is one of {listed(list(positions))}; got {config.label!r}, which the model has "
+            "not seen in training."
         )
     return torch.full((config.num_images,), positions[config.label])
 

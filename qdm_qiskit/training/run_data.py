@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -43,10 +43,22 @@ def load_data(config: RunConfig) -> LoadedData:
         MissingData: If they are not where they were.
         Others as :func:`qdm_qiskit.data.load_dataset` and :func:`qdm_qiskit.data.load_states`.
     """
+    return verified(config, lambda: _load(config))
+
+
+def verified(config: RunConfig, load: Callable[[], LoadedData]) -> LoadedData:
+    """Data of a run, compared with its record if it has one.
+
+    Args:
+        config: The run.
+        load: Reads its data set, with any classes and counts: a record is of all that there is.
+
+    Raises: as :func:`load_data`.
+    """
     if config.record is None:
-        return _load(config)
+        return load()
     try:
-        loaded = _load(config)
+        loaded = load()
     except MissingData as error:
         raise MissingData(
             f"{error} The run was trained on it: put it back, or say where it is now by data=PATH "
