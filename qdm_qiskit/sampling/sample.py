@@ -365,9 +365,10 @@ def chosen_labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
             torch.arange(config.num_images) % len(positions)
         ]
     if config.label not in positions:
+        chosen = dict.fromkeys(label for label in run.config.data.classes if label in positions)
         raise InvalidOption(
-            f"label is one of {listed(list(positions))}; got {config.label!r}, which the model has "
-            "not seen in training."
+            f"label is one of {listed(list(chosen or positions))}; got {config.label!r}. The model "
+            "has seen no other classes in training."
         )
     return torch.full((config.num_images,), positions[config.label])
 
