@@ -62,7 +62,10 @@ def read_npz_classes(path: str | Path) -> tuple[int, ...]:
 def _existing(path: str | Path) -> Path:
     path = Path(path).expanduser()
     if not path.is_file():
-        raise MissingData(f"There is no file {path}; the dataset 'npz:PATH' needs a .npz file.")
+        raise MissingData(
+            f"There is no file {path.name} in {path.absolute().parent}; the dataset 'npz:PATH' needs "
+            "a .npz file."
+        )
     return path
 
 
