@@ -47,7 +47,8 @@ def convert(name: str, value: Any, expected: Any) -> Any:
     Args:
         name: The option, for the message.
         value: Text, a JSON value, or a value that fits already.
-        expected: bool, int, float, str, a Literal, a tuple of one of them, or one of them or None.
+        expected: bool, int, float, str, a Literal of such values, a tuple of one of them, or a union
+            of them, perhaps with None.
 
     Returns:
         The value in that type.
@@ -57,18 +58,15 @@ def convert(name: str, value: Any, expected: Any) -> Any:
 
     >>> convert("depth", "10", int), convert("classes", "0,1", tuple[int, ...])
     (10, (0, 1))
+    >>> from typing import Literal
+    >>> convert("image_size", "28", Literal[28, 32])
+    28
     """
     origin = typing.get_origin(expected)
     if origin in (typing.Union, types.UnionType):
-        choices = typing.get_args(expected)
-        if type(None) in choices and (value is None or value in ("none", "None")):
-            return None
-        return convert(name, value, next(c for c in choices if c is not type(None)))
+        return _one_of_types(name, value, typing.get_args(expected))
     if origin is typing.Literal:
-        choices = typing.get_args(expected)
-        if value not in choices:
-            raise InvalidOption(f"{name} is one of {', '.join(choices)}; got {value!r}.")
-        return value
+        return _one_of_values(name, value, typing.get_args(expected))
     if origin is tuple:
         parts = value.split(",") if isinstance(value, str) else value
         if isinstance(value, str) and not value.strip():
@@ -92,6 +90,37 @@ def convert(name: str, value: Any, expected: Any) -> Any:
     except (TypeError, ValueError, OverflowError):
         kind = {int: "a whole number", float: "a number"}[expected]
         raise InvalidOption(f"{name} is {kind}, got {value!r}.") from None
+
+
+def _one_of_types(name: str, value: Any, kinds: tuple[Any, ...]) -> Any:
+    """The value as the first type of a union that takes it, None where that is one of them."""
+    if type(None) in kinds and (value is None or value in ("none", "None")):
+        return None
+    refusals = []
+    for kind in kinds:
+        if kind is type(None):
+            continue
+        try:
+            return convert(name, value, kind)
+        except InvalidOption as refusal:
+            refusals.append(str(refusal))
+    raise InvalidOption(" Or: ".join(refusals))
+
+
+def _one_of_values(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    """The choice that a value is or that its text stands for, in the choice's own type."""
+    for choice in choices:
+        if choice is None:
+            found = value is None or value in ("none", "None")
+        else:
+            try:
+                # True == 1 == 1.0, so the type decides before the value.
+                found = convert(name, value, type(choice)) == choice
+            except InvalidOption:
+                found = False
+        if found:
+            return choice
+    raise InvalidOption(f"{name} is one of {', '.join(map(str, choices))}; got {value!r}.")
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, str]:

@@ -39,7 +39,7 @@ def bloch_vectors(states: Tensor) -> np.ndarray:
         found[:, qubit, 0] = 2 * coherence.real
         found[:, qubit, 1] = 2 * coherence.imag
         found[:, qubit, 2] = (zero.abs().square() - one.abs().square()).sum((1, 2))
-    return found.numpy()
+    return found.detach().numpy()
 
 
 def meyer_wallach(states: Tensor) -> np.ndarray:

@@ -57,7 +57,7 @@ def pair_fidelities(states: Tensor) -> np.ndarray:
     Returns:
         ``(samples * (samples - 1) / 2,)`` numbers in [0, 1].
     """
-    gram = (states @ states.conj().T).abs().square().numpy()
+    gram = (states @ states.conj().T).abs().square().detach().cpu().numpy()
     return np.clip(gram[np.triu_indices(len(gram), k=1)], 0.0, 1.0)
 
 

@@ -22,6 +22,10 @@ def evaluate(
     reference: Annotated[
         str | None, typer.Option(help="Data set, or npz:PATH; the first run's own if none.")
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Where a run's own data lie now, a file or folder; may be repeated."),
+    ] = None,
     part: Annotated[str, typer.Option(help="Reference images: test or train.")] = "test",
     protocol: Annotated[
         str,
@@ -79,7 +83,7 @@ def evaluate(
     from ..reports.evaluation import PROTOCOLS, write_evaluation
     from ..reports.evaluation import evaluate as run_evaluation
     from ..reports.evaluation_render import render_table, sentences
-    from ..reports.evaluation_subjects import run_subject, samples_subject
+    from ..reports.evaluation_subjects import run_subject, samples_subject, with_data_at
     from ..sampling.schedulers import Scheduler
 
     if protocol not in PROTOCOLS:
@@ -96,6 +100,7 @@ def evaluate(
         run_subject(run, seed=seed, scheduler=chain, num_inference_steps=steps)
         for run in runs or []
     ] + [samples_subject(folder) for folder in samples or []]
+    subjects = with_data_at(subjects, data or [])
     cache = cache_folder() / "evaluation"
     weights = None
     if inception_weights is not None:
@@ -112,13 +117,13 @@ def evaluate(
             on_stage=lambda stage: None if status is None else status.update(stage),
         )
     paths = () if out is None else write_evaluation(report, pictures, out)
-    data = report.to_dict()
+    table = report.to_dict()
     if as_json:
-        typer.echo(json.dumps(data, indent=2, allow_nan=False))
+        typer.echo(json.dumps(table, indent=2, allow_nan=False))
         return
     wide = Console(width=max(80, 32 + 27 * len(report.rows)))
-    wide.print(render_table(data))
-    for sentence in sentences(data):
+    wide.print(render_table(table))
+    for sentence in sentences(table):
         typer.echo(sentence)
     for path in paths:
         typer.echo(f"written  {path}")

@@ -21,6 +21,9 @@ def pictures(
     steps: Annotated[
         int | None, typer.Option(help="Steps of ddim or dpm-solver++; all by default.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the run's data lie now, a .npz file or a folder.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
 ) -> None:
@@ -56,6 +59,7 @@ def pictures(
             run,
             config,
             cache=cache_folder() / "evaluation",
+            data=data,
             on_stage=lambda stage: None if status is None else status.update(stage),
         )
     for note in drawn.notes:

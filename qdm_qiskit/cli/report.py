@@ -58,6 +58,7 @@ def transpile(
     from ..reports.transpile import transpile_report, write_report
     from ..rng import derived_seed
     from ..sampling import load_run, unrolled_circuit
+    from ..sampling.encoding import circuit_values
 
     backends = backend or ["fake_torino"]
     for name in backends:
@@ -85,11 +86,7 @@ def transpile(
     start = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
     image = process.start((1, *model.image_shape), start)
     labels = torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
-    amplitudes, inputs = model.encode(image, labels)
-    values = model.spec.input_values(
-        None if amplitudes is None else amplitudes.double().numpy(),
-        None if inputs is None else inputs.double().numpy(),
-    )
+    values = circuit_values(model, *model.encode(image, labels))
     console = Console(stderr=True)
     silent = quiet or not console.is_interactive
     with Progress(console=console, disable=silent, transient=True) as bar:
@@ -137,6 +134,9 @@ def run_page(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the page; the run's own if none.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the run's data lie now, a .npz file or a folder.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a run's page: loss beside its baselines, and what each target made of the samples.
@@ -152,13 +152,15 @@ def run_page(
 
     folder = run if out is None else out
     check_writable(folder)
-    report, pictures = run_report(run)
+    report, pictures = run_report(run, data=data)
     paths = write_run_report(report, pictures, folder)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2))
         return
     for target in report.targets:
         typer.echo(f"{target.folder}: {target.sentence}")
+    for note in report.notes:
+        typer.echo(note)
     for path in paths:
         typer.echo(f"written  {path}")
 

@@ -31,6 +31,10 @@ def train(
             help="Continue from 'latest' or a checkpoint's name; only --epochs may change."
         ),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Where the data of a resumed run lie now: a .npz file, or a folder."),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="CPU threads of torch; 1 is fastest for small circuits."),
@@ -59,7 +63,10 @@ def train(
         torch.set_num_threads(threads)
     if resume is not None:
         if model or preset or settings or seed is not None:
-            raise InvalidOption("On --resume only --epochs may change: a run's options are frozen.")
+            raise InvalidOption(
+                "On --resume only --epochs may change, and --data the place of the data: a run's "
+                "options are frozen."
+            )
         if not (out / "config.json").is_file():
             raise MissingData(
                 f"There is no run to resume in {out}: {out / 'config.json'} is missing."
@@ -82,7 +89,8 @@ def train(
                     raise InvalidOption(f"Option '{name}' is set twice.")
                 values[name] = value
         config = resolve_run(preset or model or "", values)
-    result = run_training(config, out, resume=resume, report=None if quiet else _rich_report())
+    watching = _notes_only() if quiet else _rich_report()
+    result = run_training(config, out, resume=resume, report=watching, data=data)
     speaks = PartialState().is_main_process  # of several processes, one
     if result.interrupted:
         if speaks:
@@ -110,6 +118,17 @@ def _print_outcome(row: dict[str, float], checkpoint: Path) -> None:
                 f"(identity {row['identity_loss_first_step']:.5f})"
             )
     typer.echo(f"checkpoint         {checkpoint}")
+
+
+def _notes_only() -> ProgressReport:
+    """No progress, but what the user should know."""
+    from ..training import ProgressReport
+
+    class NotesOnly(ProgressReport):
+        def note(self, text: str) -> None:
+            typer.echo(f"note: {text}", err=True)
+
+    return NotesOnly()
 
 
 def _rich_report() -> ProgressReport:
@@ -153,6 +172,9 @@ def _rich_report() -> ProgressReport:
                 "train", total=steps, completed=done, epoch=0, loss=float("nan"), rate=""
             )
             self.bar.start()
+
+        def note(self, text: str) -> None:
+            self.console.print(f"note: {text}", highlight=False, soft_wrap=True)
 
         def step(self, epoch: int, loss: float) -> None:
             speed = self.bar.tasks[0].speed

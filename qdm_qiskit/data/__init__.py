@@ -10,6 +10,8 @@
     download.py    where files are looked for, and the checksummed download
     images.py      ImageSet and Split, validation, resizing, grey and RGB
     loading.py     load_dataset: all of the above in one call
+    record.py      what the data of a run were: hashes, files, classes; whether others are the same
+    places.py      absolute places of files, and the same data in another place
     states.py      ensembles of quantum states, as arrays of the same kind
     grid.py        images side by side in a PNG file
 
@@ -30,14 +32,18 @@ from .images import (
     resize,
     validate_images,
 )
-from .loading import load_dataset
+from .loading import load_dataset, load_with_source
+from .record import DataFile, DataRecord, LoadedData, record_from_dict
 from .states import STATE_ENSEMBLES, images_to_states, load_states, states_to_images
 
 __all__ = [
     "DATASETS",
     "STATE_ENSEMBLES",
+    "DataFile",
+    "DataRecord",
     "DatasetInfo",
     "ImageSet",
+    "LoadedData",
     "RemoteFile",
     "Split",
     "cache_folder",
@@ -47,7 +53,9 @@ __all__ = [
     "images_to_states",
     "load_dataset",
     "load_states",
+    "load_with_source",
     "read_idx",
+    "record_from_dict",
     "resize",
     "save_grid",
     "states_to_images",

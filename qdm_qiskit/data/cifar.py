@@ -48,11 +48,12 @@ def read_cifar(info: DatasetInfo, folder: str | Path | None) -> tuple[RawImages,
         if all((place / name).is_file() for name in (*TRAIN_NAMES, *TEST_NAMES)):
             return _both_parts({name: place / name for name in (*TRAIN_NAMES, *TEST_NAMES)})
         if (place / archive_name).is_file():
-            return _both_parts(_archive_members(place / archive_name))
+            return _both_parts(_archive_members(place / archive_name), place / archive_name)
     if folder is not None:
         wanted = f"{archive_name}, or {', '.join((*TRAIN_NAMES, *TEST_NAMES))}"
         raise missing_in_folder(info, folder, wanted)
-    return _both_parts(_archive_members(fetch(info, info.files[0])))
+    archive = fetch(info, info.files[0])
+    return _both_parts(_archive_members(archive), archive)
 
 
 class _Bounded:
@@ -112,15 +113,20 @@ def _member_bytes(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path)
     return stream.read()
 
 
-def _both_parts(batches: dict[str, bytes] | dict[str, Path]) -> tuple[RawImages, RawImages]:
-    def part(names: tuple[str, ...]) -> RawImages:
+def _both_parts(
+    batches: dict[str, bytes] | dict[str, Path], archive: Path | None = None
+) -> tuple[RawImages, RawImages]:
+    """Training and test images; the archive that both came from counts as the training part's."""
+
+    def part(names: tuple[str, ...], files: tuple[Path, ...]) -> RawImages:
         read = [_records(batches[name], name) for name in names]
         return RawImages(
             np.concatenate([images for images, _ in read]),
             np.concatenate([labels for _, labels in read]),
+            files or tuple(each for name in names if isinstance(each := batches[name], Path)),
         )
 
-    return part(TRAIN_NAMES), part(TEST_NAMES)
+    return part(TRAIN_NAMES, () if archive is None else (archive,)), part(TEST_NAMES, ())
 
 
 def _records(batch: bytes | Path, name: str) -> tuple[np.ndarray, np.ndarray]:

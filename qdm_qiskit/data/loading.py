@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,10 @@ from .images import (
 )
 from .mnist import read_mnist
 from .npz import read_npz
+from .places import NPZ
 from .raw import RawImages
+from .record import LoadedData, listed
 
-_NPZ = "npz:"
 _PUBLISHED_SPLITS = {"fashion-mnist": read_mnist, "mnist": read_mnist, "cifar10": read_cifar}
 
 
@@ -76,6 +78,32 @@ def load_dataset(
     >>> split.train.images.shape, sorted(set(split.train.labels.tolist()))
     ((100, 1, 8, 8), [0, 1])
     """
+    return load_with_source(
+        name,
+        image_size=image_size,
+        channels=channels,
+        classes=classes,
+        train_count=train_count,
+        test_count=test_count,
+        test_fraction=test_fraction,
+        seed=seed,
+        folder=folder,
+    ).split
+
+
+def load_with_source(
+    name: str,
+    *,
+    image_size: int,
+    channels: int = 1,
+    classes: Sequence[int] | None = None,
+    train_count: int | None = None,
+    test_count: int | None = None,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> LoadedData:
+    """:func:`load_dataset`, with what it was read from: to be recorded, or compared with a record."""
     check_image_size(image_size)
     check_channels(channels)
     if not isinstance(test_fraction, float | np.floating) or not 0 < test_fraction < 1:
@@ -91,7 +119,10 @@ def load_dataset(
         images = convert_channels(part.raw.chosen(indices), channels)
         return ImageSet(resize(images, image_size), part.raw.labels[indices], name)
 
-    return Split(image_set(train, train_count), image_set(test, test_count))
+    split = Split(image_set(train, train_count), image_set(test, test_count))
+    raw = (train.raw,) if train.raw is test.raw else (train.raw, test.raw)
+    origin = f"scikit-learn {version('scikit-learn')}" if name == "digits" else "files"
+    return LoadedData(split, raw, origin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +138,7 @@ class _Part:
         indices = self.order
         if classes is not None:
             indices = indices[np.isin(self.raw.labels[indices], list(classes))]
-        of_classes = "" if classes is None else f" of the classes {_listed(classes)}"
+        of_classes = "" if classes is None else f" of the classes {listed(classes)}"
         if len(indices) == 0:
             raise InvalidOption(
                 f"'{name}' has no {self.what} image{of_classes}: choose other classes, or change "
@@ -128,10 +159,10 @@ def _read_parts(
     seed: int,
     folder: str | Path | None,
 ) -> tuple[_Part, _Part]:
-    if folder is not None and (name.startswith(_NPZ) or name == "digits"):
+    if folder is not None and (name.startswith(NPZ) or name == "digits"):
         raise InvalidOption(f"'{name}' is not read from a folder; leave the folder option out.")
-    if name.startswith(_NPZ):
-        raw, labelled = read_npz(name.removeprefix(_NPZ))
+    if name.startswith(NPZ):
+        raw, labelled = read_npz(name.removeprefix(NPZ))
         if classes is not None and not labelled:
             raise InvalidOption(
                 f"'{name}' has no array 'labels', so no classes can be chosen; leave them out."
@@ -175,12 +206,7 @@ def _check_classes(name: str, classes: Sequence[int] | None, known: Sequence[int
     unknown = [c for c in classes if isinstance(c, bool | str) or c not in known]
     if unknown or len(classes) == 0:
         raise InvalidOption(
-            f"The classes of '{name}' are {_listed(known)}; got "
-            f"{_listed(unknown) if unknown else 'an empty list'}: choose some of them, or None "
+            f"The classes of '{name}' are {listed(known)}; got "
+            f"{listed(unknown) if unknown else 'an empty list'}: choose some of them, or None "
             "for all."
         )
-
-
-def _listed(values: Sequence[object]) -> str:
-    shown = ", ".join(str(value) for value in values[:20])
-    return shown if len(values) <= 20 else f"{shown}, ... ({len(values)} in all)"

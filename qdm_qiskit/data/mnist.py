@@ -36,19 +36,38 @@ def read_mnist(info: DatasetInfo, folder: str | Path | None) -> tuple[RawImages,
 
 def _locate(info: DatasetInfo, folder: str | Path | None) -> list[Path]:
     for place in candidate_folders(info, folder):
-        found = [_either(place / file.name) for file in info.files]
+        found = [_file_in(place, file.name) for file in info.files]
         paths = [path for path in found if path is not None]
         if len(paths) == len(found):
             return paths
     if folder is not None:
         names = ", ".join(file.name for file in info.files)
-        raise missing_in_folder(info, folder, f"{names} (with or without .gz)")
+        raise missing_in_folder(
+            info,
+            folder,
+            f"{names} (with or without .gz; '.idx3-ubyte' is as good as '-idx3-ubyte')",
+        )
     return [fetch(info, file) for file in info.files]
 
 
-def _either(path: Path) -> Path | None:
-    """``path`` as published, or unpacked beside it; None if neither is a file."""
-    return next((p for p in (path, path.with_suffix("")) if p.is_file()), None)
+def names_of(published: str) -> tuple[str, ...]:
+    """The names under which a published file goes about, the published one first.
+
+    Unpackers take ``.gz`` off, and mirrors write a dot for the second hyphen. Some do both, and
+    leave the file in a folder of its own name.
+
+    >>> names_of("t10k-labels-idx1-ubyte.gz")[:4]  # doctest: +NORMALIZE_WHITESPACE
+    ('t10k-labels-idx1-ubyte.gz', 't10k-labels-idx1-ubyte',
+     't10k-labels.idx1-ubyte.gz', 't10k-labels.idx1-ubyte')
+    """
+    dotted = published.replace("-idx", ".idx")
+    plain = [each for name in (published, dotted) for each in (name, name.removesuffix(".gz"))]
+    return (*plain, *(f"{name}/{name}" for name in plain))
+
+
+def _file_in(place: Path, published: str) -> Path | None:
+    """The file in a folder, by the first of its names that is there; None if none is."""
+    return next((p for name in names_of(published) if (p := place / name).is_file()), None)
 
 
 def _read_part(info: DatasetInfo, images_path: Path, labels_path: Path) -> RawImages:
@@ -68,4 +87,4 @@ def _read_part(info: DatasetInfo, images_path: Path, labels_path: Path) -> RawIm
         raise InvalidData(
             f"{labels_path} must hold labels 0 to {len(info.classes) - 1}, got {labels.max()}."
         )
-    return RawImages(images[:, None], labels.astype(np.int64))
+    return RawImages(images[:, None], labels.astype(np.int64), (images_path, labels_path))

@@ -33,22 +33,51 @@ def read_npz(path: str | Path) -> tuple[RawImages, bool]:
         InvalidData: If the file is damaged or holds objects, the arrays have other shapes or
             types, or an image fails :func:`~qdm_qiskit.data.validate_images`.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise MissingData(f"There is no file {path}; the dataset 'npz:PATH' needs a .npz file.")
-    arrays = _read_arrays(path)
+    path = _existing(path)
+    arrays = _read_arrays(path, ("images", "labels"))
     if "images" not in arrays:
         raise InvalidData(f"{path} must hold an array 'images', written by numpy.savez.")
     pixels = _as_pixels(arrays["images"], path)
     labels = arrays.get("labels")
     if labels is None:
-        return RawImages(pixels, np.zeros(len(pixels), dtype=np.int64)), False
-    if labels.dtype.kind not in "iu" or labels.shape != (len(pixels),):
+        return RawImages(pixels, np.zeros(len(pixels), dtype=np.int64), (path,)), False
+    if labels.shape != (len(pixels),):
         raise InvalidData(
             f"{path}: 'labels' must be integers of shape ({len(pixels)},), one to an image, got "
             f"{labels.dtype} of shape {labels.shape}."
         )
-    return RawImages(pixels, labels.astype(np.int64)), True
+    return RawImages(pixels, _as_labels(labels, path), (path,)), True
+
+
+def read_npz_classes(path: str | Path) -> tuple[int, ...]:
+    """The labels that occur in a user's file, sorted; 0 alone if it has none. Images are not read.
+
+    Raises: as :func:`read_npz`.
+    """
+    path = _existing(path)
+    labels = _read_arrays(path, ("labels",)).get("labels")
+    return (0,) if labels is None else tuple(np.unique(_as_labels(labels, path)).tolist())
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise MissingData(
+            f"There is no file {path.name} in {path.absolute().parent}; the dataset 'npz:PATH' needs "
+            "a .npz file."
+        )
+    return path
+
+
+def _as_labels(labels: np.ndarray, path: Path) -> np.ndarray:
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise InvalidData(
+            f"{path}: 'labels' must be integers of one dimension, one to an image, got "
+            f"{labels.dtype} of shape {labels.shape}: number the classes."
+        )
+    if labels.dtype == np.uint64 and labels.size and labels.max() > np.iinfo(np.int64).max:
+        raise InvalidData(f"{path}: 'labels' go up to {labels.max()}, beyond 64-bit integers.")
+    return labels.astype(np.int64)
 
 
 def _as_pixels(images: np.ndarray, path: Path) -> np.ndarray:
@@ -70,13 +99,13 @@ def _as_pixels(images: np.ndarray, path: Path) -> np.ndarray:
     return np.clip(images, 0, 1).astype(np.float32)
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def _read_arrays(path: Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             return {
                 key: _read_array(archive, f"{key}.npy", path)
-                for key in ("images", "labels")
+                for key in wanted
                 if f"{key}.npy" in names
             }
     except QdmError:

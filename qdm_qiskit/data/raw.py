@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +16,8 @@ class RawImages:
     """``(count, channels, height, width)``: uint8 of 255, or float32 in [0, 1]."""
     labels: np.ndarray
     """``(count,)``, int64."""
+    files: tuple[Path, ...] = ()
+    """The files that they were read from; none if they come with a package."""
 
     def chosen(self, indices: np.ndarray) -> np.ndarray:
         """The images at ``indices``, float32 in [0, 1]."""

@@ -42,6 +42,7 @@ def inputs(
     """
     import torch
 
+    from ..layers.arrays import to_array
     from ..sampling import SamplingConfig, chosen_labels
 
     labels = chosen_labels(trained, SamplingConfig(num_images=num_images, label=label))
@@ -52,7 +53,7 @@ def inputs(
             f"'{trained.model.name}' diffuses complex states, which are not loaded on hardware; run "
             "it by `qdm sample --target engine`."
         )
-    return x.numpy().astype(np.float32, copy=False), None if labels is None else labels.numpy()
+    return to_array(x).astype(np.float32, copy=False), None if labels is None else to_array(labels)
 
 
 def model_files(trained: TrainedRun) -> dict[str, bytes]:

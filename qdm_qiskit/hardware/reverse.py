@@ -48,12 +48,9 @@ class PlannedChain:
 
     def values(self) -> np.ndarray:
         """Values of the transpiled circuit's parameters for all images: ``(images, parameters)``."""
-        rows, inputs = self._encoded()
-        values = self._model.spec.input_values(
-            None if rows is None else rows.numpy(),
-            None if inputs is None else inputs.numpy(),
-        )
-        return planned_values(self.plan, values)
+        from ..sampling.encoding import circuit_values
+
+        return planned_values(self.plan, circuit_values(self._model, *self._encoded()))
 
     def exact_counts(self, shots: int) -> np.ndarray:
         """Counts drawn from the exact distribution at this step: ``(images, 2**qubits)`` int64."""
@@ -96,22 +93,18 @@ class PlannedChain:
         """The x_t at hand as images, ``(images, channels, height, width)``; x_0 lies in [0, 1]."""
         import torch
 
+        from ..layers.arrays import to_array
+
         with torch.no_grad():
             data = self._process.to_images(self._x)
             found = self._model.decode_data(data.clamp(0, 1) if self.step == 0 else data)
-        return np.asarray(found.numpy())
+        return to_array(found)
 
     def _encoded(self) -> tuple[Tensor | None, Tensor | None]:
         """Amplitudes with unit rows, and inputs, in float64."""
-        import torch
+        from ..sampling.encoding import encoded
 
-        from ..layers.quantum_layer import normalised
-
-        with torch.no_grad():
-            amplitudes, inputs = self._model.encode(self._x, self._labels)
-            size = self._model.spec.num_amplitudes
-            rows = None if amplitudes is None else normalised(amplitudes, size).double()
-            return rows, None if inputs is None else inputs.double()
+        return encoded(self._model, self._x, self._labels)
 
 
 def probabilities_of(

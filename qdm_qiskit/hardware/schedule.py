@@ -145,8 +145,10 @@ class PilotChains:
         return torch.Generator().manual_seed(derived_seed(self.seed, "evaluation", 1, step))
 
     def _data(self, x: Tensor) -> np.ndarray:
+        from ..layers.arrays import to_array
+
         images = self.model.decode_data(self.process.to_images(x)).clamp(0, 1)
-        return np.asarray(images.numpy(), np.float64)
+        return np.asarray(to_array(images), np.float64)
 
 
 def step_variances(
@@ -308,13 +310,10 @@ class _Answers:
         self.model, self.labels = trained.model, labels
 
     def _probabilities(self, x: Tensor) -> np.ndarray:
-        from ..layers.quantum_layer import normalised
         from ..sampling import register_probabilities
+        from ..sampling.encoding import encoded
 
-        amplitudes, inputs = self.model.encode(x, self.labels)
-        size = self.model.spec.num_amplitudes
-        rows = None if amplitudes is None else normalised(amplitudes, size)
-        p = register_probabilities(self.model, rows, inputs)
+        p = register_probabilities(self.model, *encoded(self.model, x, self.labels))
         return p / p.sum(axis=1, keepdims=True)
 
     def _decoded(self, probabilities: np.ndarray, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..circuits.spec import CircuitSpec, ExpectationReadout
 from ..errors import InvalidData, InvalidOption
 from ..execution.noise_coverage import UnknownGates, checked_unknown_gates
+from .arrays import to_exact_array
 from .executors import Executor, read_probabilities
 from .qnn_circuits import prepare
 
@@ -93,17 +94,13 @@ def qnn_executor(
                     "A Qiskit primitive gives no gradient in amplitudes, nor in inputs beside them; "
                     "use the engine, or detach."
                 )
-            vectors = None
-            if amplitudes is not None:  # complex ones stay complex
-                exact = torch.promote_types(amplitudes.dtype, torch.float64)
-                vectors = amplitudes.detach().cpu().to(exact).numpy()
             values = spec.input_values(
-                vectors,
-                None if given is None else given.detach().cpu().double().numpy(),
+                None if amplitudes is None else to_exact_array(amplitudes),
+                None if given is None else to_exact_array(given),
             )
             rows = torch.as_tensor(values, dtype=angles.dtype)
         else:
-            spec.input_values(None, None if given is None else given.detach().cpu().numpy())
+            spec.input_values(None, None if given is None else to_exact_array(given))
             assert given is not None  # just checked
             rows = given
         # The connector owns parameters of its own; the layer's angles take their place.

@@ -94,7 +94,9 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> ModelChoic
         return ModelChoice(model=preset.model, preset=name, config=config, source=preset.source)
     if name in MODELS:
         config = options.build(MODELS[name].config_class, overrides)
-        return ModelChoice(model=name, preset=None, config=config, source=_MODEL_SOURCES[name])
+        return ModelChoice(
+            model=name, preset=None, config=config, source=_MODEL_SOURCES.get(name, "")
+        )
     raise unknown_name("model or preset", name, [*MODELS, *PRESETS])
 
 

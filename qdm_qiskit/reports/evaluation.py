@@ -178,8 +178,16 @@ def evaluate(
         raise InvalidOption("There is nothing to evaluate: give a run's folder, or --samples.")
     on_stage("reference")
     reference = load_reference(subjects, dataset, config.part, config.count)
-    _check_enough(len(reference.images), f"reference ({reference.part} images)", inception)
-    _check_enough(config.count, "samples", inception)
+    there = reference.split.test if reference.part == "test" else reference.split.train
+    # A data set of one's own may be small; a count or another reference can be chosen otherwise.
+    tiny = inception is None and reference.own and len(there) <= FEATURES
+
+    def check_enough(count: int, what: str) -> None:
+        if not tiny:
+            _check_enough(count, what, inception)
+
+    check_enough(len(reference.images), f"reference ({reference.part} images)")
+    check_enough(config.count, "samples")
     network = None if inception is None else InceptionNetwork(inception)
     on_stage("domain classifier")
     whole = reference.whole
@@ -195,11 +203,17 @@ def evaluate(
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     rows = []
     warnings = _warnings(reference, classifier, subjects, config, inception)
-    notes = [_real_note(reference)]
+    if tiny:
+        warnings.append(
+            f"The Fréchet distance is left out: over {FEATURES} features it needs more than {FEATURES} "
+            f"images in each set, and the data set of {subjects[0].name} has {len(reference.images)} "
+            f"{reference.part} images."
+        )
+    notes = [_real_note(reference), *(note for subject in subjects for note in subject.notes)]
     unseen, known = reference.split.test.images, reference.split.train.images
     on_stage("real images")
     try:
-        _check_enough(len(reference.others), "real images", inception)
+        check_enough(len(reference.others), "real images")
     except InvalidData as error:
         warnings.append(f"The end of the scale for real images is left out: {error}")
     else:
@@ -219,7 +233,7 @@ def evaluate(
         on_stage(f"{name}: sampling")
         images = subject.draw(config.count)
         check_images(images, f"samples of {name}")
-        _check_enough(len(images), f"samples of {name}", inception)
+        check_enough(len(images), f"samples of {name}")
         on_stage(f"{name}: measuring")
         row = measure.row(name, "samples", subject.source, images, read(images))
         split = subject.training_split()
@@ -349,13 +363,15 @@ class _Measurement:
     def _distances(
         self, network: str, x: np.ndarray, y: np.ndarray, resamples: int
     ) -> dict[str, Interval]:
-        frechet = self._interval(
-            lambda a, b: frechet_distance(x[a], y[b]), (len(x), len(y)), resamples
-        )
+        figures: dict[str, Interval] = {}
+        if len(y) > FEATURES:
+            figures[f"{network}_frechet"] = self._interval(
+                lambda a, b: frechet_distance(x[a], y[b]), (len(x), len(y)), resamples
+            )
         few = x[:KERNEL_IMAGES], y[:KERNEL_IMAGES]
         kernels = KernelMatrices.of(*few)
         kid = self._interval(kernels.distance, (len(few[0]), len(few[1])))
-        return {f"{network}_frechet": frechet, f"{network}_kid": kid}
+        return {**figures, f"{network}_kid": kid}
 
     def _score(self, logits: np.ndarray) -> Interval:
         splits = min(self.config.score_splits, len(logits))
@@ -414,7 +430,7 @@ def _warnings(
 ) -> list[str]:
     warnings = []
     smallest = min(config.count, len(reference.images))
-    if smallest < 10 * FEATURES:
+    if FEATURES < smallest < 10 * FEATURES:
         warnings.append(
             f"{smallest} images are few for {FEATURES} features: the Fréchet distance is biased upward "
             "(its interval is not), and intervals are wide."

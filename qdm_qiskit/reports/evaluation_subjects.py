@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ..data import Split, load_dataset
+from ..data import LoadedData, Split, load_with_source
 from ..data.npz import read_npz
+from ..data.places import absolute_place
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
 from ..evaluation.image_metrics import check_images
 from ..files import read_json_object
@@ -20,6 +21,7 @@ from ..sampling import SamplingConfig, load_run, sample
 from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
 from ..sampling.schedulers import Scheduler, check_scheduler
 from ..training import RunConfig, load_split, run_from_dict
+from ..training.run_data import NOT_VERIFIED, at_place, has_files, load_data, verified
 
 PATH_NUMBERS = 2**26
 """Numbers of one batch's whole path from noise to images, which sampling holds in memory."""
@@ -40,6 +42,11 @@ class Subject:
     """Channels, height and width."""
     draw: Callable[[int], np.ndarray]
     """Gives images in [0, 1], at most as many as asked for."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What cannot be said of its data."""
+        return () if self.config.record is not None else (f"{self.name}: {NOT_VERIFIED}",)
 
     def training_split(self) -> Split:
         """The images that its model was trained and tested on."""
@@ -130,6 +137,40 @@ def samples_subject(folder: Path) -> Subject:
     )
 
 
+def with_data_at(subjects: Sequence[Subject], places: Sequence[Path]) -> list[Subject]:
+    """Subjects whose data lie somewhere else now, each with the first place that holds them.
+
+    Args:
+        subjects: Runs and folders of samples.
+        places: ``.npz`` files, and folders of published files. A run whose data none of them holds
+            looks where they were.
+
+    Raises:
+        InvalidData: If a place holds nobody's data.
+    """
+    refusals: dict[Path, str] = {}
+    used = set()
+
+    def placed(subject: Subject) -> Subject:
+        for place in places if has_files(subject.config) else ():
+            try:
+                moved = at_place(subject.config, place)
+                load_data(moved)
+            except (InvalidData, InvalidOption, MissingData) as error:
+                refusals[place] = str(error)
+                continue
+            used.add(place)
+            return replace(subject, config=moved)
+        return subject
+
+    found = [placed(subject) for subject in subjects]
+    for place in places:
+        if place not in used:
+            reason = refusals.get(place, "No other run's data are files.")
+            raise InvalidData(f"{place} does not hold the data of a run in this table. {reason}")
+    return found
+
+
 @dataclass(frozen=True)
 class Reference:
     """The real images."""
@@ -145,6 +186,8 @@ class Reference:
     """Both parts, of the runs' classes."""
     whole: Split
     """Both parts, of all classes: what the domain classifier learns from."""
+    own: bool
+    """Whether it is the first subject's own data set."""
 
 
 def load_reference(
@@ -177,7 +220,8 @@ def load_reference(
         )
     data = first.config.data
     name = data.dataset if dataset is None else dataset
-    own = name == data.dataset
+    name = absolute_place(name, None)[0]
+    own = name == absolute_place(data.dataset, None)[0]
     if not own and name.startswith("npz:"):
         pixels = read_npz(name.removeprefix("npz:"))[0].pixels
         if pixels.shape[1:] != first.shape:
@@ -188,7 +232,7 @@ def load_reference(
     whole = whole_split(first.config, first.shape, name)
     split = whole_split(first.config, first.shape, name, data.classes) if own else whole
     chosen, others = (split.test, split.train) if part == "test" else (split.train, split.test)
-    return Reference(name, part, chosen.images[:count], others.images[:count], split, whole)
+    return Reference(name, part, chosen.images[:count], others.images[:count], split, whole, own)
 
 
 def whole_split(
@@ -205,18 +249,24 @@ def whole_split(
         dataset: The run's own data set, or another.
         classes: Classes to keep; all if empty.
 
-    Raises: as :func:`~qdm_qiskit.data.load_dataset`.
+    Raises: as :func:`~qdm_qiskit.data.load_dataset`, and for the run's own data as
+        :func:`~qdm_qiskit.training.run_data.load_data`.
     """
     data = config.data
-    return load_dataset(
-        dataset,
-        image_size=shape[1],
-        channels=shape[0],
-        classes=classes or None,
-        test_fraction=data.test_fraction,
-        seed=config.training.seed,
-        folder=data.folder if dataset == data.dataset else None,
-    )
+    own = absolute_place(dataset, None) == absolute_place(data.dataset, None)
+
+    def load() -> LoadedData:
+        return load_with_source(
+            dataset,
+            image_size=shape[1],
+            channels=shape[0],
+            classes=classes or None,
+            test_fraction=data.test_fraction,
+            seed=config.training.seed,
+            folder=data.folder if own else None,
+        )
+
+    return (verified(config, load) if own else load()).split
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -18,9 +18,11 @@ from ..data import Split, image_grid
 from ..errors import InvalidOption, MissingData
 from ..evaluation.domain_classifier import domain_classifier
 from ..files import write_together
+from ..layers.arrays import to_array
 from ..rng import derived_seed
 from ..sampling import SamplingConfig, TrainedRun, load_run, sample
 from ..training import load_split
+from ..training.run_data import NOT_VERIFIED, at_place
 from .evaluation_render import new_figure, png_bytes, show_grid
 from .evaluation_subjects import PATH_NUMBERS, whole_split
 from .run import read_history
@@ -51,6 +53,7 @@ def run_pictures(
     config: SamplingConfig,
     *,
     cache: Path | None = None,
+    data: Path | None = None,
     on_stage: Callable[[str], None] = lambda _: None,
 ) -> Pictures:
     """Draw a run.
@@ -59,6 +62,7 @@ def run_pictures(
         folder: The run's folder.
         config: How the images are sampled; their number is at most :data:`MOST_IMAGES`.
         cache: Folder of the domain classifiers, see :func:`class_grid`.
+        data: Where the files of the run's data lie now; None looks where they were.
         on_stage: Is told in words what happens.
 
     Returns:
@@ -70,6 +74,7 @@ def run_pictures(
         MissingData, InvalidData, InvalidCheckpoint: If the run cannot be loaded.
     """
     run = load_run(folder)
+    run = replace(run, config=at_place(run.config, data))
     steps = config.num_inference_steps or run.process.num_steps
     numbers = (steps + 1) * config.num_images * int(np.prod(run.model.image_shape))
     if config.num_images > MOST_IMAGES or numbers > PATH_NUMBERS:
@@ -92,6 +97,8 @@ def run_pictures(
         *forward_paths(run, images, config.seed), "forward process of training images: t"
     )
     notes = []
+    if run.config.record is None:
+        notes.append(f"{folder.resolve().name}: {NOT_VERIFIED}")
     try:
         files["loss.png"] = _losses(folder)
     except MissingData as error:
@@ -179,7 +186,7 @@ def forward_paths(run: TrainedRun, images: Tensor, seed: int) -> tuple[np.ndarra
     Returns:
         ``(moments, count, channels, height, width)`` in [0, 1], and the moments' steps t.
     """
-    model, process = run.model, run.process
+    model, process = run.model.cpu(), run.process  # sampling may have left it on a GPU
     generator = torch.Generator().manual_seed(derived_seed(seed, "evaluation", 23))
     x_0 = process.to_states(model.encode_data(images))
     moments = [x_0]
@@ -191,7 +198,7 @@ def forward_paths(run: TrainedRun, images: Tensor, seed: int) -> tuple[np.ndarra
         columns = [_draws_near(process, each, wanted, generator) for each in x_0]
         moments += [torch.stack(row) for row in zip(*columns, strict=True)]
         steps = np.concatenate([[0], wanted])
-    decoded = [model.decode_data(process.to_images(x)).clamp(0, 1).numpy() for x in moments]
+    decoded = [to_array(model.decode_data(process.to_images(x)).clamp(0, 1)) for x in moments]
     return np.stack(decoded), steps
 
 
@@ -218,8 +225,10 @@ def class_grid(
         PNG bytes, or None where there is one class only; and a sentence about which it was.
     """
     guided = bool(getattr(run.config.model_options, "guided", False))
-    known = range(run.num_classes) if guided else np.unique(whole.train.labels).tolist()
-    labels = sorted(run.config.data.classes or known)
+    if guided:
+        labels = sorted(run.class_positions())
+    else:
+        labels = sorted(set(run.config.data.classes) or np.unique(whole.train.labels).tolist())
     columns = max(1, min(10, config.num_images))
     if len(labels) < 2:
         return None, "classes.png is left out: the run's images are of one class."

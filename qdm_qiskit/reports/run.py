@@ -14,12 +14,14 @@ import torch
 from ..data import Split
 from ..errors import InvalidData, MissingData
 from ..files import read_json_object, write_together
+from ..layers.arrays import to_array
 from ..rng import derived_seed
 from ..sampling import load_run
 from ..sampling.device import SHOT_NOISE_ONLY
 from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
 from ..training import load_split
 from ..training.constant_predictions import constant_predictions
+from ..training.run_data import NOT_VERIFIED, at_place
 from .run_render import render_html, render_markdown, render_png
 
 SCHEMA = "qdm-run-report/1"
@@ -66,6 +68,8 @@ class RunReport:
     data_nearest_distance: float
     """The same for unseen test images: the near end of the scale."""
     targets: tuple[TargetSummary, ...]
+    notes: tuple[str, ...] = ()
+    """What cannot be said of it."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""
@@ -82,21 +86,22 @@ class RunPictures:
     """Name to ``(count, channels, height, width)``."""
 
 
-def run_report(run: Path) -> tuple[RunReport, RunPictures]:
+def run_report(run: Path, *, data: Path | None = None) -> tuple[RunReport, RunPictures]:
     """Collect a trained run and the samples in its sub-folders.
 
     Args:
         run: The run's folder.
+        data: Where the files of its data lie now; None looks where they were.
 
     Returns:
         Numbers and pictures; nothing is written.
 
     Raises:
         MissingData: If there is no run or it has no metrics.
-        InvalidCheckpoint, InvalidData: If a file cannot be used.
+        InvalidCheckpoint, InvalidData: If a file cannot be used, or the data are not the run's.
     """
     trained = load_run(run)
-    split = load_split(trained.config)
+    split = load_split(at_place(trained.config, data))
     folders = sorted(each.parent for each in run.glob("*/manifest.json"))
     pictures: dict[str, np.ndarray] = {"test images": split.test.images[:16]}
     targets = []
@@ -120,7 +125,7 @@ def run_report(run: Path) -> tuple[RunReport, RunPictures]:
     with torch.no_grad():
         path, _ = forward_paths(trained, torch.from_numpy(split.train.images[:1]), seed)
     start = process.start((64, *trained.model.state_shape), generator)
-    noise = trained.model.decode_data(process.to_images(start).clamp(0, 1)).numpy()
+    noise = to_array(trained.model.decode_data(process.to_images(start).clamp(0, 1)))
     history = read_history(run)
     order = ["test images", *(each.folder for each in targets)]
     report = RunReport(
@@ -135,6 +140,9 @@ def run_report(run: Path) -> tuple[RunReport, RunPictures]:
         noise_nearest_distance=nearest_distance(noise, split.train.images),
         data_nearest_distance=nearest_distance(split.test.images, split.train.images),
         targets=tuple(targets),
+        notes=()
+        if trained.config.record is not None
+        else (f"{run.resolve().name}: {NOT_VERIFIED}",),
     )
     return report, RunPictures(path[:, 0], {name: pictures[name] for name in order})
 

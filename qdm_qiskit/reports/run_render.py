@@ -40,7 +40,8 @@ def render_markdown(report: dict[str, Any]) -> str:
     lines.append("|" + "---|" * len(_COLUMNS))
     for target in report["targets"]:
         lines.append("| " + " | ".join(_cell(target[key]) for _, key in _COLUMNS) + " |")
-    lines += ["", *[f"* {sentence}" for sentence in _sample_sentences(report)], ""]
+    lines += ["", *[f"* {sentence}" for sentence in _sample_sentences(report)]]
+    lines += [*[f"* {note}" for note in report["notes"]], ""]
     return "\n".join(lines)
 
 
@@ -71,7 +72,7 @@ def render_html(report: dict[str, Any], png: bytes) -> str:
         f"<img alt='overview' src='data:image/png;base64,{picture}'>"
         f"<h2>Loss</h2>{points(_loss_sentences(report))}"
         f"<h2>Samples</h2><table><tr>{head}</tr>{rows}</table>"
-        f"{points(_sample_sentences(report))}</html>\n"
+        f"{points([*_sample_sentences(report), *report['notes']])}</html>\n"
     )
 
 

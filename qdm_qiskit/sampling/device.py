@@ -22,8 +22,8 @@ from ..evaluation.distributions import (
 )
 from ..execution.noisy import NoisyRunner
 from ..execution.runner import CircuitRunner
+from ..layers.arrays import exact, to_array
 from ..layers.executors import read_probabilities
-from ..layers.quantum_layer import normalised
 from ..mitigation.readout import (
     ReadoutCalibration,
     combine_results,
@@ -42,6 +42,7 @@ from ..transpiling.passes import (
     transpile_for,
 )
 from .config import SamplingConfig
+from .encoding import circuit_values, device_of, encoded
 
 Progress = Callable[[str], None]
 
@@ -194,6 +195,7 @@ class DeviceAnswer:
             taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
+    @torch.no_grad()
     def __call__(self, x: Tensor, step: int, labels: Tensor | None = None) -> Tensor:
         """The model's answer to images, from one job.
 
@@ -208,14 +210,10 @@ class DeviceAnswer:
         Raises:
             InvalidData: If an image has no norm left: all its shots failed the post-selection.
         """
-        spec, shots = self.model.spec, self.config.shots
+        shots = self.config.shots
         assert shots is not None  # SamplingConfig refuses targets with circuits and no shots
-        amplitudes, inputs = self.model.encode(x, labels)
-        rows = None if amplitudes is None else normalised(amplitudes, spec.num_amplitudes).double()
-        values = spec.input_values(
-            None if rows is None else rows.numpy(),
-            None if inputs is None else inputs.double().numpy(),
-        )
+        rows, inputs = encoded(self.model, x, labels)
+        values = circuit_values(self.model, rows, inputs)
         [counts] = self.runner.run(
             [(self.isa, select_values(values, self.circuit, self.isa))], shots=shots
         )
@@ -225,9 +223,7 @@ class DeviceAnswer:
             quasi = mitigate(counts, self.calibration, self.qubits, self.runner.backend.name)
             probabilities = nearest_probability(quasi)
         self._record(step, raw, probabilities, rows, inputs)
-        outputs = read_probabilities(spec, torch.from_numpy(probabilities))
-        check_postselected(outputs, step, shots)
-        return self.model.decode(outputs.to(x.dtype))
+        return decoded(self.model, probabilities, x, step=step, shots=shots)
 
     def _record(
         self,
@@ -302,6 +298,27 @@ def check_postselected(outputs: Tensor, step: int, shots: int) -> None:
 
 
 @torch.no_grad()
+def decoded(
+    model: CircuitDenoiser, probabilities: np.ndarray, x: Tensor, *, step: int, shots: int
+) -> Tensor:
+    """The model's answer from its circuit's outcomes, of the type of ``x`` and where ``x`` is.
+
+    Args:
+        model: The model, wherever it is.
+        probabilities: ``(batch, 2**num_qubits)``.
+        x: The images that were asked about.
+        step: t, for the message.
+        shots: Shots of each image, for the message.
+
+    Raises:
+        InvalidData: If no shot of an image passed the post-selection.
+    """
+    outputs = read_probabilities(model.spec, torch.from_numpy(probabilities))
+    check_postselected(outputs, step, shots)
+    return model.decode(outputs.to(device_of(model), x.dtype)).to(x.device)
+
+
+@torch.no_grad()
 def register_probabilities(
     model: CircuitDenoiser, amplitudes: Tensor | None, inputs: Tensor | None
 ) -> np.ndarray:
@@ -320,12 +337,12 @@ def register_probabilities(
     spec = model.spec
     program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
     found = program.probabilities(
-        None if inputs is None else inputs.double(),
-        model.layer.angles().detach().double(),
-        None if amplitudes is None else amplitudes.double(),
+        None if inputs is None else exact(inputs).cpu(),
+        exact(model.layer.angles()).cpu(),
+        None if amplitudes is None else exact(amplitudes).cpu(),
         initial_qubits=None if amplitudes is None else spec.data_qubits,
     )
-    return found.numpy()
+    return to_array(found)
 
 
 def _passed(spec: CircuitSpec, probabilities: np.ndarray) -> float:

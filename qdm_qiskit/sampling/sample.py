@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import save_grid
+from ..data import Split, save_grid
+from ..data.places import NPZ
+from ..data.record import listed
 from ..diffusion import DiffusionProcess, OnStep, make_process
 from ..errors import (
     InvalidCheckpoint,
@@ -29,12 +31,15 @@ from ..errors import (
 from ..execution.factory import make_runner
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
+from ..layers.arrays import to_array
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser, load_model
 from ..rng import derived_seed, stream
-from ..training import RunConfig, find_checkpoint, run_from_dict, weights_folder
+from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
+from ..training.run_data import classes_of
 from .config import SamplingConfig
-from .device import DeviceAnswer, StepRecord, check_postselected, register_probabilities
+from .device import DeviceAnswer, StepRecord, decoded, register_probabilities
+from .encoding import device_of, encoded
 from .schedulers import check_scheduler, scheduled_chain
 
 SCHEMA = "qdm-samples/1"
@@ -78,6 +83,29 @@ class TrainedRun:
     config: RunConfig
     checkpoint: Path
     num_classes: int
+    """Classes that can be asked for, if the model is guided."""
+
+    def class_positions(self) -> dict[int, int]:
+        """Labels that a guided model has seen in training, with the position it is told of each.
+
+        A run of version 0.1 kept no labels: they are those that it chose, those in its own file, or
+        all of its data set.
+
+        Raises:
+            MissingData, InvalidData: If such a run's labels are in a file that is not there any more.
+        """
+        config, record = self.config, self.config.record
+        if record is not None:
+            return {label: record.classes.index(label) for label in sorted(record.train_classes)}
+        classes = sorted(set(config.data.classes))
+        if not classes and config.data.dataset.startswith(NPZ):
+            return _positions_in(load_split(config))
+        return {label: k for k, label in enumerate(classes or range(self.num_classes))}
+
+
+def _positions_in(split: Split) -> dict[int, int]:
+    classes = classes_of(split).tolist()
+    return {label: classes.index(label) for label in np.unique(split.train.labels).tolist()}
 
 
 def load_run(run: Path) -> TrainedRun:
@@ -109,8 +137,9 @@ def load_run(run: Path) -> TrainedRun:
             f"{checkpoint} belongs to another run: it was saved with {model.config}, but "
             f"{config_file} says {config.model_options}."
         )
-    classes = config.data.classes
-    num_classes = len(classes) or getattr(config.model_options, "num_classes", 1)
+    num_classes = len(set(config.data.classes)) or getattr(config.model_options, "num_classes", 1)
+    if config.record is not None:
+        num_classes = len(config.record.train_classes)
     return TrainedRun(model, make_process(config.diffusion), config, checkpoint, num_classes)
 
 
@@ -169,7 +198,7 @@ def sample(
     x = process.start((config.num_images, *model.state_shape), generator(0))
 
     def images_of(x: Tensor) -> np.ndarray:
-        return model.decode_data(process.to_images(x)).numpy()
+        return to_array(model.decode_data(process.to_images(x).to(device_of(model))))
 
     path = [images_of(x)]
 
@@ -188,7 +217,7 @@ def sample(
         eta=config.eta,
         on_step=keep,
     )
-    images = model.decode_data(data).numpy()
+    images = to_array(model.decode_data(data.to(device_of(model))))
     path[-1] = images
     manifest = {
         "schema": SCHEMA,
@@ -197,7 +226,9 @@ def sample(
         # Run, "checkpoints" and its name; where the run stands on this machine is nobody's business.
         "checkpoint": "/".join(run.checkpoint.resolve().parts[-3:]),
         "model_sha256": _file_hash(weights_folder(run.checkpoint) / "model.safetensors"),
+        # What the model was told, and which labels of the data these positions stand for.
         "labels": None if labels is None else labels.tolist(),
+        "classes": None if labels is None else run.class_positions(),
         "versions": {package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
         "seconds": time.perf_counter() - started,
@@ -298,21 +329,13 @@ def _engine_answer(
         raise InvalidOption(
             f"'{model.name}' is no single circuit and has no shots; leave them out."
         )
-    from ..layers.executors import read_probabilities
-    from ..layers.quantum_layer import normalised
-
-    spec, shots = model.spec, config.shots
-    model = model.cpu()  # shots are drawn in float64 on the CPU
+    shots = config.shots
 
     def drawn(x: Tensor, step: int) -> Tensor:
-        amplitudes, inputs = model.encode(x, labels)
-        rows = None if amplitudes is None else normalised(amplitudes, spec.num_amplitudes)
-        p = register_probabilities(model, rows, inputs)
+        p = register_probabilities(model, *encoded(model, x, labels))
         rng = stream(config.seed, "shots", step)
         counts = rng.multinomial(shots, p / p.sum(axis=1, keepdims=True))
-        outputs = read_probabilities(spec, torch.from_numpy(counts / shots))
-        check_postselected(outputs, step, shots)
-        return model.decode(outputs.to(x.dtype))
+        return decoded(model, counts / shots, x, step=step, shots=shots)
 
     return drawn
 
@@ -336,12 +359,18 @@ def chosen_labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
         if config.label is not None:
             raise InvalidOption(f"'{run.model.name}' of this run is not guided and takes no label.")
         return None
+    positions = run.class_positions()
     if config.label is None:
-        return torch.arange(config.num_images) % run.num_classes
-    classes = run.config.data.classes or tuple(range(run.num_classes))
-    if config.label not in classes:
-        raise InvalidOption(f"label is one of {', '.join(map(str, classes))}; got {config.label}.")
-    return torch.full((config.num_images,), sorted(classes).index(config.label))
+        return torch.tensor(list(positions.values()))[
+            torch.arange(config.num_images) % len(positions)
+        ]
+    if config.label not in positions:
+        chosen = dict.fromkeys(label for label in run.config.data.classes if label in positions)
+        raise InvalidOption(
+            f"label is one of {listed(list(chosen or positions))}; got {config.label!r}. The model "
+            "has seen no other classes in training."
+        )
+    return torch.full((config.num_images,), positions[config.label])
 
 
 def _arrays(samples: Samples, part: Path) -> None:

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from .. import options
+from ..data import DataRecord, record_from_dict
+from ..data.npz import read_npz_classes
+from ..data.places import NPZ
 from ..diffusion import DiffusionConfig, make_process
 from ..errors import InvalidOption, unknown_name
 from ..models import MODELS, PRESETS, resolve
@@ -143,6 +146,8 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     preset: str | None = None
     """The preset that it started from, if any."""
+    record: DataRecord | None = field(default=None, compare=False)
+    """What the data were when it began; None before, and for runs of version 0.1."""
 
     def __post_init__(self) -> None:
         wanted = MODELS[self.model].state_space
@@ -155,7 +160,8 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""
-        return {"schema": SCHEMA, **asdict(self)}
+        record = None if self.record is None else self.record.to_dict()
+        return {"schema": SCHEMA, **asdict(replace(self, record=None)), "record": record}
 
     def with_epochs(self, epochs: int) -> RunConfig:
         """A copy that trains for longer; the one thing that may change on resume."""
@@ -179,12 +185,14 @@ def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConf
 
     Returns:
         The run's configuration, all "auto" resolved: a guided model learns its number of classes
-        from the classes chosen, unless it is set, a model with weights for each step decides
-        the number of steps, and these the betas that are not set.
+        from the classes chosen, or from the labels in a file of the user's own, unless it is set;
+        a model with weights for each step decides the number of steps, and these the betas that
+        are not set.
 
     Raises:
         UnknownName: If there is no such model or preset.
         InvalidOption: If an option is unknown or out of range.
+        MissingData, InvalidData: If labels are to be read and the file is missing or damaged.
     """
     if name not in MODELS and name not in PRESETS:
         raise unknown_name("model or preset", name, [*MODELS, *PRESETS])
@@ -199,16 +207,26 @@ def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConf
         section: options.build(kind, parts[section]) for section, kind in _SECTIONS.items()
     }
     model_fields = options.field_types(MODELS[model].config_class)
-    classes = sections["data"].classes
-    if "num_classes" in model_fields and "num_classes" not in parts["model"] and classes:
-        parts["model"]["num_classes"] = len(classes)
     choice = resolve(name, parts["model"])
+    if "num_classes" in model_fields and "num_classes" not in parts["model"]:
+        count = _num_classes(sections["data"], guided=choice.config.guided)
+        if count is not None:
+            choice = resolve(name, {**parts["model"], "num_classes": count})
     if "num_steps" in model_fields:  # weights for each step: the model decides how many there are
         sections["diffusion"] = replace(sections["diffusion"], num_steps=choice.config.num_steps)
     sections["diffusion"] = sections["diffusion"].resolved()
     return RunConfig(
         model=choice.model, model_options=choice.config, preset=choice.preset, **sections
     )
+
+
+def _num_classes(data: DataConfig, *, guided: bool) -> int | None:
+    """Classes of the data, as far as options and a user's own file say; None where neither does."""
+    if data.classes:
+        return len(set(data.classes))
+    if guided and data.dataset.startswith(NPZ):
+        return len(read_npz_classes(data.dataset.removeprefix(NPZ)))
+    return None
 
 
 def run_from_dict(content: Mapping[str, Any]) -> RunConfig:
@@ -237,6 +255,8 @@ def run_from_dict(content: Mapping[str, Any]) -> RunConfig:
             values[key] = options.build(kind, section)
     if "model_options" not in values:
         raise InvalidOption("A run's config.json has the field 'model_options', got none.")
+    record = content.get("record")
+    values["record"] = None if record is None else record_from_dict(record)
     preset = content.get("preset")
     if preset is not None and not isinstance(preset, str):
         raise InvalidOption(f"'preset' is a name or null, got {preset!r}.")

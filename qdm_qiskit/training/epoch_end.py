@@ -97,7 +97,7 @@ def write_samples(
     model: Denoiser,
     process: DiffusionProcess,
     *,
-    num_classes: int | None,
+    classes: Tensor | None,
     seed: int,
     epoch: int,
     device: torch.device,
@@ -109,15 +109,16 @@ def write_samples(
         path: A PNG; its folder is made.
         model: What they are drawn from, not wrapped.
         process: The run's.
-        num_classes: Of a guided model, whose samples take the classes in turn; else None.
+        classes: Positions of the classes that a guided model has seen, which its samples take in
+            turn; else None.
         seed: The run's.
         epoch: Epochs that are complete; each has noise of its own.
         device: Where the model is.
         count: Samples.
     """
     labels = None
-    if num_classes is not None:
-        labels = torch.arange(count, device=device) % num_classes
+    if classes is not None:
+        labels = classes[torch.arange(count) % len(classes)].to(device)
 
     def generator(step: int) -> torch.Generator:
         return torch.Generator().manual_seed(derived_seed(seed, "evaluation", epoch, step))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import MissingData, OutputNotWritable
+from ..errors import InvalidOption, MissingData, OutputNotWritable
 from ..files import check_writable, write_json
 from ..models import Denoiser
 from .checkpoint import checkpoints, find_checkpoint, load_weights
@@ -13,7 +13,8 @@ from .config import RunConfig
 from .interruptions import silent_log_thread, stop_requests
 from .processes import join_processes
 from .report import ProgressReport, TrainingResult
-from .run_folder import Footprint, check_no_run, check_same_run
+from .run_data import NOT_VERIFIED, at_absolute_place
+from .run_folder import Footprint, check_no_run, check_same_run, resumed, saved_run
 from .session import Session
 from .transfer import FOLDER, teacher_run
 
@@ -24,14 +25,20 @@ def train(
     *,
     resume: str | None = None,
     report: ProgressReport | None = None,
+    data: str | Path | None = None,
 ) -> TrainingResult:
     """Train a model, or continue a run.
+
+    The hashes of a run's data, and its classes, are kept in its folder: it goes on with the same data
+    only.
 
     Args:
         config: The run.
         run: Its folder. A fresh run wants one without a run in it.
         resume: "latest" or a checkpoint's name to continue from; None starts afresh.
         report: Is told of every step and epoch, in the first process if there are several.
+        data: Where the files of a run's data lie now, on resume: a ``.npz`` file, or the folder of
+            published files. None looks where they were.
 
     Returns:
         Where the run stands. After Ctrl-C (or SIGTERM) it is checkpointed and ``interrupted``.
@@ -40,19 +47,27 @@ def train(
         InvalidOption: If the folder holds a run already, a run is to be continued with other options
             than its own (epochs apart), or the loss becomes infinite or NaN.
         InvalidCheckpoint, MissingData: If the checkpoint cannot be used.
-        InvalidData: If the images cannot be used.
+        InvalidData: If the images cannot be used, or are not those that the run began with.
         OutputNotWritable: If the folder cannot be written.
     """
     leads = join_processes().is_main_process
     if report is None or not leads:
         report = ProgressReport()
+    if resume is None and data is not None:
+        raise InvalidOption(
+            "data=PATH (--data) says where the data of a run that is resumed lie now; a new run names "
+            "its own by dataset and folder."
+        )
+    config = replace(config, data=at_absolute_place(config.data), record=None)
     teacher = None
     if config.training.transfer_epochs and not checkpoints(run):
-        result = _train_teacher(config, run, resume, report)
+        result = _train_teacher(config, run, resume, report, data)
         if result.interrupted:
             return result
-        teacher, resume = load_weights(result.checkpoint), None
-    return _train_part(config, run, resume, report, teacher)
+        taught = saved_run(run / FOLDER)  # the hybrid learns from what its teacher learned from
+        config = replace(config, data=taught.data, record=taught.record)
+        teacher, resume, data = load_weights(result.checkpoint), None, None
+    return _train_part(config, run, resume, report, teacher, data=data)
 
 
 def _train_part(
@@ -62,10 +77,15 @@ def _train_part(
     report: ProgressReport,
     teacher: Denoiser | None = None,
     *,
+    data: str | Path | None = None,
     leads_on: bool = False,
 ) -> TrainingResult:
     """One run without what comes before it; with ``leads_on`` a stop in its last step counts too."""
     footprint = Footprint(run)
+    if resume is not None:
+        config = resumed(run, resume, config, data)
+        if config.record is None:
+            report.note(f"{run}: {NOT_VERIFIED}")
     session = Session(config, run, resume, teacher)
     with stop_requests() as stop, silent_log_thread():
         try:
@@ -90,7 +110,11 @@ def _train_part(
 
 
 def _train_teacher(
-    config: RunConfig, run: Path, resume: str | None, report: ProgressReport
+    config: RunConfig,
+    run: Path,
+    resume: str | None,
+    report: ProgressReport,
+    data: str | Path | None,
 ) -> TrainingResult:
     """Train the classical part of a run with transfer, or the rest of it.
 
@@ -106,7 +130,7 @@ def _train_teacher(
     check_writable(run)
     write_json(run / "config.json", config.to_dict())
     try:
-        return _train_part(teacher, folder, resume, report, leads_on=True)
+        return _train_part(teacher, folder, resume, report, data=data, leads_on=True)
     except BaseException:
         if not checkpoints(folder):
             footprint.remove()

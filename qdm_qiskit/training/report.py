@@ -37,6 +37,9 @@ class ProgressReport:
     def start(self, config: RunConfig, model: Denoiser, steps: int, done: int) -> None:
         """The run begins: ``steps`` in all, of which ``done`` are behind it."""
 
+    def note(self, text: str) -> None:
+        """Something that whoever watches should know; one sentence."""
+
     def step(self, epoch: int, loss: float) -> None:
         """One optimizer step is done."""
 

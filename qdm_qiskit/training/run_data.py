@@ -2,37 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
-from ..data import STATE_ENSEMBLES, Split, load_dataset, load_states
-from ..errors import InvalidOption
+from ..data import DATASETS, STATE_ENSEMBLES, LoadedData, Split, load_states, load_with_source
+from ..data.places import NPZ, absolute_place, moved_to
+from ..data.raw import RawImages
+from ..errors import InvalidOption, MissingData
 from ..models import MODELS
 from ..rng import stream
-from .config import RunConfig
+from .config import DataConfig, RunConfig
+
+NOT_VERIFIED = (
+    "its data cannot be verified: a run of version 0.1 kept no hash of them, so what is read now is "
+    "taken for what it was trained on."
+)
+"""What is said of a run without a record of its data, after its name."""
 
 
 def load_split(config: RunConfig) -> Split:
     """The images of a run, at its model's size and channels, or its states.
 
-    Raises: as :func:`qdm_qiskit.data.load_dataset` and :func:`qdm_qiskit.data.load_states`.
+    Raises: as :func:`load_data`.
     """
+    return load_data(config).split
+
+
+def load_data(config: RunConfig) -> LoadedData:
+    """The images or states of a run, with what they were read from.
+
+    Args:
+        config: The run. If it has a record of its data, they are compared with it.
+
+    Raises:
+        InvalidData: If the data are not those of the record.
+        MissingData: If they are not where they were.
+        Others as :func:`qdm_qiskit.data.load_dataset` and :func:`qdm_qiskit.data.load_states`.
+    """
+    return verified(config, lambda: _load(config))
+
+
+def verified(config: RunConfig, load: Callable[[], LoadedData]) -> LoadedData:
+    """Data of a run, compared with its record if it has one.
+
+    Args:
+        config: The run.
+        load: Reads its data set, with any classes and counts: a record is of all that there is.
+
+    Raises: as :func:`load_data`.
+    """
+    if config.record is None:
+        return load()
+    try:
+        loaded = load()
+    except MissingData as error:
+        raise MissingData(
+            f"{error} The run was trained on it: put it back, or say where it is now by data=PATH "
+            "(--data PATH)."
+        ) from error
+    loaded.check(config.record)
+    return loaded
+
+
+def at_absolute_place(data: DataConfig) -> DataConfig:
+    """The same data, in words that mean the same in any working directory."""
+    dataset, folder = absolute_place(data.dataset, data.folder)
+    return replace(data, dataset=dataset, folder=folder)
+
+
+def has_files(config: RunConfig) -> bool:
+    """Whether a run's data are files, which may lie somewhere else."""
+    name = config.data.dataset
+    return name.startswith(NPZ) or (name in DATASETS and bool(DATASETS[name].files))
+
+
+def at_place(config: RunConfig, place: str | Path | None) -> RunConfig:
+    """A run with its data taken from another place; what they must be stays as it is.
+
+    Args:
+        config: The run.
+        place: As for :func:`~qdm_qiskit.data.places.moved_to`; None leaves them where they are.
+
+    Raises:
+        InvalidOption: If the run's data are no files.
+        MissingData: If there is nothing at the place.
+    """
+    if place is None:
+        return config
+    if not has_files(config):
+        raise InvalidOption(f"'{config.data.dataset}' is not read from a file; leave data out.")
+    dataset, folder = moved_to(config.data.dataset, place)
+    return replace(config, data=replace(config.data, dataset=dataset, folder=folder))
+
+
+def _load(config: RunConfig) -> LoadedData:
     data = config.data
     if MODELS[config.model].data_kind == "states":
-        return load_states(
+        split = load_states(
             data.dataset,
             num_qubits=config.model_options.num_qubits,
             train_count=data.train_count,
             test_count=data.test_count,
             seed=config.training.seed,
         )
+        raw = tuple(RawImages(each.images, each.labels) for each in (split.train, split.test))
+        return LoadedData(split, raw, f"numpy {version('numpy')}")
     if data.dataset in STATE_ENSEMBLES:
         raise InvalidOption(
             f"'{data.dataset}' holds quantum states, but model '{config.model}' takes images; choose "
             "another data set, or model quddpm."
         )
-    return load_dataset(
+    return load_with_source(
         data.dataset,
         image_size=config.model_options.image_size,
         channels=config.model_options.channels,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from ..data.places import NPZ, exists
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption
 from ..files import read_json_object
-from .checkpoint import checkpoints
-from .config import RunConfig, run_from_dict
+from .checkpoint import checkpoints, find_checkpoint
+from .config import DataConfig, RunConfig, run_from_dict
+from .run_data import at_absolute_place, at_place
 
 
 def check_no_run(run: Path, folder: Path) -> None:
@@ -24,22 +27,76 @@ def check_no_run(run: Path, folder: Path) -> None:
         )
 
 
-def check_same_run(run: Path, config: RunConfig) -> None:
+def saved_run(run: Path) -> RunConfig:
+    """The configuration in a run's folder.
+
+    Raises:
+        InvalidCheckpoint: If it cannot be read.
+    """
+    try:
+        return run_from_dict(read_json_object(run / "config.json"))
+    except (InvalidData, InvalidOption) as error:
+        raise InvalidCheckpoint(f"{run} cannot be resumed: {error}") from error
+
+
+def check_same_run(run: Path, config: RunConfig) -> RunConfig:
     """Refuse to continue a run under another configuration: the result would be neither.
+
+    Where the folder has a record of the data, they may lie in another place: it is compared with the
+    record that they are the same.
+
+    Returns:
+        The folder's own configuration.
 
     Raises:
         InvalidCheckpoint: If the folder's own configuration cannot be read.
         InvalidOption: If it differs in more than its epochs.
     """
-    try:
-        saved = run_from_dict(read_json_object(run / "config.json"))
-    except (InvalidData, InvalidOption) as error:
-        raise InvalidCheckpoint(f"{run} cannot be resumed: {error}") from error
-    if saved.with_epochs(config.training.epochs) != config:
+    saved = saved_run(run)
+    ours, theirs = (at_absolute_place(each.data) for each in (config, saved))
+    if saved.record is not None and _kind(ours) == _kind(theirs):
+        ours = replace(ours, dataset=theirs.dataset, folder=theirs.folder)
+    if replace(saved.with_epochs(config.training.epochs), data=theirs) != replace(
+        config, data=ours
+    ):
         raise InvalidOption(
             f"{run} was started with other options, and only epochs may change on resume; "
             f"take those of {run / 'config.json'}, or another folder for a new run."
         )
+    return saved
+
+
+def resumed(run: Path, which: str, config: RunConfig, data: str | Path | None) -> RunConfig:
+    """A run that is continued: with the record of its data, and where they lie now.
+
+    Args:
+        run: The run's folder.
+        which: "latest" or a checkpoint's name.
+        config: The run, as its caller knows it.
+        data: Another place of its data; None for where they were.
+
+    Raises:
+        InvalidCheckpoint, MissingData: If there is no such checkpoint.
+        InvalidOption: If the folder is a checkpoint itself, or its run is another one.
+    """
+    checkpoint = find_checkpoint(run, which)
+    if checkpoint == run:
+        raise InvalidOption(
+            f"{run} is a checkpoint, whose files would be overwritten: resume its run, "
+            f"{run.parent.parent}, from '{run.name}'."
+        )
+    saved = check_same_run(run, config)
+    place = at_absolute_place(config.data)
+    if not exists(
+        place.dataset, place.folder
+    ):  # a relative path, named in another working directory
+        place = at_absolute_place(saved.data)
+    return at_place(replace(config, data=place, record=saved.record), data)
+
+
+def _kind(data: DataConfig) -> str:
+    """The name of a data set without a user's path."""
+    return NPZ if data.dataset.startswith(NPZ) else data.dataset
 
 
 class Footprint:

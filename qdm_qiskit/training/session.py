@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -47,8 +49,8 @@ from .epoch_end import measure_losses, write_history, write_samples
 from .objective import Objective, Part
 from .optimizers import make_optimizer, set_learning_rate
 from .report import ProgressReport, TrainingResult
-from .run_data import EpochBatches, class_indices, classes_of, load_split
-from .run_folder import check_no_run, check_same_run
+from .run_data import EpochBatches, class_indices, classes_of, load_data
+from .run_folder import check_no_run
 from .transfer import take_over
 from .weight_average import WeightAverage
 
@@ -60,7 +62,7 @@ class Session:
     """A run that is about to begin or to go on.
 
     Args:
-        config: The run.
+        config: The run. Its data are compared with its record, or recorded if it has none.
         run: Its folder.
         resume: "latest" or a checkpoint's name; None starts afresh.
         teacher: A trained classical model whose weights a fresh run takes over.
@@ -73,10 +75,13 @@ class Session:
     ) -> None:
         if resume is None:
             check_no_run(run, run)
-        self.config, self.run = config, run
         seed = config.training.seed
         set_seed(derived_seed(seed, "init"))
-        self.split = load_split(config)
+        loaded = load_data(config)
+        if config.record is None:
+            config = replace(config, record=loaded.record())
+        self.config, self.run = config, run
+        self.split = loaded.split
         self.classes = classes_of(self.split)
         self.guided = bool(getattr(config.model_options, "guided", False))
         if self.guided and len(self.classes) > config.model_options.num_classes:
@@ -116,12 +121,6 @@ class Session:
 
     def _restore(self, which: str) -> None:
         checkpoint = find_checkpoint(self.run, which)
-        if checkpoint == self.run:
-            raise InvalidOption(
-                f"{self.run} is a checkpoint, whose files would be overwritten: resume its run, "
-                f"{self.run.parent.parent}, from '{self.run.name}'."
-            )
-        check_same_run(self.run, self.config)
         for name, learner in self.learners.items():
             load_learner(checkpoint if name == "model" else checkpoint / name, learner)
         self.progress = load_progress(checkpoint)
@@ -288,13 +287,17 @@ class Session:
                 self.run / "samples" / f"epoch-{epoch:04d}.png",
                 self._bare("model") if average is None else average.model,
                 self.process,
-                num_classes=len(self.classes) if self.guided else None,
+                classes=self._seen() if self.guided else None,
                 seed=self.config.training.seed,
                 epoch=epoch,
                 device=self.accelerator.device,
             )
         except InvalidData as error:
             report.warn(f"There is no sample grid of epoch {epoch}: {error}")
+
+    def _seen(self) -> Tensor:
+        """Positions of the classes that occur among the training images."""
+        return torch.from_numpy(class_indices(np.unique(self.split.train.labels), self.classes))
 
     def _checkpoint(self) -> Path:
         keep = self.config.training.keep_checkpoints

@@ -125,6 +125,51 @@ def test_published_files_keep_their_split(name, compress, below, tmp_path, write
     assert values.tolist() != sorted(values)
 
 
+def renamed(folder, compress, dotted, own_folder):
+    """The four files of ``write_mnist`` under the names that mirrors and unpackers give them."""
+    for path in sorted(folder.iterdir()):
+        name = path.name.replace("-idx", ".idx") if dotted(path.name) else path.name
+        content = path.read_bytes()
+        path.unlink()
+        place = folder / name / name if own_folder else folder / name
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(content)
+        assert name.endswith(".gz") == compress
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize(
+    ("dotted", "own_folder"),
+    [
+        (lambda name: True, False),  # train-images.idx3-ubyte, as mirrors write it
+        (lambda name: name.startswith("t10k"), False),  # some of each
+        (lambda name: "labels" in name, True),  # unpacked into a folder of its own name
+    ],
+)
+def test_files_are_found_under_the_names_that_mirrors_give_them(
+    name, compress, dotted, own_folder, tmp_path, write_mnist
+):
+    write_mnist(tmp_path / "published", compress=compress)
+    write_mnist(tmp_path / "mirrored", compress=compress)
+    renamed(tmp_path / "mirrored", compress, dotted, own_folder)
+    published, mirrored = (
+        load_dataset(name, image_size=8, folder=tmp_path / each)
+        for each in ("published", "mirrored")
+    )
+    np.testing.assert_array_equal(mirrored.train.images, published.train.images)
+    np.testing.assert_array_equal(mirrored.test.labels, published.test.labels)
+
+
+def test_the_published_name_wins_and_the_message_names_both(tmp_path, write_mnist):
+    write_mnist(tmp_path)
+    (tmp_path / "train-images.idx3-ubyte").write_bytes(b"something else")
+    assert len(load_dataset("mnist", image_size=8, folder=tmp_path).train) == 40
+    (tmp_path / "t10k-images-idx3-ubyte.gz").unlink()
+    with pytest.raises(MissingData, match=r"with or without \.gz; '\.idx3-ubyte' is as good"):
+        load_dataset("mnist", image_size=8, folder=tmp_path)
+
+
 def test_published_files_are_subsampled_by_seed(tmp_path, write_mnist):
     write_mnist(tmp_path)
 

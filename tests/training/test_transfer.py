@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 
 from qdm_qiskit.cli.main import main
-from qdm_qiskit.errors import InvalidCheckpoint, InvalidOption, MissingData
+from qdm_qiskit.errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
 from qdm_qiskit.models import MODELS, PRESETS
-from qdm_qiskit.training import load_weights, resolve_run, train
+from qdm_qiskit.training import ProgressReport, load_weights, resolve_run, train
 from qdm_qiskit.training.checkpoint import checkpoints
 from qdm_qiskit.training.transfer import FOLDER, teacher_run
 
@@ -128,6 +129,38 @@ def test_data_that_cannot_be_read_leave_nothing_behind(tmp_path, tree):
     with pytest.raises(MissingData):
         train(missing, tmp_path / "run")
     assert tree(tmp_path) == []
+
+
+def test_the_hybrid_learns_from_what_its_teacher_learned_from(tmp_path, stop_after):
+    """Stopped in the classical part, or between the parts: other data are refused in both."""
+    rng = np.random.default_rng(0)
+    arrays = {"images": rng.random((12, 28, 28)) * 0.9 + 0.1, "labels": np.arange(12) % 2}
+    file = tmp_path / "mine.npz"
+    np.savez(file, **arrays)
+    config = small_transfer(dataset=f"npz:{file}", test_count=2)
+    run = tmp_path / "run"
+    assert train(config, run, report=stop_after(1)).interrupted
+    np.savez(file, **arrays | {"images": 1.1 - arrays["images"]})
+    with pytest.raises(InvalidData, match="not those that the run was trained on"):
+        train(config, run, resume="latest")
+    np.savez(file, **arrays)
+
+    class Replaces(ProgressReport):
+        """Other data under the same name as soon as the teacher's last epoch is done."""
+
+        def epoch(self, row):
+            if row["epoch"] == 2:
+                np.savez(file, **arrays | {"images": 1.1 - arrays["images"]})
+
+    with pytest.raises(InvalidData, match="not those that the run was trained on"):
+        train(config, run, resume="latest", report=Replaces())
+    assert not checkpoints(run)
+    np.savez(tmp_path / "moved.npz", **arrays)
+    result = train(config, run, resume="latest", data=tmp_path / "moved.npz")
+    assert not result.interrupted
+    mine, theirs = (json.loads((each / "config.json").read_text()) for each in (run, run / FOLDER))
+    assert mine["record"] == theirs["record"]
+    assert mine["data"]["dataset"] == f"npz:{tmp_path / 'moved.npz'}"
 
 
 @pytest.mark.parametrize("name", [*sorted(MODELS), "defalco-unet"])

@@ -1,0 +1,68 @@
+"""Where data lie: the absolute place of what an option names, and another place of the same data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..errors import InvalidOption, MissingData
+
+NPZ = "npz:"
+"""What the name of a user's own file begins with."""
+
+
+def absolute_place(dataset: str, folder: str | None) -> tuple[str, str | None]:
+    """A data set's name and folder, with paths that mean the same in any working directory.
+
+    Args:
+        dataset: A name, or ``npz:PATH``.
+        folder: Folder of published files, if one is given.
+
+    Returns:
+        Both; a name without a path, and None, stay as they are.
+    """
+    if dataset.startswith(NPZ):
+        dataset = f"{NPZ}{_absolute(dataset.removeprefix(NPZ))}"
+    return dataset, None if folder is None else str(_absolute(folder))
+
+
+def exists(dataset: str, folder: str | None) -> bool:
+    """Whether there is something where a data set's files should be; True if it names no place."""
+    if dataset.startswith(NPZ):
+        return Path(dataset.removeprefix(NPZ)).is_file()
+    return folder is None or Path(folder).is_dir()
+
+
+def moved_to(dataset: str, place: str | Path) -> tuple[str, str | None]:
+    """The name and folder of a data set whose files lie somewhere else now.
+
+    Args:
+        dataset: Its name, or ``npz:PATH`` with the place where it was.
+        place: The file of an ``npz:`` data set, or a folder with a file of its name; the folder of
+            published files.
+
+    Raises:
+        MissingData: If there is neither.
+        InvalidOption: If published files are given by one file instead of their folder.
+    """
+    place = _absolute(place)
+    if dataset.startswith(NPZ):
+        if place.is_dir():
+            place /= Path(dataset.removeprefix(NPZ)).name
+        if not place.is_file():
+            raise MissingData(f"There is no file {place} to take the data from.")
+        return f"{NPZ}{place}", None
+    if place.is_file():
+        raise InvalidOption(f"The files of '{dataset}' are given by their folder, got {place}.")
+    if not place.is_dir():
+        raise MissingData(f"There is no folder {place} to take '{dataset}' from.")
+    return dataset, str(place)
+
+
+def _absolute(path: str | Path) -> Path:
+    """An absolute path that keeps links: who points one to other data should be told."""
+    path = Path(path).expanduser()
+    plain = Path(os.path.abspath(path))
+    # Behind a link to a folder, ".." is not what the text says.
+    same = os.path.realpath(plain) == os.path.realpath(path)
+    return plain if same else path.absolute()
