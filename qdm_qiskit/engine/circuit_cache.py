@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
@@ -11,12 +12,12 @@ from functools import cached_property
 import numpy as np
 import torch
 from qiskit import QuantumCircuit
-from qiskit.circuit import Barrier, Delay, Instruction, Measure, Parameter, ParameterVectorElement
-from qiskit.circuit import Reset as ResetInstruction
+from qiskit.circuit import Barrier, Measure, Parameter, ParameterVectorElement
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
+from .circuit_key import structure_key
 from .compile import compile_circuit
 from .observables import ObservableTable
 from .program import CircuitProgram
@@ -26,8 +27,6 @@ TABLE_ENTRIES = 2**21
 
 MAX_OUTCOME_QUBITS = 26
 """Above, a list of all basis states would take more than 512 MiB."""
-
-_BUILT_IN = (Measure, Barrier, Delay, ResetInstruction)
 
 
 @dataclass(frozen=True)
@@ -55,14 +54,17 @@ class CompiledCircuit:
     """A circuit with its programs, one for each set of parameters that differ between rows.
 
     Args:
-        circuit: Copied; later changes of the original do not matter.
-        operations: Whose identity the key of this circuit holds; kept alive.
+        circuit: Copied with its gates and definitions; later changes of the original do not matter.
+        kept: Objects whose identity the key of this circuit holds; kept alive.
+
+    Raises:
+        UnsupportedCircuit: If a gate cannot be copied.
     """
 
-    def __init__(self, circuit: QuantumCircuit, operations: Sequence[Instruction]) -> None:
-        self.circuit = circuit.copy()
+    def __init__(self, circuit: QuantumCircuit, kept: Sequence[object] = ()) -> None:
+        self.circuit = _whole_copy(circuit)
         self.parameters: tuple[Parameter, ...] = tuple(circuit.parameters)
-        self._operations = list(operations)
+        self._kept = list(kept)
         self._varying: frozenset[int] = frozenset()
         self._programs: OrderedDict[tuple[int, ...], CircuitProgram] = OrderedDict()
         self._tables: OrderedDict[tuple[Hashable, ...], list[ObservableTable]] = OrderedDict()
@@ -170,39 +172,32 @@ class CircuitCache:
         return len(self._entries)
 
     def find(self, circuit: QuantumCircuit) -> CompiledCircuit:
-        """The compiled circuit; equal circuits share it, changed ones do not."""
-        key, operations = structure_key(circuit)
+        """The compiled circuit; equal circuits share it, changed ones do not.
+
+        Raises:
+            UnsupportedCircuit: If a gate cannot be copied.
+        """
+        key, kept = structure_key(circuit)
+        if key is None:
+            return CompiledCircuit(circuit)
         with self._lock:
             if key not in self._entries:
-                self._entries[key] = CompiledCircuit(circuit, operations)
+                self._entries[key] = CompiledCircuit(circuit, kept)
                 if len(self._entries) > self.size:
                     self._entries.popitem(last=False)
             self._entries.move_to_end(key)
             return self._entries[key]
 
 
-def structure_key(circuit: QuantumCircuit) -> tuple[Hashable, list[Instruction]]:
-    """What decides a circuit's outcome, as something that can be hashed.
-
-    Qiskit's own gates stand in it by name, others (composite gates, matrices) by identity, so that
-    circuits that share them are equal.
-
-    Returns:
-        The key, and the operations whose identity it holds, to be kept alive.
-    """
-    index = {bit: place for place, bit in enumerate([*circuit.qubits, *circuit.clbits])}
-    rows: list[Hashable] = []
-    kept: list[Instruction] = []
-    for item in circuit.data:
-        operation = item.operation
-        where = tuple(index[bit] for bit in (*item.qubits, *item.clbits))
-        known = getattr(operation, "_standard_gate", None) is not None
-        if known or isinstance(operation, _BUILT_IN):
-            rows.append((operation.name, tuple(operation.params), where))
-        else:
-            kept.append(operation)
-            rows.append((id(operation), where))
-    return (circuit.num_qubits, circuit.num_clbits, circuit.global_phase, tuple(rows)), kept
+def _whole_copy(circuit: QuantumCircuit) -> QuantumCircuit:
+    """A circuit that shares no gate with the original: ``copy()`` shares composite ones."""
+    try:
+        return copy.deepcopy(circuit)
+    except Exception as error:  # of a user's own gate
+        raise UnsupportedCircuit(
+            f"Circuit '{circuit.name}' must be copied, and one of its gates cannot be "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); give that gate a __deepcopy__."
+        ) from error
 
 
 def measurements(circuit: QuantumCircuit) -> dict[int, int]:
