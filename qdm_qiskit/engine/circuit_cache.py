@@ -54,16 +54,15 @@ class CompiledCircuit:
     """A circuit with its programs, one for each set of parameters that differ between rows.
 
     Args:
-        circuit: Copied with its gates and definitions; later changes of the original do not matter.
+        circuit: Bits and measurements are copied. Gates are not kept: whoever made them may change
+            them, so that each program is compiled from the circuit at hand.
         kept: Objects whose identity the key of this circuit holds; kept alive.
-
-    Raises:
-        UnsupportedCircuit: If a gate cannot be copied.
     """
 
     def __init__(self, circuit: QuantumCircuit, kept: Sequence[object] = ()) -> None:
-        self.circuit = _whole_copy(circuit)
+        self.num_qubits, self.num_clbits = circuit.num_qubits, circuit.num_clbits
         self.parameters: tuple[Parameter, ...] = tuple(circuit.parameters)
+        self._measured = _without_gates(circuit)
         self._kept = list(kept)
         self._varying: frozenset[int] = frozenset()
         self._programs: OrderedDict[tuple[int, ...], CircuitProgram] = OrderedDict()
@@ -73,10 +72,11 @@ class CompiledCircuit:
     @cached_property
     def outcomes(self) -> np.ndarray:
         """See :func:`measured_outcomes`."""
-        return measured_outcomes(self.circuit)
+        return measured_outcomes(self._measured)
 
     def bind(
         self,
+        circuit: QuantumCircuit,
         values: np.ndarray,
         dtype: torch.dtype,
         device: torch.device,
@@ -89,6 +89,7 @@ class CompiledCircuit:
         happen to be constant in a batch would cost a compilation.
 
         Args:
+            circuit: The one for which this was found, not changed since then.
             values: ``(rows, parameters)``, finite.
             dtype, device: Of the tensors.
             differentiated: Columns that must be inputs in any case.
@@ -100,7 +101,7 @@ class CompiledCircuit:
                     differs = self._whole_vectors(differs)
                 self._varying |= differs
             columns = tuple(sorted(self._varying.union(differentiated)))
-            program = self._program(columns)
+            program = self._program(circuit, columns)
         shared = [column for column in range(len(self.parameters)) if column not in columns]
         tensor = torch.as_tensor(values, dtype=dtype, device=device)
         first = tensor[0] if len(tensor) else tensor.new_zeros(len(self.parameters))
@@ -115,12 +116,12 @@ class CompiledCircuit:
             if p in chosen or (isinstance(p, ParameterVectorElement) and p.vector.name in vectors)
         )
 
-    def _program(self, columns: tuple[int, ...]) -> CircuitProgram:
+    def _program(self, circuit: QuantumCircuit, columns: tuple[int, ...]) -> CircuitProgram:
         if columns not in self._programs:
             inputs = [self.parameters[column] for column in columns]
             chosen = set(inputs)
             weights = [p for p in self.parameters if p not in chosen]
-            self._programs[columns] = compile_circuit(self.circuit, inputs, weights)
+            self._programs[columns] = compile_circuit(_own_copy(circuit), inputs, weights)
             if len(self._programs) > 8:
                 self._programs.popitem(last=False)
         self._programs.move_to_end(columns)
@@ -139,7 +140,7 @@ class CompiledCircuit:
             key = tuple(keys)
             if key not in self._tables:
                 # A table has a row for each observable under each pattern of bits that one flips.
-                most = int((TABLE_ENTRIES / 2**self.circuit.num_qubits) ** 0.5)
+                most = int((TABLE_ENTRIES / 2**self.num_qubits) ** 0.5)
                 size = max(1, most)
                 self._tables[key] = [
                     ObservableTable(observables[start : start + size])
@@ -172,11 +173,7 @@ class CircuitCache:
         return len(self._entries)
 
     def find(self, circuit: QuantumCircuit) -> CompiledCircuit:
-        """The compiled circuit; equal circuits share it, changed ones do not.
-
-        Raises:
-            UnsupportedCircuit: If a gate cannot be copied.
-        """
+        """The compiled circuit; equal circuits share it, changed ones do not."""
         key, kept = structure_key(circuit)
         if key is None:
             return CompiledCircuit(circuit)
@@ -189,15 +186,21 @@ class CircuitCache:
             return self._entries[key]
 
 
-def _whole_copy(circuit: QuantumCircuit) -> QuantumCircuit:
-    """A circuit that shares no gate with the original: ``copy()`` shares composite ones."""
+def _own_copy(circuit: QuantumCircuit) -> QuantumCircuit:
+    """A copy to compile: Qiskit writes definitions into gates, which would look like a change."""
     try:
         return copy.deepcopy(circuit)
-    except Exception as error:  # of a user's own gate
-        raise UnsupportedCircuit(
-            f"Circuit '{circuit.name}' must be copied, and one of its gates cannot be "
-            f"({type(error).__name__}: {' '.join(str(error).split())}); give that gate a __deepcopy__."
-        ) from error
+    except Exception:  # of a user's own gate: then its circuit is compiled once more
+        return circuit
+
+
+def _without_gates(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Bits, registers, and what uses classical bits."""
+    bare = circuit.copy_empty_like()
+    for item in circuit.data:
+        if item.clbits:
+            bare.append(item)
+    return bare
 
 
 def measurements(circuit: QuantumCircuit) -> dict[int, int]:

@@ -81,7 +81,7 @@ class _Contents:
             where = (*map(index, item.qubits), *map(index, item.clbits))
             if item.is_standard_gate():
                 rows.append((item.name, *item.params, where))
-            elif item.operation.base_class in _BUILT_IN:
+            elif getattr(item.operation, "base_class", None) in _BUILT_IN:
                 rows.append((item.name, where))
             else:
                 rows.append((self.of(item.operation), where))
