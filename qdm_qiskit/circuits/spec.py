@@ -6,6 +6,7 @@ Papers number wires from the most significant bit, Qiskit numbers qubits from th
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,7 +94,8 @@ class CircuitSpec:
     name: str
     """Name in the catalogue."""
     circuit: QuantumCircuit
-    """The circuit after amplitude encoding, or with its angle encoding; no classical bits."""
+    """The circuit after amplitude encoding, or with its angle encoding; no classical bits. A copy of
+    the one that was given, which its owner may change in place."""
     encoding: Literal["angle", "amplitude"]
     """How data enter: as angles ``x_...`` of the circuit, or as amplitudes of the data qubits."""
     complex_amplitudes: bool = False
@@ -108,6 +110,7 @@ class CircuitSpec:
     """Paper, section or equation."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "circuit", copy.deepcopy(self.circuit))
         roles = sorted((*self.data_qubits, *self.ancilla_qubits))
         if roles != list(range(self.circuit.num_qubits)):
             raise InvalidTemplate(

@@ -260,7 +260,7 @@ def _fixed_matrix(instruction: Instruction) -> np.ndarray | None:
     if not isinstance(instruction, Gate) or instruction.num_qubits > MAX_FIXED_QUBITS:
         return None
     try:
-        matrix = np.asarray(instruction.to_matrix(), dtype=complex)
+        matrix = np.array(instruction.to_matrix(), dtype=complex)  # a gate may change its own
     except (CircuitError, QiskitError, AttributeError, TypeError):
         return None
     if not np.allclose(matrix @ matrix.conj().T, np.eye(len(matrix)), atol=1e-7):

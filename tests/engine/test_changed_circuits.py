@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+import torch
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import AnnotatedOperation, ControlModifier, Gate, InverseModifier, Parameter
 from qiskit.circuit.library import (
@@ -27,15 +28,20 @@ from qiskit.quantum_info import (
     SparsePauliOp,
     random_unitary,
 )
+from qiskit_aer.noise import NoiseModel
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient, ParamShiftSamplerGradient
 
+from qdm_qiskit.circuits.spec import ExpectationReadout, register_spec
 from qdm_qiskit.engine import (
     EngineEstimator,
     EngineEstimatorGradient,
     EngineSampler,
     EngineSamplerGradient,
+    compile_circuit,
+    compile_noisy,
 )
 from qdm_qiskit.engine.circuit_key import structure_key
+from qdm_qiskit.layers import QuantumLayer, qnn_executor
 
 OBSERVABLES = ["ZI", "IX", "YZ", "XX"]
 t, u = Parameter("t"), Parameter("u")
@@ -84,6 +90,10 @@ def started(operation, qubits) -> QuantumCircuit:
 
 def held(circuit):
     return circuit.data[3].operation
+
+
+def noisy(circuit):
+    return compile_noisy(circuit, NoiseModel())
 
 
 def values_of(estimator, circuit):
@@ -483,3 +493,31 @@ def test_any_sequence_of_changes_is_seen(changes):
         change(circuit, k + 10 * place)  # so that names of parameters differ
         expected = values_of(StatevectorEstimator(), circuit)
         np.testing.assert_allclose(values_of(estimator, circuit), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("make", [compile_circuit, noisy])
+def test_programs_keep_the_matrices_that_they_were_compiled_from(make):
+    gate = Matrix()
+    gate.kept["matrix"] = np.array([[0, 1], [1, 0]], dtype=complex)
+    circuit = QuantumCircuit(1)
+    circuit.append(gate, [0], copy=False)
+    program = make(circuit)
+    gate.kept["matrix"][:] = np.eye(2)
+    assert program.expectation([SparsePauliOp("Z")]).item() == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("on", ["engine", "primitive"])
+def test_layers_keep_the_circuit_that_they_were_made_from(on):
+    w = Parameter("w_0000")
+    circuit = QuantumCircuit(1)
+    circuit.append(composite(("rx", Parameter("x_0000")), ("ry", w)).to_gate(), [0], copy=False)
+    readout = ExpectationReadout(observables=(SparsePauliOp("Z"),))
+    spec = register_spec(circuit, source="test", encoding="angle", readout=readout)
+    executor = None if on == "engine" else qnn_executor(spec, StatevectorEstimator())
+    layer = QuantumLayer(spec, executor=executor, init_std=0.0)
+    circuit.assign_parameters({w: 1.2}, inplace=True)
+    circuit.x(0)
+    for _ in range(2):
+        found = layer(inputs=torch.full((1, 1), 0.5))
+        assert found.item() == pytest.approx(np.cos(0.5), abs=1e-6)
+        circuit.x(0)

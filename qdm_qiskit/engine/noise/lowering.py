@@ -316,6 +316,6 @@ def _fixed_channel(instruction: Instruction) -> Channel | None:
     if instruction.num_qubits > MAX_FIXED_QUBITS:
         return None
     try:
-        return Channel(np.asarray(instruction.to_matrix(), dtype=complex)[None])
+        return Channel(np.array(instruction.to_matrix(), dtype=complex)[None])
     except (CircuitError, QiskitError, AttributeError, TypeError):
         return None
