@@ -169,6 +169,10 @@ class CircuitCache:
         self._entries: OrderedDict[Hashable, CompiledCircuit] = OrderedDict()
         self._lock = threading.RLock()
 
+    def __reduce__(self) -> tuple[type[CircuitCache], tuple[int]]:
+        """Without what it holds: a copy, in this process or another, compiles for itself."""
+        return CircuitCache, (self.size,)
+
     def __len__(self) -> int:
         return len(self._entries)
 

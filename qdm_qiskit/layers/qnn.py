@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit_machine_learning.connectors import TorchConnector
@@ -59,10 +61,37 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
             sampler=primitive,
             input_gradients=wants_input_gradients,
         )
-    connector = TorchConnector(qnn)
-    names = [name for name, _ in connector.named_parameters(remove_duplicate=False)]
+    return _OnPrimitive(spec, primitive, TorchConnector(qnn))
 
-    def execute(angles: Tensor, amplitudes: Tensor | None, given: Tensor | None) -> Tensor:
+
+def _made_again(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) -> Executor:
+    """The executor in a copy; the connector's own weights are drawn and not used."""
+    with torch.random.fork_rng(devices=[]):
+        return qnn_executor(spec, primitive)
+
+
+class _OnPrimitive:
+    """See :func:`qnn_executor`; an object and no function, so that layers can be pickled."""
+
+    def __init__(
+        self,
+        spec: CircuitSpec,
+        primitive: BaseSamplerV2 | BaseEstimatorV2,
+        connector: TorchConnector,
+    ) -> None:
+        self.spec, self.primitive = spec, primitive
+        self.connector = connector
+        self.names = [name for name, _ in connector.named_parameters(remove_duplicate=False)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without the connector: SamplerQNN cannot be pickled (qiskit-machine-learning 0.9.1)."""
+        return _made_again, (self.spec, self.primitive)
+
+    def __call__(
+        self, angles: Tensor, amplitudes: Tensor | None, given: Tensor | None
+    ) -> Tensor:
+        """See :data:`Executor`."""
+        spec = self.spec
         if not bool(torch.isfinite(angles).all()):
             raise InvalidData("Weights must be finite, got NaN or infinity.")
         if spec.encoding == "amplitude":
@@ -85,10 +114,8 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
             assert given is not None  # just checked
             rows = given
         # The connector owns parameters of its own; the layer's angles take their place.
-        outputs = torch.func.functional_call(connector, dict.fromkeys(names, angles), (rows,))
+        outputs = torch.func.functional_call(self.connector, dict.fromkeys(self.names, angles), (rows,))
         outputs = outputs.to(angles.dtype)
         if isinstance(spec.readout, ExpectationReadout):
             return outputs
         return read_probabilities(spec, outputs)
-
-    return execute

@@ -96,7 +96,11 @@ class QuantumLayer(nn.Module):
         Raises:
             InvalidData: If a shape does not fit or a vector has norm zero or is not finite.
         """
-        return self.executor(self.angles(), self._encoded(amplitudes), inputs)
+        outputs = self.executor(self.angles(), self._encoded(amplitudes), inputs)
+        if torch.is_grad_enabled() and not outputs.requires_grad:
+            # Plus nothing: no output depends on the weights, and their gradient is 0.
+            outputs = outputs + self.weights[:0].sum().to(outputs.dtype)
+        return outputs
 
     def statevector(
         self,

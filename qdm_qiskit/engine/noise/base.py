@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,6 +57,10 @@ class NoisyProgram(ABC):
         self.inputs = tuple(inputs)
         self.weights = tuple(weights)
         self._noisy = noisy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without plans, which hold identities of objects: a copy plans for itself."""
+        return type(self), (self._noisy, self.inputs, self.weights)
 
     @abstractmethod
     def probabilities(
