@@ -19,7 +19,8 @@ from torch import Tensor
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
 from .circuit_key import structure_key
 from .compile import compile_circuit
-from .observables import ObservableTable
+from .observables import TABLE_BYTES, ObservableTable
+from .pauli_values import strings_of
 from .program import CircuitProgram
 
 TABLE_ENTRIES = 2**21
@@ -139,13 +140,7 @@ class CompiledCircuit:
         with self._lock:
             key = tuple(keys)
             if key not in self._tables:
-                # A table has a row for each observable under each pattern of bits that one flips.
-                most = int((TABLE_ENTRIES / 2**self.num_qubits) ** 0.5)
-                size = max(1, most)
-                self._tables[key] = [
-                    ObservableTable(observables[start : start + size])
-                    for start in range(0, len(observables), size)
-                ]
+                self._tables[key] = _tables(observables, self.num_qubits)
                 if len(self._tables) > 16:
                     self._tables.popitem(last=False)
             self._tables.move_to_end(key)
@@ -188,6 +183,17 @@ class CircuitCache:
                     self._entries.popitem(last=False)
             self._entries.move_to_end(key)
             return self._entries[key]
+
+
+def _tables(observables: Sequence[SparsePauliOp], num_qubits: int) -> list[ObservableTable]:
+    """Tables of a size that pays, or a single one that keeps no numbers where they are too many."""
+    # A table has a row for each observable under each pattern of bits that one flips.
+    size = max(1, int((TABLE_ENTRIES / 2**num_qubits) ** 0.5))
+    parts = [observables[start : start + size] for start in range(0, len(observables), size)]
+    needed = sum(ObservableTable.bytes_of(strings_of(part), num_qubits) for part in parts)
+    if needed > TABLE_BYTES:
+        return [ObservableTable(observables)]
+    return [ObservableTable(part) for part in parts]
 
 
 def _own_copy(circuit: QuantumCircuit) -> QuantumCircuit:
