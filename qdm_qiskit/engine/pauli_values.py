@@ -98,10 +98,10 @@ def _values(groups: Sequence[Strings], state: Tensor, order: Sequence[int]) -> T
     total = state.new_zeros(len(groups[0].coefficients), state.shape[1]).real
     for group in groups:
         flip, masks = _row_bits(group, order)
-        low = _signs(masks, torch.arange(2**lower, device=state.device), state)
+        low = _signs(masks, np.arange(2**lower), state)
         sums = state.new_zeros(len(masks), state.shape[1])
         for rows in _blocks(cube):
-            here = cube[rows]
+            here = _rows(cube, rows)
             product = _flipped(cube, rows, flip, lower).conj() * here
             if not flip and product.is_complex():
                 product = product.real
@@ -122,13 +122,13 @@ def _applied(
     cube, lower = _cube(state)
     found = []
     for rows in _blocks(cube):
-        total = torch.zeros_like(cube[rows])
+        total = torch.zeros_like(_rows(cube, rows))
         for group in groups:
             flip, masks = _row_bits(group, order)
             given = _weights(group, state).t() @ grad.to(state.dtype)  # (strings, batch)
             # The sign of the basis state that a string takes here, and not of the one here.
             high = _signs(masks >> lower, rows ^ (flip >> lower), state)
-            low = _signs(masks, torch.arange(2**lower, device=state.device) ^ (flip & (2**lower - 1)), state)
+            low = _signs(masks, np.arange(2**lower) ^ (flip & (2**lower - 1)), state)
             factor = torch.zeros_like(total)
             for part in _parts(len(masks)):
                 half = low[part].to(given.dtype)[:, :, None] * given[part][:, None, :]
@@ -145,10 +145,10 @@ def _cube(state: Tensor) -> tuple[Tensor, int]:
     return state.reshape(-1, 2**lower, state.shape[1]), lower
 
 
-def _blocks(cube: Tensor) -> list[Tensor]:
+def _blocks(cube: Tensor) -> list[np.ndarray]:
     """Values of the upper bits, so many at a time that a core's cache holds their amplitudes."""
     size = max(1, BLOCK // cube[0].numel())
-    return list(torch.arange(len(cube), device=cube.device).split(size))
+    return np.array_split(np.arange(len(cube)), -(-len(cube) // size))
 
 
 def _parts(count: int) -> list[slice]:
@@ -170,9 +170,9 @@ def _weights(group: Strings, like: Tensor) -> Tensor:
     return torch.as_tensor(values, device=like.device).to(like.dtype)
 
 
-def _signs(masks: np.ndarray, rows: Tensor, like: Tensor) -> Tensor:
+def _signs(masks: np.ndarray, rows: np.ndarray, like: Tensor) -> Tensor:
     """``(strings, rows)`` signs: -1 where an odd number of a mask's bits is set."""
-    bits = np.bitwise_count(masks[:, None] & rows.cpu().numpy()) & 1
+    bits = np.bitwise_count(masks[:, None] & rows) & 1
     return torch.as_tensor(1 - 2 * bits.astype(np.int8), device=like.device)
 
 
@@ -185,9 +185,14 @@ def _row_bits(group: Strings, order: Sequence[int]) -> tuple[int, np.ndarray]:
     return int(rows[0]), np.asarray(rows[1:])
 
 
-def _flipped(cube: Tensor, rows: Tensor, flip: int, lower: int) -> Tensor:
+def _rows(cube: Tensor, rows: np.ndarray) -> Tensor:
+    return cube.index_select(0, torch.as_tensor(rows, device=cube.device))
+
+
+def _flipped(cube: Tensor, rows: np.ndarray, flip: int, lower: int) -> Tensor:
     """For some values of the upper bits, the amplitudes that lie where these bits differ."""
     if flip == 0:
-        return cube[rows]
-    own = torch.arange(2**lower, device=cube.device)
-    return cube[rows ^ (flip >> lower)][:, own ^ (flip & (2**lower - 1))]
+        return _rows(cube, rows)
+    own = np.arange(2**lower) ^ (flip & (2**lower - 1))
+    moved = _rows(cube, rows ^ (flip >> lower))
+    return moved.index_select(1, torch.as_tensor(own, device=cube.device))
