@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arguments import checked_text
 from ..errors import InvalidOption, unknown_name
 from ..rng import stream
 from .catalog import DATASETS
@@ -76,6 +77,7 @@ def load_dataset(
     >>> split.train.images.shape, sorted(set(split.train.labels.tolist()))
     ((100, 1, 8, 8), [0, 1])
     """
+    checked_text(name, "name")
     check_image_size(image_size)
     check_channels(channels)
     if not isinstance(test_fraction, float | np.floating) or not 0 < test_fraction < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ..arguments import of_kind
 from ..errors import InvalidOption
 from .base import DiffusionProcess, Goal
 from .continuous import Predicts, VariancePreserving
@@ -75,6 +76,7 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
     Raises:
         InvalidOption: If an option is out of range.
     """
+    of_kind(config, DiffusionConfig, "config")
     if config.process == "interpolated":
         return InterpolatedNoise(config.num_steps, config.goal)
     if config.process == "gaussian":

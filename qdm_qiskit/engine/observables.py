@@ -12,7 +12,6 @@ from torch import Tensor
 from .pauli_values import Strings, pauli_values, strings_of
 from .steps import squared_modulus
 
-
 TABLE_BYTES = 2**26
 """Larger tables are not made: values are read from the states, string by string."""
 

@@ -16,7 +16,6 @@ import torch
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
-
 STRINGS = 64
 """So many strings are read at once."""
 BLOCK = 2**15
@@ -48,7 +47,9 @@ def strings_of(observables: Sequence[SparsePauliOp]) -> list[Strings]:
     for row, observable in enumerate(observables):
         terms = zip(observable.paulis.x, observable.paulis.z, observable.coeffs, strict=True)
         for x, z, coefficient in terms:
-            flip, sign = (sum(p for p, bit in zip(powers, bits, strict=True) if bit) for bits in (x, z))
+            flip, sign = (
+                sum(p for p, bit in zip(powers, bits, strict=True) if bit) for bits in (x, z)
+            )
             column = found.setdefault(flip, {}).setdefault(sign, {})
             column[row] = column.get(row, 0) + coefficient
     groups = []
@@ -74,7 +75,7 @@ def pauli_values(groups: Sequence[Strings], state: Tensor, order: Sequence[int])
     """
     if torch._C._are_functorch_transforms_active():  # those know no function of our own
         return _values(groups, state, order)
-    found: Tensor = _PauliValues.apply(state, groups, tuple(order))  # type: ignore[no-untyped-call]
+    found: Tensor = _PauliValues.apply(state, groups, tuple(order))
     return found
 
 
@@ -82,7 +83,9 @@ class _PauliValues(torch.autograd.Function):
     """The gradient of <psi|O|psi> is 2 O psi, which needs no product that the way there has made."""
 
     @staticmethod
-    def forward(ctx: Any, state: Tensor, groups: Sequence[Strings], order: tuple[int, ...]) -> Tensor:
+    def forward(
+        ctx: Any, state: Tensor, groups: Sequence[Strings], order: tuple[int, ...]
+    ) -> Tensor:
         ctx.save_for_backward(state)
         ctx.groups, ctx.order = groups, order
         return _values(groups, state, order)
@@ -99,18 +102,20 @@ def _values(groups: Sequence[Strings], state: Tensor, order: Sequence[int]) -> T
     for group in groups:
         flip, masks = _row_bits(group, order)
         low = _signs(masks, np.arange(2**lower), state)
-        sums = state.new_zeros(len(masks), state.shape[1])
+        sums = torch.zeros_like(state[:1]).expand(len(masks), -1)
         for rows in _blocks(cube):
             here = _rows(cube, rows)
             product = _flipped(cube, rows, flip, lower).conj() * here
             if not flip and product.is_complex():
                 product = product.real
             high = _signs(masks >> lower, rows, state)
+            found = []
             for part in _parts(len(masks)):
                 # The upper bits are summed first: (strings, 2**n) numbers never exist.
                 half = _times(high[part], product)
                 own = torch.einsum("sl,slb->sb", low[part].to(half.dtype), half)
-                sums = sums.index_add(0, torch.arange(part.start, part.stop, device=state.device), own.to(sums.dtype))
+                found.append(own.to(state.dtype))
+            sums = sums + torch.cat(found)
         total = total + (_weights(group, state) @ sums).real
     return total
 
@@ -181,8 +186,10 @@ def _row_bits(group: Strings, order: Sequence[int]) -> tuple[int, np.ndarray]:
     n = len(order)
     moved = [(qubit, n - 1 - place) for place, qubit in enumerate(order)]
     masks = np.array([group.flip, *group.signs])
-    rows = sum((masks >> qubit & 1) << bit for qubit, bit in moved)
-    return int(rows[0]), np.asarray(rows[1:])
+    rows = np.zeros_like(masks)
+    for qubit, bit in moved:
+        rows |= (masks >> qubit & 1) << bit
+    return int(rows[0]), rows[1:]
 
 
 def _rows(cube: Tensor, rows: np.ndarray) -> Tensor:

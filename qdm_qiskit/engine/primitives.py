@@ -29,6 +29,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
+from ..arguments import of_kind, wrong
 from ..errors import InvalidData, InvalidOption, QdmError, UnsupportedCircuit
 from .circuit_cache import BoundRows, CircuitCache, CompiledCircuit, check_finite, measurements
 from .pauli_sums import as_pauli_sum, observable_key
@@ -70,8 +71,8 @@ class EngineEstimator(BaseEstimatorV2):
     ) -> None:
         self._default_precision = _precision(default_precision)
         self._seed = seed
-        self.dtype, self.device = _dtype(dtype), torch.device(device)
-        self.cache = CircuitCache() if cache is None else cache
+        self.dtype, self.device = _dtype(dtype), _device(device)
+        self.cache = _cache(cache)
 
     @property
     def default_precision(self) -> float:
@@ -102,6 +103,7 @@ class EngineEstimator(BaseEstimatorV2):
             InvalidData: If parameters are unbound or not finite, or observables do not fit.
             UnsupportedCircuit: If the engine cannot run a circuit, or it holds measurements.
         """
+        pubs = _listed(pubs)
         given = self._default_precision if precision is None else _precision(precision)
         coerced: list[EstimatorPub] = []
         for pub in pubs:
@@ -241,8 +243,8 @@ class EngineSampler(BaseSamplerV2):
     ) -> None:
         self._default_shots = _shots(default_shots)
         self._seed = seed
-        self.dtype, self.device = _dtype(dtype), torch.device(device)
-        self.cache = CircuitCache() if cache is None else cache
+        self.dtype, self.device = _dtype(dtype), _device(device)
+        self.cache = _cache(cache)
 
     @property
     def default_shots(self) -> int:
@@ -271,6 +273,7 @@ class EngineSampler(BaseSamplerV2):
             InvalidData: If parameters are unbound or not finite.
             UnsupportedCircuit: If the engine cannot run a circuit.
         """
+        pubs = _listed(pubs)
         given = self._default_shots if shots is None else _shots(shots)
         coerced: list[SamplerPub] = []
         for pub in pubs:
@@ -389,6 +392,27 @@ def _bit_array(outcomes: np.ndarray, places: list[int | None]) -> BitArray:
         if place is not None:
             bits[..., bit] = (outcomes >> place) & 1
     return BitArray.from_bool_array(bits, order="little")
+
+
+def _listed(pubs: Any) -> list[Any]:
+    """PUBs as a list; a circuit by itself would be taken apart into gates."""
+    if isinstance(pubs, QuantumCircuit | str) or not isinstance(pubs, Iterable):
+        raise wrong(pubs, "pubs", "a list of PUBs", "put a single one into a list")
+    return list(pubs)
+
+
+def _cache(cache: CircuitCache | None) -> CircuitCache:
+    if cache is None:
+        return CircuitCache()
+    of_kind(cache, CircuitCache, "cache")
+    return cache
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise wrong(device, "device", "a torch.device, or its name such as 'cpu'") from error
 
 
 def _generator(seed: Seed) -> np.random.Generator:

@@ -25,6 +25,7 @@ from qiskit_machine_learning.gradients import (
 
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
 from .circuit_cache import CompiledCircuit, check_finite
+from .compile import namesakes
 from .jacobians import reverse_jacobian, state_tangents
 from .pauli_sums import as_pauli_sum, as_sparse_observable, observable_key
 from .primitives import CHUNK, EngineEstimator, EngineSampler, parts
@@ -233,7 +234,9 @@ def _expectation_jacobian(
         tables = group.compiled.tables(sums, keys)  # built once, when the states have fitted
         return torch.cat([table.evaluate(states.t()) for table in tables]).t()
 
-    bound = group.compiled.bind(group.circuit, values, estimator.dtype, estimator.device, group.columns)
+    bound = group.compiled.bind(
+        group.circuit, values, estimator.dtype, estimator.device, group.columns
+    )
     found = reverse_jacobian(bound, expectations, len(sums))
     places = [bound.columns.index(column) for column in group.columns]
     return found[:, :, places].cpu().numpy()
@@ -289,4 +292,5 @@ def _check_lengths(
             )
         if not own.issuperset(wanted):
             missing = [p.name for p in wanted if p not in own]
-            raise InvalidData(f"Parameters {missing} are not in circuit '{circuit.name}'.")
+            hint = namesakes([p.name for p in own], missing)
+            raise InvalidData(f"Parameters {missing} are not in circuit '{circuit.name}'.{hint}")

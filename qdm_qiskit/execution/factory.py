@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..arguments import wrong
 from ..errors import TargetUnavailable
 from .runner import CircuitRunner
 from .targets import Target, parse_target
@@ -22,6 +23,8 @@ def make_runner(target: Target | str, *, seed: int) -> CircuitRunner:
         TargetUnavailable: For ``engine`` (the caller runs the model there), for ``aer:gpu``
             without a GPU, and for every ``ibm:`` target.
     """
+    if not isinstance(target, str | Target):
+        raise wrong(target, "target", "a Target, or its text such as 'noisy:fake_torino'")
     target = parse_target(target) if isinstance(target, str) else target
     if target.kind == "aer":
         from .aer import AerRunner

@@ -12,6 +12,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 from torch import Tensor, nn
 
+from ..arguments import of_kind
 from ..engine import CircuitProgram, compile_circuit
 from ..engine.circuit_cache import measured_outcomes
 from ..engine.pauli_sums import as_pauli_sum, as_sparse_observable
@@ -71,6 +72,7 @@ class QnnLayer(nn.Module):
             InvalidData: If the last axis is not ``num_inputs``, or a value is not finite.
         """
         given = self.weight.new_zeros(0) if input_data is None else input_data
+        of_kind(given, Tensor, "input_data", "torch.as_tensor makes one")
         if given.ndim == 0 or given.shape[-1] != self.num_inputs:
             raise InvalidData(
                 f"Inputs have shape (..., {self.num_inputs}), got {tuple(given.shape)}."

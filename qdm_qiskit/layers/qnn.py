@@ -10,7 +10,8 @@ from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 from torch import Tensor
 
-from ..circuits.spec import CircuitSpec, ExpectationReadout
+from ..arguments import of_kind
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ExpectationReadout
 from ..errors import InvalidData, InvalidOption
 from .executors import Executor, read_probabilities
 
@@ -33,6 +34,8 @@ def qnn_executor(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) 
     Raises:
         InvalidOption: If the kind of primitive does not fit the readout.
     """
+    of_kind(spec, CircuitSpec, "spec", WAY_TO_SPEC)
+    of_kind(primitive, BaseSamplerV2 | BaseEstimatorV2, "primitive", "give an instance")
     circuit = spec.full_circuit(measure=not isinstance(spec.readout, ExpectationReadout))
     inputs = [p for p in circuit.parameters if p.name.startswith("x_")]
     weights = [p for p in circuit.parameters if p.name.startswith("w_")]
@@ -87,9 +90,7 @@ class _OnPrimitive:
         """Without the connector: SamplerQNN cannot be pickled (qiskit-machine-learning 0.9.1)."""
         return _made_again, (self.spec, self.primitive)
 
-    def __call__(
-        self, angles: Tensor, amplitudes: Tensor | None, given: Tensor | None
-    ) -> Tensor:
+    def __call__(self, angles: Tensor, amplitudes: Tensor | None, given: Tensor | None) -> Tensor:
         """See :data:`Executor`."""
         spec = self.spec
         if not bool(torch.isfinite(angles).all()):
@@ -114,7 +115,9 @@ class _OnPrimitive:
             assert given is not None  # just checked
             rows = given
         # The connector owns parameters of its own; the layer's angles take their place.
-        outputs = torch.func.functional_call(self.connector, dict.fromkeys(self.names, angles), (rows,))
+        outputs = torch.func.functional_call(
+            self.connector, dict.fromkeys(self.names, angles), (rows,)
+        )
         outputs = outputs.to(angles.dtype)
         if isinstance(spec.readout, ExpectationReadout):
             return outputs

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from qiskit import QuantumCircuit
 
+from ..arguments import checked_text, of_kind
 from ..errors import CalibrationMismatch, InvalidData, InvalidOption
 
 Method = Literal["balanced", "independent"]
@@ -113,6 +114,7 @@ def combine_results(
         InvalidOption: If the method is unknown or qubits repeat.
         InvalidData: If counts do not fit the circuits, or a circuit has no counts.
     """
+    checked_text(backend, "backend", "give the device's name")
     qubits = _checked_qubits(qubits, None)
     bits = prepared_bits(len(qubits), method)
     width = len(qubits) if method == "balanced" else 1
@@ -247,6 +249,8 @@ def mitigate(
         CalibrationMismatch: If the calibration is of another backend or lacks a qubit.
         InvalidData: If counts do not fit the qubits, are negative, or a row is empty.
     """
+    of_kind(calibration, ReadoutCalibration, "calibration", "combine_results makes one")
+    checked_text(backend, "backend", "give the device's name")
     _check_fits(calibration, qubits, backend)
     counts = np.asarray(counts)
     m = len(qubits)

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..data import Split, load_dataset
 from ..data.npz import read_npz
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
@@ -65,6 +66,7 @@ def run_subject(
         MissingData, InvalidData, InvalidCheckpoint: If the run cannot be loaded.
         InvalidOption: If the scheduler does not fit its process.
     """
+    folder = checked_path(folder, "folder")
     run = load_run(folder)
     check_scheduler(run.process, scheduler, num_inference_steps, eta=0.0)
     steps = run.process.num_steps if num_inference_steps is None else num_inference_steps
@@ -99,6 +101,7 @@ def samples_subject(folder: Path) -> Subject:
         MissingData: If the folder holds no samples.
         InvalidData: If a file is damaged, or the images cannot be used.
     """
+    folder = checked_path(folder, "folder")
     if not (folder / "manifest.json").is_file():
         raise MissingData(
             f"There are no samples in {folder}: make some with `qdm sample RUN --out {folder}`."

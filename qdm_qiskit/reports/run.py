@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..arguments import checked_path
 from ..data import Split
 from ..errors import InvalidData, MissingData
 from ..files import read_json_object, write_together
@@ -91,6 +92,7 @@ def run_report(run: Path) -> tuple[RunReport, RunPictures]:
         MissingData: If there is no run or it has no metrics.
         InvalidCheckpoint, InvalidData: If a file cannot be used.
     """
+    run = checked_path(run, "run")
     trained = load_run(run)
     split = load_split(trained.config)
     folders = sorted(each.parent for each in run.glob("*/manifest.json"))

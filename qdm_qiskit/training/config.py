@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from .. import options
+from ..arguments import checked_text
 from ..diffusion import DiffusionConfig, make_process
 from ..errors import InvalidOption, unknown_name
 from ..models import MODELS, PRESETS, resolve
@@ -186,6 +187,7 @@ def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConf
         UnknownName: If there is no such model or preset.
         InvalidOption: If an option is unknown or out of range.
     """
+    checked_text(name, "name")
     if name not in MODELS and name not in PRESETS:
         raise unknown_name("model or preset", name, [*MODELS, *PRESETS])
     model = PRESETS[name].model if name in PRESETS else name

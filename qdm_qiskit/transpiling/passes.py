@@ -11,11 +11,16 @@ from qiskit.providers import BackendV2
 from qiskit.transpiler import Target as DeviceTarget
 from qiskit.transpiler import generate_preset_pass_manager
 
+from ..arguments import of_kind
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
 from .cost import CircuitCost, circuit_cost
 
 LEVELS = (0, 1, 2, 3)
 """Qiskit's optimization levels."""
+
+
+WAY_TO_BACKEND = "load_backend(name) makes one of a snapshot's name"
+"""For callers that give a name where a device is wanted."""
 
 
 def transpile_for(
@@ -42,6 +47,8 @@ def transpile_for(
         InvalidOption: If the level is not 0 to 3.
         UnsupportedCircuit: If the circuit has more qubits than the device.
     """
+    of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
+    of_kind(backend, BackendV2 | DeviceTarget, "backend", WAY_TO_BACKEND)
     if level not in LEVELS:
         raise InvalidOption(f"Optimization level must be 0, 1, 2 or 3, got {level}.")
     target = backend if isinstance(backend, DeviceTarget) else backend.target
@@ -95,6 +102,8 @@ def layout_trials(
         InvalidOption: If there is no seed, or the level is not 0 to 3.
         UnsupportedCircuit: If the circuit has more qubits than the device.
     """
+    of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
+    of_kind(backend, BackendV2 | DeviceTarget, "backend", WAY_TO_BACKEND)
     if not seeds:
         raise InvalidOption("Layout trials need at least one transpiler seed, got none.")
     trials = []

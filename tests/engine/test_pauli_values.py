@@ -25,9 +25,7 @@ from qdm_qiskit.engine.pauli_values import pauli_values, strings_of
 def sums(n: int, count: int, terms: int, seed: int) -> list[SparsePauliOp]:
     rng = np.random.default_rng(seed)
     return [
-        SparsePauliOp(
-            random_pauli_list(n, terms, seed=rng, phase=False), rng.uniform(-1, 1, terms)
-        )
+        SparsePauliOp(random_pauli_list(n, terms, seed=rng, phase=False), rng.uniform(-1, 1, terms))
         for _ in range(count)
     ]
 
@@ -54,7 +52,9 @@ def test_strings_tables_and_qiskit_agree(n, batch, count, terms, real, seed):
     moved = state.reshape(*[2] * n, batch).permute(*[n - 1 - q for q in order], n)
     moved = moved.reshape(2**n, batch)
     found = pauli_values(strings_of(observables), moved, order).numpy()
-    np.testing.assert_allclose(ObservableTable(observables).evaluate(moved, order), found, atol=1e-12)
+    np.testing.assert_allclose(
+        ObservableTable(observables).evaluate(moved, order), found, atol=1e-12
+    )
     for column in range(batch):
         vector = Statevector(state[:, column].numpy().copy())  # Qiskit reads no strided array
         right = [vector.expectation_value(each).real for each in observables]

@@ -24,7 +24,7 @@ from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 from qiskit_machine_learning.optimizers import COBYLA
 from torch.optim.swa_utils import AveragedModel
 
-from qdm_qiskit.circuits import ExpectationReadout, ProbabilityReadout, register_spec, template
+from qdm_qiskit.circuits import ExpectationReadout, ProbabilityReadout, register_spec
 from qdm_qiskit.engine import (
     CircuitCache,
     EngineEstimator,
@@ -47,8 +47,8 @@ ANGLES = torch.linspace(-1, 1, 4, dtype=torch.float64)
 HOW = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
-    "pickle": lambda thing: pickle.loads(pickle.dumps(thing)),
-    "cloudpickle": lambda thing: pickle.loads(cloudpickle.dumps(thing)),
+    "pickle": lambda thing: pickle.loads(pickle.dumps(thing)),  # noqa: S301 # made right here
+    "cloudpickle": lambda thing: pickle.loads(cloudpickle.dumps(thing)),  # noqa: S301 # as above
 }
 
 
@@ -210,7 +210,8 @@ def test_generators_of_copies_go_their_own_way():
 def test_layers_keep_one_parameter_under_two_names():
     for copied in HOW.values():
         found = copied(QnnLayer(estimator_qnn(), ANGLES))
-        assert found._weights is found.weight and len(list(found.parameters())) == 1
+        assert found._weights is found.weight
+        assert len(list(found.parameters())) == 1
 
 
 def test_a_sampling_layer_on_aer_is_copied():

@@ -251,7 +251,9 @@ def constant_qnn(kind: str):
     )
 
 
-@pytest.mark.parametrize("kind", ["no weight", "global phase", "cancelled", "sampled phase", "no input"])
+@pytest.mark.parametrize(
+    "kind", ["no weight", "global phase", "cancelled", "sampled phase", "no input"]
+)
 @pytest.mark.parametrize("of_inputs", [False, True])
 def test_what_has_no_effect_has_a_gradient_of_zero(kind, of_inputs):
     qnn = constant_qnn(kind)

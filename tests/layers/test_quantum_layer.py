@@ -210,8 +210,6 @@ def test_a_readout_that_no_weight_touches_has_a_gradient_of_zero():
     circuit.ry(Parameter("w_0000"), 1)
     circuit.global_phase = Parameter("w_0001")
     readout = ExpectationReadout(observables=(SparsePauliOp("IZ"),))
-    layer = QuantumLayer(
-        register_spec(circuit, source="test", encoding="angle", readout=readout)
-    )
+    layer = QuantumLayer(register_spec(circuit, source="test", encoding="angle", readout=readout))
     layer(inputs=torch.full((3, 1), 0.4)).sum().backward()
     torch.testing.assert_close(layer.weights.grad, torch.zeros(2))
