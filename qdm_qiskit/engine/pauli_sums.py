@@ -51,7 +51,7 @@ def pauli_sums(observables: Any, num_qubits: int, way_out: str = "") -> list[Spa
     for observable in found:
         if observable.num_qubits != num_qubits:
             raise InvalidData(
-                f"Observables act on all {num_qubits} qubits of the circuit, got one on "
+                f"Observables act on all {num_qubits} qubits, got one on "
                 f"{observable.num_qubits}{way_out}."
             )
     return found
