@@ -5,6 +5,7 @@
     QdmError
       + InvalidTemplate     (also ValueError)         a circuit that cannot be built as asked
       + InvalidOption       (also ValueError)         an option that is unknown or out of range
+      + InvalidArgument     (also TypeError)          an argument of another kind than the one wanted
       + UnknownName         (also LookupError)        no model, dataset, backend ... of this name
       + InvalidData         (also ValueError)         arrays of a wrong shape, NaN, zero norm
       + MissingData         (also FileNotFoundError)  a data set or run that is not where it should be
@@ -42,6 +43,10 @@ class InvalidTemplate(QdmError, ValueError):
 
 class InvalidOption(QdmError, ValueError):
     """An option is unknown, or its value is out of range."""
+
+
+class InvalidArgument(QdmError, TypeError):
+    """An argument is of another kind: text for a circuit, a circuit for a spec."""
 
 
 class UnknownName(QdmError, LookupError):

@@ -10,6 +10,7 @@ import torch
 from qiskit import QuantumCircuit
 from torch import Tensor
 
+from ..arguments import of_kind
 from ..circuits import CircuitSpec
 from ..engine import CircuitProgram, compile_circuit
 from ..errors import InvalidOption, InvalidTemplate, UnsupportedCircuit
@@ -39,6 +40,7 @@ def analysed_circuit(
         UnsupportedCircuit: If it has more than :data:`MAX_QUBITS` qubits, or classical bits.
         InvalidOption: If the angle is not finite.
     """
+    of_kind(source, CircuitSpec | QuantumCircuit, "source")
     circuit = source.circuit if isinstance(source, CircuitSpec) else source
     if not math.isfinite(start_angle):
         raise InvalidOption(f"start_angle is a finite angle in radians, got {start_angle}.")

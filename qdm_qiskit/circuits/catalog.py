@@ -9,6 +9,7 @@ from typing import Literal
 
 from qiskit import QuantumCircuit
 
+from ..arguments import checked_text
 from ..errors import InvalidTemplate, unknown_name
 from .angle_encodings import (
     angle_encoding,
@@ -340,6 +341,7 @@ def template(name: str) -> Callable[..., CircuitSpec]:
     Raises:
         UnknownName: If there is none; the message lists what exists.
     """
+    checked_text(name, "name")
     if name not in TEMPLATES:
         raise unknown_name("template", name, TEMPLATES)
     return TEMPLATES[name].build

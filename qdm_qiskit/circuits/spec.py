@@ -6,6 +6,7 @@ Papers number wires from the most significant bit, Qiskit numbers qubits from th
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,12 +17,19 @@ from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 
+from ..arguments import all_of_kind, of_kind
 from ..errors import InvalidData, InvalidTemplate
 from .encodings import amplitude_angles, amplitude_loader
 from .parameters import input_parameters
 
 DENOISER_BARRIER = "denoiser"
 """Label of the barrier between loader and denoiser in a full circuit; cost reports split there."""
+
+
+WAY_TO_SUMS = "give a list, and text as SparsePauliOp(text)"
+"""For callers that give something else where observables are wanted."""
+WAY_TO_SPEC = "register_spec(circuit, source=...) makes one"
+"""For callers that give something else where a spec is wanted."""
 
 
 def wire_to_qubit(wire: int, num_wires: int) -> int:
@@ -104,7 +112,8 @@ class CircuitSpec:
     name: str
     """Name in the catalogue."""
     circuit: QuantumCircuit
-    """The circuit after amplitude encoding, or with its angle encoding; no classical bits."""
+    """The circuit after amplitude encoding, or with its angle encoding; no classical bits. A copy of
+    the one that was given, which its owner may change in place."""
     encoding: Literal["angle", "amplitude"]
     """How data enter: as angles ``x_...`` of the circuit, or as amplitudes of the data qubits."""
     complex_amplitudes: bool = False
@@ -119,6 +128,9 @@ class CircuitSpec:
     """Paper, section or equation."""
 
     def __post_init__(self) -> None:
+        of_kind(self.circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
+        of_kind(self.readout, ProbabilityReadout | ExpectationReadout, "readout")
+        object.__setattr__(self, "circuit", copy.deepcopy(self.circuit))
         roles = sorted((*self.data_qubits, *self.ancilla_qubits))
         if roles != list(range(self.circuit.num_qubits)):
             raise InvalidTemplate(
@@ -150,6 +162,7 @@ class CircuitSpec:
     def _check_readout(self) -> None:
         readout, n = self.readout, self.circuit.num_qubits
         if isinstance(readout, ExpectationReadout):
+            all_of_kind(readout.observables, SparsePauliOp, "observables", WAY_TO_SUMS)
             for observable in readout.observables:
                 if observable.num_qubits != n or np.abs(observable.coeffs.imag).max() > 0:
                     raise InvalidTemplate(
@@ -313,6 +326,7 @@ def register_spec(
     Raises:
         InvalidTemplate: As for :class:`CircuitSpec`.
     """
+    of_kind(circuit, QuantumCircuit, "circuit")
     qubits = tuple(range(circuit.num_qubits))
     return CircuitSpec(
         name=circuit.name,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..arguments import checked_path
 from ..errors import InvalidOption, OutputNotWritable
 from .images import convert_channels
 
@@ -67,6 +68,7 @@ def save_grid(
         InvalidData: If ``images`` has another shape.
         InvalidOption: If ``columns`` or ``scale`` is below 1.
     """
+    path = checked_path(path, "path")
     if scale < 1:
         raise InvalidOption(f"A grid needs scale >= 1, got {scale}.")
     path = Path(path)

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..errors import InvalidData, MissingData
 
 LARGEST_BYTES = 2**28
@@ -47,6 +48,7 @@ def read_idx(path: str | Path) -> np.ndarray:
     References:
         Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database, "The IDX file format".
     """
+    path = checked_path(path, "path")
     path = Path(path)
     try:
         with path.open("rb") as file:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arguments import checked_text
 from ..errors import InvalidOption, unknown_name
 from ..rng import stream
 from .catalog import DATASETS
@@ -78,6 +79,7 @@ def load_dataset(
     >>> split.train.images.shape, sorted(set(split.train.labels.tolist()))
     ((100, 1, 8, 8), [0, 1])
     """
+    checked_text(name, "name")
     return load_with_source(
         name,
         image_size=image_size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from ..arguments import of_kind
 from ..errors import InvalidOption
 from .base import DiffusionProcess, Goal, check_num_steps
 from .continuous import Predicts, VariancePreserving
@@ -96,6 +97,7 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
     Raises:
         InvalidOption: If an option is out of range.
     """
+    of_kind(config, DiffusionConfig, "config")
     check_num_steps(config.num_steps)
     beta_start, beta_end = _betas_of(config)
     if config.process == "interpolated":

@@ -7,10 +7,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..arguments import wrong
 from ..errors import InvalidData
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
@@ -27,7 +29,8 @@ def _like(dtype: torch.dtype, device: torch.device) -> Tensor:
 class Signature:
     """What a program takes.
 
-    All methods raise :class:`~qdm_qiskit.errors.InvalidData`, in one line.
+    All methods raise :class:`~qdm_qiskit.errors.InvalidData`, in one line; :meth:`check_tensors`
+    raises :class:`~qdm_qiskit.errors.InvalidArgument`.
     """
 
     num_qubits: int
@@ -37,6 +40,12 @@ class Signature:
     """Qubits that the circuit resets first; no initial state may cover them."""
     dtype: torch.dtype
     """Real; where no tensor decides."""
+
+    def check_tensors(self, **given: Any) -> None:
+        """Each argument is a tensor or None: numpy's arrays would set another precision."""
+        for name, value in given.items():
+            if value is not None and not isinstance(value, Tensor):
+                raise wrong(value, name, "a tensor or None", "torch.as_tensor makes one")
 
     def check(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
@@ -11,14 +12,15 @@ from functools import cached_property
 import numpy as np
 import torch
 from qiskit import QuantumCircuit
-from qiskit.circuit import Barrier, Delay, Instruction, Measure, Parameter, ParameterVectorElement
-from qiskit.circuit import Reset as ResetInstruction
+from qiskit.circuit import Barrier, Measure, Parameter, ParameterVectorElement
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
+from .circuit_key import structure_key
 from .compile import compile_circuit
-from .observables import ObservableTable
+from .observables import TABLE_BYTES, ObservableTable
+from .pauli_values import strings_of
 from .program import CircuitProgram
 
 TABLE_ENTRIES = 2**21
@@ -26,8 +28,6 @@ TABLE_ENTRIES = 2**21
 
 MAX_OUTCOME_QUBITS = 26
 """Above, a list of all basis states would take more than 512 MiB."""
-
-_BUILT_IN = (Measure, Barrier, Delay, ResetInstruction)
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,16 @@ class CompiledCircuit:
     """A circuit with its programs, one for each set of parameters that differ between rows.
 
     Args:
-        circuit: Copied; later changes of the original do not matter.
-        operations: Whose identity the key of this circuit holds; kept alive.
+        circuit: Bits and measurements are copied. Gates are not kept: whoever made them may change
+            them, so that each program is compiled from the circuit at hand.
+        kept: Objects whose identity the key of this circuit holds; kept alive.
     """
 
-    def __init__(self, circuit: QuantumCircuit, operations: Sequence[Instruction]) -> None:
-        self.circuit = circuit.copy()
+    def __init__(self, circuit: QuantumCircuit, kept: Sequence[object] = ()) -> None:
+        self.num_qubits, self.num_clbits = circuit.num_qubits, circuit.num_clbits
         self.parameters: tuple[Parameter, ...] = tuple(circuit.parameters)
-        self._operations = list(operations)
+        self._measured = _without_gates(circuit)
+        self._kept = list(kept)
         self._varying: frozenset[int] = frozenset()
         self._programs: OrderedDict[tuple[int, ...], CircuitProgram] = OrderedDict()
         self._tables: OrderedDict[tuple[Hashable, ...], list[ObservableTable]] = OrderedDict()
@@ -71,10 +73,11 @@ class CompiledCircuit:
     @cached_property
     def outcomes(self) -> np.ndarray:
         """See :func:`measured_outcomes`."""
-        return measured_outcomes(self.circuit)
+        return measured_outcomes(self._measured)
 
     def bind(
         self,
+        circuit: QuantumCircuit,
         values: np.ndarray,
         dtype: torch.dtype,
         device: torch.device,
@@ -87,6 +90,7 @@ class CompiledCircuit:
         happen to be constant in a batch would cost a compilation.
 
         Args:
+            circuit: The one for which this was found, not changed since then.
             values: ``(rows, parameters)``, finite.
             dtype, device: Of the tensors.
             differentiated: Columns that must be inputs in any case.
@@ -98,7 +102,7 @@ class CompiledCircuit:
                     differs = self._whole_vectors(differs)
                 self._varying |= differs
             columns = tuple(sorted(self._varying.union(differentiated)))
-            program = self._program(columns)
+            program = self._program(circuit, columns)
         shared = [column for column in range(len(self.parameters)) if column not in columns]
         tensor = torch.as_tensor(values, dtype=dtype, device=device)
         first = tensor[0] if len(tensor) else tensor.new_zeros(len(self.parameters))
@@ -113,12 +117,12 @@ class CompiledCircuit:
             if p in chosen or (isinstance(p, ParameterVectorElement) and p.vector.name in vectors)
         )
 
-    def _program(self, columns: tuple[int, ...]) -> CircuitProgram:
+    def _program(self, circuit: QuantumCircuit, columns: tuple[int, ...]) -> CircuitProgram:
         if columns not in self._programs:
             inputs = [self.parameters[column] for column in columns]
             chosen = set(inputs)
             weights = [p for p in self.parameters if p not in chosen]
-            self._programs[columns] = compile_circuit(self.circuit, inputs, weights)
+            self._programs[columns] = compile_circuit(_own_copy(circuit), inputs, weights)
             if len(self._programs) > 8:
                 self._programs.popitem(last=False)
         self._programs.move_to_end(columns)
@@ -136,13 +140,7 @@ class CompiledCircuit:
         with self._lock:
             key = tuple(keys)
             if key not in self._tables:
-                # A table has a row for each observable under each pattern of bits that one flips.
-                most = int((TABLE_ENTRIES / 2**self.circuit.num_qubits) ** 0.5)
-                size = max(1, most)
-                self._tables[key] = [
-                    ObservableTable(observables[start : start + size])
-                    for start in range(0, len(observables), size)
-                ]
+                self._tables[key] = _tables(observables, self.num_qubits)
                 if len(self._tables) > 16:
                     self._tables.popitem(last=False)
             self._tables.move_to_end(key)
@@ -166,43 +164,53 @@ class CircuitCache:
         self._entries: OrderedDict[Hashable, CompiledCircuit] = OrderedDict()
         self._lock = threading.RLock()
 
+    def __reduce__(self) -> tuple[type[CircuitCache], tuple[int]]:
+        """Without what it holds: a copy, in this process or another, compiles for itself."""
+        return CircuitCache, (self.size,)
+
     def __len__(self) -> int:
         return len(self._entries)
 
     def find(self, circuit: QuantumCircuit) -> CompiledCircuit:
         """The compiled circuit; equal circuits share it, changed ones do not."""
-        key, operations = structure_key(circuit)
+        key, kept = structure_key(circuit)
+        if key is None:
+            return CompiledCircuit(circuit)
         with self._lock:
             if key not in self._entries:
-                self._entries[key] = CompiledCircuit(circuit, operations)
+                self._entries[key] = CompiledCircuit(circuit, kept)
                 if len(self._entries) > self.size:
                     self._entries.popitem(last=False)
             self._entries.move_to_end(key)
             return self._entries[key]
 
 
-def structure_key(circuit: QuantumCircuit) -> tuple[Hashable, list[Instruction]]:
-    """What decides a circuit's outcome, as something that can be hashed.
+def _tables(observables: Sequence[SparsePauliOp], num_qubits: int) -> list[ObservableTable]:
+    """Tables of a size that pays, or a single one that keeps no numbers where they are too many."""
+    # A table has a row for each observable under each pattern of bits that one flips.
+    size = max(1, int((TABLE_ENTRIES / 2**num_qubits) ** 0.5))
+    parts = [observables[start : start + size] for start in range(0, len(observables), size)]
+    needed = sum(ObservableTable.bytes_of(strings_of(part), num_qubits) for part in parts)
+    if needed > TABLE_BYTES:
+        return [ObservableTable(observables)]
+    return [ObservableTable(part) for part in parts]
 
-    Qiskit's own gates stand in it by name, others (composite gates, matrices) by identity, so that
-    circuits that share them are equal.
 
-    Returns:
-        The key, and the operations whose identity it holds, to be kept alive.
-    """
-    index = {bit: place for place, bit in enumerate([*circuit.qubits, *circuit.clbits])}
-    rows: list[Hashable] = []
-    kept: list[Instruction] = []
+def _own_copy(circuit: QuantumCircuit) -> QuantumCircuit:
+    """A copy to compile: Qiskit writes definitions into gates, which would look like a change."""
+    try:
+        return copy.deepcopy(circuit)
+    except Exception:  # of a user's own gate: then its circuit is compiled once more
+        return circuit
+
+
+def _without_gates(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Bits, registers, and what uses classical bits."""
+    bare = circuit.copy_empty_like()
     for item in circuit.data:
-        operation = item.operation
-        where = tuple(index[bit] for bit in (*item.qubits, *item.clbits))
-        known = getattr(operation, "_standard_gate", None) is not None
-        if known or isinstance(operation, _BUILT_IN):
-            rows.append((operation.name, tuple(operation.params), where))
-        else:
-            kept.append(operation)
-            rows.append((id(operation), where))
-    return (circuit.num_qubits, circuit.num_clbits, circuit.global_phase, tuple(rows)), kept
+        if item.clbits:
+            bare.append(item)
+    return bare
 
 
 def measurements(circuit: QuantumCircuit) -> dict[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from qiskit.circuit import (
 from qiskit.circuit import Operation as AbstractOperation
 from qiskit.circuit.library import IGate, get_standard_gate_name_mapping
 
+from ..arguments import all_of_kind, of_kind
 from ..errors import InvalidOption, UnsupportedCircuit
 from .decompose import (
     definition_of,
@@ -81,6 +82,9 @@ def compile_circuit(
             message names it.
         InvalidOption: If ``dtype`` is neither float32 nor float64.
     """
+    of_kind(circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
+    inputs = all_of_kind(inputs, Parameter, "inputs")
+    weights = all_of_kind(weights, Parameter, "weights")
     if dtype not in (torch.float32, torch.float64):
         raise InvalidOption(f"The engine computes in torch.float32 or torch.float64, got {dtype}.")
     if not circuit.num_qubits:
@@ -104,7 +108,7 @@ def compile_circuit(
         raise UnsupportedCircuit(
             "Inputs and weights must together be the circuit's parameters: "
             f"{unbound or 'none'} of the circuit are not listed, "
-            f"{unknown or 'none'} of those listed are not in the circuit."
+            f"{unknown or 'none'} of those listed are not in the circuit.{namesakes(unbound, unknown)}"
         )
     chosen = dict(postselect or {})
     wrong = [b for b, v in chosen.items() if not 0 <= b < circuit.num_clbits or v not in (0, 1)]
@@ -129,6 +133,13 @@ def compile_circuit(
         fresh=frozenset(lowering.fresh),
         dtype=dtype,
     )
+
+
+def namesakes(missing: Iterable[str], foreign: Iterable[str]) -> str:
+    """What to add to an error where parameters of one circuit are meant for another one."""
+    if set(missing).isdisjoint(foreign):
+        return ""
+    return " Parameters of one name are not the same; take those of `circuit.parameters`."
 
 
 class _Lowering:

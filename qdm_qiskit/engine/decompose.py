@@ -73,7 +73,7 @@ def matrix_of(
 
 def _matrix(operation: Operation) -> np.ndarray | None:
     try:
-        matrix = np.asarray(operation.to_matrix(), dtype=complex)
+        matrix = np.array(operation.to_matrix(), dtype=complex)  # a gate may change its own
     except (CircuitError, QiskitError, AttributeError, TypeError, ValueError):
         return None
     if not np.allclose(matrix @ matrix.conj().T, np.eye(len(matrix)), atol=1e-7):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..arguments import of_kind
 from ..errors import InvalidData, InvalidOption
 from .jacobians import state_tangents
 from .primitives import parts
@@ -52,6 +53,8 @@ def fubini_study_metric(
     References:
         Stokes et al., "Quantum natural gradient", Quantum 4, 269 (2020), arXiv:1909.02108.
     """
+    of_kind(program, CircuitProgram, "program", "compile_circuit makes one")
+    of_kind(weights, Tensor, "weights", "torch.as_tensor makes one")
     count = program.num_weights
     groups = [list(range(count))] if blocks is None else [list(block) for block in blocks]
     if sorted(place for group in groups for place in group) != list(range(count)):

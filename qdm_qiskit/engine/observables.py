@@ -9,7 +9,11 @@ import torch
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
+from .pauli_values import Strings, pauli_values, strings_of
 from .steps import squared_modulus
+
+TABLE_BYTES = 2**26
+"""Larger tables are not made: values are read from the states, string by string."""
 
 
 class ObservableTable:
@@ -23,24 +27,35 @@ class ObservableTable:
     """
 
     def __init__(self, observables: Sequence[SparsePauliOp]) -> None:
-        n = observables[0].num_qubits
+        self._num_qubits = int(observables[0].num_qubits)
         self._count = len(observables)
-        powers = 1 << np.arange(n)
-        self._index = np.arange(2**n)
-        patterns: dict[int, np.ndarray] = {}
-        for row, observable in enumerate(observables):
-            terms = zip(observable.paulis.x, observable.paulis.z, observable.coeffs, strict=True)
-            for x, z, coefficient in terms:
-                flip, sign = int(x @ powers), int(z @ powers)
-                parity = np.bitwise_count(self._index & sign).astype(np.int64) & 1
-                # P|j> = i^(number of Y) (-1)^(z.j) |j xor x>
-                values = coefficient * (1j) ** int((x & z).sum()) * (1 - 2 * parity)
-                table = patterns.setdefault(flip, np.zeros((self._count, 2**n), dtype=complex))
-                table[row] += values
-        self._patterns = patterns
+        self._strings = strings_of(observables)
+        self._patterns: dict[int, np.ndarray] | None = None
+        if self.bytes_of(self._strings, self._num_qubits) <= TABLE_BYTES:
+            self._patterns = self._tables()
         self._tensors: dict[
             tuple[torch.dtype, torch.device, tuple[int, ...]], list[tuple[int, Tensor, Tensor]]
         ] = {}
+
+    @staticmethod
+    def bytes_of(strings: Sequence[Strings], num_qubits: int) -> int:
+        """Memory of tables for these strings: a row of complex numbers for each observable."""
+        return sum(16 * len(each.coefficients) * 2**num_qubits for each in strings)
+
+    def _tables(self) -> dict[int, np.ndarray]:
+        """For each pattern ``(observables, 2**n)`` complex."""
+        index = np.arange(2**self._num_qubits)
+        patterns = {}
+        for group in self._strings:
+            table = np.zeros((self._count, 2**self._num_qubits), dtype=complex)
+            for column, sign in enumerate(group.signs):
+                # P|j> = i^(number of Y) (-1)^(z.j) |j xor x>
+                parity = np.bitwise_count(index & sign).astype(np.int64) & 1
+                values = group.factors[column] * (1 - 2 * parity)
+                (rows,) = group.coefficients[:, column].nonzero()
+                table[rows] += group.coefficients[rows, column, None] * values
+            patterns[group.flip] = table
+        return patterns
 
     def evaluate(self, state: Tensor, order: Sequence[int] | None = None) -> Tensor:
         """Expectation values.
@@ -53,6 +68,9 @@ class ObservableTable:
         Returns:
             ``(observables, batch)`` real.
         """
+        if self._patterns is None:
+            places = range(self._num_qubits)[::-1] if order is None else order
+            return pauli_values(self._strings, state, places)
         total: Tensor | None = None
         for flip, index, table in self._parts(state, order):
             if flip == 0:
@@ -66,13 +84,13 @@ class ObservableTable:
         return total
 
     def diagonals(self, like: Tensor, order: Sequence[int]) -> Tensor | None:
-        """``(observables, 2**n)`` real, if none of them flips a bit; None if one does.
+        """``(observables, 2**n)`` real, if there is a table and none flips a bit; None otherwise.
 
         Args:
             like: Gives precision and device.
             order: As for :meth:`evaluate`.
         """
-        if set(self._patterns) != {0}:
+        if self._patterns is None or set(self._patterns) != {0}:
             return None
         ((_, _, table),) = self._parts(like, order)
         return table
@@ -80,8 +98,7 @@ class ObservableTable:
     def _parts(self, like: Tensor, order: Sequence[int] | None) -> list[tuple[int, Tensor, Tensor]]:
         complex_dtype = torch.complex64 if like.dtype in (torch.float32, torch.complex64) else None
         complex_dtype = complex_dtype or torch.complex128
-        n = len(self._index).bit_length() - 1
-        places = tuple(range(n))[::-1] if order is None else tuple(order)
+        places = tuple(range(self._num_qubits))[::-1] if order is None else tuple(order)
         key = (complex_dtype, like.device, places)
         if key not in self._tensors:
             with torch.inference_mode(False):  # kept for runs that may want gradients
@@ -92,9 +109,11 @@ class ObservableTable:
         self, dtype: torch.dtype, device: torch.device, order: tuple[int, ...]
     ) -> list[tuple[int, Tensor, Tensor]]:
         """Flipped bits, the row that each row is paired with, and the table."""
-        basis = np.zeros_like(self._index)  # basis state of each row
+        assert self._patterns is not None  # the callers have looked
+        index = np.arange(2**self._num_qubits)
+        basis = np.zeros_like(index)  # basis state of each row
         for place, qubit in enumerate(order):
-            basis |= (self._index >> (len(order) - 1 - place) & 1) << qubit
+            basis |= (index >> (len(order) - 1 - place) & 1) << qubit
         row = np.argsort(basis)
         found = []
         for flip, table in self._patterns.items():

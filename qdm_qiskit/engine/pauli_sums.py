@@ -10,6 +10,8 @@ from qiskit.exceptions import QiskitError
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import Operator, SparseObservable, SparsePauliOp
 
+from ..arguments import all_of_kind
+from ..circuits.spec import WAY_TO_SUMS
 from ..errors import InvalidData
 
 
@@ -36,6 +38,23 @@ def as_sparse_observable(observable: Any) -> SparseObservable:
 def as_pauli_sum(observable: SparseObservable) -> SparsePauliOp:
     """Projectors, such as ``|0><0|``, become sums of Paulis: 2**k terms for k of them."""
     return SparsePauliOp.from_sparse_observable(observable)
+
+
+def pauli_sums(observables: Any, num_qubits: int, way_out: str = "") -> list[SparsePauliOp]:
+    """Observables that a program is given, checked.
+
+    Raises:
+        InvalidArgument: If they are no sequence of Pauli sums; a single one is none.
+        InvalidData: If one acts on another number of qubits.
+    """
+    found = all_of_kind(observables, SparsePauliOp, "observables", WAY_TO_SUMS)
+    for observable in found:
+        if observable.num_qubits != num_qubits:
+            raise InvalidData(
+                f"Observables act on all {num_qubits} qubits, got one on "
+                f"{observable.num_qubits}{way_out}."
+            )
+    return found
 
 
 def observable_key(observable: SparseObservable) -> Hashable:

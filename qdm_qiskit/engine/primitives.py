@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from qiskit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.primitives import (
     BaseEstimatorV2,
@@ -26,7 +27,9 @@ from qiskit.primitives import (
 from qiskit.primitives.containers import EstimatorPubLike, SamplerPubLike
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import SparsePauliOp
 
+from ..arguments import of_kind, wrong
 from ..errors import InvalidData, InvalidOption, QdmError, UnsupportedCircuit
 from .circuit_cache import BoundRows, CircuitCache, CompiledCircuit, check_finite, measurements
 from .pauli_sums import as_pauli_sum, observable_key
@@ -68,8 +71,8 @@ class EngineEstimator(BaseEstimatorV2):
     ) -> None:
         self._default_precision = _precision(default_precision)
         self._seed = seed
-        self.dtype, self.device = _dtype(dtype), torch.device(device)
-        self.cache = CircuitCache() if cache is None else cache
+        self.dtype, self.device = _dtype(dtype), _device(device)
+        self.cache = _cache(cache)
 
     @property
     def default_precision(self) -> float:
@@ -100,6 +103,7 @@ class EngineEstimator(BaseEstimatorV2):
             InvalidData: If parameters are unbound or not finite, or observables do not fit.
             UnsupportedCircuit: If the engine cannot run a circuit, or it holds measurements.
         """
+        pubs = _listed(pubs)
         given = self._default_precision if precision is None else _precision(precision)
         coerced: list[EstimatorPub] = []
         for pub in pubs:
@@ -130,7 +134,7 @@ class EngineEstimator(BaseEstimatorV2):
             key = (id(compiled), values.shape, values.tobytes())
             if key not in tasks:
                 check_finite(values)
-                bound = compiled.bind(values, self.dtype, self.device)
+                bound = compiled.bind(pub.circuit, values, self.dtype, self.device)
                 tasks[key] = _Task(compiled, bound)
             readings.append(tasks[key].reading(pub))
         return list(tasks.values()), readings
@@ -168,7 +172,8 @@ class _Task:
 
     compiled: CompiledCircuit
     bound: BoundRows
-    observables: dict[Hashable, Any] = field(default_factory=dict)
+    observables: dict[Hashable, SparsePauliOp] = field(default_factory=dict)
+    """By their content; converted before the job starts, since the caller may change them."""
     found: np.ndarray | None = None
     """``(rows, observables)`` once evaluated."""
 
@@ -180,20 +185,20 @@ class _Task:
             key = observable_key(observable)
             if key not in places:
                 places[key] = len(places)
-                self.observables[key] = observable
+                self.observables[key] = as_pauli_sum(observable)
             columns[place] = places[key]
         rows = np.arange(len(self.bound.inputs)).reshape(pub.parameter_values.shape)
         return _Reading(self, *np.broadcast_arrays(rows, columns))
 
     def evaluate(self) -> None:
         """Run the rows, part by part."""
-        sums = [as_pauli_sum(observable) for observable in self.observables.values()]
+        sums = list(self.observables.values())
         rows = len(self.bound.inputs)
         self.found = np.zeros((rows, len(sums)))
         if not self.found.size:
             return
         with torch.no_grad():
-            for part in parts(rows, self.compiled.circuit.num_qubits):
+            for part in parts(rows, self.compiled.num_qubits):
                 # States first: too many qubits are refused there, before tables are allocated.
                 states = self.bound.statevector(part).t()
                 tables = self.compiled.tables(sums, list(self.observables))
@@ -238,8 +243,8 @@ class EngineSampler(BaseSamplerV2):
     ) -> None:
         self._default_shots = _shots(default_shots)
         self._seed = seed
-        self.dtype, self.device = _dtype(dtype), torch.device(device)
-        self.cache = CircuitCache() if cache is None else cache
+        self.dtype, self.device = _dtype(dtype), _device(device)
+        self.cache = _cache(cache)
 
     @property
     def default_shots(self) -> int:
@@ -268,6 +273,7 @@ class EngineSampler(BaseSamplerV2):
             InvalidData: If parameters are unbound or not finite.
             UnsupportedCircuit: If the engine cannot run a circuit.
         """
+        pubs = _listed(pubs)
         given = self._default_shots if shots is None else _shots(shots)
         coerced: list[SamplerPub] = []
         for pub in pubs:
@@ -287,8 +293,8 @@ class EngineSampler(BaseSamplerV2):
             compiled = self.cache.find(pub.circuit)
             values = _rows(pub, compiled)
             check_finite(values)
-            wires = measurements(pub.circuit)
-            bound.append((wires, compiled.bind(values, self.dtype, self.device)))
+            rows = compiled.bind(pub.circuit, values, self.dtype, self.device)
+            bound.append((rows, *_wiring(pub.circuit)))
         job = PrimitiveJob(self._run, coerced, bound, _generator(self._seed))
         job._submit()
         return job
@@ -296,12 +302,11 @@ class EngineSampler(BaseSamplerV2):
     def _run(
         self,
         pubs: list[SamplerPub],
-        bound: list[tuple[dict[int, int], BoundRows]],
+        bound: list[tuple[BoundRows, list[int], dict[str, list[int | None]]]],
         rng: np.random.Generator,
     ) -> PrimitiveResult[SamplerPubResult]:
         results = []
-        for pub, (wires, rows) in zip(pubs, bound, strict=True):
-            qubits = sorted(set(wires.values()))
+        for pub, (rows, qubits, registers) in zip(pubs, bound, strict=True):
             outcomes = np.zeros((len(rows.inputs), pub.shots), dtype=np.int64)
             for part in parts(len(outcomes), rows.program.num_qubits) if qubits else ():
                 with torch.no_grad():
@@ -312,11 +317,8 @@ class EngineSampler(BaseSamplerV2):
                 for row in range(len(drawn)):
                     drawn[row] = draw(probabilities[row % len(found)], pub.shots, rng)
             data = {
-                register.name: _bit_array(
-                    outcomes.reshape(*pub.shape, pub.shots),
-                    [_place(pub.circuit.find_bit(bit).index, wires, qubits) for bit in register],
-                )
-                for register in pub.circuit.cregs
+                name: _bit_array(outcomes.reshape(*pub.shape, pub.shots), places)
+                for name, places in registers.items()
             }
             results.append(
                 SamplerPubResult(
@@ -368,8 +370,19 @@ def _rows(pub: EstimatorPub | SamplerPub, compiled: CompiledCircuit) -> np.ndarr
     return values.reshape(pub.parameter_values.size, len(compiled.parameters))
 
 
-def _place(bit: int, wires: dict[int, int], qubits: list[int]) -> int | None:
-    return qubits.index(wires[bit]) if bit in wires else None
+def _wiring(circuit: QuantumCircuit) -> tuple[list[int], dict[str, list[int | None]]]:
+    """Measured qubits, and for each register's bits their places among those; None if unmeasured.
+
+    Read before the job starts: the circuit may change while it runs.
+    """
+    wires = measurements(circuit)
+    qubits = sorted(set(wires.values()))
+    places = {bit: qubits.index(qubit) for bit, qubit in wires.items()}
+    registers = {
+        register.name: [places.get(circuit.find_bit(bit).index) for bit in register]
+        for register in circuit.cregs
+    }
+    return qubits, registers
 
 
 def _bit_array(outcomes: np.ndarray, places: list[int | None]) -> BitArray:
@@ -379,6 +392,27 @@ def _bit_array(outcomes: np.ndarray, places: list[int | None]) -> BitArray:
         if place is not None:
             bits[..., bit] = (outcomes >> place) & 1
     return BitArray.from_bool_array(bits, order="little")
+
+
+def _listed(pubs: Any) -> list[Any]:
+    """PUBs as a list; a circuit by itself would be taken apart into gates."""
+    if isinstance(pubs, QuantumCircuit | str) or not isinstance(pubs, Iterable):
+        raise wrong(pubs, "pubs", "a list of PUBs", "put a single one into a list")
+    return list(pubs)
+
+
+def _cache(cache: CircuitCache | None) -> CircuitCache:
+    if cache is None:
+        return CircuitCache()
+    of_kind(cache, CircuitCache, "cache")
+    return cache
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise wrong(device, "device", "a torch.device, or its name such as 'cpu'") from error
 
 
 def _generator(seed: Seed) -> np.random.Generator:

@@ -21,7 +21,7 @@ from .hermitian import check_matrices, matrix_expectations
 from .large_blocks import LayoutBuilder
 from .observables import ObservableTable
 from .operations import Operation
-from .pauli_sums import pauli_sum_key
+from .pauli_sums import pauli_sum_key, pauli_sums
 from .plan import Plan, Planner
 from .samples import SampleTable
 from .shots import draw_selected
@@ -265,6 +265,9 @@ class CircuitProgram:
                 return self._run(
                     inputs, weights, initial_state, initial_qubits, weight_rows, observables
                 )
+        self._takes.check_tensors(
+            inputs=inputs, weights=weights, initial_state=initial_state, weight_rows=weight_rows
+        )
         if weight_rows is not None:
             return self._run_rows(inputs, weights, initial_state, initial_qubits, weight_rows)
         if weights is not None and weights.ndim == 2:
@@ -508,18 +511,13 @@ class CircuitProgram:
         Raises:
             InvalidData: As for :meth:`statevector`, or if an observable has another number of qubits.
         """
-        for observable in observables:
-            if observable.num_qubits != self.num_qubits:
-                raise InvalidData(
-                    f"Observables act on all {self.num_qubits} qubits, got one on "
-                    f"{observable.num_qubits}."
-                )
+        observables = pauli_sums(observables, self.num_qubits)
         self._takes.check_memory(1)  # before the tables, which are as long as a state
         key = tuple(map(pauli_sum_key, observables))
         if key not in self._observables:
             if len(self._observables) >= KEPT_OBSERVABLES:
                 self._observables.pop(next(iter(self._observables)))
-            self._observables[key] = ObservableTable(list(observables))
+            self._observables[key] = ObservableTable(observables)
         table = self._observables[key]
         found, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows, table)
         return (table.evaluate(found, order) if order else found).t()

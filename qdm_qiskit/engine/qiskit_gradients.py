@@ -25,6 +25,7 @@ from qiskit_machine_learning.gradients import (
 
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
 from .circuit_cache import CompiledCircuit, check_finite
+from .compile import namesakes
 from .jacobians import reverse_jacobian, state_tangents
 from .pauli_sums import as_pauli_sum, as_sparse_observable, observable_key
 from .primitives import CHUNK, EngineEstimator, EngineSampler, parts
@@ -151,12 +152,12 @@ class EngineSamplerGradient(BaseSamplerGradient):
         sampler: EngineSampler = self._sampler
         gradients: list[list[dict[int, float]]] = [[] for _ in circuits]
         for group in _groups(sampler, circuits, parameter_values, parameters):
-            if not group.compiled.circuit.num_clbits:
+            if not group.compiled.num_clbits:
                 raise UnsupportedCircuit(
                     "EngineSamplerGradient needs a circuit with measurements; call measure_all()."
                 )
             outcomes, place = np.unique(group.compiled.outcomes, return_inverse=True)
-            keys = outcomes[outcomes < 2**group.compiled.circuit.num_qubits].tolist()
+            keys = outcomes[outcomes < 2**group.compiled.num_qubits].tolist()
             jacobian = _probability_jacobian(sampler, group, place, len(outcomes))
             for member in group.members:
                 rows = jacobian[group.row[member], :, : len(keys)].tolist()  # keys are sorted
@@ -176,6 +177,7 @@ class _Group:
     """Requests for one circuit and one choice of parameters; equal rows are computed once."""
 
     compiled: CompiledCircuit
+    circuit: QuantumCircuit
     columns: list[int]
     """Positions of the parameters to differentiate in, in the order asked for."""
     members: list[int] = field(default_factory=list)
@@ -207,7 +209,7 @@ def _groups(
         entry = compiled[id(circuit)]
         key = (id(entry), tuple(parameters[member]))
         if key not in groups:
-            groups[key] = _Group(entry, [entry.parameters.index(p) for p in key[1]])
+            groups[key] = _Group(entry, circuit, [entry.parameters.index(p) for p in key[1]])
         values = np.ascontiguousarray(parameter_values[member], dtype=float)
         groups[key].add(member, values)
     for group in groups.values():
@@ -232,7 +234,9 @@ def _expectation_jacobian(
         tables = group.compiled.tables(sums, keys)  # built once, when the states have fitted
         return torch.cat([table.evaluate(states.t()) for table in tables]).t()
 
-    bound = group.compiled.bind(values, estimator.dtype, estimator.device, group.columns)
+    bound = group.compiled.bind(
+        group.circuit, values, estimator.dtype, estimator.device, group.columns
+    )
     found = reverse_jacobian(bound, expectations, len(sums))
     places = [bound.columns.index(column) for column in group.columns]
     return found[:, :, places].cpu().numpy()
@@ -243,7 +247,7 @@ def _probability_jacobian(
 ) -> np.ndarray:
     """``(rows, columns, outcomes)``: d|psi|**2 = 2 Re(conj(psi) d psi), summed over basis states."""
     values = np.stack(group.values)
-    bound = group.compiled.bind(values, sampler.dtype, sampler.device)
+    bound = group.compiled.bind(group.circuit, values, sampler.dtype, sampler.device)
     shared = [c for c in range(len(group.compiled.parameters)) if c not in bound.columns]
     ahead = [bound.columns.index(c) for c in group.columns if c in bound.columns]
     aside = [shared.index(c) for c in group.columns if c not in bound.columns]
@@ -288,4 +292,5 @@ def _check_lengths(
             )
         if not own.issuperset(wanted):
             missing = [p.name for p in wanted if p not in own]
-            raise InvalidData(f"Parameters {missing} are not in circuit '{circuit.name}'.")
+            hint = namesakes([p.name for p in own], missing)
+            raise InvalidData(f"Parameters {missing} are not in circuit '{circuit.name}'.{hint}")

@@ -11,6 +11,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.primitives import BitArray
 
+from ..arguments import of_kind, wrong
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
 
 MAX_CLBITS = 20
@@ -38,8 +39,13 @@ def checked_pubs(pubs: Sequence[Pub]) -> list[Pub]:
         InvalidData: If there is no pub, or values have a wrong shape or are not finite.
         UnsupportedCircuit: If a circuit does not have exactly one classical register.
     """
+    if isinstance(pubs, QuantumCircuit) or not isinstance(pubs, Sequence):
+        raise wrong(pubs, "pubs", "a list of (circuit, values) pairs")
     if not pubs:
         raise InvalidData("A run needs at least one circuit, got none.")
+    for pub in pubs:
+        if not isinstance(pub, tuple | list) or len(pub) != 2:
+            raise wrong(pub, "pubs", "a list of (circuit, values) pairs")
     return [(checked_circuit(circuit), checked_values(circuit, v)) for circuit, v in pubs]
 
 
@@ -49,6 +55,7 @@ def checked_circuit(circuit: QuantumCircuit) -> QuantumCircuit:
     Raises:
         UnsupportedCircuit: Without exactly one register that holds all classical bits.
     """
+    of_kind(circuit, QuantumCircuit, "circuit")
     if len(circuit.cregs) != 1 or circuit.cregs[0].size != circuit.num_clbits:
         raise UnsupportedCircuit(
             "A circuit to run needs one classical register holding all its bits, got "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..arguments import wrong
 from ..errors import InvalidOption, TargetUnavailable
 from .region import ReadoutErrors, check_readout
 from .runner import CircuitRunner
@@ -28,6 +29,8 @@ def make_runner(
         TargetUnavailable: For ``engine`` (the caller runs the model there), for ``aer:gpu``
             without a GPU, and for every ``ibm:`` target.
     """
+    if not isinstance(target, str | Target):
+        raise wrong(target, "target", "a Target, or its text such as 'noisy:fake_torino'")
     target = parse_target(target) if isinstance(target, str) else target
     check_readout(readout)
     if readout != "mean" and target.kind not in ("noisy", "local"):

@@ -9,6 +9,7 @@ from functools import cache
 
 from qiskit.providers import BackendV2
 
+from ..arguments import checked_text
 from ..errors import unknown_name
 
 
@@ -48,6 +49,7 @@ def load_backend(name: str) -> BackendV2:
     >>> load_backend("fake_torino").num_qubits
     133
     """
+    checked_text(name, "name", "a backend object needs no loading")
     if name not in _classes():
         raise unknown_name("device snapshot", name, backend_names())
     return _classes()[name]()

@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ..arguments import checked_text
 from ..errors import UnknownName, unknown_name
 
 Kind = Literal["engine", "aer", "noisy", "local", "ibm"]
@@ -81,6 +82,7 @@ def parse_target(text: str) -> Target:
     >>> parse_target("engine:cuda")
     Target(kind='engine', device='cuda', backend=None)
     """
+    checked_text(text, "text", "name the device as in 'noisy:fake_torino'")
     if text in _FIXED:
         kind, device = _FIXED[text]
         return Target(kind, device)

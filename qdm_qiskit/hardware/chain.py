@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..arguments import checked_path, checked_text
 from ..errors import InvalidPlan, MissingData
 from .driven import DrivenRun
 from .ledger import FILE, Ledger, RunState
@@ -46,6 +47,7 @@ def submit_run(
         JobFailed: If a job ended without counts; the run can be resumed, which sends it again.
         LedgerBusy: If another process drives this run.
     """
+    plan_path = checked_path(plan_path, "plan_path")
     plan = _plan(plan_path)
     with _driven(plan, report, settings) as run:
         return run.go(detach=detach)
@@ -69,6 +71,8 @@ def resume_run(
     Returns, raises:
         As :func:`submit_run`; also MissingData if the run was never submitted.
     """
+    root = checked_path(root, "root")
+    checked_text(run_id, "run_id")
     plan = _plan(root / run_id)
     if run_state(root, run_id).state == "planned":
         raise MissingData(f"Run {run_id} was not submitted yet; `qdm run submit {run_id} --yes`.")
@@ -88,6 +92,8 @@ def collect_run(
     Args, returns, raises:
         As for :func:`resume_run`.
     """
+    root = checked_path(root, "root")
+    checked_text(run_id, "run_id")
     plan = _plan(root / run_id)
     if run_state(root, run_id).state == "planned":
         raise MissingData(f"Run {run_id} was not submitted yet; there is nothing to collect.")
@@ -109,6 +115,8 @@ def cancel_run(
     Args, returns, raises:
         As for :func:`resume_run`.
     """
+    root = checked_path(root, "root")
+    checked_text(run_id, "run_id")
     plan = _plan(root / run_id)
     run_state(root, run_id)
     with _driven(plan, report, settings) as run:
@@ -121,6 +129,8 @@ def run_state(root: Path, run_id: str) -> RunState:
     Raises:
         MissingData: If the ledger does not know the run.
     """
+    root = checked_path(root, "root")
+    checked_text(run_id, "run_id")
     if not list(root.glob(f"{FILE}*")):
         raise MissingData(f"There is no ledger in {root}, and so no run '{run_id}'.")
     ledger = Ledger.open_to_read(root)

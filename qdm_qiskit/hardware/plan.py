@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qiskit import QuantumCircuit
 
+from ..arguments import checked_path
 from ..errors import InvalidData, InvalidOption, InvalidPlan, MissingData, UnknownName
 from ..execution.targets import parse_target
 from ..files import read_json_object, write_json
@@ -291,6 +292,7 @@ def read_plan(path: Path) -> RunPlan:
         MissingData: If there is no such file.
         InvalidPlan: If it is truncated, changed, of another schema, or makes no sense.
     """
+    path = checked_path(path, "path")
     path = path / PLAN if path.is_dir() else path
     if not path.is_file():
         raise MissingData(

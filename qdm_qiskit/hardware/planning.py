@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from qiskit.providers import BackendV2
 
+from ..arguments import checked_path, of_kind
 from ..errors import InvalidOption, OutputNotWritable
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, write_bytes
@@ -105,6 +106,12 @@ def make_plan(
 
     Args, errors: as for :func:`draft_plan` and :meth:`Draft.write`.
     """
+    run, root = checked_path(run, "run"), checked_path(root, "root")
+    of_kind(config, PlanConfig, "config")
+    if backend is not None:
+        of_kind(
+            backend, BackendV2, "backend", "a target names a snapshot, as in 'local:fake_torino'"
+        )
     check_writable(root)
     draft = draft_plan(run, config, root=root, backend=backend, today=today, progress=progress)
     return draft.write(root)

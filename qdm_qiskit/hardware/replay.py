@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..errors import CalibrationMismatch, InvalidData
 from ..evaluation.distributions import (
     hellinger_fidelity,
@@ -126,6 +127,7 @@ def replay(folder: Path) -> Replay:
         CalibrationMismatch: If counts that were to be mitigated have no fitting calibration, or one
             that its own counts do not give.
     """
+    folder = checked_path(folder, "folder")
     plan = read_plan(folder)
     check_files(plan)
     calibrations = read_calibrations(folder)

@@ -7,7 +7,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ..circuits.spec import CircuitSpec
+from ..arguments import of_kind
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec
 from ..engine import compile_circuit
 from ..errors import InvalidData, InvalidOption
 
@@ -38,6 +39,7 @@ class BranchLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        of_kind(spec, CircuitSpec, "spec", WAY_TO_SPEC)
         if spec.encoding != "amplitude" or spec.inputs:
             raise InvalidOption(f"BranchLayer takes states and no inputs; '{spec.name}' does not.")
         if spec.data_qubits != tuple(range(len(spec.data_qubits))):

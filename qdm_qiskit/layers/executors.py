@@ -8,7 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..arguments import of_kind, wrong
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ProbabilityReadout
 from ..engine import CircuitProgram, compile_circuit
 from ..errors import InvalidData
 
@@ -77,6 +78,16 @@ class EngineExecutor:
             self.watch(amplitudes, inputs)
 
 
+def check_executor(executor: object) -> None:
+    """Refuse what cannot be called as an executor.
+
+    Raises:
+        InvalidArgument: If it is a primitive, text, or a class.
+    """
+    if executor is not None and (isinstance(executor, type) or not callable(executor)):
+        raise wrong(executor, "executor", "an Executor", "qnn_executor(spec, primitive) makes one")
+
+
 def engine_executor(spec: CircuitSpec) -> EngineExecutor:
     """The torch engine as an :data:`Executor`.
 
@@ -86,6 +97,7 @@ def engine_executor(spec: CircuitSpec) -> EngineExecutor:
     Returns:
         The executor.
     """
+    of_kind(spec, CircuitSpec, "spec", WAY_TO_SPEC)
     return EngineExecutor(spec)
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
+from qiskit.quantum_info import SparsePauliOp
 from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 from torch import Tensor, nn
 
-from ..engine import compile_circuit
+from ..arguments import of_kind
+from ..engine import CircuitProgram, compile_circuit
 from ..engine.circuit_cache import measured_outcomes
 from ..engine.pauli_sums import as_pauli_sum, as_sparse_observable
 from ..errors import InvalidData, UnsupportedCircuit
 
 _INTEGERS = (int, np.integer)
-
-Readout = Callable[[Tensor | None, Tensor], Tensor]
-"""``(rows, num_inputs)`` or None, and ``(num_weights,)``, to ``(rows or 1, num_outputs)``."""
 
 
 class QnnLayer(nn.Module):
@@ -72,6 +72,7 @@ class QnnLayer(nn.Module):
             InvalidData: If the last axis is not ``num_inputs``, or a value is not finite.
         """
         given = self.weight.new_zeros(0) if input_data is None else input_data
+        of_kind(given, Tensor, "input_data", "torch.as_tensor makes one")
         if given.ndim == 0 or given.shape[-1] != self.num_inputs:
             raise InvalidData(
                 f"Inputs have shape (..., {self.num_inputs}), got {tuple(given.shape)}."
@@ -82,6 +83,11 @@ class QnnLayer(nn.Module):
         outputs = self._readout(rows, self.weight)
         if rows is None:
             outputs = outputs.expand(count, -1)
+        if torch.is_grad_enabled():
+            # Plus nothing, so that there is a gradient, 0, where no output depends on them.
+            outputs = outputs + self.weight[:0].sum()
+            if given.requires_grad:
+                outputs = outputs + given[..., :0].sum().to(outputs.dtype)
         return outputs.reshape(*leading, *self.output_shape)
 
     def extra_repr(self) -> str:
@@ -89,7 +95,16 @@ class QnnLayer(nn.Module):
         return f"inputs={self.num_inputs}, weights={len(self.weight)}, outputs={self.output_shape}"
 
 
-def _readout(qnn: Any) -> Readout:
+class _Readout(Protocol):
+    """``(rows, num_inputs)`` or None, and ``(num_weights,)``, to ``(rows or 1, num_outputs)``.
+
+    An object and no function, so that layers can be pickled.
+    """
+
+    def __call__(self, rows: Tensor | None, weights: Tensor) -> Tensor: ...
+
+
+def _readout(qnn: Any) -> _Readout:
     # A subclass may compute anything in its forward pass.
     if type(qnn) is EstimatorQNN:
         return _expectations(qnn)
@@ -101,7 +116,16 @@ def _readout(qnn: Any) -> Readout:
     )
 
 
-def _expectations(qnn: EstimatorQNN) -> Readout:
+@dataclass(frozen=True)
+class _Expectations:
+    program: CircuitProgram
+    observables: list[SparsePauliOp]
+
+    def __call__(self, rows: Tensor | None, weights: Tensor) -> Tensor:
+        return self.program.expectation(self.observables, rows, weights)
+
+
+def _expectations(qnn: EstimatorQNN) -> _Expectations:
     program = compile_circuit(qnn.circuit, qnn.input_params or (), qnn.weight_params or ())
     observables = [as_pauli_sum(as_sparse_observable(each)) for each in qnn.observables]
     wrong = [each.num_qubits for each in observables if each.num_qubits != program.num_qubits]
@@ -109,10 +133,31 @@ def _expectations(qnn: EstimatorQNN) -> Readout:
         raise InvalidData(
             f"Observables act on all {program.num_qubits} qubits of the circuit, got one on {wrong[0]}."
         )
-    return lambda rows, weights: program.expectation(observables, rows, weights)
+    return _Expectations(program, observables)
 
 
-def _interpreted(qnn: SamplerQNN) -> Readout:
+@dataclass(frozen=True)
+class _Interpreted:
+    program: CircuitProgram
+    kept: Tensor
+    """Basis states that are read."""
+    target: Tensor
+    """The output to which each of them adds."""
+    num_outputs: int
+    identity: bool
+    """Whether outputs are the probabilities as they are."""
+
+    def __call__(self, rows: Tensor | None, weights: Tensor) -> Tensor:
+        probabilities = self.program.probabilities(rows, weights)
+        if self.identity:
+            return probabilities
+        here = probabilities.device
+        chosen = probabilities.index_select(1, self.kept.to(here))
+        empty = chosen.new_zeros(len(chosen), self.num_outputs)
+        return empty.index_add(1, self.target.to(here), chosen)
+
+
+def _interpreted(qnn: SamplerQNN) -> _Interpreted:
     if qnn.sparse:
         raise UnsupportedCircuit(
             "QuantumLayer.from_qnn gives dense outputs, got a SamplerQNN with sparse=True; "
@@ -128,19 +173,10 @@ def _interpreted(qnn: SamplerQNN) -> Readout:
     outcomes = measured_outcomes(circuit)  # without classical bits SamplerQNN appends measure_all()
     index, num_outputs = _targets(qnn, outcomes)
     identity = len(index) == num_outputs and bool((index == np.arange(num_outputs)).all())
-    target = torch.as_tensor(index)
-    kept = torch.as_tensor(np.flatnonzero(index >= 0))
-
-    def read(rows: Tensor | None, weights: Tensor) -> Tensor:
-        probabilities = program.probabilities(rows, weights)
-        if identity:
-            return probabilities
-        here = probabilities.device
-        chosen = probabilities.index_select(1, kept.to(here))
-        empty = chosen.new_zeros(len(chosen), num_outputs)
-        return empty.index_add(1, target[kept].to(here), chosen)
-
-    return read
+    kept = np.flatnonzero(index >= 0)
+    return _Interpreted(
+        program, torch.as_tensor(kept), torch.as_tensor(index[kept]), num_outputs, identity
+    )
 
 
 def _targets(qnn: SamplerQNN, outcomes: np.ndarray) -> tuple[np.ndarray, int]:

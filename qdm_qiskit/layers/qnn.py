@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 from torch import Tensor
 
-from ..circuits.spec import CircuitSpec, ExpectationReadout
+from ..arguments import of_kind
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ExpectationReadout
 from ..errors import InvalidData, InvalidOption
 from ..execution.noise_coverage import UnknownGates, checked_unknown_gates
 from .arrays import to_exact_array
@@ -46,6 +49,8 @@ def qnn_executor(
             not exist.
         UnsupportedCircuit: If the noise model knows gates and the circuit cannot be written in them.
     """
+    of_kind(spec, CircuitSpec, "spec", WAY_TO_SPEC)
+    of_kind(primitive, BaseSamplerV2 | BaseEstimatorV2, "primitive", "give an instance")
     checked_unknown_gates(unknown_gates)
     circuit = spec.full_circuit(measure=not isinstance(spec.readout, ExpectationReadout))
     inputs = [p for p in circuit.parameters if p.name.startswith("x_")]
@@ -82,10 +87,35 @@ def qnn_executor(
             output_shape=2**spec.num_qubits,
             input_gradients=wants_input_gradients,
         )
-    connector = TorchConnector(qnn)
-    names = [name for name, _ in connector.named_parameters(remove_duplicate=False)]
+    return _OnPrimitive(spec, primitive, TorchConnector(qnn))
 
-    def execute(angles: Tensor, amplitudes: Tensor | None, given: Tensor | None) -> Tensor:
+
+def _made_again(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) -> Executor:
+    """The executor in a copy; the connector's own weights are drawn and not used."""
+    with torch.random.fork_rng(devices=[]):
+        return qnn_executor(spec, primitive)
+
+
+class _OnPrimitive:
+    """See :func:`qnn_executor`; an object and no function, so that layers can be pickled."""
+
+    def __init__(
+        self,
+        spec: CircuitSpec,
+        primitive: BaseSamplerV2 | BaseEstimatorV2,
+        connector: TorchConnector,
+    ) -> None:
+        self.spec, self.primitive = spec, primitive
+        self.connector = connector
+        self.names = [name for name, _ in connector.named_parameters(remove_duplicate=False)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without the connector: SamplerQNN cannot be pickled (qiskit-machine-learning 0.9.1)."""
+        return _made_again, (self.spec, self.primitive)
+
+    def __call__(self, angles: Tensor, amplitudes: Tensor | None, given: Tensor | None) -> Tensor:
+        """See :data:`Executor`."""
+        spec = self.spec
         if not bool(torch.isfinite(angles).all()):
             raise InvalidData("Weights must be finite, got NaN or infinity.")
         if spec.encoding == "amplitude":
@@ -104,10 +134,10 @@ def qnn_executor(
             assert given is not None  # just checked
             rows = given
         # The connector owns parameters of its own; the layer's angles take their place.
-        outputs = torch.func.functional_call(connector, dict.fromkeys(names, angles), (rows,))
+        outputs = torch.func.functional_call(
+            self.connector, dict.fromkeys(self.names, angles), (rows,)
+        )
         outputs = outputs.to(angles.dtype)
         if isinstance(spec.readout, ExpectationReadout):
             return outputs
         return read_probabilities(spec, outputs)
-
-    return execute

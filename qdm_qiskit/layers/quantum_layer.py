@@ -10,9 +10,10 @@ import torch
 from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 from torch import Tensor, nn
 
-from ..circuits.spec import CircuitSpec
+from ..arguments import of_kind
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec
 from ..errors import InvalidData, InvalidOption
-from .executors import EngineExecutor, Executor, engine_executor
+from .executors import EngineExecutor, Executor, check_executor, engine_executor
 from .from_qnn import QnnLayer
 
 WeightMap = Literal["identity", "pi_tanh", "turns"]
@@ -47,6 +48,8 @@ class QuantumLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        of_kind(spec, CircuitSpec, "spec", WAY_TO_SPEC)
+        check_executor(executor)
         if weight_map not in ("identity", "pi_tanh", "turns") or not init_std >= 0:
             raise InvalidOption(
                 "QuantumLayer needs weight_map 'identity', 'pi_tanh' or 'turns' and init_std >= 0, "
@@ -96,7 +99,11 @@ class QuantumLayer(nn.Module):
         Raises:
             InvalidData: If a shape does not fit or a vector has norm zero or is not finite.
         """
-        return self.executor(self.angles(), self._encoded(amplitudes), inputs)
+        outputs = self.executor(self.angles(), self._encoded(amplitudes), inputs)
+        if torch.is_grad_enabled() and not outputs.requires_grad:
+            # Plus nothing: no output depends on the weights, and their gradient is 0.
+            outputs = outputs + self.weights[:0].sum().to(outputs.dtype)
+        return outputs
 
     def statevector(
         self,
@@ -128,6 +135,8 @@ class QuantumLayer(nn.Module):
 
     def _encoded(self, amplitudes: Tensor | None) -> Tensor | None:
         """Amplitudes with norm 1, or None for a circuit that takes none."""
+        if amplitudes is not None:
+            of_kind(amplitudes, Tensor, "amplitudes", "torch.as_tensor makes one")
         if self.spec.encoding == "amplitude":
             if amplitudes is None:
                 raise InvalidData(f"'{self.spec.name}' needs amplitudes.")

@@ -7,7 +7,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..arguments import of_kind
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ProbabilityReadout
 from ..diffusion.states import unit_states
 from ..engine import compile_circuit
 from ..errors import InvalidData, InvalidOption
@@ -51,6 +52,7 @@ class StateLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        of_kind(spec, CircuitSpec, "spec", WAY_TO_SPEC)
         if num_rows < 1 or repeats < 1 or not init_std >= 0:
             raise InvalidOption(
                 "StateLayer needs num_rows >= 1, repeats >= 1 and init_std >= 0, "

@@ -20,6 +20,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.transpiler import Target as DeviceTarget
 
+from ..arguments import checked_text, of_kind
 from ..errors import CalibrationMismatch, InvalidData, InvalidOption
 from ..transpiling.passes import in_gates_of
 from .m3 import solve_seen
@@ -128,6 +129,7 @@ def combine_results(
         InvalidOption: If the method is unknown or qubits repeat.
         InvalidData: If counts do not fit the circuits, or a circuit has no counts.
     """
+    checked_text(backend, "backend", "give the device's name")
     qubits = _checked_qubits(qubits, None)
     bits = prepared_bits(len(qubits), method)
     width = len(qubits) if method == "balanced" else 1
@@ -279,6 +281,8 @@ def mitigate(
         InvalidData: If counts do not fit the qubits, are negative, or a row is empty; or if the
             readout is too close to random to be corrected.
     """
+    of_kind(calibration, ReadoutCalibration, "calibration", "combine_results makes one")
+    checked_text(backend, "backend", "give the device's name")
     _check_fits(calibration, qubits, backend)
     counts = np.asarray(counts)
     m = len(qubits)

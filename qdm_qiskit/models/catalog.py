@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .. import options
+from ..arguments import checked_text, of_kind
 from ..errors import unknown_name
 from .base import Denoiser
 from .cacioppo import Cacioppo
@@ -86,6 +87,7 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> ModelChoic
         UnknownName: If there is neither a model nor a preset of this name.
         InvalidOption: If an option is unknown or out of range.
     """
+    checked_text(name, "name")
     overrides = overrides or {}
     if name in PRESETS:
         preset = PRESETS[name]
@@ -107,6 +109,7 @@ def build_model(choice: ModelChoice, *, generator: torch.Generator | None = None
         choice: From :func:`resolve`.
         generator: Source of the initial weights.
     """
+    of_kind(choice, ModelChoice, "choice", "resolve(name) makes one")
     return MODELS[choice.model](choice.config, generator=generator)
 
 

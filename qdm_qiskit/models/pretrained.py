@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ..arguments import checked_path, of_kind
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, InvalidTemplate
 from ..files import read_json_object, write_atomic, write_json
 from ..options import build
@@ -35,6 +36,8 @@ def save_model(model: Denoiser, folder: Path) -> None:
     Raises:
         OutputNotWritable: If the folder cannot be written.
     """
+    of_kind(model, Denoiser, "model")
+    folder = checked_path(folder, "folder")
     config = {"schema": SCHEMA, "model": model.name, "options": asdict(model.config)}
     # Copies: a file holds no two names of one tensor, and layers may share theirs (QuanvU-Net's do).
     tensors = {
@@ -59,6 +62,7 @@ def load_model(folder: Path, *, expected: str | None = None) -> Denoiser:
     Raises:
         InvalidCheckpoint: If a file is missing, truncated, unsafe or of another model.
     """
+    folder = checked_path(folder, "folder")
     try:
         config = read_json_object(checked_file(folder, "config.json"))
     except InvalidData as error:

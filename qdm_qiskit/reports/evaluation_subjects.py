@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..data import LoadedData, Split, load_with_source
 from ..data.npz import read_npz
 from ..data.places import absolute_place
@@ -72,6 +73,7 @@ def run_subject(
         MissingData, InvalidData, InvalidCheckpoint: If the run cannot be loaded.
         InvalidOption: If the scheduler does not fit its process.
     """
+    folder = checked_path(folder, "folder")
     run = load_run(folder)
     check_scheduler(run.process, scheduler, num_inference_steps, eta=0.0)
     steps = run.process.num_steps if num_inference_steps is None else num_inference_steps
@@ -106,6 +108,7 @@ def samples_subject(folder: Path) -> Subject:
         MissingData: If the folder holds no samples.
         InvalidData: If a file is damaged, or the images cannot be used.
     """
+    folder = checked_path(folder, "folder")
     if not (folder / "manifest.json").is_file():
         raise MissingData(
             f"There are no samples in {folder}: make some with `qdm sample RUN --out {folder}`."

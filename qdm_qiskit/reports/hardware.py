@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments import checked_path
 from ..errors import InvalidData, MissingData
 from ..files import read_json_object, write_together
 from .hardware_render import render_html, render_markdown, render_png
@@ -109,6 +110,7 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
         MissingData: If no step is recorded yet.
         InvalidPlan, InvalidData, CalibrationMismatch: If a file cannot be used.
     """
+    folder = checked_path(folder, "folder")
     from ..hardware.record import MANIFEST
     from ..hardware.replay import replay
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..arguments import checked_path
 from ..data import Split
 from ..errors import InvalidData, MissingData
 from ..files import read_json_object, write_together
@@ -100,6 +101,7 @@ def run_report(run: Path, *, data: Path | None = None) -> tuple[RunReport, RunPi
         MissingData: If there is no run or it has no metrics.
         InvalidCheckpoint, InvalidData: If a file cannot be used, or the data are not the run's.
     """
+    run = checked_path(run, "run")
     trained = load_run(run)
     split = load_split(at_place(trained.config, data))
     folders = sorted(each.parent for each in run.glob("*/manifest.json"))

@@ -19,6 +19,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
+from ..arguments import all_of_kind, checked_text, of_kind
 from ..errors import InvalidData, InvalidOption
 from ..evaluation.distributions import detectable_fraction, shot_noise_distance, signal_left
 from ..execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner
@@ -166,6 +167,11 @@ def transpile_report(
         UnsupportedCircuit: If the circuit does not fit a device, holds several such barriers, or
             leaves a bit unmeasured.
     """
+    checked_text(name, "name")
+    of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
+    backends = all_of_kind(
+        backends, str, "backends", "name device snapshots, such as 'fake_torino'"
+    )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise InvalidOption(
             f"A report's name has letters, digits, '.', '_' and '-' only, got {name!r}."

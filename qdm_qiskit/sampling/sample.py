@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arguments import checked_path, of_kind
 from ..data import Split, save_grid
 from ..data.places import NPZ
 from ..data.record import listed
@@ -121,6 +122,7 @@ def load_run(run: Path) -> TrainedRun:
         MissingData: If there is no run or checkpoint.
         InvalidCheckpoint: If the files cannot be used.
     """
+    run = checked_path(run, "run")
     single = (run / PIPELINE_FILE).is_file()
     checkpoint = run if single else find_checkpoint(run)
     config_file = run / PIPELINE_FILE if single else checkpoint.parent.parent / "config.json"
@@ -169,6 +171,8 @@ def sample(
         TargetUnavailable: If the target cannot be used here, or the model has no circuit to run.
         InvalidOption: If a label is given to a model that is not guided, or is out of range.
     """
+    of_kind(run, TrainedRun, "run", "load_run(folder) reads one")
+    of_kind(config, SamplingConfig, "config")
     target = parse_target(config.target)
     model, process = run.model, run.process
     labels = chosen_labels(run, config)
@@ -288,6 +292,7 @@ def check_output(folder: Path) -> None:
     Raises:
         OutputNotWritable: If it holds samples already or cannot be written.
     """
+    folder = checked_path(folder, "folder")
     check_writable(folder)
     for name in OUTPUTS:
         if (folder / name).exists():
@@ -303,6 +308,7 @@ def read_calibration(path: Path) -> ReadoutCalibration:
     Raises:
         InvalidData: If the file is missing or cannot be used.
     """
+    path = checked_path(path, "path")
     return ReadoutCalibration.from_dict(read_json_object(path))
 
 

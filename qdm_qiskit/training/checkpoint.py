@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from ..arguments import checked_path
 from ..errors import InvalidCheckpoint, InvalidData, MissingData, OutputNotWritable
 from ..files import read_json_object, write_json
 from ..models import Denoiser, load_model, save_model
@@ -131,6 +132,7 @@ def find_checkpoint(run: Path, which: str = "latest") -> Path:
         InvalidCheckpoint: If the name is no checkpoint's name, such as a path out of the run.
         MissingData: If there is no such run or checkpoint.
     """
+    run = checked_path(run, "run")
     if _NAME.fullmatch(run.name) and (run / "state.json").is_file() and which == "latest":
         return run
     if which != "latest" and not _NAME.fullmatch(which):
@@ -157,6 +159,7 @@ def load_weights(folder: Path) -> Denoiser:
     Raises:
         InvalidCheckpoint: If the files cannot be used.
     """
+    folder = checked_path(folder, "folder")
     return load_model(weights_folder(folder))
 
 

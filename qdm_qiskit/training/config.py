@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from .. import options
+from ..arguments import checked_text
 from ..data import DataRecord, record_from_dict
 from ..data.npz import read_npz_classes
 from ..data.places import NPZ
@@ -194,6 +195,7 @@ def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConf
         InvalidOption: If an option is unknown or out of range.
         MissingData, InvalidData: If labels are to be read and the file is missing or damaged.
     """
+    checked_text(name, "name")
     if name not in MODELS and name not in PRESETS:
         raise unknown_name("model or preset", name, [*MODELS, *PRESETS])
     model = PRESETS[name].model if name in PRESETS else name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ..arguments import checked_path, of_kind
 from ..errors import InvalidOption, MissingData, OutputNotWritable
 from ..files import check_writable, write_json
 from ..models import Denoiser
@@ -50,6 +51,8 @@ def train(
         InvalidData: If the images cannot be used, or are not those that the run began with.
         OutputNotWritable: If the folder cannot be written.
     """
+    of_kind(config, RunConfig, "config", "resolve_run(name) makes one")
+    run = checked_path(run, "run")
     leads = join_processes().is_main_process
     if report is None or not leads:
         report = ProgressReport()

@@ -22,6 +22,7 @@ from qiskit.transpiler import InstructionProperties
 from qiskit.transpiler import Target as DeviceTarget
 from qiskit.utils.units import apply_prefix
 
+from ..arguments import of_kind
 from ..errors import UnsupportedCircuit
 from .channels import gate_success, relaxation_fidelity
 
@@ -107,6 +108,7 @@ def logical_cost(circuit: QuantumCircuit) -> LogicalCost:
     Returns:
         Its counts.
     """
+    of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
     plain = transpile(circuit, basis_gates=["u", "cx"], optimization_level=0)
     return LogicalCost(
         qubits=circuit.num_qubits,
@@ -134,6 +136,8 @@ def circuit_cost(isa: QuantumCircuit, target: DeviceTarget) -> CircuitCost:
     Raises:
         UnsupportedCircuit: If the device lacks an instruction, or gives no error for a gate.
     """
+    of_kind(isa, QuantumCircuit, "isa")
+    of_kind(target, DeviceTarget, "target", "a backend holds one as `backend.target`")
     gates_succeed, readout = 1.0, []
     for instruction, qubits in _operations(isa):
         name = instruction.operation.name

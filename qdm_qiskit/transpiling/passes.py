@@ -14,6 +14,7 @@ from qiskit.transpiler import PassManager, TranspilerError, generate_preset_pass
 from qiskit.transpiler import Target as DeviceTarget
 from qiskit.transpiler.passes import Optimize1qGatesDecomposition
 
+from ..arguments import of_kind
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
 from .cost import CircuitCost, circuit_cost, readout_success
 from .readout import read_qubits, with_readout, without_readout
@@ -22,6 +23,10 @@ from .working import WorkingPart, refusal, working_part
 
 LEVELS = (0, 1, 2, 3)
 """Qiskit's optimization levels."""
+
+
+WAY_TO_BACKEND = "load_backend(name) makes one of a snapshot's name"
+"""For callers that give a name where a device is wanted."""
 
 
 def transpile_for(
@@ -56,6 +61,8 @@ def transpile_for(
         UnsupportedCircuit: If the circuit has more qubits than the device, or than the part of it
             that works, or Qiskit cannot transpile it.
     """
+    of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
+    of_kind(backend, BackendV2 | DeviceTarget, "backend", WAY_TO_BACKEND)
     return _transpiled(circuit, backend, level, seed, initial_layout, read)[0]
 
 
@@ -213,6 +220,8 @@ def layout_trials(
     Raises:
         InvalidOption, UnsupportedCircuit: If there is no seed; as for :func:`transpile_for`.
     """
+    of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
+    of_kind(backend, BackendV2 | DeviceTarget, "backend", WAY_TO_BACKEND)
     if not seeds:
         raise InvalidOption("Layout trials need at least one transpiler seed, got none.")
     trials = []

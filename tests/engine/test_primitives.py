@@ -189,9 +189,9 @@ def test_shared_columns_are_weights_and_growing_ones_take_their_vector():
     def bind(columns, differentiated=()):
         values = np.tile(rng.uniform(-1, 1, 5), (4, 1))
         values[:, columns] = rng.uniform(-1, 1, (4, len(columns)))
-        return entry.bind(values, torch.float64, torch.device("cpu"), differentiated)
+        return entry.bind(circuit, values, torch.float64, torch.device("cpu"), differentiated)
 
-    assert entry.bind(np.zeros((1, 5)), torch.float64, torch.device("cpu")).columns == ()
+    assert entry.bind(circuit, np.zeros((1, 5)), torch.float64, torch.device("cpu")).columns == ()
     assert bind([2]).columns == (2,)
     assert bind([3]).columns == (2, 3, 4)  # one more pixel differs: take the whole image
     assert bind([]).columns == (2, 3, 4)

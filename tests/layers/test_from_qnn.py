@@ -15,7 +15,12 @@ from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 
-from qdm_qiskit.engine import EngineSampler, EngineSamplerGradient
+from qdm_qiskit.engine import (
+    EngineEstimator,
+    EngineEstimatorGradient,
+    EngineSampler,
+    EngineSamplerGradient,
+)
 from qdm_qiskit.errors import InvalidData, UnsupportedCircuit
 from qdm_qiskit.layers import QnnLayer, QuantumLayer
 
@@ -209,3 +214,67 @@ def test_wrong_values_are_refused():
     for interpret in (lambda k: k, lambda k: (k, 0), lambda k: "a"):
         with pytest.raises(InvalidData, match="interpret gives an index"):
             QuantumLayer.from_qnn(sampler_qnn(interpret=interpret, output_shape=2))
+
+
+def constant_qnn(kind: str):
+    """Outputs on which the weights, or the inputs, or both have no effect."""
+    x, w = ParameterVector("x", 2), ParameterVector("w", 2)
+    circuit = QuantumCircuit(2)
+    circuit.h([0, 1])
+    if kind == "sampled phase":
+        circuit.ry(x[0], 0)
+        circuit.rz(w[0], 1)
+        circuit.rz(w[1], 0)
+        circuit.rz(x[1], 1)
+        given = {"sampler": EngineSampler(), "gradient": EngineSamplerGradient()}
+        return SamplerQNN(
+            circuit=circuit, input_params=x, weight_params=w, input_gradients=True, **given
+        )
+    circuit.rx(x[0], 0)
+    circuit.rz(x[1], 1)
+    if kind == "global phase":
+        circuit.global_phase = w[0] + w[1]
+    elif kind == "cancelled":
+        circuit.ry(0 * w[0] + 0.3 + w[1] - w[1], 1)
+    else:
+        circuit.rx(w[0], 1)
+        circuit.rz(w[1], 0)
+    return EstimatorQNN(
+        circuit=circuit,
+        estimator=EngineEstimator(),
+        gradient=EngineEstimatorGradient(),  # parameter shift knows no global phase
+        observables=SparsePauliOp("IX" if kind != "no input" else "XI"),
+        input_params=x,
+        weight_params=w,
+        input_gradients=True,
+        default_precision=0.0,
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["no weight", "global phase", "cancelled", "sampled phase", "no input"]
+)
+@pytest.mark.parametrize("of_inputs", [False, True])
+def test_what_has_no_effect_has_a_gradient_of_zero(kind, of_inputs):
+    qnn = constant_qnn(kind)
+    rows = torch.tensor([[0.3, 0.4], [0.5, 1.0]], requires_grad=of_inputs)
+    found = []
+    for layer in (QnnLayer(qnn, [0.1, 0.2]), TorchConnector(qnn, np.array([0.1, 0.2]))):
+        rows.grad = None
+        outputs = layer(rows)
+        (outputs * torch.arange(1.0, outputs.numel() + 1).reshape(outputs.shape)).sum().backward()
+        found.append([layer.weight.grad, rows.grad if of_inputs else torch.zeros(1)])
+    for own, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(own, theirs, atol=1e-5, rtol=0)
+
+
+def test_a_layer_without_weights_can_stand_in_a_model():
+    x = ParameterVector("x", 1)
+    circuit = QuantumCircuit(1)
+    circuit.ry(x[0], 0)
+    qnn = EstimatorQNN(circuit=circuit, estimator=StatevectorEstimator(), input_params=x)
+    layer = QnnLayer(qnn)
+    layer(torch.zeros(2, 1)).sum().backward()
+    assert layer.weight.grad.shape == (0,)
+    with torch.no_grad():
+        assert not layer(torch.zeros(2, 1)).requires_grad

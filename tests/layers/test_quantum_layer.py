@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qdm_qiskit.circuits import (
@@ -17,6 +18,7 @@ from qdm_qiskit.circuits import (
     eeqdm,
     input_parameters,
     qddm,
+    register_spec,
     weight_parameters,
 )
 from qdm_qiskit.errors import InvalidData, InvalidOption
@@ -200,3 +202,14 @@ def test_amplitudes_of_another_executor_are_refused():
     layer = QuantumLayer(angle_spec(), executor=lambda angles, amplitudes, inputs: angles)
     with pytest.raises(InvalidOption, match="Only the engine"):
         layer.statevector(inputs=torch.zeros(1, 2))
+
+
+def test_a_readout_that_no_weight_touches_has_a_gradient_of_zero():
+    circuit = QuantumCircuit(2)
+    circuit.ry(Parameter("x_0000"), 0)
+    circuit.ry(Parameter("w_0000"), 1)
+    circuit.global_phase = Parameter("w_0001")
+    readout = ExpectationReadout(observables=(SparsePauliOp("IZ"),))
+    layer = QuantumLayer(register_spec(circuit, source="test", encoding="angle", readout=readout))
+    layer(inputs=torch.full((3, 1), 0.4)).sum().backward()
+    torch.testing.assert_close(layer.weights.grad, torch.zeros(2))

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Literal, overload
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
+from ...arguments import all_of_kind, of_kind
 from ...errors import InvalidOption, UnsupportedCircuit
 from ...execution.noise_coverage import UnknownGates, checked_unknown_gates
+from ..compile import namesakes
 from .base import NoisyProgram
 from .density import DensityProgram
 from .lowering import lower
@@ -112,6 +114,10 @@ def compile_noisy(
         InvalidOption: If the method or ``unknown_gates`` does not exist, or the variance of
             trajectories is too large.
     """
+    of_kind(circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
+    _check_model(noise_model)
+    inputs = all_of_kind(inputs, Parameter, "inputs")
+    weights = all_of_kind(weights, Parameter, "weights")
     if method not in ("auto", "density", "trajectories"):
         raise InvalidOption(f"method is 'auto', 'density' or 'trajectories', got {method!r}.")
     checked_unknown_gates(unknown_gates)
@@ -124,11 +130,18 @@ def compile_noisy(
             "Inputs and weights must together be the circuit's parameters, each once: "
             f"{unbound or 'none'} of the circuit are not listed, {unknown or 'none'} of those "
             f"listed are not in the circuit, {twice or 'none'} are listed twice."
+            f"{namesakes(unbound, unknown)}"
         )
     noisy = lower(circuit, noise_model, inputs, physical_qubits, unknown_gates)
     if method == "density" or (method == "auto" and len(noisy.active) <= MAX_AUTO_DENSITY_QUBITS):
         return DensityProgram(noisy, inputs, weights)
     return TrajectoryProgram(noisy, inputs, weights)
+
+
+def _check_model(noise_model: object) -> None:
+    from qiskit_aer.noise import NoiseModel
+
+    of_kind(noise_model, NoiseModel, "noise_model", "noise_of(backend, qubits) makes one")
 
 
 __all__ = [

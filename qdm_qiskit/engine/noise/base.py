@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
+from ...arguments import wrong
 from ...errors import InvalidData
+from ..pauli_sums import pauli_sums
 from .lowering import NoisyCircuit
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
@@ -56,6 +59,10 @@ class NoisyProgram(ABC):
         self.inputs = tuple(inputs)
         self.weights = tuple(weights)
         self._noisy = noisy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without plans, which hold identities of objects: a copy plans for itself."""
+        return type(self), (self._noisy, self.inputs, self.weights)
 
     @abstractmethod
     def probabilities(
@@ -122,6 +129,13 @@ class NoisyProgram(ABC):
         state: Tensor | None,
         initial_qubits: Sequence[int] | None,
     ) -> Arguments:
+        for argument, value in (
+            ("inputs", inputs),
+            ("weights", weights),
+            ("initial_state", state),
+        ):
+            if value is not None and not isinstance(value, Tensor):
+                raise wrong(value, argument, "a tensor or None", "torch.as_tensor makes one")
         batches = []
         for name, tensor in (("Inputs", inputs), ("Weights", weights)):
             if tensor is not None and (tensor.is_complex() or not tensor.is_floating_point()):
@@ -203,12 +217,8 @@ class NoisyProgram(ABC):
         acts, Z is 1 and X and Y are 0 up to readout, which :meth:`_idle` knows.
         """
         rows: dict[tuple[tuple[int, int], ...], dict[int, float]] = {}
-        for column, observable in enumerate(observables):
-            if observable.num_qubits != self.num_qubits:
-                raise InvalidData(
-                    f"Observables act on all {self.num_qubits} qubits of the circuit, got one on "
-                    f"{observable.num_qubits}; use observable.apply_layout(circuit.layout)."
-                )
+        way_out = "; use observable.apply_layout(circuit.layout)"
+        for column, observable in enumerate(pauli_sums(observables, self.num_qubits, way_out)):
             if np.abs(np.imag(observable.coeffs)).max(initial=0) > 1e-9:
                 raise InvalidData("Observables must be Hermitian, got complex coefficients.")
             for x, z, coefficient in zip(

@@ -13,6 +13,8 @@ from qiskit.circuit import Parameter, ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
+from ...arguments import all_of_kind
+from ...circuits.spec import WAY_TO_SUMS
 from ...errors import InvalidData
 from ..expressions import Tree
 from ..pauli_sums import pauli_sum_key
@@ -107,7 +109,9 @@ class DensityProgram(NoisyProgram):
     ) -> Tensor:
         """See :meth:`NoisyProgram.expectation`; exact."""
         arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
-        key = tuple(map(pauli_sum_key, observables))
+        key = tuple(
+            map(pauli_sum_key, all_of_kind(observables, SparsePauliOp, "observables", WAY_TO_SUMS))
+        )
         if key not in self._observables:
             self._observables[key] = self._pauli_terms(observables)
         strings, table = self._observables[key]

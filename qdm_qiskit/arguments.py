@@ -1,0 +1,106 @@
+"""Checks of what a caller gives: one line that names the argument, instead of an AttributeError.
+
+For public functions that run once; what runs in a loop checks shapes where it needs them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from .errors import InvalidArgument
+
+T = TypeVar("T")
+
+
+def of_kind(value: Any, kind: Any, name: str, way_out: str = "") -> None:
+    """Refuse what is no instance.
+
+    Args:
+        value: What was given.
+        kind: Its class, or a union of classes.
+        name: Of the argument.
+        way_out: What to do instead, as a clause after the semicolon.
+
+    Raises:
+        InvalidArgument: If it is something else, the class itself for example.
+    """
+    if not isinstance(value, kind):
+        names = [each.__name__ for each in get_args(kind) or (kind,)]
+        raise wrong(value, name, _with_article(" or ".join(names)), way_out)
+
+
+def all_of_kind(values: Any, kind: type[T], name: str, way_out: str = "") -> list[T]:
+    """The values as a list, if they are a collection of instances; a single instance is none.
+
+    Raises:
+        InvalidArgument: If they are not; the first wrong one is shown.
+    """
+    what = f"a sequence of {kind.__name__}"
+    if isinstance(values, kind | str | bytes) or not isinstance(values, Iterable):
+        raise wrong(values, name, what, way_out)
+    found = list(values)
+    for value in found:
+        if not isinstance(value, kind):
+            raise wrong(value, name, what, way_out)
+    return found
+
+
+def checked_text(value: Any, name: str, way_out: str = "") -> str:
+    """The value, if it is text.
+
+    Raises:
+        InvalidArgument: If it is not.
+    """
+    if not isinstance(value, str):
+        raise wrong(value, name, "text (str)", way_out)
+    return value
+
+
+def checked_path(value: Any, name: str) -> Path:
+    """A path, from a path or text.
+
+    Raises:
+        InvalidArgument: If it is neither, or empty text, or holds a null character.
+    """
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise wrong(value, name, "a path (Path or str)")
+    found = os.fspath(value)
+    if not isinstance(found, str) or "\0" in found:
+        raise wrong(value, name, "a path (Path or str)")
+    return Path(found)
+
+
+def wrong(value: Any, name: str, what: str, way_out: str = "") -> InvalidArgument:
+    """The error for a value of a wrong kind.
+
+    Args:
+        value: What was given.
+        name: Of the argument.
+        what: What it should be.
+        way_out: What to do instead.
+    """
+    hint = f"; {way_out}" if way_out else ""
+    return InvalidArgument(f"`{name}` is {what}, got {shown(value)}{hint}.")
+
+
+def shown(value: Any) -> str:
+    """A value in a few words: its kind, and the value itself where that is short."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__} itself"
+    kind = type(value).__name__
+    if isinstance(value, str | int | float | os.PathLike):
+        text = " ".join(repr(value if not isinstance(value, os.PathLike) else str(value)).split())
+        return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})"
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape is not None:
+        return f"{_with_article(kind)} of shape {tuple(shape)}"
+    return _with_article(kind)
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
