@@ -13,6 +13,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData
+from .algebra import in_full_precision
 from .arguments import COMPLEX, Signature
 from .blocks import BlockBuilder
 from .expressions import Angle
@@ -375,6 +376,7 @@ class CircuitProgram:
         joined = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         return joined.index_select(1, torch.argsort(sorting)), layout.plan.order
 
+    @in_full_precision
     def statevector(
         self,
         inputs: Tensor | None = None,
@@ -432,6 +434,7 @@ class CircuitProgram:
             state = state * torch.polar(torch.ones_like(angle), angle)
         return state.t()
 
+    @in_full_precision
     def probabilities(
         self,
         inputs: Tensor | None = None,
@@ -481,6 +484,7 @@ class CircuitProgram:
         found = found.reshape(2 ** len(read), -1, batch)
         return (found.sum(1) if rest else found.squeeze(1)).t().contiguous()
 
+    @in_full_precision
     def expectation(
         self,
         observables: Sequence[SparsePauliOp],
@@ -519,6 +523,7 @@ class CircuitProgram:
         found, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows, table)
         return (table.evaluate(found, order) if order else found).t()
 
+    @in_full_precision
     def hermitian_expectation(
         self,
         matrices: Tensor,

@@ -14,6 +14,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ...errors import InvalidData
+from ..algebra import in_full_precision
 from ..pauli_sums import pauli_sum_key
 from .angles import Angles
 from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
@@ -62,6 +63,7 @@ class DensityProgram(NoisyProgram):
         self._observables: dict[tuple[Hashable, ...], tuple[list[String], np.ndarray]] = {}
         self._tensors: dict[tuple[object, ...], Tensor] = {}
 
+    @in_full_precision
     def probabilities(
         self,
         inputs: Tensor | None = None,
@@ -94,6 +96,7 @@ class DensityProgram(NoisyProgram):
                     values = torch.stack(pair, axis)
         return values.reshape(2 ** len(chosen), -1).t()
 
+    @in_full_precision
     def expectation(
         self,
         observables: Sequence[SparsePauliOp],
@@ -129,6 +132,7 @@ class DensityProgram(NoisyProgram):
         matrix = self._constant((key, readout), coefficients, arguments.like)
         return (matrix @ values).t()
 
+    @in_full_precision
     def density_matrix(
         self,
         inputs: Tensor | None = None,
