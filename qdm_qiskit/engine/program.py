@@ -25,6 +25,7 @@ from .operations import Operation
 from .pauli_sums import pauli_sum_key
 from .plan import Plan, Planner
 from .samples import SampleTable
+from .selection import unit_columns
 from .shots import draw_selected
 from .steps import Components, Frame, squared_modulus
 from .tables import Constants
@@ -90,6 +91,7 @@ class CircuitProgram:
         self.renormalise = renormalise
         self._takes = Signature(num_qubits, num_inputs, num_weights, fresh, dtype)
         self._operations = operations
+        self.selections = sum(operation.kind == "project" for operation in operations)
         self._phases = phases
         self._fresh = fresh
         self._strategy = strategy
@@ -323,7 +325,10 @@ class CircuitProgram:
             for step in layout.tail.steps:
                 step.run(state, frame)
             final = state[layout.plan.final]
-        return _unit_columns(final) if self.renormalise else final
+        if not self.renormalise:
+            return final
+        before = 1.0 if initial_state is None else torch.linalg.vector_norm(initial_state, dim=1)
+        return unit_columns(final, self.selections, before)
 
     def _run_rows(
         self,
@@ -418,10 +423,11 @@ class CircuitProgram:
         state = in_order(final, order)
         if not state.is_complex():
             state = state.to(COMPLEX[state.dtype])
+        before = torch.linalg.vector_norm(state, dim=0, keepdim=True) if renormalise else 1.0
         if chosen:
             state, _ = _selected_rows(state, tuple(reversed(range(self.num_qubits))), chosen)
         if renormalise:
-            state = _unit_columns(state)
+            state = unit_columns(state, len(chosen), before)
         like = state.real.detach()[:1, 0]
         if weights is not None and weights.ndim == 2 and self._phases:
             own = weights if weight_rows is None else weights[weight_rows]
@@ -594,8 +600,7 @@ class CircuitProgram:
                 qubits=qubits,
                 postselect=postselect,
             )
-        projects = any(operation.kind == "project" for operation in self._operations)
-        selects = bool(postselect) or (projects and not self.renormalise)
+        selects = bool(postselect) or (self.selections > 0 and not self.renormalise)
         return draw_selected(found, shots, selects=selects, generator=generator)
 
 
@@ -623,14 +628,6 @@ def _selected_rows(
 def _by_row(stack: Tensor, rows: int) -> tuple[Tensor, ...]:
     """``(rows * count, ...)`` taken apart by row."""
     return stack.unflatten(0, (rows, -1)).unbind(0)
-
-
-def _unit_columns(state: Tensor) -> Tensor:
-    """States divided by their norms."""
-    norm = torch.linalg.vector_norm(state, dim=0, keepdim=True)
-    if bool((norm == 0).any()):
-        raise InvalidData("The selected outcomes have probability zero for a sample.")
-    return state / norm
 
 
 def in_order(state: Tensor, order: tuple[int, ...]) -> Tensor:
