@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -28,16 +28,24 @@ def as_real(array: np.ndarray) -> np.ndarray:
     return array if np.iscomplexobj(array) and array.imag.any() else array.real
 
 
-def in_full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """A backward pass that autocast leaves alone: gradients keep the precision of what they are of."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
-    @wraps(backward)
-    def run(ctx: Any, *grads: Tensor | None) -> Any:
+
+def in_full_precision(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that autocast leaves alone.
+
+    Amplitudes and gradients keep the precision that they are asked for: torch would round products of
+    real matrices to three digits, and leave those of complex matrices alone.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
                 with torch.autocast(device, enabled=False):
-                    return backward(ctx, *grads)
-        return backward(ctx, *grads)
+                    return function(*args, **kwargs)
+        return function(*args, **kwargs)
 
     return run
 

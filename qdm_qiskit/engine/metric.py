@@ -12,6 +12,7 @@ from ..errors import InvalidData, InvalidOption
 from .jacobians import state_tangents
 from .primitives import parts
 from .program import CircuitProgram
+from .selection import check_selected
 
 METRIC_CHUNK = 2**22
 """Amplitudes of the tangents that are kept at once, 64 MiB in complex128."""
@@ -85,16 +86,16 @@ def fubini_study_metric(
                 weight_columns=group,
             )
             index = torch.tensor(group, device=weights.device)
+            norm = torch.linalg.vector_norm
+            before = 1.0 if initial_state is None else norm(initial_state[part], dim=1)
+            check_selected(norm(psi, dim=1), program.selections, before)
             metric[part, index[:, None], index] = _metric(psi, tangents.transpose(0, 1))
     return metric
 
 
 def _metric(psi: Tensor, tangents: Tensor) -> Tensor:
     """``(batch, 2**n)`` and ``(batch, p, 2**n)`` to ``(batch, p, p)``."""
-    norm = (psi.abs() ** 2).sum(1)
-    if bool((norm == 0).any()):
-        raise InvalidData("The selected outcomes have probability zero for a sample.")
-    norm = norm[:, None, None]
+    norm = (psi.abs() ** 2).sum(1)[:, None, None]
     along = tangents.conj() @ psi.unsqueeze(2)  # <d_i psi|psi>
     overlaps = tangents.conj() @ tangents.transpose(1, 2)
     found = (overlaps / norm - along @ along.mH / norm**2).real

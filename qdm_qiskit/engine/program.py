@@ -13,6 +13,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData
+from .algebra import in_full_precision
 from .arguments import COMPLEX, Signature
 from .blocks import BlockBuilder
 from .expressions import Angle
@@ -24,6 +25,7 @@ from .operations import Operation
 from .pauli_sums import pauli_sum_key, pauli_sums
 from .plan import Plan, Planner
 from .samples import SampleTable
+from .selection import unit_columns
 from .shots import draw_selected
 from .steps import Components, Frame, squared_modulus
 from .tables import Constants
@@ -89,6 +91,7 @@ class CircuitProgram:
         self.renormalise = renormalise
         self._takes = Signature(num_qubits, num_inputs, num_weights, fresh, dtype)
         self._operations = operations
+        self.selections = sum(operation.kind == "project" for operation in operations)
         self._phases = phases
         self._fresh = fresh
         self._strategy = strategy
@@ -330,7 +333,10 @@ class CircuitProgram:
             for step in layout.tail.steps:
                 step.run(state, frame)
             final = state[layout.plan.final]
-        return _unit_columns(final) if self.renormalise else final
+        if not self.renormalise:
+            return final
+        before = 1.0 if initial_state is None else torch.linalg.vector_norm(initial_state, dim=1)
+        return unit_columns(final, self.selections, before)
 
     def _run_rows(
         self,
@@ -383,6 +389,7 @@ class CircuitProgram:
         joined = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         return joined.index_select(1, torch.argsort(sorting)), layout.plan.order
 
+    @in_full_precision
     def statevector(
         self,
         inputs: Tensor | None = None,
@@ -424,10 +431,11 @@ class CircuitProgram:
         state = in_order(final, order)
         if not state.is_complex():
             state = state.to(COMPLEX[state.dtype])
+        before = torch.linalg.vector_norm(state, dim=0, keepdim=True) if renormalise else 1.0
         if chosen:
             state, _ = _selected_rows(state, tuple(reversed(range(self.num_qubits))), chosen)
         if renormalise:
-            state = _unit_columns(state)
+            state = unit_columns(state, len(chosen), before)
         like = state.real.detach()[:1, 0]
         if weights is not None and weights.ndim == 2 and self._phases:
             own = weights if weight_rows is None else weights[weight_rows]
@@ -440,6 +448,7 @@ class CircuitProgram:
             state = state * torch.polar(torch.ones_like(angle), angle)
         return state.t()
 
+    @in_full_precision
     def probabilities(
         self,
         inputs: Tensor | None = None,
@@ -489,6 +498,7 @@ class CircuitProgram:
         found = found.reshape(2 ** len(read), -1, batch)
         return (found.sum(1) if rest else found.squeeze(1)).t().contiguous()
 
+    @in_full_precision
     def expectation(
         self,
         observables: Sequence[SparsePauliOp],
@@ -522,6 +532,7 @@ class CircuitProgram:
         found, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows, table)
         return (table.evaluate(found, order) if order else found).t()
 
+    @in_full_precision
     def hermitian_expectation(
         self,
         matrices: Tensor,
@@ -592,8 +603,7 @@ class CircuitProgram:
                 qubits=qubits,
                 postselect=postselect,
             )
-        projects = any(operation.kind == "project" for operation in self._operations)
-        selects = bool(postselect) or (projects and not self.renormalise)
+        selects = bool(postselect) or (self.selections > 0 and not self.renormalise)
         return draw_selected(found, shots, selects=selects, generator=generator)
 
 
@@ -621,14 +631,6 @@ def _selected_rows(
 def _by_row(stack: Tensor, rows: int) -> tuple[Tensor, ...]:
     """``(rows * count, ...)`` taken apart by row."""
     return stack.unflatten(0, (rows, -1)).unbind(0)
-
-
-def _unit_columns(state: Tensor) -> Tensor:
-    """States divided by their norms."""
-    norm = torch.linalg.vector_norm(state, dim=0, keepdim=True)
-    if bool((norm == 0).any()):
-        raise InvalidData("The selected outcomes have probability zero for a sample.")
-    return state / norm
 
 
 def in_order(state: Tensor, order: tuple[int, ...]) -> Tensor:

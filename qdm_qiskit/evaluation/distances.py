@@ -142,7 +142,8 @@ def classifier_score(logits: np.ndarray, splits: int = 1) -> tuple[float, float]
 
     Args:
         logits: ``(images, classes)`` before the softmax.
-        splits: Parts, in the order of the images, each scored by itself.
+        splits: Parts, in the order of the images, each scored by itself: of ``ceil(images / splits)``
+            images, as torchmetrics cuts them, so that 11 images in 10 splits are 6 parts.
 
     Returns:
         Mean over the parts, from 1 to the number of classes, and their sample standard deviation; 0

@@ -119,4 +119,5 @@ def counts_from_bits(bits: BitArray) -> np.ndarray:
     index = np.zeros(shots.shape[:2], dtype=np.int64)
     for byte in range(shots.shape[-1]):
         index = (index << 8) | shots[:, :, byte]
+    index &= (1 << bits.num_bits) - 1  # ``~bits`` sets what only fills up the first byte
     return np.stack([np.bincount(row, minlength=1 << bits.num_bits) for row in index])

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..arguments import of_kind, wrong
 from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ProbabilityReadout
 from ..engine import CircuitProgram, compile_circuit
+from ..engine.selection import least_norm
 from ..errors import InvalidData
 
 Executor = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
@@ -126,12 +127,15 @@ def renormalised(spec: CircuitSpec, selected: Tensor) -> Tensor:
     """Joint probabilities divided by the probability of the post-selection.
 
     Raises:
-        InvalidData: If that is zero.
+        InvalidData: If that is zero, up to rounding.
     """
+    readout = spec.readout
+    assert isinstance(readout, ProbabilityReadout)
     total = selected.sum(-1, keepdim=True)
-    if bool((total == 0).any()):
+    least = least_norm(total.dtype, len(readout.postselect)) ** 2
+    if bool((total <= least).any()):
         raise InvalidData(
-            f"The post-selection of '{spec.name}' never happened: no shot is "
-            "left. Take more shots, or do not renormalise."
+            f"The post-selection of '{spec.name}' never happens or, with shots, never happened: "
+            "nothing is left. Choose other weights, take more shots, or do not renormalise."
         )
     return selected / total

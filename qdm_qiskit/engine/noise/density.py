@@ -16,6 +16,7 @@ from torch import Tensor
 from ...arguments import all_of_kind
 from ...circuits.spec import WAY_TO_SUMS
 from ...errors import InvalidData
+from ..algebra import in_full_precision
 from ..expressions import Tree
 from ..pauli_sums import pauli_sum_key
 from .angles import Angles
@@ -65,6 +66,7 @@ class DensityProgram(NoisyProgram):
         self._observables: dict[tuple[Hashable, ...], tuple[list[String], np.ndarray]] = {}
         self._tensors: dict[tuple[object, ...], Tensor] = {}
 
+    @in_full_precision
     def probabilities(
         self,
         inputs: Tensor | None = None,
@@ -97,6 +99,7 @@ class DensityProgram(NoisyProgram):
                     values = torch.stack(pair, axis)
         return values.reshape(2 ** len(chosen), -1).t()
 
+    @in_full_precision
     def expectation(
         self,
         observables: Sequence[SparsePauliOp],
@@ -134,6 +137,7 @@ class DensityProgram(NoisyProgram):
         matrix = self._constant((key, readout), coefficients, arguments.like)
         return (matrix @ values).t()
 
+    @in_full_precision
     def density_matrix(
         self,
         inputs: Tensor | None = None,

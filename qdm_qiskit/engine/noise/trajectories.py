@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ...errors import InvalidOption
+from ..algebra import in_full_precision
 from ..observables import ObservableTable
 from .angles import Angles
 from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
@@ -87,6 +88,7 @@ class TrajectoryProgram(NoisyProgram):
         self._rows = rows
         self._tensors: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
 
+    @in_full_precision
     def probabilities(
         self,
         inputs: Tensor | None = None,
@@ -133,6 +135,7 @@ class TrajectoryProgram(NoisyProgram):
             found = apply_readout(found, errors)
         return found
 
+    @in_full_precision
     def expectation(
         self,
         observables: Sequence[SparsePauliOp],
