@@ -33,7 +33,7 @@ demo: install ## Train on real digits, sample through two devices' noise, report
 	$(BIN)/qdm report run $(DEMO)
 
 test: install ## Run the tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n auto --dist worksteal
 
 test-slow: install ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -87,13 +87,15 @@ def qnn_executor(
             output_shape=2**spec.num_qubits,
             input_gradients=wants_input_gradients,
         )
-    return _OnPrimitive(spec, primitive, TorchConnector(qnn))
+    return _OnPrimitive(spec, primitive, unknown_gates, TorchConnector(qnn))
 
 
-def _made_again(spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2) -> Executor:
+def _made_again(
+    spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2, unknown_gates: UnknownGates
+) -> Executor:
     """The executor in a copy; the connector's own weights are drawn and not used."""
     with torch.random.fork_rng(devices=[]):
-        return qnn_executor(spec, primitive)
+        return qnn_executor(spec, primitive, unknown_gates=unknown_gates)
 
 
 class _OnPrimitive:
@@ -103,15 +105,16 @@ class _OnPrimitive:
         self,
         spec: CircuitSpec,
         primitive: BaseSamplerV2 | BaseEstimatorV2,
+        unknown_gates: UnknownGates,
         connector: TorchConnector,
     ) -> None:
-        self.spec, self.primitive = spec, primitive
+        self.spec, self.primitive, self.unknown_gates = spec, primitive, unknown_gates
         self.connector = connector
         self.names = [name for name, _ in connector.named_parameters(remove_duplicate=False)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the connector: SamplerQNN cannot be pickled (qiskit-machine-learning 0.9.1)."""
-        return _made_again, (self.spec, self.primitive)
+        return _made_again, (self.spec, self.primitive, self.unknown_gates)
 
     def __call__(self, angles: Tensor, amplitudes: Tensor | None, given: Tensor | None) -> Tensor:
         """See :data:`Executor`."""
