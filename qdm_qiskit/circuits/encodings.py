@@ -68,12 +68,20 @@ def _gray(index: int) -> int:
 
 
 def _multiplexer_angles(angles: np.ndarray) -> np.ndarray:
-    """Angles of the Gray-code sequence that rotate by ``angles[..., j]`` when the controls read j."""
+    """Angles of the Gray-code sequence that rotate by ``angles[..., j]`` when the controls read j.
+
+    A Walsh-Hadamard transform in Gray order. Its sums are taken pair by pair: the rounding of a
+    matrix product depends on how many rows it has, and a batch would not be its rows.
+    """
     count = angles.shape[-1]
+    step = 1
+    while step < count:
+        pairs = angles.reshape(*angles.shape[:-1], count // (2 * step), 2, step)
+        low, high = pairs[..., 0, :], pairs[..., 1, :]
+        angles = np.stack([low + high, low - high], axis=-2).reshape(angles.shape)
+        step *= 2
     j = np.arange(count)
-    gray = j ^ (j >> 1)
-    signs = 1 - 2 * (np.bitwise_count(gray[:, None] & j[None, :]).astype(np.int64) & 1)
-    return angles @ signs.T / count
+    return angles[..., j ^ (j >> 1)] / count
 
 
 def amplitude_angles(vectors: np.ndarray, num_qubits: int, *, phases: bool = False) -> np.ndarray:

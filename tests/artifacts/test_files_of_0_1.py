@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,10 @@ RUNS = {
     "latent": (),
     "ensemble": (),
 }
+SAMPLED = [name for name in RUNS if name != "own-guided"]
+"""Runs whose samples were right: of labels 3 and 7, 0.1 trained positions 0 and 1, and drew 7."""
+SAME_TARGETS = ("plain", "guided", "own-guided", "ensemble")
+"""Runs whose training targets are computed as they were, to the last digit."""
 DONE, DETACHED, CANCELLED, PLANNED = (
     f"2026-11-28-qddm-{name}" for name in ("f5e47e7f", "bcaf5911", "43d42fff", "bce1bb1f")
 )
@@ -37,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "old"
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", SAMPLED)
 def test_a_run_of_0_1_gives_its_samples(name: str, folder: Path, qdm: Qdm) -> None:  # noqa: F811
     label = [part for each in RUNS[name] for part in ("--label", each)]
     result = qdm(
@@ -58,17 +63,19 @@ def test_a_run_of_0_1_trains_on_as_it_did(name: str, folder: Path, qdm: Qdm) -> 
     run = folder / "training" / name
     result = qdm("train", "--out", run, "--resume", "latest", "--epochs", "2", "--quiet")
     assert result.code == 0, result.err
-    last = max((run / "checkpoints").iterdir())
-    new, old = (
-        load_file(path)
-        for path in (
-            last / "model.safetensors",
-            folder / "expected" / name / "resumed.safetensors",
-        )
-    )
-    assert new.keys() == old.keys()
-    for key in old:
-        np.testing.assert_allclose(new[key], old[key], **SAME)
+    row = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    expected = json.loads((folder / "expected" / name / "metrics.json").read_text())
+    for key in expected.keys() - {"seconds"}:
+        np.testing.assert_allclose(row[key], expected[key], rtol=1e-5, err_msg=key)
+    if (
+        name in SAME_TARGETS
+    ):  # elsewhere Adam makes steps of what is rounding in weights of no effect
+        last = max((run / "checkpoints").iterdir())
+        new = load_file(last / "model.safetensors")
+        old = load_file(folder / "expected" / name / "resumed.safetensors")
+        assert new.keys() == old.keys()
+        for key in old:
+            np.testing.assert_allclose(new[key], old[key], **SAME)
 
 
 def test_a_hardware_run_of_0_1_replays(folder: Path, qdm: Qdm) -> None:  # noqa: F811
