@@ -24,10 +24,15 @@ from ..arguments import checked_text, of_kind
 from ..errors import CalibrationMismatch, InvalidData, InvalidOption
 from ..transpiling.passes import in_gates_of
 from .m3 import solve_seen
+from .m3_of_0_1 import solve_near
 
 Method = Literal["balanced", "independent"]
 """``balanced``: all qubits at once, in at most ``2 * len(qubits)`` circuits, each qubit in 0 and 1
 equally often beside every other's state. ``independent``: two circuits for each qubit alone."""
+
+Correction = Literal["all", "distance-3"]
+"""``all``: between all outcomes that were seen, in double precision. ``distance-3``: what version 0.1
+did, in single precision and between outcomes that differ in 3 bits at most; for its runs."""
 
 SCHEMA = "readout-calibration/1"
 
@@ -111,6 +116,7 @@ def combine_results(
     backend: str,
     taken_at: str,
     method: Method = "balanced",
+    correction: Correction = "all",
 ) -> ReadoutCalibration:
     """The calibration from the counts of its circuits.
 
@@ -121,6 +127,7 @@ def combine_results(
         backend: Name of the device or snapshot.
         taken_at: When the circuits ran, ISO 8601.
         method: The same method.
+        correction: What the calibration is for.
 
     Returns:
         One matrix a qubit, and where they are from.
@@ -158,6 +165,7 @@ def combine_results(
         shots=int(shots.sum()),
         taken_at=taken_at,
         matrices=matrices,
+        correction=correction,
     )
 
 
@@ -182,9 +190,13 @@ class ReadoutCalibration:
     """When, ISO 8601."""
     matrices: Mapping[int, np.ndarray]
     """For each physical qubit ``matrix[read, prepared]``; columns sum to 1."""
+    correction: Correction = "all"
+    """What it is for, which decides what is refused: 0.1 took every qubit that is right more often
+    than wrong. It is no part of what was measured, and not in :meth:`to_dict`."""
 
     def __post_init__(self) -> None:
         _check_method(self.method)
+        check_correction(self.correction)
         _checked_qubits(self.qubits, None)
         try:
             datetime.fromisoformat(self.taken_at)
@@ -204,7 +216,11 @@ class ReadoutCalibration:
     def _check_readable(self) -> None:
         """Refuse qubits whose readout depends on their state by no more than chance allows."""
         each = self.shots if self.method == "balanced" else self.shots / len(self.qubits)
-        useless = {q: m for q, m in self.matrices.items() if not _is_readable(m, each / 2)}
+        useless = {
+            q: m
+            for q, m in self.matrices.items()
+            if not (_is_readable(m, each / 2) if self.correction == "all" else m[0, 0] > m[0, 1])
+        }
         if len(useless) > 0:  # not any(): the only one may be qubit 0
             shown = "; ".join(f"qubit {q}: {m.round(4).tolist()}" for q, m in useless.items())
             raise InvalidData(
@@ -227,8 +243,14 @@ class ReadoutCalibration:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ReadoutCalibration:
+    def from_dict(
+        cls, data: Mapping[str, Any], correction: Correction = "all"
+    ) -> ReadoutCalibration:
         """Read a calibration back, and check it.
+
+        Args:
+            data: What :meth:`to_dict` gave.
+            correction: What it is for.
 
         Raises:
             InvalidData: If keys are missing, unknown or of a wrong form, or numbers make no sense.
@@ -250,6 +272,7 @@ class ReadoutCalibration:
                 matrices={
                     int(q): np.array(m, dtype=np.float64) for q, m in data["matrices"].items()
                 },
+                correction=correction,
             )
         except (AttributeError, InvalidOption, TypeError, ValueError) as error:
             if isinstance(error, InvalidData):
@@ -260,7 +283,12 @@ class ReadoutCalibration:
 
 
 def mitigate(
-    counts: np.ndarray, calibration: ReadoutCalibration, qubits: Sequence[int], backend: str
+    counts: np.ndarray,
+    calibration: ReadoutCalibration,
+    qubits: Sequence[int],
+    backend: str,
+    *,
+    correction: Correction = "all",
 ) -> np.ndarray:
     """Correct counts for readout errors with M3, on the outcomes that were seen.
 
@@ -271,6 +299,7 @@ def mitigate(
         calibration: A calibration of these qubits of this backend.
         qubits: The ``m`` physical qubits, as ``measured_physical_qubits`` gives them.
         backend: Name of the device or snapshot that the counts come from.
+        correction: ``"all"``; or ``"distance-3"``, by which version 0.1 corrected.
 
     Returns:
         Float64 quasi-probabilities of shape ``(batch, 2**m)``; rows sum to 1 and may hold small
@@ -283,6 +312,7 @@ def mitigate(
     """
     of_kind(calibration, ReadoutCalibration, "calibration", "combine_results makes one")
     checked_text(backend, "backend", "give the device's name")
+    check_correction(correction)
     _check_fits(calibration, qubits, backend)
     counts = np.asarray(counts)
     m = len(qubits)
@@ -292,6 +322,8 @@ def mitigate(
         )
     if (counts < 0).any() or (counts.sum(axis=1) <= 0).any():
         raise InvalidData("Counts must be >= 0 with at least one shot in each row.")
+    if correction == "distance-3":
+        return solve_near(counts, calibration.matrices, tuple(int(q) for q in qubits))
     matrices = [calibration.matrices[q] for q in qubits]
     return np.stack([solve_seen(row / row.sum(), matrices) for row in counts])
 
@@ -315,6 +347,18 @@ def _check_method(method: str) -> None:
     if method not in get_args(Method):
         raise InvalidOption(
             f"Readout calibration methods are {', '.join(get_args(Method))}; got {method!r}."
+        )
+
+
+def check_correction(correction: str) -> None:
+    """Refuse what is no correction.
+
+    Raises:
+        InvalidOption: With those that there are.
+    """
+    if correction not in get_args(Correction):
+        raise InvalidOption(
+            f"Readout corrections are {', '.join(get_args(Correction))}; got {correction!r}."
         )
 
 
