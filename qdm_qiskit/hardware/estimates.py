@@ -219,7 +219,8 @@ class _EstimateJobs:
             shots, randomizations = self._split(self._first() if wanted is None else wanted)
             decided = {"shots": shots, "randomizations": randomizations}
             write_json(path, {"request": self._request.payload_sha256, **decided})
-        return self._request.job(self._part(number), shots, randomizations)
+        target = self._handle.backend(self._request.backend).target
+        return self._request.job(self._part(number), shots, randomizations, target)
 
     def _first(self) -> int:
         """Shots of the first job: enough if terms are independent and the device reads as it says."""

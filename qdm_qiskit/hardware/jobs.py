@@ -22,6 +22,7 @@ from .records import content_sha256
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
+    from qiskit.transpiler import Target as DeviceTarget
     from qiskit_ibm_runtime import RuntimeJobV2, Session
     from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
 
@@ -230,13 +231,23 @@ class EstimateRequest:
         digest.update(content_sha256([asdict(self.options), self.backend, self.nonce]).encode())
         return digest.hexdigest()
 
-    def job(self, part: str, shots: int, randomizations: int | None) -> MeasureRequest:
+    def job(
+        self,
+        part: str,
+        shots: int,
+        randomizations: int | None,
+        target: DeviceTarget | None = None,
+    ) -> MeasureRequest:
         """The job of some shots.
 
         Args:
             part: What the ledger calls it.
             shots: Shots of each bound circuit.
             randomizations: As for a :class:`MeasureRequest`.
+            target: The device, in whose gates qubits are turned into the bases.
+
+        Raises:
+            UnsupportedCircuit: If the device has no gates for that.
         """
         options = self.options
         if self.trex:
@@ -248,7 +259,9 @@ class EstimateRequest:
             backend=self.backend,
             nonce=self.nonce,
             circuits=tuple(
-                construct_circuits(self.circuit, self.measurements, calibration=self.trex)
+                construct_circuits(
+                    self.circuit, self.measurements, calibration=self.trex, target=target
+                )
             ),
             values=self.values,
             shots=shots,

@@ -23,8 +23,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import Target as DeviceTarget
 
 from ..errors import InvalidData
+from ..transpiling.passes import in_gates_of
 
 CHUNK_SHOTS = 1 << 16
 """Shots whose signs are held at once."""
@@ -150,7 +152,11 @@ def measurement_plan(observables: Sequence[SparsePauliOp]) -> MeasurementPlan:
 
 
 def construct_circuits(
-    circuit: QuantumCircuit, plan: MeasurementPlan, *, calibration: bool = False
+    circuit: QuantumCircuit,
+    plan: MeasurementPlan,
+    *,
+    calibration: bool = False,
+    target: DeviceTarget | None = None,
 ) -> list[QuantumCircuit]:
     """The circuits to sample.
 
@@ -158,22 +164,32 @@ def construct_circuits(
         circuit: For the device, without classical bits.
         plan: Of observables on the circuit's qubits.
         calibration: Whether TREX's circuit, which prepares 0, comes last.
+        target: The device in whose gates qubits are turned, as some have no ``sx``; by ``rz`` and
+            ``sx`` if None.
 
     Returns:
-        For each basis the circuit, turned into it by ``rz`` and ``sx``, with the register ``meas``:
-        bit k reads ``plan.qubits[k]``. Its parameters are the circuit's.
+        For each basis the circuit, turned into it, with the register ``meas``: bit k reads
+        ``plan.qubits[k]``. Its parameters are the circuit's.
+
+    Raises:
+        UnsupportedCircuit: If the device has no gates that turn one of the qubits.
     """
     found = []
     for basis in plan.bases:
-        turned = circuit.copy()
+        turn = _empty_like(circuit)
         for qubit, letter in zip(plan.qubits, basis.letters, strict=True):
             if letter == "X":
-                turned.rz(np.pi / 2, qubit)
+                turn.rz(np.pi / 2, qubit)
             if letter in "XY":
-                turned.sx(qubit)
+                turn.sx(qubit)
+        if target is not None:
+            turn = in_gates_of(turn, target)
+        turned = circuit.copy()
+        for item in turn.data:
+            turned.append(item)
         found.append(_measured(turned, plan.qubits))
     if calibration:
-        found.append(_measured(QuantumCircuit(*circuit.qregs), plan.qubits))
+        found.append(_measured(_empty_like(circuit), plan.qubits))
     return found
 
 
@@ -346,6 +362,11 @@ def _terms(observable: SparsePauliOp) -> list[tuple[str, float]]:
         )
     labels = observable.paulis.to_labels()
     return list(zip(labels, coefficients.real.tolist(), strict=True))
+
+
+def _empty_like(circuit: QuantumCircuit) -> QuantumCircuit:
+    """No gates on the same qubits, of registers or not."""
+    return QuantumCircuit(circuit.qubits, *circuit.qregs)
 
 
 def _measured(circuit: QuantumCircuit, qubits: Sequence[int]) -> QuantumCircuit:
