@@ -25,11 +25,14 @@ from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target as DeviceTarget
 
+from ..arguments import all_of_kind
 from ..errors import InvalidData
 from ..transpiling.passes import in_gates_of
 
 CHUNK_SHOTS = 1 << 16
 """Shots whose signs are held at once."""
+ROUNDING = 1e-14
+"""Coefficients that are smaller, compared with an observable's largest, are what rounding left of 0."""
 LEAST_DEVIATIONS = 5.0
 """Standard errors that a readout's factor must be away from 0 to be divided by."""
 
@@ -117,6 +120,7 @@ def measurement_plan(observables: Sequence[SparsePauliOp]) -> MeasurementPlan:
     Raises:
         InvalidData: If there are none, sizes differ, or a coefficient is not a finite real number.
     """
+    observables = all_of_kind(observables, SparsePauliOp, "observables")
     sizes = {each.num_qubits for each in observables}
     if len(sizes) != 1:
         raise InvalidData(f"Observables act on the same qubits, got sizes {sorted(sizes)}.")
@@ -124,7 +128,7 @@ def measurement_plan(observables: Sequence[SparsePauliOp]) -> MeasurementPlan:
     constants = np.zeros(len(observables))
     weights: dict[str, np.ndarray] = {}
     for k, each in enumerate(observables):
-        for label, coefficient in _terms(each):
+        for label, coefficient in _terms(each).items():
             if set(label) <= {"I"}:
                 constants[k] += coefficient
             else:
@@ -345,7 +349,8 @@ def pack_bits(bits: np.ndarray) -> np.ndarray:
     return np.packbits(bits, axis=-1, bitorder="little")[..., ::-1]
 
 
-def _terms(observable: SparsePauliOp) -> list[tuple[str, float]]:
+def _terms(observable: SparsePauliOp) -> dict[str, float]:
+    """Coefficients by label; equal terms are added, and what cancels but for rounding is left out."""
     try:
         coefficients = np.asarray(observable.coeffs, dtype=np.complex128)
     except (TypeError, ValueError):
@@ -355,13 +360,17 @@ def _terms(observable: SparsePauliOp) -> list[tuple[str, float]]:
     if not np.isfinite(coefficients).all():
         raise InvalidData("Coefficients of an observable are finite, got NaN or infinity.")
     largest = float(np.abs(coefficients).max(initial=0.0))
-    if (np.abs(coefficients.imag) > 1e-12 * max(1.0, largest)).any():
-        raise InvalidData(
-            "An observable is Hermitian, with real coefficients, got "
-            f"{coefficients[np.abs(coefficients.imag).argmax()]}."
-        )
-    labels = observable.paulis.to_labels()
-    return list(zip(labels, coefficients.real.tolist(), strict=True))
+    sums: dict[str, complex] = {}
+    for label, coefficient in zip(
+        observable.paulis.to_labels(), coefficients.tolist(), strict=True
+    ):
+        sums[label] = sums.get(label, 0.0) + coefficient
+    for label, coefficient in sums.items():
+        if abs(coefficient.imag) > 1e-12 * max(1.0, largest):
+            raise InvalidData(
+                f"An observable is Hermitian, with real coefficients, got {coefficient} for {label}."
+            )
+    return {label: c.real for label, c in sums.items() if abs(c.real) > ROUNDING * largest}
 
 
 def _empty_like(circuit: QuantumCircuit) -> QuantumCircuit:
