@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from ..errors import InvalidOption
+from .records import check_fields
 
 MAX_SHOTS = 10_000_000
 MAX_IMAGES = 1_000_000
@@ -59,6 +60,7 @@ class ExecutionOptions:
     """IBM cancels a job that runs longer; None sets no limit."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         delay, limit = self.rep_delay_seconds, self.max_execution_seconds
         if delay is not None:
             check(0 <= delay <= 1, "rep_delay_seconds is 0 to 1", delay)
