@@ -110,6 +110,14 @@ def test_the_correction_of_0_1_is_said_in_one_line(
         assert NOTE in (root / run / "report" / "report.md").read_text()
 
 
+def test_where_a_run_stands_is_shown_though_its_plan_was_damaged(folder: Path, qdm: Qdm) -> None:  # noqa: F811
+    plan = folder / "hardware" / DONE / "plan.json"
+    plan.write_text(plan.read_text().replace('"seed": 3', '"seed": 4'))
+    result = qdm("run", "status", DONE, "--root", folder / "hardware")
+    assert (result.code, "done, 10 of 10 steps" in result.out) == (0, True)
+    assert NOTE not in result.out
+
+
 @pytest.mark.parametrize("command", ["resume", "collect"])
 def test_a_hardware_run_of_0_1_is_finished_by_its_own_correction(
     command: str,
