@@ -14,13 +14,12 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from ..arguments import checked_path, checked_text, of_kind, wrong
+from ..arguments import checked_number, checked_path, checked_text, of_kind
 from ..errors import (
     InvalidData,
     InvalidOption,
@@ -119,8 +118,7 @@ def estimate(
     folder = checked_path(folder, "folder")
     if budget is not None:
         checked_text(budget, "budget", "the name of one, or None")
-    if not isinstance(seconds, Real):
-        raise wrong(seconds, "seconds", "a number")
+    checked_number(seconds, "seconds")
     if budget is not None and not seconds > 0:
         raise InvalidOption(
             f"seconds of a job that budget '{budget}' pays are above 0, got {seconds:g}; else any "

@@ -9,14 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from numbers import Real
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from ..arguments import all_of_kind, checked_text, of_kind, wrong
+from ..arguments import all_of_kind, checked_number, checked_text, of_kind
 from ..errors import InvalidData, InvalidOption
 from ..execution.counts import Pub, checked_pubs, checked_shots
 from ..mitigation.checks import real_numbers
@@ -186,8 +185,7 @@ class EstimateRequest:
             "SparsePauliOp(...) makes one of a Pauli",
         )
         object.__setattr__(self, "observables", tuple(observables))
-        if not isinstance(self.precision, Real):
-            raise wrong(self.precision, "precision", "a number")
+        checked_number(self.precision, "precision")
         if not (math.isfinite(self.precision) and 0 < self.precision <= 1):
             raise InvalidOption(f"A precision is more than 0 and at most 1, got {self.precision}.")
         if self.circuit.num_clbits:

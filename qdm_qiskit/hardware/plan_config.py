@@ -52,8 +52,9 @@ class PlanConfig:
     optimization_level: int = 3
 
     def __post_init__(self) -> None:
-        if isinstance(self.targets, list):
-            object.__setattr__(self, "targets", tuple(self.targets))
+        targets: object = self.targets
+        if isinstance(targets, list):
+            object.__setattr__(self, "targets", tuple(targets))
         check_fields(self)
         if not self.targets:
             raise InvalidOption("A plan needs at least one target, got none.")
