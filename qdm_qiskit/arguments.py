@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -57,6 +58,16 @@ def checked_text(value: Any, name: str, way_out: str = "") -> str:
     if not isinstance(value, str):
         raise wrong(value, name, "text (str)", way_out)
     return value
+
+
+def checked_number(value: Any, name: str) -> None:
+    """Refuse what is no real number.
+
+    Raises:
+        InvalidArgument: If it is not.
+    """
+    if not isinstance(value, Real):
+        raise wrong(value, name, "a number")
 
 
 def checked_path(value: Any, name: str) -> Path:

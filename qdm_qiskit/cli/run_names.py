@@ -106,8 +106,9 @@ def state_row(state: RunState, folder: Path) -> dict[str, Any]:
 
 def print_state(state: RunState, folder: Path, as_json: bool) -> None:
     """Where a run stands, in words or as JSON."""
+    note = _note(folder)
     if as_json:
-        typer.echo(json.dumps(state_row(state, folder), indent=2))
+        typer.echo(json.dumps({**state_row(state, folder), "note": note}, indent=2))
     else:
         done = state.total_steps - state.step
         typer.echo(f"run        {state.run_id}")
@@ -118,10 +119,23 @@ def print_state(state: RunState, folder: Path, as_json: bool) -> None:
         )
         if state.reason:
             typer.echo(f"reason     {state.reason}")
+        if note:
+            typer.echo(f"note       {note}")
         if state.state == "done":
             typer.echo(f"images     {folder / 'samples.png'}")
         elif state.state == "running":
             typer.echo(f"go on by   {command_line('resume', state.run_id, folder.parent)}")
+
+
+def _note(folder: Path) -> str | None:
+    """What is to be said of the run's plan; where it stands is shown without its plan too."""
+    from ..errors import InvalidPlan
+    from ..hardware.plan import read_plan
+
+    try:
+        return read_plan(folder).note
+    except InvalidPlan:
+        return None
 
 
 def command_line(name: str, run_id: str, root: Path) -> str:

@@ -71,6 +71,8 @@ def replay(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
         typer.echo(json.dumps(found.to_dict(), indent=2))
     else:
         typer.echo(found.sentence())
+        if found.plan.note:
+            typer.echo(f"note: {found.plan.note}")
     if not found.equal:
         raise typer.Exit(1)
 
@@ -97,3 +99,5 @@ def report(
         return
     for file in files:
         typer.echo(f"report     {file}")
+    if page.note:
+        typer.echo(f"note       {page.note}")

@@ -88,7 +88,9 @@ def reusable(
         if row["target"] != plan.target:
             continue
         try:
-            found = ReadoutCalibration.from_dict(read_json_object(ledger.root / str(row["path"])))
+            found = ReadoutCalibration.from_dict(
+                read_json_object(ledger.root / str(row["path"])), wanted.correction
+            )
             check_calibration(
                 found,
                 backend=plan.backend,
@@ -119,4 +121,5 @@ def calibration_of(
         backend=plan.backend,
         taken_at=iso(ran_at),
         method=wanted.method,
+        correction=wanted.correction,
     )

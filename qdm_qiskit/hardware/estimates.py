@@ -19,6 +19,7 @@ from typing import Any, final
 
 import numpy as np
 
+from ..arguments import checked_number, checked_path, checked_text, of_kind
 from ..errors import (
     InvalidData,
     InvalidOption,
@@ -26,6 +27,7 @@ from ..errors import (
     ServiceUnavailable,
     SubmissionUncertain,
 )
+from ..execution.region import check_isa
 from ..files import read_json_object, write_bytes, write_json
 from ..mitigation.expectation import Shots, calibration_growth, combine_results
 from .collect import Collector
@@ -103,11 +105,25 @@ def estimate(
     Raises:
         BudgetExceeded: If the budget does not allow a job; it is not sent then, and what earlier
             ones brought is kept.
-        InvalidOption: If the precision takes more shots than :data:`MOST_JOBS` jobs have.
+        InvalidOption: If the precision takes more shots than :data:`MOST_JOBS` jobs have, or a budget
+            is to pay for jobs of 0 seconds.
         InvalidData: If the readout leaves nothing of a term, or files are of another request.
+        UnsupportedCircuit: If the circuit was not transpiled for the device; nothing is reserved.
         ServiceUnavailable, SubmissionUncertain: See :meth:`.submit.Sender.send`.
         JobFailed: If a job ended without values; called again, it is sent again.
     """
+    of_kind(handle, ServiceHandle, "handle", "connect() makes one")
+    of_kind(ledger, Ledger, "ledger", "Ledger.open(root) makes one")
+    of_kind(request, EstimateRequest, "request")
+    folder = checked_path(folder, "folder")
+    if budget is not None:
+        checked_text(budget, "budget", "the name of one, or None")
+    checked_number(seconds, "seconds")
+    if budget is not None and not seconds > 0:
+        raise InvalidOption(
+            f"seconds of a job that budget '{budget}' pays are above 0, got {seconds:g}; else any "
+            "budget would allow it."
+        )
     path = folder / f"{request.part}.npz"
     stored = _read(path, request)
     with ledger.run_lock(request.run_id):
@@ -152,6 +168,7 @@ class _EstimateJobs:
     def work(self) -> Estimates:
         """Send jobs until the error is met."""
         request, plan = self._request, self._request.measurements
+        check_isa(request.circuit, self._handle.backend(request.backend), request.values)
         bits: list[Shots] = []
         ids: list[str] = []
         total = 0
@@ -219,7 +236,8 @@ class _EstimateJobs:
             shots, randomizations = self._split(self._first() if wanted is None else wanted)
             decided = {"shots": shots, "randomizations": randomizations}
             write_json(path, {"request": self._request.payload_sha256, **decided})
-        return self._request.job(self._part(number), shots, randomizations)
+        target = self._handle.backend(self._request.backend).target
+        return self._request.job(self._part(number), shots, randomizations, target)
 
     def _first(self) -> int:
         """Shots of the first job: enough if terms are independent and the device reads as it says."""

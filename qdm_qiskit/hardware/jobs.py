@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,18 +15,24 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
+from ..arguments import all_of_kind, checked_number, checked_text, of_kind
 from ..errors import InvalidData, InvalidOption
 from ..execution.counts import Pub, checked_pubs, checked_shots
+from ..mitigation.checks import real_numbers
 from ..mitigation.expectation import MeasurementPlan, construct_circuits, measurement_plan
 from .plan import ExecutionOptions
 from .records import content_sha256
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
+    from qiskit.transpiler import Target as DeviceTarget
     from qiskit_ibm_runtime import RuntimeJobV2, Session
     from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
 
 MAX_EXECUTION_SECONDS = 10_800
+MOST_RATIO = 1e7
+"""Largest coefficient over precision: 1e14 shots, far more than all jobs of a request have."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,6 +170,22 @@ class EstimateRequest:
     """Twirled readout error extinction: measurement noise is learned in the same job."""
 
     def __post_init__(self) -> None:
+        of_kind(self.circuit, QuantumCircuit, "circuit", "transpiled for the backend")
+        of_kind(self.options, ExecutionOptions, "options")
+        for name in ("run_id", "part", "backend", "nonce"):
+            text = checked_text(getattr(self, name), name)
+            if not _NAME.fullmatch(text):  # it becomes part of tags and of files
+                raise InvalidOption(
+                    f"{name} holds letters, digits, '_', '.' and '-', got {text!r:.80}."
+                )
+        observables = all_of_kind(
+            self.observables,
+            SparsePauliOp,
+            "observables",
+            "SparsePauliOp(...) makes one of a Pauli",
+        )
+        object.__setattr__(self, "observables", tuple(observables))
+        checked_number(self.precision, "precision")
         if not (math.isfinite(self.precision) and 0 < self.precision <= 1):
             raise InvalidOption(f"A precision is more than 0 and at most 1, got {self.precision}.")
         if self.circuit.num_clbits:
@@ -176,7 +199,7 @@ class EstimateRequest:
                 f"Observables act on the circuit's {self.circuit.num_qubits} qubits, got "
                 f"{[each.num_qubits for each in self.observables]}; use apply_layout."
             )
-        values = np.asarray(self.values, dtype=np.float64)
+        values = real_numbers(self.values, "Values")
         if (
             values.ndim != 2
             or not len(values)
@@ -196,6 +219,12 @@ class EstimateRequest:
             raise InvalidData(
                 "Observables of the identity alone need no job: each value is its coefficient, "
                 f"{self.measurements.constants.tolist()}."
+            )
+        largest = float(np.abs(np.concatenate([b.weights for b in self.measurements.bases])).max())
+        if largest / self.precision > MOST_RATIO:
+            raise InvalidOption(
+                f"A precision of {self.precision:g} for coefficients of up to {largest:g} takes more "
+                "shots than there can be; ask for a larger precision, or scale the observable."
             )
 
     @property
@@ -230,13 +259,23 @@ class EstimateRequest:
         digest.update(content_sha256([asdict(self.options), self.backend, self.nonce]).encode())
         return digest.hexdigest()
 
-    def job(self, part: str, shots: int, randomizations: int | None) -> MeasureRequest:
+    def job(
+        self,
+        part: str,
+        shots: int,
+        randomizations: int | None,
+        target: DeviceTarget | None = None,
+    ) -> MeasureRequest:
         """The job of some shots.
 
         Args:
             part: What the ledger calls it.
             shots: Shots of each bound circuit.
             randomizations: As for a :class:`MeasureRequest`.
+            target: The device, in whose gates qubits are turned into the bases.
+
+        Raises:
+            UnsupportedCircuit: If the device has no gates for that.
         """
         options = self.options
         if self.trex:
@@ -248,7 +287,9 @@ class EstimateRequest:
             backend=self.backend,
             nonce=self.nonce,
             circuits=tuple(
-                construct_circuits(self.circuit, self.measurements, calibration=self.trex)
+                construct_circuits(
+                    self.circuit, self.measurements, calibration=self.trex, target=target
+                )
             ),
             values=self.values,
             shots=shots,

@@ -63,9 +63,10 @@ def manifest(plan: RunPlan, ledger: Ledger) -> dict[str, Any]:
         "num_images": plan.num_images,
         "options": resolved_options(plan.options),
         "mitigation": plan.mitigation,
+        "correction": None if plan.calibration is None else plan.correction,
         "calibrations": {
             name: {"taken_at": each.taken_at, "method": each.method, "shots": each.shots}
-            for name, each in read_calibrations(plan.folder).items()
+            for name, each in read_calibrations(plan.folder, plan.correction).items()
         },
         "jobs": [_job(row, used.get(str(row["tag"]))) for row in ledger.jobs(plan.run_id)],
         "seconds_estimated": plan.total_seconds,

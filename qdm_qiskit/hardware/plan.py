@@ -42,6 +42,7 @@ from .plan_parts import (
     CalibrationMethod,
     CalibrationPlan,
     CircuitPlan,
+    Correction,
     Decision,
     Decoupling,
     ExecutionOptions,
@@ -67,6 +68,7 @@ __all__ = [
     "CalibrationMethod",
     "CalibrationPlan",
     "CircuitPlan",
+    "Correction",
     "Decision",
     "Decoupling",
     "ExecutionOptions",
@@ -148,6 +150,8 @@ class RunPlan:
     """The run's folder; where it stands decides nothing and is not in the hash."""
     before_found: bool = field(default=False, compare=False)
     """Whether it was written when a calibration had no key ``found``: its hash is without it."""
+    before_correction: bool = field(default=False, compare=False)
+    """The same of the key ``correction``, which says what 0.1 did where it is left out."""
 
     def __post_init__(self) -> None:
         try:
@@ -195,9 +199,12 @@ class RunPlan:
     def content(self) -> dict[str, Any]:
         """Everything but the folder, as JSON values, with the keys that it was written with."""
         found = dataclasses.asdict(dataclasses.replace(self, folder=Path()))
-        del found["folder"], found["before_found"]
-        if self.before_found and found["calibration"] is not None:
-            del found["calibration"]["found"]
+        del found["folder"], found["before_found"], found["before_correction"]
+        if found["calibration"] is not None:
+            if self.before_found:
+                del found["calibration"]["found"]
+            if self.before_correction:
+                del found["calibration"]["correction"]
         return found
 
     @property
@@ -214,6 +221,16 @@ class RunPlan:
     def is_qpu(self) -> bool:
         """Whether running it spends QPU time."""
         return self.target.startswith("ibm:")
+
+    @property
+    def correction(self) -> Correction:
+        """How its readout is corrected where it is."""
+        return "all" if self.calibration is None else self.calibration.correction
+
+    @property
+    def note(self) -> str | None:
+        """What is to be said where an earlier version planned otherwise than this one; else None."""
+        return None if self.calibration is None else self.calibration.note()
 
     @property
     def new_calibration(self) -> CalibrationPlan | None:
@@ -333,12 +350,17 @@ def _check_device(plan: RunPlan) -> None:
 
 
 def _from_content(content: Any) -> RunPlan:
-    """The plan of a content; a calibration without the later key ``found`` is one with None."""
+    """The plan of a content; keys that a calibration got later say what was done without them."""
     calibration = content.get("calibration") if isinstance(content, dict) else None
-    if not isinstance(calibration, dict) or "found" in calibration:
+    if not isinstance(calibration, dict):
         return from_plain(RunPlan, content)
-    plan = from_plain(RunPlan, {**content, "calibration": {**calibration, "found": None}})
-    return dataclasses.replace(plan, before_found=True)
+    meant = {"found": None, "correction": "distance-3", **calibration}
+    plan = from_plain(RunPlan, {**content, "calibration": meant})
+    return dataclasses.replace(
+        plan,
+        before_found="found" not in calibration,
+        before_correction="correction" not in calibration,
+    )
 
 
 def is_run_id(text: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
 
+from ..arguments import checked_text
 from ..errors import InvalidOption, TargetUnavailable
 from ..execution.targets import Target
 from ..mitigation.readout import construct_circuits
@@ -97,6 +98,11 @@ def find_device(target: Target, backend: BackendV2 | None, seed: int) -> Backend
             f"Target '{target}' runs on the snapshot {_shown(snapshot)}, got backend "
             f"{_shown(backend)}; leave backend out, or name its own target."
         )
+    if backend is not None and _properties(backend) != _properties(snapshot):
+        raise InvalidOption(
+            f"Target '{target}' runs on the snapshot as it is, got backend {_shown(backend)} with "
+            "other errors or durations, which the run would not have; leave backend out."
+        )
     return snapshot
 
 
@@ -104,7 +110,12 @@ def _check_qpu(target: Target, backend: BackendV2) -> None:
     """Refuse a backend that is not the QPU that a target names."""
     from ..execution.snapshots import backend_names
 
-    if target.backend not in (backend.name, "least_busy") or backend.name in backend_names():
+    checked_text(backend.name, "backend.name", "a plan says where it runs")
+    if (
+        backend.name == "least_busy"
+        or target.backend not in (backend.name, "least_busy")
+        or backend.name in backend_names()
+    ):
         raise InvalidOption(
             f"Target '{target}' takes the backend of that QPU, got '{backend.name}'; plan for "
             "the target that it is."
@@ -118,6 +129,17 @@ def _identity(backend: BackendV2) -> tuple[object, ...]:
         sorted(backend.operation_names),
         calibrated_at(backend),
     )
+
+
+def _properties(backend: BackendV2) -> list[str]:
+    """What the device says of each instruction; as text, in which NaN equals itself."""
+    target = backend.target
+    found = [
+        f"{name} {qubits} {getattr(each, 'error', None)} {getattr(each, 'duration', None)}"
+        for name in target.operation_names
+        for qubits, each in (target[name] or {}).items()
+    ]
+    return sorted(found)
 
 
 def _shown(backend: BackendV2) -> str:

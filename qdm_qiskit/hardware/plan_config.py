@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ..errors import InvalidOption
 from ..execution.targets import parse_target
 from .plan_parts import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Schedule
+from .records import check_fields
 
 Progress = Callable[[str], None]
 """Is told in words what happens."""
@@ -51,6 +52,10 @@ class PlanConfig:
     optimization_level: int = 3
 
     def __post_init__(self) -> None:
+        targets: object = self.targets
+        if isinstance(targets, list):
+            object.__setattr__(self, "targets", tuple(targets))
+        check_fields(self)
         if not self.targets:
             raise InvalidOption("A plan needs at least one target, got none.")
         for each in self.targets:

@@ -9,9 +9,10 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from ..errors import InvalidOption
+from .records import check_fields
 
 MAX_SHOTS = 10_000_000
 MAX_IMAGES = 1_000_000
@@ -21,6 +22,8 @@ Mitigation = Literal["none", "m3"]
 Mode = Literal["auto", "job", "batch", "session"]
 Schedule = Literal["uniform", "variance", "precision"]
 CalibrationMethod = Literal["balanced", "independent"]
+Correction = Literal["all", "distance-3"]
+"""See :mod:`qdm_qiskit.mitigation.readout`."""
 Decoupling = Literal["off", "XX", "XpXm", "XY4"]
 
 _CALIBRATION_FILE = re.compile(r"\d{4}-\d{2}-\d{2}-[a-z0-9_]+-[0-9a-f]{8}/calibration-\d{4}\.json")
@@ -57,6 +60,7 @@ class ExecutionOptions:
     """IBM cancels a job that runs longer; None sets no limit."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         delay, limit = self.rep_delay_seconds, self.max_execution_seconds
         if delay is not None:
             check(0 <= delay <= 1, "rep_delay_seconds is 0 to 1", delay)
@@ -165,12 +169,25 @@ class CalibrationPlan:
     """Estimated QPU seconds of one calibration job."""
     found: FoundCalibration | None = None
     """One that can be used in its place; None if it must be taken."""
+    correction: Correction = "all"
+    """How counts are corrected by it; 0.1 knew ``distance-3`` only and did not write it down."""
 
     def __post_init__(self) -> None:
         check(1 <= self.circuits <= 1024, "calibration circuits are 1 to 1024", self.circuits)
         check(1 <= self.shots <= MAX_SHOTS, f"shots is 1 to {MAX_SHOTS}", self.shots)
         check(1 <= self.ttl_seconds <= 10**9, "ttl_seconds is 1 to 1e9", self.ttl_seconds)
         check(0 <= self.seconds < math.inf, "seconds is finite and >= 0", self.seconds)
+        known = get_args(Correction)
+        check(self.correction in known, f"correction is one of {known}", self.correction)
+
+    def note(self) -> str | None:
+        """What is to be said of an earlier version's correction; None of today's."""
+        if self.correction == "all":
+            return None
+        return (
+            "the readout is corrected up to distance 3 in single precision, as version 0.1 planned it; "
+            "a new plan corrects over all distances"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,7 @@ from .plan import (
     RunPlan,
     StepPlan,
     files_of,
+    read_plan,
     write_plan,
 )
 from .plan_circuits import (
@@ -273,6 +274,7 @@ def _write(plan: RunPlan, contents: Mapping[str, bytes], root: Path) -> RunPlan:
         for path, content in contents.items():
             write_bytes(draft / path, content)
         write_plan(plan, draft / PLAN)
+        read_plan(draft)  # what cannot be read back is not left for `qdm run` to stumble over
         try:
             os.rename(draft, folder)
         except OSError as error:

@@ -27,7 +27,7 @@ import numpy as np
 
 from ..errors import InvalidData
 from ..files import read_json_object, write_bytes, write_json, write_text
-from ..mitigation.readout import ReadoutCalibration
+from ..mitigation.readout import Correction, ReadoutCalibration
 
 NONCE, STEPS, IMAGES, SAMPLES, MANIFEST = (
     "nonce",
@@ -135,14 +135,20 @@ def write_calibration(folder: Path, name: str, calibration: ReadoutCalibration) 
         write_json(path, calibration.to_dict())
 
 
-def read_calibrations(folder: Path) -> dict[str, ReadoutCalibration]:
+def read_calibrations(
+    folder: Path, correction: Correction = "all"
+) -> dict[str, ReadoutCalibration]:
     """All calibrations of a run by name.
+
+    Args:
+        folder: The run's folder.
+        correction: What they are for.
 
     Raises:
         InvalidData: If one cannot be used.
     """
     return {
-        name: ReadoutCalibration.from_dict(read_json_object(folder / f"{name}.json"))
+        name: ReadoutCalibration.from_dict(read_json_object(folder / f"{name}.json"), correction)
         for name in calibration_names(folder)
     }
 

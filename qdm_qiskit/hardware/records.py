@@ -14,7 +14,7 @@ import types
 import typing
 from typing import Any, TypeVar
 
-from ..errors import InvalidData
+from ..errors import InvalidData, InvalidOption
 
 T = TypeVar("T")
 
@@ -61,6 +61,25 @@ def from_plain(cls: type[T], value: Any, where: str = "") -> T:
             f"{where or cls.__name__} lacks {missing[:3]} and has the unknown {extra[:3]}."
         )
     return cls(**{n: _read(hints[n], value[n], f"{where}.{n}".lstrip(".")) for n in names})
+
+
+def check_fields(record: Any) -> None:
+    """Refuse a dataclass one of whose values is not of its field's kind, as its file would be.
+
+    Args:
+        record: As it was made, in its ``__post_init__``.
+
+    Raises:
+        InvalidOption: With the field, what it takes and what was given.
+    """
+    hints = typing.get_type_hints(type(record))
+    for each in dataclasses.fields(record):
+        value = getattr(record, each.name)
+        try:
+            if not (dataclasses.is_dataclass(value) and isinstance(value, hints[each.name])):
+                _read(hints[each.name], value, each.name)
+        except InvalidData as error:
+            raise InvalidOption(str(error)) from None
 
 
 def _read(expected: Any, value: Any, where: str) -> Any:

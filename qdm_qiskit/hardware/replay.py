@@ -108,6 +108,7 @@ class Replay:
             "done": self.done,
             "equal": self.equal,
             "difference": self.difference,
+            "note": self.plan.note,
             "steps": [asdict(each) for each in self.steps],
         }
 
@@ -130,7 +131,7 @@ def replay(folder: Path) -> Replay:
     folder = checked_path(folder, "folder")
     plan = read_plan(folder)
     check_files(plan)
-    calibrations = read_calibrations(folder)
+    calibrations = read_calibrations(folder, plan.correction)
     for name, calibration in calibrations.items():
         _check_calibration(plan, folder, name, calibration)
     chain = PlannedChain(plan)

@@ -113,7 +113,7 @@ def probabilities_of(
     """Probabilities from a step's counts: their frequencies, or those corrected by M3.
 
     Args:
-        plan: Names the backend and the measured qubits.
+        plan: Names the backend, the measured qubits and the correction.
         counts: ``(images, 2**qubits)``.
         calibration: Of this backend and these qubits; None leaves the counts as they are.
 
@@ -125,5 +125,11 @@ def probabilities_of(
     """
     if calibration is None:
         return normalized(counts)
-    quasi = mitigate(counts, calibration, plan.circuit.measured_qubits, plan.backend)
+    quasi = mitigate(
+        counts,
+        calibration,
+        plan.circuit.measured_qubits,
+        plan.backend,
+        correction=plan.correction,
+    )
     return nearest_probability(quasi)

@@ -138,7 +138,7 @@ class RunCalibrations:
     def _fresh(self, at: float | None) -> ReadoutCalibration | None:
         """The run's own calibration for counts of a time; None if there is none near enough."""
         time, ttl = self._time(at), self._wanted.ttl_seconds
-        found = read_calibrations(self._plan.folder)
+        found = read_calibrations(self._plan.folder, self._wanted.correction)
         name = calibration_for(found, time, ttl)
         if name is None:
             return None
@@ -187,7 +187,7 @@ class RunCalibrations:
         elif place.fetch(request) is None:
             return None
         self.complete(place)
-        return read_calibrations(self._plan.folder).get(request.part)
+        return read_calibrations(self._plan.folder, self._wanted.correction).get(request.part)
 
     def _request(self, place: Place) -> JobRequest:
         wanted = self._wanted

@@ -23,11 +23,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import Target as DeviceTarget
 
+from ..arguments import all_of_kind
 from ..errors import InvalidData
+from ..transpiling.passes import in_gates_of
 
 CHUNK_SHOTS = 1 << 16
 """Shots whose signs are held at once."""
+ROUNDING = 1e-14
+"""Coefficients that are smaller, compared with an observable's largest, are what rounding left of 0."""
 LEAST_DEVIATIONS = 5.0
 """Standard errors that a readout's factor must be away from 0 to be divided by."""
 
@@ -115,6 +120,7 @@ def measurement_plan(observables: Sequence[SparsePauliOp]) -> MeasurementPlan:
     Raises:
         InvalidData: If there are none, sizes differ, or a coefficient is not a finite real number.
     """
+    observables = all_of_kind(observables, SparsePauliOp, "observables")
     sizes = {each.num_qubits for each in observables}
     if len(sizes) != 1:
         raise InvalidData(f"Observables act on the same qubits, got sizes {sorted(sizes)}.")
@@ -122,7 +128,7 @@ def measurement_plan(observables: Sequence[SparsePauliOp]) -> MeasurementPlan:
     constants = np.zeros(len(observables))
     weights: dict[str, np.ndarray] = {}
     for k, each in enumerate(observables):
-        for label, coefficient in _terms(each):
+        for label, coefficient in _terms(each).items():
             if set(label) <= {"I"}:
                 constants[k] += coefficient
             else:
@@ -150,7 +156,11 @@ def measurement_plan(observables: Sequence[SparsePauliOp]) -> MeasurementPlan:
 
 
 def construct_circuits(
-    circuit: QuantumCircuit, plan: MeasurementPlan, *, calibration: bool = False
+    circuit: QuantumCircuit,
+    plan: MeasurementPlan,
+    *,
+    calibration: bool = False,
+    target: DeviceTarget | None = None,
 ) -> list[QuantumCircuit]:
     """The circuits to sample.
 
@@ -158,22 +168,32 @@ def construct_circuits(
         circuit: For the device, without classical bits.
         plan: Of observables on the circuit's qubits.
         calibration: Whether TREX's circuit, which prepares 0, comes last.
+        target: The device in whose gates qubits are turned, as some have no ``sx``; by ``rz`` and
+            ``sx`` if None.
 
     Returns:
-        For each basis the circuit, turned into it by ``rz`` and ``sx``, with the register ``meas``:
-        bit k reads ``plan.qubits[k]``. Its parameters are the circuit's.
+        For each basis the circuit, turned into it, with the register ``meas``: bit k reads
+        ``plan.qubits[k]``. Its parameters are the circuit's.
+
+    Raises:
+        UnsupportedCircuit: If the device has no gates that turn one of the qubits.
     """
     found = []
     for basis in plan.bases:
-        turned = circuit.copy()
+        turn = _empty_like(circuit)
         for qubit, letter in zip(plan.qubits, basis.letters, strict=True):
             if letter == "X":
-                turned.rz(np.pi / 2, qubit)
+                turn.rz(np.pi / 2, qubit)
             if letter in "XY":
-                turned.sx(qubit)
+                turn.sx(qubit)
+        if target is not None:
+            turn = in_gates_of(turn, target)
+        turned = circuit.copy()
+        for item in turn.data:
+            turned.append(item)
         found.append(_measured(turned, plan.qubits))
     if calibration:
-        found.append(_measured(QuantumCircuit(*circuit.qregs), plan.qubits))
+        found.append(_measured(_empty_like(circuit), plan.qubits))
     return found
 
 
@@ -329,7 +349,8 @@ def pack_bits(bits: np.ndarray) -> np.ndarray:
     return np.packbits(bits, axis=-1, bitorder="little")[..., ::-1]
 
 
-def _terms(observable: SparsePauliOp) -> list[tuple[str, float]]:
+def _terms(observable: SparsePauliOp) -> dict[str, float]:
+    """Coefficients by label; equal terms are added, and what cancels but for rounding is left out."""
     try:
         coefficients = np.asarray(observable.coeffs, dtype=np.complex128)
     except (TypeError, ValueError):
@@ -339,13 +360,22 @@ def _terms(observable: SparsePauliOp) -> list[tuple[str, float]]:
     if not np.isfinite(coefficients).all():
         raise InvalidData("Coefficients of an observable are finite, got NaN or infinity.")
     largest = float(np.abs(coefficients).max(initial=0.0))
-    if (np.abs(coefficients.imag) > 1e-12 * max(1.0, largest)).any():
-        raise InvalidData(
-            "An observable is Hermitian, with real coefficients, got "
-            f"{coefficients[np.abs(coefficients.imag).argmax()]}."
-        )
-    labels = observable.paulis.to_labels()
-    return list(zip(labels, coefficients.real.tolist(), strict=True))
+    sums: dict[str, complex] = {}
+    for label, coefficient in zip(
+        observable.paulis.to_labels(), coefficients.tolist(), strict=True
+    ):
+        sums[label] = sums.get(label, 0.0) + coefficient
+    for label, coefficient in sums.items():
+        if abs(coefficient.imag) > 1e-12 * max(1.0, largest):
+            raise InvalidData(
+                f"An observable is Hermitian, with real coefficients, got {coefficient} for {label}."
+            )
+    return {label: c.real for label, c in sums.items() if abs(c.real) > ROUNDING * largest}
+
+
+def _empty_like(circuit: QuantumCircuit) -> QuantumCircuit:
+    """No gates on the same qubits, of registers or not."""
+    return QuantumCircuit(circuit.qubits, *circuit.qregs)
 
 
 def _measured(circuit: QuantumCircuit, qubits: Sequence[int]) -> QuantumCircuit:

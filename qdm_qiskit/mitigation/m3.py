@@ -5,9 +5,9 @@ readout matrix ``A = A_{m-1} (x) ... (x) A_0`` to them, divides its columns by t
 Restricted to distance 3, as mthree does it unless told otherwise, the equation leaves out what
 happens often where many qubits are read with large errors.
 
-No matrix is made here: ``A`` acts on a vector of ``2**m`` numbers as m small matrices one after the
-other, so the memory is that of the counts themselves. mthree compares all pairs of outcomes, in
-single precision.
+``A`` acts on a vector of ``2**m`` numbers as m small matrices one after the other, so no matrix is made
+unless so few outcomes were seen that it is smaller than that vector. mthree compares all pairs of
+outcomes, in single precision.
 
 ``A_q`` with positive eigenvalues (a readout that is right more often than wrong) is similar to a
 symmetric positive matrix by a diagonal one, and so is each restriction of ``A``: none is singular.
@@ -50,14 +50,19 @@ def solve_seen(frequencies: np.ndarray, matrices: Sequence[np.ndarray]) -> np.nd
     """
     seen = np.flatnonzero(frequencies)
     readout = _Readout(matrices, seen)
-    solution = _by_gmres(readout, frequencies[seen])
+    few = len(seen) <= DENSE_OUTCOMES and len(seen) ** 2 <= len(frequencies)
+    if few:  # the matrix between them is smaller than a vector of all outcomes
+        dense = readout.dense()
+        sums, solution = dense.sum(axis=0), np.linalg.solve(dense, frequencies[seen])
+    else:
+        sums, solution = readout.column_sums(), _by_gmres(readout, frequencies[seen])
     if not np.isfinite(solution).all():
         raise InvalidData(
             f"The readout of {len(matrices)} qubits is too close to random for {len(seen)} outcomes "
             "to be corrected; choose a layout with better readouts, or measure fewer qubits."
         )
     quasi = np.zeros(frequencies.shape, dtype=np.float64)
-    quasi[seen] = readout.column_sums() * solution
+    quasi[seen] = sums * solution
     return quasi / quasi.sum()
 
 

@@ -11,7 +11,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -20,14 +20,20 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.transpiler import Target as DeviceTarget
 
-from ..arguments import checked_text, of_kind
+from ..arguments import checked_text, of_kind, wrong
 from ..errors import CalibrationMismatch, InvalidData, InvalidOption
 from ..transpiling.passes import in_gates_of
+from .checks import indices, real_numbers, whole_counts
 from .m3 import solve_seen
+from .m3_of_0_1 import solve_near
 
 Method = Literal["balanced", "independent"]
 """``balanced``: all qubits at once, in at most ``2 * len(qubits)`` circuits, each qubit in 0 and 1
 equally often beside every other's state. ``independent``: two circuits for each qubit alone."""
+
+Correction = Literal["all", "distance-3"]
+"""``all``: between all outcomes that were seen, in double precision. ``distance-3``: what version 0.1
+did, in single precision and between outcomes that differ in 3 bits at most; for its runs."""
 
 SCHEMA = "readout-calibration/1"
 
@@ -56,6 +62,7 @@ def prepared_bits(num_qubits: int, method: Method = "balanced") -> np.ndarray:
     [[0, 0], [1, 0], [0, 1], [1, 1]]
     """
     _check_method(method)
+    of_kind(num_qubits, int | np.integer, "num_qubits")
     if num_qubits < 1:
         raise InvalidOption(f"A readout calibration needs at least 1 qubit, got {num_qubits}.")
     if method == "independent":
@@ -91,6 +98,9 @@ def construct_circuits(
         InvalidOption: If the method is unknown, or qubits repeat or are outside the device.
         UnsupportedCircuit: If the device has no gates that prepare 1 on one of the qubits.
     """
+    of_kind(
+        num_device_qubits, int | np.integer, "num_device_qubits", "a backend has them as num_qubits"
+    )
     qubits = _checked_qubits(qubits, num_device_qubits)
     circuits = []
     for k, bits in enumerate(prepared_bits(len(qubits), method)):
@@ -111,6 +121,7 @@ def combine_results(
     backend: str,
     taken_at: str,
     method: Method = "balanced",
+    correction: Correction = "all",
 ) -> ReadoutCalibration:
     """The calibration from the counts of its circuits.
 
@@ -121,25 +132,29 @@ def combine_results(
         backend: Name of the device or snapshot.
         taken_at: When the circuits ran, ISO 8601.
         method: The same method.
+        correction: What the calibration is for.
 
     Returns:
         One matrix a qubit, and where they are from.
 
     Raises:
         InvalidOption: If the method is unknown or qubits repeat.
-        InvalidData: If counts do not fit the circuits, or a circuit has no counts.
+        InvalidData: If counts do not fit the circuits or are no whole numbers >= 0, a circuit has
+            none, or a qubit reads the same whatever is prepared.
     """
     checked_text(backend, "backend", "give the device's name")
     qubits = _checked_qubits(qubits, None)
     bits = prepared_bits(len(qubits), method)
     width = len(qubits) if method == "balanced" else 1
-    rows = [np.asarray(c).reshape(-1) for c in counts]
+    if not isinstance(counts, Iterable):
+        raise wrong(counts, "counts", "a sequence of arrays")
+    rows = [whole_counts(each).reshape(-1) for each in counts]
     if len(rows) != len(bits) or any(row.shape != (1 << width,) for row in rows):
         raise InvalidData(
             f"A {method} calibration of {len(qubits)} qubits needs {len(bits)} counts of "
             f"{1 << width} outcomes, got {len(rows)} of sizes {sorted({len(r) for r in rows})}."
         )
-    shots = np.array([row.sum() for row in rows], dtype=np.float64)
+    shots = np.array([row.sum() for row in rows])
     if (shots <= 0).any():
         raise InvalidData("Every calibration circuit needs counts, got one without any.")
     matrices = {}
@@ -158,6 +173,7 @@ def combine_results(
         shots=int(shots.sum()),
         taken_at=taken_at,
         matrices=matrices,
+        correction=correction,
     )
 
 
@@ -182,10 +198,20 @@ class ReadoutCalibration:
     """When, ISO 8601."""
     matrices: Mapping[int, np.ndarray]
     """For each physical qubit ``matrix[read, prepared]``; columns sum to 1."""
+    correction: Correction = "all"
+    """What it is for, which decides what is refused: 0.1 took every qubit that is right more often
+    than wrong. It is no part of what was measured, and not in :meth:`to_dict`."""
 
     def __post_init__(self) -> None:
         _check_method(self.method)
-        _checked_qubits(self.qubits, None)
+        check_correction(self.correction)
+        checked_text(self.backend, "backend", "give the device's name")
+        of_kind(self.matrices, Mapping, "matrices", "one for each physical qubit")
+        object.__setattr__(self, "qubits", _checked_qubits(self.qubits, None))
+        if not isinstance(self.shots, int | np.integer) or self.shots < 1:
+            raise InvalidData(
+                f"A calibration's shots are a whole number above 0, got {self.shots!r}."
+            )
         try:
             datetime.fromisoformat(self.taken_at)
         except (TypeError, ValueError):
@@ -197,14 +223,23 @@ class ReadoutCalibration:
                 f"A calibration needs one matrix for each of its qubits {self.qubits}, got "
                 f"matrices for {sorted(self.matrices)}."
             )
-        for qubit, matrix in self.matrices.items():
+        matrices = {
+            int(q): real_numbers(m, f"The readout matrix of qubit {q}: its entries")
+            for q, m in self.matrices.items()
+        }
+        object.__setattr__(self, "matrices", matrices)
+        for qubit, matrix in matrices.items():
             _check_matrix(qubit, matrix)
         self._check_readable()
 
     def _check_readable(self) -> None:
         """Refuse qubits whose readout depends on their state by no more than chance allows."""
         each = self.shots if self.method == "balanced" else self.shots / len(self.qubits)
-        useless = {q: m for q, m in self.matrices.items() if not _is_readable(m, each / 2)}
+        useless = {
+            q: m
+            for q, m in self.matrices.items()
+            if not (_is_readable(m, each / 2) if self.correction == "all" else m[0, 0] > m[0, 1])
+        }
         if len(useless) > 0:  # not any(): the only one may be qubit 0
             shown = "; ".join(f"qubit {q}: {m.round(4).tolist()}" for q, m in useless.items())
             raise InvalidData(
@@ -227,8 +262,14 @@ class ReadoutCalibration:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ReadoutCalibration:
+    def from_dict(
+        cls, data: Mapping[str, Any], correction: Correction = "all"
+    ) -> ReadoutCalibration:
         """Read a calibration back, and check it.
+
+        Args:
+            data: What :meth:`to_dict` gave.
+            correction: What it is for.
 
         Raises:
             InvalidData: If keys are missing, unknown or of a wrong form, or numbers make no sense.
@@ -242,14 +283,13 @@ class ReadoutCalibration:
             )
         try:
             return cls(
-                backend=str(data["backend"]),
-                qubits=tuple(int(q) for q in data["qubits"]),
+                backend=data["backend"],
+                qubits=data["qubits"],
                 method=data["method"],
-                shots=int(data["shots"]),
+                shots=data["shots"],
                 taken_at=data["taken_at"],
-                matrices={
-                    int(q): np.array(m, dtype=np.float64) for q, m in data["matrices"].items()
-                },
+                matrices={int(q): np.array(m) for q, m in data["matrices"].items()},
+                correction=correction,
             )
         except (AttributeError, InvalidOption, TypeError, ValueError) as error:
             if isinstance(error, InvalidData):
@@ -260,7 +300,12 @@ class ReadoutCalibration:
 
 
 def mitigate(
-    counts: np.ndarray, calibration: ReadoutCalibration, qubits: Sequence[int], backend: str
+    counts: np.ndarray,
+    calibration: ReadoutCalibration,
+    qubits: Sequence[int],
+    backend: str,
+    *,
+    correction: Correction = "all",
 ) -> np.ndarray:
     """Correct counts for readout errors with M3, on the outcomes that were seen.
 
@@ -271,6 +316,7 @@ def mitigate(
         calibration: A calibration of these qubits of this backend.
         qubits: The ``m`` physical qubits, as ``measured_physical_qubits`` gives them.
         backend: Name of the device or snapshot that the counts come from.
+        correction: ``"all"``; or ``"distance-3"``, by which version 0.1 corrected.
 
     Returns:
         Float64 quasi-probabilities of shape ``(batch, 2**m)``; rows sum to 1 and may hold small
@@ -278,22 +324,28 @@ def mitigate(
 
     Raises:
         CalibrationMismatch: If the calibration is of another backend or lacks a qubit.
-        InvalidData: If counts do not fit the qubits, are negative, or a row is empty; or if the
-            readout is too close to random to be corrected.
+        InvalidData: If counts do not fit the qubits, are no whole numbers >= 0, or a row is empty;
+            or if the readout is too close to random to be corrected.
     """
     of_kind(calibration, ReadoutCalibration, "calibration", "combine_results makes one")
     checked_text(backend, "backend", "give the device's name")
+    check_correction(correction)
+    qubits = _checked_qubits(qubits, None)
     _check_fits(calibration, qubits, backend)
-    counts = np.asarray(counts)
+    counts = whole_counts(counts)
     m = len(qubits)
     if counts.ndim != 2 or counts.shape[1] != 1 << m:
         raise InvalidData(
             f"Counts of {m} measured qubits have the shape (batch, {1 << m}), got {counts.shape}."
         )
-    if (counts < 0).any() or (counts.sum(axis=1) <= 0).any():
-        raise InvalidData("Counts must be >= 0 with at least one shot in each row.")
+    empty = np.flatnonzero(counts.sum(axis=1) == 0)
+    if len(empty) > 0:
+        raise InvalidData(f"Counts have at least one shot in each row, got none in row {empty[0]}.")
+    if correction == "distance-3":
+        return solve_near(counts, calibration.matrices, qubits)
     matrices = [calibration.matrices[q] for q in qubits]
-    return np.stack([solve_seen(row / row.sum(), matrices) for row in counts])
+    quasi = [solve_seen(row / row.sum(), matrices) for row in counts]
+    return np.array(quasi).reshape(counts.shape)
 
 
 def _check_fits(calibration: ReadoutCalibration, qubits: Sequence[int], backend: str) -> None:
@@ -308,7 +360,6 @@ def _check_fits(calibration: ReadoutCalibration, qubits: Sequence[int], backend:
             f"The readout calibration of {calibration.backend} ({calibration.taken_at}) holds "
             f"qubits {calibration.qubits} and lacks {missing}; calibrate them too."
         )
-    _checked_qubits(qubits, None)
 
 
 def _check_method(method: str) -> None:
@@ -318,8 +369,20 @@ def _check_method(method: str) -> None:
         )
 
 
+def check_correction(correction: str) -> None:
+    """Refuse what is no correction.
+
+    Raises:
+        InvalidOption: With those that there are.
+    """
+    if correction not in get_args(Correction):
+        raise InvalidOption(
+            f"Readout corrections are {', '.join(get_args(Correction))}; got {correction!r}."
+        )
+
+
 def _checked_qubits(qubits: Sequence[int], num_device_qubits: int | None) -> tuple[int, ...]:
-    found = tuple(int(q) for q in qubits)
+    found = indices(qubits, "qubits")
     limit = math.inf if num_device_qubits is None else num_device_qubits
     if not found or len(set(found)) != len(found) or not all(0 <= q < limit for q in found):
         device = "" if num_device_qubits is None else f" below {num_device_qubits}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InvalidData
+from .checks import real_numbers
 
 
 def nearest_probability(quasi: np.ndarray) -> np.ndarray:
@@ -29,7 +30,7 @@ def nearest_probability(quasi: np.ndarray) -> np.ndarray:
     >>> nearest_probability(np.array([0.7, 0.5, -0.2])).round(3).tolist()
     [0.6, 0.4, 0.0]
     """
-    quasi = np.asarray(quasi, dtype=np.float64)
+    quasi = real_numbers(quasi, "Quasi-probabilities")
     if quasi.ndim == 0 or quasi.shape[-1] == 0 or not np.isfinite(quasi).all():
         raise InvalidData(
             f"Quasi-probabilities must be finite with at least one outcome, got {quasi.shape=}."

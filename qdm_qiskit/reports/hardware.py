@@ -52,6 +52,8 @@ class HardwareReport:
     num_steps: int
     schedule: str
     mitigation: str
+    note: str | None
+    """What an earlier version planned otherwise than this one does; None if nothing."""
     circuit: dict[str, Any]
     """Depth, two-qubit gates, expected success."""
     steps: tuple[dict[str, Any], ...]
@@ -140,6 +142,7 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
         num_steps=plan.num_steps,
         schedule=plan.schedule,
         mitigation=plan.mitigation,
+        note=plan.note,
         circuit={
             "qubits": plan.circuit.qubits,
             "depth": plan.circuit.depth,

@@ -43,6 +43,7 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
             "shots": plan.calibration.shots,
             "seconds": plan.calibration.seconds,
             "ttl_seconds": plan.calibration.ttl_seconds,
+            "correction": plan.calibration.correction,
             "found": None
             if plan.calibration.found is None
             else {

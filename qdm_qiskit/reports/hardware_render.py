@@ -264,6 +264,8 @@ def _step_sentences(report: dict[str, Any]) -> list[str]:
             f"Mitigated: {mean:.3f}; mitigation brought the distributions {change} "
             f"({mean - raw:+.3f})."
         )
+    if report["note"]:
+        sentences.append(f"{report['note'][0].upper()}{report['note'][1:]}.")
     return sentences
 
 

@@ -84,6 +84,61 @@ def test_a_hardware_run_of_0_1_replays(folder: Path, qdm: Qdm) -> None:  # noqa:
     assert "the stored ones to the bit" in result.out
 
 
+NOTE = "corrected up to distance 3 in single precision, as version 0.1 planned it; a new plan"
+
+
+@pytest.mark.parametrize(
+    ("command", "run", "said"),
+    [
+        *((command, DONE, 1) for command in ("status", "replay", "report")),
+        *((command, DETACHED, 0) for command in ("status", "replay")),  # without mitigation
+    ],
+)
+def test_the_correction_of_0_1_is_said_in_one_line(
+    command: str,
+    run: str,
+    said: int,
+    folder: Path,
+    qdm: Qdm,  # noqa: F811
+) -> None:
+    root = folder / "hardware"
+    result = qdm("run", command, run, "--root", root)
+    assert sum(NOTE in line for line in result.out.splitlines()) == said
+    as_json = json.loads(qdm("run", command, run, "--root", root, "--json").out)
+    assert (NOTE in (as_json["note"] or "")) == bool(said)
+    if command == "report":
+        assert NOTE in (root / run / "report" / "report.md").read_text()
+
+
+def test_where_a_run_stands_is_shown_though_its_plan_was_damaged(folder: Path, qdm: Qdm) -> None:  # noqa: F811
+    plan = folder / "hardware" / DONE / "plan.json"
+    plan.write_text(plan.read_text().replace('"seed": 3', '"seed": 4'))
+    result = qdm("run", "status", DONE, "--root", folder / "hardware")
+    assert (result.code, "done, 10 of 10 steps" in result.out) == (0, True)
+    assert NOTE not in result.out
+
+
+@pytest.mark.parametrize("command", ["resume", "collect"])
+def test_a_hardware_run_of_0_1_is_finished_by_its_own_correction(
+    command: str,
+    folder: Path,
+    qdm: Qdm,  # noqa: F811
+) -> None:
+    """0.1 was stopped when all counts were there and nothing was made of them."""
+    run = folder / "hardware" / DONE
+    for name in ("images.npz", "samples.png", "manifest.json", "calibration-0001.json"):
+        (run / name).unlink()
+    result = qdm("run", command, DONE, "--root", folder / "hardware", "--quiet")
+    assert result.code == 0, result.err
+    with (
+        np.load(run / "images.npz") as new,
+        np.load(FIXTURES / "hardware" / DONE / "images.npz") as old,
+    ):
+        for key in old:
+            np.testing.assert_array_equal(new[key], old[key])
+    assert json.loads((run / "manifest.json").read_text())["correction"] == "distance-3"
+
+
 @pytest.mark.parametrize(("run", "command"), [(DETACHED, "resume"), (PLANNED, "submit")])
 def test_a_hardware_run_of_0_1_goes_on(
     run: str,

@@ -7,9 +7,9 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.primitives import BitArray
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp
 
-from qdm_qiskit.errors import InvalidData, InvalidOption
+from qdm_qiskit.errors import InvalidArgument, InvalidData, InvalidOption
 from qdm_qiskit.hardware.estimates import checked_bits
 from qdm_qiskit.hardware.jobs import EstimateRequest
 from qdm_qiskit.hardware.plan import ExecutionOptions
@@ -91,13 +91,52 @@ def test_the_payload_is_what_is_estimated():
         ({"observables": (SparsePauliOp("ZZ", 1j),)}, InvalidData),
         ({"observables": (SparsePauliOp("ZZ", np.nan),)}, InvalidData),
         ({"observables": (SparsePauliOp("ZZ", np.array([Parameter("c")])),)}, InvalidData),
+        ({"observables": (SparsePauliOp("ZZ", 1e200),)}, InvalidOption),
+        ({"observables": (SparsePauliOp(["ZZ", "ZZ"], [1 + 1j, 1]),)}, InvalidData),
+        ({"observables": SparsePauliOp(["ZZ", "XI"])}, InvalidArgument),  # its terms one by one
+        ({"observables": "ZZ"}, InvalidArgument),
+        ({"observables": (Pauli("ZZ"),)}, InvalidArgument),
+        ({"observables": (SparseObservable("ZZ"),)}, InvalidArgument),
+        ({"observables": None}, InvalidArgument),
+        ({"precision": 1e-200}, InvalidOption),
+        ({"precision": "0.1"}, InvalidArgument),
+        ({"precision": None}, InvalidArgument),
+        ({"values": "a"}, InvalidData),
+        ({"values": [[1], [1, 2]]}, InvalidData),
+        ({"values": np.array([[1j]])}, InvalidData),
+        ({"circuit": None}, InvalidArgument),
+        ({"circuit": "bell"}, InvalidArgument),
+        ({"options": None}, InvalidArgument),
+        ({"backend": None}, InvalidArgument),
+        ({"part": "../../estimate"}, InvalidOption),
+        ({"part": "a/b"}, InvalidOption),
+        ({"run_id": ".."}, InvalidOption),
         ({"observables": (SparsePauliOp("II", 2),)}, InvalidData),
         ({"observables": (SparsePauliOp(["ZZ", "ZZ"], [1, -1]),)}, InvalidData),
     ],
 )
 def test_what_cannot_be_is_refused(changes, error):
-    with pytest.raises(error):
+    with pytest.raises(error) as told:
         request(**changes)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("observable", "same"),
+    [
+        (SparsePauliOp(["ZZ", "ZZ"], [1, 1]), SparsePauliOp("ZZ", 2)),
+        (SparsePauliOp(["ZZ", "ZZ"], [1 + 1j, 1 - 1j]), SparsePauliOp("ZZ", 2)),
+        # .1 + .2 - .3 is 5.6e-17: no circuit is paid for that.
+        (SparsePauliOp(["XX", "XX", "XX", "ZZ"], [0.1, 0.2, -0.3, 1]), SparsePauliOp("ZZ")),
+        (SparsePauliOp(Pauli("-ZZ")), SparsePauliOp("ZZ", -1)),
+    ],
+)
+def test_an_observable_is_the_sum_of_its_terms(observable, same):
+    made, expected = (request(observables=(each,)) for each in (observable, same))
+    assert made.shots == expected.shots
+    [basis], [other] = made.measurements.bases, expected.measurements.bases
+    assert basis.letters == other.letters
+    np.testing.assert_array_equal(basis.weights, other.weights)
 
 
 def test_a_measured_circuit_is_refused():

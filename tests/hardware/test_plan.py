@@ -329,6 +329,10 @@ FOUND, TIME = "2026-01-01-eeqdm-00000000/calibration-0001.json", "2026-01-01T00:
         (lambda c: (c["calibration"].pop("found"), c["calibration"].pop("shots")), "lacks"),
         (lambda c: (c["calibration"].pop("found"), c["calibration"].update(kept=1)), "unknown"),
         (lambda c: (c["calibration"].pop("found"), c.pop("seed")), "lacks"),
+        (lambda c: c["calibration"].update(correction="distance-4"), "all, distance-3; got"),
+        (lambda c: c["calibration"].update(correction=""), "correction is one of"),
+        (lambda c: c["calibration"].update(correction=None), "correction is one of"),
+        (lambda c: c["calibration"].update(correction=3), "correction is one of"),
         (lambda c: c["calibration"].update(found={"path": FOUND}), "lacks"),
         (lambda c: c["calibration"].update(found={"path": "../x", "taken_at": TIME}), "path"),
         (lambda c: c["calibration"].update(found={"path": FOUND, "taken_at": "now"}), "taken_at"),
@@ -362,6 +366,30 @@ def test_a_plan_of_a_time_before_a_calibration_could_be_found_is_read_and_keeps_
         path.write_text(json.dumps(whole))
         with pytest.raises(InvalidPlan, match="was changed"):
             read_plan(path)
+
+
+@pytest.mark.parametrize("gone", [("correction",), ("correction", "found")])
+def test_a_plan_of_a_time_without_a_correction_keeps_that_of_0_1(clone, gone):
+    path = rewritten(clone, lambda c: [c["calibration"].pop(key) for key in gone])
+    written = json.loads(path.read_text())
+    plan = read_plan(path)
+    assert plan.calibration.correction == "distance-3"
+    assert "a new plan" in plan.note
+    assert (plan.run_id, plan.content_sha256) == (written["run_id"], written["content_sha256"])
+    write_plan(plan, path)
+    assert json.loads(path.read_text()) == written
+    written["content"]["calibration"]["correction"] = "all"
+    path.write_text(json.dumps(written))
+    with pytest.raises(InvalidPlan, match="was changed"):
+        read_plan(path)
+
+
+def test_a_new_plan_says_that_it_corrects_over_all_distances(planned):
+    written = json.loads((planned.folder / "plan.json").read_text())["content"]
+    assert written["calibration"]["correction"] == "all"
+    assert planned.note is None
+    with pytest.raises(InvalidOption, match="correction is one of"):
+        dataclasses.replace(planned.calibration, correction="distance-2")
 
 
 def test_a_truncated_plan_is_refused_wherever_it_ends(clone):

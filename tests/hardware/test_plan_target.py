@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from qiskit_ibm_runtime.fake_provider import FakeNairobiV2
 
 from qdm_qiskit.errors import InvalidOption, InvalidPlan, QdmError, TargetUnavailable
 from qdm_qiskit.execution.snapshots import load_backend
@@ -73,6 +74,85 @@ def test_the_targets_own_backend_is_taken(run, tmp_path, target, backend):
     config = PlanConfig(targets=(target,), **QUICK)
     plan = make_plan(run, config, root=tmp_path, backend=backend())
     assert (plan.target, plan.backend) == (target, target.partition(":")[2])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("error", 0.49), ("duration", 1e-6), ("error", None)]
+)
+def test_a_snapshot_with_other_numbers_is_not_taken_for_the_snapshot(
+    run, tmp_path, attribute, value
+):
+    """The plan would be made of the library's own, and the numbers left out in silence."""
+    backend = FakeNairobiV2()
+    config = PlanConfig(targets=("local:fake_nairobi",), **QUICK)
+    assert make_plan(run, config, root=tmp_path / "own", backend=backend).backend == backend.name
+    setattr(backend.target["measure"][(3,)], attribute, value)
+    with pytest.raises(InvalidOption, match="other errors or durations") as told:
+        make_plan(run, config, root=tmp_path / "changed", backend=backend)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", [None, "least_busy"])
+def test_a_qpu_without_a_name_of_its_own_is_refused(run, tmp_path, name):
+    config = PlanConfig(targets=("ibm:least_busy",), **QUICK)
+    backend = device("fake_nairobi")
+    backend.name = name
+    with pytest.raises(QdmError, match=r"backend.name|'least_busy'"):
+        make_plan(run, config, root=tmp_path, backend=backend)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "best"},
+        {"mode": "sessions"},
+        {"mitigation": "M3"},
+        {"calibration_method": "marginal"},
+        {"calibration_shots": 2.5},
+        {"num_images": 1.0},
+        {"shots": "20"},
+        {"shots": True},
+        {"layout_trials": 2.0},
+        {"seed": None},
+        {"label": 1.5},
+        {"budget": 5},
+        {"seconds": "7"},
+        {"precision": "0.1"},
+        {"options": None},
+        {"options": {"twirl_gates": True}},
+        {"targets": "engine"},
+        {"targets": None},
+        {"targets": (3,)},
+    ],
+)
+def test_what_a_plan_could_not_hold_is_refused_by_its_option(changes):
+    [name] = changes
+    with pytest.raises(QdmError, match=name) as told:
+        PlanConfig(**{"targets": ("engine",), **changes})
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dynamical_decoupling": "XY8"},
+        {"dynamical_decoupling": True},
+        {"twirl_gates": "no"},
+        {"twirl_measure": 1},
+        {"rep_delay_seconds": "1"},
+        {"max_execution_seconds": 10.5},
+    ],
+)
+def test_what_are_no_options_of_the_sampler_is_refused(changes):
+    with pytest.raises(InvalidOption, match=next(iter(changes))) as told:
+        ExecutionOptions(**changes)
+    assert "\n" not in str(told.value)
+
+
+def test_targets_may_be_a_list(run, tmp_path):
+    plan = make_plan(run, PlanConfig(targets=["engine", "aer"], **QUICK), root=tmp_path)
+    assert read_plan(plan.folder) == plan
 
 
 def test_a_target_that_was_not_asked_for_is_refused(run):

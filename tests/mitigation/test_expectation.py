@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
+from qiskit.circuit import Parameter, Qubit
+from qiskit.circuit.library import CRYGate, XGate
 from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit.transpiler import Target
 
-from qdm_qiskit.errors import InvalidData
+from qdm_qiskit.errors import InvalidData, UnsupportedCircuit
+from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.mitigation.expectation import (
     MeasurementPlan,
     Shots,
@@ -20,6 +23,7 @@ from qdm_qiskit.mitigation.expectation import (
     measurement_plan,
     pack_bits,
 )
+from qdm_qiskit.transpiling.passes import transpile_for
 
 
 class Device:
@@ -213,6 +217,55 @@ def test_turned_circuits_give_every_paulis_value(labels, seed):
         for mask, weight in zip(basis.masks, basis.weights[:, 0], strict=True):
             value += weight * float(p @ (1 - 2.0 * (bits[:, mask].sum(axis=1) % 2)))
     assert value == pytest.approx(Statevector(circuit).expectation_value(observable).real, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name", ["fake_johannesburg", "fake_yorktown", "fake_torino", "fake_cairo"]
+)
+def test_turned_circuits_are_in_the_devices_own_gates(name):
+    """Also where there is neither rz nor sx, as on devices of u1, u2 and u3."""
+    backend = load_backend(name)
+    circuit = QuantumCircuit(3)
+    circuit.ry(0.7, 0)
+    circuit.cx(0, 1)
+    circuit.append(CRYGate(Parameter("a")), [1, 2])
+    isa = transpile_for(circuit, backend, level=1, seed=3)
+    texts = ("XYZ", "YXX", "ZZX", "IYI")
+    plan = measurement_plan([SparsePauliOp(each).apply_layout(isa.layout) for each in texts])
+    circuits = construct_circuits(isa, plan, calibration=True, target=backend.target)
+    values, bare = np.zeros(len(texts)), circuit.assign_parameters([0.4])
+    for turned, basis in zip(circuits, plan.bases, strict=False):
+        small, place = QuantumCircuit(len(plan.qubits)), {q: k for k, q in enumerate(plan.qubits)}
+        for item in turned.assign_parameters([0.4]):
+            where = tuple(turned.find_bit(q).index for q in item.qubits)
+            if item.name == "barrier":
+                continue
+            assert backend.target.instruction_supported(item.name, where)
+            if item.name != "measure":
+                small.append(item.operation, [place[q] for q in where])
+        p = Statevector(small).probabilities()
+        bits = np.arange(len(p))[:, None] >> np.arange(len(plan.qubits)) & 1
+        for mask, weights in zip(basis.masks, basis.weights, strict=True):
+            values += weights * float(p @ (1 - 2.0 * (bits[:, mask].sum(axis=1) % 2)))
+    expected = [Statevector(bare).expectation_value(SparsePauliOp(each)).real for each in texts]
+    np.testing.assert_allclose(values, expected, atol=1e-9)
+    assert dict(circuits[-1].count_ops()) == {"measure": 3, "barrier": 1}
+
+
+def test_a_device_that_cannot_turn_a_qubit_is_refused_by_name():
+    target = Target(num_qubits=2)
+    target.add_instruction(XGate(), {(0,): None, (1,): None})
+    plan = measurement_plan([SparsePauliOp("IX")])
+    with pytest.raises(UnsupportedCircuit, match="no 'rz' on qubit 0, 'sx' on qubit 0") as told:
+        construct_circuits(QuantumCircuit(2), plan, target=target)
+    assert "\n" not in str(told.value)
+
+
+def test_qubits_without_a_register_are_measured_too():
+    circuit = QuantumCircuit([Qubit(), Qubit()])
+    plan = measurement_plan([SparsePauliOp("ZX")])
+    main, calibration = construct_circuits(circuit, plan, calibration=True)
+    assert (main.num_qubits, calibration.num_clbits) == (2, 2)
 
 
 def test_only_what_is_needed_is_measured_and_parameters_stay():

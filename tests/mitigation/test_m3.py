@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from qdm_qiskit.errors import InvalidData
+from qdm_qiskit.errors import InvalidData, InvalidOption
 from qdm_qiskit.evaluation.distributions import total_variation_distance
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.mitigation import m3
@@ -126,6 +126,35 @@ def test_it_is_mthree_with_all_distances(method):
         expected[int(key, 2)] = value
     # mthree solves in single precision.
     np.testing.assert_allclose(solve_seen(counts / shots, matrices), expected, atol=1e-4)
+
+
+def test_the_correction_of_0_1_is_mthrees_default():
+    """Where no two outcomes differ in more than 3 bits the corrections agree, else not."""
+    taken = calibration([flips(0.2, 0.3)] * 6)
+    near, far = np.zeros((2, 1, 64), dtype=np.int64)
+    near[0, [0b000000, 0b000111, 0b000101]] = 500, 300, 200
+    far[0, [0b000000, 0b111111]] = 500, 300
+
+    def difference(counts):
+        old = mitigate(counts, taken, range(6), "made", correction="distance-3")
+        return np.abs(old - mitigate(counts, taken, range(6), "made")).max()
+
+    assert difference(near) < 1e-6
+    assert difference(far) > 1e-4
+    with pytest.raises(InvalidOption, match="corrections are all, distance-3; got 'distance-2'"):
+        mitigate(near, taken, range(6), "made", correction="distance-2")
+
+
+def test_runs_of_0_1_keep_calibrations_that_0_1_took():
+    """It took every qubit that is right more often than wrong; a new plan wants to know it."""
+    known = calibration([flips(0.48, 0.48)], shots=10**6).to_dict() | {"shots": 1000}
+    with pytest.raises(InvalidData, match="500 shots each"):
+        ReadoutCalibration.from_dict(known)
+    found = ReadoutCalibration.from_dict(known, "distance-3")
+    assert found.to_dict() == known
+    known["matrices"] = {"0": flips(0.5, 0.5).tolist()}
+    with pytest.raises(InvalidData, match="reads the same"):
+        ReadoutCalibration.from_dict(known, "distance-3")
 
 
 def test_both_solvers_agree(monkeypatch):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,7 +7,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import Statevector
 
-from qdm_qiskit.errors import CalibrationMismatch, InvalidData, InvalidOption
+from qdm_qiskit.errors import CalibrationMismatch, InvalidArgument, InvalidData, InvalidOption
 from qdm_qiskit.evaluation.distributions import total_variation_distance
 from qdm_qiskit.execution.factory import make_runner
 from qdm_qiskit.mitigation.readout import (
@@ -213,6 +214,85 @@ def test_calibration_of_other_qubits_is_refused():
 def test_counts_that_make_no_sense_are_refused(counts):
     with pytest.raises(InvalidData, match="Counts"):
         mitigate(counts, calibrated((2, 0)), (2, 0), "fake_toy")
+
+
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [
+        ([[0.5, 0.25, 0.25, 0]], "got 0.5; multiply frequencies by the number of shots"),
+        ([[10, 2.5, 3, 1]], "whole numbers .* got 2.5"),
+        ([[10, np.nan, 3, 1]], "got nan"),
+        ([[10, np.inf, 3, 1]], "got inf"),
+        ([[10, 3, 2, 1], [5, 4, -1, 0]], "got -1"),
+        ([[2**62] * 4], "got 4.6"),
+        ([[10, 3, 2, 1j]], "real numbers, got complex"),
+        ([["10", "3", "2", "1"]], "real numbers"),
+        ([[10, 3, 2, None]], "real numbers"),
+        ([[10, 3, 2, 1], [10]], "real numbers"),
+        ([{"00": 10}], "real numbers"),
+        ([[10, 3, 2, 1], [0, 0, 0, 0]], "got none in row 1"),
+    ],
+)
+def test_what_are_no_counts_is_refused_in_one_line(counts, says):
+    calibration = calibrated((2, 0))
+    calls = [lambda: mitigate(counts, calibration, (2, 0), "fake_toy")]
+    if "row 1" not in says:
+        calls.append(lambda: combine_results([counts] * 4, (2, 0), backend="b", taken_at=TAKEN_AT))
+    for call in calls:
+        with pytest.raises(InvalidData, match=says) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.float16, np.uint64, object])
+def test_small_types_of_numbers_do_not_overflow(kind):
+    """Sums beyond what the type of the counts holds: 127 four times, 65,504 is float16's last."""
+    rows = [[127, 20, 9, 101], [60, 0, 3, 0]]
+    calibration, factor = calibrated((2, 0)), 512 if kind is np.float16 else 1
+    counts = np.array(rows) * factor
+    found = mitigate(counts.astype(kind), calibration, (2, 0), "fake_toy")
+    np.testing.assert_array_equal(found, mitigate(counts, calibration, (2, 0), "fake_toy"))
+    # Rows are corrected one by one, whatever their sums.
+    alone = mitigate(counts[1:], calibration, (2, 0), "fake_toy")
+    np.testing.assert_array_equal(found[1:], alone)
+    expected = [np.roll([110, 9, 4, 4], k) * factor for k in range(4)]
+    taken = [each.astype(kind) for each in expected]
+    matrices = [
+        combine_results(each, (2, 0), backend="b", taken_at=TAKEN_AT).matrices
+        for each in (taken, expected)
+    ]
+    for q in (2, 0):
+        np.testing.assert_array_equal(matrices[0][q], matrices[1][q])
+
+
+def test_no_rows_are_no_rows():
+    assert mitigate(np.zeros((0, 4)), calibrated((2, 0)), (2, 0), "fake_toy").shape == (0, 4)
+
+
+@pytest.mark.parametrize("qubits", ["20", None, 2, (2.0, 0.0), (2, None)])
+def test_qubits_that_are_no_integers_are_refused(qubits):
+    calls = (
+        lambda: mitigate(np.ones((1, 4)), calibrated((2, 0)), qubits, "fake_toy"),
+        lambda: construct_circuits(qubits, 6),
+        lambda: combine_results([np.ones(4)] * 4, qubits, backend="b", taken_at=TAKEN_AT),
+    )
+    for call in calls:
+        with pytest.raises(InvalidArgument, match="`qubits` is a sequence of int") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("changes", [{"shots": 0}, {"shots": 1.5}, {"shots": "9"}, {"shots": None}])
+def test_shots_of_a_calibration_are_a_number_of_shots(changes):
+    with pytest.raises(InvalidData, match="shots are a whole number"):
+        ReadoutCalibration.from_dict(calibrated((2, 0)).to_dict() | changes)
+
+
+@pytest.mark.parametrize("matrix", [None, "m", [[0.9, 0.1]], [[0.9, 0.1j], [0.1, 0.9]]])
+def test_matrices_that_are_none_are_refused(matrix):
+    good = calibrated((2, 0))
+    with pytest.raises(InvalidData, match="readout matrix of qubit 0"):
+        dataclasses.replace(good, matrices={**good.matrices, 0: matrix})
 
 
 def test_results_that_do_not_fit_the_circuits_are_refused():

@@ -10,7 +10,14 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 
-from qdm_qiskit.errors import BudgetExceeded, InvalidData, InvalidOption, JobFailed
+from qdm_qiskit.errors import (
+    BudgetExceeded,
+    InvalidArgument,
+    InvalidData,
+    InvalidOption,
+    JobFailed,
+    UnsupportedCircuit,
+)
 from qdm_qiskit.hardware.estimates import estimate
 from qdm_qiskit.hardware.jobs import EstimateRequest
 from qdm_qiskit.hardware.ledger import Ledger
@@ -108,6 +115,45 @@ def test_a_failed_job_is_charged_and_sent_again_on_request(server, handle, ledge
 def test_a_budget_that_is_too_small_sends_nothing(server, handle, ledger, tmp_path):
     with pytest.raises(BudgetExceeded):
         estimate(handle, ledger, request(handle), budget="lab", seconds=101.0, folder=tmp_path)
+    assert server.ledger()["jobs"] == []
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+def test_a_budget_of_nothing_allows_no_job_that_claims_to_cost_nothing(
+    server, handle, ledger, tmp_path, seconds
+):
+    ledger.set_budget("lab", seconds=0.0)
+    with pytest.raises(InvalidOption, match="budget 'lab' pays are above 0"):
+        estimate(handle, ledger, request(handle), budget="lab", seconds=seconds, folder=tmp_path)
+    assert server.ledger()["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"folder": None}, {"budget": 3}, {"seconds": "5"}, {"seconds": None}]
+)
+def test_arguments_of_another_kind_are_named(handle, ledger, tmp_path, changes):
+    given = {"budget": "lab", "seconds": 5.0, "folder": tmp_path, **changes}
+    with pytest.raises(InvalidArgument, match=f"`{next(iter(changes))}` is"):
+        estimate(handle, ledger, request(handle), **given)
+
+
+@pytest.mark.parametrize(
+    ("qubits", "gate", "says"),
+    [(7, "h", "no 'h' on qubits"), (7, "cx", "no 'cx' on qubits"), (9, "x", "9 qubits and")],
+)
+def test_a_circuit_that_is_not_the_devices_is_neither_reserved_nor_sent(
+    server, handle, ledger, tmp_path, qubits, gate, says
+):
+    circuit = QuantumCircuit(qubits)
+    circuit.cx(0, 6) if gate == "cx" else getattr(circuit, gate)(0)
+    observable = SparsePauliOp.from_sparse_list([("Z", [0], 1.0)], qubits)
+    wanted = request(
+        handle, circuit=circuit, observables=(observable,), values=np.zeros((1, 0)), trex=True
+    )
+    with pytest.raises(UnsupportedCircuit, match=says) as told:
+        estimate(handle, ledger, wanted, budget="lab", seconds=5.0, folder=tmp_path)
+    assert "\n" not in str(told.value)
+    assert ledger.budget("lab").reserved_seconds == 0
     assert server.ledger()["jobs"] == []
 
 
