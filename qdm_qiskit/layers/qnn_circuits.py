@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import Gate
+from qiskit.circuit import Gate, Instruction
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
@@ -25,6 +25,7 @@ from ..execution.aer_primitives import (
 )
 from ..execution.noise_coverage import NoiseCoverage, UnknownGates
 from ..transpiling.passes import transpile_for
+from ..transpiling.roots import with_roots_as_matrices
 
 SEED = 0
 """Of the transpiler, so that a layer has the same circuit in every process."""
@@ -136,13 +137,15 @@ def _translated(circuit: QuantumCircuit, names: set[str]) -> QuantumCircuit:
         basis_gates=sorted(names & get_standard_gate_name_mapping().keys()),
         seed_transpiler=SEED,
     )
-    return manager.run(circuit)
+    return manager.run(with_roots_as_matrices(circuit))
 
 
 def _gates(circuit: QuantumCircuit) -> set[str]:
-    """Names of the gates that Aer sees."""
-    gates = [item.operation for item in circuit.data if isinstance(item.operation, Gate)]
-    return {part.name for gate in gates for part, _ in on_ones(gate)}
+    """Names of the gates that Aer sees, and of the abstract operations, of which it knows none."""
+    operations = [item.operation for item in circuit.data]
+    gates = [each for each in operations if isinstance(each, Gate)]
+    abstract = {each.name for each in operations if not isinstance(each, Instruction)}
+    return abstract | {part.name for gate in gates for part, _ in on_ones(gate)}
 
 
 def _without_shift_rule() -> set[str]:

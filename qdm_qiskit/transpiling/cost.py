@@ -25,6 +25,7 @@ from qiskit.utils.units import apply_prefix
 from ..arguments import of_kind
 from ..errors import UnsupportedCircuit
 from .channels import gate_success, relaxation_fidelity
+from .roots import with_roots_as_matrices
 
 _ONE = ("cx", "cy", "cz", "ch", "ecr")
 _TWO = (
@@ -109,6 +110,7 @@ def logical_cost(circuit: QuantumCircuit) -> LogicalCost:
         Its counts.
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
+    circuit = with_roots_as_matrices(circuit)
     plain = transpile(circuit, basis_gates=["u", "cx"], optimization_level=0)
     return LogicalCost(
         qubits=circuit.num_qubits,
