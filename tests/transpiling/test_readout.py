@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
-from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from qdm_qiskit.circuits import TEMPLATES
-from qdm_qiskit.errors import InvalidOption
+from qdm_qiskit.errors import InvalidOption, UnsupportedCircuit
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.transpiling.cost import circuit_cost, readout_success
 from qdm_qiskit.transpiling.passes import best_trial, layout_trials, transpile_for
