@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from qiskit.circuit.exceptions import CircuitError
 from qiskit import QuantumCircuit
+from qiskit.circuit.exceptions import CircuitError
 
 from ..circuits.delays import check_lengths, free_lengths
 from ..errors import InvalidData

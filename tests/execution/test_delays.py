@@ -88,7 +88,9 @@ def test_lengths_that_cannot_be_are_refused(length, said, target):
 
 
 def test_free_lengths_that_decide_a_number_are_named(quito):
-    with pytest.raises(UnsupportedCircuit, match=r"free length \(length\), and what a circuit costs"):
+    with pytest.raises(
+        UnsupportedCircuit, match=r"free length \(length\), and what a circuit costs"
+    ):
         circuit_cost(decay(), quito.target)
     noise = noise_of(quito, frozenset([1]))
     with pytest.raises(UnsupportedCircuit, match=r"free length \(length\), and the noise model's"):

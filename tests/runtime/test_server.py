@@ -471,6 +471,8 @@ def test_no_two_items_or_groups_share_their_shots(server, backend):
     circuit.sx(5)
     circuit.measure([0, 5], [0, 1])
     result = Sampler(backend).run([(circuit,), (circuit,), (circuit,)], shots=256).result()
-    columns = [np.unpackbits(pub.data.c.array, axis=-1)[:, -1 - k] for pub in result for k in (0, 1)]
+    columns = [
+        np.unpackbits(pub.data.c.array, axis=-1)[:, -1 - k] for pub in result for k in (0, 1)
+    ]
     agree = np.array([[np.mean(a == b) for b in columns] for a in columns])
     assert np.all(agree[~np.eye(6, dtype=bool)] < 0.75)

@@ -122,5 +122,5 @@ def test_what_such_a_target_cannot_do_is_said_and_no_couplers_are_blamed():
     circuit.h(0)
     circuit.cx(0, 1)
     circuit.measure_all()
-    with pytest.raises(UnsupportedCircuit, match="cannot be transpiled for the device: .*measure"):
+    with pytest.raises(UnsupportedCircuit, match=r"cannot be transpiled for the device: .*measure"):
         transpile_for(circuit, Target.from_configuration(["u", "cx"], 2), level=1, seed=1)

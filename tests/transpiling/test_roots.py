@@ -132,7 +132,7 @@ def test_what_has_no_matrix_is_refused_by_name():
         logical_cost(circuit)
     wide = QuantumCircuit(7, name="wide")
     wide.h(range(7))
-    with pytest.raises(UnsupportedCircuit, match="at most 2 qubits here, and 'wide'.* has 7"):
+    with pytest.raises(UnsupportedCircuit, match=r"at most 2 qubits here, and 'wide'.* has 7"):
         transpile_for(alone(wide.to_gate().power(0.5, annotated=True)), target(7), seed=1)
 
 
