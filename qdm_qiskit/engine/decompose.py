@@ -33,6 +33,7 @@ from qiskit.exceptions import QiskitError
 from qiskit.transpiler.passes import HighLevelSynthesis
 
 from ..errors import UnsupportedCircuit
+from ..transpiling.roots import root_as_matrix
 from .evolutions import MAX_DENSE_QUBITS, evolution_circuit, exponential_circuit
 from .expressions import Call, Tree, tree_of
 from .rotation_vectors import ROTATIONS
@@ -165,6 +166,7 @@ def synthesised(operation: Operation) -> QuantumCircuit:
     Raises:
         UnsupportedCircuit: If Qiskit has no synthesis; the message names the operation.
     """
+    operation = root_as_matrix(operation, MAX_DENSE_QUBITS)
     name = operation.name
     if isinstance(operation, AnnotatedOperation):
         name = f"annotated {operation.base_op.name}"

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import Instruction
 
 from ..errors import TargetUnavailable, UnsupportedCircuit
 from .aer_circuits import for_aer
@@ -38,6 +40,8 @@ def run_on_aer(
     """
     from qiskit_aer import AerError
 
+    for circuit, _ in pubs:
+        _refuse_abstract(circuit)
     circuits = [for_aer(circuit, labels=labels) for circuit, _ in pubs]
     binds = [parameter_binds(circuit, values) for circuit, values in pubs]
     job = simulator.run(
@@ -63,6 +67,17 @@ def run_on_aer(
         )
         start += len(values)
     return counts
+
+
+def _refuse_abstract(circuit: QuantumCircuit) -> None:
+    for operation in (item.operation for item in circuit.data):
+        if not isinstance(operation, Instruction):
+            base = getattr(operation, "base_op", None)
+            name = f"'{operation.name}'" if base is None else f"annotated '{base.name}'"
+            raise UnsupportedCircuit(
+                f"Aer runs gates, and circuit '{circuit.name}' holds {name}; call "
+                "transpile_for(circuit, backend)."
+            )
 
 
 def parallel_experiments() -> int:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 UnknownGates = Literal["refuse", "noiseless"]
 """What to do with gates that a noise model does not know, while it knows others."""
 
+PART = "part"
+"""Label of gates that are parts of another, whose error follows them; Aer finds no error for it."""
 _NO_GATES = frozenset({"measure", "reset", "delay", "initialize", "kraus", "superop"})
 _DEFAULT_BASIS = frozenset({"id", "rz", "sx", "cx"})
 """Aer's basis of a noise model that was made without one."""
@@ -64,7 +66,7 @@ class NoiseCoverage:
         Returns:
             Its name, label and qubits as far as they matter, or None if the model knows it.
         """
-        if not self.knows_gates or not qubits:
+        if not self.knows_gates or not qubits or gate.label == PART:
             return None
         key = gate.name if gate.label is None else gate.label
         if key not in self.known:

@@ -19,6 +19,7 @@ from ..rng import stream
 from .aer import parallel_experiments, run_on_aer
 from .aer_circuits import for_aer
 from .counts import Pub, checked_circuit, checked_values, parameter_binds
+from .delays import in_rows_of_one_length
 from .region import ReadoutErrors, active_qubits, check_isa, check_readout, noise_of
 from .runner import CircuitRunner
 from .snapshots import load_backend
@@ -75,6 +76,10 @@ class NoisyRunner(CircuitRunner):
         """
         checked_circuit(circuit)
         values = checked_values(circuit, values)
+        parts = in_rows_of_one_length(circuit, values)
+        return np.concatenate([self._exact(part, rows) for part, rows in parts])
+
+    def _exact(self, circuit: QuantumCircuit, values: np.ndarray) -> np.ndarray:
         check_isa(circuit, self.backend, values)
         qubits = active_qubits([circuit])
         if len(qubits) > MAX_DENSITY_QUBITS:

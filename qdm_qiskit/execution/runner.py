@@ -13,6 +13,7 @@ from qiskit.providers import BackendV2
 
 from ..rng import derived_seed
 from .counts import Pub, checked_pubs, checked_shots
+from .delays import in_rows_of_one_length
 
 PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime")
 """The packages whose versions explain a result of this folder."""
@@ -67,7 +68,9 @@ class CircuitRunner(ABC):
         if seed is None:
             seed = derived_seed(self.seed, "shots", self._calls)
         start = time.perf_counter()
-        counts = self._execute(checked, shots, seed)
+        parts = [in_rows_of_one_length(circuit, values) for circuit, values in checked]
+        counts = self._execute([pub for pubs in parts for pub in pubs], shots, seed)
+        counts = [np.concatenate([counts.pop(0) for _ in pubs]) for pubs in parts]
         self._seconds += time.perf_counter() - start
         rows = sum(len(values) for _, values in checked)
         self._calls += 1

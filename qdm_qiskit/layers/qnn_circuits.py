@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import Gate
+from qiskit.circuit import Gate, Instruction
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
-from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 
 from ..errors import UnsupportedCircuit
 from ..execution.aer_circuits import for_aer, on_ones
@@ -25,6 +24,8 @@ from ..execution.aer_primitives import (
 )
 from ..execution.noise_coverage import NoiseCoverage, UnknownGates
 from ..transpiling.passes import transpile_for
+from ..transpiling.roots import with_roots_as_matrices
+from .shift_rules import with_shift_rules, without_shift_rule
 
 SEED = 0
 """Of the transpiler, so that a layer has the same circuit in every process."""
@@ -117,17 +118,27 @@ def _in_known_gates(
     if coverage is None or not coverage.knows_gates:
         return circuit if _gates(circuit) <= basis else _translated(circuit, basis)
     basis &= coverage.known
-    if _gates(circuit) <= basis - _without_shift_rule() and not coverage.gaps(circuit):
+    if _gates(circuit) <= basis - without_shift_rule() and not coverage.gaps(circuit):
         return circuit
     # Gates without a shift rule would be replaced in the gradient's circuits, and their noise too.
-    for names in (basis - _without_shift_rule(), basis):
+    for names in (basis - without_shift_rule(), basis):
         try:
             found = _translated(circuit, names)
         except QiskitError:
             continue
         coverage.check(found)
-        return found
-    raise coverage.refusal(coverage.gaps(circuit))
+        return with_shift_rules(found)
+    if _gates(circuit) <= basis and not coverage.gaps(circuit):
+        return with_shift_rules(circuit)  # known, though a control on 0 keeps it from translation
+    gaps = coverage.gaps(circuit)
+    if gaps:
+        raise coverage.refusal(gaps)
+    missing = ", ".join(sorted(_gates(circuit) - basis))
+    raise UnsupportedCircuit(
+        f"The noise model knows the gates of '{circuit.name}', and Aer's method "
+        f"'{simulator.options.method}' does not run {missing}; take method='statevector', or a model "
+        "of other gates."
+    )
 
 
 def _translated(circuit: QuantumCircuit, names: set[str]) -> QuantumCircuit:
@@ -136,15 +147,12 @@ def _translated(circuit: QuantumCircuit, names: set[str]) -> QuantumCircuit:
         basis_gates=sorted(names & get_standard_gate_name_mapping().keys()),
         seed_transpiler=SEED,
     )
-    return manager.run(circuit)
+    return manager.run(with_roots_as_matrices(circuit))
 
 
 def _gates(circuit: QuantumCircuit) -> set[str]:
-    """Names of the gates that Aer sees."""
-    gates = [item.operation for item in circuit.data if isinstance(item.operation, Gate)]
-    return {part.name for gate in gates for part, _ in on_ones(gate)}
-
-
-def _without_shift_rule() -> set[str]:
-    known = ParamShiftEstimatorGradient.SUPPORTED_GATES
-    return {n for n, gate in get_standard_gate_name_mapping().items() if gate.params} - set(known)
+    """Names of the gates that Aer sees, and of the abstract operations, of which it knows none."""
+    operations = [item.operation for item in circuit.data]
+    gates = [each for each in operations if isinstance(each, Gate)]
+    abstract = {each.name for each in operations if not isinstance(each, Instruction)}
+    return abstract | {part.name for gate in gates for part, _ in on_ones(gate)}

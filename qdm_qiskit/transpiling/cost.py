@@ -23,8 +23,10 @@ from qiskit.transpiler import Target as DeviceTarget
 from qiskit.utils.units import apply_prefix
 
 from ..arguments import of_kind
+from ..circuits.delays import check_lengths
 from ..errors import UnsupportedCircuit
 from .channels import gate_success, relaxation_fidelity
+from .roots import with_roots_as_matrices
 
 _ONE = ("cx", "cy", "cz", "ch", "ecr")
 _TWO = (
@@ -109,6 +111,7 @@ def logical_cost(circuit: QuantumCircuit) -> LogicalCost:
         Its counts.
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
+    circuit = with_roots_as_matrices(circuit)
     plain = transpile(circuit, basis_gates=["u", "cx"], optimization_level=0)
     return LogicalCost(
         qubits=circuit.num_qubits,
@@ -134,10 +137,12 @@ def circuit_cost(isa: QuantumCircuit, target: DeviceTarget) -> CircuitCost:
         The cost; durations in seconds.
 
     Raises:
-        UnsupportedCircuit: If the device lacks an instruction, or gives no error for a gate.
+        UnsupportedCircuit: If the device lacks an instruction, or gives no error for a gate, or the
+            length of a delay is not known.
     """
     of_kind(isa, QuantumCircuit, "isa")
     of_kind(target, DeviceTarget, "target", "a backend holds one as `backend.target`")
+    check_lengths(isa, "what a circuit costs depends on it")
     gates_succeed, readout = 1.0, []
     for instruction, qubits in _operations(isa):
         name = instruction.operation.name

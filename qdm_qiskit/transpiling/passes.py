@@ -19,6 +19,7 @@ from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
 from .cost import CircuitCost, circuit_cost, readout_success
 from .readout import read_qubits, with_readout, without_readout
 from .relabel import on_device
+from .roots import with_roots_as_matrices
 from .working import WorkingPart, refusal, working_part
 
 LEVELS = (0, 1, 2, 3)
@@ -59,7 +60,7 @@ def transpile_for(
         InvalidOption: If the level is not 0 to 3, ``read`` names no qubits of the circuit, or
             ``initial_layout`` none of the device.
         UnsupportedCircuit: If the circuit has more qubits than the device, or than the part of it
-            that works, or Qiskit cannot transpile it.
+            that works, a root (:mod:`.roots`) of a free or large gate, or Qiskit cannot transpile it.
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
     of_kind(backend, BackendV2 | DeviceTarget, "backend", WAY_TO_BACKEND)
@@ -86,8 +87,10 @@ def _transpiled(
             f"Circuit '{circuit.name}' has {circuit.num_qubits} qubits and the device has "
             f"{target.num_qubits}; use a smaller model or a larger device."
         )
-    # An initial layout leaves nothing to choose.
-    added = () if initial_layout is not None else read_qubits(circuit, read)
+    circuit = with_roots_as_matrices(circuit)
+    # An initial layout leaves nothing to choose, and a target of gates alone reads nothing.
+    read_later = read_qubits(circuit, read) if "measure" in target.operation_names else ()
+    added = () if initial_layout is not None else read_later
     measured = with_readout(circuit, added) if added else circuit
     part = working_part(target, circuit, initial_layout, device=device)
     try:

@@ -73,6 +73,10 @@ def without_readout(isa: QuantumCircuit) -> tuple[QuantumCircuit, tuple[int, ...
         global_phase=isa.global_phase,
         metadata=isa.metadata,
     )
+    for variable in isa.iter_declared_vars():
+        bare.add_uninitialized_var(variable)
+    for stretch in isa.iter_declared_stretches():
+        bare.add_stretch(stretch)
     qubit_of = {}
     for item in isa.data:
         if item.operation.name == "measure" and item.clbits[0] in added:

@@ -120,7 +120,7 @@ def refusal(
         )
     largest = len(_parts(usable, working)[0])
     piece = _largest_piece(circuit)
-    if piece > largest:
+    if couplers and piece > largest:
         return UnsupportedCircuit(
             f"Circuit '{circuit.name}' connects {piece} qubits and the largest connected part of "
             f"{device} that works has {largest}: {dead} of its {len(couplers)} couplers have a "

@@ -462,3 +462,17 @@ def test_client_names_its_instance_in_every_call(server, service):
     assert answer.request.headers["IBM-API-Version"] == "2026-04-15"
     assert json.loads(answer.text)["usage_limit_seconds"] == 600.0
     assert np.isfinite(answer.elapsed.total_seconds())
+
+
+def test_no_two_items_or_groups_share_their_shots(server, backend):
+    # Two qubits that do not interact are two groups; item k's second was item k + 1's first before.
+    circuit = QuantumCircuit(backend.num_qubits, 2)
+    circuit.sx(0)
+    circuit.sx(5)
+    circuit.measure([0, 5], [0, 1])
+    result = Sampler(backend).run([(circuit,), (circuit,), (circuit,)], shots=256).result()
+    columns = [
+        np.unpackbits(pub.data.c.array, axis=-1)[:, -1 - k] for pub in result for k in (0, 1)
+    ]
+    agree = np.array([[np.mean(a == b) for b in columns] for a in columns])
+    assert np.all(agree[~np.eye(6, dtype=bool)] < 0.75)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
-from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from qdm_qiskit.circuits import TEMPLATES
-from qdm_qiskit.errors import InvalidOption
+from qdm_qiskit.errors import InvalidOption, UnsupportedCircuit
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.transpiling.cost import circuit_cost, readout_success
 from qdm_qiskit.transpiling.passes import best_trial, layout_trials, transpile_for
@@ -107,3 +107,20 @@ def test_readouts_name_the_qubits_they_need():
         spec = template.example()
         assert set(spec.readout.measured) <= set(range(spec.num_qubits))
         assert np.all(np.diff(spec.readout.measured) > 0)
+
+
+def test_targets_of_gates_alone_are_laid_out_without_readout():
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    isa = transpile_for(circuit, Target.from_configuration(["u", "cx"], 2), level=1, seed=1)
+    assert isa.count_ops() == {"u": 1, "cx": 1}
+
+
+def test_what_such_a_target_cannot_do_is_said_and_no_couplers_are_blamed():
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    with pytest.raises(UnsupportedCircuit, match=r"cannot be transpiled for the device: .*measure"):
+        transpile_for(circuit, Target.from_configuration(["u", "cx"], 2), level=1, seed=1)

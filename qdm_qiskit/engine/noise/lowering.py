@@ -30,6 +30,7 @@ from qiskit.circuit import (
 from qiskit.circuit import Operation as AbstractOperation
 from qiskit.circuit.library import PauliEvolutionGate, get_standard_gate_name_mapping
 
+from ...circuits.delays import check_lengths
 from ...errors import UnsupportedCircuit
 from ...execution.aer_circuits import has_open_controls, on_ones
 from ...execution.noise_coverage import NoiseCoverage, UnknownGates
@@ -164,6 +165,7 @@ def _with_passes(
     passes = noise_model._pass_manager()
     if passes is None:
         return circuit
+    check_lengths(circuit, "the noise model's relaxation depends on it")
     if where == list(range(len(where))):
         return passes.run(circuit)
     # The passes look up qubits by their index: put the circuit where the model has its qubits.

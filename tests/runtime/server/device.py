@@ -90,7 +90,7 @@ class Device:
             return self._sub_noise[qubits]
 
     def sample(
-        self, circuits: list[QuantumCircuit], shots: int, seed: int, noisy: bool
+        self, circuits: list[QuantumCircuit], shots: int, seed: np.random.SeedSequence, noisy: bool
     ) -> list[np.ndarray]:
         """Measure bound circuits that differ in their angles only.
 
@@ -99,14 +99,15 @@ class Device:
         """
         first = circuits[0]
         out = [np.zeros((shots, first.num_clbits), dtype=bool) for _ in circuits]
-        for number, (qubits, clbits) in enumerate(_groups(first)):
+        groups = _groups(first)
+        for own, (qubits, clbits) in zip(seed.spawn(len(groups)), groups, strict=True):
             if not clbits:
                 continue
             parts = [_restricted(circuit, qubits, clbits) for circuit in circuits]
             simulator = AerSimulator(
                 noise_model=self._noise_on(qubits) if noisy else None,
                 max_parallel_threads=1,
-                seed_simulator=(seed + number) % 2**31,
+                seed_simulator=int(own.generate_state(1)[0]) % 2**31,
             )
             result = simulator.run(parts, shots=shots, memory=True).result()
             if not result.success:

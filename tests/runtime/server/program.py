@@ -66,6 +66,10 @@ class Payload:
     def seed(self) -> int:
         return int(self.sha256[:7], 16)
 
+    def seed_of(self, item: int) -> np.random.SeedSequence:
+        """Of one item's shots: no other item, or group of qubits, draws from the same."""
+        return np.random.SeedSequence([self.seed, item])
+
     @property
     def rep_delay(self) -> float | None:
         """Seconds between shots, if the job sets them."""
@@ -205,7 +209,7 @@ def run_payload(payload: Payload, device: Device, noisy: bool, mock: bool) -> st
     measured: list[dict[str, np.ndarray]] = []
     for number, item in enumerate(payload.items):
         if mock:
-            rng = np.random.default_rng(payload.seed + number)
+            rng = np.random.default_rng(payload.seed_of(number))
             size = (len(item.angles), payload.shots, item.circuit.num_clbits)
             bits = rng.integers(0, 2, size=size).astype(bool)
         else:
@@ -213,7 +217,7 @@ def run_payload(payload: Payload, device: Device, noisy: bool, mock: bool) -> st
                 item.circuit.assign_parameters(row) if len(row) else item.circuit
                 for row in item.angles
             ]
-            bits = np.array(device.sample(bound, payload.shots, payload.seed + number, noisy))
+            bits = np.array(device.sample(bound, payload.shots, payload.seed_of(number), noisy))
         place = {each: i for i, each in enumerate(item.circuit.clbits)}
         registers = {}
         for register in item.circuit.cregs:
