@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .algebra import turned
+from .algebra import number_dtype, turned
 from .expressions import Angle, AngleVector
 from .gates import GateForm
 from .operations import Operation
@@ -84,11 +84,13 @@ class _Group:
 class Entries:
     """What the entries of gates with one angle are made of, ``(gates, entries, 1)`` each."""
 
-    cos: Tensor
-    cos_offset: Tensor
-    scale: Tensor
+    constant: Tensor | None
+    """None if no entry has one."""
+    cosine: Tensor
+    sine: Tensor
+    """These three are complex, and hold the factors, where no phase depends on an angle."""
     factor: Tensor | None
-    """Complex: the part of the phase that does not depend on the angle; None if all are real."""
+    """Complex; None if it is held by the others, or 1."""
     phase: Tensor | None
     """None where no phase depends on an angle."""
 
@@ -96,36 +98,50 @@ class Entries:
     def of(cls, forms: Sequence[GateForm], like: Tensor, *, real: bool = False) -> Entries:
         """The tables of some gates in the precision of ``like``; ``real`` if no entry is complex."""
 
-        def tensor(arrays: Sequence[np.ndarray]) -> Tensor:
-            return torch.tensor(np.stack(arrays), dtype=like.dtype, device=like.device)
+        def tensor(arrays: Sequence[np.ndarray] | np.ndarray, dtype: torch.dtype) -> Tensor:
+            return torch.tensor(np.stack(arrays), dtype=dtype, device=like.device)[..., None]
 
-        offset = tensor([form.phase_offset for form in forms])[..., None]
+        complex_, kind = number_dtype(like.dtype, True), like.dtype
+        factor = np.stack([form.factor for form in forms])
         turns = any(form.phase.any() for form in forms)
+
+        def held(name: str) -> Tensor:
+            values = np.stack([getattr(form, name) for form in forms])
+            if turns or real:
+                return tensor(values, kind)
+            return tensor(values * factor, complex_)
+
+        fixed = any(form.constant.any() for form in forms)
         return cls(
-            cos=tensor([form.cos for form in forms]),
-            cos_offset=tensor([form.cos_offset for form in forms])[..., None],
-            scale=tensor([form.scale for form in forms])[..., None],
-            factor=None if real else torch.polar(torch.ones_like(offset), offset),
-            phase=tensor([form.phase for form in forms]) if turns else None,
+            constant=held("constant") if fixed else None,
+            cosine=held("cosine"),
+            sine=held("sine"),
+            factor=tensor(factor, complex_) if turns else None,
+            phase=tensor([form.phase for form in forms], kind) if turns else None,
         )
 
-    def values(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """``(gates, entries, batch)``, and the cosines' arguments; for ``(gates, batch)``."""
+    def values(self, theta: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """``(gates, entries, batch)``, and half the angles' cosines and sines; for ``(gates, batch)``."""
         theta = theta.unsqueeze(1)
-        argument = torch.addcmul(self.cos_offset, self.cos, theta)
-        return self._turned(torch.cos(argument) * self.scale, theta), argument
+        half = theta * 0.5
+        waves = torch.cos(half), torch.sin(half)
+        return self._turned(self._modulus(*waves), theta), waves
 
-    def slopes(self, theta: Tensor, argument: Tensor, values: Tensor) -> Tensor:
+    def slopes(self, theta: Tensor, waves: tuple[Tensor, Tensor], values: Tensor) -> Tensor:
         """The derivatives of the values in their angles."""
-        slope = torch.sin(argument) * (self.cos * self.scale).neg()
+        cos, sin = waves
+        slope = (self.sine * (0.5 * cos)).addcmul_(self.cosine, -0.5 * sin)
         found = self._turned(slope, theta.unsqueeze(1))
         return found if self.phase is None else found + 1j * self.phase * values
 
+    def _modulus(self, cos: Tensor, sin: Tensor) -> Tensor:
+        if self.constant is None:
+            return (self.cosine * cos).addcmul_(self.sine, sin)
+        return torch.addcmul(self.constant, self.cosine, cos).addcmul_(self.sine, sin)
+
     def _turned(self, modulus: Tensor, theta: Tensor) -> Tensor:
-        if self.factor is None:
-            return modulus
         if self.phase is None:
-            return modulus * self.factor
+            return modulus
         return turned(modulus, self.phase * theta) * self.factor
 
 
@@ -134,17 +150,17 @@ class _Values(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, theta: Tensor, entries: Entries) -> Tensor:
-        values, argument = entries.values(theta)
+        values, waves = entries.values(theta)
         ctx.entries = entries
-        ctx.save_for_backward(theta, argument, values)
+        ctx.save_for_backward(theta, values, *waves)
         return values
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        theta, argument, values = ctx.saved_tensors
+        theta, values, *waves = ctx.saved_tensors
         if torch.is_grad_enabled():
             # A graph of the gradient is asked for: autograd differentiates the plain operations.
             value, _ = ctx.entries.values(theta)
             return torch.autograd.grad(value, theta, grad, create_graph=True)[0], None
-        slopes = ctx.entries.slopes(theta, argument, values)
+        slopes = ctx.entries.slopes(theta, waves, values)
         return (grad.conj() * slopes).real.sum(1), None
