@@ -88,9 +88,12 @@ class Entries:
     """None if no entry has one."""
     cosine: Tensor
     sine: Tensor
-    """These three are complex, and hold the factors, where no phase depends on an angle."""
+    dtype: torch.dtype
+    """Of the entries."""
     factor: Tensor | None
-    """Complex; None if it is held by the others, or 1."""
+    """Complex; None if it is 1."""
+    half: Tensor
+    """1/2; a number would be converted in each call."""
     phase: Tensor | None
     """None where no phase depends on an angle."""
 
@@ -103,34 +106,29 @@ class Entries:
 
         complex_, kind = number_dtype(like.dtype, True), like.dtype
         factor = np.stack([form.factor for form in forms])
-        turns = any(form.phase.any() for form in forms)
-
-        def held(name: str) -> Tensor:
-            values = np.stack([getattr(form, name) for form in forms])
-            if turns or real:
-                return tensor(values, kind)
-            return tensor(values * factor, complex_)
-
         fixed = any(form.constant.any() for form in forms)
+        turns = any(form.phase.any() for form in forms)
         return cls(
-            constant=held("constant") if fixed else None,
-            cosine=held("cosine"),
-            sine=held("sine"),
-            factor=tensor(factor, complex_) if turns else None,
+            constant=tensor([form.constant for form in forms], kind) if fixed else None,
+            cosine=tensor([form.cosine for form in forms], kind),
+            sine=tensor([form.sine for form in forms], kind),
+            dtype=kind if real else complex_,
+            factor=None if real or (factor == 1).all() else tensor(factor, complex_),
             phase=tensor([form.phase for form in forms], kind) if turns else None,
+            half=torch.tensor(0.5, dtype=kind, device=like.device),
         )
 
     def values(self, theta: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """``(gates, entries, batch)``, and half the angles' cosines and sines; for ``(gates, batch)``."""
         theta = theta.unsqueeze(1)
-        half = theta * 0.5
+        half = theta * self.half
         waves = torch.cos(half), torch.sin(half)
         return self._turned(self._modulus(*waves), theta), waves
 
     def slopes(self, theta: Tensor, waves: tuple[Tensor, Tensor], values: Tensor) -> Tensor:
         """The derivatives of the values in their angles."""
         cos, sin = waves
-        slope = (self.sine * (0.5 * cos)).addcmul_(self.cosine, -0.5 * sin)
+        slope = (self.sine * (self.half * cos)).sub_(self.cosine * (self.half * sin))
         found = self._turned(slope, theta.unsqueeze(1))
         return found if self.phase is None else found + 1j * self.phase * values
 
@@ -140,9 +138,10 @@ class Entries:
         return torch.addcmul(self.constant, self.cosine, cos).addcmul_(self.sine, sin)
 
     def _turned(self, modulus: Tensor, theta: Tensor) -> Tensor:
-        if self.phase is None:
-            return modulus
-        return turned(modulus, self.phase * theta) * self.factor
+        if self.phase is not None:
+            found = turned(modulus, self.phase * theta)
+            return found if self.factor is None else found * self.factor
+        return modulus.to(self.dtype) if self.factor is None else modulus * self.factor
 
 
 class _Values(torch.autograd.Function):

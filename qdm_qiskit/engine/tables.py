@@ -178,7 +178,8 @@ class FormTable:
                 if name in self._keys
             }
             columns = self.constants.index(self._keys["columns"], like.device)
-            found = self._tensors[place] = _FreeArrays(columns, **numbers)
+            half = torch.tensor(0.5, dtype=like.dtype, device=like.device)
+            found = self._tensors[place] = _FreeArrays(columns, half, **numbers)
         return found
 
 
@@ -188,6 +189,8 @@ class _FreeArrays:
 
     columns: Tensor
     """Where their angles stand."""
+    half: Tensor
+    """1/2; a number would be converted in each call."""
     cosine: Tensor
     sine: Tensor
     constant: Tensor | None = None
@@ -196,7 +199,7 @@ class _FreeArrays:
 
     def values(self, theta: Tensor) -> Tensor:
         """``(rows, gates, entries)`` for angles ``(rows, gates, 1)``."""
-        half = theta * 0.5
+        half = theta * self.half
         if self.constant is None:
             values = self.cosine * torch.cos(half)
         else:
