@@ -1,7 +1,7 @@
 """Matrices of parameterized gates in one form, so that all of a program are evaluated together.
 
-Every entry of every standard gate is ``(k + c cos(angle / 2) + s sin(angle / 2)) exp(i p angle) f``: the
-gate is five small arrays. Sines are no shifted cosines, since a large angle would lose the shift to
+Every entry of every standard gate is ``(k + c cos(angle / 2) + s sin(angle / 2)) exp(i p angle) f``:
+the gate is five small arrays. Sines are no shifted cosines, since a large angle would lose the shift to
 rounding. Matrices follow Qiskit's order (a gate's first qubit is the least significant bit). Gates
 that stand in no table are decomposed by Qiskit's definition.
 """

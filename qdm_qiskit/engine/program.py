@@ -299,7 +299,7 @@ class CircuitProgram:
     @cached_property
     def _used(self) -> frozenset[str]:
         """Which of inputs and weights gates depend on; others have cancelled, or are global phases."""
-        found = set()
+        found: set[str] = set()
         for operation in self._operations:
             for angle in operation.angles:
                 part = linear(angle.expression)

@@ -101,11 +101,11 @@ class Entries:
     def of(cls, forms: Sequence[GateForm], like: Tensor, *, real: bool = False) -> Entries:
         """The tables of some gates in the precision of ``like``; ``real`` if no entry is complex."""
 
-        def tensor(arrays: Sequence[np.ndarray] | np.ndarray, dtype: torch.dtype) -> Tensor:
+        def tensor(arrays: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
             return torch.tensor(np.stack(arrays), dtype=dtype, device=like.device)[..., None]
 
         complex_, kind = number_dtype(like.dtype, True), like.dtype
-        factor = np.stack([form.factor for form in forms])
+        factors = [form.factor for form in forms]
         fixed = any(form.constant.any() for form in forms)
         turns = any(form.phase.any() for form in forms)
         return cls(
@@ -113,13 +113,13 @@ class Entries:
             cosine=tensor([form.cosine for form in forms], kind),
             sine=tensor([form.sine for form in forms], kind),
             dtype=kind if real else complex_,
-            factor=None if real or (factor == 1).all() else tensor(factor, complex_),
+            factor=None if real or np.all(np.stack(factors) == 1) else tensor(factors, complex_),
             phase=tensor([form.phase for form in forms], kind) if turns else None,
             half=torch.tensor(0.5, dtype=kind, device=like.device),
         )
 
     def values(self, theta: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """``(gates, entries, batch)``, and half the angles' cosines and sines; for ``(gates, batch)``."""
+        """``(gates, entries, batch)`` for angles ``(gates, batch)``; cosines and sines of halves."""
         theta = theta.unsqueeze(1)
         half = theta * self.half
         waves = torch.cos(half), torch.sin(half)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from qiskit import QuantumCircuit, qpy
 from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
 from qiskit.circuit.exceptions import CircuitError
+from qiskit.circuit.library import HamiltonianGate, PauliEvolutionGate, RVGate
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
@@ -359,3 +360,32 @@ def test_derivatives_in_what_has_no_say_are_zero(kind, role):
         for found in (program.expectation([SparsePauliOp("Z")], x, w), program.probabilities(x, w)):
             (slope,) = torch.autograd.grad(found[:, 0].sum(), idle)
             assert not slope.any(), name
+
+
+@pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")  # Qiskit's evolution
+@pytest.mark.parametrize("angle", [a - a, a * 0 + b * 0, a * 0 + 0.3, a / a, -a + 2 + a])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda t: RVGate(t, 2 * t, 0.1),
+        lambda t: RVGate(t, t, t),
+        lambda t: PauliEvolutionGate(SparsePauliOp("XYZ"), time=t),
+        lambda t: PauliEvolutionGate(SparsePauliOp(["XY", "YX", "ZI"], [1, 0.3, 0.2]), time=2 * t),
+        lambda t: PauliEvolutionGate(SparsePauliOp(["XI", "ZI"]), time=t).control(1, ctrl_state=0),
+        lambda t: HamiltonianGate(np.array([[1, 0.3], [0.3, -0.5]]), t),
+    ],
+)
+def test_gates_whose_parameters_have_all_cancelled(make, angle):
+    circuit = QuantumCircuit(3)
+    circuit.h([0, 1])
+    circuit.ry(0.3, 2)
+    gate = make(angle)
+    circuit.append(gate, range(gate.num_qubits))
+    parameters = list(circuit.parameters)
+    expected = bound(circuit, [0.7] * len(parameters))
+    weights = tensor([0.7] * len(parameters))
+    state = compile_circuit(circuit, (), parameters).statevector(None, weights)
+    np.testing.assert_allclose(state.reshape(-1), expected, atol=1e-12)
+    noisy = compile_noisy(circuit, NoiseModel(), (), parameters)
+    found = noisy.probabilities(None, weights)
+    np.testing.assert_allclose(found[0], np.abs(expected) ** 2, atol=1e-12)

@@ -12,9 +12,23 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qdm_qiskit.engine import compile_circuit
 
-GATES = (
-    "rx ry rz p u1 u2 u3 u cu cu3 rxx ryy rzz rzx crx cry crz cp cu1 xx_plus_yy xx_minus_yy"
-).split()
+ROTATIONS = (
+    "rx",
+    "ry",
+    "rz",
+    "p",
+    "u1",
+    "rxx",
+    "ryy",
+    "rzz",
+    "rzx",
+    "crx",
+    "cry",
+    "crz",
+    "cp",
+    "cu1",
+)
+GATES = (*ROTATIONS, "u2", "u3", "u", "cu", "cu3", "xx_plus_yy", "xx_minus_yy")
 LARGE = {torch.float32: (1e6, 2e5, 3e6, 1e5), torch.float64: (1e15, 3e14, 1e14, 2e14)}
 
 
