@@ -1,9 +1,8 @@
 """Matrices of parameterized gates in one form, so that all of a program are evaluated together.
 
-Every entry of every standard gate is ``(k + c cos(angle / 2) + s sin(angle / 2)) exp(i p angle) f``:
-the gate is five small arrays. Sines are no shifted cosines, since a large angle would lose the shift to
-rounding. Matrices follow Qiskit's order (a gate's first qubit is the least significant bit). Gates
-that stand in no table are decomposed by Qiskit's definition.
+Every entry of every standard gate is ``scale * cos(a . angles + a0) * exp(i (p . angles + p0))``: the
+gate is five small arrays. Matrices follow Qiskit's order (a gate's first qubit is the least
+significant bit). Gates that stand in no table are decomposed by Qiskit's definition.
 """
 
 from __future__ import annotations
@@ -22,75 +21,71 @@ _PAULI = {
 
 @dataclass(frozen=True, eq=False)
 class GateForm:
-    """A gate of one angle; all arrays are ``(d * d,)``, row by row."""
+    """A parameterized gate; ``entries`` is ``d * d``, row by row."""
 
-    constant: np.ndarray
-    """k."""
-    cosine: np.ndarray
-    """c."""
-    sine: np.ndarray
-    """s; at most one of k, c and s is not 0, and that one is 1 or -1."""
+    cos: np.ndarray
+    """``(entries, angles)``: a."""
+    cos_offset: np.ndarray
+    """``(entries,)``: a0."""
     phase: np.ndarray
-    """p."""
-    factor: np.ndarray
-    """f: a power of i."""
+    """``(entries, angles)``: p."""
+    phase_offset: np.ndarray
+    """``(entries,)``: p0."""
+    scale: np.ndarray
+    """``(entries,)``: 0 for an entry that is always zero, otherwise 1 or -1."""
 
     @property
     def size(self) -> int:
         """d."""
-        return math.isqrt(len(self.phase))
-
-    @property
-    def used(self) -> np.ndarray:
-        """Entries that are not always zero."""
-        return (self.constant != 0) | self.varies
-
-    @property
-    def varies(self) -> np.ndarray:
-        """Entries whose modulus depends on the angle."""
-        return (self.cosine != 0) | (self.sine != 0)
+        return math.isqrt(len(self.scale))
 
     @property
     def is_real(self) -> bool:
         """Whether no entry ever has an imaginary part."""
-        return not self.phase[self.used].any() and not self.factor[self.used].imag.any()
+        used = self.scale != 0
+        return not self.phase[used].any() and not self.phase_offset[used].any()
 
     @property
     def is_diagonal(self) -> bool:
-        """Whether only phases on the diagonal depend on the angle, and all else is zero."""
+        """Whether only phases on the diagonal depend on the angles, and all else is zero."""
         diagonal = np.eye(self.size, dtype=bool).reshape(-1)
-        return not self.used[~diagonal].any() and not self.varies[diagonal].any()
+        return not self.scale[~diagonal].any() and not self.cos[diagonal].any()
 
     @property
     def active(self) -> np.ndarray:
         """Rows on which the gate differs from the identity, whatever its angle is."""
         d = self.size
-        idle = (self.constant == np.eye(d).reshape(-1)) & ~self.varies
-        idle &= (self.constant == 0) | ((self.phase == 0) & (self.factor == 1))
+        idle = (
+            (self.scale == np.eye(d).reshape(-1)) & ~self.cos.any(axis=1) & (self.cos_offset == 0)
+        )
+        idle &= (self.scale == 0) | (~self.phase.any(axis=1) & (self.phase_offset == 0))
         rows = idle.reshape(d, d)
         return np.flatnonzero(~(rows.all(axis=0) & rows.all(axis=1)))
 
     def part(self, entries: np.ndarray) -> GateForm:
         """Some of its entries only."""
         return GateForm(
-            self.constant[entries],
-            self.cosine[entries],
-            self.sine[entries],
+            self.cos[entries],
+            self.cos_offset[entries],
             self.phase[entries],
-            self.factor[entries],
+            self.phase_offset[entries],
+            self.scale[entries],
         )
 
     @property
     def generator(self) -> np.ndarray:
-        """X in ``matrix(angle) = exp(angle * X)``."""
-        slope = self.sine / 2 + 1j * self.phase * (self.constant + self.cosine)
-        return (slope * self.factor).reshape(self.size, self.size)
-
-    def matrix(self, angle: float) -> np.ndarray:
-        """The matrix for an angle in radians."""
-        modulus = self.constant + self.cosine * np.cos(angle / 2) + self.sine * np.sin(angle / 2)
-        values = modulus * np.exp(1j * self.phase * angle) * self.factor
+        """X in ``matrix(angle) = exp(angle * X)``; every gate here has one angle."""
+        slope = -self.cos[:, 0] * np.sin(self.cos_offset)
+        turn = 1j * self.phase[:, 0] * np.cos(self.cos_offset)
+        values = self.scale * (slope + turn) * np.exp(1j * self.phase_offset)
         return values.reshape(self.size, self.size)
+
+    def matrix(self, *angles: float) -> np.ndarray:
+        """The matrix for given angles, in radians."""
+        theta = np.asarray(angles, dtype=float)
+        cos = np.cos(self.cos @ theta + self.cos_offset)
+        phase = np.exp(1j * (self.phase @ theta + self.phase_offset))
+        return (self.scale * cos * phase).reshape(self.size, self.size)
 
 
 def _pauli_rotation(paulis: str) -> GateForm:
@@ -98,15 +93,27 @@ def _pauli_rotation(paulis: str) -> GateForm:
     pauli = np.ones((1, 1), dtype=complex)
     for letter in paulis:
         pauli = np.kron(pauli, _PAULI[letter])
-    size = pauli.size
-    zero, one = np.zeros(size), np.ones(size, dtype=complex)
-    unit = np.eye(len(pauli)).reshape(-1)
-    if not (pauli - np.diag(np.diag(pauli))).any():
-        return GateForm(unit, zero, zero, -pauli.reshape(-1).real / 2, one)
-    # cos(theta / 2) - i sin(theta / 2) P
-    values = -1j * pauli.reshape(-1)
-    turned = values.imag != 0
-    return GateForm(zero, unit, values.real + values.imag, zero, np.where(turned, 1j, one))
+    d = len(pauli)
+    cos, cos_offset = np.zeros((d * d, 1)), np.zeros(d * d)
+    phase, phase_offset = np.zeros((d * d, 1)), np.zeros(d * d)
+    scale = np.zeros(d * d)
+    diagonal = not (pauli - np.diag(np.diag(pauli))).any()
+    for r in range(d):
+        for c in range(d):
+            entry = r * d + c
+            if diagonal:
+                if r == c:
+                    scale[entry], phase[entry] = 1, -pauli[r, r].real / 2
+            elif r == c:
+                scale[entry], cos[entry] = 1, 0.5
+            elif pauli[r, c]:
+                # -i sin(theta/2) P, where sin x = cos(x - pi/2).
+                value = -1j * pauli[r, c]
+                cos[entry], cos_offset[entry] = 0.5, -math.pi / 2
+                real = abs(value.imag) < 1e-9
+                scale[entry] = value.real.round() if real else value.imag.round()
+                phase_offset[entry] = 0 if real else math.pi / 2
+    return GateForm(cos, cos_offset, phase, phase_offset, scale)
 
 
 def _controlled(form: GateForm) -> GateForm:
@@ -118,25 +125,25 @@ def _controlled(form: GateForm) -> GateForm:
     ones = np.eye(2 * d, dtype=bool).reshape(-1) & ~where
 
     def spread(values: np.ndarray) -> np.ndarray:
-        out = np.zeros(len(chosen), dtype=values.dtype)
+        out = np.zeros((len(chosen), *values.shape[1:]))
         out[where] = values[chosen[where]]
         return out
 
     return GateForm(
-        spread(form.constant) + ones,
-        spread(form.cosine),
-        spread(form.sine),
+        spread(form.cos),
+        spread(form.cos_offset),
         spread(form.phase),
-        np.where(where, spread(form.factor), 1),
+        spread(form.phase_offset),
+        spread(form.scale) + ones,
     )
 
 
 _PHASE = GateForm(
+    np.zeros((4, 1)),
+    np.zeros(4),
+    np.array([[0.0], [0.0], [0.0], [1.0]]),
+    np.zeros(4),
     np.array([1.0, 0.0, 0.0, 1.0]),
-    np.zeros(4),
-    np.zeros(4),
-    np.array([0.0, 0.0, 0.0, 1.0]),
-    np.ones(4, dtype=complex),
 )
 _RX, _RY, _RZ = (_pauli_rotation(letter) for letter in "XYZ")
 

@@ -72,8 +72,9 @@ class Operation:
         if not self.form.is_diagonal:
             return None
         diagonal = np.arange(self.form.size) * (self.form.size + 1)
-        phases = {self.angles[0]: self.form.phase[diagonal]}
-        return Monomial(np.arange(self.form.size), self.form.factor[diagonal], phases)
+        phases = {angle: self.form.phase[diagonal, k] for k, angle in enumerate(self.angles)}
+        offset = self.form.phase_offset[diagonal]
+        return Monomial(np.arange(self.form.size), np.exp(1j * offset), phases)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .algebra import number_dtype, turned
+from .algebra import turned
 from .expressions import Angle, AngleVector
 from .gates import GateForm
 from .operations import Operation
@@ -84,16 +84,11 @@ class _Group:
 class Entries:
     """What the entries of gates with one angle are made of, ``(gates, entries, 1)`` each."""
 
-    constant: Tensor | None
-    """None if no entry has one."""
-    cosine: Tensor
-    sine: Tensor
-    dtype: torch.dtype
-    """Of the entries."""
+    cos: Tensor
+    cos_offset: Tensor
+    scale: Tensor
     factor: Tensor | None
-    """Complex; None if it is 1."""
-    half: Tensor
-    """1/2; a number would be converted in each call."""
+    """Complex: the part of the phase that does not depend on the angle; None if all are real."""
     phase: Tensor | None
     """None where no phase depends on an angle."""
 
@@ -101,47 +96,37 @@ class Entries:
     def of(cls, forms: Sequence[GateForm], like: Tensor, *, real: bool = False) -> Entries:
         """The tables of some gates in the precision of ``like``; ``real`` if no entry is complex."""
 
-        def tensor(arrays: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
-            return torch.tensor(np.stack(arrays), dtype=dtype, device=like.device)[..., None]
+        def tensor(arrays: Sequence[np.ndarray]) -> Tensor:
+            return torch.tensor(np.stack(arrays), dtype=like.dtype, device=like.device)
 
-        complex_, kind = number_dtype(like.dtype, True), like.dtype
-        factors = [form.factor for form in forms]
-        fixed = any(form.constant.any() for form in forms)
+        offset = tensor([form.phase_offset for form in forms])[..., None]
         turns = any(form.phase.any() for form in forms)
         return cls(
-            constant=tensor([form.constant for form in forms], kind) if fixed else None,
-            cosine=tensor([form.cosine for form in forms], kind),
-            sine=tensor([form.sine for form in forms], kind),
-            dtype=kind if real else complex_,
-            factor=None if real or np.all(np.stack(factors) == 1) else tensor(factors, complex_),
-            phase=tensor([form.phase for form in forms], kind) if turns else None,
-            half=torch.tensor(0.5, dtype=kind, device=like.device),
+            cos=tensor([form.cos for form in forms]),
+            cos_offset=tensor([form.cos_offset for form in forms])[..., None],
+            scale=tensor([form.scale for form in forms])[..., None],
+            factor=None if real else torch.polar(torch.ones_like(offset), offset),
+            phase=tensor([form.phase for form in forms]) if turns else None,
         )
 
-    def values(self, theta: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """``(gates, entries, batch)`` for angles ``(gates, batch)``; cosines and sines of halves."""
+    def values(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """``(gates, entries, batch)``, and the cosines' arguments; for ``(gates, batch)``."""
         theta = theta.unsqueeze(1)
-        half = theta * self.half
-        waves = torch.cos(half), torch.sin(half)
-        return self._turned(self._modulus(*waves), theta), waves
+        argument = torch.addcmul(self.cos_offset, self.cos, theta)
+        return self._turned(torch.cos(argument) * self.scale, theta), argument
 
-    def slopes(self, theta: Tensor, waves: tuple[Tensor, Tensor], values: Tensor) -> Tensor:
+    def slopes(self, theta: Tensor, argument: Tensor, values: Tensor) -> Tensor:
         """The derivatives of the values in their angles."""
-        cos, sin = waves
-        slope = (self.sine * (self.half * cos)).sub_(self.cosine * (self.half * sin))
+        slope = torch.sin(argument) * (self.cos * self.scale).neg()
         found = self._turned(slope, theta.unsqueeze(1))
         return found if self.phase is None else found + 1j * self.phase * values
 
-    def _modulus(self, cos: Tensor, sin: Tensor) -> Tensor:
-        if self.constant is None:
-            return (self.cosine * cos).addcmul_(self.sine, sin)
-        return torch.addcmul(self.constant, self.cosine, cos).addcmul_(self.sine, sin)
-
     def _turned(self, modulus: Tensor, theta: Tensor) -> Tensor:
-        if self.phase is not None:
-            found = turned(modulus, self.phase * theta)
-            return found if self.factor is None else found * self.factor
-        return modulus.to(self.dtype) if self.factor is None else modulus * self.factor
+        if self.factor is None:
+            return modulus
+        if self.phase is None:
+            return modulus * self.factor
+        return turned(modulus, self.phase * theta) * self.factor
 
 
 class _Values(torch.autograd.Function):
@@ -149,17 +134,17 @@ class _Values(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, theta: Tensor, entries: Entries) -> Tensor:
-        values, waves = entries.values(theta)
+        values, argument = entries.values(theta)
         ctx.entries = entries
-        ctx.save_for_backward(theta, values, *waves)
+        ctx.save_for_backward(theta, argument, values)
         return values
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        theta, values, *waves = ctx.saved_tensors
+        theta, argument, values = ctx.saved_tensors
         if torch.is_grad_enabled():
             # A graph of the gradient is asked for: autograd differentiates the plain operations.
             value, _ = ctx.entries.values(theta)
             return torch.autograd.grad(value, theta, grad, create_graph=True)[0], None
-        slopes = ctx.entries.slopes(theta, waves, values)
+        slopes = ctx.entries.slopes(theta, argument, values)
         return (grad.conj() * slopes).real.sum(1), None

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from .algebra import as_real, number_dtype, turned
+from .algebra import number_dtype, turned
 from .expressions import Angle, AngleVector
 from .operations import Operation
 
@@ -62,11 +59,6 @@ class AngleTable:
         """The angle's place in the vector."""
         return self._columns.setdefault(angle, len(self._columns))
 
-    @property
-    def count(self) -> int:
-        """Number of angles."""
-        return len(self._columns)
-
     def evaluate(self, weights: Tensor | None, like: Tensor) -> Tensor:
         """``(number of angles, rows)`` in radians, for weights of shape ``(rows, num_weights)``."""
         if self._vector is None:
@@ -86,8 +78,6 @@ class FormTable:
         self._free: list[Operation] = []
         self._tickets: list[tuple[bool, int]] = []
         self._keys: dict[str, int] = {}
-        self._columns: list[int] = []
-        self._tensors: dict[tuple[torch.dtype, torch.device], _FreeArrays] = {}
         self.is_real = True
 
     def add(self, operation: Operation) -> int:
@@ -125,19 +115,17 @@ class FormTable:
             self._keys["fixed"] = keep(np.stack(self._fixed).reshape(1, len(self._fixed), -1))
         if self._free:
             forms = [op.form for op in self._free]
-            self._columns = [self.angles.column(op.angles[0]) for op in self._free]
-            self._keys["columns"] = keep(np.array(self._columns))
-            constant = np.stack([form.constant for form in forms])
-            if constant.any():
-                self._keys["constant"] = keep(constant)
-            self._keys["cosine"] = keep(np.stack([form.cosine for form in forms]))
-            self._keys["sine"] = keep(np.stack([form.sine for form in forms]))
-            phase = np.stack([form.phase for form in forms])
-            if phase.any():
-                self._keys["phase"] = keep(phase)
-            factor = np.stack([form.factor for form in forms])
-            if not (factor == 1).all():
-                self._keys["factor"] = keep(as_real(factor))
+            self._keys["columns"] = keep(
+                np.array([self.angles.column(op.angles[0]) for op in self._free])
+            )
+            self._keys["cos"] = keep(np.stack([form.cos[:, 0] for form in forms]))
+            self._keys["cos offset"] = keep(np.stack([form.cos_offset for form in forms]))
+            scale = np.stack([form.scale for form in forms])
+            if not (scale == 1).all():
+                self._keys["scale"] = keep(scale)
+            if not self.is_real:
+                self._keys["phase"] = keep(np.stack([form.phase[:, 0] for form in forms]))
+                self._keys["phase offset"] = keep(np.stack([form.phase_offset for form in forms]))
         return np.array(
             [row + len(self._fixed) * free for free, row in self._tickets], dtype=np.int64
         )
@@ -155,59 +143,20 @@ class FormTable:
             fixed = self.constants.get(self._keys["fixed"], dtype, device)
             parts.append(fixed.expand(angles.shape[1], -1, -1))
         if self._free:
-            arrays = self._arrays(angles)
-            if not self._in_order:
-                angles = angles.index_select(0, arrays.columns)
-            one = angles.shape[1] == 1
-            values = arrays.values(angles.view(1, -1, 1) if one else angles.t().unsqueeze(-1))
-            parts.append(values if values.dtype == dtype else values.to(dtype))
+            get = self._real
+            columns = self.constants.index(self._keys["columns"], device)
+            theta = angles.index_select(0, columns).t().unsqueeze(-1)
+            values = torch.cos(torch.addcmul(get("cos offset", angles), get("cos", angles), theta))
+            if "scale" in self._keys:
+                values = values * get("scale", angles)
+            if "phase" in self._keys:
+                phase = torch.addcmul(get("phase offset", angles), get("phase", angles), theta)
+                values = turned(values, phase)
+            parts.append(values.to(dtype))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
-    @cached_property
-    def _in_order(self) -> bool:
-        """Whether the gates' angles are all angles of the program, one by one."""
-        return self._columns == list(range(self.angles.count))
-
-    def _arrays(self, like: Tensor) -> _FreeArrays:
-        place = (like.dtype, like.device)
-        found = self._tensors.get(place)
-        if found is None:
-            numbers = {
-                name: self.constants.number(self._keys[name], *place)
-                for name in ("constant", "cosine", "sine", "phase", "factor")
-                if name in self._keys
-            }
-            columns = self.constants.index(self._keys["columns"], like.device)
-            half = torch.tensor(0.5, dtype=like.dtype, device=like.device)
-            found = self._tensors[place] = _FreeArrays(columns, half, **numbers)
-        return found
-
-
-@dataclass(frozen=True)
-class _FreeArrays:
-    """What parameterized gates are made of, ``(gates, entries)``; None for what none of them has."""
-
-    columns: Tensor
-    """Where their angles stand."""
-    half: Tensor
-    """1/2; a number would be converted in each call."""
-    cosine: Tensor
-    sine: Tensor
-    constant: Tensor | None = None
-    phase: Tensor | None = None
-    factor: Tensor | None = None
-
-    def values(self, theta: Tensor) -> Tensor:
-        """``(rows, gates, entries)`` for angles ``(rows, gates, 1)``."""
-        half = theta * self.half
-        if self.constant is None:
-            values = self.cosine * torch.cos(half)
-        else:
-            values = torch.addcmul(self.constant, self.cosine, torch.cos(half))
-        values = values.addcmul_(self.sine, torch.sin(half))
-        if self.phase is not None:
-            values = turned(values, self.phase * theta)
-        return values if self.factor is None else values * self.factor
+    def _real(self, name: str, like: Tensor) -> Tensor:
+        return self.constants.get(self._keys[name], like.dtype, like.device)
 
 
 class PhaseTable:
@@ -239,12 +188,11 @@ class PhaseTable:
         self._keys = {
             "matrix": keep(matrix),
             "columns": keep(columns.reshape(-1)),
+            "offset": keep(
+                np.stack([np.angle(factors) for factors, _ in self._members])[..., None]
+            ),
             "one": keep(np.ones(1)),
         }
-        # Not as angles: a large angle would lose them to rounding.
-        factors = np.stack([factors for factors, _ in self._members])
-        if not (factors == 1).all():
-            self._keys["factors"] = keep(factors.astype(complex))
 
     def evaluate(self, angles: Tensor) -> Tensor:
         """``(rows of angles * count, 2**k)`` complex numbers of modulus 1."""
@@ -252,15 +200,10 @@ class PhaseTable:
         columns = self.constants.index(self._keys["columns"], device)
         theta = angles.index_select(0, columns).view(-1, self._width, angles.shape[1])
         matrix = get(self._keys["matrix"], angles.dtype, device)
-        phase = torch.bmm(matrix, theta)  # (count, size, rows)
+        offset = get(self._keys["offset"], angles.dtype, device)
+        phase = torch.baddbmm(offset, matrix, theta)  # (count, size, rows)
         phase = phase.permute(2, 0, 1).reshape(-1, phase.shape[1])
-        found = torch.polar(get(self._keys["one"], angles.dtype, device).expand_as(phase), phase)
-        if "factors" not in self._keys:
-            return found
-        factors = self.constants.number(self._keys["factors"], angles.dtype, device)
-        if angles.shape[1] == 1:
-            return found * factors
-        return (found.view(-1, *factors.shape) * factors).view_as(found)
+        return torch.polar(get(self._keys["one"], angles.dtype, device).expand_as(phase), phase)
 
     def pull_back(self, grad: Tensor, into: Tensor) -> None:
         """Add the angles' gradient, from that of the phases in radians.

@@ -376,7 +376,8 @@ def _signature(operations: Sequence[Operation], qubits: Sequence[int]) -> tuple[
 def _with_drawn_angles(operation: Operation, rng: np.random.Generator) -> Operation:
     if operation.fixed is not None:
         return operation
-    return Operation(operation.qubits, fixed=operation.form.matrix(rng.uniform(0.5, 2.5)))
+    angles = rng.uniform(0.5, 2.5, len(operation.angles))
+    return Operation(operation.qubits, fixed=operation.form.matrix(*angles))
 
 
 def planned(

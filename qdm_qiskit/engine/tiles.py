@@ -224,7 +224,7 @@ def _entries(
         values, _ = entries.values(theta)
         missing = 0 if shape.shared else -values.shape[-1] % lanes
         values = torch.nn.functional.pad(values, (0, missing)) if missing else values
-        found.append(values.contiguous())
+        found.append(packed(values))
     return found
 
 
