@@ -29,6 +29,7 @@ from .decompose import (
     is_free,
     matrix_of,
     rotation_vector,
+    settled,
     synthesised,
 )
 from .expressions import Angle, Tree, compile_angle
@@ -215,6 +216,7 @@ class _Lowering:
         self.operations[last] = replace(self.operations[last], to_zero=True)
 
     def _instruction(self, instruction: Instruction, where: list[int], bits: list[int]) -> None:
+        instruction = settled(instruction)
         symbolic = is_free(instruction)
         # A controlled gate whose control acts on 0 keeps its name and needs its own matrix.
         plain = getattr(instruction, "ctrl_state", None) in (

@@ -47,6 +47,21 @@ def is_free(operation: Operation) -> bool:
     return any(isinstance(each, ParameterExpression) and each.parameters for each in params)
 
 
+def settled(instruction: Instruction) -> Instruction:
+    """The instruction itself, or a bound copy of a gate whose parameters have all cancelled.
+
+    Of gates only that are looked at as a whole: elsewhere each angle is read by itself.
+    """
+    if not isinstance(instruction, RVGate | PauliEvolutionGate) or not is_free(instruction):
+        return instruction
+    values = [tree_of(each) for each in instruction.params]
+    if not all(isinstance(each, float) for each in values):
+        return instruction
+    bound = instruction.copy()
+    bound.params = values
+    return bound
+
+
 def matrix_of(
     operation: Operation, max_qubits: int, max_dense: int = MAX_DENSE_QUBITS
 ) -> np.ndarray | None:

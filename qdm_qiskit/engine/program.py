@@ -16,7 +16,7 @@ from ..errors import InvalidData
 from .algebra import in_full_precision
 from .arguments import COMPLEX, Signature
 from .blocks import BlockBuilder
-from .expressions import Angle
+from .expressions import Angle, linear, parameters_of
 from .fusion import strategies
 from .hermitian import check_matrices, matrix_expectations
 from .large_blocks import LayoutBuilder
@@ -289,12 +289,27 @@ class CircuitProgram:
         final = self._apply(layout, blocks, phases, inputs, weights, like, initial_state, diagonals)
         if final.shape[1] != batch:
             final = final.expand(-1, batch)
-        if not final.requires_grad and torch.is_grad_enabled():
-            # Where all parameters have cancelled, derivatives are 0 and not an error of torch.
-            for given in (inputs, weights):
-                if given is not None and given.requires_grad:
-                    final = final + 0 * given.sum()
+        if torch.is_grad_enabled():
+            for source, given in (("inputs", inputs), ("weights", weights)):
+                if given is not None and given.requires_grad and source not in self._used:
+                    # Derivatives in what has no say are 0 and not an error of torch.
+                    final = final + given.flatten()[:0].sum()
         return final, layout.plan.order if diagonals is None else ()
+
+    @cached_property
+    def _used(self) -> frozenset[str]:
+        """Which of inputs and weights gates depend on; others have cancelled, or are global phases."""
+        found: set[str] = set()
+        for operation in self._operations:
+            for angle in operation.angles:
+                part = linear(angle.expression)
+                free = (
+                    parameters_of(angle.expression)
+                    if part is None
+                    else {p for p, slope in part[0].items() if slope}
+                )
+                found.update(angle.positions[parameter][0] for parameter in free)
+        return frozenset(found)
 
     def _apply(
         self,

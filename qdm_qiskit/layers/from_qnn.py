@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
+from qiskit import QuantumCircuit
+from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.quantum_info import SparsePauliOp
+from qiskit_machine_learning.circuit.library.raw_feature_vector import ParameterizedInitialize
 from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 from torch import Tensor, nn
 
 from ..arguments import of_kind
-from ..engine import CircuitProgram, compile_circuit
+from ..engine import CircuitProgram, EngineEstimator, EngineSampler, compile_circuit
 from ..engine.circuit_cache import measured_outcomes
 from ..engine.pauli_sums import as_pauli_sum, as_sparse_observable
 from ..errors import InvalidData, UnsupportedCircuit
 
 _INTEGERS = (int, np.integer)
+_IDEAL = (EngineEstimator, EngineSampler, StatevectorEstimator, StatevectorSampler)
+"""Primitives of the ideal circuit, with or without shots; a QNN's default is one of the latter."""
 
 
 class QnnLayer(nn.Module):
@@ -26,7 +32,8 @@ class QnnLayer(nn.Module):
 
     State dicts go from one to the other: the parameter is ``weight``, ``(num_weights,)``, initially
     uniform in [-1, 1], and TorchConnector's second name for it, ``_weights``, exists as well. What
-    differs: outputs are exact, whatever the QNN's primitive, precision or shots; gradients in
+    differs: outputs are exact, whatever the QNN's primitive, precision or shots (with a UserWarning
+    where that primitive has noise or is not known to be ideal); gradients in
     inputs always exist, also without ``input_gradients``; computation and outputs have the dtype of
     ``weight``, so that ``layer.double()`` computes in float64 where TorchConnector rounds to float32.
 
@@ -95,6 +102,35 @@ class QnnLayer(nn.Module):
         return f"inputs={self.num_inputs}, weights={len(self.weight)}, outputs={self.output_shape}"
 
 
+def _say_what_is_left_out(qnn: EstimatorQNN | SamplerQNN) -> None:
+    """Warn where the QNN's own primitive computes something else than the ideal circuit."""
+    primitive = qnn.estimator if isinstance(qnn, EstimatorQNN) else qnn.sampler
+    if isinstance(primitive, _IDEAL):
+        return
+    options = getattr(getattr(primitive, "_backend", None), "options", None)
+    name = type(primitive).__name__
+    if type(primitive).__module__.startswith("qiskit_aer") and not getattr(
+        options, "noise_model", None
+    ):
+        return
+    warnings.warn(
+        f"QuantumLayer.from_qnn computes exactly and leaves out what the QNN's {name} adds, such as "
+        "noise; keep TorchConnector to have it, or give QuantumLayer a qnn_executor.",
+        UserWarning,
+        stacklevel=5,
+    )
+
+
+def _refuse_unbound_amplitudes(circuit: QuantumCircuit) -> None:
+    for item in circuit.data:
+        if isinstance(item.operation, ParameterizedInitialize):
+            raise UnsupportedCircuit(
+                "QuantumLayer.from_qnn takes angles, and the circuit holds a raw_feature_vector, "
+                "whose parameters are amplitudes; a QuantumLayer of a spec with "
+                "encoding='amplitude' takes these."
+            )
+
+
 class _Readout(Protocol):
     """``(rows, num_inputs)`` or None, and ``(num_weights,)``, to ``(rows or 1, num_outputs)``.
 
@@ -106,10 +142,11 @@ class _Readout(Protocol):
 
 def _readout(qnn: Any) -> _Readout:
     # A subclass may compute anything in its forward pass.
-    if type(qnn) is EstimatorQNN:
-        return _expectations(qnn)
-    if type(qnn) is SamplerQNN:
-        return _interpreted(qnn)
+    if type(qnn) in (EstimatorQNN, SamplerQNN):
+        _refuse_unbound_amplitudes(qnn.circuit)
+        found = _expectations(qnn) if type(qnn) is EstimatorQNN else _interpreted(qnn)
+        _say_what_is_left_out(qnn)
+        return found
     raise UnsupportedCircuit(
         "QuantumLayer.from_qnn takes an EstimatorQNN or a SamplerQNN itself, got "
         f"{type(qnn).__name__}; use TorchConnector for others."

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from qiskit import QuantumCircuit, qpy
 from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
 from qiskit.circuit.exceptions import CircuitError
+from qiskit.circuit.library import HamiltonianGate, PauliEvolutionGate, RVGate
 from qiskit.quantum_info import SparsePauliOp, Statevector
-from qiskit_aer.noise import NoiseModel
+from qiskit_aer.noise import NoiseModel, depolarizing_error
 
 from qdm_qiskit.engine import EngineEstimator, EngineSampler, compile_circuit, compile_noisy
 from qdm_qiskit.engine.expressions import compile_angle
@@ -321,3 +322,70 @@ def test_random_expressions_are_what_qiskit_binds(angle, values):
 @settings(max_examples=4000, deadline=None)
 def test_many_random_expressions_are_what_qiskit_binds(angle, values):
     check_random_expression(angle, values)
+
+
+def _free_of(role: str) -> dict[str, QuantumCircuit]:
+    """Circuits of x and w on which the parameter of a role has no say."""
+    x, w = Parameter("x"), Parameter("w")
+    idle, other = (x, w) if role == "inputs" else (w, x)
+    made = {}
+    for name, angle in {
+        "cancelled": other + idle - idle,
+        "times zero": idle * 0 + other,
+        "all cancelled": idle - idle + other - other,
+        "quotient": idle / idle + other * 0,
+    }.items():
+        made[name] = QuantumCircuit(1)
+        made[name].ry(angle, 0)
+    made["global phase"] = QuantumCircuit(1, global_phase=idle)
+    made["global phase"].ry(other, 0)
+    return made
+
+
+@pytest.mark.parametrize("role", ["inputs", "weights"])
+@pytest.mark.parametrize("kind", ["exact", "density", "trajectories"])
+def test_derivatives_in_what_has_no_say_are_zero(kind, role):
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(depolarizing_error(0.1, 1), ["ry"])
+    for name, circuit in _free_of(role).items():
+        inputs = [p for p in circuit.parameters if p.name == "x"]
+        weights = [p for p in circuit.parameters if p.name == "w"]
+        if kind == "exact":
+            program = compile_circuit(circuit, inputs, weights)
+        else:
+            program = compile_noisy(circuit, model, inputs, weights, method=kind)
+        x = torch.full((3, 1), 0.3, dtype=torch.float64, requires_grad=True)
+        w = torch.full((1,), 0.2, dtype=torch.float64, requires_grad=True)
+        idle = x if role == "inputs" else w
+        for found in (program.expectation([SparsePauliOp("Z")], x, w), program.probabilities(x, w)):
+            (slope,) = torch.autograd.grad(found[:, 0].sum(), idle)
+            assert not slope.any(), name
+
+
+@pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")  # Qiskit's evolution
+@pytest.mark.parametrize("angle", [a - a, a * 0 + b * 0, a * 0 + 0.3, a / a, -a + 2 + a])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda t: RVGate(t, 2 * t, 0.1),
+        lambda t: RVGate(t, t, t),
+        lambda t: PauliEvolutionGate(SparsePauliOp("XYZ"), time=t),
+        lambda t: PauliEvolutionGate(SparsePauliOp(["XY", "YX", "ZI"], [1, 0.3, 0.2]), time=2 * t),
+        lambda t: PauliEvolutionGate(SparsePauliOp(["XI", "ZI"]), time=t).control(1, ctrl_state=0),
+        lambda t: HamiltonianGate(np.array([[1, 0.3], [0.3, -0.5]]), t),
+    ],
+)
+def test_gates_whose_parameters_have_all_cancelled(make, angle):
+    circuit = QuantumCircuit(3)
+    circuit.h([0, 1])
+    circuit.ry(0.3, 2)
+    gate = make(angle)
+    circuit.append(gate, range(gate.num_qubits))
+    parameters = list(circuit.parameters)
+    expected = bound(circuit, [0.7] * len(parameters))
+    weights = tensor([0.7] * len(parameters))
+    state = compile_circuit(circuit, (), parameters).statevector(None, weights)
+    np.testing.assert_allclose(state.reshape(-1), expected, atol=1e-12)
+    noisy = compile_noisy(circuit, NoiseModel(), (), parameters)
+    found = noisy.probabilities(None, weights)
+    np.testing.assert_allclose(found[0], np.abs(expected) ** 2, atol=1e-12)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import ParameterVector
-from qiskit.primitives import StatevectorEstimator
+from qiskit.primitives import BackendEstimatorV2, StatevectorEstimator
 from qiskit.quantum_info import Pauli, SparsePauliOp
 from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
+from qiskit_aer.noise import NoiseModel, depolarizing_error
+from qiskit_aer.primitives import EstimatorV2 as AerEstimator
+from qiskit_aer.primitives import SamplerV2 as AerSampler
+from qiskit_machine_learning.circuit.library import raw_feature_vector
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 
@@ -22,6 +27,7 @@ from qdm_qiskit.engine import (
     EngineSamplerGradient,
 )
 from qdm_qiskit.errors import InvalidData, UnsupportedCircuit
+from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.layers import QnnLayer, QuantumLayer
 
 OBSERVABLES = [SparsePauliOp("IZ"), Pauli("XX"), SparsePauliOp(["YI", "ZZ"], [0.5, -1.0])]
@@ -278,3 +284,70 @@ def test_a_layer_without_weights_can_stand_in_a_model():
     assert layer.weight.grad.shape == (0,)
     with torch.no_grad():
         assert not layer(torch.zeros(2, 1)).requires_grad
+
+
+def noisy_aer(primitive):
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(depolarizing_error(0.2, 1), ["rx", "ry", "rz"])
+    return primitive(options={"backend_options": {"noise_model": model}})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: noisy_aer(AerEstimator),
+        lambda: noisy_aer(AerSampler),
+        lambda: AerEstimator.from_backend(load_backend("fake_quito")),
+        lambda: BackendEstimatorV2(backend=load_backend("fake_quito")),
+    ],
+)
+def test_what_a_noisy_primitive_adds_is_left_out_aloud(make):
+    circuit, x, w = ansatz()
+    primitive = make()
+    options = {"circuit": circuit, "input_params": x, "weight_params": w}
+    if type(primitive) is AerSampler:
+        qnn = SamplerQNN(sampler=primitive, **options)
+    else:
+        qnn = EstimatorQNN(estimator=primitive, **options)
+    with pytest.warns(UserWarning, match="leaves out what the QNN's .* adds") as caught:
+        layer = QuantumLayer.from_qnn(qnn, WEIGHTS)
+    assert [each.filename for each in caught] == [__file__]
+    ideal = QuantumLayer.from_qnn(
+        sampler_qnn() if type(primitive) is AerSampler else estimator_qnn(observables=None), WEIGHTS
+    )
+    torch.testing.assert_close(layer(torch.ones(1, 2)), ideal(torch.ones(1, 2)))
+
+
+@pytest.mark.parametrize("kind", [EstimatorQNN, SamplerQNN])
+@pytest.mark.parametrize("own", [False, True])
+def test_ideal_primitives_are_no_reason_to_warn(kind, own):
+    circuit, x, w = ansatz()
+    place = "estimator" if kind is EstimatorQNN else "sampler"
+    ideal = {"estimator": AerEstimator, "sampler": AerSampler}[place]()
+    options = {place: ideal} if own else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        qnn = kind(circuit=circuit, input_params=x, weight_params=w, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        QuantumLayer.from_qnn(qnn)
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+@pytest.mark.parametrize("kind", [EstimatorQNN, SamplerQNN])
+def test_parameters_that_are_amplitudes_are_refused_by_name(kind, wrap):
+    loader = raw_feature_vector(4)
+    circuit = QuantumCircuit(2)
+    circuit.compose(loader, inplace=True)
+    (w,) = ParameterVector("w", 1)
+    circuit.ry(w, 0)
+    if wrap:
+        outer = QuantumCircuit(2)
+        outer.append(circuit.to_instruction(), [0, 1])
+        circuit = outer
+    place = "estimator" if kind is EstimatorQNN else "sampler"
+    primitive = EngineEstimator() if kind is EstimatorQNN else EngineSampler()
+    x = [p for p in circuit.parameters if p != w]
+    qnn = kind(circuit=circuit, input_params=x, weight_params=[w], **{place: primitive})
+    with pytest.raises(UnsupportedCircuit, match="amplitude" if not wrap else "Initialize"):
+        QuantumLayer.from_qnn(qnn)

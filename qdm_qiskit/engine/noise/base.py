@@ -191,6 +191,18 @@ class NoisyProgram(ABC):
             like,
         )
 
+    @staticmethod
+    def _connected(values: Tensor, arguments: Arguments) -> Tensor:
+        """The values with a graph to all that they were made from: derivatives that vanish are 0.
+
+        A parameter may have cancelled, or stand in a global phase only.
+        """
+        if torch.is_grad_enabled():
+            for given in (arguments.inputs, arguments.weights):
+                if given is not None and given.requires_grad:
+                    values = values + given.flatten()[:0].sum()
+        return values
+
     def _qubits(self, qubits: Sequence[int] | None, default: Sequence[int]) -> tuple[int, ...]:
         chosen = tuple(default if qubits is None else (int(q) for q in qubits))
         if len(set(chosen)) != len(chosen) or not all(0 <= q < self.num_qubits for q in chosen):

@@ -97,7 +97,7 @@ class DensityProgram(NoisyProgram):
                     row = self._idle(qubit, readout)
                     pair = [values * float(row[0]), values * float(row[1])]
                     values = torch.stack(pair, axis)
-        return values.reshape(2 ** len(chosen), -1).t()
+        return self._connected(values.reshape(2 ** len(chosen), -1).t(), arguments)
 
     @in_full_precision
     def expectation(
@@ -130,12 +130,13 @@ class DensityProgram(NoisyProgram):
             inside = tuple(pair for pair in string if pair[0] in self.active)
             rows.append(kept.setdefault(inside, len(kept)))
         if not kept:
-            return arguments.like.new_zeros(arguments.batch, len(observables))
+            zeros = arguments.like.new_zeros(arguments.batch, len(observables))
+            return self._connected(zeros, arguments)
         coefficients = np.zeros((len(observables), len(kept)))
         np.add.at(coefficients.T, rows, (table * factors).T)
         values = self._strings((key, readout), list(kept), arguments, readout)
         matrix = self._constant((key, readout), coefficients, arguments.like)
-        return (matrix @ values).t()
+        return self._connected((matrix @ values).t(), arguments)
 
     @in_full_precision
     def density_matrix(
@@ -177,7 +178,8 @@ class DensityProgram(NoisyProgram):
         rho = _on_every_digit(values.to(complex_dtype), halves.t())
         pairs = rho.reshape(-1, *[2] * (2 * k))
         axes = [1 + 2 * p for p in range(k)] + [2 + 2 * p for p in range(k)]
-        return pairs.permute(0, *axes).reshape(-1, 2**k, 2**k)
+        found = pairs.permute(0, *axes).reshape(-1, 2**k, 2**k)
+        return self._connected(found, arguments)
 
     def explain(self, batch: int = 32, observables: int = 1) -> str:
         """Plans that are considered, and their estimated milliseconds for a training step."""

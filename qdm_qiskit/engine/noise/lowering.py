@@ -40,6 +40,7 @@ from ..decompose import (
     is_free,
     matrix_of,
     rotation_vector,
+    settled,
 )
 from ..evolutions import warn_of_definition
 from ..expressions import Tree, parameters_of, tree_of
@@ -323,6 +324,7 @@ class _Walk:
         if isinstance(instruction, Reset):
             self.items.append(Item((where[0],), channel=reset_channel()))
             return
+        instruction = settled(instruction)
         if self._evolution(instruction, where, noisy):
             return
         # Gates that Aer runs as they are carry one error as a whole; others would be unrolled.

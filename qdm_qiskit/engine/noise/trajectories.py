@@ -224,7 +224,7 @@ class TrajectoryProgram(NoisyProgram):
                 value = part(*recorded)
             total = value if total is None else total + value
         assert total is not None  # there is at least one trajectory
-        return total / trajectories
+        return self._connected(total / trajectories, arguments)
 
     def _evolve(
         self,
