@@ -31,6 +31,7 @@ from ..evaluation.image_metrics import (
 from ..evaluation.inception import FEATURES as INCEPTION_FEATURES
 from ..evaluation.inception import LEFT_OUT, WARNING, InceptionNetwork, InceptionWeights
 from ..files import write_together
+from ..options import settle
 from ..rng import stream
 from .evaluation_render import render_markdown, render_nearest, render_png
 from .evaluation_subjects import Part, Reference, Subject, load_reference
@@ -69,6 +70,7 @@ class EvaluationConfig:
     """Of samples, noise and resamples."""
 
     def __post_init__(self) -> None:
+        settle(self)
         check_bootstrap(self.resamples, self.level)
         if self.part not in ("train", "test"):
             raise InvalidOption(f"The reference is 'test' or 'train' images, got {self.part!r}.")
