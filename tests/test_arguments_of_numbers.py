@@ -235,7 +235,7 @@ WRONG = {
     "None to look at": ("`images`", call(image_grid, None)),
     "columns as text": ("`columns`", call(image_grid, IMAGES, "3")),
     "one class": ("`classes`", call(load_dataset, "digits", image_size=8, classes=3)),
-    "classes as text": ("`classes`", call(load_dataset, "digits", image_size=8, classes="01")),
+    "classes as text": ("classes", call(load_dataset, "digits", image_size=8, classes="01")),
     "a number as folder": ("`folder`", call(load_dataset, "mnist", image_size=8, folder=3)),
     "a number as place": ("`data`", call(moved_to, "npz:a.npz", 3)),
     "no place": ("`data`", call(moved_to, "npz:a.npz", "")),

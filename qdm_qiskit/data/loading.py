@@ -109,7 +109,7 @@ def load_with_source(
     check_image_size(image_size)
     check_channels(channels)
     if classes is not None:
-        if isinstance(classes, str | bytes | Mapping) or not isinstance(classes, Iterable):
+        if isinstance(classes, bytes | Mapping) or not isinstance(classes, Iterable):
             raise wrong(classes, "classes", "a sequence of labels")
         classes = list(classes)
     if not isinstance(test_fraction, float | np.floating) or not 0 < test_fraction < 1:
