@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,6 @@ T = TypeVar("T")
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-@functools.cache
 def field_types(options: type) -> dict[str, Any]:
     """Names and types of the fields of an options class, in their order."""
     hints = typing.get_type_hints(options)

@@ -52,9 +52,11 @@ def check_scheduler(
         raise InvalidOption(f"scheduler is one of {', '.join(SCHEDULERS)}; got {scheduler!r}.")
     if scheduler == "process":
         if steps not in (None, process.num_steps):
+            way_out = "choose scheduler ddim or dpm-solver++ for fewer"
+            if process.noise_betas is None:  # no other scheduler takes what this model predicts
+                way_out = "leave them out, or train with a smaller num_steps"
             raise InvalidOption(
-                f"The process's own chain takes all {process.num_steps} steps, got {steps}; choose "
-                "scheduler ddim or dpm-solver++ for fewer."
+                f"The process's own chain takes all {process.num_steps} steps, got {steps}; {way_out}."
             )
     elif process.noise_betas is None:
         raise InvalidOption(
