@@ -5,11 +5,14 @@ For public functions that run once; what runs in a loop checks shapes where it n
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Iterable
 from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar, get_args
+
+import numpy as np
 
 from .errors import InvalidArgument
 
@@ -46,6 +49,58 @@ def all_of_kind(values: Any, kind: type[T], name: str, way_out: str = "") -> lis
     for value in found:
         if not isinstance(value, kind):
             raise wrong(value, name, what, way_out)
+    return found
+
+
+def whole_number(value: Any, name: str) -> int:
+    """The value as an int, if it is a whole number of Python or numpy; True and 3.0 are none.
+
+    Raises:
+        InvalidArgument: If it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise wrong(value, name, "a whole number")
+    return int(value)
+
+
+def real_number(value: Any, name: str) -> float:
+    """The value as a float, if it is a number of Python or numpy; True is none, NaN is one.
+
+    Raises:
+        InvalidArgument: If it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise wrong(value, name, "a number")
+    return float(value)
+
+
+def real_array(value: Any, name: str) -> np.ndarray:
+    """Real numbers as a float64 array: of an array, a list, or a tensor, also one with a gradient.
+
+    Raises:
+        InvalidArgument: If it holds text, complex numbers or objects, or a masked array leaves some
+            of its numbers out.
+    """
+    if hasattr(value, "detach"):  # a tensor; this module does without torch
+        value = value.detach().cpu()
+        value = value.double() if not value.is_complex() else value.resolve_conj().numpy()
+    try:
+        found = np.asarray(value)
+    except (TypeError, ValueError):  # rows of different lengths
+        raise wrong(value, name, "an array of numbers") from None
+    if found.dtype.kind not in "fiub" or isinstance(value, np.ma.MaskedArray):
+        raise wrong(value, name, "an array of real numbers")
+    return found.astype(np.float64, copy=False)
+
+
+def random_generator(value: Any, name: str) -> np.random.Generator:
+    """The value, if it is one of numpy's generators.
+
+    Raises:
+        InvalidArgument: If it is something else, a seed or a generator of torch for example.
+    """
+    of_kind(value, np.random.Generator, name, "numpy.random.default_rng(seed) makes one")
+    found: np.random.Generator = value
     return found
 
 

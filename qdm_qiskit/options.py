@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from .errors import InvalidOption, unknown_name
+import numpy as np
+
+from .arguments import checked_text, of_kind, real_number, whole_number, wrong
+from .errors import InvalidArgument, InvalidOption, unknown_name
 
 T = TypeVar("T")
 
@@ -19,6 +22,68 @@ def field_types(options: type) -> dict[str, Any]:
     """Names and types of the fields of an options class, in their order."""
     hints = typing.get_type_hints(options)
     return {field.name: hints[field.name] for field in dataclasses.fields(options)}
+
+
+def settle(options: Any) -> None:
+    """Refuse an option of a wrong kind; make numpy's numbers and lists plain ones, which JSON can hold.
+
+    For the first line of an options class's ``__post_init__``. Text for a number is refused: only
+    :func:`build` reads text. Which values of a kind are right, the class says itself.
+
+    Args:
+        options: An instance of a frozen dataclass.
+
+    Raises:
+        InvalidArgument: If a value does not fit the type of its field.
+    """
+    for name, expected in field_types(type(options)).items():
+        value = getattr(options, name)
+        plain = _plain(name, value, expected)
+        if plain is not value:
+            object.__setattr__(options, name, plain)
+
+
+def _plain(name: str, value: Any, expected: Any) -> Any:
+    """The value as an option of that type holds it."""
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        refusals = []
+        for kind in arguments:
+            if kind is not type(None):
+                try:
+                    return _plain(name, value, kind)
+                except InvalidArgument as refusal:
+                    refusals.append(refusal)
+        raise refusals[0]
+    if origin is tuple:
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise wrong(value, name, "a tuple")
+        if type(value) is tuple and all(type(part) is arguments[0] for part in value):
+            return value
+        return tuple(_plain(name, part, arguments[0]) for part in value)
+    if origin is typing.Literal:
+        kinds = {type(choice) for choice in arguments}
+        if type(value) in kinds:
+            return value
+        if int in kinds:
+            return whole_number(value, name)
+        raise wrong(value, name, f"one of {', '.join(map(str, arguments))}")
+    if type(value) is expected:
+        return value
+    if expected is int:
+        return whole_number(value, name)
+    if expected is float:
+        return value if type(value) is int else real_number(value, name)
+    if expected is bool:
+        if isinstance(value, np.bool_):
+            return bool(value)
+        raise wrong(value, name, "True or False")
+    if expected is str:
+        return checked_text(value, name)
+    of_kind(value, expected, name)
+    return value
 
 
 def build(options: type[T], values: Mapping[str, Any]) -> T:

@@ -14,7 +14,15 @@ from torch import Tensor
 
 from ..circuits import CircuitSpec
 from .estimates import Estimate, mean_estimate
-from .states import analysed_circuit, chunks, compile_random, random_angles, states_at
+from .states import (
+    analysed_circuit,
+    check_qubits,
+    checked_states,
+    chunks,
+    compile_random,
+    random_angles,
+    states_at,
+)
 
 ROUNDING = 1e-13
 """Q below this is that of a product state, up to rounding."""
@@ -29,7 +37,11 @@ def bloch_vectors(states: Tensor) -> np.ndarray:
     Returns:
         ``(samples, n, 3)``: x, y and z of qubit 0, 1, ...; length 1 where the qubit is not entangled
         with the others, 0 where its reduced state is the mixture of everything.
+
+    Raises:
+        InvalidArgument, InvalidData: As for :func:`~.states.checked_states`.
     """
+    states = checked_states(states)
     count, n = len(states), int(states.shape[1]).bit_length() - 1
     found = torch.empty(count, n, 3, dtype=torch.float64)
     for qubit in range(n):
@@ -39,7 +51,7 @@ def bloch_vectors(states: Tensor) -> np.ndarray:
         found[:, qubit, 0] = 2 * coherence.real
         found[:, qubit, 1] = 2 * coherence.imag
         found[:, qubit, 2] = (zero.abs().square() - one.abs().square()).sum((1, 2))
-    return found.detach().numpy()
+    return found.numpy()
 
 
 def meyer_wallach(states: Tensor) -> np.ndarray:
@@ -61,9 +73,13 @@ def meyer_wallach(states: Tensor) -> np.ndarray:
 def haar_meyer_wallach(num_qubits: int) -> float:
     """Mean Q of Haar states, ``(2**n - 2) / (2**n + 1)``.
 
+    Raises:
+        InvalidOption: If there is no qubit.
+
     >>> haar_meyer_wallach(4) == 14 / 17
     True
     """
+    check_qubits(num_qubits)
     return (2**num_qubits - 2) / (2**num_qubits + 1)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import stats
 
+from ..arguments import random_generator, real_array
 from ..errors import InvalidData
 
 LEVEL = 0.95
@@ -48,6 +49,10 @@ def mean_estimate(values: np.ndarray) -> Estimate:
         InvalidData: If there are fewer than 2 numbers, or one is not finite.
     """
     values = _checked(values)
+    if values.ndim != 1:
+        raise InvalidData(
+            f"A mean of independent numbers takes one axis, got shape {values.shape}."
+        )
     mean = float(values.mean())
     if np.ptp(values) == 0:
         return Estimate(mean, mean, mean)
@@ -71,6 +76,7 @@ def variance_estimate(values: np.ndarray, generator: np.random.Generator) -> Est
         InvalidData: If there are fewer than 2 rows, or a number is not finite.
     """
     values = _checked(values)
+    random_generator(generator, "generator")
     rows = values.reshape(len(values), -1)
     count = len(rows)
     found = float(rows.var(axis=0, ddof=1).mean())
@@ -90,7 +96,7 @@ def variance_estimate(values: np.ndarray, generator: np.random.Generator) -> Est
 
 
 def _checked(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
+    values = real_array(values, "values")
     if values.ndim == 0 or len(values) < 2 or not np.isfinite(values).all():
         raise InvalidData(
             "An estimate needs at least 2 finite numbers, "

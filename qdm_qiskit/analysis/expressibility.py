@@ -13,13 +13,16 @@ import numpy as np
 from qiskit import QuantumCircuit
 from torch import Tensor
 
+from ..arguments import real_array, whole_number
 from ..circuits import CircuitSpec
 from ..errors import InvalidData, InvalidOption
 from .estimates import Estimate, mean_estimate
 from .states import (
     analysed_circuit,
+    check_qubits,
     check_samples,
     check_size,
+    checked_states,
     compile_random,
     haar_states,
     random_angles,
@@ -57,7 +60,8 @@ def pair_fidelities(states: Tensor) -> np.ndarray:
     Returns:
         ``(samples * (samples - 1) / 2,)`` numbers in [0, 1].
     """
-    gram = (states @ states.conj().T).abs().square().detach().cpu().numpy()
+    states = checked_states(states, least_qubits=0)
+    gram = (states @ states.conj().T).abs().square().numpy()
     return np.clip(gram[np.triu_indices(len(gram), k=1)], 0.0, 1.0)
 
 
@@ -68,7 +72,13 @@ def haar_fidelity_probabilities(bins: int, num_qubits: int) -> np.ndarray:
 
     Returns:
         ``(bins,)`` with sum 1.
+
+    Raises:
+        InvalidOption: If there is no bin or no qubit.
     """
+    check_qubits(num_qubits)
+    if whole_number(bins, "bins") < 1:
+        raise InvalidOption(f"bins must be at least 1, got {bins}.")
     left = 1 - np.linspace(0, 1, bins + 1)
     return -np.diff(left ** (2**num_qubits - 1))
 
@@ -87,7 +97,9 @@ def kl_divergence(p: np.ndarray, q: np.ndarray, floor: float = FLOOR) -> float:
     >>> round(kl_divergence(np.array([1.0, 0.0]), np.array([0.5, 0.5])), 6)
     0.693147
     """
-    if p.shape != q.shape or p.ndim != 1 or (p < 0).any() or (q < 0).any():
+    p, q = real_array(p, "p"), real_array(q, "q")
+    # Written so that NaN does not pass.
+    if p.shape != q.shape or p.ndim != 1 or not ((p >= 0).all() and (q >= 0).all()):
         raise InvalidData(
             f"Two histograms have one shape and no negative entry, got {p.shape} and {q.shape}."
         )
@@ -128,7 +140,7 @@ def expressibility(
     """
     check_samples(samples)
     check_samples(repeats, "repeats")
-    if isinstance(bins, bool) or not isinstance(bins, int) or not 2 <= bins <= 10**5:
+    if not 2 <= whole_number(bins, "bins") <= 10**5:
         raise InvalidOption(f"bins must be 2 to 100,000, got {bins}.")
     circuit = analysed_circuit(source, start_angle)
     program, n = compile_random(circuit), circuit.num_qubits

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -18,11 +18,19 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
+from ..arguments import shown, whole_number, wrong
 from ..circuits import CircuitSpec
 from ..engine import CircuitProgram
 from ..errors import InvalidData, InvalidOption
 from .estimates import Estimate, variance_estimate
-from .states import analysed_circuit, check_samples, chunks, compile_random, random_angles
+from .states import (
+    analysed_circuit,
+    check_qubits,
+    check_samples,
+    chunks,
+    compile_random,
+    random_angles,
+)
 
 ROUNDING = 1e-14
 """A derivative below this differs from 0 by rounding only, and is 0."""
@@ -96,13 +104,13 @@ def haar_gradient_variance(observable: Observable, num_qubits: int) -> float:
     >>> round(haar_gradient_variance("global", 2), 12)
     0.02
     """
+    check_qubits(num_qubits)
     n, dimension = num_qubits, 2**num_qubits
+    _check_observable(observable)
     if observable == "global":
         spread = 1 - 1 / dimension
     else:
-        pauli_sum = _local_cost(n) if observable == "local" else observable
-        if not isinstance(pauli_sum, SparsePauliOp):
-            raise _unknown(observable)
+        pauli_sum = observable if isinstance(observable, SparsePauliOp) else _local_cost(n)
         if pauli_sum.num_qubits != n:
             raise InvalidData(
                 f"Observables act on all {n} qubits, got one on {pauli_sum.num_qubits}."
@@ -118,22 +126,25 @@ def _local_cost(num_qubits: int) -> SparsePauliOp:
     return SparsePauliOp.from_sparse_list(terms, num_qubits)
 
 
-def _unknown(observable: object) -> InvalidOption:
-    return InvalidOption(f"The observable is global, local or a SparsePauliOp; got {observable!r}.")
+def _check_observable(observable: object) -> None:
+    known = isinstance(observable, str) and observable in ("global", "local")
+    if not (known or isinstance(observable, SparsePauliOp)):
+        raise InvalidOption(
+            f"The observable is global, local or a SparsePauliOp; got {shown(observable)}."
+        )
 
 
 def _measurement(
     observable: Observable, num_qubits: int
 ) -> Callable[[CircuitProgram, Tensor], Tensor]:
+    _check_observable(observable)
     if isinstance(observable, SparsePauliOp):
         return lambda program, angles: program.expectation([observable], angles)
     if observable == "global":
         zeros = dict.fromkeys(range(num_qubits), 0)
         return lambda program, angles: program.probabilities(angles, qubits=[], postselect=zeros)
-    if observable == "local":
-        local = _local_cost(num_qubits)
-        return lambda program, angles: program.expectation([local], angles)
-    raise _unknown(observable)
+    local = _local_cost(num_qubits)
+    return lambda program, angles: program.expectation([local], angles)
 
 
 def gradient_variance(
@@ -163,7 +174,7 @@ def gradient_variance(
         source, observable, samples=samples, generator=generator, start_angle=start_angle
     )
     if component is not None:
-        if not 0 <= component < found.shape[1]:
+        if not 0 <= whole_number(component, "component") < found.shape[1]:
             raise InvalidOption(
                 f"component is a position among {found.shape[1]} parameters, got {component}."
             )
@@ -246,6 +257,10 @@ def scan_circuits(circuits: Sequence[CircuitSpec | QuantumCircuit]) -> list[Quan
         InvalidOption: If there are none, or the numbers of qubits do not increase.
         InvalidTemplate, UnsupportedCircuit: As for :func:`~.states.analysed_circuit`.
     """
+    if isinstance(circuits, str | CircuitSpec | QuantumCircuit) or not isinstance(
+        circuits, Iterable
+    ):
+        raise wrong(circuits, "circuits", "a sequence of circuits or specs")
     found = [analysed_circuit(each) for each in circuits]
     sizes = [each.num_qubits for each in found]
     if not sizes or any(b <= a for a, b in itertools.pairwise(sizes)):

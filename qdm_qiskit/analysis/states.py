@@ -10,10 +10,10 @@ import torch
 from qiskit import QuantumCircuit
 from torch import Tensor
 
-from ..arguments import of_kind
+from ..arguments import of_kind, random_generator, real_number, whole_number
 from ..circuits import CircuitSpec
 from ..engine import CircuitProgram, compile_circuit
-from ..errors import InvalidOption, InvalidTemplate, UnsupportedCircuit
+from ..errors import InvalidData, InvalidOption, InvalidTemplate, UnsupportedCircuit
 
 MAX_QUBITS = 16
 """Largest register that is analysed: a few hundred states of it are kept at once."""
@@ -21,6 +21,10 @@ CHUNK = 2**20
 """Amplitudes that are computed at once, 16 MiB in complex128."""
 MAX_AMPLITUDES = 2**26
 """Amplitudes (or pairs of states) that are kept, 1 GiB in complex128."""
+MOST_QUBITS = 500
+"""Of closed formulas: 4**n is still a float."""
+NORM_TOLERANCE = 1e-3
+"""Of a state's norm; single precision stays far below."""
 
 
 def analysed_circuit(
@@ -41,6 +45,7 @@ def analysed_circuit(
         InvalidOption: If the angle is not finite.
     """
     of_kind(source, CircuitSpec | QuantumCircuit, "source")
+    start_angle = real_number(start_angle, "start_angle")
     circuit = source.circuit if isinstance(source, CircuitSpec) else source
     if not math.isfinite(start_angle):
         raise InvalidOption(f"start_angle is a finite angle in radians, got {start_angle}.")
@@ -73,6 +78,7 @@ def random_angles(circuit: QuantumCircuit, samples: int, generator: np.random.Ge
         InvalidOption: If there are fewer than 2 samples.
     """
     check_samples(samples)
+    random_generator(generator, "generator")
     return torch.from_numpy(generator.uniform(0, 2 * np.pi, (samples, circuit.num_parameters)))
 
 
@@ -122,7 +128,15 @@ def haar_states(num_qubits: int, samples: int, generator: np.random.Generator) -
 
     Returns:
         ``(samples, 2**n)`` complex128.
+
+    Raises:
+        InvalidOption: If there is no qubit or no sample, or memory may not hold so many.
     """
+    random_generator(generator, "generator")
+    check_qubits(num_qubits)
+    if whole_number(samples, "samples") < 1:
+        raise InvalidOption(f"samples must be at least 1, got {samples}.")
+    check_size(samples, 2**num_qubits)
     parts = generator.standard_normal((2, samples, 2**num_qubits))
     vectors = parts[0] + 1j * parts[1]
     return torch.from_numpy(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
@@ -134,13 +148,50 @@ def chunks(samples: int, num_qubits: int, amplitudes: int | None = None) -> Iter
     return (slice(start, start + size) for start in range(0, samples, size))
 
 
+def check_qubits(num_qubits: int) -> None:
+    """Refuse a number of qubits that no formula here holds for; 500 leave room in a float.
+
+    Raises:
+        InvalidOption: If it is below 1 or above 500.
+    """
+    if not 1 <= whole_number(num_qubits, "num_qubits") <= MOST_QUBITS:
+        raise InvalidOption(f"num_qubits is 1 to {MOST_QUBITS}, got {num_qubits}.")
+
+
+def checked_states(states: Tensor, *, least_qubits: int = 1) -> Tensor:
+    """States of a register, in complex128.
+
+    Args:
+        states: ``(samples, 2**n)``, real or complex.
+        least_qubits: Smallest n.
+
+    Raises:
+        InvalidArgument: If they are no tensor.
+        InvalidData: If the shape is another one, or a state has not the norm 1 within 1e-3.
+    """
+    of_kind(states, Tensor, "states", "torch.from_numpy(array) makes one")
+    width = states.shape[1] if states.ndim == 2 else 0
+    if width < 2**least_qubits or width & (width - 1) or len(states) == 0:
+        raise InvalidData(f"States need shape (samples, 2**n), got {tuple(states.shape)}.")
+    exact = states.detach().cpu().to(torch.complex128)
+    norms = torch.linalg.vector_norm(exact, dim=1)
+    wrong = ~((norms - 1).abs() < NORM_TOLERANCE)  # written so that NaN is wrong
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise InvalidData(
+            f"States have norm 1, but state {row} has {float(norms[row]):.6g}: divide it by its norm."
+        )
+    return exact
+
+
 def check_samples(samples: int, what: str = "samples") -> None:
     """Refuse fewer than 2 of something, and more than a million.
 
     Raises:
         InvalidOption: With what was received.
     """
-    if isinstance(samples, bool) or not isinstance(samples, int) or not 2 <= samples <= 10**6:
+    whole = isinstance(samples, int | np.integer) and not isinstance(samples, bool)
+    if not whole or not 2 <= samples <= 10**6:
         raise InvalidOption(f"{what} must be 2 to 1,000,000, got {samples}.")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..arguments import checked_path
 from ..downloads import download
 from ..errors import MissingData
 from .catalog import DatasetInfo, RemoteFile
@@ -31,7 +32,7 @@ def candidate_folders(info: DatasetInfo, folder: str | Path | None) -> list[Path
     """
     if folder is None:
         return [Path(info.system_folder)] if info.system_folder else []
-    folder = Path(folder).expanduser()
+    folder = checked_path(folder, "folder").expanduser()
     if not folder.is_dir():
         raise MissingData(f"The data folder {folder} for '{info.name}' is not a folder.")
     return [folder, *(folder / name for name in info.folder_names)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..arguments import checked_path
+from ..arguments import checked_path, whole_number
 from ..errors import InvalidOption, OutputNotWritable
 from .images import convert_channels
 
@@ -29,9 +29,11 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
         InvalidData: If ``images`` has another shape.
         InvalidOption: If ``columns`` is below 1.
     """
-    if columns is not None and columns < 1:
+    if columns is not None and whole_number(columns, "columns") < 1:
         raise InvalidOption(f"A grid needs columns >= 1, got {columns}.")
-    pixels = np.rint(convert_channels(images, images.shape[1]) * 255).astype(np.uint8)
+    wanted = getattr(images, "shape", ())  # what is no array is refused by convert_channels
+    channels = wanted[1] if isinstance(wanted, tuple) and len(wanted) == 4 else 1
+    pixels = np.rint(convert_channels(images, channels) * 255).astype(np.uint8)
     count, channels, height, width = pixels.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -69,7 +71,7 @@ def save_grid(
         InvalidOption: If ``columns`` or ``scale`` is below 1.
     """
     path = checked_path(path, "path")
-    if scale < 1:
+    if whole_number(scale, "scale") < 1:
         raise InvalidOption(f"A grid needs scale >= 1, got {scale}.")
     path = Path(path)
     grid = image_grid(images, columns).repeat(scale, axis=0).repeat(scale, axis=1)

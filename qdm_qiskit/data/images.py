@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from ..arguments import real_array
 from ..errors import InvalidData, InvalidOption
 
 LARGEST_SIZE = 1024
@@ -136,12 +137,12 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
 
     Raises:
         InvalidOption: If ``size`` is out of range.
-        InvalidData: If ``images`` has another number of dimensions or an empty one.
+        InvalidData: If ``images`` has another number of dimensions or an empty one, is not finite, or
+            holds whole numbers beyond 1.
     """
     check_image_size(size)
-    _check_rank(images)
-    count, channels, height, width = images.shape
-    pixels = np.ascontiguousarray(images, dtype=np.float32)
+    pixels = np.ascontiguousarray(_checked_pixels(images))
+    count, channels, height, width = pixels.shape
     if (height, width) == (size, size):
         return np.clip(pixels, 0, 1)
     planes = pixels.reshape(-1, height, width)
@@ -165,11 +166,10 @@ def convert_channels(images: np.ndarray, channels: int) -> np.ndarray:
 
     Raises:
         InvalidOption: If ``channels`` is neither 1 nor 3.
-        InvalidData: If ``images`` has another shape.
+        InvalidData: If ``images`` has another shape, is not finite, or holds whole numbers beyond 1.
     """
     check_channels(channels)
-    _check_rank(images)
-    pixels = np.asarray(images, dtype=np.float32)
+    pixels = _checked_pixels(images)
     if pixels.shape[1] not in (1, 3):
         raise InvalidData(f"Images have 1 or 3 channels, got shape {pixels.shape}.")
     if pixels.shape[1] == 3 and channels == 1:
@@ -189,9 +189,27 @@ def check_channels(channels: int) -> None:
         raise InvalidOption(f"Images have channels=1 (grey) or channels=3 (RGB), got {channels!r}.")
 
 
-def _check_rank(images: np.ndarray) -> None:
+def _checked_pixels(images: np.ndarray) -> np.ndarray:
+    """Images as float32, unless they cannot be images in [0, 1].
+
+    Raises:
+        InvalidArgument: If they are no array of real numbers.
+        InvalidData: If the shape is another one, a value is not finite, or whole numbers go beyond 1:
+            bytes would be clipped to white.
+    """
+    plain = isinstance(images, np.ndarray) and not isinstance(images, np.ma.MaskedArray)
+    if not plain or images.dtype.kind not in "fiub":
+        images = real_array(images, "images")
     if images.ndim != 4 or 0 in images.shape:
         raise InvalidData(
             "Images need shape (count, channels, height, width) without a zero, "
             f"got {images.shape}."
         )
+    if images.dtype.kind in "iu" and images.max() > 1:
+        raise InvalidData(
+            f"Images lie in [0, 1], got whole numbers up to {images.max()}: divide bytes by 255."
+        )
+    pixels = np.asarray(images, dtype=np.float32)
+    if not np.isfinite(pixels).all():
+        raise InvalidData("Images hold finite numbers, got NaN or an infinity.")
+    return pixels

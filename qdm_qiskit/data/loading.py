@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from ..arguments import checked_text
+from ..arguments import checked_text, wrong
 from ..errors import InvalidOption, unknown_name
 from ..rng import stream
 from .catalog import DATASETS
@@ -108,6 +108,10 @@ def load_with_source(
     """:func:`load_dataset`, with what it was read from: to be recorded, or compared with a record."""
     check_image_size(image_size)
     check_channels(channels)
+    if classes is not None:
+        if isinstance(classes, bytes | Mapping) or not isinstance(classes, Iterable):
+            raise wrong(classes, "classes", "a sequence of labels")
+        classes = list(classes)
     if not isinstance(test_fraction, float | np.floating) or not 0 < test_fraction < 1:
         raise InvalidOption(
             f"test_fraction is a number between 0 and 1 (both excluded), got {test_fraction!r}."

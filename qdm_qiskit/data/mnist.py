@@ -54,7 +54,7 @@ def names_of(published: str) -> tuple[str, ...]:
     """The names under which a published file goes about, the published one first.
 
     Unpackers take ``.gz`` off, and mirrors write a dot for the second hyphen. Some do both, and
-    leave the file in a folder of its own name.
+    leave the file in a folder of one of its names.
 
     >>> names_of("t10k-labels-idx1-ubyte.gz")[:4]  # doctest: +NORMALIZE_WHITESPACE
     ('t10k-labels-idx1-ubyte.gz', 't10k-labels-idx1-ubyte',
@@ -62,7 +62,7 @@ def names_of(published: str) -> tuple[str, ...]:
     """
     dotted = published.replace("-idx", ".idx")
     plain = [each for name in (published, dotted) for each in (name, name.removesuffix(".gz"))]
-    return (*plain, *(f"{name}/{name}" for name in plain))
+    return (*plain, *(f"{folder}/{name}" for folder in plain for name in plain))
 
 
 def _file_in(place: Path, published: str) -> Path | None:

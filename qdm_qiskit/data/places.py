@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..arguments import checked_path
 from ..errors import InvalidOption, MissingData
 
 NPZ = "npz:"
@@ -45,7 +46,7 @@ def moved_to(dataset: str, place: str | Path) -> tuple[str, str | None]:
         MissingData: If there is neither.
         InvalidOption: If published files are given by one file instead of their folder.
     """
-    place = _absolute(place)
+    place = _absolute(checked_path(place, "data"))
     if dataset.startswith(NPZ):
         if place.is_dir():
             place /= Path(dataset.removeprefix(NPZ)).name

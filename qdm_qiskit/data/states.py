@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..arguments import checked_text, of_kind, whole_number
 from ..errors import InvalidData, InvalidOption, unknown_name
 from ..rng import stream
 from .images import ImageSet, Split
@@ -83,13 +84,15 @@ def load_states(
         UnknownName: If there is no such ensemble.
         InvalidOption: If a count is out of range.
     """
+    checked_text(name, "name")
+    num_qubits = whole_number(num_qubits, "num_qubits")
     if name not in STATE_ENSEMBLES:
         raise unknown_name("ensemble of states", name, STATE_ENSEMBLES)
     if not 1 <= num_qubits <= MAX_QUBITS:
         raise InvalidOption(f"num_qubits of an ensemble is 1 to {MAX_QUBITS}, got {num_qubits}.")
 
     def part(index: int, count: int) -> ImageSet:
-        if not 1 <= count <= 1_000_000:
+        if not 1 <= whole_number(count, ("train_count", "test_count")[index]) <= 1_000_000:
             raise InvalidOption(f"An ensemble has 1 to 1,000,000 states, got {count}.")
         states = STATE_ENSEMBLES[name](count, num_qubits, stream(seed, "data", index))
         return ImageSet(states_to_images(states), np.zeros(count, dtype=np.int64), name)
@@ -99,7 +102,16 @@ def load_states(
 
 
 def states_to_images(states: np.ndarray) -> np.ndarray:
-    """Real and imaginary parts of ``(count, d)`` states as ``(count, 1, 2, d)`` float32 in [0, 1]."""
+    """Real and imaginary parts of ``(count, d)`` states as ``(count, 1, 2, d)`` float32 in [0, 1].
+
+    Raises:
+        InvalidData: If they are no finite numbers of that shape.
+    """
+    of_kind(states, np.ndarray, "states")
+    if states.ndim != 2 or states.dtype.kind not in "fc" or not np.isfinite(states).all():
+        raise InvalidData(
+            f"States are finite numbers of shape (count, d), got {states.dtype} of {states.shape}."
+        )
     parts = np.stack([states.real, states.imag], axis=1)[:, None]
     return ((parts + 1) / 2).clip(0, 1).astype(np.float32)
 
@@ -110,6 +122,7 @@ def images_to_states(images: np.ndarray) -> np.ndarray:
     Raises:
         InvalidData: If the shape is another one or a state has no norm.
     """
+    of_kind(images, np.ndarray, "images")
     if images.ndim != 4 or images.shape[1:3] != (1, 2):
         raise InvalidData(f"States need arrays (count, 1, 2, d), got {images.shape}.")
     parts = 2 * images.astype(np.float64) - 1

@@ -8,7 +8,7 @@ from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates
 from .noise_prediction import NoisePrediction
-from .reverse import OnStep, check_finite, own_step, reverse_chain
+from .reverse import OnStep, check_answer, check_chain, check_finite, own_step, reverse_chain
 from .states import ComplexGaussian
 
 __all__ = [
@@ -27,6 +27,8 @@ __all__ = [
     "StateSpace",
     "TrainingPairs",
     "VariancePreserving",
+    "check_answer",
+    "check_chain",
     "check_finite",
     "make_process",
     "own_step",

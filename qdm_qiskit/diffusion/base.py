@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ..arguments import whole_number
 from ..errors import InvalidOption
 
 Answer = Callable[[Tensor, int], Tensor]
@@ -57,7 +58,7 @@ class DiffusionProcess(ABC):
 
     def __init__(self, num_steps: int) -> None:
         check_num_steps(num_steps)
-        self.num_steps = num_steps
+        self.num_steps = int(num_steps)
 
     @property
     def noise_betas(self) -> Tensor | None:
@@ -206,7 +207,9 @@ def check_num_steps(num_steps: int) -> None:
 
     Raises:
         InvalidOption: If it is below 1 or above :data:`MAX_STEPS`.
+        InvalidArgument: If it is no whole number.
     """
+    num_steps = whole_number(num_steps, "num_steps")
     if not 1 <= num_steps <= MAX_STEPS:
         raise InvalidOption(f"num_steps must be 1 to {MAX_STEPS}, got {num_steps}.")
 

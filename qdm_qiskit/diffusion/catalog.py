@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from ..arguments import of_kind
 from ..errors import InvalidOption
+from ..options import settle
 from .base import DiffusionProcess, Goal, check_num_steps
 from .continuous import Predicts, VariancePreserving
 from .depolarizing import Depolarizing, Scrambler
@@ -69,6 +70,7 @@ class DiffusionConfig:
     """Distance of ensembles in `depolarizing`."""
 
     def __post_init__(self) -> None:
+        settle(self)
         make_process(self)
 
     def resolved(self) -> DiffusionConfig:

@@ -8,6 +8,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
+from ..arguments import real_number
 from ..errors import InvalidOption
 from .base import DiffusionProcess, TrainingPairs, squared_errors
 from .noise_prediction import LEAST_SIGNAL
@@ -50,6 +51,7 @@ class VariancePreserving(DiffusionProcess):
         predicts: Predicts = "noise",
     ) -> None:
         super().__init__(num_steps)
+        beta_min, beta_max = real_number(beta_min, "beta_min"), real_number(beta_max, "beta_max")
         if not (math.isfinite(beta_max) and 0 < beta_min <= beta_max):
             raise InvalidOption(
                 f"beta_min is above 0 and at most beta_max, got {beta_min} and {beta_max}."

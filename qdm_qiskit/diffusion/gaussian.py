@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ..arguments import real_number
 from ..errors import InvalidOption
 from .base import Goal, ImageProcess
 from .fitted_betas import SHORT_CHAIN, linear_ends
@@ -46,8 +47,8 @@ class GaussianChain(ImageProcess):
     ) -> None:
         super().__init__(num_steps, goal)
         fitted = linear_ends(SHORT_CHAIN, num_steps)
-        beta_start = fitted[0] if beta_start is None else beta_start
-        beta_end = fitted[1] if beta_end is None else beta_end
+        beta_start = fitted[0] if beta_start is None else real_number(beta_start, "beta_start")
+        beta_end = fitted[1] if beta_end is None else real_number(beta_end, "beta_end")
         if not (0 < beta_start < 1 and 0 < beta_end < 1):
             raise InvalidOption(
                 f"beta_start and beta_end lie between 0 and 1, got {beta_start}, {beta_end}."

@@ -8,6 +8,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
+from ..arguments import real_number
 from ..errors import InvalidOption
 from .base import DiffusionProcess, TrainingPairs, squared_errors
 from .fitted_betas import HO, constant_beta, linear_ends
@@ -31,6 +32,8 @@ def betas(schedule: Schedule, num_steps: int, beta_start: float, beta_end: float
     Raises:
         InvalidOption: If a beta is out of range or the schedule is unknown.
     """
+    beta_start = real_number(beta_start, "beta_start")
+    beta_end = real_number(beta_end, "beta_end")
     if schedule == "cosine":
         t = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
         f = torch.cos((t + COSINE_OFFSET) / (1 + COSINE_OFFSET) * math.pi / 2) ** 2

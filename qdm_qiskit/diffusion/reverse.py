@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..errors import InvalidData
+from ..arguments import of_kind, whole_number, wrong
+from ..errors import InvalidData, InvalidOption
 from .base import Answer, DiffusionProcess
 
 OnStep = Callable[[int, Tensor], Tensor | None]
@@ -39,6 +40,7 @@ def reverse_chain(
     Raises:
         InvalidData: If an answer or a state is not finite; the message names the step.
     """
+    check_chain(process, answer, x, generators)
     for step in range(process.num_steps, 0, -1):
         x = own_step(process, x, step, answer(x, step), generators(step))
         if on_step is not None:
@@ -55,17 +57,66 @@ def own_step(
     Args:
         process: Gives the step.
         x: ``(batch, ...)``: x_t.
-        step: t.
+        step: t, 1 to T.
         answer: The model's answer to x_t.
         generator: The noise stream of the step.
 
     Raises:
-        InvalidData: If the answer or x_{t-1} is not finite.
+        InvalidData: If the answer is of another shape than x_t, or it or x_{t-1} is not finite.
+        InvalidOption: If there is no such step.
     """
-    check_finite(answer, step, "prediction")
+    of_kind(process, DiffusionProcess, "process")
+    of_kind(x, Tensor, "x")
+    if not 1 <= whole_number(step, "step") <= process.num_steps:
+        raise InvalidOption(f"step is 1 to {process.num_steps}, got {step}.")
+    of_kind(generator, torch.Generator, "generator")
+    check_answer(process, answer, x, step)
     x = process.reverse_step(x, step, process.prediction(answer), generator)
     check_finite(x, step, "state")
     return x
+
+
+def check_chain(
+    process: DiffusionProcess,
+    answer: Answer,
+    x: Tensor,
+    generators: Callable[[int], torch.Generator],
+) -> None:
+    """Refuse what no chain can be walked with; arguments as for :func:`reverse_chain`.
+
+    Raises:
+        InvalidArgument: If one of them is of another kind.
+    """
+    of_kind(process, DiffusionProcess, "process", "make_process(config) makes one")
+    of_kind(x, Tensor, "x")
+    if not (x.is_floating_point() or x.is_complex()):  # noise would be cut down to whole numbers
+        raise wrong(x.dtype, "x", "a tensor of real or complex floating-point numbers")
+    for value, name in ((answer, "answer"), (generators, "generators")):
+        if not callable(value):
+            raise wrong(value, name, "a function")
+
+
+def check_answer(process: DiffusionProcess, answer: Tensor, x: Tensor, step: int) -> None:
+    """Refuse a model's answer that is no tensor of the state's shape, or not finite.
+
+    Args:
+        process: If it compares ensembles, answers hold the branches of a measurement and have a shape
+            of their own.
+        answer: What the model said to x_t.
+        x: ``(batch, ...)``: x_t.
+        step: t, for the message.
+
+    Raises:
+        InvalidArgument: If it is no tensor.
+        InvalidData: If it would be broadcast, or holds NaN or an infinity.
+    """
+    of_kind(answer, Tensor, "answer(x, t)")
+    if answer.shape != x.shape and not process.compares_ensembles:
+        raise InvalidData(
+            f"A model's answer has the shape of x_t, {tuple(x.shape)}, got {tuple(answer.shape)} at "
+            f"step t={step}."
+        )
+    check_finite(answer, step, "prediction")
 
 
 def check_finite(values: Tensor, step: int, what: str) -> None:
@@ -79,10 +130,11 @@ def check_finite(values: Tensor, step: int, what: str) -> None:
     Raises:
         InvalidData: With the step and the first such sample.
     """
+    of_kind(values, Tensor, "values")
     finite = torch.isfinite(values)
     if bool(finite.all()):
         return
-    sample = int((~finite).flatten(1).any(dim=1).nonzero()[0])
+    sample = int((~finite).reshape(len(values) if values.ndim else 1, -1).any(dim=1).nonzero()[0])
     raise InvalidData(
         f"Sampling left the finite numbers at step t={step}: the {what} of sample {sample} holds NaN "
         "or infinite values. Train for longer, or with a smaller beta_end, or choose another scheduler."

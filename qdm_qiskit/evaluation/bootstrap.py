@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from ..arguments import random_generator, real_array, real_number, whole_number
 from ..errors import InvalidData, InvalidOption
 
 LEAST_RESAMPLES = 20
@@ -61,6 +62,8 @@ def bootstrap_interval(
         InvalidData: If a set has fewer than 2 images.
     """
     check_bootstrap(resamples, level)
+    random_generator(rng, "rng")
+    counts = [whole_number(count, "counts") for count in counts]
     if min(counts, default=0) < 2:
         raise InvalidData(f"A bootstrap needs at least 2 images in each set, got {list(counts)}.")
     estimate = statistic(*(np.arange(count) for count in counts))
@@ -87,6 +90,9 @@ def share_interval(hits: np.ndarray, level: float = 0.95) -> Interval:
         InvalidData: If there are no images.
     """
     check_bootstrap(LEAST_RESAMPLES, level)
+    hits = real_array(hits, "hits")
+    if hits.ndim != 1 or not np.isin(hits, (0, 1)).all():
+        raise InvalidData(f"Hits are booleans of shape (images,), got shape {hits.shape}.")
     if len(hits) == 0:
         raise InvalidData("A share needs at least one image.")
     count, share = len(hits), float(np.mean(hits))
@@ -106,5 +112,6 @@ def check_bootstrap(resamples: int, level: float) -> None:
         raise InvalidOption(f"resamples is a whole number, got {resamples!r}.")
     if resamples < LEAST_RESAMPLES:
         raise InvalidOption(f"resamples must be at least {LEAST_RESAMPLES}, got {resamples}.")
+    level = real_number(level, "level")
     if not (math.isfinite(level) and 0 < level < 1):
         raise InvalidOption(f"level lies between 0 and 1, got {level}.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
+from ..arguments import random_generator, real_array, whole_number
 from ..errors import InvalidData, InvalidOption
 
 
@@ -43,7 +44,13 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def polynomial_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """KID's kernel ``(x y^T / features + 1)^3``, ``(images, others)``."""
+    """KID's kernel ``(x y^T / features + 1)^3``, ``(images, others)``.
+
+    Raises:
+        InvalidData: If the shapes do not fit or a number is not finite.
+    """
+    x, y = _checked(x, "x"), _checked(y, "y")
+    _check_features(x, y)
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
@@ -123,6 +130,9 @@ def subset_kernel_distance(
         InvalidData: If the shapes do not fit or a number is not finite.
     """
     x, y = _checked_pair(x, y)
+    random_generator(rng, "rng")
+    subset_size = whole_number(subset_size, "subset_size")
+    subsets = whole_number(subsets, "subsets")
     if not 2 <= subset_size <= min(len(x), len(y)) or subsets < 1:
         raise InvalidOption(
             f"KID takes at least 1 subset of 2 to {min(len(x), len(y))} images, got {subsets} of "
@@ -153,7 +163,8 @@ def classifier_score(logits: np.ndarray, splits: int = 1) -> tuple[float, float]
         InvalidOption: If there are fewer images than parts.
         InvalidData: If the array has another shape or a number is not finite.
     """
-    logits = _checked(logits)
+    logits = _checked(logits, "logits")
+    splits = whole_number(splits, "splits")
     if not 1 <= splits <= len(logits):
         raise InvalidOption(
             f"The score takes 1 to {len(logits)} splits of {len(logits)} images, got {splits}."
@@ -177,8 +188,8 @@ def _mean_of_pairs(kernel: np.ndarray, weights: np.ndarray) -> float:
     return float(total / pairs)
 
 
-def _checked(x: np.ndarray) -> np.ndarray:
-    x = np.asarray(x, dtype=np.float64)
+def _checked(x: np.ndarray, name: str) -> np.ndarray:
+    x = real_array(x, name)
     if x.ndim != 2 or 0 in x.shape or not np.isfinite(x).all():
         raise InvalidData(
             f"Features are finite numbers of shape (images, features), got shape {x.shape}."
@@ -187,10 +198,19 @@ def _checked(x: np.ndarray) -> np.ndarray:
 
 
 def _checked_pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, y = _checked(x), _checked(y)
-    if x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+    x, y = _checked(x, "x"), _checked(y, "y")
+    _check_features(x, y)
+    if min(len(x), len(y)) < 2:
         raise InvalidData(
-            "A distance needs two sets of at least 2 images with the same number of features, got "
-            f"shapes {x.shape} and {y.shape}."
+            "A distance needs the features of at least 2 images in each set, got shapes "
+            f"{x.shape} and {y.shape}."
         )
     return x, y
+
+
+def _check_features(x: np.ndarray, y: np.ndarray) -> None:
+    if x.shape[1] != y.shape[1]:
+        raise InvalidData(
+            "Two sets of images are compared by the same number of features, got shapes "
+            f"{x.shape} and {y.shape}."
+        )

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, xlog1py, xlogy
 
+from ..arguments import real_array
 from ..errors import InvalidData, InvalidOption
 
 FALSE_ALARM = 1e-3
 """How often, at most, an erased signal is called alive."""
+
+MOST_SHOTS = 10**10
+"""Beyond, factorials have lost the digits that are left of their difference."""
 
 _ROUNDING = 1e-24
 """Squared distance of two float64 distributions that differ by rounding only."""
@@ -26,7 +30,7 @@ def normalized(counts: np.ndarray) -> np.ndarray:
     Raises:
         InvalidData: If a row is negative somewhere, not finite, or sums to 0.
     """
-    counts = np.asarray(counts, dtype=np.float64)
+    counts = real_array(counts, "counts")
     if counts.ndim == 0 or not np.isfinite(counts).all() or (counts < 0).any():
         raise InvalidData("Counts and probabilities must be finite and >= 0.")
     total = counts.sum(axis=-1, keepdims=True)
@@ -94,12 +98,16 @@ def shot_noise_distance(p: np.ndarray, shots: int) -> np.ndarray:
 
     Raises:
         InvalidOption: If shots are below 1.
+        InvalidData: If a number is no probability.
 
     References:
         Diaconis and Zabell, Statistical Science 6, 284 (1991).
     """
-    n = _checked_shots(shots)
-    p = np.asarray(p, dtype=np.float64)
+    n = float(_checked_shots(shots))
+    p = real_array(p, "p")
+    # Written so that NaN does not pass; a rounding error above 1 does.
+    if p.ndim == 0 or not ((p >= 0) & (p <= 1 + 1e-6)).all():
+        raise InvalidData("Shot noise needs probabilities from 0 to 1; divide counts by their sum.")
     inside = (p > 0) & (p < 1)
     x = np.where(inside, p, 0.5)
     v = np.minimum(np.floor(n * x) + 1, n)
@@ -126,7 +134,7 @@ def detectable_fraction(exact: np.ndarray, erased: np.ndarray, shots: int) -> np
         erased are equal, since there is nothing to detect.
 
     Raises:
-        InvalidData: If the numbers of outcomes differ.
+        InvalidData: If the numbers of outcomes differ, a number is not finite, or `erased` negative.
         InvalidOption: If shots are below 1.
 
     References:
@@ -134,6 +142,8 @@ def detectable_fraction(exact: np.ndarray, erased: np.ndarray, shots: int) -> np
     """
     n = _checked_shots(shots)
     exact, erased = _pair(exact, erased)
+    if (erased < 0).any():
+        raise InvalidData("What is left when noise has taken everything has probabilities >= 0.")
     d = exact - erased
     mean = (erased * d).sum(axis=-1, keepdims=True)
     variance = (erased * (d - mean) ** 2).sum(axis=-1)
@@ -210,8 +220,8 @@ def signal_left(
     """
     exact, noisy = _pair(exact, noisy)
     outcomes = exact.shape[-1]
-    erased = np.full(outcomes, 1 / outcomes) if erased is None else np.asarray(erased, np.float64)
-    exact, erased = np.broadcast_arrays(*_pair(exact, erased))
+    given = np.full(outcomes, 1 / outcomes) if erased is None else erased
+    exact, erased = np.broadcast_arrays(*_pair(exact, given))
     d = exact - erased
     norm = (d * d).sum(axis=-1)
     # Less than rounding is no signal: 0 / 0 must not become "all of it is left".
@@ -228,16 +238,27 @@ def signal_left(
 
 
 def _pair(p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    p, q = real_array(p, "distribution"), real_array(q, "distribution")
     if p.ndim == 0 or q.ndim == 0 or p.shape[-1] != q.shape[-1]:
         raise InvalidData(
             "Two distributions need the same number of outcomes on their last axis, got shapes "
             f"{p.shape} and {q.shape}."
         )
+    try:
+        np.broadcast_shapes(p.shape, q.shape)
+    except ValueError:
+        raise InvalidData(
+            "Two sets of distributions need as many rows, or one of them a single row, got shapes "
+            f"{p.shape} and {q.shape}."
+        ) from None
+    if not (np.isfinite(p).all() and np.isfinite(q).all()):
+        raise InvalidData("Distributions hold finite numbers, got NaN or an infinity.")
     return p, q
 
 
 def _checked_shots(shots: int) -> int:
     if isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1:
         raise InvalidOption(f"shots must be at least 1, got {shots}.")
+    if shots > MOST_SHOTS:
+        raise InvalidOption(f"shots are at most {MOST_SHOTS:,}, got {shots}.")
     return int(shots)

@@ -9,8 +9,10 @@ import math
 
 import numpy as np
 
+from ..arguments import real_number
 from ..errors import InvalidData
-from .ssim import LEAST_SIZE, check_same_shape, ssim_window, structural_similarity
+from .image_checks import check_images, check_pairs
+from .ssim import LEAST_SIZE, ssim_window, structural_similarity
 
 __all__ = [
     "LEAST_SIZE",
@@ -25,45 +27,26 @@ __all__ = [
 _CHUNK = 2**22  # numbers of one block of distances
 
 
-def check_images(images: np.ndarray, what: str) -> None:
-    """Refuse images that cannot be compared.
-
-    Args:
-        images: Any array.
-        what: What the message calls them.
-
-    Raises:
-        InvalidData: If the shape is not ``(count, channels, height, width)``, or a value is not
-            finite or outside [0, 1] by more than 1e-6.
-    """
-    if not isinstance(images, np.ndarray) or images.dtype.kind not in "fiu":
-        kind = getattr(images, "dtype", type(images).__name__)
-        raise InvalidData(f"The {what} must be a numpy array of numbers, got {kind}.")
-    if images.ndim != 4 or 0 in images.shape:
-        raise InvalidData(
-            f"The {what} need shape (count, channels, height, width) without a zero, got "
-            f"{images.shape}."
-        )
-    low, high = float(images.min()), float(images.max())
-    if not (math.isfinite(low) and math.isfinite(high)) or low < -1e-6 or high > 1 + 1e-6:
-        raise InvalidData(
-            f"The {what} must lie in [0, 1], got values from {low:.6g} to {high:.6g}: rescale them."
-        )
-
-
 def squared_errors(images: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Mean squared pixel error of each image, ``(count,)``.
 
     Raises:
-        InvalidData: If the shapes differ.
+        InvalidData: If the shapes differ, or a set is no array of numbers in [0, 1].
     """
-    check_same_shape(images, references)
-    difference = images.astype(np.float64) - references
+    check_pairs(images, references)
+    difference = images.astype(np.float64) - references.astype(np.float64)
     return (difference**2).reshape(len(images), -1).mean(axis=1)
 
 
 def peak_signal_to_noise(mean_squared_error: float) -> float:
-    """PSNR in decibels for images in [0, 1]; infinite where there is no error."""
+    """PSNR in decibels for images in [0, 1]; infinite where there is no error.
+
+    Raises:
+        InvalidData: If the error is below 0 or not finite.
+    """
+    mean_squared_error = real_number(mean_squared_error, "mean_squared_error")
+    if not (math.isfinite(mean_squared_error) and mean_squared_error >= 0):
+        raise InvalidData(f"A mean squared error is a number >= 0, got {mean_squared_error}.")
     return math.inf if mean_squared_error == 0 else -10 * math.log10(mean_squared_error)
 
 
@@ -79,8 +62,10 @@ def nearest(images: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.
         most 1.
 
     Raises:
-        InvalidData: If the images have different shapes.
+        InvalidData: If the images have different shapes, or a set is no array of numbers in [0, 1].
     """
+    check_images(images, "images")
+    check_images(references, "references")
     if images.shape[1:] != references.shape[1:]:
         raise InvalidData(
             f"Images of shape {images.shape[1:]} and {references.shape[1:]} cannot be compared."

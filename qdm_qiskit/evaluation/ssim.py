@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arguments import whole_number
 from ..errors import InvalidData
+from .image_checks import check_pairs
 
 GAUSSIAN_WINDOW, GAUSSIAN_SIGMA = 11, 1.5
 """Pixels and standard deviation of Wang's window, where images are at least as large."""
@@ -40,7 +42,13 @@ def window_of(size: int) -> Window:
 
     From 11 pixels on it is Wang's. Below it is uniform, with the variances of samples: what
     scikit-image takes unless it is told otherwise.
+
+    Raises:
+        InvalidData: If ``size`` is too small.
     """
+    size = whole_number(size, "size")
+    if size < LEAST_SIZE:
+        raise InvalidData(f"SSIM needs images of at least 3 x 3 pixels, got a side of {size}.")
     if size >= GAUSSIAN_WINDOW:
         offsets = np.arange(GAUSSIAN_WINDOW) - GAUSSIAN_WINDOW // 2
         weights = np.exp(-(offsets**2) / (2 * GAUSSIAN_SIGMA**2))
@@ -71,13 +79,10 @@ def structural_similarity(images: np.ndarray, references: np.ndarray) -> np.ndar
         ``(count,)`` float64, 1 for equal images.
 
     Raises:
-        InvalidData: If the shapes differ or are too small.
+        InvalidData: If the shapes differ or are too small, or a set is no array of numbers in [0, 1].
     """
-    check_same_shape(images, references)
-    size = min(images.shape[2:])
-    if size < LEAST_SIZE:
-        raise InvalidData(f"SSIM needs images of at least 3 x 3 pixels, got {images.shape[2:]}.")
-    window = window_of(size)
+    check_pairs(images, references)
+    window = window_of(min(images.shape[2:]))
     return np.concatenate(
         [
             _similarity(
@@ -88,19 +93,6 @@ def structural_similarity(images: np.ndarray, references: np.ndarray) -> np.ndar
             for start in range(0, len(images), _CHUNK)
         ]
     )
-
-
-def check_same_shape(images: np.ndarray, references: np.ndarray) -> None:
-    """Refuse two sets of images that cannot be compared one by one.
-
-    Raises:
-        InvalidData: If their shapes differ, or are not those of images.
-    """
-    if images.shape != references.shape or images.ndim != 4 or 0 in images.shape:
-        raise InvalidData(
-            "Two sets of images need one shape (count, channels, height, width), got "
-            f"{images.shape} and {references.shape}."
-        )
 
 
 def _similarity(x: np.ndarray, y: np.ndarray, window: Window) -> np.ndarray:

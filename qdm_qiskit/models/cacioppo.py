@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..circuits import cacioppo_blocks
 from ..layers.state_blocks import StateBlocks
+from ..options import settle
 from .presets.cacioppo import CACIOPPO_PAPER
 from .state_denoiser import PROCESS, StateDenoiser, check_common, check_depths
 
@@ -33,6 +34,7 @@ class CacioppoConfig:
     """Standard deviation of the initial angles."""
 
     def __post_init__(self) -> None:
+        settle(self)
         check_common(
             image_size=self.image_size,
             channels=self.channels,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InvalidData, InvalidOption
+from ..options import settle
 from .base import MAX_IMAGE_SIZE, Denoiser
 
 MAX_LEVELS = 11
@@ -40,6 +41,7 @@ class ClassicalUNetConfig:
     """Feature channels of the first level; each further level doubles them."""
 
     def __post_init__(self) -> None:
+        settle(self)
         check_sizes(self.image_size, self.channels, self.levels, self.start_channels)
 
 

@@ -19,6 +19,7 @@ from ..circuits import CircuitSpec, eeqdm, qddm
 from ..errors import InvalidData, InvalidOption
 from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap
+from ..options import settle
 from .base import MAX_IMAGE_SIZE, CircuitDenoiser, label_angles
 
 MAX_DEPTH = 1_000
@@ -45,6 +46,7 @@ class AmplitudeDenoiserConfig:
     """Standard deviation of the initial weights, as in Kölle's code."""
 
     def __post_init__(self) -> None:
+        settle(self)
         size = self.image_size
         if not 2 <= size <= MAX_IMAGE_SIZE or size & (size - 1):
             raise InvalidOption(

@@ -19,6 +19,7 @@ from ..circuits.koelle import q_dense, repeated
 from ..errors import InvalidData, InvalidOption
 from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap
+from ..options import settle
 from .base import MAX_IMAGE_SIZE, CircuitDenoiser, Denoiser, label_angles
 from .eeqdm import MAX_DEPTH
 
@@ -53,6 +54,7 @@ class QDenseConfig:
     """Standard deviation of the initial weights, as in Kölle's code."""
 
     def __post_init__(self) -> None:
+        settle(self)
         if not 2 <= self.image_size <= MAX_IMAGE_SIZE:
             raise InvalidOption(f"image_size is 2 to {MAX_IMAGE_SIZE}, got {self.image_size}.")
         if self.channels not in (1, 3):

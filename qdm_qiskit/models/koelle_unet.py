@@ -22,6 +22,7 @@ from ..circuits.koelle import quantum_convolution
 from ..errors import InvalidData, InvalidOption
 from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap
+from ..options import settle
 from .base import Denoiser, label_angles
 from .classical_unet import check_sizes, start_output, start_weights
 from .eeqdm import MAX_DEPTH
@@ -50,6 +51,7 @@ class KoelleUNetConfig:
     """Number of classes, for guided models."""
 
     def __post_init__(self) -> None:
+        settle(self)
         check_sizes(self.image_size, self.channels, self.levels, self.start_channels)
         if self.num_classes < 1:
             raise InvalidOption(f"num_classes must be at least 1, got {self.num_classes}.")

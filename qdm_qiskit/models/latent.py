@@ -18,6 +18,7 @@ from ..circuits import alternating_layers, basis_angles, conditioned_latent_deno
 from ..errors import InvalidData, InvalidOption
 from ..layers.state_blocks import StateBlocks
 from ..layers.state_layer import StateLayer
+from ..options import settle
 from .latent_codecs import CodecKind, make_codec
 from .presets.cacioppo import CACIOPPO_PAPER, LATENT_NOISE
 from .state_denoiser import StateDenoiser, check_common, check_depths
@@ -53,6 +54,7 @@ class LatentConfig:
     """Standard deviation of the initial angles."""
 
     def __post_init__(self) -> None:
+        settle(self)
         check_common(
             image_size=self.image_size,
             channels=self.channels,

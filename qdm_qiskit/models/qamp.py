@@ -19,6 +19,7 @@ from ..diffusion.states import unit_states
 from ..errors import InvalidOption
 from ..layers.observables import AdaptiveObservables
 from ..layers.state_blocks import StateBlocks
+from ..options import settle
 from .presets.qamp import QAMP_DECEMBER, QAMP_JANUARY
 from .state_denoiser import PROCESS, StateDenoiser, check_common, check_depths
 
@@ -45,6 +46,7 @@ class QampConfig:
     """Complex weights in the first and the last linear layer in place of real ones."""
 
     def __post_init__(self) -> None:
+        settle(self)
         check_common(
             image_size=self.image_size,
             channels=self.channels,

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..circuits import CircuitSpec, ProbabilityReadout, hardware_efficient
 from ..errors import InvalidData, InvalidOption
 from ..layers.branch_layer import BranchLayer
+from ..options import settle
 from .base import Denoiser
 
 MAX_REGISTER = 10
@@ -42,6 +43,7 @@ class QuDDPMConfig:
     """Standard deviation of the initial weights."""
 
     def __post_init__(self) -> None:
+        settle(self)
         if not 1 <= self.num_qubits <= 8 or self.num_ancillas < 1:
             raise InvalidOption(
                 "num_qubits is 1 to 8 and num_ancillas at least 1, "

@@ -31,6 +31,7 @@ from ..evaluation.image_metrics import (
 from ..evaluation.inception import FEATURES as INCEPTION_FEATURES
 from ..evaluation.inception import LEFT_OUT, WARNING, InceptionNetwork, InceptionWeights
 from ..files import write_together
+from ..options import settle
 from ..rng import stream
 from .evaluation_render import render_markdown, render_nearest, render_png
 from .evaluation_subjects import Part, Reference, Subject, load_reference
@@ -69,6 +70,7 @@ class EvaluationConfig:
     """Of samples, noise and resamples."""
 
     def __post_init__(self) -> None:
+        settle(self)
         check_bootstrap(self.resamples, self.level)
         if self.part not in ("train", "test"):
             raise InvalidOption(f"The reference is 'test' or 'train' images, got {self.part!r}.")
@@ -450,12 +452,13 @@ def _warnings(
         warnings.append(
             f"Not every model was trained on the reference's data set, {reference.dataset}."
         )
-    if own and len({s.config.training.seed for s in subjects}) > 1:
+    divisions = {(s.config.training.seed, s.config.data.test_fraction) for s in subjects}
+    if own and len(divisions) > 1:
         warnings.append(
-            "The runs differ in their seed. Where a data set has no published split, so do their test "
-            f"images: the reference is the first run's, {subjects[0].name}'s."
+            "The runs differ in their seed or test_fraction. Where a data set has no published "
+            f"split, so do their test images: the reference is that of {subjects[0].name}."
         )
-    if len({subject.config.data.classes for subject in subjects}) > 1:
+    if len({frozenset(subject.config.data.classes) for subject in subjects}) > 1:
         warnings.append(
             f"The runs differ in their classes; the reference has those of {subjects[0].name}."
         )

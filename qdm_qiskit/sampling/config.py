@@ -8,6 +8,7 @@ from typing import Literal
 from ..errors import InvalidOption
 from ..execution.region import ReadoutErrors, check_readout
 from ..execution.targets import parse_target
+from ..options import settle
 from .schedulers import Scheduler
 
 MOST = {
@@ -52,6 +53,7 @@ class SamplingConfig:
     """Share of DDPM's noise that ddim adds, 0 to 1."""
 
     def __post_init__(self) -> None:
+        settle(self)
         target = parse_target(self.target)
         for name, most in MOST.items():
             value = getattr(self, name)

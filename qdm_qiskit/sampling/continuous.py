@@ -21,7 +21,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from ..diffusion import Answer, DiffusionProcess, OnStep, check_finite
+from ..diffusion import Answer, DiffusionProcess, OnStep, check_answer, check_finite
 
 
 def continuous_chain(
@@ -58,7 +58,9 @@ def continuous_chain(
     u = u_of_steps(process)
 
     def noise(x: Tensor, step: int) -> Tensor:
-        found = process.noise_of(answer(x, step), step)
+        said = answer(x, step)
+        check_answer(process, said, x, step)
+        found = process.noise_of(said, step)
         check_finite(found, step, "prediction")
         return found
 

@@ -10,7 +10,16 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from ..diffusion import Answer, DiffusionProcess, OnStep, check_finite, reverse_chain
+from ..arguments import of_kind, real_number, whole_number
+from ..diffusion import (
+    Answer,
+    DiffusionProcess,
+    OnStep,
+    check_answer,
+    check_chain,
+    check_finite,
+    reverse_chain,
+)
 from ..errors import InvalidOption
 from .continuous import continuous_chain, training_steps, u_of_steps
 from .discrete import DDIM, DDPM, DPMSolver, StepList, trailing_steps
@@ -36,13 +45,18 @@ def check_scheduler(
     Raises:
         InvalidOption: With the rule.
     """
+    of_kind(process, DiffusionProcess, "process", "make_process(config) makes one")
+    steps = None if steps is None else whole_number(steps, "steps")
+    eta = real_number(eta, "eta")
     if scheduler not in SCHEDULERS:
         raise InvalidOption(f"scheduler is one of {', '.join(SCHEDULERS)}; got {scheduler!r}.")
     if scheduler == "process":
         if steps not in (None, process.num_steps):
+            way_out = "choose scheduler ddim or dpm-solver++ for fewer"
+            if process.noise_betas is None:  # no other scheduler takes what this model predicts
+                way_out = "leave them out, or train with a smaller num_steps"
             raise InvalidOption(
-                f"The process's own chain takes all {process.num_steps} steps, got {steps}; choose "
-                "scheduler ddim or dpm-solver++ for fewer."
+                f"The process's own chain takes all {process.num_steps} steps, got {steps}; {way_out}."
             )
     elif process.noise_betas is None:
         raise InvalidOption(
@@ -117,6 +131,7 @@ def scheduled_chain(
         InvalidData: If a prediction or a state is not finite; the message names the step.
     """
     check_scheduler(process, scheduler, steps, eta)
+    check_chain(process, answer, x, generators)
     if scheduler == "process":
         return reverse_chain(process, answer, x, generators, on_step=on_step)
     if scheduler in ("sde", "ode"):
@@ -131,7 +146,9 @@ def scheduled_chain(
         )
     chain = make_scheduler(process, scheduler, steps, eta)
     for index, step in enumerate(chain.steps):
-        noise = process.noise_of(answer(x, step), step)
+        found = answer(x, step)
+        check_answer(process, found, x, step)
+        noise = process.noise_of(found, step)
         check_finite(noise, step, "prediction")
         x = chain.step(x, noise, index, generators(step))
         check_finite(x, step, "state")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from .. import options
-from ..arguments import checked_text
+from ..arguments import checked_text, of_kind
 from ..data import DataRecord, record_from_dict
 from ..data.npz import read_npz_classes
 from ..data.places import NPZ
@@ -38,6 +38,9 @@ class DataConfig:
     """Share kept for testing where a data set has no published split."""
     folder: str | None = None
     """Folder of the data files, where they are not embedded."""
+
+    def __post_init__(self) -> None:
+        options.settle(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,7 @@ class TrainingConfig:
     """Train the small classical U-Net (892 parameters on grey images) on the same pairs beside it."""
 
     def __post_init__(self) -> None:
+        options.settle(self)
         least_one = (
             "epochs",
             "batch_size",
@@ -151,6 +155,13 @@ class RunConfig:
     """What the data were when it began; None before, and for runs of version 0.1."""
 
     def __post_init__(self) -> None:
+        if checked_text(self.model, "model") not in MODELS:
+            raise unknown_name("model", self.model, MODELS)
+        parts = {**_SECTIONS, "model_options": MODELS[self.model].config_class}
+        for name, kind in parts.items():
+            of_kind(
+                getattr(self, name), kind, name, "resolve_run(name, settings) makes all of them"
+            )
         wanted = MODELS[self.model].state_space
         space = make_process(self.diffusion).state_space
         if wanted != space:

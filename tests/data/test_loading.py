@@ -137,6 +137,23 @@ def renamed(folder, compress, dotted, own_folder):
         assert name.endswith(".gz") == compress
 
 
+def test_files_are_found_in_folders_of_another_of_their_names(tmp_path, write_mnist):
+    """Some unpackers name the folder after the archive, and the file as it was inside."""
+    for folder in ("published", "unpacked"):
+        write_mnist(tmp_path / folder, compress=False)
+    for path in sorted((tmp_path / "unpacked").iterdir()):
+        path.rename(path.with_suffix(".moved"))
+        place = path.with_name(f"{path.name}.gz")
+        place.mkdir()
+        path.with_suffix(".moved").rename(place / path.name.replace("-idx", ".idx"))
+    published, unpacked = (
+        load_dataset("mnist", image_size=8, folder=tmp_path / folder)
+        for folder in ("published", "unpacked")
+    )
+    np.testing.assert_array_equal(unpacked.test.images, published.test.images)
+    np.testing.assert_array_equal(unpacked.train.labels, published.train.labels)
+
+
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
 @pytest.mark.parametrize("compress", [True, False])
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 from qdm_qiskit.diffusion import (
     DiffusionConfig,
     GaussianChain,
+    InterpolatedNoise,
     NoisePrediction,
     VariancePreserving,
     make_process,
@@ -172,7 +173,10 @@ def test_a_step_may_replace_the_state():
     ("process", "options", "message"),
     [
         (NoisePrediction(10), {"scheduler": "euler"}, "scheduler is one of"),
-        (NoisePrediction(10), {"steps": 5}, "takes all 10 steps"),
+        (NoisePrediction(10), {"steps": 5}, "takes all 10 steps.*choose scheduler ddim"),
+        # No named scheduler takes these, so none is a way out.
+        (GaussianChain(10, "data"), {"steps": 5}, "takes all 10 steps.*smaller num_steps"),
+        (InterpolatedNoise(10, "noise"), {"steps": 5}, "takes all 10 steps.*smaller num_steps"),
         (NoisePrediction(10), {"scheduler": "ddim", "steps": 11}, "1 to 10, got 11"),
         (NoisePrediction(10), {"scheduler": "ddim", "steps": 0}, "1 to 10, got 0"),
         (NoisePrediction(10), {"scheduler": "ddpm", "eta": 0.5}, "eta is 0 to 1"),

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InvalidData, InvalidOption
+from ...options import settle
 from ..base import Denoiser
 from .blocks import AttentionBlock, ResidualBlock, StandardisedConv, TimeEmbedding, Upsample
 from .circuits import CHANNELS, Ansatz, CircuitFilter, HybridConv, QuanvolutionConv
@@ -49,6 +50,7 @@ class HybridUNetConfig:
     """Quanvolutions on the second encoder level."""
 
     def __post_init__(self) -> None:
+        settle(self)
         if self.image_size not in (28, 32) or self.channels not in (1, 3):
             raise InvalidOption(
                 "image_size is 28 or 32, which come to 2 x 2 pixels at the vertex, and channels 1 or 3;"
