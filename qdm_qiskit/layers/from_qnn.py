@@ -90,7 +90,7 @@ class QnnLayer(nn.Module):
         outputs = self._readout(rows, self.weight)
         if rows is None:
             outputs = outputs.expand(count, -1)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and not outputs.requires_grad:
             # Plus nothing, so that there is a gradient, 0, where no output depends on them.
             outputs = outputs + self.weight[:0].sum()
             if given.requires_grad:
