@@ -10,7 +10,7 @@ import copy
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit
@@ -21,6 +21,9 @@ from ..arguments import all_of_kind, of_kind
 from ..errors import InvalidData, InvalidTemplate
 from .encodings import amplitude_angles, amplitude_loader
 from .parameters import input_parameters
+
+if TYPE_CHECKING:
+    from .from_circuit import Loads, ParameterLike, Parameters, QubitsLike, ReadoutLike
 
 DENOISER_BARRIER = "denoiser"
 """Label of the barrier between loader and denoiser in a full circuit; cost reports split there."""
@@ -126,6 +129,83 @@ class CircuitSpec:
     """What the circuit gives back."""
     source: str
     """Paper, section or equation."""
+    time_input: int | None = None
+    """Position in :attr:`inputs` of the angle of the time, if there is one."""
+    label_input: int | None = None
+    """Position in :attr:`inputs` of the angle of the class, if there is one."""
+    input_names: tuple[str, ...] = ()
+    """The user's own names of :attr:`inputs`; empty where they have none."""
+    weight_names: tuple[str, ...] = ()
+    """The same for :attr:`weights`."""
+
+    @classmethod
+    def from_circuit(
+        cls,
+        circuit: QuantumCircuit,
+        *,
+        inputs: Parameters = (),
+        weights: Parameters = (),
+        readout: ReadoutLike | None = None,
+        time: ParameterLike | None = None,
+        label: ParameterLike | None = None,
+        loads: Loads = "angles",
+        data_qubits: QubitsLike | None = None,
+        name: str | None = None,
+        source: str = "",
+    ) -> CircuitSpec:
+        """Make a spec of any circuit, whatever its parameters and registers are called.
+
+        Args:
+            circuit: It is not changed. Measurements, if any, come last; their qubits are read in the
+                order of the classical bits, the first of which is the least significant.
+            inputs: Parameters that take the image, in the order of its pixels: ``Parameter`` objects,
+                whole ``ParameterVector`` objects, or the name of either. A vector's name stands for
+                those of its elements that the circuit uses, in the order of their indices.
+            weights: Parameters that are trained, given likewise.
+            readout: What is read of a circuit that is not measured: qubits (indices, ``Qubit``
+                objects or a register, least significant first) for the probabilities of their
+                outcomes, one or several ``SparsePauliOp`` for expectation values, or a readout object.
+            time: The parameter of the time, if there is one.
+            label: The parameter of the class, if there is one.
+            loads: ``"angles"``: the image enters by ``inputs``. ``"amplitudes"``: a loader in front of
+                the circuit puts it into the amplitudes of ``data_qubits``.
+            data_qubits: Qubits that the loader fills, least significant first; all if None.
+            name: Name of the spec; the circuit's if None.
+            source: Where the circuit is from, for reports.
+
+        Returns:
+            The spec. Its circuit is canonical: one register, no measurements, Qiskit's own gates.
+
+        Raises:
+            InvalidArgument: If an argument is of another kind.
+            InvalidTemplate: If a parameter has no role or two, a name is no parameter of the circuit,
+                nothing is read, a measurement is not the last of its qubit, or the circuit holds
+                what is no gate.
+
+        >>> from qiskit.circuit import Parameter, QuantumCircuit
+        >>> circuit = QuantumCircuit(2, 1)
+        >>> circuit.rx(Parameter("grey"), 0), circuit.ry(Parameter("theta"), 1)  # doctest: +ELLIPSIS
+        (<...>, <...>)
+        >>> circuit.cx(0, 1), circuit.measure(1, 0)  # doctest: +ELLIPSIS
+        (<...>, <...>)
+        >>> spec = CircuitSpec.from_circuit(circuit, inputs=["grey"], weights=["theta"])
+        >>> spec.readout.qubits, spec.input_names, [each.name for each in spec.inputs]
+        ((1,), ('grey',), ['x_0000'])
+        """
+        from .from_circuit import spec_from_circuit
+
+        return spec_from_circuit(
+            circuit,
+            inputs=inputs,
+            weights=weights,
+            readout=readout,
+            time=time,
+            label=label,
+            loads=loads,
+            data_qubits=data_qubits,
+            name=name,
+            source=source,
+        )
 
     def __post_init__(self) -> None:
         of_kind(self.circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
@@ -158,6 +238,25 @@ class CircuitSpec:
                 f" four digits each so that they sort in their order of use, got {foreign[:3]}."
             )
         self._check_readout()
+        self._check_roles()
+
+    def _check_roles(self) -> None:
+        special = [each for each in (self.time_input, self.label_input) if each is not None]
+        if len(set(special)) < len(special) or not all(
+            0 <= each < len(self.inputs) for each in special
+        ):
+            raise InvalidTemplate(
+                f"time_input and label_input are two of the {len(self.inputs)} inputs of "
+                f"'{self.name}', got {self.time_input} and {self.label_input}."
+            )
+        for kind, names, parameters in (
+            ("input", self.input_names, self.inputs),
+            ("weight", self.weight_names, self.weights),
+        ):
+            if names and len(names) != len(parameters):
+                raise InvalidTemplate(
+                    f"'{self.name}' has {len(parameters)} {kind}s, got {len(names)} {kind}_names."
+                )
 
     def _check_readout(self) -> None:
         readout, n = self.readout, self.circuit.num_qubits
@@ -199,6 +298,12 @@ class CircuitSpec:
     def weights(self) -> tuple[Parameter, ...]:
         """Trainable parameters of :attr:`circuit`, in the order of use."""
         return tuple(p for p in self.circuit.parameters if p.name.startswith("w_"))
+
+    @property
+    def image_inputs(self) -> tuple[int, ...]:
+        """Positions in :attr:`inputs` of those that take pixels: neither time nor label."""
+        special = (self.time_input, self.label_input)
+        return tuple(k for k in range(len(self.inputs)) if k not in special)
 
     @property
     def num_loader_inputs(self) -> int:
