@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import io
-import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
 
+from ..circuits.saved import with_fixed_identities
 from ..errors import TargetUnavailable
 from ..rng import derived_seed
 from .plan import MODEL
 
 if TYPE_CHECKING:
     from ..sampling import TrainedRun
-
-_NAMESPACE = uuid.UUID("6f1b0b7e-5d0e-4c3e-9d1b-7a6f4f1c2f10")
-"""Of the identities of plans' parameters; any fixed one would do."""
 
 
 def inputs(
@@ -83,10 +79,7 @@ def qpy_bytes(circuits: Sequence[QuantumCircuit]) -> bytes:
 
     fixed = []
     for circuit in circuits:
-        named = {
-            p: Parameter(p.name, uuid=uuid.uuid5(_NAMESPACE, p.name)) for p in circuit.parameters
-        }
-        bound = circuit.assign_parameters(named) if named else circuit
+        bound = with_fixed_identities(circuit)
         plain = QuantumCircuit(*bound.qregs, *bound.cregs, name=circuit.name)
         plain.compose(bound, plain.qubits, plain.clbits, inplace=True)
         fixed.append(plain)

@@ -104,7 +104,7 @@ class PlannedChain:
         """Amplitudes with unit rows, and inputs, in float64."""
         from ..sampling.encoding import encoded
 
-        return encoded(self._model, self._x, self._labels)
+        return encoded(self._model, self._x, self._labels, self.step / self.plan.num_steps)
 
 
 def probabilities_of(

@@ -94,7 +94,7 @@ class PilotChains:
         self.exact = {self.num_steps: x}
         """x_t of the exact chains."""
         for step in range(self.num_steps, 0, -1):
-            x = self.exact[step - 1] = self._onward(x, step, self._answers.exact(x))
+            x = self.exact[step - 1] = self._onward(x, step, self._answers.exact(x, step))
 
     @property
     def num_steps(self) -> int:
@@ -108,7 +108,7 @@ class PilotChains:
     def finished(self, x: Tensor, step: int) -> Tensor:
         """x_0 from x_t without shots."""
         for t in range(step, 0, -1):
-            x = self._onward(x, t, self._answers.exact(x))
+            x = self._onward(x, t, self._answers.exact(x, t))
         return x
 
     def error(self, shots: Sequence[int], *, repeats: int = PILOT_REPEATS) -> float:
@@ -132,7 +132,7 @@ class PilotChains:
 
     def _noisy(self, x: Tensor, step: int, shots: int, repeat: int) -> Tensor:
         rng = stream(self.seed, "evaluation", 2, step, repeat)
-        return self._onward(x, step, self._answers.drawn(x, shots, rng))
+        return self._onward(x, step, self._answers.drawn(x, step, shots, rng))
 
     def _onward(self, x: Tensor, step: int, answer: Tensor) -> Tensor:
         from ..diffusion import own_step
@@ -308,12 +308,14 @@ class _Answers:
 
         assert isinstance(trained.model, CircuitDenoiser)  # planning refuses others
         self.model, self.labels = trained.model, labels
+        self.num_steps = trained.process.num_steps
 
-    def _probabilities(self, x: Tensor) -> np.ndarray:
+    def _probabilities(self, x: Tensor, step: int) -> np.ndarray:
         from ..sampling import register_probabilities
         from ..sampling.encoding import encoded
 
-        p = register_probabilities(self.model, *encoded(self.model, x, self.labels))
+        given = encoded(self.model, x, self.labels, step / self.num_steps)
+        p = register_probabilities(self.model, *given)
         return p / p.sum(axis=1, keepdims=True)
 
     def _decoded(self, probabilities: np.ndarray, x: Tensor) -> Tensor:
@@ -324,11 +326,12 @@ class _Answers:
         outputs = read_probabilities(self.model.spec, torch.from_numpy(probabilities))
         return self.model.decode(outputs.to(x.dtype))
 
-    def exact(self, x: Tensor) -> Tensor:
-        return self._decoded(self._probabilities(x), x)
+    def exact(self, x: Tensor, step: int) -> Tensor:
+        return self._decoded(self._probabilities(x, step), x)
 
-    def drawn(self, x: Tensor, shots: int, rng: np.random.Generator) -> Tensor:
-        return self._decoded(rng.multinomial(shots, self._probabilities(x)) / shots, x)
+    def drawn(self, x: Tensor, step: int, shots: int, rng: np.random.Generator) -> Tensor:
+        p = self._probabilities(x, step)
+        return self._decoded(rng.multinomial(shots, p) / shots, x)
 
 
 def uniform_shots(num_steps: int, total: int, *, bucket: int = 1) -> tuple[int, ...]:

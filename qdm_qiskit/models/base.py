@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,10 @@ from ..circuits.spec import CircuitSpec
 from ..diffusion import StateSpace
 from ..errors import InvalidData
 from ..layers import BranchLayer, QuantumLayer, StateLayer
+from ..layers.quantum_layer import WeightMap
+
+if TYPE_CHECKING:
+    from .spec_denoiser import SpecDenoiser
 
 MAX_IMAGE_SIZE = 1_024
 """Largest height and width of a model's images, which is that of the data."""
@@ -43,6 +48,54 @@ class Denoiser(nn.Module, ABC):
     """The options that it was built with."""
     image_shape: tuple[int, int, int]
     """(channels, height, width) of its images."""
+
+    @staticmethod
+    def from_spec(
+        spec: CircuitSpec,
+        *,
+        image_shape: tuple[int, int, int],
+        num_classes: int = 10,
+        scale: float = math.pi,
+        time_scale: float = math.pi,
+        weight_map: WeightMap = "identity",
+        init_std: float = 0.4,
+        generator: torch.Generator | None = None,
+    ) -> SpecDenoiser:
+        """Make a denoiser of one circuit, such as :meth:`.CircuitSpec.from_circuit` gives.
+
+        Args:
+            spec: The circuit and its roles.
+            image_shape: (channels, size, size). As many pixels as the circuit has image inputs, or at
+                most as many as the loader's amplitudes; and as many as it reads qubits, expectation
+                values, or outcomes of qubits (rounded up to a power of two).
+            num_classes: Classes, for a circuit with a label: its angle is ``2 pi class / num_classes``.
+            scale: Radians of a pixel of value 1: an image input is ``scale * pixel``.
+            time_scale: Radians of the time 1, the start of the reverse chain.
+            weight_map: Weights to angles.
+            init_std: Standard deviation of the initial weights, at least 0.
+            generator: Source of the initial weights.
+
+        Returns:
+            The denoiser. ``resolve_run(denoiser, {...})`` makes a training run of it, which draws
+            weights of its own.
+
+        Raises:
+            InvalidArgument: If an argument is of another kind.
+            InvalidOption: If the images do not fit what the circuit takes or reads, there is nothing to
+                train, or an option is out of range.
+        """
+        from .spec_denoiser import denoiser_of
+
+        return denoiser_of(
+            spec,
+            image_shape=image_shape,
+            num_classes=num_classes,
+            scale=scale,
+            time_scale=time_scale,
+            weight_map=weight_map,
+            init_std=init_std,
+            generator=generator,
+        )
 
     @classmethod
     def teacher_options(cls, options: Any) -> Any | None:
@@ -149,13 +202,22 @@ class CircuitDenoiser(Denoiser):
     def encode(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Amplitudes ``(batch, 2**n)`` (any norm) and inputs ``(batch, num_inputs)`` of the circuit."""
 
+    def encode_at(
+        self, x: Tensor, t: Tensor | None, labels: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """As :meth:`encode`, for a circuit that is told the time: t is ``(batch,)`` in (0, 1].
+
+        A circuit without a time, which most are, takes what :meth:`encode` gives.
+        """
+        return self.encode(x, labels)
+
     @abstractmethod
     def decode(self, outputs: Tensor) -> Tensor:
         """Images ``(batch, channels, height, width)`` from the circuit's outputs."""
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """See :meth:`Denoiser.forward`; the time is not used."""
-        return self.decode(self.layer(*self.encode(x, labels)))
+        """See :meth:`Denoiser.forward`."""
+        return self.decode(self.layer(*self.encode_at(x, t, labels)))
 
 
 def label_angles(labels: Tensor | None, num_classes: int, batch: int, name: str) -> Tensor:

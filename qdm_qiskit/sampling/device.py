@@ -113,6 +113,8 @@ class DeviceAnswer:
     cost: CircuitCost | None
     calibration: ReadoutCalibration | None
     erased: np.ndarray | None
+    num_steps: int | None = None
+    """T, for a circuit that is told the time."""
     records: list[StepRecord] = field(default_factory=list)
 
     @classmethod
@@ -122,6 +124,7 @@ class DeviceAnswer:
         runner: CircuitRunner,
         config: SamplingConfig,
         *,
+        num_steps: int | None = None,
         calibration: ReadoutCalibration | None = None,
         progress: Progress = lambda _: None,
     ) -> DeviceAnswer:
@@ -131,6 +134,7 @@ class DeviceAnswer:
             model: The trained model.
             runner: Where its circuit runs.
             config: Shots, mitigation, layout trials.
+            num_steps: T, for a circuit that is told the time.
             calibration: A readout calibration taken earlier on the same backend and qubits.
             progress: Is told in words what happens.
 
@@ -170,6 +174,7 @@ class DeviceAnswer:
             erased=NoisyRunner(runner.backend.name, seed=0, readout=config.readout).mean_output(isa)
             if device
             else None,
+            num_steps=num_steps,
         )
         if config.mitigation == "m3" and calibration is not None:
             # Correcting one uniform row refuses a foreign calibration before the first job, not after.
@@ -201,7 +206,7 @@ class DeviceAnswer:
 
         Args:
             x: ``(batch, channels, height, width)``.
-            step: t, for the record.
+            step: t.
             labels: ``(batch,)`` class indices of guided models.
 
         Returns:
@@ -212,7 +217,8 @@ class DeviceAnswer:
         """
         shots = self.config.shots
         assert shots is not None  # SamplingConfig refuses targets with circuits and no shots
-        rows, inputs = encoded(self.model, x, labels)
+        time = None if self.num_steps is None else step / self.num_steps
+        rows, inputs = encoded(self.model, x, labels, time)
         values = circuit_values(self.model, rows, inputs)
         [counts] = self.runner.run(
             [(self.isa, select_values(values, self.circuit, self.isa))], shots=shots

@@ -13,7 +13,7 @@ from ..models import CircuitDenoiser, Denoiser
 
 @torch.no_grad()
 def encoded(
-    model: CircuitDenoiser, x: Tensor, labels: Tensor | None
+    model: CircuitDenoiser, x: Tensor, labels: Tensor | None, time: float | None = None
 ) -> tuple[Tensor | None, Tensor | None]:
     """What a model's circuit is given for images, free of the model's device, type and graph.
 
@@ -21,13 +21,16 @@ def encoded(
         model: The model, wherever it is.
         x: ``(batch, *state_shape)``, wherever they are.
         labels: ``(batch,)`` class indices of guided models, else None.
+        time: In (0, 1], the step divided by the number of steps; None where the circuit has no time.
 
     Returns:
         Amplitudes ``(batch, 2**n)`` with unit rows and inputs ``(batch, num_inputs)``, each None where
         the circuit takes none; on the CPU, in float64 or complex128, without a graph.
     """
     place = device_of(model)
-    amplitudes, inputs = model.encode(x.to(place), None if labels is None else labels.to(place))
+    t = None if time is None else torch.full((len(x),), time, device=place)
+    told = None if labels is None else labels.to(place)
+    amplitudes, inputs = model.encode_at(x.to(place), t, told)
     if amplitudes is not None:
         amplitudes = exact(normalised(amplitudes, model.spec.num_amplitudes)).cpu()
     return amplitudes, None if inputs is None else exact(inputs).cpu()

@@ -188,7 +188,12 @@ def sample(
             )
         runner = make_runner(target, seed=config.seed, readout=config.readout)
         device = DeviceAnswer.prepare(
-            model, runner, config, calibration=calibration, progress=on_stage
+            model,
+            runner,
+            config,
+            num_steps=process.num_steps,
+            calibration=calibration,
+            progress=on_stage,
         )
         on_stage("sampling")
 
@@ -338,7 +343,7 @@ def _engine_answer(
     shots = config.shots
 
     def drawn(x: Tensor, step: int) -> Tensor:
-        p = register_probabilities(model, *encoded(model, x, labels))
+        p = register_probabilities(model, *encoded(model, x, labels, step / process.num_steps))
         rng = stream(config.seed, "shots", step)
         counts = rng.multinomial(shots, p / p.sum(axis=1, keepdims=True))
         return decoded(model, counts / shots, x, step=step, shots=shots)
