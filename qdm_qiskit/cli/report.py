@@ -86,7 +86,7 @@ def transpile(
     start = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
     image = process.start((1, *model.image_shape), start)
     labels = torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
-    values = circuit_values(model, *model.encode(image, labels))
+    values = circuit_values(model, *model.encode_at(image, torch.ones(1), labels))
     console = Console(stderr=True)
     silent = quiet or not console.is_interactive
     with Progress(console=console, disable=silent, transient=True) as bar:

@@ -2,7 +2,15 @@
 
 from .base import CircuitDenoiser, Denoiser
 from .cacioppo import Cacioppo, CacioppoConfig
-from .catalog import MODELS, ModelChoice, build_model, describe, resolve
+from .catalog import (
+    MODELS,
+    ModelChoice,
+    build_model,
+    describe,
+    model_classes,
+    resolve,
+    unknown_model,
+)
 from .classical_unet import ClassicalUNet, ClassicalUNetConfig
 from .eeqdm import EEQDM, QDDM, AmplitudeDenoiserConfig
 from .koelle_dense import QDense, QDenseConfig, UnitaryQDense
@@ -11,6 +19,7 @@ from .latent import CacioppoLatent, LatentConfig
 from .presets import PRESETS, Preset
 from .pretrained import load_model, save_model
 from .qamp import QampDecember, QampDecemberConfig, QampJanuary, QampJanuaryConfig
+from .spec_denoiser import CircuitModelConfig, SpecDenoiser
 
 __all__ = [
     "EEQDM",
@@ -22,6 +31,7 @@ __all__ = [
     "CacioppoConfig",
     "CacioppoLatent",
     "CircuitDenoiser",
+    "CircuitModelConfig",
     "ClassicalUNet",
     "ClassicalUNetConfig",
     "Denoiser",
@@ -38,10 +48,13 @@ __all__ = [
     "QampDecemberConfig",
     "QampJanuary",
     "QampJanuaryConfig",
+    "SpecDenoiser",
     "UnitaryQDense",
     "build_model",
     "describe",
     "load_model",
+    "model_classes",
     "resolve",
     "save_model",
+    "unknown_model",
 ]

@@ -10,7 +10,7 @@ import torch
 
 from .. import options
 from ..arguments import checked_text, of_kind
-from ..errors import unknown_name
+from ..errors import InvalidOption, QdmError, unknown_name
 from .base import Denoiser
 from .cacioppo import Cacioppo
 from .classical_unet import ClassicalUNet
@@ -27,6 +27,7 @@ from .presets.qamp import QAMP_DECEMBER, QAMP_JANUARY
 from .presets.quddpm import QUDDPM_PAPER
 from .qamp import QampDecember, QampJanuary
 from .quddpm import QuDDPM
+from .spec_denoiser import SpecDenoiser
 
 MODELS: dict[str, type[Denoiser]] = {
     "eeqdm": EEQDM,
@@ -43,7 +44,7 @@ MODELS: dict[str, type[Denoiser]] = {
     "qamp_january": QampJanuary,
     "quddpm": QuDDPM,
 }
-"""Model classes by name."""
+"""Model classes by name, those that a name and options are enough for."""
 
 
 _MODEL_SOURCES = {
@@ -61,6 +62,11 @@ _MODEL_SOURCES = {
     "qamp_january": QAMP_JANUARY,
     "quddpm": QUDDPM_PAPER,
 }
+
+
+def model_classes() -> dict[str, type[Denoiser]]:
+    """All classes that a folder can hold, by name: :data:`MODELS`, and that of a user's own circuit."""
+    return {**MODELS, SpecDenoiser.name: SpecDenoiser}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +105,17 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> ModelChoic
         return ModelChoice(
             model=name, preset=None, config=config, source=_MODEL_SOURCES.get(name, "")
         )
-    raise unknown_name("model or preset", name, [*MODELS, *PRESETS])
+    raise unknown_model(name)
+
+
+def unknown_model(name: str) -> QdmError:
+    """The error for a name that neither a model nor a preset has; for the caller to raise."""
+    if name == SpecDenoiser.name:
+        return InvalidOption(
+            f"A model '{name}' is made of a circuit, a name is not enough: give the model that "
+            "Denoiser.from_spec(spec, image_shape=...) makes, as in resolve_run(model)."
+        )
+    return unknown_name("model or preset", name, [*MODELS, *PRESETS])
 
 
 def build_model(choice: ModelChoice, *, generator: torch.Generator | None = None) -> Denoiser:
@@ -110,7 +126,7 @@ def build_model(choice: ModelChoice, *, generator: torch.Generator | None = None
         generator: Source of the initial weights.
     """
     of_kind(choice, ModelChoice, "choice", "resolve(name) makes one")
-    return MODELS[choice.model](choice.config, generator=generator)
+    return model_classes()[choice.model](choice.config, generator=generator)
 
 
 def describe(name: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, InvalidTempl
 from ..files import read_json_object, write_atomic, write_json
 from ..options import build
 from .base import Denoiser
-from .catalog import MODELS
+from .catalog import model_classes
 
 SCHEMA = "qdm-model/1"
 
@@ -68,14 +68,14 @@ def load_model(folder: Path, *, expected: str | None = None) -> Denoiser:
     except InvalidData as error:
         raise InvalidCheckpoint(str(error)) from error
     name = config.get("model")
-    if config.get("schema") != SCHEMA or not isinstance(name, str) or name not in MODELS:
+    if config.get("schema") != SCHEMA or not isinstance(name, str) or name not in model_classes():
         raise InvalidCheckpoint(
             f"{folder / 'config.json'} describes no model of this package (schema {SCHEMA!r}, one of "
-            f"{', '.join(MODELS)}), got schema {config.get('schema')!r} and model {name!r}."
+            f"{', '.join(model_classes())}), got schema {config.get('schema')!r} and model {name!r}."
         )
     if expected is not None and name != expected:
         raise InvalidCheckpoint(f"{folder} holds a '{name}' model, but '{expected}' is needed.")
-    model_class = MODELS[name]
+    model_class = model_classes()[name]
     try:
         options = config["options"]
         if not isinstance(options, dict):

@@ -14,7 +14,15 @@ from ..data.npz import read_npz_classes
 from ..data.places import NPZ
 from ..diffusion import DiffusionConfig, make_process
 from ..errors import InvalidOption, unknown_name
-from ..models import MODELS, PRESETS, resolve
+from ..models import (
+    MODELS,
+    PRESETS,
+    Denoiser,
+    ModelChoice,
+    model_classes,
+    resolve,
+    unknown_model,
+)
 from .circuit_weights import BlockKind
 
 SCHEMA = "qdm-run/1"
@@ -155,14 +163,15 @@ class RunConfig:
     """What the data were when it began; None before, and for runs of version 0.1."""
 
     def __post_init__(self) -> None:
-        if checked_text(self.model, "model") not in MODELS:
+        if checked_text(self.model, "model") not in model_classes():
             raise unknown_name("model", self.model, MODELS)
-        parts = {**_SECTIONS, "model_options": MODELS[self.model].config_class}
+        kind_of_model = model_classes()[self.model]
+        parts = {**_SECTIONS, "model_options": kind_of_model.config_class}
         for name, kind in parts.items():
             of_kind(
                 getattr(self, name), kind, name, "resolve_run(name, settings) makes all of them"
             )
-        wanted = MODELS[self.model].state_space
+        wanted = kind_of_model.state_space
         space = make_process(self.diffusion).state_space
         if wanted != space:
             raise InvalidOption(
@@ -187,11 +196,12 @@ _SECTIONS: dict[str, type] = {
 }
 
 
-def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConfig:
-    """A run from a model or preset name and flat settings.
+def resolve_run(name: str | Denoiser, settings: Mapping[str, Any] | None = None) -> RunConfig:
+    """A run from a model or preset name, or a model, and flat settings.
 
     Args:
-        name: A model or a preset.
+        name: A model or a preset; or a model itself, such as one of ``Denoiser.from_spec``, whose
+            options, not its weights, are taken: those of a run are drawn from its seed.
         settings: Option name to value or text; each option belongs to exactly one of the model,
             the data, the diffusion process and the training loop. A preset's own settings give way.
 
@@ -206,21 +216,37 @@ def resolve_run(name: str, settings: Mapping[str, Any] | None = None) -> RunConf
         InvalidOption: If an option is unknown or out of range.
         MissingData, InvalidData: If labels are to be read and the file is missing or damaged.
     """
-    checked_text(name, "name")
+    if isinstance(name, Denoiser):
+        return _resolved(name.name, settings or {}, name)
+    checked_text(name, "name", "or a model, such as Denoiser.from_spec(...) gives")
     if name not in MODELS and name not in PRESETS:
-        raise unknown_name("model or preset", name, [*MODELS, *PRESETS])
+        raise unknown_model(name)
+    return _resolved(name, settings or {}, None)
+
+
+def _resolved(name: str, settings: Mapping[str, Any], given: Denoiser | None) -> RunConfig:
+    """See :func:`resolve_run`; a model that is given has all options of its own."""
     model = PRESETS[name].model if name in PRESETS else name
-    recommended = dict(MODELS[model].recommended)
+    recommended = dict(model_classes()[model].recommended)
     if name in PRESETS:
         recommended |= PRESETS[name].training
-    parts: dict[str, dict[str, Any]] = {"model": {}, **{section: {} for section in _SECTIONS}}
-    for key, value in {**recommended, **(settings or {})}.items():
+    own = (
+        {}
+        if given is None
+        else {f.name: getattr(given.config, f.name) for f in fields(given.config)}
+    )
+    parts: dict[str, dict[str, Any]] = {"model": own, **{section: {} for section in _SECTIONS}}
+    for key, value in {**recommended, **settings}.items():
         parts[_section_of(key, model)][key] = value
     sections: dict[str, Any] = {
         section: options.build(kind, parts[section]) for section, kind in _SECTIONS.items()
     }
-    model_fields = options.field_types(MODELS[model].config_class)
-    choice = resolve(name, parts["model"])
+    model_fields = options.field_types(model_classes()[model].config_class)
+    if given is None:
+        choice = resolve(name, parts["model"])
+    else:
+        config: Any = options.build(type(given).config_class, parts["model"])
+        choice = ModelChoice(model=name, preset=None, config=config, source="")
     if "num_classes" in model_fields and "num_classes" not in parts["model"]:
         count = _num_classes(sections["data"], guided=choice.config.guided)
         if count is not None:
@@ -249,7 +275,11 @@ def run_from_dict(content: Mapping[str, Any]) -> RunConfig:
         InvalidOption: If the content is of another schema or cannot be used.
     """
     model = content.get("model")
-    if content.get("schema") != SCHEMA or not isinstance(model, str) or model not in MODELS:
+    if (
+        content.get("schema") != SCHEMA
+        or not isinstance(model, str)
+        or model not in model_classes()
+    ):
         raise InvalidOption(
             f"A run's config.json has schema '{SCHEMA}' and a model of this package, "
             f"got {content.get('schema')!r} and {model!r}."
@@ -260,7 +290,7 @@ def run_from_dict(content: Mapping[str, Any]) -> RunConfig:
         if key not in names:
             raise InvalidOption(f"A run's config.json has no field '{key}'.")
         kind = _SECTIONS.get(key) or (
-            MODELS[model].config_class if key == "model_options" else None
+            model_classes()[model].config_class if key == "model_options" else None
         )
         if kind is not None:
             if not isinstance(section, Mapping):
@@ -277,7 +307,7 @@ def run_from_dict(content: Mapping[str, Any]) -> RunConfig:
 
 
 def _section_of(key: str, model: str) -> str:
-    model_options = options.field_types(MODELS[model].config_class)
+    model_options = options.field_types(model_classes()[model].config_class)
     if key in model_options:
         return "model"
     for section, kind in _SECTIONS.items():
