@@ -178,9 +178,8 @@ def test_paper_presets_transfer_to_a_hybrid_of_the_same_size(dataset):
     assert teacher.training.transfer_epochs == 0
     assert teacher.training.epochs == config.training.transfer_epochs
     assert teacher.model_options.circuits == 0 < config.model_options.circuits
-    assert replace(teacher, model_options=None, training=None, preset=None) == replace(
-        config, model_options=None, training=None, preset=None
-    )
+    own = {name: getattr(config, name) for name in ("model_options", "training", "preset")}
+    assert replace(teacher, **own) == config
 
 
 def test_classical_part_of_the_reduced_transfer_is_the_begun_classical_run():

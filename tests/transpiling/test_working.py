@@ -20,6 +20,9 @@ from qdm_qiskit.transpiling.passes import in_gates_of, transpile_for
 from qdm_qiskit.transpiling.working import working_part
 
 # Dead couplers, dead one-qubit gates, mixed gates, u1/u2/u3, many parts, a bounded rzz, nothing.
+ROUNDED = 1e-4
+"""Amplitudes that Qiskit's level 2 leaves: two-qubit blocks are taken for special ones that have a
+fidelity of 1 - 1e-9 with them, which is some 1e-5 in an amplitude."""
 DEVICES = (
     *("fake_torino", "fake_kingston", "fake_cairo", "fake_cambridge", "fake_manhattan"),
     *("fake_fractional", "fake_lima"),
@@ -81,7 +84,7 @@ def test_transpiled_circuits_are_the_circuit_and_use_nothing_dead(name, level, n
         whole.u(*three, qubit)
     whole.compose(circuit, inplace=True)
     # With its global phase: gates of mixed devices are rewritten, and controls would see it.
-    np.testing.assert_allclose(amplitudes(isa, angles), Statevector(whole).data, atol=1e-6)
+    np.testing.assert_allclose(amplitudes(isa, angles), Statevector(whole).data, atol=ROUNDED)
 
 
 @pytest.mark.parametrize("level", range(4))
@@ -97,7 +100,7 @@ def test_couplers_of_different_gates(level, num_qubits):
     assert set(isa.count_ops()) <= {"cx", "ecr", "rz", "sx", "x"}
     bound = circuit.assign_parameters([0.7])
     found = amplitudes(isa.assign_parameters([0.7]), np.zeros((num_qubits, 3)))
-    np.testing.assert_allclose(found, Statevector(bound).data, atol=1e-6)
+    np.testing.assert_allclose(found, Statevector(bound).data, atol=ROUNDED)
 
 
 def test_a_device_without_couplers_that_work_says_so():
@@ -246,6 +249,6 @@ def test_swaps_that_permute_more_than_pairs_are_told_in_the_layout(name, level):
         for qubit, three in enumerate(angles):
             whole.u(*three, qubit)
         whole.compose(circuit, inplace=True)
-        np.testing.assert_allclose(amplitudes(isa, angles), Statevector(whole).data, atol=1e-6)
+        np.testing.assert_allclose(amplitudes(isa, angles), Statevector(whole).data, atol=ROUNDED)
         permutations.append(isa.layout.routing_permutation())
     assert any([p[k] for k in p] != list(range(len(p))) for p in permutations)
