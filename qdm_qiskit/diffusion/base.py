@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..arguments import whole_number
+from ..arguments import of_kind, whole_number
 from ..errors import InvalidOption
 
 Answer = Callable[[Tensor, int], Tensor]
@@ -138,6 +138,26 @@ class DiffusionProcess(ABC):
         """x_{t-1} from x_t and the model's prediction at step t = ``step``."""
 
 
+def check_batch(x_0: Tensor, generator: torch.Generator) -> None:
+    """Refuse what is no tensor of states, or no generator.
+
+    Raises:
+        InvalidArgument: With the name of the argument.
+    """
+    of_kind(x_0, Tensor, "x_0", "torch.as_tensor makes one")
+    of_kind(generator, torch.Generator, "generator")
+
+
+def check_start(shape: tuple[int, ...], generator: torch.Generator) -> None:
+    """Refuse what is no shape, or no generator.
+
+    Raises:
+        InvalidArgument: With the name of the argument.
+    """
+    of_kind(shape, tuple | list, "shape", "a batch and the shape of a state")
+    of_kind(generator, torch.Generator, "generator")
+
+
 class ImageProcess(DiffusionProcess):
     """A process on images in [0, 1] that trains all T steps of one forward path at once.
 
@@ -184,6 +204,7 @@ class ImageProcess(DiffusionProcess):
         Returns:
             ``T * batch`` pairs; the first ``batch`` belong to t = 1.
         """
+        check_batch(x_0, generator)
         path = self.trajectory(x_0, generator)
         target = path[:-1] if self.goal == "data" else self.noise_target(path)
         steps, source = all_steps(self.num_steps, x_0)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..arguments import real_number
 from ..errors import InvalidOption
-from .base import DiffusionProcess, TrainingPairs, squared_errors
+from .base import DiffusionProcess, TrainingPairs, check_batch, check_start, squared_errors
 from .noise_prediction import LEAST_SIGNAL
 
 Predicts = Literal["noise", "score"]
@@ -80,6 +80,7 @@ class VariancePreserving(DiffusionProcess):
 
     def training_pairs(self, x_0: Tensor, generator: torch.Generator) -> TrainingPairs:
         """One pair for each x_0; its ``step`` is a real number, T times the time."""
+        check_batch(x_0, generator)
         t = SHORTEST_TIME + (1 - SHORTEST_TIME) * torch.rand(len(x_0), generator=generator)
         noise = torch.randn(x_0.shape, generator=generator).to(x_0)
         t = t.to(x_0)
@@ -104,6 +105,7 @@ class VariancePreserving(DiffusionProcess):
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Standard normal states."""
+        check_start(shape, generator)
         return torch.randn(shape, generator=generator)
 
     def reverse_step(

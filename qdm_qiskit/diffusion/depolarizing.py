@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidData, InvalidOption
-from .base import Answer, DiffusionProcess, TrainingPairs, all_steps
+from .base import Answer, DiffusionProcess, TrainingPairs, all_steps, check_batch, check_start
 from .ensembles import EnsembleLoss, ensemble_losses
 
 Scrambler = Literal["haar", "gates"]
@@ -105,6 +105,7 @@ class Depolarizing(DiffusionProcess):
 
     def training_pairs(self, x_0: Tensor, generator: torch.Generator) -> TrainingPairs:
         """All T pairs of one path for each state; the first ``batch`` belong to t = 1."""
+        check_batch(x_0, generator)
         path = self.trajectory(x_0, generator)
         steps, source = all_steps(self.num_steps, x_0)
         return TrainingPairs(path[1:].flatten(0, 1), steps, path[:-1].flatten(0, 1), source)
@@ -138,6 +139,7 @@ class Depolarizing(DiffusionProcess):
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Haar-random states, complex64."""
+        check_start(shape, generator)
         parts = torch.randn(*shape, 2, generator=generator)
         states = torch.view_as_complex(parts)
         return states / torch.linalg.vector_norm(states, dim=1, keepdim=True)

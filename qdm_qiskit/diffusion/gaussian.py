@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..arguments import real_number
 from ..errors import InvalidOption
-from .base import Goal, ImageProcess
+from .base import Goal, ImageProcess, check_start
 from .fitted_betas import SHORT_CHAIN, linear_ends
 
 NOISE_RANGE = 6.0
@@ -84,6 +84,7 @@ class GaussianChain(ImageProcess):
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Standard normal images."""
+        check_start(shape, generator)
         return torch.randn(shape, generator=generator)
 
     def reverse_step(

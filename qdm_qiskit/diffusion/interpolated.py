@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from .base import Goal, ImageProcess
+from .base import Goal, ImageProcess, check_start
 
 NOISE_MEAN, NOISE_STD = 0.5, 0.2
 """One noise image for each path: every pixel normal with this mean and standard deviation."""
@@ -53,6 +53,7 @@ class InterpolatedNoise(ImageProcess):
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Noise images, clamped to [0, 1] as x_T is."""
+        check_start(shape, generator)
         noise = NOISE_MEAN + NOISE_STD * torch.randn(shape, generator=generator)
         return noise.clamp(0, 1)
 

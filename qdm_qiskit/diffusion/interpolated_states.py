@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidOption
-from .base import DiffusionProcess, Goal, TrainingPairs, all_steps
+from .base import DiffusionProcess, Goal, TrainingPairs, all_steps, check_batch, check_start
 from .interpolated import InterpolatedNoise
 
 StateLoss = Literal["absolute", "squared"]
@@ -58,6 +58,7 @@ class InterpolatedStates(DiffusionProcess):
 
     def training_pairs(self, x_0: Tensor, generator: torch.Generator) -> TrainingPairs:
         """All T pairs of one forward path for each image; see :class:`InterpolatedNoise`."""
+        check_batch(x_0, generator)
         path = self.to_states(self.path.trajectory(x_0.abs(), generator))
         steps, source = all_steps(self.num_steps, x_0)
         return TrainingPairs(path[1:].flatten(0, 1), steps, path[:-1].flatten(0, 1), source)
@@ -76,6 +77,7 @@ class InterpolatedStates(DiffusionProcess):
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Noise images, as complex arrays."""
+        check_start(shape, generator)
         return self.to_states(self.path.start(shape, generator))
 
     def reverse_step(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..arguments import real_number
 from ..errors import InvalidOption
-from .base import DiffusionProcess, TrainingPairs, squared_errors
+from .base import DiffusionProcess, TrainingPairs, check_batch, check_start, squared_errors
 from .fitted_betas import HO, constant_beta, linear_ends
 
 Schedule = Literal["linear", "cosine", "constant"]
@@ -121,6 +121,7 @@ class NoisePrediction(DiffusionProcess):
 
     def training_pairs(self, x_0: Tensor, generator: torch.Generator) -> TrainingPairs:
         """One pair for each x_0, at a step drawn uniformly."""
+        check_batch(x_0, generator)
         step = torch.randint(1, self.num_steps + 1, (len(x_0),), generator=generator)
         noise = torch.randn(x_0.shape, generator=generator)
         step, noise = step.to(x_0.device), noise.to(x_0)
@@ -137,6 +138,7 @@ class NoisePrediction(DiffusionProcess):
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Standard normal states."""
+        check_start(shape, generator)
         return torch.randn(shape, generator=generator)
 
     def estimate(self, x: Tensor, step: int, noise: Tensor) -> Tensor:

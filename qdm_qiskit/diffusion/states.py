@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidData, InvalidOption
-from .base import DiffusionProcess, Goal, TrainingPairs, all_steps
+from .base import DiffusionProcess, Goal, TrainingPairs, all_steps, check_batch, check_start
 from .noise_prediction import LARGEST_BETA, Schedule, betas
 
 NoiseKind = Literal["complex", "real"]
@@ -126,6 +126,7 @@ class ComplexGaussian(DiffusionProcess):
         Returns:
             ``T * batch`` pairs of normalised states; the first ``batch`` belong to t = 1.
         """
+        check_batch(x_0, generator)
         step, source = all_steps(self.num_steps, x_0)
         start = x_0[source]
         x_t = self.add_noise(start, self.draw(tuple(start.shape), generator).to(x_0), step)
@@ -142,6 +143,7 @@ class ComplexGaussian(DiffusionProcess):
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Normalised noise."""
+        check_start(shape, generator)
         return unit_states(self.draw(shape, generator))
 
     def reverse_step(

@@ -166,6 +166,10 @@ class StateLayer(nn.Module):
         return product[:, 0][:, positions][:, :, kept].transpose(1, 2)
 
     def _check(self, states: Tensor, rows: Tensor, inputs: Tensor | None) -> None:
+        of_kind(states, Tensor, "states", "torch.as_tensor makes one")
+        of_kind(rows, Tensor, "rows", "torch.as_tensor makes one")
+        if inputs is not None:
+            of_kind(inputs, Tensor, "inputs", "torch.as_tensor makes one")
         if states.ndim != 2 or states.shape[1] != self.num_amplitudes or not states.is_complex():
             raise InvalidData(
                 f"States have shape (batch, {self.num_amplitudes}) and are complex, got "
