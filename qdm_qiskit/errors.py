@@ -15,6 +15,7 @@
       + InvalidPlan         (also ValueError)         a run plan that is truncated, changed or foreign
       + CalibrationMismatch (also ValueError)         a readout calibration of another device or layout
       + OutputNotWritable   (also OSError)            full disk, read-only folder, existing output
+      + InvalidExtension    (also ImportError)        a part of another package that cannot be used
       + MissingDependency   (also ImportError)        an optional package that is not installed
       + BudgetExceeded      (also ValueError)         a reservation that a budget does not allow
       + LedgerDamaged       (also ValueError)         a ledger that cannot be read or rebuilt
@@ -93,6 +94,10 @@ class OutputNotWritable(QdmError, OSError):
 
 class MissingDependency(QdmError, ImportError):
     """An optional package is needed for this and is not installed."""
+
+
+class InvalidExtension(QdmError, ImportError):
+    """A part that another package brings cannot be loaded, or is no part of its kind."""
 
 
 class BudgetExceeded(QdmError, ValueError):

@@ -1,0 +1,151 @@
+"""Doors: how parts come in by name, those of this package and those of other packages.
+
+A part is a plain Python object; from Python it needs no name and no registration. For the command
+line and for files a name is needed: an installed package gives one by an entry point of the group
+``qdm_qiskit.KIND`` (``[project.entry-points."qdm_qiskit.metric"]`` in its pyproject.toml), and the
+parts of this package stand in a table of the same form, ``name: "module:attribute"``. Both are
+loaded by the same code, when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, Literal, TypeVar, get_args
+
+from .errors import InvalidExtension, unknown_name
+
+Part = TypeVar("Part")
+Kind = Literal["circuit", "model", "loader", "device", "sampler", "provider", "metric", "dataset"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a part comes from, for records of a run."""
+
+    package: str
+    """Distribution that brings the part: ``qdm_qiskit`` or another one's name."""
+    version: str
+    """Of that distribution."""
+    module: str
+    """``module:attribute`` of the part."""
+
+
+class Door(Generic[Part]):
+    """All parts of a kind, by name.
+
+    Args:
+        kind: One of :data:`KINDS`; other packages use the entry-point group ``qdm_qiskit.KIND``.
+        word: The kind in words, for messages: ``"data set"``.
+        built_in: Names of this package's own parts to ``"module:attribute"``.
+        check: Returns the part that was loaded, or raises
+            :class:`~qdm_qiskit.errors.InvalidArgument` with what is missing.
+
+    >>> from math import floor
+    >>> door = Door("metric", "metric", {"floor": "math:floor"}, lambda part, name: part)
+    >>> door.get("floor") is floor
+    True
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        word: str,
+        built_in: Mapping[str, str],
+        check: Callable[[Any, str], Part],
+    ) -> None:
+        self.kind = kind
+        self.word = word
+        self.built_in = dict(built_in)
+        self._check = check
+
+    @property
+    def group(self) -> str:
+        """Entry-point group of the kind."""
+        return f"qdm_qiskit.{self.kind}"
+
+    def names(self) -> tuple[str, ...]:
+        """Return all names, those of this package first; nothing is imported."""
+        return (*self.built_in, *sorted(set(_outside(self.group)) - set(self.built_in)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.built_in or name in _outside(self.group)
+
+    def get(self, name: str) -> Part:
+        """Load a part.
+
+        Args:
+            name: One of :meth:`names`.
+
+        Returns:
+            The part, checked.
+
+        Raises:
+            UnknownName: If no package brings a part of this name.
+            InvalidExtension: If two packages bring one, if it cannot be imported, or if it is
+                no part of this kind.
+        """
+        point = self._point(name)
+        try:
+            part = point.load()
+        except Exception as error:  # whatever another package's import raises
+            raise InvalidExtension(
+                f"{self.word.capitalize()} '{name}' of package {_package(point)} cannot be loaded "
+                f"from '{point.value}': {type(error).__name__}: {error}. Mend or uninstall the package."
+            ) from error
+        try:
+            return self._check(part, name)
+        except (TypeError, ValueError) as error:
+            raise InvalidExtension(
+                f"'{point.value}' of package {_package(point)} is no {self.word}: {error}"
+            ) from error
+
+    def origin(self, name: str) -> Origin:
+        """Return where a part comes from; nothing is imported.
+
+        Raises:
+            UnknownName: If no package brings a part of this name.
+            InvalidExtension: If two packages bring one.
+        """
+        from . import __version__
+
+        point = self._point(name)
+        if point.dist is None:
+            return Origin("qdm_qiskit", __version__, point.value)
+        return Origin(point.dist.name, point.dist.version, point.value)
+
+    def _point(self, name: str) -> EntryPoint:
+        found = _outside(self.group).get(name, ())
+        if name in self.built_in:
+            if found:
+                raise InvalidExtension(
+                    f"Package {_package(found[0])} brings a {self.word} '{name}', which is a name of "
+                    f"this package; rename it in its entry points ({self.group})."
+                )
+            return EntryPoint(name, self.built_in[name], self.group)
+        if not found:
+            raise unknown_name(self.word, name, self.names())
+        if len(found) > 1:
+            packages = " and ".join(sorted(_package(each) for each in found))
+            raise InvalidExtension(
+                f"Packages {packages} both bring a {self.word} '{name}'; rename one in its entry "
+                f"points ({self.group}), or uninstall one."
+            )
+        return found[0]
+
+
+@cache
+def _outside(group: str) -> dict[str, tuple[EntryPoint, ...]]:
+    """Return the entry points of other packages, by name; read once a process."""
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for point in entry_points(group=group):
+        if point not in found.get(point.name, ()):
+            found[point.name] = (*found.get(point.name, ()), point)
+    return found
+
+
+def _package(point: EntryPoint) -> str:
+    return "qdm_qiskit" if point.dist is None else point.dist.name
