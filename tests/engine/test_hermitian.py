@@ -136,7 +136,7 @@ def test_shots_without_the_selected_outcome_are_dropped(compiled):
 
 
 def test_chunks_of_shots_add_up(monkeypatch):
-    monkeypatch.setattr("qdm_qiskit.engine.shots.DRAWN_AT_ONCE", 7)
+    monkeypatch.setattr("qdm_qiskit.engine.evolution.shot_sampling.DRAWN_AT_ONCE", 7)
     counts = compile_circuit(QuantumCircuit(1)).sample(100)
     assert counts.tolist() == [[100, 0]]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from qdm_qiskit.errors import BudgetExceeded, InvalidOption, LedgerBusy, MissingData, UnknownName
-from qdm_qiskit.hardware.budget import DAY_SECONDS
-from qdm_qiskit.hardware.ledger import Ledger
+from qdm_qiskit.hardware.ledger.budget import DAY_SECONDS
+from qdm_qiskit.hardware.ledger.ledger import Ledger
 
 RUN = "2026-01-01-eeqdm-00000000"
 
