@@ -24,8 +24,8 @@ from qdm_qiskit.engine import (
     EngineSampler,
     compile_circuit,
     compile_noisy,
-    expressions,
 )
+from qdm_qiskit.engine.lowering import angles as expressions
 from qdm_qiskit.engine.lowering.angles import Call, Symbol, compile_angle, tree_of
 from qdm_qiskit.engine.primitives.gradients import EngineEstimatorGradient, EngineSamplerGradient
 from qdm_qiskit.errors import InvalidData, QdmError, UnsupportedCircuit

@@ -14,7 +14,8 @@ from qiskit.circuit import ParameterVector
 from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Operator, Statevector, random_hermitian, random_statevector
 
-from qdm_qiskit.engine import compile_circuit, hermitian
+from qdm_qiskit.engine import compile_circuit
+from qdm_qiskit.engine.evolution import hermitian_readout
 from qdm_qiskit.errors import InvalidData
 
 N = 4
@@ -54,9 +55,11 @@ def parameterised() -> tuple[QuantumCircuit, ParameterVector, ParameterVector]:
     return circuit, x, w
 
 
-@pytest.mark.parametrize("entries", [hermitian.DENSITY_ENTRIES, 1], ids=["density", "products"])
+@pytest.mark.parametrize(
+    "entries", [hermitian_readout.DENSITY_ENTRIES, 1], ids=["density", "products"]
+)
 def test_gradients_in_matrices_weights_inputs_and_state(monkeypatch, entries):
-    monkeypatch.setattr(hermitian, "DENSITY_ENTRIES", entries)
+    monkeypatch.setattr(hermitian_readout, "DENSITY_ENTRIES", entries)
     circuit, x, w = parameterised()
     program = compile_circuit(circuit, list(x), list(w))
     g = torch.Generator().manual_seed(0)

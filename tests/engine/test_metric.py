@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 
-from qdm_qiskit.engine import CircuitProgram, compile_circuit, fubini_study_metric, metric
+from qdm_qiskit.engine import CircuitProgram, compile_circuit, fubini_study_metric
+from qdm_qiskit.engine.primitives import fubini_study as metric
 from qdm_qiskit.errors import InvalidData, InvalidOption
 
 

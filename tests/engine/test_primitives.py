@@ -13,7 +13,8 @@ from qiskit.circuit.library import UnitaryGate, efficient_su2
 from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp, Statevector
 
-from qdm_qiskit.engine import CircuitCache, EngineEstimator, EngineSampler, primitives
+from qdm_qiskit.engine import CircuitCache, EngineEstimator, EngineSampler
+from qdm_qiskit.engine.primitives import primitives
 from qdm_qiskit.engine.primitives.circuit_cache import structure_key
 from qdm_qiskit.errors import InvalidData, InvalidOption, UnsupportedCircuit
 

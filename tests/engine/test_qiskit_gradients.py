@@ -24,8 +24,8 @@ from qdm_qiskit.engine import (
     EngineEstimatorGradient,
     EngineSampler,
     EngineSamplerGradient,
-    jacobians,
 )
+from qdm_qiskit.engine.primitives import jacobians
 from qdm_qiskit.errors import InvalidData, InvalidOption, UnsupportedCircuit
 
 OBSERVABLES = (SparsePauliOp("IIZ"), SparsePauliOp(["XXI", "IZY"], [0.5, -2.0]), Pauli("ZZZ"))

@@ -414,7 +414,7 @@ def test_a_plan_of_an_earlier_version_with_options_for_a_simulator_is_refused(
 def test_the_room_works_without_torch_until_a_chain_runs():
     code = (
         "import sys\n"
-        "import qdm_qiskit.hardware.chain, qdm_qiskit.hardware.service\n"
+        "import qdm_qiskit.hardware.run.commands, qdm_qiskit.hardware.ibm.account\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -519,12 +519,12 @@ def test_a_calibration_that_does_not_serve_is_passed_over(calibrated, tmp_path, 
 def test_a_stale_calibration_is_taken_again_within_a_run(trained, tmp_path, monkeypatch):
     """The clock jumps beyond the time to live between two steps."""
     plan = planned(trained, tmp_path, calibration_ttl_seconds=3600)
-    import qdm_qiskit.hardware.ibm.provider as places
     from qdm_qiskit.hardware.ledger.ledger import Ledger as Real
+    from qdm_qiskit.hardware.providers.local import LocalPlace
 
     jump = [0.0]
     monkeypatch.setattr(Real, "now", lambda self: self._clock() + jump[0])
-    original = places.LocalPlace.store
+    original = LocalPlace.store
 
     def store(self, intention, counts, shots, at):
         found = original(self, intention, counts, shots, at + jump[0])
@@ -532,7 +532,7 @@ def test_a_stale_calibration_is_taken_again_within_a_run(trained, tmp_path, monk
             jump[0] = 4000.0
         return found
 
-    monkeypatch.setattr(places.LocalPlace, "store", store)
+    monkeypatch.setattr(LocalPlace, "store", store)
     said: list[str] = []
     state = submit_run(plan.folder, report=said.append)
     assert state.jobs == 5, said

@@ -246,7 +246,7 @@ def test_one_process_drives_a_run(ledger, tmp_path):
         import sys
         sys.path.insert(0, {str(Path.cwd())!r})
         from pathlib import Path
-        from qdm_qiskit.hardware.ledger import Ledger
+        from qdm_qiskit.hardware.ledger.ledger import Ledger
         with Ledger.open(Path({str(tmp_path)!r})).run_lock("{RUN}"):
             print("held", flush=True)
             sys.stdin.read()
@@ -280,7 +280,7 @@ def test_four_processes_never_overdraw_one_budget(tmp_path):
         sys.path.insert(0, {str(Path.cwd())!r})
         from pathlib import Path
         from qdm_qiskit.errors import BudgetExceeded
-        from qdm_qiskit.hardware.ledger import Ledger
+        from qdm_qiskit.hardware.ledger.ledger import Ledger
         name = sys.argv[1]
         rng = random.Random(name)
         ledger = Ledger.open(Path({str(tmp_path)!r}))
