@@ -7,17 +7,11 @@ from typing import cast
 
 from ...errors import InvalidOption, UnknownName, unknown_name
 from .budget import BudgetLimits, BudgetState, Window
-from .schema import Row
-from .table_access import Book
-
-FREE = (
-    "SELECT id, part FROM reservations WHERE run_id = ? AND state = 'held' AND id NOT IN "
-    "(SELECT reservation FROM intentions)"
-)
-"""Reservations of a run that no job has used."""
+from .schema import UNUSED_RESERVATIONS, Row
+from .table_access import LedgerPart
 
 
-class BudgetBook(Book):
+class BudgetTables(LedgerPart):
     """Keeps budgets and reservations; :class:`~.ledger.Ledger` is the whole."""
 
     # -- budgets ------------------------------------------------------------------------------
@@ -166,7 +160,7 @@ class BudgetBook(Book):
                     "AND state IN ('intended', 'submitted', 'collected')",
                     run_id,
                 )
-            } | {row["part"] for row in tx.read(FREE, run_id)}
+            } | {row["part"] for row in tx.read(UNUSED_RESERVATIONS, run_id)}
             new = [part for part in parts if part[0] not in done]
             if not new:
                 return

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import cast
 
 from ...errors import InvalidOption, UnknownName
-from .budgets import FREE
-from .schema import Intention, Row, Transaction, intention_of
-from .table_access import Book
+from .schema import UNUSED_RESERVATIONS, Intention, Row, Transaction, intention_of
+from .table_access import LedgerPart
 
 
-class JobBook(Book):
+class JobTables(LedgerPart):
     """Keeps intentions and their jobs; :class:`~.ledger.Ledger` is the whole."""
 
     def intend(
@@ -36,7 +35,7 @@ class JobBook(Book):
         """
         now = self._clock()
         with self._store.write() as tx:
-            held = tx.read(FREE + " AND part = ? ORDER BY id", run_id, part)
+            held = tx.read(UNUSED_RESERVATIONS + " AND part = ? ORDER BY id", run_id, part)
             if not held:
                 raise InvalidOption(
                     f"Nothing is reserved for {part} of run {run_id}; reserve before submitting."

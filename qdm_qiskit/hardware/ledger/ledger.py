@@ -1,8 +1,8 @@
 """The ledger: budgets, runs, what was sent and what it cost, in one file for all runs of a root.
 
 Each method is one transaction and records one event, so the events are the journal of a run: a
-process may die after any of them and another one goes on from there. What belongs to one topic is
-in a book of its own.
+process may die after any of them and another one goes on from there. Each topic has tables, and a
+module, of its own.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
 
-from .budgets import BudgetBook
-from .jobs import JobBook
-from .runs import RunBook
+from .budgets import BudgetTables
+from .jobs import JobTables
+from .runs import RunTables
 from .schema import TABLES, Intention, Row, RunState
-from .sessions import SessionBook
+from .sessions import SessionTables
 from .store import BUSY_SECONDS, Store
 
 __all__ = ["FILE", "Intention", "Ledger", "RunState"]
@@ -26,8 +26,10 @@ FILE = "ledger.sqlite"
 
 
 @final
-class Ledger(BudgetBook, RunBook, JobBook, SessionBook):
-    """What was planned, reserved, sent, found and paid; use :meth:`open`."""
+class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
+    """Record of all that was planned, reserved, sent, found and paid; use :meth:`open`."""
+
+    _store: Store
 
     @classmethod
     def open(

@@ -10,7 +10,7 @@ from typing import get_args
 from ...errors import InvalidOption, LedgerBusy, MissingData
 from .file_lock import not_writable, wait_for_lock
 from .schema import Row, RunState, State, run_state_of
-from .table_access import Book
+from .table_access import LedgerPart
 
 _RUNS = (
     "SELECT r.*, (SELECT COUNT(*) FROM jobs j WHERE j.run_id = r.run_id) AS jobs, "
@@ -19,7 +19,7 @@ _RUNS = (
 )
 
 
-class RunBook(Book):
+class RunTables(LedgerPart):
     """Keeps the runs; :class:`~.ledger.Ledger` is the whole."""
 
     def add_run(

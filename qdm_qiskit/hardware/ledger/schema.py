@@ -163,6 +163,13 @@ TABLES = (
 """Times are seconds since 1970. ``part`` is ``step-0010`` or ``calibration-0001``."""
 
 
+UNUSED_RESERVATIONS = (
+    "SELECT id, part FROM reservations WHERE run_id = ? AND state = 'held' AND id NOT IN "
+    "(SELECT reservation FROM intentions)"
+)
+"""SQL for the reservations of a run that no job has used."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunState:
     """Where a run stands."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import cast
 
 from .schema import Row
-from .table_access import Book
+from .table_access import LedgerPart
 
 LEAST_SECONDS = 1e-3
 """Differences below it are rounding."""
 
 
-class SessionBook(Book):
+class SessionTables(LedgerPart):
     """Keeps sessions and batches; :class:`~.ledger.Ledger` is the whole."""
 
     def opening_session(self, run_id: str, mode: str, backend: str, instance: str) -> int:

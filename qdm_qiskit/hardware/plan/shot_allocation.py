@@ -9,7 +9,7 @@ with ``s_t`` proportional to ``sqrt(c_t)`` (Neyman's allocation).
 With few shots the first order fails: the noise of one step changes what the next ones do to it. So
 the shots are made proportional to ``c_t**(power / 2)``, and the power, 0 (uniform) to 1 (Neyman), is
 the one whose whole chains, sampled on the engine with these very shots, end nearest to the exact
-ones (:func:`best_schedule`).
+ones (:func:`best_allocation`).
 
 The device's own noise is not in it: shots cannot lower it.
 
@@ -55,7 +55,7 @@ class StepVariances:
 
 
 @dataclass(frozen=True)
-class ShotSchedule:
+class ShotAllocation:
     """Shots of t = T .. 1, and what chose them."""
 
     shots: tuple[int, ...]
@@ -186,14 +186,14 @@ def step_variances(
     )
 
 
-def best_schedule(
+def best_allocation(
     pilot: PilotChains,
     variances: np.ndarray,
     total: int,
     *,
     most: int | None = None,
     bucket: int = 1,
-) -> ShotSchedule:
+) -> ShotAllocation:
     """The best of uniform shots and shots by powers of the variances, sampled with these shots.
 
     Args:
@@ -211,23 +211,23 @@ def best_schedule(
     """
     even = uniform_shots(pilot.num_steps, total, bucket=bucket)
     uniform = pilot.error(even)
-    best = ShotSchedule(shots=even, power=0.0, error=uniform, uniform_error=uniform)
+    best = ShotAllocation(shots=even, power=0.0, error=uniform, uniform_error=uniform)
     for power in POWERS[1:]:
         shots = variance_shots(variances**power, total, most=most, bucket=bucket)
         error = pilot.error(shots)
         if error < best.error:
-            best = ShotSchedule(shots=shots, power=power, error=error, uniform_error=uniform)
+            best = ShotAllocation(shots=shots, power=power, error=error, uniform_error=uniform)
     return best
 
 
-def precise_schedule(
+def precise_allocation(
     pilot: PilotChains,
     precision: float,
     *,
     most: int | None = None,
     bucket: int = 1,
     progress: Callable[[str], None] = lambda _: None,
-) -> tuple[ShotSchedule, np.ndarray]:
+) -> tuple[ShotAllocation, np.ndarray]:
     """Few shots that bring the error of the pilot chains' final images to ``precision``.
 
     The total that the variances ask for to first order is the start; then it follows the sampled
@@ -252,7 +252,7 @@ def precise_schedule(
     limit = MAX_TOTAL if most is None else most * pilot.num_steps
     least = max(bucket, LEAST_SHOTS) * pilot.num_steps
     total = float(max(least, (np.sqrt(variances).sum() / precision) ** 2))
-    best: ShotSchedule | None = None
+    best: ShotAllocation | None = None
     for _ in range(MAX_TRIES):
         if total > limit:
             raise InvalidOption(
@@ -260,7 +260,7 @@ def precise_schedule(
                 f"{pilot.num_steps} jobs hold {limit:.3g}; ask for less precision."
             )
         progress(f"trying {total:.3g} shots an image")
-        found = best_schedule(pilot, variances, math.ceil(total), most=most, bucket=bucket)
+        found = best_allocation(pilot, variances, math.ceil(total), most=most, bucket=bucket)
         if found.error <= precision:
             if best is None or sum(found.shots) < sum(best.shots):
                 best = found

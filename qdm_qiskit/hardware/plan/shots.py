@@ -15,8 +15,8 @@ from .config import PlanConfig, Progress
 from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
 from .shot_allocation import (
     PilotChains,
-    best_schedule,
-    precise_schedule,
+    best_allocation,
+    precise_allocation,
     step_variances,
     uniform_shots,
 )
@@ -97,12 +97,12 @@ def chosen_shots(
     most = min(limit, MAX_EXECUTIONS // config.num_images)
     pilot = PilotChains(trained, seed=config.seed, label=config.label)
     if config.precision is not None:
-        found, variances = precise_schedule(
+        found, variances = precise_allocation(
             pilot, config.precision, most=most, bucket=bucket, progress=progress
         )
     else:
         variances = step_variances(pilot, shots=max(1, total // num_steps)).final
-        found = best_schedule(pilot, variances, total, most=most, bucket=bucket)
+        found = best_allocation(pilot, variances, total, most=most, bucket=bucket)
     return found.shots, ShotChoice(
         variances=tuple(float(each) for each in variances),
         power=found.power,

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ...errors import InvalidOption
 from .canonical_json import check_fields
+
+if TYPE_CHECKING:
+    from qiskit.providers import BackendV2
+
+    from ...execution.targets import Target
 
 MAX_SHOTS = 10_000_000
 MAX_IMAGES = 1_000_000
@@ -250,3 +256,20 @@ class PlannedFile:
     def __post_init__(self) -> None:
         check(bool(_FILE.fullmatch(self.path)), "a plan's file is one of its own", self.path)
         check(bool(_SHA256.fullmatch(self.sha256)), "sha256 is 64 hex digits", self.sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Availability:
+    """State of a target: its device, its queue, and the time that is left."""
+
+    backend: BackendV2 | None = None
+    """The device of an ``ibm:`` target."""
+    queue: int | None = None
+    """Jobs that wait; None where there is no queue."""
+    seconds_left: float | None = None
+    """QPU seconds that the account has left; None without a limit."""
+
+
+Look = Callable[["Target"], Availability]
+"""Looks at an ``ibm:`` target; raises :class:`TargetUnavailable` or another error of the package
+where it cannot be used."""
