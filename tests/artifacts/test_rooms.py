@@ -6,11 +6,12 @@ import json
 import subprocess
 import sys
 from itertools import combinations
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / ".ci" / "rooms.py"
+from tests.helpers import ROOT
+
+SCRIPT = ROOT / ".ci" / "rooms.py"
 ORDER = ["roof", "left | right", "cellar"]
 
 

@@ -18,7 +18,7 @@ from qdm_qiskit.hardware.planning import PlanConfig, make_plan
 from qdm_qiskit.hardware.schema import run_state_of
 from qdm_qiskit.reports.hardware import hardware_report
 from qdm_qiskit.reports.hardware_render import render_markdown
-from tests.hardware.small_runs import write_run
+from tests.helpers import write_run
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from qdm_qiskit.execution.targets import Target
 from qdm_qiskit.hardware.fallback import FallbackPolicy, Sight, plan_on_first
 from qdm_qiskit.hardware.plan import RunPlan, read_plan
 from qdm_qiskit.hardware.planning import PlanConfig
-from tests.hardware.small_runs import budget, write_run
+from tests.helpers import budget, write_run
 
 QPU, LOCAL, ENGINE = "ibm:least_busy", "local:fake_torino", "engine"
 

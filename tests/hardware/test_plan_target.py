@@ -14,7 +14,7 @@ from qdm_qiskit.hardware.chain import submit_run
 from qdm_qiskit.hardware.fallback import FallbackPolicy, plan_on_first
 from qdm_qiskit.hardware.plan import ExecutionOptions, read_plan, write_plan
 from qdm_qiskit.hardware.planning import PlanConfig, draft_plan, make_plan
-from tests.hardware.small_runs import write_run
+from tests.helpers import write_run
 
 QUICK = {"num_images": 1, "shots": 20, "layout_trials": 1, "optimization_level": 1}
 

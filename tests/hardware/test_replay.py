@@ -19,7 +19,7 @@ from qdm_qiskit.hardware.record import StoredCounts, read_counts, write_counts
 from qdm_qiskit.hardware.replay import replay
 from qdm_qiskit.mitigation.readout import ReadoutCalibration, mitigate
 from qdm_qiskit.mitigation.simplex import nearest_probability
-from tests.hardware.small_runs import write_run
+from tests.helpers import write_run
 
 TARGET = "local:fake_nairobi"
 

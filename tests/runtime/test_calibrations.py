@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from qdm_qiskit.hardware.collect import Collector
 from qdm_qiskit.hardware.ledger import Ledger
 from qdm_qiskit.hardware.plan import RunPlan, read_plan
 from qdm_qiskit.hardware.records import content_sha256
+from tests.runtime.conftest import check_budget
 from tests.runtime.server import LocalServer
 
 pytestmark = pytest.mark.slow  # seconds each: whole runs on the server
@@ -69,14 +69,6 @@ def jobs_of(server: LocalServer, plan: RunPlan, number: int) -> None:
             return
         assert time.monotonic() < end, jobs
         time.sleep(0.02)
-
-
-def check_budget(server: LocalServer, root: Path) -> None:
-    ledger = Ledger.open(root)
-    budget = ledger.budget("qpu")
-    ledger.close()
-    assert budget.spent_seconds == pytest.approx(server.ledger()["charged_seconds"], abs=1e-6)
-    assert budget.reserved_seconds == 0
 
 
 def sent_and_too_old(server: LocalServer, planned: Planned, clocks: Clocks) -> RunPlan:

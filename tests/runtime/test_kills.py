@@ -25,7 +25,8 @@ import pytest
 from qdm_qiskit.hardware.ledger import Ledger
 from qdm_qiskit.hardware.plan import read_plan
 from qdm_qiskit.hardware.record import read_counts
-from tests.runtime.conftest import ROOT, clean, make_root, make_settings
+from tests.helpers import ROOT
+from tests.runtime.conftest import clean, make_root, make_settings
 from tests.runtime.server import LocalServer
 
 STEPS = 2
