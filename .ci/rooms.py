@@ -171,7 +171,8 @@ def find_chain(imports: Imports) -> list[str]:
         ways = [below(target) for target in imports[module]]
         return (module, *max(ways, key=len)) if ways else (module,)
 
-    return list(max([below(module) for module in imports], key=len))
+    longest = max((below(module) for module in imports), key=len)
+    return list(longest)
 
 
 def count(package: str, imports: Imports, order: list[str] | None) -> Count:
