@@ -16,7 +16,7 @@ from qiskit.quantum_info import Operator
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from qdm_qiskit.hardware.budget import BudgetState
+    from qdm_qiskit.hardware.ledger.budget import BudgetState
 
 ROOT = Path(__file__).resolve().parents[1]
 """The repository."""
@@ -124,7 +124,7 @@ def images_of(folder: Path) -> np.ndarray:
 
 def budget(seconds: float, shots: int | None = None) -> BudgetState:
     """A budget ``b`` of which nothing is spent."""
-    from qdm_qiskit.hardware.budget import BudgetState
+    from qdm_qiskit.hardware.ledger.budget import BudgetState
 
     return BudgetState(
         name="b",
