@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 import sys
+import tempfile
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +18,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
     from qdm_qiskit.hardware.ledger.budget import BudgetState
@@ -28,6 +33,9 @@ I2 = np.eye(2)
 X = np.array([[0, 1], [1, 0]])
 H = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
 P0, P1 = np.diag([1, 0]), np.diag([0, 1])
+
+NOBODY = 65534
+"""The user and group that have no rights."""
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -138,3 +146,31 @@ def budget(seconds: float, shots: int | None = None) -> BudgetState:
         spent_seconds=0.0,
         spent_shots=0,
     )
+
+
+@contextmanager
+def read_only_copy(folder: Path) -> Iterator[Path]:
+    """A copy of a folder without any permission to write, seen by a user who has no other rights.
+
+    Whoever runs the tests as root would write all the same; so the effective user is changed, as
+    ``su`` does. What is imported must have been imported before, and the copy lies directly in the
+    system's folder for temporary files, since pytest's own is closed to other users.
+    """
+    outer = Path(tempfile.mkdtemp(prefix="qdm-read-only-"))
+    copy = outer / folder.name
+    shutil.copytree(folder, copy)
+    for each in (outer, *outer.rglob("*")):
+        each.chmod(0o555 if each.is_dir() else 0o444)
+    am_root = os.geteuid() == 0
+    try:
+        if am_root:
+            os.setegid(NOBODY)
+            os.seteuid(NOBODY)
+        yield copy
+    finally:
+        if am_root:
+            os.seteuid(0)
+            os.setegid(0)
+        for each in (outer, *outer.rglob("*")):
+            each.chmod(0o755)
+        shutil.rmtree(outer)

@@ -10,7 +10,7 @@ PAGE = (ROOT / "docs" / "hardware-faults.md").read_text()
 
 
 def test_every_test_of_the_table_exists():
-    sources = [*ROOT.glob("tests/runtime/*.py"), *ROOT.glob("tests/hardware/*.py")]
+    sources = [*ROOT.glob("tests/runtime/*.py"), *ROOT.glob("tests/hardware/**/*.py")]
     text = "\n".join(path.read_text() for path in sources)
     functions = set(re.findall(r"`(test_\w+)", PAGE)) - {"test_survived"}
     files = set(re.findall(r"(test_\w+)\.py", PAGE))

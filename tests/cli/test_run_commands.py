@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.hardware.read_only import read_only_copy
-from tests.helpers import images_of
+from tests.helpers import images_of, read_only_copy
 
 AER = ("--target", "aer", "--shots", "50", "--num-images", "2", "--quiet")
 
