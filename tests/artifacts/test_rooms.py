@@ -209,3 +209,17 @@ def test_unknown_package_is_one_line(rooms):
     done = rooms(SOUND, "--package", "garage")
     assert done.returncode == 1
     assert done.stderr == "There is no package qdm_qiskit.garage.\n"
+
+
+TOPICS = {"hardware/ledger/test_read_only", "hardware/run/test_cancelled"}
+"""Tests in a room that are of several of its modules."""
+
+
+@pytest.mark.parametrize("package", ["engine", "hardware"])
+def test_tests_in_a_room_sit_under_the_name_of_a_module(package):
+    files = sorted((ROOT / "tests" / package).rglob("*/test_*.py"))
+    assert len(files) > 15
+    for file in files:
+        name = str(file.relative_to(ROOT / "tests").with_suffix(""))
+        module = file.relative_to(ROOT / "tests").with_name(file.name.removeprefix("test_"))
+        assert name in TOPICS or (ROOT / "qdm_qiskit" / module).is_file(), name
