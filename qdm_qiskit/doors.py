@@ -110,7 +110,7 @@ class Door(Generic[Part]):
             UnknownName: If no package brings a part of this name.
             InvalidExtension: If two packages bring one.
         """
-        from . import __version__
+        from .version import __version__
 
         point = self._point(name)
         if point.dist is None:

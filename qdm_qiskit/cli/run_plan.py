@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +14,7 @@ from .models import JsonOption
 from .run_names import QuietOption, command_line
 
 if TYPE_CHECKING:
-    from ..execution.targets import Target
     from ..hardware.dry_run import DryRun
-    from ..hardware.fallback import Sight
     from ..hardware.plan import RunPlan
 
 
@@ -101,11 +98,12 @@ def plan(
         qdm run plan runs/first --target aer --shots 256 --num-images 2
     """
     from ..errors import InvalidOption
-    from ..hardware.fallback import FallbackPolicy, plan_on_first
+    from ..hardware.fallback import FallbackPolicy
     from ..hardware.plan import ExecutionOptions
     from ..hardware.planning import PlanConfig
     from ..options import build
     from ..reports.hardware_plan import plan_lines, plan_summary
+    from ..tasks import plan as make_plan
 
     if shots is not None and (seconds is not None or precision is not None):
         raise InvalidOption(
@@ -140,25 +138,17 @@ def plan(
     }
     config = replace(build(PlanConfig, values), options=options)
     ledger = open_ledger(root)
-    state = None if budget is None else ledger.budget(budget)
-    made = plan_on_first(
+    made = make_plan(
         run,
-        config,
-        FallbackPolicy(max_queue=max_queue, min_success=min_success),
+        config=config,
+        policy=FallbackPolicy(max_queue=max_queue, min_success=min_success),
         root=root,
-        look=_look(root),
-        budget=state,
+        ledger=ledger,
         progress=(lambda text: None)
         if quiet or as_json
         else lambda text: typer.echo(text, err=True),
     )
-    ledger.add_run(
-        made.run_id,
-        plan_sha256=made.content_sha256,
-        budget=made.budget,
-        total_steps=made.num_steps,
-        seconds_estimated=made.total_seconds,
-    )
+    state = None if budget is None else ledger.budget(budget)
     asked = _dry_run(made, root) if ask_ibm else None
     if as_json:
         summary = plan_summary(made, state)
@@ -180,14 +170,6 @@ def _whole_seconds(hours: float) -> int:
     if not 0 < hours <= 1e5:
         raise InvalidOption(f"calibration_hours is more than 0 and at most 1e5, got {hours}.")
     return max(1, round(hours * 3600))
-
-
-def _look(root: Path) -> Callable[[Target], Sight]:
-    """How ``ibm:`` targets are looked at; connects when the first one is, and once."""
-    from ..hardware.service import look
-    from ..hardware.settings import read_settings
-
-    return look(read_settings(root))
 
 
 def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:
