@@ -22,7 +22,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from . import errors as errors
     from .circuits import CircuitSpec as CircuitSpec
     from .data import load_dataset as load_dataset
-    from .diffusion import make_process as make_process
     from .engine import EngineEstimator as EngineEstimator
     from .engine import EngineSampler as EngineSampler
     from .engine import compile_circuit as compile_circuit
@@ -64,7 +63,6 @@ _HOMES = {
     "QuantumLayer": "layers",
     "Denoiser": "models",
     "build_model": "models",
-    "make_process": "diffusion",
     # training, sampling, evaluation
     "train": "tasks",
     "continue_training": "tasks",

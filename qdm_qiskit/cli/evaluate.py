@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -79,7 +79,7 @@ def evaluate(
     from ..tasks import evaluate as run_evaluation
 
     given = {"count": count, "resamples": resamples, "part": part, "seed": seed}
-    options = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if out is None and len(runs or []) + len(samples or []) == 1:
         out = [*(runs or []), *(samples or [])][0] / "evaluation"
     if out is not None:

@@ -185,22 +185,8 @@ class HardwareRun:
             state = self.state
         except InvalidPlan as error:
             return card(self.folder.name, note(error), about="hardware run")
-        done = state.total_steps - state.step
-        parts: list[Markup] = [
-            facts(
-                [
-                    ("state", state.state),
-                    ("steps done", f"{done} of {state.total_steps}"),
-                    ("jobs", state.jobs),
-                    ("QPU seconds charged", f"{state.seconds_charged:.1f}"),
-                    ("QPU seconds estimated", f"{state.seconds_estimated:.1f}"),
-                    ("budget", state.budget),
-                    ("reason", state.reason),
-                    ("folder", self.folder),
-                    ("note", self.note),
-                ]
-            )
-        ]
+        about = facts([("folder", self.folder), ("note", self.note)])
+        parts: list[Markup] = [state.shown(), about]
         images = self.images
         if images is not None:
             parts.append(picture(grid_png(images), f"{len(images)} images of the run"))

@@ -46,8 +46,8 @@ def train(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
     ...     result = train("eeqdm", f"{folder}/first", **small)
-    >>> result.epochs, sorted(result.history[-1])[-2:]
-    (1, ['test_loss', 'train_loss'])
+    >>> result.epochs, result.history[-1]["test_loss"] > 0
+    (1, True)
     """
     if isinstance(model, RunConfig):
         if options:
