@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .execution.factory import make_runner as make_runner
     from .execution.snapshots import load_backend as load_backend
     from .execution.targets import parse_target as parse_target
-    from .hardware.planning import PlanConfig as PlanConfig
+    from .hardware.plan.config import PlanConfig as PlanConfig
     from .layers import QuantumLayer as QuantumLayer
     from .mitigation.readout import ReadoutCalibration as ReadoutCalibration
     from .models import Denoiser as Denoiser
@@ -82,7 +82,7 @@ _HOMES = {
     "ReadoutCalibration": "mitigation.readout",
     "cost": "tasks",
     "plan": "tasks",
-    "PlanConfig": "hardware.planning",
+    "PlanConfig": "hardware.plan.config",
     "submit": "tasks",
     "resume": "tasks",
     "replay": "tasks",

@@ -13,7 +13,7 @@ import typer
 from .budget import ROOT
 
 if TYPE_CHECKING:
-    from ..hardware.ledger import RunState
+    from ..hardware.ledger.ledger import RunState
     from ..tasks import HardwareRun
 
 RunId = Annotated[str, typer.Argument(help="Id or folder of a run, or 'latest'.")]

@@ -14,8 +14,8 @@ from .models import JsonOption
 from .run_names import QuietOption, command_line
 
 if TYPE_CHECKING:
-    from ..hardware.dry_run import DryRun
-    from ..hardware.plan import RunPlan
+    from ..hardware.ibm.dry_run import DryRun
+    from ..hardware.plan.run_plan import RunPlan
 
 
 def plan(
@@ -98,9 +98,9 @@ def plan(
         qdm run plan runs/first --target aer --shots 256 --num-images 2
     """
     from ..errors import InvalidOption
-    from ..hardware.fallback import FallbackPolicy
-    from ..hardware.plan import ExecutionOptions
-    from ..hardware.planning import PlanConfig
+    from ..hardware.plan.prepare import PlanConfig
+    from ..hardware.plan.run_plan import ExecutionOptions
+    from ..hardware.plan.target_choice import FallbackPolicy
     from ..options import build
     from ..reports.hardware_plan import plan_lines, plan_summary
     from ..tasks import plan as make_plan
@@ -175,9 +175,9 @@ def _whole_seconds(hours: float) -> int:
 def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:
     """IBM's estimate; the plan stands without it, so a refusal is a note."""
     from ..errors import ServiceUnavailable, TargetUnavailable
-    from ..hardware.dry_run import dry_run
-    from ..hardware.service import connect
-    from ..hardware.settings import read_settings
+    from ..hardware.ibm.account import connect
+    from ..hardware.ibm.dry_run import dry_run
+    from ..hardware.ibm.settings import read_settings
 
     try:
         if not plan.is_qpu:

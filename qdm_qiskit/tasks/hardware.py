@@ -16,17 +16,17 @@ import numpy as np
 from ..arguments import checked_path, of_kind, wrong
 from ..data import grid_png
 from ..errors import InvalidOption, InvalidPlan, MissingData
-from ..hardware.budget import OPEN_PLAN, BudgetState, Window
-from ..hardware.chain import cancel_run, collect_run, resume_run, submit_run
-from ..hardware.fallback import FallbackPolicy, plan_on_first
-from ..hardware.ledger import FILE, Ledger, RunState
-from ..hardware.plan import PLAN, ExecutionOptions, RunPlan, is_run_id, read_plan
-from ..hardware.planning import PlanConfig, with_found_calibration
-from ..hardware.record import IMAGES, MAX_FILE_BYTES
-from ..hardware.replay import Replay
-from ..hardware.replay import replay as replay_folder
-from ..hardware.service import look
-from ..hardware.settings import ServiceSettings, read_settings
+from ..hardware.ibm.account import look
+from ..hardware.ibm.settings import ServiceSettings, read_settings
+from ..hardware.ledger.budget import OPEN_PLAN, BudgetState, Window
+from ..hardware.ledger.ledger import FILE, Ledger, RunState
+from ..hardware.ledger.run_files import IMAGES, MAX_FILE_BYTES
+from ..hardware.plan.prepare import PlanConfig, with_found_calibration
+from ..hardware.plan.run_plan import PLAN, ExecutionOptions, RunPlan, is_run_id, read_plan
+from ..hardware.plan.target_choice import FallbackPolicy, plan_on_first
+from ..hardware.run.commands import cancel_run, collect_run, resume_run, submit_run
+from ..hardware.run.replay import Replay
+from ..hardware.run.replay import replay as replay_folder
 from ..notebook import Markup, card, facts, note, one_line, picture
 from ..options import build, field_types
 
@@ -217,9 +217,9 @@ def plan(
         root: Folder of all hardware runs.
         ledger: The root's ledger where it is open already.
         progress: Is told in words what happens.
-        options: Fields of :class:`~qdm_qiskit.hardware.planning.PlanConfig` and
-            :class:`~qdm_qiskit.hardware.plan.ExecutionOptions`: ``num_images=4``, ``shots=1024``,
-            ``mitigation="m3"``, ``budget="open"``, ``twirl_gates=True``.
+        options: Fields of :class:`~qdm_qiskit.hardware.plan.config.PlanConfig` and
+            :class:`~qdm_qiskit.hardware.plan.types.ExecutionOptions`: ``num_images=4``,
+            ``shots=1024``, ``mitigation="m3"``, ``budget="open"``, ``twirl_gates=True``.
 
     Returns:
         The plan; ``submit(plan, yes=True)`` sends it.
@@ -331,7 +331,7 @@ def submit(
     Raises:
         InvalidOption: Without ``yes``; the message says what it would cost.
         BudgetExceeded: If the budget, or the account, does not allow the whole run.
-        Others as :func:`~qdm_qiskit.hardware.chain.submit_run`.
+        Others as :func:`~qdm_qiskit.hardware.run.commands.submit_run`.
 
     >>> import tempfile, qdm_qiskit as qdm
     >>> with tempfile.TemporaryDirectory() as folder:
