@@ -26,6 +26,13 @@
 
 Each message gives the rule, what was received, and the way out, on one line: the command line
 prints it as it is and exits with code 2.
+
+>>> import qdm_qiskit as qdm
+>>> try:
+...     qdm.load_backend("fake_torinio")
+... except qdm.errors.UnknownName as error:
+...     str(error).endswith("Did you mean 'fake_torino'?")
+True
 """
 
 from __future__ import annotations
@@ -35,7 +42,11 @@ from collections.abc import Iterable
 
 
 class QdmError(Exception):
-    """Root of all errors raised on purpose by this package."""
+    """Root of all errors raised on purpose by this package.
+
+    >>> issubclass(InvalidOption, QdmError), issubclass(InvalidOption, ValueError)
+    (True, True)
+    """
 
 
 class InvalidTemplate(QdmError, ValueError):

@@ -129,7 +129,15 @@ Readout = ProbabilityReadout | ExpectationReadout
 
 @dataclass(frozen=True, kw_only=True)
 class CircuitSpec:
-    """A template together with the roles of its qubits and parameters."""
+    """A template together with the roles of its qubits and parameters.
+
+    Templates give one, and :meth:`from_circuit` makes one of any circuit.
+
+    >>> from qdm_qiskit.circuits import eeqdm
+    >>> spec = eeqdm(num_data=2, depth=1)
+    >>> spec.num_qubits, len(spec.weights), spec.encoding, spec.readout.num_outputs
+    (3, 6, 'amplitude', 4)
+    """
 
     name: str
     """Name in the catalogue."""

@@ -5,3 +5,11 @@
 the next step of them. ``ledger`` keeps what was spent and sent, ``record`` the files, ``service`` is
 the only way to IBM.
 """
+
+__all__ = [
+    "ibm",
+    "ledger",
+    "plan",
+    "providers",
+    "run",
+]

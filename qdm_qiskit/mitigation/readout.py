@@ -184,6 +184,18 @@ class ReadoutCalibration:
     Raises:
         InvalidData: If a matrix is missing, is no 2x2 matrix of probabilities, or cannot be told
             from a readout that says the same whatever is prepared.
+
+    >>> matrix = np.array([[0.98, 0.05], [0.02, 0.95]])
+    >>> taken = ReadoutCalibration(
+    ...     backend="fake_torino",
+    ...     qubits=(3,),
+    ...     method="balanced",
+    ...     shots=4096,
+    ...     taken_at="2026-01-01",
+    ...     matrices={3: matrix},
+    ... )
+    >>> float(taken.matrices[3][1, 0])  # the share of 1 that is read where 0 was prepared
+    0.02
     """
 
     backend: str

@@ -32,6 +32,12 @@ class Denoiser(nn.Module, ABC):
 
     A concrete model takes its options, a frozen dataclass, and an optional generator of initial
     weights. ``save_model`` and ``load_model`` in :mod:`qdm_qiskit.models` write and read folders.
+
+    >>> import torch
+    >>> from qdm_qiskit.circuits import eeqdm
+    >>> model = Denoiser.from_spec(eeqdm(num_data=2, depth=1), image_shape=(1, 2, 2))
+    >>> model(torch.rand(3, 1, 2, 2), torch.ones(3)).shape
+    torch.Size([3, 1, 2, 2])
     """
 
     name: ClassVar[str]

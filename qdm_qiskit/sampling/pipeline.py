@@ -48,6 +48,14 @@ class QDMPipeline:
 
     Args:
         run: From :func:`~qdm_qiskit.sampling.load_run`.
+
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     pipeline = qdm.QDMPipeline.from_pretrained(run)
+    ...     pipeline(num_images=3).images.shape
+    (3, 1, 2, 2)
     """
 
     def __init__(self, run: TrainedRun) -> None:

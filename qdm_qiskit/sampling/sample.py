@@ -150,6 +150,14 @@ def load_run(run: Path) -> TrainedRun:
     Raises:
         MissingData: If there is no run or checkpoint.
         InvalidCheckpoint: If the files cannot be used.
+
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     found = qdm.load_run(run)
+    >>> found.model.num_qubits, found.process.num_steps
+    (3, 2)
     """
     run = checked_path(run, "run")
     single = (run / PIPELINE_FILE).is_file()

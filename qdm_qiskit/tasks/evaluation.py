@@ -38,7 +38,13 @@ __all__ = ["Evaluation", "evaluate"]
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """Sets of samples measured against one reference."""
+    """Sets of samples measured against one reference; see :func:`evaluate`.
+
+    >>> import qdm_qiskit as qdm
+    >>> found = qdm.evaluate("runs/first", count=256)  # doctest: +SKIP
+    >>> found.report.rows[-1].figures["domain_kid"].low > 0  # doctest: +SKIP
+    True
+    """
 
     report: EvaluationReport
     """Every metric with its interval, of each set, of real images and of noise."""
@@ -99,8 +105,8 @@ def evaluate(
         MissingDependency: If Inception was asked for and is not installed.
 
     >>> import qdm_qiskit as qdm
-    >>> run = qdm.train("digits-demo", "runs/first", epochs=2)  # doctest: +SKIP
-    >>> qdm.evaluate(run.run, count=256).write("runs/first/evaluation")  # doctest: +SKIP
+    >>> qdm.evaluate("runs/first", count=256, out="runs/evaluation")  # doctest: +SKIP
+    <Evaluation: of real images, noise, first, on digits>
     """
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol", protocol, PROTOCOLS)

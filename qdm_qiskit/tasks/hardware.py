@@ -67,10 +67,14 @@ class HardwareRun:
     Raises:
         MissingData: If there is no plan in the folder.
 
-    >>> import qdm_qiskit as qdm
-    >>> run = qdm.HardwareRun.find("latest")  # doctest: +SKIP
-    >>> run.state.step, run.state.seconds_charged  # doctest: +SKIP
-    (0, 11.4)
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     planned = qdm.plan(run, "aer", num_images=2, shots=64, root=f"{folder}/runs")
+    ...     found = qdm.HardwareRun.find("latest", root=f"{folder}/runs")
+    ...     print(found.state.state, found.plan == planned, found.images)
+    planned True None
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -365,9 +369,14 @@ def resume(
         MissingData: If the run was never submitted.
         Others as :func:`submit`.
 
-    >>> import qdm_qiskit as qdm
-    >>> qdm.resume("latest").state.state  # doctest: +SKIP
-    'done'
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     planned = qdm.plan(run, "aer", num_images=2, shots=64, root=f"{folder}/runs")
+    ...     begun = qdm.submit(planned, yes=True, detach=True)
+    ...     print(begun.state.state, qdm.resume("latest", root=f"{folder}/runs").state.state)
+    running done
     """
     return _run(run, root).resume(progress=progress, settings=settings)
 
@@ -385,9 +394,15 @@ def replay(run: RunPlan | HardwareRun | str | Path, *, root: str | Path = ROOT) 
     Raises:
         InvalidPlan, InvalidData: If the record was changed.
 
-    >>> import qdm_qiskit as qdm
-    >>> qdm.replay("latest").equal  # doctest: +SKIP
-    True
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     planned = qdm.plan(run, "aer", num_images=2, shots=64, root=f"{folder}/runs")
+    ...     sent = qdm.submit(planned, yes=True)
+    ...     found = qdm.replay(planned)
+    >>> found.equal, found.images.shape
+    (True, (2, 1, 2, 2))
     """
     return _run(run, root).replay()
 

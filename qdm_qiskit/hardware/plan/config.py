@@ -19,7 +19,11 @@ DAY_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """What a run should be; :func:`make_plan` makes a plan of it."""
+    """What a run should be; :func:`make_plan` makes a plan of it.
+
+    >>> PlanConfig(targets=("ibm:least_busy", "local:fake_torino"), num_images=4).shots
+    4096
+    """
 
     targets: tuple[str, ...] = ("local:fake_torino",)
     """Where to run, in the order of preference."""
