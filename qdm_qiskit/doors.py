@@ -17,6 +17,14 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 
 from .errors import InvalidExtension, unknown_name
 
+__all__ = [
+    "KINDS",
+    "Door",
+    "Kind",
+    "Origin",
+    "Part",
+]
+
 Part = TypeVar("Part")
 Kind = Literal["circuit", "model", "loader", "device", "sampler", "provider", "metric", "dataset"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -40,6 +40,31 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+__all__ = [
+    "BudgetExceeded",
+    "CalibrationMismatch",
+    "InvalidArgument",
+    "InvalidCheckpoint",
+    "InvalidData",
+    "InvalidExtension",
+    "InvalidOption",
+    "InvalidPlan",
+    "InvalidTemplate",
+    "JobFailed",
+    "LedgerBusy",
+    "LedgerDamaged",
+    "MissingData",
+    "MissingDependency",
+    "OutputNotWritable",
+    "QdmError",
+    "ServiceUnavailable",
+    "SubmissionUncertain",
+    "TargetUnavailable",
+    "UnknownName",
+    "UnsupportedCircuit",
+    "unknown_name",
+]
+
 
 class QdmError(Exception):
     """Root of all errors raised on purpose by this package.

@@ -8,6 +8,10 @@ from .region import ReadoutErrors, check_readout
 from .runner import CircuitRunner
 from .targets import Target, parse_target
 
+__all__ = [
+    "make_runner",
+]
+
 
 def make_runner(
     target: Target | str, *, seed: int, readout: ReadoutErrors = "mean"

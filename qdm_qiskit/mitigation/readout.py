@@ -27,6 +27,20 @@ from .checks import indices, real_numbers, whole_counts
 from .m3 import solve_seen
 from .m3_of_0_1 import solve_near
 
+__all__ = [
+    "LEAST_CONTRAST",
+    "LEAST_DEVIATIONS",
+    "SCHEMA",
+    "Correction",
+    "Method",
+    "ReadoutCalibration",
+    "check_correction",
+    "combine_results",
+    "construct_circuits",
+    "mitigate",
+    "prepared_bits",
+]
+
 Method = Literal["balanced", "independent"]
 """``balanced``: all qubits at once, in at most ``2 * len(qubits)`` circuits, each qubit in 0 and 1
 equally often beside every other's state. ``independent``: two circuits for each qubit alone."""

@@ -38,6 +38,20 @@ from ..transpiling.passes import (
 from ..transpiling.split import has_barrier, split_at_barrier
 from .transpile_render import render_card, render_json, render_markdown, render_png
 
+__all__ = [
+    "MAX_EXACT_QUBITS",
+    "SCHEMA",
+    "BackendReport",
+    "Cost",
+    "Parts",
+    "Progress",
+    "Spread",
+    "TranspileReport",
+    "Verdict",
+    "transpile_report",
+    "write_report",
+]
+
 SCHEMA = "transpile-report/1"
 MAX_EXACT_QUBITS = 20
 """Up to here an example's exact distribution is computed."""

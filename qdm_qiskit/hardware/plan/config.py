@@ -11,6 +11,12 @@ from ...execution.targets import parse_target
 from .canonical_json import check_fields
 from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Schedule
 
+__all__ = [
+    "DAY_SECONDS",
+    "PlanConfig",
+    "Progress",
+]
+
 Progress = Callable[[str], None]
 """Is told in words what happens."""
 

@@ -20,6 +20,14 @@ from ..ledger.ledger import FILE, Ledger, RunState
 from ..plan.run_plan import PLAN, RunPlan, read_plan
 from .driver import DrivenRun
 
+__all__ = [
+    "cancel_run",
+    "collect_run",
+    "resume_run",
+    "run_state",
+    "submit_run",
+]
+
 
 def submit_run(
     plan_path: Path,
