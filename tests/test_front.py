@@ -116,7 +116,9 @@ def imported_by_pages() -> dict[str, set[str]]:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
             for node in ast.walk(ast.parse(block)):
-                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("qdm_qiskit"):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                    "qdm_qiskit"
+                ):
                     found.setdefault(node.module, set()).update(each.name for each in node.names)
     for name, home in qdm._HOMES.items():
         if home:
