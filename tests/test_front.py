@@ -1,4 +1,4 @@
-"""The front of the package: what ``qdm.<tab>`` shows, that it costs nothing, and that it is all there."""
+"""The front of the package: what ``qdm.<tab>`` shows, at no cost, and that it is all there."""
 
 from __future__ import annotations
 
@@ -47,8 +47,7 @@ def test_each_name_loads_what_it_needs_and_no_more():
 
 
 def test_tab_shows_the_public_names_also_after_rooms_were_imported():
-    import qdm_qiskit.engine
-
+    importlib.import_module("qdm_qiskit.engine")
     assert dir(qdm) == sorted(qdm.__all__)
     assert 30 <= len(SHOWN) <= 45
 

@@ -14,7 +14,7 @@ from .run_plan import plan
 from .run_record import list_runs, replay, report, status
 
 if TYPE_CHECKING:
-    from ..hardware.ibm.account import Report
+    from ..hardware.providers.base import Report
     from ..tasks import HardwareRun
 
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""One function a task: it gives what the parts give, checks like the command line, and costs nothing."""
+"""One function a task: it gives what the parts give, and checks as the command line does."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_configuration_takes_no_options_beside_it(tmp_path):
 
 
 def test_an_option_that_is_no_option_is_named(tmp_path):
-    with pytest.raises(InvalidOption, match="called 'epoch'.*Did you mean 'epochs'"):
+    with pytest.raises(InvalidOption, match=r"called 'epoch'.*Did you mean 'epochs'"):
         qdm.train("eeqdm", tmp_path / "x", epoch=3)
 
 
@@ -108,7 +108,7 @@ def test_a_calibration_without_mitigation_is_refused(run):
 
 
 def test_options_beside_a_sampling_configuration_are_refused(run):
-    with pytest.raises(InvalidOption, match="others out, got target='aer'|target='aer'"):
+    with pytest.raises(InvalidOption, match="got target='aer'"):
         qdm.sample(run, "aer", config=SamplingConfig())
     with pytest.raises(InvalidOption, match="seed"):
         qdm.sample(run, config=SamplingConfig(), seed=3)
@@ -161,7 +161,7 @@ def test_cost_refuses_what_has_no_circuit_no_name_or_no_trials(run):
         qdm.cost("eeqdm", "fake_torinio")
     with pytest.raises(InvalidOption, match="no single circuit"):
         qdm.cost("classical_unet")
-    with pytest.raises(InvalidOption, match="models and presets by name.*depth"):
+    with pytest.raises(InvalidOption, match=r"models and presets by name.*depth"):
         qdm.cost(run, depth=2)
     with pytest.raises(InvalidOption, match="trials must be at least 1"):
         qdm.cost("eeqdm", trials=0)
@@ -178,10 +178,10 @@ def plan(run, root, **options):
 
 def test_nothing_is_sent_without_yes_and_the_price_is_said(run, tmp_path):
     planned = plan(run, tmp_path)
-    with pytest.raises(InvalidOption, match=r"takes 2 jobs, 128 shots.*yes=True"):
+    with pytest.raises(InvalidOption, match=r"takes 2 jobs, 128 shots.*yes=True") as caught:
         qdm.submit(planned)
+    assert price(planned) in str(caught.value)
     assert qdm.HardwareRun.find("latest", root=tmp_path).state.state == "planned"
-    assert price(planned) in str(pytest.raises(InvalidOption, qdm.submit, planned).value)
 
 
 def test_a_run_is_found_by_plan_id_folder_and_latest(run, tmp_path):
@@ -223,7 +223,7 @@ def test_a_run_is_cancelled(run, tmp_path):
 def test_options_of_the_sampler_and_of_the_plan_come_by_name(run, tmp_path):
     with pytest.raises(InvalidOption, match="twirl_gates=True"):
         plan(run, tmp_path, twirl_gates=True)  # a simulation would leave it out in silence
-    with pytest.raises(InvalidOption, match="'twirl_gate'.*Did you mean|no option 'twirl_gate'"):
+    with pytest.raises(InvalidOption, match="no option 'twirl_gate'"):
         plan(run, tmp_path, twirl_gate=True)
     with pytest.raises(InvalidOption, match="needs a target"):
         qdm.plan(run, root=tmp_path)
