@@ -75,7 +75,7 @@ def train(
         if data is not None:
             raise InvalidOption(
                 "--data says where the data of a run that is resumed lie now; a new run names its own "
-                "by --set dataset=... and --set folder=..."
+                "by dataset and folder (--set dataset=... --set folder=...)."
             )
         if (model is None) == (preset is None):
             both_fit = preset in PRESETS and PRESETS[preset].model == model

@@ -9,11 +9,11 @@ from typing import Any
 
 from ..arguments import checked_path
 from ..data import cache_folder
-from ..errors import unknown_name
+from ..errors import InvalidOption, unknown_name
 from ..evaluation.inception import inception_weights as find_weights
 from ..files import check_writable
 from ..notebook import one_line
-from ..options import build, convert
+from ..options import convert, field_types
 from ..reports.evaluation import (
     PROTOCOLS,
     EvaluationConfig,
@@ -110,7 +110,10 @@ def evaluate(
     """
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol", protocol, PROTOCOLS)
-    chosen = build(EvaluationConfig, {**vars(PROTOCOLS[protocol]), **options})
+    unknown = [name for name in options if name not in field_types(EvaluationConfig)]
+    if unknown:
+        raise InvalidOption(str(unknown_name("option", unknown[0], field_types(EvaluationConfig))))
+    chosen = replace(PROTOCOLS[protocol], **options)
     chain: Scheduler = convert("scheduler", scheduler, Scheduler)
     folder = None if out is None else checked_path(out, "out")
     if folder is not None:
