@@ -17,6 +17,14 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 
 from .errors import InvalidExtension, unknown_name
 
+__all__ = [
+    "KINDS",
+    "Door",
+    "Kind",
+    "Origin",
+    "Part",
+]
+
 Part = TypeVar("Part")
 Kind = Literal["circuit", "model", "loader", "device", "sampler", "provider", "metric", "dataset"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -110,7 +118,7 @@ class Door(Generic[Part]):
             UnknownName: If no package brings a part of this name.
             InvalidExtension: If two packages bring one.
         """
-        from . import __version__
+        from .version import __version__
 
         point = self._point(name)
         if point.dist is None:

@@ -26,6 +26,13 @@
 
 Each message gives the rule, what was received, and the way out, on one line: the command line
 prints it as it is and exits with code 2.
+
+>>> import qdm_qiskit as qdm
+>>> try:
+...     qdm.load_backend("fake_torinio")
+... except qdm.errors.UnknownName as error:
+...     str(error).endswith("Did you mean 'fake_torino'?")
+True
 """
 
 from __future__ import annotations
@@ -33,9 +40,38 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+__all__ = [
+    "BudgetExceeded",
+    "CalibrationMismatch",
+    "InvalidArgument",
+    "InvalidCheckpoint",
+    "InvalidData",
+    "InvalidExtension",
+    "InvalidOption",
+    "InvalidPlan",
+    "InvalidTemplate",
+    "JobFailed",
+    "LedgerBusy",
+    "LedgerDamaged",
+    "MissingData",
+    "MissingDependency",
+    "OutputNotWritable",
+    "QdmError",
+    "ServiceUnavailable",
+    "SubmissionUncertain",
+    "TargetUnavailable",
+    "UnknownName",
+    "UnsupportedCircuit",
+    "unknown_name",
+]
+
 
 class QdmError(Exception):
-    """Root of all errors raised on purpose by this package."""
+    """Root of all errors raised on purpose by this package.
+
+    >>> issubclass(InvalidOption, QdmError), issubclass(InvalidOption, ValueError)
+    (True, True)
+    """
 
 
 class InvalidTemplate(QdmError, ValueError):

@@ -1,4 +1,8 @@
-"""Circuit templates: plain parameterized ``QuantumCircuit`` objects and the roles of their parts."""
+"""Circuit templates: plain parameterized ``QuantumCircuit`` objects and the roles of their parts.
+
+>>> eeqdm(num_data=2, depth=10)
+<CircuitSpec: eeqdm, 3 qubits, 60 weights, 0 inputs, 4 probabilities of q[1], q[2], where q[0] = 0>
+"""
 
 from .angle_encodings import (
     angle_encoding,

@@ -11,6 +11,12 @@ from .checks import check_counts
 from .parameters import weight_parameters
 from .spec import wire_to_qubit
 
+__all__ = [
+    "append_strongly_entangling_layers",
+    "pairwise_bell_stage",
+    "strongly_entangling_layers",
+]
+
 
 def pairwise_bell_stage(num_wires: int) -> QuantumCircuit:
     """Entangle the first half of the wires with the second half, pair by pair.

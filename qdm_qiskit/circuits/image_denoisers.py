@@ -13,6 +13,11 @@ from .entanglers import append_strongly_entangling_layers, pairwise_bell_stage
 from .parameters import input_parameters, weight_parameters
 from .spec import CircuitSpec, ProbabilityReadout, wire_to_qubit
 
+__all__ = [
+    "eeqdm",
+    "qddm",
+]
+
 
 def eeqdm(num_data: int, depth: int, *, guided: bool = False) -> CircuitSpec:
     """The entanglement-enhanced denoiser: Bell stage, then layers on half the register.

@@ -19,6 +19,8 @@ from qiskit.quantum_info import SparsePauliOp
 
 from ..arguments import all_of_kind, of_kind
 from ..errors import InvalidData, InvalidTemplate
+from ..notebook import Markup, card, drawing, facts, folded, note, one_line
+from .drawing import drawing_text
 from .encodings import amplitude_angles, amplitude_loader
 from .parameters import input_parameters
 
@@ -29,6 +31,8 @@ DENOISER_BARRIER = "denoiser"
 """Label of the barrier between loader and denoiser in a full circuit; cost reports split there."""
 
 
+MAX_DRAWN = 2000
+"""Gates of the largest circuit that is drawn where nobody asked for it."""
 WAY_TO_SUMS = "give a list, and text as SparsePauliOp(text)"
 """For callers that give something else where observables are wanted."""
 WAY_TO_SPEC = "register_spec(circuit, source=...) makes one"
@@ -54,6 +58,12 @@ class ProbabilityReadout:
     """Pairs (qubit, outcome) that must hold for a shot to count."""
     renormalise: bool = False
     """Divide by the probability of the post-selection; off keeps the joint probability."""
+
+    def words(self) -> str:
+        """Return in words what is read."""
+        given = ", ".join(f"q[{qubit}] = {outcome}" for qubit, outcome in self.postselect)
+        of = ", ".join(f"q[{qubit}]" for qubit in self.qubits) or "no qubit"
+        return f"{self.num_outputs} probabilities of {of}" + (f", where {given}" if given else "")
 
     @property
     def num_outputs(self) -> int:
@@ -93,6 +103,15 @@ class ExpectationReadout:
     observables: tuple[SparsePauliOp, ...]
     """Hermitian operators on the whole register."""
 
+    def words(self) -> str:
+        """Return in words what is read; of many observables the first three."""
+        shown = [
+            " + ".join(f"{weight.real:g} {label}" for label, weight in each.to_list()[:4])
+            for each in self.observables[:3]
+        ]
+        more = ", ..." if self.num_outputs > len(shown) else ""
+        return f"{self.num_outputs} expectation values: {', '.join(shown)}{more}"
+
     @property
     def num_outputs(self) -> int:
         """Length of the readout vector: the number of observables."""
@@ -110,7 +129,15 @@ Readout = ProbabilityReadout | ExpectationReadout
 
 @dataclass(frozen=True, kw_only=True)
 class CircuitSpec:
-    """A template together with the roles of its qubits and parameters."""
+    """A template together with the roles of its qubits and parameters.
+
+    Templates give one, and :meth:`from_circuit` makes one of any circuit.
+
+    >>> from qdm_qiskit.circuits import eeqdm
+    >>> spec = eeqdm(num_data=2, depth=1)
+    >>> spec.num_qubits, len(spec.weights), spec.encoding, spec.readout.num_outputs
+    (3, 6, 'amplitude', 4)
+    """
 
     name: str
     """Name in the catalogue."""
@@ -408,6 +435,47 @@ class CircuitSpec:
         if not parts:
             raise InvalidData(f"'{self.name}' takes no inputs.")
         return np.concatenate(parts, axis=1)
+
+    def __repr__(self) -> str:
+        return one_line(
+            "CircuitSpec",
+            self.name,
+            f"{self.num_qubits} qubits",
+            f"{len(self.weights)} weights",
+            f"{len(self.inputs)} inputs",
+            self.readout.words(),
+        )
+
+    def _repr_html_(self) -> str:
+        return card(self.name, *self.shown(), about="circuit spec")
+
+    def shown(self) -> tuple[Markup, ...]:
+        """Return roles, counts and drawing, as a notebook shows them."""
+        gates = {k: v for k, v in sorted(self.circuit.count_ops().items()) if k != "barrier"}
+        roles = [f"{len(self.data_qubits)} data", f"{len(self.ancilla_qubits)} ancilla"]
+        found = facts(
+            [
+                ("qubits", f"{self.num_qubits}: {', '.join(roles)}"),
+                ("data enter", f"as {self.encoding}s"),
+                ("inputs", _named(self.inputs, self.input_names)),
+                ("weights", _named(self.weights, self.weight_names)),
+                ("read out", self.readout.words()),
+                ("depth", self.circuit.depth()),
+                ("gates", ", ".join(f"{count} {name}" for name, count in gates.items()) or "none"),
+                ("source", self.source or None),
+            ]
+        )
+        if self.circuit.size() > MAX_DRAWN:
+            return found, note(f"More than {MAX_DRAWN} gates: not drawn.")
+        return found, folded("circuit", drawing(drawing_text(self.circuit)))
+
+
+def _named(parameters: tuple[Parameter, ...], names: tuple[str, ...]) -> str:
+    """How many parameters, and what their owner calls the first and the last."""
+    found = names or tuple(each.name for each in parameters)
+    if len(found) > 2:
+        return f"{len(found)}: {found[0]} .. {found[-1]}"
+    return f"{len(found)}: {', '.join(found)}" if found else "0"
 
 
 def register_spec(

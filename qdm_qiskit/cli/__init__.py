@@ -1,1 +1,20 @@
 """The `qdm` command: one file a command group."""
+
+__all__ = [
+    "budget",
+    "circuit_analysis",
+    "circuit_options",
+    "circuits",
+    "data",
+    "evaluate",
+    "main",
+    "models",
+    "pictures",
+    "report",
+    "run",
+    "run_names",
+    "run_plan",
+    "run_record",
+    "sample",
+    "train",
+]

@@ -47,21 +47,16 @@ def set_budget(
 
         qdm budget set open --preset open-plan
     """
-    from ..errors import InvalidOption
-    from ..hardware.ledger.budget import OPEN_PLAN
+    from ..tasks import set_budget as set_limits
 
-    if preset is not None:
-        if preset != "open-plan":
-            raise InvalidOption(f"The presets of a budget are: open-plan; got '{preset}'.")
-        if seconds is not None or period_days is not None or calendar:
-            raise InvalidOption("Preset 'open-plan' sets seconds and period; leave them out.")
-        seconds, period_days = OPEN_PLAN.seconds, OPEN_PLAN.period_days
-    state = open_ledger(root).set_budget(
+    state = set_limits(
         name,
+        preset=preset,
         seconds=seconds,
         shots=shots,
         period_days=period_days,
         window="calendar" if calendar else "rolling",
+        ledger=open_ledger(root),
     )
     _print([state], as_json)
 

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Circuit templates: list, show, analyze, export them.", no_args_is_help=True)
 
-MAX_DRAWN = 2000
-"""Gates of the largest circuit that is drawn in the terminal."""
-
 
 @app.command("list")
 def list_templates(as_json: JsonOption = False) -> None:
@@ -83,6 +80,7 @@ def show(
     import shutil
 
     from ..circuits.export import circuit_facts, drawing_text
+    from ..circuits.spec import MAX_DRAWN
 
     template, spec = configured(name, settings, device=device)
     facts = circuit_facts(template, spec)

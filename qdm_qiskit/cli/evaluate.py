@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -71,52 +71,37 @@ def evaluate(
         qdm evaluate runs/first --count 64 --out runs/first/evaluation
     """
     from contextlib import nullcontext
-    from dataclasses import replace
 
     from rich.console import Console
 
-    from ..data import cache_folder
-    from ..errors import unknown_name
-    from ..evaluation.inception import inception_weights as find_weights
     from ..files import check_writable
-    from ..options import convert
-    from ..reports.evaluation import PROTOCOLS, write_evaluation
-    from ..reports.evaluation import evaluate as run_evaluation
     from ..reports.evaluation_render import render_table, sentences
-    from ..reports.evaluation_subjects import run_subject, samples_subject, with_data_at
-    from ..sampling.schedulers import Scheduler
+    from ..tasks import evaluate as run_evaluation
 
-    if protocol not in PROTOCOLS:
-        raise unknown_name("protocol", protocol, PROTOCOLS)
     given = {"count": count, "resamples": resamples, "part": part, "seed": seed}
-    changes = {name: value for name, value in given.items() if value is not None}
-    config = replace(PROTOCOLS[protocol], **changes)  # type: ignore[arg-type]
-    chain = convert("scheduler", scheduler, Scheduler)
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if out is None and len(runs or []) + len(samples or []) == 1:
         out = [*(runs or []), *(samples or [])][0] / "evaluation"
     if out is not None:
         check_writable(out)
-    subjects = [
-        run_subject(run, seed=seed, scheduler=chain, num_inference_steps=steps)
-        for run in runs or []
-    ] + [samples_subject(folder) for folder in samples or []]
-    subjects = with_data_at(subjects, data or [])
-    cache = cache_folder() / "evaluation"
-    weights = None
-    if inception_weights is not None:
-        weights = find_weights(inception_weights, cache, accept_other=accept_other_weights)
     console = Console(stderr=True)
     silent = quiet or not console.is_interactive
     with nullcontext() if silent else console.status("evaluating") as status:
-        report, pictures = run_evaluation(
-            subjects,
-            config,
-            dataset=reference,
-            cache=cache,
-            inception=weights,
-            on_stage=lambda stage: None if status is None else status.update(stage),
+        made = run_evaluation(
+            *(runs or []),
+            samples=samples or [],
+            reference=reference,
+            data=data or [],
+            protocol=protocol,
+            scheduler=scheduler,
+            steps=steps,
+            inception_weights=inception_weights,
+            accept_other_weights=accept_other_weights,
+            progress=lambda stage: None if status is None else status.update(stage),
+            **options,
         )
-    paths = () if out is None else write_evaluation(report, pictures, out)
+    report = made.report
+    paths = () if out is None else made.write(out)
     table = report.to_dict()
     if as_json:
         typer.echo(json.dumps(table, indent=2, allow_nan=False))

@@ -6,8 +6,8 @@ import sys
 
 import typer
 
-from .. import __version__
 from ..errors import QdmError
+from ..version import __version__
 from . import budget, circuits, data, evaluate, models, report, run, sample, train
 
 EXIT_ERROR = 2

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from . import pictures
 from .models import JsonOption, SetOption
-
-if TYPE_CHECKING:
-    from ..models import CircuitDenoiser
 
 app = typer.Typer(help="Reports, before anything is paid for.", no_args_is_help=True)
 app.command("pictures")(pictures.pictures)
@@ -46,59 +43,37 @@ def transpile(
 
         qdm report transpile eeqdm --set depth=2 --trials 2 --backend fake_torino --out reports
     """
-    import torch
     from rich.console import Console
     from rich.progress import Progress
 
-    from ..diffusion import InterpolatedNoise
     from ..errors import InvalidOption
     from ..execution.snapshots import load_backend
     from ..files import check_writable
     from ..options import parse_assignments
-    from ..reports.transpile import transpile_report, write_report
-    from ..rng import derived_seed
-    from ..sampling import load_run, unrolled_circuit
-    from ..sampling.encoding import circuit_values
+    from ..reports.transpile import write_report
+    from ..tasks import cost
 
     backends = backend or ["fake_torino"]
     for name in backends:
         load_backend(name)
-    if Path(subject).is_dir():
-        if settings:
-            raise InvalidOption(
-                "A trained run's options are frozen; --set is for models and presets."
-            )
-        run = load_run(Path(subject))
-        model, process = run.model, run.process
-        name = Path(subject).resolve().name
-    else:
-        from ..models import build_model, resolve
-
-        choice = resolve(subject, parse_assignments(settings or []))
-        generator = torch.Generator().manual_seed(derived_seed(seed, "init", 0))
-        model, process = build_model(choice, generator=generator), InterpolatedNoise()
-        name = "_".join([subject, *(each.replace("=", "") for each in settings or [])])
-    model = _one_circuit(model)
+    of_run = Path(subject).is_dir()
+    if of_run and settings:
+        raise InvalidOption("A trained run's options are frozen; --set is for models and presets.")
     if out is None:
-        out = Path(subject) / "report" if Path(subject).is_dir() else Path("transpile_reports")
+        out = Path(subject) / "report" if of_run else Path("transpile_reports")
     check_writable(out)
-    circuit = unrolled_circuit(model)
-    start = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
-    image = process.start((1, *model.image_shape), start)
-    labels = torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
-    values = circuit_values(model, *model.encode_at(image, torch.ones(1), labels))
     console = Console(stderr=True)
     silent = quiet or not console.is_interactive
     with Progress(console=console, disable=silent, transient=True) as bar:
         tasks = {each: bar.add_task(each, total=trials) for each in backends}
-        report = transpile_report(
-            name,
-            circuit,
+        report = cost(
+            subject,
             backends,
+            settings=parse_assignments(settings or []),
+            trials=trials,
             level=level,
-            seeds=[derived_seed(seed, "transpiler", trial) for trial in range(trials)],
-            example_values=values[0],
             shots=shots,
+            seed=seed,
             progress=lambda each, done, total: bar.update(tasks[each], completed=done),
         )
     paths = write_report(report, out)
@@ -115,17 +90,6 @@ def transpile(
         typer.echo(found.verdict.sentence)
     for path in paths:
         typer.echo(f"written  {path}")
-
-
-def _one_circuit(model: object) -> CircuitDenoiser:
-    from ..errors import InvalidOption
-    from ..models import CircuitDenoiser
-
-    if not isinstance(model, CircuitDenoiser):
-        raise InvalidOption(
-            f"'{getattr(model, 'name', model)}' has no single circuit to report on."
-        )
-    return model
 
 
 @app.command("run")

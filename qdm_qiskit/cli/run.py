@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .budget import ROOT, RootOption
 from .models import JsonOption
-from .run_names import QuietOption, RunId, command_line, folder_of, print_state
+from .run_names import QuietOption, RunId, command_line, print_run
 from .run_plan import plan
 from .run_record import list_runs, replay, report, status
 
 if TYPE_CHECKING:
-    from ..hardware.ledger.ledger import RunState
     from ..hardware.providers.base import Report
+    from ..tasks import HardwareRun
 
 app = typer.Typer(
     help="Runs on hardware: plan, submit, status, resume, collect, cancel, replay, report.",
@@ -44,26 +43,13 @@ def submit(
         qdm run submit latest --yes
     """
     from ..errors import InvalidOption
-    from ..hardware.plan.run_plan import read_plan
-    from ..hardware.run.commands import submit_run
+    from ..tasks.hardware import HardwareRun, price
 
-    folder = folder_of(plan, root)
-    found = read_plan(folder)
+    run = HardwareRun.find(plan, root=root)
     if not yes:
-        from ..hardware.plan.prepare import with_found_calibration
-
-        # What was found when it was planned may be stale now, and there may be another one.
-        now = with_found_calibration(found, folder.parent)
-        where = found.target if found.is_qpu else f"{found.target}, which charges nothing"
-        most = ""
-        if now.most_seconds > now.total_seconds:
-            most = f" ({now.most_seconds:.1f} if the readout has to be calibrated anew)"
-        raise InvalidOption(
-            f"Run {found.run_id} takes {now.num_jobs} jobs, {now.total_shots} shots and about "
-            f"{now.total_seconds:.1f} QPU seconds{most} on {where}; nothing was sent. Send it with "
-            f"`{command_line('submit', found.run_id, folder.parent)} --yes`."
-        )
-    _drive(folder, lambda say: submit_run(folder, detach=detach, report=say), as_json, quiet)
+        again = command_line("submit", run.plan.run_id, run.folder.parent)
+        raise InvalidOption(f"{price(run.plan)}; nothing was sent. Send it with `{again} --yes`.")
+    _drive(run, lambda say: run.submit(yes=True, detach=detach, progress=say), as_json, quiet)
 
 
 def resume(
@@ -78,11 +64,10 @@ def resume(
 
         qdm run resume latest
     """
-    from ..hardware.run.commands import resume_run
+    from ..tasks import HardwareRun
 
-    folder = folder_of(run, root)
-    parent, name = folder.parent, folder.name
-    _drive(folder, lambda say: resume_run(parent, name, report=say), as_json, quiet)
+    found = HardwareRun.find(run, root=root)
+    _drive(found, lambda say: found.resume(progress=say), as_json, quiet)
 
 
 def collect(
@@ -97,11 +82,10 @@ def collect(
 
         qdm run collect latest
     """
-    from ..hardware.run.commands import collect_run
+    from ..tasks import HardwareRun
 
-    folder = folder_of(run, root)
-    parent, name = folder.parent, folder.name
-    _drive(folder, lambda say: collect_run(parent, name, report=say), as_json, quiet)
+    found = HardwareRun.find(run, root=root)
+    _drive(found, lambda say: found.collect(progress=say), as_json, quiet)
 
 
 def cancel(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> None:
@@ -111,11 +95,11 @@ def cancel(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
 
         qdm run cancel latest
     """
-    from ..hardware.run.commands import cancel_run
+    from ..tasks import HardwareRun
 
-    folder = folder_of(run, root)
+    found = HardwareRun.find(run, root=root)
     say = None if as_json else lambda text: typer.echo(text, err=True)
-    print_state(cancel_run(folder.parent, folder.name, report=say), folder, as_json)
+    print_run(found.cancel(progress=say), as_json)
 
 
 app.command("plan")(plan)
@@ -130,17 +114,17 @@ app.command("report")(report)
 
 
 def _drive(
-    folder: Path, work: Callable[[Report | None], RunState], as_json: bool, quiet: bool
+    run: HardwareRun, work: Callable[[Report | None], HardwareRun], as_json: bool, quiet: bool
 ) -> None:
     """Work on a run and show where it stands; Ctrl-C leaves with 130 and says how to go on."""
     silent = quiet or as_json
     try:
-        state = work(None if silent else lambda text: typer.echo(text, err=True))
+        work(None if silent else lambda text: typer.echo(text, err=True))
     except KeyboardInterrupt:
         typer.echo(
             "stopped; jobs that were sent go on without us, and nothing is paid twice; continue "
-            f"with: {command_line('resume', folder.name, folder.parent)}",
+            f"with: {command_line('resume', run.folder.name, run.folder.parent)}",
             err=True,
         )
         raise typer.Exit(130) from None  # cli.main says the rest
-    print_state(state, folder, as_json)
+    print_run(run, as_json)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,10 +14,8 @@ from .models import JsonOption
 from .run_names import QuietOption, command_line
 
 if TYPE_CHECKING:
-    from ..execution.targets import Target
     from ..hardware.ibm.dry_run import DryRun
     from ..hardware.plan.run_plan import RunPlan
-    from ..hardware.plan.types import Availability
 
 
 def plan(
@@ -103,9 +100,10 @@ def plan(
     from ..errors import InvalidOption
     from ..hardware.plan.prepare import PlanConfig
     from ..hardware.plan.run_plan import ExecutionOptions
-    from ..hardware.plan.target_choice import FallbackPolicy, plan_on_first
+    from ..hardware.plan.target_choice import FallbackPolicy
     from ..options import build
     from ..reports.hardware_plan import plan_lines, plan_summary
+    from ..tasks import plan as make_plan
 
     if shots is not None and (seconds is not None or precision is not None):
         raise InvalidOption(
@@ -140,25 +138,17 @@ def plan(
     }
     config = replace(build(PlanConfig, values), options=options)
     ledger = open_ledger(root)
-    state = None if budget is None else ledger.budget(budget)
-    made = plan_on_first(
+    made = make_plan(
         run,
-        config,
-        FallbackPolicy(max_queue=max_queue, min_success=min_success),
+        config=config,
+        policy=FallbackPolicy(max_queue=max_queue, min_success=min_success),
         root=root,
-        look=_look(root),
-        budget=state,
+        ledger=ledger,
         progress=(lambda text: None)
         if quiet or as_json
         else lambda text: typer.echo(text, err=True),
     )
-    ledger.add_run(
-        made.run_id,
-        plan_sha256=made.content_sha256,
-        budget=made.budget,
-        total_steps=made.num_steps,
-        seconds_estimated=made.total_seconds,
-    )
+    state = None if budget is None else ledger.budget(budget)
     asked = _dry_run(made, root) if ask_ibm else None
     if as_json:
         summary = plan_summary(made, state)
@@ -180,14 +170,6 @@ def _whole_seconds(hours: float) -> int:
     if not 0 < hours <= 1e5:
         raise InvalidOption(f"calibration_hours is more than 0 and at most 1e5, got {hours}.")
     return max(1, round(hours * 3600))
-
-
-def _look(root: Path) -> Callable[[Target], Availability]:
-    """How ``ibm:`` targets are looked at; connects when the first one is, and once."""
-    from ..hardware.ibm.account import look
-    from ..hardware.ibm.settings import read_settings
-
-    return look(read_settings(root))
 
 
 def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:

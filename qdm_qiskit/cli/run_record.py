@@ -10,7 +10,7 @@ import typer
 
 from .budget import ROOT, RootOption
 from .models import JsonOption
-from .run_names import RunId, folder_of, print_state, run_folders, state_row, states_of
+from .run_names import RunId, folder_of, print_run, state_row
 
 
 def status(
@@ -29,8 +29,9 @@ def status(
     if run is None:
         list_runs(root=root, as_json=as_json)
         return
-    folder = folder_of(run, root)
-    print_state(states_of([folder])[0], folder, as_json)
+    from ..tasks import HardwareRun
+
+    print_run(HardwareRun.find(run, root=root), as_json)
 
 
 def list_runs(root: RootOption = ROOT, as_json: JsonOption = False) -> None:
@@ -40,8 +41,11 @@ def list_runs(root: RootOption = ROOT, as_json: JsonOption = False) -> None:
 
         qdm run list
     """
+    from ..tasks.hardware import run_folders, states_of
+
     folders = run_folders(root)
-    rows = [state_row(*each) for each in zip(states_of(folders), folders, strict=True)]
+    states = states_of(folders, lambda text: typer.echo(f"note: {text}", err=True))
+    rows = [state_row(*each) for each in zip(states, folders, strict=True)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -63,10 +67,9 @@ def replay(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
 
         qdm run replay latest
     """
-    from ..hardware.run.replay import replay as replay_run
+    from ..tasks import replay as replay_run
 
-    folder = folder_of(run, root)
-    found = replay_run(folder)
+    found = replay_run(run, root=root)
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2))
     else:

@@ -58,14 +58,8 @@ def sample(
     """  # noqa: E501 (an example is one line, to be copied as it is)
     from ..errors import InvalidOption
     from ..options import build
-    from ..sampling import (
-        SamplingConfig,
-        check_output,
-        load_run,
-        read_calibration,
-        write_samples,
-    )
-    from ..sampling import sample as run_sampling
+    from ..sampling import SamplingConfig, check_output, load_run, read_calibration
+    from ..tasks import sample as run_sampling
 
     config = build(
         SamplingConfig,
@@ -99,12 +93,12 @@ def sample(
         task = bar.add_task("sampling", total=steps or trained.process.num_steps)
         samples = run_sampling(
             trained,
-            config,
+            config=config,
+            out=out,
             calibration=taken,
             on_step=lambda step, x: bar.update(task, advance=1),
-            on_stage=lambda stage: bar.update(task, description=stage),
+            progress=lambda stage: bar.update(task, description=stage),
         )
-    write_samples(samples, out)
     for record in samples.records:
         mitigated = record.mitigated_distance
         beside = "" if mitigated is None else f"  mitigated {mitigated:.3f}"

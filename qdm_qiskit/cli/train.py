@@ -52,29 +52,31 @@ def train(
     import torch
     from accelerate import PartialState
 
-    from ..errors import InvalidOption, MissingData
-    from ..files import read_json_object
+    from ..errors import InvalidOption
     from ..models import PRESETS
     from ..options import parse_assignments
-    from ..training import resolve_run, run_from_dict
-    from ..training import train as run_training
+    from ..tasks import continue_training
+    from ..tasks import train as start_training
+    from ..training import resolve_run
 
     if threads is not None:
         torch.set_num_threads(threads)
+    watching = _notes_only() if quiet else _rich_report()
     if resume is not None:
         if model or preset or settings or seed is not None:
             raise InvalidOption(
                 "On --resume only --epochs may change, and --data the place of the data: a run's "
                 "options are frozen."
             )
-        if not (out / "config.json").is_file():
-            raise MissingData(
-                f"There is no run to resume in {out}: {out / 'config.json'} is missing."
-            )
-        config = run_from_dict(read_json_object(out / "config.json"))
-        if epochs is not None:
-            config = config.with_epochs(epochs)
+        result = continue_training(
+            out, checkpoint=resume, epochs=epochs, data=data, progress=watching
+        )
     else:
+        if data is not None:
+            raise InvalidOption(
+                "--data says where the data of a run that is resumed lie now; a new run names its own "
+                "by dataset and folder (--set dataset=... --set folder=...)."
+            )
         if (model is None) == (preset is None):
             both_fit = preset in PRESETS and PRESETS[preset].model == model
             if model is None or not both_fit:
@@ -88,9 +90,9 @@ def train(
                 if name in values:
                     raise InvalidOption(f"Option '{name}' is set twice.")
                 values[name] = value
+        # A configuration, not keywords: text that a user gave is no argument of ours.
         config = resolve_run(preset or model or "", values)
-    watching = _notes_only() if quiet else _rich_report()
-    result = run_training(config, out, resume=resume, report=watching, data=data)
+        result = start_training(config, out, progress=watching)
     speaks = PartialState().is_main_process  # of several processes, one
     if result.interrupted:
         if speaks:

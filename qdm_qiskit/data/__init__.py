@@ -22,7 +22,7 @@ extracted or believed about its own size.
 
 from .catalog import DATASETS, DatasetInfo, RemoteFile
 from .download import cache_folder
-from .grid import image_grid, save_grid
+from .grid import grid_png, image_grid, save_grid
 from .idx import read_idx
 from .images import (
     ImageSet,
@@ -49,6 +49,7 @@ __all__ = [
     "cache_folder",
     "check_image_size",
     "convert_channels",
+    "grid_png",
     "image_grid",
     "images_to_states",
     "load_dataset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 
@@ -45,6 +46,21 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return grid
 
 
+def grid_png(images: np.ndarray, *, columns: int | None = None, scale: int = 8) -> bytes:
+    """Return :func:`image_grid` as the bytes of a PNG, every pixel enlarged to ``scale`` x ``scale``.
+
+    Raises:
+        InvalidData: If ``images`` has another shape.
+        InvalidOption: If ``columns`` or ``scale`` is below 1.
+    """
+    if whole_number(scale, "scale") < 1:
+        raise InvalidOption(f"A grid needs scale >= 1, got {scale}.")
+    grid = image_grid(images, columns).repeat(scale, axis=0).repeat(scale, axis=1)
+    file = io.BytesIO()
+    Image.fromarray(grid.squeeze(2) if grid.shape[2] == 1 else grid).save(file, "PNG")
+    return file.getvalue()
+
+
 def save_grid(
     images: np.ndarray,
     path: str | Path,
@@ -71,13 +87,10 @@ def save_grid(
         InvalidOption: If ``columns`` or ``scale`` is below 1.
     """
     path = checked_path(path, "path")
-    if whole_number(scale, "scale") < 1:
-        raise InvalidOption(f"A grid needs scale >= 1, got {scale}.")
-    path = Path(path)
-    grid = image_grid(images, columns).repeat(scale, axis=0).repeat(scale, axis=1)
+    png = grid_png(images, columns=columns, scale=scale)
     try:
         with path.open("wb" if overwrite else "xb") as file:
-            Image.fromarray(grid.squeeze(2) if grid.shape[2] == 1 else grid).save(file, "PNG")
+            file.write(png)
     except FileExistsError as error:
         raise OutputNotWritable(
             f"{path} exists already; choose another name, or ask to overwrite it (--force)."

@@ -83,6 +83,13 @@ def compile_circuit(
             in between whose outcome is not selected, a reset without one, control flow); the
             message names it.
         InvalidOption: If ``dtype`` is neither float32 nor float64.
+
+    >>> from qiskit.circuit import Parameter
+    >>> angle, circuit = Parameter("angle"), QuantumCircuit(1)
+    >>> _ = circuit.rx(angle, 0)
+    >>> program = compile_circuit(circuit, weights=[angle])
+    >>> program.probabilities(weights=torch.tensor([torch.pi / 2])).flatten()
+    tensor([0.5000, 0.5000])
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
     inputs = all_of_kind(inputs, Parameter, "inputs")

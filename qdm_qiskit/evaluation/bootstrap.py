@@ -12,6 +12,15 @@ import numpy as np
 from ..arguments import random_generator, real_array, real_number, whole_number
 from ..errors import InvalidData, InvalidOption
 
+__all__ = [
+    "LEAST_RESAMPLES",
+    "Interval",
+    "Statistic",
+    "bootstrap_interval",
+    "check_bootstrap",
+    "share_interval",
+]
+
 LEAST_RESAMPLES = 20
 """Fewer give no deviation to speak of."""
 

@@ -15,6 +15,15 @@ from scipy.special import log_softmax, logsumexp
 from ..arguments import random_generator, real_array, whole_number
 from ..errors import InvalidData, InvalidOption
 
+__all__ = [
+    "KernelMatrices",
+    "classifier_score",
+    "frechet_distance",
+    "kernel_distance",
+    "polynomial_kernel",
+    "subset_kernel_distance",
+]
+
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Fréchet distance (squared 2-Wasserstein distance) of the Gaussians with their moments.

@@ -8,6 +8,10 @@ from .region import ReadoutErrors, check_readout
 from .runner import CircuitRunner
 from .targets import Target, parse_target
 
+__all__ = [
+    "make_runner",
+]
+
 
 def make_runner(
     target: Target | str, *, seed: int, readout: ReadoutErrors = "mean"
@@ -28,6 +32,13 @@ def make_runner(
         InvalidOption: If the target has no readout errors to be asymmetric, or none of this name.
         TargetUnavailable: For ``engine`` (the caller runs the model there), for ``aer:gpu``
             without a GPU, and for every ``ibm:`` target.
+
+    >>> import numpy as np
+    >>> from qiskit import QuantumCircuit
+    >>> circuit = QuantumCircuit(1, 1)
+    >>> _ = circuit.x(0), circuit.measure(0, 0)
+    >>> make_runner("aer", seed=1).run([(circuit, np.zeros((1, 0)))], shots=100)[0]
+    array([[  0, 100]])
     """
     if not isinstance(target, str | Target):
         raise wrong(target, "target", "a Target, or its text such as 'noisy:fake_torino'")

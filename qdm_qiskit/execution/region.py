@@ -21,6 +21,15 @@ from ..errors import InvalidOption, TargetUnavailable, UnsupportedCircuit
 if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
+__all__ = [
+    "ReadoutErrors",
+    "active_qubits",
+    "check_isa",
+    "check_readout",
+    "noise_of",
+    "readout_matrix",
+]
+
 ReadoutErrors = Literal["mean", "asymmetric"]
 """``mean``: one readout error a qubit, as in Aer's model. ``asymmetric``: one for each outcome."""
 

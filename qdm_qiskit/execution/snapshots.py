@@ -12,6 +12,11 @@ from qiskit.providers import BackendV2
 from ..arguments import checked_text
 from ..errors import unknown_name
 
+__all__ = [
+    "backend_names",
+    "load_backend",
+]
+
 
 @cache
 def _classes() -> dict[str, type[BackendV2]]:

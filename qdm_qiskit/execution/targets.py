@@ -21,6 +21,14 @@ from typing import Literal, get_args
 from ..arguments import checked_text
 from ..errors import UnknownName, unknown_name
 
+__all__ = [
+    "FORMS",
+    "Device",
+    "Kind",
+    "Target",
+    "parse_target",
+]
+
 Kind = Literal["engine", "aer", "noisy", "local", "ibm"]
 Device = Literal["cpu", "cuda", "gpu", "qpu"]
 

@@ -5,3 +5,11 @@ its images, ``ibm`` is IBM Quantum as a provider and the only one that knows its
 ``providers`` is the contract of whoever obtains counts, ``plan`` decides a run and its price before
 anything is sent, ``ledger`` keeps what was reserved, sent and spent.
 """
+
+__all__ = [
+    "ibm",
+    "ledger",
+    "plan",
+    "providers",
+    "run",
+]

@@ -14,6 +14,13 @@ from torch import Tensor, nn
 from ..engine.evolution.hermitian_readout import matrix_expectations
 from ..errors import InvalidData, InvalidOption
 
+__all__ = [
+    "MAX_GROUP",
+    "AdaptiveObservables",
+    "HermitianForm",
+    "neighbouring_groups",
+]
+
 MAX_GROUP = 12
 """Qubits of the largest matrix, 4096 x 4096."""
 

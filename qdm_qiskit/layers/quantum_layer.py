@@ -36,6 +36,11 @@ class QuantumLayer(nn.Module):
 
     Raises:
         InvalidOption: If ``weight_map`` is unknown or ``init_std`` is negative.
+
+    >>> from qdm_qiskit.circuits import eeqdm
+    >>> layer = QuantumLayer(eeqdm(num_data=2, depth=1))
+    >>> layer(torch.rand(3, 4)).shape
+    torch.Size([3, 4])
     """
 
     def __init__(

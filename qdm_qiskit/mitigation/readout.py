@@ -27,6 +27,20 @@ from .checks import indices, real_numbers, whole_counts
 from .m3 import solve_seen
 from .m3_of_0_1 import solve_near
 
+__all__ = [
+    "LEAST_CONTRAST",
+    "LEAST_DEVIATIONS",
+    "SCHEMA",
+    "Correction",
+    "Method",
+    "ReadoutCalibration",
+    "check_correction",
+    "combine_results",
+    "construct_circuits",
+    "mitigate",
+    "prepared_bits",
+]
+
 Method = Literal["balanced", "independent"]
 """``balanced``: all qubits at once, in at most ``2 * len(qubits)`` circuits, each qubit in 0 and 1
 equally often beside every other's state. ``independent``: two circuits for each qubit alone."""
@@ -184,6 +198,18 @@ class ReadoutCalibration:
     Raises:
         InvalidData: If a matrix is missing, is no 2x2 matrix of probabilities, or cannot be told
             from a readout that says the same whatever is prepared.
+
+    >>> matrix = np.array([[0.98, 0.05], [0.02, 0.95]])
+    >>> taken = ReadoutCalibration(
+    ...     backend="fake_torino",
+    ...     qubits=(3,),
+    ...     method="balanced",
+    ...     shots=4096,
+    ...     taken_at="2026-01-01",
+    ...     matrices={3: matrix},
+    ... )
+    >>> float(taken.matrices[3][1, 0])  # the share of 1 that is read where 0 was prepared
+    0.02
     """
 
     backend: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -15,10 +16,13 @@ from ..diffusion import StateSpace
 from ..errors import InvalidData
 from ..layers import BranchLayer, QuantumLayer, StateLayer
 from ..layers.quantum_layer import WeightMap
+from ..notebook import Markup, card, facts, folded, one_line
 
 if TYPE_CHECKING:
     from .spec_denoiser import SpecDenoiser
 
+MAX_SHOWN_CIRCUITS = 4
+"""Circuits of a model of many that a notebook shows."""
 MAX_IMAGE_SIZE = 1_024
 """Largest height and width of a model's images, which is that of the data."""
 
@@ -28,6 +32,12 @@ class Denoiser(nn.Module, ABC):
 
     A concrete model takes its options, a frozen dataclass, and an optional generator of initial
     weights. ``save_model`` and ``load_model`` in :mod:`qdm_qiskit.models` write and read folders.
+
+    >>> import torch
+    >>> from qdm_qiskit.circuits import eeqdm
+    >>> model = Denoiser.from_spec(eeqdm(num_data=2, depth=1), image_shape=(1, 2, 2))
+    >>> model(torch.rand(3, 1, 2, 2), torch.ones(3)).shape
+    torch.Size([3, 1, 2, 2])
     """
 
     name: ClassVar[str]
@@ -167,6 +177,39 @@ class Denoiser(nn.Module, ABC):
     def _circuit_layers(self) -> list[QuantumLayer | StateLayer | BranchLayer]:
         kinds = QuantumLayer | StateLayer | BranchLayer
         return [each for each in self.modules() if isinstance(each, kinds)]
+
+    def __repr__(self) -> str:
+        size = " x ".join(str(side) for side in self.image_shape)
+        return one_line(
+            type(self).__name__,
+            f"{self.num_parameters} parameters ({self.num_quantum_parameters} in circuits)",
+            f"{self.num_qubits} qubits",
+            f"{self.data_kind} of {size}",
+        )
+
+    def _repr_html_(self) -> str:
+        return card(self.name, *self.shown(), about=type(self).__name__)
+
+    def shown(self) -> tuple[Markup, ...]:
+        """Return size, options and circuits, as a notebook shows them."""
+        options = [
+            (each.name, getattr(self.config, each.name))
+            for each in fields(self.config)
+            if each.repr  # a user's own circuit is an option too, as text of thousands of letters
+        ]
+        specs = {id(layer.spec): layer.spec for layer in self._circuit_layers()}
+        circuits = [folded(f"circuit {spec.name}", *spec.shown()) for spec in specs.values()]
+        size = facts(
+            [
+                ("parameters", f"{self.num_parameters:,}"),
+                ("in circuits", f"{self.num_quantum_parameters:,}"),
+                ("qubits", self.num_qubits),
+                (self.data_kind, " x ".join(str(side) for side in self.image_shape)),
+                ("space of the states", self.state_space),
+                ("circuits", len(specs)),
+            ]
+        )
+        return size, folded("options", facts(options)), *circuits[:MAX_SHOWN_CIRCUITS]
 
     def check_images(self, x: Tensor) -> None:
         """Refuse images of another shape, and values that are not finite.

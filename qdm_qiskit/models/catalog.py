@@ -124,6 +124,10 @@ def build_model(choice: ModelChoice, *, generator: torch.Generator | None = None
     Args:
         choice: From :func:`resolve`.
         generator: Source of the initial weights.
+
+    >>> from qdm_qiskit.models import resolve
+    >>> build_model(resolve("eeqdm", {"image_size": 4, "depth": 2}))
+    <EEQDM: 18 parameters (18 in circuits), 5 qubits, images of 1 x 4 x 4>
     """
     of_kind(choice, ModelChoice, "choice", "resolve(name) makes one")
     return model_classes()[choice.model](choice.config, generator=generator)

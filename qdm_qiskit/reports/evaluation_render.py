@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import image_grid
+from ..data import grid_png, image_grid
+from ..notebook import Markup, card, folded, note, picture, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,6 +69,28 @@ def render_markdown(report: dict[str, Any]) -> str:
         lines.append(f"* {name}: {row['count']} images, {row['source']}.")
     lines += ["", "![samples above, the training images nearest to them below](nearest.png)", ""]
     return "\n".join(lines)
+
+
+def render_card(report: dict[str, Any], grids: dict[str, np.ndarray]) -> str:
+    """The evaluation as a notebook shows it: the table with its intervals, then what explains it.
+
+    Args:
+        report: As for :func:`render_table`.
+        grids: Name to ``(count, channels, height, width)``.
+    """
+    lines = _lines(report)
+    said = sentences(report)
+    urgent = [each for each in said if each.startswith("Warning: ")]
+    parts: list[Markup] = [table(["", *(row["name"] for row in report["rows"])], lines)]
+    parts += [note(each) for each in urgent]
+    parts.append(folded("how to read it", *(note(each) for each in said if each not in urgent)))
+    shown = [part for name, images in grids.items() for part in _titled(name, images)]
+    parts.append(folded("images", *shown))
+    return card("Evaluation", *parts, about=_headline(report))
+
+
+def _titled(name: str, images: np.ndarray) -> tuple[Markup, Markup]:
+    return note(name), picture(grid_png(np.clip(images, 0, 1), scale=4), f"{len(images)} images")
 
 
 def sentences(report: dict[str, Any]) -> list[str]:

@@ -130,25 +130,10 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
 
 def _job_table(plan: RunPlan) -> list[str]:
     """One line a job; a run of steps with equal shots is one line."""
-    rows: list[tuple[str, int, int, int, float]] = []
-    calibration = plan.new_calibration
-    if calibration is not None:
-        rows.append(
-            ("calibration", 1, calibration.circuits, calibration.shots, calibration.seconds)
-        )
-    first = 0
-    for last in range(len(plan.steps)):
-        after = plan.steps[last + 1] if last + 1 < len(plan.steps) else None
-        if after is not None and after.shots == plan.steps[last].shots:
-            continue
-        one, number = plan.steps[first], last - first + 1
-        name = f"t = {one.step}" + ("" if number == 1 else f" .. {plan.steps[last].step}")
-        rows.append((name, number, one.rows, one.shots, number * one.seconds))
-        first = last + 1
     lines = [f"{'job':<16}{'jobs':>6}{'circuits':>10}{'shots each':>12}{'QPU s':>10}"]
     lines += [
         f"{name:<16}{jobs:>6}{circuits:>10}{shots:>12}{seconds:>10.2f}"
-        for name, jobs, circuits, shots, seconds in rows
+        for name, jobs, circuits, shots, seconds in plan.jobs()
     ]
     return lines
 

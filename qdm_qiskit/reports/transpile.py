@@ -26,6 +26,7 @@ from ..execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner
 from ..execution.region import active_qubits
 from ..execution.snapshots import load_backend
 from ..files import write_together
+from ..notebook import one_line
 from ..transpiling.cost import CircuitCost, LogicalCost, circuit_cost, logical_cost
 from ..transpiling.passes import (
     Trial,
@@ -35,7 +36,21 @@ from ..transpiling.passes import (
     select_values,
 )
 from ..transpiling.split import has_barrier, split_at_barrier
-from .transpile_render import render_json, render_markdown, render_png
+from .transpile_render import render_card, render_json, render_markdown, render_png
+
+__all__ = [
+    "MAX_EXACT_QUBITS",
+    "SCHEMA",
+    "BackendReport",
+    "Cost",
+    "Parts",
+    "Progress",
+    "Spread",
+    "TranspileReport",
+    "Verdict",
+    "transpile_report",
+    "write_report",
+]
 
 SCHEMA = "transpile-report/1"
 MAX_EXACT_QUBITS = 20
@@ -129,6 +144,17 @@ class TranspileReport:
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON, with ``schema`` first."""
         return {"schema": SCHEMA, **asdict(self)}
+
+    def __repr__(self) -> str:
+        found = (
+            f"{each.backend} {each.cost.total.two_qubit_count} two-qubit gates, "
+            f"success {each.cost.total.expected_success:.2g}"
+            for each in self.backends
+        )
+        return one_line("TranspileReport", self.name, *found)
+
+    def _repr_html_(self) -> str:
+        return render_card(self.to_dict())
 
 
 def transpile_report(

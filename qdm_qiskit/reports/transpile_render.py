@@ -6,6 +6,8 @@ import io
 import json
 from typing import Any
 
+from ..notebook import Markup, card, folded, note, table
+
 PARTS = ("loader", "denoiser", "total")
 
 
@@ -51,9 +53,22 @@ def render_markdown(data: dict[str, Any]) -> bytes:
     return "\n".join(lines).encode()
 
 
-def _backend_section(backend: dict[str, Any]) -> list[str]:
-    cost = backend["cost"]
-    rows = [
+def render_card(data: dict[str, Any]) -> str:
+    """The report as a notebook shows it: for each device the verdict and the costs."""
+    logical = data["logical"]["total"]
+    about = f"{logical['qubits']} qubits, level {data['level']}, {data['shots']} shots"
+    parts: list[Markup] = []
+    for backend in data["backends"]:
+        parts.append(note(f"{backend['backend']}: {backend['verdict']['sentence']}"))
+        parts.append(table(["", *PARTS], _costs(backend["cost"])))
+        head = ["over all seeds", "smallest", "median", "largest"]
+        parts.append(folded("spread", table(head, _spread(backend["spread"]))))
+    return card(data["name"], *parts, about=about)
+
+
+def _costs(cost: dict[str, Any]) -> list[list[Any]]:
+    """A line for each number: its name, then loader, denoiser and total."""
+    return [
         ["depth", *(cost[p]["depth"] for p in PARTS)],
         ["two-qubit depth", *(cost[p]["two_qubit_depth"] for p in PARTS)],
         ["two-qubit gates", *(cost[p]["two_qubit_count"] for p in PARTS)],
@@ -66,22 +81,28 @@ def _backend_section(backend: dict[str, Any]) -> list[str]:
         ["mean readout error", *(_share(cost[p]["readout_error"]) for p in PARTS)],
         ["gates", *(_gates(cost[p]["gates"]) for p in PARTS)],
     ]
-    spread = [
+
+
+def _spread(spread: dict[str, Any]) -> list[list[Any]]:
+    return [
         [key.replace("_", " "), *(_number(s[k]) for k in ("smallest", "median", "largest"))]
-        for key, s in backend["spread"].items()
+        for key, s in spread.items()
     ]
+
+
+def _backend_section(backend: dict[str, Any]) -> list[str]:
     return [
         f"## {backend['backend']}",
         "",
         f"**{backend['verdict']['sentence']}** ({backend['verdict']['method']})",
         "",
-        *_table(["", *PARTS], rows),
+        *_table(["", *PARTS], _costs(backend["cost"])),
         "",
         f"Seed {backend['best_seed']}; layout {list(backend['layout'])} of "
         f"{backend['device_qubits']} qubits, measured {list(backend['measured_qubits'])}. "
         "Over all seeds:",
         "",
-        *_table(["", "smallest", "median", "largest"], spread),
+        *_table(["", "smallest", "median", "largest"], _spread(backend["spread"])),
     ]
 
 

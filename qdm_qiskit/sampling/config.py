@@ -22,7 +22,11 @@ MOST = {
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    """How images are sampled from a trained model."""
+    """How images are sampled from a trained model.
+
+    >>> SamplingConfig(target="noisy:fake_torino", shots=1024, mitigation="m3").num_images
+    16
+    """
 
     target: str = "engine"
     """Where the circuit runs; see :mod:`qdm_qiskit.execution.targets`."""

@@ -14,10 +14,12 @@ from torch import Tensor
 from ..errors import InvalidOption
 from ..files import write_json
 from ..models import save_model
+from ..notebook import one_line
 from ..training import RunConfig
 from .config import SamplingConfig
 from .sample import PIPELINE_FILE, TrainedRun, load_run, sample
 from .schedulers import Scheduler
+from .shown import samples_card, summary
 
 StepCallback = Callable[["QDMPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
 """``(pipeline, steps taken, steps left, {"states": x}) -> None``, or a dict with other states."""
@@ -34,12 +36,26 @@ class PipelineOutput:
     manifest: dict[str, Any]
     """Versions, seeds, options, and on a device its layout and cost."""
 
+    def __repr__(self) -> str:
+        return one_line("PipelineOutput", *summary(self.images, self.manifest))
+
+    def _repr_html_(self) -> str:
+        return samples_card("PipelineOutput", self.images, self.manifest)
+
 
 class QDMPipeline:
     """A trained model with its process: load it, call it, get images.
 
     Args:
         run: From :func:`~qdm_qiskit.sampling.load_run`.
+
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     pipeline = qdm.QDMPipeline.from_pretrained(run)
+    ...     pipeline(num_images=3).images.shape
+    (3, 1, 2, 2)
     """
 
     def __init__(self, run: TrainedRun) -> None:
@@ -68,6 +84,12 @@ class QDMPipeline:
     def config(self) -> RunConfig:
         """The training run's configuration."""
         return self.run.config
+
+    def __repr__(self) -> str:
+        return one_line("QDMPipeline", self.run.config.model, self.run.checkpoint)
+
+    def _repr_html_(self) -> str:
+        return self.run._repr_html_()
 
     def __call__(
         self,

@@ -35,6 +35,7 @@ from ..files import check_writable, read_json_object, write_atomic, write_json
 from ..layers.arrays import to_array
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser, load_model
+from ..notebook import card, facts, folded, one_line
 from ..rng import derived_seed, stream
 from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
 from ..training.run_data import classes_of
@@ -42,6 +43,7 @@ from .config import SamplingConfig
 from .device import DeviceAnswer, StepRecord, decoded, register_probabilities
 from .encoding import device_of, encoded
 from .schedulers import check_scheduler, scheduled_chain
+from .shown import samples_card, summary
 
 SCHEMA = "qdm-samples/1"
 PIPELINE_FILE = "pipeline.json"
@@ -74,6 +76,12 @@ class Samples:
     circuit: Any = None
     """The transpiled circuit, for targets that run circuits."""
 
+    def __repr__(self) -> str:
+        return one_line("Samples", *summary(self.images, self.manifest))
+
+    def _repr_html_(self) -> str:
+        return samples_card("Samples", self.images, self.manifest, self.records)
+
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -85,6 +93,27 @@ class TrainedRun:
     checkpoint: Path
     num_classes: int
     """Classes that can be asked for, if the model is guided."""
+
+    def __repr__(self) -> str:
+        return one_line("TrainedRun", self.config.model, self.checkpoint)
+
+    def _repr_html_(self) -> str:
+        config = self.config
+        return card(
+            config.model,
+            facts(
+                [
+                    ("checkpoint", self.checkpoint),
+                    ("preset", config.preset),
+                    ("data set", config.data.dataset),
+                    ("classes", ", ".join(map(str, config.data.classes)) or "all"),
+                    ("process", f"{config.diffusion.process}, {self.process.num_steps} steps"),
+                    ("epochs planned", config.training.epochs),
+                ]
+            ),
+            folded("model", *self.model.shown()),
+            about="trained run",
+        )
 
     def class_positions(self) -> dict[int, int]:
         """Labels that a guided model has seen in training, with the position it is told of each.
@@ -121,6 +150,14 @@ def load_run(run: Path) -> TrainedRun:
     Raises:
         MissingData: If there is no run or checkpoint.
         InvalidCheckpoint: If the files cannot be used.
+
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     found = qdm.load_run(run)
+    >>> found.model.num_qubits, found.process.num_steps
+    (3, 2)
     """
     run = checked_path(run, "run")
     single = (run / PIPELINE_FILE).is_file()

@@ -53,7 +53,11 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Options of the loop."""
+    """Options of the loop.
+
+    >>> TrainingConfig(epochs=5, optimizer="spsa").learning_rate
+    0.01
+    """
 
     epochs: int = 30
     """Passes over the training images, at least 1."""
@@ -144,10 +148,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """A training run.
+    """A training run; :func:`resolve_run` makes one.
 
     Raises:
         InvalidOption: If model and process are of different state spaces.
+
+    >>> config = resolve_run("digits-demo", {"epochs": 2})
+    >>> config.model, config.training.epochs, config.with_epochs(9).training.epochs
+    ('qddm', 2, 9)
     """
 
     model: str
@@ -215,6 +223,10 @@ def resolve_run(name: str | Denoiser, settings: Mapping[str, Any] | None = None)
         UnknownName: If there is no such model or preset.
         InvalidOption: If an option is unknown or out of range.
         MissingData, InvalidData: If labels are to be read and the file is missing or damaged.
+
+    >>> run = resolve_run("eeqdm", {"depth": 3, "epochs": 5, "dataset": "mnist"})
+    >>> run.model_options.depth, run.training.epochs, run.data.dataset
+    (3, 5, 'mnist')
     """
     if isinstance(name, Denoiser):
         return _resolved(name.name, settings or {}, name)

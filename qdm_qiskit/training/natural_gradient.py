@@ -17,6 +17,10 @@ from ..errors import InvalidOption
 from ..models import Denoiser
 from .circuit_weights import BlockKind, CircuitWeights, circuit_weights, other_parameters
 
+__all__ = [
+    "NaturalGradient",
+]
+
 
 @final
 class NaturalGradient(torch.optim.Optimizer):

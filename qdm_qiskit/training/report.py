@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..models import Denoiser
+from ..notebook import Markup, card, facts, note, one_line, table
 from .config import RunConfig
 from .constant_predictions import constant_predictions
 
@@ -29,6 +30,33 @@ class TrainingResult:
     def warnings(self) -> tuple[str, ...]:
         """What is wrong with the last epoch, a sentence each; none if all is well."""
         return constant_predictions(self.history[-1]) if self.history else ()
+
+    def __repr__(self) -> str:
+        loss = f"test loss {self.history[-1]['test_loss']:.4g}" if self.history else "no epoch yet"
+        return one_line("TrainingResult", self.run, f"{self.epochs} epochs", loss)
+
+    def _repr_html_(self) -> str:
+        done = f"{self.epochs} epochs complete" + (", interrupted" if self.interrupted else "")
+        return card(
+            self.run,
+            facts([("progress", done), ("checkpoint", self.checkpoint)]),
+            *([_metrics(self.history[-1])] if self.history else []),
+            *(note(f"Warning: {sentence}") for sentence in self.warnings),
+            about="training run",
+        )
+
+
+def _metrics(row: dict[str, float]) -> Markup:
+    """The last epoch: the loss beside what costs nothing and what a classical network reaches."""
+    lines = [
+        ("test loss", row.get("test_loss")),
+        ("identity: predicting no change at all", row.get("identity_loss")),
+        ("classical U-Net", row.get("baseline_loss")),
+        ("training loss", row.get("train_loss")),
+        ("test loss at t = 1", row.get("test_loss_first_step")),
+        ("identity at t = 1", row.get("identity_loss_first_step")),
+    ]
+    return table(("last epoch", ""), [line for line in lines if line[1] is not None])
 
 
 class ProgressReport:

@@ -2,3 +2,14 @@
 
 ``passes`` transpiles, ``split`` cuts a full circuit into loader and denoiser, ``cost`` counts.
 """
+
+__all__ = [
+    "channels",
+    "cost",
+    "passes",
+    "readout",
+    "relabel",
+    "roots",
+    "split",
+    "working",
+]

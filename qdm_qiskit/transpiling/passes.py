@@ -22,6 +22,18 @@ from .relabel import on_device
 from .roots import with_roots_as_matrices
 from .working import WorkingPart, refusal, working_part
 
+__all__ = [
+    "LEVELS",
+    "WAY_TO_BACKEND",
+    "Trial",
+    "best_trial",
+    "in_gates_of",
+    "layout_trials",
+    "measured_physical_qubits",
+    "select_values",
+    "transpile_for",
+]
+
 LEVELS = (0, 1, 2, 3)
 """Qiskit's optimization levels."""
 

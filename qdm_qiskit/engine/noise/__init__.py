@@ -113,6 +113,14 @@ def compile_noisy(
             positive and trace preserving, or an error is not local.
         InvalidOption: If the method or ``unknown_gates`` does not exist, or the variance of
             trajectories is too large.
+
+    >>> from qiskit_aer.noise import NoiseModel, depolarizing_error
+    >>> noise = NoiseModel()
+    >>> noise.add_all_qubit_quantum_error(depolarizing_error(0.1, 1), ["x"])
+    >>> circuit = QuantumCircuit(1)
+    >>> _ = circuit.x(0)
+    >>> compile_noisy(circuit, noise).probabilities().flatten()
+    tensor([0.0500, 0.9500])
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
     _check_model(noise_model)

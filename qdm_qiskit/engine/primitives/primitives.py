@@ -58,6 +58,13 @@ class EngineEstimator(BaseEstimatorV2):
 
     Raises:
         InvalidOption: If the precision is negative or not finite, or the dtype is another one.
+
+    >>> from qiskit import QuantumCircuit
+    >>> bell = QuantumCircuit(2)
+    >>> _ = bell.h(0), bell.cx(0, 1)
+    >>> values = EngineEstimator().run([(bell, ["ZZ", "ZI"])]).result()[0].data.evs
+    >>> [round(float(value), 6) for value in values]
+    [1.0, 0.0]
     """
 
     def __init__(
@@ -230,6 +237,13 @@ class EngineSampler(BaseSamplerV2):
 
     Raises:
         InvalidOption: If ``default_shots`` is no positive integer, or the dtype is another one.
+
+    >>> from qiskit import QuantumCircuit
+    >>> bell = QuantumCircuit(2)
+    >>> _ = bell.h(0), bell.cx(0, 1), bell.measure_all()
+    >>> counts = EngineSampler(seed=1).run([bell], shots=100).result()[0].data.meas.get_counts()
+    >>> sorted(counts), sum(counts.values())
+    (['00', '11'], 100)
     """
 
     def __init__(

@@ -1,1 +1,14 @@
 """IBM Quantum as a provider; the only folder that knows IBM's client."""
+
+__all__ = [
+    "account",
+    "client_errors",
+    "collect",
+    "dry_run",
+    "execution_mode",
+    "expectation_job",
+    "post_guard",
+    "provider",
+    "settings",
+    "submit",
+]

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from ...errors import BudgetExceeded, InvalidOption
+from ...notebook import card, table
 
 Window = Literal["rolling", "calendar"]
 """``rolling``: the last ``period_days``. ``calendar``: blocks of ``period_days`` one after the other,
@@ -108,6 +109,31 @@ class BudgetState:
     reserved_shots: int
     spent_seconds: float
     spent_shots: int
+
+    def _repr_html_(self) -> str:
+        period = "for ever" if self.period_days is None else f"every {self.period_days:g} days"
+        rows = [
+            row
+            for row in (
+                (
+                    "QPU seconds",
+                    self.limit_seconds,
+                    self.reserved_seconds,
+                    self.spent_seconds,
+                    self.remaining_seconds,
+                ),
+                (
+                    "shots",
+                    self.limit_shots,
+                    self.reserved_shots,
+                    self.spent_shots,
+                    self.remaining_shots,
+                ),
+            )
+            if row[1] is not None
+        ]
+        head = ("", "limit", "reserved", "spent", "left")
+        return card(self.name, table(head, rows), about=f"budget, {period}")
 
     @property
     def remaining_seconds(self) -> float | None:

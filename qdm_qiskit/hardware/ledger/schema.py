@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from ...notebook import Markup, card, facts
+
 Value = str | int | float | None
 Row = dict[str, Value]
 Change = tuple[str, str, Row]
@@ -192,6 +194,23 @@ class RunState:
     plan_sha256: str
     updated_at: float
     """Seconds since 1970."""
+
+    def shown(self) -> Markup:
+        """Return progress and what was spent, as a notebook shows them."""
+        return facts(
+            [
+                ("state", self.state),
+                ("steps done", f"{self.total_steps - self.step} of {self.total_steps}"),
+                ("jobs", self.jobs),
+                ("QPU seconds charged", f"{self.seconds_charged:.1f}"),
+                ("QPU seconds estimated", f"{self.seconds_estimated:.1f}"),
+                ("budget", self.budget),
+                ("reason", self.reason),
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        return card(self.run_id, self.shown(), about="hardware run")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,16 @@
 """Plans of runs: what is run, at which price, decided before anything is sent."""
+
+__all__ = [
+    "calibration_reuse",
+    "canonical_json",
+    "circuits",
+    "config",
+    "files",
+    "prepare",
+    "qpu_seconds",
+    "run_plan",
+    "shot_allocation",
+    "shots",
+    "target_choice",
+    "types",
+]

@@ -11,6 +11,12 @@ from ...execution.targets import parse_target
 from .canonical_json import check_fields
 from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Schedule
 
+__all__ = [
+    "DAY_SECONDS",
+    "PlanConfig",
+    "Progress",
+]
+
 Progress = Callable[[str], None]
 """Receives each stage of the work, in words."""
 
@@ -19,7 +25,11 @@ DAY_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """Options of a run; :func:`make_plan` makes a plan of them."""
+    """Options of a run; :func:`make_plan` makes a plan of them.
+
+    >>> PlanConfig(targets=("ibm:least_busy", "local:fake_torino"), num_images=4).shots
+    4096
+    """
 
     targets: tuple[str, ...] = ("local:fake_torino",)
     """Targets, in the order of preference."""

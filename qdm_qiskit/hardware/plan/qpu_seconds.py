@@ -21,6 +21,15 @@ from qiskit.providers import BackendV2
 from ...errors import InvalidOption
 from ...transpiling.cost import circuit_cost
 
+__all__ = [
+    "DEFAULT_REP_DELAY_SECONDS",
+    "JOB_OVERHEAD_SECONDS",
+    "MAX_EXECUTIONS",
+    "Timing",
+    "backend_configuration",
+    "timing",
+]
+
 JOB_OVERHEAD_SECONDS = 2.0
 """Seconds that IBM's formula adds for each sub-job."""
 DEFAULT_REP_DELAY_SECONDS = 250e-6

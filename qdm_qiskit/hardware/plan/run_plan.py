@@ -35,6 +35,7 @@ from ...arguments import checked_path
 from ...errors import InvalidData, InvalidOption, InvalidPlan, MissingData, UnknownName
 from ...execution.targets import parse_target
 from ...files import read_json_object, write_json
+from ...notebook import card, facts, note, one_line, table
 from .canonical_json import content_sha256, from_plain
 from .qpu_seconds import Timing
 from .types import (
@@ -268,6 +269,68 @@ class RunPlan:
         """The same if a calibration has to be taken in place of one that was found."""
         calibration = 0.0 if self.calibration is None else self.calibration.seconds
         return math.fsum((calibration, *(each.seconds for each in self.steps)))
+
+    def jobs(self) -> list[tuple[str, int, int, int, float]]:
+        """Return what is to be sent: steps that follow each other with equal shots are one row.
+
+        Returns:
+            Name, jobs, circuits of each job, shots of each circuit, and QPU seconds of the row.
+        """
+        rows: list[tuple[str, int, int, int, float]] = []
+        calibration = self.new_calibration
+        if calibration is not None:
+            numbers = (calibration.circuits, calibration.shots, calibration.seconds)
+            rows.append(("calibration", 1, *numbers))
+        first = 0
+        for last, step in enumerate(self.steps):
+            after = self.steps[last + 1] if last + 1 < len(self.steps) else None
+            if after is not None and after.shots == step.shots:
+                continue
+            one, number = self.steps[first], last - first + 1
+            name = f"t = {one.step}" + ("" if number == 1 else f" .. {step.step}")
+            rows.append((name, number, one.rows, one.shots, number * one.seconds))
+            first = last + 1
+        return rows
+
+    def __repr__(self) -> str:
+        return one_line(
+            "RunPlan",
+            self.run_id,
+            f"on {self.target}",
+            f"{self.num_jobs} jobs",
+            f"{self.total_shots} shots",
+            f"about {self.total_seconds:.1f} QPU seconds",
+        )
+
+    def _repr_html_(self) -> str:
+        paid = "QPU seconds" if self.is_qpu else "QPU seconds if the device itself ran it"
+        most = self.most_seconds if self.most_seconds > self.total_seconds else None
+        found = facts(
+            [
+                (
+                    "target",
+                    self.target if self.is_qpu else f"{self.target}, no QPU: nothing is paid",
+                ),
+                ("model", f"{self.model} ({self.model_run})"),
+                ("images", self.num_images),
+                ("jobs", self.num_jobs),
+                ("shots", f"{self.total_shots:,}"),
+                (paid, f"about {self.total_seconds:.1f}"),
+                ("if the readout has to be calibrated anew", most),
+                (
+                    "circuit",
+                    f"{self.circuit.qubits} qubits, depth {self.circuit.depth}, "
+                    f"{self.circuit.two_qubit_gates} two-qubit gates",
+                ),
+                ("expected success", self.circuit.expected_success),
+                ("mitigation", self.mitigation),
+                ("budget", self.budget),
+            ]
+        )
+        head = ("job", "jobs", "circuits", "shots each", "QPU s")
+        rows = [(*row[:4], f"{row[4]:.2f}") for row in self.jobs()]
+        said = [note(each) for each in self.timing.assumptions()]
+        return card(self.run_id, found, table(head, rows), *said, about="plan of a hardware run")
 
     def step(self, step: int) -> StepPlan:
         """Return the plan of step t.

@@ -1,1 +1,7 @@
 """Providers obtain the counts of a run's jobs; the contract, and this machine as one of them."""
+
+__all__ = [
+    "base",
+    "local",
+    "requests",
+]

@@ -29,6 +29,17 @@ if TYPE_CHECKING:
     from qiskit_ibm_runtime import RuntimeJobV2, Session
     from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
 
+__all__ = [
+    "MAX_EXECUTION_SECONDS",
+    "MOST_RATIO",
+    "EstimateRequest",
+    "JobRequest",
+    "MeasureRequest",
+    "Request",
+    "resolved_options",
+    "sampler_options",
+]
+
 MAX_EXECUTION_SECONDS = 10_800
 MOST_RATIO = 1e7
 """Largest coefficient over precision: 1e14 shots, far more than all jobs of a request have."""

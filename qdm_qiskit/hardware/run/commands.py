@@ -21,6 +21,14 @@ from ..plan.run_plan import PLAN, RunPlan, read_plan
 from ..providers.base import Report
 from .driver import DrivenRun
 
+__all__ = [
+    "cancel_run",
+    "collect_run",
+    "resume_run",
+    "run_state",
+    "submit_run",
+]
+
 
 def submit_run(
     plan_path: Path,

@@ -1,0 +1,57 @@
+"""How sampled images show themselves in a notebook; functions of plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..data import grid_png
+from ..notebook import Markup, card, facts, folded, note, picture, table
+from .device import StepRecord
+
+__all__ = ["samples_card", "summary"]
+
+MOST_SHOWN = 64
+"""Images of a grid at most."""
+
+
+def summary(images: np.ndarray, manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Return in a few words what was sampled, and where."""
+    options = manifest["sampling"]
+    size = " x ".join(str(side) for side in images.shape[1:])
+    shots = "exact" if options["shots"] is None else f"{options['shots']} shots"
+    return f"{len(images)} images of {size}", f"on {options['target']}", shots
+
+
+def samples_card(
+    title: str, images: np.ndarray, manifest: dict[str, Any], records: Sequence[StepRecord] = ()
+) -> str:
+    """Return the grid of images, what made them, and on a device what each step lost."""
+    options = manifest["sampling"]
+    shown = images[:MOST_SHOWN]
+    parts: list[Markup] = [picture(grid_png(shown), f"{len(shown)} sampled images")]
+    if len(shown) < len(images):
+        parts.append(note(f"The first {len(shown)} of {len(images)} images."))
+    parts.append(
+        facts(
+            [
+                ("model", manifest["run"]["model"]),
+                ("target", options["target"]),
+                ("shots for each image and step", options["shots"] or "none: exact"),
+                ("mitigation", options["mitigation"]),
+                ("scheduler", options["scheduler"]),
+                ("seed", options["seed"]),
+                ("seconds", manifest["seconds"]),
+            ]
+        )
+    )
+    if records:
+        head = ("t", "distance to exact", "mitigated", "signal left")
+        rows = [
+            (each.step, each.raw_distance, each.mitigated_distance, f"{each.signal_left:.0%}")
+            for each in records
+        ]
+        parts += [note(records[-1].sentence), folded("step by step", table(head, rows))]
+    return card(title, *parts, about=", ".join(summary(images, manifest)))

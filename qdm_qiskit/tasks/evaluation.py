@@ -1,0 +1,165 @@
+"""Measure how good samples are, beside real images and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..arguments import checked_path
+from ..data import cache_folder
+from ..errors import InvalidOption, unknown_name
+from ..evaluation.inception import inception_weights as find_weights
+from ..files import check_writable
+from ..notebook import one_line
+from ..options import convert, field_types
+from ..reports.evaluation import (
+    PROTOCOLS,
+    EvaluationConfig,
+    EvaluationPictures,
+    EvaluationReport,
+    write_evaluation,
+)
+from ..reports.evaluation import evaluate as measure
+from ..reports.evaluation_render import render_card
+from ..reports.evaluation_subjects import (
+    Subject,
+    run_subject,
+    samples_subject,
+    with_data_at,
+)
+from ..sampling import Samples, TrainedRun
+from ..sampling.schedulers import Scheduler
+from ..training import run_from_dict
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """Sets of samples measured against one reference; see :func:`evaluate`.
+
+    >>> import qdm_qiskit as qdm
+    >>> found = qdm.evaluate("runs/first", count=256)  # doctest: +SKIP
+    >>> found.report.rows[-1].figures["domain_kid"].low > 0  # doctest: +SKIP
+    True
+    """
+
+    report: EvaluationReport
+    """Every metric with its interval, of each set, of real images and of noise."""
+    pictures: EvaluationPictures
+    """Some of the images that were measured."""
+
+    def write(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write table and pictures; see :func:`~qdm_qiskit.reports.evaluation.write_evaluation`."""
+        return write_evaluation(self.report, self.pictures, checked_path(folder, "folder"))
+
+    def __repr__(self) -> str:
+        rows = ", ".join(row.name for row in self.report.rows)
+        return one_line("Evaluation", f"of {rows}", f"on {self.report.reference['dataset']}")
+
+    def _repr_html_(self) -> str:
+        return render_card(self.report.to_dict(), self.pictures.grids)
+
+
+def evaluate(
+    *runs: str | Path | TrainedRun,
+    samples: str | Path | Samples | Sequence[str | Path | Samples] = (),
+    reference: str | None = None,
+    data: Sequence[str | Path] = (),
+    protocol: str = "small",
+    scheduler: str = "process",
+    steps: int | None = None,
+    inception_weights: str | None = None,
+    accept_other_weights: bool = False,
+    out: str | Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> Evaluation:
+    """Measure samples against real images, with intervals, beside real images and noise.
+
+    Args:
+        runs: Trained runs, each of which is sampled: folders, or what ``load_run`` gave.
+        samples: Samples that are taken as they are: what ``sample`` gave, or folders of it; one or
+            several.
+        reference: Data set, or ``npz:PATH``; the first subject's own if None.
+        data: Where runs' own data lie now, files or folders.
+        protocol: ``"small"``, or ``"defalco"`` as De Falco et al. (2024) measured.
+        scheduler: Reverse chain of runs that are sampled; see ``SamplingConfig``.
+        steps: Its steps; all if None.
+        inception_weights: File of Inception's weights, or ``"download"``; None leaves Inception out.
+        accept_other_weights: Take these weights with another checksum too.
+        out: Folder to write table and pictures to; None writes nothing.
+        progress: Is told in words what happens.
+        options: Fields of :class:`~qdm_qiskit.reports.evaluation.EvaluationConfig`: ``count=64``,
+            ``part="train"``, ``resamples=50``, ``seed=1``.
+
+    Returns:
+        The metrics and some pictures.
+
+    Raises:
+        UnknownName: If there is no such protocol or data set.
+        InvalidOption, InvalidData, MissingData: If an option, a subject or the reference cannot be
+            used, or images are too few for a distance to mean anything.
+        MissingDependency: If Inception was asked for and is not installed.
+
+    >>> import qdm_qiskit as qdm
+    >>> qdm.evaluate("runs/first", count=256, out="runs/evaluation")  # doctest: +SKIP
+    <Evaluation: of real images, noise, first, on digits>
+    """
+    if protocol not in PROTOCOLS:
+        raise unknown_name("protocol", protocol, PROTOCOLS)
+    unknown = [name for name in options if name not in field_types(EvaluationConfig)]
+    if unknown:
+        raise InvalidOption(str(unknown_name("option", unknown[0], field_types(EvaluationConfig))))
+    chosen = replace(PROTOCOLS[protocol], **options)
+    chain: Scheduler = convert("scheduler", scheduler, Scheduler)
+    folder = None if out is None else checked_path(out, "out")
+    if folder is not None:
+        check_writable(folder)
+    taken = [samples] if isinstance(samples, str | Path | Samples) else list(samples)
+    found = [
+        *(_of_run(each, chosen.seed, chain, steps) for each in runs),
+        *(_of_samples(each) for each in taken),
+    ]
+    places = [checked_path(each, "data") for each in data]
+    cache = cache_folder() / "evaluation"
+    weights = None
+    placed = with_data_at(found, places)
+    if inception_weights is not None:
+        weights = find_weights(inception_weights, cache, accept_other=accept_other_weights)
+    report, pictures = measure(
+        placed, chosen, dataset=reference, cache=cache, inception=weights, on_stage=progress
+    )
+    made = Evaluation(report, pictures)
+    if folder is not None:
+        made.write(folder)
+    return made
+
+
+def _of_run(
+    run: str | Path | TrainedRun, seed: int, scheduler: Scheduler, steps: int | None
+) -> Subject:
+    if not isinstance(run, TrainedRun):
+        folder = checked_path(run, "runs")
+        return run_subject(folder, seed=seed, scheduler=scheduler, num_inference_steps=steps)
+    folder = run.checkpoint
+    name = folder.parent.parent.name if folder.parent.name == "checkpoints" else folder.name
+    found = run_subject(folder, seed=seed, scheduler=scheduler, num_inference_steps=steps)
+    return replace(found, name=name)
+
+
+def _of_samples(samples: str | Path | Samples) -> Subject:
+    if not isinstance(samples, Samples):
+        return samples_subject(checked_path(samples, "samples"))
+    config = run_from_dict(samples.manifest["run"])
+    target = samples.manifest["sampling"]["target"]
+    channels, height, width = samples.images.shape[1:]
+    return Subject(
+        name=f"{config.model} on {target}",
+        source=f"given, sampled on {target}",
+        config=config,
+        shape=(channels, height, width),
+        draw=lambda count: samples.images[:count],
+    )

@@ -1,0 +1,543 @@
+"""Plan a hardware run, send it, find it again in any process, and see what it costs.
+
+Only :func:`submit` with ``yes=True``, and :func:`resume` of a run that began so, can spend QPU time.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from ..arguments import checked_path, of_kind, wrong
+from ..data import grid_png
+from ..errors import InvalidOption, InvalidPlan, MissingData
+from ..hardware.ibm.account import look
+from ..hardware.ibm.settings import ServiceSettings, read_settings
+from ..hardware.ledger.budget import OPEN_PLAN, BudgetState, Window
+from ..hardware.ledger.ledger import FILE, Ledger, RunState
+from ..hardware.ledger.run_files import IMAGES, MAX_FILE_BYTES
+from ..hardware.plan.prepare import PlanConfig, with_found_calibration
+from ..hardware.plan.run_plan import PLAN, ExecutionOptions, RunPlan, is_run_id, read_plan
+from ..hardware.plan.target_choice import FallbackPolicy, plan_on_first
+from ..hardware.run.commands import cancel_run, collect_run, resume_run, submit_run
+from ..hardware.run.replay import Replay
+from ..hardware.run.replay import replay as replay_folder
+from ..notebook import Markup, card, facts, note, one_line, picture
+from ..options import build, field_types
+
+__all__ = [
+    "ROOT",
+    "HardwareRun",
+    "budget",
+    "plan",
+    "price",
+    "replay",
+    "resume",
+    "run_folders",
+    "set_budget",
+    "states_of",
+    "submit",
+]
+
+ROOT = Path("hardware_runs")
+"""Folder of all hardware runs and their ledger, unless another is named."""
+
+Progress = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+@final
+class HardwareRun:
+    """A hardware run: its plan, where it stands, what it cost, its images.
+
+    It holds the folder only and reads the rest when asked, so it is never stale: a run goes on in
+    any process.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        MissingData: If there is no plan in the folder.
+
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     planned = qdm.plan(run, "aer", num_images=2, shots=64, root=f"{folder}/runs")
+    ...     found = qdm.HardwareRun.find("latest", root=f"{folder}/runs")
+    ...     print(found.state.state, found.plan == planned, found.images)
+    planned True None
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = checked_path(folder, "folder")
+        if not (self.folder / PLAN).is_file():
+            raise MissingData(f"There is no run in {self.folder}: {self.folder / PLAN} is missing.")
+
+    @classmethod
+    def find(cls, run: str | Path, *, root: str | Path = ROOT) -> HardwareRun:
+        """Return a run by its id, its folder, its ``plan.json``, or ``"latest"``.
+
+        Raises:
+            MissingData: If there is none.
+        """
+        root = checked_path(root, "root")
+        text = str(checked_path(run, "run"))
+        if text == "latest":
+            folders = run_folders(root)
+            if not folders:
+                raise MissingData(f"There are no runs in {root}; plan one with `qdm run plan`.")
+            return cls(max(folders, key=lambda folder: (folder / PLAN).stat().st_mtime_ns))
+        if is_run_id(text) and (root / text / PLAN).is_file():
+            return cls(root / text)
+        path = Path(text)
+        folder = path.parent if path.name == PLAN else path
+        if (folder / PLAN).is_file():
+            return cls(folder)
+        raise MissingData(
+            f"There is no run '{text}' in {root}, nor a plan of that name; `qdm run list` lists the "
+            "runs, --root names another folder."
+        )
+
+    @classmethod
+    def all(cls, root: str | Path = ROOT) -> tuple[HardwareRun, ...]:
+        """Return all runs of a root folder, oldest first."""
+        return tuple(cls(folder) for folder in run_folders(checked_path(root, "root")))
+
+    @property
+    def plan(self) -> RunPlan:
+        """The plan, read and checked."""
+        return read_plan(self.folder)
+
+    @property
+    def state(self) -> RunState:
+        """Where the run stands, from the ledger; no service is asked."""
+        return states_of([self.folder])[0]
+
+    @property
+    def note(self) -> str | None:
+        """What is to be said where an earlier version planned otherwise than this one; else None."""
+        try:
+            return self.plan.note
+        except InvalidPlan:
+            return None
+
+    @property
+    def images(self) -> np.ndarray | None:
+        """``(count, channels, height, width)`` in [0, 1]; None before the run is done."""
+        path = self.folder / IMAGES
+        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+            return None
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            return np.asarray(arrays["images"])
+
+    def submit(
+        self,
+        *,
+        yes: bool = False,
+        detach: bool = False,
+        progress: Progress | None = None,
+        settings: ServiceSettings | None = None,
+    ) -> HardwareRun:
+        """Send the run; see :func:`submit`."""
+        if not yes:
+            raise InvalidOption(
+                f"{price(self.plan)}; nothing was sent. Send it with submit(..., yes=True)."
+            )
+        submit_run(self.folder, detach=detach, report=progress, settings=settings)
+        return self
+
+    def resume(
+        self, *, progress: Progress | None = None, settings: ServiceSettings | None = None
+    ) -> HardwareRun:
+        """Go on with the run; see :func:`resume`."""
+        resume_run(self.folder.parent, self.folder.name, report=progress, settings=settings)
+        return self
+
+    def collect(
+        self, *, progress: Progress | None = None, settings: ServiceSettings | None = None
+    ) -> HardwareRun:
+        """Fetch what is finished and record what it cost; send nothing new."""
+        collect_run(self.folder.parent, self.folder.name, report=progress, settings=settings)
+        return self
+
+    def cancel(
+        self, *, progress: Progress | None = None, settings: ServiceSettings | None = None
+    ) -> HardwareRun:
+        """Cancel the jobs that wait or run, and give back what is reserved for the rest."""
+        cancel_run(self.folder.parent, self.folder.name, report=progress, settings=settings)
+        return self
+
+    def replay(self) -> Replay:
+        """Compute the images again from the record; see :func:`replay`."""
+        return replay_folder(self.folder)
+
+    def __repr__(self) -> str:
+        return one_line("HardwareRun", self.folder.name, f"in {self.folder.parent}")
+
+    def _repr_html_(self) -> str:
+        """Progress, results and what was spent; a damaged plan is said, not raised."""
+        try:
+            state = self.state
+        except InvalidPlan as error:
+            return card(self.folder.name, note(error), about="hardware run")
+        about = facts([("folder", self.folder), ("note", self.note)])
+        parts: list[Markup] = [state.shown(), about]
+        images = self.images
+        if images is not None:
+            parts.append(picture(grid_png(images), f"{len(images)} images of the run"))
+        return card(state.run_id, *parts, about="hardware run")
+
+
+def plan(
+    run: str | Path,
+    target: str | Sequence[str] | None = None,
+    *,
+    config: PlanConfig | None = None,
+    policy: FallbackPolicy | None = None,
+    root: str | Path = ROOT,
+    ledger: Ledger | None = None,
+    progress: Progress = _silent,
+    **options: Any,
+) -> RunPlan:
+    """Plan a sampling run on hardware and say what it would cost; free, nothing is sent.
+
+    The plan is bound by a hash, with its circuits and a copy of the model beside it.
+
+    Args:
+        run: Folder of a trained run, or of one of its checkpoints.
+        target: Where to run, one or several in the order of preference: ``"ibm:least_busy"``,
+            ``"local:fake_torino"``, ``"engine"`` ...
+        config: All options at once, targets included, in place of ``target`` and ``options``.
+        policy: When a target is passed over; by default when it cannot be used.
+        root: Folder of all hardware runs.
+        ledger: The root's ledger where it is open already.
+        progress: Is told in words what happens.
+        options: Fields of :class:`~qdm_qiskit.hardware.plan.config.PlanConfig` and
+            :class:`~qdm_qiskit.hardware.plan.types.ExecutionOptions`: ``num_images=4``,
+            ``shots=1024``, ``mitigation="m3"``, ``budget="open"``, ``twirl_gates=True``.
+
+    Returns:
+        The plan; ``submit(plan, yes=True)`` sends it.
+
+    Raises:
+        InvalidOption: If an option is unknown or out of range.
+        TargetUnavailable: If no target can be used.
+        UnknownName: If there is no such target or budget.
+        MissingData: If there is no run.
+        OutputNotWritable: If this very run is planned already, or the folder cannot be written.
+
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     planned = qdm.plan(run, "aer", num_images=2, shots=64, root=f"{folder}/runs")
+    >>> planned.num_jobs, planned.total_shots, planned.is_qpu
+    (2, 256, False)
+    """
+    root = checked_path(root, "root")
+    config = _config(target, config, options)
+    opened = Ledger.open(root) if ledger is None else ledger
+    try:
+        if ledger is None:
+            for notice in opened.notices:
+                progress(notice)
+        made = plan_on_first(
+            checked_path(run, "run"),
+            config,
+            policy or FallbackPolicy(),
+            root=root,
+            look=look(read_settings(root)),
+            budget=None if config.budget is None else opened.budget(config.budget),
+            progress=progress,
+        )
+        opened.add_run(
+            made.run_id,
+            plan_sha256=made.content_sha256,
+            budget=made.budget,
+            total_steps=made.num_steps,
+            seconds_estimated=made.total_seconds,
+        )
+    finally:
+        if ledger is None:
+            opened.close()
+    return made
+
+
+def _config(
+    target: str | Sequence[str] | None, config: PlanConfig | None, options: dict[str, Any]
+) -> PlanConfig:
+    if config is not None:
+        if target is not None or options:
+            raise InvalidOption(
+                "config holds all options, the targets too; leave target and other options out, got "
+                f"target={target!r} and {', '.join(options) or 'no others'}."
+            )
+        of_kind(config, PlanConfig, "config")
+        return config
+    if target is None:
+        raise InvalidOption("A plan needs a target, such as 'local:fake_torino', got none.")
+    if isinstance(target, str):
+        target = [each.strip() for each in target.split(",")]
+    execution = {n: options.pop(n) for n in list(options) if n in field_types(ExecutionOptions)}
+    made = build(PlanConfig, {"targets": tuple(target), **options})
+    return replace(made, options=build(ExecutionOptions, execution)) if execution else made
+
+
+def price(plan: RunPlan) -> str:
+    """Return in words what a plan would take if it were sent now.
+
+    A calibration that was found when it was planned may be stale now, and there may be another one.
+    """
+    now = with_found_calibration(plan, plan.folder.parent)
+    where = plan.target if plan.is_qpu else f"{plan.target}, which charges nothing"
+    most = ""
+    if now.most_seconds > now.total_seconds:
+        most = f" ({now.most_seconds:.1f} if the readout has to be calibrated anew)"
+    return (
+        f"Run {plan.run_id} takes {now.num_jobs} jobs, {now.total_shots} shots and about "
+        f"{now.total_seconds:.1f} QPU seconds{most} on {where}"
+    )
+
+
+def submit(
+    plan: RunPlan | HardwareRun | str | Path,
+    *,
+    yes: bool = False,
+    detach: bool = False,
+    root: str | Path = ROOT,
+    progress: Progress | None = None,
+    settings: ServiceSettings | None = None,
+) -> HardwareRun:
+    """Send a planned run and work through its chain, step by step; this may spend QPU time.
+
+    It can be stopped at any moment: what is sent stays sent, and :func:`resume` goes on.
+
+    Args:
+        plan: What ``plan`` gave, a run, its folder or id, or ``"latest"``.
+        yes: Really send the jobs, and pay. Without it the price is said, as an error.
+        detach: Return when the first job is sent.
+        root: Folder of all runs, for an id or ``"latest"``.
+        progress: Is told in words what happens.
+        settings: Limits and intervals; by default those of the root's ``service.json``.
+
+    Returns:
+        The run: ``.state``, ``.images``, ``.resume()``.
+
+    Raises:
+        InvalidOption: Without ``yes``; the message says what it would cost.
+        BudgetExceeded: If the budget, or the account, does not allow the whole run.
+        Others as :func:`~qdm_qiskit.hardware.run.commands.submit_run`.
+
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     planned = qdm.plan(run, "aer", num_images=2, shots=64, root=f"{folder}/runs")
+    ...     sent = qdm.submit(planned, yes=True)
+    ...     print(sent.state.state, sent.images.shape, sent.replay().equal)
+    done (2, 1, 2, 2) True
+    """
+    return _run(plan, root).submit(yes=yes, detach=detach, progress=progress, settings=settings)
+
+
+def resume(
+    run: RunPlan | HardwareRun | str | Path,
+    *,
+    root: str | Path = ROOT,
+    progress: Progress | None = None,
+    settings: ServiceSettings | None = None,
+) -> HardwareRun:
+    """Go on with a run that was sent, at the step it has reached, in any process, on any day.
+
+    Args:
+        run: The run, its plan, folder or id, or ``"latest"``.
+        root, progress, settings: As for :func:`submit`.
+
+    Returns:
+        The run.
+
+    Raises:
+        MissingData: If the run was never submitted.
+        Others as :func:`submit`.
+
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     planned = qdm.plan(run, "aer", num_images=2, shots=64, root=f"{folder}/runs")
+    ...     begun = qdm.submit(planned, yes=True, detach=True)
+    ...     print(begun.state.state, qdm.resume("latest", root=f"{folder}/runs").state.state)
+    running done
+    """
+    return _run(run, root).resume(progress=progress, settings=settings)
+
+
+def replay(run: RunPlan | HardwareRun | str | Path, *, root: str | Path = ROOT) -> Replay:
+    """Compute a run's images again from its record alone, and compare them with the stored ones.
+
+    Args:
+        run: The run, its plan, folder or id, or ``"latest"``.
+        root: As for :func:`submit`.
+
+    Returns:
+        The images, and whether they are the stored ones to the bit (``equal``).
+
+    Raises:
+        InvalidPlan, InvalidData: If the record was changed.
+
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     planned = qdm.plan(run, "aer", num_images=2, shots=64, root=f"{folder}/runs")
+    ...     sent = qdm.submit(planned, yes=True)
+    ...     found = qdm.replay(planned)
+    >>> found.equal, found.images.shape
+    (True, (2, 1, 2, 2))
+    """
+    return _run(run, root).replay()
+
+
+def _run(run: object, root: str | Path) -> HardwareRun:
+    if isinstance(run, HardwareRun):
+        return run
+    if isinstance(run, RunPlan):
+        return HardwareRun(run.folder)
+    if isinstance(run, str | Path):
+        return HardwareRun.find(run, root=root)
+    raise wrong(
+        run, "run", "a plan, a run, its folder or id, or 'latest'", "plan(...) makes a plan"
+    )
+
+
+def run_folders(root: Path) -> list[Path]:
+    """Return the folders of all runs of a root, oldest first."""
+    if not root.is_dir():
+        return []
+    found = [each for each in root.iterdir() if is_run_id(each.name) and (each / PLAN).is_file()]
+    return sorted(found, key=lambda folder: ((folder / PLAN).stat().st_mtime_ns, folder.name))
+
+
+def states_of(folders: Sequence[Path], progress: Progress = _silent) -> list[RunState]:
+    """Return what the ledger says about runs of one root; one that it does not know is planned."""
+    root = folders[0].parent if folders else ROOT
+    if not folders or not list(root.glob(f"{FILE}*")):
+        return [_planned(folder) for folder in folders]
+    ledger = Ledger.open_to_read(root)
+    try:
+        for notice in ledger.notices:
+            progress(notice)
+        return [_state(ledger, folder) for folder in folders]
+    finally:
+        ledger.close()
+
+
+def _state(ledger: Ledger, folder: Path) -> RunState:
+    try:
+        return ledger.run_state(folder.name)
+    except MissingData:
+        return _planned(folder)
+
+
+def _planned(folder: Path) -> RunState:
+    plan = read_plan(folder)
+    return RunState(
+        run_id=plan.run_id,
+        state="planned",
+        step=plan.num_steps,
+        total_steps=plan.num_steps,
+        jobs=0,
+        seconds_estimated=plan.total_seconds,
+        seconds_charged=0.0,
+        reason=None,
+        budget=plan.budget,
+        plan_sha256=plan.content_sha256,
+        updated_at=0.0,
+    )
+
+
+def budget(name: str, *, root: str | Path = ROOT) -> BudgetState:
+    """Return what a budget allows, holds in reserve, has spent and has left.
+
+    Args:
+        name: Of the budget.
+        root: Folder of all hardware runs.
+
+    Raises:
+        MissingData: If there is no ledger in the root folder.
+        UnknownName: If there is no such budget.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = set_budget("open", preset="open-plan", root=folder)
+    ...     budget("open", root=folder).remaining_seconds
+    600.0
+    """
+    root = checked_path(root, "root")
+    if not list(root.glob(f"{FILE}*")):
+        raise MissingData(f"There is no ledger in {root}; set_budget and plan make one.")
+    ledger = Ledger.open_to_read(root)
+    try:
+        return ledger.budget(name)
+    finally:
+        ledger.close()
+
+
+def set_budget(
+    name: str,
+    *,
+    preset: str | None = None,
+    seconds: float | None = None,
+    shots: int | None = None,
+    period_days: float | None = None,
+    window: Window = "rolling",
+    root: str | Path = ROOT,
+    ledger: Ledger | None = None,
+) -> BudgetState:
+    """Set the limits of a budget; what was spent and reserved stays.
+
+    Args:
+        name: Of the budget.
+        preset: ``"open-plan"``: 600 QPU seconds in every 28 days.
+        seconds: QPU seconds in a period.
+        shots: Shots in a period.
+        period_days: Length of the period; None is for ever.
+        window: ``"rolling"``, or ``"calendar"``: fixed periods, one after the other.
+        root: Folder of all hardware runs.
+        ledger: The root's ledger where it is open already.
+
+    Returns:
+        The budget as it stands.
+
+    Raises:
+        InvalidOption: If there is no such preset, it is given beside what it sets, or a limit cannot
+            be.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     set_budget("tests", seconds=60, root=folder).remaining_seconds
+    60.0
+    """
+    if preset is not None:
+        if preset != "open-plan":
+            raise InvalidOption(f"The presets of a budget are: open-plan; got '{preset}'.")
+        if seconds is not None or period_days is not None or window != "rolling":
+            raise InvalidOption("Preset 'open-plan' sets seconds and period; leave them out.")
+        seconds, period_days = OPEN_PLAN.seconds, OPEN_PLAN.period_days
+    opened = Ledger.open(checked_path(root, "root")) if ledger is None else ledger
+    try:
+        return opened.set_budget(
+            name, seconds=seconds, shots=shots, period_days=period_days, window=window
+        )
+    finally:
+        if ledger is None:
+            opened.close()

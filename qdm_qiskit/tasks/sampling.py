@@ -1,0 +1,94 @@
+"""Sample from a trained run, on any target that costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..arguments import checked_path, of_kind
+from ..diffusion import OnStep
+from ..errors import InvalidOption
+from ..mitigation.readout import ReadoutCalibration
+from ..options import build
+from ..sampling import (
+    Samples,
+    SamplingConfig,
+    TrainedRun,
+    check_output,
+    load_run,
+    read_calibration,
+    write_samples,
+)
+from ..sampling import sample as sample_run
+
+__all__ = ["sample"]
+
+
+def sample(
+    run: str | Path | TrainedRun,
+    target: str = "engine",
+    *,
+    out: str | Path | None = None,
+    config: SamplingConfig | None = None,
+    calibration: str | Path | ReadoutCalibration | None = None,
+    on_step: OnStep | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> Samples:
+    """Sample images from a trained run, on any target that costs nothing.
+
+    Args:
+        run: Folder of a run or of a checkpoint, or what ``load_run`` gave.
+        target: ``"engine"``, ``"aer"``, ``"noisy:fake_torino"``, ``"local:fake_torino"``, ...
+        out: Folder to write images and manifest to; None writes nothing.
+        config: All options at once, target included, in place of ``target`` and ``options``.
+        calibration: A readout calibration, or its file, to use in place of a new one.
+        on_step: Is called after each step with the steps that are left and the states.
+        progress: Is told in words what happens before the first step.
+        options: Fields of :class:`~qdm_qiskit.sampling.SamplingConfig`: ``num_images=4``,
+            ``shots=1024``, ``mitigation="m3"``, ``seed=1``, ``scheduler="ddim"``.
+
+    Returns:
+        Images ``(count, channels, height, width)`` in [0, 1], the path from noise to them, and the
+        manifest that explains them.
+
+    Raises:
+        InvalidOption: If an option is unknown, out of range, or does not fit the model.
+        TargetUnavailable: If the target cannot be used here, or the model has no circuit to run.
+        MissingData, InvalidCheckpoint: If the run cannot be read.
+        OutputNotWritable: If the folder holds samples already, or cannot be written.
+
+    >>> import tempfile, qdm_qiskit as qdm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     exact = qdm.sample(run, num_images=4)
+    ...     noisy = qdm.sample(run, "aer", num_images=2, shots=64)
+    >>> exact.images.shape, noisy.trajectory.shape
+    ((4, 1, 2, 2), (3, 2, 1, 2, 2))
+    """
+    if config is None:
+        config = build(SamplingConfig, {"target": target, **options})
+    elif options or target != "engine":
+        raise InvalidOption(
+            "config holds all options, the target too; leave target and other options out, got "
+            f"target={target!r} and {', '.join(options) or 'no others'}."
+        )
+    of_kind(config, SamplingConfig, "config")
+    if calibration is not None and config.mitigation != "m3":
+        raise InvalidOption(
+            f"A calibration is used by mitigation 'm3' only, got mitigation {config.mitigation!r}."
+        )
+    folder = None if out is None else checked_path(out, "out")
+    if folder is not None:
+        check_output(folder)
+    if calibration is not None and not isinstance(calibration, ReadoutCalibration):
+        calibration = read_calibration(checked_path(calibration, "calibration"))
+    trained = run if isinstance(run, TrainedRun) else load_run(checked_path(run, "run"))
+    samples = sample_run(
+        trained, config, calibration=calibration, on_step=on_step, on_stage=progress
+    )
+    if folder is not None:
+        write_samples(samples, folder)
+    return samples

@@ -1,0 +1,102 @@
+"""Train a model from its name, a preset, a denoiser of one's own or a whole configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..arguments import checked_path
+from ..errors import InvalidOption, MissingData
+from ..files import read_json_object
+from ..models import Denoiser
+from ..training import ProgressReport, RunConfig, TrainingResult, resolve_run, run_from_dict
+from ..training import train as train_config
+
+__all__ = ["continue_training", "train"]
+
+
+def train(
+    model: str | Denoiser | RunConfig,
+    run: str | Path,
+    *,
+    progress: ProgressReport | None = None,
+    **options: Any,
+) -> TrainingResult:
+    """Train a model into a folder; Ctrl-C leaves a checkpoint to go on from.
+
+    Args:
+        model: A model's or a preset's name, a denoiser such as ``Denoiser.from_spec(...)`` gives, or
+            a whole configuration.
+        run: Folder of the run; it must not hold one.
+        progress: Is told of every step and epoch.
+        options: Of the model, the data, the diffusion process and the loop, by name: ``depth=3``,
+            ``dataset="mnist"``, ``epochs=5``, ``seed=1``. A configuration takes none.
+
+    Returns:
+        Where the run stands: its checkpoint and one row of metrics an epoch.
+
+    Raises:
+        UnknownName: If there is no model or preset of this name.
+        InvalidOption: If an option is unknown or out of range, the folder holds a run, or the loss
+            becomes infinite or NaN.
+        InvalidData, MissingData: If the images cannot be used.
+        OutputNotWritable: If the folder cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     result = train("eeqdm", f"{folder}/first", **small)
+    >>> result.epochs, result.history[-1]["test_loss"] > 0
+    (1, True)
+    """
+    if isinstance(model, RunConfig):
+        if options:
+            raise InvalidOption(
+                f"A RunConfig holds all options of a run, got others beside it: {', '.join(options)}; "
+                "resolve_run(name, options) makes a configuration of both."
+            )
+        config = model
+    else:
+        config = resolve_run(model, options)
+    return train_config(config, checked_path(run, "run"), report=progress)
+
+
+def continue_training(
+    run: str | Path,
+    *,
+    checkpoint: str = "latest",
+    epochs: int | None = None,
+    data: str | Path | None = None,
+    progress: ProgressReport | None = None,
+) -> TrainingResult:
+    """Go on with a training run from one of its checkpoints.
+
+    Args:
+        run: Its folder.
+        checkpoint: "latest" or a checkpoint's name.
+        epochs: Epochs of the whole run; as many as it was started with if None.
+        data: Where the run's data lie now, a ``.npz`` file or a folder; None looks where they were.
+        progress: As for :func:`train`.
+
+    Returns:
+        Where the run stands.
+
+    Raises:
+        MissingData: If there is no run in the folder.
+        Others as :func:`~qdm_qiskit.training.train`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
+    ...     first = train("eeqdm", f"{folder}/first", **small)
+    ...     continue_training(f"{folder}/first", epochs=2).epochs
+    2
+    """
+    folder = checked_path(run, "run")
+    file = folder / "config.json"
+    if not file.is_file():
+        raise MissingData(f"There is no run to resume in {folder}: {file} is missing.")
+    config = run_from_dict(read_json_object(file))
+    if epochs is not None:
+        config = config.with_epochs(epochs)
+    return train_config(config, folder, resume=checkpoint, report=progress, data=data)
