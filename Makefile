@@ -9,7 +9,7 @@ INCEPTION := build/inception
 # One thread each: the circuits are small, and the matrices of a batch are smaller than a thread's start.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-slow test-inception lint types contracts check reports gallery presets bench clean
+.PHONY: help install demo test test-slow test-inception lint types contracts check reports gallery picture presets bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ reports: install ## Write transpile_reports/ again
 
 gallery: install ## Write circuits/ again
 	$(BIN)/qdm circuits export
+
+picture: install ## Draw docs/images/rooms.svg again, from the imports
+	$(BIN)/python .ci/draw_rooms.py docs/images/rooms.svg
 
 presets: install ## Count the parameters of all presets again, for `qdm models list`
 	$(BIN)/qdm models list --fresh --json > $(VENV)/presets.json

@@ -88,8 +88,11 @@ def read_graph(root: Path) -> grimp.ImportGraph:
 
 
 def read_imports(graph: grimp.ImportGraph, package: str) -> dict[str, list[str]]:
-    """Return what each module of ``qdm_qiskit.<package>`` imports of the same package."""
-    whole = f"{PACKAGE}.{package}"
+    """Return what each module of ``qdm_qiskit.<package>`` imports of the same package.
+
+    The package ``""`` is all of ``qdm_qiskit``.
+    """
+    whole = f"{PACKAGE}.{package}".rstrip(".")
     if whole not in graph.modules:
         sys.exit(f"There is no package {whole}.")
     inside = {whole, *graph.find_descendants(whole)}

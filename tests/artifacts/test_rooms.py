@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import subprocess
 import sys
 from itertools import combinations
@@ -41,6 +43,32 @@ def rooms(tmp_path):
             text=True,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """A script of .ci/ as a module."""
+    monkeypatch.syspath_prepend(ROOT / ".ci")
+    return importlib.import_module
+
+
+@pytest.fixture
+def judge(script):
+    """Count a package with these imports; return the count and the lines on broken bars."""
+    counting = script("rooms")
+
+    def run(imports, order=ORDER):
+        modules = {
+            "__init__",
+            *imports,
+            *(other for targets in imports.values() for other in targets),
+        }
+        modules |= {name.split(".")[0] for name in modules}
+        every = {name: sorted(imports.get(name, ())) for name in sorted(modules)}
+        found = counting.count("engine", every, order)
+        return found, counting.find_broken(found, counting.BARS["engine"])
 
     return run
 
@@ -97,17 +125,14 @@ def test_text_says_the_same_numbers(rooms):
     ("source", "target"),
     [("cellar.a", "roof.a"), ("cellar.a", "left.a"), ("left.a", "right.a")],
 )
-def test_import_against_the_order_breaks(rooms, source, target):
-    done = rooms({source: [target]})
-    assert done.returncode == 1
-    assert done.stderr == (
-        f"engine: the import {source} -> {target} runs against the order of rooms\n"
-    )
+def test_import_against_the_order_breaks(judge, source, target):
+    _, broken = judge({source: [target]})
+    assert broken == [f"engine: the import {source} -> {target} runs against the order of rooms"]
 
 
-def test_rooms_of_one_floor_may_be_open_to_each_other(rooms):
-    imports = {"left.a": ["right.a"]}
-    assert rooms(imports, order=["roof", "left : (right)", "cellar"]).returncode == 0
+def test_rooms_of_one_floor_may_be_open_to_each_other(judge):
+    _, broken = judge({"left.a": ["right.a"]}, order=["roof", "left : (right)", "cellar"])
+    assert broken == []
 
 
 def test_imports_inside_functions_and_for_types_count(rooms, tmp_path):
@@ -122,22 +147,21 @@ def test_imports_inside_functions_and_for_types_count(rooms, tmp_path):
         assert done.stderr.startswith("engine: the import cellar.b -> roof.a runs against")
 
 
-def test_circle_of_modules_breaks(rooms):
-    done = rooms({"roof.a": ["roof.b"], "roof.b": ["roof.a"]}, "--json")
-    assert done.returncode == 1
-    (circle,) = counted(done)["circles"]
+def test_circle_of_modules_breaks(judge):
+    found, broken = judge({"roof.a": ["roof.b"], "roof.b": ["roof.a"]})
+    (circle,) = found.circles
     assert circle[0] == circle[-1]
     assert set(circle) == {"roof.a", "roof.b"}
-    assert done.stderr == f"engine: a circle of imports, {' -> '.join(circle)}\n"
-    assert counted(done)["chain"] == []
+    assert broken == [f"engine: a circle of imports, {' -> '.join(circle)}"]
+    assert found.chain == []
 
 
-def test_circle_of_rooms_breaks_without_a_circle_of_modules(rooms):
-    done = rooms({"one.a": ["two.a"], "two.b": ["one.b"]}, "--json")
-    assert done.returncode == 1
-    (circle,) = counted(done)["circles"]
+def test_circle_of_rooms_breaks_without_a_circle_of_modules(judge):
+    found, broken = judge({"one.a": ["two.a"], "two.b": ["one.b"]})
+    (circle,) = found.circles
     assert set(circle) == {"one", "two"}
-    assert counted(done)["chain"] == ["one.a", "two.a"]
+    assert len(broken) == 1
+    assert found.chain == ["one.a", "two.a"]
 
 
 def test_import_of_the_package_itself_makes_a_circle(rooms, tmp_path):
@@ -155,16 +179,14 @@ def test_circle_in_text_has_no_longest_chain(rooms):
     assert "longest chain endless (at most 11): there is a circle" in " ".join(done.stdout.split())
 
 
-def test_longest_chain_is_held(rooms):
-    assert rooms(chain(11)).returncode == 0
-    done = rooms(chain(12))
-    assert done.returncode == 1
+def test_longest_chain_is_held(judge):
+    assert judge(chain(11))[1] == []
+    _, (line,) = judge(chain(12))
     start = "engine: the longest chain of imports has 12 modules, at most 11 allowed: roof.m00 -> "
-    assert done.stderr.startswith(start)
-    assert done.stderr.count("\n") == 1
+    assert line.startswith(start)
 
 
-def test_arrows_are_held(rooms):
+def test_arrows_are_held(judge):
     pairs = list(combinations("abcdefgh", 2))
 
     def house(arrows):
@@ -173,15 +195,13 @@ def test_arrows_are_held(rooms):
             targets.setdefault(f"{first}.m", []).append(f"{second}.m")
         return targets
 
-    assert rooms(house(22)).returncode == 0
-    done = rooms(house(23))
-    assert done.returncode == 1
-    assert done.stderr == "engine: 23 arrows between rooms, at most 22 allowed\n"
+    assert judge(house(22))[1] == []
+    assert judge(house(23))[1] == ["engine: 23 arrows between rooms, at most 22 allowed"]
 
 
-def test_modules_of_no_room_count_as_rooms(rooms):
-    done = rooms({f"m{i:02}": ["last"] for i in range(23)})
-    assert done.stderr == "engine: 23 arrows between rooms, at most 22 allowed\n"
+def test_modules_of_no_room_count_as_rooms(judge):
+    _, broken = judge({f"m{i:02}": ["last"] for i in range(23)})
+    assert broken == ["engine: 23 arrows between rooms, at most 22 allowed"]
 
 
 def test_order_must_be_declared(rooms):
@@ -192,6 +212,7 @@ def test_order_must_be_declared(rooms):
 
 def test_all_broken_bars_are_told_at_once(rooms):
     done = rooms({**chain(12), "cellar.a": ["roof.m11"]}, order=["roof", "cellar"])
+    assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 2
 
 
@@ -223,3 +244,48 @@ def test_tests_in_a_room_sit_under_the_name_of_a_module(package):
         name = str(file.relative_to(ROOT / "tests").with_suffix(""))
         module = file.relative_to(ROOT / "tests").with_name(file.name.removeprefix("test_"))
         assert name in TOPICS or (ROOT / "qdm_qiskit" / module).is_file(), name
+
+
+@pytest.fixture
+def drawing(script):
+    return script("draw_rooms")
+
+
+def test_committed_picture_is_the_one_of_the_imports(tmp_path):
+    command = [sys.executable, ROOT / ".ci" / "draw_rooms.py", tmp_path / "rooms.svg"]
+    subprocess.run(command, check=True)
+    drawn = (tmp_path / "rooms.svg").read_text()
+    assert (ROOT / "docs" / "images" / "rooms.svg").read_text() == drawn, (
+        "stale: run `make picture`"
+    )
+    boxes = re.findall(r'<text x="\d+" y="\d+">(\w+)</text>', drawn)
+    for package in ("", "hardware", "engine"):
+        folder = ROOT / "qdm_qiskit" / package
+        rooms = {path.parent.name for path in folder.glob("*/__init__.py")}
+        assert rooms
+        assert rooms <= set(boxes)
+
+
+def test_picture_leaves_out_short_cuts_and_nothing_else(drawing):
+    ways = {"a": {"b", "c", "d"}, "b": {"c"}, "c": set(), "d": {"c"}}
+    assert drawing.without_short_cuts(ways) == {"a": {"b", "d"}, "b": {"c"}, "c": set(), "d": {"c"}}
+    assert drawing.stack(ways) == {"a": 2, "b": 1, "c": 0, "d": 1}
+
+
+def test_picture_of_a_circle_is_refused_in_one_line(drawing, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(drawing, "read_ways", lambda *_: {"a": {"b"}, "b": {"a"}})
+    monkeypatch.setattr(sys, "argv", ["draw_rooms.py", str(tmp_path / "rooms.svg")])
+    assert drawing.main() == 1
+    assert capsys.readouterr().err.startswith("Rooms import each other in a circle: ")
+    assert not (tmp_path / "rooms.svg").exists()
+
+
+def test_picture_of_arrows_between_floors_passes_every_floor_between(drawing):
+    panel = drawing.lay_out("p", {"a": {"b", "low"}, "b": {"c"}, "c": set(), "low": set()})
+    assert [{name for name in names if name[0] != "|"} for names in panel.floors] == [
+        {"c", "low"},
+        {"b"},
+        {"a"},
+    ]
+    assert len(panel.bends["a", "low"]) == 1
+    assert len(drawing.draw(panel, 0, 0)) == 1 + 3 + 2 * 4
