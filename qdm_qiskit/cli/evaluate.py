@@ -114,7 +114,7 @@ def evaluate(
             dataset=reference,
             cache=cache,
             inception=weights,
-            on_stage=lambda stage: None if status is None else status.update(stage),
+            progress=lambda stage: None if status is None else status.update(stage),
         )
     paths = () if out is None else write_evaluation(report, pictures, out)
     table = report.to_dict()

@@ -99,7 +99,7 @@ def transpile(
             seeds=[derived_seed(seed, "transpiler", trial) for trial in range(trials)],
             example_values=values[0],
             shots=shots,
-            progress=lambda each, done, total: bar.update(tasks[each], completed=done),
+            progress=lambda each: bar.update(tasks[each], completed=each.done),
         )
     paths = write_report(report, out)
     if as_json:

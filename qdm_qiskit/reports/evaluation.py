@@ -32,6 +32,7 @@ from ..evaluation.inception import FEATURES as INCEPTION_FEATURES
 from ..evaluation.inception import LEFT_OUT, WARNING, InceptionNetwork, InceptionWeights
 from ..files import write_together
 from ..options import settle
+from ..progress import Message, Progress, silent
 from ..rng import stream
 from .evaluation_render import render_markdown, render_nearest, render_png
 from .evaluation_subjects import Part, Reference, Subject, load_reference
@@ -156,7 +157,7 @@ def evaluate(
     dataset: str | None = None,
     cache: Path | None = None,
     inception: InceptionWeights | None = None,
-    on_stage: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> tuple[EvaluationReport, EvaluationPictures]:
     """Measure sets of samples against real images, beside real images and noise.
 
@@ -166,7 +167,7 @@ def evaluate(
         dataset: The reference's data set; None takes the first subject's own.
         cache: Folder of the domain classifiers; None keeps none.
         inception: Weights for Inception's figures; None leaves them out.
-        on_stage: Is told in words what happens.
+        progress: Is told in words what happens.
 
     Returns:
         Figures and pictures; nothing is written but the classifier.
@@ -178,7 +179,7 @@ def evaluate(
     """
     if not subjects:
         raise InvalidOption("There is nothing to evaluate: give a run's folder, or --samples.")
-    on_stage("reference")
+    progress(Message("reference"))
     reference = load_reference(subjects, dataset, config.part, config.count)
     there = reference.split.test if reference.part == "test" else reference.split.train
     # A data set of one's own may be small; a count or another reference can be chosen otherwise.
@@ -191,7 +192,7 @@ def evaluate(
     check_enough(len(reference.images), f"reference ({reference.part} images)")
     check_enough(config.count, "samples")
     network = None if inception is None else InceptionNetwork(inception)
-    on_stage("domain classifier")
+    progress(Message("domain classifier"))
     whole = reference.whole
     classifier = domain_classifier(
         whole.train.images, whole.train.labels, whole.test.images, whole.test.labels, folder=cache
@@ -213,7 +214,7 @@ def evaluate(
         )
     notes = [_real_note(reference), *(note for subject in subjects for note in subject.notes)]
     unseen, known = reference.split.test.images, reference.split.train.images
-    on_stage("real images")
+    progress(Message("real images"))
     try:
         check_enough(len(reference.others), "real images")
     except InvalidData as error:
@@ -225,18 +226,18 @@ def evaluate(
         rows.append(
             Row("real images", "real", f"{others} images", row.count, figures, row.subset_kid)
         )
-    on_stage("noise")
+    progress(Message("noise"))
     shape = (config.count, *subjects[0].shape)
     noise = stream(config.seed, "evaluation", 21).random(shape, dtype=np.float32)
     row = measure.row("noise", "noise", "uniform pixels in [0, 1]", noise, read(noise))
     figures = row.figures | measure.memory(noise, unseen, known)
     rows.append(Row(row.name, row.kind, row.source, row.count, figures, row.subset_kid))
     for name, subject in zip(_distinct(subjects), subjects, strict=True):
-        on_stage(f"{name}: sampling")
+        progress(Message(f"{name}: sampling"))
         images = subject.draw(config.count)
         check_images(images, f"samples of {name}")
         check_enough(len(images), f"samples of {name}")
-        on_stage(f"{name}: measuring")
+        progress(Message(f"{name}: measuring"))
         row = measure.row(name, "samples", subject.source, images, read(images))
         split = subject.training_split()
         figures = row.figures | measure.memory(images, split.test.images, split.train.images)

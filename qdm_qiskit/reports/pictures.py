@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ..errors import InvalidOption, MissingData
 from ..evaluation.domain_classifier import domain_classifier
 from ..files import write_together
 from ..layers.arrays import to_array
+from ..progress import Message, Progress, silent
 from ..rng import derived_seed
 from ..sampling import SamplingConfig, TrainedRun, load_run, sample
 from ..training import load_split
@@ -54,7 +54,7 @@ def run_pictures(
     *,
     cache: Path | None = None,
     data: Path | None = None,
-    on_stage: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> Pictures:
     """Draw a run.
 
@@ -63,7 +63,7 @@ def run_pictures(
         config: How the images are sampled; their number is at most :data:`MOST_IMAGES`.
         cache: Folder of the domain classifiers, see :func:`class_grid`.
         data: Where the files of the run's data lie now; None looks where they were.
-        on_stage: Is told in words what happens.
+        progress: Is told in words what happens.
 
     Returns:
         ``samples.png``, ``trajectory.png``, ``trajectory.gif``, ``forward.png``; ``loss.png`` where
@@ -82,7 +82,7 @@ def run_pictures(
         raise InvalidOption(
             f"A grid with its film holds at most {most} images of this run, got {config.num_images}."
         )
-    on_stage("sampling")
+    progress(Message("sampling"))
     made = sample(run, config)
     left = np.linspace(steps, 0, len(made.trajectory)).round().astype(int)
     files = {
@@ -90,7 +90,7 @@ def run_pictures(
         "trajectory.png": strip(made.trajectory[:, :_STRIP_ROWS], left, "denoising: steps left"),
         "trajectory.gif": film(made.trajectory),
     }
-    on_stage("forward process")
+    progress(Message("forward process"))
     split = load_split(run.config)
     images = torch.from_numpy(split.train.images[:_STRIP_ROWS])
     files["forward.png"] = strip(
@@ -103,7 +103,7 @@ def run_pictures(
         files["loss.png"] = _losses(folder)
     except MissingData as error:
         notes.append(f"loss.png is left out: {error}")
-    on_stage("classes")
+    progress(Message("classes"))
     _, height, width = run.model.image_shape
     if height == width:
         whole = whole_split(run.config, run.model.image_shape, run.config.data.dataset)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from ..execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner
 from ..execution.region import active_qubits
 from ..execution.snapshots import load_backend
 from ..files import write_together
+from ..progress import Message, Progress, silent
 from ..transpiling.cost import CircuitCost, LogicalCost, circuit_cost, logical_cost
 from ..transpiling.passes import (
     Trial,
@@ -40,11 +41,6 @@ from .transpile_render import render_json, render_markdown, render_png
 SCHEMA = "transpile-report/1"
 MAX_EXACT_QUBITS = 20
 """Up to here an example's exact distribution is computed."""
-
-
-Progress = Callable[[str, int, int], None]
-"""Called with the backend's name, trials done and trials in all."""
-
 
 Cost = TypeVar("Cost", CircuitCost, LogicalCost)
 
@@ -140,7 +136,7 @@ def transpile_report(
     seeds: Sequence[int],
     example_values: np.ndarray | None = None,
     shots: int = 4096,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> TranspileReport:
     """Transpile a circuit for each device with each seed, and cost the best result.
 
@@ -155,7 +151,7 @@ def transpile_report(
             ``circuit.parameters``, in radians. With it the verdict is simulated where at most
             ``MAX_DENSITY_QUBITS`` qubits are active; without, it is estimated.
         shots: Shots that the verdict is given for, at least 1.
-        progress: Called after each trial.
+        progress: Is told the device's name after each trial, with the trials done and in all.
 
     Returns:
         The report; nothing is written.
@@ -193,7 +189,7 @@ def transpile_report(
             device,
             seeds=seeds,
             level=level,
-            progress=None if progress is None else _named(progress, backend),
+            progress=_named(progress, backend),
         )
         best = best_trial(trials)
         loader, denoiser = (circuit_cost(c, device.target) for c in _loader_denoiser(best.circuit))
@@ -246,8 +242,8 @@ def write_report(report: TranspileReport, folder: str | os.PathLike[str]) -> tup
     return tuple(paths)
 
 
-def _named(progress: Progress, backend: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(backend, done, total)
+def _named(progress: Progress, backend: str) -> Progress:
+    return lambda part: progress(Message(backend, part.done, part.total))
 
 
 def _loader_denoiser(circuit: QuantumCircuit) -> tuple[QuantumCircuit, QuantumCircuit]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +31,7 @@ from ..mitigation.readout import (
 )
 from ..mitigation.simplex import nearest_probability
 from ..models import CircuitDenoiser
+from ..progress import Message, Progress, silent
 from ..rng import derived_seed
 from ..transpiling.cost import CircuitCost, circuit_cost
 from ..transpiling.passes import (
@@ -43,8 +43,6 @@ from ..transpiling.passes import (
 )
 from .config import SamplingConfig
 from .encoding import circuit_values, device_of, encoded
-
-Progress = Callable[[str], None]
 
 SHOT_NOISE_ONLY = "No device noise, shot noise only."
 """The verdict of targets that run circuits without a device's noise."""
@@ -126,7 +124,7 @@ class DeviceAnswer:
         *,
         num_steps: int | None = None,
         calibration: ReadoutCalibration | None = None,
-        progress: Progress = lambda _: None,
+        progress: Progress = silent,
     ) -> DeviceAnswer:
         """Transpile the model's circuit and take the readout calibration, once for all steps.
 
@@ -149,7 +147,7 @@ class DeviceAnswer:
         seeds = [
             derived_seed(config.seed, "transpiler", trial) for trial in range(config.layout_trials)
         ]
-        progress("transpiling")
+        progress(Message("transpiling"))
         chosen = seeds[0]
         if device:
             trial = best_trial(
@@ -182,7 +180,7 @@ class DeviceAnswer:
             mitigate(uniform, calibration, qubits, runner.backend.name)
             answer.calibration = calibration
         elif config.mitigation == "m3":
-            progress("calibrating the readout")
+            progress(Message("calibrating the readout"))
             answer.calibration = answer._calibrate()
         return answer
 

@@ -35,6 +35,7 @@ from ..files import check_writable, read_json_object, write_atomic, write_json
 from ..layers.arrays import to_array
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser, load_model
+from ..progress import Message, Progress, silent
 from ..rng import derived_seed, stream
 from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
 from ..training.run_data import classes_of
@@ -152,7 +153,7 @@ def sample(
     *,
     calibration: ReadoutCalibration | None = None,
     on_step: OnStep | None = None,
-    on_stage: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> Samples:
     """Walk the reverse chain on a target.
 
@@ -162,7 +163,7 @@ def sample(
         calibration: A readout calibration to use instead of taking one.
         on_step: Called after each step with the steps that are left and x, which a tensor that it
             gives back replaces.
-        on_stage: Is told in words what happens before the first step.
+        progress: Is told what happens, and the steps of the chain that are done.
 
     Returns:
         The images, the path and the manifest.
@@ -193,9 +194,8 @@ def sample(
             config,
             num_steps=process.num_steps,
             calibration=calibration,
-            progress=on_stage,
+            progress=progress,
         )
-        on_stage("sampling")
 
         def answer(x: Tensor, step: int) -> Tensor:
             assert device is not None
@@ -210,10 +210,13 @@ def sample(
         return to_array(model.decode_data(process.to_images(x).to(device_of(model))))
 
     path = [images_of(x)]
+    total = config.num_inference_steps or process.num_steps
+    progress(Message("sampling", 0, total))
 
     def keep(step: int, x: Tensor) -> Tensor | None:
         changed = None if on_step is None else on_step(step, x)
         path.append(images_of(x if changed is None else changed))
+        progress(Message("sampling", total - step, total))
         return changed
 
     data = scheduled_chain(

@@ -43,7 +43,7 @@ def report():
         ["fake_torino", "fake_quito"],
         seeds=SEEDS,
         example_values=np.array([0.3, 0.1, 0.2]),
-        progress=lambda *call: calls.append(call),
+        progress=lambda each: calls.append((each, each.done, each.total)),
     )
     assert calls[0] == ("fake_torino", 1, 3)
     assert calls[-1] == ("fake_quito", 3, 3)
