@@ -58,7 +58,6 @@ def transpile(
     from ..reports.transpile import transpile_report, write_report
     from ..rng import derived_seed
     from ..sampling import load_run, unrolled_circuit
-    from ..sampling.encoding import circuit_values
 
     backends = backend or ["fake_torino"]
     for name in backends:
@@ -86,7 +85,7 @@ def transpile(
     start = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
     image = process.start((1, *model.image_shape), start)
     labels = torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
-    values = circuit_values(model, *model.encode_at(image, torch.ones(1), labels))
+    values = model.circuit_values(*model.encode_at(image, torch.ones(1), labels))
     console = Console(stderr=True)
     silent = quiet or not console.is_interactive
     with Progress(console=console, disable=silent, transient=True) as bar:

@@ -21,7 +21,7 @@ from ..evaluation.distributions import (
 )
 from ..execution.noisy import NoisyRunner
 from ..execution.runner import CircuitRunner
-from ..layers.arrays import exact, to_array
+from ..layers.arrays import device_of, exact, to_array
 from ..layers.executors import read_probabilities
 from ..mitigation.readout import (
     ReadoutCalibration,
@@ -42,7 +42,6 @@ from ..transpiling.passes import (
     transpile_for,
 )
 from .config import SamplingConfig
-from .encoding import circuit_values, device_of, encoded
 
 SHOT_NOISE_ONLY = "No device noise, shot noise only."
 """The verdict of targets that run circuits without a device's noise."""
@@ -216,8 +215,8 @@ class DeviceAnswer:
         shots = self.config.shots
         assert shots is not None  # SamplingConfig refuses targets with circuits and no shots
         time = None if self.num_steps is None else step / self.num_steps
-        rows, inputs = encoded(self.model, x, labels, time)
-        values = circuit_values(self.model, rows, inputs)
+        rows, inputs = self.model.circuit_inputs(x, labels, time)
+        values = self.model.circuit_values(rows, inputs)
         [counts] = self.runner.run(
             [(self.isa, select_values(values, self.circuit, self.isa))], shots=shots
         )
@@ -329,22 +328,18 @@ def register_probabilities(
     """Exact probabilities of all qubits for encoded images, in float64.
 
     Args:
-        model: The model.
+        model: The model; its circuit is compiled on the first call and kept.
         amplitudes: ``(batch, 2**n)`` with unit rows, or None.
         inputs: ``(batch, num_inputs)`` or None.
 
     Returns:
         ``(batch, 2**num_qubits)``.
     """
-    from ..engine import compile_circuit
-
-    spec = model.spec
-    program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
-    found = program.probabilities(
+    found = model.layer.program.probabilities(
         None if inputs is None else exact(inputs).cpu(),
         exact(model.layer.angles()).cpu(),
         None if amplitudes is None else exact(amplitudes).cpu(),
-        initial_qubits=None if amplitudes is None else spec.data_qubits,
+        initial_qubits=None if amplitudes is None else model.spec.data_qubits,
     )
     return to_array(found)
 

@@ -32,7 +32,7 @@ from ..errors import (
 from ..execution.factory import make_runner
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
-from ..layers.arrays import to_array
+from ..layers.arrays import device_of, to_array
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser, load_model
 from ..progress import Message, Progress, silent
@@ -41,7 +41,6 @@ from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, we
 from ..training.run_data import classes_of
 from .config import SamplingConfig
 from .device import DeviceAnswer, StepRecord, decoded, register_probabilities
-from .encoding import device_of, encoded
 from .schedulers import check_scheduler, scheduled_chain
 
 SCHEMA = "qdm-samples/1"
@@ -346,7 +345,8 @@ def _engine_answer(
     shots = config.shots
 
     def drawn(x: Tensor, step: int) -> Tensor:
-        p = register_probabilities(model, *encoded(model, x, labels, step / process.num_steps))
+        given = model.circuit_inputs(x, labels, step / process.num_steps)
+        p = register_probabilities(model, *given)
         rng = stream(config.seed, "shots", step)
         counts = rng.multinomial(shots, p / p.sum(axis=1, keepdims=True))
         return decoded(model, counts / shots, x, step=step, shots=shots)
