@@ -77,13 +77,13 @@ def evaluate(
 
     from ..data import cache_folder
     from ..errors import unknown_name
+    from ..evaluation.evaluate import PROTOCOLS
+    from ..evaluation.evaluate import evaluate as run_evaluation
     from ..evaluation.inception import inception_weights as find_weights
+    from ..evaluation.subjects import run_subject, samples_subject, with_data_at
     from ..files import check_writable
     from ..options import convert
-    from ..reports.evaluation import PROTOCOLS, write_evaluation
-    from ..reports.evaluation import evaluate as run_evaluation
-    from ..reports.evaluation_render import render_table, sentences
-    from ..reports.evaluation_subjects import run_subject, samples_subject, with_data_at
+    from ..reports.evaluation_render import render_table, sentences, write_evaluation
     from ..sampling.schedulers import Scheduler
 
     if protocol not in PROTOCOLS:

@@ -52,10 +52,11 @@ def transpile(
 
     from ..diffusion import InterpolatedNoise
     from ..errors import InvalidOption
+    from ..evaluation.transpile import transpile_report
     from ..execution.snapshots import load_backend
     from ..files import check_writable
     from ..options import parse_assignments
-    from ..reports.transpile import transpile_report, write_report
+    from ..reports.transpile_render import write_report
     from ..rng import derived_seed
     from ..sampling import load_run, unrolled_circuit
 
@@ -146,8 +147,9 @@ def run_page(
 
         qdm report run runs/first
     """
+    from ..evaluation.run import run_report
     from ..files import check_writable
-    from ..reports.run import run_report, write_run_report
+    from ..reports.run_render import write_run_report
 
     folder = run if out is None else out
     check_writable(folder)
@@ -181,8 +183,9 @@ def states_page(
 
         qdm report states runs/clustered --states 50 --repeats 2
     """
+    from ..evaluation.states import states_report
     from ..files import check_writable
-    from ..reports.states import states_report, write_states_report
+    from ..reports.states_render import write_states_report
 
     folder = run if out is None else out
     check_writable(folder)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..errors import InvalidData, TargetUnavailable
-from ..evaluation.distributions import (
+from ..execution.distributions import (
     SignalLeft,
     normalized,
     signal_left,

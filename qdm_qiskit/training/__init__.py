@@ -8,6 +8,7 @@ from .checkpoint import (
     weights_folder,
 )
 from .config import DataConfig, RunConfig, TrainingConfig, resolve_run, run_from_dict
+from .epoch_end import read_history
 from .loop import train
 from .progress import TrainingProgress
 from .result import TrainingResult
@@ -24,6 +25,7 @@ __all__ = [
     "load_split",
     "load_training_state",
     "load_weights",
+    "read_history",
     "resolve_run",
     "run_from_dict",
     "train",

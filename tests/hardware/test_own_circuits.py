@@ -15,12 +15,12 @@ from qiskit.quantum_info import Statevector, random_unitary
 
 from qdm_qiskit.circuits import CircuitSpec
 from qdm_qiskit.errors import InvalidOption
+from qdm_qiskit.evaluation.transpile import transpile_report
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.layers import QuantumLayer
 from qdm_qiskit.models import Denoiser, ModelChoice, SpecDenoiser, build_model
-from qdm_qiskit.reports.transpile import transpile_report
 from qdm_qiskit.rng import derived_seed
 from qdm_qiskit.sampling import QDMPipeline, SamplingConfig, load_run, sample, unrolled_circuit
 from qdm_qiskit.training import RunConfig, resolve_run, train

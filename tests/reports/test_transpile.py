@@ -14,8 +14,9 @@ from qdm_qiskit.errors import (
     UnknownName,
     UnsupportedCircuit,
 )
-from qdm_qiskit.reports import transpile as module
-from qdm_qiskit.reports.transpile import transpile_report, write_report
+from qdm_qiskit.evaluation.transpile import transpile_report
+from qdm_qiskit.reports import transpile_render as module
+from qdm_qiskit.reports.transpile_render import write_report
 
 SEEDS = (3, 4, 5)
 

@@ -68,7 +68,7 @@ def test_a_dead_model_is_named_on_the_command_line_and_in_the_report(tmp_path, m
     told = CliRunner().invoke(app, options)
     assert told.exit_code == 0, told.output
     assert "warning: The predictions of the model are constant" in told.stderr
-    from qdm_qiskit.reports.run import run_report
+    from qdm_qiskit.evaluation.run import run_report
     from qdm_qiskit.sampling import SamplingConfig, load_run, sample, write_samples
 
     write_samples(sample(load_run(run), SamplingConfig(num_images=2)), run / "exact")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...evaluation.distributions import normalized
+from ...execution.distributions import normalized
 from ...mitigation.readout import ReadoutCalibration, mitigate
 from ...mitigation.simplex import nearest_probability
 from ...rng import derived_seed, stream

@@ -6,12 +6,10 @@ Reports hold no dates, so that the same code and versions write the same JSON an
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 from typing import Any, Generic, TypeVar
 
@@ -21,11 +19,10 @@ from qiskit.quantum_info import Statevector
 
 from ..arguments import all_of_kind, checked_text, of_kind
 from ..errors import InvalidData, InvalidOption
-from ..evaluation.distributions import detectable_fraction, shot_noise_distance, signal_left
+from ..execution.distributions import detectable_fraction, shot_noise_distance, signal_left
 from ..execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner
 from ..execution.region import active_qubits
 from ..execution.snapshots import load_backend
-from ..files import write_together
 from ..progress import Message, Progress, silent
 from ..transpiling.cost import CircuitCost, LogicalCost, circuit_cost, logical_cost
 from ..transpiling.passes import (
@@ -36,7 +33,6 @@ from ..transpiling.passes import (
     select_values,
 )
 from ..transpiling.split import has_barrier, split_at_barrier
-from .transpile_render import render_json, render_markdown, render_png
 
 SCHEMA = "transpile-report/1"
 MAX_EXACT_QUBITS = 20
@@ -214,32 +210,6 @@ def transpile_report(
         backends=tuple(reports),
         versions={p: version(p) for p in ("qiskit", "qiskit-aer", "qiskit-ibm-runtime")},
     )
-
-
-def write_report(report: TranspileReport, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Write ``NAME.json``, ``NAME.md`` and ``NAME.png``; an older report of this name is replaced.
-
-    All three appear or none.
-
-    Args:
-        report: What to write.
-        folder: Where; made if it does not exist.
-
-    Returns:
-        Paths of the JSON, Markdown and PNG files.
-
-    Raises:
-        OutputNotWritable: If the folder cannot be made or written, or the disk is full.
-    """
-    data = report.to_dict()
-    rendered = {
-        ".json": render_json(data),
-        ".md": render_markdown(data),
-        ".png": render_png(data),
-    }
-    paths = {Path(folder) / f"{report.name}{suffix}": text for suffix, text in rendered.items()}
-    write_together(paths)
-    return tuple(paths)
 
 
 def _named(progress: Progress, backend: str) -> Progress:
