@@ -50,7 +50,7 @@ def transpile(
     from ..execution.snapshots import load_backend
     from ..files import check_writable
     from ..options import parse_assignments
-    from ..reports.transpile import write_report
+    from ..reports.transpile_render import write_report
     from ..tasks import cost
 
     backends = backend or ["fake_torino"]
@@ -74,7 +74,7 @@ def transpile(
             level=level,
             shots=shots,
             seed=seed,
-            progress=lambda each, done, total: bar.update(tasks[each], completed=done),
+            progress=lambda each: bar.update(tasks[each], completed=each.done),
         )
     paths = write_report(report, out)
     if as_json:
@@ -111,8 +111,9 @@ def run_page(
 
         qdm report run runs/first
     """
+    from ..evaluation.run import run_report
     from ..files import check_writable
-    from ..reports.run import run_report, write_run_report
+    from ..reports.run_render import write_run_report
 
     folder = run if out is None else out
     check_writable(folder)
@@ -146,8 +147,9 @@ def states_page(
 
         qdm report states runs/clustered --states 50 --repeats 2
     """
+    from ..evaluation.states import states_report
     from ..files import check_writable
-    from ..reports.states import states_report, write_states_report
+    from ..reports.states_render import write_states_report
 
     folder = run if out is None else out
     check_writable(folder)

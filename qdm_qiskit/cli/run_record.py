@@ -92,7 +92,8 @@ def report(
 
         qdm run report latest
     """
-    from ..reports.hardware import hardware_report, write_hardware_report
+    from ..evaluation.hardware_run import hardware_report
+    from ..reports.hardware_render import write_hardware_report
 
     folder = folder_of(run, root)
     page, pictures = hardware_report(folder)

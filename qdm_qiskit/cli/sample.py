@@ -96,8 +96,7 @@ def sample(
             config=config,
             out=out,
             calibration=taken,
-            on_step=lambda step, x: bar.update(task, advance=1),
-            progress=lambda stage: bar.update(task, description=stage),
+            progress=lambda stage: bar.update(task, description=stage, completed=stage.done),
         )
     for record in samples.records:
         mitigated = record.mitigated_distance

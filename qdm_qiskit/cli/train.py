@@ -11,7 +11,7 @@ import typer
 from .models import SetOption
 
 if TYPE_CHECKING:
-    from ..training import ProgressReport, RunConfig
+    from ..training import RunConfig, TrainingProgress
 
 
 def train(
@@ -61,7 +61,7 @@ def train(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    watching = _notes_only() if quiet else _rich_report()
+    watching = _notes_only() if quiet else _rich_progress()
     if resume is not None:
         if model or preset or settings or seed is not None:
             raise InvalidOption(
@@ -122,18 +122,18 @@ def _print_outcome(row: dict[str, float], checkpoint: Path) -> None:
     typer.echo(f"checkpoint         {checkpoint}")
 
 
-def _notes_only() -> ProgressReport:
+def _notes_only() -> TrainingProgress:
     """No progress, but what the user should know."""
-    from ..training import ProgressReport
+    from ..training import TrainingProgress
 
-    class NotesOnly(ProgressReport):
+    class NotesOnly(TrainingProgress):
         def note(self, text: str) -> None:
             typer.echo(f"note: {text}", err=True)
 
     return NotesOnly()
 
 
-def _rich_report() -> ProgressReport:
+def _rich_progress() -> TrainingProgress:
     """A progress bar with loss and rate, and a line for each reported epoch."""
     from rich.console import Console
     from rich.progress import (
@@ -145,9 +145,9 @@ def _rich_report() -> ProgressReport:
     )
 
     from ..models import Denoiser
-    from ..training import ProgressReport
+    from ..training import TrainingProgress
 
-    class RichReport(ProgressReport):
+    class RichProgress(TrainingProgress):
         def __init__(self) -> None:
             self.console = Console(stderr=True)
             self.bar = Progress(
@@ -205,4 +205,4 @@ def _rich_report() -> ProgressReport:
         def stop(self) -> None:
             self.bar.stop()
 
-    return RichReport()
+    return RichProgress()

@@ -2,11 +2,19 @@
 
 __all__ = [
     "bootstrap",
+    "classes",
     "distances",
-    "distributions",
     "domain_classifier",
+    "evaluate",
+    "hardware_run",
     "image_checks",
     "image_metrics",
     "inception",
+    "paths",
+    "run",
     "ssim",
+    "states",
+    "subjects",
+    "transpile",
+    "transpile_card",
 ]

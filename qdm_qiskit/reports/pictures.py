@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,32 +11,27 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from ..data import Split, image_grid
 from ..errors import InvalidOption, MissingData
-from ..evaluation.domain_classifier import domain_classifier
+from ..evaluation.classes import class_rows
+from ..evaluation.paths import MOMENTS, forward_paths
+from ..evaluation.subjects import PATH_NUMBERS, whole_split
 from ..files import write_together
-from ..layers.arrays import to_array
-from ..rng import derived_seed
+from ..progress import Message, Progress, silent
 from ..sampling import SamplingConfig, TrainedRun, load_run, sample
-from ..training import load_split
+from ..training import load_split, read_history
 from ..training.run_data import NOT_VERIFIED, at_place
 from .evaluation_render import new_figure, png_bytes, show_grid
-from .evaluation_subjects import PATH_NUMBERS, whole_split
-from .run import read_history
 from .run_render import loss_plot
 
 MOST_IMAGES = 400
 """Images of one grid at most."""
-MOMENTS = 11
-"""Moments of a strip, both ends included."""
 FRAMES = 48
 """Frames of a film at most."""
 FRAME_MILLISECONDS = 80
 LAST_FRAME_MILLISECONDS = 1500
 _STRIP_ROWS = 4
-_DRAWS = 2048  # of a process that draws one step for each image: enough to meet any moment nearly
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ def run_pictures(
     *,
     cache: Path | None = None,
     data: Path | None = None,
-    on_stage: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> Pictures:
     """Draw a run.
 
@@ -63,7 +57,7 @@ def run_pictures(
         config: How the images are sampled; their number is at most :data:`MOST_IMAGES`.
         cache: Folder of the domain classifiers, see :func:`class_grid`.
         data: Where the files of the run's data lie now; None looks where they were.
-        on_stage: Is told in words what happens.
+        progress: Is told in words what happens.
 
     Returns:
         ``samples.png``, ``trajectory.png``, ``trajectory.gif``, ``forward.png``; ``loss.png`` where
@@ -82,7 +76,7 @@ def run_pictures(
         raise InvalidOption(
             f"A grid with its film holds at most {most} images of this run, got {config.num_images}."
         )
-    on_stage("sampling")
+    progress(Message("sampling"))
     made = sample(run, config)
     left = np.linspace(steps, 0, len(made.trajectory)).round().astype(int)
     files = {
@@ -90,7 +84,7 @@ def run_pictures(
         "trajectory.png": strip(made.trajectory[:, :_STRIP_ROWS], left, "denoising: steps left"),
         "trajectory.gif": film(made.trajectory),
     }
-    on_stage("forward process")
+    progress(Message("forward process"))
     split = load_split(run.config)
     images = torch.from_numpy(split.train.images[:_STRIP_ROWS])
     files["forward.png"] = strip(
@@ -103,7 +97,7 @@ def run_pictures(
         files["loss.png"] = _losses(folder)
     except MissingData as error:
         notes.append(f"loss.png is left out: {error}")
-    on_stage("classes")
+    progress(Message("classes"))
     _, height, width = run.model.image_shape
     if height == width:
         whole = whole_split(run.config, run.model.image_shape, run.config.data.dataset)
@@ -171,37 +165,6 @@ def film(trajectory: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-@torch.no_grad()
-def forward_paths(run: TrainedRun, images: Tensor, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images on their way to noise.
-
-    A process that trains all steps of one path shows that path. One that draws a step for each image
-    shows a fresh draw of noise at each moment.
-
-    Args:
-        run: The process and the model, which decodes what is diffused.
-        images: ``(count, channels, height, width)``.
-        seed: Of the noise.
-
-    Returns:
-        ``(moments, count, channels, height, width)`` in [0, 1], and the moments' steps t.
-    """
-    model, process = run.model.cpu(), run.process  # sampling may have left it on a GPU
-    generator = torch.Generator().manual_seed(derived_seed(seed, "evaluation", 23))
-    x_0 = process.to_states(model.encode_data(images))
-    moments = [x_0]
-    if process.every_step:
-        steps = np.arange(process.num_steps + 1)
-        moments += list(process.training_pairs(x_0, generator).noisy.split(len(x_0)))
-    else:
-        wanted = np.unique(np.linspace(1, process.num_steps, MOMENTS - 1).round().astype(int))
-        columns = [_draws_near(process, each, wanted, generator) for each in x_0]
-        moments += [torch.stack(row) for row in zip(*columns, strict=True)]
-        steps = np.concatenate([[0], wanted])
-    decoded = [to_array(model.decode_data(process.to_images(x)).clamp(0, 1)) for x in moments]
-    return np.stack(decoded), steps
-
-
 def class_grid(
     run: TrainedRun,
     config: SamplingConfig,
@@ -211,62 +174,23 @@ def class_grid(
 ) -> tuple[bytes | None, str]:
     """Samples class by class, a class a row.
 
-    A guided model is sampled for each class. Samples of another are sorted by what the domain
-    classifier takes them for.
-
     Args:
-        run: The model.
-        config: How it is sampled.
-        images: Samples that were made without choosing a class.
-        whole: The data set with all its classes, from which the classifier learns.
-        cache: Where the classifier is kept; None keeps none.
+        run, config, images, whole, cache: As for :func:`~qdm_qiskit.evaluation.classes.class_rows`.
 
     Returns:
         PNG bytes, or None where there is one class only; and a sentence about which it was.
     """
-    guided = bool(getattr(run.config.model_options, "guided", False))
-    if guided:
-        labels = sorted(run.class_positions())
-    else:
-        labels = sorted(set(run.config.data.classes) or np.unique(whole.train.labels).tolist())
-    columns = max(1, min(10, config.num_images))
-    if len(labels) < 2:
-        return None, "classes.png is left out: the run's images are of one class."
-    if guided:
-        rows = [
-            sample(run, replace(config, label=int(label), num_images=columns)).images
-            for label in labels
-        ]
-        note = "classes.png: each row was sampled with its class as label."
-    else:
-        train, test = whole.train, whole.test
-        classifier = domain_classifier(
-            train.images, train.labels, test.images, test.labels, folder=cache
-        )
-        answers = np.array(classifier.classes)[classifier.read(images)[1].argmax(axis=1)]
-        rows = [images[answers == label][:columns] for label in labels]
-        others = len(images) - int(np.isin(answers, labels).sum())
-        note = (
-            "classes.png: the model is not guided; the rows are what a classifier "
-            f"({classifier.accuracy:.1%} right on test images) takes its samples for"
-            + (f", {others} of them for other classes." if others else ".")
-        )
-    figure = new_figure((0.55 * columns + 1, 0.62 * len(rows) + 0.3))
-    axes: Any = np.atleast_1d(figure.subplots(len(rows), 1))
-    for axis, label, found in zip(axes, labels, rows, strict=True):
-        blank = np.ones((columns - len(found), *images.shape[1:]), dtype=np.float32)
-        show_grid(axis, np.concatenate([found, blank]), columns, "")
+    found = class_rows(run, config, images, whole, cache)
+    if not found.rows:
+        return None, f"classes.png is left out: {found.note}"
+    columns = found.columns
+    figure = new_figure((0.55 * columns + 1, 0.62 * len(found.rows) + 0.3))
+    axes: Any = np.atleast_1d(figure.subplots(len(found.rows), 1))
+    for axis, (label, row) in zip(axes, found.rows.items(), strict=True):
+        blank = np.ones((columns - len(row), *images.shape[1:]), dtype=np.float32)
+        show_grid(axis, np.concatenate([row, blank]), columns, "")
         axis.text(-0.01, 0.5, str(label), transform=axis.transAxes, ha="right", va="center")
-    return png_bytes(figure), note
-
-
-def _draws_near(
-    process: Any, x_0: Tensor, wanted: np.ndarray, generator: torch.Generator
-) -> list[Tensor]:
-    """Noisy states of one x_0 at the steps nearest to those wanted among many draws."""
-    pairs = process.training_pairs(x_0.expand(_DRAWS, *x_0.shape), generator)
-    steps = pairs.step.numpy()
-    return [pairs.noisy[int(np.abs(steps - step).argmin())] for step in wanted]
+    return png_bytes(figure), f"classes.png: {found.note}"
 
 
 def _grid(images: np.ndarray, title: str) -> bytes:

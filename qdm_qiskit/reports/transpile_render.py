@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from pathlib import Path
 from typing import Any
 
-from ..notebook import Markup, card, folded, note, table
-
-PARTS = ("loader", "denoiser", "total")
+from ..evaluation.transpile import TranspileReport
+from ..evaluation.transpile_card import PARTS, cost_lines, spread_lines
+from ..files import write_together
 
 
 def render_json(data: dict[str, Any]) -> bytes:
@@ -53,56 +55,19 @@ def render_markdown(data: dict[str, Any]) -> bytes:
     return "\n".join(lines).encode()
 
 
-def render_card(data: dict[str, Any]) -> str:
-    """The report as a notebook shows it: for each device the verdict and the costs."""
-    logical = data["logical"]["total"]
-    about = f"{logical['qubits']} qubits, level {data['level']}, {data['shots']} shots"
-    parts: list[Markup] = []
-    for backend in data["backends"]:
-        parts.append(note(f"{backend['backend']}: {backend['verdict']['sentence']}"))
-        parts.append(table(["", *PARTS], _costs(backend["cost"])))
-        head = ["over all seeds", "smallest", "median", "largest"]
-        parts.append(folded("spread", table(head, _spread(backend["spread"]))))
-    return card(data["name"], *parts, about=about)
-
-
-def _costs(cost: dict[str, Any]) -> list[list[Any]]:
-    """A line for each number: its name, then loader, denoiser and total."""
-    return [
-        ["depth", *(cost[p]["depth"] for p in PARTS)],
-        ["two-qubit depth", *(cost[p]["two_qubit_depth"] for p in PARTS)],
-        ["two-qubit gates", *(cost[p]["two_qubit_count"] for p in PARTS)],
-        ["... in CNOTs", *(cost[p]["cnot_equivalents"] for p in PARTS)],
-        ["duration", *(_microseconds(cost[p]["duration_seconds"]) for p in PARTS)],
-        ["gate success", *(_share(cost[p]["gate_success"]) for p in PARTS)],
-        ["readout success", *(_share(cost[p]["readout_success"]) for p in PARTS)],
-        ["expected success", *(_share(cost[p]["expected_success"]) for p in PARTS)],
-        ["idle success", *(_share(cost[p]["idle_success"]) for p in PARTS)],
-        ["mean readout error", *(_share(cost[p]["readout_error"]) for p in PARTS)],
-        ["gates", *(_gates(cost[p]["gates"]) for p in PARTS)],
-    ]
-
-
-def _spread(spread: dict[str, Any]) -> list[list[Any]]:
-    return [
-        [key.replace("_", " "), *(_number(s[k]) for k in ("smallest", "median", "largest"))]
-        for key, s in spread.items()
-    ]
-
-
 def _backend_section(backend: dict[str, Any]) -> list[str]:
     return [
         f"## {backend['backend']}",
         "",
         f"**{backend['verdict']['sentence']}** ({backend['verdict']['method']})",
         "",
-        *_table(["", *PARTS], _costs(backend["cost"])),
+        *_table(["", *PARTS], cost_lines(backend["cost"])),
         "",
         f"Seed {backend['best_seed']}; layout {list(backend['layout'])} of "
         f"{backend['device_qubits']} qubits, measured {list(backend['measured_qubits'])}. "
         "Over all seeds:",
         "",
-        *_table(["", "smallest", "median", "largest"], _spread(backend["spread"])),
+        *_table(["", "smallest", "median", "largest"], spread_lines(backend["spread"])),
     ]
 
 
@@ -147,23 +112,33 @@ def _table(head: list[Any], rows: list[list[Any]]) -> list[str]:
     return [line, rule, *("| " + " | ".join(str(c) for c in row) + " |" for row in rows)]
 
 
-def _microseconds(seconds: float | None) -> str:
-    return "unknown" if seconds is None else f"{seconds * 1e6:.2f} µs"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
-
-
-def _number(value: float) -> str:
-    return f"{value:g}" if float(value).is_integer() else f"{value:.4g}"
-
-
-def _gates(gates: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in gates.items()) or "-"
-
-
 def _colour(verdict: dict[str, Any]) -> str:
     if verdict["erased"]:
         return "#da1e28"
     return "#198038" if verdict["fraction"] >= 0.5 else "#f1c21b"
+
+
+def write_report(report: TranspileReport, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Write ``NAME.json``, ``NAME.md`` and ``NAME.png``; an older report of this name is replaced.
+
+    All three appear or none.
+
+    Args:
+        report: What to write.
+        folder: Where; made if it does not exist.
+
+    Returns:
+        Paths of the JSON, Markdown and PNG files.
+
+    Raises:
+        OutputNotWritable: If the folder cannot be made or written, or the disk is full.
+    """
+    data = report.to_dict()
+    rendered = {
+        ".json": render_json(data),
+        ".md": render_markdown(data),
+        ".png": render_png(data),
+    }
+    paths = {Path(folder) / f"{report.name}{suffix}": text for suffix, text in rendered.items()}
+    write_together(paths)
+    return tuple(paths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from ..arguments import checked_path, whole_number, wrong
 from ..circuits import CircuitSpec
 from ..diffusion import DiffusionProcess, InterpolatedNoise
 from ..errors import InvalidOption
+from ..evaluation.transpile import TranspileReport, transpile_report
 from ..execution.snapshots import load_backend
 from ..models import CircuitDenoiser, Denoiser, build_model, resolve
-from ..reports.transpile import TranspileReport, transpile_report
+from ..progress import Progress, silent
 from ..rng import derived_seed
 from ..sampling import TrainedRun, load_run, unrolled_circuit
-from ..sampling.encoding import circuit_values
 
 __all__ = ["cost"]
 
@@ -34,7 +34,7 @@ def cost(
     level: int = 3,
     shots: int = 4096,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = silent,
     **options: Any,
 ) -> TranspileReport:
     """Count what one step of a model, or any circuit, costs on one or more devices.
@@ -49,13 +49,13 @@ def cost(
         level: Qiskit's optimization level, 0 to 3.
         shots: Shots that the verdict assumes.
         seed: Of fresh weights, the example image and the transpiler.
-        progress: Is called with the device's name, trials done and trials in all.
+        progress: Receives the device's name, with the trials that are done and in all.
         options: Of a model or preset that is named: ``depth=2``, ``image_size=8``.
 
     Returns:
         Depth, two-qubit gates, duration and expected success, loader and denoiser apart, and a
         sentence that says whether noise leaves anything. ``write_report`` in
-        :mod:`qdm_qiskit.reports.transpile` writes it.
+        :mod:`qdm_qiskit.reports.transpile_render` writes it.
 
     Raises:
         UnknownName: If there is no such model, preset or device.
@@ -132,7 +132,7 @@ def _step_of(
     start = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
     image = process.start((1, *model.image_shape), start)
     labels = torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
-    values = circuit_values(model, *model.encode_at(image, torch.ones(1), labels))
+    values = model.circuit_values(*model.encode_at(image, torch.ones(1), labels))
     return name, unrolled_circuit(model), values[0]
 
 

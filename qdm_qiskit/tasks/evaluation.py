@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,25 +10,20 @@ from typing import Any
 from ..arguments import checked_path
 from ..data import cache_folder
 from ..errors import InvalidOption, unknown_name
-from ..evaluation.inception import inception_weights as find_weights
-from ..files import check_writable
-from ..notebook import one_line
-from ..options import convert, field_types
-from ..reports.evaluation import (
+from ..evaluation.evaluate import (
     PROTOCOLS,
     EvaluationConfig,
     EvaluationPictures,
     EvaluationReport,
-    write_evaluation,
 )
-from ..reports.evaluation import evaluate as measure
-from ..reports.evaluation_render import render_card
-from ..reports.evaluation_subjects import (
-    Subject,
-    run_subject,
-    samples_subject,
-    with_data_at,
-)
+from ..evaluation.evaluate import evaluate as measure
+from ..evaluation.inception import inception_weights as find_weights
+from ..evaluation.subjects import Subject, run_subject, samples_subject, with_data_at
+from ..files import check_writable
+from ..notebook import one_line
+from ..options import convert, field_types
+from ..progress import Progress, silent
+from ..reports.evaluation_render import render_card, write_evaluation
 from ..sampling import Samples, TrainedRun
 from ..sampling.schedulers import Scheduler
 from ..training import run_from_dict
@@ -42,7 +37,7 @@ class Evaluation:
 
     >>> import qdm_qiskit as qdm
     >>> found = qdm.evaluate("runs/first", count=256)  # doctest: +SKIP
-    >>> found.report.rows[-1].figures["domain_kid"].low > 0  # doctest: +SKIP
+    >>> found.report.rows[-1].metrics["domain_kid"].low > 0  # doctest: +SKIP
     True
     """
 
@@ -52,7 +47,7 @@ class Evaluation:
     """Some of the images that were measured."""
 
     def write(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write table and pictures; see :func:`~qdm_qiskit.reports.evaluation.write_evaluation`."""
+        """Write table and pictures; see :func:`.write_evaluation`."""
         return write_evaluation(self.report, self.pictures, checked_path(folder, "folder"))
 
     def __repr__(self) -> str:
@@ -74,7 +69,7 @@ def evaluate(
     inception_weights: str | None = None,
     accept_other_weights: bool = False,
     out: str | Path | None = None,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
     **options: Any,
 ) -> Evaluation:
     """Measure samples against real images, with intervals, beside real images and noise.
@@ -91,8 +86,8 @@ def evaluate(
         inception_weights: File of Inception's weights, or ``"download"``; None leaves Inception out.
         accept_other_weights: Take these weights with another checksum too.
         out: Folder to write table and pictures to; None writes nothing.
-        progress: Is told in words what happens.
-        options: Fields of :class:`~qdm_qiskit.reports.evaluation.EvaluationConfig`: ``count=64``,
+        progress: Receives each stage, in words.
+        options: Fields of :class:`~qdm_qiskit.evaluation.evaluate.EvaluationConfig`: ``count=64``,
             ``part="train"``, ``resamples=50``, ``seed=1``.
 
     Returns:
@@ -130,7 +125,7 @@ def evaluate(
     if inception_weights is not None:
         weights = find_weights(inception_weights, cache, accept_other=accept_other_weights)
     report, pictures = measure(
-        placed, chosen, dataset=reference, cache=cache, inception=weights, on_stage=progress
+        placed, chosen, dataset=reference, cache=cache, inception=weights, progress=progress
     )
     made = Evaluation(report, pictures)
     if folder is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from ..diffusion import OnStep
 from ..errors import InvalidOption
 from ..mitigation.readout import ReadoutCalibration
 from ..options import build
+from ..progress import Progress, silent
 from ..sampling import (
     Samples,
     SamplingConfig,
@@ -33,7 +33,7 @@ def sample(
     config: SamplingConfig | None = None,
     calibration: str | Path | ReadoutCalibration | None = None,
     on_step: OnStep | None = None,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
     **options: Any,
 ) -> Samples:
     """Sample images from a trained run, on any target that costs nothing.
@@ -45,7 +45,7 @@ def sample(
         config: All options at once, target included, in place of ``target`` and ``options``.
         calibration: A readout calibration, or its file, to use in place of a new one.
         on_step: Is called after each step with the steps that are left and the states.
-        progress: Is told in words what happens before the first step.
+        progress: Receives each stage, and the steps that are done.
         options: Fields of :class:`~qdm_qiskit.sampling.SamplingConfig`: ``num_images=4``,
             ``shots=1024``, ``mitigation="m3"``, ``seed=1``, ``scheduler="ddim"``.
 
@@ -87,7 +87,7 @@ def sample(
         calibration = read_calibration(checked_path(calibration, "calibration"))
     trained = run if isinstance(run, TrainedRun) else load_run(checked_path(run, "run"))
     samples = sample_run(
-        trained, config, calibration=calibration, on_step=on_step, on_stage=progress
+        trained, config, calibration=calibration, on_step=on_step, progress=progress
     )
     if folder is not None:
         write_samples(samples, folder)

@@ -9,7 +9,8 @@ from ..arguments import checked_path
 from ..errors import InvalidOption, MissingData
 from ..files import read_json_object
 from ..models import Denoiser
-from ..training import ProgressReport, RunConfig, TrainingResult, resolve_run, run_from_dict
+from ..progress import Progress, silent
+from ..training import RunConfig, TrainingResult, resolve_run, run_from_dict
 from ..training import train as train_config
 
 __all__ = ["continue_training", "train"]
@@ -19,7 +20,7 @@ def train(
     model: str | Denoiser | RunConfig,
     run: str | Path,
     *,
-    progress: ProgressReport | None = None,
+    progress: Progress = silent,
     **options: Any,
 ) -> TrainingResult:
     """Train a model into a folder; Ctrl-C leaves a checkpoint to go on from.
@@ -28,7 +29,7 @@ def train(
         model: A model's or a preset's name, a denoiser such as ``Denoiser.from_spec(...)`` gives, or
             a whole configuration.
         run: Folder of the run; it must not hold one.
-        progress: Is told of every step and epoch.
+        progress: Receives every step and epoch.
         options: Of the model, the data, the diffusion process and the loop, by name: ``depth=3``,
             ``dataset="mnist"``, ``epochs=5``, ``seed=1``. A configuration takes none.
 
@@ -58,7 +59,7 @@ def train(
         config = model
     else:
         config = resolve_run(model, options)
-    return train_config(config, checked_path(run, "run"), report=progress)
+    return train_config(config, checked_path(run, "run"), progress=progress)
 
 
 def continue_training(
@@ -67,7 +68,7 @@ def continue_training(
     checkpoint: str = "latest",
     epochs: int | None = None,
     data: str | Path | None = None,
-    progress: ProgressReport | None = None,
+    progress: Progress = silent,
 ) -> TrainingResult:
     """Go on with a training run from one of its checkpoints.
 
@@ -99,4 +100,4 @@ def continue_training(
     config = run_from_dict(read_json_object(file))
     if epochs is not None:
         config = config.with_epochs(epochs)
-    return train_config(config, folder, resume=checkpoint, report=progress, data=data)
+    return train_config(config, folder, resume=checkpoint, progress=progress, data=data)

@@ -14,7 +14,7 @@ MODULES = [
     each.name.removeprefix("qdm_qiskit.")
     for each in pkgutil.walk_packages(qdm_qiskit.hardware.__path__, "qdm_qiskit.hardware.")
 ]
-PAGES = ["reports.hardware", "reports.hardware_plan", "reports.hardware_render"]
+PAGES = ["evaluation.hardware_run", "reports.hardware_plan", "reports.hardware_render"]
 
 
 @pytest.mark.parametrize("names", [MODULES, PAGES], ids=["hardware", "reports"])

@@ -312,9 +312,8 @@ class _Answers:
 
     def _probabilities(self, x: Tensor, step: int) -> np.ndarray:
         from ...sampling import register_probabilities
-        from ...sampling.encoding import encoded
 
-        given = encoded(self.model, x, self.labels, step / self.num_steps)
+        given = self.model.circuit_inputs(x, self.labels, step / self.num_steps)
         p = register_probabilities(self.model, *given)
         return p / p.sum(axis=1, keepdims=True)
 

@@ -13,7 +13,8 @@ from ..ledger.run_files import MANIFEST, iso, nonce, read_calibrations
 from ..ledger.schema import Row
 from ..plan.run_plan import MODEL, RunPlan
 
-SCHEMA = "qdm-run/1"
+SCHEMA = "qdm-hardware-run/1"
+"""Version 0.1 gave this file the name of a training run's `config.json`."""
 PACKAGES = (
     "qdm_qiskit",
     "qiskit",

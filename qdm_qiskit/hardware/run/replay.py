@@ -15,7 +15,7 @@ import numpy as np
 
 from ...arguments import checked_path
 from ...errors import CalibrationMismatch, InvalidData
-from ...evaluation.distributions import (
+from ...execution.distributions import (
     hellinger_fidelity,
     normalized,
     shot_noise_distance,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...evaluation.distributions import normalized
+from ...execution.distributions import normalized
 from ...mitigation.readout import ReadoutCalibration, mitigate
 from ...mitigation.simplex import nearest_probability
 from ...rng import derived_seed, stream
@@ -48,9 +48,7 @@ class PlannedChain:
 
     def values(self) -> np.ndarray:
         """Values of the transpiled circuit's parameters for all images: ``(images, parameters)``."""
-        from ...sampling.encoding import circuit_values
-
-        return planned_values(self.plan, circuit_values(self._model, *self._encoded()))
+        return planned_values(self.plan, self._model.circuit_values(*self._encoded()))
 
     def exact_counts(self, shots: int) -> np.ndarray:
         """Counts drawn from the exact distribution at this step: ``(images, 2**qubits)`` int64."""
@@ -76,13 +74,11 @@ class PlannedChain:
         import torch
 
         from ...diffusion import own_step
-        from ...layers.executors import read_probabilities
-        from ...sampling.device import check_postselected
+        from ...sampling.device import decoded
 
+        shots = self.plan.step(self.step).shots
         with torch.no_grad():
-            outputs = read_probabilities(self._model.spec, torch.from_numpy(probabilities))
-            check_postselected(outputs, self.step, self.plan.step(self.step).shots)
-            answer = self._model.decode(outputs.to(self._x.dtype))
+            answer = decoded(self._model, probabilities, self._x, step=self.step, shots=shots)
             generator = torch.Generator().manual_seed(
                 derived_seed(self.plan.seed, "sampling", self.step)
             )
@@ -102,9 +98,7 @@ class PlannedChain:
 
     def _encoded(self) -> tuple[Tensor | None, Tensor | None]:
         """Amplitudes with unit rows, and inputs, in float64."""
-        from ...sampling.encoding import encoded
-
-        return encoded(self._model, self._x, self._labels, self.step / self.plan.num_steps)
+        return self._model.circuit_inputs(self._x, self._labels, self.step / self.plan.num_steps)
 
 
 def probabilities_of(

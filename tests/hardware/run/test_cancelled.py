@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qdm_qiskit.errors import JobFailed, ServiceUnavailable
+from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.schema import run_state_of
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
@@ -22,7 +23,6 @@ from qdm_qiskit.hardware.run.commands import (
     submit_run,
 )
 from qdm_qiskit.hardware.run.manifest import manifest
-from qdm_qiskit.reports.hardware import hardware_report
 from qdm_qiskit.reports.hardware_render import render_markdown
 from tests.helpers import write_run
 

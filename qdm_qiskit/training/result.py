@@ -1,17 +1,15 @@
-"""What a training run tells: to those who watch it, and at its end."""
+"""What a training run leaves behind."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..models import Denoiser
 from ..notebook import Markup, card, facts, note, one_line, table
-from .config import RunConfig
 from .constant_predictions import constant_predictions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingResult:
     """What a call of :func:`~qdm_qiskit.training.train` left behind."""
 
@@ -57,25 +55,3 @@ def _metrics(row: dict[str, float]) -> Markup:
         ("identity at t = 1", row.get("identity_loss_first_step")),
     ]
     return table(("last epoch", ""), [line for line in lines if line[1] is not None])
-
-
-class ProgressReport:
-    """What the loop tells whoever watches; the base class is silent."""
-
-    def start(self, config: RunConfig, model: Denoiser, steps: int, done: int) -> None:
-        """The run begins: ``steps`` in all, of which ``done`` are behind it."""
-
-    def note(self, text: str) -> None:
-        """Something that whoever watches should know; one sentence."""
-
-    def step(self, epoch: int, loss: float) -> None:
-        """One optimizer step is done."""
-
-    def epoch(self, row: dict[str, float]) -> None:
-        """One epoch is done, with its metrics."""
-
-    def warn(self, sentence: str) -> None:
-        """Something is wrong that training does not stop for; perhaps in every epoch again."""
-
-    def stop(self) -> None:
-        """The run ends or is interrupted."""

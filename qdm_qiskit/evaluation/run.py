@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,16 +13,16 @@ import torch
 from ..arguments import checked_path
 from ..data import Split
 from ..errors import InvalidData, MissingData
-from ..files import read_json_object, write_together
+from ..files import read_json_object
 from ..layers.arrays import to_array
 from ..rng import derived_seed
 from ..sampling import load_run
 from ..sampling.device import SHOT_NOISE_ONLY
 from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
-from ..training import load_split
+from ..training import load_split, read_history
 from ..training.constant_predictions import constant_predictions
 from ..training.run_data import NOT_VERIFIED, at_place
-from .run_render import render_html, render_markdown, render_png
+from .paths import forward_paths
 
 SCHEMA = "qdm-run-report/1"
 
@@ -122,8 +121,6 @@ def run_report(run: Path, *, data: Path | None = None) -> tuple[RunReport, RunPi
     seed = trained.config.training.seed
     generator = torch.Generator().manual_seed(derived_seed(seed, "evaluation", 0))
     process = trained.process
-    from .pictures import forward_paths  # which itself reads this module
-
     with torch.no_grad():
         path, _ = forward_paths(trained, torch.from_numpy(split.train.images[:1]), seed)
     start = process.start((64, *trained.model.state_shape), generator)
@@ -147,33 +144,6 @@ def run_report(run: Path, *, data: Path | None = None) -> tuple[RunReport, RunPi
         else (f"{run.resolve().name}: {NOT_VERIFIED}",),
     )
     return report, RunPictures(path[:, 0], {name: pictures[name] for name in order})
-
-
-def write_run_report(report: RunReport, pictures: RunPictures, folder: Path) -> tuple[Path, ...]:
-    """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``.
-
-    Args:
-        report: From :func:`run_report`.
-        pictures: Likewise.
-        folder: Made if it is missing; an older report there is replaced.
-
-    Returns:
-        The paths.
-
-    Raises:
-        OutputNotWritable: If the folder cannot be written.
-    """
-    data = report.to_dict()
-    png = render_png(data, pictures.forward, pictures.samples)
-    paths = tuple(folder / f"report{suffix}" for suffix in (".png", ".md", ".html", ".json"))
-    contents = (
-        png,
-        render_markdown(data).encode(),
-        render_html(data, png).encode(),
-        (json.dumps(data, indent=2, sort_keys=True) + "\n").encode(),
-    )
-    write_together(dict(zip(paths, contents, strict=True)))
-    return paths
 
 
 def nearest_distance(images: np.ndarray, references: np.ndarray) -> float:
@@ -240,19 +210,3 @@ def _images(path: Path) -> np.ndarray:
             return arrays["images"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidData(f"{path} holds no samples of `qdm sample`: {error}.") from error
-
-
-def read_history(run: Path) -> tuple[dict[str, float], ...]:
-    """The metrics of a run, a row an epoch.
-
-    Raises:
-        MissingData: If there are none.
-    """
-    path = run / "metrics.jsonl"
-    try:
-        rows = tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    except (OSError, ValueError) as error:
-        raise MissingData(f"{path} cannot be read: {error}.") from error
-    if not rows or not all(isinstance(row, dict) and "test_loss" in row for row in rows):
-        raise MissingData(f"{path} holds no metrics: train for at least one epoch.")
-    return rows

@@ -6,12 +6,10 @@ Reports hold no dates, so that the same code and versions write the same JSON an
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 from typing import Any, Generic, TypeVar
 
@@ -21,12 +19,12 @@ from qiskit.quantum_info import Statevector
 
 from ..arguments import all_of_kind, checked_text, of_kind
 from ..errors import InvalidData, InvalidOption
-from ..evaluation.distributions import detectable_fraction, shot_noise_distance, signal_left
+from ..execution.distributions import detectable_fraction, shot_noise_distance, signal_left
 from ..execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner
 from ..execution.region import active_qubits
 from ..execution.snapshots import load_backend
-from ..files import write_together
 from ..notebook import one_line
+from ..progress import Message, Progress, silent
 from ..transpiling.cost import CircuitCost, LogicalCost, circuit_cost, logical_cost
 from ..transpiling.passes import (
     Trial,
@@ -36,7 +34,7 @@ from ..transpiling.passes import (
     select_values,
 )
 from ..transpiling.split import has_barrier, split_at_barrier
-from .transpile_render import render_card, render_json, render_markdown, render_png
+from .transpile_card import render_card
 
 __all__ = [
     "MAX_EXACT_QUBITS",
@@ -44,22 +42,15 @@ __all__ = [
     "BackendReport",
     "Cost",
     "Parts",
-    "Progress",
     "Spread",
     "TranspileReport",
     "Verdict",
     "transpile_report",
-    "write_report",
 ]
 
 SCHEMA = "transpile-report/1"
 MAX_EXACT_QUBITS = 20
 """Up to here an example's exact distribution is computed."""
-
-
-Progress = Callable[[str, int, int], None]
-"""Called with the backend's name, trials done and trials in all."""
-
 
 Cost = TypeVar("Cost", CircuitCost, LogicalCost)
 
@@ -166,7 +157,7 @@ def transpile_report(
     seeds: Sequence[int],
     example_values: np.ndarray | None = None,
     shots: int = 4096,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> TranspileReport:
     """Transpile a circuit for each device with each seed, and cost the best result.
 
@@ -181,7 +172,7 @@ def transpile_report(
             ``circuit.parameters``, in radians. With it the verdict is simulated where at most
             ``MAX_DENSITY_QUBITS`` qubits are active; without, it is estimated.
         shots: Shots that the verdict is given for, at least 1.
-        progress: Called after each trial.
+        progress: Is told the device's name after each trial, with the trials done and in all.
 
     Returns:
         The report; nothing is written.
@@ -219,7 +210,7 @@ def transpile_report(
             device,
             seeds=seeds,
             level=level,
-            progress=None if progress is None else _named(progress, backend),
+            progress=_named(progress, backend),
         )
         best = best_trial(trials)
         loader, denoiser = (circuit_cost(c, device.target) for c in _loader_denoiser(best.circuit))
@@ -246,34 +237,8 @@ def transpile_report(
     )
 
 
-def write_report(report: TranspileReport, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Write ``NAME.json``, ``NAME.md`` and ``NAME.png``; an older report of this name is replaced.
-
-    All three appear or none.
-
-    Args:
-        report: What to write.
-        folder: Where; made if it does not exist.
-
-    Returns:
-        Paths of the JSON, Markdown and PNG files.
-
-    Raises:
-        OutputNotWritable: If the folder cannot be made or written, or the disk is full.
-    """
-    data = report.to_dict()
-    rendered = {
-        ".json": render_json(data),
-        ".md": render_markdown(data),
-        ".png": render_png(data),
-    }
-    paths = {Path(folder) / f"{report.name}{suffix}": text for suffix, text in rendered.items()}
-    write_together(paths)
-    return tuple(paths)
-
-
-def _named(progress: Progress, backend: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(backend, done, total)
+def _named(progress: Progress, backend: str) -> Progress:
+    return lambda part: progress(Message(backend, part.done, part.total))
 
 
 def _loader_denoiser(circuit: QuantumCircuit) -> tuple[QuantumCircuit, QuantumCircuit]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,15 +10,18 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import InvalidData, InvalidOption
-from ..evaluation.bootstrap import Interval, bootstrap_interval, check_bootstrap, share_interval
-from ..evaluation.distances import (
+from ..options import settle
+from ..progress import Message, Progress, silent
+from ..rng import stream
+from .bootstrap import Interval, bootstrap_interval, check_bootstrap, share_interval
+from .distances import (
     KernelMatrices,
     classifier_score,
     frechet_distance,
     subset_kernel_distance,
 )
-from ..evaluation.domain_classifier import FEATURES, DomainClassifier, domain_classifier
-from ..evaluation.image_metrics import (
+from .domain_classifier import FEATURES, DomainClassifier, domain_classifier
+from .image_metrics import (
     LEAST_SIZE,
     check_images,
     nearest,
@@ -28,15 +30,11 @@ from ..evaluation.image_metrics import (
     ssim_window,
     structural_similarity,
 )
-from ..evaluation.inception import FEATURES as INCEPTION_FEATURES
-from ..evaluation.inception import LEFT_OUT, WARNING, InceptionNetwork, InceptionWeights
-from ..files import write_together
-from ..options import settle
-from ..rng import stream
-from .evaluation_render import render_markdown, render_nearest, render_png
-from .evaluation_subjects import Part, Reference, Subject, load_reference
+from .inception import FEATURES as INCEPTION_FEATURES
+from .inception import LEFT_OUT, WARNING, InceptionNetwork, InceptionWeights
+from .subjects import Part, Reference, Subject, load_reference
 
-SCHEMA = "qdm-evaluation/1"
+SCHEMA = "qdm-evaluation/2"
 KERNEL_IMAGES = 4000
 """Images of each set that a kernel distance takes at most: its matrices are squares of them."""
 INCEPTION_RESAMPLES = 20
@@ -57,7 +55,7 @@ class EvaluationConfig:
     part: Part = "test"
     """The part of the data set that is the reference."""
     resamples: int = 200
-    """Bootstrap resamples of each figure."""
+    """Bootstrap resamples of each metric."""
     level: float = 0.95
     """Level of the intervals."""
     kid_subset_size: int | None = None
@@ -103,8 +101,8 @@ class Row:
     source: str
     """Where the images come from."""
     count: int
-    figures: dict[str, Interval]
-    """Name to figure; the names are explained in :data:`~.evaluation_render.FIGURES`."""
+    metrics: dict[str, Interval]
+    """Name to metric; the names are explained in :data:`~.evaluation_render.METRICS`."""
     subset_kid: dict[str, tuple[float, float]]
     """"domain" and "inception" to mean and deviation over subsets, where they were asked for."""
 
@@ -156,7 +154,7 @@ def evaluate(
     dataset: str | None = None,
     cache: Path | None = None,
     inception: InceptionWeights | None = None,
-    on_stage: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> tuple[EvaluationReport, EvaluationPictures]:
     """Measure sets of samples against real images, beside real images and noise.
 
@@ -165,8 +163,8 @@ def evaluate(
         config: Counts, resamples, seed.
         dataset: The reference's data set; None takes the first subject's own.
         cache: Folder of the domain classifiers; None keeps none.
-        inception: Weights for Inception's figures; None leaves them out.
-        on_stage: Is told in words what happens.
+        inception: Weights for Inception's metrics; None leaves them out.
+        progress: Is told in words what happens.
 
     Returns:
         Figures and pictures; nothing is written but the classifier.
@@ -178,7 +176,7 @@ def evaluate(
     """
     if not subjects:
         raise InvalidOption("There is nothing to evaluate: give a run's folder, or --samples.")
-    on_stage("reference")
+    progress(Message("reference"))
     reference = load_reference(subjects, dataset, config.part, config.count)
     there = reference.split.test if reference.part == "test" else reference.split.train
     # A data set of one's own may be small; a count or another reference can be chosen otherwise.
@@ -191,7 +189,7 @@ def evaluate(
     check_enough(len(reference.images), f"reference ({reference.part} images)")
     check_enough(config.count, "samples")
     network = None if inception is None else InceptionNetwork(inception)
-    on_stage("domain classifier")
+    progress(Message("domain classifier"))
     whole = reference.whole
     classifier = domain_classifier(
         whole.train.images, whole.train.labels, whole.test.images, whole.test.labels, folder=cache
@@ -213,7 +211,7 @@ def evaluate(
         )
     notes = [_real_note(reference), *(note for subject in subjects for note in subject.notes)]
     unseen, known = reference.split.test.images, reference.split.train.images
-    on_stage("real images")
+    progress(Message("real images"))
     try:
         check_enough(len(reference.others), "real images")
     except InvalidData as error:
@@ -221,33 +219,33 @@ def evaluate(
     else:
         row = measure.row("real", "real", "", reference.others, read(reference.others))
         others = "training" if reference.part == "test" else "test"
-        figures = row.figures | measure.memory(unseen, unseen, known)
+        metrics = row.metrics | measure.memory(unseen, unseen, known)
         rows.append(
-            Row("real images", "real", f"{others} images", row.count, figures, row.subset_kid)
+            Row("real images", "real", f"{others} images", row.count, metrics, row.subset_kid)
         )
-    on_stage("noise")
+    progress(Message("noise"))
     shape = (config.count, *subjects[0].shape)
     noise = stream(config.seed, "evaluation", 21).random(shape, dtype=np.float32)
     row = measure.row("noise", "noise", "uniform pixels in [0, 1]", noise, read(noise))
-    figures = row.figures | measure.memory(noise, unseen, known)
-    rows.append(Row(row.name, row.kind, row.source, row.count, figures, row.subset_kid))
+    metrics = row.metrics | measure.memory(noise, unseen, known)
+    rows.append(Row(row.name, row.kind, row.source, row.count, metrics, row.subset_kid))
     for name, subject in zip(_distinct(subjects), subjects, strict=True):
-        on_stage(f"{name}: sampling")
+        progress(Message(f"{name}: sampling"))
         images = subject.draw(config.count)
         check_images(images, f"samples of {name}")
         check_enough(len(images), f"samples of {name}")
-        on_stage(f"{name}: measuring")
+        progress(Message(f"{name}: measuring"))
         row = measure.row(name, "samples", subject.source, images, read(images))
         split = subject.training_split()
-        figures = row.figures | measure.memory(images, split.test.images, split.train.images)
-        rows.append(Row(name, row.kind, row.source, row.count, figures, row.subset_kid))
+        metrics = row.metrics | measure.memory(images, split.test.images, split.train.images)
+        rows.append(Row(name, row.kind, row.source, row.count, metrics, row.subset_kid))
         grids[name] = images[:_SHOWN]
         shown = images[: _SHOWN // 2]
         pairs[name] = (shown, split.train.images[nearest(shown, split.train.images)[0]])
     if len({row.count for row in rows} | {len(reference.images)}) > 1:
         notes.append(
             "The sets differ in size; Fréchet distances of few images are larger, so compare their "
-            "intervals, which take the bias off, not the figures."
+            "intervals, which take the bias off, not the metrics."
         )
     notes.append(LEFT_OUT if inception is None else WARNING)
     report = EvaluationReport(
@@ -279,37 +277,8 @@ def evaluate(
     return report, EvaluationPictures(grids, pairs)
 
 
-def write_evaluation(
-    report: EvaluationReport, pictures: EvaluationPictures, folder: Path
-) -> tuple[Path, ...]:
-    """Write ``evaluation.png``, ``nearest.png``, ``evaluation.md`` and ``evaluation.json``.
-
-    Args:
-        report: From :func:`evaluate`.
-        pictures: Likewise.
-        folder: Made if it is missing; an older evaluation there is replaced.
-
-    Returns:
-        The paths.
-
-    Raises:
-        OutputNotWritable: If the folder cannot be written; nothing has changed then.
-    """
-    data = report.to_dict()
-    contents = {
-        folder / "evaluation.png": render_png(data, pictures.grids),
-        folder / "nearest.png": render_nearest(pictures.pairs),
-        folder / "evaluation.md": render_markdown(data).encode(),
-        folder / "evaluation.json": (
-            json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
-        ).encode(),
-    }
-    write_together(contents)
-    return tuple(contents)
-
-
 class _Measurement:
-    """Every figure of a set of images against one reference."""
+    """Every metric of a set of images against one reference."""
 
     def __init__(self, reference: Reference, readings: _Readings, config: EvaluationConfig) -> None:
         self.reference, self.readings, self.config = reference, readings, config
@@ -323,16 +292,16 @@ class _Measurement:
         images: np.ndarray,
         readings: _Readings,
     ) -> Row:
-        """All figures but those of memory."""
-        figures: dict[str, Interval] = {}
+        """All metrics but those of memory."""
+        metrics: dict[str, Interval] = {}
         subset_kid: dict[str, tuple[float, float]] = {}
         networks = [("domain", readings.domain, self.readings.domain, self.config.resamples)]
         if readings.inception is not None and self.readings.inception is not None:
             least = min(self.config.resamples, INCEPTION_RESAMPLES)
             networks.append(("inception", readings.inception, self.readings.inception, least))
         for network, (x, logits), (y, _), resamples in networks:
-            figures |= self._distances(network, x, y, resamples)
-            figures[f"{network}_score"] = self._score(logits)
+            metrics |= self._distances(network, x, y, resamples)
+            metrics[f"{network}_score"] = self._score(logits)
             if self.config.kid_subset_size is not None:
                 subset_kid[network] = subset_kernel_distance(
                     x,
@@ -341,8 +310,8 @@ class _Measurement:
                     subset_size=self.config.kid_subset_size,
                     subsets=self.config.kid_subsets,
                 )
-        figures |= self._paired(images)
-        return Row(name, kind, source, len(images), figures, subset_kid)
+        metrics |= self._paired(images)
+        return Row(name, kind, source, len(images), metrics, subset_kid)
 
     def memory(
         self, images: np.ndarray, unseen: np.ndarray, training: np.ndarray
@@ -365,15 +334,15 @@ class _Measurement:
     def _distances(
         self, network: str, x: np.ndarray, y: np.ndarray, resamples: int
     ) -> dict[str, Interval]:
-        figures: dict[str, Interval] = {}
+        metrics: dict[str, Interval] = {}
         if len(y) > FEATURES:
-            figures[f"{network}_frechet"] = self._interval(
+            metrics[f"{network}_frechet"] = self._interval(
                 lambda a, b: frechet_distance(x[a], y[b]), (len(x), len(y)), resamples
             )
         few = x[:KERNEL_IMAGES], y[:KERNEL_IMAGES]
         kernels = KernelMatrices.of(*few)
         kid = self._interval(kernels.distance, (len(few[0]), len(few[1])))
-        return {**figures, f"{network}_kid": kid}
+        return {**metrics, f"{network}_kid": kid}
 
     def _score(self, logits: np.ndarray) -> Interval:
         splits = min(self.config.score_splits, len(logits))
@@ -386,10 +355,10 @@ class _Measurement:
         def psnr(rows: np.ndarray) -> float:
             return min(PSNR_CEILING, peak_signal_to_noise(float(errors[rows].mean())))
 
-        figures = {"psnr": self._interval(psnr, (len(errors),))}
+        metrics = {"psnr": self._interval(psnr, (len(errors),))}
         if min(images.shape[2:]) >= LEAST_SIZE:
-            figures["ssim"] = self._mean(structural_similarity(images, partners))
-        return figures
+            metrics["ssim"] = self._mean(structural_similarity(images, partners))
+        return metrics
 
     def _mean(self, values: np.ndarray) -> Interval:
         return self._interval(lambda rows: float(values[rows].mean()), (len(values),))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +10,13 @@ import numpy as np
 
 from ..arguments import checked_path
 from ..errors import InvalidData, MissingData
-from ..files import read_json_object, write_together
-from .hardware_render import render_html, render_markdown, render_png
+from ..files import read_json_object
 
 if TYPE_CHECKING:
     from ..hardware.plan.run_plan import RunPlan
     from ..hardware.run.replay import Replay
 
 SCHEMA = "qdm-hardware-report/1"
-FILES = ("report.json", "report.md", "report.html", "report.png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +120,7 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
             f"Run {plan.run_id} has no finished step to report; `qdm run resume {plan.run_id}`."
         )
     path = folder / MANIFEST
-    manifest = read_json_object(path) if path.exists() else _manifest_so_far(plan)
+    manifest = read_manifest(path) if path.exists() else _manifest_so_far(plan)
     exact = _exact_images(plan, len(found.steps))
     try:
         jobs = () if manifest is None else _jobs(plan, manifest)
@@ -169,6 +166,24 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
     return report, HardwarePictures(found.trajectory, exact)
 
 
+def read_manifest(path: Path) -> dict[str, Any]:
+    """A run's manifest, of this version or of 0.1, which called its format as a training run's.
+
+    Raises:
+        InvalidData: If it is of another format, or damaged.
+    """
+    from ..hardware.run.manifest import SCHEMA as MANIFEST_SCHEMA
+    from ..training.config import SCHEMA as NAME_IN_0_1
+
+    content = read_json_object(path)
+    if content.get("schema") not in (MANIFEST_SCHEMA, NAME_IN_0_1):
+        raise InvalidData(
+            f"{path} is no manifest of a run that this version reads: its schema is "
+            f"{content.get('schema')!r:.60}, not '{MANIFEST_SCHEMA}'."
+        )
+    return content
+
+
 def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
     """What the manifest of an unfinished run would say now; None where the ledger is not."""
     from ..hardware.ledger.ledger import FILE, Ledger
@@ -184,34 +199,6 @@ def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
         return None
     finally:
         ledger.close()
-
-
-def write_hardware_report(
-    report: HardwareReport, pictures: HardwarePictures, folder: Path
-) -> tuple[Path, ...]:
-    """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``, all or none.
-
-    Args:
-        report: From :func:`hardware_report`.
-        pictures: The same.
-        folder: Made if it is missing; an older report in it is replaced.
-
-    Returns:
-        The files.
-
-    Raises:
-        OutputNotWritable: If one cannot be written.
-    """
-    content = report.to_dict()
-    png = render_png(content, pictures.trajectory, pictures.exact)
-    texts = {
-        "report.json": json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n",
-        "report.md": render_markdown(content),
-        "report.html": render_html(content, png),
-    }
-    files = {folder / name: text.encode() for name, text in texts.items()}
-    write_together({**files, folder / "report.png": png})
-    return tuple(folder / name for name in FILES)
 
 
 def _exact_images(plan: RunPlan, steps: int) -> np.ndarray:

@@ -15,7 +15,6 @@ from ..data import LoadedData, Split, load_with_source
 from ..data.npz import read_npz
 from ..data.places import absolute_place
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
-from ..evaluation.image_metrics import check_images
 from ..files import read_json_object
 from ..rng import derived_seed
 from ..sampling import SamplingConfig, load_run, sample
@@ -23,6 +22,7 @@ from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
 from ..sampling.schedulers import Scheduler, check_scheduler
 from ..training import RunConfig, load_split, run_from_dict
 from ..training.run_data import NOT_VERIFIED, at_place, has_files, load_data, verified
+from .image_metrics import check_images
 
 PATH_NUMBERS = 2**26
 """Numbers of one batch's whole path from noise to images, which sampling holds in memory."""
