@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..errors import InvalidOption
-from ..execution.targets import parse_target
+from ..execution.devices import is_device
+from ..execution.targets import parse_target, target_text
 from .plan_parts import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Schedule
 from .records import check_fields
 
@@ -22,7 +23,8 @@ class PlanConfig:
     """What a run should be; :func:`make_plan` makes a plan of it."""
 
     targets: tuple[str, ...] = ("local:fake_torino",)
-    """Where to run, in the order of preference."""
+    """Where to run, in the order of preference. A ``BackendV2`` or an Aer ``NoiseModel`` stands for
+    ``local:`` of it, and is kept as that text."""
     num_images: int = 16
     """Images, at least 1."""
     shots: int = 4096
@@ -55,6 +57,12 @@ class PlanConfig:
         targets: object = self.targets
         if isinstance(targets, list):
             object.__setattr__(self, "targets", tuple(targets))
+        if isinstance(self.targets, tuple):
+            texts = tuple(
+                target_text(each, "local", "targets") if is_device(each) else each
+                for each in self.targets
+            )
+            object.__setattr__(self, "targets", texts)
         check_fields(self)
         if not self.targets:
             raise InvalidOption("A plan needs at least one target, got none.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
+from qiskit.providers import BackendV2
 
 from ...arguments import all_of_kind, of_kind
 from ...errors import InvalidOption, UnsupportedCircuit
@@ -34,7 +35,7 @@ Method = Literal["auto", "density", "trajectories"]
 @overload
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel,
+    noise_model: NoiseModel | str | BackendV2,
     inputs: Sequence[Parameter] = ...,
     weights: Sequence[Parameter] = ...,
     *,
@@ -47,7 +48,7 @@ def compile_noisy(
 @overload
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel,
+    noise_model: NoiseModel | str | BackendV2,
     inputs: Sequence[Parameter] = ...,
     weights: Sequence[Parameter] = ...,
     *,
@@ -60,7 +61,7 @@ def compile_noisy(
 @overload
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel,
+    noise_model: NoiseModel | str | BackendV2,
     inputs: Sequence[Parameter] = ...,
     weights: Sequence[Parameter] = ...,
     *,
@@ -72,7 +73,7 @@ def compile_noisy(
 
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel,
+    noise_model: NoiseModel | str | BackendV2,
     inputs: Sequence[Parameter] = (),
     weights: Sequence[Parameter] = (),
     *,
@@ -92,7 +93,8 @@ def compile_noisy(
     Args:
         circuit: Gates, delays, resets, channels, and measurements at the end. An evolution runs as
             its definition, with a UserWarning, where errors follow the gates of that or it is large.
-        noise_model: Quantum errors, readout errors of single qubits, and noise passes.
+        noise_model: Quantum errors, readout errors of single qubits, and noise passes; or a device by
+            its name or as a ``BackendV2``, for circuits that were transpiled for it.
         inputs: Parameters that differ between the samples of a batch.
         weights: Parameters that all samples share.
         physical_qubits: Where the noise model finds each qubit of the circuit, for a circuit that
@@ -115,7 +117,7 @@ def compile_noisy(
             trajectories is too large.
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
-    _check_model(noise_model)
+    noise_model = _model_of(noise_model, circuit, physical_qubits)
     inputs = all_of_kind(inputs, Parameter, "inputs")
     weights = all_of_kind(weights, Parameter, "weights")
     if method not in ("auto", "density", "trajectories"):
@@ -138,10 +140,27 @@ def compile_noisy(
     return TrajectoryProgram(noisy, inputs, weights)
 
 
-def _check_model(noise_model: object) -> None:
+def _model_of(
+    noise: NoiseModel | str | BackendV2,
+    circuit: QuantumCircuit,
+    physical_qubits: Sequence[int] | None,
+) -> NoiseModel:
+    """The model itself, or a device's on the qubits of the circuit."""
     from qiskit_aer.noise import NoiseModel
 
-    of_kind(noise_model, NoiseModel, "noise_model", "noise_of(backend, qubits) makes one")
+    from ...execution.devices import as_backend
+    from ...execution.region import active_qubits, check_isa, noise_of
+
+    if isinstance(noise, str | BackendV2):
+        device = as_backend(noise, "noise_model")
+        active = active_qubits([circuit])
+        if physical_qubits is None:
+            check_isa(circuit, device)
+        else:
+            active = frozenset(physical_qubits[qubit] for qubit in active)
+        return noise_of(device, active)
+    of_kind(noise, NoiseModel, "noise_model", "a device's name, or a BackendV2, does as well")
+    return noise
 
 
 __all__ = [
