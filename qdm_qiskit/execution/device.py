@@ -229,20 +229,22 @@ def facts_of_noise(
 
     Args:
         noise: Quantum errors of gates, readout errors of single qubits.
-        num_qubits: Qubits of the device; as many as the model or the map names if None, or
-            :data:`ALL_TO_ALL_QUBITS` if neither names any.
+        num_qubits: Qubits of the device; if None as many as the map names, or as the model does, and
+            at least :data:`ALL_TO_ALL_QUBITS` if it has errors for all qubits and there is no map.
         coupling_map: Pairs of qubits, in the order control, target.
 
     Raises:
         InvalidOption: If the model has errors that this cannot stand for, a pair or an error is on
             qubits that are not there, or there are too many.
     """
-    from .device_noise import gates_of, readout_errors
+    from .device_noise import gates_of, has_errors_everywhere, readout_errors
 
     pairs = None if coupling_map is None else sorted({(int(a), int(b)) for a, b in coupling_map})
     named = {*noise.noise_qubits, *(qubit for pair in pairs or () for qubit in pair)}
     least = max(named, default=-1) + 1
-    count = (least or ALL_TO_ALL_QUBITS) if num_qubits is None else num_qubits
+    unlimited = pairs is None and (not least or has_errors_everywhere(noise))
+    usual = max(least, ALL_TO_ALL_QUBITS) if unlimited else least
+    count = usual if num_qubits is None else num_qubits
     if not 1 <= count <= MAX_QUBITS or count < least or min(named, default=0) < 0:
         raise InvalidOption(
             f"num_qubits is {max(1, least)} to {MAX_QUBITS} for this noise model and its couplers, "

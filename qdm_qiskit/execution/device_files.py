@@ -182,6 +182,4 @@ def _ibm_facts(folder: Path) -> Facts:
         return facts_from(content)
     except Exception as error:  # IBM's reader has no error of its own for every kind of damage
         reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise InvalidData(
-            f"{folder} is no device: {type(error).__name__ if not reason else reason}."
-        ) from None
+        raise InvalidData(f"{folder} is no device: {reason or type(error).__name__}.") from None

@@ -63,11 +63,23 @@ _OTHERS: dict[str, Callable[[], Instruction]] = {
 
 
 def digest(facts: Facts) -> str:
-    """SHA-256 of the canonical JSON of a device's content, as 64 hex digits."""
-    content = json.dumps(
-        content_of(facts, strict=False), sort_keys=True, separators=(",", ":"), default=repr
-    )
-    return hashlib.sha256(content.encode()).hexdigest()
+    """SHA-256 of the canonical JSON of a device's content, as 64 hex digits.
+
+    Numbers of a noise model count to 12 digits: Aer normalizes probabilities anew whenever a model is
+    made, which moves the last ones.
+    """
+    content = content_of(facts, strict=False)
+    content["noise_model"] = _rounded(content["noise_model"])
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.12g}")
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list) else value
 
 
 def content_of(facts: Facts, *, strict: bool = True) -> dict[str, Any]:

@@ -128,10 +128,8 @@ def named_device(name: str) -> BackendV2:
         found: BackendV2 = saved_device(label)
     else:
         part = DEVICES.get(label)
-        if DEVICES.origin(label).package == "qdm_qiskit":
-            found = part
-        else:
-            found = Device(label, _facts(part))
+        own = DEVICES.origin(label).package == "qdm_qiskit"
+        found = part if own else Device(label, _facts(part))
     if pinned and found.name != name:
         raise TargetUnavailable(
             f"Device '{label}' has changed: '{name}' is wanted, and it is '{found.name}' now; bring "
