@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qdm_qiskit.hardware.schedule import (
+from qdm_qiskit.hardware.plan.shot_allocation import (
     PilotChains,
     best_schedule,
     step_variances,

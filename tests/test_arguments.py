@@ -32,10 +32,10 @@ from qdm_qiskit.errors import InvalidArgument, QdmError
 from qdm_qiskit.execution.factory import make_runner
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.execution.targets import parse_target
-from qdm_qiskit.hardware.chain import resume_run, submit_run
-from qdm_qiskit.hardware.plan import read_plan
-from qdm_qiskit.hardware.planning import PlanConfig, make_plan
-from qdm_qiskit.hardware.replay import replay
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.plan.run_plan import read_plan
+from qdm_qiskit.hardware.run.commands import resume_run, submit_run
+from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.layers import QuantumLayer, StateLayer, engine_executor, qnn_executor
 from qdm_qiskit.models import build_model, load_model, resolve, save_model
 from qdm_qiskit.reports.hardware import hardware_report

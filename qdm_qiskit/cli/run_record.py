@@ -63,7 +63,7 @@ def replay(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
 
         qdm run replay latest
     """
-    from ..hardware.replay import replay as replay_run
+    from ..hardware.run.replay import replay as replay_run
 
     folder = folder_of(run, root)
     found = replay_run(folder)

@@ -15,8 +15,8 @@ from ..files import read_json_object, write_together
 from .hardware_render import render_html, render_markdown, render_png
 
 if TYPE_CHECKING:
-    from ..hardware.plan import RunPlan
-    from ..hardware.replay import Replay
+    from ..hardware.plan.run_plan import RunPlan
+    from ..hardware.run.replay import Replay
 
 SCHEMA = "qdm-hardware-report/1"
 FILES = ("report.json", "report.md", "report.html", "report.png")
@@ -57,7 +57,7 @@ class HardwareReport:
     circuit: dict[str, Any]
     """Depth, two-qubit gates, expected success."""
     steps: tuple[dict[str, Any], ...]
-    """See :class:`~qdm_qiskit.hardware.replay.StepReplay`."""
+    """See :class:`~qdm_qiskit.hardware.run.replay.StepReplay`."""
     done: bool
     cancelled: bool
     """Whether the run was cancelled, and was not resumed since."""
@@ -113,8 +113,8 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
         InvalidPlan, InvalidData, CalibrationMismatch: If a file cannot be used.
     """
     folder = checked_path(folder, "folder")
-    from ..hardware.record import MANIFEST
-    from ..hardware.replay import replay
+    from ..hardware.ledger.run_files import MANIFEST
+    from ..hardware.run.replay import replay
 
     found = replay(folder)
     plan = found.plan
@@ -171,8 +171,8 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
 
 def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
     """What the manifest of an unfinished run would say now; None where the ledger is not."""
-    from ..hardware.ledger import FILE, Ledger
-    from ..hardware.manifest import manifest
+    from ..hardware.ledger.ledger import FILE, Ledger
+    from ..hardware.run.manifest import manifest
 
     root = plan.folder.resolve().parent
     if not list(root.glob(f"{FILE}*")):
@@ -216,7 +216,7 @@ def write_hardware_report(
 
 def _exact_images(plan: RunPlan, steps: int) -> np.ndarray:
     """The images of the exact chain at x_T and after each step, from the same x_T and noise."""
-    from ..hardware.reverse import PlannedChain
+    from ..hardware.run.reverse_chain import PlannedChain
 
     chain = PlannedChain(plan)
     path = [chain.images()]

@@ -15,9 +15,9 @@ from qiskit.quantum_info import Statevector, random_unitary
 
 from qdm_qiskit.circuits import CircuitSpec
 from qdm_qiskit.errors import InvalidOption
-from qdm_qiskit.hardware.chain import submit_run
-from qdm_qiskit.hardware.planning import PlanConfig, make_plan
-from qdm_qiskit.hardware.replay import replay
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.run.commands import submit_run
+from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.layers import QuantumLayer
 from qdm_qiskit.models import Denoiser, ModelChoice, SpecDenoiser, build_model
 from qdm_qiskit.reports.transpile import transpile_report

@@ -11,8 +11,8 @@ import torch
 from qiskit.quantum_info import Statevector
 
 from qdm_qiskit.cli.main import main
-from qdm_qiskit.hardware.plan_contents import inputs as planned_inputs
-from qdm_qiskit.hardware.schedule import PilotChains
+from qdm_qiskit.hardware.plan.files import inputs as planned_inputs
+from qdm_qiskit.hardware.plan.shot_allocation import PilotChains
 from qdm_qiskit.layers.arrays import to_array, to_exact_array
 from qdm_qiskit.layers.executors import read_probabilities
 from qdm_qiskit.models import EEQDM, MODELS

@@ -16,7 +16,7 @@ import torch
 
 from qdm_qiskit.data import DataRecord, load_dataset, record_from_dict
 from qdm_qiskit.errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData, QdmError
-from qdm_qiskit.hardware.plan_contents import inputs as planned_inputs
+from qdm_qiskit.hardware.plan.files import inputs as planned_inputs
 from qdm_qiskit.sampling import QDMPipeline, SamplingConfig, chosen_labels, load_run, sample
 from qdm_qiskit.training import ProgressReport, load_split, resolve_run, run_from_dict, train
 
