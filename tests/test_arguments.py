@@ -174,7 +174,7 @@ WRONG = {
     "a backend's class as target": ("target", lambda: make_runner(type(backend()), seed=0)),
     "a backend to parse": ("text", lambda: parse_target(backend())),
     "a target as noise": ("noise_model", lambda: compile_noisy(CIRCUIT, backend().target)),
-    "a number as noise": ("noise_model", call(compile_noisy, CIRCUIT, 0.01)),
+    "a name as noise": ("noise_model", call(compile_noisy, CIRCUIT, "fake_lima")),
     "a backend's costs": ("target", lambda: circuit_cost(CIRCUIT, backend())),
     "backends to report on": (
         "backends",

@@ -11,11 +11,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
-from qiskit.circuit import Delay, Measure
+from qiskit.circuit import Delay, Measure, Parameter, Reset
 from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import CouplingMap, InstructionProperties
 from qiskit.transpiler import Target as DeviceTarget
@@ -78,6 +78,16 @@ class Device(BackendV2):
     def target(self) -> DeviceTarget:
         """Gates, errors, durations and couplers, as Qiskit's transpiler takes them."""
         return self.facts.target
+
+    @property
+    def coupling_map(self) -> CouplingMap:
+        """Couplers; without any, all qubits by themselves, where Qiskit's own would be None."""
+        found = self.facts.target.build_coupling_map()
+        if found is None:
+            found = CouplingMap()
+            for qubit in range(self.facts.target.num_qubits):
+                found.add_physical_qubit(qubit)
+        return found
 
     @property
     def max_circuits(self) -> None:
@@ -198,7 +208,10 @@ def _readout_of(backend: BackendV2) -> dict[int, tuple[float, float]]:
 
 def _calibrated_at(backend: BackendV2) -> str | None:
     updated = getattr(_properties_of(backend), "last_update_date", None)
-    return updated.isoformat() if isinstance(updated, datetime) else None
+    if not isinstance(updated, datetime):
+        return None
+    # IBM's client gives the time of the machine's own zone.
+    return (updated if updated.tzinfo is None else updated.astimezone(UTC)).isoformat()
 
 
 def _limits_of(backend: BackendV2) -> dict[str, Any]:
@@ -260,8 +273,6 @@ def facts_of_noise(
         Measure(),
         {(q,): InstructionProperties(error=sum(reads[q]) / 2) for q in range(count)},
     )
-    from qiskit.circuit import Parameter, Reset
-
     target.add_instruction(Delay(Parameter("t")), {(q,): None for q in range(count)})
     target.add_instruction(Reset(), {(q,): None for q in range(count)})
     return Facts(target=target, noise=noise, readout=reads)

@@ -69,6 +69,9 @@ def digest(facts: Facts) -> str:
     made, which moves the last ones.
     """
     content = content_of(facts, strict=False)
+    for gate in content["gates"]:
+        if gate["on"] is not None:
+            gate["on"].sort(key=lambda each: each["qubits"])
     content["noise_model"] = _rounded(content["noise_model"])
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -102,7 +105,8 @@ def content_of(facts: Facts, *, strict: bool = True) -> dict[str, Any]:
         "constraints": {name: int(getattr(target, name)) for name in CONSTRAINTS},
         "limits": dict(facts.limits),
         "qubits": [_qubit(facts, k) for k in range(target.num_qubits)],
-        "gates": [_gate(target, name, strict) for name in target.operation_names],
+        # IBM's snapshots have them in an order that differs from process to process.
+        "gates": [_gate(target, name, strict) for name in sorted(target.operation_names)],
         "noise_model": None if facts.noise is None else noise_content(facts.noise, strict=strict),
     }
 
@@ -278,10 +282,12 @@ def _places(
         qubits = qubits_of(each["qubits"], f"{here}.qubits", operation.num_qubits, count)
         if qubits in found:
             raise InvalidData(f"{here}.qubits names {list(qubits)} a second time")
-        error = optional(each["error"], lambda e, at=here: probability(e, f"{at}.error"))
-        duration = optional(
-            each["duration"], lambda e, at=here: number(e, f"{at}.duration", 0.0, 1.0)
-        )
+        error = each["error"]
+        if error is not None:
+            error = probability(error, f"{here}.error")
+        duration = each["duration"]
+        if duration is not None:
+            duration = number(duration, f"{here}.duration", 0.0, 1.0)
         found[qubits] = (
             None
             if error is None and duration is None

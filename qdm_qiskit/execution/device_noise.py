@@ -145,8 +145,7 @@ def _channel(operation: Instruction, qubits: tuple[int, ...], count: int) -> np.
     else:
         kraus = [Operator(operation).data]
     whole = [Operator(np.eye(2**count)).compose(Operator(each), qubits).data for each in kraus]
-    found: np.ndarray = sum(np.kron(each.conj(), each) for each in whole)
-    return found
+    return np.sum([np.kron(each.conj(), each) for each in whole], axis=0)
 
 
 def readout_errors(noise: NoiseModel, num_qubits: int) -> dict[int, tuple[float, float]]:

@@ -11,6 +11,7 @@ name a device of one's own like this, and another one of the same name is refuse
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
@@ -63,9 +64,9 @@ def is_device(value: Any) -> bool:
 
 
 def _is_noise(value: Any) -> bool:
-    from qiskit_aer.noise import NoiseModel
-
-    return isinstance(value, NoiseModel)
+    # What is not imported has no instances; importing Aer takes longer than all the rest here.
+    module = sys.modules.get("qiskit_aer.noise")
+    return module is not None and isinstance(value, module.NoiseModel)
 
 
 DEVICES: Door[Any] = Door("device", _WORD, _built_in, _checked)
@@ -129,7 +130,7 @@ def named_device(name: str) -> BackendV2:
     else:
         part = DEVICES.get(label)
         own = DEVICES.origin(label).package == "qdm_qiskit"
-        found = part if own else Device(label, _facts(part))
+        found = part if own else Device(checked_name(label), _facts(part))
     if pinned and found.name != name:
         raise TargetUnavailable(
             f"Device '{label}' has changed: '{name}' is wanted, and it is '{found.name}' now; bring "

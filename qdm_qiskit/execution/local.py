@@ -18,7 +18,14 @@ from .aer import parallel_experiments
 from .aer_circuits import for_aer
 from .counts import Pub, counts_from_bits
 from .devices import DeviceLike, as_backend
-from .region import ReadoutErrors, active_qubits, check_isa, check_readout, noise_of
+from .region import (
+    ReadoutErrors,
+    active_qubits,
+    check_isa,
+    check_readout,
+    noise_of,
+    readout_in_use,
+)
 from .runner import CircuitRunner
 
 if TYPE_CHECKING:
@@ -74,7 +81,7 @@ class LocalRunner(CircuitRunner):
         ]
 
     def _options(self) -> Mapping[str, Any]:
-        return {**self._resolved, "readout": self._readout}
+        return {**self._resolved, "readout": readout_in_use(self.backend, self._readout)}
 
     def _simulator(self, qubits: frozenset[int]) -> IndependentShots:
         from .independent_shots import IndependentShots

@@ -28,6 +28,7 @@ from .region import (
     check_readout,
     has_own_noise,
     noise_of,
+    readout_in_use,
 )
 from .runner import CircuitRunner
 
@@ -147,7 +148,7 @@ class NoisyRunner(CircuitRunner):
             "noise": "the device's own NoiseModel, active qubits"
             if has_own_noise(self.backend)
             else "qiskit_aer NoiseModel.from_backend, active qubits",
-            "readout": self._readout,
+            "readout": readout_in_use(self.backend, self._readout),
         }
 
     def _noise_on(self, qubits: frozenset[int]) -> NoiseModel:

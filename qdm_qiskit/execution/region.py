@@ -176,6 +176,11 @@ def has_own_noise(backend: BackendV2) -> bool:
     return _own_noise(backend) is not None
 
 
+def readout_in_use(backend: BackendV2, readout: ReadoutErrors) -> str:
+    """What a runner's metadata says of its readout errors."""
+    return "as in the device's noise model" if has_own_noise(backend) else readout
+
+
 def _own_noise(backend: BackendV2) -> NoiseModel | None:
     from .device import Device
 

@@ -99,24 +99,23 @@ def parse_target(text: str) -> Target:
     raise _unknown_target(text, prefix)
 
 
-def target_text(target: Any, kind: Literal["noisy", "local"], argument: str) -> str:
-    """A target as text, where a device object may stand for one.
+def target_text(target: Any, kind: Literal["noisy", "local"]) -> Any:
+    """The text of a target that is given as a device object; anything else stays as it is.
 
     Args:
-        target: Text, or a ``BackendV2`` or Aer ``NoiseModel``.
+        target: A ``BackendV2`` or an Aer ``NoiseModel``, or a target.
         kind: What an object is a target of.
-        argument: Its name, for messages.
 
     Raises:
-        InvalidArgument: If it is neither.
+        InvalidOption: If the object has no noise, or cannot be a device for another reason.
     """
-    if isinstance(target, str):
-        return target
     if isinstance(target, Target):
         return str(target)
-    from .devices import as_backend
+    if isinstance(target, str):
+        return target
+    from .devices import is_device, target_of
 
-    return f"{kind}:{as_backend(target, argument).name}"
+    return target_of(kind, target) if is_device(target) else target
 
 
 def _unknown_target(text: str, prefix: str) -> UnknownName:

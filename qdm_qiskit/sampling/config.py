@@ -54,8 +54,7 @@ class SamplingConfig:
     """Share of DDPM's noise that ddim adds, 0 to 1."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.target, str):
-            object.__setattr__(self, "target", target_text(self.target, "noisy", "target"))
+        object.__setattr__(self, "target", target_text(self.target, "noisy"))
         settle(self)
         target = parse_target(self.target)
         for name, most in MOST.items():

@@ -35,7 +35,7 @@ Method = Literal["auto", "density", "trajectories"]
 @overload
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel | str | BackendV2,
+    noise_model: NoiseModel | BackendV2,
     inputs: Sequence[Parameter] = ...,
     weights: Sequence[Parameter] = ...,
     *,
@@ -48,7 +48,7 @@ def compile_noisy(
 @overload
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel | str | BackendV2,
+    noise_model: NoiseModel | BackendV2,
     inputs: Sequence[Parameter] = ...,
     weights: Sequence[Parameter] = ...,
     *,
@@ -61,7 +61,7 @@ def compile_noisy(
 @overload
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel | str | BackendV2,
+    noise_model: NoiseModel | BackendV2,
     inputs: Sequence[Parameter] = ...,
     weights: Sequence[Parameter] = ...,
     *,
@@ -73,7 +73,7 @@ def compile_noisy(
 
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel | str | BackendV2,
+    noise_model: NoiseModel | BackendV2,
     inputs: Sequence[Parameter] = (),
     weights: Sequence[Parameter] = (),
     *,
@@ -93,8 +93,8 @@ def compile_noisy(
     Args:
         circuit: Gates, delays, resets, channels, and measurements at the end. An evolution runs as
             its definition, with a UserWarning, where errors follow the gates of that or it is large.
-        noise_model: Quantum errors, readout errors of single qubits, and noise passes; or a device by
-            its name or as a ``BackendV2``, for circuits that were transpiled for it.
+        noise_model: Quantum errors, readout errors of single qubits, and noise passes; or a device, as a
+            ``BackendV2`` that the circuit was transpiled for.
         inputs: Parameters that differ between the samples of a batch.
         weights: Parameters that all samples share.
         physical_qubits: Where the noise model finds each qubit of the circuit, for a circuit that
@@ -141,25 +141,22 @@ def compile_noisy(
 
 
 def _model_of(
-    noise: NoiseModel | str | BackendV2,
-    circuit: QuantumCircuit,
-    physical_qubits: Sequence[int] | None,
+    noise: NoiseModel | BackendV2, circuit: QuantumCircuit, physical_qubits: Sequence[int] | None
 ) -> NoiseModel:
     """The model itself, or a device's on the qubits of the circuit."""
+    from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel
 
-    from ...execution.devices import as_backend
-    from ...execution.region import active_qubits, check_isa, noise_of
-
-    if isinstance(noise, str | BackendV2):
-        device = as_backend(noise, "noise_model")
+    if isinstance(noise, AerSimulator):
+        noise = getattr(noise.options, "noise_model", None)
+    elif isinstance(noise, BackendV2):
         active = active_qubits([circuit])
         if physical_qubits is None:
-            check_isa(circuit, device)
+            check_isa(circuit, noise)
         else:
             active = frozenset(physical_qubits[qubit] for qubit in active)
-        return noise_of(device, active)
-    of_kind(noise, NoiseModel, "noise_model", "a device's name, or a BackendV2, does as well")
+        return noise_of(noise, active)
+    of_kind(noise, NoiseModel, "noise_model", "load_backend(name) makes a backend, which does too")
     return noise
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...errors import InvalidOption
-from ...execution.devices import is_device
 from ...execution.targets import parse_target, target_text
 from .canonical_json import check_fields
 from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Schedule
@@ -58,10 +57,7 @@ class PlanConfig:
         if isinstance(targets, list):
             object.__setattr__(self, "targets", tuple(targets))
         if isinstance(self.targets, tuple):
-            texts = tuple(
-                target_text(each, "local", "targets") if is_device(each) else each
-                for each in self.targets
-            )
+            texts = tuple(target_text(each, "local") for each in self.targets)
             object.__setattr__(self, "targets", texts)
         check_fields(self)
         if not self.targets:
