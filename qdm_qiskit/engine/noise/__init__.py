@@ -16,6 +16,7 @@ from qiskit.providers import BackendV2
 from ...arguments import all_of_kind, of_kind
 from ...errors import InvalidOption, UnsupportedCircuit
 from ...execution.noise_coverage import UnknownGates, checked_unknown_gates
+from ...execution.region import active_qubits, check_isa, noise_of
 from ..arguments import namesakes
 from .base import NoisyProgram
 from .density import DensityProgram
@@ -93,8 +94,8 @@ def compile_noisy(
     Args:
         circuit: Gates, delays, resets, channels, and measurements at the end. An evolution runs as
             its definition, with a UserWarning, where errors follow the gates of that or it is large.
-        noise_model: Quantum errors, readout errors of single qubits, and noise passes; or a device, as a
-            ``BackendV2`` that the circuit was transpiled for.
+        noise_model: Quantum errors, readout errors of single qubits, and noise passes; or a device,
+            as a ``BackendV2`` that the circuit was transpiled for.
         inputs: Parameters that differ between the samples of a batch.
         weights: Parameters that all samples share.
         physical_qubits: Where the noise model finds each qubit of the circuit, for a circuit that
