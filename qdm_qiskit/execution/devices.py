@@ -147,8 +147,7 @@ def as_backend(device: DeviceLike, argument: str = "device") -> BackendV2:
         argument: Its name, for messages.
 
     Returns:
-        A snapshot as it is, by name or object; a :class:`.device.Device` of everything else, whose
-        name stands for it from now on in this process.
+        A snapshot as it is, by name or object; a :class:`.device.Device` of everything else.
 
     Raises:
         UnknownName: If there is no device of this name.
@@ -164,13 +163,9 @@ def as_backend(device: DeviceLike, argument: str = "device") -> BackendV2:
             "a device's name, a BackendV2 or an Aer NoiseModel",
             "see `qdm devices list` for names",
         )
-    if isinstance(device, Device):
-        found = device
-    elif isinstance(device, BackendV2) and _is_snapshot(device):
+    if isinstance(device, Device) or (isinstance(device, BackendV2) and _is_snapshot(device)):
         return device
-    else:
-        found = make_device(device)
-    return _in_hand.setdefault(found.name, found)
+    return make_device(device)
 
 
 def make_device(
@@ -218,7 +213,8 @@ def target_of(kind: str, device: DeviceLike) -> str:
         device: A name, a backend or a noise model.
 
     Returns:
-        Text that stands for it in this process, in configurations and plans.
+        Text for configurations and plans. That of an object stands for it in this process; another
+        one needs the device saved under its name.
 
     Raises:
         InvalidOption: If the kind is another.
@@ -226,7 +222,10 @@ def target_of(kind: str, device: DeviceLike) -> str:
     """
     if kind not in ("noisy", "local"):
         raise InvalidOption(f"kind is 'noisy' or 'local', got {kind!r}.")
-    return f"{kind}:{as_backend(device).name}"
+    found = as_backend(device)
+    if isinstance(found, Device) and not isinstance(device, str):
+        _in_hand.setdefault(found.name, found)
+    return f"{kind}:{found.name}"
 
 
 def _label(source: BackendV2 | NoiseModel) -> str:

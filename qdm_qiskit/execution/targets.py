@@ -43,6 +43,7 @@ _FIXED: dict[str, tuple[Kind, Device]] = {
     "aer": ("aer", "cpu"),
     "aer:gpu": ("aer", "gpu"),
 }
+_DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(@[0-9a-f]{12})?")
 _QPU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # the account knows which there are
 
 
@@ -68,11 +69,12 @@ class Target:
         return self.kind if self.device == "cpu" else f"{self.kind}:{self.device}"
 
 
-def parse_target(text: str) -> Target:
+def parse_target(text: str, *, known: bool = True) -> Target:
     """Read a target string; the name of a device is checked, the name of a QPU only for its form.
 
     Args:
         text: One of :data:`FORMS`, for example ``"noisy:fake_torino"``.
+        known: Whether there has to be a device of the name; records of runs outlive devices.
 
     Returns:
         The target. ``ibm:`` targets parse, though nothing in this folder can run them.
@@ -93,7 +95,7 @@ def parse_target(text: str) -> Target:
     if prefix in ("noisy", "local") and name:
         from .devices import device_names, is_device_name
 
-        if not is_device_name(name):
+        if not (is_device_name(name) if known else _DEVICE_NAME.fullmatch(name)):
             raise unknown_name("device snapshot", name, device_names())
         return Target("noisy" if prefix == "noisy" else "local", "cpu", name)
     raise _unknown_target(text, prefix)

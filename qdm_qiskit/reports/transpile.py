@@ -17,7 +17,6 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.providers import BackendV2
 from qiskit.quantum_info import Statevector
 
 from ..arguments import checked_text, of_kind, wrong
@@ -180,7 +179,7 @@ def transpile_report(
     if not backends:
         raise InvalidOption("A transpile report needs at least one backend, got none.")
     shot_noise_distance(np.ones(1), shots)  # refuses bad shots before the long work
-    loaded = [as_backend(each, "backends") for each in backends]
+    loaded = [(each, as_backend(each, "backends")) for each in backends]
     measured_physical_qubits(circuit)
     example = _checked_example(circuit, example_values)
     exact = None if example is None else _exact_probabilities(circuit, example)
@@ -188,7 +187,7 @@ def transpile_report(
     logical = Parts(logical_cost(loader), logical_cost(denoiser), logical_cost(circuit))
 
     reports = []
-    for device in loaded:
+    for given, device in loaded:
         trials = layout_trials(
             circuit,
             device,
@@ -207,7 +206,7 @@ def transpile_report(
                 measured_qubits=measured_physical_qubits(best.circuit),
                 cost=Parts(loader, denoiser, best.cost),
                 spread=_spread(trials),
-                verdict=_verdict(device, circuit, best, example, exact, shots),
+                verdict=_verdict(given, circuit, best, example, exact, shots),
             )
         )
     return TranspileReport(
@@ -294,7 +293,7 @@ def _exact_probabilities(circuit: QuantumCircuit, row: np.ndarray) -> np.ndarray
 
 
 def _verdict(
-    backend: BackendV2,
+    backend: DeviceLike,
     circuit: QuantumCircuit,
     best: Trial,
     example: np.ndarray | None,
@@ -313,7 +312,7 @@ def _verdict(
 
 
 def _simulated(
-    backend: BackendV2, circuit: QuantumCircuit, isa: QuantumCircuit, example: np.ndarray
+    backend: DeviceLike, circuit: QuantumCircuit, isa: QuantumCircuit, example: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The noisy distribution of the example, and what the device gives whatever goes in."""
     runner = NoisyRunner(backend, seed=0)
