@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Literal, TypeVar, get_args
 
@@ -48,7 +48,8 @@ class Door(Generic[Part]):
     Args:
         kind: One of :data:`KINDS`; other packages use the entry-point group ``qdm_qiskit.KIND``.
         word: The kind in words, for messages: ``"data set"``.
-        built_in: Names of this package's own parts to ``"module:attribute"``.
+        built_in: Names of this package's own parts to ``"module:attribute"``, or a function that
+            makes such a table when it is first asked for.
         check: Returns the part that was loaded, or raises
             :class:`~qdm_qiskit.errors.InvalidArgument` with what is missing.
 
@@ -62,13 +63,18 @@ class Door(Generic[Part]):
         self,
         kind: Kind,
         word: str,
-        built_in: Mapping[str, str],
+        built_in: Mapping[str, str] | Callable[[], Mapping[str, str]],
         check: Callable[[Any, str], Part],
     ) -> None:
         self.kind = kind
         self.word = word
-        self.built_in = dict(built_in)
+        self._built_in = built_in
         self._check = check
+
+    @cached_property
+    def built_in(self) -> dict[str, str]:
+        """Names of this package's own parts to ``"module:attribute"``."""
+        return dict(self._built_in() if callable(self._built_in) else self._built_in)
 
     @property
     def group(self) -> str:

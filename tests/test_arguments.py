@@ -170,14 +170,15 @@ WRONG = {
     # backends, targets, noise
     "a name to transpile for": ("backend", call(transpile_for, CIRCUIT, "fake_lima", seed=0)),
     "a backend to load": ("name", lambda: load_backend(backend())),
-    "a backend as target": ("target", lambda: make_runner(backend(), seed=0)),
+    "a circuit as target": ("target", lambda: make_runner(CIRCUIT, seed=0)),
+    "a backend's class as target": ("target", lambda: make_runner(type(backend()), seed=0)),
     "a backend to parse": ("text", lambda: parse_target(backend())),
-    "a backend as noise": ("noise_model", lambda: compile_noisy(CIRCUIT, backend())),
+    "a target as noise": ("noise_model", lambda: compile_noisy(CIRCUIT, backend().target)),
     "a name as noise": ("noise_model", call(compile_noisy, CIRCUIT, "fake_lima")),
     "a backend's costs": ("target", lambda: circuit_cost(CIRCUIT, backend())),
     "backends to report on": (
         "backends",
-        lambda: transpile_report("x", CIRCUIT, backends=[backend()], seeds=[1]),
+        lambda: transpile_report("x", CIRCUIT, backends=[backend().target], seeds=[1]),
     ),
     "one name to report on": (
         "backends",

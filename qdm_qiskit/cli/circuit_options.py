@@ -13,9 +13,7 @@ NameArgument = Annotated[str, typer.Argument(help="A template from `qdm circuits
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 DeviceOption = Annotated[
     str | None,
-    typer.Option(
-        help="Snapshot, as fake_torino, whose couplings take the place of 'entanglement'."
-    ),
+    typer.Option(help="Device, as fake_torino, whose couplings take the place of 'entanglement'."),
 ]
 
 

@@ -124,9 +124,7 @@ def export(
     settings: SetOption = None,
     device: Annotated[
         str | None,
-        typer.Option(
-            help="Snapshot, as fake_torino, for which circuits are transpiled and written."
-        ),
+        typer.Option(help="Device, as fake_torino, for which circuits are transpiled and written."),
     ] = None,
     level: Annotated[
         int | None, typer.Option(min=0, max=3, help="Qiskit's optimization level; 3 if not given.")

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import QdmError
 from ..version import __version__
-from . import budget, circuits, data, evaluate, models, report, run, sample, train
+from . import budget, circuits, data, devices, evaluate, models, report, run, sample, train
 
 EXIT_ERROR = 2
 """A mistake in the input or the surroundings, explained in one line."""
@@ -28,6 +28,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(report.app, name="report")
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
+app.add_typer(devices.app, name="devices")
 app.add_typer(budget.app, name="budget")
 app.add_typer(run.app, name="run")
 app.add_typer(circuits.app, name="circuits")

@@ -20,7 +20,7 @@ def transpile(
     subject: Annotated[str, typer.Argument(help="A run's folder, or a model or preset.")],
     backend: Annotated[
         list[str] | None,
-        typer.Option(help="A device snapshot, such as fake_torino; may be repeated."),
+        typer.Option(help="A device from `qdm devices list`, as fake_torino; may be repeated."),
     ] = None,
     settings: SetOption = None,
     trials: Annotated[int, typer.Option(min=1, help="Transpiler seeds tried on each device.")] = 10,
@@ -65,7 +65,8 @@ def transpile(
     console = Console(stderr=True)
     silent = quiet or not console.is_interactive
     with Progress(console=console, disable=silent, transient=True) as bar:
-        tasks = {each: bar.add_task(each, total=trials) for each in backends}
+        # A device of one's own is reported with the hash of its content behind its name.
+        tasks = {each.partition("@")[0]: bar.add_task(each, total=trials) for each in backends}
         report = cost(
             subject,
             backends,
@@ -74,7 +75,7 @@ def transpile(
             level=level,
             shots=shots,
             seed=seed,
-            progress=lambda each: bar.update(tasks[each], completed=each.done),
+            progress=lambda each: bar.update(tasks[each.partition("@")[0]], completed=each.done),
         )
     paths = write_report(report, out)
     if as_json:

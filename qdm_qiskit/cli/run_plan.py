@@ -23,7 +23,7 @@ def plan(
     target: Annotated[
         str,
         typer.Option(
-            help="Where to run, tried in order: ibm:NAME, ibm:least_busy, local:SNAPSHOT, engine ..."
+            help="Where to run, tried in order: ibm:NAME, ibm:least_busy, local:DEVICE, engine ..."
         ),
     ],
     num_images: Annotated[int, typer.Option(help="Images; all of a step go in one job.")] = 16,

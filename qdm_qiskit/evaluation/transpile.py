@@ -7,7 +7,7 @@ Reports hold no dates, so that the same code and versions write the same JSON an
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from statistics import median
@@ -17,12 +17,12 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
-from ..arguments import all_of_kind, checked_text, of_kind
+from ..arguments import checked_text, of_kind, wrong
 from ..errors import InvalidData, InvalidOption
+from ..execution.devices import DeviceLike, as_backend
 from ..execution.distributions import detectable_fraction, shot_noise_distance, signal_left
 from ..execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner
 from ..execution.region import active_qubits
-from ..execution.snapshots import load_backend
 from ..notebook import one_line
 from ..progress import Message, Progress, silent
 from ..transpiling.cost import CircuitCost, LogicalCost, circuit_cost, logical_cost
@@ -95,7 +95,7 @@ class BackendReport:
     """The circuit on one device."""
 
     backend: str
-    """Snapshot name."""
+    """Name of the device; of one's own with the hash of its content."""
     device_qubits: int
     """Qubits of the device."""
     best_seed: int
@@ -151,7 +151,7 @@ class TranspileReport:
 def transpile_report(
     name: str,
     circuit: QuantumCircuit,
-    backends: Sequence[str],
+    backends: Sequence[DeviceLike],
     *,
     level: int = 3,
     seeds: Sequence[int],
@@ -165,7 +165,7 @@ def transpile_report(
         name: Letters, digits, ``.``, ``_`` and ``-``.
         circuit: The full logical circuit: loader, one barrier labelled ``denoiser``, denoiser, and
             every classical bit measured once. Without the barrier all of it is denoiser.
-        backends: Snapshot names, at least one.
+        backends: Names of devices, ``BackendV2`` or Aer ``NoiseModel`` objects, at least one.
         level: Optimization level, 0 to 3.
         seeds: Transpiler seeds, at least one.
         example_values: One row of values, shape ``(num_parameters,)`` in the order of
@@ -178,7 +178,7 @@ def transpile_report(
         The report; nothing is written.
 
     Raises:
-        UnknownName: If a snapshot does not exist; checked before any work.
+        UnknownName: If a device does not exist; checked before any work.
         InvalidOption: If the name, level, seeds, backends or shots are not as above.
         InvalidData: If the example has a wrong shape or is not finite.
         UnsupportedCircuit: If the circuit does not fit a device, holds several such barriers, or
@@ -186,9 +186,9 @@ def transpile_report(
     """
     checked_text(name, "name")
     of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
-    backends = all_of_kind(
-        backends, str, "backends", "name device snapshots, such as 'fake_torino'"
-    )
+    if isinstance(backends, str) or not isinstance(backends, Iterable):
+        raise wrong(backends, "backends", "a sequence of devices, such as ['fake_torino']")
+    backends = list(backends)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise InvalidOption(
             f"A report's name has letters, digits, '.', '_' and '-' only, got {name!r}."
@@ -196,7 +196,7 @@ def transpile_report(
     if not backends:
         raise InvalidOption("A transpile report needs at least one backend, got none.")
     shot_noise_distance(np.ones(1), shots)  # refuses bad shots before the long work
-    loaded = [(backend, load_backend(backend)) for backend in backends]
+    loaded = [(each, as_backend(each, "backends")) for each in backends]
     measured_physical_qubits(circuit)
     example = _checked_example(circuit, example_values)
     exact = None if example is None else _exact_probabilities(circuit, example)
@@ -204,26 +204,26 @@ def transpile_report(
     logical = Parts(logical_cost(loader), logical_cost(denoiser), logical_cost(circuit))
 
     reports = []
-    for backend, device in loaded:
+    for given, device in loaded:
         trials = layout_trials(
             circuit,
             device,
             seeds=seeds,
             level=level,
-            progress=_named(progress, backend),
+            progress=_named(progress, device.name),
         )
         best = best_trial(trials)
         loader, denoiser = (circuit_cost(c, device.target) for c in _loader_denoiser(best.circuit))
         reports.append(
             BackendReport(
-                backend=backend,
+                backend=device.name,
                 device_qubits=device.num_qubits,
                 best_seed=best.seed,
                 layout=tuple(best.circuit.layout.initial_index_layout(filter_ancillas=True)),
                 measured_qubits=measured_physical_qubits(best.circuit),
                 cost=Parts(loader, denoiser, best.cost),
                 spread=_spread(trials),
-                verdict=_verdict(backend, circuit, best, example, exact, shots),
+                verdict=_verdict(given, circuit, best, example, exact, shots),
             )
         )
     return TranspileReport(
@@ -284,7 +284,7 @@ def _exact_probabilities(circuit: QuantumCircuit, row: np.ndarray) -> np.ndarray
 
 
 def _verdict(
-    backend: str,
+    backend: DeviceLike,
     circuit: QuantumCircuit,
     best: Trial,
     example: np.ndarray | None,
@@ -303,7 +303,7 @@ def _verdict(
 
 
 def _simulated(
-    backend: str, circuit: QuantumCircuit, isa: QuantumCircuit, example: np.ndarray
+    backend: DeviceLike, circuit: QuantumCircuit, isa: QuantumCircuit, example: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The noisy distribution of the example, and what the device gives whatever goes in."""
     runner = NoisyRunner(backend, seed=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..arguments import wrong
 from ..errors import InvalidOption, TargetUnavailable
+from .devices import DeviceLike, is_device, target_of
 from .region import ReadoutErrors, check_readout
 from .runner import CircuitRunner
 from .targets import Target, parse_target
@@ -14,12 +15,13 @@ __all__ = [
 
 
 def make_runner(
-    target: Target | str, *, seed: int, readout: ReadoutErrors = "mean"
+    target: Target | DeviceLike, *, seed: int, readout: ReadoutErrors = "mean"
 ) -> CircuitRunner:
     """The runner of a target; none of them can spend QPU time.
 
     Args:
-        target: A target or its text; ``engine`` is no place for circuits and is not handled here.
+        target: A target or its text; ``engine`` is no place for circuits and is not handled here. A
+            ``BackendV2`` or Aer ``NoiseModel`` is simulated as ``noisy``.
         seed: The run's seed, an integer >= 0.
         readout: Of ``noisy:`` and ``local:`` targets: the ``"mean"`` of each qubit's two readout
             errors, as in Aer, or ``"asymmetric"``.
@@ -41,7 +43,9 @@ def make_runner(
     array([[  0, 100]])
     """
     if not isinstance(target, str | Target):
-        raise wrong(target, "target", "a Target, or its text such as 'noisy:fake_torino'")
+        if not is_device(target):
+            raise wrong(target, "target", "a Target, or its text such as 'noisy:fake_torino'")
+        target = target_of("noisy", target)
     target = parse_target(target) if isinstance(target, str) else target
     check_readout(readout)
     if readout != "mean" and target.kind not in ("noisy", "local"):

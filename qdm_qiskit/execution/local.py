@@ -17,9 +17,16 @@ import numpy as np
 from .aer import parallel_experiments
 from .aer_circuits import for_aer
 from .counts import Pub, counts_from_bits
-from .region import ReadoutErrors, active_qubits, check_isa, check_readout, noise_of
+from .devices import DeviceLike, as_backend
+from .region import (
+    ReadoutErrors,
+    active_qubits,
+    check_isa,
+    check_readout,
+    noise_of,
+    readout_in_use,
+)
 from .runner import CircuitRunner
-from .snapshots import load_backend
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime.executor_sampler import Sampler
@@ -35,19 +42,20 @@ class LocalRunner(CircuitRunner):
     one call would get equal counts; the simulator that it is given here draws each one anew.
 
     Args:
-        snapshot: Name of a device snapshot, such as ``"fake_torino"``.
+        snapshot: Name of a device, such as ``"fake_torino"``, or a backend or noise model.
         seed: The run's seed, an integer >= 0.
         readout: ``"mean"`` of each qubit's two readout errors, as in Aer, or ``"asymmetric"``.
 
     Raises:
-        UnknownName: If there is no such snapshot.
+        UnknownName: If there is no such device.
         InvalidOption: If there is no such readout.
     """
 
-    def __init__(self, snapshot: str, *, seed: int, readout: ReadoutErrors = "mean") -> None:
+    def __init__(self, snapshot: DeviceLike, *, seed: int, readout: ReadoutErrors = "mean") -> None:
         check_readout(readout)
         self._readout = readout
-        super().__init__(f"local:{snapshot}", load_backend(snapshot), seed=seed)
+        backend = as_backend(snapshot, "snapshot")
+        super().__init__(f"local:{backend.name}", backend, seed=seed)
         self._simulators: dict[frozenset[int], IndependentShots] = {}
         self._resolved: dict[str, Any] = {}
 
@@ -73,7 +81,7 @@ class LocalRunner(CircuitRunner):
         ]
 
     def _options(self) -> Mapping[str, Any]:
-        return {**self._resolved, "readout": self._readout}
+        return {**self._resolved, "readout": readout_in_use(self.backend, self._readout)}
 
     def _simulator(self, qubits: frozenset[int]) -> IndependentShots:
         from .independent_shots import IndependentShots

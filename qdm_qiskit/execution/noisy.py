@@ -20,9 +20,17 @@ from .aer import parallel_experiments, run_on_aer
 from .aer_circuits import for_aer
 from .counts import Pub, checked_circuit, checked_values, parameter_binds
 from .delays import in_rows_of_one_length
-from .region import ReadoutErrors, active_qubits, check_isa, check_readout, noise_of
+from .devices import DeviceLike, as_backend
+from .region import (
+    ReadoutErrors,
+    active_qubits,
+    check_isa,
+    check_readout,
+    has_own_noise,
+    noise_of,
+    readout_in_use,
+)
 from .runner import CircuitRunner
-from .snapshots import load_backend
 
 if TYPE_CHECKING:
     from qiskit_aer import AerSimulator
@@ -43,19 +51,20 @@ class NoisyRunner(CircuitRunner):
     rows run side by side.
 
     Args:
-        snapshot: Name of a device snapshot, such as ``"fake_torino"``.
+        snapshot: Name of a device, such as ``"fake_torino"``, or a backend or noise model.
         seed: The run's seed, an integer >= 0.
         readout: ``"mean"`` of each qubit's two readout errors, as in Aer, or ``"asymmetric"``.
 
     Raises:
-        UnknownName: If there is no such snapshot.
+        UnknownName: If there is no such device.
         InvalidOption: If there is no such readout.
     """
 
-    def __init__(self, snapshot: str, *, seed: int, readout: ReadoutErrors = "mean") -> None:
+    def __init__(self, snapshot: DeviceLike, *, seed: int, readout: ReadoutErrors = "mean") -> None:
         check_readout(readout)
         self._readout = readout
-        super().__init__(f"noisy:{snapshot}", load_backend(snapshot), seed=seed)
+        backend = as_backend(snapshot, "snapshot")
+        super().__init__(f"noisy:{backend.name}", backend, seed=seed)
         self._noise: dict[frozenset[int], NoiseModel] = {}
         self._method = "density_matrix"
 
@@ -136,8 +145,10 @@ class NoisyRunner(CircuitRunner):
         return {
             "method": self._method,
             "max_density_qubits": MAX_DENSITY_QUBITS,
-            "noise": "qiskit_aer NoiseModel.from_backend, active qubits",
-            "readout": self._readout,
+            "noise": "the device's own NoiseModel, active qubits"
+            if has_own_noise(self.backend)
+            else "qiskit_aer NoiseModel.from_backend, active qubits",
+            "readout": readout_in_use(self.backend, self._readout),
         }
 
     def _noise_on(self, qubits: frozenset[int]) -> NoiseModel:

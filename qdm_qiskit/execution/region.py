@@ -157,7 +157,8 @@ def noise_of(
     Returns:
         The same errors as ``NoiseModel.from_backend(backend)`` has on these qubits: depolarizing
         and thermal relaxation at each gate, relaxation at each delay, readout error. Qubits that
-        idle without a delay do not decay in it.
+        idle without a delay do not decay in it. Of a device with a noise model of its own that
+        model's errors, readout errors as they are.
 
     Raises:
         InvalidOption: If there is no such readout.
@@ -165,13 +166,34 @@ def noise_of(
     """
     from qiskit_aer.noise import NoiseModel
 
+    from .device_noise import noise_on
+
     check_readout(readout)
+    own = _own_noise(backend)
+    if own is not None:
+        return noise_on(own, qubits)
     asymmetric = readout == "asymmetric"
     model = NoiseModel.from_backend(_Region(backend, qubits), readout_error=not asymmetric)
     if asymmetric:
         for qubit in sorted(qubits):
             model.add_readout_error(readout_matrix(backend, qubit), [qubit])
     return model
+
+
+def has_own_noise(backend: BackendV2) -> bool:
+    """Whether a device brings a noise model, in place of Aer's of its errors."""
+    return _own_noise(backend) is not None
+
+
+def readout_in_use(backend: BackendV2, readout: ReadoutErrors) -> str:
+    """What a runner's metadata says of its readout errors."""
+    return "as in the device's noise model" if has_own_noise(backend) else readout
+
+
+def _own_noise(backend: BackendV2) -> NoiseModel | None:
+    from .device import Device
+
+    return backend.facts.noise if isinstance(backend, Device) else None
 
 
 def readout_matrix(backend: BackendV2, qubit: int) -> np.ndarray:

@@ -10,7 +10,6 @@ from functools import cache
 from qiskit.providers import BackendV2
 
 from ..arguments import checked_text
-from ..errors import unknown_name
 
 __all__ = [
     "backend_names",
@@ -30,6 +29,14 @@ def _classes() -> dict[str, type[BackendV2]]:
     return dict(sorted(found.items()))
 
 
+def snapshot_points() -> dict[str, str]:
+    """Where each snapshot's class is: name to ``"module:attribute"``; the provider is imported."""
+    return {
+        name: f"qiskit_ibm_runtime.fake_provider:{value.__name__}"
+        for name, value in _classes().items()
+    }
+
+
 def backend_names() -> tuple[str, ...]:
     """All snapshots, in alphabetical order.
 
@@ -40,21 +47,22 @@ def backend_names() -> tuple[str, ...]:
 
 
 def load_backend(name: str) -> BackendV2:
-    """Load one snapshot.
+    """Load one device by name.
 
     Args:
-        name: A name from :func:`backend_names`, such as ``"fake_torino"``.
+        name: A name from :func:`backend_names`, such as ``"fake_torino"``, or of another device
+            (:func:`.devices.device_names`).
 
     Returns:
         A fresh backend; its ``target`` holds error rates and durations in seconds.
 
     Raises:
-        UnknownName: If there is no such snapshot.
+        UnknownName: If there is no such device.
 
     >>> load_backend("fake_torino").num_qubits
     133
     """
+    from .devices import named_device
+
     checked_text(name, "name", "a backend object needs no loading")
-    if name not in _classes():
-        raise unknown_name("device snapshot", name, backend_names())
-    return _classes()[name]()
+    return named_device(name)

@@ -5,8 +5,8 @@
 ``engine:cuda``           the torch engine on a CUDA device
 ``aer``                   Qiskit Aer without noise
 ``aer:gpu``               the same on a GPU (needs a GPU build of Aer)
-``noisy:fake_torino``     Qiskit Aer with the noise of a device snapshot
-``local:fake_torino``     IBM's Sampler in local mode on a device snapshot
+``noisy:fake_torino``     Qiskit Aer with the noise of a device: a snapshot or one's own
+``local:fake_torino``     IBM's Sampler in local mode on such a device
 ``ibm:ibm_fez``           a QPU, by name
 ``ibm:least_busy``        the QPU with the shortest queue
 ========================  ============================================================
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ..arguments import checked_text
 from ..errors import UnknownName, unknown_name
@@ -42,7 +42,8 @@ FORMS = (
     "ibm:NAME",
     "ibm:least_busy",
 )
-"""Every form of a target; SNAPSHOT is a name like ``fake_torino``, NAME one like ``ibm_fez``."""
+"""Every form of a target; SNAPSHOT is a name like ``fake_torino`` or that of a device of one's own
+(:mod:`.devices`), NAME one like ``ibm_fez``."""
 
 _FIXED: dict[str, tuple[Kind, Device]] = {
     "engine": ("engine", "cpu"),
@@ -50,6 +51,7 @@ _FIXED: dict[str, tuple[Kind, Device]] = {
     "aer": ("aer", "cpu"),
     "aer:gpu": ("aer", "gpu"),
 }
+_DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(@[0-9a-f]{12})?")
 _QPU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # the account knows which there are
 
 
@@ -62,7 +64,7 @@ class Target:
     device: Device = "cpu"
     """``cpu``, ``cuda`` (the engine), ``gpu`` (Aer) or ``qpu`` (``ibm``)."""
     backend: str | None = None
-    """Snapshot or QPU name; None for ``engine`` and ``aer``."""
+    """Name of a device or QPU; None for ``engine`` and ``aer``."""
 
     def __str__(self) -> str:
         """The text that parses to this target.
@@ -75,11 +77,12 @@ class Target:
         return self.kind if self.device == "cpu" else f"{self.kind}:{self.device}"
 
 
-def parse_target(text: str) -> Target:
-    """Read a target string; the name of a snapshot is checked, the name of a QPU only for its form.
+def parse_target(text: str, *, known: bool = True) -> Target:
+    """Read a target string; the name of a device is checked, the name of a QPU only for its form.
 
     Args:
         text: One of :data:`FORMS`, for example ``"noisy:fake_torino"``.
+        known: Whether there has to be a device of the name; records of runs outlive devices.
 
     Returns:
         The target. ``ibm:`` targets parse, though nothing in this folder can run them.
@@ -98,12 +101,31 @@ def parse_target(text: str) -> Target:
     if prefix == "ibm" and _QPU_NAME.fullmatch(name):
         return Target("ibm", "qpu", name)
     if prefix in ("noisy", "local") and name:
-        from .snapshots import backend_names
+        from .devices import device_names, is_device_name
 
-        if name not in backend_names():
-            raise unknown_name("device snapshot", name, backend_names())
+        if not (is_device_name(name) if known else _DEVICE_NAME.fullmatch(name)):
+            raise unknown_name("device snapshot", name, device_names())
         return Target("noisy" if prefix == "noisy" else "local", "cpu", name)
     raise _unknown_target(text, prefix)
+
+
+def target_text(target: Any, kind: Literal["noisy", "local"]) -> Any:
+    """The text of a target that is given as a device object; anything else stays as it is.
+
+    Args:
+        target: A ``BackendV2`` or an Aer ``NoiseModel``, or a target.
+        kind: What an object is a target of.
+
+    Raises:
+        InvalidOption: If the object has no noise, or cannot be a device for another reason.
+    """
+    if isinstance(target, Target):
+        return str(target)
+    if isinstance(target, str):
+        return target
+    from .devices import is_device, target_of
+
+    return target_of(kind, target) if is_device(target) else target
 
 
 def _unknown_target(text: str, prefix: str) -> UnknownName:

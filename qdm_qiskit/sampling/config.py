@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..errors import InvalidOption
 from ..execution.region import ReadoutErrors, check_readout
-from ..execution.targets import parse_target
+from ..execution.targets import parse_target, target_text
 from ..options import settle
 from .schedulers import Scheduler
 
@@ -29,7 +29,8 @@ class SamplingConfig:
     """
 
     target: str = "engine"
-    """Where the circuit runs; see :mod:`qdm_qiskit.execution.targets`."""
+    """Where the circuit runs; see :mod:`qdm_qiskit.execution.targets`. A ``BackendV2`` or an Aer
+    ``NoiseModel`` stands for ``noisy:`` of it, and is kept as that text."""
     num_images: int = 16
     """Images, at least 1."""
     shots: int | None = None
@@ -57,6 +58,7 @@ class SamplingConfig:
     """Share of DDPM's noise that ddim adds, 0 to 1."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "target", target_text(self.target, "noisy"))
         settle(self)
         target = parse_target(self.target)
         for name, most in MOST.items():

@@ -15,7 +15,7 @@ from ..circuits import CircuitSpec
 from ..diffusion import DiffusionProcess, InterpolatedNoise
 from ..errors import InvalidOption
 from ..evaluation.transpile import TranspileReport, transpile_report
-from ..execution.snapshots import load_backend
+from ..execution.devices import DeviceLike, as_backend
 from ..models import CircuitDenoiser, Denoiser, build_model, resolve
 from ..progress import Progress, silent
 from ..rng import derived_seed
@@ -26,7 +26,7 @@ __all__ = ["cost"]
 
 def cost(
     subject: str | Path | TrainedRun | Denoiser | CircuitSpec | QuantumCircuit,
-    backends: str | Sequence[str] = "fake_torino",
+    backends: DeviceLike | Sequence[DeviceLike] = "fake_torino",
     *,
     name: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -42,7 +42,7 @@ def cost(
     Args:
         subject: Folder of a trained run, or what ``load_run`` gave; a model's or preset's name; a
             denoiser; a spec; or a circuit, which is measured whole if it measures nothing.
-        backends: Names of device snapshots.
+        backends: Names of devices, or ``BackendV2`` or Aer ``NoiseModel`` objects; one or several.
         name: Of the report; by default the subject's, with the options.
         settings: Options of a model or preset, by name, as ``options``; values may be text.
         trials: Transpiler seeds tried on each device, at least 1.
@@ -71,9 +71,10 @@ def cost(
     """
     if whole_number(trials, "trials") < 1:
         raise InvalidOption(f"trials must be at least 1, got {trials}.")
-    devices = [backends] if isinstance(backends, str) else list(backends)
+    several = isinstance(backends, Sequence) and not isinstance(backends, str)
+    devices: list[Any] = list(backends) if several else [backends]
     for each in devices:
-        load_backend(each)
+        as_backend(each, "backends")
     found, circuit, example = _subject(subject, {**(settings or {}), **options}, seed)
     return transpile_report(
         found if name is None else name,

@@ -39,7 +39,7 @@ LEVELS = (0, 1, 2, 3)
 """Qiskit's optimization levels."""
 
 
-WAY_TO_BACKEND = "load_backend(name) makes one of a snapshot's name"
+WAY_TO_BACKEND = "as_backend(device) makes one of a name or a noise model"
 """For callers that give a name where a device is wanted."""
 
 

@@ -24,6 +24,14 @@ class Result:
 Qdm = Callable[..., Result]
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for saved devices; those of whoever runs the tests stay as they are."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("QDM_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture
 def qdm(capsys: pytest.CaptureFixture[str]) -> Qdm:
     """Run `qdm` with the given arguments, as its entry point does."""

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
+from qiskit.providers import BackendV2
 
 from ...arguments import all_of_kind, of_kind
 from ...errors import InvalidOption, UnsupportedCircuit
 from ...execution.noise_coverage import UnknownGates, checked_unknown_gates
+from ...execution.region import active_qubits, check_isa, noise_of
 from ..arguments import namesakes
 from .base import NoisyProgram
 from .density import DensityProgram
@@ -34,7 +36,7 @@ Method = Literal["auto", "density", "trajectories"]
 @overload
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel,
+    noise_model: NoiseModel | BackendV2,
     inputs: Sequence[Parameter] = ...,
     weights: Sequence[Parameter] = ...,
     *,
@@ -47,7 +49,7 @@ def compile_noisy(
 @overload
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel,
+    noise_model: NoiseModel | BackendV2,
     inputs: Sequence[Parameter] = ...,
     weights: Sequence[Parameter] = ...,
     *,
@@ -60,7 +62,7 @@ def compile_noisy(
 @overload
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel,
+    noise_model: NoiseModel | BackendV2,
     inputs: Sequence[Parameter] = ...,
     weights: Sequence[Parameter] = ...,
     *,
@@ -72,7 +74,7 @@ def compile_noisy(
 
 def compile_noisy(
     circuit: QuantumCircuit,
-    noise_model: NoiseModel,
+    noise_model: NoiseModel | BackendV2,
     inputs: Sequence[Parameter] = (),
     weights: Sequence[Parameter] = (),
     *,
@@ -92,7 +94,8 @@ def compile_noisy(
     Args:
         circuit: Gates, delays, resets, channels, and measurements at the end. An evolution runs as
             its definition, with a UserWarning, where errors follow the gates of that or it is large.
-        noise_model: Quantum errors, readout errors of single qubits, and noise passes.
+        noise_model: Quantum errors, readout errors of single qubits, and noise passes; or a device,
+            as a ``BackendV2`` that the circuit was transpiled for.
         inputs: Parameters that differ between the samples of a batch.
         weights: Parameters that all samples share.
         physical_qubits: Where the noise model finds each qubit of the circuit, for a circuit that
@@ -123,7 +126,7 @@ def compile_noisy(
     tensor([0.0500, 0.9500])
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
-    _check_model(noise_model)
+    noise_model = _model_of(noise_model, circuit, physical_qubits)
     inputs = all_of_kind(inputs, Parameter, "inputs")
     weights = all_of_kind(weights, Parameter, "weights")
     if method not in ("auto", "density", "trajectories"):
@@ -146,10 +149,24 @@ def compile_noisy(
     return TrajectoryProgram(noisy, inputs, weights)
 
 
-def _check_model(noise_model: object) -> None:
+def _model_of(
+    noise: NoiseModel | BackendV2, circuit: QuantumCircuit, physical_qubits: Sequence[int] | None
+) -> NoiseModel:
+    """The model itself, or a device's on the qubits of the circuit."""
+    from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel
 
-    of_kind(noise_model, NoiseModel, "noise_model", "noise_of(backend, qubits) makes one")
+    if isinstance(noise, AerSimulator):
+        noise = getattr(noise.options, "noise_model", None)
+    elif isinstance(noise, BackendV2):
+        active = active_qubits([circuit])
+        if physical_qubits is None:
+            check_isa(circuit, noise)
+        else:
+            active = frozenset(physical_qubits[qubit] for qubit in active)
+        return noise_of(noise, active)
+    of_kind(noise, NoiseModel, "noise_model", "load_backend(name) makes a backend, which does too")
+    return noise
 
 
 __all__ = [

@@ -89,10 +89,13 @@ def find_device(target: Target, backend: BackendV2 | None, seed: int) -> Backend
         from ...execution.aer import AerRunner
 
         return AerRunner(seed=seed, device=target.device).backend
-    from ...execution.snapshots import load_backend
+    from ...execution.device import Device
+    from ...execution.devices import as_backend
 
     assert target.backend is not None  # parse_target
-    snapshot = load_backend(target.backend)
+    snapshot = as_backend(target.backend)
+    if backend is not None and isinstance(snapshot, Device):
+        backend = as_backend(backend, "backend")
     if backend is not None and _identity(backend) != _identity(snapshot):
         raise InvalidOption(
             f"Target '{target}' runs on the snapshot {_shown(snapshot)}, got backend "

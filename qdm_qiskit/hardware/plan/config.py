@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...errors import InvalidOption
-from ...execution.targets import parse_target
+from ...execution.targets import parse_target, target_text
 from .canonical_json import check_fields
 from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Schedule
 
@@ -32,7 +32,8 @@ class PlanConfig:
     """
 
     targets: tuple[str, ...] = ("local:fake_torino",)
-    """Targets, in the order of preference."""
+    """Targets, in the order of preference. A ``BackendV2`` or an Aer ``NoiseModel`` stands for
+    ``local:`` of it, and is kept as that text."""
     num_images: int = 16
     """Images, at least 1."""
     shots: int = 4096
@@ -65,6 +66,9 @@ class PlanConfig:
         targets: object = self.targets
         if isinstance(targets, list):
             object.__setattr__(self, "targets", tuple(targets))
+        if isinstance(self.targets, tuple):
+            texts = tuple(target_text(each, "local") for each in self.targets)
+            object.__setattr__(self, "targets", texts)
         check_fields(self)
         if not self.targets:
             raise InvalidOption("A plan needs at least one target, got none.")

@@ -29,6 +29,7 @@ from .circuits import (
     calibration_circuits,
     clock,
     find_device,
+    is_device,
     model_circuit,
     physical_qubits,
 )
@@ -188,7 +189,8 @@ def draft_plan(
         image_shape=_triple(trained.model.image_shape),
         state_shape=tuple(int(side) for side in x.shape[1:]),
         targets=config.targets,
-        target=f"ibm:{device.name}" if chosen.kind == "ibm" and device else str(chosen),
+        # By the name that says which: of least_busy the QPU, of a device of one's own its content.
+        target=f"{chosen.kind}:{device.name}" if device and is_device(chosen) else str(chosen),
         backend=str(name) if device is None else device.name,
         calibrated_at=calibrated_at(device),
         num_images=config.num_images,

@@ -20,6 +20,8 @@ from ...errors import (
     QdmError,
     SubmissionUncertain,
 )
+from ...execution.devices import named_device
+from ...execution.targets import parse_target
 from ..ibm.execution_mode import Wanted
 from ..ibm.provider import ServicePlace
 from ..ibm.settings import ServiceSettings
@@ -278,8 +280,11 @@ class DrivenRun:
         return self._chain
 
     def _check_options(self) -> None:
-        """Refuse what planning refuses now, in plans of earlier versions."""
+        """Refuse what planning refuses now, and a device that is not the one of the plan."""
         self._plan.options.check_target(self._plan.target, is_qpu=self._plan.is_qpu)
+        device = parse_target(self._plan.target)
+        if not self._plan.is_qpu and device.backend is not None:
+            named_device(device.backend)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
