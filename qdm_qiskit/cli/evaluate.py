@@ -39,11 +39,13 @@ def evaluate(
     ] = None,
     scheduler: Annotated[
         str,
-        typer.Option(help="process, or ddpm, ddim, dpm-solver++ for models that predict noise."),
+        typer.Option(
+            "--sampler",
+            "--scheduler",
+            help="process; for models of noise ddpm, ddim, dpm-solver++, sde, ode; or a package's own.",
+        ),
     ] = "process",
-    steps: Annotated[
-        int | None, typer.Option(help="Steps of ddim or dpm-solver++; all by default.")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the sampler; all by default.")] = None,
     inception_weights: Annotated[
         str | None,
         typer.Option(help="File of Inception's weights, or 'download'; no Inception FID if none."),
@@ -79,25 +81,22 @@ def evaluate(
     from ..errors import unknown_name
     from ..evaluation.inception import inception_weights as find_weights
     from ..files import check_writable
-    from ..options import convert
     from ..reports.evaluation import PROTOCOLS, write_evaluation
     from ..reports.evaluation import evaluate as run_evaluation
     from ..reports.evaluation_render import render_table, sentences
     from ..reports.evaluation_subjects import run_subject, samples_subject, with_data_at
-    from ..sampling.schedulers import Scheduler
 
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol", protocol, PROTOCOLS)
     given = {"count": count, "resamples": resamples, "part": part, "seed": seed}
     changes = {name: value for name, value in given.items() if value is not None}
     config = replace(PROTOCOLS[protocol], **changes)  # type: ignore[arg-type]
-    chain = convert("scheduler", scheduler, Scheduler)
     if out is None and len(runs or []) + len(samples or []) == 1:
         out = [*(runs or []), *(samples or [])][0] / "evaluation"
     if out is not None:
         check_writable(out)
     subjects = [
-        run_subject(run, seed=seed, scheduler=chain, num_inference_steps=steps)
+        run_subject(run, seed=seed, scheduler=scheduler, num_inference_steps=steps)
         for run in runs or []
     ] + [samples_subject(folder) for folder in samples or []]
     subjects = with_data_at(subjects, data or [])

@@ -18,9 +18,9 @@ from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
 from ..evaluation.image_metrics import check_images
 from ..files import read_json_object
 from ..rng import derived_seed
-from ..sampling import SamplingConfig, load_run, sample
+from ..sampling import Sampler, SamplingConfig, load_run, sample
 from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
-from ..sampling.schedulers import Scheduler, check_scheduler
+from ..sampling.schedulers import planned_chain
 from ..training import RunConfig, load_split, run_from_dict
 from ..training.run_data import NOT_VERIFIED, at_place, has_files, load_data, verified
 
@@ -58,7 +58,7 @@ def run_subject(
     folder: Path,
     *,
     seed: int,
-    scheduler: Scheduler = "process",
+    scheduler: str | Sampler = "process",
     num_inference_steps: int | None = None,
 ) -> Subject:
     """A trained run, from which images are sampled when they are asked for.
@@ -66,7 +66,7 @@ def run_subject(
     Args:
         folder: As for :func:`~qdm_qiskit.sampling.load_run`.
         seed: Of the samples.
-        scheduler: Reverse chain, see :class:`~qdm_qiskit.sampling.SamplingConfig`.
+        scheduler: A sampler or its name, see :func:`~qdm_qiskit.sampling.sample`.
         num_inference_steps: Its steps.
 
     Raises:
@@ -75,8 +75,8 @@ def run_subject(
     """
     folder = checked_path(folder, "folder")
     run = load_run(folder)
-    check_scheduler(run.process, scheduler, num_inference_steps, eta=0.0)
-    steps = run.process.num_steps if num_inference_steps is None else num_inference_steps
+    sampler, times = planned_chain(run.process, scheduler, num_inference_steps)
+    steps = len(times)
     numbers = (steps + 1) * int(np.prod(run.model.image_shape))
 
     def draw(count: int) -> np.ndarray:
@@ -86,13 +86,12 @@ def run_subject(
             config = SamplingConfig(
                 num_images=min(batch, count - start),
                 seed=derived_seed(seed, "evaluation", 20, index),
-                scheduler=scheduler,
                 num_inference_steps=num_inference_steps,
             )
-            parts.append(sample(run, config).images)
+            parts.append(sample(run, config, sampler=scheduler).images)
         return np.concatenate(parts)
 
-    chain = "its own chain" if scheduler == "process" else f"scheduler {scheduler}"
+    chain = "its own chain" if scheduler == "process" else f"scheduler {sampler.name}"
     source = f"sampled exactly (engine) by {chain}, {steps} steps, seed {seed}"
     name = folder.resolve().name
     return Subject(name, source, run.config, run.model.image_shape, draw)
