@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..data import Dataset
 from ..errors import InvalidData, InvalidOption
 from ..evaluation.bootstrap import Interval, bootstrap_interval, check_bootstrap, share_interval
 from ..evaluation.distances import (
@@ -153,7 +154,7 @@ def evaluate(
     subjects: Sequence[Subject],
     config: EvaluationConfig,
     *,
-    dataset: str | None = None,
+    dataset: str | Dataset | None = None,
     cache: Path | None = None,
     inception: InceptionWeights | None = None,
     on_stage: Callable[[str], None] = lambda _: None,
