@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qdm_qiskit.hardware.schedule import (
+from qdm_qiskit.hardware.plan.shot_allocation import (
     PilotChains,
     best_schedule,
     step_variances,
@@ -33,7 +33,6 @@ from qdm_qiskit.hardware.schedule import (
     variance_shots,
 )
 from qdm_qiskit.layers.executors import read_probabilities
-from qdm_qiskit.layers.quantum_layer import normalised
 from qdm_qiskit.rng import derived_seed, stream
 from qdm_qiskit.sampling import TrainedRun, load_run, register_probabilities
 from qdm_qiskit.training import resolve_run, train
@@ -66,9 +65,7 @@ def chain(
     """Final images ``(count, pixels)``; exact without shots."""
     model, process, steps = run.model, run.process, run.process.num_steps
     for step in range(steps, 0, -1):
-        amplitudes, inputs = model.encode(x, None)
-        rows = None if amplitudes is None else normalised(amplitudes, model.spec.num_amplitudes)
-        p = register_probabilities(model, rows, inputs)
+        p = register_probabilities(model, *model.circuit_inputs(x))
         p /= p.sum(axis=1, keepdims=True)
         if shots is not None:
             count = shots[steps - step]

@@ -19,9 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from workloads import Result, Step, Workload
 
-from qdm_qiskit.engine.steps import Frame, Move
-from qdm_qiskit.engine.tile_steps import Angled, TileStep
-from qdm_qiskit.engine.tiles import TileRunner
+from qdm_qiskit.engine.evolution.steps import Frame, Move
+from qdm_qiskit.engine.jit.runner import TileRunner
+from qdm_qiskit.engine.jit.steps import Angled, TileStep
 
 _PRODUCTS = {"mm", "bmm", "addmm", "baddbmm"}
 MOST_LANES = 16

@@ -29,18 +29,18 @@ from qdm_qiskit.engine import (
     fubini_study_metric,
 )
 from qdm_qiskit.errors import InvalidArgument, QdmError
+from qdm_qiskit.evaluation.hardware_run import hardware_report
+from qdm_qiskit.evaluation.run import run_report
+from qdm_qiskit.evaluation.transpile import transpile_report
 from qdm_qiskit.execution.factory import make_runner
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.execution.targets import parse_target
-from qdm_qiskit.hardware.chain import resume_run, submit_run
-from qdm_qiskit.hardware.plan import read_plan
-from qdm_qiskit.hardware.planning import PlanConfig, make_plan
-from qdm_qiskit.hardware.replay import replay
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.plan.run_plan import read_plan
+from qdm_qiskit.hardware.run.commands import resume_run, submit_run
+from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.layers import QuantumLayer, StateLayer, engine_executor, qnn_executor
 from qdm_qiskit.models import build_model, load_model, resolve, save_model
-from qdm_qiskit.reports.hardware import hardware_report
-from qdm_qiskit.reports.run import run_report
-from qdm_qiskit.reports.transpile import transpile_report
 from qdm_qiskit.sampling import check_output, load_run, read_calibration, sample
 from qdm_qiskit.training import find_checkpoint, load_weights, resolve_run, train
 from qdm_qiskit.transpiling.cost import circuit_cost, logical_cost

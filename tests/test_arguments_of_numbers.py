@@ -60,17 +60,17 @@ from qdm_qiskit.evaluation.distances import (
     polynomial_kernel,
     subset_kernel_distance,
 )
-from qdm_qiskit.evaluation.distributions import (
+from qdm_qiskit.evaluation.evaluate import EvaluationConfig
+from qdm_qiskit.evaluation.image_metrics import nearest, peak_signal_to_noise, squared_errors
+from qdm_qiskit.evaluation.ssim import ssim_window, structural_similarity
+from qdm_qiskit.execution.distributions import (
     hellinger_fidelity,
     normalized,
     shot_noise_distance,
     signal_left,
     total_variation_distance,
 )
-from qdm_qiskit.evaluation.image_metrics import nearest, peak_signal_to_noise, squared_errors
-from qdm_qiskit.evaluation.ssim import ssim_window, structural_similarity
 from qdm_qiskit.models import MODELS
-from qdm_qiskit.reports.evaluation import EvaluationConfig
 from qdm_qiskit.sampling import SamplingConfig
 from qdm_qiskit.sampling.schedulers import check_scheduler, scheduled_chain
 from qdm_qiskit.training import DataConfig, RunConfig, TrainingConfig

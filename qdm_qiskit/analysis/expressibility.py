@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 from ..arguments import real_array, whole_number
 from ..circuits import CircuitSpec
 from ..errors import InvalidData, InvalidOption
+from ..progress import Message, Progress, silent
 from .estimates import Estimate, mean_estimate
 from .states import (
     analysed_circuit,
@@ -115,7 +115,7 @@ def expressibility(
     bins: int = 75,
     generator: np.random.Generator,
     start_angle: float = 0.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Expressibility:
     """Expressibility with its sampling error.
 
@@ -129,7 +129,7 @@ def expressibility(
         bins: Bins of the histogram over [0, 1], at least 2.
         generator: Of all angles and Haar states.
         start_angle: RY of this angle in radians on each qubit first.
-        progress: Called with ``(done, repeats)``.
+        progress: Is told of each repeat that is done.
 
     Returns:
         Divergence, its floor, frame potential and histograms over all repeats.
@@ -154,8 +154,7 @@ def expressibility(
         potentials.append((found**2).mean() / squared)
         random = pair_fidelities(haar_states(n, samples, generator))
         floors.append(kl_divergence(_frequencies(random, bins), exact))
-        if progress is not None:
-            progress(repeat + 1, repeats)
+        progress(Message("expressibility", repeat + 1, repeats))
     return Expressibility(
         divergence=mean_estimate(np.array([kl_divergence(each, exact) for each in histograms])),
         haar=mean_estimate(np.array(floors)),

@@ -22,6 +22,7 @@ from ..arguments import shown, whole_number, wrong
 from ..circuits import CircuitSpec
 from ..engine import CircuitProgram
 from ..errors import InvalidData, InvalidOption
+from ..progress import Message, Progress, silent
 from .estimates import Estimate, variance_estimate
 from .states import (
     analysed_circuit,
@@ -276,7 +277,7 @@ def gradient_scan(
     generator: np.random.Generator,
     start_angle: float = 0.0,
     component: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> GradientScan:
     """Gradient variance of circuits of growing size.
 
@@ -284,7 +285,7 @@ def gradient_scan(
         circuits: One for each size, the number of qubits increasing.
         cost: See :data:`Cost`.
         samples, generator, start_angle, component: As for :func:`gradient_variance`.
-        progress: Called with ``(done, sizes)``.
+        progress: Is told of each size that is done.
 
     Returns:
         The variances; :meth:`GradientScan.exponential` fits their decay.
@@ -308,7 +309,6 @@ def gradient_scan(
                 component=component,
             )
         )
-        if progress is not None:
-            progress(done, len(found))
+        progress(Message("scan", done, len(found)))
     limits = tuple(haar_gradient_variance(cost, n) for n in sizes)
     return GradientScan(sizes, tuple(variances), limits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from qiskit import QuantumCircuit
 
 from ..circuits import CircuitSpec
 from ..errors import InvalidOption
+from ..progress import Message, Progress, silent
 from ..rng import stream
 from .entanglement import bloch_vectors, haar_meyer_wallach, random_meyer_wallach
 from .estimates import Estimate, mean_estimate, variance_estimate
@@ -25,9 +25,6 @@ SHOWN_STATES = 400
 """States whose Bloch vectors are kept for the picture."""
 FISHER_POINTS = 10
 """Points at which the Fisher information is computed."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is measured, steps done, steps in all)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +106,7 @@ def analyse(
     repeats: int = 10,
     seed: int = 0,
     start_angle: float = 0.0,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> CircuitAnalysis:
     """Measure expressibility, entanglement, gradients and geometry of a circuit.
 
@@ -119,7 +116,7 @@ def analyse(
         repeats: Repeats, at least 2.
         seed: An integer >= 0; each measurement has a stream of its own.
         start_angle: RY of this angle in radians on each qubit first.
-        progress: Called as the work goes on.
+        progress: Is told what is measured, with the steps done and in all.
 
     Returns:
         The numbers and what the pictures need.
@@ -138,8 +135,7 @@ def analyse(
     steps = repeats + 2 + len(OBSERVABLES)
 
     def tell(what: str, done: int) -> None:
-        if progress is not None:
-            progress(what, done, steps)
+        progress(Message(what, done, steps))
 
     tell("expressibility", 0)
     found = expressibility(
@@ -147,7 +143,7 @@ def analyse(
         samples=samples,
         repeats=repeats,
         generator=stream(seed, "evaluation", 0),
-        progress=lambda done, _: tell("expressibility", done),
+        progress=lambda part: tell(part, part.done or 0),
     )
     tell("entanglement", repeats)
     entanglement = random_meyer_wallach(

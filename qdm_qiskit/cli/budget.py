@@ -13,8 +13,8 @@ import typer
 from .models import JsonOption
 
 if TYPE_CHECKING:
-    from ..hardware.budget import BudgetState
-    from ..hardware.ledger import Ledger
+    from ..hardware.ledger.budget import BudgetState
+    from ..hardware.ledger.ledger import Ledger
 
 app = typer.Typer(
     help="Budgets of QPU seconds and shots: set, show, history.", no_args_is_help=True
@@ -48,7 +48,7 @@ def set_budget(
         qdm budget set open --preset open-plan
     """
     from ..errors import InvalidOption
-    from ..hardware.budget import OPEN_PLAN
+    from ..hardware.ledger.budget import OPEN_PLAN
 
     if preset is not None:
         if preset != "open-plan":
@@ -116,7 +116,7 @@ def existing_ledger(root: Path) -> Ledger:
         MissingData: If there is none.
     """
     from ..errors import MissingData
-    from ..hardware.ledger import FILE, Ledger
+    from ..hardware.ledger.ledger import FILE, Ledger
 
     if not (root / FILE).exists() and not list(root.glob(f"{FILE}*")):
         raise MissingData(
@@ -128,7 +128,7 @@ def existing_ledger(root: Path) -> Ledger:
 
 def open_ledger(root: Path) -> Ledger:
     """The ledger of a root, to write into it; it is made if there is none."""
-    from ..hardware.ledger import Ledger
+    from ..hardware.ledger.ledger import Ledger
 
     return _told(Ledger.open(root))
 

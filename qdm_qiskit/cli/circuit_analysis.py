@@ -66,6 +66,7 @@ def analyze(
     from ..analysis.pictures import analysis_pictures, scan_picture
     from ..circuits.export import circuit_facts
     from ..files import check_writable, write_together
+    from ..progress import Message
     from ..rng import stream
 
     template, spec = configured(name, settings, device=device)
@@ -80,8 +81,8 @@ def analyze(
     ) as bar:
         task = bar.add_task(name, total=1)
 
-        def tell(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
+        def tell(each: Message) -> None:
+            bar.update(task, description=each, completed=each.done, total=each.total)
 
         analysis = analyse(
             spec,
@@ -98,11 +99,11 @@ def analyze(
                 samples=samples,
                 generator=stream(seed, "evaluation", 6, k),
                 start_angle=start_angle,
-                progress=lambda done, total: tell("scan", done, total),
+                progress=tell,
             )
             for k, cost in enumerate(analysis.gradients if sizes else ())
         }
-        tell("pictures", 0, 1)
+        tell(Message("pictures", 0, 1))
         pictures = {} if out is None else analysis_pictures(analysis)
         if scans and out is not None:
             pictures["scan.png"] = scan_picture(scans, name)

@@ -165,9 +165,7 @@ def export(
         task = bar.add_task("templates", total=None)
         facts, files = render_gallery(
             entries,
-            lambda name, done, total: bar.update(
-                task, description=name, completed=done, total=total
-            ),
+            lambda each: bar.update(task, description=each, completed=each.done, total=each.total),
         )
     write_together({out / name: content for name, content in files.items()})
     if as_json:

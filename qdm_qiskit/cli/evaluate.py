@@ -79,12 +79,12 @@ def evaluate(
 
     from ..data import cache_folder
     from ..errors import unknown_name
+    from ..evaluation.evaluate import PROTOCOLS
+    from ..evaluation.evaluate import evaluate as run_evaluation
     from ..evaluation.inception import inception_weights as find_weights
+    from ..evaluation.subjects import run_subject, samples_subject, with_data_at
     from ..files import check_writable
-    from ..reports.evaluation import PROTOCOLS, write_evaluation
-    from ..reports.evaluation import evaluate as run_evaluation
-    from ..reports.evaluation_render import render_table, sentences
-    from ..reports.evaluation_subjects import run_subject, samples_subject, with_data_at
+    from ..reports.evaluation_render import render_table, sentences, write_evaluation
 
     if protocol not in PROTOCOLS:
         raise unknown_name("protocol", protocol, PROTOCOLS)
@@ -113,7 +113,7 @@ def evaluate(
             dataset=reference,
             cache=cache,
             inception=weights,
-            on_stage=lambda stage: None if status is None else status.update(stage),
+            progress=lambda stage: None if status is None else status.update(stage),
         )
     paths = () if out is None else write_evaluation(report, pictures, out)
     table = report.to_dict()

@@ -62,7 +62,7 @@ def pictures(
             config,
             cache=cache_folder() / "evaluation",
             data=data,
-            on_stage=lambda stage: None if status is None else status.update(stage),
+            progress=lambda stage: None if status is None else status.update(stage),
         )
     for note in drawn.notes:
         typer.echo(note)

@@ -52,13 +52,13 @@ def transpile(
 
     from ..diffusion import InterpolatedNoise
     from ..errors import InvalidOption
+    from ..evaluation.transpile import transpile_report
     from ..execution.snapshots import load_backend
     from ..files import check_writable
     from ..options import parse_assignments
-    from ..reports.transpile import transpile_report, write_report
+    from ..reports.transpile_render import write_report
     from ..rng import derived_seed
     from ..sampling import load_run, unrolled_circuit
-    from ..sampling.encoding import circuit_values
 
     backends = backend or ["fake_torino"]
     for name in backends:
@@ -86,7 +86,7 @@ def transpile(
     start = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
     image = process.start((1, *model.image_shape), start)
     labels = torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
-    values = circuit_values(model, *model.encode_at(image, torch.ones(1), labels))
+    values = model.circuit_values(*model.encode_at(image, torch.ones(1), labels))
     console = Console(stderr=True)
     silent = quiet or not console.is_interactive
     with Progress(console=console, disable=silent, transient=True) as bar:
@@ -99,7 +99,7 @@ def transpile(
             seeds=[derived_seed(seed, "transpiler", trial) for trial in range(trials)],
             example_values=values[0],
             shots=shots,
-            progress=lambda each, done, total: bar.update(tasks[each], completed=done),
+            progress=lambda each: bar.update(tasks[each], completed=each.done),
         )
     paths = write_report(report, out)
     if as_json:
@@ -147,8 +147,9 @@ def run_page(
 
         qdm report run runs/first
     """
+    from ..evaluation.run import run_report
     from ..files import check_writable
-    from ..reports.run import run_report, write_run_report
+    from ..reports.run_render import write_run_report
 
     folder = run if out is None else out
     check_writable(folder)
@@ -182,8 +183,9 @@ def states_page(
 
         qdm report states runs/clustered --states 50 --repeats 2
     """
+    from ..evaluation.states import states_report
     from ..files import check_writable
-    from ..reports.states import states_report, write_states_report
+    from ..reports.states_render import write_states_report
 
     folder = run if out is None else out
     check_writable(folder)

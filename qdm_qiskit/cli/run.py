@@ -15,8 +15,8 @@ from .run_plan import plan
 from .run_record import list_runs, replay, report, status
 
 if TYPE_CHECKING:
-    from ..hardware.ledger import RunState
-    from ..hardware.service import Report
+    from ..hardware.ibm.account import Report
+    from ..hardware.ledger.ledger import RunState
 
 app = typer.Typer(
     help="Runs on hardware: plan, submit, status, resume, collect, cancel, replay, report.",
@@ -44,13 +44,13 @@ def submit(
         qdm run submit latest --yes
     """
     from ..errors import InvalidOption
-    from ..hardware.chain import submit_run
-    from ..hardware.plan import read_plan
+    from ..hardware.plan.run_plan import read_plan
+    from ..hardware.run.commands import submit_run
 
     folder = folder_of(plan, root)
     found = read_plan(folder)
     if not yes:
-        from ..hardware.planning import with_found_calibration
+        from ..hardware.plan.prepare import with_found_calibration
 
         # What was found when it was planned may be stale now, and there may be another one.
         now = with_found_calibration(found, folder.parent)
@@ -78,7 +78,7 @@ def resume(
 
         qdm run resume latest
     """
-    from ..hardware.chain import resume_run
+    from ..hardware.run.commands import resume_run
 
     folder = folder_of(run, root)
     parent, name = folder.parent, folder.name
@@ -97,7 +97,7 @@ def collect(
 
         qdm run collect latest
     """
-    from ..hardware.chain import collect_run
+    from ..hardware.run.commands import collect_run
 
     folder = folder_of(run, root)
     parent, name = folder.parent, folder.name
@@ -111,7 +111,7 @@ def cancel(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
 
         qdm run cancel latest
     """
-    from ..hardware.chain import cancel_run
+    from ..hardware.run.commands import cancel_run
 
     folder = folder_of(run, root)
     say = None if as_json else lambda text: typer.echo(text, err=True)

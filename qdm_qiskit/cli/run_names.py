@@ -13,7 +13,7 @@ import typer
 from .budget import ROOT, existing_ledger
 
 if TYPE_CHECKING:
-    from ..hardware.ledger import RunState
+    from ..hardware.ledger.ledger import RunState
 
 RunId = Annotated[str, typer.Argument(help="Id or folder of a run, or 'latest'.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress lines.")]
@@ -26,7 +26,7 @@ def folder_of(text: str, root: Path) -> Path:
         MissingData: If there is none.
     """
     from ..errors import MissingData
-    from ..hardware.plan import PLAN, is_run_id
+    from ..hardware.plan.run_plan import PLAN, is_run_id
 
     if text == "latest":
         folders = run_folders(root)
@@ -47,7 +47,7 @@ def folder_of(text: str, root: Path) -> Path:
 
 def run_folders(root: Path) -> list[Path]:
     """The folders of all runs of a root, oldest first."""
-    from ..hardware.plan import PLAN, is_run_id
+    from ..hardware.plan.run_plan import PLAN, is_run_id
 
     if not root.is_dir():
         return []
@@ -74,8 +74,8 @@ def states_of(folders: list[Path]) -> list[RunState]:
 
 
 def _planned(folder: Path) -> RunState:
-    from ..hardware.ledger import RunState
-    from ..hardware.plan import read_plan
+    from ..hardware.ledger.ledger import RunState
+    from ..hardware.plan.run_plan import read_plan
 
     plan = read_plan(folder)
     return RunState(
@@ -130,7 +130,7 @@ def print_state(state: RunState, folder: Path, as_json: bool) -> None:
 def _note(folder: Path) -> str | None:
     """What is to be said of the run's plan; where it stands is shown without its plan too."""
     from ..errors import InvalidPlan
-    from ..hardware.plan import read_plan
+    from ..hardware.plan.run_plan import read_plan
 
     try:
         return read_plan(folder).note

@@ -16,9 +16,9 @@ from .run_names import QuietOption, command_line
 
 if TYPE_CHECKING:
     from ..execution.targets import Target
-    from ..hardware.dry_run import DryRun
-    from ..hardware.fallback import Sight
-    from ..hardware.plan import RunPlan
+    from ..hardware.ibm.dry_run import DryRun
+    from ..hardware.plan.run_plan import RunPlan
+    from ..hardware.plan.target_choice import Sight
 
 
 def plan(
@@ -101,9 +101,9 @@ def plan(
         qdm run plan runs/first --target aer --shots 256 --num-images 2
     """
     from ..errors import InvalidOption
-    from ..hardware.fallback import FallbackPolicy, plan_on_first
-    from ..hardware.plan import ExecutionOptions
-    from ..hardware.planning import PlanConfig
+    from ..hardware.plan.prepare import PlanConfig
+    from ..hardware.plan.run_plan import ExecutionOptions
+    from ..hardware.plan.target_choice import FallbackPolicy, plan_on_first
     from ..options import build
     from ..reports.hardware_plan import plan_lines, plan_summary
 
@@ -184,8 +184,8 @@ def _whole_seconds(hours: float) -> int:
 
 def _look(root: Path) -> Callable[[Target], Sight]:
     """How ``ibm:`` targets are looked at; connects when the first one is, and once."""
-    from ..hardware.service import look
-    from ..hardware.settings import read_settings
+    from ..hardware.ibm.account import look
+    from ..hardware.ibm.settings import read_settings
 
     return look(read_settings(root))
 
@@ -193,9 +193,9 @@ def _look(root: Path) -> Callable[[Target], Sight]:
 def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:
     """IBM's estimate; the plan stands without it, so a refusal is a note."""
     from ..errors import ServiceUnavailable, TargetUnavailable
-    from ..hardware.dry_run import dry_run
-    from ..hardware.service import connect
-    from ..hardware.settings import read_settings
+    from ..hardware.ibm.account import connect
+    from ..hardware.ibm.dry_run import dry_run
+    from ..hardware.ibm.settings import read_settings
 
     try:
         if not plan.is_qpu:

@@ -63,7 +63,7 @@ def replay(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
 
         qdm run replay latest
     """
-    from ..hardware.replay import replay as replay_run
+    from ..hardware.run.replay import replay as replay_run
 
     folder = folder_of(run, root)
     found = replay_run(folder)
@@ -89,7 +89,8 @@ def report(
 
         qdm run report latest
     """
-    from ..reports.hardware import hardware_report, write_hardware_report
+    from ..evaluation.hardware_run import hardware_report
+    from ..reports.hardware_render import write_hardware_report
 
     folder = folder_of(run, root)
     page, pictures = hardware_report(folder)

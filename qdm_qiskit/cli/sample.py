@@ -105,8 +105,7 @@ def sample(
             trained,
             config,
             calibration=taken,
-            on_step=lambda step, x: bar.update(task, advance=1),
-            on_stage=lambda stage: bar.update(task, description=stage),
+            progress=lambda stage: bar.update(task, description=stage, completed=stage.done),
         )
     write_samples(samples, out)
     for record in samples.records:

@@ -11,7 +11,7 @@ import typer
 from .models import SetOption
 
 if TYPE_CHECKING:
-    from ..training import ProgressReport, RunConfig
+    from ..training import RunConfig, TrainingProgress
 
 
 def train(
@@ -92,8 +92,8 @@ def train(
                     raise InvalidOption(f"Option '{name}' is set twice.")
                 values[name] = value
         config = resolve_run(preset or model or "", values)
-    watching = _notes_only() if quiet else _rich_report()
-    result = run_training(config, out, resume=resume, report=watching, data=data)
+    watching = _notes_only() if quiet else _rich_progress()
+    result = run_training(config, out, resume=resume, progress=watching, data=data)
     speaks = PartialState().is_main_process  # of several processes, one
     if result.interrupted:
         if speaks:
@@ -123,18 +123,18 @@ def _print_outcome(row: dict[str, float], checkpoint: Path) -> None:
     typer.echo(f"checkpoint         {checkpoint}")
 
 
-def _notes_only() -> ProgressReport:
+def _notes_only() -> TrainingProgress:
     """No progress, but what the user should know."""
-    from ..training import ProgressReport
+    from ..training import TrainingProgress
 
-    class NotesOnly(ProgressReport):
+    class NotesOnly(TrainingProgress):
         def note(self, text: str) -> None:
             typer.echo(f"note: {text}", err=True)
 
     return NotesOnly()
 
 
-def _rich_report() -> ProgressReport:
+def _rich_progress() -> TrainingProgress:
     """A progress bar with loss and rate, and a line for each reported epoch."""
     from rich.console import Console
     from rich.progress import (
@@ -146,9 +146,9 @@ def _rich_report() -> ProgressReport:
     )
 
     from ..models import Denoiser
-    from ..training import ProgressReport
+    from ..training import TrainingProgress
 
-    class RichReport(ProgressReport):
+    class RichProgress(TrainingProgress):
         def __init__(self) -> None:
             self.console = Console(stderr=True)
             self.bar = Progress(
@@ -206,4 +206,4 @@ def _rich_report() -> ProgressReport:
         def stop(self) -> None:
             self.bar.stop()
 
-    return RichReport()
+    return RichProgress()

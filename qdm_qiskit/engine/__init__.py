@@ -1,12 +1,12 @@
 """Any Qiskit circuit as a batched torch program with exact gradients."""
 
-from .circuit_cache import CircuitCache
 from .compile import compile_circuit
-from .metric import fubini_study_metric
 from .noise import DensityProgram, NoisyProgram, TrajectoryProgram, compile_noisy
-from .primitives import EngineEstimator, EngineSampler
+from .primitives.circuit_cache import CircuitCache
+from .primitives.fubini_study import fubini_study_metric
+from .primitives.gradients import EngineEstimatorGradient, EngineSamplerGradient
+from .primitives.primitives import EngineEstimator, EngineSampler
 from .program import CircuitProgram
-from .qiskit_gradients import EngineEstimatorGradient, EngineSamplerGradient
 
 __all__ = [
     "CircuitCache",

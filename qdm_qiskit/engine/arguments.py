@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,6 +23,13 @@ REAL = {complex_: real for real, complex_ in COMPLEX.items()}
 def _like(dtype: torch.dtype, device: torch.device) -> Tensor:
     """A tensor that carries precision and device; nobody writes to it."""
     return torch.zeros((), dtype=dtype, device=device)
+
+
+def namesakes(missing: Iterable[str], foreign: Iterable[str]) -> str:
+    """What to add to an error where parameters of one circuit are meant for another one."""
+    if set(missing).isdisjoint(foreign):
+        return ""
+    return " Parameters of one name are not the same; take those of `circuit.parameters`."
 
 
 @dataclass(frozen=True)

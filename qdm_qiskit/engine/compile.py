@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,9 @@ from qiskit.circuit.library import IGate, get_standard_gate_name_mapping
 
 from ..arguments import all_of_kind, of_kind
 from ..errors import InvalidOption, UnsupportedCircuit
-from .decompose import (
+from .arguments import namesakes
+from .lowering.angles import Angle, Tree, compile_angle
+from .lowering.decompose import (
     definition_of,
     exact_circuit,
     is_free,
@@ -32,9 +34,8 @@ from .decompose import (
     settled,
     synthesised,
 )
-from .expressions import Angle, Tree, compile_angle
-from .gates import FORMS
-from .operations import Operation
+from .lowering.gate_forms import FORMS
+from .lowering.operations import Operation
 from .program import CircuitProgram
 
 MAX_FIXED_QUBITS = 5
@@ -134,13 +135,6 @@ def compile_circuit(
         fresh=frozenset(lowering.fresh),
         dtype=dtype,
     )
-
-
-def namesakes(missing: Iterable[str], foreign: Iterable[str]) -> str:
-    """What to add to an error where parameters of one circuit are meant for another one."""
-    if set(missing).isdisjoint(foreign):
-        return ""
-    return " Parameters of one name are not the same; take those of `circuit.parameters`."
 
 
 class _Lowering:

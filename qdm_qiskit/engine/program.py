@@ -13,25 +13,25 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData
-from .algebra import in_full_precision
 from .arguments import COMPLEX, Signature
-from .blocks import BlockBuilder
-from .expressions import Angle, linear, parameters_of
-from .fusion import strategies
-from .hermitian import check_matrices, matrix_expectations
-from .large_blocks import LayoutBuilder
-from .observables import ObservableTable
-from .operations import Operation
-from .pauli_sums import pauli_sum_key, pauli_sums
-from .plan import Plan, Planner
-from .samples import SampleTable
-from .selection import unit_columns
-from .shots import draw_selected
-from .steps import Components, Frame, squared_modulus
-from .tables import Constants
-from .tail import Tail, find_tail, run_tail
-from .tile_plan import planned, tile_options
-from .tiles import TileRunner
+from .evolution.adjoint import Tail, find_tail, run_tail
+from .evolution.autograd_ops import in_full_precision
+from .evolution.block_matrices import BlockBuilder
+from .evolution.hermitian_readout import check_matrices, matrix_expectations
+from .evolution.parameter_tables import Constants
+from .evolution.pauli_readout import ObservableTable
+from .evolution.per_sample_gates import SampleTable
+from .evolution.planner import Plan, Planner
+from .evolution.post_selection import unit_columns
+from .evolution.shot_sampling import draw_selected
+from .evolution.steps import Components, Frame, squared_modulus
+from .jit.block_matrices import LayoutBuilder
+from .jit.planner import planned, tile_options
+from .jit.runner import TileRunner
+from .lowering.angles import Angle, linear, parameters_of
+from .lowering.fusion import strategies
+from .lowering.operations import Operation
+from .lowering.pauli_sums import pauli_sum_key, pauli_sums
 
 OWN_BACKWARD = 2**16
 """From so many amplitudes times steps on, the backward pass of :mod:`tail` is faster than that of

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a figure could have been off, had other images been drawn."""
+"""Bootstrap intervals: how far a metric could have been off, had other images been drawn."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ LEAST_RESAMPLES = 20
 """Fewer give no deviation to speak of."""
 
 Statistic = Callable[..., float]
-"""Takes one array of indices for each set, gives the figure of the images that they choose."""
+"""Takes one array of indices for each set, gives the metric of the images that they choose."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its bootstrap interval."""
+    """A metric with its bootstrap interval."""
 
     estimate: float
-    """The figure of all images."""
+    """The metric of all images."""
     low: float
-    """Lower end of the interval for the figure of infinitely many images."""
+    """Lower end of the interval for the metric of infinitely many images."""
     high: float
     """Upper end."""
 
@@ -52,10 +52,10 @@ def bootstrap_interval(
         counts: Images in each set, each at least 2.
         rng: Source of the resamples.
         resamples: At least :data:`LEAST_RESAMPLES`.
-        level: Share of such intervals that hold the true figure, between 0 and 1.
+        level: Share of such intervals that hold the true metric, between 0 and 1.
 
     Returns:
-        The figure of all images with its interval.
+        The metric of all images with its interval.
 
     Raises:
         InvalidOption: If ``resamples`` or ``level`` is out of range.

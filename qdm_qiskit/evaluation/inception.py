@@ -1,4 +1,4 @@
-"""Inception's features, for figures that can stand beside those of papers.
+"""Inception's features, for metrics that can stand beside those of papers.
 
 The network is that of FID's authors as torch-fidelity publishes it and torchmetrics uses it. Its
 weights are 91 MB and not part of this package: a file on this machine, or a checksummed download.
@@ -28,7 +28,7 @@ FEATURES = 2048
 WARNING = (
     "Inception FID, KID and score are misleading here: the network knows photographs of 299 x 299 "
     "pixels, not small grey images, and FID of few images is biased upward by far more than models "
-    "differ. Trust the domain classifier's distances; compare Inception figures only with others of "
+    "differ. Trust the domain classifier's distances; compare Inception metrics only with others of "
     "the same number of images."
 )
 LEFT_OUT = (
@@ -57,7 +57,7 @@ def inception_weights(source: str, folder: Path, *, accept_other: bool = False) 
     Args:
         source: A file's path, or ``download`` for the published file, fetched once.
         folder: Where a download is kept.
-        accept_other: Take a file that is not the published one, byte for byte; figures made with it
+        accept_other: Take a file that is not the published one, byte for byte; metrics made with it
             cannot stand beside those of papers.
 
     Returns:

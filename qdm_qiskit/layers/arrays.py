@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _UNKNOWN_TO_NUMPY = (torch.bfloat16,)
 
@@ -37,3 +37,8 @@ def to_exact_array(tensor: Tensor) -> np.ndarray:
 def exact(tensor: Tensor) -> Tensor:
     """The tensor in float64, or in complex128: ``double()`` would drop imaginary parts."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float64))
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's weights are; the CPU if it has none."""
+    return next((each.device for each in module.parameters()), torch.device("cpu"))

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..arguments import of_kind, wrong
 from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ProbabilityReadout
 from ..engine import CircuitProgram, compile_circuit
-from ..engine.selection import least_norm
+from ..engine.evolution.post_selection import least_norm
 from ..errors import InvalidData
 
 Executor = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]

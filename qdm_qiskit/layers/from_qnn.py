@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ..arguments import of_kind
 from ..engine import CircuitProgram, EngineEstimator, EngineSampler, compile_circuit
-from ..engine.circuit_cache import measured_outcomes
-from ..engine.pauli_sums import as_pauli_sum, as_sparse_observable
+from ..engine.lowering.pauli_sums import as_pauli_sum, as_sparse_observable
+from ..engine.primitives.circuit_cache import measured_outcomes
 from ..errors import InvalidData, UnsupportedCircuit
 
 _INTEGERS = (int, np.integer)

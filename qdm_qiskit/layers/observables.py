@@ -11,7 +11,7 @@ import torch
 from qiskit.quantum_info import Operator, SparsePauliOp
 from torch import Tensor, nn
 
-from ..engine.hermitian import matrix_expectations
+from ..engine.evolution.hermitian_readout import matrix_expectations
 from ..errors import InvalidData, InvalidOption
 
 MAX_GROUP = 12

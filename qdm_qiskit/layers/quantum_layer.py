@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ..arguments import of_kind
 from ..circuits.spec import WAY_TO_SPEC, CircuitSpec
+from ..engine import CircuitProgram
 from ..errors import InvalidData, InvalidOption
 from .executors import EngineExecutor, Executor, check_executor, engine_executor
 from .from_qnn import QnnLayer
@@ -85,6 +87,14 @@ class QuantumLayer(nn.Module):
         if self.weight_map == "pi_tanh":
             return math.pi * torch.tanh(self.weights)
         return 2 * math.pi * self.weights if self.weight_map == "turns" else self.weights
+
+    @cached_property
+    def program(self) -> CircuitProgram:
+        """The circuit on the engine, compiled once for the layer, whatever executes the layer."""
+        executor = self.executor
+        if not isinstance(executor, EngineExecutor):
+            executor = engine_executor(self.spec)
+        return executor.program
 
     def forward(self, amplitudes: Tensor | None = None, inputs: Tensor | None = None) -> Tensor:
         """Outputs of the circuit.

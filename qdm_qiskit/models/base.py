@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +15,8 @@ from ..circuits.spec import CircuitSpec
 from ..diffusion import StateSpace
 from ..errors import InvalidData
 from ..layers import BranchLayer, QuantumLayer, StateLayer
-from ..layers.quantum_layer import WeightMap
+from ..layers.arrays import device_of, exact, to_exact_array
+from ..layers.quantum_layer import WeightMap, normalised
 
 if TYPE_CHECKING:
     from .spec_denoiser import SpecDenoiser
@@ -210,6 +212,48 @@ class CircuitDenoiser(Denoiser):
         A circuit without a time, which most are, takes what :meth:`encode` gives.
         """
         return self.encode(x, labels)
+
+    @torch.no_grad()
+    def circuit_inputs(
+        self, x: Tensor, labels: Tensor | None = None, time: float | None = None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """What the circuit is given for images, free of the model's device, type and graph.
+
+        Args:
+            x: ``(batch, *state_shape)``, wherever they are.
+            labels: ``(batch,)`` class indices of guided models, else None.
+            time: In (0, 1], the step divided by the number of steps; None where the circuit has no
+                time.
+
+        Returns:
+            Amplitudes ``(batch, 2**n)`` with unit rows and inputs ``(batch, num_inputs)``, each None
+            where the circuit takes none; on the CPU, in float64 or complex128, without a graph.
+
+        Raises:
+            InvalidData: If an image has another shape or cannot be encoded, or labels do not fit.
+        """
+        place = device_of(self)
+        t = None if time is None else torch.full((len(x),), time, device=place)
+        told = None if labels is None else labels.to(place)
+        amplitudes, inputs = self.encode_at(x.to(place), t, told)
+        if amplitudes is not None:
+            amplitudes = exact(normalised(amplitudes, self.spec.num_amplitudes)).cpu()
+        return amplitudes, None if inputs is None else exact(inputs).cpu()
+
+    def circuit_values(self, amplitudes: Tensor | None, inputs: Tensor | None) -> np.ndarray:
+        """Values of the full circuit's parameters, see :meth:`.CircuitSpec.input_values`.
+
+        Args:
+            amplitudes: ``(batch, 2**n)`` of any norm, or None; what :meth:`encode` gives will do.
+            inputs: ``(batch, num_inputs)`` or None, likewise.
+
+        Returns:
+            ``(batch, number of x_ parameters)`` float64.
+        """
+        return self.spec.input_values(
+            None if amplitudes is None else to_exact_array(amplitudes),
+            None if inputs is None else to_exact_array(inputs),
+        )
 
     @abstractmethod
     def decode(self, outputs: Tensor) -> Tensor:

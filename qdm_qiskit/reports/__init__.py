@@ -1,1 +1,1 @@
-"""Reports on circuits and runs, as Markdown, JSON, PNG and HTML."""
+"""Reports on circuits and runs: what `evaluation` has computed, as Markdown, JSON, PNG and HTML."""

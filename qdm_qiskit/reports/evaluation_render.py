@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data import image_grid
+from ..evaluation.evaluate import EvaluationPictures, EvaluationReport
+from ..files import write_together
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-FIGURES = {
+METRICS = {
     "domain_frechet": ("Fréchet distance, domain", "lower"),
     "domain_kid": ("KID, domain", "lower"),
     "domain_score": ("classifier score", "higher"),
@@ -25,18 +29,18 @@ FIGURES = {
     "nearest_training": ("nearest training image, RMS", "neither"),
     "copies": ("nearer than real ones", "lower"),
 }
-"""Every figure: its title, and which direction is better."""
+"""Every metric: its title, and which direction is better."""
 _PLOTTED = ("domain_frechet", "domain_kid", "inception_frechet", "inception_kid")
 _COLOURS = {"real": "#198038", "noise": "#6f6f6f", "samples": "#0f62fe"}
 
 
-def figure_names(report: dict[str, Any]) -> list[str]:
-    """The figures that some row holds, in the order of :data:`FIGURES`."""
-    return [name for name in FIGURES if any(name in row["figures"] for row in report["rows"])]
+def metric_names(report: dict[str, Any]) -> list[str]:
+    """The metrics that some row holds, in the order of :data:`METRICS`."""
+    return [name for name in METRICS if any(name in row["metrics"] for row in report["rows"])]
 
 
 def render_table(report: dict[str, Any]) -> Table:
-    """The figures as a table for the terminal, a figure a row.
+    """The metrics as a table for the terminal, a metric a row.
 
     Args:
         report: What ``EvaluationReport.to_dict`` gives.
@@ -87,7 +91,7 @@ def sentences(report: dict[str, Any]) -> list[str]:
     )
     said.append(report["pairing"])
     said.append(
-        f"{FIGURES['copies'][0].capitalize()}: share of images nearer to a training image than all but "
+        f"{METRICS['copies'][0].capitalize()}: share of images nearer to a training image than all but "
         "1 % of unseen real images; far above 1 % is memorised."
     )
     if report["inception"] is not None:
@@ -105,7 +109,7 @@ def render_png(report: dict[str, Any], grids: dict[str, np.ndarray]) -> bytes:
     Returns:
         PNG bytes.
     """
-    plotted = [name for name in _PLOTTED if name in figure_names(report)]
+    plotted = [name for name in _PLOTTED if name in metric_names(report)]
     height = 0.35 * len(report["rows"]) + 1.1
     figure = new_figure((3.2 * max(len(plotted), 3), height + 2.6))
     upper, lower = figure.subfigures(2, 1, height_ratios=[height, 2.6])
@@ -163,8 +167,8 @@ def new_figure(size: tuple[float, float]) -> Any:
 def _interval_plot(axis: Any, name: str, rows: list[dict[str, Any]], *, labels: bool) -> None:
     for place, row in enumerate(rows):
         colour = _COLOURS[row["kind"]]
-        found = row["figures"][name]
-        # A line, not an error bar: the interval need not hold the figure, whose bias it takes off.
+        found = row["metrics"][name]
+        # A line, not an error bar: the interval need not hold the metric, whose bias it takes off.
         axis.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=3)
         axis.plot(
             found["estimate"], place, "o", color=colour, markersize=4, markerfacecolor="white"
@@ -173,7 +177,7 @@ def _interval_plot(axis: Any, name: str, rows: list[dict[str, Any]], *, labels: 
     axis.axvline(0, color="#c6c6c6", linewidth=1)
     axis.set_yticks(range(len(rows)), [_plain(row["name"]) for row in rows] if labels else [])
     axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.set_title(FIGURES[name][0], fontsize=9)
+    axis.set_title(METRICS[name][0], fontsize=9)
     axis.tick_params(labelsize=7)
     axis.spines[["top", "right"]].set_visible(False)
 
@@ -182,10 +186,10 @@ def _lines(report: dict[str, Any]) -> list[list[str]]:
     """Cells of the table, title first."""
     rows = report["rows"]
     lines = [["images", *(str(row["count"]) for row in rows)]]
-    for name in figure_names(report):
-        title, better = FIGURES[name]
+    for name in metric_names(report):
+        title, better = METRICS[name]
         arrow = {"lower": " ↓", "higher": " ↑", "neither": ""}[better]
-        lines.append([title + arrow, *(_cell(row["figures"].get(name)) for row in rows)])
+        lines.append([title + arrow, *(_cell(row["metrics"].get(name)) for row in rows)])
         network = name.removesuffix("_kid")
         if name.endswith("_kid") and any(network in row["subset_kid"] for row in rows):
             options = report["options"]
@@ -222,3 +226,32 @@ def _headline(report: dict[str, Any]) -> str:
 def _plain(text: str) -> str:
     """A folder's name without what Markdown, HTML or matplotlib would take for markup."""
     return "".join(each if each.isalnum() or each in " -_.:()/" else "?" for each in text)
+
+
+def write_evaluation(
+    report: EvaluationReport, pictures: EvaluationPictures, folder: Path
+) -> tuple[Path, ...]:
+    """Write ``evaluation.png``, ``nearest.png``, ``evaluation.md`` and ``evaluation.json``.
+
+    Args:
+        report: From :func:`evaluate`.
+        pictures: Likewise.
+        folder: Made if it is missing; an older evaluation there is replaced.
+
+    Returns:
+        The paths.
+
+    Raises:
+        OutputNotWritable: If the folder cannot be written; nothing has changed then.
+    """
+    data = report.to_dict()
+    contents = {
+        folder / "evaluation.png": render_png(data, pictures.grids),
+        folder / "nearest.png": render_nearest(pictures.pairs),
+        folder / "evaluation.md": render_markdown(data).encode(),
+        folder / "evaluation.json": (
+            json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        ).encode(),
+    }
+    write_together(contents)
+    return tuple(contents)

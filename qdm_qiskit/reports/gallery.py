@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..circuits import TEMPLATES, Template
 from ..circuits.export import circuit_facts, drawing_svg, qasm_text
 from ..errors import InvalidOption, unknown_name
 from ..execution.snapshots import load_backend
+from ..progress import Message, Progress, silent
 from ..transpiling.cost import CircuitCost, circuit_cost, logical_cost, readout_success
 from ..transpiling.passes import transpile_for
 
@@ -29,9 +30,6 @@ GROUPS = {
     "denoiser": "Denoisers: a whole backward step of a paper",
 }
 """Groups of templates in the order of the page, with their headings."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with (template, done, total) before and after each template."""
 
 
 def gallery_names(names: Iterable[str] | None = None) -> list[str]:
@@ -165,13 +163,13 @@ def _physical(qubits: list[int]) -> str:
 
 
 def render_gallery(
-    entries: Iterable[Entry] | None = None, progress: Progress | None = None
+    entries: Iterable[Entry] | None = None, progress: Progress = silent
 ) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     """The files of some templates, or the whole gallery with its page.
 
     Args:
         entries: Templates and their devices; all of the catalogue, and the page, if None.
-        progress: Called before and after each template.
+        progress: Is told each template's name before and after it.
 
     Returns:
         The facts of each, and file name to content: as :func:`entry_files`, and :data:`INDEX`.
@@ -184,13 +182,11 @@ def render_gallery(
     files: dict[str, bytes] = {}
     facts = []
     for done, entry in enumerate(chosen):
-        if progress is not None:
-            progress(entry.template.name, done, len(chosen))
+        progress(Message(entry.template.name, done, len(chosen)))
         said, written = entry_files(entry)
         facts.append(said)
         files |= written
-        if progress is not None:
-            progress(entry.template.name, done + 1, len(chosen))
+        progress(Message(entry.template.name, done + 1, len(chosen)))
     if entries is None:
         files[INDEX] = render_index(facts)
     return facts, files

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..hardware.budget import BudgetState
-from ..hardware.plan import PLAN, CalibrationPlan, FoundCalibration, RunPlan
+from ..hardware.ledger.budget import BudgetState
+from ..hardware.plan.run_plan import PLAN, CalibrationPlan, FoundCalibration, RunPlan
 
 
 def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, Any]:

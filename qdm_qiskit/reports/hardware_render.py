@@ -5,12 +5,17 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data import image_grid
+from ..evaluation.hardware_run import HardwarePictures, HardwareReport
+from ..files import write_together
 
+FILES = ("report.json", "report.md", "report.html", "report.png")
 MOST_IMAGES, MOST_COLUMNS = 3, 8
 """Images, and steps of each, in the picture of the chain."""
 MEASURED, EXACT = "#0f62fe", "#6f6f6f"
@@ -347,3 +352,31 @@ def _cell(value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def write_hardware_report(
+    report: HardwareReport, pictures: HardwarePictures, folder: Path
+) -> tuple[Path, ...]:
+    """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``, all or none.
+
+    Args:
+        report: From :func:`hardware_report`.
+        pictures: The same.
+        folder: Made if it is missing; an older report in it is replaced.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputNotWritable: If one cannot be written.
+    """
+    content = report.to_dict()
+    png = render_png(content, pictures.trajectory, pictures.exact)
+    texts = {
+        "report.json": json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n",
+        "report.md": render_markdown(content),
+        "report.html": render_html(content, png),
+    }
+    files = {folder / name: text.encode() for name, text in texts.items()}
+    write_together({**files, folder / "report.png": png})
+    return tuple(folder / name for name in FILES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,33 +11,28 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from ..data import Split, image_grid
 from ..errors import InvalidOption, MissingData
 from ..evaluation.domain_classifier import domain_classifier
+from ..evaluation.paths import MOMENTS, forward_paths
+from ..evaluation.subjects import PATH_NUMBERS, whole_split
 from ..files import write_together
-from ..layers.arrays import to_array
-from ..rng import derived_seed
+from ..progress import Message, Progress, silent
 from ..sampling import SamplingConfig, TrainedRun, load_run, sample
 from ..sampling.schedulers import planned_chain
-from ..training import load_split
+from ..training import load_split, read_history
 from ..training.run_data import NOT_VERIFIED, at_place
 from .evaluation_render import new_figure, png_bytes, show_grid
-from .evaluation_subjects import PATH_NUMBERS, whole_split
-from .run import read_history
 from .run_render import loss_plot
 
 MOST_IMAGES = 400
 """Images of one grid at most."""
-MOMENTS = 11
-"""Moments of a strip, both ends included."""
 FRAMES = 48
 """Frames of a film at most."""
 FRAME_MILLISECONDS = 80
 LAST_FRAME_MILLISECONDS = 1500
 _STRIP_ROWS = 4
-_DRAWS = 2048  # of a process that draws one step for each image: enough to meet any moment nearly
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ def run_pictures(
     *,
     cache: Path | None = None,
     data: Path | None = None,
-    on_stage: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> Pictures:
     """Draw a run.
 
@@ -64,7 +58,7 @@ def run_pictures(
         config: How the images are sampled; their number is at most :data:`MOST_IMAGES`.
         cache: Folder of the domain classifiers, see :func:`class_grid`.
         data: Where the files of the run's data lie now; None looks where they were.
-        on_stage: Is told in words what happens.
+        progress: Is told in words what happens.
 
     Returns:
         ``samples.png``, ``trajectory.png``, ``trajectory.gif``, ``forward.png``; ``loss.png`` where
@@ -85,7 +79,7 @@ def run_pictures(
         raise InvalidOption(
             f"A grid with its film holds at most {most} images of this run, got {config.num_images}."
         )
-    on_stage("sampling")
+    progress(Message("sampling"))
     made = sample(run, config)
     left = np.linspace(steps, 0, len(made.trajectory)).round().astype(int)
     files = {
@@ -93,7 +87,7 @@ def run_pictures(
         "trajectory.png": strip(made.trajectory[:, :_STRIP_ROWS], left, "denoising: steps left"),
         "trajectory.gif": film(made.trajectory),
     }
-    on_stage("forward process")
+    progress(Message("forward process"))
     split = load_split(run.config)
     images = torch.from_numpy(split.train.images[:_STRIP_ROWS])
     files["forward.png"] = strip(
@@ -106,7 +100,7 @@ def run_pictures(
         files["loss.png"] = _losses(folder)
     except MissingData as error:
         notes.append(f"loss.png is left out: {error}")
-    on_stage("classes")
+    progress(Message("classes"))
     _, height, width = run.model.image_shape
     if height == width:
         whole = whole_split(run.config, run.model.image_shape, run.config.data.dataset)
@@ -174,37 +168,6 @@ def film(trajectory: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-@torch.no_grad()
-def forward_paths(run: TrainedRun, images: Tensor, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images on their way to noise.
-
-    A process that trains all steps of one path shows that path. One that draws a step for each image
-    shows a fresh draw of noise at each moment.
-
-    Args:
-        run: The process and the model, which decodes what is diffused.
-        images: ``(count, channels, height, width)``.
-        seed: Of the noise.
-
-    Returns:
-        ``(moments, count, channels, height, width)`` in [0, 1], and the moments' steps t.
-    """
-    model, process = run.model.cpu(), run.process  # sampling may have left it on a GPU
-    generator = torch.Generator().manual_seed(derived_seed(seed, "evaluation", 23))
-    x_0 = process.to_states(model.encode_data(images))
-    moments = [x_0]
-    if process.every_step:
-        steps = np.arange(process.num_steps + 1)
-        moments += list(process.training_pairs(x_0, generator).noisy.split(len(x_0)))
-    else:
-        wanted = np.unique(np.linspace(1, process.num_steps, MOMENTS - 1).round().astype(int))
-        columns = [_draws_near(process, each, wanted, generator) for each in x_0]
-        moments += [torch.stack(row) for row in zip(*columns, strict=True)]
-        steps = np.concatenate([[0], wanted])
-    decoded = [to_array(model.decode_data(process.to_images(x)).clamp(0, 1)) for x in moments]
-    return np.stack(decoded), steps
-
-
 def class_grid(
     run: TrainedRun,
     config: SamplingConfig,
@@ -261,15 +224,6 @@ def class_grid(
         show_grid(axis, np.concatenate([found, blank]), columns, "")
         axis.text(-0.01, 0.5, str(label), transform=axis.transAxes, ha="right", va="center")
     return png_bytes(figure), note
-
-
-def _draws_near(
-    process: Any, x_0: Tensor, wanted: np.ndarray, generator: torch.Generator
-) -> list[Tensor]:
-    """Noisy states of one x_0 at the steps nearest to those wanted among many draws."""
-    pairs = process.training_pairs(x_0.expand(_DRAWS, *x_0.shape), generator)
-    steps = pairs.step.numpy()
-    return [pairs.noisy[int(np.abs(steps - step).argmin())] for step in wanted]
 
 
 def _grid(images: np.ndarray, title: str) -> bytes:

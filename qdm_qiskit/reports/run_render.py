@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data import image_grid
+from ..evaluation.run import RunPictures, RunReport
+from ..files import write_together
 
 _COLUMNS = (
     ("samples", "folder"),
@@ -195,3 +199,30 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def write_run_report(report: RunReport, pictures: RunPictures, folder: Path) -> tuple[Path, ...]:
+    """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``.
+
+    Args:
+        report: From :func:`run_report`.
+        pictures: Likewise.
+        folder: Made if it is missing; an older report there is replaced.
+
+    Returns:
+        The paths.
+
+    Raises:
+        OutputNotWritable: If the folder cannot be written.
+    """
+    data = report.to_dict()
+    png = render_png(data, pictures.forward, pictures.samples)
+    paths = tuple(folder / f"report{suffix}" for suffix in (".png", ".md", ".html", ".json"))
+    contents = (
+        png,
+        render_markdown(data).encode(),
+        render_html(data, png).encode(),
+        (json.dumps(data, indent=2, sort_keys=True) + "\n").encode(),
+    )
+    write_together(dict(zip(paths, contents, strict=True)))
+    return paths

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from pathlib import Path
 from typing import Any
+
+from ..evaluation.transpile import TranspileReport
+from ..files import write_together
 
 PARTS = ("loader", "denoiser", "total")
 
@@ -146,3 +151,29 @@ def _colour(verdict: dict[str, Any]) -> str:
     if verdict["erased"]:
         return "#da1e28"
     return "#198038" if verdict["fraction"] >= 0.5 else "#f1c21b"
+
+
+def write_report(report: TranspileReport, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Write ``NAME.json``, ``NAME.md`` and ``NAME.png``; an older report of this name is replaced.
+
+    All three appear or none.
+
+    Args:
+        report: What to write.
+        folder: Where; made if it does not exist.
+
+    Returns:
+        Paths of the JSON, Markdown and PNG files.
+
+    Raises:
+        OutputNotWritable: If the folder cannot be made or written, or the disk is full.
+    """
+    data = report.to_dict()
+    rendered = {
+        ".json": render_json(data),
+        ".md": render_markdown(data),
+        ".png": render_png(data),
+    }
+    paths = {Path(folder) / f"{report.name}{suffix}": text for suffix, text in rendered.items()}
+    write_together(paths)
+    return tuple(paths)

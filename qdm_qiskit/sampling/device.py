@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..errors import InvalidData, TargetUnavailable
-from ..evaluation.distributions import (
+from ..execution.distributions import (
     SignalLeft,
     normalized,
     signal_left,
@@ -22,7 +21,7 @@ from ..evaluation.distributions import (
 )
 from ..execution.noisy import NoisyRunner
 from ..execution.runner import CircuitRunner
-from ..layers.arrays import exact, to_array
+from ..layers.arrays import device_of, exact, to_array
 from ..layers.executors import read_probabilities
 from ..mitigation.readout import (
     ReadoutCalibration,
@@ -32,6 +31,7 @@ from ..mitigation.readout import (
 )
 from ..mitigation.simplex import nearest_probability
 from ..models import CircuitDenoiser
+from ..progress import Message, Progress, silent
 from ..rng import derived_seed
 from ..transpiling.cost import CircuitCost, circuit_cost
 from ..transpiling.passes import (
@@ -42,9 +42,6 @@ from ..transpiling.passes import (
     transpile_for,
 )
 from .config import SamplingConfig
-from .encoding import circuit_values, device_of, encoded
-
-Progress = Callable[[str], None]
 
 SHOT_NOISE_ONLY = "No device noise, shot noise only."
 """The verdict of targets that run circuits without a device's noise."""
@@ -126,7 +123,7 @@ class DeviceAnswer:
         *,
         num_steps: int | None = None,
         calibration: ReadoutCalibration | None = None,
-        progress: Progress = lambda _: None,
+        progress: Progress = silent,
     ) -> DeviceAnswer:
         """Transpile the model's circuit and take the readout calibration, once for all steps.
 
@@ -149,7 +146,7 @@ class DeviceAnswer:
         seeds = [
             derived_seed(config.seed, "transpiler", trial) for trial in range(config.layout_trials)
         ]
-        progress("transpiling")
+        progress(Message("transpiling"))
         chosen = seeds[0]
         if device:
             trial = best_trial(
@@ -182,7 +179,7 @@ class DeviceAnswer:
             mitigate(uniform, calibration, qubits, runner.backend.name)
             answer.calibration = calibration
         elif config.mitigation == "m3":
-            progress("calibrating the readout")
+            progress(Message("calibrating the readout"))
             answer.calibration = answer._calibrate()
         return answer
 
@@ -218,8 +215,8 @@ class DeviceAnswer:
         shots = self.config.shots
         assert shots is not None  # SamplingConfig refuses targets with circuits and no shots
         time = None if self.num_steps is None else step / self.num_steps
-        rows, inputs = encoded(self.model, x, labels, time)
-        values = circuit_values(self.model, rows, inputs)
+        rows, inputs = self.model.circuit_inputs(x, labels, time)
+        values = self.model.circuit_values(rows, inputs)
         [counts] = self.runner.run(
             [(self.isa, select_values(values, self.circuit, self.isa))], shots=shots
         )
@@ -331,22 +328,18 @@ def register_probabilities(
     """Exact probabilities of all qubits for encoded images, in float64.
 
     Args:
-        model: The model.
+        model: The model; its circuit is compiled on the first call and kept.
         amplitudes: ``(batch, 2**n)`` with unit rows, or None.
         inputs: ``(batch, num_inputs)`` or None.
 
     Returns:
         ``(batch, 2**num_qubits)``.
     """
-    from ..engine import compile_circuit
-
-    spec = model.spec
-    program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
-    found = program.probabilities(
+    found = model.layer.program.probabilities(
         None if inputs is None else exact(inputs).cpu(),
         exact(model.layer.angles()).cpu(),
         None if amplitudes is None else exact(amplitudes).cpu(),
-        initial_qubits=None if amplitudes is None else spec.data_qubits,
+        initial_qubits=None if amplitudes is None else model.spec.data_qubits,
     )
     return to_array(found)
 

@@ -32,15 +32,15 @@ from ..errors import (
 from ..execution.factory import make_runner
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
-from ..layers.arrays import to_array
+from ..layers.arrays import device_of, to_array
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser, load_model
+from ..progress import Message, Progress, silent
 from ..rng import derived_seed, stream
 from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
 from ..training.run_data import classes_of
 from .config import SamplingConfig
 from .device import DeviceAnswer, StepRecord, decoded, register_probabilities
-from .encoding import device_of, encoded
 from .samplers import Sampler
 from .schedulers import planned_chain, sampler_origin, scheduled_chain
 
@@ -154,7 +154,7 @@ def sample(
     sampler: str | Sampler | None = None,
     calibration: ReadoutCalibration | None = None,
     on_step: OnStep | None = None,
-    on_stage: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> Samples:
     """Walk the reverse chain on a target.
 
@@ -165,7 +165,7 @@ def sample(
         calibration: A readout calibration to use instead of taking one.
         on_step: Called after each step with the steps that are left and x, which a tensor that it
             gives back replaces.
-        on_stage: Is told in words what happens before the first step.
+        progress: Is told what happens, and the steps of the chain that are done.
 
     Returns:
         The images, the path and the manifest.
@@ -203,9 +203,8 @@ def sample(
             config,
             num_steps=process.num_steps,
             calibration=calibration,
-            progress=on_stage,
+            progress=progress,
         )
-        on_stage("sampling")
 
         def answer(x: Tensor, step: int) -> Tensor:
             assert device is not None
@@ -220,10 +219,13 @@ def sample(
         return to_array(model.decode_data(process.to_images(x).to(device_of(model))))
 
     path = [images_of(x)]
+    total = config.num_inference_steps or process.num_steps
+    progress(Message("sampling", 0, total))
 
     def keep(step: int, x: Tensor) -> Tensor | None:
         changed = None if on_step is None else on_step(step, x)
         path.append(images_of(x if changed is None else changed))
+        progress(Message("sampling", total - step, total))
         return changed
 
     data = scheduled_chain(
@@ -354,7 +356,8 @@ def _engine_answer(
     shots = config.shots
 
     def drawn(x: Tensor, step: int) -> Tensor:
-        p = register_probabilities(model, *encoded(model, x, labels, step / process.num_steps))
+        given = model.circuit_inputs(x, labels, step / process.num_steps)
+        p = register_probabilities(model, *given)
         rng = stream(config.seed, "shots", step)
         counts = rng.multinomial(shots, p / p.sum(axis=1, keepdims=True))
         return decoded(model, counts / shots, x, step=step, shots=shots)

@@ -1,22 +1,31 @@
 """Training runs: configuration, loop, checkpoints."""
 
-from .checkpoint import Progress, find_checkpoint, load_progress, load_weights, weights_folder
+from .checkpoint import (
+    TrainingState,
+    find_checkpoint,
+    load_training_state,
+    load_weights,
+    weights_folder,
+)
 from .config import DataConfig, RunConfig, TrainingConfig, resolve_run, run_from_dict
+from .epoch_end import read_history
 from .loop import train
-from .report import ProgressReport, TrainingResult
+from .progress import TrainingProgress
+from .result import TrainingResult
 from .run_data import load_split
 
 __all__ = [
     "DataConfig",
-    "Progress",
-    "ProgressReport",
     "RunConfig",
     "TrainingConfig",
+    "TrainingProgress",
     "TrainingResult",
+    "TrainingState",
     "find_checkpoint",
-    "load_progress",
     "load_split",
+    "load_training_state",
     "load_weights",
+    "read_history",
     "resolve_run",
     "run_from_dict",
     "train",

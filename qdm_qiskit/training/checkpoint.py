@@ -38,7 +38,7 @@ _NAME = re.compile(r"step-\d{8}")
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """How far a run has come."""
 
     epoch: int = 0
@@ -66,13 +66,15 @@ class Learner:
     average: WeightAverage | None = None
 
 
-def save_checkpoint(run: Path, learners: dict[str, Learner], progress: Progress, keep: int) -> Path:
+def save_checkpoint(
+    run: Path, learners: dict[str, Learner], state: TrainingState, keep: int
+) -> Path:
     """Write a checkpoint under ``run/checkpoints`` and remove the oldest beyond ``keep``.
 
     Args:
         run: The run's folder.
         learners: "model", and "baseline" where there is one.
-        progress: Where the run stands.
+        state: Where the run stands.
         keep: Checkpoints to keep, this one included.
 
     Returns:
@@ -82,7 +84,7 @@ def save_checkpoint(run: Path, learners: dict[str, Learner], progress: Progress,
         OutputNotWritable: If it cannot be written; earlier checkpoints are untouched.
     """
     folder = run / "checkpoints"
-    final = folder / f"step-{progress.step:08d}"
+    final = folder / f"step-{state.step:08d}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=folder, prefix=".part-"))
@@ -95,7 +97,7 @@ def save_checkpoint(run: Path, learners: dict[str, Learner], progress: Progress,
             save_tensors(_optimizer_tensors(learner.optimizer), place / "optimizer.safetensors", {})
             if learner.average is not None:
                 save_model(learner.average.model, place / AVERAGE)
-        write_json(part / "state.json", {"schema": SCHEMA, **asdict(progress)})
+        write_json(part / "state.json", {"schema": SCHEMA, **asdict(state)})
         part.chmod(0o755)
         if final.exists():
             shutil.rmtree(final)
@@ -169,39 +171,39 @@ def weights_folder(folder: Path) -> Path:
     return average if average.is_dir() else folder
 
 
-def load_progress(folder: Path) -> Progress:
+def load_training_state(folder: Path) -> TrainingState:
     """How far the run was at a checkpoint.
 
     Raises:
         InvalidCheckpoint: If the file is missing, damaged or of another schema.
     """
     try:
-        state = read_json_object(checked_file(folder, "state.json"))
-        if state.pop("schema", None) != SCHEMA:
+        content = read_json_object(checked_file(folder, "state.json"))
+        if content.pop("schema", None) != SCHEMA:
             raise InvalidData(f"{folder / 'state.json'} is not of schema '{SCHEMA}'.")
-        progress = Progress(**state)
+        state = TrainingState(**content)
     except (InvalidData, TypeError) as error:
         raise InvalidCheckpoint(f"{folder} cannot be resumed: {error}") from error
-    counts = (progress.epoch, progress.batch, progress.step, progress.images)
+    counts = (state.epoch, state.batch, state.step, state.images)
     if not all(type(count) is int and count >= 0 for count in counts):
         raise InvalidCheckpoint(f"{folder} cannot be resumed: its counts are {counts}.")
-    if (progress.batch == 0) != (progress.images == 0):
+    if (state.batch == 0) != (state.images == 0):
         raise InvalidCheckpoint(
-            f"{folder} cannot be resumed: {progress.batch} batches of {progress.images} images."
+            f"{folder} cannot be resumed: {state.batch} batches of {state.images} images."
         )
-    rows = progress.history
+    rows = state.history
     if (
         not isinstance(rows, list)
-        or len(rows) != progress.epoch
+        or len(rows) != state.epoch
         or not all(isinstance(row, dict) and all(map(_is_number, row.values())) for row in rows)
-        or not _is_number(progress.loss_sum)
-        or not _is_number(progress.baseline_sum)
+        or not _is_number(state.loss_sum)
+        or not _is_number(state.baseline_sum)
     ):
         raise InvalidCheckpoint(
             f"{folder} cannot be resumed: its losses are no numbers, or its history has not one row "
-            f"for each of {progress.epoch} epochs."
+            f"for each of {state.epoch} epochs."
         )
-    return progress
+    return state
 
 
 def _is_number(value: object) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..data import ImageSet, save_grid
 from ..diffusion import DiffusionProcess, reverse_chain
+from ..errors import MissingData
 from ..files import write_text
 from ..models import Denoiser
 from ..rng import derived_seed
@@ -136,3 +137,19 @@ def write_samples(
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     """Write the metrics of all complete epochs, one JSON object a line."""
     write_text(path, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+
+
+def read_history(run: Path) -> tuple[dict[str, float], ...]:
+    """The metrics of a run, a row an epoch.
+
+    Raises:
+        MissingData: If there are none.
+    """
+    path = run / "metrics.jsonl"
+    try:
+        rows = tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError) as error:
+        raise MissingData(f"{path} cannot be read: {error}.") from error
+    if not rows or not all(isinstance(row, dict) and "test_loss" in row for row in rows):
+        raise MissingData(f"{path} holds no metrics: train for at least one epoch.")
+    return rows

@@ -10,11 +10,13 @@ from ..data import Dataset, find_dataset
 from ..errors import InvalidOption, MissingData, OutputNotWritable
 from ..files import check_writable, write_json
 from ..models import Denoiser
+from ..progress import Message, Progress, silent
 from .checkpoint import checkpoints, find_checkpoint, load_weights
 from .config import RunConfig
 from .interruptions import silent_log_thread, stop_requests
 from .processes import join_processes
-from .report import ProgressReport, TrainingResult
+from .progress import Ended
+from .result import TrainingResult
 from .run_data import NOT_VERIFIED, at_absolute_place, named_after
 from .run_folder import Footprint, check_no_run, check_same_run, resumed, saved_run
 from .session import Session
@@ -26,7 +28,7 @@ def train(
     run: Path,
     *,
     resume: str | None = None,
-    report: ProgressReport | None = None,
+    progress: Progress = silent,
     data: str | Path | None = None,
     dataset: str | Dataset | None = None,
 ) -> TrainingResult:
@@ -39,7 +41,8 @@ def train(
         config: The run.
         run: Its folder. A fresh run wants one without a run in it.
         resume: "latest" or a checkpoint's name to continue from; None starts afresh.
-        report: Is told of every step and epoch, in the first process if there are several.
+        progress: Is told of every step and epoch, in the first process if there are several; a
+            :class:`~.TrainingProgress` has a method for each kind of message.
         data: Where the files of a run's data lie now, on resume: a ``.npz`` file, or the folder of
             published files. None looks where they were.
         dataset: A data set, which needs no registration, or its name; in place of the run's own. A
@@ -58,8 +61,8 @@ def train(
     of_kind(config, RunConfig, "config", "resolve_run(name) makes one")
     run = checked_path(run, "run")
     leads = join_processes().is_main_process
-    if report is None or not leads:
-        report = ProgressReport()
+    if not leads:
+        progress = silent
     if resume is None and data is not None:
         raise InvalidOption(
             "data=PATH (--data) says where the data of a run that is resumed lie now; a new run names "
@@ -72,20 +75,20 @@ def train(
         config = named_after(config, given)
     teacher = None
     if config.training.transfer_epochs and not checkpoints(run):
-        result = _train_teacher(config, run, resume, report, data, given)
+        result = _train_teacher(config, run, resume, progress, data, given)
         if result.interrupted:
             return result
         taught = saved_run(run / FOLDER)  # the hybrid learns from what its teacher learned from
         config = replace(config, data=taught.data, record=taught.record)
         teacher, resume, data = load_weights(result.checkpoint), None, None
-    return _train_part(config, run, resume, report, teacher, data=data, dataset=given)
+    return _train_part(config, run, resume, progress, teacher, data=data, dataset=given)
 
 
 def _train_part(
     config: RunConfig,
     run: Path,
     resume: str | None,
-    report: ProgressReport,
+    progress: Progress,
     teacher: Denoiser | None = None,
     *,
     data: str | Path | None = None,
@@ -97,11 +100,11 @@ def _train_part(
     if resume is not None:
         config = resumed(run, resume, config, data)
         if config.record is None:
-            report.note(f"{run}: {NOT_VERIFIED}")
+            progress(Message(f"{run}: {NOT_VERIFIED}"))
     session = Session(config, run, resume, teacher, dataset)
     with stop_requests() as stop, silent_log_thread():
         try:
-            result = session.work(report, stop)
+            result = session.work(progress, stop)
             if leads_on and session.asked(stop):
                 return replace(result, interrupted=True)
             return result
@@ -117,7 +120,7 @@ def _train_part(
             reason = getattr(error.__cause__, "strerror", None) or error.strerror or error
             raise OutputNotWritable(f"Cannot write into {run}: {reason}. {way_out}.") from error
         finally:
-            report.stop()
+            progress(Ended("training ended"))
             session.close()
 
 
@@ -125,7 +128,7 @@ def _train_teacher(
     config: RunConfig,
     run: Path,
     resume: str | None,
-    report: ProgressReport,
+    progress: Progress,
     data: str | Path | None,
     dataset: Dataset | None,
 ) -> TrainingResult:
@@ -144,7 +147,7 @@ def _train_teacher(
     write_json(run / "config.json", config.to_dict())
     try:
         return _train_part(
-            teacher, folder, resume, report, data=data, dataset=dataset, leads_on=True
+            teacher, folder, resume, progress, data=data, dataset=dataset, leads_on=True
         )
     except BaseException:
         if not checkpoints(folder):

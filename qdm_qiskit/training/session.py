@@ -34,14 +34,15 @@ from ..models import (
     build_model,
     load_model,
 )
+from ..progress import Progress
 from ..rng import derived_seed
 from .checkpoint import (
     AVERAGE,
     Learner,
-    Progress,
+    TrainingState,
     find_checkpoint,
     load_learner,
-    load_progress,
+    load_training_state,
     save_checkpoint,
 )
 from .config import RunConfig
@@ -49,7 +50,8 @@ from .constant_predictions import constant_predictions
 from .epoch_end import measure_losses, write_history, write_samples
 from .objective import Objective, Part
 from .optimizers import make_optimizer, set_learning_rate
-from .report import ProgressReport, TrainingResult
+from .progress import EpochDone, Started, StepDone, Warned
+from .result import TrainingResult
 from .run_data import EpochBatches, class_indices, classes_of, load_data
 from .run_folder import check_no_run
 from .transfer import take_over
@@ -99,7 +101,7 @@ class Session:
         self.process = make_process(config.diffusion)
         self.learners = fresh_learners(config, self.process)
         self.objective = Objective(self.process, self.learners["model"].model)
-        self.progress = Progress()
+        self.state = TrainingState()
         if resume is not None:
             self._restore(resume)
         check_writable(run)
@@ -130,42 +132,43 @@ class Session:
         checkpoint = find_checkpoint(self.run, which)
         for name, learner in self.learners.items():
             load_learner(checkpoint if name == "model" else checkpoint / name, learner)
-        self.progress = load_progress(checkpoint)
+        self.state = load_training_state(checkpoint)
         if self.config.training.weight_average:
             averaged = load_model(checkpoint / AVERAGE, expected=self.config.model)
-            self.learners["model"].average = WeightAverage(averaged, self.progress.step)
-        if self.progress.epoch > self.config.training.epochs:
+            self.learners["model"].average = WeightAverage(averaged, self.state.step)
+        if self.state.epoch > self.config.training.epochs:
             raise InvalidCheckpoint(
-                f"{checkpoint} stands at epoch {self.progress.epoch}, beyond the run's "
+                f"{checkpoint} stands at epoch {self.state.epoch}, beyond the run's "
                 f"{self.config.training.epochs} epochs."
             )
         batches = -(-len(self.split.train) // self.config.training.batch_size)
-        if self.progress.batch >= batches:
+        if self.state.batch >= batches:
             raise InvalidCheckpoint(
-                f"{checkpoint} stands after batch {self.progress.batch} of an epoch, but the run's "
+                f"{checkpoint} stands after batch {self.state.batch} of an epoch, but the run's "
                 f"epochs have {batches} batches."
             )
 
-    def work(self, report: ProgressReport, stop: threading.Event) -> TrainingResult:
+    def work(self, progress: Progress, stop: threading.Event) -> TrainingResult:
         """Train to the run's last epoch, or until ``stop`` is set and the step in hand is done."""
-        config, progress = self.config, self.progress
+        config, state = self.config, self.state
         if self.accelerator.is_main_process:
             write_json(self.run / "config.json", config.to_dict())
         self.accelerator.init_trackers("tensorboard")
         epochs = config.training.epochs
-        report.start(config, self._bare("model"), epochs * len(self.batches), progress.step)
+        steps = epochs * len(self.batches)
+        progress(Started(config, self._bare("model"), state.step, steps))
         checkpoint: Path | None = None
-        while progress.epoch < epochs:
+        while state.epoch < epochs:
             started = time.perf_counter()
-            stopped = self._train_epoch(report, stop)
-            if stopped and progress.batch < len(self.batches):
+            stopped = self._train_epoch(progress, stop)
+            if stopped and state.batch < len(self.batches):
                 return self._result(self._checkpoint(), interrupted=True)
-            row = self._close_epoch(time.perf_counter() - started, report)
-            report.epoch(row)
+            row = self._close_epoch(time.perf_counter() - started, progress)
+            progress(EpochDone(row, state.step, steps))
             for sentence in constant_predictions(row):
-                report.warn(sentence)
-            last, stopped = progress.epoch == epochs, self.asked(stop)
-            if last or progress.epoch % config.training.checkpoint_every == 0 or stopped:
+                progress(Warned(sentence))
+            last, stopped = state.epoch == epochs, self.asked(stop)
+            if last or state.epoch % config.training.checkpoint_every == 0 or stopped:
                 checkpoint = self._checkpoint()
             if stopped and not last:
                 return self._result(checkpoint or self._checkpoint(), interrupted=True)
@@ -185,13 +188,12 @@ class Session:
             for tracker in self.accelerator.trackers:
                 tracker.finish()
 
-    def _train_epoch(self, report: ProgressReport, stop: threading.Event) -> bool:
+    def _train_epoch(self, progress: Progress, stop: threading.Event) -> bool:
         """The rest of an epoch's batches, or up to a stop; whether there was one."""
-        progress = self.progress
-        self.batches.epoch, self.batches.first = progress.epoch, progress.batch
-        set_learning_rate(
-            self.learners["model"].optimizer, self.config.training, epoch=progress.epoch
-        )
+        state = self.state
+        steps = self.config.training.epochs * len(self.batches)
+        self.batches.epoch, self.batches.first = state.epoch, state.batch
+        set_learning_rate(self.learners["model"].optimizer, self.config.training, epoch=state.epoch)
         for learner in self.learners.values():
             learner.model.train()
         device = self.accelerator.device
@@ -202,19 +204,19 @@ class Session:
                 losses[name] = self._step(name, partial(self._batch_loss, name, images, labels))
                 if not math.isfinite(losses[name]):
                     raise InvalidOption(
-                        f"The loss of the {name} became {losses[name]} at step {progress.step + 1}: "
+                        f"The loss of the {name} became {losses[name]} at step {state.step + 1}: "
                         f"training diverged. Choose a learning_rate below "
                         f"{self.config.training.learning_rate}, in a new folder."
                     )
             average = self.learners["model"].average
             if average is not None:
                 average.update(self._bare("model"))
-            progress.batch += 1
-            progress.step += 1
-            progress.images += len(images)
-            progress.loss_sum += losses["model"] * len(images)
-            progress.baseline_sum += losses.get("baseline", 0.0) * len(images)
-            report.step(progress.epoch + 1, losses["model"])
+            state.batch += 1
+            state.step += 1
+            state.images += len(images)
+            state.loss_sum += losses["model"] * len(images)
+            state.baseline_sum += losses.get("baseline", 0.0) * len(images)
+            progress(StepDone(state.epoch + 1, losses["model"], state.step, steps))
             if self.asked(stop):
                 return True
         return False
@@ -242,23 +244,23 @@ class Session:
 
         The noise is that of the batch's place in the run: the same for all learners and processes.
         """
-        place = self.progress.epoch, self.progress.batch, 0
+        place = self.state.epoch, self.state.batch, 0
         seed = derived_seed(self.config.training.seed, "noise", *place)
         generator = torch.Generator().manual_seed(seed)
         told = labels if self.guided and name == "model" else None
         model = self.learners[name].model
         return self.objective.loss(model, images, told, generator, self.part)
 
-    def _close_epoch(self, seconds: float, report: ProgressReport) -> dict[str, float]:
+    def _close_epoch(self, seconds: float, progress: Progress) -> dict[str, float]:
         """Count the epoch, measure on the test images, write metrics and pictures."""
-        progress = self.progress
+        state = self.state
         for learner in self.learners.values():
             learner.model.eval()  # batch normalisation uses what it has seen in training
         seed, device = self.config.training.seed, self.accelerator.device
         row = {
-            "epoch": progress.epoch + 1,
-            "step": progress.step,
-            "train_loss": progress.loss_sum / progress.images,
+            "epoch": state.epoch + 1,
+            "step": state.step,
+            "train_loss": state.loss_sum / state.images,
             **measure_losses(
                 self.objective,
                 self._bare_learners(),
@@ -271,24 +273,24 @@ class Session:
             "seconds": seconds,
         }
         if "baseline" in self.learners:
-            row["baseline_train_loss"] = progress.baseline_sum / progress.images
-        progress.epoch += 1
-        progress.batch, progress.images, progress.loss_sum, progress.baseline_sum = 0, 0, 0.0, 0.0
-        progress.history.append(row)
+            row["baseline_train_loss"] = state.baseline_sum / state.images
+        state.epoch += 1
+        state.batch, state.images, state.loss_sum, state.baseline_sum = 0, 0, 0.0, 0.0
+        state.history.append(row)
         self.accelerator.log(
             {key: value for key, value in row.items() if key not in ("epoch", "step")},
-            step=progress.epoch,
+            step=state.epoch,
         )
         every = self.config.training.sample_every
         if self.accelerator.is_main_process:
-            write_history(self.run / "metrics.jsonl", progress.history)
-            if every and progress.epoch % every == 0:
-                self._write_samples(report)
+            write_history(self.run / "metrics.jsonl", state.history)
+            if every and state.epoch % every == 0:
+                self._write_samples(progress)
         return row
 
-    def _write_samples(self, report: ProgressReport) -> None:
+    def _write_samples(self, progress: Progress) -> None:
         """Write the epoch's grid; a model whose samples are not finite yet is trained further."""
-        average, epoch = self.learners["model"].average, self.progress.epoch
+        average, epoch = self.learners["model"].average, self.state.epoch
         try:
             write_samples(
                 self.run / "samples" / f"epoch-{epoch:04d}.png",
@@ -300,7 +302,7 @@ class Session:
                 device=self.accelerator.device,
             )
         except InvalidData as error:
-            report.warn(f"There is no sample grid of epoch {epoch}: {error}")
+            progress(Warned(f"There is no sample grid of epoch {epoch}: {error}"))
 
     def _seen(self) -> Tensor:
         """Positions of the classes that occur among the training images."""
@@ -309,7 +311,7 @@ class Session:
     def _checkpoint(self) -> Path:
         keep = self.config.training.keep_checkpoints
         if self.accelerator.is_main_process:
-            save_checkpoint(self.run, self._bare_learners(), self.progress, keep)
+            save_checkpoint(self.run, self._bare_learners(), self.state, keep)
         self.accelerator.wait_for_everyone()
         return find_checkpoint(self.run)
 
@@ -327,9 +329,9 @@ class Session:
         return TrainingResult(
             run=self.run,
             checkpoint=checkpoint,
-            epochs=self.progress.epoch,
+            epochs=self.state.epoch,
             interrupted=interrupted,
-            history=tuple(self.progress.history),
+            history=tuple(self.state.history),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from qiskit.transpiler.passes import Optimize1qGatesDecomposition
 
 from ..arguments import of_kind
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
+from ..progress import Message, Progress, silent
 from .cost import CircuitCost, circuit_cost, readout_success
 from .readout import read_qubits, with_readout, without_readout
 from .relabel import on_device
@@ -205,7 +206,7 @@ def layout_trials(
     seeds: Sequence[int],
     level: int = 3,
     read: Sequence[int] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> list[Trial]:
     """Transpile once for each seed.
 
@@ -215,7 +216,7 @@ def layout_trials(
         seeds: Transpiler seeds, at least one.
         level: Optimization level, 0 to 3.
         read: Logical qubits that are read later, for a circuit that does not measure; all if None.
-        progress: Called with ``(done, total)`` after each trial.
+        progress: Is told of each trial that is done.
 
     Returns:
         The trials in the order of the seeds; :func:`best_trial` picks one.
@@ -232,8 +233,7 @@ def layout_trials(
         isa, read_later = _transpiled(circuit, backend, level, seed, None, read)
         cost = circuit_cost(isa, backend.target)
         trials.append(Trial(seed, isa, cost, readout_success(backend.target, read_later)))
-        if progress is not None:
-            progress(done, len(seeds))
+        progress(Message("transpiling", done, len(seeds)))
     return trials
 
 

@@ -116,7 +116,7 @@ def test_progress_counts_the_repeats():
         samples=5,
         repeats=3,
         generator=np.random.default_rng(0),
-        progress=lambda *now: calls.append(now),
+        progress=lambda each: calls.append((each.done, each.total)),
     )
     assert calls == [(1, 3), (2, 3), (3, 3)]
 

@@ -145,7 +145,9 @@ def test_progress_and_refusals():
     rng, calls = np.random.default_rng(4), []
     small = {"samples": 5, "generator": rng}
     circuits = [product(n) for n in (1, 2)]
-    scan = gradient_scan(circuits, "local", **small, progress=lambda *now: calls.append(now))
+    scan = gradient_scan(
+        circuits, "local", **small, progress=lambda each: calls.append((each.done, each.total))
+    )
     assert calls == [(1, 2), (2, 2)]
     with pytest.raises(InvalidData, match="at least 3 sizes"):
         scan.exponential()

@@ -73,7 +73,11 @@ def test_one_qubit_is_enough():
 
 def test_progress_ends_at_its_total_and_never_falls():
     calls = []
-    analyse(TEMPLATES["conv_unit"].example(), **SMALL, progress=lambda *now: calls.append(now))
+    analyse(
+        TEMPLATES["conv_unit"].example(),
+        **SMALL,
+        progress=lambda each: calls.append((each, each.done, each.total)),
+    )
     done = [each[1] for each in calls]
     assert done == sorted(done)
     assert done[-1] == calls[-1][2] == 2 + 4

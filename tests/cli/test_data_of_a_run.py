@@ -65,8 +65,8 @@ def test_a_run_is_evaluated_from_another_folder(qdm, begun, tmp_path, monkeypatc
     assert any("Fréchet distance is left out" in each for each in table["warnings"])
     assert not any("cannot be verified" in each for each in table["notes"])
     for row in table["rows"]:
-        assert "domain_frechet" not in row["figures"]
-        assert {"domain_kid", "psnr", "nearest_training"} <= set(row["figures"])
+        assert "domain_frechet" not in row["metrics"]
+        assert {"domain_kid", "psnr", "nearest_training"} <= set(row["metrics"])
     assert (tmp_path / "out/evaluation.png").is_file()
     assert [row["name"] for row in table["rows"]] == ["real images", "noise", "run"]
 

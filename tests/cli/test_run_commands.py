@@ -299,7 +299,7 @@ def test_where_nothing_can_be_written_runs_and_budgets_are_shown(qdm, planned, r
 
 
 def test_the_list_opens_the_ledger_once(qdm, planned, root, trained, monkeypatch):
-    from qdm_qiskit.hardware.ledger import Ledger
+    from qdm_qiskit.hardware.ledger.ledger import Ledger
 
     qdm("run", "plan", trained, *AER, "--seed", "1", "--root", root)
     opened: list[Path] = []
@@ -333,7 +333,7 @@ def undisturbed(qdm, planned, root, tmp_path):
 
 
 def test_ctrl_c_says_how_to_go_on_and_resume_does(qdm, planned, root, monkeypatch, undisturbed):
-    from qdm_qiskit.hardware.reverse import PlannedChain
+    from qdm_qiskit.hardware.run.reverse_chain import PlannedChain
 
     advance, steps = PlannedChain.advance, []
 

@@ -11,8 +11,8 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qdm_qiskit.circuits import qddm
 from qdm_qiskit.engine import CircuitProgram, compile_circuit
-from qdm_qiskit.engine.fusion import strategies
-from qdm_qiskit.engine.tail import find_tail
+from qdm_qiskit.engine.evolution.adjoint import find_tail
+from qdm_qiskit.engine.lowering.fusion import strategies
 from qdm_qiskit.errors import InvalidData
 
 

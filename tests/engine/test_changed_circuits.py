@@ -40,7 +40,7 @@ from qdm_qiskit.engine import (
     compile_circuit,
     compile_noisy,
 )
-from qdm_qiskit.engine.circuit_key import structure_key
+from qdm_qiskit.engine.primitives.circuit_key import structure_key
 from qdm_qiskit.layers import QuantumLayer, qnn_executor
 
 OBSERVABLES = ["ZI", "IX", "YZ", "XX"]

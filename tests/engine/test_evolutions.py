@@ -25,10 +25,10 @@ from qiskit.synthesis import LieTrotter, MatrixExponential, QDrift, SuzukiTrotte
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
 from qdm_qiskit.engine import EngineEstimator, compile_circuit, compile_noisy
-from qdm_qiskit.engine.decompose import exact_circuit
-from qdm_qiskit.engine.evolutions import MAX_DENSE_QUBITS, exponential_circuit
+from qdm_qiskit.engine.lowering.decompose import exact_circuit
+from qdm_qiskit.engine.lowering.evolutions import MAX_DENSE_QUBITS, exponential_circuit
 from qdm_qiskit.engine.noise.lowering import MAX_EXACT_QUBITS
-from qdm_qiskit.engine.qiskit_gradients import EngineEstimatorGradient, EngineSamplerGradient
+from qdm_qiskit.engine.primitives.gradients import EngineEstimatorGradient, EngineSamplerGradient
 from qdm_qiskit.errors import UnsupportedCircuit
 
 # Qiskit's own, from the exponential of a sparse matrix.

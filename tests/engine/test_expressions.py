@@ -24,10 +24,10 @@ from qdm_qiskit.engine import (
     EngineSampler,
     compile_circuit,
     compile_noisy,
-    expressions,
 )
-from qdm_qiskit.engine.expressions import Call, Symbol, compile_angle, tree_of
-from qdm_qiskit.engine.qiskit_gradients import EngineEstimatorGradient, EngineSamplerGradient
+from qdm_qiskit.engine.lowering import angles as expressions
+from qdm_qiskit.engine.lowering.angles import Call, Symbol, compile_angle, tree_of
+from qdm_qiskit.engine.primitives.gradients import EngineEstimatorGradient, EngineSamplerGradient
 from qdm_qiskit.errors import InvalidData, QdmError, UnsupportedCircuit
 
 a, b, c = (Parameter(name) for name in "abc")
@@ -236,7 +236,7 @@ def test_names_mean_nothing(name):
 
 def test_a_reading_that_differs_from_qiskits_value_is_refused(monkeypatch):
     """The steps of an expression are no public interface; a change must not go unseen."""
-    monkeypatch.setattr("qdm_qiskit.engine.expressions._BINARY", {**_swapped()})
+    monkeypatch.setattr("qdm_qiskit.engine.lowering.angles._BINARY", {**_swapped()})
     with pytest.raises(UnsupportedCircuit, match="reads angle 'a - 2\\*b' as another function"):
         compile_angle(a - 2 * b, {a: ("weights", 0), b: ("weights", 1)})
 
@@ -267,7 +267,7 @@ def test_the_sign_of_a_real_number_by_way_of_complex_ones():
 
 def test_a_power_that_is_read_otherwise_is_still_refused(monkeypatch):
     swapped = {**expressions._BINARY, "POW": lambda x, y: y**x}
-    monkeypatch.setattr("qdm_qiskit.engine.expressions._BINARY", swapped)
+    monkeypatch.setattr("qdm_qiskit.engine.lowering.angles._BINARY", swapped)
     with pytest.raises(UnsupportedCircuit, match="as another function"):
         compile_angle(3 ** (a + 1), {a: ("weights", 0)})
 

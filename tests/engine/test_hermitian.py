@@ -14,7 +14,8 @@ from qiskit.circuit import ParameterVector
 from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Operator, Statevector, random_hermitian, random_statevector
 
-from qdm_qiskit.engine import compile_circuit, hermitian
+from qdm_qiskit.engine import compile_circuit
+from qdm_qiskit.engine.evolution import hermitian_readout
 from qdm_qiskit.errors import InvalidData
 
 N = 4
@@ -54,9 +55,11 @@ def parameterised() -> tuple[QuantumCircuit, ParameterVector, ParameterVector]:
     return circuit, x, w
 
 
-@pytest.mark.parametrize("entries", [hermitian.DENSITY_ENTRIES, 1], ids=["density", "products"])
+@pytest.mark.parametrize(
+    "entries", [hermitian_readout.DENSITY_ENTRIES, 1], ids=["density", "products"]
+)
 def test_gradients_in_matrices_weights_inputs_and_state(monkeypatch, entries):
-    monkeypatch.setattr(hermitian, "DENSITY_ENTRIES", entries)
+    monkeypatch.setattr(hermitian_readout, "DENSITY_ENTRIES", entries)
     circuit, x, w = parameterised()
     program = compile_circuit(circuit, list(x), list(w))
     g = torch.Generator().manual_seed(0)
@@ -136,7 +139,7 @@ def test_shots_without_the_selected_outcome_are_dropped(compiled):
 
 
 def test_chunks_of_shots_add_up(monkeypatch):
-    monkeypatch.setattr("qdm_qiskit.engine.shots.DRAWN_AT_ONCE", 7)
+    monkeypatch.setattr("qdm_qiskit.engine.evolution.shot_sampling.DRAWN_AT_ONCE", 7)
     counts = compile_circuit(QuantumCircuit(1)).sample(100)
     assert counts.tolist() == [[100, 0]]
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 
-from qdm_qiskit.engine import CircuitProgram, compile_circuit, fubini_study_metric, metric
+from qdm_qiskit.engine import CircuitProgram, compile_circuit, fubini_study_metric
+from qdm_qiskit.engine.primitives import fubini_study as metric
 from qdm_qiskit.errors import InvalidData, InvalidOption
 
 
@@ -118,7 +119,7 @@ def test_each_sample_with_its_own_weights_and_in_parts(monkeypatch):
     weights, inputs = uniform(3, count), uniform(3, 2)
     found = fubini_study_metric(program, weights, inputs)
     monkeypatch.setattr(metric, "METRIC_CHUNK", 1)
-    monkeypatch.setattr("qdm_qiskit.engine.jacobians.FORWARD_CHUNK", 16)
+    monkeypatch.setattr("qdm_qiskit.engine.primitives.jacobians.FORWARD_CHUNK", 16)
     for row in range(3):
         one = fubini_study_metric(program, weights[row], inputs[row : row + 1])
         torch.testing.assert_close(found[row : row + 1], one, rtol=0, atol=1e-13)

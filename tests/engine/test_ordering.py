@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdm_qiskit.engine import compile_circuit
-from qdm_qiskit.engine.ordering import neighbourly
+from qdm_qiskit.engine.evolution.qubit_order import neighbourly
 
 
 def _adjoining(order: list[int], block: set[int]) -> bool:

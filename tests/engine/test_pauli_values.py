@@ -16,10 +16,10 @@ from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_pauli_list
 
 from qdm_qiskit.engine import EngineEstimator, EngineEstimatorGradient, compile_circuit
-from qdm_qiskit.engine import observables as tables
-from qdm_qiskit.engine.jacobians import _load_forward_mode
-from qdm_qiskit.engine.observables import ObservableTable
-from qdm_qiskit.engine.pauli_values import pauli_values, strings_of
+from qdm_qiskit.engine.evolution import pauli_readout as tables
+from qdm_qiskit.engine.evolution.pauli_readout import ObservableTable
+from qdm_qiskit.engine.evolution.pauli_values import pauli_values, strings_of
+from qdm_qiskit.engine.primitives.jacobians import _load_forward_mode
 
 
 def sums(n: int, count: int, terms: int, seed: int) -> list[SparsePauliOp]:
@@ -63,8 +63,8 @@ def test_strings_tables_and_qiskit_agree(n, batch, count, terms, real, seed):
 
 @pytest.mark.parametrize("real", [False, True])
 def test_gradients_of_strings(real, monkeypatch):
-    monkeypatch.setattr("qdm_qiskit.engine.pauli_values.BLOCK", 4)  # several blocks
-    monkeypatch.setattr("qdm_qiskit.engine.pauli_values.STRINGS", 2)  # and parts
+    monkeypatch.setattr("qdm_qiskit.engine.evolution.pauli_values.BLOCK", 4)  # several blocks
+    monkeypatch.setattr("qdm_qiskit.engine.evolution.pauli_values.STRINGS", 2)  # and parts
     groups = strings_of([*sums(3, 2, 5, seed=1), SparsePauliOp(["ZZI", "IIZ", "ZIZ"], [1, 2, 3])])
     state = states(3, 2, seed=2, real=real).requires_grad_()
 
@@ -109,7 +109,7 @@ def test_primitives_and_programs_without_tables(monkeypatch, paulis):
 
     by_tables = slopes()
     monkeypatch.setattr(tables, "TABLE_BYTES", 0)
-    monkeypatch.setattr("qdm_qiskit.engine.circuit_cache.TABLE_BYTES", 0)
+    monkeypatch.setattr("qdm_qiskit.engine.primitives.circuit_cache.TABLE_BYTES", 0)
     estimator = EngineEstimator()
     found = estimator.run([(built, observables, values[:, None])]).result()[0].data.evs
     np.testing.assert_allclose(found, right, atol=1e-10)

@@ -13,8 +13,9 @@ from qiskit.circuit.library import UnitaryGate, efficient_su2
 from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp, Statevector
 
-from qdm_qiskit.engine import CircuitCache, EngineEstimator, EngineSampler, primitives
-from qdm_qiskit.engine.circuit_cache import structure_key
+from qdm_qiskit.engine import CircuitCache, EngineEstimator, EngineSampler
+from qdm_qiskit.engine.primitives import primitives
+from qdm_qiskit.engine.primitives.circuit_cache import structure_key
 from qdm_qiskit.errors import InvalidData, InvalidOption, UnsupportedCircuit
 
 OBSERVABLES = [
@@ -90,7 +91,7 @@ def test_rows_in_parts_equal_rows_at_once(monkeypatch):
     whole = EngineEstimator().run([pub]).result()[0].data.evs
     monkeypatch.setattr(primitives, "CHUNK", 8)
     monkeypatch.setattr(primitives.parts, "__defaults__", (8,))
-    monkeypatch.setattr("qdm_qiskit.engine.circuit_cache.TABLE_ENTRIES", 4)
+    monkeypatch.setattr("qdm_qiskit.engine.primitives.circuit_cache.TABLE_ENTRIES", 4)
     np.testing.assert_allclose(EngineEstimator().run([pub]).result()[0].data.evs, whole, atol=1e-14)
 
 
@@ -139,7 +140,7 @@ def test_equal_circuits_are_compiled_once_and_changed_ones_again(monkeypatch):
         calls.append(arguments)
         return compile_circuit(*arguments)
 
-    monkeypatch.setattr("qdm_qiskit.engine.circuit_cache.compile_circuit", counting)
+    monkeypatch.setattr("qdm_qiskit.engine.primitives.circuit_cache.compile_circuit", counting)
     estimator = EngineEstimator(cache=CircuitCache(2))
     circuit = two_parameters()
     values = np.random.default_rng(0).uniform(-3, 3, (3, 2))

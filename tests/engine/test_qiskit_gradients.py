@@ -24,8 +24,8 @@ from qdm_qiskit.engine import (
     EngineEstimatorGradient,
     EngineSampler,
     EngineSamplerGradient,
-    jacobians,
 )
+from qdm_qiskit.engine.primitives import jacobians
 from qdm_qiskit.errors import InvalidData, InvalidOption, UnsupportedCircuit
 
 OBSERVABLES = (SparsePauliOp("IIZ"), SparsePauliOp(["XXI", "IZY"], [0.5, -2.0]), Pauli("ZZZ"))
@@ -102,7 +102,7 @@ def test_rows_and_outputs_in_parts(monkeypatch):
     sampled = EngineSamplerGradient().run([measured] * 3, rows).result().gradients
     monkeypatch.setattr(jacobians, "REVERSE_CHUNK", 16)
     monkeypatch.setattr(jacobians, "FORWARD_CHUNK", 8)
-    monkeypatch.setattr("qdm_qiskit.engine.qiskit_gradients.CHUNK", 64)
+    monkeypatch.setattr("qdm_qiskit.engine.primitives.gradients.CHUNK", 64)
     again = EngineEstimatorGradient().run(*arguments).result().gradients
     np.testing.assert_allclose(again, whole, rtol=0, atol=1e-13)
     for a, b in zip(

@@ -15,12 +15,12 @@ from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import Operator, Statevector, random_unitary
 
 from qdm_qiskit.engine import CircuitProgram, compile_circuit
-from qdm_qiskit.engine.expressions import compile_angle
-from qdm_qiskit.engine.fusion import alternate, fold, strategies
-from qdm_qiskit.engine.gates import FORMS
-from qdm_qiskit.engine.operations import Operation
+from qdm_qiskit.engine.jit.planner import MOST_QUBITS
+from qdm_qiskit.engine.lowering.angles import compile_angle
+from qdm_qiskit.engine.lowering.fusion import alternate, fold, strategies
+from qdm_qiskit.engine.lowering.gate_forms import FORMS
+from qdm_qiskit.engine.lowering.operations import Operation
 from qdm_qiskit.engine.program import TILES_PAY
-from qdm_qiskit.engine.tile_plan import MOST_QUBITS
 
 N = 5
 NAMES = sorted(strategies([Operation((0,), fixed=np.eye(2))], N))

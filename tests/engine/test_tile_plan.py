@@ -13,10 +13,11 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import Statevector, random_unitary
 
-from qdm_qiskit.engine import CircuitProgram, compile_circuit, program, tile_steps
-from qdm_qiskit.engine.fusion import strategies
-from qdm_qiskit.engine.steps import Move, Step
-from qdm_qiskit.engine.tile_plan import TileOption, TilePlanner, tile_options
+from qdm_qiskit.engine import CircuitProgram, compile_circuit, program
+from qdm_qiskit.engine.evolution.steps import Move, Step
+from qdm_qiskit.engine.jit import steps as tile_steps
+from qdm_qiskit.engine.jit.planner import TileOption, TilePlanner, tile_options
+from qdm_qiskit.engine.lowering.fusion import strategies
 
 
 @pytest.fixture(autouse=True)

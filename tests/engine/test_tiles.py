@@ -27,8 +27,9 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
 from torch.autograd import forward_ad
 
-from qdm_qiskit.engine import CircuitProgram, compile_circuit, tile_tables, tiles
+from qdm_qiskit.engine import CircuitProgram, compile_circuit
 from qdm_qiskit.engine import program as program_module
+from qdm_qiskit.engine.jit import runner, step_table
 
 FREE = ("rx", "ry", "rz", "p", "u", "crx", "cry", "crz", "cp", "rxx", "ryy", "rzz", "rzx", "cu")
 FIXED = (
@@ -525,14 +526,14 @@ def test_weights_of_each_sample():
 @pytest.mark.parametrize("size", [16, 32, 64])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_processors_with_narrower_vectors(monkeypatch, size, dtype):
-    used, real = set(), tile_tables.kernels
+    used, real = set(), step_table.kernels
 
     def noted(*, double: bool, lanes: int) -> Any:
         used.add((double, lanes))
         return real(double=double, lanes=lanes)
 
-    monkeypatch.setattr(tiles, "widest", lambda: size)
-    monkeypatch.setattr(tile_tables, "kernels", noted)
+    monkeypatch.setattr(runner, "widest", lambda: size)
+    monkeypatch.setattr(step_table, "kernels", noted)
     problem = Problem(3, [("u", [0, 2, 1], False), (3, [2, 0, 1], False)] * 3, 21, seed=1)
     got = problem.gradients(problem.program, dtype)
     expected = problem.gradients(problem.program.without_recomputation(), dtype)
@@ -545,7 +546,7 @@ def test_processors_with_narrower_vectors(monkeypatch, size, dtype):
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
     """Tiles in two threads however little there is to do; which ones ran."""
     seen: set[int] = set()
-    share = tiles._share
+    share = runner._share
 
     def noted(run: Callable[[int, int], Any], *rest: Any, **named: Any) -> list[Any]:
         def own(first: int, end: int) -> Any:
@@ -554,8 +555,8 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
 
         return share(own, *rest, **named)
 
-    monkeypatch.setattr(tiles, "_share", noted)
-    monkeypatch.setattr(tiles, "THREAD_WORK", 1)
+    monkeypatch.setattr(runner, "_share", noted)
+    monkeypatch.setattr(runner, "THREAD_WORK", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -664,7 +665,7 @@ def test_forward_mode_and_the_plain_program_use_no_tiles(monkeypatch):
     def refuse(*arguments: Any, **named: Any) -> None:
         raise Used
 
-    monkeypatch.setattr(tiles.TileRunner, "run", refuse)
+    monkeypatch.setattr(runner.TileRunner, "run", refuse)
     problem = small()
     arguments = (problem.inputs, problem.weights, problem.states)
     with pytest.raises(Used):
@@ -842,7 +843,8 @@ import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
-from qdm_qiskit.engine import compile_circuit, kernels
+from qdm_qiskit.engine import compile_circuit
+from qdm_qiskit.engine.jit import compiler as kernels
 
 w, x, circuit = ParameterVector("w", 20), ParameterVector("x", 3), QuantumCircuit(3)
 for q in range(3):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from qiskit.quantum_info import hellinger_fidelity as qiskit_hellinger_fidelity
 
 from qdm_qiskit.errors import InvalidData, InvalidOption
-from qdm_qiskit.evaluation.distributions import (
+from qdm_qiskit.execution.distributions import (
     FALSE_ALARM,
     detectable_fraction,
     hellinger_fidelity,

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from qdm_qiskit.files import write_json
-from qdm_qiskit.hardware.budget import BudgetState
+from qdm_qiskit.hardware.ledger.budget import BudgetState
 from qdm_qiskit.models import ModelChoice, build_model, save_model
 from qdm_qiskit.training import resolve_run
 

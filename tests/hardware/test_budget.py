@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdm_qiskit.errors import BudgetExceeded, InvalidOption
-from qdm_qiskit.hardware.budget import DAY_SECONDS, OPEN_PLAN, BudgetLimits, BudgetState
+from qdm_qiskit.hardware.ledger.budget import DAY_SECONDS, OPEN_PLAN, BudgetLimits, BudgetState
 
 
 def state(**values) -> BudgetState:

@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 
 from qdm_qiskit.errors import JobFailed, ServiceUnavailable
-from qdm_qiskit.hardware.chain import cancel_run, collect_run, resume_run, run_state, submit_run
-from qdm_qiskit.hardware.ledger import Ledger
-from qdm_qiskit.hardware.manifest import manifest
-from qdm_qiskit.hardware.places import LocalPlace
-from qdm_qiskit.hardware.plan import RunPlan
-from qdm_qiskit.hardware.planning import PlanConfig, make_plan
-from qdm_qiskit.hardware.schema import run_state_of
-from qdm_qiskit.reports.hardware import hardware_report
+from qdm_qiskit.evaluation.hardware_run import hardware_report
+from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.ledger.schema import run_state_of
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
+from qdm_qiskit.hardware.providers.local import LocalPlace
+from qdm_qiskit.hardware.run.commands import (
+    cancel_run,
+    collect_run,
+    resume_run,
+    run_state,
+    submit_run,
+)
+from qdm_qiskit.hardware.run.manifest import manifest
 from qdm_qiskit.reports.hardware_render import render_markdown
 from tests.hardware.small_runs import write_run
 

@@ -25,21 +25,27 @@ from qdm_qiskit.errors import (
     MissingData,
 )
 from qdm_qiskit.files import write_json
-from qdm_qiskit.hardware.calibration import check_calibration, reusable
-from qdm_qiskit.hardware.chain import cancel_run, collect_run, resume_run, run_state, submit_run
-from qdm_qiskit.hardware.jobs import JobRequest
-from qdm_qiskit.hardware.ledger import Ledger
-from qdm_qiskit.hardware.places import LocalPlace
-from qdm_qiskit.hardware.plan import ExecutionOptions, RunPlan, read_circuits
-from qdm_qiskit.hardware.planning import PlanConfig, make_plan
-from qdm_qiskit.hardware.record import (
+from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.ledger.run_files import (
     calibration_for,
     iso,
     read_calibrations,
     read_counts,
     taken_at,
 )
-from qdm_qiskit.hardware.store import Store, Transaction
+from qdm_qiskit.hardware.ledger.store import Store, Transaction
+from qdm_qiskit.hardware.plan.calibration_reuse import check_calibration, reusable
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions, RunPlan, read_circuits
+from qdm_qiskit.hardware.providers.local import LocalPlace
+from qdm_qiskit.hardware.providers.requests import JobRequest
+from qdm_qiskit.hardware.run.commands import (
+    cancel_run,
+    collect_run,
+    resume_run,
+    run_state,
+    submit_run,
+)
 from qdm_qiskit.mitigation.readout import ReadoutCalibration
 from qdm_qiskit.models import ModelChoice, build_model, save_model
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
@@ -256,7 +262,7 @@ def test_killed_with_mitigation_it_ends_with_the_same_images(trained, calibrated
 
 def test_ctrl_c_leaves_the_run_resumable(trained, tmp_path, monkeypatch):
     plan = planned(trained, tmp_path, "engine")
-    from qdm_qiskit.hardware.reverse import PlannedChain
+    from qdm_qiskit.hardware.run.reverse_chain import PlannedChain
 
     original = PlannedChain.advance
 
@@ -361,7 +367,7 @@ def test_a_qpu_run_beyond_the_budget_is_refused_before_anything_is_sent(
     trained, tmp_path, monkeypatch
 ):
     from qdm_qiskit.execution.snapshots import load_backend
-    from qdm_qiskit.hardware import driven
+    from qdm_qiskit.hardware.run import driver as driven
 
     backend = load_backend("fake_nairobi")
     backend.name = "ibm_nairobi"
@@ -408,7 +414,7 @@ def test_a_plan_of_an_earlier_version_with_options_for_a_simulator_is_refused(
 def test_the_room_works_without_torch_until_a_chain_runs():
     code = (
         "import sys\n"
-        "import qdm_qiskit.hardware.chain, qdm_qiskit.hardware.service\n"
+        "import qdm_qiskit.hardware.run.commands, qdm_qiskit.hardware.ibm.account\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -513,12 +519,12 @@ def test_a_calibration_that_does_not_serve_is_passed_over(calibrated, tmp_path, 
 def test_a_stale_calibration_is_taken_again_within_a_run(trained, tmp_path, monkeypatch):
     """The clock jumps beyond the time to live between two steps."""
     plan = planned(trained, tmp_path, calibration_ttl_seconds=3600)
-    import qdm_qiskit.hardware.places as places
-    from qdm_qiskit.hardware.ledger import Ledger as Real
+    from qdm_qiskit.hardware.ledger.ledger import Ledger as Real
+    from qdm_qiskit.hardware.providers.local import LocalPlace
 
     jump = [0.0]
     monkeypatch.setattr(Real, "now", lambda self: self._clock() + jump[0])
-    original = places.LocalPlace.store
+    original = LocalPlace.store
 
     def store(self, intention, counts, shots, at):
         found = original(self, intention, counts, shots, at + jump[0])
@@ -526,7 +532,7 @@ def test_a_stale_calibration_is_taken_again_within_a_run(trained, tmp_path, monk
             jump[0] = 4000.0
         return found
 
-    monkeypatch.setattr(places.LocalPlace, "store", store)
+    monkeypatch.setattr(LocalPlace, "store", store)
     said: list[str] = []
     state = submit_run(plan.folder, report=said.append)
     assert state.jobs == 5, said

@@ -9,9 +9,9 @@ from qiskit.circuit import Parameter
 from qiskit.primitives import BitArray, DataBin, PrimitiveResult, SamplerPubResult
 
 from qdm_qiskit.errors import InvalidData
-from qdm_qiskit.hardware import collect
-from qdm_qiskit.hardware.collect import Collector, Ending, charge_of, checked_counts
-from qdm_qiskit.hardware.settings import ServiceSettings
+from qdm_qiskit.hardware.ibm import collect
+from qdm_qiskit.hardware.ibm.collect import Collector, Ending, charge_of, checked_counts
+from qdm_qiskit.hardware.ibm.settings import ServiceSettings
 
 SHOTS = 50
 

@@ -11,7 +11,7 @@ from qiskit import QuantumCircuit, transpile
 
 from qdm_qiskit.errors import InvalidOption
 from qdm_qiskit.execution.snapshots import load_backend
-from qdm_qiskit.hardware.estimate import DEFAULT_REP_DELAY_SECONDS, Timing, timing
+from qdm_qiskit.hardware.plan.qpu_seconds import DEFAULT_REP_DELAY_SECONDS, Timing, timing
 from qdm_qiskit.mitigation.readout import construct_circuits
 
 

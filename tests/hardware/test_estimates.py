@@ -10,9 +10,9 @@ from qiskit.primitives import BitArray
 from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp
 
 from qdm_qiskit.errors import InvalidArgument, InvalidData, InvalidOption
-from qdm_qiskit.hardware.estimates import checked_bits
-from qdm_qiskit.hardware.jobs import EstimateRequest
-from qdm_qiskit.hardware.plan import ExecutionOptions
+from qdm_qiskit.hardware.ibm.expectation_job import checked_bits
+from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions
+from qdm_qiskit.hardware.providers.requests import EstimateRequest
 
 
 def request(**changes) -> EstimateRequest:

@@ -13,7 +13,7 @@ from qiskit_ibm_runtime.exceptions import (
     RuntimeJobNotFound,
 )
 
-from qdm_qiskit.hardware.failures import redacted, understand
+from qdm_qiskit.hardware.ibm.client_errors import redacted, understand
 
 TOKEN = "api-key-of-nobody-1234567890"  # noqa: S105 (nobody's)
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJpYW0iOiJ4In0.c2lnbmF0dXJl"

@@ -15,9 +15,9 @@ from qdm_qiskit.errors import (
 )
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.execution.targets import Target
-from qdm_qiskit.hardware.fallback import FallbackPolicy, Sight, plan_on_first
-from qdm_qiskit.hardware.plan import RunPlan, read_plan
-from qdm_qiskit.hardware.planning import PlanConfig
+from qdm_qiskit.hardware.plan.prepare import PlanConfig
+from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.target_choice import FallbackPolicy, Sight, plan_on_first
 from tests.hardware.small_runs import budget, write_run
 
 QPU, LOCAL, ENGINE = "ibm:least_busy", "local:fake_torino", "engine"

@@ -11,11 +11,19 @@ from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from requests import Session
 from urllib3.exceptions import NewConnectionError, ProtocolError, SSLError
 
-from qdm_qiskit.hardware.failures import CallFailed
-from qdm_qiskit.hardware.gate import Gate, NotSent, gate_here, through
-from qdm_qiskit.hardware.posting import OncePosted, PostingAdapter, creates_job, watch_posts
-from qdm_qiskit.hardware.service import ServiceHandle, silent
-from qdm_qiskit.hardware.settings import ServiceSettings
+from qdm_qiskit.hardware.ibm.account import ServiceHandle, silent
+from qdm_qiskit.hardware.ibm.client_errors import CallFailed
+from qdm_qiskit.hardware.ibm.post_guard import (
+    Gate,
+    NotSent,
+    OncePosted,
+    PostingAdapter,
+    creates_job,
+    gate_here,
+    through,
+    watch_posts,
+)
+from qdm_qiskit.hardware.ibm.settings import ServiceSettings
 
 
 def handle(**settings: float) -> ServiceHandle:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from qdm_qiskit.errors import BudgetExceeded, InvalidOption, LedgerBusy, MissingData, UnknownName
-from qdm_qiskit.hardware.budget import DAY_SECONDS
-from qdm_qiskit.hardware.ledger import Ledger
+from qdm_qiskit.hardware.ledger.budget import DAY_SECONDS
+from qdm_qiskit.hardware.ledger.ledger import Ledger
 
 RUN = "2026-01-01-eeqdm-00000000"
 
@@ -246,7 +246,7 @@ def test_one_process_drives_a_run(ledger, tmp_path):
         import sys
         sys.path.insert(0, {str(Path.cwd())!r})
         from pathlib import Path
-        from qdm_qiskit.hardware.ledger import Ledger
+        from qdm_qiskit.hardware.ledger.ledger import Ledger
         with Ledger.open(Path({str(tmp_path)!r})).run_lock("{RUN}"):
             print("held", flush=True)
             sys.stdin.read()
@@ -280,7 +280,7 @@ def test_four_processes_never_overdraw_one_budget(tmp_path):
         sys.path.insert(0, {str(Path.cwd())!r})
         from pathlib import Path
         from qdm_qiskit.errors import BudgetExceeded
-        from qdm_qiskit.hardware.ledger import Ledger
+        from qdm_qiskit.hardware.ledger.ledger import Ledger
         name = sys.argv[1]
         rng = random.Random(name)
         ledger = Ledger.open(Path({str(tmp_path)!r}))

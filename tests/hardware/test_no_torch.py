@@ -10,8 +10,11 @@ import pytest
 
 import qdm_qiskit.hardware
 
-MODULES = [f"hardware.{each.name}" for each in pkgutil.iter_modules(qdm_qiskit.hardware.__path__)]
-PAGES = ["reports.hardware", "reports.hardware_plan", "reports.hardware_render"]
+MODULES = [
+    each.name.removeprefix("qdm_qiskit.")
+    for each in pkgutil.walk_packages(qdm_qiskit.hardware.__path__, "qdm_qiskit.hardware.")
+]
+PAGES = ["evaluation.hardware_run", "reports.hardware_plan", "reports.hardware_render"]
 
 
 @pytest.mark.parametrize("names", [MODULES, PAGES], ids=["hardware", "reports"])

@@ -15,15 +15,14 @@ from qiskit.quantum_info import Statevector, random_unitary
 
 from qdm_qiskit.circuits import CircuitSpec
 from qdm_qiskit.errors import InvalidOption
-from qdm_qiskit.hardware.chain import submit_run
-from qdm_qiskit.hardware.planning import PlanConfig, make_plan
-from qdm_qiskit.hardware.replay import replay
+from qdm_qiskit.evaluation.transpile import transpile_report
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.run.commands import submit_run
+from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.layers import QuantumLayer
 from qdm_qiskit.models import Denoiser, ModelChoice, SpecDenoiser, build_model
-from qdm_qiskit.reports.transpile import transpile_report
 from qdm_qiskit.rng import derived_seed
 from qdm_qiskit.sampling import QDMPipeline, SamplingConfig, load_run, sample, unrolled_circuit
-from qdm_qiskit.sampling.encoding import circuit_values
 from qdm_qiskit.training import RunConfig, resolve_run, train
 
 DEVICE = "fake_lagos"
@@ -154,7 +153,7 @@ def test_the_circuit_that_runs_is_the_layer(runs, name):
     seen = []
     for time in (0.5, 1.0):
         t = torch.full((2,), time)
-        values = circuit_values(model, *model.encode_at(x, t, labels))
+        values = model.circuit_values(*model.encode_at(x, t, labels))
         states = [Statevector(circuit.assign_parameters(row)) for row in values]
         qubits = list(model.spec.readout.qubits)
         expected = np.array([state.probabilities(qubits) for state in states])
@@ -212,7 +211,7 @@ def test_cost_plan_and_run_on_a_device(runs, name, tmp_path):
     assert isinstance(run.model, SpecDenoiser)
     x = torch.rand(1, *run.model.image_shape)
     labels = torch.zeros(1, dtype=torch.int64) if run.model.config.guided else None
-    values = circuit_values(run.model, *run.model.encode_at(x, torch.ones(1), labels))
+    values = run.model.circuit_values(*run.model.encode_at(x, torch.ones(1), labels))
     report = transpile_report(
         run.model.spec.name,
         unrolled_circuit(run.model),

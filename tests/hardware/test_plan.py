@@ -28,7 +28,9 @@ from qdm_qiskit.errors import (
     TargetUnavailable,
 )
 from qdm_qiskit.execution.snapshots import load_backend
-from qdm_qiskit.hardware.plan import (
+from qdm_qiskit.hardware.plan.canonical_json import content_sha256, from_plain
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, draft_plan, make_plan
+from qdm_qiskit.hardware.plan.run_plan import (
     ExecutionOptions,
     FoundCalibration,
     RunPlan,
@@ -41,8 +43,6 @@ from qdm_qiskit.hardware.plan import (
     read_plan,
     write_plan,
 )
-from qdm_qiskit.hardware.planning import PlanConfig, draft_plan, make_plan
-from qdm_qiskit.hardware.records import content_sha256, from_plain
 from qdm_qiskit.models import save_model
 from qdm_qiskit.sampling import SamplingConfig, sample, unrolled_circuit
 from qdm_qiskit.transpiling.passes import measured_physical_qubits, transpile_for
@@ -215,7 +215,7 @@ def test_the_same_plan_on_the_same_day_is_the_same_run(run, tmp_path):
 
 
 def test_a_plan_that_cannot_be_written_leaves_nothing(run, tmp_path, monkeypatch):
-    from qdm_qiskit.hardware import planning
+    from qdm_qiskit.hardware.plan import prepare as planning
 
     def full_disk(path, content):
         raise OSError(28, "No space left on device")

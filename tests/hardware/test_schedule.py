@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdm_qiskit.errors import InvalidData, InvalidOption
-from qdm_qiskit.hardware.plan import read_inputs, read_plan
-from qdm_qiskit.hardware.planning import PlanConfig, make_plan
-from qdm_qiskit.hardware.schedule import (
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.plan.run_plan import read_inputs, read_plan
+from qdm_qiskit.hardware.plan.shot_allocation import (
     PilotChains,
     ShotSchedule,
     best_schedule,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qdm_qiskit.errors import LedgerBusy, LedgerDamaged, OutputNotWritable
-from qdm_qiskit.hardware.store import Store, Table
+from qdm_qiskit.hardware.ledger.store import Store, Table
 
 TABLES = (
     Table("notes", {"id": "INTEGER", "text": "TEXT"}),

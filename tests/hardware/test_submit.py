@@ -10,11 +10,11 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from qdm_qiskit.errors import InvalidData, ServiceUnavailable, SubmissionUncertain
-from qdm_qiskit.hardware.failures import CallFailed, Failure
-from qdm_qiskit.hardware.ledger import Ledger
-from qdm_qiskit.hardware.plan import ExecutionOptions
-from qdm_qiskit.hardware.settings import ServiceSettings
-from qdm_qiskit.hardware.submit import JobRequest, Sender, resolved_options, sampler_options
+from qdm_qiskit.hardware.ibm.client_errors import CallFailed, Failure
+from qdm_qiskit.hardware.ibm.settings import ServiceSettings
+from qdm_qiskit.hardware.ibm.submit import JobRequest, Sender, resolved_options, sampler_options
+from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions
 
 RUN = "2026-01-01-eeqdm-00000000"
 SETTINGS = ServiceSettings(
@@ -354,7 +354,7 @@ def test_a_failure_of_an_older_ledger_is_in_doubt(ledger):
 
 @pytest.mark.parametrize("refused", [True, False])
 def test_jobs_are_paced_once_the_service_says_that_they_come_too_fast(ledger, monkeypatch, refused):
-    import qdm_qiskit.hardware.submit as module
+    import qdm_qiskit.hardware.ibm.submit as module
 
     now = [1000.0]
     ledger._clock = lambda: now[0]  # type: ignore[assignment]

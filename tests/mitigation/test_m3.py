@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qdm_qiskit.errors import InvalidData, InvalidOption
-from qdm_qiskit.evaluation.distributions import total_variation_distance
+from qdm_qiskit.execution.distributions import total_variation_distance
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.mitigation import m3
 from qdm_qiskit.mitigation.m3 import solve_seen

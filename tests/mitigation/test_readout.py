@@ -8,7 +8,7 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import Statevector
 
 from qdm_qiskit.errors import CalibrationMismatch, InvalidArgument, InvalidData, InvalidOption
-from qdm_qiskit.evaluation.distributions import total_variation_distance
+from qdm_qiskit.execution.distributions import total_variation_distance
 from qdm_qiskit.execution.factory import make_runner
 from qdm_qiskit.mitigation.readout import (
     ReadoutCalibration,

@@ -12,7 +12,7 @@ from qdm_qiskit.circuits import TEMPLATES
 from qdm_qiskit.cli.circuit_options import configured
 from qdm_qiskit.diffusion import DiffusionConfig
 from qdm_qiskit.errors import InvalidOption, QdmError
-from qdm_qiskit.hardware.plan_config import PlanConfig
+from qdm_qiskit.hardware.plan.config import PlanConfig
 from qdm_qiskit.models import MODELS, PRESETS, resolve
 from qdm_qiskit.options import build, convert, field_types
 from qdm_qiskit.sampling import SamplingConfig

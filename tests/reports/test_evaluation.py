@@ -23,16 +23,16 @@ from qdm_qiskit.errors import (
 from qdm_qiskit.evaluation import domain_classifier as classifier_module
 from qdm_qiskit.evaluation.distances import frechet_distance, kernel_distance
 from qdm_qiskit.evaluation.domain_classifier import domain_classifier
+from qdm_qiskit.evaluation.evaluate import PROTOCOLS, EvaluationConfig, EvaluationReport, evaluate
 from qdm_qiskit.evaluation.inception import InceptionWeights
-from qdm_qiskit.reports.evaluation import (
-    PROTOCOLS,
-    EvaluationConfig,
-    EvaluationReport,
-    evaluate,
+from qdm_qiskit.evaluation.subjects import Subject, run_subject, samples_subject
+from qdm_qiskit.reports.evaluation_render import (
+    METRICS,
+    render_markdown,
+    render_table,
+    sentences,
     write_evaluation,
 )
-from qdm_qiskit.reports.evaluation_render import FIGURES, render_markdown, render_table, sentences
-from qdm_qiskit.reports.evaluation_subjects import Subject, run_subject, samples_subject
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample, write_samples
 from qdm_qiskit.training import RunConfig, resolve_run, train
 
@@ -98,7 +98,7 @@ def test_figures_are_those_of_the_formulas(run, fake, cache):
     )
     reference = split.test.images[:80]
     x, y = network.read(images)[0], network.read(reference)[0]
-    found = row(report, "fake").figures
+    found = row(report, "fake").metrics
     assert found["domain_frechet"].estimate == pytest.approx(frechet_distance(x, y))
     assert found["domain_kid"].estimate == pytest.approx(kernel_distance(x, y))
     difference = images[:, None].astype(float) - reference[None]
@@ -108,7 +108,7 @@ def test_figures_are_those_of_the_formulas(run, fake, cache):
     to_training = images[:, None].astype(float) - training[None]
     nearest = np.sqrt((to_training**2).mean(axis=(2, 3, 4)).min(axis=1))
     assert found["nearest_training"].estimate == pytest.approx(nearest.mean())
-    assert set(found) <= set(FIGURES)
+    assert set(found) <= set(METRICS)
     assert report.classifier["accuracy"] == network.accuracy
     assert report.reference["count"] == len(reference)
 
@@ -116,10 +116,10 @@ def test_figures_are_those_of_the_formulas(run, fake, cache):
 def test_the_scale_has_its_ends(run, cache):
     report, pictures = evaluate([run_subject(run, seed=0)], CONFIG, cache=cache)
     assert [each.kind for each in report.rows] == ["real", "noise", "samples"]
-    real, noise, tiny = (each.figures["domain_frechet"] for each in report.rows)
+    real, noise, tiny = (each.metrics["domain_frechet"] for each in report.rows)
     assert real.high < noise.low
     assert real.estimate < tiny.estimate
-    kid = row(report, "real images").figures["domain_kid"]
+    kid = row(report, "real images").metrics["domain_kid"]
     assert kid.low < 0 < kid.high
     assert list(pictures.grids) == ["test images", "tiny"]
     assert pictures.pairs["tiny"][0].shape == pictures.pairs["tiny"][1].shape == (8, 1, 4, 4)
@@ -128,11 +128,11 @@ def test_the_scale_has_its_ends(run, cache):
 def test_copies_of_training_images_are_found(run, fake, cache):
     training = load_dataset("digits", image_size=4, classes=(0, 1, 2), train_count=60).train.images
     report, pictures = evaluate([fake(training)], CONFIG, cache=cache)
-    found = row(report, "fake").figures
+    found = row(report, "fake").metrics
     assert found["nearest_training"].estimate == 0
     assert found["copies"].estimate == 1
-    assert row(report, "real images").figures["copies"].estimate < 0.05
-    assert row(report, "noise").figures["copies"].estimate == 0
+    assert row(report, "real images").metrics["copies"].estimate < 0.05
+    assert row(report, "noise").metrics["copies"].estimate == 0
     shown, nearest = pictures.pairs["fake"]
     assert np.array_equal(shown, nearest)
 
@@ -145,11 +145,11 @@ def test_the_same_seed_gives_the_same_report(run, cache):
     one, two = (evaluate([run_subject(run, seed=3)], config, cache=cache)[0] for _ in range(2))
     assert one.to_dict() == two.to_dict()
     other = evaluate([run_subject(run, seed=4)], replace(CONFIG, seed=4), cache=cache)[0]
-    assert other.rows[2].figures != one.rows[2].figures
+    assert other.rows[2].metrics != one.rows[2].metrics
 
 
 def test_sampling_in_batches_gives_as_many_images(run, monkeypatch):
-    monkeypatch.setattr("qdm_qiskit.reports.evaluation_subjects.PATH_NUMBERS", 48 * 7)
+    monkeypatch.setattr("qdm_qiskit.evaluation.subjects.PATH_NUMBERS", 48 * 7)
     images = run_subject(run, seed=0).draw(20)  # 3 moments of 16 pixels: 7 images at once
     assert images.shape == (20, 1, 4, 4)
     assert len(np.unique(images.reshape(20, -1), axis=0)) == 20  # no batch is drawn twice
@@ -172,11 +172,11 @@ def test_runs_and_sample_folders_stand_in_one_table(run, cache, tmp_path):
     ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths[:2])
     saved = json.loads(paths[3].read_text())
-    assert saved["schema"] == "qdm-evaluation/1"
+    assert saved["schema"] == "qdm-evaluation/2"
     text = paths[2].read_text()
     for each in saved["rows"]:
         assert each["name"] in text
-        assert f"{each['figures']['ssim']['estimate']:.3g}" in text
+        assert f"{each['metrics']['ssim']['estimate']:.3g}" in text
     table = render_table(saved)
     assert len(table.columns) == 5
     assert "named rightly" in text
@@ -194,7 +194,7 @@ def test_subsets_and_splits_are_reported(fake, cache):
     config = replace(CONFIG, kid_subset_size=10, kid_subsets=5, score_splits=4)
     report, _ = evaluate([fake(images)], config, cache=cache)
     mean, spread = row(report, "fake").subset_kid["domain"]
-    assert mean == pytest.approx(row(report, "fake").figures["domain_kid"].estimate, rel=0.5)
+    assert mean == pytest.approx(row(report, "fake").metrics["domain_kid"].estimate, rel=0.5)
     assert spread > 0
     assert "5 subsets of 10" in render_markdown(report.to_dict())
 
@@ -233,8 +233,8 @@ def test_a_reference_of_ones_own(fake, cache, tmp_path):
     report, _ = evaluate([fake(images[:80])], CONFIG, dataset=name, cache=cache)
     assert report.reference["dataset"] == name
     assert any("Not every model" in each for each in report.warnings)
-    found = row(report, "fake").figures["domain_frechet"]
-    assert found.low < row(report, "real images").figures["domain_frechet"].high
+    found = row(report, "fake").metrics["domain_frechet"]
+    assert found.low < row(report, "real images").metrics["domain_frechet"].high
 
 
 def refused(error: type[QdmError], says: str, *arguments, **options) -> None:
@@ -279,7 +279,7 @@ def test_bad_samples_are_refused(run, fake, cache):
 
 def test_identical_black_samples_are_measured(fake, cache):
     report, _ = evaluate([fake(np.zeros((80, 1, 4, 4), dtype=np.float32))], CONFIG, cache=cache)
-    found = row(report, "fake").figures
+    found = row(report, "fake").metrics
     assert found["domain_score"].estimate == pytest.approx(1)
     json.dumps(report.to_dict(), allow_nan=False)
 
@@ -287,7 +287,7 @@ def test_identical_black_samples_are_measured(fake, cache):
 def test_exact_copies_of_the_reference_have_a_finite_psnr(fake, cache):
     reference = load_dataset("digits", image_size=4, classes=(0, 1, 2)).test.images
     report, _ = evaluate([fake(reference)], CONFIG, cache=cache)
-    assert row(report, "fake").figures["psnr"].estimate == 100
+    assert row(report, "fake").metrics["psnr"].estimate == 100
     json.dumps(report.to_dict(), allow_nan=False)
 
 
@@ -335,7 +335,7 @@ def test_inception_without_its_package_is_refused_before_training(fake, tmp_path
     import sys
 
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    monkeypatch.setattr("qdm_qiskit.reports.evaluation.INCEPTION_FEATURES", 40)
+    monkeypatch.setattr("qdm_qiskit.evaluation.evaluate.INCEPTION_FEATURES", 40)
     images = np.zeros((80, 1, 4, 4), dtype=np.float32)
     weights = InceptionWeights(tmp_path / "w.pth", "0")
     refused(
@@ -354,14 +354,14 @@ def test_inceptions_figures_come_with_their_warning(fake, cache, tmp_path, monke
             flat = images.reshape(len(images), -1).astype(np.float64)
             return flat, flat[:, :5]
 
-    monkeypatch.setattr("qdm_qiskit.reports.evaluation.INCEPTION_FEATURES", 40)
-    monkeypatch.setattr("qdm_qiskit.reports.evaluation.InceptionNetwork", Network)
+    monkeypatch.setattr("qdm_qiskit.evaluation.evaluate.INCEPTION_FEATURES", 40)
+    monkeypatch.setattr("qdm_qiskit.evaluation.evaluate.InceptionNetwork", Network)
     images = np.random.default_rng(1).random((80, 1, 4, 4), dtype=np.float32)
     weights = InceptionWeights(tmp_path / "w.pth", "abc")
     report, _ = evaluate([fake(images)], CONFIG, cache=cache, inception=weights)
     reference = load_dataset("digits", image_size=4, classes=(0, 1, 2)).test.images[:80]
     wanted = frechet_distance(images.reshape(80, -1), reference.reshape(len(reference), -1))
-    found = row(report, "fake").figures
+    found = row(report, "fake").metrics
     assert found["inception_frechet"].estimate == pytest.approx(wanted, rel=1e-6)
     text = " ".join(sentences(report.to_dict()))
     assert "misleading" in text

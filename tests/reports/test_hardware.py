@@ -13,16 +13,17 @@ import pytest
 from PIL import Image
 
 from qdm_qiskit.errors import InvalidData, MissingData, OutputNotWritable
-from qdm_qiskit.hardware.chain import submit_run
-from qdm_qiskit.hardware.planning import PlanConfig, make_plan
-from qdm_qiskit.hardware.replay import replay
-from qdm_qiskit.reports.hardware import hardware_report, write_hardware_report
+from qdm_qiskit.evaluation.hardware_run import hardware_report
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.run.commands import submit_run
+from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
 from qdm_qiskit.reports.hardware_render import (
     render_html,
     render_markdown,
     render_png,
     shown_steps,
+    write_hardware_report,
 )
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
 from tests.hardware.small_runs import budget, write_run

@@ -12,15 +12,9 @@ from PIL import Image
 from qdm_qiskit.diffusion import NoisePrediction
 from qdm_qiskit.errors import InvalidOption, MissingData
 from qdm_qiskit.evaluation import domain_classifier as classifier_module
+from qdm_qiskit.evaluation.paths import forward_paths
 from qdm_qiskit.reports import pictures as module
-from qdm_qiskit.reports.pictures import (
-    class_grid,
-    film,
-    forward_paths,
-    run_pictures,
-    strip,
-    write_pictures,
-)
+from qdm_qiskit.reports.pictures import class_grid, film, run_pictures, strip, write_pictures
 from qdm_qiskit.sampling import QDMPipeline, SamplingConfig, TrainedRun, load_run, sample
 from qdm_qiskit.training import load_split, resolve_run, train
 

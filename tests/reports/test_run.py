@@ -8,7 +8,8 @@ import pytest
 
 from qdm_qiskit.cli.main import main
 from qdm_qiskit.errors import InvalidData, MissingData
-from qdm_qiskit.reports.run import nearest_distance, run_report, write_run_report
+from qdm_qiskit.evaluation.run import nearest_distance, run_report
+from qdm_qiskit.reports.run_render import write_run_report
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample, write_samples
 from qdm_qiskit.training import resolve_run, train
 

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from qdm_qiskit.cli.main import app
 from qdm_qiskit.errors import InvalidOption
-from qdm_qiskit.reports.states import states_report, write_states_report
+from qdm_qiskit.evaluation.states import states_report
+from qdm_qiskit.reports.states_render import write_states_report
 from qdm_qiskit.training import resolve_run, train
 
 

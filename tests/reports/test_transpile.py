@@ -14,8 +14,9 @@ from qdm_qiskit.errors import (
     UnknownName,
     UnsupportedCircuit,
 )
-from qdm_qiskit.reports import transpile as module
-from qdm_qiskit.reports.transpile import transpile_report, write_report
+from qdm_qiskit.evaluation.transpile import transpile_report
+from qdm_qiskit.reports import transpile_render as module
+from qdm_qiskit.reports.transpile_render import write_report
 
 SEEDS = (3, 4, 5)
 
@@ -43,7 +44,7 @@ def report():
         ["fake_torino", "fake_quito"],
         seeds=SEEDS,
         example_values=np.array([0.3, 0.1, 0.2]),
-        progress=lambda *call: calls.append(call),
+        progress=lambda each: calls.append((each, each.done, each.total)),
     )
     assert calls[0] == ("fake_torino", 1, 3)
     assert calls[-1] == ("fake_quito", 3, 3)

@@ -24,7 +24,7 @@ from tests.runtime.server import LocalServer, Settings  # noqa: E402
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService
 
-    from qdm_qiskit.hardware.plan import RunPlan
+    from qdm_qiskit.hardware.plan.run_plan import RunPlan
 
 BACKEND = "ibm_nairobi"
 DEVICES = ("nairobi", "lagos")
@@ -166,7 +166,7 @@ def make_settings(root: Path, **settings: object) -> None:
 
 
 def make_root(folder: Path, **settings: object) -> Path:
-    from qdm_qiskit.hardware.ledger import Ledger
+    from qdm_qiskit.hardware.ledger.ledger import Ledger
 
     folder.mkdir(parents=True)
     make_settings(folder, **settings)
@@ -181,8 +181,8 @@ def plans(
     trained: Callable[[int], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
     """Folders of plans, each made once, with the backend that the server's client has."""
-    from qdm_qiskit.hardware.planning import PlanConfig, make_plan
-    from qdm_qiskit.hardware.service import connect
+    from qdm_qiskit.hardware.ibm.account import connect
+    from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 
     folder = tmp_path_factory.mktemp("plans")
     made: dict[str, Path] = {}
@@ -203,7 +203,7 @@ def plans(
 @pytest.fixture
 def planned(server: LocalServer, plans: Callable[..., Path], root: Path) -> Callable[..., RunPlan]:
     """`planned(steps=1, mitigation="m3", ...)`: a plan for the server's device, in `root`."""
-    from qdm_qiskit.hardware.plan import read_plan
+    from qdm_qiskit.hardware.plan.run_plan import read_plan
 
     def make(steps: int = 1, **options: object) -> RunPlan:
         folder = plans(steps, options)

@@ -33,7 +33,7 @@ def import_all() -> None:
     """
     import torch
 
-    import qdm_qiskit.hardware.chain
+    import qdm_qiskit.hardware.run.commands
     import qdm_qiskit.sampling  # noqa: F401
 
     torch.set_num_threads(1)
@@ -45,7 +45,7 @@ def kill_at(number: int, side: str) -> tuple[list[list[str]], list[str]]:
     Returns:
         For each transaction so far the kinds of its events, and the files; both grow.
     """
-    from qdm_qiskit.hardware.store import Store
+    from qdm_qiskit.hardware.ledger.store import Store
 
     done: list[list[str]] = []
     files: list[str] = []
@@ -102,7 +102,7 @@ def run(command: dict[str, Any]) -> dict[str, object]:
     """The command of a child; what it writes to `out`."""
     from dataclasses import asdict
 
-    from qdm_qiskit.hardware import chain
+    from qdm_qiskit.hardware.run import commands as chain
 
     root = Path(command["root"])
     number, side = command.get("kill") or (0, "")

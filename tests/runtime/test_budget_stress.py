@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qdm_qiskit.errors import BudgetExceeded
-from qdm_qiskit.hardware.ledger import Ledger
+from qdm_qiskit.hardware.ledger.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 100.0
@@ -22,7 +22,7 @@ WORKER = """
 import json, random, sys, time
 from pathlib import Path
 from qdm_qiskit.errors import BudgetExceeded
-from qdm_qiskit.hardware.ledger import Ledger
+from qdm_qiskit.hardware.ledger.ledger import Ledger
 
 root, name = Path(sys.argv[1]), sys.argv[2]
 rng = random.Random(name)

@@ -10,11 +10,17 @@ from pathlib import Path
 import pytest
 
 from qdm_qiskit.errors import BudgetExceeded, CalibrationMismatch
-from qdm_qiskit.hardware.chain import cancel_run, collect_run, resume_run, run_state, submit_run
-from qdm_qiskit.hardware.collect import Collector
-from qdm_qiskit.hardware.ledger import Ledger
-from qdm_qiskit.hardware.plan import RunPlan, read_plan
-from qdm_qiskit.hardware.records import content_sha256
+from qdm_qiskit.hardware.ibm.collect import Collector
+from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.plan.canonical_json import content_sha256
+from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.run.commands import (
+    cancel_run,
+    collect_run,
+    resume_run,
+    run_state,
+    submit_run,
+)
 from tests.runtime.server import LocalServer
 
 pytestmark = pytest.mark.slow  # seconds each: whole runs on the server

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from qdm_qiskit.errors import SubmissionUncertain
-from qdm_qiskit.hardware.chain import cancel_run, collect_run, run_state, submit_run
-from qdm_qiskit.hardware.ledger import Ledger
-from qdm_qiskit.hardware.plan import RunPlan
+from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
+from qdm_qiskit.hardware.run.commands import cancel_run, collect_run, run_state, submit_run
 from tests.runtime.conftest import make_settings
 from tests.runtime.server import LocalServer
 

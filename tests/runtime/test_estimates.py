@@ -18,12 +18,12 @@ from qdm_qiskit.errors import (
     JobFailed,
     UnsupportedCircuit,
 )
-from qdm_qiskit.hardware.estimates import estimate
-from qdm_qiskit.hardware.jobs import EstimateRequest
-from qdm_qiskit.hardware.ledger import Ledger
-from qdm_qiskit.hardware.plan import ExecutionOptions
-from qdm_qiskit.hardware.service import ServiceHandle, connect
-from qdm_qiskit.hardware.settings import read_settings
+from qdm_qiskit.hardware.ibm.account import ServiceHandle, connect
+from qdm_qiskit.hardware.ibm.expectation_job import estimate
+from qdm_qiskit.hardware.ibm.settings import read_settings
+from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions
+from qdm_qiskit.hardware.providers.requests import EstimateRequest
 from tests.runtime.conftest import BACKEND, QUICK
 from tests.runtime.server import LocalServer
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 
 from qdm_qiskit.errors import BudgetExceeded, OutputNotWritable, QdmError
-from qdm_qiskit.hardware import places
-from qdm_qiskit.hardware.chain import resume_run, run_state, submit_run
-from qdm_qiskit.hardware.ledger import Ledger, RunState
-from qdm_qiskit.hardware.plan import RunPlan
-from qdm_qiskit.hardware.service import ServiceHandle
+from qdm_qiskit.hardware.ibm import provider as places
+from qdm_qiskit.hardware.ibm.account import ServiceHandle
+from qdm_qiskit.hardware.ledger.ledger import Ledger, RunState
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
+from qdm_qiskit.hardware.run.commands import resume_run, run_state, submit_run
 from tests.runtime.conftest import make_settings
 from tests.runtime.server import API_KEY, LocalServer
 

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdm_qiskit.hardware.ledger import Ledger
-from qdm_qiskit.hardware.plan import read_plan
-from qdm_qiskit.hardware.record import read_counts
+from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.ledger.run_files import read_counts
+from qdm_qiskit.hardware.plan.run_plan import read_plan
 from tests.runtime.conftest import ROOT, clean, make_root, make_settings
 from tests.runtime.server import LocalServer
 

@@ -25,18 +25,24 @@ from qdm_qiskit.errors import (
     ServiceUnavailable,
 )
 from qdm_qiskit.execution.targets import parse_target
-from qdm_qiskit.hardware.calibration import check_calibration
-from qdm_qiskit.hardware.chain import cancel_run, collect_run, resume_run, run_state, submit_run
-from qdm_qiskit.hardware.collect import Collector
-from qdm_qiskit.hardware.fallback import FallbackPolicy, plan_on_first
-from qdm_qiskit.hardware.ledger import Ledger
-from qdm_qiskit.hardware.modes import JobMode
-from qdm_qiskit.hardware.plan import ExecutionOptions, RunPlan
-from qdm_qiskit.hardware.planning import PlanConfig
-from qdm_qiskit.hardware.record import read_calibrations
-from qdm_qiskit.hardware.service import connect, look
-from qdm_qiskit.hardware.settings import read_settings
-from qdm_qiskit.hardware.submit import JobRequest, Sender
+from qdm_qiskit.hardware.ibm.account import connect, look
+from qdm_qiskit.hardware.ibm.collect import Collector
+from qdm_qiskit.hardware.ibm.execution_mode import JobMode
+from qdm_qiskit.hardware.ibm.settings import read_settings
+from qdm_qiskit.hardware.ibm.submit import JobRequest, Sender
+from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.ledger.run_files import read_calibrations
+from qdm_qiskit.hardware.plan.calibration_reuse import check_calibration
+from qdm_qiskit.hardware.plan.prepare import PlanConfig
+from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions, RunPlan
+from qdm_qiskit.hardware.plan.target_choice import FallbackPolicy, plan_on_first
+from qdm_qiskit.hardware.run.commands import (
+    cancel_run,
+    collect_run,
+    resume_run,
+    run_state,
+    submit_run,
+)
 from qdm_qiskit.mitigation.readout import combine_results, construct_circuits, mitigate
 from tests.runtime.conftest import BACKEND, ROOT, make_root, make_settings
 from tests.runtime.server import API_KEY, LocalServer

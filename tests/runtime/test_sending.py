@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from qdm_qiskit.errors import OutputNotWritable, ServiceUnavailable
-from qdm_qiskit.hardware.chain import resume_run, submit_run
-from qdm_qiskit.hardware.ledger import Ledger
+from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.run.commands import resume_run, submit_run
 from tests.runtime.conftest import make_settings
 
 USAGE = {"method": "GET", "path": "/instances/usage"}

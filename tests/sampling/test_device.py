@@ -10,7 +10,7 @@ import torch
 from qiskit.quantum_info import Statevector
 
 from qdm_qiskit.errors import CalibrationMismatch
-from qdm_qiskit.evaluation.distributions import total_variation_distance
+from qdm_qiskit.execution.distributions import total_variation_distance
 from qdm_qiskit.execution.factory import make_runner
 from qdm_qiskit.sampling import DeviceAnswer, SamplingConfig, sample, unrolled_circuit
 

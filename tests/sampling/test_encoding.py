@@ -11,12 +11,12 @@ import torch
 from qiskit.quantum_info import Statevector
 
 from qdm_qiskit.cli.main import main
-from qdm_qiskit.hardware.plan_contents import inputs as planned_inputs
-from qdm_qiskit.hardware.schedule import PilotChains
+from qdm_qiskit.evaluation.paths import forward_paths
+from qdm_qiskit.hardware.plan.files import inputs as planned_inputs
+from qdm_qiskit.hardware.plan.shot_allocation import PilotChains
 from qdm_qiskit.layers.arrays import to_array, to_exact_array
 from qdm_qiskit.layers.executors import read_probabilities
 from qdm_qiskit.models import EEQDM, MODELS
-from qdm_qiskit.reports.pictures import forward_paths
 from qdm_qiskit.sampling import (
     DeviceAnswer,
     QDMPipeline,
@@ -24,7 +24,6 @@ from qdm_qiskit.sampling import (
     sample,
     unrolled_circuit,
 )
-from qdm_qiskit.sampling.encoding import circuit_values, encoded
 
 
 class LearnedLoader(EEQDM):
@@ -65,9 +64,9 @@ def test_a_loader_that_trains_is_loaded_as_it_is(learned, guided):
     labels = torch.tensor([0, 2]) if guided else None
     rows, angles = run.model.encode(x, labels)
     assert rows.requires_grad
-    values = circuit_values(run.model, *run.model.encode(x, labels))
-    np.testing.assert_array_equal(values, circuit_values(run.model, rows.detach(), angles))
-    unit = encoded(run.model, x, labels)
+    values = run.model.circuit_values(*run.model.encode(x, labels))
+    np.testing.assert_array_equal(values, run.model.circuit_values(rows.detach(), angles))
+    unit = run.model.circuit_inputs(x, labels)
     assert not any(each.requires_grad for each in unit if each is not None)
     assert all(each.dtype == torch.float64 for each in unit if each is not None)
     # The circuit with these values is the model: Qiskit against the engine.

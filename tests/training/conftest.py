@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from qdm_qiskit.training import ProgressReport, RunConfig, TrainingResult, resolve_run, train
+from qdm_qiskit.training import RunConfig, TrainingProgress, TrainingResult, resolve_run, train
 
 SMALL: dict[str, Any] = {
     "image_size": 4,
@@ -39,7 +39,7 @@ def small_run() -> Callable[..., RunConfig]:
     return make
 
 
-class StopAfter(ProgressReport):
+class StopAfter(TrainingProgress):
     """Press Ctrl-C in the middle of a step."""
 
     def __init__(self, steps: int, number: int = signal.SIGINT) -> None:

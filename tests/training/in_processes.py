@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from qdm_qiskit.training import ProgressReport, RunConfig, TrainingResult, resolve_run, train
+from qdm_qiskit.training import RunConfig, TrainingProgress, TrainingResult, resolve_run, train
 
 STATES = {"train_count": 12, "test_count": 6, "batch_size": 5, "num_steps": 3, "sample_every": 0}
 IMAGES = {
@@ -29,7 +29,7 @@ RUNS: dict[str, RunConfig] = {
 STOPPED = "stopped and resumed"
 
 
-class StopInFirst(ProgressReport):
+class StopInFirst(TrainingProgress):
     """Ask for a stop in the fourth step; only the first of several processes is told of steps."""
 
     left = 4
@@ -44,7 +44,7 @@ def make_runs(out: Path) -> dict[str, TrainingResult]:
     """Train all runs, and one more time the first of them with a stop on the way."""
     results = {name: train(config, out / name) for name, config in RUNS.items()}
     config = RUNS["images"]
-    stopped = train(config, out / STOPPED, report=StopInFirst())
+    stopped = train(config, out / STOPPED, progress=StopInFirst())
     assert stopped.interrupted, "a process went on alone"
     assert stopped.checkpoint.name == "step-00000004"
     results[STOPPED] = train(config, out / STOPPED, resume="latest")

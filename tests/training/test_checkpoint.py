@@ -12,7 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qdm_qiskit.errors import InvalidCheckpoint, MissingData, QdmError
-from qdm_qiskit.training import Progress, RunConfig, find_checkpoint, load_progress, train
+from qdm_qiskit.training import (
+    RunConfig,
+    TrainingState,
+    find_checkpoint,
+    load_training_state,
+    train,
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +67,7 @@ def test_a_checkpoint_holds_what_its_docstring_draws(checkpoint):
         "optimizer.safetensors",
         "state.json",
     ]
-    assert load_progress(checkpoint).step == 6
+    assert load_training_state(checkpoint).step == 6
 
 
 def test_checkpoints_are_found(run):
@@ -155,8 +161,8 @@ def test_states_that_cannot_be_are_refused(checkpoint, refused, changes, message
 
 
 def test_progress_is_what_was_written(checkpoint):
-    progress = load_progress(checkpoint)
-    assert isinstance(progress, Progress)
+    progress = load_training_state(checkpoint)
+    assert isinstance(progress, TrainingState)
     assert (progress.epoch, progress.batch, progress.step, progress.images) == (2, 0, 6, 0)
     assert [row["epoch"] for row in progress.history] == [1, 2]
 

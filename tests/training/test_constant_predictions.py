@@ -68,7 +68,7 @@ def test_a_dead_model_is_named_on_the_command_line_and_in_the_report(tmp_path, m
     told = CliRunner().invoke(app, options)
     assert told.exit_code == 0, told.output
     assert "warning: The predictions of the model are constant" in told.stderr
-    from qdm_qiskit.reports.run import run_report
+    from qdm_qiskit.evaluation.run import run_report
     from qdm_qiskit.sampling import SamplingConfig, load_run, sample, write_samples
 
     write_samples(sample(load_run(run), SamplingConfig(num_images=2)), run / "exact")
@@ -85,11 +85,11 @@ def test_metrics_of_older_runs_have_no_warnings():
 
 def test_a_report_is_warned_and_training_goes_on_without_a_picture(tmp_path, monkeypatch):
     """A chain of 0.1 at T = 400 multiplies an untrained model's noise by e**80, beyond float32."""
-    from qdm_qiskit.training import ProgressReport
+    from qdm_qiskit.training import TrainingProgress
 
     told: list[str] = []
 
-    class Report(ProgressReport):
+    class Report(TrainingProgress):
         def warn(self, sentence):
             told.append(sentence)
 
@@ -105,7 +105,7 @@ def test_a_report_is_warned_and_training_goes_on_without_a_picture(tmp_path, mon
         "beta_end": 0.8,
         "sample_every": 1,
     }
-    result = train(resolve_run("classical_unet", options), tmp_path / "run", report=Report())
+    result = train(resolve_run("classical_unet", options), tmp_path / "run", progress=Report())
     assert result.epochs == 1
     assert any(told_.startswith("The predictions of the model are constant") for told_ in told)
     assert any(

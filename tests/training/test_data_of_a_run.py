@@ -16,9 +16,9 @@ import torch
 
 from qdm_qiskit.data import DataRecord, load_dataset, record_from_dict
 from qdm_qiskit.errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData, QdmError
-from qdm_qiskit.hardware.plan_contents import inputs as planned_inputs
+from qdm_qiskit.hardware.plan.files import inputs as planned_inputs
 from qdm_qiskit.sampling import QDMPipeline, SamplingConfig, chosen_labels, load_run, sample
-from qdm_qiskit.training import ProgressReport, load_split, resolve_run, run_from_dict, train
+from qdm_qiskit.training import TrainingProgress, load_split, resolve_run, run_from_dict, train
 
 SMALL = {
     "image_size": 4,
@@ -184,7 +184,7 @@ def test_a_file_replaced_between_epochs_is_noticed_on_resume(tmp_path, stop_afte
             changed(file, images=lambda a: 1 - a)
 
     config = config_of(f"npz:{file}").with_epochs(2)
-    result = train(config, tmp_path / "run", report=Replaces(3))  # 2 batches an epoch
+    result = train(config, tmp_path / "run", progress=Replaces(3))  # 2 batches an epoch
     assert result.interrupted
     refused(InvalidData, "not those that the run was trained on", config, tmp_path / "run")
     file.write_bytes(kept)
@@ -352,7 +352,7 @@ def test_data_are_named_by_dataset_where_a_run_begins(tmp_path):
 # --- runs of version 0.1 ------------------------------------------------------------------------
 
 
-class Notes(ProgressReport):
+class Notes(TrainingProgress):
     def __init__(self) -> None:
         self.texts: list[str] = []
 
@@ -376,7 +376,7 @@ def test_a_run_without_hashes_goes_on_with_a_note(tmp_path, monkeypatch, undistu
     assert len(load_split(load_run(run).config).train) == 32
     notes = Notes()
     config = run_from_dict(saved(run)).with_epochs(2)
-    train(config, run, resume="latest", report=notes)
+    train(config, run, resume="latest", progress=notes)
     assert weights(run) == undisturbed
     assert len(notes.texts) == 1
     assert "cannot be verified" in notes.texts[0]

@@ -15,7 +15,7 @@ from qdm_qiskit.errors import (
 )
 from qdm_qiskit.models import load_model
 from qdm_qiskit.rng import derived_seed
-from qdm_qiskit.training import ProgressReport, load_split, train
+from qdm_qiskit.training import TrainingProgress, load_split, train
 from qdm_qiskit.training.epoch_end import TEST_STREAM
 from qdm_qiskit.training.session import fresh_learners
 
@@ -134,7 +134,7 @@ def test_the_baseline_learns_from_the_same_pairs(tmp_path, small_run, monkeypatc
 
 
 def test_an_epochs_loss_is_the_mean_over_its_images(tmp_path, small_run):
-    class Losses(ProgressReport):
+    class Losses(TrainingProgress):
         def __init__(self):
             self.losses = []
 
@@ -142,7 +142,7 @@ def test_an_epochs_loss_is_the_mean_over_its_images(tmp_path, small_run):
             self.losses.append(loss)
 
     report = Losses()
-    history = train(small_run(), tmp_path, report=report).history
+    history = train(small_run(), tmp_path, progress=report).history
     sizes = np.array([10, 10, 4])  # the last batch is smaller
     for row, losses in zip(history, np.split(np.array(report.losses), 2), strict=True):
         assert math.isclose(row["train_loss"], float(sizes @ losses / 24), rel_tol=1e-12)
@@ -188,7 +188,7 @@ def test_tensorboard_is_written(tmp_path, small_run):
 
 
 def test_the_report_is_told_everything(tmp_path, small_run, stop_after):
-    class Record(ProgressReport):
+    class Record(TrainingProgress):
         def __init__(self):
             self.calls = []
 
@@ -206,12 +206,12 @@ def test_the_report_is_told_everything(tmp_path, small_run, stop_after):
             self.calls.append(("stop",))
 
     config, report = small_run(), Record()
-    train(config, tmp_path / "a", report=report)
+    train(config, tmp_path / "a", progress=report)
     each = [("step", 1)] * 3 + [("epoch", 1)] + [("step", 2)] * 3 + [("epoch", 2)]
     assert report.calls == [("start", "eeqdm", 6, 0), *each, ("stop",)]
-    train(config, tmp_path / "b", report=stop_after(2))
+    train(config, tmp_path / "b", progress=stop_after(2))
     report = Record()
-    train(config, tmp_path / "b", resume="latest", report=report)
+    train(config, tmp_path / "b", resume="latest", progress=report)
     assert report.calls == [("start", "eeqdm", 6, 2), *each[2:], ("stop",)]
 
 

@@ -75,9 +75,9 @@ def test_resume_after_a_stop_is_the_uninterrupted_run(
 ):
     config = small_run(optimizer=optimizer, metric_samples=4, depth=1)
     whole = outcome(train(config, tmp_path / "whole"))
-    result = train(config, tmp_path / "parts", report=stop_after(1))
+    result = train(config, tmp_path / "parts", progress=stop_after(1))
     while result.interrupted:
-        result = train(config, tmp_path / "parts", resume="latest", report=stop_after(2))
+        result = train(config, tmp_path / "parts", resume="latest", progress=stop_after(2))
     assert outcome(result) == whole
 
 
@@ -92,7 +92,7 @@ def test_a_hybrid_resumes_with_natural_gradients(tmp_path, outcome, stop_after):
         },
     )  # fmt: skip
     whole = outcome(train(config, tmp_path / "whole"))
-    train(config, tmp_path / "parts", report=stop_after(3))
+    train(config, tmp_path / "parts", progress=stop_after(3))
     parts = train(config, tmp_path / "parts", resume="latest")
     assert outcome(parts) == whole
     entries = load_file(parts.checkpoint / "optimizer.safetensors")

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from qdm_qiskit.training import ProgressReport, train
+from qdm_qiskit.training import TrainingProgress, train
 
 
 @pytest.mark.parametrize("model", ["eeqdm", "classical_unet"])
@@ -31,7 +31,7 @@ def test_resume_after_a_stop_is_the_uninterrupted_run(
     config = small_run(guided=True, goal="noise", process="gaussian")
     whole = outcome(train(config, tmp_path / "whole"))
     handler = signal.getsignal(number)
-    stopped = train(config, tmp_path / "parts", report=stop_after(steps, number))
+    stopped = train(config, tmp_path / "parts", progress=stop_after(steps, number))
     assert signal.getsignal(number) == handler
     assert stopped.interrupted == (steps < 6)
     assert stopped.epochs == steps // 3
@@ -43,14 +43,14 @@ def test_resume_after_a_stop_is_the_uninterrupted_run(
 def test_many_stops_make_the_same_run(tmp_path, small_run, outcome, stop_after):
     config = small_run()
     whole = outcome(train(config, tmp_path / "whole"))
-    result = train(config, tmp_path / "parts", report=stop_after(1))
+    result = train(config, tmp_path / "parts", progress=stop_after(1))
     while result.interrupted:
-        result = train(config, tmp_path / "parts", resume="latest", report=stop_after(1))
+        result = train(config, tmp_path / "parts", resume="latest", progress=stop_after(1))
     assert outcome(result) == whole
 
 
 def test_a_second_interrupt_does_not_wait(tmp_path, small_run):
-    class Twice(ProgressReport):
+    class Twice(TrainingProgress):
         stopped = False
 
         def step(self, epoch: int, loss: float) -> None:
@@ -62,7 +62,7 @@ def test_a_second_interrupt_does_not_wait(tmp_path, small_run):
 
     report = Twice()
     with pytest.raises(KeyboardInterrupt):
-        train(small_run(), tmp_path, report=report)
+        train(small_run(), tmp_path, progress=report)
     assert report.stopped
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from qdm_qiskit.cli.main import main
 from qdm_qiskit.errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
 from qdm_qiskit.models import MODELS, PRESETS
-from qdm_qiskit.training import ProgressReport, load_weights, resolve_run, train
+from qdm_qiskit.training import TrainingProgress, load_weights, resolve_run, train
 from qdm_qiskit.training.checkpoint import checkpoints
 from qdm_qiskit.training.transfer import FOLDER, teacher_run
 
@@ -54,12 +54,12 @@ def test_a_run_holds_its_classical_part(undisturbed):
 def test_hybrid_starts_from_the_classical_average_but_for_the_vertex(tmp_path, stop_after):
     """After one step of Adam no weight is further than the step size from where it began."""
     config = small_transfer()
-    result = train(config, tmp_path / "run", report=stop_after(CLASSICAL_STEPS + 1))
+    result = train(config, tmp_path / "run", progress=stop_after(CLASSICAL_STEPS + 1))
     assert result.interrupted
     after = load_file(result.checkpoint / "model.safetensors")
     teacher = load_weights(checkpoints(tmp_path / "run" / FOLDER)[-1]).state_dict()
     alone = replace(config, training=replace(config.training, transfer_epochs=0))
-    scratch = train(alone, tmp_path / "scratch", report=stop_after(1))
+    scratch = train(alone, tmp_path / "scratch", progress=stop_after(1))
     other = load_file(scratch.checkpoint / "model.safetensors")
     moved = [name for name in after if not name.startswith("vertex")]
     assert len(moved) > 100
@@ -77,7 +77,7 @@ def test_stopped_anywhere_and_resumed_is_the_undisturbed_run(
 ):
     """In the classical part, at its very end, and in the hybrid part."""
     run = tmp_path / "run"
-    stopped = train(small_transfer(), run, report=stop_after(steps))
+    stopped = train(small_transfer(), run, progress=stop_after(steps))
     assert stopped.interrupted
     assert bool(checkpoints(run)) == (steps > CLASSICAL_STEPS)
     resumed = train(small_transfer(), run, resume="latest")
@@ -105,7 +105,7 @@ def test_killed_between_the_parts_and_resumed_is_the_undisturbed_run(
 
 def test_a_begun_run_is_neither_overwritten_nor_continued_with_other_options(tmp_path, stop_after):
     run = tmp_path / "run"
-    train(small_transfer(), run, report=stop_after(1))
+    train(small_transfer(), run, progress=stop_after(1))
     before = (run / "config.json").read_bytes()
     with pytest.raises(InvalidOption, match="holds a run already"):
         train(small_transfer(learning_rate=1e-3), run)
@@ -139,13 +139,13 @@ def test_the_hybrid_learns_from_what_its_teacher_learned_from(tmp_path, stop_aft
     np.savez(file, **arrays)
     config = small_transfer(dataset=f"npz:{file}", test_count=2)
     run = tmp_path / "run"
-    assert train(config, run, report=stop_after(1)).interrupted
+    assert train(config, run, progress=stop_after(1)).interrupted
     np.savez(file, **arrays | {"images": 1.1 - arrays["images"]})
     with pytest.raises(InvalidData, match="not those that the run was trained on"):
         train(config, run, resume="latest")
     np.savez(file, **arrays)
 
-    class Replaces(ProgressReport):
+    class Replaces(TrainingProgress):
         """Other data under the same name as soon as the teacher's last epoch is done."""
 
         def epoch(self, row):
@@ -153,7 +153,7 @@ def test_the_hybrid_learns_from_what_its_teacher_learned_from(tmp_path, stop_aft
                 np.savez(file, **arrays | {"images": 1.1 - arrays["images"]})
 
     with pytest.raises(InvalidData, match="not those that the run was trained on"):
-        train(config, run, resume="latest", report=Replaces())
+        train(config, run, resume="latest", progress=Replaces())
     assert not checkpoints(run)
     np.savez(tmp_path / "moved.npz", **arrays)
     result = train(config, run, resume="latest", data=tmp_path / "moved.npz")
@@ -215,7 +215,7 @@ def test_command_line_trains_and_resumes_a_transfer(tmp_path, capsys):
 def test_command_line_resumes_what_was_stopped_in_the_classical_part(tmp_path, stop_after, capsys):
     """Its checkpoints stand one folder deeper, but it is the run that is resumed."""
     run = tmp_path / "run"
-    train(small_transfer(), run, report=stop_after(1))
+    train(small_transfer(), run, progress=stop_after(1))
     with pytest.raises(SystemExit) as left:
         main(["train", "--resume=latest", "--quiet", f"--out={run}"])
     assert left.value.code == 0

@@ -59,7 +59,10 @@ def test_transpiles_for_a_bare_target(backend):
 def test_trials_are_one_a_seed_and_the_best_is_most_likely_to_succeed(backend):
     seen = []
     trials = layout_trials(
-        ring(5), backend, seeds=[3, 1, 4], progress=lambda *done: seen.append(done)
+        ring(5),
+        backend,
+        seeds=[3, 1, 4],
+        progress=lambda each: seen.append((each.done, each.total)),
     )
     assert [t.seed for t in trials] == [3, 1, 4]
     assert seen == [(1, 3), (2, 3), (3, 3)]

@@ -15,7 +15,7 @@ from qiskit.circuit import Parameter
 from ...arguments import all_of_kind, of_kind
 from ...errors import InvalidOption, UnsupportedCircuit
 from ...execution.noise_coverage import UnknownGates, checked_unknown_gates
-from ..compile import namesakes
+from ..arguments import namesakes
 from .base import NoisyProgram
 from .density import DensityProgram
 from .lowering import lower

@@ -9,7 +9,7 @@ import torch
 from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
-from ..expressions import Angle, Tree, compile_angle, linear
+from ..lowering.angles import Angle, Tree, compile_angle, linear
 
 
 class Angles:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...arguments import wrong
 from ...errors import InvalidData
-from ..pauli_sums import pauli_sums
+from ..lowering.pauli_sums import pauli_sums
 from .lowering import NoisyCircuit
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}

@@ -16,9 +16,9 @@ from torch import Tensor
 from ...arguments import all_of_kind
 from ...circuits.spec import WAY_TO_SUMS
 from ...errors import InvalidData
-from ..algebra import in_full_precision
-from ..expressions import Tree
-from ..pauli_sums import pauli_sum_key
+from ..evolution.autograd_ops import in_full_precision
+from ..lowering.angles import Tree
+from ..lowering.pauli_sums import pauli_sum_key
 from .angles import Angles
 from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
 from .blocks import fuse

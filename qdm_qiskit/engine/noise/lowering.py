@@ -34,7 +34,8 @@ from ...circuits.delays import check_lengths
 from ...errors import UnsupportedCircuit
 from ...execution.aer_circuits import has_open_controls, on_ones
 from ...execution.noise_coverage import NoiseCoverage, UnknownGates
-from ..decompose import (
+from ..lowering.angles import Tree, parameters_of, tree_of
+from ..lowering.decompose import (
     definition_of,
     exact_circuit,
     is_free,
@@ -42,8 +43,7 @@ from ..decompose import (
     rotation_vector,
     settled,
 )
-from ..evolutions import warn_of_definition
-from ..expressions import Tree, parameters_of, tree_of
+from ..lowering.evolutions import warn_of_definition
 from .channels import (
     Channel,
     ReadoutMap,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InvalidData
-from ..shots import draw_counts
+from ..evolution.shot_sampling import draw_counts
 
 __all__ = ["apply_readout", "draw_counts"]
 

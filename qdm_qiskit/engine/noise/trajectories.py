@@ -27,8 +27,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ...errors import InvalidOption
-from ..algebra import in_full_precision
-from ..observables import ObservableTable
+from ..evolution.autograd_ops import in_full_precision
+from ..evolution.pauli_readout import ObservableTable
 from .angles import Angles
 from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
 from .blocks import fuse

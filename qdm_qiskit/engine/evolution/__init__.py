@@ -1,0 +1,1 @@
+"""Operations as torch functions of states, with gradients by hand."""

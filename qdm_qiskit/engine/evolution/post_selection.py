@@ -1,0 +1,60 @@
+"""Norms after selected outcomes: what is left of a state, and when that is nothing but rounding."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...errors import InvalidData
+
+ROUNDING = 16
+"""Roundings in an amplitude that should be zero: gates and their cancellation leave a few of them."""
+
+
+def unit_columns(state: Tensor, selections: int, before: Tensor | float = 1.0) -> Tensor:
+    """States divided by their norms.
+
+    Args:
+        state: ``(2**n, batch)``, after the selections.
+        selections: How many outcomes were selected.
+        before: Norms of the states before, ``(1, batch)`` or one for all.
+
+    Raises:
+        InvalidData: If a state is zero, up to rounding.
+    """
+    norm = torch.linalg.vector_norm(state, dim=0, keepdim=True)
+    check_selected(norm, selections, before)
+    return state / norm
+
+
+def least_norm(dtype: torch.dtype, selections: int) -> float:
+    """The norm at and below which a state of norm 1 is nothing after so many selected outcomes.
+
+    Where a selected outcome does not happen, rounding leaves an amplitude of size epsilon. Several
+    selections multiply: only what is below the product of their roundings is surely nothing.
+
+    Args:
+        dtype: A real precision.
+        selections: How many outcomes were selected; 0 refuses nothing but zero itself.
+    """
+    return float((ROUNDING * torch.finfo(dtype).eps) ** selections) if selections else 0.0
+
+
+def check_selected(norm: Tensor, selections: int, before: Tensor | float = 1.0) -> None:
+    """Refuse states whose selected outcomes do not happen.
+
+    Dividing by their norms would turn rounding errors into a state, and their slopes into gradients.
+
+    Args:
+        norm: Norms after the selections.
+        selections: How many outcomes were selected.
+        before: Norms before them.
+
+    Raises:
+        InvalidData: If one of them is nothing.
+    """
+    if bool((norm <= least_norm(norm.dtype, selections) * before).any()):
+        raise InvalidData(
+            "The selected outcomes have probability zero for a sample, or one that "
+            f"{str(norm.dtype).removeprefix('torch.')} cannot tell from zero."
+        )

@@ -1,0 +1,177 @@
+"""Machine code that runs a long list of blocks and monomials on a tile, made when first asked for.
+
+A tile is a state of a few samples, ``(rows, 2, lanes)``: each row one vector of real parts and one of
+imaginary parts, 64 bytes each on the widest processors. Blocks are applied in place, wherever their
+qubits are, so that no state is put into another order; and a whole run of steps works on one tile,
+which stays in the core's cache.
+
+LLVM writes the code for the processor at hand: a function for each size of block, some hundredths of a
+second each. Nothing is kept on disk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from .emit_run import RunWriter
+
+OPTIMISE = 2
+"""LLVM's level of optimisation, 0 to 3."""
+_ONCE = threading.RLock()
+"""Held while something is made of which a process has one: a cache alone lets every thread make it."""
+
+
+class Kernels:
+    """The functions for one precision and number of lanes.
+
+    Args:
+        double: float64, else float32.
+        lanes: Samples of a tile.
+    """
+
+    def __init__(self, *, double: bool, lanes: int) -> None:
+        self.lanes = lanes
+        self.itemsize = 8 if double else 4
+        self._writer = RunWriter(ir.DoubleType() if double else ir.FloatType(), lanes)
+        self._made: dict[tuple[Any, ...], int] = {}
+        self._lock = threading.Lock()
+        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 13)
+        self.forward: Callable[..., None] = signature(self._get("forward"))
+        """Run steps: states, results, batch, rows, first tile, end tile, table, steps, scratch,
+        function, weights, count, values.
+
+        States and results are addresses of ``(rows, batch)`` complex numbers. Scratch takes two tiles.
+        The function, if not 0, is :meth:`expect`, for ``(count, rows)`` weights; values are ``(count,
+        batch)`` real numbers, the batch filled up to whole tiles.
+        """
+        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 16)
+        self.backward: Callable[..., None] = signature(self._get("backward"))
+        """Go back: final states, gradients, results, batch, rows, first tile, end tile, table, table of
+        what is read, steps, scratch, sums, slopes, function, weights, count.
+
+        Gradients are those of the final states or, where the function is :meth:`seed` and not 0, of the
+        values that :attr:`forward` gives. Results are the gradients at the start. Scratch takes three
+        tiles. What is read is added to the sums; slopes are ``(rows, batch)`` real numbers, the batch
+        filled up to whole tiles.
+        """
+
+    def apply(self, rows: int, *, real: bool, diagonal: bool = False, form: str = "forward") -> int:
+        """Address of a function that applies a block of so many rows, or a diagonal one.
+
+        Of the matrix its "forward" form, its "transposed", or its "adjoint".
+        """
+        return self._get("apply", rows, real, diagonal, form)
+
+    def overlap(self, rows: int, *, real: bool) -> int:
+        """Address of one that adds ``sum state gradient^T`` to ``(rows, rows)`` numbers."""
+        return self._get("overlap", rows, real)
+
+    def move(self, *, factors: str, conjugate: bool = False) -> int:
+        """Address of one that moves rows: "none", "real" or "complex" factors."""
+        return self._get("move", factors, conjugate)
+
+    def turn(self, *, factors: str, conjugate: bool = False) -> int:
+        """Address of one that multiplies rows by "real" or "complex" factors."""
+        return self._get("turn", factors, conjugate)
+
+    def products(self) -> int:
+        """Address of one that adds ``sum state gradient`` of each row to ``(rows,)`` numbers."""
+        return self._get("products")
+
+    def expect(self) -> int:
+        """Address of one that sums weights times probabilities."""
+        return self._get("expect")
+
+    def seed(self) -> int:
+        """Address of one that makes the gradient of a state from that of such sums."""
+        return self._get("seed")
+
+    def apply_each(self, rows: int, *, diagonal: bool, form: str = "forward") -> int:
+        """Address of a function that applies a block of which each lane has its own."""
+        return self._get("apply_each", rows, diagonal, form)
+
+    def slope(self, rows: int, *, diagonal: bool, each: bool) -> int:
+        """Address of one that finds slopes along a generator, of each lane or of all."""
+        return self._get("slope", rows, diagonal, each)
+
+    def _get(self, kind: str, *arguments: Any) -> int:
+        with self._lock:
+            key = (kind, *arguments)
+            if key not in self._made:
+                self._made[key] = _compiler().address(getattr(self._writer, kind)(*arguments))
+            return self._made[key]
+
+
+def kernels(*, double: bool, lanes: int) -> Kernels:
+    """The functions of this process, the same for all of its threads."""
+    with _ONCE:
+        return _kernels(double, lanes)
+
+
+@cache
+def _kernels(double: bool, lanes: int) -> Kernels:
+    return Kernels(double=double, lanes=lanes)
+
+
+@cache
+def widest() -> int:
+    """Bytes of the processor's widest vectors."""
+    features = llvm.get_host_cpu_features()
+    wide = {"avx512f": 64, "avx": 32}
+    return next((size for name, size in wide.items() if features.get(name)), 16)
+
+
+class _Compiler:
+    """Turns functions into machine code, which lives as long as the process."""
+
+    def __init__(self) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self._features = llvm.get_host_cpu_features().flatten()
+        # The engine owns the machine that it is given.
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine())
+        tuning = llvm.create_pipeline_tuning_options(speed_level=OPTIMISE)
+        self._builder = llvm.create_pass_builder(self._machine(), tuning)
+        # The functions are written as they should run; a whole pipeline would take five times as long.
+        self._passes = llvm.create_new_function_pass_manager()
+        self._passes.add_sroa_pass()
+        self._passes.add_instruction_combine_pass()
+        self._passes.add_new_gvn_pass()
+        self._passes.add_simplify_cfg_pass()
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def _machine(self) -> llvm.TargetMachine:
+        target = llvm.Target.from_default_triple()
+        name = llvm.get_host_cpu_name()
+        return target.create_target_machine(cpu=name, features=self._features, opt=OPTIMISE)
+
+    def address(self, function: ir.Function) -> int:
+        """Compile a function; its address."""
+        with self._lock:
+            self._count += 1
+            name = f"tile.{self._count}"
+            function.name = name
+            module = llvm.parse_assembly(str(function.module))
+            module.verify()
+            self._passes.run(module.get_function(name), self._builder)
+            self._engine.add_module(module)
+            self._engine.finalize_object()
+            return self._engine.get_function_address(name)
+
+
+@cache
+def _only_compiler() -> _Compiler:
+    return _Compiler()
+
+
+def _compiler() -> _Compiler:
+    with _ONCE:
+        return _only_compiler()

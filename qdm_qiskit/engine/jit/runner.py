@@ -1,0 +1,315 @@
+"""The long part of a program on a CPU: all its steps on a few samples at a time, in machine code.
+
+A tile of 16 samples goes through every step while it stays in the core's cache, so a step costs its
+arithmetic and nothing else: no call of torch, no copy of the state in another order. The backward pass
+undoes the steps from the final state, since all are unitary, and reads the gradients of the matrices on
+the way; no state is kept in between. :mod:`tail` does the same in calls of torch, on any device.
+
+As there, the gradient travels complex conjugate: what a matrix M does to the state, its transpose does
+to that.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ...errors import InvalidData
+from ..evolution.allocator import keep_freed_memory
+from ..evolution.autograd_ops import in_full_precision, packed
+from ..evolution.steps import Components, Frame, squared_modulus
+from ..lowering.dtypes import number_dtype
+from .compiler import widest
+from .step_table import TileTable
+from .steps import Tiles
+
+T = TypeVar("T")
+SUMMED_TILES = 64
+"""So many tiles are summed in the program's precision, more of them in double precision."""
+THREAD_WORK = 2**20
+"""Amplitudes times steps that a thread of its own is worth."""
+
+
+class TileRunner:
+    """Runs the steps of a program tile by tile.
+
+    Args:
+        tiles: At least one step; blocks are unitary.
+    """
+
+    def __init__(self, tiles: Tiles) -> None:
+        self.tiles = tiles
+        self._tables: dict[tuple[Any, ...], TileTable] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without addresses: a copy makes tables of its own."""
+        return {**self.__dict__, "_tables": {}}
+
+    def run(
+        self,
+        x: Tensor,
+        frame: Frame,
+        inputs: Tensor | None,
+        weights: Tensor | None,
+        diagonals: Tensor | None = None,
+    ) -> Tensor:
+        """Apply the steps to their component.
+
+        Args:
+            x: ``(2**k, batch)`` on the CPU; one column for all samples where the batch is that of the
+                inputs.
+            frame: Constants, block matrices and phases.
+            inputs, weights: For gates by themselves.
+            diagonals: ``(count, 2**k)`` real, of observables; None for the states.
+
+        Returns:
+            ``(2**k, batch)`` complex, or ``(count, batch)`` real expectation values; differentiable in
+            all but the diagonals.
+        """
+        tiles = self.tiles
+        stacks = [
+            frame.blocks[key] if kind == "block" else frame.phases[key]
+            for kind, key in tiles.groups
+        ]
+        like = x.real if x.is_complex() else x
+        given: list[Tensor | None] = []
+        for vector, source in zip(tiles.angles, (weights, inputs), strict=True):
+            if not vector.angles or vector.is_bare:
+                given.append(source if vector.angles else None)
+            else:
+                given.append(vector.evaluate(inputs, weights, like))
+        if given[1] is not None:
+            x = x.expand(-1, len(given[1]) if tiles.angles[1].is_bare else given[1].shape[1])
+        x = x.to(number_dtype(frame.dtype, True))
+        keep_freed_memory()
+        final: Tensor = _Run.apply(packed(x), *given, self, frame, diagonals, *stacks)
+        return final
+
+    def thetas(self, given: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
+        """Angles that all samples share ``(angles, 1)``, and each sample's own ``(angles, batch)``.
+
+        Args:
+            given: For each of them its angles, or the tensor of which they are columns.
+        """
+        shared, own = (
+            vector.evaluate(each, each, each) if each is not None and vector.is_bare else each
+            for vector, each in zip(self.tiles.angles, given, strict=True)
+        )
+        return None if shared is None else shared.unsqueeze(1), own
+
+    def table(self, frame: Frame, stacks: Sequence[Tensor], lanes: int) -> TileTable:
+        """What the machine code reads that stays the same from run to run."""
+        are_complex = tuple(stack.is_complex() for stack in stacks)
+        key = (frame.dtype, lanes, are_complex)
+        if key not in self._tables:
+            self._tables[key] = TileTable(self.tiles, frame, are_complex, lanes)
+        return self._tables[key]
+
+
+class _Run(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        shared: Tensor | None,
+        own: Tensor | None,
+        runner: TileRunner,
+        frame: Frame,
+        diagonals: Tensor | None,
+        *stacks: Tensor,
+    ) -> Tensor:
+        (rows, batch), lanes = x.shape, _lanes(x)
+        table = runner.table(frame, stacks, lanes)
+        packs = _taken(runner.tiles, stacks)
+        entries = _entries(runner.tiles, table, *runner.thetas((shared, own)), lanes)
+        steps = table.steps(packs, entries)
+        final = torch.empty_like(x)
+        values, readout = final, (0, 0, 0, 0)
+        if diagonals is not None:
+            values = diagonals.new_empty(len(diagonals), -(-batch // lanes) * lanes)
+            expect = table.kernels.expect()
+            readout = expect, diagonals.data_ptr(), len(diagonals), values.data_ptr()
+
+        def run(first: int, end: int) -> None:
+            scratch = x.new_empty(2, rows, lanes)
+            table.kernels.forward(
+                x.data_ptr(), final.data_ptr(), batch, rows, first, end,
+                steps.ctypes.data, len(steps), scratch.data_ptr(), *readout,
+            )  # fmt: skip
+
+        _share(run, x, lanes, len(steps))
+        ctx.runner, ctx.frame, ctx.table = runner, frame, table
+        ctx.steps, ctx.held = steps, (packs, entries)  # the table holds addresses of these
+        # The gradient needs these for their shapes only, so they may change until then.
+        ctx.angles, ctx.versions = (shared, own), _versions(shared, own)
+        ctx.diagonals = diagonals
+        ctx.save_for_backward(x, final, *stacks)
+        return final if diagonals is None else values[:, :batch]
+
+    @staticmethod
+    @in_full_precision
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, final, *stacks = ctx.saved_tensors
+        runner: TileRunner = ctx.runner
+        if torch.is_grad_enabled():
+            if _versions(*ctx.angles) != ctx.versions:
+                raise InvalidData(
+                    "Weights or inputs were changed in place between the forward pass and a backward "
+                    "pass with create_graph; change copies of them."
+                )
+            given = (x, *ctx.angles, *stacks)
+            return _through_plain_steps(grad, given, runner, ctx.frame, ctx.diagonals)
+        (rows, batch), lanes, table = x.shape, _lanes(x), ctx.table
+        steps, slopes = ctx.steps, None
+        if ctx.needs_input_grad[2]:
+            count = len(runner.tiles.angles[1].angles)
+            slopes = x.new_empty(count, -(-batch // lanes) * lanes, dtype=ctx.frame.dtype)
+        reads = table.reads(slopes=slopes is not None)
+        result, diagonals, readout = torch.empty_like(x), ctx.diagonals, (0, 0, 0)
+        if diagonals is not None:
+            grad = torch.nn.functional.pad(grad, (0, -batch % lanes))
+            readout = table.kernels.seed(), diagonals.data_ptr(), len(diagonals)
+        grad = packed(grad)
+
+        def run(first: int, end: int) -> Tensor:
+            scratch = x.new_empty(3, rows, lanes)
+            sums = x.new_zeros(table.num_sums, dtype=ctx.frame.dtype)
+            total = sums if end - first <= SUMMED_TILES else sums.double()
+            for start in range(first, end, SUMMED_TILES):
+                table.kernels.backward(
+                    final.data_ptr(), grad.data_ptr(), result.data_ptr(), batch, rows, start,
+                    min(start + SUMMED_TILES, end), steps.ctypes.data, reads.ctypes.data,
+                    len(steps), scratch.data_ptr(), sums.data_ptr(),
+                    0 if slopes is None else slopes.data_ptr(), *readout,
+                )  # fmt: skip
+                if total is not sums:
+                    total += sums
+                    sums.zero_()
+            return total
+
+        found = _share(run, x, lanes, len(steps))
+        sums = found[0] if len(found) == 1 else torch.stack(found).sum(0)
+        sums = sums.to(ctx.frame.dtype)
+        found_slopes = (
+            sums[table.first_gate_sum :] if ctx.needs_input_grad[1] else None,
+            None if slopes is None else slopes[:, :batch],
+        )
+        to_angles = [
+            vector.pull_back(each, source) if each is not None and vector.is_bare else each
+            for vector, each, source in zip(
+                runner.tiles.angles, found_slopes, ctx.angles, strict=True
+            )
+        ]
+        return result, *to_angles, None, None, None, *_gradients(runner.tiles, table, stacks, sums)
+
+
+def _versions(*tensors: Tensor | None) -> list[int | None]:
+    """How often each was changed in place; those of inference mode do not say."""
+    return [None if each is None or each.is_inference() else each._version for each in tensors]
+
+
+def _entries(
+    tiles: Tiles, table: TileTable, shared: Tensor | None, own: Tensor | None, lanes: int
+) -> list[Tensor]:
+    """For each shape of gates their matrices, ``(gates, entries, 1 or whole tiles)``."""
+    found = []
+    for entries, (shape, _, theta) in zip(table.entries, tiles.split(shared, own), strict=True):
+        values, _ = entries.values(theta)
+        missing = 0 if shape.shared else -values.shape[-1] % lanes
+        values = torch.nn.functional.pad(values, (0, missing)) if missing else values
+        found.append(packed(values))
+    return found
+
+
+def _lanes(x: Tensor) -> int:
+    """Samples of a tile: as many as the widest vectors take, fewer where there are fewer."""
+    most = widest() // (x.element_size() // 2)
+    # Two widths only, because each has machine code of its own.
+    return most // 4 if x.shape[1] <= most // 4 and most >= 8 else most
+
+
+def _taken(tiles: Tiles, stacks: Sequence[Tensor]) -> list[Tensor]:
+    """For each of the users its matrices or phases."""
+    given = zip(tiles.users, tiles.of_users(stacks), strict=True)
+    return [users.taken(stack) for users, stack in given]
+
+
+def _gradients(
+    tiles: Tiles, table: TileTable, stacks: Sequence[Tensor], sums: Tensor
+) -> list[Tensor | None]:
+    """The gradients of the stacks, from the overlaps of states and gradients."""
+    inner = dict(zip(tiles.groups, map(torch.zeros_like, stacks), strict=True))
+    for users, (start, shape, complex_) in zip(tiles.users, table.parts, strict=True):
+        reals = (*shape, 2) if complex_ else shape
+        found = sums[start : start + math.prod(reals)].view(reals)
+        users.given(torch.view_as_complex(found) if complex_ else found, inner[users.key])
+    return [
+        torch.bmm(stack, each.mH) if kind == "block" else stack * each.conj()
+        for ((kind, _), each), stack in zip(inner.items(), stacks, strict=True)
+    ]
+
+
+def _through_plain_steps(
+    grad: Tensor,
+    given: Sequence[Tensor | None],
+    runner: TileRunner,
+    frame: Frame,
+    diagonals: Tensor | None,
+) -> tuple[Tensor | None, ...]:
+    """The gradient with a graph of its own: autograd differentiates the plain steps.
+
+    In aliases: the state may depend on the same stacks, and that path is not taken here.
+    """
+    tiles = runner.tiles
+    given = [
+        each.view_as(each) if each is not None and each.requires_grad else each for each in given
+    ]
+    start = given[0]
+    assert start is not None  # there is always a state
+    stacks = [each for each in given[3:] if each is not None]
+    tensors = dict(zip(tiles.groups, stacks, strict=True))
+    apart = replace(
+        frame,
+        blocks={key: value for (kind, key), value in tensors.items() if kind == "block"},
+        phases={key: value for (kind, key), value in tensors.items() if kind == "phase"},
+        samples=tiles.entries(*runner.thetas(given[1:3])),
+        rows={},
+    )
+    component = tiles.steps[0].component
+    state: Components = {component: start}
+    for step in tiles.steps:
+        step.run(state, apart)
+    value = state[component]
+    if diagonals is not None:
+        value = diagonals @ squared_modulus(value)
+    wanted = [each for each in given if each is not None and each.requires_grad]
+    found = iter(torch.autograd.grad(value, wanted, grad, create_graph=True, allow_unused=True))
+    to_x, to_shared, to_own, *rest = [
+        next(found) if each is not None and each.requires_grad else None for each in given
+    ]
+    return to_x, to_shared, to_own, None, None, None, *rest
+
+
+def _share(run: Callable[[int, int], T], x: Tensor, lanes: int, steps: int) -> list[T]:
+    """Call a function with the first tile and the one after the last; in threads where it pays."""
+    tiles = -(-x.shape[1] // lanes)
+    worth = tiles * lanes * len(x) * steps // THREAD_WORK
+    threads = max(min(torch.get_num_threads(), tiles, worth), 1)
+    ends = [tiles * k // threads for k in range(threads + 1)]
+    if threads == 1:
+        return [run(0, tiles)]
+    return list(_pool(os.getpid()).map(run, ends[:-1], ends[1:]))
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Threads of this process; a fork has none of its parent's."""
+    return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="qdm tiles")

@@ -1,0 +1,199 @@
+"""What machine code reads: addresses and counts of all steps, and where it puts what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..evolution.per_sample_gates import Entries
+from ..evolution.steps import Frame, Move
+from .compiler import Kernels, kernels
+from .emit_run import BLOCK, EACH, FIELDS, GATE, MOVE, READ_FIELDS, TURN
+from .steps import Angled, GateShape, Scattered, Tiles, Users
+
+KEPT_TABLES = 8
+"""Filled tables that are kept."""
+_KINDS = {True: GATE, False: EACH}
+MATRIX = 4
+"""Column of the table with the address of the matrix; the functions of its forms follow."""
+FORMS = ("forward", "transposed", "adjoint")
+
+
+class TileTable:
+    """The table of a program's steps, for one precision and number of lanes.
+
+    Args:
+        tiles: The steps.
+        frame: Constants and precision.
+        are_complex: For each of the tiles' groups whether its stack is complex.
+        lanes: Samples of a tile.
+    """
+
+    def __init__(self, tiles: Tiles, frame: Frame, are_complex: Sequence[bool], lanes: int) -> None:
+        self.kernels: Kernels = kernels(double=frame.dtype == torch.float64, lanes=lanes)
+        self.parts: list[tuple[int, tuple[int, ...], bool]] = []
+        """For each of the users where its sums start, their shape, and whether they are complex."""
+        self.num_sums = 0
+        self.entries: list[Entries] = []
+        """For each group of per-sample gates what their entries are made of."""
+        self.first_gate_sum = 0
+        """Where the slopes of shared angles begin among the sums; they are the last."""
+        self._constants, self._dtype, self._device = frame.constants, frame.dtype, frame.device
+        self._keep: list[Any] = []
+        """Arrays whose addresses are in the table."""
+        self._known: dict[int, int] = {}
+        self._gate_rows: list[np.ndarray] = []
+        self._own_rows: list[np.ndarray] = []
+        self._filled: dict[tuple[Any, ...], np.ndarray] = {}
+        """Tables of earlier runs by the addresses in them, which come back in a loop."""
+        self._slots: list[tuple[np.ndarray, int]] = []
+        """For each of the users its steps, and the reals of one's matrix or factors."""
+        self._steps = np.zeros((len(tiles.steps), FIELDS), dtype=np.int64)
+        self._reads = np.zeros((len(tiles.steps), READ_FIELDS), dtype=np.int64)
+        weighted = {position for users in tiles.users for position in users.positions}
+        for row, step in enumerate(tiles.steps):
+            if isinstance(step, Move):
+                self._monomial(row, step, tiles.num_rows)
+            else:
+                offsets = step.offsets if isinstance(step, Angled) else step.offsets[step.active]
+                count = len(frame.constants.array(step.first))
+                kind = BLOCK if isinstance(step, Scattered) else _KINDS[step.shape.shared]
+                places = self._address(offsets.astype(np.int32))
+                self._steps[row, :MATRIX] = kind, count, self._indices(step.first), places
+            if row not in weighted and not isinstance(step, Angled):
+                self._fixed(row, step)
+        for users, complex_ in zip(tiles.users, tiles.of_users(are_complex), strict=True):
+            self._weighted(tiles, users, complex_)
+        self._num_slopes, self.first_gate_sum = 0, self.num_sums
+        for shape, rows in tiles.angled.items():
+            self._angled(shape, rows, [tiles.gate(row) for row in rows])
+
+    def _address(self, array: np.ndarray) -> int:
+        self._keep.append(array)
+        return int(array.ctypes.data)
+
+    def _indices(self, constant: int) -> int:
+        """Address of a constant as int32."""
+        if constant not in self._known:
+            array = self._constants.array(constant).astype(np.int32)
+            self._known[constant] = self._address(array)
+        return self._known[constant]
+
+    def _monomial(self, row: int, step: Move, rows: int) -> None:
+        if step.source is None:
+            self._steps[row, :MATRIX] = TURN, rows, 0, 0
+        else:
+            self._steps[row, :MATRIX] = MOVE, rows, self._indices(step.source), 0
+
+    def _movers(self, step: Move, factors: str) -> list[int]:
+        make = self.kernels.turn if step.source is None else self.kernels.move
+        turns = factors == "complex"
+        return [make(factors=factors, conjugate=turns and form == "adjoint") for form in FORMS]
+
+    def _blocks(self, size: int, *, real: bool, diagonal: bool = False) -> list[int]:
+        make = self.kernels.apply
+        return [
+            make(size, real=real, diagonal=diagonal, form="transposed" if real and k else form)
+            for k, form in enumerate(FORMS)
+        ]
+
+    def _fixed(self, row: int, step: Scattered | Move) -> None:
+        """The functions and numbers of a step without weights."""
+        if isinstance(step, Scattered):
+            assert step.fixed is not None  # it has no weights
+            matrix = self._constants.number(step.fixed, self._dtype, self._device)
+            active = torch.from_numpy(step.active)
+            values = matrix[active][:, active].contiguous()
+            functions = self._blocks(len(active), real=not matrix.is_complex())
+        elif step.signs is not None:
+            values = self._constants.number(step.signs, self._dtype, self._device)
+            functions = self._movers(step, "complex" if values.is_complex() else "real")
+        else:
+            self._steps[row, MATRIX + 1 :] = self._movers(step, "none")
+            return
+        self._keep.append(values)
+        self._steps[row, MATRIX:] = values.data_ptr(), *functions
+
+    def _weighted(self, tiles: Tiles, users: Users, complex_: bool) -> None:
+        """The functions of steps with weights, and where their gradients go."""
+        rows = np.array(users.positions)
+        if users.size:
+            shape: tuple[int, ...] = (users.size, users.size)
+            self._steps[rows, MATRIX + 1 :] = self._blocks(users.size, real=not complex_)
+            read = self.kernels.overlap(users.size, real=not complex_)
+        else:
+            shape, complex_ = (tiles.num_rows,), True
+            for row in users.positions:
+                step = tiles.steps[row]
+                assert isinstance(step, Move)  # nothing else has phases
+                self._steps[row, MATRIX + 1 :] = self._movers(step, "complex")
+            read = self.kernels.products()
+        reals = int(np.prod(shape)) * (2 if complex_ else 1)
+        self.num_sums += self.num_sums % 2  # complex numbers begin at even places
+        self._reads[rows, 0] = read
+        self._reads[rows, 1] = self.num_sums + reals * np.arange(len(rows))
+        self._slots.append((rows, reals * self.kernels.itemsize))
+        self.parts.append((self.num_sums, (len(rows), *shape), complex_))
+        self.num_sums += reals * len(rows)
+
+    def _angled(self, shape: GateShape, positions: Sequence[int], gates: Sequence[Angled]) -> None:
+        """Gates of one shape by themselves."""
+        dtype = torch.complex64 if self._dtype == torch.float32 else torch.complex128
+        generators = torch.from_numpy(np.stack([gate.generator for gate in gates])).to(dtype)
+        self._keep.append(generators)
+        bytes_each = generators.shape[1] * 2 * self.kernels.itemsize
+        rows, count = np.array(positions), len(gates)
+        size, diagonal = shape.size, shape.diagonal
+        if shape.shared:
+            functions = self._blocks(size, real=shape.real, diagonal=diagonal)
+            self._reads[rows, 1] = self.num_sums + np.arange(count)
+            self.num_sums += count
+        else:
+            make = self.kernels.apply_each
+            functions = [make(size, diagonal=diagonal, form=form) for form in FORMS]
+            self._reads[rows, 1] = self._num_slopes + np.arange(count)
+            self._num_slopes += count
+            self._own_rows.append(rows)
+        self._steps[rows, MATRIX + 1 :] = functions
+        self._reads[rows, 0] = self.kernels.slope(size, diagonal=diagonal, each=not shape.shared)
+        self._reads[rows, 2] = generators.data_ptr() + bytes_each * np.arange(count)
+        like = torch.zeros(0, dtype=self._dtype, device=self._device)
+        forms = [gate.form for gate in gates]
+        self.entries.append(Entries.of(forms, like, real=shape.real and shape.shared))
+        self._gate_rows.append(rows)
+
+    def steps(self, packs: Sequence[Tensor], entries: Sequence[Tensor]) -> np.ndarray:
+        """The table for one run.
+
+        Args:
+            packs: Matrices and phases of the tiles' users.
+            entries: Of their gates by themselves, ``(gates, entries, samples)`` for each shape.
+        """
+        key = (
+            *(each.data_ptr() for each in packs),
+            *((e.data_ptr(), e.stride(0)) for e in entries),
+        )
+        found = self._filled.get(key)
+        if found is None:
+            found = self._steps.copy()
+            for (rows, step), pack in zip(self._slots, packs, strict=True):
+                found[rows, MATRIX] = pack.data_ptr() + step * np.arange(len(rows))
+            for rows, each in zip(self._gate_rows, entries, strict=True):
+                step = each.stride(0) * each.element_size()
+                found[rows, MATRIX] = each.data_ptr() + step * np.arange(len(rows))
+            if len(self._filled) >= KEPT_TABLES:
+                self._filled.clear()
+            self._filled[key] = found
+        return found
+
+    def reads(self, *, slopes: bool) -> np.ndarray:
+        """What is read on the way back; without each sample's slopes where none is asked for."""
+        if slopes or not self._own_rows:
+            return self._reads
+        table = self._reads.copy()
+        table[np.concatenate(self._own_rows), 0] = 0
+        return table

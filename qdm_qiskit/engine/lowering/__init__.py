@@ -1,0 +1,1 @@
+"""Qiskit gates as a list of operations: angles, matrices, decompositions, fusion."""

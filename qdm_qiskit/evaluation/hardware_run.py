@@ -1,0 +1,235 @@
+"""The page of a hardware run: its images, what it cost, and how far from exact it was."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arguments import checked_path
+from ..errors import InvalidData, MissingData
+from ..files import read_json_object
+
+if TYPE_CHECKING:
+    from ..hardware.plan.run_plan import RunPlan
+    from ..hardware.run.replay import Replay
+
+SCHEMA = "qdm-hardware-report/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCost:
+    """One job's QPU seconds."""
+
+    part: str
+    """``step-0010`` or ``calibration-0001``."""
+    job_id: str
+    role: str
+    """``main``, or ``duplicate`` of another."""
+    state: str
+    estimated: float | None
+    """By the plan."""
+    charged: float | None
+    """By the service; None while it still counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardwareReport:
+    """A run in numbers; the images stand beside it."""
+
+    run: str
+    model: str
+    target: str
+    backend: str
+    spends: bool
+    """Whether the target charges."""
+    images: int
+    num_steps: int
+    schedule: str
+    mitigation: str
+    note: str | None
+    """What an earlier version planned otherwise than this one does; None if nothing."""
+    circuit: dict[str, Any]
+    """Depth, two-qubit gates, expected success."""
+    steps: tuple[dict[str, Any], ...]
+    """See :class:`~qdm_qiskit.hardware.run.replay.StepReplay`."""
+    done: bool
+    cancelled: bool
+    """Whether the run was cancelled, and was not resumed since."""
+    equal: bool
+    """Whether a replay gives the stored images."""
+    replay: str
+    """The same in words."""
+    image_error: float | None
+    """Root mean square pixel distance of the final images from the exact chain's; None before."""
+    jobs: tuple[JobCost, ...]
+    calibration_seconds: float | None
+    """Estimated for a readout calibration; None without mitigation."""
+    calibration_found: bool
+    """Whether the plan expected to use a calibration of an earlier run, and left its seconds out."""
+    seconds_estimated: float
+    """Of the whole run, by the plan."""
+    seconds_charged: float | None
+    """So far; None of an unfinished run without its ledger."""
+    cost_known: bool
+    """Whether the service has counted every job."""
+    assumptions: tuple[str, ...]
+    decisions: tuple[dict[str, Any], ...]
+    versions: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, with the schema's name."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class HardwarePictures:
+    """The images of a run."""
+
+    trajectory: np.ndarray
+    """``(steps + 1, count, channels, height, width)``: x_T .. x_t."""
+    exact: np.ndarray
+    """The same of the exact chain, from the same x_T."""
+
+
+def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
+    """Collect a run from its folder; nothing is asked of any service, nothing is written.
+
+    What an unfinished run has cost so far is read from the ledger beside its folder, if there is one.
+
+    Args:
+        folder: The run's folder; the run need not be finished, but one step of it.
+
+    Returns:
+        Numbers and pictures.
+
+    Raises:
+        MissingData: If no step is recorded yet.
+        InvalidPlan, InvalidData, CalibrationMismatch: If a file cannot be used.
+    """
+    folder = checked_path(folder, "folder")
+    from ..hardware.ledger.run_files import MANIFEST
+    from ..hardware.run.replay import replay
+
+    found = replay(folder)
+    plan = found.plan
+    if not found.steps:
+        raise MissingData(
+            f"Run {plan.run_id} has no finished step to report; `qdm run resume {plan.run_id}`."
+        )
+    path = folder / MANIFEST
+    manifest = read_manifest(path) if path.exists() else _manifest_so_far(plan)
+    exact = _exact_images(plan, len(found.steps))
+    try:
+        jobs = () if manifest is None else _jobs(plan, manifest)
+        charged = None if manifest is None else float(manifest["seconds_charged"])
+        known = manifest is not None and bool(manifest["cost_known"])
+        versions = {} if manifest is None else dict(manifest["versions"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidData(f"{path} is no manifest of a run ({type(error).__name__}).") from error
+    report = HardwareReport(
+        run=plan.run_id,
+        model=plan.model,
+        target=plan.target,
+        backend=plan.backend,
+        spends=plan.is_qpu,
+        images=plan.num_images,
+        num_steps=plan.num_steps,
+        schedule=plan.schedule,
+        mitigation=plan.mitigation,
+        note=plan.note,
+        circuit={
+            "qubits": plan.circuit.qubits,
+            "depth": plan.circuit.depth,
+            "two_qubit_gates": plan.circuit.two_qubit_gates,
+            "expected_success": plan.circuit.expected_success,
+        },
+        steps=tuple(asdict(each) for each in found.steps),
+        done=found.done,
+        # Manifests of finished runs of earlier versions name no state.
+        cancelled=manifest is not None and manifest.get("state") == "cancelled",
+        equal=found.equal,
+        replay=found.sentence(),
+        image_error=_image_error(found, exact),
+        jobs=jobs,
+        calibration_seconds=None if plan.calibration is None else plan.calibration.seconds,
+        calibration_found=plan.calibration is not None and plan.calibration.found is not None,
+        seconds_estimated=plan.total_seconds,
+        seconds_charged=charged,
+        cost_known=known,
+        assumptions=plan.timing.assumptions(),
+        decisions=tuple(asdict(each) for each in plan.decisions),
+        versions=versions,
+    )
+    return report, HardwarePictures(found.trajectory, exact)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """A run's manifest, of this version or of 0.1, which called its format as a training run's.
+
+    Raises:
+        InvalidData: If it is of another format, or damaged.
+    """
+    from ..hardware.run.manifest import SCHEMA as MANIFEST_SCHEMA
+    from ..training.config import SCHEMA as NAME_IN_0_1
+
+    content = read_json_object(path)
+    if content.get("schema") not in (MANIFEST_SCHEMA, NAME_IN_0_1):
+        raise InvalidData(
+            f"{path} is no manifest of a run that this version reads: its schema is "
+            f"{content.get('schema')!r:.60}, not '{MANIFEST_SCHEMA}'."
+        )
+    return content
+
+
+def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
+    """What the manifest of an unfinished run would say now; None where the ledger is not."""
+    from ..hardware.ledger.ledger import FILE, Ledger
+    from ..hardware.run.manifest import manifest
+
+    root = plan.folder.resolve().parent
+    if not list(root.glob(f"{FILE}*")):
+        return None
+    ledger = Ledger.open_to_read(root)
+    try:
+        return manifest(plan, ledger)
+    except MissingData:  # another root's run, copied here
+        return None
+    finally:
+        ledger.close()
+
+
+def _exact_images(plan: RunPlan, steps: int) -> np.ndarray:
+    """The images of the exact chain at x_T and after each step, from the same x_T and noise."""
+    from ..hardware.run.reverse_chain import PlannedChain
+
+    chain = PlannedChain(plan)
+    path = [chain.images()]
+    for _ in range(steps):
+        chain.advance(chain.exact_probabilities())
+        path.append(chain.images())
+    return np.stack(path)
+
+
+def _image_error(found: Replay, exact: np.ndarray) -> float | None:
+    if not found.done:
+        return None
+    return float(np.sqrt(np.mean((found.images.astype(np.float64) - exact[-1]) ** 2)))
+
+
+def _jobs(plan: RunPlan, manifest: dict[str, Any]) -> tuple[JobCost, ...]:
+    estimated = {each.name: each.seconds for each in plan.steps}
+    calibration = None if plan.calibration is None else plan.calibration.seconds
+    return tuple(
+        JobCost(
+            part=str(job["part"]),
+            job_id=str(job["job_id"]),
+            role=str(job["role"]),
+            state=str(job["state"]),
+            estimated=estimated.get(str(job["part"]), calibration),
+            charged=None if job["seconds_charged"] is None else float(job["seconds_charged"]),
+        )
+        for job in manifest["jobs"]
+    )

@@ -1,0 +1,289 @@
+"""What is evaluated, and against what: samples of runs, and the reference images."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..arguments import checked_path
+from ..data import Dataset, LoadedData, Split, load_with_source
+from ..data.npz import read_npz
+from ..data.places import absolute_place
+from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
+from ..files import read_json_object
+from ..rng import derived_seed
+from ..sampling import Sampler, SamplingConfig, load_run, sample
+from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
+from ..sampling.schedulers import planned_chain
+from ..training import RunConfig, run_from_dict
+from ..training.run_data import NOT_VERIFIED, at_place, has_files, load_data, verified
+from .image_metrics import check_images
+
+PATH_NUMBERS = 2**26
+"""Numbers of one batch's whole path from noise to images, which sampling holds in memory."""
+
+Part = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Images of one model, or the promise of them."""
+
+    name: str
+    source: str
+    """Where the images come from, in words."""
+    config: RunConfig
+    """The run that the model was trained in."""
+    shape: tuple[int, int, int]
+    """Channels, height and width."""
+    draw: Callable[[int], np.ndarray]
+    """Gives images in [0, 1], at most as many as asked for."""
+    dataset: Dataset | None = None
+    """The run's data set itself, where its name is not known here."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What cannot be said of its data."""
+        return () if self.config.record is not None else (f"{self.name}: {NOT_VERIFIED}",)
+
+    def training_split(self) -> Split:
+        """The images that its model was trained and tested on."""
+        return load_data(self.config, self.dataset).split
+
+
+def run_subject(
+    folder: Path,
+    *,
+    seed: int,
+    scheduler: str | Sampler = "process",
+    num_inference_steps: int | None = None,
+    dataset: Dataset | None = None,
+) -> Subject:
+    """A trained run, from which images are sampled when they are asked for.
+
+    Args:
+        folder: As for :func:`~qdm_qiskit.sampling.load_run`.
+        seed: Of the samples.
+        scheduler: A sampler or its name, see :func:`~qdm_qiskit.sampling.sample`.
+        num_inference_steps: Its steps.
+        dataset: The data set that it was trained on, where that is no name that is known here.
+
+    Raises:
+        MissingData, InvalidData, InvalidCheckpoint: If the run cannot be loaded.
+        InvalidOption: If the scheduler does not fit its process.
+    """
+    folder = checked_path(folder, "folder")
+    run = load_run(folder)
+    sampler, times = planned_chain(run.process, scheduler, num_inference_steps)
+    steps = len(times)
+    numbers = (steps + 1) * int(np.prod(run.model.image_shape))
+
+    def draw(count: int) -> np.ndarray:
+        batch = min(count, max(1, PATH_NUMBERS // numbers))
+        parts = []
+        for index, start in enumerate(range(0, count, batch)):
+            config = SamplingConfig(
+                num_images=min(batch, count - start),
+                seed=derived_seed(seed, "evaluation", 20, index),
+                num_inference_steps=num_inference_steps,
+            )
+            parts.append(sample(run, config, sampler=scheduler).images)
+        return np.concatenate(parts)
+
+    chain = "its own chain" if scheduler == "process" else f"scheduler {sampler.name}"
+    source = f"sampled exactly (engine) by {chain}, {steps} steps, seed {seed}"
+    name = folder.resolve().name
+    return Subject(name, source, run.config, run.model.image_shape, draw, dataset)
+
+
+def samples_subject(folder: Path) -> Subject:
+    """Samples that `qdm sample` has written.
+
+    Args:
+        folder: With ``samples.npz`` and ``manifest.json``.
+
+    Raises:
+        MissingData: If the folder holds no samples.
+        InvalidData: If a file is damaged, or the images cannot be used.
+    """
+    folder = checked_path(folder, "folder")
+    if not (folder / "manifest.json").is_file():
+        raise MissingData(
+            f"There are no samples in {folder}: make some with `qdm sample RUN --out {folder}`."
+        )
+    manifest = read_json_object(folder / "manifest.json")
+    if manifest.get("schema") != SAMPLES_SCHEMA or not isinstance(manifest.get("run"), dict):
+        raise InvalidData(f"{folder / 'manifest.json'} is not of schema '{SAMPLES_SCHEMA}'.")
+    try:
+        config = run_from_dict(manifest["run"])
+    except InvalidOption as error:
+        raise InvalidCheckpoint(f"{folder / 'manifest.json'} cannot be used: {error}") from error
+    path = folder / "samples.npz"
+    try:
+        # Opened here, because numpy leaves its own handle open when the file is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            images = arrays["images"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidData(f"{path} holds no samples of `qdm sample`: {error}.") from error
+    check_images(images, f"samples in {folder}")
+    sampling = manifest.get("sampling")
+    target = sampling.get("target", "engine") if isinstance(sampling, dict) else "engine"
+    channels, height, width = images.shape[1:]
+    return Subject(
+        name=folder.resolve().name,
+        source=f"read from its folder, sampled on {target}",
+        config=config,
+        shape=(channels, height, width),
+        draw=lambda count: images[:count],
+    )
+
+
+def with_data_at(subjects: Sequence[Subject], places: Sequence[Path]) -> list[Subject]:
+    """Subjects whose data lie somewhere else now, each with the first place that holds them.
+
+    Args:
+        subjects: Runs and folders of samples.
+        places: ``.npz`` files, and folders of published files. A run whose data none of them holds
+            looks where they were.
+
+    Raises:
+        InvalidData: If a place holds nobody's data.
+    """
+    refusals: dict[Path, str] = {}
+    used = set()
+
+    def placed(subject: Subject) -> Subject:
+        for place in places if has_files(subject.config) else ():
+            try:
+                moved = at_place(subject.config, place)
+                load_data(moved)
+            except (InvalidData, InvalidOption, MissingData) as error:
+                refusals[place] = str(error)
+                continue
+            used.add(place)
+            return replace(subject, config=moved)
+        return subject
+
+    found = [placed(subject) for subject in subjects]
+    for place in places:
+        if place not in used:
+            reason = refusals.get(place, "No other run's data are files.")
+            raise InvalidData(f"{place} does not hold the data of a run in this table. {reason}")
+    return found
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The real images."""
+
+    dataset: str
+    part: Part
+    """Which part of the data set they are."""
+    images: np.ndarray
+    """``(count, channels, height, width)``: what samples are compared with."""
+    others: np.ndarray
+    """Images of the other part: what real images score."""
+    split: Split
+    """Both parts, of the runs' classes."""
+    whole: Split
+    """Both parts, of all classes: what the domain classifier learns from."""
+    own: bool
+    """Whether it is the first subject's own data set."""
+
+
+def load_reference(
+    subjects: Sequence[Subject], dataset: str | Dataset | None, part: Part, count: int
+) -> Reference:
+    """Reference images of the size of the subjects' images.
+
+    Args:
+        subjects: At least one; the first decides on classes and on the seed of the split.
+        dataset: A data set or its name, or ``npz:PATH``; None takes the first subject's own.
+        part: "test" or "train".
+        count: Reference images at most.
+
+    Raises:
+        InvalidOption, UnknownName, MissingData: As for :func:`~qdm_qiskit.data.load_dataset`.
+        InvalidData: If the subjects' images differ in size, or the reference's do.
+    """
+    first = subjects[0]
+    for subject in subjects[1:]:
+        if subject.shape != first.shape:
+            raise InvalidData(
+                f"Runs in one table need images of one size: {first.name} has "
+                f"{_shape(first.shape)}, {subject.name} {_shape(subject.shape)}; evaluate them apart."
+            )
+    _, height, width = first.shape
+    if height != width:
+        raise InvalidData(
+            f"Evaluation compares square images, but {first.name} makes arrays of {height} x {width}: "
+            "it is no image model."
+        )
+    data = first.config.data
+    if isinstance(dataset, Dataset):
+        name = dataset.name
+    else:
+        name = data.dataset if dataset is None else dataset
+    name = absolute_place(name, None)[0]
+    own = name == absolute_place(data.dataset, None)[0]
+    if not own and name.startswith("npz:"):
+        pixels = read_npz(name.removeprefix("npz:"))[0].pixels
+        if pixels.shape[1:] != first.shape:
+            raise InvalidData(
+                f"The reference {name} has images of {_shape(pixels.shape[1:])}, {first.name} of "
+                f"{_shape(first.shape)}: bring them to one size first."
+            )
+    given = dataset if isinstance(dataset, Dataset) else first.dataset if own else None
+    whole = whole_split(first.config, first.shape, name, given=given)
+    split = (
+        whole_split(first.config, first.shape, name, data.classes, given=given) if own else whole
+    )
+    chosen, others = (split.test, split.train) if part == "test" else (split.train, split.test)
+    return Reference(name, part, chosen.images[:count], others.images[:count], split, whole, own)
+
+
+def whole_split(
+    config: RunConfig,
+    shape: tuple[int, int, int],
+    dataset: str,
+    classes: tuple[int, ...] = (),
+    *,
+    given: Dataset | None = None,
+) -> Split:
+    """All images of a data set, divided as a run divides them, at the size of its images.
+
+    Args:
+        config: The run: its seed and test fraction divide the images.
+        shape: Channels, height and width.
+        dataset: The run's own data set, or another.
+        classes: Classes to keep; all if empty.
+        given: The data set itself, where its name is not known here.
+
+    Raises: as :func:`~qdm_qiskit.data.load_dataset`, and for the run's own data as
+        :func:`~qdm_qiskit.training.run_data.load_data`.
+    """
+    data = config.data
+    own = absolute_place(dataset, None) == absolute_place(data.dataset, None)
+
+    def load() -> LoadedData:
+        return load_with_source(
+            dataset if given is None else given,
+            image_size=shape[1],
+            channels=shape[0],
+            classes=classes or None,
+            test_fraction=data.test_fraction,
+            seed=config.training.seed,
+            folder=data.folder if own else None,
+        )
+
+    return (verified(config, load) if own else load()).split
+
+
+def _shape(shape: Sequence[int]) -> str:
+    channels, height, width = shape
+    return f"{height} x {width} pixels in {channels} channel{'s' if channels > 1 else ''}"

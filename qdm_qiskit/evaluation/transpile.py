@@ -1,0 +1,313 @@
+"""Transpile reports: what a circuit costs on some devices, before anything runs there.
+
+One report is three files of the same name: JSON with every number, Markdown to read, PNG to see.
+Reports hold no dates, so that the same code and versions write the same JSON and Markdown again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from statistics import median
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import Statevector
+
+from ..arguments import all_of_kind, checked_text, of_kind
+from ..errors import InvalidData, InvalidOption
+from ..execution.distributions import detectable_fraction, shot_noise_distance, signal_left
+from ..execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner
+from ..execution.region import active_qubits
+from ..execution.snapshots import load_backend
+from ..progress import Message, Progress, silent
+from ..transpiling.cost import CircuitCost, LogicalCost, circuit_cost, logical_cost
+from ..transpiling.passes import (
+    Trial,
+    best_trial,
+    layout_trials,
+    measured_physical_qubits,
+    select_values,
+)
+from ..transpiling.split import has_barrier, split_at_barrier
+
+SCHEMA = "transpile-report/1"
+MAX_EXACT_QUBITS = 20
+"""Up to here an example's exact distribution is computed."""
+
+Cost = TypeVar("Cost", CircuitCost, LogicalCost)
+
+
+@dataclass(frozen=True)
+class Parts(Generic[Cost]):
+    """The same cost of the loader, the denoiser, and the whole circuit."""
+
+    loader: Cost
+    """Up to the barrier; empty if the circuit has none."""
+    denoiser: Cost
+    """After the barrier, measurements included."""
+    total: Cost
+    """Everything."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One number over all transpiler seeds."""
+
+    smallest: float
+    median: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the device's noise leaves anything to see."""
+
+    erased: bool
+    """True if the shots cannot tell the result from pure noise."""
+    fraction: float
+    """Part of the signal that is left, 1 for all of it."""
+    method: str
+    """``simulated`` with the snapshot's noise, or ``estimated`` from the expected success."""
+    sentence: str
+    """The same in words."""
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """The circuit on one device."""
+
+    backend: str
+    """Snapshot name."""
+    device_qubits: int
+    """Qubits of the device."""
+    best_seed: int
+    """Transpiler seed of the best trial: highest expected success, then fewest two-qubit gates."""
+    layout: tuple[int, ...]
+    """Physical qubit of each logical qubit at the start."""
+    measured_qubits: tuple[int, ...]
+    """Physical qubit behind each classical bit."""
+    cost: Parts[CircuitCost]
+    """Costs of the best trial."""
+    spread: dict[str, Spread]
+    """Of each number over all seeds: ``depth``, ``two_qubit_depth``, ``two_qubit_count``,
+    ``cnot_equivalents``, ``expected_success`` and, where known, ``duration_seconds``."""
+    verdict: Verdict
+    """Whether noise has likely erased the signal."""
+
+
+@dataclass(frozen=True)
+class TranspileReport:
+    """A circuit's cost in itself and on each device."""
+
+    name: str
+    """Name of the model or template; also the files' name."""
+    level: int
+    """Optimization level."""
+    seeds: tuple[int, ...]
+    """Transpiler seeds that were tried on each device."""
+    shots: int
+    """Shots that the verdicts are given for."""
+    logical: Parts[LogicalCost]
+    """Counts of the abstract circuit."""
+    backends: tuple[BackendReport, ...]
+    """One for each device, in the order asked for."""
+    versions: dict[str, str]
+    """Packages that the numbers depend on."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON, with ``schema`` first."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def transpile_report(
+    name: str,
+    circuit: QuantumCircuit,
+    backends: Sequence[str],
+    *,
+    level: int = 3,
+    seeds: Sequence[int],
+    example_values: np.ndarray | None = None,
+    shots: int = 4096,
+    progress: Progress = silent,
+) -> TranspileReport:
+    """Transpile a circuit for each device with each seed, and cost the best result.
+
+    Args:
+        name: Letters, digits, ``.``, ``_`` and ``-``.
+        circuit: The full logical circuit: loader, one barrier labelled ``denoiser``, denoiser, and
+            every classical bit measured once. Without the barrier all of it is denoiser.
+        backends: Snapshot names, at least one.
+        level: Optimization level, 0 to 3.
+        seeds: Transpiler seeds, at least one.
+        example_values: One row of values, shape ``(num_parameters,)`` in the order of
+            ``circuit.parameters``, in radians. With it the verdict is simulated where at most
+            ``MAX_DENSITY_QUBITS`` qubits are active; without, it is estimated.
+        shots: Shots that the verdict is given for, at least 1.
+        progress: Is told the device's name after each trial, with the trials done and in all.
+
+    Returns:
+        The report; nothing is written.
+
+    Raises:
+        UnknownName: If a snapshot does not exist; checked before any work.
+        InvalidOption: If the name, level, seeds, backends or shots are not as above.
+        InvalidData: If the example has a wrong shape or is not finite.
+        UnsupportedCircuit: If the circuit does not fit a device, holds several such barriers, or
+            leaves a bit unmeasured.
+    """
+    checked_text(name, "name")
+    of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
+    backends = all_of_kind(
+        backends, str, "backends", "name device snapshots, such as 'fake_torino'"
+    )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise InvalidOption(
+            f"A report's name has letters, digits, '.', '_' and '-' only, got {name!r}."
+        )
+    if not backends:
+        raise InvalidOption("A transpile report needs at least one backend, got none.")
+    shot_noise_distance(np.ones(1), shots)  # refuses bad shots before the long work
+    loaded = [(backend, load_backend(backend)) for backend in backends]
+    measured_physical_qubits(circuit)
+    example = _checked_example(circuit, example_values)
+    exact = None if example is None else _exact_probabilities(circuit, example)
+    loader, denoiser = _loader_denoiser(circuit)
+    logical = Parts(logical_cost(loader), logical_cost(denoiser), logical_cost(circuit))
+
+    reports = []
+    for backend, device in loaded:
+        trials = layout_trials(
+            circuit,
+            device,
+            seeds=seeds,
+            level=level,
+            progress=_named(progress, backend),
+        )
+        best = best_trial(trials)
+        loader, denoiser = (circuit_cost(c, device.target) for c in _loader_denoiser(best.circuit))
+        reports.append(
+            BackendReport(
+                backend=backend,
+                device_qubits=device.num_qubits,
+                best_seed=best.seed,
+                layout=tuple(best.circuit.layout.initial_index_layout(filter_ancillas=True)),
+                measured_qubits=measured_physical_qubits(best.circuit),
+                cost=Parts(loader, denoiser, best.cost),
+                spread=_spread(trials),
+                verdict=_verdict(backend, circuit, best, example, exact, shots),
+            )
+        )
+    return TranspileReport(
+        name=name,
+        level=level,
+        seeds=tuple(int(seed) for seed in seeds),
+        shots=shots,
+        logical=logical,
+        backends=tuple(reports),
+        versions={p: version(p) for p in ("qiskit", "qiskit-aer", "qiskit-ibm-runtime")},
+    )
+
+
+def _named(progress: Progress, backend: str) -> Progress:
+    return lambda part: progress(Message(backend, part.done, part.total))
+
+
+def _loader_denoiser(circuit: QuantumCircuit) -> tuple[QuantumCircuit, QuantumCircuit]:
+    if has_barrier(circuit):
+        return split_at_barrier(circuit)
+    return circuit.copy_empty_like(), circuit
+
+
+def _spread(trials: Sequence[Trial]) -> dict[str, Spread]:
+    keys = (
+        *("depth", "two_qubit_depth", "two_qubit_count", "cnot_equivalents"),
+        *("expected_success", "duration_seconds"),
+    )
+    spread = {}
+    for key in keys:
+        values = [getattr(trial.cost, key) for trial in trials]
+        if None not in values:
+            spread[key] = Spread(min(values), median(values), max(values))
+    return spread
+
+
+def _checked_example(circuit: QuantumCircuit, values: np.ndarray | None) -> np.ndarray | None:
+    if values is None:
+        return None
+    row = np.asarray(values, dtype=np.float64)
+    if row.shape != (circuit.num_parameters,) or not np.isfinite(row).all():
+        raise InvalidData(
+            f"example_values is one finite row of {circuit.num_parameters} values, "
+            f"got {row.shape=}."
+        )
+    return row
+
+
+def _exact_probabilities(circuit: QuantumCircuit, row: np.ndarray) -> np.ndarray | None:
+    if circuit.num_qubits > MAX_EXACT_QUBITS:
+        return None
+    bare = circuit.copy_empty_like()
+    for instruction in circuit.data:
+        if instruction.operation.name not in ("measure", "barrier"):
+            bare.append(instruction)
+    bound = bare.assign_parameters(select_values(row[None], circuit, bare)[0])
+    return Statevector(bound).probabilities(list(measured_physical_qubits(circuit)))
+
+
+def _verdict(
+    backend: str,
+    circuit: QuantumCircuit,
+    best: Trial,
+    example: np.ndarray | None,
+    exact: np.ndarray | None,
+    shots: int,
+) -> Verdict:
+    if (
+        example is not None
+        and exact is not None
+        and len(active_qubits([best.circuit])) <= MAX_DENSITY_QUBITS
+    ):
+        noisy, erased = _simulated(backend, circuit, best.circuit, example)
+        left = signal_left(exact, noisy, erased, shots=shots)
+        return Verdict(bool(left.erased), float(left.fraction), "simulated", left.sentence())
+    return _estimated_verdict(best.cost.expected_success, circuit.num_clbits, exact, shots)
+
+
+def _simulated(
+    backend: str, circuit: QuantumCircuit, isa: QuantumCircuit, example: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The noisy distribution of the example, and what the device gives whatever goes in."""
+    runner = NoisyRunner(backend, seed=0)
+    noisy = runner.exact_probabilities(isa, select_values(example[None], circuit, isa))
+    return noisy[0], runner.mean_output(isa)
+
+
+def _estimated_verdict(
+    success: float, num_clbits: int, exact: np.ndarray | None, shots: int
+) -> Verdict:
+    """With probability ``success`` nothing failed; otherwise take the outcome for uniform.
+
+    Then ``success`` is the fraction of the signal that is left. Without an example the signal is
+    taken to be a single outcome, which is the easiest to see: the verdict is the kindest possible.
+    """
+    n = min(num_clbits, MAX_EXACT_QUBITS)
+    uniform = np.full(1 << n, 2.0**-n)
+    if exact is None:
+        exact = np.zeros(1 << n)
+        exact[0] = 1
+    erased = success <= float(detectable_fraction(exact, uniform, shots))
+    if erased:
+        sentence = (
+            f"The device's noise has likely erased the signal: with an expected success of "
+            f"{success:.2g}, {shots} shots cannot tell it from pure noise."
+        )
+    else:
+        sentence = (
+            f"The signal likely survives the device's noise: an expected success of {success:.2g} "
+            f"stands out in {shots} shots."
+        )
+    return Verdict(erased, success, "estimated", sentence)

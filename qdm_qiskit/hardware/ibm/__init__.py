@@ -1,0 +1,1 @@
+"""IBM Quantum as a provider; the only folder that knows IBM's client."""

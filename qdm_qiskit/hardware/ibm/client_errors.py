@@ -1,0 +1,173 @@
+"""What an exception of IBM's client means for a job, and how to say it without the token.
+
+The client has no exception of its own for most of this: several outcomes share one class and differ
+in the text alone, so the text is read here, in one place.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from json import JSONDecodeError
+from typing import Literal
+
+from ...errors import ServiceUnavailable
+
+Kind = Literal[
+    "unauthorized",  # 401: the token was revoked or could not be renewed; nothing was created
+    "rate",  # 429: too fast; nothing was created
+    "session-closed",  # 1217: the session takes no jobs; nothing was created
+    "no-session",  # 1352: the plan has no sessions; nothing was created
+    "refused",  # another 4xx: the same request will be refused again
+    "before",  # failed on the way to the submission; nothing was created
+    "network",  # no answer, or none that can be read; what was sent may have arrived
+    "timeout",  # given up by our own watchdog; what was sent may still arrive
+    "other",  # a mistake in what was asked for
+]
+
+_SECRETS = (
+    re.compile(r"(?i)(bearer|apikey)\s+[^\s'\",}]+"),
+    re.compile(
+        r"(?i)((?:access_|refresh_)?token|api_?key|authorization)(['\"]?\s*[=:]\s*)(['\"]?)[^\s'\",&}]+"
+    ),
+    re.compile(r"eyJ[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]*){1,2}"),
+)
+_STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error")
+_IBM_CODE = re.compile(r'(?:"code":\s*|[Ee]rror code:?\s*)(\d{3,5})')
+_IBM_MESSAGE = re.compile(r'"message":\s*"((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception of the client, understood."""
+
+    kind: Kind
+    message: str
+    """One line, without secrets."""
+    name: str
+    """The exception's class."""
+    gone: bool = False
+    """Whether the service said 404: there is no such job or session."""
+    status: int = -1
+    """What the service answered; -1 if it is not known or there was no answer."""
+    unsent: bool = False
+    """Whether a submission ended before its POST had left."""
+
+    @property
+    def nothing_created(self) -> bool:
+        """Whether a submission that ended so has created no job for sure."""
+        return self.unsent or self.kind not in ("network", "timeout", "other")
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same question may be answered a moment later."""
+        return self.kind in ("unauthorized", "rate", "before", "network", "timeout")
+
+
+class CallFailed(ServiceUnavailable):
+    """A call to the service failed; it holds a :class:`Failure` and no reference to anything else.
+
+    The client's own exceptions keep the request with its headers, and so the token; they end in
+    :mod:`qdm_qiskit.hardware.ibm.account`.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def redacted(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """A text without tokens: the given ones, and whatever looks like one.
+
+    >>> redacted("401 for Bearer abc.def, apikey=xyz")
+    '401 for Bearer ***, apikey=***'
+    """
+    for secret in secrets:
+        if len(secret) >= 4:
+            text = text.replace(secret, "***")
+    text = _SECRETS[0].sub(r"\1 ***", text)
+    text = _SECRETS[1].sub(
+        lambda m: m.group(0) if m.group(0).endswith("***") else f"{m[1]}{m[2]}{m[3]}***", text
+    )
+    return _SECRETS[2].sub("***", text)
+
+
+def understand(
+    error: BaseException, *, submitting: bool = False, secrets: tuple[str, ...] = ()
+) -> Failure:
+    """What an exception of the client means.
+
+    Args:
+        error: The exception.
+        submitting: Whether it came out of sending a job. There a bare ``RequestsApiError`` comes
+            from the questions that the client asks before it sends.
+        secrets: Tokens to keep out of the message.
+
+    Returns:
+        Its kind and a line about it.
+    """
+    from qiskit.providers.exceptions import QiskitBackendNotFoundError
+    from qiskit_ibm_runtime.api.exceptions import RequestsApiError
+    from qiskit_ibm_runtime.exceptions import (
+        IBMError,
+        IBMInputValueError,
+        IBMNotAuthorizedError,
+        RuntimeJobNotFound,
+    )
+    from requests.exceptions import RequestException
+
+    # The text of IBM's exceptions is their message with quotes around it.
+    text = str(getattr(error, "message", None) or error)
+    line = _line(redacted(text, secrets)) or type(error).__name__
+
+    status = getattr(error, "status_code", -1)
+    found = _STATUS.search(text)
+    status = int(found[1]) if status == -1 and found else status
+    gone = status == 404 or isinstance(error, RuntimeJobNotFound) or "not found" in text.lower()
+
+    def failure(kind: Kind) -> Failure:
+        return Failure(kind, line, type(error).__name__, gone and kind == "refused", status)
+
+    if isinstance(error, IBMNotAuthorizedError):
+        return failure("unauthorized")
+    if isinstance(error, QiskitBackendNotFoundError):
+        # The client says so too when it could not ask for the list of backends.
+        return failure("before")
+    if isinstance(error, RuntimeJobNotFound | IBMInputValueError):
+        return failure("refused")
+    if isinstance(error, IBMError):
+        codes = set(_IBM_CODE.findall(text))
+        if "1217" in codes:
+            return failure("session-closed")
+        if "1352" in codes:
+            return failure("no-session")
+        if status == 401:
+            return failure("unauthorized")
+        if status == 429:
+            return failure("rate")
+        if 400 <= status < 500 and status not in (408, 425):
+            return failure("refused")
+        if submitting and isinstance(error, RequestsApiError):
+            return failure("before")
+        return failure("network")
+    if isinstance(error, UserWarning) and "access token" in text:  # where warnings are errors
+        return failure("unauthorized")
+    if isinstance(error, RequestException | OSError | JSONDecodeError | KeyError):
+        return failure("network")
+    if isinstance(error, ValueError | TypeError | AttributeError) and not submitting:
+        # Half of an answer, or one of another form; before a submission it is our own mistake.
+        return failure("network")
+    return failure("other")
+
+
+def _line(text: str) -> str:
+    """The first 300 characters on one line; of IBM's JSON errors, their message."""
+    messages = _IBM_MESSAGE.findall(text)
+    status = _STATUS.search(text)
+    if messages:
+        codes = _IBM_CODE.findall(text)
+        text = f"{messages[0]} (code {codes[0]})" if codes else messages[0]
+        if status:
+            text = f"HTTP {status[1]}: {text}"
+    text = " ".join(text.split())
+    return text if len(text) <= 300 else text[:297] + "..."

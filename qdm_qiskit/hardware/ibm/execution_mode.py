@@ -1,0 +1,291 @@
+"""How jobs reach a QPU: one by one, in a Batch, or in a Session; opened, reopened, closed.
+
+An open session is in the ledger before it is used, so that one left behind is closed at the next
+start. Closing never raises: it must not hide the error that made it necessary.
+
+Where a service has no Sessions a Batch is used, and where it has neither, one job after the other.
+Only an answer that means "there is none" leads there, never one that fails to come.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Literal, cast, final
+
+from ...errors import ServiceUnavailable
+from ..ledger.ledger import Ledger
+from .account import ServiceHandle
+from .client_errors import CallFailed, Failure
+
+if TYPE_CHECKING:
+    from qiskit.providers import BackendV2
+    from qiskit_ibm_runtime import QiskitRuntimeService, Session
+
+Wanted = Literal["auto", "job", "batch", "session"]
+Mode = Literal["job", "batch", "session"]
+CLOSE_ATTEMPTS = 3
+NOT_OFFERED = (404, 405, 501)
+"""Where a session is to be opened: there is no such address, method or function."""
+INSTEAD: dict[Mode, Mode] = {"session": "batch", "batch": "job"}
+
+
+@final
+class JobMode:
+    """Where the jobs of a run go.
+
+    Args:
+        handle: The service.
+        ledger: Knows the sessions.
+        run_id: The run.
+        backend: Name of the backend.
+        wanted: ``auto`` takes a Session where the plan has them, else a Batch; what the service
+            turns out not to have is replaced, see above.
+    """
+
+    def __init__(
+        self, handle: ServiceHandle, ledger: Ledger, run_id: str, backend: str, wanted: Wanted
+    ) -> None:
+        self._handle = handle
+        self._ledger = ledger
+        self._run_id = run_id
+        self._backend = backend
+        self._wanted: Mode | None = None if wanted == "auto" else wanted
+        self._resolved = False
+        self._number: int | None = None
+        self._objects: tuple[int, Session] | None = None
+        self.session_id: str | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """The mode in use; ``job`` before it was resolved."""
+        return self._wanted or "job"
+
+    def target(self) -> BackendV2 | Session:
+        """What IBM's Sampler takes: the backend, or the open session.
+
+        Raises:
+            ServiceUnavailable: If no session can be opened.
+            CallFailed: If the service does not answer.
+        """
+        if not self._resolved:
+            self._resolve()
+        if self._wanted != "job" and self.session_id is None:
+            self._take_up_or_open()
+        if self._wanted == "job":
+            return self._handle.backend(self._backend)
+        generation = self._handle.generation
+        if self._objects is None or self._objects[0] != generation:
+            self._objects = (generation, self._again(self.session_id))
+        return self._objects[1]
+
+    def expired(self) -> None:
+        """The service closed the session: the next job opens a new one."""
+        if self.session_id is not None:
+            self._handle.report(f"the {self.mode} was closed by the service; opening another one")
+            self.close()
+
+    def close(self) -> None:
+        """Close all sessions of the run, also those of a process that died; a failure is told."""
+        self._number, self.session_id, self._objects = None, None, None
+        for row in self._ledger.sessions("open"):
+            if row["run_id"] == self._run_id and row["instance"] == self._handle.instance:
+                number, session_id = cast(int, row["id"]), str(row["session_id"])
+                mode = cast(Mode, row["mode"])
+                close_session(self._handle, self._ledger, number, mode, session_id)
+
+    def keep(self) -> None:
+        """Leave the session open for a later process."""
+        self._number, self.session_id, self._objects = None, None, None
+
+    def _resolve(self) -> None:
+        """Decide what ``auto`` is; an earlier process of this run may have met what is missing."""
+        mode = self._wanted
+        if mode is None:
+            mode = "batch" if self._handle.plan_type() == "open" else "session"
+        for row in self._ledger.events(self._run_id):
+            if row["kind"] == "mode-replaced":
+                detail = json.loads(str(row["detail"]))
+                mode = detail["by"] if detail["mode"] == mode else mode
+        self._wanted, self._resolved = mode, True
+
+    def _take_up_or_open(self) -> None:
+        """The session that an earlier process of this run has open, or a new one."""
+        for row in self._ledger.sessions("open"):
+            if row["run_id"] != self._run_id or row["backend"] != self._backend:
+                continue
+            number, session_id = cast(int, row["id"]), str(row["session_id"])
+            mode = cast(Mode, row["mode"])
+            if mode == self._wanted and _accepts(self._handle, mode, session_id):
+                self._number, self.session_id = number, session_id
+                return
+            close_session(self._handle, self._ledger, number, mode, session_id)
+        self._open()
+
+    def _open(self) -> None:
+        for attempt in self._handle.retrying(60.0):
+            with attempt:
+                while self._wanted != "job" and not self._try_to_open():
+                    pass  # what it was is replaced
+
+    def _try_to_open(self) -> bool:
+        """Open a session or batch; False if there is none, and something else is wanted now.
+
+        Raises:
+            CallFailed: If the service gave no answer; the session may exist then, without an id.
+            ServiceUnavailable: If the service refuses.
+        """
+        mode, longest = self.mode, self._handle.settings.session_max_seconds
+        backend = self._handle.backend(self._backend)
+        number = self._ledger.opening_session(
+            self._run_id, mode, self._backend, self._handle.instance
+        )
+        try:
+            made = self._handle.once(f"opening a {mode}", lambda _: _make(mode, backend, longest))
+        except CallFailed as error:
+            failure = error.failure
+            missing = failure.kind == "no-session" or failure.status in NOT_OFFERED
+            refused = missing or failure.nothing_created
+            self._ledger.set_session(number, "refused" if refused else "lost")
+            if missing:
+                self._replace(mode, failure)
+                return False
+            if not failure.passing:
+                raise ServiceUnavailable(
+                    f"IBM Quantum opens no {mode} on {self._backend}: {error}"
+                ) from None
+            raise
+        session_id = made.session_id
+        if not session_id:
+            raise ServiceUnavailable(f"IBM Quantum opened a {mode} without an id; try again.")
+        self._ledger.set_session(number, "open", str(session_id))
+        self._number, self.session_id = number, str(session_id)
+        self._objects = (self._handle.generation, made)
+        return True
+
+    def _replace(self, mode: Mode, failure: Failure) -> None:
+        """Go on without what there is not; said and recorded once a run."""
+        by = INSTEAD[mode]
+        if failure.kind == "no-session":
+            why = f"the account's plan has no {'sessions' if mode == 'session' else 'batches'}"
+            code = "code 1352"
+        else:
+            why = f"the service offers no {'sessions' if mode == 'session' else 'batches'}"
+            code = f"HTTP {failure.status}"
+        then = "using a batch" if by == "batch" else "sending jobs one by one"
+        self._handle.report(f"{why} ({code}); {then} instead")
+        self._ledger.event(self._run_id, "mode-replaced", mode=mode, by=by, reason=failure.message)
+        self._wanted = by
+
+    def _again(self, session_id: str | None) -> Session:
+        """The object of a session that is open already, with the present token."""
+        assert session_id is not None
+        mode = self._wanted
+        return self._handle.ask(
+            f"taking up the {mode}", lambda service: _from_id(mode, session_id, service)
+        )
+
+
+def close_left_behind(handle: ServiceHandle, ledger: Ledger, run_id: str) -> None:
+    """Close sessions of this run, and of runs that no process drives, that are open no longer used.
+
+    Args:
+        handle: The service; only sessions of its instance are touched.
+        ledger: Knows the sessions.
+        run_id: The run that this process drives; its open session is taken up later.
+    """
+    for row in ledger.sessions("opening", "open"):
+        number, session_id = cast(int, row["id"]), row["session_id"]
+        owner = str(row["run_id"])
+        if row["instance"] != handle.instance:
+            continue
+        if owner != run_id and ledger.is_driven(owner):
+            continue
+        if session_id is None:
+            # Its process died before the service answered; no list of sessions can be asked for.
+            ledger.set_session(number, "lost")
+            handle.report(
+                f"a {row['mode']} of run {owner} may have been opened without its id being known; "
+                f"the service closes it after {handle.settings.session_max_seconds} s at most"
+            )
+        elif owner != run_id:
+            handle.report(f"closing the {row['mode']} {session_id} that run {owner} left open")
+            close_session(handle, ledger, number, cast(Mode, row["mode"]), str(session_id))
+
+
+def close_session(
+    handle: ServiceHandle, ledger: Ledger, number: int, mode: Mode, session_id: str
+) -> None:
+    """Close a session and check that it takes no more jobs; never raises but for Ctrl-C."""
+    problem = ""
+    for _ in range(CLOSE_ATTEMPTS):
+        try:
+            if _accepts(handle, mode, session_id):
+                handle.once(
+                    f"closing the {mode}",
+                    lambda service: _from_id(mode, session_id, service).close(),
+                )
+            if not _accepts(handle, mode, session_id):
+                # One that is not charged yet stays open in the ledger, and is met again.
+                if mode != "session" or _charged(handle, ledger, number, session_id):
+                    ledger.set_session(number, "closed")
+                return
+            problem = "it still takes jobs"
+        except CallFailed as error:
+            if error.failure.gone:
+                ledger.set_session(number, "closed")
+                return
+            problem = error.failure.message
+            if error.failure.kind == "unauthorized":
+                try:
+                    handle.rebuild()
+                except (CallFailed, ServiceUnavailable) as second:
+                    problem = str(second)
+        except ServiceUnavailable as error:
+            problem = str(error)
+    handle.report(f"{mode} {session_id} could not be closed now ({problem}); the next start tries")
+
+
+def _charged(handle: ServiceHandle, ledger: Ledger, number: int, session_id: str) -> bool:
+    """Put the cost of a dedicated session's waiting times into the budget, if IBM names it."""
+    details = handle.once(
+        "asking what the session cost",
+        lambda service: _from_id("session", session_id, service).details(),
+    )
+    said = (details or {}).get("usage_time")
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return True
+    try:
+        seconds = float(said)
+    except OverflowError:  # an integer of hundreds of digits
+        seconds = math.inf
+    if not math.isfinite(seconds):
+        handle.report(f"session {session_id}: IBM names no cost that can be counted ({seconds})")
+        return True
+    return ledger.charge_session(number, seconds)
+
+
+def _accepts(handle: ServiceHandle, mode: Mode, session_id: str) -> bool:
+    """Whether a session takes more jobs; one that is gone does not."""
+    try:
+        details = handle.once(
+            f"asking for the {mode}",
+            lambda service: _from_id(mode, session_id, service).details(),
+        )
+    except CallFailed as error:
+        if error.failure.gone:
+            return False
+        raise
+    return bool(details and details.get("accepting_jobs"))
+
+
+def _make(mode: Mode, backend: BackendV2, longest: int) -> Session:
+    from qiskit_ibm_runtime import Batch, Session
+
+    return (Session if mode == "session" else Batch)(backend=backend, max_time=longest)
+
+
+def _from_id(mode: Mode | None, session_id: str, service: QiskitRuntimeService) -> Session:
+    from qiskit_ibm_runtime import Batch, Session
+
+    return (Batch if mode == "batch" else Session).from_id(session_id, service)

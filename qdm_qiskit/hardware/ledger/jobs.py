@@ -1,0 +1,337 @@
+"""The jobs' part of the ledger: what is to be sent, was sent, was found, and what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from ...errors import InvalidOption, UnknownName
+from .budgets import FREE
+from .schema import Intention, Row, Transaction, intention_of
+from .table_access import Book
+
+
+class JobBook(Book):
+    """Keeps intentions and their jobs; :class:`~.ledger.Ledger` is the whole."""
+
+    def intend(
+        self,
+        *,
+        tag: str,
+        run_id: str,
+        part: str,
+        attempt: int,
+        payload_sha256: str,
+        backend: str,
+        instance: str,
+        mode: str,
+        session_id: str | None,
+    ) -> Intention:
+        """Write down that a job is about to be sent; it is on disk when this returns.
+
+        Raises:
+            sqlite3.IntegrityError: If the tag was used before.
+            InvalidOption: If nothing is reserved for this part.
+        """
+        now = self._clock()
+        with self._store.write() as tx:
+            held = tx.read(FREE + " AND part = ? ORDER BY id", run_id, part)
+            if not held:
+                raise InvalidOption(
+                    f"Nothing is reserved for {part} of run {run_id}; reserve before submitting."
+                )
+            values: Row = {
+                "tag": tag,
+                "run_id": run_id,
+                "part": part,
+                "attempt": attempt,
+                "payload_sha256": payload_sha256,
+                "reservation": held[0]["id"],
+                "backend": backend,
+                "instance": instance,
+                "mode": mode,
+                "session_id": session_id,
+                "state": "intended",
+                "created_at": now,
+                "updated_at": now,
+            }
+            tx.insert("intentions", **values)
+            self._event(
+                tx,
+                run_id,
+                part,
+                "intended",
+                tag=tag,
+                backend=backend,
+                mode=mode,
+                session=session_id,
+            )
+            return intention_of({**values, "job_id": None})
+
+    def sending(self, tag: str, mode: str, session_id: str | None) -> None:
+        """Write down that an intention is being sent now; from here on its job may exist."""
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            tx.update("intentions", tag, mode=mode, session_id=session_id)
+            self._event(
+                tx, row["run_id"], row["part"], "sending", tag=tag, mode=mode, session=session_id
+            )
+
+    def send_failed(self, tag: str, failure: str, message: str, *, nothing_created: bool) -> None:
+        """Write down how a sending failed.
+
+        Args:
+            tag: The intention.
+            failure: Its kind.
+            message: In words.
+            nothing_created: Whether no job was created by it for sure.
+        """
+        row = self.intention(tag)
+        self.event(
+            row.run_id,
+            "send-failed",
+            row.part,
+            tag=tag,
+            failure=failure,
+            message=message,
+            nothing_created=nothing_created,
+        )
+
+    def last_sending(self, intention: Intention) -> float | None:
+        """When an intention was last sent with a job as a possible outcome, since 1970.
+
+        Returns:
+            The time of the sending, or of the failure that it ended in; None if no sending is in
+            doubt: it was never sent, or each sending was refused.
+        """
+        rows = self._store.read(
+            "SELECT at, kind, detail FROM events WHERE kind IN ('sending', 'send-failed') "
+            "AND run_id = ? AND part = ? ORDER BY id",
+            intention.run_id,
+            intention.part,
+        )
+        doubt: float | None = None
+        open_since: float | None = None
+        for row in rows:
+            detail = json.loads(str(row["detail"]))
+            if detail["tag"] != intention.tag:
+                continue
+            at = cast(float, row["at"])
+            if row["kind"] == "sending":
+                doubt, open_since = open_since or doubt, at
+            else:
+                doubt = doubt if detail.get("nothing_created") else at
+                open_since = None
+        return doubt if open_since is None else open_since
+
+    def sendings_since(self, since: float) -> list[float]:
+        """When jobs of all runs were sent after a time, oldest first."""
+        rows = self._store.read(
+            "SELECT at FROM events WHERE kind = 'sending' AND at > ? ORDER BY at", since
+        )
+        return [cast(float, row["at"]) for row in rows]
+
+    def rate_limited_since(self, since: float) -> bool:
+        """Whether the service refused a job of any run after a time, because they came too fast."""
+        rows = self._store.read(
+            "SELECT detail FROM events WHERE kind = 'send-failed' AND at > ?", since
+        )
+        return any(json.loads(str(row["detail"])).get("failure") == "rate" for row in rows)
+
+    def sent(self, tag: str, job_id: str, *, how: str) -> None:
+        """Write down the id of the job of an intention.
+
+        Args:
+            tag: The intention.
+            job_id: The job's id.
+            how: ``answered`` by the service, or ``found`` by its tag.
+        """
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            tx.update("intentions", tag, state="submitted", job_id=job_id, updated_at=self._clock())
+            self._add_job(tx, row, job_id, "main")
+            self._event(tx, row["run_id"], row["part"], "submitted", tag=tag, job=job_id, how=how)
+
+    def duplicate(self, tag: str, job_id: str, state: str) -> None:
+        """Write down a second job of a tag, and what became of it."""
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            self._add_job(tx, row, job_id, "duplicate")
+            tx.update("jobs", job_id, role="duplicate", state=state, updated_at=self._clock())
+            self._event(tx, row["run_id"], row["part"], "duplicate", job=job_id, state=state)
+
+    def dropped(self, tag: str, reason: str) -> None:
+        """Write down that nothing was created for an intention; its reservation stays held."""
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            tx.update("intentions", tag, state="dropped", updated_at=self._clock())
+            self._event(tx, row["run_id"], row["part"], "dropped", tag=tag, reason=reason)
+
+    def collected(self, tag: str, path: str) -> None:
+        """Write down that the counts of an intention are on disk.
+
+        Args:
+            tag: The intention.
+            path: Where, relative to the run's folder.
+        """
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            tx.update("intentions", tag, state="collected", updated_at=self._clock())
+            if row["job_id"] is not None:
+                tx.update("jobs", row["job_id"], state="done", updated_at=self._clock())
+            self._event(tx, row["run_id"], row["part"], "collected", tag=tag, path=path)
+
+    def job_failed(self, tag: str, reason: str, *, cancelled: bool = False) -> None:
+        """Write down that the job of an intention ended without counts.
+
+        Args:
+            tag: The intention.
+            reason: Why.
+            cancelled: Whether the job was cancelled, and did not fail by itself.
+        """
+        state = "cancelled" if cancelled else "failed"
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            tx.update("intentions", tag, state="failed", updated_at=self._clock())
+            if row["job_id"] is not None:
+                tx.update(
+                    "jobs", row["job_id"], state=state, reason=reason, updated_at=self._clock()
+                )
+            self._event(tx, row["run_id"], row["part"], f"job-{state}", tag=tag, reason=reason)
+
+    def settle(self, tag: str, usage: Mapping[str, float], shots: int) -> None:
+        """Replace the reservation of an intention by what its jobs really cost.
+
+        Args:
+            tag: The intention.
+            usage: Seconds that the service charged, for each of its jobs.
+            shots: Shots that ran.
+        """
+        now = self._clock()
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            for job_id, seconds in usage.items():
+                tx.update("jobs", job_id, seconds=seconds, usage_status="final", updated_at=now)
+            [reservation] = tx.read(
+                "SELECT state FROM reservations WHERE id = ?", row["reservation"]
+            )
+            if reservation["state"] != "held":
+                return
+            seconds = sum(usage.values())
+            tx.update(
+                "reservations",
+                row["reservation"],
+                state="settled",
+                spent_seconds=seconds,
+                spent_shots=shots,
+                settled_at=now,
+            )
+            self._event(tx, row["run_id"], row["part"], "settled", seconds=seconds, shots=shots)
+
+    def intentions(self, run_id: str) -> tuple[Intention, ...]:
+        """All intentions of a run, oldest first."""
+        rows = self._store.read(
+            "SELECT * FROM intentions WHERE run_id = ? ORDER BY created_at, attempt", run_id
+        )
+        return tuple(intention_of(row) for row in rows)
+
+    def intention(self, tag: str) -> Intention:
+        """One intention as it stands.
+
+        Raises:
+            UnknownName: If the tag is not in the ledger.
+        """
+        rows = self._store.read("SELECT * FROM intentions WHERE tag = ?", tag)
+        if not rows:
+            raise UnknownName(f"The ledger of {self.root} has no intention '{tag}'.")
+        return intention_of(rows[0])
+
+    def unsettled(self, run_id: str) -> tuple[Intention, ...]:
+        """Intentions whose jobs ended but whose reservation is still held."""
+        rows = self._store.read(
+            "SELECT i.* FROM intentions i JOIN reservations r ON r.id = i.reservation "
+            "WHERE i.run_id = ? AND i.state IN ('collected', 'failed') AND r.state = 'held' "
+            "ORDER BY i.created_at",
+            run_id,
+        )
+        return tuple(intention_of(row) for row in rows)
+
+    def looked_again(self, tag: str) -> bool:
+        """Write down that the jobs of a settled intention were listed once more, late enough.
+
+        Returns:
+            Whether a job was found that the settlement left out; the reservation is held again
+            then, until that job's cost is known too.
+        """
+        with self._store.write() as tx:
+            row = self._intention_row(tx, tag)
+            left_out = [
+                str(job["job_id"])
+                for job in tx.read(
+                    "SELECT job_id FROM jobs WHERE tag = ? AND usage_status != 'final'", tag
+                )
+            ]
+            if left_out:
+                tx.update(
+                    "reservations",
+                    row["reservation"],
+                    state="held",
+                    spent_seconds=None,
+                    spent_shots=None,
+                    settled_at=None,
+                )
+            self._event(tx, row["run_id"], row["part"], "looked-again", tag=tag, left_out=left_out)
+            return bool(left_out)
+
+    def to_look_again(self, run_id: str, before: float) -> tuple[Intention, ...]:
+        """Settled intentions whose jobs were not listed since, and are known since before a time.
+
+        Args:
+            run_id: The run.
+            before: Seconds since 1970; jobs known for less time are left for later.
+        """
+        rows = self._store.read(
+            "SELECT i.* FROM intentions i JOIN reservations r ON r.id = i.reservation "
+            "JOIN jobs j ON j.job_id = i.job_id "
+            "WHERE i.run_id = ? AND i.state IN ('collected', 'failed') AND r.state = 'settled' "
+            "AND j.found_at < ? ORDER BY i.created_at",
+            run_id,
+            before,
+        )
+        events = self._store.read(
+            "SELECT detail FROM events WHERE run_id = ? AND kind = 'looked-again'", run_id
+        )
+        looked = {json.loads(str(event["detail"]))["tag"] for event in events}
+        return tuple(intention_of(row) for row in rows if row["tag"] not in looked)
+
+    def jobs(self, run_id: str) -> list[Row]:
+        """All jobs of a run, oldest first."""
+        return self._store.read(
+            "SELECT * FROM jobs WHERE run_id = ? ORDER BY found_at, job_id", run_id
+        )
+
+    def _intention_row(self, tx: Transaction, tag: str) -> Row:
+        rows = tx.read("SELECT * FROM intentions WHERE tag = ?", tag)
+        if not rows:
+            raise UnknownName(f"The ledger of {self.root} has no intention '{tag}'.")
+        return rows[0]
+
+    def _add_job(self, tx: Transaction, row: Row, job_id: str, role: str) -> None:
+        if tx.read("SELECT 1 FROM jobs WHERE job_id = ?", job_id):
+            return
+        now = self._clock()
+        tx.insert(
+            "jobs",
+            job_id=job_id,
+            tag=row["tag"],
+            run_id=row["run_id"],
+            part=row["part"],
+            backend=row["backend"],
+            instance=row["instance"],
+            role=role,
+            state="submitted",
+            usage_status="pending",
+            found_at=now,
+            updated_at=now,
+        )

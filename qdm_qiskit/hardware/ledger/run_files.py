@@ -1,0 +1,208 @@
+"""The files that a run leaves in its folder, each written once.
+
+==========================  ========================================================
+``nonce``                   random text that makes the tags of this folder its own
+``steps/step-0010.npz``     counts of a step as they arrived, and about them
+``calibration-0001.npz``    counts of the calibration circuits
+``calibration-0001.json``   the readout calibration made of them, or taken over
+``images.npz``              x_0 as images, and the images of x_T .. x_0
+``samples.png``             the images as a grid
+``manifest.json``           what explains them
+==========================  ========================================================
+
+Only the manifest may be written again, by the same process that finishes a run.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import InvalidData
+from ...files import read_json_object, write_bytes, write_json, write_text
+from ...mitigation.readout import Correction, ReadoutCalibration
+
+NONCE, STEPS, IMAGES, SAMPLES, MANIFEST = (
+    "nonce",
+    "steps",
+    "images.npz",
+    "samples.png",
+    "manifest.json",
+)
+MAX_FILE_BYTES = 1 << 31
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountsInfo:
+    """What belongs to counts."""
+
+    job_id: str
+    tag: str
+    shots: int
+    """Of each row."""
+    ran_at: float
+    """When the job ended, or its counts arrived where the service does not say; since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredCounts:
+    """Counts of one job and what belongs to them."""
+
+    counts: tuple[np.ndarray, ...]
+    """For each circuit int64 of shape ``(batch, 2**num_clbits)``."""
+    info: CountsInfo
+
+
+def counts_path(folder: Path, part: str) -> Path:
+    """Where the counts of a part are: a step's in ``steps/``, a calibration's in the folder."""
+    return (folder / STEPS if part.startswith("step-") else folder) / f"{part}.npz"
+
+
+def write_counts(path: Path, stored: StoredCounts) -> None:
+    """Write counts, unless the file is there: what has arrived first stays.
+
+    Raises:
+        OutputNotWritable: If they cannot be written.
+    """
+    if path.exists():
+        return
+    arrays = {f"counts_{k:04d}": counts for k, counts in enumerate(stored.counts)}
+    buffer = io.BytesIO()
+    arrays["info"] = np.array(json.dumps(asdict(stored.info), sort_keys=True))
+    # numpy's annotations take a keyword for its option `allow_pickle`.
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())
+
+
+def read_counts(path: Path) -> StoredCounts | None:
+    """Counts of a file; None if there is none.
+
+    Raises:
+        InvalidData: If the file cannot be used.
+    """
+    if not path.exists():
+        return None
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InvalidData("it is too large")
+        # Of bytes: numpy leaves its own handle open when the file is damaged.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            info = CountsInfo(**json.loads(str(arrays["info"])))
+            names = sorted(name for name in arrays.files if name.startswith("counts_"))
+            counts = tuple(arrays[name] for name in names)
+        for each in counts:
+            if each.dtype != np.int64 or each.ndim != 2 or (each < 0).any():
+                raise InvalidData(f"counts of shape {each.shape} and type {each.dtype}")
+            if (each.sum(axis=1) < 1).any():
+                raise InvalidData("a row without counts")
+        if not counts:
+            raise InvalidData("it holds no counts")
+    except Exception as error:  # zip, numpy, JSON and key errors alike
+        raise InvalidData(
+            f"{path} cannot be used ({error}); move it away, and `qdm run resume` fetches the "
+            "counts again from the job."
+        ) from error
+    return StoredCounts(counts=counts, info=info)
+
+
+def nonce(folder: Path) -> str:
+    """The folder's random text; made when it is first asked for."""
+    path = folder / NONCE
+    if not path.exists():
+        write_text(path, secrets.token_hex(8) + "\n")
+    text = path.read_text().strip()
+    if len(text) != 16 or any(c not in "0123456789abcdef" for c in text):
+        raise InvalidData(f"{path} must hold 16 hex digits, got {text!r:.40}.")
+    return text
+
+
+def calibration_names(folder: Path) -> list[str]:
+    """``calibration-0001`` ...: the calibrations of a run, in the order they came."""
+    return sorted(path.stem for path in folder.glob("calibration-[0-9][0-9][0-9][0-9].json"))
+
+
+def write_calibration(folder: Path, name: str, calibration: ReadoutCalibration) -> None:
+    """Write a calibration, unless it is there."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        write_json(path, calibration.to_dict())
+
+
+def read_calibrations(
+    folder: Path, correction: Correction = "all"
+) -> dict[str, ReadoutCalibration]:
+    """All calibrations of a run by name.
+
+    Args:
+        folder: The run's folder.
+        correction: What they are for.
+
+    Raises:
+        InvalidData: If one cannot be used.
+    """
+    return {
+        name: ReadoutCalibration.from_dict(read_json_object(folder / f"{name}.json"), correction)
+        for name in calibration_names(folder)
+    }
+
+
+def calibration_for(
+    calibrations: dict[str, ReadoutCalibration], ran_at: float, ttl_seconds: float
+) -> str | None:
+    """Which calibration corrects counts of a time: the last before it, else the first after it.
+
+    What is added later does not change the answer, since calibrations are added in time's order.
+
+    Args:
+        calibrations: Of one run, by name.
+        ran_at: When the counts were taken, since 1970.
+        ttl_seconds: At most so far apart.
+
+    Returns:
+        A name, or None if all are too far.
+    """
+    times = {name: taken_at(each) for name, each in calibrations.items()}
+    before = [name for name in times if 0 <= ran_at - times[name] <= ttl_seconds]
+    if before:
+        return max(before, key=lambda name: (times[name], name))
+    after = [name for name in times if 0 < times[name] - ran_at <= ttl_seconds]
+    return min(after, key=lambda name: (times[name], name)) if after else None
+
+
+def taken_at(calibration: ReadoutCalibration) -> float:
+    """When a calibration was taken, since 1970; a time without a zone is UTC."""
+    found = datetime.fromisoformat(calibration.taken_at)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def iso(seconds: float) -> str:
+    """A time since 1970 as ISO 8601, UTC.
+
+    >>> iso(0.5)
+    '1970-01-01T00:00:00.500000+00:00'
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def write_images(folder: Path, images: np.ndarray, trajectory: Sequence[np.ndarray]) -> None:
+    """Write ``images.npz`` and ``samples.png``, each unless it is there."""
+    from ...data import save_grid
+    from ...files import write_atomic
+
+    if not (folder / IMAGES).exists():
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, images=images, trajectory=np.stack(list(trajectory)))
+        write_bytes(folder / IMAGES, buffer.getvalue())
+    if not (folder / SAMPLES).exists():
+
+        def write(part: Path) -> None:
+            save_grid(images, part, overwrite=True)
+
+        write_atomic(folder / SAMPLES, write)

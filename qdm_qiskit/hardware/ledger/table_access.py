@@ -1,0 +1,49 @@
+"""What all parts of the ledger have: tables, a clock, and the journal of events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .schema import Row, Transaction, Value
+from .store import Store
+
+
+class Book:
+    """A part of the ledger; :class:`~.ledger.Ledger` is the whole.
+
+    Args:
+        root: The folder of all runs.
+        store: The tables.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(self, root: Path, store: Store, clock: Callable[[], float]) -> None:
+        self.root = root
+        self._store = store
+        self._clock = clock
+
+    def now(self) -> float:
+        """The ledger's clock, seconds since 1970."""
+        return self._clock()
+
+    def event(self, run_id: str | None, kind: str, part: str | None = None, **detail: Any) -> None:
+        """Record something that changes nothing else."""
+        with self._store.write() as tx:
+            self._event(tx, run_id, part, kind, **detail)
+
+    def events(self, run_id: str) -> list[Row]:
+        """The journal of a run, oldest first; ``detail`` is JSON."""
+        return self._store.read("SELECT * FROM events WHERE run_id = ? ORDER BY id", run_id)
+
+    def _event(self, tx: Transaction, run_id: Value, part: Value, kind: str, **detail: Any) -> None:
+        tx.insert(
+            "events",
+            at=self._clock(),
+            run_id=run_id,
+            part=part,
+            kind=kind,
+            detail=json.dumps(detail, sort_keys=True),
+        )

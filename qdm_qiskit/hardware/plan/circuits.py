@@ -1,0 +1,214 @@
+"""The circuits of a plan on their device: the model's, transpiled once, and the calibration's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qiskit import QuantumCircuit
+from qiskit.providers import BackendV2
+
+from ...arguments import checked_text
+from ...errors import InvalidOption, TargetUnavailable
+from ...execution.targets import Target
+from ...mitigation.readout import construct_circuits
+from ...rng import derived_seed
+from ...transpiling.cost import CircuitCost
+from ...transpiling.passes import best_trial, layout_trials, transpile_for
+from .config import PlanConfig
+from .qpu_seconds import Timing, timing
+
+if TYPE_CHECKING:
+    from ...sampling import TrainedRun
+
+NO_TIMING = Timing(
+    overhead_seconds=0.0, rep_delay_seconds=0.0, circuit_seconds=0.0, calibration_seconds=0.0
+)
+
+
+def model_circuit(trained: TrainedRun) -> QuantumCircuit:
+    """The unrolled circuit, for models that are one circuit with a probability readout.
+
+    Raises:
+        TargetUnavailable: For every other model.
+    """
+    from ...circuits.spec import ProbabilityReadout
+    from ...models import CircuitDenoiser
+    from ...sampling import unrolled_circuit
+
+    model = trained.model
+    if not isinstance(model, CircuitDenoiser):
+        raise TargetUnavailable(
+            f"'{model.name}' is no single circuit between classical arithmetic, so no QPU can take "
+            "its steps; run it by `qdm sample --target engine`."
+        )
+    if not isinstance(model.spec.readout, ProbabilityReadout):
+        raise TargetUnavailable(
+            f"'{model.name}' reads expectation values, and a hardware run samples probabilities; "
+            "run it by `qdm sample --target engine`."
+        )
+    return unrolled_circuit(model)
+
+
+def find_device(target: Target, backend: BackendV2 | None, seed: int) -> BackendV2 | None:
+    """What to transpile for; None for the engine, which takes the logical circuit.
+
+    Args:
+        target: Where the run is to go.
+        backend: The QPU of an ``ibm:`` target; None, or the very snapshot, for ``noisy:`` and
+            ``local:``; None for the others.
+        seed: The run's seed.
+
+    Raises:
+        TargetUnavailable: If an ``ibm:`` target comes without its backend, or a GPU is missing.
+        UnknownName: If there is no such snapshot.
+        InvalidOption: If the backend is not the one that the target names.
+    """
+    if target.kind == "ibm":
+        if backend is None:
+            raise TargetUnavailable(
+                f"Planning for '{target}' needs its properties from IBM Quantum; connect first, or "
+                "rehearse on 'local:fake_torino'."
+            )
+        _check_qpu(target, backend)
+        return backend
+    if target.kind in ("engine", "aer") and backend is not None:
+        raise InvalidOption(
+            f"Target '{target}' has no device, got backend '{backend.name}'; leave it out, or plan "
+            "for a target that names it."
+        )
+    if target.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise TargetUnavailable(f"Target '{target}' needs a CUDA device; use 'engine'.")
+    if target.kind == "engine":
+        return None
+    if target.kind == "aer":
+        from ...execution.aer import AerRunner
+
+        return AerRunner(seed=seed, device=target.device).backend
+    from ...execution.snapshots import load_backend
+
+    assert target.backend is not None  # parse_target
+    snapshot = load_backend(target.backend)
+    if backend is not None and _identity(backend) != _identity(snapshot):
+        raise InvalidOption(
+            f"Target '{target}' runs on the snapshot {_shown(snapshot)}, got backend "
+            f"{_shown(backend)}; leave backend out, or name its own target."
+        )
+    if backend is not None and _properties(backend) != _properties(snapshot):
+        raise InvalidOption(
+            f"Target '{target}' runs on the snapshot as it is, got backend {_shown(backend)} with "
+            "other errors or durations, which the run would not have; leave backend out."
+        )
+    return snapshot
+
+
+def _check_qpu(target: Target, backend: BackendV2) -> None:
+    """Refuse a backend that is not the QPU that a target names."""
+    from ...execution.snapshots import backend_names
+
+    checked_text(backend.name, "backend.name", "a plan says where it runs")
+    if (
+        backend.name == "least_busy"
+        or target.backend not in (backend.name, "least_busy")
+        or backend.name in backend_names()
+    ):
+        raise InvalidOption(
+            f"Target '{target}' takes the backend of that QPU, got '{backend.name}'; plan for "
+            "the target that it is."
+        )
+
+
+def _identity(backend: BackendV2) -> tuple[object, ...]:
+    return (
+        backend.name,
+        backend.num_qubits,
+        sorted(backend.operation_names),
+        calibrated_at(backend),
+    )
+
+
+def _properties(backend: BackendV2) -> list[str]:
+    """What the device says of each instruction; as text, in which NaN equals itself."""
+    target = backend.target
+    found = [
+        f"{name} {qubits} {getattr(each, 'error', None)} {getattr(each, 'duration', None)}"
+        for name in target.operation_names
+        for qubits, each in (target[name] or {}).items()
+    ]
+    return sorted(found)
+
+
+def _shown(backend: BackendV2) -> str:
+    return f"'{backend.name}' ({backend.num_qubits} qubits, calibrated {calibrated_at(backend)})"
+
+
+def is_device(target: Target) -> bool:
+    """Whether a target has the layout, the noise and the durations of a device."""
+    return target.kind in ("noisy", "local", "ibm")
+
+
+def best_transpiled(
+    circuit: QuantumCircuit, device: BackendV2 | None, target: Target, config: PlanConfig
+) -> tuple[QuantumCircuit, int, CircuitCost | None]:
+    """The best of the layout trials, its seed, and what it costs; None where there is no device."""
+    # Not of the run's seed: runs that differ by it alone should measure the same qubits, so that
+    # one calibration serves them all.
+    seeds = [derived_seed(0, "transpiler", trial) for trial in range(config.layout_trials)]
+    if device is None:
+        return circuit, seeds[0], None
+    level = config.optimization_level
+    if not is_device(target):
+        return transpile_for(circuit, device, level=level, seed=seeds[0]), seeds[0], None
+    trial = best_trial(layout_trials(circuit, device, seeds=seeds, level=level))
+    return trial.circuit, trial.seed, trial.cost
+
+
+def calibration_circuits(
+    config: PlanConfig, target: Target, device: BackendV2 | None, measured: tuple[int, ...]
+) -> list[QuantumCircuit]:
+    """Those of the readout calibration of the measured physical qubits; none without mitigation.
+
+    Raises:
+        InvalidOption: If there is nothing to mitigate on the target.
+    """
+    if config.mitigation == "none":
+        return []
+    if device is None or device.num_qubits is None or not is_device(target):
+        raise InvalidOption(
+            f"Target '{target}' has no readout errors to mitigate; use mitigation 'none'."
+        )
+    return construct_circuits(
+        measured, device.num_qubits, method=config.calibration_method, target=device.target
+    )
+
+
+def clock(
+    device: BackendV2 | None,
+    target: Target,
+    isa: QuantumCircuit,
+    calibration: Sequence[QuantumCircuit],
+    config: PlanConfig,
+) -> Timing:
+    """The timing of a device; nothing takes QPU time on the engine and on Aer."""
+    if device is None or not is_device(target):
+        return NO_TIMING
+    return timing(device, isa, calibration, rep_delay_seconds=config.options.rep_delay_seconds)
+
+
+def physical_qubits(isa: QuantumCircuit, cost: CircuitCost | None) -> tuple[int, ...] | None:
+    """Where each logical qubit starts; None where there is no device."""
+    if isa.layout is None or cost is None:
+        return None
+    return tuple(isa.layout.initial_index_layout(filter_ancillas=True))
+
+
+def calibrated_at(device: BackendV2 | None) -> str | None:
+    """When the device's properties were last updated, ISO 8601; None if it does not say."""
+    read = getattr(device, "properties", None)
+    properties = None if read is None else read()
+    updated = getattr(properties, "last_update_date", None)
+    return updated.isoformat() if isinstance(updated, datetime) else None

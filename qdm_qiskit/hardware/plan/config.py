@@ -1,0 +1,88 @@
+"""What a hardware run should be: the options that a plan is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ...errors import InvalidOption
+from ...execution.targets import parse_target
+from .canonical_json import check_fields
+from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Schedule
+
+Progress = Callable[[str], None]
+"""Is told in words what happens."""
+
+DAY_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanConfig:
+    """What a run should be; :func:`make_plan` makes a plan of it."""
+
+    targets: tuple[str, ...] = ("local:fake_torino",)
+    """Where to run, in the order of preference."""
+    num_images: int = 16
+    """Images, at least 1."""
+    shots: int = 4096
+    """Shots for each image and step, on average over the steps."""
+    seconds: float | None = None
+    """QPU seconds of the whole run, calibration included; then it decides the shots."""
+    precision: float | None = None
+    """Of schedule ``precision``: root mean square pixel error wanted of the final images."""
+    schedule: Schedule = "uniform"
+    """How shots are split over the steps; see :mod:`qdm_qiskit.hardware.plan.shot_allocation`."""
+    mitigation: Mitigation = "none"
+    calibration_shots: int = 8192
+    """Shots of each calibration circuit."""
+    calibration_method: CalibrationMethod = "balanced"
+    calibration_ttl_seconds: int = DAY_SECONDS
+    """Age at which a calibration is stale and is taken again."""
+    mode: Mode = "auto"
+    """Job, Batch or Session; ``auto`` takes what the account's plan allows."""
+    options: ExecutionOptions = field(default_factory=ExecutionOptions)
+    budget: str | None = None
+    """Name of the budget that pays."""
+    seed: int = 0
+    label: int | None = None
+    """Class of all images of a guided model; None cycles over the classes."""
+    layout_trials: int = 5
+    """Transpiler seeds tried; the highest expected success wins."""
+    optimization_level: int = 3
+
+    def __post_init__(self) -> None:
+        targets: object = self.targets
+        if isinstance(targets, list):
+            object.__setattr__(self, "targets", tuple(targets))
+        check_fields(self)
+        if not self.targets:
+            raise InvalidOption("A plan needs at least one target, got none.")
+        for each in self.targets:
+            parse_target(each)
+        for name, most in (
+            ("num_images", 1_000_000),
+            ("shots", 10_000_000),
+            ("calibration_shots", 10_000_000),
+            ("calibration_ttl_seconds", 10**9),
+            ("layout_trials", 10_000),
+        ):
+            value = getattr(self, name)
+            if not 1 <= value <= most:
+                raise InvalidOption(f"{name} must be at least 1 and at most {most}, got {value}.")
+        if self.seed < 0 or self.optimization_level not in (0, 1, 2, 3):
+            raise InvalidOption(
+                "seed is >= 0 and optimization_level is 0 to 3, "
+                f"got {self.seed}, {self.optimization_level}."
+            )
+        for name in ("seconds", "precision"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and 0 < value <= 1e6):
+                raise InvalidOption(f"{name} is a number above 0, got {value}.")
+        if (self.schedule == "precision") != (self.precision is not None):
+            raise InvalidOption(
+                "Schedule 'precision' takes --precision, the error wanted, and no other schedule "
+                f"does; got schedule '{self.schedule}' and precision {self.precision}."
+            )
+        if self.precision is not None and self.seconds is not None:
+            raise InvalidOption("Give a precision or seconds, not both: each decides the shots.")

@@ -1,0 +1,97 @@
+"""The files beside a plan, as bytes that depend on their content alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qiskit import QuantumCircuit
+
+from ...circuits.saved import with_fixed_identities
+from ...errors import TargetUnavailable
+from ...rng import derived_seed
+from .run_plan import MODEL
+
+if TYPE_CHECKING:
+    from ...sampling import TrainedRun
+
+
+def inputs(
+    trained: TrainedRun, num_images: int, label: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """x_T from the run's own streams, as `qdm sample` draws it, and the labels.
+
+    Args:
+        trained: The run.
+        num_images: Images.
+        label: Class of all images of a guided model; None cycles over the classes.
+        seed: The run's seed.
+
+    Returns:
+        ``(num_images, *state_shape)`` float32, and ``(num_images,)`` int64 or None.
+
+    Raises:
+        TargetUnavailable: If the states are complex: no loader of this package prepares them.
+        InvalidOption: If a label is given to a model that is not guided, or is out of range.
+    """
+    import torch
+
+    from ...layers.arrays import to_array
+    from ...sampling import SamplingConfig, chosen_labels
+
+    labels = chosen_labels(trained, SamplingConfig(num_images=num_images, label=label))
+    generator = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
+    x = trained.process.start((num_images, *trained.model.state_shape), generator)
+    if not x.is_floating_point():
+        raise TargetUnavailable(
+            f"'{trained.model.name}' diffuses complex states, which are not loaded on hardware; run "
+            "it by `qdm sample --target engine`."
+        )
+    return to_array(x).astype(np.float32, copy=False), None if labels is None else to_array(labels)
+
+
+def model_files(trained: TrainedRun) -> dict[str, bytes]:
+    """A run folder with this one checkpoint, by path relative to the hardware run's folder."""
+    from ...training.checkpoint import weights_folder
+
+    checkpoint = trained.checkpoint
+    # If the run keeps averaged weights, it is those that are sampled from.
+    weights = weights_folder(checkpoint)
+    inside = f"{MODEL}/checkpoints/{checkpoint.name}"
+    sources = {
+        f"{MODEL}/config.json": checkpoint.parent.parent / "config.json",
+        f"{inside}/config.json": weights / "config.json",
+        f"{inside}/model.safetensors": weights / "model.safetensors",
+        f"{inside}/state.json": checkpoint / "state.json",
+    }
+    return {path: file.read_bytes() for path, file in sources.items()}
+
+
+def qpy_bytes(circuits: Sequence[QuantumCircuit]) -> bytes:
+    """QPY bytes that depend on the circuits alone.
+
+    Parameters get identities from their names, and the transpiler's layout, whose bits QPY writes
+    in no fixed order, stays out: the plan holds what matters of it.
+    """
+    from qiskit import qpy
+
+    fixed = []
+    for circuit in circuits:
+        bound = with_fixed_identities(circuit)
+        plain = QuantumCircuit(*bound.qregs, *bound.cregs, name=circuit.name)
+        plain.compose(bound, plain.qubits, plain.clbits, inplace=True)
+        fixed.append(plain)
+    buffer = io.BytesIO()
+    qpy.dump(fixed, buffer)
+    return buffer.getvalue()
+
+
+def npz_bytes(x: np.ndarray, labels: np.ndarray | None) -> bytes:
+    """``inputs.npz``."""
+    buffer = io.BytesIO()
+    arrays = {"x": x} if labels is None else {"x": x, "labels": labels.astype(np.int64)}
+    # numpy's annotations take a keyword for its option `allow_pickle`.
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()

@@ -1,0 +1,293 @@
+"""Make the plan of a hardware run: circuits, layout, shots and estimated seconds; nothing is sent."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qiskit.providers import BackendV2
+
+from ...arguments import checked_path, of_kind
+from ...errors import InvalidOption, OutputNotWritable
+from ...execution.targets import Target, parse_target
+from ...files import check_writable, write_bytes
+from ...transpiling.passes import measured_physical_qubits
+from ..ledger.ledger import FILE, Ledger
+from . import files as plan_contents
+from .calibration_reuse import reusable
+from .circuits import (
+    best_transpiled,
+    calibrated_at,
+    calibration_circuits,
+    clock,
+    find_device,
+    model_circuit,
+    physical_qubits,
+)
+from .config import DAY_SECONDS, PlanConfig, Progress
+from .run_plan import (
+    CIRCUITS,
+    INPUTS,
+    PLAN,
+    CircuitPlan,
+    Decision,
+    FoundCalibration,
+    RunPlan,
+    StepPlan,
+    files_of,
+    read_plan,
+    write_plan,
+)
+from .shots import (
+    TWIRLING_BUCKET,
+    calibration_plan,
+    check_limits,
+    chosen_shots,
+    total_shots,
+)
+
+if TYPE_CHECKING:
+    from ...sampling import TrainedRun
+
+__all__ = [
+    "DAY_SECONDS",
+    "TWIRLING_BUCKET",
+    "Draft",
+    "PlanConfig",
+    "Progress",
+    "draft_plan",
+    "make_plan",
+    "with_found_calibration",
+]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan that is not written yet."""
+
+    plan: RunPlan
+    contents: Mapping[str, bytes]
+    """The files beside it, by their path in the run's folder."""
+
+    def write(self, root: Path, decisions: Sequence[Decision] = ()) -> RunPlan:
+        """Write the run's folder, all of it or nothing.
+
+        Args:
+            root: Folder of all hardware runs.
+            decisions: What the fallback policy said.
+
+        Returns:
+            The plan, as :func:`~qdm_qiskit.hardware.plan.run_plan.read_plan` reads it from the folder.
+
+        Raises:
+            OutputNotWritable: If this very run was planned already, or the folder cannot be written.
+        """
+        plan = dataclasses.replace(self.plan, decisions=tuple(decisions))
+        return _write(plan, self.contents, root)
+
+
+def make_plan(
+    run: Path,
+    config: PlanConfig,
+    *,
+    root: Path,
+    backend: BackendV2 | None = None,
+    today: date | None = None,
+    progress: Progress = lambda _: None,
+) -> RunPlan:
+    """Plan a run on its first target and write its folder; free, and no job is sent.
+
+    Args, errors: as for :func:`draft_plan` and :meth:`Draft.write`.
+    """
+    run, root = checked_path(run, "run"), checked_path(root, "root")
+    of_kind(config, PlanConfig, "config")
+    if backend is not None:
+        of_kind(
+            backend, BackendV2, "backend", "a target names a snapshot, as in 'local:fake_torino'"
+        )
+    check_writable(root)
+    draft = draft_plan(run, config, root=root, backend=backend, today=today, progress=progress)
+    return draft.write(root)
+
+
+def draft_plan(
+    run: Path,
+    config: PlanConfig,
+    *,
+    target: str | None = None,
+    root: Path | None = None,
+    backend: BackendV2 | None = None,
+    today: date | None = None,
+    progress: Progress = lambda _: None,
+) -> Draft:
+    """Plan a run; nothing is written.
+
+    Args:
+        run: Folder of a trained run, or of one of its checkpoints.
+        config: What the run should be.
+        target: The target of ``config.targets`` to plan for; the first if None.
+        root: Folder of all hardware runs, where a calibration that can be used again is looked for;
+            None expects to take one.
+        backend: The QPU, for an ``ibm:`` target; other targets find their own, and take no other.
+        today: The day of planning; today if None.
+        progress: Is told in words what happens.
+
+    Returns:
+        The draft.
+
+    Raises:
+        TargetUnavailable: If the model is no single circuit with a probability readout, or an
+            ``ibm:`` target comes without its backend.
+        InvalidOption: If an option does not fit the model or the device, the target is none of
+            ``config.targets``, or the backend is not the target's.
+    """
+    from ...sampling import load_run
+
+    chosen = _chosen_target(config, target)
+    config.options.check_target(str(chosen), is_qpu=chosen.kind == "ibm")
+    trained = load_run(run)
+    circuit = model_circuit(trained)
+    device = find_device(chosen, backend, config.seed)
+    progress("transpiling")
+    isa, seed, cost = best_transpiled(circuit, device, chosen, config)
+    measured = measured_physical_qubits(isa)
+    calibration = calibration_circuits(config, chosen, device, measured)
+    timing = clock(device, chosen, isa, calibration, config)
+    progress("planning")
+    x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
+    planned_calibration = calibration_plan(config, calibration, timing)
+    total = total_shots(trained, config, chosen, timing, planned_calibration)
+    shots, choice = chosen_shots(trained, config, total, device, progress)
+    steps = tuple(
+        StepPlan(
+            step=step,
+            shots=count,
+            rows=config.num_images,
+            seconds=timing.job_seconds(count * config.num_images),
+        )
+        for step, count in zip(range(len(shots), 0, -1), shots, strict=True)
+    )
+    check_limits(steps, planned_calibration, device, config.options.max_execution_seconds)
+    contents = plan_contents.model_files(trained)
+    contents[CIRCUITS] = plan_contents.qpy_bytes([isa, *calibration])
+    contents[INPUTS] = plan_contents.npz_bytes(x, labels)
+    name = chosen.backend if chosen.backend not in (None, "least_busy") else chosen.kind
+    plan = RunPlan(
+        date=(today or date.today()).isoformat(),
+        model=trained.model.name,
+        model_run=_run_name(trained),
+        num_steps=trained.process.num_steps,
+        image_shape=_triple(trained.model.image_shape),
+        state_shape=tuple(int(side) for side in x.shape[1:]),
+        targets=config.targets,
+        target=f"ibm:{device.name}" if chosen.kind == "ibm" and device else str(chosen),
+        backend=str(name) if device is None else device.name,
+        calibrated_at=calibrated_at(device),
+        num_images=config.num_images,
+        seed=config.seed,
+        label=config.label,
+        steps=steps,
+        schedule=config.schedule,
+        shot_choice=choice,
+        mitigation=config.mitigation,
+        calibration=planned_calibration,
+        mode=config.mode,
+        options=config.options,
+        budget=config.budget,
+        circuit=CircuitPlan(
+            qubits=isa.num_clbits,
+            parameters=tuple(p.name for p in isa.parameters),
+            depth=isa.depth(),
+            two_qubit_gates=sum(len(i.qubits) == 2 and i.operation.name != "barrier" for i in isa),
+            expected_success=None if cost is None else cost.expected_success,
+            idle_success=None if cost is None else cost.idle_success,
+            measured_qubits=measured,
+            physical_qubits=physical_qubits(isa, cost),
+            transpiler_seed=seed,
+            optimization_level=config.optimization_level,
+        ),
+        timing=timing,
+        decisions=(),
+        files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),
+    )
+    return Draft(plan if root is None else with_found_calibration(plan, root), contents)
+
+
+def with_found_calibration(plan: RunPlan, root: Path) -> RunPlan:
+    """The plan with the calibration that it can expect to use, if an earlier run took one.
+
+    Args:
+        plan: The plan; of its calibration only what it wants is read.
+        root: Folder of all hardware runs.
+
+    Returns:
+        The plan, which expects a calibration of the same target, backend and qubits, by the same
+        method, with as many shots and within its time to live; or to take one.
+    """
+    wanted = plan.calibration
+    if wanted is None:
+        return plan
+    found = None
+    if list(root.glob(f"{FILE}*")):
+        ledger = Ledger.open_to_read(root)
+        try:
+            usable = reusable(ledger, plan, wanted, ledger.now())
+        finally:
+            ledger.close()
+        if usable is not None:
+            found = FoundCalibration(path=usable[1], taken_at=usable[0].taken_at)
+    return dataclasses.replace(plan, calibration=dataclasses.replace(wanted, found=found))
+
+
+def _chosen_target(config: PlanConfig, target: str | None) -> Target:
+    text = config.targets[0] if target is None else target
+    if text not in config.targets:
+        raise InvalidOption(
+            f"target is one of the configuration's targets {config.targets}, got '{text}'."
+        )
+    return parse_target(text)
+
+
+def _run_name(trained: TrainedRun) -> str:
+    return trained.checkpoint.resolve().parent.parent.name[:128]
+
+
+def _triple(shape: Sequence[int]) -> tuple[int, int, int]:
+    channels, height, width = (int(side) for side in shape)
+    return channels, height, width
+
+
+def _write(plan: RunPlan, contents: Mapping[str, bytes], root: Path) -> RunPlan:
+    """Write the folder, all of it or nothing; the plan comes last and is moved in with the rest."""
+    folder = root / plan.run_id
+    root.mkdir(parents=True, exist_ok=True)
+    draft = root / f".plan-{os.getpid()}-{uuid.uuid4().hex}"
+    try:
+        for path, content in contents.items():
+            write_bytes(draft / path, content)
+        write_plan(plan, draft / PLAN)
+        read_plan(draft)  # what cannot be read back is not left for `qdm run` to stumble over
+        try:
+            os.rename(draft, folder)
+        except OSError as error:
+            if not folder.exists():
+                raise
+            raise OutputNotWritable(
+                f"This very run is planned already: {folder / PLAN}. Submit that one, or plan "
+                "another with a different --seed."
+            ) from error
+    except OSError as error:
+        if isinstance(error, OutputNotWritable):
+            raise
+        raise OutputNotWritable(f"Cannot write {folder}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return dataclasses.replace(plan, folder=folder)

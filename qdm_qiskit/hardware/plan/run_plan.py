@@ -1,0 +1,510 @@
+"""The plan of a hardware run: everything that decides it, written once, bound by one hash.
+
+A run is a folder ``<root>/<run id>/``. Planning writes into it
+
+===================  ==============================================================
+``plan.json``        the plan, and ``content_sha256`` over its canonical JSON
+``circuits.qpy``     the step's transpiled circuit, then the calibration circuits
+``inputs.npz``       ``x``: x_T, and ``labels`` of a guided model
+``model/``           the model as it was: a run folder with one checkpoint
+===================  ==============================================================
+
+The plan holds the SHA-256 of each of the other files; none is read before its hash fits. So a
+changed plan, circuit or weight is refused, and the run goes on even if the model's own folder was
+trained further or deleted. The run's id ends in the first eight digits of the plan's hash: the same
+plan on the same day is the same run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+
+from ...arguments import checked_path
+from ...errors import InvalidData, InvalidOption, InvalidPlan, MissingData, UnknownName
+from ...execution.targets import parse_target
+from ...files import read_json_object, write_json
+from .canonical_json import content_sha256, from_plain
+from .qpu_seconds import Timing
+from .types import (
+    MAX_IMAGES,
+    MAX_STEPS,
+    CalibrationMethod,
+    CalibrationPlan,
+    CircuitPlan,
+    Correction,
+    Decision,
+    Decoupling,
+    ExecutionOptions,
+    FoundCalibration,
+    Mitigation,
+    Mode,
+    PlannedFile,
+    Schedule,
+    ShotChoice,
+    StepPlan,
+    check,
+)
+
+if TYPE_CHECKING:
+    from ...sampling import TrainedRun
+
+__all__ = [
+    "CIRCUITS",
+    "INPUTS",
+    "MODEL",
+    "PLAN",
+    "CalibrationMethod",
+    "CalibrationPlan",
+    "CircuitPlan",
+    "Correction",
+    "Decision",
+    "Decoupling",
+    "ExecutionOptions",
+    "FoundCalibration",
+    "Mitigation",
+    "Mode",
+    "PlannedFile",
+    "RunPlan",
+    "Schedule",
+    "ShotChoice",
+    "StepPlan",
+    "check_files",
+    "checked_bytes",
+    "files_of",
+    "is_run_id",
+    "load_planned_run",
+    "planned_values",
+    "read_circuits",
+    "read_inputs",
+    "read_plan",
+    "write_plan",
+]
+
+SCHEMA = "qdm-run-plan/1"
+PLAN, CIRCUITS, INPUTS, MODEL = "plan.json", "circuits.qpy", "inputs.npz", "model"
+MAX_FILE_BYTES = 1 << 30
+"""Largest file of a plan that is read."""
+MAX_PLAN_BYTES = 16 << 20
+"""Largest ``plan.json``: far more than 10,000 steps take."""
+
+_RUN_ID = re.compile(r"\d{4}-\d{2}-\d{2}-[a-z0-9_]+-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """Everything that decides a run; see the module for the files beside it."""
+
+    date: str
+    """The day of planning, ISO 8601; part of the run's id."""
+    model: str
+    """Name of the model in the catalogue."""
+    model_run: str
+    """Name of the folder that the model was trained in; its copy is used."""
+    num_steps: int
+    """T."""
+    image_shape: tuple[int, int, int]
+    """(channels, height, width)."""
+    state_shape: tuple[int, ...]
+    """Shape of one x_t; that of an image, unless the model diffuses latents."""
+    targets: tuple[str, ...]
+    """What was asked for, in the order of preference."""
+    target: str
+    """The one that was chosen; ``ibm:least_busy`` is replaced by the QPU's name."""
+    backend: str
+    """Name of the device or snapshot; ``engine`` and ``aer`` for those targets."""
+    calibrated_at: str | None
+    """When the device's properties, which chose the layout, were last updated."""
+    num_images: int
+    seed: int
+    label: int | None
+    steps: tuple[StepPlan, ...]
+    """t = T .. 1."""
+    schedule: Schedule
+    shot_choice: ShotChoice | None
+    """What the shots were chosen by; None of schedule ``uniform``."""
+    mitigation: Mitigation
+    calibration: CalibrationPlan | None
+    """Of mitigation ``m3``."""
+    mode: Mode
+    options: ExecutionOptions
+    budget: str | None
+    """Name of the budget that pays."""
+    circuit: CircuitPlan
+    timing: Timing
+    decisions: tuple[Decision, ...]
+    files: tuple[PlannedFile, ...]
+    """All files beside the plan, in the order of their paths."""
+    folder: Path = field(default=Path(), compare=False)
+    """The run's folder; where it stands decides nothing and is not in the hash."""
+    before_found: bool = field(default=False, compare=False)
+    """Whether it was written when a calibration had no key ``found``: its hash is without it."""
+    before_correction: bool = field(default=False, compare=False)
+    """The same of the key ``correction``, which says what 0.1 did where it is left out."""
+
+    def __post_init__(self) -> None:
+        try:
+            date.fromisoformat(self.date)
+        except ValueError:
+            raise InvalidOption(f"date is ISO 8601, got {self.date!r}.") from None
+        check(len(self.date) == 10, "date is ISO 8601", self.date)
+        check(bool(re.fullmatch(r"[a-z0-9_]{1,64}", self.model)), "model is a name", self.model)
+        for name in ("model_run", "backend", "calibrated_at", "budget"):
+            text = getattr(self, name)
+            good = text is None or (text.isprintable() and len(text) <= 128)
+            check(good, f"{name} is printable and has at most 128 characters", text)
+        for each in (*self.targets, self.target):
+            parse_target(each)
+        check(bool(self.targets), "targets is not empty", self.targets)
+        check(1 <= self.num_images <= MAX_IMAGES, "num_images is 1 to 1e6", self.num_images)
+        check(self.seed >= 0, "seed is >= 0", self.seed)
+        check(1 <= self.num_steps <= MAX_STEPS, f"num_steps <= {MAX_STEPS}", self.num_steps)
+        shapes = (*self.image_shape, *self.state_shape)
+        check(bool(self.state_shape) and min(shapes) >= 1, "shapes are >= 1", shapes)
+        steps = [each.step for each in self.steps]
+        check(steps == list(range(self.num_steps, 0, -1)), "steps go from T down to 1", steps[:3])
+        check(
+            all(each.rows == self.num_images for each in self.steps),
+            "each step has num_images rows",
+            sorted({each.rows for each in self.steps})[:3],
+        )
+        choice = self.shot_choice
+        check(
+            (self.schedule == "uniform") == (choice is None)
+            and (choice is None or len(choice.variances) == self.num_steps),
+            "variances are one number for each step, and none of schedule 'uniform'",
+            None if choice is None else choice.variances[:3],
+        )
+        check(
+            (self.mitigation == "m3") == (self.calibration is not None),
+            "a calibration belongs to mitigation 'm3' and to no other",
+            self.mitigation,
+        )
+        paths = [each.path for each in self.files]
+        check(paths == sorted(set(paths)), "files are listed once, in order", paths)
+        for needed in (CIRCUITS, INPUTS, f"{MODEL}/config.json"):
+            check(needed in paths, f"files include {needed}", paths)
+
+    def content(self) -> dict[str, Any]:
+        """Everything but the folder, as JSON values, with the keys that it was written with."""
+        found = dataclasses.asdict(dataclasses.replace(self, folder=Path()))
+        del found["folder"], found["before_found"], found["before_correction"]
+        if found["calibration"] is not None:
+            if self.before_found:
+                del found["calibration"]["found"]
+            if self.before_correction:
+                del found["calibration"]["correction"]
+        return found
+
+    @property
+    def content_sha256(self) -> str:
+        """SHA-256 of the canonical JSON of :meth:`content`."""
+        return content_sha256(self.content())
+
+    @property
+    def run_id(self) -> str:
+        """``<date>-<model>-<first 8 digits of the hash>``."""
+        return f"{self.date}-{self.model}-{self.content_sha256[:8]}"
+
+    @property
+    def is_qpu(self) -> bool:
+        """Whether running it spends QPU time."""
+        return self.target.startswith("ibm:")
+
+    @property
+    def correction(self) -> Correction:
+        """How its readout is corrected where it is."""
+        return "all" if self.calibration is None else self.calibration.correction
+
+    @property
+    def note(self) -> str | None:
+        """What is to be said where an earlier version planned otherwise than this one; else None."""
+        return None if self.calibration is None else self.calibration.note()
+
+    @property
+    def new_calibration(self) -> CalibrationPlan | None:
+        """The calibration, if the run is expected to take one; None if it needs or finds one."""
+        wanted = self.calibration
+        return None if wanted is None or wanted.found is not None else wanted
+
+    @property
+    def num_jobs(self) -> int:
+        """Jobs: one a step, and one for the calibration if it is to be taken."""
+        return len(self.steps) + (self.new_calibration is not None)
+
+    @property
+    def total_shots(self) -> int:
+        """Shots of all jobs that are expected, over all images and calibration circuits."""
+        taken = sum(each.shots * each.rows for each in self.steps)
+        if self.new_calibration is not None:
+            taken += self.new_calibration.shots * self.new_calibration.circuits
+        return taken
+
+    @property
+    def num_circuits(self) -> int:
+        """Bound circuits of all jobs that are expected."""
+        calibration = 0 if self.new_calibration is None else self.new_calibration.circuits
+        return sum(each.rows for each in self.steps) + calibration
+
+    @property
+    def total_seconds(self) -> float:
+        """Estimated QPU seconds of all jobs that are expected."""
+        calibration = 0.0 if self.new_calibration is None else self.new_calibration.seconds
+        return math.fsum((calibration, *(each.seconds for each in self.steps)))
+
+    @property
+    def most_seconds(self) -> float:
+        """The same if a calibration has to be taken in place of one that was found."""
+        calibration = 0.0 if self.calibration is None else self.calibration.seconds
+        return math.fsum((calibration, *(each.seconds for each in self.steps)))
+
+    def step(self, step: int) -> StepPlan:
+        """The plan of step t.
+
+        Raises:
+            InvalidOption: If there is no such step.
+        """
+        check(1 <= step <= self.num_steps, f"step is 1 to {self.num_steps}", step)
+        return self.steps[self.num_steps - step]
+
+
+def write_plan(plan: RunPlan, path: Path) -> None:
+    """Write ``plan.json`` with the plan's hash and id.
+
+    Raises:
+        OutputNotWritable: If the file cannot be written.
+    """
+    write_json(
+        path,
+        {
+            "schema": SCHEMA,
+            "run_id": plan.run_id,
+            "content_sha256": plan.content_sha256,
+            "content": plan.content(),
+        },
+    )
+
+
+def read_plan(path: Path) -> RunPlan:
+    """Read a plan, and refuse it if anything in it was changed.
+
+    Args:
+        path: ``plan.json``, or the run's folder.
+
+    Returns:
+        The plan; the files beside it are checked when they are read.
+
+    Raises:
+        MissingData: If there is no such file.
+        InvalidPlan: If it is truncated, changed, of another schema, or makes no sense.
+    """
+    path = checked_path(path, "path")
+    path = path / PLAN if path.is_dir() else path
+    if not path.is_file():
+        raise MissingData(
+            f"There is no plan {path}; make one with `qdm run plan RUN --target ...`."
+        )
+    if path.stat().st_size > MAX_PLAN_BYTES:
+        raise InvalidPlan(f"{path} is larger than any plan ({MAX_PLAN_BYTES} bytes).")
+    try:
+        whole = read_json_object(path)
+        if set(whole) != {"schema", "run_id", "content_sha256", "content"}:
+            raise InvalidData(f"its keys are {sorted(whole)[:6]}")
+        if whole["schema"] != SCHEMA:
+            raise InvalidData(f"its schema is {whole['schema']!r:.60}, not '{SCHEMA}'")
+        found = content_sha256(whole["content"])
+        if found != whole["content_sha256"]:
+            raise InvalidData(
+                f"it was changed after it was made: its content has the hash {found[:16]}, but it "
+                f"was written with {whole['content_sha256']!r:.20}"
+            )
+        plan = dataclasses.replace(_from_content(whole["content"]), folder=path.parent)
+        if plan.content_sha256 != found or plan.run_id != whole["run_id"]:
+            raise InvalidData(f"its id is {whole['run_id']!r:.60}, but it makes {plan.run_id}")
+        _check_device(plan)
+    except (InvalidData, InvalidOption, UnknownName, ValueError, RecursionError) as error:
+        text = str(error).rstrip(".")
+        raise InvalidPlan(f"{path} is no plan that can be run: {text}; plan again.") from error
+    return plan
+
+
+def _check_device(plan: RunPlan) -> None:
+    """Refuse a target that nobody asked for, or a backend that is not the target's."""
+    target = parse_target(plan.target)
+    asked = (plan.target, "ibm:least_busy") if target.kind == "ibm" else (plan.target,)
+    good = any(each in plan.targets for each in asked)
+    check(good, f"target is one of {plan.targets}", plan.target)
+    good = target.backend in (None, plan.backend)
+    check(good, f"backend is '{target.backend}', which the target names", plan.backend)
+
+
+def _from_content(content: Any) -> RunPlan:
+    """The plan of a content; keys that a calibration got later say what was done without them."""
+    calibration = content.get("calibration") if isinstance(content, dict) else None
+    if not isinstance(calibration, dict):
+        return from_plain(RunPlan, content)
+    meant = {"found": None, "correction": "distance-3", **calibration}
+    plan = from_plain(RunPlan, {**content, "calibration": meant})
+    return dataclasses.replace(
+        plan,
+        before_found="found" not in calibration,
+        before_correction="correction" not in calibration,
+    )
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a text has the form of a run's id, and so is no path."""
+    return bool(_RUN_ID.fullmatch(text))
+
+
+def checked_bytes(plan: RunPlan, name: str) -> bytes:
+    """A file beside the plan, if it is the one that was planned.
+
+    Args:
+        plan: The plan.
+        name: Its path relative to the run's folder.
+
+    Returns:
+        Its content.
+
+    Raises:
+        InvalidPlan: If it is missing, no plain file, or has another hash.
+    """
+    wanted = next((each.sha256 for each in plan.files if each.path == name), None)
+    path = plan.folder / name
+    try:
+        if wanted is None:
+            raise InvalidPlan(f"Plan {plan.run_id} has no file {name}.")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InvalidPlan(f"{path} is larger than any file of a plan.")
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidPlan(
+            f"{path}, which run {plan.run_id} needs, cannot be read: {error.strerror}; plan again."
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != wanted:
+        raise InvalidPlan(
+            f"{path} was changed after run {plan.run_id} was planned: its SHA-256 is "
+            f"{found[:16]}, not {wanted[:16]}; plan again."
+        )
+    return content
+
+
+def check_files(plan: RunPlan) -> None:
+    """Refuse a plan one of whose files is missing or changed.
+
+    Raises:
+        InvalidPlan: With the first such file.
+    """
+    for each in plan.files:
+        checked_bytes(plan, each.path)
+
+
+def read_circuits(plan: RunPlan) -> tuple[QuantumCircuit, tuple[QuantumCircuit, ...]]:
+    """The step's transpiled circuit, and the calibration circuits.
+
+    QPY holds no pickles, but it names classes of Qiskit to build; so nothing is parsed before its
+    hash fits the plan.
+
+    Raises:
+        InvalidPlan: If the file is missing, changed, or not what the plan says.
+    """
+    from qiskit import qpy
+
+    content = checked_bytes(plan, CIRCUITS)
+    try:
+        circuits = qpy.load(io.BytesIO(content))
+    except Exception as error:  # QPY has no error of its own for every kind of damage
+        raise InvalidPlan(
+            f"The circuits of run {plan.run_id} cannot be read by this Qiskit ({error}); plan again."
+        ) from error
+    expected = 1 + (0 if plan.calibration is None else plan.calibration.circuits)
+    names = tuple(p.name for p in circuits[0].parameters) if circuits else ()
+    if len(circuits) != expected or names != plan.circuit.parameters:
+        raise InvalidPlan(
+            f"Run {plan.run_id} has {expected} circuits, the first with the "
+            f"{len(plan.circuit.parameters)} parameters of its plan; got {len(circuits)} circuits "
+            f"and {len(names)} parameters; plan again."
+        )
+    return circuits[0], tuple(circuits[1:])
+
+
+def read_inputs(plan: RunPlan) -> tuple[np.ndarray, np.ndarray | None]:
+    """x_T and the labels of a guided model.
+
+    Returns:
+        ``(num_images, *state_shape)`` float32, and ``(num_images,)`` int64 or None.
+
+    Raises:
+        InvalidPlan: If the file is missing, changed, or of another shape.
+    """
+    content = checked_bytes(plan, INPUTS)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            x = arrays["x"]
+            labels = arrays["labels"] if "labels" in arrays.files else None
+    except Exception as error:  # zip, numpy and key errors alike
+        raise InvalidPlan(f"The inputs of run {plan.run_id} cannot be read ({error}).") from error
+    shape = (plan.num_images, *plan.state_shape)
+    good = x.shape == shape and x.dtype == np.float32 and bool(np.isfinite(x).all())
+    if labels is not None:
+        good &= labels.shape == (plan.num_images,) and labels.dtype == np.int64
+    if not good:
+        raise InvalidPlan(f"The inputs of run {plan.run_id} have the shape {x.shape}, not {shape}.")
+    return x, labels
+
+
+def load_planned_run(plan: RunPlan) -> TrainedRun:
+    """The model as it was planned, from the run's own copy.
+
+    Raises:
+        InvalidPlan: If a file of it is missing or was changed.
+    """
+    from ...sampling import load_run
+
+    for each in plan.files:
+        if each.path.startswith(f"{MODEL}/"):
+            checked_bytes(plan, each.path)
+    return load_run(plan.folder / MODEL)
+
+
+def planned_values(plan: RunPlan, values: np.ndarray) -> np.ndarray:
+    """The columns of ``CircuitSpec.input_values`` that the transpiled circuit still has.
+
+    Args:
+        plan: The plan.
+        values: ``(batch, number of x_ parameters of the full circuit)`` in name order.
+
+    Returns:
+        ``(batch, len(plan.circuit.parameters))`` float64, in the transpiled circuit's order.
+
+    Raises:
+        InvalidData: If there are too few columns, or a value is not finite.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    columns = [int(name[2:]) for name in plan.circuit.parameters]
+    if array.ndim != 2 or (columns and array.shape[1] <= max(columns)):
+        raise InvalidData(
+            f"Run {plan.run_id} needs input values of shape (batch, > {max(columns, default=0)}), "
+            f"got {array.shape}."
+        )
+    if not np.isfinite(array).all():
+        raise InvalidData("Input values must be finite, got NaN or infinity.")
+    return array[:, columns]
+
+
+def files_of(hashes: Mapping[str, str]) -> tuple[PlannedFile, ...]:
+    """The list of files of a plan from path and SHA-256."""
+    return tuple(PlannedFile(path=path, sha256=hashes[path]) for path in sorted(hashes))

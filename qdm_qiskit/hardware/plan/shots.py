@@ -1,0 +1,154 @@
+"""The shots of a plan: how many each step gets, and whether IBM takes jobs of that size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from qiskit import QuantumCircuit
+from qiskit.providers import BackendV2
+
+from ...errors import InvalidOption
+from ...execution.targets import Target
+from .config import PlanConfig, Progress
+from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
+from .shot_allocation import (
+    PilotChains,
+    best_schedule,
+    precise_schedule,
+    step_variances,
+    uniform_shots,
+)
+from .types import CalibrationPlan, ShotChoice, StepPlan
+
+if TYPE_CHECKING:
+    from ...sampling import TrainedRun
+
+TWIRLING_BUCKET = 64
+"""Fewest shots of one randomization."""
+
+
+def calibration_plan(
+    config: PlanConfig, circuits: Sequence[QuantumCircuit], clock: Timing
+) -> CalibrationPlan | None:
+    """The one calibration job, as if it were taken; None without circuits."""
+    if not circuits:
+        return None
+    executions = len(circuits) * config.calibration_shots
+    return CalibrationPlan(
+        method=config.calibration_method,
+        circuits=len(circuits),
+        shots=config.calibration_shots,
+        ttl_seconds=config.calibration_ttl_seconds,
+        seconds=clock.job_seconds(executions, calibration=True),
+    )
+
+
+def total_shots(
+    trained: TrainedRun,
+    config: PlanConfig,
+    target: Target,
+    clock: Timing,
+    calibration: CalibrationPlan | None,
+) -> int:
+    """Shots of all steps for one image: as many as asked for, or as the seconds allow.
+
+    Seconds are a limit, so the calibration is always in them: one that was found may be stale when
+    the run is sent.
+
+    Raises:
+        InvalidOption: If the seconds do not suffice, or the target takes none.
+    """
+    num_steps = trained.process.num_steps
+    if config.seconds is None:
+        return config.shots * num_steps
+    fixed = num_steps * clock.job_seconds(0) + (0.0 if calibration is None else calibration.seconds)
+    each = clock.job_seconds(config.num_images) - clock.job_seconds(0)
+    if each <= 0:
+        raise InvalidOption(
+            f"Target '{target}' takes no QPU seconds; give --shots in place of --seconds."
+        )
+    total = math.floor((config.seconds - fixed) / each)
+    if total < num_steps:
+        needed = fixed + num_steps * each
+        raise InvalidOption(
+            f"{num_steps} jobs with one shot for each of {config.num_images} images take "
+            f"{needed:.1f} QPU seconds already, calibration included; got --seconds "
+            f"{config.seconds:g}."
+        )
+    return total
+
+
+def chosen_shots(
+    trained: TrainedRun,
+    config: PlanConfig,
+    total: int,
+    device: BackendV2 | None,
+    progress: Progress,
+) -> tuple[tuple[int, ...], ShotChoice | None]:
+    """Shots of t = T .. 1 for each image, and what they were chosen by; None of ``uniform``."""
+    num_steps = trained.process.num_steps
+    # With twirling IBM rounds shots up to whole randomizations; multiples of 64 stay as they are.
+    bucket = TWIRLING_BUCKET if config.options.twirl_gates or config.options.twirl_measure else 1
+    if config.schedule == "uniform":
+        return uniform_shots(num_steps, total, bucket=bucket), None
+    limit = getattr(backend_configuration(device), "max_shots", None) or MAX_EXECUTIONS
+    most = min(limit, MAX_EXECUTIONS // config.num_images)
+    pilot = PilotChains(trained, seed=config.seed, label=config.label)
+    if config.precision is not None:
+        found, variances = precise_schedule(
+            pilot, config.precision, most=most, bucket=bucket, progress=progress
+        )
+    else:
+        variances = step_variances(pilot, shots=max(1, total // num_steps)).final
+        found = best_schedule(pilot, variances, total, most=most, bucket=bucket)
+    return found.shots, ShotChoice(
+        variances=tuple(float(each) for each in variances),
+        power=found.power,
+        error=found.error,
+        uniform_error=found.uniform_error,
+    )
+
+
+def check_limits(
+    steps: Sequence[StepPlan],
+    calibration: CalibrationPlan | None,
+    device: BackendV2 | None,
+    max_seconds: int | None = None,
+) -> None:
+    """IBM's limits on one job, before it is refused there, and the run's own.
+
+    Args:
+        steps: The jobs of the steps.
+        calibration: The calibration's job.
+        device: The device; None where there is none.
+        max_seconds: QPU seconds after which IBM cancels a job.
+
+    Raises:
+        InvalidOption: With the first job that is too large.
+    """
+    configuration = backend_configuration(device)
+    most_shots = getattr(configuration, "max_shots", None)
+    jobs = [(each.name, each.shots, each.shots * each.rows) for each in steps]
+    seconds = {each.name: each.seconds for each in steps}
+    if calibration is not None:
+        executions = calibration.shots * calibration.circuits
+        jobs.append(("the calibration", calibration.shots, executions))
+        seconds["the calibration"] = calibration.seconds
+    for name, shots, executions in jobs:
+        if executions > MAX_EXECUTIONS:
+            raise InvalidOption(
+                f"One job holds at most {MAX_EXECUTIONS} executions (circuits times shots), but "
+                f"{name} has {executions}; lower --shots or --num-images."
+            )
+        if most_shots is not None and shots > most_shots:
+            raise InvalidOption(
+                f"{device.name if device else 'The device'} takes at most {most_shots} shots a "
+                f"circuit, but {name} has {shots}; lower --shots."
+            )
+        if max_seconds is not None and seconds[name] > max_seconds:
+            raise InvalidOption(
+                f"max_execution_seconds={max_seconds} cancels {name}, which takes about "
+                f"{seconds[name]:.1f} QPU seconds; allow more, or lower --shots."
+            )

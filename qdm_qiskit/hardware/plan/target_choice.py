@@ -1,0 +1,204 @@
+"""Which target of a list a run is planned for: tried in order, the first that satisfies the policy.
+
+A target is passed over when, in this order,
+
+1. it is not available: unknown to the account, paused, no device;
+2. more jobs wait in its queue than the policy allows;
+3. its circuit's expected success is below what the policy asks for;
+4. its estimated QPU seconds or its shots are more than the budget or the account has left, and
+   another target follows. (The last one is planned all the same: submitting it is refused.)
+
+Each verdict, with its numbers, goes into the plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from qiskit.providers import BackendV2
+
+from ...errors import InvalidOption, TargetUnavailable
+from ...execution.targets import Target, parse_target
+from ...files import check_writable
+from ..ledger.budget import BudgetState
+from .circuits import find_device
+from .prepare import Draft, PlanConfig, Progress, draft_plan
+from .run_plan import Decision, ExecutionOptions, RunPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class FallbackPolicy:
+    """When a target is passed over."""
+
+    max_queue: int | None = None
+    """Most jobs that may wait before ours; None takes any queue."""
+    min_success: float | None = None
+    """Least expected success of the step's circuit; None takes any."""
+
+    def __post_init__(self) -> None:
+        if self.max_queue is not None and self.max_queue < 0:
+            raise InvalidOption(f"max_queue must be at least 0, got {self.max_queue}.")
+        if self.min_success is not None and not 0 <= self.min_success <= 1:
+            raise InvalidOption(f"min_success is 0 to 1, got {self.min_success}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What looking at a target has shown."""
+
+    backend: BackendV2 | None = None
+    """The device of an ``ibm:`` target."""
+    queue: int | None = None
+    """Jobs that wait; None where there is no queue."""
+    seconds_left: float | None = None
+    """QPU seconds that the account has left; None without a limit."""
+
+
+Look = Callable[[Target], Sight]
+"""Looks at an ``ibm:`` target; raises :class:`TargetUnavailable` or another error of the package
+where it cannot be used."""
+
+
+def plan_on_first(
+    run: Path,
+    config: PlanConfig,
+    policy: FallbackPolicy,
+    *,
+    root: Path,
+    look: Look,
+    budget: BudgetState | None = None,
+    today: date | None = None,
+    progress: Progress = lambda _: None,
+) -> RunPlan:
+    """Plan a run for the first target that satisfies the policy, and write its folder.
+
+    Args:
+        run: Folder of a trained run, or of one of its checkpoints.
+        config: What the run should be, with its list of targets.
+        policy: When a target is passed over.
+        root: Folder of all hardware runs.
+        look: Looks at an ``ibm:`` target.
+        budget: The budget that pays, as it stands.
+        today: The day of planning; today if None.
+        progress: Is told in words what happens.
+
+    Returns:
+        The plan; ``plan.decisions`` holds one verdict for each target up to the one taken.
+
+    Raises:
+        TargetUnavailable: If no target satisfies the policy, with all reasons.
+        InvalidOption, MissingData, ...: What makes every target impossible.
+    """
+    check_writable(root)
+    decisions: list[Decision] = []
+    for position, text in enumerate(config.targets):
+        target = parse_target(text)
+        last = position == len(config.targets) - 1
+        try:
+            sight = look(target) if target.kind == "ibm" else _look_here(target)
+        except (TargetUnavailable, ConnectionError, LookupError) as error:
+            if len(config.targets) == 1:
+                raise
+            decisions.append(Decision(target=text, taken=False, reason=str(error)))
+            continue
+        refusal = _queue_refusal(sight, policy)
+        if refusal is None:
+            fitting, remark = _fitting(config, target)
+            progress(f"planning for {text}")
+            draft = draft_plan(
+                run,
+                fitting,
+                target=text,
+                root=root,
+                backend=sight.backend,
+                today=today,
+                progress=progress,
+            )
+            refusal = _plan_refusal(draft.plan, policy, sight, budget, last=last)
+            if refusal is None:
+                reason = _reason(draft, target, sight, budget) + remark
+                taken = Decision(target=text, taken=True, reason=reason)
+                return draft.write(root, (*decisions, taken))
+        decisions.append(Decision(target=text, taken=False, reason=refusal))
+    reasons = " ".join(f"{each.target}: {each.reason}" for each in decisions)
+    raise TargetUnavailable(
+        f"No target satisfies the policy. {reasons} Add one, such as 'engine', or allow more."
+    )
+
+
+def _look_here(target: Target) -> Sight:
+    """A target on this machine is there, unless it wants a GPU that is not."""
+    if target.device == "cuda":
+        find_device(target, None, 0)
+    if target.device == "gpu":
+        from ...execution.aer import AerRunner
+
+        AerRunner(seed=0, device=target.device)
+    return Sight()
+
+
+def _fitting(config: PlanConfig, target: Target) -> tuple[PlanConfig, str]:
+    """The options as far as a target can use them; what was left out, in words."""
+    if len(config.targets) == 1:
+        return config, ""  # planning refuses what it cannot use
+    remark = ""
+    if config.mitigation != "none" and target.kind not in ("noisy", "local", "ibm"):
+        config = dataclasses.replace(config, mitigation="none")
+        remark += " No readout errors, so no mitigation."
+    if config.options != ExecutionOptions() and target.kind != "ibm":
+        config = dataclasses.replace(config, options=ExecutionOptions())
+        remark += " A simulation, so no options of IBM's Sampler."
+    return config, remark
+
+
+def _queue_refusal(sight: Sight, policy: FallbackPolicy) -> str | None:
+    if policy.max_queue is None or sight.queue is None or sight.queue <= policy.max_queue:
+        return None
+    return f"{sight.queue} jobs wait, more than {policy.max_queue}."
+
+
+def _plan_refusal(
+    plan: RunPlan, policy: FallbackPolicy, sight: Sight, budget: BudgetState | None, *, last: bool
+) -> str | None:
+    success = plan.circuit.expected_success
+    if policy.min_success is not None and success is not None and success < policy.min_success:
+        return f"its expected success is {success:.3g}, below {policy.min_success:g}."
+    if last or not plan.is_qpu:
+        return None
+    if sight.seconds_left is not None and plan.total_seconds > sight.seconds_left:
+        return (
+            f"the account has {sight.seconds_left:.1f} QPU seconds left, and the run takes about "
+            f"{plan.total_seconds:.1f}."
+        )
+    if budget is None:
+        return None
+    seconds, shots = budget.remaining_seconds, budget.remaining_shots
+    if seconds is not None and plan.total_seconds > seconds:
+        return (
+            f"budget '{budget.name}' has {seconds:.1f} QPU seconds left, and the run takes about "
+            f"{plan.total_seconds:.1f}."
+        )
+    if shots is not None and plan.total_shots > shots:
+        return (
+            f"budget '{budget.name}' has {shots} shots left, and the run takes {plan.total_shots}."
+        )
+    return None
+
+
+def _reason(draft: Draft, target: Target, sight: Sight, budget: BudgetState | None) -> str:
+    """What spoke for the target, with its numbers."""
+    plan = draft.plan
+    parts = [f"available as {plan.backend}" if target.backend == "least_busy" else "available"]
+    if sight.queue is not None:
+        parts.append(f"{sight.queue} jobs wait")
+    if plan.circuit.expected_success is not None:
+        parts.append(f"expected success {plan.circuit.expected_success:.3g}")
+    if plan.is_qpu:
+        parts.append(f"about {plan.total_seconds:.1f} QPU seconds")
+        if budget is not None and budget.remaining_seconds is not None:
+            parts.append(f"{budget.remaining_seconds:.1f} left in budget '{budget.name}'")
+    return ", ".join(parts) + "."

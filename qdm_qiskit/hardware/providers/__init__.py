@@ -1,0 +1,1 @@
+"""Providers obtain the counts of a run's jobs; the contract, and this machine as one of them."""

@@ -1,0 +1,181 @@
+"""The whole life of a run: submit, resume, collect, cancel.
+
+The images of step t - 1 need the counts of step t, so one job follows the other. All that a run has
+reached is on disk: its plan, the counts that have arrived, and the ledger. Whatever kills the
+process, at whatever point, another one calls :func:`resume_run` and goes on there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...arguments import checked_path, checked_text
+from ...errors import InvalidPlan, MissingData
+from ..ibm.account import Report, silent
+from ..ibm.settings import ServiceSettings, read_settings
+from ..ledger.ledger import FILE, Ledger, RunState
+from ..plan.run_plan import PLAN, RunPlan, read_plan
+from .driver import DrivenRun
+
+
+def submit_run(
+    plan_path: Path,
+    *,
+    detach: bool = False,
+    report: Report | None = None,
+    settings: ServiceSettings | None = None,
+) -> RunState:
+    """Send a planned run and work through its chain; a run that was begun goes on.
+
+    Args:
+        plan_path: ``plan.json``, or the run's folder.
+        detach: Return when the first job is sent.
+        report: Is told in words what happens.
+        settings: Limits and intervals; by default those of the root's ``service.json``.
+
+    Returns:
+        Where the run stands.
+
+    Raises:
+        InvalidPlan: If the plan or a file of it was changed.
+        BudgetExceeded: If the budget, or the account, does not allow the whole run.
+        ServiceUnavailable, SubmissionUncertain: If the service refuses or does not answer; the run
+            can be resumed.
+        JobFailed: If a job ended without counts; the run can be resumed, which sends it again.
+        LedgerBusy: If another process drives this run.
+    """
+    plan_path = checked_path(plan_path, "plan_path")
+    plan = _plan(plan_path)
+    with _driven(plan, report, settings) as run:
+        return run.go(detach=detach)
+
+
+def resume_run(
+    root: Path,
+    run_id: str,
+    *,
+    detach: bool = False,
+    report: Report | None = None,
+    settings: ServiceSettings | None = None,
+) -> RunState:
+    """Go on with a run that was begun, in any process.
+
+    Args:
+        root: Folder of all runs.
+        run_id: The run.
+        detach, report, settings: As for :func:`submit_run`.
+
+    Returns, raises:
+        As :func:`submit_run`; also MissingData if the run was never submitted.
+    """
+    root = checked_path(root, "root")
+    checked_text(run_id, "run_id")
+    plan = _plan(root / run_id)
+    if run_state(root, run_id).state == "planned":
+        raise MissingData(f"Run {run_id} was not submitted yet; `qdm run submit {run_id} --yes`.")
+    with _driven(plan, report, settings) as run:
+        return run.go(detach=detach)
+
+
+def collect_run(
+    root: Path,
+    run_id: str,
+    *,
+    report: Report | None = None,
+    settings: ServiceSettings | None = None,
+) -> RunState:
+    """Fetch what has ended and record what it cost; sends no job and waits for none.
+
+    Args, returns, raises:
+        As for :func:`resume_run`.
+    """
+    root = checked_path(root, "root")
+    checked_text(run_id, "run_id")
+    plan = _plan(root / run_id)
+    if run_state(root, run_id).state == "planned":
+        raise MissingData(f"Run {run_id} was not submitted yet; there is nothing to collect.")
+    with _driven(plan, report, settings) as run:
+        return run.collect()
+
+
+def cancel_run(
+    root: Path,
+    run_id: str,
+    *,
+    report: Report | None = None,
+    settings: ServiceSettings | None = None,
+) -> RunState:
+    """Cancel the jobs of a run and give back what is reserved for the rest of it.
+
+    Counts that have arrived stay, and the run can be resumed.
+
+    Args, returns, raises:
+        As for :func:`resume_run`.
+    """
+    root = checked_path(root, "root")
+    checked_text(run_id, "run_id")
+    plan = _plan(root / run_id)
+    run_state(root, run_id)
+    with _driven(plan, report, settings) as run:
+        return run.cancel()
+
+
+def run_state(root: Path, run_id: str) -> RunState:
+    """Where a run stands, from the ledger alone.
+
+    Raises:
+        MissingData: If the ledger does not know the run.
+    """
+    root = checked_path(root, "root")
+    checked_text(run_id, "run_id")
+    if not list(root.glob(f"{FILE}*")):
+        raise MissingData(f"There is no ledger in {root}, and so no run '{run_id}'.")
+    ledger = Ledger.open_to_read(root)
+    try:
+        return ledger.run_state(run_id)
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def _driven(
+    plan: RunPlan, report: Report | None, settings: ServiceSettings | None
+) -> Iterator[DrivenRun]:
+    """The run, with its ledger open and locked against other processes."""
+    say = report or silent
+    root = plan.folder.parent
+    settings = settings or read_settings(root)
+    ledger = Ledger.open(root)
+    try:
+        for notice in ledger.notices:
+            say(notice)
+        ledger.add_run(
+            plan.run_id,
+            plan_sha256=plan.content_sha256,
+            budget=plan.budget,
+            total_steps=plan.num_steps,
+            seconds_estimated=plan.total_seconds,
+        )
+        with ledger.run_lock(plan.run_id):
+            for left in plan.folder.rglob(".part-*"):
+                left.unlink(missing_ok=True)  # of a process that died while it wrote a file
+            run = DrivenRun(plan, ledger, settings, say)
+            try:
+                yield run
+            finally:
+                run.close()
+    finally:
+        ledger.close()
+
+
+def _plan(path: Path) -> RunPlan:
+    plan = read_plan(path)
+    if plan.folder.resolve().name != plan.run_id:
+        raise InvalidPlan(
+            f"Run {plan.run_id} lies in a folder of another name, {plan.folder}; its folder and "
+            f"{PLAN} belong together."
+        )
+    return dataclasses.replace(plan, folder=plan.folder.resolve())

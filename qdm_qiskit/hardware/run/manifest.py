@@ -1,0 +1,110 @@
+"""What explains the images of a run, in one file."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from ...files import write_json
+from ..ledger.ledger import Ledger
+from ..ledger.run_files import MANIFEST, iso, nonce, read_calibrations
+from ..ledger.schema import Row
+from ..plan.run_plan import MODEL, RunPlan
+
+SCHEMA = "qdm-hardware-run/1"
+"""Version 0.1 gave this file the name of a training run's `config.json`."""
+PACKAGES = (
+    "qdm_qiskit",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-ibm-runtime",
+    "mthree",
+    "torch",
+    "numpy",
+)
+
+
+def manifest(plan: RunPlan, ledger: Ledger) -> dict[str, Any]:
+    """Versions, weights, backend, calibrations, layout, seeds, options, jobs, costs, journal.
+
+    Args:
+        plan: The run.
+        ledger: Knows its jobs.
+
+    Returns:
+        Values ready for JSON.
+    """
+    from ..ibm.submit import resolved_options
+
+    state = ledger.run_state(plan.run_id)
+    weights = [each.sha256 for each in plan.files if each.path.endswith("model.safetensors")]
+    reservations = {row["id"]: row for row in ledger.reservations(plan.run_id)}
+    used = {each.tag: reservations.get(each.reservation) for each in ledger.intentions(plan.run_id)}
+    return {
+        "schema": SCHEMA,
+        "run_id": plan.run_id,
+        "state": state.state,
+        "plan_sha256": plan.content_sha256,
+        "nonce": nonce(plan.folder),
+        "model": plan.model,
+        "model_files": MODEL,
+        "model_sha256": weights[0] if weights else None,
+        "target": plan.target,
+        "backend": plan.backend,
+        "backend_calibrated_at": plan.calibrated_at,
+        "layout": {
+            "physical_qubits": plan.circuit.physical_qubits,
+            "measured_qubits": plan.circuit.measured_qubits,
+            "transpiler_seed": plan.circuit.transpiler_seed,
+        },
+        "seed": plan.seed,
+        "label": plan.label,
+        "num_images": plan.num_images,
+        "options": resolved_options(plan.options),
+        "mitigation": plan.mitigation,
+        "correction": None if plan.calibration is None else plan.correction,
+        "calibrations": {
+            name: {"taken_at": each.taken_at, "method": each.method, "shots": each.shots}
+            for name, each in read_calibrations(plan.folder, plan.correction).items()
+        },
+        "jobs": [_job(row, used.get(str(row["tag"]))) for row in ledger.jobs(plan.run_id)],
+        "seconds_estimated": plan.total_seconds,
+        "seconds_charged": state.seconds_charged,
+        "cost_known": not ledger.unsettled(plan.run_id),
+        "budget": plan.budget,
+        "journal": [
+            {
+                "at": iso(float(row["at"] or 0.0)),
+                "part": row["part"],
+                "kind": row["kind"],
+                **json.loads(str(row["detail"])),
+            }
+            for row in ledger.events(plan.run_id)
+        ],
+        "versions": {package: version(package) for package in PACKAGES},
+        "python": platform.python_version(),
+    }
+
+
+def write_manifest(plan: RunPlan, ledger: Ledger) -> None:
+    """Write ``manifest.json``; where it stands, the run is complete.
+
+    Raises:
+        OutputNotWritable: If it cannot be written.
+    """
+    write_json(plan.folder / MANIFEST, manifest(plan, ledger))
+
+
+def _job(row: Row, reservation: Row | None) -> dict[str, Any]:
+    return {
+        "job_id": row["job_id"],
+        "part": row["part"],
+        "tag": row["tag"],
+        "role": row["role"],
+        "state": row["state"],
+        "backend": row["backend"],
+        "seconds_reserved": None if reservation is None else reservation["seconds"],
+        "seconds_charged": row["seconds"],
+    }

@@ -1,0 +1,254 @@
+"""Post-processing again, offline, from a run's folder alone: counts to probabilities to images.
+
+Nothing is asked of any service or ledger. The same counts give the same images to the bit on the same
+versions of the libraries; a replay says whether they are the stored ones.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...arguments import checked_path
+from ...errors import CalibrationMismatch, InvalidData
+from ...execution.distributions import (
+    hellinger_fidelity,
+    normalized,
+    shot_noise_distance,
+    total_variation_distance,
+)
+from ...mitigation.readout import ReadoutCalibration
+from ..ledger.run_files import (
+    IMAGES,
+    MAX_FILE_BYTES,
+    StoredCounts,
+    calibration_for,
+    counts_path,
+    read_calibrations,
+    read_counts,
+)
+from ..plan.calibration_reuse import calibration_of, check_calibration
+from ..plan.run_plan import RunPlan, check_files, read_plan
+from .reverse_chain import PlannedChain, probabilities_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReplay:
+    """One step against the exact distribution of the same circuits; means over the images."""
+
+    step: int
+    """t."""
+    shots: int
+    """Shots that ran for each image."""
+    job_id: str
+    shot_distance: float
+    """Total variation distance that shot noise alone leaves, in the mean over draws."""
+    raw_distance: float
+    """Total variation distance of the raw frequencies from the exact distribution."""
+    raw_fidelity: float
+    """Hellinger fidelity of the same."""
+    mitigated_distance: float | None
+    """After mitigation; None without it."""
+    mitigated_fidelity: float | None
+    calibration: str | None
+    """Name of the calibration that was used."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Replay:
+    """What a run's record gives."""
+
+    plan: RunPlan
+    steps: tuple[StepReplay, ...]
+    """The steps that are recorded, t = T first."""
+    trajectory: np.ndarray
+    """``(steps + 1, images, channels, height, width)``: x_T .. x_t as images."""
+    stored: bool
+    """Whether the record holds images to compare with."""
+    difference: float | None
+    """Largest difference of a pixel of any step from the stored one; None without stored ones."""
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are recorded."""
+        return len(self.steps) == self.plan.num_steps
+
+    @property
+    def equal(self) -> bool:
+        """Whether the images are the stored ones to the bit; True if none are stored yet."""
+        return self.difference in (None, 0.0) and self.stored == self.done
+
+    @property
+    def images(self) -> np.ndarray:
+        """The last of the trajectory, ``(images, channels, height, width)``."""
+        return np.asarray(self.trajectory[-1])
+
+    def sentence(self) -> str:
+        """The verdict in words."""
+        recorded = f"{len(self.steps)} of {self.plan.num_steps} steps are recorded"
+        if not self.done:
+            return f"{recorded}; go on with `qdm run resume {self.plan.run_id}`."
+        if not self.stored:
+            return f"{recorded}, but no images are stored; `qdm run resume` writes them."
+        if self.equal:
+            return f"{recorded}; the images are the stored ones to the bit."
+        return (
+            f"{recorded}; the images DIFFER from the stored ones by up to {self.difference:.3g}: the "
+            "record was changed, or other versions of the libraries compute otherwise."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict and the steps, ready for JSON."""
+        return {
+            "run": self.plan.run_id,
+            "done": self.done,
+            "equal": self.equal,
+            "difference": self.difference,
+            "note": self.plan.note,
+            "steps": [asdict(each) for each in self.steps],
+        }
+
+
+def replay(folder: Path) -> Replay:
+    """Compute a run's images again from its folder.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The images of all steps that are recorded, and whether they are the stored ones.
+
+    Raises:
+        InvalidPlan: If the plan or a file of it was changed.
+        InvalidData: If counts or images cannot be used, or do not fit the plan.
+        CalibrationMismatch: If counts that were to be mitigated have no fitting calibration, or one
+            that its own counts do not give.
+    """
+    folder = checked_path(folder, "folder")
+    plan = read_plan(folder)
+    check_files(plan)
+    calibrations = read_calibrations(folder, plan.correction)
+    for name, calibration in calibrations.items():
+        _check_calibration(plan, folder, name, calibration)
+    chain = PlannedChain(plan)
+    path, steps = [chain.images()], []
+    for planned in plan.steps:
+        stored = read_counts(counts_path(folder, planned.name))
+        if stored is None:
+            break
+        counts = _step_counts(plan, stored, planned.name)
+        used = _calibration_name(plan, calibrations, stored.info.ran_at)
+        exact = chain.exact_probabilities()
+        probabilities = probabilities_of(plan, counts, calibrations[used] if used else None)
+        steps.append(_compared(planned.step, stored, counts, probabilities, exact, used))
+        chain.advance(probabilities)
+        path.append(chain.images())
+    trajectory = np.stack(path)
+    kept = _stored_trajectory(folder)
+    difference = None
+    if kept is not None:
+        same = kept.shape == trajectory.shape
+        difference = float(np.abs(kept - trajectory).max()) if same else float("inf")
+    return Replay(
+        plan=plan,
+        steps=tuple(steps),
+        trajectory=trajectory,
+        stored=kept is not None,
+        difference=difference,
+    )
+
+
+def _step_counts(plan: RunPlan, stored: StoredCounts, name: str) -> np.ndarray:
+    shape = (plan.num_images, 1 << plan.circuit.qubits)
+    if len(stored.counts) != 1 or stored.counts[0].shape != shape:
+        raise InvalidData(
+            f"The counts of {name} have the shapes {[each.shape for each in stored.counts]}, not "
+            f"{shape}; they belong to another run."
+        )
+    return stored.counts[0]
+
+
+def _calibration_name(
+    plan: RunPlan, calibrations: dict[str, ReadoutCalibration], ran_at: float
+) -> str | None:
+    if plan.calibration is None:
+        return None
+    name = calibration_for(calibrations, ran_at, plan.calibration.ttl_seconds)
+    if name is None:
+        raise CalibrationMismatch(
+            f"Run {plan.run_id} mitigates the readout, but its record holds no calibration within "
+            f"{plan.calibration.ttl_seconds / 3600:.1f} h of the counts; `qdm run resume` takes one."
+        )
+    check_calibration(
+        calibrations[name],
+        backend=plan.backend,
+        qubits=plan.circuit.measured_qubits,
+        ttl_seconds=plan.calibration.ttl_seconds,
+        at=ran_at,
+    )
+    return name
+
+
+def _check_calibration(
+    plan: RunPlan, folder: Path, name: str, calibration: ReadoutCalibration
+) -> None:
+    """A calibration of this run is what its own counts give; one taken over has no counts here."""
+    stored = read_counts(counts_path(folder, name))
+    if stored is None or plan.calibration is None:
+        return
+    again = calibration_of(plan, plan.calibration, stored.counts, stored.info.ran_at)
+    if again.to_dict() != calibration.to_dict():
+        raise CalibrationMismatch(
+            f"{folder / name}.json is not what the counts of {name} give; it was changed."
+        )
+
+
+def _compared(
+    step: int,
+    stored: StoredCounts,
+    counts: np.ndarray,
+    probabilities: np.ndarray,
+    exact: np.ndarray,
+    calibration: str | None,
+) -> StepReplay:
+    raw = normalized(counts)
+    mitigated = None if calibration is None else probabilities
+
+    def distance(p: np.ndarray) -> float:
+        return float(np.mean(total_variation_distance(p, exact)))
+
+    def fidelity(p: np.ndarray) -> float:
+        return float(np.mean(hellinger_fidelity(p, exact)))
+
+    return StepReplay(
+        step=step,
+        shots=stored.info.shots,
+        job_id=stored.info.job_id,
+        shot_distance=float(np.mean(shot_noise_distance(exact, stored.info.shots))),
+        raw_distance=distance(raw),
+        raw_fidelity=fidelity(raw),
+        mitigated_distance=None if mitigated is None else distance(mitigated),
+        mitigated_fidelity=None if mitigated is None else fidelity(mitigated),
+        calibration=calibration,
+    )
+
+
+def _stored_trajectory(folder: Path) -> np.ndarray | None:
+    """The images of all steps that the run stored; None before it is done."""
+    path = folder / IMAGES
+    if not path.exists():
+        return None
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InvalidData("it is too large")
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            trajectory = np.asarray(arrays["trajectory"])
+            if not np.array_equal(arrays["images"], trajectory[-1]):
+                raise InvalidData("its images are not the last of its trajectory")
+    except Exception as error:  # zip, numpy and key errors alike
+        raise InvalidData(f"{path} cannot be used: {error}.") from error
+    return trajectory

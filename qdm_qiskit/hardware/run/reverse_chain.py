@@ -1,0 +1,129 @@
+"""The arithmetic between the jobs: from x_t to angles, and from counts to x_{t-1}.
+
+Nothing here depends on anything but the plan and the counts, so a run that is taken up again, or
+replayed, gets the same images.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...execution.distributions import normalized
+from ...mitigation.readout import ReadoutCalibration, mitigate
+from ...mitigation.simplex import nearest_probability
+from ...rng import derived_seed, stream
+from ..plan.run_plan import RunPlan, load_planned_run, planned_values, read_inputs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class PlannedChain:
+    """The reverse chain of a plan, with its model, at x_T.
+
+    Args:
+        plan: The plan; its files are checked.
+
+    Raises:
+        InvalidPlan: If a file of it is missing or was changed.
+    """
+
+    def __init__(self, plan: RunPlan) -> None:
+        import torch
+
+        from ...models import CircuitDenoiser
+
+        x, labels = read_inputs(plan)
+        trained = load_planned_run(plan)
+        assert isinstance(trained.model, CircuitDenoiser)  # planning refuses others
+        self.plan = plan
+        self._model = trained.model
+        self._process = trained.process
+        self._labels = None if labels is None else torch.from_numpy(labels)
+        self._x = torch.from_numpy(x)
+        self.step = plan.num_steps
+        """t of the x_t at hand."""
+
+    def values(self) -> np.ndarray:
+        """Values of the transpiled circuit's parameters for all images: ``(images, parameters)``."""
+        return planned_values(self.plan, self._model.circuit_values(*self._encoded()))
+
+    def exact_counts(self, shots: int) -> np.ndarray:
+        """Counts drawn from the exact distribution at this step: ``(images, 2**qubits)`` int64."""
+        p = self.exact_probabilities()
+        rng = stream(self.plan.seed, "shots", self.step)
+        return rng.multinomial(shots, p / p.sum(axis=1, keepdims=True)).astype(np.int64)
+
+    def exact_probabilities(self) -> np.ndarray:
+        """The exact distribution of the circuit at this step, ``(images, 2**qubits)``."""
+        from ...sampling import register_probabilities
+
+        return register_probabilities(self._model, *self._encoded())
+
+    def advance(self, probabilities: np.ndarray) -> None:
+        """Go from x_t to x_{t-1}.
+
+        Args:
+            probabilities: ``(images, 2**qubits)``, raw or mitigated.
+
+        Raises:
+            InvalidData: If no shot of an image passed the post-selection, or x_{t-1} is not finite.
+        """
+        import torch
+
+        from ...diffusion import own_step
+        from ...sampling.device import decoded
+
+        shots = self.plan.step(self.step).shots
+        with torch.no_grad():
+            answer = decoded(self._model, probabilities, self._x, step=self.step, shots=shots)
+            generator = torch.Generator().manual_seed(
+                derived_seed(self.plan.seed, "sampling", self.step)
+            )
+            self._x = own_step(self._process, self._x, self.step, answer, generator)
+        self.step -= 1
+
+    def images(self) -> np.ndarray:
+        """The x_t at hand as images, ``(images, channels, height, width)``; x_0 lies in [0, 1]."""
+        import torch
+
+        from ...layers.arrays import to_array
+
+        with torch.no_grad():
+            data = self._process.to_images(self._x)
+            found = self._model.decode_data(data.clamp(0, 1) if self.step == 0 else data)
+        return to_array(found)
+
+    def _encoded(self) -> tuple[Tensor | None, Tensor | None]:
+        """Amplitudes with unit rows, and inputs, in float64."""
+        return self._model.circuit_inputs(self._x, self._labels, self.step / self.plan.num_steps)
+
+
+def probabilities_of(
+    plan: RunPlan, counts: np.ndarray, calibration: ReadoutCalibration | None
+) -> np.ndarray:
+    """Probabilities from a step's counts: their frequencies, or those corrected by M3.
+
+    Args:
+        plan: Names the backend, the measured qubits and the correction.
+        counts: ``(images, 2**qubits)``.
+        calibration: Of this backend and these qubits; None leaves the counts as they are.
+
+    Returns:
+        ``(images, 2**qubits)`` float64, rows >= 0 with sum 1.
+
+    Raises:
+        CalibrationMismatch: If the calibration is of another backend or lacks a qubit.
+    """
+    if calibration is None:
+        return normalized(counts)
+    quasi = mitigate(
+        counts,
+        calibration,
+        plan.circuit.measured_qubits,
+        plan.backend,
+        correction=plan.correction,
+    )
+    return nearest_probability(quasi)
