@@ -37,6 +37,13 @@ def evaluate(
     resamples: Annotated[
         int | None, typer.Option(help="Bootstrap resamples of each figure; 200 if none.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Metric, of this package or another's; may be repeated. kid, frechet, score or all "
+            "stand for several; all if none."
+        ),
+    ] = None,
     scheduler: Annotated[
         str,
         typer.Option(
@@ -110,6 +117,7 @@ def evaluate(
         report, pictures = run_evaluation(
             subjects,
             config,
+            metrics=metric or None,
             dataset=reference,
             cache=cache,
             inception=weights,
