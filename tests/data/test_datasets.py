@@ -250,7 +250,9 @@ def test_a_run_of_an_object(tmp_path):
     assert load_model(resumed.checkpoint).name == "qddm"
     with pytest.raises(InvalidData, match="are not those that the run was trained on"):
         train(config.with_epochs(3), tmp_path / "run", resume="latest", dataset=Stripes(seed=1))
-    with pytest.raises(UnknownName, match=r"no dataset 'stripes'.*give it as an object by dataset="):
+    with pytest.raises(
+        UnknownName, match=r"no dataset 'stripes'.*give it as an object by dataset="
+    ):
         train(run.config.with_epochs(3), tmp_path / "run", resume="latest")
     assert result.epochs == 1
     subject = run_subject(tmp_path / "run", seed=0, dataset=Stripes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -30,6 +31,8 @@ from qdm_qiskit.sampling import (
 )
 from qdm_qiskit.sampling.chain import Chain, checked_times
 from qdm_qiskit.sampling.schedulers import SCHEDULERS, planned_chain, scheduled_chain
+from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
+from tests.sampling.conftest import write_run
 from tests.sampling.kept_chains import FILE, cases, name_of, walked
 from tests.test_doors import package  # noqa: F401 (a fixture)
 
@@ -367,3 +370,36 @@ def test_a_package_brings_one(package, make_run):  # noqa: F811
         sample(run, SamplingConfig(scheduler="nothing", **common))
     with pytest.raises(QdmError, match=r"scheduler is one of process.*half-eta.*got 'thiers'"):
         sample(run, SamplingConfig(scheduler="thiers", **common))
+
+
+def test_a_package_s_sampler_and_metric_from_the_command_line(package, qdm: Qdm, tmp_path):  # noqa: F811
+    code = CODE + "\nfrom tests.evaluation.test_metrics import Brightness\n"
+    points = "[qdm_qiskit.sampler]\ntheirs = packaged:Theirs\n"
+    points += "[qdm_qiskit.metric]\nbrightness = packaged:Brightness\n"
+    package("packaged", points, code)
+    run = write_run(tmp_path / "run", **{**NOISE, "image_size": 4})
+    chain = ("--sampler", "theirs", "--steps", "3")
+    done = qdm("sample", run, *chain, "--num-images", "2", "--quiet", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["sampler"]["package"] == "packaged"
+    with np.load(tmp_path / "out" / "samples.npz") as arrays:
+        assert len(arrays["trajectory"]) == 4
+    old = qdm(
+        *("sample", run, "--scheduler", "theirs", "--steps", "3", "--num-images", "2", "--quiet"),
+        *("--out", tmp_path / "old"),
+    )
+    assert old.code == 0, old.err
+    measured = qdm(
+        *("evaluate", run, *chain, "--metric", "brightness", "--metric", "psnr", "--count", "6"),
+        *("--resamples", "20", "--json", "--quiet", "--out", tmp_path / "table"),
+    )
+    assert measured.code == 0, measured.err
+    table = json.loads(measured.out)
+    assert table["metrics"]["brightness"]["package"] == "packaged"
+    for row in table["rows"]:
+        assert set(row["metrics"]) == {"brightness", "psnr"}
+        assert row["metrics"]["brightness"]["low"] < row["metrics"]["brightness"]["high"]
+    unknown = qdm("evaluate", run, "--metric", "brightnes", "--quiet")
+    assert unknown.code == 2
+    assert "Did you mean 'brightness'?" in unknown.err
