@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qdm_qiskit.reports.evaluation_subjects import load_reference, run_subject
 
 from qdm_qiskit.data import (
     DATASET_DOOR,
@@ -27,6 +26,7 @@ from qdm_qiskit.errors import (
     InvalidOption,
     UnknownName,
 )
+from qdm_qiskit.evaluation.subjects import load_reference, run_subject
 from qdm_qiskit.models import load_model
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
 from qdm_qiskit.training import resolve_run, train

@@ -140,6 +140,25 @@ def test_memory_holds_as_many_steps_as_asked_for():
     assert seen == [[], [10], [10, 7], [7, 4]]
 
 
+def test_memory_holds_the_states_of_the_chain_and_not_those_that_were_tried():
+    seen, walked_through = [], []
+
+    class Curious(Euler):
+        memory = 1
+
+        def step(self, x, prediction, here):
+            if not here.tried:
+                walked_through.append(x)
+                return Ask(x + 1, here.t)
+            assert torch.equal(here.tried[0].prediction, 0.3 * (x + 1))
+            seen.extend(each.x for each in here.past)
+            return super().step(x, prediction, here)
+
+    walk(Curious(), steps=4)
+    assert len(seen) == 3
+    assert all(map(torch.equal, seen, walked_through))
+
+
 def test_noise_of_a_step_is_addressed_by_its_time():
     class Noisy(Euler):
         def __init__(self, draws):
