@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections import Counter
@@ -17,19 +16,16 @@ from qdm_qiskit.hardware.run import manifest as manifest_module
 
 ROOT = Path(__file__).parent.parent
 SOURCE = Path(qdm_qiskit.__file__).parent
-NAME = re.compile(r"[a-z][a-z0-9._-]*/[0-9]+")
+STRING = re.compile(r"""["']([a-z][a-z0-9._-]*/[0-9]+)["']""")
 RUNS_OF_0_1 = ROOT / "tests/fixtures/v0_1/hardware"
 
 
 def written_names() -> list[tuple[str, str]]:
     """(name, module) of every string of the source that has the form of a format's name."""
     return [
-        (node.value, str(path.relative_to(SOURCE)))
+        (name, str(path.relative_to(SOURCE)))
         for path in sorted(SOURCE.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and NAME.fullmatch(node.value)
+        for name in STRING.findall(path.read_text(encoding="utf-8"))
     ]
 
 

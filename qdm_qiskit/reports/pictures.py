@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..data import Split, image_grid
 from ..errors import InvalidOption, MissingData
-from ..evaluation.domain_classifier import domain_classifier
+from ..evaluation.classes import class_rows
 from ..evaluation.paths import MOMENTS, forward_paths
 from ..evaluation.subjects import PATH_NUMBERS, whole_split
 from ..files import write_together
@@ -177,53 +177,23 @@ def class_grid(
 ) -> tuple[bytes | None, str]:
     """Samples class by class, a class a row.
 
-    A guided model is sampled for each class. Samples of another are sorted by what the domain
-    classifier takes them for.
-
     Args:
-        run: The model.
-        config: How it is sampled.
-        images: Samples that were made without choosing a class.
-        whole: The data set with all its classes, from which the classifier learns.
-        cache: Where the classifier is kept; None keeps none.
+        run, config, images, whole, cache: As for :func:`~qdm_qiskit.evaluation.classes.class_rows`.
 
     Returns:
         PNG bytes, or None where there is one class only; and a sentence about which it was.
     """
-    guided = bool(getattr(run.config.model_options, "guided", False))
-    if guided:
-        labels = sorted(run.class_positions())
-    else:
-        labels = sorted(set(run.config.data.classes) or np.unique(whole.train.labels).tolist())
-    columns = max(1, min(10, config.num_images))
-    if len(labels) < 2:
-        return None, "classes.png is left out: the run's images are of one class."
-    if guided:
-        rows = [
-            sample(run, replace(config, label=int(label), num_images=columns)).images
-            for label in labels
-        ]
-        note = "classes.png: each row was sampled with its class as label."
-    else:
-        train, test = whole.train, whole.test
-        classifier = domain_classifier(
-            train.images, train.labels, test.images, test.labels, folder=cache
-        )
-        answers = np.array(classifier.classes)[classifier.read(images)[1].argmax(axis=1)]
-        rows = [images[answers == label][:columns] for label in labels]
-        others = len(images) - int(np.isin(answers, labels).sum())
-        note = (
-            "classes.png: the model is not guided; the rows are what a classifier "
-            f"({classifier.accuracy:.1%} right on test images) takes its samples for"
-            + (f", {others} of them for other classes." if others else ".")
-        )
-    figure = new_figure((0.55 * columns + 1, 0.62 * len(rows) + 0.3))
-    axes: Any = np.atleast_1d(figure.subplots(len(rows), 1))
-    for axis, label, found in zip(axes, labels, rows, strict=True):
-        blank = np.ones((columns - len(found), *images.shape[1:]), dtype=np.float32)
-        show_grid(axis, np.concatenate([found, blank]), columns, "")
+    found = class_rows(run, config, images, whole, cache)
+    if not found.rows:
+        return None, f"classes.png is left out: {found.note}"
+    columns = found.columns
+    figure = new_figure((0.55 * columns + 1, 0.62 * len(found.rows) + 0.3))
+    axes: Any = np.atleast_1d(figure.subplots(len(found.rows), 1))
+    for axis, (label, row) in zip(axes, found.rows.items(), strict=True):
+        blank = np.ones((columns - len(row), *images.shape[1:]), dtype=np.float32)
+        show_grid(axis, np.concatenate([row, blank]), columns, "")
         axis.text(-0.01, 0.5, str(label), transform=axis.transAxes, ha="right", va="center")
-    return png_bytes(figure), note
+    return png_bytes(figure), f"classes.png: {found.note}"
 
 
 def _grid(images: np.ndarray, title: str) -> bytes:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from qiskit.quantum_info import Statevector
 
-from qdm_qiskit.layers import executors, qnn_executor
+from qdm_qiskit.engine import CircuitProgram
+from qdm_qiskit.layers import qnn_executor
 from qdm_qiskit.sampling import (
     SamplingConfig,
     device,
@@ -33,7 +34,7 @@ def calls(monkeypatch):
 
         monkeypatch.setattr(module, name, counted_call)
 
-    counting(executors, "compile_circuit", "compiled")
+    counting(CircuitProgram, "__init__", "compiled")  # whoever asks for it
     counting(passes, "_transpiled", "transpiled")
     return counted
 

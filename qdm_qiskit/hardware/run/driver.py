@@ -20,7 +20,6 @@ from ...errors import (
     QdmError,
     SubmissionUncertain,
 )
-from ..ibm.account import Report
 from ..ibm.execution_mode import Wanted
 from ..ibm.provider import ServicePlace
 from ..ibm.settings import ServiceSettings
@@ -29,7 +28,7 @@ from ..ledger.ledger import Ledger, RunState
 from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_images
 from ..ledger.schema import State
 from ..plan.run_plan import RunPlan, StepPlan
-from ..providers.base import Place
+from ..providers.base import Place, Report
 from ..providers.local import LocalPlace
 from .calibrations import RunCalibrations
 from .job_requests import RunParts
