@@ -32,15 +32,12 @@ from qdm_qiskit.sampling import (
 from qdm_qiskit.sampling.chain import Chain, checked_times
 from qdm_qiskit.sampling.schedulers import SCHEDULERS, planned_chain, scheduled_chain
 from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
+from tests.helpers import generator
 from tests.sampling.conftest import write_run
 from tests.sampling.kept_chains import FILE, cases, name_of, walked
 from tests.test_doors import package  # noqa: F401 (a fixture)
 
 NOISE = {"model": "q_dense", "process": "gaussian", "goal": "noise", "num_steps": 6, "depth": 1}
-
-
-def generator(step: int) -> torch.Generator:
-    return torch.Generator().manual_seed(step)
 
 
 class Euler(Sampler):

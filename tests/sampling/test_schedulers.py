@@ -20,11 +20,7 @@ from qdm_qiskit.errors import InvalidOption
 from qdm_qiskit.sampling import Ask, Seen, Step
 from qdm_qiskit.sampling.continuous import FlowODE, u_of_steps
 from qdm_qiskit.sampling.schedulers import SCHEDULERS, planned_chain, scheduled_chain
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
+from tests.helpers import generator
 
 MEAN, STD = 0.3, 0.2
 
