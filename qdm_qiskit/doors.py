@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from .errors import InvalidExtension, unknown_name
@@ -23,6 +23,7 @@ __all__ = [
     "Kind",
     "Origin",
     "Part",
+    "origin_of",
 ]
 
 Part = TypeVar("Part")
@@ -149,6 +150,26 @@ class Door(Generic[Part]):
                 f"points ({self.group}), or uninstall one."
             )
         return found[0]
+
+
+def origin_of(part: object) -> Origin:
+    """Return where an object comes from that was given from Python, without a name.
+
+    Args:
+        part: The object; its class's module and name are told. A module that is no installed package of
+            its name has the version "".
+
+    >>> from fractions import Fraction
+    >>> origin_of(Fraction(1, 2)).module
+    'fractions:Fraction'
+    """
+    kind = part if isinstance(part, type) else type(part)
+    package = kind.__module__.partition(".")[0]
+    try:
+        known = version(package)
+    except PackageNotFoundError:
+        known = ""
+    return Origin(package, known, f"{kind.__module__}:{kind.__qualname__}")
 
 
 @cache

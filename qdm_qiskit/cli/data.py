@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,12 +24,21 @@ def list_datasets(
     """
     from ..data import DATASETS, STATE_ENSEMBLES
 
+    others, broken = _of_other_packages()
     if as_json:
         import json
 
         keys = "name description classes native_size channels count published_split source obtained"
-        rows = [{key: getattr(info, key) for key in keys.split()} for info in DATASETS.values()]
-        typer.echo(json.dumps(rows, indent=2))
+        rows = [
+            {
+                "package": "qdm_qiskit",
+                **{key: getattr(info, key) for key in (*keys.split(), "licence")},
+            }
+            for info in DATASETS.values()
+        ]
+        typer.echo(json.dumps([*rows, *others], indent=2))
+        for error in broken:
+            typer.echo(f"warning: {error}", err=True)
         return
     from rich.console import Console
     from rich.table import Column, Table
@@ -43,16 +52,54 @@ def list_datasets(
             str(len(info.classes)),
             info.description,
         )
+    for row in others:
+        classes = str(len(row["classes"])) if row["classes"] else "?"
+        table.add_row(row["name"], "?", "?", classes, row["description"])
     console = Console()
     console.print(table)
     for info in DATASETS.values():
-        console.print(f"{info.name}: {info.obtained}", highlight=False)
+        console.print(f"{info.name}: {info.obtained} Licence: {info.licence}.", highlight=False)
+    for row in others:
+        console.print(
+            f"{row['name']}: {row['obtained']} Licence: {row['licence']}.", highlight=False
+        )
+    for error in broken:
+        console.print(f"warning: {error}", highlight=False)
     console.print(
         "npz:PATH: images of your own, as numpy.savez(PATH, images=...) writes them.",
         highlight=False,
     )
     states = ", ".join(STATE_ENSEMBLES)
     console.print(f"Quantum states, for model quddpm: {states}.", highlight=False)
+
+
+def _of_other_packages() -> tuple[list[dict[str, Any]], list[str]]:
+    """What there is to say of their data sets before they are loaded, and of those that are broken."""
+    from ..data import DATASET_DOOR
+    from ..errors import QdmError
+
+    rows: list[dict[str, Any]] = []
+    broken = []
+    for name in DATASET_DOOR.names():
+        if name in DATASET_DOOR.built_in:
+            continue
+        try:
+            found, origin = DATASET_DOOR.get(name), DATASET_DOOR.origin(name)
+        except QdmError as error:
+            broken.append(str(error))
+            continue
+        rows.append(
+            {
+                "name": name,
+                "description": found.description,
+                "classes": list(found.classes),
+                "source": found.source,
+                "licence": found.licence,
+                "obtained": f"Brought by package {origin.package} {origin.version}.",
+                "package": origin.package,
+            }
+        )
+    return rows, broken
 
 
 @app.command("show")
@@ -79,7 +126,7 @@ def show_dataset(
     """
     import numpy as np
 
-    from ..data import load_dataset, save_grid
+    from ..data import find_dataset, load_dataset, save_grid
 
     split = load_dataset(
         name,
@@ -95,6 +142,8 @@ def show_dataset(
     labelled = ", ".join(f"{v} ({n})" for v, n in zip(values, counts, strict=True))
     typer.echo(f"images   {len(images)} of {image_size} x {image_size} x {channels}, seed {seed}")
     typer.echo(f"labels   {labelled}")
+    if not name.startswith("npz:"):
+        typer.echo(f"licence  {find_dataset(name).licence}")
     typer.echo(f"values   {images.min():.3f} to {images.max():.3f}, mean {images.mean():.3f}")
     if out is not None:
         typer.echo(f"written  {save_grid(images, out, overwrite=force)}")

@@ -37,13 +37,22 @@ def evaluate(
     resamples: Annotated[
         int | None, typer.Option(help="Bootstrap resamples of each figure; 200 if none.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Metric, of this package or another's; may be repeated. kid, frechet, score or all "
+            "stand for several; all if none."
+        ),
+    ] = None,
     scheduler: Annotated[
         str,
-        typer.Option(help="process, or ddpm, ddim, dpm-solver++ for models that predict noise."),
+        typer.Option(
+            "--sampler",
+            "--scheduler",
+            help="process; for models of noise ddpm, ddim, dpm-solver++, sde, ode; or a package's own.",
+        ),
     ] = "process",
-    steps: Annotated[
-        int | None, typer.Option(help="Steps of ddim or dpm-solver++; all by default.")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the sampler; all by default.")] = None,
     inception_weights: Annotated[
         str | None,
         typer.Option(help="File of Inception's weights, or 'download'; no Inception FID if none."),
@@ -90,10 +99,11 @@ def evaluate(
         made = run_evaluation(
             *(runs or []),
             samples=samples or [],
+            metrics=metric or None,
             reference=reference,
             data=data or [],
             protocol=protocol,
-            scheduler=scheduler,
+            sampler=scheduler,
             steps=steps,
             inception_weights=inception_weights,
             accept_other_weights=accept_other_weights,

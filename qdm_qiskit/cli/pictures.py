@@ -16,11 +16,13 @@ def pictures(
     num_images: Annotated[int, typer.Option(help="Images of the grid and of the film.")] = 16,
     scheduler: Annotated[
         str,
-        typer.Option(help="process, or ddpm, ddim, dpm-solver++ for models that predict noise."),
+        typer.Option(
+            "--sampler",
+            "--scheduler",
+            help="process; for models of noise ddpm, ddim, dpm-solver++, sde, ode; or a package's own.",
+        ),
     ] = "process",
-    steps: Annotated[
-        int | None, typer.Option(help="Steps of ddim or dpm-solver++; all by default.")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the sampler; all by default.")] = None,
     data: Annotated[
         Path | None, typer.Option(help="Where the run's data lie now, a .npz file or a folder.")
     ] = None,

@@ -38,11 +38,13 @@ def sample(
     ] = None,
     scheduler: Annotated[
         str,
-        typer.Option(help="process; for models of noise ddpm, ddim, dpm-solver++, sde, ode."),
+        typer.Option(
+            "--sampler",
+            "--scheduler",
+            help="process; for models of noise ddpm, ddim, dpm-solver++, sde, ode; or a package's own.",
+        ),
     ] = "process",
-    steps: Annotated[
-        int | None, typer.Option(help="Steps of the scheduler; all by default.")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the sampler; all by default.")] = None,
     eta: Annotated[float, typer.Option(help="Share of DDPM's noise that ddim adds, 0 to 1.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
@@ -59,6 +61,7 @@ def sample(
     from ..errors import InvalidOption
     from ..options import build
     from ..sampling import SamplingConfig, check_output, load_run, read_calibration
+    from ..sampling.schedulers import planned_chain
     from ..tasks import sample as run_sampling
 
     config = build(
@@ -83,6 +86,7 @@ def sample(
     check_output(out)
     taken = None if calibration is None else read_calibration(calibration)
     trained = load_run(run)
+    times = planned_chain(trained.process, scheduler, steps, eta)[1]
     from rich.console import Console
     from rich.progress import Progress
 
@@ -90,7 +94,7 @@ def sample(
     # Where it cannot be drawn, the bar would leave empty lines in front of an error's one line.
     hidden = quiet or not console.is_interactive
     with Progress(console=console, disable=hidden, transient=True) as bar:
-        task = bar.add_task("sampling", total=steps or trained.process.num_steps)
+        task = bar.add_task("sampling", total=len(times))
         samples = run_sampling(
             trained,
             config=config,

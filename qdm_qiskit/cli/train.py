@@ -23,6 +23,9 @@ def train(
         str | None, typer.Option(help="A preset, for example digits-demo; see `qdm models list`.")
     ] = None,
     settings: SetOption = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set, see `qdm data list`, or npz:PATH.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random stream.")] = None,
     resume: Annotated[
@@ -63,7 +66,7 @@ def train(
         torch.set_num_threads(threads)
     watching = _notes_only() if quiet else _rich_progress()
     if resume is not None:
-        if model or preset or settings or seed is not None:
+        if model or preset or settings or dataset or seed is not None:
             raise InvalidOption(
                 "On --resume only --epochs may change, and --data the place of the data: a run's "
                 "options are frozen."
@@ -85,7 +88,7 @@ def train(
                     f"that model), got model {model!r} and preset {preset!r}."
                 )
         values: dict[str, object] = dict(parse_assignments(settings or []))
-        for name, value in (("epochs", epochs), ("seed", seed)):
+        for name, value in (("dataset", dataset), ("epochs", epochs), ("seed", seed)):
             if value is not None:
                 if name in values:
                     raise InvalidOption(f"Option '{name}' is set twice.")

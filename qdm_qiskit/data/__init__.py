@@ -2,7 +2,8 @@
 
 ::
 
-    catalog.py     which data sets exist, who published them, and how they are obtained
+    datasets.py    what a data set is; the door for those of other packages
+    catalog.py     which data sets this package has, who published them, and how they are obtained
     digits.py      scikit-learn's embedded 8 x 8 digits
     mnist.py       MNIST and Fashion-MNIST, from the IDX files that idx.py reads
     cifar.py       CIFAR-10, out of its binary archive
@@ -21,6 +22,12 @@ extracted or believed about its own size.
 """
 
 from .catalog import DATASETS, DatasetInfo, RemoteFile
+from .datasets import (
+    DATASET_DOOR,
+    Dataset,
+    LabelledImages,
+    find_dataset,
+)
 from .download import cache_folder
 from .grid import grid_png, image_grid, save_grid
 from .idx import read_idx
@@ -38,17 +45,21 @@ from .states import STATE_ENSEMBLES, images_to_states, load_states, states_to_im
 
 __all__ = [
     "DATASETS",
+    "DATASET_DOOR",
     "STATE_ENSEMBLES",
     "DataFile",
     "DataRecord",
+    "Dataset",
     "DatasetInfo",
     "ImageSet",
+    "LabelledImages",
     "LoadedData",
     "RemoteFile",
     "Split",
     "cache_folder",
     "check_image_size",
     "convert_channels",
+    "find_dataset",
     "grid_png",
     "image_grid",
     "images_to_states",

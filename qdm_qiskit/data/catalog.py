@@ -37,6 +37,8 @@ class DatasetInfo:
     """Whether training and test images are published apart; if not, the seed decides."""
     source: str
     """Who made it."""
+    licence: str
+    """Under which terms its publisher offers it, or that none are stated."""
     obtained: str
     """How it gets onto this machine, in one sentence."""
     files: tuple[RemoteFile, ...] = ()
@@ -63,6 +65,7 @@ DATASETS: dict[str, DatasetInfo] = {
         count=1797,
         published_split=False,
         source="E. Alpaydin and C. Kaynak, UCI Optical Recognition of Handwritten Digits (1998)",
+        licence="CC BY 4.0, as the UCI Machine Learning Repository states",
         obtained="Embedded in scikit-learn; nothing to download.",
     ),
     "fashion-mnist": DatasetInfo(
@@ -85,6 +88,7 @@ DATASETS: dict[str, DatasetInfo] = {
         count=70_000,
         published_split=True,
         source="H. Xiao, K. Rasul and R. Vollgraf, arXiv:1708.07747",
+        licence="MIT",
         obtained=(
             "Files in a given folder, else the Debian package dataset-fashion-mnist, "
             "else a checksummed download (31 MB)."
@@ -124,6 +128,7 @@ DATASETS: dict[str, DatasetInfo] = {
         count=70_000,
         published_split=True,
         source="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database (1998)",
+        licence="none stated by its publishers; CC BY-SA 3.0 is what others commonly give",
         obtained=f"{_IN_ORDER} (12 MB).",
         files=(
             RemoteFile(
@@ -169,6 +174,7 @@ DATASETS: dict[str, DatasetInfo] = {
         count=60_000,
         published_split=True,
         source="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009)",
+        licence="none stated by its publisher",
         obtained=f"{_IN_ORDER} (170 MB); the binary version, which holds no pickles.",
         files=(
             RemoteFile(

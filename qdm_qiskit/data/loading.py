@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from ..arguments import checked_text, wrong
-from ..errors import InvalidOption, unknown_name
+from ..arguments import wrong
+from ..errors import InvalidOption
 from ..rng import stream
-from .catalog import DATASETS
-from .cifar import read_cifar
-from .digits import read_digits
+from .datasets import Dataset, checked_dataset_name, dataset_origin, find_dataset, raw_parts
 from .images import (
     ImageSet,
     Split,
@@ -23,17 +20,14 @@ from .images import (
     convert_channels,
     resize,
 )
-from .mnist import read_mnist
 from .npz import read_npz
 from .places import NPZ
 from .raw import RawImages
 from .record import LoadedData, listed
 
-_PUBLISHED_SPLITS = {"fashion-mnist": read_mnist, "mnist": read_mnist, "cifar10": read_cifar}
-
 
 def load_dataset(
-    name: str,
+    name: str | Dataset,
     *,
     image_size: int,
     channels: int = 1,
@@ -52,8 +46,9 @@ def load_dataset(
     those of a smaller one: runs of different sizes never train on each other's test images.
 
     Args:
-        name: A name of :data:`~qdm_qiskit.data.DATASETS`, or ``npz:PATH`` for a file of your own
-            with an array ``images`` and, optionally, ``labels``.
+        name: A name of :data:`~qdm_qiskit.data.DATASET_DOOR`; or ``npz:PATH`` for a file of your own
+            with an array ``images`` and, optionally, ``labels``; or a
+            :class:`~qdm_qiskit.data.Dataset`, which needs no registration.
         image_size: Height and width to resize to, 2 to 1024.
         channels: 1 for grey, 3 for RGB.
         classes: The labels to keep; None keeps all.
@@ -79,7 +74,6 @@ def load_dataset(
     >>> split.train.images.shape, sorted(set(split.train.labels.tolist()))
     ((100, 1, 8, 8), [0, 1])
     """
-    checked_text(name, "name")
     return load_with_source(
         name,
         image_size=image_size,
@@ -94,7 +88,7 @@ def load_dataset(
 
 
 def load_with_source(
-    name: str,
+    name: str | Dataset,
     *,
     image_size: int,
     channels: int = 1,
@@ -106,6 +100,7 @@ def load_with_source(
     folder: str | Path | None = None,
 ) -> LoadedData:
     """:func:`load_dataset`, with what it was read from: to be recorded, or compared with a record."""
+    called = checked_dataset_name(name)
     check_image_size(image_size)
     check_channels(channels)
     if classes is not None:
@@ -121,13 +116,14 @@ def load_with_source(
     train, test = _read_parts(name, classes, test_fraction, seed, folder)
 
     def image_set(part: _Part, count: int | None) -> ImageSet:
-        indices = part.choose(name, classes, count)
+        indices = part.choose(called, classes, count)
         images = convert_channels(part.raw.chosen(indices), channels)
-        return ImageSet(resize(images, image_size), part.raw.labels[indices], name)
+        return ImageSet(resize(images, image_size), part.raw.labels[indices], called)
 
     split = Split(image_set(train, train_count), image_set(test, test_count))
     raw = (train.raw,) if train.raw is test.raw else (train.raw, test.raw)
-    origin = f"scikit-learn {version('scikit-learn')}" if name == "digits" else "files"
+    own_file = isinstance(name, str) and name.startswith(NPZ)
+    origin = "files" if own_file else dataset_origin(name)
     return LoadedData(split, raw, origin)
 
 
@@ -159,15 +155,15 @@ class _Part:
 
 
 def _read_parts(
-    name: str,
+    name: str | Dataset,
     classes: Sequence[int] | None,
     test_fraction: float,
     seed: int,
     folder: str | Path | None,
 ) -> tuple[_Part, _Part]:
-    if folder is not None and (name.startswith(NPZ) or name == "digits"):
-        raise InvalidOption(f"'{name}' is not read from a folder; leave the folder option out.")
-    if name.startswith(NPZ):
+    if isinstance(name, str) and name.startswith(NPZ):
+        if folder is not None:
+            raise InvalidOption(f"'{name}' is not read from a folder; leave the folder option out.")
         raw, labelled = read_npz(name.removeprefix(NPZ))
         if classes is not None and not labelled:
             raise InvalidOption(
@@ -175,14 +171,15 @@ def _read_parts(
             )
         _check_classes(name, classes, np.unique(raw.labels).tolist())
         return _divide(raw, test_fraction, seed)
-    if name not in DATASETS:
-        raise unknown_name("dataset", name, [*DATASETS, "npz:PATH"])
-    info = DATASETS[name]
-    _check_classes(name, classes, range(len(info.classes)))
-    if name == "digits":
-        return _divide(read_digits(), test_fraction, seed)
+    dataset = find_dataset(name, folder)
+    if dataset.classes:  # before its files are read, or downloaded
+        _check_classes(dataset.name, classes, range(len(dataset.classes)))
+    train, test = raw_parts(dataset)
+    if not dataset.classes:
+        _check_classes(dataset.name, classes, np.unique(train.labels).tolist())
+    if test is None:
+        return _divide(train, test_fraction, seed)
     orders = stream(seed, "data", 0), stream(seed, "data", 1)
-    train, test = _PUBLISHED_SPLITS[name](info, folder)
     return (
         _Part("train", train, orders[0].permutation(len(train.labels))),
         _Part("test", test, orders[1].permutation(len(test.labels))),

@@ -111,7 +111,7 @@ class LoadedData:
         if not found:
             raise InvalidData(
                 f"The data of {self.origin} are not those that the run was trained on, which came "
-                f"from {expected.origin}: install that version."
+                f"from {expected.origin}: install that version, or give the data set that it was."
             )
         changed = [
             f"{file.path} has SHA-256 {file.sha256[:12]}..., not {old[:12]}..."

@@ -1,20 +1,17 @@
 """What a result is worth: distances, fidelities, and how much of a signal noise has left."""
 
+from .bootstrap import Interval
+from .metric import Features, ImageSets, Metric
+from .metrics import METRIC_DOOR, find_metrics
+from .of_arrays import Measured, measure_images
+
 __all__ = [
-    "bootstrap",
-    "classes",
-    "distances",
-    "domain_classifier",
-    "evaluate",
-    "hardware_run",
-    "image_checks",
-    "image_metrics",
-    "inception",
-    "paths",
-    "run",
-    "ssim",
-    "states",
-    "subjects",
-    "transpile",
-    "transpile_card",
+    "METRIC_DOOR",
+    "Features",
+    "ImageSets",
+    "Interval",
+    "Measured",
+    "Metric",
+    "find_metrics",
+    "measure_images",
 ]

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from ..data import Dataset, Split
+from ..doors import Origin, origin_of
 from ..errors import InvalidData, InvalidOption
 from ..options import settle
 from ..progress import Message, Progress, silent
 from ..rng import stream
-from .bootstrap import Interval, bootstrap_interval, check_bootstrap, share_interval
-from .distances import (
-    KernelMatrices,
-    classifier_score,
-    frechet_distance,
-    subset_kernel_distance,
-)
+from .bootstrap import Interval, check_bootstrap
+from .distances import subset_kernel_distance
 from .domain_classifier import FEATURES, DomainClassifier, domain_classifier
 from .image_metrics import (
     LEAST_SIZE,
     check_images,
     nearest,
-    peak_signal_to_noise,
-    squared_errors,
     ssim_window,
-    structural_similarity,
 )
 from .inception import FEATURES as INCEPTION_FEATURES
 from .inception import LEFT_OUT, WARNING, InceptionNetwork, InceptionWeights
+from .metric import Features, ImageSets, Metric, measured
+from .metrics import METRIC_DOOR, OF_MEMORY, Frechet, find_metrics
 from .subjects import Part, Reference, Subject, load_reference
 
 SCHEMA = "qdm-evaluation/2"
-KERNEL_IMAGES = 4000
-"""Images of each set that a kernel distance takes at most: its matrices are squares of them."""
-INCEPTION_RESAMPLES = 20
-"""Resamples of Inception's Fréchet distance, of which one takes ten seconds."""
-PSNR_CEILING = 100.0
-"""Decibels printed for copies, whose PSNR is infinite."""
 MOST_IMAGES = 100_000
 """Images of each set at most."""
 _SHOWN = 16
@@ -102,7 +93,7 @@ class Row:
     """Where the images come from."""
     count: int
     metrics: dict[str, Interval]
-    """Name to metric; the names are explained in :data:`~.evaluation_render.METRICS`."""
+    """Name to value; the names are explained in :attr:`EvaluationReport.metrics`."""
     subset_kid: dict[str, tuple[float, float]]
     """"domain" and "inception" to mean and deviation over subsets, where they were asked for."""
 
@@ -123,6 +114,8 @@ class EvaluationReport:
     """The weights' file and checksum, where Inception was used."""
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    metrics: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Name to title, better direction and origin of each metric that was asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""
@@ -151,7 +144,8 @@ def evaluate(
     subjects: Sequence[Subject],
     config: EvaluationConfig,
     *,
-    dataset: str | None = None,
+    metrics: Sequence[str | Metric] | None = None,
+    dataset: str | Dataset | None = None,
     cache: Path | None = None,
     inception: InceptionWeights | None = None,
     progress: Progress = silent,
@@ -161,6 +155,9 @@ def evaluate(
     Args:
         subjects: Runs and folders of samples, at least one.
         config: Counts, resamples, seed.
+        metrics: Names, and :class:`~.metric.Metric` objects, which need no registration; "kid",
+            "frechet" and "score" stand for those of every network that is there, "all" for all of this
+            package. None takes all.
         dataset: The reference's data set; None takes the first subject's own.
         cache: Folder of the domain classifiers; None keeps none.
         inception: Weights for Inception's metrics; None leaves them out.
@@ -172,8 +169,16 @@ def evaluate(
     Raises:
         InvalidOption, InvalidData, MissingData: If the reference, the subjects or their images cannot
             be used, or are too few for a distance to mean anything.
+        UnknownName, InvalidArgument, InvalidExtension: If a metric is none.
         MissingDependency: If Inception was asked for and is not installed.
     """
+    chosen = find_metrics(metrics)
+    by_name = [each for each in metrics or () if isinstance(each, str)]
+    for name in by_name:
+        if name.startswith("inception_") and inception is None:
+            raise InvalidOption(
+                f"Metric '{name}' needs Inception's weights: give inception (--inception-weights)."
+            )
     if not subjects:
         raise InvalidOption("There is nothing to evaluate: give a run's folder, or --samples.")
     progress(Message("reference"))
@@ -183,7 +188,7 @@ def evaluate(
     tiny = inception is None and reference.own and len(there) <= FEATURES
 
     def check_enough(count: int, what: str) -> None:
-        if not tiny:
+        if not tiny and any(isinstance(each, Frechet) for each in chosen):
             _check_enough(count, what, inception)
 
     check_enough(len(reference.images), f"reference ({reference.part} images)")
@@ -198,47 +203,49 @@ def evaluate(
     def read(images: np.ndarray) -> _Readings:
         return _Readings(classifier.read(images), None if network is None else network.read(images))
 
-    measure = _Measurement(reference, read(reference.images), config)
+    measure = _Measurement(chosen, reference, read(reference.images), config)
     grids = {f"{reference.part} images": reference.images[:_SHOWN]}
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     rows = []
     warnings = _warnings(reference, classifier, subjects, config, inception)
-    if tiny:
+    if tiny and any(isinstance(each, Frechet) for each in chosen):
         warnings.append(
             f"The Fréchet distance is left out: over {FEATURES} features it needs more than {FEATURES} "
             f"images in each set, and the data set of {subjects[0].name} has {len(reference.images)} "
             f"{reference.part} images."
         )
     notes = [_real_note(reference), *(note for subject in subjects for note in subject.notes)]
-    unseen, known = reference.split.test.images, reference.split.train.images
     progress(Message("real images"))
     try:
         check_enough(len(reference.others), "real images")
     except InvalidData as error:
         warnings.append(f"The end of the scale for real images is left out: {error}")
     else:
-        row = measure.row("real", "real", "", reference.others, read(reference.others))
         others = "training" if reference.part == "test" else "test"
-        metrics = row.metrics | measure.memory(unseen, unseen, known)
         rows.append(
-            Row("real images", "real", f"{others} images", row.count, metrics, row.subset_kid)
+            measure.row(
+                "real images",
+                "real",
+                f"{others} images",
+                reference.others,
+                read(reference.others),
+                split=reference.split,
+                real=True,
+            )
         )
     progress(Message("noise"))
     shape = (config.count, *subjects[0].shape)
     noise = stream(config.seed, "evaluation", 21).random(shape, dtype=np.float32)
-    row = measure.row("noise", "noise", "uniform pixels in [0, 1]", noise, read(noise))
-    metrics = row.metrics | measure.memory(noise, unseen, known)
-    rows.append(Row(row.name, row.kind, row.source, row.count, metrics, row.subset_kid))
+    told = "uniform pixels in [0, 1]"
+    rows.append(measure.row("noise", "noise", told, noise, read(noise), split=reference.split))
     for name, subject in zip(_distinct(subjects), subjects, strict=True):
         progress(Message(f"{name}: sampling"))
         images = subject.draw(config.count)
         check_images(images, f"samples of {name}")
         check_enough(len(images), f"samples of {name}")
         progress(Message(f"{name}: measuring"))
-        row = measure.row(name, "samples", subject.source, images, read(images))
         split = subject.training_split()
-        metrics = row.metrics | measure.memory(images, split.test.images, split.train.images)
-        rows.append(Row(name, row.kind, row.source, row.count, metrics, row.subset_kid))
+        rows.append(measure.row(name, "samples", subject.source, images, read(images), split=split))
         grids[name] = images[:_SHOWN]
         shown = images[: _SHOWN // 2]
         pairs[name] = (shown, split.train.images[nearest(shown, split.train.images)[0]])
@@ -271,8 +278,9 @@ def evaluate(
             if inception is None
             else {"sha256": inception.sha256, "published": inception.published}
         ),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *measure.failures),
         notes=tuple(notes),
+        metrics={each.name: _described(each, by_name) for each in chosen},
     )
     return report, EvaluationPictures(grids, pairs)
 
@@ -280,9 +288,18 @@ def evaluate(
 class _Measurement:
     """Every metric of a set of images against one reference."""
 
-    def __init__(self, reference: Reference, readings: _Readings, config: EvaluationConfig) -> None:
-        self.reference, self.readings, self.config = reference, readings, config
-        self._calls = 0
+    def __init__(
+        self,
+        metrics: Sequence[Metric],
+        reference: Reference,
+        readings: _Readings,
+        config: EvaluationConfig,
+    ) -> None:
+        self.metrics, self.reference, self.readings = metrics, reference, readings
+        self.config = config
+        self.failures: list[str] = []
+        """What metrics of others could not say, in one line each."""
+        self._rows = 0
 
     def row(
         self,
@@ -291,92 +308,103 @@ class _Measurement:
         source: str,
         images: np.ndarray,
         readings: _Readings,
+        *,
+        split: Split,
+        real: bool = False,
     ) -> Row:
-        """All metrics but those of memory."""
-        metrics: dict[str, Interval] = {}
-        subset_kid: dict[str, tuple[float, float]] = {}
-        networks = [("domain", readings.domain, self.readings.domain, self.config.resamples)]
-        if readings.inception is not None and self.readings.inception is not None:
-            least = min(self.config.resamples, INCEPTION_RESAMPLES)
-            networks.append(("inception", readings.inception, self.readings.inception, least))
-        for network, (x, logits), (y, _), resamples in networks:
-            metrics |= self._distances(network, x, y, resamples)
-            metrics[f"{network}_score"] = self._score(logits)
-            if self.config.kid_subset_size is not None:
-                subset_kid[network] = subset_kernel_distance(
-                    x,
-                    y,
-                    self._rng(),
-                    subset_size=self.config.kid_subset_size,
-                    subsets=self.config.kid_subsets,
-                )
-        metrics |= self._paired(images)
-        return Row(name, kind, source, len(images), metrics, subset_kid)
-
-    def memory(
-        self, images: np.ndarray, unseen: np.ndarray, training: np.ndarray
-    ) -> dict[str, Interval]:
-        """Distances to the nearest training image, and how many are nearer than real images are.
+        """All metrics of one set.
 
         Args:
-            images: What is asked about.
-            unseen: Real images that the model was not trained on; they set the threshold, which one
-                in a hundred of them falls below.
-            training: The model's training images.
+            name, kind, source: Of the row.
+            images: What is measured.
+            readings: What the networks make of them.
+            split: The model's training images, and images that it was not trained on.
+            real: Whether metrics of memory ask about the latter instead of ``images``.
         """
-        threshold = float(np.quantile(nearest(unseen, training)[1], 0.01))
-        distances = nearest(images, training)[1]
-        return {
-            "nearest_training": self._mean(distances),
-            "copies": share_interval(distances < threshold, self.config.level),
+        features = {
+            network: Features(x, y, logits)
+            for network, (x, logits), (y, _) in self._networks(readings)
         }
-
-    def _distances(
-        self, network: str, x: np.ndarray, y: np.ndarray, resamples: int
-    ) -> dict[str, Interval]:
-        metrics: dict[str, Interval] = {}
-        if len(y) > FEATURES:
-            metrics[f"{network}_frechet"] = self._interval(
-                lambda a, b: frechet_distance(x[a], y[b]), (len(x), len(y)), resamples
-            )
-        few = x[:KERNEL_IMAGES], y[:KERNEL_IMAGES]
-        kernels = KernelMatrices.of(*few)
-        kid = self._interval(kernels.distance, (len(few[0]), len(few[1])))
-        return {**metrics, f"{network}_kid": kid}
-
-    def _score(self, logits: np.ndarray) -> Interval:
-        splits = min(self.config.score_splits, len(logits))
-        return self._interval(lambda a: classifier_score(logits[a], splits)[0], (len(logits),))
-
-    def _paired(self, images: np.ndarray) -> dict[str, Interval]:
-        partners = self.reference.images[nearest(images, self.reference.images)[0]]
-        errors = squared_errors(images, partners)
-
-        def psnr(rows: np.ndarray) -> float:
-            return min(PSNR_CEILING, peak_signal_to_noise(float(errors[rows].mean())))
-
-        metrics = {"psnr": self._interval(psnr, (len(errors),))}
-        if min(images.shape[2:]) >= LEAST_SIZE:
-            metrics["ssim"] = self._mean(structural_similarity(images, partners))
-        return metrics
-
-    def _mean(self, values: np.ndarray) -> Interval:
-        return self._interval(lambda rows: float(values[rows].mean()), (len(values),))
-
-    def _interval(
-        self, statistic: Callable[..., float], counts: Sequence[int], resamples: int | None = None
-    ) -> Interval:
-        return bootstrap_interval(
-            statistic,
-            counts,
-            self._rng(),
-            resamples=resamples or self.config.resamples,
+        sets = ImageSets(
+            images=images,
+            reference=self.reference.images,
+            rng=stream(0, "evaluation"),  # each metric is given its own
+            training=split.train.images,
+            unseen=split.test.images,
+            features=features,
+            resamples=self.config.resamples,
             level=self.config.level,
+            score_splits=self.config.score_splits,
+        )
+        found: dict[str, Interval] = {}
+        subset_kid: dict[str, tuple[float, float]] = {}
+        for metric in self.metrics:
+            asked = split.test.images if real and metric.name in OF_MEMORY else images
+            result = measured(metric, replace(sets, images=asked, rng=self._rng(metric.name)))
+            if isinstance(result, Interval):
+                found[metric.name] = result
+            elif metric.name not in METRIC_DOOR.built_in:
+                self.failures.append(f"{name}: {result}")
+            network = metric.name.removesuffix("_kid")
+            if metric.name.endswith("_kid") and network in features and self._subsets:
+                subset_kid[network] = self._subset_kid(features[network], f"{network}_subsets")
+        self._rows += 1
+        return Row(name, kind, source, len(images), found, subset_kid)
+
+    @property
+    def _subsets(self) -> bool:
+        return self.config.kid_subset_size is not None
+
+    def _networks(
+        self, readings: _Readings
+    ) -> list[tuple[str, tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]]:
+        networks = [("domain", readings.domain, self.readings.domain)]
+        if readings.inception is not None and self.readings.inception is not None:
+            networks.append(("inception", readings.inception, self.readings.inception))
+        return networks
+
+    def _subset_kid(self, features: Features, address: str) -> tuple[float, float]:
+        assert self.config.kid_subset_size is not None
+        return subset_kernel_distance(
+            features.images,
+            features.reference,
+            self._rng(address),
+            subset_size=self.config.kid_subset_size,
+            subsets=self.config.kid_subsets,
         )
 
-    def _rng(self) -> np.random.Generator:
-        self._calls += 1
-        return stream(self.config.seed, "evaluation", 22, self._calls)
+    def _rng(self, name: str) -> np.random.Generator:
+        """The stream of a metric in this row, whichever others are chosen."""
+        if name in METRIC_DOOR.built_in or name.endswith("_subsets"):
+            addresses = self._addresses()
+            place = addresses.index(name) + 1 if name in addresses else 0  # 0: it draws nothing
+            return stream(self.config.seed, "evaluation", 22, self._rows * len(addresses) + place)
+        digest = hashlib.sha256(name.encode()).digest()
+        return stream(
+            self.config.seed, "evaluation", 23, self._rows, int.from_bytes(digest[:4], "big")
+        )
+
+    def _addresses(self) -> list[str]:
+        """What draws in a row, in the order in which version 0.1 counted it."""
+        addresses: list[str] = []
+        for network, _, _ in self._networks(self.readings):
+            if len(self.reference.images) > FEATURES:
+                addresses.append(f"{network}_frechet")
+            addresses += [f"{network}_kid", f"{network}_score"]
+            if self._subsets:
+                addresses.append(f"{network}_subsets")
+        addresses.append("psnr")
+        if min(self.reference.images.shape[2:]) >= LEAST_SIZE:
+            addresses.append("ssim")
+        return [*addresses, "nearest_training"]
+
+
+def _described(metric: Metric, by_name: Sequence[str]) -> dict[str, str]:
+    """Title, better direction and origin."""
+    named = metric.name in METRIC_DOOR.built_in or metric.name in by_name
+    origin: Origin = METRIC_DOOR.origin(metric.name) if named else origin_of(metric)
+    title = metric.title or metric.name
+    return {"title": title, "better": metric.better, **asdict(origin)}
 
 
 def _check_enough(count: int, what: str, inception: InceptionWeights | None) -> None:

@@ -11,16 +11,16 @@ from typing import Literal
 import numpy as np
 
 from ..arguments import checked_path
-from ..data import LoadedData, Split, load_with_source
+from ..data import Dataset, LoadedData, Split, load_with_source
 from ..data.npz import read_npz
 from ..data.places import absolute_place
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
 from ..files import read_json_object
 from ..rng import derived_seed
-from ..sampling import SamplingConfig, load_run, sample
+from ..sampling import Sampler, SamplingConfig, load_run, sample
 from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
-from ..sampling.schedulers import Scheduler, check_scheduler
-from ..training import RunConfig, load_split, run_from_dict
+from ..sampling.schedulers import planned_chain
+from ..training import RunConfig, run_from_dict
 from ..training.run_data import NOT_VERIFIED, at_place, has_files, load_data, verified
 from .image_metrics import check_images
 
@@ -43,6 +43,8 @@ class Subject:
     """Channels, height and width."""
     draw: Callable[[int], np.ndarray]
     """Gives images in [0, 1], at most as many as asked for."""
+    dataset: Dataset | None = None
+    """The run's data set itself, where its name is not known here."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -51,23 +53,25 @@ class Subject:
 
     def training_split(self) -> Split:
         """The images that its model was trained and tested on."""
-        return load_split(self.config)
+        return load_data(self.config, self.dataset).split
 
 
 def run_subject(
     folder: Path,
     *,
     seed: int,
-    scheduler: Scheduler = "process",
+    scheduler: str | Sampler = "process",
     num_inference_steps: int | None = None,
+    dataset: Dataset | None = None,
 ) -> Subject:
     """A trained run, from which images are sampled when they are asked for.
 
     Args:
         folder: As for :func:`~qdm_qiskit.sampling.load_run`.
         seed: Of the samples.
-        scheduler: Reverse chain, see :class:`~qdm_qiskit.sampling.SamplingConfig`.
+        scheduler: A sampler or its name, see :func:`~qdm_qiskit.sampling.sample`.
         num_inference_steps: Its steps.
+        dataset: The data set that it was trained on, where that is no name that is known here.
 
     Raises:
         MissingData, InvalidData, InvalidCheckpoint: If the run cannot be loaded.
@@ -75,8 +79,8 @@ def run_subject(
     """
     folder = checked_path(folder, "folder")
     run = load_run(folder)
-    check_scheduler(run.process, scheduler, num_inference_steps, eta=0.0)
-    steps = run.process.num_steps if num_inference_steps is None else num_inference_steps
+    sampler, times = planned_chain(run.process, scheduler, num_inference_steps)
+    steps = len(times)
     numbers = (steps + 1) * int(np.prod(run.model.image_shape))
 
     def draw(count: int) -> np.ndarray:
@@ -86,16 +90,15 @@ def run_subject(
             config = SamplingConfig(
                 num_images=min(batch, count - start),
                 seed=derived_seed(seed, "evaluation", 20, index),
-                scheduler=scheduler,
                 num_inference_steps=num_inference_steps,
             )
-            parts.append(sample(run, config).images)
+            parts.append(sample(run, config, sampler=scheduler).images)
         return np.concatenate(parts)
 
-    chain = "its own chain" if scheduler == "process" else f"scheduler {scheduler}"
+    chain = "its own chain" if scheduler == "process" else f"scheduler {sampler.name}"
     source = f"sampled exactly (engine) by {chain}, {steps} steps, seed {seed}"
     name = folder.resolve().name
-    return Subject(name, source, run.config, run.model.image_shape, draw)
+    return Subject(name, source, run.config, run.model.image_shape, draw, dataset)
 
 
 def samples_subject(folder: Path) -> Subject:
@@ -194,13 +197,13 @@ class Reference:
 
 
 def load_reference(
-    subjects: Sequence[Subject], dataset: str | None, part: Part, count: int
+    subjects: Sequence[Subject], dataset: str | Dataset | None, part: Part, count: int
 ) -> Reference:
     """Reference images of the size of the subjects' images.
 
     Args:
         subjects: At least one; the first decides on classes and on the seed of the split.
-        dataset: A data set, or ``npz:PATH``; None takes the first subject's own.
+        dataset: A data set or its name, or ``npz:PATH``; None takes the first subject's own.
         part: "test" or "train".
         count: Reference images at most.
 
@@ -222,7 +225,10 @@ def load_reference(
             "it is no image model."
         )
     data = first.config.data
-    name = data.dataset if dataset is None else dataset
+    if isinstance(dataset, Dataset):
+        name = dataset.name
+    else:
+        name = data.dataset if dataset is None else dataset
     name = absolute_place(name, None)[0]
     own = name == absolute_place(data.dataset, None)[0]
     if not own and name.startswith("npz:"):
@@ -232,8 +238,11 @@ def load_reference(
                 f"The reference {name} has images of {_shape(pixels.shape[1:])}, {first.name} of "
                 f"{_shape(first.shape)}: bring them to one size first."
             )
-    whole = whole_split(first.config, first.shape, name)
-    split = whole_split(first.config, first.shape, name, data.classes) if own else whole
+    given = dataset if isinstance(dataset, Dataset) else first.dataset if own else None
+    whole = whole_split(first.config, first.shape, name, given=given)
+    split = (
+        whole_split(first.config, first.shape, name, data.classes, given=given) if own else whole
+    )
     chosen, others = (split.test, split.train) if part == "test" else (split.train, split.test)
     return Reference(name, part, chosen.images[:count], others.images[:count], split, whole, own)
 
@@ -243,6 +252,8 @@ def whole_split(
     shape: tuple[int, int, int],
     dataset: str,
     classes: tuple[int, ...] = (),
+    *,
+    given: Dataset | None = None,
 ) -> Split:
     """All images of a data set, divided as a run divides them, at the size of its images.
 
@@ -251,6 +262,7 @@ def whole_split(
         shape: Channels, height and width.
         dataset: The run's own data set, or another.
         classes: Classes to keep; all if empty.
+        given: The data set itself, where its name is not known here.
 
     Raises: as :func:`~qdm_qiskit.data.load_dataset`, and for the run's own data as
         :func:`~qdm_qiskit.training.run_data.load_data`.
@@ -260,7 +272,7 @@ def whole_split(
 
     def load() -> LoadedData:
         return load_with_source(
-            dataset,
+            dataset if given is None else given,
             image_size=shape[1],
             channels=shape[0],
             classes=classes or None,

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data import grid_png, image_grid
 from ..evaluation.evaluate import EvaluationPictures, EvaluationReport
+from ..evaluation.metrics import METRIC_DOOR
 from ..files import write_together
 from ..notebook import Markup, card, folded, note, picture, table
 
@@ -19,25 +20,25 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 METRICS = {
-    "domain_frechet": ("Fréchet distance, domain", "lower"),
-    "domain_kid": ("KID, domain", "lower"),
-    "domain_score": ("classifier score", "higher"),
-    "inception_frechet": ("FID, Inception", "lower"),
-    "inception_kid": ("KID, Inception", "lower"),
-    "inception_score": ("Inception score", "higher"),
-    "ssim": ("SSIM", "higher"),
-    "psnr": ("PSNR, dB", "higher"),
-    "nearest_training": ("nearest training image, RMS", "neither"),
-    "copies": ("nearer than real ones", "lower"),
+    each.name: (each.title, each.better) for each in map(METRIC_DOOR.get, METRIC_DOOR.built_in)
 }
-"""Every metric: its title, and which direction is better."""
+"""Every metric of this package: its title, and which direction is better."""
 _PLOTTED = ("domain_frechet", "domain_kid", "inception_frechet", "inception_kid")
 _COLOURS = {"real": "#198038", "noise": "#6f6f6f", "samples": "#0f62fe"}
 
 
 def metric_names(report: dict[str, Any]) -> list[str]:
-    """The metrics that some row holds, in the order of :data:`METRICS`."""
-    return [name for name in METRICS if any(name in row["metrics"] for row in report["rows"])]
+    """The metrics that some row holds: those of :data:`METRICS` in their order, then others."""
+    names = [*METRICS, *(name for name in report["metrics"] if name not in METRICS)]
+    return [name for name in names if any(name in row["metrics"] for row in report["rows"])]
+
+
+def _explained(report: dict[str, Any], name: str) -> tuple[str, str]:
+    """A metric's title, in one line, and which direction is better."""
+    if name in METRICS:
+        return METRICS[name]
+    told = report["metrics"][name]
+    return _plain(" ".join(told["title"].split()), " -_.:()/,%+="), told["better"]
 
 
 def render_table(report: dict[str, Any]) -> Table:
@@ -132,12 +133,17 @@ def render_png(report: dict[str, Any], grids: dict[str, np.ndarray]) -> bytes:
     Returns:
         PNG bytes.
     """
-    plotted = [name for name in _PLOTTED if name in metric_names(report)]
+    there = metric_names(report)
+    plotted = [name for name in _PLOTTED if name in there] or there[:4]
     height = 0.35 * len(report["rows"]) + 1.1
     figure = new_figure((3.2 * max(len(plotted), 3), height + 2.6))
     upper, lower = figure.subfigures(2, 1, height_ratios=[height, 2.6])
-    for axis, name in zip(np.atleast_1d(upper.subplots(1, len(plotted))), plotted, strict=True):
+    axes = np.atleast_1d(upper.subplots(1, max(1, len(plotted))))
+    for axis in axes[len(plotted) :]:  # no metric had anything to say
+        axis.axis("off")
+    for axis, name in zip(axes, plotted, strict=False):
         _interval_plot(axis, name, report["rows"], labels=name == plotted[0])
+        axis.set_title(_explained(report, name)[0], fontsize=9)
     for axis, (title, images) in zip(
         np.atleast_1d(lower.subplots(1, len(grids))), grids.items(), strict=True
     ):
@@ -190,6 +196,8 @@ def new_figure(size: tuple[float, float]) -> Any:
 def _interval_plot(axis: Any, name: str, rows: list[dict[str, Any]], *, labels: bool) -> None:
     for place, row in enumerate(rows):
         colour = _COLOURS[row["kind"]]
+        if name not in row["metrics"]:  # of another package, and failed here
+            continue
         found = row["metrics"][name]
         # A line, not an error bar: the interval need not hold the metric, whose bias it takes off.
         axis.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=3)
@@ -200,7 +208,6 @@ def _interval_plot(axis: Any, name: str, rows: list[dict[str, Any]], *, labels: 
     axis.axvline(0, color="#c6c6c6", linewidth=1)
     axis.set_yticks(range(len(rows)), [_plain(row["name"]) for row in rows] if labels else [])
     axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.set_title(METRICS[name][0], fontsize=9)
     axis.tick_params(labelsize=7)
     axis.spines[["top", "right"]].set_visible(False)
 
@@ -210,7 +217,7 @@ def _lines(report: dict[str, Any]) -> list[list[str]]:
     rows = report["rows"]
     lines = [["images", *(str(row["count"]) for row in rows)]]
     for name in metric_names(report):
-        title, better = METRICS[name]
+        title, better = _explained(report, name)
         arrow = {"lower": " ↓", "higher": " ↑", "neither": ""}[better]
         lines.append([title + arrow, *(_cell(row["metrics"].get(name)) for row in rows)])
         network = name.removesuffix("_kid")
@@ -246,9 +253,9 @@ def _headline(report: dict[str, Any]) -> str:
     )
 
 
-def _plain(text: str) -> str:
-    """A folder's name without what Markdown, HTML or matplotlib would take for markup."""
-    return "".join(each if each.isalnum() or each in " -_.:()/" else "?" for each in text)
+def _plain(text: str, allowed: str = " -_.:()/") -> str:
+    """A folder's name or a title without what Markdown, HTML or matplotlib would take for markup."""
+    return "".join(each if each.isalnum() or each in allowed else "?" for each in text)
 
 
 def write_evaluation(

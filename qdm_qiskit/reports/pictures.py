@@ -20,6 +20,7 @@ from ..evaluation.subjects import PATH_NUMBERS, whole_split
 from ..files import write_together
 from ..progress import Message, Progress, silent
 from ..sampling import SamplingConfig, TrainedRun, load_run, sample
+from ..sampling.schedulers import planned_chain
 from ..training import load_split, read_history
 from ..training.run_data import NOT_VERIFIED, at_place
 from .evaluation_render import new_figure, png_bytes, show_grid
@@ -69,7 +70,9 @@ def run_pictures(
     """
     run = load_run(folder)
     run = replace(run, config=at_place(run.config, data))
-    steps = config.num_inference_steps or run.process.num_steps
+    steps = len(
+        planned_chain(run.process, config.scheduler, config.num_inference_steps, config.eta)[1]
+    )
     numbers = (steps + 1) * config.num_images * int(np.prod(run.model.image_shape))
     if config.num_images > MOST_IMAGES or numbers > PATH_NUMBERS:
         most = min(MOST_IMAGES, PATH_NUMBERS * config.num_images // numbers)

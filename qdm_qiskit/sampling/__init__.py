@@ -13,17 +13,26 @@ from .sample import (
     sample,
     write_samples,
 )
+from .samplers import Ask, ProcessSampler, Sampler, Seen, Step
+from .schedulers import SAMPLERS, find_sampler
 
 __all__ = [
+    "SAMPLERS",
+    "Ask",
     "DeviceAnswer",
     "PipelineOutput",
+    "ProcessSampler",
     "QDMPipeline",
+    "Sampler",
     "Samples",
     "SamplingConfig",
+    "Seen",
+    "Step",
     "StepRecord",
     "TrainedRun",
     "check_output",
     "chosen_labels",
+    "find_sampler",
     "load_run",
     "read_calibration",
     "register_probabilities",

@@ -9,7 +9,6 @@ from ..errors import InvalidOption
 from ..execution.region import ReadoutErrors, check_readout
 from ..execution.targets import parse_target, target_text
 from ..options import settle
-from .schedulers import Scheduler
 
 MOST = {
     "num_images": 1_000_000,
@@ -50,10 +49,11 @@ class SamplingConfig:
     """Qiskit's transpiler level, 0 to 3."""
     label: int | None = None
     """Class of all images of a guided model; None cycles over the classes."""
-    scheduler: Scheduler = "process"
-    """The process's own chain, or ddpm, ddim, dpm-solver++, sde, ode for models that predict noise."""
+    scheduler: str = "process"
+    """Name of the sampler: the process's own chain; ddpm, ddim, dpm-solver++, sde or ode for models
+    that predict noise; or one of another package."""
     num_inference_steps: int | None = None
-    """Steps of ddim or dpm-solver++; None takes all that the model was trained with."""
+    """Steps of the sampler; None takes all that the model was trained with."""
     eta: float = 0.0
     """Share of DDPM's noise that ddim adds, 0 to 1."""
 

@@ -15,68 +15,58 @@ steps in the coordinates where it reads ``dy = eps ds``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import final
 
 import torch
 from torch import Tensor
 
-from ..diffusion import Answer, DiffusionProcess, OnStep, check_answer, check_finite
+from ..diffusion import DiffusionProcess
+from .samplers import Ask, Sampler, Step
 
 
-def continuous_chain(
-    process: DiffusionProcess,
-    answer: Answer,
-    x: Tensor,
-    generators: Callable[[int], torch.Generator],
-    *,
-    deterministic: bool,
-    steps: int | None = None,
-    on_step: OnStep | None = None,
-) -> Tensor:
-    """Walk from x_T to x_0 by the reverse SDE or the ODE.
+class _Continuous(Sampler):
+    """A chain through times that are spread evenly from T to 1."""
 
-    An ODE's step asks the model twice. Times are multiples of 1/T of the training, spread evenly; the
-    last is t = 1/T, where the estimate of x_0 ends the chain.
+    def timesteps(self, process: DiffusionProcess, steps: int | None) -> Sequence[int]:
+        """See :meth:`~.Sampler.timesteps`."""
+        return training_steps(process.num_steps, steps)
 
-    Args:
-        process: One with ``noise_betas``.
-        answer: The model.
-        x: ``(batch, ...)``: x_T.
-        generators: The noise stream of each step; the ODE takes none.
-        deterministic: The ODE.
-        steps: Steps of the chain, None for all T.
-        on_step: Called after each step with the number of steps that are left.
 
-    Returns:
-        x_0 as data in [0, 1].
+@final
+class ReverseSDE(_Continuous):
+    """The reverse SDE; its last step, at t = 1/T of the training's time, gives the estimate of x_0."""
 
-    Raises:
-        InvalidData: If a prediction or a state is not finite; the message names the step.
+    name = "sde"
+
+    def step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor:
+        """See :meth:`~.Sampler.step`."""
+        if not here.following:
+            return estimate(x, prediction, here.u, 0.0)
+        return diffusion_step(x, prediction, here.u, here.u_following, here.generator)
+
+
+@final
+class FlowODE(_Continuous):
+    """The ODE by Heun's steps, each of which asks the model twice; the last is as the SDE's.
+
+    It takes no noise.
     """
-    times = training_steps(process.num_steps, steps)
-    u = u_of_steps(process)
 
-    def noise(x: Tensor, step: int) -> Tensor:
-        said = answer(x, step)
-        check_answer(process, said, x, step)
-        found = process.noise_of(said, step)
-        check_finite(found, step, "prediction")
-        return found
+    name = "ode"
 
-    for index, step in enumerate(times):
-        eps = noise(x, step)
-        if index + 1 == len(times):
-            x = estimate(x, eps, u[step], 0.0)
-        elif deterministic:
-            x = flow_step(x, eps, u, step, times[index + 1], noise)
-        else:
-            x = diffusion_step(x, eps, u[step], u[times[index + 1]], generators(step))
-        check_finite(x, step, "state")
-        if on_step is not None:
-            changed = on_step(len(times) - index - 1, x)
-            x = x if changed is None else changed
-    return process.to_images(x).clamp(0, 1)
+    def step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor | Ask:
+        """See :meth:`~.Sampler.step`."""
+        if not here.following:
+            return estimate(x, prediction, here.u, 0.0)
+        # In the coordinates y = x exp(u/2) and s = sqrt(exp(u) - 1) the ODE is dy/ds = eps. Written
+        # in x nothing overflows: exp(u/2) alone does for a schedule that leaves nothing of the data.
+        gain = math.exp((here.u - here.u_following) / 2)
+        distance = sigma(here.u_following) - gain * sigma(here.u)
+        if not here.tried:
+            return Ask(gain * x + distance * prediction, here.following)
+        return gain * x + distance * (prediction + here.tried[0].prediction) / 2
 
 
 def training_steps(num_steps: int, steps: int | None) -> list[int]:
@@ -124,31 +114,6 @@ def diffusion_step(
     mean = lost * estimate(x, eps, before, after, clamped=clamped)
     mean = (mean + math.exp((after - before) / 2) * left * x) / whole
     return mean + math.sqrt(lost * left / whole) * torch.randn(x.shape, generator=generator).to(x)
-
-
-def flow_step(
-    x: Tensor,
-    eps: Tensor,
-    u: Sequence[float],
-    step: int,
-    following: int,
-    noise: Callable[[Tensor, int], Tensor],
-) -> Tensor:
-    """Heun's step of the ODE from ``step`` to ``following``, in either direction of time.
-
-    Args:
-        x: The state.
-        eps: The model's noise there.
-        u: From :func:`u_of_steps`.
-        step, following: Steps t.
-        noise: The model's noise at any state and step.
-    """
-    # In the coordinates y = x exp(u/2) and s = sqrt(exp(u) - 1) the ODE is dy/ds = eps. Written in x
-    # nothing overflows: exp(u/2) alone does for a schedule that leaves nothing of the data.
-    gain = math.exp((u[step] - u[following]) / 2)
-    distance = sigma(u[following]) - gain * sigma(u[step])
-    tried = gain * x + distance * eps
-    return gain * x + distance * (eps + noise(tried, following)) / 2
 
 
 def estimate(

@@ -12,15 +12,16 @@ depend on the difference of two times alone, so that no schedule is too long for
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import final
+from typing import ClassVar, final
 
-import torch
 from torch import Tensor
 
 from ..diffusion import DiffusionProcess, NoisePrediction
-from .continuous import diffusion_step, estimate, sigma, u_of_steps
+from .continuous import diffusion_step, estimate, sigma
+from .samplers import Sampler, Step
 
 
 def trailing_steps(num_steps: int, steps: int) -> list[int]:
@@ -43,99 +44,76 @@ def trailing_steps(num_steps: int, steps: int) -> list[int]:
     return [round(Fraction(num_steps * left, steps)) for left in range(steps, 0, -1)]
 
 
-class StepList(ABC):
-    """A reverse chain that visits listed steps.
+class _Trailing(Sampler):
+    """A chain through trailing times."""
 
-    Args:
-        process: Whose predictions are Gaussian noise.
-        steps: Steps of the chain, 1 to T.
-    """
+    def timesteps(self, process: DiffusionProcess, steps: int | None) -> Sequence[int]:
+        """See :meth:`~.Sampler.timesteps`."""
+        return trailing_steps(process.num_steps, process.num_steps if steps is None else steps)
 
-    def __init__(self, process: DiffusionProcess, steps: int) -> None:
-        self.steps = trailing_steps(process.num_steps, steps)
-        """t of each step, falling from T."""
-        u = u_of_steps(process)
-        self.u = [*(u[t] for t in self.steps), 0.0]
-        """``-log(alpha_bar)`` before each step, and 0 after the last."""
-        self.clamped = isinstance(process, NoisePrediction)  # its x_0 lies in [-1, 1]
 
-    @property
-    def timesteps(self) -> Tensor:
-        """The steps as diffusers counts them, from 0: ``t - 1``, int64."""
-        return torch.tensor(self.steps) - 1
-
-    @abstractmethod
-    def step(self, x: Tensor, eps: Tensor, index: int, generator: torch.Generator) -> Tensor:
-        """The state after a step.
-
-        Args:
-            x: ``(batch, ...)``: the state before it.
-            eps: The model's noise there.
-            index: Which step of the list; steps are taken in their order.
-            generator: Source of the step's noise.
-        """
+def _clamped(here: Step) -> bool:
+    """Whether the process's x_0 lies in [-1, 1]."""
+    return isinstance(here.process, NoisePrediction)
 
 
 @final
-class DDPM(StepList):
+class DDPM(_Trailing):
     """A draw from q(x_s | x_t, x_0) at the estimated x_0 (Ho et al., arXiv:2006.11239, equation 7)."""
 
-    def step(self, x: Tensor, eps: Tensor, index: int, generator: torch.Generator) -> Tensor:
-        """See :meth:`StepList.step`."""
-        before, after = self.u[index : index + 2]
-        return diffusion_step(x, eps, before, after, generator, clamped=self.clamped)
+    name = "ddpm"
+
+    def step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor:
+        """See :meth:`~.Sampler.step`."""
+        return diffusion_step(
+            x, prediction, here.u, here.u_following, here.generator, clamped=_clamped(here)
+        )
 
 
 @final
-class DDIM(StepList):
-    """Equation 12 of Song et al., arXiv:2010.02502.
+@dataclass(frozen=True)
+class DDIM(_Trailing):
+    """Equation 12 of Song et al., arXiv:2010.02502."""
 
-    Args:
-        process, steps: See :class:`StepList`.
-        eta: Share of DDPM's noise, 0 to 1.
-    """
+    name: ClassVar[str] = "ddim"
+    eta: float = 0.0
+    """Share of DDPM's noise, 0 to 1."""
 
-    def __init__(self, process: DiffusionProcess, steps: int, eta: float) -> None:
-        super().__init__(process, steps)
-        self.eta = eta
-
-    def step(self, x: Tensor, eps: Tensor, index: int, generator: torch.Generator) -> Tensor:
-        """See :meth:`StepList.step`."""
-        before, after = self.u[index : index + 2]
+    def step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor:
+        """See :meth:`~.Sampler.step`."""
+        before, after = here.u, here.u_following
         fresh = self.eta * sigma(after) / sigma(before) * math.sqrt(-math.expm1(after - before))
         kept = math.sqrt(max(0.0, sigma(after) ** 2 - fresh**2))
-        x = estimate(x, eps, before, after, clamped=self.clamped) + kept * eps
+        x = estimate(x, prediction, before, after, clamped=_clamped(here)) + kept * prediction
         if not fresh:
             return x
-        return x + fresh * torch.randn(x.shape, generator=generator).to(x)
+        return x + fresh * here.normal(x)
 
 
 @final
-class DPMSolver(StepList):
+class DPMSolver(_Trailing):
     """The second-order multistep DPM-Solver++ (Lu et al., arXiv:2211.01095, algorithm 2).
 
     The first step and the last, which ends at x_0, are of first order.
     """
 
-    def __init__(self, process: DiffusionProcess, steps: int) -> None:
-        super().__init__(process, steps)
-        self._last: tuple[Tensor, Tensor] | None = None
+    name = "dpm-solver++"
+    memory = 1
 
-    def step(self, x: Tensor, eps: Tensor, index: int, generator: torch.Generator) -> Tensor:
-        """See :meth:`StepList.step`."""
-        before, after = self.u[index : index + 2]
+    def step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor:
+        """See :meth:`~.Sampler.step`."""
+        before, after = here.u, here.u_following
         decay = sigma(after) / sigma(before)
         share = 1 - math.exp((after - before) / 2) * decay  # 1 - exp(-h) in the paper
-        data = estimate(x, eps, before, after)
-        if index and after:
-            assert self._last is not None
-            past = estimate(*self._last, self.u[index - 1], after)
-            ratio = self._log_ratio(index - 1) / self._log_ratio(index)  # r in the paper
+        data = estimate(x, prediction, before, after)
+        if here.past and after:
+            last = here.past[-1]
+            past = estimate(last.x, last.prediction, last.u, after)
+            ratio = _log_ratio(last.u, before) / _log_ratio(before, after)  # r in the paper
             data = data + (data - past) / (2 * ratio)
-        self._last = x, eps
         return decay * x + share * data
 
-    def _log_ratio(self, index: int) -> float:
-        """How much the logarithm of ``sqrt(alpha_bar) / sigma`` grows in a step but the last: h."""
-        before, after = self.u[index : index + 2]
-        return (before - after) / 2 + math.log(sigma(before) / sigma(after))
+
+def _log_ratio(before: float, after: float) -> float:
+    """How much the logarithm of ``sqrt(alpha_bar) / sigma`` grows in a step but the last: h."""
+    return (before - after) / 2 + math.log(sigma(before) / sigma(after))

@@ -18,7 +18,8 @@ from ..notebook import one_line
 from ..training import RunConfig
 from .config import SamplingConfig
 from .sample import PIPELINE_FILE, TrainedRun, load_run, sample
-from .schedulers import Scheduler
+from .samplers import Sampler
+from .schedulers import planned_chain
 from .shown import samples_card, summary
 
 StepCallback = Callable[["QDMPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
@@ -97,7 +98,7 @@ class QDMPipeline:
         num_inference_steps: int | None = None,
         *,
         generator: torch.Generator | None = None,
-        scheduler: Scheduler | None = None,
+        scheduler: str | Sampler | None = None,
         eta: float = 0.0,
         label: int | None = None,
         target: str = "engine",
@@ -110,8 +111,8 @@ class QDMPipeline:
             num_images: How many.
             num_inference_steps: Steps of the chain; all that the model was trained with if None.
             generator: Source of the noise; each call takes one number from it. Seed 0 if None.
-            scheduler: See :class:`~qdm_qiskit.sampling.SamplingConfig`; if None, the process's own
-                chain, or ddim where fewer steps are asked for.
+            scheduler: A sampler or its name, see :func:`~qdm_qiskit.sampling.sample`; if None, the
+                process's own chain, or ddim where fewer steps are asked for.
             eta: Share of DDPM's noise that ddim adds.
             label: Class of all images; guided models only.
             target: Where circuits run.
@@ -125,17 +126,18 @@ class QDMPipeline:
             InvalidOption, TargetUnavailable: If the options do not fit the model or this machine.
         """
         whole = num_inference_steps in (None, self.run.process.num_steps)
+        chosen = scheduler or ("process" if whole else "ddim")
         config = SamplingConfig(
             target=target,
             num_images=num_images,
             shots=shots,
             seed=_seed(generator),
             label=label,
-            scheduler=scheduler or ("process" if whole else "ddim"),
+            scheduler=chosen if isinstance(chosen, str) else "process",
             num_inference_steps=num_inference_steps,
             eta=eta,
         )
-        total = num_inference_steps or self.run.process.num_steps
+        total = len(planned_chain(self.run.process, chosen, num_inference_steps, eta)[1])
 
         def told(left: int, x: Tensor) -> Tensor | None:
             if callback_on_step_end is None:
@@ -150,7 +152,8 @@ class QDMPipeline:
                 )
             return changed
 
-        samples = sample(self.run, config, on_step=told)
+        own = None if isinstance(chosen, str) else chosen
+        samples = sample(self.run, config, sampler=own, on_step=told)
         return PipelineOutput(samples.images, samples.trajectory, samples.manifest)
 
 

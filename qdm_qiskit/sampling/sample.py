@@ -42,7 +42,8 @@ from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, we
 from ..training.run_data import classes_of
 from .config import SamplingConfig
 from .device import DeviceAnswer, StepRecord, decoded, register_probabilities
-from .schedulers import check_scheduler, scheduled_chain
+from .samplers import Sampler
+from .schedulers import planned_chain, sampler_origin, scheduled_chain
 from .shown import samples_card, summary
 
 SCHEMA = "qdm-samples/1"
@@ -187,6 +188,7 @@ def sample(
     run: TrainedRun,
     config: SamplingConfig,
     *,
+    sampler: str | Sampler | None = None,
     calibration: ReadoutCalibration | None = None,
     on_step: OnStep | None = None,
     progress: Progress = silent,
@@ -196,6 +198,7 @@ def sample(
     Args:
         run: From :func:`load_run`.
         config: Target, images, shots, mitigation, seed.
+        sampler: A sampler, which needs no registration, or its name; None takes ``config.scheduler``.
         calibration: A readout calibration to use instead of taking one.
         on_step: Called after each step with the steps that are left and x, which a tensor that it
             gives back replaces.
@@ -206,14 +209,21 @@ def sample(
 
     Raises:
         TargetUnavailable: If the target cannot be used here, or the model has no circuit to run.
-        InvalidOption: If a label is given to a model that is not guided, or is out of range.
+        InvalidOption: If a label is given to a model that is not guided, or is out of range; or the
+            sampler does not fit the run.
+        InvalidData, InvalidExtension: If another package's sampler gives what no chain can go on with.
     """
     of_kind(run, TrainedRun, "run", "load_run(folder) reads one")
     of_kind(config, SamplingConfig, "config")
     target = parse_target(config.target)
     model, process = run.model, run.process
     labels = chosen_labels(run, config)
-    check_scheduler(process, config.scheduler, config.num_inference_steps, config.eta)
+    if sampler is not None and config.scheduler != "process":
+        raise InvalidOption(
+            f"sampler is given, and config.scheduler is '{config.scheduler}' besides; leave one out."
+        )
+    chosen: str | Sampler = config.scheduler if sampler is None else sampler
+    sampled_by, _ = planned_chain(process, chosen, config.num_inference_steps, config.eta)
     started = time.perf_counter()
     device: DeviceAnswer | None = None
     if target.kind == "engine":
@@ -260,7 +270,7 @@ def sample(
         answer,
         x,
         generator,
-        scheduler=config.scheduler,
+        scheduler=chosen,
         steps=config.num_inference_steps,
         eta=config.eta,
         on_step=keep,
@@ -270,6 +280,7 @@ def sample(
     manifest = {
         "schema": SCHEMA,
         "sampling": asdict(config),
+        "sampler": {"name": sampled_by.name, **asdict(sampler_origin(chosen))},
         "run": run.config.to_dict(),
         # Run, "checkpoints" and its name; where the run stands on this machine is nobody's business.
         "checkpoint": "/".join(run.checkpoint.resolve().parts[-3:]),

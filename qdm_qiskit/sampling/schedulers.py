@@ -1,105 +1,155 @@
-"""Reverse chains by name at sampling time: DDPM, DDIM, DPM-Solver++, the reverse SDE and the ODE."""
+"""Samplers by name: those of this package, those of others, and the chain that any of them walks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..arguments import of_kind, real_number, whole_number
-from ..diffusion import (
-    Answer,
-    DiffusionProcess,
-    OnStep,
-    check_answer,
-    check_chain,
-    check_finite,
-    reverse_chain,
-)
-from ..errors import InvalidOption
-from .continuous import continuous_chain, training_steps, u_of_steps
-from .discrete import DDIM, DDPM, DPMSolver, StepList, trailing_steps
+from ..arguments import of_kind, real_number, whole_number, wrong
+from ..diffusion import Answer, DiffusionProcess, OnStep, check_chain
+from ..doors import Door, Origin, origin_of
+from ..errors import InvalidArgument, InvalidOption
+from .chain import Chain, checked_times
+from .continuous import u_of_steps
+from .samplers import Sampler
 
-Scheduler = Literal["process", "ddpm", "ddim", "dpm-solver++", "sde", "ode"]
-"""The process's own chain, DDPM, DDIM, DPM-Solver++, the reverse SDE or the probability-flow ODE."""
-SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
 MOST_GAIN = 1e6
 """Most by which sqrt(alpha_bar) may grow in a step; a prediction's rounding, 6e-8, grows likewise."""
 
 
-def check_scheduler(
-    process: DiffusionProcess, scheduler: Scheduler, steps: int | None, eta: float
-) -> None:
-    """Refuse a scheduler that the process or the options do not fit.
+def check_sampler(part: Any, name: str = "") -> Sampler:
+    """Return a sampler, made of a class if it is one.
+
+    Args:
+        part: A :class:`~qdm_qiskit.sampling.Sampler`, or a class of them without required options.
+        name: For the door; not used.
+
+    Raises:
+        InvalidArgument: With what is missing.
+    """
+    if isinstance(part, type) and issubclass(part, Sampler):
+        missing = sorted(getattr(part, "__abstractmethods__", ()))
+        if missing:
+            raise InvalidArgument(f"{part.__name__} lacks {' and '.join(missing)}.")
+        part = part()
+    of_kind(
+        part, Sampler, "sampler", "a class that inherits qdm_qiskit.sampling.Sampler has instances"
+    )
+    if not isinstance(getattr(part, "name", None), str):
+        raise InvalidArgument(f"{type(part).__name__} lacks its name, as in name = 'euler'.")
+    if part.takes not in ("noise", "own"):
+        raise InvalidArgument(
+            f"{type(part).__name__}.takes is 'noise' or 'own', got {part.takes!r}."
+        )
+    if whole_number(part.memory, "memory") < 0:
+        raise InvalidArgument(f"{type(part).__name__}.memory is at least 0, got {part.memory}.")
+    found: Sampler = part
+    return found
+
+
+SAMPLERS: Door[Sampler] = Door(
+    "sampler",
+    "sampler",
+    {
+        "process": "qdm_qiskit.sampling.samplers:ProcessSampler",
+        "ddpm": "qdm_qiskit.sampling.discrete:DDPM",
+        "ddim": "qdm_qiskit.sampling.discrete:DDIM",
+        "dpm-solver++": "qdm_qiskit.sampling.discrete:DPMSolver",
+        "sde": "qdm_qiskit.sampling.continuous:ReverseSDE",
+        "ode": "qdm_qiskit.sampling.continuous:FlowODE",
+    },
+    check_sampler,
+)
+"""The process's own chain, DDPM, DDIM, DPM-Solver++, the reverse SDE, the ODE, and those of others."""
+SCHEDULERS = tuple(SAMPLERS.built_in)
+"""Names of this package's own samplers."""
+
+
+def find_sampler(sampler: str | Sampler, eta: float = 0.0) -> Sampler:
+    """Return a sampler by its name, or the one that is given, with its options.
+
+    Args:
+        sampler: A name of :data:`SAMPLERS`, or an object, which needs no name there.
+        eta: Set as the sampler's field of that name; 0 leaves it as it is.
+
+    Raises:
+        InvalidOption: If there is no such name, or the sampler takes no ``eta``.
+        InvalidExtension: If another package's sampler cannot be loaded.
+        InvalidArgument: If it is neither a name nor a sampler.
+    """
+    if isinstance(sampler, str):
+        if sampler not in SAMPLERS:
+            raise InvalidOption(
+                f"scheduler is one of {', '.join(SAMPLERS.names())}; got {sampler!r}."
+            )
+        found = SAMPLERS.get(sampler)
+    elif isinstance(sampler, type | Sampler):
+        found = check_sampler(sampler)
+    else:
+        raise wrong(sampler, "sampler", "a name or a Sampler")
+    options: Any = found
+    takes_eta = is_dataclass(options) and any(field.name == "eta" for field in fields(options))
+    if not 0 <= eta <= 1 or (eta and not takes_eta):
+        raise InvalidOption(
+            f"eta is 0 to 1, and 0 unless the scheduler takes it, as ddim does; got {eta} with "
+            f"'{found.name}'."
+        )
+    if eta and takes_eta:
+        changed: Sampler = replace(options, eta=eta)
+        return changed
+    return found
+
+
+def sampler_origin(sampler: str | Sampler) -> Origin:
+    """Return where a sampler comes from, for records."""
+    return SAMPLERS.origin(sampler) if isinstance(sampler, str) else origin_of(sampler)
+
+
+def planned_chain(
+    process: DiffusionProcess, scheduler: str | Sampler, steps: int | None = None, eta: float = 0.0
+) -> tuple[Sampler, list[int]]:
+    """Return a sampler that fits the process, and the times that it visits.
 
     Args:
         process: The process that the model was trained with.
-        scheduler: Name of the chain.
-        steps: Steps of the chain, None for all T.
+        scheduler: Name of a sampler, or the sampler.
+        steps: Steps of the chain; None leaves it to the sampler, which takes all T as a rule.
         eta: Share of DDPM's noise that DDIM adds, 0 to 1.
 
     Raises:
-        InvalidOption: With the rule.
+        InvalidOption: If the sampler does not fit the process or the options, with the rule.
+        InvalidData, InvalidExtension: If another package's sampler lists no proper times, or fails.
     """
     of_kind(process, DiffusionProcess, "process", "make_process(config) makes one")
     steps = None if steps is None else whole_number(steps, "steps")
     eta = real_number(eta, "eta")
-    if scheduler not in SCHEDULERS:
-        raise InvalidOption(f"scheduler is one of {', '.join(SCHEDULERS)}; got {scheduler!r}.")
-    if scheduler == "process":
-        if steps not in (None, process.num_steps):
-            way_out = "choose scheduler ddim or dpm-solver++ for fewer"
-            if process.noise_betas is None:  # no other scheduler takes what this model predicts
-                way_out = "leave them out, or train with a smaller num_steps"
-            raise InvalidOption(
-                f"The process's own chain takes all {process.num_steps} steps, got {steps}; {way_out}."
-            )
-    elif process.noise_betas is None:
+    sampler = find_sampler(scheduler, eta)
+    if sampler.takes == "noise" and process.noise_betas is None:
         raise InvalidOption(
-            f"Scheduler '{scheduler}' needs a model that predicts the noise of a Gaussian process, but "
-            "this run was trained for another prediction: leave scheduler out."
+            f"Scheduler '{sampler.name}' needs a model that predicts the noise of a Gaussian process, "
+            "but this run was trained for another prediction: leave scheduler out."
         )
     if steps is not None and not 1 <= steps <= process.num_steps:
         raise InvalidOption(
             f"The number of inference steps is 1 to {process.num_steps}, got {steps}."
         )
-    if not 0 <= eta <= 1 or (eta and scheduler != "ddim"):
-        raise InvalidOption(
-            f"eta is 0 to 1, and 0 unless the scheduler is ddim; got {eta} with '{scheduler}'."
-        )
-    if scheduler != "process":
-        _check_gain(process, scheduler, steps)
+    times = checked_times(sampler, process, steps)
+    if sampler.takes == "noise":
+        _check_gain(process, sampler.name, times)
+    return sampler, times
 
 
-def make_scheduler(
-    process: DiffusionProcess, scheduler: Scheduler, steps: int | None, eta: float = 0.0
-) -> StepList:
-    """The steps of a chain through listed times.
-
-    Args:
-        process: Whose predictions are noise.
-        scheduler: "ddpm", "ddim" or "dpm-solver++".
-        steps: Steps of the chain, None for all T.
-        eta: Share of DDPM's noise that DDIM adds.
-
-    Raises:
-        InvalidOption: As :func:`check_scheduler`, and for the name of another chain.
-    """
-    check_scheduler(process, scheduler, steps, eta)
-    count = process.num_steps if steps is None else steps
-    if scheduler == "ddpm":
-        return DDPM(process, count)
-    if scheduler == "ddim":
-        return DDIM(process, count, eta)
-    if scheduler == "dpm-solver++":
-        return DPMSolver(process, count)
-    raise InvalidOption(
-        f"Lists of steps are those of ddpm, ddim and dpm-solver++, got {scheduler!r}."
-    )
+def check_scheduler(
+    process: DiffusionProcess, scheduler: str | Sampler, steps: int | None, eta: float
+) -> None:
+    """Refuse a sampler that the process or the options do not fit; see :func:`planned_chain`."""
+    planned_chain(process, scheduler, steps, eta)
 
 
 def scheduled_chain(
@@ -108,17 +158,17 @@ def scheduled_chain(
     x: Tensor,
     generators: Callable[[int], torch.Generator],
     *,
-    scheduler: Scheduler = "process",
+    scheduler: str | Sampler = "process",
     steps: int | None = None,
     eta: float = 0.0,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Walk from x_T to x_0 by a scheduler.
+    """Walk from x_T to x_0 by a sampler.
 
     Args:
         process, answer, x: As for :func:`~qdm_qiskit.diffusion.reverse_chain`.
         generators: The noise stream of each step, by its t.
-        scheduler: "process" for the process's own chain.
+        scheduler: A sampler or its name; "process" for the process's own chain.
         steps: Steps of the chain, None for all T.
         eta: Share of DDPM's noise that DDIM adds.
         on_step: Called after each step with the number of steps that are left.
@@ -127,53 +177,35 @@ def scheduled_chain(
         x_0 as data in [0, 1].
 
     Raises:
-        InvalidOption: As :func:`check_scheduler`.
+        InvalidOption: As :func:`planned_chain`.
         InvalidData: If a prediction or a state is not finite; the message names the step.
+        InvalidExtension: If another package's sampler fails.
     """
-    check_scheduler(process, scheduler, steps, eta)
+    sampler, times = planned_chain(process, scheduler, steps, eta)
     check_chain(process, answer, x, generators)
-    if scheduler == "process":
-        return reverse_chain(process, answer, x, generators, on_step=on_step)
-    if scheduler in ("sde", "ode"):
-        return continuous_chain(
-            process,
-            answer,
-            x,
-            generators,
-            deterministic=scheduler == "ode",
-            steps=steps,
-            on_step=on_step,
-        )
-    chain = make_scheduler(process, scheduler, steps, eta)
-    for index, step in enumerate(chain.steps):
-        found = answer(x, step)
-        check_answer(process, found, x, step)
-        noise = process.noise_of(found, step)
-        check_finite(noise, step, "prediction")
-        x = chain.step(x, noise, index, generators(step))
-        check_finite(x, step, "state")
-        if on_step is not None:
-            changed = on_step(len(chain.steps) - index - 1, x)
-            x = x if changed is None else changed
-    return process.to_images(x).clamp(0, 1)
+    chain = Chain(process, sampler, times, x, generators)
+    while (question := chain.question) is not None:
+        if chain.advance(answer(*question)) and on_step is not None:
+            changed = on_step(chain.left, chain.x)
+            if changed is not None:
+                chain.replace(changed)
+    return process.to_images(chain.x).clamp(0, 1)
 
 
-def _check_gain(process: DiffusionProcess, scheduler: Scheduler, steps: int | None) -> None:
+def _check_gain(process: DiffusionProcess, name: str, times: Sequence[int]) -> None:
     """Refuse steps so wide that rounding errors of predictions would be seen.
 
     Raises:
         InvalidOption: If sqrt(alpha_bar) grows in a step by more than :data:`MOST_GAIN`.
     """
-    count = process.num_steps if steps is None else steps
-    listed = training_steps if scheduler in ("sde", "ode") else trailing_steps
-    times = [*listed(process.num_steps, count), 0]
     u = u_of_steps(process)
-    for step, following in pairwise(times):
+    for step, following in pairwise([*times, 0]):
         digits = (u[step] - u[following]) / (2 * math.log(10))
         if digits > math.log10(MOST_GAIN):
+            count = len(times)
             fewer = f"take more than {count} steps, or " if count < process.num_steps else ""
             raise InvalidOption(
-                f"A step of scheduler '{scheduler}' may raise sqrt(alpha_bar) by {MOST_GAIN:.0e}, as "
+                f"A step of scheduler '{name}' may raise sqrt(alpha_bar) by {MOST_GAIN:.0e}, as "
                 f"float32 predictions resolve; from t={step} to t={following} it grows by "
                 f"1e{digits:.0f}: {fewer}train with smaller betas."
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import checked_path
-from ..data import cache_folder
+from ..data import Dataset, cache_folder
 from ..errors import InvalidOption, unknown_name
 from ..evaluation.evaluate import (
     PROTOCOLS,
@@ -18,14 +18,15 @@ from ..evaluation.evaluate import (
 )
 from ..evaluation.evaluate import evaluate as measure
 from ..evaluation.inception import inception_weights as find_weights
+from ..evaluation.metric import Metric
 from ..evaluation.subjects import Subject, run_subject, samples_subject, with_data_at
 from ..files import check_writable
 from ..notebook import one_line
-from ..options import convert, field_types
+from ..options import field_types
 from ..progress import Progress, silent
 from ..reports.evaluation_render import render_card, write_evaluation
 from ..sampling import Samples, TrainedRun
-from ..sampling.schedulers import Scheduler
+from ..sampling.samplers import Sampler
 from ..training import run_from_dict
 
 __all__ = ["Evaluation", "evaluate"]
@@ -61,10 +62,11 @@ class Evaluation:
 def evaluate(
     *runs: str | Path | TrainedRun,
     samples: str | Path | Samples | Sequence[str | Path | Samples] = (),
-    reference: str | None = None,
+    metrics: Sequence[str | Metric] | None = None,
+    reference: str | Dataset | None = None,
     data: Sequence[str | Path] = (),
     protocol: str = "small",
-    scheduler: str = "process",
+    sampler: str | Sampler = "process",
     steps: int | None = None,
     inception_weights: str | None = None,
     accept_other_weights: bool = False,
@@ -78,10 +80,11 @@ def evaluate(
         runs: Trained runs, each of which is sampled: folders, or what ``load_run`` gave.
         samples: Samples that are taken as they are: what ``sample`` gave, or folders of it; one or
             several.
+        metrics: Names, such as ``"kid"``, and metrics of one's own; all of this package if None.
         reference: Data set, or ``npz:PATH``; the first subject's own if None.
         data: Where runs' own data lie now, files or folders.
         protocol: ``"small"``, or ``"defalco"`` as De Falco et al. (2024) measured.
-        scheduler: Reverse chain of runs that are sampled; see ``SamplingConfig``.
+        sampler: Sampler of runs that are sampled, or its name; see ``SamplingConfig``.
         steps: Its steps; all if None.
         inception_weights: File of Inception's weights, or ``"download"``; None leaves Inception out.
         accept_other_weights: Take these weights with another checksum too.
@@ -109,13 +112,12 @@ def evaluate(
     if unknown:
         raise InvalidOption(str(unknown_name("option", unknown[0], field_types(EvaluationConfig))))
     chosen = replace(PROTOCOLS[protocol], **options)
-    chain: Scheduler = convert("scheduler", scheduler, Scheduler)
     folder = None if out is None else checked_path(out, "out")
     if folder is not None:
         check_writable(folder)
     taken = [samples] if isinstance(samples, str | Path | Samples) else list(samples)
     found = [
-        *(_of_run(each, chosen.seed, chain, steps) for each in runs),
+        *(_of_run(each, chosen.seed, sampler, steps) for each in runs),
         *(_of_samples(each) for each in taken),
     ]
     places = [checked_path(each, "data") for each in data]
@@ -125,7 +127,13 @@ def evaluate(
     if inception_weights is not None:
         weights = find_weights(inception_weights, cache, accept_other=accept_other_weights)
     report, pictures = measure(
-        placed, chosen, dataset=reference, cache=cache, inception=weights, progress=progress
+        placed,
+        chosen,
+        metrics=metrics,
+        dataset=reference,
+        cache=cache,
+        inception=weights,
+        progress=progress,
     )
     made = Evaluation(report, pictures)
     if folder is not None:
@@ -134,14 +142,14 @@ def evaluate(
 
 
 def _of_run(
-    run: str | Path | TrainedRun, seed: int, scheduler: Scheduler, steps: int | None
+    run: str | Path | TrainedRun, seed: int, sampler: str | Sampler, steps: int | None
 ) -> Subject:
     if not isinstance(run, TrainedRun):
         folder = checked_path(run, "runs")
-        return run_subject(folder, seed=seed, scheduler=scheduler, num_inference_steps=steps)
+        return run_subject(folder, seed=seed, scheduler=sampler, num_inference_steps=steps)
     folder = run.checkpoint
     name = folder.parent.parent.name if folder.parent.name == "checkpoints" else folder.name
-    found = run_subject(folder, seed=seed, scheduler=scheduler, num_inference_steps=steps)
+    found = run_subject(folder, seed=seed, scheduler=sampler, num_inference_steps=steps)
     return replace(found, name=name)
 
 

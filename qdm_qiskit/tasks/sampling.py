@@ -21,6 +21,7 @@ from ..sampling import (
     write_samples,
 )
 from ..sampling import sample as sample_run
+from ..sampling.samplers import Sampler
 
 __all__ = ["sample"]
 
@@ -31,6 +32,7 @@ def sample(
     *,
     out: str | Path | None = None,
     config: SamplingConfig | None = None,
+    sampler: str | Sampler | None = None,
     calibration: str | Path | ReadoutCalibration | None = None,
     on_step: OnStep | None = None,
     progress: Progress = silent,
@@ -43,6 +45,7 @@ def sample(
         target: ``"engine"``, ``"aer"``, ``"noisy:fake_torino"``, ``"local:fake_torino"``, ...
         out: Folder to write images and manifest to; None writes nothing.
         config: All options at once, target included, in place of ``target`` and ``options``.
+        sampler: A sampler, which needs no registration, or its name; ``config.scheduler`` if None.
         calibration: A readout calibration, or its file, to use in place of a new one.
         on_step: Is called after each step with the steps that are left and the states.
         progress: Receives each stage, and the steps that are done.
@@ -87,7 +90,12 @@ def sample(
         calibration = read_calibration(checked_path(calibration, "calibration"))
     trained = run if isinstance(run, TrainedRun) else load_run(checked_path(run, "run"))
     samples = sample_run(
-        trained, config, calibration=calibration, on_step=on_step, progress=progress
+        trained,
+        config,
+        sampler=sampler,
+        calibration=calibration,
+        on_step=on_step,
+        progress=progress,
     )
     if folder is not None:
         write_samples(samples, folder)

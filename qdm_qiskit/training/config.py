@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from .. import options
 from ..arguments import checked_text, of_kind
-from ..data import DataRecord, record_from_dict
+from ..data import DATASET_DOOR, DATASETS, DataRecord, record_from_dict
 from ..data.npz import read_npz_classes
 from ..data.places import NPZ
 from ..diffusion import DiffusionConfig, make_process
@@ -35,7 +35,7 @@ class DataConfig:
     """Options of the data. Image size and channels are the model's."""
 
     dataset: str = "digits"
-    """Name in `qdm data list`, or npz:PATH."""
+    """Name in `qdm data list`, of this package or another, or npz:PATH."""
     classes: tuple[int, ...] = ()
     """Class labels to keep; all if empty."""
     train_count: int | None = None
@@ -277,6 +277,8 @@ def _num_classes(data: DataConfig, *, guided: bool) -> int | None:
         return len(set(data.classes))
     if guided and data.dataset.startswith(NPZ):
         return len(read_npz_classes(data.dataset.removeprefix(NPZ)))
+    if guided and data.dataset not in DATASETS and data.dataset in DATASET_DOOR:
+        return len(DATASET_DOOR.get(data.dataset).classes) or None
     return None
 
 

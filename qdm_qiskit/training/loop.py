@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..arguments import checked_path, of_kind
+from ..data import Dataset, find_dataset
 from ..errors import InvalidOption, MissingData, OutputNotWritable
 from ..files import check_writable, write_json
 from ..models import Denoiser
@@ -16,7 +17,7 @@ from .interruptions import silent_log_thread, stop_requests
 from .processes import join_processes
 from .progress import Ended
 from .result import TrainingResult
-from .run_data import NOT_VERIFIED, at_absolute_place
+from .run_data import NOT_VERIFIED, at_absolute_place, named_after
 from .run_folder import Footprint, check_no_run, check_same_run, resumed, saved_run
 from .session import Session
 from .transfer import FOLDER, teacher_run
@@ -29,6 +30,7 @@ def train(
     resume: str | None = None,
     progress: Progress = silent,
     data: str | Path | None = None,
+    dataset: str | Dataset | None = None,
 ) -> TrainingResult:
     """Train a model, or continue a run.
 
@@ -43,6 +45,8 @@ def train(
             :class:`~.TrainingProgress` has a method for each kind of message.
         data: Where the files of a run's data lie now, on resume: a ``.npz`` file, or the folder of
             published files. None looks where they were.
+        dataset: A data set, which needs no registration, or its name; in place of the run's own. A
+            run of an object is resumed with that object.
 
     Returns:
         Where the run stands. After Ctrl-C (or SIGTERM) it is checkpointed and ``interrupted``.
@@ -65,15 +69,19 @@ def train(
             "its own by dataset and folder."
         )
     config = replace(config, data=at_absolute_place(config.data), record=None)
+    given: Dataset | None = None
+    if dataset is not None:
+        given = find_dataset(dataset)
+        config = named_after(config, given)
     teacher = None
     if config.training.transfer_epochs and not checkpoints(run):
-        result = _train_teacher(config, run, resume, progress, data)
+        result = _train_teacher(config, run, resume, progress, data, given)
         if result.interrupted:
             return result
         taught = saved_run(run / FOLDER)  # the hybrid learns from what its teacher learned from
         config = replace(config, data=taught.data, record=taught.record)
         teacher, resume, data = load_weights(result.checkpoint), None, None
-    return _train_part(config, run, resume, progress, teacher, data=data)
+    return _train_part(config, run, resume, progress, teacher, data=data, dataset=given)
 
 
 def _train_part(
@@ -84,6 +92,7 @@ def _train_part(
     teacher: Denoiser | None = None,
     *,
     data: str | Path | None = None,
+    dataset: Dataset | None = None,
     leads_on: bool = False,
 ) -> TrainingResult:
     """One run without what comes before it; with ``leads_on`` a stop in its last step counts too."""
@@ -92,7 +101,7 @@ def _train_part(
         config = resumed(run, resume, config, data)
         if config.record is None:
             progress(Message(f"{run}: {NOT_VERIFIED}"))
-    session = Session(config, run, resume, teacher)
+    session = Session(config, run, resume, teacher, dataset)
     with stop_requests() as stop, silent_log_thread():
         try:
             result = session.work(progress, stop)
@@ -121,6 +130,7 @@ def _train_teacher(
     resume: str | None,
     progress: Progress,
     data: str | Path | None,
+    dataset: Dataset | None,
 ) -> TrainingResult:
     """Train the classical part of a run with transfer, or the rest of it.
 
@@ -136,7 +146,9 @@ def _train_teacher(
     check_writable(run)
     write_json(run / "config.json", config.to_dict())
     try:
-        return _train_part(teacher, folder, resume, progress, data=data, leads_on=True)
+        return _train_part(
+            teacher, folder, resume, progress, data=data, dataset=dataset, leads_on=True
+        )
     except BaseException:
         if not checkpoints(folder):
             footprint.remove()

@@ -9,10 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import DATASETS, STATE_ENSEMBLES, LoadedData, Split, load_states, load_with_source
+from ..data import (
+    DATASETS,
+    STATE_ENSEMBLES,
+    Dataset,
+    LoadedData,
+    Split,
+    load_states,
+    load_with_source,
+)
 from ..data.places import NPZ, absolute_place, moved_to
 from ..data.raw import RawImages
-from ..errors import InvalidOption, MissingData
+from ..errors import InvalidOption, MissingData, UnknownName
 from ..models import model_classes
 from ..rng import stream
 from .config import DataConfig, RunConfig
@@ -32,18 +40,19 @@ def load_split(config: RunConfig) -> Split:
     return load_data(config).split
 
 
-def load_data(config: RunConfig) -> LoadedData:
+def load_data(config: RunConfig, dataset: Dataset | None = None) -> LoadedData:
     """The images or states of a run, with what they were read from.
 
     Args:
         config: The run. If it has a record of its data, they are compared with it.
+        dataset: The data set itself, where the run's is no name that is known here.
 
     Raises:
         InvalidData: If the data are not those of the record.
         MissingData: If they are not where they were.
         Others as :func:`qdm_qiskit.data.load_dataset` and :func:`qdm_qiskit.data.load_states`.
     """
-    return verified(config, lambda: _load(config))
+    return verified(config, lambda: _load(config, dataset))
 
 
 def verified(config: RunConfig, load: Callable[[], LoadedData]) -> LoadedData:
@@ -63,6 +72,11 @@ def verified(config: RunConfig, load: Callable[[], LoadedData]) -> LoadedData:
         raise MissingData(
             f"{error} The run was trained on it: put it back, or say where it is now by data=PATH "
             "(--data PATH)."
+        ) from error
+    except UnknownName as error:
+        raise UnknownName(
+            f"{error} The run was trained on it: give it as an object by dataset=, or install the "
+            "package that brings it."
         ) from error
     loaded.check(config.record)
     return loaded
@@ -99,9 +113,20 @@ def at_place(config: RunConfig, place: str | Path | None) -> RunConfig:
     return replace(config, data=replace(config.data, dataset=dataset, folder=folder))
 
 
-def _load(config: RunConfig) -> LoadedData:
+def named_after(config: RunConfig, dataset: Dataset) -> RunConfig:
+    """A run whose data are those of a data set that is given as an object."""
+    return replace(config, data=replace(config.data, dataset=dataset.name, folder=None))
+
+
+def _load(config: RunConfig, dataset: Dataset | None) -> LoadedData:
     data = config.data
-    if model_classes()[config.model].data_kind == "states":
+    states = model_classes()[config.model].data_kind == "states"
+    if states and dataset is not None:
+        raise InvalidOption(
+            f"Data set '{dataset.name}' holds images, but model '{config.model}' takes quantum states: "
+            f"{', '.join(STATE_ENSEMBLES)}."
+        )
+    if states:
         split = load_states(
             data.dataset,
             num_qubits=config.model_options.num_qubits,
@@ -117,7 +142,7 @@ def _load(config: RunConfig) -> LoadedData:
             "another data set, or model quddpm."
         )
     return load_with_source(
-        data.dataset,
+        data.dataset if dataset is None else dataset,
         image_size=config.model_options.image_size,
         channels=config.model_options.channels,
         classes=data.classes or None,

@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
 
+from ..data import Dataset
 from ..diffusion import DiffusionProcess, make_process
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption
 from ..files import check_writable, write_json
@@ -68,18 +69,24 @@ class Session:
         run: Its folder.
         resume: "latest" or a checkpoint's name; None starts afresh.
         teacher: A trained classical model whose weights a fresh run takes over.
+        dataset: The data set itself; None finds it by its name.
 
     Raises: as :func:`~qdm_qiskit.training.train`.
     """
 
     def __init__(
-        self, config: RunConfig, run: Path, resume: str | None, teacher: Denoiser | None = None
+        self,
+        config: RunConfig,
+        run: Path,
+        resume: str | None,
+        teacher: Denoiser | None = None,
+        dataset: Dataset | None = None,
     ) -> None:
         if resume is None:
             check_no_run(run, run)
         seed = config.training.seed
         set_seed(derived_seed(seed, "init"))
-        loaded = load_data(config)
+        loaded = load_data(config, dataset)
         if config.record is None:
             config = replace(config, record=loaded.record())
         self.config, self.run = config, run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,8 +17,9 @@ from qdm_qiskit.diffusion import (
     make_process,
 )
 from qdm_qiskit.errors import InvalidOption
-from qdm_qiskit.sampling.continuous import flow_step, u_of_steps
-from qdm_qiskit.sampling.schedulers import SCHEDULERS, make_scheduler, scheduled_chain
+from qdm_qiskit.sampling import Ask, Seen, Step
+from qdm_qiskit.sampling.continuous import FlowODE, u_of_steps
+from qdm_qiskit.sampling.schedulers import SCHEDULERS, planned_chain, scheduled_chain
 from tests.helpers import generator
 
 MEAN, STD = 0.3, 0.2
@@ -93,6 +95,15 @@ def test_deterministic_chains_take_no_noise():
         assert torch.equal(one, other)
 
 
+def flow_step(process, x, eps, u, t, following, predict):
+    """Heun's step between two times, in either direction."""
+    here = Step(process, 0, t, following, u[t], u[following], generator())
+    asked = FlowODE().step(x, eps, here)
+    assert isinstance(asked, Ask)
+    tried = Seen(asked.t, u[asked.t], asked.x, predict(asked.x, asked.t))
+    return FlowODE().step(x, eps, replace(here, tried=(tried,)))
+
+
 def test_flow_runs_back_to_where_it_came_from():
     """The ODE is a flow: noise to data to noise again."""
     process = VariancePreserving(400)
@@ -100,10 +111,10 @@ def test_flow_runs_back_to_where_it_came_from():
     u, predict = u_of_steps(process), ideal(process)
     x = start = process.start((50,), generator()).double()
     for step in range(400, 1, -1):
-        x = flow_step(x, predict(x, step), u, step, step - 1, predict)
+        x = flow_step(process, x, predict(x, step), u, step, step - 1, predict)
     assert not torch.allclose(x, start, atol=0.1)
     for step in range(1, 400):
-        x = flow_step(x, predict(x, step), u, step, step + 1, predict)
+        x = flow_step(process, x, predict(x, step), u, step, step + 1, predict)
     assert torch.allclose(x, start, atol=1e-4)
 
 
@@ -188,4 +199,4 @@ def test_bad_options_are_refused(process, options, message):
 def test_timesteps_reach_the_noisiest_step():
     process = NoisePrediction(1000)
     for name in ("ddim", "dpm-solver++"):
-        assert int(make_scheduler(process, name, 50).timesteps[0]) == 999
+        assert planned_chain(process, name, 50)[1][0] == 1000
