@@ -20,7 +20,9 @@ app.command("pictures")(pictures.pictures)
 
 @app.command("transpile")
 def transpile(
-    subject: Annotated[str, typer.Argument(help="A run's folder, or a model or preset.")],
+    subject: Annotated[
+        str, typer.Argument(help="A run's folder, or a model, a preset or a circuit.")
+    ],
     backend: Annotated[
         list[str] | None,
         typer.Option(help="A device snapshot, such as fake_torino; may be repeated."),
@@ -29,6 +31,9 @@ def transpile(
     trials: Annotated[int, typer.Option(min=1, help="Transpiler seeds tried on each device.")] = 10,
     level: Annotated[int, typer.Option(min=0, max=3, help="Qiskit's optimization level.")] = 3,
     shots: Annotated[int, typer.Option(min=1, help="Shots that the verdict assumes.")] = 4096,
+    loader: Annotated[
+        str | None, typer.Option(help="What loads images; the model's own if not given.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, example image and transpiler.")] = 0,
     out: Annotated[
         Path | None,
@@ -79,6 +84,9 @@ def transpile(
         model, process = build_model(choice, generator=generator), InterpolatedNoise()
         name = "_".join([subject, *(each.replace("=", "") for each in settings or [])])
     model = _one_circuit(model)
+    if loader is not None:
+        model = model.with_loader(loader)
+        name = f"{name}_{loader.replace(':', '')}"
     if out is None:
         out = Path(subject) / "report" if Path(subject).is_dir() else Path("transpile_reports")
     check_writable(out)
@@ -106,10 +114,10 @@ def transpile(
         typer.echo(json.dumps(report.to_dict(), indent=2))
         return
     for found in report.backends:
-        total, loader = found.cost.total, found.cost.loader
+        total, loading = found.cost.total, found.cost.loader
         typer.echo(
             f"{found.backend}: depth {total.depth}, {total.two_qubit_count} two-qubit gates "
-            f"({loader.two_qubit_count} of them load the data), "
+            f"({loading.two_qubit_count} of them load the data), "
             f"expected success {total.expected_success:.2g}"
         )
         typer.echo(found.verdict.sentence)

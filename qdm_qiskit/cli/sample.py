@@ -44,6 +44,10 @@ def sample(
         int | None, typer.Option(help="Steps of the scheduler; all by default.")
     ] = None,
     eta: Annotated[float, typer.Option(help="Share of DDPM's noise that ddim adds, 0 to 1.")] = 0.0,
+    loader: Annotated[
+        str | None,
+        typer.Option(help="What loads images where circuits run; the model's own if not given."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -81,6 +85,7 @@ def sample(
             "scheduler": scheduler,
             "num_inference_steps": steps,
             "eta": eta,
+            "loader": loader,
             "seed": seed,
         },
     )

@@ -9,9 +9,9 @@ from typing import Any
 
 from qiskit import QuantumCircuit, qasm3
 
-from ..circuits import TEMPLATES, Template
+from ..circuits import CIRCUITS, Template
 from ..circuits.export import circuit_facts, drawing_svg, qasm_text
-from ..errors import InvalidOption, unknown_name
+from ..errors import InvalidOption
 from ..execution.snapshots import load_backend
 from ..transpiling.cost import CircuitCost, circuit_cost, logical_cost, readout_success
 from ..transpiling.passes import transpile_for
@@ -35,16 +35,15 @@ Progress = Callable[[str, int, int], None]
 
 
 def gallery_names(names: Iterable[str] | None = None) -> list[str]:
-    """The templates to export; all if None.
+    """The templates to export; all of this package if None.
 
     Raises:
         UnknownName: If a name is not in the catalogue.
         InvalidOption: If a name stands twice.
     """
-    found = list(TEMPLATES if names is None else names)
+    found = list(CIRCUITS.built_in if names is None else names)
     for name in found:
-        if name not in TEMPLATES:
-            raise unknown_name("template", name, TEMPLATES)
+        CIRCUITS.origin(name)
     if len(set(found)) < len(found):
         raise InvalidOption(f"Each template is named once, got {', '.join(found)}.")
     return found
@@ -170,7 +169,7 @@ def render_gallery(
     """The files of some templates, or the whole gallery with its page.
 
     Args:
-        entries: Templates and their devices; all of the catalogue, and the page, if None.
+        entries: Templates and their devices; all of this package, and the page, if None.
         progress: Called before and after each template.
 
     Returns:
@@ -178,7 +177,7 @@ def render_gallery(
 
     Raises: as :func:`entry_files`.
     """
-    chosen = [Entry(template=each) for each in TEMPLATES.values()]
+    chosen = [Entry(template=CIRCUITS.get(name)) for name in CIRCUITS.built_in]
     if entries is not None:
         chosen = list(entries)
     files: dict[str, bytes] = {}

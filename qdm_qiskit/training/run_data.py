@@ -13,7 +13,7 @@ from ..data import DATASETS, STATE_ENSEMBLES, LoadedData, Split, load_states, lo
 from ..data.places import NPZ, absolute_place, moved_to
 from ..data.raw import RawImages
 from ..errors import InvalidOption, MissingData
-from ..models import model_classes
+from ..models import model_class
 from ..rng import stream
 from .config import DataConfig, RunConfig
 
@@ -101,7 +101,7 @@ def at_place(config: RunConfig, place: str | Path | None) -> RunConfig:
 
 def _load(config: RunConfig) -> LoadedData:
     data = config.data
-    if model_classes()[config.model].data_kind == "states":
+    if model_class(config.model).data_kind == "states":
         split = load_states(
             data.dataset,
             num_qubits=config.model_options.num_qubits,
