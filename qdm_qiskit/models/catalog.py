@@ -13,7 +13,7 @@ from ..arguments import checked_text, of_kind
 from ..circuits import CIRCUITS
 from ..circuits.loaders import EXACT, loader_origin
 from ..doors import Door, Origin, Parts, outside_names
-from ..errors import InvalidOption, QdmError, unknown_name
+from ..errors import InvalidExtension, InvalidOption, QdmError, unknown_name
 from .base import Denoiser
 from .contract import check_model, checked_class
 from .presets import PRESETS
@@ -161,7 +161,18 @@ def build_model(choice: ModelChoice, *, generator: torch.Generator | None = None
         InvalidOption, InvalidTemplate: If the model refuses its options.
     """
     of_kind(choice, ModelChoice, "choice", "resolve(name) makes one")
-    model = model_class(choice.model)(choice.config, generator=generator)
+    try:
+        model = model_class(choice.model)(choice.config, generator=generator)
+    except QdmError:
+        raise
+    except Exception as error:
+        if choice.model in _given or MODEL_DOOR.origin(choice.model).package == "qdm_qiskit":
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InvalidExtension(
+            f"Model '{choice.model}' of package {MODEL_DOOR.origin(choice.model).package} cannot be "
+            f"built: {reason}"
+        ) from error
     check_model(model, choice.config)
     return model
 
