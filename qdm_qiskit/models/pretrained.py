@@ -106,9 +106,9 @@ def load_model(
         raise InvalidCheckpoint(f"{folder} cannot be read here: {missing}")
     if config.get("schema") != SCHEMA or not isinstance(name, str) or not has_model(name):
         raise InvalidCheckpoint(
-            f"{folder / 'config.json'} describes no model that is known here (schema {SCHEMA!r}, one "
-            f"of {', '.join(MODEL_DOOR.names())}), got schema {config.get('schema')!r} and model "
-            f"{name!r}; give its class, as in load_model(folder, model_class=...)."
+            f"{folder / 'config.json'} describes no model of this package or of another one here "
+            f"(schema {SCHEMA!r}, one of {', '.join(MODEL_DOOR.names())}), got schema "
+            f"{config.get('schema')!r} and model {name!r}; give its class, as in load_model(folder, model_class=...)."
         )
     if expected is not None and name != expected:
         raise InvalidCheckpoint(f"{folder} holds a '{name}' model, but '{expected}' is needed.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from qdm_qiskit.models import (
     save_model,
     take_class,
 )
+from qdm_qiskit.reports.gallery import gallery_names
 from qdm_qiskit.sampling import QDMPipeline, SamplingConfig, load_run, sample
 from qdm_qiskit.training import resolve_run, run_from_dict, train
 
@@ -123,8 +125,6 @@ def test_a_circuit_is_listed_shown_analysed_and_exported(theirs, qdm, tmp_path, 
     qdm("circuits", "export", "seen", "--out", tmp_path, "--quiet")
     assert "input float[64] w_0000" in (tmp_path / "seen.qasm").read_text()
     # The gallery of this package has this package's templates.
-    from qdm_qiskit.reports.gallery import gallery_names
-
     assert gallery_names() == list(CIRCUITS.built_in)
 
 
@@ -142,9 +142,10 @@ def test_a_built_in_template_is_trained_by_its_name():
     config = resolve_run("basic_entangling_layers", {"num_wires": "4", "classes": "0,1"})
     assert (config.model, config.circuit) == ("circuit", "basic_entangling_layers")
     assert config.model_options.image_size == 4
-    assert config.model_options.circuit == resolve(
-        "basic_entangling_layers", {"num_wires": 4}
-    ).config.circuit
+    assert (
+        config.model_options.circuit
+        == resolve("basic_entangling_layers", {"num_wires": 4}).config.circuit
+    )
     assert run_from_dict(config.to_dict()) == config
     assert resolve_run("eeqdm").model == "eeqdm"  # the model, not the template of its circuit
     # A guided template learns its classes from the data, as a model does.
@@ -159,7 +160,12 @@ def test_a_built_in_template_is_trained_by_its_name():
 @pytest.mark.parametrize(
     ("name", "options", "error", "message"),
     [
-        ("amplitude_loader", {"image_size": 2}, InvalidOption, "has no weights, so there is nothing"),
+        (
+            "amplitude_loader",
+            {"image_size": 2},
+            InvalidOption,
+            "has no weights, so there is nothing",
+        ),
         ("hqconv", {}, InvalidOption, "no square image of 1 channels; set image_size"),
         ("five", {"image_size": 8}, InvalidOption, "hold 16 amplitudes"),
         ("five", {"rep": 1}, InvalidOption, r"no option of 'five' called 'rep'.*'reps'"),
@@ -180,7 +186,10 @@ def test_wrong_options_of_a_named_circuit(theirs, name, options, error, message)
     ("code", "message"),
     [
         ("part = 3", "is no template: a circuit's entry point is a CircuitSpec.*got 3"),
-        ("from qiskit import QuantumCircuit\npart = QuantumCircuit(1)", "from_circuit.*got a Quantum"),
+        (
+            "from qiskit import QuantumCircuit\npart = QuantumCircuit(1)",
+            "from_circuit.*got a Quantum",
+        ),
         ("def part(depth): pass", "'depth' has none"),
         ("def part(*sizes): pass", "'sizes' cannot"),
         ("def part(): return 7", "returns a CircuitSpec.*got 7"),
@@ -234,8 +243,6 @@ def test_what_a_package_brings_for_a_model_is_checked(package, code, message, qd
     package("theirs2", "[qdm_qiskit.model]\nbent = theirs2:Part\n", OPTIONS + code + "\n")
     said = qdm("train", "--model", "bent", "--out", tmp_path / "run", "--quiet", code=2)
     assert said.count("\n") == 1
-    import re
-
     assert re.search(message, said), said
     assert not (tmp_path / "run").exists()
 
@@ -276,7 +283,7 @@ def test_without_the_package_the_line_names_it(theirs, qdm, tmp_path):
         said = qdm(*words, code=2)
         assert line in said
         assert said.count("\n") == 1
-    with pytest.raises(InvalidData, match="needs the loader 'rounded' of package theirs 1.5"):
+    with pytest.raises(InvalidData, match="needs the loader 'rounded' of package theirs"):
         load_run(tmp_path / "eeqdm")
     # A circuit is in its folder whole, and needs nobody.
     run = load_run(tmp_path / "seen")
@@ -297,12 +304,12 @@ def test_a_plain_class_needs_no_registration(theirs, tmp_path, monkeypatch):
     save_model(once.model, tmp_path / "saved")
     # Another process, which was not given the class.
     monkeypatch.setattr(catalog, "_given", {})
-    line = "'mine' is of the class tests.extending.test_circuit_and_model:Mine, which no package brings"
-    with pytest.raises(InvalidData, match="'mine' is of the class .*Mine, which no package brings"):
+    with pytest.raises(
+        InvalidData, match=r"'mine' is of the class .*Mine, which no package brings"
+    ):
         load_run(tmp_path / "run")
     with pytest.raises(InvalidCheckpoint, match="give the class"):
         load_model(tmp_path / "saved")
-    assert line.startswith("'mine'")
     loaded = load_model(tmp_path / "saved", model_class=mine)
     assert torch.equal(loaded.layer.weights, once.model.layer.weights)
     monkeypatch.setattr(catalog, "_given", {})

@@ -108,7 +108,9 @@ def test_a_loader_in_front_of_a_built_in_model(model):
     circuit = unrolled_circuit(other).remove_final_measurements(inplace=False)
     values = circuit_values(other, *other.encode(IMAGES, None))
     readout = other.spec.readout
-    joint = np.array([Statevector(circuit.assign_parameters(row)).probabilities() for row in values])
+    joint = np.array(
+        [Statevector(circuit.assign_parameters(row)).probabilities() for row in values]
+    )
     outputs = joint[:, readout.selection(other.spec.num_qubits)].sum(-1)
     expected = model(IMAGES, torch.ones(3)).detach().numpy()
     np.testing.assert_allclose(other.decode(torch.from_numpy(outputs)), expected, atol=1e-12)
@@ -150,7 +152,11 @@ def test_the_bound_of_a_rounded_loader_holds(vector):
         (wrong(error_bound=float("nan")), InvalidArgument, r"lies in \[0, 1\]"),
         (Tree(1), InvalidTemplate, "Tree fills 1 qubits, but 2 hold the data"),
         (ExactLoader(3), InvalidTemplate, "fills 3 qubits, but 2 hold the data"),
-        (wrong(circuit=lambda self: 7), InvalidArgument, r"`loader.circuit\(\)` is a QuantumCircuit"),
+        (
+            wrong(circuit=lambda self: 7),
+            InvalidArgument,
+            r"`loader.circuit\(\)` is a QuantumCircuit",
+        ),
         (wrong(circuit=lambda self: QuantumCircuit(2, 1)), InvalidTemplate, "has classical bits"),
         (wrong(circuit=lambda self: 1 / 0), InvalidData, "Wrong.* failed: ZeroDivisionError"),
         ("nope", UnknownName, "no loader 'nope'; there are: exact"),
@@ -170,7 +176,10 @@ def test_what_is_no_loader_is_refused_when_the_spec_is_made(loader, error, messa
         ({"angles": lambda self, data: np.zeros((2, 4))}, r"shape \(2, 3\).*got \(2, 4\)"),
         ({"angles": lambda self, data: None}, r"real angles of shape \(2, 3\)"),
         ({"angles": lambda self, data: np.zeros((2, 3)) * 1j}, "complex128"),
-        ({"angles": lambda self, data: np.full((2, 3), np.nan)}, "NaN or infinity .* vector 0 of 2"),
+        (
+            {"angles": lambda self, data: np.full((2, 3), np.nan)},
+            "NaN or infinity .* vector 0 of 2",
+        ),
         ({"angles": lambda self, data: data[:, 7]}, "failed: IndexError"),
         ({"angles": lambda self, data: np.zeros((2, 3))}, "misses vector 1 of 2 by 0.75"),
         ({"angles": lambda self, data: np.zeros((2, 3)), "error_bound": 0.7}, "at most 0.7, but"),
@@ -232,7 +241,12 @@ def test_an_object_without_a_name_is_asked_for_again():
     ("code", "name", "error", "message"),
     [
         ("make = 3", "bent", InvalidExtension, "'theirs2:make' of package theirs2 is no loader"),
-        ("def make(n): return n", "bent", InvalidExtension, r"package theirs2 is none: .*circuit\(\)"),
+        (
+            "def make(n): return n",
+            "bent",
+            InvalidExtension,
+            r"package theirs2 is none: .*circuit\(\)",
+        ),
         ("def make(n): return n", "bent:3", InvalidOption, "takes no argument, got 'bent:3'"),
         ("def make(n, depth): return n", "bent", InvalidOption, "needs an argument, got 'bent'"),
         (
