@@ -9,7 +9,7 @@ loaded by the same code, when they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
@@ -23,7 +23,9 @@ __all__ = [
     "Kind",
     "Origin",
     "Part",
+    "Parts",
     "origin_of",
+    "outside_names",
 ]
 
 Part = TypeVar("Part")
@@ -170,6 +172,43 @@ def origin_of(part: object) -> Origin:
     except PackageNotFoundError:
         known = ""
     return Origin(package, known, f"{kind.__module__}:{kind.__qualname__}")
+
+
+class Parts(Mapping[str, Part]):
+    """The parts behind a door as a mapping; each is loaded when it is asked for.
+
+    Args:
+        door: The door.
+        without: A name that is left out.
+
+    >>> from math import floor
+    >>> door = Door("metric", "metric", {"floor": "math:floor"}, lambda part, name: part)
+    >>> dict(Parts(door)) == {"floor": floor}
+    True
+    """
+
+    def __init__(self, door: Door[Part], without: str | None = None) -> None:
+        self._door, self._without = door, without
+
+    def __getitem__(self, name: str) -> Part:
+        """As :meth:`Door.get`; its UnknownName is a LookupError, as a mapping's KeyError is."""
+        if name == self._without:
+            raise unknown_name(self._door.word, name, tuple(self))
+        return self._door.get(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._door.names() if name != self._without)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        return name != self._without and name in self._door
+
+
+def outside_names(kind: Kind) -> tuple[str, ...]:
+    """Return the names that other packages bring of a kind; nothing is imported."""
+    return tuple(sorted(_outside(f"qdm_qiskit.{kind}")))
 
 
 @cache

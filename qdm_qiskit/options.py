@@ -153,7 +153,8 @@ def convert(name: str, value: Any, expected: Any) -> Any:
             raise ValueError
         return expected(value)
     except (TypeError, ValueError, OverflowError):
-        kind = {int: "a whole number", float: "a number"}[expected]
+        kinds = {int: "a whole number", float: "a number"}
+        kind = kinds.get(expected, getattr(expected, "__name__", str(expected)))
         raise InvalidOption(f"{name} is {kind}, got {value!r}.") from None
 
 

@@ -13,7 +13,7 @@ from .angle_encodings import (
 )
 from .ansatzes import basic_entangling_layers, hamiltonian_variational, hardware_efficient
 from .blocks import alternating_layers, conv_unit, identity_block, phase_mixing, qamp_layers
-from .catalog import TEMPLATES, Template, template
+from .catalog import CIRCUITS, TEMPLATES, Template, template
 from .coupling import device_region, working_couplings
 from .encodings import amplitude_angles, amplitude_loader
 from .entanglers import pairwise_bell_stage, strongly_entangling_layers
@@ -21,6 +21,7 @@ from .hierarchical import mera, qcnn
 from .hybrid_convolutions import basic_convolution, fqconv, hqconv
 from .image_denoisers import eeqdm, qddm
 from .koelle import q_dense, quantum_convolution
+from .loaders import LOADERS, ExactLoader, Loader, make_loader
 from .parameters import input_parameters, weight_parameters
 from .readouts import z_readout
 from .spec import (
@@ -39,9 +40,13 @@ from .state_denoisers import (
 )
 
 __all__ = [
+    "CIRCUITS",
+    "LOADERS",
     "TEMPLATES",
     "CircuitSpec",
+    "ExactLoader",
     "ExpectationReadout",
+    "Loader",
     "ProbabilityReadout",
     "Template",
     "alternating_layers",
@@ -65,6 +70,7 @@ __all__ = [
     "hqconv",
     "identity_block",
     "input_parameters",
+    "make_loader",
     "mera",
     "pairwise_bell_stage",
     "phase_encoding",

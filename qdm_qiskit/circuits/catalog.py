@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, Literal
 
 from qiskit import QuantumCircuit
 
-from ..arguments import checked_text
-from ..errors import InvalidTemplate, unknown_name
+from ..arguments import checked_text, shown
+from ..doors import Door, Parts
+from ..errors import (
+    InvalidArgument,
+    InvalidExtension,
+    InvalidOption,
+    InvalidTemplate,
+    QdmError,
+    unknown_name,
+)
+from ..options import convert
 from .angle_encodings import (
     angle_encoding,
     basis_encoding,
@@ -28,9 +38,9 @@ from .koelle import q_dense, quantum_convolution
 from .spec import CircuitSpec, register_spec
 from .state_denoisers import cacioppo_denoiser, conditioned_latent_denoiser, qamp_denoiser
 
-Group = Literal["encoding", "block", "ansatz", "denoiser"]
+Group = Literal["encoding", "block", "ansatz", "denoiser", "other"]
 """What a template is for: data into states, a part of larger circuits, a trainable circuit, or a
-whole denoising step of a paper."""
+whole denoising step of a paper; or a circuit of another package, which says that itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +66,22 @@ class Template:
     def example(self) -> CircuitSpec:
         """The spec with the example's options: small enough for a drawing."""
         return self.build(**self.options)
+
+    def changed(self, settings: Mapping[str, object]) -> Template:
+        """The template with some options of its example changed, as `qdm` sets them.
+
+        Args:
+            settings: Option name to value or text.
+
+        Raises:
+            InvalidOption: If an option is unknown or its text cannot be read.
+        """
+        for key in settings:
+            if key not in self.options:
+                kind = f"option of '{self.name}' called"
+                raise InvalidOption(str(unknown_name(kind, key, self.options)))
+        read = {key: _converted(key, text, self.options[key]) for key, text in settings.items()}
+        return replace(self, options={**self.options, **read})
 
     def with_options(self, **changes: object) -> CircuitSpec:
         """The spec with some of the example's options changed.
@@ -99,11 +125,11 @@ def _on_register(
     )
 
 
-def _by_name(*templates: Template) -> Mapping[str, Template]:
-    return MappingProxyType({each.name: each for each in templates})
+def _by_name(*templates: Template) -> SimpleNamespace:
+    return SimpleNamespace(**{each.name: each for each in templates})
 
 
-TEMPLATES: Mapping[str, Template] = _by_name(
+_OURS = _by_name(
     _on_register(
         "amplitude_loader",
         amplitude_loader,
@@ -332,7 +358,79 @@ TEMPLATES: Mapping[str, Template] = _by_name(
         summary="Three blocks of ConvUnits and PhaseMixing, the middle one with an ancilla.",
     ),
 )
-"""All templates, by name."""
+"""The templates of this package, an attribute each."""
+
+
+def _checked(part: Any, name: str) -> Template:
+    """What an entry point names, as a template: one, a spec, or a function that makes a spec."""
+    if isinstance(part, Template):
+        return part if part.name == name else replace(part, name=name)
+    origin = CIRCUITS.origin(name)
+    source = f"package {origin.package} {origin.version}"
+    if isinstance(part, CircuitSpec):
+        options: dict[str, object] = {}
+        source, summary = part.source or source, f"{part.num_qubits} qubits, from {origin.module}"
+    elif callable(part) and not isinstance(part, type):
+        options = _defaults(part)
+        lines = (inspect.getdoc(part) or "").splitlines()
+        summary = lines[0] if lines else f"Made by {origin.module}."
+    else:
+        raise InvalidArgument(
+            "a circuit's entry point is a CircuitSpec, which CircuitSpec.from_circuit(circuit, ...) "
+            f"makes, or a function that returns one, got {shown(part)}."
+        )
+
+    def build(**values: object) -> CircuitSpec:
+        made = part if isinstance(part, CircuitSpec) else _called(part, values, name)
+        if not isinstance(made, CircuitSpec):
+            raise InvalidExtension(
+                f"'{origin.module}' of package {origin.package} returns a CircuitSpec, which "
+                f"CircuitSpec.from_circuit(circuit, ...) makes, got {shown(made)}."
+            )
+        return made if made.source else replace(made, source=source)
+
+    return Template(
+        name=name, build=build, options=options, group="other", source=source, summary=summary
+    )
+
+
+def _called(function: Callable[..., Any], values: Mapping[str, object], name: str) -> Any:
+    try:
+        return function(**values)
+    except QdmError:
+        raise
+    except Exception as error:  # whatever another package's code raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        package = CIRCUITS.origin(name).package
+        raise InvalidExtension(
+            f"Circuit '{name}' of package {package} cannot be made: {reason}"
+        ) from error
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, object]:
+    """The arguments of a function, each with its default, as options of a template."""
+    found: dict[str, object] = {}
+    for each in inspect.signature(function).parameters.values():
+        if each.kind not in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
+            raise InvalidArgument(
+                f"its arguments can be given by name, and '{each.name}' cannot; write it out."
+            )
+        if each.default is each.empty:
+            raise InvalidArgument(
+                f"its arguments have defaults, which make the example that `qdm circuits` shows, and "
+                f"'{each.name}' has none."
+            )
+        found[each.name] = each.default
+    return found
+
+
+CIRCUITS: Door[Template] = Door(
+    "circuit", "template", {name: f"{__name__}:_OURS.{name}" for name in vars(_OURS)}, _checked
+)
+"""The door of circuits: other packages' come by the entry-point group ``qdm_qiskit.circuit``."""
+
+TEMPLATES: Mapping[str, Template] = Parts(CIRCUITS)
+"""All templates by name, those of this package first; other packages' are loaded when asked for."""
 
 
 def template(name: str) -> Callable[..., CircuitSpec]:
@@ -340,8 +438,19 @@ def template(name: str) -> Callable[..., CircuitSpec]:
 
     Raises:
         UnknownName: If there is none; the message lists what exists.
+        InvalidExtension: If another package brings it, and it cannot be used.
     """
-    checked_text(name, "name")
-    if name not in TEMPLATES:
-        raise unknown_name("template", name, TEMPLATES)
-    return TEMPLATES[name].build
+    return CIRCUITS.get(checked_text(name, "name")).build
+
+
+def _converted(key: str, value: object, example: object) -> object:
+    """Text as a value of the example's kind; other values as they are."""
+    if not isinstance(value, str) or isinstance(example, str):
+        return value
+    if isinstance(example, bool | int | float):
+        return convert(key, value, type(example))
+    if isinstance(example, tuple) and all(type(each) is int for each in example):
+        return convert(key, value, tuple[int, ...])
+    if isinstance(example, tuple) and all(isinstance(each, str) for each in example):
+        return convert(key, value, tuple[str, ...])
+    raise InvalidOption(f"'{key}' can be set from Python only; leave it out here.")

@@ -21,6 +21,7 @@ from qiskit.quantum_info import SparsePauliOp
 from ..arguments import checked_text, of_kind, wrong
 from ..errors import InvalidTemplate
 from .canonical import canonical_circuit
+from .loaders import EXACT, Loader
 from .parameters import input_parameters, weight_parameters
 from .spec import CircuitSpec, ExpectationReadout, ProbabilityReadout, Readout
 
@@ -48,6 +49,7 @@ def spec_from_circuit(
     label: ParameterLike | None = None,
     loads: Loads = "angles",
     data_qubits: QubitsLike | None = None,
+    loader: Loader | str = EXACT,
     name: str | None = None,
     source: str = "",
 ) -> CircuitSpec:
@@ -79,6 +81,7 @@ def spec_from_circuit(
         data_qubits=data,
         ancilla_qubits=tuple(qubit for qubit in everything if qubit not in data),
         readout=_readout(circuit, readout, measured),
+        loader=loader,
         source=checked_text(source, "source"),
         time_input=len(given.inputs) if given.time else None,
         label_input=len(given.inputs) + len(given.time) if given.label else None,

@@ -21,7 +21,7 @@ from ..arguments import all_of_kind, of_kind
 from ..errors import InvalidData, InvalidTemplate
 from ..notebook import Markup, card, drawing, facts, folded, note, one_line
 from .drawing import drawing_text
-from .encodings import amplitude_angles, amplitude_loader
+from .loaders import EXACT, UNNAMED, ExactLoader, Loader, Loading, make_loader
 from .parameters import input_parameters
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ class CircuitSpec:
     """How data enter: as angles ``x_...`` of the circuit, or as amplitudes of the data qubits."""
     complex_amplitudes: bool = False
     """With amplitude encoding, whether amplitudes may be complex: the loader then sets phases too."""
+    loader: Loader | str = EXACT
+    """What loads the amplitudes where the circuit runs: a loader, or the name of one."""
     data_qubits: tuple[int, ...]
     """Qiskit indices that carry data, least significant first."""
     ancilla_qubits: tuple[int, ...] = ()
@@ -177,6 +179,7 @@ class CircuitSpec:
         label: ParameterLike | None = None,
         loads: Loads = "angles",
         data_qubits: QubitsLike | None = None,
+        loader: Loader | str = EXACT,
         name: str | None = None,
         source: str = "",
     ) -> CircuitSpec:
@@ -197,6 +200,7 @@ class CircuitSpec:
             loads: ``"angles"``: the image enters by ``inputs``. ``"amplitudes"``: a loader in front of
                 the circuit puts it into the amplitudes of ``data_qubits``.
             data_qubits: Qubits that the loader fills, least significant first; all if None.
+            loader: The loader, or its name; see :class:`~qdm_qiskit.circuits.loaders.Loader`.
             name: Name of the spec; the circuit's if None.
             source: Where the circuit is from, for reports.
 
@@ -230,6 +234,7 @@ class CircuitSpec:
             label=label,
             loads=loads,
             data_qubits=data_qubits,
+            loader=loader,
             name=name,
             source=source,
         )
@@ -252,6 +257,7 @@ class CircuitSpec:
             raise InvalidTemplate(
                 f"'{self.name}' encodes angles, so complex_amplitudes does not apply; leave it out."
             )
+        self._check_loader()
         if self.circuit.num_clbits:
             raise InvalidTemplate(
                 f"The circuit of '{self.name}' has no classical bits: what is measured is the "
@@ -266,6 +272,18 @@ class CircuitSpec:
             )
         self._check_readout()
         self._check_roles()
+
+    def _check_loader(self) -> None:
+        if isinstance(self.loader, str) and self.loader == EXACT:
+            return
+        if self.encoding != "amplitude" or self.complex_amplitudes:
+            state = "complex amplitudes" if self.complex_amplitudes else "angles"
+            raise InvalidTemplate(
+                f"`loader` puts real amplitudes into qubits, but '{self.name}' takes {state}; leave "
+                "loader out."
+            )
+        if not (isinstance(self.loader, str) and self.loader.startswith(UNNAMED)):
+            self.loading  # noqa: B018 (a loader that does not fit is refused now)
 
     def _check_roles(self) -> None:
         special = [each for each in (self.time_input, self.label_input) if each is not None]
@@ -332,15 +350,27 @@ class CircuitSpec:
         special = (self.time_input, self.label_input)
         return tuple(k for k in range(len(self.inputs)) if k not in special)
 
+    @cached_property
+    def loading(self) -> Loading:
+        """The loader at its work on the data qubits; of a circuit that encodes amplitudes.
+
+        Raises:
+            UnknownName, InvalidOption, InvalidExtension: If there is no such loader.
+            InvalidTemplate: If it does not fill the data qubits.
+        """
+        count, loader = len(self.data_qubits), self.loader
+        if isinstance(loader, str):
+            exact = ExactLoader(count, phases=self.complex_amplitudes)
+            loader = exact if loader == EXACT else make_loader(loader, count)
+        return Loading(loader, count)
+
     @property
     def num_loader_inputs(self) -> int:
-        """Angles that the parametric loader takes.
+        """Angles that the loader takes, 0 for angle encoding.
 
-        ``2**n - 1`` for n data qubits, twice as many for complex amplitudes, 0 for angle encoding.
+        ``2**n - 1`` of the exact one for n data qubits, twice as many for complex amplitudes.
         """
-        if self.encoding == "angle":
-            return 0
-        return (self.num_amplitudes - 1) * (2 if self.complex_amplitudes else 1)
+        return 0 if self.encoding == "angle" else self.loading.num_angles
 
     def data_positions(self) -> np.ndarray:
         """Basis state of the whole register for each data amplitude, ancillas in |0>.
@@ -367,13 +397,13 @@ class CircuitSpec:
             A circuit whose barrier labelled ``"denoiser"`` separates loading from denoising.
 
         Raises:
-            InvalidTemplate: If the loader needs more than 10,000 angles (14 data qubits and more, or 13
-                with complex amplitudes).
+            InvalidTemplate: If the loader needs more than 10,000 angles, as the exact one does of 14
+                data qubits and more, or 13 with complex amplitudes.
+            InvalidOption: If the loader was an object without a name, and is not given again.
         """
         full = QuantumCircuit(self.num_qubits, name=self.name)
         if self.encoding == "amplitude":
-            loader = amplitude_loader(len(self.data_qubits), phases=self.complex_amplitudes)
-            full.compose(loader, qubits=self.data_qubits, inplace=True)
+            full.compose(self.loading.circuit, qubits=self.data_qubits, inplace=True)
             full.barrier(label=DENOISER_BARRIER)
         renamed = dict(
             zip(
@@ -404,8 +434,8 @@ class CircuitSpec:
             ``(batch, number of x_ parameters)`` angles, in name order.
 
         Raises:
-            InvalidData: If a shape does not fit, a vector is zero, a value is not finite, or something
-                is given that the circuit does not take.
+            InvalidData: If a shape does not fit, a vector is zero, a value is not finite, something is
+                given that the circuit does not take, or the loader misses its error bound.
         """
         if (amplitudes is not None and self.encoding == "angle") or (
             inputs is not None and not self.inputs
@@ -416,8 +446,7 @@ class CircuitSpec:
         if self.encoding == "amplitude":
             if amplitudes is None:
                 raise InvalidData(f"'{self.name}' needs amplitudes of shape (batch, 2**n).")
-            phases = self.complex_amplitudes
-            parts.append(amplitude_angles(amplitudes, len(self.data_qubits), phases=phases))
+            parts.append(self.loading.angles(amplitudes))
         if self.inputs:
             if inputs is None or np.ndim(inputs) != 2 or np.shape(inputs)[1] != len(self.inputs):
                 raise InvalidData(

@@ -27,29 +27,21 @@ def configured(
     from dataclasses import replace
 
     from ..circuits import TEMPLATES
-    from ..errors import InvalidOption, unknown_name
+    from ..errors import InvalidOption
     from ..options import parse_assignments
 
-    if name not in TEMPLATES:
-        raise unknown_name("template", name, TEMPLATES)
-    template = TEMPLATES[name]
-    options = dict(template.options)
     assigned = {**parse_assignments(settings or []), **(changes or {})}
-    for key, text in assigned.items():
-        if key not in options:
-            kind = f"option of '{name}' called"
-            raise InvalidOption(str(unknown_name(kind, key, options)))
-        options[key] = _converted(key, text, options[key])
+    template = TEMPLATES[name].changed(assigned)
     if device is not None:
-        if "entanglement" not in options:
+        if "entanglement" not in template.options:
             raise InvalidOption(
                 f"'{name}' has no choice of couplings to take from a device; hardware_efficient has."
             )
         if "entanglement" in assigned:
             raise InvalidOption("--device sets 'entanglement': give one of the two, not both.")
-        options["entanglement"] = tuple(region(device, options["num_wires"])[1])
-    changed = replace(template, options=options)
-    return changed, changed.example()
+        coupled = tuple(region(device, template.options["num_wires"])[1])
+        template = replace(template, options={**template.options, "entanglement": coupled})
+    return template, template.example()
 
 
 def region(device: str, num_wires: object) -> tuple[list[int], list[tuple[int, int]]]:
@@ -59,17 +51,3 @@ def region(device: str, num_wires: object) -> tuple[list[int], list[tuple[int, i
 
     assert isinstance(num_wires, int)  # as in the catalogue: options keep the kind of the example
     return device_region(working_couplings(load_backend(device).target), num_wires)
-
-
-def _converted(key: str, text: str, example: object) -> object:
-    """Text as a value of the example's kind."""
-    from ..errors import InvalidOption
-    from ..options import convert
-
-    if isinstance(example, bool | int | float | str):
-        return convert(key, text, type(example))
-    if isinstance(example, tuple) and all(type(each) is int for each in example):
-        return convert(key, text, tuple[int, ...])
-    if isinstance(example, tuple) and all(isinstance(each, str) for each in example):
-        return convert(key, text, tuple[str, ...])
-    raise InvalidOption(f"'{key}' can be set from Python only; leave it out here.")

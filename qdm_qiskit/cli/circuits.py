@@ -28,8 +28,14 @@ def list_templates(as_json: JsonOption = False) -> None:
         qdm circuits list --json
     """
     from ..circuits import TEMPLATES
+    from ..errors import QdmError
 
-    rows = [_row(template) for template in TEMPLATES.values()]
+    rows = []
+    for name in TEMPLATES:
+        try:
+            rows.append(_row(TEMPLATES[name]))
+        except QdmError as error:  # one broken package leaves the list of the others
+            typer.echo(f"note: {error}", err=True)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return

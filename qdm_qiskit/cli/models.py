@@ -32,6 +32,8 @@ def list_models(
 ) -> None:
     """List every preset of every model, with its exact parameter count.
 
+    Models and circuits of other packages come last, with their own options.
+
     Example:
 
         qdm models list --json
@@ -45,15 +47,35 @@ def list_models(
 
         # Not through qdm_qiskit.models, which imports torch: a list should not take seconds.
         rows = json.loads(files("qdm_qiskit").joinpath(COUNTED).read_text(encoding="utf-8"))
+        rows += _of_other_packages()
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     _print_table(rows)
 
 
+def _of_other_packages() -> list[dict[str, Any]]:
+    """What `qdm models describe` says of each model and circuit that another package brings."""
+    from ..doors import outside_names
+
+    names = dict.fromkeys((*outside_names("model"), *outside_names("circuit")))
+    if not names:
+        return []
+    from ..errors import QdmError
+    from ..models import describe
+
+    rows = []
+    for name in names:
+        try:
+            rows.append(describe(name))
+        except (QdmError, TypeError) as error:  # TypeError: options without a default
+            typer.echo(f"note: '{name}' is not listed: {error}", err=True)
+    return rows
+
+
 @app.command("describe")
 def describe_model(
-    name: Annotated[str, typer.Argument(help="A model or a preset.")],
+    name: Annotated[str, typer.Argument(help="A model, a preset or a circuit.")],
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,4 +118,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     console = Console()
     console.print(table)
     for row in rows:
-        console.print(f"{row['preset'] or row['name']}: {row['source']}", highlight=False)
+        brought = " and ".join(
+            f"{each['package']} {each['version']}" for each in row.get("origins", {}).values()
+        )
+        source = ", from ".join(filter(None, (row["source"], brought)))
+        console.print(f"{row['preset'] or row['name']}: {source}", highlight=False)

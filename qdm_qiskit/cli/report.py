@@ -17,7 +17,9 @@ app.command("pictures")(pictures.pictures)
 
 @app.command("transpile")
 def transpile(
-    subject: Annotated[str, typer.Argument(help="A run's folder, or a model or preset.")],
+    subject: Annotated[
+        str, typer.Argument(help="A run's folder, or a model, a preset or a circuit.")
+    ],
     backend: Annotated[
         list[str] | None,
         typer.Option(help="A device from `qdm devices list`, as fake_torino; may be repeated."),
@@ -26,6 +28,9 @@ def transpile(
     trials: Annotated[int, typer.Option(min=1, help="Transpiler seeds tried on each device.")] = 10,
     level: Annotated[int, typer.Option(min=0, max=3, help="Qiskit's optimization level.")] = 3,
     shots: Annotated[int, typer.Option(min=1, help="Shots that the verdict assumes.")] = 4096,
+    loader: Annotated[
+        str | None, typer.Option(help="What loads images; the model's own if not given.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, example image and transpiler.")] = 0,
     out: Annotated[
         Path | None,
@@ -74,6 +79,7 @@ def transpile(
             trials=trials,
             level=level,
             shots=shots,
+            loader=loader,
             seed=seed,
             progress=lambda each: bar.update(tasks[each.partition("@")[0]], completed=each.done),
         )
@@ -82,10 +88,10 @@ def transpile(
         typer.echo(json.dumps(report.to_dict(), indent=2))
         return
     for found in report.backends:
-        total, loader = found.cost.total, found.cost.loader
+        total, loading = found.cost.total, found.cost.loader
         typer.echo(
             f"{found.backend}: depth {total.depth}, {total.two_qubit_count} two-qubit gates "
-            f"({loader.two_qubit_count} of them load the data), "
+            f"({loading.two_qubit_count} of them load the data), "
             f"expected success {total.expected_success:.2g}"
         )
         typer.echo(found.verdict.sentence)

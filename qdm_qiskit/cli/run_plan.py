@@ -78,6 +78,10 @@ def plan(
         bool,
         typer.Option("--dry-run", help="Ask IBM for its estimate too, free; not on the Open Plan."),
     ] = False,
+    loader: Annotated[
+        str | None,
+        typer.Option(help="What loads images into the circuit; the model's own if not given."),
+    ] = None,
     layout_trials: Annotated[int, typer.Option(help="Transpiler seeds tried.")] = 5,
     label: Annotated[
         int | None, typer.Option(help="Class of all images; guided models only.")
@@ -132,6 +136,7 @@ def plan(
         "calibration_ttl_seconds": _whole_seconds(calibration_hours),
         "mode": mode,
         "budget": budget,
+        "loader": loader,
         "layout_trials": layout_trials,
         "label": label,
         "seed": seed,

@@ -46,6 +46,10 @@ def sample(
     ] = "process",
     steps: Annotated[int | None, typer.Option(help="Steps of the sampler; all by default.")] = None,
     eta: Annotated[float, typer.Option(help="Share of DDPM's noise that ddim adds, 0 to 1.")] = 0.0,
+    loader: Annotated[
+        str | None,
+        typer.Option(help="What loads images where circuits run; the model's own if not given."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -78,6 +82,7 @@ def sample(
             "scheduler": scheduler,
             "num_inference_steps": steps,
             "eta": eta,
+            "loader": loader,
             "seed": seed,
         },
     )

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     model: Annotated[
-        str | None, typer.Option(help="A model, for example eeqdm; see `qdm models list`.")
+        str | None,
+        typer.Option(help="A model, for example eeqdm, or a circuit; see `qdm models list`."),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="A preset, for example digits-demo; see `qdm models list`.")
@@ -25,6 +26,10 @@ def train(
     settings: SetOption = None,
     dataset: Annotated[
         str | None, typer.Option(help="Data set, see `qdm data list`, or npz:PATH.")
+    ] = None,
+    loader: Annotated[
+        str | None,
+        typer.Option(help="What loads images where circuits run later; as --set loader=NAME."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random stream.")] = None,
@@ -66,7 +71,7 @@ def train(
         torch.set_num_threads(threads)
     watching = _notes_only() if quiet else _rich_progress()
     if resume is not None:
-        if model or preset or settings or dataset or seed is not None:
+        if model or preset or settings or dataset or loader or seed is not None:
             raise InvalidOption(
                 "On --resume only --epochs may change, and --data the place of the data: a run's "
                 "options are frozen."
@@ -88,7 +93,8 @@ def train(
                     f"that model), got model {model!r} and preset {preset!r}."
                 )
         values: dict[str, object] = dict(parse_assignments(settings or []))
-        for name, value in (("dataset", dataset), ("epochs", epochs), ("seed", seed)):
+        given = {"dataset": dataset, "loader": loader, "epochs": epochs, "seed": seed}
+        for name, value in given.items():
             if value is not None:
                 if name in values:
                     raise InvalidOption(f"Option '{name}' is set twice.")

@@ -3,12 +3,16 @@
 from .base import CircuitDenoiser, Denoiser
 from .cacioppo import Cacioppo, CacioppoConfig
 from .catalog import (
+    MODEL_DOOR,
     MODELS,
     ModelChoice,
     build_model,
     describe,
-    model_classes,
+    has_model,
+    model_class,
+    part_origins,
     resolve,
+    take_class,
     unknown_model,
 )
 from .classical_unet import ClassicalUNet, ClassicalUNetConfig
@@ -17,13 +21,14 @@ from .koelle_dense import QDense, QDenseConfig, UnitaryQDense
 from .koelle_unet import KoelleUNet, KoelleUNetConfig, QUNet, QUNetConfig
 from .latent import CacioppoLatent, LatentConfig
 from .presets import PRESETS, Preset
-from .pretrained import load_model, save_model
+from .pretrained import load_model, missing_part, save_model
 from .qamp import QampDecember, QampDecemberConfig, QampJanuary, QampJanuaryConfig
-from .spec_denoiser import CircuitModelConfig, SpecDenoiser
+from .spec_denoiser import CircuitModelConfig, SpecDenoiser, circuit_options
 
 __all__ = [
     "EEQDM",
     "MODELS",
+    "MODEL_DOOR",
     "PRESETS",
     "QDDM",
     "AmplitudeDenoiserConfig",
@@ -51,10 +56,15 @@ __all__ = [
     "SpecDenoiser",
     "UnitaryQDense",
     "build_model",
+    "circuit_options",
     "describe",
+    "has_model",
     "load_model",
-    "model_classes",
+    "missing_part",
+    "model_class",
+    "part_origins",
     "resolve",
     "save_model",
+    "take_class",
     "unknown_model",
 ]

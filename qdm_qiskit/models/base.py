@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..circuits.loaders import Loader, loader_name
 from ..circuits.spec import CircuitSpec
 from ..diffusion import StateSpace
-from ..errors import InvalidData
+from ..errors import InvalidData, InvalidOption
 from ..layers import BranchLayer, QuantumLayer, StateLayer
 from ..layers.arrays import device_of, exact, to_exact_array
+from ..layers.executors import EngineExecutor
 from ..layers.quantum_layer import WeightMap, normalised
 from ..notebook import Markup, card, facts, folded, one_line
 
@@ -43,7 +46,9 @@ class Denoiser(nn.Module, ABC):
     """
 
     name: ClassVar[str]
-    """Name in the catalogue."""
+    """Name in the catalogue, in checkpoints, and of its entry point."""
+    source: ClassVar[str] = ""
+    """Paper, section or equation, for reports."""
     config_class: ClassVar[type]
     """The dataclass of its options."""
     state_space: ClassVar[StateSpace] = "unit"
@@ -242,6 +247,28 @@ class CircuitDenoiser(Denoiser):
     def spec(self) -> CircuitSpec:
         """The circuit and its roles."""
         return self.layer.spec
+
+    def with_loader(self, loader: Loader | str) -> Self:
+        """Return a copy whose images are loaded otherwise where its circuit runs.
+
+        Args:
+            loader: A loader, or the name of one.
+
+        Raises:
+            UnknownName, InvalidOption, InvalidExtension: If there is no such loader.
+            InvalidTemplate: If it does not fit the circuit, or the circuit loads no real amplitudes.
+        """
+        spec = replace(self.spec, loader=loader)
+        if not isinstance(self.layer.executor, EngineExecutor):
+            raise InvalidOption(
+                f"The executor of '{self.name}' has its loader in it; give qnn_executor a spec with "
+                "another one."
+            )
+        copied = copy.deepcopy(self)
+        copied.layer.spec = spec
+        if "loader" in (each.name for each in fields(self.config)):
+            copied.config = replace(self.config, loader=loader_name(loader))
+        return copied
 
     @abstractmethod
     def encode(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

@@ -55,6 +55,7 @@ class Cacioppo(StateDenoiser):
     """``3 T (L1 n + L2 (n + 1) + L3 n)`` angles: 1500 for 16 x 16 pixels, T = 10 and depths 2, 2, 2."""
 
     name = "cacioppo"
+    source = f"{CACIOPPO_PAPER}, full model"
     config_class = CacioppoConfig
     recommended: ClassVar[Mapping[str, Any]] = {**PROCESS, "learning_rate": 0.01, "batch_size": 32}
 

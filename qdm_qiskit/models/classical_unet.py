@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..errors import InvalidData, InvalidOption
 from ..options import settle
 from .base import MAX_IMAGE_SIZE, Denoiser
+from .presets.eeqdm import EEQDM_PAPER
 
 MAX_LEVELS = 11
 """Levels that halve the largest image down to one pixel."""
@@ -153,6 +154,7 @@ class ClassicalUNet(Denoiser):
     """The classical baseline. Its output is not bounded."""
 
     name = "classical_unet"
+    source = f"{EEQDM_PAPER}, section 5.2"
     config_class = ClassicalUNetConfig
 
     def __init__(

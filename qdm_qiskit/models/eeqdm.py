@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
 from ..circuits import CircuitSpec, eeqdm, qddm
+from ..circuits.loaders import EXACT
 from ..errors import InvalidData, InvalidOption
 from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap
 from ..options import settle
 from .base import MAX_IMAGE_SIZE, CircuitDenoiser, label_angles
+from .presets.eeqdm import EEQDM_PAPER, KOELLE_PAPER
 
 MAX_DEPTH = 1_000
 """Most layers of a circuit; the deepest of the papers have 555."""
@@ -44,6 +46,8 @@ class AmplitudeDenoiserConfig:
     """Weights to angles; Kölle's code takes pi * tanh(w), the EEQDM paper is silent."""
     init_std: float = 0.4
     """Standard deviation of the initial weights, as in Kölle's code."""
+    loader: str = EXACT
+    """What loads images where the circuit runs; see :mod:`qdm_qiskit.circuits.loaders`."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -85,7 +89,7 @@ class AmplitudeDenoiser(CircuitDenoiser):
         self.image_shape = (config.channels, config.image_size, config.image_size)
         spec = type(self).template(config.num_data_qubits, config.depth, guided=config.guided)
         self.layer = QuantumLayer(
-            spec,
+            replace(spec, loader=config.loader),
             weight_map=config.weight_map,
             init_std=config.init_std,
             generator=generator,
@@ -114,6 +118,7 @@ class EEQDM(AmplitudeDenoiser):
     """Entanglement-enhanced denoiser: ``3 (ceil(n/2) + 1) depth`` weights."""
 
     name = "eeqdm"
+    source = EEQDM_PAPER
     template = staticmethod(eeqdm)
 
 
@@ -122,4 +127,5 @@ class QDDM(AmplitudeDenoiser):
     """Q-Dense denoiser with ancilla: ``3 (n + 1) depth`` weights."""
 
     name = "qddm"
+    source = KOELLE_PAPER
     template = staticmethod(qddm)

@@ -8,7 +8,7 @@ are one circuit.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, final
 
 import torch
@@ -16,12 +16,14 @@ from torch import Tensor
 
 from ..circuits import CircuitSpec
 from ..circuits.koelle import q_dense, repeated
+from ..circuits.loaders import EXACT
 from ..errors import InvalidData, InvalidOption
 from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap
 from ..options import settle
 from .base import MAX_IMAGE_SIZE, CircuitDenoiser, Denoiser, label_angles
 from .eeqdm import MAX_DEPTH
+from .presets.eeqdm import KOELLE_PAPER
 
 LabelAngle = Literal["turn", "fraction"]
 """``turn``: 2 pi class / classes, the paper's text. ``fraction``: class / (classes - 1) radians, from 0
@@ -52,6 +54,8 @@ class QDenseConfig:
     """Weights to angles; Kölle's code takes pi * tanh(w)."""
     init_std: float = 0.4
     """Standard deviation of the initial weights, as in Kölle's code."""
+    loader: str = EXACT
+    """What loads images where the circuit of Q-Dense runs; see :mod:`qdm_qiskit.circuits.loaders`."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -95,7 +99,10 @@ class QDenseConfig:
             complex_amplitudes=complex_amplitudes,
         )
         return QuantumLayer(
-            spec, weight_map=self.weight_map, init_std=self.init_std, generator=generator
+            replace(spec, loader=self.loader),
+            weight_map=self.weight_map,
+            init_std=self.init_std,
+            generator=generator,
         )
 
     def label_inputs(self, labels: Tensor | None, x: Tensor, name: str) -> Tensor | None:
@@ -125,6 +132,7 @@ class QDense(CircuitDenoiser):
     """Q-Dense: probabilities of the pixels times their number, clamped to [0, 1]."""
 
     name = "q_dense"
+    source = KOELLE_PAPER
     config_class = QDenseConfig
 
     def __init__(self, config: QDenseConfig, *, generator: torch.Generator | None = None) -> None:
@@ -155,6 +163,7 @@ class UnitaryQDense(Denoiser):
     """
 
     name = "q_dense_unitary"
+    source = f"{KOELLE_PAPER}, unitary single sampling"
     config_class = QDenseConfig
     state_space = "complex_image"
     recommended = {"process": "interpolated_states"}  # noqa: RUF012 (never changed)

@@ -26,6 +26,7 @@ from ..options import settle
 from .base import Denoiser, label_angles
 from .classical_unet import check_sizes, start_output, start_weights
 from .eeqdm import MAX_DEPTH
+from .presets.eeqdm import KOELLE_PAPER
 
 PATCH_SHIFT, PATCH_FILL = 0.1, 0.5
 """Added to each value of a patch, so that black is a state too; what fills the patch up to 2**w."""
@@ -222,6 +223,7 @@ class KoelleUNet(_UNet):
     """Kölle's classical baseline. Its output is not bounded."""
 
     name = "koelle_unet"
+    source = f"{KOELLE_PAPER}, classical baseline"
     config_class = KoelleUNetConfig
 
     def __init__(
@@ -244,6 +246,7 @@ class QUNet(_UNet):
     """QU-Net: every filter but the last 1 x 1 convolution is a circuit. Its output is not bounded."""
 
     name = "qu_net"
+    source = f"{KOELLE_PAPER}, QU-Net"
     config_class = QUNetConfig
 
     def __init__(self, config: QUNetConfig, *, generator: torch.Generator | None = None) -> None:

@@ -96,6 +96,7 @@ class CacioppoLatent(StateDenoiser):
     """A circuit on latents: 510 angles by default, 1110 with the class of ten."""
 
     name = "cacioppo_latent"
+    source = f"{CACIOPPO_PAPER}, latent models; layout inferred from their counts"
     config_class = LatentConfig
     recommended: ClassVar[Mapping[str, Any]] = {
         **LATENT_NOISE,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,27 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..arguments import checked_path, of_kind
-from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, InvalidTemplate
+from ..circuits import LOADERS
+from ..errors import (
+    InvalidCheckpoint,
+    InvalidData,
+    InvalidExtension,
+    InvalidOption,
+    InvalidTemplate,
+    UnknownName,
+)
 from ..files import read_json_object, write_atomic, write_json
 from ..options import build
 from .base import Denoiser
-from .catalog import model_classes
+from .catalog import (
+    MODEL_DOOR,
+    ModelChoice,
+    build_model,
+    has_model,
+    part_origins,
+    take_class,
+)
+from .catalog import model_class as known_class
 
 SCHEMA = "qdm-model/1"
 
@@ -38,7 +55,16 @@ def save_model(model: Denoiser, folder: Path) -> None:
     """
     of_kind(model, Denoiser, "model")
     folder = checked_path(folder, "folder")
-    config = {"schema": SCHEMA, "model": model.name, "options": asdict(model.config)}
+    if not has_model(model.name):
+        take_class(type(model))
+    config: dict[str, Any] = {
+        "schema": SCHEMA,
+        "model": model.name,
+        "options": asdict(model.config),
+    }
+    origins = part_origins(model.name, model.config)
+    if origins:
+        config["origins"] = origins
     # Copies: a file holds no two names of one tensor, and layers may share theirs (QuanvU-Net's do).
     tensors = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -49,39 +75,61 @@ def save_model(model: Denoiser, folder: Path) -> None:
     write_json(folder / "config.json", config)
 
 
-def load_model(folder: Path, *, expected: str | None = None) -> Denoiser:
+def load_model(
+    folder: Path, *, expected: str | None = None, model_class: type[Denoiser] | None = None
+) -> Denoiser:
     """Read a model that :func:`save_model` wrote.
 
     Args:
         folder: The folder.
         expected: Name of the model that it must hold, if the caller knows.
+        model_class: The class of a model that no package brings; it is known by its name from then on.
 
     Returns:
         The model, on the CPU.
 
     Raises:
-        InvalidCheckpoint: If a file is missing, truncated, unsafe or of another model.
+        InvalidCheckpoint: If a file is missing, truncated, unsafe or of another model, or the package
+            that brings its model or loader is not installed.
+        InvalidArgument, InvalidOption: If ``model_class`` is no model, or has the name of another.
     """
     folder = checked_path(folder, "folder")
+    if model_class is not None:
+        take_class(model_class)
     try:
         config = read_json_object(checked_file(folder, "config.json"))
     except InvalidData as error:
         raise InvalidCheckpoint(str(error)) from error
     name = config.get("model")
-    if config.get("schema") != SCHEMA or not isinstance(name, str) or name not in model_classes():
+    missing = missing_part(config)
+    if config.get("schema") == SCHEMA and missing is not None:
+        raise InvalidCheckpoint(f"{folder} cannot be read here: {missing}")
+    if config.get("schema") != SCHEMA or not isinstance(name, str) or not has_model(name):
         raise InvalidCheckpoint(
-            f"{folder / 'config.json'} describes no model of this package (schema {SCHEMA!r}, one of "
-            f"{', '.join(model_classes())}), got schema {config.get('schema')!r} and model {name!r}."
+            f"{folder / 'config.json'} describes no model of this package or of another one here "
+            f"(schema {SCHEMA!r}, one of {', '.join(MODEL_DOOR.names())}), got schema "
+            f"{config.get('schema')!r} and model {name!r}; give its class, as in "
+            "load_model(folder, model_class=...)."
         )
     if expected is not None and name != expected:
         raise InvalidCheckpoint(f"{folder} holds a '{name}' model, but '{expected}' is needed.")
-    model_class = model_classes()[name]
+    kind = known_class(name)
     try:
         options = config["options"]
         if not isinstance(options, dict):
             raise InvalidOption(f"options must be an object, got {type(options).__name__}.")
-        model = model_class(build(model_class.config_class, options))
-    except (InvalidOption, InvalidTemplate, KeyError, TypeError) as error:
+        choice = ModelChoice(
+            model=name, preset=None, config=build(kind.config_class, options), source=""
+        )
+        model = build_model(choice)
+    except (
+        InvalidExtension,
+        InvalidOption,
+        InvalidTemplate,
+        UnknownName,
+        KeyError,
+        TypeError,
+    ) as error:
         raise InvalidCheckpoint(f"{folder / 'config.json'} cannot be used: {error}") from error
     tensors, metadata = load_tensors(folder, "model.safetensors")
     if metadata.get("config_sha256") != _digest(config):
@@ -103,6 +151,37 @@ def load_model(folder: Path, *, expected: str | None = None) -> Denoiser:
         )
     model.load_state_dict(tensors)
     return model
+
+
+def missing_part(content: Mapping[str, Any]) -> str | None:
+    """Return what a saved configuration needs that is not here; None if all is.
+
+    Args:
+        content: With the name of a model as "model", and perhaps "origins" of its parts.
+    """
+    origins = content.get("origins")
+    if not isinstance(origins, Mapping):
+        return None
+    options = content.get("options", content.get("model_options"))
+    loader = options.get("loader") if isinstance(options, Mapping) else None
+    named = {"model": content.get("model"), "loader": loader}
+    for kind, name in named.items():
+        origin = origins.get(kind)
+        if not isinstance(origin, Mapping) or not isinstance(name, str):
+            continue
+        if has_model(name) if kind == "model" else name.partition(":")[0] in LOADERS:
+            continue
+        package, place = origin.get("package"), origin.get("module")
+        if package:
+            return (
+                f"it needs the {kind} '{name}' of package {package} {origin.get('version')}, which is "
+                f"not installed; install it: pip install {package}."
+            )
+        return (
+            f"its model '{name}' is of the class {place}, which no package brings; give the class, as "
+            "in load_run(folder, model_class=...)."
+        )
+    return None
 
 
 def save_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:

@@ -134,6 +134,7 @@ class QampDecember(QampUNet):
     """
 
     name = "qamp_december"
+    source = QAMP_DECEMBER
     config_class = QampDecemberConfig
     recommended: ClassVar[Mapping[str, Any]] = {
         **PROCESS,
@@ -181,6 +182,7 @@ class QampJanuary(QampUNet):
     """
 
     name = "qamp_january"
+    source = QAMP_JANUARY
     config_class = QampJanuaryConfig
     recommended: ClassVar[Mapping[str, Any]] = {
         **PROCESS,

@@ -20,6 +20,7 @@ from ..errors import InvalidData, InvalidOption
 from ..layers.branch_layer import BranchLayer
 from ..options import settle
 from .base import Denoiser
+from .presets.quddpm import QUDDPM_PAPER
 
 MAX_REGISTER = 10
 """Most data and ancilla qubits together."""
@@ -74,6 +75,7 @@ class QuDDPM(Denoiser):
     """
 
     name = "quddpm"
+    source = QUDDPM_PAPER
     config_class = QuDDPMConfig
     state_space = "complex"
     data_kind = "states"

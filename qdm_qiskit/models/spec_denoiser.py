@@ -7,23 +7,25 @@ have the circuit with them: whoever reads them needs none of the code that made 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Literal, final, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, final, get_args
 
 import torch
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..arguments import of_kind, wrong
+from ..circuits import CIRCUITS
 from ..circuits.canonical import canonical_circuit
+from ..circuits.loaders import EXACT, loader_name
 from ..circuits.saved import circuit_from_text, circuit_text
 from ..circuits.spec import CircuitSpec, ExpectationReadout, ProbabilityReadout, Readout
-from ..errors import InvalidData, InvalidOption
+from ..errors import InvalidData, InvalidOption, unknown_name
 from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap
-from ..options import settle
-from .base import MAX_IMAGE_SIZE, CircuitDenoiser, label_angles
+from ..options import convert, field_types, settle
+from .base import MAX_IMAGE_SIZE, CircuitDenoiser, Denoiser, label_angles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,9 @@ class CircuitModelConfig:
     """The user's own names of the weights."""
     source: str = ""
     """Where the circuit is from."""
+    loader: str = EXACT
+    """What loads images where the circuit runs, of a circuit that takes amplitudes; see
+    :mod:`qdm_qiskit.circuits.loaders`."""
     image_size: int = 8
     """Height and width of the images, at least 2."""
     channels: int = 1
@@ -127,6 +132,7 @@ class CircuitModelConfig:
                 qubit for qubit in range(circuit.num_qubits) if qubit not in self.data_qubits
             ),
             readout=self._readout(),
+            loader=self.loader,
             source=self.source,
             time_input=self.time_input,
             label_input=self.label_input,
@@ -166,6 +172,7 @@ class SpecDenoiser(CircuitDenoiser):
 
     name = "circuit"
     config_class = CircuitModelConfig
+    config: CircuitModelConfig
 
     def __init__(
         self, config: CircuitModelConfig, *, generator: torch.Generator | None = None
@@ -284,6 +291,7 @@ def denoiser_of(
         input_names=spec.input_names,
         weight_names=spec.weight_names,
         source=spec.source,
+        loader=loader_name(spec.loader),
         image_size=size,
         channels=channels,
         num_classes=int(_number(num_classes, "num_classes", int)),
@@ -292,7 +300,76 @@ def denoiser_of(
         weight_map=weight_map,
         init_std=float(_number(init_std, "init_std", float)),
     )
-    return SpecDenoiser(config, generator=generator)
+    made = SpecDenoiser(config, generator=generator)
+    if not isinstance(spec.loader, str):  # options hold its name at most
+        made.layer.spec = replace(made.spec, loader=spec.loader)
+    return made
+
+
+_SET_BY_NAME = (
+    "image_size",
+    "channels",
+    "num_classes",
+    "scale",
+    "time_scale",
+    "weight_map",
+    "init_std",
+    "loader",
+)
+"""Options of a model that is made of a circuit by name, beside those of its template."""
+
+
+def circuit_options(name: str) -> tuple[str, ...]:
+    """Return the names of the options of a denoiser of a circuit that has a name.
+
+    Raises: as :func:`config_of_circuit`.
+    """
+    return (*CIRCUITS.get(name).options, *_SET_BY_NAME)
+
+
+def config_of_circuit(name: str, settings: Mapping[str, Any]) -> CircuitModelConfig:
+    """Return the options of a denoiser of a circuit that has a name.
+
+    Args:
+        name: Of :data:`~qdm_qiskit.circuits.TEMPLATES`.
+        settings: Options of the template, and image_size, channels and the other options of
+            :meth:`.Denoiser.from_spec`, as values or text. The size is that of square images of as
+            many pixels as the circuit takes, unless it is set.
+
+    Raises:
+        UnknownName: If there is no such circuit.
+        InvalidExtension: If another package brings it, and it cannot be used.
+        InvalidOption: If an option is unknown, or the images do not fit.
+    """
+    template = CIRCUITS.get(name)
+    known = circuit_options(name)
+    for key in settings:
+        if key not in known:
+            raise InvalidOption(str(unknown_name(f"option of '{name}' called", key, known)))
+    spec = template.changed({k: v for k, v in settings.items() if k in template.options}).example()
+    kinds = field_types(CircuitModelConfig)
+    given = {
+        key: convert(key, value, kinds[key])
+        for key, value in settings.items()
+        if key not in template.options
+    }
+    if "loader" in given:
+        spec = replace(spec, loader=given.pop("loader"))
+    channels = given.pop("channels", 1)
+    size = given.pop("image_size", None) or _size_of(spec, channels)
+    return Denoiser.from_spec(spec, image_shape=(channels, size, size), **given).config
+
+
+def _size_of(spec: CircuitSpec, channels: int) -> int:
+    """The side of square images of as many pixels as the circuit takes."""
+    pixels = spec.num_amplitudes if spec.encoding == "amplitude" else len(spec.image_inputs)
+    side = math.isqrt(pixels // max(1, channels))
+    if channels * side**2 != pixels:
+        raise InvalidOption(
+            f"'{spec.name}' takes {pixels} pixels, which are no square image of {channels} channels; "
+            "set image_size and channels."
+        )
+    return side
 
 
 def _square(image_shape: Sequence[int]) -> tuple[int, int]:

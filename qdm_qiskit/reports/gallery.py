@@ -9,9 +9,9 @@ from typing import Any
 
 from qiskit import QuantumCircuit, qasm3
 
-from ..circuits import TEMPLATES, Template
+from ..circuits import CIRCUITS, Template
 from ..circuits.export import circuit_facts, drawing_svg, qasm_text
-from ..errors import InvalidOption, unknown_name
+from ..errors import InvalidOption
 from ..execution.snapshots import load_backend
 from ..progress import Message, Progress, silent
 from ..transpiling.cost import CircuitCost, circuit_cost, logical_cost, readout_success
@@ -33,16 +33,15 @@ GROUPS = {
 
 
 def gallery_names(names: Iterable[str] | None = None) -> list[str]:
-    """The templates to export; all if None.
+    """The templates to export; all of this package if None.
 
     Raises:
         UnknownName: If a name is not in the catalogue.
         InvalidOption: If a name stands twice.
     """
-    found = list(TEMPLATES if names is None else names)
+    found = list(CIRCUITS.built_in if names is None else names)
     for name in found:
-        if name not in TEMPLATES:
-            raise unknown_name("template", name, TEMPLATES)
+        CIRCUITS.origin(name)
     if len(set(found)) < len(found):
         raise InvalidOption(f"Each template is named once, got {', '.join(found)}.")
     return found
@@ -168,15 +167,15 @@ def render_gallery(
     """The files of some templates, or the whole gallery with its page.
 
     Args:
-        entries: Templates and their devices; all of the catalogue, and the page, if None.
-        progress: Is told each template's name before and after it.
+        entries: Templates and their devices; all of this package, and the page, if None.
+        progress: Receives each template's name before and after it.
 
     Returns:
         The facts of each, and file name to content: as :func:`entry_files`, and :data:`INDEX`.
 
     Raises: as :func:`entry_files`.
     """
-    chosen = [Entry(template=each) for each in TEMPLATES.values()]
+    chosen = [Entry(template=CIRCUITS.get(name)) for name in CIRCUITS.built_in]
     if entries is not None:
         chosen = list(entries)
     files: dict[str, bytes] = {}

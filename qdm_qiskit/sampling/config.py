@@ -56,6 +56,8 @@ class SamplingConfig:
     """Steps of the sampler; None takes all that the model was trained with."""
     eta: float = 0.0
     """Share of DDPM's noise that ddim adds, 0 to 1."""
+    loader: str | None = None
+    """Name of what loads images where the circuit runs; None for the model's own."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", target_text(self.target, "noisy"))
@@ -81,6 +83,11 @@ class SamplingConfig:
             raise InvalidOption(
                 f"Target '{self.target}' has no readout errors to mitigate; use mitigation 'none', or "
                 "a target such as 'noisy:fake_torino'."
+            )
+        if self.loader is not None and target.kind == "engine":
+            raise InvalidOption(
+                f"Target '{self.target}' starts from the images' states and runs no loader; leave "
+                "loader out, or take another target, such as 'aer'."
             )
         if target.kind != "engine" and self.shots is None:
             raise InvalidOption(

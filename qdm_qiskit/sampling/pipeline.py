@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..circuits import Loader
 from ..errors import InvalidOption
 from ..files import write_json
-from ..models import save_model
+from ..models import Denoiser, save_model
 from ..notebook import one_line
 from ..training import RunConfig
 from .config import SamplingConfig
@@ -63,14 +64,24 @@ class QDMPipeline:
         self.run = run
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> QDMPipeline:
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        model_class: type[Denoiser] | None = None,
+        loader: Loader | str | None = None,
+    ) -> QDMPipeline:
         """Load a run's folder, one of its checkpoints, or what :meth:`save_pretrained` wrote.
+
+        Args:
+            folder: The folder.
+            model_class, loader: As for :func:`~qdm_qiskit.sampling.load_run`.
 
         Raises:
             MissingData: If there is neither.
             InvalidCheckpoint, InvalidData: If the files cannot be used.
         """
-        return cls(load_run(Path(folder)))
+        return cls(load_run(Path(folder), model_class=model_class, loader=loader))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model and what it was trained for, without optimizer and history.

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import checked_path, of_kind
+from ..circuits import Loader
 from ..data import Split, save_grid
 from ..data.places import NPZ
 from ..data.record import listed
@@ -34,7 +35,7 @@ from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
 from ..layers.arrays import device_of, to_array
 from ..mitigation.readout import ReadoutCalibration
-from ..models import CircuitDenoiser, Denoiser, load_model
+from ..models import CircuitDenoiser, Denoiser, load_model, take_class
 from ..notebook import card, facts, folded, one_line
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed, stream
@@ -133,17 +134,43 @@ class TrainedRun:
             return _positions_in(load_split(config))
         return {label: k for k, label in enumerate(classes or range(self.num_classes))}
 
+    def with_loader(self, loader: Loader | str) -> TrainedRun:
+        """Return the run with another loader in front of its circuit.
+
+        Args:
+            loader: A loader, or the name of one.
+
+        Raises:
+            TargetUnavailable: If its model is no single circuit.
+            UnknownName, InvalidOption, InvalidTemplate, InvalidExtension: As
+                :meth:`.CircuitDenoiser.with_loader`.
+        """
+        if not isinstance(self.model, CircuitDenoiser):
+            raise TargetUnavailable(
+                f"'{self.model.name}' is no single circuit, so no loader stands in front of it; leave "
+                "loader out."
+            )
+        model = self.model.with_loader(loader)
+        return replace(self, model=model, config=replace(self.config, model_options=model.config))
+
 
 def _positions_in(split: Split) -> dict[int, int]:
     classes = classes_of(split).tolist()
     return {label: classes.index(label) for label in np.unique(split.train.labels).tolist()}
 
 
-def load_run(run: Path) -> TrainedRun:
+def load_run(
+    run: Path,
+    *,
+    model_class: type[Denoiser] | None = None,
+    loader: Loader | str | None = None,
+) -> TrainedRun:
     """A run's latest model, its process and its configuration.
 
     Args:
         run: The run's folder, the folder of one of its checkpoints, or a saved pipeline's.
+        model_class: The class of a model that no package brings; it is known by its name from then on.
+        loader: A loader, or the name of one, in place of the one that the model was trained with.
 
     Returns:
         All three, the model on the CPU in evaluation mode.
@@ -161,6 +188,8 @@ def load_run(run: Path) -> TrainedRun:
     (3, 2)
     """
     run = checked_path(run, "run")
+    if model_class is not None:
+        take_class(model_class)
     single = (run / PIPELINE_FILE).is_file()
     checkpoint = run if single else find_checkpoint(run)
     config_file = run / PIPELINE_FILE if single else checkpoint.parent.parent / "config.json"
@@ -180,7 +209,8 @@ def load_run(run: Path) -> TrainedRun:
     num_classes = len(set(config.data.classes)) or getattr(config.model_options, "num_classes", 1)
     if config.record is not None:
         num_classes = len(config.record.train_classes)
-    return TrainedRun(model, make_process(config.diffusion), config, checkpoint, num_classes)
+    made = TrainedRun(model, make_process(config.diffusion), config, checkpoint, num_classes)
+    return made if loader is None else made.with_loader(loader)
 
 
 @torch.no_grad()
@@ -216,6 +246,8 @@ def sample(
     of_kind(run, TrainedRun, "run", "load_run(folder) reads one")
     of_kind(config, SamplingConfig, "config")
     target = parse_target(config.target)
+    if config.loader is not None:
+        run = run.with_loader(config.loader)
     model, process = run.model, run.process
     labels = chosen_labels(run, config)
     if sampler is not None and config.scheduler != "process":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from qiskit import QuantumCircuit
 
 from ..arguments import checked_path, whole_number, wrong
-from ..circuits import CircuitSpec
+from ..circuits import CircuitSpec, Loader
 from ..diffusion import DiffusionProcess, InterpolatedNoise
 from ..errors import InvalidOption
 from ..evaluation.transpile import TranspileReport, transpile_report
@@ -33,6 +34,7 @@ def cost(
     trials: int = 10,
     level: int = 3,
     shots: int = 4096,
+    loader: str | Loader | None = None,
     seed: int = 0,
     progress: Progress = silent,
     **options: Any,
@@ -48,6 +50,7 @@ def cost(
         trials: Transpiler seeds tried on each device, at least 1.
         level: Qiskit's optimization level, 0 to 3.
         shots: Shots that the verdict assumes.
+        loader: Loader of images, or its name; the model's own if None.
         seed: Of fresh weights, the example image and the transpiler.
         progress: Receives the device's name, with the trials that are done and in all.
         options: Of a model or preset that is named: ``depth=2``, ``image_size=8``.
@@ -75,7 +78,7 @@ def cost(
     devices: list[Any] = list(backends) if several else [backends]
     for each in devices:
         as_backend(each, "backends")
-    found, circuit, example = _subject(subject, {**(settings or {}), **options}, seed)
+    found, circuit, example = _subject(subject, {**(settings or {}), **options}, loader, seed)
     return transpile_report(
         found if name is None else name,
         circuit,
@@ -89,7 +92,7 @@ def cost(
 
 
 def _subject(
-    subject: object, options: dict[str, Any], seed: int
+    subject: object, options: dict[str, Any], loader: str | Loader | None, seed: int
 ) -> tuple[str, QuantumCircuit, np.ndarray | None]:
     """Name, full circuit and, where there is an example image, values of its parameters."""
     named = isinstance(subject, str) and not Path(subject).is_dir()
@@ -99,19 +102,22 @@ def _subject(
             f"own, got {', '.join(options)}."
         )
     if isinstance(subject, CircuitSpec):
-        return subject.name, subject.full_circuit(), None
+        spec = subject if loader is None else replace(subject, loader=loader)
+        return subject.name + _suffix(loader), spec.full_circuit(), None
     if isinstance(subject, QuantumCircuit):
+        if loader is not None:
+            raise InvalidOption("A circuit has its loader in it; loader is for models and specs.")
         return subject.name, _measured(subject), None
     if isinstance(subject, Denoiser):
-        return _step_of(subject, InterpolatedNoise(), subject.name, seed)
+        return _step_of(subject, InterpolatedNoise(), subject.name, loader, seed)
     if isinstance(subject, TrainedRun):
-        return _step_of(subject.model, subject.process, subject.model.name, seed)
+        return _step_of(subject.model, subject.process, subject.model.name, loader, seed)
     if named:
         assert isinstance(subject, str)
         generator = torch.Generator().manual_seed(derived_seed(seed, "init", 0))
         model = build_model(resolve(subject, options), generator=generator)
         name = "_".join([subject, *(f"{key}{value}" for key, value in options.items())])
-        return _step_of(model, InterpolatedNoise(), name, seed)
+        return _step_of(model, InterpolatedNoise(), name, loader, seed)
     if not isinstance(subject, str | Path):
         raise wrong(
             subject,
@@ -121,20 +127,33 @@ def _subject(
         )
     folder = checked_path(subject, "subject")
     run = load_run(folder)
-    return _step_of(run.model, run.process, folder.resolve().name, seed)
+    return _step_of(run.model, run.process, folder.resolve().name, loader, seed)
 
 
 def _step_of(
-    model: Denoiser, process: DiffusionProcess, name: str, seed: int
+    model: Denoiser,
+    process: DiffusionProcess,
+    name: str,
+    loader: str | Loader | None,
+    seed: int,
 ) -> tuple[str, QuantumCircuit, np.ndarray]:
     """The circuit of a model's first reverse step, with the values of one noisy image."""
     if not isinstance(model, CircuitDenoiser):
         raise InvalidOption(f"'{model.name}' has no single circuit to report on.")
+    if loader is not None:
+        model = model.with_loader(loader)
     start = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
     image = process.start((1, *model.image_shape), start)
     labels = torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
     values = model.circuit_values(*model.encode_at(image, torch.ones(1), labels))
-    return name, unrolled_circuit(model), values[0]
+    return name + _suffix(loader), unrolled_circuit(model), values[0]
+
+
+def _suffix(loader: str | Loader | None) -> str:
+    """Return what a loader of one's own adds to a report's name."""
+    if loader is None:
+        return ""
+    return "_" + (loader if isinstance(loader, str) else type(loader).__name__).replace(":", "")
 
 
 def _measured(circuit: QuantumCircuit) -> QuantumCircuit:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from .. import options
 from ..arguments import checked_text, of_kind
+from ..circuits import CIRCUITS
 from ..data import DATASET_DOOR, DATASETS, DataRecord, record_from_dict
 from ..data.npz import read_npz_classes
 from ..data.places import NPZ
@@ -19,8 +20,14 @@ from ..models import (
     PRESETS,
     Denoiser,
     ModelChoice,
-    model_classes,
+    SpecDenoiser,
+    circuit_options,
+    has_model,
+    missing_part,
+    model_class,
+    part_origins,
     resolve,
+    take_class,
     unknown_model,
 )
 from .circuit_weights import BlockKind
@@ -169,11 +176,13 @@ class RunConfig:
     """The preset that it started from, if any."""
     record: DataRecord | None = field(default=None, compare=False)
     """What the data were when it began; None before, and for runs of version 0.1."""
+    circuit: str | None = field(default=None, compare=False)
+    """Name of the circuit that the model is made of, if it was named."""
 
     def __post_init__(self) -> None:
-        if checked_text(self.model, "model") not in model_classes():
+        if not has_model(checked_text(self.model, "model")):
             raise unknown_name("model", self.model, MODELS)
-        kind_of_model = model_classes()[self.model]
+        kind_of_model = model_class(self.model)
         parts = {**_SECTIONS, "model_options": kind_of_model.config_class}
         for name, kind in parts.items():
             of_kind(
@@ -190,7 +199,15 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""
         record = None if self.record is None else self.record.to_dict()
-        return {"schema": SCHEMA, **asdict(replace(self, record=None)), "record": record}
+        content = {"schema": SCHEMA, **asdict(replace(self, record=None)), "record": record}
+        if self.circuit is None:
+            del content["circuit"]
+        origins = part_origins(self.model, self.model_options, self._known_circuit())
+        return {**content, "origins": origins} if origins else content
+
+    def _known_circuit(self) -> str | None:
+        """The circuit's name, where the package that brought it is still here; nothing needs it."""
+        return self.circuit if self.circuit in CIRCUITS else None
 
     def with_epochs(self, epochs: int) -> RunConfig:
         """A copy that trains for longer; the one thing that may change on resume."""
@@ -204,12 +221,15 @@ _SECTIONS: dict[str, type] = {
 }
 
 
-def resolve_run(name: str | Denoiser, settings: Mapping[str, Any] | None = None) -> RunConfig:
+def resolve_run(
+    name: str | Denoiser | type[Denoiser], settings: Mapping[str, Any] | None = None
+) -> RunConfig:
     """A run from a model or preset name, or a model, and flat settings.
 
     Args:
-        name: A model or a preset; or a model itself, such as one of ``Denoiser.from_spec``, whose
-            options, not its weights, are taken: those of a run are drawn from its seed.
+        name: A model, a preset, or a circuit; or a model's class; or a model itself, such as one of
+            ``Denoiser.from_spec``, whose options, not its weights, are taken: those of a run are drawn
+            from its seed.
         settings: Option name to value or text; each option belongs to exactly one of the model,
             the data, the diffusion process and the training loop. A preset's own settings give way.
 
@@ -220,7 +240,9 @@ def resolve_run(name: str | Denoiser, settings: Mapping[str, Any] | None = None)
         are not set.
 
     Raises:
-        UnknownName: If there is no such model or preset.
+        UnknownName: If there is no such model, preset or circuit.
+        InvalidArgument: If a class is no model.
+        InvalidExtension: If another package brings it, and it cannot be used.
         InvalidOption: If an option is unknown or out of range.
         MissingData, InvalidData: If labels are to be read and the file is missing or damaged.
 
@@ -228,46 +250,62 @@ def resolve_run(name: str | Denoiser, settings: Mapping[str, Any] | None = None)
     >>> run.model_options.depth, run.training.epochs, run.data.dataset
     (3, 5, 'mnist')
     """
+    settings = settings or {}
     if isinstance(name, Denoiser):
-        return _resolved(name.name, settings or {}, name)
-    checked_text(name, "name", "or a model, such as Denoiser.from_spec(...) gives")
-    if name not in MODELS and name not in PRESETS:
-        raise unknown_model(name)
-    return _resolved(name, settings or {}, None)
+        own = {each.name: getattr(name.config, each.name) for each in fields(name.config)}
+        return _resolved(take_class(type(name)).name, settings, own)
+    if isinstance(name, type):
+        return _resolved(take_class(name).name, settings)
+    checked_text(name, "name", "or a model, such as Denoiser.from_spec(...) gives, or its class")
+    return _resolved(name, settings)
 
 
-def _resolved(name: str, settings: Mapping[str, Any], given: Denoiser | None) -> RunConfig:
-    """See :func:`resolve_run`; a model that is given has all options of its own."""
-    model = PRESETS[name].model if name in PRESETS else name
-    recommended = dict(model_classes()[model].recommended)
+def _resolved(
+    name: str, settings: Mapping[str, Any], own: Mapping[str, Any] | None = None
+) -> RunConfig:
+    """See :func:`resolve_run`; of a model that is given, ``own`` is all options."""
     if name in PRESETS:
-        recommended |= PRESETS[name].training
-    own = (
-        {}
-        if given is None
-        else {f.name: getattr(given.config, f.name) for f in fields(given.config)}
-    )
-    parts: dict[str, dict[str, Any]] = {"model": own, **{section: {} for section in _SECTIONS}}
-    for key, value in {**recommended, **settings}.items():
-        parts[_section_of(key, model)][key] = value
-    sections: dict[str, Any] = {
-        section: options.build(kind, parts[section]) for section, kind in _SECTIONS.items()
-    }
-    model_fields = options.field_types(model_classes()[model].config_class)
-    if given is None:
-        choice = resolve(name, parts["model"])
+        preset, model = PRESETS[name], PRESETS[name].model
+        recommended = {**model_class(model).recommended, **preset.training}
+    elif own is None and (name == SpecDenoiser.name or not has_model(name)):
+        if name not in CIRCUITS:
+            raise unknown_model(name)
+        model, recommended = SpecDenoiser.name, {}
     else:
-        config: Any = options.build(type(given).config_class, parts["model"])
-        choice = ModelChoice(model=name, preset=None, config=config, source="")
+        model, recommended = name, dict(model_class(name).recommended)
+    kind = model_class(model)
+    model_fields = options.field_types(kind.config_class)
+    known = model_fields if model == name or name in PRESETS else circuit_options(name)
+    parts: dict[str, dict[str, Any]] = {
+        "model": dict(own or {}),
+        **{section: {} for section in _SECTIONS},
+    }
+    for key, value in {**recommended, **settings}.items():
+        parts[_section_of(key, name, known)][key] = value
+    sections: dict[str, Any] = {
+        section: options.build(each, parts[section]) for section, each in _SECTIONS.items()
+    }
+
+    def choose(values: Mapping[str, Any]) -> ModelChoice:
+        if own is None:
+            return resolve(name, values)
+        config: Any = options.build(kind.config_class, values)
+        return ModelChoice(model=name, preset=None, config=config, source=kind.source)
+
+    choice = choose(parts["model"])
     if "num_classes" in model_fields and "num_classes" not in parts["model"]:
-        count = _num_classes(sections["data"], guided=choice.config.guided)
+        count = _num_classes(sections["data"], guided=getattr(choice.config, "guided", False))
         if count is not None:
-            choice = resolve(name, {**parts["model"], "num_classes": count})
+            choice = choose({**parts["model"], "num_classes": count})
     if "num_steps" in model_fields:  # weights for each step: the model decides how many there are
         sections["diffusion"] = replace(sections["diffusion"], num_steps=choice.config.num_steps)
     sections["diffusion"] = sections["diffusion"].resolved()
     return RunConfig(
-        model=choice.model, model_options=choice.config, preset=choice.preset, **sections
+        model=choice.model,
+        model_options=choice.config,
+        preset=choice.preset,
+        circuit=choice.circuit,
+        **sections,
     )
 
 
@@ -289,22 +327,21 @@ def run_from_dict(content: Mapping[str, Any]) -> RunConfig:
         InvalidOption: If the content is of another schema or cannot be used.
     """
     model = content.get("model")
-    if (
-        content.get("schema") != SCHEMA
-        or not isinstance(model, str)
-        or model not in model_classes()
-    ):
+    missing = missing_part(content)
+    if content.get("schema") == SCHEMA and missing is not None:
+        raise InvalidOption(f"This run cannot be read here: {missing}")
+    if content.get("schema") != SCHEMA or not isinstance(model, str) or not has_model(model):
         raise InvalidOption(
-            f"A run's config.json has schema '{SCHEMA}' and a model of this package, "
-            f"got {content.get('schema')!r} and {model!r}."
+            f"A run's config.json has schema '{SCHEMA}' and a model that is known here, got "
+            f"{content.get('schema')!r} and {model!r}."
         )
-    names = {f.name for f in fields(RunConfig)} | {"schema"}
+    names = {f.name for f in fields(RunConfig)} | {"schema", "origins"}
     values: dict[str, Any] = {}
     for key, section in content.items():
         if key not in names:
             raise InvalidOption(f"A run's config.json has no field '{key}'.")
         kind = _SECTIONS.get(key) or (
-            model_classes()[model].config_class if key == "model_options" else None
+            model_class(model).config_class if key == "model_options" else None
         )
         if kind is not None:
             if not isinstance(section, Mapping):
@@ -317,15 +354,23 @@ def run_from_dict(content: Mapping[str, Any]) -> RunConfig:
     preset = content.get("preset")
     if preset is not None and not isinstance(preset, str):
         raise InvalidOption(f"'preset' is a name or null, got {preset!r}.")
-    return RunConfig(model=model, preset=preset, **values)
+    circuit = content.get("circuit")
+    if circuit is not None and not isinstance(circuit, str):
+        raise InvalidOption(f"'circuit' is a name or missing, got {circuit!r}.")
+    return RunConfig(model=model, preset=preset, circuit=circuit, **values)
 
 
-def _section_of(key: str, model: str) -> str:
-    model_options = options.field_types(model_classes()[model].config_class)
+def _section_of(key: str, name: str, model_options: Iterable[str]) -> str:
+    """The section of an option: "model", or one of the run's."""
+    found = [section for section, kind in _SECTIONS.items() if key in options.field_types(kind)]
     if key in model_options:
+        if found and key != "num_steps":  # which a model with weights for each step decides
+            raise InvalidOption(
+                f"'{key}' is an option of '{name}' and of the run's {found[0]}; its package has to "
+                "call it otherwise."
+            )
         return "model"
-    for section, kind in _SECTIONS.items():
-        if key in options.field_types(kind):
-            return section
+    if found:
+        return found[0]
     known = [*model_options, *(n for kind in _SECTIONS.values() for n in options.field_types(kind))]
-    raise InvalidOption(str(unknown_name(f"option of '{model}' called", key, known)))
+    raise InvalidOption(str(unknown_name(f"option of '{name}' called", key, known)))

@@ -21,7 +21,7 @@ from ..data import (
 from ..data.places import NPZ, absolute_place, moved_to
 from ..data.raw import RawImages
 from ..errors import InvalidOption, MissingData, UnknownName
-from ..models import model_classes
+from ..models import model_class
 from ..rng import stream
 from .config import DataConfig, RunConfig
 
@@ -120,7 +120,7 @@ def named_after(config: RunConfig, dataset: Dataset) -> RunConfig:
 
 def _load(config: RunConfig, dataset: Dataset | None) -> LoadedData:
     data = config.data
-    states = model_classes()[config.model].data_kind == "states"
+    states = model_class(config.model).data_kind == "states"
     if states and dataset is not None:
         raise InvalidOption(
             f"Data set '{dataset.name}' holds images, but model '{config.model}' takes quantum states: "

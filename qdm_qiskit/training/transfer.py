@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import InvalidOption
-from ..models import Denoiser, model_classes
+from ..models import Denoiser, model_class
 from .config import RunConfig
 
 FOLDER = "classical"
@@ -18,7 +18,7 @@ def teacher_run(config: RunConfig) -> RunConfig:
     Raises:
         InvalidOption: If the model has no classical counterpart.
     """
-    options = model_classes()[config.model].teacher_options(config.model_options)
+    options = model_class(config.model).teacher_options(config.model_options)
     if options is None:
         raise InvalidOption(
             f"'{config.model}' with these options has no classical counterpart to learn from; leave "

@@ -16,7 +16,7 @@ from qdm_qiskit.hardware.plan.files import inputs as planned_inputs
 from qdm_qiskit.hardware.plan.shot_allocation import PilotChains
 from qdm_qiskit.layers.arrays import to_array, to_exact_array
 from qdm_qiskit.layers.executors import read_probabilities
-from qdm_qiskit.models import EEQDM, MODELS
+from qdm_qiskit.models import EEQDM, catalog, take_class
 from qdm_qiskit.sampling import (
     DeviceAnswer,
     QDMPipeline,
@@ -48,8 +48,9 @@ class LearnedLoader(EEQDM):
 
 @pytest.fixture
 def learned(monkeypatch, make_run):
-    """Runs of the model, registered as a user's package would register it."""
-    monkeypatch.setitem(MODELS, LearnedLoader.name, LearnedLoader)
+    """Runs of the model, a class of the user's own."""
+    monkeypatch.setattr(catalog, "_given", {})
+    take_class(LearnedLoader)
 
     def make(**settings):
         return make_run(LearnedLoader.name, **{"image_size": 4, "depth": 2, **settings})

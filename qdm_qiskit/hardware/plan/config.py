@@ -61,6 +61,8 @@ class PlanConfig:
     layout_trials: int = 5
     """Transpiler seeds tried; the highest expected success wins."""
     optimization_level: int = 3
+    loader: str | None = None
+    """Name of what loads images into the circuit; None for the model's own."""
 
     def __post_init__(self) -> None:
         targets: object = self.targets

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from qiskit import QuantumCircuit
 
 from ...circuits.saved import with_fixed_identities
-from ...errors import TargetUnavailable
+from ...errors import InvalidOption, TargetUnavailable
+from ...files import write_json
 from ...rng import derived_seed
 from .run_plan import MODEL
 
@@ -52,8 +55,17 @@ def inputs(
     return to_array(x).astype(np.float32, copy=False), None if labels is None else to_array(labels)
 
 
-def model_files(trained: TrainedRun) -> dict[str, bytes]:
-    """A run folder with this one checkpoint, by path relative to the hardware run's folder."""
+def model_files(trained: TrainedRun, loader: str | None = None) -> dict[str, bytes]:
+    """Return a run folder with this one checkpoint, by path relative to the hardware run's folder.
+
+    Args:
+        trained: The run.
+        loader: The loader that took the place of the run's own, if one did. The files are then written
+            with it, so that whoever reads the plan loads as it does; they are the run's own otherwise.
+
+    Raises:
+        InvalidOption: If the model has no option that keeps its loader.
+    """
     from ...training.checkpoint import weights_folder
 
     checkpoint = trained.checkpoint
@@ -66,7 +78,29 @@ def model_files(trained: TrainedRun) -> dict[str, bytes]:
         f"{inside}/model.safetensors": weights / "model.safetensors",
         f"{inside}/state.json": checkpoint / "state.json",
     }
-    return {path: file.read_bytes() for path, file in sources.items()}
+    if loader is None:
+        return {path: file.read_bytes() for path, file in sources.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        written = _write_model(trained, Path(folder))
+        sources |= {
+            f"{MODEL}/config.json": written / "run.json",
+            f"{inside}/config.json": written / "config.json",
+            f"{inside}/model.safetensors": written / "model.safetensors",
+        }
+        return {path: file.read_bytes() for path, file in sources.items()}
+
+
+def _write_model(trained: TrainedRun, folder: Path) -> Path:
+    from ...models import save_model
+
+    if not hasattr(trained.model.config, "loader"):
+        raise InvalidOption(
+            f"Model '{trained.model.name}' has no option `loader`, so a plan cannot keep another one "
+            "than its own; add the option to its class, or leave loader out."
+        )
+    save_model(trained.model, folder)
+    write_json(folder / "run.json", trained.config.to_dict())
+    return folder
 
 
 def qpy_bytes(circuits: Sequence[QuantumCircuit]) -> bytes:

@@ -154,7 +154,7 @@ def draft_plan(
 
     chosen = _chosen_target(config, target)
     config.options.check_target(str(chosen), is_qpu=chosen.kind == "ibm")
-    trained = load_run(run)
+    trained = load_run(run, loader=config.loader)
     circuit = model_circuit(trained)
     device = find_device(chosen, backend, config.seed)
     progress("transpiling")
@@ -177,7 +177,7 @@ def draft_plan(
         for step, count in zip(range(len(shots), 0, -1), shots, strict=True)
     )
     check_limits(steps, planned_calibration, device, config.options.max_execution_seconds)
-    contents = plan_contents.model_files(trained)
+    contents = plan_contents.model_files(trained, config.loader)
     contents[CIRCUITS] = plan_contents.qpy_bytes([isa, *calibration])
     contents[INPUTS] = plan_contents.npz_bytes(x, labels)
     name = chosen.backend if chosen.backend not in (None, "least_busy") else chosen.kind

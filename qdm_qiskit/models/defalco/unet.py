@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ...errors import InvalidData, InvalidOption
 from ...options import settle
 from ..base import Denoiser
+from ..presets.defalco import DEFALCO_PAPER
 from .blocks import AttentionBlock, ResidualBlock, StandardisedConv, TimeEmbedding, Upsample
 from .circuits import CHANNELS, Ansatz, CircuitFilter, HybridConv, QuanvolutionConv
 
@@ -77,6 +78,7 @@ class HybridUNet(Denoiser):
     """
 
     name = "hybrid_unet"
+    source = DEFALCO_PAPER
     config_class = HybridUNetConfig
     state_space = "real"
     fresh_parts = frozenset({"vertex_in", "vertex_attention", "vertex_out"})
