@@ -27,7 +27,7 @@ import torch
 
 from qdm_qiskit.hardware.plan.shot_allocation import (
     PilotChains,
-    best_schedule,
+    best_allocation,
     step_variances,
     uniform_shots,
     variance_shots,
@@ -89,7 +89,7 @@ def compared(run: TrainedRun, images: int, repeats: int) -> list[dict[str, objec
     for mean in MEAN_SHOTS:
         total = mean * steps
         variances = step_variances(pilot, shots=mean).final
-        best = best_schedule(pilot, variances, total)
+        best = best_allocation(pilot, variances, total)
         schedules = {
             "uniform": uniform_shots(steps, total),
             "neyman": variance_shots(variances, total),

@@ -15,8 +15,8 @@ from .run_plan import plan
 from .run_record import list_runs, replay, report, status
 
 if TYPE_CHECKING:
-    from ..hardware.ibm.account import Report
     from ..hardware.ledger.ledger import RunState
+    from ..hardware.providers.base import Report
 
 app = typer.Typer(
     help="Runs on hardware: plan, submit, status, resume, collect, cancel, replay, report.",

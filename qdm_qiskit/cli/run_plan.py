@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..execution.targets import Target
     from ..hardware.ibm.dry_run import DryRun
     from ..hardware.plan.run_plan import RunPlan
-    from ..hardware.plan.target_choice import Sight
+    from ..hardware.plan.types import Availability
 
 
 def plan(
@@ -182,7 +182,7 @@ def _whole_seconds(hours: float) -> int:
     return max(1, round(hours * 3600))
 
 
-def _look(root: Path) -> Callable[[Target], Sight]:
+def _look(root: Path) -> Callable[[Target], Availability]:
     """How ``ibm:`` targets are looked at; connects when the first one is, and once."""
     from ..hardware.ibm.account import look
     from ..hardware.ibm.settings import read_settings

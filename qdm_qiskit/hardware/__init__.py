@@ -1,7 +1,7 @@
 """Runs on a QPU: planned, reserved in a budget, submitted once, collected, recorded.
 
-``plan``, ``planning``, ``estimate`` and ``schedule`` decide a run; ``chain`` walks it, through the
-``places`` where jobs run: ``submit`` sends one once, ``collect`` fetches its counts, ``reverse`` makes
-the next step of them. ``ledger`` keeps what was spent and sent, ``record`` the files, ``service`` is
-the only way to IBM.
+Five rooms, each of which imports only those after it: ``run`` walks a plan from its first job to
+its images, ``ibm`` is IBM Quantum as a provider and the only one that knows its client,
+``providers`` is the contract of whoever obtains counts, ``plan`` decides a run and its price before
+anything is sent, ``ledger`` keeps what was reserved, sent and spent.
 """

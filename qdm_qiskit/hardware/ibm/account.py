@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
     from ...execution.targets import Target
-    from ..plan.target_choice import Sight
+    from ..plan.types import Availability
 
 T = TypeVar("T")
 
@@ -390,7 +390,7 @@ def connect(
     return handle
 
 
-def look(settings: ServiceSettings | None = None) -> Callable[[Target], Sight]:
+def look(settings: ServiceSettings | None = None) -> Callable[[Target], Availability]:
     """A function that looks at ``ibm:`` targets; it connects when the first is looked at, once.
 
     Raises:
@@ -398,8 +398,8 @@ def look(settings: ServiceSettings | None = None) -> Callable[[Target], Sight]:
     """
     handles: list[ServiceHandle] = []
 
-    def see(target: Target) -> Sight:
-        from ..plan.target_choice import Sight
+    def see(target: Target) -> Availability:
+        from ..plan.types import Availability
 
         if not handles:
             handles.append(connect(settings=settings))
@@ -413,7 +413,7 @@ def look(settings: ServiceSettings | None = None) -> Callable[[Target], Sight]:
                 raise TargetUnavailable(
                     f"Backend {backend.name} takes no jobs now: {status.status_msg or 'paused'}."
                 )
-            return Sight(
+            return Availability(
                 backend=backend,
                 queue=handle.queue(backend.name),
                 seconds_left=handle.usage().remaining_seconds,

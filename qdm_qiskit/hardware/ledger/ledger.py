@@ -1,8 +1,8 @@
 """The ledger: budgets, runs, what was sent and what it cost, in one file for all runs of a root.
 
 Each method is one transaction and records one event, so the events are the journal of a run: a
-process may die after any of them and another one goes on from there. What belongs to one topic is
-in a book of its own.
+process may die after any of them and another one goes on from there. Each topic has tables, and a
+module, of its own.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
 
-from .budgets import BudgetBook
-from .jobs import JobBook
-from .runs import RunBook
+from .budgets import BudgetTables
+from .jobs import JobTables
+from .runs import RunTables
 from .schema import TABLES, Intention, Row, RunState
-from .sessions import SessionBook
+from .sessions import SessionTables
 from .store import BUSY_SECONDS, Store
 
 __all__ = ["FILE", "Intention", "Ledger", "RunState"]
@@ -26,8 +26,10 @@ FILE = "ledger.sqlite"
 
 
 @final
-class Ledger(BudgetBook, RunBook, JobBook, SessionBook):
-    """What was planned, reserved, sent, found and paid; use :meth:`open`."""
+class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
+    """Record of all that was planned, reserved, sent, found and paid; use :meth:`open`."""
+
+    _store: Store
 
     @classmethod
     def open(
@@ -68,7 +70,7 @@ class Ledger(BudgetBook, RunBook, JobBook, SessionBook):
 
     @property
     def notices(self) -> list[str]:
-        """What was repaired since it was opened, in words."""
+        """Repairs since it was opened, in words."""
         return self._store.notices
 
     def close(self) -> None:
@@ -90,7 +92,7 @@ class Ledger(BudgetBook, RunBook, JobBook, SessionBook):
         job_id: str | None,
         path: str,
     ) -> None:
-        """Enter a readout calibration, once; ``path`` is relative to the root."""
+        """Record a readout calibration, once; ``path`` is relative to the root."""
         with self._store.write() as tx:
             if tx.read("SELECT 1 FROM calibrations WHERE path = ?", path):
                 return
@@ -109,7 +111,7 @@ class Ledger(BudgetBook, RunBook, JobBook, SessionBook):
             self._event(tx, run_id, None, "calibrated", backend=backend, path=path)
 
     def calibrations(self, backend: str) -> list[Row]:
-        """Readout calibrations of a backend, newest first."""
+        """Return the readout calibrations of a backend, newest first."""
         return self._store.read(
             "SELECT * FROM calibrations WHERE backend = ? ORDER BY taken_at DESC, id DESC", backend
         )

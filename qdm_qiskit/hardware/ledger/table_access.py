@@ -1,17 +1,27 @@
-"""What all parts of the ledger have: tables, a clock, and the journal of events."""
+"""Base of the ledger's parts: tables, a clock, and the journal of events."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .schema import Row, Transaction, Value
-from .store import Store
 
 
-class Book:
+class Tables(Protocol):
+    """Rows of the ledger, read and written a transaction at a time; ``Store`` keeps them on disk."""
+
+    def read(self, sql: str, *values: Value) -> list[Row]:
+        """Return rows as they stand."""
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction, which is on disk when the block ends."""
+
+
+class LedgerPart:
     """A part of the ledger; :class:`~.ledger.Ledger` is the whole.
 
     Args:
@@ -20,7 +30,7 @@ class Book:
         clock: Seconds since 1970.
     """
 
-    def __init__(self, root: Path, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, root: Path, store: Tables, clock: Callable[[], float]) -> None:
         self.root = root
         self._store = store
         self._clock = clock

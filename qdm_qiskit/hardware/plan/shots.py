@@ -15,8 +15,8 @@ from .config import PlanConfig, Progress
 from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
 from .shot_allocation import (
     PilotChains,
-    best_schedule,
-    precise_schedule,
+    best_allocation,
+    precise_allocation,
     step_variances,
     uniform_shots,
 )
@@ -52,7 +52,7 @@ def total_shots(
     clock: Timing,
     calibration: CalibrationPlan | None,
 ) -> int:
-    """Shots of all steps for one image: as many as asked for, or as the seconds allow.
+    """Return the shots of all steps for one image: as many as asked for, or as the seconds allow.
 
     Seconds are a limit, so the calibration is always in them: one that was found may be stale when
     the run is sent.
@@ -97,12 +97,12 @@ def chosen_shots(
     most = min(limit, MAX_EXECUTIONS // config.num_images)
     pilot = PilotChains(trained, seed=config.seed, label=config.label)
     if config.precision is not None:
-        found, variances = precise_schedule(
+        found, variances = precise_allocation(
             pilot, config.precision, most=most, bucket=bucket, progress=progress
         )
     else:
         variances = step_variances(pilot, shots=max(1, total // num_steps)).final
-        found = best_schedule(pilot, variances, total, most=most, bucket=bucket)
+        found = best_allocation(pilot, variances, total, most=most, bucket=bucket)
     return found.shots, ShotChoice(
         variances=tuple(float(each) for each in variances),
         power=found.power,
@@ -117,7 +117,7 @@ def check_limits(
     device: BackendV2 | None,
     max_seconds: int | None = None,
 ) -> None:
-    """IBM's limits on one job, before it is refused there, and the run's own.
+    """Check IBM's limits on one job, before it is refused there, and the run's own.
 
     Args:
         steps: The jobs of the steps.

@@ -1,4 +1,4 @@
-"""Which target of a list a run is planned for: tried in order, the first that satisfies the policy.
+"""Choice of a run's target from a list: tried in order, the first that satisfies the policy.
 
 A target is passed over when, in this order,
 
@@ -14,12 +14,9 @@ Each verdict, with its numbers, goes into the plan.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-
-from qiskit.providers import BackendV2
 
 from ...errors import InvalidOption, TargetUnavailable
 from ...execution.targets import Target, parse_target
@@ -28,11 +25,12 @@ from ..ledger.budget import BudgetState
 from .circuits import find_device
 from .prepare import Draft, PlanConfig, Progress, draft_plan
 from .run_plan import Decision, ExecutionOptions, RunPlan
+from .types import Availability, Look
 
 
 @dataclass(frozen=True, kw_only=True)
 class FallbackPolicy:
-    """When a target is passed over."""
+    """Limits beyond which a target is passed over."""
 
     max_queue: int | None = None
     """Most jobs that may wait before ours; None takes any queue."""
@@ -44,23 +42,6 @@ class FallbackPolicy:
             raise InvalidOption(f"max_queue must be at least 0, got {self.max_queue}.")
         if self.min_success is not None and not 0 <= self.min_success <= 1:
             raise InvalidOption(f"min_success is 0 to 1, got {self.min_success}.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sight:
-    """What looking at a target has shown."""
-
-    backend: BackendV2 | None = None
-    """The device of an ``ibm:`` target."""
-    queue: int | None = None
-    """Jobs that wait; None where there is no queue."""
-    seconds_left: float | None = None
-    """QPU seconds that the account has left; None without a limit."""
-
-
-Look = Callable[[Target], Sight]
-"""Looks at an ``ibm:`` target; raises :class:`TargetUnavailable` or another error of the package
-where it cannot be used."""
 
 
 def plan_on_first(
@@ -79,12 +60,12 @@ def plan_on_first(
     Args:
         run: Folder of a trained run, or of one of its checkpoints.
         config: What the run should be, with its list of targets.
-        policy: When a target is passed over.
+        policy: Limits beyond which a target is passed over.
         root: Folder of all hardware runs.
         look: Looks at an ``ibm:`` target.
         budget: The budget that pays, as it stands.
         today: The day of planning; today if None.
-        progress: Is told in words what happens.
+        progress: Receives each stage of the work, in words.
 
     Returns:
         The plan; ``plan.decisions`` holds one verdict for each target up to the one taken.
@@ -99,13 +80,13 @@ def plan_on_first(
         target = parse_target(text)
         last = position == len(config.targets) - 1
         try:
-            sight = look(target) if target.kind == "ibm" else _look_here(target)
+            state = look(target) if target.kind == "ibm" else _look_here(target)
         except (TargetUnavailable, ConnectionError, LookupError) as error:
             if len(config.targets) == 1:
                 raise
             decisions.append(Decision(target=text, taken=False, reason=str(error)))
             continue
-        refusal = _queue_refusal(sight, policy)
+        refusal = _queue_refusal(state, policy)
         if refusal is None:
             fitting, remark = _fitting(config, target)
             progress(f"planning for {text}")
@@ -114,13 +95,13 @@ def plan_on_first(
                 fitting,
                 target=text,
                 root=root,
-                backend=sight.backend,
+                backend=state.backend,
                 today=today,
                 progress=progress,
             )
-            refusal = _plan_refusal(draft.plan, policy, sight, budget, last=last)
+            refusal = _plan_refusal(draft.plan, policy, state, budget, last=last)
             if refusal is None:
-                reason = _reason(draft, target, sight, budget) + remark
+                reason = _reason(draft, target, state, budget) + remark
                 taken = Decision(target=text, taken=True, reason=reason)
                 return draft.write(root, (*decisions, taken))
         decisions.append(Decision(target=text, taken=False, reason=refusal))
@@ -130,7 +111,7 @@ def plan_on_first(
     )
 
 
-def _look_here(target: Target) -> Sight:
+def _look_here(target: Target) -> Availability:
     """A target on this machine is there, unless it wants a GPU that is not."""
     if target.device == "cuda":
         find_device(target, None, 0)
@@ -138,7 +119,7 @@ def _look_here(target: Target) -> Sight:
         from ...execution.aer import AerRunner
 
         AerRunner(seed=0, device=target.device)
-    return Sight()
+    return Availability()
 
 
 def _fitting(config: PlanConfig, target: Target) -> tuple[PlanConfig, str]:
@@ -155,23 +136,28 @@ def _fitting(config: PlanConfig, target: Target) -> tuple[PlanConfig, str]:
     return config, remark
 
 
-def _queue_refusal(sight: Sight, policy: FallbackPolicy) -> str | None:
-    if policy.max_queue is None or sight.queue is None or sight.queue <= policy.max_queue:
+def _queue_refusal(state: Availability, policy: FallbackPolicy) -> str | None:
+    if policy.max_queue is None or state.queue is None or state.queue <= policy.max_queue:
         return None
-    return f"{sight.queue} jobs wait, more than {policy.max_queue}."
+    return f"{state.queue} jobs wait, more than {policy.max_queue}."
 
 
 def _plan_refusal(
-    plan: RunPlan, policy: FallbackPolicy, sight: Sight, budget: BudgetState | None, *, last: bool
+    plan: RunPlan,
+    policy: FallbackPolicy,
+    state: Availability,
+    budget: BudgetState | None,
+    *,
+    last: bool,
 ) -> str | None:
     success = plan.circuit.expected_success
     if policy.min_success is not None and success is not None and success < policy.min_success:
         return f"its expected success is {success:.3g}, below {policy.min_success:g}."
     if last or not plan.is_qpu:
         return None
-    if sight.seconds_left is not None and plan.total_seconds > sight.seconds_left:
+    if state.seconds_left is not None and plan.total_seconds > state.seconds_left:
         return (
-            f"the account has {sight.seconds_left:.1f} QPU seconds left, and the run takes about "
+            f"the account has {state.seconds_left:.1f} QPU seconds left, and the run takes about "
             f"{plan.total_seconds:.1f}."
         )
     if budget is None:
@@ -189,12 +175,12 @@ def _plan_refusal(
     return None
 
 
-def _reason(draft: Draft, target: Target, sight: Sight, budget: BudgetState | None) -> str:
-    """What spoke for the target, with its numbers."""
+def _reason(draft: Draft, target: Target, state: Availability, budget: BudgetState | None) -> str:
+    """Return the reasons for the target, with their numbers."""
     plan = draft.plan
     parts = [f"available as {plan.backend}" if target.backend == "least_busy" else "available"]
-    if sight.queue is not None:
-        parts.append(f"{sight.queue} jobs wait")
+    if state.queue is not None:
+        parts.append(f"{state.queue} jobs wait")
     if plan.circuit.expected_success is not None:
         parts.append(f"expected success {plan.circuit.expected_success:.3g}")
     if plan.is_qpu:

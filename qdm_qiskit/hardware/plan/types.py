@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ...errors import InvalidOption
 from .canonical_json import check_fields
+
+if TYPE_CHECKING:
+    from qiskit.providers import BackendV2
+
+    from ...execution.targets import Target
 
 MAX_SHOTS = 10_000_000
 MAX_IMAGES = 1_000_000
@@ -114,7 +120,7 @@ class StepPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotChoice:
-    """What chose the shots of the steps; see :mod:`qdm_qiskit.hardware.plan.shot_allocation`."""
+    """Grounds of the shots of the steps; see :mod:`qdm_qiskit.hardware.plan.shot_allocation`."""
 
     variances: tuple[float, ...]
     """c_t of t = T .. 1."""
@@ -170,7 +176,7 @@ class CalibrationPlan:
     found: FoundCalibration | None = None
     """One that can be used in its place; None if it must be taken."""
     correction: Correction = "all"
-    """How counts are corrected by it; 0.1 knew ``distance-3`` only and did not write it down."""
+    """Correction of counts by it; 0.1 knew ``distance-3`` only and did not record it."""
 
     def __post_init__(self) -> None:
         check(1 <= self.circuits <= 1024, "calibration circuits are 1 to 1024", self.circuits)
@@ -181,7 +187,7 @@ class CalibrationPlan:
         check(self.correction in known, f"correction is one of {known}", self.correction)
 
     def note(self) -> str | None:
-        """What is to be said of an earlier version's correction; None of today's."""
+        """Remark on an earlier version's correction; None of today's."""
         if self.correction == "all":
             return None
         return (
@@ -207,7 +213,7 @@ class CircuitPlan:
     measured_qubits: tuple[int, ...]
     """Physical qubit of each classical bit."""
     physical_qubits: tuple[int, ...] | None
-    """Where each logical qubit starts; None where there is no device."""
+    """Physical qubit on which each logical one starts; None without a device."""
     transpiler_seed: int
     optimization_level: int
 
@@ -232,7 +238,7 @@ class CircuitPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What the fallback policy said about one target of the list."""
+    """Verdict of the fallback policy on one target of the list."""
 
     target: str
     taken: bool
@@ -250,3 +256,20 @@ class PlannedFile:
     def __post_init__(self) -> None:
         check(bool(_FILE.fullmatch(self.path)), "a plan's file is one of its own", self.path)
         check(bool(_SHA256.fullmatch(self.sha256)), "sha256 is 64 hex digits", self.sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Availability:
+    """State of a target: its device, its queue, and the time that is left."""
+
+    backend: BackendV2 | None = None
+    """The device of an ``ibm:`` target."""
+    queue: int | None = None
+    """Jobs that wait; None where there is no queue."""
+    seconds_left: float | None = None
+    """QPU seconds that the account has left; None without a limit."""
+
+
+Look = Callable[["Target"], Availability]
+"""Returns the state of an ``ibm:`` target, or raises :class:`TargetUnavailable` or another error of
+the package where it cannot be used."""

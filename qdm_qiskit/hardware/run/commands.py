@@ -14,10 +14,11 @@ from pathlib import Path
 
 from ...arguments import checked_path, checked_text
 from ...errors import InvalidPlan, MissingData
-from ..ibm.account import Report, silent
+from ..ibm.account import silent
 from ..ibm.settings import ServiceSettings, read_settings
 from ..ledger.ledger import FILE, Ledger, RunState
 from ..plan.run_plan import PLAN, RunPlan, read_plan
+from ..providers.base import Report
 from .driver import DrivenRun
 
 

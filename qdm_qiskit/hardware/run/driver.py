@@ -22,7 +22,6 @@ from ...errors import (
 )
 from ...execution.devices import named_device
 from ...execution.targets import parse_target
-from ..ibm.account import Report
 from ..ibm.execution_mode import Wanted
 from ..ibm.provider import ServicePlace
 from ..ibm.settings import ServiceSettings
@@ -31,7 +30,7 @@ from ..ledger.ledger import Ledger, RunState
 from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_images
 from ..ledger.schema import State
 from ..plan.run_plan import RunPlan, StepPlan
-from ..providers.base import Place
+from ..providers.base import Place, Report
 from ..providers.local import LocalPlace
 from .calibrations import RunCalibrations
 from .job_requests import RunParts

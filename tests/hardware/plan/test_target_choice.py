@@ -17,8 +17,9 @@ from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.execution.targets import Target
 from qdm_qiskit.hardware.plan.prepare import PlanConfig
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
-from qdm_qiskit.hardware.plan.target_choice import FallbackPolicy, Sight, plan_on_first
-from tests.hardware.small_runs import budget, write_run
+from qdm_qiskit.hardware.plan.target_choice import FallbackPolicy, plan_on_first
+from qdm_qiskit.hardware.plan.types import Availability
+from tests.helpers import budget, write_run
 
 QPU, LOCAL, ENGINE = "ibm:least_busy", "local:fake_torino", "engine"
 
@@ -37,17 +38,19 @@ def backend():
 class Eyes:
     """Looks at QPUs as told, and keeps what was looked at."""
 
-    def __init__(self, answer: Sight | Exception) -> None:
+    def __init__(self, answer: Availability | Exception) -> None:
         self.answer, self.seen = answer, []
 
-    def __call__(self, target: Target) -> Sight:
+    def __call__(self, target: Target) -> Availability:
         self.seen.append(str(target))
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
 
-def planned(run: Path, root: Path, answer: Sight | Exception, *targets: str, **rest) -> RunPlan:
+def planned(
+    run: Path, root: Path, answer: Availability | Exception, *targets: str, **rest
+) -> RunPlan:
     policy = FallbackPolicy(
         max_queue=rest.pop("max_queue", None), min_success=rest.pop("min_success", None)
     )
@@ -59,7 +62,7 @@ def planned(run: Path, root: Path, answer: Sight | Exception, *targets: str, **r
 
 
 def test_the_first_that_fits_is_taken_and_no_other_is_looked_at(run, tmp_path):
-    plan = planned(run, tmp_path, Sight(backend=backend(), queue=3), QPU, LOCAL, ENGINE)
+    plan = planned(run, tmp_path, Availability(backend=backend(), queue=3), QPU, LOCAL, ENGINE)
     assert (plan.target, plan.backend) == ("ibm:ibm_torino", "ibm_torino")
     [decision] = plan.decisions
     assert (decision.target, decision.taken) == (QPU, True)
@@ -78,11 +81,19 @@ def test_the_first_that_fits_is_taken_and_no_other_is_looked_at(run, tmp_path):
         (TargetUnavailable("Backend ibm_torino takes no jobs now: paused."), {}, "paused"),
         (ServiceUnavailable("no account"), {}, "no account"),
         (UnknownName("no backend of this name"), {}, "no backend"),
-        (Sight(backend=backend(), queue=11), {"max_queue": 10}, "11 jobs wait, more than 10"),
-        (Sight(backend=backend()), {"min_success": 0.9999}, "expected success"),
-        (Sight(backend=backend(), seconds_left=5.0), {}, "account has 5.0 QPU seconds"),
-        (Sight(backend=backend()), {"budget": budget(1.0)}, "budget 'b' has 1.0 QPU seconds"),
-        (Sight(backend=backend()), {"budget": budget(1e6, 10)}, "budget 'b' has 10 shots"),
+        (
+            Availability(backend=backend(), queue=11),
+            {"max_queue": 10},
+            "11 jobs wait, more than 10",
+        ),
+        (Availability(backend=backend()), {"min_success": 0.9999}, "expected success"),
+        (Availability(backend=backend(), seconds_left=5.0), {}, "account has 5.0 QPU seconds"),
+        (
+            Availability(backend=backend()),
+            {"budget": budget(1.0)},
+            "budget 'b' has 1.0 QPU seconds",
+        ),
+        (Availability(backend=backend()), {"budget": budget(1e6, 10)}, "budget 'b' has 10 shots"),
     ],
 )
 def test_what_does_not_fit_is_passed_over_with_its_reason(run, tmp_path, answer, rest, reason):
@@ -94,19 +105,21 @@ def test_what_does_not_fit_is_passed_over_with_its_reason(run, tmp_path, answer,
 
 
 def test_limits_are_inclusive(run, tmp_path):
-    plan = planned(run, tmp_path, Sight(backend=backend(), queue=10), QPU, ENGINE, max_queue=10)
+    plan = planned(
+        run, tmp_path, Availability(backend=backend(), queue=10), QPU, ENGINE, max_queue=10
+    )
     assert plan.is_qpu
     plan = planned(
-        run, tmp_path, Sight(backend=backend(), seconds_left=plan.total_seconds), QPU, ENGINE
+        run, tmp_path, Availability(backend=backend(), seconds_left=plan.total_seconds), QPU, ENGINE
     )
     assert plan.is_qpu
 
 
 def test_the_last_target_is_planned_beyond_the_budget(run, tmp_path):
     """Planning is free; submitting it is what the ledger refuses."""
-    sight = Sight(backend=backend(), seconds_left=1.0)
+    sight = Availability(backend=backend(), seconds_left=1.0)
     assert planned(run, tmp_path, sight, QPU, budget=budget(1.0, 10)).is_qpu
-    sight = Sight(backend=backend())
+    sight = Availability(backend=backend())
     assert planned(run, tmp_path, sight, QPU, budget=budget(1.0, 10), seed=1).is_qpu
 
 
@@ -115,7 +128,7 @@ def test_without_any_target_left_all_reasons_are_given(run, tmp_path):
         planned(
             run,
             tmp_path,
-            Sight(backend=backend(), queue=11),
+            Availability(backend=backend(), queue=11),
             *(QPU, LOCAL),
             max_queue=10,
             min_success=0.9999,
@@ -143,7 +156,7 @@ def test_a_gpu_that_is_not_there_is_passed_over(run, tmp_path):
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    plan = planned(run, tmp_path, Sight(), "engine:cuda", ENGINE)
+    plan = planned(run, tmp_path, Availability(), "engine:cuda", ENGINE)
     assert plan.target == ENGINE
     assert "CUDA" in plan.decisions[0].reason
 
@@ -151,7 +164,7 @@ def test_a_gpu_that_is_not_there_is_passed_over(run, tmp_path):
 def test_a_fault_of_the_model_is_no_reason_to_fall_back(tmp_path):
     folder = write_run(tmp_path / "r", "classical_unet", image_size=8)
     with pytest.raises(TargetUnavailable, match="no single circuit"):
-        planned(folder, tmp_path / "root", Sight(backend=backend()), QPU, LOCAL, ENGINE)
+        planned(folder, tmp_path / "root", Availability(backend=backend()), QPU, LOCAL, ENGINE)
 
 
 @pytest.mark.parametrize("bad", [{"max_queue": -1}, {"min_success": 1.5}])

@@ -15,10 +15,10 @@ from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import read_inputs, read_plan
 from qdm_qiskit.hardware.plan.shot_allocation import (
     PilotChains,
-    ShotSchedule,
-    best_schedule,
+    ShotAllocation,
+    best_allocation,
     measured_steps,
-    precise_schedule,
+    precise_allocation,
     step_variances,
     uniform_shots,
     variance_shots,
@@ -26,7 +26,7 @@ from qdm_qiskit.hardware.plan.shot_allocation import (
 from qdm_qiskit.models import ModelChoice, build_model
 from qdm_qiskit.sampling import TrainedRun
 from qdm_qiskit.training import resolve_run
-from tests.hardware.small_runs import write_run
+from tests.helpers import write_run
 
 
 def run_of(model: str = "eeqdm", **options: object) -> TrainedRun:
@@ -203,24 +203,24 @@ class Lopsided:
 
 def test_the_power_follows_what_the_chains_say():
     c = np.array([100.0, 4.0, 1.0])
-    best = best_schedule(Lopsided([100, 4, 1]), c, 13_000)
+    best = best_allocation(Lopsided([100, 4, 1]), c, 13_000)
     assert best.power == 1.0
     assert best.shots == (10_000, 2_000, 1_000)
     assert best.error < best.uniform_error
-    even = best_schedule(Lopsided([100, 4, 1], flat=True), c, 13_000)
-    assert even == ShotSchedule(shots=(4333, 4333, 4333), power=0.0, error=1.0, uniform_error=1.0)
+    even = best_allocation(Lopsided([100, 4, 1], flat=True), c, 13_000)
+    assert even == ShotAllocation(shots=(4333, 4333, 4333), power=0.0, error=1.0, uniform_error=1.0)
 
 
 def test_a_precision_is_met_on_the_chains_and_not_by_far(pilot):
-    found, variances = precise_schedule(pilot, 0.05)
+    found, variances = precise_allocation(pilot, 0.05)
     assert pilot.error(found.shots) <= 0.05
     fewer = [max(1, int(0.7 * each)) for each in found.shots]
     assert pilot.error(fewer) > 0.05
     assert variances.shape == (3,)
     with pytest.raises(InvalidOption, match="ask for less precision"):
-        precise_schedule(pilot, 1e-5, most=100_000)
+        precise_allocation(pilot, 1e-5, most=100_000)
     with pytest.raises(InvalidOption, match="above 0"):
-        precise_schedule(pilot, 0.0)
+        precise_allocation(pilot, 0.0)
 
 
 def test_a_planned_schedule_is_recorded(tmp_path):
