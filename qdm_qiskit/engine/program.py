@@ -17,8 +17,8 @@ from .arguments import COMPLEX, Signature
 from .evolution.adjoint import Tail, find_tail, run_tail
 from .evolution.autograd_ops import in_full_precision
 from .evolution.block_matrices import BlockBuilder
+from .evolution.constants import Constants
 from .evolution.hermitian_readout import check_matrices, matrix_expectations
-from .evolution.parameter_tables import Constants
 from .evolution.pauli_readout import ObservableTable
 from .evolution.per_sample_gates import SampleTable
 from .evolution.planner import Plan, Planner
@@ -112,8 +112,8 @@ class CircuitProgram:
             if self._strategy is not None:
                 found = {self._strategy: found[self._strategy]}
             candidates = {
-                name: Planner(items, self.num_qubits, covered, None, Constants()).plan.cost
-                for name, items in found.items()
+                name: Planner(segments, self.num_qubits, covered, None, Constants()).plan.cost
+                for name, segments in found.items()
             }
             best = min(candidates, key=lambda name: candidates[name])
             constants = Constants()

@@ -14,21 +14,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..lowering.dtypes import matrix_dtype
 from ..lowering.fusion import alternate
 from ..lowering.operations import Monomial, Operation, embedding
 from .autograd_ops import in_full_precision
-from .parameter_tables import AngleTable, Constants, FormTable, PhaseTable
-from .unitary_products import boundaries, chain, chain_us, prefers_tree, product_of
-
-ENTRY_US = 0.01
-"""An entry of a block's factor, forward and backward."""
+from .constants import BlockHandle, Constants
+from .parameter_tables import AngleTable, FormTable, PhaseTable
+from .unitary_products import (
+    FACTOR_ENTRY_US,
+    boundaries,
+    chain,
+    chain_us,
+    prefers_tree,
+    product_of,
+)
 
 
 @dataclass
@@ -52,16 +56,6 @@ def count_factors(operations: Sequence[Operation], qubits: Sequence[int]) -> int
     return len(BlockBuilder(Constants())._factors(operations, qubits))
 
 
-@dataclass(frozen=True)
-class BlockHandle:
-    """Which matrix of :meth:`BlockBuilder.build` belongs to a block."""
-
-    group: tuple[int, ...]
-    """Its qubits, its number of factors, and which columns are needed: every 1st, 2nd, 4th ...; and a
-    number of its own for a large block."""
-    row: int
-
-
 @dataclass
 class _Group:
     """Blocks of one size and one number of factors, and the keys that put them together."""
@@ -70,18 +64,6 @@ class _Group:
     keys: dict[str, int] = field(default_factory=dict)
     phases: PhaseTable | None = None
     is_real: bool = True
-
-
-class Builder(Protocol):
-    """What a planner gives blocks and monomials to."""
-
-    def add(
-        self, operations: Sequence[Operation], qubits: Sequence[int], fresh: int
-    ) -> BlockHandle:
-        """See :meth:`BlockBuilder.add`."""
-
-    def add_phases(self, monomial: Monomial) -> tuple[int, int]:
-        """See :meth:`BlockBuilder.add_phases`."""
 
 
 class BlockBuilder:
@@ -120,7 +102,7 @@ class BlockBuilder:
     def cost(self, handle: BlockHandle) -> float:
         """Estimated microseconds of forward and backward pass of a block's product."""
         size, factors, stride = handle.group
-        entries = factors * ENTRY_US * 4**size
+        entries = factors * FACTOR_ENTRY_US * 4**size
         return entries + min(chain_us(factors, 2**size, 2**size // stride))
 
     def add_phases(self, monomial: Monomial) -> tuple[int, int]:
@@ -345,7 +327,7 @@ class BlockBuilder:
         singles = self._run_matrices(angles)
         pairs: Tensor | None = None
         if any("pairs" in group.keys for group in self._groups.values()):
-            dtype = matrix_dtype(angles, self._pairs.is_real)
+            dtype = _matrix_dtype(angles, self._pairs.is_real)
             pairs = torch.nn.functional.pad(self._pairs.evaluate(angles, dtype), (0, 1)).flatten(1)
         products, blocks = [], []
         for (size, count, stride), group in self._groups.items():
@@ -388,10 +370,10 @@ class BlockBuilder:
             index = constants.index(group.keys["pairs"], device)
             parts.append(pairs.index_select(1, index.view(-1)).view(rows, *index.shape))
         if "fixed" in group.keys:
-            dtype = matrix_dtype(angles, group.is_real)
+            dtype = _matrix_dtype(angles, group.is_real)
             parts.append(constants.get(group.keys["fixed"], dtype, device).expand(rows, -1, d, d))
         if len(parts) > 1:
-            dtype = matrix_dtype(angles, not any(part.is_complex() for part in parts))
+            dtype = _matrix_dtype(angles, not any(part.is_complex() for part in parts))
             stack = torch.cat([part.to(dtype) for part in parts], dim=1)
         else:
             stack = parts[0]
@@ -410,7 +392,7 @@ class BlockBuilder:
         """Single gates, then runs of several, ``(rows, gates + runs, 4)``."""
         if not self._singles.num_rows:
             return angles.new_zeros(angles.shape[1], 0, 4)
-        dtype = matrix_dtype(angles, self._singles.is_real)
+        dtype = _matrix_dtype(angles, self._singles.is_real)
         singles = self._singles.evaluate(angles, dtype)
         if not self._run_keys:
             return singles
@@ -516,3 +498,8 @@ class _Build(torch.autograd.Function):
         values, given = zip(*pairs, strict=True)
         (grad,) = torch.autograd.grad(values, angles, given, create_graph=True)
         return grad, None
+
+
+def _matrix_dtype(like: Tensor, is_real: bool) -> torch.dtype:
+    """Return the dtype of a matrix in the precision of ``like``, a real tensor."""
+    return like.dtype if is_real else like.dtype.to_complex()

@@ -1,4 +1,4 @@
-"""What a program evaluates at once: its fixed arrays, its angles, its gates' matrices, its phases."""
+"""What a program evaluates at once: its angles, its gates' matrices, its phases."""
 
 from __future__ import annotations
 
@@ -7,46 +7,9 @@ import torch
 from torch import Tensor
 
 from ..lowering.angles import Angle, AngleVector
-from ..lowering.dtypes import number_dtype
 from ..lowering.operations import Operation
 from .autograd_ops import turned
-
-
-class Constants:
-    """Arrays of a program as tensors, converted once for each dtype and device."""
-
-    def __init__(self) -> None:
-        self._arrays: list[np.ndarray] = []
-        self._tensors: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
-
-    def add(self, array: np.ndarray) -> int:
-        """Keep an array; the key that :meth:`get` takes."""
-        self._arrays.append(np.ascontiguousarray(array))
-        return len(self._arrays) - 1
-
-    def array(self, key: int) -> np.ndarray:
-        """The array itself."""
-        return self._arrays[key]
-
-    def get(self, key: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """The array as a tensor."""
-        place = (key, dtype, device)
-        found = self._tensors.get(place)
-        if found is None:
-            array = self._arrays[key]
-            if not dtype.is_complex and np.iscomplexobj(array):
-                array = array.real
-            found = torch.tensor(array, dtype=dtype, device=device)
-            self._tensors[place] = found
-        return found
-
-    def number(self, key: int, real: torch.dtype, device: torch.device) -> Tensor:
-        """The array in the precision of ``real``: complex if the array is, real if not."""
-        return self.get(key, number_dtype(real, np.iscomplexobj(self._arrays[key])), device)
-
-    def index(self, key: int, device: torch.device) -> Tensor:
-        """The array as int64 indices."""
-        return self.get(key, torch.int64, device)
+from .constants import Constants
 
 
 class AngleTable:

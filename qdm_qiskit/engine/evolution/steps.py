@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from .autograd_ops import permute_rows
-from .block_matrices import BlockHandle
-from .parameter_tables import Constants
+from .constants import BlockHandle, Constants
 
 Components = dict[int, Tensor]
 

@@ -17,6 +17,8 @@ CALL_US, LEVEL_US = 7.0, 60.0
 """Forward and backward of one factor in a sequence, and of one level of a tree, in calls of torch."""
 ENTRY_US = 2.5e-4
 """A complex multiplication and addition, three times over."""
+FACTOR_ENTRY_US = 0.01
+"""Making one entry of a factor, forward and backward."""
 
 
 def chain_us(m: int, d: int, columns: int, blocks: int = 1) -> tuple[float, float]:

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..evolution.block_matrices import BlockBuilder, BlockHandle
-from ..evolution.parameter_tables import Constants
+from ..evolution.block_matrices import BlockBuilder
+from ..evolution.constants import BlockHandle, Constants
 from ..evolution.planner import are_real
 from ..evolution.steps import Frame
-from ..lowering.dtypes import number_dtype
 from ..lowering.operations import Monomial, Operation
 from .planner import TilePlanner, cheapest
 from .runner import TileRunner
@@ -49,7 +48,7 @@ class LargeBlock:
     def build(self, weights: Tensor, like: Tensor) -> Tensor:
         """``(1, 2**k, 2**(k - fresh))``, for weights ``(num_weights,)``."""
         blocks, phases = self._builder.build(weights, like, differentiable=False)
-        dtype = number_dtype(like.dtype, True)
+        dtype = like.dtype.to_complex()
         start = torch.eye(self._size, dtype=dtype, device=like.device)[:, :: self._stride]
         frame = Frame(self._constants, blocks, phases, {}, like.dtype, like.device)
         found = self._runner.run(start, frame, None, weights)

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evolution.block_matrices import Builder, count_factors
-from ..evolution.parameter_tables import Constants
-from ..evolution.planner import NOMINAL_BATCH, Plan, Planner, are_real
+from ..evolution.block_matrices import count_factors
+from ..evolution.constants import Constants
+from ..evolution.planner import NOMINAL_BATCH, Builder, Plan, Planner, are_real
 from ..evolution.steps import Move, leading_rows
-from ..lowering.dtypes import as_real
-from ..lowering.fusion import Item, fold, layered, named, refined
+from ..lowering.fusion import fold, layered, named, refined
 from ..lowering.operations import (
     TOLERANCE,
     Monomial,
     Operation,
+    Segment,
+    as_real,
     fixed_product,
     with_bits,
 )
@@ -55,13 +56,13 @@ class TileOption:
     """A way to cut a circuit in two: steps in calls of torch, then steps on tiles."""
 
     name: str
-    head: list[Item]
-    tail: list[Item]
+    head: list[Segment]
+    tail: list[Segment]
     cost: float
 
 
 def tile_options(
-    found: dict[str, list[Item]],
+    found: dict[str, list[Segment]],
     best: str,
     num_qubits: int,
     start: Sequence[int],
@@ -70,17 +71,17 @@ def tile_options(
     """Ways to run the last part of a circuit tile by tile.
 
     Args:
-        found: Ways to cut the circuit into items, by name.
+        found: Ways to cut the circuit into segments, by name.
         best: The one that is cheapest without tiles.
         num_qubits: Of the circuit.
         start: Qubits that an initial state will hold.
         limit: Options that cost more microseconds are left out.
     """
     options = []
-    items = found[best]
-    for place in _places(items, num_qubits, start):
-        head, rest = items[:place], items[place:]
-        operations = [operation for item in rest for operation in item.operations]
+    segments = found[best]
+    for place in _places(segments, num_qubits, start):
+        head, rest = segments[:place], segments[place:]
+        operations = [operation for segment in rest for operation in segment.operations]
         if not operations:
             continue
         before = Planner(head, num_qubits, start, None, Constants()).plan.cost
@@ -89,7 +90,7 @@ def tile_options(
                 tail, tuple(range(num_qubits)), None, Constants(), limit=limit - before
             )
             cost = before + laid.cost
-            label = f"{len(head)} items of {best}, then on tiles: {name}"
+            label = f"{len(head)} segments of {best}, then on tiles: {name}"
             if cost <= limit:
                 options.append(TileOption(label, head, tail, cost))
     return options
@@ -97,7 +98,7 @@ def tile_options(
 
 def cheapest(
     operations: Sequence[Operation], order: Sequence[int], samples: int
-) -> tuple[list[Item], float]:
+) -> tuple[list[Segment], float]:
     """The cheapest way to cut gates into steps on tiles, and its microseconds.
 
     Args:
@@ -115,7 +116,7 @@ def cheapest(
     return best, least
 
 
-def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Item]]:
+def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Segment]]:
     """Ways to cut gates into steps on tiles, by name."""
     found = {"gates one by one": _one_by_one(operations)}
     for size in range(1, min(num_qubits, 2) + 1):
@@ -130,34 +131,34 @@ def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[It
     return found
 
 
-def _one_by_one(operations: Sequence[Operation]) -> list[Item]:
+def _one_by_one(operations: Sequence[Operation]) -> list[Segment]:
     """Gates with angles by themselves; fixed ones between them in small blocks and monomials."""
-    items: list[Item] = []
+    segments: list[Segment] = []
     fixed: list[Operation] = []
     for operation in operations:
         if operation.fixed is not None:
             fixed.append(operation)
             continue
-        items += named(layered(fixed, MOST_QUBITS))
+        segments += named(layered(fixed, MOST_QUBITS))
         fixed = []
-        items.append(Item("sample", [operation], set(operation.qubits)))
-    return items + named(layered(fixed, MOST_QUBITS))
+        segments.append(Segment("sample", [operation], set(operation.qubits)))
+    return segments + named(layered(fixed, MOST_QUBITS))
 
 
-def _places(items: Sequence[Item], num_qubits: int, start: Sequence[int]) -> list[int]:
+def _places(segments: Sequence[Segment], num_qubits: int, start: Sequence[int]) -> list[int]:
     """Where tiles could begin: at once, after the inputs, or when all qubits are joined."""
     first = plain = 0
-    for place, item in enumerate(items):
-        if item.kind == "project":
+    for place, segment in enumerate(segments):
+        if segment.kind == "project":
             first = place + 1
-        if item.kind in ("project", "sample"):
+        if segment.kind in ("project", "sample"):
             plain = place + 1
     groups: list[set[int]] = [set(start)] if start else []
-    joined = len(items)
-    for place, item in enumerate(items):
-        touched = [group for group in groups if group & item.support]
-        union = item.support.union(*touched)
-        groups = [group for group in groups if not group & item.support] + [union]
+    joined = len(segments)
+    for place, segment in enumerate(segments):
+        touched = [group for group in groups if group & segment.support]
+        union = segment.support.union(*touched)
+        groups = [group for group in groups if not group & segment.support] + [union]
         if len(union) == num_qubits:
             joined = place
             break
@@ -165,10 +166,10 @@ def _places(items: Sequence[Item], num_qubits: int, start: Sequence[int]) -> lis
 
 
 class TilePlanner:
-    """Lays out items as steps on tiles.
+    """Lays out segments as steps on tiles.
 
     Args:
-        items: Blocks and monomials in circuit order.
+        segments: Blocks and monomials in circuit order.
         order: All qubits, the most significant first.
         builder: Collects blocks with weights; None estimates only.
         constants: Collects fixed arrays.
@@ -179,7 +180,7 @@ class TilePlanner:
 
     def __init__(
         self,
-        items: Sequence[Item],
+        segments: Sequence[Segment],
         order: Sequence[int],
         builder: Builder | None,
         constants: Constants,
@@ -200,8 +201,8 @@ class TilePlanner:
         self._known_active: dict[tuple[object, ...], np.ndarray] = {}
         self._known_factors: dict[tuple[object, ...], int] = {}
         self._known_rows: dict[tuple[int, ...], tuple[int, int, int]] = {}
-        for item in items:
-            getattr(self, f"_{item.kind}")(item)
+        for segment in segments:
+            self._lay_out(segment)
             if builder is None and self.cost > limit:
                 break
 
@@ -219,36 +220,47 @@ class TilePlanner:
         least = LEAST_NS if self.num_rows <= CACHED_ROWS else 2 * LEAST_NS
         return self.num_rows * self.samples * share * max(nanoseconds, least) / 1e3
 
-    def _block(self, item: Item) -> None:
-        qubits = sorted(item.support, key=self.place.__getitem__)
+    def _lay_out(self, segment: Segment) -> None:
+        match segment.kind:
+            case "block":
+                self._block(segment)
+            case "monomial":
+                self._monomial(segment)
+            case "sample":
+                self._sample(segment)
+            case "project":
+                raise AssertionError("tiles begin after the last projection")
+
+    def _block(self, segment: Segment) -> None:
+        qubits = sorted(segment.support, key=self.place.__getitem__)
         size = 2 ** len(qubits)
-        active = self._active(item.operations, qubits)
-        is_fixed = all(operation.fixed is not None for operation in item.operations)
+        active = self._active(segment.operations, qubits)
+        is_fixed = all(operation.fixed is not None for operation in segment.operations)
         if not len(active):
             if is_fixed:
                 return
             active = np.arange(size)
         share = len(active) / size
-        slope = REAL_NS if are_real(item.operations) else COMPLEX_NS
+        slope = REAL_NS if are_real(segment.operations) else COMPLEX_NS
         once = self._amplitudes_us(share, slope * len(active))
         cost = STEP_US + TILE_STEP_US * self._tiles + 3 * once
         if not is_fixed:
-            factors = self._factors(item.operations, qubits)
+            factors = self._factors(segment.operations, qubits)
             self._groups.add((len(qubits), factors))
             cost += once + SUM_US * self._tiles * len(active) ** 2
             cost += factors * (BLOCK_ENTRY_US * size**2 + PRODUCT_US * (factors > 1) * size**3)
         self._spend(cost)
         if self.builder is None:
             return
-        what = f"{size} x {size} matrix of {len(item.operations)} gates on qubits {qubits}"
+        what = f"{size} x {size} matrix of {len(segment.operations)} gates on qubits {qubits}"
         if len(active) < size:
             what += f", of which {len(active)} rows act"
         constant = handle = None
         if is_fixed:
-            constant = self.constants.add(as_real(fixed_product(item.operations, qubits)))
+            constant = self.constants.add(as_real(fixed_product(segment.operations, qubits)))
             what += ", fixed"
         else:
-            handle = self.builder.add(item.operations, qubits, 0)
+            handle = self.builder.add(segment.operations, qubits, 0)
         places = tuple(self.place[qubit] for qubit in qubits)
         first, order, inverse = self._rows(places)
         offsets = with_bits(np.zeros(size, dtype=int), places, np.arange(size))
@@ -257,8 +269,8 @@ class TilePlanner:
         )
         self.steps.append(step)
 
-    def _sample(self, item: Item) -> None:
-        for operation in item.operations:
+    def _sample(self, segment: Segment) -> None:
+        for operation in segment.operations:
             self._gate(operation)
 
     def _gate(self, operation: Operation) -> None:
@@ -325,10 +337,10 @@ class TilePlanner:
             self._known_factors[key] = count_factors(operations, qubits)
         return self._known_factors[key]
 
-    def _monomial(self, item: Item) -> None:
+    def _monomial(self, segment: Segment) -> None:
         moves = turns = weighted = False
         total: Monomial | None = None
-        for operation in item.operations:
+        for operation in segment.operations:
             small = operation.monomial
             assert small is not None  # fusion has sorted them
             moves, turns = moves or small.moves, turns or small.turns

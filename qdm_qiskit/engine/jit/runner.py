@@ -26,7 +26,6 @@ from ...errors import InvalidData
 from ..evolution.allocator import keep_freed_memory
 from ..evolution.autograd_ops import in_full_precision, packed
 from ..evolution.steps import Components, Frame, squared_modulus
-from ..lowering.dtypes import number_dtype
 from .compiler import widest
 from .step_table import TileTable
 from .steps import Tiles
@@ -88,7 +87,7 @@ class TileRunner:
                 given.append(vector.evaluate(inputs, weights, like))
         if given[1] is not None:
             x = x.expand(-1, len(given[1]) if tiles.angles[1].is_bare else given[1].shape[1])
-        x = x.to(number_dtype(frame.dtype, True))
+        x = x.to(frame.dtype.to_complex())
         keep_freed_memory()
         final: Tensor = _Run.apply(packed(x), *given, self, frame, diagonals, *stacks)
         return final

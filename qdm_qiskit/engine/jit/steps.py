@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..evolution.autograd_ops import packed, permute_rows
-from ..evolution.block_matrices import BlockHandle
+from ..evolution.constants import BlockHandle
 from ..evolution.per_sample_gates import Entries
 from ..evolution.steps import Components, Frame, Move, mixed_product
 from ..lowering.angles import Angle, AngleVector

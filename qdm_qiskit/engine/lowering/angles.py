@@ -20,8 +20,6 @@ from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
 from ...errors import InvalidData, UnsupportedCircuit
-from . import rotation_vectors
-from .dtypes import number_dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +33,8 @@ class Symbol:
 class Call:
     """A function of other expressions."""
 
-    function: str
-    """A name in :data:`_BINARY`, :data:`_FUNCTIONS` or :data:`rotation_vectors.FUNCTIONS`."""
+    function: str | Callable[..., Tensor]
+    """A name in :data:`_BINARY` or :data:`_FUNCTIONS`, or a function of tensors and numbers."""
     arguments: tuple[Tree, ...]
 
 
@@ -132,7 +130,7 @@ class Angle:
         if not value.is_complex() and _is_finite(value):
             return value
         if not value.is_complex():  # the square of a negative number's root is real again
-            complex_ = number_dtype(like.dtype, True)
+            complex_ = like.dtype.to_complex()
             value = _torch_value(self.expression, lambda p: column(p).to(complex_), like)
         if not value.is_complex():
             value = torch.complex(value, torch.zeros_like(value))
@@ -386,13 +384,13 @@ def _torch_value(tree: Tree, column: Callable[[Parameter], Tensor], like: Tensor
         if not isinstance(node, Call):
             return node
         found = [value(each) for each in node.arguments]
+        if not isinstance(node.function, str):
+            return node.function(*found)
         if node.function == "DIV" and isinstance(found[1], Tensor):
             _refuse_zeros(found[1])
         if node.function in _BINARY:
             return _BINARY[node.function](*found)
-        if node.function in _FUNCTIONS:
-            return _FUNCTIONS[node.function][1](*found)
-        return rotation_vectors.FUNCTIONS[node.function](*found)
+        return _FUNCTIONS[node.function][1](*found)
 
     found = value(tree)
     if isinstance(found, Tensor):
@@ -434,8 +432,11 @@ def _check(tree: Tree, angle: ParameterExpression) -> None:
     Raises:
         UnsupportedCircuit: If they differ: the steps are no public interface, and may change.
     """
-    for name in {each.function for each in _nodes(tree) if isinstance(each, Call)}:
-        if not _is_qiskits(name, _BINARY.get(name) or _FUNCTIONS[name][0]):
+    functions = {each.function for each in _nodes(tree) if isinstance(each, Call)}
+    for name in functions:
+        if isinstance(name, str) and not _is_qiskits(
+            name, _BINARY.get(name) or _FUNCTIONS[name][0]
+        ):
             raise UnsupportedCircuit(
                 f"The engine reads angle '{angle}' as another function than this Qiskit does "
                 f"({name}); bind its parameters, or write it another way."
@@ -469,6 +470,7 @@ def _real_value(tree: Tree, point: dict[Parameter, float]) -> float:
         return point[tree.parameter]
     if not isinstance(tree, Call):
         return math.nan if isinstance(tree, complex) else tree
+    assert isinstance(tree.function, str)  # it was read from Qiskit's steps
     values = [np.float64(_real_value(each, point)) for each in tree.arguments]
     with np.errstate(all="ignore"):
         found = _apply(tree.function, values)

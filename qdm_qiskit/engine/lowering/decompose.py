@@ -36,7 +36,7 @@ from ...errors import UnsupportedCircuit
 from ...transpiling.roots import root_as_matrix
 from .angles import Call, Tree, tree_of
 from .evolutions import MAX_DENSE_QUBITS, evolution_circuit, exponential_circuit
-from .rotation_vectors import ROTATIONS
+from .rotation_vectors import PHASE, ROTATIONS
 
 
 def is_free(operation: Operation) -> bool:
@@ -126,8 +126,8 @@ def rotation_vector(operation: Operation) -> tuple[list[tuple[str, Tree]], Tree]
     if not isinstance(operation, RVGate) or not is_free(operation):
         return None
     vector = [tree_of(each) for each in operation.params]
-    gates = [(gate, Call(name, tuple(vector))) for gate, name in ROTATIONS]
-    return list(gates), Call("RV_PHASE", tuple(vector))
+    gates = [(gate, Call(function, tuple(vector))) for gate, function in ROTATIONS]
+    return list(gates), Call(PHASE, tuple(vector))
 
 
 def definition_of(instruction: Instruction, engine: str = "engine") -> QuantumCircuit:

@@ -7,56 +7,45 @@ multiplication, however many of them follow each other; a block costs a matrix p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from .operations import Operation
+from .operations import Operation, Segment
 
 MAX_BLOCK = 8
 """Largest block: 256 x 256."""
 
 
-@dataclass
-class Item:
-    """Gates that one step applies."""
-
-    kind: str
-    """"block", "monomial", "sample" or "project"."""
-    operations: list[Operation]
-    support: set[int] = field(default_factory=set)
-
-
-def fold(operations: Sequence[Operation], max_qubits: int, *, apart: bool = False) -> list[Item]:
+def fold(operations: Sequence[Operation], max_qubits: int, *, apart: bool = False) -> list[Segment]:
     """Group gates into blocks of at most ``max_qubits`` qubits.
 
     A gate joins an earlier block if everything in between acts on other qubits, so the product is the
     same circuit. Gates that depend on inputs join only each other, on the same qubits in the same
     order. With ``apart``, gates with weights do not join blocks without any.
     """
-    items: list[Item] = []
+    segments: list[Segment] = []
     for operation in operations:
         support, kind = set(operation.qubits), operation.kind
         place = None
-        for position in reversed(range(len(items))):
-            item = items[position]
-            joint = item.support | support
-            if "project" in (kind, item.kind):
+        for position in reversed(range(len(segments))):
+            segment = segments[position]
+            joint = segment.support | support
+            if "project" in (kind, segment.kind):
                 fits = False
-            elif "sample" in (kind, item.kind):
-                fits = kind == item.kind and item.operations[0].qubits == operation.qubits
+            elif "sample" in (kind, segment.kind):
+                fits = kind == segment.kind and segment.operations[0].qubits == operation.qubits
             else:
                 fits = len(joint) <= max_qubits
                 if fits and apart and operation.fixed is None:
-                    fits = any(each.fixed is None for each in item.operations)
+                    fits = any(each.fixed is None for each in segment.operations)
             if fits:
                 place = position
-            if item.support & support:
+            if segment.support & support:
                 break
         if place is None:
-            items.append(Item(kind, [operation], support))
+            segments.append(Segment(kind, [operation], support))
         else:
-            items[place].operations.append(operation)
-            items[place].support |= support
-    return items
+            segments[place].operations.append(operation)
+            segments[place].support |= support
+    return segments
 
 
 def alternate(
@@ -107,46 +96,46 @@ def alternate(
     return rounds
 
 
-def layered(operations: Sequence[Operation], size: int, least_qubits: int = 1) -> list[Item]:
+def layered(operations: Sequence[Operation], size: int, least_qubits: int = 1) -> list[Segment]:
     """Monomial gates apart, blocks of what is between them."""
-    items: list[Item] = []
+    segments: list[Segment] = []
     for monomials, others in alternate(operations, least_qubits):
         if monomials:
-            items.append(Item("monomial", monomials, _support(monomials)))
-        items += fold(others, size)
-    return items
+            segments.append(Segment("monomial", monomials, _support(monomials)))
+        segments += fold(others, size)
+    return segments
 
 
-def refined(items: Sequence[Item], size: int) -> list[Item]:
+def refined(segments: Sequence[Segment], size: int) -> list[Segment]:
     """Neighbouring blocks without weights are laid out anew, monomial gates apart."""
-    out: list[Item] = []
+    out: list[Segment] = []
     run: list[Operation] = []
-    for item in items:
-        if item.kind == "block" and all(each.fixed is not None for each in item.operations):
-            run += item.operations
+    for segment in segments:
+        if segment.kind == "block" and all(each.fixed is not None for each in segment.operations):
+            run += segment.operations
             continue
-        out += [*layered(run, size), item]
+        out += [*layered(run, size), segment]
         run = []
     return out + layered(run, size)
 
 
-def named(items: Sequence[Item]) -> list[Item]:
+def named(segments: Sequence[Segment]) -> list[Segment]:
     """Blocks that hold nothing but monomial gates are monomial; neighbouring ones are joined."""
-    out: list[Item] = []
-    for item in items:
-        kind = item.kind
-        if kind == "block" and all(each.monomial is not None for each in item.operations):
+    out: list[Segment] = []
+    for segment in segments:
+        kind = segment.kind
+        if kind == "block" and all(each.monomial is not None for each in segment.operations):
             kind = "monomial"
         if kind == "monomial" and out and out[-1].kind == "monomial":
-            joined = out[-1].operations + item.operations
-            out[-1] = Item(kind, joined, out[-1].support | item.support)
+            joined = out[-1].operations + segment.operations
+            out[-1] = Segment(kind, joined, out[-1].support | segment.support)
         else:
-            out.append(Item(kind, item.operations, item.support))
+            out.append(Segment(kind, segment.operations, segment.support))
     return out
 
 
-def strategies(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Item]]:
-    """Ways to cut a circuit into items, by name; the cost model chooses."""
+def strategies(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Segment]]:
+    """Ways to cut a circuit into segments, by name; the cost model chooses."""
     found = {}
     for size in range(1, min(num_qubits, MAX_BLOCK) + 1):
         found[f"blocks of {size}"] = named(fold(operations, size))

@@ -6,8 +6,9 @@ Qubits inside a block or a register are listed least significant first, as Qiski
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +19,11 @@ UNITARY = 1e-12
 """Fixed gates that miss unitarity by more are not undone, since each would make the error grow."""
 TOLERANCE = 1e-12
 """Below this an entry of a fixed matrix is zero."""
+
+
+Kind = Literal["block", "monomial", "sample", "project"]
+"""How gates are applied: as a matrix, as a permutation with phases, as a matrix of each sample's own,
+or as a projection."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +49,7 @@ class Operation:
         return any(angle.depends_on_inputs for angle in self.angles)
 
     @cached_property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
         """ "project", "sample" (depends on inputs) or "block"."""
         if self.outcome is not None:
             return "project"
@@ -75,6 +81,16 @@ class Operation:
         phases = {angle: self.form.phase[diagonal, k] for k, angle in enumerate(self.angles)}
         offset = self.form.phase_offset[diagonal]
         return Monomial(np.arange(self.form.size), np.exp(1j * offset), phases)
+
+
+@dataclass
+class Segment:
+    """Neighbouring gates that one step applies."""
+
+    kind: Kind
+    operations: list[Operation]
+    support: set[int] = field(default_factory=set)
+    """Their qubits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,3 +201,8 @@ def fixed_product(operations: Sequence[Operation], qubits: Sequence[int]) -> np.
         matrix = flat[embedding(len(qubits), positions)]
         total = matrix if total is None else matrix @ total
     return np.eye(2 ** len(qubits), dtype=complex) if total is None else total
+
+
+def as_real(array: np.ndarray) -> np.ndarray:
+    """Return the array without its imaginary part, if that is zero."""
+    return array if np.iscomplexobj(array) and array.imag.any() else array.real

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -86,36 +87,37 @@ def phase(*vector: Tensor) -> Tensor:
     return (overlap < 0).to(overlap.dtype) * math.pi
 
 
-def of_real(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function for tensors and numbers that must be real.
+@dataclass(frozen=True)
+class OfReal:
+    """A function of tensors, extended to numbers, all of which must be real."""
 
-    Raises:
-        InvalidData: In the function returned, where a number has an imaginary part.
-    """
+    function: Callable[..., Tensor]
 
-    def apply(*vector: Tensor | float) -> Tensor:
+    def __call__(self, *vector: Tensor | float) -> Tensor:
+        """Return the function's value.
+
+        Raises:
+            InvalidData: If a number has an imaginary part.
+        """
         like = next(each for each in vector if isinstance(each, Tensor))
         real = like.real.dtype if like.is_complex() else like.dtype
-        parts = []
+        components = []
         for each in vector:
             value = each if isinstance(each, Tensor) else like.new_tensor(each)
             if value.is_complex():
                 if float(value.detach().imag.abs().max()) > 64 * torch.finfo(real).eps:
                     raise InvalidData("The vector of a gate 'rv' must be real.")
                 value = value.real
-            parts.append(value.to(real))
-        return function(*torch.broadcast_tensors(*parts))
-
-    return apply
+            components.append(value.to(real))
+        return self.function(*torch.broadcast_tensors(*components))
 
 
-FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    "RV_TILT": of_real(tilt),
-    "RV_X": of_real(about_x),
-    "RV_Y": of_real(about_y),
-    "RV_Z": of_real(about_z),
-    "RV_PHASE": of_real(phase),
-}
-"""Names in expression trees; each takes the vector."""
-ROTATIONS = (("ry", "RV_TILT"), ("rx", "RV_X"), ("ry", "RV_Y"), ("rz", "RV_Z"))
-"""Gates in order, and their angles."""
+ROTATIONS = (
+    ("ry", OfReal(tilt)),
+    ("rx", OfReal(about_x)),
+    ("ry", OfReal(about_y)),
+    ("rz", OfReal(about_z)),
+)
+"""Gates in order, and their angles as functions of the vector."""
+PHASE = OfReal(phase)
+"""The global phase as a function of the vector."""
