@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import InvalidData
 from .arguments import COMPLEX, Signature
 from .evolution.adjoint import Tail, find_tail, run_tail
-from .evolution.autograd_ops import in_full_precision
+from .evolution.autograd_ops import in_full_precision, squared_modulus
 from .evolution.block_matrices import BlockBuilder
 from .evolution.constants import Constants
 from .evolution.hermitian_readout import check_matrices, matrix_expectations
@@ -24,8 +24,8 @@ from .evolution.per_sample_gates import SampleTable
 from .evolution.planner import Plan, Planner
 from .evolution.post_selection import unit_columns
 from .evolution.shot_sampling import draw_selected
-from .evolution.steps import Components, Frame, squared_modulus
-from .jit.block_matrices import LayoutBuilder
+from .evolution.steps import Components, Frame
+from .jit.large_blocks import MixedBlockBuilder
 from .jit.planner import planned, tile_options
 from .jit.runner import TileRunner
 from .lowering.angles import Angle, linear, parameters_of
@@ -54,7 +54,7 @@ class _Layout:
     strategy: str
     candidates: dict[str, float]
     plan: Plan
-    builder: BlockBuilder | LayoutBuilder
+    builder: BlockBuilder | MixedBlockBuilder
     constants: Constants
     samples: SampleTable
     tail: Tail
@@ -117,19 +117,19 @@ class CircuitProgram:
             }
             best = min(candidates, key=lambda name: candidates[name])
             constants = Constants()
-            builder: BlockBuilder | LayoutBuilder = BlockBuilder(constants)
+            builder: BlockBuilder | MixedBlockBuilder = BlockBuilder(constants)
             tiles, options = None, []
             if tiled:
-                builder = LayoutBuilder(constants)
+                builder = MixedBlockBuilder(constants, TileRunner)
             plan = Planner(found[best], self.num_qubits, covered, builder, constants).plan
-            if isinstance(builder, LayoutBuilder):
+            if isinstance(builder, MixedBlockBuilder):
                 cost = candidates[best] = max(candidates[best] - builder.saved, 1.0)
                 limit = max(TILES_PAY, 2.0) * cost
                 options = tile_options(found, best, self.num_qubits, covered, limit)
                 option = min(options, key=lambda each: each.cost, default=None)
                 if option is not None and option.cost < TILES_PAY * cost:
                     constants = Constants()
-                    builder = LayoutBuilder(constants)
+                    builder = MixedBlockBuilder(constants, TileRunner)
                     plan, steps = planned(option, self.num_qubits, covered, builder, constants)
                     tiles = TileRunner(steps) if steps.steps else None
                     best = option.name

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..lowering.fusion import alternate
+from ..lowering.fusion import Factor, factors_of
 from ..lowering.operations import Monomial, Operation, embedding
 from .autograd_ops import in_full_precision
 from .constants import BlockHandle, Constants
@@ -35,32 +35,22 @@ from .unitary_products import (
 )
 
 
-@dataclass
-class Factor:
-    """One factor of a block: where its matrix comes from, and the monomial that follows."""
+@dataclass(frozen=True)
+class _Registered:
+    """A factor, and where its gates stand in the tables."""
 
-    kind: str
-    """"layer", "pair" or "fixed"."""
-    sources: tuple[int, ...] = ()
-    """Runs for each local qubit (-1 for none), or the ticket of a two-qubit gate."""
-    positions: tuple[int, ...] = ()
-    """Local qubits of an embedded two-qubit gate."""
-    matrix: np.ndarray | None = None
-    """The matrix of a fixed factor."""
-    after: Monomial | None = None
-    """The monomial that follows."""
-
-
-def count_factors(operations: Sequence[Operation], qubits: Sequence[int]) -> int:
-    """How many factors a block of these gates has."""
-    return len(BlockBuilder(Constants())._factors(operations, qubits))
+    factor: Factor
+    runs: tuple[int, ...]
+    """For each local qubit of a layer its run; -1 for none."""
+    ticket: int
+    """Of a two-qubit gate; -1 for none."""
 
 
 @dataclass
 class _Group:
     """Blocks of one size and one number of factors, and the keys that put them together."""
 
-    blocks: list[list[Factor]] = field(default_factory=list)
+    blocks: list[list[_Registered]] = field(default_factory=list)
     keys: dict[str, int] = field(default_factory=dict)
     phases: PhaseTable | None = None
     is_real: bool = True
@@ -93,7 +83,7 @@ class BlockBuilder:
         Returns:
             Where its ``(2**k, 2**(k - fresh))`` matrix will stand.
         """
-        factors = self._factors(operations, qubits)
+        factors = [self._register(each) for each in factors_of(operations, qubits)]
         key = (len(qubits), len(factors), 2**fresh)
         group = self._groups.setdefault(key, _Group())
         group.blocks.append(factors)
@@ -114,66 +104,28 @@ class BlockBuilder:
         table = self._phases.setdefault(size, PhaseTable(self.constants, self.angles))
         return size, table.add(factors, phases)
 
-    def _factors(self, operations: Sequence[Operation], qubits: Sequence[int]) -> list[Factor]:
-        local = {qubit: position for position, qubit in enumerate(qubits)}
-        size = len(qubits)
-        factors: list[Factor] = []
+    def _register(self, factor: Factor) -> _Registered:
+        ticket = -1 if factor.pair is None else self._pairs.add(factor.pair)
+        return _Registered(factor, tuple(map(self._run, factor.runs)), ticket)
 
-        def positions(operation: Operation) -> tuple[int, ...]:
-            return tuple(local[qubit] for qubit in operation.qubits)
-
-        def layer(runs: dict[int, list[Operation]]) -> None:
-            sources = tuple(self._run(runs.get(position, [])) for position in range(size))
-            factors.append(Factor("layer", sources=sources))
-
-        for monomials, others in alternate(operations):
-            if monomials:
-                total = Monomial.identity(2**size)
-                for operation in monomials:
-                    assert operation.monomial is not None  # alternate() has sorted them
-                    total = total.then(operation.monomial.spread(size, positions(operation)))
-                if not factors:
-                    layer({})
-                factors[-1].after = total
-            runs: dict[int, list[Operation]] = {}
-            for operation in others:
-                where = positions(operation)
-                if len(where) == 1:
-                    if operation.fixed is None and any(
-                        each.fixed is None for each in runs.get(where[0], [])
-                    ):
-                        layer(runs)  # at most one angle in a run, for its derivative's sake
-                        runs = {}
-                    runs.setdefault(where[0], []).append(operation)
-                    continue
-                if any(position in runs for position in where):
-                    layer(runs)
-                    runs = {}
-                if len(where) == 2:
-                    ticket = self._pairs.add(operation)
-                    factors.append(Factor("pair", sources=(ticket,), positions=where))
-                else:
-                    assert operation.fixed is not None  # larger free gates are decomposed
-                    flat = np.append(operation.fixed.reshape(-1), 0)
-                    factors.append(Factor("fixed", matrix=flat[embedding(size, where)]))
-            if runs:
-                layer(runs)
-        return factors
-
-    def _run(self, operations: list[Operation]) -> int:
+    def _run(self, operations: Sequence[Operation]) -> int:
         if not operations:
             return -1
         self._runs.append(tuple(self._singles.add(operation) for operation in operations))
-        self._run_operations.append(operations)
+        self._run_operations.append(list(operations))
         return len(self._runs) - 1
 
     def finish(self) -> None:
         """Turn what was collected into index arrays; no block can be added afterwards."""
         layers = [
-            f for g in self._groups.values() for b in g.blocks for f in b if f.kind == "layer"
+            each
+            for group in self._groups.values()
+            for block in group.blocks
+            for each in block
+            if each.factor.kind == "layer"
         ]
         row_of_run = {}
-        if any(-1 in factor.sources for factor in layers):
+        if any(-1 in each.runs for each in layers):
             row_of_run[-1] = self._singles.fixed_row(np.eye(2))
         singles, pairs = self._singles.finish(), self._pairs.finish()
         start = self._singles.num_rows  # products of several gates follow the gates themselves
@@ -201,22 +153,23 @@ class BlockBuilder:
         pairs: np.ndarray,
     ) -> None:
         keep = self.constants.add
-        factors = [factor for block in group.blocks for factor in block]
+        registered = [each for block in group.blocks for each in block]
+        factors = [each.factor for each in registered]
         place: list[int] = []
         layers = [k for k, factor in enumerate(factors) if factor.kind == "layer"]
         if layers:
-            rows = np.array([[row_of_run[run] for run in factors[k].sources] for k in layers])
+            rows = np.array([[row_of_run[run] for run in registered[k].runs] for k in layers])
             # A Kronecker product entry by entry: those of each half of the qubits, then both.
-            for name, part in (("low", rows[:, : size // 2]), ("high", rows[:, size // 2 :])):
-                if part.shape[1]:
-                    group.keys[name] = keep(4 * part[:, :, None] + _entries(part.shape[1]))
+            for name, half in (("low", rows[:, : size // 2]), ("high", rows[:, size // 2 :])):
+                if half.shape[1]:
+                    group.keys[name] = keep(4 * half[:, :, None] + _entries(half.shape[1]))
             group.is_real = group.is_real and self._singles.is_real
             place += layers
         members = [k for k, factor in enumerate(factors) if factor.kind == "pair"]
         if members:
             # Entries of all two-qubit gates, each gate's followed by a zero.
             index = [
-                17 * pairs[factors[k].sources[0]] + embedding(size, factors[k].positions)
+                17 * pairs[registered[k].ticket] + embedding(size, factors[k].positions)
                 for k in members
             ]
             group.keys["pairs"] = keep(np.stack(index))
@@ -244,14 +197,14 @@ class BlockBuilder:
             group.phases.finish()
         elif not all(np.allclose(f, 1) for f in factors_of):
             group.keys["signs"] = keep(np.stack(factors_of).real.reshape(-1, 1))
-        self._finish_generators(group, size, factors)
+        self._finish_generators(group, size, registered)
 
-    def _finish_generators(self, group: _Group, size: int, factors: list[Factor]) -> None:
+    def _finish_generators(self, group: _Group, size: int, registered: list[_Registered]) -> None:
         """Where the derivative of each angle is read, see :mod:`chains`."""
         known: dict[tuple[str, tuple[int, ...], bytes], int] = {}
         matrices: list[np.ndarray] = []
         slots: list[tuple[int, int, int]] = []
-        length = len(factors) // len(group.blocks)
+        length = len(registered) // len(group.blocks)
 
         def add(k: int, gate: Operation, positions: tuple[int, ...], before: np.ndarray) -> None:
             key = (gate.gate, positions, before.tobytes())
@@ -262,12 +215,11 @@ class BlockBuilder:
                 matrices.append(flat[embedding(size, positions)])
             slots.append((k, known[key], self.angles.column(gate.angles[0])))
 
-        for k, factor in enumerate(factors):
-            if factor.kind == "pair":
-                gate = self._pairs.operation(factor.sources[0])
-                if gate is not None:
-                    add(k, gate, factor.positions, np.eye(4))
-            for position, run in enumerate(factor.sources if factor.kind == "layer" else ()):
+        for k, each in enumerate(registered):
+            pair = each.factor.pair
+            if pair is not None and pair.fixed is None:
+                add(k, pair, each.factor.positions, np.eye(4))
+            for position, run in enumerate(each.runs):
                 before = np.eye(2, dtype=complex)
                 for gate in self._run_operations[run] if run >= 0 else ():
                     if gate.fixed is None:

@@ -53,11 +53,6 @@ class FormTable:
             self._tickets.append((False, self._fixed_row(operation.fixed)))
         return len(self._tickets) - 1
 
-    def operation(self, ticket: int) -> Operation | None:
-        """The gate of a ticket, or None if it is fixed."""
-        free, row = self._tickets[ticket]
-        return self._free[row] if free else None
-
     def _fixed_row(self, matrix: np.ndarray) -> int:
         for row, known in enumerate(self._fixed):
             if np.array_equal(known, matrix):

@@ -9,8 +9,8 @@ import torch
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
+from .autograd_ops import squared_modulus
 from .pauli_values import Strings, pauli_values, strings_of
-from .steps import squared_modulus
 
 TABLE_BYTES = 2**26
 """Larger tables are not made: values are read from the states, string by string."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .autograd_ops import permute_rows
+from .autograd_ops import mixed_product, outer, permute_rows
 from .constants import BlockHandle, Constants
 
 Components = dict[int, Tensor]
@@ -83,9 +83,7 @@ class Merge:
         if high.is_complex() != low.is_complex():
             dtype = high.dtype if high.is_complex() else low.dtype
             high, low = high.to(dtype), low.to(dtype)
-        # Forward mode, which runs without gradients of this kind, needs the plain form.
-        wanted = high.requires_grad or low.requires_grad
-        product = _Outer.apply(high, low) if wanted else high.unsqueeze(1) * low.unsqueeze(0)
+        product = outer(high, low)
         state[self.component] = product.reshape(-1, product.shape[-1])
 
     def describe(self) -> str:
@@ -244,96 +242,3 @@ def leading_rows(steps: Sequence[Step]) -> dict[Any, int]:
         if used is not None:
             leading[used[0]] = max(leading.get(used[0], 0), used[1] + 1)
     return leading
-
-
-def mixed_product(matrix: Tensor, x: Tensor) -> Tensor:
-    """``matrix @ x`` for ``(high, d, columns)``; a real matrix or state halves the arithmetic."""
-    if matrix.is_complex() == x.is_complex():
-        return _product(matrix, x)
-    if x.is_complex():
-        pairs = torch.view_as_real(x)
-        return torch.view_as_complex(_product(matrix, pairs.flatten(-2)).unflatten(-1, (-1, 2)))
-    # As one complex product: two real ones, put together, take longer, and so does their gradient.
-    return _product(matrix, x.to(matrix.dtype))
-
-
-def _product(matrix: Tensor, x: Tensor) -> Tensor:
-    if len(x) == 1:
-        return torch.mm(
-            matrix, x.squeeze(0)
-        )  # x[0] would fill a whole state with zeros on the way back
-    # torch.matmul would fold the batch into the columns, which copies x and the result.
-    return torch.bmm(matrix.expand(len(x), -1, -1), x)
-
-
-class _Outer(torch.autograd.Function):
-    """``(a, batch)`` and ``(b, batch)`` to ``(a, b, batch)``; a batch of 1 is every sample's.
-
-    Autograd's own form conjugates and broadcasts more than it has to.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, high: Tensor, low: Tensor) -> Tensor:
-        ctx.save_for_backward(high, low)
-        return high.unsqueeze(1) * low.unsqueeze(0)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        high, low = ctx.saved_tensors
-        to_high = to_low = None
-        if ctx.needs_input_grad[0]:
-            to_high = (grad * low.conj().resolve_conj()).sum(1)
-            if high.shape[1] < grad.shape[2]:
-                to_high = to_high.sum(1, keepdim=True)
-        if ctx.needs_input_grad[1]:
-            to_low = (grad * high.conj().resolve_conj().unsqueeze(1)).sum(0)
-            if low.shape[1] < grad.shape[2]:
-                to_low = to_low.sum(1, keepdim=True)
-        return to_high, to_low
-
-
-class _SquaredModulus(torch.autograd.Function):
-    """``|x|**2``, perhaps of some rows only; autograd's own forms take up to seven times as long."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, axis: int, outcome: int) -> Tensor:
-        ctx.place = axis, outcome
-        ctx.save_for_backward(x)
-        part = _part(x, axis, outcome)
-        # A complex product runs at the speed of memory; abs() takes roots, and a sum over pairs of
-        # real and imaginary parts is not vectorised (torch 2.13).
-        return (part * part.conj()).real.reshape(-1, x.shape[-1])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        axis, outcome = ctx.place
-        part = _part(x, axis, outcome)
-        values = part * (2 * grad).reshape(part.shape)
-        if axis < 0:
-            return values, None, None
-        full = torch.zeros_like(x)
-        _part(full, axis, outcome).copy_(values)
-        return full, None, None
-
-
-def _part(x: Tensor, axis: int, outcome: int) -> Tensor:
-    """The rows in which one of the axes has an outcome; all of them for the axis -1."""
-    return x if axis < 0 else x.view(2**axis, 2, -1, x.shape[-1]).select(1, outcome)
-
-
-def squared_modulus(state: Tensor, axis: int = -1, outcome: int = 0) -> Tensor:
-    """``|x|**2`` of all rows, or of those in which an axis has an outcome.
-
-    Args:
-        state: ``(2**k, batch)``.
-        axis: The k axes count from the most significant one; -1 for all rows.
-        outcome: 0 or 1.
-
-    Returns:
-        Real, ``(2**k, batch)``, or half as many rows.
-    """
-    if state.is_complex():
-        return _SquaredModulus.apply(state.contiguous(), axis, outcome)
-    part = _part(state, axis, outcome)
-    return (part * part).reshape(-1, state.shape[-1])

@@ -20,7 +20,9 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from .emit_gates import GateWriter
 from .emit_run import RunWriter
+from .emit_vectors import VectorWriter
 
 OPTIMISE = 2
 """LLVM's level of optimisation, 0 to 3."""
@@ -39,11 +41,12 @@ class Kernels:
     def __init__(self, *, double: bool, lanes: int) -> None:
         self.lanes = lanes
         self.itemsize = 8 if double else 4
-        self._writer = RunWriter(ir.DoubleType() if double else ir.FloatType(), lanes)
+        vectors = VectorWriter(ir.DoubleType() if double else ir.FloatType(), lanes)
+        self._gates, runs = GateWriter(vectors), RunWriter(vectors)
         self._made: dict[tuple[Any, ...], int] = {}
         self._lock = threading.Lock()
         signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 13)
-        self.forward: Callable[..., None] = signature(self._get("forward"))
+        self.forward: Callable[..., None] = signature(self._address(runs.forward))
         """Run steps: states, results, batch, rows, first tile, end tile, table, steps, scratch,
         function, weights, count, values.
 
@@ -52,7 +55,7 @@ class Kernels:
         batch)`` real numbers, the batch filled up to whole tiles.
         """
         signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 16)
-        self.backward: Callable[..., None] = signature(self._get("backward"))
+        self.backward: Callable[..., None] = signature(self._address(runs.backward))
         """Go back: final states, gradients, results, batch, rows, first tile, end tile, table, table of
         what is read, steps, scratch, sums, slopes, function, weights, count.
 
@@ -67,45 +70,45 @@ class Kernels:
 
         Of the matrix its "forward" form, its "transposed", or its "adjoint".
         """
-        return self._get("apply", rows, real, diagonal, form)
+        return self._address(self._gates.apply, rows, real, diagonal, form)
 
     def overlap(self, rows: int, *, real: bool) -> int:
         """Address of one that adds ``sum state gradient^T`` to ``(rows, rows)`` numbers."""
-        return self._get("overlap", rows, real)
+        return self._address(self._gates.overlap, rows, real)
 
     def move(self, *, factors: str, conjugate: bool = False) -> int:
         """Address of one that moves rows: "none", "real" or "complex" factors."""
-        return self._get("move", factors, conjugate)
+        return self._address(self._gates.move, factors, conjugate)
 
     def turn(self, *, factors: str, conjugate: bool = False) -> int:
         """Address of one that multiplies rows by "real" or "complex" factors."""
-        return self._get("turn", factors, conjugate)
+        return self._address(self._gates.turn, factors, conjugate)
 
     def products(self) -> int:
         """Address of one that adds ``sum state gradient`` of each row to ``(rows,)`` numbers."""
-        return self._get("products")
+        return self._address(self._gates.products)
 
     def expect(self) -> int:
         """Address of one that sums weights times probabilities."""
-        return self._get("expect")
+        return self._address(self._gates.expect)
 
     def seed(self) -> int:
         """Address of one that makes the gradient of a state from that of such sums."""
-        return self._get("seed")
+        return self._address(self._gates.seed)
 
     def apply_each(self, rows: int, *, diagonal: bool, form: str = "forward") -> int:
         """Address of a function that applies a block of which each lane has its own."""
-        return self._get("apply_each", rows, diagonal, form)
+        return self._address(self._gates.apply_each, rows, diagonal, form)
 
     def slope(self, rows: int, *, diagonal: bool, each: bool) -> int:
         """Address of one that finds slopes along a generator, of each lane or of all."""
-        return self._get("slope", rows, diagonal, each)
+        return self._address(self._gates.slope, rows, diagonal, each)
 
-    def _get(self, kind: str, *arguments: Any) -> int:
+    def _address(self, write: Callable[..., ir.Function], *arguments: Any) -> int:
         with self._lock:
-            key = (kind, *arguments)
+            key = (write.__name__, *arguments)
             if key not in self._made:
-                self._made[key] = _compiler().address(getattr(self._writer, kind)(*arguments))
+                self._made[key] = _compiler().address(write(*arguments))
             return self._made[key]
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evolution.block_matrices import count_factors
 from ..evolution.constants import Constants
 from ..evolution.planner import NOMINAL_BATCH, Builder, Plan, Planner, are_real
 from ..evolution.steps import Move, leading_rows
-from ..lowering.fusion import fold, layered, named, refined
+from ..lowering.fusion import factors_of, fold, layered, named, refined
 from ..lowering.operations import (
     TOLERANCE,
     Monomial,
@@ -334,7 +333,7 @@ class TilePlanner:
     def _factors(self, operations: Sequence[Operation], qubits: Sequence[int]) -> int:
         key = _signature(operations, qubits)
         if key not in self._known_factors:
-            self._known_factors[key] = count_factors(operations, qubits)
+            self._known_factors[key] = len(factors_of(operations, qubits))
         return self._known_factors[key]
 
     def _monomial(self, segment: Segment) -> None:

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from ...errors import InvalidData
 from ..evolution.allocator import keep_freed_memory
-from ..evolution.autograd_ops import in_full_precision, packed
-from ..evolution.steps import Components, Frame, squared_modulus
+from ..evolution.autograd_ops import in_full_precision, packed, squared_modulus
+from ..evolution.steps import Components, Frame
 from .compiler import widest
 from .step_table import TileTable
 from .steps import Tiles
@@ -171,7 +171,7 @@ class _Run(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             count = len(runner.tiles.angles[1].angles)
             slopes = x.new_empty(count, -(-batch // lanes) * lanes, dtype=ctx.frame.dtype)
-        reads = table.reads(slopes=slopes is not None)
+        readings = table.readings(slopes=slopes is not None)
         result, diagonals, readout = torch.empty_like(x), ctx.diagonals, (0, 0, 0)
         if diagonals is not None:
             grad = torch.nn.functional.pad(grad, (0, -batch % lanes))
@@ -185,7 +185,7 @@ class _Run(torch.autograd.Function):
             for start in range(first, end, SUMMED_TILES):
                 table.kernels.backward(
                     final.data_ptr(), grad.data_ptr(), result.data_ptr(), batch, rows, start,
-                    min(start + SUMMED_TILES, end), steps.ctypes.data, reads.ctypes.data,
+                    min(start + SUMMED_TILES, end), steps.ctypes.data, readings.ctypes.data,
                     len(steps), scratch.data_ptr(), sums.data_ptr(),
                     0 if slopes is None else slopes.data_ptr(), *readout,
                 )  # fmt: skip
@@ -246,7 +246,7 @@ def _gradients(
 ) -> list[Tensor | None]:
     """The gradients of the stacks, from the overlaps of states and gradients."""
     inner = dict(zip(tiles.groups, map(torch.zeros_like, stacks), strict=True))
-    for users, (start, shape, complex_) in zip(tiles.users, table.parts, strict=True):
+    for users, (start, shape, complex_) in zip(tiles.users, table.sums, strict=True):
         reals = (*shape, 2) if complex_ else shape
         found = sums[start : start + math.prod(reals)].view(reals)
         users.given(torch.view_as_complex(found) if complex_ else found, inner[users.key])

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evolution.autograd_ops import packed, permute_rows
+from ..evolution.autograd_ops import mixed_product, packed, permute_rows
 from ..evolution.constants import BlockHandle
-from ..evolution.per_sample_gates import Entries
-from ..evolution.steps import Components, Frame, Move, mixed_product
+from ..evolution.gate_entries import Entries
+from ..evolution.steps import Components, Frame, Move
 from ..lowering.angles import Angle, AngleVector
 from ..lowering.gate_forms import GateForm
 

@@ -7,8 +7,12 @@ multiplication, however many of them follow each other; a block costs a matrix p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from .operations import Operation, Segment
+import numpy as np
+
+from .operations import Monomial, Operation, Segment, embedding
 
 MAX_BLOCK = 8
 """Largest block: 256 x 256."""
@@ -151,3 +155,71 @@ def strategies(operations: Sequence[Operation], num_qubits: int) -> dict[str, li
 
 def _support(operations: Sequence[Operation]) -> set[int]:
     return {qubit for operation in operations for qubit in operation.qubits}
+
+
+@dataclass
+class Factor:
+    """One factor of a block's matrix, and the monomial that follows it."""
+
+    kind: Literal["layer", "pair", "fixed"]
+    runs: tuple[tuple[Operation, ...], ...] = ()
+    """Of a layer: for each of the block's qubits its gates, at most one of them with an angle."""
+    pair: Operation | None = None
+    """A gate on two qubits."""
+    positions: tuple[int, ...] = ()
+    """The pair's place among the block's qubits."""
+    matrix: np.ndarray | None = None
+    """Of a fixed factor, on all of the block's qubits."""
+    after: Monomial | None = None
+
+
+def factors_of(operations: Sequence[Operation], qubits: Sequence[int]) -> list[Factor]:
+    """Return the factors of a block, the first one applied first.
+
+    Args:
+        operations: Its gates in order; none depends on inputs.
+        qubits: Its qubits, least significant first.
+    """
+    local = {qubit: position for position, qubit in enumerate(qubits)}
+    size = len(qubits)
+    factors: list[Factor] = []
+
+    def positions(operation: Operation) -> tuple[int, ...]:
+        return tuple(local[qubit] for qubit in operation.qubits)
+
+    def layer(runs: dict[int, list[Operation]]) -> None:
+        of_each = tuple(tuple(runs.get(position, ())) for position in range(size))
+        factors.append(Factor("layer", runs=of_each))
+
+    for monomials, others in alternate(operations):
+        if monomials:
+            total = Monomial.identity(2**size)
+            for operation in monomials:
+                assert operation.monomial is not None  # alternate() has sorted them
+                total = total.then(operation.monomial.spread(size, positions(operation)))
+            if not factors:
+                layer({})
+            factors[-1].after = total
+        runs: dict[int, list[Operation]] = {}
+        for operation in others:
+            where = positions(operation)
+            if len(where) == 1:
+                if operation.fixed is None and any(
+                    each.fixed is None for each in runs.get(where[0], [])
+                ):
+                    layer(runs)  # at most one angle in a run, for its derivative's sake
+                    runs = {}
+                runs.setdefault(where[0], []).append(operation)
+                continue
+            if any(position in runs for position in where):
+                layer(runs)
+                runs = {}
+            if len(where) == 2:
+                factors.append(Factor("pair", pair=operation, positions=where))
+            else:
+                assert operation.fixed is not None  # larger free gates are decomposed
+                flat = np.append(operation.fixed.reshape(-1), 0)
+                factors.append(Factor("fixed", matrix=flat[embedding(size, where)]))
+        if runs:
+            layer(runs)
+    return factors

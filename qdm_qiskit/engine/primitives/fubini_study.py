@@ -11,8 +11,8 @@ from ...arguments import of_kind
 from ...errors import InvalidData, InvalidOption
 from ..evolution.post_selection import check_selected
 from ..program import CircuitProgram
+from .batches import row_slices
 from .jacobians import state_tangents
-from .primitives import parts
 
 METRIC_CHUNK = 2**22
 """Amplitudes of the tangents that are kept at once, 64 MiB in complex128."""
@@ -75,7 +75,7 @@ def fubini_study_metric(
     real = weights.dtype
     metric = torch.zeros(rows, count, count, dtype=real, device=weights.device)
     largest = max((len(group) for group in groups), default=1)
-    for part in parts(rows, program.num_qubits, METRIC_CHUNK // max(1, largest)):
+    for part in row_slices(rows, program.num_qubits, METRIC_CHUNK // max(1, largest)):
         for group in groups:
             psi, tangents = state_tangents(
                 program,

@@ -26,9 +26,10 @@ from qiskit_machine_learning.gradients import (
 from ...errors import InvalidData, InvalidOption, UnsupportedCircuit
 from ..arguments import namesakes
 from ..lowering.pauli_sums import as_pauli_sum, as_sparse_observable, observable_key
+from .batches import CHUNK, row_slices
 from .circuit_cache import CompiledCircuit, check_finite
 from .jacobians import reverse_jacobian, state_tangents
-from .primitives import CHUNK, EngineEstimator, EngineSampler, parts
+from .primitives import EngineEstimator, EngineSampler
 
 
 class EngineEstimatorGradient(BaseEstimatorGradient):
@@ -258,7 +259,7 @@ def _probability_jacobian(
     index = torch.as_tensor(place, device=sampler.device)
     found = np.zeros((len(values), len(group.columns), num_outcomes))
     size = CHUNK // max(1, len(group.columns))
-    for part in parts(len(values), bound.program.num_qubits, size):
+    for part in row_slices(len(values), bound.program.num_qubits, size):
         inputs = bound.inputs[part] if bound.columns else None
         psi, tangents = state_tangents(
             bound.program, inputs, bound.weights, input_columns=ahead, weight_columns=aside

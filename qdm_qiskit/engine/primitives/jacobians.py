@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.func import jvp, vmap
 
 from ..program import CircuitProgram
+from .batches import row_slices
 from .circuit_cache import BoundRows
-from .primitives import parts
 
 REVERSE_CHUNK = 2**17
 """Amplitudes of one reverse pass; 2 MiB in complex128, which a core's cache holds."""
@@ -40,9 +40,9 @@ def reverse_jacobian(
     """
     n, rows = bound.program.num_qubits, len(bound.inputs)
     found = bound.inputs.new_zeros(rows, num_outputs, len(bound.columns))
-    for chosen in parts(num_outputs, n, REVERSE_CHUNK):
+    for chosen in row_slices(num_outputs, n, REVERSE_CHUNK):
         outputs = range(num_outputs)[chosen]
-        for part in parts(rows, n, REVERSE_CHUNK // len(outputs)):
+        for part in row_slices(rows, n, REVERSE_CHUNK // len(outputs)):
             inputs = bound.inputs[part].repeat_interleave(len(outputs), dim=0)
             with torch.enable_grad():
                 inputs.requires_grad_()

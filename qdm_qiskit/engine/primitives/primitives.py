@@ -32,10 +32,8 @@ from qiskit.quantum_info import SparsePauliOp
 from ...arguments import of_kind, wrong
 from ...errors import InvalidData, InvalidOption, QdmError, UnsupportedCircuit
 from ..lowering.pauli_sums import as_pauli_sum, observable_key
+from .batches import row_slices
 from .circuit_cache import BoundRows, CircuitCache, CompiledCircuit, check_finite, measurements
-
-CHUNK = 2**20
-"""Amplitudes that are computed at once, 16 MiB in complex128; longer batches go in parts."""
 
 Seed = np.random.Generator | int | None
 
@@ -191,19 +189,19 @@ class _Task:
         return _Reading(self, *np.broadcast_arrays(rows, columns))
 
     def evaluate(self) -> None:
-        """Run the rows, part by part."""
+        """Run the rows, slice by slice."""
         sums = list(self.observables.values())
         rows = len(self.bound.inputs)
         self.found = np.zeros((rows, len(sums)))
         if not self.found.size:
             return
         with torch.no_grad():
-            for part in parts(rows, self.compiled.num_qubits):
+            for chosen in row_slices(rows, self.compiled.num_qubits):
                 # States first: too many qubits are refused there, before tables are allocated.
-                states = self.bound.statevector(part).t()
+                states = self.bound.statevector(chosen).t()
                 tables = self.compiled.tables(sums, list(self.observables))
                 values = torch.cat([table.evaluate(states) for table in tables])
-                self.found[part] = values.t().cpu().numpy()
+                self.found[chosen] = values.t().cpu().numpy()
 
 
 @dataclass
@@ -308,12 +306,12 @@ class EngineSampler(BaseSamplerV2):
         results = []
         for pub, (rows, qubits, registers) in zip(pubs, bound, strict=True):
             outcomes = np.zeros((len(rows.inputs), pub.shots), dtype=np.int64)
-            for part in parts(len(outcomes), rows.program.num_qubits) if qubits else ():
+            for chosen in row_slices(len(outcomes), rows.program.num_qubits) if qubits else ():
                 with torch.no_grad():
-                    inputs = rows.inputs[part] if rows.columns else None
+                    inputs = rows.inputs[chosen] if rows.columns else None
                     found = rows.program.probabilities(inputs, rows.weights, qubits=qubits)
                 probabilities = found.double().cpu().numpy()
-                drawn = outcomes[part]  # a view
+                drawn = outcomes[chosen]  # a view
                 for row in range(len(drawn)):
                     drawn[row] = draw(probabilities[row % len(found)], pub.shots, rng)
             data = {
@@ -343,13 +341,6 @@ def draw(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> np.
     cumulated = np.cumsum(probabilities)
     cumulated /= cumulated[-1]
     return np.searchsorted(cumulated, rng.random(shots), side="right")
-
-
-def parts(rows: int, num_qubits: int, amplitudes: int = CHUNK) -> Iterator[slice]:
-    """Consecutive rows, so many that their states have at most so many amplitudes; one at least."""
-    size = max(1, amplitudes >> num_qubits)
-    for start in range(0, rows, size):
-        yield slice(start, min(start + size, rows))
 
 
 @contextmanager
