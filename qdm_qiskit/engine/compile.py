@@ -21,9 +21,8 @@ from qiskit.circuit import (
 from qiskit.circuit import Operation as AbstractOperation
 from qiskit.circuit.library import IGate, get_standard_gate_name_mapping
 
-from ..arguments import all_of_kind, of_kind
+from ..arguments import of_kind
 from ..errors import InvalidOption, UnsupportedCircuit
-from .arguments import namesakes
 from .lowering.angles import Angle, Tree, compile_angle
 from .lowering.decompose import (
     definition_of,
@@ -36,6 +35,7 @@ from .lowering.decompose import (
 )
 from .lowering.gate_forms import FORMS
 from .lowering.operations import Operation
+from .lowering.parameters import parameter_columns
 from .program import CircuitProgram
 
 MAX_FIXED_QUBITS = 5
@@ -85,8 +85,6 @@ def compile_circuit(
         InvalidOption: If ``dtype`` is neither float32 nor float64.
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
-    inputs = all_of_kind(inputs, Parameter, "inputs")
-    weights = all_of_kind(weights, Parameter, "weights")
     if dtype not in (torch.float32, torch.float64):
         raise InvalidOption(f"The engine computes in torch.float32 or torch.float64, got {dtype}.")
     if not circuit.num_qubits:
@@ -95,23 +93,7 @@ def compile_circuit(
             f"The engine runs circuits of at least 1 qubit, got '{circuit.name}' with none, which "
             f"holds {held or 'nothing'}."
         )
-    positions: dict[Parameter, tuple[str, int]] = {}
-    for source, parameters in (("inputs", inputs), ("weights", weights)):
-        for column, parameter in enumerate(parameters):
-            if parameter in positions:
-                raise UnsupportedCircuit(
-                    f"Each parameter is listed once, '{parameter.name}' is listed twice."
-                )
-            positions[parameter] = (source, column)
-    present = dict.fromkeys(circuit.parameters)  # sorted anew at each access: ask once
-    unbound = [p.name for p in present if p not in positions]
-    unknown = [p.name for p in positions if p not in present]
-    if unbound or unknown:
-        raise UnsupportedCircuit(
-            "Inputs and weights must together be the circuit's parameters: "
-            f"{unbound or 'none'} of the circuit are not listed, "
-            f"{unknown or 'none'} of those listed are not in the circuit.{namesakes(unbound, unknown)}"
-        )
+    positions = parameter_columns(circuit, inputs, weights)
     chosen = dict(postselect or {})
     wrong = [b for b, v in chosen.items() if not 0 <= b < circuit.num_clbits or v not in (0, 1)]
     if wrong:

@@ -13,7 +13,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData
-from .arguments import COMPLEX, Signature
+from .arguments import Signature, check_tensors
 from .evolution.adjoint import Tail, find_tail, run_tail
 from .evolution.autograd_ops import in_full_precision, squared_modulus
 from .evolution.block_matrices import BlockBuilder
@@ -89,7 +89,9 @@ class CircuitProgram:
         self.num_inputs = num_inputs
         self.num_weights = num_weights
         self.renormalise = renormalise
-        self._takes = Signature(num_qubits, num_inputs, num_weights, fresh, dtype)
+        self._takes = Signature(
+            num_qubits, num_inputs, num_weights, tuple(range(num_qubits)), fresh, dtype
+        )
         self._operations = operations
         self.selections = sum(operation.kind == "project" for operation in operations)
         self._phases = phases
@@ -268,7 +270,7 @@ class CircuitProgram:
                 return self._run(
                     inputs, weights, initial_state, initial_qubits, weight_rows, observables
                 )
-        self._takes.check_tensors(
+        check_tensors(
             inputs=inputs, weights=weights, initial_state=initial_state, weight_rows=weight_rows
         )
         if weight_rows is not None:
@@ -279,6 +281,7 @@ class CircuitProgram:
                 joined, None, initial_state, initial_qubits, None, observables
             )
         batch, like, covered = self._takes.check(inputs, weights, initial_state, initial_qubits)
+        self._takes.check_memory(batch)
         inputs = None if inputs is None else inputs.to(like.dtype)
         weights = None if weights is None else weights.to(like.dtype)
         layout = self._layout(covered, tiled=self._may_tile(like))
@@ -334,7 +337,7 @@ class CircuitProgram:
         )
         state: Components = {}
         if initial_state is not None:
-            wanted = COMPLEX[like.dtype] if initial_state.is_complex() else like.dtype
+            wanted = like.dtype.to_complex() if initial_state.is_complex() else like.dtype
             state[0] = initial_state.to(wanted).t()
         tiles = layout.tiles
         for step in layout.plan.steps[: layout.tail.first if tiles is None else tiles.tiles.first]:
@@ -400,7 +403,7 @@ class CircuitProgram:
             )
             parts.append(state.expand(-1, count))
         if any(part.is_complex() for part in parts):
-            parts = [part.to(COMPLEX.get(part.dtype, part.dtype)) for part in parts]
+            parts = [part.to(part.dtype.to_complex()) for part in parts]
         joined = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         return joined.index_select(1, torch.argsort(sorting)), layout.plan.order
 
@@ -445,7 +448,7 @@ class CircuitProgram:
         final, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
         state = in_order(final, order)
         if not state.is_complex():
-            state = state.to(COMPLEX[state.dtype])
+            state = state.to(state.dtype.to_complex())
         before = torch.linalg.vector_norm(state, dim=0, keepdim=True) if renormalise else 1.0
         if chosen:
             state, _ = _selected_rows(state, tuple(reversed(range(self.num_qubits))), chosen)

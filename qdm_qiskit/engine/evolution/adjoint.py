@@ -169,7 +169,7 @@ def run_tail(x: Tensor, tail: Tail, frame: Frame, *, recompute: bool) -> Tensor:
         frame.blocks[key] if kind == "block" else frame.phases[key] for kind, key in tail.groups
     ]
     if not x.is_complex():
-        x = x.to(torch.complex64 if x.dtype == torch.float32 else torch.complex128)
+        x = x.to(x.dtype.to_complex())
     keep = not recompute and any(each.requires_grad for each in (x, *stacks))
     keep_freed_memory()
     return _Tail.apply(x.contiguous(), tail, frame, keep, *stacks)

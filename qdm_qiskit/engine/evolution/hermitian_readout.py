@@ -54,7 +54,7 @@ def matrix_expectations(
     x = state.reshape(*[2] * n, batch).permute(n, *axes).reshape(batch, d, -1)
     complex_ = state.is_complex() or matrices.is_complex()
     real = state.real.dtype if state.is_complex() else state.dtype
-    dtype = real if not complex_ else torch.complex64 if real == torch.float32 else torch.complex128
+    dtype = real.to_complex() if complex_ else real
     x, given = x.to(dtype), matrices.to(dtype)
     if batch * d * d <= DENSITY_ENTRIES:
         # Re tr(rho M) = sum Re(rho_ij) Re(M_ji) - Im(rho_ij) Im(M_ji): one real matrix product.

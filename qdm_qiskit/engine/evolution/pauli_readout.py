@@ -96,8 +96,7 @@ class ObservableTable:
         return table
 
     def _parts(self, like: Tensor, order: Sequence[int] | None) -> list[tuple[int, Tensor, Tensor]]:
-        complex_dtype = torch.complex64 if like.dtype in (torch.float32, torch.complex64) else None
-        complex_dtype = complex_dtype or torch.complex128
+        complex_dtype = like.dtype.to_complex()
         places = tuple(range(self._num_qubits))[::-1] if order is None else tuple(order)
         key = (complex_dtype, like.device, places)
         if key not in self._tensors:

@@ -152,7 +152,7 @@ class TileTable:
 
     def _angled(self, shape: GateShape, positions: Sequence[int], gates: Sequence[Angled]) -> None:
         """Gates of one shape by themselves."""
-        dtype = torch.complex64 if self._dtype == torch.float32 else torch.complex128
+        dtype = self._dtype.to_complex()
         generators = torch.from_numpy(np.stack([gate.generator for gate in gates])).to(dtype)
         self._keep.append(generators)
         bytes_each = generators.shape[1] * 2 * self.kernels.itemsize

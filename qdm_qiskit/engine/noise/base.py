@@ -13,12 +13,11 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
-from ...arguments import wrong
 from ...errors import InvalidData
+from ..arguments import Signature, check_tensors
 from ..lowering.pauli_sums import pauli_sums
 from .lowering import NoisyCircuit
 
-COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 MAX_OUTCOME_QUBITS = 24
 """Probabilities of more qubits are refused: 2**24 numbers a sample."""
 
@@ -59,6 +58,13 @@ class NoisyProgram(ABC):
         self.inputs = tuple(inputs)
         self.weights = tuple(weights)
         self._noisy = noisy
+        self._takes = Signature(
+            self.num_qubits,
+            len(self.inputs),
+            len(self.weights),
+            self.active,
+            weights_of_samples=False,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without plans, which hold identities of objects: a copy plans for itself."""
@@ -129,65 +135,19 @@ class NoisyProgram(ABC):
         state: Tensor | None,
         initial_qubits: Sequence[int] | None,
     ) -> Arguments:
-        for argument, value in (
-            ("inputs", inputs),
-            ("weights", weights),
-            ("initial_state", state),
-        ):
-            if value is not None and not isinstance(value, Tensor):
-                raise wrong(value, argument, "a tensor or None", "torch.as_tensor makes one")
-        batches = []
-        for name, tensor in (("Inputs", inputs), ("Weights", weights)):
-            if tensor is not None and (tensor.is_complex() or not tensor.is_floating_point()):
-                raise InvalidData(f"{name} are angles and must be real, got {tensor.dtype}.")
-            if tensor is not None and not torch.isfinite(tensor).all():
-                raise InvalidData(f"{name} must be finite, got NaN or infinity.")
-        if self.inputs or inputs is not None:
-            if inputs is None or inputs.ndim != 2 or inputs.shape[1] != len(self.inputs):
-                raise InvalidData(
-                    f"Inputs have shape (batch, {len(self.inputs)}), "
-                    f"got {None if inputs is None else tuple(inputs.shape)}."
-                )
-            batches.append(len(inputs))
-        if self.weights or weights is not None:
-            if weights is None or tuple(weights.shape) != (len(self.weights),):
-                raise InvalidData(
-                    f"Weights have shape ({len(self.weights)},), "
-                    f"got {None if weights is None else tuple(weights.shape)}."
-                )
-        covered = self._qubits(initial_qubits, self.active) if state is not None else ()
+        check_tensors(inputs=inputs, weights=weights, initial_state=state)
+        batch, like, covered = self._takes.check(inputs, weights, state, initial_qubits)
+        real = like.dtype
         if state is not None:
-            if not set(covered) <= set(self.active):
-                raise InvalidData(
-                    f"Initial states cover active qubits, those in {list(self.active)}, "
-                    f"got {list(covered)}."
-                )
-            if state.ndim != 2 or state.shape[1] != 2 ** len(covered):
-                raise InvalidData(
-                    f"Initial states have shape (batch, {2 ** len(covered)}), "
-                    f"got {tuple(state.shape)}."
-                )
             if not torch.isfinite(torch.view_as_real(state) if state.is_complex() else state).all():
                 raise InvalidData("Initial states must be finite, got NaN or infinity.")
-            batches.append(len(state))
-        if len(set(batches)) > 1:
-            raise InvalidData(f"Inputs and initial states have one batch size, got {batches}.")
-        if 0 in batches:
-            raise InvalidData("A batch holds at least one sample, got none.")
-        given = [tensor for tensor in (weights, inputs, state) if tensor is not None]
-        first = given[0] if given else torch.zeros(())
-        real = {c: r for r, c in COMPLEX.items()}.get(first.dtype, first.dtype)
-        if real not in COMPLEX:
-            raise InvalidData(f"The engine computes in float32 or float64, got {first.dtype}.")
-        like = torch.zeros((), dtype=real, device=first.device)
-        if state is not None:
-            state = state.to(COMPLEX[real])
+            state = state.to(real.to_complex())
         return Arguments(
             None if inputs is None else inputs.to(real),
             None if weights is None else weights.to(real),
             state,
             covered,
-            batches[0] if batches else 1,
+            batch,
             like,
         )
 

@@ -20,7 +20,7 @@ from ..evolution.autograd_ops import in_full_precision
 from ..lowering.angles import Tree
 from ..lowering.pauli_sums import pauli_sum_key
 from .angles import Angles
-from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
+from .base import Arguments, NoisyProgram, confusion_terms
 from .blocks import fuse
 from .channels import PAULIS, ReadoutMap
 from .lowering import Item, NoisyCircuit
@@ -173,7 +173,7 @@ class DensityProgram(NoisyProgram):
             for row in range(4**k)
         ]
         values = self._strings(("matrix", *chosen), strings, arguments, False).t()
-        complex_dtype = COMPLEX[arguments.like.dtype]
+        complex_dtype = arguments.like.dtype.to_complex()
         halves = self._constant("matrix", PAULIS.reshape(4, 4) / 2, arguments.like, complex_dtype)
         rho = _on_every_digit(values.to(complex_dtype), halves.t())
         pairs = rho.reshape(-1, *[2] * (2 * k))

@@ -30,7 +30,7 @@ from ...errors import InvalidOption
 from ..evolution.autograd_ops import in_full_precision
 from ..evolution.pauli_readout import ObservableTable
 from .angles import Angles
-from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
+from .base import Arguments, NoisyProgram, confusion_terms
 from .blocks import fuse
 from .channels import Channel, on_axes, pauli_matrix
 from .lowering import NoisyCircuit
@@ -237,7 +237,7 @@ class TrajectoryProgram(NoisyProgram):
     ) -> Tensor:
         """Final states ``(batch or 1, trajectories or 1, 2**n)``."""
         n, like = len(self.active), arguments.like
-        dtype = COMPLEX[like.dtype]
+        dtype = like.dtype.to_complex()
         waves = {}
         for name, angles in self._angles.items():
             if angles.count:

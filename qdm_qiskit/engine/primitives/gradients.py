@@ -24,7 +24,7 @@ from qiskit_machine_learning.gradients import (
 )
 
 from ...errors import InvalidData, InvalidOption, UnsupportedCircuit
-from ..arguments import namesakes
+from ..lowering.parameters import namesakes
 from ..lowering.pauli_sums import as_pauli_sum, as_sparse_observable, observable_key
 from .batches import CHUNK, row_slices
 from .circuit_cache import CompiledCircuit, check_finite
