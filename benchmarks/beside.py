@@ -40,7 +40,7 @@ class Worker:
     def __init__(self, tree: Path) -> None:
         paths = os.pathsep.join(map(str, (tree, tree / "benchmarks")))
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--serve"],
+            [sys.executable, __file__, "--serve"],  # noqa: S603 (the list is ours)
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

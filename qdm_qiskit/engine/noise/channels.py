@@ -191,8 +191,8 @@ def _merged(operators: Iterable[np.ndarray]) -> np.ndarray:
 def _kraus_of_circuit(circuit: QuantumCircuit) -> list[np.ndarray]:
     n = circuit.num_qubits
     products = [np.eye(2**n, dtype=complex)]
-    for item in circuit.data:
-        instruction = item.operation
+    for entry in circuit.data:
+        instruction = entry.operation
         if isinstance(instruction, Barrier | Delay | IGate):
             continue
         if isinstance(instruction, Reset):
@@ -202,7 +202,7 @@ def _kraus_of_circuit(circuit: QuantumCircuit) -> list[np.ndarray]:
                 factors = np.asarray(instruction.to_matrix(), dtype=complex)[None]
             except (AttributeError, QiskitError):
                 factors = channel_of_instruction(instruction).kraus
-        where = [circuit.find_bit(qubit).index for qubit in item.qubits]
+        where = [circuit.find_bit(qubit).index for qubit in entry.qubits]
         wide = [on_axes(factor, where, range(n), 2) for factor in factors]
         products = [factor @ product for factor in wide for product in products]
     return products

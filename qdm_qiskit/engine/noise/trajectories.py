@@ -64,7 +64,7 @@ class TrajectoryProgram(NoisyProgram):
         self, noisy: NoisyCircuit, inputs: Sequence[Parameter], weights: Sequence[Parameter]
     ) -> None:
         super().__init__(noisy, inputs, weights)
-        channels = [i.channel for i in noisy.items if isinstance(i.channel, Channel)]
+        channels = [i.channel for i in noisy.events if isinstance(i.channel, Channel)]
         self.variance_factor = math.prod(channel.spread for channel in channels)
         """The product of all spreads S: bounds values and variances of single trajectories."""
         if self.variance_factor > MAX_VARIANCE_FACTOR:
@@ -73,16 +73,16 @@ class TrajectoryProgram(NoisyProgram):
                 f"factor may be {MAX_VARIANCE_FACTOR:g}, here it is {self.variance_factor:.3g}; "
                 "use method='density'."
             )
-        rotations = [item for item in noisy.items if item.channel is None]
+        rotations = [event for event in noisy.events if event.channel is None]
         groups = {
-            "weights": [item for item in rotations if not item.on_inputs],
-            "inputs": [item for item in rotations if item.on_inputs],
+            "weights": [event for event in rotations if not event.on_inputs],
+            "inputs": [event for event in rotations if event.on_inputs],
         }
         self._angles = {
-            name: Angles([i.angle for i in items if i.angle is not None], inputs, weights)
-            for name, items in groups.items()
+            name: Angles([i.angle for i in events if i.angle is not None], inputs, weights)
+            for name, events in groups.items()
         }
-        rows = {id(i): (name, k) for name, items in groups.items() for k, i in enumerate(items)}
+        rows = {id(i): (name, k) for name, events in groups.items() for k, i in enumerate(events)}
         self._edges: list[np.ndarray] = []
         self._programs: dict[tuple[int, ...], tuple[list[_Block], list[int]]] = {}
         self._rows = rows
@@ -267,7 +267,7 @@ class TrajectoryProgram(NoisyProgram):
                     cosine, sine = waves[kind]
                     factor = cosine[row] * table[0] + sine[row] * table[1]
                 matrix = factor if matrix is None else factor @ matrix
-            assert matrix is not None  # blocks hold at least one item
+            assert matrix is not None  # blocks hold at least one event
             x = matrix @ x.reshape(*x.shape[:2], matrix.shape[-1], -1)
             x = x.flatten(2)
         return x
@@ -277,7 +277,7 @@ class TrajectoryProgram(NoisyProgram):
     def _program(self, covered: tuple[int, ...]) -> tuple[list[_Block], list[int]]:
         if covered in self._programs:
             return self._programs[covered]
-        groups = fuse(self._noisy.items, 2, split_samples=False)
+        groups = fuse(self._noisy.events, 2, split_samples=False)
         order = [q for q in self.active if q not in covered] + list(reversed(covered))
         blocks: list[_Block] = []
         edges: list[np.ndarray] = []
@@ -297,21 +297,21 @@ class TrajectoryProgram(NoisyProgram):
             register = list(reversed(order[:front]))
             block = _Block(axes)
             pending = np.eye(2**front, dtype=complex)
-            for item in group.items:
-                if item.channel is None:
-                    name, row = self._rows[id(item)]
-                    p = on_axes(pauli_matrix(item.pauli), item.qubits, register, 2)
+            for event in group.events:
+                if event.channel is None:
+                    name, row = self._rows[id(event)]
+                    p = on_axes(pauli_matrix(event.pauli), event.qubits, register, 2)
                     terms = np.stack([pending, -1j * p @ pending])
                     block.factors.append((name, row, terms))
                     pending = np.eye(2**front, dtype=complex)
                     continue
-                assert isinstance(item.channel, Channel)  # readout comes after the measurement
-                if len(item.channel.kraus) == 1:
-                    gate = on_axes(item.channel.kraus[0], item.qubits, register, 2)
+                assert isinstance(event.channel, Channel)  # readout comes after the measurement
+                if len(event.channel.kraus) == 1:
+                    gate = on_axes(event.channel.kraus[0], event.qubits, register, 2)
                     pending = gate @ pending
                 else:
-                    q, operators = item.channel.branches
-                    full = [on_axes(each, item.qubits, register, 2) for each in operators]
+                    q, operators = event.channel.branches
+                    full = [on_axes(each, event.qubits, register, 2) for each in operators]
                     block.factors.append(("noise", len(edges), np.stack(full) @ pending))
                     edges.append(np.cumsum(q))
                     pending = np.eye(2**front, dtype=complex)
