@@ -38,7 +38,7 @@ def check_tensors(**given: Any) -> None:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a program takes.
+    """Arguments that a program takes.
 
     All methods raise :class:`~qdm_qiskit.errors.InvalidData`, in one line.
     """
@@ -152,7 +152,7 @@ class Signature:
             raise InvalidData(
                 f"weight_rows name rows 0 .. {len(weights) - 1} of the weights, got {low} .. {high}."
             )
-        for name, tensor in (("inputs", inputs), ("initial states", initial_state)):
+        for name, tensor in (("inputs", inputs), ("initial_state", initial_state)):
             if tensor is not None and tensor.ndim and len(tensor) != len(rows):
                 raise InvalidData(
                     f"weight_rows and {name} have one batch size, got {len(rows)} and {len(tensor)}."

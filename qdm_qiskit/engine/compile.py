@@ -86,7 +86,7 @@ def compile_circuit(
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
     if dtype not in (torch.float32, torch.float64):
-        raise InvalidOption(f"The engine computes in torch.float32 or torch.float64, got {dtype}.")
+        raise InvalidOption(f"dtype is torch.float32 or torch.float64, got {dtype}.")
     if not circuit.num_qubits:
         held = [item.operation.name for item in circuit.data]
         raise UnsupportedCircuit(
@@ -105,7 +105,9 @@ def compile_circuit(
     if chosen:
         missing = [b for b in chosen if b not in lowering.selected]
         if missing:
-            raise UnsupportedCircuit(f"Classical bits {missing} are selected but never measured.")
+            raise UnsupportedCircuit(
+                f"postselect names classical bits that are never measured: {missing}."
+            )
     angles = [compile_angle(phase, positions) for phase in lowering.phases]
     return CircuitProgram(
         num_qubits=circuit.num_qubits,
@@ -120,7 +122,7 @@ def compile_circuit(
 
 
 class _Lowering:
-    """Walks a circuit and collects operations and global phases."""
+    """Walk over a circuit that collects operations and global phases."""
 
     def __init__(
         self, positions: dict[Parameter, tuple[str, int]], postselect: dict[int, int]
@@ -169,7 +171,7 @@ class _Lowering:
             self._gate = outer
 
     def _name(self, name: str) -> str:
-        """For messages: the instruction that the user wrote, and which part of it this is."""
+        """Return the user's instruction, and which part of it this is, for messages."""
         return f"'{self._gate}', through its '{name}'," if self._gate else f"'{name}'"
 
     def _measure(self, qubit: int, bit: int) -> None:
@@ -243,7 +245,7 @@ _QUARTER = np.diag([np.exp(-0.25j * np.pi), np.exp(0.25j * np.pi)])  # RZ(pi / 2
 
 
 def _split(name: str, qubits: tuple[int, ...], angles: tuple[Angle, ...]) -> list[Operation]:
-    """A gate as phases around a real rotation where that is possible: reals cost half as much."""
+    """Return a gate as phases around a real rotation where it can be: reals cost half as much."""
     if name in ("u", "u3"):
         theta, phi, lam = angles
         return [

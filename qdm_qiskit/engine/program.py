@@ -34,15 +34,15 @@ from .lowering.operations import Operation
 from .lowering.pauli_sums import pauli_sum_key, pauli_sums
 
 OWN_BACKWARD = 2**16
-"""From so many amplitudes times steps on, the backward pass of :mod:`tail` is faster than that of
-autograd."""
+"""Amplitudes times steps from which the backward pass of :mod:`.evolution.adjoint` is faster than that
+of autograd."""
 KEPT_AMPLITUDES = 2**22
-"""Up to so many amplitudes of all stages (32 MiB in complex64) are kept for the backward pass; beyond,
-states are computed again."""
+"""Amplitudes of all stages, 32 MiB in complex64, up to which they are kept for the backward pass;
+beyond, states are computed again."""
 TILES_PAY = 0.8
-"""Tiles are chosen below so much of the estimate without them: machine code takes time to make."""
+"""Share of the estimate without tiles below which tiles are chosen: machine code takes time to make."""
 ROW_SAMPLES = 16
-"""With fewer samples a row of a table of weights, samples run apart."""
+"""Samples for each row of a table of weights below which samples run apart."""
 KEPT_OBSERVABLES = 16
 """Sets of observables whose tables a program keeps."""
 
@@ -103,7 +103,7 @@ class CircuitProgram:
         self._observables: dict[tuple[Hashable, ...], ObservableTable] = {}
 
     def _layout(self, covered: tuple[int, ...], *, tiled: bool = False) -> _Layout:
-        """The plan for an initial state on these qubits; the cheapest by the cost model.
+        """Return the plan for an initial state on these qubits that the cost model prefers.
 
         Args:
             covered: The qubits.
@@ -172,10 +172,10 @@ class CircuitProgram:
         )
 
     def without_recomputation(self) -> CircuitProgram:
-        """The same program, differentiated by autograd step by step.
+        """Return the same program, differentiated by autograd step by step.
 
-        Its :meth:`statevector` knows forward mode, which the backward pass of :mod:`tail` does not.
-        It stores every step's state.
+        Its :meth:`statevector` knows forward mode, which the backward pass of
+        :mod:`.evolution.adjoint` does not. It stores every step's state.
         """
         return self._plain
 
@@ -187,7 +187,7 @@ class CircuitProgram:
         return plain
 
     def _all_inputs(self, inputs: Tensor | None, weights: Tensor) -> Tensor:
-        """Inputs and the weights of each sample side by side."""
+        """Return inputs and the weights of each sample side by side."""
         parts = [weights] if inputs is None else [inputs.to(weights.dtype), weights]
         fits = weights.shape[1] == self.num_weights and len({len(part) for part in parts}) == 1
         if not fits:
@@ -195,7 +195,7 @@ class CircuitProgram:
         return torch.cat(parts, dim=1)
 
     def _may_tile(self, like: Tensor) -> bool:
-        """Whether steps may run as machine code: on a CPU, where nothing looks inside.
+        """Return whether steps may run as machine code: on a CPU, if nothing looks inside.
 
         Going back undoes the gates, so a fixed gate that is not quite unitary may not be among them.
         """
@@ -208,7 +208,7 @@ class CircuitProgram:
         return all(operation.is_unitary for operation in self._operations)
 
     def _run_tail(self, state: Tensor, tail: Tail, frame: Frame) -> Tensor | None:
-        """The final state by :func:`run_tail`, or None where autograd does as well."""
+        """Return the final state by :func:`run_tail`, or None where autograd is as fast."""
         if self._adjoint is False or not tail.steps:
             return None
         recompute = state.numel() * len(tail.kept) > KEPT_AMPLITUDES
@@ -217,7 +217,7 @@ class CircuitProgram:
         return run_tail(state, tail, frame, recompute=bool(self._adjoint) or recompute)
 
     def explain(self, initial_qubits: Sequence[int] | None = None) -> str:
-        """How the program computes, step by step, and what else was considered.
+        """Return a table of the program's steps, and of what else was considered.
 
         Args:
             initial_qubits: Qubits that an initial state covers; none if None.
@@ -246,7 +246,7 @@ class CircuitProgram:
         weight_rows: Tensor | None = None,
         observables: ObservableTable | None = None,
     ) -> tuple[Tensor, tuple[int, ...]]:
-        """:meth:`_run_now`, which `torch.compile` leaves alone: it cannot look into machine code."""
+        """Return :meth:`_run_now`, which `torch.compile` leaves alone: it cannot trace machine code."""
         run = _untraced() if "torch._dynamo" in sys.modules else CircuitProgram._run_now
         return run(self, inputs, weights, initial_state, initial_qubits, weight_rows, observables)
 
@@ -259,7 +259,7 @@ class CircuitProgram:
         weight_rows: Tensor | None = None,
         observables: ObservableTable | None = None,
     ) -> tuple[Tensor, tuple[int, ...]]:
-        """Final amplitudes without global phase, ``(2**n, batch)``; real where nothing is complex.
+        """Return the final amplitudes without global phase, ``(2**n, batch)``, real if they are.
 
         Beside them the order of the qubits, most significant first. Where it is empty, the observables
         were read on the way: what is returned are their values ``(observables, batch)``.
@@ -301,7 +301,7 @@ class CircuitProgram:
 
     @cached_property
     def _used(self) -> frozenset[str]:
-        """Which of inputs and weights gates depend on; others have cancelled, or are global phases."""
+        """Names of those of inputs and weights on which gates depend."""
         found: set[str] = set()
         for operation in self._operations:
             for angle in operation.angles:
@@ -325,7 +325,7 @@ class CircuitProgram:
         initial_state: Tensor | None,
         diagonals: Tensor | None = None,
     ) -> Tensor:
-        """Run all steps, ``(2**n, batch or 1)``; on tiles perhaps with values of observables."""
+        """Run all steps; return ``(2**n, batch or 1)``, or on tiles the values of observables."""
         frame = Frame(
             constants=layout.constants,
             blocks=blocks,
@@ -364,7 +364,7 @@ class CircuitProgram:
         initial_qubits: Sequence[int] | None,
         rows: Tensor,
     ) -> tuple[Tensor, tuple[int, ...]]:
-        """As :meth:`_run`, each sample with the row of a table of weights that it names.
+        """Return :meth:`_run` for samples that each name a row of a table of weights.
 
         The blocks of all rows that are named are built at once; then the samples of a row run
         together. Where these would fill no tile, each sample runs with weights of its own.
@@ -419,7 +419,7 @@ class CircuitProgram:
         postselect: Mapping[int, int] | None = None,
         renormalise: bool = False,
     ) -> Tensor:
-        """The final states.
+        """Return the final states.
 
         Args:
             inputs: ``(batch, num_inputs)`` real.
@@ -478,7 +478,7 @@ class CircuitProgram:
         qubits: Sequence[int] | None = None,
         postselect: Mapping[int, int] | None = None,
     ) -> Tensor:
-        """Probabilities of all basis states, or of those of some qubits.
+        """Return the probabilities of all basis states, or of those of some qubits.
 
         Args:
             inputs, weights, initial_state, initial_qubits, weight_rows: As for :meth:`statevector`.
@@ -498,7 +498,7 @@ class CircuitProgram:
         named = [*read, *chosen]
         if len(set(named)) != len(named) or not all(0 <= qubit < n for qubit in named):
             raise InvalidData(
-                f"Qubits must be distinct and below {n}, got {read} and post-selected {chosen}."
+                f"qubits and postselect name distinct qubits below {n}, got {read} and {chosen}."
             )
         state, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
         batch = state.shape[1]
@@ -527,7 +527,7 @@ class CircuitProgram:
         initial_qubits: Sequence[int] | None = None,
         weight_rows: Tensor | None = None,
     ) -> Tensor:
-        """Expectation values of Hermitian Pauli sums.
+        """Return the expectation values of Hermitian Pauli sums.
 
         Args:
             observables: Operators on all qubits of the circuit.
@@ -562,7 +562,7 @@ class CircuitProgram:
         initial_qubits: Sequence[int] | None = None,
         weight_rows: Tensor | None = None,
     ) -> Tensor:
-        """Expectation values of whole matrices, differentiable in their entries too.
+        """Return the expectation values of whole matrices, differentiable in their entries too.
 
         Args:
             matrices: ``(K, 2**m, 2**m)`` real or complex. What is measured is the Hermitian part
@@ -594,7 +594,7 @@ class CircuitProgram:
         postselect: Mapping[int, int] | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Counts of a finite number of shots.
+        """Return the counts of a finite number of shots.
 
         Args:
             shots: Shots for each sample, at least 1.
@@ -627,7 +627,7 @@ class CircuitProgram:
 
 @cache
 def _untraced() -> Callable[..., tuple[Tensor, tuple[int, ...]]]:
-    """Made only where `torch.compile` is in use: it takes most of a second to import."""
+    """Return an untraced run, made only where `torch.compile` is in use: its import is slow."""
     found: Callable[..., tuple[Tensor, tuple[int, ...]]] = torch.compiler.disable(
         CircuitProgram._run_now
     )
@@ -637,7 +637,7 @@ def _untraced() -> Callable[..., tuple[Tensor, tuple[int, ...]]]:
 def _selected_rows(
     state: Tensor, order: tuple[int, ...], chosen: Mapping[int, int]
 ) -> tuple[Tensor, list[int]]:
-    """The rows in which qubits have chosen outcomes, and the order of the other qubits."""
+    """Return the rows in which qubits have chosen outcomes, and the order of the other qubits."""
     batch = state.shape[1]
     for qubit, outcome in chosen.items():
         below = 2 ** (len(order) - 1 - order.index(qubit))
@@ -647,12 +647,12 @@ def _selected_rows(
 
 
 def _by_row(stack: Tensor, rows: int) -> tuple[Tensor, ...]:
-    """``(rows * count, ...)`` taken apart by row."""
+    """Return the rows of ``(rows * count, ...)``."""
     return stack.unflatten(0, (rows, -1)).unbind(0)
 
 
 def in_order(state: Tensor, order: tuple[int, ...]) -> Tensor:
-    """``(2**n, batch)`` amplitudes in Qiskit's order, from those in another order of the qubits."""
+    """Return ``(2**n, batch)`` amplitudes in Qiskit's order, from another order of qubits."""
     n = len(order)
     axes = [order.index(qubit) for qubit in reversed(range(n))]
     if axes == list(range(n)):

@@ -1,12 +1,12 @@
-"""The long part of a program, on one component, with a backward pass of its own.
+"""Last steps of a program, on one component, with a backward pass of their own.
 
 Autograd keeps the state before every step. Here one state for each stage is kept, or none: gates are
 unitary, so an earlier state can be computed again from the later one. A stage is a run of blocks on
 different qubits. These commute, so the gradients of all its blocks are read at its start, from the
 state and the gradient there.
 
-The gradient travels back complex conjugate: what a matrix M does to the state, its transpose does
-to that, and no product has to conjugate a whole state.
+The gradient travels back complex conjugate: where a matrix M acts on the state, its transpose acts on
+the gradient, and no product has to conjugate a whole state.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Stage:
     """Blocks on different qubits, or one monomial."""
 
     first: int
-    """Its first step."""
+    """The first of its steps, counted in the tail."""
     steps: tuple[Dense | Move, ...]
 
     @cached_property
@@ -45,7 +45,7 @@ class Stage:
 
     @cached_property
     def read_at(self) -> int | None:
-        """The step after which the state is where gradients are read; None where there are none.
+        """The step after which the state is read for gradients; None where there are none.
 
         Before blocks (step -1 is the start of all), after a monomial.
         """
@@ -66,16 +66,16 @@ class Tail:
     groups: tuple[Key, ...]
     """Blocks and phases that the steps use."""
     leading: dict[Any, int]
-    """Of the stacks that steps before the tail use, the rows up to the last one that they use."""
+    """How many first rows of each stack the steps before the tail use."""
 
     @cached_property
     def axes(self) -> tuple[tuple[int, int], ...]:
-        """Where blocks act, without repetition: product of the axes above the block's, its size."""
+        """Places where blocks act, without repetition: product of the axes above, and size."""
         return tuple(dict.fromkeys(_axis(step) for step in self.steps if isinstance(step, Dense)))
 
     @cached_property
     def axis_of(self) -> tuple[int, ...]:
-        """For each step the place of its axis in :attr:`axes`; -1 for a monomial."""
+        """Place of each step's axis in :attr:`axes`; -1 for a monomial."""
         place = {axis: k for k, axis in enumerate(self.axes)}
         return tuple(place[_axis(s)] if isinstance(s, Dense) else -1 for s in self.steps)
 
@@ -104,7 +104,7 @@ class _Users:
     high: int
     positions: tuple[int, ...]
     rows: Tensor
-    """For each step its row of the stack; on the CPU."""
+    """Each step's row of the stack, on the CPU."""
 
 
 def _axis(step: Dense) -> tuple[int, int]:
@@ -112,7 +112,7 @@ def _axis(step: Dense) -> tuple[int, int]:
 
 
 def find_tail(steps: Sequence[Step]) -> Tail:
-    """The last run of blocks and monomials on one component that add no qubits."""
+    """Return the last run of blocks and monomials on one component that add no qubits."""
     found: list[Dense | Move] = []
     for step in reversed(steps):
         plain = isinstance(step, Move) or (
@@ -146,7 +146,7 @@ def find_tail(steps: Sequence[Step]) -> Tail:
 
 
 def _axes(step: Dense | Move) -> set[int]:
-    """The places of a block's qubits; none for a monomial, which takes all."""
+    """Return the places of a block's qubits; none for a monomial, which takes all."""
     if isinstance(step, Move):
         return set()
     above = step.high.bit_length() - 1
@@ -186,13 +186,13 @@ class _Buffer:
         self._turned: dict[int, Tensor] = {}
 
     def pairs(self, axis: int) -> Tensor:
-        """``(high, d, rest)``, real and imaginary parts side by side."""
+        """Return ``(high, d, rest)``, real and imaginary parts side by side."""
         if axis not in self._pairs:
             self._pairs[axis] = torch.view_as_real(self.along[axis]).flatten(-2)
         return self._pairs[axis]
 
     def turned(self, axis: int) -> Tensor:
-        """``(high, rest, d)``."""
+        """Return ``(high, rest, d)``."""
         if axis not in self._turned:
             self._turned[axis] = self.along[axis].mT
         return self._turned[axis]
@@ -203,7 +203,7 @@ def _buffer(tensor: Tensor, tail: Tail) -> _Buffer:
 
 
 def _buffers(count: int, like: Tensor, tail: Tail) -> list[_Buffer]:
-    """Empty states of the shape of ``like``, in one block of memory."""
+    """Return empty states of the shape of ``like``, in one block of memory."""
     block = like.new_empty(count, *like.shape)
     along = [block.view(count, high, d, -1).unbind(0) for high, d in tail.axes]
     return [_Buffer(tensor, views) for tensor, *views in zip(block.unbind(0), *along, strict=True)]
@@ -260,7 +260,7 @@ class _Tail(torch.autograd.Function):
 
 
 def _plain(x: Tensor, tail: Tail, frame: Frame, stacks: Sequence[Tensor]) -> Tensor:
-    """The same by autograd."""
+    """Return the final state by calls that autograd differentiates."""
     tensors = dict(zip(tail.groups, stacks, strict=True))
     own = replace(
         frame,
@@ -278,7 +278,7 @@ def _plain(x: Tensor, tail: Tail, frame: Frame, stacks: Sequence[Tensor]) -> Ten
 def _matrices(
     tail: Tail, frame: Frame, stacks: Sequence[Tensor], *, transpose: bool
 ) -> list[Tensor | None]:
-    """For each step its matrix, broadcast over the axes above it, or a monomial's factors."""
+    """Return each step's matrix, broadcast over the axes above it, or a monomial's factors."""
     found: list[Tensor | None] = [None] * len(tail.steps)
     tensors = dict(zip(tail.groups, stacks, strict=True))
     for users in tail.users:
@@ -301,23 +301,23 @@ def _matrices(
 
 
 class _Back:
-    """One backward pass."""
+    """A backward pass."""
 
     def __init__(self, tail: Tail, frame: Frame, stacks: Sequence[Tensor], like: Tensor) -> None:
         self.tail, self.frame = tail, frame
         self.matrices = _matrices(tail, frame, stacks, transpose=True)
         shapes = dict(zip(tail.groups, (stack.shape[1:] for stack in stacks), strict=True))
         self._found = [like.new_empty(len(users.rows), *shapes[users.key]) for users in tail.users]
-        """Of the blocks, ``sum state gradient^dagger`` over all other axes, before them."""
+        """``sum state gradient^dagger`` of each block over all other axes, before the block."""
         self._results: dict[int, Tensor] = {}
-        """For each step with weights, where what is read goes."""
+        """Where the reading of each step with weights goes."""
         for users, found in zip(tail.users, self._found, strict=True):
             self._results.update(zip(users.positions, found.split(1), strict=True))
         self._sums: dict[int, Tensor] = {}
         self._scratch = [_buffer(torch.empty_like(like), tail)]
 
     def run(self, grad: _Buffer, kept: dict[int, _Buffer]) -> Tensor:
-        """The conjugate gradient at the start, with states that were kept."""
+        """Return the conjugate gradient at the start, with states that were kept."""
         for stage in reversed(self.tail.stages):
             blocks = isinstance(stage.steps[0], Dense)
             if stage.read_at is not None and not blocks:
@@ -328,7 +328,7 @@ class _Back:
         return grad.tensor
 
     def run_again(self, grad: _Buffer, state: _Buffer) -> Tensor:
-        """The conjugate gradient at the start, with the states computed again from the last one."""
+        """Return the conjugate gradient at the start, with states computed again from the last."""
         for stage in reversed(self.tail.stages):
             blocks = isinstance(stage.steps[0], Dense)
             if stage.read_at is not None and not blocks:
@@ -340,7 +340,7 @@ class _Back:
         return grad.tensor
 
     def finished(self, stacks: Sequence[Tensor]) -> list[Tensor]:
-        """The gradients of the matrices and phases."""
+        """Return the gradients of the matrices and phases."""
         read = dict(zip(self.tail.groups, map(torch.zeros_like, stacks), strict=True))
         for users, found in zip(self.tail.users, self._found, strict=True):
             inner = read[users.key]
@@ -353,7 +353,7 @@ class _Back:
         return grads
 
     def _undo(self, stage: Stage, x: _Buffer, *, conjugate: bool) -> _Buffer:
-        """The adjoint of a stage, or its transpose for a conjugate gradient; overwrites ``x``."""
+        """Apply the adjoint of a stage, or its transpose for a conjugate gradient; overwrites ``x``."""
         for position, step in enumerate(stage.steps, stage.first):
             matrix = self.matrices[position]
             if isinstance(step, Dense):
@@ -395,7 +395,7 @@ class _Back:
 
 
 def _multiply(matrix: Tensor, axis: int, x: _Buffer, out: _Buffer) -> None:
-    """A block on its axis."""
+    """Apply a block on its axis."""
     if matrix.is_complex():
         torch.bmm(matrix, x.along[axis], out=out.along[axis])
     else:

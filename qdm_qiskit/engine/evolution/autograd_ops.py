@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 def in_full_precision(function: Callable[P, R]) -> Callable[P, R]:
-    """A function that autocast leaves alone.
+    """Return a function that autocast leaves alone.
 
     Amplitudes and gradients keep the precision that they are asked for: torch would round products of
     real matrices to three digits, and leave those of complex matrices alone.
@@ -32,7 +32,7 @@ def in_full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def packed(tensor: Tensor) -> Tensor:
-    """The numbers one after the other in memory, as machine code reads them.
+    """Return the numbers one after the other in memory, as machine code reads them.
 
     A conjugate may be a flag on the tensor, which ``contiguous()`` leaves where nothing has to move.
     """
@@ -53,19 +53,19 @@ class _PermuteRows(torch.autograd.Function):
 
 
 def permute_rows(x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-    """Row ``i`` of the result is row ``index[i]``; ``inverse`` is the inverse permutation."""
+    """Return the rows so that row ``i`` is row ``index[i]``; ``inverse`` undoes ``index``."""
     if not x.requires_grad:
         return x.index_select(0, index)
     return _PermuteRows.apply(x, index, inverse)
 
 
 def turned(values: Tensor, phase: Tensor) -> Tensor:
-    """``values * exp(i phase)``; torch.polar has a wrong gradient for negative values (torch 2.13)."""
+    """Return ``values * exp(i phase)``; torch.polar has a wrong gradient for negative values (2.13)."""
     return torch.complex(values * torch.cos(phase), values * torch.sin(phase))
 
 
 def mixed_product(matrix: Tensor, x: Tensor) -> Tensor:
-    """``matrix @ x`` for ``(high, d, columns)``; a real matrix or state halves the arithmetic."""
+    """Return ``matrix @ x`` for ``(high, d, columns)``; a real factor halves the arithmetic."""
     if matrix.is_complex() == x.is_complex():
         return _product(matrix, x)
     if x.is_complex():
@@ -143,12 +143,12 @@ class _SquaredModulus(torch.autograd.Function):
 
 
 def _part(x: Tensor, axis: int, outcome: int) -> Tensor:
-    """The rows in which one of the axes has an outcome; all of them for the axis -1."""
+    """Return the rows in which one of the axes has an outcome; all of them for the axis -1."""
     return x if axis < 0 else x.view(2**axis, 2, -1, x.shape[-1]).select(1, outcome)
 
 
 def squared_modulus(state: Tensor, axis: int = -1, outcome: int = 0) -> Tensor:
-    """``|x|**2`` of all rows, or of those in which an axis has an outcome.
+    """Return ``|x|**2`` of all rows, or of those in which an axis has an outcome.
 
     Args:
         state: ``(2**k, batch)``.

@@ -41,9 +41,9 @@ class _Registered:
 
     factor: Factor
     runs: tuple[int, ...]
-    """For each local qubit of a layer its run; -1 for none."""
+    """Run of each local qubit of a layer; -1 for none."""
     ticket: int
-    """Of a two-qubit gate; -1 for none."""
+    """Ticket of a two-qubit gate; -1 for none."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class _Group:
 
 
 class BlockBuilder:
-    """Collects the blocks of a program while it is planned, builds their matrices when it runs."""
+    """Blocks of a program: collected while it is planned, built as matrices when it runs."""
 
     def __init__(self, constants: Constants) -> None:
         self.constants = constants
@@ -90,7 +90,7 @@ class BlockBuilder:
         return BlockHandle(key, len(group.blocks) - 1)
 
     def cost(self, handle: BlockHandle) -> float:
-        """Estimated microseconds of forward and backward pass of a block's product."""
+        """Return the estimated microseconds of forward and backward pass of a block's product."""
         size, factors, stride = handle.group
         entries = factors * FACTOR_ENTRY_US * 4**size
         return entries + min(chain_us(factors, 2**size, 2**size // stride))
@@ -116,7 +116,7 @@ class BlockBuilder:
         return len(self._runs) - 1
 
     def finish(self) -> None:
-        """Turn what was collected into index arrays; no block can be added afterwards."""
+        """Turn the collected blocks into index arrays; none can be added afterwards."""
         layers = [
             each
             for group in self._groups.values()
@@ -200,7 +200,7 @@ class BlockBuilder:
         self._finish_generators(group, size, registered)
 
     def _finish_generators(self, group: _Group, size: int, registered: list[_Registered]) -> None:
-        """Where the derivative of each angle is read, see :mod:`chains`."""
+        """Keep where the derivative of each angle is read, see :mod:`.unitary_products`."""
         known: dict[tuple[str, tuple[int, ...], bytes], int] = {}
         matrices: list[np.ndarray] = []
         slots: list[tuple[int, int, int]] = []
@@ -245,7 +245,7 @@ class BlockBuilder:
     def build(
         self, weights: Tensor | None, like: Tensor, *, differentiable: bool
     ) -> tuple[dict[tuple[int, ...], Tensor], dict[int, Tensor]]:
-        """The matrices of all blocks and the phases of all monomials.
+        """Return the matrices of all blocks and the phases of all monomials.
 
         Args:
             weights: ``(num_weights,)``, a table ``(rows, num_weights)``, or None.
@@ -270,7 +270,7 @@ class BlockBuilder:
     def forward(
         self, angles: Tensor, *, differentiable: bool
     ) -> tuple[tuple[Tensor, ...], list[_Product]]:
-        """What :meth:`build` returns, as one tuple, and how each group's products were made.
+        """Return the results of :meth:`build` as one tuple, and how each group's products were made.
 
         Args:
             angles: ``(number of angles, rows)``.
@@ -296,7 +296,7 @@ class BlockBuilder:
     def _factor_matrices(
         self, group: _Group, size: int, angles: Tensor, singles: Tensor, pairs: Tensor | None
     ) -> Tensor:
-        """All factors of a group, ``(rows, factors * d, d)``."""
+        """Return all factors of a group, ``(rows, factors * d, d)``."""
         constants, device, d, rows = self.constants, angles.device, 2**size, angles.shape[1]
         parts = []
         if "high" in group.keys:
@@ -341,7 +341,7 @@ class BlockBuilder:
         return stack
 
     def _run_matrices(self, angles: Tensor) -> Tensor:
-        """Single gates, then runs of several, ``(rows, gates + runs, 4)``."""
+        """Return single gates, then runs of several, ``(rows, gates + runs, 4)``."""
         if not self._singles.num_rows:
             return angles.new_zeros(angles.shape[1], 0, 4)
         dtype = _matrix_dtype(angles, self._singles.is_real)
@@ -364,7 +364,7 @@ class BlockBuilder:
         phases: Sequence[Tensor],
         grads: Sequence[Tensor | None],
     ) -> Tensor:
-        """The gradient in the angles.
+        """Return the gradient in the angles.
 
         Args:
             angles: ``(number of angles, rows)``.
@@ -405,7 +405,7 @@ class BlockBuilder:
 
 
 class _Product(NamedTuple):
-    """How the blocks of a group were made; see :mod:`chains`."""
+    """Factors and products of the blocks of a group; see :mod:`.unitary_products`."""
 
     factors: Tensor
     found: list[Tensor]
@@ -413,7 +413,7 @@ class _Product(NamedTuple):
 
 
 def _entries(num_qubits: int) -> np.ndarray:
-    """Which entry of each qubit's flat matrix an entry of the Kronecker product takes.
+    """Return the entry of each qubit's flat matrix that an entry of the Kronecker product takes.
 
     Returns:
         ``(num_qubits, 4**num_qubits)``; qubit 0 is the least significant.

@@ -1,4 +1,4 @@
-"""What the steps of a program refer to: fixed arrays, and block matrices that are built at each run."""
+"""Fixed arrays and block matrices to which the steps of a program refer."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Constants:
         return len(self._arrays) - 1
 
     def array(self, key: int) -> np.ndarray:
-        """The array itself."""
+        """Return the array itself."""
         return self._arrays[key]
 
     def get(self, key: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """The array as a tensor."""
+        """Return the array as a tensor."""
         place = (key, dtype, device)
         found = self._tensors.get(place)
         if found is None:
@@ -38,20 +38,20 @@ class Constants:
         return found
 
     def number(self, key: int, real: torch.dtype, device: torch.device) -> Tensor:
-        """The array in the precision of ``real``: complex if the array is, real if not."""
+        """Return the array in the precision of ``real``: complex if the array is, real if not."""
         is_complex = np.iscomplexobj(self._arrays[key])
         return self.get(key, real.to_complex() if is_complex else real, device)
 
     def index(self, key: int, device: torch.device) -> Tensor:
-        """The array as int64 indices."""
+        """Return the array as int64 indices."""
         return self.get(key, torch.int64, device)
 
 
 @dataclass(frozen=True)
 class BlockHandle:
-    """Which matrix of :meth:`BlockBuilder.build` belongs to a block."""
+    """Place of a block's matrix among those that are built at each run."""
 
     group: tuple[int, ...]
-    """Its qubits, its number of factors, and which columns are needed: every 1st, 2nd, 4th ...; and a
-    number of its own for a large block."""
+    """Number of qubits, number of factors, and stride of the columns that are needed; of a large block
+    also a number of its own."""
     row: int

@@ -16,7 +16,7 @@ from .autograd_ops import turned
 
 @dataclass(frozen=True)
 class Entries:
-    """What the entries of gates with one angle are made of, ``(gates, entries, 1)`` each."""
+    """Coefficients of the entries of gates with one angle, ``(gates, entries, 1)`` each."""
 
     cos: Tensor
     cos_offset: Tensor
@@ -28,7 +28,7 @@ class Entries:
 
     @classmethod
     def of(cls, forms: Sequence[GateForm], like: Tensor, *, real: bool = False) -> Entries:
-        """The tables of some gates in the precision of ``like``; ``real`` if no entry is complex."""
+        """Return the tables of gates in the precision of ``like``; ``real`` if no entry is complex."""
 
         def tensor(arrays: Sequence[np.ndarray]) -> Tensor:
             return torch.tensor(np.stack(arrays), dtype=like.dtype, device=like.device)
@@ -44,13 +44,13 @@ class Entries:
         )
 
     def values(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """``(gates, entries, batch)``, and the cosines' arguments; for ``(gates, batch)``."""
+        """Return ``(gates, entries, batch)`` and the cosines' arguments, for ``(gates, batch)``."""
         theta = theta.unsqueeze(1)
         argument = torch.addcmul(self.cos_offset, self.cos, theta)
         return self._turned(torch.cos(argument) * self.scale, theta), argument
 
     def slopes(self, theta: Tensor, argument: Tensor, values: Tensor) -> Tensor:
-        """The derivatives of the values in their angles."""
+        """Return the derivatives of the values in their angles."""
         slope = torch.sin(argument) * (self.cos * self.scale).neg()
         found = self._turned(slope, theta.unsqueeze(1))
         return found if self.phase is None else found + 1j * self.phase * values

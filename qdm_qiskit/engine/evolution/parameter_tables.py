@@ -1,4 +1,4 @@
-"""What a program evaluates at once: its angles, its gates' matrices, its phases."""
+"""Tables of a program's angles, gates' matrices and phases, each evaluated at once."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class AngleTable:
         self._vector: AngleVector | None = None
 
     def column(self, angle: Angle) -> int:
-        """The angle's place in the vector."""
+        """Return the angle's place in the vector."""
         return self._columns.setdefault(angle, len(self._columns))
 
     def evaluate(self, weights: Tensor | None, like: Tensor) -> Tensor:
-        """``(number of angles, rows)`` in radians, for weights of shape ``(rows, num_weights)``."""
+        """Return ``(number of angles, rows)`` in radians, for weights ``(rows, num_weights)``."""
         if self._vector is None:
             self._vector = AngleVector(list(self._columns))
         values = self._vector.evaluate(None, weights, like)
@@ -45,7 +45,7 @@ class FormTable:
         self.is_real = True
 
     def add(self, operation: Operation) -> int:
-        """A ticket for a gate; :meth:`rows` says which row of the table it became."""
+        """Return a ticket for a gate; :meth:`rows` says which row of the table it became."""
         if operation.fixed is None:
             self._free.append(operation)
             self._tickets.append((True, len(self._free) - 1))
@@ -61,7 +61,7 @@ class FormTable:
         return len(self._fixed) - 1
 
     def fixed_row(self, matrix: np.ndarray) -> int:
-        """The row of a fixed matrix."""
+        """Return the row of a fixed matrix."""
         return self._fixed_row(np.asarray(matrix, dtype=complex))
 
     def finish(self) -> np.ndarray:
@@ -95,7 +95,7 @@ class FormTable:
         return len(self._fixed) + len(self._free)
 
     def evaluate(self, angles: Tensor, dtype: torch.dtype) -> Tensor:
-        """All matrices, flat: ``(rows of angles, num_rows, d * d)``."""
+        """Return all matrices, flat: ``(rows of angles, num_rows, d * d)``."""
         device = angles.device
         parts = []
         if "fixed" in self._keys:
@@ -133,7 +133,7 @@ class PhaseTable:
         return len(self._members) - 1
 
     def finish(self) -> None:
-        """Turn what was collected into arrays."""
+        """Turn the collected phases into arrays."""
         width = max(max(len(phases) for _, phases in self._members), 1)
         count, size = len(self._members), len(self._members[0][0])
         matrix = np.zeros((count, size, width))
@@ -154,7 +154,7 @@ class PhaseTable:
         }
 
     def evaluate(self, angles: Tensor) -> Tensor:
-        """``(rows of angles * count, 2**k)`` complex numbers of modulus 1."""
+        """Return ``(rows of angles * count, 2**k)`` complex numbers of modulus 1."""
         get, device = self.constants.get, angles.device
         columns = self.constants.index(self._keys["columns"], device)
         theta = angles.index_select(0, columns).view(-1, self._width, angles.shape[1])

@@ -13,7 +13,7 @@ from .autograd_ops import squared_modulus
 from .pauli_values import Strings, pauli_values, strings_of
 
 TABLE_BYTES = 2**26
-"""Larger tables are not made: values are read from the states, string by string."""
+"""Size above which no table is made: values are read from the states, string by string."""
 
 
 class ObservableTable:
@@ -39,11 +39,11 @@ class ObservableTable:
 
     @staticmethod
     def bytes_of(strings: Sequence[Strings], num_qubits: int) -> int:
-        """Memory of tables for these strings: a row of complex numbers for each observable."""
+        """Return the memory of tables for these strings: a row of complex numbers an observable."""
         return sum(16 * len(each.coefficients) * 2**num_qubits for each in strings)
 
     def _tables(self) -> dict[int, np.ndarray]:
-        """For each pattern ``(observables, 2**n)`` complex."""
+        """Tables by pattern, ``(observables, 2**n)`` complex."""
         index = np.arange(2**self._num_qubits)
         patterns = {}
         for group in self._strings:
@@ -58,7 +58,7 @@ class ObservableTable:
         return patterns
 
     def evaluate(self, state: Tensor, order: Sequence[int] | None = None) -> Tensor:
-        """Expectation values.
+        """Return the expectation values.
 
         Args:
             state: ``(2**n, batch)``, complex or real.
@@ -84,7 +84,7 @@ class ObservableTable:
         return total
 
     def diagonals(self, like: Tensor, order: Sequence[int]) -> Tensor | None:
-        """``(observables, 2**n)`` real, if there is a table and none flips a bit; None otherwise.
+        """Return ``(observables, 2**n)`` real if there is a table that flips no bit, else None.
 
         Args:
             like: Gives precision and device.
@@ -107,7 +107,7 @@ class ObservableTable:
     def _in_order(
         self, dtype: torch.dtype, device: torch.device, order: tuple[int, ...]
     ) -> list[tuple[int, Tensor, Tensor]]:
-        """Flipped bits, the row that each row is paired with, and the table."""
+        """Return flipped bits, the row that each row is paired with, and the table."""
         assert self._patterns is not None  # the callers have looked
         index = np.arange(2**self._num_qubits)
         basis = np.zeros_like(index)  # basis state of each row

@@ -27,7 +27,7 @@ class SampleTable:
     def build(
         self, inputs: Tensor | None, weights: Tensor | None, like: Tensor
     ) -> dict[int, Tensor]:
-        """The product of each run, ``(d, d, batch)``, by key."""
+        """Return the product of each run, ``(d, d, batch)``, by key."""
         gates: dict[tuple[int, int], Tensor] = {}
         for group in self._groups:
             gates.update(group.evaluate(inputs, weights, like))
@@ -62,7 +62,7 @@ class _Group:
     def evaluate(
         self, inputs: Tensor | None, weights: Tensor | None, like: Tensor
     ) -> dict[tuple[int, int], Tensor]:
-        """``(d, d, batch)`` for each (key, step)."""
+        """Return ``(d, d, batch)`` for each (key, step)."""
         if not self.places:
             return {}
         place = (like.dtype, like.device)

@@ -32,7 +32,7 @@ CACHE = 2**16
 
 
 def _moving(elements: int) -> float:
-    """Weight of memory traffic."""
+    """Return the weight of memory traffic."""
     return elements if elements <= CACHE else 3 * elements
 
 
@@ -59,7 +59,7 @@ class _Waiting:
     fixed: bool = False
 
     def extend(self, later: _Waiting) -> None:
-        """Let another one follow on the same component."""
+        """Join a later permutation of the same component."""
         if self.monomial is not None and later.monomial is not None:
             self.monomial = self.monomial.then(later.monomial)
         self.moves |= later.moves
@@ -69,7 +69,7 @@ class _Waiting:
 
 @dataclass
 class Plan:
-    """Steps of a program, and what the cost model thinks of them."""
+    """Steps of a program, and their estimated costs."""
 
     steps: list[Step] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Plan:
 
 
 class Builder(Protocol):
-    """What a planner gives blocks and monomials to."""
+    """Collector of blocks and monomials, which a planner gives it."""
 
     def add(
         self, operations: Sequence[Operation], qubits: Sequence[int], fresh: int
@@ -99,7 +99,7 @@ class Builder(Protocol):
 
 
 class Planner:
-    """Lays out one list of segments.
+    """Layout of one list of segments.
 
     Args:
         segments: In circuit order.
@@ -385,7 +385,7 @@ def _product_us(elements: int, columns: int, real: bool) -> float:
 
 
 def are_real(operations: Sequence[Operation]) -> bool:
-    """Whether no entry of any of the gates' matrices ever has an imaginary part."""
+    """Return whether no entry of any of the gates' matrices ever has an imaginary part."""
     return all(
         not np.asarray(op.fixed).imag.any() if op.fixed is not None else op.form.is_real
         for op in operations

@@ -1,4 +1,4 @@
-"""What a program does to its state, step by step.
+"""Steps that a program applies to its state.
 
 The state is a product of components, each a tensor ``(2**k, samples)`` over some of the qubits, batch
 last: a gate on the leading qubits is then one matrix product, a permutation one gather of long rows. A
@@ -23,25 +23,25 @@ Components = dict[int, Tensor]
 
 @dataclass
 class Frame:
-    """What steps read while a program runs."""
+    """Tensors that steps read while a program runs."""
 
     constants: Constants
     blocks: dict[tuple[int, ...], Tensor]
-    """For each group of blocks ``(count, d, columns)``."""
+    """Blocks by group, ``(count, d, columns)``."""
     phases: dict[int, Tensor]
-    """For each size of register ``(count, 2**k, 1)``."""
+    """Phases by size of register, ``(count, 2**k, 1)``."""
     samples: dict[int, Tensor]
-    """Per-sample gates: key to ``(d, d, batch)``."""
+    """Per-sample gates by key, ``(d, d, batch)``."""
     dtype: torch.dtype
     """Real; complex numbers have the same precision."""
     device: torch.device
     rows: dict[Any, tuple[Tensor, ...]] = field(default_factory=dict)
     """Stacks taken apart, filled by :meth:`row`."""
     leading: Mapping[Any, int] = field(default_factory=dict)
-    """So many rows at the beginning of a stack are taken apart at first; all where it is not here."""
+    """How many first rows of a stack are taken apart at first; all of a stack that is not here."""
 
     def row(self, stack: Tensor, key: Any, row: int) -> Tensor:
-        """One row of a stack; rows are taken apart at once, which costs one backward call."""
+        """Return one row of a stack; all rows are taken apart at once, for one backward call."""
         found = self.rows.get(key)
         if found is None or row >= len(found):
             first = self.leading.get(key, 0)
@@ -51,7 +51,7 @@ class Frame:
         return found[row]
 
     def matrix(self, block: BlockHandle | None, fixed: int | None) -> Tensor:
-        """The matrix of a block with weights, or of the fixed one that a constant holds."""
+        """Return the matrix of a block with weights, or of the fixed one that a constant holds."""
         if block is not None:
             return self.row(self.blocks[block.group], block.group, block.row)
         assert fixed is not None  # a block is one or the other
@@ -67,7 +67,7 @@ class Step(Protocol):
         """Apply the step."""
 
     def describe(self) -> str:
-        """One line for people."""
+        """Return a line for people."""
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Move:
     signs: int | None
     """Constant ``(2**k, 1)``: fixed factors, or None."""
     phases: tuple[int, int] | None
-    """Where the phases that depend on weights stand, or None."""
+    """Place of the phases that depend on weights, or None."""
     what: str
 
     def run(self, state: Components, frame: Frame) -> None:
@@ -156,7 +156,7 @@ class Dense:
     fresh: int
     """Qubits of the block that are still in |0>; its least significant ones."""
     is_new: bool
-    """Whether all of them are, so that there is no component yet."""
+    """Whether all of the block's qubits are in |0>, so that there is no component yet."""
     num_qubits: int
     """Qubits of the block."""
     what: str
@@ -231,7 +231,7 @@ class Project:
 
 
 def leading_rows(steps: Sequence[Step]) -> dict[Any, int]:
-    """Of each stack of blocks or phases the rows up to the last one that the steps use."""
+    """Return, for each stack of blocks or phases, how many first rows hold all that steps use."""
     leading: dict[Any, int] = {}
     for step in steps:
         used: tuple[Any, int] | None = None

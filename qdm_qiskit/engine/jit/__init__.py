@@ -1,1 +1,1 @@
-"""The same evolution in machine code, compiled for a circuit, on tiles that fit the cache."""
+"""Evolution in machine code, compiled for a circuit, on tiles that fit the cache."""

@@ -28,7 +28,7 @@ class GateWriter:
         self.vec = vectors
 
     def apply(self, rows: int, real: bool, diagonal: bool, form: str) -> ir.Function:
-        """(tile, count, first rows, offsets, matrix), or only the diagonal of a diagonal matrix.
+        """Write (tile, count, first rows, offsets, matrix or its diagonal): apply a block.
 
         Of the matrix its "forward" form, its "transposed", or its "adjoint" is applied.
         """
@@ -65,7 +65,7 @@ class GateWriter:
         offsets: ir.Value,
         matrix: ir.Value,
     ) -> None:
-        """Rows are copied, then four at a time are written; what is left over, one at a time."""
+        """Copy rows, then write four at a time, and the remainder one at a time."""
         copy = b.alloca(self.vec.vector, 2 * rows)
         copy.align = self.vec.align
         copy = b.bitcast(copy, ir.PointerType(self.vec.real))
@@ -100,7 +100,7 @@ class GateWriter:
                         self.vec.store(b, tile, place, (sums[2 * q], sums[2 * q + 1]))
 
     def overlap(self, rows: int, real: bool) -> ir.Function:
-        """(state, gradient, count, first rows, offsets, sums): one address more than the others."""
+        """Write (state, gradient, count, first rows, offsets, sums): add the overlap of both."""
         function, b, arguments = self.vec.tile_function("overlap")
         height, width = (4, 4) if real else (4, 2)
         if rows <= UNROLLED:
@@ -131,7 +131,7 @@ class GateWriter:
         high: list[ir.Value],
         low: list[ir.Value],
     ) -> None:
-        """Some rows against some columns."""
+        """Write the overlaps of some rows with some columns."""
         state, grad, count, first, offsets, out = arguments
         parts = 1 if real else 2
         pairs = [(r, c) for r in range(len(high)) for c in range(len(low))]
@@ -154,7 +154,7 @@ class GateWriter:
                 self.vec.add_to(b, out, b.add(entry, INT64(part)), sums[parts * q + part])
 
     def move(self, factors: str, conjugate: bool) -> ir.Function:
-        """(from, to, rows, sources, factors, backward): forward, or back to where rows came from."""
+        """Write (from, to, rows, sources, factors, backward): move rows, or move them back."""
         function, b, arguments = self.vec.tile_function("move")
         here, there, count, source, values, back = arguments
         for backward in (False, True):
@@ -172,7 +172,7 @@ class GateWriter:
         return function
 
     def turn(self, factors: str, conjugate: bool) -> ir.Function:
-        """(tile, rows, unused, unused, factors)."""
+        """Write (tile, rows, unused, unused, factors): multiply rows by their factors."""
         function, b, (tile, count, _, _, values) = self.vec.tile_function("turn")
         with loop(b, count) as k:
             x = self.vec.load(b, tile, k)
@@ -181,7 +181,7 @@ class GateWriter:
         return function
 
     def products(self) -> ir.Function:
-        """(state, gradient, rows, unused, unused, sums)."""
+        """Write (state, gradient, rows, unused, unused, sums): add the products of rows."""
         function, b, (state, grad, count, _, _, out) = self.vec.tile_function("products")
         with loop(b, count) as k:
             x, y = self.vec.load(b, state, k), self.vec.load(b, grad, k)
@@ -192,7 +192,7 @@ class GateWriter:
         return function
 
     def apply_each(self, rows: int, diagonal: bool, form: str) -> ir.Function:
-        """(tile, count, first rows, offsets, entries, stride): each lane has a matrix of its own.
+        """Write (tile, count, first rows, offsets, entries, stride): apply each lane's own matrix.
 
         Entries are complex numbers, the lanes of one next to each other, and ``stride`` of them from
         entry to entry; of a diagonal matrix only its diagonal.
@@ -220,7 +220,7 @@ class GateWriter:
         return function
 
     def slope(self, rows: int, diagonal: bool, each: bool) -> ir.Function:
-        """(state, gradient, count, first rows, offsets, generator, slopes): for each lane one number.
+        """Write (state, gradient, count, first rows, offsets, generator, slopes): add slopes.
 
         It is ``Re sum gradient^T X state``, of a generator X of ``(rows, rows)`` complex numbers, or of
         its diagonal. Where all lanes share an angle, what they have in all is added to one number.
@@ -248,7 +248,7 @@ class GateWriter:
         return function
 
     def expect(self) -> ir.Function:
-        """(state, rows, weights, count, values, stride): sums of weights times probabilities.
+        """Write (state, rows, weights, count, values, stride): sum weights times probabilities.
 
         Weights are ``(count, rows)`` real numbers; values ``stride`` from one to the next.
         """
@@ -268,7 +268,7 @@ class GateWriter:
         return function
 
     def seed(self) -> ir.Function:
-        """(state, gradient, rows, weights, count, cotangents, stride): the conjugate gradient."""
+        """Write (state, gradient, rows, weights, count, cotangents, stride): the conjugate gradient."""
         function, b, arguments = self.vec.tile_function("seed")
         state, grad, rows, weights, count, cotangents, stride = arguments
         with loop(b, rows) as row:
@@ -285,7 +285,7 @@ class GateWriter:
 
 
 def _entry(row: int, column: int, rows: int, form: str) -> int:
-    """Where an entry of a form of a matrix stands."""
+    """Return the place of an entry in a form of a matrix."""
     return row * rows + column if form == "forward" else column * rows + row
 
 

@@ -143,11 +143,11 @@ class RunWriter:
         return _case(b, block, last), move, gate, own_gate, last
 
     def _own(self, b: ir.IRBuilder, values: ir.Value, tile: ir.Value) -> ir.Value:
-        """Address of a tile's part of a row of real numbers."""
+        """Return the address of a tile's part of a row of real numbers."""
         return b.add(values, b.mul(tile, INT64(self.vec.align)))
 
     def _padded(self, b: ir.IRBuilder, batch: ir.Value) -> ir.Value:
-        """The batch, filled up to whole tiles."""
+        """Return the batch, filled up to whole tiles."""
         more = b.add(batch, INT64(self.vec.lanes - 1))
         return b.sub(more, b.srem(more, INT64(self.vec.lanes)))
 
@@ -163,7 +163,7 @@ class RunWriter:
         b.call(b.inttoptr(address, kind.as_pointer()), arguments)
 
     def _lanes_used(self, b: ir.IRBuilder, batch: ir.Value, tile: ir.Value) -> tuple[Any, Any]:
-        """The first sample of a tile, and how many there are."""
+        """Return the first sample of a tile, and how many there are."""
         start = b.mul(tile, INT64(self.vec.lanes))
         left = b.sub(batch, start)
         return start, b.select(
@@ -181,7 +181,7 @@ class RunWriter:
         *,
         conjugate: bool,
     ) -> None:
-        """Samples from ``(rows, batch)`` complex numbers; lanes without a sample are zero."""
+        """Read a tile from ``(rows, batch)`` complex numbers; lanes without a sample are zero."""
         buffer = self.vec.buffer(b)
         for part in range(2):
             self.vec.put(b, buffer, part, self.vec.zero())
@@ -208,7 +208,7 @@ class RunWriter:
         *,
         conjugate: bool,
     ) -> None:
-        """The reverse of :meth:`_read_tile`."""
+        """Write a tile into ``(rows, batch)`` complex numbers."""
         buffer = self.vec.buffer(b)
         result = b.inttoptr(result, ir.PointerType(self.vec.real))
         tile = b.inttoptr(tile, ir.PointerType(self.vec.real))

@@ -25,7 +25,7 @@ LEAST_GATES = 40
 
 
 class Runner(Protocol):
-    """What runs the steps of a block."""
+    """Runner of the steps of a block."""
 
     def run(self, x: Tensor, frame: Frame, inputs: Tensor | None, weights: Tensor | None) -> Tensor:
         """Return the state after the steps, ``(2**k, batch)``, of one such state before them."""
@@ -60,7 +60,7 @@ class LargeBlock:
         self._runner = runner(Tiles(0, tuple(laid.steps), self._size, {}))
 
     def build(self, weights: Tensor, like: Tensor) -> Tensor:
-        """``(1, 2**k, 2**(k - fresh))``, for weights ``(num_weights,)``."""
+        """Return ``(1, 2**k, 2**(k - fresh))``, for weights ``(num_weights,)``."""
         blocks, phases = self._builder.build(weights, like, differentiable=False)
         dtype = like.dtype.to_complex()
         start = torch.eye(self._size, dtype=dtype, device=like.device)[:, :: self._stride]
@@ -81,7 +81,7 @@ class MixedBlockBuilder:
         self._constants, self._new_runner = constants, runner
         self._small = BlockBuilder(constants)
         self.saved = 0.0
-        """Estimated microseconds that products of factors would take more."""
+        """Estimated microseconds that large blocks save over products of factors."""
         self._large: dict[tuple[int, ...], tuple[LargeBlock, BlockBuilder, BlockHandle]] = {}
 
     def add(

@@ -1,4 +1,4 @@
-"""Which steps of a program run tile by tile, how they are cut, and at what cost."""
+"""Ways to cut the steps of a program that run tile by tile, and their costs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from .steps import Angled, GateShape, Scattered, Tiles, TileStep
 MOST_QUBITS = 3
 """Largest block; beyond, arithmetic grows faster than memory traffic shrinks."""
 RUN_US = 60.0
-"""Forward and backward of a run, without its steps."""
+"""Microseconds of a run, forward and backward, without its steps."""
 STEP_US, TILE_STEP_US = 0.1, 0.35
-"""Of each step, and of each step on each tile."""
+"""Microseconds of each step, and of each step on each tile."""
 SUM_US = 0.03
-"""Of each number that is summed over a tile's lanes."""
+"""Microseconds of each number that is summed over a tile's lanes."""
 COMPLEX_NS, REAL_NS, LEAST_NS = 0.072, 0.036, 0.09
-"""One amplitude of a tile in the cache, for each row of the block; and at least."""
+"""Nanoseconds of one amplitude of a tile in the cache, for each row of the block; and at least."""
 GROUP_US, LEVEL_US = 130.0, 60.0
 """Building blocks of one size and number of factors, or phases, with their gradients; and a level of
 their products."""
@@ -45,9 +45,9 @@ MOVE_NS = 0.15
 PHASE_ROW_US = 0.03
 """Making and differentiating one phase that depends on weights."""
 LEAST_SAMPLES = 16
-"""A tile costs as much with fewer."""
+"""Samples below which a tile costs no less."""
 CACHED_ROWS = 2**9
-"""A state of so many rows is near the core; memory traffic counts double beyond."""
+"""Rows up to which a state is near the core; memory traffic counts double beyond."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def tile_options(
     start: Sequence[int],
     limit: float = math.inf,
 ) -> list[TileOption]:
-    """Ways to run the last part of a circuit tile by tile.
+    """Return ways to run the last part of a circuit tile by tile.
 
     Args:
         found: Ways to cut the circuit into segments, by name.
@@ -98,7 +98,7 @@ def tile_options(
 def cheapest(
     operations: Sequence[Operation], order: Sequence[int], samples: int
 ) -> tuple[list[Segment], float]:
-    """The cheapest way to cut gates into steps on tiles, and its microseconds.
+    """Return the cheapest way to cut gates into steps on tiles, and its microseconds.
 
     Args:
         operations: None depends on inputs.
@@ -116,7 +116,7 @@ def cheapest(
 
 
 def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Segment]]:
-    """Ways to cut gates into steps on tiles, by name."""
+    """Return ways to cut gates into steps on tiles, by name."""
     found = {"gates one by one": _one_by_one(operations)}
     for size in range(1, min(num_qubits, 2) + 1):
         found[f"monomials apart, blocks of {size}"] = named(layered(operations, size))
@@ -131,7 +131,7 @@ def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Se
 
 
 def _one_by_one(operations: Sequence[Operation]) -> list[Segment]:
-    """Gates with angles by themselves; fixed ones between them in small blocks and monomials."""
+    """Return gates with angles by themselves, fixed ones in small blocks and monomials."""
     segments: list[Segment] = []
     fixed: list[Operation] = []
     for operation in operations:
@@ -145,7 +145,7 @@ def _one_by_one(operations: Sequence[Operation]) -> list[Segment]:
 
 
 def _places(segments: Sequence[Segment], num_qubits: int, start: Sequence[int]) -> list[int]:
-    """Where tiles could begin: at once, after the inputs, or when all qubits are joined."""
+    """Return where tiles could begin: at once, after the inputs, or at the last join of qubits."""
     first = plain = 0
     for place, segment in enumerate(segments):
         if segment.kind == "project":
@@ -165,7 +165,7 @@ def _places(segments: Sequence[Segment], num_qubits: int, start: Sequence[int]) 
 
 
 class TilePlanner:
-    """Lays out segments as steps on tiles.
+    """Layout of segments as steps on tiles.
 
     Args:
         segments: Blocks and monomials in circuit order.
@@ -196,7 +196,7 @@ class TilePlanner:
         self._total = 0.0
         self._tiles = -(-samples // LEAST_SAMPLES)
         self._groups: set[tuple[int, int]] = set()
-        """Sizes and numbers of factors of blocks that are built; phases have none."""
+        """Sizes and numbers of factors of the blocks; phases have no factors."""
         self._known_active: dict[tuple[object, ...], np.ndarray] = {}
         self._known_factors: dict[tuple[object, ...], int] = {}
         self._known_rows: dict[tuple[int, ...], tuple[int, int, int]] = {}
@@ -315,7 +315,7 @@ class TilePlanner:
         return self._known_rows[places]
 
     def _active(self, operations: Sequence[Operation], qubits: Sequence[int]) -> np.ndarray:
-        """Rows on which the block differs from the identity whatever its angles are."""
+        """Return the rows on which the block differs from the identity for some angles."""
         size = 2 ** len(qubits)
         if all(len(operation.qubits) == 1 for operation in operations):
             return np.arange(size)
@@ -373,7 +373,7 @@ class TilePlanner:
 
 
 def _signature(operations: Sequence[Operation], qubits: Sequence[int]) -> tuple[object, ...]:
-    """What blocks have in common that differ in their angles only."""
+    """Return a key that is equal for blocks that differ in their angles only."""
     local = {qubit: k for k, qubit in enumerate(qubits)}
     return tuple(
         (
@@ -398,7 +398,7 @@ def planned(
     builder: Builder,
     constants: Constants,
 ) -> tuple[Plan, Tiles]:
-    """The plan of an option, and its steps on tiles.
+    """Return the plan of an option, and its steps on tiles.
 
     Args:
         option: Of :func:`tile_options`.

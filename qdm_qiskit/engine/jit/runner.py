@@ -1,12 +1,13 @@
-"""The long part of a program on a CPU: all its steps on a few samples at a time, in machine code.
+"""Last steps of a program on a CPU: all of them on a few samples at a time, in machine code.
 
 A tile of 16 samples goes through every step while it stays in the core's cache, so a step costs its
 arithmetic and nothing else: no call of torch, no copy of the state in another order. The backward pass
 undoes the steps from the final state, since all are unitary, and reads the gradients of the matrices on
-the way; no state is kept in between. :mod:`tail` does the same in calls of torch, on any device.
+the way; no state is kept in between. :mod:`..evolution.adjoint` does the same in calls of torch, on
+any device.
 
-As there, the gradient travels complex conjugate: what a matrix M does to the state, its transpose does
-to that.
+As there, the gradient travels complex conjugate: where a matrix M acts on the state, its transpose acts
+on the gradient.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from .steps import Tiles
 
 T = TypeVar("T")
 SUMMED_TILES = 64
-"""So many tiles are summed in the program's precision, more of them in double precision."""
+"""Tiles up to which sums keep the program's precision; more are summed in double precision."""
 THREAD_WORK = 2**20
-"""Amplitudes times steps that a thread of its own is worth."""
+"""Amplitudes times steps for which a further thread pays."""
 
 
 class TileRunner:
-    """Runs the steps of a program tile by tile.
+    """Runner of the steps of a program, tile by tile.
 
     Args:
         tiles: At least one step; blocks are unitary.
@@ -49,7 +50,7 @@ class TileRunner:
         self._tables: dict[tuple[Any, ...], TileTable] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without addresses: a copy makes tables of its own."""
+        """Return the state without addresses: a copy makes tables of its own."""
         return {**self.__dict__, "_tables": {}}
 
     def run(
@@ -93,7 +94,7 @@ class TileRunner:
         return final
 
     def thetas(self, given: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
-        """Angles that all samples share ``(angles, 1)``, and each sample's own ``(angles, batch)``.
+        """Return shared angles ``(angles, 1)``, and each sample's own ``(angles, batch)``.
 
         Args:
             given: For each of them its angles, or the tensor of which they are columns.
@@ -105,7 +106,7 @@ class TileRunner:
         return None if shared is None else shared.unsqueeze(1), own
 
     def table(self, frame: Frame, stacks: Sequence[Tensor], lanes: int) -> TileTable:
-        """What the machine code reads that stays the same from run to run."""
+        """Return the table for a precision, which stays the same from run to run."""
         are_complex = tuple(stack.is_complex() for stack in stacks)
         key = (frame.dtype, lanes, are_complex)
         if key not in self._tables:
@@ -211,14 +212,14 @@ class _Run(torch.autograd.Function):
 
 
 def _versions(*tensors: Tensor | None) -> list[int | None]:
-    """How often each was changed in place; those of inference mode do not say."""
+    """Return how often each was changed in place; those of inference mode do not say."""
     return [None if each is None or each.is_inference() else each._version for each in tensors]
 
 
 def _entries(
     tiles: Tiles, table: TileTable, shared: Tensor | None, own: Tensor | None, lanes: int
 ) -> list[Tensor]:
-    """For each shape of gates their matrices, ``(gates, entries, 1 or whole tiles)``."""
+    """Return the matrices of each shape of gates, ``(gates, entries, 1 or whole tiles)``."""
     found = []
     for entries, (shape, _, theta) in zip(table.entries, tiles.split(shared, own), strict=True):
         values, _ = entries.values(theta)
@@ -229,14 +230,14 @@ def _entries(
 
 
 def _lanes(x: Tensor) -> int:
-    """Samples of a tile: as many as the widest vectors take, fewer where there are fewer."""
+    """Return the samples of a tile: what the widest vectors take, or fewer for small batches."""
     most = widest() // (x.element_size() // 2)
     # Two widths only, because each has machine code of its own.
     return most // 4 if x.shape[1] <= most // 4 and most >= 8 else most
 
 
 def _taken(tiles: Tiles, stacks: Sequence[Tensor]) -> list[Tensor]:
-    """For each of the users its matrices or phases."""
+    """Return the matrices or phases of each of the users."""
     given = zip(tiles.users, tiles.of_users(stacks), strict=True)
     return [users.taken(stack) for users, stack in given]
 
@@ -244,7 +245,7 @@ def _taken(tiles: Tiles, stacks: Sequence[Tensor]) -> list[Tensor]:
 def _gradients(
     tiles: Tiles, table: TileTable, stacks: Sequence[Tensor], sums: Tensor
 ) -> list[Tensor | None]:
-    """The gradients of the stacks, from the overlaps of states and gradients."""
+    """Return the gradients of the stacks, from the overlaps of states and gradients."""
     inner = dict(zip(tiles.groups, map(torch.zeros_like, stacks), strict=True))
     for users, (start, shape, complex_) in zip(tiles.users, table.sums, strict=True):
         reals = (*shape, 2) if complex_ else shape
@@ -263,7 +264,7 @@ def _through_plain_steps(
     frame: Frame,
     diagonals: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
-    """The gradient with a graph of its own: autograd differentiates the plain steps.
+    """Return the gradient with a graph of its own: autograd differentiates the plain steps.
 
     In aliases: the state may depend on the same stacks, and that path is not taken here.
     """
@@ -298,7 +299,7 @@ def _through_plain_steps(
 
 
 def _share(run: Callable[[int, int], T], x: Tensor, lanes: int, steps: int) -> list[T]:
-    """Call a function with the first tile and the one after the last; in threads where it pays."""
+    """Call a function with ranges of tiles, in threads where it pays, and return all results."""
     tiles = -(-x.shape[1] // lanes)
     worth = tiles * lanes * len(x) * steps // THREAD_WORK
     threads = max(min(torch.get_num_threads(), tiles, worth), 1)
@@ -310,5 +311,5 @@ def _share(run: Callable[[int, int], T], x: Tensor, lanes: int, steps: int) -> l
 
 @cache
 def _pool(process: int) -> ThreadPoolExecutor:
-    """Threads of this process; a fork has none of its parent's."""
+    """Return the threads of this process; a fork has none of its parent's."""
     return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="qdm tiles")

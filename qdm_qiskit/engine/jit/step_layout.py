@@ -16,7 +16,7 @@ FORMS = ("forward", "transposed", "adjoint")
 
 
 class StepKind(IntEnum):
-    """How a step acts."""
+    """Action of a step."""
 
     BLOCK = 0
     """A block whose matrix all samples share."""
@@ -31,7 +31,7 @@ class StepKind(IntEnum):
 
 
 class StepFields(NamedTuple):
-    """A step, as numbers or as what the code has loaded them into."""
+    """Fields of a step: numbers, or the values into which code has loaded them."""
 
     kind: Any
     """A :class:`StepKind`."""
@@ -52,7 +52,7 @@ class StepFields(NamedTuple):
 
 
 class ReadingFields(NamedTuple):
-    """What the backward pass reads at a step, as numbers or as what the code has loaded them into."""
+    """Fields of what the backward pass reads at a step, likewise."""
 
     function: Any
     """Address of the function that reads; 0 where nothing is read."""
@@ -65,4 +65,4 @@ class ReadingFields(NamedTuple):
 STEP = np.dtype([(name, np.int64) for name in StepFields._fields])
 """Record of a step."""
 READING = np.dtype([(name, np.int64) for name in ReadingFields._fields])
-"""Record of what is read at a step."""
+"""Record of a reading."""

@@ -1,4 +1,4 @@
-"""What machine code reads: addresses and counts of all steps, and where it puts what it finds."""
+"""Tables that machine code reads: steps, and readings of gradients."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class TileTable:
     def __init__(self, tiles: Tiles, frame: Frame, are_complex: Sequence[bool], lanes: int) -> None:
         self.kernels: Kernels = kernels(double=frame.dtype == torch.float64, lanes=lanes)
         self.sums: list[tuple[int, tuple[int, ...], bool]] = []
-        """For each of the users where its sums start, their shape, and whether they are complex."""
+        """First sum of each of the users, the shape of its sums, and whether they are complex."""
         self.num_sums = 0
         self.entries: list[Entries] = []
-        """For each group of per-sample gates what their entries are made of."""
+        """Coefficients of the entries of each shape of gates."""
         self.first_gate_sum = 0
-        """Where the slopes of shared angles begin among the sums; they are the last."""
+        """Place of the slopes of shared angles among the sums; they are the last."""
         self._constants, self._dtype, self._device = frame.constants, frame.dtype, frame.device
         self._keep: list[Any] = []
         """Arrays whose addresses are in the table."""
@@ -47,7 +47,7 @@ class TileTable:
         self._filled: dict[tuple[Any, ...], np.ndarray] = {}
         """Tables of earlier runs by the addresses in them, which come back in a loop."""
         self._slots: list[tuple[np.ndarray, int]] = []
-        """For each of the users its steps, and the reals of one's matrix or factors."""
+        """Steps of each of the users, and the bytes of one's matrix or factors."""
         self._steps = np.zeros(len(tiles.steps), dtype=STEP)
         self._readings = np.zeros(len(tiles.steps), dtype=READING)
         weighted = {position for users in tiles.users for position in users.positions}
@@ -75,7 +75,7 @@ class TileTable:
         return int(array.ctypes.data)
 
     def _indices(self, constant: int) -> int:
-        """Address of a constant as int32."""
+        """Return the address of a constant as int32."""
         if constant not in self._known:
             array = self._constants.array(constant).astype(np.int32)
             self._known[constant] = self._address(array)
@@ -111,7 +111,7 @@ class TileTable:
         ]
 
     def _fixed(self, row: int, step: Scattered | Move) -> None:
-        """The functions and numbers of a step without weights."""
+        """Enter the functions and numbers of a step without weights."""
         if isinstance(step, Scattered):
             assert step.fixed is not None  # it has no weights
             matrix = self._constants.number(step.fixed, self._dtype, self._device)
@@ -129,7 +129,7 @@ class TileTable:
         self._apply_by(row, functions)
 
     def _weighted(self, tiles: Tiles, users: Users, complex_: bool) -> None:
-        """The functions of steps with weights, and where their gradients go."""
+        """Enter the functions of steps with weights, and where their gradients go."""
         rows = np.array(users.positions)
         if users.size:
             shape: tuple[int, ...] = (users.size, users.size)
@@ -151,7 +151,7 @@ class TileTable:
         self.num_sums += reals * len(rows)
 
     def _angled(self, shape: GateShape, positions: Sequence[int], gates: Sequence[Angled]) -> None:
-        """Gates of one shape by themselves."""
+        """Enter gates of one shape."""
         dtype = self._dtype.to_complex()
         generators = torch.from_numpy(np.stack([gate.generator for gate in gates])).to(dtype)
         self._keep.append(generators)
@@ -179,7 +179,7 @@ class TileTable:
         self._gate_rows.append(rows)
 
     def steps(self, packs: Sequence[Tensor], entries: Sequence[Tensor]) -> np.ndarray:
-        """The table for one run.
+        """Return the table for one run.
 
         Args:
             packs: Matrices and phases of the tiles' users.
@@ -203,7 +203,7 @@ class TileTable:
         return found
 
     def readings(self, *, slopes: bool) -> np.ndarray:
-        """What is read on the way back; without each sample's slopes where none is asked for."""
+        """Return the table of readings, with or without the slopes of each sample."""
         if slopes or not self._own_rows:
             return self._readings
         table = self._readings.copy()

@@ -1,4 +1,4 @@
-"""What a program does tile by tile: blocks and monomials on qubits anywhere in one component.
+"""Steps on tiles: blocks, gates and monomials on qubits anywhere in one component.
 
 Each step also knows how to run in calls of torch, which autograd can differentiate twice.
 """
@@ -38,11 +38,11 @@ class Scattered:
     first: int
     """Constant: the rows of the state in which the block's qubits are 0."""
     offsets: np.ndarray
-    """For each row of the block what is added to these."""
+    """Distance of each row of the block from these."""
     active: np.ndarray
     """Rows of the block on which it differs from the identity."""
     order: int
-    """Constant: all rows of the state, those of each row of the block together."""
+    """Constant: all rows of the state, ordered by row of the block."""
     inverse: int
     """Constant: the inverse permutation."""
     what: str
@@ -63,7 +63,7 @@ class Scattered:
 
 
 class GateShape(NamedTuple):
-    """What the machine code for a gate depends on."""
+    """Properties of a gate on which its machine code depends."""
 
     shared: bool
     """Whether its angle is the same for all samples; each has a matrix of its own if not."""
@@ -75,7 +75,7 @@ class GateShape(NamedTuple):
 
 @dataclass
 class Angled:
-    """A gate with one angle, by itself."""
+    """Step of a single gate with one angle."""
 
     component: int
     position: int
@@ -84,12 +84,12 @@ class Angled:
     form: GateForm
     """Its entries on the rows where it is not the identity; of a diagonal gate the diagonal's."""
     generator: np.ndarray
-    """The generator's entries, likewise."""
+    """The generator's entries, chosen likewise."""
     shape: GateShape
     first: int
     """Constant: as for :class:`Scattered`."""
     offsets: np.ndarray
-    """For each of the gate's rows what is added to these."""
+    """Distance of each of the gate's rows from these."""
     what: str
 
     def run(self, state: Components, frame: Frame) -> None:
@@ -124,7 +124,7 @@ class Tiles:
     num_rows: int
     """Of the component, ``2**k``."""
     leading: dict[Any, int]
-    """Of the stacks that steps before use, the rows up to the last one that they use."""
+    """How many first rows of each stack the steps before them use."""
 
     @cached_property
     def groups(self) -> tuple[Key, ...]:
@@ -132,7 +132,7 @@ class Tiles:
         return tuple(dict.fromkeys(users.key for users in self.users))
 
     def of_users(self, of_groups: Sequence[T]) -> list[T]:
-        """What is given for each of the groups, for each of the users."""
+        """Return values of the groups, repeated for each of the users."""
         by_key = dict(zip(self.groups, of_groups, strict=True))
         return [by_key[users.key] for users in self.users]
 
@@ -179,7 +179,7 @@ class Tiles:
         return AngleVector(found[True]), AngleVector(found[False])
 
     def gate(self, position: int) -> Angled:
-        """A step that is a gate by itself."""
+        """Return a step that is a gate by itself."""
         step = self.steps[position]
         assert isinstance(step, Angled)  # the caller has looked
         return step
@@ -187,7 +187,7 @@ class Tiles:
     def split(
         self, shared: Tensor | None, own: Tensor | None
     ) -> Iterator[tuple[GateShape, tuple[int, ...], Tensor]]:
-        """For each shape its steps, and their part of what is given for all angles of a kind."""
+        """Yield each shape with its steps and their angles, of those given for all gates of a kind."""
         start = {True: 0, False: 0}
         for shape, positions in self.angled.items():
             given, first = (shared if shape.shared else own), start[shape.shared]
@@ -196,7 +196,7 @@ class Tiles:
             yield shape, positions, given[first : first + len(positions)]
 
     def entries(self, shared: Tensor | None, own: Tensor | None) -> dict[int, Tensor]:
-        """For each gate, by its place, ``(entries, batch or 1)`` in calls that autograd knows.
+        """Return each gate's ``(entries, batch or 1)``, by its place, in calls that autograd knows.
 
         Args:
             shared, own: ``(number of angles, 1 or batch)``, as :attr:`angles` gives them.
@@ -218,10 +218,10 @@ class Users:
     size: int
     """Rows of that part; 0 for phases."""
     flat: Tensor
-    """Where all their entries stand in the flat stack."""
+    """Places of all their entries in the flat stack."""
 
     def taken(self, stack: Tensor) -> Tensor:
-        """``(steps, size, size)``, or ``(steps, rows)`` for phases."""
+        """Return the steps' matrices ``(steps, size, size)``, or phases ``(steps, rows)``."""
         flat = packed(stack).view(-1)
         whole = len(self.flat) == len(flat) and self._in_order
         found = flat if whole else flat.index_select(0, self.flat)
@@ -229,7 +229,7 @@ class Users:
         return found.view(len(self.positions), *shape)
 
     def given(self, found: Tensor, into: Tensor) -> None:
-        """Put what was read for each step where its matrix stands."""
+        """Put the reading of each step where its matrix stands."""
         if len(self.flat) == into.numel() and self._in_order:
             into.view(-1).copy_(found.reshape(-1))
         else:

@@ -84,7 +84,7 @@ class Angle:
     positions: dict[Parameter, tuple[str, int]]
     """Parameter to ("inputs" or "weights", column)."""
     text: str = ""
-    """How Qiskit writes it, for messages."""
+    """Text of the angle as Qiskit writes it, for messages."""
 
     @property
     def depends_on_inputs(self) -> bool:
@@ -102,7 +102,7 @@ class Angle:
         )
 
     def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
-        """The angle's value, the same as Qiskit's after binding.
+        """Return the angle's value, the same as Qiskit's after binding.
 
         Args:
             inputs: ``(batch, num_inputs)`` or None.
@@ -163,10 +163,10 @@ class AngleVector:
         self.is_bare = bool(self._source) and len(bare) == len(self.angles)
         """Whether all of them are columns of one tensor, so that :meth:`pull_back` can be used."""
         self._columns: list[int] = bare if self.is_bare else []
-        """Of bare parameters."""
+        """Columns of bare parameters."""
 
     def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
-        """All values.
+        """Return all values.
 
         Args:
             inputs, weights, like: As for :meth:`Angle.evaluate`.
@@ -192,7 +192,7 @@ class AngleVector:
         return found
 
     def pull_back(self, grad: Tensor, like: Tensor) -> Tensor:
-        """The gradient of the one tensor that bare angles come from.
+        """Return the gradient of the one tensor that bare angles come from.
 
         Args:
             grad: ``(len(angles),)`` or ``(len(angles), batch)``, of the angles.
@@ -252,7 +252,7 @@ def _of(gate: str) -> str:
 
 
 def tree_of(angle: ParameterExpression | Tree) -> Tree:
-    """An expression as a tree; parameters that have cancelled are not in it.
+    """Return an expression as a tree; parameters that have cancelled are not in it.
 
     Raises:
         UnsupportedCircuit: If the expression holds a function that has no torch counterpart.
@@ -289,14 +289,14 @@ def _read(angle: ParameterExpression) -> Tree:
 
 
 def parameters_of(angle: ParameterExpression | Tree) -> frozenset[Parameter]:
-    """The parameters that have not cancelled."""
+    """Return the parameters that have not cancelled."""
     if isinstance(angle, Parameter):
         return frozenset([angle])
     return frozenset(each.parameter for each in _nodes(tree_of(angle)) if isinstance(each, Symbol))
 
 
 def call(function: str, *arguments: Tree) -> Tree:
-    """A function of trees; computed where all are numbers, left out where it changes nothing."""
+    """Return a function of trees, computed where all are numbers, left out where it is idle."""
     numbers = [each for each in arguments if isinstance(each, float | complex)]
     if len(numbers) == len(arguments):
         with np.errstate(all="ignore"):
@@ -320,7 +320,7 @@ def call(function: str, *arguments: Tree) -> Tree:
 
 
 def linear(tree: Tree) -> tuple[dict[Parameter, float], float] | None:
-    """Slopes and offset of a tree that is linear in its parameters, None for any other."""
+    """Return slopes and offset of a tree that is linear in its parameters, else None."""
     if isinstance(tree, Symbol):
         return {tree.parameter: 1.0}, 0.0
     if isinstance(tree, float):
@@ -371,7 +371,7 @@ def _number(value: Any) -> float | complex:
 
 
 def _apply(function: str, values: Sequence[Any]) -> Any:
-    """The function of numbers."""
+    """Return the function's value at numbers."""
     if function in _BINARY:
         return _BINARY[function](*values)
     return _FUNCTIONS[function][0](*values)
@@ -421,7 +421,7 @@ _FORMS: dict[str, Callable[..., ParameterExpression]] = {
     "SIGN": ParameterExpression.sign,
     "CONJ": ParameterExpression.conjugate,
 }
-"""Names of Qiskit's steps to what writes them."""
+"""Names of Qiskit's steps, and the functions that write them."""
 
 
 def _check(tree: Tree, angle: ParameterExpression) -> None:
@@ -465,7 +465,7 @@ def _is_qiskits(name: str, function: Callable[..., Any]) -> bool:
 
 
 def _real_value(tree: Tree, point: dict[Parameter, float]) -> float:
-    """The tree at a point, NaN where one of its parts is not real and finite."""
+    """Return the tree at a point, NaN where one of its parts is not real and finite."""
     if isinstance(tree, Symbol):
         return point[tree.parameter]
     if not isinstance(tree, Call):

@@ -1,4 +1,4 @@
-"""Which gates belong together: runs on few qubits become blocks, CX- and RZ-like gates monomials.
+"""Fusion of gates: runs on few qubits become blocks, CX- and RZ-like gates monomials.
 
 A monomial gate moves basis states and gives them phases. On a state it costs one gather and one
 multiplication, however many of them follow each other; a block costs a matrix product.
@@ -55,7 +55,7 @@ def fold(operations: Sequence[Operation], max_qubits: int, *, apart: bool = Fals
 def alternate(
     operations: Sequence[Operation], least_qubits: int = 1
 ) -> list[tuple[list[Operation], list[Operation]]]:
-    """Rounds of monomial gates and then of all other gates, as few as the circuit allows.
+    """Return rounds of monomial gates and then of others, as few as the circuit allows.
 
     Gates are taken as soon as everything before them on their qubits has been taken. Monomial gates
     on fewer than ``least_qubits`` qubits count as others.
@@ -101,7 +101,7 @@ def alternate(
 
 
 def layered(operations: Sequence[Operation], size: int, least_qubits: int = 1) -> list[Segment]:
-    """Monomial gates apart, blocks of what is between them."""
+    """Return monomial segments, and blocks of the gates between them."""
     segments: list[Segment] = []
     for monomials, others in alternate(operations, least_qubits):
         if monomials:
@@ -111,7 +111,7 @@ def layered(operations: Sequence[Operation], size: int, least_qubits: int = 1) -
 
 
 def refined(segments: Sequence[Segment], size: int) -> list[Segment]:
-    """Neighbouring blocks without weights are laid out anew, monomial gates apart."""
+    """Return the segments with neighbouring blocks without weights cut anew, monomials apart."""
     out: list[Segment] = []
     run: list[Operation] = []
     for segment in segments:
@@ -124,7 +124,7 @@ def refined(segments: Sequence[Segment], size: int) -> list[Segment]:
 
 
 def named(segments: Sequence[Segment]) -> list[Segment]:
-    """Blocks that hold nothing but monomial gates are monomial; neighbouring ones are joined."""
+    """Return the segments with blocks of monomial gates named so, and neighbours joined."""
     out: list[Segment] = []
     for segment in segments:
         kind = segment.kind
@@ -139,7 +139,7 @@ def named(segments: Sequence[Segment]) -> list[Segment]:
 
 
 def strategies(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Segment]]:
-    """Ways to cut a circuit into segments, by name; the cost model chooses."""
+    """Return ways to cut a circuit into segments, by name; the cost model chooses."""
     found = {}
     for size in range(1, min(num_qubits, MAX_BLOCK) + 1):
         found[f"blocks of {size}"] = named(fold(operations, size))

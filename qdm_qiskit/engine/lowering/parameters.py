@@ -1,4 +1,4 @@
-"""Which parameters of a circuit are inputs, and which are weights."""
+"""Parameters of a circuit as inputs and weights."""
 
 from __future__ import annotations
 

@@ -36,19 +36,19 @@ def _quaternion(vector: Sequence[Tensor]) -> Quaternion:
 
 
 def _middle(q: Quaternion) -> Tensor:
-    """The sine of the RY's angle."""
+    """Return the sine of the RY's angle."""
     w, x, y, z = q
     return 2 * (w * y - x * z)
 
 
 def tilt(*vector: Tensor) -> Tensor:
-    """The angle of the RY that goes first: 0 or a right angle."""
+    """Return the angle of the RY that goes first: 0 or a right angle."""
     steep = _middle(_quaternion(vector)).detach().abs() > STEEP
     return steep.to(vector[0].dtype) * (math.pi / 2)
 
 
 def _rest(vector: Sequence[Tensor]) -> Quaternion:
-    """The gate without the first RY."""
+    """Return the gate without the first RY."""
     w, x, y, z = _quaternion(vector)
     half = tilt(*vector) / 2
     c, s = torch.cos(half), torch.sin(half)
@@ -56,24 +56,24 @@ def _rest(vector: Sequence[Tensor]) -> Quaternion:
 
 
 def about_x(*vector: Tensor) -> Tensor:
-    """The angle of the RX that goes second."""
+    """Return the angle of the RX that goes second."""
     w, x, y, z = _rest(vector)
     return torch.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
 
 
 def about_y(*vector: Tensor) -> Tensor:
-    """The angle of the RY that goes third."""
+    """Return the angle of the RY that goes third."""
     return torch.asin(_middle(_rest(vector)))
 
 
 def about_z(*vector: Tensor) -> Tensor:
-    """The angle of the RZ that goes last."""
+    """Return the angle of the RZ that goes last."""
     w, x, y, z = _rest(vector)
     return torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
 
 def phase(*vector: Tensor) -> Tensor:
-    """The global phase, 0 or pi: Euler angles know a rotation up to its sign."""
+    """Return the global phase, 0 or pi: Euler angles know a rotation up to its sign."""
     halves = [each(*vector).detach() / 2 for each in (about_x, about_y, about_z)]
     (ca, cb, cc), (sa, sb, sc) = map(torch.cos, halves), map(torch.sin, halves)
     product = (

@@ -1,4 +1,4 @@
-"""What density-matrix and trajectory programs share."""
+"""Common base of density-matrix and trajectory programs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class NoisyProgram(ABC):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Without plans, which hold identities of objects: a copy plans for itself."""
+        """Return what a copy is made from; plans hold identities of objects and are made anew."""
         return type(self), (self._noisy, self.inputs, self.weights)
 
     @abstractmethod
@@ -81,7 +81,7 @@ class NoisyProgram(ABC):
         qubits: Sequence[int] | None = None,
         readout: bool = True,
     ) -> Tensor:
-        """Probabilities of outcomes.
+        """Return the probabilities of outcomes.
 
         Args:
             inputs: ``(batch, num_inputs)`` real.
@@ -112,7 +112,7 @@ class NoisyProgram(ABC):
         initial_qubits: Sequence[int] | None = None,
         readout: bool = True,
     ) -> Tensor:
-        """Expectation values of Hermitian Pauli sums.
+        """Return the expectation values of Hermitian Pauli sums.
 
         Args:
             observables: On all qubits of the circuit: for a transpiled one as
@@ -140,7 +140,9 @@ class NoisyProgram(ABC):
         real = like.dtype
         if state is not None:
             if not torch.isfinite(torch.view_as_real(state) if state.is_complex() else state).all():
-                raise InvalidData("Initial states must be finite, got NaN or infinity.")
+                raise InvalidData(
+                    "Initial states must be finite, got NaN or infinity in initial_state."
+                )
             state = state.to(real.to_complex())
         return Arguments(
             None if inputs is None else inputs.to(real),
@@ -153,7 +155,7 @@ class NoisyProgram(ABC):
 
     @staticmethod
     def _connected(values: Tensor, arguments: Arguments) -> Tensor:
-        """The values with a graph to all that they were made from: derivatives that vanish are 0.
+        """Return the values with a graph to all inputs and weights, so that derivatives are 0.
 
         A parameter may have cancelled, or stand in a global phase only.
         """
@@ -167,7 +169,7 @@ class NoisyProgram(ABC):
         chosen = tuple(default if qubits is None else (int(q) for q in qubits))
         if len(set(chosen)) != len(chosen) or not all(0 <= q < self.num_qubits for q in chosen):
             raise InvalidData(
-                f"Qubits must be distinct and below {self.num_qubits}, got {list(chosen)}."
+                f"qubits are distinct and below {self.num_qubits}, got {list(chosen)}."
             )
         return chosen
 
@@ -175,15 +177,15 @@ class NoisyProgram(ABC):
         chosen = self._qubits(qubits, range(self.num_qubits))
         if len(chosen) > MAX_OUTCOME_QUBITS:
             raise InvalidData(
-                f"Outcomes are of at most {MAX_OUTCOME_QUBITS} qubits, got {len(chosen)} of a "
-                f"circuit with {self.num_qubits}; name those to read in `qubits`."
+                f"qubits holds at most {MAX_OUTCOME_QUBITS}, got {len(chosen)} of a "
+                f"circuit with {self.num_qubits}; name those to read."
             )
         return chosen
 
     def _pauli_terms(
         self, observables: Sequence[SparsePauliOp]
     ) -> tuple[list[tuple[tuple[int, int], ...]], np.ndarray]:
-        """Distinct Pauli strings on active qubits, and each observable's coefficients.
+        """Return distinct Pauli strings on active qubits, and each observable's coefficients.
 
         A string is ((qubit, digit), ...) with digits 1, 2, 3 for X, Y, Z. On a qubit on which nothing
         acts, Z is 1 and X and Y are 0 up to readout, which :meth:`_idle` knows.
@@ -192,7 +194,7 @@ class NoisyProgram(ABC):
         way_out = "; use observable.apply_layout(circuit.layout)"
         for column, observable in enumerate(pauli_sums(observables, self.num_qubits, way_out)):
             if np.abs(np.imag(observable.coeffs)).max(initial=0) > 1e-9:
-                raise InvalidData("Observables must be Hermitian, got complex coefficients.")
+                raise InvalidData("observables are Hermitian, got complex coefficients.")
             for x, z, coefficient in zip(
                 observable.paulis.x, observable.paulis.z, observable.coeffs.real, strict=True
             ):
@@ -208,6 +210,6 @@ class NoisyProgram(ABC):
 
 
 def confusion_terms(matrix: np.ndarray) -> tuple[float, float]:
-    """a and b with which a readout error turns Z into a + b Z; the matrix is ``[true, read]``."""
+    """Return a and b of the readout error ``[true, read]``, which turns Z into a + b Z."""
     zero, one = matrix[0, 0] - matrix[0, 1], matrix[1, 0] - matrix[1, 1]
     return (zero + one) / 2, (zero - one) / 2

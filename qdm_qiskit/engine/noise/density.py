@@ -46,7 +46,7 @@ class _Layout:
     weighted: Angles
     rotations: SampleRotations
     zeros: dict[int, np.ndarray]
-    """Id of a action to the vector of its new qubit, ``(4, 1)``."""
+    """Id of an action to the vector of its new qubit, ``(4, 1)``."""
 
 
 @final
@@ -148,7 +148,7 @@ class DensityProgram(NoisyProgram):
         initial_qubits: Sequence[int] | None = None,
         qubits: Sequence[int] | None = None,
     ) -> Tensor:
-        """Density matrices before readout, all other qubits traced out.
+        """Return the density matrices before readout, all other qubits traced out.
 
         Args:
             inputs, weights, initial_state, initial_qubits: As for :meth:`probabilities`.
@@ -164,7 +164,7 @@ class DensityProgram(NoisyProgram):
         chosen = self._qubits(qubits, self.active)
         if not set(chosen) <= set(self.active) or len(chosen) > MAX_MATRIX_QUBITS:
             raise InvalidData(
-                f"Density matrices are of at most {MAX_MATRIX_QUBITS} of the active qubits "
+                f"qubits holds at most {MAX_MATRIX_QUBITS} of the active qubits "
                 f"{list(self.active)}, got {list(chosen)}."
             )
         k = len(chosen)
@@ -182,7 +182,7 @@ class DensityProgram(NoisyProgram):
         return self._connected(found, arguments)
 
     def explain(self, batch: int = 32, observables: int = 1) -> str:
-        """Pictures that are considered, and their estimated milliseconds for a training action."""
+        """Return the ways that are considered, with milliseconds of a training step."""
         lines = ["  milliseconds  blocks on  picture"]
         for width in WIDTHS:
             for backward in (False, True):
@@ -197,7 +197,7 @@ class DensityProgram(NoisyProgram):
     def _strings(
         self, key: object, strings: list[String], arguments: Arguments, readout: bool
     ) -> Tensor:
-        """Expectation values of Pauli strings on active qubits, ``(strings, batch)``.
+        """Return the expectation values of Pauli strings on active qubits, ``(strings, batch)``.
 
         The key stands for the strings, so that their indices are worked out once.
         """
@@ -247,7 +247,7 @@ class DensityProgram(NoisyProgram):
     def _contract(
         self, pictures: Pictures, observables: Tensor, state: dict[int, Tensor], like: Tensor
     ) -> Tensor:
-        """Observables ``(4**n, m)`` in the product state of all components, ``(m, columns)``."""
+        """Return the values of observables ``(4**n, m)`` in the product state, ``(m, columns)``."""
         assert pictures.backward is not None  # the caller has evolved observables
         order, m = pictures.backward.orders[0], observables.shape[1]
         parts = sorted(state, key=lambda c: (state[c].shape[1] > 1, -state[c].shape[0]))
@@ -282,7 +282,7 @@ class DensityProgram(NoisyProgram):
         return torch.bmm(second.t().unsqueeze(1), x).squeeze(1).t()
 
     def _pauli_vector(self, states: Tensor) -> Tensor:
-        """``tr(P |psi><psi|)`` for all P, ``(4**k, batch)`` real."""
+        """Return ``tr(P |psi><psi|)`` for all P, ``(4**k, batch)`` real."""
         batch, size = states.shape
         k = size.bit_length() - 1
         rho = (states.unsqueeze(2) * states.conj().unsqueeze(1)).reshape(batch, *[2] * (2 * k))
@@ -373,7 +373,7 @@ class DensityProgram(NoisyProgram):
     def _rows(
         self, key: object, strings: list[String], order: Sequence[int], like: Tensor
     ) -> Tensor:
-        """Indices of Pauli strings in a vector whose qubits lie in this order."""
+        """Return the indices of Pauli strings in a vector whose qubits lie in this order."""
         place = (key, tuple(order), torch.int64, like.device)
         if place not in self._tensors:
             weight = {q: 4 ** (len(order) - 1 - k) for k, q in enumerate(order)}
@@ -382,7 +382,7 @@ class DensityProgram(NoisyProgram):
         return self._tensors[place]
 
     def _idle(self, qubit: int, readout: bool) -> np.ndarray:
-        """Probabilities of the outcomes of a qubit on which nothing acts."""
+        """Return the probabilities of the outcomes of a qubit on which nothing acts."""
         if readout and qubit in self._noisy.confusion:
             return self._noisy.confusion[qubit][0]
         return np.array([1.0, 0.0])
@@ -408,7 +408,7 @@ def _angle(event: Event) -> ParameterExpression | Tree:
 
 
 def _product(parts: list[Tensor]) -> Tensor | None:
-    """Tensor product of components ``(4**k, batch)``; None if there are none."""
+    """Return the tensor product of components ``(4**k, batch)``; None if there are none."""
     if not parts:
         return None
     return reduce(lambda x, y: (x.unsqueeze(1) * y.unsqueeze(0)).flatten(0, 1), parts)

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
 MAX_FIXED_QUBITS = 3
-"""Larger gates without parameters are decomposed."""
+"""Qubits above which gates without parameters are decomposed."""
 MAX_EXACT_QUBITS = 5
 """Largest matrix of those that cannot be: a channel on k qubits has 16**k entries."""
 
@@ -106,7 +106,7 @@ class Event:
 
 @dataclass
 class NoisyCircuit:
-    """What :func:`lower` returns."""
+    """A circuit as channels and rotations, from :func:`lower`."""
 
     num_qubits: int
     events: list[Event]
@@ -162,7 +162,7 @@ def lower(
 def _with_passes(
     circuit: QuantumCircuit, noise_model: NoiseModel, where: list[int]
 ) -> QuantumCircuit:
-    """The circuit after the model's own passes (relaxation during delays, in Aer's models)."""
+    """Return the circuit after the model's own passes, such as relaxation during delays."""
     passes = noise_model._pass_manager()
     if passes is None:
         return circuit
@@ -196,12 +196,12 @@ class _Errors:
         self.knows_gates = self._coverage.knows_gates
 
     def know(self, instruction: Instruction) -> bool:
-        """Whether the model names this very instruction."""
+        """Return whether the model names this very instruction."""
         name = getattr(instruction, "label", None) or instruction.name
         return name in self._local or name in self._default
 
     def after(self, instruction: Instruction, qubits: Sequence[int]) -> Event | None:
-        """The error of an instruction, as an event."""
+        """Return the error of an instruction, as an event."""
         # Aer hands the labels of gates and delays on, and no others.
         label = instruction.label if isinstance(instruction, Gate | Delay) else None
         name = instruction.name if label is None else label
@@ -237,7 +237,7 @@ class _Errors:
             raise self._coverage.refusal_elsewhere(physical)
 
     def readout(self, qubits: Sequence[int]) -> dict[int, np.ndarray]:
-        """The assignment matrices of single qubits."""
+        """Return the assignment matrices of single qubits."""
         known = set(self._where)
         for several in self._local_readout:
             if len(several) > 1 and known.intersection(several):
@@ -256,7 +256,7 @@ class _Errors:
 
 @dataclass
 class _Walk:
-    """Walks a circuit and collects events."""
+    """Walk over a circuit that collects events."""
 
     circuit: QuantumCircuit
     errors: _Errors
@@ -313,7 +313,7 @@ class _Walk:
             self.events.append(error)
 
     def _name(self, instruction: AbstractOperation) -> str:
-        """For messages: the instruction that the user wrote, and which part of it this is."""
+        """Return the user's instruction, and which part of it this is, for messages."""
         base = getattr(instruction, "base_op", None)
         name = instruction.name if base is None else f"annotated {base.name}"
         return f"'{self._gate}', through its '{name}'," if self._gate else f"'{name}'"
@@ -401,7 +401,7 @@ def _aer_gates() -> frozenset[str]:
 
 
 def _runs_on_aer(instruction: Instruction) -> bool:
-    """Whether Aer runs it as it is; controls on 0 as those on 1."""
+    """Return whether Aer runs a gate as it is, with controls on 0 as with those on 1."""
     name = instruction.name
     if has_open_controls(instruction):
         name = name.removesuffix(f"_o{instruction.ctrl_state}")
@@ -409,7 +409,7 @@ def _runs_on_aer(instruction: Instruction) -> bool:
 
 
 def _fixed_channel(instruction: Instruction) -> Channel | None:
-    """The channel of a small instruction without free parameters, or None: decompose it."""
+    """Return the channel of a small instruction without free parameters, or None."""
     if not isinstance(instruction, Gate):
         if instruction.name in ("kraus", "superop") or hasattr(instruction, "_quantum_error"):
             return channel_of_instruction(instruction)

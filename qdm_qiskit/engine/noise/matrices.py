@@ -26,7 +26,7 @@ _Level = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @cache
 def rotation_terms(pauli: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """C0, C1 and C2 of the transfer matrix of exp(-i t P / 2)."""
+    """Return C0, C1 and C2 of the transfer matrix of exp(-i t P / 2)."""
     p = pauli_matrix(pauli)
 
     def at(cosine: float, sine: float) -> np.ndarray:
@@ -115,7 +115,7 @@ class BlockMatrices:
             self._trees[size] = levels
 
     def build(self, angles: Tensor | None, like: Tensor) -> dict[object, Tensor]:
-        """All matrices by their key.
+        """Return all matrices by their key.
 
         Args:
             angles: ``(rotations, 1)``.
@@ -182,7 +182,7 @@ class SampleRotations:
             self._groups.append((blocks, angles, stacked))
 
     def build(self, arguments: Arguments, like: Tensor) -> dict[int, tuple[Tensor, Tensor, Tensor]]:
-        """Block to factors ``(d, 1, batch)`` of a vector and of its partner, and partner rows."""
+        """Return, by block, the factors ``(d, 1, batch)`` of a vector and its partner, and its rows."""
         found: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
         for group, (blocks, angles, arrays) in enumerate(self._groups):
             c0, c1, signs, partner = (
@@ -207,7 +207,7 @@ class SampleRotations:
 def _rotation(
     event: Event, register: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """c0, c1 and signs, ``(d, 1, 1)``, and the partner rows ``(d,)``."""
+    """Return c0, c1 and signs ``(d, 1, 1)``, and the partner rows ``(d,)``."""
     names = list(reversed(register))
     c0, c1, c2 = (on_axes(term, event.qubits, names, 4) for term in rotation_terms(event.pauli))
     partner = np.abs(c2).argmax(axis=1)

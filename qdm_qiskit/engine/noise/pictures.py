@@ -1,4 +1,4 @@
-"""In which order, picture and layout a density program computes.
+"""Order, picture and layout in which a density program computes.
 
 States are vectors over Pauli strings, batch last: a product of components ``(4**k, batch)``, where a
 component that no input has reached has one column. What comes after the last input does not depend on
@@ -61,7 +61,7 @@ class Picture:
     batched: dict[int, bool] = field(default_factory=dict)
 
     def seconds(self, columns: int) -> float:
-        """The estimated time of a forward and a backward pass in float32 on one core."""
+        """Return the estimated time of a forward and a backward pass in float32 on one core."""
         total = 0.0
         for action in self.actions:
             numbers = action.size * (columns if action.batched else 1)
@@ -72,7 +72,7 @@ class Picture:
         return total
 
     def numbers(self, columns: int) -> int:
-        """How many real numbers the actions leave behind for a backward pass."""
+        """Return how many real numbers are kept for a backward pass."""
         factor = {"rotate": 3}
         return sum(
             action.size * (columns if action.batched else 1) * factor.get(action.kind, 1)

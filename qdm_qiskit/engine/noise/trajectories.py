@@ -40,7 +40,7 @@ from .readout import apply_readout
 CHUNK_BYTES = 2**28
 """Trajectories are evolved so many at a time that what autograd keeps is about this large."""
 MAX_VARIANCE_FACTOR = 100.0
-"""Above this :attr:`TrajectoryProgram.variance_factor` the estimator is refused."""
+"""Largest :attr:`TrajectoryProgram.variance_factor` of an estimator that is not refused."""
 
 _Factor = tuple[str, int, np.ndarray]
 
@@ -180,7 +180,7 @@ class TrajectoryProgram(NoisyProgram):
         generator: torch.Generator | None,
     ) -> Tensor:
         if trajectories < 1:
-            raise InvalidOption(f"Trajectories are at least 1, got {trajectories}.")
+            raise InvalidOption(f"trajectories is at least 1, got {trajectories}.")
         batch, like = arguments.batch, arguments.like
         blocks, order = self._program(arguments.covered)
         one = 2 * like.element_size() * batch * 2 ** len(self.active) * (3 * len(blocks) + 3)
@@ -235,7 +235,7 @@ class TrajectoryProgram(NoisyProgram):
         state: Tensor | None,
         picks: list[Tensor],
     ) -> Tensor:
-        """Final states ``(batch or 1, trajectories or 1, 2**n)``."""
+        """Return the final states ``(batch or 1, trajectories or 1, 2**n)``."""
         n, like = len(self.active), arguments.like
         dtype = like.dtype.to_complex()
         waves = {}
@@ -329,7 +329,7 @@ class TrajectoryProgram(NoisyProgram):
     def _through_readout(
         self, observable: SparsePauliOp, readout: bool
     ) -> dict[tuple[tuple[int, int], ...], float]:
-        """Pauli strings on active qubits and their coefficients, readout errors taken in."""
+        """Return Pauli strings on active qubits with coefficients that hold the readout errors."""
         strings, table = self._pauli_terms([observable])
         found: dict[tuple[tuple[int, int], ...], float] = {}
         for string, coefficient in zip(strings, table[0], strict=True):
@@ -361,7 +361,7 @@ class TrajectoryProgram(NoisyProgram):
 def _placed(
     terms: dict[tuple[tuple[int, int], ...], float], positions: dict[int, int]
 ) -> SparsePauliOp:
-    """Pauli strings as an operator on the qubits as they lie."""
+    """Return Pauli strings as an operator on the qubits as they lie."""
     triples = [
         ("".join(" XYZ"[digit] for _, digit in string), [positions[q] for q, _ in string], value)
         for string, value in terms.items()

@@ -1,4 +1,4 @@
-"""What decides a circuit's outcome, as a key: Qiskit changes gates and definitions in place.
+"""Key of all that decides a circuit's outcome: Qiskit changes gates and definitions in place.
 
 Everything stands in the key by its content: parameters, matrices, definitions, modifiers, registers.
 Only functions and classes stand there by identity.
@@ -25,7 +25,7 @@ _BY_IDENTITY = (type, FunctionType, BuiltinFunctionType, ModuleType)
 
 
 def structure_key(circuit: QuantumCircuit) -> tuple[Hashable | None, list[Any]]:
-    """What decides a circuit's outcome, as something that can be hashed.
+    """Return all that decides a circuit's outcome, as a key.
 
     Equal circuits have equal keys, however they were built; a circuit that was changed in place has
     another one than before. Labels, metadata and names of circuits do not count.
@@ -68,12 +68,12 @@ class _Contents:
 
     def __init__(self) -> None:
         self.kept: dict[int, Any] = {}
-        """By their id, objects whose identity is their content."""
+        """Objects whose identity is their content, by id."""
         self._known: dict[int, tuple[Any, Hashable]] = {}
-        """By their id, objects and contents; held, so that no id is given away meanwhile."""
+        """Objects and contents, by id; held, so that no id is given away meanwhile."""
 
     def circuit(self, circuit: QuantumCircuit) -> Hashable:
-        """Gates by name where Qiskit defines them, by their content elsewhere."""
+        """Return the gates, by name where Qiskit defines them, by their content elsewhere."""
         bits = [*circuit.qubits, *circuit.clbits]
         index = dict(zip(bits, range(len(bits)), strict=True)).__getitem__
         rows: list[Hashable] = []
@@ -92,7 +92,7 @@ class _Contents:
         return (len(circuit.qubits), len(circuit.clbits), registers, phase, tuple(rows))
 
     def of(self, value: Any) -> Hashable:
-        """The content of any object."""
+        """Return the content of any object."""
         kind = type(value)
         if kind in _PLAIN:
             return value if kind is str else (kind, value)
@@ -121,7 +121,7 @@ class _Contents:
         return self._state(value)
 
     def _state(self, value: Any) -> Hashable:
-        """What pickle would write: the class, and all that an equal object is made from."""
+        """Return what pickle would write: the class, and all that an equal object is made from."""
         try:
             parts = value.__reduce_ex__(4)
         except Exception as error:  # any class may say in its own way that it does not

@@ -46,7 +46,7 @@ class EngineEstimatorGradient(BaseEstimatorGradient):
         estimator = EngineEstimator() if estimator is None else estimator
         if not isinstance(estimator, EngineEstimator):
             raise InvalidOption(
-                "EngineEstimatorGradient computes on an EngineEstimator, got "
+                "estimator is an EngineEstimator, got "
                 f"{type(estimator).__name__}; use ParamShiftEstimatorGradient for other primitives."
             )
         super().__init__(estimator)
@@ -130,7 +130,7 @@ class EngineSamplerGradient(BaseSamplerGradient):
         sampler = EngineSampler() if sampler is None else sampler
         if not isinstance(sampler, EngineSampler):
             raise InvalidOption(
-                "EngineSamplerGradient computes on an EngineSampler, got "
+                "sampler is an EngineSampler, got "
                 f"{type(sampler).__name__}; use ParamShiftSamplerGradient for other primitives."
             )
         super().__init__(sampler)
@@ -183,7 +183,7 @@ class _Group:
     """Positions of the parameters to differentiate in, in the order asked for."""
     members: list[int] = field(default_factory=list)
     row: dict[int, int] = field(default_factory=dict)
-    """Request to its row of values."""
+    """Row of values of each request."""
     rows: dict[bytes, int] = field(default_factory=dict)
     values: list[np.ndarray] = field(default_factory=list)
 
@@ -225,7 +225,7 @@ def _expectation_jacobian(
     keys: list[Hashable],
     known: dict[Hashable, Any],
 ) -> np.ndarray:
-    """``(rows, observables, columns)``; all observables are read from the same states."""
+    """Return ``(rows, observables, columns)``; all observables are read from the same states."""
     values = np.stack([group.values[row] for row in rows])
     sums = [as_pauli_sum(known[key]) for key in keys]
     if not group.columns:
@@ -246,7 +246,7 @@ def _expectation_jacobian(
 def _probability_jacobian(
     sampler: EngineSampler, group: _Group, place: np.ndarray, num_outcomes: int
 ) -> np.ndarray:
-    """``(rows, columns, outcomes)``: d|psi|**2 = 2 Re(conj(psi) d psi), summed over basis states."""
+    """Return ``(rows, columns, outcomes)``: 2 Re(conj(psi) d psi), summed over basis states."""
     values = np.stack(group.values)
     bound = group.compiled.bind(group.circuit, values, sampler.dtype, sampler.device)
     shared = [c for c in range(len(group.compiled.parameters)) if c not in bound.columns]
@@ -275,7 +275,7 @@ def _check_lengths(
     parameter_values: Sequence[Sequence[float]] | np.ndarray,
     parameters: Sequence[Sequence[Parameter]],
 ) -> None:
-    """What the base classes check, once for each circuit instead of once for each request."""
+    """Check what the base classes check, once a circuit instead of once a request."""
     if not len(circuits) == len(parameter_values) == len(parameters):
         raise InvalidData(
             "There are parameter values and parameters for each circuit, got "

@@ -115,7 +115,7 @@ class EngineEstimator(BaseEstimatorV2):
         return job
 
     def _prepare(self, pubs: list[EstimatorPub]) -> tuple[list[_Task], list[_Reading]]:
-        """One task for all PUBs with the same circuit and values; where each PUB finds its own."""
+        """Return a task for each circuit and values, and where each PUB finds its results."""
         tasks: dict[Hashable, _Task] = {}
         circuits: dict[int, CompiledCircuit] = {}
         readings = []
@@ -171,12 +171,12 @@ class _Task:
     compiled: CompiledCircuit
     bound: BoundRows
     observables: dict[Hashable, SparsePauliOp] = field(default_factory=dict)
-    """By their content; converted before the job starts, since the caller may change them."""
+    """Observables by content, converted before the job starts: the caller may change them."""
     found: np.ndarray | None = None
     """``(rows, observables)`` once evaluated."""
 
     def reading(self, pub: EstimatorPub) -> _Reading:
-        """Note the PUB's observables, and where their values will stand."""
+        """Add the PUB's observables, and return where their values will stand."""
         columns = np.zeros(pub.observables.shape, dtype=int)
         places = {key: place for place, key in enumerate(self.observables)}
         for place, observable in np.ndenumerate(pub.observables.sparse_observables_array()):
@@ -328,7 +328,7 @@ class EngineSampler(BaseSamplerV2):
 
 
 def draw(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> np.ndarray:
-    """Independent outcomes.
+    """Draw independent outcomes.
 
     Args:
         probabilities: ``(outcomes,)``, not negative, with a sum near 1.
@@ -345,7 +345,7 @@ def draw(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> np.
 
 @contextmanager
 def one_line(what: str) -> Iterator[None]:
-    """Qiskit's complaints about a value as our :class:`~qdm_qiskit.errors.InvalidData`."""
+    """Raise Qiskit's complaints about a value as :class:`~qdm_qiskit.errors.InvalidData`."""
     try:
         yield
     except QdmError:
@@ -355,14 +355,14 @@ def one_line(what: str) -> Iterator[None]:
 
 
 def _rows(pub: EstimatorPub | SamplerPub, compiled: CompiledCircuit) -> np.ndarray:
-    """``(rows, parameters)`` in the order of ``circuit.parameters``."""
+    """Return ``(rows, parameters)`` in the order of ``circuit.parameters``."""
     with one_line("set of parameter values"):
         values = pub.parameter_values.as_array(compiled.parameters)
     return values.reshape(pub.parameter_values.size, len(compiled.parameters))
 
 
 def _wiring(circuit: QuantumCircuit) -> tuple[list[int], dict[str, list[int | None]]]:
-    """Measured qubits, and for each register's bits their places among those; None if unmeasured.
+    """Return measured qubits, and the place of each register's bits among them, if measured.
 
     Read before the job starts: the circuit may change while it runs.
     """
@@ -377,7 +377,7 @@ def _wiring(circuit: QuantumCircuit) -> tuple[list[int], dict[str, list[int | No
 
 
 def _bit_array(outcomes: np.ndarray, places: list[int | None]) -> BitArray:
-    """``(..., shots)`` outcomes to a register; bits that are not measured are 0."""
+    """Return a register of ``(..., shots)`` outcomes; bits that are not measured are 0."""
     bits = np.zeros((*outcomes.shape, len(places)), dtype=bool)
     for bit, place in enumerate(places):
         if place is not None:
@@ -386,7 +386,7 @@ def _bit_array(outcomes: np.ndarray, places: list[int | None]) -> BitArray:
 
 
 def _listed(pubs: Any) -> list[Any]:
-    """PUBs as a list; a circuit by itself would be taken apart into gates."""
+    """Return PUBs as a list; a circuit by itself would be taken apart into gates."""
     if isinstance(pubs, QuantumCircuit | str) or not isinstance(pubs, Iterable):
         raise wrong(pubs, "pubs", "a list of PUBs", "put a single one into a list")
     return list(pubs)
@@ -407,7 +407,7 @@ def _device(device: torch.device | str) -> torch.device:
 
 
 def _generator(seed: Seed) -> np.random.Generator:
-    """For one job; drawn from a caller's generator now, since jobs run in threads."""
+    """Return a generator for one job, drawn from a caller's now, since jobs run in threads."""
     if isinstance(seed, np.random.Generator):
         return np.random.default_rng(seed.integers(2**63))
     return np.random.default_rng(seed)
@@ -430,5 +430,5 @@ def _shots(value: object) -> int:
 
 def _dtype(dtype: torch.dtype) -> torch.dtype:
     if dtype not in (torch.float32, torch.float64):
-        raise InvalidOption(f"The engine computes in float32 or float64, got {dtype}.")
+        raise InvalidOption(f"dtype is torch.float32 or torch.float64, got {dtype}.")
     return dtype
