@@ -86,7 +86,7 @@ def compile_circuit(
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
     if dtype not in (torch.float32, torch.float64):
-        raise InvalidOption(f"dtype is torch.float32 or torch.float64, got {dtype}.")
+        raise InvalidOption(f"dtype is float32 or float64 of torch, got {dtype}.")
     if not circuit.num_qubits:
         held = [item.operation.name for item in circuit.data]
         raise UnsupportedCircuit(

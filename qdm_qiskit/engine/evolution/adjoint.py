@@ -20,10 +20,7 @@ import torch
 from torch import Tensor
 
 from .allocator import keep_freed_memory
-from .steps import Dense, Frame, Move, Step, leading_rows
-
-Key = tuple[str, Any]
-"""("block" or "phase", group)."""
+from .steps import Dense, Frame, Move, StackKey, Step, leading_rows
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Tail:
     stages: tuple[Stage, ...]
     kept: tuple[int, ...]
     """Steps after which the state is kept, unless it is computed again."""
-    groups: tuple[Key, ...]
+    groups: tuple[StackKey, ...]
     """Blocks and phases that the steps use."""
     leading: dict[Any, int]
     """How many first rows of each stack the steps before the tail use."""
@@ -82,10 +79,10 @@ class Tail:
     @cached_property
     def users(self) -> tuple[_Users, ...]:
         """Steps with weights, by stack and by the product of the axes above their blocks."""
-        found: dict[tuple[Key, int], dict[int, int]] = {}
+        found: dict[tuple[StackKey, int], dict[int, int]] = {}
         for position, step in enumerate(self.steps):
             if isinstance(step, Dense) and step.block is not None:
-                key: Key = ("block", step.block.group)
+                key: StackKey = ("block", step.block.group)
                 found.setdefault((key, step.high), {})[position] = step.block.row
             elif isinstance(step, Move) and step.phases is not None:
                 size, row = step.phases
@@ -100,7 +97,7 @@ class Tail:
 class _Users:
     """Steps that take matrices from one stack, to apply them below the same axes."""
 
-    key: Key
+    key: StackKey
     high: int
     positions: tuple[int, ...]
     rows: Tensor
@@ -134,7 +131,7 @@ def find_tail(steps: Sequence[Step]) -> Tail:
             used = set(axes)
     read = {stage.read_at for stage in stages} - {None, -1, len(found) - 1}
     kept = tuple(sorted(position for position in read if position is not None))
-    groups: dict[Key, None] = {}
+    groups: dict[StackKey, None] = {}
     for step in found:
         if isinstance(step, Dense) and step.block is not None:
             groups["block", step.block.group] = None

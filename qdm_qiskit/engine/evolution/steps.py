@@ -19,6 +19,8 @@ from .autograd_ops import mixed_product, outer, permute_rows
 from .constants import BlockHandle, Constants
 
 Components = dict[int, Tensor]
+StackKey = tuple[str, Any]
+"""Kind and group of a stack of tensors: "block" or "phase", and its key there."""
 
 
 @dataclass

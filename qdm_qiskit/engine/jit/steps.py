@@ -17,13 +17,11 @@ from torch import Tensor
 from ..evolution.autograd_ops import mixed_product, packed, permute_rows
 from ..evolution.constants import BlockHandle
 from ..evolution.gate_entries import Entries
-from ..evolution.steps import Components, Frame, Move
+from ..evolution.steps import Components, Frame, Move, StackKey
 from ..lowering.angles import Angle, AngleVector
 from ..lowering.gate_forms import GateForm
 
 T = TypeVar("T")
-Key = tuple[str, Any]
-"""("block" or "phase", group)."""
 
 
 @dataclass
@@ -127,7 +125,7 @@ class Tiles:
     """How many first rows of each stack the steps before them use."""
 
     @cached_property
-    def groups(self) -> tuple[Key, ...]:
+    def groups(self) -> tuple[StackKey, ...]:
         """Blocks and phases that the steps use."""
         return tuple(dict.fromkeys(users.key for users in self.users))
 
@@ -139,10 +137,10 @@ class Tiles:
     @cached_property
     def users(self) -> tuple[Users, ...]:
         """Steps with weights, by the stack and the part of a matrix that they take."""
-        found: dict[tuple[Key, bytes], list[tuple[int, int, Any]]] = {}
+        found: dict[tuple[StackKey, bytes], list[tuple[int, int, Any]]] = {}
         for position, step in enumerate(self.steps):
             if isinstance(step, Scattered) and step.block is not None:
-                key: Key = ("block", step.block.group)
+                key: StackKey = ("block", step.block.group)
                 entry = (position, step.block.row, step)
                 found.setdefault((key, step.active.tobytes()), []).append(entry)
             elif isinstance(step, Move) and step.phases is not None:
@@ -213,7 +211,7 @@ class Tiles:
 class Users:
     """Steps that take the same part of matrices of one stack, or phases."""
 
-    key: Key
+    key: StackKey
     positions: tuple[int, ...]
     size: int
     """Rows of that part; 0 for phases."""

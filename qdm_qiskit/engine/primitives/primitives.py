@@ -430,5 +430,5 @@ def _shots(value: object) -> int:
 
 def _dtype(dtype: torch.dtype) -> torch.dtype:
     if dtype not in (torch.float32, torch.float64):
-        raise InvalidOption(f"dtype is torch.float32 or torch.float64, got {dtype}.")
+        raise InvalidOption(f"dtype is float32 or float64 of torch, got {dtype}.")
     return dtype
