@@ -134,7 +134,7 @@ class Signature:
         inputs: Tensor | None,
         initial_state: Tensor | None,
     ) -> None:
-        """Check a table of weights, the row that each sample names, and what goes with the samples."""
+        """Check a table of weights, the rows that samples name, and inputs and states beside them."""
         fits = weights is not None and weights.ndim == 2 and weights.shape[1] == self.num_weights
         if not fits:
             raise InvalidData(

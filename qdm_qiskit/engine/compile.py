@@ -63,7 +63,7 @@ def compile_circuit(
     Args:
         circuit: Gates, composite instructions, barriers, measurements at the end, and measurements
             in between whose outcome is selected, each of which a reset may follow. On at least one
-            qubit. Gates are what Qiskit's ``Statevector`` takes them for, evolutions exact; one that
+            qubit. Gates act as in Qiskit's ``Statevector``, evolutions are exact; one that
             is too large for that runs as its definition, with a UserWarning.
         inputs: Parameters that differ between the samples of a batch.
         weights: Parameters that all samples share.

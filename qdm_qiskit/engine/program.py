@@ -217,7 +217,7 @@ class CircuitProgram:
         return run_tail(state, tail, frame, recompute=bool(self._adjoint) or recompute)
 
     def explain(self, initial_qubits: Sequence[int] | None = None) -> str:
-        """Return a table of the program's steps, and of what else was considered.
+        """Return a table of the program's steps, and of the ways that were considered.
 
         Args:
             initial_qubits: Qubits that an initial state covers; none if None.
@@ -262,10 +262,10 @@ class CircuitProgram:
         """Return the final amplitudes without global phase, ``(2**n, batch)``, real if they are.
 
         Beside them the order of the qubits, most significant first. Where it is empty, the observables
-        were read on the way: what is returned are their values ``(observables, batch)``.
+        were read on the way, and their values ``(observables, batch)`` are returned instead.
         """
         if torch.is_inference_mode_enabled():
-            # What is kept for later runs must serve those that want gradients as well.
+            # Tensors that are kept for later runs must serve those that want gradients as well.
             with torch.inference_mode(False), torch.no_grad():
                 return self._run(
                     inputs, weights, initial_state, initial_qubits, weight_rows, observables
@@ -295,7 +295,7 @@ class CircuitProgram:
         if torch.is_grad_enabled():
             for source, given in (("inputs", inputs), ("weights", weights)):
                 if given is not None and given.requires_grad and source not in self._used:
-                    # Derivatives in what has no say are 0 and not an error of torch.
+                    # Derivatives in unused inputs and weights are 0 and not an error of torch.
                     final = final + given.flatten()[:0].sum()
         return final, layout.plan.order if diagonals is None else ()
 
@@ -565,7 +565,7 @@ class CircuitProgram:
         """Return the expectation values of whole matrices, differentiable in their entries too.
 
         Args:
-            matrices: ``(K, 2**m, 2**m)`` real or complex. What is measured is the Hermitian part
+            matrices: ``(K, 2**m, 2**m)`` real or complex. Measured is the Hermitian part
                 ``(M + M^dagger) / 2``, which is M itself where M is Hermitian.
             qubits: The m qubits on which they act, the first one the least significant bit of their
                 rows.

@@ -345,7 +345,7 @@ class _Back:
             inner.index_copy_(0, rows, found if inner.is_complex() else found.real)
         grads = []
         for ((kind, _), inner), stack in zip(read.items(), stacks, strict=True):
-            # A block: from what was read before it to what the block itself is worth.
+            # A block: from the reading before it to the gradient of the block itself.
             grads.append(torch.bmm(stack, inner.mH) if kind == "block" else stack * inner.conj())
         return grads
 

@@ -78,7 +78,7 @@ class BlockBuilder:
         Args:
             operations: Its gates in order; none depends on inputs.
             qubits: Its k qubits, least significant first.
-            fresh: The first so many qubits are in |0>, so that columns can be left out.
+            fresh: Number of first qubits that are in |0>, so that columns can be left out.
 
         Returns:
             Where its ``(2**k, 2**(k - fresh))`` matrix will stand.

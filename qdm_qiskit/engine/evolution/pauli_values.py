@@ -151,7 +151,7 @@ def _cube(state: Tensor) -> tuple[Tensor, int]:
 
 
 def _blocks(cube: Tensor) -> list[np.ndarray]:
-    """Yield values of the upper bits, so many that a core's cache holds their amplitudes."""
+    """Yield values of the upper bits, as many as a core's cache holds amplitudes of."""
     size = max(1, BLOCK // cube[0].numel())
     return np.array_split(np.arange(len(cube)), -(-len(cube) // size))
 

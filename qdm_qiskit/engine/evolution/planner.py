@@ -215,13 +215,13 @@ class Planner:
         elements = _moving(2 ** len(component.qubits) * component.columns)
         cost = 0.0
         if moves:
-            step.what += " permutation"
+            step.text += " permutation"
             cost += 3 * CALL_US + MOVE_US * elements
         if weighted:
-            step.what += " phases with weights"
+            step.text += " phases with weights"
             cost += 3 * CALL_US + PHASE_US * elements
         elif fixed:
-            step.what += " fixed phases"
+            step.text += " fixed phases"
             cost += CALL_US + MOVE_US * elements
         if cost:
             self._emit(step, cost)
@@ -302,13 +302,13 @@ class Planner:
         size, total = len(local), len(component.qubits)
         columns = 2 ** (size - fresh)
         elements = 2**total * component.columns
-        what = f"{2**size} x {columns} matrix of {len(segment.operations)} gates on qubits {local}"
+        text = f"{2**size} x {columns} matrix of {len(segment.operations)} gates on qubits {local}"
         if all(operation.fixed is not None for operation in segment.operations):
             cost = CALL_US + 2 * _product_us(elements, columns, are_real(segment.operations))
             constant = 0
             if self.builder is not None:
                 constant = self.constants.add(as_real(fixed_product(segment.operations, local)))
-            step = Dense(key, None, constant, high, fresh, is_new, size, what + ", fixed")
+            step = Dense(key, None, constant, high, fresh, is_new, size, text + ", fixed")
         else:
             # Forward and backward; and the overlap of state and gradient, which is complex.
             cost = 2 * CALL_US + 2 * _product_us(elements, columns, are_real(segment.operations))
@@ -319,7 +319,7 @@ class Planner:
             handle = (
                 None if self.builder is None else self.builder.add(segment.operations, local, fresh)
             )
-            step = Dense(key, handle, None, high, fresh, is_new, size, what)
+            step = Dense(key, handle, None, high, fresh, is_new, size, text)
         self._emit(step, cost)
 
     def _sample(self, segment: Segment) -> None:
@@ -329,11 +329,11 @@ class Planner:
         key = self._joined(sorted(segment.support))
         fresh = sorted((q for q in segment.support if q not in self.where), reverse=True)
         order = list(qubits[::-1])
-        what = f"{len(segment.operations)} gates of each sample on qubits {list(qubits)}"
+        text = f"{len(segment.operations)} gates of each sample on qubits {list(qubits)}"
         if key is None:
             self._close()
             key = self._new(order, batched=True)
-            self._emit(PerSample(key, sample, 1, True, what), 2 * CALL_US)
+            self._emit(PerSample(key, sample, 1, True, text), 2 * CALL_US)
             return
         if fresh:
             self._close()
@@ -350,7 +350,7 @@ class Planner:
         component.batched = True
         elements = 2 ** len(component.qubits) * NOMINAL_BATCH
         cost = 6 * CALL_US + 2 ** len(order) * 2 * PHASE_US * _moving(elements)
-        self._emit(PerSample(key, sample, high, False, what), cost)
+        self._emit(PerSample(key, sample, high, False, text), cost)
 
     def _project(self, segment: Segment) -> None:
         operation = segment.operations[0]
@@ -361,8 +361,8 @@ class Planner:
             self._emit(Zero(self._new([qubit], batched=False), 1), CALL_US)
         key = self.where[qubit]
         high = self._window(key, [qubit])
-        what = f"project qubit {qubit} on {operation.outcome}"
-        self._emit(Project(key, high, operation.outcome, operation.to_zero, what), 4 * CALL_US)
+        text = f"project qubit {qubit} on {operation.outcome}"
+        self._emit(Project(key, high, operation.outcome, operation.to_zero, text), 4 * CALL_US)
 
     def _finish(self) -> None:
         missing = [q for q in reversed(range(self.num_qubits)) if q not in self.where]

@@ -28,10 +28,10 @@ def unit_columns(state: Tensor, selections: int, before: Tensor | float = 1.0) -
 
 
 def least_norm(dtype: torch.dtype, selections: int) -> float:
-    """Return the norm at and below which a state of norm 1 is nothing after so many selected outcomes.
+    """Return the norm at and below which a state of norm 1 is nothing after selected outcomes.
 
     Where a selected outcome does not happen, rounding leaves an amplitude of size epsilon. Several
-    selections multiply: only what is below the product of their roundings is surely nothing.
+    selections multiply: only norms below the product of their roundings are surely nothing.
 
     Args:
         dtype: A real precision.

@@ -62,7 +62,7 @@ def draw_selected(
     Args:
         probabilities: ``(batch, outcomes)``.
         shots, generator: As for :func:`draw_counts`.
-        selects: Whether what a row lacks to 1 is the probability that a shot is dropped; if not,
+        selects: Whether a row's distance from 1 is the probability that a shot is dropped; if not,
             rows sum to 1.
 
     Returns:

@@ -124,7 +124,7 @@ class Move:
     """Constant ``(2**k, 1)``: fixed factors, or None."""
     phases: tuple[int, int] | None
     """Place of the phases that depend on weights, or None."""
-    what: str
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
@@ -141,7 +141,7 @@ class Move:
 
     def describe(self) -> str:
         """See :class:`Step`."""
-        return self.what
+        return self.text
 
 
 @dataclass
@@ -161,7 +161,7 @@ class Dense:
     """Whether all of the block's qubits are in |0>, so that there is no component yet."""
     num_qubits: int
     """Qubits of the block."""
-    what: str
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
@@ -177,7 +177,7 @@ class Dense:
 
     def describe(self) -> str:
         """See :class:`Step`."""
-        return self.what
+        return self.text
 
 
 @dataclass
@@ -188,7 +188,7 @@ class PerSample:
     key: int
     high: int
     is_new: bool
-    what: str
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
@@ -204,7 +204,7 @@ class PerSample:
 
     def describe(self) -> str:
         """See :class:`Step`."""
-        return self.what
+        return self.text
 
 
 @dataclass
@@ -215,7 +215,7 @@ class Project:
     high: int
     outcome: int
     to_zero: bool
-    what: str
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
@@ -229,7 +229,7 @@ class Project:
 
     def describe(self) -> str:
         """See :class:`Step`."""
-        return self.what
+        return self.text
 
 
 def leading_rows(steps: Sequence[Step]) -> dict[Any, int]:

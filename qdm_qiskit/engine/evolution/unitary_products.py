@@ -48,11 +48,11 @@ def prefers_tree(m: int, d: int, columns: int, blocks: int) -> bool:
 
 
 def chain(factors: Tensor, stride: int, *, tree: bool, differentiable: bool = True) -> list[Tensor]:
-    """Return the product and what :func:`boundaries` needs of it.
+    """Return the product, with the partial products that :func:`boundaries` needs.
 
     Args:
         factors: ``(blocks, m, d, d)``, the first one applied first.
-        stride: Every so many columns of the product are needed.
+        stride: Distance of the columns of the product that are needed.
         tree: Multiply as a tree, or in turn.
         differentiable: Whether autograd or forward mode may look inside, which costs more.
 
@@ -139,7 +139,7 @@ def _tree(factors: Tensor) -> list[Tensor]:
 
 
 def _boundaries_of_tree(levels: list[Tensor], grad: Tensor) -> Tensor:
-    """Return the Z from the root to the leaves: a later factor sees what its parent sees."""
+    """Return the Z from the root to the leaves: a later factor has its parent's Z."""
     root, adjoint = levels[-1][:, 0], grad.mH.resolve_conj()
     after = torch.bmm(root, adjoint).unsqueeze(1)
     for level in reversed(levels[:-1]):

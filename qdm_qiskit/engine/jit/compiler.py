@@ -61,12 +61,12 @@ class Kernels:
 
         Gradients are those of the final states or, where the function is :meth:`seed` and not 0, of the
         values that :attr:`forward` gives. Results are the gradients at the start. Scratch takes three
-        tiles. What is read is added to the sums; slopes are ``(rows, batch)`` real numbers, the batch
+        tiles. Readings are added to the sums; slopes are ``(rows, batch)`` real numbers, the batch
         filled up to whole tiles.
         """
 
     def apply(self, rows: int, *, real: bool, diagonal: bool = False, form: str = "forward") -> int:
-        """Return the address of a function that applies a block of so many rows, or a diagonal one.
+        """Return the address of a function that applies a block of ``rows`` rows, or a diagonal one.
 
         Of the matrix its "forward" form, its "transposed", or its "adjoint".
         """

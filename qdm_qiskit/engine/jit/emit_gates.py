@@ -14,14 +14,14 @@ from llvmlite import ir
 from .emit_vectors import INT64, VectorWriter, carrying, loop
 
 UNROLLED = 8
-"""Blocks of so many rows are written out; larger ones are loops over a few rows at a time."""
+"""Rows up to which blocks are written out; larger ones are loops over a few rows at a time."""
 
 
 class GateWriter:
     """Writer of functions on one tile, each into a module of its own.
 
     Args:
-        vectors: Writes what the functions are made of.
+        vectors: Writer of loads, products and stores.
     """
 
     def __init__(self, vectors: VectorWriter) -> None:
@@ -223,7 +223,7 @@ class GateWriter:
         """Write (state, gradient, count, first rows, offsets, generator, slopes): add slopes.
 
         It is ``Re sum gradient^T X state``, of a generator X of ``(rows, rows)`` complex numbers, or of
-        its diagonal. Where all lanes share an angle, what they have in all is added to one number.
+        its diagonal. Where all lanes share an angle, their sum is added to one number.
         """
         function, b, arguments = self.vec.tile_function("slope")
         state, grad, count, first, offsets, generator, out = arguments

@@ -16,7 +16,7 @@ class RunWriter:
     """Writer of the functions that run steps, as the tables of :mod:`.step_layout` describe them.
 
     Args:
-        vectors: Writes what the functions are made of.
+        vectors: Writer of loads, products and stores.
     """
 
     def __init__(self, vectors: VectorWriter) -> None:

@@ -32,7 +32,7 @@ class VectorWriter:
         self.align = self.bits // 8 * lanes
 
     def function(self, name: str, count: int) -> tuple[ir.Function, ir.IRBuilder]:
-        """Return a function of so many addresses and numbers, in a module of its own."""
+        """Return a function of ``count`` addresses and numbers, in a module of its own."""
         kind = ir.FunctionType(ir.VoidType(), [INT64] * count)
         function = ir.Function(ir.Module(name=name), kind, name=name)
         return function, ir.IRBuilder(function.append_basic_block("entry"))
@@ -188,7 +188,7 @@ def indices(values: Any) -> ir.Constant:
 
 
 def swap(b: ir.IRBuilder, first: ir.Value, second: ir.Value) -> None:
-    """Exchange what two variables hold."""
+    """Exchange the values of two variables."""
     one, two = b.load(first), b.load(second)
     b.store(two, first)
     b.store(one, second)

@@ -1,7 +1,7 @@
 """Blocks of many gates, whose matrices are built by running their gates on basis states.
 
-The columns of a block's matrix are what its gates make of basis states. On tiles that costs a run on
-so many samples, where multiplying factors costs a matrix product for each layer of gates.
+The gates of a block map basis states to the columns of its matrix. On tiles that costs one run with a
+sample for each column, where multiplying factors costs a matrix product for each layer of gates.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class LargeBlock:
     Args:
         operations: Its gates in order; none depends on inputs.
         qubits: Its k qubits, least significant first.
-        fresh: The first so many qubits are in |0>, so that columns can be left out.
-        runner: Makes what runs the block's steps.
+        fresh: Number of first qubits that are in |0>, so that columns can be left out.
+        runner: Makes a runner of the block's steps.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class MixedBlockBuilder:
 
     Args:
         constants: Collects fixed arrays.
-        runner: Makes what runs the steps of a large block.
+        runner: Makes a runner of the steps of a large block.
     """
 
     def __init__(self, constants: Constants, runner: Callable[[Tiles], Runner]) -> None:

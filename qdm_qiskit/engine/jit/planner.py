@@ -251,20 +251,20 @@ class TilePlanner:
         self._spend(cost)
         if self.builder is None:
             return
-        what = f"{size} x {size} matrix of {len(segment.operations)} gates on qubits {qubits}"
+        text = f"{size} x {size} matrix of {len(segment.operations)} gates on qubits {qubits}"
         if len(active) < size:
-            what += f", of which {len(active)} rows act"
+            text += f", of which {len(active)} rows act"
         constant = handle = None
         if is_fixed:
             constant = self.constants.add(as_real(fixed_product(segment.operations, qubits)))
-            what += ", fixed"
+            text += ", fixed"
         else:
             handle = self.builder.add(segment.operations, qubits, 0)
         places = tuple(self.place[qubit] for qubit in qubits)
         first, order, inverse = self._rows(places)
         offsets = with_bits(np.zeros(size, dtype=int), places, np.arange(size))
         step = Scattered(
-            self.component, handle, constant, first, offsets, active, order, inverse, what
+            self.component, handle, constant, first, offsets, active, order, inverse, text
         )
         self.steps.append(step)
 
@@ -288,7 +288,7 @@ class TilePlanner:
             return
         places = tuple(self.place[qubit] for qubit in operation.qubits)
         offsets = with_bits(np.zeros(form.size, dtype=int), places, np.arange(form.size))
-        what = f"{operation.gate} on qubits {list(operation.qubits)}"
+        text = f"{operation.gate} on qubits {list(operation.qubits)}"
         self.steps.append(
             Angled(
                 self.component,
@@ -299,7 +299,7 @@ class TilePlanner:
                 shape,
                 self._rows(places)[0],
                 offsets[active],
-                what if shared else what + ", each sample's own",
+                text if shared else text + ", each sample's own",
             )
         )
 
@@ -362,7 +362,7 @@ class TilePlanner:
             return
         names = {"permutation": moves, "phases with weights": weighted, "fixed phases": turns}
         named = [name for name, there in names.items() if there]
-        step.what = f"monomial on {len(self.place)} qubits: " + ", ".join(named)
+        step.text = f"monomial on {len(self.place)} qubits: " + ", ".join(named)
         cost = STEP_US + TILE_STEP_US * self._tiles + 3 * self._amplitudes_us(1, MOVE_NS)
         if weighted:
             self._groups.add((len(self.place), 0))

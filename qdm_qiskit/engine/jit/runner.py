@@ -230,7 +230,7 @@ def _entries(
 
 
 def _lanes(x: Tensor) -> int:
-    """Return the samples of a tile: what the widest vectors take, or fewer for small batches."""
+    """Return the samples of a tile: the width of the widest vectors, or less for small batches."""
     most = widest() // (x.element_size() // 2)
     # Two widths only, because each has machine code of its own.
     return most // 4 if x.shape[1] <= most // 4 and most >= 8 else most

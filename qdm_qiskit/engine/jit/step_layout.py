@@ -40,7 +40,7 @@ class StepFields(NamedTuple):
     rows: Any
     """Address of int32 numbers: the first row of each application, or where each row comes from."""
     offsets: Any
-    """Address of int32 numbers: for each row of the block what is added to the first."""
+    """Address of int32 numbers: the distance of each row of the block from the first."""
     matrix: Any
     """Address of the matrix, or of a monomial's factors."""
     forward: Any
@@ -52,7 +52,7 @@ class StepFields(NamedTuple):
 
 
 class ReadingFields(NamedTuple):
-    """Fields of what the backward pass reads at a step, likewise."""
+    """Fields of the reading of a gradient at a step, likewise."""
 
     function: Any
     """Address of the function that reads; 0 where nothing is read."""

@@ -43,7 +43,7 @@ class Scattered:
     """Constant: all rows of the state, ordered by row of the block."""
     inverse: int
     """Constant: the inverse permutation."""
-    what: str
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`~qdm_qiskit.engine.evolution.steps.Step`."""
@@ -57,7 +57,7 @@ class Scattered:
 
     def describe(self) -> str:
         """See :class:`~qdm_qiskit.engine.evolution.steps.Step`."""
-        return self.what
+        return self.text
 
 
 class GateShape(NamedTuple):
@@ -88,7 +88,7 @@ class Angled:
     """Constant: as for :class:`Scattered`."""
     offsets: np.ndarray
     """Distance of each of the gate's rows from these."""
-    what: str
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`.evolution.steps.Step`; the frame's samples hold its entries."""
@@ -106,7 +106,7 @@ class Angled:
 
     def describe(self) -> str:
         """See :class:`~qdm_qiskit.engine.evolution.steps.Step`."""
-        return self.what
+        return self.text
 
 
 TileStep = Scattered | Angled | Move

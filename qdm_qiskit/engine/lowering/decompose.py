@@ -164,7 +164,7 @@ def definition_of(instruction: Instruction, engine: str = "engine") -> QuantumCi
 
 
 def _synthesis(instruction: Instruction) -> QuantumCircuit | None:
-    """Return what Qiskit's plugins make of a gate without definition."""
+    """Return the synthesis of a gate without definition by Qiskit's plugins."""
     circuit = QuantumCircuit(instruction.num_qubits, instruction.num_clbits)
     circuit.append(instruction, circuit.qubits, circuit.clbits)
     try:

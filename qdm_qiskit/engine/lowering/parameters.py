@@ -48,7 +48,7 @@ def parameter_columns(
 
 
 def namesakes(missing: Iterable[str], foreign: Iterable[str]) -> str:
-    """Return what an error adds where parameters of another circuit have the names of this one's."""
+    """Return a hint for errors where parameters of another circuit have this one's names."""
     if set(missing).isdisjoint(foreign):
         return ""
     return " Parameters of one name are not the same; take those of `circuit.parameters`."

@@ -87,7 +87,7 @@ def compile_noisy(
     errors of the parts in their definition. Transpile for the device first: gates that the model
     does not know while it knows others (:class:`~qdm_qiskit.execution.noise_coverage.NoiseCoverage`)
     would have no error and are refused.
-    Circuits on a whole device cost what their active qubits cost.
+    The active qubits decide the cost, not the size of the device.
 
     Args:
         circuit: Gates, delays, resets, channels, and measurements at the end. An evolution runs as

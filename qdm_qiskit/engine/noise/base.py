@@ -67,7 +67,7 @@ class NoisyProgram(ABC):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return what a copy is made from; plans hold identities of objects and are made anew."""
+        """Return the parts of a copy; plans hold identities of objects and are made anew."""
         return type(self), (self._noisy, self.inputs, self.weights)
 
     @abstractmethod

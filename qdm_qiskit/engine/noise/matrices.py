@@ -68,7 +68,7 @@ class BlockMatrices:
             if event.channel is not None:
                 total = on_axes(event.channel.transfer, event.qubits, register, 4) @ total
                 if factors:
-                    # What follows a rotation belongs to that rotation.
+                    # Channels after a rotation belong to that rotation.
                     factors[-1] = (
                         on_axes(event.channel.transfer, event.qubits, register, 4) @ factors[-1]
                     )

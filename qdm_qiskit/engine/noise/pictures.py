@@ -1,9 +1,9 @@
 """Order, picture and layout in which a density program computes.
 
 States are vectors over Pauli strings, batch last: a product of components ``(4**k, batch)``, where a
-component that no input has reached has one column. What comes after the last input does not depend on
-the sample: there the observables may be evolved backwards instead (Heisenberg's picture), which has
-one column for each observable and not for each sample.
+component that no input has reached has one column. Gates and channels after the last input do not
+depend on the sample: there the observables may be evolved backwards instead (Heisenberg's picture),
+which has one column for each observable and not for each sample.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def lay_out(
         blocks: In order.
         active: All qubits.
         covered: Those with an initial state, the first least significant.
-        backward: Whether what no sample's rotation needs is applied to the observables.
+        backward: Whether blocks that no sample's rotation needs are applied to the observables.
     """
     early: list[int] = []
     late: list[int] = []
@@ -227,7 +227,7 @@ def run_picture(
     """Run the actions; components are replaced in place.
 
     Args:
-        picture: What to do.
+        picture: Actions in order.
         state: Component to ``(4**k, columns)``.
         matrices: For each block its transfer matrix, in the order of its register.
         rotate: Applies a rotation with an angle for each sample.

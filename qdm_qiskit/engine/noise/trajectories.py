@@ -38,7 +38,7 @@ from .memory import check_memory
 from .readout import apply_readout
 
 CHUNK_BYTES = 2**28
-"""Trajectories are evolved so many at a time that what autograd keeps is about this large."""
+"""Bytes that autograd keeps of the trajectories that are evolved at once."""
 MAX_VARIANCE_FACTOR = 100.0
 """Largest :attr:`TrajectoryProgram.variance_factor` of an estimator that is not refused."""
 

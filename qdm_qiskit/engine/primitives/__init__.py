@@ -1,1 +1,1 @@
-"""Programs as Qiskit primitives and gradients, and a cache of what was compiled."""
+"""Programs as Qiskit primitives and gradients, and a cache of compiled circuits."""

@@ -165,7 +165,7 @@ class CircuitCache:
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[type[CircuitCache], tuple[int]]:
-        """Return what a copy is made from: without circuits, it compiles for itself."""
+        """Return the parts of a copy: without circuits, which it compiles for itself."""
         return CircuitCache, (self.size,)
 
     def __len__(self) -> int:
@@ -205,7 +205,7 @@ def _own_copy(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def _without_gates(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Return the circuit with its bits and registers, but only what uses classical bits."""
+    """Return the circuit without the gates that use no classical bits."""
     bare = circuit.copy_empty_like()
     for item in circuit.data:
         if item.clbits:

@@ -121,7 +121,7 @@ class _Contents:
         return self._state(value)
 
     def _state(self, value: Any) -> Hashable:
-        """Return what pickle would write: the class, and all that an equal object is made from."""
+        """Return the class and state that pickle would write, of which an equal object is made."""
         try:
             parts = value.__reduce_ex__(4)
         except Exception as error:  # any class may say in its own way that it does not

@@ -1,7 +1,7 @@
 """Exact gradients for qiskit-machine-learning: an unmodified QNN trains on the engine.
 
 ``EstimatorQNN(estimator=estimator, gradient=EngineEstimatorGradient(estimator), ...)``. These
-classes compute what that library asks for, the whole Jacobian of each sample. Where only its product
+classes compute the whole Jacobian of each sample, which that library asks for. Where only its product
 with a cotangent is needed, as in training, ``QuantumLayer.from_qnn`` is faster.
 """
 
@@ -275,7 +275,7 @@ def _check_lengths(
     parameter_values: Sequence[Sequence[float]] | np.ndarray,
     parameters: Sequence[Sequence[Parameter]],
 ) -> None:
-    """Check what the base classes check, once a circuit instead of once a request."""
+    """Check lengths and parameters, once a circuit where the base classes do once a request."""
     if not len(circuits) == len(parameter_values) == len(parameters):
         raise InvalidData(
             "There are parameter values and parameters for each circuit, got "
