@@ -498,7 +498,7 @@ class CircuitProgram:
         named = [*read, *chosen]
         if len(set(named)) != len(named) or not all(0 <= qubit < n for qubit in named):
             raise InvalidData(
-                f"qubits and postselect name distinct qubits below {n}, got {read} and {chosen}."
+                f"qubits must be distinct and below {n}, got {read}, and {chosen} in postselect."
             )
         state, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
         batch = state.shape[1]
