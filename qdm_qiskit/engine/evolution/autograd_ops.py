@@ -124,25 +124,25 @@ class _SquaredModulus(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, axis: int, outcome: int) -> Tensor:
         ctx.place = axis, outcome
         ctx.save_for_backward(x)
-        part = _part(x, axis, outcome)
+        chosen = _rows_with(x, axis, outcome)
         # A complex product runs at the speed of memory; abs() takes roots, and a sum over pairs of
         # real and imaginary parts is not vectorised (torch 2.13).
-        return (part * part.conj()).real.reshape(-1, x.shape[-1])
+        return (chosen * chosen.conj()).real.reshape(-1, x.shape[-1])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
         axis, outcome = ctx.place
-        part = _part(x, axis, outcome)
-        values = part * (2 * grad).reshape(part.shape)
+        chosen = _rows_with(x, axis, outcome)
+        values = chosen * (2 * grad).reshape(chosen.shape)
         if axis < 0:
             return values, None, None
         full = torch.zeros_like(x)
-        _part(full, axis, outcome).copy_(values)
+        _rows_with(full, axis, outcome).copy_(values)
         return full, None, None
 
 
-def _part(x: Tensor, axis: int, outcome: int) -> Tensor:
+def _rows_with(x: Tensor, axis: int, outcome: int) -> Tensor:
     """Return the rows in which one of the axes has an outcome; all of them for the axis -1."""
     return x if axis < 0 else x.view(2**axis, 2, -1, x.shape[-1]).select(1, outcome)
 
@@ -160,5 +160,5 @@ def squared_modulus(state: Tensor, axis: int = -1, outcome: int = 0) -> Tensor:
     """
     if state.is_complex():
         return _SquaredModulus.apply(state.contiguous(), axis, outcome)
-    part = _part(state, axis, outcome)
-    return (part * part).reshape(-1, state.shape[-1])
+    chosen = _rows_with(state, axis, outcome)
+    return (chosen * chosen).reshape(-1, state.shape[-1])

@@ -72,7 +72,7 @@ class ObservableTable:
             places = range(self._num_qubits)[::-1] if order is None else order
             return pauli_values(self._strings, state, places)
         total: Tensor | None = None
-        for flip, index, table in self._parts(state, order):
+        for flip, index, table in self._in_precision(state, order):
             if flip == 0:
                 part = table @ squared_modulus(state)
             else:
@@ -92,10 +92,12 @@ class ObservableTable:
         """
         if self._patterns is None or set(self._patterns) != {0}:
             return None
-        ((_, _, table),) = self._parts(like, order)
+        ((_, _, table),) = self._in_precision(like, order)
         return table
 
-    def _parts(self, like: Tensor, order: Sequence[int] | None) -> list[tuple[int, Tensor, Tensor]]:
+    def _in_precision(
+        self, like: Tensor, order: Sequence[int] | None
+    ) -> list[tuple[int, Tensor, Tensor]]:
         complex_dtype = like.dtype.to_complex()
         places = tuple(range(self._num_qubits))[::-1] if order is None else tuple(order)
         key = (complex_dtype, like.device, places)

@@ -110,10 +110,10 @@ def _values(groups: Sequence[Strings], state: Tensor, order: Sequence[int]) -> T
                 product = product.real
             high = _signs(masks >> lower, rows, state)
             found = []
-            for part in _parts(len(masks)):
+            for chosen in _slices(len(masks)):
                 # The upper bits are summed first: (strings, 2**n) numbers never exist.
-                half = _times(high[part], product)
-                own = torch.einsum("sl,slb->sb", low[part].to(half.dtype), half)
+                half = _times(high[chosen], product)
+                own = torch.einsum("sl,slb->sb", low[chosen].to(half.dtype), half)
                 found.append(own.to(state.dtype))
             sums = sums + torch.cat(found)
         total = total + (_weights(group, state) @ sums).real
@@ -135,9 +135,9 @@ def _applied(
             high = _signs(masks >> lower, rows ^ (flip >> lower), state)
             low = _signs(masks, np.arange(2**lower) ^ (flip & (2**lower - 1)), state)
             factor = torch.zeros_like(total)
-            for part in _parts(len(masks)):
-                half = low[part].to(given.dtype)[:, :, None] * given[part][:, None, :]
-                factor = factor + torch.einsum("sr,slb->rlb", high[part].to(half.dtype), half)
+            for chosen in _slices(len(masks)):
+                half = low[chosen].to(given.dtype)[:, :, None] * given[chosen][:, None, :]
+                factor = factor + torch.einsum("sr,slb->rlb", high[chosen].to(half.dtype), half)
             total = total + factor * _flipped(cube, rows, flip, lower)
         found.append(total)
     return torch.cat(found).reshape(state.shape)
@@ -156,7 +156,7 @@ def _blocks(cube: Tensor) -> list[np.ndarray]:
     return np.array_split(np.arange(len(cube)), -(-len(cube) // size))
 
 
-def _parts(count: int) -> list[slice]:
+def _slices(count: int) -> list[slice]:
     return [slice(start, min(start + STRINGS, count)) for start in range(0, count, STRINGS)]
 
 

@@ -108,7 +108,7 @@ class GateWriter:
             for r0 in range(0, rows, height):
                 for c0 in range(0, rows, width):
                     high, low = numbers[r0 : r0 + height], numbers[c0 : c0 + width]
-                    self._overlap_part(b, rows, real, arguments, high, low)
+                    self._overlap_panel(b, rows, real, arguments, high, low)
         else:
             for r_start, r_step in _ranges(rows, height):
                 with loop(b, INT64((rows - r_start) // r_step)) as i:
@@ -118,11 +118,11 @@ class GateWriter:
                         with loop(b, INT64((rows - c_start) // c_step)) as j:
                             c0 = b.add(INT64(c_start), b.mul(j, INT64(c_step)))
                             low = [b.add(c0, INT64(q)) for q in range(c_step)]
-                            self._overlap_part(b, rows, real, arguments, high, low)
+                            self._overlap_panel(b, rows, real, arguments, high, low)
         b.ret_void()
         return function
 
-    def _overlap_part(
+    def _overlap_panel(
         self,
         b: ir.IRBuilder,
         rows: int,

@@ -294,7 +294,7 @@ class TilePlanner:
                 self.component,
                 len(self.steps),
                 operation.angles[0],
-                form.part(entries),
+                form.of_entries(entries),
                 form.generator.reshape(-1)[entries],
                 shape,
                 self._rows(places)[0],

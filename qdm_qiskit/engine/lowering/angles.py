@@ -1,7 +1,7 @@
 """Parameter expressions of Qiskit as torch functions of inputs and weights.
 
-An expression is read as the steps that Qiskit writes into QPY files. Its ``sympify()`` is not used:
-in Qiskit 2.6 it fails for ``2**a``, and where parameters have cancelled it may name one of those
+An expression is read as the instructions that Qiskit writes into QPY files. Its ``sympify()`` is not
+used: in Qiskit 2.6 it fails for ``2**a``, and where parameters have cancelled it may name one of those
 instead of the one that is left.
 """
 
@@ -71,7 +71,7 @@ _FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[..., Tensor]]] = {
     "SIGN": (np.sign, _sign),
     "CONJ": (np.conj, torch.conj),
 }
-"""Names of Qiskit's steps to functions of numbers and of tensors."""
+"""Names of Qiskit's instructions to functions of numbers and of tensors."""
 _TOTAL = frozenset({"ADD", "SUB", "MUL", "SIN", "COS", "ATAN", "ABS", "SIGN", "CONJ"})
 """Functions that are real and finite for all finite real numbers."""
 
@@ -271,11 +271,11 @@ def tree_of(angle: ParameterExpression | Tree) -> Tree:
 
 
 def _read(angle: ParameterExpression) -> Tree:
-    """Return the tree of an expression's steps."""
+    """Return the tree of an expression's instructions."""
     stack: list[Tree] = []
-    for step in angle._qpy_replay:
-        name = str(getattr(step, "op", type(step).__name__)).rpartition(".")[2]
-        stack += [tree_of(each) for each in (step.lhs, step.rhs) if each is not None]
+    for instruction in angle._qpy_replay:
+        name = str(getattr(instruction, "op", type(instruction).__name__)).rpartition(".")[2]
+        stack += [tree_of(each) for each in (instruction.lhs, instruction.rhs) if each is not None]
         if name.removeprefix("R") in _BINARY:
             second, first = stack.pop(), stack.pop()
             if name not in _BINARY:  # RSUB, RDIV, RPOW
@@ -421,7 +421,7 @@ _FORMS: dict[str, Callable[..., ParameterExpression]] = {
     "SIGN": ParameterExpression.sign,
     "CONJ": ParameterExpression.conjugate,
 }
-"""Names of Qiskit's steps, and the functions that write them."""
+"""Names of Qiskit's instructions, and the functions that write them."""
 
 
 def _check(tree: Tree, angle: ParameterExpression) -> None:
@@ -430,7 +430,7 @@ def _check(tree: Tree, angle: ParameterExpression) -> None:
     The angle itself is not bound: Qiskit's values of sums of exponentials may not come back.
 
     Raises:
-        UnsupportedCircuit: If they differ: the steps are no public interface, and may change.
+        UnsupportedCircuit: If they differ: the instructions are no public interface, and may change.
     """
     functions = {each.function for each in _nodes(tree) if isinstance(each, Call)}
     for name in functions:
@@ -445,7 +445,7 @@ def _check(tree: Tree, angle: ParameterExpression) -> None:
 
 @lru_cache(maxsize=64)
 def _is_qiskits(name: str, function: Callable[..., Any]) -> bool:
-    """Return whether a function, read from Qiskit's steps, has Qiskit's values."""
+    """Return whether a function, read from Qiskit's instructions, has Qiskit's values."""
     a, b = Parameter("a"), Parameter("b")
     write = _FORMS[name]
     forms: list[ParameterExpression] = (
@@ -470,7 +470,7 @@ def _real_value(tree: Tree, point: dict[Parameter, float]) -> float:
         return point[tree.parameter]
     if not isinstance(tree, Call):
         return math.nan if isinstance(tree, complex) else tree
-    assert isinstance(tree.function, str)  # it was read from Qiskit's steps
+    assert isinstance(tree.function, str)  # it was read from Qiskit's instructions
     values = [np.float64(_real_value(each, point)) for each in tree.arguments]
     with np.errstate(all="ignore"):
         found = _apply(tree.function, values)

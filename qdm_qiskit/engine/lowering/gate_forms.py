@@ -62,7 +62,7 @@ class GateForm:
         rows = idle.reshape(d, d)
         return np.flatnonzero(~(rows.all(axis=0) & rows.all(axis=1)))
 
-    def part(self, entries: np.ndarray) -> GateForm:
+    def of_entries(self, entries: np.ndarray) -> GateForm:
         """Return the form of some of the entries."""
         return GateForm(
             self.cos[entries],

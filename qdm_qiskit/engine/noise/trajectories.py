@@ -205,7 +205,7 @@ class TrajectoryProgram(NoisyProgram):
                 for edge, draw in zip(edges, draws, strict=True)
             ]
 
-            def part(
+            def measured(
                 inputs: Tensor | None,
                 weights: Tensor | None,
                 state: Tensor | None,
@@ -219,9 +219,9 @@ class TrajectoryProgram(NoisyProgram):
                 return measure(states, order)
 
             if needs_grad and trajectories > chunk:
-                value = checkpoint(part, *recorded, use_reentrant=False)
+                value = checkpoint(measured, *recorded, use_reentrant=False)
             else:
-                value = part(*recorded)
+                value = measured(*recorded)
             total = value if total is None else total + value
         assert total is not None  # there is at least one trajectory
         return self._connected(total / trajectories, arguments)
@@ -333,22 +333,22 @@ class TrajectoryProgram(NoisyProgram):
         strings, table = self._pauli_terms([observable])
         found: dict[tuple[tuple[int, int], ...], float] = {}
         for string, coefficient in zip(strings, table[0], strict=True):
-            parts: dict[tuple[tuple[int, int], ...], float] = {(): float(coefficient)}
+            reads: dict[tuple[tuple[int, int], ...], float] = {(): float(coefficient)}
             for qubit, digit in string:
                 matrix = self._noisy.confusion.get(qubit) if readout else None
                 a, b = (0.0, 1.0) if matrix is None else confusion_terms(matrix)
                 new: dict[tuple[tuple[int, int], ...], float] = {}
-                for part, value in parts.items():
+                for read, value in reads.items():
                     if qubit in self.active:
-                        options = [((*part, (qubit, digit)), b), (part, a)]
+                        options = [((*read, (qubit, digit)), b), (read, a)]
                     else:  # in |0>: Z is 1, X and Y are 0
-                        options = [(part, a + b * (digit == 3))]
+                        options = [(read, a + b * (digit == 3))]
                     for key, factor in options:
                         if factor:
                             new[key] = new.get(key, 0.0) + value * factor
-                parts = new
-            for part, value in parts.items():
-                found[part] = found.get(part, 0.0) + value
+                reads = new
+            for read, value in reads.items():
+                found[read] = found.get(read, 0.0) + value
         return found
 
     def _constant(self, array: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:

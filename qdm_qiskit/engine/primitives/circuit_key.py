@@ -47,7 +47,7 @@ class _Opaque(Exception):
     """An object that says nothing about its content."""
 
 
-class _Part:
+class _Hashed:
     """Content that occurs several times in a key: hashed once."""
 
     __slots__ = ("_hash", "_value")
@@ -60,7 +60,7 @@ class _Part:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, _Part) and self._value == other._value)
+        return self is other or (isinstance(other, _Hashed) and self._value == other._value)
 
 
 class _Contents:
@@ -104,7 +104,7 @@ class _Contents:
         if id(value) not in self._known:
             place = len(self._known)
             self._known[id(value)] = (value, ("again", place))  # for objects that hold themselves
-            self._known[id(value)] = (value, _Part((kind, self._inside(value))))
+            self._known[id(value)] = (value, _Hashed((kind, self._inside(value))))
         return self._known[id(value)][1]
 
     def _inside(self, value: Any) -> Hashable:
