@@ -246,7 +246,7 @@ class CircuitProgram:
         weight_rows: Tensor | None = None,
         observables: ObservableTable | None = None,
     ) -> tuple[Tensor, tuple[int, ...]]:
-        """Return :meth:`_run_now`, which `torch.compile` leaves alone: it cannot trace machine code."""
+        """Call :meth:`_run_now`, which `torch.compile` leaves alone: it cannot trace machine code."""
         run = _untraced() if "torch._dynamo" in sys.modules else CircuitProgram._run_now
         return run(self, inputs, weights, initial_state, initial_qubits, weight_rows, observables)
 
@@ -364,7 +364,7 @@ class CircuitProgram:
         initial_qubits: Sequence[int] | None,
         rows: Tensor,
     ) -> tuple[Tensor, tuple[int, ...]]:
-        """Return :meth:`_run` for samples that each name a row of a table of weights.
+        """Run samples that each name a row of a table of weights; see :meth:`_run_now`.
 
         The blocks of all rows that are named are built at once; then the samples of a row run
         together. Where these would fill no tile, each sample runs with weights of its own.
