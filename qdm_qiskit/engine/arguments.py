@@ -1,10 +1,10 @@
-"""What a program is given, checked before anything is computed."""
+"""Arguments of a program, checked before anything is computed."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,44 +15,45 @@ from torch import Tensor
 from ..arguments import wrong
 from ..errors import InvalidData
 
-COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
-REAL = {complex_: real for real, complex_ in COMPLEX.items()}
+PRECISIONS = (torch.float32, torch.float64)
+"""Real precisions in which the engine computes."""
 
 
 @cache
-def _like(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A tensor that carries precision and device; nobody writes to it."""
+def _scalar(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a tensor that carries precision and device; nobody writes to it."""
     return torch.zeros((), dtype=dtype, device=device)
 
 
-def namesakes(missing: Iterable[str], foreign: Iterable[str]) -> str:
-    """What to add to an error where parameters of one circuit are meant for another one."""
-    if set(missing).isdisjoint(foreign):
-        return ""
-    return " Parameters of one name are not the same; take those of `circuit.parameters`."
+def check_tensors(**given: Any) -> None:
+    """Refuse arguments that are neither tensors nor None: numpy's would set another precision.
+
+    Raises:
+        InvalidArgument: With the argument's name.
+    """
+    for name, value in given.items():
+        if value is not None and not isinstance(value, Tensor):
+            raise wrong(value, name, "a tensor or None", "torch.as_tensor makes one")
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a program takes.
+    """Arguments that a program takes.
 
-    All methods raise :class:`~qdm_qiskit.errors.InvalidData`, in one line; :meth:`check_tensors`
-    raises :class:`~qdm_qiskit.errors.InvalidArgument`.
+    All methods raise :class:`~qdm_qiskit.errors.InvalidData`, in one line.
     """
 
     num_qubits: int
     num_inputs: int
     num_weights: int
-    fresh: frozenset[int]
+    active: tuple[int, ...]
+    """Qubits that an initial state may cover, unless the circuit resets them first."""
+    fresh: frozenset[int] = frozenset()
     """Qubits that the circuit resets first; no initial state may cover them."""
-    dtype: torch.dtype
-    """Real; where no tensor decides."""
-
-    def check_tensors(self, **given: Any) -> None:
-        """Each argument is a tensor or None: numpy's arrays would set another precision."""
-        for name, value in given.items():
-            if value is not None and not isinstance(value, Tensor):
-                raise wrong(value, name, "a tensor or None", "torch.as_tensor makes one")
+    dtype: torch.dtype | None = None
+    """Real precision where no tensor decides; torch's default if None."""
+    weights_of_samples: bool = True
+    """Whether each sample may have weights of its own."""
 
     def check(
         self,
@@ -61,19 +62,8 @@ class Signature:
         initial_state: Tensor | None,
         initial_qubits: Sequence[int] | None,
     ) -> tuple[int, Tensor, tuple[int, ...]]:
-        """The batch size, a real tensor that carries dtype and device, and the covered qubits."""
-        covered = tuple(range(self.num_qubits) if initial_qubits is None else initial_qubits)
-        if len(set(covered)) != len(covered) or not set(covered) <= set(range(self.num_qubits)):
-            raise InvalidData(
-                f"initial_qubits are distinct and below {self.num_qubits}, got {list(covered)}."
-            )
-        if initial_state is None:
-            covered = ()
-        elif self.fresh.intersection(covered):
-            raise InvalidData(
-                f"The circuit starts by resetting qubits {sorted(self.fresh)}, which the engine "
-                "cannot do to an initial state; name the other qubits in initial_qubits."
-            )
+        """Return the batch size, a real tensor that carries dtype and device, and covered qubits."""
+        covered = self._covered(initial_state, initial_qubits)
         batches = []
         if self.num_inputs or inputs is not None:
             if inputs is None or inputs.ndim != 2 or inputs.shape[1] != self.num_inputs:
@@ -89,12 +79,11 @@ class Signature:
             if initial_state.ndim != 2 or initial_state.shape[1] != 2 ** len(covered):
                 raise InvalidData(
                     f"Initial states have shape (batch, {2 ** len(covered)}), "
-                    f"got {tuple(initial_state.shape)}."
+                    f"got initial_state of {tuple(initial_state.shape)}."
                 )
             batches.append(len(initial_state))
         if 0 in batches:
             raise InvalidData("A batch holds at least one sample, got none.")
-        self.check_memory(max(batches, default=1))
         if len(set(batches)) > 1:
             raise InvalidData(f"Inputs and initial states have one batch size, got {batches}.")
         for name, tensor in (("Inputs", inputs), ("Weights", weights)):
@@ -103,12 +92,40 @@ class Signature:
             # One sum, one number: NaN and infinity survive the addition.
             if tensor is not None and not math.isfinite(float(tensor.detach().sum())):
                 raise InvalidData(f"{name} must be finite, got NaN or infinity.")
-        given = [tensor for tensor in (weights, inputs, initial_state) if tensor is not None]
+        like = self._like((weights, inputs, initial_state))
+        return (batches[0] if batches else 1), like, covered
+
+    def _covered(
+        self, initial_state: Tensor | None, initial_qubits: Sequence[int] | None
+    ) -> tuple[int, ...]:
+        covered = self.active if initial_qubits is None else tuple(map(int, initial_qubits))
+        if len(set(covered)) != len(covered) or not set(covered) <= set(range(self.num_qubits)):
+            raise InvalidData(
+                f"initial_qubits are distinct and below {self.num_qubits}, got {list(covered)}."
+            )
+        if initial_state is None:
+            return ()
+        if not set(covered) <= set(self.active):
+            raise InvalidData(
+                f"initial_qubits are among those on which gates act, {list(self.active)}, "
+                f"got {list(covered)}."
+            )
+        if self.fresh.intersection(covered):
+            raise InvalidData(
+                f"The circuit starts by resetting qubits {sorted(self.fresh)}, which the engine "
+                "cannot do to an initial state; name the other qubits in initial_qubits."
+            )
+        return covered
+
+    def _like(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        given = [tensor for tensor in tensors if tensor is not None]
         like = given[0] if given else torch.zeros((), dtype=self.dtype)
-        real = REAL.get(like.dtype, like.dtype)
-        if real not in COMPLEX:
-            raise InvalidData(f"The engine computes in float32 or float64, got {like.dtype}.")
-        return (batches[0] if batches else 1), _like(real, like.device), covered
+        real = like.dtype.to_real()
+        if real not in PRECISIONS:
+            raise InvalidData(
+                f"The engine computes with real numbers of float32 or float64, got {like.dtype}."
+            )
+        return _scalar(real, like.device)
 
     def check_rows(
         self,
@@ -117,7 +134,7 @@ class Signature:
         inputs: Tensor | None,
         initial_state: Tensor | None,
     ) -> None:
-        """A table of weights, the row that each sample names, and what goes with the samples."""
+        """Check a table of weights, the rows that samples name, and inputs and states beside them."""
         fits = weights is not None and weights.ndim == 2 and weights.shape[1] == self.num_weights
         if not fits:
             raise InvalidData(
@@ -135,7 +152,7 @@ class Signature:
             raise InvalidData(
                 f"weight_rows name rows 0 .. {len(weights) - 1} of the weights, got {low} .. {high}."
             )
-        for name, tensor in (("inputs", inputs), ("initial states", initial_state)):
+        for name, tensor in (("inputs", inputs), ("initial_state", initial_state)):
             if tensor is not None and tensor.ndim and len(tensor) != len(rows):
                 raise InvalidData(
                     f"weight_rows and {name} have one batch size, got {len(rows)} and {len(tensor)}."
@@ -143,22 +160,19 @@ class Signature:
         self.check_memory(len(rows))
 
     def selected(self, postselect: Mapping[int, int] | None) -> dict[int, int]:
-        """Post-selected qubits and their outcomes, checked."""
+        """Return post-selected qubits and their outcomes, checked."""
         chosen = dict(postselect or {})
         if not all(0 <= qubit < self.num_qubits for qubit in chosen):
-            raise InvalidData(
-                f"Qubits must be distinct and below {self.num_qubits}, got post-selected {chosen}."
-            )
+            raise InvalidData(f"postselect names qubits below {self.num_qubits}, got {chosen}.")
         if not set(chosen.values()) <= {0, 1}:
-            raise InvalidData(f"Outcomes are 0 or 1, got {chosen}.")
+            raise InvalidData(f"postselect gives each qubit an outcome of 0 or 1, got {chosen}.")
         return chosen
 
     def wrong_weights(self, weights: Tensor | None) -> InvalidData:
-        """The error for weights of a wrong shape."""
+        """Return the error for weights of a wrong shape."""
         got = None if weights is None else tuple(weights.shape)
-        return InvalidData(
-            f"Weights have shape ({self.num_weights},) or (batch, {self.num_weights}), got {got}."
-        )
+        more = f" or (batch, {self.num_weights})" if self.weights_of_samples else ""
+        return InvalidData(f"Weights have shape ({self.num_weights},){more}, got {got}.")
 
     def check_memory(self, batch: int) -> None:
         """Refuse, before anything is allocated, states that the memory cannot hold.

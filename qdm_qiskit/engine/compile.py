@@ -21,9 +21,8 @@ from qiskit.circuit import (
 from qiskit.circuit import Operation as AbstractOperation
 from qiskit.circuit.library import IGate, get_standard_gate_name_mapping
 
-from ..arguments import all_of_kind, of_kind
+from ..arguments import of_kind
 from ..errors import InvalidOption, UnsupportedCircuit
-from .arguments import namesakes
 from .lowering.angles import Angle, Tree, compile_angle
 from .lowering.decompose import (
     definition_of,
@@ -36,6 +35,7 @@ from .lowering.decompose import (
 )
 from .lowering.gate_forms import FORMS
 from .lowering.operations import Operation
+from .lowering.parameters import parameter_columns
 from .program import CircuitProgram
 
 MAX_FIXED_QUBITS = 5
@@ -63,7 +63,7 @@ def compile_circuit(
     Args:
         circuit: Gates, composite instructions, barriers, measurements at the end, and measurements
             in between whose outcome is selected, each of which a reset may follow. On at least one
-            qubit. Gates are what Qiskit's ``Statevector`` takes them for, evolutions exact; one that
+            qubit. Gates act as in Qiskit's ``Statevector``, evolutions are exact; one that
             is too large for that runs as its definition, with a UserWarning.
         inputs: Parameters that differ between the samples of a batch.
         weights: Parameters that all samples share.
@@ -92,33 +92,15 @@ def compile_circuit(
     tensor([0.5000, 0.5000])
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
-    inputs = all_of_kind(inputs, Parameter, "inputs")
-    weights = all_of_kind(weights, Parameter, "weights")
     if dtype not in (torch.float32, torch.float64):
-        raise InvalidOption(f"The engine computes in torch.float32 or torch.float64, got {dtype}.")
+        raise InvalidOption(f"dtype is float32 or float64 of torch, got {dtype}.")
     if not circuit.num_qubits:
         held = [item.operation.name for item in circuit.data]
         raise UnsupportedCircuit(
             f"The engine runs circuits of at least 1 qubit, got '{circuit.name}' with none, which "
             f"holds {held or 'nothing'}."
         )
-    positions: dict[Parameter, tuple[str, int]] = {}
-    for source, parameters in (("inputs", inputs), ("weights", weights)):
-        for column, parameter in enumerate(parameters):
-            if parameter in positions:
-                raise UnsupportedCircuit(
-                    f"Each parameter is listed once, '{parameter.name}' is listed twice."
-                )
-            positions[parameter] = (source, column)
-    present = dict.fromkeys(circuit.parameters)  # sorted anew at each access: ask once
-    unbound = [p.name for p in present if p not in positions]
-    unknown = [p.name for p in positions if p not in present]
-    if unbound or unknown:
-        raise UnsupportedCircuit(
-            "Inputs and weights must together be the circuit's parameters: "
-            f"{unbound or 'none'} of the circuit are not listed, "
-            f"{unknown or 'none'} of those listed are not in the circuit.{namesakes(unbound, unknown)}"
-        )
+    positions = parameter_columns(circuit, inputs, weights)
     chosen = dict(postselect or {})
     wrong = [b for b, v in chosen.items() if not 0 <= b < circuit.num_clbits or v not in (0, 1)]
     if wrong:
@@ -130,7 +112,9 @@ def compile_circuit(
     if chosen:
         missing = [b for b in chosen if b not in lowering.selected]
         if missing:
-            raise UnsupportedCircuit(f"Classical bits {missing} are selected but never measured.")
+            raise UnsupportedCircuit(
+                f"postselect names classical bits that are never measured: {missing}."
+            )
     angles = [compile_angle(phase, positions) for phase in lowering.phases]
     return CircuitProgram(
         num_qubits=circuit.num_qubits,
@@ -145,7 +129,7 @@ def compile_circuit(
 
 
 class _Lowering:
-    """Walks a circuit and collects operations and global phases."""
+    """Walk over a circuit that collects operations and global phases."""
 
     def __init__(
         self, positions: dict[Parameter, tuple[str, int]], postselect: dict[int, int]
@@ -194,7 +178,7 @@ class _Lowering:
             self._gate = outer
 
     def _name(self, name: str) -> str:
-        """For messages: the instruction that the user wrote, and which part of it this is."""
+        """Return the user's instruction, and which part of it this is, for messages."""
         return f"'{self._gate}', through its '{name}'," if self._gate else f"'{name}'"
 
     def _measure(self, qubit: int, bit: int) -> None:
@@ -268,7 +252,7 @@ _QUARTER = np.diag([np.exp(-0.25j * np.pi), np.exp(0.25j * np.pi)])  # RZ(pi / 2
 
 
 def _split(name: str, qubits: tuple[int, ...], angles: tuple[Angle, ...]) -> list[Operation]:
-    """A gate as phases around a real rotation where that is possible: reals cost half as much."""
+    """Return a gate as phases around a real rotation where it can be: reals cost half as much."""
     if name in ("u", "u3"):
         theta, phi, lam = angles
         return [

@@ -13,19 +13,19 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from ..errors import InvalidData
-from .arguments import COMPLEX, Signature
+from .arguments import Signature, check_tensors
 from .evolution.adjoint import Tail, find_tail, run_tail
-from .evolution.autograd_ops import in_full_precision
+from .evolution.autograd_ops import in_full_precision, squared_modulus
 from .evolution.block_matrices import BlockBuilder
+from .evolution.constants import Constants
 from .evolution.hermitian_readout import check_matrices, matrix_expectations
-from .evolution.parameter_tables import Constants
 from .evolution.pauli_readout import ObservableTable
 from .evolution.per_sample_gates import SampleTable
 from .evolution.planner import Plan, Planner
 from .evolution.post_selection import unit_columns
 from .evolution.shot_sampling import draw_selected
-from .evolution.steps import Components, Frame, squared_modulus
-from .jit.block_matrices import LayoutBuilder
+from .evolution.steps import Components, Frame
+from .jit.large_blocks import MixedBlockBuilder
 from .jit.planner import planned, tile_options
 from .jit.runner import TileRunner
 from .lowering.angles import Angle, linear, parameters_of
@@ -34,15 +34,15 @@ from .lowering.operations import Operation
 from .lowering.pauli_sums import pauli_sum_key, pauli_sums
 
 OWN_BACKWARD = 2**16
-"""From so many amplitudes times steps on, the backward pass of :mod:`tail` is faster than that of
-autograd."""
+"""Amplitudes times steps from which the backward pass of :mod:`.evolution.adjoint` is faster than that
+of autograd."""
 KEPT_AMPLITUDES = 2**22
-"""Up to so many amplitudes of all stages (32 MiB in complex64) are kept for the backward pass; beyond,
-states are computed again."""
+"""Amplitudes of all stages, 32 MiB in complex64, up to which they are kept for the backward pass;
+beyond, states are computed again."""
 TILES_PAY = 0.8
-"""Tiles are chosen below so much of the estimate without them: machine code takes time to make."""
+"""Share of the estimate without tiles below which tiles are chosen: machine code takes time to make."""
 ROW_SAMPLES = 16
-"""With fewer samples a row of a table of weights, samples run apart."""
+"""Samples for each row of a table of weights below which samples run apart."""
 KEPT_OBSERVABLES = 16
 """Sets of observables whose tables a program keeps."""
 
@@ -54,7 +54,7 @@ class _Layout:
     strategy: str
     candidates: dict[str, float]
     plan: Plan
-    builder: BlockBuilder | LayoutBuilder
+    builder: BlockBuilder | MixedBlockBuilder
     constants: Constants
     samples: SampleTable
     tail: Tail
@@ -89,7 +89,9 @@ class CircuitProgram:
         self.num_inputs = num_inputs
         self.num_weights = num_weights
         self.renormalise = renormalise
-        self._takes = Signature(num_qubits, num_inputs, num_weights, fresh, dtype)
+        self._takes = Signature(
+            num_qubits, num_inputs, num_weights, tuple(range(num_qubits)), fresh, dtype
+        )
         self._operations = operations
         self.selections = sum(operation.kind == "project" for operation in operations)
         self._phases = phases
@@ -101,7 +103,7 @@ class CircuitProgram:
         self._observables: dict[tuple[Hashable, ...], ObservableTable] = {}
 
     def _layout(self, covered: tuple[int, ...], *, tiled: bool = False) -> _Layout:
-        """The plan for an initial state on these qubits; the cheapest by the cost model.
+        """Return the plan for an initial state on these qubits that the cost model prefers.
 
         Args:
             covered: The qubits.
@@ -112,24 +114,24 @@ class CircuitProgram:
             if self._strategy is not None:
                 found = {self._strategy: found[self._strategy]}
             candidates = {
-                name: Planner(items, self.num_qubits, covered, None, Constants()).plan.cost
-                for name, items in found.items()
+                name: Planner(segments, self.num_qubits, covered, None, Constants()).plan.cost
+                for name, segments in found.items()
             }
             best = min(candidates, key=lambda name: candidates[name])
             constants = Constants()
-            builder: BlockBuilder | LayoutBuilder = BlockBuilder(constants)
+            builder: BlockBuilder | MixedBlockBuilder = BlockBuilder(constants)
             tiles, options = None, []
             if tiled:
-                builder = LayoutBuilder(constants)
+                builder = MixedBlockBuilder(constants, TileRunner)
             plan = Planner(found[best], self.num_qubits, covered, builder, constants).plan
-            if isinstance(builder, LayoutBuilder):
+            if isinstance(builder, MixedBlockBuilder):
                 cost = candidates[best] = max(candidates[best] - builder.saved, 1.0)
                 limit = max(TILES_PAY, 2.0) * cost
                 options = tile_options(found, best, self.num_qubits, covered, limit)
                 option = min(options, key=lambda each: each.cost, default=None)
                 if option is not None and option.cost < TILES_PAY * cost:
                     constants = Constants()
-                    builder = LayoutBuilder(constants)
+                    builder = MixedBlockBuilder(constants, TileRunner)
                     plan, steps = planned(option, self.num_qubits, covered, builder, constants)
                     tiles = TileRunner(steps) if steps.steps else None
                     best = option.name
@@ -170,10 +172,10 @@ class CircuitProgram:
         )
 
     def without_recomputation(self) -> CircuitProgram:
-        """The same program, differentiated by autograd step by step.
+        """Return the same program, differentiated by autograd step by step.
 
-        Its :meth:`statevector` knows forward mode, which the backward pass of :mod:`tail` does not.
-        It stores every step's state.
+        Its :meth:`statevector` knows forward mode, which the backward pass of
+        :mod:`.evolution.adjoint` does not. It stores every step's state.
         """
         return self._plain
 
@@ -185,7 +187,7 @@ class CircuitProgram:
         return plain
 
     def _all_inputs(self, inputs: Tensor | None, weights: Tensor) -> Tensor:
-        """Inputs and the weights of each sample side by side."""
+        """Return inputs and the weights of each sample side by side."""
         parts = [weights] if inputs is None else [inputs.to(weights.dtype), weights]
         fits = weights.shape[1] == self.num_weights and len({len(part) for part in parts}) == 1
         if not fits:
@@ -193,7 +195,7 @@ class CircuitProgram:
         return torch.cat(parts, dim=1)
 
     def _may_tile(self, like: Tensor) -> bool:
-        """Whether steps may run as machine code: on a CPU, where nothing looks inside.
+        """Return whether steps may run as machine code: on a CPU, if nothing looks inside.
 
         Going back undoes the gates, so a fixed gate that is not quite unitary may not be among them.
         """
@@ -206,7 +208,7 @@ class CircuitProgram:
         return all(operation.is_unitary for operation in self._operations)
 
     def _run_tail(self, state: Tensor, tail: Tail, frame: Frame) -> Tensor | None:
-        """The final state by :func:`run_tail`, or None where autograd does as well."""
+        """Return the final state by :func:`run_tail`, or None where autograd is as fast."""
         if self._adjoint is False or not tail.steps:
             return None
         recompute = state.numel() * len(tail.kept) > KEPT_AMPLITUDES
@@ -215,7 +217,7 @@ class CircuitProgram:
         return run_tail(state, tail, frame, recompute=bool(self._adjoint) or recompute)
 
     def explain(self, initial_qubits: Sequence[int] | None = None) -> str:
-        """How the program computes, step by step, and what else was considered.
+        """Return a table of the program's steps, and of the ways that were considered.
 
         Args:
             initial_qubits: Qubits that an initial state covers; none if None.
@@ -244,7 +246,7 @@ class CircuitProgram:
         weight_rows: Tensor | None = None,
         observables: ObservableTable | None = None,
     ) -> tuple[Tensor, tuple[int, ...]]:
-        """:meth:`_run_now`, which `torch.compile` leaves alone: it cannot look into machine code."""
+        """Call :meth:`_run_now`, which `torch.compile` leaves alone: it cannot trace machine code."""
         run = _untraced() if "torch._dynamo" in sys.modules else CircuitProgram._run_now
         return run(self, inputs, weights, initial_state, initial_qubits, weight_rows, observables)
 
@@ -257,18 +259,18 @@ class CircuitProgram:
         weight_rows: Tensor | None = None,
         observables: ObservableTable | None = None,
     ) -> tuple[Tensor, tuple[int, ...]]:
-        """Final amplitudes without global phase, ``(2**n, batch)``; real where nothing is complex.
+        """Return the final amplitudes without global phase, ``(2**n, batch)``, real if they are.
 
         Beside them the order of the qubits, most significant first. Where it is empty, the observables
-        were read on the way: what is returned are their values ``(observables, batch)``.
+        were read on the way, and their values ``(observables, batch)`` are returned instead.
         """
         if torch.is_inference_mode_enabled():
-            # What is kept for later runs must serve those that want gradients as well.
+            # Tensors that are kept for later runs must serve those that want gradients as well.
             with torch.inference_mode(False), torch.no_grad():
                 return self._run(
                     inputs, weights, initial_state, initial_qubits, weight_rows, observables
                 )
-        self._takes.check_tensors(
+        check_tensors(
             inputs=inputs, weights=weights, initial_state=initial_state, weight_rows=weight_rows
         )
         if weight_rows is not None:
@@ -279,6 +281,7 @@ class CircuitProgram:
                 joined, None, initial_state, initial_qubits, None, observables
             )
         batch, like, covered = self._takes.check(inputs, weights, initial_state, initial_qubits)
+        self._takes.check_memory(batch)
         inputs = None if inputs is None else inputs.to(like.dtype)
         weights = None if weights is None else weights.to(like.dtype)
         layout = self._layout(covered, tiled=self._may_tile(like))
@@ -292,13 +295,13 @@ class CircuitProgram:
         if torch.is_grad_enabled():
             for source, given in (("inputs", inputs), ("weights", weights)):
                 if given is not None and given.requires_grad and source not in self._used:
-                    # Derivatives in what has no say are 0 and not an error of torch.
+                    # Derivatives in unused inputs and weights are 0 and not an error of torch.
                     final = final + given.flatten()[:0].sum()
         return final, layout.plan.order if diagonals is None else ()
 
     @cached_property
     def _used(self) -> frozenset[str]:
-        """Which of inputs and weights gates depend on; others have cancelled, or are global phases."""
+        """Names of those of inputs and weights on which gates depend."""
         found: set[str] = set()
         for operation in self._operations:
             for angle in operation.angles:
@@ -322,7 +325,7 @@ class CircuitProgram:
         initial_state: Tensor | None,
         diagonals: Tensor | None = None,
     ) -> Tensor:
-        """Run all steps, ``(2**n, batch or 1)``; on tiles perhaps with values of observables."""
+        """Run all steps; return ``(2**n, batch or 1)``, or on tiles the values of observables."""
         frame = Frame(
             constants=layout.constants,
             blocks=blocks,
@@ -334,7 +337,7 @@ class CircuitProgram:
         )
         state: Components = {}
         if initial_state is not None:
-            wanted = COMPLEX[like.dtype] if initial_state.is_complex() else like.dtype
+            wanted = like.dtype.to_complex() if initial_state.is_complex() else like.dtype
             state[0] = initial_state.to(wanted).t()
         tiles = layout.tiles
         for step in layout.plan.steps[: layout.tail.first if tiles is None else tiles.tiles.first]:
@@ -361,7 +364,7 @@ class CircuitProgram:
         initial_qubits: Sequence[int] | None,
         rows: Tensor,
     ) -> tuple[Tensor, tuple[int, ...]]:
-        """As :meth:`_run`, each sample with the row of a table of weights that it names.
+        """Run samples that each name a row of a table of weights; see :meth:`_run_now`.
 
         The blocks of all rows that are named are built at once; then the samples of a row run
         together. Where these would fill no tile, each sample runs with weights of its own.
@@ -400,7 +403,7 @@ class CircuitProgram:
             )
             parts.append(state.expand(-1, count))
         if any(part.is_complex() for part in parts):
-            parts = [part.to(COMPLEX.get(part.dtype, part.dtype)) for part in parts]
+            parts = [part.to(part.dtype.to_complex()) for part in parts]
         joined = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         return joined.index_select(1, torch.argsort(sorting)), layout.plan.order
 
@@ -416,7 +419,7 @@ class CircuitProgram:
         postselect: Mapping[int, int] | None = None,
         renormalise: bool = False,
     ) -> Tensor:
-        """The final states.
+        """Return the final states.
 
         Args:
             inputs: ``(batch, num_inputs)`` real.
@@ -445,7 +448,7 @@ class CircuitProgram:
         final, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
         state = in_order(final, order)
         if not state.is_complex():
-            state = state.to(COMPLEX[state.dtype])
+            state = state.to(state.dtype.to_complex())
         before = torch.linalg.vector_norm(state, dim=0, keepdim=True) if renormalise else 1.0
         if chosen:
             state, _ = _selected_rows(state, tuple(reversed(range(self.num_qubits))), chosen)
@@ -475,7 +478,7 @@ class CircuitProgram:
         qubits: Sequence[int] | None = None,
         postselect: Mapping[int, int] | None = None,
     ) -> Tensor:
-        """Probabilities of all basis states, or of those of some qubits.
+        """Return the probabilities of all basis states, or of those of some qubits.
 
         Args:
             inputs, weights, initial_state, initial_qubits, weight_rows: As for :meth:`statevector`.
@@ -495,7 +498,7 @@ class CircuitProgram:
         named = [*read, *chosen]
         if len(set(named)) != len(named) or not all(0 <= qubit < n for qubit in named):
             raise InvalidData(
-                f"Qubits must be distinct and below {n}, got {read} and post-selected {chosen}."
+                f"qubits must be distinct and below {n}, got {read}, and {chosen} in postselect."
             )
         state, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows)
         batch = state.shape[1]
@@ -524,7 +527,7 @@ class CircuitProgram:
         initial_qubits: Sequence[int] | None = None,
         weight_rows: Tensor | None = None,
     ) -> Tensor:
-        """Expectation values of Hermitian Pauli sums.
+        """Return the expectation values of Hermitian Pauli sums.
 
         Args:
             observables: Operators on all qubits of the circuit.
@@ -559,10 +562,10 @@ class CircuitProgram:
         initial_qubits: Sequence[int] | None = None,
         weight_rows: Tensor | None = None,
     ) -> Tensor:
-        """Expectation values of whole matrices, differentiable in their entries too.
+        """Return the expectation values of whole matrices, differentiable in their entries too.
 
         Args:
-            matrices: ``(K, 2**m, 2**m)`` real or complex. What is measured is the Hermitian part
+            matrices: ``(K, 2**m, 2**m)`` real or complex. Measured is the Hermitian part
                 ``(M + M^dagger) / 2``, which is M itself where M is Hermitian.
             qubits: The m qubits on which they act, the first one the least significant bit of their
                 rows.
@@ -591,7 +594,7 @@ class CircuitProgram:
         postselect: Mapping[int, int] | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Counts of a finite number of shots.
+        """Return the counts of a finite number of shots.
 
         Args:
             shots: Shots for each sample, at least 1.
@@ -624,7 +627,7 @@ class CircuitProgram:
 
 @cache
 def _untraced() -> Callable[..., tuple[Tensor, tuple[int, ...]]]:
-    """Made only where `torch.compile` is in use: it takes most of a second to import."""
+    """Return an untraced run, made only where `torch.compile` is in use: its import is slow."""
     found: Callable[..., tuple[Tensor, tuple[int, ...]]] = torch.compiler.disable(
         CircuitProgram._run_now
     )
@@ -634,7 +637,7 @@ def _untraced() -> Callable[..., tuple[Tensor, tuple[int, ...]]]:
 def _selected_rows(
     state: Tensor, order: tuple[int, ...], chosen: Mapping[int, int]
 ) -> tuple[Tensor, list[int]]:
-    """The rows in which qubits have chosen outcomes, and the order of the other qubits."""
+    """Return the rows in which qubits have chosen outcomes, and the order of the other qubits."""
     batch = state.shape[1]
     for qubit, outcome in chosen.items():
         below = 2 ** (len(order) - 1 - order.index(qubit))
@@ -644,12 +647,12 @@ def _selected_rows(
 
 
 def _by_row(stack: Tensor, rows: int) -> tuple[Tensor, ...]:
-    """``(rows * count, ...)`` taken apart by row."""
+    """Return the rows of ``(rows * count, ...)``."""
     return stack.unflatten(0, (rows, -1)).unbind(0)
 
 
 def in_order(state: Tensor, order: tuple[int, ...]) -> Tensor:
-    """``(2**n, batch)`` amplitudes in Qiskit's order, from those in another order of the qubits."""
+    """Return ``(2**n, batch)`` amplitudes in Qiskit's order, from another order of qubits."""
     n = len(order)
     axes = [order.index(qubit) for qubit in reversed(range(n))]
     if axes == list(range(n)):

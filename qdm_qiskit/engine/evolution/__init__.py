@@ -5,6 +5,8 @@ __all__ = [
     "allocator",
     "autograd_ops",
     "block_matrices",
+    "constants",
+    "gate_entries",
     "hermitian_readout",
     "parameter_tables",
     "pauli_readout",

@@ -1,12 +1,12 @@
-"""The long part of a program, on one component, with a backward pass of its own.
+"""Last steps of a program, on one component, with a backward pass of their own.
 
 Autograd keeps the state before every step. Here one state for each stage is kept, or none: gates are
 unitary, so an earlier state can be computed again from the later one. A stage is a run of blocks on
 different qubits. These commute, so the gradients of all its blocks are read at its start, from the
 state and the gradient there.
 
-The gradient travels back complex conjugate: what a matrix M does to the state, its transpose does
-to that, and no product has to conjugate a whole state.
+The gradient travels back complex conjugate: where a matrix M acts on the state, its transpose acts on
+the gradient, and no product has to conjugate a whole state.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ import torch
 from torch import Tensor
 
 from .allocator import keep_freed_memory
-from .steps import Dense, Frame, Move, Step, leading_rows
-
-Key = tuple[str, Any]
-"""("block" or "phase", group)."""
+from .steps import Dense, Frame, Move, StackKey, Step, leading_rows
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Stage:
     """Blocks on different qubits, or one monomial."""
 
     first: int
-    """Its first step."""
+    """The first of its steps, counted in the tail."""
     steps: tuple[Dense | Move, ...]
 
     @cached_property
@@ -45,7 +42,7 @@ class Stage:
 
     @cached_property
     def read_at(self) -> int | None:
-        """The step after which the state is where gradients are read; None where there are none.
+        """The step after which the state is read for gradients; None where there are none.
 
         Before blocks (step -1 is the start of all), after a monomial.
         """
@@ -63,29 +60,29 @@ class Tail:
     stages: tuple[Stage, ...]
     kept: tuple[int, ...]
     """Steps after which the state is kept, unless it is computed again."""
-    groups: tuple[Key, ...]
+    groups: tuple[StackKey, ...]
     """Blocks and phases that the steps use."""
     leading: dict[Any, int]
-    """Of the stacks that steps before the tail use, the rows up to the last one that they use."""
+    """How many first rows of each stack the steps before the tail use."""
 
     @cached_property
     def axes(self) -> tuple[tuple[int, int], ...]:
-        """Where blocks act, without repetition: product of the axes above the block's, its size."""
+        """Places where blocks act, without repetition: product of the axes above, and size."""
         return tuple(dict.fromkeys(_axis(step) for step in self.steps if isinstance(step, Dense)))
 
     @cached_property
     def axis_of(self) -> tuple[int, ...]:
-        """For each step the place of its axis in :attr:`axes`; -1 for a monomial."""
+        """Place of each step's axis in :attr:`axes`; -1 for a monomial."""
         place = {axis: k for k, axis in enumerate(self.axes)}
         return tuple(place[_axis(s)] if isinstance(s, Dense) else -1 for s in self.steps)
 
     @cached_property
     def users(self) -> tuple[_Users, ...]:
         """Steps with weights, by stack and by the product of the axes above their blocks."""
-        found: dict[tuple[Key, int], dict[int, int]] = {}
+        found: dict[tuple[StackKey, int], dict[int, int]] = {}
         for position, step in enumerate(self.steps):
             if isinstance(step, Dense) and step.block is not None:
-                key: Key = ("block", step.block.group)
+                key: StackKey = ("block", step.block.group)
                 found.setdefault((key, step.high), {})[position] = step.block.row
             elif isinstance(step, Move) and step.phases is not None:
                 size, row = step.phases
@@ -100,11 +97,11 @@ class Tail:
 class _Users:
     """Steps that take matrices from one stack, to apply them below the same axes."""
 
-    key: Key
+    key: StackKey
     high: int
     positions: tuple[int, ...]
     rows: Tensor
-    """For each step its row of the stack; on the CPU."""
+    """Each step's row of the stack, on the CPU."""
 
 
 def _axis(step: Dense) -> tuple[int, int]:
@@ -112,7 +109,7 @@ def _axis(step: Dense) -> tuple[int, int]:
 
 
 def find_tail(steps: Sequence[Step]) -> Tail:
-    """The last run of blocks and monomials on one component that add no qubits."""
+    """Return the last run of blocks and monomials on one component that add no qubits."""
     found: list[Dense | Move] = []
     for step in reversed(steps):
         plain = isinstance(step, Move) or (
@@ -134,7 +131,7 @@ def find_tail(steps: Sequence[Step]) -> Tail:
             used = set(axes)
     read = {stage.read_at for stage in stages} - {None, -1, len(found) - 1}
     kept = tuple(sorted(position for position in read if position is not None))
-    groups: dict[Key, None] = {}
+    groups: dict[StackKey, None] = {}
     for step in found:
         if isinstance(step, Dense) and step.block is not None:
             groups["block", step.block.group] = None
@@ -146,7 +143,7 @@ def find_tail(steps: Sequence[Step]) -> Tail:
 
 
 def _axes(step: Dense | Move) -> set[int]:
-    """The places of a block's qubits; none for a monomial, which takes all."""
+    """Return the places of a block's qubits; none for a monomial, which takes all."""
     if isinstance(step, Move):
         return set()
     above = step.high.bit_length() - 1
@@ -169,7 +166,7 @@ def run_tail(x: Tensor, tail: Tail, frame: Frame, *, recompute: bool) -> Tensor:
         frame.blocks[key] if kind == "block" else frame.phases[key] for kind, key in tail.groups
     ]
     if not x.is_complex():
-        x = x.to(torch.complex64 if x.dtype == torch.float32 else torch.complex128)
+        x = x.to(x.dtype.to_complex())
     keep = not recompute and any(each.requires_grad for each in (x, *stacks))
     keep_freed_memory()
     return _Tail.apply(x.contiguous(), tail, frame, keep, *stacks)
@@ -186,13 +183,13 @@ class _Buffer:
         self._turned: dict[int, Tensor] = {}
 
     def pairs(self, axis: int) -> Tensor:
-        """``(high, d, rest)``, real and imaginary parts side by side."""
+        """Return ``(high, d, rest)``, real and imaginary parts side by side."""
         if axis not in self._pairs:
             self._pairs[axis] = torch.view_as_real(self.along[axis]).flatten(-2)
         return self._pairs[axis]
 
     def turned(self, axis: int) -> Tensor:
-        """``(high, rest, d)``."""
+        """Return ``(high, rest, d)``."""
         if axis not in self._turned:
             self._turned[axis] = self.along[axis].mT
         return self._turned[axis]
@@ -203,7 +200,7 @@ def _buffer(tensor: Tensor, tail: Tail) -> _Buffer:
 
 
 def _buffers(count: int, like: Tensor, tail: Tail) -> list[_Buffer]:
-    """Empty states of the shape of ``like``, in one block of memory."""
+    """Return empty states of the shape of ``like``, in one block of memory."""
     block = like.new_empty(count, *like.shape)
     along = [block.view(count, high, d, -1).unbind(0) for high, d in tail.axes]
     return [_Buffer(tensor, views) for tensor, *views in zip(block.unbind(0), *along, strict=True)]
@@ -260,7 +257,7 @@ class _Tail(torch.autograd.Function):
 
 
 def _plain(x: Tensor, tail: Tail, frame: Frame, stacks: Sequence[Tensor]) -> Tensor:
-    """The same by autograd."""
+    """Return the final state by calls that autograd differentiates."""
     tensors = dict(zip(tail.groups, stacks, strict=True))
     own = replace(
         frame,
@@ -278,7 +275,7 @@ def _plain(x: Tensor, tail: Tail, frame: Frame, stacks: Sequence[Tensor]) -> Ten
 def _matrices(
     tail: Tail, frame: Frame, stacks: Sequence[Tensor], *, transpose: bool
 ) -> list[Tensor | None]:
-    """For each step its matrix, broadcast over the axes above it, or a monomial's factors."""
+    """Return each step's matrix, broadcast over the axes above it, or a monomial's factors."""
     found: list[Tensor | None] = [None] * len(tail.steps)
     tensors = dict(zip(tail.groups, stacks, strict=True))
     for users in tail.users:
@@ -301,23 +298,23 @@ def _matrices(
 
 
 class _Back:
-    """One backward pass."""
+    """A backward pass."""
 
     def __init__(self, tail: Tail, frame: Frame, stacks: Sequence[Tensor], like: Tensor) -> None:
         self.tail, self.frame = tail, frame
         self.matrices = _matrices(tail, frame, stacks, transpose=True)
         shapes = dict(zip(tail.groups, (stack.shape[1:] for stack in stacks), strict=True))
         self._found = [like.new_empty(len(users.rows), *shapes[users.key]) for users in tail.users]
-        """Of the blocks, ``sum state gradient^dagger`` over all other axes, before them."""
+        """``sum state gradient^dagger`` of each block over all other axes, before the block."""
         self._results: dict[int, Tensor] = {}
-        """For each step with weights, where what is read goes."""
+        """Where the reading of each step with weights goes."""
         for users, found in zip(tail.users, self._found, strict=True):
             self._results.update(zip(users.positions, found.split(1), strict=True))
         self._sums: dict[int, Tensor] = {}
         self._scratch = [_buffer(torch.empty_like(like), tail)]
 
     def run(self, grad: _Buffer, kept: dict[int, _Buffer]) -> Tensor:
-        """The conjugate gradient at the start, with states that were kept."""
+        """Return the conjugate gradient at the start, with states that were kept."""
         for stage in reversed(self.tail.stages):
             blocks = isinstance(stage.steps[0], Dense)
             if stage.read_at is not None and not blocks:
@@ -328,7 +325,7 @@ class _Back:
         return grad.tensor
 
     def run_again(self, grad: _Buffer, state: _Buffer) -> Tensor:
-        """The conjugate gradient at the start, with the states computed again from the last one."""
+        """Return the conjugate gradient at the start, with states computed again from the last."""
         for stage in reversed(self.tail.stages):
             blocks = isinstance(stage.steps[0], Dense)
             if stage.read_at is not None and not blocks:
@@ -340,7 +337,7 @@ class _Back:
         return grad.tensor
 
     def finished(self, stacks: Sequence[Tensor]) -> list[Tensor]:
-        """The gradients of the matrices and phases."""
+        """Return the gradients of the matrices and phases."""
         read = dict(zip(self.tail.groups, map(torch.zeros_like, stacks), strict=True))
         for users, found in zip(self.tail.users, self._found, strict=True):
             inner = read[users.key]
@@ -348,12 +345,12 @@ class _Back:
             inner.index_copy_(0, rows, found if inner.is_complex() else found.real)
         grads = []
         for ((kind, _), inner), stack in zip(read.items(), stacks, strict=True):
-            # A block: from what was read before it to what the block itself is worth.
+            # A block: from the reading before it to the gradient of the block itself.
             grads.append(torch.bmm(stack, inner.mH) if kind == "block" else stack * inner.conj())
         return grads
 
     def _undo(self, stage: Stage, x: _Buffer, *, conjugate: bool) -> _Buffer:
-        """The adjoint of a stage, or its transpose for a conjugate gradient; overwrites ``x``."""
+        """Apply the adjoint of a stage, or its transpose for a conjugate gradient; overwrites ``x``."""
         for position, step in enumerate(stage.steps, stage.first):
             matrix = self.matrices[position]
             if isinstance(step, Dense):
@@ -395,7 +392,7 @@ class _Back:
 
 
 def _multiply(matrix: Tensor, axis: int, x: _Buffer, out: _Buffer) -> None:
-    """A block on its axis."""
+    """Apply a block on its axis."""
     if matrix.is_complex():
         torch.bmm(matrix, x.along[axis], out=out.along[axis])
     else:

@@ -14,78 +14,50 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..lowering.dtypes import matrix_dtype
-from ..lowering.fusion import alternate
+from ..lowering.fusion import Factor, factors_of
 from ..lowering.operations import Monomial, Operation, embedding
 from .autograd_ops import in_full_precision
-from .parameter_tables import AngleTable, Constants, FormTable, PhaseTable
-from .unitary_products import boundaries, chain, chain_us, prefers_tree, product_of
-
-ENTRY_US = 0.01
-"""An entry of a block's factor, forward and backward."""
-
-
-@dataclass
-class Factor:
-    """One factor of a block: where its matrix comes from, and the monomial that follows."""
-
-    kind: str
-    """"layer", "pair" or "fixed"."""
-    sources: tuple[int, ...] = ()
-    """Runs for each local qubit (-1 for none), or the ticket of a two-qubit gate."""
-    positions: tuple[int, ...] = ()
-    """Local qubits of an embedded two-qubit gate."""
-    matrix: np.ndarray | None = None
-    """The matrix of a fixed factor."""
-    after: Monomial | None = None
-    """The monomial that follows."""
-
-
-def count_factors(operations: Sequence[Operation], qubits: Sequence[int]) -> int:
-    """How many factors a block of these gates has."""
-    return len(BlockBuilder(Constants())._factors(operations, qubits))
+from .constants import BlockHandle, Constants
+from .parameter_tables import AngleTable, FormTable, PhaseTable
+from .unitary_products import (
+    FACTOR_ENTRY_US,
+    boundaries,
+    chain,
+    chain_us,
+    prefers_tree,
+    product_of,
+)
 
 
 @dataclass(frozen=True)
-class BlockHandle:
-    """Which matrix of :meth:`BlockBuilder.build` belongs to a block."""
+class _Registered:
+    """A factor, and where its gates stand in the tables."""
 
-    group: tuple[int, ...]
-    """Its qubits, its number of factors, and which columns are needed: every 1st, 2nd, 4th ...; and a
-    number of its own for a large block."""
-    row: int
+    factor: Factor
+    runs: tuple[int, ...]
+    """Run of each local qubit of a layer; -1 for none."""
+    ticket: int
+    """Ticket of a two-qubit gate; -1 for none."""
 
 
 @dataclass
 class _Group:
     """Blocks of one size and one number of factors, and the keys that put them together."""
 
-    blocks: list[list[Factor]] = field(default_factory=list)
+    blocks: list[list[_Registered]] = field(default_factory=list)
     keys: dict[str, int] = field(default_factory=dict)
     phases: PhaseTable | None = None
     is_real: bool = True
 
 
-class Builder(Protocol):
-    """What a planner gives blocks and monomials to."""
-
-    def add(
-        self, operations: Sequence[Operation], qubits: Sequence[int], fresh: int
-    ) -> BlockHandle:
-        """See :meth:`BlockBuilder.add`."""
-
-    def add_phases(self, monomial: Monomial) -> tuple[int, int]:
-        """See :meth:`BlockBuilder.add_phases`."""
-
-
 class BlockBuilder:
-    """Collects the blocks of a program while it is planned, builds their matrices when it runs."""
+    """Blocks of a program: collected while it is planned, built as matrices when it runs."""
 
     def __init__(self, constants: Constants) -> None:
         self.constants = constants
@@ -106,21 +78,21 @@ class BlockBuilder:
         Args:
             operations: Its gates in order; none depends on inputs.
             qubits: Its k qubits, least significant first.
-            fresh: The first so many qubits are in |0>, so that columns can be left out.
+            fresh: Number of first qubits that are in |0>, so that columns can be left out.
 
         Returns:
             Where its ``(2**k, 2**(k - fresh))`` matrix will stand.
         """
-        factors = self._factors(operations, qubits)
+        factors = [self._register(each) for each in factors_of(operations, qubits)]
         key = (len(qubits), len(factors), 2**fresh)
         group = self._groups.setdefault(key, _Group())
         group.blocks.append(factors)
         return BlockHandle(key, len(group.blocks) - 1)
 
     def cost(self, handle: BlockHandle) -> float:
-        """Estimated microseconds of forward and backward pass of a block's product."""
+        """Return the estimated microseconds of forward and backward pass of a block's product."""
         size, factors, stride = handle.group
-        entries = factors * ENTRY_US * 4**size
+        entries = factors * FACTOR_ENTRY_US * 4**size
         return entries + min(chain_us(factors, 2**size, 2**size // stride))
 
     def add_phases(self, monomial: Monomial) -> tuple[int, int]:
@@ -132,66 +104,28 @@ class BlockBuilder:
         table = self._phases.setdefault(size, PhaseTable(self.constants, self.angles))
         return size, table.add(factors, phases)
 
-    def _factors(self, operations: Sequence[Operation], qubits: Sequence[int]) -> list[Factor]:
-        local = {qubit: position for position, qubit in enumerate(qubits)}
-        size = len(qubits)
-        factors: list[Factor] = []
+    def _register(self, factor: Factor) -> _Registered:
+        ticket = -1 if factor.pair is None else self._pairs.add(factor.pair)
+        return _Registered(factor, tuple(map(self._run, factor.runs)), ticket)
 
-        def positions(operation: Operation) -> tuple[int, ...]:
-            return tuple(local[qubit] for qubit in operation.qubits)
-
-        def layer(runs: dict[int, list[Operation]]) -> None:
-            sources = tuple(self._run(runs.get(position, [])) for position in range(size))
-            factors.append(Factor("layer", sources=sources))
-
-        for monomials, others in alternate(operations):
-            if monomials:
-                total = Monomial.identity(2**size)
-                for operation in monomials:
-                    assert operation.monomial is not None  # alternate() has sorted them
-                    total = total.then(operation.monomial.spread(size, positions(operation)))
-                if not factors:
-                    layer({})
-                factors[-1].after = total
-            runs: dict[int, list[Operation]] = {}
-            for operation in others:
-                where = positions(operation)
-                if len(where) == 1:
-                    if operation.fixed is None and any(
-                        each.fixed is None for each in runs.get(where[0], [])
-                    ):
-                        layer(runs)  # at most one angle in a run, for its derivative's sake
-                        runs = {}
-                    runs.setdefault(where[0], []).append(operation)
-                    continue
-                if any(position in runs for position in where):
-                    layer(runs)
-                    runs = {}
-                if len(where) == 2:
-                    ticket = self._pairs.add(operation)
-                    factors.append(Factor("pair", sources=(ticket,), positions=where))
-                else:
-                    assert operation.fixed is not None  # larger free gates are decomposed
-                    flat = np.append(operation.fixed.reshape(-1), 0)
-                    factors.append(Factor("fixed", matrix=flat[embedding(size, where)]))
-            if runs:
-                layer(runs)
-        return factors
-
-    def _run(self, operations: list[Operation]) -> int:
+    def _run(self, operations: Sequence[Operation]) -> int:
         if not operations:
             return -1
         self._runs.append(tuple(self._singles.add(operation) for operation in operations))
-        self._run_operations.append(operations)
+        self._run_operations.append(list(operations))
         return len(self._runs) - 1
 
     def finish(self) -> None:
-        """Turn what was collected into index arrays; no block can be added afterwards."""
+        """Turn the collected blocks into index arrays; none can be added afterwards."""
         layers = [
-            f for g in self._groups.values() for b in g.blocks for f in b if f.kind == "layer"
+            each
+            for group in self._groups.values()
+            for block in group.blocks
+            for each in block
+            if each.factor.kind == "layer"
         ]
         row_of_run = {}
-        if any(-1 in factor.sources for factor in layers):
+        if any(-1 in each.runs for each in layers):
             row_of_run[-1] = self._singles.fixed_row(np.eye(2))
         singles, pairs = self._singles.finish(), self._pairs.finish()
         start = self._singles.num_rows  # products of several gates follow the gates themselves
@@ -219,22 +153,23 @@ class BlockBuilder:
         pairs: np.ndarray,
     ) -> None:
         keep = self.constants.add
-        factors = [factor for block in group.blocks for factor in block]
+        registered = [each for block in group.blocks for each in block]
+        factors = [each.factor for each in registered]
         place: list[int] = []
         layers = [k for k, factor in enumerate(factors) if factor.kind == "layer"]
         if layers:
-            rows = np.array([[row_of_run[run] for run in factors[k].sources] for k in layers])
+            rows = np.array([[row_of_run[run] for run in registered[k].runs] for k in layers])
             # A Kronecker product entry by entry: those of each half of the qubits, then both.
-            for name, part in (("low", rows[:, : size // 2]), ("high", rows[:, size // 2 :])):
-                if part.shape[1]:
-                    group.keys[name] = keep(4 * part[:, :, None] + _entries(part.shape[1]))
+            for name, half in (("low", rows[:, : size // 2]), ("high", rows[:, size // 2 :])):
+                if half.shape[1]:
+                    group.keys[name] = keep(4 * half[:, :, None] + _entries(half.shape[1]))
             group.is_real = group.is_real and self._singles.is_real
             place += layers
         members = [k for k, factor in enumerate(factors) if factor.kind == "pair"]
         if members:
             # Entries of all two-qubit gates, each gate's followed by a zero.
             index = [
-                17 * pairs[factors[k].sources[0]] + embedding(size, factors[k].positions)
+                17 * pairs[registered[k].ticket] + embedding(size, factors[k].positions)
                 for k in members
             ]
             group.keys["pairs"] = keep(np.stack(index))
@@ -262,14 +197,14 @@ class BlockBuilder:
             group.phases.finish()
         elif not all(np.allclose(f, 1) for f in factors_of):
             group.keys["signs"] = keep(np.stack(factors_of).real.reshape(-1, 1))
-        self._finish_generators(group, size, factors)
+        self._finish_generators(group, size, registered)
 
-    def _finish_generators(self, group: _Group, size: int, factors: list[Factor]) -> None:
-        """Where the derivative of each angle is read, see :mod:`chains`."""
+    def _finish_generators(self, group: _Group, size: int, registered: list[_Registered]) -> None:
+        """Keep where the derivative of each angle is read, see :mod:`.unitary_products`."""
         known: dict[tuple[str, tuple[int, ...], bytes], int] = {}
         matrices: list[np.ndarray] = []
         slots: list[tuple[int, int, int]] = []
-        length = len(factors) // len(group.blocks)
+        length = len(registered) // len(group.blocks)
 
         def add(k: int, gate: Operation, positions: tuple[int, ...], before: np.ndarray) -> None:
             key = (gate.gate, positions, before.tobytes())
@@ -280,12 +215,11 @@ class BlockBuilder:
                 matrices.append(flat[embedding(size, positions)])
             slots.append((k, known[key], self.angles.column(gate.angles[0])))
 
-        for k, factor in enumerate(factors):
-            if factor.kind == "pair":
-                gate = self._pairs.operation(factor.sources[0])
-                if gate is not None:
-                    add(k, gate, factor.positions, np.eye(4))
-            for position, run in enumerate(factor.sources if factor.kind == "layer" else ()):
+        for k, each in enumerate(registered):
+            pair = each.factor.pair
+            if pair is not None and pair.fixed is None:
+                add(k, pair, each.factor.positions, np.eye(4))
+            for position, run in enumerate(each.runs):
                 before = np.eye(2, dtype=complex)
                 for gate in self._run_operations[run] if run >= 0 else ():
                     if gate.fixed is None:
@@ -311,7 +245,7 @@ class BlockBuilder:
     def build(
         self, weights: Tensor | None, like: Tensor, *, differentiable: bool
     ) -> tuple[dict[tuple[int, ...], Tensor], dict[int, Tensor]]:
-        """The matrices of all blocks and the phases of all monomials.
+        """Return the matrices of all blocks and the phases of all monomials.
 
         Args:
             weights: ``(num_weights,)``, a table ``(rows, num_weights)``, or None.
@@ -336,7 +270,7 @@ class BlockBuilder:
     def forward(
         self, angles: Tensor, *, differentiable: bool
     ) -> tuple[tuple[Tensor, ...], list[_Product]]:
-        """What :meth:`build` returns, as one tuple, and how each group's products were made.
+        """Return the results of :meth:`build` as one tuple, and how each group's products were made.
 
         Args:
             angles: ``(number of angles, rows)``.
@@ -345,7 +279,7 @@ class BlockBuilder:
         singles = self._run_matrices(angles)
         pairs: Tensor | None = None
         if any("pairs" in group.keys for group in self._groups.values()):
-            dtype = matrix_dtype(angles, self._pairs.is_real)
+            dtype = _matrix_dtype(angles, self._pairs.is_real)
             pairs = torch.nn.functional.pad(self._pairs.evaluate(angles, dtype), (0, 1)).flatten(1)
         products, blocks = [], []
         for (size, count, stride), group in self._groups.items():
@@ -362,7 +296,7 @@ class BlockBuilder:
     def _factor_matrices(
         self, group: _Group, size: int, angles: Tensor, singles: Tensor, pairs: Tensor | None
     ) -> Tensor:
-        """All factors of a group, ``(rows, factors * d, d)``."""
+        """Return all factors of a group, ``(rows, factors * d, d)``."""
         constants, device, d, rows = self.constants, angles.device, 2**size, angles.shape[1]
         parts = []
         if "high" in group.keys:
@@ -388,10 +322,10 @@ class BlockBuilder:
             index = constants.index(group.keys["pairs"], device)
             parts.append(pairs.index_select(1, index.view(-1)).view(rows, *index.shape))
         if "fixed" in group.keys:
-            dtype = matrix_dtype(angles, group.is_real)
+            dtype = _matrix_dtype(angles, group.is_real)
             parts.append(constants.get(group.keys["fixed"], dtype, device).expand(rows, -1, d, d))
         if len(parts) > 1:
-            dtype = matrix_dtype(angles, not any(part.is_complex() for part in parts))
+            dtype = _matrix_dtype(angles, not any(part.is_complex() for part in parts))
             stack = torch.cat([part.to(dtype) for part in parts], dim=1)
         else:
             stack = parts[0]
@@ -407,10 +341,10 @@ class BlockBuilder:
         return stack
 
     def _run_matrices(self, angles: Tensor) -> Tensor:
-        """Single gates, then runs of several, ``(rows, gates + runs, 4)``."""
+        """Return single gates, then runs of several, ``(rows, gates + runs, 4)``."""
         if not self._singles.num_rows:
             return angles.new_zeros(angles.shape[1], 0, 4)
-        dtype = matrix_dtype(angles, self._singles.is_real)
+        dtype = _matrix_dtype(angles, self._singles.is_real)
         singles = self._singles.evaluate(angles, dtype)
         if not self._run_keys:
             return singles
@@ -430,7 +364,7 @@ class BlockBuilder:
         phases: Sequence[Tensor],
         grads: Sequence[Tensor | None],
     ) -> Tensor:
-        """The gradient in the angles.
+        """Return the gradient in the angles.
 
         Args:
             angles: ``(number of angles, rows)``.
@@ -471,7 +405,7 @@ class BlockBuilder:
 
 
 class _Product(NamedTuple):
-    """How the blocks of a group were made; see :mod:`chains`."""
+    """Factors and products of the blocks of a group; see :mod:`.unitary_products`."""
 
     factors: Tensor
     found: list[Tensor]
@@ -479,7 +413,7 @@ class _Product(NamedTuple):
 
 
 def _entries(num_qubits: int) -> np.ndarray:
-    """Which entry of each qubit's flat matrix an entry of the Kronecker product takes.
+    """Return the entry of each qubit's flat matrix that an entry of the Kronecker product takes.
 
     Returns:
         ``(num_qubits, 4**num_qubits)``; qubit 0 is the least significant.
@@ -516,3 +450,8 @@ class _Build(torch.autograd.Function):
         values, given = zip(*pairs, strict=True)
         (grad,) = torch.autograd.grad(values, angles, given, create_graph=True)
         return grad, None
+
+
+def _matrix_dtype(like: Tensor, is_real: bool) -> torch.dtype:
+    """Return the dtype of a matrix in the precision of ``like``, a real tensor."""
+    return like.dtype if is_real else like.dtype.to_complex()

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...errors import InvalidData
 
 DENSITY_ENTRIES = 2**23
-"""Up to so many entries of reduced density matrices, one product reads out all matrices."""
+"""Entries of reduced density matrices up to which one product reads out all matrices."""
 
 
 def check_matrices(matrices: Tensor, qubits: Sequence[int], num_qubits: int) -> None:
@@ -20,11 +20,11 @@ def check_matrices(matrices: Tensor, qubits: Sequence[int], num_qubits: int) -> 
         InvalidData: If a qubit is out of range or repeated, or the shape is not ``(K, 2**m, 2**m)``.
     """
     if len(set(qubits)) != len(qubits) or not all(0 <= q < num_qubits for q in qubits):
-        raise InvalidData(f"Qubits must be distinct and below {num_qubits}, got {list(qubits)}.")
+        raise InvalidData(f"qubits are distinct and below {num_qubits}, got {list(qubits)}.")
     d = 2 ** len(qubits)
     if not qubits or matrices.ndim != 3 or tuple(matrices.shape[1:]) != (d, d):
         raise InvalidData(
-            f"Matrices on the {len(qubits)} qubits {list(qubits)} have shape (K, {d}, {d}), "
+            f"matrices on the {len(qubits)} qubits {list(qubits)} have shape (K, {d}, {d}), "
             f"got {tuple(matrices.shape)}."
         )
 
@@ -32,7 +32,7 @@ def check_matrices(matrices: Tensor, qubits: Sequence[int], num_qubits: int) -> 
 def matrix_expectations(
     state: Tensor, order: Sequence[int], matrices: Tensor, qubits: Sequence[int]
 ) -> Tensor:
-    """``<psi|(M + M^dagger) / 2|psi>`` for every sample and matrix.
+    """Return ``<psi|(M + M^dagger) / 2|psi>`` for every sample and matrix.
 
     Args:
         state: ``(2**n, batch)`` amplitudes, real or complex.
@@ -54,7 +54,7 @@ def matrix_expectations(
     x = state.reshape(*[2] * n, batch).permute(n, *axes).reshape(batch, d, -1)
     complex_ = state.is_complex() or matrices.is_complex()
     real = state.real.dtype if state.is_complex() else state.dtype
-    dtype = real if not complex_ else torch.complex64 if real == torch.float32 else torch.complex128
+    dtype = real.to_complex() if complex_ else real
     x, given = x.to(dtype), matrices.to(dtype)
     if batch * d * d <= DENSITY_ENTRIES:
         # Re tr(rho M) = sum Re(rho_ij) Re(M_ji) - Im(rho_ij) Im(M_ji): one real matrix product.

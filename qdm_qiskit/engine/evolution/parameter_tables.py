@@ -1,4 +1,4 @@
-"""What a program evaluates at once: its fixed arrays, its angles, its gates' matrices, its phases."""
+"""Tables of a program's angles, gates' matrices and phases, each evaluated at once."""
 
 from __future__ import annotations
 
@@ -7,46 +7,9 @@ import torch
 from torch import Tensor
 
 from ..lowering.angles import Angle, AngleVector
-from ..lowering.dtypes import number_dtype
 from ..lowering.operations import Operation
 from .autograd_ops import turned
-
-
-class Constants:
-    """Arrays of a program as tensors, converted once for each dtype and device."""
-
-    def __init__(self) -> None:
-        self._arrays: list[np.ndarray] = []
-        self._tensors: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
-
-    def add(self, array: np.ndarray) -> int:
-        """Keep an array; the key that :meth:`get` takes."""
-        self._arrays.append(np.ascontiguousarray(array))
-        return len(self._arrays) - 1
-
-    def array(self, key: int) -> np.ndarray:
-        """The array itself."""
-        return self._arrays[key]
-
-    def get(self, key: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """The array as a tensor."""
-        place = (key, dtype, device)
-        found = self._tensors.get(place)
-        if found is None:
-            array = self._arrays[key]
-            if not dtype.is_complex and np.iscomplexobj(array):
-                array = array.real
-            found = torch.tensor(array, dtype=dtype, device=device)
-            self._tensors[place] = found
-        return found
-
-    def number(self, key: int, real: torch.dtype, device: torch.device) -> Tensor:
-        """The array in the precision of ``real``: complex if the array is, real if not."""
-        return self.get(key, number_dtype(real, np.iscomplexobj(self._arrays[key])), device)
-
-    def index(self, key: int, device: torch.device) -> Tensor:
-        """The array as int64 indices."""
-        return self.get(key, torch.int64, device)
+from .constants import Constants
 
 
 class AngleTable:
@@ -57,11 +20,11 @@ class AngleTable:
         self._vector: AngleVector | None = None
 
     def column(self, angle: Angle) -> int:
-        """The angle's place in the vector."""
+        """Return the angle's place in the vector."""
         return self._columns.setdefault(angle, len(self._columns))
 
     def evaluate(self, weights: Tensor | None, like: Tensor) -> Tensor:
-        """``(number of angles, rows)`` in radians, for weights of shape ``(rows, num_weights)``."""
+        """Return ``(number of angles, rows)`` in radians, for weights ``(rows, num_weights)``."""
         if self._vector is None:
             self._vector = AngleVector(list(self._columns))
         values = self._vector.evaluate(None, weights, like)
@@ -82,18 +45,13 @@ class FormTable:
         self.is_real = True
 
     def add(self, operation: Operation) -> int:
-        """A ticket for a gate; :meth:`rows` says which row of the table it became."""
+        """Return a ticket for a gate; :meth:`rows` says which row of the table it became."""
         if operation.fixed is None:
             self._free.append(operation)
             self._tickets.append((True, len(self._free) - 1))
         else:
             self._tickets.append((False, self._fixed_row(operation.fixed)))
         return len(self._tickets) - 1
-
-    def operation(self, ticket: int) -> Operation | None:
-        """The gate of a ticket, or None if it is fixed."""
-        free, row = self._tickets[ticket]
-        return self._free[row] if free else None
 
     def _fixed_row(self, matrix: np.ndarray) -> int:
         for row, known in enumerate(self._fixed):
@@ -103,7 +61,7 @@ class FormTable:
         return len(self._fixed) - 1
 
     def fixed_row(self, matrix: np.ndarray) -> int:
-        """The row of a fixed matrix."""
+        """Return the row of a fixed matrix."""
         return self._fixed_row(np.asarray(matrix, dtype=complex))
 
     def finish(self) -> np.ndarray:
@@ -137,7 +95,7 @@ class FormTable:
         return len(self._fixed) + len(self._free)
 
     def evaluate(self, angles: Tensor, dtype: torch.dtype) -> Tensor:
-        """All matrices, flat: ``(rows of angles, num_rows, d * d)``."""
+        """Return all matrices, flat: ``(rows of angles, num_rows, d * d)``."""
         device = angles.device
         parts = []
         if "fixed" in self._keys:
@@ -175,7 +133,7 @@ class PhaseTable:
         return len(self._members) - 1
 
     def finish(self) -> None:
-        """Turn what was collected into arrays."""
+        """Turn the collected phases into arrays."""
         width = max(max(len(phases) for _, phases in self._members), 1)
         count, size = len(self._members), len(self._members[0][0])
         matrix = np.zeros((count, size, width))
@@ -196,7 +154,7 @@ class PhaseTable:
         }
 
     def evaluate(self, angles: Tensor) -> Tensor:
-        """``(rows of angles * count, 2**k)`` complex numbers of modulus 1."""
+        """Return ``(rows of angles * count, 2**k)`` complex numbers of modulus 1."""
         get, device = self.constants.get, angles.device
         columns = self.constants.index(self._keys["columns"], device)
         theta = angles.index_select(0, columns).view(-1, self._width, angles.shape[1])

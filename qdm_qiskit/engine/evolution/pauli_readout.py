@@ -9,11 +9,11 @@ import torch
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
+from .autograd_ops import squared_modulus
 from .pauli_values import Strings, pauli_values, strings_of
-from .steps import squared_modulus
 
 TABLE_BYTES = 2**26
-"""Larger tables are not made: values are read from the states, string by string."""
+"""Size above which no table is made: values are read from the states, string by string."""
 
 
 class ObservableTable:
@@ -39,11 +39,11 @@ class ObservableTable:
 
     @staticmethod
     def bytes_of(strings: Sequence[Strings], num_qubits: int) -> int:
-        """Memory of tables for these strings: a row of complex numbers for each observable."""
+        """Return the memory of tables for these strings: a row of complex numbers an observable."""
         return sum(16 * len(each.coefficients) * 2**num_qubits for each in strings)
 
     def _tables(self) -> dict[int, np.ndarray]:
-        """For each pattern ``(observables, 2**n)`` complex."""
+        """Tables by pattern, ``(observables, 2**n)`` complex."""
         index = np.arange(2**self._num_qubits)
         patterns = {}
         for group in self._strings:
@@ -58,7 +58,7 @@ class ObservableTable:
         return patterns
 
     def evaluate(self, state: Tensor, order: Sequence[int] | None = None) -> Tensor:
-        """Expectation values.
+        """Return the expectation values.
 
         Args:
             state: ``(2**n, batch)``, complex or real.
@@ -72,7 +72,7 @@ class ObservableTable:
             places = range(self._num_qubits)[::-1] if order is None else order
             return pauli_values(self._strings, state, places)
         total: Tensor | None = None
-        for flip, index, table in self._parts(state, order):
+        for flip, index, table in self._in_precision(state, order):
             if flip == 0:
                 part = table @ squared_modulus(state)
             else:
@@ -84,7 +84,7 @@ class ObservableTable:
         return total
 
     def diagonals(self, like: Tensor, order: Sequence[int]) -> Tensor | None:
-        """``(observables, 2**n)`` real, if there is a table and none flips a bit; None otherwise.
+        """Return ``(observables, 2**n)`` real if there is a table that flips no bit, else None.
 
         Args:
             like: Gives precision and device.
@@ -92,12 +92,13 @@ class ObservableTable:
         """
         if self._patterns is None or set(self._patterns) != {0}:
             return None
-        ((_, _, table),) = self._parts(like, order)
+        ((_, _, table),) = self._in_precision(like, order)
         return table
 
-    def _parts(self, like: Tensor, order: Sequence[int] | None) -> list[tuple[int, Tensor, Tensor]]:
-        complex_dtype = torch.complex64 if like.dtype in (torch.float32, torch.complex64) else None
-        complex_dtype = complex_dtype or torch.complex128
+    def _in_precision(
+        self, like: Tensor, order: Sequence[int] | None
+    ) -> list[tuple[int, Tensor, Tensor]]:
+        complex_dtype = like.dtype.to_complex()
         places = tuple(range(self._num_qubits))[::-1] if order is None else tuple(order)
         key = (complex_dtype, like.device, places)
         if key not in self._tensors:
@@ -108,7 +109,7 @@ class ObservableTable:
     def _in_order(
         self, dtype: torch.dtype, device: torch.device, order: tuple[int, ...]
     ) -> list[tuple[int, Tensor, Tensor]]:
-        """Flipped bits, the row that each row is paired with, and the table."""
+        """Return flipped bits, the row that each row is paired with, and the table."""
         assert self._patterns is not None  # the callers have looked
         index = np.arange(2**self._num_qubits)
         basis = np.zeros_like(index)  # basis state of each row

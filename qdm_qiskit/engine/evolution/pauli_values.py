@@ -17,7 +17,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 STRINGS = 64
-"""So many strings are read at once."""
+"""Strings that are read at once."""
 BLOCK = 2**15
 """Amplitudes that are read at once: 512 KiB in complex128."""
 
@@ -37,7 +37,7 @@ class Strings:
 
 
 def strings_of(observables: Sequence[SparsePauliOp]) -> list[Strings]:
-    """The strings of Pauli sums by the bits that they flip; equal strings are joined.
+    """Return the strings of Pauli sums by the bits that they flip; equal strings are joined.
 
     Args:
         observables: On one and the same number of qubits.
@@ -63,7 +63,7 @@ def strings_of(observables: Sequence[SparsePauliOp]) -> list[Strings]:
 
 
 def pauli_values(groups: Sequence[Strings], state: Tensor, order: Sequence[int]) -> Tensor:
-    """Expectation values, differentiable in the state.
+    """Return the expectation values, differentiable in the state.
 
     Args:
         groups: At least one.
@@ -80,7 +80,7 @@ def pauli_values(groups: Sequence[Strings], state: Tensor, order: Sequence[int])
 
 
 class _PauliValues(torch.autograd.Function):
-    """The gradient of <psi|O|psi> is 2 O psi, which needs no product that the way there has made."""
+    """Gradient 2 O psi of <psi|O|psi>, which needs no product of the forward pass."""
 
     @staticmethod
     def forward(
@@ -110,10 +110,10 @@ def _values(groups: Sequence[Strings], state: Tensor, order: Sequence[int]) -> T
                 product = product.real
             high = _signs(masks >> lower, rows, state)
             found = []
-            for part in _parts(len(masks)):
+            for chosen in _slices(len(masks)):
                 # The upper bits are summed first: (strings, 2**n) numbers never exist.
-                half = _times(high[part], product)
-                own = torch.einsum("sl,slb->sb", low[part].to(half.dtype), half)
+                half = _times(high[chosen], product)
+                own = torch.einsum("sl,slb->sb", low[chosen].to(half.dtype), half)
                 found.append(own.to(state.dtype))
             sums = sums + torch.cat(found)
         total = total + (_weights(group, state) @ sums).real
@@ -123,7 +123,7 @@ def _values(groups: Sequence[Strings], state: Tensor, order: Sequence[int]) -> T
 def _applied(
     groups: Sequence[Strings], grad: Tensor, state: Tensor, order: Sequence[int]
 ) -> Tensor:
-    """``sum_k grad[k] O_k`` applied to each state, ``(2**n, batch)``."""
+    """Return ``sum_k grad[k] O_k`` applied to each state, ``(2**n, batch)``."""
     cube, lower = _cube(state)
     found = []
     for rows in _blocks(cube):
@@ -135,40 +135,40 @@ def _applied(
             high = _signs(masks >> lower, rows ^ (flip >> lower), state)
             low = _signs(masks, np.arange(2**lower) ^ (flip & (2**lower - 1)), state)
             factor = torch.zeros_like(total)
-            for part in _parts(len(masks)):
-                half = low[part].to(given.dtype)[:, :, None] * given[part][:, None, :]
-                factor = factor + torch.einsum("sr,slb->rlb", high[part].to(half.dtype), half)
+            for chosen in _slices(len(masks)):
+                half = low[chosen].to(given.dtype)[:, :, None] * given[chosen][:, None, :]
+                factor = factor + torch.einsum("sr,slb->rlb", high[chosen].to(half.dtype), half)
             total = total + factor * _flipped(cube, rows, flip, lower)
         found.append(total)
     return torch.cat(found).reshape(state.shape)
 
 
 def _cube(state: Tensor) -> tuple[Tensor, int]:
-    """``(2**upper, 2**lower, batch)``, and the number of lower bits."""
+    """Return ``(2**upper, 2**lower, batch)``, and the number of lower bits."""
     n = len(state).bit_length() - 1
     lower = n - n // 2
     return state.reshape(-1, 2**lower, state.shape[1]), lower
 
 
 def _blocks(cube: Tensor) -> list[np.ndarray]:
-    """Values of the upper bits, so many at a time that a core's cache holds their amplitudes."""
+    """Yield values of the upper bits, as many as a core's cache holds amplitudes of."""
     size = max(1, BLOCK // cube[0].numel())
     return np.array_split(np.arange(len(cube)), -(-len(cube) // size))
 
 
-def _parts(count: int) -> list[slice]:
+def _slices(count: int) -> list[slice]:
     return [slice(start, min(start + STRINGS, count)) for start in range(0, count, STRINGS)]
 
 
 def _times(signs: Tensor, product: Tensor) -> Tensor:
-    """``(strings, rows)`` real times ``(rows, 2**lower, batch)``."""
+    """Return ``(strings, rows)`` real times ``(rows, 2**lower, batch)``."""
     flat = torch.view_as_real(product) if product.is_complex() else product
     found = (signs.to(flat.dtype) @ flat.reshape(len(flat), -1)).reshape(-1, *flat.shape[1:])
     return torch.view_as_complex(found) if product.is_complex() else found
 
 
 def _weights(group: Strings, like: Tensor) -> Tensor:
-    """``(observables, strings)``: Hermitian parts of coefficients times factors."""
+    """Return ``(observables, strings)``: Hermitian parts of coefficients times factors."""
     values = group.coefficients.real * group.factors
     if not like.is_complex():
         values = values.real  # i times a real product adds nothing
@@ -176,13 +176,13 @@ def _weights(group: Strings, like: Tensor) -> Tensor:
 
 
 def _signs(masks: np.ndarray, rows: np.ndarray, like: Tensor) -> Tensor:
-    """``(strings, rows)`` signs: -1 where an odd number of a mask's bits is set."""
+    """Return ``(strings, rows)`` signs: -1 where an odd number of a mask's bits is set."""
     bits = np.bitwise_count(masks[:, None] & rows) & 1
     return torch.as_tensor(1 - 2 * bits.astype(np.int8), device=like.device)
 
 
 def _row_bits(group: Strings, order: Sequence[int]) -> tuple[int, np.ndarray]:
-    """What flips and what signs, as bits of the rows in which basis states lie."""
+    """Return the bits of rows that flip, and those that give signs."""
     n = len(order)
     moved = [(qubit, n - 1 - place) for place, qubit in enumerate(order)]
     masks = np.array([group.flip, *group.signs])
@@ -197,7 +197,7 @@ def _rows(cube: Tensor, rows: np.ndarray) -> Tensor:
 
 
 def _flipped(cube: Tensor, rows: np.ndarray, flip: int, lower: int) -> Tensor:
-    """For some values of the upper bits, the amplitudes that lie where these bits differ."""
+    """Return the amplitudes where the upper bits differ from the given values by a flip."""
     if flip == 0:
         return _rows(cube, rows)
     own = np.arange(2**lower) ^ (flip & (2**lower - 1))

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..lowering.angles import Angle, AngleVector
-from ..lowering.gate_forms import GateForm
 from ..lowering.operations import Operation
-from .autograd_ops import turned
+from .gate_entries import Entries, differentiable_values
 
 
 class SampleTable:
@@ -31,7 +27,7 @@ class SampleTable:
     def build(
         self, inputs: Tensor | None, weights: Tensor | None, like: Tensor
     ) -> dict[int, Tensor]:
-        """The product of each run, ``(d, d, batch)``, by key."""
+        """Return the product of each run, ``(d, d, batch)``, by key."""
         gates: dict[tuple[int, int], Tensor] = {}
         for group in self._groups:
             gates.update(group.evaluate(inputs, weights, like))
@@ -66,7 +62,7 @@ class _Group:
     def evaluate(
         self, inputs: Tensor | None, weights: Tensor | None, like: Tensor
     ) -> dict[tuple[int, int], Tensor]:
-        """``(d, d, batch)`` for each (key, step)."""
+        """Return ``(d, d, batch)`` for each (key, step)."""
         if not self.places:
             return {}
         place = (like.dtype, like.device)
@@ -74,77 +70,6 @@ class _Group:
             self._tables[place] = Entries.of(self._forms, like)
         theta = self.angles.evaluate(inputs, weights, like)
         entries = self._tables[place]
-        # Forward mode, which runs without gradients of this kind, needs the plain form.
-        values = _Values.apply(theta, entries) if theta.requires_grad else entries.values(theta)[0]
+        values = differentiable_values(theta, entries)
         shaped = values.view(-1, self.size, self.size, values.shape[-1])
         return dict(zip(self.places, shaped.unbind(0), strict=True))
-
-
-@dataclass(frozen=True)
-class Entries:
-    """What the entries of gates with one angle are made of, ``(gates, entries, 1)`` each."""
-
-    cos: Tensor
-    cos_offset: Tensor
-    scale: Tensor
-    factor: Tensor | None
-    """Complex: the part of the phase that does not depend on the angle; None if all are real."""
-    phase: Tensor | None
-    """None where no phase depends on an angle."""
-
-    @classmethod
-    def of(cls, forms: Sequence[GateForm], like: Tensor, *, real: bool = False) -> Entries:
-        """The tables of some gates in the precision of ``like``; ``real`` if no entry is complex."""
-
-        def tensor(arrays: Sequence[np.ndarray]) -> Tensor:
-            return torch.tensor(np.stack(arrays), dtype=like.dtype, device=like.device)
-
-        offset = tensor([form.phase_offset for form in forms])[..., None]
-        turns = any(form.phase.any() for form in forms)
-        return cls(
-            cos=tensor([form.cos for form in forms]),
-            cos_offset=tensor([form.cos_offset for form in forms])[..., None],
-            scale=tensor([form.scale for form in forms])[..., None],
-            factor=None if real else torch.polar(torch.ones_like(offset), offset),
-            phase=tensor([form.phase for form in forms]) if turns else None,
-        )
-
-    def values(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """``(gates, entries, batch)``, and the cosines' arguments; for ``(gates, batch)``."""
-        theta = theta.unsqueeze(1)
-        argument = torch.addcmul(self.cos_offset, self.cos, theta)
-        return self._turned(torch.cos(argument) * self.scale, theta), argument
-
-    def slopes(self, theta: Tensor, argument: Tensor, values: Tensor) -> Tensor:
-        """The derivatives of the values in their angles."""
-        slope = torch.sin(argument) * (self.cos * self.scale).neg()
-        found = self._turned(slope, theta.unsqueeze(1))
-        return found if self.phase is None else found + 1j * self.phase * values
-
-    def _turned(self, modulus: Tensor, theta: Tensor) -> Tensor:
-        if self.factor is None:
-            return modulus
-        if self.phase is None:
-            return modulus * self.factor
-        return turned(modulus, self.phase * theta) * self.factor
-
-
-class _Values(torch.autograd.Function):
-    """:meth:`Entries.values`; autograd alone takes twice the calls."""
-
-    @staticmethod
-    def forward(ctx: Any, theta: Tensor, entries: Entries) -> Tensor:
-        values, argument = entries.values(theta)
-        ctx.entries = entries
-        ctx.save_for_backward(theta, argument, values)
-        return values
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        theta, argument, values = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            # A graph of the gradient is asked for: autograd differentiates the plain operations.
-            value, _ = ctx.entries.values(theta)
-            return torch.autograd.grad(value, theta, grad, create_graph=True)[0], None
-        slopes = ctx.entries.slopes(theta, argument, values)
-        return (grad.conj() * slopes).real.sum(1), None

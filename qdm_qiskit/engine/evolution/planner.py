@@ -1,20 +1,18 @@
-"""From fused items to steps: which component holds which qubits, in which order, and at what cost."""
+"""From segments to steps: which component holds which qubits, in which order, and at what cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from ..lowering.dtypes import as_real
-from ..lowering.fusion import Item
-from ..lowering.operations import Monomial, Operation, fixed_product
-from .block_matrices import ENTRY_US, Builder
-from .parameter_tables import Constants
+from ..lowering.operations import Monomial, Operation, Segment, as_real, fixed_product
+from .constants import BlockHandle, Constants
 from .qubit_order import neighbourly
 from .steps import Dense, Merge, Move, PerSample, Project, Step, Zero
-from .unitary_products import chain_us
+from .unitary_products import FACTOR_ENTRY_US, chain_us
 
 NOMINAL_BATCH = 64
 """Samples that the cost model assumes."""
@@ -28,13 +26,13 @@ COMPLEX_US, REAL_US = (4.6e-4, 7.6e-5), (4.3e-4, 4.3e-5)
 """A matrix product for one amplitude: constant, and for each column of the matrix. Measured for
 complex64 on one core of a 2024 server; only their ratios matter."""
 LOOK_AHEAD = 16
-"""Items that are looked at when qubits have to be put into another order."""
+"""Segments that are looked at when qubits have to be put into another order."""
 CACHE = 2**16
 """Amplitudes that a core's cache holds; beyond, moving one costs three times as much."""
 
 
 def _moving(elements: int) -> float:
-    """Weight of memory traffic."""
+    """Return the weight of memory traffic."""
     return elements if elements <= CACHE else 3 * elements
 
 
@@ -61,7 +59,7 @@ class _Waiting:
     fixed: bool = False
 
     def extend(self, later: _Waiting) -> None:
-        """Let another one follow on the same component."""
+        """Join a later permutation of the same component."""
         if self.monomial is not None and later.monomial is not None:
             self.monomial = self.monomial.then(later.monomial)
         self.moves |= later.moves
@@ -71,7 +69,7 @@ class _Waiting:
 
 @dataclass
 class Plan:
-    """Steps of a program, and what the cost model thinks of them."""
+    """Steps of a program, and their estimated costs."""
 
     steps: list[Step] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
@@ -88,11 +86,23 @@ class Plan:
         return sum(self.costs)
 
 
+class Builder(Protocol):
+    """Collector of blocks and monomials, which a planner gives it."""
+
+    def add(
+        self, operations: Sequence[Operation], qubits: Sequence[int], fresh: int
+    ) -> BlockHandle:
+        """See :meth:`BlockBuilder.add`."""
+
+    def add_phases(self, monomial: Monomial) -> tuple[int, int]:
+        """See :meth:`BlockBuilder.add_phases`."""
+
+
 class Planner:
-    """Lays out one list of items.
+    """Layout of one list of segments.
 
     Args:
-        items: In circuit order.
+        segments: In circuit order.
         num_qubits: Of the circuit.
         start: Qubits that an initial state will hold, least significant first; all others start
             in |0>.
@@ -102,7 +112,7 @@ class Planner:
 
     def __init__(
         self,
-        items: Sequence[Item],
+        segments: Sequence[Segment],
         num_qubits: int,
         start: Sequence[int],
         builder: Builder | None,
@@ -120,10 +130,10 @@ class Planner:
             self._new(list(reversed(start)), batched=True)
         self._ahead: list[set[int]] = []
         """Qubits of the blocks that come next, this one first."""
-        for position, item in enumerate(items):
-            ahead = items[position : position + LOOK_AHEAD]
+        for position, segment in enumerate(segments):
+            ahead = segments[position : position + LOOK_AHEAD]
             self._ahead = [each.support for each in ahead if each.kind == "block"]
-            getattr(self, f"_{item.kind}")(item)
+            self._lay_out(segment)
         self._finish()
 
     # ---- layout -------------------------------------------------------------------------------
@@ -205,13 +215,13 @@ class Planner:
         elements = _moving(2 ** len(component.qubits) * component.columns)
         cost = 0.0
         if moves:
-            step.what += " permutation"
+            step.text += " permutation"
             cost += 3 * CALL_US + MOVE_US * elements
         if weighted:
-            step.what += " phases with weights"
+            step.text += " phases with weights"
             cost += 3 * CALL_US + PHASE_US * elements
         elif fixed:
-            step.what += " fixed phases"
+            step.text += " fixed phases"
             cost += CALL_US + MOVE_US * elements
         if cost:
             self._emit(step, cost)
@@ -227,23 +237,34 @@ class Planner:
         self._close()
         return 2 ** places[0]
 
-    # ---- items --------------------------------------------------------------------------------
+    # ---- segments -----------------------------------------------------------------------------
 
-    def _monomial(self, item: Item) -> None:
-        key = self._joined(sorted(item.support))
-        fresh = sorted((q for q in item.support if q not in self.where), reverse=True)
+    def _lay_out(self, segment: Segment) -> None:
+        match segment.kind:
+            case "block":
+                self._block(segment)
+            case "monomial":
+                self._monomial(segment)
+            case "sample":
+                self._sample(segment)
+            case "project":
+                self._project(segment)
+
+    def _monomial(self, segment: Segment) -> None:
+        key = self._joined(sorted(segment.support))
+        fresh = sorted((q for q in segment.support if q not in self.where), reverse=True)
         if fresh:
             self._close()
             zero = self._new(fresh, batched=False)
             self._emit(Zero(zero, len(fresh)), CALL_US)
-            key = self._joined(sorted(item.support))
-        assert key is not None  # every qubit of the item is in a component by now
+            key = self._joined(sorted(segment.support))
+        assert key is not None  # every qubit of the segment is in a component by now
         component = self.components[key]
         size = len(component.qubits)
         place = {q: size - 1 - k for k, q in enumerate(component.qubits)}
         total = None if self.builder is None else Monomial.identity(2**size)
         waiting = _Waiting(key, total)
-        for operation in item.operations:
+        for operation in segment.operations:
             small = operation.monomial
             assert small is not None  # fusion has sorted them
             if waiting.monomial is not None:
@@ -254,15 +275,15 @@ class Planner:
             waiting.fixed |= small.turns
         self._move(key, waiting)
 
-    def _block(self, item: Item) -> None:
-        live = [q for q in item.support if q in self.where]
-        fresh = sorted(q for q in item.support if q not in self.where)
+    def _block(self, segment: Segment) -> None:
+        live = [q for q in segment.support if q in self.where]
+        fresh = sorted(q for q in segment.support if q not in self.where)
         key = self._joined(live)
         if key is None:
             self._close()
-            order = sorted(item.support, reverse=True)
+            order = sorted(segment.support, reverse=True)
             key = self._new(order, batched=False)
-            self._dense(key, item, order[::-1], high=1, fresh=len(fresh), is_new=True)
+            self._dense(key, segment, order[::-1], high=1, fresh=len(fresh), is_new=True)
             return
         high = self._window(key, live)
         component = self.components[key]
@@ -272,53 +293,53 @@ class Planner:
         component.qubits[first + len(live) : first + len(live)] = fresh[::-1]
         self.where.update(dict.fromkeys(fresh, key))
         local = fresh + inner[::-1]
-        self._dense(key, item, local, high=high, fresh=len(fresh), is_new=False)
+        self._dense(key, segment, local, high=high, fresh=len(fresh), is_new=False)
 
     def _dense(
-        self, key: int, item: Item, local: list[int], *, high: int, fresh: int, is_new: bool
+        self, key: int, segment: Segment, local: list[int], *, high: int, fresh: int, is_new: bool
     ) -> None:
         component = self.components[key]
         size, total = len(local), len(component.qubits)
         columns = 2 ** (size - fresh)
         elements = 2**total * component.columns
-        what = f"{2**size} x {columns} matrix of {len(item.operations)} gates on qubits {local}"
-        if all(operation.fixed is not None for operation in item.operations):
-            cost = CALL_US + 2 * _product_us(elements, columns, are_real(item.operations))
+        text = f"{2**size} x {columns} matrix of {len(segment.operations)} gates on qubits {local}"
+        if all(operation.fixed is not None for operation in segment.operations):
+            cost = CALL_US + 2 * _product_us(elements, columns, are_real(segment.operations))
             constant = 0
             if self.builder is not None:
-                constant = self.constants.add(as_real(fixed_product(item.operations, local)))
-            step = Dense(key, None, constant, high, fresh, is_new, size, what + ", fixed")
+                constant = self.constants.add(as_real(fixed_product(segment.operations, local)))
+            step = Dense(key, None, constant, high, fresh, is_new, size, text + ", fixed")
         else:
             # Forward and backward; and the overlap of state and gradient, which is complex.
-            cost = 2 * CALL_US + 2 * _product_us(elements, columns, are_real(item.operations))
+            cost = 2 * CALL_US + 2 * _product_us(elements, columns, are_real(segment.operations))
             cost += _product_us(elements, columns, real=False)
             # Building the block: its factors, and their product.
-            factors = 1 + round(sum(len(op.qubits) > 1 for op in item.operations) / size)
-            cost += factors * ENTRY_US * 4**size + min(chain_us(factors, 2**size, columns))
+            factors = 1 + round(sum(len(op.qubits) > 1 for op in segment.operations) / size)
+            cost += factors * FACTOR_ENTRY_US * 4**size + min(chain_us(factors, 2**size, columns))
             handle = (
-                None if self.builder is None else self.builder.add(item.operations, local, fresh)
+                None if self.builder is None else self.builder.add(segment.operations, local, fresh)
             )
-            step = Dense(key, handle, None, high, fresh, is_new, size, what)
+            step = Dense(key, handle, None, high, fresh, is_new, size, text)
         self._emit(step, cost)
 
-    def _sample(self, item: Item) -> None:
-        qubits = item.operations[0].qubits
-        self.plan.samples.append(item.operations)
+    def _sample(self, segment: Segment) -> None:
+        qubits = segment.operations[0].qubits
+        self.plan.samples.append(segment.operations)
         sample = len(self.plan.samples) - 1
-        key = self._joined(sorted(item.support))
-        fresh = sorted((q for q in item.support if q not in self.where), reverse=True)
+        key = self._joined(sorted(segment.support))
+        fresh = sorted((q for q in segment.support if q not in self.where), reverse=True)
         order = list(qubits[::-1])
-        what = f"{len(item.operations)} gates of each sample on qubits {list(qubits)}"
+        text = f"{len(segment.operations)} gates of each sample on qubits {list(qubits)}"
         if key is None:
             self._close()
             key = self._new(order, batched=True)
-            self._emit(PerSample(key, sample, 1, True, what), 2 * CALL_US)
+            self._emit(PerSample(key, sample, 1, True, text), 2 * CALL_US)
             return
         if fresh:
             self._close()
             zero = self._new(fresh, batched=False)
             self._emit(Zero(zero, len(fresh)), CALL_US)
-            joined = self._joined(sorted(item.support))
+            joined = self._joined(sorted(segment.support))
             assert joined is not None
             key = joined
         component = self.components[key]
@@ -329,10 +350,10 @@ class Planner:
         component.batched = True
         elements = 2 ** len(component.qubits) * NOMINAL_BATCH
         cost = 6 * CALL_US + 2 ** len(order) * 2 * PHASE_US * _moving(elements)
-        self._emit(PerSample(key, sample, high, False, what), cost)
+        self._emit(PerSample(key, sample, high, False, text), cost)
 
-    def _project(self, item: Item) -> None:
-        operation = item.operations[0]
+    def _project(self, segment: Segment) -> None:
+        operation = segment.operations[0]
         (qubit,) = operation.qubits
         assert operation.outcome is not None
         if qubit not in self.where:
@@ -340,8 +361,8 @@ class Planner:
             self._emit(Zero(self._new([qubit], batched=False), 1), CALL_US)
         key = self.where[qubit]
         high = self._window(key, [qubit])
-        what = f"project qubit {qubit} on {operation.outcome}"
-        self._emit(Project(key, high, operation.outcome, operation.to_zero, what), 4 * CALL_US)
+        text = f"project qubit {qubit} on {operation.outcome}"
+        self._emit(Project(key, high, operation.outcome, operation.to_zero, text), 4 * CALL_US)
 
     def _finish(self) -> None:
         missing = [q for q in reversed(range(self.num_qubits)) if q not in self.where]
@@ -364,7 +385,7 @@ def _product_us(elements: int, columns: int, real: bool) -> float:
 
 
 def are_real(operations: Sequence[Operation]) -> bool:
-    """Whether no entry of any of the gates' matrices ever has an imaginary part."""
+    """Return whether no entry of any of the gates' matrices ever has an imaginary part."""
     return all(
         not np.asarray(op.fixed).imag.any() if op.fixed is not None else op.form.is_real
         for op in operations

@@ -1,4 +1,4 @@
-"""Norms after selected outcomes: what is left of a state, and when that is nothing but rounding."""
+"""Norms of states after selected outcomes, and when they are nothing but rounding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROUNDING = 16
 
 
 def unit_columns(state: Tensor, selections: int, before: Tensor | float = 1.0) -> Tensor:
-    """States divided by their norms.
+    """Return states divided by their norms.
 
     Args:
         state: ``(2**n, batch)``, after the selections.
@@ -28,10 +28,10 @@ def unit_columns(state: Tensor, selections: int, before: Tensor | float = 1.0) -
 
 
 def least_norm(dtype: torch.dtype, selections: int) -> float:
-    """The norm at and below which a state of norm 1 is nothing after so many selected outcomes.
+    """Return the norm at and below which a state of norm 1 is nothing after selected outcomes.
 
     Where a selected outcome does not happen, rounding leaves an amplitude of size epsilon. Several
-    selections multiply: only what is below the product of their roundings is surely nothing.
+    selections multiply: only norms below the product of their roundings are surely nothing.
 
     Args:
         dtype: A real precision.

@@ -1,4 +1,4 @@
-"""In which order the qubits of a state stand, so that few blocks have to move them.
+"""Orders of a state's qubits in which few blocks have to move them.
 
 A block is one matrix product if its qubits are neighbours. When they are not, the state is gathered in
 another order; this module picks one that suits the blocks to come as well.
@@ -13,7 +13,7 @@ _Cells = list[set[int]]
 
 
 def neighbourly(qubits: Sequence[int], blocks: Sequence[set[int]]) -> list[int]:
-    """An order in which the qubits of each block are neighbours, for as many blocks as it finds.
+    """Return an order in which the qubits of each block are neighbours, for many blocks.
 
     Blocks are taken in turn; the first one that does not fit ends it. The first always fits.
 
@@ -45,7 +45,7 @@ def neighbourly(qubits: Sequence[int], blocks: Sequence[set[int]]) -> list[int]:
 
 
 def _fitted(segments: Sequence[_Cells], block: set[int]) -> list[_Cells] | None:
-    """The segments with one more block as neighbours, or None."""
+    """Return the segments with one more block as neighbours, or None."""
     touched = [cells for cells in segments if any(cell & block for cell in cells)]
     others = [cells for cells in segments if not any(cells is each for each in touched)]
     new = block.difference(*(cell for cells in touched for cell in cells))
@@ -77,7 +77,7 @@ def _inside(cells: _Cells, block: set[int]) -> _Cells | None:
 
 
 def _at_end(cells: _Cells, block: set[int]) -> _Cells | None:
-    """The cells, perhaps reversed, with the block's qubits as their last ones."""
+    """Return the cells, perhaps reversed, with the block's qubits as their last ones."""
     for turned in (cells, cells[::-1]):
         first = next(k for k, cell in enumerate(turned) if cell & block)
         if all(cell <= block for cell in turned[first + 1 :]):
@@ -86,5 +86,5 @@ def _at_end(cells: _Cells, block: set[int]) -> _Cells | None:
 
 
 def _split(cell: set[int], block: set[int]) -> _Cells:
-    """The cell's qubits outside of the block, then those in it."""
+    """Return the cell's qubits outside of the block, then those in it."""
     return [part for part in (cell - block, cell & block) if part]

@@ -31,11 +31,13 @@ def draw_counts(
         InvalidData: If shots are below 1, or a row is not finite or sums to 0.
     """
     if shots < 1:
-        raise InvalidData(f"Shots are at least 1, got {shots}.")
+        raise InvalidData(f"shots is at least 1, got {shots}.")
     weights = probabilities.detach().to("cpu", torch.float64).clamp_min(0)
     totals = weights.sum(1, keepdim=True)
     if not torch.isfinite(weights).all() or bool((totals <= 0).any()):
-        raise InvalidData("Probabilities must be finite and have a positive sum.")
+        raise InvalidData(
+            "probabilities are finite and each row has a positive sum, got another row."
+        )
     edges = (weights / totals).cumsum(1)
     counts = torch.zeros(weights.shape, dtype=torch.int64)
     size = max(1, DRAWN_AT_ONCE // max(1, len(weights)))
@@ -60,7 +62,7 @@ def draw_selected(
     Args:
         probabilities: ``(batch, outcomes)``.
         shots, generator: As for :func:`draw_counts`.
-        selects: Whether what a row lacks to 1 is the probability that a shot is dropped; if not,
+        selects: Whether a row's distance from 1 is the probability that a shot is dropped; if not,
             rows sum to 1.
 
     Returns:

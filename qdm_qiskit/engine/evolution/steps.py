@@ -1,4 +1,4 @@
-"""What a program does to its state, step by step.
+"""Steps that a program applies to its state.
 
 The state is a product of components, each a tensor ``(2**k, samples)`` over some of the qubits, batch
 last: a gate on the leading qubits is then one matrix product, a permutation one gather of long rows. A
@@ -15,34 +15,35 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .autograd_ops import permute_rows
-from .block_matrices import BlockHandle
-from .parameter_tables import Constants
+from .autograd_ops import mixed_product, outer, permute_rows
+from .constants import BlockHandle, Constants
 
 Components = dict[int, Tensor]
+StackKey = tuple[str, Any]
+"""Kind and group of a stack of tensors: "block" or "phase", and its key there."""
 
 
 @dataclass
 class Frame:
-    """What steps read while a program runs."""
+    """Tensors that steps read while a program runs."""
 
     constants: Constants
     blocks: dict[tuple[int, ...], Tensor]
-    """For each group of blocks ``(count, d, columns)``."""
+    """Blocks by group, ``(count, d, columns)``."""
     phases: dict[int, Tensor]
-    """For each size of register ``(count, 2**k, 1)``."""
+    """Phases by size of register, ``(count, 2**k, 1)``."""
     samples: dict[int, Tensor]
-    """Per-sample gates: key to ``(d, d, batch)``."""
+    """Per-sample gates by key, ``(d, d, batch)``."""
     dtype: torch.dtype
     """Real; complex numbers have the same precision."""
     device: torch.device
     rows: dict[Any, tuple[Tensor, ...]] = field(default_factory=dict)
     """Stacks taken apart, filled by :meth:`row`."""
     leading: Mapping[Any, int] = field(default_factory=dict)
-    """So many rows at the beginning of a stack are taken apart at first; all where it is not here."""
+    """How many first rows of a stack are taken apart at first; all of a stack that is not here."""
 
     def row(self, stack: Tensor, key: Any, row: int) -> Tensor:
-        """One row of a stack; rows are taken apart at once, which costs one backward call."""
+        """Return one row of a stack; all rows are taken apart at once, for one backward call."""
         found = self.rows.get(key)
         if found is None or row >= len(found):
             first = self.leading.get(key, 0)
@@ -52,7 +53,7 @@ class Frame:
         return found[row]
 
     def matrix(self, block: BlockHandle | None, fixed: int | None) -> Tensor:
-        """The matrix of a block with weights, or of the fixed one that a constant holds."""
+        """Return the matrix of a block with weights, or of the fixed one that a constant holds."""
         if block is not None:
             return self.row(self.blocks[block.group], block.group, block.row)
         assert fixed is not None  # a block is one or the other
@@ -68,7 +69,7 @@ class Step(Protocol):
         """Apply the step."""
 
     def describe(self) -> str:
-        """One line for people."""
+        """Return a line for people."""
 
 
 @dataclass
@@ -84,9 +85,7 @@ class Merge:
         if high.is_complex() != low.is_complex():
             dtype = high.dtype if high.is_complex() else low.dtype
             high, low = high.to(dtype), low.to(dtype)
-        # Forward mode, which runs without gradients of this kind, needs the plain form.
-        wanted = high.requires_grad or low.requires_grad
-        product = _Outer.apply(high, low) if wanted else high.unsqueeze(1) * low.unsqueeze(0)
+        product = outer(high, low)
         state[self.component] = product.reshape(-1, product.shape[-1])
 
     def describe(self) -> str:
@@ -124,8 +123,8 @@ class Move:
     signs: int | None
     """Constant ``(2**k, 1)``: fixed factors, or None."""
     phases: tuple[int, int] | None
-    """Where the phases that depend on weights stand, or None."""
-    what: str
+    """Place of the phases that depend on weights, or None."""
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
@@ -142,7 +141,7 @@ class Move:
 
     def describe(self) -> str:
         """See :class:`Step`."""
-        return self.what
+        return self.text
 
 
 @dataclass
@@ -159,10 +158,10 @@ class Dense:
     fresh: int
     """Qubits of the block that are still in |0>; its least significant ones."""
     is_new: bool
-    """Whether all of them are, so that there is no component yet."""
+    """Whether all of the block's qubits are in |0>, so that there is no component yet."""
     num_qubits: int
     """Qubits of the block."""
-    what: str
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
@@ -178,7 +177,7 @@ class Dense:
 
     def describe(self) -> str:
         """See :class:`Step`."""
-        return self.what
+        return self.text
 
 
 @dataclass
@@ -189,7 +188,7 @@ class PerSample:
     key: int
     high: int
     is_new: bool
-    what: str
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
@@ -205,7 +204,7 @@ class PerSample:
 
     def describe(self) -> str:
         """See :class:`Step`."""
-        return self.what
+        return self.text
 
 
 @dataclass
@@ -216,7 +215,7 @@ class Project:
     high: int
     outcome: int
     to_zero: bool
-    what: str
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`Step`."""
@@ -230,11 +229,11 @@ class Project:
 
     def describe(self) -> str:
         """See :class:`Step`."""
-        return self.what
+        return self.text
 
 
 def leading_rows(steps: Sequence[Step]) -> dict[Any, int]:
-    """Of each stack of blocks or phases the rows up to the last one that the steps use."""
+    """Return, for each stack of blocks or phases, how many first rows hold all that steps use."""
     leading: dict[Any, int] = {}
     for step in steps:
         used: tuple[Any, int] | None = None
@@ -245,96 +244,3 @@ def leading_rows(steps: Sequence[Step]) -> dict[Any, int]:
         if used is not None:
             leading[used[0]] = max(leading.get(used[0], 0), used[1] + 1)
     return leading
-
-
-def mixed_product(matrix: Tensor, x: Tensor) -> Tensor:
-    """``matrix @ x`` for ``(high, d, columns)``; a real matrix or state halves the arithmetic."""
-    if matrix.is_complex() == x.is_complex():
-        return _product(matrix, x)
-    if x.is_complex():
-        pairs = torch.view_as_real(x)
-        return torch.view_as_complex(_product(matrix, pairs.flatten(-2)).unflatten(-1, (-1, 2)))
-    # As one complex product: two real ones, put together, take longer, and so does their gradient.
-    return _product(matrix, x.to(matrix.dtype))
-
-
-def _product(matrix: Tensor, x: Tensor) -> Tensor:
-    if len(x) == 1:
-        return torch.mm(
-            matrix, x.squeeze(0)
-        )  # x[0] would fill a whole state with zeros on the way back
-    # torch.matmul would fold the batch into the columns, which copies x and the result.
-    return torch.bmm(matrix.expand(len(x), -1, -1), x)
-
-
-class _Outer(torch.autograd.Function):
-    """``(a, batch)`` and ``(b, batch)`` to ``(a, b, batch)``; a batch of 1 is every sample's.
-
-    Autograd's own form conjugates and broadcasts more than it has to.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, high: Tensor, low: Tensor) -> Tensor:
-        ctx.save_for_backward(high, low)
-        return high.unsqueeze(1) * low.unsqueeze(0)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        high, low = ctx.saved_tensors
-        to_high = to_low = None
-        if ctx.needs_input_grad[0]:
-            to_high = (grad * low.conj().resolve_conj()).sum(1)
-            if high.shape[1] < grad.shape[2]:
-                to_high = to_high.sum(1, keepdim=True)
-        if ctx.needs_input_grad[1]:
-            to_low = (grad * high.conj().resolve_conj().unsqueeze(1)).sum(0)
-            if low.shape[1] < grad.shape[2]:
-                to_low = to_low.sum(1, keepdim=True)
-        return to_high, to_low
-
-
-class _SquaredModulus(torch.autograd.Function):
-    """``|x|**2``, perhaps of some rows only; autograd's own forms take up to seven times as long."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, axis: int, outcome: int) -> Tensor:
-        ctx.place = axis, outcome
-        ctx.save_for_backward(x)
-        part = _part(x, axis, outcome)
-        # A complex product runs at the speed of memory; abs() takes roots, and a sum over pairs of
-        # real and imaginary parts is not vectorised (torch 2.13).
-        return (part * part.conj()).real.reshape(-1, x.shape[-1])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        axis, outcome = ctx.place
-        part = _part(x, axis, outcome)
-        values = part * (2 * grad).reshape(part.shape)
-        if axis < 0:
-            return values, None, None
-        full = torch.zeros_like(x)
-        _part(full, axis, outcome).copy_(values)
-        return full, None, None
-
-
-def _part(x: Tensor, axis: int, outcome: int) -> Tensor:
-    """The rows in which one of the axes has an outcome; all of them for the axis -1."""
-    return x if axis < 0 else x.view(2**axis, 2, -1, x.shape[-1]).select(1, outcome)
-
-
-def squared_modulus(state: Tensor, axis: int = -1, outcome: int = 0) -> Tensor:
-    """``|x|**2`` of all rows, or of those in which an axis has an outcome.
-
-    Args:
-        state: ``(2**k, batch)``.
-        axis: The k axes count from the most significant one; -1 for all rows.
-        outcome: 0 or 1.
-
-    Returns:
-        Real, ``(2**k, batch)``, or half as many rows.
-    """
-    if state.is_complex():
-        return _SquaredModulus.apply(state.contiguous(), axis, outcome)
-    part = _part(state, axis, outcome)
-    return (part * part).reshape(-1, state.shape[-1])

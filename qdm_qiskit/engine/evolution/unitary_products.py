@@ -17,10 +17,12 @@ CALL_US, LEVEL_US = 7.0, 60.0
 """Forward and backward of one factor in a sequence, and of one level of a tree, in calls of torch."""
 ENTRY_US = 2.5e-4
 """A complex multiplication and addition, three times over."""
+FACTOR_ENTRY_US = 0.01
+"""Making one entry of a factor, forward and backward."""
 
 
 def chain_us(m: int, d: int, columns: int, blocks: int = 1) -> tuple[float, float]:
-    """Estimated microseconds of forward and backward pass, in turn and as a tree.
+    """Return the estimated microseconds of forward and backward pass, in turn and as a tree.
 
     A tree needs few calls of torch for many factors, but multiplies whole matrices.
 
@@ -36,7 +38,7 @@ def chain_us(m: int, d: int, columns: int, blocks: int = 1) -> tuple[float, floa
 
 
 def prefers_tree(m: int, d: int, columns: int, blocks: int) -> bool:
-    """Whether neighbours are multiplied pairwise, rather than one factor after the other.
+    """Return whether neighbours are multiplied pairwise, rather than one factor after the other.
 
     Args:
         m, d, columns, blocks: As for :func:`chain_us`.
@@ -46,11 +48,11 @@ def prefers_tree(m: int, d: int, columns: int, blocks: int) -> bool:
 
 
 def chain(factors: Tensor, stride: int, *, tree: bool, differentiable: bool = True) -> list[Tensor]:
-    """The product and what :func:`boundaries` needs of it.
+    """Return the product, with the partial products that :func:`boundaries` needs.
 
     Args:
         factors: ``(blocks, m, d, d)``, the first one applied first.
-        stride: Every so many columns of the product are needed.
+        stride: Distance of the columns of the product that are needed.
         tree: Multiply as a tree, or in turn.
         differentiable: Whether autograd or forward mode may look inside, which costs more.
 
@@ -63,7 +65,7 @@ def chain(factors: Tensor, stride: int, *, tree: bool, differentiable: bool = Tr
 
 
 def product_of(found: list[Tensor], stride: int, *, tree: bool) -> Tensor:
-    """The product, ``(blocks, d, columns)``."""
+    """Return the product, ``(blocks, d, columns)``."""
     if not tree:
         return found[-1][-1]
     product = found[-1].squeeze(1)
@@ -73,7 +75,7 @@ def product_of(found: list[Tensor], stride: int, *, tree: bool) -> Tensor:
 def boundaries(
     factors: Tensor, found: list[Tensor], grad: Tensor, stride: int, *, tree: bool
 ) -> Tensor:
-    """All Z of the module's docstring, ``(m + 1, blocks, d, d)``.
+    """Return all Z of the module's docstring, ``(m + 1, blocks, d, d)``.
 
     Args:
         factors: As for :func:`chain`.
@@ -119,7 +121,7 @@ def _boundaries_in_turn(factors: Tensor, partial: Tensor, grad: Tensor) -> Tenso
 
 
 def _each(*stacks: Tensor) -> tuple[Callable[..., Tensor], list[tuple[Tensor, ...]]]:
-    """The call that multiplies matrices, and the ``(blocks, ., .)`` of each stack."""
+    """Return the call that multiplies matrices, and the ``(blocks, ., .)`` of each stack."""
     if stacks[0].shape[1] == 1:  # a single product has the cheaper call
         return torch.mm, [stack.squeeze(1).unbind(0) for stack in stacks]
     return torch.bmm, [stack.unbind(0) for stack in stacks]
@@ -137,7 +139,7 @@ def _tree(factors: Tensor) -> list[Tensor]:
 
 
 def _boundaries_of_tree(levels: list[Tensor], grad: Tensor) -> Tensor:
-    """From the root to the leaves: a later factor sees what its parent sees."""
+    """Return the Z from the root to the leaves: a later factor has its parent's Z."""
     root, adjoint = levels[-1][:, 0], grad.mH.resolve_conj()
     after = torch.bmm(root, adjoint).unsqueeze(1)
     for level in reversed(levels[:-1]):
@@ -154,7 +156,7 @@ def _boundaries_of_tree(levels: list[Tensor], grad: Tensor) -> Tensor:
 
 
 def _products(left: Tensor, right: Tensor) -> Tensor:
-    """``left @ right`` for ``(blocks, m, d, d)``; one block needs no copy of its strided matrices."""
+    """Return ``left @ right`` for ``(blocks, m, d, d)``; one block needs no copy."""
     if len(left) == 1:
         return torch.bmm(left[0], right[0]).unsqueeze(0)
     return left @ right

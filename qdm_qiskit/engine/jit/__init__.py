@@ -1,13 +1,14 @@
-"""The same evolution in machine code, compiled for a circuit, on tiles that fit the cache."""
+"""Evolution in machine code, compiled for a circuit, on tiles that fit the cache."""
 
 __all__ = [
-    "block_matrices",
     "compiler",
     "emit_gates",
     "emit_run",
     "emit_vectors",
+    "large_blocks",
     "planner",
     "runner",
+    "step_layout",
     "step_table",
     "steps",
 ]

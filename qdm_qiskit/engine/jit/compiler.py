@@ -20,12 +20,14 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from .emit_gates import GateWriter
 from .emit_run import RunWriter
+from .emit_vectors import VectorWriter
 
 OPTIMISE = 2
 """LLVM's level of optimisation, 0 to 3."""
 _ONCE = threading.RLock()
-"""Held while something is made of which a process has one: a cache alone lets every thread make it."""
+"""Held while the process makes its only compiler or kernels; a cache alone lets threads make more."""
 
 
 class Kernels:
@@ -39,78 +41,79 @@ class Kernels:
     def __init__(self, *, double: bool, lanes: int) -> None:
         self.lanes = lanes
         self.itemsize = 8 if double else 4
-        self._writer = RunWriter(ir.DoubleType() if double else ir.FloatType(), lanes)
+        vectors = VectorWriter(ir.DoubleType() if double else ir.FloatType(), lanes)
+        self._gates, runs = GateWriter(vectors), RunWriter(vectors)
         self._made: dict[tuple[Any, ...], int] = {}
         self._lock = threading.Lock()
         signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 13)
-        self.forward: Callable[..., None] = signature(self._get("forward"))
-        """Run steps: states, results, batch, rows, first tile, end tile, table, steps, scratch,
-        function, weights, count, values.
+        self.forward: Callable[..., None] = signature(self._address(runs.forward))
+        """Run steps: states, results, batch, rows, first tile, end tile, table, number of steps,
+        scratch, function, weights, count, values.
 
         States and results are addresses of ``(rows, batch)`` complex numbers. Scratch takes two tiles.
         The function, if not 0, is :meth:`expect`, for ``(count, rows)`` weights; values are ``(count,
         batch)`` real numbers, the batch filled up to whole tiles.
         """
         signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 16)
-        self.backward: Callable[..., None] = signature(self._get("backward"))
-        """Go back: final states, gradients, results, batch, rows, first tile, end tile, table, table of
-        what is read, steps, scratch, sums, slopes, function, weights, count.
+        self.backward: Callable[..., None] = signature(self._address(runs.backward))
+        """Undo steps: final states, gradients, results, batch, rows, first tile, end tile, tables of
+        steps and of readings, number of steps, scratch, sums, slopes, function, weights, count.
 
         Gradients are those of the final states or, where the function is :meth:`seed` and not 0, of the
         values that :attr:`forward` gives. Results are the gradients at the start. Scratch takes three
-        tiles. What is read is added to the sums; slopes are ``(rows, batch)`` real numbers, the batch
+        tiles. Readings are added to the sums; slopes are ``(rows, batch)`` real numbers, the batch
         filled up to whole tiles.
         """
 
     def apply(self, rows: int, *, real: bool, diagonal: bool = False, form: str = "forward") -> int:
-        """Address of a function that applies a block of so many rows, or a diagonal one.
+        """Return the address of a function that applies a block of ``rows`` rows, or a diagonal one.
 
         Of the matrix its "forward" form, its "transposed", or its "adjoint".
         """
-        return self._get("apply", rows, real, diagonal, form)
+        return self._address(self._gates.apply, rows, real, diagonal, form)
 
     def overlap(self, rows: int, *, real: bool) -> int:
-        """Address of one that adds ``sum state gradient^T`` to ``(rows, rows)`` numbers."""
-        return self._get("overlap", rows, real)
+        """Return the address of one that adds ``sum state gradient^T`` to ``(rows, rows)`` numbers."""
+        return self._address(self._gates.overlap, rows, real)
 
     def move(self, *, factors: str, conjugate: bool = False) -> int:
-        """Address of one that moves rows: "none", "real" or "complex" factors."""
-        return self._get("move", factors, conjugate)
+        """Return the address of one that moves rows: "none", "real" or "complex" factors."""
+        return self._address(self._gates.move, factors, conjugate)
 
     def turn(self, *, factors: str, conjugate: bool = False) -> int:
-        """Address of one that multiplies rows by "real" or "complex" factors."""
-        return self._get("turn", factors, conjugate)
+        """Return the address of one that multiplies rows by "real" or "complex" factors."""
+        return self._address(self._gates.turn, factors, conjugate)
 
     def products(self) -> int:
-        """Address of one that adds ``sum state gradient`` of each row to ``(rows,)`` numbers."""
-        return self._get("products")
+        """Return the address of one that adds ``sum state gradient`` of rows to ``(rows,)`` numbers."""
+        return self._address(self._gates.products)
 
     def expect(self) -> int:
-        """Address of one that sums weights times probabilities."""
-        return self._get("expect")
+        """Return the address of one that sums weights times probabilities."""
+        return self._address(self._gates.expect)
 
     def seed(self) -> int:
-        """Address of one that makes the gradient of a state from that of such sums."""
-        return self._get("seed")
+        """Return the address of one that makes the gradient of a state from that of such sums."""
+        return self._address(self._gates.seed)
 
     def apply_each(self, rows: int, *, diagonal: bool, form: str = "forward") -> int:
-        """Address of a function that applies a block of which each lane has its own."""
-        return self._get("apply_each", rows, diagonal, form)
+        """Return the address of a function that applies a block of which each lane has its own."""
+        return self._address(self._gates.apply_each, rows, diagonal, form)
 
     def slope(self, rows: int, *, diagonal: bool, each: bool) -> int:
-        """Address of one that finds slopes along a generator, of each lane or of all."""
-        return self._get("slope", rows, diagonal, each)
+        """Return the address of one that finds slopes along a generator, of each lane or of all."""
+        return self._address(self._gates.slope, rows, diagonal, each)
 
-    def _get(self, kind: str, *arguments: Any) -> int:
+    def _address(self, write: Callable[..., ir.Function], *arguments: Any) -> int:
         with self._lock:
-            key = (kind, *arguments)
+            key = (write.__name__, *arguments)
             if key not in self._made:
-                self._made[key] = _compiler().address(getattr(self._writer, kind)(*arguments))
+                self._made[key] = _compiler().address(write(*arguments))
             return self._made[key]
 
 
 def kernels(*, double: bool, lanes: int) -> Kernels:
-    """The functions of this process, the same for all of its threads."""
+    """Return the functions of this process, the same for all of its threads."""
     with _ONCE:
         return _kernels(double, lanes)
 
@@ -122,14 +125,14 @@ def _kernels(double: bool, lanes: int) -> Kernels:
 
 @cache
 def widest() -> int:
-    """Bytes of the processor's widest vectors."""
+    """Return the bytes of the processor's widest vectors."""
     features = llvm.get_host_cpu_features()
     wide = {"avx512f": 64, "avx": 32}
     return next((size for name, size in wide.items() if features.get(name)), 16)
 
 
 class _Compiler:
-    """Turns functions into machine code, which lives as long as the process."""
+    """Compiler of functions to machine code, which lives as long as the process."""
 
     def __init__(self) -> None:
         llvm.initialize_native_target()
@@ -154,7 +157,7 @@ class _Compiler:
         return target.create_target_machine(cpu=name, features=self._features, opt=OPTIMISE)
 
     def address(self, function: ir.Function) -> int:
-        """Compile a function; its address."""
+        """Compile a function and return its address."""
         with self._lock:
             self._count += 1
             name = f"tile.{self._count}"

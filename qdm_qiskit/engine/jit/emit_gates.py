@@ -1,4 +1,4 @@
-"""Functions on tiles: blocks, monomials, and what is read for gradients.
+"""Functions on one tile: blocks, monomials, and readings for gradients.
 
 Source:
     The method is that of the GotoBLAS kernels (Goto and van de Geijn, "Anatomy of high-performance
@@ -14,35 +14,42 @@ from llvmlite import ir
 from .emit_vectors import INT64, VectorWriter, carrying, loop
 
 UNROLLED = 8
-"""Blocks of so many rows are written out; larger ones are loops over a few rows at a time."""
+"""Rows up to which blocks are written out; larger ones are loops over a few rows at a time."""
 
 
-class TileWriter(VectorWriter):
-    """Writes functions on one tile, each into a module of its own."""
+class GateWriter:
+    """Writer of functions on one tile, each into a module of its own.
+
+    Args:
+        vectors: Writer of loads, products and stores.
+    """
+
+    def __init__(self, vectors: VectorWriter) -> None:
+        self.vec = vectors
 
     def apply(self, rows: int, real: bool, diagonal: bool, form: str) -> ir.Function:
-        """(tile, count, first rows, offsets, matrix), or only the diagonal of a diagonal matrix.
+        """Write (tile, count, first rows, offsets, matrix or its diagonal): apply a block.
 
         Of the matrix its "forward" form, its "transposed", or its "adjoint" is applied.
         """
-        function, b, (tile, count, first, offsets, matrix) = self.tile_function("apply")
+        function, b, (tile, count, first, offsets, matrix) = self.vec.tile_function("apply")
         if rows > UNROLLED:
             assert not diagonal, "large diagonal matrices are monomials"
             self._apply_large(b, rows, real, form, tile, count, first, offsets, matrix)
         else:
-            each = [self.index(b, offsets, k) for k in range(rows)]
+            each = [self.vec.index(b, offsets, k) for k in range(rows)]
             with loop(b, count) as k:
-                base = self.index(b, first, k)
+                base = self.vec.index(b, first, k)
                 places = [b.add(base, offset) for offset in each]
-                x = [self.load(b, tile, place) for place in places]
+                x = [self.vec.load(b, tile, place) for place in places]
                 for r, place in enumerate(places):
                     total: tuple[Any, Any] = (None, None)
                     for c in [r] if diagonal else range(rows):
                         entry = r if diagonal else _entry(r, c, rows, form)
-                        weight = self.entry(b, matrix, INT64(entry), real)
-                        weight = self.conjugate(b, weight, form == "adjoint")
-                        total = self.add_product(b, total, weight, x[c])
-                    self.store(b, tile, place, total)
+                        weight = self.vec.entry(b, matrix, INT64(entry), real)
+                        weight = self.vec.conjugate(b, weight, form == "adjoint")
+                        total = self.vec.add_product(b, total, weight, x[c])
+                    self.vec.store(b, tile, place, total)
         b.ret_void()
         return function
 
@@ -58,53 +65,64 @@ class TileWriter(VectorWriter):
         offsets: ir.Value,
         matrix: ir.Value,
     ) -> None:
-        """Rows are copied, then four at a time are written; what is left over, one at a time."""
-        copy = b.alloca(self.vector, 2 * rows)
-        copy.align = self.align
-        copy = b.bitcast(copy, ir.PointerType(self.real))
+        """Copy rows, then write four at a time, and the remainder one at a time."""
+        copy = b.alloca(self.vec.vector, 2 * rows)
+        copy.align = self.vec.align
+        copy = b.bitcast(copy, ir.PointerType(self.vec.real))
         with loop(b, count) as k:
-            base = self.index(b, first, k)
+            base = self.vec.index(b, first, k)
             with loop(b, INT64(rows)) as c:
-                self.store(b, copy, c, self.load(b, tile, b.add(base, self.index(b, offsets, c))))
-            for start, step in _parts(rows, 4):
+                self.vec.store(
+                    b,
+                    copy,
+                    c,
+                    self.vec.load(b, tile, b.add(base, self.vec.index(b, offsets, c))),
+                )
+            for start, step in _ranges(rows, 4):
                 with loop(b, INT64((rows - start) // step)) as part:
                     r0 = b.add(INT64(start), b.mul(part, INT64(step)))
-                    with carrying(b, INT64(rows), [self.zero()] * (2 * step)) as (c, sums, new):
-                        x = self.load(b, copy, c)
+                    with carrying(b, INT64(rows), [self.vec.zero()] * (2 * step)) as (
+                        c,
+                        sums,
+                        new,
+                    ):
+                        x = self.vec.load(b, copy, c)
                         for q in range(step):
                             r, width = b.add(r0, INT64(q)), INT64(rows)
                             high, low = (r, c) if form == "forward" else (c, r)
-                            weight = self.entry(b, matrix, b.add(b.mul(high, width), low), real)
-                            weight = self.conjugate(b, weight, form == "adjoint")
-                            new += self.add_product(b, (sums[2 * q], sums[2 * q + 1]), weight, x)
+                            weight = self.vec.entry(b, matrix, b.add(b.mul(high, width), low), real)
+                            weight = self.vec.conjugate(b, weight, form == "adjoint")
+                            new += self.vec.add_product(
+                                b, (sums[2 * q], sums[2 * q + 1]), weight, x
+                            )
                     for q in range(step):
-                        place = b.add(base, self.index(b, offsets, b.add(r0, INT64(q))))
-                        self.store(b, tile, place, (sums[2 * q], sums[2 * q + 1]))
+                        place = b.add(base, self.vec.index(b, offsets, b.add(r0, INT64(q))))
+                        self.vec.store(b, tile, place, (sums[2 * q], sums[2 * q + 1]))
 
     def overlap(self, rows: int, real: bool) -> ir.Function:
-        """(state, gradient, count, first rows, offsets, sums): one address more than the others."""
-        function, b, arguments = self.tile_function("overlap")
+        """Write (state, gradient, count, first rows, offsets, sums): add the overlap of both."""
+        function, b, arguments = self.vec.tile_function("overlap")
         height, width = (4, 4) if real else (4, 2)
         if rows <= UNROLLED:
             numbers = [INT64(k) for k in range(rows)]
             for r0 in range(0, rows, height):
                 for c0 in range(0, rows, width):
                     high, low = numbers[r0 : r0 + height], numbers[c0 : c0 + width]
-                    self._overlap_part(b, rows, real, arguments, high, low)
+                    self._overlap_panel(b, rows, real, arguments, high, low)
         else:
-            for r_start, r_step in _parts(rows, height):
+            for r_start, r_step in _ranges(rows, height):
                 with loop(b, INT64((rows - r_start) // r_step)) as i:
                     r0 = b.add(INT64(r_start), b.mul(i, INT64(r_step)))
                     high = [b.add(r0, INT64(q)) for q in range(r_step)]
-                    for c_start, c_step in _parts(rows, width):
+                    for c_start, c_step in _ranges(rows, width):
                         with loop(b, INT64((rows - c_start) // c_step)) as j:
                             c0 = b.add(INT64(c_start), b.mul(j, INT64(c_step)))
                             low = [b.add(c0, INT64(q)) for q in range(c_step)]
-                            self._overlap_part(b, rows, real, arguments, high, low)
+                            self._overlap_panel(b, rows, real, arguments, high, low)
         b.ret_void()
         return function
 
-    def _overlap_part(
+    def _overlap_panel(
         self,
         b: ir.IRBuilder,
         rows: int,
@@ -113,163 +131,165 @@ class TileWriter(VectorWriter):
         high: list[ir.Value],
         low: list[ir.Value],
     ) -> None:
-        """Some rows against some columns."""
+        """Write the overlaps of some rows with some columns."""
         state, grad, count, first, offsets, out = arguments
         parts = 1 if real else 2
         pairs = [(r, c) for r in range(len(high)) for c in range(len(low))]
-        above = [self.index(b, offsets, r) for r in high]
-        below = [self.index(b, offsets, c) for c in low]
-        with carrying(b, count, [self.zero()] * (parts * len(pairs))) as (k, sums, new):
-            base = self.index(b, first, k)
-            left = [self.load(b, state, b.add(base, offset)) for offset in above]
-            right = [self.load(b, grad, b.add(base, offset)) for offset in below]
+        above = [self.vec.index(b, offsets, r) for r in high]
+        below = [self.vec.index(b, offsets, c) for c in low]
+        with carrying(b, count, [self.vec.zero()] * (parts * len(pairs))) as (k, sums, new):
+            base = self.vec.index(b, first, k)
+            left = [self.vec.load(b, state, b.add(base, offset)) for offset in above]
+            right = [self.vec.load(b, grad, b.add(base, offset)) for offset in below]
             for q, (r, c) in enumerate(pairs):
                 x, y = left[r], right[c]
-                re = self.fma(b, x[0], y[0], sums[parts * q])
-                new.append(self.fma(b, self.minus(b, x[1]), y[1], re))
+                re = self.vec.fma(b, x[0], y[0], sums[parts * q])
+                new.append(self.vec.fma(b, self.vec.minus(b, x[1]), y[1], re))
                 if not real:
-                    im = self.fma(b, x[0], y[1], sums[parts * q + 1])
-                    new.append(self.fma(b, x[1], y[0], im))
+                    im = self.vec.fma(b, x[0], y[1], sums[parts * q + 1])
+                    new.append(self.vec.fma(b, x[1], y[0], im))
         for q, (r, c) in enumerate(pairs):
             entry = b.mul(b.add(b.mul(high[r], INT64(rows)), low[c]), INT64(parts))
             for part in range(parts):
-                self.add_to(b, out, b.add(entry, INT64(part)), sums[parts * q + part])
+                self.vec.add_to(b, out, b.add(entry, INT64(part)), sums[parts * q + part])
 
     def move(self, factors: str, conjugate: bool) -> ir.Function:
-        """(from, to, rows, sources, factors, backward): forward, or back to where rows came from."""
-        function, b, arguments = self.tile_function("move")
+        """Write (from, to, rows, sources, factors, backward): move rows, or move them back."""
+        function, b, arguments = self.vec.tile_function("move")
         here, there, count, source, values, back = arguments
         for backward in (False, True):
             chosen = b.icmp_signed("==", back, INT64(int(backward)))
             with b.if_then(chosen), loop(b, count) as k:
-                other = self.index(b, source, k)
-                x = self.load(b, here, k if backward else other)
-                self.store(
+                other = self.vec.index(b, source, k)
+                x = self.vec.load(b, here, k if backward else other)
+                self.vec.store(
                     b,
                     there,
                     other if backward else k,
-                    self.turned(b, x, values, k, factors, conjugate),
+                    self.vec.turned(b, x, values, k, factors, conjugate),
                 )
         b.ret_void()
         return function
 
     def turn(self, factors: str, conjugate: bool) -> ir.Function:
-        """(tile, rows, unused, unused, factors)."""
-        function, b, (tile, count, _, _, values) = self.tile_function("turn")
+        """Write (tile, rows, unused, unused, factors): multiply rows by their factors."""
+        function, b, (tile, count, _, _, values) = self.vec.tile_function("turn")
         with loop(b, count) as k:
-            x = self.load(b, tile, k)
-            self.store(b, tile, k, self.turned(b, x, values, k, factors, conjugate))
+            x = self.vec.load(b, tile, k)
+            self.vec.store(b, tile, k, self.vec.turned(b, x, values, k, factors, conjugate))
         b.ret_void()
         return function
 
     def products(self) -> ir.Function:
-        """(state, gradient, rows, unused, unused, sums)."""
-        function, b, (state, grad, count, _, _, out) = self.tile_function("products")
+        """Write (state, gradient, rows, unused, unused, sums): add the products of rows."""
+        function, b, (state, grad, count, _, _, out) = self.vec.tile_function("products")
         with loop(b, count) as k:
-            x, y = self.load(b, state, k), self.load(b, grad, k)
-            product = self.add_product(b, (None, None), x, y)
+            x, y = self.vec.load(b, state, k), self.vec.load(b, grad, k)
+            product = self.vec.add_product(b, (None, None), x, y)
             for part in range(2):
-                self.add_to(b, out, b.add(b.mul(k, INT64(2)), INT64(part)), product[part])
+                self.vec.add_to(b, out, b.add(b.mul(k, INT64(2)), INT64(part)), product[part])
         b.ret_void()
         return function
 
     def apply_each(self, rows: int, diagonal: bool, form: str) -> ir.Function:
-        """(tile, count, first rows, offsets, entries, stride): each lane has a matrix of its own.
+        """Write (tile, count, first rows, offsets, entries, stride): apply each lane's own matrix.
 
         Entries are complex numbers, the lanes of one next to each other, and ``stride`` of them from
         entry to entry; of a diagonal matrix only its diagonal.
         """
-        function, b, arguments = self.tile_function("apply_each")
+        function, b, arguments = self.vec.tile_function("apply_each")
         tile, count, first, offsets, entries, stride = arguments
         width = rows if diagonal else rows**2
         matrix = []
         for k in range(width):
             start = b.gep(entries, [b.mul(b.mul(INT64(k), stride), INT64(2))])
-            pair = self.pairs_apart(b, start)
-            matrix.append(self.conjugate(b, pair, form == "adjoint"))
-        each = [self.index(b, offsets, k) for k in range(rows)]
+            pair = self.vec.pairs_apart(b, start)
+            matrix.append(self.vec.conjugate(b, pair, form == "adjoint"))
+        each = [self.vec.index(b, offsets, k) for k in range(rows)]
         with loop(b, count) as k:
-            base = self.index(b, first, k)
+            base = self.vec.index(b, first, k)
             places = [b.add(base, offset) for offset in each]
-            x = [self.load(b, tile, place) for place in places]
+            x = [self.vec.load(b, tile, place) for place in places]
             for r, place in enumerate(places):
                 total: tuple[Any, Any] = (None, None)
                 for c in [r] if diagonal else range(rows):
                     weight = matrix[r if diagonal else _entry(r, c, rows, form)]
-                    total = self.add_product(b, total, weight, x[c])
-                self.store(b, tile, place, total)
+                    total = self.vec.add_product(b, total, weight, x[c])
+                self.vec.store(b, tile, place, total)
         b.ret_void()
         return function
 
     def slope(self, rows: int, diagonal: bool, each: bool) -> ir.Function:
-        """(state, gradient, count, first rows, offsets, generator, slopes): for each lane one number.
+        """Write (state, gradient, count, first rows, offsets, generator, slopes): add slopes.
 
         It is ``Re sum gradient^T X state``, of a generator X of ``(rows, rows)`` complex numbers, or of
-        its diagonal. Where all lanes share an angle, what they have in all is added to one number.
+        its diagonal. Where all lanes share an angle, their sum is added to one number.
         """
-        function, b, arguments = self.tile_function("slope")
+        function, b, arguments = self.vec.tile_function("slope")
         state, grad, count, first, offsets, generator, out = arguments
-        distance = [self.index(b, offsets, k) for k in range(rows)]
+        distance = [self.vec.index(b, offsets, k) for k in range(rows)]
         entries = [(r, c) for r in range(rows) for c in ([r] if diagonal else range(rows))]
-        factors = [self.entry(b, generator, INT64(k), real=False) for k in range(len(entries))]
-        with carrying(b, count, [self.zero()]) as (k, carried, new):
-            base = self.index(b, first, k)
-            x = [self.load(b, state, b.add(base, offset)) for offset in distance]
-            y = [self.load(b, grad, b.add(base, offset)) for offset in distance]
+        factors = [self.vec.entry(b, generator, INT64(k), real=False) for k in range(len(entries))]
+        with carrying(b, count, [self.vec.zero()]) as (k, carried, new):
+            base = self.vec.index(b, first, k)
+            x = [self.vec.load(b, state, b.add(base, offset)) for offset in distance]
+            y = [self.vec.load(b, grad, b.add(base, offset)) for offset in distance]
             (total,) = carried
             for (r, c), factor in zip(entries, factors, strict=True):
-                re, im = self.add_product(b, (None, None), factor, x[c])
-                total = self.fma(b, re, y[r][0], total)
-                total = self.fma(b, self.minus(b, im), y[r][1], total)
+                re, im = self.vec.add_product(b, (None, None), factor, x[c])
+                total = self.vec.fma(b, re, y[r][0], total)
+                total = self.vec.fma(b, self.vec.minus(b, im), y[r][1], total)
             new.append(total)
         if each:
-            b.store(carried[0], self.vector_at(b, out, INT64(0)), align=self.bits // 8)
+            b.store(carried[0], self.vec.vector_at(b, out, INT64(0)), align=self.vec.bits // 8)
         else:
-            self.add_to(b, out, INT64(0), carried[0])
+            self.vec.add_to(b, out, INT64(0), carried[0])
         b.ret_void()
         return function
 
     def expect(self) -> ir.Function:
-        """(state, rows, weights, count, values, stride): sums of weights times probabilities.
+        """Write (state, rows, weights, count, values, stride): sum weights times probabilities.
 
         Weights are ``(count, rows)`` real numbers; values ``stride`` from one to the next.
         """
-        function, b, (state, rows, weights, count, values, stride) = self.tile_function("expect")
+        function, b, (state, rows, weights, count, values, stride) = self.vec.tile_function(
+            "expect"
+        )
         with loop(b, count) as k:
             start = b.mul(k, rows)
-            with carrying(b, rows, [self.zero()]) as (row, carried, new):
-                re, im = self.load(b, state, row)
-                probability = self.fma(b, re, re, b.fmul(im, im))
-                weight = self.scalar(b, weights, b.add(start, row))
-                new.append(self.fma(b, weight, probability, carried[0]))
-            out = self.vector_at(b, values, b.mul(k, stride))
-            b.store(carried[0], out, align=self.bits // 8)
+            with carrying(b, rows, [self.vec.zero()]) as (row, carried, new):
+                re, im = self.vec.load(b, state, row)
+                probability = self.vec.fma(b, re, re, b.fmul(im, im))
+                weight = self.vec.scalar(b, weights, b.add(start, row))
+                new.append(self.vec.fma(b, weight, probability, carried[0]))
+            out = self.vec.vector_at(b, values, b.mul(k, stride))
+            b.store(carried[0], out, align=self.vec.bits // 8)
         b.ret_void()
         return function
 
     def seed(self) -> ir.Function:
-        """(state, gradient, rows, weights, count, cotangents, stride): the conjugate gradient."""
-        function, b, arguments = self.tile_function("seed")
+        """Write (state, gradient, rows, weights, count, cotangents, stride): the conjugate gradient."""
+        function, b, arguments = self.vec.tile_function("seed")
         state, grad, rows, weights, count, cotangents, stride = arguments
         with loop(b, rows) as row:
-            with carrying(b, count, [self.zero()]) as (k, carried, new):
-                weight = self.scalar(b, weights, b.add(b.mul(k, rows), row))
-                place = self.vector_at(b, cotangents, b.mul(k, stride))
-                cotangent = b.load(place, align=self.bits // 8)
-                new.append(self.fma(b, weight, cotangent, carried[0]))
-            re, im = self.load(b, state, row)
+            with carrying(b, count, [self.vec.zero()]) as (k, carried, new):
+                weight = self.vec.scalar(b, weights, b.add(b.mul(k, rows), row))
+                place = self.vec.vector_at(b, cotangents, b.mul(k, stride))
+                cotangent = b.load(place, align=self.vec.bits // 8)
+                new.append(self.vec.fma(b, weight, cotangent, carried[0]))
+            re, im = self.vec.load(b, state, row)
             twice = b.fadd(carried[0], carried[0])
-            self.store(b, grad, row, (b.fmul(twice, re), self.minus(b, b.fmul(twice, im))))
+            self.vec.store(b, grad, row, (b.fmul(twice, re), self.vec.minus(b, b.fmul(twice, im))))
         b.ret_void()
         return function
 
 
 def _entry(row: int, column: int, rows: int, form: str) -> int:
-    """Where an entry of a form of a matrix stands."""
+    """Return the place of an entry in a form of a matrix."""
     return row * rows + column if form == "forward" else column * rows + row
 
 
-def _parts(total: int, step: int) -> list[tuple[int, int]]:
-    """Where steps of this size begin, and steps of 1 for what they leave over."""
+def _ranges(total: int, step: int) -> list[tuple[int, int]]:
+    """Return where strides of this size begin, and strides of 1 over the remainder."""
     whole = total // step * step
     return [(0, step)] if whole == total else [(0, step), (whole, 1)]

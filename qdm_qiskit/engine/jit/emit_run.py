@@ -8,59 +8,49 @@ from typing import Any
 
 from llvmlite import ir
 
-from .emit_gates import TileWriter
-from .emit_vectors import INT64, indices, loop, swap
-
-BLOCK, MOVE, TURN, GATE, EACH = range(5)
-"""Kinds of steps: a block; a monomial that moves rows; one that does not; a gate with one angle; and
-one of which each lane has its own."""
-FIELDS = 8
-"""Numbers that describe a step: see :class:`TileWriter`."""
-READ_FIELDS = 3
-"""Numbers that say what is read at a step."""
+from .emit_vectors import INT64, VectorWriter, indices, loop, swap
+from .step_layout import ReadingFields, StepFields, StepKind
 
 
-class RunWriter(TileWriter):
-    """Writes also the functions that run steps.
+class RunWriter:
+    """Writer of the functions that run steps, as the tables of :mod:`.step_layout` describe them.
 
-    A step of a run is eight numbers: its kind; count (how often the block is applied, or the rows of
-    the tile); address of int32 numbers (the first row of each application, or the row that each row
-    comes from); address of int32 numbers (for each row of the block what is added to the first);
-    address of the matrix or factors; and addresses of the functions that apply it, its transpose, and
-    its adjoint.
-
-    What is read at it is three: address of the function or 0; where it goes, a place in the sums, or a
-    row of the slopes; and address of the generator whose slope is read.
+    Args:
+        vectors: Writer of loads, products and stores.
     """
+
+    def __init__(self, vectors: VectorWriter) -> None:
+        self.vec = vectors
 
     def forward(self) -> ir.Function:
         """See :attr:`Kernels.forward`."""
-        function, b = self.function("forward", 13)
+        function, b = self.vec.function("forward", 13)
         source, result, batch, rows, first, end, table, steps, scratch, *readout = function.args
         expect, weights, values_count, values = readout
-        size = b.mul(rows, INT64(2 * self.align))
+        size = b.mul(rows, INT64(2 * self.vec.align))
         stride = self._padded(b, batch)
         here, there = (b.alloca(INT64) for _ in range(2))
         b.store(scratch, here)
         b.store(b.add(scratch, size), there)
         with loop(b, end, first) as tile:
             self._read_tile(b, source, b.load(here), batch, rows, tile, conjugate=False)
-            lane = b.mul(tile, INT64(2 * self.align))
+            lane = b.mul(tile, INT64(2 * self.vec.align))
             with loop(b, steps) as k:
-                fields = self._fields(b, table, k, FIELDS)
-                kind, count, source_, offsets, matrix, apply, _, _ = fields
+                step = StepFields(*self._fields(b, table, k, len(StepFields._fields)))
+                where = step.count, step.rows, step.offsets
                 state = b.load(here)
-                block, moves, gate, each, last = self._cases(b, kind)
+                block, moves, gate, own_gate, last = self._cases(b, step.kind)
                 with block:
-                    self._call(b, apply, state, count, source_, offsets, matrix)
+                    self._call(b, step.forward, state, *where, step.matrix)
                 with moves:
-                    self._call(b, apply, state, b.load(there), count, source_, matrix, INT64(0))
+                    move = state, b.load(there), step.count, step.rows, step.matrix
+                    self._call(b, step.forward, *move, INT64(0))
                     swap(b, here, there)
                 with gate:
-                    self._call(b, apply, state, count, source_, offsets, matrix)
-                with each:
-                    own = b.add(matrix, lane)
-                    self._call(b, apply, state, count, source_, offsets, own, stride)
+                    self._call(b, step.forward, state, *where, step.matrix)
+                with own_gate:
+                    own = b.add(step.matrix, lane)
+                    self._call(b, step.forward, state, *where, own, stride)
                 b.position_at_end(last)
             self._write_tile(b, result, b.load(here), batch, rows, tile, conjugate=False)
             with b.if_then(b.icmp_signed("!=", expect, INT64(0))):
@@ -72,10 +62,12 @@ class RunWriter(TileWriter):
 
     def backward(self) -> ir.Function:
         """See :attr:`Kernels.backward`."""
-        function, b = self.function("backward", 16)
-        final, grads, result, batch, rows, first, end, table, reads, steps, *memory = function.args
+        function, b = self.vec.function("backward", 16)
+        final, grads, result, batch, rows, first, end, table, readings, steps, *memory = (
+            function.args
+        )
         scratch, sums, slopes, seed, weights, values_count = memory
-        size = b.mul(rows, INT64(2 * self.align))
+        size = b.mul(rows, INT64(2 * self.vec.align))
         stride = self._padded(b, batch)
         state, grad, spare = (b.alloca(INT64) for _ in range(3))
         for k, place in enumerate((state, grad, spare)):
@@ -89,72 +81,75 @@ class RunWriter(TileWriter):
                     own = self._own(b, grads, tile)
                     arguments = (rows, weights, values_count, own, stride)
                     self._call(b, seed, b.load(state), b.load(grad), *arguments)
-            lane = b.mul(tile, INT64(2 * self.align))
+            lane = b.mul(tile, INT64(2 * self.vec.align))
             with loop(b, steps) as k:
                 place = b.sub(b.sub(steps, k), INT64(1))
-                fields = self._fields(b, table, place, FIELDS)
-                kind, count, source, offsets, matrix, _, transposed, adjoint = fields
-                both = ((grad, transposed), (state, adjoint))
-                read, where, generator = self._fields(b, reads, place, READ_FIELDS)
-                wanted = b.icmp_signed("!=", read, INT64(0))
-                into = b.add(sums, b.mul(where, INT64(self.bits // 8)))
+                step = StepFields(*self._fields(b, table, place, len(StepFields._fields)))
+                where = step.count, step.rows, step.offsets
+                both = ((grad, step.transposed), (state, step.adjoint))
+                reading = ReadingFields(
+                    *self._fields(b, readings, place, len(ReadingFields._fields))
+                )
+                wanted = b.icmp_signed("!=", reading.function, INT64(0))
+                into = b.add(sums, b.mul(reading.place, INT64(self.vec.bits // 8)))
                 # Gradients of blocks are read at the state before them, of monomials at that after.
                 monomial = b.or_(
-                    b.icmp_signed("==", kind, INT64(MOVE)), b.icmp_signed("==", kind, INT64(TURN))
+                    b.icmp_signed("==", step.kind, INT64(StepKind.MOVE)),
+                    b.icmp_signed("==", step.kind, INT64(StepKind.TURN)),
                 )
                 with b.if_then(b.and_(wanted, monomial)):
-                    self._call(b, read, b.load(state), b.load(grad), count, source, offsets, into)
-                block, moves, gate, each, last = self._cases(b, kind)
+                    self._call(b, reading.function, b.load(state), b.load(grad), *where, into)
+                block, moves, gate, own_gate, last = self._cases(b, step.kind)
                 with block:
                     for tensor, apply in both:
-                        self._call(b, apply, b.load(tensor), count, source, offsets, matrix)
+                        self._call(b, apply, b.load(tensor), *where, step.matrix)
                     with b.if_then(b.and_(wanted, b.not_(monomial))):
-                        self._call(
-                            b, read, b.load(state), b.load(grad), count, source, offsets, into
-                        )
+                        self._call(b, reading.function, b.load(state), b.load(grad), *where, into)
                 with moves:
                     for tensor, apply in both:
-                        arguments = (b.load(tensor), b.load(spare), count, source, matrix)
-                        self._call(b, apply, *arguments, INT64(1))
+                        move = b.load(tensor), b.load(spare), step.count, step.rows, step.matrix
+                        self._call(b, apply, *move, INT64(1))
                         swap(b, tensor, spare)
                 with gate:
                     for tensor, apply in both:
-                        self._call(b, apply, b.load(tensor), count, source, offsets, matrix)
+                        self._call(b, apply, b.load(tensor), *where, step.matrix)
                     with b.if_then(wanted):
-                        found = (b.load(state), b.load(grad), count, source, offsets, generator)
-                        self._call(b, read, *found, into)
-                with each:
-                    own = b.add(matrix, lane)
+                        found = (b.load(state), b.load(grad), *where, reading.generator)
+                        self._call(b, reading.function, *found, into)
+                with own_gate:
+                    own = b.add(step.matrix, lane)
                     for tensor, apply in both:
-                        self._call(b, apply, b.load(tensor), count, source, offsets, own, stride)
-                    row = b.add(b.mul(where, stride), b.mul(tile, INT64(self.lanes)))
-                    out = b.add(slopes, b.mul(row, INT64(self.bits // 8)))
+                        self._call(b, apply, b.load(tensor), *where, own, stride)
+                    first_lane = b.mul(tile, INT64(self.vec.lanes))
+                    row = b.add(b.mul(reading.place, stride), first_lane)
+                    out = b.add(slopes, b.mul(row, INT64(self.vec.bits // 8)))
                     with b.if_then(wanted):
-                        found = (b.load(state), b.load(grad), count, source, offsets, generator)
-                        self._call(b, read, *found, out)
+                        found = (b.load(state), b.load(grad), *where, reading.generator)
+                        self._call(b, reading.function, *found, out)
                 b.position_at_end(last)
             self._write_tile(b, result, b.load(grad), batch, rows, tile, conjugate=True)
         b.ret_void()
         return function
 
     def _cases(self, b: ir.IRBuilder, kind: ir.Value) -> tuple[Any, Any, Any, Any, ir.Block]:
-        """Where to write what is done for blocks and turns, moves, gates, and per-sample gates."""
+        """Return where to write the code for blocks and turns, moves, gates, and samples' own gates."""
         function = b.function
         block, *others, last = (function.append_basic_block() for _ in range(5))
         switch = b.switch(kind, block)
-        for number, place in zip((MOVE, GATE, EACH), others, strict=True):
+        kinds = StepKind.MOVE, StepKind.GATE, StepKind.OWN_GATE
+        for number, place in zip(kinds, others, strict=True):
             switch.add_case(INT64(number), place)
-        move, gate, each = (_case(b, place, last) for place in others)
-        return _case(b, block, last), move, gate, each, last
+        move, gate, own_gate = (_case(b, place, last) for place in others)
+        return _case(b, block, last), move, gate, own_gate, last
 
     def _own(self, b: ir.IRBuilder, values: ir.Value, tile: ir.Value) -> ir.Value:
-        """Address of a tile's part of a row of real numbers."""
-        return b.add(values, b.mul(tile, INT64(self.align)))
+        """Return the address of a tile's part of a row of real numbers."""
+        return b.add(values, b.mul(tile, INT64(self.vec.align)))
 
     def _padded(self, b: ir.IRBuilder, batch: ir.Value) -> ir.Value:
-        """The batch, filled up to whole tiles."""
-        more = b.add(batch, INT64(self.lanes - 1))
-        return b.sub(more, b.srem(more, INT64(self.lanes)))
+        """Return the batch, filled up to whole tiles."""
+        more = b.add(batch, INT64(self.vec.lanes - 1))
+        return b.sub(more, b.srem(more, INT64(self.vec.lanes)))
 
     def _fields(
         self, b: ir.IRBuilder, table: ir.Value, row: ir.Value, fields: int
@@ -168,10 +163,12 @@ class RunWriter(TileWriter):
         b.call(b.inttoptr(address, kind.as_pointer()), arguments)
 
     def _lanes_used(self, b: ir.IRBuilder, batch: ir.Value, tile: ir.Value) -> tuple[Any, Any]:
-        """The first sample of a tile, and how many there are."""
-        start = b.mul(tile, INT64(self.lanes))
+        """Return the first sample of a tile, and how many there are."""
+        start = b.mul(tile, INT64(self.vec.lanes))
         left = b.sub(batch, start)
-        return start, b.select(b.icmp_signed("<", left, INT64(self.lanes)), left, INT64(self.lanes))
+        return start, b.select(
+            b.icmp_signed("<", left, INT64(self.vec.lanes)), left, INT64(self.vec.lanes)
+        )
 
     def _read_tile(
         self,
@@ -184,21 +181,21 @@ class RunWriter(TileWriter):
         *,
         conjugate: bool,
     ) -> None:
-        """Samples from ``(rows, batch)`` complex numbers; lanes without a sample are zero."""
-        buffer = self.buffer(b)
+        """Read a tile from ``(rows, batch)`` complex numbers; lanes without a sample are zero."""
+        buffer = self.vec.buffer(b)
         for part in range(2):
-            self.put(b, buffer, part, self.zero())
-        source = b.inttoptr(source, ir.PointerType(self.real))
-        tile = b.inttoptr(tile, ir.PointerType(self.real))
+            self.vec.put(b, buffer, part, self.vec.zero())
+        source = b.inttoptr(source, ir.PointerType(self.vec.real))
+        tile = b.inttoptr(tile, ir.PointerType(self.vec.real))
         start, used = self._lanes_used(b, batch, number)
-        full = b.icmp_signed("==", used, INT64(self.lanes))
+        full = b.icmp_signed("==", used, INT64(self.vec.lanes))
         with loop(b, rows) as row:
             here = b.gep(source, [b.mul(b.add(b.mul(row, batch), start), INT64(2))])
             with b.if_then(b.not_(full)), loop(b, b.mul(used, INT64(2))) as k:
                 b.store(b.load(b.gep(here, [k])), b.gep(buffer, [k]))
             here = b.select(full, here, buffer)
-            re, im = self.pairs_apart(b, here)
-            self.store(b, tile, row, (re, self.minus(b, im) if conjugate else im))
+            re, im = self.vec.pairs_apart(b, here)
+            self.vec.store(b, tile, row, (re, self.vec.minus(b, im) if conjugate else im))
 
     def _write_tile(
         self,
@@ -211,24 +208,24 @@ class RunWriter(TileWriter):
         *,
         conjugate: bool,
     ) -> None:
-        """The reverse of :meth:`_read_tile`."""
-        buffer = self.buffer(b)
-        result = b.inttoptr(result, ir.PointerType(self.real))
-        tile = b.inttoptr(tile, ir.PointerType(self.real))
+        """Write a tile into ``(rows, batch)`` complex numbers."""
+        buffer = self.vec.buffer(b)
+        result = b.inttoptr(result, ir.PointerType(self.vec.real))
+        tile = b.inttoptr(tile, ir.PointerType(self.vec.real))
         start, used = self._lanes_used(b, batch, number)
-        full = b.icmp_signed("==", used, INT64(self.lanes))
+        full = b.icmp_signed("==", used, INT64(self.vec.lanes))
         with loop(b, rows) as row:
             there = b.gep(result, [b.mul(b.add(b.mul(row, batch), start), INT64(2))])
-            re, im = self.load(b, tile, row)
-            pair = (re, self.minus(b, im) if conjugate else im)
+            re, im = self.vec.load(b, tile, row)
+            pair = (re, self.vec.minus(b, im) if conjugate else im)
             target = b.select(full, there, buffer)
             for part in range(2):
-                half = range(part * self.lanes // 2, (part + 1) * self.lanes // 2)
+                half = range(part * self.vec.lanes // 2, (part + 1) * self.vec.lanes // 2)
                 mixed = b.shuffle_vector(
-                    *pair, indices(k + self.lanes * side for k in half for side in range(2))
+                    *pair, indices(k + self.vec.lanes * side for k in half for side in range(2))
                 )
-                place = self.vector_at(b, target, INT64(part * self.lanes))
-                b.store(mixed, place, align=self.bits // 8)
+                place = self.vec.vector_at(b, target, INT64(part * self.vec.lanes))
+                b.store(mixed, place, align=self.vec.bits // 8)
             with b.if_then(b.not_(full)), loop(b, b.mul(used, INT64(2))) as k:
                 b.store(b.load(b.gep(buffer, [k])), b.gep(there, [k]))
 

@@ -18,7 +18,7 @@ Pair = tuple[ir.Value, ir.Value]
 
 
 class VectorWriter:
-    """Writes parts of functions on tiles.
+    """Writer of loads, products, sums and stores, of which functions on tiles are made.
 
     Args:
         real: LLVM's type of a real number.
@@ -32,13 +32,13 @@ class VectorWriter:
         self.align = self.bits // 8 * lanes
 
     def function(self, name: str, count: int) -> tuple[ir.Function, ir.IRBuilder]:
-        """A function of so many addresses and numbers, in a module of its own."""
+        """Return a function of ``count`` addresses and numbers, in a module of its own."""
         kind = ir.FunctionType(ir.VoidType(), [INT64] * count)
         function = ir.Function(ir.Module(name=name), kind, name=name)
         return function, ir.IRBuilder(function.append_basic_block("entry"))
 
     def tile_function(self, name: str) -> tuple[ir.Function, ir.IRBuilder, list[ir.Value]]:
-        """A function on tiles; its arguments as :meth:`index`, :meth:`load` and others take them."""
+        """Return a function on tiles, with arguments as :meth:`index` and :meth:`load` take them."""
         kinds = {
             "apply": "tnrrv",
             "overlap": "ttnrrv",
@@ -61,11 +61,11 @@ class VectorWriter:
         return function, ir.IRBuilder(function.append_basic_block("entry")), list(function.args)
 
     def vector_at(self, b: ir.IRBuilder, base: ir.Value, place: ir.Value) -> ir.Value:
-        """Address of the vector that begins with one number of many."""
+        """Return the address of the vector that begins with one number of many."""
         return b.bitcast(b.gep(base, [place]), ir.PointerType(self.vector))
 
     def load(self, b: ir.IRBuilder, tile: ir.Value, row: ir.Value) -> Pair:
-        """A row of a tile."""
+        """Return a row of a tile."""
         start = b.mul(row, INT64(2 * self.lanes))
         re, im = (
             b.load(
@@ -76,7 +76,7 @@ class VectorWriter:
         return re, im
 
     def pairs_apart(self, b: ir.IRBuilder, start: ir.Value) -> Pair:
-        """Complex numbers that stand one after the other, one for each lane."""
+        """Return complex numbers that stand one after the other, one for each lane."""
         halves = [
             b.load(self.vector_at(b, start, INT64(part * self.lanes)), align=self.bits // 8)
             for part in range(2)
@@ -98,25 +98,25 @@ class VectorWriter:
         b.store(value, self.vector_at(b, buffer, INT64(part * self.lanes)), align=self.align)
 
     def index(self, b: ir.IRBuilder, table: ir.Value, place: ir.Value | int) -> ir.Value:
-        """A number of a table."""
+        """Return a number of a table."""
         place = INT64(place) if isinstance(place, int) else place
         return b.zext(b.load(b.gep(table, [place])), INT64)
 
     def scalar(self, b: ir.IRBuilder, values: ir.Value, place: ir.Value) -> ir.Value:
-        """One number in all lanes."""
+        """Return one number in all lanes."""
         nothing = ir.Constant(self.vector, ir.Undefined)
         first = b.insert_element(nothing, b.load(b.gep(values, [place])), INT32(0))
         return b.shuffle_vector(first, nothing, indices([0] * self.lanes))
 
     def entry(self, b: ir.IRBuilder, values: ir.Value, place: ir.Value, real: bool) -> Any:
-        """A number of a matrix: real and imaginary part, or None for the latter."""
+        """Return a number of a matrix: real and imaginary part, or None for the latter."""
         if real:
             return self.scalar(b, values, place), None
         place = b.mul(place, INT64(2))
         return self.scalar(b, values, place), self.scalar(b, values, b.add(place, INT64(1)))
 
     def add_product(self, b: ir.IRBuilder, total: tuple[Any, Any], weight: Any, x: Pair) -> Pair:
-        """``total + weight x``."""
+        """Return ``total + weight x``."""
         (re, im), (wr, wi) = total, weight
         re, im = self.fma(b, wr, x[0], re), self.fma(b, wr, x[1], im)
         if wi is not None:
@@ -124,7 +124,7 @@ class VectorWriter:
         return re, im
 
     def conjugate(self, b: ir.IRBuilder, number: Any, wanted: bool) -> Any:
-        """The conjugate of a pair, if wanted."""
+        """Return the conjugate of a pair, if wanted."""
         re, im = number
         return (re, self.minus(b, im)) if wanted and im is not None else (re, im)
 
@@ -137,25 +137,25 @@ class VectorWriter:
         factors: str,
         conjugate: bool,
     ) -> Pair:
-        """A row times its factor or its conjugate; factors are "none", "real" or "complex"."""
+        """Return a row times its factor or its conjugate; factors are "none", "real" or "complex"."""
         if factors == "none":
             return x
         weight = self.entry(b, values, row, factors == "real")
         return self.add_product(b, (None, None), self.conjugate(b, weight, conjugate), x)
 
     def fma(self, b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value | None) -> ir.Value:
-        """``x y + z``, rounded once; None stands for zero."""
+        """Return ``x y + z``, rounded once; None stands for zero."""
         if z is None:
             return b.fmul(x, y)
         name = f"llvm.fma.v{self.lanes}f{self.bits}"
         return b.call(self.declared(b, name, self.vector, [self.vector] * 3), [x, y, z])
 
     def minus(self, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
-        """``-x``."""
+        """Return ``-x``."""
         return b.fsub(ir.Constant(self.vector, [-0.0] * self.lanes), x)
 
     def zero(self) -> ir.Value:
-        """Zero in all lanes."""
+        """Return zero in all lanes."""
         return ir.Constant(self.vector, [0.0] * self.lanes)
 
     def add_to(self, b: ir.IRBuilder, out: ir.Value, place: ir.Value, lanes: ir.Value) -> None:
@@ -169,12 +169,12 @@ class VectorWriter:
     def declared(
         self, b: ir.IRBuilder, name: str, result: ir.Type, arguments: list[ir.Type]
     ) -> ir.Function:
-        """One of LLVM's own functions."""
+        """Return one of LLVM's own functions."""
         found = b.module.globals.get(name)
         return found or ir.Function(b.module, ir.FunctionType(result, arguments), name=name)
 
     def buffer(self, b: ir.IRBuilder) -> ir.Value:
-        """Space for a row of a tile; made at the function's start, so that loops do not pile it up."""
+        """Return space for a row of a tile, made at the function's start so that loops share it."""
         with b.goto_entry_block():
             buffer = b.alloca(self.vector, 2)
             buffer.align = self.align
@@ -182,13 +182,13 @@ class VectorWriter:
 
 
 def indices(values: Any) -> ir.Constant:
-    """Lanes for a shuffle."""
+    """Return the lanes of a shuffle."""
     listed = list(values)
     return ir.Constant(ir.VectorType(INT32, len(listed)), listed)
 
 
 def swap(b: ir.IRBuilder, first: ir.Value, second: ir.Value) -> None:
-    """Exchange what two variables hold."""
+    """Exchange the values of two variables."""
     one, two = b.load(first), b.load(second)
     b.store(two, first)
     b.store(one, second)

@@ -1,4 +1,4 @@
-"""Which steps of a program run tile by tile, how they are cut, and at what cost."""
+"""Ways to cut the steps of a program that run tile by tile, and their costs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evolution.block_matrices import Builder, count_factors
-from ..evolution.parameter_tables import Constants
-from ..evolution.planner import NOMINAL_BATCH, Plan, Planner, are_real
+from ..evolution.constants import Constants
+from ..evolution.planner import NOMINAL_BATCH, Builder, Plan, Planner, are_real
 from ..evolution.steps import Move, leading_rows
-from ..lowering.dtypes import as_real
-from ..lowering.fusion import Item, fold, layered, named, refined
+from ..lowering.fusion import factors_of, fold, layered, named, refined
 from ..lowering.operations import (
     TOLERANCE,
     Monomial,
     Operation,
+    Segment,
+    as_real,
     fixed_product,
     with_bits,
 )
@@ -26,13 +26,13 @@ from .steps import Angled, GateShape, Scattered, Tiles, TileStep
 MOST_QUBITS = 3
 """Largest block; beyond, arithmetic grows faster than memory traffic shrinks."""
 RUN_US = 60.0
-"""Forward and backward of a run, without its steps."""
+"""Microseconds of a run, forward and backward, without its steps."""
 STEP_US, TILE_STEP_US = 0.1, 0.35
-"""Of each step, and of each step on each tile."""
+"""Microseconds of each step, and of each step on each tile."""
 SUM_US = 0.03
-"""Of each number that is summed over a tile's lanes."""
+"""Microseconds of each number that is summed over a tile's lanes."""
 COMPLEX_NS, REAL_NS, LEAST_NS = 0.072, 0.036, 0.09
-"""One amplitude of a tile in the cache, for each row of the block; and at least."""
+"""Nanoseconds of one amplitude of a tile in the cache, for each row of the block; and at least."""
 GROUP_US, LEVEL_US = 130.0, 60.0
 """Building blocks of one size and number of factors, or phases, with their gradients; and a level of
 their products."""
@@ -45,9 +45,9 @@ MOVE_NS = 0.15
 PHASE_ROW_US = 0.03
 """Making and differentiating one phase that depends on weights."""
 LEAST_SAMPLES = 16
-"""A tile costs as much with fewer."""
+"""Samples below which a tile costs no less."""
 CACHED_ROWS = 2**9
-"""A state of so many rows is near the core; memory traffic counts double beyond."""
+"""Rows up to which a state is near the core; memory traffic counts double beyond."""
 
 
 @dataclass(frozen=True)
@@ -55,32 +55,32 @@ class TileOption:
     """A way to cut a circuit in two: steps in calls of torch, then steps on tiles."""
 
     name: str
-    head: list[Item]
-    tail: list[Item]
+    head: list[Segment]
+    tail: list[Segment]
     cost: float
 
 
 def tile_options(
-    found: dict[str, list[Item]],
+    found: dict[str, list[Segment]],
     best: str,
     num_qubits: int,
     start: Sequence[int],
     limit: float = math.inf,
 ) -> list[TileOption]:
-    """Ways to run the last part of a circuit tile by tile.
+    """Return ways to run the last part of a circuit tile by tile.
 
     Args:
-        found: Ways to cut the circuit into items, by name.
+        found: Ways to cut the circuit into segments, by name.
         best: The one that is cheapest without tiles.
         num_qubits: Of the circuit.
         start: Qubits that an initial state will hold.
         limit: Options that cost more microseconds are left out.
     """
     options = []
-    items = found[best]
-    for place in _places(items, num_qubits, start):
-        head, rest = items[:place], items[place:]
-        operations = [operation for item in rest for operation in item.operations]
+    segments = found[best]
+    for place in _places(segments, num_qubits, start):
+        head, rest = segments[:place], segments[place:]
+        operations = [operation for segment in rest for operation in segment.operations]
         if not operations:
             continue
         before = Planner(head, num_qubits, start, None, Constants()).plan.cost
@@ -89,7 +89,7 @@ def tile_options(
                 tail, tuple(range(num_qubits)), None, Constants(), limit=limit - before
             )
             cost = before + laid.cost
-            label = f"{len(head)} items of {best}, then on tiles: {name}"
+            label = f"{len(head)} segments of {best}, then on tiles: {name}"
             if cost <= limit:
                 options.append(TileOption(label, head, tail, cost))
     return options
@@ -97,8 +97,8 @@ def tile_options(
 
 def cheapest(
     operations: Sequence[Operation], order: Sequence[int], samples: int
-) -> tuple[list[Item], float]:
-    """The cheapest way to cut gates into steps on tiles, and its microseconds.
+) -> tuple[list[Segment], float]:
+    """Return the cheapest way to cut gates into steps on tiles, and its microseconds.
 
     Args:
         operations: None depends on inputs.
@@ -115,8 +115,8 @@ def cheapest(
     return best, least
 
 
-def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Item]]:
-    """Ways to cut gates into steps on tiles, by name."""
+def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Segment]]:
+    """Return ways to cut gates into steps on tiles, by name."""
     found = {"gates one by one": _one_by_one(operations)}
     for size in range(1, min(num_qubits, 2) + 1):
         found[f"monomials apart, blocks of {size}"] = named(layered(operations, size))
@@ -130,34 +130,34 @@ def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[It
     return found
 
 
-def _one_by_one(operations: Sequence[Operation]) -> list[Item]:
-    """Gates with angles by themselves; fixed ones between them in small blocks and monomials."""
-    items: list[Item] = []
+def _one_by_one(operations: Sequence[Operation]) -> list[Segment]:
+    """Return gates with angles by themselves, fixed ones in small blocks and monomials."""
+    segments: list[Segment] = []
     fixed: list[Operation] = []
     for operation in operations:
         if operation.fixed is not None:
             fixed.append(operation)
             continue
-        items += named(layered(fixed, MOST_QUBITS))
+        segments += named(layered(fixed, MOST_QUBITS))
         fixed = []
-        items.append(Item("sample", [operation], set(operation.qubits)))
-    return items + named(layered(fixed, MOST_QUBITS))
+        segments.append(Segment("sample", [operation], set(operation.qubits)))
+    return segments + named(layered(fixed, MOST_QUBITS))
 
 
-def _places(items: Sequence[Item], num_qubits: int, start: Sequence[int]) -> list[int]:
-    """Where tiles could begin: at once, after the inputs, or when all qubits are joined."""
+def _places(segments: Sequence[Segment], num_qubits: int, start: Sequence[int]) -> list[int]:
+    """Return where tiles could begin: at once, after the inputs, or at the last join of qubits."""
     first = plain = 0
-    for place, item in enumerate(items):
-        if item.kind == "project":
+    for place, segment in enumerate(segments):
+        if segment.kind == "project":
             first = place + 1
-        if item.kind in ("project", "sample"):
+        if segment.kind in ("project", "sample"):
             plain = place + 1
     groups: list[set[int]] = [set(start)] if start else []
-    joined = len(items)
-    for place, item in enumerate(items):
-        touched = [group for group in groups if group & item.support]
-        union = item.support.union(*touched)
-        groups = [group for group in groups if not group & item.support] + [union]
+    joined = len(segments)
+    for place, segment in enumerate(segments):
+        touched = [group for group in groups if group & segment.support]
+        union = segment.support.union(*touched)
+        groups = [group for group in groups if not group & segment.support] + [union]
         if len(union) == num_qubits:
             joined = place
             break
@@ -165,10 +165,10 @@ def _places(items: Sequence[Item], num_qubits: int, start: Sequence[int]) -> lis
 
 
 class TilePlanner:
-    """Lays out items as steps on tiles.
+    """Layout of segments as steps on tiles.
 
     Args:
-        items: Blocks and monomials in circuit order.
+        segments: Blocks and monomials in circuit order.
         order: All qubits, the most significant first.
         builder: Collects blocks with weights; None estimates only.
         constants: Collects fixed arrays.
@@ -179,7 +179,7 @@ class TilePlanner:
 
     def __init__(
         self,
-        items: Sequence[Item],
+        segments: Sequence[Segment],
         order: Sequence[int],
         builder: Builder | None,
         constants: Constants,
@@ -196,12 +196,12 @@ class TilePlanner:
         self._total = 0.0
         self._tiles = -(-samples // LEAST_SAMPLES)
         self._groups: set[tuple[int, int]] = set()
-        """Sizes and numbers of factors of blocks that are built; phases have none."""
+        """Sizes and numbers of factors of the blocks; phases have no factors."""
         self._known_active: dict[tuple[object, ...], np.ndarray] = {}
         self._known_factors: dict[tuple[object, ...], int] = {}
         self._known_rows: dict[tuple[int, ...], tuple[int, int, int]] = {}
-        for item in items:
-            getattr(self, f"_{item.kind}")(item)
+        for segment in segments:
+            self._lay_out(segment)
             if builder is None and self.cost > limit:
                 break
 
@@ -219,46 +219,57 @@ class TilePlanner:
         least = LEAST_NS if self.num_rows <= CACHED_ROWS else 2 * LEAST_NS
         return self.num_rows * self.samples * share * max(nanoseconds, least) / 1e3
 
-    def _block(self, item: Item) -> None:
-        qubits = sorted(item.support, key=self.place.__getitem__)
+    def _lay_out(self, segment: Segment) -> None:
+        match segment.kind:
+            case "block":
+                self._block(segment)
+            case "monomial":
+                self._monomial(segment)
+            case "sample":
+                self._sample(segment)
+            case "project":
+                raise AssertionError("tiles begin after the last projection")
+
+    def _block(self, segment: Segment) -> None:
+        qubits = sorted(segment.support, key=self.place.__getitem__)
         size = 2 ** len(qubits)
-        active = self._active(item.operations, qubits)
-        is_fixed = all(operation.fixed is not None for operation in item.operations)
+        active = self._active(segment.operations, qubits)
+        is_fixed = all(operation.fixed is not None for operation in segment.operations)
         if not len(active):
             if is_fixed:
                 return
             active = np.arange(size)
         share = len(active) / size
-        slope = REAL_NS if are_real(item.operations) else COMPLEX_NS
+        slope = REAL_NS if are_real(segment.operations) else COMPLEX_NS
         once = self._amplitudes_us(share, slope * len(active))
         cost = STEP_US + TILE_STEP_US * self._tiles + 3 * once
         if not is_fixed:
-            factors = self._factors(item.operations, qubits)
+            factors = self._factors(segment.operations, qubits)
             self._groups.add((len(qubits), factors))
             cost += once + SUM_US * self._tiles * len(active) ** 2
             cost += factors * (BLOCK_ENTRY_US * size**2 + PRODUCT_US * (factors > 1) * size**3)
         self._spend(cost)
         if self.builder is None:
             return
-        what = f"{size} x {size} matrix of {len(item.operations)} gates on qubits {qubits}"
+        text = f"{size} x {size} matrix of {len(segment.operations)} gates on qubits {qubits}"
         if len(active) < size:
-            what += f", of which {len(active)} rows act"
+            text += f", of which {len(active)} rows act"
         constant = handle = None
         if is_fixed:
-            constant = self.constants.add(as_real(fixed_product(item.operations, qubits)))
-            what += ", fixed"
+            constant = self.constants.add(as_real(fixed_product(segment.operations, qubits)))
+            text += ", fixed"
         else:
-            handle = self.builder.add(item.operations, qubits, 0)
+            handle = self.builder.add(segment.operations, qubits, 0)
         places = tuple(self.place[qubit] for qubit in qubits)
         first, order, inverse = self._rows(places)
         offsets = with_bits(np.zeros(size, dtype=int), places, np.arange(size))
         step = Scattered(
-            self.component, handle, constant, first, offsets, active, order, inverse, what
+            self.component, handle, constant, first, offsets, active, order, inverse, text
         )
         self.steps.append(step)
 
-    def _sample(self, item: Item) -> None:
-        for operation in item.operations:
+    def _sample(self, segment: Segment) -> None:
+        for operation in segment.operations:
             self._gate(operation)
 
     def _gate(self, operation: Operation) -> None:
@@ -277,18 +288,18 @@ class TilePlanner:
             return
         places = tuple(self.place[qubit] for qubit in operation.qubits)
         offsets = with_bits(np.zeros(form.size, dtype=int), places, np.arange(form.size))
-        what = f"{operation.gate} on qubits {list(operation.qubits)}"
+        text = f"{operation.gate} on qubits {list(operation.qubits)}"
         self.steps.append(
             Angled(
                 self.component,
                 len(self.steps),
                 operation.angles[0],
-                form.part(entries),
+                form.of_entries(entries),
                 form.generator.reshape(-1)[entries],
                 shape,
                 self._rows(places)[0],
                 offsets[active],
-                what if shared else what + ", each sample's own",
+                text if shared else text + ", each sample's own",
             )
         )
 
@@ -304,7 +315,7 @@ class TilePlanner:
         return self._known_rows[places]
 
     def _active(self, operations: Sequence[Operation], qubits: Sequence[int]) -> np.ndarray:
-        """Rows on which the block differs from the identity whatever its angles are."""
+        """Return the rows on which the block differs from the identity for some angles."""
         size = 2 ** len(qubits)
         if all(len(operation.qubits) == 1 for operation in operations):
             return np.arange(size)
@@ -322,13 +333,13 @@ class TilePlanner:
     def _factors(self, operations: Sequence[Operation], qubits: Sequence[int]) -> int:
         key = _signature(operations, qubits)
         if key not in self._known_factors:
-            self._known_factors[key] = count_factors(operations, qubits)
+            self._known_factors[key] = len(factors_of(operations, qubits))
         return self._known_factors[key]
 
-    def _monomial(self, item: Item) -> None:
+    def _monomial(self, segment: Segment) -> None:
         moves = turns = weighted = False
         total: Monomial | None = None
-        for operation in item.operations:
+        for operation in segment.operations:
             small = operation.monomial
             assert small is not None  # fusion has sorted them
             moves, turns = moves or small.moves, turns or small.turns
@@ -351,7 +362,7 @@ class TilePlanner:
             return
         names = {"permutation": moves, "phases with weights": weighted, "fixed phases": turns}
         named = [name for name, there in names.items() if there]
-        step.what = f"monomial on {len(self.place)} qubits: " + ", ".join(named)
+        step.text = f"monomial on {len(self.place)} qubits: " + ", ".join(named)
         cost = STEP_US + TILE_STEP_US * self._tiles + 3 * self._amplitudes_us(1, MOVE_NS)
         if weighted:
             self._groups.add((len(self.place), 0))
@@ -362,7 +373,7 @@ class TilePlanner:
 
 
 def _signature(operations: Sequence[Operation], qubits: Sequence[int]) -> tuple[object, ...]:
-    """What blocks have in common that differ in their angles only."""
+    """Return a key that is equal for blocks that differ in their angles only."""
     local = {qubit: k for k, qubit in enumerate(qubits)}
     return tuple(
         (
@@ -387,7 +398,7 @@ def planned(
     builder: Builder,
     constants: Constants,
 ) -> tuple[Plan, Tiles]:
-    """The plan of an option, and its steps on tiles.
+    """Return the plan of an option, and its steps on tiles.
 
     Args:
         option: Of :func:`tile_options`.

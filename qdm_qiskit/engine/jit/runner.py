@@ -1,12 +1,13 @@
-"""The long part of a program on a CPU: all its steps on a few samples at a time, in machine code.
+"""Last steps of a program on a CPU: all of them on a few samples at a time, in machine code.
 
 A tile of 16 samples goes through every step while it stays in the core's cache, so a step costs its
 arithmetic and nothing else: no call of torch, no copy of the state in another order. The backward pass
 undoes the steps from the final state, since all are unitary, and reads the gradients of the matrices on
-the way; no state is kept in between. :mod:`tail` does the same in calls of torch, on any device.
+the way; no state is kept in between. :mod:`..evolution.adjoint` does the same in calls of torch, on
+any device.
 
-As there, the gradient travels complex conjugate: what a matrix M does to the state, its transpose does
-to that.
+As there, the gradient travels complex conjugate: where a matrix M acts on the state, its transpose acts
+on the gradient.
 """
 
 from __future__ import annotations
@@ -24,22 +25,21 @@ from torch import Tensor
 
 from ...errors import InvalidData
 from ..evolution.allocator import keep_freed_memory
-from ..evolution.autograd_ops import in_full_precision, packed
-from ..evolution.steps import Components, Frame, squared_modulus
-from ..lowering.dtypes import number_dtype
+from ..evolution.autograd_ops import in_full_precision, packed, squared_modulus
+from ..evolution.steps import Components, Frame
 from .compiler import widest
 from .step_table import TileTable
 from .steps import Tiles
 
 T = TypeVar("T")
 SUMMED_TILES = 64
-"""So many tiles are summed in the program's precision, more of them in double precision."""
+"""Tiles up to which sums keep the program's precision; more are summed in double precision."""
 THREAD_WORK = 2**20
-"""Amplitudes times steps that a thread of its own is worth."""
+"""Amplitudes times steps for which a further thread pays."""
 
 
 class TileRunner:
-    """Runs the steps of a program tile by tile.
+    """Runner of the steps of a program, tile by tile.
 
     Args:
         tiles: At least one step; blocks are unitary.
@@ -50,7 +50,7 @@ class TileRunner:
         self._tables: dict[tuple[Any, ...], TileTable] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without addresses: a copy makes tables of its own."""
+        """Return the state without addresses: a copy makes tables of its own."""
         return {**self.__dict__, "_tables": {}}
 
     def run(
@@ -88,13 +88,13 @@ class TileRunner:
                 given.append(vector.evaluate(inputs, weights, like))
         if given[1] is not None:
             x = x.expand(-1, len(given[1]) if tiles.angles[1].is_bare else given[1].shape[1])
-        x = x.to(number_dtype(frame.dtype, True))
+        x = x.to(frame.dtype.to_complex())
         keep_freed_memory()
         final: Tensor = _Run.apply(packed(x), *given, self, frame, diagonals, *stacks)
         return final
 
     def thetas(self, given: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
-        """Angles that all samples share ``(angles, 1)``, and each sample's own ``(angles, batch)``.
+        """Return shared angles ``(angles, 1)``, and each sample's own ``(angles, batch)``.
 
         Args:
             given: For each of them its angles, or the tensor of which they are columns.
@@ -106,7 +106,7 @@ class TileRunner:
         return None if shared is None else shared.unsqueeze(1), own
 
     def table(self, frame: Frame, stacks: Sequence[Tensor], lanes: int) -> TileTable:
-        """What the machine code reads that stays the same from run to run."""
+        """Return the table for a precision, which stays the same from run to run."""
         are_complex = tuple(stack.is_complex() for stack in stacks)
         key = (frame.dtype, lanes, are_complex)
         if key not in self._tables:
@@ -172,7 +172,7 @@ class _Run(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             count = len(runner.tiles.angles[1].angles)
             slopes = x.new_empty(count, -(-batch // lanes) * lanes, dtype=ctx.frame.dtype)
-        reads = table.reads(slopes=slopes is not None)
+        readings = table.readings(slopes=slopes is not None)
         result, diagonals, readout = torch.empty_like(x), ctx.diagonals, (0, 0, 0)
         if diagonals is not None:
             grad = torch.nn.functional.pad(grad, (0, -batch % lanes))
@@ -186,7 +186,7 @@ class _Run(torch.autograd.Function):
             for start in range(first, end, SUMMED_TILES):
                 table.kernels.backward(
                     final.data_ptr(), grad.data_ptr(), result.data_ptr(), batch, rows, start,
-                    min(start + SUMMED_TILES, end), steps.ctypes.data, reads.ctypes.data,
+                    min(start + SUMMED_TILES, end), steps.ctypes.data, readings.ctypes.data,
                     len(steps), scratch.data_ptr(), sums.data_ptr(),
                     0 if slopes is None else slopes.data_ptr(), *readout,
                 )  # fmt: skip
@@ -212,14 +212,14 @@ class _Run(torch.autograd.Function):
 
 
 def _versions(*tensors: Tensor | None) -> list[int | None]:
-    """How often each was changed in place; those of inference mode do not say."""
+    """Return how often each was changed in place; those of inference mode do not say."""
     return [None if each is None or each.is_inference() else each._version for each in tensors]
 
 
 def _entries(
     tiles: Tiles, table: TileTable, shared: Tensor | None, own: Tensor | None, lanes: int
 ) -> list[Tensor]:
-    """For each shape of gates their matrices, ``(gates, entries, 1 or whole tiles)``."""
+    """Return the matrices of each shape of gates, ``(gates, entries, 1 or whole tiles)``."""
     found = []
     for entries, (shape, _, theta) in zip(table.entries, tiles.split(shared, own), strict=True):
         values, _ = entries.values(theta)
@@ -230,14 +230,14 @@ def _entries(
 
 
 def _lanes(x: Tensor) -> int:
-    """Samples of a tile: as many as the widest vectors take, fewer where there are fewer."""
+    """Return the samples of a tile: the width of the widest vectors, or less for small batches."""
     most = widest() // (x.element_size() // 2)
     # Two widths only, because each has machine code of its own.
     return most // 4 if x.shape[1] <= most // 4 and most >= 8 else most
 
 
 def _taken(tiles: Tiles, stacks: Sequence[Tensor]) -> list[Tensor]:
-    """For each of the users its matrices or phases."""
+    """Return the matrices or phases of each of the users."""
     given = zip(tiles.users, tiles.of_users(stacks), strict=True)
     return [users.taken(stack) for users, stack in given]
 
@@ -245,9 +245,9 @@ def _taken(tiles: Tiles, stacks: Sequence[Tensor]) -> list[Tensor]:
 def _gradients(
     tiles: Tiles, table: TileTable, stacks: Sequence[Tensor], sums: Tensor
 ) -> list[Tensor | None]:
-    """The gradients of the stacks, from the overlaps of states and gradients."""
+    """Return the gradients of the stacks, from the overlaps of states and gradients."""
     inner = dict(zip(tiles.groups, map(torch.zeros_like, stacks), strict=True))
-    for users, (start, shape, complex_) in zip(tiles.users, table.parts, strict=True):
+    for users, (start, shape, complex_) in zip(tiles.users, table.sums, strict=True):
         reals = (*shape, 2) if complex_ else shape
         found = sums[start : start + math.prod(reals)].view(reals)
         users.given(torch.view_as_complex(found) if complex_ else found, inner[users.key])
@@ -264,7 +264,7 @@ def _through_plain_steps(
     frame: Frame,
     diagonals: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
-    """The gradient with a graph of its own: autograd differentiates the plain steps.
+    """Return the gradient with a graph of its own: autograd differentiates the plain steps.
 
     In aliases: the state may depend on the same stacks, and that path is not taken here.
     """
@@ -299,7 +299,7 @@ def _through_plain_steps(
 
 
 def _share(run: Callable[[int, int], T], x: Tensor, lanes: int, steps: int) -> list[T]:
-    """Call a function with the first tile and the one after the last; in threads where it pays."""
+    """Call a function with ranges of tiles, in threads where it pays, and return all results."""
     tiles = -(-x.shape[1] // lanes)
     worth = tiles * lanes * len(x) * steps // THREAD_WORK
     threads = max(min(torch.get_num_threads(), tiles, worth), 1)
@@ -311,5 +311,5 @@ def _share(run: Callable[[int, int], T], x: Tensor, lanes: int, steps: int) -> l
 
 @cache
 def _pool(process: int) -> ThreadPoolExecutor:
-    """Threads of this process; a fork has none of its parent's."""
+    """Return the threads of this process; a fork has none of its parent's."""
     return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="qdm tiles")

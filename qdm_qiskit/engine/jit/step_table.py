@@ -1,4 +1,4 @@
-"""What machine code reads: addresses and counts of all steps, and where it puts what it finds."""
+"""Tables that machine code reads: steps, and readings of gradients."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evolution.per_sample_gates import Entries
+from ..evolution.gate_entries import Entries
 from ..evolution.steps import Frame, Move
 from .compiler import Kernels, kernels
-from .emit_run import BLOCK, EACH, FIELDS, GATE, MOVE, READ_FIELDS, TURN
+from .step_layout import FORMS, READING, STEP, StepKind
 from .steps import Angled, GateShape, Scattered, Tiles, Users
 
 KEPT_TABLES = 8
 """Filled tables that are kept."""
-_KINDS = {True: GATE, False: EACH}
-MATRIX = 4
-"""Column of the table with the address of the matrix; the functions of its forms follow."""
-FORMS = ("forward", "transposed", "adjoint")
 
 
 class TileTable:
@@ -35,13 +31,13 @@ class TileTable:
 
     def __init__(self, tiles: Tiles, frame: Frame, are_complex: Sequence[bool], lanes: int) -> None:
         self.kernels: Kernels = kernels(double=frame.dtype == torch.float64, lanes=lanes)
-        self.parts: list[tuple[int, tuple[int, ...], bool]] = []
-        """For each of the users where its sums start, their shape, and whether they are complex."""
+        self.sums: list[tuple[int, tuple[int, ...], bool]] = []
+        """First sum of each of the users, the shape of its sums, and whether they are complex."""
         self.num_sums = 0
         self.entries: list[Entries] = []
-        """For each group of per-sample gates what their entries are made of."""
+        """Coefficients of the entries of each shape of gates."""
         self.first_gate_sum = 0
-        """Where the slopes of shared angles begin among the sums; they are the last."""
+        """Place of the slopes of shared angles among the sums; they are the last."""
         self._constants, self._dtype, self._device = frame.constants, frame.dtype, frame.device
         self._keep: list[Any] = []
         """Arrays whose addresses are in the table."""
@@ -51,9 +47,9 @@ class TileTable:
         self._filled: dict[tuple[Any, ...], np.ndarray] = {}
         """Tables of earlier runs by the addresses in them, which come back in a loop."""
         self._slots: list[tuple[np.ndarray, int]] = []
-        """For each of the users its steps, and the reals of one's matrix or factors."""
-        self._steps = np.zeros((len(tiles.steps), FIELDS), dtype=np.int64)
-        self._reads = np.zeros((len(tiles.steps), READ_FIELDS), dtype=np.int64)
+        """Steps of each of the users, and the bytes of one's matrix or factors."""
+        self._steps = np.zeros(len(tiles.steps), dtype=STEP)
+        self._readings = np.zeros(len(tiles.steps), dtype=READING)
         weighted = {position for users in tiles.users for position in users.positions}
         for row, step in enumerate(tiles.steps):
             if isinstance(step, Move):
@@ -61,9 +57,11 @@ class TileTable:
             else:
                 offsets = step.offsets if isinstance(step, Angled) else step.offsets[step.active]
                 count = len(frame.constants.array(step.first))
-                kind = BLOCK if isinstance(step, Scattered) else _KINDS[step.shape.shared]
+                kind = StepKind.BLOCK
+                if isinstance(step, Angled):
+                    kind = StepKind.GATE if step.shape.shared else StepKind.OWN_GATE
                 places = self._address(offsets.astype(np.int32))
-                self._steps[row, :MATRIX] = kind, count, self._indices(step.first), places
+                self._describe(row, kind, count, self._indices(step.first), places)
             if row not in weighted and not isinstance(step, Angled):
                 self._fixed(row, step)
         for users, complex_ in zip(tiles.users, tiles.of_users(are_complex), strict=True):
@@ -77,17 +75,28 @@ class TileTable:
         return int(array.ctypes.data)
 
     def _indices(self, constant: int) -> int:
-        """Address of a constant as int32."""
+        """Return the address of a constant as int32."""
         if constant not in self._known:
             array = self._constants.array(constant).astype(np.int32)
             self._known[constant] = self._address(array)
         return self._known[constant]
 
+    def _describe(self, row: int, kind: StepKind, count: int, rows: int, offsets: int) -> None:
+        self._steps["kind"][row] = kind
+        self._steps["count"][row] = count
+        self._steps["rows"][row] = rows
+        self._steps["offsets"][row] = offsets
+
+    def _apply_by(self, rows: int | np.ndarray, functions: Sequence[int]) -> None:
+        """Enter the functions of all forms, in their order."""
+        for form, function in zip(FORMS, functions, strict=True):
+            self._steps[form][rows] = function
+
     def _monomial(self, row: int, step: Move, rows: int) -> None:
         if step.source is None:
-            self._steps[row, :MATRIX] = TURN, rows, 0, 0
+            self._describe(row, StepKind.TURN, rows, 0, 0)
         else:
-            self._steps[row, :MATRIX] = MOVE, rows, self._indices(step.source), 0
+            self._describe(row, StepKind.MOVE, rows, self._indices(step.source), 0)
 
     def _movers(self, step: Move, factors: str) -> list[int]:
         make = self.kernels.turn if step.source is None else self.kernels.move
@@ -102,7 +111,7 @@ class TileTable:
         ]
 
     def _fixed(self, row: int, step: Scattered | Move) -> None:
-        """The functions and numbers of a step without weights."""
+        """Enter the functions and numbers of a step without weights."""
         if isinstance(step, Scattered):
             assert step.fixed is not None  # it has no weights
             matrix = self._constants.number(step.fixed, self._dtype, self._device)
@@ -113,36 +122,37 @@ class TileTable:
             values = self._constants.number(step.signs, self._dtype, self._device)
             functions = self._movers(step, "complex" if values.is_complex() else "real")
         else:
-            self._steps[row, MATRIX + 1 :] = self._movers(step, "none")
+            self._apply_by(row, self._movers(step, "none"))
             return
         self._keep.append(values)
-        self._steps[row, MATRIX:] = values.data_ptr(), *functions
+        self._steps["matrix"][row] = values.data_ptr()
+        self._apply_by(row, functions)
 
     def _weighted(self, tiles: Tiles, users: Users, complex_: bool) -> None:
-        """The functions of steps with weights, and where their gradients go."""
+        """Enter the functions of steps with weights, and where their gradients go."""
         rows = np.array(users.positions)
         if users.size:
             shape: tuple[int, ...] = (users.size, users.size)
-            self._steps[rows, MATRIX + 1 :] = self._blocks(users.size, real=not complex_)
+            self._apply_by(rows, self._blocks(users.size, real=not complex_))
             read = self.kernels.overlap(users.size, real=not complex_)
         else:
             shape, complex_ = (tiles.num_rows,), True
             for row in users.positions:
                 step = tiles.steps[row]
                 assert isinstance(step, Move)  # nothing else has phases
-                self._steps[row, MATRIX + 1 :] = self._movers(step, "complex")
+                self._apply_by(row, self._movers(step, "complex"))
             read = self.kernels.products()
         reals = int(np.prod(shape)) * (2 if complex_ else 1)
         self.num_sums += self.num_sums % 2  # complex numbers begin at even places
-        self._reads[rows, 0] = read
-        self._reads[rows, 1] = self.num_sums + reals * np.arange(len(rows))
+        self._readings["function"][rows] = read
+        self._readings["place"][rows] = self.num_sums + reals * np.arange(len(rows))
         self._slots.append((rows, reals * self.kernels.itemsize))
-        self.parts.append((self.num_sums, (len(rows), *shape), complex_))
+        self.sums.append((self.num_sums, (len(rows), *shape), complex_))
         self.num_sums += reals * len(rows)
 
     def _angled(self, shape: GateShape, positions: Sequence[int], gates: Sequence[Angled]) -> None:
-        """Gates of one shape by themselves."""
-        dtype = torch.complex64 if self._dtype == torch.float32 else torch.complex128
+        """Enter gates of one shape."""
+        dtype = self._dtype.to_complex()
         generators = torch.from_numpy(np.stack([gate.generator for gate in gates])).to(dtype)
         self._keep.append(generators)
         bytes_each = generators.shape[1] * 2 * self.kernels.itemsize
@@ -150,24 +160,26 @@ class TileTable:
         size, diagonal = shape.size, shape.diagonal
         if shape.shared:
             functions = self._blocks(size, real=shape.real, diagonal=diagonal)
-            self._reads[rows, 1] = self.num_sums + np.arange(count)
+            self._readings["place"][rows] = self.num_sums + np.arange(count)
             self.num_sums += count
         else:
             make = self.kernels.apply_each
             functions = [make(size, diagonal=diagonal, form=form) for form in FORMS]
-            self._reads[rows, 1] = self._num_slopes + np.arange(count)
+            self._readings["place"][rows] = self._num_slopes + np.arange(count)
             self._num_slopes += count
             self._own_rows.append(rows)
-        self._steps[rows, MATRIX + 1 :] = functions
-        self._reads[rows, 0] = self.kernels.slope(size, diagonal=diagonal, each=not shape.shared)
-        self._reads[rows, 2] = generators.data_ptr() + bytes_each * np.arange(count)
+        self._apply_by(rows, functions)
+        self._readings["function"][rows] = self.kernels.slope(
+            size, diagonal=diagonal, each=not shape.shared
+        )
+        self._readings["generator"][rows] = generators.data_ptr() + bytes_each * np.arange(count)
         like = torch.zeros(0, dtype=self._dtype, device=self._device)
         forms = [gate.form for gate in gates]
         self.entries.append(Entries.of(forms, like, real=shape.real and shape.shared))
         self._gate_rows.append(rows)
 
     def steps(self, packs: Sequence[Tensor], entries: Sequence[Tensor]) -> np.ndarray:
-        """The table for one run.
+        """Return the table for one run.
 
         Args:
             packs: Matrices and phases of the tiles' users.
@@ -181,19 +193,19 @@ class TileTable:
         if found is None:
             found = self._steps.copy()
             for (rows, step), pack in zip(self._slots, packs, strict=True):
-                found[rows, MATRIX] = pack.data_ptr() + step * np.arange(len(rows))
+                found["matrix"][rows] = pack.data_ptr() + step * np.arange(len(rows))
             for rows, each in zip(self._gate_rows, entries, strict=True):
                 step = each.stride(0) * each.element_size()
-                found[rows, MATRIX] = each.data_ptr() + step * np.arange(len(rows))
+                found["matrix"][rows] = each.data_ptr() + step * np.arange(len(rows))
             if len(self._filled) >= KEPT_TABLES:
                 self._filled.clear()
             self._filled[key] = found
         return found
 
-    def reads(self, *, slopes: bool) -> np.ndarray:
-        """What is read on the way back; without each sample's slopes where none is asked for."""
+    def readings(self, *, slopes: bool) -> np.ndarray:
+        """Return the table of readings, with or without the slopes of each sample."""
         if slopes or not self._own_rows:
-            return self._reads
-        table = self._reads.copy()
-        table[np.concatenate(self._own_rows), 0] = 0
+            return self._readings
+        table = self._readings.copy()
+        table["function"][np.concatenate(self._own_rows)] = 0
         return table

@@ -1,4 +1,4 @@
-"""What a program does tile by tile: blocks and monomials on qubits anywhere in one component.
+"""Steps on tiles: blocks, gates and monomials on qubits anywhere in one component.
 
 Each step also knows how to run in calls of torch, which autograd can differentiate twice.
 """
@@ -14,16 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evolution.autograd_ops import packed, permute_rows
-from ..evolution.block_matrices import BlockHandle
-from ..evolution.per_sample_gates import Entries
-from ..evolution.steps import Components, Frame, Move, mixed_product
+from ..evolution.autograd_ops import mixed_product, packed, permute_rows
+from ..evolution.constants import BlockHandle
+from ..evolution.gate_entries import Entries
+from ..evolution.steps import Components, Frame, Move, StackKey
 from ..lowering.angles import Angle, AngleVector
 from ..lowering.gate_forms import GateForm
 
 T = TypeVar("T")
-Key = tuple[str, Any]
-"""("block" or "phase", group)."""
 
 
 @dataclass
@@ -38,14 +36,14 @@ class Scattered:
     first: int
     """Constant: the rows of the state in which the block's qubits are 0."""
     offsets: np.ndarray
-    """For each row of the block what is added to these."""
+    """Distance of each row of the block from these."""
     active: np.ndarray
     """Rows of the block on which it differs from the identity."""
     order: int
-    """Constant: all rows of the state, those of each row of the block together."""
+    """Constant: all rows of the state, ordered by row of the block."""
     inverse: int
     """Constant: the inverse permutation."""
-    what: str
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`~qdm_qiskit.engine.evolution.steps.Step`."""
@@ -59,11 +57,11 @@ class Scattered:
 
     def describe(self) -> str:
         """See :class:`~qdm_qiskit.engine.evolution.steps.Step`."""
-        return self.what
+        return self.text
 
 
 class GateShape(NamedTuple):
-    """What the machine code for a gate depends on."""
+    """Properties of a gate on which its machine code depends."""
 
     shared: bool
     """Whether its angle is the same for all samples; each has a matrix of its own if not."""
@@ -75,7 +73,7 @@ class GateShape(NamedTuple):
 
 @dataclass
 class Angled:
-    """A gate with one angle, by itself."""
+    """Step of a single gate with one angle."""
 
     component: int
     position: int
@@ -84,13 +82,13 @@ class Angled:
     form: GateForm
     """Its entries on the rows where it is not the identity; of a diagonal gate the diagonal's."""
     generator: np.ndarray
-    """The generator's entries, likewise."""
+    """The generator's entries, chosen likewise."""
     shape: GateShape
     first: int
     """Constant: as for :class:`Scattered`."""
     offsets: np.ndarray
-    """For each of the gate's rows what is added to these."""
-    what: str
+    """Distance of each of the gate's rows from these."""
+    text: str
 
     def run(self, state: Components, frame: Frame) -> None:
         """See :class:`.evolution.steps.Step`; the frame's samples hold its entries."""
@@ -108,7 +106,7 @@ class Angled:
 
     def describe(self) -> str:
         """See :class:`~qdm_qiskit.engine.evolution.steps.Step`."""
-        return self.what
+        return self.text
 
 
 TileStep = Scattered | Angled | Move
@@ -124,25 +122,25 @@ class Tiles:
     num_rows: int
     """Of the component, ``2**k``."""
     leading: dict[Any, int]
-    """Of the stacks that steps before use, the rows up to the last one that they use."""
+    """How many first rows of each stack the steps before them use."""
 
     @cached_property
-    def groups(self) -> tuple[Key, ...]:
+    def groups(self) -> tuple[StackKey, ...]:
         """Blocks and phases that the steps use."""
         return tuple(dict.fromkeys(users.key for users in self.users))
 
     def of_users(self, of_groups: Sequence[T]) -> list[T]:
-        """What is given for each of the groups, for each of the users."""
+        """Return values of the groups, repeated for each of the users."""
         by_key = dict(zip(self.groups, of_groups, strict=True))
         return [by_key[users.key] for users in self.users]
 
     @cached_property
     def users(self) -> tuple[Users, ...]:
         """Steps with weights, by the stack and the part of a matrix that they take."""
-        found: dict[tuple[Key, bytes], list[tuple[int, int, Any]]] = {}
+        found: dict[tuple[StackKey, bytes], list[tuple[int, int, Any]]] = {}
         for position, step in enumerate(self.steps):
             if isinstance(step, Scattered) and step.block is not None:
-                key: Key = ("block", step.block.group)
+                key: StackKey = ("block", step.block.group)
                 entry = (position, step.block.row, step)
                 found.setdefault((key, step.active.tobytes()), []).append(entry)
             elif isinstance(step, Move) and step.phases is not None:
@@ -179,7 +177,7 @@ class Tiles:
         return AngleVector(found[True]), AngleVector(found[False])
 
     def gate(self, position: int) -> Angled:
-        """A step that is a gate by itself."""
+        """Return a step that is a gate by itself."""
         step = self.steps[position]
         assert isinstance(step, Angled)  # the caller has looked
         return step
@@ -187,7 +185,7 @@ class Tiles:
     def split(
         self, shared: Tensor | None, own: Tensor | None
     ) -> Iterator[tuple[GateShape, tuple[int, ...], Tensor]]:
-        """For each shape its steps, and their part of what is given for all angles of a kind."""
+        """Yield each shape with its steps and their angles, of those given for all gates of a kind."""
         start = {True: 0, False: 0}
         for shape, positions in self.angled.items():
             given, first = (shared if shape.shared else own), start[shape.shared]
@@ -196,7 +194,7 @@ class Tiles:
             yield shape, positions, given[first : first + len(positions)]
 
     def entries(self, shared: Tensor | None, own: Tensor | None) -> dict[int, Tensor]:
-        """For each gate, by its place, ``(entries, batch or 1)`` in calls that autograd knows.
+        """Return each gate's ``(entries, batch or 1)``, by its place, in calls that autograd knows.
 
         Args:
             shared, own: ``(number of angles, 1 or batch)``, as :attr:`angles` gives them.
@@ -213,15 +211,15 @@ class Tiles:
 class Users:
     """Steps that take the same part of matrices of one stack, or phases."""
 
-    key: Key
+    key: StackKey
     positions: tuple[int, ...]
     size: int
     """Rows of that part; 0 for phases."""
     flat: Tensor
-    """Where all their entries stand in the flat stack."""
+    """Places of all their entries in the flat stack."""
 
     def taken(self, stack: Tensor) -> Tensor:
-        """``(steps, size, size)``, or ``(steps, rows)`` for phases."""
+        """Return the steps' matrices ``(steps, size, size)``, or phases ``(steps, rows)``."""
         flat = packed(stack).view(-1)
         whole = len(self.flat) == len(flat) and self._in_order
         found = flat if whole else flat.index_select(0, self.flat)
@@ -229,7 +227,7 @@ class Users:
         return found.view(len(self.positions), *shape)
 
     def given(self, found: Tensor, into: Tensor) -> None:
-        """Put what was read for each step where its matrix stands."""
+        """Put the reading of each step where its matrix stands."""
         if len(self.flat) == into.numel() and self._in_order:
             into.view(-1).copy_(found.reshape(-1))
         else:

@@ -3,11 +3,11 @@
 __all__ = [
     "angles",
     "decompose",
-    "dtypes",
     "evolutions",
     "fusion",
     "gate_forms",
     "operations",
+    "parameters",
     "pauli_sums",
     "rotation_vectors",
 ]

@@ -1,7 +1,7 @@
 """Parameter expressions of Qiskit as torch functions of inputs and weights.
 
-An expression is read as the steps that Qiskit writes into QPY files. Its ``sympify()`` is not used:
-in Qiskit 2.6 it fails for ``2**a``, and where parameters have cancelled it may name one of those
+An expression is read as the instructions that Qiskit writes into QPY files. Its ``sympify()`` is not
+used: in Qiskit 2.6 it fails for ``2**a``, and where parameters have cancelled it may name one of those
 instead of the one that is left.
 """
 
@@ -20,8 +20,6 @@ from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
 from ...errors import InvalidData, UnsupportedCircuit
-from . import rotation_vectors
-from .dtypes import number_dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +33,8 @@ class Symbol:
 class Call:
     """A function of other expressions."""
 
-    function: str
-    """A name in :data:`_BINARY`, :data:`_FUNCTIONS` or :data:`rotation_vectors.FUNCTIONS`."""
+    function: str | Callable[..., Tensor]
+    """A name in :data:`_BINARY` or :data:`_FUNCTIONS`, or a function of tensors and numbers."""
     arguments: tuple[Tree, ...]
 
 
@@ -73,7 +71,7 @@ _FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[..., Tensor]]] = {
     "SIGN": (np.sign, _sign),
     "CONJ": (np.conj, torch.conj),
 }
-"""Names of Qiskit's steps to functions of numbers and of tensors."""
+"""Names of Qiskit's instructions to functions of numbers and of tensors."""
 _TOTAL = frozenset({"ADD", "SUB", "MUL", "SIN", "COS", "ATAN", "ABS", "SIGN", "CONJ"})
 """Functions that are real and finite for all finite real numbers."""
 
@@ -86,7 +84,7 @@ class Angle:
     positions: dict[Parameter, tuple[str, int]]
     """Parameter to ("inputs" or "weights", column)."""
     text: str = ""
-    """How Qiskit writes it, for messages."""
+    """Text of the angle as Qiskit writes it, for messages."""
 
     @property
     def depends_on_inputs(self) -> bool:
@@ -104,7 +102,7 @@ class Angle:
         )
 
     def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
-        """The angle's value, the same as Qiskit's after binding.
+        """Return the angle's value, the same as Qiskit's after binding.
 
         Args:
             inputs: ``(batch, num_inputs)`` or None.
@@ -132,7 +130,7 @@ class Angle:
         if not value.is_complex() and _is_finite(value):
             return value
         if not value.is_complex():  # the square of a negative number's root is real again
-            complex_ = number_dtype(like.dtype, True)
+            complex_ = like.dtype.to_complex()
             value = _torch_value(self.expression, lambda p: column(p).to(complex_), like)
         if not value.is_complex():
             value = torch.complex(value, torch.zeros_like(value))
@@ -165,10 +163,10 @@ class AngleVector:
         self.is_bare = bool(self._source) and len(bare) == len(self.angles)
         """Whether all of them are columns of one tensor, so that :meth:`pull_back` can be used."""
         self._columns: list[int] = bare if self.is_bare else []
-        """Of bare parameters."""
+        """Columns of bare parameters."""
 
     def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
-        """All values.
+        """Return all values.
 
         Args:
             inputs, weights, like: As for :meth:`Angle.evaluate`.
@@ -194,7 +192,7 @@ class AngleVector:
         return found
 
     def pull_back(self, grad: Tensor, like: Tensor) -> Tensor:
-        """The gradient of the one tensor that bare angles come from.
+        """Return the gradient of the one tensor that bare angles come from.
 
         Args:
             grad: ``(len(angles),)`` or ``(len(angles), batch)``, of the angles.
@@ -254,7 +252,7 @@ def _of(gate: str) -> str:
 
 
 def tree_of(angle: ParameterExpression | Tree) -> Tree:
-    """An expression as a tree; parameters that have cancelled are not in it.
+    """Return an expression as a tree; parameters that have cancelled are not in it.
 
     Raises:
         UnsupportedCircuit: If the expression holds a function that has no torch counterpart.
@@ -273,11 +271,11 @@ def tree_of(angle: ParameterExpression | Tree) -> Tree:
 
 
 def _read(angle: ParameterExpression) -> Tree:
-    """Return the tree of an expression's steps."""
+    """Return the tree of an expression's instructions."""
     stack: list[Tree] = []
-    for step in angle._qpy_replay:
-        name = str(getattr(step, "op", type(step).__name__)).rpartition(".")[2]
-        stack += [tree_of(each) for each in (step.lhs, step.rhs) if each is not None]
+    for instruction in angle._qpy_replay:
+        name = str(getattr(instruction, "op", type(instruction).__name__)).rpartition(".")[2]
+        stack += [tree_of(each) for each in (instruction.lhs, instruction.rhs) if each is not None]
         if name.removeprefix("R") in _BINARY:
             second, first = stack.pop(), stack.pop()
             if name not in _BINARY:  # RSUB, RDIV, RPOW
@@ -291,14 +289,14 @@ def _read(angle: ParameterExpression) -> Tree:
 
 
 def parameters_of(angle: ParameterExpression | Tree) -> frozenset[Parameter]:
-    """The parameters that have not cancelled."""
+    """Return the parameters that have not cancelled."""
     if isinstance(angle, Parameter):
         return frozenset([angle])
     return frozenset(each.parameter for each in _nodes(tree_of(angle)) if isinstance(each, Symbol))
 
 
 def call(function: str, *arguments: Tree) -> Tree:
-    """A function of trees; computed where all are numbers, left out where it changes nothing."""
+    """Return a function of trees, computed where all are numbers, left out where it is idle."""
     numbers = [each for each in arguments if isinstance(each, float | complex)]
     if len(numbers) == len(arguments):
         with np.errstate(all="ignore"):
@@ -322,7 +320,7 @@ def call(function: str, *arguments: Tree) -> Tree:
 
 
 def linear(tree: Tree) -> tuple[dict[Parameter, float], float] | None:
-    """Slopes and offset of a tree that is linear in its parameters, None for any other."""
+    """Return slopes and offset of a tree that is linear in its parameters, else None."""
     if isinstance(tree, Symbol):
         return {tree.parameter: 1.0}, 0.0
     if isinstance(tree, float):
@@ -373,7 +371,7 @@ def _number(value: Any) -> float | complex:
 
 
 def _apply(function: str, values: Sequence[Any]) -> Any:
-    """The function of numbers."""
+    """Return the function's value at numbers."""
     if function in _BINARY:
         return _BINARY[function](*values)
     return _FUNCTIONS[function][0](*values)
@@ -386,13 +384,13 @@ def _torch_value(tree: Tree, column: Callable[[Parameter], Tensor], like: Tensor
         if not isinstance(node, Call):
             return node
         found = [value(each) for each in node.arguments]
+        if not isinstance(node.function, str):
+            return node.function(*found)
         if node.function == "DIV" and isinstance(found[1], Tensor):
             _refuse_zeros(found[1])
         if node.function in _BINARY:
             return _BINARY[node.function](*found)
-        if node.function in _FUNCTIONS:
-            return _FUNCTIONS[node.function][1](*found)
-        return rotation_vectors.FUNCTIONS[node.function](*found)
+        return _FUNCTIONS[node.function][1](*found)
 
     found = value(tree)
     if isinstance(found, Tensor):
@@ -423,7 +421,7 @@ _FORMS: dict[str, Callable[..., ParameterExpression]] = {
     "SIGN": ParameterExpression.sign,
     "CONJ": ParameterExpression.conjugate,
 }
-"""Names of Qiskit's steps to what writes them."""
+"""Names of Qiskit's instructions, and the functions that write them."""
 
 
 def _check(tree: Tree, angle: ParameterExpression) -> None:
@@ -432,10 +430,13 @@ def _check(tree: Tree, angle: ParameterExpression) -> None:
     The angle itself is not bound: Qiskit's values of sums of exponentials may not come back.
 
     Raises:
-        UnsupportedCircuit: If they differ: the steps are no public interface, and may change.
+        UnsupportedCircuit: If they differ: the instructions are no public interface, and may change.
     """
-    for name in {each.function for each in _nodes(tree) if isinstance(each, Call)}:
-        if not _is_qiskits(name, _BINARY.get(name) or _FUNCTIONS[name][0]):
+    functions = {each.function for each in _nodes(tree) if isinstance(each, Call)}
+    for name in functions:
+        if isinstance(name, str) and not _is_qiskits(
+            name, _BINARY.get(name) or _FUNCTIONS[name][0]
+        ):
             raise UnsupportedCircuit(
                 f"The engine reads angle '{angle}' as another function than this Qiskit does "
                 f"({name}); bind its parameters, or write it another way."
@@ -444,7 +445,7 @@ def _check(tree: Tree, angle: ParameterExpression) -> None:
 
 @lru_cache(maxsize=64)
 def _is_qiskits(name: str, function: Callable[..., Any]) -> bool:
-    """Return whether a function, read from Qiskit's steps, has Qiskit's values."""
+    """Return whether a function, read from Qiskit's instructions, has Qiskit's values."""
     a, b = Parameter("a"), Parameter("b")
     write = _FORMS[name]
     forms: list[ParameterExpression] = (
@@ -464,11 +465,12 @@ def _is_qiskits(name: str, function: Callable[..., Any]) -> bool:
 
 
 def _real_value(tree: Tree, point: dict[Parameter, float]) -> float:
-    """The tree at a point, NaN where one of its parts is not real and finite."""
+    """Return the tree at a point, NaN where one of its parts is not real and finite."""
     if isinstance(tree, Symbol):
         return point[tree.parameter]
     if not isinstance(tree, Call):
         return math.nan if isinstance(tree, complex) else tree
+    assert isinstance(tree.function, str)  # it was read from Qiskit's instructions
     values = [np.float64(_real_value(each, point)) for each in tree.arguments]
     with np.errstate(all="ignore"):
         found = _apply(tree.function, values)

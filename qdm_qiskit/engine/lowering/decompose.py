@@ -1,4 +1,4 @@
-"""What a gate consists of, where the engine has no matrix for it: one circuit, or one error.
+"""Circuits of gates for which the engine has no matrix, or one error.
 
 The reference is what Qiskit's ``Statevector`` gives once parameters are bound. It takes a gate's
 matrix where there is one, so an evolution is exact there, not a product formula.
@@ -36,11 +36,11 @@ from ...errors import UnsupportedCircuit
 from ...transpiling.roots import root_as_matrix
 from .angles import Call, Tree, tree_of
 from .evolutions import MAX_DENSE_QUBITS, evolution_circuit, exponential_circuit
-from .rotation_vectors import ROTATIONS
+from .rotation_vectors import PHASE, ROTATIONS
 
 
 def is_free(operation: Operation) -> bool:
-    """Whether an operation holds parameters that are not bound."""
+    """Return whether an operation holds parameters that are not bound."""
     if isinstance(operation, AnnotatedOperation):
         return is_free(operation.base_op)
     params = getattr(operation, "params", ())
@@ -48,7 +48,7 @@ def is_free(operation: Operation) -> bool:
 
 
 def settled(instruction: Instruction) -> Instruction:
-    """The instruction itself, or a bound copy of a gate whose parameters have all cancelled.
+    """Return the instruction, or a bound copy of a gate whose parameters have all cancelled.
 
     Of gates only that are looked at as a whole: elsewhere each angle is read by itself.
     """
@@ -65,7 +65,7 @@ def settled(instruction: Instruction) -> Instruction:
 def matrix_of(
     operation: Operation, max_qubits: int, max_dense: int = MAX_DENSE_QUBITS
 ) -> np.ndarray | None:
-    """The matrix of a gate without free parameters, or None where it must be decomposed.
+    """Return the matrix of a gate without free parameters, or None if it must be decomposed.
 
     Args:
         operation: Any.
@@ -98,7 +98,7 @@ def _matrix(operation: Operation) -> np.ndarray | None:
 
 
 def exact_circuit(operation: Operation, max_dense: int = MAX_DENSE_QUBITS) -> QuantumCircuit | None:
-    """A circuit for evolutions, whose definition may be inexact or fail; None for all else.
+    """Return a circuit for evolutions, whose definition may be inexact or fail; None for all else.
 
     Args:
         operation: Any.
@@ -122,16 +122,16 @@ def exact_circuit(operation: Operation, max_dense: int = MAX_DENSE_QUBITS) -> Qu
 
 
 def rotation_vector(operation: Operation) -> tuple[list[tuple[str, Tree]], Tree] | None:
-    """Gates and angles of an ``RVGate`` with free parameters, and its global phase; else None."""
+    """Return gates, angles and global phase of an ``RVGate`` with free parameters, else None."""
     if not isinstance(operation, RVGate) or not is_free(operation):
         return None
     vector = [tree_of(each) for each in operation.params]
-    gates = [(gate, Call(name, tuple(vector))) for gate, name in ROTATIONS]
-    return list(gates), Call("RV_PHASE", tuple(vector))
+    gates = [(gate, Call(function, tuple(vector))) for gate, function in ROTATIONS]
+    return list(gates), Call(PHASE, tuple(vector))
 
 
 def definition_of(instruction: Instruction, engine: str = "engine") -> QuantumCircuit:
-    """Qiskit's definition of an instruction, or its synthesis where it has no definition.
+    """Return Qiskit's definition of an instruction, or its synthesis where it has no definition.
 
     Args:
         instruction: That the engine has no matrix for.
@@ -164,7 +164,7 @@ def definition_of(instruction: Instruction, engine: str = "engine") -> QuantumCi
 
 
 def _synthesis(instruction: Instruction) -> QuantumCircuit | None:
-    """What Qiskit's plugins make of a gate without definition."""
+    """Return the synthesis of a gate without definition by Qiskit's plugins."""
     circuit = QuantumCircuit(instruction.num_qubits, instruction.num_clbits)
     circuit.append(instruction, circuit.qubits, circuit.clbits)
     try:
@@ -176,7 +176,7 @@ def _synthesis(instruction: Instruction) -> QuantumCircuit | None:
 
 
 def synthesised(operation: Operation) -> QuantumCircuit:
-    """Gates of an abstract operation: a Clifford, or a gate with lazy controls and inverses.
+    """Return the gates of an abstract operation: a Clifford, or a gate with lazy modifiers.
 
     Raises:
         UnsupportedCircuit: If Qiskit has no synthesis; the message names the operation.
@@ -204,7 +204,7 @@ def synthesised(operation: Operation) -> QuantumCircuit:
 
 
 def _modified(operation: AnnotatedOperation) -> QuantumCircuit | None:
-    """Modifiers carried inside, where Qiskit's synthesis would make an evolution inexact or fail."""
+    """Carry modifiers inside where Qiskit's synthesis would make an evolution inexact or fail."""
     base: Operation = operation.base_op
     modifiers = list(operation.modifiers)
     if isinstance(base, AnnotatedOperation):
@@ -239,7 +239,7 @@ def _holds_special(operation: Operation) -> bool:
 
 
 def _with_modifier(circuit: QuantumCircuit, modifier: Modifier) -> QuantumCircuit | None:
-    """The circuit inverted, repeated or controlled, gate by gate."""
+    """Return the circuit inverted, repeated or controlled, gate by gate."""
     flat = _opened(circuit)
     if isinstance(modifier, InverseModifier):
         out = QuantumCircuit(flat.num_qubits, global_phase=-flat.global_phase)
@@ -263,7 +263,7 @@ def _with_modifier(circuit: QuantumCircuit, modifier: Modifier) -> QuantumCircui
 
 
 def _power(circuit: QuantumCircuit, power: float) -> QuantumCircuit | None:
-    """Repetitions; for other powers Qiskit takes a root of the matrix, which free angles have not."""
+    """Return the number of repetitions; other powers are roots, which free angles have not."""
     if power != int(power):
         return None
     once = circuit if power >= 0 else _with_modifier(circuit, InverseModifier())
@@ -293,7 +293,7 @@ def _controlled(operation: Operation, controls: int, state: int) -> Operation:
 
 
 def _opened(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Composite gates that hold an evolution replaced by what they hold, down to the evolution."""
+    """Return the circuit with its evolutions taken out of composite gates."""
     out = circuit.copy_empty_like()
     for item in circuit.data:
         gate = item.operation

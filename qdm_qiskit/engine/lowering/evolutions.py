@@ -27,7 +27,7 @@ NEGLIGIBLE = 1e-14
 def evolution_circuit(
     gate: PauliEvolutionGate, max_dense: int = MAX_DENSE_QUBITS
 ) -> QuantumCircuit:
-    """A circuit of ``PauliEvolutionGate``, whatever its synthesis.
+    """Return a circuit of ``PauliEvolutionGate``, whatever its synthesis.
 
     Args:
         gate: Its time may be free.
@@ -71,7 +71,7 @@ def evolution_circuit(
 
 
 def exponential_circuit(hermitian: np.ndarray, time: ParameterExpression | float) -> QuantumCircuit:
-    """``exp(-i time hermitian)`` exactly.
+    """Return ``exp(-i time hermitian)`` exactly.
 
     Args:
         hermitian: ``(2**k, 2**k)``.
@@ -96,7 +96,7 @@ def exponential_circuit(hermitian: np.ndarray, time: ParameterExpression | float
 
 
 def _diagonal(values: np.ndarray, time: ParameterExpression) -> QuantumCircuit:
-    """``exp(-i time diag(values))`` as rotations about strings of Z."""
+    """Return ``exp(-i time diag(values))`` as rotations about strings of Z."""
     size = len(values)
     num_qubits = size.bit_length() - 1
     strings = values / size  # by Walsh and Hadamard: coefficient of the Z string with these bits
@@ -136,7 +136,7 @@ def _pauli_sum(operator: SparsePauliOp | SparseObservable) -> SparsePauliOp:
 
 
 def _groups(total: SparsePauliOp) -> list[list[int]]:
-    """Terms in groups so that each commutes with all terms of other groups."""
+    """Return groups of terms, each of which commutes with all terms of other groups."""
     x, z = total.paulis.x.astype(np.float32), total.paulis.z.astype(np.float32)
     crossed = (x @ z.T + z @ x.T).astype(np.int64) & 1
     count, label = connected_components(csr_array(crossed), directed=False)
@@ -147,7 +147,7 @@ def _product(
     operator: SparsePauliOp | SparseObservable | list[SparsePauliOp | SparseObservable],
     time: ParameterExpression | float,
 ) -> QuantumCircuit:
-    """The rotations of terms that commute."""
+    """Return the rotations of terms that commute."""
     return PauliEvolutionGate(operator, time, synthesis=LieTrotter()).definition
 
 

@@ -1,4 +1,4 @@
-"""Which gates belong together: runs on few qubits become blocks, CX- and RZ-like gates monomials.
+"""Fusion of gates: runs on few qubits become blocks, CX- and RZ-like gates monomials.
 
 A monomial gate moves basis states and gives them phases. On a state it costs one gather and one
 multiplication, however many of them follow each other; a block costs a matrix product.
@@ -7,62 +7,55 @@ multiplication, however many of them follow each other; a block costs a matrix p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
-from .operations import Operation
+import numpy as np
+
+from .operations import Monomial, Operation, Segment, embedding
 
 MAX_BLOCK = 8
 """Largest block: 256 x 256."""
 
 
-@dataclass
-class Item:
-    """Gates that one step applies."""
-
-    kind: str
-    """"block", "monomial", "sample" or "project"."""
-    operations: list[Operation]
-    support: set[int] = field(default_factory=set)
-
-
-def fold(operations: Sequence[Operation], max_qubits: int, *, apart: bool = False) -> list[Item]:
+def fold(operations: Sequence[Operation], max_qubits: int, *, apart: bool = False) -> list[Segment]:
     """Group gates into blocks of at most ``max_qubits`` qubits.
 
     A gate joins an earlier block if everything in between acts on other qubits, so the product is the
     same circuit. Gates that depend on inputs join only each other, on the same qubits in the same
     order. With ``apart``, gates with weights do not join blocks without any.
     """
-    items: list[Item] = []
+    segments: list[Segment] = []
     for operation in operations:
         support, kind = set(operation.qubits), operation.kind
         place = None
-        for position in reversed(range(len(items))):
-            item = items[position]
-            joint = item.support | support
-            if "project" in (kind, item.kind):
+        for position in reversed(range(len(segments))):
+            segment = segments[position]
+            joint = segment.support | support
+            if "project" in (kind, segment.kind):
                 fits = False
-            elif "sample" in (kind, item.kind):
-                fits = kind == item.kind and item.operations[0].qubits == operation.qubits
+            elif "sample" in (kind, segment.kind):
+                fits = kind == segment.kind and segment.operations[0].qubits == operation.qubits
             else:
                 fits = len(joint) <= max_qubits
                 if fits and apart and operation.fixed is None:
-                    fits = any(each.fixed is None for each in item.operations)
+                    fits = any(each.fixed is None for each in segment.operations)
             if fits:
                 place = position
-            if item.support & support:
+            if segment.support & support:
                 break
         if place is None:
-            items.append(Item(kind, [operation], support))
+            segments.append(Segment(kind, [operation], support))
         else:
-            items[place].operations.append(operation)
-            items[place].support |= support
-    return items
+            segments[place].operations.append(operation)
+            segments[place].support |= support
+    return segments
 
 
 def alternate(
     operations: Sequence[Operation], least_qubits: int = 1
 ) -> list[tuple[list[Operation], list[Operation]]]:
-    """Rounds of monomial gates and then of all other gates, as few as the circuit allows.
+    """Return rounds of monomial gates and then of others, as few as the circuit allows.
 
     Gates are taken as soon as everything before them on their qubits has been taken. Monomial gates
     on fewer than ``least_qubits`` qubits count as others.
@@ -107,46 +100,46 @@ def alternate(
     return rounds
 
 
-def layered(operations: Sequence[Operation], size: int, least_qubits: int = 1) -> list[Item]:
-    """Monomial gates apart, blocks of what is between them."""
-    items: list[Item] = []
+def layered(operations: Sequence[Operation], size: int, least_qubits: int = 1) -> list[Segment]:
+    """Return monomial segments, and blocks of the gates between them."""
+    segments: list[Segment] = []
     for monomials, others in alternate(operations, least_qubits):
         if monomials:
-            items.append(Item("monomial", monomials, _support(monomials)))
-        items += fold(others, size)
-    return items
+            segments.append(Segment("monomial", monomials, _support(monomials)))
+        segments += fold(others, size)
+    return segments
 
 
-def refined(items: Sequence[Item], size: int) -> list[Item]:
-    """Neighbouring blocks without weights are laid out anew, monomial gates apart."""
-    out: list[Item] = []
+def refined(segments: Sequence[Segment], size: int) -> list[Segment]:
+    """Return the segments with neighbouring blocks without weights cut anew, monomials apart."""
+    out: list[Segment] = []
     run: list[Operation] = []
-    for item in items:
-        if item.kind == "block" and all(each.fixed is not None for each in item.operations):
-            run += item.operations
+    for segment in segments:
+        if segment.kind == "block" and all(each.fixed is not None for each in segment.operations):
+            run += segment.operations
             continue
-        out += [*layered(run, size), item]
+        out += [*layered(run, size), segment]
         run = []
     return out + layered(run, size)
 
 
-def named(items: Sequence[Item]) -> list[Item]:
-    """Blocks that hold nothing but monomial gates are monomial; neighbouring ones are joined."""
-    out: list[Item] = []
-    for item in items:
-        kind = item.kind
-        if kind == "block" and all(each.monomial is not None for each in item.operations):
+def named(segments: Sequence[Segment]) -> list[Segment]:
+    """Return the segments with blocks of monomial gates named so, and neighbours joined."""
+    out: list[Segment] = []
+    for segment in segments:
+        kind = segment.kind
+        if kind == "block" and all(each.monomial is not None for each in segment.operations):
             kind = "monomial"
         if kind == "monomial" and out and out[-1].kind == "monomial":
-            joined = out[-1].operations + item.operations
-            out[-1] = Item(kind, joined, out[-1].support | item.support)
+            joined = out[-1].operations + segment.operations
+            out[-1] = Segment(kind, joined, out[-1].support | segment.support)
         else:
-            out.append(Item(kind, item.operations, item.support))
+            out.append(Segment(kind, segment.operations, segment.support))
     return out
 
 
-def strategies(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Item]]:
-    """Ways to cut a circuit into items, by name; the cost model chooses."""
+def strategies(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Segment]]:
+    """Return ways to cut a circuit into segments, by name; the cost model chooses."""
     found = {}
     for size in range(1, min(num_qubits, MAX_BLOCK) + 1):
         found[f"blocks of {size}"] = named(fold(operations, size))
@@ -162,3 +155,71 @@ def strategies(operations: Sequence[Operation], num_qubits: int) -> dict[str, li
 
 def _support(operations: Sequence[Operation]) -> set[int]:
     return {qubit for operation in operations for qubit in operation.qubits}
+
+
+@dataclass
+class Factor:
+    """One factor of a block's matrix, and the monomial that follows it."""
+
+    kind: Literal["layer", "pair", "fixed"]
+    runs: tuple[tuple[Operation, ...], ...] = ()
+    """Of a layer: for each of the block's qubits its gates, at most one of them with an angle."""
+    pair: Operation | None = None
+    """A gate on two qubits."""
+    positions: tuple[int, ...] = ()
+    """The pair's place among the block's qubits."""
+    matrix: np.ndarray | None = None
+    """Of a fixed factor, on all of the block's qubits."""
+    after: Monomial | None = None
+
+
+def factors_of(operations: Sequence[Operation], qubits: Sequence[int]) -> list[Factor]:
+    """Return the factors of a block, the first one applied first.
+
+    Args:
+        operations: Its gates in order; none depends on inputs.
+        qubits: Its qubits, least significant first.
+    """
+    local = {qubit: position for position, qubit in enumerate(qubits)}
+    size = len(qubits)
+    factors: list[Factor] = []
+
+    def positions(operation: Operation) -> tuple[int, ...]:
+        return tuple(local[qubit] for qubit in operation.qubits)
+
+    def layer(runs: dict[int, list[Operation]]) -> None:
+        of_each = tuple(tuple(runs.get(position, ())) for position in range(size))
+        factors.append(Factor("layer", runs=of_each))
+
+    for monomials, others in alternate(operations):
+        if monomials:
+            total = Monomial.identity(2**size)
+            for operation in monomials:
+                assert operation.monomial is not None  # alternate() has sorted them
+                total = total.then(operation.monomial.spread(size, positions(operation)))
+            if not factors:
+                layer({})
+            factors[-1].after = total
+        runs: dict[int, list[Operation]] = {}
+        for operation in others:
+            where = positions(operation)
+            if len(where) == 1:
+                if operation.fixed is None and any(
+                    each.fixed is None for each in runs.get(where[0], [])
+                ):
+                    layer(runs)  # at most one angle in a run, for its derivative's sake
+                    runs = {}
+                runs.setdefault(where[0], []).append(operation)
+                continue
+            if any(position in runs for position in where):
+                layer(runs)
+                runs = {}
+            if len(where) == 2:
+                factors.append(Factor("pair", pair=operation, positions=where))
+            else:
+                assert operation.fixed is not None  # larger free gates are decomposed
+                flat = np.append(operation.fixed.reshape(-1), 0)
+                factors.append(Factor("fixed", matrix=flat[embedding(size, where)]))
+        if runs:
+            layer(runs)
+    return factors

@@ -62,8 +62,8 @@ class GateForm:
         rows = idle.reshape(d, d)
         return np.flatnonzero(~(rows.all(axis=0) & rows.all(axis=1)))
 
-    def part(self, entries: np.ndarray) -> GateForm:
-        """Some of its entries only."""
+    def of_entries(self, entries: np.ndarray) -> GateForm:
+        """Return the form of some of the entries."""
         return GateForm(
             self.cos[entries],
             self.cos_offset[entries],
@@ -81,7 +81,7 @@ class GateForm:
         return values.reshape(self.size, self.size)
 
     def matrix(self, *angles: float) -> np.ndarray:
-        """The matrix for given angles, in radians."""
+        """Return the matrix for given angles, in radians."""
         theta = np.asarray(angles, dtype=float)
         cos = np.cos(self.cos @ theta + self.cos_offset)
         phase = np.exp(1j * (self.phase @ theta + self.phase_offset))
@@ -89,7 +89,7 @@ class GateForm:
 
 
 def _pauli_rotation(paulis: str) -> GateForm:
-    """exp(-i theta P / 2); the last letter acts on the gate's first qubit."""
+    """Return exp(-i theta P / 2); the last letter acts on the gate's first qubit."""
     pauli = np.ones((1, 1), dtype=complex)
     for letter in paulis:
         pauli = np.kron(pauli, _PAULI[letter])
@@ -117,7 +117,7 @@ def _pauli_rotation(paulis: str) -> GateForm:
 
 
 def _controlled(form: GateForm) -> GateForm:
-    """One control, the gate's first and least significant qubit, that acts on 1."""
+    """Return the gate under a control on 1, its first and least significant qubit."""
     d = form.size
     full = np.zeros((2 * d, 2 * d), dtype=int) - 1
     full[1::2, 1::2] = np.arange(d * d).reshape(d, d)

@@ -6,8 +6,9 @@ Qubits inside a block or a register are listed least significant first, as Qiski
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,12 @@ from .gate_forms import FORMS, GateForm
 UNITARY = 1e-12
 """Fixed gates that miss unitarity by more are not undone, since each would make the error grow."""
 TOLERANCE = 1e-12
-"""Below this an entry of a fixed matrix is zero."""
+"""Size below which an entry of a fixed matrix is zero."""
+
+
+Kind = Literal["block", "monomial", "sample", "project"]
+"""How gates are applied: as a matrix, as a permutation with phases, as a matrix of each sample's own,
+or as a projection."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +35,7 @@ class Operation:
     fixed: np.ndarray | None = None
     """The matrix of a gate without parameters."""
     gate: str = ""
-    """Name in :data:`gates.FORMS` of a parameterized gate."""
+    """Name in :data:`.gate_forms.FORMS` of a parameterized gate."""
     angles: tuple[Angle, ...] = ()
     """Its angles."""
     outcome: int | None = None
@@ -43,7 +49,7 @@ class Operation:
         return any(angle.depends_on_inputs for angle in self.angles)
 
     @cached_property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
         """ "project", "sample" (depends on inputs) or "block"."""
         if self.outcome is not None:
             return "project"
@@ -77,6 +83,16 @@ class Operation:
         return Monomial(np.arange(self.form.size), np.exp(1j * offset), phases)
 
 
+@dataclass
+class Segment:
+    """Neighbouring gates that one step applies."""
+
+    kind: Kind
+    operations: list[Operation]
+    support: set[int] = field(default_factory=set)
+    """Their qubits."""
+
+
 @dataclass(frozen=True, eq=False)
 class Monomial:
     """A permutation of basis states with phases.
@@ -88,11 +104,11 @@ class Monomial:
     factors: np.ndarray
     """Fixed phases, complex of modulus 1."""
     phases: dict[Angle, np.ndarray]
-    """For each angle its coefficient in each column."""
+    """Coefficient of each angle in each column."""
 
     @staticmethod
     def identity(size: int) -> Monomial:
-        """The identity on ``size`` basis states."""
+        """Return the identity on ``size`` basis states."""
         return Monomial(np.arange(size), np.ones(size, dtype=complex), {})
 
     @cached_property
@@ -106,7 +122,7 @@ class Monomial:
         return bool((np.abs(self.factors - 1) > TOLERANCE).any())
 
     def then(self, later: Monomial) -> Monomial:
-        """The product: this one, then ``later``."""
+        """Return the product: this one, then ``later``."""
         phases = dict(self.phases)
         for angle, values in later.phases.items():
             moved = values[self.rows]
@@ -115,7 +131,7 @@ class Monomial:
         return Monomial(later.rows[self.rows], factors, phases)
 
     def spread(self, num_bits: int, positions: Sequence[int]) -> Monomial:
-        """The same on some bits of a larger register, its least significant bit first."""
+        """Return the same on some bits of a larger register, its least significant bit first."""
         index = np.arange(2**num_bits)
         inner = bits_at(index, positions)
         return Monomial(
@@ -135,7 +151,7 @@ def _fixed_monomial(matrix: np.ndarray) -> Monomial | None:
 
 
 def bits_at(index: np.ndarray, positions: Sequence[int]) -> np.ndarray:
-    """The bits of each index at some positions, packed, the first position least significant."""
+    """Return the bits of each index at some positions, packed, the first least significant."""
     packed = np.zeros_like(index)
     for k, position in enumerate(positions):
         packed |= ((index >> position) & 1) << k
@@ -143,20 +159,20 @@ def bits_at(index: np.ndarray, positions: Sequence[int]) -> np.ndarray:
 
 
 def with_bits(index: np.ndarray, positions: Sequence[int], value: np.ndarray) -> np.ndarray:
-    """Each index with the bits at some positions replaced by those of ``value``."""
+    """Return each index with the bits at some positions replaced by those of ``value``."""
     for k, position in enumerate(positions):
         index = (index & ~(1 << position)) | (((value >> k) & 1) << position)
     return index
 
 
 def embedding(num_bits: int, positions: Sequence[int]) -> np.ndarray:
-    """:func:`_embedding`, whose result nobody may write to."""
+    """Return :func:`_embedding`; its result is shared and must not be written to."""
     return _embedding(num_bits, tuple(positions))
 
 
 @lru_cache(maxsize=4096)
 def _embedding(num_bits: int, positions: tuple[int, ...]) -> np.ndarray:
-    """Where each entry of an embedded gate comes from.
+    """Return where each entry of an embedded gate comes from.
 
     Args:
         num_bits: Bits of the register.
@@ -175,7 +191,7 @@ def _embedding(num_bits: int, positions: tuple[int, ...]) -> np.ndarray:
 
 
 def fixed_product(operations: Sequence[Operation], qubits: Sequence[int]) -> np.ndarray:
-    """The matrix of gates without parameters on the given qubits, least significant first."""
+    """Return the matrix of gates without parameters on the given qubits, least significant first."""
     place = {qubit: k for k, qubit in enumerate(qubits)}
     total: np.ndarray | None = None
     for operation in operations:
@@ -185,3 +201,8 @@ def fixed_product(operations: Sequence[Operation], qubits: Sequence[int]) -> np.
         matrix = flat[embedding(len(qubits), positions)]
         total = matrix if total is None else matrix @ total
     return np.eye(2 ** len(qubits), dtype=complex) if total is None else total
+
+
+def as_real(array: np.ndarray) -> np.ndarray:
+    """Return the array without its imaginary part, if that is zero."""
+    return array if np.iscomplexobj(array) and array.imag.any() else array.real

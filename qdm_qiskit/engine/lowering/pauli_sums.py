@@ -16,7 +16,7 @@ from ...errors import InvalidData
 
 
 def as_sparse_observable(observable: Any) -> SparseObservable:
-    """One observable in the form that Qiskit's primitives use.
+    """Return one observable in the form that Qiskit's primitives use.
 
     Args:
         observable: A ``SparsePauliOp``, ``Pauli``, ``SparseObservable``, ``Operator``, or a label.
@@ -32,16 +32,16 @@ def as_sparse_observable(observable: Any) -> SparseObservable:
             observable = SparsePauliOp.from_operator(observable)
         return ObservablesArray.coerce_observable(observable)
     except (TypeError, ValueError, QiskitError) as error:
-        raise InvalidData(f"Observables are Hermitian and not zero: {_line(error)}") from error
+        raise InvalidData(f"An observable is Hermitian and not zero: {_line(error)}") from error
 
 
 def as_pauli_sum(observable: SparseObservable) -> SparsePauliOp:
-    """Projectors, such as ``|0><0|``, become sums of Paulis: 2**k terms for k of them."""
+    """Return a sum of Paulis; k projectors such as ``|0><0|`` become 2**k terms."""
     return SparsePauliOp.from_sparse_observable(observable)
 
 
 def pauli_sums(observables: Any, num_qubits: int, way_out: str = "") -> list[SparsePauliOp]:
-    """Observables that a program is given, checked.
+    """Return the observables of a program, checked.
 
     Raises:
         InvalidArgument: If they are no sequence of Pauli sums; a single one is none.
@@ -51,14 +51,14 @@ def pauli_sums(observables: Any, num_qubits: int, way_out: str = "") -> list[Spa
     for observable in found:
         if observable.num_qubits != num_qubits:
             raise InvalidData(
-                f"Observables act on all {num_qubits} qubits, got one on "
+                f"observables act on all {num_qubits} qubits, got one on "
                 f"{observable.num_qubits}{way_out}."
             )
     return found
 
 
 def observable_key(observable: SparseObservable) -> Hashable:
-    """The observable's content, to be hashed."""
+    """Return the observable's content, to be hashed."""
     return (
         observable.num_qubits,
         np.asarray(observable.coeffs).tobytes(),
@@ -69,7 +69,7 @@ def observable_key(observable: SparseObservable) -> Hashable:
 
 
 def pauli_sum_key(observable: SparsePauliOp) -> Hashable:
-    """The content of a Pauli sum, to be hashed; term by term, not simplified."""
+    """Return the content of a Pauli sum, to be hashed; term by term, not simplified."""
     paulis = observable.paulis
     coefficients = np.asarray(observable.coeffs, dtype=complex)
     return (paulis.num_qubits, paulis.x.tobytes(), paulis.z.tobytes(), coefficients.tobytes())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -35,19 +36,19 @@ def _quaternion(vector: Sequence[Tensor]) -> Quaternion:
 
 
 def _middle(q: Quaternion) -> Tensor:
-    """The sine of the RY's angle."""
+    """Return the sine of the RY's angle."""
     w, x, y, z = q
     return 2 * (w * y - x * z)
 
 
 def tilt(*vector: Tensor) -> Tensor:
-    """The angle of the RY that goes first: 0 or a right angle."""
+    """Return the angle of the RY that goes first: 0 or a right angle."""
     steep = _middle(_quaternion(vector)).detach().abs() > STEEP
     return steep.to(vector[0].dtype) * (math.pi / 2)
 
 
 def _rest(vector: Sequence[Tensor]) -> Quaternion:
-    """The gate without the first RY."""
+    """Return the gate without the first RY."""
     w, x, y, z = _quaternion(vector)
     half = tilt(*vector) / 2
     c, s = torch.cos(half), torch.sin(half)
@@ -55,24 +56,24 @@ def _rest(vector: Sequence[Tensor]) -> Quaternion:
 
 
 def about_x(*vector: Tensor) -> Tensor:
-    """The angle of the RX that goes second."""
+    """Return the angle of the RX that goes second."""
     w, x, y, z = _rest(vector)
     return torch.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
 
 
 def about_y(*vector: Tensor) -> Tensor:
-    """The angle of the RY that goes third."""
+    """Return the angle of the RY that goes third."""
     return torch.asin(_middle(_rest(vector)))
 
 
 def about_z(*vector: Tensor) -> Tensor:
-    """The angle of the RZ that goes last."""
+    """Return the angle of the RZ that goes last."""
     w, x, y, z = _rest(vector)
     return torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
 
 def phase(*vector: Tensor) -> Tensor:
-    """The global phase, 0 or pi: Euler angles know a rotation up to its sign."""
+    """Return the global phase, 0 or pi: Euler angles know a rotation up to its sign."""
     halves = [each(*vector).detach() / 2 for each in (about_x, about_y, about_z)]
     (ca, cb, cc), (sa, sb, sc) = map(torch.cos, halves), map(torch.sin, halves)
     product = (
@@ -86,36 +87,37 @@ def phase(*vector: Tensor) -> Tensor:
     return (overlap < 0).to(overlap.dtype) * math.pi
 
 
-def of_real(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function for tensors and numbers that must be real.
+@dataclass(frozen=True)
+class OfReal:
+    """A function of tensors, extended to numbers, all of which must be real."""
 
-    Raises:
-        InvalidData: In the function returned, where a number has an imaginary part.
-    """
+    function: Callable[..., Tensor]
 
-    def apply(*vector: Tensor | float) -> Tensor:
+    def __call__(self, *vector: Tensor | float) -> Tensor:
+        """Return the function's value.
+
+        Raises:
+            InvalidData: If a number has an imaginary part.
+        """
         like = next(each for each in vector if isinstance(each, Tensor))
         real = like.real.dtype if like.is_complex() else like.dtype
-        parts = []
+        components = []
         for each in vector:
             value = each if isinstance(each, Tensor) else like.new_tensor(each)
             if value.is_complex():
                 if float(value.detach().imag.abs().max()) > 64 * torch.finfo(real).eps:
                     raise InvalidData("The vector of a gate 'rv' must be real.")
                 value = value.real
-            parts.append(value.to(real))
-        return function(*torch.broadcast_tensors(*parts))
-
-    return apply
+            components.append(value.to(real))
+        return self.function(*torch.broadcast_tensors(*components))
 
 
-FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    "RV_TILT": of_real(tilt),
-    "RV_X": of_real(about_x),
-    "RV_Y": of_real(about_y),
-    "RV_Z": of_real(about_z),
-    "RV_PHASE": of_real(phase),
-}
-"""Names in expression trees; each takes the vector."""
-ROTATIONS = (("ry", "RV_TILT"), ("rx", "RV_X"), ("ry", "RV_Y"), ("rz", "RV_Z"))
-"""Gates in order, and their angles."""
+ROTATIONS = (
+    ("ry", OfReal(tilt)),
+    ("rx", OfReal(about_x)),
+    ("ry", OfReal(about_y)),
+    ("rz", OfReal(about_z)),
+)
+"""Gates in order, and their angles as functions of the vector."""
+PHASE = OfReal(phase)
+"""The global phase as a function of the vector."""

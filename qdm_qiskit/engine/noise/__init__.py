@@ -13,11 +13,11 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.providers import BackendV2
 
-from ...arguments import all_of_kind, of_kind
-from ...errors import InvalidOption, UnsupportedCircuit
+from ...arguments import of_kind
+from ...errors import InvalidOption
 from ...execution.noise_coverage import UnknownGates, checked_unknown_gates
 from ...execution.region import active_qubits, check_isa, noise_of
-from ..arguments import namesakes
+from ..lowering.parameters import parameter_columns
 from .base import NoisyProgram
 from .density import DensityProgram
 from .lowering import lower
@@ -89,7 +89,7 @@ def compile_noisy(
     errors of the parts in their definition. Transpile for the device first: gates that the model
     does not know while it knows others (:class:`~qdm_qiskit.execution.noise_coverage.NoiseCoverage`)
     would have no error and are refused.
-    Circuits on a whole device cost what their active qubits cost.
+    The active qubits decide the cost, not the size of the device.
 
     Args:
         circuit: Gates, delays, resets, channels, and measurements at the end. An evolution runs as
@@ -127,22 +127,10 @@ def compile_noisy(
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec holds one as `spec.circuit`")
     noise_model = _model_of(noise_model, circuit, physical_qubits)
-    inputs = all_of_kind(inputs, Parameter, "inputs")
-    weights = all_of_kind(weights, Parameter, "weights")
     if method not in ("auto", "density", "trajectories"):
         raise InvalidOption(f"method is 'auto', 'density' or 'trajectories', got {method!r}.")
     checked_unknown_gates(unknown_gates)
-    listed = [*inputs, *weights]
-    twice = sorted({p.name for p in listed if listed.count(p) > 1})
-    unbound = [p.name for p in circuit.parameters if p not in listed]
-    unknown = [p.name for p in listed if p not in circuit.parameters]
-    if twice or unbound or unknown:
-        raise UnsupportedCircuit(
-            "Inputs and weights must together be the circuit's parameters, each once: "
-            f"{unbound or 'none'} of the circuit are not listed, {unknown or 'none'} of those "
-            f"listed are not in the circuit, {twice or 'none'} are listed twice."
-            f"{namesakes(unbound, unknown)}"
-        )
+    parameter_columns(circuit, inputs, weights)
     noisy = lower(circuit, noise_model, inputs, physical_qubits, unknown_gates)
     if method == "density" or (method == "auto" and len(noisy.active) <= MAX_AUTO_DENSITY_QUBITS):
         return DensityProgram(noisy, inputs, weights)

@@ -53,7 +53,7 @@ class Angles:
         self._tensors: dict[tuple[torch.dtype, torch.device], dict[str, Tensor]] = {}
 
     def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
-        """Values in radians.
+        """Return the angles in radians.
 
         Args:
             inputs: ``(batch, num_inputs)``.

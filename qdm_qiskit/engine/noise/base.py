@@ -1,4 +1,4 @@
-"""What density-matrix and trajectory programs share."""
+"""Common base of density-matrix and trajectory programs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
-from ...arguments import wrong
 from ...errors import InvalidData
+from ..arguments import Signature, check_tensors
 from ..lowering.pauli_sums import pauli_sums
 from .lowering import NoisyCircuit
 
-COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 MAX_OUTCOME_QUBITS = 24
 """Probabilities of more qubits are refused: 2**24 numbers a sample."""
 
@@ -59,9 +58,16 @@ class NoisyProgram(ABC):
         self.inputs = tuple(inputs)
         self.weights = tuple(weights)
         self._noisy = noisy
+        self._takes = Signature(
+            self.num_qubits,
+            len(self.inputs),
+            len(self.weights),
+            self.active,
+            weights_of_samples=False,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Without plans, which hold identities of objects: a copy plans for itself."""
+        """Return the parts of a copy; plans hold identities of objects and are made anew."""
         return type(self), (self._noisy, self.inputs, self.weights)
 
     @abstractmethod
@@ -75,7 +81,7 @@ class NoisyProgram(ABC):
         qubits: Sequence[int] | None = None,
         readout: bool = True,
     ) -> Tensor:
-        """Probabilities of outcomes.
+        """Return the probabilities of outcomes.
 
         Args:
             inputs: ``(batch, num_inputs)`` real.
@@ -106,7 +112,7 @@ class NoisyProgram(ABC):
         initial_qubits: Sequence[int] | None = None,
         readout: bool = True,
     ) -> Tensor:
-        """Expectation values of Hermitian Pauli sums.
+        """Return the expectation values of Hermitian Pauli sums.
 
         Args:
             observables: On all qubits of the circuit: for a transpiled one as
@@ -129,71 +135,27 @@ class NoisyProgram(ABC):
         state: Tensor | None,
         initial_qubits: Sequence[int] | None,
     ) -> Arguments:
-        for argument, value in (
-            ("inputs", inputs),
-            ("weights", weights),
-            ("initial_state", state),
-        ):
-            if value is not None and not isinstance(value, Tensor):
-                raise wrong(value, argument, "a tensor or None", "torch.as_tensor makes one")
-        batches = []
-        for name, tensor in (("Inputs", inputs), ("Weights", weights)):
-            if tensor is not None and (tensor.is_complex() or not tensor.is_floating_point()):
-                raise InvalidData(f"{name} are angles and must be real, got {tensor.dtype}.")
-            if tensor is not None and not torch.isfinite(tensor).all():
-                raise InvalidData(f"{name} must be finite, got NaN or infinity.")
-        if self.inputs or inputs is not None:
-            if inputs is None or inputs.ndim != 2 or inputs.shape[1] != len(self.inputs):
-                raise InvalidData(
-                    f"Inputs have shape (batch, {len(self.inputs)}), "
-                    f"got {None if inputs is None else tuple(inputs.shape)}."
-                )
-            batches.append(len(inputs))
-        if self.weights or weights is not None:
-            if weights is None or tuple(weights.shape) != (len(self.weights),):
-                raise InvalidData(
-                    f"Weights have shape ({len(self.weights)},), "
-                    f"got {None if weights is None else tuple(weights.shape)}."
-                )
-        covered = self._qubits(initial_qubits, self.active) if state is not None else ()
+        check_tensors(inputs=inputs, weights=weights, initial_state=state)
+        batch, like, covered = self._takes.check(inputs, weights, state, initial_qubits)
+        real = like.dtype
         if state is not None:
-            if not set(covered) <= set(self.active):
-                raise InvalidData(
-                    f"Initial states cover active qubits, those in {list(self.active)}, "
-                    f"got {list(covered)}."
-                )
-            if state.ndim != 2 or state.shape[1] != 2 ** len(covered):
-                raise InvalidData(
-                    f"Initial states have shape (batch, {2 ** len(covered)}), "
-                    f"got {tuple(state.shape)}."
-                )
             if not torch.isfinite(torch.view_as_real(state) if state.is_complex() else state).all():
-                raise InvalidData("Initial states must be finite, got NaN or infinity.")
-            batches.append(len(state))
-        if len(set(batches)) > 1:
-            raise InvalidData(f"Inputs and initial states have one batch size, got {batches}.")
-        if 0 in batches:
-            raise InvalidData("A batch holds at least one sample, got none.")
-        given = [tensor for tensor in (weights, inputs, state) if tensor is not None]
-        first = given[0] if given else torch.zeros(())
-        real = {c: r for r, c in COMPLEX.items()}.get(first.dtype, first.dtype)
-        if real not in COMPLEX:
-            raise InvalidData(f"The engine computes in float32 or float64, got {first.dtype}.")
-        like = torch.zeros((), dtype=real, device=first.device)
-        if state is not None:
-            state = state.to(COMPLEX[real])
+                raise InvalidData(
+                    "Initial states must be finite, got NaN or infinity in initial_state."
+                )
+            state = state.to(real.to_complex())
         return Arguments(
             None if inputs is None else inputs.to(real),
             None if weights is None else weights.to(real),
             state,
             covered,
-            batches[0] if batches else 1,
+            batch,
             like,
         )
 
     @staticmethod
     def _connected(values: Tensor, arguments: Arguments) -> Tensor:
-        """The values with a graph to all that they were made from: derivatives that vanish are 0.
+        """Return the values with a graph to all inputs and weights, so that derivatives are 0.
 
         A parameter may have cancelled, or stand in a global phase only.
         """
@@ -207,7 +169,7 @@ class NoisyProgram(ABC):
         chosen = tuple(default if qubits is None else (int(q) for q in qubits))
         if len(set(chosen)) != len(chosen) or not all(0 <= q < self.num_qubits for q in chosen):
             raise InvalidData(
-                f"Qubits must be distinct and below {self.num_qubits}, got {list(chosen)}."
+                f"qubits are distinct and below {self.num_qubits}, got {list(chosen)}."
             )
         return chosen
 
@@ -215,15 +177,15 @@ class NoisyProgram(ABC):
         chosen = self._qubits(qubits, range(self.num_qubits))
         if len(chosen) > MAX_OUTCOME_QUBITS:
             raise InvalidData(
-                f"Outcomes are of at most {MAX_OUTCOME_QUBITS} qubits, got {len(chosen)} of a "
-                f"circuit with {self.num_qubits}; name those to read in `qubits`."
+                f"qubits holds at most {MAX_OUTCOME_QUBITS}, got {len(chosen)} of a "
+                f"circuit with {self.num_qubits}; name those to read."
             )
         return chosen
 
     def _pauli_terms(
         self, observables: Sequence[SparsePauliOp]
     ) -> tuple[list[tuple[tuple[int, int], ...]], np.ndarray]:
-        """Distinct Pauli strings on active qubits, and each observable's coefficients.
+        """Return distinct Pauli strings on active qubits, and each observable's coefficients.
 
         A string is ((qubit, digit), ...) with digits 1, 2, 3 for X, Y, Z. On a qubit on which nothing
         acts, Z is 1 and X and Y are 0 up to readout, which :meth:`_idle` knows.
@@ -232,7 +194,7 @@ class NoisyProgram(ABC):
         way_out = "; use observable.apply_layout(circuit.layout)"
         for column, observable in enumerate(pauli_sums(observables, self.num_qubits, way_out)):
             if np.abs(np.imag(observable.coeffs)).max(initial=0) > 1e-9:
-                raise InvalidData("Observables must be Hermitian, got complex coefficients.")
+                raise InvalidData("observables are Hermitian, got complex coefficients.")
             for x, z, coefficient in zip(
                 observable.paulis.x, observable.paulis.z, observable.coeffs.real, strict=True
             ):
@@ -248,6 +210,6 @@ class NoisyProgram(ABC):
 
 
 def confusion_terms(matrix: np.ndarray) -> tuple[float, float]:
-    """a and b with which a readout error turns Z into a + b Z; the matrix is ``[true, read]``."""
+    """Return a and b of the readout error ``[true, read]``, which turns Z into a + b Z."""
     zero, one = matrix[0, 0] - matrix[0, 1], matrix[1, 0] - matrix[1, 1]
     return (zero + one) / 2, (zero - one) / 2

@@ -1,32 +1,32 @@
-"""Items fused into blocks: everything on two or three qubits between which nothing else acts."""
+"""Events fused into blocks: everything on two or three qubits between which nothing else acts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .lowering import Item
+from .lowering import Event
 
 
 @dataclass
 class Block:
-    """Items on a few qubits, or one rotation whose angle each sample has for itself."""
+    """Events on a few qubits, or one rotation whose angle each sample has for itself."""
 
     qubits: tuple[int, ...]
     """In no order yet."""
-    items: list[Item] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     per_sample: bool = False
 
 
-def fuse(items: Sequence[Item], width: int, *, split_samples: bool = True) -> list[Block]:
-    """Put items together.
+def fuse(events: Sequence[Event], width: int, *, split_samples: bool = True) -> list[Block]:
+    """Put events together.
 
-    An item joins the last block on its qubits if that covers them. Otherwise it starts a new one,
+    An event joins the last block on its qubits if that covers them. Otherwise it starts a new one,
     which takes over those blocks after which nothing else acts on their qubits.
 
     Args:
-        items: In order.
-        width: Qubits of a block, at most (items on more have a block of their own).
+        events: In order.
+        width: Qubits of a block, at most (events on more have a block of their own).
         split_samples: Whether rotations with an angle for each sample stay alone.
 
     Returns:
@@ -39,16 +39,16 @@ def fuse(items: Sequence[Item], width: int, *, split_samples: bool = True) -> li
         block = blocks[index]
         return None if block is None or block.per_sample else block
 
-    for item in items:
-        before = sorted({last[q] for q in item.qubits if q in last}, reverse=True)
-        if split_samples and item.on_inputs:
-            new = Block(item.qubits, [item], per_sample=True)
+    for event in events:
+        before = sorted({last[q] for q in event.qubits if q in last}, reverse=True)
+        if split_samples and event.on_inputs:
+            new = Block(event.qubits, [event], per_sample=True)
         else:
             newest = fusible(before[0]) if before else None
-            if newest is not None and set(item.qubits) <= set(newest.qubits):
-                newest.items.append(item)
+            if newest is not None and set(event.qubits) <= set(newest.qubits):
+                newest.events.append(event)
                 continue
-            qubits, absorbed = set(item.qubits), []
+            qubits, absorbed = set(event.qubits), []
             for index in before:
                 block = fusible(index)
                 if block is None or any(last[q] != index for q in block.qubits):
@@ -60,9 +60,9 @@ def fuse(items: Sequence[Item], width: int, *, split_samples: bool = True) -> li
             for index in sorted(absorbed):
                 old = blocks[index]
                 assert old is not None  # fusible() has looked
-                new.items += old.items
+                new.events += old.events
                 blocks[index] = None
-            new.items.append(item)
+            new.events.append(event)
         blocks.append(new)
         last.update(dict.fromkeys(new.qubits, len(blocks) - 1))
     return [block for block in blocks if block is not None]

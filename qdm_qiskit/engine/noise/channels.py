@@ -35,7 +35,7 @@ _RESET = np.array([[[1, 0], [0, 0]], [[0, 1], [0, 0]]], dtype=complex)
 
 @cache
 def pauli_strings(num_qubits: int) -> np.ndarray:
-    """All Pauli strings, ``(4**k, 2**k, 2**k)``."""
+    """Return all Pauli strings, ``(4**k, 2**k, 2**k)``."""
     found = np.ones((1, 1, 1), dtype=complex)
     for _ in range(num_qubits):
         d = 2 * found.shape[1]  # a new qubit is the most significant
@@ -44,12 +44,12 @@ def pauli_strings(num_qubits: int) -> np.ndarray:
 
 
 def pauli_matrix(letters: str) -> np.ndarray:
-    """The matrix of a Pauli string; the last letter acts on the first qubit."""
+    """Return the matrix of a Pauli string; the last letter acts on the first qubit."""
     return reduce(np.kron, (PAULIS[LETTERS.index(letter)] for letter in letters))
 
 
 def transfer_matrix(kraus: np.ndarray) -> np.ndarray:
-    """``R[i, j] = tr(P_i sum_k K_k P_j K_k^dagger) / d``.
+    """Return ``R[i, j] = tr(P_i sum_k K_k P_j K_k^dagger) / d``.
 
     Args:
         kraus: ``(count, d, d)``.
@@ -103,17 +103,17 @@ class Channel:
 
 
 def reset_channel() -> Channel:
-    """One qubit set to |0>."""
+    """Return the channel that resets a qubit to |0>."""
     return Channel(_RESET)
 
 
 def unitary_channel(matrix: np.ndarray) -> Channel:
-    """A gate."""
+    """Return the channel of a gate."""
     return Channel(matrix[None])
 
 
 def channel_of_instruction(instruction: Instruction) -> Channel:
-    """The channel of a ``kraus``, ``superop`` or noise instruction in a circuit.
+    """Return the channel of a ``kraus``, ``superop`` or noise instruction in a circuit.
 
     Raises:
         UnsupportedCircuit: If it is no completely positive, trace-preserving map.
@@ -136,7 +136,7 @@ def channel_of_instruction(instruction: Instruction) -> Channel:
 
 
 def channel_of_error(error: QuantumError) -> Channel:
-    """The channel of one of Aer's errors, by Kraus operators of small spread.
+    """Return the channel of one of Aer's errors, by Kraus operators of small spread.
 
     Aer gives errors as mixtures of circuits. Where their operators, equal ones put together, have a
     smaller spread than the canonical ones of the whole channel, they are kept: the canonical ones of
@@ -173,7 +173,7 @@ def _canonical(superoperator: SuperOp) -> Channel:
 
 
 def _merged(operators: Iterable[np.ndarray]) -> np.ndarray:
-    """Operators that are multiples of each other put together, negligible ones left out."""
+    """Return the operators with multiples of each other joined and negligible ones left out."""
     weights: dict[bytes, float] = {}
     shapes: dict[bytes, np.ndarray] = {}
     for operator in operators:
@@ -191,8 +191,8 @@ def _merged(operators: Iterable[np.ndarray]) -> np.ndarray:
 def _kraus_of_circuit(circuit: QuantumCircuit) -> list[np.ndarray]:
     n = circuit.num_qubits
     products = [np.eye(2**n, dtype=complex)]
-    for item in circuit.data:
-        instruction = item.operation
+    for entry in circuit.data:
+        instruction = entry.operation
         if isinstance(instruction, Barrier | Delay | IGate):
             continue
         if isinstance(instruction, Reset):
@@ -202,7 +202,7 @@ def _kraus_of_circuit(circuit: QuantumCircuit) -> list[np.ndarray]:
                 factors = np.asarray(instruction.to_matrix(), dtype=complex)[None]
             except (AttributeError, QiskitError):
                 factors = channel_of_instruction(instruction).kraus
-        where = [circuit.find_bit(qubit).index for qubit in item.qubits]
+        where = [circuit.find_bit(qubit).index for qubit in entry.qubits]
         wide = [on_axes(factor, where, range(n), 2) for factor in factors]
         products = [factor @ product for factor in wide for product in products]
     return products
@@ -211,7 +211,7 @@ def _kraus_of_circuit(circuit: QuantumCircuit) -> list[np.ndarray]:
 def on_axes(
     matrix: np.ndarray, qubits: Iterable[int], register: Iterable[int], base: int
 ) -> np.ndarray:
-    """A matrix on some qubits as one on a register.
+    """Return a matrix on some qubits as one on a register.
 
     Args:
         matrix: ``(base**k, base**k)``, the first of the qubits least significant.

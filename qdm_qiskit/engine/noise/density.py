@@ -20,16 +20,16 @@ from ..evolution.autograd_ops import in_full_precision
 from ..lowering.angles import Tree
 from ..lowering.pauli_sums import pauli_sum_key
 from .angles import Angles
-from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
+from .base import Arguments, NoisyProgram, confusion_terms
 from .blocks import fuse
 from .channels import PAULIS, ReadoutMap
-from .lowering import Item, NoisyCircuit
+from .lowering import Event, NoisyCircuit
 from .matrices import BlockMatrices, SampleRotations
 from .memory import check_memory
-from .plan import Plan, Step, plan_density, run_picture
+from .pictures import Action, Pictures, lay_out, run_picture
 
 WIDTHS = (2, 3)
-"""Qubits of a block that are tried; the plan with the lowest estimated cost is taken."""
+"""Largest blocks that are tried, in qubits; the way with the lowest estimated cost is taken."""
 MAX_MATRIX_QUBITS = 13
 """Density matrices of more qubits are refused: 4**13 complex numbers a sample."""
 
@@ -38,15 +38,15 @@ String = tuple[tuple[int, int], ...]
 
 @dataclass
 class _Layout:
-    """A plan with the matrices of its blocks."""
+    """Pictures with the matrices of their blocks."""
 
-    plan: Plan
+    pictures: Pictures
     matrices: BlockMatrices
     keys: list[object | None]
     weighted: Angles
     rotations: SampleRotations
     zeros: dict[int, np.ndarray]
-    """Id of a step to the vector of its new qubit, ``(4, 1)``."""
+    """Id of an action to the vector of its new qubit, ``(4, 1)``."""
 
 
 @final
@@ -61,7 +61,7 @@ class DensityProgram(NoisyProgram):
         self, noisy: NoisyCircuit, inputs: Sequence[Parameter], weights: Sequence[Parameter]
     ) -> None:
         super().__init__(noisy, inputs, weights)
-        self._plans: dict[tuple[tuple[int, ...], bool, int, bool], Plan] = {}
+        self._known_pictures: dict[tuple[tuple[int, ...], bool, int, bool], Pictures] = {}
         self._layouts: dict[tuple[tuple[int, ...], bool, int, bool], _Layout] = {}
         self._observables: dict[tuple[Hashable, ...], tuple[list[String], np.ndarray]] = {}
         self._tensors: dict[tuple[object, ...], Tensor] = {}
@@ -148,7 +148,7 @@ class DensityProgram(NoisyProgram):
         initial_qubits: Sequence[int] | None = None,
         qubits: Sequence[int] | None = None,
     ) -> Tensor:
-        """Density matrices before readout, all other qubits traced out.
+        """Return the density matrices before readout, all other qubits traced out.
 
         Args:
             inputs, weights, initial_state, initial_qubits: As for :meth:`probabilities`.
@@ -164,7 +164,7 @@ class DensityProgram(NoisyProgram):
         chosen = self._qubits(qubits, self.active)
         if not set(chosen) <= set(self.active) or len(chosen) > MAX_MATRIX_QUBITS:
             raise InvalidData(
-                f"Density matrices are of at most {MAX_MATRIX_QUBITS} of the active qubits "
+                f"qubits holds at most {MAX_MATRIX_QUBITS} of the active qubits "
                 f"{list(self.active)}, got {list(chosen)}."
             )
         k = len(chosen)
@@ -173,7 +173,7 @@ class DensityProgram(NoisyProgram):
             for row in range(4**k)
         ]
         values = self._strings(("matrix", *chosen), strings, arguments, False).t()
-        complex_dtype = COMPLEX[arguments.like.dtype]
+        complex_dtype = arguments.like.dtype.to_complex()
         halves = self._constant("matrix", PAULIS.reshape(4, 4) / 2, arguments.like, complex_dtype)
         rho = _on_every_digit(values.to(complex_dtype), halves.t())
         pairs = rho.reshape(-1, *[2] * (2 * k))
@@ -182,12 +182,12 @@ class DensityProgram(NoisyProgram):
         return self._connected(found, arguments)
 
     def explain(self, batch: int = 32, observables: int = 1) -> str:
-        """Plans that are considered, and their estimated milliseconds for a training step."""
+        """Return the ways that are considered, with milliseconds of a training step."""
         lines = ["  milliseconds  blocks on  picture"]
         for width in WIDTHS:
             for backward in (False, True):
-                plan = self._plan((), True, width, backward)
-                seconds = _seconds(plan, batch, observables)
+                pictures = self._pictures((), True, width, backward)
+                seconds = _seconds(pictures, batch, observables)
                 picture = "observables backwards" if backward else "states forwards"
                 lines.append(f"  {seconds * 1e3:12.2f}  {width} qubits   {picture}")
         return "\n".join(lines)
@@ -197,7 +197,7 @@ class DensityProgram(NoisyProgram):
     def _strings(
         self, key: object, strings: list[String], arguments: Arguments, readout: bool
     ) -> Tensor:
-        """Expectation values of Pauli strings on active qubits, ``(strings, batch)``.
+        """Return the expectation values of Pauli strings on active qubits, ``(strings, batch)``.
 
         The key stands for the strings, so that their indices are worked out once.
         """
@@ -205,10 +205,10 @@ class DensityProgram(NoisyProgram):
         if not self.active:
             return like.new_ones(len(strings), batch)
         layout = self._layout(arguments.covered, readout, batch, len(strings))
-        plan = layout.plan
-        numbers = plan.forward.numbers(batch)
-        if plan.backward is not None:
-            numbers += plan.backward.numbers(len(strings)) + 2 * 4 ** len(self.active)
+        pictures = layout.pictures
+        numbers = pictures.forward.numbers(batch)
+        if pictures.backward is not None:
+            numbers += pictures.backward.numbers(len(strings)) + 2 * 4 ** len(self.active)
         check_memory(
             numbers * like.element_size(),
             like.device,
@@ -220,20 +220,20 @@ class DensityProgram(NoisyProgram):
         matrices = [None if key is None else built[key] for key in layout.keys]
         rotations = layout.rotations.build(arguments, like)
 
-        def rotate(step: Step, x: Tensor) -> Tensor:
-            same, turned, partner = rotations[step.block]
-            split = x.reshape(step.high, len(partner), -1, x.shape[-1])
+        def rotate(action: Action, x: Tensor) -> Tensor:
+            same, turned, partner = rotations[action.block]
+            split = x.reshape(action.high, len(partner), -1, x.shape[-1])
             return torch.addcmul(split * same, split.index_select(1, partner), turned)
 
-        def zero(step: Step) -> Tensor:
-            return self._constant(("zero", id(step)), layout.zeros[id(step)], like)
+        def zero(action: Action) -> Tensor:
+            return self._constant(("zero", id(action)), layout.zeros[id(action)], like)
 
         state: dict[int, Tensor] = {}
         if arguments.state is not None:
             state[0] = self._pauli_vector(arguments.state)
-        run_picture(plan.forward, state, matrices, rotate, zero)
-        if plan.backward is None:
-            (order,) = plan.forward.orders.values()
+        run_picture(pictures.forward, state, matrices, rotate, zero)
+        if pictures.backward is None:
+            (order,) = pictures.forward.orders.values()
             (final,) = state.values()
             found = final.index_select(0, self._rows(key, strings, order, like))
             return found.expand(-1, batch)
@@ -241,27 +241,29 @@ class DensityProgram(NoisyProgram):
         start = like.new_zeros(4 ** len(self.active), len(strings))
         start.scatter_(0, rows.unsqueeze(0), 1.0)
         evolved = {0: start}
-        run_picture(plan.backward, evolved, matrices, rotate, zero, transposed=True)
-        return self._contract(plan, evolved[0], state, like).expand(-1, batch)
+        run_picture(pictures.backward, evolved, matrices, rotate, zero, transposed=True)
+        return self._contract(pictures, evolved[0], state, like).expand(-1, batch)
 
     def _contract(
-        self, plan: Plan, observables: Tensor, state: dict[int, Tensor], like: Tensor
+        self, pictures: Pictures, observables: Tensor, state: dict[int, Tensor], like: Tensor
     ) -> Tensor:
-        """Observables ``(4**n, m)`` in the product state of all components, ``(m, columns)``."""
-        assert plan.backward is not None  # the caller has evolved observables
-        order, m = plan.backward.orders[0], observables.shape[1]
+        """Return the values of observables ``(4**n, m)`` in the product state, ``(m, columns)``."""
+        assert pictures.backward is not None  # the caller has evolved observables
+        order, m = pictures.backward.orders[0], observables.shape[1]
         parts = sorted(state, key=lambda c: (state[c].shape[1] > 1, -state[c].shape[0]))
-        orders = [plan.forward.orders[c] for c in parts]
+        orders = [pictures.forward.orders[c] for c in parts]
         reached = {q for part in orders for q in part}
         fresh = [q for q in order if q not in reached]
         shared = [c for c in parts if state[c].shape[1] == 1]
         own = [c for c in parts if state[c].shape[1] != 1]
         halves: tuple[list[int], list[int]] = ([], [])
         for c in own:  # the larger ones first
-            min(halves, key=lambda half: sum(len(plan.forward.orders[k]) for k in half)).append(c)
+            min(halves, key=lambda half: sum(len(pictures.forward.orders[k]) for k in half)).append(
+                c
+            )
         wanted = [*fresh]
         for c in (*shared, *halves[0], *halves[1]):
-            wanted += plan.forward.orders[c]
+            wanted += pictures.forward.orders[c]
         n = len(order)
         axes = [order.index(q) for q in wanted]
         x = observables.reshape(*[4] * n, m).permute(*axes, n)
@@ -280,7 +282,7 @@ class DensityProgram(NoisyProgram):
         return torch.bmm(second.t().unsqueeze(1), x).squeeze(1).t()
 
     def _pauli_vector(self, states: Tensor) -> Tensor:
-        """``tr(P |psi><psi|)`` for all P, ``(4**k, batch)`` real."""
+        """Return ``tr(P |psi><psi|)`` for all P, ``(4**k, batch)`` real."""
         batch, size = states.shape
         k = size.bit_length() - 1
         rho = (states.unsqueeze(2) * states.conj().unsqueeze(1)).reshape(batch, *[2] * (2 * k))
@@ -292,25 +294,27 @@ class DensityProgram(NoisyProgram):
         )
         return _on_every_digit(pairs, matrix).real.t().contiguous()
 
-    # ------------------------------------------------------------------ plans
+    # ------------------------------------------------------------------ pictures
 
-    def _items(self, readout: bool) -> list[Item]:
-        items = list(self._noisy.items)
+    def _events(self, readout: bool) -> list[Event]:
+        events = list(self._noisy.events)
         if readout:
             for qubit in self.active:
                 if qubit in self._noisy.confusion:
                     a, b = confusion_terms(self._noisy.confusion[qubit])
                     matrix = np.diag([1.0, b, b, b])
                     matrix[1:, 0] = a
-                    items.append(Item((qubit,), channel=ReadoutMap(matrix)))
-        return items
+                    events.append(Event((qubit,), channel=ReadoutMap(matrix)))
+        return events
 
-    def _plan(self, covered: tuple[int, ...], readout: bool, width: int, backward: bool) -> Plan:
+    def _pictures(
+        self, covered: tuple[int, ...], readout: bool, width: int, backward: bool
+    ) -> Pictures:
         key = (covered, readout, width, backward)
-        if key not in self._plans:
-            blocks = fuse(self._items(readout), width)
-            self._plans[key] = plan_density(blocks, self.active, covered, backward=backward)
-        return self._plans[key]
+        if key not in self._known_pictures:
+            blocks = fuse(self._events(readout), width)
+            self._known_pictures[key] = lay_out(blocks, self.active, covered, backward=backward)
+        return self._known_pictures[key]
 
     def _layout(
         self, covered: tuple[int, ...], readout: bool, batch: int, observables: int
@@ -318,46 +322,48 @@ class DensityProgram(NoisyProgram):
         candidates = [(w, b) for w in WIDTHS for b in (False, True)]
         best = min(
             candidates,
-            key=lambda c: _seconds(self._plan(covered, readout, *c), batch, observables),
+            key=lambda c: _seconds(self._pictures(covered, readout, *c), batch, observables),
         )
         key = (covered, readout, *best)
         if key not in self._layouts:
-            self._layouts[key] = self._compile(self._plans[key])
+            self._layouts[key] = self._compile(self._known_pictures[key])
         return self._layouts[key]
 
-    def _compile(self, plan: Plan) -> _Layout:
-        rotations = [item for block in plan.blocks for item in block.items if item.channel is None]
-        shared = [item for item in rotations if not item.on_inputs]
-        columns = {id(item): row for row, item in enumerate(shared)}
+    def _compile(self, pictures: Pictures) -> _Layout:
+        rotations = [
+            event for block in pictures.blocks for event in block.events if event.channel is None
+        ]
+        shared = [event for event in rotations if not event.on_inputs]
+        columns = {id(event): row for row, event in enumerate(shared)}
         registers: dict[int, tuple[int, ...]] = {}
         zeros: dict[int, np.ndarray] = {}
-        for picture in (plan.forward, plan.backward):
-            for step in picture.steps if picture is not None else ():
-                if step.block >= 0:
-                    registers[step.block] = step.register
-                if step.kind == "zero":
+        for picture in (pictures.forward, pictures.backward):
+            for action in picture.actions if picture is not None else ():
+                if action.block >= 0:
+                    registers[action.block] = action.register
+                if action.kind == "zero":
                     vector = np.array([[1.0], [0.0], [0.0], [1.0]])
-                    for item in (i for k in step.prepared for i in plan.blocks[k].items):
-                        assert item.channel is not None  # rotations are not prepared
-                        vector = item.channel.transfer @ vector
-                    zeros[id(step)] = vector
+                    for event in (i for k in action.prepared for i in pictures.blocks[k].events):
+                        assert event.channel is not None  # rotations are not prepared
+                        vector = event.channel.transfer @ vector
+                    zeros[id(action)] = vector
         matrices = BlockMatrices()
         keys: list[object | None] = []
-        places: dict[int, tuple[Item, tuple[int, ...]]] = {}
-        for index, block in enumerate(plan.blocks):
+        places: dict[int, tuple[Event, tuple[int, ...]]] = {}
+        for index, block in enumerate(pictures.blocks):
             if index not in registers:
                 keys.append(None)
             elif block.per_sample:
                 keys.append(None)
-                places[index] = (block.items[0], registers[index])
+                places[index] = (block.events[0], registers[index])
             else:
-                keys.append(matrices.add(block.items, columns, registers[index]))
+                keys.append(matrices.add(block.events, columns, registers[index]))
         matrices.finish()
         return _Layout(
-            plan,
+            pictures,
             matrices,
             keys,
-            Angles([_angle(item) for item in shared], self.inputs, self.weights),
+            Angles([_angle(event) for event in shared], self.inputs, self.weights),
             SampleRotations(places, self.inputs, self.weights),
             zeros,
         )
@@ -367,7 +373,7 @@ class DensityProgram(NoisyProgram):
     def _rows(
         self, key: object, strings: list[String], order: Sequence[int], like: Tensor
     ) -> Tensor:
-        """Indices of Pauli strings in a vector whose qubits lie in this order."""
+        """Return the indices of Pauli strings in a vector whose qubits lie in this order."""
         place = (key, tuple(order), torch.int64, like.device)
         if place not in self._tensors:
             weight = {q: 4 ** (len(order) - 1 - k) for k, q in enumerate(order)}
@@ -376,7 +382,7 @@ class DensityProgram(NoisyProgram):
         return self._tensors[place]
 
     def _idle(self, qubit: int, readout: bool) -> np.ndarray:
-        """Probabilities of the outcomes of a qubit on which nothing acts."""
+        """Return the probabilities of the outcomes of a qubit on which nothing acts."""
         if readout and qubit in self._noisy.confusion:
             return self._noisy.confusion[qubit][0]
         return np.array([1.0, 0.0])
@@ -396,13 +402,13 @@ class DensityProgram(NoisyProgram):
         return self._tensors[place]
 
 
-def _angle(item: Item) -> ParameterExpression | Tree:
-    assert item.angle is not None  # rotations have one
-    return item.angle
+def _angle(event: Event) -> ParameterExpression | Tree:
+    assert event.angle is not None  # rotations have one
+    return event.angle
 
 
 def _product(parts: list[Tensor]) -> Tensor | None:
-    """Tensor product of components ``(4**k, batch)``; None if there are none."""
+    """Return the tensor product of components ``(4**k, batch)``; None if there are none."""
     if not parts:
         return None
     return reduce(lambda x, y: (x.unsqueeze(1) * y.unsqueeze(0)).flatten(0, 1), parts)
@@ -417,8 +423,8 @@ def _on_every_digit(x: Tensor, matrix: Tensor) -> Tensor:
     return x
 
 
-def _seconds(plan: Plan, batch: int, observables: int) -> float:
-    total = plan.forward.seconds(batch)
-    if plan.backward is not None:
-        total += plan.backward.seconds(observables)
+def _seconds(pictures: Pictures, batch: int, observables: int) -> float:
+    total = pictures.forward.seconds(batch)
+    if pictures.backward is not None:
+        total += pictures.backward.seconds(observables)
     return total

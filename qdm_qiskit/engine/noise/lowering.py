@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
 MAX_FIXED_QUBITS = 3
-"""Larger gates without parameters are decomposed."""
+"""Qubits above which gates without parameters are decomposed."""
 MAX_EXACT_QUBITS = 5
 """Largest matrix of those that cannot be: a channel on k qubits has 16**k entries."""
 
@@ -89,8 +89,8 @@ _TABULATED = {
 
 
 @dataclass(frozen=True, eq=False)
-class Item:
-    """One step of the noisy circuit."""
+class Event:
+    """A channel or a rotation of the noisy circuit."""
 
     qubits: tuple[int, ...]
     """Circuit indices, the first least significant."""
@@ -106,10 +106,10 @@ class Item:
 
 @dataclass
 class NoisyCircuit:
-    """What :func:`lower` returns."""
+    """A circuit as channels and rotations, from :func:`lower`."""
 
     num_qubits: int
-    items: list[Item]
+    events: list[Event]
     active: tuple[int, ...]
     """Qubits on which anything acts, in ascending order."""
     measured: tuple[int, ...]
@@ -135,7 +135,7 @@ def lower(
         unknown_gates: As there.
 
     Returns:
-        The items in order; all indices are those of the circuit.
+        The events in order; all indices are those of the circuit.
 
     Raises:
         UnsupportedCircuit: As for :func:`~qdm_qiskit.engine.compile_noisy`.
@@ -155,14 +155,14 @@ def lower(
     complete = circuit.num_clbits > 0 and len(bits) == circuit.num_clbits
     measured = tuple(bits[k] for k in range(circuit.num_clbits)) if complete else ()
     return NoisyCircuit(
-        n, walk.items, tuple(sorted(walk.touched)), measured, errors.readout(range(n))
+        n, walk.events, tuple(sorted(walk.touched)), measured, errors.readout(range(n))
     )
 
 
 def _with_passes(
     circuit: QuantumCircuit, noise_model: NoiseModel, where: list[int]
 ) -> QuantumCircuit:
-    """The circuit after the model's own passes (relaxation during delays, in Aer's models)."""
+    """Return the circuit after the model's own passes, such as relaxation during delays."""
     passes = noise_model._pass_manager()
     if passes is None:
         return circuit
@@ -175,9 +175,9 @@ def _with_passes(
     noisy = passes.run(wide)
     back = circuit.copy_empty_like()
     place = {noisy.qubits[physical]: circuit.qubits[k] for k, physical in enumerate(where)}
-    for item in noisy.data:
-        clbits = [circuit.clbits[noisy.find_bit(bit).index] for bit in item.clbits]
-        back.append(item.operation, [place[qubit] for qubit in item.qubits], clbits)
+    for entry in noisy.data:
+        clbits = [circuit.clbits[noisy.find_bit(bit).index] for bit in entry.clbits]
+        back.append(entry.operation, [place[qubit] for qubit in entry.qubits], clbits)
     return back
 
 
@@ -196,12 +196,12 @@ class _Errors:
         self.knows_gates = self._coverage.knows_gates
 
     def know(self, instruction: Instruction) -> bool:
-        """Whether the model names this very instruction."""
+        """Return whether the model names this very instruction."""
         name = getattr(instruction, "label", None) or instruction.name
         return name in self._local or name in self._default
 
-    def after(self, instruction: Instruction, qubits: Sequence[int]) -> Item | None:
-        """The error of an instruction, as an item."""
+    def after(self, instruction: Instruction, qubits: Sequence[int]) -> Event | None:
+        """Return the error of an instruction, as an event."""
         # Aer hands the labels of gates and delays on, and no others.
         label = instruction.label if isinstance(instruction, Gate | Delay) else None
         name = instruction.name if label is None else label
@@ -216,7 +216,7 @@ class _Errors:
             )
         if id(error) not in self._channels:
             self._channels[id(error)] = channel_of_error(error)
-        return Item(tuple(qubits[: error.num_qubits]), channel=self._channels[id(error)])
+        return Event(tuple(qubits[: error.num_qubits]), channel=self._channels[id(error)])
 
     def note_gap(self, gate: Gate, qubits: Sequence[int]) -> None:
         """Remember a gate that the model does not know."""
@@ -237,7 +237,7 @@ class _Errors:
             raise self._coverage.refusal_elsewhere(physical)
 
     def readout(self, qubits: Sequence[int]) -> dict[int, np.ndarray]:
-        """The assignment matrices of single qubits."""
+        """Return the assignment matrices of single qubits."""
         known = set(self._where)
         for several in self._local_readout:
             if len(several) > 1 and known.intersection(several):
@@ -256,12 +256,12 @@ class _Errors:
 
 @dataclass
 class _Walk:
-    """Walks a circuit and collects items."""
+    """Walk over a circuit that collects events."""
 
     circuit: QuantumCircuit
     errors: _Errors
     inputs: frozenset[Parameter]
-    items: list[Item] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
     measured: dict[int, int] = field(default_factory=dict)
     _finished: set[int] = field(default_factory=set)
@@ -272,9 +272,9 @@ class _Walk:
         self, circuit: QuantumCircuit, qubits: list[int], *, top: bool = False, noisy: bool = True
     ) -> None:
         """Append a circuit's instructions; without errors where they are parts of one gate."""
-        for item in circuit.data:
-            instruction = item.operation
-            where = [qubits[circuit.find_bit(qubit).index] for qubit in item.qubits]
+        for entry in circuit.data:
+            instruction = entry.operation
+            where = [qubits[circuit.find_bit(qubit).index] for qubit in entry.qubits]
             if isinstance(instruction, Barrier):
                 continue
             self.touched.update(where)
@@ -292,10 +292,10 @@ class _Walk:
             if isinstance(instruction, Measure):
                 error = self.errors.after(instruction, where) if noisy else None
                 if error is not None:
-                    self.items.append(error)
+                    self.events.append(error)
                 self._finished.update(where)
                 if top:
-                    bit = circuit.find_bit(item.clbits[0]).index
+                    bit = circuit.find_bit(entry.clbits[0]).index
                     self.measured[bit] = where[0]
             elif noisy and has_open_controls(instruction) and _runs_on_aer(instruction):
                 for gate, places in on_ones(instruction):
@@ -310,10 +310,10 @@ class _Walk:
         self._apply(instruction, where, noisy)
         self._gate = outer
         if error is not None:
-            self.items.append(error)
+            self.events.append(error)
 
     def _name(self, instruction: AbstractOperation) -> str:
-        """For messages: the instruction that the user wrote, and which part of it this is."""
+        """Return the user's instruction, and which part of it this is, for messages."""
         base = getattr(instruction, "base_op", None)
         name = instruction.name if base is None else f"annotated {base.name}"
         return f"'{self._gate}', through its '{name}'," if self._gate else f"'{name}'"
@@ -322,7 +322,7 @@ class _Walk:
         if isinstance(instruction, Delay) or instruction.name == "id":
             return
         if isinstance(instruction, Reset):
-            self.items.append(Item((where[0],), channel=reset_channel()))
+            self.events.append(Event((where[0],), channel=reset_channel()))
             return
         instruction = settled(instruction)
         if self._evolution(instruction, where, noisy):
@@ -340,7 +340,7 @@ class _Walk:
         channel = None if symbolic else _fixed_channel(instruction)
         if channel is not None:
             if where:
-                self.items.append(Item(tuple(where), channel=channel))
+                self.events.append(Event(tuple(where), channel=channel))
             return
         self.append(definition_of(instruction, "noisy engine"), where, noisy=parts)
 
@@ -382,7 +382,7 @@ class _Walk:
         free = parameters_of(angle)
         if free:
             on_inputs = bool(self.inputs & free)
-            self.items.append(Item(tuple(where), None, pauli, angle, on_inputs))
+            self.events.append(Event(tuple(where), None, pauli, angle, on_inputs))
             return
         number = tree_of(angle)
         if not isinstance(number, float):
@@ -390,7 +390,7 @@ class _Walk:
         if number:
             half, p = number / 2, pauli_matrix(pauli)
             matrix = math.cos(half) * np.eye(len(p)) - 1j * math.sin(half) * p
-            self.items.append(Item(tuple(where), channel=unitary_channel(matrix)))
+            self.events.append(Event(tuple(where), channel=unitary_channel(matrix)))
 
 
 @cache
@@ -401,7 +401,7 @@ def _aer_gates() -> frozenset[str]:
 
 
 def _runs_on_aer(instruction: Instruction) -> bool:
-    """Whether Aer runs it as it is; controls on 0 as those on 1."""
+    """Return whether Aer runs a gate as it is, with controls on 0 as with those on 1."""
     name = instruction.name
     if has_open_controls(instruction):
         name = name.removesuffix(f"_o{instruction.ctrl_state}")
@@ -409,7 +409,7 @@ def _runs_on_aer(instruction: Instruction) -> bool:
 
 
 def _fixed_channel(instruction: Instruction) -> Channel | None:
-    """The channel of a small instruction without free parameters, or None: decompose it."""
+    """Return the channel of a small instruction without free parameters, or None."""
     if not isinstance(instruction, Gate):
         if instruction.name in ("kraus", "superop") or hasattr(instruction, "_quantum_error"):
             return channel_of_instruction(instruction)

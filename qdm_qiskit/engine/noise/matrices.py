@@ -18,7 +18,7 @@ from torch import Tensor
 from .angles import Angles
 from .base import Arguments
 from .channels import on_axes, pauli_matrix, transfer_matrix
-from .lowering import Item
+from .lowering import Event
 
 _Level = tuple[np.ndarray, np.ndarray, np.ndarray]
 """One level of the products: rows of the earlier factors, of the later ones, and of those alone."""
@@ -26,7 +26,7 @@ _Level = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @cache
 def rotation_terms(pauli: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """C0, C1 and C2 of the transfer matrix of exp(-i t P / 2)."""
+    """Return C0, C1 and C2 of the transfer matrix of exp(-i t P / 2)."""
     p = pauli_matrix(pauli)
 
     def at(cosine: float, sine: float) -> np.ndarray:
@@ -48,11 +48,11 @@ class BlockMatrices:
         self._trees: dict[int, list[_Level]] = {}
         self._tensors: dict[tuple[object, torch.dtype, torch.device], Tensor] = {}
 
-    def add(self, items: Sequence[Item], columns: dict[int, int], axes: Sequence[int]) -> tuple:
+    def add(self, events: Sequence[Event], columns: dict[int, int], axes: Sequence[int]) -> tuple:
         """Register a block.
 
         Args:
-            items: Its channels and rotations in order.
+            events: Its channels and rotations in order.
             columns: For the id of each rotation its row among the angles.
             axes: The qubits of its matrix, the first most significant.
 
@@ -64,18 +64,20 @@ class BlockMatrices:
         total = np.eye(size)
         factors: list[np.ndarray] = []
         angles: list[int] = []
-        for item in items:
-            if item.channel is not None:
-                total = on_axes(item.channel.transfer, item.qubits, register, 4) @ total
+        for event in events:
+            if event.channel is not None:
+                total = on_axes(event.channel.transfer, event.qubits, register, 4) @ total
                 if factors:
-                    # What follows a rotation belongs to that rotation.
+                    # Channels after a rotation belong to that rotation.
                     factors[-1] = (
-                        on_axes(item.channel.transfer, item.qubits, register, 4) @ factors[-1]
+                        on_axes(event.channel.transfer, event.qubits, register, 4) @ factors[-1]
                     )
                 continue
-            terms = [on_axes(term, item.qubits, register, 4) for term in rotation_terms(item.pauli)]
+            terms = [
+                on_axes(term, event.qubits, register, 4) for term in rotation_terms(event.pauli)
+            ]
             factors.append(np.stack(terms) if factors else np.stack(terms) @ total)
-            angles.append(columns[id(item)])
+            angles.append(columns[id(event)])
         if not factors:
             self._fixed.append(total)
             return ("fixed", len(self._fixed) - 1)
@@ -113,7 +115,7 @@ class BlockMatrices:
             self._trees[size] = levels
 
     def build(self, angles: Tensor | None, like: Tensor) -> dict[object, Tensor]:
-        """All matrices by their key.
+        """Return all matrices by their key.
 
         Args:
             angles: ``(rotations, 1)``.
@@ -165,7 +167,7 @@ class SampleRotations:
 
     def __init__(
         self,
-        places: dict[int, tuple[Item, tuple[int, ...]]],
+        places: dict[int, tuple[Event, tuple[int, ...]]],
         inputs: Sequence[Parameter],
         weights: Sequence[Parameter],
     ) -> None:
@@ -173,14 +175,14 @@ class SampleRotations:
         self._tensors: dict[tuple[int, int, torch.dtype, torch.device], Tensor] = {}
         for size in sorted({len(register) for _, register in places.values()}):
             blocks = [k for k, (_, register) in places.items() if len(register) == size]
-            items = [places[k][0] for k in blocks]
+            events = [places[k][0] for k in blocks]
             arrays = [_rotation(*places[k]) for k in blocks]
             stacked = tuple(np.stack(each) for each in zip(*arrays, strict=True))
-            angles = Angles([i.angle for i in items if i.angle is not None], inputs, weights)
+            angles = Angles([i.angle for i in events if i.angle is not None], inputs, weights)
             self._groups.append((blocks, angles, stacked))
 
     def build(self, arguments: Arguments, like: Tensor) -> dict[int, tuple[Tensor, Tensor, Tensor]]:
-        """Block to factors ``(d, 1, batch)`` of a vector and of its partner, and partner rows."""
+        """Return, by block, the factors ``(d, 1, batch)`` of a vector and its partner, and its rows."""
         found: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
         for group, (blocks, angles, arrays) in enumerate(self._groups):
             c0, c1, signs, partner = (
@@ -203,11 +205,11 @@ class SampleRotations:
 
 
 def _rotation(
-    item: Item, register: Sequence[int]
+    event: Event, register: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """c0, c1 and signs, ``(d, 1, 1)``, and the partner rows ``(d,)``."""
+    """Return c0, c1 and signs ``(d, 1, 1)``, and the partner rows ``(d,)``."""
     names = list(reversed(register))
-    c0, c1, c2 = (on_axes(term, item.qubits, names, 4) for term in rotation_terms(item.pauli))
+    c0, c1, c2 = (on_axes(term, event.qubits, names, 4) for term in rotation_terms(event.pauli))
     partner = np.abs(c2).argmax(axis=1)
     signs = c2[np.arange(len(c2)), partner]
     return (

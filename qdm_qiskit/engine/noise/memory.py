@@ -1,4 +1,4 @@
-"""How much memory there is, so that what does not fit is refused before it is allocated."""
+"""Memory that is available, so that larger needs are refused before they are allocated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...errors import InvalidData
 
 
 def available_bytes(device: torch.device) -> int:
-    """Memory that can still be had on a device; of this process's control group, if it is less."""
+    """Return the memory that is left on a device, or to the process's control group if less."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -29,7 +29,7 @@ def available_bytes(device: torch.device) -> int:
 
 
 def check_memory(needed: int, device: torch.device, what: str, remedy: str) -> None:
-    """Refuse what does not fit.
+    """Refuse a need that exceeds the available memory.
 
     Raises:
         InvalidData: If more than the available memory is needed; with both numbers.

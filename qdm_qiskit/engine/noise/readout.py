@@ -33,15 +33,15 @@ def apply_readout(
     m = probabilities.shape[-1].bit_length() - 1
     if probabilities.ndim != 2 or probabilities.shape[1] != 2**m:
         raise InvalidData(
-            f"Probabilities have shape (batch, 2**m), got {tuple(probabilities.shape)}."
+            f"probabilities have shape (batch, 2**m), got {tuple(probabilities.shape)}."
         )
     for bits, matrix in errors:
         k, chosen = len(bits), [int(bit) for bit in bits]
         if len(set(chosen)) != k or not all(0 <= b < m for b in chosen):
-            raise InvalidData(f"Bits must be distinct and below {m}, got {chosen}.")
+            raise InvalidData(f"errors name distinct bits below {m}, got {chosen}.")
         if tuple(matrix.shape) != (2**k, 2**k):
             raise InvalidData(
-                f"A matrix for {k} bits is {2**k} x {2**k}, got {tuple(matrix.shape)}."
+                f"errors hold a matrix of {2**k} x {2**k} for {k} bits, got {tuple(matrix.shape)}."
             )
         table = torch.as_tensor(
             matrix, dtype=probabilities.dtype, device=probabilities.device

@@ -30,7 +30,7 @@ from ...errors import InvalidOption
 from ..evolution.autograd_ops import in_full_precision
 from ..evolution.pauli_readout import ObservableTable
 from .angles import Angles
-from .base import COMPLEX, Arguments, NoisyProgram, confusion_terms
+from .base import Arguments, NoisyProgram, confusion_terms
 from .blocks import fuse
 from .channels import Channel, on_axes, pauli_matrix
 from .lowering import NoisyCircuit
@@ -38,9 +38,9 @@ from .memory import check_memory
 from .readout import apply_readout
 
 CHUNK_BYTES = 2**28
-"""Trajectories are evolved so many at a time that what autograd keeps is about this large."""
+"""Bytes that autograd keeps of the trajectories that are evolved at once."""
 MAX_VARIANCE_FACTOR = 100.0
-"""Above this :attr:`TrajectoryProgram.variance_factor` the estimator is refused."""
+"""Largest :attr:`TrajectoryProgram.variance_factor` of an estimator that is not refused."""
 
 _Factor = tuple[str, int, np.ndarray]
 
@@ -64,7 +64,7 @@ class TrajectoryProgram(NoisyProgram):
         self, noisy: NoisyCircuit, inputs: Sequence[Parameter], weights: Sequence[Parameter]
     ) -> None:
         super().__init__(noisy, inputs, weights)
-        channels = [i.channel for i in noisy.items if isinstance(i.channel, Channel)]
+        channels = [i.channel for i in noisy.events if isinstance(i.channel, Channel)]
         self.variance_factor = math.prod(channel.spread for channel in channels)
         """The product of all spreads S: bounds values and variances of single trajectories."""
         if self.variance_factor > MAX_VARIANCE_FACTOR:
@@ -73,16 +73,16 @@ class TrajectoryProgram(NoisyProgram):
                 f"factor may be {MAX_VARIANCE_FACTOR:g}, here it is {self.variance_factor:.3g}; "
                 "use method='density'."
             )
-        rotations = [item for item in noisy.items if item.channel is None]
+        rotations = [event for event in noisy.events if event.channel is None]
         groups = {
-            "weights": [item for item in rotations if not item.on_inputs],
-            "inputs": [item for item in rotations if item.on_inputs],
+            "weights": [event for event in rotations if not event.on_inputs],
+            "inputs": [event for event in rotations if event.on_inputs],
         }
         self._angles = {
-            name: Angles([i.angle for i in items if i.angle is not None], inputs, weights)
-            for name, items in groups.items()
+            name: Angles([i.angle for i in events if i.angle is not None], inputs, weights)
+            for name, events in groups.items()
         }
-        rows = {id(i): (name, k) for name, items in groups.items() for k, i in enumerate(items)}
+        rows = {id(i): (name, k) for name, events in groups.items() for k, i in enumerate(events)}
         self._edges: list[np.ndarray] = []
         self._programs: dict[tuple[int, ...], tuple[list[_Block], list[int]]] = {}
         self._rows = rows
@@ -180,7 +180,7 @@ class TrajectoryProgram(NoisyProgram):
         generator: torch.Generator | None,
     ) -> Tensor:
         if trajectories < 1:
-            raise InvalidOption(f"Trajectories are at least 1, got {trajectories}.")
+            raise InvalidOption(f"trajectories is at least 1, got {trajectories}.")
         batch, like = arguments.batch, arguments.like
         blocks, order = self._program(arguments.covered)
         one = 2 * like.element_size() * batch * 2 ** len(self.active) * (3 * len(blocks) + 3)
@@ -205,7 +205,7 @@ class TrajectoryProgram(NoisyProgram):
                 for edge, draw in zip(edges, draws, strict=True)
             ]
 
-            def part(
+            def measured(
                 inputs: Tensor | None,
                 weights: Tensor | None,
                 state: Tensor | None,
@@ -219,9 +219,9 @@ class TrajectoryProgram(NoisyProgram):
                 return measure(states, order)
 
             if needs_grad and trajectories > chunk:
-                value = checkpoint(part, *recorded, use_reentrant=False)
+                value = checkpoint(measured, *recorded, use_reentrant=False)
             else:
-                value = part(*recorded)
+                value = measured(*recorded)
             total = value if total is None else total + value
         assert total is not None  # there is at least one trajectory
         return self._connected(total / trajectories, arguments)
@@ -235,9 +235,9 @@ class TrajectoryProgram(NoisyProgram):
         state: Tensor | None,
         picks: list[Tensor],
     ) -> Tensor:
-        """Final states ``(batch or 1, trajectories or 1, 2**n)``."""
+        """Return the final states ``(batch or 1, trajectories or 1, 2**n)``."""
         n, like = len(self.active), arguments.like
-        dtype = COMPLEX[like.dtype]
+        dtype = like.dtype.to_complex()
         waves = {}
         for name, angles in self._angles.items():
             if angles.count:
@@ -267,7 +267,7 @@ class TrajectoryProgram(NoisyProgram):
                     cosine, sine = waves[kind]
                     factor = cosine[row] * table[0] + sine[row] * table[1]
                 matrix = factor if matrix is None else factor @ matrix
-            assert matrix is not None  # blocks hold at least one item
+            assert matrix is not None  # blocks hold at least one event
             x = matrix @ x.reshape(*x.shape[:2], matrix.shape[-1], -1)
             x = x.flatten(2)
         return x
@@ -277,7 +277,7 @@ class TrajectoryProgram(NoisyProgram):
     def _program(self, covered: tuple[int, ...]) -> tuple[list[_Block], list[int]]:
         if covered in self._programs:
             return self._programs[covered]
-        groups = fuse(self._noisy.items, 2, split_samples=False)
+        groups = fuse(self._noisy.events, 2, split_samples=False)
         order = [q for q in self.active if q not in covered] + list(reversed(covered))
         blocks: list[_Block] = []
         edges: list[np.ndarray] = []
@@ -297,21 +297,21 @@ class TrajectoryProgram(NoisyProgram):
             register = list(reversed(order[:front]))
             block = _Block(axes)
             pending = np.eye(2**front, dtype=complex)
-            for item in group.items:
-                if item.channel is None:
-                    name, row = self._rows[id(item)]
-                    p = on_axes(pauli_matrix(item.pauli), item.qubits, register, 2)
+            for event in group.events:
+                if event.channel is None:
+                    name, row = self._rows[id(event)]
+                    p = on_axes(pauli_matrix(event.pauli), event.qubits, register, 2)
                     terms = np.stack([pending, -1j * p @ pending])
                     block.factors.append((name, row, terms))
                     pending = np.eye(2**front, dtype=complex)
                     continue
-                assert isinstance(item.channel, Channel)  # readout comes after the measurement
-                if len(item.channel.kraus) == 1:
-                    gate = on_axes(item.channel.kraus[0], item.qubits, register, 2)
+                assert isinstance(event.channel, Channel)  # readout comes after the measurement
+                if len(event.channel.kraus) == 1:
+                    gate = on_axes(event.channel.kraus[0], event.qubits, register, 2)
                     pending = gate @ pending
                 else:
-                    q, operators = item.channel.branches
-                    full = [on_axes(each, item.qubits, register, 2) for each in operators]
+                    q, operators = event.channel.branches
+                    full = [on_axes(each, event.qubits, register, 2) for each in operators]
                     block.factors.append(("noise", len(edges), np.stack(full) @ pending))
                     edges.append(np.cumsum(q))
                     pending = np.eye(2**front, dtype=complex)
@@ -329,26 +329,26 @@ class TrajectoryProgram(NoisyProgram):
     def _through_readout(
         self, observable: SparsePauliOp, readout: bool
     ) -> dict[tuple[tuple[int, int], ...], float]:
-        """Pauli strings on active qubits and their coefficients, readout errors taken in."""
+        """Return Pauli strings on active qubits with coefficients that hold the readout errors."""
         strings, table = self._pauli_terms([observable])
         found: dict[tuple[tuple[int, int], ...], float] = {}
         for string, coefficient in zip(strings, table[0], strict=True):
-            parts: dict[tuple[tuple[int, int], ...], float] = {(): float(coefficient)}
+            reads: dict[tuple[tuple[int, int], ...], float] = {(): float(coefficient)}
             for qubit, digit in string:
                 matrix = self._noisy.confusion.get(qubit) if readout else None
                 a, b = (0.0, 1.0) if matrix is None else confusion_terms(matrix)
                 new: dict[tuple[tuple[int, int], ...], float] = {}
-                for part, value in parts.items():
+                for read, value in reads.items():
                     if qubit in self.active:
-                        options = [((*part, (qubit, digit)), b), (part, a)]
+                        options = [((*read, (qubit, digit)), b), (read, a)]
                     else:  # in |0>: Z is 1, X and Y are 0
-                        options = [(part, a + b * (digit == 3))]
+                        options = [(read, a + b * (digit == 3))]
                     for key, factor in options:
                         if factor:
                             new[key] = new.get(key, 0.0) + value * factor
-                parts = new
-            for part, value in parts.items():
-                found[part] = found.get(part, 0.0) + value
+                reads = new
+            for read, value in reads.items():
+                found[read] = found.get(read, 0.0) + value
         return found
 
     def _constant(self, array: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -361,7 +361,7 @@ class TrajectoryProgram(NoisyProgram):
 def _placed(
     terms: dict[tuple[tuple[int, int], ...], float], positions: dict[int, int]
 ) -> SparsePauliOp:
-    """Pauli strings as an operator on the qubits as they lie."""
+    """Return Pauli strings as an operator on the qubits as they lie."""
     triples = [
         ("".join(" XYZ"[digit] for _, digit in string), [positions[q] for q, _ in string], value)
         for string, value in terms.items()

@@ -1,6 +1,7 @@
-"""Programs as Qiskit primitives and gradients, and a cache of what was compiled."""
+"""Programs as Qiskit primitives and gradients, and a cache of compiled circuits."""
 
 __all__ = [
+    "batches",
     "circuit_cache",
     "circuit_key",
     "fubini_study",

@@ -27,7 +27,7 @@ TABLE_ENTRIES = 2**21
 """Largest table of observables, in numbers; more observables are read out in several tables."""
 
 MAX_OUTCOME_QUBITS = 26
-"""Above, a list of all basis states would take more than 512 MiB."""
+"""Qubits above which a list of all basis states would take more than 512 MiB."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class BoundRows:
     """The circuit's parameters, by position, that are inputs; all others are weights."""
 
     def statevector(self, rows: slice | Tensor) -> Tensor:
-        """Final states of some rows, or of rows that are given instead: ``(rows, 2**n)``."""
+        """Return the final states ``(rows, 2**n)`` of a slice of rows, or of other inputs."""
         inputs = self.inputs[rows] if isinstance(rows, slice) else rows
         if not self.columns:
             state = self.program.statevector(None, self.weights)
@@ -131,7 +131,7 @@ class CompiledCircuit:
     def tables(
         self, observables: Sequence[SparsePauliOp], keys: Sequence[Hashable]
     ) -> list[ObservableTable]:
-        """Tables that read these observables, in their order.
+        """Return the tables that read these observables, in their order.
 
         Args:
             observables: On all qubits of the circuit.
@@ -159,20 +159,20 @@ class CircuitCache:
 
     def __init__(self, size: int = 64) -> None:
         if size < 1:
-            raise InvalidOption(f"A cache holds at least 1 circuit, got {size=}.")
+            raise InvalidOption(f"size is at least 1 circuit, got {size}.")
         self.size = size
         self._entries: OrderedDict[Hashable, CompiledCircuit] = OrderedDict()
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[type[CircuitCache], tuple[int]]:
-        """Without what it holds: a copy, in this process or another, compiles for itself."""
+        """Return the parts of a copy: without circuits, which it compiles for itself."""
         return CircuitCache, (self.size,)
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def find(self, circuit: QuantumCircuit) -> CompiledCircuit:
-        """The compiled circuit; equal circuits share it, changed ones do not."""
+        """Return the compiled circuit; equal circuits share it, changed ones do not."""
         key, kept = structure_key(circuit)
         if key is None:
             return CompiledCircuit(circuit)
@@ -186,7 +186,7 @@ class CircuitCache:
 
 
 def _tables(observables: Sequence[SparsePauliOp], num_qubits: int) -> list[ObservableTable]:
-    """Tables of a size that pays, or a single one that keeps no numbers where they are too many."""
+    """Return tables of a size that pays, or a single one that keeps no numbers."""
     # A table has a row for each observable under each pattern of bits that one flips.
     size = max(1, int((TABLE_ENTRIES / 2**num_qubits) ** 0.5))
     parts = [observables[start : start + size] for start in range(0, len(observables), size)]
@@ -197,7 +197,7 @@ def _tables(observables: Sequence[SparsePauliOp], num_qubits: int) -> list[Obser
 
 
 def _own_copy(circuit: QuantumCircuit) -> QuantumCircuit:
-    """A copy to compile: Qiskit writes definitions into gates, which would look like a change."""
+    """Return a copy to compile: Qiskit writes definitions into gates, as if they changed."""
     try:
         return copy.deepcopy(circuit)
     except Exception:  # of a user's own gate: then its circuit is compiled once more
@@ -205,7 +205,7 @@ def _own_copy(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def _without_gates(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Bits, registers, and what uses classical bits."""
+    """Return the circuit without the gates that use no classical bits."""
     bare = circuit.copy_empty_like()
     for item in circuit.data:
         if item.clbits:
@@ -214,7 +214,7 @@ def _without_gates(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def measurements(circuit: QuantumCircuit) -> dict[int, int]:
-    """Classical bit to the qubit that is measured into it last.
+    """Return, by classical bit, the qubit that is measured into it last.
 
     Raises:
         UnsupportedCircuit: If an instruction other than a measurement writes classical bits.
@@ -232,7 +232,7 @@ def measurements(circuit: QuantumCircuit) -> dict[int, int]:
 
 
 def measured_outcomes(circuit: QuantumCircuit) -> np.ndarray:
-    """The integer that each basis state writes into the classical bits.
+    """Return the integer that each basis state writes into the classical bits.
 
     As SamplerQNN reads it: the register ``meas`` where there is one, else all registers joined, the
     first one least significant.

@@ -1,4 +1,4 @@
-"""What decides a circuit's outcome, as a key: Qiskit changes gates and definitions in place.
+"""Key of all that decides a circuit's outcome: Qiskit changes gates and definitions in place.
 
 Everything stands in the key by its content: parameters, matrices, definitions, modifiers, registers.
 Only functions and classes stand there by identity.
@@ -25,7 +25,7 @@ _BY_IDENTITY = (type, FunctionType, BuiltinFunctionType, ModuleType)
 
 
 def structure_key(circuit: QuantumCircuit) -> tuple[Hashable | None, list[Any]]:
-    """What decides a circuit's outcome, as something that can be hashed.
+    """Return all that decides a circuit's outcome, as a key.
 
     Equal circuits have equal keys, however they were built; a circuit that was changed in place has
     another one than before. Labels, metadata and names of circuits do not count.
@@ -47,7 +47,7 @@ class _Opaque(Exception):
     """An object that says nothing about its content."""
 
 
-class _Part:
+class _Hashed:
     """Content that occurs several times in a key: hashed once."""
 
     __slots__ = ("_hash", "_value")
@@ -60,7 +60,7 @@ class _Part:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, _Part) and self._value == other._value)
+        return self is other or (isinstance(other, _Hashed) and self._value == other._value)
 
 
 class _Contents:
@@ -68,12 +68,12 @@ class _Contents:
 
     def __init__(self) -> None:
         self.kept: dict[int, Any] = {}
-        """By their id, objects whose identity is their content."""
+        """Objects whose identity is their content, by id."""
         self._known: dict[int, tuple[Any, Hashable]] = {}
-        """By their id, objects and contents; held, so that no id is given away meanwhile."""
+        """Objects and contents, by id; held, so that no id is given away meanwhile."""
 
     def circuit(self, circuit: QuantumCircuit) -> Hashable:
-        """Gates by name where Qiskit defines them, by their content elsewhere."""
+        """Return the gates, by name where Qiskit defines them, by their content elsewhere."""
         bits = [*circuit.qubits, *circuit.clbits]
         index = dict(zip(bits, range(len(bits)), strict=True)).__getitem__
         rows: list[Hashable] = []
@@ -92,7 +92,7 @@ class _Contents:
         return (len(circuit.qubits), len(circuit.clbits), registers, phase, tuple(rows))
 
     def of(self, value: Any) -> Hashable:
-        """The content of any object."""
+        """Return the content of any object."""
         kind = type(value)
         if kind in _PLAIN:
             return value if kind is str else (kind, value)
@@ -104,7 +104,7 @@ class _Contents:
         if id(value) not in self._known:
             place = len(self._known)
             self._known[id(value)] = (value, ("again", place))  # for objects that hold themselves
-            self._known[id(value)] = (value, _Part((kind, self._inside(value))))
+            self._known[id(value)] = (value, _Hashed((kind, self._inside(value))))
         return self._known[id(value)][1]
 
     def _inside(self, value: Any) -> Hashable:
@@ -121,7 +121,7 @@ class _Contents:
         return self._state(value)
 
     def _state(self, value: Any) -> Hashable:
-        """What pickle would write: the class, and all that an equal object is made from."""
+        """Return the class and state that pickle would write, of which an equal object is made."""
         try:
             parts = value.__reduce_ex__(4)
         except Exception as error:  # any class may say in its own way that it does not

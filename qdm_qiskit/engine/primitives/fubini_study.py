@@ -11,8 +11,8 @@ from ...arguments import of_kind
 from ...errors import InvalidData, InvalidOption
 from ..evolution.post_selection import check_selected
 from ..program import CircuitProgram
+from .batches import row_slices
 from .jacobians import state_tangents
-from .primitives import parts
 
 METRIC_CHUNK = 2**22
 """Amplitudes of the tangents that are kept at once, 64 MiB in complex128."""
@@ -27,7 +27,7 @@ def fubini_study_metric(
     initial_qubits: Sequence[int] | None = None,
     blocks: Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
-    """The real part of the quantum geometric tensor, for each sample.
+    """Return the real part of the quantum geometric tensor, for each sample.
 
     ``g_ij = Re(<d_i psi|d_j psi> - <d_i psi|psi><psi|d_j psi>)``; where the program projects, of the
     normalised state. The squared distance of neighbouring states is ``1 - |<psi(w)|psi(w + d)>|**2
@@ -65,17 +65,19 @@ def fubini_study_metric(
     weights = weights.detach()
     inputs = None if inputs is None else inputs.detach()
     initial_state = None if initial_state is None else initial_state.detach()
-    batched = {"inputs": inputs, "initial states": initial_state}
+    batched = {"inputs": inputs, "initial_state": initial_state}
     if weights.ndim == 2:
         batched["weights"] = weights
     sizes = {name: len(each) for name, each in batched.items() if each is not None}
     if len(set(sizes.values())) > 1:
-        raise InvalidData(f"All that is given for each sample has one batch size, got {sizes}.")
+        raise InvalidData(
+            f"Arguments that differ between samples have one batch size, got {sizes}."
+        )
     rows = next(iter(sizes.values()), 1)
     real = weights.dtype
     metric = torch.zeros(rows, count, count, dtype=real, device=weights.device)
     largest = max((len(group) for group in groups), default=1)
-    for part in parts(rows, program.num_qubits, METRIC_CHUNK // max(1, largest)):
+    for part in row_slices(rows, program.num_qubits, METRIC_CHUNK // max(1, largest)):
         for group in groups:
             psi, tangents = state_tangents(
                 program,
@@ -94,7 +96,7 @@ def fubini_study_metric(
 
 
 def _metric(psi: Tensor, tangents: Tensor) -> Tensor:
-    """``(batch, 2**n)`` and ``(batch, p, 2**n)`` to ``(batch, p, p)``."""
+    """Return the metric ``(batch, p, p)`` of ``(batch, 2**n)`` and ``(batch, p, 2**n)``."""
     norm = (psi.abs() ** 2).sum(1)[:, None, None]
     along = tangents.conj() @ psi.unsqueeze(2)  # <d_i psi|psi>
     overlaps = tangents.conj() @ tangents.transpose(1, 2)

@@ -1,7 +1,7 @@
 """Exact gradients for qiskit-machine-learning: an unmodified QNN trains on the engine.
 
 ``EstimatorQNN(estimator=estimator, gradient=EngineEstimatorGradient(estimator), ...)``. These
-classes compute what that library asks for, the whole Jacobian of each sample. Where only its product
+classes compute the whole Jacobian of each sample, which that library asks for. Where only its product
 with a cotangent is needed, as in training, ``QuantumLayer.from_qnn`` is faster.
 """
 
@@ -24,11 +24,12 @@ from qiskit_machine_learning.gradients import (
 )
 
 from ...errors import InvalidData, InvalidOption, UnsupportedCircuit
-from ..arguments import namesakes
+from ..lowering.parameters import namesakes
 from ..lowering.pauli_sums import as_pauli_sum, as_sparse_observable, observable_key
+from .batches import CHUNK, row_slices
 from .circuit_cache import CompiledCircuit, check_finite
 from .jacobians import reverse_jacobian, state_tangents
-from .primitives import CHUNK, EngineEstimator, EngineSampler, parts
+from .primitives import EngineEstimator, EngineSampler
 
 
 class EngineEstimatorGradient(BaseEstimatorGradient):
@@ -45,7 +46,7 @@ class EngineEstimatorGradient(BaseEstimatorGradient):
         estimator = EngineEstimator() if estimator is None else estimator
         if not isinstance(estimator, EngineEstimator):
             raise InvalidOption(
-                "EngineEstimatorGradient computes on an EngineEstimator, got "
+                "estimator is an EngineEstimator, got "
                 f"{type(estimator).__name__}; use ParamShiftEstimatorGradient for other primitives."
             )
         super().__init__(estimator)
@@ -129,7 +130,7 @@ class EngineSamplerGradient(BaseSamplerGradient):
         sampler = EngineSampler() if sampler is None else sampler
         if not isinstance(sampler, EngineSampler):
             raise InvalidOption(
-                "EngineSamplerGradient computes on an EngineSampler, got "
+                "sampler is an EngineSampler, got "
                 f"{type(sampler).__name__}; use ParamShiftSamplerGradient for other primitives."
             )
         super().__init__(sampler)
@@ -182,7 +183,7 @@ class _Group:
     """Positions of the parameters to differentiate in, in the order asked for."""
     members: list[int] = field(default_factory=list)
     row: dict[int, int] = field(default_factory=dict)
-    """Request to its row of values."""
+    """Row of values of each request."""
     rows: dict[bytes, int] = field(default_factory=dict)
     values: list[np.ndarray] = field(default_factory=list)
 
@@ -224,7 +225,7 @@ def _expectation_jacobian(
     keys: list[Hashable],
     known: dict[Hashable, Any],
 ) -> np.ndarray:
-    """``(rows, observables, columns)``; all observables are read from the same states."""
+    """Return ``(rows, observables, columns)``; all observables are read from the same states."""
     values = np.stack([group.values[row] for row in rows])
     sums = [as_pauli_sum(known[key]) for key in keys]
     if not group.columns:
@@ -245,7 +246,7 @@ def _expectation_jacobian(
 def _probability_jacobian(
     sampler: EngineSampler, group: _Group, place: np.ndarray, num_outcomes: int
 ) -> np.ndarray:
-    """``(rows, columns, outcomes)``: d|psi|**2 = 2 Re(conj(psi) d psi), summed over basis states."""
+    """Return ``(rows, columns, outcomes)``: 2 Re(conj(psi) d psi), summed over basis states."""
     values = np.stack(group.values)
     bound = group.compiled.bind(group.circuit, values, sampler.dtype, sampler.device)
     shared = [c for c in range(len(group.compiled.parameters)) if c not in bound.columns]
@@ -258,7 +259,7 @@ def _probability_jacobian(
     index = torch.as_tensor(place, device=sampler.device)
     found = np.zeros((len(values), len(group.columns), num_outcomes))
     size = CHUNK // max(1, len(group.columns))
-    for part in parts(len(values), bound.program.num_qubits, size):
+    for part in row_slices(len(values), bound.program.num_qubits, size):
         inputs = bound.inputs[part] if bound.columns else None
         psi, tangents = state_tangents(
             bound.program, inputs, bound.weights, input_columns=ahead, weight_columns=aside
@@ -274,7 +275,7 @@ def _check_lengths(
     parameter_values: Sequence[Sequence[float]] | np.ndarray,
     parameters: Sequence[Sequence[Parameter]],
 ) -> None:
-    """What the base classes check, once for each circuit instead of once for each request."""
+    """Check lengths and parameters, once a circuit where the base classes do once a request."""
     if not len(circuits) == len(parameter_values) == len(parameters):
         raise InvalidData(
             "There are parameter values and parameters for each circuit, got "

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.func import jvp, vmap
 
 from ..program import CircuitProgram
+from .batches import row_slices
 from .circuit_cache import BoundRows
-from .primitives import parts
 
 REVERSE_CHUNK = 2**17
 """Amplitudes of one reverse pass; 2 MiB in complex128, which a core's cache holds."""
@@ -28,7 +28,7 @@ FORWARD_CHUNK = 2**18
 def reverse_jacobian(
     bound: BoundRows, evaluate: Callable[[Tensor], Tensor], num_outputs: int
 ) -> Tensor:
-    """Derivatives of few outputs: each row is run once for each output, all in one batch.
+    """Return the derivatives of few outputs; each row runs once for each output.
 
     Args:
         bound: The rows.
@@ -40,9 +40,9 @@ def reverse_jacobian(
     """
     n, rows = bound.program.num_qubits, len(bound.inputs)
     found = bound.inputs.new_zeros(rows, num_outputs, len(bound.columns))
-    for chosen in parts(num_outputs, n, REVERSE_CHUNK):
+    for chosen in row_slices(num_outputs, n, REVERSE_CHUNK):
         outputs = range(num_outputs)[chosen]
-        for part in parts(rows, n, REVERSE_CHUNK // len(outputs)):
+        for part in row_slices(rows, n, REVERSE_CHUNK // len(outputs)):
             inputs = bound.inputs[part].repeat_interleave(len(outputs), dim=0)
             with torch.enable_grad():
                 inputs.requires_grad_()
@@ -65,7 +65,7 @@ def state_tangents(
     input_columns: Sequence[int] = (),
     weight_columns: Sequence[int] = (),
 ) -> tuple[Tensor, Tensor]:
-    """States and their derivatives, by forward-mode differentiation.
+    """Return states and their derivatives, by forward mode.
 
     Weights that the samples share stay folded into blocks; each direction costs about one forward
     pass, whatever the number of outputs.
@@ -111,7 +111,7 @@ def state_tangents(
 
 @cache
 def _load_forward_mode() -> None:
-    """Load what torch loads at the first use of forward mode, without its own warning (2.13)."""
+    """Load torch's parts of forward mode, without the warning of their first use (2.13)."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.script` is", DeprecationWarning)
         importlib.import_module("torch._decomp.decompositions_for_jvp")

@@ -32,10 +32,8 @@ from qiskit.quantum_info import SparsePauliOp
 from ...arguments import of_kind, wrong
 from ...errors import InvalidData, InvalidOption, QdmError, UnsupportedCircuit
 from ..lowering.pauli_sums import as_pauli_sum, observable_key
+from .batches import row_slices
 from .circuit_cache import BoundRows, CircuitCache, CompiledCircuit, check_finite, measurements
-
-CHUNK = 2**20
-"""Amplitudes that are computed at once, 16 MiB in complex128; longer batches go in parts."""
 
 Seed = np.random.Generator | int | None
 
@@ -124,7 +122,7 @@ class EngineEstimator(BaseEstimatorV2):
         return job
 
     def _prepare(self, pubs: list[EstimatorPub]) -> tuple[list[_Task], list[_Reading]]:
-        """One task for all PUBs with the same circuit and values; where each PUB finds its own."""
+        """Return a task for each circuit and values, and where each PUB finds its results."""
         tasks: dict[Hashable, _Task] = {}
         circuits: dict[int, CompiledCircuit] = {}
         readings = []
@@ -180,12 +178,12 @@ class _Task:
     compiled: CompiledCircuit
     bound: BoundRows
     observables: dict[Hashable, SparsePauliOp] = field(default_factory=dict)
-    """By their content; converted before the job starts, since the caller may change them."""
+    """Observables by content, converted before the job starts: the caller may change them."""
     found: np.ndarray | None = None
     """``(rows, observables)`` once evaluated."""
 
     def reading(self, pub: EstimatorPub) -> _Reading:
-        """Note the PUB's observables, and where their values will stand."""
+        """Add the PUB's observables, and return where their values will stand."""
         columns = np.zeros(pub.observables.shape, dtype=int)
         places = {key: place for place, key in enumerate(self.observables)}
         for place, observable in np.ndenumerate(pub.observables.sparse_observables_array()):
@@ -198,19 +196,19 @@ class _Task:
         return _Reading(self, *np.broadcast_arrays(rows, columns))
 
     def evaluate(self) -> None:
-        """Run the rows, part by part."""
+        """Run the rows, slice by slice."""
         sums = list(self.observables.values())
         rows = len(self.bound.inputs)
         self.found = np.zeros((rows, len(sums)))
         if not self.found.size:
             return
         with torch.no_grad():
-            for part in parts(rows, self.compiled.num_qubits):
+            for chosen in row_slices(rows, self.compiled.num_qubits):
                 # States first: too many qubits are refused there, before tables are allocated.
-                states = self.bound.statevector(part).t()
+                states = self.bound.statevector(chosen).t()
                 tables = self.compiled.tables(sums, list(self.observables))
                 values = torch.cat([table.evaluate(states) for table in tables])
-                self.found[part] = values.t().cpu().numpy()
+                self.found[chosen] = values.t().cpu().numpy()
 
 
 @dataclass
@@ -322,12 +320,12 @@ class EngineSampler(BaseSamplerV2):
         results = []
         for pub, (rows, qubits, registers) in zip(pubs, bound, strict=True):
             outcomes = np.zeros((len(rows.inputs), pub.shots), dtype=np.int64)
-            for part in parts(len(outcomes), rows.program.num_qubits) if qubits else ():
+            for chosen in row_slices(len(outcomes), rows.program.num_qubits) if qubits else ():
                 with torch.no_grad():
-                    inputs = rows.inputs[part] if rows.columns else None
+                    inputs = rows.inputs[chosen] if rows.columns else None
                     found = rows.program.probabilities(inputs, rows.weights, qubits=qubits)
                 probabilities = found.double().cpu().numpy()
-                drawn = outcomes[part]  # a view
+                drawn = outcomes[chosen]  # a view
                 for row in range(len(drawn)):
                     drawn[row] = draw(probabilities[row % len(found)], pub.shots, rng)
             data = {
@@ -344,7 +342,7 @@ class EngineSampler(BaseSamplerV2):
 
 
 def draw(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> np.ndarray:
-    """Independent outcomes.
+    """Draw independent outcomes.
 
     Args:
         probabilities: ``(outcomes,)``, not negative, with a sum near 1.
@@ -359,16 +357,9 @@ def draw(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> np.
     return np.searchsorted(cumulated, rng.random(shots), side="right")
 
 
-def parts(rows: int, num_qubits: int, amplitudes: int = CHUNK) -> Iterator[slice]:
-    """Consecutive rows, so many that their states have at most so many amplitudes; one at least."""
-    size = max(1, amplitudes >> num_qubits)
-    for start in range(0, rows, size):
-        yield slice(start, min(start + size, rows))
-
-
 @contextmanager
 def one_line(what: str) -> Iterator[None]:
-    """Qiskit's complaints about a value as our :class:`~qdm_qiskit.errors.InvalidData`."""
+    """Raise Qiskit's complaints about a value as :class:`~qdm_qiskit.errors.InvalidData`."""
     try:
         yield
     except QdmError:
@@ -378,14 +369,14 @@ def one_line(what: str) -> Iterator[None]:
 
 
 def _rows(pub: EstimatorPub | SamplerPub, compiled: CompiledCircuit) -> np.ndarray:
-    """``(rows, parameters)`` in the order of ``circuit.parameters``."""
+    """Return ``(rows, parameters)`` in the order of ``circuit.parameters``."""
     with one_line("set of parameter values"):
         values = pub.parameter_values.as_array(compiled.parameters)
     return values.reshape(pub.parameter_values.size, len(compiled.parameters))
 
 
 def _wiring(circuit: QuantumCircuit) -> tuple[list[int], dict[str, list[int | None]]]:
-    """Measured qubits, and for each register's bits their places among those; None if unmeasured.
+    """Return measured qubits, and the place of each register's bits among them, if measured.
 
     Read before the job starts: the circuit may change while it runs.
     """
@@ -400,7 +391,7 @@ def _wiring(circuit: QuantumCircuit) -> tuple[list[int], dict[str, list[int | No
 
 
 def _bit_array(outcomes: np.ndarray, places: list[int | None]) -> BitArray:
-    """``(..., shots)`` outcomes to a register; bits that are not measured are 0."""
+    """Return a register of ``(..., shots)`` outcomes; bits that are not measured are 0."""
     bits = np.zeros((*outcomes.shape, len(places)), dtype=bool)
     for bit, place in enumerate(places):
         if place is not None:
@@ -409,7 +400,7 @@ def _bit_array(outcomes: np.ndarray, places: list[int | None]) -> BitArray:
 
 
 def _listed(pubs: Any) -> list[Any]:
-    """PUBs as a list; a circuit by itself would be taken apart into gates."""
+    """Return PUBs as a list; a circuit by itself would be taken apart into gates."""
     if isinstance(pubs, QuantumCircuit | str) or not isinstance(pubs, Iterable):
         raise wrong(pubs, "pubs", "a list of PUBs", "put a single one into a list")
     return list(pubs)
@@ -430,7 +421,7 @@ def _device(device: torch.device | str) -> torch.device:
 
 
 def _generator(seed: Seed) -> np.random.Generator:
-    """For one job; drawn from a caller's generator now, since jobs run in threads."""
+    """Return a generator for one job, drawn from a caller's now, since jobs run in threads."""
     if isinstance(seed, np.random.Generator):
         return np.random.default_rng(seed.integers(2**63))
     return np.random.default_rng(seed)
@@ -453,5 +444,5 @@ def _shots(value: object) -> int:
 
 def _dtype(dtype: torch.dtype) -> torch.dtype:
     if dtype not in (torch.float32, torch.float64):
-        raise InvalidOption(f"The engine computes in float32 or float64, got {dtype}.")
+        raise InvalidOption(f"dtype is float32 or float64 of torch, got {dtype}.")
     return dtype

@@ -163,11 +163,13 @@ def test_explain_lists_steps_and_the_strategies_that_lost():
     for line in text.split("microseconds  strategy\n")[1].splitlines():
         cost, name = line.strip().split("  ", 1)
         costs[name] = float(cost)
-    on_tiles = {name for name in costs if re.fullmatch(r"\d+ items of .+, then on tiles: .+", name)}
+    on_tiles = {
+        name for name in costs if re.fullmatch(r"\d+ segments of .+, then on tiles: .+", name)
+    }
     assert sorted(costs.keys() - on_tiles) == NAMES
     for name in on_tiles:
         before, after = name.split(", then on tiles: ")
-        assert before.split(" items of ")[1] in NAMES
+        assert before.split(" segments of ")[1] in NAMES
         assert after in LABELS
     best = min(costs.keys() - on_tiles, key=costs.__getitem__)
     best_tiled = min((costs[name] for name in on_tiles), default=math.inf)

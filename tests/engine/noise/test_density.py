@@ -198,7 +198,7 @@ def test_states_and_observables_pictures_agree(seed, monkeypatch):
     found = []
     for width in (2, 3):
         for backward in (False, True):
-            layout = program._compile(program._plan((), True, width, backward))
+            layout = program._compile(program._pictures((), True, width, backward))
             monkeypatch.setattr(
                 DensityProgram, "_layout", lambda *a, layout=layout: layout, raising=True
             )

@@ -89,8 +89,7 @@ def test_rows_in_parts_equal_rows_at_once(monkeypatch):
     values = np.random.default_rng(0).uniform(-3, 3, (7, 2))
     pub = (two_parameters(), [["ZZ"], ["XI"]], values)
     whole = EngineEstimator().run([pub]).result()[0].data.evs
-    monkeypatch.setattr(primitives, "CHUNK", 8)
-    monkeypatch.setattr(primitives.parts, "__defaults__", (8,))
+    monkeypatch.setattr(primitives.row_slices, "__defaults__", (8,))
     monkeypatch.setattr("qdm_qiskit.engine.primitives.circuit_cache.TABLE_ENTRIES", 4)
     np.testing.assert_allclose(EngineEstimator().run([pub]).result()[0].data.evs, whole, atol=1e-14)
 

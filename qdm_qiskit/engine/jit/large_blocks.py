@@ -1,28 +1,34 @@
 """Blocks of many gates, whose matrices are built by running their gates on basis states.
 
-The columns of a block's matrix are what its gates make of basis states. On tiles that costs a run on
-so many samples, where multiplying factors costs a matrix product for each layer of gates.
+The gates of a block map basis states to the columns of its matrix. On tiles that costs one run with a
+sample for each column, where multiplying factors costs a matrix product for each layer of gates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ..evolution.block_matrices import BlockBuilder, BlockHandle
-from ..evolution.parameter_tables import Constants
+from ..evolution.block_matrices import BlockBuilder
+from ..evolution.constants import BlockHandle, Constants
 from ..evolution.planner import are_real
 from ..evolution.steps import Frame
-from ..lowering.dtypes import number_dtype
 from ..lowering.operations import Monomial, Operation
 from .planner import TilePlanner, cheapest
-from .runner import TileRunner
 from .steps import Tiles
 
 LEAST_GATES = 40
 """Blocks of fewer gates are products of their factors."""
+
+
+class Runner(Protocol):
+    """Runner of the steps of a block."""
+
+    def run(self, x: Tensor, frame: Frame, inputs: Tensor | None, weights: Tensor | None) -> Tensor:
+        """Return the state after the steps, ``(2**k, batch)``, of one such state before them."""
 
 
 class LargeBlock:
@@ -31,43 +37,51 @@ class LargeBlock:
     Args:
         operations: Its gates in order; none depends on inputs.
         qubits: Its k qubits, least significant first.
-        fresh: The first so many qubits are in |0>, so that columns can be left out.
+        fresh: Number of first qubits that are in |0>, so that columns can be left out.
+        runner: Makes a runner of the block's steps.
     """
 
-    def __init__(self, operations: Sequence[Operation], qubits: Sequence[int], fresh: int) -> None:
+    def __init__(
+        self,
+        operations: Sequence[Operation],
+        qubits: Sequence[int],
+        fresh: int,
+        runner: Callable[[Tiles], Runner],
+    ) -> None:
         self._stride = 2**fresh
         self._is_real = are_real(operations)
         self._size = 2 ** len(qubits)
         order = tuple(reversed(qubits))
-        items, self.cost = cheapest(operations, order, self._size // self._stride)
+        segments, self.cost = cheapest(operations, order, self._size // self._stride)
         self._constants = Constants()
         self._builder = BlockBuilder(self._constants)
-        laid = TilePlanner(items, order, self._builder, self._constants)
+        laid = TilePlanner(segments, order, self._builder, self._constants)
         self._builder.finish()
-        self._runner = TileRunner(Tiles(0, tuple(laid.steps), self._size, {}))
+        self._runner = runner(Tiles(0, tuple(laid.steps), self._size, {}))
 
     def build(self, weights: Tensor, like: Tensor) -> Tensor:
-        """``(1, 2**k, 2**(k - fresh))``, for weights ``(num_weights,)``."""
+        """Return ``(1, 2**k, 2**(k - fresh))``, for weights ``(num_weights,)``."""
         blocks, phases = self._builder.build(weights, like, differentiable=False)
-        dtype = number_dtype(like.dtype, True)
+        dtype = like.dtype.to_complex()
         start = torch.eye(self._size, dtype=dtype, device=like.device)[:, :: self._stride]
         frame = Frame(self._constants, blocks, phases, {}, like.dtype, like.device)
         found = self._runner.run(start, frame, None, weights)
         return (found.real if self._is_real else found).unsqueeze(0)
 
 
-class LayoutBuilder:
-    """The blocks of a program, small and large ones; used as a :class:`BlockBuilder` is.
+class MixedBlockBuilder:
+    """Builder of small and large blocks of a program; used as a :class:`BlockBuilder` is.
 
     Args:
         constants: Collects fixed arrays.
+        runner: Makes a runner of the steps of a large block.
     """
 
-    def __init__(self, constants: Constants) -> None:
-        self._constants = constants
+    def __init__(self, constants: Constants, runner: Callable[[Tiles], Runner]) -> None:
+        self._constants, self._new_runner = constants, runner
         self._small = BlockBuilder(constants)
         self.saved = 0.0
-        """Estimated microseconds that products of factors would take more."""
+        """Estimated microseconds that large blocks save over products of factors."""
         self._large: dict[tuple[int, ...], tuple[LargeBlock, BlockBuilder, BlockHandle]] = {}
 
     def add(
@@ -75,7 +89,7 @@ class LayoutBuilder:
     ) -> BlockHandle:
         """See :meth:`BlockBuilder.add`."""
         if len(operations) >= LEAST_GATES:
-            found = LargeBlock(operations, qubits, fresh)
+            found = LargeBlock(operations, qubits, fresh, self._new_runner)
             product = BlockBuilder(self._constants)
             handle = product.add(operations, qubits, fresh)
             if found.cost < product.cost(handle):

@@ -1,9 +1,9 @@
-"""In which order, picture and layout a density program computes.
+"""Order, picture and layout in which a density program computes.
 
 States are vectors over Pauli strings, batch last: a product of components ``(4**k, batch)``, where a
-component that no input has reached has one column. What comes after the last input does not depend on
-the sample: there the observables may be evolved backwards instead (Heisenberg's picture), which has
-one column for each observable and not for each sample.
+component that no input has reached has one column. Gates and channels after the last input do not
+depend on the sample: there the observables may be evolved backwards instead (Heisenberg's picture),
+which has one column for each observable and not for each sample.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Shape = list[int]
 
 
 @dataclass
-class Step:
+class Action:
     """One operation on a component."""
 
     kind: Literal["zero", "merge", "permute", "apply", "rotate"]
@@ -53,35 +53,35 @@ class Step:
 
 @dataclass
 class Picture:
-    """Steps in one direction of time, and how the qubits lie at the end."""
+    """Actions in one direction of time, and how the qubits lie at the end."""
 
-    steps: list[Step] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
     orders: dict[int, list[int]] = field(default_factory=dict)
     """Component to its qubits, the first most significant."""
     batched: dict[int, bool] = field(default_factory=dict)
 
     def seconds(self, columns: int) -> float:
-        """The estimated time of a forward and a backward pass in float32 on one core."""
+        """Return the estimated time of a forward and a backward pass in float32 on one core."""
         total = 0.0
-        for step in self.steps:
-            numbers = step.size * (columns if step.batched else 1)
-            total += OVERHEAD * (3 if step.kind == "rotate" else 1)
-            if step.kind == "apply":
-                total += 3 * 2 * numbers * 4 ** len(step.register) / FLOPS
+        for action in self.actions:
+            numbers = action.size * (columns if action.batched else 1)
+            total += OVERHEAD * (3 if action.kind == "rotate" else 1)
+            if action.kind == "apply":
+                total += 3 * 2 * numbers * 4 ** len(action.register) / FLOPS
             total += 3 * 8 * numbers / BANDWIDTH
         return total
 
     def numbers(self, columns: int) -> int:
-        """How many real numbers the steps leave behind for a backward pass."""
+        """Return how many real numbers are kept for a backward pass."""
         factor = {"rotate": 3}
         return sum(
-            step.size * (columns if step.batched else 1) * factor.get(step.kind, 1)
-            for step in self.steps
+            action.size * (columns if action.batched else 1) * factor.get(action.kind, 1)
+            for action in self.actions
         )
 
 
 @dataclass
-class Plan:
+class Pictures:
     """Blocks, of which the first are applied to the state and the others to the observables."""
 
     blocks: list[Block]
@@ -89,16 +89,16 @@ class Plan:
     backward: Picture | None
 
 
-def plan_density(
+def lay_out(
     blocks: list[Block], active: Sequence[int], covered: Sequence[int], *, backward: bool
-) -> Plan:
+) -> Pictures:
     """Lay out a program.
 
     Args:
         blocks: In order.
         active: All qubits.
         covered: Those with an initial state, the first least significant.
-        backward: Whether what no sample's rotation needs is applied to the observables.
+        backward: Whether blocks that no sample's rotation needs are applied to the observables.
     """
     early: list[int] = []
     late: list[int] = []
@@ -114,8 +114,8 @@ def plan_density(
     forward = _forward(blocks, early, covered)
     if not backward:
         _complete(forward, active)
-        return Plan(blocks, forward, None)
-    return Plan(blocks, forward, _backward(blocks, late, active))
+        return Pictures(blocks, forward, None)
+    return Pictures(blocks, forward, _backward(blocks, late, active))
 
 
 def _forward(blocks: list[Block], indices: list[int], covered: Sequence[int]) -> Picture:
@@ -147,7 +147,7 @@ def _zero(picture: Picture, place: dict[int, int], qubit: int) -> None:
     component = max(picture.orders, default=-1) + 1
     place[qubit] = component
     picture.orders[component], picture.batched[component] = [qubit], False
-    picture.steps.append(Step("zero", component, size=4))
+    picture.actions.append(Action("zero", component, size=4))
 
 
 def _merge(picture: Picture, place: dict[int, int], first: int, other: int) -> None:
@@ -155,7 +155,7 @@ def _merge(picture: Picture, place: dict[int, int], first: int, other: int) -> N
     picture.batched[first] |= picture.batched.pop(other)
     place.update(dict.fromkeys(picture.orders[first], first))
     size, batched = 4 ** len(picture.orders[first]), picture.batched[first]
-    picture.steps.append(Step("merge", first, other, size=size, batched=batched))
+    picture.actions.append(Action("merge", first, other, size=size, batched=batched))
 
 
 def _complete(picture: Picture, active: Sequence[int]) -> None:
@@ -175,8 +175,8 @@ def _act(
     """Bring a block's qubits together if they are not, and apply it."""
     block, order = blocks[indices[position]], picture.orders[component]
     size = 4 ** len(order)
-    latest = picture.steps[-1] if picture.steps else None
-    fixed = all(item.channel is not None for item in block.items)
+    latest = picture.actions[-1] if picture.actions else None
+    fixed = all(event.channel is not None for event in block.events)
     if latest is not None and latest.kind == "zero" and latest.component == component and fixed:
         latest.prepared.append(indices[position])
         latest.register = tuple(order)
@@ -195,15 +195,15 @@ def _act(
         axes = tuple(order.index(q) for q in new)
         batched = picture.batched[component]
         if axes != tuple(range(len(axes))):
-            step = Step("permute", component, axes=axes, size=size, batched=batched)
-            picture.steps.append(step)
+            action = Action("permute", component, axes=axes, size=size, batched=batched)
+            picture.actions.append(action)
         order[:] = new
         start = 0
     register = tuple(order[start : start + len(block.qubits)])
     if block.per_sample:
         picture.batched[component] = True
-    picture.steps.append(
-        Step(
+    picture.actions.append(
+        Action(
             "rotate" if block.per_sample else "apply",
             component,
             block=indices[position],
@@ -219,41 +219,41 @@ def run_picture(
     picture: Picture,
     state: dict[int, Tensor],
     matrices: Sequence[Tensor | None],
-    rotate: Callable[[Step, Tensor], Tensor],
-    zero: Callable[[Step], Tensor],
+    rotate: Callable[[Action, Tensor], Tensor],
+    zero: Callable[[Action], Tensor],
     *,
     transposed: bool = False,
 ) -> None:
-    """Run the steps; components are replaced in place.
+    """Run the actions; components are replaced in place.
 
     Args:
-        picture: What to do.
+        picture: Actions in order.
         state: Component to ``(4**k, columns)``.
         matrices: For each block its transfer matrix, in the order of its register.
         rotate: Applies a rotation with an angle for each sample.
         zero: Gives the vector of a new qubit, ``(4, 1)``.
         transposed: Apply the transposed matrices: for observables.
     """
-    for step in picture.steps:
-        if step.kind == "zero":
-            state[step.component] = zero(step)
+    for action in picture.actions:
+        if action.kind == "zero":
+            state[action.component] = zero(action)
             continue
-        x = state[step.component]
+        x = state[action.component]
         columns = x.shape[-1]
-        if step.kind == "merge":
-            low = state.pop(step.other)
+        if action.kind == "merge":
+            low = state.pop(action.other)
             y = x.unsqueeze(1) * low.unsqueeze(0)
-        elif step.kind == "permute":
-            n = len(step.axes)
-            y = x.reshape(*[4] * n, columns).permute(*step.axes, n)
-        elif step.kind == "rotate":
-            y = rotate(step, x)
+        elif action.kind == "permute":
+            n = len(action.axes)
+            y = x.reshape(*[4] * n, columns).permute(*action.axes, n)
+        elif action.kind == "rotate":
+            y = rotate(action, x)
         else:
-            matrix = matrices[step.block]
+            matrix = matrices[action.block]
             assert matrix is not None  # only rotations have none
             matrix = matrix.t() if transposed else matrix
-            if step.high == 1:
+            if action.high == 1:
                 y = matrix @ x.reshape(matrix.shape[0], -1)
             else:
-                y = torch.matmul(matrix, x.reshape(step.high, matrix.shape[0], -1))
-        state[step.component] = y.reshape(step.size, -1)
+                y = torch.matmul(matrix, x.reshape(action.high, matrix.shape[0], -1))
+        state[action.component] = y.reshape(action.size, -1)
