@@ -1,4 +1,4 @@
-"""What a diffusion process gives: training pairs, their loss, a start for sampling, reverse steps."""
+"""Contract of a diffusion process: training pairs, their loss, a start for sampling, reverse steps."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MAX_STEPS = 10_000
 """Most steps of a process; far more than any paper takes, and still no matter of memory."""
 
 Goal = Literal["data", "noise"]
-"""What the model predicts: the image one step less noisy, or the noise."""
+"""Kind of prediction: the image one step less noisy, or the noise."""
 
 StateSpace = Literal["unit", "real", "complex", "complex_image"]
-"""Where x_t lives, and with it the model's input and answer.
+"""Space of x_t, and with it of the model's input and prediction.
 
 ``unit``: images in [0, 1], and answers in [0, 1], as circuits give probabilities. ``real``: any real
 arrays, answers likewise. ``complex``: arrays of complex amplitudes with norm 1 over all but the batch.
@@ -48,7 +48,7 @@ class DiffusionProcess(ABC):
     """A forward process on states and the reverse step that belongs to it."""
 
     state_space: ClassVar[StateSpace]
-    """What x_t is; a model of another state space cannot be trained with this process."""
+    """Space of x_t; a model of another state space cannot be trained with this process."""
     every_step: ClassVar[bool] = True
     """Whether the training pairs of an x_0 are all T steps, rather than one step drawn."""
     compares_ensembles: ClassVar[bool] = False
@@ -219,7 +219,7 @@ class ImageProcess(DiffusionProcess):
         return squared_errors(self.identity_prediction(pairs), pairs.target)
 
     def identity_prediction(self, pairs: TrainingPairs) -> Tensor:
-        """What a map that does nothing predicts: the noisy image itself, or no noise."""
+        """Return the prediction of a map that does nothing: the noisy image itself, or no noise."""
         return pairs.noisy if self.goal == "data" else torch.zeros_like(pairs.noisy)
 
 

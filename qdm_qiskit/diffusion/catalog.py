@@ -55,7 +55,7 @@ class DiffusionConfig:
     beta_max: float = 20.0
     """beta(1) of `vp_sde`."""
     predicts: Predicts = "noise"
-    """What a model trained with `vp_sde` answers: the noise or the score."""
+    """Kind of prediction of a model trained with `vp_sde`: the noise or the score."""
     weighted: bool = True
     """P2 weights in the loss of `ddpm`."""
     state_loss: StateLoss = "absolute"
@@ -65,7 +65,7 @@ class DiffusionConfig:
     data_norm: float = DATA_NORM
     """L2 norm of x_0 in `complex_gaussian`, whose noise has variance 1 in each entry; above 0."""
     scrambler: Scrambler = "gates"
-    """How `depolarizing` diffuses states: by gates, or into Haar-random ones by chance."""
+    """Way in which `depolarizing` diffuses states: by gates, or into Haar-random ones by chance."""
     ensemble_loss: EnsembleLoss = "mmd"
     """Distance of ensembles in `depolarizing`."""
 

@@ -14,7 +14,7 @@ from .base import DiffusionProcess, TrainingPairs, check_batch, check_start, squ
 from .noise_prediction import LEAST_SIGNAL
 
 Predicts = Literal["noise", "score"]
-"""What the model's answer is: eps, or the gradient of the log density of x_t."""
+"""Kind of prediction: eps, or the gradient of the log density of x_t."""
 SHORTEST_TIME = 1e-3
 """Smallest t in training: the score grows without bound towards t = 0."""
 
@@ -100,7 +100,7 @@ class VariancePreserving(DiffusionProcess):
         return squared_errors(self.noise_of(answer, pairs.step), pairs.target)
 
     def identity_losses(self, pairs: TrainingPairs) -> Tensor:
-        """What predicting no noise scores."""
+        """Return the score of predicting no noise."""
         return squared_errors(torch.zeros_like(pairs.target), pairs.target)
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -134,7 +134,7 @@ class Depolarizing(DiffusionProcess):
         return values.repeat_interleave(batch)
 
     def identity_losses(self, pairs: TrainingPairs) -> Tensor:
-        """What leaving every state as it is scores."""
+        """Return the score of leaving every state as it is."""
         return self.losses(pairs.noisy[:, None], pairs)
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

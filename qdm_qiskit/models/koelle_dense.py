@@ -49,7 +49,7 @@ class QDenseConfig:
     reuploads: int = 1
     """Groups of layers; the label is applied before each. More than 1 only for guided models."""
     label_angle: LabelAngle = "turn"
-    """How a class becomes an angle; see :data:`LabelAngle`."""
+    """Rule by which a class becomes an angle; see :data:`LabelAngle`."""
     weight_map: WeightMap = "pi_tanh"
     """Weights to angles; Kölle's code takes pi * tanh(w)."""
     init_std: float = 0.4

@@ -35,7 +35,7 @@ class CircuitModelConfig:
     circuit: str = field(repr=False, hash=False)
     """The spec's circuit as QPY in base64."""
     encoding: Literal["angle", "amplitude"]
-    """How data enter; see :class:`.CircuitSpec`."""
+    """Encoding of data; see :class:`.CircuitSpec`."""
     data_qubits: tuple[int, ...]
     """Qubits that carry data, least significant first; the others are ancillas."""
     readout_qubits: tuple[int, ...] = ()
@@ -55,7 +55,7 @@ class CircuitModelConfig:
     weight_names: tuple[str, ...] = ()
     """The user's own names of the weights."""
     source: str = ""
-    """Where the circuit is from."""
+    """Source of the circuit."""
     loader: str = EXACT
     """What loads images where the circuit runs, of a circuit that takes amplitudes; see
     :mod:`qdm_qiskit.circuits.loaders`."""

@@ -1,4 +1,4 @@
-"""What the denoisers of complex states share: their checks, and weights for each time step."""
+"""Shared part of the denoisers of complex states: checks, and weights for each time step."""
 
 from __future__ import annotations
 

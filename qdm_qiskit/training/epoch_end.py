@@ -1,4 +1,4 @@
-"""What a run measures and writes at the end of an epoch: losses on test images, a sample grid."""
+"""End of an epoch: losses on test images, a sample grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training lowers: the loss of a model on the noisy states that a process makes of a batch."""
+"""Objective of training: the loss of a model on the noisy states that a process makes of a batch."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ class AttentionBlock(nn.Module):
 def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """All ``(batch, heads, features, pixels)``; queries and keys have norm 1 over the *pixels*.
 
-    Norm 1 over the features would be the usual choice; the published figures come from this one.
+    Norm 1 over the features would be the usual choice; the published numbers come from this one.
     """
     q = functional.normalize(q, dim=3, eps=1e-12)
     k = functional.normalize(k, dim=3, eps=1e-12)
