@@ -59,7 +59,7 @@ class DiffusionConfig:
     weighted: bool = True
     """P2 weights in the loss of `ddpm`."""
     state_loss: StateLoss = "absolute"
-    """Distance of complex answers in `interpolated_states`, or its square."""
+    """Distance of complex predictions in `interpolated_states`, or its square."""
     noise: NoiseKind = "complex"
     """Noise of `complex_gaussian`: in real and imaginary parts, or in the real parts alone."""
     data_norm: float = DATA_NORM

@@ -128,9 +128,9 @@ class NoisePrediction(DiffusionProcess):
         source = torch.arange(len(x_0), device=x_0.device)
         return TrainingPairs(self.add_noise(x_0, noise, step), step, noise, source)
 
-    def losses(self, answer: Tensor, pairs: TrainingPairs) -> Tensor:
+    def losses(self, prediction: Tensor, pairs: TrainingPairs) -> Tensor:
         """Weighted mean squared error of the noise."""
-        return self.weights(pairs.step) * squared_errors(answer, pairs.target)
+        return self.weights(pairs.step) * squared_errors(prediction, pairs.target)
 
     def identity_losses(self, pairs: TrainingPairs) -> Tensor:
         """Return the score of predicting no noise."""

@@ -27,7 +27,7 @@ class Features:
     reference: np.ndarray
     """``(others, features)``: of the reference."""
     logits: np.ndarray
-    """``(count, classes)``: the network's answers to the images, before the softmax."""
+    """``(count, classes)``: the network's predictions to the images, before the softmax."""
 
 
 @dataclass(frozen=True, eq=False)

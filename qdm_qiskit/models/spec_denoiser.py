@@ -158,7 +158,7 @@ class SpecDenoiser(CircuitDenoiser):
     """One circuit between an image's pixels and its own outcomes.
 
     Image inputs take ``scale * pixel``, row by row and channel by channel; a loader takes the pixels as
-    amplitudes. A circuit that reads k qubits answers with ``2**k`` times the probabilities of their
+    amplitudes. A circuit that reads k qubits predicts ``2**k`` times the probabilities of their
     outcomes, or, if there are as many qubits as pixels, with each qubit's probability of 1; one that
     reads expectation values <O> with ``(1 - <O>) / 2``. All are clamped to [0, 1].
 
