@@ -99,7 +99,7 @@ def _titled(name: str, images: np.ndarray) -> tuple[Markup, Markup]:
 
 
 def sentences(report: dict[str, Any]) -> list[str]:
-    """What has to be said beside the table: warnings first."""
+    """Remarks beside the table: warnings first."""
     classifier, options = report["classifier"], report["options"]
     said = [f"Warning: {each}" for each in report["warnings"]]
     said.append(

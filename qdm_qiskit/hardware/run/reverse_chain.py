@@ -78,11 +78,11 @@ class PlannedChain:
 
         shots = self.plan.step(self.step).shots
         with torch.no_grad():
-            answer = decoded(self._model, probabilities, self._x, step=self.step, shots=shots)
+            prediction = decoded(self._model, probabilities, self._x, step=self.step, shots=shots)
             generator = torch.Generator().manual_seed(
                 derived_seed(self.plan.seed, "sampling", self.step)
             )
-            self._x = own_step(self._process, self._x, self.step, answer, generator)
+            self._x = own_step(self._process, self._x, self.step, prediction, generator)
         self.step -= 1
 
     def images(self) -> np.ndarray:
