@@ -39,8 +39,8 @@ class Worker:
 
     def __init__(self, tree: Path) -> None:
         paths = os.pathsep.join(map(str, (tree, tree / "benchmarks")))
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "--serve"],  # noqa: S603 (the list is ours)
+        self._process = subprocess.Popen(  # noqa: S603 (the list is ours)
+            [sys.executable, __file__, "--serve"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

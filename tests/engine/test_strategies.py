@@ -163,7 +163,9 @@ def test_explain_lists_steps_and_the_strategies_that_lost():
     for line in text.split("microseconds  strategy\n")[1].splitlines():
         cost, name = line.strip().split("  ", 1)
         costs[name] = float(cost)
-    on_tiles = {name for name in costs if re.fullmatch(r"\d+ segments of .+, then on tiles: .+", name)}
+    on_tiles = {
+        name for name in costs if re.fullmatch(r"\d+ segments of .+, then on tiles: .+", name)
+    }
     assert sorted(costs.keys() - on_tiles) == NAMES
     for name in on_tiles:
         before, after = name.split(", then on tiles: ")
