@@ -87,8 +87,8 @@ def start_weights(model: nn.Module, generator: torch.Generator | None) -> None:
     In front of a ReLU half of the filters are the negatives of the other half, so that of each pair one
     is alive at every pixel: He's uniform rule (arXiv:1502.01852) in :func:`mirrored_filters`, no bias.
     With PyTorch's own rule all of 2 to 4 filters may be below zero for every image, and then neither
-    a prediction nor a gradient passes: 3 of 20 seeds of 892 parameters, 8 of 20 of 1735. A 1 x 1 convolution
-    has no ReLU behind it and keeps PyTorch's rule.
+    a prediction nor a gradient passes: 3 of 20 seeds of 892 parameters, 8 of 20 of 1735. A 1 x 1
+    convolution has no ReLU behind it and keeps PyTorch's rule.
 
     Args:
         model: Its convolutions get new weights, in the order of definition.
