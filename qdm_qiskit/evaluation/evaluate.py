@@ -31,6 +31,17 @@ from .metric import Features, ImageSets, Metric, measured
 from .metrics import METRIC_DOOR, OF_MEMORY, Frechet, find_metrics
 from .subjects import Part, Reference, Subject, load_reference
 
+__all__ = [
+    "MOST_IMAGES",
+    "PROTOCOLS",
+    "SCHEMA",
+    "EvaluationConfig",
+    "EvaluationPictures",
+    "EvaluationReport",
+    "Row",
+    "evaluate",
+]
+
 SCHEMA = "qdm-evaluation/2"
 MOST_IMAGES = 100_000
 """Images of each set at most."""

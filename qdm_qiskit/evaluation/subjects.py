@@ -24,6 +24,18 @@ from ..training import RunConfig, run_from_dict
 from ..training.run_data import NOT_VERIFIED, at_place, has_files, load_data, verified
 from .image_metrics import check_images
 
+__all__ = [
+    "PATH_NUMBERS",
+    "Part",
+    "Reference",
+    "Subject",
+    "load_reference",
+    "run_subject",
+    "samples_subject",
+    "whole_split",
+    "with_data_at",
+]
+
 PATH_NUMBERS = 2**26
 """Numbers of one batch's whole path from noise to images, which sampling holds in memory."""
 

@@ -19,6 +19,21 @@ from ..notebook import Markup, card, folded, note, picture, table
 if TYPE_CHECKING:
     from rich.table import Table
 
+__all__ = [
+    "METRICS",
+    "metric_names",
+    "new_figure",
+    "png_bytes",
+    "render_card",
+    "render_markdown",
+    "render_nearest",
+    "render_png",
+    "render_table",
+    "sentences",
+    "show_grid",
+    "write_evaluation",
+]
+
 METRICS = {
     each.name: (each.title, each.better) for each in map(METRIC_DOOR.get, METRIC_DOOR.built_in)
 }
