@@ -11,10 +11,12 @@ from qiskit.circuit import Parameter
 
 from qdm_qiskit.errors import InvalidData, ServiceUnavailable, SubmissionUncertain
 from qdm_qiskit.hardware.ibm.client_errors import CallFailed, Failure
+from qdm_qiskit.hardware.ibm.sampler import resolved_options, sampler_options
 from qdm_qiskit.hardware.ibm.settings import ServiceSettings
-from qdm_qiskit.hardware.ibm.submit import JobRequest, Sender, resolved_options, sampler_options
+from qdm_qiskit.hardware.ibm.submit import Sender
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions
+from qdm_qiskit.hardware.providers.requests import JobRequest
 
 RUN = "2026-01-01-eeqdm-00000000"
 SETTINGS = ServiceSettings(

@@ -29,13 +29,14 @@ from qdm_qiskit.hardware.ibm.account import connect, look
 from qdm_qiskit.hardware.ibm.collect import Collector
 from qdm_qiskit.hardware.ibm.execution_mode import JobMode
 from qdm_qiskit.hardware.ibm.settings import read_settings
-from qdm_qiskit.hardware.ibm.submit import JobRequest, Sender
+from qdm_qiskit.hardware.ibm.submit import Sender
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import read_calibrations
 from qdm_qiskit.hardware.plan.calibration_reuse import check_calibration
 from qdm_qiskit.hardware.plan.prepare import PlanConfig
 from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions, RunPlan
 from qdm_qiskit.hardware.plan.target_choice import FallbackPolicy, plan_on_first
+from qdm_qiskit.hardware.providers.requests import JobRequest
 from qdm_qiskit.hardware.run.commands import (
     cancel_run,
     collect_run,

@@ -15,7 +15,7 @@ from ...errors import ServiceUnavailable, TargetUnavailable
 from ..plan.run_plan import RunPlan, read_circuits
 from .account import ServiceHandle
 from .client_errors import CallFailed
-from .submit import sampler_options
+from .sampler import sampler_options
 
 TAG = "qdm-dry-run"
 

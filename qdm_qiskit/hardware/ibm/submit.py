@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING, final
 
 from ...errors import InvalidOption, ServiceUnavailable, SubmissionUncertain
 from ..ledger.ledger import Intention, Ledger
-from ..providers.requests import JobRequest, Request, resolved_options, sampler_options
+from ..providers.requests import Request
 from .account import ServiceHandle
 from .client_errors import CallFailed, Failure
 from .execution_mode import JobMode
+from .sampler import send_job
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
-
-__all__ = ["JobRequest", "Request", "Sender", "resolved_options", "sampler_options"]
 
 MINUTE_SECONDS = 60.0
 PACED_SECONDS = 600.0
@@ -150,7 +149,8 @@ class Sender:
         mode, session_id = self._mode.mode, self._mode.session_id
 
         def run(_: object) -> str:
-            job_id = request.send(target, tag=intention.tag, max_seconds=max_seconds).job_id()
+            job = send_job(request, target, tag=intention.tag, max_seconds=max_seconds)
+            job_id = job.job_id()
             if not isinstance(job_id, str) or not job_id:
                 raise RuntimeError("the service answered without the job's id")
             return job_id

@@ -10,7 +10,6 @@ from typing import final
 
 from ...errors import CalibrationMismatch
 from ...mitigation.readout import ReadoutCalibration
-from ..ibm.submit import JobRequest
 from ..ledger.ledger import Ledger
 from ..ledger.run_files import (
     calibration_for,
@@ -21,6 +20,7 @@ from ..ledger.run_files import (
 from ..plan.calibration_reuse import calibration_of, check_calibration, reusable
 from ..plan.run_plan import CalibrationPlan, RunPlan
 from ..providers.base import Place, Report
+from ..providers.requests import JobRequest
 from .job_requests import RunParts
 
 

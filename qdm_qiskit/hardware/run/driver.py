@@ -23,13 +23,13 @@ from ...errors import (
 from ..ibm.execution_mode import Wanted
 from ..ibm.provider import ServicePlace
 from ..ibm.settings import ServiceSettings
-from ..ibm.submit import JobRequest
 from ..ledger.ledger import Ledger, RunState
 from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_images
 from ..ledger.schema import State
 from ..plan.run_plan import RunPlan, StepPlan
 from ..providers.base import Place, Report
 from ..providers.local import LocalPlace
+from ..providers.requests import JobRequest
 from .calibrations import RunCalibrations
 from .job_requests import RunParts
 from .manifest import write_manifest

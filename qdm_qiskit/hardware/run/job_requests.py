@@ -8,11 +8,11 @@ import numpy as np
 
 from ...errors import InvalidData
 from ...execution.counts import Pub
-from ..ibm.submit import JobRequest
 from ..ledger.ledger import Ledger
 from ..ledger.run_files import StoredCounts, counts_path, nonce, read_counts
 from ..plan.run_plan import CalibrationPlan, RunPlan, StepPlan, check_files, read_circuits
 from ..providers.base import Place
+from ..providers.requests import JobRequest
 
 
 @final

@@ -35,7 +35,7 @@ def manifest(plan: RunPlan, ledger: Ledger) -> dict[str, Any]:
     Returns:
         Values ready for JSON.
     """
-    from ..ibm.submit import resolved_options
+    from ..ibm.sampler import resolved_options
 
     state = ledger.run_state(plan.run_id)
     weights = [each.sha256 for each in plan.files if each.path.endswith("model.safetensors")]
