@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..progress import Message, silent
 from .budget import ROOT, RootOption
 from .models import JsonOption
 from .run_names import QuietOption, RunId, command_line, folder_of, print_state
@@ -16,7 +17,7 @@ from .run_record import list_runs, replay, report, status
 
 if TYPE_CHECKING:
     from ..hardware.ledger.ledger import RunState
-    from ..hardware.providers.base import Report
+    from ..progress import Progress
 
 app = typer.Typer(
     help="Runs on hardware: plan, submit, status, resume, collect, cancel, replay, report.",
@@ -63,7 +64,7 @@ def submit(
             f"{now.total_seconds:.1f} QPU seconds{most} on {where}; nothing was sent. Send it with "
             f"`{command_line('submit', found.run_id, folder.parent)} --yes`."
         )
-    _drive(folder, lambda say: submit_run(folder, detach=detach, report=say), as_json, quiet)
+    _drive(folder, lambda say: submit_run(folder, detach=detach, progress=say), as_json, quiet)
 
 
 def resume(
@@ -82,7 +83,7 @@ def resume(
 
     folder = folder_of(run, root)
     parent, name = folder.parent, folder.name
-    _drive(folder, lambda say: resume_run(parent, name, report=say), as_json, quiet)
+    _drive(folder, lambda say: resume_run(parent, name, progress=say), as_json, quiet)
 
 
 def collect(
@@ -101,7 +102,7 @@ def collect(
 
     folder = folder_of(run, root)
     parent, name = folder.parent, folder.name
-    _drive(folder, lambda say: collect_run(parent, name, report=say), as_json, quiet)
+    _drive(folder, lambda say: collect_run(parent, name, progress=say), as_json, quiet)
 
 
 def cancel(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> None:
@@ -114,8 +115,8 @@ def cancel(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
     from ..hardware.run.commands import cancel_run
 
     folder = folder_of(run, root)
-    say = None if as_json else lambda text: typer.echo(text, err=True)
-    print_state(cancel_run(folder.parent, folder.name, report=say), folder, as_json)
+    progress = silent if as_json else _told
+    print_state(cancel_run(folder.parent, folder.name, progress=progress), folder, as_json)
 
 
 app.command("plan")(plan)
@@ -129,13 +130,15 @@ app.command("replay")(replay)
 app.command("report")(report)
 
 
-def _drive(
-    folder: Path, work: Callable[[Report | None], RunState], as_json: bool, quiet: bool
-) -> None:
+def _told(message: Message) -> None:
+    """Print what happens."""
+    typer.echo(message, err=True)
+
+
+def _drive(folder: Path, work: Callable[[Progress], RunState], as_json: bool, quiet: bool) -> None:
     """Work on a run and show where it stands; Ctrl-C leaves with 130 and says how to go on."""
-    silent = quiet or as_json
     try:
-        state = work(None if silent else lambda text: typer.echo(text, err=True))
+        state = work(silent if quiet or as_json else _told)
     except KeyboardInterrupt:
         typer.echo(
             "stopped; jobs that were sent go on without us, and nothing is paid twice; continue "

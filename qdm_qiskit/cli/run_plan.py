@@ -183,11 +183,13 @@ def _whole_seconds(hours: float) -> int:
 
 
 def _look(root: Path) -> Callable[[Target], Availability]:
-    """How ``ibm:`` targets are looked at; connects when the first one is, and once."""
+    """How ``ibm:`` targets and those of other providers are looked at; connects to IBM once."""
     from ..hardware.ibm.account import look
-    from ..hardware.ibm.settings import read_settings
+    from ..hardware.providers.door import look_at
+    from ..hardware.providers.settings import read_settings
 
-    return look(read_settings(root))
+    look_at_ibm = look(read_settings(root))
+    return lambda target: look_at(target) if target.kind == "provider" else look_at_ibm(target)
 
 
 def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:
@@ -195,11 +197,11 @@ def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:
     from ..errors import ServiceUnavailable, TargetUnavailable
     from ..hardware.ibm.account import connect
     from ..hardware.ibm.dry_run import dry_run
-    from ..hardware.ibm.settings import read_settings
+    from ..hardware.providers.settings import read_settings
 
     try:
-        if not plan.is_qpu:
-            raise TargetUnavailable(f"'{plan.target}' is no QPU.")
+        if not plan.target.startswith("ibm:"):
+            raise TargetUnavailable(f"'{plan.target}' is no QPU of IBM's.")
         return dry_run(plan, connect(settings=read_settings(root)))
     except (ServiceUnavailable, TargetUnavailable) as error:
         typer.echo(f"note: no dry run: {error}", err=True)

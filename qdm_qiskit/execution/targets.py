@@ -9,6 +9,7 @@
 ``local:fake_torino``     IBM's Sampler in local mode on a device snapshot
 ``ibm:ibm_fez``           a QPU, by name
 ``ibm:least_busy``        the QPU with the shortest queue
+``acme:chip-1``           a device of a provider that another package brings, or an object
 ========================  ============================================================
 """
 
@@ -21,7 +22,7 @@ from typing import Literal, get_args
 from ..arguments import checked_text
 from ..errors import UnknownName, unknown_name
 
-Kind = Literal["engine", "aer", "noisy", "local", "ibm"]
+Kind = Literal["engine", "aer", "noisy", "local", "ibm", "provider"]
 Device = Literal["cpu", "cuda", "gpu", "qpu"]
 
 FORMS = (
@@ -50,11 +51,13 @@ class Target:
     """A parsed target."""
 
     kind: Kind
-    """``engine``, ``aer``, ``noisy``, ``local`` or ``ibm``."""
+    """``engine``, ``aer``, ``noisy``, ``local`` or ``ibm``; ``provider`` is anyone else's."""
     device: Device = "cpu"
     """``cpu``, ``cuda`` (the engine), ``gpu`` (Aer) or ``qpu`` (``ibm``)."""
     backend: str | None = None
     """Snapshot or QPU name; None for ``engine`` and ``aer``."""
+    provider: str | None = None
+    """Name of the provider, of kind ``provider`` only."""
 
     def __str__(self) -> str:
         """The text that parses to this target.
@@ -63,7 +66,7 @@ class Target:
         'noisy:fake_torino'
         """
         if self.backend is not None:
-            return f"{self.kind}:{self.backend}"
+            return f"{self.provider or self.kind}:{self.backend}"
         return self.kind if self.device == "cpu" else f"{self.kind}:{self.device}"
 
 
@@ -95,7 +98,16 @@ def parse_target(text: str) -> Target:
         if name not in backend_names():
             raise unknown_name("device snapshot", name, backend_names())
         return Target("noisy" if prefix == "noisy" else "local", "cpu", name)
+    if is_provider(prefix) and _QPU_NAME.fullmatch(name):
+        return Target("provider", "qpu", name, prefix)
     raise _unknown_target(text, prefix)
+
+
+def is_provider(name: str) -> bool:
+    """Return whether a package, or an object of this process, is a provider of this name."""
+    from .provider_names import provider_names
+
+    return name in provider_names()
 
 
 def _unknown_target(text: str, prefix: str) -> UnknownName:

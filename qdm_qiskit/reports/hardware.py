@@ -172,6 +172,7 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
 def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
     """What the manifest of an unfinished run would say now; None where the ledger is not."""
     from ..hardware.ledger.ledger import FILE, Ledger
+    from ..hardware.providers.context import RunContext
     from ..hardware.run.manifest import manifest
 
     root = plan.folder.resolve().parent
@@ -179,7 +180,7 @@ def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
         return None
     ledger = Ledger.open_to_read(root)
     try:
-        return manifest(plan, ledger)
+        return manifest(RunContext(plan=plan, ledger=ledger))
     except MissingData:  # another root's run, copied here
         return None
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qdm_qiskit.errors import InvalidData, InvalidOption
-from qdm_qiskit.hardware.ibm.settings import FILE, ServiceSettings, read_settings
+from qdm_qiskit.hardware.providers.settings import FILE, ServiceSettings, read_settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "hardware.md"
 

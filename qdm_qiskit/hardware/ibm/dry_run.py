@@ -51,7 +51,7 @@ def dry_run(plan: RunPlan, handle: ServiceHandle, *, limit_seconds: float = 300.
     """
     from qiskit_ibm_runtime.executor_sampler import Sampler
 
-    if not plan.is_qpu:
+    if not plan.target.startswith("ibm:"):
         raise TargetUnavailable(f"A dry run asks a QPU's service, and '{plan.target}' has none.")
     if handle.plan_type() == "open":
         raise TargetUnavailable(

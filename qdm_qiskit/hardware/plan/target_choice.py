@@ -62,7 +62,7 @@ def plan_on_first(
         config: What the run should be, with its list of targets.
         policy: When a target is passed over.
         root: Folder of all hardware runs.
-        look: Looks at an ``ibm:`` target.
+        look: Looks at an ``ibm:`` target, or one of another package's provider.
         budget: The budget that pays, as it stands.
         today: The day of planning; today if None.
         progress: Is told in words what happens.
@@ -80,7 +80,7 @@ def plan_on_first(
         target = parse_target(text)
         last = position == len(config.targets) - 1
         try:
-            state = look(target) if target.kind == "ibm" else _look_here(target)
+            state = look(target) if target.kind in ("ibm", "provider") else _look_here(target)
         except (TargetUnavailable, ConnectionError, LookupError) as error:
             if len(config.targets) == 1:
                 raise
@@ -96,6 +96,7 @@ def plan_on_first(
                 target=text,
                 root=root,
                 backend=state.backend,
+                availability=state,
                 today=today,
                 progress=progress,
             )

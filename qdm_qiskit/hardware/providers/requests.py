@@ -69,6 +69,8 @@ class JobRequest(Request):
     """Circuits for the backend, each with its ``(batch, num_parameters)`` values."""
     shots: int
     """Shots of each row."""
+    probabilities: np.ndarray | None = None
+    """Exact distribution, ``(batch, 2**qubits)``, for the engine, which runs no circuits."""
 
     def __post_init__(self) -> None:
         checked_shots(self.shots)
