@@ -312,11 +312,12 @@ def write_plan(plan: RunPlan, path: Path) -> None:
     )
 
 
-def read_plan(path: Path) -> RunPlan:
+def read_plan(path: Path, argument: str = "path") -> RunPlan:
     """Read a plan, and refuse it if anything in it was changed.
 
     Args:
         path: ``plan.json``, or the run's folder.
+        argument: What the path is called in messages.
 
     Returns:
         The plan; the files beside it are checked when they are read.
@@ -325,7 +326,7 @@ def read_plan(path: Path) -> RunPlan:
         MissingData: If there is no such file.
         InvalidPlan: If it is truncated, changed, of another schema, or makes no sense.
     """
-    path = checked_path(path, "path")
+    path = checked_path(path, argument)
     path = path / PLAN if path.is_dir() else path
     if not path.is_file():
         raise MissingData(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from ...progress import Message, Progress, silent
 from ..ledger.ledger import Ledger
 from ..plan.run_plan import RunPlan
-from .settings import ServiceSettings
+from .settings import ServiceSettings, read_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +21,13 @@ class RunContext:
     """Record of all that is reserved, sent, found and paid."""
     progress: Progress = silent
     """Is told what happens."""
-    settings: ServiceSettings = field(default_factory=ServiceSettings)
-    """Limits and intervals of a provider."""
+    given_settings: ServiceSettings | None = None
+    """Limits and intervals in the place of those of the root."""
+
+    @cached_property
+    def settings(self) -> ServiceSettings:
+        """Limits and intervals of a provider."""
+        return self.given_settings or read_settings(self.ledger.root)
 
     @property
     def run_id(self) -> str:

@@ -19,7 +19,7 @@ from ..ledger.ledger import FILE, Ledger, RunState
 from ..plan.run_plan import PLAN, RunPlan, read_plan
 from ..providers.base import Provider
 from ..providers.context import RunContext
-from ..providers.settings import ServiceSettings, read_settings
+from ..providers.settings import ServiceSettings
 from .driver import DrivenRun
 
 
@@ -52,8 +52,7 @@ def submit_run(
         JobFailed: If a job ended without counts; the run can be resumed, which sends it again.
         LedgerBusy: If another process drives this run.
     """
-    plan_path = checked_path(plan_path, "plan_path")
-    plan = _plan(plan_path)
+    plan = _plan(plan_path, "plan_path")
     with _driven(plan, progress, settings, provider) as run:
         return run.go(detach=detach)
 
@@ -163,7 +162,7 @@ def _driven(
             plan=plan,
             ledger=ledger,
             progress=progress or silent,
-            settings=settings or read_settings(root),
+            given_settings=settings,
         )
         for notice in ledger.notices:
             run.tell(notice)
@@ -186,8 +185,8 @@ def _driven(
         ledger.close()
 
 
-def _plan(path: Path) -> RunPlan:
-    plan = read_plan(path)
+def _plan(path: Path, argument: str = "path") -> RunPlan:
+    plan = read_plan(path, argument)
     if plan.folder.resolve().name != plan.run_id:
         raise InvalidPlan(
             f"Run {plan.run_id} lies in a folder of another name, {plan.folder}; its folder and "

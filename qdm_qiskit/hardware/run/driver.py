@@ -49,6 +49,7 @@ class DrivenRun:
         self._plan = run.plan
         self._ledger = run.ledger
         self._given = provider
+        self._settings = run.settings
         self._parts = RunParts(run)
         self._calibrations: RunCalibrations | None = None
         if run.plan.calibration is not None:
@@ -184,7 +185,7 @@ class DrivenRun:
         run_id = self._plan.run_id
         unsettled = self._ledger.unsettled(run_id)
         if self._plan.is_qpu:
-            known_before = self._ledger.now() - self._run.settings.grace_seconds
+            known_before = self._ledger.now() - self._settings.grace_seconds
             unsettled += self._ledger.to_look_again(run_id, known_before)
         if unsettled or any(row["run_id"] == run_id for row in self._ledger.sessions("open")):
             jobs = self._open(detach=True)  # what it leaves open is closed with it
