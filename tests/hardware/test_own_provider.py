@@ -445,7 +445,7 @@ def test_an_answer_of_another_kind_is_one_line(provider, planned, call, answer, 
 
 @pytest.fixture
 def package(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Install a package that brings the provider, the way pip leaves one on disk; a way to remove it."""
+    """Install a package that brings the provider, as pip leaves one on disk; a way to remove it."""
     place = tmp_path / "site"
     info = place / "acme_qdm-1.5.dist-info"
     info.mkdir(parents=True)

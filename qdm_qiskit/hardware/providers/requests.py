@@ -57,7 +57,7 @@ class Request(ABC):
 
     @abstractmethod
     def _content(self) -> bytes:
-        """What is run, as bytes."""
+        """Return what is run, as bytes."""
 
 
 @final
@@ -235,7 +235,7 @@ class EstimateRequest:
         randomizations: int | None,
         target: DeviceTarget | None = None,
     ) -> MeasureRequest:
-        """The job of some shots.
+        """Return the job of some shots.
 
         Args:
             part: What the ledger calls it.

@@ -201,7 +201,7 @@ class DrivenRun:
         return jobs.obtain(self._step_request(step))
 
     def _fetch_step(self, jobs: RunJobs, step: StepPlan) -> StoredCounts | None:
-        """A step's counts if its job has ended; also a calibration's, which may come first."""
+        """Return a step's counts if its job has ended; also a calibration's, which may come first."""
         if self._calibrations is not None:
             self._calibrations.obtain(jobs, self._ledger.now(), send=False)
         return jobs.fetch(self._step_request(step))

@@ -53,7 +53,7 @@ class PlannedChain:
         return planned_values(self.plan, circuit_values(self._model, *self._encoded()))
 
     def exact_probabilities(self) -> np.ndarray:
-        """The exact distribution of the circuit at this step, ``(images, 2**qubits)``."""
+        """Return the exact distribution of the circuit at this step, ``(images, 2**qubits)``."""
         from ...sampling import register_probabilities
 
         return register_probabilities(self._model, *self._encoded())
