@@ -182,10 +182,10 @@ def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:
     from ..errors import ServiceUnavailable, TargetUnavailable
     from ..hardware.ibm.account import connect
     from ..hardware.ibm.dry_run import dry_run
-    from ..hardware.ibm.settings import read_settings
+    from ..hardware.providers.settings import read_settings
 
     try:
-        if not plan.is_qpu:
+        if not plan.target.startswith("ibm:"):
             raise TargetUnavailable(f"'{plan.target}' is no QPU.")
         return dry_run(plan, connect(settings=read_settings(root)))
     except (ServiceUnavailable, TargetUnavailable) as error:

@@ -24,10 +24,10 @@ from tenacity import (
 )
 
 from ...errors import ServiceUnavailable, TargetUnavailable, unknown_name
-from ..providers.base import Report
+from ...progress import Message, Progress, silent
+from ..providers.settings import ServiceSettings
 from .client_errors import CallFailed, Failure, redacted, understand
 from .post_guard import Gate, through
-from .settings import ServiceSettings
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
@@ -56,24 +56,24 @@ class InstanceUsage:
     limit_reached: bool
 
 
-def silent(_: str) -> None:
-    """A report that nobody reads."""
-
-
 @final
 class ServiceHandle:
     """One instance of one account; made by :func:`connect`."""
 
-    def __init__(self, instance: str | None, settings: ServiceSettings, report: Report) -> None:
+    def __init__(self, instance: str | None, settings: ServiceSettings, progress: Progress) -> None:
         self.instance = instance or ""
         """The CRN that pays and in which jobs are looked for."""
         self.settings = settings
-        self.report = report
+        self.progress = progress
         self.generation = 0
         """How often the service was built; objects of an older one hold an old token."""
         self._secrets: tuple[str, ...] = ()
         self._service: QiskitRuntimeService | None = None
         self._backends: dict[str, tuple[int, BackendV2]] = {}
+
+    def tell(self, text: str) -> None:
+        """Say what happens."""
+        self.progress(Message(text))
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class ServiceHandle:
         error = state.outcome.exception() if state.outcome is not None else None
         assert isinstance(error, CallFailed)
         if state.attempt_number == 1:
-            self.report(f"IBM Quantum: {error.failure.message}; trying again")
+            self.tell(f"IBM Quantum: {error.failure.message}; trying again")
         if error.failure.kind == "unauthorized":
             if state.attempt_number > 3:
                 raise ServiceUnavailable(
@@ -279,7 +279,7 @@ class ServiceHandle:
     # -- questions ----------------------------------------------------------------------------
 
     def backend(self, name: str) -> BackendV2:
-        """A backend by name, of the present service.
+        """Return a backend by name, of the present service.
 
         Raises:
             UnknownName: If the account has no such backend.
@@ -307,7 +307,7 @@ class ServiceHandle:
         return backend
 
     def least_busy(self) -> BackendV2:
-        """The backend with the fewest waiting jobs.
+        """Return the backend with the fewest waiting jobs.
 
         Raises:
             TargetUnavailable: If none is online.
@@ -323,7 +323,7 @@ class ServiceHandle:
         return self.backend(min(online, key=lambda each: each["queue_length"])["name"])
 
     def queue(self, name: str) -> int | None:
-        """Jobs that wait for a backend; None if the service does not say."""
+        """Return the jobs that wait for a backend; None if the service does not say."""
         rows = self.ask("listing backends", self._listing)
         found = [each.get("queue_length") for each in rows if each["name"] == name]
         return int(found[0]) if found and found[0] is not None else None
@@ -336,7 +336,7 @@ class ServiceHandle:
         return found
 
     def usage(self) -> InstanceUsage:
-        """What IBM says that the instance has used and may use.
+        """Return what IBM says that the instance has used and may use.
 
         Raises:
             CallFailed: If the service does not answer.
@@ -357,7 +357,7 @@ class ServiceHandle:
         return plans[0] if plans and plans[0] else "unknown"
 
     def one_line(self, text: str) -> str:
-        """A text of the service on one line, without this account's token."""
+        """Return a text of the service on one line, without this account's token."""
         text = " ".join(redacted(text, self._secrets).split())
         return text if len(text) <= 300 else text[:297] + "..."
 
@@ -366,14 +366,14 @@ def connect(
     *,
     instance: str | None = None,
     settings: ServiceSettings | None = None,
-    report: Report = silent,
+    progress: Progress = silent,
 ) -> ServiceHandle:
     """Connect with the account of the environment, or the saved one.
 
     Args:
         instance: The CRN of a run that was sent already; by default the account's own.
         settings: Limits and intervals.
-        report: Is told in words what happens.
+        progress: Is told what happens.
 
     Returns:
         The handle, bound to one instance.
@@ -381,7 +381,7 @@ def connect(
     Raises:
         ServiceUnavailable: If there is no account, it is refused, or IBM cannot be reached.
     """
-    handle = ServiceHandle(instance, settings or ServiceSettings(), report)
+    handle = ServiceHandle(instance, settings or ServiceSettings(), progress)
     try:
         handle.rebuild()
     except CallFailed as error:
@@ -391,7 +391,7 @@ def connect(
 
 
 def look(settings: ServiceSettings | None = None) -> Callable[[Target], Availability]:
-    """A function that looks at ``ibm:`` targets; it connects when the first is looked at, once.
+    """Return a function that looks at ``ibm:`` targets; it connects when the first is looked at, once.
 
     Raises:
         ServiceUnavailable: From that function, if there is no account or no answer.

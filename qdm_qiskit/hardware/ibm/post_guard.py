@@ -85,7 +85,7 @@ class Gate:
     # -- the thread that waits ----------------------------------------------------------------
 
     def sign(self, seconds: float) -> Sign | None:
-        """What the call does next; None if it takes longer."""
+        """Return what the call does next; None if it takes longer."""
         try:
             return self._signs.get(timeout=max(0.0, seconds))
         except Empty:
@@ -110,7 +110,7 @@ _here = threading.local()
 
 @contextmanager
 def through(gate: Gate) -> Iterator[None]:
-    """Jobs that this thread sends in the block go through a gate."""
+    """Let jobs that this thread sends in the block go through a gate."""
     _here.gate = gate
     try:
         yield
@@ -119,7 +119,7 @@ def through(gate: Gate) -> Iterator[None]:
 
 
 def gate_here() -> Gate | None:
-    """The gate of this thread, if it has one."""
+    """Return the gate of this thread, if it has one."""
     found: Gate | None = getattr(_here, "gate", None)
     return found
 
@@ -161,7 +161,7 @@ class OncePosted(Retry):
 
 
 def creates_job(method: str | None, url: str | None) -> bool:
-    """Whether a request creates a job.
+    """Return whether a request creates a job.
 
     >>> creates_job("POST", "https://h/api/v1/jobs")
     True
@@ -176,7 +176,8 @@ def watch_posts(service: QiskitRuntimeService) -> None:
 
     By default the client sends a POST again after a 5xx; if the job was created before the answer
     was lost, that makes a second one, and both are paid. Here a POST is repeated only where no
-    connection was made. What to do then is decided by tag, in :mod:`~qdm_qiskit.hardware.ibm.submit`.
+    connection was made. What to do then is decided by tag, in
+    :mod:`~qdm_qiskit.hardware.providers.sender`.
     """
     for client in service._get_api_clients().values():
         session = client._session
