@@ -94,7 +94,9 @@ def test_options_hold_each_gate_once_and_in_order(covered):
     assert len(options) > 10
     assert len({option.name for option in options}) == len(options)
     for option in options:
-        assert option.name.startswith(f"{len(option.head)} segments of blocks of 2, then on tiles: ")
+        assert option.name.startswith(
+            f"{len(option.head)} segments of blocks of 2, then on tiles: "
+        )
         assert option.tail
         assert 0 < option.cost < math.inf
         flat = [each for item in (*option.head, *option.tail) for each in item.operations]
