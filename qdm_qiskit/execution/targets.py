@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ..arguments import checked_text
 from ..errors import UnknownName, unknown_name
@@ -142,8 +142,11 @@ def is_provider(name: str) -> bool:
 
 
 def _unknown_target(text: str, prefix: str) -> UnknownName:
-    error = unknown_name("target", text, FORMS)
-    if prefix in get_args(Kind) and prefix not in _FIXED:
+    from .provider_names import provider_names
+
+    forms = (*FORMS, *(f"{name}:DEVICE" for name in provider_names()))
+    error = unknown_name("target", text, forms)
+    if prefix in _EXAMPLE:
         return UnknownName(f"{error} '{prefix}:' is followed by a name, as in {_EXAMPLE[prefix]}.")
     return error
 
