@@ -53,8 +53,9 @@ lint: install ## Check style
 types: install ## Check types
 	$(BIN)/mypy
 
-contracts: install ## Check the direction of imports
+contracts: install ## Check the direction of imports, and count the rooms
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/rooms.py
 
 check: lint types contracts ## Everything that is no test
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers import ROOT
+
 LIGHT = ("circuits", "execution", "transpiling", "mitigation")
 
 

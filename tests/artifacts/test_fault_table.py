@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers import ROOT
+
 PAGE = (ROOT / "docs" / "hardware-faults.md").read_text()
 
 
 def test_every_test_of_the_table_exists():
-    sources = [*ROOT.glob("tests/runtime/*.py"), *ROOT.glob("tests/hardware/*.py")]
+    sources = [*ROOT.glob("tests/runtime/*.py"), *ROOT.glob("tests/hardware/**/*.py")]
     text = "\n".join(path.read_text() for path in sources)
     functions = set(re.findall(r"`(test_\w+)", PAGE)) - {"test_survived"}
     files = set(re.findall(r"(test_\w+)\.py", PAGE))

@@ -11,8 +11,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
+from tests.helpers import ROOT
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "v0_1"
+FIXTURES = ROOT / "tests" / "fixtures" / "v0_1"
 RUNS = {
     "plain": (),
     "guided": (3,),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from qiskit import qasm3
@@ -12,8 +11,9 @@ from qiskit import qasm3
 from qdm_qiskit.circuits import TEMPLATES
 from qdm_qiskit.circuits.export import qasm_text
 from qdm_qiskit.reports.gallery import INDEX, Entry, render_gallery, render_index
+from tests.helpers import ROOT
 
-GALLERY = Path(__file__).resolve().parents[2] / "circuits"
+GALLERY = ROOT / "circuits"
 STALE = "stale: run `make gallery`"
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from qdm_qiskit.cli.main import main
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("digits-demo", "eeqdm-16x16-L10", "eeqdm-8x8-L10", "qddm-8x8-L10")
 REPORTS = [ROOT / "transpile_reports" / f"{name}.json" for name in NAMES]
 

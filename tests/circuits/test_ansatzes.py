@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit.library import efficient_su2, evolved_operator_ansatz, real_amplitudes
-from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
+from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit.transpiler import CouplingMap
 
 from qdm_qiskit.circuits import (
@@ -21,12 +19,7 @@ from qdm_qiskit.circuits import (
     working_couplings,
 )
 from qdm_qiskit.errors import InvalidTemplate
-
-X = np.array([[0, 1], [1, 0]])
-
-
-def on_wires(m: int, gates: dict[int, np.ndarray]) -> np.ndarray:
-    return reduce(np.kron, [gates.get(wire, np.eye(2)) for wire in range(m)])
+from tests.helpers import X, on_wires, unitary
 
 
 def cnot(m: int, control: int, target: int) -> np.ndarray:
@@ -38,10 +31,6 @@ def cnot(m: int, control: int, target: int) -> np.ndarray:
 def reversed_qubits(circuit: QuantumCircuit) -> QuantumCircuit:
     """The library's circuit with its qubit 0 as our wire 0, the most significant bit."""
     return circuit.reverse_bits()
-
-
-def unitary(circuit: QuantumCircuit, values: np.ndarray) -> np.ndarray:
-    return np.asarray(Operator(circuit.assign_parameters(values)).data)
 
 
 def wire_pairs(circuit: QuantumCircuit, *names: str) -> list[tuple[int, int]]:

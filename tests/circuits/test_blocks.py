@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qiskit import QuantumCircuit
-from qiskit.quantum_info import Operator
 from scipy.linalg import expm
 
 from qdm_qiskit.circuits import (
@@ -20,20 +16,12 @@ from qdm_qiskit.circuits import (
     qamp_layers,
 )
 from qdm_qiskit.errors import InvalidTemplate
+from tests.helpers import I2, P0, P1, H, X, on_wires, unitary
 
-I2 = np.eye(2)
-X = np.array([[0, 1], [1, 0]])
 Y = np.array([[0, -1j], [1j, 0]])
 Z = np.diag([1, -1])
-H = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
-P0, P1 = np.diag([1, 0]), np.diag([0, 1])
 
 angle = st.floats(-10, 10)
-
-
-def on_wires(m: int, gates: dict[int, np.ndarray]) -> np.ndarray:
-    """Kronecker product with wire 0 leftmost, which makes it the most significant bit."""
-    return reduce(np.kron, [gates.get(wire, I2) for wire in range(m)])
 
 
 def controlled(m: int, control: int, target: int, gate: np.ndarray) -> np.ndarray:
@@ -42,10 +30,6 @@ def controlled(m: int, control: int, target: int, gate: np.ndarray) -> np.ndarra
 
 def rotation(pauli: np.ndarray, value: float) -> np.ndarray:
     return np.cos(value / 2) * I2 - 1j * np.sin(value / 2) * pauli
-
-
-def matrix(circuit: QuantumCircuit, values: np.ndarray) -> np.ndarray:
-    return np.asarray(Operator(circuit.assign_parameters(values)).data)
 
 
 def interaction(m: int, a: int, b: int, angles: np.ndarray, sign: int = 1) -> np.ndarray:
@@ -85,10 +69,10 @@ def test_conv_unit_is_the_exponential(angles):
     """Both signs, with the global phase: three CNOTs cannot do without it."""
     plus, minus = conv_unit(), conv_unit(sign="minus")
     np.testing.assert_allclose(
-        matrix(plus, angles), interaction(2, 0, 1, np.array(angles)), atol=1e-12
+        unitary(plus, angles), interaction(2, 0, 1, np.array(angles)), atol=1e-12
     )
     np.testing.assert_allclose(
-        matrix(minus, angles), interaction(2, 0, 1, np.array(angles), -1), atol=1e-12
+        unitary(minus, angles), interaction(2, 0, 1, np.array(angles), -1), atol=1e-12
     )
     assert plus.count_ops()["cx"] == 3
 
@@ -99,7 +83,7 @@ def test_conv_unit_takes_gamma_then_alpha_then_beta():
         values = np.zeros(3)
         values[position] = 0.7
         expected = np.exp(-0.25j * np.pi) * expm(0.7j * np.kron(pauli, pauli))
-        np.testing.assert_allclose(matrix(conv_unit(), values), expected, atol=1e-14)
+        np.testing.assert_allclose(unitary(conv_unit(), values), expected, atol=1e-14)
 
 
 @pytest.mark.parametrize("m", [2, 3, 4, 5])
@@ -109,14 +93,14 @@ def test_phase_mixing_is_its_definition(m, mixing):
     phases = np.random.default_rng(m).uniform(-7, 7, m - 1 if mixing == "qft" else m)
     assert circuit.num_parameters == phases.size
     np.testing.assert_allclose(
-        matrix(circuit, phases), mixing_by_definition(m, phases, mixing), atol=1e-13
+        unitary(circuit, phases), mixing_by_definition(m, phases, mixing), atol=1e-13
     )
 
 
 @pytest.mark.parametrize("m", [2, 3, 4])
 def test_fourier_transform_turns_a_basis_state_into_positive_phases(m):
     """Without phases, |1> of the least significant wire gets exp(+2 pi i j / 2**m)."""
-    column = matrix(phase_mixing(m), np.zeros(m - 1))[:, 1]
+    column = unitary(phase_mixing(m), np.zeros(m - 1))[:, 1]
     expected = np.exp(2j * np.pi * np.arange(2**m) / 2**m) / 2 ** (m / 2)
     np.testing.assert_allclose(column, expected, atol=1e-14)
 
@@ -128,7 +112,9 @@ def test_qamp_layers_are_their_definition(m, mixing, closed):
     circuit = qamp_layers(m, 2, mixing=mixing, closed=closed)
     weights = np.random.default_rng(m).uniform(-4, 4, (2, circuit.num_parameters // 2))
     np.testing.assert_allclose(
-        matrix(circuit, weights.ravel()), qamp_by_definition(m, weights, mixing, closed), atol=1e-12
+        unitary(circuit, weights.ravel()),
+        qamp_by_definition(m, weights, mixing, closed),
+        atol=1e-12,
     )
 
 
@@ -142,7 +128,7 @@ def test_signs_of_a_qamp_layer_negate_the_interactions_only():
     plus, minus = qamp_layers(3, 1), qamp_layers(3, 1, sign="minus")
     values = np.random.default_rng(0).uniform(-3, 3, plus.num_parameters)
     flipped = np.where(np.arange(values.size) < 6, -values, values)
-    np.testing.assert_allclose(matrix(plus, values), matrix(minus, flipped), atol=1e-13)
+    np.testing.assert_allclose(unitary(plus, values), unitary(minus, flipped), atol=1e-13)
 
 
 def alternating_by_definition(m: int, weights: np.ndarray) -> np.ndarray:
@@ -167,11 +153,11 @@ def test_alternating_layers_are_their_definition(m, depth):
     circuit = alternating_layers(m, depth)
     assert circuit.num_parameters == weights.size
     np.testing.assert_allclose(
-        matrix(circuit, weights.ravel()), alternating_by_definition(m, weights), atol=1e-13
+        unitary(circuit, weights.ravel()), alternating_by_definition(m, weights), atol=1e-13
     )
     if depth % 2 == 0:
-        block = matrix(identity_block(m, depth), weights.ravel())
-        np.testing.assert_array_equal(block, matrix(circuit, weights.ravel()))
+        block = unitary(identity_block(m, depth), weights.ravel())
+        np.testing.assert_array_equal(block, unitary(circuit, weights.ravel()))
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 5])
@@ -179,11 +165,11 @@ def test_alternating_layers_are_their_definition(m, depth):
 def test_identity_block_is_the_identity_at_zero_angles_and_only_there(m, depth):
     circuit = identity_block(m, depth)
     zeros = np.zeros(circuit.num_parameters)
-    np.testing.assert_allclose(matrix(circuit, zeros), np.eye(2**m), atol=1e-14)
-    assert np.abs(matrix(circuit, zeros + 0.1) - np.eye(2**m)).max() > 0.05
+    np.testing.assert_allclose(unitary(circuit, zeros), np.eye(2**m), atol=1e-14)
+    assert np.abs(unitary(circuit, zeros + 0.1) - np.eye(2**m)).max() > 0.05
     if m > 1:  # an odd depth leaves a chain over
         odd = alternating_layers(m, depth + 1)
-        assert np.abs(matrix(odd, np.zeros(odd.num_parameters)) - np.eye(2**m)).max() == 1
+        assert np.abs(unitary(odd, np.zeros(odd.num_parameters)) - np.eye(2**m)).max() == 1
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 import numpy as np
 import pytest
 from qiskit.quantum_info import Operator
@@ -16,16 +14,7 @@ from qdm_qiskit.circuits import (
     wire_to_qubit,
 )
 from qdm_qiskit.errors import InvalidTemplate
-
-I2 = np.eye(2)
-X = np.array([[0, 1], [1, 0]])
-H = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
-P0, P1 = np.diag([1, 0]), np.diag([0, 1])
-
-
-def on_wires(m: int, gates: dict[int, np.ndarray]) -> np.ndarray:
-    """Kronecker product with wire 0 leftmost, which makes it the most significant bit."""
-    return reduce(np.kron, [gates.get(wire, I2) for wire in range(m)])
+from tests.helpers import P0, P1, H, X, on_wires
 
 
 def cnot(m: int, control: int, target: int) -> np.ndarray:

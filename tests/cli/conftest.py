@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-QDM = str(Path(sys.executable).with_name("qdm"))
-"""The installed command, for tests that need a process of its own."""
+from tests.helpers import QDM
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.hardware.read_only import read_only_copy
+from tests.helpers import images_of, read_only_copy
 
 AER = ("--target", "aer", "--shots", "50", "--num-images", "2", "--quiet")
 
@@ -40,11 +40,6 @@ def state_of(qdm, root, run="latest") -> dict:
     result = qdm("run", "status", run, "--root", root, "--json")
     assert result.code == 0, result.err
     return json.loads(result.out)
-
-
-def images_of(root: Path, run: str) -> np.ndarray:
-    with np.load(root / run / "images.npz") as arrays:
-        return arrays["images"]
 
 
 # --- planning -----------------------------------------------------------------------------------
@@ -255,14 +250,14 @@ def test_the_whole_life(qdm, planned, root):
         *("plan.json", "circuits.qpy", "inputs.npz", "model", "steps"),
         *("images.npz", "samples.png", "manifest.json"),
     }
-    images = images_of(root, run)
+    images = images_of(root / run)
     assert images.shape == (2, 1, 2, 2)
     # What is done stays as it is, whatever is asked of it.
     for command in ("resume", "collect", "cancel"):
         result = qdm("run", command, run, "--root", root, "--json")
         assert (result.code, json.loads(result.out)["state"]) == (0, "done")
     assert json.loads(qdm("run", "submit", run, "--yes", "--root", root, "--json").out)["jobs"] == 2
-    np.testing.assert_array_equal(images_of(root, run), images)
+    np.testing.assert_array_equal(images_of(root / run), images)
     result = qdm("run", "replay", run, "--root", root)
     assert (result.code, result.err) == (0, "")
     assert "the stored ones to the bit" in result.out
@@ -329,7 +324,7 @@ def undisturbed(qdm, planned, root, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(root, other)
     assert qdm("run", "submit", planned["run"], "--yes", "--root", other, "--quiet").code == 0
-    return images_of(other, planned["run"])
+    return images_of(other / planned["run"])
 
 
 def test_ctrl_c_says_how_to_go_on_and_resume_does(qdm, planned, root, monkeypatch, undisturbed):
@@ -353,7 +348,7 @@ def test_ctrl_c_says_how_to_go_on_and_resume_does(qdm, planned, root, monkeypatc
     assert (state["state"], state["step"]) == ("running", 1)
     result = qdm("run", "resume", "latest", "--root", root, "--quiet")
     assert (result.code, result.err) == (0, "")
-    np.testing.assert_array_equal(images_of(root, planned["run"]), undisturbed)
+    np.testing.assert_array_equal(images_of(root / planned["run"]), undisturbed)
     assert state_of(qdm, root)["jobs"] == 2
 
 
@@ -363,7 +358,7 @@ def test_detach_sends_one_job_and_resume_the_rest(qdm, planned, root, undisturbe
     assert not (root / planned["run"] / "images.npz").exists()
     assert "qdm run resume" in qdm("run", "status", "latest", "--root", root).out
     assert qdm("run", "resume", "latest", "--root", root, "--quiet").code == 0
-    np.testing.assert_array_equal(images_of(root, planned["run"]), undisturbed)
+    np.testing.assert_array_equal(images_of(root / planned["run"]), undisturbed)
 
 
 def test_a_changed_plan_is_not_sent(qdm, planned, root):

@@ -12,10 +12,7 @@ from scipy.integrate import quad
 
 from qdm_qiskit.diffusion import DiffusionConfig, VariancePreserving, make_process
 from qdm_qiskit.errors import InvalidOption
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.helpers import generator
 
 
 @given(st.floats(0, 1), st.floats(0.01, 1), st.floats(1, 20))

@@ -13,15 +13,7 @@ from qdm_qiskit.diffusion import DiffusionConfig, make_process
 from qdm_qiskit.diffusion.depolarizing import Depolarizing, closed_form
 from qdm_qiskit.diffusion.ensembles import ensemble_losses, mmd, wasserstein
 from qdm_qiskit.errors import InvalidData, InvalidOption
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def random_states(count: int, width: int, seed: int = 0) -> torch.Tensor:
-    states = torch.randn(count, width, dtype=torch.complex128, generator=generator(seed))
-    return states / torch.linalg.vector_norm(states, dim=1, keepdim=True)
+from tests.helpers import generator, random_states
 
 
 def mean_state(states: torch.Tensor) -> torch.Tensor:

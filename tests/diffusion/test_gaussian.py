@@ -8,13 +8,10 @@ import pytest
 import torch
 
 from qdm_qiskit.diffusion import GaussianChain
+from tests.helpers import generator
 
 COUNT = 40_000
 X_0 = 0.8
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def many_paths(chain: GaussianChain, seed: int = 0) -> torch.Tensor:

@@ -8,10 +8,7 @@ import torch
 
 from qdm_qiskit.diffusion import DiffusionConfig, InterpolatedNoise, make_process
 from qdm_qiskit.errors import InvalidOption
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.helpers import generator
 
 
 def images(count: int = 3) -> torch.Tensor:

@@ -12,10 +12,7 @@ from qdm_qiskit.diffusion import (
     make_process,
 )
 from qdm_qiskit.errors import InvalidOption
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.helpers import generator
 
 
 def images() -> torch.Tensor:

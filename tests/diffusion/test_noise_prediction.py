@@ -10,10 +10,7 @@ from diffusers import DDPMScheduler
 
 from qdm_qiskit.diffusion import DiffusionConfig, NoisePrediction, make_process
 from qdm_qiskit.errors import InvalidOption
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.helpers import generator
 
 
 def reference() -> DDPMScheduler:

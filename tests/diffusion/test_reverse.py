@@ -8,16 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdm_qiskit.diffusion import DiffusionConfig, DiffusionProcess, make_process, reverse_chain
+from tests.helpers import generator
 
 PROCESSES = [
     DiffusionConfig(process=process, goal=goal, num_steps=6)
     for process in ("interpolated", "gaussian")
     for goal in ("data", "noise")
 ]
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(params=PROCESSES, ids=lambda c: f"{c.process}-{c.goal}")

@@ -10,12 +10,9 @@ import torch
 from qdm_qiskit.diffusion import DiffusionConfig, make_process, reverse_chain
 from qdm_qiskit.diffusion.states import ComplexGaussian, infidelity, unit_states
 from qdm_qiskit.errors import InvalidData, InvalidOption
+from tests.helpers import generator
 
 COUNT = 40_000
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def process(steps: int = 10, **options) -> ComplexGaussian:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from qdm_qiskit.execution.snapshots import backend_names
+from tests.helpers import ROOT
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 
 REFUSED = {
     "fake_armonk": "has 5 qubits and the device has 1",

@@ -21,12 +21,9 @@ from qdm_qiskit.circuits import (
 )
 from qdm_qiskit.errors import InvalidData, InvalidOption
 from qdm_qiskit.layers import QuantumLayer, qnn_executor
+from tests.helpers import generator
 
 SHOTS = 40_000
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def sampler(seed: int = 7, shots: int = SHOTS) -> SamplerV2:

@@ -25,12 +25,9 @@ from qdm_qiskit.errors import InvalidData, InvalidOption
 from qdm_qiskit.layers import QuantumLayer
 from qdm_qiskit.layers.executors import read_probabilities
 from qdm_qiskit.layers.quantum_layer import normalised
+from tests.helpers import generator
 
 EPS = np.finfo(np.float32).eps
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def angle_spec() -> CircuitSpec:

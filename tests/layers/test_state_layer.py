@@ -20,10 +20,7 @@ from qdm_qiskit.circuits import (
 from qdm_qiskit.circuits.spec import ProbabilityReadout, register_spec
 from qdm_qiskit.errors import InvalidData, InvalidOption
 from qdm_qiskit.layers.state_layer import StateLayer
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.helpers import generator
 
 
 def random_states(count: int, qubits: int, seed: int = 1) -> torch.Tensor:

@@ -14,21 +14,13 @@ from qdm_qiskit.models import describe, load_model, save_model
 from qdm_qiskit.models.cacioppo import Cacioppo, CacioppoConfig
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
 from qdm_qiskit.training import resolve_run, train
+from tests.helpers import generator, state_images
 
 SMALL = {"image_size": 4, "num_steps": 3}
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def model(**options) -> Cacioppo:
     return Cacioppo(CacioppoConfig(**{**SMALL, **options}), generator=generator())
-
-
-def states(count: int, size: int = 4, seed: int = 1) -> torch.Tensor:
-    x = torch.randn(count, 1, size, size, dtype=torch.complex64, generator=generator(seed))
-    return x / torch.linalg.vector_norm(x.flatten(1), dim=1).reshape(-1, 1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +44,7 @@ def test_the_preset_for_eight_by_eight_digits_is_a_circuit_without_activation():
 def test_without_activation_it_is_the_postselected_circuit(count):
     subject = model(activation=False)
     spec = cacioppo_denoiser(4, (2, 2, 2))
-    x = states(count)
+    x = state_images(count)
     steps = torch.arange(count) % 3 + 1
     found = subject(x, steps / 3).detach().numpy().reshape(count, -1)
     for index in range(0, count, 40) if count > 40 else range(count):
@@ -68,7 +60,7 @@ def test_without_activation_it_is_the_postselected_circuit(count):
 def test_activation_acts_on_both_parts_behind_the_projection():
     subject = model()
     rows = torch.zeros(3, dtype=torch.int64)
-    x = states(3).flatten(1)
+    x = state_images(3).flatten(1)
     projected = subject.blocks.middle(subject.blocks.first(x, rows), rows)
     scaled = torch.complex(
         torch.where(projected.real > 0, projected.real, 0.01 * projected.real),
@@ -80,13 +72,13 @@ def test_activation_acts_on_both_parts_behind_the_projection():
 
 def test_it_is_the_identity_at_zero_angles():
     subject = model(activation=False, init_std=0.0)
-    x = states(4)
+    x = state_images(4)
     torch.testing.assert_close(subject(x, torch.tensor([1, 2, 3, 3]) / 3), x)
 
 
 def test_every_step_has_angles_of_its_own():
     subject = model(num_steps=10)
-    x = states(1).expand(10, -1, -1, -1)
+    x = state_images(1).expand(10, -1, -1, -1)
     t = torch.arange(1, 11) / 10
     answers = subject(x, t)
     assert len({tuple(row.abs().flatten().tolist()) for row in answers}) == 10
@@ -157,7 +149,7 @@ def test_save_load_and_sample_give_equal_images(trained, tmp_path):
     loaded = load_run(run).model
     save_model(loaded, tmp_path)
     again = load_model(tmp_path)
-    x, t = states(3), torch.tensor([1, 2, 3]) / 3
+    x, t = state_images(3), torch.tensor([1, 2, 3]) / 3
     assert torch.equal(again(x, t), loaded(x, t))
     other = sample(load_run(run), SamplingConfig(num_images=4, seed=6)).images
     assert np.abs(other - one.images).max() > 0.01

@@ -24,6 +24,7 @@ from qdm_qiskit.rng import derived_seed
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
 from qdm_qiskit.training import resolve_run, train
 from qdm_qiskit.training.transfer import take_over
+from tests.helpers import generator
 
 COUNTS = {
     "defalco-unet": 483_321,
@@ -37,10 +38,6 @@ COUNTS = {
 }
 
 MNIST = [name for name in PRESETS if name.removesuffix("-mnist") in set(PRESETS) - {name}]
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def build(name: str, seed: int = 0) -> HybridUNet:

@@ -15,10 +15,7 @@ from qdm_qiskit.models import (
     ClassicalUNet,
     ClassicalUNetConfig,
 )
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.helpers import generator, images
 
 
 def quantum(kind=EEQDM, **options) -> EEQDM | QDDM:
@@ -29,10 +26,6 @@ def quantum(kind=EEQDM, **options) -> EEQDM | QDDM:
 
 def unet(**options) -> ClassicalUNet:
     return ClassicalUNet(ClassicalUNetConfig(**options), generator=generator())
-
-
-def images(*shape: int) -> torch.Tensor:
-    return torch.rand(*shape, generator=generator(1))
 
 
 TIME = torch.tensor([0.3, 0.7])

@@ -20,12 +20,9 @@ from qdm_qiskit.models import (
     UnitaryQDense,
     describe,
 )
+from tests.helpers import generator
 
 GUIDED = {"ancilla": True, "guided": True, "num_classes": 4}
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def dense(**options) -> QDense:

@@ -12,14 +12,7 @@ from qdm_qiskit.errors import InvalidData, InvalidOption, QdmError
 from qdm_qiskit.layers.executors import EngineExecutor
 from qdm_qiskit.models import KoelleUNet, KoelleUNetConfig, QUNet, QUNetConfig
 from qdm_qiskit.models.koelle_unet import ImageNorm, QuantumConv
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def images(*shape: int) -> torch.Tensor:
-    return torch.rand(*shape, generator=generator(1))
+from tests.helpers import generator, images
 
 
 def unet(**options) -> KoelleUNet:

@@ -18,12 +18,9 @@ from qdm_qiskit.models.latent import CacioppoLatent, LatentConfig
 from qdm_qiskit.models.latent_codecs import LatentCodec, make_codec
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
 from qdm_qiskit.training import resolve_run, train
+from tests.helpers import generator
 
 SMALL = {"image_size": 4, "latent_qubits": 2, "num_steps": 3, "depths": (1, 2, 1)}
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def model(**options) -> CacioppoLatent:

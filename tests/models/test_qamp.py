@@ -24,11 +24,7 @@ from qdm_qiskit.models.qamp import (
 )
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
 from qdm_qiskit.training import resolve_run, train
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
+from tests.helpers import generator, state_images
 
 SMALL = {"image_size": 4, "num_steps": 3, "width": 12, "num_qubits": 2}
 
@@ -41,11 +37,6 @@ def december(**options) -> QampDecember:
 def january(**options) -> QampJanuary:
     values = {**SMALL, "reps": 2, "num_observables": 5, **options}
     return QampJanuary(QampJanuaryConfig(**values), generator=generator())
-
-
-def states(count: int, size: int = 4, seed: int = 1) -> torch.Tensor:
-    x = torch.randn(count, 1, size, size, dtype=torch.complex64, generator=generator(seed))
-    return x / torch.linalg.vector_norm(x.flatten(1), dim=1).reshape(-1, 1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +99,7 @@ def _numbers(module: torch.nn.Module) -> dict[str, np.ndarray]:
 def test_december_is_its_layers_written_out(activation):
     model = december(activation=activation)
     w = _numbers(model)
-    x = states(6)
+    x = state_images(6)
     steps = torch.tensor([1, 2, 3, 3, 2, 1])
     found = model(x, steps / 3).detach().numpy()
     for index in range(6):
@@ -136,7 +127,7 @@ def test_december_is_its_layers_written_out(activation):
 def test_january_is_its_layers_written_out():
     model = january()
     w = _numbers(model)
-    x = states(6)
+    x = state_images(6)
     steps = torch.tensor([1, 2, 3, 3, 2, 1])
     found = model(x, steps / 3).detach().numpy()
     for index in range(6):
@@ -190,7 +181,7 @@ def test_complex_layers_commute_with_a_phase_where_they_should(model):
     )
     assert isinstance(other.encoder, ComplexLinear)
     assert isinstance(model.encoder, torch.nn.Linear)
-    y = other(states(4), torch.ones(4))
+    y = other(state_images(4), torch.ones(4))
     torch.testing.assert_close(torch.linalg.vector_norm(y.flatten(1), dim=1), torch.ones(4))
 
 
@@ -226,7 +217,7 @@ def test_one_training_step_moves_every_trainable_weight(make, options):
 def test_a_saved_model_answers_the_same(model, tmp_path):
     save_model(model, tmp_path)
     again = load_model(tmp_path)
-    x, t = states(5), torch.tensor([1, 2, 3, 1, 2]) / 3
+    x, t = state_images(5), torch.tensor([1, 2, 3, 1, 2]) / 3
     assert torch.equal(model(x, t), again(x, t))
 
 
@@ -302,12 +293,27 @@ def test_bad_options_are_refused_in_one_line(name, options, message):
     ("x", "t", "labels", "message"),
     [
         (torch.ones(2, 1, 4, 4), torch.ones(2), None, "takes complex states .* of torch.float32"),
-        (states(2, size=8), torch.ones(2), None, r"shape \(batch, 1, 4, 4\), got \(2, 1, 8, 8\)"),
-        (states(2) * math.nan, torch.ones(2), None, "State 0 of 2 holds NaN"),
-        (states(2), torch.ones(3), None, r"Times have shape \(2,\), got \(3,\)"),
-        (states(2), torch.tensor([0.1, 1.0]), None, r"1/3 \.\. 1 in 3 steps, got 0.1 to 1"),
-        (states(2), torch.tensor([1.0, 1.5]), None, "got 1 to 1.5"),
-        (states(2), torch.ones(2), torch.tensor([0, 1]), "is not guided and takes no labels"),
+        (
+            state_images(2, size=8),
+            torch.ones(2),
+            None,
+            r"shape \(batch, 1, 4, 4\), got \(2, 1, 8, 8\)",
+        ),
+        (state_images(2) * math.nan, torch.ones(2), None, "State 0 of 2 holds NaN"),
+        (state_images(2), torch.ones(3), None, r"Times have shape \(2,\), got \(3,\)"),
+        (
+            state_images(2),
+            torch.tensor([0.1, 1.0]),
+            None,
+            r"1/3 \.\. 1 in 3 steps, got 0.1 to 1",
+        ),
+        (state_images(2), torch.tensor([1.0, 1.5]), None, "got 1 to 1.5"),
+        (
+            state_images(2),
+            torch.ones(2),
+            torch.tensor([0, 1]),
+            "is not guided and takes no labels",
+        ),
     ],
 )
 def test_bad_states_times_and_labels_are_refused(x, t, labels, message):

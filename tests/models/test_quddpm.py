@@ -16,20 +16,12 @@ from qdm_qiskit.models.quddpm import QuDDPM, QuDDPMConfig
 from qdm_qiskit.rng import derived_seed
 from qdm_qiskit.sampling import QDMPipeline
 from qdm_qiskit.training import resolve_run, train
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def random_states(count: int, width: int) -> torch.Tensor:
-    states = torch.randn(count, width, dtype=torch.complex64, generator=generator())
-    return states / torch.linalg.vector_norm(states, dim=1, keepdim=True)
+from tests.helpers import generator, random_states
 
 
 def test_branches_are_qiskits_post_selected_states():
     model = QuDDPM(QuDDPMConfig(num_qubits=2, num_ancillas=2, depth=2), generator=generator())
-    states = random_states(3, 4)
+    states = random_states(3, 4, dtype=torch.complex64)
     steps = torch.tensor([1, 6, 3])
     answer = model(states, steps / 6).detach()
     for row, step in enumerate(steps.tolist()):
@@ -50,7 +42,7 @@ def test_postselection_renormalises_the_first_branch():
         QuDDPM(QuDDPMConfig(**options, ancilla=kind), generator=generator())
         for kind in ("measure", "postselect")
     )
-    x, t = random_states(4, 2), torch.full((4,), 0.5)
+    x, t = random_states(4, 2, dtype=torch.complex64), torch.full((4,), 0.5)
     branch = measured(x, t)[:, :1]
     expected = branch / torch.linalg.vector_norm(branch, dim=2, keepdim=True)
     assert torch.allclose(kept(x, t), expected, atol=1e-6)
@@ -148,7 +140,7 @@ def test_bad_states_and_data_are_refused(tmp_path):
     with pytest.raises(InvalidData, match="complex states"):
         model(torch.zeros(2, 4), torch.ones(2))
     with pytest.raises(InvalidData, match="complex states"):
-        model(random_states(2, 2), torch.ones(2))
+        model(random_states(2, 2, dtype=torch.complex64), torch.ones(2))
     with pytest.raises(UnknownName, match="ensemble of states"):
         train(resolve_run("quddpm-clustered", {"dataset": "digits"}), tmp_path / "a")
     with pytest.raises(InvalidOption, match="takes images"):

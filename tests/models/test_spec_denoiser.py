@@ -26,10 +26,7 @@ from qdm_qiskit.models import (
     save_model,
 )
 from qdm_qiskit.training import resolve_run, run_from_dict
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.helpers import generator
 
 
 def angles(num_qubits: int = 2, pixels: int = 4) -> QuantumCircuit:

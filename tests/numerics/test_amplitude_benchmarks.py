@@ -1,9 +1,7 @@
 """The benchmarks of Cacioppo's and QAMP's models measure what their texts say."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,8 +12,9 @@ from qdm_qiskit.data import ImageSet, Split, load_dataset
 from qdm_qiskit.diffusion import DiffusionConfig, make_process
 from qdm_qiskit.errors import InvalidData, InvalidOption, MissingData
 from qdm_qiskit.training import resolve_run, train
+from tests.helpers import ROOT, load_script
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 SMALL = {
     "image_size": 4,
     "num_steps": 2,
@@ -27,21 +26,14 @@ SMALL = {
 }
 
 
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def images():
-    return script("cacioppo_images")
+    return load_script(BENCHMARKS / "cacioppo_images.py")
 
 
 @pytest.fixture(scope="module")
 def curves():
-    return script("amplitude_curves")
+    return load_script(BENCHMARKS / "amplitude_curves.py")
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +121,7 @@ def test_the_command_writes_figures_and_picture(images, runs, tmp_path, monkeypa
 @pytest.fixture
 def simple(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    module = script("amplitude_floors")
+    module = load_script(BENCHMARKS / "amplitude_floors.py")
     yield module
     sys.modules.pop("cacioppo_images", None)
 

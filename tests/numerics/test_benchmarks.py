@@ -9,7 +9,9 @@ import torch
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from tests.helpers import ROOT
+
+BENCHMARKS = ROOT / "benchmarks"
 
 
 @pytest.fixture

@@ -1,15 +1,15 @@
 """Training curves say what the runs recorded, and refuse what they cannot draw."""
 
-import importlib.util
 import json
 import re
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "training_curves.py"
+from tests.helpers import ROOT, load_script
+
+SCRIPT = ROOT / "benchmarks" / "training_curves.py"
 LISTS = sorted((SCRIPT.parent / "curves").glob("*.json"))
 
 
@@ -27,9 +27,7 @@ def call(tmp_path, monkeypatch, capsys):
     """The script as its command runs it: what it printed, or SystemExit."""
 
     def run(listed, *more):
-        spec = importlib.util.spec_from_file_location("training_curves", SCRIPT)
-        script = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(script)
+        script = load_script(SCRIPT)
         (tmp_path / "list.json").write_text(json.dumps(listed))
         made = tmp_path / "made"
         words = ["list.json", "--runs", ".", "--png", "made/curves.png"]

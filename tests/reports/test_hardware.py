@@ -25,7 +25,7 @@ from qdm_qiskit.reports.hardware_render import (
     shown_steps,
 )
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
-from tests.hardware.small_runs import budget, write_run
+from tests.helpers import budget, write_run
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,11 +14,8 @@ import pytest
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter
 
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:  # `pytest` instead of `python -m pytest`
-    sys.path.insert(0, str(ROOT))
-
-from tests.runtime.server import LocalServer, Settings  # noqa: E402
+from tests.helpers import write_run
+from tests.runtime.server import LocalServer, Settings
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService
@@ -127,26 +123,12 @@ QUICK = {
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
     """`trained(steps)`: a run with random weights, 2x2 images on 3 qubits, of that many steps."""
-    import torch
-
-    from qdm_qiskit.files import write_json
-    from qdm_qiskit.models import ModelChoice, build_model, save_model
-    from qdm_qiskit.training import resolve_run
-
     folder = tmp_path_factory.mktemp("trained")
 
     def make(steps: int) -> Path:
         run = folder / f"steps-{steps}"
         if not run.exists():
-            options = {"image_size": 2, "num_steps": steps, "depth": 1, "init_std": 1.0}
-            config = resolve_run("eeqdm", options)
-            choice = ModelChoice(
-                model=config.model, preset=None, config=config.model_options, source="test"
-            )
-            denoiser = build_model(choice, generator=torch.Generator().manual_seed(3))
-            save_model(denoiser, run / "checkpoints" / "step-00000001")
-            write_json(run / "checkpoints" / "step-00000001" / "state.json", {})
-            write_json(run / "config.json", config.to_dict())
+            write_run(run, num_steps=steps)
         return run
 
     return make
@@ -211,3 +193,14 @@ def planned(server: LocalServer, plans: Callable[..., Path], root: Path) -> Call
         return read_plan(root / folder.name)
 
     return make
+
+
+def check_budget(server: LocalServer, root: Path) -> None:
+    """The budget has spent what the server charged, and holds nothing."""
+    from qdm_qiskit.hardware.ledger.ledger import Ledger
+
+    ledger = Ledger.open(root)
+    budget = ledger.budget("qpu")
+    ledger.close()
+    assert budget.spent_seconds == pytest.approx(server.ledger()["charged_seconds"], abs=1e-6)
+    assert budget.reserved_seconds == 0

@@ -13,8 +13,8 @@ import pytest
 
 from qdm_qiskit.errors import BudgetExceeded
 from qdm_qiskit.hardware.ledger.ledger import Ledger
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 100.0
 
 # One process: reserves 3 s a job until it is refused, and settles most jobs for less.

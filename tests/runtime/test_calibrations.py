@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -21,6 +20,7 @@ from qdm_qiskit.hardware.run.commands import (
     run_state,
     submit_run,
 )
+from tests.runtime.conftest import check_budget
 from tests.runtime.server import LocalServer
 
 pytestmark = pytest.mark.slow  # seconds each: whole runs on the server
@@ -75,14 +75,6 @@ def jobs_of(server: LocalServer, plan: RunPlan, number: int) -> None:
             return
         assert time.monotonic() < end, jobs
         time.sleep(0.02)
-
-
-def check_budget(server: LocalServer, root: Path) -> None:
-    ledger = Ledger.open(root)
-    budget = ledger.budget("qpu")
-    ledger.close()
-    assert budget.spent_seconds == pytest.approx(server.ledger()["charged_seconds"], abs=1e-6)
-    assert budget.reserved_seconds == 0
 
 
 def sent_and_too_old(server: LocalServer, planned: Planned, clocks: Clocks) -> RunPlan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from qdm_qiskit.errors import SubmissionUncertain
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.run.commands import cancel_run, collect_run, run_state, submit_run
+from tests.helpers import QDM
 from tests.runtime.conftest import make_settings
 from tests.runtime.server import LocalServer
 
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.slow  # seconds each: whole runs on the server
 GRACE = 20.0
 """Longer than any of these tests may take."""
 LISTS = {"method": "GET", "path": r"^/jobs\?"}
-QDM = str(Path(sys.executable).with_name("qdm"))
 
 
 @pytest.fixture

@@ -14,17 +14,16 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from qdm_qiskit.errors import BudgetExceeded, OutputNotWritable, QdmError
 from qdm_qiskit.hardware.ibm.account import ServiceHandle
-from qdm_qiskit.hardware.ledger.ledger import Ledger, RunState
+from qdm_qiskit.hardware.ledger.ledger import RunState
 from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.providers import jobs as run_jobs
 from qdm_qiskit.hardware.run.commands import resume_run, run_state, submit_run
-from tests.runtime.conftest import make_settings
+from tests.runtime.conftest import check_budget, make_settings
 from tests.runtime.server import API_KEY, LocalServer
 
 POST = {"method": "POST", "path": "^/jobs$"}
@@ -122,15 +121,6 @@ def run(planned: Callable[..., RunPlan]) -> Callable[..., RunState]:
 
 def paid(server: LocalServer) -> int:
     return sum(job["charged_seconds"] > 0 for job in server.ledger()["jobs"])
-
-
-def check_budget(server: LocalServer, root: Path) -> None:
-    """The budget has spent what the server charged, and holds nothing."""
-    ledger = Ledger.open(root)
-    budget = ledger.budget("qpu")
-    ledger.close()
-    assert budget.spent_seconds == pytest.approx(server.ledger()["charged_seconds"], abs=1e-6)
-    assert budget.reserved_seconds == 0
 
 
 def one_line(error: BaseException) -> str:

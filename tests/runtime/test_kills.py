@@ -25,7 +25,8 @@ import pytest
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import read_counts
 from qdm_qiskit.hardware.plan.run_plan import read_plan
-from tests.runtime.conftest import ROOT, clean, make_root, make_settings
+from tests.helpers import ROOT
+from tests.runtime.conftest import clean, make_root, make_settings
 from tests.runtime.server import LocalServer
 
 STEPS = 2

@@ -6,7 +6,6 @@ import json
 import logging
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -46,28 +45,15 @@ from qdm_qiskit.hardware.run.commands import (
     submit_run,
 )
 from qdm_qiskit.mitigation.readout import combine_results, construct_circuits, mitigate
-from tests.runtime.conftest import BACKEND, ROOT, make_root, make_settings
+from tests.helpers import QDM, ROOT, images_of
+from tests.runtime.conftest import BACKEND, check_budget, make_root, make_settings
 from tests.runtime.server import API_KEY, LocalServer
 
 Planned = Callable[..., RunPlan]
-QDM = str(Path(sys.executable).with_name("qdm"))
 
 
 def jobs(server: LocalServer) -> list[dict]:
     return server.ledger()["jobs"]
-
-
-def check_budget(server: LocalServer, root: Path) -> None:
-    ledger = Ledger.open(root)
-    budget = ledger.budget("qpu")
-    ledger.close()
-    assert budget.spent_seconds == pytest.approx(server.ledger()["charged_seconds"], abs=1e-6)
-    assert budget.reserved_seconds == 0
-
-
-def images(plan: RunPlan) -> np.ndarray:
-    with np.load(plan.folder / "images.npz") as file:
-        return file["images"]
 
 
 # -- jobs and modes ---------------------------------------------------------------------------
@@ -79,7 +65,7 @@ def test_sixteen_images_take_a_job_a_step_and_one_for_the_calibration(server, ro
     assert state.state == "done"
     assert state.step == 0
     assert state.jobs == len(jobs(server)) == 4 + 1
-    assert images(plan).shape == (16, 1, 2, 2)
+    assert images_of(plan.folder).shape == (16, 1, 2, 2)
     check_budget(server, root)
     charged = server.ledger()["charged_seconds"]
     assert abs(plan.total_seconds - charged) < 0.2 * charged
@@ -319,7 +305,7 @@ def test_same_images_detached_or_not(server, root, planned, tmp_path):
     plan = planned(steps=2, mitigation="m3")
     submit_run(plan.folder / "plan.json", detach=True)
     resume_run(root, plan.run_id)
-    first = images(plan)
+    first = images_of(plan.folder)
     payloads = sorted(server.ledger()["by_payload"])
     other = make_root(tmp_path / "other")
     for name in ("plan.json", "circuits.qpy", "inputs.npz", "model"):

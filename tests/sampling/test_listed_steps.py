@@ -14,15 +14,12 @@ from qdm_qiskit.errors import InvalidData, InvalidOption
 from qdm_qiskit.sampling.continuous import training_steps
 from qdm_qiskit.sampling.discrete import trailing_steps
 from qdm_qiskit.sampling.schedulers import SCHEDULERS, make_scheduler, scheduled_chain
+from tests.helpers import generator
 
 MEAN, STD = 0.4, 0.125
 """Of the states x_0 of normal data; three deviations and more inside of every process's range."""
 FREE = [name for name in SCHEDULERS if name != "process"]
 """Schedulers that take any number of steps."""
-
-
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def signals(process) -> np.ndarray:

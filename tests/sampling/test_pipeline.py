@@ -10,12 +10,9 @@ from qdm_qiskit.errors import InvalidOption, MissingData
 from qdm_qiskit.models import MODELS
 from qdm_qiskit.sampling import QDMPipeline, SamplingConfig, sample
 from qdm_qiskit.training import resolve_run, train
+from tests.helpers import generator
 
 NOISE = {"process": "gaussian", "goal": "noise", "num_steps": 6}
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def test_pipeline_is_sampling(make_run):

@@ -18,11 +18,7 @@ from qdm_qiskit.diffusion import (
 from qdm_qiskit.errors import InvalidOption
 from qdm_qiskit.sampling.continuous import flow_step, u_of_steps
 from qdm_qiskit.sampling.schedulers import SCHEDULERS, make_scheduler, scheduled_chain
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
+from tests.helpers import generator
 
 MEAN, STD = 0.3, 0.2
 

@@ -19,12 +19,9 @@ from qdm_qiskit.sampling import (
     sample,
     write_samples,
 )
+from tests.helpers import paths_below
 
 FILES = ["calibration.json", "manifest.json", "samples.npz", "samples.png"]
-
-
-def tree(folder):
-    return sorted(str(each.relative_to(folder)) for each in folder.rglob("*"))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +46,7 @@ def exact(make_run):
 def test_the_files_and_what_is_in_them(mitigated, tmp_path):
     folder = tmp_path / "new" / "deep"
     written = write_samples(mitigated, folder)
-    assert sorted(each.name for each in written) == tree(folder) == FILES
+    assert sorted(each.name for each in written) == paths_below(folder) == FILES
     assert written[-1].name == "manifest.json"
     with np.load(folder / "samples.npz", allow_pickle=False) as arrays:
         assert sorted(arrays) == ["images", "labels", "trajectory"]
@@ -118,7 +115,7 @@ def test_existing_files_are_not_overwritten(exact, tmp_path, name):
     for refuse in (check_output, lambda folder: write_samples(exact, folder)):
         with pytest.raises(OutputNotWritable, match=rf"holds a file {name} already"):
             refuse(tmp_path)
-    assert tree(tmp_path) == [name]
+    assert paths_below(tmp_path) == [name]
     assert (tmp_path / name).read_text() == "mine"
 
 
@@ -127,12 +124,12 @@ def test_a_folder_below_a_file_is_refused(exact, tmp_path):
     for refuse in (check_output, lambda folder: write_samples(exact, folder)):
         with pytest.raises(OutputNotWritable, match="a file stands where a folder is needed"):
             refuse(tmp_path / "file" / "out")
-    assert tree(tmp_path) == ["file"]
+    assert paths_below(tmp_path) == ["file"]
 
 
 def test_checking_leaves_nothing_behind(tmp_path):
     check_output(tmp_path / "a" / "b")
-    assert tree(tmp_path) == []
+    assert paths_below(tmp_path) == []
 
 
 @pytest.mark.parametrize("failing", FILES)
@@ -151,7 +148,7 @@ def test_all_files_or_none(mitigated, tmp_path, monkeypatch, failing, error):
     for folder in (tmp_path, tmp_path / "new" / "deep"):
         with pytest.raises(expected):
             write_samples(mitigated, folder)
-    assert tree(tmp_path) == ["notes.txt"]
+    assert paths_below(tmp_path) == ["notes.txt"]
 
 
 def test_a_disk_that_fills_up_while_writing(make_run, tmp_path):
@@ -174,7 +171,7 @@ def test_a_disk_that_fills_up_while_writing(make_run, tmp_path):
     )
     assert "File too large" in done.stdout
     assert done.stdout.count("\n") == 1
-    assert tree(tmp_path) == []
+    assert paths_below(tmp_path) == []
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
@@ -187,7 +184,7 @@ def test_a_writer_that_meets_a_full_disk_is_an_output_that_cannot_be_written(tmp
 
     with pytest.raises(OutputNotWritable, match="No space left on device"):
         write_atomic(tmp_path / "samples.npz", write)
-    assert tree(tmp_path) == []
+    assert paths_below(tmp_path) == []
 
 
 def test_a_calibration_that_cannot_be_read_is_refused(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from qdm_qiskit.training import ProgressReport, RunConfig, TrainingResult, resolve_run, train
+from tests.helpers import paths_below
 
 SMALL: dict[str, Any] = {
     "image_size": 4,
@@ -75,7 +76,7 @@ def outcome() -> Callable[[TrainingResult], dict[str, Any]]:
 @pytest.fixture(scope="session")
 def tree() -> Callable[[Path], list[str]]:
     """All paths below a folder."""
-    return lambda folder: sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    return paths_below
 
 
 def _refused(error: type[Exception], message: str, *arguments: Any, **options: Any) -> None:

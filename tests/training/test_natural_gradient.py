@@ -29,10 +29,7 @@ from qdm_qiskit.layers.state_layer import StateLayer
 from qdm_qiskit.models import build_model, resolve
 from qdm_qiskit.training.circuit_weights import circuit_weights, weight_blocks
 from qdm_qiskit.training.natural_gradient import NaturalGradient
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.helpers import generator
 
 
 class Holder(nn.Module):

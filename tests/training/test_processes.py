@@ -17,9 +17,9 @@ from qdm_qiskit.errors import InvalidOption
 from qdm_qiskit.models import build_model, resolve
 from qdm_qiskit.training import find_checkpoint, processes
 from qdm_qiskit.training.objective import Objective, Part
+from tests.helpers import ROOT
 from tests.training.in_processes import RUNS, STOPPED, make_runs
 
-ROOT = Path(__file__).parents[2]
 MATTERS = [k for k in range(18) if k not in (6, 11, 14, 17)]
 """Angles of the small circuit that any readout sees: Adam makes a step of the rounding error in the
 gradient of the others, the last RZ of each wire and the first one of the ancilla."""

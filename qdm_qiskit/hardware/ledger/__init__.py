@@ -1,1 +1,1 @@
-"""What was planned, reserved, sent, found and spent: a journal on disk, and tables made of it."""
+"""Journal of all that was planned, reserved, sent, found and spent, and tables made of it."""

@@ -33,7 +33,7 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetLimits:
-    """How much may be spent in a period.
+    """Limits of a budget in a period.
 
     Raises:
         InvalidOption: If there is no limit at all, or a number is out of range.
@@ -46,7 +46,7 @@ class BudgetLimits:
     period_days: float | None = None
     """Length of the period; None is for ever."""
     window: Window = "rolling"
-    """How periods follow each other."""
+    """Rule by which periods follow each other."""
     starts_at: float = 0.0
     """Start of the first calendar period, seconds since 1970."""
 
@@ -74,7 +74,7 @@ class BudgetLimits:
             raise InvalidOption(f"A budget's start is a finite time, got {self.starts_at!r}.")
 
     def period_start(self, now: float) -> float:
-        """When the period that holds ``now`` began; both in seconds since 1970.
+        """Return the start of the period that holds ``now``; both in seconds since 1970.
 
         >>> BudgetLimits(seconds=1, period_days=1).period_start(86_400 * 10)
         777600.0
@@ -111,14 +111,14 @@ class BudgetState:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """What may still be reserved, not below 0; None without a limit."""
+        """Amount that may still be reserved, not below 0; None without a limit."""
         if self.limit_seconds is None:
             return None
         return max(0.0, self.limit_seconds - self.reserved_seconds - self.spent_seconds)
 
     @property
     def remaining_shots(self) -> int | None:
-        """What may still be reserved, not below 0; None without a limit."""
+        """Amount that may still be reserved, not below 0; None without a limit."""
         if self.limit_shots is None:
             return None
         return max(0, self.limit_shots - self.reserved_shots - self.spent_shots)

@@ -1,4 +1,4 @@
-"""The budgets' part of the ledger: limits, reservations, what is left."""
+"""Budgets in the ledger: limits, reservations, and the rest."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class BudgetTables(LedgerPart):
             return self._budget(tx.read, name, now)
 
     def budgets(self) -> tuple[BudgetState, ...]:
-        """All budgets by name."""
+        """Return all budgets, by name."""
         names = self._store.read("SELECT name FROM budgets ORDER BY name")
         return tuple(self.budget(str(row["name"])) for row in names)
 
     def budget(self, name: str) -> BudgetState:
-        """One budget as it stands.
+        """Return one budget as it stands.
 
         Raises:
             UnknownName: If there is none of this name.
@@ -81,7 +81,7 @@ class BudgetTables(LedgerPart):
         return self._budget(self._store.read, name, self._clock())
 
     def budget_history(self, name: str) -> list[Row]:
-        """All reservations of a budget, oldest first: what was asked, spent, when, for which run.
+        """Return all reservations of a budget, oldest first: asked, spent, when, for which run.
 
         Raises:
             UnknownName: If there is no budget of this name.
@@ -190,7 +190,7 @@ class BudgetTables(LedgerPart):
             )
 
     def release(self, run_id: str) -> None:
-        """Give back what a run holds for jobs that were never sent, or not created."""
+        """Release reservations of a run for jobs that were never sent, or not created."""
         with self._store.write() as tx:
             rows = tx.read(
                 "SELECT id, part, seconds FROM reservations WHERE run_id = ? AND state = 'held' "
@@ -205,5 +205,5 @@ class BudgetTables(LedgerPart):
                 self._event(tx, run_id, None, "released", parts=[row["part"] for row in rows])
 
     def reservations(self, run_id: str) -> list[Row]:
-        """All reservations of a run, oldest first."""
+        """Return all reservations of a run, oldest first."""
         return self._store.read("SELECT * FROM reservations WHERE run_id = ? ORDER BY id", run_id)

@@ -23,12 +23,12 @@ LOG_SCHEMA = "qdm-ledger-log/1"
 
 @dataclass(frozen=True)
 class ChangeLog:
-    """What a log holds."""
+    """Content of a log."""
 
     complete: bool
     """Whether every finished line is good and follows the one before."""
     problem: str
-    """Why not, in words."""
+    """Fault of the first bad line, in words."""
     first_seq: int
     snapshot: dict[str, list[Row]]
     transactions: list[tuple[int, list[Change]]]
@@ -42,7 +42,7 @@ class ChangeLog:
 
 
 def read_log(path: Path, tables: Mapping[str, Table]) -> ChangeLog:
-    """All that a log holds, as far as it is good.
+    """Read a log, as far as it is good.
 
     Args:
         path: The log; it may be missing.
@@ -91,7 +91,7 @@ def read_log(path: Path, tables: Mapping[str, Table]) -> ChangeLog:
 
 
 def last_seq(path: Path) -> int | None:
-    """The transaction number in the last line of a log, None if it is not whole."""
+    """Return the transaction number in the last line of a log, None if it is not whole."""
     with open(path, "rb") as log:
         size = log.seek(0, os.SEEK_END)
         block = 4096
@@ -110,7 +110,7 @@ def last_seq(path: Path) -> int | None:
 
 
 def line_of(record: Mapping[str, Any]) -> bytes:
-    """A record as a line of the log."""
+    """Return a record as a line of the log."""
     text = json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
     return hashlib.sha256(text).hexdigest()[:16].encode() + b" " + text + b"\n"
 

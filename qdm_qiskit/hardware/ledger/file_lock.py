@@ -37,7 +37,7 @@ def wait_for_lock(handle: int, what: str, seconds: float) -> None:
 
 
 def not_writable(path: Path, error: OSError) -> OutputNotWritable:
-    """The error for a file that the system does not let us write."""
+    """Return the error for a file that the system does not let us write."""
     return OutputNotWritable(
         f"Cannot write {path}: {error.strerror or error}; nothing was changed. Choose a folder "
         "with write permission and free space."

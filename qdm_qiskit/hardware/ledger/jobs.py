@@ -1,4 +1,4 @@
-"""The jobs' part of the ledger: what is to be sent, was sent, was found, and what it cost."""
+"""Jobs in the ledger: intended, sent, found by tag, collected, settled at their real cost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class JobTables(LedgerPart):
         mode: str,
         session_id: str | None,
     ) -> Intention:
-        """Write down that a job is about to be sent; it is on disk when this returns.
+        """Record that a job is about to be sent; the record is on disk on return.
 
         Raises:
             sqlite3.IntegrityError: If the tag was used before.
@@ -69,7 +69,7 @@ class JobTables(LedgerPart):
             return intention_of({**values, "job_id": None})
 
     def sending(self, tag: str, mode: str, session_id: str | None) -> None:
-        """Write down that an intention is being sent now; from here on its job may exist."""
+        """Record that an intention is being sent; from here on its job may exist."""
         with self._store.write() as tx:
             row = self._intention_row(tx, tag)
             tx.update("intentions", tag, mode=mode, session_id=session_id)
@@ -78,7 +78,7 @@ class JobTables(LedgerPart):
             )
 
     def send_failed(self, tag: str, failure: str, message: str, *, nothing_created: bool) -> None:
-        """Write down how a sending failed.
+        """Record a sending that failed.
 
         Args:
             tag: The intention.
@@ -98,7 +98,7 @@ class JobTables(LedgerPart):
         )
 
     def last_sending(self, intention: Intention) -> float | None:
-        """When an intention was last sent with a job as a possible outcome, since 1970.
+        """Return the time, since 1970, of the last sending that may have created a job.
 
         Returns:
             The time of the sending, or of the failure that it ended in; None if no sending is in
@@ -125,21 +125,21 @@ class JobTables(LedgerPart):
         return doubt if open_since is None else open_since
 
     def sendings_since(self, since: float) -> list[float]:
-        """When jobs of all runs were sent after a time, oldest first."""
+        """Return the times after a given one at which jobs of any run were sent, oldest first."""
         rows = self._store.read(
             "SELECT at FROM events WHERE kind = 'sending' AND at > ? ORDER BY at", since
         )
         return [cast(float, row["at"]) for row in rows]
 
     def rate_limited_since(self, since: float) -> bool:
-        """Whether the service refused a job of any run after a time, because they came too fast."""
+        """Return whether the service refused a job after a time because jobs came too fast."""
         rows = self._store.read(
             "SELECT detail FROM events WHERE kind = 'send-failed' AND at > ?", since
         )
         return any(json.loads(str(row["detail"])).get("failure") == "rate" for row in rows)
 
     def sent(self, tag: str, job_id: str, *, how: str) -> None:
-        """Write down the id of the job of an intention.
+        """Record the id of an intention's job.
 
         Args:
             tag: The intention.
@@ -153,7 +153,7 @@ class JobTables(LedgerPart):
             self._event(tx, row["run_id"], row["part"], "submitted", tag=tag, job=job_id, how=how)
 
     def duplicate(self, tag: str, job_id: str, state: str) -> None:
-        """Write down a second job of a tag, and what became of it."""
+        """Record a second job of a tag, and its state."""
         with self._store.write() as tx:
             row = self._intention_row(tx, tag)
             self._add_job(tx, row, job_id, "duplicate")
@@ -161,14 +161,14 @@ class JobTables(LedgerPart):
             self._event(tx, row["run_id"], row["part"], "duplicate", job=job_id, state=state)
 
     def dropped(self, tag: str, reason: str) -> None:
-        """Write down that nothing was created for an intention; its reservation stays held."""
+        """Record that no job was created for an intention; its reservation stays held."""
         with self._store.write() as tx:
             row = self._intention_row(tx, tag)
             tx.update("intentions", tag, state="dropped", updated_at=self._clock())
             self._event(tx, row["run_id"], row["part"], "dropped", tag=tag, reason=reason)
 
     def collected(self, tag: str, path: str) -> None:
-        """Write down that the counts of an intention are on disk.
+        """Record that the counts of an intention are on disk.
 
         Args:
             tag: The intention.
@@ -182,7 +182,7 @@ class JobTables(LedgerPart):
             self._event(tx, row["run_id"], row["part"], "collected", tag=tag, path=path)
 
     def job_failed(self, tag: str, reason: str, *, cancelled: bool = False) -> None:
-        """Write down that the job of an intention ended without counts.
+        """Record that the job of an intention ended without counts.
 
         Args:
             tag: The intention.
@@ -200,7 +200,7 @@ class JobTables(LedgerPart):
             self._event(tx, row["run_id"], row["part"], f"job-{state}", tag=tag, reason=reason)
 
     def settle(self, tag: str, usage: Mapping[str, float], shots: int) -> None:
-        """Replace the reservation of an intention by what its jobs really cost.
+        """Replace the reservation of an intention by the real cost of its jobs.
 
         Args:
             tag: The intention.
@@ -229,14 +229,14 @@ class JobTables(LedgerPart):
             self._event(tx, row["run_id"], row["part"], "settled", seconds=seconds, shots=shots)
 
     def intentions(self, run_id: str) -> tuple[Intention, ...]:
-        """All intentions of a run, oldest first."""
+        """Return all intentions of a run, oldest first."""
         rows = self._store.read(
             "SELECT * FROM intentions WHERE run_id = ? ORDER BY created_at, attempt", run_id
         )
         return tuple(intention_of(row) for row in rows)
 
     def intention(self, tag: str) -> Intention:
-        """One intention as it stands.
+        """Return one intention as it stands.
 
         Raises:
             UnknownName: If the tag is not in the ledger.
@@ -247,7 +247,7 @@ class JobTables(LedgerPart):
         return intention_of(rows[0])
 
     def unsettled(self, run_id: str) -> tuple[Intention, ...]:
-        """Intentions whose jobs ended but whose reservation is still held."""
+        """Return intentions whose jobs ended and whose reservation is still held."""
         rows = self._store.read(
             "SELECT i.* FROM intentions i JOIN reservations r ON r.id = i.reservation "
             "WHERE i.run_id = ? AND i.state IN ('collected', 'failed') AND r.state = 'held' "
@@ -257,7 +257,7 @@ class JobTables(LedgerPart):
         return tuple(intention_of(row) for row in rows)
 
     def looked_again(self, tag: str) -> bool:
-        """Write down that the jobs of a settled intention were listed once more, late enough.
+        """Record that the jobs of a settled intention were listed once more, late enough.
 
         Returns:
             Whether a job was found that the settlement left out; the reservation is held again
@@ -284,7 +284,7 @@ class JobTables(LedgerPart):
             return bool(left_out)
 
     def to_look_again(self, run_id: str, before: float) -> tuple[Intention, ...]:
-        """Settled intentions whose jobs were not listed since, and are known since before a time.
+        """Return settled intentions whose jobs became known before a time and were not listed again.
 
         Args:
             run_id: The run.
@@ -305,7 +305,7 @@ class JobTables(LedgerPart):
         return tuple(intention_of(row) for row in rows if row["tag"] not in looked)
 
     def jobs(self, run_id: str) -> list[Row]:
-        """All jobs of a run, oldest first."""
+        """Return all jobs of a run, oldest first."""
         return self._store.read(
             "SELECT * FROM jobs WHERE run_id = ? ORDER BY found_at, job_id", run_id
         )

@@ -70,7 +70,7 @@ class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
 
     @property
     def notices(self) -> list[str]:
-        """What was repaired since it was opened, in words."""
+        """Repairs since it was opened, in words."""
         return self._store.notices
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
         job_id: str | None,
         path: str,
     ) -> None:
-        """Enter a readout calibration, once; ``path`` is relative to the root."""
+        """Record a readout calibration, once; ``path`` is relative to the root."""
         with self._store.write() as tx:
             if tx.read("SELECT 1 FROM calibrations WHERE path = ?", path):
                 return
@@ -111,7 +111,7 @@ class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
             self._event(tx, run_id, None, "calibrated", backend=backend, path=path)
 
     def calibrations(self, backend: str) -> list[Row]:
-        """Readout calibrations of a backend, newest first."""
+        """Return the readout calibrations of a backend, newest first."""
         return self._store.read(
             "SELECT * FROM calibrations WHERE backend = ? ORDER BY taken_at DESC, id DESC", backend
         )

@@ -41,14 +41,14 @@ MAX_FILE_BYTES = 1 << 31
 
 @dataclass(frozen=True, kw_only=True)
 class CountsInfo:
-    """What belongs to counts."""
+    """Job, shots and time of counts."""
 
     job_id: str
     tag: str
     shots: int
     """Of each row."""
     ran_at: float
-    """When the job ended, or its counts arrived where the service does not say; since 1970."""
+    """End of the job, since 1970; arrival of the counts where the service does not say."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,12 +61,12 @@ class StoredCounts:
 
 
 def counts_path(folder: Path, part: str) -> Path:
-    """Where the counts of a part are: a step's in ``steps/``, a calibration's in the folder."""
+    """Return the path of a part's counts: a step's in ``steps/``, a calibration's in the folder."""
     return (folder / STEPS if part.startswith("step-") else folder) / f"{part}.npz"
 
 
 def write_counts(path: Path, stored: StoredCounts) -> None:
-    """Write counts, unless the file is there: what has arrived first stays.
+    """Write counts, unless the file is there: the first that arrived stay.
 
     Raises:
         OutputNotWritable: If they cannot be written.
@@ -82,7 +82,7 @@ def write_counts(path: Path, stored: StoredCounts) -> None:
 
 
 def read_counts(path: Path) -> StoredCounts | None:
-    """Counts of a file; None if there is none.
+    """Read the counts of a file; None if there is none.
 
     Raises:
         InvalidData: If the file cannot be used.
@@ -138,7 +138,7 @@ def write_calibration(folder: Path, name: str, calibration: ReadoutCalibration) 
 def read_calibrations(
     folder: Path, correction: Correction = "all"
 ) -> dict[str, ReadoutCalibration]:
-    """All calibrations of a run by name.
+    """Read all calibrations of a run, by name.
 
     Args:
         folder: The run's folder.
@@ -156,7 +156,7 @@ def read_calibrations(
 def calibration_for(
     calibrations: dict[str, ReadoutCalibration], ran_at: float, ttl_seconds: float
 ) -> str | None:
-    """Which calibration corrects counts of a time: the last before it, else the first after it.
+    """Return the calibration for counts of a time: the last before it, else the first after it.
 
     What is added later does not change the answer, since calibrations are added in time's order.
 
@@ -177,13 +177,13 @@ def calibration_for(
 
 
 def taken_at(calibration: ReadoutCalibration) -> float:
-    """When a calibration was taken, since 1970; a time without a zone is UTC."""
+    """Return the time of a calibration, since 1970; a time without a zone is UTC."""
     found = datetime.fromisoformat(calibration.taken_at)
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def iso(seconds: float) -> str:
-    """A time since 1970 as ISO 8601, UTC.
+    """Return a time since 1970 as ISO 8601, UTC.
 
     >>> iso(0.5)
     '1970-01-01T00:00:00.500000+00:00'

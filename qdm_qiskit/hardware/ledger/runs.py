@@ -1,4 +1,4 @@
-"""The runs' part of the ledger: where each stands, and which process drives it."""
+"""Runs in the ledger: their states, and the processes that drive them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RunTables(LedgerPart):
         total_steps: int,
         seconds_estimated: float,
     ) -> None:
-        """Enter a run as planned; a run that is known already stays as it is.
+        """Record a run as planned; a run that is known already stays as it is.
 
         Raises:
             InvalidOption: If a run of this id has another plan.
@@ -63,7 +63,7 @@ class RunTables(LedgerPart):
     def set_run(
         self, run_id: str, state: State, *, step: int | None = None, reason: str | None = None
     ) -> None:
-        """Record where a run stands; ``step`` None leaves the step as it is."""
+        """Record the state of a run; ``step`` None leaves the step as it is."""
         if state not in get_args(State):
             raise InvalidOption(f"A run is {', '.join(get_args(State))}; got {state!r}.")
         values: Row = {"state": state, "reason": reason, "updated_at": self._clock()}
@@ -75,7 +75,7 @@ class RunTables(LedgerPart):
             self._event(tx, run_id, None, f"run-{state}", reason=reason, **detail)
 
     def run_state(self, run_id: str) -> RunState:
-        """Where a run stands.
+        """Return the state of a run.
 
         Raises:
             MissingData: If the ledger does not know it.
@@ -89,13 +89,13 @@ class RunTables(LedgerPart):
         return run_state_of(rows[0])
 
     def runs(self) -> tuple[RunState, ...]:
-        """All runs, oldest first."""
+        """Return all runs, oldest first."""
         rows = self._store.read(_RUNS + " ORDER BY r.created_at, r.run_id")
         return tuple(run_state_of(row) for row in rows)
 
     @contextmanager
     def run_lock(self, run_id: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
-        """Be the only process that drives a run; the system frees it if this process dies.
+        """Lock a run for this process alone; the system frees it if the process dies.
 
         Raises:
             LedgerBusy: If another process drives it.
@@ -114,7 +114,7 @@ class RunTables(LedgerPart):
             os.close(handle)
 
     def is_driven(self, run_id: str) -> bool:
-        """Whether a process drives a run at this moment."""
+        """Return whether a process drives a run at this moment."""
         try:
             with self.run_lock(run_id):
                 return False

@@ -26,7 +26,7 @@ class Table:
         return next(iter(self.columns))
 
     def create(self) -> str:
-        """The SQL that makes it."""
+        """Return the SQL that creates it."""
         columns = [
             f"{column} {kind}{' PRIMARY KEY' if column == self.key else ''}"
             for column, kind in self.columns.items()
@@ -64,12 +64,12 @@ class Transaction:
         self.changes.append(("update", table, row))
 
     def read(self, sql: str, *values: Value) -> list[Row]:
-        """Rows as they stand within this transaction."""
+        """Return rows as they stand within this transaction."""
         return [dict(row) for row in self._connection.execute(sql, values)]
 
 
 def insert_row(connection: sqlite3.Connection, table: Table, row: Mapping[str, Value]) -> int:
-    """Add a row; its SQLite row id."""
+    """Add a row and return its SQLite row id."""
     marks = ", ".join("?" * len(row))
     cursor = connection.execute(
         f"INSERT INTO {table.name} ({', '.join(row)}) VALUES ({marks})",  # noqa: S608 (names come from the schema)
@@ -80,7 +80,7 @@ def insert_row(connection: sqlite3.Connection, table: Table, row: Mapping[str, V
 
 
 def update_row(connection: sqlite3.Connection, table: Table, row: Mapping[str, Value]) -> int:
-    """Change the row of the key that is in it; how many were changed."""
+    """Change the row of the key that is in it; return the number of changed rows."""
     values = {column: value for column, value in row.items() if column != table.key}
     assignments = ", ".join(f"{column} = ?" for column in values)
     return connection.execute(
@@ -90,7 +90,7 @@ def update_row(connection: sqlite3.Connection, table: Table, row: Mapping[str, V
 
 
 def checked_row(tables: Mapping[str, Table], name: str, row: Any) -> Row:
-    """A row that was read from a file, if it fits the schema.
+    """Return a row that was read from a file, if it fits the schema.
 
     Raises:
         ValueError: If it does not.
@@ -106,7 +106,7 @@ State = Literal["planned", "running", "done", "failed", "cancelled"]
 """``cancelled``: by `qdm run cancel`, or its job on the service; it can be resumed, as ``failed``."""
 
 _CANCELLED_BEFORE = ("cancelled before it was sent", "cancelled, ")
-"""How the reason begins of a run that was cancelled when that was recorded as ``failed``."""
+"""Beginnings of the reason of a cancelled run that was recorded as ``failed``."""
 
 
 def _table(name: str, columns: str) -> Table:
@@ -172,7 +172,7 @@ UNUSED_RESERVATIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """Where a run stands."""
+    """State of a run."""
 
     run_id: str
     state: State
@@ -185,9 +185,9 @@ class RunState:
     seconds_estimated: float
     """For the whole run."""
     seconds_charged: float
-    """What the service has charged so far."""
+    """QPU seconds charged so far."""
     reason: str | None
-    """Why it failed, was cancelled or stopped."""
+    """Reason of a failure, a cancelling or a stop."""
     budget: str | None
     plan_sha256: str
     updated_at: float

@@ -1,4 +1,4 @@
-"""The sessions' part of the ledger: opened, closed, left behind, and what they cost beyond jobs."""
+"""Sessions in the ledger: opened, closed, left behind, and their cost beyond that of their jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SessionTables(LedgerPart):
     """Keeps sessions and batches; :class:`~.ledger.Ledger` is the whole."""
 
     def opening_session(self, run_id: str, mode: str, backend: str, instance: str) -> int:
-        """Write down that a session is about to be opened; returns its number in the ledger."""
+        """Record that a session is about to be opened; return its number in the ledger."""
         now = self._clock()
         with self._store.write() as tx:
             number = tx.insert(
@@ -32,7 +32,7 @@ class SessionTables(LedgerPart):
             return number
 
     def set_session(self, number: int, state: str, session_id: str | None = None) -> None:
-        """Write down what became of a session: ``open``, ``closed``, ``refused`` or ``lost``."""
+        """Record the state of a session: ``open``, ``closed``, ``refused`` or ``lost``."""
         values: Row = {"state": state, "updated_at": self._clock()}
         if session_id is not None:
             values["session_id"] = session_id
@@ -49,11 +49,11 @@ class SessionTables(LedgerPart):
             )
 
     def charge_session(self, number: int, seconds: float) -> bool:
-        """Charge what a dedicated session cost beyond its jobs: IBM counts the time between them.
+        """Charge a dedicated session's cost beyond its jobs: IBM counts the time between them.
 
         Args:
             number: The session's number in the ledger.
-            seconds: What the whole session cost, its jobs included.
+            seconds: Cost of the whole session, its jobs included.
 
         Returns:
             Whether it is charged, now or before; False while a job of it has no known cost.
@@ -98,6 +98,6 @@ class SessionTables(LedgerPart):
             return True
 
     def sessions(self, *states: str) -> list[Row]:
-        """Sessions of all runs in some states, oldest first; without states all of them."""
+        """Return sessions of all runs in some states, oldest first; without states all of them."""
         rows = self._store.read("SELECT * FROM sessions ORDER BY id")
         return [row for row in rows if not states or row["state"] in states]

@@ -27,7 +27,7 @@ __all__ = ["BUSY_SECONDS", "Row", "Store", "Table", "Transaction", "Value"]
 APPLICATION_ID = 0x71646D31  # "qdm1", in the header of the SQLite file
 _DISK_WORDS = ("full", "readonly", "unable to open", "disk I/O")
 BUSY_SECONDS = 30.0
-"""How long a writer waits for another one."""
+"""Seconds that a writer waits for another one."""
 
 
 @final
@@ -42,7 +42,7 @@ class Store:
         self.path = path
         self.log_path = path.with_name(path.name + ".log")
         self.notices: list[str] = []
-        """What was repaired when the files were opened, in words."""
+        """Repairs made when the files were opened, in words."""
         self._tables = {table.name: table for table in tables}
         self._busy_seconds = busy_seconds
         self._connection: sqlite3.Connection | None = None
@@ -50,7 +50,7 @@ class Store:
         self._writing = False
         self._logged = (-1, -1)
         self._copied: OutputNotWritable | None = None
-        """Why this is a copy in memory, if it is one."""
+        """Reason for which this is a copy in memory, if it is one."""
 
     @classmethod
     def open(
@@ -109,7 +109,7 @@ class Store:
             self._connection = None
 
     def read(self, sql: str, *values: Value) -> list[Row]:
-        """Rows of a SELECT.
+        """Return the rows of a SELECT.
 
         Raises:
             LedgerDamaged: If the file was damaged since it was opened; opening it repairs it.
@@ -125,7 +125,7 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction; leaving the block by an exception undoes it.
+        """Open a transaction; leaving the block by an exception undoes it.
 
         Raises:
             LedgerBusy: If another process is writing for longer than ``busy_seconds``.

@@ -1,4 +1,4 @@
-"""The life of a readout calibration: taken by a job of our own, kept, used again, refused when old.
+"""Readout calibrations: taken by a job of our own, kept, used again, refused when old.
 
 mthree checks neither the device nor the age of what it is given. Here a calibration is known by its
 backend, its physical qubits and its time, in the ledger for all runs of a root, and copied into the
@@ -63,7 +63,7 @@ def check_calibration(
 def reusable(
     ledger: Ledger, plan: RunPlan, wanted: CalibrationPlan, now: float
 ) -> tuple[ReadoutCalibration, str] | None:
-    """A calibration of another run of this root that serves this plan now.
+    """Return a calibration of another run of this root that serves this plan now.
 
     Args:
         ledger: Knows the calibrations.
@@ -107,7 +107,7 @@ def reusable(
 def calibration_of(
     plan: RunPlan, wanted: CalibrationPlan, counts: Sequence[np.ndarray], ran_at: float
 ) -> ReadoutCalibration:
-    """The calibration made of the counts of its circuits.
+    """Return the calibration made of the counts of its circuits.
 
     Args:
         plan: Names the backend and the measured qubits.

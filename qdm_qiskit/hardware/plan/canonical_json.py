@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def canonical_json(content: Any) -> bytes:
-    """The one text of a JSON value: sorted keys, no spaces, ASCII, no NaN.
+    """Return the one text of a JSON value: sorted keys, no spaces, ASCII, no NaN.
 
     >>> canonical_json({"b": 1, "a": (2, None)})
     b'{"a":[2,null],"b":1}'

@@ -30,7 +30,7 @@ NO_TIMING = Timing(
 
 
 def model_circuit(trained: TrainedRun) -> QuantumCircuit:
-    """The unrolled circuit, for models that are one circuit with a probability readout.
+    """Return the unrolled circuit of a model that is one circuit with a probability readout.
 
     Raises:
         TargetUnavailable: For every other model.
@@ -54,7 +54,7 @@ def model_circuit(trained: TrainedRun) -> QuantumCircuit:
 
 
 def find_device(target: Target, backend: BackendV2 | None, seed: int) -> BackendV2 | None:
-    """What to transpile for; None for the engine, which takes the logical circuit.
+    """Return the device to transpile for; None for the engine, which takes the logical circuit.
 
     Args:
         target: Where the run is to go.
@@ -136,7 +136,7 @@ def _identity(backend: BackendV2) -> tuple[object, ...]:
 
 
 def _properties(backend: BackendV2) -> list[str]:
-    """What the device says of each instruction; as text, in which NaN equals itself."""
+    """Return the device's data of each instruction as text, in which NaN equals itself."""
     target = backend.target
     found = [
         f"{name} {qubits} {getattr(each, 'error', None)} {getattr(each, 'duration', None)}"
@@ -174,7 +174,7 @@ def best_transpiled(
 def calibration_circuits(
     config: PlanConfig, target: Target, device: BackendV2 | None, measured: tuple[int, ...]
 ) -> list[QuantumCircuit]:
-    """Those of the readout calibration of the measured physical qubits; none without mitigation.
+    """Return the readout calibration's circuits for the measured qubits; none without mitigation.
 
     Raises:
         InvalidOption: If there is nothing to mitigate on the target.
@@ -231,14 +231,14 @@ def _provider_clock(
 
 
 def physical_qubits(isa: QuantumCircuit, cost: CircuitCost | None) -> tuple[int, ...] | None:
-    """Where each logical qubit starts; None where there is no device."""
+    """Return the physical qubit on which each logical one starts; None without a device."""
     if isa.layout is None or cost is None:
         return None
     return tuple(isa.layout.initial_index_layout(filter_ancillas=True))
 
 
 def calibrated_at(device: BackendV2 | None) -> str | None:
-    """When the device's properties were last updated, ISO 8601; None if it does not say."""
+    """Return the time of the device's last calibration, ISO 8601; None if it does not say."""
     read = getattr(device, "properties", None)
     properties = None if read is None else read()
     updated = getattr(properties, "last_update_date", None)

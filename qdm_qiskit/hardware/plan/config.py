@@ -1,4 +1,4 @@
-"""What a hardware run should be: the options that a plan is made of."""
+"""Options of a hardware run, from which its plan is made."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .canonical_json import check_fields
 from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Schedule
 
 Progress = Callable[[str], None]
-"""Is told in words what happens."""
+"""Receives each stage of the work, in words."""
 
 DAY_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """What a run should be; :func:`make_plan` makes a plan of it."""
+    """Options of a run; :func:`make_plan` makes a plan of them."""
 
     targets: tuple[str, ...] = ("local:fake_torino",)
-    """Where to run, in the order of preference."""
+    """Targets, in the order of preference."""
     num_images: int = 16
     """Images, at least 1."""
     shots: int = 4096
@@ -30,9 +30,9 @@ class PlanConfig:
     seconds: float | None = None
     """QPU seconds of the whole run, calibration included; then it decides the shots."""
     precision: float | None = None
-    """Of schedule ``precision``: root mean square pixel error wanted of the final images."""
+    """Of rule ``precision``: root mean square pixel error wanted of the final images."""
     schedule: Schedule = "uniform"
-    """How shots are split over the steps; see :mod:`qdm_qiskit.hardware.plan.shot_allocation`."""
+    """Rule of the shot allocation; see :mod:`~.plan.shot_allocation`."""
     mitigation: Mitigation = "none"
     calibration_shots: int = 8192
     """Shots of each calibration circuit."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def inputs(
     trained: TrainedRun, num_images: int, label: int | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """x_T from the run's own streams, as `qdm sample` draws it, and the labels.
+    """Draw x_T from the run's own streams, as `qdm sample` does, and the labels.
 
     Args:
         trained: The run.
@@ -70,7 +70,7 @@ def model_files(trained: TrainedRun) -> dict[str, bytes]:
 
 
 def qpy_bytes(circuits: Sequence[QuantumCircuit]) -> bytes:
-    """QPY bytes that depend on the circuits alone.
+    """Return QPY bytes that depend on the circuits alone.
 
     Parameters get identities from their names, and the transpiler's layout, whose bits QPY writes
     in no fixed order, stays out: the plan holds what matters of it.

@@ -160,7 +160,7 @@ def draft_plan(
         backend: The QPU, for an ``ibm:`` target; other targets find their own, and take no other.
         availability: What a target's look has shown; needed for another package's provider.
         today: The day of planning; today if None.
-        progress: Is told in words what happens.
+        progress: Receives each stage of the work, in words.
 
     Returns:
         The draft.
@@ -247,7 +247,7 @@ def draft_plan(
 
 
 def with_found_calibration(plan: RunPlan, root: Path) -> RunPlan:
-    """The plan with the calibration that it can expect to use, if an earlier run took one.
+    """Return the plan with the calibration that it can expect to use, if an earlier run took one.
 
     Args:
         plan: The plan; of its calibration only what it wants is read.

@@ -22,7 +22,7 @@ from ...errors import InvalidOption
 from ...transpiling.cost import circuit_cost
 
 JOB_OVERHEAD_SECONDS = 2.0
-"""What IBM's formula adds for each sub-job."""
+"""Seconds that IBM's formula adds for each sub-job."""
 DEFAULT_REP_DELAY_SECONDS = 250e-6
 """IBM's default repetition delay, where a backend does not name its own."""
 MAX_EXECUTIONS = 5_000_000
@@ -31,7 +31,7 @@ MAX_EXECUTIONS = 5_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What one execution takes, and where the number comes from."""
+    """Duration of one execution, and the numbers that it rests on."""
 
     overhead_seconds: float
     """For each job."""
@@ -48,7 +48,7 @@ class Timing:
             raise InvalidOption(f"Times are finite seconds >= 0, got {vars(self)}.")
 
     def job_seconds(self, executions: int, *, calibration: bool = False) -> float:
-        """QPU seconds of one job.
+        """Return the QPU seconds of one job.
 
         Args:
             executions: Bound circuits times shots.
@@ -61,7 +61,7 @@ class Timing:
         return self.overhead_seconds + executions * (self.rep_delay_seconds + length)
 
     def assumptions(self) -> tuple[str, ...]:
-        """What the estimate rests on, in words."""
+        """Assumptions of the QPU seconds, in words."""
         circuit = (
             f"{self.circuit_seconds * 1e6:.2f} us circuit (as-soon-as-possible schedule)"
             if self.circuit_seconds
@@ -84,7 +84,7 @@ def timing(
     *,
     rep_delay_seconds: float | None = None,
 ) -> Timing:
-    """The timing of a transpiled circuit on a device.
+    """Return the timing of a transpiled circuit on a device.
 
     Args:
         backend: A device or snapshot.

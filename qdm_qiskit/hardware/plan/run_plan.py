@@ -121,13 +121,13 @@ class RunPlan:
     state_shape: tuple[int, ...]
     """Shape of one x_t; that of an image, unless the model diffuses latents."""
     targets: tuple[str, ...]
-    """What was asked for, in the order of preference."""
+    """Targets asked for, in the order of preference."""
     target: str
     """The one that was chosen; ``ibm:least_busy`` is replaced by the QPU's name."""
     backend: str
     """Name of the device or snapshot; ``engine`` and ``aer`` for those targets."""
     calibrated_at: str | None
-    """When the device's properties, which chose the layout, were last updated."""
+    """Time of the device's calibration that chose the layout."""
     num_images: int
     seed: int
     label: int | None
@@ -135,7 +135,7 @@ class RunPlan:
     """t = T .. 1."""
     schedule: Schedule
     shot_choice: ShotChoice | None
-    """What the shots were chosen by; None of schedule ``uniform``."""
+    """Grounds of the shot allocation; None of rule ``uniform``."""
     mitigation: Mitigation
     calibration: CalibrationPlan | None
     """Of mitigation ``m3``."""
@@ -240,12 +240,12 @@ class RunPlan:
 
     @property
     def correction(self) -> Correction:
-        """How its readout is corrected where it is."""
+        """Correction of its readout, where there is one."""
         return "all" if self.calibration is None else self.calibration.correction
 
     @property
     def note(self) -> str | None:
-        """What is to be said where an earlier version planned otherwise than this one; else None."""
+        """Remark on a plan of an earlier version that differs from today's; else None."""
         return None if self.calibration is None else self.calibration.note()
 
     @property
@@ -286,7 +286,7 @@ class RunPlan:
         return math.fsum((calibration, *(each.seconds for each in self.steps)))
 
     def step(self, step: int) -> StepPlan:
-        """The plan of step t.
+        """Return the plan of step t.
 
         Raises:
             InvalidOption: If there is no such step.
@@ -395,7 +395,7 @@ def is_run_id(text: str) -> bool:
 
 
 def checked_bytes(plan: RunPlan, name: str) -> bytes:
-    """A file beside the plan, if it is the one that was planned.
+    """Read a file beside the plan, if it is the one that was planned.
 
     Args:
         plan: The plan.
@@ -439,7 +439,7 @@ def check_files(plan: RunPlan) -> None:
 
 
 def read_circuits(plan: RunPlan) -> tuple[QuantumCircuit, tuple[QuantumCircuit, ...]]:
-    """The step's transpiled circuit, and the calibration circuits.
+    """Read the step's transpiled circuit, and the calibration circuits.
 
     QPY holds no pickles, but it names classes of Qiskit to build; so nothing is parsed before its
     hash fits the plan.
@@ -468,7 +468,7 @@ def read_circuits(plan: RunPlan) -> tuple[QuantumCircuit, tuple[QuantumCircuit, 
 
 
 def read_inputs(plan: RunPlan) -> tuple[np.ndarray, np.ndarray | None]:
-    """x_T and the labels of a guided model.
+    """Read x_T and the labels of a guided model.
 
     Returns:
         ``(num_images, *state_shape)`` float32, and ``(num_images,)`` int64 or None.
@@ -493,7 +493,7 @@ def read_inputs(plan: RunPlan) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def load_planned_run(plan: RunPlan) -> TrainedRun:
-    """The model as it was planned, from the run's own copy.
+    """Load the model as it was planned, from the run's own copy.
 
     Raises:
         InvalidPlan: If a file of it is missing or was changed.
@@ -507,7 +507,7 @@ def load_planned_run(plan: RunPlan) -> TrainedRun:
 
 
 def planned_values(plan: RunPlan, values: np.ndarray) -> np.ndarray:
-    """The columns of ``CircuitSpec.input_values`` that the transpiled circuit still has.
+    """Return the columns of ``CircuitSpec.input_values`` that the transpiled circuit still has.
 
     Args:
         plan: The plan.

@@ -1,4 +1,4 @@
-"""How many shots each step of the reverse chain gets, out of one total.
+"""Allocation of a total of shots to the steps of the reverse chain.
 
 Every step is one job, and one job has one shot count, so all images of a step share it. A step's
 shot noise reaches the final images through all later steps. To first order their mean squared error
@@ -44,7 +44,7 @@ MAX_MEASURED_STEPS = 16
 
 @dataclass(frozen=True)
 class StepVariances:
-    """What shot noise in each step does to the images; arrays in the order t = T .. 1."""
+    """Effect of each step's shot noise on the images; arrays in the order t = T .. 1."""
 
     local: np.ndarray
     """``(T,)``: mean squared pixel error of the step's own answer, times its shots."""
@@ -68,7 +68,7 @@ class ShotAllocation:
 
 
 class PilotChains:
-    """Chains on the engine, exact and with shots, that a schedule is fitted to; nothing is sent.
+    """Chains on the engine, exact and with shots, to which an allocation is fitted; nothing is sent.
 
     Args:
         trained: A run whose model is one circuit with a probability readout.
@@ -112,7 +112,7 @@ class PilotChains:
         return x
 
     def error(self, shots: Sequence[int], *, repeats: int = PILOT_REPEATS) -> float:
-        """Root mean square pixel error of the final images with these shots in every step.
+        """Return the root mean square pixel error of final images with these shots in every step.
 
         Args:
             shots: Of t = T .. 1.
@@ -194,7 +194,7 @@ def best_allocation(
     most: int | None = None,
     bucket: int = 1,
 ) -> ShotAllocation:
-    """The best of uniform shots and shots by powers of the variances, sampled with these shots.
+    """Return the best of uniform shots and of shots by powers of the variances, by sampled chains.
 
     Args:
         pilot: The chains.
@@ -228,7 +228,7 @@ def precise_allocation(
     bucket: int = 1,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[ShotAllocation, np.ndarray]:
-    """Few shots that bring the error of the pilot chains' final images to ``precision``.
+    """Return few shots that bring the error of the pilot chains' images to ``precision``.
 
     The total that the variances ask for to first order is the start; then it follows the sampled
     error, which falls as one over the square root of the shots, until it is met within 5 %.
@@ -238,7 +238,7 @@ def precise_allocation(
         precision: Root mean square pixel error wanted, above 0.
         most: Most shots of a step.
         bucket: A step's shots are a multiple of it.
-        progress: Is told in words what happens.
+        progress: Receives each stage of the work, in words.
 
     Returns:
         The schedule, and the variances that it is made of.
@@ -279,7 +279,7 @@ MAX_TOTAL, MAX_TRIES = 10**8, 12
 
 
 def measured_steps(num_steps: int) -> tuple[int, ...]:
-    """The steps to measure, T first: all of a short chain, else evenly spread in log t.
+    """Return the steps to measure, T first: all of a short chain, else evenly spread in log t.
 
     >>> measured_steps(4), len(measured_steps(1000)) <= MAX_MEASURED_STEPS
     ((4, 3, 2, 1), True)
@@ -335,7 +335,7 @@ class _Answers:
 
 
 def uniform_shots(num_steps: int, total: int, *, bucket: int = 1) -> tuple[int, ...]:
-    """The same shots for each step; what does not divide is left over.
+    """Return the same shots for each step; a remainder is left over.
 
     Args:
         num_steps: T.
@@ -357,7 +357,7 @@ def variance_shots(
     most: int | None = None,
     bucket: int = 1,
 ) -> tuple[int, ...]:
-    """Shots in proportion to the square root of each step's variance, at most ``total`` in all.
+    """Return shots in proportion to the square root of each step's variance, at most ``total`` in all.
 
     Args:
         variances: ``(T,)`` c_t, >= 0.

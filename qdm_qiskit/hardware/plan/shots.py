@@ -52,7 +52,7 @@ def total_shots(
     clock: Timing,
     calibration: CalibrationPlan | None,
 ) -> int:
-    """Shots of all steps for one image: as many as asked for, or as the seconds allow.
+    """Return the shots of all steps for one image: as many as asked for, or as the seconds allow.
 
     Seconds are a limit, so the calibration is always in them: one that was found may be stale when
     the run is sent.
@@ -118,7 +118,7 @@ def check_limits(
     max_seconds: int | None = None,
     availability: Availability | None = None,
 ) -> None:
-    """IBM's limits on one job, before it is refused there, and the run's own.
+    """Check IBM's limits on one job, before it is refused there, and the run's own.
 
     Args:
         steps: The jobs of the steps.

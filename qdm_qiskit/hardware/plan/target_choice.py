@@ -1,4 +1,4 @@
-"""Which target of a list a run is planned for: tried in order, the first that satisfies the policy.
+"""Choice of a run's target from a list: tried in order, the first that satisfies the policy.
 
 A target is passed over when, in this order,
 
@@ -30,7 +30,7 @@ from .types import Availability, Look
 
 @dataclass(frozen=True, kw_only=True)
 class FallbackPolicy:
-    """When a target is passed over."""
+    """Limits beyond which a target is passed over."""
 
     max_queue: int | None = None
     """Most jobs that may wait before ours; None takes any queue."""
@@ -60,12 +60,12 @@ def plan_on_first(
     Args:
         run: Folder of a trained run, or of one of its checkpoints.
         config: What the run should be, with its list of targets.
-        policy: When a target is passed over.
+        policy: Limits beyond which a target is passed over.
         root: Folder of all hardware runs.
         look: Looks at an ``ibm:`` target, or one of another package's provider.
         budget: The budget that pays, as it stands.
         today: The day of planning; today if None.
-        progress: Is told in words what happens.
+        progress: Receives each stage of the work, in words.
 
     Returns:
         The plan; ``plan.decisions`` holds one verdict for each target up to the one taken.
@@ -177,7 +177,7 @@ def _plan_refusal(
 
 
 def _reason(draft: Draft, target: Target, state: Availability, budget: BudgetState | None) -> str:
-    """What spoke for the target, with its numbers."""
+    """Return the reasons for the target, with their numbers."""
     plan = draft.plan
     parts = [f"available as {plan.backend}" if target.backend == "least_busy" else "available"]
     if state.queue is not None:

@@ -122,7 +122,7 @@ class StepPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotChoice:
-    """What chose the shots of the steps; see :mod:`qdm_qiskit.hardware.plan.shot_allocation`."""
+    """Grounds of the shots of the steps; see :mod:`qdm_qiskit.hardware.plan.shot_allocation`."""
 
     variances: tuple[float, ...]
     """c_t of t = T .. 1."""
@@ -178,7 +178,7 @@ class CalibrationPlan:
     found: FoundCalibration | None = None
     """One that can be used in its place; None if it must be taken."""
     correction: Correction = "all"
-    """How counts are corrected by it; 0.1 knew ``distance-3`` only and did not write it down."""
+    """Correction of counts by it; 0.1 knew ``distance-3`` only and did not record it."""
 
     def __post_init__(self) -> None:
         check(1 <= self.circuits <= 1024, "calibration circuits are 1 to 1024", self.circuits)
@@ -189,7 +189,7 @@ class CalibrationPlan:
         check(self.correction in known, f"correction is one of {known}", self.correction)
 
     def note(self) -> str | None:
-        """What is to be said of an earlier version's correction; None of today's."""
+        """Remark on an earlier version's correction; None of today's."""
         if self.correction == "all":
             return None
         return (
@@ -215,7 +215,7 @@ class CircuitPlan:
     measured_qubits: tuple[int, ...]
     """Physical qubit of each classical bit."""
     physical_qubits: tuple[int, ...] | None
-    """Where each logical qubit starts; None where there is no device."""
+    """Physical qubit on which each logical one starts; None without a device."""
     transpiler_seed: int
     optimization_level: int
 
@@ -240,7 +240,7 @@ class CircuitPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What the fallback policy said about one target of the list."""
+    """Verdict of the fallback policy on one target of the list."""
 
     target: str
     taken: bool
@@ -305,5 +305,5 @@ class Availability:
 
 
 Look = Callable[["Target"], Availability]
-"""Looks at an ``ibm:`` target; raises :class:`TargetUnavailable` or another error of the package
-where it cannot be used."""
+"""Returns the state of an ``ibm:`` target, or raises :class:`TargetUnavailable` or another error of
+the package where it cannot be used."""

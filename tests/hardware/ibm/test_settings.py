@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 
 from qdm_qiskit.errors import InvalidData, InvalidOption
 from qdm_qiskit.hardware.providers.settings import FILE, ServiceSettings, read_settings
+from tests.helpers import ROOT
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "hardware.md"
+PAGE = ROOT / "docs" / "hardware.md"
 
 
 def test_the_page_lists_every_setting_with_its_default():

@@ -9,7 +9,7 @@ import pytest
 from qdm_qiskit.errors import InvalidData
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.run.commands import resume_run, submit_run
-from tests.hardware.small_runs import write_run
+from tests.helpers import write_run
 
 STEP = r"at step t=[1-8]: the state of sample [01]"
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from qdm_qiskit.errors import (
     BudgetExceeded,
@@ -24,7 +23,6 @@ from qdm_qiskit.errors import (
     LedgerBusy,
     MissingData,
 )
-from qdm_qiskit.files import write_json
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import (
     calibration_for,
@@ -48,36 +46,14 @@ from qdm_qiskit.hardware.run.commands import (
     submit_run,
 )
 from qdm_qiskit.mitigation.readout import ReadoutCalibration
-from qdm_qiskit.models import ModelChoice, build_model, save_model
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
-from qdm_qiskit.training import resolve_run
+from tests.helpers import images_of, write_run
 
 DEVICE = "noisy:fake_nairobi"
 
 
 class Killed(BaseException):
     """Stands for the end of a process: nothing of the package catches it."""
-
-
-def write_run(folder: Path, process: str = "interpolated", goal: str = "data") -> Path:
-    """2x2 images, 3 steps, random weights."""
-    config = resolve_run(
-        "eeqdm",
-        {
-            "image_size": 2,
-            "num_steps": 3,
-            "depth": 1,
-            "init_std": 1.0,
-            "process": process,
-            "goal": goal,
-        },
-    )
-    choice = ModelChoice(model="eeqdm", preset=None, config=config.model_options, source="test")
-    model = build_model(choice, generator=torch.Generator().manual_seed(3))
-    save_model(model, folder / "checkpoints" / "step-00000001")
-    write_json(folder / "checkpoints" / "step-00000001" / "state.json", {})
-    write_json(folder / "config.json", config.to_dict())
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +73,6 @@ def planned(trained: Path, root: Path, target: str = DEVICE, **changes: object) 
         **changes,
     }
     return make_plan(trained, PlanConfig(**options), root=root)  # type: ignore[arg-type]
-
-
-def images(plan: RunPlan) -> np.ndarray:
-    with np.load(plan.folder / "images.npz") as arrays:
-        found: np.ndarray = arrays["images"]
-    return found
 
 
 def ledger_of(plan: RunPlan) -> Ledger:
@@ -166,19 +136,19 @@ def test_a_chain_builds_its_simulator_once(trained, tmp_path, monkeypatch):
     submit_run(other.folder, detach=True)
     resume_run(tmp_path / "several", other.run_id)
     assert len(built) == 3
-    np.testing.assert_array_equal(images(other), images(plan))
+    np.testing.assert_array_equal(images_of(other.folder), images_of(plan.folder))
 
 
 @pytest.mark.parametrize(("process", "goal"), [("interpolated", "data"), ("gaussian", "noise")])
 def test_the_images_are_those_of_qdm_sample(tmp_path, process, goal):
     """On the engine both draw the same shots: two ways to every number."""
-    trained = write_run(tmp_path / "run", process, goal)
+    trained = write_run(tmp_path / "run", process=process, goal=goal)
     plan = planned(trained, tmp_path / "root", "engine", seed=5)
     state = submit_run(plan.folder)
     assert (state.state, state.step, state.jobs, state.seconds_charged) == ("done", 0, 3, 0.0)
     config = SamplingConfig(target="engine", num_images=3, shots=200, seed=5)
     expected = sample(load_run(trained), config)
-    np.testing.assert_allclose(images(plan), expected.images, atol=1e-6)
+    np.testing.assert_allclose(images_of(plan.folder), expected.images, atol=1e-6)
     with np.load(plan.folder / "images.npz") as arrays:
         np.testing.assert_allclose(arrays["trajectory"], expected.trajectory, atol=1e-6)
 
@@ -244,7 +214,7 @@ def test_killed_at_every_write_it_ends_with_the_same_images(trained, tmp_path):
             submit_run(plan.folder)
         state = submit_run(plan.folder)
         assert (state.state, state.jobs) == ("done", 3)
-        np.testing.assert_array_equal(images(plan), images(whole))
+        np.testing.assert_array_equal(images_of(plan.folder), images_of(whole.folder))
         ledger = ledger_of(plan)
         assert ledger.notices == []
         assert len(ledger.intentions(plan.run_id)) == 3
@@ -259,7 +229,7 @@ def test_killed_with_mitigation_it_ends_with_the_same_images(trained, calibrated
     with pytest.raises(Killed), killed_at(number, "after"):
         submit_run(plan.folder)
     assert submit_run(plan.folder).jobs == 4
-    np.testing.assert_array_equal(images(plan), images(whole))
+    np.testing.assert_array_equal(images_of(plan.folder), images_of(whole.folder))
 
 
 def test_ctrl_c_leaves_the_run_resumable(trained, tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ from qdm_qiskit.engine.lowering.evolutions import MAX_DENSE_QUBITS, exponential_
 from qdm_qiskit.engine.noise.lowering import MAX_EXACT_QUBITS
 from qdm_qiskit.engine.primitives.gradients import EngineEstimatorGradient, EngineSamplerGradient
 from qdm_qiskit.errors import UnsupportedCircuit
+from tests.helpers import tensor
 
 # Qiskit's own, from the exponential of a sparse matrix.
 pytestmark = pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")
@@ -128,10 +129,6 @@ def around(operation: Operation) -> QuantumCircuit:
 def values_of(circuit: QuantumCircuit, *, large: bool = False) -> list[float]:
     named = {"s": -2.4 if large else 0.7, "t": 5.3 if large else -0.6}
     return [named[p.name] for p in circuit.parameters]
-
-
-def tensor(values: object) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("large", [False, pytest.param(True, marks=pytest.mark.slow)])

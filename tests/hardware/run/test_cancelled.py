@@ -26,7 +26,7 @@ from qdm_qiskit.hardware.run.commands import (
 from qdm_qiskit.hardware.run.manifest import manifest
 from qdm_qiskit.reports.hardware import hardware_report
 from qdm_qiskit.reports.hardware_render import render_markdown
-from tests.hardware.small_runs import write_run
+from tests.helpers import write_run
 
 
 @pytest.fixture(scope="module")

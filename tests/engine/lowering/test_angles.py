@@ -29,6 +29,7 @@ from qdm_qiskit.engine.lowering import angles as expressions
 from qdm_qiskit.engine.lowering.angles import Call, Symbol, compile_angle, tree_of
 from qdm_qiskit.engine.primitives.gradients import EngineEstimatorGradient, EngineSamplerGradient
 from qdm_qiskit.errors import InvalidData, QdmError, UnsupportedCircuit
+from tests.helpers import tensor
 
 a, b, c = (Parameter(name) for name in "abc")
 VALUES = {a: 0.7, b: 0.4, c: -1.3}
@@ -47,10 +48,6 @@ def circuit_of(angle: ParameterExpression) -> QuantumCircuit:
 
 def bound(circuit: QuantumCircuit, values: list[float]) -> np.ndarray:
     return Statevector(circuit.assign_parameters(values)).data
-
-
-def tensor(values: Any) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 # Those that 0.1 answered with somebody else's traceback or wrongly, and others of their kind.

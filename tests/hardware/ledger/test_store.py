@@ -295,7 +295,7 @@ def test_a_full_disk_loses_nothing(tmp_path, what):
         import resource, sys
         sys.path.insert(0, {str(Path.cwd())!r})
         from pathlib import Path
-        from tests.hardware.test_store import TABLES, opened, content
+        from tests.hardware.ledger.test_store import TABLES, opened, content
         store = opened(Path({str(tmp_path)!r}))
         resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
         from qdm_qiskit.errors import OutputNotWritable
@@ -329,7 +329,7 @@ WRITER = """
     import sys
     sys.path.insert(0, {root!r})
     from pathlib import Path
-    from tests.hardware.test_store import opened
+    from tests.hardware.ledger.test_store import opened
     store = opened(Path({folder!r}))
     for k in range(100000):
         with store.write() as tx:

@@ -19,7 +19,7 @@ from qdm_qiskit.hardware.plan.prepare import PlanConfig
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
 from qdm_qiskit.hardware.plan.target_choice import FallbackPolicy, plan_on_first
 from qdm_qiskit.hardware.plan.types import Availability
-from tests.hardware.small_runs import budget, write_run
+from tests.helpers import budget, write_run
 
 QPU, LOCAL, ENGINE = "ibm:least_busy", "local:fake_torino", "engine"
 

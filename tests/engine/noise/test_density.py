@@ -41,6 +41,7 @@ from qdm_qiskit.errors import InvalidData, InvalidOption, UnsupportedCircuit
 from qdm_qiskit.execution.noisy import NoisyRunner
 from qdm_qiskit.execution.region import active_qubits, noise_of
 from qdm_qiskit.execution.snapshots import load_backend
+from tests.helpers import random_angles
 
 TOLERANCE = 1e-10
 ONE_QUBIT = ("h", "x", "sx", "rx", "ry", "rz", "p", "u", "id", "delay", "reset")
@@ -145,18 +146,12 @@ def aer_matrix(bound: QuantumCircuit, noise: NoiseModel, state: np.ndarray | Non
     return np.asarray(simulator.run(circuit, shots=1).result().data(0)["density_matrix"])
 
 
-def values(num_inputs: int, num_weights: int, batch: int, seed: int = 0):
-    rng = np.random.default_rng(seed)
-    x = torch.tensor(rng.uniform(-3, 3, (batch, num_inputs)))
-    return x, torch.tensor(rng.uniform(-3, 3, num_weights))
-
-
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(3, 4), st.integers(0, 25), st.booleans())
 def test_random_circuits_and_noise_models_against_aer(seed, num_qubits, depth, with_states):
     circuit, inputs, weights = random_noisy_circuit(num_qubits, depth, seed)
     noise = random_noise(num_qubits, seed)
-    x, w = values(3, 3, 2, seed)
+    x, w = random_angles(3, 3, 2, seed)
     states = None
     program = compile_noisy(
         circuit, noise, inputs, weights, method="density", unknown_gates="noiseless"
@@ -196,7 +191,7 @@ def test_states_and_observables_pictures_agree(seed, monkeypatch):
         unknown_gates="noiseless",
     )
     assert isinstance(program, DensityProgram)
-    x, w = values(3, 3, 5, seed)
+    x, w = random_angles(3, 3, 5, seed)
     rng = np.random.default_rng(seed)
     labels = ["".join(rng.choice(list("IXYZ"), 4)) for _ in range(6)]
     observables = [SparsePauliOp(labels[:3], [0.3, -1, 2]), *map(SparsePauliOp, labels[3:])]
@@ -215,7 +210,7 @@ def test_states_and_observables_pictures_agree(seed, monkeypatch):
 def test_expectation_of_pauli_sums_against_aer():
     circuit, inputs, weights = random_noisy_circuit(3, 15, 5)
     noise = random_noise(3, 5)
-    x, w = values(3, 3, 2)
+    x, w = random_angles(3, 3, 2)
     observables = [SparsePauliOp(["XYZ", "ZIZ", "III"], [1, -2, 0.5]), SparsePauliOp("IYI")]
     program = compile_noisy(circuit, noise, inputs, weights, unknown_gates="noiseless")
     got = program.expectation(observables, x, w, readout=False)
@@ -346,7 +341,7 @@ def test_snapshot_agrees_with_the_noisy_runner(torino):
     measured.add_register(ClassicalRegister(4, "c"))
     for bit, qubit in enumerate(layout):
         measured.measure(qubit, bit)
-    x, w = values(4, 8, 3)
+    x, w = random_angles(4, 8, 3)
     by_name = {**dict(zip(inputs, x.numpy().T, strict=True))}
     by_name.update({p: np.full(3, v) for p, v in zip(weights, w.numpy(), strict=True)})
     rows = np.stack([by_name[p] for p in measured.parameters], axis=1)
@@ -368,7 +363,7 @@ def test_snapshot_agrees_with_the_noisy_runner(torino):
 
 def test_noise_changes_the_answer(torino):
     circuit, isa, noise, inputs, weights = torino
-    x, w = values(4, 8, 3)
+    x, w = random_angles(4, 8, 3)
     layout = isa.layout.final_index_layout()
     ideal = compile_noisy(circuit, NoiseModel(), inputs, weights).probabilities(x, w)
     bare = compile_noisy(isa, NoiseModel(), inputs, weights).probabilities(x, w, qubits=layout)
@@ -389,7 +384,7 @@ def test_gradcheck_in_inputs_weights_and_initial_state(seed):
         method="density",
         unknown_gates="noiseless",
     )
-    x, w = values(3, 3, 2, seed)
+    x, w = random_angles(3, 3, 2, seed)
     k = len(program.active)
     states = torch.tensor(np.stack([random_statevector(2**k, seed=j).data for j in range(2)]))
     arguments = [tensor.requires_grad_() for tensor in (x, w, states)]
@@ -402,7 +397,7 @@ def test_gradcheck_in_inputs_weights_and_initial_state(seed):
 def test_weight_gradient_is_the_parameter_shift_of_aer():
     circuit, inputs, weights = ring(3)
     noise = random_noise(3, 8)
-    x, w = values(3, 6, 1)
+    x, w = random_angles(3, 6, 1)
     w.requires_grad_()
     observable = SparsePauliOp("ZZI")
     program = compile_noisy(circuit, noise, inputs, weights, unknown_gates="noiseless")
@@ -424,7 +419,7 @@ def test_weight_gradient_is_the_parameter_shift_of_aer():
 def test_float32_agrees_with_float64(torino):
     _, isa, noise, inputs, weights = torino
     program = compile_noisy(isa, noise, inputs, weights)
-    x, w = values(4, 8, 3)
+    x, w = random_angles(4, 8, 3)
     layout = isa.layout.final_index_layout()
     low = program.probabilities(x.float(), w.float(), qubits=layout)
     assert low.dtype == torch.float32
@@ -438,7 +433,7 @@ def test_training_through_noise_trains(torino):
         SparsePauliOp.from_sparse_list([("Z", [k], 1.0)], 4).apply_layout(isa.layout)
         for k in range(4)
     ]
-    x, w = values(4, 8, 8)
+    x, w = random_angles(4, 8, 8)
     w.requires_grad_()
     optimiser = torch.optim.Adam([w], lr=0.1)
     losses = []
@@ -488,7 +483,7 @@ def test_what_cannot_be_run_is_refused():
 def test_bad_tensors_are_refused():
     circuit, inputs, weights = ring(3)
     program = compile_noisy(circuit, NoiseModel(), inputs, weights)
-    x, w = values(3, 6, 2)
+    x, w = random_angles(3, 6, 2)
     for bad_x, bad_w, match in (
         (x[:, :2], w, "shape"),
         (x, w[:2], "shape"),
@@ -531,7 +526,7 @@ def test_angles_that_are_not_linear():
     circuit.rz(x.cos(), 1)
     circuit.rx(w**2 - w, 0)
     noise = random_noise(2, 3)
-    inputs, weights = values(1, 1, 2)
+    inputs, weights = random_angles(1, 1, 2)
     program = compile_noisy(circuit, noise, [x], [w], method="density", unknown_gates="noiseless")
     got = program.density_matrix(inputs, weights)
     for row in range(2):

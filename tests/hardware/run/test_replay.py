@@ -19,7 +19,7 @@ from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.mitigation.readout import ReadoutCalibration, mitigate
 from qdm_qiskit.mitigation.simplex import nearest_probability
-from tests.hardware.small_runs import write_run
+from tests.helpers import write_run
 
 TARGET = "local:fake_nairobi"
 

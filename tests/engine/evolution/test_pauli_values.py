@@ -132,7 +132,7 @@ def test_three_hundred_strings_on_twenty_qubits_take_some_states(kind):
     code = f"""
 import resource, numpy as np
 from qiskit.quantum_info import SparsePauliOp, random_pauli_list
-from tests.engine.test_pauli_values import circuit
+from tests.engine.evolution.test_pauli_values import circuit
 from qdm_qiskit.engine import EngineEstimator
 paulis = random_pauli_list(20, 300, seed=1, phase=False)
 wanted = [SparsePauliOp(p) for p in paulis] if {kind!r} == "many" else SparsePauliOp(paulis)

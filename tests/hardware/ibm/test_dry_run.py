@@ -12,7 +12,7 @@ from qdm_qiskit.hardware.ibm.account import connect
 from qdm_qiskit.hardware.ibm.dry_run import dry_run
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.providers.settings import ServiceSettings
-from tests.hardware.small_runs import write_run
+from tests.helpers import write_run
 from tests.runtime.server import LocalServer
 
 

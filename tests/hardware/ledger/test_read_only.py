@@ -14,7 +14,7 @@ from qdm_qiskit.errors import LedgerDamaged, OutputNotWritable
 from qdm_qiskit.hardware.ledger import store
 from qdm_qiskit.hardware.ledger.ledger import FILE, Ledger
 from qdm_qiskit.hardware.run.commands import run_state
-from tests.hardware.read_only import read_only_copy
+from tests.helpers import read_only_copy
 
 RUN = "2026-01-01-eeqdm-00000000"
 

@@ -46,7 +46,7 @@ from qdm_qiskit.hardware.plan.run_plan import (
 from qdm_qiskit.models import save_model
 from qdm_qiskit.sampling import SamplingConfig, sample, unrolled_circuit
 from qdm_qiskit.transpiling.passes import measured_physical_qubits, transpile_for
-from tests.hardware.small_runs import write_run
+from tests.helpers import write_run
 
 TODAY = date(2026, 3, 1)
 LOCAL = "local:fake_torino"

@@ -24,6 +24,7 @@ from qiskit_aer.noise import (
 
 from qdm_qiskit.engine.noise import TrajectoryProgram, compile_noisy
 from qdm_qiskit.errors import InvalidData, InvalidOption
+from tests.helpers import random_angles
 
 TURN = np.array([[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]])
 ONE = (
@@ -63,18 +64,12 @@ def layers(num_qubits: int, depth: int = 1):
     return circuit, x, w
 
 
-def values(num_inputs: int, num_weights: int, batch: int, seed: int):
-    rng = np.random.default_rng(seed)
-    x = torch.tensor(rng.uniform(-3, 3, (batch, num_inputs)))
-    return x, torch.tensor(rng.uniform(-3, 3, num_weights))
-
-
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10**6), st.booleans())
 def test_mean_is_within_five_sigma_of_the_exact_values(seed, readout):
     circuit, inputs, weights = layers(3)
     noise = noise_model(seed)
-    x, w = values(3, 3, 2, seed)
+    x, w = random_angles(3, 3, 2, seed)
     exact = compile_noisy(circuit, noise, inputs, weights, method="density")
     program = compile_noisy(circuit, noise, inputs, weights, method="trajectories")
     observables = [SparsePauliOp("ZZI"), SparsePauliOp("XYZ"), SparsePauliOp("IIZ")]
@@ -95,7 +90,7 @@ def test_mean_is_within_five_sigma_of_the_exact_values(seed, readout):
 def test_error_falls_as_one_over_the_root_of_the_number():
     circuit, inputs, weights = layers(2)
     noise = noise_model(3)
-    x, w = values(2, 2, 400, 0)
+    x, w = random_angles(2, 2, 400, 0)
     x[:] = x[0]  # 400 repetitions of one sample
     program = compile_noisy(circuit, noise, inputs, weights, method="trajectories")
     exact = compile_noisy(circuit, noise, inputs, weights, method="density")
@@ -119,7 +114,7 @@ def test_gradients_are_unbiased():
     """Each trajectory's gradient is a sum of bounded terms; its own scatter gives the sigma."""
     circuit, inputs, weights = layers(3)
     noise = noise_model(11)
-    x, w = values(3, 3, 1, 4)
+    x, w = random_angles(3, 3, 1, 4)
     exact = compile_noisy(circuit, noise, inputs, weights, method="density")
     program = compile_noisy(circuit, noise, inputs, weights, method="trajectories")
     z = [SparsePauliOp("ZZZ")]
@@ -139,7 +134,7 @@ def test_gradients_are_unbiased():
 def test_gradcheck_with_fixed_branches():
     circuit, inputs, weights = layers(3)
     program = compile_noisy(circuit, noise_model(2), inputs, weights, method="trajectories")
-    x, w = values(3, 3, 2, 1)
+    x, w = random_angles(3, 3, 2, 1)
     rng = np.random.default_rng(1)
     states = torch.tensor(rng.normal(size=(2, 4)) + 1j * rng.normal(size=(2, 4)))
 
@@ -159,7 +154,7 @@ def test_gradcheck_with_fixed_branches():
 def test_chunks_with_checkpoints_give_the_same(monkeypatch):
     circuit, inputs, weights = layers(3, depth=2)
     program = compile_noisy(circuit, noise_model(4), inputs, weights, method="trajectories")
-    x, w = values(3, 6, 2, 1)
+    x, w = random_angles(3, 6, 2, 1)
     w.requires_grad_()
 
     def gradient():
@@ -182,7 +177,7 @@ def test_chunks_with_checkpoints_give_the_same(monkeypatch):
 
 def test_without_noise_one_trajectory_is_exact_also_with_a_state_on_some_qubits():
     circuit, inputs, weights = layers(4, depth=2)
-    x, w = values(4, 8, 3, 0)
+    x, w = random_angles(4, 8, 3, 0)
     rng = np.random.default_rng(0)
     states = rng.normal(size=(3, 4)) + 1j * rng.normal(size=(3, 4))
     states = torch.tensor(states / np.linalg.norm(states, axis=1, keepdims=True))
@@ -223,7 +218,7 @@ def test_auto_takes_trajectories_for_many_qubits():
     circuit, inputs, weights = layers(12)
     program = compile_noisy(circuit, noise_model(0), inputs, weights)
     assert isinstance(program, TrajectoryProgram)
-    x, w = values(12, 12, 1, 0)
+    x, w = random_angles(12, 12, 1, 0)
     found = program.probabilities(x, w, qubits=[0, 11], trajectories=2)
     assert found.shape == (1, 4)
 

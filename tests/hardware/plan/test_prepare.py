@@ -14,7 +14,7 @@ from qdm_qiskit.hardware.plan.prepare import PlanConfig, draft_plan, make_plan
 from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions, read_plan, write_plan
 from qdm_qiskit.hardware.plan.target_choice import FallbackPolicy, plan_on_first
 from qdm_qiskit.hardware.run.commands import submit_run
-from tests.hardware.small_runs import write_run
+from tests.helpers import write_run
 
 QUICK = {"num_images": 1, "shots": 20, "layout_trials": 1, "optimization_level": 1}
 

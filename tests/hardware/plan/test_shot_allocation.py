@@ -26,7 +26,7 @@ from qdm_qiskit.hardware.plan.shot_allocation import (
 from qdm_qiskit.models import ModelChoice, build_model
 from qdm_qiskit.sampling import TrainedRun
 from qdm_qiskit.training import resolve_run
-from tests.hardware.small_runs import write_run
+from tests.helpers import write_run
 
 
 def run_of(model: str = "eeqdm", **options: object) -> TrainedRun:
