@@ -48,6 +48,7 @@ from qdm_qiskit.hardware.run.replay import replay
 from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
 from tests.hardware import folder_provider
 from tests.hardware.folder_provider import JOB_SECONDS, FolderProvider
+from tests.helpers import write_run
 
 STEPS = 2
 QUICK = {

@@ -93,7 +93,7 @@ class PlanConfig:
                 raise InvalidOption(f"{name} is a number above 0, got {value}.")
         if (self.schedule == "precision") != (self.precision is not None):
             raise InvalidOption(
-                "Shot allocation (schedule) 'precision' needs precision, the error wanted; no other one "
+                "Shot allocation (schedule) 'precision' needs precision, the error; no other one "
                 f"does; got schedule '{self.schedule}' and precision {self.precision}."
             )
         if self.precision is not None and self.seconds is not None:
