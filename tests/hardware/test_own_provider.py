@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.hardware.small_runs import write_run
 
 from qdm_qiskit import doors
 from qdm_qiskit.errors import (
