@@ -1,9 +1,18 @@
-"""Worth of a result: distances, fidelities, and the share of a signal that noise has left."""
+"""Worth of a result: distances, fidelities, and the share of a signal that noise has left.
 
-from .bootstrap import Interval
-from .metric import Features, ImageSets, Metric
-from .metrics import METRIC_DOOR, find_metrics
-from .of_arrays import Measured, measure_images
+The names are imported when they are asked for: reports of hardware runs need no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .bootstrap import Interval
+    from .metric import Features, ImageSets, Metric
+    from .metrics import METRIC_DOOR, find_metrics
+    from .of_arrays import Measured, measure_images
 
 __all__ = [
     "METRIC_DOOR",
@@ -15,3 +24,19 @@ __all__ = [
     "find_metrics",
     "measure_images",
 ]
+_HOMES = {
+    "METRIC_DOOR": "metrics",
+    "Features": "metric",
+    "ImageSets": "metric",
+    "Interval": "bootstrap",
+    "Measured": "of_arrays",
+    "Metric": "metric",
+    "find_metrics": "metrics",
+    "measure_images": "of_arrays",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
