@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..progress import Message, silent
 from .budget import ROOT, RootOption
 from .models import JsonOption
 from .run_names import QuietOption, RunId, command_line, print_run
@@ -14,7 +15,7 @@ from .run_plan import plan
 from .run_record import list_runs, replay, report, status
 
 if TYPE_CHECKING:
-    from ..hardware.providers.base import Report
+    from ..progress import Progress
     from ..tasks import HardwareRun
 
 app = typer.Typer(
@@ -98,8 +99,7 @@ def cancel(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
     from ..tasks import HardwareRun
 
     found = HardwareRun.find(run, root=root)
-    say = None if as_json else lambda text: typer.echo(text, err=True)
-    print_run(found.cancel(progress=say), as_json)
+    print_run(found.cancel(progress=silent if as_json else _told), as_json)
 
 
 app.command("plan")(plan)
@@ -113,13 +113,17 @@ app.command("replay")(replay)
 app.command("report")(report)
 
 
+def _told(message: Message) -> None:
+    """Print what happens."""
+    typer.echo(message, err=True)
+
+
 def _drive(
-    run: HardwareRun, work: Callable[[Report | None], HardwareRun], as_json: bool, quiet: bool
+    run: HardwareRun, work: Callable[[Progress], HardwareRun], as_json: bool, quiet: bool
 ) -> None:
     """Work on a run and show where it stands; Ctrl-C leaves with 130 and says how to go on."""
-    silent = quiet or as_json
     try:
-        work(None if silent else lambda text: typer.echo(text, err=True))
+        work(silent if quiet or as_json else _told)
     except KeyboardInterrupt:
         typer.echo(
             "stopped; jobs that were sent go on without us, and nothing is paid twice; continue "

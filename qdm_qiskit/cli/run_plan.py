@@ -182,11 +182,11 @@ def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:
     from ..errors import ServiceUnavailable, TargetUnavailable
     from ..hardware.ibm.account import connect
     from ..hardware.ibm.dry_run import dry_run
-    from ..hardware.ibm.settings import read_settings
+    from ..hardware.providers.settings import read_settings
 
     try:
-        if not plan.is_qpu:
-            raise TargetUnavailable(f"'{plan.target}' is no QPU.")
+        if not plan.target.startswith("ibm:"):
+            raise TargetUnavailable(f"'{plan.target}' is no QPU of IBM's.")
         return dry_run(plan, connect(settings=read_settings(root)))
     except (ServiceUnavailable, TargetUnavailable) as error:
         typer.echo(f"note: no dry run: {error}", err=True)

@@ -187,6 +187,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
     """What the manifest of an unfinished run would say now; None where the ledger is not."""
     from ..hardware.ledger.ledger import FILE, Ledger
+    from ..hardware.providers.context import RunContext
     from ..hardware.run.manifest import manifest
 
     root = plan.folder.resolve().parent
@@ -194,7 +195,7 @@ def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
         return None
     ledger = Ledger.open_to_read(root)
     try:
-        return manifest(plan, ledger)
+        return manifest(RunContext(plan=plan, ledger=ledger))
     except MissingData:  # another root's run, copied here
         return None
     finally:

@@ -64,6 +64,11 @@ def make_runner(
         from .local import LocalRunner
 
         return LocalRunner(target.backend, seed=seed, readout=readout)
+    if target.kind == "provider":
+        raise TargetUnavailable(
+            f"Target '{target}' may charge for what it runs, and this command never does; plan a run "
+            f"on it with `qdm run plan RUN --target {target}`."
+        )
     if target.kind == "ibm":
         raise TargetUnavailable(_never_spends(target))
     raise TargetUnavailable(

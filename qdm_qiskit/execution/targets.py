@@ -9,6 +9,7 @@
 ``local:fake_torino``     IBM's Sampler in local mode on such a device
 ``ibm:ibm_fez``           a QPU, by name
 ``ibm:least_busy``        the QPU with the shortest queue
+``acme:chip-1``           a device of a provider that another package brings, or an object
 ========================  ============================================================
 """
 
@@ -29,7 +30,7 @@ __all__ = [
     "parse_target",
 ]
 
-Kind = Literal["engine", "aer", "noisy", "local", "ibm"]
+Kind = Literal["engine", "aer", "noisy", "local", "ibm", "provider"]
 Device = Literal["cpu", "cuda", "gpu", "qpu"]
 
 FORMS = (
@@ -60,11 +61,13 @@ class Target:
     """A parsed target."""
 
     kind: Kind
-    """``engine``, ``aer``, ``noisy``, ``local`` or ``ibm``."""
+    """``engine``, ``aer``, ``noisy``, ``local`` or ``ibm``; ``provider`` is anyone else's."""
     device: Device = "cpu"
     """``cpu``, ``cuda`` (the engine), ``gpu`` (Aer) or ``qpu`` (``ibm``)."""
     backend: str | None = None
     """Name of a device or QPU; None for ``engine`` and ``aer``."""
+    provider: str | None = None
+    """Name of the provider, of kind ``provider`` only."""
 
     def __str__(self) -> str:
         """The text that parses to this target.
@@ -73,7 +76,7 @@ class Target:
         'noisy:fake_torino'
         """
         if self.backend is not None:
-            return f"{self.kind}:{self.backend}"
+            return f"{self.provider or self.kind}:{self.backend}"
         return self.kind if self.device == "cpu" else f"{self.kind}:{self.device}"
 
 
@@ -106,6 +109,8 @@ def parse_target(text: str, *, known: bool = True) -> Target:
         if not (is_device_name(name) if known else _DEVICE_NAME.fullmatch(name)):
             raise unknown_name("device snapshot", name, device_names())
         return Target("noisy" if prefix == "noisy" else "local", "cpu", name)
+    if is_provider(prefix) and _QPU_NAME.fullmatch(name):
+        return Target("provider", "qpu", name, prefix)
     raise _unknown_target(text, prefix)
 
 
@@ -126,6 +131,13 @@ def target_text(target: Any, kind: Literal["noisy", "local"]) -> Any:
     from .devices import is_device, target_of
 
     return target_of(kind, target) if is_device(target) else target
+
+
+def is_provider(name: str) -> bool:
+    """Return whether a package, or an object of this process, is a provider of this name."""
+    from .provider_names import provider_names
+
+    return name in provider_names()
 
 
 def _unknown_target(text: str, prefix: str) -> UnknownName:

@@ -16,19 +16,25 @@ import numpy as np
 from ..arguments import checked_path, of_kind, wrong
 from ..data import grid_png
 from ..errors import InvalidOption, InvalidPlan, MissingData
+from ..execution.devices import DeviceLike
+from ..execution.targets import Target
 from ..hardware.ibm.account import look
-from ..hardware.ibm.settings import ServiceSettings, read_settings
 from ..hardware.ledger.budget import OPEN_PLAN, BudgetState, Window
 from ..hardware.ledger.ledger import FILE, Ledger, RunState
 from ..hardware.ledger.run_files import IMAGES, MAX_FILE_BYTES
 from ..hardware.plan.prepare import PlanConfig, with_found_calibration
 from ..hardware.plan.run_plan import PLAN, ExecutionOptions, RunPlan, is_run_id, read_plan
 from ..hardware.plan.target_choice import FallbackPolicy, plan_on_first
+from ..hardware.plan.types import Availability
+from ..hardware.providers.base import Provider, checked_provider
+from ..hardware.providers.door import look_at
+from ..hardware.providers.settings import ServiceSettings, read_settings
 from ..hardware.run.commands import cancel_run, collect_run, resume_run, submit_run
 from ..hardware.run.replay import Replay
 from ..hardware.run.replay import replay as replay_folder
 from ..notebook import Markup, card, facts, note, one_line, picture
 from ..options import build, field_types
+from ..progress import Message, Progress, silent
 
 __all__ = [
     "ROOT",
@@ -46,12 +52,6 @@ __all__ = [
 
 ROOT = Path("hardware_runs")
 """Folder of all hardware runs and their ledger, unless another is named."""
-
-Progress = Callable[[str], None]
-
-
-def _silent(_: str) -> None:
-    pass
 
 
 @final
@@ -144,36 +144,69 @@ class HardwareRun:
         *,
         yes: bool = False,
         detach: bool = False,
-        progress: Progress | None = None,
+        progress: Progress = silent,
         settings: ServiceSettings | None = None,
+        provider: Provider | None = None,
     ) -> HardwareRun:
         """Send the run; see :func:`submit`."""
         if not yes:
             raise InvalidOption(
                 f"{price(self.plan)}; nothing was sent. Send it with submit(..., yes=True)."
             )
-        submit_run(self.folder, detach=detach, report=progress, settings=settings)
+        submit_run(
+            self.folder, detach=detach, progress=progress, settings=settings, provider=provider
+        )
         return self
 
     def resume(
-        self, *, progress: Progress | None = None, settings: ServiceSettings | None = None
+        self,
+        *,
+        progress: Progress = silent,
+        settings: ServiceSettings | None = None,
+        provider: Provider | None = None,
     ) -> HardwareRun:
         """Go on with the run; see :func:`resume`."""
-        resume_run(self.folder.parent, self.folder.name, report=progress, settings=settings)
+        resume_run(
+            self.folder.parent,
+            self.folder.name,
+            progress=progress,
+            settings=settings,
+            provider=provider,
+        )
         return self
 
     def collect(
-        self, *, progress: Progress | None = None, settings: ServiceSettings | None = None
+        self,
+        *,
+        progress: Progress = silent,
+        settings: ServiceSettings | None = None,
+        provider: Provider | None = None,
     ) -> HardwareRun:
         """Fetch what is finished and record what it cost; send nothing new."""
-        collect_run(self.folder.parent, self.folder.name, report=progress, settings=settings)
+        collect_run(
+            self.folder.parent,
+            self.folder.name,
+            progress=progress,
+            settings=settings,
+            provider=provider,
+        )
         return self
 
     def cancel(
-        self, *, progress: Progress | None = None, settings: ServiceSettings | None = None
+        self,
+        *,
+        progress: Progress = silent,
+        settings: ServiceSettings | None = None,
+        provider: Provider | None = None,
     ) -> HardwareRun:
         """Cancel the jobs that wait or run, and give back what is reserved for the rest."""
-        cancel_run(self.folder.parent, self.folder.name, report=progress, settings=settings)
+        cancel_run(
+            self.folder.parent,
+            self.folder.name,
+            progress=progress,
+            settings=settings,
+            provider=provider,
+        )
         return self
 
     def replay(self) -> Replay:
@@ -199,13 +232,14 @@ class HardwareRun:
 
 def plan(
     run: str | Path,
-    target: str | Sequence[str] | None = None,
+    target: str | DeviceLike | Sequence[str | DeviceLike] | None = None,
     *,
+    provider: Provider | None = None,
     config: PlanConfig | None = None,
     policy: FallbackPolicy | None = None,
     root: str | Path = ROOT,
     ledger: Ledger | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
     **options: Any,
 ) -> RunPlan:
     """Plan a sampling run on hardware and say what it would cost; free, nothing is sent.
@@ -215,12 +249,14 @@ def plan(
     Args:
         run: Folder of a trained run, or of one of its checkpoints.
         target: Where to run, one or several in the order of preference: ``"ibm:least_busy"``,
-            ``"local:fake_torino"``, ``"engine"`` ...
+            ``"local:fake_torino"``, ``"acme:chip-1"`` of a provider that a package brings; a
+            ``BackendV2`` or an Aer ``NoiseModel`` stands for ``local:`` of it.
+        provider: A provider object, which needs no registration, in place of ``target``.
         config: All options at once, targets included, in place of ``target`` and ``options``.
         policy: When a target is passed over; by default when it cannot be used.
         root: Folder of all hardware runs.
         ledger: The root's ledger where it is open already.
-        progress: Is told in words what happens.
+        progress: Receives what happens, in words.
         options: Fields of :class:`~qdm_qiskit.hardware.plan.config.PlanConfig` and
             :class:`~qdm_qiskit.hardware.plan.types.ExecutionOptions`: ``num_images=4``,
             ``shots=1024``, ``mitigation="m3"``, ``budget="open"``, ``twirl_gates=True``.
@@ -244,18 +280,23 @@ def plan(
     (2, 256, False)
     """
     root = checked_path(root, "root")
+    offered = None if provider is None else checked_provider(provider).offered()
+    if provider is not None:
+        if target is not None or config is not None:
+            raise InvalidOption("provider says where to run; leave target and config out.")
+        target = provider.target
     config = _config(target, config, options)
     opened = Ledger.open(root) if ledger is None else ledger
     try:
         if ledger is None:
             for notice in opened.notices:
-                progress(notice)
+                progress(Message(notice))
         made = plan_on_first(
             checked_path(run, "run"),
             config,
             policy or FallbackPolicy(),
             root=root,
-            look=look(read_settings(root)),
+            look=_look(root, offered),
             budget=None if config.budget is None else opened.budget(config.budget),
             progress=progress,
         )
@@ -272,8 +313,22 @@ def plan(
     return made
 
 
+def _look(root: Path, offered: Availability | None) -> Callable[[Target], Availability]:
+    """Return how QPUs are looked at, IBM's and other providers'; IBM is connected to once."""
+    look_at_ibm = look(read_settings(root))
+
+    def looked(target: Target) -> Availability:
+        if target.kind == "ibm":
+            return look_at_ibm(target)
+        return look_at(target) if offered is None else offered
+
+    return looked
+
+
 def _config(
-    target: str | Sequence[str] | None, config: PlanConfig | None, options: dict[str, Any]
+    target: str | DeviceLike | Sequence[str | DeviceLike] | None,
+    config: PlanConfig | None,
+    options: dict[str, Any],
 ) -> PlanConfig:
     if config is not None:
         if target is not None or options:
@@ -287,6 +342,8 @@ def _config(
         raise InvalidOption("A plan needs a target, such as 'local:fake_torino', got none.")
     if isinstance(target, str):
         target = [each.strip() for each in target.split(",")]
+    elif not isinstance(target, Sequence):
+        target = [target]
     execution = {n: options.pop(n) for n in list(options) if n in field_types(ExecutionOptions)}
     made = build(PlanConfig, {"targets": tuple(target), **options})
     return replace(made, options=build(ExecutionOptions, execution)) if execution else made
@@ -314,8 +371,9 @@ def submit(
     yes: bool = False,
     detach: bool = False,
     root: str | Path = ROOT,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     settings: ServiceSettings | None = None,
+    provider: Provider | None = None,
 ) -> HardwareRun:
     """Send a planned run and work through its chain, step by step; this may spend QPU time.
 
@@ -326,8 +384,10 @@ def submit(
         yes: Really send the jobs, and pay. Without it the price is said, as an error.
         detach: Return when the first job is sent.
         root: Folder of all runs, for an id or ``"latest"``.
-        progress: Is told in words what happens.
+        progress: Receives what happens, in words.
         settings: Limits and intervals; by default those of the root's ``service.json``.
+        provider: The provider object that the run was planned with; one of an installed package
+            need not be given.
 
     Returns:
         The run: ``.state``, ``.images``, ``.resume()``.
@@ -346,21 +406,24 @@ def submit(
     ...     print(sent.state.state, sent.images.shape, sent.replay().equal)
     done (2, 1, 2, 2) True
     """
-    return _run(plan, root).submit(yes=yes, detach=detach, progress=progress, settings=settings)
+    return _run(plan, root).submit(
+        yes=yes, detach=detach, progress=progress, settings=settings, provider=provider
+    )
 
 
 def resume(
     run: RunPlan | HardwareRun | str | Path,
     *,
     root: str | Path = ROOT,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     settings: ServiceSettings | None = None,
+    provider: Provider | None = None,
 ) -> HardwareRun:
     """Go on with a run that was sent, at the step it has reached, in any process, on any day.
 
     Args:
         run: The run, its plan, folder or id, or ``"latest"``.
-        root, progress, settings: As for :func:`submit`.
+        root, progress, settings, provider: As for :func:`submit`.
 
     Returns:
         The run.
@@ -378,7 +441,7 @@ def resume(
     ...     print(begun.state.state, qdm.resume("latest", root=f"{folder}/runs").state.state)
     running done
     """
-    return _run(run, root).resume(progress=progress, settings=settings)
+    return _run(run, root).resume(progress=progress, settings=settings, provider=provider)
 
 
 def replay(run: RunPlan | HardwareRun | str | Path, *, root: str | Path = ROOT) -> Replay:
@@ -427,7 +490,7 @@ def run_folders(root: Path) -> list[Path]:
     return sorted(found, key=lambda folder: ((folder / PLAN).stat().st_mtime_ns, folder.name))
 
 
-def states_of(folders: Sequence[Path], progress: Progress = _silent) -> list[RunState]:
+def states_of(folders: Sequence[Path], progress: Progress = silent) -> list[RunState]:
     """Return what the ledger says about runs of one root; one that it does not know is planned."""
     root = folders[0].parent if folders else ROOT
     if not folders or not list(root.glob(f"{FILE}*")):
@@ -435,7 +498,7 @@ def states_of(folders: Sequence[Path], progress: Progress = _silent) -> list[Run
     ledger = Ledger.open_to_read(root)
     try:
         for notice in ledger.notices:
-            progress(notice)
+            progress(Message(notice))
         return [_state(ledger, folder) for folder in folders]
     finally:
         ledger.close()

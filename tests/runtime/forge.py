@@ -111,13 +111,15 @@ def run(command: dict[str, Any]) -> dict[str, object]:
     match command["call"]:
         case "submit":
             plan = root / command["run"] / "plan.json"
-            state = chain.submit_run(plan, detach=command.get("detach", False), report=said.append)
+            state = chain.submit_run(
+                plan, detach=command.get("detach", False), progress=said.append
+            )
         case "resume":
-            state = chain.resume_run(root, command["run"], report=said.append)
+            state = chain.resume_run(root, command["run"], progress=said.append)
         case "collect":
-            state = chain.collect_run(root, command["run"], report=said.append)
+            state = chain.collect_run(root, command["run"], progress=said.append)
         case "cancel":
-            state = chain.cancel_run(root, command["run"], report=said.append)
+            state = chain.cancel_run(root, command["run"], progress=said.append)
         case unknown:
             raise ValueError(unknown)
     return {"state": asdict(state), "writes": writes, "files": files, "said": said}

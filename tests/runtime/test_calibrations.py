@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from qdm_qiskit.errors import BudgetExceeded, CalibrationMismatch
-from qdm_qiskit.hardware.ibm.collect import Collector
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.canonical_json import content_sha256
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.providers.collector import Collector
 from qdm_qiskit.hardware.run.commands import (
     cancel_run,
     collect_run,
@@ -100,7 +100,7 @@ def test_a_calibration_that_waited_too_long_is_renewed_by_the_same_command(
         return obtain(self, *args, **kwargs)
 
     monkeypatch.setattr(Collector, "counts", counts)
-    assert resume_run(root, plan.run_id, report=said.append).state == "done"
+    assert resume_run(root, plan.run_id, progress=said.append).state == "done"
     assert parts(server, plan) == ["calibration-0001", "calibration-0002", "step-0001"]
     assert sum("too old" in text for text in said) == 1
     check_budget(server, root)
@@ -110,7 +110,7 @@ def test_a_detached_run_sends_another_calibration_and_does_not_fail(server, root
     plan = sent_and_too_old(server, planned, clocks)
     said: list[str] = []
     # Without sending, nothing can be done about it, and nothing has failed.
-    assert collect_run(root, plan.run_id, report=said.append).state == "running"
+    assert collect_run(root, plan.run_id, progress=said.append).state == "running"
     assert any("--calibration-hours" in text for text in said)
     assert parts(server, plan) == ["calibration-0001"]
     assert resume_run(root, plan.run_id, detach=True).state == "running"
@@ -201,7 +201,7 @@ def test_a_cancelled_calibration_does_not_keep_a_run_from_using_another(
     server.change(queue_seconds=0.0)
     assert submit_run(one.folder).state == "done"
     said: list[str] = []
-    resume_run(root, two.run_id, detach=detach, report=said.append)
+    resume_run(root, two.run_id, detach=detach, progress=said.append)
     if detach:
         assert parts(server, two) == ["calibration-0001", "step-0001"]
     assert resume_run(root, two.run_id).state == "done"

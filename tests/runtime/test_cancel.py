@@ -51,7 +51,7 @@ def test_a_job_that_is_listed_late_is_waited_for_and_cancelled(server, root, dou
     server.change(queue_seconds=60.0)
     plan = doubtful(lag=3.0)
     said: list[str] = []
-    state = cancel_run(root, plan.run_id, report=said.append)
+    state = cancel_run(root, plan.run_id, progress=said.append)
     assert (state.state, state.reason) == ("cancelled", "cancelled, 1 job(s) with it")
     assert [job["status"] for job in server.ledger()["jobs"]] == ["Cancelled"]
     assert any("looking for its job" in text for text in said)
@@ -98,7 +98,7 @@ def test_a_sending_that_created_nothing_is_given_up_after_the_grace(server, root
     plan = doubtful(act=False)
     make_settings(root, grace_seconds=1.5)
     said: list[str] = []
-    state = cancel_run(root, plan.run_id, report=said.append)
+    state = cancel_run(root, plan.run_id, progress=said.append)
     assert (state.state, state.reason) == ("cancelled", "cancelled, 0 job(s) with it")
     assert any("none was created" in text for text in said)
     assert not server.ledger()["jobs"]

@@ -12,11 +12,11 @@ from qdm_qiskit.errors import BudgetExceeded
 from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.files import read_json_object, write_json
 from qdm_qiskit.hardware.ibm.account import look
-from qdm_qiskit.hardware.ibm.settings import read_settings
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.prepare import PlanConfig
 from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions, RunPlan
 from qdm_qiskit.hardware.plan.target_choice import FallbackPolicy, plan_on_first
+from qdm_qiskit.hardware.providers.settings import read_settings
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
 from qdm_qiskit.reports.hardware_render import render_markdown

@@ -20,10 +20,10 @@ from qdm_qiskit.errors import (
 )
 from qdm_qiskit.hardware.ibm.account import ServiceHandle, connect
 from qdm_qiskit.hardware.ibm.expectation_job import estimate
-from qdm_qiskit.hardware.ibm.settings import read_settings
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions
 from qdm_qiskit.hardware.providers.requests import EstimateRequest
+from qdm_qiskit.hardware.providers.settings import read_settings
 from tests.runtime.conftest import BACKEND, QUICK
 from tests.runtime.server import LocalServer
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import pytest
 
 from qdm_qiskit.errors import BudgetExceeded, OutputNotWritable, QdmError
-from qdm_qiskit.hardware.ibm import provider as places
 from qdm_qiskit.hardware.ibm.account import ServiceHandle
 from qdm_qiskit.hardware.ledger.ledger import RunState
 from qdm_qiskit.hardware.plan.run_plan import RunPlan
+from qdm_qiskit.hardware.providers import jobs as run_jobs
 from qdm_qiskit.hardware.run.commands import resume_run, run_state, submit_run
 from tests.runtime.conftest import check_budget, make_settings
 from tests.runtime.server import API_KEY, LocalServer
@@ -113,7 +113,7 @@ def run(planned: Callable[..., RunPlan]) -> Callable[..., RunState]:
 
     def go(**options: object) -> RunState:
         go.plan = planned(**options)  # type: ignore[attr-defined]
-        return submit_run(go.plan.folder / "plan.json", report=go.said.append)  # type: ignore[attr-defined]
+        return submit_run(go.plan.folder / "plan.json", progress=go.said.append)  # type: ignore[attr-defined]
 
     go.said = []  # type: ignore[attr-defined]
     return go
@@ -232,7 +232,7 @@ def test_results_that_never_come_leave_a_paid_job_and_resume_fetches_them(server
 
 def test_nothing_is_asked_between_counts_and_their_file(server, root, run, monkeypatch):
     happened: list[str] = []
-    once, write = ServiceHandle.once, places.write_counts
+    once, write = ServiceHandle.once, run_jobs.write_counts
 
     def asked(self: ServiceHandle, what: str, *rest: object, **more: object) -> object:
         happened.append(what)
@@ -243,7 +243,7 @@ def test_nothing_is_asked_between_counts_and_their_file(server, root, run, monke
         write(*what)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ServiceHandle, "once", asked)
-    monkeypatch.setattr(places, "write_counts", written)
+    monkeypatch.setattr(run_jobs, "write_counts", written)
     assert run().state == "done"
     assert happened[happened.index("saved") - 1].endswith("fetching its results")
 

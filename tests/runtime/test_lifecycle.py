@@ -25,16 +25,18 @@ from qdm_qiskit.errors import (
 )
 from qdm_qiskit.execution.targets import parse_target
 from qdm_qiskit.hardware.ibm.account import connect, look
-from qdm_qiskit.hardware.ibm.collect import Collector
 from qdm_qiskit.hardware.ibm.execution_mode import JobMode
-from qdm_qiskit.hardware.ibm.settings import read_settings
-from qdm_qiskit.hardware.ibm.submit import JobRequest, Sender
+from qdm_qiskit.hardware.ibm.provider import IBMProvider
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import read_calibrations
 from qdm_qiskit.hardware.plan.calibration_reuse import check_calibration
 from qdm_qiskit.hardware.plan.prepare import PlanConfig
 from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions, RunPlan
 from qdm_qiskit.hardware.plan.target_choice import FallbackPolicy, plan_on_first
+from qdm_qiskit.hardware.providers.collector import Collector
+from qdm_qiskit.hardware.providers.requests import JobRequest
+from qdm_qiskit.hardware.providers.sender import Sender
+from qdm_qiskit.hardware.providers.settings import read_settings
 from qdm_qiskit.hardware.run.commands import (
     cancel_run,
     collect_run,
@@ -75,7 +77,7 @@ def test_sixteen_images_take_a_job_a_step_and_one_for_the_calibration(server, ro
 def test_open_plan_has_a_batch_when_a_session_is_wanted_and_says_so_once(server, root, planned):
     plan = planned(steps=3, mode="session")
     said: list[str] = []
-    assert submit_run(plan.folder / "plan.json", report=said.append).state == "done"
+    assert submit_run(plan.folder / "plan.json", progress=said.append).state == "done"
     assert sum("1352" in text for text in said) == 1
     [batch] = server.ledger()["sessions"]
     assert batch["mode"] == "batch"
@@ -115,8 +117,8 @@ def test_a_service_without_sessions_or_batches_gets_jobs_and_it_is_said_once(
     server.fault(method="POST", path="^/sessions$", answer="status", code=code, act=False, times=9)
     plan = planned(steps=2, mode="session")
     said: list[str] = []
-    submit_run(plan.folder / "plan.json", detach=True, report=said.append)
-    assert resume_run(root, plan.run_id, report=said.append).state == "done"
+    submit_run(plan.folder / "plan.json", detach=True, progress=said.append)
+    assert resume_run(root, plan.run_id, progress=said.append).state == "done"
     replaced = [text for text in said if "instead" in text]
     assert replaced == [
         f"the service offers no sessions (HTTP {code}); using a batch instead",
@@ -158,7 +160,7 @@ def test_an_outage_does_not_replace_the_session(server, root, planned, naps, cod
     )
     plan = planned(steps=1)
     said: list[str] = []
-    assert submit_run(plan.folder / "plan.json", report=said.append).state == "done"
+    assert submit_run(plan.folder / "plan.json", progress=said.append).state == "done"
     [session] = server.ledger()["sessions"]
     assert session["mode"] == "dedicated"
     assert not [text for text in said if "instead" in text]
@@ -203,7 +205,7 @@ def test_a_user_error_inside_closes_the_session_and_is_not_hidden(server, root, 
             raise ZeroDivisionError("the user's")
 
     with pytest.raises(ZeroDivisionError, match="the user's"):
-        submit_run(plan.folder / "plan.json", report=stop)
+        submit_run(plan.folder / "plan.json", progress=stop)
     assert not any(each["accepting_jobs"] for each in server.ledger()["sessions"])
     assert resume_run(root, plan.run_id).state == "done"
     assert len(jobs(server)) == 2
@@ -223,10 +225,10 @@ def test_a_session_of_senseless_cost_hides_no_error(server, root, planned, monke
             raise ZeroDivisionError("the user's")
 
     with pytest.raises(ZeroDivisionError, match="the user's"):
-        submit_run(plan.folder / "plan.json", report=stop)
+        submit_run(plan.folder / "plan.json", progress=stop)
     assert len(server.ledger()["sessions"]) == 1
     told: list[str] = []
-    assert resume_run(root, plan.run_id, report=told.append).state == "done"
+    assert resume_run(root, plan.run_id, progress=told.append).state == "done"
     assert not any(each["accepting_jobs"] for each in server.ledger()["sessions"])
     check_budget(server, root)
 
@@ -240,7 +242,7 @@ def test_a_batch_that_another_run_left_open_is_closed_and_its_job_is_not_lost(
     [orphan] = server.ledger()["sessions"]
     assert orphan["accepting_jobs"] is True
     said: list[str] = []
-    assert submit_run(plan.folder / "plan.json", report=said.append).state == "done"
+    assert submit_run(plan.folder / "plan.json", progress=said.append).state == "done"
     assert f"closing the batch {orphan['id']} that run {left.run_id} left open" in said
     assert not any(each["accepting_jobs"] for each in server.ledger()["sessions"])
     assert resume_run(root, left.run_id).state == "done"
@@ -264,7 +266,7 @@ def test_a_batch_of_a_run_that_is_driven_or_of_another_instance_is_left_alone(
     assert (states["s-driven"], states["s-idle"]) == ("open", "open")
     said: list[str] = []
     assert (
-        submit_run(planned(steps=1, seed=5).folder / "plan.json", report=said.append).state
+        submit_run(planned(steps=1, seed=5).folder / "plan.json", progress=said.append).state
         == "done"
     )
     states = {row["session_id"]: row["state"] for row in ledger.sessions()}
@@ -278,7 +280,7 @@ def test_a_session_whose_id_was_never_known_is_told(server, root, planned):
     handle = connect(settings=read_settings(root))
     number = ledger.opening_session("killed", "session", BACKEND, handle.instance)
     said: list[str] = []
-    submit_run(plan.folder / "plan.json", report=said.append)
+    submit_run(plan.folder / "plan.json", progress=said.append)
     assert [text for text in said if "without its id being known" in text and "killed" in text]
     assert {row["id"]: row["state"] for row in ledger.sessions()}[number] == "lost"
     ledger.close()
@@ -476,7 +478,7 @@ def test_a_calibration_serves_all_steps_and_the_next_run(server, root, planned):
     submit_run(first.folder / "plan.json")
     assert len(jobs(server)) == 3
     said: list[str] = []
-    submit_run(second.folder / "plan.json", report=said.append)
+    submit_run(second.folder / "plan.json", progress=said.append)
     assert len(jobs(server)) == 3 + 2
     assert any("used again" in text for text in said)
     check_budget(server, root)
@@ -530,8 +532,10 @@ def test_m3_raises_the_fidelity_of_a_ghz_state(server, root):
     qubits = tuple(final[:5])
     ledger = Ledger.open(root)
     ledger.reserve("qpu", "ghz", [("calibration-0001", 20.0, 50_000), ("step-0001", 20.0, 50_000)])
-    sender = Sender(handle, ledger, JobMode(handle, ledger, "ghz", BACKEND, "job"))
-    collector = Collector(handle)
+    mode = JobMode(handle, ledger, "ghz", BACKEND, "job")
+    provider = IBMProvider(BACKEND, handle=handle, job_mode=mode)
+    sender = Sender(provider, ledger, handle.settings, print)
+    collector = Collector(provider, handle.settings, print)
 
     def measured(part: str, circuits: list[QuantumCircuit]) -> list[np.ndarray]:
         nothing = np.zeros((1, 0))
@@ -547,7 +551,7 @@ def test_m3_raises_the_fidelity_of_a_ghz_state(server, root):
         job_id = sender.send(request, None).job_id
         assert job_id is not None
         assert collector.ending(job_id, lambda _: None).status == "DONE"
-        return collector.counts(job_id, request.pubs, 8192, twirled=False)
+        return collector.counts(job_id, request)
 
     calibration = combine_results(
         measured("calibration-0001", construct_circuits(qubits, backend.num_qubits)),
@@ -579,7 +583,7 @@ def test_the_token_is_in_no_file_and_no_log(server, root, planned, caplog):
     said: list[str] = []
     server.fault(method="POST", path="^/jobs$", answer="status", code=401, act=False)
     server.fault(method="GET", path="/results$", answer="reset_mid")
-    submit_run(plan.folder / "plan.json", report=said.append)
+    submit_run(plan.folder / "plan.json", progress=said.append)
     files = [path for path in root.rglob("*") if path.is_file()]
     assert len(files) > 10
     for path in files:

@@ -24,10 +24,10 @@ from tenacity import (
 )
 
 from ...errors import ServiceUnavailable, TargetUnavailable, unknown_name
-from ..providers.base import Report
+from ...progress import Message, Progress, silent
+from ..providers.settings import ServiceSettings
 from .client_errors import CallFailed, Failure, redacted, understand
 from .post_guard import Gate, through
-from .settings import ServiceSettings
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
@@ -56,24 +56,24 @@ class InstanceUsage:
     limit_reached: bool
 
 
-def silent(_: str) -> None:
-    """A report that nobody reads."""
-
-
 @final
 class ServiceHandle:
     """One instance of one account; made by :func:`connect`."""
 
-    def __init__(self, instance: str | None, settings: ServiceSettings, report: Report) -> None:
+    def __init__(self, instance: str | None, settings: ServiceSettings, progress: Progress) -> None:
         self.instance = instance or ""
         """The CRN that pays and in which jobs are looked for."""
         self.settings = settings
-        self.report = report
+        self.progress = progress
         self.generation = 0
         """How often the service was built; objects of an older one hold an old token."""
         self._secrets: tuple[str, ...] = ()
         self._service: QiskitRuntimeService | None = None
         self._backends: dict[str, tuple[int, BackendV2]] = {}
+
+    def tell(self, text: str) -> None:
+        """Say what happens."""
+        self.progress(Message(text))
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class ServiceHandle:
         error = state.outcome.exception() if state.outcome is not None else None
         assert isinstance(error, CallFailed)
         if state.attempt_number == 1:
-            self.report(f"IBM Quantum: {error.failure.message}; trying again")
+            self.tell(f"IBM Quantum: {error.failure.message}; trying again")
         if error.failure.kind == "unauthorized":
             if state.attempt_number > 3:
                 raise ServiceUnavailable(
@@ -366,14 +366,14 @@ def connect(
     *,
     instance: str | None = None,
     settings: ServiceSettings | None = None,
-    report: Report = silent,
+    progress: Progress = silent,
 ) -> ServiceHandle:
     """Connect with the account of the environment, or the saved one.
 
     Args:
         instance: The CRN of a run that was sent already; by default the account's own.
         settings: Limits and intervals.
-        report: Is told in words what happens.
+        progress: Is told what happens.
 
     Returns:
         The handle, bound to one instance.
@@ -381,7 +381,7 @@ def connect(
     Raises:
         ServiceUnavailable: If there is no account, it is refused, or IBM cannot be reached.
     """
-    handle = ServiceHandle(instance, settings or ServiceSettings(), report)
+    handle = ServiceHandle(instance, settings or ServiceSettings(), progress)
     try:
         handle.rebuild()
     except CallFailed as error:

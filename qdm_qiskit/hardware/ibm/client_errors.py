@@ -7,23 +7,11 @@ in the text alone, so the text is read here, in one place.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from json import JSONDecodeError
-from typing import Literal
 
-from ...errors import ServiceUnavailable
+from ..providers.failures import CallFailed, Failure, Kind
 
-Kind = Literal[
-    "unauthorized",  # 401: the token was revoked or could not be renewed; nothing was created
-    "rate",  # 429: too fast; nothing was created
-    "session-closed",  # 1217: the session takes no jobs; nothing was created
-    "no-session",  # 1352: the plan has no sessions; nothing was created
-    "refused",  # another 4xx: the same request will be refused again
-    "before",  # failed on the way to the submission; nothing was created
-    "network",  # no answer, or none that can be read; what was sent may have arrived
-    "timeout",  # given up by our own watchdog; what was sent may still arrive
-    "other",  # a mistake in what was asked for
-]
+__all__ = ["CallFailed", "Failure", "Kind", "redacted", "understand"]
 
 _SECRETS = (
     re.compile(r"(?i)(bearer|apikey)\s+[^\s'\",}]+"),
@@ -35,45 +23,6 @@ _SECRETS = (
 _STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error")
 _IBM_CODE = re.compile(r'(?:"code":\s*|[Ee]rror code:?\s*)(\d{3,5})')
 _IBM_MESSAGE = re.compile(r'"message":\s*"((?:[^"\\]|\\.)*)"')
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An exception of the client, understood."""
-
-    kind: Kind
-    message: str
-    """One line, without secrets."""
-    name: str
-    """The exception's class."""
-    gone: bool = False
-    """Whether the service said 404: there is no such job or session."""
-    status: int = -1
-    """What the service answered; -1 if it is not known or there was no answer."""
-    unsent: bool = False
-    """Whether a submission ended before its POST had left."""
-
-    @property
-    def nothing_created(self) -> bool:
-        """Whether a submission that ended so has created no job for sure."""
-        return self.unsent or self.kind not in ("network", "timeout", "other")
-
-    @property
-    def passing(self) -> bool:
-        """Whether the same question may be answered a moment later."""
-        return self.kind in ("unauthorized", "rate", "before", "network", "timeout")
-
-
-class CallFailed(ServiceUnavailable):
-    """A call to the service failed; it holds a :class:`Failure` and no reference to anything else.
-
-    The client's own exceptions keep the request with its headers, and so the token; they end in
-    :mod:`qdm_qiskit.hardware.ibm.account`.
-    """
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
 
 
 def redacted(text: str, secrets: tuple[str, ...] = ()) -> str:

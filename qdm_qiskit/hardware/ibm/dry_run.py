@@ -15,7 +15,7 @@ from ...errors import ServiceUnavailable, TargetUnavailable
 from ..plan.run_plan import RunPlan, read_circuits
 from .account import ServiceHandle
 from .client_errors import CallFailed
-from .submit import sampler_options
+from .sampler import sampler_options
 
 TAG = "qdm-dry-run"
 
@@ -51,7 +51,7 @@ def dry_run(plan: RunPlan, handle: ServiceHandle, *, limit_seconds: float = 300.
     """
     from qiskit_ibm_runtime.executor_sampler import Sampler
 
-    if not plan.is_qpu:
+    if not plan.target.startswith("ibm:"):
         raise TargetUnavailable(f"A dry run asks a QPU's service, and '{plan.target}' has none.")
     if handle.plan_type() == "open":
         raise TargetUnavailable(

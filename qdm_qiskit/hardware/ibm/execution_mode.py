@@ -82,7 +82,7 @@ class JobMode:
     def expired(self) -> None:
         """The service closed the session: the next job opens a new one."""
         if self.session_id is not None:
-            self._handle.report(f"the {self.mode} was closed by the service; opening another one")
+            self._handle.tell(f"the {self.mode} was closed by the service; opening another one")
             self.close()
 
     def close(self) -> None:
@@ -173,7 +173,7 @@ class JobMode:
             why = f"the service offers no {'sessions' if mode == 'session' else 'batches'}"
             code = f"HTTP {failure.status}"
         then = "using a batch" if by == "batch" else "sending jobs one by one"
-        self._handle.report(f"{why} ({code}); {then} instead")
+        self._handle.tell(f"{why} ({code}); {then} instead")
         self._ledger.event(self._run_id, "mode-replaced", mode=mode, by=by, reason=failure.message)
         self._wanted = by
 
@@ -204,12 +204,12 @@ def close_left_behind(handle: ServiceHandle, ledger: Ledger, run_id: str) -> Non
         if session_id is None:
             # Its process died before the service answered; no list of sessions can be asked for.
             ledger.set_session(number, "lost")
-            handle.report(
+            handle.tell(
                 f"a {row['mode']} of run {owner} may have been opened without its id being known; "
                 f"the service closes it after {handle.settings.session_max_seconds} s at most"
             )
         elif owner != run_id:
-            handle.report(f"closing the {row['mode']} {session_id} that run {owner} left open")
+            handle.tell(f"closing the {row['mode']} {session_id} that run {owner} left open")
             close_session(handle, ledger, number, cast(Mode, row["mode"]), str(session_id))
 
 
@@ -243,7 +243,7 @@ def close_session(
                     problem = str(second)
         except ServiceUnavailable as error:
             problem = str(error)
-    handle.report(f"{mode} {session_id} could not be closed now ({problem}); the next start tries")
+    handle.tell(f"{mode} {session_id} could not be closed now ({problem}); the next start tries")
 
 
 def _charged(handle: ServiceHandle, ledger: Ledger, number: int, session_id: str) -> bool:
@@ -260,7 +260,7 @@ def _charged(handle: ServiceHandle, ledger: Ledger, number: int, session_id: str
     except OverflowError:  # an integer of hundreds of digits
         seconds = math.inf
     if not math.isfinite(seconds):
-        handle.report(f"session {session_id}: IBM names no cost that can be counted ({seconds})")
+        handle.tell(f"session {session_id}: IBM names no cost that can be counted ({seconds})")
         return True
     return ledger.charge_session(number, seconds)
 

@@ -24,19 +24,19 @@ from ...errors import (
     InvalidData,
     InvalidOption,
     JobFailed,
-    ServiceUnavailable,
-    SubmissionUncertain,
 )
 from ...execution.region import check_isa
 from ...files import read_json_object, write_bytes, write_json
 from ...mitigation.expectation import Shots, calibration_growth, combine_results
 from ..ledger.ledger import Intention, Ledger
 from ..plan.qpu_seconds import MAX_EXECUTIONS
+from ..providers.collector import Collector
 from ..providers.requests import EstimateRequest, MeasureRequest
+from ..providers.sender import Sender
+from ..providers.settlement import Settlement
 from .account import ServiceHandle
-from .collect import Collector
 from .execution_mode import JobMode
-from .submit import Sender
+from .provider import IBMProvider
 
 SHOTS_EACH = 32
 """Most shots of one randomization. They share their flips, and so what a lopsided readout does to
@@ -100,7 +100,7 @@ def estimate(
 
     Returns:
         The values. Where :data:`MOST_JOBS` jobs do not suffice their errors are larger than wanted,
-        and the account's ``report`` is told so.
+        and the account's ``progress`` is told so.
 
     Raises:
         BudgetExceeded: If the budget does not allow a job; it is not sent then, and what earlier
@@ -109,7 +109,7 @@ def estimate(
             is to pay for jobs of 0 seconds.
         InvalidData: If the readout leaves nothing of a term, or files are of another request.
         UnsupportedCircuit: If the circuit was not transpiled for the device; nothing is reserved.
-        ServiceUnavailable, SubmissionUncertain: See :meth:`.submit.Sender.send`.
+        ServiceUnavailable, SubmissionUncertain: See :meth:`.sender.Sender.send`.
         JobFailed: If a job ended without values; called again, it is sent again.
     """
     of_kind(handle, ServiceHandle, "handle", "connect() makes one")
@@ -128,6 +128,7 @@ def estimate(
     stored = _read(path, request)
     with ledger.run_lock(request.run_id):
         jobs = _EstimateJobs(handle, ledger, request, budget, seconds, folder)
+        jobs.settle(again=True)
         if stored is None:
             stored = jobs.work()
             _write(path, stored, request)
@@ -154,9 +155,18 @@ class _EstimateJobs:
         self._budget = budget
         self._seconds = seconds
         self._folder = folder
-        self._collector = Collector(handle)
         mode = JobMode(handle, ledger, request.run_id, request.backend, "job")
-        self._sender = Sender(handle, ledger, mode)
+        self._provider = IBMProvider(request.backend, handle=handle, job_mode=mode)
+        self._collector = Collector(self._provider, handle.settings, handle.progress)
+        self._sender = Sender(self._provider, ledger, handle.settings, handle.progress)
+        self._settlement = Settlement(
+            request.run_id,
+            ledger,
+            self._sender,
+            self._collector,
+            charges=True,
+            progress=handle.progress,
+        )
         self._most = min(MOST_SHOTS, MAX_EXECUTIONS // request.executions_per_shot)
         if self._most < LEAST_SHOTS:
             raise InvalidOption(
@@ -196,21 +206,18 @@ class _EstimateJobs:
             self.settle()  # the next one is reserved beside what this one really cost
             wanted = math.ceil(MARGIN * needed * total) - total
             last = number == MOST_JOBS
-            self._handle.report(f"{request.part}: {why}; {'no more jobs' if last else 'one more'}")
+            self._handle.tell(f"{request.part}: {why}; {'no more jobs' if last else 'one more'}")
         return Estimates(values=values, errors=errors, job_ids=tuple(ids), shots=total)
 
-    def settle(self) -> None:
-        """Put the real costs of jobs that have ended in the place of their reservations."""
+    def settle(self, *, again: bool = False) -> None:
+        """Put the real costs of jobs that have ended in the place of their reservations.
+
+        Args:
+            again: Whether jobs of settled parts are listed once more, for one that was created twice.
+        """
         parts = {self._part(number) for number in range(1, MOST_JOBS + 1)}
-        held = {row["id"]: row for row in self._ledger.reservations(self._request.run_id)}
-        for intention in self._ledger.unsettled(self._request.run_id):
-            if intention.part not in parts or intention.job_id is None:
-                continue
-            usage = self._usage(intention)
-            if usage is not None:
-                executions = int(held[intention.reservation]["shots"] or 0)
-                collected = intention.state == "collected"
-                self._ledger.settle(intention.tag, usage, executions if collected else 0)
+        wait = None if again else self._handle.settings.usage_wait_seconds
+        self._settlement.settle(wait, parts)
 
     # -- one job ------------------------------------------------------------------------------
 
@@ -291,9 +298,10 @@ class _EstimateJobs:
         self._ledger.reserve(self._budget, job.run_id, [(job.part, seconds, executions)])
         intention = self._latest(job)
         if intention is None or intention.state == "intended":
-            intention = self._sender.send(job, intention)
+            most = self._settlement.most_seconds(self._budget, job.part)
+            intention = self._sender.send(job, intention, max_seconds=most)
         assert intention.job_id is not None
-        ending = self._collector.ending(intention.job_id, self._handle.report)
+        ending = self._collector.ending(intention.job_id, self._handle.tell)
         if ending.status != "DONE":
             self._ledger.job_failed(intention.tag, ending.reason, cancelled=ending.cancelled)
             self.settle()
@@ -302,10 +310,17 @@ class _EstimateJobs:
                 f"{ending.sentence}; ask again to send it again.",
                 cancelled=ending.cancelled,
             )
-        found = self._collector.result(intention.job_id, lambda result: checked_bits(result, job))
+        found = self._bits(intention.job_id, job)
         _write_bits(path, found, job, intention.job_id)
         self._collected(job, path)
         return found, intention.job_id
+
+    def _bits(self, job_id: str, job: MeasureRequest) -> Shots:
+        """The bits of a job that is done."""
+        return self._collector.result(
+            job_id,
+            lambda: self._provider.read_result(job_id, lambda found: checked_bits(found, job)),
+        )
 
     def _collected(self, job: MeasureRequest, path: Path) -> None:
         intention = self._latest(job)
@@ -324,26 +339,6 @@ class _EstimateJobs:
                 "shots; name another part."
             )
         return last
-
-    def _usage(self, intention: Intention) -> dict[str, float] | None:
-        """What each job of an intention cost, duplicates too; None while one is not known."""
-        usage: dict[str, float] = {}
-        wait_seconds = self._handle.settings.usage_wait_seconds
-        try:
-            self._sender.resolve(intention.tag)  # a duplicate may have appeared late
-            for row in self._ledger.jobs(intention.run_id):
-                if row["tag"] != intention.tag:
-                    continue
-                job_id = str(row["job_id"])
-                if row["role"] == "duplicate" and self._collector.ended(job_id) is None:
-                    return None
-                seconds = self._collector.seconds(job_id, wait_seconds)
-                if seconds is None:
-                    return None
-                usage[job_id] = seconds
-        except (ServiceUnavailable, SubmissionUncertain):
-            return None  # asked for again at the next call
-        return usage
 
 
 def _readout_errors(handle: ServiceHandle, request: EstimateRequest) -> np.ndarray:

@@ -176,7 +176,8 @@ def watch_posts(service: QiskitRuntimeService) -> None:
 
     By default the client sends a POST again after a 5xx; if the job was created before the answer
     was lost, that makes a second one, and both are paid. Here a POST is repeated only where no
-    connection was made. What to do then is decided by tag, in :mod:`~qdm_qiskit.hardware.ibm.submit`.
+    connection was made. What to do then is decided by tag, in
+    :mod:`~qdm_qiskit.hardware.providers.sender`.
     """
     for client in service._get_api_clients().values():
         session = client._session

@@ -1,330 +1,284 @@
-"""A QPU of IBM's service as a provider."""
+"""A QPU of IBM's service as a provider: sessions and batches, and a job's POST at the last moment."""
 
 from __future__ import annotations
 
 import math
 import time
-from typing import final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from ...errors import JobFailed, ServiceUnavailable, SubmissionUncertain
-from ..ledger.ledger import Intention, Ledger
-from ..ledger.run_files import StoredCounts
-from ..plan.run_plan import RunPlan
-from ..providers.base import Cancelled, Place, Report
-from ..providers.requests import JobRequest
+import numpy as np
+
+from ...errors import InvalidData, ServiceUnavailable
+from ..providers.base import Provider, Status
+from ..providers.failures import CallFailed
+from ..providers.requests import JobRequest, Request
 from .account import ServiceHandle, connect
-from .client_errors import CallFailed
-from .collect import Collector, Ending
-from .execution_mode import JobMode, Wanted, close_left_behind
-from .settings import ServiceSettings
-from .submit import Sender
+from .collect import charge_of, checked_counts, finish_time, never_ran, session_closed
+from .execution_mode import JobMode, close_left_behind
+from .sampler import send_job
 
-RUNAWAY_FACTOR, RUNAWAY_SECONDS = 4.0, 30.0
-"""A job is stopped by the service beyond this many times its estimate, and this much on top."""
+if TYPE_CHECKING:
+    from qiskit.providers import BackendV2
+    from qiskit_ibm_runtime import QiskitRuntimeService, RuntimeJobV2
+
+    from ..providers.context import RunContext
+
+T = TypeVar("T")
+STATES: dict[str, Status] = {
+    "INITIALIZING": "queued",
+    "QUEUED": "queued",
+    "DONE": "done",
+    "ERROR": "failed",
+    "CANCELLED": "cancelled",
+}
+"""IBM's states in the words of the contract; any other is ``running``."""
 
 
 @final
-class ServicePlace(Place):
+class IBMProvider(Provider):
     """A QPU of IBM's service.
 
     Args:
-        plan: The run.
-        ledger: Where everything is written down.
-        settings: Limits and intervals.
-        report: Is told in words what happens.
-        wanted: Job, batch or session.
-
-    Raises:
-        ServiceUnavailable: If the account cannot be used.
+        device: Name of the QPU.
+        handle: The account; :meth:`begin` connects if there is none yet.
+        job_mode: Where jobs go; chosen by the plan in :meth:`begin`.
     """
+
+    name = "ibm"
 
     def __init__(
         self,
-        plan: RunPlan,
-        ledger: Ledger,
-        settings: ServiceSettings,
-        report: Report,
-        wanted: Wanted,
+        device: str,
+        *,
+        handle: ServiceHandle | None = None,
+        job_mode: JobMode | None = None,
     ) -> None:
-        super().__init__(plan, ledger, report)
+        self.device = device
+        self._connected = handle
+        self._chosen_mode = job_mode
+        self._jobs: dict[str, tuple[object, RuntimeJobV2]] = {}
+        self._unmarked: dict[str, tuple[float, float]] = {}
+        """A job's usage that has no status, and since when it has been that."""
+
+    @property
+    def title(self) -> str:
+        """The provider in messages."""
+        return "IBM Quantum"
+
+    @property
+    def handle(self) -> ServiceHandle:
+        """The account."""
+        assert self._connected is not None  # begin()
+        return self._connected
+
+    @property
+    def instance(self) -> str:  # type: ignore[override]
+        """The CRN that pays."""
+        return self.handle.instance
+
+    @property
+    def mode(self) -> str:  # type: ignore[override]
+        """Job, batch or session."""
+        return self._job_mode.mode
+
+    @property
+    def session_id(self) -> str | None:  # type: ignore[override]
+        """The open session or batch."""
+        return self._job_mode.session_id
+
+    @property
+    def _job_mode(self) -> JobMode:
+        assert self._chosen_mode is not None  # begin()
+        return self._chosen_mode
+
+    # -- a run --------------------------------------------------------------------------------
+
+    def begin(self, run: RunContext, *, detach: bool) -> None:
+        """Connect with the instance of the run, and close sessions that were left behind.
+
+        Raises:
+            ServiceUnavailable: If the account cannot be used.
+        """
+        plan, ledger = run.plan, run.ledger
         sent = [each.instance for each in ledger.intentions(plan.run_id)]
         # Jobs of another instance are "not found": a run stays with the one it began with.
-        self.handle: ServiceHandle = connect(
-            instance=sent[-1] if sent else None, settings=settings, report=report
+        self._connected = connect(
+            instance=sent[-1] if sent else None, settings=run.settings, progress=run.progress
         )
-        self._settings = settings
-        self._mode = JobMode(self.handle, ledger, plan.run_id, plan.backend, wanted)
-        self._sender = Sender(self.handle, ledger, self._mode)
-        self._collector = Collector(self.handle)
+        # A session that nobody feeds would cost time, or be closed.
+        wanted = "job" if detach and plan.mode == "auto" else plan.mode
+        self._chosen_mode = JobMode(self.handle, ledger, plan.run_id, plan.backend, wanted)
         try:
             close_left_behind(self.handle, ledger, plan.run_id)
         except CallFailed as error:
-            report(f"sessions left behind could not be looked at: {error}")
+            run.tell(f"sessions left behind could not be looked at: {error}")
+
+    def close(self, *, keep: bool = False) -> None:
+        """Close the session, or keep it; never raises but for Ctrl-C."""
+        if self._chosen_mode is None:
+            return
+        if keep:
+            self._job_mode.keep()
+        else:
+            self._job_mode.close()
 
     def seconds_left(self) -> float | None:
-        """QPU seconds that IBM says the instance has left; None without a limit."""
+        """Return the QPU seconds that IBM says the instance has left; None without a limit."""
         try:
             usage = self.handle.usage()
         except CallFailed as error:
             raise ServiceUnavailable(f"IBM Quantum does not say what is left: {error}") from None
         return 0.0 if usage.limit_reached else usage.remaining_seconds
 
-    def start(self, request: JobRequest) -> None:
-        """See :meth:`Place.start`."""
-        intention = self.latest(request.part)
-        if intention is None or intention.state in ("failed", "dropped"):
-            intention = None
-        if intention is None or intention.state == "intended":
-            self._sender.send(request, intention, max_seconds=self._most_seconds(request.part))
+    def backend(self) -> BackendV2:
+        """Return IBM's object of the QPU."""
+        return self.handle.backend(self.device)
 
-    def obtain(self, request: JobRequest) -> StoredCounts:
-        """See :meth:`Place.obtain`.
+    # -- sending ------------------------------------------------------------------------------
 
-        Raises:
-            JobFailed: If the job failed at a cost, or again and again, or was cancelled.
-            ServiceUnavailable, SubmissionUncertain: See :meth:`.submit.Sender.send`.
-        """
-        part, failures = request.part, 0
-        while True:
-            self.start(request)
-            intention = self.latest(part)
-            assert intention is not None
-            assert intention.job_id is not None
-            job_id = intention.job_id
-            ending = self._collector.ending(job_id, lambda text: self.report(f"{part}: {text}"))
-            if ending.status == "DONE":
-                return self._take(request, intention)
-            charged = self._failed(intention, ending)
-            failures += 1
-            if not self._again(ending, charged, failures):
-                text = self._failure(part, job_id, ending, charged)
-                raise JobFailed(text, cancelled=ending.cancelled)
-            self.report(f"{part}: job {job_id} failed at no cost ({ending.reason}); sending again")
-            executions = request.rows * request.shots
-            self.reserve([(part, self._reserved_seconds(intention), executions)])
+    def prepare(self) -> None:
+        """Open the session that the next job goes to, if it goes to one."""
+        self._job_mode.target()
 
-    def fetch(self, request: JobRequest) -> StoredCounts | None:
-        """See :meth:`Place.fetch`."""
-        intention = self.latest(request.part)
-        if intention is None or intention.state in ("failed", "dropped"):
-            return None
-        if intention.job_id is None:
-            if self._sender.resolve(intention.tag) is None:
-                return None
-            intention = self.ledger.intention(intention.tag)
-        assert intention.job_id is not None
-        ending = self._collector.ended(intention.job_id)
-        if ending is None:
-            return None
-        if ending.status == "DONE":
-            return self._take(request, intention)
-        charged = self._failed(intention, ending)
-        text = self._failure(request.part, intention.job_id, ending, charged)
-        raise JobFailed(text, cancelled=ending.cancelled)
+    def renew(self) -> None:
+        """Get a new token."""
+        self.handle.rebuild()
 
-    def settle(self, *, wait: bool = False) -> None:
-        """See :meth:`Place.settle`; what the service still counts stays reserved.
+    def session_closed(self, reason: str | None) -> None:
+        """Open another session for the next job if IBM has closed this one."""
+        if reason is None or session_closed(reason):
+            self._job_mode.expired()
 
-        A job that was created twice on the way to the service may be listed only after the first
-        one is settled. So the jobs of each intention are listed once more, at the start of the
-        next command (``wait`` is False) for which ``grace_seconds`` have passed since its job
-        became known, and what the settlement left out is cancelled while it waits, or charged.
-        """
-        end = time.monotonic() + (self._settings.usage_wait_seconds if wait else 0.0)
-        for intention in self.ledger.unsettled(self.plan.run_id):
-            if self._settle(intention, end - time.monotonic()) is None and wait:
-                self.report(f"{intention.part}: its cost is not known yet and stays reserved")
-        if wait:
-            return
-        known_before = self.ledger.now() - self._settings.grace_seconds
-        for intention in self.ledger.to_look_again(self.plan.run_id, known_before):
-            self._look_again(intention, end - time.monotonic())
+    def submit(self, request: Request, *, tag: str, max_seconds: int | None) -> str:
+        """Send a job through IBM's client."""
+        return self.send(request, tag=tag, max_seconds=max_seconds, before=lambda: None)
 
-    def cancel(self) -> Cancelled:
-        """See :meth:`Place.cancel`; a job that may be on its way is waited for, after all others.
+    def send(
+        self, request: Request, *, tag: str, max_seconds: int | None, before: Callable[[], None]
+    ) -> str:
+        """Send a job through IBM's client; ``before`` is called when only its POST remains.
 
         Raises:
-            ServiceUnavailable: If the service does not answer; called again, it goes on.
+            CallFailed: Whatever goes wrong; it says whether a job may exist.
         """
-        cancelled: list[str] = []
-        finished: list[str] = []
-        in_doubt: list[str] = []
-        intentions = self.ledger.intentions(self.plan.run_id)
-        for intention in sorted(intentions, key=lambda each: each.state == "intended"):
-            if intention.state == "intended":
-                if not self._cleared_up(intention):
-                    in_doubt.append(intention.tag)
-                intention = self.ledger.intention(intention.tag)
-            job_id = intention.job_id
-            if intention.state != "submitted" or job_id is None:
-                continue
-            if self._collector.cancel(job_id):
-                cancelled.append(job_id)
-            ending = self._collector.ended(job_id)
-            if ending is None:
-                self.report(
-                    f"{intention.part}: job {job_id} is being cancelled; its cost stays reserved"
-                )
-            elif ending.status == "DONE":
-                finished.append(job_id)
-            else:
-                self._failed(intention, ending)
-        return Cancelled(
-            jobs=tuple(each for each in cancelled if each not in finished),
-            finished=tuple(finished),
-            in_doubt=tuple(in_doubt),
-        )
+        target = self._job_mode.target()
 
-    def close(self, *, keep: bool = False) -> None:
-        """See :meth:`Place.close`; never raises but for Ctrl-C."""
-        if keep:
-            self._mode.keep()
-        else:
-            self._mode.close()
+        def run(_: object) -> str:
+            job = send_job(request, target, tag=tag, max_seconds=max_seconds)
+            job_id = job.job_id()
+            if not isinstance(job_id, str) or not job_id:
+                raise RuntimeError("the service answered without the job's id")
+            return job_id
 
-    def _cleared_up(self, intention: Intention) -> bool:
-        """Whether it is known what a sending led to; its job is looked for until the grace is over.
+        return self.handle.once(f"sending {request.part}", run, submitting=True, before_post=before)
 
-        A job that is found is in the ledger then; where there is none, nothing was created.
+    # -- one job ------------------------------------------------------------------------------
+
+    def status(self, job_id: str) -> Status:
+        """Return the state of a job."""
+        found = self._ask(job_id, "asking for its state", lambda job: str(job.status()))
+        return STATES.get(found, "running")
+
+    def reason(self, job_id: str) -> str:
+        """Return IBM's reason with its code; the public text leaves the code out in some cases."""
+
+        def read(job: RuntimeJobV2) -> str:
+            return str(getattr(job, "_reason", None) or "no reason given")
+
+        return self.handle.one_line(self._ask(job_id, "asking why it failed", read))
+
+    def result(self, job_id: str, request: JobRequest) -> Sequence[np.ndarray]:
+        """Return the counts of a job that is done.
+
+        Raises:
+            InvalidData: If the result is not that of what was sent.
         """
-        part, tag, grace = intention.part, intention.tag, self._settings.grace_seconds
-        last = self.ledger.last_sending(intention)
-        left = 0.0 if last is None else min(grace, last + grace - self.ledger.now())
-        end = time.monotonic() + left
-        if left > 0:
-            self.report(
-                f"{part} was sent without an answer: looking for its job, {left:.0f} s at most"
-            )
-        looks, pauses = 0, self._settings.lookup_pauses_seconds
-        while True:
-            over = time.monotonic() >= end
-            try:
-                if self._sender.resolve(tag) is not None:
-                    return True
-            except SubmissionUncertain as error:
-                self.report(f"{part}: {error}")
-                return False
-            if over:
-                break
-            pause = max(0.05, pauses[min(looks, len(pauses) - 1)])
-            time.sleep(max(0.0, min(pause, end - time.monotonic())))
-            looks += 1
-        reason = "the run was cancelled before it was sent"
-        if last is not None:
-            reason = f"the run was cancelled; no job is listed {grace:g} s after the sending"
-            self.report(f"{part}: {reason}, so none was created")
-        self.ledger.dropped(tag, reason)
-        return True
-
-    def _take(self, request: JobRequest, intention: Intention) -> StoredCounts:
-        """Fetch counts, write them down at once, then ask what they cost."""
-        assert intention.job_id is not None
         options = request.options
-        # Before them, so that nothing is asked between their arrival and their file.
-        at = self._collector.finished_at(intention.job_id)
-        counts = self._collector.counts(
-            intention.job_id,
-            request.pubs,
-            request.shots,
-            twirled=options.twirl_gates or options.twirl_measure,
+        twirled = options.twirl_gates or options.twirl_measure
+        return self.read_result(
+            job_id,
+            lambda found: checked_counts(found, request.pubs, request.shots, twirled=twirled),
         )
-        stored = self.store(
-            intention, counts, request.shots, self.ledger.now() if at is None else at
-        )
-        self._settle(self.ledger.intention(intention.tag), 0.0)
-        return stored
 
-    def _failed(self, intention: Intention, ending: Ending) -> float | None:
-        """Write down that a job ended without counts; what it cost, None if not known yet."""
-        self.ledger.job_failed(intention.tag, ending.reason, cancelled=ending.cancelled)
-        if ending.session_closed:
-            self._mode.expired()
-        return self._settle(self.ledger.intention(intention.tag), self._settings.usage_wait_seconds)
+    def read_result(self, job_id: str, check: Callable[[Any], T]) -> T:
+        """Return what a check makes of IBM's result; the job is asked for anew after a bad one.
 
-    def _settle(self, intention: Intention, wait_seconds: float) -> float | None:
-        """The cost of an intention's jobs, duplicates included; None while one is not known."""
-        try:
-            self._sender.resolve(intention.tag)  # a duplicate may have appeared late
-            usage: dict[str, float] = {}
-            for row in self.ledger.jobs(self.plan.run_id):
-                if row["tag"] != intention.tag:
-                    continue
-                job_id = str(row["job_id"])
-                if row["role"] == "duplicate" and self._collector.ended(job_id) is None:
-                    return None
-                seconds = self._collector.seconds(job_id, wait_seconds)
-                if seconds is None:
-                    return None
-                usage[job_id] = seconds
-        except (ServiceUnavailable, SubmissionUncertain) as error:
-            self.report(f"{intention.part}: its cost is asked for later ({error})")
-            return None
-        shots = self._executions(intention) if intention.state == "collected" else 0
-        self.ledger.settle(intention.tag, usage, shots)
-        return math.fsum(usage.values())
-
-    def _look_again(self, intention: Intention, wait_seconds: float) -> None:
-        """List the jobs of a settled intention once more; settle it anew if one was left out."""
-        try:
-            listed = set(self._collector.listed(intention.tag))
-            if not listed <= self._known_jobs(intention):
-                self._sender.resolve(intention.tag)
-        except (ServiceUnavailable, SubmissionUncertain) as error:
-            self.report(f"{intention.part}: a second job of it is looked for later ({error})")
-            return
-        if not listed <= self._known_jobs(intention):
-            return  # the service did not say what became of it; the next command looks again
-        if self.ledger.looked_again(intention.tag):
-            self.report(f"{intention.part}: a second job was found after the first was settled")
-            if self._settle(intention, wait_seconds) is None:
-                self.report(f"{intention.part}: its cost is not known yet and is reserved again")
-
-    def _known_jobs(self, intention: Intention) -> set[str]:
-        rows = self.ledger.jobs(self.plan.run_id)
-        return {str(row["job_id"]) for row in rows if row["tag"] == intention.tag}
-
-    def _executions(self, intention: Intention) -> int:
-        rows = self.ledger.reservations(self.plan.run_id)
-        found = [row["shots"] for row in rows if row["id"] == intention.reservation]
-        return int(found[0] or 0) if found else 0
-
-    def _reserved_seconds(self, intention: Intention) -> float:
-        rows = self.ledger.reservations(self.plan.run_id)
-        found = [row["seconds"] for row in rows if row["id"] == intention.reservation]
-        return float(found[0] or 0.0) if found else 0.0
-
-    def _most_seconds(self, part: str) -> int | None:
-        """What a job may take at most: far more than estimated, and never more than the budget.
-
-        The service stops a job there. Without it, one job whose estimate is wrong by a factor of a
-        hundred would eat the budget of the month.
+        Raises:
+            InvalidData: From the check.
         """
-        if self.plan.budget is None:
-            return None
-        left = self.ledger.budget(self.plan.budget).remaining_seconds
-        if left is None:
-            return None
-        held = [
-            float(row["seconds"] or 0.0)
-            for row in self.ledger.reservations(self.plan.run_id)
-            if row["part"] == part and row["state"] == "held"
-        ]
-        own = held[-1] if held else 0.0
-        generous = RUNAWAY_FACTOR * own + RUNAWAY_SECONDS
-        return max(1, math.ceil(own), math.floor(min(own + left, generous)))
+        result = self._ask(job_id, "fetching its results", lambda job: job.result())
+        try:
+            return check(result)
+        except InvalidData:
+            self._jobs.pop(job_id, None)
+            raise
 
-    def _again(self, ending: Ending, charged: float | None, failures: int) -> bool:
-        """Whether a failed job is sent again: only what surely cost nothing, and a few times.
+    def usage(self, job_id: str) -> float | None:
+        """Return what a finished job cost; None if it is not known yet.
 
-        A cost of 0 that the service does not call final is None here (:meth:`Collector.seconds`).
+        A service that does not say whether its number is final is taken at its word once the number
+        has stayed the same for ``unmarked_usage_seconds``. But not for 0, which may as well mean
+        that it has not counted yet: only a job that was cancelled before it ran has surely cost
+        nothing then. So 0 for a job that failed is always what the service calls final.
         """
-        return (
-            ending.status == "ERROR" and charged == 0.0 and failures < self._settings.job_attempts
-        )
+        metrics = self._ask(job_id, "asking for its usage", lambda job: job.metrics())
+        found = charge_of(metrics)
+        if found is None:
+            return None
+        if found.final:
+            return found.seconds
+        if found.seconds == 0 and not self._cancelled_unrun(job_id, metrics):
+            return None
+        seen = self._unmarked.get(job_id)
+        if seen is None or seen[0] != found.seconds:
+            self._unmarked[job_id] = (found.seconds, time.monotonic())
+        return found.seconds if self.usage_due(job_id) <= 0 else None
 
-    def _failure(self, part: str, job_id: str, ending: Ending, charged: float | None) -> str:
-        cost = "its cost is not known yet" if charged is None else f"charged {charged:g} s"
-        return (
-            f"{part} of run {self.plan.run_id} has no counts: job {job_id} on {self.plan.backend} "
-            f"{ending.sentence} ({cost}); `qdm run resume` sends it again, within the budget."
-        )
+    def usage_due(self, job_id: str) -> float:
+        """Return when an unmarked usage will have stayed the same for long enough, in seconds."""
+        seen = self._unmarked.get(job_id)
+        if seen is None:
+            return math.inf
+        return seen[1] + self.handle.settings.unmarked_usage_seconds - time.monotonic()
+
+    def finished_at(self, job_id: str) -> float | None:
+        """Return when a job ended by IBM's clock."""
+        return finish_time(self._ask(job_id, "asking when it ended", lambda job: job.metrics()))
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job that waits or runs."""
+        try:
+            self._ask(job_id, "cancelling it", lambda job: job.cancel())
+        finally:
+            self._jobs.pop(job_id, None)
+
+    def find(self, tag: str) -> list[str]:
+        """Return the ids of the jobs of a tag in the active instance, oldest first."""
+        return self.handle.ask("looking for a job by its tag", lambda s: _with_tag(s, tag))
+
+    def _cancelled_unrun(self, job_id: str, metrics: object) -> bool:
+        if not never_ran(metrics):
+            return False
+        try:
+            return self.status(job_id) == "cancelled"
+        except ServiceUnavailable:
+            return False
+
+    def _ask(self, job_id: str, what: str, use: Callable[[RuntimeJobV2], T]) -> T:
+        """Ask something about a job, of an object with the present token."""
+
+        def call(service: QiskitRuntimeService) -> T:
+            known = self._jobs.get(job_id)
+            if known is None or known[0] is not service:
+                known = (service, service.job(job_id))
+                self._jobs[job_id] = known
+            return use(known[1])
+
+        return self.handle.ask(f"job {job_id}: {what}", call)
+
+
+def _with_tag(service: QiskitRuntimeService, tag: str) -> list[str]:
+    """Return the ids of the jobs of a tag in the active instance, oldest first."""
+    jobs = [job for job in service.jobs(job_tags=[tag], limit=None) if tag in (job.tags or [])]
+    return [j.job_id() for j in sorted(jobs, key=lambda j: (str(j.creation_date), j.job_id()))]

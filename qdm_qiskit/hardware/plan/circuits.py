@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ from ...rng import derived_seed
 from ...transpiling.cost import CircuitCost
 from ...transpiling.passes import best_trial, layout_trials, transpile_for
 from .config import PlanConfig
-from .qpu_seconds import Timing, timing
+from .qpu_seconds import DEFAULT_REP_DELAY_SECONDS, JOB_OVERHEAD_SECONDS, Timing, timing
+from .types import Availability
 
 if TYPE_CHECKING:
     from ...sampling import TrainedRun
@@ -65,6 +67,8 @@ def find_device(target: Target, backend: BackendV2 | None, seed: int) -> Backend
         UnknownName: If there is no such snapshot.
         InvalidOption: If the backend is not the one that the target names.
     """
+    if target.kind == "provider":
+        return backend
     if target.kind == "ibm":
         if backend is None:
             raise TargetUnavailable(
@@ -151,7 +155,7 @@ def _shown(backend: BackendV2) -> str:
 
 def is_device(target: Target) -> bool:
     """Whether a target has the layout, the noise and the durations of a device."""
-    return target.kind in ("noisy", "local", "ibm")
+    return target.kind in ("noisy", "local", "ibm", "provider")
 
 
 def best_transpiled(
@@ -195,11 +199,38 @@ def clock(
     isa: QuantumCircuit,
     calibration: Sequence[QuantumCircuit],
     config: PlanConfig,
+    availability: Availability | None = None,
 ) -> Timing:
     """The timing of a device; nothing takes QPU time on the engine and on Aer."""
+    if target.kind == "provider":
+        return _provider_clock(device, isa, calibration, availability or Availability())
     if device is None or not is_device(target):
         return NO_TIMING
     return timing(device, isa, calibration, rep_delay_seconds=config.options.rep_delay_seconds)
+
+
+def _provider_clock(
+    device: BackendV2 | None,
+    isa: QuantumCircuit,
+    calibration: Sequence[QuantumCircuit],
+    said: Availability,
+) -> Timing:
+    """The timing that a provider names; what it does not say is taken from IBM's formula."""
+    if said.provider is not None and not said.provider.charges:
+        return NO_TIMING
+    formula = Timing(
+        overhead_seconds=JOB_OVERHEAD_SECONDS,
+        rep_delay_seconds=DEFAULT_REP_DELAY_SECONDS,
+        circuit_seconds=0.0,
+        calibration_seconds=0.0,
+    )
+    if device is not None and said.shot_seconds is None:
+        formula = timing(device, isa, calibration)
+    if said.job_seconds is not None:
+        formula = replace(formula, overhead_seconds=said.job_seconds)
+    if said.shot_seconds is not None:
+        formula = replace(formula, rep_delay_seconds=said.shot_seconds)
+    return formula
 
 
 def physical_qubits(isa: QuantumCircuit, cost: CircuitCost | None) -> tuple[int, ...] | None:

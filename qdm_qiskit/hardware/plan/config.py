@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...errors import InvalidOption
@@ -14,11 +13,7 @@ from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Schedu
 __all__ = [
     "DAY_SECONDS",
     "PlanConfig",
-    "Progress",
 ]
-
-Progress = Callable[[str], None]
-"""Receives each stage of the work, in words."""
 
 DAY_SECONDS = 24 * 3600
 

@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qiskit.providers import BackendV2
 
-from ...arguments import checked_path, of_kind
-from ...errors import InvalidOption, OutputNotWritable
+from ...arguments import checked_path, of_kind, wrong
+from ...errors import InvalidOption, OutputNotWritable, TargetUnavailable
 from ...execution.targets import Target, parse_target
 from ...files import check_writable, write_bytes
+from ...progress import Message, Progress, silent
 from ...transpiling.passes import measured_physical_qubits
 from ..ledger.ledger import FILE, Ledger
 from . import files as plan_contents
@@ -33,7 +34,7 @@ from .circuits import (
     model_circuit,
     physical_qubits,
 )
-from .config import DAY_SECONDS, PlanConfig, Progress
+from .config import DAY_SECONDS, PlanConfig
 from .run_plan import (
     CIRCUITS,
     INPUTS,
@@ -54,6 +55,7 @@ from .shots import (
     chosen_shots,
     total_shots,
 )
+from .types import Availability, ProviderRecord
 
 if TYPE_CHECKING:
     from ...sampling import TrainedRun
@@ -63,7 +65,6 @@ __all__ = [
     "TWIRLING_BUCKET",
     "Draft",
     "PlanConfig",
-    "Progress",
     "draft_plan",
     "make_plan",
     "with_found_calibration",
@@ -101,12 +102,16 @@ def make_plan(
     *,
     root: Path,
     backend: BackendV2 | None = None,
+    provider: Any = None,
     today: date | None = None,
-    progress: Progress = lambda _: None,
+    progress: Progress = silent,
 ) -> RunPlan:
     """Plan a run on its first target and write its folder; free, and no job is sent.
 
-    Args, errors: as for :func:`draft_plan` and :meth:`Draft.write`.
+    Args, errors: as for :func:`draft_plan` and :meth:`Draft.write`; also
+
+        provider: A provider object (:class:`qdm_qiskit.hardware.providers.base.Provider`): the run
+            is planned for its ``NAME:DEVICE``, in the place of the configuration's targets.
     """
     run, root = checked_path(run, "run"), checked_path(root, "root")
     of_kind(config, PlanConfig, "config")
@@ -115,7 +120,22 @@ def make_plan(
             backend, BackendV2, "backend", "a target names a snapshot, as in 'local:fake_torino'"
         )
     check_writable(root)
-    draft = draft_plan(run, config, root=root, backend=backend, today=today, progress=progress)
+    offered = None
+    if provider is not None:
+        if isinstance(provider, type) or not callable(getattr(provider, "offered", None)):
+            raise wrong(provider, "provider", "a Provider of hardware.providers.base")
+        offered = provider.offered()
+        backend = offered.backend
+        config = dataclasses.replace(config, targets=(provider.target,))
+    draft = draft_plan(
+        run,
+        config,
+        root=root,
+        backend=backend,
+        availability=offered,
+        today=today,
+        progress=progress,
+    )
     return draft.write(root)
 
 
@@ -126,8 +146,9 @@ def draft_plan(
     target: str | None = None,
     root: Path | None = None,
     backend: BackendV2 | None = None,
+    availability: Availability | None = None,
     today: date | None = None,
-    progress: Progress = lambda _: None,
+    progress: Progress = silent,
 ) -> Draft:
     """Plan a run; nothing is written.
 
@@ -138,6 +159,7 @@ def draft_plan(
         root: Folder of all hardware runs, where a calibration that can be used again is looked for;
             None expects to take one.
         backend: The QPU, for an ``ibm:`` target; other targets find their own, and take no other.
+        availability: What a target's look has shown; needed for another package's provider.
         today: The day of planning; today if None.
         progress: Receives each stage of the work, in words.
 
@@ -157,12 +179,12 @@ def draft_plan(
     trained = load_run(run, loader=config.loader)
     circuit = model_circuit(trained)
     device = find_device(chosen, backend, config.seed)
-    progress("transpiling")
+    progress(Message("transpiling"))
     isa, seed, cost = best_transpiled(circuit, device, chosen, config)
     measured = measured_physical_qubits(isa)
     calibration = calibration_circuits(config, chosen, device, measured)
-    timing = clock(device, chosen, isa, calibration, config)
-    progress("planning")
+    timing = clock(device, chosen, isa, calibration, config, availability)
+    progress(Message("planning"))
     x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
     planned_calibration = calibration_plan(config, calibration, timing)
     total = total_shots(trained, config, chosen, timing, planned_calibration)
@@ -176,11 +198,14 @@ def draft_plan(
         )
         for step, count in zip(range(len(shots), 0, -1), shots, strict=True)
     )
-    check_limits(steps, planned_calibration, device, config.options.max_execution_seconds)
+    check_limits(
+        steps, planned_calibration, device, config.options.max_execution_seconds, availability
+    )
     contents = plan_contents.model_files(trained, config.loader)
     contents[CIRCUITS] = plan_contents.qpy_bytes([isa, *calibration])
     contents[INPUTS] = plan_contents.npz_bytes(x, labels)
     name = chosen.backend if chosen.backend not in (None, "least_busy") else chosen.kind
+    own = is_device(chosen) and chosen.provider is None
     plan = RunPlan(
         date=(today or date.today()).isoformat(),
         model=trained.model.name,
@@ -190,8 +215,9 @@ def draft_plan(
         state_shape=tuple(int(side) for side in x.shape[1:]),
         targets=config.targets,
         # By the name that says which: of least_busy the QPU, of a device of one's own its content.
-        target=f"{chosen.kind}:{device.name}" if device and is_device(chosen) else str(chosen),
-        backend=str(name) if device is None else device.name,
+        target=f"{chosen.kind}:{device.name}" if own and device else str(chosen),
+        backend=str(name) if device is None or chosen.provider else device.name,
+        provider=None if chosen.provider is None else _recorded(chosen, availability),
         calibrated_at=calibrated_at(device),
         num_images=config.num_images,
         seed=config.seed,
@@ -247,6 +273,20 @@ def with_found_calibration(plan: RunPlan, root: Path) -> RunPlan:
         if usable is not None:
             found = FoundCalibration(path=usable[1], taken_at=usable[0].taken_at)
     return dataclasses.replace(plan, calibration=dataclasses.replace(wanted, found=found))
+
+
+def _recorded(target: Target, availability: Availability | None) -> ProviderRecord:
+    """Return where the provider of a target comes from.
+
+    Raises:
+        TargetUnavailable: If nobody has looked at it.
+    """
+    if availability is None or availability.provider is None:
+        raise TargetUnavailable(
+            f"Planning for '{target}' asks its provider first; give the provider object, or plan by "
+            f"`qdm run plan RUN --target {target}`."
+        )
+    return availability.provider
 
 
 def _chosen_target(config: PlanConfig, target: str | None) -> Target:

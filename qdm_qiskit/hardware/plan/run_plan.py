@@ -52,6 +52,7 @@ from .types import (
     Mitigation,
     Mode,
     PlannedFile,
+    ProviderRecord,
     Schedule,
     ShotChoice,
     StepPlan,
@@ -100,6 +101,7 @@ MAX_FILE_BYTES = 1 << 30
 MAX_PLAN_BYTES = 16 << 20
 """Largest ``plan.json``: far more than 10,000 steps take."""
 
+_OTHER_TARGET = re.compile(r"(?!(?:engine|aer|noisy|local|ibm):)[a-z][a-z0-9_-]*:[A-Za-z0-9_.-]+")
 _RUN_ID = re.compile(r"\d{4}-\d{2}-\d{2}-[a-z0-9_]+-[0-9a-f]{8}")
 
 
@@ -147,6 +149,8 @@ class RunPlan:
     decisions: tuple[Decision, ...]
     files: tuple[PlannedFile, ...]
     """All files beside the plan, in the order of their paths."""
+    provider: ProviderRecord | None = None
+    """The provider, if it is not this package's; a plan without one is written without the key."""
     folder: Path = field(default=Path(), compare=False)
     """The run's folder; where it stands decides nothing and is not in the hash."""
     before_found: bool = field(default=False, compare=False)
@@ -166,7 +170,7 @@ class RunPlan:
             good = text is None or (text.isprintable() and len(text) <= 128)
             check(good, f"{name} is printable and has at most 128 characters", text)
         for each in (*self.targets, self.target):
-            parse_target(each, known=False)  # what was removed since can still be replayed
+            self._check_target(each)
         check(bool(self.targets), "targets is not empty", self.targets)
         check(1 <= self.num_images <= MAX_IMAGES, "num_images is 1 to 1e6", self.num_images)
         check(self.seed >= 0, "seed is >= 0", self.seed)
@@ -197,10 +201,20 @@ class RunPlan:
         for needed in (CIRCUITS, INPUTS, f"{MODEL}/config.json"):
             check(needed in paths, f"files include {needed}", paths)
 
+    def _check_target(self, text: str) -> None:
+        """Refuse what is no target; a provider's package may be gone since the plan was made."""
+        if self.provider is None or not _OTHER_TARGET.fullmatch(text):
+            parse_target(text, known=False)  # what was removed since can still be replayed
+        elif text == self.target:
+            name = text.partition(":")[0]
+            check(name == self.provider.name, "target is of the plan's provider", text)
+
     def content(self) -> dict[str, Any]:
         """Everything but the folder, as JSON values, with the keys that it was written with."""
         found = dataclasses.asdict(dataclasses.replace(self, folder=Path()))
         del found["folder"], found["before_found"], found["before_correction"]
+        if self.provider is None:
+            del found["provider"]
         if found["calibration"] is not None:
             if self.before_found:
                 del found["calibration"]["found"]
@@ -221,7 +235,9 @@ class RunPlan:
     @property
     def is_qpu(self) -> bool:
         """Whether running it spends QPU time."""
-        return self.target.startswith("ibm:")
+        return self.target.startswith("ibm:") or (
+            self.provider is not None and self.provider.charges
+        )
 
     @property
     def correction(self) -> Correction:
@@ -359,11 +375,12 @@ def write_plan(plan: RunPlan, path: Path) -> None:
     )
 
 
-def read_plan(path: Path) -> RunPlan:
+def read_plan(path: Path, argument: str = "path") -> RunPlan:
     """Read a plan, and refuse it if anything in it was changed.
 
     Args:
         path: ``plan.json``, or the run's folder.
+        argument: What the path is called in messages.
 
     Returns:
         The plan; the files beside it are checked when they are read.
@@ -372,7 +389,7 @@ def read_plan(path: Path) -> RunPlan:
         MissingData: If there is no such file.
         InvalidPlan: If it is truncated, changed, of another schema, or makes no sense.
     """
-    path = checked_path(path, "path")
+    path = checked_path(path, argument)
     path = path / PLAN if path.is_dir() else path
     if not path.is_file():
         raise MissingData(
@@ -404,6 +421,13 @@ def read_plan(path: Path) -> RunPlan:
 
 def _check_device(plan: RunPlan) -> None:
     """Refuse a target that nobody asked for, or a backend that is not the target's."""
+    if plan.provider is not None:
+        check(plan.target in plan.targets, f"target is one of {plan.targets}", plan.target)
+        device = plan.target.partition(":")[2]
+        check(
+            plan.backend == device, f"backend is '{device}', which the target names", plan.backend
+        )
+        return
     target = parse_target(plan.target, known=False)
     # A device of one's own may have been asked for by its name, without the hash of its content.
     other = "ibm:least_busy" if target.kind == "ibm" else plan.target.partition("@")[0]
@@ -416,6 +440,8 @@ def _check_device(plan: RunPlan) -> None:
 
 def _from_content(content: Any) -> RunPlan:
     """The plan of a content; keys that a calibration got later say what was done without them."""
+    if isinstance(content, dict):
+        content = {"provider": None, **content}
     calibration = content.get("calibration") if isinstance(content, dict) else None
     if not isinstance(calibration, dict):
         return from_plain(RunPlan, content)

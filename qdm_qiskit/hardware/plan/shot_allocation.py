@@ -19,13 +19,14 @@ Reference: Neyman, J. R. Stat. Soc. 97, 558 (1934).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import InvalidData, InvalidOption
+from ...progress import Message, Progress, silent
 from ...rng import derived_seed, stream
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def precise_allocation(
     *,
     most: int | None = None,
     bucket: int = 1,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> tuple[ShotAllocation, np.ndarray]:
     """Return few shots that bring the error of the pilot chains' images to ``precision``.
 
@@ -259,7 +260,7 @@ def precise_allocation(
                 f"An error of {precision:g} would take about {total:.3g} shots for each image, and "
                 f"{pilot.num_steps} jobs hold {limit:.3g}; ask for less precision."
             )
-        progress(f"trying {total:.3g} shots an image")
+        progress(Message(f"trying {total:.3g} shots an image"))
         found = best_allocation(pilot, variances, math.ceil(total), most=most, bucket=bucket)
         if found.error <= precision:
             if best is None or sum(found.shots) < sum(best.shots):

@@ -11,7 +11,8 @@ from qiskit.providers import BackendV2
 
 from ...errors import InvalidOption
 from ...execution.targets import Target
-from .config import PlanConfig, Progress
+from ...progress import Progress
+from .config import PlanConfig
 from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
 from .shot_allocation import (
     PilotChains,
@@ -20,7 +21,7 @@ from .shot_allocation import (
     step_variances,
     uniform_shots,
 )
-from .types import CalibrationPlan, ShotChoice, StepPlan
+from .types import Availability, CalibrationPlan, ShotChoice, StepPlan
 
 if TYPE_CHECKING:
     from ...sampling import TrainedRun
@@ -116,6 +117,7 @@ def check_limits(
     calibration: CalibrationPlan | None,
     device: BackendV2 | None,
     max_seconds: int | None = None,
+    availability: Availability | None = None,
 ) -> None:
     """Check IBM's limits on one job, before it is refused there, and the run's own.
 
@@ -124,12 +126,16 @@ def check_limits(
         calibration: The calibration's job.
         device: The device; None where there is none.
         max_seconds: QPU seconds after which IBM cancels a job.
+        availability: What another package's provider says of its limits, in the place of IBM's.
 
     Raises:
         InvalidOption: With the first job that is too large.
     """
     configuration = backend_configuration(device)
     most_shots = getattr(configuration, "max_shots", None)
+    most_executions: int | None = MAX_EXECUTIONS
+    if availability is not None and availability.provider is not None:
+        most_shots, most_executions = availability.most_shots, availability.most_executions
     jobs = [(each.name, each.shots, each.shots * each.rows) for each in steps]
     seconds = {each.name: each.seconds for each in steps}
     if calibration is not None:
@@ -137,9 +143,9 @@ def check_limits(
         jobs.append(("the calibration", calibration.shots, executions))
         seconds["the calibration"] = calibration.seconds
     for name, shots, executions in jobs:
-        if executions > MAX_EXECUTIONS:
+        if most_executions is not None and executions > most_executions:
             raise InvalidOption(
-                f"One job holds at most {MAX_EXECUTIONS} executions (circuits times shots), but "
+                f"One job holds at most {most_executions} executions (circuits times shots), but "
                 f"{name} has {executions}; lower --shots or --num-images."
             )
         if most_shots is not None and shots > most_shots:

@@ -21,9 +21,10 @@ from pathlib import Path
 from ...errors import InvalidOption, TargetUnavailable
 from ...execution.targets import Target, parse_target
 from ...files import check_writable
+from ...progress import Message, Progress, silent
 from ..ledger.budget import BudgetState
 from .circuits import find_device
-from .prepare import Draft, PlanConfig, Progress, draft_plan
+from .prepare import Draft, PlanConfig, draft_plan
 from .run_plan import Decision, ExecutionOptions, RunPlan
 from .types import Availability, Look
 
@@ -53,7 +54,7 @@ def plan_on_first(
     look: Look,
     budget: BudgetState | None = None,
     today: date | None = None,
-    progress: Progress = lambda _: None,
+    progress: Progress = silent,
 ) -> RunPlan:
     """Plan a run for the first target that satisfies the policy, and write its folder.
 
@@ -62,7 +63,7 @@ def plan_on_first(
         config: What the run should be, with its list of targets.
         policy: Limits beyond which a target is passed over.
         root: Folder of all hardware runs.
-        look: Looks at an ``ibm:`` target.
+        look: Looks at an ``ibm:`` target, or one of another package's provider.
         budget: The budget that pays, as it stands.
         today: The day of planning; today if None.
         progress: Receives each stage of the work, in words.
@@ -80,7 +81,7 @@ def plan_on_first(
         target = parse_target(text)
         last = position == len(config.targets) - 1
         try:
-            state = look(target) if target.kind == "ibm" else _look_here(target)
+            state = look(target) if target.kind in ("ibm", "provider") else _look_here(target)
         except (TargetUnavailable, ConnectionError, LookupError) as error:
             if len(config.targets) == 1:
                 raise
@@ -89,13 +90,14 @@ def plan_on_first(
         refusal = _queue_refusal(state, policy)
         if refusal is None:
             fitting, remark = _fitting(config, target)
-            progress(f"planning for {text}")
+            progress(Message(f"planning for {text}"))
             draft = draft_plan(
                 run,
                 fitting,
                 target=text,
                 root=root,
                 backend=state.backend,
+                availability=state,
                 today=today,
                 progress=progress,
             )

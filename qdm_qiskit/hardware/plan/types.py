@@ -32,6 +32,7 @@ Correction = Literal["all", "distance-3"]
 """See :mod:`qdm_qiskit.mitigation.readout`."""
 Decoupling = Literal["off", "XX", "XpXm", "XY4"]
 
+_OURS = ("engine", "aer", "noisy", "local")
 _CALIBRATION_FILE = re.compile(r"\d{4}-\d{2}-\d{2}-[a-z0-9_]+-[0-9a-f]{8}/calibration-\d{4}\.json")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(
@@ -87,8 +88,9 @@ class ExecutionOptions:
         given = {n: v for n, v in vars(self).items() if v != getattr(plain, n)}
         if given and not is_qpu:
             shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
+            does = "simulates without" if target.partition(":")[0] in _OURS else "takes no"
             raise InvalidOption(
-                f"Target '{target}' simulates without decoupling, twirling, repetition delays or time "
+                f"Target '{target}' {does} decoupling, twirling, repetition delays or time "
                 f"limits, got {shown}; plan with an ibm: target, or without these options."
             )
 
@@ -259,6 +261,28 @@ class PlannedFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProviderRecord:
+    """Where a provider comes from that is not this package's."""
+
+    name: str
+    """First word of the plan's target."""
+    package: str
+    """Distribution that brings it; empty for an object."""
+    version: str
+    """Of that distribution."""
+    module: str
+    """``module:attribute``."""
+    charges: bool
+    """Whether its jobs cost QPU seconds."""
+
+    def __post_init__(self) -> None:
+        for name in ("name", "package", "version", "module"):
+            text = getattr(self, name)
+            good = text.isprintable() and len(text) <= 128
+            check(good, f"a provider's {name} is printable and has at most 128 characters", text)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Availability:
     """State of a target: its device, its queue, and the time that is left."""
 
@@ -268,6 +292,16 @@ class Availability:
     """Jobs that wait; None where there is no queue."""
     seconds_left: float | None = None
     """QPU seconds that the account has left; None without a limit."""
+    provider: ProviderRecord | None = None
+    """The provider, if it is not this package's."""
+    job_seconds: float | None = None
+    """QPU seconds that such a provider charges for each job; None if it does not say."""
+    shot_seconds: float | None = None
+    """QPU seconds that it charges for a shot of a circuit; None if it does not say."""
+    most_shots: int | None = None
+    """Its largest number of shots of a circuit."""
+    most_executions: int | None = None
+    """Its largest number of circuits times shots of a job."""
 
 
 Look = Callable[["Target"], Availability]

@@ -1,92 +1,261 @@
-"""A provider obtains the counts of a run's jobs: IBM's service, this machine, or a user's own.
+"""The contract of a provider: a service that runs circuits, be it IBM's, this machine, or one's own.
 
-It may be asked for the same job again, by another process after a crash: it finds out from the
-ledger how far the last one came.
+A provider answers a few plain questions. The code around it (:mod:`.jobs`) reserves, writes an
+intention down before anything is sent, looks for a job by its tag before it is sent again, settles
+what jobs really cost, and goes on after a crash at any point.
+
+An installed package brings a provider by an entry point of the group ``qdm_qiskit.provider``, whose
+value is called with the text after ``NAME:`` of a target; ``NAME:DEVICE`` is then a target of
+``qdm run``. From Python a provider object needs no registration.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from ..ledger.ledger import Intention, Ledger
-from ..ledger.run_files import CountsInfo, StoredCounts, counts_path, write_counts
-from ..plan.run_plan import RunPlan
-from .requests import JobRequest
+from ...arguments import of_kind
+from ...errors import InvalidOption, TargetUnavailable
+from ...execution.provider_names import BUILT_IN, note_provider
+from ..plan.types import Availability, ProviderRecord
+from .requests import JobRequest, Request
 
-Report = Callable[[str], None]
-"""Is told in words what happens."""
+if TYPE_CHECKING:
+    from qiskit.providers import BackendV2
+
+    from .context import RunContext
+
+Status = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
+"""State of a job; ``lost`` is one that the provider does not know."""
+ENDED = ("done", "failed", "cancelled", "lost")
+Counts: TypeAlias = np.ndarray | Sequence[Mapping[int | str, int]]
+"""Counts of one circuit: integers of shape ``(rows, 2**bits)``, bit 0 the least significant of the
+second index; or one mapping a row, from the outcome (an integer, or its bits as Qiskit writes them,
+bit 0 last) to how often it came."""
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cancelled:
-    """What a cancelling came to."""
+class NotSubmitted(Exception):
+    """A job was not taken, for sure: none was created, and nothing is charged.
 
-    jobs: tuple[str, ...] = ()
-    """Ids of the jobs that it stopped."""
-    finished: tuple[str, ...] = ()
-    """Ids of the jobs that had run already: their counts are there, and are not fetched yet."""
-    in_doubt: tuple[str, ...] = ()
-    """Tags with which a job may exist that the service could not be asked for."""
+    Args:
+        message: Why, on one line.
+        again: Whether the same job may be taken a moment later; it is sent again then.
+    """
+
+    def __init__(self, message: str, *, again: bool = False) -> None:
+        super().__init__(message)
+        self.again = again
 
 
-class Place(ABC):
-    """Obtains counts for a run."""
+class Provider(ABC):
+    """A service that runs circuits; six calls, none of which need remember anything.
 
-    def __init__(self, plan: RunPlan, ledger: Ledger, report: Report) -> None:
-        self.plan = plan
-        self.ledger = ledger
-        self.report = report
+    Errors: ``ConnectionError`` and ``TimeoutError`` say that a question may be answered a moment
+    later; it is asked again. Anything else ends the command with one line, and the run can be
+    resumed. After an error of :meth:`submit` other than :class:`NotSubmitted` the job is looked
+    for by its tag.
+
+    Example: docs/extending/provider.md.
+    """
+
+    name: str
+    """First word of its targets: letters, digits, ``-`` and ``_``."""
+    device: str
+    """Name of the device: what stands after ``NAME:``."""
+    charges: bool = True
+    """Whether jobs cost QPU seconds, which a budget pays."""
+    in_process: bool = False
+    """Whether a job runs in this process, when its result is asked for: no other one waits for it."""
+    lag_seconds: float | None = None
+    """How long after a submission its job may be missing from :meth:`find`: so long a tag is looked
+    up before a job that may have been sent is sent again. None takes ``grace_seconds`` of the
+    settings; 0 is for a service that lists a job once its submission has returned or failed."""
+    job_seconds: float | None = None
+    """QPU seconds that each job costs besides its shots, in the estimate of a plan; None takes the
+    2 s of IBM's formula."""
+    shot_seconds: float | None = None
+    """QPU seconds of one shot of one circuit, in the same estimate; None takes IBM's formula."""
+    most_shots: int | None = None
+    """Largest number of shots of a circuit."""
+    most_executions: int | None = None
+    """Largest number of circuits times shots of a job."""
+
+    # -- the contract -------------------------------------------------------------------------
 
     @abstractmethod
-    def start(self, request: JobRequest) -> None:
-        """Send a job unless it was sent, and return without waiting for it."""
-
-    @abstractmethod
-    def obtain(self, request: JobRequest) -> StoredCounts:
-        """Send a job unless it was sent, wait for it, and write its counts down."""
-
-    @abstractmethod
-    def fetch(self, request: JobRequest) -> StoredCounts | None:
-        """The counts of a job that was sent, if it has ended; sends nothing."""
-
-    @abstractmethod
-    def settle(self, *, wait: bool = False) -> None:
-        """Put the real costs of jobs that have ended in the place of their reservations.
+    def submit(self, request: JobRequest, *, tag: str, max_seconds: int | None) -> str:
+        """Send a job and return its id.
 
         Args:
-            wait: Whether to wait a while for costs that the service still counts.
+            request: Circuits (``request.pubs``, each with its rows of values in radians) and
+                ``request.shots`` of each row.
+            tag: Text that :meth:`find` finds the job by: at most 128 of ``A-Za-z0-9_.-``.
+            max_seconds: The job should be stopped after so many QPU seconds; None sets no limit.
+
+        Raises:
+            NotSubmitted: If no job was created, for sure.
         """
 
     @abstractmethod
-    def cancel(self) -> Cancelled:
-        """Cancel what waits or runs, and what may be on its way."""
+    def status(self, job_id: str) -> Status:
+        """Return the state of a job."""
 
     @abstractmethod
+    def result(self, job_id: str, request: JobRequest) -> Sequence[Counts]:
+        """Return the counts of a job that is done, for each circuit of what was sent."""
+
+    @abstractmethod
+    def usage(self, job_id: str) -> float | None:
+        """Return the QPU seconds that a job which has ended cost; None while they are not final."""
+
+    @abstractmethod
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job that waits or runs; one that has ended is left alone."""
+
+    @abstractmethod
+    def find(self, tag: str) -> Sequence[str]:
+        """Return the ids of all jobs with a tag, oldest first, in whatever state."""
+
+    # -- what may be added --------------------------------------------------------------------
+
+    def reason(self, job_id: str) -> str:
+        """Return why a job failed, on one line."""
+        return "no reason given"
+
+    def finished_at(self, job_id: str) -> float | None:
+        """Return when a job ended, in seconds since 1970; None if it is not known."""
+        return None
+
+    def backend(self) -> BackendV2 | None:
+        """Return the device, for which circuits are transpiled; None takes them as they are."""
+        return None
+
+    def seconds_left(self) -> float | None:
+        """Return the QPU seconds that the account may still use; None without a limit."""
+        return None
+
+    def queue(self) -> int | None:
+        """Return how many jobs wait before the next one; None where it is not known."""
+        return None
+
+    def begin(self, run: RunContext, *, detach: bool) -> None:
+        """Prepare for a run; called once, before all other calls.
+
+        Args:
+            run: The run.
+            detach: Whether nobody waits for its jobs.
+        """
+        return
+
     def close(self, *, keep: bool = False) -> None:
-        """Let go of it; ``keep`` leaves a session open for a later process."""
+        """Let go of what is open; ``keep`` leaves it for a later process."""
+        return
 
-    def latest(self, part: str) -> Intention | None:
-        """The last attempt of a part."""
-        found = [each for each in self.ledger.intentions(self.plan.run_id) if each.part == part]
-        return max(found, key=lambda each: each.attempt, default=None)
+    # -- what IBM needs besides ---------------------------------------------------------------
 
-    def store(
-        self, intention: Intention, counts: list[np.ndarray], shots: int, at: float
-    ) -> StoredCounts:
-        """Write counts to disk, then into the ledger that they are there."""
-        assert intention.job_id is not None
-        info = CountsInfo(job_id=intention.job_id, tag=intention.tag, shots=shots, ran_at=at)
-        stored = StoredCounts(counts=tuple(counts), info=info)
-        path = counts_path(self.plan.folder, intention.part)
-        write_counts(path, stored)
-        self.ledger.collected(intention.tag, str(path.relative_to(self.plan.folder)))
-        return stored
+    instance: str = ""
+    """Account that pays; jobs of a run stay with the one that it began with."""
+    mode: str = "job"
+    """How jobs are sent, for the record."""
+    session_id: str | None = None
 
-    def reserve(self, parts: list[tuple[str, float, int]]) -> None:
-        """Reserve for parts that nothing is reserved for; seconds and shots of each."""
-        budget = self.plan.budget if self.plan.is_qpu else None
-        self.ledger.reserve(budget, self.plan.run_id, parts)
+    @property
+    def title(self) -> str:
+        """The provider in messages, at the start of a sentence."""
+        return f"Provider '{self.name}'"
+
+    def prepare(self) -> None:
+        """Open what the next job needs; no job is created by it."""
+        return
+
+    def send(
+        self, request: Request, *, tag: str, max_seconds: int | None, before: Callable[[], None]
+    ) -> str:
+        """Send a job, and call ``before`` at the last moment at which none can exist."""
+        if not isinstance(request, JobRequest):
+            raise NotSubmitted("expectation values are measured by IBM's provider only")
+        before()
+        return self.submit(request, tag=tag, max_seconds=max_seconds)
+
+    def usage_due(self, job_id: str) -> float:
+        """Return the seconds after which a usage that is not final is worth asking for again."""
+        return float("inf")
+
+    def renew(self) -> None:
+        """Log in again, after the provider refused the account."""
+        return
+
+    def session_closed(self, reason: str | None) -> None:
+        """Open another session for the next job if the provider closed it; None says it did."""
+        return
+
+    # -- for the code around it ---------------------------------------------------------------
+
+    @property
+    def target(self) -> str:
+        """``NAME:DEVICE``."""
+        return f"{self.name}:{self.device}"
+
+    def offered(self, record: ProviderRecord | None = None) -> Availability:
+        """Return what planning needs to know.
+
+        Args:
+            record: Where the provider comes from; by default its class.
+
+        Raises:
+            InvalidOption: If its name or device cannot stand in a target.
+            TargetUnavailable: If the provider does not answer.
+        """
+        checked_provider(self)
+        kind = type(self)
+        try:
+            return Availability(
+                backend=self.backend(),
+                queue=self.queue(),
+                seconds_left=self.seconds_left(),
+                provider=record
+                or ProviderRecord(
+                    name=self.name,
+                    package="",
+                    version="",
+                    module=f"{kind.__module__}:{kind.__qualname__}"[:128],
+                    charges=self.charges,
+                ),
+                job_seconds=self.job_seconds,
+                shot_seconds=self.shot_seconds,
+                most_shots=self.most_shots,
+                most_executions=self.most_executions,
+            )
+        except Exception as error:  # whatever another package raises
+            raise TargetUnavailable(
+                f"Provider '{self.target}' cannot be used now: {type(error).__name__}: "
+                f"{' '.join(str(error).split())}"
+            ) from error
+
+
+def checked_provider(provider: Any) -> Provider:
+    """Return a provider object whose name and device can stand in a target.
+
+    Its name stands for a provider from now on in this process.
+
+    Raises:
+        InvalidArgument: If it is no provider.
+        InvalidOption: If its name or device cannot stand in a target.
+    """
+    of_kind(provider, Provider, "provider", "subclass qdm_qiskit.hardware.providers.base.Provider")
+    for word, pattern, example in (("name", NAME, "acme"), ("device", DEVICE, "chip-1")):
+        text = getattr(provider, word, None)
+        if not isinstance(text, str) or not pattern.fullmatch(text):
+            raise InvalidOption(f"provider.{word} is a name such as '{example}', got {text!r:.80}.")
+    if provider.name in BUILT_IN:
+        raise InvalidOption(
+            f"provider.name is a name of its own, got '{provider.name}', which is this package's."
+        )
+    note_provider(provider.name)
+    return provider

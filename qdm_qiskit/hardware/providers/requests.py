@@ -1,4 +1,4 @@
-"""What a job runs, and how: the payloads of IBM's executor-based Sampler."""
+"""The work of a job as data: circuits, values, shots, options, and the hash and tag of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -21,26 +21,19 @@ from ...execution.counts import Pub, checked_pubs, checked_shots
 from ...mitigation.checks import real_numbers
 from ...mitigation.expectation import MeasurementPlan, construct_circuits, measurement_plan
 from ..plan.canonical_json import content_sha256
-from ..plan.run_plan import ExecutionOptions
+from ..plan.types import ExecutionOptions
 
 if TYPE_CHECKING:
-    from qiskit.providers import BackendV2
     from qiskit.transpiler import Target as DeviceTarget
-    from qiskit_ibm_runtime import RuntimeJobV2, Session
-    from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
 
 __all__ = [
-    "MAX_EXECUTION_SECONDS",
     "MOST_RATIO",
     "EstimateRequest",
     "JobRequest",
     "MeasureRequest",
     "Request",
-    "resolved_options",
-    "sampler_options",
 ]
 
-MAX_EXECUTION_SECONDS = 10_800
 MOST_RATIO = 1e7
 """Largest coefficient over precision: 1e14 shots, far more than all jobs of a request have."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -71,12 +64,6 @@ class Request(ABC):
         return f"qdm-{self.run_id}-{self.part}-{attempt}-{self.payload_sha256[:16]}"
 
     @abstractmethod
-    def send(
-        self, target: BackendV2 | Session | None, *, tag: str, max_seconds: int | None
-    ) -> RuntimeJobV2:
-        """Send it through IBM's client, once."""
-
-    @abstractmethod
     def _content(self) -> bytes:
         """What is run, as bytes."""
 
@@ -90,6 +77,8 @@ class JobRequest(Request):
     """Circuits for the backend, each with its ``(batch, num_parameters)`` values."""
     shots: int
     """Shots of each row."""
+    probabilities: np.ndarray | None = None
+    """Exact distribution, ``(batch, 2**qubits)``, for the engine, which runs no circuits."""
 
     def __post_init__(self) -> None:
         checked_shots(self.shots)
@@ -99,16 +88,6 @@ class JobRequest(Request):
     def rows(self) -> int:
         """Bound circuits."""
         return sum(len(values) for _, values in self.pubs)
-
-    def send(
-        self, target: BackendV2 | Session | None, *, tag: str, max_seconds: int | None
-    ) -> RuntimeJobV2:
-        """See :meth:`Request.send`."""
-        from qiskit_ibm_runtime.executor_sampler import Sampler
-
-        options = sampler_options(self.options, tag=tag, max_seconds=max_seconds)
-        pubs = [(c, v) if c.num_parameters else (c,) for c, v in self.pubs]
-        return Sampler(mode=target, options=options).run(pubs, shots=self.shots)
 
     def _content(self) -> bytes:
         parts = [_circuit_bytes(c) + np.ascontiguousarray(v).tobytes() for c, v in self.pubs]
@@ -135,19 +114,6 @@ class MeasureRequest(Request):
     def rows(self) -> int:
         """Bound circuits."""
         return sum(len(self.values) if each.num_parameters else 1 for each in self.circuits)
-
-    def send(
-        self, target: BackendV2 | Session | None, *, tag: str, max_seconds: int | None
-    ) -> RuntimeJobV2:
-        """See :meth:`Request.send`."""
-        from qiskit_ibm_runtime.executor_sampler import Sampler
-
-        options = sampler_options(self.options, tag=tag, max_seconds=max_seconds)
-        if self.randomizations is not None:
-            options.twirling.num_randomizations = self.randomizations
-            options.twirling.shots_per_randomization = self.shots // self.randomizations
-        pubs = [(c, self.values) if c.num_parameters else (c,) for c in self.circuits]
-        return Sampler(mode=target, options=options).run(pubs, shots=self.shots)
 
     def _content(self) -> bytes:
         circuits = b"".join(_circuit_bytes(each) for each in self.circuits)
@@ -313,43 +279,3 @@ def _circuit_bytes(circuit: QuantumCircuit) -> bytes:
     from qiskit import qasm3
 
     return str(qasm3.dumps(circuit)).encode()
-
-
-def sampler_options(
-    options: ExecutionOptions, *, tag: str | None = None, max_seconds: int | None = None
-) -> SamplerOptions:
-    """IBM's options for a job.
-
-    Args:
-        options: Those of the plan.
-        tag: The job's tag.
-        max_seconds: IBM cancels the job after this much QPU time; the plan's own limit if lower.
-
-    Returns:
-        Options of the executor-based Sampler.
-    """
-    from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
-
-    found = SamplerOptions()
-    if options.dynamical_decoupling != "off":
-        found.dynamical_decoupling.enable = True
-        found.dynamical_decoupling.sequence_type = options.dynamical_decoupling
-    found.twirling.enable_gates = options.twirl_gates
-    found.twirling.enable_measure = options.twirl_measure
-    if options.rep_delay_seconds is not None:
-        found.execution.rep_delay = options.rep_delay_seconds
-    limits = [each for each in (options.max_execution_seconds, max_seconds) if each is not None]
-    if limits:
-        found.max_execution_time = max(1, min(*limits, MAX_EXECUTION_SECONDS))
-    if tag is not None:
-        found.environment.job_tags = [tag]
-    return found
-
-
-def resolved_options(options: ExecutionOptions) -> dict[str, Any]:
-    """IBM's options with nothing left to choose, ready for JSON."""
-    from qiskit_ibm_runtime.executor_sampler.finalize_options import finalize_sampler_options
-
-    found = finalize_sampler_options(sampler_options(options)).model_dump(mode="json")
-    keys = ("dynamical_decoupling", "execution", "twirling", "max_execution_time")
-    return {key: found[key] for key in keys}

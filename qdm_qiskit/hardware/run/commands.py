@@ -14,11 +14,12 @@ from pathlib import Path
 
 from ...arguments import checked_path, checked_text
 from ...errors import InvalidPlan, MissingData
-from ..ibm.account import silent
-from ..ibm.settings import ServiceSettings, read_settings
+from ...progress import Progress, silent
 from ..ledger.ledger import FILE, Ledger, RunState
 from ..plan.run_plan import PLAN, RunPlan, read_plan
-from ..providers.base import Report
+from ..providers.base import Provider
+from ..providers.context import RunContext
+from ..providers.settings import ServiceSettings
 from .driver import DrivenRun
 
 __all__ = [
@@ -34,16 +35,19 @@ def submit_run(
     plan_path: Path,
     *,
     detach: bool = False,
-    report: Report | None = None,
+    progress: Progress | None = None,
     settings: ServiceSettings | None = None,
+    provider: Provider | None = None,
 ) -> RunState:
     """Send a planned run and work through its chain; a run that was begun goes on.
 
     Args:
         plan_path: ``plan.json``, or the run's folder.
         detach: Return when the first job is sent.
-        report: Is told in words what happens.
+        progress: Is told what happens.
         settings: Limits and intervals; by default those of the root's ``service.json``.
+        provider: The provider object of the plan's target, in the place of the one that an installed
+            package brings.
 
     Returns:
         Where the run stands.
@@ -51,14 +55,13 @@ def submit_run(
     Raises:
         InvalidPlan: If the plan or a file of it was changed.
         BudgetExceeded: If the budget, or the account, does not allow the whole run.
-        ServiceUnavailable, SubmissionUncertain: If the service refuses or does not answer; the run
+        ServiceUnavailable, SubmissionUncertain: If the provider refuses or does not answer; the run
             can be resumed.
         JobFailed: If a job ended without counts; the run can be resumed, which sends it again.
         LedgerBusy: If another process drives this run.
     """
-    plan_path = checked_path(plan_path, "plan_path")
-    plan = _plan(plan_path)
-    with _driven(plan, report, settings) as run:
+    plan = _plan(plan_path, "plan_path")
+    with _driven(plan, progress, settings, provider) as run:
         return run.go(detach=detach)
 
 
@@ -67,15 +70,16 @@ def resume_run(
     run_id: str,
     *,
     detach: bool = False,
-    report: Report | None = None,
+    progress: Progress | None = None,
     settings: ServiceSettings | None = None,
+    provider: Provider | None = None,
 ) -> RunState:
     """Go on with a run that was begun, in any process.
 
     Args:
         root: Folder of all runs.
         run_id: The run.
-        detach, report, settings: As for :func:`submit_run`.
+        detach, progress, settings, provider: As for :func:`submit_run`.
 
     Returns, raises:
         As :func:`submit_run`; also MissingData if the run was never submitted.
@@ -85,7 +89,7 @@ def resume_run(
     plan = _plan(root / run_id)
     if run_state(root, run_id).state == "planned":
         raise MissingData(f"Run {run_id} was not submitted yet; `qdm run submit {run_id} --yes`.")
-    with _driven(plan, report, settings) as run:
+    with _driven(plan, progress, settings, provider) as run:
         return run.go(detach=detach)
 
 
@@ -93,8 +97,9 @@ def collect_run(
     root: Path,
     run_id: str,
     *,
-    report: Report | None = None,
+    progress: Progress | None = None,
     settings: ServiceSettings | None = None,
+    provider: Provider | None = None,
 ) -> RunState:
     """Fetch what has ended and record what it cost; sends no job and waits for none.
 
@@ -106,7 +111,7 @@ def collect_run(
     plan = _plan(root / run_id)
     if run_state(root, run_id).state == "planned":
         raise MissingData(f"Run {run_id} was not submitted yet; there is nothing to collect.")
-    with _driven(plan, report, settings) as run:
+    with _driven(plan, progress, settings, provider) as run:
         return run.collect()
 
 
@@ -114,8 +119,9 @@ def cancel_run(
     root: Path,
     run_id: str,
     *,
-    report: Report | None = None,
+    progress: Progress | None = None,
     settings: ServiceSettings | None = None,
+    provider: Provider | None = None,
 ) -> RunState:
     """Cancel the jobs of a run and give back what is reserved for the rest of it.
 
@@ -128,7 +134,7 @@ def cancel_run(
     checked_text(run_id, "run_id")
     plan = _plan(root / run_id)
     run_state(root, run_id)
-    with _driven(plan, report, settings) as run:
+    with _driven(plan, progress, settings, provider) as run:
         return run.cancel()
 
 
@@ -151,16 +157,23 @@ def run_state(root: Path, run_id: str) -> RunState:
 
 @contextmanager
 def _driven(
-    plan: RunPlan, report: Report | None, settings: ServiceSettings | None
+    plan: RunPlan,
+    progress: Progress | None,
+    settings: ServiceSettings | None,
+    provider: Provider | None,
 ) -> Iterator[DrivenRun]:
-    """The run, with its ledger open and locked against other processes."""
-    say = report or silent
+    """Yield the run, with its ledger open and locked against other processes."""
     root = plan.folder.parent
-    settings = settings or read_settings(root)
     ledger = Ledger.open(root)
     try:
+        run = RunContext(
+            plan=plan,
+            ledger=ledger,
+            progress=progress or silent,
+            given_settings=settings,
+        )
         for notice in ledger.notices:
-            say(notice)
+            run.tell(notice)
         ledger.add_run(
             plan.run_id,
             plan_sha256=plan.content_sha256,
@@ -171,17 +184,17 @@ def _driven(
         with ledger.run_lock(plan.run_id):
             for left in plan.folder.rglob(".part-*"):
                 left.unlink(missing_ok=True)  # of a process that died while it wrote a file
-            run = DrivenRun(plan, ledger, settings, say)
+            driven = DrivenRun(run, provider)
             try:
-                yield run
+                yield driven
             finally:
-                run.close()
+                driven.close()
     finally:
         ledger.close()
 
 
-def _plan(path: Path) -> RunPlan:
-    plan = read_plan(path)
+def _plan(path: Path, argument: str = "path") -> RunPlan:
+    plan = read_plan(path, argument)
     if plan.folder.resolve().name != plan.run_id:
         raise InvalidPlan(
             f"Run {plan.run_id} lies in a folder of another name, {plan.folder}; its folder and "

@@ -22,16 +22,15 @@ from ...errors import (
 )
 from ...execution.devices import named_device
 from ...execution.targets import parse_target
-from ..ibm.execution_mode import Wanted
-from ..ibm.provider import ServicePlace
-from ..ibm.settings import ServiceSettings
-from ..ibm.submit import JobRequest
-from ..ledger.ledger import Ledger, RunState
+from ..ledger.ledger import RunState
 from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_images
 from ..ledger.schema import State
-from ..plan.run_plan import RunPlan, StepPlan
-from ..providers.base import Place, Report
-from ..providers.local import LocalPlace
+from ..plan.run_plan import StepPlan
+from ..providers.base import Provider
+from ..providers.context import RunContext
+from ..providers.door import open_provider
+from ..providers.jobs import RunJobs
+from ..providers.requests import JobRequest
 from .calibrations import RunCalibrations
 from .job_requests import RunParts
 from .manifest import write_manifest
@@ -43,26 +42,21 @@ class DrivenRun:
     """A run that this process has locked.
 
     Args:
-        plan: The run; its files are checked.
-        ledger: Where everything is written down.
-        settings: Limits and intervals of the service.
-        report: Is told in words what happens.
+        run: The run; its files are checked.
+        provider: A provider object in the place of the one that a package brings.
     """
 
-    def __init__(
-        self, plan: RunPlan, ledger: Ledger, settings: ServiceSettings, report: Report
-    ) -> None:
-        self._plan = plan
-        self._ledger = ledger
-        self._settings = settings
-        self._report = report
-        self._parts = RunParts(plan, ledger)
+    def __init__(self, run: RunContext, provider: Provider | None = None) -> None:
+        self._run = run
+        self._plan = run.plan
+        self._ledger = run.ledger
+        self._given = provider
+        self._settings = run.settings
+        self._parts = RunParts(run)
         self._calibrations: RunCalibrations | None = None
-        if plan.calibration is not None:
-            self._calibrations = RunCalibrations(
-                plan, plan.calibration, self._parts, ledger, report
-            )
-        self._place: Place | None = None
+        if run.plan.calibration is not None:
+            self._calibrations = RunCalibrations(run, run.plan.calibration, self._parts)
+        self._jobs: RunJobs | None = None
         self._chain: PlannedChain | None = None
         self._keep_session = False
         self._unfinished: State = "running"
@@ -78,12 +72,12 @@ class DrivenRun:
             return self._state()
         self._check_options()
         first_time = state.state == "planned"
-        place = self._open(detach)
-        place.settle()
-        self._reserve(place, first_time)
+        jobs = self._open(detach)
+        jobs.settle()
+        self._reserve(jobs, first_time)
         self._ledger.set_run(self._plan.run_id, "running")
         with self._failing():
-            self._walk(place, detach)
+            self._walk(jobs, detach)
         return self._state()
 
     def collect(self) -> RunState:
@@ -92,12 +86,12 @@ class DrivenRun:
         if state.state == "done" and self._finished():
             self._settle_late()
             return self._state()
-        place = self._open(detach=True)
+        jobs = self._open(detach=True)
         self._keep_session = True  # its jobs may still wait in it
         self._stay_cancelled(state)
-        place.settle()
+        jobs.settle()
         with self._failing():
-            self._walk(place, detach=False, send=False)
+            self._walk(jobs, detach=False, send=False)
         return self._state()
 
     def cancel(self) -> RunState:
@@ -115,10 +109,10 @@ class DrivenRun:
             self._ledger.set_run(run_id, "cancelled", reason="cancelled before it was sent")
             return self._state()
         self._stay_cancelled(state)
-        place = self._open(detach=True)
+        jobs = self._open(detach=True)
         with self._failing():
-            found = place.cancel()
-            place.settle(wait=True)
+            found = jobs.cancel()
+            jobs.settle(wait=True)
             self._ledger.release(run_id)
             if found.in_doubt:
                 raise SubmissionUncertain(
@@ -136,50 +130,50 @@ class DrivenRun:
         return self._state()
 
     def close(self) -> None:
-        """Let go of the place; never raises but for Ctrl-C."""
-        if self._place is not None:
-            self._place.close(keep=self._keep_session)
+        """Let go of the provider; never raises but for Ctrl-C."""
+        if self._jobs is not None:
+            self._jobs.close(keep=self._keep_session)
 
     # -- the chain ----------------------------------------------------------------------------
 
-    def _walk(self, place: Place, detach: bool, *, send: bool = True) -> None:
+    def _walk(self, jobs: RunJobs, detach: bool, *, send: bool = True) -> None:
         """Step by step from x_T; what was collected before is only computed again."""
         plan, chain, calibrations = self._plan, self._reverse_chain(), self._calibrations
         if calibrations is not None:
-            calibrations.complete(place)
+            calibrations.complete(jobs)
         path = [chain.images()]
         for step in plan.steps:
-            stored = self._parts.stored(step.name, step.rows, place)
+            stored = self._parts.stored(step.name, step.rows, jobs.settle)
             if stored is None and (detach or not send):
-                stored = self._fetch_step(place, step)
+                stored = self._fetch_step(jobs, step)
                 if stored is None:
-                    self._stop_here(place, step, send=send)
+                    self._stop_here(jobs, step, send=send)
                     return
             if stored is None:
-                stored = self._obtain_step(place, step)
+                stored = self._obtain_step(jobs, step)
             calibration = None
             if calibrations is not None:
                 at = stored.info.ran_at
-                calibration = calibrations.obtain(place, at, send=send and not detach)
+                calibration = calibrations.obtain(jobs, at, send=send and not detach)
                 if calibration is None:
-                    self._stop_here(place, step, send=send)
+                    self._stop_here(jobs, step, send=send)
                     return
             chain.advance(probabilities_of(plan, stored.counts[0], calibration))
             path.append(chain.images())
             if self._state().step > chain.step:
                 reason = None if self._unfinished == "running" else self._state().reason
                 self._ledger.set_run(plan.run_id, self._unfinished, step=chain.step, reason=reason)
-                self._report(f"{step.name} done, {chain.step} to go")
-        self._finish(place, path)
+                self._run.tell(f"{step.name} done, {chain.step} to go")
+        self._finish(jobs, path)
 
-    def _finish(self, place: Place, path: list[np.ndarray]) -> None:
+    def _finish(self, jobs: RunJobs, path: list[np.ndarray]) -> None:
         plan = self._plan
         self._keep_session = False
         write_images(plan.folder, path[-1], path)
-        place.settle(wait=True)
+        jobs.settle(wait=True)
         self._ledger.release(plan.run_id)  # what a reused calibration or a retry left over
         self._ledger.set_run(plan.run_id, "done", step=0)
-        write_manifest(plan, self._ledger)
+        write_manifest(self._run)
         self._ledger.event(plan.run_id, "recorded")
 
     def _finished(self) -> bool:
@@ -188,7 +182,7 @@ class DrivenRun:
     def _settle_late(self) -> None:
         """What was left when the run was done: costs not counted yet, a session not closed.
 
-        Also the last look for jobs that were created twice (:meth:`.ServicePlace.settle`).
+        Also the last look for jobs that were created twice (:meth:`.settlement.Settlement.settle`).
         """
         run_id = self._plan.run_id
         unsettled = self._ledger.unsettled(run_id)
@@ -196,51 +190,57 @@ class DrivenRun:
             known_before = self._ledger.now() - self._settings.grace_seconds
             unsettled += self._ledger.to_look_again(run_id, known_before)
         if unsettled or any(row["run_id"] == run_id for row in self._ledger.sessions("open")):
-            place = self._open(detach=True)  # what it leaves open is closed with it
+            jobs = self._open(detach=True)  # what it leaves open is closed with it
             if unsettled:
-                place.settle()  # all are looked at before one is waited for
-                place.settle(wait=True)
-                write_manifest(self._plan, self._ledger)
+                jobs.settle()  # all are looked at before one is waited for
+                jobs.settle(wait=True)
+                write_manifest(self._run)
 
-    def _obtain_step(self, place: Place, step: StepPlan) -> StoredCounts:
+    def _obtain_step(self, jobs: RunJobs, step: StepPlan) -> StoredCounts:
         if self._calibrations is not None:
             # Before the step, so that it is near in time.
-            self._calibrations.obtain(place, None, send=True)
-        return place.obtain(self._step_request(step))
+            self._calibrations.obtain(jobs, None, send=True)
+        return jobs.obtain(self._step_request(step))
 
-    def _fetch_step(self, place: Place, step: StepPlan) -> StoredCounts | None:
+    def _fetch_step(self, jobs: RunJobs, step: StepPlan) -> StoredCounts | None:
         """A step's counts if its job has ended; also a calibration's, which may come first."""
         if self._calibrations is not None:
-            self._calibrations.obtain(place, self._ledger.now(), send=False)
-        return place.fetch(self._step_request(step))
+            self._calibrations.obtain(jobs, self._ledger.now(), send=False)
+        return jobs.fetch(self._step_request(step))
 
-    def _stop_here(self, place: Place, step: StepPlan, *, send: bool) -> None:
+    def _stop_here(self, jobs: RunJobs, step: StepPlan, *, send: bool) -> None:
         """Send the one job that comes next unless it was sent, and wait for nothing.
 
         That is the calibration where there is none for now, or for the step's counts if they are
         here; else the step.
         """
         if not send:
-            self._report(f"{step.name}: not finished yet")
+            self._run.tell(f"{step.name}: not finished yet")
             return
         self._keep_session = True
-        stored = self._parts.stored(step.name, step.rows, place)
+        stored = self._parts.stored(step.name, step.rows, jobs.settle)
         at = self._ledger.now() if stored is None else stored.info.ran_at
-        if self._calibrations is not None and self._calibrations.start(place, at):
-            self._report("a calibration job is sent; `qdm run resume` goes on")
+        if self._calibrations is not None and self._calibrations.start(jobs, at):
+            self._run.tell("a calibration job is sent; `qdm run resume` goes on")
             return
         if stored is None:
-            place.start(self._step_request(step))
-        self._report(f"{step.name} is sent; `qdm run resume` goes on")
+            jobs.start(self._step_request(step))
+        self._run.tell(f"{step.name} is sent; `qdm run resume` goes on")
 
     def _step_request(self, step: StepPlan) -> JobRequest:
         assert self._chain is not None
         assert self._chain.step == step.step
-        return self._parts.step(step, self._chain.values())
+        # The engine runs no circuits: it draws from the exact distribution.
+        exact = self._plan.target.partition(":")[0] == "engine"
+        return self._parts.step(
+            step,
+            self._chain.values(),
+            self._chain.exact_probabilities() if exact else None,
+        )
 
     # -- around it ----------------------------------------------------------------------------
 
-    def _reserve(self, place: Place, first_time: bool) -> None:
+    def _reserve(self, jobs: RunJobs, first_time: bool) -> None:
         """Reserve for every job that has not been sent, all of them or none."""
         plan = self._plan
         parts = [
@@ -251,28 +251,19 @@ class DrivenRun:
         if self._calibrations is not None and parts:
             calibration = self._calibrations.to_reserve()
             parts += [] if calibration is None else [calibration]
-        if first_time and isinstance(place, ServicePlace):
-            left, needed = place.seconds_left(), sum(part[1] for part in parts)
-            if left is not None and needed > left:
-                raise BudgetExceeded(
-                    f"IBM says that the account has {left:.6g} QPU seconds left, and run "
-                    f"{plan.run_id} takes about {needed:.6g}; plan fewer shots or images, or wait."
-                )
-        place.reserve(parts)
+        left = jobs.provider.seconds_left() if first_time and plan.is_qpu else None
+        needed = sum(part[1] for part in parts)
+        if left is not None and needed > left:
+            raise BudgetExceeded(
+                f"{jobs.provider.title} says that the account has {left:.6g} QPU seconds left, and "
+                f"run {plan.run_id} takes about {needed:.6g}; plan fewer shots or images, or wait."
+            )
+        jobs.reserve(parts)
 
-    def _open(self, detach: bool) -> Place:
-        plan = self._plan
-        wanted: Wanted = plan.mode
-        if detach and wanted == "auto":
-            wanted = "job"  # a session that nobody feeds would cost time, or be closed
-        if plan.is_qpu:
-            self._place = ServicePlace(plan, self._ledger, self._settings, self._report, wanted)
-        else:
-            self._place = LocalPlace(plan, self._ledger, self._report, self._exact_counts)
-        return self._place
-
-    def _exact_counts(self, request: JobRequest) -> np.ndarray:
-        return self._reverse_chain().exact_counts(request.shots)
+    def _open(self, detach: bool) -> RunJobs:
+        provider = open_provider(self._run, self._given, detach=detach)
+        self._jobs = RunJobs(self._run, provider)
+        return self._jobs
 
     def _reverse_chain(self) -> PlannedChain:
         if self._chain is None:
@@ -281,10 +272,12 @@ class DrivenRun:
 
     def _check_options(self) -> None:
         """Refuse what planning refuses now, and a device that is not the one of the plan."""
-        self._plan.options.check_target(self._plan.target, is_qpu=self._plan.is_qpu)
-        device = parse_target(self._plan.target)
-        if not self._plan.is_qpu and device.backend is not None:
-            named_device(device.backend)
+        ibm = self._plan.target.startswith("ibm:")
+        self._plan.options.check_target(self._plan.target, is_qpu=ibm)
+        if self._plan.provider is None and not ibm:
+            device = parse_target(self._plan.target).backend
+            if device is not None:
+                named_device(device)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:

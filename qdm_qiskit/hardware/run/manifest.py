@@ -8,10 +8,10 @@ from importlib.metadata import version
 from typing import Any
 
 from ...files import write_json
-from ..ledger.ledger import Ledger
 from ..ledger.run_files import MANIFEST, iso, nonce, read_calibrations
 from ..ledger.schema import Row
-from ..plan.run_plan import MODEL, RunPlan
+from ..plan.run_plan import MODEL
+from ..providers.context import RunContext
 
 SCHEMA = "qdm-hardware-run/1"
 """Version 0.1 gave this file the name of a training run's `config.json`."""
@@ -26,18 +26,18 @@ PACKAGES = (
 )
 
 
-def manifest(plan: RunPlan, ledger: Ledger) -> dict[str, Any]:
+def manifest(run: RunContext) -> dict[str, Any]:
     """Versions, weights, backend, calibrations, layout, seeds, options, jobs, costs, journal.
 
     Args:
-        plan: The run.
-        ledger: Knows its jobs.
+        run: The run.
 
     Returns:
         Values ready for JSON.
     """
-    from ..ibm.submit import resolved_options
+    from ..ibm.sampler import resolved_options
 
+    plan, ledger = run.plan, run.ledger
     state = ledger.run_state(plan.run_id)
     weights = [each.sha256 for each in plan.files if each.path.endswith("model.safetensors")]
     reservations = {row["id"]: row for row in ledger.reservations(plan.run_id)}
@@ -88,13 +88,13 @@ def manifest(plan: RunPlan, ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def write_manifest(plan: RunPlan, ledger: Ledger) -> None:
+def write_manifest(run: RunContext) -> None:
     """Write ``manifest.json``; where it stands, the run is complete.
 
     Raises:
         OutputNotWritable: If it cannot be written.
     """
-    write_json(plan.folder / MANIFEST, manifest(plan, ledger))
+    write_json(run.plan.folder / MANIFEST, manifest(run))
 
 
 def _job(row: Row, reservation: Row | None) -> dict[str, Any]:

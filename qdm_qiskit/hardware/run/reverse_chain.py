@@ -13,7 +13,7 @@ import numpy as np
 from ...execution.distributions import normalized
 from ...mitigation.readout import ReadoutCalibration, mitigate
 from ...mitigation.simplex import nearest_probability
-from ...rng import derived_seed, stream
+from ...rng import derived_seed
 from ..plan.run_plan import RunPlan, load_planned_run, planned_values, read_inputs
 
 if TYPE_CHECKING:
@@ -49,12 +49,6 @@ class PlannedChain:
     def values(self) -> np.ndarray:
         """Values of the transpiled circuit's parameters for all images: ``(images, parameters)``."""
         return planned_values(self.plan, self._model.circuit_values(*self._encoded()))
-
-    def exact_counts(self, shots: int) -> np.ndarray:
-        """Counts drawn from the exact distribution at this step: ``(images, 2**qubits)`` int64."""
-        p = self.exact_probabilities()
-        rng = stream(self.plan.seed, "shots", self.step)
-        return rng.multinomial(shots, p / p.sum(axis=1, keepdims=True)).astype(np.int64)
 
     def exact_probabilities(self) -> np.ndarray:
         """The exact distribution of the circuit at this step, ``(images, 2**qubits)``."""

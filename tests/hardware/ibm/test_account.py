@@ -24,7 +24,7 @@ from qdm_qiskit.errors import (
 from qdm_qiskit.execution.targets import parse_target
 from qdm_qiskit.hardware.ibm.account import connect, look
 from qdm_qiskit.hardware.ibm.client_errors import CallFailed
-from qdm_qiskit.hardware.ibm.settings import ServiceSettings, read_settings
+from qdm_qiskit.hardware.providers.settings import ServiceSettings, read_settings
 
 TOKEN = "api-key-of-nobody-1234567890"  # noqa: S105 (nobody's)
 FAST = ServiceSettings(

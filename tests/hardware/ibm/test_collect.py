@@ -9,9 +9,12 @@ from qiskit.circuit import Parameter
 from qiskit.primitives import BitArray, DataBin, PrimitiveResult, SamplerPubResult
 
 from qdm_qiskit.errors import InvalidData
-from qdm_qiskit.hardware.ibm import collect
-from qdm_qiskit.hardware.ibm.collect import Collector, Ending, charge_of, checked_counts
-from qdm_qiskit.hardware.ibm.settings import ServiceSettings
+from qdm_qiskit.hardware.ibm import provider as ibm
+from qdm_qiskit.hardware.ibm.collect import charge_of, checked_counts, session_closed
+from qdm_qiskit.hardware.ibm.provider import IBMProvider
+from qdm_qiskit.hardware.providers import collector as collect
+from qdm_qiskit.hardware.providers.collector import Collector, Ending
+from qdm_qiskit.hardware.providers.settings import ServiceSettings
 
 SHOTS = 50
 
@@ -71,17 +74,17 @@ def test_twirling_may_round_shots_up_and_never_down():
 
 
 def test_a_job_whose_session_was_closed_is_known_by_its_code():
-    assert Ending(status="ERROR", reason="Error code 1217; Session closed").session_closed
-    assert not Ending(status="ERROR", reason="Error code 9999; x").session_closed
-    assert not Ending(status="CANCELLED", reason="it was cancelled").session_closed
+    assert session_closed("Error code 1217; Session closed")
+    assert not session_closed("Error code 9999; x")
+    assert not session_closed("it was cancelled")
 
 
 def test_a_short_job_is_not_waited_for_by_the_long_interval(monkeypatch):
     slept: list[float] = []
     monkeypatch.setattr(collect.time, "sleep", slept.append)
-    collector = Collector(SimpleNamespace(settings=ServiceSettings()))  # type: ignore[arg-type]
+    collector = Collector(IBMProvider("ibm_test"), ServiceSettings(), print)
     done = Ending(status="DONE", reason="")
-    looks = iter([(None, "QUEUED")] + [(None, "RUNNING")] * 9 + [(done, "DONE")])
+    looks = iter([(None, "queued")] + [(None, "running")] * 9 + [(done, "done")])
     monkeypatch.setattr(Collector, "_look", lambda self, job_id: next(looks))
     said: list[str] = []
     assert collector.ending("job", said.append) == done
@@ -123,9 +126,12 @@ class Clock:
         self._answers = answers
         module = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
         monkeypatch.setattr(collect, "time", module)
-        monkeypatch.setattr(Collector, "_ask", self._ask)
+        monkeypatch.setattr(ibm, "time", module)
+        monkeypatch.setattr(IBMProvider, "_ask", self._ask)
         settings = ServiceSettings(unmarked_usage_seconds=3.0)
-        self.collector = Collector(SimpleNamespace(settings=settings))  # type: ignore[arg-type]
+        handle = SimpleNamespace(settings=settings)
+        provider = IBMProvider("ibm_test", handle=handle)  # type: ignore[arg-type]
+        self.collector = Collector(provider, settings, print)
 
     def _sleep(self, seconds: float) -> None:
         assert seconds > 0
@@ -182,8 +188,7 @@ def test_only_a_job_cancelled_before_it_ran_cost_nothing_without_a_status(
 ):
     metrics = {"timestamps": times, "usage": {"qpu_charge_time_seconds": 0}}
     clock = Clock(monkeypatch, (0, metrics))
-    ending = Ending(status=status, reason="x")
-    monkeypatch.setattr(Collector, "ended", lambda self, job_id: ending)
+    monkeypatch.setattr(IBMProvider, "status", lambda self, job_id: ibm.STATES[status])
     assert clock.collector.seconds("job", 10.0) == expected
 
 

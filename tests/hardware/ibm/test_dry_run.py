@@ -10,8 +10,8 @@ from qdm_qiskit.errors import TargetUnavailable
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.hardware.ibm.account import connect
 from qdm_qiskit.hardware.ibm.dry_run import dry_run
-from qdm_qiskit.hardware.ibm.settings import ServiceSettings
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.providers.settings import ServiceSettings
 from tests.helpers import write_run
 from tests.runtime.server import LocalServer
 

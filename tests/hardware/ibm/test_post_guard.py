@@ -23,7 +23,7 @@ from qdm_qiskit.hardware.ibm.post_guard import (
     through,
     watch_posts,
 )
-from qdm_qiskit.hardware.ibm.settings import ServiceSettings
+from qdm_qiskit.hardware.providers.settings import ServiceSettings
 
 
 def handle(**settings: float) -> ServiceHandle:

@@ -9,7 +9,7 @@ from dataclasses import fields
 import pytest
 
 from qdm_qiskit.errors import InvalidData, InvalidOption
-from qdm_qiskit.hardware.ibm.settings import FILE, ServiceSettings, read_settings
+from qdm_qiskit.hardware.providers.settings import FILE, ServiceSettings, read_settings
 from tests.helpers import ROOT
 
 PAGE = ROOT / "docs" / "hardware.md"

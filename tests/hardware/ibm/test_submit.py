@@ -11,10 +11,13 @@ from qiskit.circuit import Parameter
 
 from qdm_qiskit.errors import InvalidData, ServiceUnavailable, SubmissionUncertain
 from qdm_qiskit.hardware.ibm.client_errors import CallFailed, Failure
-from qdm_qiskit.hardware.ibm.settings import ServiceSettings
-from qdm_qiskit.hardware.ibm.submit import JobRequest, Sender, resolved_options, sampler_options
+from qdm_qiskit.hardware.ibm.provider import IBMProvider
+from qdm_qiskit.hardware.ibm.sampler import resolved_options, sampler_options
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions
+from qdm_qiskit.hardware.providers.requests import JobRequest
+from qdm_qiskit.hardware.providers.sender import Sender
+from qdm_qiskit.hardware.providers.settings import ServiceSettings
 
 RUN = "2026-01-01-eeqdm-00000000"
 SETTINGS = ServiceSettings(
@@ -95,7 +98,7 @@ def test_options_reach_ibm():
 
 
 class Service:
-    """A service made of lists, behind the two methods that the sender uses."""
+    """A service made of lists, behind the two methods that IBM's provider uses."""
 
     def __init__(self, answers: list[object]) -> None:
         self.settings = SETTINGS
@@ -108,9 +111,6 @@ class Service:
         self.rebuilt = 0
         self.cancelled: list[str] = []
         self.said: list[str] = []
-
-    def report(self, text: str) -> None:
-        self.said.append(text)
 
     def rebuild(self) -> None:
         self.rebuilt += 1
@@ -179,8 +179,13 @@ def ledger(tmp_path: Path):
 
 def send(ledger: Ledger, answers: list[object], intention=None):
     service, mode = Service(answers), Mode()
-    sender = Sender(service, ledger, mode)  # type: ignore[arg-type]
+    sender = sender_of(service, ledger, mode)
     return service, mode, lambda: sender.send(request(), intention)
+
+
+def sender_of(service: Service, ledger: Ledger, mode: Mode) -> Sender:
+    provider = IBMProvider("ibm_test", handle=service, job_mode=mode)  # type: ignore[arg-type]
+    return Sender(provider, ledger, service.settings, service.said.append)
 
 
 def kinds(ledger: Ledger) -> list[str]:
@@ -258,7 +263,7 @@ def test_a_duplicate_that_runs_is_recorded_and_not_cancelled(ledger):
     service, _, go = send(ledger, [(1, None)])
     tag = go().tag
     service.jobs = [("job1", "RUNNING"), ("job2", "RUNNING")]
-    sender = Sender(service, ledger, Mode())  # type: ignore[arg-type]
+    sender = sender_of(service, ledger, Mode())
     assert sender.resolve(tag) == "job1"
     assert service.cancelled == []
     roles = {row["job_id"]: (row["role"], row["state"]) for row in ledger.jobs(RUN)}
@@ -277,7 +282,7 @@ def test_what_is_collected_stays_the_main_job(ledger):
     tag = go().tag
     ledger.collected(tag, "steps/step-0003.npz")
     service.jobs = [("older", "DONE"), *service.jobs]
-    sender = Sender(service, ledger, Mode())  # type: ignore[arg-type]
+    sender = sender_of(service, ledger, Mode())
     assert sender.resolve(tag) == "job1"
     assert ledger.intention(tag).state == "collected"
     assert {r["job_id"]: r["role"] for r in ledger.jobs(RUN)}["older"] == "duplicate"
@@ -294,7 +299,7 @@ def test_a_killed_sender_waits_for_the_grace_time(ledger, monkeypatch):
     looks = []
     original = later.ask
     monkeypatch.setattr(later, "ask", lambda what, call: looks.append(what) or original(what, call))
-    found = Sender(later, ledger, mode).send(request(), intention)  # type: ignore[arg-type]
+    found = sender_of(later, ledger, mode).send(request(), intention)
     assert found.job_id == "job1"
     assert later.posts == 1
     assert len(looks) >= 4
@@ -354,7 +359,7 @@ def test_a_failure_of_an_older_ledger_is_in_doubt(ledger):
 
 @pytest.mark.parametrize("refused", [True, False])
 def test_jobs_are_paced_once_the_service_says_that_they_come_too_fast(ledger, monkeypatch, refused):
-    import qdm_qiskit.hardware.ibm.submit as module
+    import qdm_qiskit.hardware.providers.sender as module
 
     now = [1000.0]
     ledger._clock = lambda: now[0]  # type: ignore[assignment]
@@ -367,7 +372,7 @@ def test_jobs_are_paced_once_the_service_says_that_they_come_too_fast(ledger, mo
     monkeypatch.setattr(module.time, "sleep", sleep)
     service, mode, _ = send(ledger, [None] * 4)
     service.settings = dataclasses.replace(SETTINGS, jobs_per_minute=2)
-    sender = Sender(service, ledger, mode)  # type: ignore[arg-type]
+    sender = sender_of(service, ledger, mode)
     ledger.reserve(None, RUN, [(f"step-{k:04d}", 1.0, 200) for k in range(4, 7)])
     ledger.event(RUN, "send-failed", "step-0009", tag="x", failure="rate" if refused else "network")
     for k in (3, 4, 5):

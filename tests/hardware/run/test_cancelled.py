@@ -14,7 +14,9 @@ from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.schema import run_state_of
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import RunPlan
-from qdm_qiskit.hardware.providers.local import LocalPlace
+from qdm_qiskit.hardware.providers.context import RunContext
+from qdm_qiskit.hardware.providers.jobs import RunJobs
+from qdm_qiskit.hardware.providers.local import LocalProvider
 from qdm_qiskit.hardware.run.commands import (
     cancel_run,
     collect_run,
@@ -40,15 +42,15 @@ def plan(trained: Path, tmp_path: Path) -> RunPlan:
 
 def stopped_after(plan: RunPlan, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run that many steps, then stop as on Ctrl-C."""
-    run = LocalPlace._run
+    run = LocalProvider.result
 
-    def some(self: LocalPlace, request: object) -> list[np.ndarray]:
+    def some(self: LocalProvider, job_id: str, request: object) -> list[np.ndarray]:
         if len(list((plan.folder / "steps").glob("*.npz"))) >= steps:
             raise KeyboardInterrupt
-        return run(self, request)  # type: ignore[arg-type]
+        return run(self, job_id, request)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(LocalPlace, "_run", some)
+        patch.setattr(LocalProvider, "result", some)
         with pytest.raises(KeyboardInterrupt):
             submit_run(plan.folder)
 
@@ -83,13 +85,13 @@ def test_counts_that_are_fetched_leave_a_cancelled_run_cancelled(plan, tmp_path,
     """As where jobs had run before they could be cancelled: one step more, and not all."""
     stopped_after(plan, 1, monkeypatch)
     cancel_run(tmp_path, plan.run_id)
-    obtain, left = LocalPlace.obtain, [1]
+    obtain, left = RunJobs.obtain, [1]
 
-    def fetch(self: LocalPlace, request: object) -> object:
+    def fetch(self: RunJobs, request: object) -> object:
         left[0] -= 1
         return obtain(self, request) if left[0] >= 0 else None  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LocalPlace, "fetch", fetch)
+    monkeypatch.setattr(RunJobs, "fetch", fetch)
     ledger = Ledger.open(tmp_path)
     ledger.reserve(None, plan.run_id, [(step.name, 0.0, 1) for step in plan.steps])
     ledger.close()
@@ -102,10 +104,10 @@ def test_a_service_that_does_not_answer_leaves_it_cancelled(plan, tmp_path, monk
     stopped_after(plan, 1, monkeypatch)
     cancel_run(tmp_path, plan.run_id)
 
-    def silent(self: LocalPlace, request: object) -> None:
+    def silent(self: RunJobs, request: object) -> None:
         raise ServiceUnavailable("IBM Quantum does not answer.")
 
-    monkeypatch.setattr(LocalPlace, "fetch", silent)
+    monkeypatch.setattr(RunJobs, "fetch", silent)
     with pytest.raises(ServiceUnavailable):
         collect_run(tmp_path, plan.run_id)
     assert run_state(tmp_path, plan.run_id).state == "cancelled"
@@ -113,10 +115,10 @@ def test_a_service_that_does_not_answer_leaves_it_cancelled(plan, tmp_path, monk
 
 @pytest.mark.parametrize("cancelled", [True, False])
 def test_a_job_that_the_service_cancelled_is_no_failure(plan, tmp_path, monkeypatch, cancelled):
-    def gone(self: LocalPlace, request: object) -> None:
+    def gone(self: RunJobs, request: object) -> None:
         raise JobFailed("step-0003 has no counts.", cancelled=cancelled)
 
-    monkeypatch.setattr(LocalPlace, "obtain", gone)
+    monkeypatch.setattr(RunJobs, "obtain", gone)
     with pytest.raises(JobFailed):
         submit_run(plan.folder)
     state = run_state(tmp_path, plan.run_id)
@@ -145,7 +147,7 @@ def test_record_and_page_say_it(plan, tmp_path, monkeypatch):
     stopped_after(plan, 1, monkeypatch)
     cancel_run(tmp_path, plan.run_id)
     ledger = Ledger.open_to_read(tmp_path)
-    assert manifest(plan, ledger)["state"] == "cancelled"
+    assert manifest(RunContext(plan=plan, ledger=ledger))["state"] == "cancelled"
     ledger.close()
     page, _ = hardware_report(plan.folder)
     assert page.cancelled

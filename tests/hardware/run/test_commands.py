@@ -35,7 +35,8 @@ from qdm_qiskit.hardware.ledger.store import Store, Transaction
 from qdm_qiskit.hardware.plan.calibration_reuse import check_calibration, reusable
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions, RunPlan, read_circuits
-from qdm_qiskit.hardware.providers.local import LocalPlace
+from qdm_qiskit.hardware.providers.context import RunContext
+from qdm_qiskit.hardware.providers.local import LocalProvider
 from qdm_qiskit.hardware.providers.requests import JobRequest
 from qdm_qiskit.hardware.run.commands import (
     cancel_run,
@@ -167,8 +168,9 @@ def test_shots_belong_to_the_part_and_not_to_the_process(trained, tmp_path):
             backend=plan.backend,
             nonce="0" * 16,
         )
-        place = LocalPlace(plan, ledger_of(plan), print, lambda _: np.zeros((1, 1)))
-        found: list[int] = place._run(request)[0][0].tolist()
+        provider = LocalProvider("fake_nairobi")
+        provider.begin(RunContext(plan=plan, ledger=ledger_of(plan)), detach=False)
+        found: list[int] = provider.result("job", request)[0][0].tolist()
         return found
 
     assert counts("step-0002") == counts("step-0002")
@@ -179,7 +181,7 @@ def test_shots_belong_to_the_part_and_not_to_the_process(trained, tmp_path):
 def test_steps_take_one_job_each_and_the_calibration_one(trained, tmp_path):
     plan = planned(trained, tmp_path)
     said: list[str] = []
-    state = submit_run(plan.folder, report=said.append)
+    state = submit_run(plan.folder, progress=said.append)
     assert state.jobs == plan.num_jobs == 4
     stored = read_counts(plan.folder / "steps" / "step-0002.npz")
     assert stored is not None
@@ -349,21 +351,17 @@ def test_a_qpu_run_beyond_the_budget_is_refused_before_anything_is_sent(
     )
     Ledger.open(tmp_path).set_budget("lab", seconds=1.0)
 
-    class NoPlace:
-        def __init__(self, run_plan: RunPlan, ledger: Ledger, *_: object) -> None:
-            self.plan, self.ledger = run_plan, ledger
+    class Nowhere(LocalProvider.__base__):  # type: ignore[misc]
+        """A provider that says nothing of its limits and takes no job."""
 
-        def settle(self, *, wait: bool = False) -> None: ...
+        name, device = "ibm", "ibm_nairobi"
 
-        def close(self, *, keep: bool = False) -> None: ...
+        def submit(self, *_: object, **__: object) -> str:
+            raise AssertionError
 
-        def seconds_left(self) -> None:
-            return None
+        status = result = usage = cancel = find = submit
 
-        def reserve(self, parts: list[tuple[str, float, int]]) -> None:
-            self.ledger.reserve(self.plan.budget, self.plan.run_id, parts)
-
-    monkeypatch.setattr(driven, "ServicePlace", NoPlace)
+    monkeypatch.setattr(driven, "open_provider", lambda *_, **__: Nowhere())
     with pytest.raises(BudgetExceeded, match=r"1 of 1 are left"):
         submit_run(plan.folder)
     assert run_state(tmp_path, plan.run_id).state == "planned"
@@ -490,20 +488,20 @@ def test_a_stale_calibration_is_taken_again_within_a_run(trained, tmp_path, monk
     """The clock jumps beyond the time to live between two steps."""
     plan = planned(trained, tmp_path, calibration_ttl_seconds=3600)
     from qdm_qiskit.hardware.ledger.ledger import Ledger as Real
-    from qdm_qiskit.hardware.providers.local import LocalPlace
+    from qdm_qiskit.hardware.providers.jobs import RunJobs
 
     jump = [0.0]
     monkeypatch.setattr(Real, "now", lambda self: self._clock() + jump[0])
-    original = LocalPlace.store
+    original = RunJobs.store
 
     def store(self, intention, counts, shots, at):
-        found = original(self, intention, counts, shots, at + jump[0])
+        found = original(self, intention, counts, shots, at)
         if intention.part == "step-0003":
             jump[0] = 4000.0
         return found
 
-    monkeypatch.setattr(LocalPlace, "store", store)
+    monkeypatch.setattr(RunJobs, "store", store)
     said: list[str] = []
-    state = submit_run(plan.folder, report=said.append)
+    state = submit_run(plan.folder, progress=said.append)
     assert state.jobs == 5, said
     assert list(read_calibrations(plan.folder)) == ["calibration-0001", "calibration-0002"]

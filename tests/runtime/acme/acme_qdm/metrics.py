@@ -16,7 +16,5 @@ class Contrast(Metric):
 
     def measure(self, sets: ImageSets) -> Interval:
         """Compare the mean standard deviation of an image's pixels."""
-        ours, theirs = (
-            np.asarray(x).std(axis=(1, 2, 3)) for x in (sets.images, sets.reference)
-        )
+        ours, theirs = (np.asarray(x).std(axis=(1, 2, 3)) for x in (sets.images, sets.reference))
         return sets.interval(lambda a, b: abs(float(ours[a].mean() - theirs[b].mean())))

@@ -1,56 +1,61 @@
 """Send a job once: the intention first, the id after, and a look by tag whenever in doubt.
 
-IBM's client has no idempotency key, so each job carries a tag of its own. Before anything is sent
-again, and after every sending, the service is asked which jobs have that tag: the oldest is adopted
+A provider has no idempotency key, so each job carries a tag of its own. Before anything is sent
+again, and after every sending, the provider is asked which jobs have that tag: the oldest is adopted
 and the others are cancelled while they wait.
 
-"Sending" is written down at the last moment, when the payload is built, the client's own questions
-are answered and only the POST remains (:mod:`.post_guard`). A process that died before
-that has sent nothing, and the next one sends at once. One that died after it may have sent a job
-that no list shows yet: its POST may still be read by the service, and lists lag. Then the tag is
-looked up until ``grace_seconds`` after the sending; only a tag that has no job by then is sent again.
-A sending that the service refused (a 4xx) or that did not reach it needs no such time.
+"Sending" is written down at the last moment; of IBM's client that is when the payload is built, the
+client's own questions are answered and only the POST remains
+(:mod:`qdm_qiskit.hardware.ibm.post_guard`). A process that died before that has sent nothing, and
+the next one sends at once. One that died after it may have sent a job that no list shows yet: it may
+still be read by the provider, and lists lag. Then the tag is looked up for the provider's
+``lag_seconds`` after the sending; only a tag that has no job by then is sent again. A sending that
+the provider refused or that did not reach it needs no such time.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from ...errors import InvalidOption, ServiceUnavailable, SubmissionUncertain
+from ...progress import Message, Progress
 from ..ledger.ledger import Intention, Ledger
-from ..providers.requests import JobRequest, Request, resolved_options, sampler_options
-from .account import ServiceHandle
-from .client_errors import CallFailed, Failure
-from .execution_mode import JobMode
-
-if TYPE_CHECKING:
-    from qiskit_ibm_runtime import QiskitRuntimeService
-
-__all__ = ["JobRequest", "Request", "Sender", "resolved_options", "sampler_options"]
+from .base import Provider
+from .failures import CallFailed, Failure
+from .requests import Request
+from .settings import ServiceSettings
 
 MINUTE_SECONDS = 60.0
 PACED_SECONDS = 600.0
 """For so long after a 429 jobs are paced; a 429 itself creates no job and costs nothing."""
-WAITING = ("INITIALIZING", "QUEUED")
-ENDED_WITHOUT = ("ERROR", "CANCELLED")
+ENDED_WITHOUT = ("failed", "cancelled", "lost")
 
 
 @final
 class Sender:
-    """Sends the jobs of one run.
+    """Send the jobs of one run, each once.
 
     Args:
-        handle: The service.
-        ledger: Where intentions and ids are written down.
-        mode: Job, batch or session.
+        provider: Takes the jobs.
+        ledger: Record of intentions and ids.
+        settings: Limits and intervals.
+        progress: Is told what happens.
     """
 
-    def __init__(self, handle: ServiceHandle, ledger: Ledger, mode: JobMode) -> None:
-        self._handle = handle
+    def __init__(
+        self, provider: Provider, ledger: Ledger, settings: ServiceSettings, progress: Progress
+    ) -> None:
+        self._provider = provider
         self._ledger = ledger
-        self._mode = mode
-        self._settings = handle.settings
+        self._settings = settings
+        self._progress = progress
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long after a sending its job may be missing from the provider's list."""
+        lag = self._provider.lag_seconds
+        return self._settings.grace_seconds if lag is None else lag
 
     def send(
         self, request: Request, intention: Intention | None, *, max_seconds: int | None = None
@@ -66,7 +71,7 @@ class Sender:
             The intention, with the id of its one job.
 
         Raises:
-            ServiceUnavailable: If the service refuses it, or does not answer; no job exists then.
+            ServiceUnavailable: If the provider refuses it, or does not answer; no job exists then.
             SubmissionUncertain: If a job may exist that cannot be found yet; sending again later
                 looks for it first.
         """
@@ -89,9 +94,9 @@ class Sender:
             attempt=attempt,
             payload_sha256=request.payload_sha256,
             backend=request.backend,
-            instance=self._handle.instance,
-            mode=self._mode.mode,
-            session_id=self._mode.session_id,
+            instance=self._provider.instance,
+            mode=self._provider.mode,
+            session_id=self._provider.session_id,
         )
 
     def _find_before(self, intention: Intention) -> str | None:
@@ -100,7 +105,7 @@ class Sender:
         last = self._ledger.last_sending(intention)
         if found is not None or last is None:
             return found
-        return self._look_until(intention.tag, last + self._settings.grace_seconds)
+        return self._look_until(intention.tag, last + self.lag_seconds)
 
     def _send_once(
         self, request: Request, intention: Intention, max_seconds: int | None
@@ -120,11 +125,11 @@ class Sender:
             )
             found = self._look_after(intention, failure)
             if found is not None:
-                self._handle.report(f"{request.part}: the job was created after all ({found})")
+                self._say(f"{request.part}: the job was created after all ({found})")
                 return found
             if failure.kind == "refused":
                 raise ServiceUnavailable(
-                    f"IBM Quantum refuses {request.part} of run {request.run_id}: "
+                    f"{self._provider.title} refuses {request.part} of run {request.run_id}: "
                     f"{failure.message}; no job was created and nothing is charged."
                 )
             if failure.kind == "other":
@@ -139,28 +144,22 @@ class Sender:
     def _post(
         self, request: Request, intention: Intention, max_seconds: int | None
     ) -> Failure | None:
-        """One call of IBM's Sampler; what went wrong, if anything."""
+        """Send once; return what went wrong, if anything."""
+        provider = self._provider
         try:
-            target = self._mode.target()
+            provider.prepare()
         except CallFailed as error:
             # Nothing of the job has been sent.
             kind = "before" if error.failure.kind in ("network", "timeout") else error.failure.kind
             return Failure(kind, error.failure.message, error.failure.name)
         self._pace()
-        mode, session_id = self._mode.mode, self._mode.session_id
-
-        def run(_: object) -> str:
-            job_id = request.send(target, tag=intention.tag, max_seconds=max_seconds).job_id()
-            if not isinstance(job_id, str) or not job_id:
-                raise RuntimeError("the service answered without the job's id")
-            return job_id
-
+        mode, session_id = provider.mode, provider.session_id
         try:
-            job_id = self._handle.once(
-                f"sending {request.part}",
-                run,
-                submitting=True,
-                before_post=lambda: self._ledger.sending(intention.tag, mode, session_id),
+            job_id = provider.send(
+                request,
+                tag=intention.tag,
+                max_seconds=max_seconds,
+                before=lambda: self._ledger.sending(intention.tag, mode, session_id),
             )
         except CallFailed as error:
             return error.failure
@@ -168,9 +167,9 @@ class Sender:
         return None
 
     def _pace(self) -> None:
-        """Wait until another job may be created, once the service has said that they come too fast.
+        """Wait until another job may be created, once the provider has said that they come too fast.
 
-        IBM documents a limit by the minute and the user. A service that has not complained is not
+        IBM documents a limit by the minute and the user. A provider that has not complained is not
         waited for.
         """
         limit = self._settings.jobs_per_minute
@@ -180,17 +179,17 @@ class Sender:
             if len(recent) < limit:
                 return
             wait = recent[-limit] + MINUTE_SECONDS - now
-            self._handle.report(f"waiting {wait:.0f} s: IBM takes {limit} jobs a minute")
+            self._say(f"waiting {wait:.0f} s: {self._provider.title} takes {limit} jobs a minute")
             time.sleep(max(0.05, wait))
 
     def _before_again(self, request: Request, failure: Failure, attempts: int) -> None:
         settings = self._settings
-        self._handle.report(f"{request.part}: {failure.message}; sending again")
+        self._say(f"{request.part}: {failure.message}; sending again")
         if failure.kind == "unauthorized":
-            self._handle.rebuild()
+            self._provider.renew()
             return
         if failure.kind == "session-closed":
-            self._mode.expired()
+            self._provider.session_closed(None)
             return
         first = (
             settings.rate_pause_seconds if failure.kind == "rate" else settings.first_pause_seconds
@@ -203,19 +202,19 @@ class Sender:
     ) -> ServiceUnavailable | SubmissionUncertain:
         if failure.nothing_created:
             return ServiceUnavailable(
-                f"IBM Quantum did not take {request.part} of run {request.run_id}: "
+                f"{self._provider.title} did not take {request.part} of run {request.run_id}: "
                 f"{failure.message}; no job was created, `qdm run resume` tries again."
             )
         return SubmissionUncertain(
             f"{request.part} of run {request.run_id} was sent without an answer "
-            f"({failure.message}) and is not in the service's list yet; `qdm run resume "
+            f"({failure.message}) and is not in the provider's list yet; `qdm run resume "
             f"{request.run_id}` looks for it again before anything is sent."
         )
 
     # -- by tag -------------------------------------------------------------------------------
 
     def resolve(self, tag: str) -> str | None:
-        """The one job of a tag: the oldest; others are cancelled while they wait, and recorded.
+        """Find the one job of a tag, the oldest; cancel others while they wait, and record them.
 
         Args:
             tag: The intention's.
@@ -224,15 +223,16 @@ class Sender:
             Its id, which is in the ledger then; None if there is no job.
 
         Raises:
-            ServiceUnavailable, SubmissionUncertain: If the service does not answer.
+            ServiceUnavailable, SubmissionUncertain: If the provider does not answer.
         """
         intention = self._ledger.intention(tag)
         known = intention.job_id
         try:
-            found = self._handle.ask("looking for a job by its tag", lambda s: _with_tag(s, tag))
+            found = list(self._provider.find(tag))
             if not found:
                 return known
-            states = {job_id: self._status(job_id) for job_id in found} if len(found) > 1 else {}
+            many = len(found) > 1
+            states = {each: self._provider.status(each) for each in found} if many else {}
             alive = [job_id for job_id in found if states.get(job_id) not in ENDED_WITHOUT]
             main = (alive or found)[0]
             if known is not None and intention.state in ("collected", "failed"):
@@ -241,9 +241,9 @@ class Sender:
                 self._ledger.sent(tag, main, how="found")
             for job_id in found:
                 if job_id != main:
-                    waits = states[job_id] in WAITING
+                    waits = states[job_id] == "queued"
                     state = self._cancel(job_id) if waits else states[job_id]
-                    self._ledger.duplicate(tag, job_id, state.lower())
+                    self._ledger.duplicate(tag, job_id, state)
         except CallFailed as error:
             if known is not None:
                 return known
@@ -258,10 +258,12 @@ class Sender:
         if failure.nothing_created or failure.kind == "other":
             return self.resolve(intention.tag)
         last = self._ledger.last_sending(intention) or self._ledger.now()
-        return self._look_until(intention.tag, last + self._settings.grace_seconds)
+        return self._look_until(intention.tag, last + self.lag_seconds)
 
     def _look_until(self, tag: str, end: float) -> str | None:
         """Look for a job, at least so often as there are pauses, and until a time of the clock."""
+        if self.lag_seconds == 0 and self._provider.lag_seconds == 0:
+            return self.resolve(tag)
         pauses = self._settings.lookup_pauses_seconds
         looks = 0
         while looks < len(pauses) or self._ledger.now() < end:
@@ -272,18 +274,13 @@ class Sender:
             looks += 1
         return None
 
-    def _status(self, job_id: str) -> str:
-        return str(self._handle.ask("asking for a job's state", lambda s: s.job(job_id).status()))
-
     def _cancel(self, job_id: str) -> str:
+        """Cancel a duplicate; return its state."""
         try:
-            self._handle.once("cancelling a duplicate", lambda s: s.job(job_id).cancel())
+            self._provider.cancel(job_id)
         except CallFailed:
-            return self._status(job_id)  # it has begun, or the service did not answer
-        return "CANCELLED"
+            return self._provider.status(job_id)  # it has begun, or the provider did not answer
+        return "cancelled"
 
-
-def _with_tag(service: QiskitRuntimeService, tag: str) -> list[str]:
-    """Ids of the jobs of a tag in the active instance, oldest first."""
-    jobs = [job for job in service.jobs(job_tags=[tag], limit=None) if tag in (job.tags or [])]
-    return [j.job_id() for j in sorted(jobs, key=lambda j: (str(j.creation_date), j.job_id()))]
+    def _say(self, text: str) -> None:
+        self._progress(Message(text))

@@ -1,0 +1,88 @@
+"""The executor-based Sampler of IBM's client: options of a plan in its terms, and jobs sent by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...arguments import wrong
+from ..plan.types import ExecutionOptions
+from ..providers.requests import JobRequest, MeasureRequest, Request
+
+if TYPE_CHECKING:
+    from qiskit.providers import BackendV2
+    from qiskit_ibm_runtime import RuntimeJobV2, Session
+    from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
+
+MAX_EXECUTION_SECONDS = 10_800
+
+
+def send_job(
+    request: Request, target: BackendV2 | Session | None, *, tag: str, max_seconds: int | None
+) -> RuntimeJobV2:
+    """Send the work of a job through IBM's client, once.
+
+    Args:
+        request: Circuits to sample, or to measure shot by shot.
+        target: The backend, or the open session.
+        tag: The job's tag.
+        max_seconds: IBM cancels the job after this much QPU time.
+
+    Returns:
+        IBM's job.
+
+    Raises:
+        InvalidArgument: If the request is of another kind.
+    """
+    from qiskit_ibm_runtime.executor_sampler import Sampler
+
+    options = sampler_options(request.options, tag=tag, max_seconds=max_seconds)
+    if isinstance(request, MeasureRequest):
+        if request.randomizations is not None:
+            options.twirling.num_randomizations = request.randomizations
+            options.twirling.shots_per_randomization = request.shots // request.randomizations
+        pubs = [(c, request.values) if c.num_parameters else (c,) for c in request.circuits]
+    elif isinstance(request, JobRequest):
+        pubs = [(c, values) if c.num_parameters else (c,) for c, values in request.pubs]
+    else:
+        raise wrong(request, "request", "a JobRequest or a MeasureRequest")
+    return Sampler(mode=target, options=options).run(pubs, shots=request.shots)
+
+
+def sampler_options(
+    options: ExecutionOptions, *, tag: str | None = None, max_seconds: int | None = None
+) -> SamplerOptions:
+    """Return IBM's options for a job.
+
+    Args:
+        options: Those of the plan.
+        tag: The job's tag.
+        max_seconds: IBM cancels the job after this much QPU time; the plan's own limit if lower.
+
+    Returns:
+        Options of the executor-based Sampler.
+    """
+    from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
+
+    found = SamplerOptions()
+    if options.dynamical_decoupling != "off":
+        found.dynamical_decoupling.enable = True
+        found.dynamical_decoupling.sequence_type = options.dynamical_decoupling
+    found.twirling.enable_gates = options.twirl_gates
+    found.twirling.enable_measure = options.twirl_measure
+    if options.rep_delay_seconds is not None:
+        found.execution.rep_delay = options.rep_delay_seconds
+    limits = [each for each in (options.max_execution_seconds, max_seconds) if each is not None]
+    if limits:
+        found.max_execution_time = max(1, min(*limits, MAX_EXECUTION_SECONDS))
+    if tag is not None:
+        found.environment.job_tags = [tag]
+    return found
+
+
+def resolved_options(options: ExecutionOptions) -> dict[str, Any]:
+    """Return IBM's options with nothing left to choose, ready for JSON."""
+    from qiskit_ibm_runtime.executor_sampler.finalize_options import finalize_sampler_options
+
+    found = finalize_sampler_options(sampler_options(options)).model_dump(mode="json")
+    keys = ("dynamical_decoupling", "execution", "twirling", "max_execution_time")
+    return {key: found[key] for key in keys}

@@ -1,0 +1,59 @@
+"""Failures of a call to a provider: what they mean for a job, in one line without secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ...errors import ServiceUnavailable
+
+Kind = Literal[
+    "unauthorized",  # 401: the token was revoked or could not be renewed; nothing was created
+    "rate",  # 429: too fast; nothing was created
+    "session-closed",  # 1217: the session takes no jobs; nothing was created
+    "no-session",  # 1352: the plan has no sessions; nothing was created
+    "refused",  # another 4xx: the same request will be refused again
+    "before",  # failed on the way to the submission; nothing was created
+    "network",  # no answer, or none that can be read; what was sent may have arrived
+    "timeout",  # given up by our own watchdog; what was sent may still arrive
+    "other",  # a mistake in what was asked for
+]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A call that failed, understood."""
+
+    kind: Kind
+    message: str
+    """One line, without secrets."""
+    name: str
+    """The exception's class."""
+    gone: bool = False
+    """Whether the service said 404: there is no such job or session."""
+    status: int = -1
+    """What the service answered; -1 if it is not known or there was no answer."""
+    unsent: bool = False
+    """Whether a submission ended before its POST had left."""
+
+    @property
+    def nothing_created(self) -> bool:
+        """Whether a submission that ended so has created no job for sure."""
+        return self.unsent or self.kind not in ("network", "timeout", "other")
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same question may be answered a moment later."""
+        return self.kind in ("unauthorized", "rate", "before", "network", "timeout")
+
+
+class CallFailed(ServiceUnavailable):
+    """A call to a provider failed; it holds a :class:`Failure` and no reference to anything else.
+
+    A client's own exceptions may keep the request with its headers, and so the token; they end
+    where they are understood.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure

@@ -1,0 +1,273 @@
+"""The jobs of a run at a provider: each sent once, waited for, written down, settled, cancelled.
+
+The same rules for every provider: something is reserved first, an intention with a tag is written
+down, the job is looked for by its tag before it is sent again, its counts are stored when they
+arrive, and its real cost takes the place of the reservation. Another process may ask for the same
+job again after a crash: the ledger says how far the last one came.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from ...errors import JobFailed, SubmissionUncertain
+from ..ledger.ledger import Intention
+from ..ledger.run_files import CountsInfo, StoredCounts, counts_path, write_counts
+from .base import Provider
+from .collector import Collector, Ending
+from .context import RunContext
+from .requests import JobRequest
+from .sender import Sender
+from .settlement import Settlement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled:
+    """What a cancelling came to."""
+
+    jobs: tuple[str, ...] = ()
+    """Ids of the jobs that it stopped."""
+    finished: tuple[str, ...] = ()
+    """Ids of the jobs that had run already: their counts are there, and are not fetched yet."""
+    in_doubt: tuple[str, ...] = ()
+    """Tags with which a job may exist that the provider could not be asked for."""
+
+
+@final
+class RunJobs:
+    """The jobs of a run.
+
+    Args:
+        run: The run.
+        provider: Takes the jobs; it was told of the run (:meth:`.base.Provider.begin`).
+    """
+
+    def __init__(self, run: RunContext, provider: Provider) -> None:
+        self.run = run
+        self.provider = provider
+        self.ledger = run.ledger
+        self._settings = run.settings
+        self._sender = Sender(provider, run.ledger, run.settings, run.progress)
+        self._collector = Collector(provider, run.settings, run.progress)
+        self._settlement = Settlement(
+            run.run_id,
+            run.ledger,
+            self._sender,
+            self._collector,
+            charges=provider.charges,
+            progress=run.progress,
+        )
+
+    def start(self, request: JobRequest) -> None:
+        """Send a job unless it was sent, and return without waiting for it.
+
+        One that runs in this process is run: nothing goes on without it.
+        """
+        if self.provider.in_process:
+            self.obtain(request)
+        else:
+            self._send(request)
+
+    def _send(self, request: JobRequest) -> None:
+        intention = self.latest(request.part)
+        if intention is None or intention.state in ("failed", "dropped"):
+            intention = None
+        if intention is None or intention.state == "intended":
+            most = self._settlement.most_seconds(self.run.budget, request.part)
+            self._sender.send(request, intention, max_seconds=most)
+
+    def obtain(self, request: JobRequest) -> StoredCounts:
+        """Send a job unless it was sent, wait for it, and write its counts down.
+
+        Raises:
+            JobFailed: If the job failed at a cost, or again and again, or was cancelled.
+            ServiceUnavailable, SubmissionUncertain: See :meth:`.sender.Sender.send`.
+        """
+        part, failures = request.part, 0
+        while True:
+            self._send(request)
+            intention = self.latest(part)
+            assert intention is not None
+            assert intention.job_id is not None
+            job_id = intention.job_id
+            ending = self._ending(part, job_id)
+            if ending.status == "DONE":
+                return self._take(request, intention)
+            charged = self._failed(intention, ending)
+            failures += 1
+            if not self._again(ending, charged, failures):
+                text = self._failure(part, job_id, ending, charged)
+                raise JobFailed(text, cancelled=ending.cancelled)
+            self.run.tell(
+                f"{part}: job {job_id} failed at no cost ({ending.reason}); sending again"
+            )
+            executions = request.rows * request.shots
+            self.reserve([(part, self._settlement.reserved_seconds(intention), executions)])
+
+    def fetch(self, request: JobRequest) -> StoredCounts | None:
+        """Return the counts of a job that was sent, if it has ended; send nothing."""
+        intention = self.latest(request.part)
+        if intention is None or intention.state in ("failed", "dropped"):
+            return None
+        if intention.job_id is None:
+            if self._sender.resolve(intention.tag) is None:
+                return None
+            intention = self.ledger.intention(intention.tag)
+        assert intention.job_id is not None
+        ending = self._collector.ended(intention.job_id)
+        if ending is None:
+            return None
+        if ending.status == "DONE":
+            return self._take(request, intention)
+        charged = self._failed(intention, ending)
+        text = self._failure(request.part, intention.job_id, ending, charged)
+        raise JobFailed(text, cancelled=ending.cancelled)
+
+    def settle(self, *, wait: bool = False) -> None:
+        """Put the real costs of jobs that have ended in the place of their reservations.
+
+        Args:
+            wait: Whether to wait a while for costs that the provider still counts.
+        """
+        self._settlement.settle(self._settings.usage_wait_seconds if wait else None)
+
+    def cancel(self) -> Cancelled:
+        """Cancel what waits or runs; a job that may be on its way is waited for, after all others.
+
+        Raises:
+            ServiceUnavailable: If the provider does not answer; called again, it goes on.
+        """
+        cancelled: list[str] = []
+        finished: list[str] = []
+        in_doubt: list[str] = []
+        intentions = self.ledger.intentions(self.run.run_id)
+        for intention in sorted(intentions, key=lambda each: each.state == "intended"):
+            if intention.state == "intended":
+                if not self._cleared_up(intention):
+                    in_doubt.append(intention.tag)
+                intention = self.ledger.intention(intention.tag)
+            job_id = intention.job_id
+            if intention.state != "submitted" or job_id is None:
+                continue
+            if self._collector.cancel(job_id):
+                cancelled.append(job_id)
+            ending = self._collector.ended(job_id)
+            if ending is None:
+                self.run.tell(
+                    f"{intention.part}: job {job_id} is being cancelled; its cost stays reserved"
+                )
+            elif ending.status == "DONE":
+                finished.append(job_id)
+            else:
+                self._failed(intention, ending)
+        return Cancelled(
+            jobs=tuple(each for each in cancelled if each not in finished),
+            finished=tuple(finished),
+            in_doubt=tuple(in_doubt),
+        )
+
+    def close(self, *, keep: bool = False) -> None:
+        """Let go of the provider; ``keep`` leaves a session open for a later process."""
+        self.provider.close(keep=keep)
+
+    def latest(self, part: str) -> Intention | None:
+        """Return the last attempt of a part."""
+        found = [each for each in self.ledger.intentions(self.run.run_id) if each.part == part]
+        return max(found, key=lambda each: each.attempt, default=None)
+
+    def store(
+        self, intention: Intention, counts: list[np.ndarray], shots: int, at: float
+    ) -> StoredCounts:
+        """Write counts to disk, then into the ledger that they are there."""
+        assert intention.job_id is not None
+        info = CountsInfo(job_id=intention.job_id, tag=intention.tag, shots=shots, ran_at=at)
+        stored = StoredCounts(counts=tuple(counts), info=info)
+        path = counts_path(self.run.plan.folder, intention.part)
+        write_counts(path, stored)
+        self.ledger.collected(intention.tag, str(path.relative_to(self.run.plan.folder)))
+        return stored
+
+    def reserve(self, parts: list[tuple[str, float, int]]) -> None:
+        """Reserve for parts that nothing is reserved for; seconds and shots of each."""
+        self.ledger.reserve(self.run.budget, self.run.run_id, parts)
+
+    def _cleared_up(self, intention: Intention) -> bool:
+        """Whether it is known what a sending led to; its job is looked for until the grace is over.
+
+        A job that is found is in the ledger then; where there is none, nothing was created.
+        """
+        part, tag, grace = intention.part, intention.tag, self._sender.lag_seconds
+        last = self.ledger.last_sending(intention)
+        left = 0.0 if last is None else min(grace, last + grace - self.ledger.now())
+        end = time.monotonic() + left
+        if left > 0:
+            self.run.tell(
+                f"{part} was sent without an answer: looking for its job, {left:.0f} s at most"
+            )
+        looks, pauses = 0, self._settings.lookup_pauses_seconds
+        while True:
+            over = time.monotonic() >= end
+            try:
+                if self._sender.resolve(tag) is not None:
+                    return True
+            except SubmissionUncertain as error:
+                self.run.tell(f"{part}: {error}")
+                return False
+            if over:
+                break
+            pause = max(0.05, pauses[min(looks, len(pauses) - 1)])
+            time.sleep(max(0.0, min(pause, end - time.monotonic())))
+            looks += 1
+        reason = "the run was cancelled before it was sent"
+        if last is not None:
+            reason = f"the run was cancelled; no job is listed {grace:g} s after the sending"
+            self.run.tell(f"{part}: {reason}, so none was created")
+        self.ledger.dropped(tag, reason)
+        return True
+
+    def _ending(self, part: str, job_id: str) -> Ending:
+        """Wait until a job has ended; one that runs in this process has its result when asked."""
+        if self.provider.in_process:
+            return Ending(status="DONE", reason="")
+        return self._collector.ending(job_id, lambda text: self.run.tell(f"{part}: {text}"))
+
+    def _take(self, request: JobRequest, intention: Intention) -> StoredCounts:
+        """Fetch counts, write them down at once, then ask what they cost."""
+        assert intention.job_id is not None
+        # Before them, so that nothing is asked between their arrival and their file.
+        at = self._collector.finished_at(intention.job_id)
+        counts = self._collector.counts(intention.job_id, request)
+        stored = self.store(
+            intention, counts, request.shots, self.ledger.now() if at is None else at
+        )
+        self._settlement.settle_one(self.ledger.intention(intention.tag), 0.0)
+        return stored
+
+    def _failed(self, intention: Intention, ending: Ending) -> float | None:
+        """Write down that a job ended without counts; what it cost, None if not known yet."""
+        self.ledger.job_failed(intention.tag, ending.reason, cancelled=ending.cancelled)
+        if not ending.cancelled:
+            self.provider.session_closed(ending.reason)
+        return self._settlement.settle_one(
+            self.ledger.intention(intention.tag), self._settings.usage_wait_seconds
+        )
+
+    def _again(self, ending: Ending, charged: float | None, failures: int) -> bool:
+        """Whether a failed job is sent again: only what surely cost nothing, and a few times.
+
+        A cost of 0 that the provider does not call final is None here (:meth:`Collector.seconds`).
+        """
+        return (
+            ending.status == "ERROR" and charged == 0.0 and failures < self._settings.job_attempts
+        )
+
+    def _failure(self, part: str, job_id: str, ending: Ending, charged: float | None) -> str:
+        cost = "its cost is not known yet" if charged is None else f"charged {charged:g} s"
+        return (
+            f"{part} of run {self.run.run_id} has no counts: job {job_id} on {self.run.plan.backend} "
+            f"{ending.sentence} ({cost}); `qdm run resume` sends it again, within the budget."
+        )
