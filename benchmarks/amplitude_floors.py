@@ -1,4 +1,4 @@
-"""What do answers without a circuit score, in the noise that Cacioppo and QAMP's December run publish?
+"""Scores of predictions without a circuit, in the noise that Cacioppo and QAMP's December run publish.
 
 For each data set: doing nothing, one fixed image for every input, the linear map with the least squared
 error, and the same on the real parts alone, where an image has all of its signal and half of the noise.
@@ -30,7 +30,7 @@ CLASSES = (None, (0, 1))
 
 
 def floors(config: DiffusionConfig, split: Split) -> dict[str, float]:
-    """Infidelities of the simple answers.
+    """Infidelities of the simple predictions.
 
     Args:
         config: The process, with complex noise.
@@ -54,13 +54,16 @@ def floors(config: DiffusionConfig, split: Split) -> dict[str, float]:
     known = process.to_states(train).real.flatten(1).double()
     fixed = torch.linalg.eigh(known.T @ known).eigenvectors[:, -1]
     of_real = noisy[first].real @ linear_steps(real, train)[0].float()
-    answers = {
+    predictions = {
         "identity": infidelity(noisy, target),
         "linear": infidelity(linear, target),
     }
     return {
-        **{name: float(losses.mean()) for name, losses in answers.items()},
-        **{f"{name}_first_step": float(losses[first].mean()) for name, losses in answers.items()},
+        **{name: float(losses.mean()) for name, losses in predictions.items()},
+        **{
+            f"{name}_first_step": float(losses[first].mean())
+            for name, losses in predictions.items()
+        },
         "fixed_first_step": float(
             infidelity(fixed.cfloat().expand(len(test), -1), target[first]).mean()
         ),

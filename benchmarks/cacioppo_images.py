@@ -89,15 +89,15 @@ def judge(
     logits = classifier.read(images)[1]
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     probability = (odds / odds.sum(axis=1, keepdims=True)).max(axis=1)
-    answer = np.asarray(classifier.classes)[logits.argmax(axis=1)]
-    each = {str(k): float(np.mean((answer == k) & (probability > SURE))) for k in wanted}
+    prediction = np.asarray(classifier.classes)[logits.argmax(axis=1)]
+    each = {str(k): float(np.mean((prediction == k) & (probability > SURE))) for k in wanted}
     share = sum(each.values())
     return {
         "count": len(images),
         "share": share,
         "standard_error": float(np.sqrt(share * (1 - share) / len(images))),
         "each": each,
-        "likeliest": {str(k): float(np.mean(answer == k)) for k in classifier.classes},
+        "likeliest": {str(k): float(np.mean(prediction == k)) for k in classifier.classes},
     }
 
 
@@ -144,8 +144,8 @@ def judge_linear(
     states = process.to_states(torch.from_numpy(split.test.images))
     pairs = process.training_pairs(states, noise_generator(1))
     flat = pairs.noisy.flatten(1)
-    answers = torch.stack([row @ maps[t - 1] for row, t in zip(flat, pairs.step, strict=True)])
-    losses = infidelity(answers, pairs.target.flatten(1))
+    predictions = torch.stack([row @ maps[t - 1] for row, t in zip(flat, pairs.step, strict=True)])
+    losses = infidelity(predictions, pairs.target.flatten(1))
     return {
         **judge(classifier, process.to_images(x.reshape(-1, *shape)).numpy(), wanted(run)),
         "infidelity": float(losses.mean()),

@@ -65,8 +65,8 @@ def step_times(name: str, batch: int, rounds: int) -> dict[str, Any]:
         wall, cpu = time.perf_counter(), time.process_time()
         calls.clear()
         optimizer.zero_grad()
-        answer = model(pairs.noisy, pairs.step / process.num_steps)
-        process.losses(answer, pairs).mean().backward()
+        prediction = model(pairs.noisy, pairs.step / process.num_steps)
+        process.losses(prediction, pairs).mean().backward()
         optimizer.step()
         took = time.process_time() - cpu, time.perf_counter() - wall
         rows.append((*took, circuit_seconds(list(calls))))

@@ -45,8 +45,8 @@ def training_step(model: str, depth: int) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        answer = denoiser(pairs.noisy, pairs.step / STEPS)
-        process.losses(answer, pairs).mean().backward()
+        prediction = denoiser(pairs.noisy, pairs.step / STEPS)
+        process.losses(prediction, pairs).mean().backward()
         optimizer.step()
 
     return step

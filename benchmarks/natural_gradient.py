@@ -91,8 +91,8 @@ def digits() -> Task:
         test_pairs = process.training_pairs(process.to_states(test_set), generator)
 
         def loss_of(pairs) -> Tensor:
-            answer = model(pairs.noisy, pairs.step / process.num_steps)
-            return process.losses(answer, pairs).mean()
+            prediction = model(pairs.noisy, pairs.step / process.num_steps)
+            return process.losses(prediction, pairs).mean()
 
         def loss(step: int) -> Tensor:
             own = torch.Generator().manual_seed(1000 * seed + step)

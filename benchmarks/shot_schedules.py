@@ -70,9 +70,9 @@ def chain(
         if shots is not None:
             count = shots[steps - step]
             p = stream(SEED, "shots", repeat, step).multinomial(count, p) / count
-        answer = model.decode(read_probabilities(model.spec, torch.from_numpy(p)).to(x.dtype))
+        prediction = model.decode(read_probabilities(model.spec, torch.from_numpy(p)).to(x.dtype))
         noise = torch.Generator().manual_seed(derived_seed(SEED, "sampling", step))
-        x = process.reverse_step(x, step, process.prediction(answer), noise)
+        x = process.reverse_step(x, step, process.predicted_target(prediction), noise)
     return process.to_images(x).clamp(0, 1).flatten(1).double().numpy()
 
 

@@ -203,7 +203,7 @@ WRONG = {
         "`process`",
         call(scheduled_chain, GaussianChain, nothing, X, stream),
     ),
-    "a number for a model": ("`answer`", call(reverse_chain, PROCESS, 3, X, stream)),
+    "a number for a model": ("`prediction`", call(reverse_chain, PROCESS, 3, X, stream)),
     "one stream for all": ("`generators`", call(scheduled_chain, PROCESS, nothing, X, stream(0))),
     "numpy's streams": (
         "`generator`",
@@ -212,7 +212,7 @@ WRONG = {
     "numpy for x": ("`x`", call(reverse_chain, PROCESS, nothing, X.numpy(), stream)),
     "whole numbers for x": ("`x`", call(reverse_chain, PROCESS, nothing, X.long(), stream)),
     "numpy from the model": (
-        "answer",
+        "prediction",
         call(reverse_chain, PROCESS, lambda x, t: x.numpy(), X, stream),
     ),
     "a step beyond T": ("1 to 10", call(own_step, PROCESS, X, 11, X, stream(0))),

@@ -1,4 +1,4 @@
-"""What a circuit can do before it is trained: expressibility, entanglement, gradients, geometry."""
+"""Abilities of a circuit before it is trained: expressibility, entanglement, gradients, geometry."""
 
 from .entanglement import bloch_vectors, entangling_capability, haar_meyer_wallach, meyer_wallach
 from .estimates import Estimate

@@ -1,4 +1,4 @@
-"""How entangled a circuit's states are, and where their one-qubit parts lie in the Bloch ball.
+"""Entanglement of a circuit's states, and the places of their one-qubit parts in the Bloch ball.
 
 References:
     Meyer and Wallach, quant-ph/0108104; Brennen, quant-ph/0305094, for the form with purities; Sim,

@@ -1,4 +1,4 @@
-"""How evenly a circuit's states cover all states: fidelities of random pairs against Haar's.
+"""Evenness with which a circuit's states cover all states: fidelities of random pairs against Haar's.
 
 References:
     Sim, Johnson and Aspuru-Guzik, arXiv:1905.10876, section 2.3.

@@ -1,4 +1,4 @@
-"""How many directions a circuit's parameters can move its state in: the spectrum of the Fisher
+"""Number of directions in which a circuit's parameters can move its state: the spectrum of the Fisher
 information.
 
 References:

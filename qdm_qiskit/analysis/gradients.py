@@ -43,7 +43,7 @@ Cost: TypeAlias = Literal["global", "local"]
 qubit on |0>. Both are costs of Cerezo et al. (up to 1 minus), between 0 and 1."""
 
 Observable: TypeAlias = SparsePauliOp | Cost
-"""What is measured: an observable on all qubits, or a cost that every size has."""
+"""Quantity that is measured: an observable on all qubits, or a cost that every size has."""
 
 
 def gradient_samples(

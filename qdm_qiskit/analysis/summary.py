@@ -29,7 +29,7 @@ FISHER_POINTS = 10
 
 @dataclass(frozen=True, eq=False)
 class CircuitAnalysis:
-    """What random parameters make of a circuit."""
+    """Measures of a circuit with random parameters."""
 
     name: str
     """The circuit's name."""

@@ -18,7 +18,7 @@ Edges = Sequence[tuple[int, int]]
 """Pairs (control, target) of wires."""
 
 Pattern = Literal["linear", "circular", "full"]
-"""Which wires an entangling layer joins, as in Qiskit's ``n_local``."""
+"""Wires that an entangling layer joins, as in Qiskit's ``n_local``."""
 
 Entangler = Literal["cx", "cz"]
 """Gate that joins two wires."""

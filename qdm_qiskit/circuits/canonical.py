@@ -108,7 +108,7 @@ def _bare(operation: Instruction) -> Instruction:
 
 
 def _inside(operation: Operation) -> QuantumCircuit:
-    """What an operation stands for."""
+    """Return the operation that another one stands for."""
     if isinstance(operation, ControlFlowOp):
         raise InvalidTemplate(
             f"A spec's circuit has no control flow, got '{operation.name}'; a readout with "
@@ -155,7 +155,7 @@ def _own_matrix(operation: Operation) -> np.ndarray | None:
 
 
 def _synthesised(operation: Operation) -> QuantumCircuit | None:
-    """What Qiskit makes of a modified gate, a permutation, a Clifford; None if it leaves it whole."""
+    """Return Qiskit's form of a modified gate, a permutation, a Clifford; None if left whole."""
     circuit = QuantumCircuit(operation.num_qubits, operation.num_clbits)
     circuit.append(operation, circuit.qubits, circuit.clbits)
     found = HighLevelSynthesis()(circuit)

@@ -39,7 +39,7 @@ from .spec import CircuitSpec, register_spec
 from .state_denoisers import cacioppo_denoiser, conditioned_latent_denoiser, qamp_denoiser
 
 Group = Literal["encoding", "block", "ansatz", "denoiser", "other"]
-"""What a template is for: data into states, a part of larger circuits, a trainable circuit, or a
+"""Purpose of a template: data into states, a part of larger circuits, a trainable circuit, or a
 whole denoising step of a paper; or a circuit of another package, which says that itself."""
 
 
@@ -54,7 +54,7 @@ class Template:
     options: Mapping[str, object] = field(hash=False)
     """Every option with the value that the small example takes."""
     group: Group
-    """What it is for."""
+    """Purpose."""
     source: str
     """Paper, section or equation."""
     summary: str

@@ -1,4 +1,4 @@
-"""Which pairs of wires a device joins: a connected region of its coupling map, relabelled."""
+"""Pairs of wires that a device joins: a connected region of its coupling map, relabelled."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def qasm_text(template: Template, spec: CircuitSpec) -> str:
 
 
 def circuit_facts(template: Template, spec: CircuitSpec) -> dict[str, Any]:
-    """What there is to know about a spec without a device, ready for JSON.
+    """Return all facts of a spec that need no device, ready for JSON.
 
     Args:
         template: Where the spec comes from.

@@ -26,7 +26,7 @@ from .parameters import input_parameters, weight_parameters
 from .spec import CircuitSpec, ExpectationReadout, ProbabilityReadout, Readout
 
 Loads = Literal["angles", "amplitudes"]
-"""How an image enters: as angles of the inputs, or as amplitudes of the data qubits."""
+"""Encoding of an image: as angles of the inputs, or as amplitudes of the data qubits."""
 ParameterLike: TypeAlias = Parameter | ParameterVector | str
 """A parameter, a whole vector, or the name of either."""
 Parameters: TypeAlias = ParameterLike | Iterable[ParameterLike]

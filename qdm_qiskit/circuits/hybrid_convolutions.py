@@ -19,7 +19,7 @@ from .readouts import z_readout
 from .spec import CircuitSpec, wire_to_qubit
 
 Direction = Literal["code", "text"]
-"""Who controls whom at a stride s: ``"code"`` has wire p + s control wire p, ``"text"`` the reverse."""
+"""Direction of control at stride s: with ``"code"`` wire p + s controls wire p, ``"text"`` reversed."""
 
 Pair = tuple[int, int]
 

@@ -1,4 +1,4 @@
-"""What a circuit is for: which qubits carry data, which parameters are inputs, what is read out.
+"""Roles of a circuit: qubits that carry data, parameters that are inputs, and the readout.
 
 Papers number wires from the most significant bit, Qiskit numbers qubits from the least significant.
 :func:`wire_to_qubit` is the only place where the two meet.
@@ -76,7 +76,7 @@ class ProbabilityReadout:
         return tuple(sorted({*self.qubits, *(qubit for qubit, _ in self.postselect)}))
 
     def selection(self, num_qubits: int) -> np.ndarray:
-        """Which basis states of the whole register make up each output.
+        """Return the basis states of the whole register that make up each output.
 
         Args:
             num_qubits: Qubits of the register that was measured.
@@ -145,7 +145,7 @@ class CircuitSpec:
     """The circuit after amplitude encoding, or with its angle encoding; no classical bits. A copy of
     the one that was given, which its owner may change in place."""
     encoding: Literal["angle", "amplitude"]
-    """How data enter: as angles ``x_...`` of the circuit, or as amplitudes of the data qubits."""
+    """Encoding of data: as angles ``x_...`` of the circuit, or as amplitudes of the data qubits."""
     complex_amplitudes: bool = False
     """With amplitude encoding, whether amplitudes may be complex: the loader then sets phases too."""
     loader: Loader | str = EXACT
@@ -155,7 +155,7 @@ class CircuitSpec:
     ancilla_qubits: tuple[int, ...] = ()
     """Qiskit indices that start in |0> and carry no data."""
     readout: Readout
-    """What the circuit gives back."""
+    """Readout of the circuit."""
     source: str
     """Paper, section or equation."""
     time_input: int | None = None

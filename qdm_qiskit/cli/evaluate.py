@@ -35,7 +35,7 @@ def evaluate(
         int | None, typer.Option(help="Images of each set at most; 512 if none, 7000 for defalco.")
     ] = None,
     resamples: Annotated[
-        int | None, typer.Option(help="Bootstrap resamples of each figure; 200 if none.")
+        int | None, typer.Option(help="Bootstrap resamples of each metric; 200 if none.")
     ] = None,
     metric: Annotated[
         list[str] | None,

@@ -186,7 +186,7 @@ def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:
 
     try:
         if not plan.target.startswith("ibm:"):
-            raise TargetUnavailable(f"'{plan.target}' is no QPU of IBM's.")
+            raise TargetUnavailable(f"'{plan.target}' is no QPU.")
         return dry_run(plan, connect(settings=read_settings(root)))
     except (ServiceUnavailable, TargetUnavailable) as error:
         typer.echo(f"note: no dry run: {error}", err=True)

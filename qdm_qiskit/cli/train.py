@@ -206,7 +206,7 @@ def _rich_progress() -> TrainingProgress:
             )
 
         def warn(self, sentence: str) -> None:
-            rule = sentence.partition(":")[0]  # what follows are figures of the epoch
+            rule = sentence.partition(":")[0]  # numbers of the epoch follow
             if rule not in self.warned:
                 self.console.print(f"warning: {sentence}", highlight=False, soft_wrap=True)
             self.warned.add(rule)

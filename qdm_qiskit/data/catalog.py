@@ -12,14 +12,14 @@ class RemoteFile:
     name: str
     """File name, as published and as kept in the cache."""
     url: str
-    """Where its publisher, or the publisher's successor, offers it."""
+    """Address at which its publisher, or the publisher's successor, offers it."""
     checksum: str
     """``algorithm:hexadecimal digest``, from the public record; pooch compares it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What is known about a data set before it is loaded."""
+    """Facts about a data set before it is loaded."""
 
     name: str
     """The name that :func:`~qdm_qiskit.data.load_dataset` takes."""
@@ -36,17 +36,17 @@ class DatasetInfo:
     published_split: bool
     """Whether training and test images are published apart; if not, the seed decides."""
     source: str
-    """Who made it."""
+    """Its makers."""
     licence: str
     """Under which terms its publisher offers it, or that none are stated."""
     obtained: str
-    """How it gets onto this machine, in one sentence."""
+    """Way onto this machine, in one sentence."""
     files: tuple[RemoteFile, ...] = ()
     """The published files; empty if the data set is embedded in an installed package."""
     folder_names: tuple[str, ...] = ()
     """Folders below a user's data folder in which its files may lie."""
     system_folder: str | None = None
-    """Where an operating system's package puts its files."""
+    """Folder into which an operating system's package puts its files."""
     system_package: str | None = None
     """The name of that (Debian) package."""
 

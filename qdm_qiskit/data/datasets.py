@@ -71,7 +71,7 @@ class Dataset(ABC):
     licence: str
     """Under which terms the images may be used, or that none are stated."""
     source: str
-    """Who made it."""
+    """Its makers."""
     description: str = ""
     """One line for people."""
 

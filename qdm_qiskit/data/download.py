@@ -1,4 +1,4 @@
-"""Where a data set's files are looked for: a given folder, the system's package, the cache.
+"""Places of a data set's files: a given folder, the system's package, the cache.
 
 The order is fixed, and a folder that was asked for is never silently replaced by another place.
 """

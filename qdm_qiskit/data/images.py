@@ -116,9 +116,9 @@ class Split:
     """Training images, and test images that are not among them."""
 
     train: ImageSet
-    """What a model learns from."""
+    """Images that a model learns from."""
     test: ImageSet
-    """What it is judged by."""
+    """Images by which it is judged."""
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:

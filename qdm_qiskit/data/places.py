@@ -1,4 +1,4 @@
-"""Where data lie: the absolute place of what an option names, and another place of the same data."""
+"""Places of data: the absolute place of what an option names, and another place of the same data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..arguments import checked_path
 from ..errors import InvalidOption, MissingData
 
 NPZ = "npz:"
-"""What the name of a user's own file begins with."""
+"""Beginning of the name of a user's own file."""
 
 
 def absolute_place(dataset: str, folder: str | None) -> tuple[str, str | None]:

@@ -1,4 +1,4 @@
-"""What a reader hands to the loader: published pixels and labels, not yet chosen from."""
+"""Result of a reader: published pixels and labels, before a choice is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the data of a run were: where they lay, what they held, which classes; and are these the same?
+"""Record of a run's data: their place, content and classes; and a comparison with other data.
 
 Two hashes say it. That of each file names the bytes. That of the content is taken of the arrays as they
 are in memory, pixels and labels, before classes or counts are chosen and before anything is resized: it
@@ -75,7 +75,7 @@ class LoadedData:
     """As :attr:`DataRecord.origin`."""
 
     def record(self) -> DataRecord:
-        """What these data are."""
+        """Return the record of these data."""
         return DataRecord(
             files=tuple(_described(path) for path in self._paths()),
             origin=self.origin,

@@ -1,6 +1,6 @@
 """Forward processes on images and states, their training targets and their reverse steps."""
 
-from .base import Answer, DiffusionProcess, Goal, ImageProcess, StateSpace, TrainingPairs
+from .base import DiffusionProcess, Goal, ImageProcess, Predictor, StateSpace, TrainingPairs
 from .catalog import DiffusionConfig, make_process
 from .continuous import VariancePreserving
 from .depolarizing import Depolarizing
@@ -8,11 +8,10 @@ from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates
 from .noise_prediction import NoisePrediction
-from .reverse import OnStep, check_answer, check_chain, check_finite, own_step, reverse_chain
+from .reverse import OnStep, check_chain, check_finite, check_prediction, own_step, reverse_chain
 from .states import ComplexGaussian
 
 __all__ = [
-    "Answer",
     "ComplexGaussian",
     "Depolarizing",
     "DiffusionConfig",
@@ -24,12 +23,13 @@ __all__ = [
     "InterpolatedStates",
     "NoisePrediction",
     "OnStep",
+    "Predictor",
     "StateSpace",
     "TrainingPairs",
     "VariancePreserving",
-    "check_answer",
     "check_chain",
     "check_finite",
+    "check_prediction",
     "make_process",
     "own_step",
     "reverse_chain",

@@ -1,4 +1,4 @@
-"""What a diffusion process gives: training pairs, their loss, a start for sampling, reverse steps."""
+"""Contract of a diffusion process: training pairs, their loss, a start for sampling, reverse steps."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor
 from ..arguments import of_kind, whole_number
 from ..errors import InvalidOption
 
-Answer = Callable[[Tensor, int], Tensor]
-"""``(x_t, t) -> answer``, both ``(batch, ...)``."""
+Predictor = Callable[[Tensor, int], Tensor]
+"""``(x_t, t) -> prediction``, both ``(batch, ...)``."""
 MAX_STEPS = 10_000
 """Most steps of a process; far more than any paper takes, and still no matter of memory."""
 
 Goal = Literal["data", "noise"]
-"""What the model predicts: the image one step less noisy, or the noise."""
+"""Kind of prediction: the image one step less noisy, or the noise."""
 
 StateSpace = Literal["unit", "real", "complex", "complex_image"]
-"""Where x_t lives, and with it the model's input and answer.
+"""Space of x_t, and with it of the model's input and prediction.
 
-``unit``: images in [0, 1], and answers in [0, 1], as circuits give probabilities. ``real``: any real
-arrays, answers likewise. ``complex``: arrays of complex amplitudes with norm 1 over all but the batch.
-``complex_image``: complex arrays whose modulus is an image, with the image's norm.
+``unit``: images in [0, 1], and predictions in [0, 1], as circuits give probabilities. ``real``: any
+real arrays, predictions likewise. ``complex``: arrays of complex amplitudes with norm 1 over all but
+the batch. ``complex_image``: complex arrays whose modulus is an image, with the image's norm.
 """
 
 
@@ -48,7 +48,7 @@ class DiffusionProcess(ABC):
     """A forward process on states and the reverse step that belongs to it."""
 
     state_space: ClassVar[StateSpace]
-    """What x_t is; a model of another state space cannot be trained with this process."""
+    """Space of x_t; a model of another state space cannot be trained with this process."""
     every_step: ClassVar[bool] = True
     """Whether the training pairs of an x_0 are all T steps, rather than one step drawn."""
     compares_ensembles: ClassVar[bool] = False
@@ -90,36 +90,36 @@ class DiffusionProcess(ABC):
         """
 
     def as_generated(
-        self, pairs: TrainingPairs, answer: Answer, generator: torch.Generator
+        self, pairs: TrainingPairs, prediction: Predictor, generator: torch.Generator
     ) -> TrainingPairs:
         """Pairs whose inputs the model made, for processes that train on those; else the pairs.
 
         Args:
             pairs: From :meth:`training_pairs`.
-            answer: The model.
+            prediction: The model.
             generator: Source of randomness of the chain.
         """
         return pairs
 
-    def prediction(self, answer: Tensor) -> Tensor:
-        """The model's answer as a prediction of the target; the answer itself by default."""
-        return answer
+    def predicted_target(self, prediction: Tensor) -> Tensor:
+        """The model's prediction as a prediction of the target; the prediction itself by default."""
+        return prediction
 
-    def noise_of(self, answer: Tensor, step: Tensor | float) -> Tensor:
-        """The noise that an answer stands for, where :attr:`noise_betas` is given.
+    def noise_of(self, prediction: Tensor, step: Tensor | float) -> Tensor:
+        """The noise that a prediction stands for, where :attr:`noise_betas` is given.
 
         Args:
-            answer: The model's answer.
+            prediction: The model's prediction.
             step: The step t, or one for each row.
         """
-        return self.prediction(answer)
+        return self.predicted_target(prediction)
 
     @abstractmethod
-    def losses(self, answer: Tensor, pairs: TrainingPairs) -> Tensor:
+    def losses(self, prediction: Tensor, pairs: TrainingPairs) -> Tensor:
         """The loss of each pair, ``(pairs,)``; their mean is what training lowers.
 
         Args:
-            answer: The model's answer, of the shape of ``pairs.noisy``.
+            prediction: The model's prediction, of the shape of ``pairs.noisy``.
             pairs: From :meth:`training_pairs`.
         """
 
@@ -161,8 +161,8 @@ def check_start(shape: tuple[int, ...], generator: torch.Generator) -> None:
 class ImageProcess(DiffusionProcess):
     """A process on images in [0, 1] that trains all T steps of one forward path at once.
 
-    Models answer in [0, 1], because circuits give probabilities; :meth:`prediction` maps that
-    answer to the goal's range.
+    Models predict in [0, 1], because circuits give probabilities; :meth:`predicted_target` maps that
+    prediction to the goal's range.
     """
 
     state_space = "unit"
@@ -191,8 +191,8 @@ class ImageProcess(DiffusionProcess):
         """The noise that the model should predict at x_1 .. x_T of a path, ``(T, batch, ...)``."""
 
     @abstractmethod
-    def prediction(self, answer: Tensor) -> Tensor:
-        """The model's answer in [0, 1] as a prediction of the goal; affine."""
+    def predicted_target(self, prediction: Tensor) -> Tensor:
+        """The model's prediction in [0, 1] as a prediction of the goal; affine."""
 
     def training_pairs(self, x_0: Tensor, generator: torch.Generator) -> TrainingPairs:
         """All T pairs of one forward path for each image.
@@ -210,16 +210,16 @@ class ImageProcess(DiffusionProcess):
         steps, source = all_steps(self.num_steps, x_0)
         return TrainingPairs(path[1:].flatten(0, 1), steps, target.flatten(0, 1), source)
 
-    def losses(self, answer: Tensor, pairs: TrainingPairs) -> Tensor:
+    def losses(self, prediction: Tensor, pairs: TrainingPairs) -> Tensor:
         """Mean squared error over the pixels of each pair."""
-        return squared_errors(self.prediction(answer), pairs.target)
+        return squared_errors(self.predicted_target(prediction), pairs.target)
 
     def identity_losses(self, pairs: TrainingPairs) -> Tensor:
         """See :meth:`DiffusionProcess.identity_losses`."""
         return squared_errors(self.identity_prediction(pairs), pairs.target)
 
     def identity_prediction(self, pairs: TrainingPairs) -> Tensor:
-        """What a map that does nothing predicts: the noisy image itself, or no noise."""
+        """Return the prediction of a map that does nothing: the noisy image itself, or no noise."""
         return pairs.noisy if self.goal == "data" else torch.zeros_like(pairs.noisy)
 
 

@@ -55,17 +55,17 @@ class DiffusionConfig:
     beta_max: float = 20.0
     """beta(1) of `vp_sde`."""
     predicts: Predicts = "noise"
-    """What a model trained with `vp_sde` answers: the noise or the score."""
+    """Kind of prediction of a model trained with `vp_sde`: the noise or the score."""
     weighted: bool = True
     """P2 weights in the loss of `ddpm`."""
     state_loss: StateLoss = "absolute"
-    """Distance of complex answers in `interpolated_states`, or its square."""
+    """Distance of complex predictions in `interpolated_states`, or its square."""
     noise: NoiseKind = "complex"
     """Noise of `complex_gaussian`: in real and imaginary parts, or in the real parts alone."""
     data_norm: float = DATA_NORM
     """L2 norm of x_0 in `complex_gaussian`, whose noise has variance 1 in each entry; above 0."""
     scrambler: Scrambler = "gates"
-    """How `depolarizing` diffuses states: by gates, or into Haar-random ones by chance."""
+    """Way in which `depolarizing` diffuses states: by gates, or into Haar-random ones by chance."""
     ensemble_loss: EnsembleLoss = "mmd"
     """Distance of ensembles in `depolarizing`."""
 

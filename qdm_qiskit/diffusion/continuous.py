@@ -14,7 +14,7 @@ from .base import DiffusionProcess, TrainingPairs, check_batch, check_start, squ
 from .noise_prediction import LEAST_SIGNAL
 
 Predicts = Literal["noise", "score"]
-"""What the model's answer is: eps, or the gradient of the log density of x_t."""
+"""Kind of prediction: eps, or the gradient of the log density of x_t."""
 SHORTEST_TIME = 1e-3
 """Smallest t in training: the score grows without bound towards t = 0."""
 
@@ -32,7 +32,7 @@ class VariancePreserving(DiffusionProcess):
         num_steps: T, at least 1.
         beta_min: beta(0), above 0.
         beta_max: beta(1), at least beta_min.
-        predicts: The model's answer. A score is trained with the weight ``1 - alpha_bar(t)``, which
+        predicts: The model's prediction. A score is trained with the weight ``1 - alpha_bar(t)``, which
             makes it the noise's loss.
 
     Raises:
@@ -88,19 +88,19 @@ class VariancePreserving(DiffusionProcess):
         source = torch.arange(len(x_0), device=x_0.device)
         return TrainingPairs(signal * x_0 + spread * noise, t * self.num_steps, noise, source)
 
-    def noise_of(self, answer: Tensor, step: Tensor | float) -> Tensor:
-        """The noise that an answer at a step stands for."""
+    def noise_of(self, prediction: Tensor, step: Tensor | float) -> Tensor:
+        """The noise that a prediction at a step stands for."""
         if self.predicts == "noise":
-            return answer
-        t = torch.as_tensor(step, dtype=answer.dtype, device=answer.device) / self.num_steps
-        return -self._scales(t.reshape(-1), answer.ndim)[1] * answer
+            return prediction
+        t = torch.as_tensor(step, dtype=prediction.dtype, device=prediction.device) / self.num_steps
+        return -self._scales(t.reshape(-1), prediction.ndim)[1] * prediction
 
-    def losses(self, answer: Tensor, pairs: TrainingPairs) -> Tensor:
+    def losses(self, prediction: Tensor, pairs: TrainingPairs) -> Tensor:
         """Mean squared error of the noise, ``(pairs,)``."""
-        return squared_errors(self.noise_of(answer, pairs.step), pairs.target)
+        return squared_errors(self.noise_of(prediction, pairs.step), pairs.target)
 
     def identity_losses(self, pairs: TrainingPairs) -> Tensor:
-        """What predicting no noise scores."""
+        """Return the score of predicting no noise."""
         return squared_errors(torch.zeros_like(pairs.target), pairs.target)
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidData, InvalidOption
-from .base import Answer, DiffusionProcess, TrainingPairs, all_steps, check_batch, check_start
+from .base import DiffusionProcess, Predictor, TrainingPairs, all_steps, check_batch, check_start
 from .ensembles import EnsembleLoss, ensemble_losses
 
 Scrambler = Literal["haar", "gates"]
@@ -31,7 +31,7 @@ class Depolarizing(DiffusionProcess):
     grows with t and sums to 15. For one qubit ``a_t = prod (1 + 2 exp(-v_s/2)) / 3``; for more there is
     no such form, but the end is random as well.
 
-    The reverse step is a circuit with ancillas, one of whose outcomes is drawn. A model answers with
+    The reverse step is a circuit with ancillas, one of whose outcomes is drawn. A model predicts
     all of them: unnormalised states ``(batch, outcomes, d)``. What is compared are ensembles, not
     states: the loss of a pair is that of its step's whole batch. Inputs of training are made by the
     model's own chain from noise, so that a step learns to correct the steps before it.
@@ -112,29 +112,29 @@ class Depolarizing(DiffusionProcess):
 
     @torch.no_grad()
     def as_generated(
-        self, pairs: TrainingPairs, answer: Answer, generator: torch.Generator
+        self, pairs: TrainingPairs, prediction: Predictor, generator: torch.Generator
     ) -> TrainingPairs:
         """The pairs with x_t from the model's own chain."""
         batch = len(pairs.step) // self.num_steps
         x = self.start((batch, pairs.noisy.shape[1]), generator).to(pairs.noisy)
         chain = [x]
         for step in range(self.num_steps, 1, -1):
-            x = self.reverse_step(x, step, answer(x, step), generator)
+            x = self.reverse_step(x, step, prediction(x, step), generator)
             chain.append(x)
         return replace(pairs, noisy=torch.cat(chain[::-1]))
 
-    def losses(self, answer: Tensor, pairs: TrainingPairs) -> Tensor:
+    def losses(self, prediction: Tensor, pairs: TrainingPairs) -> Tensor:
         """The distance of each step's ensemble from the one before it, at each of its pairs."""
         batch = len(pairs.step) // self.num_steps
         values = ensemble_losses(
             self.loss,
-            answer.reshape(self.num_steps, batch, *answer.shape[1:]),
+            prediction.reshape(self.num_steps, batch, *prediction.shape[1:]),
             pairs.target.reshape(self.num_steps, batch, -1),
         )
         return values.repeat_interleave(batch)
 
     def identity_losses(self, pairs: TrainingPairs) -> Tensor:
-        """What leaving every state as it is scores."""
+        """Return the score of leaving every state as it is."""
         return self.losses(pairs.noisy[:, None], pairs)
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -14,7 +14,7 @@ from .base import Goal, ImageProcess, check_start
 from .fitted_betas import SHORT_CHAIN, linear_ends
 
 NOISE_RANGE = 6.0
-"""A [0, 1] answer a predicts the noise ``(a - 0.5) * 6``: three standard deviations either way."""
+"""A [0, 1] prediction a predicts the noise ``(a - 0.5) * 6``: three standard deviations either way."""
 
 
 @final
@@ -78,9 +78,9 @@ class GaussianChain(ImageProcess):
         )
         return (path[1:] - signal * path[:1]) / spread
 
-    def prediction(self, answer: Tensor) -> Tensor:
-        """The answer itself, or ``(answer - 0.5) * 6`` for the noise goal."""
-        return answer if self.goal == "data" else (answer - 0.5) * NOISE_RANGE
+    def predicted_target(self, prediction: Tensor) -> Tensor:
+        """The prediction itself, or ``(prediction - 0.5) * 6`` for the noise goal."""
+        return prediction if self.goal == "data" else (prediction - 0.5) * NOISE_RANGE
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Standard normal images."""

@@ -12,14 +12,14 @@ from .base import Goal, ImageProcess, check_start
 NOISE_MEAN, NOISE_STD = 0.5, 0.2
 """One noise image for each path: every pixel normal with this mean and standard deviation."""
 NOISE_RANGE = 0.1
-"""Width of the range in which a [0, 1] answer predicts the step's difference."""
+"""Width of the range in which a [0, 1] prediction predicts the step's difference."""
 
 
 @final
 class InterpolatedNoise(ImageProcess):
     """``x_t = clamp((1 - w_t) x_0 + w_t n, 0, 1)`` with ``w_t = (t/T)^3`` and one n for each image.
 
-    The data goal is x_{t-1}; the noise goal is the difference x_t - x_{t-1}, and a model's answer a
+    The data goal is x_{t-1}; the noise goal is the difference x_t - x_{t-1}, and a model's prediction a
     stands for ``(a - 0.5) * 0.1``. The reverse step is deterministic.
 
     Args:
@@ -47,9 +47,9 @@ class InterpolatedNoise(ImageProcess):
         """x_t - x_{t-1}."""
         return path[1:] - path[:-1]
 
-    def prediction(self, answer: Tensor) -> Tensor:
-        """The answer itself, or ``(answer - 0.5) * 0.1`` for the noise goal."""
-        return answer if self.goal == "data" else (answer - 0.5) * NOISE_RANGE
+    def predicted_target(self, prediction: Tensor) -> Tensor:
+        """The prediction itself, or ``(prediction - 0.5) * 0.1`` for the noise goal."""
+        return prediction if self.goal == "data" else (prediction - 0.5) * NOISE_RANGE
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Noise images, clamped to [0, 1] as x_T is."""

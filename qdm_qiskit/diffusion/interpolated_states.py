@@ -12,21 +12,21 @@ from .base import DiffusionProcess, Goal, TrainingPairs, all_steps, check_batch,
 from .interpolated import InterpolatedNoise
 
 StateLoss = Literal["absolute", "squared"]
-"""``absolute``: mean of ``|answer - x_{t-1}|``, the paper's MAE. ``squared``: mean of
-``|answer - x_{t-1}|**2``, that of the published code."""
+"""``absolute``: mean of ``|prediction - x_{t-1}|``, the paper's MAE. ``squared``: mean of
+``|prediction - x_{t-1}|**2``, that of the published code."""
 
 
 @final
 class InterpolatedStates(DiffusionProcess):
     """The path of :class:`InterpolatedNoise`, seen as complex arrays whose modulus is the image.
 
-    The model answers with a complex array for x_{t-1}; its phase counts in the loss and is kept from
+    The model predicts a complex array for x_{t-1}; its phase counts in the loss and is kept from
     step to step in sampling, so that T steps of a linear model are one linear map. Arrays carry the
     norm of their image, which a unitary model cannot change.
 
     Args:
         num_steps: T, at least 1; the paper takes 10.
-        goal: "data"; a complex answer predicts nothing else.
+        goal: "data"; a complex prediction predicts nothing else.
         state_loss: See :data:`StateLoss`.
 
     Raises:
@@ -63,9 +63,9 @@ class InterpolatedStates(DiffusionProcess):
         steps, source = all_steps(self.num_steps, x_0)
         return TrainingPairs(path[1:].flatten(0, 1), steps, path[:-1].flatten(0, 1), source)
 
-    def losses(self, answer: Tensor, pairs: TrainingPairs) -> Tensor:
-        """The distance of each answer from x_{t-1}, as ``state_loss`` says."""
-        return self._distance(answer, pairs.target)
+    def losses(self, prediction: Tensor, pairs: TrainingPairs) -> Tensor:
+        """The distance of each prediction from x_{t-1}, as ``state_loss`` says."""
+        return self._distance(prediction, pairs.target)
 
     def identity_losses(self, pairs: TrainingPairs) -> Tensor:
         """See :meth:`DiffusionProcess.identity_losses`."""

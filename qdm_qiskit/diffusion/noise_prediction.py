@@ -17,7 +17,7 @@ Schedule = Literal["linear", "cosine", "constant"]
 COSINE_OFFSET, LARGEST_BETA = 0.008, 0.999
 """Of the cosine schedule (Nichol and Dhariwal, arXiv:2102.09672)."""
 LEAST_SIGNAL = 1e-30
-"""Where sqrt(alpha_bar) is smaller, nothing is left of x_0, and float32 would divide by zero."""
+"""Least sqrt(alpha_bar): below it nothing is left of x_0, and float32 would divide by zero."""
 
 
 def betas(schedule: Schedule, num_steps: int, beta_start: float, beta_end: float) -> Tensor:
@@ -128,12 +128,12 @@ class NoisePrediction(DiffusionProcess):
         source = torch.arange(len(x_0), device=x_0.device)
         return TrainingPairs(self.add_noise(x_0, noise, step), step, noise, source)
 
-    def losses(self, answer: Tensor, pairs: TrainingPairs) -> Tensor:
+    def losses(self, prediction: Tensor, pairs: TrainingPairs) -> Tensor:
         """Weighted mean squared error of the noise."""
-        return self.weights(pairs.step) * squared_errors(answer, pairs.target)
+        return self.weights(pairs.step) * squared_errors(prediction, pairs.target)
 
     def identity_losses(self, pairs: TrainingPairs) -> Tensor:
-        """What predicting no noise scores."""
+        """Return the score of predicting no noise."""
         return self.losses(torch.zeros_like(pairs.target), pairs)
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

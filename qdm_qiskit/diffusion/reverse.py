@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..arguments import of_kind, whole_number, wrong
 from ..errors import InvalidData, InvalidOption
-from .base import Answer, DiffusionProcess
+from .base import DiffusionProcess, Predictor
 
 OnStep = Callable[[int, Tensor], Tensor | None]
 """``(t, x_t) -> None``, or the state to go on with."""
@@ -17,7 +17,7 @@ OnStep = Callable[[int, Tensor], Tensor | None]
 
 def reverse_chain(
     process: DiffusionProcess,
-    answer: Answer,
+    prediction: Predictor,
     x: Tensor,
     generators: Callable[[int], torch.Generator],
     *,
@@ -27,7 +27,7 @@ def reverse_chain(
 
     Args:
         process: Gives the reverse step.
-        answer: The model, wherever it runs.
+        prediction: The model, wherever it runs.
         x: ``(batch, ...)``: x_T.
         generators: The noise stream of each step t; streams are separate so that a chain can be
             taken up again at any step.
@@ -38,11 +38,11 @@ def reverse_chain(
         x_0 as data, ``process.to_images(x_0)`` clamped to [0, 1].
 
     Raises:
-        InvalidData: If an answer or a state is not finite; the message names the step.
+        InvalidData: If a prediction or a state is not finite; the message names the step.
     """
-    check_chain(process, answer, x, generators)
+    check_chain(process, prediction, x, generators)
     for step in range(process.num_steps, 0, -1):
-        x = own_step(process, x, step, answer(x, step), generators(step))
+        x = own_step(process, x, step, prediction(x, step), generators(step))
         if on_step is not None:
             changed = on_step(step - 1, x)
             x = x if changed is None else changed
@@ -50,7 +50,7 @@ def reverse_chain(
 
 
 def own_step(
-    process: DiffusionProcess, x: Tensor, step: int, answer: Tensor, generator: torch.Generator
+    process: DiffusionProcess, x: Tensor, step: int, prediction: Tensor, generator: torch.Generator
 ) -> Tensor:
     """x_{t-1} by the process's own reverse step.
 
@@ -58,11 +58,11 @@ def own_step(
         process: Gives the step.
         x: ``(batch, ...)``: x_t.
         step: t, 1 to T.
-        answer: The model's answer to x_t.
+        prediction: The model's prediction to x_t.
         generator: The noise stream of the step.
 
     Raises:
-        InvalidData: If the answer is of another shape than x_t, or it or x_{t-1} is not finite.
+        InvalidData: If the prediction is of another shape than x_t, or it or x_{t-1} is not finite.
         InvalidOption: If there is no such step.
     """
     of_kind(process, DiffusionProcess, "process")
@@ -70,15 +70,15 @@ def own_step(
     if not 1 <= whole_number(step, "step") <= process.num_steps:
         raise InvalidOption(f"step is 1 to {process.num_steps}, got {step}.")
     of_kind(generator, torch.Generator, "generator")
-    check_answer(process, answer, x, step)
-    x = process.reverse_step(x, step, process.prediction(answer), generator)
+    check_prediction(process, prediction, x, step)
+    x = process.reverse_step(x, step, process.predicted_target(prediction), generator)
     check_finite(x, step, "state")
     return x
 
 
 def check_chain(
     process: DiffusionProcess,
-    answer: Answer,
+    prediction: Predictor,
     x: Tensor,
     generators: Callable[[int], torch.Generator],
 ) -> None:
@@ -91,18 +91,18 @@ def check_chain(
     of_kind(x, Tensor, "x")
     if not (x.is_floating_point() or x.is_complex()):  # noise would be cut down to whole numbers
         raise wrong(x.dtype, "x", "a tensor of real or complex floating-point numbers")
-    for value, name in ((answer, "answer"), (generators, "generators")):
+    for value, name in ((prediction, "prediction"), (generators, "generators")):
         if not callable(value):
             raise wrong(value, name, "a function")
 
 
-def check_answer(process: DiffusionProcess, answer: Tensor, x: Tensor, step: int) -> None:
-    """Refuse a model's answer that is no tensor of the state's shape, or not finite.
+def check_prediction(process: DiffusionProcess, prediction: Tensor, x: Tensor, step: int) -> None:
+    """Refuse a model's prediction that is no tensor of the state's shape, or not finite.
 
     Args:
-        process: If it compares ensembles, answers hold the branches of a measurement and have a shape
-            of their own.
-        answer: What the model said to x_t.
+        process: If it compares ensembles, predictions hold the branches of a measurement and have a
+            shape of their own.
+        prediction: The model's, of x_t.
         x: ``(batch, ...)``: x_t.
         step: t, for the message.
 
@@ -110,13 +110,13 @@ def check_answer(process: DiffusionProcess, answer: Tensor, x: Tensor, step: int
         InvalidArgument: If it is no tensor.
         InvalidData: If it would be broadcast, or holds NaN or an infinity.
     """
-    of_kind(answer, Tensor, "answer(x, t)")
-    if answer.shape != x.shape and not process.compares_ensembles:
+    of_kind(prediction, Tensor, "prediction(x, t)")
+    if prediction.shape != x.shape and not process.compares_ensembles:
         raise InvalidData(
-            f"A model's answer has the shape of x_t, {tuple(x.shape)}, got {tuple(answer.shape)} at "
-            f"step t={step}."
+            f"A model's prediction has the shape of x_t, {tuple(x.shape)}, got "
+            f"{tuple(prediction.shape)} at step t={step}."
         )
-    check_finite(answer, step, "prediction")
+    check_finite(prediction, step, "prediction")
 
 
 def check_finite(values: Tensor, step: int, what: str) -> None:

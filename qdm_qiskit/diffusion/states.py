@@ -31,8 +31,8 @@ class ComplexGaussian(DiffusionProcess):
             + sqrt(1 - beta_t) (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) x_t
 
     Both x_t and mu_t are divided by their norms, and the loss is the infidelity
-    ``1 - |<answer|mu_t>|**2``. Sampling starts from normalised noise and takes the answer as x_{t-1},
-    without any noise.
+    ``1 - |<prediction|mu_t>|**2``. Sampling starts from normalised noise and takes the prediction as
+    x_{t-1}, without any noise.
 
     beta_t is entry t of ``linspace(beta_start, beta_end, T + 1)``, so that beta_end itself is never
     reached, as in the published code.
@@ -133,9 +133,9 @@ class ComplexGaussian(DiffusionProcess):
         target = self.posterior_mean(start, x_t, step)
         return TrainingPairs(unit_states(x_t), step, unit_states(target), source)
 
-    def losses(self, answer: Tensor, pairs: TrainingPairs) -> Tensor:
-        """Infidelity of answer and target, ``(pairs,)``."""
-        return infidelity(answer, pairs.target)
+    def losses(self, prediction: Tensor, pairs: TrainingPairs) -> Tensor:
+        """Infidelity of prediction and target, ``(pairs,)``."""
+        return infidelity(prediction, pairs.target)
 
     def identity_losses(self, pairs: TrainingPairs) -> Tensor:
         """Infidelity of x_t itself, ``(pairs,)``."""

@@ -1,4 +1,4 @@
-"""What a result is worth: distances, fidelities, and how much of a signal noise has left."""
+"""Worth of a result: distances, fidelities, and the share of a signal that noise has left."""
 
 from .bootstrap import Interval
 from .metric import Features, ImageSets, Metric

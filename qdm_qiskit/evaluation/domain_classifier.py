@@ -83,7 +83,7 @@ class DomainClassifier:
     accuracy: float
     """Share of the test images that it names rightly."""
     test_count: int
-    """How many those were."""
+    """Number of those."""
     identity: str
     """SHA-256 of its training data, seed and schema."""
     cached: bool
@@ -91,7 +91,7 @@ class DomainClassifier:
 
     @torch.no_grad()
     def read(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the network makes of images.
+        """Return the network's features of images.
 
         Args:
             images: ``(count, channels, height, width)`` in [0, 1], of the size that it knows.

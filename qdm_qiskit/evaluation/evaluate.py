@@ -1,4 +1,4 @@
-"""How good samples are: distances to real images with intervals, and the two ends of their scale."""
+"""Quality of samples: distances to real images with intervals, and the two ends of their scale."""
 
 from __future__ import annotations
 
@@ -31,6 +31,17 @@ from .metric import Features, ImageSets, Metric, measured
 from .metrics import METRIC_DOOR, OF_MEMORY, Frechet, find_metrics
 from .subjects import Part, Reference, Subject, load_reference
 
+__all__ = [
+    "MOST_IMAGES",
+    "PROTOCOLS",
+    "SCHEMA",
+    "EvaluationConfig",
+    "EvaluationPictures",
+    "EvaluationReport",
+    "Row",
+    "evaluate",
+]
+
 SCHEMA = "qdm-evaluation/2"
 MOST_IMAGES = 100_000
 """Images of each set at most."""
@@ -52,7 +63,7 @@ class EvaluationConfig:
     kid_subset_size: int | None = None
     """Also print KID as papers do, over subsets of this many images; None does not."""
     kid_subsets: int = 100
-    """How many such subsets."""
+    """Number of such subsets."""
     score_splits: int = 1
     """Parts into which the samples are divided for the classifier's and Inception's score."""
     seed: int = 0
@@ -85,12 +96,12 @@ PROTOCOLS: dict[str, EvaluationConfig] = {
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured on one set of images."""
+    """Metrics of one set of images."""
 
     name: str
     kind: Literal["real", "noise", "samples"]
     source: str
-    """Where the images come from."""
+    """Source of the images."""
     count: int
     metrics: dict[str, Interval]
     """Name to value; the names are explained in :attr:`EvaluationReport.metrics`."""
@@ -107,7 +118,7 @@ class EvaluationReport:
     classifier: dict[str, Any]
     """Accuracy, test images, classes, identity of the domain classifier."""
     pairing: str
-    """What SSIM and PSNR compare an image with."""
+    """Image that SSIM and PSNR compare with."""
     options: dict[str, Any]
     rows: tuple[Row, ...]
     inception: dict[str, Any] | None

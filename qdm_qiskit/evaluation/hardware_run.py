@@ -50,7 +50,7 @@ class HardwareReport:
     schedule: str
     mitigation: str
     note: str | None
-    """What an earlier version planned otherwise than this one does; None if nothing."""
+    """Remark on a plan of an earlier version that differs from today's; None if nothing."""
     circuit: dict[str, Any]
     """Depth, two-qubit gates, expected success."""
     steps: tuple[dict[str, Any], ...]
@@ -185,7 +185,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
-    """What the manifest of an unfinished run would say now; None where the ledger is not."""
+    """Return the manifest that an unfinished run would have now; None where the ledger is not."""
     from ..hardware.ledger.ledger import FILE, Ledger
     from ..hardware.providers.context import RunContext
     from ..hardware.run.manifest import manifest

@@ -1,4 +1,4 @@
-"""What an image is to the metrics: numpy arrays ``(count, channels, height, width)`` in [0, 1]."""
+"""Images as metrics take them: numpy arrays ``(count, channels, height, width)`` in [0, 1]."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class InceptionNetwork:
 
     @torch.no_grad()
     def read(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the network makes of images, grey ones repeated to three channels.
+        """Return the network's features of images, grey ones repeated to three channels.
 
         Args:
             images: ``(count, 1 or 3, height, width)`` in [0, 1]; taken as bytes, as torchmetrics does.

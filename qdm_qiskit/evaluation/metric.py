@@ -27,7 +27,7 @@ class Features:
     reference: np.ndarray
     """``(others, features)``: of the reference."""
     logits: np.ndarray
-    """``(count, classes)``: the network's answers to the images, before the softmax."""
+    """``(count, classes)``: the network's predictions to the images, before the softmax."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +60,11 @@ class ImageSets:
         *,
         resamples: int | None = None,
     ) -> Interval:
-        """Return a figure with its bootstrap interval.
+        """Return a value with its bootstrap interval.
 
         Args:
             statistic: Called with arrays of indices, one for each set, in which an image may stand
-                twice; gives the figure of the images that they choose.
+                twice; gives the value of the images that they choose.
             counts: Images in each set; None for ``images`` and ``reference``.
             resamples: How many, if not as the evaluation's options say.
 
@@ -85,7 +85,7 @@ class ImageSets:
 
 
 class Metric(ABC):
-    """A figure of a set of images.
+    """A value of a set of images.
 
     Example::
 
@@ -107,7 +107,7 @@ class Metric(ABC):
 
     @abstractmethod
     def measure(self, sets: ImageSets) -> Interval | None:
-        """Return the figure with its interval, or None where there is nothing to measure.
+        """Return the value with its interval, or None where there is nothing to measure.
 
         Args:
             sets: Images, reference, features, and what intervals are made with. A metric that draws

@@ -76,7 +76,7 @@ class KID(_OfFeatures):
 
 @final
 class Score(_OfFeatures):
-    """The Inception score's formula on a network's answers."""
+    """The Inception score's formula on a network's predictions."""
 
     better = "higher"
 

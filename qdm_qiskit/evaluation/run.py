@@ -29,7 +29,7 @@ SCHEMA = "qdm-run-report/1"
 
 @dataclass(frozen=True)
 class TargetSummary:
-    """What one folder of samples holds."""
+    """Content of one folder of samples."""
 
     folder: str
     """Name of the folder."""
@@ -62,14 +62,14 @@ class RunReport:
     history: tuple[dict[str, float], ...]
     """A row of metrics an epoch."""
     warnings: tuple[str, ...]
-    """What is wrong with the last epoch, a sentence each."""
+    """Faults of the last epoch, a sentence each."""
     noise_nearest_distance: float
     """``nearest_distance`` of the noise that the chain starts from: the far end of the scale."""
     data_nearest_distance: float
     """The same for unseen test images: the near end of the scale."""
     targets: tuple[TargetSummary, ...]
     notes: tuple[str, ...] = ()
-    """What cannot be said of it."""
+    """Remark on what is unknown of it."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""

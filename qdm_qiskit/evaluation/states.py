@@ -28,7 +28,7 @@ class Distance:
 
 @dataclass(frozen=True)
 class EnsembleDistances:
-    """How far an ensemble is from fresh data."""
+    """Distance of an ensemble from fresh data."""
 
     mmd: Distance
     """Unbiased squared MMD with kernel |<a|b>|^2: distance of the mean states."""

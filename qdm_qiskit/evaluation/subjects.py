@@ -1,4 +1,4 @@
-"""What is evaluated, and against what: samples of runs, and the reference images."""
+"""Subjects of an evaluation: samples of runs, and the reference images."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ from ..training import RunConfig, run_from_dict
 from ..training.run_data import NOT_VERIFIED, at_place, has_files, load_data, verified
 from .image_metrics import check_images
 
+__all__ = [
+    "PATH_NUMBERS",
+    "Part",
+    "Reference",
+    "Subject",
+    "load_reference",
+    "run_subject",
+    "samples_subject",
+    "whole_split",
+    "with_data_at",
+]
+
 PATH_NUMBERS = 2**26
 """Numbers of one batch's whole path from noise to images, which sampling holds in memory."""
 
@@ -36,7 +48,7 @@ class Subject:
 
     name: str
     source: str
-    """Where the images come from, in words."""
+    """Source of the images, in words."""
     config: RunConfig
     """The run that the model was trained in."""
     shape: tuple[int, int, int]
@@ -48,7 +60,7 @@ class Subject:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What cannot be said of its data."""
+        """Remark on what is unknown of its data."""
         return () if self.config.record is not None else (f"{self.name}: {NOT_VERIFIED}",)
 
     def training_split(self) -> Split:
@@ -183,7 +195,7 @@ class Reference:
 
     dataset: str
     part: Part
-    """Which part of the data set they are."""
+    """Part of the data set that they are."""
     images: np.ndarray
     """``(count, channels, height, width)``: what samples are compared with."""
     others: np.ndarray

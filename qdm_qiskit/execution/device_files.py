@@ -30,6 +30,16 @@ from .device_numbers import shown
 if TYPE_CHECKING:
     from .devices import DeviceLike
 
+__all__ = [
+    "MAX_BYTES",
+    "NAME",
+    "SCHEMA",
+    "checked_name",
+    "device_text",
+    "load_device",
+    "save_device",
+]
+
 SCHEMA = "qdm-device/1"
 MAX_BYTES = 32 << 20
 """Of a device's file; a device of 156 qubits takes 0.2 MB."""

@@ -137,7 +137,7 @@ def facts_from(content: Any) -> Facts:
         )
     target = DeviceTarget(
         num_qubits=count,
-        dt=optional(content["dt"], lambda each: number(each, "dt", 1e-15, 1.0)),
+        dt=optional(content["dt"], lambda each: number(each, "dt", 1e-24, 1.0)),
         qubit_properties=properties,
         **{n: whole(constraints[n], f"constraints.{n}", 1, 1_000_000) for n in CONSTRAINTS},
     )

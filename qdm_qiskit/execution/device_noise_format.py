@@ -121,7 +121,7 @@ def _pass_from(value: Any, where: str, count: int) -> Any:
         raise InvalidData(f"{where} has as many t1 as t2")
     if any(t2 > 2 * t1 * (1 + 1e-9) for t1, t2 in zip(*times, strict=True)):
         raise InvalidData(f"{where}.t2 is at most 2 t1 everywhere")
-    dt = optional(value["dt"], lambda each: number(each, f"{where}.dt", 1e-15, 1.0))
+    dt = optional(value["dt"], lambda each: number(each, f"{where}.dt", 1e-24, 1.0))
     return RelaxationNoisePass(t1s=times[0], t2s=times[1], dt=dt, op_types=Delay)
 
 

@@ -29,6 +29,20 @@ from .saved_devices import devices_folder, saved_device, saved_names
 if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
+__all__ = [
+    "DEVICES",
+    "PINNED",
+    "DeviceLike",
+    "as_backend",
+    "device_names",
+    "device_origin",
+    "is_device",
+    "is_device_name",
+    "make_device",
+    "named_device",
+    "target_of",
+]
+
 DeviceLike: TypeAlias = Union[str, BackendV2, "NoiseModel"]
 """A device's name, a backend, or an Aer noise model."""
 

@@ -15,7 +15,7 @@ from ..arguments import real_array
 from ..errors import InvalidData, InvalidOption
 
 FALSE_ALARM = 1e-3
-"""How often, at most, an erased signal is called alive."""
+"""Largest share of erased signals that are called alive."""
 
 MOST_SHOTS = 10**10
 """Beyond, factorials have lost the digits that are left of their difference."""
@@ -157,7 +157,7 @@ def detectable_fraction(exact: np.ndarray, erased: np.ndarray, shots: int) -> np
 
 @dataclass(frozen=True, eq=False)
 class SignalLeft:
-    """What noise has left of a signal, for each row."""
+    """Part of a signal that noise has left, for each row."""
 
     fraction: np.ndarray
     """The ``a`` for which ``a * exact + (1 - a) * erased`` is nearest to the noisy distribution in
@@ -166,7 +166,7 @@ class SignalLeft:
     detectable: np.ndarray
     """:func:`detectable_fraction`: what shot noise alone may feign."""
     erased: np.ndarray
-    """Where the fraction is not above what shot noise may feign."""
+    """Rows whose fraction is not above what shot noise may feign."""
     distance: np.ndarray
     """``TVD(noisy, exact)``."""
     shots: int
@@ -197,7 +197,7 @@ class SignalLeft:
 def signal_left(
     exact: np.ndarray, noisy: np.ndarray, erased: np.ndarray | None = None, *, shots: int
 ) -> SignalLeft:
-    """How much of a signal survives, and whether any of it can still be seen.
+    """Return the surviving share of a signal, and whether any of it can still be seen.
 
     Args:
         exact: Noise-free probabilities of shape ``(..., outcomes)``.

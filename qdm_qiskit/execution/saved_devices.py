@@ -14,6 +14,15 @@ from .device_files import NAME, checked_name, device_text, load_device
 if TYPE_CHECKING:
     from .devices import DeviceLike
 
+__all__ = [
+    "HOME",
+    "add_device",
+    "devices_folder",
+    "remove_device",
+    "saved_device",
+    "saved_names",
+]
+
 HOME = "QDM_HOME"
 """Environment variable that names the folder of what a user saves; ``~/.qdm_qiskit`` without it."""
 

@@ -27,6 +27,7 @@ __all__ = [
     "Device",
     "Kind",
     "Target",
+    "is_provider",
     "parse_target",
 ]
 

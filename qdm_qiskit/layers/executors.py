@@ -29,7 +29,7 @@ class EngineExecutor:
     """
 
     watch: Callable[[Tensor | None, Tensor | None], None] | None = None
-    """Is told of amplitudes and inputs before each run; natural gradients keep samples of them."""
+    """Receives amplitudes and inputs before each run; natural gradients keep samples of them."""
 
     def __init__(self, spec: CircuitSpec) -> None:
         self.spec = spec

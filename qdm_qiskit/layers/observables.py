@@ -25,7 +25,7 @@ MAX_GROUP = 12
 """Qubits of the largest matrix, 4096 x 4096."""
 
 HermitianForm = Literal["matrix", "triangular"]
-"""How numbers become a Hermitian matrix; see :class:`AdaptiveObservables`."""
+"""Rule by which numbers become a Hermitian matrix; see :class:`AdaptiveObservables`."""
 
 
 def neighbouring_groups(num_qubits: int, size: int) -> tuple[tuple[int, ...], ...]:

@@ -33,7 +33,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a QNN is made of."""
+    """Parts of a QNN."""
 
     circuit: QuantumCircuit
     observables: tuple[SparsePauliOp, ...]

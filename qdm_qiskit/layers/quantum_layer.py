@@ -19,7 +19,7 @@ from .executors import EngineExecutor, Executor, check_executor, engine_executor
 from .from_qnn import QnnLayer
 
 WeightMap = Literal["identity", "pi_tanh", "turns"]
-"""How weights become angles: as they are, ``pi * tanh(w)``, which keeps them in one turn, or
+"""Rule by which weights become angles: as they are, ``pi * tanh(w)``, which keeps them in one turn, or
 ``2 pi w``, which counts in turns."""
 
 

@@ -39,7 +39,7 @@ LEAST_DEVIATIONS = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """What one circuit measures."""
+    """Terms that one circuit measures."""
 
     letters: str
     """``X``, ``Y`` or ``Z`` for each measured qubit; ``I`` where no term needs it, read as Z."""
@@ -51,7 +51,7 @@ class Basis:
 
 @dataclass(frozen=True, eq=False)
 class MeasurementPlan:
-    """Which circuits measure some observables."""
+    """Circuits that measure some observables."""
 
     qubits: tuple[int, ...]
     """Measured qubits: bit k reads ``qubits[k]``; the same in every circuit."""
@@ -238,7 +238,7 @@ def combine_results(plan: MeasurementPlan, jobs: Sequence[Shots]) -> tuple[np.nd
 
 
 def calibration_growth(plan: MeasurementPlan, jobs: Sequence[Shots]) -> float:
-    """How many times as many shots tell what the readout leaves of every term from nothing.
+    """Return the factor of shots with which every term's remaining signal is told from nothing.
 
     Args:
         plan: What was measured.
@@ -252,7 +252,7 @@ def calibration_growth(plan: MeasurementPlan, jobs: Sequence[Shots]) -> float:
 
 
 class _Factors:
-    """What the readout leaves of each term: 1, or as TREX's calibration says."""
+    """Return the share of each term that the readout leaves: 1, or as TREX's calibration says."""
 
     def __init__(self, plan: MeasurementPlan, jobs: Sequence[Shots]) -> None:
         self._plan, self._jobs = plan, jobs

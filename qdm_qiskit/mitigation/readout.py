@@ -54,11 +54,11 @@ SCHEMA = "readout-calibration/1"
 LEAST_CONTRAST = 1e-3
 """``p(0 | 0) - p(0 | 1)`` of a qubit that is corrected: a correction divides by it."""
 LEAST_DEVIATIONS = 3.0
-"""How many standard deviations of its calibration it must be above 0."""
+"""Number of standard deviations of its calibration that it must be above 0."""
 
 
 def prepared_bits(num_qubits: int, method: Method = "balanced") -> np.ndarray:
-    """Which qubits each calibration circuit prepares in 1.
+    """Return the qubits that each calibration circuit prepares in 1.
 
     Args:
         num_qubits: How many qubits are calibrated, at least 1.
@@ -193,7 +193,7 @@ def combine_results(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReadoutCalibration:
-    """What was measured about the readout of some qubits of one device, on one day.
+    """Measured readout of some qubits of one device, on one day.
 
     Raises:
         InvalidData: If a matrix is missing, is no 2x2 matrix of probabilities, or cannot be told
@@ -217,11 +217,11 @@ class ReadoutCalibration:
     qubits: tuple[int, ...]
     """Physical qubits."""
     method: Method
-    """How it was taken."""
+    """Method by which it was taken."""
     shots: int
     """Shots of all its circuits together."""
     taken_at: str
-    """When, ISO 8601."""
+    """Time, ISO 8601."""
     matrices: Mapping[int, np.ndarray]
     """For each physical qubit ``matrix[read, prepared]``; columns sum to 1."""
     correction: Correction = "all"

@@ -1,4 +1,4 @@
-"""What every denoiser of the package can do."""
+"""Contract of all denoisers of the package."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Denoiser(nn.Module, ABC):
     config_class: ClassVar[type]
     """The dataclass of its options."""
     state_space: ClassVar[StateSpace] = "unit"
-    """What its inputs and answers are; the diffusion process must be of the same space."""
+    """Space of its inputs and predictions; the diffusion process must be of the same space."""
     data_kind: ClassVar[Literal["images", "states"]] = "images"
-    """What it learns from: images, or the ensembles of :mod:`qdm_qiskit.data.states`."""
+    """Kind of data it learns from: images, or the ensembles of :mod:`qdm_qiskit.data.states`."""
     recommended: ClassVar[Mapping[str, Any]] = {}
     """Options of data, diffusion and training that it is trained with unless others are given."""
 

@@ -182,7 +182,7 @@ def build_model(choice: ModelChoice, *, generator: torch.Generator | None = None
 
 
 def describe(name: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a model or preset is, as JSON values.
+    """Return a model or preset as JSON values.
 
     Args, errors: as for :func:`resolve`.
 

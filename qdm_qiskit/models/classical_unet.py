@@ -85,10 +85,10 @@ def start_weights(model: nn.Module, generator: torch.Generator | None) -> None:
     """Initial weights with which no layer of a few channels is silent, whatever the seed.
 
     In front of a ReLU half of the filters are the negatives of the other half, so that of each pair one
-    answers at every pixel: He's uniform rule (arXiv:1502.01852) in :func:`mirrored_filters`, no bias.
-    With PyTorch's own rule all of 2 to 4 filters may be below zero for every image, and then neither an
-    answer nor a gradient passes: 3 of 20 seeds of 892 parameters, 8 of 20 of 1735. A 1 x 1 convolution
-    has no ReLU behind it and keeps PyTorch's rule.
+    is alive at every pixel: He's uniform rule (arXiv:1502.01852) in :func:`mirrored_filters`, no bias.
+    With PyTorch's own rule all of 2 to 4 filters may be below zero for every image, and then neither
+    a prediction nor a gradient passes: 3 of 20 seeds of 892 parameters, 8 of 20 of 1735. A 1 x 1
+    convolution has no ReLU behind it and keeps PyTorch's rule.
 
     Args:
         model: Its convolutions get new weights, in the order of definition.
@@ -109,9 +109,9 @@ def start_weights(model: nn.Module, generator: torch.Generator | None) -> None:
 
 @torch.no_grad()
 def start_output(conv: nn.Conv2d, generator: torch.Generator | None) -> None:
-    """Initial weights of the last convolution: small and positive, so that answers grow from near 0.
+    """Initial weights of the last convolution: small and positive, so that predictions grow from 0.
 
-    Answers that begin above their targets push all features below zero in the first steps, and the
+    Predictions that begin above their targets push all features below zero in the first steps, and the
     ReLUs in front of the last convolution never come back.
 
     Args:
@@ -128,7 +128,7 @@ def start_output(conv: nn.Conv2d, generator: torch.Generator | None) -> None:
 def mirrored_filters(weight: Tensor, generator: torch.Generator | None) -> None:
     """Draw filters in front of a ReLU, in place: pairs of opposite ones.
 
-    One that is left over sums to at least zero, so that it answers where its inputs are even and
+    One that is left over sums to at least zero, so that it predicts where its inputs are even and
     positive; one that is alone has no negative weight.
 
     Args:

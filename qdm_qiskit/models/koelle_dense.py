@@ -1,7 +1,7 @@
 """Q-Dense of Kölle et al. (arXiv:2401.07049) in all its variants, and the unitary single-sample model.
 
-Both are one strongly entangling circuit on the amplitudes of the image. Q-Dense measures and answers
-with an image; the unitary model answers with the amplitudes themselves, so that its T sampling steps
+Both are one strongly entangling circuit on the amplitudes of the image. Q-Dense measures and predicts
+an image; the unitary model predicts the amplitudes themselves, so that its T sampling steps
 are one circuit.
 """
 
@@ -49,7 +49,7 @@ class QDenseConfig:
     reuploads: int = 1
     """Groups of layers; the label is applied before each. More than 1 only for guided models."""
     label_angle: LabelAngle = "turn"
-    """How a class becomes an angle; see :data:`LabelAngle`."""
+    """Rule by which a class becomes an angle; see :data:`LabelAngle`."""
     weight_map: WeightMap = "pi_tanh"
     """Weights to angles; Kölle's code takes pi * tanh(w)."""
     init_std: float = 0.4
@@ -175,7 +175,7 @@ class UnitaryQDense(Denoiser):
         pixels = math.prod(self.image_shape)
         if pixels != 2**config.num_data_qubits:
             raise InvalidOption(
-                f"'{self.name}' answers with as many pixels as amplitudes, a power of two, got "
+                f"'{self.name}' predicts as many pixels as amplitudes, a power of two, got "
                 f"{pixels}; choose image_size 2, 4, 8, 16 ... and one channel."
             )
         self.layer = config.layer(complex_amplitudes=True, generator=generator)

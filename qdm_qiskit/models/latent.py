@@ -35,7 +35,7 @@ class LatentConfig:
     channels: int = 1
     """1: grey images."""
     codec: CodecKind = "pca"
-    """How images become latents."""
+    """Rule by which images become latents."""
     latent_qubits: int = 3
     """Qubits of the state; ``2**latent_qubits`` latent values."""
     guided: bool = False

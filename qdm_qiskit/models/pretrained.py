@@ -108,7 +108,7 @@ def load_model(
         raise InvalidCheckpoint(
             f"{folder / 'config.json'} describes no model of this package or of another one here "
             f"(schema {SCHEMA!r}, one of {', '.join(MODEL_DOOR.names())}), got schema "
-            f"{config.get('schema')!r} and model {name!r}; give its class, as in "
+            f"{config.get('schema')!r} and model {name!r}; give a class of your own, as in "
             "load_model(folder, model_class=...)."
         )
     if expected is not None and name != expected:

@@ -100,7 +100,7 @@ class QampJanuaryConfig(QampConfig):
 
 
 class QampUNet(StateDenoiser):
-    """What both models share: linear layers on real and imaginary parts."""
+    """Shared part of both models: linear layers on real and imaginary parts."""
 
     config: QampConfig
 

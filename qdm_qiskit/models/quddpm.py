@@ -120,7 +120,7 @@ class QuDDPM(Denoiser):
         return (2**self.config.num_qubits,)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """What each outcome of the ancillas leaves, unnormalised.
+        """Return the states that each outcome of the ancillas leaves, unnormalised.
 
         Args:
             x: ``(batch, 2**num_qubits)`` complex unit states.

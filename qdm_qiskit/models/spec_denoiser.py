@@ -35,7 +35,7 @@ class CircuitModelConfig:
     circuit: str = field(repr=False, hash=False)
     """The spec's circuit as QPY in base64."""
     encoding: Literal["angle", "amplitude"]
-    """How data enter; see :class:`.CircuitSpec`."""
+    """Encoding of data; see :class:`.CircuitSpec`."""
     data_qubits: tuple[int, ...]
     """Qubits that carry data, least significant first; the others are ancillas."""
     readout_qubits: tuple[int, ...] = ()
@@ -55,7 +55,7 @@ class CircuitModelConfig:
     weight_names: tuple[str, ...] = ()
     """The user's own names of the weights."""
     source: str = ""
-    """Where the circuit is from."""
+    """Source of the circuit."""
     loader: str = EXACT
     """What loads images where the circuit runs, of a circuit that takes amplitudes; see
     :mod:`qdm_qiskit.circuits.loaders`."""
@@ -158,7 +158,7 @@ class SpecDenoiser(CircuitDenoiser):
     """One circuit between an image's pixels and its own outcomes.
 
     Image inputs take ``scale * pixel``, row by row and channel by channel; a loader takes the pixels as
-    amplitudes. A circuit that reads k qubits answers with ``2**k`` times the probabilities of their
+    amplitudes. A circuit that reads k qubits predicts ``2**k`` times the probabilities of their
     outcomes, or, if there are as many qubits as pixels, with each qubit's probability of 1; one that
     reads expectation values <O> with ``(1 - <O>) / 2``. All are clamped to [0, 1].
 

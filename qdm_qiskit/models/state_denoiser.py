@@ -1,4 +1,4 @@
-"""What the denoisers of complex states share: their checks, and weights for each time step."""
+"""Shared part of the denoisers of complex states: checks, and weights for each time step."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class StateDenoiser(Denoiser):
         self.check_states(x)
         if labels is not None and not getattr(self.config, "guided", False):
             raise InvalidData(f"'{self.name}' is not guided and takes no labels.")
-        answer = self.denoise(x.flatten(1), self.rows(t, len(x)), labels)
-        return answer.reshape(x.shape)
+        prediction = self.denoise(x.flatten(1), self.rows(t, len(x)), labels)
+        return prediction.reshape(x.shape)
 
     @abstractmethod
     def denoise(self, x: Tensor, rows: Tensor, labels: Tensor | None) -> Tensor:

@@ -19,6 +19,21 @@ from ..notebook import Markup, card, folded, note, picture, table
 if TYPE_CHECKING:
     from rich.table import Table
 
+__all__ = [
+    "METRICS",
+    "metric_names",
+    "new_figure",
+    "png_bytes",
+    "render_card",
+    "render_markdown",
+    "render_nearest",
+    "render_png",
+    "render_table",
+    "sentences",
+    "show_grid",
+    "write_evaluation",
+]
+
 METRICS = {
     each.name: (each.title, each.better) for each in map(METRIC_DOOR.get, METRIC_DOOR.built_in)
 }
@@ -99,7 +114,7 @@ def _titled(name: str, images: np.ndarray) -> tuple[Markup, Markup]:
 
 
 def sentences(report: dict[str, Any]) -> list[str]:
-    """What has to be said beside the table: warnings first."""
+    """Remarks beside the table: warnings first."""
     classifier, options = report["classifier"], report["options"]
     said = [f"Warning: {each}" for each in report["warnings"]]
     said.append(

@@ -139,7 +139,7 @@ def _job_table(plan: RunPlan) -> list[str]:
 
 
 def _found(wanted: CalibrationPlan, found: FoundCalibration, most_seconds: float) -> list[str]:
-    """Which calibration is used again, until when, and what it costs if that fails."""
+    """Calibration that is used again, its end, and the cost if that fails."""
     taken = datetime.fromisoformat(found.taken_at)
     end = taken + timedelta(seconds=wanted.ttl_seconds)
     return [

@@ -1,7 +1,7 @@
 """The reverse chain on any target: exact, with shots, or through a device's noise."""
 
 from .config import SamplingConfig
-from .device import DeviceAnswer, StepRecord, register_probabilities, unrolled_circuit
+from .device import DevicePredictor, StepRecord, register_probabilities, unrolled_circuit
 from .pipeline import PipelineOutput, QDMPipeline
 from .sample import (
     Samples,
@@ -19,7 +19,7 @@ from .schedulers import SAMPLERS, find_sampler
 __all__ = [
     "SAMPLERS",
     "Ask",
-    "DeviceAnswer",
+    "DevicePredictor",
     "PipelineOutput",
     "ProcessSampler",
     "QDMPipeline",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import shown
-from ..diffusion import DiffusionProcess, check_answer, check_finite
+from ..diffusion import DiffusionProcess, check_finite, check_prediction
 from ..errors import InvalidData, InvalidExtension, QdmError
 from .continuous import u_of_steps
 from .samplers import Ask, Sampler, Seen, Step
@@ -22,8 +22,8 @@ MOST_ASKED = 16
 class Chain:
     """A chain at one of its states.
 
-    Whoever has the model asks it the :attr:`question` and hands its answer to :meth:`advance`, until
-    there is no question left.
+    Whoever has the model asks it the :attr:`question` and hands its prediction to :meth:`advance`,
+    until there is no question left.
 
     Args:
         process: The run's process.
@@ -65,28 +65,28 @@ class Chain:
             return self._asked.x, self._asked.t
         return (self.x, self.times[self.index]) if self.left else None
 
-    def advance(self, answer: Tensor) -> bool:
-        """Take the model's answer to the question.
+    def advance(self, prediction: Tensor) -> bool:
+        """Take the model's prediction to the question.
 
         Args:
-            answer: As the model gives it.
+            prediction: As the model gives it.
 
         Returns:
             Whether that ended a step, so that :attr:`x` is the next state.
 
         Raises:
-            InvalidArgument, InvalidData: If the answer, or the sampler's state, is of another shape or
-                not finite; the message names the step.
+            InvalidArgument, InvalidData: If the prediction, or the sampler's state, is of another shape
+                or not finite; the message names the step.
             InvalidExtension: If another package's sampler fails.
         """
         assert self.question is not None  # whoever drives the chain asks before
         x, t = self.question
-        check_answer(self.process, answer, x, t)
+        check_prediction(self.process, prediction, x, t)
         if self.sampler.takes == "noise":
-            prediction = self.process.noise_of(answer, t)
+            prediction = self.process.noise_of(prediction, t)
             check_finite(prediction, t, "prediction")
         else:
-            prediction = self.process.prediction(answer)
+            prediction = self.process.predicted_target(prediction)
         self._seen = (*self._seen, Seen(t, self._u[t], x, prediction))
         found = self._step()
         if isinstance(found, Ask):

@@ -93,8 +93,8 @@ class StepRecord:
 
 
 @dataclass
-class DeviceAnswer:
-    """A model's answer from circuits on a runner.
+class DevicePredictor:
+    """A model's prediction from circuits on a runner.
 
     Made by :meth:`prepare`, which transpiles and, if asked, calibrates the readout; then one job
     for each call, with all images of the step in it.
@@ -124,7 +124,7 @@ class DeviceAnswer:
         num_steps: int | None = None,
         calibration: ReadoutCalibration | None = None,
         progress: Progress = silent,
-    ) -> DeviceAnswer:
+    ) -> DevicePredictor:
         """Transpile the model's circuit and take the readout calibration, once for all steps.
 
         Args:
@@ -136,7 +136,7 @@ class DeviceAnswer:
             progress: Is told in words what happens.
 
         Returns:
-            The answer.
+            The prediction.
 
         Raises:
             CalibrationMismatch: If the given calibration is of other qubits or another backend.
@@ -158,7 +158,7 @@ class DeviceAnswer:
                 circuit, runner.backend, level=config.optimization_level, seed=seeds[0]
             )
         qubits = measured_physical_qubits(isa)
-        answer = cls(
+        prediction = cls(
             model=model,
             runner=runner,
             config=config,
@@ -177,11 +177,11 @@ class DeviceAnswer:
             # Correcting one uniform row refuses a foreign calibration before the first job, not after.
             uniform = np.ones((1, 2 ** len(qubits)))
             mitigate(uniform, calibration, qubits, runner.backend.name)
-            answer.calibration = calibration
+            prediction.calibration = calibration
         elif config.mitigation == "m3":
             progress(Message("calibrating the readout"))
-            answer.calibration = answer._calibrate()
-        return answer
+            prediction.calibration = prediction._calibrate()
+        return prediction
 
     def _calibrate(self) -> ReadoutCalibration:
         backend = self.runner.backend
@@ -199,7 +199,7 @@ class DeviceAnswer:
 
     @torch.no_grad()
     def __call__(self, x: Tensor, step: int, labels: Tensor | None = None) -> Tensor:
-        """The model's answer to images, from one job.
+        """The model's prediction to images, from one job.
 
         Args:
             x: ``(batch, channels, height, width)``.
@@ -262,7 +262,7 @@ class DeviceAnswer:
         return list(self.isa.layout.initial_index_layout(filter_ancillas=True))
 
     def manifest(self) -> dict[str, Any]:
-        """What explains the answers, ready for JSON."""
+        """What explains the predictions, ready for JSON."""
         return {
             "runner": self.runner.metadata,
             "layout": {
@@ -304,7 +304,7 @@ def check_postselected(outputs: Tensor, step: int, shots: int) -> None:
 def decoded(
     model: CircuitDenoiser, probabilities: np.ndarray, x: Tensor, *, step: int, shots: int
 ) -> Tensor:
-    """The model's answer from its circuit's outcomes, of the type of ``x`` and where ``x`` is.
+    """The model's prediction from its circuit's outcomes, of the type of ``x`` and where ``x`` is.
 
     Args:
         model: The model, wherever it is.

@@ -42,7 +42,7 @@ from ..rng import derived_seed, stream
 from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
 from ..training.run_data import classes_of
 from .config import SamplingConfig
-from .device import DeviceAnswer, StepRecord, decoded, register_probabilities
+from .device import DevicePredictor, StepRecord, decoded, register_probabilities
 from .samplers import Sampler
 from .schedulers import planned_chain, sampler_origin, scheduled_chain
 from .shown import samples_card, summary
@@ -257,16 +257,16 @@ def sample(
     chosen: str | Sampler = config.scheduler if sampler is None else sampler
     sampled_by, _ = planned_chain(process, chosen, config.num_inference_steps, config.eta)
     started = time.perf_counter()
-    device: DeviceAnswer | None = None
+    device: DevicePredictor | None = None
     if target.kind == "engine":
-        answer = _engine_answer(model, process, config, labels, target)
+        prediction = _engine_prediction(model, process, config, labels, target)
     else:
         if not isinstance(model, CircuitDenoiser):
             raise TargetUnavailable(
                 f"'{model.name}' is no single circuit, so '{target}' cannot run it; use 'engine'."
             )
         runner = make_runner(target, seed=config.seed, readout=config.readout)
-        device = DeviceAnswer.prepare(
+        device = DevicePredictor.prepare(
             model,
             runner,
             config,
@@ -275,7 +275,7 @@ def sample(
             progress=progress,
         )
 
-        def answer(x: Tensor, step: int) -> Tensor:
+        def prediction(x: Tensor, step: int) -> Tensor:
             assert device is not None
             return device(x, step, labels)
 
@@ -299,7 +299,7 @@ def sample(
 
     data = scheduled_chain(
         process,
-        answer,
+        prediction,
         x,
         generator,
         scheduler=chosen,
@@ -399,7 +399,7 @@ def read_calibration(path: Path) -> ReadoutCalibration:
     return ReadoutCalibration.from_dict(read_json_object(path))
 
 
-def _engine_answer(
+def _engine_prediction(
     model: Denoiser,
     process: DiffusionProcess,
     config: SamplingConfig,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import of_kind, real_number, whole_number, wrong
-from ..diffusion import Answer, DiffusionProcess, OnStep, check_chain
+from ..diffusion import DiffusionProcess, OnStep, Predictor, check_chain
 from ..doors import Door, Origin, origin_of
 from ..errors import InvalidArgument, InvalidOption
 from .chain import Chain, checked_times
@@ -154,7 +154,7 @@ def check_scheduler(
 
 def scheduled_chain(
     process: DiffusionProcess,
-    answer: Answer,
+    prediction: Predictor,
     x: Tensor,
     generators: Callable[[int], torch.Generator],
     *,
@@ -166,7 +166,7 @@ def scheduled_chain(
     """Walk from x_T to x_0 by a sampler.
 
     Args:
-        process, answer, x: As for :func:`~qdm_qiskit.diffusion.reverse_chain`.
+        process, prediction, x: As for :func:`~qdm_qiskit.diffusion.reverse_chain`.
         generators: The noise stream of each step, by its t.
         scheduler: A sampler or its name; "process" for the process's own chain.
         steps: Steps of the chain, None for all T.
@@ -182,10 +182,10 @@ def scheduled_chain(
         InvalidExtension: If another package's sampler fails.
     """
     sampler, times = planned_chain(process, scheduler, steps, eta)
-    check_chain(process, answer, x, generators)
+    check_chain(process, prediction, x, generators)
     chain = Chain(process, sampler, times, x, generators)
     while (question := chain.question) is not None:
-        if chain.advance(answer(*question)) and on_step is not None:
+        if chain.advance(prediction(*question)) and on_step is not None:
             changed = on_step(chain.left, chain.x)
             if changed is not None:
                 chain.replace(changed)

@@ -6,7 +6,7 @@ Only :func:`submit` with ``yes=True``, and :func:`resume` of a run that began so
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -25,7 +25,7 @@ from ..hardware.ledger.run_files import IMAGES, MAX_FILE_BYTES
 from ..hardware.plan.prepare import PlanConfig, with_found_calibration
 from ..hardware.plan.run_plan import PLAN, ExecutionOptions, RunPlan, is_run_id, read_plan
 from ..hardware.plan.target_choice import FallbackPolicy, plan_on_first
-from ..hardware.plan.types import Availability
+from ..hardware.plan.types import Availability, Look
 from ..hardware.providers.base import Provider, checked_provider
 from ..hardware.providers.door import look_at
 from ..hardware.providers.settings import ServiceSettings, read_settings
@@ -256,7 +256,7 @@ def plan(
         policy: When a target is passed over; by default when it cannot be used.
         root: Folder of all hardware runs.
         ledger: The root's ledger where it is open already.
-        progress: Receives what happens, in words.
+        progress: Receives each stage, in words.
         options: Fields of :class:`~qdm_qiskit.hardware.plan.config.PlanConfig` and
             :class:`~qdm_qiskit.hardware.plan.types.ExecutionOptions`: ``num_images=4``,
             ``shots=1024``, ``mitigation="m3"``, ``budget="open"``, ``twirl_gates=True``.
@@ -313,16 +313,16 @@ def plan(
     return made
 
 
-def _look(root: Path, offered: Availability | None) -> Callable[[Target], Availability]:
-    """Return how QPUs are looked at, IBM's and other providers'; IBM is connected to once."""
-    look_at_ibm = look(read_settings(root))
+def _look(root: Path, offered: Availability | None) -> Look:
+    """Return what looks at ``ibm:`` targets and those of providers; it connects to IBM once."""
+    at_ibm = look(read_settings(root))
 
-    def looked(target: Target) -> Availability:
-        if target.kind == "ibm":
-            return look_at_ibm(target)
-        return look_at(target) if offered is None else offered
+    def state_of(target: Target) -> Availability:
+        if offered is not None:
+            return offered
+        return look_at(target) if target.kind == "provider" else at_ibm(target)
 
-    return looked
+    return state_of
 
 
 def _config(
@@ -384,10 +384,9 @@ def submit(
         yes: Really send the jobs, and pay. Without it the price is said, as an error.
         detach: Return when the first job is sent.
         root: Folder of all runs, for an id or ``"latest"``.
-        progress: Receives what happens, in words.
+        progress: Receives each stage, in words.
         settings: Limits and intervals; by default those of the root's ``service.json``.
-        provider: The provider object that the run was planned with; one of an installed package
-            need not be given.
+        provider: The provider object of the plan's target; an installed package's by default.
 
     Returns:
         The run: ``.state``, ``.images``, ``.resume()``.

@@ -39,7 +39,7 @@ _NAME = re.compile(r"step-\d{8}")
 
 @dataclass
 class TrainingState:
-    """How far a run has come."""
+    """Progress of a run."""
 
     epoch: int = 0
     """Epochs that are complete."""
@@ -166,13 +166,13 @@ def load_weights(folder: Path) -> Denoiser:
 
 
 def weights_folder(folder: Path) -> Path:
-    """Where in a checkpoint those weights stand."""
+    """Return the place of those weights in a checkpoint."""
     average = folder / AVERAGE
     return average if average.is_dir() else folder
 
 
 def load_training_state(folder: Path) -> TrainingState:
-    """How far the run was at a checkpoint.
+    """Return the progress of a run at a checkpoint.
 
     Raises:
         InvalidCheckpoint: If the file is missing, damaged or of another schema.

@@ -175,7 +175,7 @@ class RunConfig:
     preset: str | None = None
     """The preset that it started from, if any."""
     record: DataRecord | None = field(default=None, compare=False)
-    """What the data were when it began; None before, and for runs of version 0.1."""
+    """Record of the data at its beginning; None before, and for runs of version 0.1."""
     circuit: str | None = field(default=None, compare=False)
     """Name of the circuit that the model is made of, if it was named."""
 

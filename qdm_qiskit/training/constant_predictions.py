@@ -19,7 +19,7 @@ _NAMES = {"model": "model", "baseline": "classical U-Net beside it"}
 
 
 def relative_spread(predictions: Tensor, targets: Tensor, groups: Tensor | None) -> float | None:
-    """How much predictions deviate from their mean over the inputs, in units of the targets' deviation.
+    """Return the predictions' deviation from their mean over the inputs, in units of the targets'.
 
     Args:
         predictions: ``(pairs, ...)``, real or complex.

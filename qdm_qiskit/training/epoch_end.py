@@ -1,4 +1,4 @@
-"""What a run measures and writes at the end of an epoch: losses on test images, a sample grid."""
+"""End of an epoch: losses on test images, a sample grid."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def measure_losses(
             given = objective.as_generated(learner.model, pairs, told, generator)
             key = "test_loss" if name == "model" else "baseline_loss"
             own = None if told is None else told[given.source]
-            answer = objective.answer(learner.model, given.noisy, given.step, own)
-            losses[key] = process.losses(answer, given)
+            prediction = objective.prediction(learner.model, given.noisy, given.step, own)
+            losses[key] = process.losses(prediction, given)
             steps = given.step if process.every_step else None
-            spread = relative_spread(process.prediction(answer), given.target, steps)
+            spread = relative_spread(process.predicted_target(prediction), given.target, steps)
             if spread is not None:
                 add(SPREADS[name], spread, len(images))
         average = learners["model"].average
@@ -124,12 +124,12 @@ def write_samples(
     def generator(step: int) -> torch.Generator:
         return torch.Generator().manual_seed(derived_seed(seed, "evaluation", epoch, step))
 
-    def answer(x: Tensor, step: int) -> Tensor:
+    def prediction(x: Tensor, step: int) -> Tensor:
         time = torch.full((count,), step / process.num_steps, device=device)
         return model(x, time, labels)
 
     start = process.start((count, *model.state_shape), generator(0)).to(device)
-    images = model.decode_data(reverse_chain(process, answer, start, generator))
+    images = model.decode_data(reverse_chain(process, prediction, start, generator))
     path.parent.mkdir(exist_ok=True)
     save_grid(images.cpu().numpy(), path, overwrite=True)
 

@@ -1,4 +1,4 @@
-"""What may interrupt a training run from outside: Ctrl-C, and a log that cannot be written."""
+"""Interruptions of a training run from outside: Ctrl-C, and a log that cannot be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training lowers: the loss of a model on the noisy states that a process makes of a batch."""
+"""Objective of training: the loss of a model on the noisy states that a process makes of a batch."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ class Objective:
         """The pairs, with the model's own inputs where the process trains on those.
 
         Args:
-            model: Answers on its way.
+            model: Predictions on its way.
             pairs: From :meth:`pairs`.
             labels: ``(batch,)`` positions of the classes, None for a model that is not guided.
             generator: Source of randomness of the model's chain.
         """
 
-        def answer(x: Tensor, step: int) -> Tensor:
-            return self.answer(model, x, torch.full((len(x),), step, device=x.device), labels)
+        def prediction(x: Tensor, step: int) -> Tensor:
+            return self.prediction(model, x, torch.full((len(x),), step, device=x.device), labels)
 
-        return self.process.as_generated(pairs, answer, generator)
+        return self.process.as_generated(pairs, prediction, generator)
 
     def losses(self, model: Denoiser, pairs: TrainingPairs, labels: Tensor | None) -> Tensor:
         """The loss of each pair, ``(pairs,)``.
@@ -75,10 +75,10 @@ class Objective:
             labels: As for :meth:`as_generated`.
         """
         own = None if labels is None else labels[pairs.source]
-        return self.process.losses(self.answer(model, pairs.noisy, pairs.step, own), pairs)
+        return self.process.losses(self.prediction(model, pairs.noisy, pairs.step, own), pairs)
 
-    def answer(self, model: Denoiser, x: Tensor, step: Tensor, labels: Tensor | None) -> Tensor:
-        """The model's answer to states at integer steps, with one label a row or none."""
+    def prediction(self, model: Denoiser, x: Tensor, step: Tensor, labels: Tensor | None) -> Tensor:
+        """The model's prediction to states at integer steps, with one label a row or none."""
         return model(x, step / self.process.num_steps, labels)
 
     def loss(

@@ -69,7 +69,7 @@ def set_learning_rate(
 
 
 def state_shapes(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, tuple[int, ...]]]:
-    """What the optimizer's state holds after a step: shapes by parameter's position and entry.
+    """Return the shapes in the optimizer's state after a step, by parameter's position and entry.
 
     Args:
         optimizer: From :func:`make_optimizer`, or Adam.

@@ -11,7 +11,7 @@ from .constant_predictions import constant_predictions
 
 @dataclass(frozen=True, repr=False)
 class TrainingResult:
-    """What a call of :func:`~qdm_qiskit.training.train` left behind."""
+    """Result of a call of :func:`~qdm_qiskit.training.train`."""
 
     run: Path
     """The run's folder."""
@@ -26,7 +26,7 @@ class TrainingResult:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is wrong with the last epoch, a sentence each; none if all is well."""
+        """Return the faults of the last epoch, a sentence each; none if all is well."""
         return constant_predictions(self.history[-1]) if self.history else ()
 
     def __repr__(self) -> str:

@@ -29,7 +29,7 @@ NOT_VERIFIED = (
     "its data cannot be verified: a run of version 0.1 kept no hash of them, so what is read now is "
     "taken for what it was trained on."
 )
-"""What is said of a run without a record of its data, after its name."""
+"""Remark on a run without a record of its data, after its name."""
 
 
 def load_split(config: RunConfig) -> Split:

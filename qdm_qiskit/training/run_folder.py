@@ -100,7 +100,7 @@ def _kind(data: DataConfig) -> str:
 
 
 class Footprint:
-    """How a folder was before a run touched it, to take back a run that could not begin.
+    """State of a folder before a run touched it, to take back a run that could not begin.
 
     Args:
         run: The folder; it need not exist.

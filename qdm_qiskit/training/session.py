@@ -340,7 +340,7 @@ def fresh_learners(config: RunConfig, process: DiffusionProcess) -> dict[str, Le
 
     Args:
         config: The run.
-        process: Its diffusion process; the baseline only answers to one of images in [0, 1].
+        process: Its diffusion process; the baseline only fits one of images in [0, 1].
     """
     seed = config.training.seed
 

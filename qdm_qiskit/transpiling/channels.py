@@ -1,4 +1,4 @@
-"""What a device's noise model makes of a calibrated gate error.
+"""Channel that a device's noise model makes of a calibrated gate error.
 
 Qiskit Aer follows a gate by thermal relaxation over the gate's length, and by as much depolarization
 as brings the average gate fidelity of both down to 1 - error. Where relaxation alone is worse than the

@@ -1,4 +1,4 @@
-"""What a circuit costs: depth, two-qubit gates, duration, and the chance that nothing goes wrong.
+"""Cost of a circuit: depth, two-qubit gates, duration, and the chance that nothing goes wrong.
 
 A two-qubit gate is also counted in CNOTs: how many CNOTs, with free one-qubit gates, make it.
 
@@ -64,7 +64,7 @@ class LogicalCost:
 
 @dataclass(frozen=True)
 class CircuitCost:
-    """What a transpiled circuit, or a part of one, costs on a device."""
+    """Cost of a transpiled circuit, or of a part of one, on a device."""
 
     depth: int
     """Longest chain of instructions, virtual rz and measurements included, barriers not."""
@@ -75,7 +75,7 @@ class CircuitCost:
     cnot_equivalents: int
     """The same gates in CNOTs, by :data:`CNOTS`."""
     gates: dict[str, int]
-    """How many of each instruction, by name; barriers left out."""
+    """Number of each instruction, by name; barriers left out."""
     duration_seconds: float | None
     """Length of the as-soon-as-possible schedule; None where the device gives no durations."""
     gate_success: float

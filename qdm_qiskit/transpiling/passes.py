@@ -206,7 +206,7 @@ class Trial:
     circuit: QuantumCircuit
     """The ISA circuit."""
     cost: CircuitCost
-    """What it costs on the device."""
+    """Its cost on the device."""
     unmeasured_readout: float = 1.0
     """Product of 1 - error of reading the qubits that the circuit leaves to be read later."""
 

@@ -58,7 +58,7 @@ def with_readout(circuit: QuantumCircuit, read: Sequence[int]) -> QuantumCircuit
 
 
 def without_readout(isa: QuantumCircuit) -> tuple[QuantumCircuit, tuple[int, ...]]:
-    """What was transpiled, without what :func:`with_readout` added.
+    """Return the transpiled circuit without the gates that :func:`with_readout` added.
 
     Returns:
         The circuit with its layout, and the qubit behind each added bit.

@@ -32,11 +32,11 @@ class WorkingPart:
     """Some qubits of a device, numbered from 0."""
 
     target: DeviceTarget
-    """What works on them, with the errors that are applied."""
+    """Instructions that work on them, with the errors that are applied."""
     qubits: tuple[int, ...]
     """The device's qubit behind each of the target's, in ascending order."""
     natives: Mapping[Pair, Native]
-    """Where couplers differ in their gate, so that the target holds cx: what each is really."""
+    """Real gate of each coupler, where couplers differ and the target holds cx."""
     whole: bool
     """Whether these are all qubits of the device."""
 
@@ -98,7 +98,7 @@ def working_part(
 def refusal(
     target: DeviceTarget, circuit: QuantumCircuit, device: str, reason: str
 ) -> UnsupportedCircuit:
-    """Why a circuit cannot be laid out on what works, in one line.
+    """Return the reason why a circuit cannot be laid out on the working part, in one line.
 
     Args:
         target: The device.

@@ -57,7 +57,7 @@ def test_score_and_noise_have_the_same_loss():
 
 @pytest.mark.parametrize("predicts", ["noise", "score"])
 def test_own_chain_ends_at_the_data(predicts):
-    """Euler-Maruyama with the ideal answer for normal data."""
+    """Euler-Maruyama with the ideal prediction for normal data."""
     process = VariancePreserving(300, predicts=predicts)
     mean, std = 0.3, 0.2
     x = process.start((4000,), generator(1))
@@ -65,8 +65,8 @@ def test_own_chain_ends_at_the_data(predicts):
         alpha_bar = math.exp(float(process.log_alpha_bar(torch.tensor(step / 300))))
         variance = alpha_bar * std**2 + 1 - alpha_bar
         score = -(x - math.sqrt(alpha_bar) * mean) / variance
-        answer = score if predicts == "score" else -math.sqrt(1 - alpha_bar) * score
-        x = process.reverse_step(x, step, answer, generator(step))
+        prediction = score if predicts == "score" else -math.sqrt(1 - alpha_bar) * score
+        x = process.reverse_step(x, step, prediction, generator(step))
     assert abs(float(x.mean()) - mean) < 0.02
     assert abs(float(x.std()) - std) < 0.02
 

@@ -156,11 +156,11 @@ def test_inputs_come_from_the_models_own_chain():
     pairs = process.training_pairs(x_0, generator())
     seen = []
 
-    def answer(x, step):
+    def prediction(x, step):
         seen.append((step, x))
         return x[:, None] * 1j
 
-    given_ = process.as_generated(pairs, answer, generator(1))
+    given_ = process.as_generated(pairs, prediction, generator(1))
     assert [step for step, _ in seen] == [3, 2]
     assert torch.equal(given_.noisy[10:], seen[0][1])
     assert torch.equal(given_.noisy[5:10], seen[1][1])

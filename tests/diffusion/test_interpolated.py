@@ -81,11 +81,12 @@ def test_reverse_steps_with_the_true_answer_walk_the_path_back():
 
 
 def test_answers_are_scaled_by_a_tenth_around_a_half():
-    answer = torch.tensor([0.0, 0.5, 1.0])
+    prediction = torch.tensor([0.0, 0.5, 1.0])
     torch.testing.assert_close(
-        InterpolatedNoise(goal="noise").prediction(answer), torch.tensor([-0.05, 0.0, 0.05])
+        InterpolatedNoise(goal="noise").predicted_target(prediction),
+        torch.tensor([-0.05, 0.0, 0.05]),
     )
-    assert torch.equal(InterpolatedNoise(goal="data").prediction(answer), answer)
+    assert torch.equal(InterpolatedNoise(goal="data").predicted_target(prediction), prediction)
 
 
 @pytest.mark.parametrize("steps", [0, -1, 10_001, 10**12])

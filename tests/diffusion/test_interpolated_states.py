@@ -38,10 +38,10 @@ def test_the_path_is_that_of_the_images():
 def test_losses_are_distances_of_amplitudes(name, power):
     process = make_process(DiffusionConfig(process="interpolated_states", state_loss=name))
     pairs = process.training_pairs(process.to_states(images()), generator())
-    answer = torch.complex(torch.rand_like(pairs.noisy.real), torch.rand_like(pairs.noisy.real))
-    real, imaginary = answer.real - pairs.target.real, answer.imag
+    prediction = torch.complex(torch.rand_like(pairs.noisy.real), torch.rand_like(pairs.noisy.real))
+    real, imaginary = prediction.real - pairs.target.real, prediction.imag
     wanted = ((real**2 + imaginary**2).sqrt() ** power).flatten(1).mean(1)
-    torch.testing.assert_close(process.losses(answer, pairs), wanted)
+    torch.testing.assert_close(process.losses(prediction, pairs), wanted)
     still = ((pairs.noisy.real - pairs.target.real).abs() ** power).flatten(1).mean(1)
     torch.testing.assert_close(process.identity_losses(pairs), still)
 

@@ -26,7 +26,7 @@ def test_chain_walks_from_the_last_step_to_the_first(process):
     asked, told, streams = [], [], []
     start = process.start((2, 1, 4, 4), generator())
 
-    def answer(x, step):
+    def prediction(x, step):
         asked.append(step)
         return torch.full_like(x, 0.5)
 
@@ -34,7 +34,7 @@ def test_chain_walks_from_the_last_step_to_the_first(process):
         streams.append(step)
         return generator(step)
 
-    result = reverse_chain(process, answer, start, stream, on_step=lambda t, x: told.append(t))
+    result = reverse_chain(process, prediction, start, stream, on_step=lambda t, x: told.append(t))
     assert asked == streams == [6, 5, 4, 3, 2, 1]
     assert told == [5, 4, 3, 2, 1, 0]
     assert result.shape == start.shape
@@ -46,12 +46,16 @@ def test_chain_is_its_steps(process):
     x = start = process.start((2, 1, 4, 4), generator())
     seen = []
 
-    def answer(x, step):
+    def prediction(x, step):
         return torch.sigmoid(x * step)
 
-    result = reverse_chain(process, answer, start, generator, on_step=lambda t, x: seen.append(x))
+    result = reverse_chain(
+        process, prediction, start, generator, on_step=lambda t, x: seen.append(x)
+    )
     for step in range(6, 0, -1):
-        x = process.reverse_step(x, step, process.prediction(answer(x, step)), generator(step))
+        x = process.reverse_step(
+            x, step, process.predicted_target(prediction(x, step)), generator(step)
+        )
         assert torch.equal(seen[6 - step], x)
     assert torch.equal(result, x.clamp(0, 1))
 
@@ -61,15 +65,17 @@ def test_chain_can_be_taken_up_at_any_step(process):
     start = process.start((2, 1, 4, 4), generator())
     states = {6: start}
 
-    def answer(x, step):
+    def prediction(x, step):
         return torch.sigmoid(x)
 
     whole = reverse_chain(
-        process, answer, start, generator, on_step=lambda t, x: states.update({t: x})
+        process, prediction, start, generator, on_step=lambda t, x: states.update({t: x})
     )
     x = states[3]
     for step in (3, 2, 1):
-        x = process.reverse_step(x, step, process.prediction(answer(x, step)), generator(step))
+        x = process.reverse_step(
+            x, step, process.predicted_target(prediction(x, step)), generator(step)
+        )
     assert torch.equal(x.clamp(0, 1), whole)
 
 
@@ -78,7 +84,7 @@ def test_predictions_are_affine_in_the_answer(config, a, b, mix):
     process = make_process(config)
 
     def f(value: float) -> float:
-        return float(process.prediction(torch.tensor(value, dtype=torch.float64)))
+        return float(process.predicted_target(torch.tensor(value, dtype=torch.float64)))
 
     assert abs(f(mix * a + (1 - mix) * b) - (mix * f(a) + (1 - mix) * f(b))) < 1e-12
 
@@ -87,13 +93,13 @@ def test_predictions_are_affine_in_the_answer(config, a, b, mix):
 def test_targets_in_range_have_an_answer(config, position):
     """The map has an inverse: each target between prediction(0) and prediction(1) can be said."""
     process = make_process(config)
-    low, high = (process.prediction(torch.tensor(v, dtype=torch.float64)) for v in (0.0, 1.0))
+    low, high = (process.predicted_target(torch.tensor(v, dtype=torch.float64)) for v in (0.0, 1.0))
     assert high > low
     target = low + position * (high - low)
-    answer = (target - low) / (high - low)
-    assert abs(float(process.prediction(answer) - target)) < 1e-12
+    prediction = (target - low) / (high - low)
+    assert abs(float(process.predicted_target(prediction) - target)) < 1e-12
     if config.goal == "noise":  # "no noise" is the middle of the range
-        assert abs(float(process.prediction(torch.tensor(0.5)))) < 1e-7
+        assert abs(float(process.predicted_target(torch.tensor(0.5)))) < 1e-7
 
 
 def test_pairs_are_repeatable_and_follow_the_generator(process):

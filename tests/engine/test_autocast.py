@@ -38,7 +38,7 @@ def noise():
     return model
 
 
-def answers(real):
+def predictions(real):
     """Each way to read a circuit, as a function of inputs and weights."""
     circuit, x, w = ansatz(real)
     exact = compile_circuit(circuit, x, w)
@@ -65,12 +65,12 @@ def answers(real):
 @pytest.mark.parametrize("real", [True, False])
 def test_autocast_leaves_every_readout_and_its_gradient_alone(real, dtype):
     inputs = torch.rand(5, 4, generator=torch.Generator().manual_seed(0))
-    for name, answer in answers(real).items():
+    for name, prediction in predictions(real).items():
         found = []
         for enabled in (False, True):
             weights = torch.linspace(-2, 2, 12).requires_grad_()
             with torch.autocast("cpu", dtype=dtype, enabled=enabled):
-                values = answer(inputs, weights)
+                values = prediction(inputs, weights)
             values.pow(2).sum().backward()
             found.append((values.detach(), weights.grad))
         for plain, cast in zip(*found, strict=True):

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from qdm_qiskit.reports.transpile import transpile_report
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.providers.fake_provider import GenericBackendV2
@@ -32,6 +31,7 @@ from qdm_qiskit.errors import (
     TargetUnavailable,
     UnknownName,
 )
+from qdm_qiskit.evaluation.transpile import transpile_report
 from qdm_qiskit.execution import devices
 from qdm_qiskit.execution.device import Device
 from qdm_qiskit.execution.device_noise import gates_of, noise_on

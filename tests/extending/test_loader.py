@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from qdm_qiskit.sampling.encoding import circuit_values
 from qiskit import QuantumCircuit
@@ -80,6 +80,7 @@ def states(made: CircuitSpec, vectors: np.ndarray) -> np.ndarray:
     return np.array([Statevector(bound.assign_parameters(row)).data for row in values])
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.floats(-1, 1).filter(lambda x: abs(x) > 1e-3), min_size=4, max_size=4))
 def test_an_exact_loader_of_ones_own_prepares_the_same_states(vector):
     vectors = np.array([vector])
@@ -130,6 +131,7 @@ def test_a_named_loader_takes_what_follows_its_colon(theirs):
     assert not np.array_equal(values, exact)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=8, max_size=8).filter(lambda each: max(each) > 1e-3))
 def test_the_bound_of_a_rounded_loader_holds(vector):
     # What CODE's Rounded says, on its own: the promise is checked by `Loading.angles`.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.hardware.small_runs import write_run
 
 from qdm_qiskit import doors
 from qdm_qiskit.errors import (
@@ -47,7 +48,6 @@ from qdm_qiskit.hardware.run.replay import replay
 from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
 from tests.hardware import folder_provider
 from tests.hardware.folder_provider import JOB_SECONDS, FolderProvider
-from tests.helpers import write_run
 
 STEPS = 2
 QUICK = {
@@ -445,7 +445,7 @@ def test_an_answer_of_another_kind_is_one_line(provider, planned, call, answer, 
 
 @pytest.fixture
 def package(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Install a package that brings the provider, as pip leaves one on disk; and a way to remove it."""
+    """Install a package that brings the provider, as pip leaves one on disk; a way to remove it."""
     place = tmp_path / "site"
     info = place / "acme_qdm-1.5.dist-info"
     info.mkdir(parents=True)

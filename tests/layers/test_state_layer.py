@@ -141,11 +141,11 @@ def test_gradients_are_exact_on_every_path(repeats, count):
     states = random_states(count, 2)
     rows = torch.arange(count) % 2
 
-    def answer(weights: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    def prediction(weights: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
         return torch.func.functional_call(subject, {"weights": weights}, (states, rows))
 
     assert torch.autograd.gradcheck(
-        answer, (subject.weights.detach().requires_grad_(), states.requires_grad_())
+        prediction, (subject.weights.detach().requires_grad_(), states.requires_grad_())
     )
 
 

@@ -52,8 +52,8 @@ def train_a_little(model: nn.Module, process, steps: int, rate: float) -> tuple[
         optimizer.step()
     model.eval()
     with torch.no_grad():
-        answer = model(pairs.noisy, pairs.step / process.num_steps)
-    spread = relative_spread(process.prediction(answer), pairs.target, pairs.step)
+        prediction = model(pairs.noisy, pairs.step / process.num_steps)
+    spread = relative_spread(process.predicted_target(prediction), pairs.target, pairs.step)
     assert spread is not None
     return float(loss.detach()), spread
 
@@ -75,11 +75,11 @@ def test_every_layer_of_a_fresh_net_answers_and_learns(net, size):
             if isinstance(module, nn.ReLU):
                 module.register_forward_hook(note)
         model.train()
-        answer = model(images, torch.full((6,), 0.5))
+        prediction = model(images, torch.full((6,), 0.5))
         assert seen
         assert min(seen) > 0, (seed, seen)
-        assert float(answer.detach().std(dim=0).mean()) > 0
-        answer.square().sum().backward()
+        assert float(prediction.detach().std(dim=0).mean()) > 0
+        prediction.square().sum().backward()
         for name, parameter in model.named_parameters():
             # A bias in front of a normalisation has no gradient: the mean is taken off again.
             if not name.endswith("bias"):
@@ -122,8 +122,8 @@ def test_the_net_of_de_falco_lives_at_any_seed():
     for seed in range(20):
         model = HybridUNet(HybridUNetConfig(), generator=generator(seed, 0))
         with torch.no_grad():
-            answer = model(x, torch.tensor([0.2, 0.9]))
-        assert float((answer[0] - answer[1]).abs().mean()) > 0.01, seed
+            prediction = model(x, torch.tensor([0.2, 0.9]))
+        assert float((prediction[0] - prediction[1]).abs().mean()) > 0.01, seed
 
 
 @pytest.mark.parametrize("filters", [1, 2, 3, 8])

@@ -80,11 +80,11 @@ def test_every_step_has_angles_of_its_own():
     subject = model(num_steps=10)
     x = state_images(1).expand(10, -1, -1, -1)
     t = torch.arange(1, 11) / 10
-    answers = subject(x, t)
-    assert len({tuple(row.abs().flatten().tolist()) for row in answers}) == 10
+    predictions = subject(x, t)
+    assert len({tuple(row.abs().flatten().tolist()) for row in predictions}) == 10
     with torch.no_grad():
         subject.blocks.first.weights[6] += 0.1
-    changed = (subject(x, t) - answers).abs().flatten(1).amax(dim=1) > 1e-3
+    changed = (subject(x, t) - predictions).abs().flatten(1).amax(dim=1) > 1e-3
     assert changed.tolist() == [step == 7 for step in range(1, 11)]
 
 

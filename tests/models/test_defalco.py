@@ -181,7 +181,7 @@ def test_filter_reads_channels_before_pixels_and_writes_back_in_place():
     spec = hqconv(depth=1)
     layer = CircuitFilter(spec, generator=generator())
     x = torch.randn(1, 3, 4, 2, generator=generator(1))
-    answer = layer(x)
+    prediction = layer(x)
     angles = dict(zip(spec.weights, (2 * math.pi * layer.layer.weights).tolist(), strict=True))
     patch = x[0, :, 2:, :].reshape(12).tolist()  # the lower of the two patches
     bound = spec.circuit.assign_parameters({**angles, **dict(zip(spec.inputs, patch, strict=True))})
@@ -190,7 +190,7 @@ def test_filter_reads_channels_before_pixels_and_writes_back_in_place():
         state.expectation_value(SparsePauliOp.from_sparse_list([("Z", [11 - wire], 1)], 12)).real
         for wire in range(12)
     ]
-    assert np.allclose(answer[0, :, 2:, :].reshape(12).detach().numpy(), expected, atol=1e-5)
+    assert np.allclose(prediction[0, :, 2:, :].reshape(12).detach().numpy(), expected, atol=1e-5)
 
 
 def test_quanvolution_runs_49_circuits_for_an_image():

@@ -77,8 +77,8 @@ def test_labels_are_equal_angles():
     _, angles = model.encode(images(4, 1, 4, 4), labels)
     torch.testing.assert_close(angles, torch.tensor([[0.0], [0.5], [1.0], [1.5]]) * math.pi)
     x = images(1, 1, 4, 4).expand(4, 1, 4, 4)
-    answers = model(x, torch.ones(4), labels)
-    assert len({tuple(row.flatten().tolist()) for row in answers}) == 4
+    predictions = model(x, torch.ones(4), labels)
+    assert len({tuple(row.flatten().tolist()) for row in predictions}) == 4
     assert quantum(guided=True).num_parameters == quantum().num_parameters
 
 

@@ -46,10 +46,10 @@ def test_without_ancilla_every_probability_is_a_pixel():
     model = dense()
     x = images()
     bound = model.spec.circuit.assign_parameters(model.layer.angles().tolist())
-    for image, answer in zip(x, model(x, TIME), strict=True):
+    for image, prediction in zip(x, model(x, TIME), strict=True):
         state = Statevector((image.flatten() / image.norm()).double().numpy())
         p = state.evolve(bound).probabilities()
-        np.testing.assert_allclose(answer.detach().flatten(), np.clip(16 * p, 0, 1), atol=1e-5)
+        np.testing.assert_allclose(prediction.detach().flatten(), np.clip(16 * p, 0, 1), atol=1e-5)
 
 
 @pytest.mark.parametrize("guided", [False, True])

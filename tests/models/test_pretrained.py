@@ -64,8 +64,8 @@ def test_round_trip_is_bit_equal(tmp_path, name):
     if original.state_space.startswith("complex"):
         x = x / torch.linalg.vector_norm(x.flatten(1), dim=1).reshape(-1, *[1] * (x.ndim - 1)) + 0j
     labels = torch.tensor([0, 2]) if getattr(original.config, "guided", False) else None
-    answers = [each.eval()(x, torch.ones(2), labels) for each in (original, loaded)]
-    assert torch.equal(answers[0], answers[1])
+    predictions = [each.eval()(x, torch.ones(2), labels) for each in (original, loaded)]
+    assert torch.equal(predictions[0], predictions[1])
 
 
 def test_saving_again_replaces(folder):

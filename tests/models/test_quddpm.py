@@ -23,7 +23,7 @@ def test_branches_are_qiskits_post_selected_states():
     model = QuDDPM(QuDDPMConfig(num_qubits=2, num_ancillas=2, depth=2), generator=generator())
     states = random_states(3, 4, dtype=torch.complex64)
     steps = torch.tensor([1, 6, 3])
-    answer = model(states, steps / 6).detach()
+    prediction = model(states, steps / 6).detach()
     for row, step in enumerate(steps.tolist()):
         circuit = QuantumCircuit(4)
         vector = states[row].numpy().astype(complex)
@@ -31,9 +31,9 @@ def test_branches_are_qiskits_post_selected_states():
         angles = model.layer.weights[step - 1].tolist()
         circuit.compose(model.layer.spec.circuit.assign_parameters(angles), inplace=True)
         expected = Statevector(circuit).data.reshape(4, 4)  # ancillas are the upper bits
-        overlap = np.vdot(expected, answer[row].numpy())
+        overlap = np.vdot(expected, prediction[row].numpy())
         assert abs(overlap) == pytest.approx(1, abs=1e-5)  # prepare_state may add a phase
-        assert np.allclose(np.abs(expected), answer[row].abs().numpy(), atol=1e-5)
+        assert np.allclose(np.abs(expected), prediction[row].abs().numpy(), atol=1e-5)
 
 
 def test_postselection_renormalises_the_first_branch():

@@ -344,7 +344,7 @@ def test_inception_without_its_package_is_refused_before_training(fake, tmp_path
 
 
 def test_inceptions_figures_come_with_their_warning(fake, cache, tmp_path, monkeypatch):
-    """A stand-in network: what is shown here is where its answers go, not what Inception says."""
+    """A stand-in network: what is shown here is where its predictions go, not what Inception says."""
 
     class Network:
         def __init__(self, weights: InceptionWeights) -> None:

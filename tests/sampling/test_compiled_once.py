@@ -94,13 +94,13 @@ def test_a_layer_on_a_primitive_has_a_program_as_well(make_run, calls):
 def test_steps_go_to_the_runner_as_one_circuit(make_run, monkeypatch):
     run = make_run(image_size=2, depth=1)
     seen = []
-    inner = device.DeviceAnswer.__call__
+    inner = device.DevicePredictor.__call__
 
     def call(self, x, step, labels=None):
         seen.append(id(self.isa))
         return inner(self, x, step, labels)
 
-    monkeypatch.setattr(device.DeviceAnswer, "__call__", call)
+    monkeypatch.setattr(device.DevicePredictor, "__call__", call)
     made = sample(run, SamplingConfig(target="aer", shots=32, num_images=2))
     assert len(seen) == run.process.num_steps
     assert set(seen) == {id(made.circuit)}

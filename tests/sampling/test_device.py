@@ -12,7 +12,7 @@ from qiskit.quantum_info import Statevector
 from qdm_qiskit.errors import CalibrationMismatch
 from qdm_qiskit.execution.distributions import total_variation_distance
 from qdm_qiskit.execution.factory import make_runner
-from qdm_qiskit.sampling import DeviceAnswer, SamplingConfig, sample, unrolled_circuit
+from qdm_qiskit.sampling import DevicePredictor, SamplingConfig, sample, unrolled_circuit
 
 NOISY = "noisy:fake_torino"
 
@@ -132,15 +132,15 @@ def test_records_are_what_the_counts_say(make_run):
     run = make_run(guided=True, num_classes=2)
     spy = Spy("aer")
     config = SamplingConfig(target="aer", shots=500)
-    answer = DeviceAnswer.prepare(run.model, spy.runner, config)
+    prediction = DevicePredictor.prepare(run.model, spy.runner, config)
     x, labels = images(run.model, 3), torch.tensor([0, 1, 1])
-    found = answer(x, 2, labels)
+    found = prediction(x, 2, labels)
     [[counts]] = spy.counts
     assert counts.sum() == 3 * 500
     frequencies = counts / 500
     np.testing.assert_allclose(found.numpy(), read(run.model, frequencies), atol=1e-6)
     exact = bound_probabilities(run.model, x, labels)
-    [record] = answer.records
+    [record] = prediction.records
     assert record.step == 2
     raw = total_variation_distance(frequencies, exact).mean()
     assert record.raw_distance == pytest.approx(raw, abs=1e-6)
@@ -159,17 +159,17 @@ def test_noise_changes_the_answer(make_run):
     shots = 20_000
     spy = Spy(NOISY)
     config = SamplingConfig(target=NOISY, shots=shots, layout_trials=1)
-    answer = DeviceAnswer.prepare(run.model, spy.runner, config)
+    prediction = DevicePredictor.prepare(run.model, spy.runner, config)
     x = images(run.model, 3)
-    answer(x, 1)
+    prediction(x, 1)
     [[counts]] = spy.counts
     exact = bound_probabilities(run.model, x)
     sigma = np.sqrt(exact * (1 - exact) / shots)
     # Shot noise alone stays below 5 sigma; noise moves something in each image to twice that.
     assert (np.abs(counts / shots - exact) / sigma).max(axis=1).min() > 10
-    assert answer.records[0].raw_distance > 0.05
-    assert answer.cost is not None
-    assert 0 < answer.cost.expected_success < 1
+    assert prediction.records[0].raw_distance > 0.05
+    assert prediction.cost is not None
+    assert 0 < prediction.cost.expected_success < 1
 
 
 @pytest.fixture(scope="module", params=["eeqdm", "qddm"])
@@ -245,7 +245,7 @@ def test_a_foreign_calibration_is_refused_before_any_job(mitigated, foreign):
     calibration = ReadoutCalibration.from_dict(content)
     spy = Spy(NOISY)
     with pytest.raises(CalibrationMismatch, match="fake_fez" if foreign == "backend" else "lacks"):
-        DeviceAnswer.prepare(run.model, spy.runner, config, calibration=calibration)
+        DevicePredictor.prepare(run.model, spy.runner, config, calibration=calibration)
     assert spy.counts == []
 
 
@@ -257,11 +257,11 @@ def test_local_mode_gives_the_same_distribution_in_one_job_a_step(make_run):
     for seed, target in enumerate(("local:fake_torino", NOISY)):
         spy = Spy(target, seed=seed)
         config = SamplingConfig(target=target, shots=shots, layout_trials=1)
-        answer = DeviceAnswer.prepare(run.model, spy.runner, config)
-        answer(x, 1)
+        prediction = DevicePredictor.prepare(run.model, spy.runner, config)
+        prediction(x, 1)
         [[counts]] = spy.counts
         frequencies.append(counts / shots)
-        layouts.append(answer.qubits)
+        layouts.append(prediction.qubits)
     assert layouts[0] == layouts[1]
     a, b = frequencies
     p = (a + b) / 2

@@ -18,7 +18,7 @@ from qdm_qiskit.layers.arrays import to_array, to_exact_array
 from qdm_qiskit.layers.executors import read_probabilities
 from qdm_qiskit.models import EEQDM, catalog, take_class
 from qdm_qiskit.sampling import (
-    DeviceAnswer,
+    DevicePredictor,
     QDMPipeline,
     SamplingConfig,
     sample,
@@ -96,8 +96,10 @@ def test_an_answer_outside_no_grad(learned):
     from qdm_qiskit.execution.targets import parse_target
 
     config = SamplingConfig(target="aer", shots=100, num_images=2)
-    answer = DeviceAnswer.prepare(run.model, make_runner(parse_target("aer"), seed=0), config)
-    assert not answer(torch.rand(2, 1, 2, 2) + 0.1, 1).requires_grad
+    prediction = DevicePredictor.prepare(
+        run.model, make_runner(parse_target("aer"), seed=0), config
+    )
+    assert not prediction(torch.rand(2, 1, 2, 2) + 0.1, 1).requires_grad
 
 
 def test_plans_pictures_and_pipelines_take_it(learned):

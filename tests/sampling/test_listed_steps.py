@@ -28,19 +28,19 @@ def signals(process) -> np.ndarray:
 
 
 def oracle(process, mean: float, std: float):
-    """The best answer there is for normal states; for ``std = 0`` they are constant."""
+    """The best prediction there is for normal states; for ``std = 0`` they are constant."""
     a = signals(process)
 
-    def answer(x, t):
+    def prediction(x, t):
         variance = a[t] * std**2 + 1 - a[t]
         eps = math.sqrt(1 - a[t]) * (x - math.sqrt(a[t]) * mean) / variance
         if isinstance(process, GaussianChain):
-            return eps / 6 + 0.5  # answers in [0, 1] stand for noise in [-3, 3]
+            return eps / 6 + 0.5  # predictions in [0, 1] stand for noise in [-3, 3]
         if getattr(process, "predicts", "noise") == "score":
             return -eps / math.sqrt(1 - a[t])
         return eps
 
-    return answer
+    return prediction
 
 
 def sampled(process, scheduler: str, *, std: float = 0.0, mean: float = MEAN, **options):
@@ -214,11 +214,11 @@ def test_where_steps_divide_t_diffusers_says_the_same(scheduler, steps):
     listed = planned_chain(process, scheduler, steps)[1]
     assert torch.equal(other.timesteps, torch.tensor(listed) - 1)  # diffusers counts from 0
     # One that clamps: off by as much as a bad model is.
-    answer = oracle(process, 1.4 if scheduler != "dpm-solver++" else MEAN, STD)
+    prediction = oracle(process, 1.4 if scheduler != "dpm-solver++" else MEAN, STD)
     x = start = torch.randn(8, 1, 2, 2, generator=generator(0))
     for t in other.timesteps.tolist():
-        x = other.step(answer(x, t + 1), t, x, generator=generator(t + 1)).prev_sample
-    ours = scheduled_chain(process, answer, start, generator, scheduler=scheduler, steps=steps)
+        x = other.step(prediction(x, t + 1), t, x, generator=generator(t + 1)).prev_sample
+    ours = scheduled_chain(process, prediction, start, generator, scheduler=scheduler, steps=steps)
     assert torch.allclose(ours, process.to_images(x).clamp(0, 1), atol=1e-4)
 
 
@@ -303,7 +303,7 @@ def test_predictions_that_are_not_finite_are_named_by_their_step(scheduler, bad)
     process = NoisePrediction(6)
     good = oracle(process, MEAN, 0.0)
 
-    def answer(x, t):
+    def prediction(x, t):
         found = good(x, t)
         if t == 3:
             found[1] = bad
@@ -311,7 +311,7 @@ def test_predictions_that_are_not_finite_are_named_by_their_step(scheduler, bad)
 
     x = torch.randn(4, 1, 1, 1, generator=generator(0))
     with pytest.raises(InvalidData, match=r"at step t=3: the prediction of sample 1") as refused:
-        scheduled_chain(process, answer, x, generator, scheduler=scheduler)
+        scheduled_chain(process, prediction, x, generator, scheduler=scheduler)
     assert "\n" not in str(refused.value)
 
 

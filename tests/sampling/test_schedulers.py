@@ -28,12 +28,12 @@ MEAN, STD = 0.3, 0.2
 def ideal(process):
     """The best prediction there is where x_0 is normal with mean MEAN and standard deviation STD."""
 
-    def answer(x, step):
+    def prediction(x, step):
         alpha_bar = float(process.alpha_bar[step - 1])
         variance = alpha_bar * STD**2 + 1 - alpha_bar
         return math.sqrt(1 - alpha_bar) * (x - math.sqrt(alpha_bar) * MEAN) / variance
 
-    return answer
+    return prediction
 
 
 def chain(process, **options):
@@ -133,13 +133,15 @@ def test_models_of_continuous_time_take_every_scheduler():
     process = VariancePreserving(100, predicts="score")
     alpha_bar = torch.cumprod(1 - process.noise_betas, 0)
 
-    def answer(x, step):
+    def prediction(x, step):
         share = float(alpha_bar[step - 1])
         return -(x - math.sqrt(share) * MEAN) / (share * STD**2 + 1 - share)
 
     for name in SCHEDULERS:
         x = process.start((4000, 1, 1, 1), generator(1))
-        data = scheduled_chain(process, answer, x, lambda step: generator(step + 5), scheduler=name)
+        data = scheduled_chain(
+            process, prediction, x, lambda step: generator(step + 5), scheduler=name
+        )
         states = process.to_states(data)
         assert abs(float(states.mean()) - MEAN) < 0.04, name
         assert abs(float(states.std()) - STD) < 0.04, name

@@ -483,11 +483,11 @@ def test_a_label_is_told_as_it_was_in_training(tmp_path):
     told = torch.tensor([1, 1])
     config = SamplingConfig(num_images=2, label=4, seed=3)
     x = torch.from_numpy(sample(run, config).trajectory[0])
-    answer = run.model(x, torch.ones(2), told)
+    prediction = run.model(x, torch.ones(2), told)
     first = sample(run, config).trajectory[1]
     process = run.process
     generator = torch.Generator().manual_seed(0)
-    expected = process.reverse_step(x, 3, process.prediction(answer), generator)
+    expected = process.reverse_step(x, 3, process.predicted_target(prediction), generator)
     np.testing.assert_allclose(first, expected.detach().numpy(), atol=1e-6)
 
 

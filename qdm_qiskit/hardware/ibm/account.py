@@ -279,7 +279,7 @@ class ServiceHandle:
     # -- questions ----------------------------------------------------------------------------
 
     def backend(self, name: str) -> BackendV2:
-        """A backend by name, of the present service.
+        """Return a backend by name, of the present service.
 
         Raises:
             UnknownName: If the account has no such backend.
@@ -307,7 +307,7 @@ class ServiceHandle:
         return backend
 
     def least_busy(self) -> BackendV2:
-        """The backend with the fewest waiting jobs.
+        """Return the backend with the fewest waiting jobs.
 
         Raises:
             TargetUnavailable: If none is online.
@@ -323,7 +323,7 @@ class ServiceHandle:
         return self.backend(min(online, key=lambda each: each["queue_length"])["name"])
 
     def queue(self, name: str) -> int | None:
-        """Jobs that wait for a backend; None if the service does not say."""
+        """Return the jobs that wait for a backend; None if the service does not say."""
         rows = self.ask("listing backends", self._listing)
         found = [each.get("queue_length") for each in rows if each["name"] == name]
         return int(found[0]) if found and found[0] is not None else None
@@ -336,7 +336,7 @@ class ServiceHandle:
         return found
 
     def usage(self) -> InstanceUsage:
-        """What IBM says that the instance has used and may use.
+        """Return what IBM says that the instance has used and may use.
 
         Raises:
             CallFailed: If the service does not answer.
@@ -357,7 +357,7 @@ class ServiceHandle:
         return plans[0] if plans and plans[0] else "unknown"
 
     def one_line(self, text: str) -> str:
-        """A text of the service on one line, without this account's token."""
+        """Return a text of the service on one line, without this account's token."""
         text = " ".join(redacted(text, self._secrets).split())
         return text if len(text) <= 300 else text[:297] + "..."
 
@@ -391,7 +391,7 @@ def connect(
 
 
 def look(settings: ServiceSettings | None = None) -> Callable[[Target], Availability]:
-    """A function that looks at ``ibm:`` targets; it connects when the first is looked at, once.
+    """Return a function that looks at ``ibm:`` targets; it connects when the first is looked at, once.
 
     Raises:
         ServiceUnavailable: From that function, if there is no account or no answer.

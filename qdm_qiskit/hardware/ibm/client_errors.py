@@ -26,7 +26,7 @@ _IBM_MESSAGE = re.compile(r'"message":\s*"((?:[^"\\]|\\.)*)"')
 
 
 def redacted(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """A text without tokens: the given ones, and whatever looks like one.
+    """Return a text without tokens: the given ones, and whatever looks like one.
 
     >>> redacted("401 for Bearer abc.def, apikey=xyz")
     '401 for Bearer ***, apikey=***'
@@ -44,7 +44,7 @@ def redacted(text: str, secrets: tuple[str, ...] = ()) -> str:
 def understand(
     error: BaseException, *, submitting: bool = False, secrets: tuple[str, ...] = ()
 ) -> Failure:
-    """What an exception of the client means.
+    """Return what an exception of the client means.
 
     Args:
         error: The exception.
@@ -110,7 +110,7 @@ def understand(
 
 
 def _line(text: str) -> str:
-    """The first 300 characters on one line; of IBM's JSON errors, their message."""
+    """Return the first 300 characters on one line; of IBM's JSON errors, their message."""
     messages = _IBM_MESSAGE.findall(text)
     status = _STATUS.search(text)
     if messages:

@@ -60,7 +60,7 @@ def charge_of(metrics: object) -> Charge | None:
 
 
 def never_ran(metrics: object) -> bool:
-    """Whether the metrics of a job say that it has ended and was never running."""
+    """Return whether the metrics of a job say that it has ended and was never running."""
     times = metrics.get("timestamps") if isinstance(metrics, dict) else None
     return (
         isinstance(times, dict)

@@ -178,7 +178,7 @@ class JobMode:
         self._wanted = by
 
     def _again(self, session_id: str | None) -> Session:
-        """The object of a session that is open already, with the present token."""
+        """Return the object of a session that is open already, with the present token."""
         assert session_id is not None
         mode = self._wanted
         return self._handle.ask(
@@ -266,7 +266,7 @@ def _charged(handle: ServiceHandle, ledger: Ledger, number: int, session_id: str
 
 
 def _accepts(handle: ServiceHandle, mode: Mode, session_id: str) -> bool:
-    """Whether a session takes more jobs; one that is gone does not."""
+    """Return whether a session takes more jobs; one that is gone does not."""
     try:
         details = handle.once(
             f"asking for the {mode}",

@@ -226,7 +226,7 @@ class _EstimateJobs:
         return part if number == 1 else f"{part}-{number:04d}"
 
     def _job(self, number: int, wanted: int | None) -> MeasureRequest:
-        """The job of a number: as it was decided by an earlier process, or now.
+        """Return the job of a number: as it was decided by an earlier process, or now.
 
         Its shots depend on the device's calibration, which may change between two processes; its
         tag depends on its shots. So they are written down before it is sent.
@@ -287,7 +287,7 @@ class _EstimateJobs:
         return each * randomizations, randomizations
 
     def _obtain(self, job: MeasureRequest) -> tuple[Shots, str]:
-        """The bits of a job, from disk if they are there, and its id."""
+        """Return the bits of a job, from disk if they are there, and its id."""
         path = self._folder / f"{job.part}-bits.npz"
         stored = _read_bits(path, job)
         if stored is not None:
@@ -316,7 +316,7 @@ class _EstimateJobs:
         return found, intention.job_id
 
     def _bits(self, job_id: str, job: MeasureRequest) -> Shots:
-        """The bits of a job that is done."""
+        """Return the bits of a job that is done."""
         return self._collector.result(
             job_id,
             lambda: self._provider.read_result(job_id, lambda found: checked_bits(found, job)),
@@ -328,7 +328,7 @@ class _EstimateJobs:
             self._ledger.collected(intention.tag, path.name)
 
     def _latest(self, job: MeasureRequest) -> Intention | None:
-        """The last attempt of this job that has not failed."""
+        """Return the last attempt of this job that has not failed."""
         found = [e for e in self._ledger.intentions(job.run_id) if e.part == job.part]
         last = max(found, key=lambda each: each.attempt, default=None)
         if last is None or last.state in ("failed", "dropped"):
@@ -352,7 +352,7 @@ def _readout_errors(handle: ServiceHandle, request: EstimateRequest) -> np.ndarr
 
 
 def checked_bits(result: Any, job: MeasureRequest) -> Shots:
-    """The bits of a result, if it is the result of what was sent.
+    """Return the bits of a result, if it is the result of what was sent.
 
     Args:
         result: What the client returned.

@@ -85,7 +85,7 @@ class Gate:
     # -- the thread that waits ----------------------------------------------------------------
 
     def sign(self, seconds: float) -> Sign | None:
-        """What the call does next; None if it takes longer."""
+        """Return what the call does next; None if it takes longer."""
         try:
             return self._signs.get(timeout=max(0.0, seconds))
         except Empty:
@@ -110,7 +110,7 @@ _here = threading.local()
 
 @contextmanager
 def through(gate: Gate) -> Iterator[None]:
-    """Jobs that this thread sends in the block go through a gate."""
+    """Let jobs that this thread sends in the block go through a gate."""
     _here.gate = gate
     try:
         yield
@@ -119,7 +119,7 @@ def through(gate: Gate) -> Iterator[None]:
 
 
 def gate_here() -> Gate | None:
-    """The gate of this thread, if it has one."""
+    """Return the gate of this thread, if it has one."""
     found: Gate | None = getattr(_here, "gate", None)
     return found
 
@@ -161,7 +161,7 @@ class OncePosted(Retry):
 
 
 def creates_job(method: str | None, url: str | None) -> bool:
-    """Whether a request creates a job.
+    """Return whether a request creates a job.
 
     >>> creates_job("POST", "https://h/api/v1/jobs")
     True

@@ -48,7 +48,7 @@ class StepVariances:
     """Effect of each step's shot noise on the images; arrays in the order t = T .. 1."""
 
     local: np.ndarray
-    """``(T,)``: mean squared pixel error of the step's own answer, times its shots."""
+    """``(T,)``: mean squared pixel error of the step's own prediction, times its shots."""
     final: np.ndarray
     """``(T,)``: c_t, mean squared pixel error of the final images, times the step's shots."""
     measured: tuple[int, ...]
@@ -90,7 +90,7 @@ class PilotChains:
 
         self.seed, self.process, self.model = seed, trained.process, trained.model
         labels = chosen_labels(trained, SamplingConfig(num_images=num_images, label=label))
-        self._answers = _Answers(trained, labels)
+        self._answers = _Predictions(trained, labels)
         x = self.process.start((num_images, *self.model.state_shape), self._generator(0))
         self.exact = {self.num_steps: x}
         """x_t of the exact chains."""
@@ -135,10 +135,10 @@ class PilotChains:
         rng = stream(self.seed, "evaluation", 2, step, repeat)
         return self._onward(x, step, self._answers.drawn(x, step, shots, rng))
 
-    def _onward(self, x: Tensor, step: int, answer: Tensor) -> Tensor:
+    def _onward(self, x: Tensor, step: int, prediction: Tensor) -> Tensor:
         from ...diffusion import own_step
 
-        return own_step(self.process, x, step, answer, self._generator(step))
+        return own_step(self.process, x, step, prediction, self._generator(step))
 
     def _generator(self, step: int) -> Generator:
         import torch
@@ -301,8 +301,8 @@ def _interpolated(values: np.ndarray, measured: Sequence[int], num_steps: int) -
     return np.exp(np.interp(steps, log_t[order], log_c[order]))
 
 
-class _Answers:
-    """The model's answer, exact or from shots, on the engine."""
+class _Predictions:
+    """The model's prediction, exact or from shots, on the engine."""
 
     def __init__(self, trained: TrainedRun, labels: Tensor | None) -> None:
         from ...models import CircuitDenoiser

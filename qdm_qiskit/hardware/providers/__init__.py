@@ -1,7 +1,1 @@
-"""Providers obtain the counts of a run's jobs; the contract, and this machine as one of them."""
-
-__all__ = [
-    "base",
-    "local",
-    "requests",
-]
+"""Providers run the circuits of jobs: the contract, the care around it, and this machine as one."""

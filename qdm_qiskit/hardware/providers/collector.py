@@ -60,12 +60,12 @@ class Collector:
         self._settings = settings
         self._progress = progress
 
-    def ending(self, job_id: str, say: Callable[[str], None]) -> Ending:
+    def ending(self, job_id: str, tell: Callable[[str], None]) -> Ending:
         """Wait until a job has ended, however long its queue is.
 
         Args:
             job_id: The job.
-            say: Is told when the job's state changes.
+            tell: Is told when the job's state changes.
 
         Returns:
             How it ended.
@@ -78,7 +78,7 @@ class Collector:
                 return ending
             if status != told:
                 told = status
-                say("waiting in the queue" if status == "queued" else status)
+                tell("waiting in the queue" if status == "queued" else status)
             time.sleep(pause)
             pause = min(settings.poll_seconds, max(1.5 * pause, MIN_PAUSE_SECONDS))
 

@@ -257,7 +257,7 @@ class RunJobs:
         )
 
     def _again(self, ending: Ending, charged: float | None, failures: int) -> bool:
-        """Whether a failed job is sent again: only what surely cost nothing, and a few times.
+        """Return whether a failed job is sent again: only what surely cost nothing, and a few times.
 
         A cost of 0 that the provider does not call final is None here (:meth:`Collector.seconds`).
         """

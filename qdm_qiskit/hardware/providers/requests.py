@@ -65,7 +65,7 @@ class Request(ABC):
 
     @abstractmethod
     def _content(self) -> bytes:
-        """What is run, as bytes."""
+        """Return what is run, as bytes."""
 
 
 @final
@@ -243,7 +243,7 @@ class EstimateRequest:
         randomizations: int | None,
         target: DeviceTarget | None = None,
     ) -> MeasureRequest:
-        """The job of some shots.
+        """Return the job of some shots.
 
         Args:
             part: What the ledger calls it.

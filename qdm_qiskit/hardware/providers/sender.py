@@ -100,7 +100,7 @@ class Sender:
         )
 
     def _find_before(self, intention: Intention) -> str | None:
-        """A job of this tag from an earlier process; waits if it may still be on its way."""
+        """Find a job of this tag from an earlier process; wait if it may still be on its way."""
         found = self.resolve(intention.tag)
         last = self._ledger.last_sending(intention)
         if found is not None or last is None:

@@ -73,7 +73,7 @@ class ServiceSettings:
 
 
 def read_settings(root: Path) -> ServiceSettings:
-    """The settings of a root: the defaults, changed by its ``service.json`` if there is one.
+    """Return the settings of a root: the defaults, changed by its ``service.json`` if there is one.
 
     Raises:
         InvalidData: If the file is no JSON object.

@@ -120,7 +120,7 @@ class RunCalibrations:
             )
 
     def to_reserve(self) -> tuple[str, float, int] | None:
-        """Part, seconds and shots of the first calibration, if the run has to take it itself."""
+        """Return part, seconds and shots of the first calibration if the run has to take it itself."""
         wanted = self._wanted
         if calibration_names(self._run.plan.folder):
             return None
@@ -129,7 +129,7 @@ class RunCalibrations:
         return self._next(), wanted.seconds, wanted.shots * wanted.circuits
 
     def _fresh(self, at: float | None) -> ReadoutCalibration | None:
-        """The run's own calibration for counts of a time; None if there is none near enough."""
+        """Return the run's own calibration for counts of a time; None if there is none near enough."""
         time, ttl = self._time(at), self._wanted.ttl_seconds
         found = read_calibrations(self._run.plan.folder, self._wanted.correction)
         name = calibration_for(found, time, ttl)
@@ -189,7 +189,7 @@ class RunCalibrations:
         return self._parts.calibration(part, wanted)
 
     def _open(self) -> str | None:
-        """A calibration that was sent, or is about to be, and whose counts are not here.
+        """Return a calibration that was sent, or is about to be, and whose counts are not here.
 
         One that failed, was cancelled or was never created brings none, and holds up no other.
         """

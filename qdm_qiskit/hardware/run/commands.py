@@ -139,7 +139,7 @@ def cancel_run(
 
 
 def run_state(root: Path, run_id: str) -> RunState:
-    """Where a run stands, from the ledger alone.
+    """Return where a run stands, from the ledger alone.
 
     Raises:
         MissingData: If the ledger does not know the run.

@@ -203,7 +203,7 @@ class DrivenRun:
         return jobs.obtain(self._step_request(step))
 
     def _fetch_step(self, jobs: RunJobs, step: StepPlan) -> StoredCounts | None:
-        """A step's counts if its job has ended; also a calibration's, which may come first."""
+        """Return a step's counts if its job has ended; also a calibration's, which may come first."""
         if self._calibrations is not None:
             self._calibrations.obtain(jobs, self._ledger.now(), send=False)
         return jobs.fetch(self._step_request(step))
@@ -274,10 +274,11 @@ class DrivenRun:
         """Refuse what planning refuses now, and a device that is not the one of the plan."""
         ibm = self._plan.target.startswith("ibm:")
         self._plan.options.check_target(self._plan.target, is_qpu=ibm)
-        if self._plan.provider is None and not ibm:
-            device = parse_target(self._plan.target).backend
-            if device is not None:
-                named_device(device)
+        if self._plan.is_qpu or self._plan.provider is not None:
+            return
+        device = parse_target(self._plan.target)
+        if device.backend is not None:
+            named_device(device.backend)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:

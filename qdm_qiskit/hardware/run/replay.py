@@ -88,7 +88,7 @@ class Replay:
         return np.asarray(self.trajectory[-1])
 
     def sentence(self) -> str:
-        """The verdict in words."""
+        """Return the verdict in words."""
         recorded = f"{len(self.steps)} of {self.plan.num_steps} steps are recorded"
         if not self.done:
             return f"{recorded}; go on with `qdm run resume {self.plan.run_id}`."
@@ -102,7 +102,7 @@ class Replay:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The verdict and the steps, ready for JSON."""
+        """Return the verdict and the steps, ready for JSON."""
         return {
             "run": self.plan.run_id,
             "done": self.done,
@@ -238,7 +238,7 @@ def _compared(
 
 
 def _stored_trajectory(folder: Path) -> np.ndarray | None:
-    """The images of all steps that the run stored; None before it is done."""
+    """Return the images of all steps that the run stored; None before it is done."""
     path = folder / IMAGES
     if not path.exists():
         return None

@@ -51,7 +51,7 @@ class PlannedChain:
         return planned_values(self.plan, self._model.circuit_values(*self._encoded()))
 
     def exact_probabilities(self) -> np.ndarray:
-        """The exact distribution of the circuit at this step, ``(images, 2**qubits)``."""
+        """Return the exact distribution of the circuit at this step, ``(images, 2**qubits)``."""
         from ...sampling import register_probabilities
 
         return register_probabilities(self._model, *self._encoded())
@@ -72,11 +72,11 @@ class PlannedChain:
 
         shots = self.plan.step(self.step).shots
         with torch.no_grad():
-            answer = decoded(self._model, probabilities, self._x, step=self.step, shots=shots)
+            prediction = decoded(self._model, probabilities, self._x, step=self.step, shots=shots)
             generator = torch.Generator().manual_seed(
                 derived_seed(self.plan.seed, "sampling", self.step)
             )
-            self._x = own_step(self._process, self._x, self.step, answer, generator)
+            self._x = own_step(self._process, self._x, self.step, prediction, generator)
         self.step -= 1
 
     def images(self) -> np.ndarray:

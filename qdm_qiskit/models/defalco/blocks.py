@@ -152,7 +152,7 @@ class AttentionBlock(nn.Module):
         """
         batch, channels, count = pixels.shape
         queries, keys, values = self.features.weight.flatten(1).split(INNER)
-        # `@` would fold batch and pixels together and answer with its axes exchanged: bmm does not.
+        # `@` would fold batch and pixels together and exchange the axes of its result: bmm does not.
         q = torch.bmm(queries.expand(batch, -1, -1), pixels)
         q = q.reshape(batch, HEADS, HEAD_WIDTH, count).softmax(dim=2)
         k = torch.bmm(keys.expand(batch, -1, -1), pixels).softmax(dim=2)
@@ -175,14 +175,14 @@ class AttentionBlock(nn.Module):
         mixed = _attention(q, k, v).flatten(1, 2)
         bias = self.out.bias
         assert bias is not None
-        answer: Tensor = self.out.weight.flatten(1) @ mixed
-        return answer + bias[:, None]
+        prediction: Tensor = self.out.weight.flatten(1) @ mixed
+        return prediction + bias[:, None]
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """All ``(batch, heads, features, pixels)``; queries and keys have norm 1 over the *pixels*.
 
-    Norm 1 over the features would be the usual choice; the published figures come from this one.
+    Norm 1 over the features would be the usual choice; the published numbers come from this one.
     """
     q = functional.normalize(q, dim=3, eps=1e-12)
     k = functional.normalize(k, dim=3, eps=1e-12)

@@ -50,8 +50,8 @@ class CircuitFilter(nn.Module):
         batch, channels, height, width = x.shape
         rows, columns = height // 2, width // 2
         patches = x.reshape(batch, channels, rows, 2, columns, 2).permute(0, 2, 4, 1, 3, 5)
-        answers = self.layer(inputs=patches.reshape(-1, channels * PIXELS))
-        folded = answers.to(x).reshape(batch, rows, columns, channels, 2, 2)
+        predictions = self.layer(inputs=patches.reshape(-1, channels * PIXELS))
+        folded = predictions.to(x).reshape(batch, rows, columns, channels, 2, 2)
         return folded.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
 
 

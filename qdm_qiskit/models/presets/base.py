@@ -1,4 +1,4 @@
-"""What a preset is."""
+"""Contract of a preset."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ class Preset:
     training: Mapping[str, Any] = field(default_factory=dict)
     """Recommended options of data, diffusion and training loop."""
     source: str
-    """Where the setting stands."""
+    """Source of the setting."""

@@ -134,7 +134,7 @@ def test_the_local_variance_is_that_of_the_multinomial():
     run = run_of("qddm", image_size=4, depth=2)
     pilot = PilotChains(run, seed=1)
     found = step_variances(pilot, shots=4096, repeats=20).local
-    # The last step's answer is the final image: both variances are one.
+    # The last step's prediction is the final image: both variances are one.
     assert step_variances(pilot).final[-1] == step_variances(pilot).local[-1]
     from qdm_qiskit.layers.quantum_layer import normalised
     from qdm_qiskit.sampling import register_probabilities
