@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ..arguments import checked_text
 from ..errors import UnknownName, unknown_name
@@ -142,9 +142,13 @@ def is_provider(name: str) -> bool:
 
 
 def _unknown_target(text: str, prefix: str) -> UnknownName:
-    error = unknown_name("target", text, FORMS)
-    if prefix in get_args(Kind) and prefix not in _FIXED:
-        return UnknownName(f"{error} '{prefix}:' is followed by a name, as in {_EXAMPLE[prefix]}.")
+    from .provider_names import provider_names
+
+    others = provider_names()
+    error = unknown_name("target", text, (*FORMS, *(f"{name}:DEVICE" for name in others)))
+    example = f"{prefix}:chip-1" if prefix in others else _EXAMPLE.get(prefix)
+    if example is not None:
+        return UnknownName(f"{error} '{prefix}:' is followed by a name, as in {example}.")
     return error
 
 

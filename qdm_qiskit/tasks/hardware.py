@@ -17,7 +17,7 @@ from ..arguments import checked_path, of_kind, wrong
 from ..data import grid_png
 from ..errors import InvalidOption, InvalidPlan, MissingData
 from ..execution.devices import DeviceLike
-from ..execution.targets import Target
+from ..execution.targets import Target, target_text
 from ..hardware.ibm.account import look
 from ..hardware.ledger.budget import OPEN_PLAN, BudgetState, Window
 from ..hardware.ledger.ledger import FILE, Ledger, RunState
@@ -344,8 +344,9 @@ def _config(
         target = [each.strip() for each in target.split(",")]
     elif not isinstance(target, Sequence):
         target = [target]
+    texts = tuple(target_text(each, "local") for each in target)
     execution = {n: options.pop(n) for n in list(options) if n in field_types(ExecutionOptions)}
-    made = build(PlanConfig, {"targets": tuple(target), **options})
+    made = build(PlanConfig, {"targets": texts, **options})
     return replace(made, options=build(ExecutionOptions, execution)) if execution else made
 
 
