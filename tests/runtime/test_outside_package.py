@@ -119,19 +119,16 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
     (folder / "hw").mkdir()
     (folder / "hw" / "service.json").write_text(json.dumps(QUICK))
     env = environment(folder, folder / "site")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", SERVER],
         cwd=folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    made = Acme(folder, env, process)
-    for name in ("acme-wave", "acme-ring"):
-        loader = ["--loader", "acme-sparing:0.02"] if name == "acme-wave" else []
-        made.qdm("train", "--model", name, "--dataset", "acme-stripes", *SETTINGS, *loader,
-                 "--set", "epochs=6", "--out", name, "--quiet")  # fmt: skip
-    yield made
-    assert process.stdin is not None
-    process.stdin.close()
-    process.wait(30)
+    ) as process:  # fmt: skip
+        made = Acme(folder, env, process)
+        for name in ("acme-wave", "acme-ring"):
+            loader = ["--loader", "acme-sparing:0.02"] if name == "acme-wave" else []
+            made.qdm("train", "--model", name, "--dataset", "acme-stripes", *SETTINGS, *loader,
+                     "--set", "epochs=6", "--out", name, "--quiet")  # fmt: skip
+        yield made
 
 
 def test_each_list_names_the_part_and_its_package(acme):
@@ -169,8 +166,8 @@ def test_the_model_and_the_circuit_learn_and_say_whose_they_are(acme):
         expected = {kind: {**THEIRS, "module": module} for kind, module in modules.items()}
         assert config["origins"] == expected
         assert config["record"]["origin"] == "acme-qdm 0.4.2"
-        rows = [json.loads(line) for line in (acme.folder / name / "metrics.jsonl").open()]
-        losses = [row["test_loss"] for row in rows if "test_loss" in row]
+        lines = (acme.folder / name / "metrics.jsonl").read_text().splitlines()
+        losses = [json.loads(line)["test_loss"] for line in lines]
         assert len(losses) == 6
         assert losses[-1] < 0.8 * losses[0]
 
@@ -311,10 +308,9 @@ qdm.set_budget("lab", seconds=50)
 provider = Mine()
 plan = qdm.plan("wave", provider=provider, num_images=2, shots=100, layout_trials=1, budget="lab")
 begun = qdm.submit(plan, yes=True, detach=True, provider=provider)
-sent = qdm.resume(plan, provider=provider)
 refused = []
 for call in (
-    lambda: qdm.submit(plan, yes=True),
+    lambda: qdm.resume(plan),
     lambda: qdm.plan("wave", "engine", provider=provider),
     lambda: qdm.sample("wave", loader=loaders.Sparing(2)),
     lambda: qdm.continue_training("wave", epochs=4),
@@ -323,6 +319,7 @@ for call in (
         call()
     except qdm.QdmError as error:
         refused.append(str(error))
+sent = qdm.resume(plan, provider=provider)
 print(json.dumps({
     "epochs": again.epochs,
     "losses": [row["test_loss"] for row in again.history],
