@@ -1,6 +1,6 @@
 """Is a training step slower than in another checkout?
 
-    python benchmarks/beside.py OLD_TREE NEW_TREE [--workloads W1-L10,W3] [--rounds 30]
+    python benchmarks/beside.py OLD_TREE NEW_TREE [--workloads W1-L10,W3] [--rounds 100]
 
 Each tree runs in a process of its own, with the package and the workloads of that tree. The two take
 turns, one block of steps each, and change who begins from round to round, so that both meet the same
@@ -21,8 +21,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-BLOCK_SECONDS = 0.2
-"""A block has as many steps as fit, at least one."""
+BLOCK_SECONDS = 0.03
+"""A block has as many steps as fit, at least one; short blocks find the gaps of a busy machine."""
 WARM_UP = 5
 """Steps before the first block."""
 TOLERANCE = 1e-5
@@ -146,7 +146,7 @@ def main() -> int:
     parser.add_argument("old", type=Path, help="folder of the checkout before")
     parser.add_argument("new", type=Path, help="folder of the checkout after")
     parser.add_argument("--workloads", default="W1-L10,W1-L50,W2-L50,W3,W4,W4-b1,W4-6q")
-    parser.add_argument("--rounds", type=int, default=30, help="blocks of each tree")
+    parser.add_argument("--rounds", type=int, default=100, help="blocks of each tree")
     parser.add_argument("--limit", type=float, default=1.05, help="largest ratio of least times")
     options = parser.parse_args()
     workers = [Worker(tree.resolve()) for tree in (options.old, options.new)]

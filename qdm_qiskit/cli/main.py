@@ -60,7 +60,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = command.main(args=arguments, prog_name="qdm", standalone_mode=False)
     except QdmError as error:
-        fail(str(error))
+        from .flags import with_flags
+
+        typed = sys.argv[1:] if arguments is None else arguments
+        fail(with_flags(" ".join(str(error).split()), command, typed))
     except (typer.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except OSError as error:  # what no room foresaw: a name too long, a disk that fails

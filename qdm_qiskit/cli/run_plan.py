@@ -34,10 +34,15 @@ def plan(
         float | None, typer.Option(help="QPU seconds of the whole run, in place of --shots.")
     ] = None,
     precision: Annotated[
-        float | None, typer.Option(help="Pixel error wanted, for --schedule precision.")
+        float | None, typer.Option(help="Pixel error wanted, for --shot-allocation precision.")
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help="Shots over the steps: uniform, variance or precision.")
+        str,
+        typer.Option(
+            "--shot-allocation",
+            "--schedule",
+            help="Shots over the steps: uniform, variance or precision.",
+        ),
     ] = "uniform",
     mitigation: Annotated[str, typer.Option(help="Readout mitigation: none or m3.")] = "none",
     calibration_shots: Annotated[

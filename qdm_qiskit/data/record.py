@@ -120,7 +120,7 @@ class LoadedData:
         ] or [f"there are {len(found)} files, not {len(hashes)}"]
         raise InvalidData(
             f"The data are not those that the run was trained on: {'; '.join(changed)}. Put back what "
-            "was there, or say where it is now by data=PATH (--data PATH)."
+            "was there, or say where it is now by data=PATH."
         )
 
     def _paths(self) -> list[Path]:

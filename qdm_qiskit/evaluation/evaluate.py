@@ -188,10 +188,10 @@ def evaluate(
     for name in by_name:
         if name.startswith("inception_") and inception is None:
             raise InvalidOption(
-                f"Metric '{name}' needs Inception's weights: give inception (--inception-weights)."
+                f"Metric '{name}' needs Inception's weights: give inception_weights."
             )
     if not subjects:
-        raise InvalidOption("There is nothing to evaluate: give a run's folder, or --samples.")
+        raise InvalidOption("There is nothing to evaluate: give runs or samples.")
     progress(Message("reference"))
     reference = load_reference(subjects, dataset, config.part, config.count)
     there = reference.split.test if reference.part == "test" else reference.split.train
@@ -425,9 +425,9 @@ def _check_enough(count: int, what: str, inception: InceptionWeights | None) -> 
     if count <= features:
         raise InvalidData(
             f"The Fréchet distance over the {features} features of the {network} needs more than "
-            f"{features} images in each set, but the {what} are {count}: take more (--count, "
-            "`qdm sample --num-images`), another part (--part train) or another reference"
-            + (", or leave --inception-weights out." if inception is not None else ".")
+            f"{features} images in each set, but the {what} are {count}: take more (count, "
+            "`qdm sample --num-images`), another part ('train') or another reference"
+            + (", or leave inception_weights out." if inception is not None else ".")
         )
 
 

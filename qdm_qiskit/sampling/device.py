@@ -296,7 +296,7 @@ def check_postselected(outputs: Tensor, step: int, shots: int) -> None:
     if bool(empty.any()):
         raise InvalidData(
             f"At step t={step} no shot of image {int(empty.nonzero()[0])} passed the post-selection "
-            f"on the ancilla; raise --shots above {shots}."
+            f"on the ancilla; raise shots above {shots}."
         )
 
 

@@ -104,7 +104,7 @@ class HardwareRun:
             return cls(folder)
         raise MissingData(
             f"There is no run '{text}' in {root}, nor a plan of that name; `qdm run list` lists the "
-            "runs, --root names another folder."
+            "runs, another root may hold it."
         )
 
     @classmethod

@@ -65,7 +65,7 @@ def train(
         progress = silent
     if resume is None and data is not None:
         raise InvalidOption(
-            "data=PATH (--data) says where the data of a run that is resumed lie now; a new run names "
+            "data=PATH says where the data of a run that is resumed lie now; a new run names "
             "its own by dataset and folder."
         )
     config = replace(config, data=at_absolute_place(config.data), record=None)
@@ -114,7 +114,7 @@ def _train_part(
             session.close()
             way_out = "Choose a folder with write permission and free space"
             if checkpoints(run):
-                way_out += "; --resume latest continues from the last checkpoint"
+                way_out += "; resume='latest' continues from the last checkpoint"
             else:
                 footprint.remove()
             reason = getattr(error.__cause__, "strerror", None) or error.strerror or error

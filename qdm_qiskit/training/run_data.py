@@ -70,8 +70,7 @@ def verified(config: RunConfig, load: Callable[[], LoadedData]) -> LoadedData:
         loaded = load()
     except MissingData as error:
         raise MissingData(
-            f"{error} The run was trained on it: put it back, or say where it is now by data=PATH "
-            "(--data PATH)."
+            f"{error} The run was trained on it: put it back, or say where it is now by data=PATH."
         ) from error
     except UnknownName as error:
         known = config.record.origin

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.hardware.small_runs import write_run
 
 from qdm_qiskit import doors
 from qdm_qiskit.errors import (
@@ -34,7 +33,7 @@ from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.store import Store
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
-from qdm_qiskit.hardware.providers.base import NotSubmitted, Provider
+from qdm_qiskit.hardware.providers.base import NotSubmitted, Provider, checked_provider
 from qdm_qiskit.hardware.providers.requests import JobRequest
 from qdm_qiskit.hardware.providers.settings import ServiceSettings
 from qdm_qiskit.hardware.run.commands import (
@@ -48,6 +47,7 @@ from qdm_qiskit.hardware.run.replay import replay
 from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
 from tests.hardware import folder_provider
 from tests.hardware.folder_provider import JOB_SECONDS, FolderProvider
+from tests.helpers import write_run
 
 STEPS = 2
 QUICK = {
@@ -530,9 +530,12 @@ def test_cancel_by_name(package, trained, tmp_path, qdm: Qdm):  # noqa: F811
     assert json.loads(cancelled.out)["state"] == "cancelled"
 
 
-def test_a_target_of_no_provider_is_unknown(trained, tmp_path):
-    with pytest.raises(UnknownName, match="no target 'nobody:chip-1'"):
-        PlanConfig(targets=("nobody:chip-1",))
+@pytest.mark.parametrize("target", ["nobody:chip-1", "provider:chip-1", "folder:", "folder:a b"])
+def test_a_target_of_no_provider_is_unknown(provider, target):
+    checked_provider(provider)
+    with pytest.raises(UnknownName, match=f"no target '{target}'; there are: .*folder:DEVICE"):
+        PlanConfig(targets=(target,))
+    assert PlanConfig(targets=("folder:chip-1",)).targets == ("folder:chip-1",)
 
 
 def test_an_object_is_wanted_again_where_the_plan_was_made_with_one(provider, planned):
@@ -582,3 +585,50 @@ def test_a_package_whose_part_makes_no_provider_is_one_line(package, monkeypatch
         monkeypatch.setattr(acme_qdm, "Acme", made)
         with pytest.raises(InvalidExtension, match=words):
             make_provider("acme", "chip-1")
+
+
+def test_a_provider_with_a_device_is_transpiled_for_and_mitigated(trained, tmp_path):
+    """Counts in a physical device's bits, and the readout calibration's jobs besides."""
+    from qdm_qiskit.execution.factory import make_runner
+    from qdm_qiskit.execution.snapshots import load_backend
+
+    class Device(Provider):
+        """Simulates the device when it is asked for counts; free of charge."""
+
+        name, device, charges, lag_seconds = "lab", "nairobi", False, 0.0
+        sent: dict[str, str] = {}  # noqa: RUF012
+
+        def backend(self):
+            return load_backend("fake_nairobi")
+
+        def submit(self, request: JobRequest, *, tag: str, max_seconds: int | None) -> str:
+            assert max_seconds is None
+            self.sent[tag] = f"job-{len(self.sent)}"
+            return self.sent[tag]
+
+        def status(self, job_id: str) -> str:  # type: ignore[override]
+            return "done"
+
+        def result(self, job_id: str, request: JobRequest) -> list[np.ndarray]:
+            runner = make_runner("noisy:fake_nairobi", seed=3)
+            return runner.run(list(request.pubs), shots=request.shots, seed=3)
+
+        def usage(self, job_id: str) -> float:
+            return 0.0
+
+        def cancel(self, job_id: str) -> None: ...
+
+        def find(self, tag: str) -> list[str]:
+            return [self.sent[tag]] if tag in self.sent else []
+
+    provider = Device()
+    config = PlanConfig(
+        num_images=2, shots=400, mitigation="m3", calibration_shots=500, layout_trials=1
+    )
+    plan = make_plan(trained, config, root=tmp_path, provider=provider)
+    assert plan.circuit.physical_qubits is not None
+    assert (plan.is_qpu, plan.total_seconds, plan.backend) == (False, 0.0, "nairobi")
+    assert submit_run(plan.folder, provider=provider).jobs == STEPS + 1
+    for step in replay(plan.folder).steps:
+        assert step.mitigated_distance is not None
+        assert step.mitigated_distance < 0.2

@@ -84,7 +84,7 @@ class RunTables(LedgerPart):
         if not rows:
             raise MissingData(
                 f"Run '{run_id}' is not in the ledger of {self.root}; `qdm run status` lists the "
-                "runs, --root names another folder."
+                "runs, another root may hold it."
             )
         return run_state_of(rows[0])
 

@@ -314,7 +314,7 @@ class Store:
             }
             if application not in (0, APPLICATION_ID) or (application == 0 and names):
                 raise LedgerDamaged(
-                    f"{self.path} is an SQLite file of another program; choose another --root."
+                    f"{self.path} is an SQLite file of another program; choose another root."
                 )
             if application == 0 and self._log_size():
                 raise sqlite3.DatabaseError("the file is empty")

@@ -92,7 +92,7 @@ class PlanConfig:
                 raise InvalidOption(f"{name} is a number above 0, got {value}.")
         if (self.schedule == "precision") != (self.precision is not None):
             raise InvalidOption(
-                "Schedule 'precision' takes --precision, the error wanted, and no other schedule "
+                "Shot allocation (schedule) 'precision' needs precision, the error; no other one "
                 f"does; got schedule '{self.schedule}' and precision {self.precision}."
             )
         if self.precision is not None and self.seconds is not None:

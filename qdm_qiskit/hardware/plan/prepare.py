@@ -324,7 +324,7 @@ def _write(plan: RunPlan, contents: Mapping[str, bytes], root: Path) -> RunPlan:
                 raise
             raise OutputNotWritable(
                 f"This very run is planned already: {folder / PLAN}. Submit that one, or plan "
-                "another with a different --seed."
+                "another with a different seed."
             ) from error
     except OSError as error:
         if isinstance(error, OutputNotWritable):

@@ -68,14 +68,14 @@ def total_shots(
     each = clock.job_seconds(config.num_images) - clock.job_seconds(0)
     if each <= 0:
         raise InvalidOption(
-            f"Target '{target}' takes no QPU seconds; give --shots in place of --seconds."
+            f"Target '{target}' takes no QPU seconds; give shots in place of seconds."
         )
     total = math.floor((config.seconds - fixed) / each)
     if total < num_steps:
         needed = fixed + num_steps * each
         raise InvalidOption(
             f"{num_steps} jobs with one shot for each of {config.num_images} images take "
-            f"{needed:.1f} QPU seconds already, calibration included; got --seconds "
+            f"{needed:.1f} QPU seconds already, calibration included; got seconds "
             f"{config.seconds:g}."
         )
     return total
@@ -146,15 +146,15 @@ def check_limits(
         if most_executions is not None and executions > most_executions:
             raise InvalidOption(
                 f"One job holds at most {most_executions} executions (circuits times shots), but "
-                f"{name} has {executions}; lower --shots or --num-images."
+                f"{name} has {executions}; lower shots or num_images."
             )
         if most_shots is not None and shots > most_shots:
             raise InvalidOption(
                 f"{device.name if device else 'The device'} takes at most {most_shots} shots a "
-                f"circuit, but {name} has {shots}; lower --shots."
+                f"circuit, but {name} has {shots}; lower shots."
             )
         if max_seconds is not None and seconds[name] > max_seconds:
             raise InvalidOption(
                 f"max_execution_seconds={max_seconds} cancels {name}, which takes about "
-                f"{seconds[name]:.1f} QPU seconds; allow more, or lower --shots."
+                f"{seconds[name]:.1f} QPU seconds; allow more, or lower shots."
             )

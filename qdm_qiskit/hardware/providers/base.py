@@ -29,6 +29,17 @@ if TYPE_CHECKING:
 
     from .context import RunContext
 
+__all__ = [
+    "DEVICE",
+    "ENDED",
+    "NAME",
+    "Counts",
+    "NotSubmitted",
+    "Provider",
+    "Status",
+    "checked_provider",
+]
+
 Status = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 """State of a job; ``lost`` is one that the provider does not know."""
 ENDED = ("done", "failed", "cancelled", "lost")

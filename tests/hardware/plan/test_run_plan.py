@@ -202,7 +202,7 @@ def test_the_same_plan_on_the_same_day_is_the_same_run(run, tmp_path):
     assert drafts[0].contents == drafts[1].contents
     plan = drafts[0].write(tmp_path)
     before = {each: each.read_bytes() for each in plan.folder.rglob("*") if each.is_file()}
-    with pytest.raises(OutputNotWritable, match=r"planned already.*--seed"):
+    with pytest.raises(OutputNotWritable, match=r"planned already.*a different seed"):
         drafts[1].write(tmp_path)
     assert {each: each.read_bytes() for each in plan.folder.rglob("*") if each.is_file()} == before
     assert [each.name for each in tmp_path.iterdir()] == [plan.run_id]

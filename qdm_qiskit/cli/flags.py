@@ -1,0 +1,46 @@
+"""Add a command's flags to messages that name arguments as Python callers know them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+_BEFORE = (
+    r"(?:^|[.;:(] |\b(?:or|lower|raise|give|leave|longer|shorter|different|another|takes|needs|allow|"
+    r"in place of|than) )"
+)
+"""An argument's name may be an English word; here it is meant as a name."""
+
+
+def with_flags(message: str, command: Any, arguments: Sequence[str]) -> str:
+    """Return a message with the flags of the arguments that it names.
+
+    Args:
+        message: One line, as the library gives it: ``"lower shots or num_images."``
+        command: The whole command line, a group of click commands.
+        arguments: What was typed, without the program's name.
+
+    Returns:
+        The message, with ``(--shots, --num-images)`` at its end where the command that was typed has
+        such options and the message does not show them already.
+    """
+    flags = []
+    for parameter in _options(command, arguments):
+        flag = max(parameter.opts, key=len)
+        names = {parameter.name, *(opt.lstrip("-").replace("-", "_") for opt in parameter.opts)}
+        named = any(re.search(rf"{_BEFORE}{re.escape(name)}\b(?!-)", message) for name in names)
+        if named and flag.startswith("--") and flag not in message:
+            flags.append(flag)
+    if not flags:
+        return message
+    return f"{message.rstrip()} ({', '.join(flags)})"
+
+
+def _options(command: Any, arguments: Sequence[str]) -> list[Any]:
+    """Return the options of the command that was typed."""
+    for text in arguments:
+        found = getattr(command, "commands", {}).get(text)
+        if found is not None:
+            command = found
+    return [each for each in command.params if each.param_type_name == "option"]
