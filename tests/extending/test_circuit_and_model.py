@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from qdm_qiskit.hardware.replay import replay
 
 from qdm_qiskit import doors
 from qdm_qiskit.circuits import CIRCUITS, TEMPLATES, CircuitSpec
@@ -23,6 +22,7 @@ from qdm_qiskit.errors import (
     InvalidOption,
     UnknownName,
 )
+from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.models import (
     MODELS,
     Denoiser,

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qdm_qiskit.sampling.encoding import circuit_values
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import efficient_su2
@@ -107,7 +106,7 @@ def test_a_loader_in_front_of_a_built_in_model(model):
     model = model.double()
     other = model.with_loader(Tree(2))
     circuit = unrolled_circuit(other).remove_final_measurements(inplace=False)
-    values = circuit_values(other, *other.encode(IMAGES, None))
+    values = other.circuit_values(*other.encode(IMAGES, None))
     readout = other.spec.readout
     joint = np.array(
         [Statevector(circuit.assign_parameters(row)).probabilities() for row in values]
@@ -125,8 +124,8 @@ def test_a_named_loader_takes_what_follows_its_colon(theirs):
     assert make_loader("rounded:3", 2).decimals == 3
     choice = resolve("eeqdm", {"image_size": 2, "depth": 1, "loader": "rounded:2"})
     model = build_model(choice, generator=torch.Generator().manual_seed(0))
-    values = circuit_values(model, *model.encode(IMAGES, None))
-    exact = circuit_values(model.with_loader("exact"), *model.encode(IMAGES, None))
+    values = model.circuit_values(*model.encode(IMAGES, None))
+    exact = model.with_loader("exact").circuit_values(*model.encode(IMAGES, None))
     np.testing.assert_array_equal(values, exact.round(2))
     assert not np.array_equal(values, exact)
 

@@ -164,8 +164,8 @@ class RunPlan:
         except ValueError:
             raise InvalidOption(f"date is ISO 8601, got {self.date!r}.") from None
         check(len(self.date) == 10, "date is ISO 8601", self.date)
-        good = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", self.model)
-        check(bool(good), "model is a name", self.model)
+        named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", self.model)
+        check(named is not None, "model is a name", self.model)
         for name in ("model_run", "backend", "calibrated_at", "budget"):
             text = getattr(self, name)
             good = text is None or (text.isprintable() and len(text) <= 128)
