@@ -7,7 +7,7 @@ and needs neither torch nor Qiskit. The rest is in the rooms: ``from qdm_qiskit.
 
 >>> import qdm_qiskit as qdm
 >>> [name for name in dir(qdm) if name.startswith("load")]
-['load_backend', 'load_dataset', 'load_run']
+['load_backend', 'load_dataset', 'load_device', 'load_run']
 """
 
 from __future__ import annotations
@@ -21,21 +21,28 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from . import circuits as circuits
     from . import errors as errors
     from .circuits import CircuitSpec as CircuitSpec
+    from .circuits import Loader as Loader
+    from .data import Dataset as Dataset
     from .data import load_dataset as load_dataset
     from .engine import EngineEstimator as EngineEstimator
     from .engine import EngineSampler as EngineSampler
     from .engine import compile_circuit as compile_circuit
     from .engine import compile_noisy as compile_noisy
     from .errors import QdmError as QdmError
+    from .evaluation import Metric as Metric
+    from .execution.device_files import load_device as load_device
+    from .execution.device_files import save_device as save_device
     from .execution.factory import make_runner as make_runner
     from .execution.snapshots import load_backend as load_backend
     from .execution.targets import parse_target as parse_target
     from .hardware.plan.config import PlanConfig as PlanConfig
+    from .hardware.providers.base import Provider as Provider
     from .layers import QuantumLayer as QuantumLayer
     from .mitigation.readout import ReadoutCalibration as ReadoutCalibration
     from .models import Denoiser as Denoiser
     from .models import build_model as build_model
     from .sampling import QDMPipeline as QDMPipeline
+    from .sampling import Sampler as Sampler
     from .sampling import SamplingConfig as SamplingConfig
     from .sampling import load_run as load_run
     from .tasks import Evaluation as Evaluation
@@ -58,8 +65,10 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
 _HOMES = {
     # data, circuits, models
     "load_dataset": "data",
+    "Dataset": "data",
     "circuits": "",
     "CircuitSpec": "circuits",
+    "Loader": "circuits",
     "QuantumLayer": "layers",
     "Denoiser": "models",
     "build_model": "models",
@@ -72,11 +81,15 @@ _HOMES = {
     "load_run": "sampling",
     "sample": "tasks",
     "SamplingConfig": "sampling",
+    "Sampler": "sampling",
     "QDMPipeline": "sampling",
     "evaluate": "tasks",
     "Evaluation": "tasks",
+    "Metric": "evaluation",
     # devices: cost, plan, run
     "load_backend": "execution.snapshots",
+    "load_device": "execution.device_files",
+    "save_device": "execution.device_files",
     "parse_target": "execution.targets",
     "make_runner": "execution.factory",
     "ReadoutCalibration": "mitigation.readout",
@@ -87,6 +100,7 @@ _HOMES = {
     "resume": "tasks",
     "replay": "tasks",
     "HardwareRun": "tasks",
+    "Provider": "hardware.providers.base",
     "budget": "tasks",
     "set_budget": "tasks",
     # the engine

@@ -28,6 +28,7 @@ def list_templates(as_json: JsonOption = False) -> None:
         qdm circuits list --json
     """
     from ..circuits import TEMPLATES
+    from ..doors import outside_names
     from ..errors import QdmError
 
     rows = []
@@ -49,8 +50,10 @@ def list_templates(as_json: JsonOption = False) -> None:
         table.add_row(row["name"], row["group"], *counts)
     console = Console()
     console.print(table)
+    others = outside_names("circuit")
     for row in rows:
-        console.print(f"{row['name']}: {row['summary']}", highlight=False, markup=False)
+        whose = f" From {row['source']}." if row["name"] in others else ""
+        console.print(f"{row['name']}: {row['summary']}{whose}", highlight=False, markup=False)
 
 
 def _row(template: Template) -> dict[str, Any]:

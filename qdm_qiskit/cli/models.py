@@ -121,5 +121,6 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         brought = " and ".join(
             f"{each['package']} {each['version']}" for each in row.get("origins", {}).values()
         )
-        source = ", from ".join(filter(None, (row["source"], brought)))
+        cited = "" if row["source"] == f"package {brought}" else row["source"]
+        source = ", from ".join(filter(None, (cited, brought)))
         console.print(f"{row['preset'] or row['name']}: {source}", highlight=False)

@@ -50,18 +50,19 @@ Loaded = LabelledImages | tuple[LabelledImages, LabelledImages]
 class Dataset(ABC):
     """A data set: what it is called, whose it is, and its images.
 
-    Example::
-
-        class Stripes(Dataset):
-            name = "stripes"
-            classes = ("upright", "level")
-            licence = "CC0"
-            source = "drawn here"
-
-            def load(self):
-                upright = np.tile([0.0, 1.0], (40, 8, 4))
-                images = np.concatenate([upright, upright.swapaxes(1, 2)])
-                return LabelledImages(images, np.repeat([0, 1], 40))
+    >>> import numpy as np
+    >>> from qdm_qiskit.data import LabelledImages, load_dataset
+    >>> class Stripes(Dataset):
+    ...     name = "stripes"
+    ...     classes = ("upright", "level")
+    ...     licence = "CC0"
+    ...     source = "drawn here"
+    ...     def load(self):
+    ...         upright = np.tile([0.0, 1.0], (40, 8, 4))
+    ...         images = np.concatenate([upright, upright.swapaxes(1, 2)])
+    ...         return LabelledImages(images, np.repeat([0, 1], 40))
+    >>> load_dataset(Stripes(), image_size=4, test_fraction=0.25).train.images.shape
+    (60, 1, 4, 4)
     """
 
     name: str

@@ -87,15 +87,18 @@ class ImageSets:
 class Metric(ABC):
     """A value of a set of images.
 
-    Example::
-
-        class Brightness(Metric):
-            name = "brightness"
-            title = "mean brightness, off by"
-
-            def measure(self, sets):
-                ours, theirs = (x.mean(axis=(1, 2, 3)) for x in (sets.images, sets.reference))
-                return sets.interval(lambda a, b: abs(float(ours[a].mean() - theirs[b].mean())))
+    >>> import numpy as np
+    >>> from qdm_qiskit.evaluation import measure_images
+    >>> class Brightness(Metric):
+    ...     name = "brightness"
+    ...     title = "mean brightness, off by"
+    ...     def measure(self, sets):
+    ...         ours, theirs = (x.mean(axis=(1, 2, 3)) for x in (sets.images, sets.reference))
+    ...         return sets.interval(lambda a, b: abs(float(ours[a].mean() - theirs[b].mean())))
+    >>> images = np.linspace(0, 1, 640).reshape(40, 1, 4, 4)
+    >>> found = measure_images(images, images / 2, [Brightness()], resamples=50)
+    >>> 0.1 < found.metrics["brightness"].estimate < 0.4
+    True
     """
 
     name: str

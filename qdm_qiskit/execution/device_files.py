@@ -62,6 +62,13 @@ def save_device(device: DeviceLike, path: str | os.PathLike[str]) -> Path:
         InvalidData: If it says what cannot be, a probability above 1 for example.
         UnknownName: If there is no device of this name.
         OutputNotWritable: If the file cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save_device("fake_quito", f"{folder}/mine.json")
+    ...     device = load_device(path)
+    >>> device.label, device.num_qubits
+    ('mine', 5)
     """
     path = checked_path(path, "path")
     write_text(path, device_text(device))
@@ -100,6 +107,12 @@ def load_device(path: str | os.PathLike[str], *, name: str | None = None) -> Dev
         MissingData: If there is no such file.
         InvalidData: If it is no device: truncated, of another form, or with numbers that cannot be.
         InvalidOption: If the name is none: letters, digits, ``.``, ``_`` and ``-``.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     device = load_device(save_device("fake_lima", f"{folder}/mine.json"), name="yours")
+    >>> device.label, sorted(device.operation_names)[:3]
+    ('yours', ['cx', 'delay', 'id'])
     """
     path = checked_path(path, "path")
     label = checked_name((path.name if path.is_dir() else path.stem) if name is None else name)

@@ -144,10 +144,11 @@ def is_provider(name: str) -> bool:
 def _unknown_target(text: str, prefix: str) -> UnknownName:
     from .provider_names import provider_names
 
-    forms = (*FORMS, *(f"{name}:DEVICE" for name in provider_names()))
-    error = unknown_name("target", text, forms)
-    if prefix in _EXAMPLE:
-        return UnknownName(f"{error} '{prefix}:' is followed by a name, as in {_EXAMPLE[prefix]}.")
+    others = provider_names()
+    error = unknown_name("target", text, (*FORMS, *(f"{name}:DEVICE" for name in others)))
+    example = f"{prefix}:chip-1" if prefix in others else _EXAMPLE.get(prefix)
+    if example is not None:
+        return UnknownName(f"{error} '{prefix}:' is followed by a name, as in {example}.")
     return error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import is_dataclass
 from typing import Any, get_args
 
@@ -15,6 +16,7 @@ from .base import CircuitDenoiser, Denoiser
 
 SIZES = {"images": ("image_size", "channels"), "states": ("num_qubits",)}
 """Options that say what data a model learns from; fields or properties of its options."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def checked_class(part: Any, name: str | None = None) -> type[Denoiser]:
@@ -35,8 +37,12 @@ def checked_class(part: Any, name: str | None = None) -> type[Denoiser]:
     undefined = sorted(getattr(part, "__abstractmethods__", ()))
     if undefined:
         raise InvalidArgument(f"a model defines {undefined[0]}(), and {word} does not.")
-    if not isinstance(own, str) or not own.isprintable() or not 0 < len(own) <= 100:
+    if not isinstance(own, str):
         raise InvalidArgument(f"a model has a class attribute `name`, and {word} has {own!r}.")
+    if not _NAME.fullmatch(own):  # a part of file names and of jobs' tags
+        raise InvalidArgument(
+            f"the `name` of a model is up to 64 letters, digits, '-' and '_', and {word} has {own!r}."
+        )
     if name is not None and own != name:
         raise InvalidArgument(
             f"the `name` of a model is that of its entry point, '{name}', and {word} has '{own}'."

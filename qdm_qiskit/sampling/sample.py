@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ..data import Split, save_grid
 from ..data.places import NPZ
 from ..data.record import listed
 from ..diffusion import DiffusionProcess, OnStep, make_process
+from ..doors import outside_names
 from ..errors import (
     InvalidCheckpoint,
     InvalidData,
@@ -30,6 +31,7 @@ from ..errors import (
     OutputNotWritable,
     TargetUnavailable,
 )
+from ..execution.devices import DEVICES
 from ..execution.factory import make_runner
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
@@ -312,7 +314,11 @@ def sample(
     manifest = {
         "schema": SCHEMA,
         "sampling": asdict(config),
-        "sampler": {"name": sampled_by.name, **asdict(sampler_origin(chosen))},
+        "sampler": {
+            "name": sampled_by.name,
+            **asdict(sampler_origin(chosen)),
+            **_options_of(sampled_by),
+        },
         "run": run.config.to_dict(),
         # Run, "checkpoints" and its name; where the run stands on this machine is nobody's business.
         "checkpoint": "/".join(run.checkpoint.resolve().parts[-3:]),
@@ -323,7 +329,7 @@ def sample(
         "versions": {package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
         "seconds": time.perf_counter() - started,
-        "device": None if device is None else device.manifest(),
+        "device": None if device is None else {**device.manifest(), **_origin_of(target)},
     }
     return Samples(
         images=images,
@@ -332,6 +338,25 @@ def sample(
         records=() if device is None else tuple(device.records),
         circuit=None if device is None else device.isa,
     )
+
+
+def _options_of(sampler: Any) -> dict[str, Any]:
+    """Return what a sampler's fields are set to, for the record."""
+    if not is_dataclass(sampler) or not fields(sampler):
+        return {}
+    values = {each.name: getattr(sampler, each.name) for each in fields(sampler)}
+    plain = {
+        n: v if isinstance(v, int | float | str | None) else repr(v) for n, v in values.items()
+    }
+    return {"options": plain}
+
+
+def _origin_of(target: Target) -> dict[str, Any]:
+    """Return the package that brings a target's device, if it is another one's."""
+    name = (target.backend or "").partition("@")[0]
+    if name not in outside_names("device"):
+        return {}
+    return {"origin": asdict(DEVICES.origin(name))}
 
 
 def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:

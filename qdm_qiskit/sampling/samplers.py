@@ -90,16 +90,17 @@ class Sampler(ABC):
 
     Subclasses may be frozen dataclasses; a field ``eta`` is set by the option of that name.
 
-    Example::
-
-        class Euler(Sampler):
-            name = "euler"
-
-            def timesteps(self, process, steps):
-                return range(process.num_steps, 0, -1)
-
-            def step(self, x, prediction, here):
-                ...
+    >>> from qdm_qiskit.diffusion import InterpolatedNoise
+    >>> class Halves(Sampler):
+    ...     name = "halves"
+    ...     takes = "own"
+    ...     def timesteps(self, process, steps):
+    ...         return range(process.num_steps, 0, -1)
+    ...     def step(self, x, prediction, here):
+    ...         own = here.process.reverse_step(x, here.t, prediction, here.generator)
+    ...         return (x + own) / 2
+    >>> list(Halves().timesteps(InterpolatedNoise(num_steps=3), None))
+    [3, 2, 1]
     """
 
     name: ClassVar[str]

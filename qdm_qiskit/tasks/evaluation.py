@@ -81,7 +81,8 @@ def evaluate(
         samples: Samples that are taken as they are: what ``sample`` gave, or folders of it; one or
             several.
         metrics: Names, such as ``"kid"``, and metrics of one's own; all of this package if None.
-        reference: Data set, or ``npz:PATH``; the first subject's own if None.
+        reference: Data set, an object or a name, or ``npz:PATH``; the first subject's own if None.
+            A run that was trained on an object is given it here.
         data: Where runs' own data lie now, files or folders.
         protocol: ``"small"``, or ``"defalco"`` as De Falco et al. (2024) measured.
         sampler: Sampler of runs that are sampled, or its name; see ``SamplingConfig``.
@@ -123,7 +124,7 @@ def evaluate(
     places = [checked_path(each, "data") for each in data]
     cache = cache_folder() / "evaluation"
     weights = None
-    placed = with_data_at(found, places)
+    placed = [_learnt_from(each, reference) for each in with_data_at(found, places)]
     if inception_weights is not None:
         weights = find_weights(inception_weights, cache, accept_other=accept_other_weights)
     report, pictures = measure(
@@ -151,6 +152,13 @@ def _of_run(
     name = folder.parent.parent.name if folder.parent.name == "checkpoints" else folder.name
     found = run_subject(folder, seed=seed, scheduler=sampler, num_inference_steps=steps)
     return replace(found, name=name)
+
+
+def _learnt_from(subject: Subject, reference: str | Dataset | None) -> Subject:
+    """Return the subject with its data set, where that is the reference, which no name leads to."""
+    if not isinstance(reference, Dataset) or reference.name != subject.config.data.dataset:
+        return subject
+    return replace(subject, dataset=reference)
 
 
 def _of_samples(samples: str | Path | Samples) -> Subject:

@@ -16,7 +16,8 @@ import numpy as np
 from ..arguments import checked_path, of_kind, wrong
 from ..data import grid_png
 from ..errors import InvalidOption, InvalidPlan, MissingData
-from ..execution.targets import Target
+from ..execution.devices import DeviceLike
+from ..execution.targets import Target, target_text
 from ..hardware.ibm.account import look
 from ..hardware.ledger.budget import OPEN_PLAN, BudgetState, Window
 from ..hardware.ledger.ledger import FILE, Ledger, RunState
@@ -25,7 +26,7 @@ from ..hardware.plan.prepare import PlanConfig, with_found_calibration
 from ..hardware.plan.run_plan import PLAN, ExecutionOptions, RunPlan, is_run_id, read_plan
 from ..hardware.plan.target_choice import FallbackPolicy, plan_on_first
 from ..hardware.plan.types import Availability, Look
-from ..hardware.providers.base import Provider
+from ..hardware.providers.base import Provider, checked_provider
 from ..hardware.providers.door import look_at
 from ..hardware.providers.settings import ServiceSettings, read_settings
 from ..hardware.run.commands import cancel_run, collect_run, resume_run, submit_run
@@ -231,13 +232,13 @@ class HardwareRun:
 
 def plan(
     run: str | Path,
-    target: str | Sequence[str] | None = None,
+    target: str | DeviceLike | Sequence[str | DeviceLike] | None = None,
     *,
+    provider: Provider | None = None,
     config: PlanConfig | None = None,
     policy: FallbackPolicy | None = None,
     root: str | Path = ROOT,
     ledger: Ledger | None = None,
-    provider: Provider | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> RunPlan:
@@ -248,12 +249,13 @@ def plan(
     Args:
         run: Folder of a trained run, or of one of its checkpoints.
         target: Where to run, one or several in the order of preference: ``"ibm:least_busy"``,
-            ``"local:fake_torino"``, ``"engine"`` ...
+            ``"local:fake_torino"``, ``"acme:chip-1"`` of a provider that a package brings; a
+            ``BackendV2`` or an Aer ``NoiseModel`` stands for ``local:`` of it.
+        provider: A provider object, which needs no registration, in place of ``target``.
         config: All options at once, targets included, in place of ``target`` and ``options``.
         policy: When a target is passed over; by default when it cannot be used.
         root: Folder of all hardware runs.
         ledger: The root's ledger where it is open already.
-        provider: A provider object: the run is planned for its device, and ``target`` is left out.
         progress: Receives each stage, in words.
         options: Fields of :class:`~qdm_qiskit.hardware.plan.config.PlanConfig` and
             :class:`~qdm_qiskit.hardware.plan.types.ExecutionOptions`: ``num_images=4``,
@@ -278,7 +280,12 @@ def plan(
     (2, 256, False)
     """
     root = checked_path(root, "root")
-    config = _config(target if provider is None else provider.target, config, options)
+    offered = None if provider is None else checked_provider(provider).offered()
+    if provider is not None:
+        if target is not None or config is not None:
+            raise InvalidOption("provider says where to run; leave target and config out.")
+        target = provider.target
+    config = _config(target, config, options)
     opened = Ledger.open(root) if ledger is None else ledger
     try:
         if ledger is None:
@@ -289,7 +296,7 @@ def plan(
             config,
             policy or FallbackPolicy(),
             root=root,
-            look=_look(root, provider),
+            look=_look(root, offered),
             budget=None if config.budget is None else opened.budget(config.budget),
             progress=progress,
         )
@@ -306,20 +313,22 @@ def plan(
     return made
 
 
-def _look(root: Path, provider: Provider | None) -> Look:
+def _look(root: Path, offered: Availability | None) -> Look:
     """Return what looks at ``ibm:`` targets and those of providers; it connects to IBM once."""
     at_ibm = look(read_settings(root))
 
     def state_of(target: Target) -> Availability:
-        if provider is not None:
-            return provider.offered()
+        if offered is not None:
+            return offered
         return look_at(target) if target.kind == "provider" else at_ibm(target)
 
     return state_of
 
 
 def _config(
-    target: str | Sequence[str] | None, config: PlanConfig | None, options: dict[str, Any]
+    target: str | DeviceLike | Sequence[str | DeviceLike] | None,
+    config: PlanConfig | None,
+    options: dict[str, Any],
 ) -> PlanConfig:
     if config is not None:
         if target is not None or options:
@@ -333,8 +342,11 @@ def _config(
         raise InvalidOption("A plan needs a target, such as 'local:fake_torino', got none.")
     if isinstance(target, str):
         target = [each.strip() for each in target.split(",")]
+    elif not isinstance(target, Sequence):
+        target = [target]
+    texts = tuple(target_text(each, "local") for each in target)
     execution = {n: options.pop(n) for n in list(options) if n in field_types(ExecutionOptions)}
-    made = build(PlanConfig, {"targets": tuple(target), **options})
+    made = build(PlanConfig, {"targets": texts, **options})
     return replace(made, options=build(ExecutionOptions, execution)) if execution else made
 
 

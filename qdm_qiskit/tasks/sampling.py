@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import checked_path, of_kind
+from ..circuits import Loader
 from ..diffusion import OnStep
 from ..errors import InvalidOption
+from ..execution.devices import DeviceLike
+from ..execution.targets import target_text
 from ..mitigation.readout import ReadoutCalibration
 from ..options import build
 from ..progress import Progress, silent
@@ -28,11 +31,12 @@ __all__ = ["sample"]
 
 def sample(
     run: str | Path | TrainedRun,
-    target: str = "engine",
+    target: str | DeviceLike = "engine",
     *,
     out: str | Path | None = None,
     config: SamplingConfig | None = None,
     sampler: str | Sampler | None = None,
+    loader: str | Loader | None = None,
     calibration: str | Path | ReadoutCalibration | None = None,
     on_step: OnStep | None = None,
     progress: Progress = silent,
@@ -42,10 +46,13 @@ def sample(
 
     Args:
         run: Folder of a run or of a checkpoint, or what ``load_run`` gave.
-        target: ``"engine"``, ``"aer"``, ``"noisy:fake_torino"``, ``"local:fake_torino"``, ...
+        target: ``"engine"``, ``"aer"``, ``"noisy:fake_torino"``, ``"local:fake_torino"`` ...; a
+            ``BackendV2`` or an Aer ``NoiseModel`` stands for ``noisy:`` of it.
         out: Folder to write images and manifest to; None writes nothing.
         config: All options at once, target included, in place of ``target`` and ``options``.
         sampler: A sampler, which needs no registration, or its name; ``config.scheduler`` if None.
+        loader: What loads images where the circuit runs, or its name; ``config.loader``, or the
+            model's own, if None.
         calibration: A readout calibration, or its file, to use in place of a new one.
         on_step: Is called after each step with the steps that are left and the states.
         progress: Receives each stage, and the steps that are done.
@@ -72,8 +79,9 @@ def sample(
     ((4, 1, 2, 2), (3, 2, 1, 2, 2))
     """
     if config is None:
-        config = build(SamplingConfig, {"target": target, **options})
-    elif options or target != "engine":
+        named = {"loader": loader} if isinstance(loader, str) else {}
+        config = build(SamplingConfig, {"target": target_text(target, "noisy"), **named, **options})
+    elif options or not (isinstance(target, str) and target == "engine"):
         raise InvalidOption(
             "config holds all options, the target too; leave target and other options out, got "
             f"target={target!r} and {', '.join(options) or 'no others'}."
@@ -89,6 +97,8 @@ def sample(
     if calibration is not None and not isinstance(calibration, ReadoutCalibration):
         calibration = read_calibration(checked_path(calibration, "calibration"))
     trained = run if isinstance(run, TrainedRun) else load_run(checked_path(run, "run"))
+    if loader is not None and not (isinstance(loader, str) and config.loader == loader):
+        trained = _behind(trained, config, loader)
     samples = sample_run(
         trained,
         config,
@@ -100,3 +110,16 @@ def sample(
     if folder is not None:
         write_samples(samples, folder)
     return samples
+
+
+def _behind(run: TrainedRun, config: SamplingConfig, loader: str | Loader) -> TrainedRun:
+    if config.loader is not None:
+        raise InvalidOption(
+            f"loader is given, and config.loader is '{config.loader}' besides; leave one out."
+        )
+    if config.target.startswith("engine"):
+        raise InvalidOption(
+            f"Target '{config.target}' starts from the images' states and runs no loader; leave "
+            "loader out, or take another target, such as 'aer'."
+        )
+    return run.with_loader(loader)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import checked_path
+from ..data import Dataset
 from ..errors import InvalidOption, MissingData
 from ..files import read_json_object
 from ..models import Denoiser
@@ -17,21 +18,24 @@ __all__ = ["continue_training", "train"]
 
 
 def train(
-    model: str | Denoiser | RunConfig,
+    model: str | Denoiser | type[Denoiser] | RunConfig,
     run: str | Path,
     *,
+    dataset: str | Dataset | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> TrainingResult:
     """Train a model into a folder; Ctrl-C leaves a checkpoint to go on from.
 
     Args:
-        model: A model's or a preset's name, a denoiser such as ``Denoiser.from_spec(...)`` gives, or
-            a whole configuration.
+        model: A model's or a preset's name, a denoiser such as ``Denoiser.from_spec(...)`` gives, a
+            denoiser's class, or a whole configuration.
         run: Folder of the run; it must not hold one.
+        dataset: A data set, which needs no registration, or its name; that of the configuration, or
+            ``"digits"``, if None.
         progress: Receives every step and epoch.
         options: Of the model, the data, the diffusion process and the loop, by name: ``depth=3``,
-            ``dataset="mnist"``, ``epochs=5``, ``seed=1``. A configuration takes none.
+            ``image_size=4``, ``epochs=5``, ``seed=1``. A configuration takes none.
 
     Returns:
         Where the run stands: its checkpoint and one row of metrics an epoch.
@@ -58,8 +62,10 @@ def train(
             )
         config = model
     else:
-        config = resolve_run(model, options)
-    return train_config(config, checked_path(run, "run"), progress=progress)
+        named = {"dataset": dataset} if isinstance(dataset, str) else {}
+        config = resolve_run(model, {**options, **named})
+    given = dataset if isinstance(model, RunConfig) or not isinstance(dataset, str) else None
+    return train_config(config, checked_path(run, "run"), progress=progress, dataset=given)
 
 
 def continue_training(
@@ -68,6 +74,7 @@ def continue_training(
     checkpoint: str = "latest",
     epochs: int | None = None,
     data: str | Path | None = None,
+    dataset: Dataset | None = None,
     progress: Progress = silent,
 ) -> TrainingResult:
     """Go on with a training run from one of its checkpoints.
@@ -77,6 +84,7 @@ def continue_training(
         checkpoint: "latest" or a checkpoint's name.
         epochs: Epochs of the whole run; as many as it was started with if None.
         data: Where the run's data lie now, a ``.npz`` file or a folder; None looks where they were.
+        dataset: The data set, of a run that was trained on an object.
         progress: As for :func:`train`.
 
     Returns:
@@ -100,4 +108,6 @@ def continue_training(
     config = run_from_dict(read_json_object(file))
     if epochs is not None:
         config = config.with_epochs(epochs)
-    return train_config(config, folder, resume=checkpoint, progress=progress, data=data)
+    return train_config(
+        config, folder, resume=checkpoint, progress=progress, data=data, dataset=dataset
+    )

@@ -73,9 +73,12 @@ def verified(config: RunConfig, load: Callable[[], LoadedData]) -> LoadedData:
             f"{error} The run was trained on it: put it back, or say where it is now by data=PATH."
         ) from error
     except UnknownName as error:
+        known = config.record.origin
+        installed = known is not None and " " in known  # "name version"; an object's has no version
+        package = f"package {known}, which brings it" if installed else "the package that brings it"
         raise UnknownName(
-            f"{error} The run was trained on it: give it as an object by dataset=, or install the "
-            "package that brings it."
+            f"{error} The run was trained on it: give it as an object by dataset=, or install "
+            f"{package}."
         ) from error
     loaded.check(config.record)
     return loaded

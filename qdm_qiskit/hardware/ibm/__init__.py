@@ -9,6 +9,5 @@ __all__ = [
     "expectation_job",
     "post_guard",
     "provider",
-    "settings",
-    "submit",
+    "sampler",
 ]

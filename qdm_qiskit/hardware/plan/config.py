@@ -15,7 +15,6 @@ __all__ = [
     "PlanConfig",
 ]
 
-
 DAY_SECONDS = 24 * 3600
 
 

@@ -205,6 +205,7 @@ def draft_plan(
     contents[CIRCUITS] = plan_contents.qpy_bytes([isa, *calibration])
     contents[INPUTS] = plan_contents.npz_bytes(x, labels)
     name = chosen.backend if chosen.backend not in (None, "least_busy") else chosen.kind
+    own = is_device(chosen) and chosen.provider is None
     plan = RunPlan(
         date=(today or date.today()).isoformat(),
         model=trained.model.name,
@@ -214,7 +215,7 @@ def draft_plan(
         state_shape=tuple(int(side) for side in x.shape[1:]),
         targets=config.targets,
         # By the name that says which: of least_busy the QPU, of a device of one's own its content.
-        target=f"{chosen.kind}:{device.name}" if device and is_device(chosen) else str(chosen),
+        target=f"{chosen.kind}:{device.name}" if own and device else str(chosen),
         backend=str(name) if device is None or chosen.provider else device.name,
         provider=None if chosen.provider is None else _recorded(chosen, availability),
         calibrated_at=calibrated_at(device),

@@ -102,7 +102,7 @@ MAX_PLAN_BYTES = 16 << 20
 """Largest ``plan.json``: far more than 10,000 steps take."""
 
 _OTHER_TARGET = re.compile(r"(?!(?:engine|aer|noisy|local|ibm):)[a-z][a-z0-9_-]*:[A-Za-z0-9_.-]+")
-_RUN_ID = re.compile(r"\d{4}-\d{2}-\d{2}-[a-z0-9_]+-[0-9a-f]{8}")
+_RUN_ID = re.compile(r"\d{4}-\d{2}-\d{2}-[A-Za-z0-9_-]+-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +164,8 @@ class RunPlan:
         except ValueError:
             raise InvalidOption(f"date is ISO 8601, got {self.date!r}.") from None
         check(len(self.date) == 10, "date is ISO 8601", self.date)
-        check(bool(re.fullmatch(r"[a-z0-9_]{1,64}", self.model)), "model is a name", self.model)
+        named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", self.model)
+        check(named is not None, "model is a name", self.model)
         for name in ("model_run", "backend", "calibrated_at", "budget"):
             text = getattr(self, name)
             good = text is None or (text.isprintable() and len(text) <= 128)

@@ -33,7 +33,9 @@ Correction = Literal["all", "distance-3"]
 Decoupling = Literal["off", "XX", "XpXm", "XY4"]
 
 _OURS = ("engine", "aer", "noisy", "local")
-_CALIBRATION_FILE = re.compile(r"\d{4}-\d{2}-\d{2}-[a-z0-9_]+-[0-9a-f]{8}/calibration-\d{4}\.json")
+_CALIBRATION_FILE = re.compile(
+    r"\d{4}-\d{2}-\d{2}-[A-Za-z0-9_-]+-[0-9a-f]{8}/calibration-\d{4}\.json"
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(
     r"circuits\.qpy|inputs\.npz|model/config\.json|model/checkpoints/step-\d{8,}/"

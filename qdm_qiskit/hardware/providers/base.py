@@ -29,6 +29,17 @@ if TYPE_CHECKING:
 
     from .context import RunContext
 
+__all__ = [
+    "DEVICE",
+    "ENDED",
+    "NAME",
+    "Counts",
+    "NotSubmitted",
+    "Provider",
+    "Status",
+    "checked_provider",
+]
+
 Status = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 """State of a job; ``lost`` is one that the provider does not know."""
 ENDED = ("done", "failed", "cancelled", "lost")
@@ -61,7 +72,27 @@ class Provider(ABC):
     resumed. After an error of :meth:`submit` other than :class:`NotSubmitted` the job is looked
     for by its tag.
 
-    Example: docs/extending/provider.md.
+    docs/extending/provider.md has a whole one; this one's qubits are always 0:
+
+    >>> class Zeros(Provider):
+    ...     name, device = "zeros", "chip-1"
+    ...     def __init__(self):
+    ...         self.sent = {}
+    ...     def submit(self, request, *, tag, max_seconds):
+    ...         self.sent[tag] = request
+    ...         return tag
+    ...     def status(self, job_id):
+    ...         return "done" if job_id in self.sent else "lost"
+    ...     def result(self, job_id, request):
+    ...         return [[{0: request.shots}] * len(rows) for _, rows in request.pubs]
+    ...     def usage(self, job_id):
+    ...         return 2.0
+    ...     def cancel(self, job_id):
+    ...         return None
+    ...     def find(self, tag):
+    ...         return [tag] if tag in self.sent else []
+    >>> Zeros().target
+    'zeros:chip-1'
     """
 
     name: str

@@ -35,6 +35,8 @@ from ..plan.calibration_reuse import calibration_of, check_calibration
 from ..plan.run_plan import RunPlan, check_files, read_plan
 from .reverse_chain import PlannedChain, probabilities_of
 
+__all__ = ["Replay", "StepReplay", "replay"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepReplay:
