@@ -29,7 +29,10 @@ def with_flags(message: str, command: Any, arguments: Sequence[str]) -> str:
     for parameter in _options(command, arguments):
         flag = max(parameter.opts, key=len)
         names = {parameter.name, *(opt.lstrip("-").replace("-", "_") for opt in parameter.opts)}
-        named = any(re.search(rf"{_BEFORE}{re.escape(name)}\b(?!-)", message) for name in names)
+        named = any(
+            re.search(rf"{_BEFORE}{re.escape(name)}\b(?!-)|\b{re.escape(name)}=", message)
+            for name in names
+        )
         if named and flag.startswith("--") and flag not in message:
             flags.append(flag)
     if not flags:

@@ -95,7 +95,7 @@ def parse_target(text: str, *, known: bool = True) -> Target:
         UnknownName: If there is no such target; the message lists what exists.
 
     >>> parse_target("engine:cuda")
-    Target(kind='engine', device='cuda', backend=None)
+    Target(kind='engine', device='cuda', backend=None, provider=None)
     """
     checked_text(text, "text", "name the device as in 'noisy:fake_torino'")
     if text in _FIXED:

@@ -101,7 +101,7 @@ def test_every_command_takes_data_that_moved(qdm, place):
     shutil.copy(file, other)
     swap(other)
     for command in commands:
-        one_line(qdm(*command), "no file mine.npz", "--data PATH")
+        one_line(qdm(*command), "no file mine.npz", "data=PATH", "(--data)")
         one_line(qdm(*command, "--data", other), "not those that the run was trained on")
         one_line(qdm(*command, "--data", place / "nowhere.npz"), "There is no file")
     for command in commands[2::-1]:  # the first writes the new place down
@@ -111,7 +111,7 @@ def test_every_command_takes_data_that_moved(qdm, place):
     assert qdm("evaluate", run, *EVALUATE).code == 0
     swap(file)
     for command in (("train", "--out", run, "--resume", "latest", "--epochs", 3), *commands[1:]):
-        one_line(qdm(*command), "mine.npz has SHA-256", "--data PATH")
+        one_line(qdm(*command), "mine.npz has SHA-256", "data=PATH", "(--data)")
 
 
 def test_each_run_of_a_table_takes_the_place_that_holds_its_data(qdm, begun, place):

@@ -459,6 +459,7 @@ def package(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         shutil.rmtree(each, ignore_errors=True)
     monkeypatch.setenv("FOLDER_PROVIDER", str(folder))
     monkeypatch.syspath_prepend(str(place))
+    monkeypatch.delitem(sys.modules, "acme_qdm", raising=False)
     doors._outside.cache_clear()
 
     def remove() -> None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from qdm_qiskit.hardware.plan.run_plan import RunPlan
 
+collect_ignore = ["acme"]
+"""Sources of a package that a test installs; pytest would import them under the package's name."""
+
 BACKEND = "ibm_nairobi"
 DEVICES = ("nairobi", "lagos")
 """7 qubits each; jobs of others wait for `ibm_lagos`."""

@@ -163,7 +163,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path, change):
     config, run = begin(tmp_path)
     changed(tmp_path / "mine.npz", **change)
     refused(InvalidData, r"not those that the run was trained on: .*mine\.npz has SHA", config, run)
-    refused(InvalidData, r"--data PATH", run_from_dict(saved(run)).with_epochs(2), run)
+    refused(InvalidData, r"data=PATH", run_from_dict(saved(run)).with_epochs(2), run)
     with pytest.raises(InvalidData, match="not those that the run was trained on"):
         load_split(load_run(run).config)
 
@@ -219,7 +219,7 @@ def test_embedded_data_of_another_version(tmp_path, monkeypatch):
     record = run_from_dict(saved(tmp_path / "run")).record
     assert record.files == ()
     assert record.origin.startswith("scikit-learn ")
-    from qdm_qiskit.data import loading
+    from qdm_qiskit.data import datasets
 
     def of_another_version():
         raw = read()
@@ -227,8 +227,8 @@ def test_embedded_data_of_another_version(tmp_path, monkeypatch):
         pixels[5, 0, 3, 3] = 1 - pixels[5, 0, 3, 3]
         return replace(raw, pixels=pixels)
 
-    read = loading.read_digits
-    monkeypatch.setattr(loading, "read_digits", of_another_version)
+    read = datasets._UNDIVIDED["digits"]
+    monkeypatch.setitem(datasets._UNDIVIDED, "digits", of_another_version)
     refused(
         InvalidData,
         "data of scikit-learn .* install that version",
@@ -269,7 +269,7 @@ def test_the_same_data_in_another_place(tmp_path, undisturbed):
     moved = tmp_path / "else" / "renamed.npz"
     moved.parent.mkdir()
     (tmp_path / "mine.npz").rename(moved)
-    refused(MissingData, r"no file mine\.npz.*data=PATH \(--data PATH\)", config, run)
+    refused(MissingData, r"no file mine\.npz.*data=PATH", config, run)
     refused(MissingData, "There is no file", config, run, data=tmp_path / "nowhere.npz")
     foreign = write_images(tmp_path / "foreign.npz", seed=1)
     refused(InvalidData, "not those that the run was trained on", config, run, data=foreign)
