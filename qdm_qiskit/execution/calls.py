@@ -1,0 +1,137 @@
+"""Circuit calls: the unit of execution between a model and whatever runs its circuits.
+
+A model's step is classical arithmetic around calls in a fixed order. A call says which circuit, with
+which values for every row, what is read of it, and how many shots it needs; a target answers it. No
+model knows where its calls go, and no target knows the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from qiskit import QuantumCircuit
+
+from ..arguments import of_kind
+from ..circuits.saved import circuit_text
+from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..errors import InvalidData
+
+__all__ = ["CallResult", "CallTarget", "CircuitCall"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CircuitCall:
+    """A circuit, its values for every row, and what is read of it.
+
+    >>> from qdm_qiskit.circuits import eeqdm
+    >>> spec = eeqdm(num_data=2, depth=1)
+    >>> call = CircuitCall(name="layer", spec=spec, angles=np.zeros(6), amplitudes=np.eye(4)[:3])
+    >>> call.num_rows, call.values.shape, call.circuit.num_parameters
+    (3, (3, 3), 3)
+    """
+
+    name: str
+    """Address within the step: path of the layer in its model; its second call ends in ``#2``."""
+    spec: CircuitSpec
+    """The circuit, its roles and its readout."""
+    angles: np.ndarray
+    """``(num_weights,)`` float64: angles of the weights in radians, the same for all rows."""
+    amplitudes: np.ndarray | None = None
+    """``(rows, 2**n)`` with unit rows, for amplitude encoding: float64, or complex128 where the spec
+    takes complex amplitudes."""
+    inputs: np.ndarray | None = None
+    """``(rows, num_inputs)`` float64, in radians, where the circuit has inputs."""
+    shots: int | None = None
+    """Shots of each row and of each circuit that its readout takes; None asks for exact values."""
+
+    def __post_init__(self) -> None:
+        of_kind(self.spec, CircuitSpec, "spec")
+        if self.angles.shape != (len(self.spec.weights),) or not np.isfinite(self.angles).all():
+            raise InvalidData(
+                f"Call '{self.name}' needs {len(self.spec.weights)} finite angles, got shape "
+                f"{self.angles.shape} with {int((~np.isfinite(self.angles)).sum())} of NaN or infinity."
+            )
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of values; 1 of a circuit that takes none."""
+        given = self.amplitudes if self.amplitudes is not None else self.inputs
+        return 1 if given is None else len(given)
+
+    @cached_property
+    def circuit(self) -> QuantumCircuit:
+        """Loader and circuit with the weights bound and the inputs free.
+
+        All its qubits are measured where it reads probabilities; none where it reads expectation
+        values, whose circuits :func:`.mitigation.expectation.construct_circuits` makes of it.
+        """
+        measured = isinstance(self.spec.readout, ProbabilityReadout)
+        full = self.spec.full_circuit(measure=measured)
+        bound = full.assign_parameters(
+            dict(zip(self.spec.weights, self.angles.tolist(), strict=True))
+        )
+        bound.name = self.spec.name  # Qiskit would number the copies
+        return bound
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """Values of the circuit's parameters, ``(rows, number of x_ parameters)`` float64.
+
+        Raises:
+            InvalidData: As :meth:`.CircuitSpec.input_values`.
+        """
+        if self.amplitudes is None and self.inputs is None:
+            return np.zeros((1, 0))
+        return self.spec.input_values(self.amplitudes, self.inputs)
+
+    @cached_property
+    def content(self) -> str:
+        """SHA-256 of the circuit with its weights, its loader and its readout, as 64 hex digits.
+
+        Calls of equal content run the same circuit, whatever their values: it is transpiled once.
+        """
+        full = self.spec.full_circuit(measure=False)
+        digest = hashlib.sha256(circuit_text(full).encode())
+        digest.update(np.ascontiguousarray(self.angles, dtype="<f8").tobytes())
+        digest.update(repr(_told(self.spec)).encode())
+        return digest.hexdigest()
+
+
+def _told(spec: CircuitSpec) -> object:
+    readout = spec.readout
+    if isinstance(readout, ProbabilityReadout):
+        return readout.qubits, readout.postselect, readout.renormalise
+    return [[(label, complex(c)) for label, c in each.to_list()] for each in readout.observables]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CallResult:
+    """What a target answers to a call."""
+
+    outputs: np.ndarray
+    """``(rows, num_outputs)`` float64: probabilities or expectation values, as the readout says."""
+    standard_errors: np.ndarray | None = None
+    """Of the outputs, of their shape; None of exact values, and where a target does not know them."""
+    kept: np.ndarray | None = None
+    """``(rows,)``: share of the shots that passed the post-selection; None where there is none."""
+
+
+@runtime_checkable
+class CallTarget(Protocol):
+    """Whatever answers calls: the engine, Aer, a device's noise, local mode, a QPU, a provider."""
+
+    def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
+        """Answer calls that do not depend on each other, as one job where there are jobs.
+
+        Args:
+            calls: At least one.
+
+        Returns:
+            One result for each.
+        """
+        ...

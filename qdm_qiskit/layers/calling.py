@@ -1,0 +1,174 @@
+"""A model's layers whose circuits a target answers, call by call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..errors import TargetUnavailable
+from ..execution.calls import CallResult, CallTarget, CircuitCall
+from .arrays import exact, to_array
+from .executors import EngineExecutor
+from .quantum_layer import QuantumLayer
+
+__all__ = ["Caller", "ExactTarget", "answered_by", "calls_of"]
+
+
+@final
+class Caller:
+    """Makes the calls of one step, and gives each its address.
+
+    Args:
+        target: Answers them.
+        shots: Of each call; None asks for exact values.
+    """
+
+    def __init__(self, target: CallTarget, shots: int | None) -> None:
+        self.target, self.shots = target, shots
+        self._made: Counter[str] = Counter()
+
+    def call(
+        self,
+        name: str,
+        spec: CircuitSpec,
+        angles: Tensor,
+        amplitudes: Tensor | None = None,
+        inputs: Tensor | None = None,
+    ) -> CircuitCall:
+        """Make the next call of a layer.
+
+        Args:
+            name: Path of the layer in its model.
+            spec: The circuit.
+            angles: ``(num_weights,)``.
+            amplitudes: ``(rows, 2**n)`` with unit rows, or None.
+            inputs: ``(rows, num_inputs)``, or None.
+        """
+        self._made[name] += 1
+        number = self._made[name]
+        return CircuitCall(
+            name=name if number == 1 else f"{name}#{number}",
+            spec=spec,
+            angles=_array(angles),
+            amplitudes=None if amplitudes is None else _array(amplitudes),
+            inputs=None if inputs is None else _array(inputs),
+            shots=self.shots,
+        )
+
+    def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
+        """Ask the target for calls that do not depend on each other."""
+        return self.target.answer(calls)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return to_array(exact(tensor.detach()).cpu())
+
+
+@final
+class _Asking:
+    """The executor of a layer whose circuit a target answers."""
+
+    def __init__(self, name: str, spec: CircuitSpec, caller: Caller) -> None:
+        self._name, self._spec, self._caller = name, spec, caller
+
+    def __call__(self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None) -> Tensor:
+        call = self._caller.call(self._name, self._spec, angles, amplitudes, inputs)
+        [found] = self._caller.answer([call])
+        return torch.from_numpy(found.outputs).to(angles)
+
+
+@contextmanager
+def answered_by(
+    model: nn.Module, target: CallTarget, *, shots: int | None = None
+) -> Iterator[Caller]:
+    """Let a target answer the circuits of a model's layers.
+
+    Within the context the model is called as ever, for one step: its layers make their calls in the
+    order of its arithmetic, and names are given anew with each context.
+
+    Args:
+        model: A model of layers on the engine.
+        target: Answers the calls.
+        shots: Of each call; None asks for exact values.
+
+    Yields:
+        What makes the calls.
+
+    Raises:
+        TargetUnavailable: If a layer runs on an executor of its own.
+    """
+    caller = Caller(target, shots)
+    layers = [(n, each) for n, each in model.named_modules() if isinstance(each, QuantumLayer)]
+    for name, layer in layers:
+        if not isinstance(layer.executor, EngineExecutor):
+            raise TargetUnavailable(
+                f"Layer '{name}' runs on an executor of its own; give it the engine's, "
+                "engine_executor(spec), before a target answers its circuit."
+            )
+    before = [layer.executor for _, layer in layers]
+    try:
+        for name, layer in layers:
+            layer.executor = _Asking(name, layer.spec, caller)
+        with torch.no_grad():
+            yield caller
+    finally:
+        for (_, layer), executor in zip(layers, before, strict=True):
+            layer.executor = executor
+
+
+@final
+class ExactTarget:
+    """The engine as a target: exact values, whatever shots are asked for.
+
+    :attr:`calls` keeps what was asked, in order: the work of a step, for its price.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[list[CircuitCall]] = []
+        self._engines: dict[int, EngineExecutor] = {}
+
+    def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
+        """See :class:`.CallTarget`."""
+        self.calls.append(list(calls))
+        return [self._one(call) for call in calls]
+
+    def _one(self, call: CircuitCall) -> CallResult:
+        engine = self._engines.setdefault(id(call.spec), EngineExecutor(call.spec))
+        given = [
+            None if each is None else torch.from_numpy(each)
+            for each in (call.amplitudes, call.inputs)
+        ]
+        outputs = to_array(engine(torch.from_numpy(call.angles), *given))
+        readout = call.spec.readout
+        kept = None
+        if isinstance(readout, ProbabilityReadout) and readout.postselect:
+            kept = None if readout.renormalise else outputs.sum(axis=1)
+        return CallResult(outputs=outputs, kept=kept)
+
+
+@torch.no_grad()
+def calls_of(
+    model: nn.Module, x: Tensor, t: Tensor, labels: Tensor | None = None
+) -> list[list[CircuitCall]]:
+    """Return the calls of one step, as the engine's exact values lead through it.
+
+    Args:
+        model: A denoiser.
+        x: ``(batch, ...)`` states.
+        t: ``(batch,)`` times in (0, 1].
+        labels: ``(batch,)`` or None.
+
+    Returns:
+        The jobs of the step in their order, each a list of calls that do not depend on each other.
+    """
+    target = ExactTarget()
+    with answered_by(model, target):
+        model(x, t, labels)
+    return target.calls
