@@ -35,7 +35,7 @@ def test_runs_and_samples_of_every_form_stand_in_one_table(tmp_path):
         resamples=20,
         out=tmp_path / "out",
     )
-    rows = {row.name: row.figures for row in found.report.rows}
+    rows = {row.name: row.metrics for row in found.report.rows}
     for name in ("domain_kid", "psnr", "nearest_training"):  # intervals are drawn anew
         assert rows["first"][name].estimate == pytest.approx(rows["first (2)"][name].estimate)
     given, read = rows["eeqdm on engine"], rows[EVIL.replace("/", "")]
