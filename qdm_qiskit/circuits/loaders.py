@@ -152,7 +152,7 @@ def make_loader(name: str, num_qubits: int) -> Loader:
     if checked_text(name, "loader").startswith(UNNAMED):
         raise InvalidOption(
             f"Loader {name.removeprefix(UNNAMED)} was an object without a name; give it again, as in "
-            "load_run(folder, loader=...), or bring it by an entry point."
+            f"load_run(folder, loader=...), bring it by an entry point, or name another: '{EXACT}'."
         )
     base, colon, argument = name.partition(":")
     factory = LOADERS.get(base)
