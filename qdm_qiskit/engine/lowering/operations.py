@@ -22,8 +22,8 @@ TOLERANCE = 1e-12
 
 
 Kind = Literal["block", "monomial", "sample", "project"]
-"""Form in which gates are applied: as a matrix, as a permutation with phases, as each sample's matrix, or
-as a projection."""
+"""Form in which gates are applied: as a matrix, a permutation with phases, a matrix of each sample's
+own, or a projection."""
 
 
 @dataclass(frozen=True, eq=False)
