@@ -51,6 +51,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import continue_training as continue_training
     from .tasks import cost as cost
     from .tasks import evaluate as evaluate
+    from .tasks import parts as parts
     from .tasks import plan as plan
     from .tasks import replay as replay
     from .tasks import resume as resume
@@ -108,6 +109,8 @@ _HOMES = {
     "compile_noisy": "engine",
     "EngineEstimator": "engine",
     "EngineSampler": "engine",
+    # what other packages bring
+    "parts": "tasks",
     # errors
     "errors": "",
     "QdmError": "errors",

@@ -174,3 +174,18 @@ def read_only_copy(folder: Path) -> Iterator[Path]:
         for each in (outer, *outer.rglob("*")):
             each.chmod(0o755)
         shutil.rmtree(outer)
+
+
+def leave_package(folder: Path, name: str, points: str, code: str = "") -> None:
+    """Leave a package of version 1.5 with entry points in a folder, as pip does.
+
+    For tests that put the folder on the path, and restore `doors._outside` and `sys.modules`.
+    """
+    from qdm_qiskit import doors
+
+    (folder / f"{name}.py").write_text(code)
+    info = folder / f"{name}-1.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
+    (info / "entry_points.txt").write_text(points)
+    doors._outside.cache_clear()

@@ -209,10 +209,31 @@ def test_run_shows_its_model_and_data(run):
     assert shown(qdm.QDMPipeline(run)).words == page.words
 
 
-def png_of(page: Page) -> np.ndarray:
+def picture_of(page: Page) -> Image.Image:
     head, _, data = page.pictures[0].partition(",")
     assert head == "data:image/png;base64"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def png_of(page: Page) -> np.ndarray:
+    """The picture of grey images on a white ground."""
+    found = picture_of(page).convert("RGBA")
+    white = Image.new("RGBA", found.size, "white")
+    return np.asarray(Image.alpha_composite(white, found).convert("L"))
+
+
+def test_the_ground_of_a_grid_is_no_white_image(run):
+    """White pixels at an image's edge, and a cell without an image, can be told from the ground."""
+    alpha = np.asarray(picture_of(shown(qdm.sample(run, num_images=3))).getchannel("A"))
+    cells = alpha[::8, ::8]  # 2 x 2 images of 2 x 2 pixels, a pixel between, the fourth missing
+    wanted = np.kron([[1, 0, 1], [0, 0, 0], [1, 0, 0]], np.ones((2, 2)))[[0, 1, 2, 4, 5]]
+    assert np.array_equal(cells, 255 * wanted[:, [0, 1, 2, 4, 5]])
+    assert "background:#" in qdm.sample(run, num_images=3)._repr_html_()
+
+
+def test_tables_stand_at_the_left_like_all_the_rest():
+    assert Page(notebook.table(["a"], [[1]]).html).cells == ["a", "1"]
+    assert notebook.table((), []).html.startswith('<table style="margin-left:0;')
 
 
 def test_samples_show_their_images_pixel_by_pixel(run):

@@ -129,7 +129,7 @@ def expressibility(
         bins: Bins of the histogram over [0, 1], at least 2.
         generator: Of all angles and Haar states.
         start_angle: RY of this angle in radians on each qubit first.
-        progress: Is told of each repeat that is done.
+        progress: Receives each repeat that is done.
 
     Returns:
         Divergence, its floor, frame potential and histograms over all repeats.

@@ -285,7 +285,7 @@ def gradient_scan(
         circuits: One for each size, the number of qubits increasing.
         cost: See :data:`Cost`.
         samples, generator, start_angle, component: As for :func:`gradient_variance`.
-        progress: Is told of each size that is done.
+        progress: Receives each size that is done.
 
     Returns:
         The variances; :meth:`GradientScan.exponential` fits their decay.

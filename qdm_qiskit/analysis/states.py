@@ -22,9 +22,9 @@ CHUNK = 2**20
 MAX_AMPLITUDES = 2**26
 """Amplitudes (or pairs of states) that are kept, 1 GiB in complex128."""
 MOST_QUBITS = 500
-"""Of closed formulas: 4**n is still a float."""
+"""Qubits of closed formulas: 4**n is still a float."""
 NORM_TOLERANCE = 1e-3
-"""Of a state's norm; single precision stays far below."""
+"""Tolerance of a state's norm; single precision stays far below."""
 
 
 def analysed_circuit(

@@ -116,7 +116,7 @@ def analyse(
         repeats: Repeats, at least 2.
         seed: An integer >= 0; each measurement has a stream of its own.
         start_angle: RY of this angle in radians on each qubit first.
-        progress: Is told what is measured, with the steps done and in all.
+        progress: Receives what is measured, with the steps done and in all.
 
     Returns:
         The numbers and what the pictures need.

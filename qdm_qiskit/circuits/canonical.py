@@ -69,7 +69,7 @@ def canonical_circuit(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def is_plain(operation: Operation) -> bool:
-    """Whether an operation stands in a canonical circuit as it is."""
+    """Return whether an operation stands in a canonical circuit as it is."""
     if type(operation) in _OTHERS:
         return True
     # A user's gate may have the name of one of Qiskit's; an open control has another, "cx_o0".
@@ -97,7 +97,7 @@ def _append(
 
 
 def _bare(operation: Instruction) -> Instruction:
-    """Without a label, which would stand for something else in reports and noise models."""
+    """Return the operation without its label, which means something else in reports and noise."""
     numpy_numbers = any(isinstance(each, np.generic) for each in operation.params)
     if getattr(operation, "label", None) is None and not numpy_numbers:
         return operation

@@ -362,7 +362,7 @@ _OURS = _by_name(
 
 
 def _checked(part: Any, name: str) -> Template:
-    """What an entry point names, as a template: one, a spec, or a function that makes a spec."""
+    """Return what an entry point names as a template: one, a spec, or a function that makes a spec."""
     if isinstance(part, Template):
         return part if part.name == name else replace(part, name=name)
     origin = CIRCUITS.origin(name)

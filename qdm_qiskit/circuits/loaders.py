@@ -35,9 +35,9 @@ from .parameters import input_parameters
 EXACT = "exact"
 """Name of the loader that a spec has unless another one is chosen."""
 UNNAMED = "unnamed:"
-"""How files call a loader object that has no name; its class follows."""
+"""Name in files of a loader object that has none; its class follows."""
 TOLERANCE = 1e-9
-"""What an infidelity may exceed its bound by: rounding of a state in double precision."""
+"""Most by which an infidelity may exceed its bound: rounding of a state in double precision."""
 
 
 @runtime_checkable
@@ -152,7 +152,7 @@ def make_loader(name: str, num_qubits: int) -> Loader:
     if checked_text(name, "loader").startswith(UNNAMED):
         raise InvalidOption(
             f"Loader {name.removeprefix(UNNAMED)} was an object without a name; give it again, as in "
-            "load_run(folder, loader=...), or bring it by an entry point."
+            f"load_run(folder, loader=...), bring it by an entry point, or name another: '{EXACT}'."
         )
     base, colon, argument = name.partition(":")
     factory = LOADERS.get(base)
@@ -307,7 +307,7 @@ class Loading:
         return found
 
     def _told(self, method: Callable[..., Any], *values: Any) -> Any:
-        """What a method of the loader gives; whatever else it raises becomes one line."""
+        """Return what a method of the loader gives; any exception of it becomes one line."""
         try:
             return method(*values)
         except QdmError:
@@ -329,7 +329,7 @@ class Loading:
 
 
 def _takes(function: Callable[..., Any], given: tuple[Any, ...]) -> bool:
-    """Whether a call with these arguments fits the function's signature."""
+    """Return whether a call with these arguments fits the function's signature."""
     try:
         inspect.signature(function).bind(*given)
     except TypeError:

@@ -22,16 +22,16 @@ from .canonical import is_plain
 FORMAT = 13
 """The QPY format that is written and read; every Qiskit from 1.3 on has it."""
 MAX_BYTES = 2**25
-"""Of one circuit, as QPY: about half a million gates."""
+"""Bytes of one circuit as QPY: about half a million gates."""
 MAX_QUBITS = 1_000
-"""Of one circuit; devices of today have fewer."""
+"""Qubits of one circuit; devices of today have fewer."""
 
 _FILE = struct.Struct("!6sBBBBQcc")
 """Magic, format, Qiskit's version in three numbers, circuits, symbolic encoding, kind of content."""
 _CIRCUIT = struct.Struct("!H1cHIIQIQI")
 """Sizes of name and phase, qubits, classical bits, sizes of what follows, classical variables."""
 _NAMESPACE = uuid.UUID("6f1b0b7e-5d0e-4c3e-9d1b-7a6f4f1c2f10")
-"""Of the identities of saved parameters; any fixed one would do."""
+"""Namespace of the identities of saved parameters; any fixed one would do."""
 
 
 def with_fixed_identities(circuit: QuantumCircuit) -> QuantumCircuit:

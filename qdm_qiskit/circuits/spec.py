@@ -34,9 +34,9 @@ DENOISER_BARRIER = "denoiser"
 MAX_DRAWN = 2000
 """Gates of the largest circuit that is drawn where nobody asked for it."""
 WAY_TO_SUMS = "give a list, and text as SparsePauliOp(text)"
-"""For callers that give something else where observables are wanted."""
+"""Way out for callers that give something else where observables are wanted."""
 WAY_TO_SPEC = "register_spec(circuit, source=...) makes one"
-"""For callers that give something else where a spec is wanted."""
+"""Way out for callers that give something else where a spec is wanted."""
 
 
 def wire_to_qubit(wire: int, num_wires: int) -> int:
@@ -147,9 +147,9 @@ class CircuitSpec:
     encoding: Literal["angle", "amplitude"]
     """Encoding of data: as angles ``x_...`` of the circuit, or as amplitudes of the data qubits."""
     complex_amplitudes: bool = False
-    """With amplitude encoding, whether amplitudes may be complex: the loader then sets phases too."""
+    """True if amplitudes may be complex, for amplitude encoding: the loader then sets phases too."""
     loader: Loader | str = EXACT
-    """What loads the amplitudes where the circuit runs: a loader, or the name of one."""
+    """Loader of the amplitudes where the circuit runs, or its name."""
     data_qubits: tuple[int, ...]
     """Qiskit indices that carry data, least significant first."""
     ancilla_qubits: tuple[int, ...] = ()
@@ -500,7 +500,7 @@ class CircuitSpec:
 
 
 def _named(parameters: tuple[Parameter, ...], names: tuple[str, ...]) -> str:
-    """How many parameters, and what their owner calls the first and the last."""
+    """Return the number of parameters, and the owner's names of the first and the last."""
     found = names or tuple(each.name for each in parameters)
     if len(found) > 2:
         return f"{len(found)}: {found[0]} .. {found[-1]}"

@@ -28,8 +28,8 @@ from .parameters import input_parameters, weight_parameters
 from .spec import CircuitSpec, ProbabilityReadout, wire_to_qubit
 
 Blocks = tuple[QuantumCircuit, QuantumCircuit, QuantumCircuit]
-"""On n, n + 1 and n wires. Each numbers its weights from ``w_0000``; the whole denoiser's weights are
-the first block's, then the second's, then the third's."""
+"""Blocks on n, n + 1 and n wires. Each numbers its weights from ``w_0000``; the whole denoiser's
+weights are the first block's, then the second's, then the third's."""
 
 
 def cacioppo_blocks(num_data: int, depths: tuple[int, int, int] = (2, 2, 2)) -> Blocks:

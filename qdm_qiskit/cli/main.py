@@ -8,7 +8,7 @@ import typer
 
 from ..errors import QdmError
 from ..version import __version__
-from . import budget, circuits, data, devices, evaluate, models, report, run, sample, train
+from . import budget, circuits, data, devices, evaluate, models, parts, report, run, sample, train
 
 EXIT_ERROR = 2
 """A mistake in the input or the surroundings, explained in one line."""
@@ -32,6 +32,7 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(budget.app, name="budget")
 app.add_typer(run.app, name="run")
 app.add_typer(circuits.app, name="circuits")
+app.command("parts")(parts.parts)
 
 
 def _show_version(value: bool) -> None:

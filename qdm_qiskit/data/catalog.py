@@ -34,11 +34,11 @@ class DatasetInfo:
     count: int
     """Images in all, training and test together."""
     published_split: bool
-    """Whether training and test images are published apart; if not, the seed decides."""
+    """True if training and test images are published apart; if not, the seed decides."""
     source: str
     """Its makers."""
     licence: str
-    """Under which terms its publisher offers it, or that none are stated."""
+    """Terms under which its publisher offers it, or that none are stated."""
     obtained: str
     """Way onto this machine, in one sentence."""
     files: tuple[RemoteFile, ...] = ()

@@ -66,11 +66,11 @@ class Dataset(ABC):
     """
 
     name: str
-    """What runs and messages call it."""
+    """Name in runs and messages."""
     classes: tuple[str, ...] = ()
     """Names of the classes; a name's position is the label. Empty if labels have no names."""
     licence: str
-    """Under which terms the images may be used, or that none are stated."""
+    """Terms under which the images may be used, or that none are stated."""
     source: str
     """Its makers."""
     description: str = ""

@@ -30,16 +30,23 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
         InvalidData: If ``images`` has another shape.
         InvalidOption: If ``columns`` is below 1.
     """
-    if columns is not None and whole_number(columns, "columns") < 1:
-        raise InvalidOption(f"A grid needs columns >= 1, got {columns}.")
+    return _arranged(_pixels(images), columns, 255)
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
     wanted = getattr(images, "shape", ())  # what is no array is refused by convert_channels
     channels = wanted[1] if isinstance(wanted, tuple) and len(wanted) == 4 else 1
-    pixels = np.rint(convert_channels(images, channels) * 255).astype(np.uint8)
+    return np.rint(convert_channels(images, channels) * 255).astype(np.uint8)
+
+
+def _arranged(pixels: np.ndarray, columns: int | None, ground: int) -> np.ndarray:
+    if columns is not None and whole_number(columns, "columns") < 1:
+        raise InvalidOption(f"A grid needs columns >= 1, got {columns}.")
     count, channels, height, width = pixels.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     shape = (rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, channels)
-    grid = np.full(shape, 255, dtype=np.uint8)
+    grid = np.full(shape, ground, dtype=np.uint8)
     for index, image in enumerate(pixels):
         top, left = index // columns * (height + _GAP), index % columns * (width + _GAP)
         grid[top : top + height, left : left + width] = image.transpose(1, 2, 0)
@@ -47,17 +54,30 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
 
 
 def grid_png(images: np.ndarray, *, columns: int | None = None, scale: int = 8) -> bytes:
-    """Return :func:`image_grid` as the bytes of a PNG, every pixel enlarged to ``scale`` x ``scale``.
+    """Return :func:`image_grid` for a page, as the bytes of a PNG whose ground can be seen through.
+
+    On a white ground a white pixel at an image's edge could not be told from it.
+
+    Args:
+        images: As for :func:`image_grid`.
+        columns: As for :func:`image_grid`.
+        scale: Screen pixels for one image pixel, at least 1.
 
     Raises:
         InvalidData: If ``images`` has another shape.
         InvalidOption: If ``columns`` or ``scale`` is below 1.
     """
+    grid = image_grid(images, columns)
+    covered = np.full((len(images), 1, *images.shape[2:]), 255, dtype=np.uint8)
+    return _png(np.concatenate([grid, _arranged(covered, columns, 0)], axis=2), scale)
+
+
+def _png(grid: np.ndarray, scale: int) -> bytes:
     if whole_number(scale, "scale") < 1:
         raise InvalidOption(f"A grid needs scale >= 1, got {scale}.")
-    grid = image_grid(images, columns).repeat(scale, axis=0).repeat(scale, axis=1)
+    large = grid.repeat(scale, axis=0).repeat(scale, axis=1)
     file = io.BytesIO()
-    Image.fromarray(grid.squeeze(2) if grid.shape[2] == 1 else grid).save(file, "PNG")
+    Image.fromarray(large.squeeze(2) if large.shape[2] == 1 else large).save(file, "PNG")
     return file.getvalue()
 
 
@@ -87,7 +107,7 @@ def save_grid(
         InvalidOption: If ``columns`` or ``scale`` is below 1.
     """
     path = checked_path(path, "path")
-    png = grid_png(images, columns=columns, scale=scale)
+    png = _png(image_grid(images, columns), scale)
     try:
         with path.open("wb" if overwrite else "xb") as file:
             file.write(png)

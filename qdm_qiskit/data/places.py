@@ -28,7 +28,7 @@ def absolute_place(dataset: str, folder: str | None) -> tuple[str, str | None]:
 
 
 def exists(dataset: str, folder: str | None) -> bool:
-    """Whether there is something where a data set's files should be; True if it names no place."""
+    """Return whether a data set's files are where they should be; True if it names no folder."""
     if dataset.startswith(NPZ):
         return Path(dataset.removeprefix(NPZ)).is_file()
     return folder is None or Path(folder).is_dir()

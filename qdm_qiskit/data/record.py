@@ -30,7 +30,7 @@ class DataFile:
     path: str
     """Absolute path, when it was read."""
     sha256: str
-    """Of its bytes."""
+    """SHA-256 of its bytes."""
     bytes: int
     """Its length."""
 
@@ -44,7 +44,7 @@ class DataRecord:
     origin: str
     """``files``, or the package and version that the data come from."""
     content_sha256: str
-    """Of all pixels and labels of the data set, as they were read."""
+    """SHA-256 of all pixels and labels of the data set, as they were read."""
     train_classes: Mapping[int, int]
     """Label to training images: the classes that the model has seen."""
     test_classes: Mapping[int, int]
@@ -72,7 +72,7 @@ class LoadedData:
     raw: tuple[RawImages, ...]
     """Training and test arrays, or one of both; what :attr:`DataRecord.content_sha256` is of."""
     origin: str
-    """As :attr:`DataRecord.origin`."""
+    """The same as :attr:`DataRecord.origin`."""
 
     def record(self) -> DataRecord:
         """Return the record of these data."""

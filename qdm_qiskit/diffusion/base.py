@@ -39,7 +39,7 @@ class TrainingPairs:
     step: Tensor
     """``(pairs,)`` integers t = 1 .. T."""
     target: Tensor
-    """Of the shape of ``noisy``: what the process wants predicted."""
+    """What the process wants predicted, of the shape of ``noisy``."""
     source: Tensor
     """``(pairs,)`` integers: which x_0 of the batch the pair belongs to."""
 
@@ -50,9 +50,9 @@ class DiffusionProcess(ABC):
     state_space: ClassVar[StateSpace]
     """Space of x_t; a model of another state space cannot be trained with this process."""
     every_step: ClassVar[bool] = True
-    """Whether the training pairs of an x_0 are all T steps, rather than one step drawn."""
+    """True if the training pairs of an x_0 are all T steps, rather than one step drawn."""
     compares_ensembles: ClassVar[bool] = False
-    """Whether a pair's loss depends on the rest of its batch, which then cannot be shared out."""
+    """True if a pair's loss depends on the rest of its batch, which then cannot be shared out."""
     num_steps: int
     """T."""
 

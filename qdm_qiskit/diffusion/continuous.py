@@ -71,11 +71,11 @@ class VariancePreserving(DiffusionProcess):
         return -torch.expm1(self.log_alpha_bar(t).diff())
 
     def to_states(self, images: Tensor) -> Tensor:
-        """From [0, 1] to [-1, 1]."""
+        """Map [0, 1] to [-1, 1]."""
         return 2 * images - 1
 
     def to_images(self, states: Tensor) -> Tensor:
-        """From [-1, 1] to [0, 1]."""
+        """Map [-1, 1] to [0, 1]."""
         return (states + 1) / 2
 
     def training_pairs(self, x_0: Tensor, generator: torch.Generator) -> TrainingPairs:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 _HALVINGS = 60
-"""Of an interval of factors; more than a float64 has digits."""
+"""Halvings of an interval of factors; more than a float64 has digits."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ReferenceSchedule:
 SHORT_CHAIN = ReferenceSchedule(10, 0.02, 0.6)
 """Ours, for the ten steps that Kölle and EEQDM's successors take: alpha_bar_T is near 0.02."""
 HO = ReferenceSchedule(1000, 1e-4, 0.02)
-"""Of Ho et al., arXiv:2006.11239: alpha_bar_T is near 4e-5."""
+"""Ends of Ho et al., arXiv:2006.11239: alpha_bar_T is near 4e-5."""
 
 
 def linear_ends(reference: ReferenceSchedule, num_steps: int) -> tuple[float, float]:

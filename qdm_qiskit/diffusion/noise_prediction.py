@@ -15,7 +15,7 @@ from .fitted_betas import HO, constant_beta, linear_ends
 
 Schedule = Literal["linear", "cosine", "constant"]
 COSINE_OFFSET, LARGEST_BETA = 0.008, 0.999
-"""Of the cosine schedule (Nichol and Dhariwal, arXiv:2102.09672)."""
+"""Constants of the cosine schedule (Nichol and Dhariwal, arXiv:2102.09672)."""
 LEAST_SIGNAL = 1e-30
 """Least sqrt(alpha_bar): below it nothing is left of x_0, and float32 would divide by zero."""
 
@@ -101,11 +101,11 @@ class NoisePrediction(DiffusionProcess):
         return self.beta
 
     def to_states(self, images: Tensor) -> Tensor:
-        """From [0, 1] to [-1, 1]."""
+        """Map [0, 1] to [-1, 1]."""
         return 2 * images - 1
 
     def to_images(self, states: Tensor) -> Tensor:
-        """From [-1, 1] to [0, 1]."""
+        """Map [-1, 1] to [0, 1]."""
         return (states + 1) / 2
 
     def weights(self, step: Tensor) -> Tensor:

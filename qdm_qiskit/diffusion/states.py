@@ -15,7 +15,7 @@ from .noise_prediction import LARGEST_BETA, Schedule, betas
 NoiseKind = Literal["complex", "real"]
 """Normal numbers for real and imaginary parts alike, or for the real parts alone."""
 COSINE_OFFSET = 1e-4
-"""Of the published code's cosine schedule, which also takes the square root of the step."""
+"""Offset of the published code's cosine schedule, which also takes the square root of the step."""
 DATA_NORM = 0.567
 """L2 norm that the published code leaves to MNIST: normalised at 28 x 28, then resized to 16 x 16."""
 

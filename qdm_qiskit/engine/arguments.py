@@ -53,7 +53,7 @@ class Signature:
     dtype: torch.dtype | None = None
     """Real precision where no tensor decides; torch's default if None."""
     weights_of_samples: bool = True
-    """Whether each sample may have weights of its own."""
+    """True if each sample may have weights of its own."""
 
     def check(
         self,

@@ -24,7 +24,7 @@ class ClassRows:
     columns: int
     """Images of a class at most."""
     note: str
-    """Where the classes come from, in a sentence."""
+    """Origin of the classes, in a sentence."""
 
 
 def class_rows(

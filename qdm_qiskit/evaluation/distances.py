@@ -157,7 +157,7 @@ def subset_kernel_distance(
 
 
 def classifier_score(logits: np.ndarray, splits: int = 1) -> tuple[float, float]:
-    """The Inception score of a classifier's answers: exp of their mutual information.
+    """The Inception score of a classifier's predictions: exp of their mutual information.
 
     Args:
         logits: ``(images, classes)`` before the softmax.

@@ -87,7 +87,7 @@ class DomainClassifier:
     identity: str
     """SHA-256 of its training data, seed and schema."""
     cached: bool
-    """Whether it was read from a file rather than trained now."""
+    """True if it was read from a file rather than trained now."""
 
     @torch.no_grad()
     def read(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

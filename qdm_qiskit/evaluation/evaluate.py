@@ -67,7 +67,7 @@ class EvaluationConfig:
     score_splits: int = 1
     """Parts into which the samples are divided for the classifier's and Inception's score."""
     seed: int = 0
-    """Of samples, noise and resamples."""
+    """Seed of samples, noise and resamples."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -172,10 +172,10 @@ def evaluate(
         dataset: The reference's data set; None takes the first subject's own.
         cache: Folder of the domain classifiers; None keeps none.
         inception: Weights for Inception's metrics; None leaves them out.
-        progress: Is told in words what happens.
+        progress: Receives each stage, in words.
 
     Returns:
-        Figures and pictures; nothing is written but the classifier.
+        Metrics and pictures; nothing is written but the classifier.
 
     Raises:
         InvalidOption, InvalidData, MissingData: If the reference, the subjects or their images cannot
@@ -309,7 +309,7 @@ class _Measurement:
         self.metrics, self.reference, self.readings = metrics, reference, readings
         self.config = config
         self.failures: list[str] = []
-        """What metrics of others could not say, in one line each."""
+        """Failures of other packages' metrics, one line each."""
         self._rows = 0
 
     def row(

@@ -30,9 +30,9 @@ class JobCost:
     """``main``, or ``duplicate`` of another."""
     state: str
     estimated: float | None
-    """By the plan."""
+    """Seconds by the plan."""
     charged: float | None
-    """By the service; None while it still counts."""
+    """Seconds by the service; None while it still counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class HardwareReport:
     target: str
     backend: str
     spends: bool
-    """Whether the target charges."""
+    """True if the target charges."""
     images: int
     num_steps: int
     schedule: str
@@ -57,9 +57,9 @@ class HardwareReport:
     """See :class:`~qdm_qiskit.hardware.run.replay.StepReplay`."""
     done: bool
     cancelled: bool
-    """Whether the run was cancelled, and was not resumed since."""
+    """True if the run was cancelled, and was not resumed since."""
     equal: bool
-    """Whether a replay gives the stored images."""
+    """True if a replay gives the stored images."""
     replay: str
     """The same in words."""
     image_error: float | None
@@ -68,13 +68,13 @@ class HardwareReport:
     calibration_seconds: float | None
     """Estimated for a readout calibration; None without mitigation."""
     calibration_found: bool
-    """Whether the plan expected to use a calibration of an earlier run, and left its seconds out."""
+    """True if the plan counts on a calibration of an earlier run, and leaves its seconds out."""
     seconds_estimated: float
-    """Of the whole run, by the plan."""
+    """QPU seconds of the whole run, by the plan."""
     seconds_charged: float | None
     """So far; None of an unfinished run without its ledger."""
     cost_known: bool
-    """Whether the service has counted every job."""
+    """True if the service has counted every job."""
     assumptions: tuple[str, ...]
     decisions: tuple[dict[str, Any], ...]
     versions: dict[str, str]

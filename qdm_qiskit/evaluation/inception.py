@@ -47,7 +47,7 @@ class InceptionWeights:
 
     @property
     def published(self) -> bool:
-        """Whether it is the published file, byte for byte."""
+        """True if it is the published file, byte for byte."""
         return self.sha256 == SHA256
 
 

@@ -15,7 +15,7 @@ from ..errors import InvalidArgument, QdmError
 from .bootstrap import Interval, bootstrap_interval
 
 Better = Literal["lower", "higher", "neither"]
-"""Which direction of a metric is better."""
+"""Better direction of a metric."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class ImageSets:
-    """What a metric is shown."""
+    """Sets of images that a metric sees."""
 
     images: np.ndarray
     """``(count, channels, height, width)`` in [0, 1]: the images that are measured."""
@@ -102,11 +102,11 @@ class Metric(ABC):
     """
 
     name: str
-    """What files and options call it."""
+    """Name in files and options."""
     title: str = ""
-    """What tables call it; the name if empty."""
+    """Name in tables; that of files if empty."""
     better: Better = "lower"
-    """Which direction is better."""
+    """Better direction."""
 
     @abstractmethod
     def measure(self, sets: ImageSets) -> Interval | None:

@@ -43,7 +43,7 @@ class _OfFeatures(Metric):
         return None if found is None else self.of_features(found, sets)
 
     def of_features(self, found: Features, sets: ImageSets) -> Interval | None:
-        """Return the figure."""
+        """Return the value with its interval; None where there is nothing to measure."""
         raise NotImplementedError
 
 

@@ -20,7 +20,7 @@ Network = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Measured:
-    """What metrics say of a set of images."""
+    """Metrics of a set of images."""
 
     metrics: dict[str, Interval]
     """Name to value and interval."""

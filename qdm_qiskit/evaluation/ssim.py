@@ -32,9 +32,9 @@ class Window:
     weights: np.ndarray
     """``(pixels,)`` with sum 1; the window is their outer square."""
     correction: float
-    """Of variances and covariances: 1, or N / (N - 1) for those of samples."""
+    """Factor of variances and covariances: 1, or N / (N - 1) for those of samples."""
     name: str
-    """In words."""
+    """Name in words."""
 
 
 def window_of(size: int) -> Window:

@@ -205,7 +205,7 @@ class Reference:
     whole: Split
     """Both parts, of all classes: what the domain classifier learns from."""
     own: bool
-    """Whether it is the first subject's own data set."""
+    """True if it is the first subject's own data set."""
 
 
 def load_reference(

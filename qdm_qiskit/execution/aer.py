@@ -81,7 +81,7 @@ def _refuse_abstract(circuit: QuantumCircuit) -> None:
 
 
 def parallel_experiments() -> int:
-    """How many rows Aer may run side by side: the cores that this process may use."""
+    """Return the number of rows that Aer may run side by side: the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

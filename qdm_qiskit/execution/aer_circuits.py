@@ -78,14 +78,14 @@ def on_ones(gate: Gate) -> list[tuple[Gate, tuple[int, ...]]]:
 
 
 def has_open_controls(operation: Operation) -> bool:
-    """Whether it is a controlled gate with a control on 0."""
+    """Return whether it is a controlled gate with a control on 0."""
     if not isinstance(operation, ControlledGate):
         return False
     return bool(operation.ctrl_state != 2**operation.num_ctrl_qubits - 1)
 
 
 def is_free(operation: Operation) -> bool:
-    """Whether any of its parameters has no value yet."""
+    """Return whether any of its parameters has no value yet."""
     return any(
         isinstance(p, ParameterExpression) and p.parameters
         for p in getattr(operation, "params", ())
@@ -103,7 +103,7 @@ def _changes(operation: Operation, labels: bool) -> bool:
 
 
 def _hides_angles(gate: Gate) -> bool:
-    """Whether its free parameters do not reach Aer, or are overwritten there."""
+    """Return whether its free parameters do not reach Aer, or are overwritten there."""
     return isinstance(gate, ControlledGate) and is_free(gate)
 
 

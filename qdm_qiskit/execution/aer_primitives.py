@@ -44,7 +44,7 @@ def noise_behind(primitive: object) -> NoiseModel | None:
 
 
 class _Preparation:
-    """What is done to every circuit; equal circuits of a job are prepared once."""
+    """Preparation of every circuit; equal circuits of a job are prepared once."""
 
     def __init__(self, noise: NoiseModel | None, unknown_gates: UnknownGates) -> None:
         wanted = noise is not None and unknown_gates == "refuse"

@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
 MAX_QUBITS = 1_000
-"""Of a device of one's own; devices of today have fewer."""
+"""Qubits of a device of one's own; devices of today have fewer."""
 ALL_TO_ALL_QUBITS = 20
-"""Of a device that is made of a noise model which names no qubits, unless it is told."""
+"""Qubits of a device that is made of a noise model which names none, unless they are given."""
 LIMITS = ("max_shots", "default_rep_delay", "rep_delay_range")
-"""What is kept of a backend's configuration: run plans and their QPU seconds use it."""
+"""Fields of a backend's configuration that are kept: run plans and their QPU seconds use it."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What there is to know of a device, without its name."""
+    """Facts of a device, without its name."""
 
     target: DeviceTarget
     """Gates with errors and durations, T1, T2, dt."""
     noise: NoiseModel | None = None
     """A noise model of its own; None takes Aer's model of the target."""
     readout: Mapping[int, tuple[float, float]] = field(default_factory=dict)
-    """By qubit: how often 1 is read for 0, and 0 for 1. Empty if only the mean is known."""
+    """Shares by qubit of 1 read for 0, and of 0 read for 1. Empty if only the mean is known."""
     calibrated_at: str | None = None
     """ISO 8601."""
     limits: Mapping[str, Any] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Device(BackendV2):
         return Options()
 
     def properties(self) -> Any:
-        """What IBM's backends say by this method, as far as it is used here."""
+        """Return what IBM's backends say by this method, as far as it is used here."""
         at = self.facts.calibrated_at
         return _Properties(
             None if at is None else datetime.fromisoformat(at), dict(self.facts.readout)
@@ -110,7 +110,7 @@ class Device(BackendV2):
         return SimpleNamespace(**self.facts.limits)
 
     def lacks(self) -> tuple[str, ...]:
-        """What cannot be had of this device, in words; for listings and reports."""
+        """Return what cannot be had of this device, in words; for listings and reports."""
         target = self.facts.target
         gates = [
             each
@@ -149,7 +149,7 @@ class _Properties:
 
 
 def facts_of_backend(backend: BackendV2) -> Facts:
-    """What a backend says of itself; later changes of the object do not reach the copy.
+    """Return what a backend says of itself; later changes of the object do not reach the copy.
 
     Args:
         backend: Of any provider; its target holds errors.

@@ -42,9 +42,9 @@ __all__ = [
 
 SCHEMA = "qdm-device/1"
 MAX_BYTES = 32 << 20
-"""Of a device's file; a device of 156 qubits takes 0.2 MB."""
+"""Bytes of a device's file; a device of 156 qubits takes 0.2 MB."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-"""Of a device."""
+"""Name of a device."""
 
 
 def save_device(device: DeviceLike, path: str | os.PathLike[str]) -> Path:

@@ -41,9 +41,9 @@ from .device_numbers import (
 )
 
 CONSTRAINTS = ("granularity", "min_length", "pulse_alignment", "acquire_alignment")
-"""Of pulses, in dt; Qiskit's transpiler asks for them."""
+"""Constraints of pulses, in dt; Qiskit's transpiler asks for them."""
 MAX_ENTRIES = 200_000
-"""Of a gate's places; more than 1,000 qubits on a grid have."""
+"""Number of a gate's places; more than 1,000 qubits on a grid have."""
 _CONTROL_FLOW = {
     "if_else": IfElseOp,
     "for_loop": ForLoopOp,

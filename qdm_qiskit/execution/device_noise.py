@@ -100,7 +100,7 @@ def check_names(noise: NoiseModel) -> None:
 
 
 def has_errors_everywhere(noise: NoiseModel) -> bool:
-    """Whether a model has an error for all qubits, however many there are."""
+    """Return whether a model has an error for all qubits, however many there are."""
     return bool(noise._default_quantum_errors) or noise._default_readout_error is not None
 
 
@@ -149,7 +149,7 @@ def _channel(operation: Instruction, qubits: tuple[int, ...], count: int) -> np.
 
 
 def readout_errors(noise: NoiseModel, num_qubits: int) -> dict[int, tuple[float, float]]:
-    """By qubit: how often 1 is read for 0, and 0 for 1; 0 where the model says nothing.
+    """Return by qubit how often 1 is read for 0, and 0 for 1; 0 where the model says nothing.
 
     Raises:
         InvalidOption: If a readout error is of several qubits together.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MAX_ERRORS = 100_000
 """Errors of a model, and terms of an error."""
 _TOLERANCE = 1e-6
-"""How far probabilities may be from a sum of 1, and channels from preserving it."""
+"""Tolerance of the sum of probabilities, and of channels that preserve it."""
 
 
 def noise_content(noise: NoiseModel, *, strict: bool = True) -> dict[str, Any]:

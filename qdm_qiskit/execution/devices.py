@@ -73,7 +73,7 @@ def _checked(part: Any, name: str) -> Any:
 
 
 def is_device(value: Any) -> bool:
-    """Whether a value is an object that can stand for a device."""
+    """Return whether a value is an object that can stand for a device."""
     return isinstance(value, BackendV2) or _is_noise(value)
 
 
@@ -88,18 +88,18 @@ DEVICES: Door[Any] = Door("device", _WORD, _built_in, _checked)
 
 
 def device_names() -> tuple[str, ...]:
-    """All names: snapshots, then devices of other packages, then saved ones."""
+    """Return all names: snapshots, then devices of other packages, then saved ones."""
     known = DEVICES.names()
     return (*known, *(name for name in saved_names() if name not in known))
 
 
 def is_device_name(text: str) -> bool:
-    """Whether a text names a device; one with a hash is looked at when it is loaded."""
+    """Return whether a text names a device; one with a hash is looked at when it is loaded."""
     return bool(PINNED.fullmatch(text)) or text in device_names()
 
 
 def device_origin(name: str) -> Origin:
-    """Where a named device comes from.
+    """Return where a named device comes from.
 
     Raises:
         UnknownName: If there is none of this name.
@@ -154,7 +154,7 @@ def named_device(name: str) -> BackendV2:
 
 
 def as_backend(device: DeviceLike, argument: str = "device") -> BackendV2:
-    """The device that a name, a backend or a noise model stands for.
+    """Return the device that a name, a backend or a noise model stands for.
 
     Args:
         device: One of the three.
@@ -189,7 +189,7 @@ def make_device(
     num_qubits: int | None = None,
     coupling_map: CouplingMap | list[tuple[int, int]] | None = None,
 ) -> Device:
-    """A device of one's own, of a backend or a noise model.
+    """Make a device of one's own, of a backend or a noise model.
 
     Args:
         source: A ``BackendV2`` with errors, an Aer simulator with a noise model, a ``NoiseModel``, or
@@ -220,7 +220,7 @@ def make_device(
 
 
 def target_of(kind: str, device: DeviceLike) -> str:
-    """The target of a device: ``noisy:mine@3f0c2ab91d54``.
+    """Return the target of a device: ``noisy:mine@3f0c2ab91d54``.
 
     Args:
         kind: ``noisy`` or ``local``.
@@ -278,7 +278,7 @@ def _snapshot_digest(name: str) -> str:
 
 
 def _is_snapshot(backend: BackendV2) -> bool:
-    """Whether an object is one of the snapshots, with nothing changed."""
+    """Return whether an object is one of the snapshots, with nothing changed."""
     from .snapshots import backend_names
 
     name = backend.name

@@ -1,4 +1,4 @@
-"""Which gates a noise model knows: what it does not know runs on Aer free of noise, without a word."""
+"""Gates that a noise model knows: what it does not know runs on Aer free of noise, without a word."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
 UnknownGates = Literal["refuse", "noiseless"]
-"""What to do with gates that a noise model does not know, while it knows others."""
+"""Treatment of gates that a noise model does not know, while it knows others."""
 
 PART = "part"
 """Label of gates that are parts of another, whose error follows them; Aer finds no error for it."""
@@ -25,7 +25,7 @@ _DEFAULT_BASIS = frozenset({"id", "rz", "sx", "cx"})
 
 
 class NoiseCoverage:
-    """What a noise model says about gates.
+    """Knowledge of a noise model about gates.
 
     A gate is known if the model has an error for its label, or its name where it has no label, on
     all qubits or on its own. It is known to be free of noise if it stands in the model's basis
@@ -53,11 +53,11 @@ class NoiseCoverage:
         self.known = self._named | free | {"id"}
         """Names and labels of gates with an error, and of those that are free of noise."""
         self.knows_gates = bool(self._named)
-        """Whether the model has an error for any gate; if not, no gate is expected to have one."""
+        """True if the model has an error for any gate; if not, no gate is expected to have one."""
         self._qubits = frozenset(noise_model.noise_qubits)
 
     def gap(self, gate: Gate, qubits: Sequence[int]) -> str | None:
-        """What to call a gate that the model does not know.
+        """Return what to call a gate that the model does not know.
 
         Args:
             gate: Any gate with its controls on 1.
@@ -102,7 +102,7 @@ class NoiseCoverage:
         return list(found)
 
     def elsewhere(self, qubits: Iterable[int]) -> bool:
-        """Whether all of the model's errors, readout included, are of other qubits than these."""
+        """Return whether all of the model's errors, readout too, are of other qubits than these."""
         used = frozenset(qubits)
         return bool(self.knows_gates and not self._everywhere and used) and not (
             used & self._qubits

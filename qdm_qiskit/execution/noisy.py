@@ -109,7 +109,7 @@ class NoisyRunner(CircuitRunner):
         return _read_out(true, [_confusion(noise).get(q, np.eye(2)) for q in measured])
 
     def mean_output(self, circuit: QuantumCircuit) -> np.ndarray | None:
-        """What the device gives whatever goes in: the mean distribution over random inputs.
+        """Return what the device gives whatever goes in: the mean distribution over random inputs.
 
         It is not uniform: qubits relax towards 0, and a circuit of nothing but relaxation would else
         look like a signal. The inputs are the same in every call.

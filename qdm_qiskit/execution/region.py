@@ -181,12 +181,12 @@ def noise_of(
 
 
 def has_own_noise(backend: BackendV2) -> bool:
-    """Whether a device brings a noise model, in place of Aer's of its errors."""
+    """Return whether a device brings a noise model, in place of Aer's of its errors."""
     return _own_noise(backend) is not None
 
 
 def readout_in_use(backend: BackendV2, readout: ReadoutErrors) -> str:
-    """What a runner's metadata says of its readout errors."""
+    """Return what a runner's metadata says of its readout errors."""
     return "as in the device's noise model" if has_own_noise(backend) else readout
 
 

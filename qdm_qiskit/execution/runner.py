@@ -81,7 +81,7 @@ class CircuitRunner(ABC):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What explains the results so far, ready for JSON.
+        """Return what explains the results so far, ready for JSON.
 
         Keys: ``target``, ``backend``, ``jobs``, ``circuits`` (bound circuits run), ``shots`` (of
         the last job), ``total_shots``, ``seconds``, ``seed``, ``options`` (as resolved),

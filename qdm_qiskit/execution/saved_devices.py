@@ -28,7 +28,7 @@ HOME = "QDM_HOME"
 
 
 def devices_folder() -> Path:
-    """Where saved devices lie: ``devices`` in the folder that :data:`HOME` names."""
+    """Return the folder of saved devices: ``devices`` in the folder that :data:`HOME` names."""
     home = os.environ.get(HOME)
     return (Path(home).expanduser() if home else Path.home() / ".qdm_qiskit") / "devices"
 

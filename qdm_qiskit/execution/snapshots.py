@@ -30,7 +30,7 @@ def _classes() -> dict[str, type[BackendV2]]:
 
 
 def snapshot_points() -> dict[str, str]:
-    """Where each snapshot's class is: name to ``"module:attribute"``; the provider is imported."""
+    """Return each snapshot's class by name, as ``"module:attribute"``; the provider is imported."""
     return {
         name: f"qiskit_ibm_runtime.fake_provider:{value.__name__}"
         for name, value in _classes().items()

@@ -71,8 +71,8 @@ class Shots:
     """The bits of one job."""
 
     circuits: tuple[np.ndarray, ...]
-    """For each basis ``(rows, shots, bytes)`` uint8, the bytes of each shot most significant first,
-    as in Qiskit's ``BitArray``."""
+    """Arrays ``(rows, shots, bytes)`` uint8, one a basis: the bytes of each shot, most significant
+    first, as in Qiskit's ``BitArray``."""
     each: int = 1
     """Shots in a row that share one randomization; 1 where nothing is twirled."""
     calibration: np.ndarray | None = None
@@ -101,7 +101,7 @@ class _Moments:
 
     @property
     def variance(self) -> np.ndarray:
-        """Of the mean over all shots: from the spread of clusters, of whatever size."""
+        """Variance of the mean over all shots: from the spread of clusters, of whatever size."""
         mean = self.first / self.shots
         spread = self.second - 2 * mean * self.mixed + mean**2 * self.squared_shots
         correction = self.clusters / (self.clusters - 1)

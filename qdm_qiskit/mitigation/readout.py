@@ -223,9 +223,9 @@ class ReadoutCalibration:
     taken_at: str
     """Time, ISO 8601."""
     matrices: Mapping[int, np.ndarray]
-    """For each physical qubit ``matrix[read, prepared]``; columns sum to 1."""
+    """Matrix ``[read, prepared]`` of each physical qubit; columns sum to 1."""
     correction: Correction = "all"
-    """What it is for, which decides what is refused: 0.1 took every qubit that is right more often
+    """Use, which decides what is refused: 0.1 took every qubit that is right more often
     than wrong. It is no part of what was measured, and not in :meth:`to_dict`."""
 
     def __post_init__(self) -> None:
@@ -433,7 +433,7 @@ def _check_matrix(qubit: int, matrix: np.ndarray) -> None:
 
 
 def _is_readable(matrix: np.ndarray, shots: float) -> bool:
-    """Whether a readout is right more often than chance explains.
+    """Return whether a readout is right more often than chance explains.
 
     Args:
         matrix: ``[read, prepared]``.

@@ -32,7 +32,8 @@ def train(
             denoiser's class, or a whole configuration.
         run: Folder of the run; it must not hold one.
         dataset: A data set, which needs no registration, or its name; that of the configuration, or
-            ``"digits"``, if None.
+            ``"digits"``, if None. Beside a configuration, which names its own, only an object is taken:
+            it stands in the place of the one that is named.
         progress: Receives every step and epoch.
         options: Of the model, the data, the diffusion process and the loop, by name: ``depth=3``,
             ``image_size=4``, ``epochs=5``, ``seed=1``. A configuration takes none.
@@ -60,11 +61,16 @@ def train(
                 f"A RunConfig holds all options of a run, got others beside it: {', '.join(options)}; "
                 "resolve_run(name, options) makes a configuration of both."
             )
+        if isinstance(dataset, str) and dataset != model.data.dataset:
+            raise InvalidOption(
+                f"A RunConfig names its data set, '{model.data.dataset}', got dataset='{dataset}' "
+                "beside it; resolve_run(name, {'dataset': ...}) makes a configuration with another."
+            )
         config = model
     else:
         named = {"dataset": dataset} if isinstance(dataset, str) else {}
         config = resolve_run(model, {**options, **named})
-    given = dataset if isinstance(model, RunConfig) or not isinstance(dataset, str) else None
+    given = None if isinstance(dataset, str) else dataset
     return train_config(config, checked_path(run, "run"), progress=progress, dataset=given)
 
 

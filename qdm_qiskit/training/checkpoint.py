@@ -52,7 +52,7 @@ class TrainingState:
     images: int = 0
     """Images seen in the current epoch."""
     baseline_sum: float = 0.0
-    """As ``loss_sum``, for the baseline."""
+    """The same as ``loss_sum``, for the baseline."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One row of metrics for each complete epoch."""
 

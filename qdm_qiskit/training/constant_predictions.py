@@ -1,4 +1,4 @@
-"""Whether a model's predictions depend on what it is shown at all.
+"""Predictions that do not depend on what the model is shown: a check for them.
 
 A net whose ReLUs are all below zero gives one grey image for every input, with a loss that looks like a
 loss. What tells it from a model that learns is the deviation of its predictions over the inputs.

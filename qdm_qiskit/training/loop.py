@@ -41,7 +41,7 @@ def train(
         config: The run.
         run: Its folder. A fresh run wants one without a run in it.
         resume: "latest" or a checkpoint's name to continue from; None starts afresh.
-        progress: Is told of every step and epoch, in the first process if there are several; a
+        progress: Receives every step and epoch, in the first process if there are several; a
             :class:`~.TrainingProgress` has a method for each kind of message.
         data: Where the files of a run's data lie now, on resume: a ``.npz`` file, or the folder of
             published files. None looks where they were.

@@ -16,7 +16,7 @@ class Part:
     """The part of a batch that one of several processes takes."""
 
     index: int
-    """Of the process, 0 .. count - 1."""
+    """Number of the process, 0 .. count - 1."""
     count: int
     """Processes."""
 

@@ -1,4 +1,4 @@
-"""What a training run tells while it is at work: messages that carry their numbers."""
+"""Messages of a training run at work, which carry their numbers."""
 
 from __future__ import annotations
 

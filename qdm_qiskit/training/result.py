@@ -1,4 +1,4 @@
-"""What a training run leaves behind."""
+"""Result of a training run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TrainingResult:
     epochs: int
     """Epochs that are complete."""
     interrupted: bool
-    """Whether it was asked to stop before its end."""
+    """True if it was asked to stop before its end."""
     history: tuple[dict[str, float], ...]
     """One row of metrics for each complete epoch."""
 

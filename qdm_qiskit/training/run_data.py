@@ -91,7 +91,7 @@ def at_absolute_place(data: DataConfig) -> DataConfig:
 
 
 def has_files(config: RunConfig) -> bool:
-    """Whether a run's data are files, which may lie somewhere else."""
+    """Return whether a run's data are files, which may lie somewhere else."""
     name = config.data.dataset
     return name.startswith(NPZ) or (name in DATASETS and bool(DATASETS[name].files))
 

@@ -175,7 +175,7 @@ class Session:
         return self._result(checkpoint or self._checkpoint(), interrupted=False)
 
     def asked(self, stop: threading.Event) -> bool:
-        """Whether any process was asked to stop; all are told, so that they end the same step."""
+        """Return whether any process was asked to stop; all get to know, and end the same step."""
         if self.part.count == 1:
             return stop.is_set()
         flag = torch.tensor(float(stop.is_set()), device=self.accelerator.device)

@@ -16,7 +16,7 @@ from qiskit.transpiler import Target as DeviceTarget
 
 
 def is_dead(properties: InstructionProperties | None) -> bool:
-    """Whether a calibrated error says that the instruction does not work: 1 or more, or NaN."""
+    """Return whether a calibrated error means a broken instruction: 1 or more, or NaN."""
     return properties is not None and properties.error is not None and not properties.error < 1
 
 

@@ -40,7 +40,7 @@ LEVELS = (0, 1, 2, 3)
 
 
 WAY_TO_BACKEND = "as_backend(device) makes one of a name or a noise model"
-"""For callers that give a name where a device is wanted."""
+"""Way out for callers that give a name where a device is wanted."""
 
 
 def transpile_for(
@@ -88,7 +88,7 @@ def _transpiled(
     initial_layout: Sequence[int] | None,
     read: Sequence[int] | None,
 ) -> tuple[QuantumCircuit, tuple[int, ...]]:
-    """As :func:`transpile_for`, and the physical qubits that are read without a measurement."""
+    """Transpile as :func:`transpile_for`; return also the qubits read without a measurement."""
     if level not in LEVELS:
         raise InvalidOption(f"Optimization level must be 0, 1, 2 or 3, got {level}.")
     target = backend if isinstance(backend, DeviceTarget) else backend.target
@@ -188,7 +188,7 @@ def _on_part(
 
 
 def _has_free_bounded_gate(isa: QuantumCircuit, target: DeviceTarget) -> bool:
-    """Whether some values would leave the range of a gate; Qiskit folds only bound angles into it."""
+    """Return whether some values leave the range of a gate; Qiskit folds only bound angles into it."""
     return target.has_angle_bounds() and any(
         target.gate_has_angle_bounds(item.operation.name)
         and any(isinstance(p, ParameterExpression) for p in item.operation.params)
@@ -228,7 +228,7 @@ def layout_trials(
         seeds: Transpiler seeds, at least one.
         level: Optimization level, 0 to 3.
         read: Logical qubits that are read later, for a circuit that does not measure; all if None.
-        progress: Is told of each trial that is done.
+        progress: Receives each trial that is done.
 
     Returns:
         The trials in the order of the seeds; :func:`best_trial` picks one.

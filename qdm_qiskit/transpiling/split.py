@@ -12,7 +12,7 @@ DENOISER = "denoiser"
 
 
 def has_barrier(circuit: QuantumCircuit, label: str = DENOISER) -> bool:
-    """Whether the circuit holds a barrier of this label."""
+    """Return whether the circuit holds a barrier of this label."""
     return _barriers(circuit, label) > 0
 
 

@@ -38,7 +38,7 @@ class WorkingPart:
     natives: Mapping[Pair, Native]
     """Real gate of each coupler, where couplers differ and the target holds cx."""
     whole: bool
-    """Whether these are all qubits of the device."""
+    """True if these are all qubits of the device."""
 
 
 def working_part(
@@ -253,7 +253,7 @@ def _applied(
 
 
 def _mixed(alive: Sequence[tuple[str, Pair]]) -> bool:
-    """Whether no two-qubit gate is on all couplers, as on fake_cairo: ecr here, cx there."""
+    """Return whether no two-qubit gate is on all couplers, as on fake_cairo: ecr here, cx there."""
     couplers = {frozenset(q) for _, q in alive}
     return bool(couplers) and not any(
         {frozenset(q) for name, q in alive if name == each} == couplers
@@ -262,7 +262,7 @@ def _mixed(alive: Sequence[tuple[str, Pair]]) -> bool:
 
 
 def _natives(target: DeviceTarget, alive: Sequence[tuple[str, Pair]]) -> dict[Pair, Native]:
-    """For each coupler, in both directions, its best gate without parameters."""
+    """Return the best gate without parameters of each coupler, in both directions."""
     best: dict[frozenset[int], tuple[float, Native]] = {}
     for name, where in alive:
         gate, properties = target.operation_from_name(name), target[name][where]

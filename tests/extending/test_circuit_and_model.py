@@ -204,6 +204,27 @@ def test_what_a_package_brings_for_a_circuit_is_checked(package, code, message, 
     assert qdm("circuits", "show", "bent", code=2).count("\n") == 1
 
 
+def test_a_broken_circuit_leaves_the_list_of_the_others(package, capsys):
+    points = "bent = theirs2:part\nround = theirs2:absent\nempty = theirs2:empty\n"
+    code = "from qdm_qiskit.circuits import eeqdm\ndef part(): 1 / 0\n"
+    code += "def empty():\n    return eeqdm(num_data=2, depth=1)\n"
+    package("theirs2", f"[qdm_qiskit.circuit]\n{points}", code)
+    for words in ([], ["--json"]):
+        with pytest.raises(SystemExit) as left:
+            main(["circuits", "list", *words])
+        printed = capsys.readouterr()
+        assert left.value.code == 0
+        notes = printed.err.splitlines()
+        assert len(notes) == 2
+        assert notes[0].startswith("note: Circuit 'bent' of package theirs2 cannot be made: Zero")
+        assert notes[1].startswith("note: Template 'round' of package theirs2 cannot be loaded")
+        assert "bent" not in printed.out
+        assert "empty" in printed.out
+        assert "eeqdm" in printed.out
+    names = [row["name"] for row in json.loads(printed.out)]
+    assert names == [each for each in TEMPLATES if each not in ("bent", "round")]
+
+
 OPTIONS = """
 from dataclasses import dataclass
 from qdm_qiskit.models import Denoiser

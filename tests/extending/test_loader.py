@@ -12,6 +12,7 @@ from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import efficient_su2
 from qiskit.quantum_info import Statevector
 
+import qdm_qiskit as qdm
 from qdm_qiskit.circuits import (
     CircuitSpec,
     ExactLoader,
@@ -116,6 +117,22 @@ def test_a_loader_in_front_of_a_built_in_model(model):
     np.testing.assert_allclose(other.decode(torch.from_numpy(outputs)), expected, atol=1e-12)
     assert other.config.loader == "unnamed:tests.extending.test_loader.Tree"
     assert model.config.loader == "exact"  # with_loader gives a copy
+
+
+def test_a_plan_of_a_loader_without_a_name_is_refused(tmp_path):
+    """A plan is sent in another process, which cannot make the object; a named loader it can."""
+    model = EEQDM(AmplitudeDenoiserConfig(image_size=2, depth=1)).with_loader(Tree(2))
+    small = {"num_steps": 2, "train_count": 8, "epochs": 1, "baseline": False}
+    run = qdm.train(model, tmp_path / "run", **small).run
+    what = {"target": "aer", "num_images": 1, "shots": 20, "root": tmp_path / "runs"}
+    line = r"Loader tests\.extending\.test_loader\.Tree was an object without a name; .*'exact'"
+    for loader in (None, f"unnamed:{Tree.__module__}.Tree"):
+        with pytest.raises(InvalidOption, match=line) as caught:
+            qdm.plan(run, **what, **({} if loader is None else {"loader": loader}))
+        assert "\n" not in str(caught.value)
+    assert not [*(tmp_path / "runs").glob("*/plan.json")]
+    plan = qdm.plan(run, **what, loader="exact")
+    assert qdm.submit(plan, yes=True).replay().equal
 
 
 def test_a_named_loader_takes_what_follows_its_colon(theirs):

@@ -44,6 +44,7 @@ from qdm_qiskit.hardware.run.commands import (
     submit_run,
 )
 from qdm_qiskit.hardware.run.replay import replay
+from qdm_qiskit.tasks import HardwareRun
 from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
 from tests.hardware import folder_provider
 from tests.hardware.folder_provider import JOB_SECONDS, FolderProvider
@@ -218,6 +219,24 @@ def test_detached_collected_and_resumed(provider, planned, folder):
         collect_run(root, plan.run_id, provider=provider)
     assert run_state(root, plan.run_id).step == STEPS - 1
     assert resume_run(root, plan.run_id, provider=provider).state == "done"
+    check_paid_once(plan, folder)
+
+
+def test_a_run_object_collects_and_cancels_with_the_provider_that_it_is_given(
+    provider, planned, folder
+):
+    plan = planned(provider)
+    run = HardwareRun(plan.folder).submit(yes=True, detach=True, provider=provider)
+    with pytest.raises(TargetUnavailable, match=r"provider=\.\.\. of that class"):
+        run.collect()  # an object has no name by which it could be found
+    with pytest.raises(TargetUnavailable, match=r"provider=\.\.\. of that class"):
+        run.cancel()
+    until = time.monotonic() + 20
+    while run.state.step == STEPS and time.monotonic() < until:
+        assert run.collect(provider=provider) is run
+    assert run.state.step == STEPS - 1
+    assert run.cancel(provider=provider).state.state == "cancelled"
+    assert run.resume(provider=provider).state.state == "done"
     check_paid_once(plan, folder)
 
 

@@ -63,7 +63,7 @@ class Tail:
     groups: tuple[StackKey, ...]
     """Blocks and phases that the steps use."""
     leading: dict[Any, int]
-    """How many first rows of each stack the steps before the tail use."""
+    """Number of first rows of each stack that the steps before the tail use."""
 
     @cached_property
     def axes(self) -> tuple[tuple[int, int], ...]:
@@ -307,7 +307,7 @@ class _Back:
         self._found = [like.new_empty(len(users.rows), *shapes[users.key]) for users in tail.users]
         """``sum state gradient^dagger`` of each block over all other axes, before the block."""
         self._results: dict[int, Tensor] = {}
-        """Where the reading of each step with weights goes."""
+        """Place of the reading of each step with weights."""
         for users, found in zip(tail.users, self._found, strict=True):
             self._results.update(zip(users.positions, found.split(1), strict=True))
         self._sums: dict[int, Tensor] = {}

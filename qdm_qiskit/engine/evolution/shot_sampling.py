@@ -10,7 +10,7 @@ from ...errors import InvalidData
 DRAWN_AT_ONCE = 2**22
 """Random numbers that are held at once, 32 MiB."""
 NORM_TOLERANCE = 1e-3
-"""How far from 1 a row of probabilities may sum by rounding."""
+"""Most by which rounding may move a row's sum of probabilities from 1."""
 
 
 def draw_counts(

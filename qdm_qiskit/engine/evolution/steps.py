@@ -40,7 +40,7 @@ class Frame:
     rows: dict[Any, tuple[Tensor, ...]] = field(default_factory=dict)
     """Stacks taken apart, filled by :meth:`row`."""
     leading: Mapping[Any, int] = field(default_factory=dict)
-    """How many first rows of a stack are taken apart at first; all of a stack that is not here."""
+    """First rows of a stack that are taken apart at first; all of a stack that is not here."""
 
     def row(self, stack: Tensor, key: Any, row: int) -> Tensor:
         """Return one row of a stack; all rows are taken apart at once, for one backward call."""
@@ -158,7 +158,7 @@ class Dense:
     fresh: int
     """Qubits of the block that are still in |0>; its least significant ones."""
     is_new: bool
-    """Whether all of the block's qubits are in |0>, so that there is no component yet."""
+    """True if all of the block's qubits are in |0>, so that there is no component yet."""
     num_qubits: int
     """Qubits of the block."""
     text: str

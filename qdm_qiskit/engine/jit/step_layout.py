@@ -36,7 +36,7 @@ class StepFields(NamedTuple):
     kind: Any
     """A :class:`StepKind`."""
     count: Any
-    """How often the block is applied; of a monomial the rows of the tile."""
+    """Number of times that the block is applied; of a monomial the rows of the tile."""
     rows: Any
     """Address of int32 numbers: the first row of each application, or where each row comes from."""
     offsets: Any
@@ -57,7 +57,7 @@ class ReadingFields(NamedTuple):
     function: Any
     """Address of the function that reads; 0 where nothing is read."""
     place: Any
-    """Where the result goes: the first of the sums, or a row of the slopes."""
+    """Place of the result: the first of the sums, or a row of the slopes."""
     generator: Any
     """Address of the generator whose slope is read."""
 

@@ -64,7 +64,7 @@ class GateShape(NamedTuple):
     """Properties of a gate on which its machine code depends."""
 
     shared: bool
-    """Whether its angle is the same for all samples; each has a matrix of its own if not."""
+    """True if its angle is the same for all samples; each has a matrix of its own if not."""
     size: int
     """Rows on which it is not the identity."""
     real: bool
@@ -120,9 +120,9 @@ class Tiles:
     """Their place among all steps."""
     steps: tuple[TileStep, ...]
     num_rows: int
-    """Of the component, ``2**k``."""
+    """Rows of the component, ``2**k``."""
     leading: dict[Any, int]
-    """How many first rows of each stack the steps before them use."""
+    """Number of first rows of each stack that the steps before them use."""
 
     @cached_property
     def groups(self) -> tuple[StackKey, ...]:

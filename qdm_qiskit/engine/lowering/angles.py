@@ -88,12 +88,12 @@ class Angle:
 
     @property
     def depends_on_inputs(self) -> bool:
-        """Whether each sample of a batch has its own value."""
+        """True if each sample of a batch has its own value."""
         return any(source == "inputs" for source, _ in self.positions.values())
 
     @cached_property
     def _is_total(self) -> bool:
-        """Whether every finite value of the parameters gives a real, finite angle."""
+        """True if every finite value of the parameters gives a real, finite angle."""
         return all(
             each.function in _TOTAL
             if isinstance(each, Call)
@@ -161,7 +161,7 @@ class AngleVector:
             e.positions[s.parameter][1] for e in angles if isinstance(s := e.expression, Symbol)
         ]
         self.is_bare = bool(self._source) and len(bare) == len(self.angles)
-        """Whether all of them are columns of one tensor, so that :meth:`pull_back` can be used."""
+        """True if all of them are columns of one tensor, so that :meth:`pull_back` can be used."""
         self._columns: list[int] = bare if self.is_bare else []
         """Columns of bare parameters."""
 

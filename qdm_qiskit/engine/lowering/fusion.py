@@ -163,13 +163,13 @@ class Factor:
 
     kind: Literal["layer", "pair", "fixed"]
     runs: tuple[tuple[Operation, ...], ...] = ()
-    """Of a layer: for each of the block's qubits its gates, at most one of them with an angle."""
+    """Gates of a layer, for each of the block's qubits, at most one of them with an angle."""
     pair: Operation | None = None
     """A gate on two qubits."""
     positions: tuple[int, ...] = ()
     """The pair's place among the block's qubits."""
     matrix: np.ndarray | None = None
-    """Of a fixed factor, on all of the block's qubits."""
+    """Matrix of a fixed factor, on all of the block's qubits."""
     after: Monomial | None = None
 
 

@@ -41,13 +41,13 @@ class GateForm:
 
     @property
     def is_real(self) -> bool:
-        """Whether no entry ever has an imaginary part."""
+        """True if no entry ever has an imaginary part."""
         used = self.scale != 0
         return not self.phase[used].any() and not self.phase_offset[used].any()
 
     @property
     def is_diagonal(self) -> bool:
-        """Whether only phases on the diagonal depend on the angles, and all else is zero."""
+        """True if only phases on the diagonal depend on the angles, and all else is zero."""
         diagonal = np.eye(self.size, dtype=bool).reshape(-1)
         return not self.scale[~diagonal].any() and not self.cos[diagonal].any()
 

@@ -22,8 +22,8 @@ TOLERANCE = 1e-12
 
 
 Kind = Literal["block", "monomial", "sample", "project"]
-"""How gates are applied: as a matrix, as a permutation with phases, as a matrix of each sample's own,
-or as a projection."""
+"""Form in which gates are applied: as a matrix, a permutation with phases, a matrix of each sample's
+own, or a projection."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +39,13 @@ class Operation:
     angles: tuple[Angle, ...] = ()
     """Its angles."""
     outcome: int | None = None
-    """For a projection: the outcome that is kept."""
+    """Outcome that a projection keeps."""
     to_zero: bool = False
-    """For a projection: whether the qubit is reset to 0 afterwards."""
+    """True if a projection resets the qubit to 0 afterwards."""
 
     @cached_property
     def depends_on_inputs(self) -> bool:
-        """Whether each sample of a batch has its own matrix."""
+        """True if each sample of a batch has its own matrix."""
         return any(angle.depends_on_inputs for angle in self.angles)
 
     @cached_property
@@ -62,7 +62,7 @@ class Operation:
 
     @cached_property
     def is_unitary(self) -> bool:
-        """Whether a fixed matrix is unitary to rounding; Qiskit accepts some that are not quite."""
+        """True if a fixed matrix is unitary to rounding; Qiskit accepts some that are not quite."""
         if self.fixed is None:
             return True
         change = self.fixed.conj().T @ self.fixed - np.eye(len(self.fixed))
@@ -113,12 +113,12 @@ class Monomial:
 
     @cached_property
     def moves(self) -> bool:
-        """Whether any basis state changes its place."""
+        """True if any basis state changes its place."""
         return not np.array_equal(self.rows, np.arange(len(self.rows)))
 
     @cached_property
     def turns(self) -> bool:
-        """Whether any basis state gets a fixed phase."""
+        """True if any basis state gets a fixed phase."""
         return bool((np.abs(self.factors - 1) > TOLERANCE).any())
 
     def then(self, later: Monomial) -> Monomial:
