@@ -12,6 +12,7 @@ from qiskit import QuantumCircuit
 from torch import Tensor
 
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..engine.noise.runners import noise_alone
 from ..errors import InvalidData, TargetUnavailable
 from ..execution.distributions import (
     SignalLeft,
@@ -19,7 +20,6 @@ from ..execution.distributions import (
     signal_left,
     total_variation_distance,
 )
-from ..execution.noisy import NoisyRunner
 from ..execution.runner import CircuitRunner
 from ..layers.arrays import device_of, exact, to_array
 from ..layers.executors import read_probabilities
@@ -168,9 +168,7 @@ class DevicePredictor:
             qubits=qubits,
             cost=circuit_cost(isa, runner.backend.target) if device else None,
             calibration=None,
-            erased=NoisyRunner(runner.backend.name, seed=0, readout=config.readout).mean_output(isa)
-            if device
-            else None,
+            erased=noise_alone(runner, isa, readout=config.readout) if device else None,
             num_steps=num_steps,
         )
         if config.mitigation == "m3" and calibration is not None:

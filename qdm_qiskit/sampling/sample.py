@@ -31,8 +31,8 @@ from ..errors import (
     OutputNotWritable,
     TargetUnavailable,
 )
+from ..engine.noise.runners import runner_for
 from ..execution.devices import DEVICES
-from ..execution.factory import make_runner
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
 from ..layers.arrays import device_of, to_array
@@ -267,7 +267,9 @@ def sample(
             raise TargetUnavailable(
                 f"'{model.name}' is no single circuit, so '{target}' cannot run it; use 'engine'."
             )
-        runner = make_runner(target, seed=config.seed, readout=config.readout)
+        runner = runner_for(
+            target, seed=config.seed, readout=config.readout, simulator=config.simulator
+        )
         device = DevicePredictor.prepare(
             model,
             runner,
