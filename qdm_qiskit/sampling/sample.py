@@ -23,6 +23,7 @@ from ..data.places import NPZ
 from ..data.record import listed
 from ..diffusion import DiffusionProcess, OnStep, make_process
 from ..doors import outside_names
+from ..engine.noise.runners import runner_for
 from ..errors import (
     InvalidCheckpoint,
     InvalidData,
@@ -31,7 +32,6 @@ from ..errors import (
     OutputNotWritable,
     TargetUnavailable,
 )
-from ..engine.noise.runners import runner_for
 from ..execution.devices import DEVICES
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
