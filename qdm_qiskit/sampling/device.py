@@ -33,7 +33,7 @@ from ..mitigation.simplex import nearest_probability
 from ..models import CircuitDenoiser
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed
-from ..transpiling.cost import CircuitCost, circuit_cost
+from ..transpiling.cost import CircuitCost
 from ..transpiling.passes import (
     best_trial,
     layout_trials,
@@ -147,12 +147,12 @@ class DevicePredictor:
             derived_seed(config.seed, "transpiler", trial) for trial in range(config.layout_trials)
         ]
         progress(Message("transpiling"))
-        chosen = seeds[0]
+        chosen, cost = seeds[0], None
         if device:
             trial = best_trial(
                 layout_trials(circuit, runner.backend, seeds=seeds, level=config.optimization_level)
             )
-            isa, chosen = trial.circuit, trial.seed
+            isa, chosen, cost = trial.circuit, trial.seed, trial.cost
         else:
             isa = transpile_for(
                 circuit, runner.backend, level=config.optimization_level, seed=seeds[0]
@@ -166,7 +166,7 @@ class DevicePredictor:
             isa=isa,
             transpiler_seed=chosen,
             qubits=qubits,
-            cost=circuit_cost(isa, runner.backend.target) if device else None,
+            cost=cost,
             calibration=None,
             erased=noise_alone(runner, isa, readout=config.readout) if device else None,
             num_steps=num_steps,

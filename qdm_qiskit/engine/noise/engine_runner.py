@@ -68,8 +68,8 @@ class NoisyEngineRunner(CircuitRunner):
     >>> circuit = QuantumCircuit(1, 1)
     >>> _ = circuit.x(0), circuit.measure(0, 0)
     >>> runner = NoisyEngineRunner("fake_torino", seed=1)
-    >>> runner.exact_probabilities(circuit, np.zeros((1, 0))).round(4)
-    array([[0.0212, 0.9788]])
+    >>> runner.exact_probabilities(circuit, np.zeros((1, 0))).round(3)
+    array([[0.167, 0.833]])
     """
 
     def __init__(
