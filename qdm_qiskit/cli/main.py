@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 
 import typer
@@ -57,6 +59,8 @@ def options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every expected mistake ends in one line and exit code 2."""
+    # Python would look through a million objects of torch and Qiskit once more before it ends.
+    atexit.register(gc.freeze)
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="qdm", standalone_mode=False)

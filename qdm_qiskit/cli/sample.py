@@ -29,6 +29,12 @@ def sample(
             help="Readout errors of a snapshot: mean, one a qubit as in Aer, or asymmetric."
         ),
     ] = "mean",
+    simulator: Annotated[
+        str,
+        typer.Option(
+            help="Of noisy targets: auto is the engine wherever it can, engine, or aer to cross-check."
+        ),
+    ] = "auto",
     calibration_shots: Annotated[
         int, typer.Option(help="Shots of each calibration circuit.")
     ] = 8192,
@@ -76,6 +82,7 @@ def sample(
             "shots": shots,
             "mitigation": mitigation,
             "readout": readout,
+            "simulator": simulator,
             "calibration_shots": calibration_shots,
             "layout_trials": layout_trials,
             "label": label,

@@ -9,12 +9,12 @@ decay of idle qubits (unless the circuit holds delays), crosstalk, leakage and d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final, get_args
 
 import numpy as np
 from qiskit import QuantumCircuit
 
-from ..errors import UnsupportedCircuit
+from ..errors import InvalidOption, UnsupportedCircuit
 from ..rng import stream
 from .aer import parallel_experiments, run_on_aer
 from .aer_circuits import for_aer
@@ -40,6 +40,10 @@ MAX_DENSITY_QUBITS = 10
 """Up to here one density matrix serves all shots; beyond, each shot is a trajectory."""
 OTHER_ROWS = 8
 """Random inputs over which :meth:`NoisyRunner.mean_output` averages."""
+
+Simulator = Literal["auto", "engine", "aer"]
+"""What simulates a device's noise: ``engine`` is :class:`~qdm_qiskit.engine.noise.NoisyEngineRunner`,
+``aer`` is :class:`NoisyRunner`, and ``auto`` the engine wherever it can run the circuit."""
 
 
 @final
@@ -98,7 +102,7 @@ class NoisyRunner(CircuitRunner):
             )
         bare, measured = _without_measurements(for_aer(circuit, labels=False))
         bare.save_probabilities(measured)
-        noise = self._noise_on(qubits)
+        noise = self.noise_on(qubits)
         binds = parameter_binds(circuit, values)
         result = (
             self._simulator(qubits)
@@ -124,11 +128,14 @@ class NoisyRunner(CircuitRunner):
         Raises:
             UnsupportedCircuit: As for :meth:`exact_probabilities`.
         """
-        if circuit.num_parameters == 0 or len(active_qubits([circuit])) > MAX_DENSITY_QUBITS:
-            return None
-        rng = stream(0, "evaluation")
-        values = rng.uniform(-np.pi, np.pi, (OTHER_ROWS, circuit.num_parameters))
-        return self.exact_probabilities(circuit, values).mean(axis=0)
+        values = other_inputs(circuit)
+        return None if values is None else self.exact_probabilities(circuit, values).mean(axis=0)
+
+    def noise_on(self, qubits: frozenset[int]) -> NoiseModel:
+        """The noise of some physical qubits, see :func:`.region.noise_of`; made once."""
+        if qubits not in self._noise:
+            self._noise[qubits] = noise_of(self.backend, qubits, readout=self._readout)
+        return self._noise[qubits]
 
     def _execute(self, pubs: list[Pub], shots: int, seed: int) -> list[np.ndarray]:
         for circuit, values in pubs:
@@ -151,13 +158,31 @@ class NoisyRunner(CircuitRunner):
             "readout": readout_in_use(self.backend, self._readout),
         }
 
-    def _noise_on(self, qubits: frozenset[int]) -> NoiseModel:
-        if qubits not in self._noise:
-            self._noise[qubits] = noise_of(self.backend, qubits, readout=self._readout)
-        return self._noise[qubits]
-
     def _simulator(self, qubits: frozenset[int]) -> AerSimulator:
-        return noisy_simulator(self._noise_on(qubits))
+        return noisy_simulator(self.noise_on(qubits))
+
+
+def other_inputs(circuit: QuantumCircuit) -> np.ndarray | None:
+    """The random inputs of :meth:`NoisyRunner.mean_output`.
+
+    Returns:
+        ``(OTHER_ROWS, num_parameters)``, or None for a circuit without parameters or with more than
+        :data:`MAX_DENSITY_QUBITS` active qubits.
+    """
+    if circuit.num_parameters == 0 or len(active_qubits([circuit])) > MAX_DENSITY_QUBITS:
+        return None
+    rng = stream(0, "evaluation")
+    return rng.uniform(-np.pi, np.pi, (OTHER_ROWS, circuit.num_parameters))
+
+
+def check_simulator(simulator: str) -> None:
+    """Refuse what is no :data:`Simulator`.
+
+    Raises:
+        InvalidOption: Then.
+    """
+    if simulator not in get_args(Simulator):
+        raise InvalidOption(f"simulator is 'auto', 'engine' or 'aer', got {simulator!r}.")
 
 
 def noisy_simulator(noise: NoiseModel, **options: Any) -> AerSimulator:

@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from typing import Literal, final
 
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from ..errors import InvalidData
@@ -93,6 +92,8 @@ class PcaCodec(LatentCodec):
 
     def fit_flat(self, flat: Tensor, generator: torch.Generator) -> None:
         """See :meth:`LatentCodec.fit_flat`; nothing is random in it."""
+        from sklearn.decomposition import PCA  # most of a second, so only when asked
+
         pca = PCA(self.num_latents - 1, svd_solver="full").fit(flat.cpu().double().numpy())
         self.mean = torch.as_tensor(pca.mean_).to(self.mean)
         self.components = torch.as_tensor(pca.components_).to(self.components)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InvalidOption
+from ..execution.noisy import Simulator, check_simulator
 from ..execution.region import ReadoutErrors, check_readout
 from ..execution.targets import parse_target, target_text
 from ..options import settle
@@ -39,6 +40,9 @@ class SamplingConfig:
     readout: ReadoutErrors = "mean"
     """On ``noisy:`` and ``local:`` targets: the mean of a qubit's two readout errors, as in Aer's
     model, or both of them, ``asymmetric``."""
+    simulator: Simulator = "auto"
+    """On ``noisy:`` targets: the engine wherever it runs the circuit and Aer elsewhere, ``engine`` or
+    ``aer`` alone. Both have the same distribution; the manifest says which of them ran."""
     calibration_shots: int = 8192
     """Shots of each calibration circuit."""
     seed: int = 0
@@ -78,6 +82,12 @@ class SamplingConfig:
         if self.readout != "mean" and target.kind not in ("noisy", "local"):
             raise InvalidOption(
                 f"Target '{self.target}' has no readout errors of a snapshot; leave readout at 'mean'."
+            )
+        check_simulator(self.simulator)
+        if self.simulator != "auto" and target.kind != "noisy":
+            raise InvalidOption(
+                f"Target '{self.target}' has one simulator; leave simulator at 'auto', or take a "
+                "target such as 'noisy:fake_torino'."
             )
         if self.mitigation == "m3" and target.kind not in ("noisy", "local", "ibm"):
             raise InvalidOption(

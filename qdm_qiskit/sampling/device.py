@@ -12,6 +12,7 @@ from qiskit import QuantumCircuit
 from torch import Tensor
 
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..engine.noise.runners import noise_alone
 from ..errors import InvalidData, TargetUnavailable
 from ..execution.distributions import (
     SignalLeft,
@@ -19,7 +20,6 @@ from ..execution.distributions import (
     signal_left,
     total_variation_distance,
 )
-from ..execution.noisy import NoisyRunner
 from ..execution.runner import CircuitRunner
 from ..layers.arrays import device_of, exact, to_array
 from ..layers.executors import read_probabilities
@@ -33,7 +33,7 @@ from ..mitigation.simplex import nearest_probability
 from ..models import CircuitDenoiser
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed
-from ..transpiling.cost import CircuitCost, circuit_cost
+from ..transpiling.cost import CircuitCost
 from ..transpiling.passes import (
     best_trial,
     layout_trials,
@@ -147,12 +147,12 @@ class DevicePredictor:
             derived_seed(config.seed, "transpiler", trial) for trial in range(config.layout_trials)
         ]
         progress(Message("transpiling"))
-        chosen = seeds[0]
+        chosen, cost = seeds[0], None
         if device:
             trial = best_trial(
                 layout_trials(circuit, runner.backend, seeds=seeds, level=config.optimization_level)
             )
-            isa, chosen = trial.circuit, trial.seed
+            isa, chosen, cost = trial.circuit, trial.seed, trial.cost
         else:
             isa = transpile_for(
                 circuit, runner.backend, level=config.optimization_level, seed=seeds[0]
@@ -166,11 +166,9 @@ class DevicePredictor:
             isa=isa,
             transpiler_seed=chosen,
             qubits=qubits,
-            cost=circuit_cost(isa, runner.backend.target) if device else None,
+            cost=cost,
             calibration=None,
-            erased=NoisyRunner(runner.backend.name, seed=0, readout=config.readout).mean_output(isa)
-            if device
-            else None,
+            erased=noise_alone(runner, isa, readout=config.readout) if device else None,
             num_steps=num_steps,
         )
         if config.mitigation == "m3" and calibration is not None:

@@ -23,6 +23,7 @@ from ..data.places import NPZ
 from ..data.record import listed
 from ..diffusion import DiffusionProcess, OnStep, make_process
 from ..doors import outside_names
+from ..engine.noise.runners import runner_for
 from ..errors import (
     InvalidCheckpoint,
     InvalidData,
@@ -32,7 +33,6 @@ from ..errors import (
     TargetUnavailable,
 )
 from ..execution.devices import DEVICES
-from ..execution.factory import make_runner
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
 from ..layers.arrays import device_of, to_array
@@ -267,7 +267,9 @@ def sample(
             raise TargetUnavailable(
                 f"'{model.name}' is no single circuit, so '{target}' cannot run it; use 'engine'."
             )
-        runner = make_runner(target, seed=config.seed, readout=config.readout)
+        runner = runner_for(
+            target, seed=config.seed, readout=config.readout, simulator=config.simulator
+        )
         device = DevicePredictor.prepare(
             model,
             runner,

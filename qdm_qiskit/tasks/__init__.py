@@ -13,12 +13,37 @@ The command line calls these functions too. ``import qdm_qiskit`` shows them wit
 ``qdm_qiskit.train``.
 """
 
-from .costs import cost
-from .evaluation import Evaluation, evaluate
-from .hardware import HardwareRun, budget, plan, replay, resume, set_budget, submit
-from .listing import NamedPart, parts
-from .sampling import sample
-from .training import continue_training, train
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .costs import cost
+    from .evaluation import Evaluation, evaluate
+    from .hardware import HardwareRun, budget, plan, replay, resume, set_budget, submit
+    from .listing import NamedPart, parts
+    from .sampling import sample
+    from .training import continue_training, train
+
+_HOMES = {
+    "cost": "costs",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "HardwareRun": "hardware",
+    "budget": "hardware",
+    "plan": "hardware",
+    "replay": "hardware",
+    "resume": "hardware",
+    "set_budget": "hardware",
+    "submit": "hardware",
+    "NamedPart": "listing",
+    "parts": "listing",
+    "sample": "sampling",
+    "continue_training": "training",
+    "train": "training",
+}
+"""Every name with its module: sampling need not wait for the parts that know IBM's service."""
 
 __all__ = [
     "Evaluation",
@@ -37,3 +62,18 @@ __all__ = [
     "submit",
     "train",
 ]
+
+
+if not TYPE_CHECKING:  # type checkers would take any name for one of the module's
+
+    def __getattr__(name: str) -> object:
+        """Import a name of :data:`_HOMES` when it is first asked for."""
+        if name not in _HOMES:
+            raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+        found = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -18,8 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
 from torch import Tensor
 
 from ..data import Dataset
@@ -82,6 +80,9 @@ class Session:
         teacher: Denoiser | None = None,
         dataset: Dataset | None = None,
     ) -> None:
+        from accelerate import Accelerator  # whoever only reads a run need not wait for it
+        from accelerate.utils import set_seed
+
         if resume is None:
             check_no_run(run, run)
         seed = config.training.seed

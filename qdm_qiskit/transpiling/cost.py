@@ -144,21 +144,17 @@ def circuit_cost(isa: QuantumCircuit, target: DeviceTarget) -> CircuitCost:
     of_kind(target, DeviceTarget, "target", "a backend holds one as `backend.target`")
     check_lengths(isa, "what a circuit costs depends on it")
     gates_succeed, readout = 1.0, []
+    found: dict[tuple[str, tuple[int, ...]], float] = {}  # a circuit has few of them, often
     for instruction, qubits in _operations(isa):
         name = instruction.operation.name
         if name in _FREE or (name == "id" and name not in target.operation_names):
             continue
-        properties = _properties(target, name, qubits, isa)
-        error = properties.error
-        if error is None:
-            raise UnsupportedCircuit(
-                f"The device gives no error for '{name}' on qubits {qubits}, so the success of "
-                f"circuit '{isa.name}' cannot be estimated; choose another device."
-            )
+        if (name, qubits) not in found:
+            found[name, qubits] = _error_or_success(target, name, qubits, isa)
         if name.startswith(_MEASURE):
-            readout.append(error)
+            readout.append(found[name, qubits])
         else:
-            gates_succeed *= gate_success(target, properties, qubits)
+            gates_succeed *= found[name, qubits]
     reads_succeed = math.prod(1.0 - error for error in readout)
     gates = {k: v for k, v in sorted(isa.count_ops().items()) if k != "barrier"}
     pairs = [i.operation.name for i in isa.data if _is_two_qubit_gate(i)]
@@ -176,6 +172,22 @@ def circuit_cost(isa: QuantumCircuit, target: DeviceTarget) -> CircuitCost:
         idle_success=idle_success,
         readout_error=sum(readout) / len(readout) if readout else None,
     )
+
+
+def _error_or_success(
+    target: DeviceTarget, name: str, qubits: tuple[int, ...], isa: QuantumCircuit
+) -> float:
+    """The error of a measurement, the success of a gate."""
+    properties = _properties(target, name, qubits, isa)
+    error = properties.error
+    if error is None:
+        raise UnsupportedCircuit(
+            f"The device gives no error for '{name}' on qubits {qubits}, so the success of "
+            f"circuit '{isa.name}' cannot be estimated; choose another device."
+        )
+    if name.startswith(_MEASURE):
+        return float(error)
+    return gate_success(target, properties, qubits)
 
 
 def readout_success(target: DeviceTarget, qubits: Iterable[int]) -> float:

@@ -87,8 +87,22 @@ def _transpiled(
     seed: int,
     initial_layout: Sequence[int] | None,
     read: Sequence[int] | None,
+    parts: dict[bool, WorkingPart] | None = None,
 ) -> tuple[QuantumCircuit, tuple[int, ...]]:
-    """Transpile as :func:`transpile_for`; return also the qubits read without a measurement."""
+    """Transpile as :func:`transpile_for`; return also the qubits read without a measurement.
+
+    The parts of the device with and without bounded gates, which no seed changes, are kept in
+    ``parts``.
+    """
+    known = {} if parts is None else parts
+
+    def part_of(bounded: bool) -> WorkingPart:
+        if bounded not in known:
+            known[bounded] = working_part(
+                target, circuit, initial_layout, device=device, bounded=bounded
+            )
+        return known[bounded]
+
     if level not in LEVELS:
         raise InvalidOption(f"Optimization level must be 0, 1, 2 or 3, got {level}.")
     target = backend if isinstance(backend, DeviceTarget) else backend.target
@@ -105,11 +119,11 @@ def _transpiled(
     read_later = read_qubits(circuit, read) if "measure" in target.operation_names else ()
     added = () if initial_layout is not None else read_later
     measured = with_readout(circuit, added) if added else circuit
-    part = working_part(target, circuit, initial_layout, device=device)
+    part = part_of(True)
     try:
         isa = _on_part(measured, part, level, seed, initial_layout)
         if _has_free_bounded_gate(isa, part.target):
-            part = working_part(target, circuit, initial_layout, device=device, bounded=False)
+            part = part_of(False)
             isa = _on_part(measured, part, level, seed, initial_layout)
     except TranspilerError as error:
         raise refusal(target, circuit, device, " ".join(str(error.message).split())) from error
@@ -240,9 +254,10 @@ def layout_trials(
     of_kind(backend, BackendV2 | DeviceTarget, "backend", WAY_TO_BACKEND)
     if not seeds:
         raise InvalidOption("Layout trials need at least one transpiler seed, got none.")
-    trials = []
+    trials: list[Trial] = []
+    parts: dict[bool, WorkingPart] = {}
     for done, seed in enumerate(seeds, start=1):
-        isa, read_later = _transpiled(circuit, backend, level, seed, None, read)
+        isa, read_later = _transpiled(circuit, backend, level, seed, None, read, parts)
         cost = circuit_cost(isa, backend.target)
         trials.append(Trial(seed, isa, cost, readout_success(backend.target, read_later)))
         progress(Message("transpiling", done, len(seeds)))

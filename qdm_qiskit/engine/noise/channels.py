@@ -8,7 +8,7 @@ as in :class:`qiskit.quantum_info.PTM`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, Delay, Instruction, Reset
-from qiskit.circuit.library import IGate
+from qiskit.circuit.library import IGate, get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Kraus, SuperOp
 
@@ -29,6 +29,9 @@ PAULIS = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1,
 LETTERS = "IXYZ"
 NEGLIGIBLE = 1e-24
 """Kraus operators whose squared norm is below this are left out."""
+
+STANDARD_GATES = {name: gate.base_class for name, gate in get_standard_gate_name_mapping().items()}
+"""Qiskit's own gates; a user's may have the name of one."""
 
 _RESET = np.array([[[1, 0], [0, 0]], [[0, 1], [0, 0]]], dtype=complex)
 
@@ -73,17 +76,34 @@ class ReadoutMap:
     """Its real matrix in the Pauli basis."""
 
 
-@dataclass(frozen=True, eq=False)
 class Channel:
-    """A completely positive, trace-preserving map on a few qubits."""
+    """A completely positive, trace-preserving map on a few qubits.
 
-    kraus: np.ndarray
-    """``(count, d, d)`` complex, Qiskit's order."""
+    Args:
+        kraus: ``(count, d, d)`` complex, Qiskit's order.
+        error: One of Aer's errors instead, whose Kraus operators are worked out when they are asked
+            for: its real matrix needs none.
+    """
+
+    def __init__(self, kraus: np.ndarray | None = None, *, error: QuantumError | None = None):
+        self._given = kraus
+        self._error = error
+
+    @cached_property
+    def kraus(self) -> np.ndarray:
+        """``(count, d, d)`` complex, Qiskit's order."""
+        if self._given is not None:
+            return self._given
+        assert self._error is not None  # there is one of both
+        return _kraus_of_error(self._error)
 
     @cached_property
     def transfer(self) -> np.ndarray:
         """Its real matrix in the Pauli basis."""
-        return transfer_matrix(self.kraus)
+        if self._given is not None:
+            return transfer_matrix(self._given)
+        assert self._error is not None
+        return _transfer_of_error(self._error)
 
     @cached_property
     def branches(self) -> tuple[np.ndarray, np.ndarray]:
@@ -145,25 +165,67 @@ def channel_of_error(error: QuantumError) -> Channel:
     Raises:
         UnsupportedCircuit: If it is no completely positive, trace-preserving map.
     """
+    channel = Channel(error=error)
+    d = 2**error.num_qubits
+    # The first row gives tr(E(P)) / d, so that sum_k K_k^dagger K_k is the sum of it times P.
+    total = np.tensordot(channel.transfer[0], pauli_strings(error.num_qubits), axes=1)
+    if not np.allclose(total, np.eye(d), atol=1e-7):
+        raise UnsupportedCircuit(
+            "Channels must be trace preserving; an error of the noise model deviates by "
+            f"{np.abs(total - np.eye(d)).max():.1e}."
+        )
+    return channel
+
+
+def _transfer_of_error(error: QuantumError) -> np.ndarray:
+    """Return the real matrix of a mixture of circuits; each part is worked out once."""
+    n = error.num_qubits
+    known: dict[Hashable, np.ndarray] = {}
+    total = np.zeros((4**n, 4**n))
+    for circuit, probability in zip(error.circuits, error.probabilities, strict=True):
+        if probability > 0:
+            product = np.eye(4**n)
+            for entry in circuit.data:
+                where = tuple(circuit.find_bit(qubit).index for qubit in entry.qubits)
+                key = (_content_of(entry.operation), where)
+                if key not in known:
+                    known[key] = on_axes(_transfer_of_part(entry.operation), where, range(n), 4)
+                product = known[key] @ product
+            total += probability * product
+    return total
+
+
+def _content_of(instruction: Instruction) -> Hashable:
+    """Return what decides an instruction's channel; a name of its own only where that says little."""
+    standard = STANDARD_GATES.get(instruction.name) is instruction.base_class
+    if not standard and instruction.name not in ("kraus", "pauli", "unitary", "reset"):
+        return object()
+    return (instruction.name, *map(_number, instruction.params))
+
+
+def _number(parameter: object) -> Hashable:
+    if isinstance(parameter, np.ndarray):
+        return parameter.shape, parameter.dtype.str, parameter.tobytes()
+    return parameter if isinstance(parameter, int | float | str) else object()
+
+
+def _transfer_of_part(instruction: Instruction) -> np.ndarray:
+    return transfer_matrix(_kraus_of_part(instruction))
+
+
+def _kraus_of_error(error: QuantumError) -> np.ndarray:
     operators: list[np.ndarray] = []
     for circuit, probability in zip(error.circuits, error.probabilities, strict=True):
         if probability > 0:
             found = _kraus_of_circuit(circuit)
             operators += [np.sqrt(probability) * operator for operator in found]
     mixture = Channel(_merged(operators))
-    d = mixture.kraus.shape[-1]
-    total = np.einsum("kba,kbc->ac", mixture.kraus.conj(), mixture.kraus)
-    if not np.allclose(total, np.eye(d), atol=1e-7):
-        raise UnsupportedCircuit(
-            "Channels must be trace preserving; an error of the noise model deviates by "
-            f"{np.abs(total - np.eye(d)).max():.1e}."
-        )
     if mixture.spread < 1 + 1e-9:
-        return mixture
-    kraus = mixture.kraus
+        return mixture.kraus
+    kraus, d = mixture.kraus, mixture.kraus.shape[-1]
     superoperator = np.einsum("kab,kcd->acbd", kraus.conj(), kraus).reshape(d * d, d * d)
     canonical = _canonical(SuperOp(superoperator))
-    return min(mixture, canonical, key=lambda channel: channel.spread)
+    return min(mixture, canonical, key=lambda channel: channel.spread).kraus
 
 
 def _canonical(superoperator: SuperOp) -> Channel:
@@ -192,20 +254,22 @@ def _kraus_of_circuit(circuit: QuantumCircuit) -> list[np.ndarray]:
     n = circuit.num_qubits
     products = [np.eye(2**n, dtype=complex)]
     for entry in circuit.data:
-        instruction = entry.operation
-        if isinstance(instruction, Barrier | Delay | IGate):
-            continue
-        if isinstance(instruction, Reset):
-            factors = _RESET
-        else:
-            try:
-                factors = np.asarray(instruction.to_matrix(), dtype=complex)[None]
-            except (AttributeError, QiskitError):
-                factors = channel_of_instruction(instruction).kraus
         where = [circuit.find_bit(qubit).index for qubit in entry.qubits]
-        wide = [on_axes(factor, where, range(n), 2) for factor in factors]
+        wide = [on_axes(each, where, range(n), 2) for each in _kraus_of_part(entry.operation)]
         products = [factor @ product for factor in wide for product in products]
     return products
+
+
+def _kraus_of_part(instruction: Instruction) -> np.ndarray:
+    """Return the Kraus operators of an instruction in the circuit of an error."""
+    if isinstance(instruction, Barrier | Delay | IGate):
+        return np.eye(2**instruction.num_qubits, dtype=complex)[None]
+    if isinstance(instruction, Reset):
+        return _RESET
+    try:
+        return np.asarray(instruction.to_matrix(), dtype=complex)[None]
+    except (AttributeError, QiskitError):
+        return channel_of_instruction(instruction).kraus
 
 
 def on_axes(

@@ -206,9 +206,12 @@ class DensityProgram(NoisyProgram):
             return like.new_ones(len(strings), batch)
         layout = self._layout(arguments.covered, readout, batch, len(strings))
         pictures = layout.pictures
-        numbers = pictures.forward.numbers(batch)
+        kept = _is_differentiated(arguments)
+        numbers = pictures.forward.numbers(batch, kept=kept)
         if pictures.backward is not None:
-            numbers += pictures.backward.numbers(len(strings)) + 2 * 4 ** len(self.active)
+            numbers += pictures.backward.numbers(len(strings), kept=kept) + 2 * 4 ** len(
+                self.active
+            )
         check_memory(
             numbers * like.element_size(),
             like.device,
@@ -400,6 +403,12 @@ class DensityProgram(NoisyProgram):
         if place not in self._tensors:
             self._tensors[place] = torch.tensor(array, dtype=dtype, device=like.device)
         return self._tensors[place]
+
+
+def _is_differentiated(arguments: Arguments) -> bool:
+    """Return whether torch keeps what it computes for a backward pass."""
+    given = (arguments.inputs, arguments.weights, arguments.state)
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in given)
 
 
 def _angle(event: Event) -> ParameterExpression | Tree:

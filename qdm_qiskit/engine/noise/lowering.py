@@ -45,6 +45,7 @@ from ..lowering.decompose import (
 )
 from ..lowering.evolutions import warn_of_definition
 from .channels import (
+    STANDARD_GATES,
     Channel,
     ReadoutMap,
     channel_of_error,
@@ -265,6 +266,7 @@ class _Walk:
     touched: set[int] = field(default_factory=set)
     measured: dict[int, int] = field(default_factory=dict)
     _finished: set[int] = field(default_factory=set)
+    _channels: dict[tuple[object, ...], Channel | None] = field(default_factory=dict)
     _gate: str = ""
     """The user's own instruction, where a part of it is walked."""
 
@@ -337,12 +339,24 @@ class _Walk:
         symbolic = is_free(instruction)
         if symbolic and self._rotations(instruction, where):
             return
-        channel = None if symbolic else _fixed_channel(instruction)
+        channel = None if symbolic else self._fixed_channel(instruction)
         if channel is not None:
             if where:
                 self.events.append(Event(tuple(where), channel=channel))
             return
         self.append(definition_of(instruction, "noisy engine"), where, noisy=parts)
+
+    def _fixed_channel(self, instruction: Instruction) -> Channel | None:
+        """Return the channel of a gate without free parameters; equal ones share it."""
+        numbers = tuple(instruction.params)
+        if STANDARD_GATES.get(instruction.name) is not instruction.base_class or not all(
+            isinstance(each, int | float) for each in numbers
+        ):
+            return _fixed_channel(instruction)
+        key = (instruction.name, *numbers)
+        if key not in self._channels:
+            self._channels[key] = _fixed_channel(instruction)
+        return self._channels[key]
 
     def _evolution(self, instruction: Instruction, where: list[int], noisy: bool) -> bool:
         """Run an evolution exactly, unless the gates of its definition have errors."""

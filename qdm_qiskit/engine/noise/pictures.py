@@ -71,13 +71,20 @@ class Picture:
             total += 3 * 8 * numbers / BANDWIDTH
         return total
 
-    def numbers(self, columns: int) -> int:
-        """Return how many real numbers are kept for a backward pass."""
+    def numbers(self, columns: int, *, kept: bool = True) -> int:
+        """Return how many real numbers are held at once.
+
+        Args:
+            columns: Samples, or observables.
+            kept: Whether the results of all actions are kept for a backward pass. If not, it is a
+                vector before and after an action, and as much between.
+        """
         factor = {"rotate": 3}
-        return sum(
+        each = (
             action.size * (columns if action.batched else 1) * factor.get(action.kind, 1)
             for action in self.actions
         )
+        return sum(each) if kept else 3 * max(each, default=0)
 
 
 @dataclass
