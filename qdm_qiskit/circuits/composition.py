@@ -8,15 +8,17 @@ devices: qubits that are done are measured, reset and used again, each into the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Clbit, Measure, Operation, Qubit, Reset
+from qiskit.circuit import Clbit, Measure, Operation, Parameter, Qubit, Reset
 
 from ..arguments import of_kind
 from ..errors import InvalidData, InvalidTemplate
+from .parameters import input_parameters
 from .spec import CircuitSpec, ProbabilityReadout
 
 __all__ = ["Part", "composed", "with_reused_qubits"]
@@ -28,28 +30,31 @@ class Part:
 
     spec: CircuitSpec
     """Amplitudes in, and a probability readout that reads or post-selects."""
-    angles: np.ndarray
-    """``(repeats * num_weights,)`` radians; several repeats run one after another, then the readout
-    follows."""
+    angles: np.ndarray | None = None
+    """``(repeats * num_weights,)`` radians, to be bound; None leaves the weights free, as inputs."""
+    repeats: int = 1
+    """Runs one after another, each with weights of its own, before the ancillas are read."""
 
 
 def composed(
-    name: str, parts: Sequence[Part], *, record: bool = False, renormalise: bool = False
+    name: str, parts: Sequence[Part], *, record: bool = False, complex_amplitudes: bool = True
 ) -> CircuitSpec:
-    """Return parts one behind another as one circuit, with their weights bound.
+    """Return parts one behind another as one circuit without weights.
 
     Data are on qubits ``0 .. n-1`` in the order of each part's data qubits; the ancillas of the first
-    part follow, then those of the second. Inputs of the same number are one parameter in all parts.
+    part follow, then those of the second. Inputs of the same number are one parameter in all parts;
+    the weights that are left free are the inputs behind them, in the order of use.
 
     Args:
         name: Of the circuit.
         parts: At least one, all of as many data qubits.
         record: Read the ancillas behind the data qubits, where a part does not post-select them; if
             not, they have to be post-selected.
-        renormalise: As in :class:`.ProbabilityReadout`.
+        complex_amplitudes: Take complex states; real ones have a loader of half the angles.
 
     Returns:
-        A spec without weights that takes complex amplitudes. It reads the data qubits.
+        A spec that takes amplitudes and reads the data qubits, not renormalised: the sum of what it
+        reads is the share of shots that the post-selection keeps.
 
     Raises:
         InvalidTemplate: If the parts do not fit together.
@@ -66,6 +71,9 @@ def composed(
     count = len(parts[0].spec.data_qubits)
     total = count + sum(len(part.spec.ancilla_qubits) for part in parts)
     circuit = QuantumCircuit(total, name=name)
+    first = max(len(part.spec.inputs) for part in parts)
+    free = sum(part.repeats * len(part.spec.weights) for part in parts if part.angles is None)
+    fresh = iter(input_parameters(free, first))
     selected: list[tuple[int, int]] = []
     recorded: list[int] = []
     start = count
@@ -75,7 +83,7 @@ def composed(
         where = dict(zip(spec.data_qubits, range(count), strict=True))
         where |= {qubit: start + k for k, qubit in enumerate(spec.ancilla_qubits)}
         qubits = [where[qubit] for qubit in range(spec.num_qubits)]
-        for bound in _repeats(part):
+        for bound in _repeats(part, fresh):
             circuit.compose(bound, qubits=qubits, inplace=True)
         assert isinstance(spec.readout, ProbabilityReadout)
         chosen = [(where[qubit], outcome) for qubit, outcome in spec.readout.postselect]
@@ -92,12 +100,10 @@ def composed(
         name=name,
         circuit=circuit,
         encoding="amplitude",
-        complex_amplitudes=True,
+        complex_amplitudes=complex_amplitudes,
         data_qubits=data,
         ancilla_qubits=tuple(range(count, total)),
-        readout=ProbabilityReadout(
-            qubits=(*data, *recorded), postselect=tuple(selected), renormalise=renormalise
-        ),
+        readout=ProbabilityReadout(qubits=(*data, *recorded), postselect=tuple(selected)),
         source=parts[0].spec.source,
     )
 
@@ -117,19 +123,23 @@ def _check(spec: CircuitSpec, count: int, name: str) -> None:
         )
 
 
-def _repeats(part: Part) -> list[QuantumCircuit]:
-    weights = part.spec.weights
-    angles = np.asarray(part.angles, dtype=np.float64)
-    whole = len(angles) == 0 if not weights else len(angles) and len(angles) % len(weights) == 0
-    if angles.ndim != 1 or not whole or not np.isfinite(angles).all():
-        raise InvalidData(
-            f"'{part.spec.name}' takes {len(weights)} finite angles, or so many for each repeat, got "
-            f"shape {angles.shape}."
-        )
-    rows = angles.reshape(-1, len(weights)).tolist() if weights else [[]]
-    return [
-        part.spec.circuit.assign_parameters(dict(zip(weights, row, strict=True))) for row in rows
-    ]
+def _repeats(part: Part, fresh: Iterator[Parameter]) -> Iterator[QuantumCircuit]:
+    weights, circuit = part.spec.weights, part.spec.circuit
+    size = part.repeats * len(weights)
+    values: list[Parameter] | list[float]
+    if part.angles is None:
+        values = list(islice(fresh, size))
+    else:
+        angles = np.asarray(part.angles, dtype=np.float64)
+        if angles.shape != (size,) or not np.isfinite(angles).all():
+            raise InvalidData(
+                f"'{part.spec.name}' takes {size} finite angles here, got shape {angles.shape} with "
+                f"{int((~np.isfinite(angles)).sum())} of NaN or infinity."
+            )
+        values = angles.tolist()
+    for start in range(0, max(size, 1), max(len(weights), 1)):
+        chosen = values[start : start + len(weights)]
+        yield circuit.assign_parameters(dict(zip(weights, chosen, strict=True)))
 
 
 def with_reused_qubits(circuit: QuantumCircuit) -> QuantumCircuit:

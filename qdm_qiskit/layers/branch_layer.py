@@ -11,6 +11,7 @@ from ..arguments import of_kind
 from ..circuits.spec import WAY_TO_SPEC, CircuitSpec
 from ..engine import compile_circuit
 from ..errors import InvalidData, InvalidOption
+from .state_calls import StateCalls
 
 
 @final
@@ -51,6 +52,7 @@ class BranchLayer(nn.Module):
                 f"BranchLayer needs num_rows >= 1 and init_std >= 0, got {num_rows=}, {init_std=}."
             )
         self.spec = spec
+        self.asked: StateCalls | None = None  # while a target answers
         self.program = compile_circuit(spec.circuit, weights=spec.weights)
         size = (num_rows, len(spec.weights))
         self.weights = nn.Parameter(init_std * torch.randn(size, generator=generator))
@@ -74,6 +76,8 @@ class BranchLayer(nn.Module):
                 f"'{self.spec.name}' takes complex states of shape (batch, {width}), got "
                 f"{tuple(states.shape)} and {states.dtype}."
             )
+        if self.asked is not None:
+            return self.asked.branches(self.spec, states, self.weights[rows].detach().double())
         whole = self.program.statevector(
             None, self.weights, states, initial_qubits=self.spec.data_qubits, weight_rows=rows
         )

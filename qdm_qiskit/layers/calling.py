@@ -12,11 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..diffusion.states import unit_states
 from ..errors import TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
 from .arrays import exact, to_array
+from .branch_layer import BranchLayer
 from .executors import EngineExecutor
 from .quantum_layer import QuantumLayer
+from .state_blocks import StateBlocks
+from .state_calls import ObservableWay, StateCalls
+from .state_layer import StateLayer
+
+_OF_STATES = (StateLayer, StateBlocks, BranchLayer)
 
 __all__ = ["Caller", "ExactTarget", "answered_by", "calls_of"]
 
@@ -83,10 +90,22 @@ class _Asking:
         [found] = self._caller.answer([call])
         return torch.from_numpy(found.outputs).to(angles)
 
+    def statevector(
+        self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None, *, renormalise: bool
+    ) -> Tensor:
+        """Amplitudes, up to a global phase; see :class:`.StateCalls`."""
+        assert amplitudes is not None  # whose phases are to be told: a circuit of states
+        found = StateCalls(self._name, self._caller).of_layer(self._spec, angles, amplitudes, inputs)
+        return unit_states(found) if renormalise else found
+
 
 @contextmanager
 def answered_by(
-    model: nn.Module, target: CallTarget, *, shots: int | None = None
+    model: nn.Module,
+    target: CallTarget,
+    *,
+    shots: int | None = None,
+    observables: ObservableWay = "eigenbasis",
 ) -> Iterator[Caller]:
     """Let a target answer the circuits of a model's layers.
 
@@ -97,6 +116,7 @@ def answered_by(
         model: A model of layers on the engine.
         target: Answers the calls.
         shots: Of each call; None asks for exact values.
+        observables: How trained observables are measured; see :data:`.ObservableWay`.
 
     Yields:
         What makes the calls.
@@ -113,7 +133,10 @@ def answered_by(
                 "engine_executor(spec), before a target answers its circuit."
             )
     before = [layer.executor for _, layer in layers]
+    of_states = [each for each in model.named_modules() if isinstance(each[1], _OF_STATES)]
     try:
+        for name, module in of_states:
+            module.asked = StateCalls(name, caller, observables)
         for name, layer in layers:
             layer.executor = _Asking(name, layer.spec, caller)
         with torch.no_grad():
@@ -121,6 +144,8 @@ def answered_by(
     finally:
         for (_, layer), executor in zip(layers, before, strict=True):
             layer.executor = executor
+        for _, module in of_states:
+            module.asked = None
 
 
 @final

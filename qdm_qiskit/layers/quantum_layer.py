@@ -15,7 +15,13 @@ from ..arguments import of_kind
 from ..circuits.spec import WAY_TO_SPEC, CircuitSpec
 from ..engine import CircuitProgram
 from ..errors import InvalidData, InvalidOption
-from .executors import EngineExecutor, Executor, check_executor, engine_executor
+from .executors import (
+    EngineExecutor,
+    Executor,
+    GivesAmplitudes,
+    check_executor,
+    engine_executor,
+)
 from .from_qnn import QnnLayer
 
 WeightMap = Literal["identity", "pi_tanh", "turns"]
@@ -127,7 +133,7 @@ class QuantumLayer(nn.Module):
         *,
         renormalise: bool = False,
     ) -> Tensor:
-        """Complex amplitudes in place of the readout; on the engine only.
+        """Complex amplitudes in place of the readout; from the engine, or from a target's counts.
 
         Args:
             amplitudes, inputs: As for :meth:`forward`; amplitudes may be complex.
@@ -141,7 +147,7 @@ class QuantumLayer(nn.Module):
             InvalidOption: If the layer does not run on the engine.
             InvalidData: As for :meth:`forward`, or if a state to be renormalised is zero.
         """
-        if not isinstance(self.executor, EngineExecutor):
+        if not isinstance(self.executor, GivesAmplitudes):
             raise InvalidOption(
                 "Only the engine gives amplitudes, got another executor; leave `executor` out."
             )

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from ..circuits.spec import CircuitSpec, ProbabilityReadout, register_spec
 from ..circuits.state_denoisers import Blocks
 from ..diffusion.states import unit_states
+from .observables import AdaptiveObservables
+from .state_calls import StateCalls
 from .state_layer import StateLayer
 
 SLOPE = 0.01
@@ -69,6 +71,7 @@ class StateBlocks(nn.Module):
             for spec in specs
         )
         self.activation = activation
+        self.asked: StateCalls | None = None  # while a target answers
 
     def forward(self, states: Tensor, rows: Tensor) -> Tensor:
         """Denoised states.
@@ -83,10 +86,40 @@ class StateBlocks(nn.Module):
         Raises:
             InvalidData: As :class:`StateLayer` does.
         """
+        if self.asked is not None:
+            states, layers = self._asked_middle(self.asked, states, rows)
+            return self.asked.states(layers, states, rows)
         states = self.middle(self.first(states, rows), rows)
         if self.activation:
             states = unit_states(complex_leaky_relu(states))
         return self.last(states, rows)
+
+    def expectations(
+        self, states: Tensor, rows: Tensor, observables: AdaptiveObservables
+    ) -> Tensor:
+        """Expectation values in the denoised states; where a target answers, of circuits' outcomes.
+
+        Args:
+            states, rows: As for :meth:`forward`.
+            observables: On the data qubits.
+
+        Returns:
+            ``(batch, K)`` real.
+        """
+        if self.asked is None:
+            return observables(self(states, rows))
+        states, layers = self._asked_middle(self.asked, states, rows)
+        return self.asked.expectations(layers, states, rows, observables)
+
+    def _asked_middle(
+        self, asked: StateCalls, states: Tensor, rows: Tensor
+    ) -> tuple[Tensor, list[StateLayer]]:
+        """The states as far as they have to be told as numbers, and the layers that are left."""
+        layers = [self.first, self.middle, self.last]
+        if not self.activation:
+            return states, layers
+        states = asked.states(layers[:2], states, rows)
+        return unit_states(complex_leaky_relu(states)), layers[2:]
 
 
 def complex_leaky_relu(states: Tensor) -> Tensor:

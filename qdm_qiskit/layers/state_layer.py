@@ -12,6 +12,7 @@ from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ProbabilityReadout
 from ..diffusion.states import unit_states
 from ..engine import compile_circuit
 from ..errors import InvalidData, InvalidOption
+from .state_calls import StateCalls
 
 OWN_WEIGHTS_BELOW = 2**15
 """Amplitudes of all columns together up to which a batch where every column has weights of its own
@@ -76,6 +77,7 @@ class StateLayer(nn.Module):
             )
         self.spec = spec
         self.repeats = repeats
+        self.asked: StateCalls | None = None  # while a target answers
         self.postselect = dict(readout.postselect)
         self.program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
         size = (num_rows, repeats * len(spec.weights))
@@ -102,6 +104,8 @@ class StateLayer(nn.Module):
                 left of it after the projection is zero.
         """
         self._check(states, rows, inputs)
+        if self.asked is not None:
+            return self.asked.states([self], states, rows, inputs)
         states = unit_states(states)
         keys = rows.unsqueeze(1).to(torch.float64)
         if inputs is not None:
