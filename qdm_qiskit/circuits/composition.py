@@ -9,19 +9,33 @@ devices: qubits that are done are measured, reset and used again, each into the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Clbit, Measure, Operation, Parameter, Qubit, Reset
+from qiskit.circuit import (
+    CircuitInstruction,
+    Clbit,
+    Gate,
+    Measure,
+    Operation,
+    Parameter,
+    ParameterExpression,
+    Qubit,
+    Reset,
+)
+from qiskit.quantum_info import Operator
 
 from ..arguments import of_kind
 from ..errors import InvalidData, InvalidTemplate
 from .parameters import input_parameters
 from .spec import CircuitSpec, ProbabilityReadout
 
-__all__ = ["Part", "composed", "with_reused_qubits"]
+__all__ = ["Part", "composed", "referenced", "with_reused_qubits"]
+
+SAME = 1e-9
+"""Largest entry by which a unitary that counts as the identity differs from it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +154,106 @@ def _repeats(part: Part, fresh: Iterator[Parameter]) -> Iterator[QuantumCircuit]
     for start in range(0, max(size, 1), max(len(weights), 1)):
         chosen = values[start : start + len(weights)]
         yield circuit.assign_parameters(dict(zip(weights, chosen, strict=True)))
+
+
+def referenced(spec: CircuitSpec) -> CircuitSpec:
+    """Return a circuit that acts where one more qubit is 1, and nothing happens where it is 0.
+
+    The qubit starts in ``(|0> + |1>)/sqrt(2)``, so that what the circuit makes of a state is told
+    together with the state itself: its global phase, which no circuit alone has, is then a phase
+    between two halves of one state. Gates whose angles are all fixed are left uncontrolled if these
+    gates alone do nothing, as CNOT chains that undo each other; rotations then cost two CNOTs a qubit
+    and layer.
+
+    Args:
+        spec: As :func:`composed` makes it: data qubits first.
+
+    Returns:
+        A spec whose qubit n, behind the n data qubits, is the reference; it is read behind them, and
+        the ancillas follow.
+
+    Raises:
+        InvalidTemplate: If the circuit holds what cannot be controlled.
+    """
+    n = len(spec.data_qubits)
+    moved = [*range(n), *range(n + 1, spec.num_qubits + 1)]
+    circuit = QuantumCircuit(spec.num_qubits + 1, name=spec.name)
+    circuit.h(n)
+    if spec.circuit.global_phase:
+        circuit.p(spec.circuit.global_phase, n)
+    gates = [item for item in spec.circuit.data if item.operation.name != "barrier"]
+    freely = _skeleton_is_nothing(spec)
+    position = 0
+    while position < len(gates):
+        three = gates[position : position + 3]
+        qubits = [moved[spec.circuit.find_bit(q).index] for q in three[0].qubits]
+        operation = three[0].operation
+        if _is_euler(three):
+            _controlled_euler(circuit, n, qubits[0], *(g.operation.params[0] for g in three))
+            position += 3
+            continue
+        if freely and not _is_free(three[0]):
+            circuit.append(operation, qubits)
+        elif isinstance(operation, Gate):
+            circuit.append(operation.control(1, annotated=False), [n, *qubits])
+        else:
+            raise InvalidTemplate(
+                f"'{spec.name}' holds '{operation.name}', which is no gate and cannot be controlled."
+            )
+        position += 1
+    readout = spec.readout
+    assert isinstance(readout, ProbabilityReadout)
+    chosen = tuple((moved[qubit], outcome) for qubit, outcome in readout.postselect)
+    return replace(
+        spec,
+        circuit=circuit,
+        ancilla_qubits=tuple(range(n, spec.num_qubits + 1)),
+        readout=ProbabilityReadout(
+            qubits=(*(moved[qubit] for qubit in readout.qubits), n), postselect=chosen
+        ),
+    )
+
+
+def _is_free(item: CircuitInstruction) -> bool:
+    return any(isinstance(each, ParameterExpression) for each in item.operation.params)
+
+
+def _skeleton_is_nothing(spec: CircuitSpec) -> bool:
+    """Whether the gates without free angles do nothing at all."""
+    fixed = spec.circuit.copy_empty_like()
+    fixed.global_phase = 0
+    for item in spec.circuit.data:
+        if not _is_free(item) and item.operation.name != "barrier":
+            fixed.append(item)
+    found = Operator(fixed).data
+    return bool(np.abs(found - np.eye(len(found))).max() < SAME)
+
+
+def _is_euler(items: Sequence[CircuitInstruction]) -> bool:
+    """Whether gates are RZ, RY, RZ of one qubit with free angles."""
+    return (
+        [item.operation.name for item in items] == ["rz", "ry", "rz"]
+        and len({item.qubits for item in items}) == 1
+        and all(_is_free(item) for item in items)
+    )
+
+
+def _controlled_euler(
+    circuit: QuantumCircuit,
+    control: int,
+    target: int,
+    first: ParameterExpression,
+    middle: ParameterExpression,
+    last: ParameterExpression,
+) -> None:
+    """Append controlled RZ(last) RY(middle) RZ(first): two CNOTs (Barenco et al. 1995, lemma 4.3)."""
+    circuit.rz((first - last) / 2, target)
+    circuit.cx(control, target)
+    circuit.rz(-(first + last) / 2, target)
+    circuit.ry(-middle / 2, target)
+    circuit.cx(control, target)
+    circuit.ry(middle / 2, target)
+    circuit.rz(last, target)
 
 
 def with_reused_qubits(circuit: QuantumCircuit) -> QuantumCircuit:

@@ -28,6 +28,9 @@ class StateBlocks(nn.Module):
         repeats: How often each block is applied, each time with weights of its own.
         activation: LeakyReLU on real and imaginary parts behind the projection. It does not commute
             with a global phase.
+        phase_counts: Whether what is done with the states behind the blocks depends on their global
+            phase, as it does with ``activation`` in a chain of steps. On the engine it is always
+            there; a target then tells it besides, at the price of controlled gates.
         init_std: Standard deviation of the normal initial weights.
         source: Paper, for the specs.
         generator: Source of the initial weights; torch's default if None.
@@ -43,6 +46,7 @@ class StateBlocks(nn.Module):
         *,
         repeats: int = 1,
         activation: bool,
+        phase_counts: bool | None = None,
         init_std: float,
         source: str,
         generator: torch.Generator | None = None,
@@ -71,6 +75,7 @@ class StateBlocks(nn.Module):
             for spec in specs
         )
         self.activation = activation
+        self.phase_counts = activation if phase_counts is None else phase_counts
         self.asked: StateCalls | None = None  # while a target answers
 
     def forward(self, states: Tensor, rows: Tensor) -> Tensor:
@@ -88,7 +93,7 @@ class StateBlocks(nn.Module):
         """
         if self.asked is not None:
             states, layers = self._asked_middle(self.asked, states, rows)
-            return self.asked.states(layers, states, rows)
+            return self.asked.states(layers, states, rows, phase=self.phase_counts)
         states = self.middle(self.first(states, rows), rows)
         if self.activation:
             states = unit_states(complex_leaky_relu(states))
@@ -118,7 +123,7 @@ class StateBlocks(nn.Module):
         layers = [self.first, self.middle, self.last]
         if not self.activation:
             return states, layers
-        states = asked.states(layers[:2], states, rows)
+        states = asked.states(layers[:2], states, rows, phase=True)
         return unit_states(complex_leaky_relu(states)), layers[2:]
 
 

@@ -19,7 +19,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.synthesis import qs_decomposition
 from torch import Tensor
 
-from ..circuits.composition import Part, composed
+from ..circuits.composition import Part, composed, referenced
 from ..circuits.spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
 from ..diffusion.states import unit_states
 from ..errors import InvalidData
@@ -89,6 +89,8 @@ class StateCalls:
         states: Tensor,
         rows: Tensor,
         inputs: Tensor | None = None,
+        *,
+        phase: bool = False,
     ) -> Tensor:
         """Return normalised states behind layers that run as one circuit.
 
@@ -97,9 +99,11 @@ class StateCalls:
             states: ``(batch, 2**n)`` complex, of any non-zero norm.
             rows: ``(batch,)`` int64: the row of the layers' tables for each state.
             inputs: ``(batch, num_inputs)`` or None.
+            phase: Tell the global phase as well, for what does not commute with it. This takes one
+                more qubit and controlled gates; see :func:`.composition.referenced`.
 
         Returns:
-            ``(batch, 2**n)`` complex with norm 1, up to a global phase.
+            ``(batch, 2**n)`` complex with norm 1; up to a global phase without ``phase``.
 
         Raises:
             InvalidData: If in some setting no shot of a state passed the post-selection.
@@ -107,8 +111,14 @@ class StateCalls:
         amplitudes = _real_or_complex(states)
         spec = _spec(layers, real=not amplitudes.is_complex())
         values = _values(layers, rows, inputs)
-        found, _ = self.told(spec, amplitudes, values)
-        return torch.from_numpy(found).to(states)
+        if not phase:
+            found, _ = self.told(spec, amplitudes, values)
+            return torch.from_numpy(found).to(states)
+        both, _ = self.told(_referenced(_Same(spec)), amplitudes, values, reference=True)
+        before, after = np.split(both, 2, axis=1)
+        given = to_exact_array(amplitudes)
+        overlap = (given.conj() * before).sum(axis=1, keepdims=True)
+        return unit_states(torch.from_numpy(after * overlap.conj()).to(states))
 
     def of_layer(
         self, spec: CircuitSpec, angles: Tensor, amplitudes: Tensor, inputs: Tensor | None
@@ -132,7 +142,7 @@ class StateCalls:
         return torch.from_numpy(found * np.sqrt(kept)[:, None]).to(amplitudes)
 
     def told(
-        self, spec: CircuitSpec, amplitudes: Tensor, values: Tensor
+        self, spec: CircuitSpec, amplitudes: Tensor, values: Tensor, *, reference: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the states of the data qubits, and the shares of shots behind them.
 
@@ -140,11 +150,13 @@ class StateCalls:
             spec: Reads its data qubits, without weights.
             amplitudes: ``(batch, 2**n)`` with unit rows.
             values: ``(batch, num_inputs)`` of the spec.
+            reference: Whether a reference qubit behind the data qubits belongs to the state.
 
         Returns:
-            ``(batch, 2**n)`` complex128 with unit rows, and ``(batch,)``.
+            ``(batch, 2**n)`` complex128 with unit rows, twice as long with the reference; and
+            ``(batch,)``.
         """
-        outputs = self._measured(spec, amplitudes, values)
+        outputs = self._measured(spec, amplitudes, values, len(spec.data_qubits) + reference)
         kept = outputs.sum(axis=2)
         if (kept <= 0).any():
             row = int(np.nonzero(kept <= 0)[0][0])
@@ -162,7 +174,7 @@ class StateCalls:
         """
         amplitudes = _real_or_complex(states)
         whole = _in_one(((_Same(spec), 1),), not amplitudes.is_complex(), True)
-        outputs = self._measured(whole, amplitudes, weights)
+        outputs = self._measured(whole, amplitudes, weights, len(whole.data_qubits))
         batch, settings, _ = outputs.shape
         joint = outputs.reshape(batch, settings, -1, spec.num_amplitudes).swapaxes(1, 2)
         kept = joint.sum(axis=3)
@@ -237,14 +249,20 @@ class StateCalls:
         [result] = self.caller.answer([call])
         return torch.from_numpy(result.outputs).to(states.real)
 
-    def _measured(self, spec: CircuitSpec, amplitudes: Tensor, values: Tensor) -> np.ndarray:
-        """Joint probabilities of each state in each setting, ``(batch, settings, outputs)``."""
-        settings = tomography_settings(len(spec.data_qubits))
+    def _measured(
+        self, spec: CircuitSpec, amplitudes: Tensor, values: Tensor, turned: int
+    ) -> np.ndarray:
+        """Joint probabilities of each state in each setting of the first qubits that are read.
+
+        Returns:
+            ``(batch, settings, outputs)``.
+        """
+        settings = tomography_settings(turned)
         turns = torch.from_numpy(basis_angles(settings)).to(values)
         each = len(settings)
         call = self.caller.call(
             self.name,
-            _turned(_Same(spec)),
+            _turned(_Same(spec), turned),
             torch.zeros(0),
             amplitudes.repeat_interleave(each, dim=0),
             torch.cat(
@@ -300,8 +318,14 @@ def _in_one(parts: tuple[tuple[_Same, int], ...], real: bool, record: bool) -> C
 
 
 @lru_cache(maxsize=KEPT_CIRCUITS)
-def _turned(same: _Same) -> CircuitSpec:
-    return in_product_basis(same.spec)
+def _turned(same: _Same, count: int) -> CircuitSpec:
+    assert isinstance(same.spec.readout, ProbabilityReadout)
+    return in_product_basis(same.spec, same.spec.readout.qubits[:count])
+
+
+@lru_cache(maxsize=KEPT_CIRCUITS)
+def _referenced(same: _Same) -> CircuitSpec:
+    return referenced(same.spec)
 
 
 @lru_cache(maxsize=KEPT_CIRCUITS)

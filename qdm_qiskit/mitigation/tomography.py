@@ -74,17 +74,17 @@ def tomography_settings(num_qubits: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def in_product_basis(spec: CircuitSpec) -> CircuitSpec:
-    """Return a circuit whose data qubits are turned by two more inputs each before they are read.
+def in_product_basis(spec: CircuitSpec, qubits: Sequence[int]) -> CircuitSpec:
+    """Return a circuit some of whose qubits are turned by two more inputs each before they are read.
 
     One circuit then serves all settings: :func:`basis_angles` gives the inputs' values.
 
     Returns:
-        A spec with the given inputs first, then for each data qubit the angles of RZ and RY.
+        A spec with the given inputs first, then for each of the qubits the angles of RZ and RY.
     """
     circuit = spec.circuit.copy()
-    turns = iter(input_parameters(2 * len(spec.data_qubits), len(spec.inputs)))
-    for qubit in spec.data_qubits:
+    turns = iter(input_parameters(2 * len(qubits), len(spec.inputs)))
+    for qubit in qubits:
         circuit.rz(next(turns), qubit)
         circuit.ry(next(turns), qubit)
     return replace(spec, circuit=circuit)

@@ -157,6 +157,7 @@ class QampDecember(QampUNet):
             cacioppo_blocks(config.num_qubits, (first, middle, last)),
             config.num_steps,
             activation=config.activation,
+            phase_counts=True,  # real and imaginary parts go to linear layers
             init_std=config.init_std,
             source=QAMP_DECEMBER,
             generator=generator,
