@@ -7,9 +7,11 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from ..circuits.composition import Part
 from ..circuits.spec import CircuitSpec, ProbabilityReadout, register_spec
 from ..circuits.state_denoisers import Blocks
 from ..diffusion.states import unit_states
+from ..errors import TargetUnavailable
 from .observables import AdaptiveObservables
 from .state_calls import StateCalls
 from .state_layer import StateLayer
@@ -98,6 +100,22 @@ class StateBlocks(nn.Module):
         if self.activation:
             states = unit_states(complex_leaky_relu(states))
         return self.last(states, rows)
+
+    def parts(self, row: int) -> tuple[Part, ...]:
+        """The three circuits with a row of the tables, as parts of a chain.
+
+        Args:
+            row: Of the tables, from 0.
+
+        Raises:
+            TargetUnavailable: If there is an activation between them.
+        """
+        if self.activation:
+            raise TargetUnavailable(
+                "LeakyReLU acts on amplitudes as numbers, so a chain with activation is no circuit; "
+                "run it step by step, with tomography, or train it with activation=false."
+            )
+        return tuple(layer.part(row) for layer in (self.first, self.middle, self.last))
 
     def expectations(
         self, states: Tensor, rows: Tensor, observables: AdaptiveObservables

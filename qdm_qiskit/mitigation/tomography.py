@@ -115,7 +115,7 @@ def estimate_states(frequencies: np.ndarray, shots: np.ndarray | None = None) ->
 
     Raises:
         InvalidData: If a shape does not fit, a frequency is negative or not finite, or a setting has
-            no shots at all.
+            no shots at all; with ``shots`` only the first setting needs some.
     """
     given = np.asarray(frequencies, dtype=np.float64)
     n = given.shape[-1].bit_length() - 1 if given.ndim == 3 else 0
@@ -126,16 +126,17 @@ def estimate_states(frequencies: np.ndarray, shots: np.ndarray | None = None) ->
         )
     if not np.isfinite(given).all() or (given < 0).any():
         raise InvalidData("Frequencies are finite and at least 0.")
+    if shots is not None and np.shape(shots) != given.shape[:2]:
+        raise InvalidData(f"shots has shape {given.shape[:2]}, got {np.shape(shots)}.")
     sums = given.sum(axis=2)
-    if (sums <= 0).any():
-        row, setting = (int(each[0]) for each in np.nonzero(sums <= 0))
+    needed = sums if shots is None else sums[:, :1]  # where shots weigh, a setting may have none
+    if (needed <= 0).any():
+        row, setting = (int(each[0]) for each in np.nonzero(needed <= 0))
         raise InvalidData(
             f"Setting {tomography_settings(n)[setting]} of row {row} has no shots, so its state cannot "
             "be told; raise shots."
         )
-    shares = given / sums[:, :, None]
-    if shots is not None and np.shape(shots) != sums.shape:
-        raise InvalidData(f"shots has shape {sums.shape}, got {np.shape(shots)}.")
+    shares = np.divide(given, sums[:, :, None], out=np.zeros_like(given), where=sums[:, :, None] > 0)
     fit = _fit(n)
     return np.stack(
         [fit.state(each, None if shots is None else shots[k]) for k, each in enumerate(shares)]
