@@ -8,7 +8,7 @@ devices: qubits that are done are measured, reset and used again, each into the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -17,6 +17,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import (
     CircuitInstruction,
     Clbit,
+    ControlledGate,
     Gate,
     Measure,
     Operation,
@@ -182,7 +183,7 @@ def referenced(spec: CircuitSpec) -> CircuitSpec:
     if spec.circuit.global_phase:
         circuit.p(spec.circuit.global_phase, n)
     gates = [item for item in spec.circuit.data if item.operation.name != "barrier"]
-    freely = _skeleton_is_nothing(spec)
+    freely = _is_nothing(spec.circuit, lambda item: not _is_free(item))
     position = 0
     while position < len(gates):
         three = gates[position : position + 3]
@@ -194,12 +195,8 @@ def referenced(spec: CircuitSpec) -> CircuitSpec:
             continue
         if freely and not _is_free(three[0]):
             circuit.append(operation, qubits)
-        elif isinstance(operation, Gate):
-            circuit.append(operation.control(1, annotated=False), [n, *qubits])
         else:
-            raise InvalidTemplate(
-                f"'{spec.name}' holds '{operation.name}', which is no gate and cannot be controlled."
-            )
+            _append_controlled(circuit, n, operation, qubits)
         position += 1
     readout = spec.readout
     assert isinstance(readout, ProbabilityReadout)
@@ -214,18 +211,49 @@ def referenced(spec: CircuitSpec) -> CircuitSpec:
     )
 
 
+def _append_controlled(
+    circuit: QuantumCircuit, control: int, operation: Operation, qubits: Sequence[int]
+) -> None:
+    """Append a controlled gate: one that Qiskit has, or the gate's definition, controlled.
+
+    Raises:
+        InvalidTemplate: If it is no gate, or one without a definition.
+    """
+    if not isinstance(operation, Gate):
+        raise InvalidTemplate(
+            f"'{circuit.name}' holds '{operation.name}', which is no gate and cannot be controlled."
+        )
+    found = operation.control(1, annotated=False)
+    if type(found) is not ControlledGate:
+        circuit.append(found, [control, *qubits])
+        return
+    inner = operation.definition
+    if inner is None:
+        raise InvalidTemplate(f"'{operation.name}' in '{circuit.name}' cannot be controlled.")
+    if inner.global_phase:
+        circuit.p(inner.global_phase, control)
+    freely = _is_nothing(inner, lambda item: item.operation.num_qubits > 1)
+    for item in inner.data:
+        own = [qubits[inner.find_bit(q).index] for q in item.qubits]
+        if freely and item.operation.num_qubits > 1:  # as the CNOTs around a controlled phase
+            circuit.append(item.operation, own)
+        else:
+            _append_controlled(circuit, control, item.operation, own)
+
+
 def _is_free(item: CircuitInstruction) -> bool:
     return any(isinstance(each, ParameterExpression) for each in item.operation.params)
 
 
-def _skeleton_is_nothing(spec: CircuitSpec) -> bool:
-    """Whether the gates without free angles do nothing at all."""
-    fixed = spec.circuit.copy_empty_like()
-    fixed.global_phase = 0
-    for item in spec.circuit.data:
-        if not _is_free(item) and item.operation.name != "barrier":
-            fixed.append(item)
-    found = Operator(fixed).data
+def _is_nothing(
+    circuit: QuantumCircuit, chosen: Callable[[CircuitInstruction], bool]
+) -> bool:
+    """Whether some of a circuit's gates alone do nothing at all."""
+    some = QuantumCircuit(circuit.num_qubits)
+    for item in circuit.data:
+        if chosen(item) and item.operation.name != "barrier":
+            some.append(item.operation, [circuit.find_bit(q).index for q in item.qubits])
+    found = Operator(some).data
     return bool(np.abs(found - np.eye(len(found))).max() < SAME)
 
 
@@ -247,9 +275,12 @@ def _controlled_euler(
     last: ParameterExpression,
 ) -> None:
     """Append controlled RZ(last) RY(middle) RZ(first): two CNOTs (Barenco et al. 1995, lemma 4.3)."""
-    circuit.rz((first - last) / 2, target)
+    # No angle of two parameters: QPY orders those by identities that are drawn anew each time.
+    circuit.rz(first / 2, target)
+    circuit.rz(-last / 2, target)
     circuit.cx(control, target)
-    circuit.rz(-(first + last) / 2, target)
+    circuit.rz(-first / 2, target)
+    circuit.rz(-last / 2, target)
     circuit.ry(-middle / 2, target)
     circuit.cx(control, target)
     circuit.ry(middle / 2, target)
