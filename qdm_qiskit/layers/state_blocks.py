@@ -123,14 +123,15 @@ class StateBlocks(nn.Module):
         """Expectation values in the denoised states; where a target answers, of circuits' outcomes.
 
         Args:
-            states, rows: As for :meth:`forward`.
+            states: ``(batch, 2**n)`` real or complex, of any non-zero norm.
+            rows: As for :meth:`forward`.
             observables: On the data qubits.
 
         Returns:
             ``(batch, K)`` real.
         """
         if self.asked is None:
-            return observables(self(states, rows))
+            return observables(self(states.to(states.dtype.to_complex()), rows))
         states, layers = self._asked_middle(self.asked, states, rows)
         return self.asked.expectations(layers, states, rows, observables)
 

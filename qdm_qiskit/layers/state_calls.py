@@ -96,7 +96,8 @@ class StateCalls:
 
         Args:
             layers: One behind another; all but the first take no inputs.
-            states: ``(batch, 2**n)`` complex, of any non-zero norm.
+            states: ``(batch, 2**n)`` of any non-zero norm, complex or real: a loader of real states
+                has half the angles.
             rows: ``(batch,)`` int64: the row of the layers' tables for each state.
             inputs: ``(batch, num_inputs)`` or None.
             phase: Tell the global phase as well, for what does not commute with it. This takes one
@@ -108,17 +109,17 @@ class StateCalls:
         Raises:
             InvalidData: If in some setting no shot of a state passed the post-selection.
         """
-        amplitudes = _real_or_complex(states)
+        amplitudes = unit_states(states)
         spec = _spec(layers, real=not amplitudes.is_complex())
         values = _values(layers, rows, inputs)
         if not phase:
             found, _ = self.told(spec, amplitudes, values)
-            return torch.from_numpy(found).to(states)
+            return _like(found, states)
         both, _ = self.told(_referenced(_Same(spec)), amplitudes, values, reference=True)
         before, after = np.split(both, 2, axis=1)
         given = to_exact_array(amplitudes)
         overlap = (given.conj() * before).sum(axis=1, keepdims=True)
-        return unit_states(torch.from_numpy(after * overlap.conj()).to(states))
+        return unit_states(_like(after * overlap.conj(), states))
 
     def of_layer(
         self, spec: CircuitSpec, angles: Tensor, amplitudes: Tensor, inputs: Tensor | None
@@ -134,7 +135,7 @@ class StateCalls:
         Returns:
             ``(batch, 2**n)`` complex, up to a global phase.
         """
-        given = _real_or_complex(amplitudes)
+        given = unit_states(amplitudes)
         one = _in_one(((_Same(spec), 1),), not given.is_complex(), False)
         weights = angles.detach().double().expand(len(given), -1)
         values = torch.cat([*([] if inputs is None else [inputs.double()]), weights], dim=1)
@@ -172,7 +173,7 @@ class StateCalls:
         Outcomes without a shot in one of the settings, which are rarer than one in a few shots, count
         as impossible.
         """
-        amplitudes = _real_or_complex(states)
+        amplitudes = unit_states(states)
         whole = _in_one(((_Same(spec), 1),), not amplitudes.is_complex(), True)
         outputs = self._measured(whole, amplitudes, weights, len(whole.data_qubits))
         batch, settings, _ = outputs.shape
@@ -210,7 +211,7 @@ class StateCalls:
             if len(layers) > 1:  # expectation values know no post-selection
                 states = self.states(layers[:-1], states, rows)
             return self._by_paulis(layers[-1:], states, rows, observables.pauli_decomposition())
-        amplitudes = _real_or_complex(states)
+        amplitudes = unit_states(states)
         values = _values(layers, rows, None)
         calls, spectra = [], []
         same = _Same(_spec(layers, real=not amplitudes.is_complex()))
@@ -238,7 +239,7 @@ class StateCalls:
         rows: Tensor,
         sums: Sequence[SparsePauliOp],
     ) -> Tensor:
-        amplitudes = _real_or_complex(states)
+        amplitudes = unit_states(states)
         spec = replace(
             _spec(layers, real=not amplitudes.is_complex()),
             readout=ExpectationReadout(observables=tuple(sums)),
@@ -277,10 +278,9 @@ class StateCalls:
         return None if self.caller.shots is None else self.caller.shots * kept
 
 
-def _real_or_complex(states: Tensor) -> Tensor:
-    """Unit states; real where all of them are, as a loader of real states has half the angles."""
-    unit = unit_states(states)
-    return unit if bool(unit.imag.any()) else unit.real
+def _like(found: np.ndarray, states: Tensor) -> Tensor:
+    """Complex states where the given ones are, in their precision."""
+    return torch.from_numpy(found).to(states.device, states.dtype.to_complex())
 
 
 def _values(layers: Sequence[StateLayer], rows: Tensor, inputs: Tensor | None) -> Tensor:

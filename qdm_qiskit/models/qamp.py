@@ -227,7 +227,7 @@ class QampJanuary(QampUNet):
         """See :meth:`StateDenoiser.denoise`."""
         values = as_real(x)
         real = self.norm(self.narrow(self.encoder(values).relu()))
-        features = self.blocks.expectations(real.to(x.dtype), rows, self.observables)
+        features = self.blocks.expectations(real, rows, self.observables)
         h = self.widen(torch.cat([features, values], dim=1)).relu()
         return unit_states(as_complex(self.decoder(h)))
 

@@ -14,9 +14,8 @@ the model; its state is told by tomography, from those shots of each setting tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from ..circuits.composition import Part, composed
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..diffusion import DiffusionProcess
 from ..errors import InvalidData, TargetUnavailable
-from ..execution.calls import CallTarget, CircuitCall
+from ..execution.calls import CallResult, CallTarget, CircuitCall
 from ..execution.counts import MAX_CLBITS
 from ..layers.arrays import to_exact_array
 from ..layers.executors import EngineExecutor
@@ -54,6 +53,15 @@ class ChainResult:
     """``(batch,)``: what the share should be, exactly; None where histories are drawn."""
     histories: np.ndarray | None = None
     """``(batch,)`` int: outcomes of the ancillas, the first step's least significant."""
+
+    def manifest(self) -> dict[str, Any]:
+        """What explains the chain, ready for JSON."""
+        return {
+            "circuits": "one",
+            "kept": self.kept.tolist(),
+            "predicted_kept": None if self.predicted is None else self.predicted.tolist(),
+            "histories": None if self.histories is None else self.histories.tolist(),
+        }
 
 
 @final
@@ -186,7 +194,6 @@ class CoherentChain:
         shots: int | None,
         rng: np.random.Generator,
         reuse_qubits: bool = False,
-        told: Callable[[str], None] = lambda _: None,
     ) -> ChainResult:
         """Walk from x_T to x_0 in one job.
 
@@ -197,7 +204,6 @@ class CoherentChain:
             shots: As for :meth:`calls`.
             rng: Draws the histories.
             reuse_qubits: As for :meth:`calls`.
-            told: Is told the predicted share.
 
         Returns:
             x_0 and the shares.
@@ -206,12 +212,43 @@ class CoherentChain:
             InvalidData: If an image would keep less than one of its shots, before anything is sent; or
                 if none of its shots passed.
         """
-        predicted = None if self.tells_states else self.kept(x, labels)
-        if predicted is not None:
-            check_kept(predicted, shots)
-            told(f"keeping {predicted.min():.3g} to {predicted.max():.3g} of the shots")
+        predicted = self.checked(x, labels, shots)
         calls = self.calls(x, labels, shots=shots, reuse_qubits=reuse_qubits)
         [result] = target.answer(calls)
+        return self.read(result, x, shots, predicted, rng)
+
+    def checked(self, x: Tensor, labels: Tensor | None, shots: int | None) -> np.ndarray | None:
+        """Return the predicted share of shots, None where histories are recorded.
+
+        Raises:
+            InvalidData: If an image would keep less than one of its shots.
+        """
+        if self.tells_states:
+            return None
+        predicted = self.kept(x, labels)
+        check_kept(predicted, shots)
+        return predicted
+
+    def read(
+        self,
+        result: CallResult,
+        x: Tensor,
+        shots: int | None,
+        predicted: np.ndarray | None,
+        rng: np.random.Generator,
+    ) -> ChainResult:
+        """Return x_0 from the answer to the call of :meth:`calls`.
+
+        Args:
+            result: The answer.
+            x: ``(batch, ...)``: x_T.
+            shots: As for :meth:`calls`.
+            predicted: From :meth:`checked`.
+            rng: Draws the histories.
+
+        Raises:
+            InvalidData: If no shot of an image passed its projections.
+        """
         outputs = np.maximum(result.outputs, 0.0)  # mitigated quasi-probabilities may fall below
         if self.tells_states:
             return self._drawn(outputs, x, shots, rng)
