@@ -304,7 +304,7 @@ def plan(
             made.run_id,
             plan_sha256=made.content_sha256,
             budget=made.budget,
-            total_steps=made.num_steps,
+            total_steps=len(made.steps),
             seconds_estimated=made.total_seconds,
         )
     finally:
@@ -516,8 +516,8 @@ def _planned(folder: Path) -> RunState:
     return RunState(
         run_id=plan.run_id,
         state="planned",
-        step=plan.num_steps,
-        total_steps=plan.num_steps,
+        step=len(plan.steps),
+        total_steps=len(plan.steps),
         jobs=0,
         seconds_estimated=plan.total_seconds,
         seconds_charged=0.0,
