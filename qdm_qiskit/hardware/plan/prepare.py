@@ -19,7 +19,7 @@ from ...arguments import checked_path, of_kind, wrong
 from ...errors import InvalidOption, OutputNotWritable, TargetUnavailable
 from ...execution.targets import Target, parse_target
 from ...files import check_writable, write_bytes
-from ...progress import Message, Progress, silent
+from ...progress import Progress, silent
 from ..ledger.ledger import FILE, Ledger
 from . import files as plan_contents
 from .calibration_reuse import reusable

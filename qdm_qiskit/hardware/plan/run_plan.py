@@ -4,7 +4,7 @@ A run is a folder ``<root>/<run id>/``. Planning writes into it
 
 ===================  ==============================================================
 ``plan.json``        the plan, and ``content_sha256`` over its canonical JSON
-``circuits.qpy``     the step's transpiled circuit, or those of all its calls, then the calibration circuits
+``circuits.qpy``     the step's transpiled circuit, or those of its calls; then the calibration circuits
 ``inputs.npz``       ``x``: x_T, and ``labels`` of a guided model
 ``model/``           the model as it was: a run folder with one checkpoint
 ===================  ==============================================================

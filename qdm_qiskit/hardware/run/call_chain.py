@@ -18,8 +18,8 @@ from ...execution.calls import CallResult, CallTarget, CircuitCall
 from ..plan.call_jobs import call_name, noise_stream, planned_sampler, predicted
 from ..plan.calls import CallsPlan, JobPlan
 from ..plan.run_plan import RunPlan, load_planned_run, planned_values, read_inputs
-from .answers import Answered
 from .call_results import CallCounts, ExactDistributions, call_result, corrected, joined
+from .parts import Answered
 
 if TYPE_CHECKING:
     from ...execution.counts import Pub

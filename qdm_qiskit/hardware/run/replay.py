@@ -35,8 +35,8 @@ from ..ledger.run_files import (
 )
 from ..plan.calibration_reuse import calibration_of, check_calibration
 from ..plan.run_plan import RunPlan, check_files, read_plan
-from .answers import Answered, Unanswered
 from .job_requests import check_shapes
+from .parts import Answered, Unanswered
 from .reverse_chain import PlannedChain, probabilities_of
 
 if TYPE_CHECKING:
