@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
 
-from ...circuits.spec import CircuitSpec, ExpectationReadout
+from ...circuits.spec import CircuitSpec
 from ...errors import TargetUnavailable
 from ...execution.calls import CircuitCall
 from ...execution.counts import MAX_CLBITS
 from ...execution.targets import Target
-from ...mitigation.expectation import MeasurementPlan, construct_circuits, measurement_plan
 from ...transpiling.cost import CircuitCost, circuit_cost
 from ...transpiling.passes import measured_physical_qubits
 from .calls import PlannedCircuit
@@ -23,9 +22,10 @@ from .config import PlanConfig
 from .types import Availability, CircuitPlan
 
 if TYPE_CHECKING:
+    from ...sampling.readings import Reading
     from .qpu_seconds import Timing
 
-__all__ = ["CallCircuits", "circuit_plan", "measurements_of"]
+__all__ = ["CallCircuits", "circuit_plan", "reading_of"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,11 @@ class CallCircuits:
         )
 
 
-def measurements_of(spec: CircuitSpec) -> MeasurementPlan | None:
-    """Return the bases in which a circuit's observables are measured; None where it reads outcomes."""
-    readout = spec.readout
-    return (
-        measurement_plan(readout.observables) if isinstance(readout, ExpectationReadout) else None
-    )
+def reading_of(spec: CircuitSpec) -> Reading:
+    """Return what is measured of a circuit: all its qubits, or one basis after the other."""
+    from ...sampling.readings import Reading
+
+    return Reading.of(spec)
 
 
 def transpiled_calls(
@@ -92,24 +91,21 @@ def transpiled_calls(
     timings: list[Timing] = []
     for number, call in enumerate(calls, start=1):
         tell(f"transpiling {call.spec.name} ({number} of {len(calls)})")
-        bases = measurements_of(call.spec)
-        measured = call.spec.num_qubits if bases is None else len(bases.qubits)
+        reading = reading_of(call.spec)
+        measured = len(reading.qubits)
         if not 1 <= measured <= MAX_CLBITS:
             raise TargetUnavailable(
                 f"Call '{call.name}' measures {measured} qubits, and counts are kept for 1 to "
                 f"{MAX_CLBITS}; run it by `qdm sample --target engine`."
             )
-        read = None if bases is None else bases.qubits
+        read = None if reading.plan is None else reading.qubits
         isa, seed, cost = best_transpiled(call.circuit, device, target, config, read)
-        found, letters = [isa], [""]
-        if bases is not None:
-            found = construct_circuits(
-                isa, _on_device(bases, isa), target=None if device is None else device.target
-            )
-            letters = [each.letters for each in bases.bases]
+        found = reading.circuits(isa, None if device is None else device.target)
+        bases = [] if reading.plan is None else reading.plan.bases
+        letters = [each.letters for each in bases] or [""]
         for circuit, letter in zip(found, letters, strict=True):
             price = cost
-            if bases is not None and device is not None and is_device(target):
+            if bases and device is not None and is_device(target):
                 price = circuit_cost(circuit, device.target)
             timing = clock(device, target, circuit, (), config, availability)
             if call.num_rows > 1 and not circuit.num_parameters:
@@ -128,14 +124,6 @@ def transpiled_calls(
                 )
             )
     return CallCircuits(tuple(circuits), tuple(planned), tuple(timings))
-
-
-def _on_device(bases: MeasurementPlan, isa: QuantumCircuit) -> MeasurementPlan:
-    """Return the bases on the qubits where a transpiled circuit leaves its own."""
-    if isa.layout is None:
-        return bases
-    final = isa.layout.final_index_layout(filter_ancillas=True)
-    return replace(bases, qubits=tuple(int(final[each]) for each in bases.qubits))
 
 
 def circuit_plan(

@@ -17,8 +17,9 @@ from ...errors import InvalidPlan
 from ...execution.calls import CallResult, CallTarget, CircuitCall
 from ..plan.call_jobs import call_name, noise_stream, planned_sampler, predicted
 from ..plan.calls import CallsPlan, JobPlan
+from ..plan.circuits import is_one_circuit
 from ..plan.run_plan import RunPlan, load_planned_run, planned_values, read_inputs
-from .call_results import CallCounts, ExactDistributions, call_result, corrected, joined
+from .call_results import CallCounts, ExactDistributions, call_result, joined, mended
 from .parts import Answered
 
 if TYPE_CHECKING:
@@ -94,11 +95,16 @@ class PlannedTarget:
         self._plan, self._calls = plan, _calls_of(plan)
         self._answerer, self._seen = answerer, seen
         self._engines = ExactDistributions()
-        self._step, self._number, self._ask = 0, 0, 1
+        self.begin(0)
 
-    def begin(self, step: int) -> None:
-        """Go to a step."""
-        self._step, self._number, self._ask = step, 0, 1
+    def begin(self, step: int, *, images: bool = False) -> None:
+        """Go to a step.
+
+        Args:
+            step: t.
+            images: Whether a row is an image, so that one of which no shot is left is refused.
+        """
+        self._step, self._number, self._ask, self._images = step, 0, 1, images
 
     def next_ask(self) -> None:
         """The sampler asks the model once more within the step."""
@@ -109,6 +115,7 @@ class PlannedTarget:
 
         Raises:
             InvalidPlan: If the calls are not those of the plan.
+            InvalidData: If no shot of an image passed the post-selection.
             Unanswered: As the answerer.
         """
         self._number += 1
@@ -130,6 +137,9 @@ class PlannedTarget:
             if self._seen is not None:
                 self._seen(call, counts)
             found.append(call_result(call, counts))
+            if self._images and found[-1].kept is not None:
+                shots = int(counts.counts[0].sum(axis=1).min())
+                _check_kept(found[-1].outputs, self._step, shots)
         return found
 
     def _counts(
@@ -137,7 +147,7 @@ class PlannedTarget:
     ) -> CallCounts:
         """Return the counts of a call, of all its jobs."""
         raw: list[list[np.ndarray]] = []
-        mended: list[list[np.ndarray]] = []
+        quasi: list[list[np.ndarray]] = []
         readout = None
         for job, answer in zip(jobs, answered, strict=True):
             left = list(answer.stored.counts)
@@ -149,17 +159,14 @@ class PlannedTarget:
                 if answer.calibration is not None:
                     plans = [self._calls.circuits[number].plan for number in each.circuits]
                     calibration = answer.calibration
-                    mended.append(
+                    quasi.append(
                         [
-                            corrected(self._plan, counts, circuit, calibration)
+                            mended(self._plan, counts, circuit, calibration)
                             for counts, circuit in zip(rows, plans, strict=True)
                         ]
                     )
-                    readout = tuple(
-                        tuple(calibration.matrices[q] for q in circuit.measured_qubits)
-                        for circuit in plans
-                    )
-        return CallCounts(joined(raw), joined(mended) if mended else None, readout)
+                    readout = tuple(calibration.matrices[q] for q in plans[0].measured_qubits)
+        return CallCounts(joined(raw), joined(quasi) if quasi else None, readout)
 
     def _matching(self, job: JobPlan, name: str, names: dict[str, CircuitCall]) -> CircuitCall:
         planned = next(each for each in job.calls if each.name == name)
@@ -189,6 +196,12 @@ class PlannedTarget:
         )
 
 
+def _check_kept(outputs: np.ndarray, step: int, shots: int) -> None:
+    from ...sampling.call_targets import check_postselected
+
+    check_postselected(outputs, step, shots)
+
+
 def _calls_of(plan: RunPlan) -> CallsPlan:
     assert plan.calls is not None
     return plan.calls
@@ -216,6 +229,7 @@ class CallChain:
         trained = load_planned_run(plan)
         self.plan = plan
         self._model, self._process = trained.model, trained.process
+        self._one_circuit = is_one_circuit(trained)
         self._labels = None if labels is None else torch.from_numpy(labels)
         times = [each.step for each in plan.steps]
         record = _calls_of(plan).sampler
@@ -240,7 +254,8 @@ class CallChain:
             InvalidPlan, InvalidData: If calls or states are not those of the run.
         """
         if isinstance(target, PlannedTarget):
-            target.begin(self.plan.steps[self._chain.index].step)
+            step = self.plan.steps[self._chain.index].step
+            target.begin(step, images=self._one_circuit)
         while True:
             question = self._chain.question
             assert question is not None

@@ -241,7 +241,7 @@ class _RecordedStep:
 
     def see(self, call: CircuitCall, counts: CallCounts) -> None:
         """Keep a call's distributions beside the exact ones."""
-        mended = counts.corrected or (None,) * len(counts.counts)
+        mended = counts.mended or (None,) * len(counts.counts)
         self._pairs += zip(counts.raw, mended, self._engines.of(call), strict=True)
 
     def summary(self, step: int) -> StepReplay:
