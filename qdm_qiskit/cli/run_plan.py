@@ -87,6 +87,23 @@ def plan(
         str | None,
         typer.Option(help="What loads images into the circuit; the model's own if not given."),
     ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            "--sampler",
+            "--scheduler",
+            help="process; for models of noise ddpm, ddim, dpm-solver++, sde, ode; or a package's own.",
+        ),
+    ] = "process",
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            "--num-inference-steps",
+            help="Steps of the sampler, each with its jobs; all by default.",
+        ),
+    ] = None,
+    eta: Annotated[float, typer.Option(help="Share of DDPM's noise that ddim adds, 0 to 1.")] = 0.0,
     layout_trials: Annotated[int, typer.Option(help="Transpiler seeds tried.")] = 5,
     label: Annotated[
         int | None, typer.Option(help="Class of all images; guided models only.")
@@ -142,6 +159,9 @@ def plan(
         "mode": mode,
         "budget": budget,
         "loader": loader,
+        "scheduler": scheduler,
+        "num_inference_steps": steps,
+        "eta": eta,
         "layout_trials": layout_trials,
         "label": label,
         "seed": seed,

@@ -15,6 +15,7 @@ from ..files import read_json_object
 if TYPE_CHECKING:
     from ..hardware.plan.run_plan import RunPlan
     from ..hardware.run.replay import Replay
+    from ..sampling import Sampler
 
 SCHEMA = "qdm-hardware-report/1"
 
@@ -94,13 +95,16 @@ class HardwarePictures:
     """The same of the exact chain, from the same x_T."""
 
 
-def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
+def hardware_report(
+    folder: Path, *, sampler: Sampler | None = None
+) -> tuple[HardwareReport, HardwarePictures]:
     """Collect a run from its folder; nothing is asked of any service, nothing is written.
 
     What an unfinished run has cost so far is read from the ledger beside its folder, if there is one.
 
     Args:
         folder: The run's folder; the run need not be finished, but one step of it.
+        sampler: The sampler object, for a plan that was made with one.
 
     Returns:
         Numbers and pictures.
@@ -113,7 +117,7 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
     from ..hardware.ledger.run_files import MANIFEST
     from ..hardware.run.replay import replay
 
-    found = replay(folder)
+    found = replay(folder, sampler=sampler)
     plan = found.plan
     if not found.steps:
         raise MissingData(
@@ -121,7 +125,7 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
         )
     path = folder / MANIFEST
     manifest = read_manifest(path) if path.exists() else _manifest_so_far(plan)
-    exact = _exact_images(plan, len(found.steps))
+    exact = _exact_images(plan, len(found.steps), sampler)
     try:
         jobs = () if manifest is None else _jobs(plan, manifest)
         charged = None if manifest is None else float(manifest["seconds_charged"])
@@ -136,7 +140,7 @@ def hardware_report(folder: Path) -> tuple[HardwareReport, HardwarePictures]:
         backend=plan.backend,
         spends=plan.is_qpu,
         images=plan.num_images,
-        num_steps=plan.num_steps,
+        num_steps=len(plan.steps),
         schedule=plan.schedule,
         mitigation=plan.mitigation,
         note=plan.note,
@@ -202,14 +206,14 @@ def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
         ledger.close()
 
 
-def _exact_images(plan: RunPlan, steps: int) -> np.ndarray:
+def _exact_images(plan: RunPlan, steps: int, sampler: Sampler | None) -> np.ndarray:
     """The images of the exact chain at x_T and after each step, from the same x_T and noise."""
-    from ..hardware.run.reverse_chain import PlannedChain
+    from ..hardware.run.reverse_chain import planned_chain
 
-    chain = PlannedChain(plan)
+    chain = planned_chain(plan, sampler)
     path = [chain.images()]
     for _ in range(steps):
-        chain.advance(chain.exact_probabilities())
+        chain.advance_exactly()
         path.append(chain.images())
     return np.stack(path)
 
@@ -221,7 +225,7 @@ def _image_error(found: Replay, exact: np.ndarray) -> float | None:
 
 
 def _jobs(plan: RunPlan, manifest: dict[str, Any]) -> tuple[JobCost, ...]:
-    estimated = {each.name: each.seconds for each in plan.steps}
+    estimated = {name: seconds for name, seconds, _ in plan.parts()}
     calibration = None if plan.calibration is None else plan.calibration.seconds
     return tuple(
         JobCost(

@@ -51,6 +51,30 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
                 "taken_at": plan.calibration.found.taken_at,
             },
         },
+        "calls": None
+        if plan.calls is None
+        else {
+            "sampler": plan.calls.sampler.name,
+            "distinct_circuits": len(plan.calls.circuits),
+            "jobs": [
+                {
+                    "name": job.name,
+                    "step": job.step,
+                    "shots": job.shots,
+                    "seconds": job.seconds,
+                    "calls": [
+                        {
+                            "name": call.name,
+                            "circuits": list(call.circuits),
+                            "rows": call.rows,
+                            "seconds": call.seconds,
+                        }
+                        for call in job.calls
+                    ],
+                }
+                for job in plan.calls.jobs
+            ],
+        },
         "depth": plan.circuit.depth,
         "two_qubit_gates": plan.circuit.two_qubit_gates,
         "expected_success": plan.circuit.expected_success,
@@ -96,7 +120,7 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
         f"model      {plan.model} ({plan.model_run}), {circuit.qubits} qubits, T = {plan.num_steps}",
         f"circuit    depth {circuit.depth}, {circuit.two_qubit_gates} two-qubit gates, "
         f"expected success {success}",
-        f"images     {plan.num_images}, all of a step in one job",
+        *_calls(plan),
         "",
         *_job_table(plan),
         "",
@@ -126,6 +150,21 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
             *[f"{_verdict(each.taken)} {each.target}: {each.reason}" for each in plan.decisions],
         ]
     return lines
+
+
+def _calls(plan: RunPlan) -> list[str]:
+    """What a step's jobs take: all images, or the calls of a step one after the other."""
+    calls = plan.calls
+    if calls is None:
+        return [f"images     {plan.num_images}, all of a step in one job"]
+    count, steps = len(calls.circuits), len(plan.steps)
+    names = {call.name for job in calls.jobs for call in job.calls}
+    return [
+        f"calls      {count} distinct circuit{'s' if count > 1 else ''} (the worst is above) in "
+        f"{len(names)} call{'s' if len(names) > 1 else ''} a step",
+        f"sampler    {calls.sampler.name}, {steps} steps from t = {plan.steps[0].step}",
+        f"images     {plan.num_images}, rows of every call",
+    ]
 
 
 def _job_table(plan: RunPlan) -> list[str]:

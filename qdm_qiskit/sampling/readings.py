@@ -77,12 +77,12 @@ class Reading:
         """Circuits of each row; 0 where all observables are multiples of the identity."""
         return 1 if self.plan is None else len(self.plan.bases)
 
-    def circuits(self, isa: QuantumCircuit, target: DeviceTarget) -> list[QuantumCircuit]:
+    def circuits(self, isa: QuantumCircuit, target: DeviceTarget | None) -> list[QuantumCircuit]:
         """The measured circuits of one row.
 
         Args:
             isa: The call's circuit, transpiled: measured for probabilities, else not.
-            target: The device.
+            target: The device; None leaves the turns into a basis in gates of Qiskit's.
         """
         if self.plan is None:
             return [isa]

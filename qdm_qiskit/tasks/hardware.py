@@ -9,7 +9,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -35,6 +35,9 @@ from ..hardware.run.replay import replay as replay_folder
 from ..notebook import Markup, card, facts, note, one_line, picture
 from ..options import build, field_types
 from ..progress import Message, Progress, silent
+
+if TYPE_CHECKING:
+    from ..sampling import Sampler
 
 __all__ = [
     "ROOT",
@@ -147,6 +150,7 @@ class HardwareRun:
         progress: Progress = silent,
         settings: ServiceSettings | None = None,
         provider: Provider | None = None,
+        sampler: Sampler | None = None,
     ) -> HardwareRun:
         """Send the run; see :func:`submit`."""
         if not yes:
@@ -154,7 +158,12 @@ class HardwareRun:
                 f"{price(self.plan)}; nothing was sent. Send it with submit(..., yes=True)."
             )
         submit_run(
-            self.folder, detach=detach, progress=progress, settings=settings, provider=provider
+            self.folder,
+            detach=detach,
+            progress=progress,
+            settings=settings,
+            provider=provider,
+            sampler=sampler,
         )
         return self
 
@@ -164,6 +173,7 @@ class HardwareRun:
         progress: Progress = silent,
         settings: ServiceSettings | None = None,
         provider: Provider | None = None,
+        sampler: Sampler | None = None,
     ) -> HardwareRun:
         """Go on with the run; see :func:`resume`."""
         resume_run(
@@ -172,6 +182,7 @@ class HardwareRun:
             progress=progress,
             settings=settings,
             provider=provider,
+            sampler=sampler,
         )
         return self
 
@@ -181,6 +192,7 @@ class HardwareRun:
         progress: Progress = silent,
         settings: ServiceSettings | None = None,
         provider: Provider | None = None,
+        sampler: Sampler | None = None,
     ) -> HardwareRun:
         """Fetch what is finished and record what it cost; send nothing new."""
         collect_run(
@@ -189,6 +201,7 @@ class HardwareRun:
             progress=progress,
             settings=settings,
             provider=provider,
+            sampler=sampler,
         )
         return self
 
@@ -198,6 +211,7 @@ class HardwareRun:
         progress: Progress = silent,
         settings: ServiceSettings | None = None,
         provider: Provider | None = None,
+        sampler: Sampler | None = None,
     ) -> HardwareRun:
         """Cancel the jobs that wait or run, and give back what is reserved for the rest."""
         cancel_run(
@@ -206,12 +220,13 @@ class HardwareRun:
             progress=progress,
             settings=settings,
             provider=provider,
+            sampler=sampler,
         )
         return self
 
-    def replay(self) -> Replay:
+    def replay(self, *, sampler: Sampler | None = None) -> Replay:
         """Compute the images again from the record; see :func:`replay`."""
-        return replay_folder(self.folder)
+        return replay_folder(self.folder, sampler=sampler)
 
     def __repr__(self) -> str:
         return one_line("HardwareRun", self.folder.name, f"in {self.folder.parent}")
@@ -235,6 +250,7 @@ def plan(
     target: str | DeviceLike | Sequence[str | DeviceLike] | None = None,
     *,
     provider: Provider | None = None,
+    sampler: Sampler | None = None,
     config: PlanConfig | None = None,
     policy: FallbackPolicy | None = None,
     root: str | Path = ROOT,
@@ -252,6 +268,8 @@ def plan(
             ``"local:fake_torino"``, ``"acme:chip-1"`` of a provider that a package brings; a
             ``BackendV2`` or an Aer ``NoiseModel`` stands for ``local:`` of it.
         provider: A provider object, which needs no registration, in place of ``target``.
+        sampler: A sampler object, which needs no registration, in place of ``scheduler``; whoever
+            sends, resumes or replays the run gives it again.
         config: All options at once, targets included, in place of ``target`` and ``options``.
         policy: When a target is passed over; by default when it cannot be used.
         root: Folder of all hardware runs.
@@ -298,13 +316,14 @@ def plan(
             root=root,
             look=_look(root, offered),
             budget=None if config.budget is None else opened.budget(config.budget),
+            sampler=sampler,
             progress=progress,
         )
         opened.add_run(
             made.run_id,
             plan_sha256=made.content_sha256,
             budget=made.budget,
-            total_steps=made.num_steps,
+            total_steps=len(made.steps),
             seconds_estimated=made.total_seconds,
         )
     finally:
@@ -375,6 +394,7 @@ def submit(
     progress: Progress = silent,
     settings: ServiceSettings | None = None,
     provider: Provider | None = None,
+    sampler: Sampler | None = None,
 ) -> HardwareRun:
     """Send a planned run and work through its chain, step by step; this may spend QPU time.
 
@@ -388,6 +408,7 @@ def submit(
         progress: Receives each stage, in words.
         settings: Limits and intervals; by default those of the root's ``service.json``.
         provider: The provider object of the plan's target; an installed package's by default.
+        sampler: The sampler object, for a plan that was made with one.
 
     Returns:
         The run: ``.state``, ``.images``, ``.resume()``.
@@ -407,7 +428,12 @@ def submit(
     done (2, 1, 2, 2) True
     """
     return _run(plan, root).submit(
-        yes=yes, detach=detach, progress=progress, settings=settings, provider=provider
+        yes=yes,
+        detach=detach,
+        progress=progress,
+        settings=settings,
+        provider=provider,
+        sampler=sampler,
     )
 
 
@@ -418,12 +444,13 @@ def resume(
     progress: Progress = silent,
     settings: ServiceSettings | None = None,
     provider: Provider | None = None,
+    sampler: Sampler | None = None,
 ) -> HardwareRun:
     """Go on with a run that was sent, at the step it has reached, in any process, on any day.
 
     Args:
         run: The run, its plan, folder or id, or ``"latest"``.
-        root, progress, settings, provider: As for :func:`submit`.
+        root, progress, settings, provider, sampler: As for :func:`submit`.
 
     Returns:
         The run.
@@ -441,15 +468,23 @@ def resume(
     ...     print(begun.state.state, qdm.resume("latest", root=f"{folder}/runs").state.state)
     running done
     """
-    return _run(run, root).resume(progress=progress, settings=settings, provider=provider)
+    return _run(run, root).resume(
+        progress=progress, settings=settings, provider=provider, sampler=sampler
+    )
 
 
-def replay(run: RunPlan | HardwareRun | str | Path, *, root: str | Path = ROOT) -> Replay:
+def replay(
+    run: RunPlan | HardwareRun | str | Path,
+    *,
+    root: str | Path = ROOT,
+    sampler: Sampler | None = None,
+) -> Replay:
     """Compute a run's images again from its record alone, and compare them with the stored ones.
 
     Args:
         run: The run, its plan, folder or id, or ``"latest"``.
         root: As for :func:`submit`.
+        sampler: The sampler object, for a plan that was made with one.
 
     Returns:
         The images, and whether they are the stored ones to the bit (``equal``).
@@ -467,7 +502,7 @@ def replay(run: RunPlan | HardwareRun | str | Path, *, root: str | Path = ROOT) 
     >>> found.equal, found.images.shape
     (True, (2, 1, 2, 2))
     """
-    return _run(run, root).replay()
+    return _run(run, root).replay(sampler=sampler)
 
 
 def _run(run: object, root: str | Path) -> HardwareRun:
@@ -516,8 +551,8 @@ def _planned(folder: Path) -> RunState:
     return RunState(
         run_id=plan.run_id,
         state="planned",
-        step=plan.num_steps,
-        total_steps=plan.num_steps,
+        step=len(plan.steps),
+        total_steps=len(plan.steps),
         jobs=0,
         seconds_estimated=plan.total_seconds,
         seconds_charged=0.0,

@@ -2,6 +2,9 @@
 
 __all__ = [
     "calibration_reuse",
+    "call_circuits",
+    "call_jobs",
+    "calls",
     "canonical_json",
     "circuits",
     "config",
@@ -13,4 +16,5 @@ __all__ = [
     "shots",
     "target_choice",
     "types",
+    "work",
 ]

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import CalibrationMismatch, InvalidData
 from ...files import read_json_object
-from ...mitigation.readout import ReadoutCalibration, combine_results
+from ...mitigation.readout import ReadoutCalibration, combine_results, prepared_bits
 from ..ledger.ledger import Ledger
 from ..ledger.run_files import iso, taken_at
+from .calls import calibration_groups
 from .run_plan import CalibrationPlan, RunPlan
 
 
@@ -81,9 +83,7 @@ def reusable(
         if row["method"] != wanted.method or not isinstance(shots, int):
             continue
         # As many shots of each circuit; more qubits take more circuits.
-        if shots < wanted.shots * wanted.circuits or not set(plan.circuit.measured_qubits) <= set(
-            qubits
-        ):
+        if shots < wanted.shots * wanted.circuits or not set(plan.measured_qubits) <= set(qubits):
             continue
         if row["target"] != plan.target:
             continue
@@ -94,7 +94,7 @@ def reusable(
             check_calibration(
                 found,
                 backend=plan.backend,
-                qubits=plan.circuit.measured_qubits,
+                qubits=plan.measured_qubits,
                 ttl_seconds=wanted.ttl_seconds,
                 at=now,
             )
@@ -115,11 +115,28 @@ def calibration_of(
         counts: Of each circuit, in the order of the plan.
         ran_at: When they ran, seconds since 1970.
     """
-    return combine_results(
-        counts,
-        plan.circuit.measured_qubits,
-        backend=plan.backend,
-        taken_at=iso(ran_at),
-        method=wanted.method,
-        correction=wanted.correction,
+    found: list[ReadoutCalibration] = []
+    left = list(counts)
+    for group in calibration_groups(plan.measured_qubits):
+        number = len(prepared_bits(len(group), wanted.method))
+        own, left = left[:number], left[number:]
+        found.append(
+            combine_results(
+                own,
+                group,
+                backend=plan.backend,
+                taken_at=iso(ran_at),
+                method=wanted.method,
+                correction=wanted.correction,
+            )
+        )
+    if len(found) == 1 and not left:
+        return found[0]
+    if left:
+        raise InvalidData(f"A calibration of run {plan.run_id} has {len(left)} counts too many.")
+    return replace(
+        found[0],
+        qubits=tuple(qubit for each in found for qubit in each.qubits),
+        shots=sum(each.shots for each in found),
+        matrices={qubit: m for each in found for qubit, m in each.matrices.items()},
     )

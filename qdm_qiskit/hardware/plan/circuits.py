@@ -17,6 +17,7 @@ from ...mitigation.readout import construct_circuits
 from ...rng import derived_seed
 from ...transpiling.cost import CircuitCost
 from ...transpiling.passes import best_trial, layout_trials, transpile_for
+from .calls import calibration_groups
 from .config import PlanConfig
 from .qpu_seconds import DEFAULT_REP_DELAY_SECONDS, JOB_OVERHEAD_SECONDS, Timing, timing
 from .types import Availability
@@ -29,28 +30,13 @@ NO_TIMING = Timing(
 )
 
 
-def model_circuit(trained: TrainedRun) -> QuantumCircuit:
-    """Return the unrolled circuit of a model that is one circuit with a probability readout.
-
-    Raises:
-        TargetUnavailable: For every other model.
-    """
+def is_one_circuit(trained: TrainedRun) -> bool:
+    """Whether a model is one circuit whose outcomes are read, with arithmetic before and after."""
     from ...circuits.spec import ProbabilityReadout
     from ...models import CircuitDenoiser
-    from ...sampling import unrolled_circuit
 
     model = trained.model
-    if not isinstance(model, CircuitDenoiser):
-        raise TargetUnavailable(
-            f"'{model.name}' is no single circuit between classical arithmetic, so no QPU can take "
-            "its steps; run it by `qdm sample --target engine`."
-        )
-    if not isinstance(model.spec.readout, ProbabilityReadout):
-        raise TargetUnavailable(
-            f"'{model.name}' reads expectation values, and a hardware run samples probabilities; "
-            "run it by `qdm sample --target engine`."
-        )
-    return unrolled_circuit(model)
+    return isinstance(model, CircuitDenoiser) and isinstance(model.spec.readout, ProbabilityReadout)
 
 
 def find_device(target: Target, backend: BackendV2 | None, seed: int) -> BackendV2 | None:
@@ -159,9 +145,16 @@ def is_device(target: Target) -> bool:
 
 
 def best_transpiled(
-    circuit: QuantumCircuit, device: BackendV2 | None, target: Target, config: PlanConfig
+    circuit: QuantumCircuit,
+    device: BackendV2 | None,
+    target: Target,
+    config: PlanConfig,
+    read: Sequence[int] | None = None,
 ) -> tuple[QuantumCircuit, int, CircuitCost | None]:
-    """The best of the layout trials, its seed, and what it costs; None where there is no device."""
+    """The best of the layout trials, its seed, and what it costs; None where there is no device.
+
+    ``read`` names the qubits that are read later, for a circuit that does not measure.
+    """
     # Not of the run's seed: runs that differ by it alone should measure the same qubits, so that
     # one calibration serves them all.
     seeds = [derived_seed(0, "transpiler", trial) for trial in range(config.layout_trials)]
@@ -169,8 +162,9 @@ def best_transpiled(
         return circuit, seeds[0], None
     level = config.optimization_level
     if not is_device(target):
-        return transpile_for(circuit, device, level=level, seed=seeds[0]), seeds[0], None
-    trial = best_trial(layout_trials(circuit, device, seeds=seeds, level=level))
+        isa = transpile_for(circuit, device, level=level, seed=seeds[0], read=read)
+        return isa, seeds[0], None
+    trial = best_trial(layout_trials(circuit, device, seeds=seeds, level=level, read=read))
     return trial.circuit, trial.seed, trial.cost
 
 
@@ -178,6 +172,8 @@ def calibration_circuits(
     config: PlanConfig, target: Target, device: BackendV2 | None, measured: tuple[int, ...]
 ) -> list[QuantumCircuit]:
     """Return the readout calibration's circuits for the measured qubits; none without mitigation.
+
+    One job calibrates the qubits of all circuits, in groups whose counts can be kept.
 
     Raises:
         InvalidOption: If there is nothing to mitigate on the target.
@@ -188,9 +184,13 @@ def calibration_circuits(
         raise InvalidOption(
             f"Target '{target}' has no readout errors to mitigate; use mitigation 'none'."
         )
-    return construct_circuits(
-        measured, device.num_qubits, method=config.calibration_method, target=device.target
-    )
+    return [
+        circuit
+        for group in calibration_groups(measured)
+        for circuit in construct_circuits(
+            group, device.num_qubits, method=config.calibration_method, target=device.target
+        )
+    ]
 
 
 def clock(

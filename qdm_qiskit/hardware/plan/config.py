@@ -58,6 +58,12 @@ class PlanConfig:
     optimization_level: int = 3
     loader: str | None = None
     """Name of what loads images into the circuit; None for the model's own."""
+    scheduler: str = "process"
+    """Name of the sampler; see :attr:`.SamplingConfig.scheduler`."""
+    num_inference_steps: int | None = None
+    """Steps of the sampler, each with its jobs; None leaves it to the sampler."""
+    eta: float = 0.0
+    """Share of DDPM's noise that ddim adds, 0 to 1."""
 
     def __post_init__(self) -> None:
         targets: object = self.targets

@@ -19,46 +19,34 @@ from ...arguments import checked_path, of_kind, wrong
 from ...errors import InvalidOption, OutputNotWritable, TargetUnavailable
 from ...execution.targets import Target, parse_target
 from ...files import check_writable, write_bytes
-from ...progress import Message, Progress, silent
-from ...transpiling.passes import measured_physical_qubits
+from ...progress import Progress, silent
 from ..ledger.ledger import FILE, Ledger
 from . import files as plan_contents
 from .calibration_reuse import reusable
 from .circuits import (
-    best_transpiled,
     calibrated_at,
-    calibration_circuits,
-    clock,
     find_device,
     is_device,
-    model_circuit,
-    physical_qubits,
+    is_one_circuit,
 )
 from .config import DAY_SECONDS, PlanConfig
 from .run_plan import (
     CIRCUITS,
     INPUTS,
     PLAN,
-    CircuitPlan,
     Decision,
     FoundCalibration,
     RunPlan,
-    StepPlan,
     files_of,
     read_plan,
     write_plan,
 )
-from .shots import (
-    TWIRLING_BUCKET,
-    calibration_plan,
-    check_limits,
-    chosen_shots,
-    total_shots,
-)
+from .shots import TWIRLING_BUCKET, check_limits
 from .types import Availability, ProviderRecord
+from .work import Place, many_calls, one_circuit
 
 if TYPE_CHECKING:
-    from ...sampling import TrainedRun
+    from ...sampling import Sampler, TrainedRun
 
 __all__ = [
     "DAY_SECONDS",
@@ -103,6 +91,7 @@ def make_plan(
     root: Path,
     backend: BackendV2 | None = None,
     provider: Any = None,
+    sampler: Sampler | None = None,
     today: date | None = None,
     progress: Progress = silent,
 ) -> RunPlan:
@@ -133,6 +122,7 @@ def make_plan(
         root=root,
         backend=backend,
         availability=offered,
+        sampler=sampler,
         today=today,
         progress=progress,
     )
@@ -147,6 +137,7 @@ def draft_plan(
     root: Path | None = None,
     backend: BackendV2 | None = None,
     availability: Availability | None = None,
+    sampler: Sampler | None = None,
     today: date | None = None,
     progress: Progress = silent,
 ) -> Draft:
@@ -160,6 +151,8 @@ def draft_plan(
             None expects to take one.
         backend: The QPU, for an ``ibm:`` target; other targets find their own, and take no other.
         availability: What a target's look has shown; needed for another package's provider.
+        sampler: A sampler in the place of ``config.scheduler``; it has to be given again to whoever
+            sends or replays the run.
         today: The day of planning; today if None.
         progress: Receives each stage of the work, in words.
 
@@ -167,8 +160,8 @@ def draft_plan(
         The draft.
 
     Raises:
-        TargetUnavailable: If the model is no single circuit with a probability readout, or an
-            ``ibm:`` target comes without its backend.
+        TargetUnavailable: If the model calls no circuit that a target can run, or an ``ibm:`` target
+            comes without its backend.
         InvalidOption: If an option does not fit the model or the device, the target is none of
             ``config.targets``, or the backend is not the target's.
     """
@@ -177,32 +170,28 @@ def draft_plan(
     chosen = _chosen_target(config, target)
     config.options.check_target(str(chosen), is_qpu=chosen.kind == "ibm")
     trained = load_run(run, loader=config.loader)
-    circuit = model_circuit(trained)
     device = find_device(chosen, backend, config.seed)
-    progress(Message("transpiling"))
-    isa, seed, cost = best_transpiled(circuit, device, chosen, config)
-    measured = measured_physical_qubits(isa)
-    calibration = calibration_circuits(config, chosen, device, measured)
-    timing = clock(device, chosen, isa, calibration, config, availability)
-    progress(Message("planning"))
     x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
-    planned_calibration = calibration_plan(config, calibration, timing)
-    total = total_shots(trained, config, chosen, timing, planned_calibration)
-    shots, choice = chosen_shots(trained, config, total, device, progress)
-    steps = tuple(
-        StepPlan(
-            step=step,
-            shots=count,
-            rows=config.num_images,
-            seconds=timing.job_seconds(count * config.num_images),
-        )
-        for step, count in zip(range(len(shots), 0, -1), shots, strict=True)
+    place = Place(chosen, device, availability)
+    own_chain = (
+        sampler is None
+        and config.scheduler == "process"
+        and config.eta == 0
+        and config.num_inference_steps in (None, trained.process.num_steps)
     )
+    if own_chain and is_one_circuit(trained):
+        work = one_circuit(trained, config, place, progress)
+    else:
+        work = many_calls(trained, config, place, x, labels, sampler, progress)
     check_limits(
-        steps, planned_calibration, device, config.options.max_execution_seconds, availability
+        work.steps if work.calls is None else (),
+        work.calibration,
+        device,
+        config.options.max_execution_seconds,
+        availability,
     )
     contents = plan_contents.model_files(trained, config.loader)
-    contents[CIRCUITS] = plan_contents.qpy_bytes([isa, *calibration])
+    contents[CIRCUITS] = plan_contents.qpy_bytes(work.circuits)
     contents[INPUTS] = plan_contents.npz_bytes(x, labels)
     name = chosen.backend if chosen.backend not in (None, "least_busy") else chosen.kind
     own = is_device(chosen) and chosen.provider is None
@@ -222,27 +211,17 @@ def draft_plan(
         num_images=config.num_images,
         seed=config.seed,
         label=config.label,
-        steps=steps,
+        steps=work.steps,
         schedule=config.schedule,
-        shot_choice=choice,
+        shot_choice=work.choice,
         mitigation=config.mitigation,
-        calibration=planned_calibration,
+        calibration=work.calibration,
         mode=config.mode,
         options=config.options,
         budget=config.budget,
-        circuit=CircuitPlan(
-            qubits=isa.num_clbits,
-            parameters=tuple(p.name for p in isa.parameters),
-            depth=isa.depth(),
-            two_qubit_gates=sum(len(i.qubits) == 2 and i.operation.name != "barrier" for i in isa),
-            expected_success=None if cost is None else cost.expected_success,
-            idle_success=None if cost is None else cost.idle_success,
-            measured_qubits=measured,
-            physical_qubits=physical_qubits(isa, cost),
-            transpiler_seed=seed,
-            optimization_level=config.optimization_level,
-        ),
-        timing=timing,
+        circuit=work.circuit,
+        timing=work.timing,
+        calls=work.calls,
         decisions=(),
         files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),
     )

@@ -4,7 +4,7 @@ A run is a folder ``<root>/<run id>/``. Planning writes into it
 
 ===================  ==============================================================
 ``plan.json``        the plan, and ``content_sha256`` over its canonical JSON
-``circuits.qpy``     the step's transpiled circuit, then the calibration circuits
+``circuits.qpy``     the step's transpiled circuit, or those of its calls; then the calibration circuits
 ``inputs.npz``       ``x``: x_T, and ``labels`` of a guided model
 ``model/``           the model as it was: a run folder with one checkpoint
 ===================  ==============================================================
@@ -25,6 +25,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ from ...errors import InvalidData, InvalidOption, InvalidPlan, MissingData, Unkn
 from ...execution.targets import parse_target
 from ...files import read_json_object, write_json
 from ...notebook import card, facts, note, one_line, table
+from .calls import CallsPlan
 from .canonical_json import content_sha256, from_plain
 from .qpu_seconds import Timing
 from .types import (
@@ -88,6 +90,7 @@ __all__ = [
     "is_run_id",
     "load_planned_run",
     "planned_values",
+    "read_all_circuits",
     "read_circuits",
     "read_inputs",
     "read_plan",
@@ -95,6 +98,9 @@ __all__ = [
 ]
 
 SCHEMA = "qdm-run-plan/1"
+"""Of a run whose step is one circuit, from T down to 1."""
+CALLS_SCHEMA = "qdm-run-plan/2"
+"""Of a run whose step is several circuit calls, or whose chain a sampler walks: it has ``calls``."""
 PLAN, CIRCUITS, INPUTS, MODEL = "plan.json", "circuits.qpy", "inputs.npz", "model"
 MAX_FILE_BYTES = 1 << 30
 """Largest file of a plan that is read."""
@@ -133,7 +139,7 @@ class RunPlan:
     seed: int
     label: int | None
     steps: tuple[StepPlan, ...]
-    """t = T .. 1."""
+    """t = T .. 1, or the times of the sampler."""
     schedule: Schedule
     shot_choice: ShotChoice | None
     """Grounds of the shot allocation; None of rule ``uniform``."""
@@ -145,12 +151,15 @@ class RunPlan:
     budget: str | None
     """Name of the budget that pays."""
     circuit: CircuitPlan
+    """The step's circuit; of several the one that succeeds least."""
     timing: Timing
     decisions: tuple[Decision, ...]
     files: tuple[PlannedFile, ...]
     """All files beside the plan, in the order of their paths."""
     provider: ProviderRecord | None = None
     """The provider, if it is not this package's; a plan without one is written without the key."""
+    calls: CallsPlan | None = None
+    """The work of steps of several circuit calls; a plan without is written without the key."""
     folder: Path = field(default=Path(), compare=False)
     """The run's folder; where it stands decides nothing and is not in the hash."""
     before_found: bool = field(default=False, compare=False)
@@ -179,7 +188,11 @@ class RunPlan:
         shapes = (*self.image_shape, *self.state_shape)
         check(bool(self.state_shape) and min(shapes) >= 1, "shapes are >= 1", shapes)
         steps = [each.step for each in self.steps]
-        check(steps == list(range(self.num_steps, 0, -1)), "steps go from T down to 1", steps[:3])
+        if self.calls is None:
+            all_steps = list(range(self.num_steps, 0, -1))
+            check(steps == all_steps, "steps go from T down to 1", steps[:3])
+        else:
+            self._check_calls(self.calls, steps)
         check(
             all(each.rows == self.num_images for each in self.steps),
             "each step has num_images rows",
@@ -202,6 +215,16 @@ class RunPlan:
         for needed in (CIRCUITS, INPUTS, f"{MODEL}/config.json"):
             check(needed in paths, f"files include {needed}", paths)
 
+    def _check_calls(self, calls: CallsPlan, steps: list[int]) -> None:
+        """Refuse work that does not fit the steps, or says another circuit is the worst."""
+        falling = bool(steps) and steps == sorted(set(steps), reverse=True)
+        check(falling and steps[0] <= self.num_steps, "steps fall from at most T", steps[:3])
+        asked = [step for step, _ in groupby(job.step for job in calls.jobs)]
+        check(asked == steps, "jobs are those of the steps, in their order", asked[:3])
+        known = any(self.circuit == each.plan for each in calls.circuits)
+        check(known, "circuit is one of those of the calls", self.circuit.qubits)
+        check(self.schedule == "uniform", "shots of several calls are uniform", self.schedule)
+
     def _check_target(self, text: str) -> None:
         """Refuse what is no target; a provider's package may be gone since the plan was made."""
         if self.provider is None or not _OTHER_TARGET.fullmatch(text):
@@ -216,12 +239,30 @@ class RunPlan:
         del found["folder"], found["before_found"], found["before_correction"]
         if self.provider is None:
             del found["provider"]
+        if self.calls is None:
+            del found["calls"]
         if found["calibration"] is not None:
             if self.before_found:
                 del found["calibration"]["found"]
             if self.before_correction:
                 del found["calibration"]["correction"]
         return found
+
+    @property
+    def schema(self) -> str:
+        """Name of the format that it is written in."""
+        return SCHEMA if self.calls is None else CALLS_SCHEMA
+
+    @property
+    def measured_qubits(self) -> tuple[int, ...]:
+        """Physical qubits whose readout is calibrated where it is mitigated."""
+        return self.circuit.measured_qubits if self.calls is None else self.calls.measured_qubits
+
+    def parts(self) -> list[tuple[str, float, int]]:
+        """Return name, QPU seconds and executions of each job of the steps, in their order."""
+        if self.calls is not None:
+            return [(e.name, e.seconds, e.shots * e.circuits) for e in self.calls.jobs]
+        return [(each.name, each.seconds, each.shots * each.rows) for each in self.steps]
 
     @property
     def content_sha256(self) -> str:
@@ -258,13 +299,13 @@ class RunPlan:
 
     @property
     def num_jobs(self) -> int:
-        """Jobs: one a step, and one for the calibration if it is to be taken."""
-        return len(self.steps) + (self.new_calibration is not None)
+        """Jobs of the steps, and one for the calibration if it is to be taken."""
+        return len(self.parts()) + (self.new_calibration is not None)
 
     @property
     def total_shots(self) -> int:
         """Shots of all jobs that are expected, over all images and calibration circuits."""
-        taken = sum(each.shots * each.rows for each in self.steps)
+        taken = sum(executions for _, _, executions in self.parts())
         if self.new_calibration is not None:
             taken += self.new_calibration.shots * self.new_calibration.circuits
         return taken
@@ -273,7 +314,9 @@ class RunPlan:
     def num_circuits(self) -> int:
         """Bound circuits of all jobs that are expected."""
         calibration = 0 if self.new_calibration is None else self.new_calibration.circuits
-        return sum(each.rows for each in self.steps) + calibration
+        steps = self.steps if self.calls is None else ()
+        jobs = () if self.calls is None else self.calls.jobs
+        return sum(e.rows for e in steps) + sum(e.circuits for e in jobs) + calibration
 
     @property
     def total_seconds(self) -> float:
@@ -298,6 +341,8 @@ class RunPlan:
         if calibration is not None:
             numbers = (calibration.circuits, calibration.shots, calibration.seconds)
             rows.append(("calibration", 1, *numbers))
+        if self.calls is not None:
+            return rows + self.calls.table()
         first = 0
         for last, step in enumerate(self.steps):
             after = self.steps[last + 1] if last + 1 < len(self.steps) else None
@@ -355,8 +400,9 @@ class RunPlan:
         Raises:
             InvalidOption: If there is no such step.
         """
-        check(1 <= step <= self.num_steps, f"step is 1 to {self.num_steps}", step)
-        return self.steps[self.num_steps - step]
+        found = [each for each in self.steps if each.step == step]
+        check(bool(found), f"step is 1 to {self.num_steps}, and one of the sampler's", step)
+        return found[0]
 
 
 def write_plan(plan: RunPlan, path: Path) -> None:
@@ -368,7 +414,7 @@ def write_plan(plan: RunPlan, path: Path) -> None:
     write_json(
         path,
         {
-            "schema": SCHEMA,
+            "schema": plan.schema,
             "run_id": plan.run_id,
             "content_sha256": plan.content_sha256,
             "content": plan.content(),
@@ -402,8 +448,9 @@ def read_plan(path: Path, argument: str = "path") -> RunPlan:
         whole = read_json_object(path)
         if set(whole) != {"schema", "run_id", "content_sha256", "content"}:
             raise InvalidData(f"its keys are {sorted(whole)[:6]}")
-        if whole["schema"] != SCHEMA:
-            raise InvalidData(f"its schema is {whole['schema']!r:.60}, not '{SCHEMA}'")
+        if whole["schema"] not in (SCHEMA, CALLS_SCHEMA):
+            known = f"'{SCHEMA}' or '{CALLS_SCHEMA}'"
+            raise InvalidData(f"its schema is {whole['schema']!r:.60}, not {known}")
         found = content_sha256(whole["content"])
         if found != whole["content_sha256"]:
             raise InvalidData(
@@ -411,6 +458,8 @@ def read_plan(path: Path, argument: str = "path") -> RunPlan:
                 f"was written with {whole['content_sha256']!r:.20}"
             )
         plan = dataclasses.replace(_from_content(whole["content"]), folder=path.parent)
+        if plan.schema != whole["schema"]:
+            raise InvalidData(f"it is written as {plan.schema}, and says {whole['schema']}")
         if plan.content_sha256 != found or plan.run_id != whole["run_id"]:
             raise InvalidData(f"its id is {whole['run_id']!r:.60}, but it makes {plan.run_id}")
         _check_device(plan)
@@ -442,7 +491,7 @@ def _check_device(plan: RunPlan) -> None:
 def _from_content(content: Any) -> RunPlan:
     """The plan of a content; keys that a calibration got later say what was done without them."""
     if isinstance(content, dict):
-        content = {"provider": None, **content}
+        content = {"provider": None, "calls": None, **content}
     calibration = content.get("calibration") if isinstance(content, dict) else None
     if not isinstance(calibration, dict):
         return from_plain(RunPlan, content)
@@ -505,7 +554,19 @@ def check_files(plan: RunPlan) -> None:
 
 
 def read_circuits(plan: RunPlan) -> tuple[QuantumCircuit, tuple[QuantumCircuit, ...]]:
-    """Read the step's transpiled circuit, and the calibration circuits.
+    """Read the step's transpiled circuit, the first of several, and the calibration circuits.
+
+    Raises:
+        InvalidPlan: As :func:`read_all_circuits`.
+    """
+    circuits, calibration = read_all_circuits(plan)
+    return circuits[0], calibration
+
+
+def read_all_circuits(
+    plan: RunPlan,
+) -> tuple[tuple[QuantumCircuit, ...], tuple[QuantumCircuit, ...]]:
+    """Read the transpiled circuits of a step's calls, in the plan's order, and the calibration's.
 
     QPY holds no pickles, but it names classes of Qiskit to build; so nothing is parsed before its
     hash fits the plan.
@@ -522,15 +583,23 @@ def read_circuits(plan: RunPlan) -> tuple[QuantumCircuit, tuple[QuantumCircuit, 
         raise InvalidPlan(
             f"The circuits of run {plan.run_id} cannot be read by this Qiskit ({error}); plan again."
         ) from error
-    expected = 1 + (0 if plan.calibration is None else plan.calibration.circuits)
-    names = tuple(p.name for p in circuits[0].parameters) if circuits else ()
-    if len(circuits) != expected or names != plan.circuit.parameters:
+    wanted = [plan.circuit] if plan.calls is None else [e.plan for e in plan.calls.circuits]
+    expected = len(wanted) + (0 if plan.calibration is None else plan.calibration.circuits)
+    own = circuits[: len(wanted)]
+    wrong = [
+        number
+        for number, (found, said) in enumerate(zip(own, wanted, strict=False))
+        if tuple(p.name for p in found.parameters) != said.parameters
+    ]
+    if len(circuits) != expected or wrong:
+        number = wrong[0] if wrong else 0
+        got = circuits[number].num_parameters if circuits else 0
         raise InvalidPlan(
-            f"Run {plan.run_id} has {expected} circuits, the first with the "
-            f"{len(plan.circuit.parameters)} parameters of its plan; got {len(circuits)} circuits "
-            f"and {len(names)} parameters; plan again."
+            f"Run {plan.run_id} has {expected} circuits, of which number {number + 1} has the "
+            f"{len(wanted[number].parameters)} parameters of its plan; got {len(circuits)} circuits "
+            f"and {got} parameters; plan again."
         )
-    return circuits[0], tuple(circuits[1:])
+    return tuple(own), tuple(circuits[len(wanted) :])
 
 
 def read_inputs(plan: RunPlan) -> tuple[np.ndarray, np.ndarray | None]:
@@ -572,21 +641,24 @@ def load_planned_run(plan: RunPlan) -> TrainedRun:
     return load_run(plan.folder / MODEL)
 
 
-def planned_values(plan: RunPlan, values: np.ndarray) -> np.ndarray:
-    """Return the columns of ``CircuitSpec.input_values`` that the transpiled circuit still has.
+def planned_values(
+    plan: RunPlan, values: np.ndarray, circuit: CircuitPlan | None = None
+) -> np.ndarray:
+    """Return the columns of ``CircuitSpec.input_values`` that a transpiled circuit still has.
 
     Args:
         plan: The plan.
         values: ``(batch, number of x_ parameters of the full circuit)`` in name order.
+        circuit: One of the plan's circuits; the step's own if None.
 
     Returns:
-        ``(batch, len(plan.circuit.parameters))`` float64, in the transpiled circuit's order.
+        ``(batch, len(circuit.parameters))`` float64, in the transpiled circuit's order.
 
     Raises:
         InvalidData: If there are too few columns, or a value is not finite.
     """
     array = np.asarray(values, dtype=np.float64)
-    columns = [int(name[2:]) for name in plan.circuit.parameters]
+    columns = [int(name[2:]) for name in (circuit or plan.circuit).parameters]
     if array.ndim != 2 or (columns and array.shape[1] <= max(columns)):
         raise InvalidData(
             f"Run {plan.run_id} needs input values of shape (batch, > {max(columns, default=0)}), "

@@ -17,6 +17,7 @@ import dataclasses
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import InvalidOption, TargetUnavailable
 from ...execution.targets import Target, parse_target
@@ -27,6 +28,9 @@ from .circuits import find_device
 from .prepare import Draft, PlanConfig, draft_plan
 from .run_plan import Decision, ExecutionOptions, RunPlan
 from .types import Availability, Look
+
+if TYPE_CHECKING:
+    from ...sampling import Sampler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,7 @@ def plan_on_first(
     root: Path,
     look: Look,
     budget: BudgetState | None = None,
+    sampler: Sampler | None = None,
     today: date | None = None,
     progress: Progress = silent,
 ) -> RunPlan:
@@ -65,6 +70,7 @@ def plan_on_first(
         root: Folder of all hardware runs.
         look: Looks at an ``ibm:`` target, or one of another package's provider.
         budget: The budget that pays, as it stands.
+        sampler: A sampler object in the place of the one that ``config`` names.
         today: The day of planning; today if None.
         progress: Receives each stage of the work, in words.
 
@@ -98,6 +104,7 @@ def plan_on_first(
                 root=root,
                 backend=state.backend,
                 availability=state,
+                sampler=sampler,
                 today=today,
                 progress=progress,
             )

@@ -54,23 +54,36 @@ class LocalProvider(Provider):
 
     def result(self, job_id: str, request: JobRequest) -> Sequence[np.ndarray]:
         """Run the circuits, or draw from the exact distribution on the engine."""
-        number = int(request.part.rpartition("-")[2])
+        seed, number = self._stream(request.part)
         if self._target.partition(":")[0] == "engine":
             if request.probabilities is None:
                 raise InvalidData("the engine draws from a distribution, and the request has none")
-            p = request.probabilities
-            rng = stream(self._seed, "shots", number)
-            drawn = rng.multinomial(request.shots, p / p.sum(axis=1, keepdims=True))
-            return [drawn.astype(np.int64)]
+            given = request.probabilities
+            rng = stream(seed, "shots", number)
+            return [
+                rng.multinomial(request.shots, p / p.sum(axis=1, keepdims=True)).astype(np.int64)
+                for p in ([given] if isinstance(given, np.ndarray) else given)
+            ]
         if self._runner is None:  # once: a device's noise model takes longer than a step
             from ...execution.factory import make_runner
 
             self._runner = make_runner(self._target, seed=self._seed)
         # One stream a part: a run that is taken up again draws the same shots.
         name = "shots" if request.part.startswith("step-") else "calibration"
-        seed = derived_seed(derived_seed(self._seed, name, number), "shots", 0)
+        seed = derived_seed(derived_seed(seed, name, number), "shots", 0)
         pubs: list[Pub] = list(request.pubs)
         return self._runner.run(pubs, shots=request.shots, seed=seed)
+
+    def _stream(self, part: str) -> tuple[int, int]:
+        """Return seed and number of a part's shots: one stream each, that its name alone decides.
+
+        Of ``step-0010-02-part-03`` the numbers are 10, 2 and 3.
+        """
+        *before, last = (int(each) for each in part.split("-") if each.isdigit())
+        seed = self._seed
+        for number in before:
+            seed = derived_seed(seed, "shots", number)
+        return seed, last
 
     def usage(self, job_id: str) -> float:
         """Return 0."""

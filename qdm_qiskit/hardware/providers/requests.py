@@ -77,8 +77,9 @@ class JobRequest(Request):
     """Circuits for the backend, each with its ``(batch, num_parameters)`` values."""
     shots: int
     """Shots of each row."""
-    probabilities: np.ndarray | None = None
-    """Exact distribution, ``(batch, 2**qubits)``, for the engine, which runs no circuits."""
+    probabilities: np.ndarray | Sequence[np.ndarray] | None = None
+    """Exact distribution, ``(batch, 2**bits)``, for the engine, which runs no circuits; of several
+    circuits one each."""
 
     def __post_init__(self) -> None:
         checked_shots(self.shots)

@@ -2,10 +2,13 @@
 
 __all__ = [
     "calibrations",
+    "call_chain",
+    "call_results",
     "commands",
     "driver",
     "job_requests",
     "manifest",
+    "parts",
     "replay",
     "reverse_chain",
 ]

@@ -101,7 +101,7 @@ class RunCalibrations:
         """Make calibrations of counts that have arrived, also in an earlier process."""
         folder = self._run.plan.folder
         for path in sorted(folder.glob("calibration-[0-9][0-9][0-9][0-9].npz")):
-            stored = self._parts.stored(path.stem, 1, jobs.settle)
+            stored = self._parts.stored(path.stem, None, jobs.settle)
             assert stored is not None
             calibration = calibration_of(
                 self._run.plan, self._wanted, stored.counts, stored.info.ran_at
@@ -138,7 +138,7 @@ class RunCalibrations:
         check_calibration(
             found[name],
             backend=self._run.plan.backend,
-            qubits=self._run.plan.circuit.measured_qubits,
+            qubits=self._run.plan.measured_qubits,
             ttl_seconds=ttl,
             at=time,
         )

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...arguments import checked_path, checked_text
 from ...errors import InvalidPlan, MissingData
@@ -21,6 +22,9 @@ from ..providers.base import Provider
 from ..providers.context import RunContext
 from ..providers.settings import ServiceSettings
 from .driver import DrivenRun
+
+if TYPE_CHECKING:
+    from ...sampling import Sampler
 
 __all__ = [
     "cancel_run",
@@ -38,6 +42,7 @@ def submit_run(
     progress: Progress | None = None,
     settings: ServiceSettings | None = None,
     provider: Provider | None = None,
+    sampler: Sampler | None = None,
 ) -> RunState:
     """Send a planned run and work through its chain; a run that was begun goes on.
 
@@ -48,6 +53,7 @@ def submit_run(
         settings: Limits and intervals; by default those of the root's ``service.json``.
         provider: The provider object of the plan's target, in the place of the one that an installed
             package brings.
+        sampler: The sampler object, for a plan that was made with one.
 
     Returns:
         Where the run stands.
@@ -61,7 +67,7 @@ def submit_run(
         LedgerBusy: If another process drives this run.
     """
     plan = _plan(plan_path, "plan_path")
-    with _driven(plan, progress, settings, provider) as run:
+    with _driven(plan, progress, settings, provider, sampler) as run:
         return run.go(detach=detach)
 
 
@@ -73,13 +79,14 @@ def resume_run(
     progress: Progress | None = None,
     settings: ServiceSettings | None = None,
     provider: Provider | None = None,
+    sampler: Sampler | None = None,
 ) -> RunState:
     """Go on with a run that was begun, in any process.
 
     Args:
         root: Folder of all runs.
         run_id: The run.
-        detach, progress, settings, provider: As for :func:`submit_run`.
+        detach, progress, settings, provider, sampler: As for :func:`submit_run`.
 
     Returns, raises:
         As :func:`submit_run`; also MissingData if the run was never submitted.
@@ -89,7 +96,7 @@ def resume_run(
     plan = _plan(root / run_id)
     if run_state(root, run_id).state == "planned":
         raise MissingData(f"Run {run_id} was not submitted yet; `qdm run submit {run_id} --yes`.")
-    with _driven(plan, progress, settings, provider) as run:
+    with _driven(plan, progress, settings, provider, sampler) as run:
         return run.go(detach=detach)
 
 
@@ -100,6 +107,7 @@ def collect_run(
     progress: Progress | None = None,
     settings: ServiceSettings | None = None,
     provider: Provider | None = None,
+    sampler: Sampler | None = None,
 ) -> RunState:
     """Fetch what has ended and record what it cost; sends no job and waits for none.
 
@@ -111,7 +119,7 @@ def collect_run(
     plan = _plan(root / run_id)
     if run_state(root, run_id).state == "planned":
         raise MissingData(f"Run {run_id} was not submitted yet; there is nothing to collect.")
-    with _driven(plan, progress, settings, provider) as run:
+    with _driven(plan, progress, settings, provider, sampler) as run:
         return run.collect()
 
 
@@ -122,6 +130,7 @@ def cancel_run(
     progress: Progress | None = None,
     settings: ServiceSettings | None = None,
     provider: Provider | None = None,
+    sampler: Sampler | None = None,
 ) -> RunState:
     """Cancel the jobs of a run and give back what is reserved for the rest of it.
 
@@ -134,7 +143,7 @@ def cancel_run(
     checked_text(run_id, "run_id")
     plan = _plan(root / run_id)
     run_state(root, run_id)
-    with _driven(plan, progress, settings, provider) as run:
+    with _driven(plan, progress, settings, provider, sampler) as run:
         return run.cancel()
 
 
@@ -161,6 +170,7 @@ def _driven(
     progress: Progress | None,
     settings: ServiceSettings | None,
     provider: Provider | None,
+    sampler: Sampler | None,
 ) -> Iterator[DrivenRun]:
     """Yield the run, with its ledger open and locked against other processes."""
     root = plan.folder.parent
@@ -178,13 +188,13 @@ def _driven(
             plan.run_id,
             plan_sha256=plan.content_sha256,
             budget=plan.budget,
-            total_steps=plan.num_steps,
+            total_steps=len(plan.steps),
             seconds_estimated=plan.total_seconds,
         )
         with ledger.run_lock(plan.run_id):
             for left in plan.folder.rglob(".part-*"):
                 left.unlink(missing_ok=True)  # of a process that died while it wrote a file
-            driven = DrivenRun(run, provider)
+            driven = DrivenRun(run, provider, sampler)
             try:
                 yield driven
             finally:

@@ -6,9 +6,10 @@ not matter which process goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import final
+from functools import partial
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ...errors import (
 )
 from ...execution.devices import named_device
 from ...execution.targets import parse_target
+from ...mitigation.readout import ReadoutCalibration
 from ..ledger.ledger import RunState
 from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_images
 from ..ledger.schema import State
@@ -34,7 +36,12 @@ from ..providers.requests import JobRequest
 from .calibrations import RunCalibrations
 from .job_requests import RunParts
 from .manifest import write_manifest
+from .parts import Answered, Part, Unanswered
 from .reverse_chain import PlannedChain, probabilities_of
+
+if TYPE_CHECKING:
+    from ...sampling import Sampler
+    from .call_chain import CallJob
 
 
 @final
@@ -44,13 +51,17 @@ class DrivenRun:
     Args:
         run: The run; its files are checked.
         provider: A provider object in the place of the one that a package brings.
+        sampler: The sampler object, for a plan that was made with one.
     """
 
-    def __init__(self, run: RunContext, provider: Provider | None = None) -> None:
+    def __init__(
+        self, run: RunContext, provider: Provider | None = None, sampler: Sampler | None = None
+    ) -> None:
         self._run = run
         self._plan = run.plan
         self._ledger = run.ledger
         self._given = provider
+        self._sampler = sampler
         self._settings = run.settings
         self._parts = RunParts(run)
         self._calibrations: RunCalibrations | None = None
@@ -138,33 +149,65 @@ class DrivenRun:
 
     def _walk(self, jobs: RunJobs, detach: bool, *, send: bool = True) -> None:
         """Step by step from x_T; what was collected before is only computed again."""
-        plan, chain, calibrations = self._plan, self._reverse_chain(), self._calibrations
-        if calibrations is not None:
-            calibrations.complete(jobs)
-        path = [chain.images()]
-        for step in plan.steps:
-            stored = self._parts.stored(step.name, step.rows, jobs.settle)
-            if stored is None and (detach or not send):
-                stored = self._fetch_step(jobs, step)
-                if stored is None:
-                    self._stop_here(jobs, step, send=send)
-                    return
-            if stored is None:
-                stored = self._obtain_step(jobs, step)
-            calibration = None
-            if calibrations is not None:
-                at = stored.info.ran_at
-                calibration = calibrations.obtain(jobs, at, send=send and not detach)
-                if calibration is None:
-                    self._stop_here(jobs, step, send=send)
-                    return
-            chain.advance(probabilities_of(plan, stored.counts[0], calibration))
-            path.append(chain.images())
-            if self._state().step > chain.step:
-                reason = None if self._unfinished == "running" else self._state().reason
-                self._ledger.set_run(plan.run_id, self._unfinished, step=chain.step, reason=reason)
-                self._run.tell(f"{step.name} done, {chain.step} to go")
+        if self._calibrations is not None:
+            self._calibrations.complete(jobs)
+        answers = Answers(
+            self._run, self._parts, self._calibrations, jobs, detach=detach, send=send
+        )
+        try:
+            path = list(
+                self._one_circuit(answers) if self._plan.calls is None else self._calls(answers)
+            )
+        except Unanswered:
+            self._keep_session = self._keep_session or answers.stopped
+            return
         self._finish(jobs, path)
+
+    def _one_circuit(self, answers: Answers) -> Iterator[np.ndarray]:
+        """Yield the images of x_T and after each step of a model that is one circuit."""
+        plan, chain = self._plan, self._reverse_chain()
+        shape = (plan.num_images, 1 << plan.circuit.qubits)
+        yield chain.images()
+        for step in plan.steps:
+            part = Part(step.name, [shape], partial(self._step_request, step))
+            [found] = answers.of([part])
+            chain.advance(probabilities_of(plan, found.stored.counts[0], found.calibration))
+            yield chain.images()
+            self._reached(step.name, chain.step)
+
+    def _calls(self, answers: Answers) -> Iterator[np.ndarray]:
+        """Yield the same of a model whose steps are several calls."""
+        from .call_chain import CallChain, PlannedTarget
+
+        exact = self._plan.target.partition(":")[0] == "engine"
+
+        def request(job: CallJob) -> JobRequest:
+            return self._parts.request(
+                job.plan.name,
+                job.pubs(self._parts.circuit),
+                job.plan.shots,
+                job.distributions() if exact else None,
+            )
+
+        def answer(jobs: Sequence[CallJob]) -> list[Answered]:
+            return answers.of(
+                [Part(each.plan.name, each.shapes, partial(request, each)) for each in jobs]
+            )
+
+        chain = CallChain(self._plan, self._sampler)
+        target = PlannedTarget(self._plan, answer)
+        yield chain.images()
+        for step in self._plan.steps:
+            chain.walk(target)
+            yield chain.images()
+            self._reached(step.name, chain.left)
+
+    def _reached(self, name: str, left: int) -> None:
+        """Write down that a step is done, unless it was before."""
+        if self._state().step > left:
+            reason = None if self._unfinished == "running" else self._state().reason
+            self._ledger.set_run(self._plan.run_id, self._unfinished, step=left, reason=reason)
+            self._run.tell(f"{name} done, {left} to go")
 
     def _finish(self, jobs: RunJobs, path: list[np.ndarray]) -> None:
         plan = self._plan
@@ -196,37 +239,6 @@ class DrivenRun:
                 jobs.settle(wait=True)
                 write_manifest(self._run)
 
-    def _obtain_step(self, jobs: RunJobs, step: StepPlan) -> StoredCounts:
-        if self._calibrations is not None:
-            # Before the step, so that it is near in time.
-            self._calibrations.obtain(jobs, None, send=True)
-        return jobs.obtain(self._step_request(step))
-
-    def _fetch_step(self, jobs: RunJobs, step: StepPlan) -> StoredCounts | None:
-        """Return a step's counts if its job has ended; also a calibration's, which may come first."""
-        if self._calibrations is not None:
-            self._calibrations.obtain(jobs, self._ledger.now(), send=False)
-        return jobs.fetch(self._step_request(step))
-
-    def _stop_here(self, jobs: RunJobs, step: StepPlan, *, send: bool) -> None:
-        """Send the one job that comes next unless it was sent, and wait for nothing.
-
-        That is the calibration where there is none for now, or for the step's counts if they are
-        here; else the step.
-        """
-        if not send:
-            self._run.tell(f"{step.name}: not finished yet")
-            return
-        self._keep_session = True
-        stored = self._parts.stored(step.name, step.rows, jobs.settle)
-        at = self._ledger.now() if stored is None else stored.info.ran_at
-        if self._calibrations is not None and self._calibrations.start(jobs, at):
-            self._run.tell("a calibration job is sent; `qdm run resume` goes on")
-            return
-        if stored is None:
-            jobs.start(self._step_request(step))
-        self._run.tell(f"{step.name} is sent; `qdm run resume` goes on")
-
     def _step_request(self, step: StepPlan) -> JobRequest:
         assert self._chain is not None
         assert self._chain.step == step.step
@@ -243,11 +255,7 @@ class DrivenRun:
     def _reserve(self, jobs: RunJobs, first_time: bool) -> None:
         """Reserve for every job that has not been sent, all of them or none."""
         plan = self._plan
-        parts = [
-            (each.name, each.seconds, each.shots * each.rows)
-            for each in plan.steps
-            if not counts_path(plan.folder, each.name).exists()
-        ]
+        parts = [part for part in plan.parts() if not counts_path(plan.folder, part[0]).exists()]
         if self._calibrations is not None and parts:
             calibration = self._calibrations.to_reserve()
             parts += [] if calibration is None else [calibration]
@@ -303,3 +311,104 @@ class DrivenRun:
 
     def _state(self) -> RunState:
         return self._ledger.run_state(self._plan.run_id)
+
+
+@final
+class Answers:
+    """Counts for the computation of a run, by one process.
+
+    Args:
+        run: The run.
+        parts: Requests and counts of the run.
+        calibrations: Of its readout; None without mitigation.
+        jobs: Its jobs.
+        detach: Whether the first job that is missing is sent, and not waited for.
+        send: Whether jobs may be sent at all.
+    """
+
+    def __init__(
+        self,
+        run: RunContext,
+        parts: RunParts,
+        calibrations: RunCalibrations | None,
+        jobs: RunJobs,
+        *,
+        detach: bool,
+        send: bool,
+    ) -> None:
+        self._run, self._parts, self._calibrations, self._jobs = run, parts, calibrations, jobs
+        self._detach, self._send = detach, send
+        self.stopped = False
+        """Whether a job was left to run behind us, so that its session has to stay open."""
+
+    def of(self, together: Sequence[Part]) -> list[Answered]:
+        """Return the counts of parts that do not depend on each other.
+
+        Raises:
+            Unanswered: If those of one are not here, and may not be waited for.
+        """
+        waits = self._send and not self._detach
+        if waits and len(together) > 1:
+            self._send_all(together)
+        found = [self._counts(each, waits) for each in together]
+        missing = [part for part, counts in zip(together, found, strict=True) if counts is None]
+        if missing:
+            self._stop(missing)
+        return [
+            Answered(counts, self._calibration(part, counts, waits))
+            for part, counts in zip(together, found, strict=True)
+            if counts is not None
+        ]
+
+    def _send_all(self, together: Sequence[Part]) -> None:
+        """Send what is missing before any of it is waited for."""
+        missing = [each for each in together if self._stored(each) is None]
+        if missing and self._calibrations is not None:
+            self._calibrations.obtain(self._jobs, None, send=True)
+        for each in missing:
+            self._jobs.start(each.request())
+
+    def _counts(self, part: Part, waits: bool) -> StoredCounts | None:
+        stored = self._stored(part)
+        if stored is not None:
+            return stored
+        if self._calibrations is not None:
+            # Before the counts, so that it is near in time; one on its way may come first.
+            at = None if waits else self._run.ledger.now()
+            self._calibrations.obtain(self._jobs, at, send=waits)
+        return self._jobs.obtain(part.request()) if waits else self._jobs.fetch(part.request())
+
+    def _calibration(
+        self, part: Part, stored: StoredCounts, waits: bool
+    ) -> ReadoutCalibration | None:
+        if self._calibrations is None:
+            return None
+        found = self._calibrations.obtain(self._jobs, stored.info.ran_at, send=waits)
+        if found is None:
+            self._stop([part])
+        return found
+
+    def _stop(self, missing: Sequence[Part]) -> None:
+        """Send what comes next unless it was sent, and wait for nothing.
+
+        That is the calibration where there is none for now, or for the counts if they are here; else
+        the parts.
+        """
+        name = missing[0].name
+        if not self._send:
+            self._run.tell(f"{name}: not finished yet")
+            raise Unanswered
+        self.stopped = True
+        stored = [self._stored(each) for each in missing]
+        at = self._run.ledger.now() if stored[0] is None else stored[0].info.ran_at
+        if self._calibrations is not None and self._calibrations.start(self._jobs, at):
+            self._run.tell("a calibration job is sent; `qdm run resume` goes on")
+            raise Unanswered
+        for each, counts in zip(missing, stored, strict=True):
+            if counts is None:
+                self._jobs.start(each.request())
+        self._run.tell(f"{name} is sent; `qdm run resume` goes on")
+        raise Unanswered
+
+    def _stored(self, part: Part) -> StoredCounts | None:
+        return self._parts.stored(part.name, part.shapes, self._jobs.settle)

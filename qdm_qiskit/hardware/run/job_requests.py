@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import final
 
 import numpy as np
+from qiskit import QuantumCircuit
 
 from ...errors import InvalidData
 from ...execution.counts import Pub
 from ..ledger.run_files import StoredCounts, counts_path, nonce, read_counts
-from ..plan.run_plan import CalibrationPlan, StepPlan, check_files, read_circuits
+from ..plan.run_plan import CalibrationPlan, StepPlan, check_files, read_all_circuits
 from ..providers.context import RunContext
 from ..providers.requests import JobRequest
 
@@ -30,7 +31,11 @@ class RunParts:
         self._run = run
         self._nonce = nonce(run.plan.folder)
         check_files(run.plan)
-        self._circuit, self._calibration_circuits = read_circuits(run.plan)
+        self._circuits, self._calibration_circuits = read_all_circuits(run.plan)
+
+    def circuit(self, number: int) -> QuantumCircuit:
+        """Return an entry of ``circuits.qpy``."""
+        return self._circuits[number]
 
     def step(
         self, step: StepPlan, values: np.ndarray, probabilities: np.ndarray | None = None
@@ -42,20 +47,23 @@ class RunParts:
             values: Of the circuit's parameters, ``(images, parameters)`` in radians.
             probabilities: The exact distribution, for the engine.
         """
-        return self._request(step.name, [(self._circuit, values)], step.shots, probabilities)
+        return self.request(step.name, [(self._circuits[0], values)], step.shots, probabilities)
 
     def calibration(self, part: str, wanted: CalibrationPlan) -> JobRequest:
         """Return the job of a readout calibration."""
         nothing = np.zeros((1, 0))
         pubs: list[Pub] = [(circuit, nothing) for circuit in self._calibration_circuits]
-        return self._request(part, pubs, wanted.shots)
+        return self.request(part, pubs, wanted.shots)
 
-    def stored(self, part: str, rows: int, settle: Callable[[], None]) -> StoredCounts | None:
+    def stored(
+        self, part: str, shapes: Sequence[tuple[int, int]] | None, settle: Callable[[], None]
+    ) -> StoredCounts | None:
         """Return the counts of an earlier process; tell the ledger of them if it died before that.
 
         Args:
             part: The part.
-            rows: How many rows of counts a step has.
+            shapes: Rows and outcomes of the counts of each of its circuits; None where another
+                check follows.
             settle: Asks what the job cost that the ledger is told of.
 
         Raises:
@@ -65,12 +73,8 @@ class RunParts:
         stored = read_counts(counts_path(plan.folder, part))
         if stored is None:
             return None
-        width = 1 << plan.circuit.qubits
-        if part.startswith("step-") and stored.counts[0].shape != (rows, width):
-            raise InvalidData(
-                f"The counts of {part} of run {plan.run_id} have the shape "
-                f"{stored.counts[0].shape}, not {(rows, width)}; move the file away and resume."
-            )
+        if shapes is not None:
+            check_shapes(plan.run_id, part, stored, shapes)
         known = {each.tag: each for each in ledger.intentions(plan.run_id)}
         intention = known.get(stored.info.tag)
         if intention is not None and intention.state == "submitted":
@@ -79,9 +83,21 @@ class RunParts:
             settle()
         return stored
 
-    def _request(
-        self, part: str, pubs: list[Pub], shots: int, probabilities: np.ndarray | None = None
+    def request(
+        self,
+        part: str,
+        pubs: list[Pub],
+        shots: int,
+        probabilities: np.ndarray | Sequence[np.ndarray] | None = None,
     ) -> JobRequest:
+        """Return a job.
+
+        Args:
+            part: The part.
+            pubs: Circuits and their values.
+            shots: Of each row.
+            probabilities: Exact distributions, for the engine.
+        """
         plan = self._run.plan
         return JobRequest(
             run_id=plan.run_id,
@@ -93,3 +109,22 @@ class RunParts:
             nonce=self._nonce,
             probabilities=probabilities,
         )
+
+
+def check_shapes(
+    run_id: str, part: str, stored: StoredCounts, shapes: Sequence[tuple[int, int]]
+) -> None:
+    """Refuse counts that are not those of a part.
+
+    Raises:
+        InvalidData: With both shapes.
+    """
+    found = [each.shape for each in stored.counts]
+    if found == list(shapes):
+        return
+    pairs = [(a, b) for a, b in zip(found, shapes, strict=False) if a != b]
+    got, wanted = pairs[0] if pairs else (f"{len(found)} circuits", len(shapes))
+    raise InvalidData(
+        f"The counts of {part} of run {run_id} have the shape {got}, not {wanted}; move the file "
+        "away and resume."
+    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import platform
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 from ...files import write_json
 from ..ledger.run_files import MANIFEST, iso, nonce, read_calibrations
 from ..ledger.schema import Row
+from ..plan.calls import CallsPlan
 from ..plan.run_plan import MODEL
 from ..providers.context import RunContext
 
@@ -38,12 +40,14 @@ def manifest(run: RunContext) -> dict[str, Any]:
     from ..ibm.sampler import resolved_options
 
     plan, ledger = run.plan, run.ledger
+    calls = {} if plan.calls is None else {"calls": _calls(plan.calls)}
     state = ledger.run_state(plan.run_id)
     weights = [each.sha256 for each in plan.files if each.path.endswith("model.safetensors")]
     reservations = {row["id"]: row for row in ledger.reservations(plan.run_id)}
     used = {each.tag: reservations.get(each.reservation) for each in ledger.intentions(plan.run_id)}
     return {
         "schema": SCHEMA,
+        **calls,
         "run_id": plan.run_id,
         "state": state.state,
         "plan_sha256": plan.content_sha256,
@@ -85,6 +89,23 @@ def manifest(run: RunContext) -> dict[str, Any]:
         ],
         "versions": {package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
+    }
+
+
+def _calls(calls: CallsPlan) -> dict[str, Any]:
+    """Return the sampler, and where each circuit of the calls lies."""
+    return {
+        "sampler": asdict(calls.sampler),
+        "circuits": [
+            {
+                "content": each.content,
+                "basis": each.letters,
+                "physical_qubits": each.plan.physical_qubits,
+                "measured_qubits": each.plan.measured_qubits,
+                "transpiler_seed": each.plan.transpiler_seed,
+            }
+            for each in calls.circuits
+        ],
     }
 
 

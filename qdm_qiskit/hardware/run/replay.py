@@ -7,9 +7,11 @@ versions of the libraries; a replay says whether they are the stored ones.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,20 +35,32 @@ from ..ledger.run_files import (
 )
 from ..plan.calibration_reuse import calibration_of, check_calibration
 from ..plan.run_plan import RunPlan, check_files, read_plan
+from .job_requests import check_shapes
+from .parts import Answered, Unanswered
 from .reverse_chain import PlannedChain, probabilities_of
+
+if TYPE_CHECKING:
+    from ...execution.calls import CircuitCall
+    from ...sampling import Sampler
+    from .call_chain import CallJob
+    from .call_results import CallCounts
 
 __all__ = ["Replay", "StepReplay", "replay"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepReplay:
-    """One step against the exact distribution of the same circuits; means over the images."""
+    """One step against the exact distribution of the same circuits; means over the images.
+
+    Of a step of several calls they are means over all rows of all its circuits.
+    """
 
     step: int
     """t."""
     shots: int
     """Shots that ran for each image."""
     job_id: str
+    """Of several jobs in their order, with spaces between them."""
     shot_distance: float
     """Total variation distance that shot noise alone leaves, in the mean over draws."""
     raw_distance: float
@@ -77,7 +91,7 @@ class Replay:
     @property
     def done(self) -> bool:
         """Whether all steps are recorded."""
-        return len(self.steps) == self.plan.num_steps
+        return len(self.steps) == len(self.plan.steps)
 
     @property
     def equal(self) -> bool:
@@ -91,7 +105,7 @@ class Replay:
 
     def sentence(self) -> str:
         """Return the verdict in words."""
-        recorded = f"{len(self.steps)} of {self.plan.num_steps} steps are recorded"
+        recorded = f"{len(self.steps)} of {len(self.plan.steps)} steps are recorded"
         if not self.done:
             return f"{recorded}; go on with `qdm run resume {self.plan.run_id}`."
         if not self.stored:
@@ -115,11 +129,12 @@ class Replay:
         }
 
 
-def replay(folder: Path) -> Replay:
+def replay(folder: Path, *, sampler: Sampler | None = None) -> Replay:
     """Compute a run's images again from its folder.
 
     Args:
         folder: The run's folder.
+        sampler: The sampler object, for a plan that was made with one.
 
     Returns:
         The images of all steps that are recorded, and whether they are the stored ones.
@@ -136,19 +151,8 @@ def replay(folder: Path) -> Replay:
     calibrations = read_calibrations(folder, plan.correction)
     for name, calibration in calibrations.items():
         _check_calibration(plan, folder, name, calibration)
-    chain = PlannedChain(plan)
-    path, steps = [chain.images()], []
-    for planned in plan.steps:
-        stored = read_counts(counts_path(folder, planned.name))
-        if stored is None:
-            break
-        counts = _step_counts(plan, stored, planned.name)
-        used = _calibration_name(plan, calibrations, stored.info.ran_at)
-        exact = chain.exact_probabilities()
-        probabilities = probabilities_of(plan, counts, calibrations[used] if used else None)
-        steps.append(_compared(planned.step, stored, counts, probabilities, exact, used))
-        chain.advance(probabilities)
-        path.append(chain.images())
+    walk = _one_circuit if plan.calls is None else partial(_calls, sampler=sampler)
+    path, steps = walk(plan, calibrations)
     trajectory = np.stack(path)
     kept = _stored_trajectory(folder)
     difference = None
@@ -162,6 +166,107 @@ def replay(folder: Path) -> Replay:
         stored=kept is not None,
         difference=difference,
     )
+
+
+def _one_circuit(
+    plan: RunPlan, calibrations: dict[str, ReadoutCalibration]
+) -> tuple[list[np.ndarray], list[StepReplay]]:
+    """Return the images of x_T and after each recorded step, and the steps, of one circuit."""
+    chain = PlannedChain(plan)
+    path, steps = [chain.images()], []
+    for planned in plan.steps:
+        stored = read_counts(counts_path(plan.folder, planned.name))
+        if stored is None:
+            break
+        counts = _step_counts(plan, stored, planned.name)
+        used = _calibration_name(plan, calibrations, stored.info.ran_at)
+        exact = chain.exact_probabilities()
+        probabilities = probabilities_of(plan, counts, calibrations[used] if used else None)
+        steps.append(_compared(planned.step, stored, counts, probabilities, exact, used))
+        chain.advance(probabilities)
+        path.append(chain.images())
+    return path, steps
+
+
+def _calls(
+    plan: RunPlan, calibrations: dict[str, ReadoutCalibration], *, sampler: Sampler | None
+) -> tuple[list[np.ndarray], list[StepReplay]]:
+    """Return the same of steps of several calls."""
+    from .call_chain import CallChain, PlannedTarget
+
+    record = _RecordedStep(plan, calibrations)
+    chain = CallChain(plan, sampler)
+    target = PlannedTarget(plan, record.answer, record.see)
+    path, steps = [chain.images()], []
+    for planned in plan.steps:
+        record.clear()
+        try:
+            chain.walk(target)
+        except Unanswered:
+            break
+        steps.append(record.summary(planned.step))
+        path.append(chain.images())
+    return path, steps
+
+
+class _RecordedStep:
+    """Answers the calls of a step from its record, and compares them with the exact ones."""
+
+    def __init__(self, plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) -> None:
+        from .call_results import ExactDistributions
+
+        self._plan, self._calibrations = plan, calibrations
+        self._engines = ExactDistributions()
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a step."""
+        self._stored: list[StoredCounts] = []
+        self._used: str | None = None
+        self._pairs: list[tuple[np.ndarray, np.ndarray | None, np.ndarray]] = []
+
+    def answer(self, jobs: Sequence[CallJob]) -> list[Answered]:
+        """Return the counts of jobs from disk."""
+        found = []
+        for job in jobs:
+            stored = read_counts(counts_path(self._plan.folder, job.plan.name))
+            if stored is None:
+                raise Unanswered
+            check_shapes(self._plan.run_id, job.plan.name, stored, job.shapes)
+            used = _calibration_name(self._plan, self._calibrations, stored.info.ran_at)
+            self._used = used
+            self._stored.append(stored)
+            found.append(Answered(stored, self._calibrations[used] if used else None))
+        return found
+
+    def see(self, call: CircuitCall, counts: CallCounts) -> None:
+        """Keep a call's distributions beside the exact ones."""
+        mended = counts.mended or (None,) * len(counts.counts)
+        self._pairs += zip(counts.raw, mended, self._engines.of(call), strict=True)
+
+    def summary(self, step: int) -> StepReplay:
+        """Return the step against the exact distributions."""
+        shots = min(each.info.shots for each in self._stored)
+
+        def mean(rows: Sequence[np.ndarray]) -> float:
+            return float(np.mean(np.concatenate([np.atleast_1d(each) for each in rows])))
+
+        mended = [(m, e) for _, m, e in self._pairs if m is not None]
+        return StepReplay(
+            step=step,
+            shots=shots,
+            job_id=" ".join(each.info.job_id for each in self._stored),
+            shot_distance=mean([shot_noise_distance(e, shots) for _, _, e in self._pairs]),
+            raw_distance=mean([total_variation_distance(r, e) for r, _, e in self._pairs]),
+            raw_fidelity=mean([hellinger_fidelity(r, e) for r, _, e in self._pairs]),
+            mitigated_distance=mean([total_variation_distance(m, e) for m, e in mended])
+            if mended
+            else None,
+            mitigated_fidelity=mean([hellinger_fidelity(m, e) for m, e in mended])
+            if mended
+            else None,
+            calibration=self._used,
+        )
 
 
 def _step_counts(plan: RunPlan, stored: StoredCounts, name: str) -> np.ndarray:
@@ -188,7 +293,7 @@ def _calibration_name(
     check_calibration(
         calibrations[name],
         backend=plan.backend,
-        qubits=plan.circuit.measured_qubits,
+        qubits=plan.measured_qubits,
         ttl_seconds=plan.calibration.ttl_seconds,
         at=ran_at,
     )

@@ -19,6 +19,9 @@ from ..plan.run_plan import RunPlan, load_planned_run, planned_values, read_inpu
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ...sampling import Sampler
+    from .call_chain import CallChain
+
 
 class PlannedChain:
     """The reverse chain of a plan, with its model, at x_T.
@@ -79,6 +82,10 @@ class PlannedChain:
             self._x = own_step(self._process, self._x, self.step, prediction, generator)
         self.step -= 1
 
+    def advance_exactly(self) -> None:
+        """Go from x_t to x_{t-1} by the exact distribution."""
+        self.advance(self.exact_probabilities())
+
     def images(self) -> np.ndarray:
         """The x_t at hand as images, ``(images, channels, height, width)``; x_0 lies in [0, 1]."""
         import torch
@@ -93,6 +100,20 @@ class PlannedChain:
     def _encoded(self) -> tuple[Tensor | None, Tensor | None]:
         """Amplitudes with unit rows, and inputs, in float64."""
         return self._model.circuit_inputs(self._x, self._labels, self.step / self.plan.num_steps)
+
+
+def planned_chain(plan: RunPlan, sampler: Sampler | None = None) -> PlannedChain | CallChain:
+    """Return the chain of a plan at x_T, of one circuit or of several calls a step.
+
+    Args:
+        plan: The plan; its files are checked.
+        sampler: The sampler object, for a plan that was made with one.
+    """
+    if plan.calls is None:
+        return PlannedChain(plan)
+    from .call_chain import CallChain
+
+    return CallChain(plan, sampler)
 
 
 def probabilities_of(

@@ -1,0 +1,285 @@
+"""A chain whose steps are several circuit calls: a step is run again from the answered calls.
+
+Nothing here depends on anything but the plan and the counts, so a run that is taken up again, or
+replayed, gets the same images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from qiskit import QuantumCircuit
+
+from ...errors import InvalidPlan
+from ...execution.calls import CallResult, CallTarget, CircuitCall
+from ..plan.call_jobs import call_name, noise_stream, planned_sampler, predicted
+from ..plan.calls import CallsPlan, JobPlan
+from ..plan.circuits import is_one_circuit
+from ..plan.run_plan import RunPlan, load_planned_run, planned_values, read_inputs
+from .call_results import CallCounts, ExactDistributions, call_result, joined, mended
+from .parts import Answered
+
+if TYPE_CHECKING:
+    from ...execution.counts import Pub
+    from ...sampling import Sampler
+
+Seen = Callable[[CircuitCall, CallCounts], None]
+"""Is shown each call with its counts."""
+
+
+@dataclass(frozen=True)
+class CallJob:
+    """A job of a step with the calls that it takes rows of."""
+
+    plan: JobPlan
+    calls: tuple[CircuitCall, ...]
+    """The call of each entry of ``plan.calls``."""
+    engines: ExactDistributions
+    owner: RunPlan
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and outcomes of the counts of each circuit."""
+        circuits = _calls_of(self.owner).circuits
+        return [
+            (call.rows, 1 << circuits[number].plan.qubits)
+            for call in self.plan.calls
+            for number in call.circuits
+        ]
+
+    def pubs(self, circuit: Callable[[int], QuantumCircuit]) -> list[Pub]:
+        """Return circuits and their values.
+
+        Args:
+            circuit: Gives an entry of ``circuits.qpy``.
+        """
+        planned = _calls_of(self.owner).circuits
+        return [
+            (
+                circuit(number),
+                planned_values(self.owner, call.values, planned[number].plan)[
+                    each.first : each.first + each.rows
+                ],
+            )
+            for each, call in zip(self.plan.calls, self.calls, strict=True)
+            for number in each.circuits
+        ]
+
+    def distributions(self) -> list[np.ndarray]:
+        """Return the exact distributions of the same rows, for the engine."""
+        return [
+            rows[each.first : each.first + each.rows]
+            for each, call in zip(self.plan.calls, self.calls, strict=True)
+            for rows in self.engines.of(call)
+        ]
+
+
+Answerer = Callable[[Sequence[CallJob]], list[Answered]]
+"""Gives the counts of jobs that do not depend on each other, or raises to leave the computation."""
+
+
+@final
+class PlannedTarget:
+    """Answers calls from the counts of the jobs that a plan has for them.
+
+    Args:
+        plan: The run.
+        answerer: Gives the counts of jobs.
+        seen: Is shown each call with its counts.
+    """
+
+    def __init__(self, plan: RunPlan, answerer: Answerer, seen: Seen | None = None) -> None:
+        self._plan, self._calls = plan, _calls_of(plan)
+        self._answerer, self._seen = answerer, seen
+        self._engines = ExactDistributions()
+        self.begin(0)
+
+    def begin(self, step: int, *, images: bool = False) -> None:
+        """Go to a step.
+
+        Args:
+            step: t.
+            images: Whether a row is an image, so that one of which no shot is left is refused.
+        """
+        self._step, self._number, self._ask, self._images = step, 0, 1, images
+
+    def next_ask(self) -> None:
+        """The sampler asks the model once more within the step."""
+        self._ask += 1
+
+    def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
+        """See :class:`.CallTarget`.
+
+        Raises:
+            InvalidPlan: If the calls are not those of the plan.
+            InvalidData: If no shot of an image passed the post-selection.
+            Unanswered: As the answerer.
+        """
+        self._number += 1
+        names = {call_name(call.name, self._ask): call for call in calls}
+        jobs = [
+            CallJob(
+                plan=job,
+                calls=tuple(self._matching(job, each.name, names) for each in job.calls),
+                engines=self._engines,
+                owner=self._plan,
+            )
+            for job in self._calls.question(self._step, self._number)
+        ]
+        self._check_complete(jobs, names)
+        answered = self._answerer(jobs)
+        found = []
+        for call in calls:
+            counts = self._counts(call, jobs, answered)
+            if self._seen is not None:
+                self._seen(call, counts)
+            found.append(call_result(call, counts))
+            if self._images and found[-1].kept is not None:
+                shots = int(counts.counts[0].sum(axis=1).min())
+                _check_kept(found[-1].outputs, self._step, shots)
+        return found
+
+    def _counts(
+        self, call: CircuitCall, jobs: Sequence[CallJob], answered: Sequence[Answered]
+    ) -> CallCounts:
+        """Return the counts of a call, of all its jobs."""
+        raw: list[list[np.ndarray]] = []
+        quasi: list[list[np.ndarray]] = []
+        readout = None
+        for job, answer in zip(jobs, answered, strict=True):
+            left = list(answer.stored.counts)
+            for each, own in zip(job.plan.calls, job.calls, strict=True):
+                rows, left = left[: len(each.circuits)], left[len(each.circuits) :]
+                if own is not call:
+                    continue
+                raw.append(rows)
+                if answer.calibration is not None:
+                    plans = [self._calls.circuits[number].plan for number in each.circuits]
+                    calibration = answer.calibration
+                    quasi.append(
+                        [
+                            mended(self._plan, counts, circuit, calibration)
+                            for counts, circuit in zip(rows, plans, strict=True)
+                        ]
+                    )
+                    readout = tuple(calibration.matrices[q] for q in plans[0].measured_qubits)
+        return CallCounts(joined(raw), joined(quasi) if quasi else None, readout)
+
+    def _matching(self, job: JobPlan, name: str, names: dict[str, CircuitCall]) -> CircuitCall:
+        planned = next(each for each in job.calls if each.name == name)
+        call = names.get(name)
+        content = self._calls.circuits[planned.circuits[0]].content
+        if call is None or call.content != content:
+            raise self._other(job.name, name, list(names))
+        return call
+
+    def _check_complete(self, jobs: Sequence[CallJob], names: dict[str, CircuitCall]) -> None:
+        """Refuse calls that the plan does not have, or of which it has other rows."""
+        rows = dict.fromkeys(names, 0)
+        for job in jobs:
+            for each in job.plan.calls:
+                rows[each.name] += each.rows
+        wanted = {name: call.num_rows for name, call in names.items()}
+        if rows != wanted:
+            raise self._other(
+                f"question {self._number}", sorted(wanted.items()), sorted(rows.items())
+            )
+
+    def _other(self, where: str, got: object, planned: object) -> InvalidPlan:
+        return InvalidPlan(
+            f"The model of run {self._plan.run_id} calls other circuits at step t={self._step} than it "
+            f"did when it was planned ({where}: {got!r:.120} beside {planned!r:.120}); its code has "
+            "changed, or its calls depend on what was measured, which no plan can hold; plan again."
+        )
+
+
+def _check_kept(outputs: np.ndarray, step: int, shots: int) -> None:
+    from ...sampling.call_targets import check_postselected
+
+    check_postselected(outputs, step, shots)
+
+
+def _calls_of(plan: RunPlan) -> CallsPlan:
+    assert plan.calls is not None
+    return plan.calls
+
+
+@final
+class CallChain:
+    """The reverse chain of a plan of several calls a step, with its model, at x_T.
+
+    Args:
+        plan: The plan; its files are checked.
+        sampler: The object, for a plan that was made with one.
+
+    Raises:
+        InvalidPlan: If a file of it is missing or was changed, or the sampler is another one.
+        MissingData: If the plan was made with a sampler object, and none is given.
+    """
+
+    def __init__(self, plan: RunPlan, sampler: Sampler | None = None) -> None:
+        import torch
+
+        from ...sampling.chain import Chain
+
+        x, labels = read_inputs(plan)
+        trained = load_planned_run(plan)
+        self.plan = plan
+        self._model, self._process = trained.model, trained.process
+        self._one_circuit = is_one_circuit(trained)
+        self._labels = None if labels is None else torch.from_numpy(labels)
+        times = [each.step for each in plan.steps]
+        record = _calls_of(plan).sampler
+        self._chain = Chain(
+            trained.process,
+            planned_sampler(trained.process, record, times, sampler),
+            times,
+            torch.from_numpy(x),
+            lambda t: noise_stream(plan.seed, t),
+        )
+
+    @property
+    def left(self) -> int:
+        """Steps that are left."""
+        return self._chain.left
+
+    def walk(self, target: CallTarget) -> None:
+        """Go one step on, by the calls that a target answers.
+
+        Raises:
+            Unanswered: As the target; the chain must not be used then.
+            InvalidPlan, InvalidData: If calls or states are not those of the run.
+        """
+        if isinstance(target, PlannedTarget):
+            step = self.plan.steps[self._chain.index].step
+            target.begin(step, images=self._one_circuit)
+        while True:
+            question = self._chain.question
+            assert question is not None
+            prediction = predicted(
+                self._model, target, *question, self._labels, self._process.num_steps
+            )
+            if self._chain.advance(prediction):
+                return
+            if isinstance(target, PlannedTarget):
+                target.next_ask()
+
+    def advance_exactly(self) -> None:
+        """Go one step on by the engine's exact values."""
+        from ...layers.calling import ExactTarget
+
+        self.walk(ExactTarget())
+
+    def images(self) -> np.ndarray:
+        """The x_t at hand as images, ``(images, channels, height, width)``; x_0 lies in [0, 1]."""
+        import torch
+
+        from ...layers.arrays import to_array
+
+        with torch.no_grad():
+            data = self._process.to_images(self._chain.x)
+            found = self._model.decode_data(data if self.left else data.clamp(0, 1))
+        return to_array(found)

@@ -1,0 +1,43 @@
+"""What the computation of a run asks for, part by part, and what it is answered.
+
+It asks for the counts of its parts in its order, as if they were there; where they are not and nothing
+may be waited for, :class:`Unanswered` leads back out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ...mitigation.readout import ReadoutCalibration
+from ..ledger.run_files import StoredCounts
+from ..providers.requests import JobRequest
+
+Shape = tuple[int, int]
+"""Rows and outcomes of a circuit's counts."""
+
+
+class Unanswered(BaseException):
+    """The counts of a part are not here, and nothing is waited for: the run stops at this place.
+
+    No error, and no ``Exception``: nothing in a model's own code between two calls may hold it up.
+    """
+
+
+@dataclass(frozen=True)
+class Part:
+    """A job of the run's steps."""
+
+    name: str
+    shapes: Sequence[Shape]
+    """Of the counts of each circuit."""
+    request: Callable[[], JobRequest]
+    """Makes what is sent."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A part's counts, and the calibration that corrects them."""
+
+    stored: StoredCounts
+    calibration: ReadoutCalibration | None
