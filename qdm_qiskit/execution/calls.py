@@ -51,10 +51,15 @@ class CircuitCall:
 
     def __post_init__(self) -> None:
         of_kind(self.spec, CircuitSpec, "spec")
-        if self.angles.shape != (len(self.spec.weights),) or not np.isfinite(self.angles).all():
+        if self.angles.shape != (len(self.spec.weights),):
             raise InvalidData(
-                f"Call '{self.name}' needs {len(self.spec.weights)} finite angles, got shape "
-                f"{self.angles.shape} with {int((~np.isfinite(self.angles)).sum())} of NaN or infinity."
+                f"Call '{self.name}' needs {len(self.spec.weights)} angles, got shape "
+                f"{self.angles.shape}."
+            )
+        if not np.isfinite(self.angles).all():
+            raise InvalidData(
+                f"Weights must be finite, got NaN or infinity in '{self.name}': no circuit can be "
+                "bound to them."
             )
 
     @property

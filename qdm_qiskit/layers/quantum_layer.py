@@ -114,7 +114,7 @@ class QuantumLayer(nn.Module):
         Raises:
             InvalidData: If a shape does not fit or a vector has norm zero or is not finite.
         """
-        outputs = self.executor(self.angles(), self._encoded(amplitudes), inputs)
+        outputs = self.executor(self.angles(), self.encoded(amplitudes), inputs)
         if torch.is_grad_enabled() and not outputs.requires_grad:
             # Plus nothing: no output depends on the weights, and their gradient is 0.
             outputs = outputs + self.weights[:0].sum().to(outputs.dtype)
@@ -145,11 +145,15 @@ class QuantumLayer(nn.Module):
             raise InvalidOption(
                 "Only the engine gives amplitudes, got another executor; leave `executor` out."
             )
-        encoded = self._encoded(amplitudes)
+        encoded = self.encoded(amplitudes)
         return self.executor.statevector(self.angles(), encoded, inputs, renormalise=renormalise)
 
-    def _encoded(self, amplitudes: Tensor | None) -> Tensor | None:
-        """Amplitudes with norm 1, or None for a circuit that takes none."""
+    def encoded(self, amplitudes: Tensor | None) -> Tensor | None:
+        """Amplitudes with norm 1, as the executor takes them, or None for a circuit that takes none.
+
+        Raises:
+            InvalidData: As for :meth:`forward`.
+        """
         if amplitudes is not None:
             of_kind(amplitudes, Tensor, "amplitudes", "torch.as_tensor makes one")
         if self.spec.encoding == "amplitude":

@@ -40,11 +40,17 @@ from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser, load_model, take_class
 from ..notebook import card, facts, folded, one_line
 from ..progress import Message, Progress, silent
-from ..rng import derived_seed, stream
+from ..rng import derived_seed
 from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
 from ..training.run_data import classes_of
 from .config import SamplingConfig
-from .device import DevicePredictor, StepRecord, decoded, register_probabilities
+from .device import (
+    DevicePredictor,
+    EnginePredictor,
+    StepRecord,
+    check_has_calls,
+    hands_on_states,
+)
 from .samplers import Sampler
 from .schedulers import planned_chain, sampler_origin, scheduled_chain
 from .shown import samples_card, summary
@@ -78,7 +84,7 @@ class Samples:
     records: tuple[StepRecord, ...]
     """Step by step, for targets that run circuits."""
     circuit: Any = None
-    """The transpiled circuit, for targets that run circuits."""
+    """The transpiled circuit of a model of one, for targets that run circuits."""
 
     def __repr__(self) -> str:
         return one_line("Samples", *summary(self.images, self.manifest))
@@ -259,27 +265,7 @@ def sample(
     chosen: str | Sampler = config.scheduler if sampler is None else sampler
     sampled_by, _ = planned_chain(process, chosen, config.num_inference_steps, config.eta)
     started = time.perf_counter()
-    device: DevicePredictor | None = None
-    if target.kind == "engine":
-        prediction = _engine_prediction(model, process, config, labels, target)
-    else:
-        if not isinstance(model, CircuitDenoiser):
-            raise TargetUnavailable(
-                f"'{model.name}' is no single circuit, so '{target}' cannot run it; use 'engine'."
-            )
-        runner = make_runner(target, seed=config.seed, readout=config.readout)
-        device = DevicePredictor.prepare(
-            model,
-            runner,
-            config,
-            num_steps=process.num_steps,
-            calibration=calibration,
-            progress=progress,
-        )
-
-        def prediction(x: Tensor, step: int) -> Tensor:
-            assert device is not None
-            return device(x, step, labels)
+    prediction, device = _prediction_on(run, config, target, labels, calibration, progress)
 
     def generator(step: int) -> torch.Generator:
         return torch.Generator().manual_seed(derived_seed(config.seed, "sampling", step))
@@ -336,7 +322,7 @@ def sample(
         trajectory=np.stack(path),
         manifest=manifest,
         records=() if device is None else tuple(device.records),
-        circuit=None if device is None else device.isa,
+        circuit=device.isa if device is not None and len(device.prepared) == 1 else None,
     )
 
 
@@ -424,6 +410,34 @@ def read_calibration(path: Path) -> ReadoutCalibration:
     return ReadoutCalibration.from_dict(read_json_object(path))
 
 
+def _prediction_on(
+    run: TrainedRun,
+    config: SamplingConfig,
+    target: Target,
+    labels: Tensor | None,
+    calibration: ReadoutCalibration | None,
+    progress: Progress,
+) -> tuple[Callable[[Tensor, int], Tensor], DevicePredictor | None]:
+    """The model's prediction on a target; and where circuits run, what explains it.
+
+    Raises:
+        TargetUnavailable: If the target cannot be used here, or the model has no circuit calls.
+        InvalidOption: If shots are asked of a model without circuit calls.
+    """
+    if target.kind == "engine":
+        return _engine_prediction(run.model, run.process, config, labels, target), None
+    check_has_calls(run.model, config.target)
+    device = DevicePredictor.prepare(
+        run.model,
+        make_runner(target, seed=config.seed, readout=config.readout),
+        config,
+        num_steps=run.process.num_steps,
+        calibration=calibration,
+        progress=progress,
+    )
+    return lambda x, step: device(x, step, labels), device
+
+
 def _engine_prediction(
     model: Denoiser,
     process: DiffusionProcess,
@@ -431,7 +445,7 @@ def _engine_prediction(
     labels: Tensor | None,
     target: Target,
 ) -> Callable[[Tensor, int], Tensor]:
-    """The model itself; with shots, its circuit's outputs are replaced by sampled frequencies."""
+    """The model itself; with shots, its circuits' outputs are replaced by sampled frequencies."""
     if target.device == "cuda" and not torch.cuda.is_available():
         raise TargetUnavailable("Target 'engine:cuda' needs a CUDA device; use 'engine'.")
     model = model.to(target.device)
@@ -443,20 +457,11 @@ def _engine_prediction(
 
     if config.shots is None:
         return exact
-    if not isinstance(model, CircuitDenoiser):
-        raise InvalidOption(
-            f"'{model.name}' is no single circuit and has no shots; leave them out."
-        )
-    shots = config.shots
-
-    def drawn(x: Tensor, step: int) -> Tensor:
-        given = model.circuit_inputs(x, labels, step / process.num_steps)
-        p = register_probabilities(model, *given)
-        rng = stream(config.seed, "shots", step)
-        counts = rng.multinomial(shots, p / p.sum(axis=1, keepdims=True))
-        return decoded(model, counts / shots, x, step=step, shots=shots)
-
-    return drawn
+    if hands_on_states(model) or not model.num_qubits:
+        why = "has no circuits" if not model.num_qubits else "hands on states, not counts,"
+        raise InvalidOption(f"'{model.name}' {why} and has no shots; leave them out.")
+    drawn = EnginePredictor(model, config, num_steps=process.num_steps)
+    return lambda x, step: drawn(x, step, labels)
 
 
 def chosen_labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
