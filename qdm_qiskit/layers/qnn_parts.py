@@ -18,6 +18,7 @@ from ..circuits.spec import CircuitSpec, ExpectationReadout
 from ..engine.lowering.pauli_sums import as_pauli_sum, as_sparse_observable
 from ..engine.primitives.circuit_cache import MAX_OUTCOME_QUBITS, measured_outcomes
 from ..errors import InvalidData, UnsupportedCircuit
+from ..transpiling.compact import compact
 
 _INTEGERS = (int, np.integer)
 MAX_COEFFICIENT_ROUNDING = 1e-10
@@ -139,14 +140,7 @@ def _estimated(qnn: EstimatorQNN, circuit: QuantumCircuit, roles: dict[str, Any]
             f"Observables act on all {circuit.num_qubits} qubits of the circuit, got one on {wrong[0]}."
         )
     if circuit.layout is not None:
-        seen = {
-            int(q) for o in observables for q in np.flatnonzero((o.paulis.x | o.paulis.z).any(0))
-        }
-        circuit, kept = _compact(circuit, seen)
-        observables = [
-            SparsePauliOp(o.paulis[:, kept], o.coeffs)  # letters elsewhere are the identity's
-            for o in observables
-        ]
+        circuit, _, observables = compact(circuit, observables)
     return QnnParts(
         circuit=circuit, observables=tuple(observables), read=None, places=None, **roles
     )
@@ -175,7 +169,7 @@ def _sampled(
                 "before transpiling."
             )
         where = [int(q) for q in circuit.layout.final_index_layout(filter_ancillas=True)]
-        circuit, kept = _compact(circuit, set(where))
+        circuit, kept, _ = compact(circuit, also=where)
         read = tuple(kept.index(q) for q in where)
     elif not circuit.num_clbits:
         read = tuple(range(circuit.num_qubits))
@@ -187,21 +181,6 @@ def _sampled(
     outcomes = measured_outcomes(circuit) if read is None else np.arange(1 << len(read))
     places = output_places(qnn, outcomes)
     return QnnParts(circuit=circuit, observables=(), read=read, places=places, **roles)
-
-
-def _compact(circuit: QuantumCircuit, seen: set[int]) -> tuple[QuantumCircuit, list[int]]:
-    """Return a transpiled circuit on the qubits that it moves or that are read, and which these are."""
-    index = {qubit: k for k, qubit in enumerate(circuit.qubits)}
-    moved = {index[q] for i in circuit.data if i.operation.name != "barrier" for q in i.qubits}
-    kept = sorted(moved | seen)
-    small = QuantumCircuit(len(kept), name=circuit.name, global_phase=circuit.global_phase)
-    for item in circuit.data:
-        where = [kept.index(index[qubit]) for qubit in item.qubits if index[qubit] in kept]
-        if item.operation.name != "barrier":
-            small.append(item.operation, where)
-        elif where:
-            small.barrier(where)
-    return small, kept
 
 
 def output_places(qnn: SamplerQNN, outcomes: Sequence[int] | np.ndarray) -> np.ndarray:
