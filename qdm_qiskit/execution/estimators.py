@@ -22,129 +22,81 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from ..circuits.spec import ExpectationReadout
 from ..errors import InvalidOption, TargetUnavailable, UnsupportedCircuit
 from ..rng import derived_seed
-from ..transpiling.compact import compact
-from ..transpiling.passes import best_trial, layout_trials, select_values, transpile_for
 from .aer_circuits import for_aer
-from .calls import CallResult, CircuitCall
-from .counts import checked_shots
 from .devices import as_backend
 from .region import noise_of
-from .targets import Target, parse_target
+from .targets import Target
 
 if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
-__all__ = ["EstimatorTarget"]
+__all__ = ["EstimatorRunner"]
 
 MAX_QUBITS = 20
 """Qubits that a circuit moves or observes, of those that a simulator estimates."""
 
 
 @final
-class EstimatorTarget:
-    """An Estimator as a target of calls that read expectation values; every answer is one job.
+class EstimatorRunner:
+    """The Estimator of a target that costs nothing; every call is one job.
 
     Args:
-        target: ``aer``, ``noisy:DEVICE`` or ``local:DEVICE``, or its text.
-        options: Of the Estimator, nested as it has them: ``backend_options``, ``run_options`` of
-            Aer's; ``resilience_level``, ``resilience``, ``twirling``, ``dynamical_decoupling`` of
-            IBM's. What is not given is theirs, but for seeds, and ``twirling.shots_per_randomization``.
-        seed: Of shots and layouts, an integer >= 0.
-        level: Qiskit's optimization level.
-        trials: Transpiler seeds tried on a device.
+        target: ``aer``, ``noisy:DEVICE`` or ``local:DEVICE``.
+        options: Of the Estimator, nested as it has them: ``backend_options``, ``run_options`` and
+            ``default_precision`` of Aer's; ``resilience_level``, ``resilience``, ``twirling``
+            and others of IBM's. What is not given is as they have it, but for the seed.
+        seed: Of shots, an integer >= 0.
 
     Raises:
         TargetUnavailable: If the target has no Estimator that costs nothing.
-        InvalidOption: If the Estimator has no such option.
     """
 
     def __init__(
-        self,
-        target: Target | str,
-        options: Mapping[str, Any] | None = None,
-        *,
-        seed: int = 0,
-        level: int = 3,
-        trials: int = 5,
+        self, target: Target, options: Mapping[str, Any] | None = None, *, seed: int = 0
     ) -> None:
-        self.target = parse_target(target) if isinstance(target, str) else target
-        if self.target.kind not in ("aer", "noisy", "local"):
+        if target.kind not in ("aer", "noisy", "local"):
             raise TargetUnavailable(
-                f"Target '{self.target}' has no Estimator that costs nothing; use 'aer', "
-                "'noisy:DEVICE' or 'local:DEVICE'."
+                f"Target '{target}' has no Estimator that costs nothing; use 'aer', 'noisy:DEVICE' or "
+                "'local:DEVICE'."
             )
-        self._options, self._seed = dict(options or {}), seed
-        self._level, self._trials, self._jobs = level, trials, 0
-        self.circuits = 1
-        """Circuits of each row, as far as they are ours to count: an Estimator may run more."""
-        self.record: dict[str, Any] = {}
-        """What explains the last answer: options as resolved, layout, versions."""
+        self.target, self._options = target, dict(options or {})
+        self._seed, self._jobs = seed, 0
 
-    def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
-        """See :class:`.CallTarget`.
+    def run(
+        self,
+        circuit: QuantumCircuit,
+        kept: Sequence[int],
+        observables: Sequence[SparsePauliOp],
+        values: np.ndarray,
+        shots: int,
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Estimate all observables for all rows, as one job.
+
+        Args:
+            circuit: Transpiled for the target, on the qubits it uses; without measurements.
+            kept: The device's number of each of its qubits.
+            observables: On its qubits.
+            values: ``(rows, num_parameters)`` in the order of ``circuit.parameters``.
+            shots: Stand for a precision of ``1/sqrt(shots)``.
+
+        Returns:
+            Values and errors, ``(rows, observables)``, and what explains them, ready for JSON.
 
         Raises:
-            InvalidOption: If a call reads no expectation values, has no shots, or the Estimator does
-                not take the options.
-            UnsupportedCircuit: If a circuit does not fit the target, or its simulation.
+            InvalidOption: If the Estimator does not take the options.
+            UnsupportedCircuit: If the circuit has too many qubits to be simulated.
         """
-        return [self._one(call) for call in calls]
-
-    def _one(self, call: CircuitCall) -> CallResult:
-        readout = call.spec.readout
-        if not isinstance(readout, ExpectationReadout):
-            raise InvalidOption(
-                f"Call '{call.name}' reads probabilities, and an Estimator gives expectation values."
-            )
-        shots = checked_shots(0 if call.shots is None else call.shots)
-        isa, layout = self._transpiled(call)
-        observables = [
-            each if isa.layout is None else each.apply_layout(isa.layout)
-            for each in readout.observables
-        ]
-        values = select_values(call.values, call.circuit, isa)
-        small, kept, observables = compact(isa, observables)
         if len(kept) > MAX_QUBITS:
             raise UnsupportedCircuit(
-                f"An Estimator is simulated on at most {MAX_QUBITS} qubits, call '{call.name}' has "
-                f"{len(kept)}; use fewer, or primitive 'sampler'."
+                f"An Estimator is simulated on at most {MAX_QUBITS} qubits, circuit '{circuit.name}' "
+                f"uses {len(kept)}; use fewer, or primitive 'sampler'."
             )
-        rows = values if small.num_parameters else values[:1]
         run = self._local if self.target.kind == "local" else self._aer
-        outputs, errors, record = run(small, kept, observables, rows, shots)
-        if len(rows) < call.num_rows:
-            raise UnsupportedCircuit(
-                f"Call '{call.name}' has {call.num_rows} rows, and no observable sees them; give one."
-            )
-        self.record = {
-            **record,
-            "layout": layout,
-            "versions": {n: version(n) for n in ("qiskit", "qiskit-aer", "qiskit-ibm-runtime")},
-        }
-        return CallResult(outputs=outputs, standard_errors=errors)
-
-    def _transpiled(self, call: CircuitCall) -> tuple[QuantumCircuit, dict[str, Any]]:
-        readout = call.spec.readout
-        seeds = [derived_seed(self._seed, "transpiler", trial) for trial in range(self._trials)]
-        if self.target.backend is None:
-            from qiskit_aer import AerSimulator
-
-            isa = transpile_for(call.circuit, AerSimulator(), level=self._level, seed=seeds[0])
-            return isa, {"physical_qubits": None, "transpiler_seed": seeds[0]}
-        backend = as_backend(self.target.backend)
-        trial = best_trial(
-            layout_trials(
-                call.circuit, backend, seeds=seeds, level=self._level, read=readout.measured or None
-            )
-        )
-        layout = trial.circuit.layout.initial_index_layout(filter_ancillas=True)
-        return trial.circuit, {
-            "physical_qubits": [int(each) for each in layout],
-            "transpiler_seed": trial.seed,
-        }
+        outputs, errors, record = run(circuit, kept, observables, values, shots)
+        names = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime")
+        return outputs, errors, {**record, "versions": {name: version(name) for name in names}}
 
     def _noise(self, kept: Sequence[int]) -> NoiseModel | None:
         if self.target.backend is None:

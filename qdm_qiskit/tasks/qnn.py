@@ -16,7 +16,6 @@ from ..engine import compile_circuit
 from ..errors import InvalidData, InvalidOption, TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
 from ..execution.devices import DeviceLike
-from ..execution.estimators import EstimatorTarget
 from ..execution.factory import make_runner
 from ..execution.targets import Target, parse_target, target_text
 from ..layers.arrays import to_exact_array
@@ -30,6 +29,7 @@ from ..options import build
 from ..progress import Progress, silent
 from ..sampling import EngineShots, RunnerTarget, SamplingConfig
 from ..sampling.call_targets import Seen
+from ..sampling.estimator_target import EstimatorTarget
 from ..sampling.readings import Reading
 from ..transpiling.cost import circuit_cost
 
@@ -391,7 +391,7 @@ def _estimated(
         trials=config.layout_trials,
     )
     [result] = target.answer([call])
-    return _Answer(result, call.num_rows * target.circuits, (), target.record)
+    return _Answer(result, call.num_rows, (), target.record)
 
 
 def _shaped(
