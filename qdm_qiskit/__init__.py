@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import plan as plan
     from .tasks import replay as replay
     from .tasks import resume as resume
+    from .tasks import run_qnn as run_qnn
     from .tasks import sample as sample
     from .tasks import set_budget as set_budget
     from .tasks import submit as submit
@@ -84,6 +85,7 @@ _HOMES = {
     "SamplingConfig": "sampling",
     "Sampler": "sampling",
     "QDMPipeline": "sampling",
+    "run_qnn": "tasks",
     "evaluate": "tasks",
     "Evaluation": "tasks",
     "Metric": "evaluation",

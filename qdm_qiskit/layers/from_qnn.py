@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import torch
-from qiskit import QuantumCircuit
 from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.quantum_info import SparsePauliOp
-from qiskit_machine_learning.circuit.library.raw_feature_vector import ParameterizedInitialize
 from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 from torch import Tensor, nn
 
 from ..arguments import of_kind
 from ..engine import CircuitProgram, EngineEstimator, EngineSampler, compile_circuit
-from ..engine.lowering.pauli_sums import as_pauli_sum, as_sparse_observable
-from ..engine.primitives.circuit_cache import measured_outcomes
 from ..errors import InvalidData, UnsupportedCircuit
+from .qnn_parts import QnnParts, qnn_parts
 
-_INTEGERS = (int, np.integer)
 _IDEAL = (EngineEstimator, EngineSampler, StatevectorEstimator, StatevectorSampler)
 """Primitives of the ideal circuit, with or without shots; a QNN's default is one of the latter."""
 
@@ -49,12 +44,20 @@ class QnnLayer(nn.Module):
     """
 
     weight: nn.Parameter
+    parts: QnnParts
+    """Circuit, roles and readout, for targets other than the engine."""
 
     def __init__(
         self, qnn: EstimatorQNN | SamplerQNN, initial_weights: np.ndarray | Tensor | None = None
     ) -> None:
         super().__init__()
-        self._readout = _readout(qnn)
+        self.parts = qnn_parts(qnn, "QuantumLayer.from_qnn")
+        if type(qnn) is SamplerQNN and qnn.circuit.layout is not None:
+            raise UnsupportedCircuit(
+                "QuantumLayer.from_qnn samples circuits before transpiling, got a SamplerQNN with a "
+                "layout; build it without pass_manager."
+            )
+        self._readout = _readout(qnn, self.parts)
         self.num_inputs, self.output_shape = qnn.num_inputs, tuple(qnn.output_shape)
         values = torch.empty(qnn.num_weights).uniform_(-1, 1)
         if initial_weights is not None:
@@ -121,16 +124,6 @@ def _say_what_is_left_out(qnn: EstimatorQNN | SamplerQNN) -> None:
     )
 
 
-def _refuse_unbound_amplitudes(circuit: QuantumCircuit) -> None:
-    for item in circuit.data:
-        if isinstance(item.operation, ParameterizedInitialize):
-            raise UnsupportedCircuit(
-                "QuantumLayer.from_qnn takes angles, and the circuit holds a raw_feature_vector, "
-                "whose parameters are amplitudes; a QuantumLayer of a spec with "
-                "encoding='amplitude' takes these."
-            )
-
-
 class _Readout(Protocol):
     """``(rows, num_inputs)`` or None, and ``(num_weights,)``, to ``(rows or 1, num_outputs)``.
 
@@ -140,17 +133,15 @@ class _Readout(Protocol):
     def __call__(self, rows: Tensor | None, weights: Tensor) -> Tensor: ...
 
 
-def _readout(qnn: Any) -> _Readout:
-    # A subclass may compute anything in its forward pass.
-    if type(qnn) in (EstimatorQNN, SamplerQNN):
-        _refuse_unbound_amplitudes(qnn.circuit)
-        found = _expectations(qnn) if type(qnn) is EstimatorQNN else _interpreted(qnn)
-        _say_what_is_left_out(qnn)
-        return found
-    raise UnsupportedCircuit(
-        "QuantumLayer.from_qnn takes an EstimatorQNN or a SamplerQNN itself, got "
-        f"{type(qnn).__name__}; use TorchConnector for others."
-    )
+def _readout(qnn: EstimatorQNN | SamplerQNN, parts: QnnParts) -> _Readout:
+    found: _Readout
+    if parts.observables:
+        program = compile_circuit(parts.circuit, parts.inputs, parts.weights)
+        found = _Expectations(program, list(parts.observables))
+    else:
+        found = _interpreted(parts)
+    _say_what_is_left_out(qnn)
+    return found
 
 
 @dataclass(frozen=True)
@@ -160,17 +151,6 @@ class _Expectations:
 
     def __call__(self, rows: Tensor | None, weights: Tensor) -> Tensor:
         return self.program.expectation(self.observables, rows, weights)
-
-
-def _expectations(qnn: EstimatorQNN) -> _Expectations:
-    program = compile_circuit(qnn.circuit, qnn.input_params or (), qnn.weight_params or ())
-    observables = [as_pauli_sum(as_sparse_observable(each)) for each in qnn.observables]
-    wrong = [each.num_qubits for each in observables if each.num_qubits != program.num_qubits]
-    if wrong:
-        raise InvalidData(
-            f"Observables act on all {program.num_qubits} qubits of the circuit, got one on {wrong[0]}."
-        )
-    return _Expectations(program, observables)
 
 
 @dataclass(frozen=True)
@@ -194,47 +174,12 @@ class _Interpreted:
         return empty.index_add(1, self.target.to(here), chosen)
 
 
-def _interpreted(qnn: SamplerQNN) -> _Interpreted:
-    if qnn.sparse:
-        raise UnsupportedCircuit(
-            "QuantumLayer.from_qnn gives dense outputs, got a SamplerQNN with sparse=True; "
-            "build it with sparse=False."
-        )
-    circuit = qnn.circuit
-    if circuit.layout is not None:
-        raise UnsupportedCircuit(
-            "QuantumLayer.from_qnn samples circuits before transpiling, got a SamplerQNN with a "
-            "layout; build it without pass_manager."
-        )
-    program = compile_circuit(circuit, qnn.input_params, qnn.weight_params)
-    outcomes = measured_outcomes(circuit)  # without classical bits SamplerQNN appends measure_all()
-    index, num_outputs = _targets(qnn, outcomes)
+def _interpreted(parts: QnnParts) -> _Interpreted:
+    program = compile_circuit(parts.circuit, parts.inputs, parts.weights)
+    index, num_outputs = parts.places, int(np.prod(parts.output_shape))
+    assert index is not None  # it samples
     identity = len(index) == num_outputs and bool((index == np.arange(num_outputs)).all())
     kept = np.flatnonzero(index >= 0)
     return _Interpreted(
         program, torch.as_tensor(kept), torch.as_tensor(index[kept]), num_outputs, identity
     )
-
-
-def _targets(qnn: SamplerQNN, outcomes: np.ndarray) -> tuple[np.ndarray, int]:
-    """For each basis state its place in the flat output, -1 for those that SamplerQNN drops."""
-    shape = tuple(qnn.output_shape)
-    places = {}
-    for outcome in np.unique(outcomes).tolist():
-        if outcome >= 2**qnn.num_virtual_qubits:
-            places[outcome] = -1
-            continue
-        raw: Any = qnn.interpret(outcome) if qnn.interpret else outcome
-        key = (raw,) if isinstance(raw, _INTEGERS) else tuple(cast(Iterable[int], raw))
-        fits = len(key) == len(shape) and all(
-            isinstance(each, _INTEGERS) and -size <= each < size
-            for each, size in zip(key, shape, strict=True)
-        )
-        if not fits:
-            raise InvalidData(
-                f"interpret gives an index into output_shape {shape}, got {raw!r} for {outcome}."
-            )
-        wrapped = [int(each) % size for each, size in zip(key, shape, strict=True)]
-        places[outcome] = int(np.ravel_multi_index(wrapped, shape))
-    flat = np.array([places[outcome] for outcome in outcomes.tolist()])
-    return flat, int(np.prod(shape))

@@ -315,6 +315,27 @@ def combine_counts(
     return values, np.sqrt(variances)
 
 
+def errors_of_sums(
+    values: np.ndarray, counts: np.ndarray, readout: Sequence[np.ndarray] | None = None
+) -> np.ndarray:
+    """Standard errors of means of what each shot adds.
+
+    Args:
+        values: ``(outcomes, sums)``: what a shot of each outcome adds to each sum.
+        counts: ``(rows, outcomes)``, two shots at least in each row.
+        readout: For each bit its ``matrix[read, prepared]`` where readout errors were mended: the
+            errors have grown with the correction; the calibration's own error is not in them.
+
+    Returns:
+        ``(rows, sums)`` float64.
+    """
+    shots = counts.sum(axis=1, keepdims=True)
+    raw = counts / shots
+    each = values if readout is None else _through_inverse(values, readout)
+    spread = raw @ each**2 - (raw @ each) ** 2
+    return np.asarray(np.sqrt(np.maximum(spread, 0.0) / (shots - 1)))
+
+
 def _through_inverse(values: np.ndarray, readout: Sequence[np.ndarray]) -> np.ndarray:
     """What a read outcome adds, for what a true one does: ``A^-T`` along the first axis."""
     low = 1

@@ -6,6 +6,7 @@
     sampling.py     sample from a trained run, on any target that costs nothing
     evaluation.py   measure samples, beside real images and noise
     costs.py        what a circuit costs on a device
+    qnn.py          run a QNN of qiskit-machine-learning, on any target that costs nothing
     hardware.py     plan a hardware run, send it, find it again; budgets
     listing.py      which parts there are by name, and who brings them
 
@@ -13,6 +14,7 @@ The command line calls these functions too. ``import qdm_qiskit`` shows them wit
 ``qdm_qiskit.train``.
 """
 
+<<<<<<< HEAD
 from __future__ import annotations
 
 from importlib import import_module
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation, evaluate
     from .hardware import HardwareRun, budget, plan, replay, resume, set_budget, submit
     from .listing import NamedPart, parts
+    from .qnn import QnnRun, run_qnn
     from .sampling import sample
     from .training import continue_training, train
 
@@ -39,16 +42,30 @@ _HOMES = {
     "submit": "hardware",
     "NamedPart": "listing",
     "parts": "listing",
+    "QnnRun": "qnn",
+    "run_qnn": "qnn",
     "sample": "sampling",
     "continue_training": "training",
     "train": "training",
 }
 """Every name with its module: sampling need not wait for the parts that know IBM's service."""
+=======
+from .costs import cost
+from .evaluation import Evaluation, evaluate
+from .hardware import HardwareRun, budget, plan, replay, resume, set_budget, submit
+from .qnn import QnnRun, run_qnn
+from .sampling import sample
+from .training import continue_training, train
+>>>>>>> c15-qnn
 
 __all__ = [
     "Evaluation",
     "HardwareRun",
+<<<<<<< HEAD
     "NamedPart",
+=======
+    "QnnRun",
+>>>>>>> c15-qnn
     "budget",
     "continue_training",
     "cost",
@@ -57,6 +74,7 @@ __all__ = [
     "plan",
     "replay",
     "resume",
+    "run_qnn",
     "sample",
     "set_budget",
     "submit",

@@ -1,0 +1,250 @@
+"""Expectation values from a target's own Estimator, for those who want its error suppression.
+
+By default expectation values are measured by circuits in several bases, whose errors are those of the
+shots (:mod:`..mitigation.expectation`). An Estimator does what its makers built in, and reports what
+they take for the error:
+
+========= =========================================================================================
+``aer``   the exact value plus Gaussian noise of ``precision = 1/sqrt(shots)``, whatever the observable
+``noisy`` the same with the gates' noise; Aer's Estimator measures nothing, so readout errors are absent
+``local`` IBM's executor-based Estimator in local mode, with its twirling, TREX and ZNE
+========= =========================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from ..errors import InvalidOption, TargetUnavailable, UnsupportedCircuit
+from ..rng import derived_seed
+from .aer_circuits import for_aer
+from .devices import as_backend
+from .region import noise_of
+from .targets import Target
+
+if TYPE_CHECKING:
+    from qiskit_aer.noise import NoiseModel
+
+__all__ = ["EstimatorRunner"]
+
+MAX_QUBITS = 20
+"""Qubits that a circuit moves or observes, of those that a simulator estimates."""
+
+
+@final
+class EstimatorRunner:
+    """The Estimator of a target that costs nothing; every call is one job.
+
+    Args:
+        target: ``aer``, ``noisy:DEVICE`` or ``local:DEVICE``.
+        options: Of the Estimator, nested as it has them: ``backend_options``, ``run_options`` and
+            ``default_precision`` of Aer's; ``resilience_level``, ``resilience``, ``twirling``
+            and others of IBM's. What is not given is as they have it, but for the seed.
+        seed: Of shots, an integer >= 0.
+
+    Raises:
+        TargetUnavailable: If the target has no Estimator that costs nothing.
+    """
+
+    def __init__(
+        self, target: Target, options: Mapping[str, Any] | None = None, *, seed: int = 0
+    ) -> None:
+        if target.kind not in ("aer", "noisy", "local"):
+            raise TargetUnavailable(
+                f"Target '{target}' has no Estimator that costs nothing; use 'aer', 'noisy:DEVICE' or "
+                "'local:DEVICE'."
+            )
+        self.target, self._options = target, dict(options or {})
+        self._seed, self._jobs = seed, 0
+
+    def run(
+        self,
+        circuit: QuantumCircuit,
+        kept: Sequence[int],
+        observables: Sequence[SparsePauliOp],
+        values: np.ndarray,
+        shots: int,
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Estimate all observables for all rows, as one job.
+
+        Args:
+            circuit: Transpiled for the target, on the qubits it uses; without measurements.
+            kept: The device's number of each of its qubits.
+            observables: On its qubits.
+            values: ``(rows, num_parameters)`` in the order of ``circuit.parameters``.
+            shots: Stand for a precision of ``1/sqrt(shots)``.
+
+        Returns:
+            Values and errors, ``(rows, observables)``, and what explains them, ready for JSON.
+
+        Raises:
+            InvalidOption: If the Estimator does not take the options.
+            UnsupportedCircuit: If the circuit has too many qubits to be simulated.
+        """
+        if len(kept) > MAX_QUBITS:
+            raise UnsupportedCircuit(
+                f"An Estimator is simulated on at most {MAX_QUBITS} qubits, circuit '{circuit.name}' "
+                f"uses {len(kept)}; use fewer, or primitive 'sampler'."
+            )
+        run = self._local if self.target.kind == "local" else self._aer
+        outputs, errors, record = run(circuit, kept, observables, values, shots)
+        names = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime")
+        return outputs, errors, {**record, "versions": {name: version(name) for name in names}}
+
+    def _noise(self, kept: Sequence[int]) -> NoiseModel | None:
+        if self.target.backend is None:
+            return None
+        backend = as_backend(self.target.backend)
+        return _renumbered(noise_of(backend, frozenset(kept)), kept)
+
+    def _aer(
+        self,
+        circuit: QuantumCircuit,
+        kept: Sequence[int],
+        observables: Sequence[SparsePauliOp],
+        values: np.ndarray,
+        shots: int,
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        from qiskit_aer.primitives import EstimatorV2
+
+        known = {"backend_options", "run_options", "default_precision"}
+        if not self._options.keys() <= known:
+            raise InvalidOption(
+                f"Aer's Estimator has the options {', '.join(sorted(known))}, got "
+                f"{', '.join(sorted(self._options))}; resilience is of 'local:DEVICE'."
+            )
+        noise = self._noise(kept)
+        seed = self._next_seed()
+        backend = {"method": "density_matrix" if noise is not None else "automatic"}
+        backend |= self._options.get("backend_options", {})
+        run = {"seed_simulator": seed, **self._options.get("run_options", {})}
+        if noise is not None and ("noise_model" in backend or "noise_model" in run):
+            raise InvalidOption(
+                f"Target '{self.target}' brings its noise model; leave noise_model out."
+            )
+        precision = float(self._options.get("default_precision", 1 / np.sqrt(shots)))
+        given = backend if noise is None else {**backend, "noise_model": noise}
+        estimator = EstimatorV2(options={"backend_options": given, "run_options": run})
+        outputs, errors = _run(
+            estimator, for_aer(circuit, labels=False), observables, values, precision
+        )
+        record: dict[str, Any] = {
+            "estimator": "qiskit_aer.primitives.EstimatorV2",
+            "options": _jsonable(
+                {"backend_options": backend, "run_options": run, "precision": precision}
+            ),
+        }
+        if noise is not None:
+            record["note"] = "Aer's Estimator measures nothing: readout errors are absent."
+        return outputs, errors, record
+
+    def _local(
+        self,
+        circuit: QuantumCircuit,
+        kept: Sequence[int],
+        observables: Sequence[SparsePauliOp],
+        values: np.ndarray,
+        shots: int,
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        from pydantic import ValidationError
+        from qiskit_ibm_runtime import Batch
+        from qiskit_ibm_runtime.exceptions import IBMInputValueError
+        from qiskit_ibm_runtime.executor_estimator import Estimator
+
+        from .independent_shots import IndependentShots
+
+        # On the qubits of the circuit alone: IBM's Estimator measures every qubit that there is, and
+        # a state of a whole chip cannot be simulated.
+        simulator = IndependentShots(
+            method="density_matrix" if len(kept) <= 10 else "automatic",
+            noise_model=self._noise(kept),
+            n_qubits=len(kept),
+            fusion_threshold=1,
+        )
+        with Batch(backend=simulator) as batch:
+            try:
+                estimator = Estimator(mode=batch, options=self._options or None)
+            except ValidationError as error:
+                found = error.errors()[0]
+                where = ".".join(str(each) for each in found["loc"])
+                raise InvalidOption(
+                    f"IBM's Estimator does not take the option '{where}': {found['msg']}."
+                ) from error
+            estimator.options.simulator.seed_simulator = self._next_seed()
+            resolved = estimator.finalize_options().model_dump(mode="json")
+            try:
+                outputs, errors = _run(
+                    estimator,
+                    for_aer(circuit, labels=False),
+                    observables,
+                    values,
+                    1 / np.sqrt(shots),
+                )
+            except IBMInputValueError as error:
+                raise InvalidOption(
+                    f"IBM's Estimator refuses the options: {' '.join(str(error).split())}"
+                ) from error
+        return (
+            outputs,
+            errors,
+            {
+                "estimator": "qiskit_ibm_runtime.executor_estimator.Estimator, local mode",
+                "options": resolved,
+                "note": "On the circuit's qubits alone; a QPU measures, and twirls, all of them.",
+            },
+        )
+
+    def _next_seed(self) -> int:
+        self._jobs += 1
+        return derived_seed(self._seed, "shots", self._jobs - 1)
+
+
+def _run(
+    estimator: Any,
+    circuit: QuantumCircuit,
+    observables: Sequence[SparsePauliOp],
+    values: np.ndarray,
+    precision: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and errors, ``(rows, observables)``, of one PUB."""
+    # Observables along the last axis, rows along the first: both are broadcast.
+    pub: tuple[Any, ...] = (circuit, [list(observables)])
+    if circuit.num_parameters:
+        pub = (*pub, values[:, None, :])
+    [result] = estimator.run([pub], precision=precision).result()
+    shape = (len(values), len(observables))
+    found = np.asarray(result.data.evs, dtype=np.float64)
+    errors = np.asarray(result.data.stds, dtype=np.float64)
+    return np.broadcast_to(found, shape).copy(), np.broadcast_to(errors, shape).copy()
+
+
+def _renumbered(noise: NoiseModel, kept: Sequence[int]) -> NoiseModel:
+    """Return a noise model whose qubit k is qubit ``kept[k]`` of the given one."""
+    from qiskit_aer.noise import NoiseModel
+
+    place = {qubit: k for k, qubit in enumerate(kept)}
+    found = NoiseModel(basis_gates=noise.basis_gates)
+    for name, error in noise._default_quantum_errors.items():
+        found.add_all_qubit_quantum_error(error, name)
+    for name, errors in noise._local_quantum_errors.items():
+        for qubits, error in errors.items():
+            if place.keys() >= set(qubits):
+                found.add_quantum_error(error, name, [place[q] for q in qubits], warnings=False)
+    if noise._default_readout_error is not None:
+        found.add_all_qubit_readout_error(noise._default_readout_error)
+    for qubits, error in noise._local_readout_errors.items():
+        if place.keys() >= set(qubits):
+            found.add_readout_error(error, [place[q] for q in qubits], warnings=False)
+    return found
+
+
+def _jsonable(options: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(options, default=repr))
+    return found
