@@ -41,7 +41,7 @@ def transpile(
     ] = 16,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Steps of such a run; those of its process, or 10, if not given."),
+        typer.Option(min=1, help="Steps of such a run; 10 by DDIM, or all, if not given."),
     ] = None,
     out: Annotated[
         Path | None,

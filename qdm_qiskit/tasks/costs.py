@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 import torch
@@ -14,23 +15,31 @@ from qiskit import QuantumCircuit
 from ..arguments import checked_path, whole_number, wrong
 from ..circuits import CircuitSpec, Loader
 from ..circuits.spec import ProbabilityReadout
-from ..diffusion import DiffusionProcess, InterpolatedNoise
-from ..errors import InvalidOption
+from ..diffusion import DiffusionProcess, InterpolatedNoise, make_process
+from ..errors import InvalidOption, TargetUnavailable
 from ..evaluation.call_costs import CallCosts, call_costs
 from ..evaluation.transpile import TranspileReport, transpile_report
 from ..execution.calls import CircuitCall
 from ..execution.devices import DeviceLike, as_backend
-from ..layers import QuantumLayer
 from ..layers.calling import calls_of
 from ..models import CircuitDenoiser, Denoiser, build_model, resolve
+from ..models.spec_denoiser import SpecDenoiser
 from ..progress import Progress, silent
 from ..rng import derived_seed
 from ..sampling import TrainedRun, load_run, unrolled_circuit
+from ..sampling.coherent import CoherentChain
+from ..sampling.device import hands_on_states
+from ..sampling.schedulers import planned_chain
+from ..training import resolve_run
 
-__all__ = ["FEW_STEPS", "cost"]
+__all__ = ["FEW_STEPS", "How", "call_costs_of", "cost"]
+
+How = Literal["calls", "tomography", "chain"]
+"""Way in which a model runs: its calls step by step, with tomography of states between them, or its
+whole chain as one circuit."""
 
 FEW_STEPS = 10
-"""Steps of a run of a model that is not trained: as many as DDIM is often given."""
+"""Steps of a chain by DDIM."""
 
 
 def cost(
@@ -63,7 +72,8 @@ def cost(
         loader: Loader of images, or its name; the model's own if None.
         seed: Of fresh weights, the example image and the transpiler.
         num_images: Of a run, for a model of several circuits.
-        steps: Steps of its reverse chain; None takes its process's, or 10 of a model without a run.
+        steps: Steps of its reverse chain; None takes 10 by DDIM where its process allows that, or all,
+            or 1 where the whole chain is one circuit.
         progress: Receives the device's name, with the trials, or circuits, that are done and in all.
         options: Of a model or preset that is named: ``depth=2``, ``image_size=8``.
 
@@ -107,11 +117,12 @@ def cost(
         if loader is not None:
             found, model = found + _suffix(loader), _with_loader(model, loader)
         if not _is_one_circuit(model):
+            _, jobs, times = _work(model, process or _process(model), seed)
             return call_costs(
                 found if name is None else name,
-                _calls(model, process, seed),
+                jobs,
                 devices,
-                steps=_steps(process) if steps is None else steps,
+                steps=times if steps is None else steps,
                 num_images=num_images,
                 shots=shots,
                 level=level,
@@ -129,6 +140,39 @@ def cost(
         shots=shots,
         progress=progress,
     )
+
+
+def call_costs_of(
+    name: str,
+    backend: DeviceLike,
+    *,
+    num_images: int,
+    shots: int,
+    trials: int = 1,
+    seed: int = 0,
+) -> tuple[How, CallCosts]:
+    """Return how a model or preset runs, and the cost of its calls, of a single circuit as well.
+
+    Args:
+        name: Of the model or preset; its weights are fresh.
+        backend: The device.
+        num_images, shots, trials, seed: As for :func:`cost`.
+
+    Raises:
+        InvalidOption: If it is classical.
+    """
+    found, model, _ = _model_of(name, {}, seed)
+    how, jobs, steps = _work(model, _process(model, name), seed)
+    costs = call_costs(
+        found,
+        jobs,
+        [backend],
+        steps=steps,
+        num_images=num_images,
+        shots=shots,
+        seeds=[derived_seed(seed, "transpiler", trial) for trial in range(trials)],
+    )
+    return how, costs
 
 
 def _given_circuit(
@@ -181,10 +225,6 @@ def _is_one_circuit(model: Denoiser) -> TypeGuard[CircuitDenoiser]:
     return isinstance(readout, ProbabilityReadout)
 
 
-def _steps(process: DiffusionProcess | None) -> int:
-    return FEW_STEPS if process is None else process.num_steps
-
-
 def _start(
     model: Denoiser, process: DiffusionProcess | None, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -202,23 +242,44 @@ def _example(model: CircuitDenoiser, process: DiffusionProcess | None, seed: int
     return values
 
 
-def _calls(model: Denoiser, process: DiffusionProcess | None, seed: int) -> list[list[CircuitCall]]:
-    """The calls of a model's first reverse step, for one noisy image.
+def _process(model: Denoiser, name: str | None = None) -> DiffusionProcess:
+    """The process that a fresh model is trained with unless another is chosen."""
+    steps = getattr(model.config, "num_steps", None)
+    settings = {} if steps is None else {"num_steps": steps}
+    own = name or (model if isinstance(model, SpecDenoiser) else type(model))
+    return make_process(resolve_run(own, settings).diffusion)
+
+
+def _work(
+    model: Denoiser, process: DiffusionProcess, seed: int
+) -> tuple[How, list[list[CircuitCall]], int]:
+    """How a model runs, its jobs for one noisy image, and how often a run sends them.
+
+    They are those of a whole chain, if it is one circuit, which is sent once; else those of a step.
 
     Raises:
-        InvalidOption: If it makes none.
+        InvalidOption: If there are none.
     """
     if not model.num_quantum_parameters:
         raise InvalidOption(f"'{model.name}' is classical: it has no circuit to report on.")
-    if not any(isinstance(each, QuantumLayer) for each in model.modules()) or (
-        model.state_space == "complex_image"
-    ):
-        raise InvalidOption(
-            f"'{model.name}' hands a state from step to step: it makes no circuit calls that could "
-            "be priced one by one."
-        )
     image, labels = _start(model, process, seed)
-    return calls_of(model.eval(), image, torch.ones(1), labels)
+    how: How = "calls"
+    if hands_on_states(model):
+        how = "tomography"
+        with suppress(TargetUnavailable):  # arithmetic between the steps: they are sent one by one
+            return "chain", [CoherentChain.of(model, process).calls(image, labels, shots=None)], 1
+    return how, calls_of(model.eval(), image, torch.ones(1), labels), _few_steps(process)
+
+
+def _few_steps(process: DiffusionProcess) -> int:
+    """Steps of a chain by DDIM where the process knows it; else all."""
+    if process.num_steps <= FEW_STEPS:
+        return process.num_steps
+    try:
+        planned_chain(process, "ddim", FEW_STEPS)
+    except InvalidOption:
+        return process.num_steps
+    return FEW_STEPS
 
 
 def _suffix(loader: str | Loader | None) -> str:
