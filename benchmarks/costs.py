@@ -67,7 +67,7 @@ def page(found: dict[str, dict[str, Any]]) -> str:
         "# What a run of each preset costs",
         "",
         f"`python benchmarks/costs.py --write` has made this page: {IMAGES} images of {SHOTS} shots "
-        f"on {DEVICE}, fresh weights, one transpiler seed, the model's own loader. A chain of more than "
+        f"on {DEVICE}, fresh weights, one transpiler seed, the model's own loader. A chain of over "
         "ten steps is taken in ten by DDIM where its process allows that. *Largest* is the number of "
         "two-qubit gates of the largest circuit; QPU seconds are IBM's formula, without calibrations.",
         "`qdm models list` shows the same figures, `qdm report transpile PRESET` the circuits.",
