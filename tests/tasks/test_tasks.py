@@ -180,7 +180,7 @@ def test_cost_refuses_what_has_no_circuit_no_name_or_no_trials(run):
         qdm.cost("eqdm")
     with pytest.raises(UnknownName, match="fake_torinio"):
         qdm.cost("eeqdm", "fake_torinio")
-    with pytest.raises(InvalidOption, match="no single circuit"):
+    with pytest.raises(InvalidOption, match="is classical: it has no circuit"):
         qdm.cost("classical_unet")
     with pytest.raises(InvalidOption, match=r"models and presets by name.*depth"):
         qdm.cost(run, depth=2)
