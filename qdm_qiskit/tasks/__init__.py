@@ -14,7 +14,6 @@ The command line calls these functions too. ``import qdm_qiskit`` shows them wit
 ``qdm_qiskit.train``.
 """
 
-<<<<<<< HEAD
 from __future__ import annotations
 
 from importlib import import_module
@@ -49,23 +48,12 @@ _HOMES = {
     "train": "training",
 }
 """Every name with its module: sampling need not wait for the parts that know IBM's service."""
-=======
-from .costs import cost
-from .evaluation import Evaluation, evaluate
-from .hardware import HardwareRun, budget, plan, replay, resume, set_budget, submit
-from .qnn import QnnRun, run_qnn
-from .sampling import sample
-from .training import continue_training, train
->>>>>>> c15-qnn
 
 __all__ = [
     "Evaluation",
     "HardwareRun",
-<<<<<<< HEAD
     "NamedPart",
-=======
     "QnnRun",
->>>>>>> c15-qnn
     "budget",
     "continue_training",
     "cost",

@@ -13,10 +13,10 @@ from qiskit_machine_learning.connectors import TorchConnector
 from ..arguments import wrong
 from ..circuits.spec import ExpectationReadout, ProbabilityReadout
 from ..engine import compile_circuit
+from ..engine.noise.runners import runner_for
 from ..errors import InvalidData, InvalidOption, TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
 from ..execution.devices import DeviceLike
-from ..execution.factory import make_runner
 from ..execution.targets import Target, parse_target, target_text
 from ..layers.arrays import to_exact_array
 from ..layers.calling import ExactTarget
@@ -331,7 +331,7 @@ def _on_runner(
     calibration: ReadoutCalibration | None,
     progress: Progress,
 ) -> _Answer:
-    runner = make_runner(config.target, seed=config.seed, readout=config.readout)
+    runner = runner_for(config.target, seed=config.seed, readout=config.readout)
     target = RunnerTarget(runner, config, progress=progress)
     [prepared] = target.prepare([call], calibration)
     seen: list[Seen] = []
