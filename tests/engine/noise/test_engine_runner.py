@@ -196,6 +196,24 @@ def test_a_circuit_that_is_changed_in_place_is_compiled_again():
     assert before[0, 1] > 0.9 > 0.1 > after[0, 1]
 
 
+def test_circuits_that_differ_in_places_angles_or_bits_are_told_apart():
+    runner = NoisyEngineRunner("fake_quito", seed=1)
+
+    def turned(angle=0.7, qubit=1, bit=0):
+        circuit = QuantumCircuit(5, 2)
+        circuit.sx(qubit)
+        circuit.rz(angle, qubit)
+        circuit.sx(qubit)
+        circuit.measure(qubit, bit)
+        circuit.measure(3, 1 - bit)
+        return circuit
+
+    variants = [turned(), turned(angle=1.9), turned(qubit=2), turned(bit=1)]
+    found = [agree(runner, circuit, NOTHING)[0] for circuit in variants]
+    for k, other in enumerate(found[1:], start=1):
+        assert np.abs(found[0] - other).max() > 1e-4, k
+
+
 def test_a_circuit_is_compiled_once_and_by_its_content(monkeypatch):
     compiled = []
     lower = engine_runner.lower
