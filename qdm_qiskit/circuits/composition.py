@@ -245,9 +245,7 @@ def _is_free(item: CircuitInstruction) -> bool:
     return any(isinstance(each, ParameterExpression) for each in item.operation.params)
 
 
-def _is_nothing(
-    circuit: QuantumCircuit, chosen: Callable[[CircuitInstruction], bool]
-) -> bool:
+def _is_nothing(circuit: QuantumCircuit, chosen: Callable[[CircuitInstruction], bool]) -> bool:
     """Whether some of a circuit's gates alone do nothing at all."""
     some = QuantumCircuit(circuit.num_qubits)
     for item in circuit.data:

@@ -1,4 +1,4 @@
-"""Pure states from counts: which bases to measure, and the state that their frequencies are likeliest of.
+"""Pure states from counts: which bases to measure, and the likeliest state behind what they show.
 
 For n qubits ``3 n + 2`` settings, all of product bases: Z everywhere, which gives the moduli; for each
 qubit X there and Y there with Z elsewhere, which give the phases between amplitudes that differ in one
@@ -136,7 +136,9 @@ def estimate_states(frequencies: np.ndarray, shots: np.ndarray | None = None) ->
             f"Setting {tomography_settings(n)[setting]} of row {row} has no shots, so its state cannot "
             "be told; raise shots."
         )
-    shares = np.divide(given, sums[:, :, None], out=np.zeros_like(given), where=sums[:, :, None] > 0)
+    shares = np.divide(
+        given, sums[:, :, None], out=np.zeros_like(given), where=sums[:, :, None] > 0
+    )
     fit = _fit(n)
     return np.stack(
         [fit.state(each, None if shots is None else shots[k]) for k, each in enumerate(shares)]

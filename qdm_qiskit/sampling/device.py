@@ -413,7 +413,9 @@ def layer_calls(model: Denoiser) -> list[CircuitCall]:
         shape = (1, *model.state_shape)
         size = math.prod(shape)
         x = torch.exp(torch.arange(size) ** 2 * 1j).reshape(shape) / math.sqrt(size)  # any state
-        label = torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
+        label = (
+            torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
+        )
         place = device_of(model)
         told = None if label is None else label.to(place)
         jobs = calls_of(model, x.to(place), torch.ones(1, device=place), told)
