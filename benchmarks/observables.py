@@ -1,8 +1,8 @@
 """Which way of measuring QAMP's trained observables takes the fewest shots?
 
-The 16 Hermitian observables of a QAMP model of January (4 qubits), trained on scikit-learn's digits, in
-the states that its circuit leaves of noise at the first step of the chain. Compared at equal total shots
-of a state, all 16 observables together:
+The 16 Hermitian observables of a QAMP model of January (4 qubits), trained on scikit-learn's digits,
+in the states that its circuit leaves of noise at the first step of the chain. Compared at equal total
+shots of a state, all 16 observables together:
 
 - ``one Pauli basis a term``: qubit-wise commuting terms share a circuit, each is read in one of them;
 - ``all Pauli bases``: the same 81 bases, and each term is read in all that hold it;

@@ -2,8 +2,8 @@
 
 That is so if the process takes the prediction as x_{t-1} and the model is circuits with projected or
 measured ancillas: Cacioppo's without activation, the latent ones, Kölle's unitary single sample,
-QuDDPM. x_T is loaded once, every step has ancillas of its own, and the moduli are read at the end: one call a
-chain, in place of amplitudes that no device gives from step to step.
+QuDDPM. x_T is loaded once, every step has ancillas of its own, and the moduli are read at the end: one
+call a chain, in place of amplitudes that no device gives from step to step.
 
 Projected ancillas cost shots: what is kept is the product over the steps, :meth:`CoherentChain.kept`
 predicts it exactly, and a chain that would keep less than one shot is refused. QuDDPM's ancillas are
