@@ -99,7 +99,7 @@ def test_they_run_through_a_devices_noise(run_of, name, target):
 
 
 def test_what_is_no_one_circuit_is_refused_where_it_is_insisted_on(run_of, make_run):
-    with pytest.raises(TargetUnavailable, match="LeakyReLU.*activation=false"):
+    with pytest.raises(TargetUnavailable, match=r"LeakyReLU.*activation=false"):
         sample(run_of("cacioppo, step by step"), config(chain="coherent"))
     with pytest.raises(TargetUnavailable, match="hands on images and no states"):
         sample(make_run("eeqdm"), config(chain="coherent"))
