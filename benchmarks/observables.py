@@ -1,18 +1,18 @@
 """Which way of measuring QAMP's trained observables takes the fewest shots?
 
-The 16 Hermitian observables of a QAMP model of January (4 qubits, 4096 free numbers and as many again),
-trained on scikit-learn's digits, in the states that its circuit leaves of noise at the first step of the
-chain. Compared at equal total shots of a state, all 16 observables together:
+The 16 Hermitian observables of a QAMP model of January (4 qubits), trained on scikit-learn's digits,
+in the states that its circuit leaves of noise at the first step of the chain. Compared at equal total
+shots of a state, all 16 observables together:
 
-- ``one Pauli basis a term``: qubit-wise commuting terms share a circuit, each term is read in one of them;
+- ``one Pauli basis a term``: qubit-wise commuting terms share a circuit, each is read in one of them;
 - ``all Pauli bases``: the same 81 bases, and each term is read in all that hold it;
 - ``shadows``: a random Pauli basis for each shot, the usual estimator;
 - ``eigenbasis``: a circuit for each observable, which ends in the unitary that diagonalises it;
 - ``state``: tomography (14 settings), then the exact value in the state that is told.
 
-The first four are unbiased, and their variances are computed exactly from the distributions; the last one
-is drawn 200 times. A variance is given times the total shots and divided by the observable's own variance
-in the state: 1 would be measuring this one alone, in its eigenbasis.
+The first four are unbiased, and their variances are computed exactly from the distributions; the last
+one is drawn 200 times. A variance is given times the total shots and divided by the observable's own
+variance in the state: 1 would be measuring this one alone, in its eigenbasis.
 
     python benchmarks/observables.py [--epochs 3] [--train-count 192] [--states 8] [--json FILE]
 """
@@ -94,12 +94,7 @@ def one_basis_a_term(sums: list[SparsePauliOp], state: np.ndarray) -> tuple[np.n
             [
                 1.0
                 - 2.0
-                * (
-                    np.bitwise_count(
-                        np.arange(16) & int((mask << np.array(plan.qubits)).sum())
-                    )
-                    & 1
-                )
+                * (np.bitwise_count(np.arange(16) & int((mask << np.array(plan.qubits)).sum())) & 1)
                 for mask in basis.masks.astype(np.int64)
             ],
             axis=1,
@@ -137,10 +132,7 @@ def by_state(
     rng = np.random.default_rng(3)
     p = np.stack([distribution(state, letters) for letters in settings])
     counts = np.stack(
-        [
-            np.stack([rng.multinomial(each, row / row.sum()) for row in p])
-            for _ in range(REPEATS)
-        ]
+        [np.stack([rng.multinomial(each, row / row.sum()) for row in p]) for _ in range(REPEATS)]
     )
     told = estimate_states(counts, np.full(counts.shape[:2], each))
     values = np.einsum("ri,kij,rj->rk", told.conj(), matrices, told).real
@@ -208,7 +200,9 @@ def main() -> None:
         )
     print(f"bias of 'state': {found['bias_of_state_in_deviations']:.2f} standard deviations")
     if options.json:
-        options.json.write_text(json.dumps({**found, "machine": machine.describe()}, indent=1) + "\n")
+        options.json.write_text(
+            json.dumps({**found, "machine": machine.describe()}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -59,8 +59,8 @@ def sample(
     chain: Annotated[
         str,
         typer.Option(
-            help="Models of states: coherent, all steps in one circuit; steps, with tomography between; "
-            "auto, the first where it can be."
+            help="Models of states: coherent, all steps in one circuit; steps, with tomography "
+            "between; auto, the first where it can be."
         ),
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,

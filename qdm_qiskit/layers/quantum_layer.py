@@ -147,12 +147,13 @@ class QuantumLayer(nn.Module):
             InvalidOption: If the layer does not run on the engine.
             InvalidData: As for :meth:`forward`, or if a state to be renormalised is zero.
         """
-        if not isinstance(self.executor, GivesAmplitudes):
+        executor: object = self.executor
+        if not isinstance(executor, GivesAmplitudes):
             raise InvalidOption(
                 "Only the engine gives amplitudes, got another executor; leave `executor` out."
             )
         encoded = self.encoded(amplitudes)
-        return self.executor.statevector(self.angles(), encoded, inputs, renormalise=renormalise)
+        return executor.statevector(self.angles(), encoded, inputs, renormalise=renormalise)
 
     def encoded(self, amplitudes: Tensor | None) -> Tensor | None:
         """Amplitudes with norm 1, as the executor takes them, or None for a circuit that takes none.

@@ -1,9 +1,9 @@
 """Layers of states whose circuits a target answers: amplitudes come back by tomography.
 
 A layer's circuits are composed to one, its weights left free, and two more angles a qubit turn it into
-the bases of :mod:`.mitigation.tomography`: one call, whose rows are all states in all settings. The same
-circuit serves every time step, so it is transpiled once. A tomography of n qubits takes ``3 n + 2``
-circuits of the call's shots for each state, and the post-selection's share of these is lost besides.
+the bases of :mod:`.mitigation.tomography`: one call, whose rows are all states in all settings. The
+same circuit serves every time step, so it is transpiled once. A tomography of n qubits takes
+``3 n + 2`` circuits of the call's shots for each state, of which the post-selection loses its share.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ __all__ = ["Calling", "ObservableWay", "StateCalls"]
 
 ObservableWay = Literal["eigenbasis", "paulis", "state"]
 """How trained observables are measured. ``eigenbasis``: a circuit for each, which ends in the unitary
-that diagonalises it. ``paulis``: one call for expectation values of Pauli sums. ``state``: computed from
-the state that tomography tells, which is biased by order 1/shots."""
+that diagonalises it. ``paulis``: one call for expectation values of Pauli sums. ``state``: computed
+from the state that tomography tells, which is biased by order 1/shots."""
 
 KEPT_CIRCUITS = 256
 """Composed circuits that are kept: making one takes longer than running it."""

@@ -1,4 +1,4 @@
-"""Pure states from counts: which bases to measure, and the state that their frequencies are likeliest of.
+"""Pure states from counts: which bases to measure, and the likeliest state behind what they show.
 
 For n qubits ``3 n + 2`` settings, all of product bases: Z everywhere, which gives the moduli; for each
 qubit X there and Y there with Z elsewhere, which give the phases between amplitudes that differ in one

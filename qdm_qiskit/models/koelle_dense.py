@@ -191,7 +191,7 @@ class UnitaryQDense(Denoiser):
         return (norm * self.layer.statevector(flat, inputs)).reshape(x.shape)
 
     def chain_parts(self, num_steps: int) -> tuple[Part, ...]:
-        """See :meth:`.Denoiser.chain_parts`: :meth:`chain_circuit`, or a fresh ancilla for each step."""
+        """See :meth:`.Denoiser.chain_parts`: :meth:`chain_circuit`, or an ancilla for each step."""
         spec, angles = self.layer.spec, to_exact_array(self.layer.angles())
         if spec.ancilla_qubits:
             return (Part(spec, angles),) * num_steps

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def chosen_chain(
     run: TrainedRun, config: SamplingConfig, sampler: str | Sampler | None
 ) -> tuple[CoherentChain | None, str]:
-    """Return the chain as one circuit, or None and why not; on the engine without shots never by itself.
+    """Return the chain as one circuit, or None and why not; ``auto`` leaves exact values to the engine.
 
     Args:
         run: The run.

@@ -1,15 +1,16 @@
-"""All steps of a reverse chain in one circuit, where each step acts on the state that the last one left.
+"""All steps of a reverse chain in one circuit, where each acts on the state that the last one left.
 
 That is so if the process takes the prediction as x_{t-1} and the model is circuits with projected or
-measured ancillas: Cacioppo's without activation, the latent ones, Kölle's unitary single sample, QuDDPM.
-x_T is loaded once, every step has ancillas of its own, and the moduli are read at the end: one call a
-chain, in place of amplitudes that no device gives from step to step.
+measured ancillas: Cacioppo's without activation, the latent ones, Kölle's unitary single sample,
+QuDDPM. x_T is loaded once, every step has ancillas of its own, and the moduli are read at the end: one
+call a chain, in place of amplitudes that no device gives from step to step.
 
 Projected ancillas cost shots: what is kept is the product over the steps, :meth:`CoherentChain.kept`
 predicts it exactly, and a chain that would keep less than one shot is refused. QuDDPM's ancillas are
-measured and not projected: a shot has a history of outcomes, and with it a state of its own. One history
-is drawn as a shot shows it, from the shots in the basis of the data, so that histories come as often as in
-the model; its state is told by tomography, from those shots of each setting that have the same history.
+measured and not projected: a shot has a history of outcomes, and with it a state of its own. One
+history is drawn as a shot shows it, from the shots in the basis of the data, so that histories come as
+often as in the model; its state is told by tomography, from those shots of each setting that have the
+same history, up to a global phase.
 """
 
 from __future__ import annotations
@@ -129,17 +130,17 @@ class CoherentChain:
         share = torch.ones(len(x), dtype=torch.float64)
         if self.tells_states:
             return to_exact_array(share)
-        step: dict[int, EngineExecutor] = {}
+        engines: dict[int, EngineExecutor] = {}
         for part in self.parts:
-            spec = part.spec
-            run = step.setdefault(id(spec), EngineExecutor(composed(spec.name, [Part(spec)])))
             assert part.angles is not None
-            weights = torch.from_numpy(part.angles).expand(len(x), -1)
-            values = [weights] if inputs is None or not spec.inputs else [inputs, weights]
-            states = run.statevector(
-                torch.zeros(0, dtype=torch.float64),
+            spec, angles = part.spec, part.angles
+            if part.repeats > 1:
+                spec, angles = composed(spec.name, [part]), np.zeros(0)
+            engine = engines.setdefault(id(spec), EngineExecutor(spec))
+            states = engine.statevector(
+                torch.from_numpy(angles),
                 states,
-                torch.cat(values, dim=1) if weights.shape[1] or len(values) > 1 else None,
+                inputs if spec.inputs else None,
                 renormalise=False,
             )
             norm = torch.linalg.vector_norm(states, dim=1)

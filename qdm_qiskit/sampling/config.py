@@ -61,8 +61,8 @@ class SamplingConfig:
     eta: float = 0.0
     """Share of DDPM's noise that ddim adds, 0 to 1."""
     chain: Literal["auto", "coherent", "steps"] = "auto"
-    """Of models that hand states from step to step: all steps in one circuit, which ``coherent`` insists
-    on; step by step, with tomography between; or the first where it can be."""
+    """Of models that hand states from step to step: ``coherent``, all steps in one circuit; ``steps``,
+    with tomography between; ``auto``, the first where it can be."""
     loader: str | None = None
     """Name of what loads images where the circuit runs; None for the model's own."""
 

@@ -114,7 +114,7 @@ def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(InvalidData, match="finite angles here"):
         composed("chain", [Part(one, zeros[1:])])
     with pytest.raises(InvalidData, match="1 of NaN"):
-        composed("chain", [Part(one, np.full(len(zeros), 0.0) + [np.nan, *zeros[1:]])])
+        composed("chain", [Part(one, np.array([np.nan, *zeros[1:]]))])
 
 
 def exact_counts(circuit: QuantumCircuit, shots: int = 10_000) -> np.ndarray:

@@ -145,8 +145,11 @@ def test_what_would_stay_exact_without_a_word_is_refused():
     with pytest.raises(TargetUnavailable, match="Layer 'mine' runs on an executor of its own"):
         quantum_layers(own)
     states = nn.ModuleDict({"state": StateLayer(cacioppo_denoiser(2), num_rows=1)})
-    with pytest.raises(TargetUnavailable, match="Layer 'state' hands on a state"):
-        quantum_layers(states)
+    assert quantum_layers(states) == {}  # which tell their states, and make calls of their own
+    target = ExactTarget()
+    with answered_by(states, target):
+        states["state"](torch.ones(1, 4) + 0j, torch.zeros(1, dtype=torch.int64))
+    assert [call.name for job in target.calls for call in job] == ["state"]
     from qiskit_machine_learning.neural_networks import EstimatorQNN
 
     circuit = QuantumCircuit(1)

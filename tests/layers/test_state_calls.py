@@ -124,7 +124,14 @@ def missed(name: str, target, shots: int) -> float:
     return float((found - wanted).abs().square().sum(1).mean())
 
 
-@pytest.mark.parametrize("name", ["cacioppo, activation", "latent, conditioned", "december"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "december",
+        pytest.param("cacioppo, activation", marks=pytest.mark.slow),
+        pytest.param("latent, conditioned", marks=pytest.mark.slow),
+    ],
+)
 def test_with_shots_the_step_approaches_the_engines(name):
     target, rng = ExactTarget(), np.random.default_rng(1)
     shots = (300, 3_000, 30_000)
@@ -133,7 +140,14 @@ def test_with_shots_the_step_approaches_the_engines(name):
     assert -1.3 < slope < -0.7, errors  # squared distances fall as 1/shots
 
 
-@pytest.mark.parametrize("name", ["cacioppo, activation", "unitary, guided", "january"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unitary, guided",
+        pytest.param("cacioppo, activation", marks=pytest.mark.slow),
+        pytest.param("january", marks=pytest.mark.slow),
+    ],
+)
 def test_aer_gives_the_engines_step(name):
     target = ExactTarget()
     rng = np.random.default_rng(2)

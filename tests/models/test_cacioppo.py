@@ -176,10 +176,10 @@ def test_sampling_applies_the_model_from_the_last_step_to_the_first(trained):
         np.testing.assert_allclose(image, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("target", ["noisy:fake_torino", "aer"])
-def test_devices_refuse_it_by_name(trained, target):
-    with pytest.raises(TargetUnavailable, match=r"'cacioppo'.*use 'engine'"):
-        sample(load_run(trained[0]), SamplingConfig(target=target, num_images=2, shots=100))
+def test_with_activation_it_is_no_one_circuit_on_a_device(trained):
+    config = SamplingConfig(target="aer", num_images=2, shots=100, chain="coherent")
+    with pytest.raises(TargetUnavailable, match=r"LeakyReLU.*run it step by step"):
+        sample(load_run(trained[0]), config)
 
 
 @pytest.mark.parametrize(

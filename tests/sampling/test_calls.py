@@ -351,8 +351,5 @@ def test_models_without_calls_are_refused_by_their_kind(tmp_path):
         sample(classical, SamplingConfig(target="aer", shots=10))
     with pytest.raises(InvalidOption, match="has no circuits and has no shots"):
         sample(classical, SamplingConfig(shots=10))
-    unitary = load_run(written(tmp_path / "b", "q_dense_unitary", image_size=2, depth=1))
-    with pytest.raises(TargetUnavailable, match=r"hands complex states.*use 'engine'"):
-        sample(unitary, SamplingConfig(target="aer", shots=10))
-    with pytest.raises(InvalidOption, match="has no shots"):
-        sample(unitary, SamplingConfig(shots=10))
+    with pytest.raises(TargetUnavailable, match="hands on images and no states"):
+        sample(classical, SamplingConfig(target="aer", shots=10, chain="coherent"))

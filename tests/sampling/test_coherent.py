@@ -102,7 +102,13 @@ def test_the_state_of_the_circuit_is_the_engines_up_to_a_phase():
 
 
 @pytest.mark.parametrize("reuse", [False, True])
-@pytest.mark.parametrize("name", ["cacioppo", "latent", "unitary, ancilla"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cacioppo",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("latent", "unitary, ancilla")),
+    ],
+)
 def test_on_aer_moduli_and_kept_share_are_those_predicted(name, reuse):
     model, process, x, labels = chain_of(CHAINS[name]())
     wanted = stepwise(model, process, x, labels).abs().flatten(1).numpy()
@@ -121,6 +127,7 @@ def test_on_aer_moduli_and_kept_share_are_those_predicted(name, reuse):
     assert target.qubits == [data + 1 if reuse and name != "unitary" else chain.spec.num_qubits]
 
 
+@pytest.mark.slow
 def test_with_shots_moduli_approach_the_engines_as_one_over_their_root():
     model, process, x, labels = chain_of(cacioppo())
     wanted = stepwise(model, process, x, labels).abs()
