@@ -1,5 +1,7 @@
 """Runs of several calls a step on the local service: estimated, paid once, killed and taken up again."""
 
+# ruff: noqa: F811 (a fixture of another file is an argument here)
+
 from __future__ import annotations
 
 import random
@@ -120,7 +122,7 @@ def test_parts_of_a_call_are_sent_before_the_first_is_waited_for(server, root, m
 def undisturbed_calls(
     running_server: LocalServer,
     filters: Path,
-    forge: Forge,  # noqa: F811
+    forge: Forge,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Undisturbed:
     return undisturbed(running_server, filters, forge, tmp_path_factory, BACKEND)
@@ -129,7 +131,7 @@ def undisturbed_calls(
 def undisturbed(
     server: LocalServer,
     run: Path,
-    forge: Forge,  # noqa: F811
+    forge: Forge,
     tmp_path_factory: pytest.TempPathFactory,
     device: str,
     **options: object,
@@ -187,7 +189,7 @@ def test_killed_within_a_step_it_pays_no_call_twice(
     tmp_path,
     kind,
     which,
-    side,  # noqa: F811
+    side,
 ):
     root = fresh(server, tmp_path, undisturbed_calls, "again")
     killed_at(forge, root, undisturbed_calls, moments(undisturbed_calls, kind)[which], side)
@@ -198,7 +200,7 @@ def test_killed_within_a_step_it_pays_no_call_twice(
 
 def random_kills(
     server: LocalServer,
-    forge: Forge,  # noqa: F811
+    forge: Forge,
     expected: Undisturbed,
     folder: Path,
     kills: int,
@@ -225,7 +227,7 @@ def random_kills(
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_qu_net_killed_at_random_moments(server, forge, undisturbed_calls, tmp_path):  # noqa: F811
+def test_qu_net_killed_at_random_moments(server, forge, undisturbed_calls, tmp_path):
     random_kills(server, forge, undisturbed_calls, tmp_path, 40)
 
 
@@ -241,7 +243,7 @@ def large_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServ
 def test_de_falcos_net_killed_at_random_moments(large_server, tmp_path_factory, tmp_path):
     folder = tmp_path_factory.mktemp("trained") / "de-falco"
     run = write_run(folder, "hybrid_unet", image_size=28, circuits=1, layers=1, num_steps=10)
-    forge = Forge(tmp_path_factory.mktemp("forge"), large_server.env)  # noqa: F811
+    forge = Forge(tmp_path_factory.mktemp("forge"), large_server.env)
     try:
         expected = undisturbed(
             large_server,
