@@ -1,4 +1,4 @@
-"""Runs of several calls a step on the local service: estimated, paid once, killed and taken up again."""
+"""Runs of several calls a step on the local service: estimated, paid once, killed, taken up again."""
 
 # ruff: noqa: F811 (a fixture of another file is an argument here)
 

@@ -383,7 +383,7 @@ def test_counts_of_another_call_are_refused(readings, tmp_path):
     (steps / "step-0004-02.npz").unlink()
     fewer = dataclasses.replace(content, counts=tuple(each[:1] for each in content.counts))
     write_counts(steps / "step-0004-02.npz", fewer)
-    with pytest.raises(InvalidData, match="step-0004-02.*shape"):
+    with pytest.raises(InvalidData, match=r"step-0004-02.*shape"):
         replay(plan.folder)
 
 
