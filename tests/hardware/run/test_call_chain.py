@@ -13,18 +13,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdm_qiskit.errors import InvalidData, InvalidOption, InvalidPlan, MissingData, QdmError
+from qdm_qiskit.errors import (
+    BudgetExceeded,
+    InvalidData,
+    InvalidOption,
+    InvalidPlan,
+    MissingData,
+    QdmError,
+)
 from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import read_counts
 from qdm_qiskit.hardware.ledger.store import Store, Transaction
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_all_circuits, read_plan
+from qdm_qiskit.hardware.providers.base import Provider, Status
+from qdm_qiskit.hardware.providers.requests import JobRequest
 from qdm_qiskit.hardware.run.call_chain import CallChain
 from qdm_qiskit.hardware.run.commands import collect_run, resume_run, run_state, submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
 from qdm_qiskit.sampling import Ask, Sampler, SamplingConfig, load_run, sample
+from tests.hardware.folder_provider import draw
 from tests.hardware.reading_model import TwoReadings, write_reading_run
 from tests.helpers import images_of, write_run
 
@@ -442,3 +452,69 @@ def test_the_engine_draws_other_shots_for_every_call(readings, tmp_path):
         read_counts(path).counts[0].tolist() for path in sorted((plan.folder / "steps").iterdir())
     ]
     assert len({json.dumps(each) for each in counts}) == len(counts)
+
+
+# --- a user's provider --------------------------------------------------------------------------
+
+
+class Shelf(Provider):
+    """A user's service: jobs lie on a shelf, and some are lost."""
+
+    name, device = "shelf", "one"
+    lag_seconds = 0.0
+    job_seconds, shot_seconds = 2.0, 0.001
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, JobRequest] = {}
+        self.tags: dict[str, str] = {}
+        self.lost: set[str] = set()
+
+    def submit(self, request: JobRequest, *, tag: str, max_seconds: int | None) -> str:
+        job_id = f"job-{len(self.jobs) + 1}"
+        self.jobs[job_id], self.tags[job_id] = request, tag
+        return job_id
+
+    def status(self, job_id: str) -> Status:
+        return "lost" if job_id in self.lost else "done"
+
+    def result(self, job_id: str, request: JobRequest) -> list[list[dict[str, int]]]:
+        rng = np.random.default_rng(int(job_id.partition("-")[2]))
+        return [
+            [draw(circuit, row, request.shots, rng) for row in rows]
+            for circuit, rows in request.pubs
+        ]
+
+    def usage(self, job_id: str) -> float:
+        request = self.jobs[job_id]
+        return 0.0 if job_id in self.lost else 2.0 + 0.001 * request.rows * request.shots
+
+    def cancel(self, job_id: str) -> None:
+        return None
+
+    def find(self, tag: str) -> list[str]:
+        return [job_id for job_id, own in self.tags.items() if own == tag]
+
+
+def test_a_users_provider_loses_a_call_and_only_that_one_is_sent_again(readings, tmp_path):
+    provider = Shelf()
+    config = PlanConfig(num_images=2, shots=50, scheduler="ddim", num_inference_steps=2, budget="b")
+    plan = make_plan(readings, config, root=tmp_path / "root", provider=provider)
+    # Four jobs of 2 images in 3 bases.
+    assert plan.total_seconds == pytest.approx(4 * (2.0 + 0.001 * 2 * 3 * 50))
+    ledger = Ledger.open(tmp_path / "root")
+    ledger.set_budget("b", seconds=plan.total_seconds - 0.01)
+    with pytest.raises(BudgetExceeded):
+        submit_run(plan.folder, provider=provider)
+    assert provider.jobs == {}
+    ledger.set_budget("b", seconds=2 * plan.total_seconds)
+    provider.lost = {"job-2"}
+    # It cost nothing, so the same command sends it again; the other calls are not.
+    assert submit_run(plan.folder, provider=provider).state == "done"
+    parts = [each.part for each in provider.jobs.values()]
+    assert parts == [f"step-{t:04d}-{k:02d}" for t, k in ((4, 1), (4, 2), (4, 2))] + [
+        f"step-{plan.steps[1].step:04d}-{k:02d}" for k in (1, 2)
+    ]
+    assert ledger.budget("b").spent_seconds == pytest.approx(plan.total_seconds)
+    assert ledger.budget("b").reserved_seconds == 0
+    ledger.close()
+    assert replay(plan.folder).difference == 0.0
