@@ -215,9 +215,13 @@ def test_the_kept_share_of_shots_is_the_predicted_one():
         one = replace(spec, readout=readout)
         call, shots = call_of(one, 3, shots=20_000), 20_000
         program = compile_circuit(one.circuit, one.inputs, one.weights)
-        kept = program.probabilities(
-            torch.from_numpy(call.inputs), torch.from_numpy(call.angles), postselect={0: 0}
-        ).sum(1)
+        kept = (
+            program.probabilities(
+                torch.from_numpy(call.inputs), torch.from_numpy(call.angles), postselect={0: 0}
+            )
+            .sum(1)
+            .numpy()
+        )
         for target in (engine_target(one), runner_target("aer")):
             [found] = target.answer([call])
             sigma = np.sqrt(kept * (1 - kept) / shots)
