@@ -109,7 +109,7 @@ def write_run(folder: Path, model: str = "eeqdm", seed: int = 3, **settings: obj
     from qdm_qiskit.training import resolve_run
 
     small: dict[str, object] = {"image_size": 2, "num_steps": 3}
-    if model != "classical_unet":
+    if model not in ("classical_unet", "hybrid_unet"):
         # Angles of pi * tanh(w) all over the circle: no outcome is certain.
         small |= {"init_std": 1.0}
         if not model.startswith(("cacioppo", "qamp")):  # which have depths or repetitions

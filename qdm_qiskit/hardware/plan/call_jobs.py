@@ -136,6 +136,7 @@ def asked(
     x: np.ndarray,
     labels: np.ndarray | None,
     seed: int,
+    shots: int,
     progress: Progress,
 ) -> tuple[list[list[Question]], list[CircuitCall]]:
     """Walk the chain on the engine's exact values, and note what it asks.
@@ -147,6 +148,7 @@ def asked(
         x: x_T, ``(images, ...)``.
         labels: ``(images,)`` of a guided model.
         seed: The run's seed.
+        shots: Of each call, whose answers are exact all the same.
         progress: Is told the steps that are done.
 
     Returns:
@@ -171,7 +173,9 @@ def asked(
     exact, ask = ExactTarget(), 1
     while (question := chain.question) is not None:
         exact.calls.clear()
-        prediction = predicted(model, exact, *question, told, trained.process.num_steps)
+        prediction = predicted(
+            model, exact, *question, told, num_steps=trained.process.num_steps, shots=shots
+        )
         for calls in exact.calls:
             found: Question = []
             for call in calls:
@@ -211,14 +215,21 @@ def noise_stream(seed: int, t: int) -> torch.Generator:
 
 
 def predicted(
-    model: Any, target: Any, x: torch.Tensor, t: int, labels: torch.Tensor | None, num_steps: int
+    model: Any,
+    target: Any,
+    x: torch.Tensor,
+    t: int,
+    labels: torch.Tensor | None,
+    *,
+    num_steps: int,
+    shots: int,
 ) -> torch.Tensor:
     """Return a model's prediction, whose circuits a target answers."""
     import torch
 
     from ...layers.calling import answered_by
 
-    with answered_by(model, target):
+    with answered_by(model, target, shots=shots):
         found: torch.Tensor = model(x, torch.full((len(x),), t / num_steps), labels)
         return found
 

@@ -12,7 +12,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from ...circuits.saved import with_fixed_identities
-from ...errors import InvalidOption, TargetUnavailable
+from ...errors import InvalidOption
 from ...files import write_json
 from ...rng import derived_seed
 from .run_plan import MODEL
@@ -33,10 +33,10 @@ def inputs(
         seed: The run's seed.
 
     Returns:
-        ``(num_images, *state_shape)`` float32, and ``(num_images,)`` int64 or None.
+        ``(num_images, *state_shape)`` float32, or complex64 of a model of states; and
+        ``(num_images,)`` int64 or None.
 
     Raises:
-        TargetUnavailable: If the states are complex: no loader of this package prepares them.
         InvalidOption: If a label is given to a model that is not guided, or is out of range.
     """
     import torch
@@ -47,12 +47,8 @@ def inputs(
     labels = chosen_labels(trained, SamplingConfig(num_images=num_images, label=label))
     generator = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
     x = trained.process.start((num_images, *trained.model.state_shape), generator)
-    if not x.is_floating_point():
-        raise TargetUnavailable(
-            f"'{trained.model.name}' diffuses complex states, which are not loaded on hardware; run "
-            "it by `qdm sample --target engine`."
-        )
-    return to_array(x).astype(np.float32, copy=False), None if labels is None else to_array(labels)
+    kind = np.float32 if x.is_floating_point() else np.complex64
+    return to_array(x).astype(kind, copy=False), None if labels is None else to_array(labels)
 
 
 def model_files(trained: TrainedRun, loader: str | None = None) -> dict[str, bytes]:

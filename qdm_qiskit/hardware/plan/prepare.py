@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qiskit.providers import BackendV2
 
 from ...arguments import checked_path, of_kind, wrong
@@ -179,7 +180,7 @@ def draft_plan(
         and config.eta == 0
         and config.num_inference_steps in (None, trained.process.num_steps)
     )
-    if own_chain and is_one_circuit(trained):
+    if own_chain and is_one_circuit(trained) and x.dtype == np.float32:
         work = one_circuit(trained, config, place, progress)
     else:
         work = many_calls(trained, config, place, x, labels, sampler, progress)

@@ -606,7 +606,8 @@ def read_inputs(plan: RunPlan) -> tuple[np.ndarray, np.ndarray | None]:
     """Read x_T and the labels of a guided model.
 
     Returns:
-        ``(num_images, *state_shape)`` float32, and ``(num_images,)`` int64 or None.
+        ``(num_images, *state_shape)`` float32, or complex64 of a model of states, whose steps are
+        calls; and ``(num_images,)`` int64 or None.
 
     Raises:
         InvalidPlan: If the file is missing, changed, or of another shape.
@@ -619,7 +620,8 @@ def read_inputs(plan: RunPlan) -> tuple[np.ndarray, np.ndarray | None]:
     except Exception as error:  # zip, numpy and key errors alike
         raise InvalidPlan(f"The inputs of run {plan.run_id} cannot be read ({error}).") from error
     shape = (plan.num_images, *plan.state_shape)
-    good = x.shape == shape and x.dtype == np.float32 and bool(np.isfinite(x).all())
+    kinds = (np.float32,) if plan.calls is None else (np.float32, np.complex64)
+    good = x.shape == shape and x.dtype in kinds and bool(np.isfinite(x).all())
     if labels is not None:
         good &= labels.shape == (plan.num_images,) and labels.dtype == np.int64
     if not good:

@@ -117,7 +117,7 @@ def many_calls(
         )
     made, times, record = chosen_sampler(trained.process, config, sampler)
     progress(Message("listing circuit calls", 0, len(times)))
-    steps, distinct = asked(trained, made, times, x, labels, config.seed, progress)
+    steps, distinct = asked(trained, made, times, x, labels, config.seed, config.shots, progress)
     found = transpiled_calls(
         distinct, device, target, config, place.availability, lambda text: progress(Message(text))
     )

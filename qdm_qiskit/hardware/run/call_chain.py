@@ -260,7 +260,12 @@ class CallChain:
             question = self._chain.question
             assert question is not None
             prediction = predicted(
-                self._model, target, *question, self._labels, self._process.num_steps
+                self._model,
+                target,
+                *question,
+                self._labels,
+                num_steps=self._process.num_steps,
+                shots=_calls_of(self.plan).jobs[0].shots,
             )
             if self._chain.advance(prediction):
                 return
