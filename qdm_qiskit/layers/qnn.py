@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from qiskit.passmanager import BasePassManager
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
@@ -13,6 +14,7 @@ from torch import Tensor
 from ..arguments import of_kind
 from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ExpectationReadout
 from ..errors import InvalidData, InvalidOption
+from ..execution.devices import DeviceLike, as_backend
 from ..execution.noise_coverage import UnknownGates, checked_unknown_gates
 from .arrays import to_exact_array
 from .executors import Executor, read_probabilities
@@ -23,6 +25,8 @@ def qnn_executor(
     spec: CircuitSpec,
     primitive: BaseSamplerV2 | BaseEstimatorV2,
     *,
+    device: DeviceLike | None = None,
+    pass_manager: BasePassManager | None = None,
     unknown_gates: UnknownGates = "refuse",
 ) -> Executor:
     """Outputs and parameter-shift gradients from a Qiskit primitive.
@@ -35,6 +39,10 @@ def qnn_executor(
         spec: The circuit and its roles.
         primitive: A sampler for probability readouts, an estimator for expectation values, such as
             ``qiskit_aer.primitives.SamplerV2()``. Shots or precision are its defaults.
+        device: What to transpile for where the primitive's backend does not say, such as an Aer
+            simulator with the noise model of ``"fake_torino"``: a device's name, a ``BackendV2`` or a
+            ``NoiseModel``.
+        pass_manager: Transpiles the circuit in the place of ours; observables follow its layout.
         unknown_gates: ``"noiseless"`` leaves gates that the noise model does not know in the
             circuit, where Aer runs them without an error; ``"refuse"`` translates them into gates
             that it knows, and names them if that cannot be done.
@@ -45,13 +53,25 @@ def qnn_executor(
         because the loader's angles are computed outside of torch.
 
     Raises:
-        InvalidOption: If the kind of primitive does not fit the readout, or ``unknown_gates`` does
-            not exist.
-        UnsupportedCircuit: If the noise model knows gates and the circuit cannot be written in them.
+        InvalidOption: If the kind of primitive does not fit the readout, ``unknown_gates`` does not
+            exist, or both device and pass manager are given.
+        UnknownName: If there is no such device.
+        UnsupportedCircuit: If the noise model knows gates and the circuit cannot be written in them,
+            or the circuit has more qubits than the device.
     """
     of_kind(spec, CircuitSpec, "spec", WAY_TO_SPEC)
     of_kind(primitive, BaseSamplerV2 | BaseEstimatorV2, "primitive", "give an instance")
     checked_unknown_gates(unknown_gates)
+    if device is not None and pass_manager is not None:
+        raise InvalidOption("device and pass_manager both say how to transpile; give one of them.")
+    if pass_manager is not None:
+        of_kind(
+            pass_manager, BasePassManager, "pass_manager", "generate_preset_pass_manager makes one"
+        )
+    how: dict[str, Any] = {
+        "device": None if device is None else as_backend(device),
+        "pass_manager": pass_manager,
+    }
     circuit = spec.full_circuit(measure=not isinstance(spec.readout, ExpectationReadout))
     inputs = [p for p in circuit.parameters if p.name.startswith("x_")]
     weights = [p for p in circuit.parameters if p.name.startswith("w_")]
@@ -59,7 +79,7 @@ def qnn_executor(
     if isinstance(spec.readout, ExpectationReadout):
         if not isinstance(primitive, BaseEstimatorV2):
             raise InvalidOption(f"'{spec.name}' reads expectation values and needs an estimator.")
-        ready = prepare(circuit, spec.readout.observables, primitive, unknown_gates)
+        ready = prepare(circuit, spec.readout.observables, primitive, unknown_gates, **how)
         assert isinstance(ready.primitive, BaseEstimatorV2)  # it is of the same kind
         qnn: EstimatorQNN | SamplerQNN = EstimatorQNN(
             circuit=ready.circuit,
@@ -75,7 +95,7 @@ def qnn_executor(
     else:
         if not isinstance(primitive, BaseSamplerV2):
             raise InvalidOption(f"'{spec.name}' reads probabilities and needs a sampler.")
-        ready = prepare(circuit, (), primitive, unknown_gates)
+        ready = prepare(circuit, (), primitive, unknown_gates, **how)
         assert isinstance(ready.primitive, BaseSamplerV2)  # it is of the same kind
         qnn = SamplerQNN(
             circuit=ready.circuit,
@@ -87,15 +107,17 @@ def qnn_executor(
             output_shape=2**spec.num_qubits,
             input_gradients=wants_input_gradients,
         )
-    return _OnPrimitive(spec, primitive, unknown_gates, TorchConnector(qnn))
+    return _OnPrimitive(
+        spec, primitive, {**how, "unknown_gates": unknown_gates}, TorchConnector(qnn)
+    )
 
 
 def _made_again(
-    spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2, unknown_gates: UnknownGates
+    spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2, options: dict[str, Any]
 ) -> Executor:
     """The executor in a copy; the connector's own weights are drawn and not used."""
     with torch.random.fork_rng(devices=[]):
-        return qnn_executor(spec, primitive, unknown_gates=unknown_gates)
+        return qnn_executor(spec, primitive, **options)
 
 
 class _OnPrimitive:
@@ -105,16 +127,16 @@ class _OnPrimitive:
         self,
         spec: CircuitSpec,
         primitive: BaseSamplerV2 | BaseEstimatorV2,
-        unknown_gates: UnknownGates,
+        options: dict[str, Any],
         connector: TorchConnector,
     ) -> None:
-        self.spec, self.primitive, self.unknown_gates = spec, primitive, unknown_gates
+        self.spec, self.primitive, self.options = spec, primitive, options
         self.connector = connector
         self.names = [name for name, _ in connector.named_parameters(remove_duplicate=False)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the connector: SamplerQNN cannot be pickled (qiskit-machine-learning 0.9.1)."""
-        return _made_again, (self.spec, self.primitive, self.unknown_gates)
+        return _made_again, (self.spec, self.primitive, self.options)
 
     def __call__(self, angles: Tensor, amplitudes: Tensor | None, given: Tensor | None) -> Tensor:
         """See :data:`Executor`."""

@@ -9,11 +9,13 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Instruction
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
+from qiskit.passmanager import BasePassManager
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
 
+from ..arguments import wrong
 from ..errors import UnsupportedCircuit
 from ..execution.aer_circuits import for_aer, on_ones
 from ..execution.aer_primitives import (
@@ -46,6 +48,9 @@ def prepare(
     observables: Sequence[SparsePauliOp],
     primitive: BaseSamplerV2 | BaseEstimatorV2,
     unknown_gates: UnknownGates,
+    *,
+    device: BackendV2 | None = None,
+    pass_manager: BasePassManager | None = None,
 ) -> Prepared:
     """Circuit, observables and primitive so that they fit each other.
 
@@ -57,18 +62,24 @@ def prepare(
         observables: On its qubits; may be empty.
         primitive: Where it is to run.
         unknown_gates: As for :func:`~qdm_qiskit.layers.qnn_executor`.
+        device: The device to transpile for, in the place of the one behind the primitive.
+        pass_manager: Transpiles in the place of ours.
 
     Returns:
         The three.
 
     Raises:
-        UnsupportedCircuit: If the noise model knows gates and the circuit cannot be written in them.
+        UnsupportedCircuit: If the noise model knows gates and the circuit cannot be written in them,
+            or a parameter is lost in transpiling.
     """
-    backend = getattr(primitive, "_backend", None)
-    device = isinstance(backend, BackendV2) and backend.target.build_coupling_map() is not None
-    if device:
+    behind = getattr(primitive, "_backend", None)
+    if device is None and isinstance(behind, BackendV2):
+        device = behind if behind.target.build_coupling_map() is not None else None
+    if pass_manager is not None:
+        moved = for_aer(_by_pass_manager(circuit, pass_manager), labels=False)
+    elif device is not None:
         # Labels would hide gates from the device's noise.
-        moved = for_aer(_on_device(circuit, backend), labels=False)
+        moved = for_aer(_on_device(circuit, device), labels=False)
     elif aer_behind(primitive) is not None:
         moved = _in_known_gates(circuit, primitive, unknown_gates)
     else:
@@ -94,6 +105,27 @@ def _on_device(circuit: QuantumCircuit, backend: BackendV2) -> QuantumCircuit:
         f"Transpiling '{circuit.name}' for {backend.name} loses parameters that have no effect; "
         "leave them out of the circuit."
     )
+
+
+def _by_pass_manager(circuit: QuantumCircuit, pass_manager: BasePassManager) -> QuantumCircuit:
+    try:
+        moved = pass_manager.run(circuit)
+    except QiskitError as error:
+        why = " ".join(str(error.message).split())
+        raise UnsupportedCircuit(
+            f"The pass manager cannot transpile '{circuit.name}': {why}"
+        ) from error
+    if not isinstance(moved, QuantumCircuit):
+        raise wrong(
+            pass_manager, "pass_manager", "a pass manager that gives a circuit for a circuit"
+        )
+    lost = sorted({p.name for p in circuit.parameters} - {p.name for p in moved.parameters})
+    if lost:
+        raise UnsupportedCircuit(
+            f"The pass manager removes {', '.join(lost[:5])} from '{circuit.name}', which have no "
+            "effect; take a lower optimization_level, or leave them out of the circuit."
+        )
+    return moved
 
 
 def _without_layout(circuit: QuantumCircuit) -> QuantumCircuit:
