@@ -12,7 +12,6 @@ from qiskit_machine_learning.connectors import TorchConnector
 
 from ..arguments import wrong
 from ..circuits.spec import ExpectationReadout, ProbabilityReadout
-from ..engine import compile_circuit
 from ..engine.noise.runners import runner_for
 from ..errors import InvalidData, InvalidOption, TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
@@ -28,7 +27,7 @@ from ..notebook import card, facts, one_line
 from ..options import build
 from ..progress import Progress, silent
 from ..sampling import EngineShots, RunnerTarget, SamplingConfig
-from ..sampling.call_targets import Seen
+from ..sampling.call_targets import Programs, Seen
 from ..sampling.estimator_target import EstimatorTarget
 from ..sampling.readings import Reading
 from ..transpiling.cost import circuit_cost
@@ -316,9 +315,7 @@ def _asked(
 def _on_engine(call: CircuitCall, config: SamplingConfig) -> _Answer:
     target: CallTarget = ExactTarget()
     if config.shots is not None:
-        spec = call.spec
-        program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
-        target = EngineShots(config.seed, {NAME: program}, single=False)
+        target = EngineShots(config.seed, Programs(), single=False)
     [result] = target.answer([call])
     circuits = call.num_rows * Reading.of(call.spec).num_circuits
     return _Answer(result, 0 if config.shots is None else circuits, (), {"seed": config.seed})
