@@ -20,11 +20,12 @@ COUNTED = "models/presets.json"
 """What `qdm models list --fresh --json` printed, in the package; a test compares the two."""
 COSTS = "models/costs.json"
 """What a run of each preset costs; benchmarks/costs.py writes it, a test compares."""
+_CIRCUITS = ["engine", "aer", "noisy", "local", "ibm"]
 TARGETS = {
     "classical": ["engine"],
-    "calls": ["engine", "aer", "noisy", "local", "ibm"],
-    "chain": ["engine", "aer", "noisy", "local"],
-    "tomography": ["engine", "aer", "noisy", "local"],
+    "calls": _CIRCUITS,
+    "chain": _CIRCUITS,
+    "tomography": _CIRCUITS,
 }
 """Targets of the ways in which models run."""
 
