@@ -59,9 +59,8 @@ def train(
     """
     of_kind(config, RunConfig, "config", "resolve_run(name) makes one")
     run = checked_path(run, "run")
-    from .processes import (
-        join_processes,  # accelerate: whoever only reads a run need not wait for it
-    )
+    # Of accelerate, which whoever only reads a run need not wait for.
+    from .processes import join_processes
 
     leads = join_processes().is_main_process
     if not leads:
