@@ -40,3 +40,16 @@ def test_direction_of_imports():
     done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
+
+
+def test_sampling_waits_for_nothing_that_it_does_not_use():
+    """scikit-learn, accelerate and half of SciPy took a second; IBM's service is another command's."""
+    unused = ["sklearn", "accelerate", "scipy.stats", "qdm_qiskit.hardware"]
+    code = "import sys, qdm_qiskit.tasks as t; t.sample; print([n for n in {} if n in sys.modules])"
+    done = python(code.format(unused))
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_every_task_is_found_when_it_is_asked_for():
+    code = "import qdm_qiskit.tasks as t; [getattr(t, n) for n in t.__all__]; t.nothing"
+    assert "module 'qdm_qiskit.tasks' has no attribute 'nothing'" in python(code).stderr

@@ -14,7 +14,6 @@ from ..progress import Message, Progress, silent
 from .checkpoint import checkpoints, find_checkpoint, load_weights
 from .config import RunConfig
 from .interruptions import silent_log_thread, stop_requests
-from .processes import join_processes
 from .progress import Ended
 from .result import TrainingResult
 from .run_data import NOT_VERIFIED, at_absolute_place, named_after
@@ -60,6 +59,9 @@ def train(
     """
     of_kind(config, RunConfig, "config", "resolve_run(name) makes one")
     run = checked_path(run, "run")
+    # Of accelerate, which whoever only reads a run need not wait for.
+    from .processes import join_processes
+
     leads = join_processes().is_main_process
     if not leads:
         progress = silent

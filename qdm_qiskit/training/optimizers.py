@@ -7,7 +7,6 @@ import torch
 from ..models import Denoiser
 from .config import TrainingConfig
 from .natural_gradient import NaturalGradient
-from .spsa import Spsa
 
 
 def make_optimizer(model: Denoiser, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -33,6 +32,9 @@ def make_optimizer(model: Denoiser, config: TrainingConfig) -> torch.optim.Optim
             weight_decay=config.weight_decay,
         )
     if config.optimizer in ("spsa", "qn-spsa"):
+        # Its library imports half of SciPy, which a run by any other optimizer need not wait for.
+        from .spsa import Spsa
+
         return Spsa(
             model,
             kind=config.optimizer,
@@ -74,6 +76,8 @@ def state_shapes(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, tuple[
     Args:
         optimizer: From :func:`make_optimizer`, or Adam.
     """
+    from .spsa import Spsa
+
     if isinstance(optimizer, Spsa):
         entries: dict[str, tuple[int, ...]] = {"step": ()}
         if optimizer.circuits:

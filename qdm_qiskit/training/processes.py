@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 
 from ..errors import InvalidOption
-
-if TYPE_CHECKING:
-    from accelerate import PartialState
 
 
 def join_processes() -> PartialState:
@@ -25,9 +23,6 @@ def join_processes() -> PartialState:
     Raises:
         InvalidOption: If there are several processes, which accelerate does not join here.
     """
-    from accelerate import PartialState
-    from accelerate.utils import parse_flag_from_env
-
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     no_device = launched > 1 and not torch.accelerator.is_available()
     state = PartialState(cpu=no_device or parse_flag_from_env("ACCELERATE_USE_CPU"))

@@ -11,6 +11,9 @@ from typing import Literal, final
 
 import numpy as np
 import torch
+from accelerate.utils import reduce
+from qiskit_machine_learning.optimizers import QNSPSA, SPSA
+from qiskit_machine_learning.utils import algorithm_globals
 from torch import nn
 
 from ..errors import InvalidOption
@@ -90,10 +93,6 @@ class Spsa(torch.optim.Optimizer):
         Args:
             closure: The loss at the model's present weights; always the same for the same weights.
         """
-        # The library imports half of SciPy, which a run by any other optimizer need not wait for.
-        from qiskit_machine_learning.optimizers import QNSPSA, SPSA
-        from qiskit_machine_learning.utils import algorithm_globals
-
         state = self.state[self.trainable[0]]
         done = int(state["step"]) if state else 0
         k = done + 1
@@ -131,8 +130,6 @@ class Spsa(torch.optim.Optimizer):
 
     def _fidelity(self, x: np.ndarray, y: np.ndarray) -> float:
         """Mean fidelity of the samples' states at x and y, summed over the circuits."""
-        from accelerate.utils import reduce
-
         self._put(x)
         at_x = [circuit.states() for circuit in self.circuits]
         self._put(y)

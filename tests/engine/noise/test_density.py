@@ -540,3 +540,17 @@ def test_the_engine_loads_neither_aer_nor_the_client_of_ibm():
         "sys.exit(any(m.startswith(('qiskit_aer', 'qiskit_ibm_runtime')) for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_run_without_gradients_needs_no_memory_for_them(monkeypatch):
+    circuit, inputs, weights = ring(4)
+    program = compile_noisy(circuit, random_noise(4, 3), inputs, weights, unknown_gates="noiseless")
+    x, w = random_angles(4, 8, 64)
+    asked = []
+    monkeypatch.setattr(
+        "qdm_qiskit.engine.noise.density.check_memory", lambda needed, *_: asked.append(needed)
+    )
+    program.probabilities(x, w)
+    program.probabilities(x, w.clone().requires_grad_())
+    without, kept = asked
+    assert 2 * 4**4 * 8 <= without < kept / 2  # a vector and its successor, at least
