@@ -209,8 +209,8 @@ class RunnerTarget:
                 found = self.runner.run(parts, shots=shots, seed=self._seed())
             else:
                 found = self.runner.run(parts, shots=shots)
-            for owner, each in zip(owners, found, strict=True):
-                whole[owner].append(each)
+            for owner, counts in zip(owners, found, strict=True):
+                whole[owner].append(counts)
         return [each[0] if len(each) == 1 else np.concatenate(each) for each in whole]
 
     def _seed(self) -> int:

@@ -64,8 +64,9 @@ class Reading:
             InvalidData: If an observable cannot be measured.
         """
         readout = spec.readout
-        observed = isinstance(readout, ExpectationReadout)
-        return cls(spec, measurement_plan(readout.observables) if observed else None)
+        if isinstance(readout, ExpectationReadout):
+            return cls(spec, measurement_plan(readout.observables))
+        return cls(spec, None)
 
     @property
     def qubits(self) -> tuple[int, ...]:
@@ -153,13 +154,15 @@ class Reading:
                 return CallResult(outputs=values, standard_errors=np.zeros_like(values))
             if min(int(each.sum(axis=1).min()) for each in counts) < 2:
                 return CallResult(outputs=self._single(counts, corrected))
-            values, errors = combine_counts(self.plan, counts, corrected=corrected, readout=readout)
-            return CallResult(outputs=values, standard_errors=errors)
+            values, spreads = combine_counts(
+                self.plan, counts, corrected=corrected, readout=readout
+            )
+            return CallResult(outputs=values, standard_errors=spreads)
         raw = normalized(counts[0])
         used = raw if corrected is None else corrected[0]
         outputs = to_array(read_probabilities(self.spec, torch.from_numpy(used)))
         kept = self._kept(raw)
-        errors = None
+        errors: np.ndarray | None = None
         if corrected is None:
             shots = counts[0].sum(axis=1, keepdims=True)
             renormalised = isinstance(self.spec.readout, ProbabilityReadout) and (
