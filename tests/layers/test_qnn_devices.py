@@ -198,3 +198,22 @@ def test_a_pass_manager_into_gates_that_the_noise_does_not_know_is_refused(noise
     )
     with torch.no_grad():
         assert torch.isfinite(allowed(W, None, X)).all()
+
+
+def test_ibms_primitives_in_local_mode_take_a_layers_circuits(noise):
+    from qiskit_ibm_runtime.executor_estimator import Estimator
+    from qiskit_ibm_runtime.executor_sampler import Sampler
+
+    backend = load_backend(DEVICE)
+    estimator = Estimator(mode=backend, options={"resilience_level": 0, "default_shots": SHOTS})
+    sampler = Sampler(mode=backend)
+    tested = spec(*OBSERVABLES)
+    with torch.no_grad():
+        found = qnn_executor(tested, estimator)(W, None, X).numpy()
+        read = qnn_executor(spec(), sampler)(W, None, X).numpy()
+    alone = transpile_for(tested.full_circuit(measure=False), backend, level=1, seed=0)
+    expected = in_density_matrices(alone, OBSERVABLES, noise)
+    # Readout errors of manila, a few per cent of each term, and shots.
+    assert np.abs(found - expected).max() < 0.25
+    z = 1 - 2 * (np.arange(8) & 1)
+    np.testing.assert_allclose(read @ z, expected[:, 1], atol=0.15)
