@@ -17,6 +17,7 @@ from qiskit_aer.primitives import EstimatorV2
 
 from qdm_qiskit.circuits import CircuitSpec
 from qdm_qiskit.errors import InvalidOption, UnknownName, UnsupportedCircuit
+from qdm_qiskit.execution.noisy import NoisyRunner
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.layers import qnn_executor
 from qdm_qiskit.layers.qnn_circuits import prepare
@@ -215,5 +216,11 @@ def test_ibms_primitives_in_local_mode_take_a_layers_circuits(noise):
     expected = in_density_matrices(alone, OBSERVABLES, noise)
     # Readout errors of manila, a few per cent of each term, and shots.
     assert np.abs(found - expected).max() < 0.25
-    z = 1 - 2 * (np.arange(8) & 1)
-    np.testing.assert_allclose(read @ z, expected[:, 1], atol=0.15)
+    measured = transpile_for(spec().full_circuit(), backend, level=1, seed=0)
+    rows = [
+        dict(zip(("x_0000", "w_0000", "w_0001"), [*row, *W.numpy()], strict=True))
+        for row in X.numpy()
+    ]
+    values = np.array([[row[p.name] for p in measured.parameters] for row in rows])
+    ours = NoisyRunner(DEVICE, seed=0).exact_probabilities(measured, values)
+    np.testing.assert_allclose(read, ours, atol=5 * 0.5 / np.sqrt(4096))
