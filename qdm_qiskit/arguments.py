@@ -16,6 +16,21 @@ import numpy as np
 
 from .errors import InvalidArgument
 
+__all__ = [
+    "T",
+    "all_of_kind",
+    "checked_number",
+    "checked_path",
+    "checked_text",
+    "of_kind",
+    "random_generator",
+    "real_array",
+    "real_number",
+    "shown",
+    "whole_number",
+    "wrong",
+]
+
 T = TypeVar("T")
 
 

@@ -6,6 +6,10 @@ from pathlib import Path
 
 from .errors import MissingData
 
+__all__ = [
+    "download",
+]
+
 
 def download(url: str, *, checksum: str, folder: Path, name: str) -> Path:
     """A file in a folder, downloaded if it is not there yet.

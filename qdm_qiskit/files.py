@@ -13,6 +13,16 @@ from typing import Any
 
 from .errors import InvalidData, OutputNotWritable
 
+__all__ = [
+    "check_writable",
+    "read_json_object",
+    "write_atomic",
+    "write_bytes",
+    "write_json",
+    "write_text",
+    "write_together",
+]
+
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file through a temporary neighbour, then move it into place.

@@ -13,6 +13,15 @@ import numpy as np
 from .arguments import checked_text, of_kind, real_number, whole_number, wrong
 from .errors import InvalidArgument, InvalidOption, unknown_name
 
+__all__ = [
+    "T",
+    "build",
+    "convert",
+    "field_types",
+    "parse_assignments",
+    "settle",
+]
+
 T = TypeVar("T")
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}

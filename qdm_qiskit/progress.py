@@ -15,6 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
+__all__ = [
+    "Message",
+    "Progress",
+    "silent",
+]
+
 
 class Message(str):
     """What happens, in words, and how far the work is where that can be counted.

@@ -11,6 +11,12 @@ import numpy as np
 
 from .errors import InvalidOption
 
+__all__ = [
+    "STREAMS",
+    "derived_seed",
+    "stream",
+]
+
 STREAMS = (
     "data",
     "init",

@@ -24,6 +24,15 @@ from .states import (
     states_at,
 )
 
+__all__ = [
+    "ROUNDING",
+    "bloch_vectors",
+    "entangling_capability",
+    "haar_meyer_wallach",
+    "meyer_wallach",
+    "random_meyer_wallach",
+]
+
 ROUNDING = 1e-13
 """Q below this is that of a product state, up to rounding."""
 

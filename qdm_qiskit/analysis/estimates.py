@@ -11,6 +11,14 @@ from scipy import stats
 from ..arguments import random_generator, real_array
 from ..errors import InvalidData
 
+__all__ = [
+    "LEVEL",
+    "RESAMPLES",
+    "Estimate",
+    "mean_estimate",
+    "variance_estimate",
+]
+
 LEVEL = 0.95
 """Confidence of every interval."""
 RESAMPLES = 400

@@ -29,6 +29,15 @@ from .states import (
     states_at,
 )
 
+__all__ = [
+    "FLOOR",
+    "Expressibility",
+    "expressibility",
+    "haar_fidelity_probabilities",
+    "kl_divergence",
+    "pair_fidelities",
+]
+
 FLOOR = 1e-10
 """Added to both distributions, so that an empty bin has a logarithm."""
 

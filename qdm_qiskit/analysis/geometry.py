@@ -19,6 +19,13 @@ from ..errors import UnsupportedCircuit
 from .estimates import Estimate, mean_estimate
 from .states import analysed_circuit, random_angles
 
+__all__ = [
+    "MAX_ENTRIES",
+    "RANK_TOLERANCE",
+    "FisherSpectrum",
+    "fisher_spectrum",
+]
+
 RANK_TOLERANCE = 1e-9
 """Eigenvalues below this share of the largest count as 0; float64 rounding stays below 1e-13."""
 MAX_ENTRIES = 2**27

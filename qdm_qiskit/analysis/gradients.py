@@ -33,6 +33,20 @@ from .states import (
     random_angles,
 )
 
+__all__ = [
+    "GRADIENT_CHUNK",
+    "ROUNDING",
+    "Cost",
+    "Fit",
+    "GradientScan",
+    "Observable",
+    "gradient_samples",
+    "gradient_scan",
+    "gradient_variance",
+    "haar_gradient_variance",
+    "scan_circuits",
+]
+
 ROUNDING = 1e-14
 """A derivative below this differs from 0 by rounding only, and is 0."""
 GRADIENT_CHUNK = 2**17

@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+__all__ = [
+    "BLOCH_LABELS",
+    "COLOURS",
+    "HAAR",
+    "MAX_BALLS",
+    "OURS",
+    "PALETTE",
+    "analysis_pictures",
+    "bloch_picture",
+    "entanglement_picture",
+    "expressibility_picture",
+    "gradients_picture",
+    "scan_picture",
+]
+
 MAX_BALLS = 12
 """Qubits whose Bloch ball is drawn."""
 BLOCH_LABELS = {"|0>": (0, 0, 1.2), "|1>": (0, 0, -1.2), "x": (1.2, 0, 0), "y": (0, 1.2, 0)}

@@ -15,6 +15,25 @@ from ..circuits import CircuitSpec
 from ..engine import CircuitProgram, compile_circuit
 from ..errors import InvalidData, InvalidOption, InvalidTemplate, UnsupportedCircuit
 
+__all__ = [
+    "CHUNK",
+    "MAX_AMPLITUDES",
+    "MAX_QUBITS",
+    "MOST_QUBITS",
+    "NORM_TOLERANCE",
+    "analysed_circuit",
+    "check_qubits",
+    "check_samples",
+    "check_size",
+    "checked_states",
+    "chunks",
+    "compile_random",
+    "haar_states",
+    "random_angles",
+    "random_states",
+    "states_at",
+]
+
 MAX_QUBITS = 16
 """Largest register that is analysed: a few hundred states of it are kept at once."""
 CHUNK = 2**20

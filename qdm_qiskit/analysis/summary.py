@@ -19,6 +19,14 @@ from .geometry import FisherSpectrum, fisher_spectrum
 from .gradients import Cost, gradient_samples, haar_gradient_variance
 from .states import analysed_circuit, check_samples, random_states
 
+__all__ = [
+    "FISHER_POINTS",
+    "OBSERVABLES",
+    "SHOWN_STATES",
+    "CircuitAnalysis",
+    "analyse",
+]
+
 OBSERVABLES: tuple[Cost, ...] = ("global", "local")
 """Costs whose gradients are measured, see :data:`~.gradients.Cost`."""
 SHOWN_STATES = 400

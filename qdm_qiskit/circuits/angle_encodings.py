@@ -16,6 +16,15 @@ from .checks import check_choice, check_counts
 from .parameters import input_parameters
 from .spec import wire_to_qubit
 
+__all__ = [
+    "Axis",
+    "angle_encoding",
+    "basis_angles",
+    "basis_encoding",
+    "dense_angle_encoding",
+    "phase_encoding",
+]
+
 Axis = Literal["x", "y", "z"]
 """Axis of a rotation."""
 

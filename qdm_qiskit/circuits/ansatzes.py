@@ -14,6 +14,18 @@ from .checks import check_choice, check_counts
 from .parameters import weight_parameters
 from .spec import wire_to_qubit
 
+__all__ = [
+    "ROTATIONS",
+    "Edges",
+    "Entangler",
+    "Pattern",
+    "SpinModel",
+    "append_basic_entangling_layers",
+    "basic_entangling_layers",
+    "hamiltonian_variational",
+    "hardware_efficient",
+]
+
 Edges = Sequence[tuple[int, int]]
 """Pairs (control, target) of wires."""
 

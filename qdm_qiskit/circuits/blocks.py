@@ -19,6 +19,21 @@ from .checks import check_choice, check_counts
 from .parameters import weight_parameters
 from .spec import wire_to_qubit
 
+__all__ = [
+    "Mixing",
+    "Sign",
+    "alternating_layers",
+    "append_alternating_layers",
+    "append_conv_unit",
+    "append_phase_mixing",
+    "append_qamp_layers",
+    "conv_unit",
+    "identity_block",
+    "phase_mixing",
+    "qamp_layer_angles",
+    "qamp_layers",
+]
+
 Sign = Literal["plus", "minus"]
 """Sign in the exponent of a ConvUnit: plus as in QAMP's published code, minus as in its text."""
 

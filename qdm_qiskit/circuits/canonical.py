@@ -35,6 +35,12 @@ from qiskit.transpiler.passes import HighLevelSynthesis
 
 from ..errors import InvalidTemplate
 
+__all__ = [
+    "MAX_MATRIX_QUBITS",
+    "canonical_circuit",
+    "is_plain",
+]
+
 MAX_MATRIX_QUBITS = 8
 """Qubits of the largest gate of a user's own class that is taken by its matrix."""
 

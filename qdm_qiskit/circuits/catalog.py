@@ -38,6 +38,14 @@ from .koelle import q_dense, quantum_convolution
 from .spec import CircuitSpec, register_spec
 from .state_denoisers import cacioppo_denoiser, conditioned_latent_denoiser, qamp_denoiser
 
+__all__ = [
+    "CIRCUITS",
+    "TEMPLATES",
+    "Group",
+    "Template",
+    "template",
+]
+
 Group = Literal["encoding", "block", "ansatz", "denoiser", "other"]
 """Purpose of a template: data into states, a part of larger circuits, a trainable circuit, or a
 whole denoising step of a paper; or a circuit of another package, which says that itself."""

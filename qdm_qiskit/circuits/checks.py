@@ -9,6 +9,11 @@ import numpy as np
 from ..errors import InvalidTemplate
 from .parameters import MAX_PARAMETERS
 
+__all__ = [
+    "check_choice",
+    "check_counts",
+]
+
 
 def check_counts(template: str, *, most: int = MAX_PARAMETERS, **counts: tuple[int, int]) -> None:
     """Each count is a whole number, not below its minimum and not beyond all reason.

@@ -9,6 +9,12 @@ from qiskit.transpiler import CouplingMap, Target
 from ..errors import InvalidTemplate
 from .checks import check_counts
 
+__all__ = [
+    "BROKEN",
+    "device_region",
+    "working_couplings",
+]
+
 BROKEN = 0.5
 """Error from which a gate is no gate; calibrations that failed put 1 there."""
 

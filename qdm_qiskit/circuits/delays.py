@@ -7,6 +7,11 @@ from qiskit.circuit import ControlFlowOp, Delay, Operation, Parameter, Parameter
 
 from ..errors import UnsupportedCircuit
 
+__all__ = [
+    "check_lengths",
+    "free_lengths",
+]
+
 
 def free_lengths(circuit: QuantumCircuit) -> frozenset[Parameter]:
     """The parameters that decide how long delays are, in blocks of control flow too."""

@@ -17,6 +17,11 @@ from ..errors import InvalidData
 from .checks import check_counts
 from .parameters import input_parameters
 
+__all__ = [
+    "amplitude_angles",
+    "amplitude_loader",
+]
+
 
 def amplitude_loader(num_qubits: int, *, phases: bool = False) -> QuantumCircuit:
     """Load any vector of ``2**num_qubits`` amplitudes exactly, with angles as parameters.

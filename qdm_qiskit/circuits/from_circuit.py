@@ -25,6 +25,16 @@ from .loaders import EXACT, Loader
 from .parameters import input_parameters, weight_parameters
 from .spec import CircuitSpec, ExpectationReadout, ProbabilityReadout, Readout
 
+__all__ = [
+    "Loads",
+    "ParameterLike",
+    "Parameters",
+    "QubitsLike",
+    "ReadoutLike",
+    "Roles",
+    "spec_from_circuit",
+]
+
 Loads = Literal["angles", "amplitudes"]
 """Encoding of an image: as angles of the inputs, or as amplitudes of the data qubits."""
 ParameterLike: TypeAlias = Parameter | ParameterVector | str

@@ -15,6 +15,12 @@ from .parameters import weight_parameters
 from .readouts import z_readout
 from .spec import CircuitSpec, wire_to_qubit
 
+__all__ = [
+    "Filter",
+    "mera",
+    "qcnn",
+]
+
 Filter = Literal["conv_unit", "su4"]
 """Two-wire filter of the QCNN: the three angles of ConvUnit, or all fifteen of a two-qubit gate."""
 

@@ -18,6 +18,17 @@ from .parameters import input_parameters, weight_parameters
 from .readouts import z_readout
 from .spec import CircuitSpec, wire_to_qubit
 
+__all__ = [
+    "CHANNELS",
+    "PIXELS",
+    "WIRES",
+    "Direction",
+    "Pair",
+    "basic_convolution",
+    "fqconv",
+    "hqconv",
+]
+
 Direction = Literal["code", "text"]
 """Direction of control at stride s: with ``"code"`` wire p + s controls wire p, ``"text"`` reversed."""
 

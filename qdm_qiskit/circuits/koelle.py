@@ -18,6 +18,13 @@ from .entanglers import append_strongly_entangling_layers
 from .parameters import input_parameters, weight_parameters
 from .spec import CircuitSpec, ProbabilityReadout
 
+__all__ = [
+    "SOURCE",
+    "q_dense",
+    "quantum_convolution",
+    "repeated",
+]
+
 SOURCE = "Kölle et al., arXiv:2401.07049"
 
 

@@ -32,6 +32,21 @@ from .canonical import canonical_circuit
 from .encodings import amplitude_angles, amplitude_loader
 from .parameters import input_parameters
 
+__all__ = [
+    "EXACT",
+    "LOADERS",
+    "TOLERANCE",
+    "UNNAMED",
+    "ExactLoader",
+    "Loader",
+    "LoaderFactory",
+    "Loading",
+    "checked_loader",
+    "loader_name",
+    "loader_origin",
+    "make_loader",
+]
+
 EXACT = "exact"
 """Name of the loader that a spec has unless another one is chosen."""
 UNNAMED = "unnamed:"

@@ -6,6 +6,12 @@ from qiskit.circuit import Parameter
 
 from ..errors import InvalidTemplate
 
+__all__ = [
+    "MAX_PARAMETERS",
+    "input_parameters",
+    "weight_parameters",
+]
+
 MAX_PARAMETERS = 10_000
 """Parameters of one kind in a circuit: as many as four digits can number."""
 

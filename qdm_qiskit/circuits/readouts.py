@@ -8,6 +8,10 @@ from qiskit.quantum_info import SparsePauliOp
 
 from .spec import ExpectationReadout, wire_to_qubit
 
+__all__ = [
+    "z_readout",
+]
+
 
 def z_readout(num_wires: int, wires: Iterable[int] | None = None) -> ExpectationReadout:
     """Expectation values of Z on some wires.

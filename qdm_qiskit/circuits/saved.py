@@ -19,6 +19,15 @@ from qiskit.circuit import Parameter
 from ..errors import InvalidOption
 from .canonical import is_plain
 
+__all__ = [
+    "FORMAT",
+    "MAX_BYTES",
+    "MAX_QUBITS",
+    "circuit_from_text",
+    "circuit_text",
+    "with_fixed_identities",
+]
+
 FORMAT = 13
 """The QPY format that is written and read; every Qiskit from 1.3 on has it."""
 MAX_BYTES = 2**25

@@ -27,6 +27,19 @@ from .parameters import input_parameters
 if TYPE_CHECKING:
     from .from_circuit import Loads, ParameterLike, Parameters, QubitsLike, ReadoutLike
 
+__all__ = [
+    "DENOISER_BARRIER",
+    "MAX_DRAWN",
+    "WAY_TO_SPEC",
+    "WAY_TO_SUMS",
+    "CircuitSpec",
+    "ExpectationReadout",
+    "ProbabilityReadout",
+    "Readout",
+    "register_spec",
+    "wire_to_qubit",
+]
+
 DENOISER_BARRIER = "denoiser"
 """Label of the barrier between loader and denoiser in a full circuit; cost reports split there."""
 

@@ -27,6 +27,15 @@ from .checks import check_counts
 from .parameters import input_parameters, weight_parameters
 from .spec import CircuitSpec, ProbabilityReadout, wire_to_qubit
 
+__all__ = [
+    "Blocks",
+    "cacioppo_blocks",
+    "cacioppo_denoiser",
+    "conditioned_latent_denoiser",
+    "qamp_blocks",
+    "qamp_denoiser",
+]
+
 Blocks = tuple[QuantumCircuit, QuantumCircuit, QuantumCircuit]
 """Blocks on n, n + 1 and n wires. Each numbers its weights from ``w_0000``; the whole denoiser's
 weights are the first block's, then the second's, then the third's."""

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from ..hardware.ledger.budget import BudgetState
     from ..hardware.ledger.ledger import Ledger
 
+__all__ = [
+    "ROOT",
+    "RootOption",
+    "app",
+    "as_row",
+    "existing_ledger",
+    "history",
+    "open_ledger",
+    "set_budget",
+    "show",
+]
+
 app = typer.Typer(
     help="Budgets of QPU seconds and shots: set, show, history.", no_args_is_help=True
 )

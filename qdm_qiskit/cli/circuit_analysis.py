@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from ..analysis import CircuitAnalysis, GradientScan
     from ..circuits import CircuitSpec
 
+__all__ = [
+    "LABELS",
+    "analyze",
+]
+
 LABELS = {
     "expressibility_kl": "KL to Haar",
     "frame_potential": "frame potential",

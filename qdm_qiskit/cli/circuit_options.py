@@ -9,6 +9,14 @@ import typer
 if TYPE_CHECKING:
     from ..circuits import CircuitSpec, Template
 
+__all__ = [
+    "DeviceOption",
+    "NameArgument",
+    "QuietOption",
+    "configured",
+    "region",
+]
+
 NameArgument = Annotated[str, typer.Argument(help="A template from `qdm circuits list`.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 DeviceOption = Annotated[

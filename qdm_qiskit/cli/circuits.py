@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from ..circuits import Template
     from ..reports.gallery import Entry
 
+__all__ = [
+    "app",
+    "export",
+    "list_templates",
+    "show",
+]
+
 app = typer.Typer(help="Circuit templates: list, show, analyze, export them.", no_args_is_help=True)
 
 

@@ -7,6 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+__all__ = [
+    "app",
+    "list_datasets",
+    "show_dataset",
+]
+
 app = typer.Typer(help="Data sets: list them, look at them.", no_args_is_help=True)
 
 

@@ -10,6 +10,16 @@ import typer
 
 from .models import JsonOption
 
+__all__ = [
+    "NameArgument",
+    "add",
+    "app",
+    "export_device",
+    "list_devices",
+    "remove",
+    "show_device",
+]
+
 app = typer.Typer(help="Devices: list them, look at them, save your own.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="A name from `qdm devices list`.")]

@@ -10,6 +10,10 @@ import typer
 
 from .models import JsonOption
 
+__all__ = [
+    "evaluate",
+]
+
 
 def evaluate(
     runs: Annotated[

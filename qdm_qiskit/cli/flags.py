@@ -6,6 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+__all__ = [
+    "with_flags",
+]
+
 _BEFORE = (
     r"(?:^|[.;:(] |\b(?:or|lower|raise|give|leave|longer|shorter|different|another|takes|needs|allow|"
     r"in place of|than) )"

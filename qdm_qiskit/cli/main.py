@@ -12,6 +12,15 @@ from ..errors import QdmError
 from ..version import __version__
 from . import budget, circuits, data, devices, evaluate, models, parts, report, run, sample, train
 
+__all__ = [
+    "EXIT_ERROR",
+    "EXIT_INTERRUPTED",
+    "app",
+    "fail",
+    "main",
+    "options",
+]
+
 EXIT_ERROR = 2
 """A mistake in the input or the surroundings, explained in one line."""
 EXIT_INTERRUPTED = 130

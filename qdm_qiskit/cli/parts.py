@@ -14,6 +14,10 @@ from .models import JsonOption
 if TYPE_CHECKING:
     from ..doors import Kind
 
+__all__ = [
+    "parts",
+]
+
 
 def parts(
     kind: Annotated[

@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+__all__ = [
+    "pictures",
+]
+
 
 def pictures(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from ..progress import Progress
     from ..tasks import HardwareRun
 
+__all__ = [
+    "app",
+    "cancel",
+    "collect",
+    "resume",
+    "submit",
+]
+
 app = typer.Typer(
     help="Runs on hardware: plan, submit, status, resume, collect, cancel, replay, report.",
     no_args_is_help=True,

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from ..hardware.ledger.ledger import RunState
     from ..tasks import HardwareRun
 
+__all__ = [
+    "QuietOption",
+    "RunId",
+    "command_line",
+    "folder_of",
+    "print_run",
+    "state_row",
+]
+
 RunId = Annotated[str, typer.Argument(help="Id or folder of a run, or 'latest'.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress lines.")]
 

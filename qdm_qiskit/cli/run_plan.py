@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ..hardware.ibm.dry_run import DryRun
     from ..hardware.plan.run_plan import RunPlan
 
+__all__ = [
+    "plan",
+]
+
 
 def plan(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run, or of a checkpoint.")],

@@ -12,6 +12,13 @@ from .budget import ROOT, RootOption
 from .models import JsonOption
 from .run_names import RunId, folder_of, print_run, state_row
 
+__all__ = [
+    "list_runs",
+    "replay",
+    "report",
+    "status",
+]
+
 
 def status(
     run: Annotated[

@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+__all__ = [
+    "sample",
+]
+
 
 def sample(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run, or of a checkpoint.")],

@@ -13,6 +13,10 @@ from .models import SetOption
 if TYPE_CHECKING:
     from ..training import RunConfig, TrainingProgress
 
+__all__ = [
+    "train",
+]
+
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],

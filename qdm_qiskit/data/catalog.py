@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+__all__ = [
+    "DATASETS",
+    "DatasetInfo",
+    "RemoteFile",
+]
+
 
 @dataclass(frozen=True)
 class RemoteFile:

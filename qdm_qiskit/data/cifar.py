@@ -18,6 +18,15 @@ from .catalog import DatasetInfo
 from .download import candidate_folders, fetch, missing_in_folder
 from .raw import RawImages
 
+__all__ = [
+    "LARGEST_ARCHIVE",
+    "LARGEST_FILE",
+    "RECORD_BYTES",
+    "TEST_NAMES",
+    "TRAIN_NAMES",
+    "read_cifar",
+]
+
 TRAIN_NAMES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST_NAMES = ("test_batch.bin",)
 RECORD_BYTES = 1 + 3 * 32 * 32

@@ -29,6 +29,23 @@ from .mnist import read_mnist
 from .places import NPZ
 from .raw import RawImages
 
+__all__ = [
+    "DATASET_DOOR",
+    "CatalogDataset",
+    "Dataset",
+    "LabelledImages",
+    "Loaded",
+    "check_dataset",
+    "checked_dataset_name",
+    "cifar10",
+    "dataset_origin",
+    "digits",
+    "fashion_mnist",
+    "find_dataset",
+    "mnist",
+    "raw_parts",
+]
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:

@@ -6,6 +6,10 @@ import numpy as np
 
 from .raw import RawImages
 
+__all__ = [
+    "read_digits",
+]
+
 
 def read_digits() -> RawImages:
     """All digits; their 17 grey levels are divided by 16.

@@ -12,6 +12,13 @@ from ..downloads import download
 from ..errors import MissingData
 from .catalog import DatasetInfo, RemoteFile
 
+__all__ = [
+    "cache_folder",
+    "candidate_folders",
+    "fetch",
+    "missing_in_folder",
+]
+
 
 def cache_folder() -> Path:
     """The user's cache folder for downloads (below ``$XDG_CACHE_HOME`` on Linux)."""

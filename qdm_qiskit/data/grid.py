@@ -13,6 +13,12 @@ from ..arguments import checked_path, whole_number
 from ..errors import InvalidOption, OutputNotWritable
 from .images import convert_channels
 
+__all__ = [
+    "grid_png",
+    "image_grid",
+    "save_grid",
+]
+
 _GAP = 1  # white pixels between two images, before enlarging
 
 

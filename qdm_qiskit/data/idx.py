@@ -17,6 +17,11 @@ import numpy as np
 from ..arguments import checked_path
 from ..errors import InvalidData, MissingData
 
+__all__ = [
+    "LARGEST_BYTES",
+    "read_idx",
+]
+
 LARGEST_BYTES = 2**28
 """Most bytes that one file may decode to; MNIST's largest file has 47 million."""
 

@@ -10,6 +10,17 @@ from PIL import Image
 from ..arguments import real_array
 from ..errors import InvalidData, InvalidOption
 
+__all__ = [
+    "LARGEST_SIZE",
+    "ImageSet",
+    "Split",
+    "check_channels",
+    "check_image_size",
+    "convert_channels",
+    "resize",
+    "validate_images",
+]
+
 LARGEST_SIZE = 1024
 """Largest image edge, in pixels: 20 qubits of amplitudes, more than any template here takes."""
 

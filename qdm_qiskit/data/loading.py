@@ -25,6 +25,11 @@ from .places import NPZ
 from .raw import RawImages
 from .record import LoadedData, listed
 
+__all__ = [
+    "load_dataset",
+    "load_with_source",
+]
+
 
 def load_dataset(
     name: str | Dataset,

@@ -12,6 +12,11 @@ from .download import candidate_folders, fetch, missing_in_folder
 from .idx import read_idx
 from .raw import RawImages
 
+__all__ = [
+    "names_of",
+    "read_mnist",
+]
+
 
 def read_mnist(info: DatasetInfo, folder: str | Path | None) -> tuple[RawImages, RawImages]:
     """Training and test images from the published files, gzip or raw.

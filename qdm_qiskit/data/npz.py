@@ -12,6 +12,12 @@ from ..errors import InvalidData, MissingData, QdmError
 from .images import validate_images
 from .raw import RawImages
 
+__all__ = [
+    "LARGEST_BYTES",
+    "read_npz",
+    "read_npz_classes",
+]
+
 LARGEST_BYTES = 2**30
 """Most bytes that one array of the file may have."""
 

@@ -8,6 +8,13 @@ from pathlib import Path
 from ..arguments import checked_path
 from ..errors import InvalidOption, MissingData
 
+__all__ = [
+    "NPZ",
+    "absolute_place",
+    "exists",
+    "moved_to",
+]
+
 NPZ = "npz:"
 """Beginning of the name of a user's own file."""
 

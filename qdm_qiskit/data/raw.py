@@ -7,6 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+__all__ = [
+    "RawImages",
+]
+
 
 @dataclass(frozen=True, eq=False)
 class RawImages:

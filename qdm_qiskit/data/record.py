@@ -19,6 +19,14 @@ from ..errors import InvalidData, InvalidOption, MissingData
 from .images import Split
 from .raw import RawImages
 
+__all__ = [
+    "DataFile",
+    "DataRecord",
+    "LoadedData",
+    "listed",
+    "record_from_dict",
+]
+
 _DIGEST = 64
 """Hexadecimal digits of a SHA-256."""
 

@@ -15,6 +15,19 @@ from ..errors import InvalidData, InvalidOption, unknown_name
 from ..rng import stream
 from .images import ImageSet, Split
 
+__all__ = [
+    "CLUSTER_WIDTH",
+    "DEFAULT_TEST",
+    "DEFAULT_TRAIN",
+    "MAX_QUBITS",
+    "STATE_ENSEMBLES",
+    "circular_states",
+    "clustered_states",
+    "images_to_states",
+    "load_states",
+    "states_to_images",
+]
+
 CLUSTER_WIDTH = 0.08
 """Size of the deviation from |0...0> in the clustered ensemble."""
 MAX_QUBITS = 8

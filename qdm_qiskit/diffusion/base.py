@@ -13,6 +13,21 @@ from torch import Tensor
 from ..arguments import of_kind, whole_number
 from ..errors import InvalidOption
 
+__all__ = [
+    "MAX_STEPS",
+    "DiffusionProcess",
+    "Goal",
+    "ImageProcess",
+    "Predictor",
+    "StateSpace",
+    "TrainingPairs",
+    "all_steps",
+    "check_batch",
+    "check_num_steps",
+    "check_start",
+    "squared_errors",
+]
+
 Predictor = Callable[[Tensor, int], Tensor]
 """``(x_t, t) -> prediction``, both ``(batch, ...)``."""
 MAX_STEPS = 10_000

@@ -19,6 +19,12 @@ from .interpolated_states import InterpolatedStates, StateLoss
 from .noise_prediction import NoisePrediction, Schedule
 from .states import DATA_NORM, ComplexGaussian, NoiseKind
 
+__all__ = [
+    "DiffusionConfig",
+    "ProcessName",
+    "make_process",
+]
+
 ProcessName = Literal[
     "interpolated",
     "gaussian",

@@ -13,6 +13,12 @@ from ..errors import InvalidOption
 from .base import DiffusionProcess, TrainingPairs, check_batch, check_start, squared_errors
 from .noise_prediction import LEAST_SIGNAL
 
+__all__ = [
+    "SHORTEST_TIME",
+    "Predicts",
+    "VariancePreserving",
+]
+
 Predicts = Literal["noise", "score"]
 """Kind of prediction: eps, or the gradient of the log density of x_t."""
 SHORTEST_TIME = 1e-3

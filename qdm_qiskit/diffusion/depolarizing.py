@@ -13,6 +13,14 @@ from ..errors import InvalidData, InvalidOption
 from .base import DiffusionProcess, Predictor, TrainingPairs, all_steps, check_batch, check_start
 from .ensembles import EnsembleLoss, ensemble_losses
 
+__all__ = [
+    "ANGLE_VARIANCE",
+    "LEFT_AT_LAST",
+    "Depolarizing",
+    "Scrambler",
+    "closed_form",
+]
+
 Scrambler = Literal["haar", "gates"]
 """A state becomes a Haar-random one with some probability, or all are turned a little by gates."""
 ANGLE_VARIANCE = 15.0

@@ -12,6 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+__all__ = [
+    "ROUNDS",
+    "SHARPNESS",
+    "EnsembleLoss",
+    "ensemble_losses",
+    "mmd",
+    "overlaps",
+    "wasserstein",
+]
+
 EnsembleLoss = Literal["mmd", "wasserstein", "trace", "fidelity"]
 """See :func:`ensemble_losses`."""
 SHARPNESS, ROUNDS = 0.02, 40

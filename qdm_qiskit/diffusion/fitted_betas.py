@@ -7,6 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+__all__ = [
+    "HO",
+    "SHORT_CHAIN",
+    "ReferenceSchedule",
+    "constant_beta",
+    "linear_ends",
+]
+
 _HALVINGS = 60
 """Halvings of an interval of factors; more than a float64 has digits."""
 

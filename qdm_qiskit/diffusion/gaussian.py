@@ -13,6 +13,11 @@ from ..errors import InvalidOption
 from .base import Goal, ImageProcess, check_start
 from .fitted_betas import SHORT_CHAIN, linear_ends
 
+__all__ = [
+    "NOISE_RANGE",
+    "GaussianChain",
+]
+
 NOISE_RANGE = 6.0
 """A [0, 1] prediction a predicts the noise ``(a - 0.5) * 6``: three standard deviations either way."""
 

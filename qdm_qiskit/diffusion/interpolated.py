@@ -9,6 +9,13 @@ from torch import Tensor
 
 from .base import Goal, ImageProcess, check_start
 
+__all__ = [
+    "NOISE_MEAN",
+    "NOISE_RANGE",
+    "NOISE_STD",
+    "InterpolatedNoise",
+]
+
 NOISE_MEAN, NOISE_STD = 0.5, 0.2
 """One noise image for each path: every pixel normal with this mean and standard deviation."""
 NOISE_RANGE = 0.1

@@ -11,6 +11,11 @@ from ..errors import InvalidOption
 from .base import DiffusionProcess, Goal, TrainingPairs, all_steps, check_batch, check_start
 from .interpolated import InterpolatedNoise
 
+__all__ = [
+    "InterpolatedStates",
+    "StateLoss",
+]
+
 StateLoss = Literal["absolute", "squared"]
 """``absolute``: mean of ``|prediction - x_{t-1}|``, the paper's MAE. ``squared``: mean of
 ``|prediction - x_{t-1}|**2``, that of the published code."""

@@ -13,6 +13,15 @@ from ..errors import InvalidOption
 from .base import DiffusionProcess, TrainingPairs, check_batch, check_start, squared_errors
 from .fitted_betas import HO, constant_beta, linear_ends
 
+__all__ = [
+    "COSINE_OFFSET",
+    "LARGEST_BETA",
+    "LEAST_SIGNAL",
+    "NoisePrediction",
+    "Schedule",
+    "betas",
+]
+
 Schedule = Literal["linear", "cosine", "constant"]
 COSINE_OFFSET, LARGEST_BETA = 0.008, 0.999
 """Constants of the cosine schedule (Nichol and Dhariwal, arXiv:2102.09672)."""

@@ -11,6 +11,15 @@ from ..arguments import of_kind, whole_number, wrong
 from ..errors import InvalidData, InvalidOption
 from .base import DiffusionProcess, Predictor
 
+__all__ = [
+    "OnStep",
+    "check_chain",
+    "check_finite",
+    "check_prediction",
+    "own_step",
+    "reverse_chain",
+]
+
 OnStep = Callable[[int, Tensor], Tensor | None]
 """``(t, x_t) -> None``, or the state to go on with."""
 

@@ -12,6 +12,15 @@ from ..errors import InvalidData, InvalidOption
 from .base import DiffusionProcess, Goal, TrainingPairs, all_steps, check_batch, check_start
 from .noise_prediction import LARGEST_BETA, Schedule, betas
 
+__all__ = [
+    "COSINE_OFFSET",
+    "DATA_NORM",
+    "ComplexGaussian",
+    "NoiseKind",
+    "infidelity",
+    "unit_states",
+]
+
 NoiseKind = Literal["complex", "real"]
 """Normal numbers for real and imaginary parts alike, or for the real parts alone."""
 COSINE_OFFSET = 1e-4

@@ -15,6 +15,12 @@ from torch import Tensor
 from ..arguments import wrong
 from ..errors import InvalidData
 
+__all__ = [
+    "PRECISIONS",
+    "Signature",
+    "check_tensors",
+]
+
 PRECISIONS = (torch.float32, torch.float64)
 """Real precisions in which the engine computes."""
 

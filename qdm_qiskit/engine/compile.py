@@ -38,6 +38,11 @@ from .lowering.operations import Operation
 from .lowering.parameters import parameter_columns
 from .program import CircuitProgram
 
+__all__ = [
+    "MAX_FIXED_QUBITS",
+    "compile_circuit",
+]
+
 MAX_FIXED_QUBITS = 5
 """Larger gates without parameters are decomposed instead of taken as a matrix."""
 

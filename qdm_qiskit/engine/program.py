@@ -33,6 +33,16 @@ from .lowering.fusion import strategies
 from .lowering.operations import Operation
 from .lowering.pauli_sums import pauli_sum_key, pauli_sums
 
+__all__ = [
+    "KEPT_AMPLITUDES",
+    "KEPT_OBSERVABLES",
+    "OWN_BACKWARD",
+    "ROW_SAMPLES",
+    "TILES_PAY",
+    "CircuitProgram",
+    "in_order",
+]
+
 OWN_BACKWARD = 2**16
 """Amplitudes times steps from which the backward pass of :mod:`.evolution.adjoint` is faster than that
 of autograd."""

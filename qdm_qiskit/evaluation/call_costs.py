@@ -17,7 +17,7 @@ from typing import Any
 from qiskit import QuantumCircuit
 
 from ..arguments import checked_text
-from ..circuits.saved import circuit_text
+from ..circuits.fingerprint import circuit_fingerprint
 from ..circuits.spec import ExpectationReadout
 from ..errors import InvalidOption
 from ..execution.calls import CircuitCall
@@ -213,7 +213,9 @@ def _groups(jobs: Sequence[Sequence[CircuitCall]]) -> dict[str, list[CircuitCall
     found: dict[str, list[CircuitCall]] = {}
     for call in (each for job in jobs for each in job):
         if id(call.spec) not in known:
-            told = circuit_text(call.spec.full_circuit(measure=False)) + repr(call.spec.readout)
+            told = circuit_fingerprint(call.spec.full_circuit(measure=False)) + repr(
+                call.spec.readout
+            )
             known[id(call.spec)] = hashlib.sha256(told.encode()).hexdigest()
         found.setdefault(known[id(call.spec)], []).append(call)
     return found

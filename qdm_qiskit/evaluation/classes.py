@@ -11,6 +11,12 @@ from ..data import Split
 from ..sampling import SamplingConfig, TrainedRun, sample
 from .domain_classifier import domain_classifier
 
+__all__ = [
+    "MOST_COLUMNS",
+    "ClassRows",
+    "class_rows",
+]
+
 MOST_COLUMNS = 10
 """Images of a class at most."""
 

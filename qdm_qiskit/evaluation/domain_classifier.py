@@ -24,6 +24,17 @@ from ..files import write_bytes
 from ..rng import derived_seed, stream
 from .image_metrics import check_images
 
+__all__ = [
+    "BATCH",
+    "FEATURES",
+    "LEARNING_RATE",
+    "SCHEMA",
+    "VISITS",
+    "DomainClassifier",
+    "DomainNetwork",
+    "domain_classifier",
+]
+
 SCHEMA = "qdm-domain-classifier/1"
 """Raised with every change to the network or its training, so that old files are not used."""
 FEATURES = 32

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from ..hardware.run.replay import Replay
     from ..sampling import Sampler
 
+__all__ = [
+    "SCHEMA",
+    "HardwarePictures",
+    "HardwareReport",
+    "JobCost",
+    "hardware_report",
+    "read_manifest",
+]
+
 SCHEMA = "qdm-hardware-report/1"
 
 

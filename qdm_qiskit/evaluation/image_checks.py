@@ -9,6 +9,11 @@ import numpy as np
 from ..arguments import shown
 from ..errors import InvalidData
 
+__all__ = [
+    "check_images",
+    "check_pairs",
+]
+
 _TOLERANCE = 1e-6
 
 

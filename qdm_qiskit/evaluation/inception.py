@@ -19,6 +19,17 @@ from ..downloads import download
 from ..errors import InvalidData, MissingData, MissingDependency
 from .image_metrics import check_images
 
+__all__ = [
+    "FEATURES",
+    "LEFT_OUT",
+    "SHA256",
+    "URL",
+    "WARNING",
+    "InceptionNetwork",
+    "InceptionWeights",
+    "inception_weights",
+]
+
 URL = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
     "weights-inception-2015-12-05-6726825d.pth"

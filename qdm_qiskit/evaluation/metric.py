@@ -14,6 +14,15 @@ from ..arguments import of_kind, shown
 from ..errors import InvalidArgument, QdmError
 from .bootstrap import Interval, bootstrap_interval
 
+__all__ = [
+    "Better",
+    "Features",
+    "ImageSets",
+    "Metric",
+    "check_metric",
+    "measured",
+]
+
 Better = Literal["lower", "higher", "neither"]
 """Better direction of a metric."""
 

@@ -22,6 +22,34 @@ from .image_metrics import (
 )
 from .metric import Features, ImageSets, Metric, check_metric
 
+__all__ = [
+    "INCEPTION_RESAMPLES",
+    "KERNEL_IMAGES",
+    "KID",
+    "METRIC_DOOR",
+    "OF_MEMORY",
+    "PSNR",
+    "PSNR_CEILING",
+    "SHORT",
+    "SSIM",
+    "Copies",
+    "Frechet",
+    "NearestTraining",
+    "Network",
+    "Score",
+    "copies",
+    "domain_frechet",
+    "domain_kid",
+    "domain_score",
+    "find_metrics",
+    "inception_frechet",
+    "inception_kid",
+    "inception_score",
+    "nearest_training",
+    "psnr",
+    "ssim",
+]
+
 KERNEL_IMAGES = 4000
 """Images of each set that a kernel distance takes at most: its matrices are squares of them."""
 INCEPTION_RESAMPLES = 20

@@ -14,6 +14,12 @@ from .image_checks import check_images
 from .metric import Features, ImageSets, Metric, measured
 from .metrics import METRIC_DOOR, find_metrics
 
+__all__ = [
+    "Measured",
+    "Network",
+    "measure_images",
+]
+
 Network = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Images ``(count, channels, height, width)`` to features and logits."""
 

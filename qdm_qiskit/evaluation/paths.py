@@ -12,6 +12,11 @@ from ..layers.arrays import to_array
 from ..rng import derived_seed
 from ..sampling import TrainedRun
 
+__all__ = [
+    "MOMENTS",
+    "forward_paths",
+]
+
 MOMENTS = 11
 """Moments of a strip, both ends included."""
 _DRAWS = 2048  # of a process that draws one step for each image: enough to meet any moment nearly

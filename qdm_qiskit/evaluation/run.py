@@ -24,6 +24,15 @@ from ..training.constant_predictions import constant_predictions
 from ..training.run_data import NOT_VERIFIED, at_place
 from .paths import forward_paths
 
+__all__ = [
+    "SCHEMA",
+    "RunPictures",
+    "RunReport",
+    "TargetSummary",
+    "nearest_distance",
+    "run_report",
+]
+
 SCHEMA = "qdm-run-report/1"
 
 

@@ -14,6 +14,19 @@ from ..arguments import whole_number
 from ..errors import InvalidData
 from .image_checks import check_pairs
 
+__all__ = [
+    "CONTRAST",
+    "GAUSSIAN_SIGMA",
+    "GAUSSIAN_WINDOW",
+    "LEAST_SIZE",
+    "LUMINANCE",
+    "SMALL_WINDOW",
+    "Window",
+    "ssim_window",
+    "structural_similarity",
+    "window_of",
+]
+
 GAUSSIAN_WINDOW, GAUSSIAN_SIGMA = 11, 1.5
 """Pixels and standard deviation of Wang's window, where images are at least as large."""
 SMALL_WINDOW = 7

@@ -11,6 +11,16 @@ import numpy as np
 from ..errors import InvalidOption
 from ..rng import derived_seed
 
+__all__ = [
+    "REPEATS",
+    "SCHEMA",
+    "STATES",
+    "Distance",
+    "EnsembleDistances",
+    "StatesReport",
+    "states_report",
+]
+
 SCHEMA = "qdm-states-report/1"
 REPEATS, STATES = 10, 300
 """Independent ensembles to average over, and states of each."""

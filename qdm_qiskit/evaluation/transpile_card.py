@@ -6,6 +6,13 @@ from typing import Any
 
 from ..notebook import Markup, card, folded, note, table
 
+__all__ = [
+    "PARTS",
+    "cost_lines",
+    "render_card",
+    "spread_lines",
+]
+
 PARTS = ("loader", "denoiser", "total")
 
 

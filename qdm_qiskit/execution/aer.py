@@ -18,6 +18,12 @@ from .runner import CircuitRunner
 if TYPE_CHECKING:
     from qiskit_aer import AerSimulator
 
+__all__ = [
+    "AerRunner",
+    "parallel_experiments",
+    "run_on_aer",
+]
+
 
 def run_on_aer(
     simulator: AerSimulator, pubs: list[Pub], *, shots: int, seed: int, labels: bool = True

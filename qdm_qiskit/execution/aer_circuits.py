@@ -23,6 +23,13 @@ from qiskit.circuit import (
 )
 from qiskit.circuit.library import XGate
 
+__all__ = [
+    "for_aer",
+    "has_open_controls",
+    "is_free",
+    "on_ones",
+]
+
 
 def for_aer(circuit: QuantumCircuit, *, labels: bool = True) -> QuantumCircuit:
     """The circuit in a form that Aer runs as Qiskit means it, with the same noise.

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel
 
+__all__ = [
+    "AerReadyEstimator",
+    "AerReadySampler",
+    "aer_behind",
+    "noise_behind",
+]
+
 
 def aer_behind(primitive: object) -> AerSimulator | None:
     """The Aer simulator on which a primitive runs its circuits; None for any other."""

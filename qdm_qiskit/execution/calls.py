@@ -18,7 +18,7 @@ from qiskit import QuantumCircuit
 
 from ..arguments import of_kind
 from ..circuits.composition import with_reused_qubits
-from ..circuits.saved import circuit_text
+from ..circuits.fingerprint import circuit_fingerprint
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..errors import InvalidData
 
@@ -105,7 +105,7 @@ class CircuitCall:
         Calls of equal content run the same circuit, whatever their values: it is transpiled once.
         """
         full = self.spec.full_circuit(measure=False)
-        digest = hashlib.sha256(circuit_text(full).encode())
+        digest = hashlib.sha256(circuit_fingerprint(full).encode())
         digest.update(np.ascontiguousarray(self.angles, dtype="<f8").tobytes())
         digest.update(repr((_told(self.spec), self.reuse_qubits)).encode())
         return digest.hexdigest()

@@ -14,6 +14,18 @@ from qiskit.primitives import BitArray
 from ..arguments import of_kind, wrong
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
 
+__all__ = [
+    "MAX_CLBITS",
+    "Pub",
+    "checked_circuit",
+    "checked_pubs",
+    "checked_shots",
+    "checked_values",
+    "counts_from_bits",
+    "counts_from_hex",
+    "parameter_binds",
+]
+
 MAX_CLBITS = 20
 """Counts are dense arrays: 2**20 outcomes of 8 bytes are 8 MiB for each row of values."""
 

@@ -10,6 +10,10 @@ from ..circuits.delays import check_lengths, free_lengths
 from ..errors import InvalidData
 from .counts import Pub
 
+__all__ = [
+    "in_rows_of_one_length",
+]
+
 
 def in_rows_of_one_length(circuit: QuantumCircuit, values: np.ndarray) -> list[Pub]:
     """A circuit and its values, in parts in which the length of every delay is a number.

@@ -25,6 +25,16 @@ from ..errors import InvalidOption
 if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
+__all__ = [
+    "ALL_TO_ALL_QUBITS",
+    "LIMITS",
+    "MAX_QUBITS",
+    "Device",
+    "Facts",
+    "facts_of_backend",
+    "facts_of_noise",
+]
+
 MAX_QUBITS = 1_000
 """Qubits of a device of one's own; devices of today have fewer."""
 ALL_TO_ALL_QUBITS = 20

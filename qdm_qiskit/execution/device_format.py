@@ -40,6 +40,14 @@ from .device_numbers import (
     whole,
 )
 
+__all__ = [
+    "CONSTRAINTS",
+    "MAX_ENTRIES",
+    "content_of",
+    "digest",
+    "facts_from",
+]
+
 CONSTRAINTS = ("granularity", "min_length", "pulse_alignment", "acquire_alignment")
 """Constraints of pulses, in dt; Qiskit's transpiler asks for them."""
 MAX_ENTRIES = 200_000

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
     from qiskit_aer.noise.errors import QuantumError
 
+__all__ = [
+    "MOST_QUBITS_OF_AN_ERROR",
+    "check_names",
+    "gates_of",
+    "has_errors_everywhere",
+    "noise_on",
+    "readout_errors",
+    "standard_gates",
+]
+
 MOST_QUBITS_OF_AN_ERROR = 3
 """A gate's error is looked at as a matrix of 16**qubits numbers."""
 _OF_QUBITS = frozenset({"reset", "delay"})

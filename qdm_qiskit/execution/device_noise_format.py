@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
     from qiskit_aer.noise.errors import QuantumError
 
+__all__ = [
+    "MAX_ERRORS",
+    "noise_content",
+    "noise_from",
+]
+
 MAX_ERRORS = 100_000
 """Errors of a model, and terms of an error."""
 _TOLERANCE = 1e-6

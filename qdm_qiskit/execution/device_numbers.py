@@ -7,6 +7,20 @@ from typing import Any, TypeVar
 
 from ..errors import InvalidData
 
+__all__ = [
+    "T",
+    "entries",
+    "keys_of",
+    "number",
+    "optional",
+    "probability",
+    "qubits_of",
+    "seconds",
+    "shown",
+    "text",
+    "whole",
+]
+
 T = TypeVar("T")
 
 

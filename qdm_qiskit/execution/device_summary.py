@@ -7,6 +7,10 @@ from typing import Any
 
 from .device import Device
 
+__all__ = [
+    "summary",
+]
+
 
 def summary(device: Device) -> dict[str, Any]:
     """A device's qubits, gates and errors, ready for JSON.

@@ -14,6 +14,18 @@ from scipy.special import gammaln, xlog1py, xlogy
 from ..arguments import real_array
 from ..errors import InvalidData, InvalidOption
 
+__all__ = [
+    "FALSE_ALARM",
+    "MOST_SHOTS",
+    "SignalLeft",
+    "detectable_fraction",
+    "hellinger_fidelity",
+    "normalized",
+    "shot_noise_distance",
+    "signal_left",
+    "total_variation_distance",
+]
+
 FALSE_ALARM = 1e-3
 """Largest share of erased signals that are called alive."""
 

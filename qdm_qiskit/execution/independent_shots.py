@@ -15,6 +15,10 @@ from qiskit_aer.jobs.aerjob import AerJob
 
 from ..rng import derived_seed
 
+__all__ = [
+    "IndependentShots",
+]
+
 
 class IndependentShots(AerSimulator):
     """Aer's simulator; its k-th run with a seed draws from the k-th stream of that seed.

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
     from .independent_shots import IndependentShots
 
+__all__ = [
+    "LocalRunner",
+]
+
 
 @final
 class LocalRunner(CircuitRunner):

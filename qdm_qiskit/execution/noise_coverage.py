@@ -14,6 +14,13 @@ from .aer_circuits import on_ones
 if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
+__all__ = [
+    "PART",
+    "NoiseCoverage",
+    "UnknownGates",
+    "checked_unknown_gates",
+]
+
 UnknownGates = Literal["refuse", "noiseless"]
 """Treatment of gates that a noise model does not know, while it knows others."""
 

@@ -36,6 +36,16 @@ if TYPE_CHECKING:
     from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel
 
+__all__ = [
+    "MAX_DENSITY_QUBITS",
+    "OTHER_ROWS",
+    "NoisyRunner",
+    "Simulator",
+    "check_simulator",
+    "noisy_simulator",
+    "other_inputs",
+]
+
 MAX_DENSITY_QUBITS = 10
 """Up to here one density matrix serves all shots; beyond, each shot is a trajectory."""
 OTHER_ROWS = 8

@@ -6,6 +6,12 @@ from typing import Any
 
 from ..doors import Door
 
+__all__ = [
+    "BUILT_IN",
+    "note_provider",
+    "provider_names",
+]
+
 BUILT_IN = ("engine", "aer", "noisy", "local", "ibm")
 """First words of this package's own targets."""
 _OUTSIDE: Door[Any] = Door("provider", "provider", {}, lambda part, name: part)

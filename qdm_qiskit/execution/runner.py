@@ -15,6 +15,11 @@ from ..rng import derived_seed
 from .counts import Pub, checked_pubs, checked_shots
 from .delays import in_rows_of_one_length
 
+__all__ = [
+    "PACKAGES",
+    "CircuitRunner",
+]
+
 PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime")
 """The packages whose versions explain a result of this folder."""
 

@@ -10,6 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+__all__ = [
+    "device_of",
+    "exact",
+    "to_array",
+    "to_exact_array",
+]
+
 _UNKNOWN_TO_NUMPY = (torch.bfloat16,)
 
 

@@ -16,6 +16,10 @@ from ..errors import InvalidData, InvalidOption
 from .arrays import to_exact_array
 from .state_calls import StateCalls
 
+__all__ = [
+    "BranchLayer",
+]
+
 
 @final
 class BranchLayer(nn.Module):

@@ -15,6 +15,16 @@ from ..engine import CircuitProgram, compile_circuit
 from ..engine.evolution.post_selection import least_norm
 from ..errors import InvalidData
 
+__all__ = [
+    "EngineExecutor",
+    "Executor",
+    "GivesAmplitudes",
+    "check_executor",
+    "engine_executor",
+    "read_probabilities",
+    "renormalised",
+]
+
 Executor = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 """``(angles, amplitudes, inputs) -> outputs``: ``(num_weights,)``, ``(batch, 2**n)`` normalised or
 None, ``(batch, num_inputs)`` or None, to ``(batch, num_outputs)``; differentiable in the angles."""

@@ -18,6 +18,10 @@ from ..engine import CircuitProgram, EngineEstimator, EngineSampler, compile_cir
 from ..errors import InvalidData, UnsupportedCircuit
 from .qnn_parts import QnnParts, qnn_parts
 
+__all__ = [
+    "QnnLayer",
+]
+
 _IDEAL = (EngineEstimator, EngineSampler, StatevectorEstimator, StatevectorSampler)
 """Primitives of the ideal circuit, with or without shots; a QNN's default is one of the latter."""
 

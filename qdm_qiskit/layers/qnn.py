@@ -20,6 +20,10 @@ from .arrays import to_exact_array
 from .executors import Executor, read_probabilities
 from .qnn_circuits import prepare
 
+__all__ = [
+    "qnn_executor",
+]
+
 
 def qnn_executor(
     spec: CircuitSpec,

@@ -29,6 +29,12 @@ from ..transpiling.passes import transpile_for
 from ..transpiling.roots import with_roots_as_matrices
 from .shift_rules import with_shift_rules, without_shift_rule
 
+__all__ = [
+    "SEED",
+    "Prepared",
+    "prepare",
+]
+
 SEED = 0
 """Of the transpiler, so that a layer has the same circuit in every process."""
 

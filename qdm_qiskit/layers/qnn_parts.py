@@ -20,6 +20,13 @@ from ..engine.primitives.circuit_cache import MAX_OUTCOME_QUBITS, measured_outco
 from ..errors import InvalidData, UnsupportedCircuit
 from ..transpiling.compact import compact
 
+__all__ = [
+    "MAX_COEFFICIENT_ROUNDING",
+    "QnnParts",
+    "output_places",
+    "qnn_parts",
+]
+
 _INTEGERS = (int, np.integer)
 MAX_COEFFICIENT_ROUNDING = 1e-10
 """Imaginary part of a coefficient, beside the largest one, that is taken for rounding."""

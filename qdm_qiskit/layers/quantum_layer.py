@@ -24,6 +24,12 @@ from .executors import (
 )
 from .from_qnn import QnnLayer
 
+__all__ = [
+    "QuantumLayer",
+    "WeightMap",
+    "normalised",
+]
+
 WeightMap = Literal["identity", "pi_tanh", "turns"]
 """Rule by which weights become angles: as they are, ``pi * tanh(w)``, which keeps them in one turn, or
 ``2 pi w``, which counts in turns."""

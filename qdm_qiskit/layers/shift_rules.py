@@ -20,6 +20,11 @@ from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from ..execution.aer_circuits import is_free, on_ones
 from ..execution.noise_coverage import PART
 
+__all__ = [
+    "with_shift_rules",
+    "without_shift_rule",
+]
+
 
 def without_shift_rule() -> set[str]:
     """Names of Qiskit's gates with angles that parameter shift would replace."""

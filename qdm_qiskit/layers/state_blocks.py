@@ -16,6 +16,12 @@ from .observables import AdaptiveObservables
 from .state_calls import StateCalls
 from .state_layer import StateLayer
 
+__all__ = [
+    "SLOPE",
+    "StateBlocks",
+    "complex_leaky_relu",
+]
+
 SLOPE = 0.01
 """Of the LeakyReLU on negative parts."""
 

@@ -16,6 +16,12 @@ from ..errors import InvalidData, InvalidOption
 from .arrays import to_exact_array
 from .state_calls import StateCalls
 
+__all__ = [
+    "MAX_REPEATED_QUBITS",
+    "OWN_WEIGHTS_BELOW",
+    "StateLayer",
+]
+
 OWN_WEIGHTS_BELOW = 2**15
 """Amplitudes of all columns together up to which a batch where every column has weights of its own
 runs faster than one run for each row of the table."""

@@ -11,6 +11,13 @@ import numpy as np
 from ..arguments import wrong
 from ..errors import InvalidData
 
+__all__ = [
+    "MOST_COUNTS",
+    "indices",
+    "real_numbers",
+    "whole_counts",
+]
+
 MOST_COUNTS = float(2**53)
 """Float64 holds every whole number up to this one."""
 

@@ -29,6 +29,23 @@ from ..arguments import all_of_kind
 from ..errors import InvalidData
 from ..transpiling.passes import in_gates_of
 
+__all__ = [
+    "CHUNK_SHOTS",
+    "LEAST_DEVIATIONS",
+    "ROUNDING",
+    "Basis",
+    "MeasurementPlan",
+    "Shots",
+    "calibration_growth",
+    "combine_counts",
+    "combine_results",
+    "construct_circuits",
+    "errors_of_sums",
+    "measurement_plan",
+    "outcome_values",
+    "pack_bits",
+]
+
 CHUNK_SHOTS = 1 << 16
 """Shots whose signs are held at once."""
 ROUNDING = 1e-14

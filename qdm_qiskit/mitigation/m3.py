@@ -24,6 +24,16 @@ import numpy as np
 
 from ..errors import InvalidData
 
+__all__ = [
+    "CYCLE",
+    "DENSE_OUTCOMES",
+    "GROUP_QUBITS",
+    "LONG_CYCLES",
+    "SHORT_CYCLES",
+    "TOLERANCE",
+    "solve_seen",
+]
+
 GROUP_QUBITS = 5
 """Qubits whose matrices are multiplied out: 32 x 32 is small enough to build, large enough for BLAS."""
 TOLERANCE = 1e-11

@@ -13,6 +13,10 @@ import numpy as np
 
 from ..errors import InvalidData
 
+__all__ = [
+    "solve_near",
+]
+
 
 def solve_near(
     counts: np.ndarray, matrices: Mapping[int, np.ndarray], qubits: Sequence[int]

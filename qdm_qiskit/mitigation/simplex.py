@@ -7,6 +7,10 @@ import numpy as np
 from ..errors import InvalidData
 from .checks import real_numbers
 
+__all__ = [
+    "nearest_probability",
+]
+
 
 def nearest_probability(quasi: np.ndarray) -> np.ndarray:
     """The probability vector nearest to each row in Euclidean distance.

@@ -27,6 +27,14 @@ from ..notebook import Markup, card, facts, folded, one_line
 if TYPE_CHECKING:
     from .spec_denoiser import SpecDenoiser
 
+__all__ = [
+    "MAX_IMAGE_SIZE",
+    "MAX_SHOWN_CIRCUITS",
+    "CircuitDenoiser",
+    "Denoiser",
+    "label_angles",
+]
+
 MAX_SHOWN_CIRCUITS = 4
 """Circuits of a model of many that a notebook shows."""
 MAX_IMAGE_SIZE = 1_024

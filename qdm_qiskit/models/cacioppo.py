@@ -16,6 +16,11 @@ from ..options import settle
 from .presets.cacioppo import CACIOPPO_PAPER
 from .state_denoiser import PROCESS, StateDenoiser, check_common, check_depths
 
+__all__ = [
+    "Cacioppo",
+    "CacioppoConfig",
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CacioppoConfig:

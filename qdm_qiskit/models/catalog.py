@@ -19,6 +19,20 @@ from .contract import check_model, checked_class
 from .presets import PRESETS
 from .spec_denoiser import SpecDenoiser, config_of_circuit
 
+__all__ = [
+    "MODELS",
+    "MODEL_DOOR",
+    "ModelChoice",
+    "build_model",
+    "describe",
+    "has_model",
+    "model_class",
+    "part_origins",
+    "resolve",
+    "take_class",
+    "unknown_model",
+]
+
 MODEL_DOOR: Door[type[Denoiser]] = Door(
     "model",
     "model",

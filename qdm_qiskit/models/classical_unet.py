@@ -20,6 +20,18 @@ from ..options import settle
 from .base import MAX_IMAGE_SIZE, Denoiser
 from .presets.eeqdm import EEQDM_PAPER
 
+__all__ = [
+    "MAX_CHANNELS",
+    "MAX_LEVELS",
+    "SMALL_OUTPUT",
+    "ClassicalUNet",
+    "ClassicalUNetConfig",
+    "check_sizes",
+    "mirrored_filters",
+    "start_output",
+    "start_weights",
+]
+
 MAX_LEVELS = 11
 """Levels that halve the largest image down to one pixel."""
 SMALL_OUTPUT = 0.1

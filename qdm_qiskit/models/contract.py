@@ -14,6 +14,12 @@ from ..layers import QuantumLayer
 from ..options import field_types
 from .base import CircuitDenoiser, Denoiser
 
+__all__ = [
+    "SIZES",
+    "check_model",
+    "checked_class",
+]
+
 SIZES = {"images": ("image_size", "channels"), "states": ("num_qubits",)}
 """Options that say what data a model learns from; fields or properties of its options."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

@@ -24,6 +24,14 @@ from ..options import settle
 from .base import MAX_IMAGE_SIZE, CircuitDenoiser, label_angles
 from .presets.eeqdm import EEQDM_PAPER, KOELLE_PAPER
 
+__all__ = [
+    "EEQDM",
+    "MAX_DEPTH",
+    "QDDM",
+    "AmplitudeDenoiser",
+    "AmplitudeDenoiserConfig",
+]
+
 MAX_DEPTH = 1_000
 """Most layers of a circuit; the deepest of the papers have 555."""
 

@@ -27,6 +27,13 @@ from .base import MAX_IMAGE_SIZE, CircuitDenoiser, Denoiser, label_angles
 from .eeqdm import MAX_DEPTH
 from .presets.eeqdm import KOELLE_PAPER
 
+__all__ = [
+    "LabelAngle",
+    "QDense",
+    "QDenseConfig",
+    "UnitaryQDense",
+]
+
 LabelAngle = Literal["turn", "fraction"]
 """``turn``: 2 pi class / classes, the paper's text. ``fraction``: class / (classes - 1) radians, from 0
 to 1, what the published code passes to RX."""

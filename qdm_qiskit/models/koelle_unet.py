@@ -28,6 +28,19 @@ from .classical_unet import check_sizes, start_output, start_weights
 from .eeqdm import MAX_DEPTH
 from .presets.eeqdm import KOELLE_PAPER
 
+__all__ = [
+    "LABEL_HEIGHT",
+    "LABEL_WIDTH",
+    "PATCH_FILL",
+    "PATCH_SHIFT",
+    "ImageNorm",
+    "KoelleUNet",
+    "KoelleUNetConfig",
+    "QUNet",
+    "QUNetConfig",
+    "QuantumConv",
+]
+
 PATCH_SHIFT, PATCH_FILL = 0.1, 0.5
 """Added to each value of a patch, so that black is a state too; what fills the patch up to 2**w."""
 LABEL_HEIGHT, LABEL_WIDTH = 0.1, 20.0

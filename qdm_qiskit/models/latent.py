@@ -24,6 +24,13 @@ from .latent_codecs import CodecKind, make_codec
 from .presets.cacioppo import CACIOPPO_PAPER, LATENT_NOISE
 from .state_denoiser import StateDenoiser, check_common, check_depths
 
+__all__ = [
+    "MAX_LABEL_QUBITS",
+    "MAX_LATENT_QUBITS",
+    "CacioppoLatent",
+    "LatentConfig",
+]
+
 MAX_LATENT_QUBITS, MAX_LABEL_QUBITS = 6, 6
 
 

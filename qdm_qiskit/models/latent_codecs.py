@@ -15,6 +15,18 @@ from torch import Tensor, nn
 
 from ..errors import InvalidData
 
+__all__ = [
+    "AUTOENCODER_BATCH",
+    "AUTOENCODER_RATE",
+    "AUTOENCODER_STEPS",
+    "HIDDEN",
+    "AutoencoderCodec",
+    "CodecKind",
+    "LatentCodec",
+    "PcaCodec",
+    "make_codec",
+]
+
 CodecKind = Literal["pca", "autoencoder"]
 """Principal components, or a small neural network trained once before the diffusion model."""
 HIDDEN = 64

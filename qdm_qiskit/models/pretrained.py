@@ -40,6 +40,16 @@ from .catalog import (
 )
 from .catalog import model_class as known_class
 
+__all__ = [
+    "SCHEMA",
+    "checked_file",
+    "load_model",
+    "load_tensors",
+    "missing_part",
+    "save_model",
+    "save_tensors",
+]
+
 SCHEMA = "qdm-model/1"
 
 

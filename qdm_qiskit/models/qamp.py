@@ -23,6 +23,22 @@ from ..options import settle
 from .presets.qamp import QAMP_DECEMBER, QAMP_JANUARY
 from .state_denoiser import PROCESS, StateDenoiser, check_common, check_depths
 
+__all__ = [
+    "MAX_OBSERVABLES",
+    "MAX_QUBITS",
+    "MAX_REPS",
+    "MAX_WIDTH",
+    "ComplexLinear",
+    "QampConfig",
+    "QampDecember",
+    "QampDecemberConfig",
+    "QampJanuary",
+    "QampJanuaryConfig",
+    "QampUNet",
+    "as_complex",
+    "as_real",
+]
+
 MAX_WIDTH, MAX_QUBITS, MAX_OBSERVABLES, MAX_REPS = 4_096, 6, 1_024, 100
 
 

@@ -23,6 +23,12 @@ from ..options import settle
 from .base import Denoiser
 from .presets.quddpm import QUDDPM_PAPER
 
+__all__ = [
+    "MAX_REGISTER",
+    "QuDDPM",
+    "QuDDPMConfig",
+]
+
 MAX_REGISTER = 10
 """Most data and ancilla qubits together."""
 

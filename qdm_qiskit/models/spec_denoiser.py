@@ -27,6 +27,14 @@ from ..layers.quantum_layer import WeightMap
 from ..options import convert, field_types, settle
 from .base import MAX_IMAGE_SIZE, CircuitDenoiser, Denoiser, label_angles
 
+__all__ = [
+    "CircuitModelConfig",
+    "SpecDenoiser",
+    "circuit_options",
+    "config_of_circuit",
+    "denoiser_of",
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CircuitModelConfig:

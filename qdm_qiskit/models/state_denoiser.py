@@ -13,6 +13,14 @@ from torch import Tensor
 from ..errors import InvalidData, InvalidOption
 from .base import Denoiser
 
+__all__ = [
+    "MAX_STEPS",
+    "PROCESS",
+    "StateDenoiser",
+    "check_common",
+    "check_depths",
+]
+
 MAX_STEPS = 1_000
 """Most time steps of a model with weights for each."""
 PROCESS: Mapping[str, Any] = {

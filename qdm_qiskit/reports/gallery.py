@@ -17,6 +17,20 @@ from ..progress import Message, Progress, silent
 from ..transpiling.cost import CircuitCost, circuit_cost, logical_cost, readout_success
 from ..transpiling.passes import transpile_for
 
+__all__ = [
+    "BACKEND",
+    "GROUPS",
+    "INDEX",
+    "LEVEL",
+    "MAX_DRAWN",
+    "SEED",
+    "Entry",
+    "entry_files",
+    "gallery_names",
+    "render_gallery",
+    "render_index",
+]
+
 BACKEND, LEVEL, SEED = "fake_torino", 3, 0
 """Device, optimization level and transpiler seed of the counts."""
 MAX_DRAWN = 1000

@@ -8,6 +8,12 @@ from typing import Any
 from ..hardware.ledger.budget import BudgetState
 from ..hardware.plan.run_plan import PLAN, CalibrationPlan, FoundCalibration, RunPlan
 
+__all__ = [
+    "fits",
+    "plan_lines",
+    "plan_summary",
+]
+
 
 def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, Any]:
     """A plan in numbers, ready for JSON.

@@ -15,6 +15,20 @@ from ..data import image_grid
 from ..evaluation.hardware_run import HardwarePictures, HardwareReport
 from ..files import write_together
 
+__all__ = [
+    "EXACT",
+    "FILES",
+    "MEASURED",
+    "MOST_COLUMNS",
+    "MOST_IMAGES",
+    "job_name",
+    "render_html",
+    "render_markdown",
+    "render_png",
+    "shown_steps",
+    "write_hardware_report",
+]
+
 FILES = ("report.json", "report.md", "report.html", "report.png")
 MOST_IMAGES, MOST_COLUMNS = 3, 8
 """Images, and steps of each, in the picture of the chain."""

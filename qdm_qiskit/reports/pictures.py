@@ -26,6 +26,19 @@ from ..training.run_data import NOT_VERIFIED, at_place
 from .evaluation_render import new_figure, png_bytes, show_grid
 from .run_render import loss_plot
 
+__all__ = [
+    "FRAMES",
+    "FRAME_MILLISECONDS",
+    "LAST_FRAME_MILLISECONDS",
+    "MOST_IMAGES",
+    "Pictures",
+    "class_grid",
+    "film",
+    "run_pictures",
+    "strip",
+    "write_pictures",
+]
+
 MOST_IMAGES = 400
 """Images of one grid at most."""
 FRAMES = 48

@@ -16,6 +16,14 @@ from ..data import image_grid
 from ..evaluation.run import RunPictures, RunReport
 from ..files import write_together
 
+__all__ = [
+    "loss_plot",
+    "render_html",
+    "render_markdown",
+    "render_png",
+    "write_run_report",
+]
+
 _COLUMNS = (
     ("samples", "folder"),
     ("target", "target"),

@@ -12,6 +12,11 @@ import numpy as np
 from ..evaluation.states import StatesReport
 from ..files import write_together
 
+__all__ = [
+    "bloch_balls",
+    "write_states_report",
+]
+
 
 def write_states_report(
     report: StatesReport, pictures: dict[str, np.ndarray], folder: Path

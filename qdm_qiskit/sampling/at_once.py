@@ -24,6 +24,11 @@ from .samplers import Sampler
 if TYPE_CHECKING:
     from .sample import TrainedRun
 
+__all__ = [
+    "chosen_chain",
+    "run_at_once",
+]
+
 
 def chosen_chain(
     run: TrainedRun, config: SamplingConfig, sampler: str | Sampler | None

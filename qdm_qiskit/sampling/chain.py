@@ -15,6 +15,14 @@ from ..errors import InvalidData, InvalidExtension, QdmError
 from .continuous import u_of_steps
 from .samplers import Ask, Sampler, Seen, Step
 
+__all__ = [
+    "MOST_ASKED",
+    "Chain",
+    "checked_times",
+    "is_built_in",
+    "its_failures",
+]
+
 MOST_ASKED = 16
 """Predictions that one step may ask for beyond its first; a step that never ends is refused."""
 

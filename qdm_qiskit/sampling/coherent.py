@@ -38,6 +38,13 @@ from ..mitigation.tomography import (
 )
 from ..models import Denoiser
 
+__all__ = [
+    "MAX_RECORDED",
+    "ChainResult",
+    "CoherentChain",
+    "check_kept",
+]
+
 MAX_RECORDED = 14
 """Most bits of a chain whose ancillas are recorded: each setting of each image has so many outcomes."""
 

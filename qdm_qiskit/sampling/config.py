@@ -11,6 +11,11 @@ from ..execution.region import ReadoutErrors, check_readout
 from ..execution.targets import parse_target, target_text
 from ..options import settle
 
+__all__ = [
+    "MOST",
+    "SamplingConfig",
+]
+
 MOST = {
     "num_images": 1_000_000,
     "shots": 10_000_000,

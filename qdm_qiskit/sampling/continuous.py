@@ -25,6 +25,16 @@ from torch import Tensor
 from ..diffusion import DiffusionProcess
 from .samplers import Ask, Sampler, Step
 
+__all__ = [
+    "FlowODE",
+    "ReverseSDE",
+    "diffusion_step",
+    "estimate",
+    "sigma",
+    "training_steps",
+    "u_of_steps",
+]
+
 
 class _Continuous(Sampler):
     """A chain through times that are spread evenly from T to 1."""

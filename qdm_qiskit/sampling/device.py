@@ -37,6 +37,22 @@ from .call_targets import (
 )
 from .config import SamplingConfig
 
+__all__ = [
+    "SHOT_NOISE_ONLY",
+    "DevicePredictor",
+    "EnginePredictor",
+    "StepRecord",
+    "by_step",
+    "check_has_calls",
+    "decoded",
+    "hands_on_states",
+    "layer_calls",
+    "predicted",
+    "programs_of",
+    "register_probabilities",
+    "unrolled_circuit",
+]
+
 SHOT_NOISE_ONLY = "No device noise, shot noise only."
 """The verdict of targets that run circuits without a device's noise."""
 

@@ -23,6 +23,13 @@ from ..diffusion import DiffusionProcess, NoisePrediction
 from .continuous import diffusion_step, estimate, sigma
 from .samplers import Sampler, Step
 
+__all__ = [
+    "DDIM",
+    "DDPM",
+    "DPMSolver",
+    "trailing_steps",
+]
+
 
 def trailing_steps(num_steps: int, steps: int) -> list[int]:
     """Steps t of a chain, from T down, T/steps apart and rounded: "trailing" in the literature.

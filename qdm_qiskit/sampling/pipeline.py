@@ -23,6 +23,12 @@ from .samplers import Sampler
 from .schedulers import planned_chain
 from .shown import samples_card, summary
 
+__all__ = [
+    "PipelineOutput",
+    "QDMPipeline",
+    "StepCallback",
+]
+
 StepCallback = Callable[["QDMPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
 """``(pipeline, steps taken, steps left, {"states": x}) -> None``, or a dict with other states."""
 

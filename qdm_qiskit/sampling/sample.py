@@ -56,6 +56,21 @@ from .samplers import Sampler
 from .schedulers import planned_chain, sampler_origin, scheduled_chain
 from .shown import samples_card, summary
 
+__all__ = [
+    "OUTPUTS",
+    "PACKAGES",
+    "PIPELINE_FILE",
+    "SCHEMA",
+    "Samples",
+    "TrainedRun",
+    "check_output",
+    "chosen_labels",
+    "load_run",
+    "read_calibration",
+    "sample",
+    "write_samples",
+]
+
 SCHEMA = "qdm-samples/1"
 PIPELINE_FILE = "pipeline.json"
 """The run's configuration beside a model that stands alone."""

@@ -19,6 +19,15 @@ from torch import Tensor
 from ..diffusion import DiffusionProcess
 from ..errors import InvalidOption
 
+__all__ = [
+    "Ask",
+    "ProcessSampler",
+    "Sampler",
+    "Seen",
+    "Step",
+    "Takes",
+]
+
 Takes = Literal["noise", "own"]
 """Predictions that a sampler takes: Gaussian noise, or whatever the run's process predicts."""
 

@@ -19,6 +19,18 @@ from .chain import Chain, checked_times
 from .continuous import u_of_steps
 from .samplers import Sampler
 
+__all__ = [
+    "MOST_GAIN",
+    "SAMPLERS",
+    "SCHEDULERS",
+    "check_sampler",
+    "check_scheduler",
+    "find_sampler",
+    "planned_chain",
+    "sampler_origin",
+    "scheduled_chain",
+]
+
 MOST_GAIN = 1e6
 """Most by which sqrt(alpha_bar) may grow in a step; a prediction's rounding, 6e-8, grows likewise."""
 

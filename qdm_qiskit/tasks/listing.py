@@ -14,6 +14,12 @@ from ..arguments import checked_text
 from ..doors import KINDS, Door, Kind, Origin
 from ..errors import QdmError, unknown_name
 
+__all__ = [
+    "DOORS",
+    "NamedPart",
+    "parts",
+]
+
 DOORS: dict[Kind, str] = {
     "circuit": "circuits.catalog:CIRCUITS",
     "model": "models.catalog:MODEL_DOOR",

@@ -31,6 +31,20 @@ from ..models.pretrained import checked_file, load_tensors, save_tensors
 from .optimizers import state_shapes
 from .weight_average import WeightAverage
 
+__all__ = [
+    "AVERAGE",
+    "SCHEMA",
+    "Learner",
+    "TrainingState",
+    "checkpoints",
+    "find_checkpoint",
+    "load_learner",
+    "load_training_state",
+    "load_weights",
+    "save_checkpoint",
+    "weights_folder",
+]
+
 SCHEMA = "qdm-checkpoint/1"
 AVERAGE = "average"
 """Folder of the averaged weights inside a checkpoint."""

@@ -22,6 +22,18 @@ from ..layers.executors import EngineExecutor
 from ..layers.state_layer import StateLayer
 from ..models import Denoiser
 
+__all__ = [
+    "WHOLE_METRIC",
+    "BlockKind",
+    "CircuitWeights",
+    "LayerWeights",
+    "Run",
+    "TableWeights",
+    "circuit_weights",
+    "other_parameters",
+    "weight_blocks",
+]
+
 BlockKind = Literal["layer", "circuit"]
 """Blocks of a metric. ``layer``: the rotations between two stages of entangling gates; a gate on
 several qubits with weights of its own is a block. ``circuit``: all weights of a circuit."""

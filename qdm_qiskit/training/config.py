@@ -32,6 +32,16 @@ from ..models import (
 )
 from .circuit_weights import BlockKind
 
+__all__ = [
+    "SCHEMA",
+    "DataConfig",
+    "OptimizerName",
+    "RunConfig",
+    "TrainingConfig",
+    "resolve_run",
+    "run_from_dict",
+]
+
 SCHEMA = "qdm-run/1"
 OptimizerName = Literal["adam", "natural", "spsa", "qn-spsa"]
 """The optimizers; :func:`~qdm_qiskit.training.optimizers.make_optimizer` makes each."""

@@ -11,6 +11,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+__all__ = [
+    "LEAST_SPREAD",
+    "SPREADS",
+    "constant_predictions",
+    "relative_spread",
+]
+
 LEAST_SPREAD = 0.01
 """Predictions that deviate by less than this share of what their targets do are called constant."""
 SPREADS = {"model": "spread", "baseline": "baseline_spread"}

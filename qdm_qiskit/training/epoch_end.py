@@ -20,6 +20,15 @@ from .constant_predictions import LEAST_SPREAD, SPREADS, relative_spread
 from .objective import Objective
 from .run_data import class_indices
 
+__all__ = [
+    "CHUNK",
+    "TEST_STREAM",
+    "measure_losses",
+    "read_history",
+    "write_history",
+    "write_samples",
+]
+
 TEST_STREAM = 1_000_000_000
 """Index of the noise stream of test pairs: the same pairs in every epoch."""
 CHUNK = 256

@@ -9,6 +9,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+__all__ = [
+    "silent_log_thread",
+    "stop_requests",
+]
+
 
 @contextmanager
 def silent_log_thread() -> Iterator[None]:

@@ -21,6 +21,10 @@ from .run_folder import Footprint, check_no_run, check_same_run, resumed, saved_
 from .session import Session
 from .transfer import FOLDER, teacher_run
 
+__all__ = [
+    "train",
+]
+
 
 def train(
     config: RunConfig,

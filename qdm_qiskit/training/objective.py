@@ -10,6 +10,13 @@ from torch import Tensor
 from ..diffusion import DiffusionProcess, TrainingPairs
 from ..models import Denoiser
 
+__all__ = [
+    "WHOLE",
+    "Objective",
+    "Part",
+    "shared_out",
+]
+
 
 @dataclass(frozen=True)
 class Part:

@@ -8,6 +8,12 @@ from ..models import Denoiser
 from .config import TrainingConfig
 from .natural_gradient import NaturalGradient
 
+__all__ = [
+    "make_optimizer",
+    "set_learning_rate",
+    "state_shapes",
+]
+
 
 def make_optimizer(model: Denoiser, config: TrainingConfig) -> torch.optim.Optimizer:
     """The optimizer of a model's weights.

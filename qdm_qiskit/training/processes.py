@@ -10,6 +10,10 @@ from accelerate.utils import parse_flag_from_env
 
 from ..errors import InvalidOption
 
+__all__ = [
+    "join_processes",
+]
+
 
 def join_processes() -> PartialState:
     """Join the processes that a launcher started, as `torchrun` or `accelerate launch` does.

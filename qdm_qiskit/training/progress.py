@@ -8,6 +8,15 @@ from ..models import Denoiser
 from ..progress import Message
 from .config import RunConfig
 
+__all__ = [
+    "Ended",
+    "EpochDone",
+    "Started",
+    "StepDone",
+    "TrainingProgress",
+    "Warned",
+]
+
 
 class Started(Message):
     """The run begins, or goes on."""

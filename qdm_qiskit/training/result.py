@@ -8,6 +8,10 @@ from pathlib import Path
 from ..notebook import Markup, card, facts, note, one_line, table
 from .constant_predictions import constant_predictions
 
+__all__ = [
+    "TrainingResult",
+]
+
 
 @dataclass(frozen=True, repr=False)
 class TrainingResult:

@@ -25,6 +25,20 @@ from ..models import model_class
 from ..rng import stream
 from .config import DataConfig, RunConfig
 
+__all__ = [
+    "NOT_VERIFIED",
+    "EpochBatches",
+    "at_absolute_place",
+    "at_place",
+    "class_indices",
+    "classes_of",
+    "has_files",
+    "load_data",
+    "load_split",
+    "named_after",
+    "verified",
+]
+
 NOT_VERIFIED = (
     "its data cannot be verified: a run of version 0.1 kept no hash of them, so what is read now is "
     "taken for what it was trained on."

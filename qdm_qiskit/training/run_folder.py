@@ -14,6 +14,14 @@ from .checkpoint import checkpoints, find_checkpoint
 from .config import DataConfig, RunConfig, run_from_dict
 from .run_data import at_absolute_place, at_place
 
+__all__ = [
+    "Footprint",
+    "check_no_run",
+    "check_same_run",
+    "resumed",
+    "saved_run",
+]
+
 
 def check_no_run(run: Path, folder: Path) -> None:
     """Refuse to start afresh where there is a run: ``folder`` is where its checkpoints would be.

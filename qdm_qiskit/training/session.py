@@ -55,6 +55,12 @@ from .run_folder import check_no_run
 from .transfer import take_over
 from .weight_average import WeightAverage
 
+__all__ = [
+    "BASELINE_LEARNING_RATE",
+    "Session",
+    "fresh_learners",
+]
+
 BASELINE_LEARNING_RATE = 0.0047
 """Kölle's rate for the U-Net with channels 3, 6 (arXiv:2401.07049)."""
 

@@ -21,6 +21,12 @@ from ..models import Denoiser
 from ..rng import derived_seed
 from .circuit_weights import CircuitWeights, circuit_weights, other_parameters
 
+__all__ = [
+    "PERTURBATION_POWER",
+    "RATE_POWER",
+    "Spsa",
+]
+
 RATE_POWER, PERTURBATION_POWER = 0.602, 0.101
 """Spall's: iteration k = 1, 2 .. has the rate ``a / k**.602`` and the perturbation ``c / k**.101``."""
 

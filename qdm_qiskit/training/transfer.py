@@ -8,6 +8,12 @@ from ..errors import InvalidOption
 from ..models import Denoiser, model_class
 from .config import RunConfig
 
+__all__ = [
+    "FOLDER",
+    "take_over",
+    "teacher_run",
+]
+
 FOLDER = "classical"
 """Folder of the classical run inside a run with transfer."""
 

@@ -10,6 +10,13 @@ from ..models import Denoiser
 if TYPE_CHECKING:
     from diffusers.training_utils import EMAModel
 
+__all__ = [
+    "COPIED_STEPS",
+    "EVERY",
+    "LARGEST_DECAY",
+    "WeightAverage",
+]
+
 COPIED_STEPS, EVERY, LARGEST_DECAY = 100, 10, 0.995
 """Steps that copy the weights, steps between two updates after them, and the decay's upper end."""
 

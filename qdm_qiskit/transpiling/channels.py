@@ -14,6 +14,12 @@ from collections.abc import Sequence
 from qiskit.transpiler import InstructionProperties
 from qiskit.transpiler import Target as DeviceTarget
 
+__all__ = [
+    "gate_success",
+    "is_dead",
+    "relaxation_fidelity",
+]
+
 
 def is_dead(properties: InstructionProperties | None) -> bool:
     """Return whether a calibrated error means a broken instruction: 1 or more, or NaN."""

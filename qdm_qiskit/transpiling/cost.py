@@ -28,6 +28,15 @@ from ..errors import UnsupportedCircuit
 from .channels import gate_success, relaxation_fidelity
 from .roots import with_roots_as_matrices
 
+__all__ = [
+    "CNOTS",
+    "CircuitCost",
+    "LogicalCost",
+    "circuit_cost",
+    "logical_cost",
+    "readout_success",
+]
+
 _ONE = ("cx", "cy", "cz", "ch", "ecr")
 _TWO = (
     *("rzz", "rxx", "ryy", "rzx", "cp", "crx", "cry", "crz", "csx", "cs", "csdg", "cu", "cu1"),

@@ -14,6 +14,13 @@ from qiskit.circuit import ControlFlowOp
 
 from ..errors import InvalidOption
 
+__all__ = [
+    "REGISTER",
+    "read_qubits",
+    "with_readout",
+    "without_readout",
+]
+
 REGISTER = "read_by_layout"
 """The register of the added measurements, and their barrier's label."""
 

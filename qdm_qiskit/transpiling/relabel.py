@@ -14,6 +14,10 @@ from qiskit.transpiler.passes import Optimize1qGatesDecomposition
 
 from .working import WorkingPart
 
+__all__ = [
+    "on_device",
+]
+
 
 def on_device(isa: QuantumCircuit, part: WorkingPart, target: DeviceTarget) -> QuantumCircuit:
     """Put a circuit that was transpiled for a part of a device on the whole device.

@@ -23,6 +23,13 @@ from qiskit.circuit.library import UnitaryGate
 
 from ..errors import UnsupportedCircuit
 
+__all__ = [
+    "MAX_CONTROLLED_QUBITS",
+    "MAX_ROOT_QUBITS",
+    "root_as_matrix",
+    "with_roots_as_matrices",
+]
+
 MAX_ROOT_QUBITS = 6
 """Operations with a root have at most so many qubits, controls included: such a matrix is some 2,000
 CNOTs. On more qubits they are controls of a root of at most :data:`MAX_CONTROLLED_QUBITS`."""

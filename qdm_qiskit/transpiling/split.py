@@ -7,6 +7,12 @@ from qiskit.circuit import Bit
 
 from ..errors import UnsupportedCircuit
 
+__all__ = [
+    "DENOISER",
+    "has_barrier",
+    "split_at_barrier",
+]
+
 DENOISER = "denoiser"
 """Label of the barrier between loader and denoiser: ``circuit.barrier(label=DENOISER)``."""
 

@@ -22,6 +22,14 @@ from qiskit.transpiler import Target as DeviceTarget
 from ..errors import UnsupportedCircuit
 from .channels import gate_success, is_dead
 
+__all__ = [
+    "Native",
+    "Pair",
+    "WorkingPart",
+    "refusal",
+    "working_part",
+]
+
 Pair = tuple[int, ...]
 Native = tuple[Gate, Pair]
 """A two-qubit gate of the device and its qubits, in order."""

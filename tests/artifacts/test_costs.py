@@ -39,6 +39,6 @@ def test_costs_are_what_would_be_measured_now(costs, preset):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", [each for each in PRESETS if each not in CHEAP])
-def test_costs_of_all_others_too(costs, preset):
+@pytest.mark.parametrize("preset", [each for each in PRESETS if each not in CHEAP][::5])
+def test_costs_of_each_fifth_of_the_others_too(costs, preset):
     assert costs.measured(preset) == FOUND[preset]

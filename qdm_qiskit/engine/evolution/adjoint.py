@@ -22,6 +22,13 @@ from torch import Tensor
 from .allocator import keep_freed_memory
 from .steps import Dense, Frame, Move, StackKey, Step, leading_rows
 
+__all__ = [
+    "Stage",
+    "Tail",
+    "find_tail",
+    "run_tail",
+]
+
 
 @dataclass(frozen=True)
 class Stage:

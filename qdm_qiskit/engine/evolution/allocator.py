@@ -6,6 +6,11 @@ from functools import cache
 
 import torch
 
+__all__ = [
+    "LARGEST_BYTES",
+    "keep_freed_memory",
+]
+
 LARGEST_BYTES = 2**25 - 2**16
 """Just below the largest block that glibc may take from its own memory (32 MiB)."""
 

@@ -9,6 +9,18 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+__all__ = [
+    "P",
+    "R",
+    "in_full_precision",
+    "mixed_product",
+    "outer",
+    "packed",
+    "permute_rows",
+    "squared_modulus",
+    "turned",
+]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -34,6 +34,10 @@ from .unitary_products import (
     product_of,
 )
 
+__all__ = [
+    "BlockBuilder",
+]
+
 
 @dataclass(frozen=True)
 class _Registered:

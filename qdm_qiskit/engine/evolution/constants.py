@@ -8,6 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+__all__ = [
+    "BlockHandle",
+    "Constants",
+]
+
 
 class Constants:
     """Arrays of a program as tensors, converted once for each dtype and device."""

@@ -13,6 +13,11 @@ from torch import Tensor
 from ..lowering.gate_forms import GateForm
 from .autograd_ops import turned
 
+__all__ = [
+    "Entries",
+    "differentiable_values",
+]
+
 
 @dataclass(frozen=True)
 class Entries:

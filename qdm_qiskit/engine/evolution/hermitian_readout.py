@@ -9,6 +9,12 @@ from torch import Tensor
 
 from ...errors import InvalidData
 
+__all__ = [
+    "DENSITY_ENTRIES",
+    "check_matrices",
+    "matrix_expectations",
+]
+
 DENSITY_ENTRIES = 2**23
 """Entries of reduced density matrices up to which one product reads out all matrices."""
 

@@ -11,6 +11,12 @@ from ..lowering.operations import Operation
 from .autograd_ops import turned
 from .constants import Constants
 
+__all__ = [
+    "AngleTable",
+    "FormTable",
+    "PhaseTable",
+]
+
 
 class AngleTable:
     """All angles that depend on weights, as one vector; filled while the blocks are collected."""

@@ -12,6 +12,11 @@ from torch import Tensor
 from .autograd_ops import squared_modulus
 from .pauli_values import Strings, pauli_values, strings_of
 
+__all__ = [
+    "TABLE_BYTES",
+    "ObservableTable",
+]
+
 TABLE_BYTES = 2**26
 """Size above which no table is made: values are read from the states, string by string."""
 

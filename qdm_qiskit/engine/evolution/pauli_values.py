@@ -16,6 +16,14 @@ import torch
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
+__all__ = [
+    "BLOCK",
+    "STRINGS",
+    "Strings",
+    "pauli_values",
+    "strings_of",
+]
+
 STRINGS = 64
 """Strings that are read at once."""
 BLOCK = 2**15

@@ -11,6 +11,10 @@ from ..lowering.angles import Angle, AngleVector
 from ..lowering.operations import Operation
 from .gate_entries import Entries, differentiable_values
 
+__all__ = [
+    "SampleTable",
+]
+
 
 class SampleTable:
     """Matrices of runs of per-sample gates.

@@ -14,6 +14,21 @@ from .qubit_order import neighbourly
 from .steps import Dense, Merge, Move, PerSample, Project, Step, Zero
 from .unitary_products import FACTOR_ENTRY_US, chain_us
 
+__all__ = [
+    "CACHE",
+    "CALL_US",
+    "COMPLEX_US",
+    "LOOK_AHEAD",
+    "MOVE_US",
+    "NOMINAL_BATCH",
+    "PHASE_US",
+    "REAL_US",
+    "Builder",
+    "Plan",
+    "Planner",
+    "are_real",
+]
+
 NOMINAL_BATCH = 64
 """Samples that the cost model assumes."""
 CALL_US = 8.0

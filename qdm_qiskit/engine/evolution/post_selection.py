@@ -7,6 +7,13 @@ from torch import Tensor
 
 from ...errors import InvalidData
 
+__all__ = [
+    "ROUNDING",
+    "check_selected",
+    "least_norm",
+    "unit_columns",
+]
+
 ROUNDING = 16
 """Roundings in an amplitude that should be zero: gates and their cancellation leave a few of them."""
 

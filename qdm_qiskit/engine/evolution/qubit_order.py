@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+__all__ = [
+    "neighbourly",
+]
+
 _Cells = list[set[int]]
 """Sets in a fixed order, up to reversal; inside a set any order is still possible."""
 

@@ -7,6 +7,13 @@ from torch import Tensor
 
 from ...errors import InvalidData
 
+__all__ = [
+    "DRAWN_AT_ONCE",
+    "NORM_TOLERANCE",
+    "draw_counts",
+    "draw_selected",
+]
+
 DRAWN_AT_ONCE = 2**22
 """Random numbers that are held at once, 32 MiB."""
 NORM_TOLERANCE = 1e-3

@@ -18,6 +18,20 @@ from torch import Tensor
 from .autograd_ops import mixed_product, outer, permute_rows
 from .constants import BlockHandle, Constants
 
+__all__ = [
+    "Components",
+    "Dense",
+    "Frame",
+    "Merge",
+    "Move",
+    "PerSample",
+    "Project",
+    "StackKey",
+    "Step",
+    "Zero",
+    "leading_rows",
+]
+
 Components = dict[int, Tensor]
 StackKey = tuple[str, Any]
 """Kind and group of a stack of tensors: "block" or "phase", and its key there."""

@@ -13,6 +13,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+__all__ = [
+    "CALL_US",
+    "ENTRY_US",
+    "FACTOR_ENTRY_US",
+    "LEVEL_US",
+    "boundaries",
+    "chain",
+    "chain_us",
+    "prefers_tree",
+    "product_of",
+]
+
 CALL_US, LEVEL_US = 7.0, 60.0
 """Forward and backward of one factor in a sequence, and of one level of a tree, in calls of torch."""
 ENTRY_US = 2.5e-4

@@ -24,6 +24,13 @@ from .emit_gates import GateWriter
 from .emit_run import RunWriter
 from .emit_vectors import VectorWriter
 
+__all__ = [
+    "OPTIMISE",
+    "Kernels",
+    "kernels",
+    "widest",
+]
+
 OPTIMISE = 2
 """LLVM's level of optimisation, 0 to 3."""
 _ONCE = threading.RLock()

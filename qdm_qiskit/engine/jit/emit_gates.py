@@ -13,6 +13,11 @@ from llvmlite import ir
 
 from .emit_vectors import INT64, VectorWriter, carrying, loop
 
+__all__ = [
+    "UNROLLED",
+    "GateWriter",
+]
+
 UNROLLED = 8
 """Rows up to which blocks are written out; larger ones are loops over a few rows at a time."""
 

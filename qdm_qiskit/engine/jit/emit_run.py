@@ -11,6 +11,10 @@ from llvmlite import ir
 from .emit_vectors import INT64, VectorWriter, indices, loop, swap
 from .step_layout import ReadingFields, StepFields, StepKind
 
+__all__ = [
+    "RunWriter",
+]
+
 
 class RunWriter:
     """Writer of the functions that run steps, as the tables of :mod:`.step_layout` describe them.

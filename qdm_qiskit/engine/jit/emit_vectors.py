@@ -12,6 +12,17 @@ from typing import Any
 
 from llvmlite import ir
 
+__all__ = [
+    "INT32",
+    "INT64",
+    "Pair",
+    "VectorWriter",
+    "carrying",
+    "indices",
+    "loop",
+    "swap",
+]
+
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 Pair = tuple[ir.Value, ir.Value]
 """A vector of real parts and one of imaginary parts."""

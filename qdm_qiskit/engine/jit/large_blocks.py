@@ -20,6 +20,13 @@ from ..lowering.operations import Monomial, Operation
 from .planner import TilePlanner, cheapest
 from .steps import Tiles
 
+__all__ = [
+    "LEAST_GATES",
+    "LargeBlock",
+    "MixedBlockBuilder",
+    "Runner",
+]
+
 LEAST_GATES = 40
 """Blocks of fewer gates are products of their factors."""
 

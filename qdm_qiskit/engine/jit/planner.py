@@ -23,6 +23,32 @@ from ..lowering.operations import (
 )
 from .steps import Angled, GateShape, Scattered, Tiles, TileStep
 
+__all__ = [
+    "ANGLE_US",
+    "BLOCK_ENTRY_US",
+    "CACHED_ROWS",
+    "COMPLEX_NS",
+    "GROUP_US",
+    "LEAST_NS",
+    "LEAST_SAMPLES",
+    "LEVEL_US",
+    "MOST_QUBITS",
+    "MOVE_NS",
+    "OWN_ANGLE_US",
+    "PHASE_ROW_US",
+    "PRODUCT_US",
+    "REAL_NS",
+    "RUN_US",
+    "STEP_US",
+    "SUM_US",
+    "TILE_STEP_US",
+    "TileOption",
+    "TilePlanner",
+    "cheapest",
+    "planned",
+    "tile_options",
+]
+
 MOST_QUBITS = 3
 """Largest block; beyond, arithmetic grows faster than memory traffic shrinks."""
 RUN_US = 60.0

@@ -31,6 +31,13 @@ from .compiler import widest
 from .step_table import TileTable
 from .steps import Tiles
 
+__all__ = [
+    "SUMMED_TILES",
+    "THREAD_WORK",
+    "T",
+    "TileRunner",
+]
+
 T = TypeVar("T")
 SUMMED_TILES = 64
 """Tiles up to which sums keep the program's precision; more are summed in double precision."""

@@ -11,6 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+__all__ = [
+    "FORMS",
+    "READING",
+    "STEP",
+    "ReadingFields",
+    "StepFields",
+    "StepKind",
+]
+
 FORMS = ("forward", "transposed", "adjoint")
 """Forms in which a matrix is applied; each is a field of :class:`StepFields`."""
 

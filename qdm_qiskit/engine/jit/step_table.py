@@ -15,6 +15,11 @@ from .compiler import Kernels, kernels
 from .step_layout import FORMS, READING, STEP, StepKind
 from .steps import Angled, GateShape, Scattered, Tiles, Users
 
+__all__ = [
+    "KEPT_TABLES",
+    "TileTable",
+]
+
 KEPT_TABLES = 8
 """Filled tables that are kept."""
 

@@ -21,6 +21,16 @@ from ..evolution.steps import Components, Frame, Move, StackKey
 from ..lowering.angles import Angle, AngleVector
 from ..lowering.gate_forms import GateForm
 
+__all__ = [
+    "Angled",
+    "GateShape",
+    "Scattered",
+    "T",
+    "TileStep",
+    "Tiles",
+    "Users",
+]
+
 T = TypeVar("T")
 
 

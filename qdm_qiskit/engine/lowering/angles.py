@@ -21,6 +21,19 @@ from torch import Tensor
 
 from ...errors import InvalidData, UnsupportedCircuit
 
+__all__ = [
+    "Angle",
+    "AngleVector",
+    "Call",
+    "Symbol",
+    "Tree",
+    "call",
+    "compile_angle",
+    "linear",
+    "parameters_of",
+    "tree_of",
+]
+
 
 @dataclass(frozen=True, eq=False)
 class Symbol:

@@ -38,6 +38,16 @@ from .angles import Call, Tree, tree_of
 from .evolutions import MAX_DENSE_QUBITS, evolution_circuit, exponential_circuit
 from .rotation_vectors import PHASE, ROTATIONS
 
+__all__ = [
+    "definition_of",
+    "exact_circuit",
+    "is_free",
+    "matrix_of",
+    "rotation_vector",
+    "settled",
+    "synthesised",
+]
+
 
 def is_free(operation: Operation) -> bool:
     """Return whether an operation holds parameters that are not bound."""

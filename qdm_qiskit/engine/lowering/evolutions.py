@@ -18,6 +18,14 @@ from qiskit.synthesis import LieTrotter
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+__all__ = [
+    "MAX_DENSE_QUBITS",
+    "NEGLIGIBLE",
+    "evolution_circuit",
+    "exponential_circuit",
+    "warn_of_definition",
+]
+
 MAX_DENSE_QUBITS = 10
 """Largest matrix that is diagonalised or taken as it is: 1024 x 1024, 16 MiB."""
 NEGLIGIBLE = 1e-14

@@ -14,6 +14,18 @@ import numpy as np
 
 from .operations import Monomial, Operation, Segment, embedding
 
+__all__ = [
+    "MAX_BLOCK",
+    "Factor",
+    "alternate",
+    "factors_of",
+    "fold",
+    "layered",
+    "named",
+    "refined",
+    "strategies",
+]
+
 MAX_BLOCK = 8
 """Largest block: 256 x 256."""
 

@@ -12,6 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+__all__ = [
+    "FORMS",
+    "GateForm",
+]
+
 _PAULI = {
     "X": np.array([[0, 1], [1, 0]], dtype=complex),
     "Y": np.array([[0, -1j], [1j, 0]]),

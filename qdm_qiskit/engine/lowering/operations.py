@@ -15,6 +15,20 @@ import numpy as np
 from .angles import Angle
 from .gate_forms import FORMS, GateForm
 
+__all__ = [
+    "TOLERANCE",
+    "UNITARY",
+    "Kind",
+    "Monomial",
+    "Operation",
+    "Segment",
+    "as_real",
+    "bits_at",
+    "embedding",
+    "fixed_product",
+    "with_bits",
+]
+
 UNITARY = 1e-12
 """Fixed gates that miss unitarity by more are not undone, since each would make the error grow."""
 TOLERANCE = 1e-12

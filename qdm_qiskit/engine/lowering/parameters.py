@@ -10,6 +10,11 @@ from qiskit.circuit import Parameter
 from ...arguments import all_of_kind
 from ...errors import UnsupportedCircuit
 
+__all__ = [
+    "namesakes",
+    "parameter_columns",
+]
+
 
 def parameter_columns(
     circuit: QuantumCircuit, inputs: Sequence[Parameter], weights: Sequence[Parameter]

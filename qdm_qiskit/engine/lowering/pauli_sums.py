@@ -14,6 +14,14 @@ from ...arguments import all_of_kind
 from ...circuits.spec import WAY_TO_SUMS
 from ...errors import InvalidData
 
+__all__ = [
+    "as_pauli_sum",
+    "as_sparse_observable",
+    "observable_key",
+    "pauli_sum_key",
+    "pauli_sums",
+]
+
 
 def as_sparse_observable(observable: Any) -> SparseObservable:
     """Return one observable in the form that Qiskit's primitives use.

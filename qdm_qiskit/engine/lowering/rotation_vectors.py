@@ -16,6 +16,20 @@ from torch import Tensor
 
 from ...errors import InvalidData
 
+__all__ = [
+    "PHASE",
+    "ROTATIONS",
+    "SMALL",
+    "STEEP",
+    "OfReal",
+    "Quaternion",
+    "about_x",
+    "about_y",
+    "about_z",
+    "phase",
+    "tilt",
+]
+
 STEEP = 0.8
 """Sine of the middle angle from which on a right angle is taken out."""
 SMALL = 1e-6

@@ -11,6 +11,10 @@ from torch import Tensor
 
 from ..lowering.angles import Angle, Tree, compile_angle, linear
 
+__all__ = [
+    "Angles",
+]
+
 
 class Angles:
     """Angles as a function of inputs and weights.

@@ -18,6 +18,13 @@ from ..arguments import Signature, check_tensors
 from ..lowering.pauli_sums import pauli_sums
 from .lowering import NoisyCircuit
 
+__all__ = [
+    "MAX_OUTCOME_QUBITS",
+    "Arguments",
+    "NoisyProgram",
+    "confusion_terms",
+]
+
 MAX_OUTCOME_QUBITS = 24
 """Probabilities of more qubits are refused: 2**24 numbers a sample."""
 

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 
 from .lowering import Event
 
+__all__ = [
+    "Block",
+    "fuse",
+]
+
 
 @dataclass
 class Block:

@@ -25,6 +25,23 @@ from ...errors import UnsupportedCircuit
 if TYPE_CHECKING:
     from qiskit_aer.noise import QuantumError
 
+__all__ = [
+    "LETTERS",
+    "NEGLIGIBLE",
+    "PAULIS",
+    "STANDARD_GATES",
+    "Channel",
+    "ReadoutMap",
+    "channel_of_error",
+    "channel_of_instruction",
+    "on_axes",
+    "pauli_matrix",
+    "pauli_strings",
+    "reset_channel",
+    "transfer_matrix",
+    "unitary_channel",
+]
+
 PAULIS = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 LETTERS = "IXYZ"
 NEGLIGIBLE = 1e-24

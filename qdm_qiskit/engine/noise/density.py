@@ -28,6 +28,13 @@ from .matrices import BlockMatrices, SampleRotations
 from .memory import check_memory
 from .pictures import Action, Pictures, lay_out, run_picture
 
+__all__ = [
+    "MAX_MATRIX_QUBITS",
+    "WIDTHS",
+    "DensityProgram",
+    "String",
+]
+
 WIDTHS = (2, 3)
 """Largest blocks that are tried, in qubits; the way with the lowest estimated cost is taken."""
 MAX_MATRIX_QUBITS = 13

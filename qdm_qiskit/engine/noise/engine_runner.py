@@ -24,6 +24,12 @@ from ...rng import stream
 from .density import DensityProgram
 from .lowering import lower
 
+__all__ = [
+    "KEPT_CIRCUITS",
+    "NUMBERS_AT_ONCE",
+    "NoisyEngineRunner",
+]
+
 KEPT_CIRCUITS = 64
 """Compiled circuits that a runner keeps; the least recently used one leaves first."""
 NUMBERS_AT_ONCE = 2**18

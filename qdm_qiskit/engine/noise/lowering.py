@@ -58,6 +58,14 @@ from .channels import (
 if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
+__all__ = [
+    "MAX_EXACT_QUBITS",
+    "MAX_FIXED_QUBITS",
+    "Event",
+    "NoisyCircuit",
+    "lower",
+]
+
 MAX_FIXED_QUBITS = 3
 """Qubits above which gates without parameters are decomposed."""
 MAX_EXACT_QUBITS = 5

@@ -20,6 +20,12 @@ from .base import Arguments
 from .channels import on_axes, pauli_matrix, transfer_matrix
 from .lowering import Event
 
+__all__ = [
+    "BlockMatrices",
+    "SampleRotations",
+    "rotation_terms",
+]
+
 _Level = tuple[np.ndarray, np.ndarray, np.ndarray]
 """One level of the products: rows of the earlier factors, of the later ones, and of those alone."""
 

@@ -9,6 +9,11 @@ import torch
 
 from ...errors import InvalidData
 
+__all__ = [
+    "available_bytes",
+    "check_memory",
+]
+
 
 def available_bytes(device: torch.device) -> int:
     """Return the memory that is left on a device, or to the process's control group if less."""

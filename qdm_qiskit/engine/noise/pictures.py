@@ -17,6 +17,18 @@ from torch import Tensor
 
 from .blocks import Block
 
+__all__ = [
+    "BANDWIDTH",
+    "FLOPS",
+    "OVERHEAD",
+    "Action",
+    "Picture",
+    "Pictures",
+    "Shape",
+    "lay_out",
+    "run_picture",
+]
+
 OVERHEAD = 20e-6
 """Seconds for one call of torch, forward and backward."""
 FLOPS = 40e9

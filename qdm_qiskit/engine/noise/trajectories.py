@@ -37,6 +37,12 @@ from .lowering import NoisyCircuit
 from .memory import check_memory
 from .readout import apply_readout
 
+__all__ = [
+    "CHUNK_BYTES",
+    "MAX_VARIANCE_FACTOR",
+    "TrajectoryProgram",
+]
+
 CHUNK_BYTES = 2**28
 """Bytes that autograd keeps of the trajectories that are evolved at once."""
 MAX_VARIANCE_FACTOR = 100.0

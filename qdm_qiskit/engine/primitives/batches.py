@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+__all__ = [
+    "CHUNK",
+    "row_slices",
+]
+
 CHUNK = 2**20
 """Amplitudes that are computed at once, 16 MiB in complex128; longer batches are sliced."""
 

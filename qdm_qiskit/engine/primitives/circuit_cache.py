@@ -23,6 +23,17 @@ from ..evolution.pauli_values import strings_of
 from ..program import CircuitProgram
 from .circuit_key import structure_key
 
+__all__ = [
+    "MAX_OUTCOME_QUBITS",
+    "TABLE_ENTRIES",
+    "BoundRows",
+    "CircuitCache",
+    "CompiledCircuit",
+    "check_finite",
+    "measured_outcomes",
+    "measurements",
+]
+
 TABLE_ENTRIES = 2**21
 """Largest table of observables, in numbers; more observables are read out in several tables."""
 

@@ -16,6 +16,11 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, Delay, Measure, ParameterExpression, Reset
 
+__all__ = [
+    "LONG_ARRAY",
+    "structure_key",
+]
+
 LONG_ARRAY = 2**10
 """Arrays of more bytes stand in a key by their hash."""
 

@@ -14,6 +14,11 @@ from ..program import CircuitProgram
 from .batches import row_slices
 from .jacobians import state_tangents
 
+__all__ = [
+    "METRIC_CHUNK",
+    "fubini_study_metric",
+]
+
 METRIC_CHUNK = 2**22
 """Amplitudes of the tangents that are kept at once, 64 MiB in complex128."""
 

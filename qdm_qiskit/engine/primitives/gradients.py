@@ -31,6 +31,11 @@ from .circuit_cache import CompiledCircuit, check_finite
 from .jacobians import reverse_jacobian, state_tangents
 from .primitives import EngineEstimator, EngineSampler
 
+__all__ = [
+    "EngineEstimatorGradient",
+    "EngineSamplerGradient",
+]
+
 
 class EngineEstimatorGradient(BaseEstimatorGradient):
     """Derivatives of expectation values, exact up to rounding.

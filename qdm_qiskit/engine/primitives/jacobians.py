@@ -19,6 +19,13 @@ from ..program import CircuitProgram
 from .batches import row_slices
 from .circuit_cache import BoundRows
 
+__all__ = [
+    "FORWARD_CHUNK",
+    "REVERSE_CHUNK",
+    "reverse_jacobian",
+    "state_tangents",
+]
+
 REVERSE_CHUNK = 2**17
 """Amplitudes of one reverse pass; 2 MiB in complex128, which a core's cache holds."""
 FORWARD_CHUNK = 2**18

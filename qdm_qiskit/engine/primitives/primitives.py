@@ -35,6 +35,14 @@ from ..lowering.pauli_sums import as_pauli_sum, observable_key
 from .batches import row_slices
 from .circuit_cache import BoundRows, CircuitCache, CompiledCircuit, check_finite, measurements
 
+__all__ = [
+    "EngineEstimator",
+    "EngineSampler",
+    "Seed",
+    "draw",
+    "one_line",
+]
+
 Seed = np.random.Generator | int | None
 
 

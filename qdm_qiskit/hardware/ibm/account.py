@@ -36,6 +36,16 @@ if TYPE_CHECKING:
     from ...execution.targets import Target
     from ..plan.types import Availability
 
+__all__ = [
+    "ACCOUNT_HELP",
+    "REFUSED",
+    "InstanceUsage",
+    "ServiceHandle",
+    "T",
+    "connect",
+    "look",
+]
+
 T = TypeVar("T")
 
 ACCOUNT_HELP = (

@@ -13,6 +13,16 @@ import numpy as np
 from ...errors import InvalidData
 from ...execution.counts import Pub, counts_from_bits
 
+__all__ = [
+    "SESSION_CLOSED",
+    "Charge",
+    "charge_of",
+    "checked_counts",
+    "finish_time",
+    "never_ran",
+    "session_closed",
+]
+
 SESSION_CLOSED = "1217"
 """IBM's code for a job whose session was closed before it ran."""
 

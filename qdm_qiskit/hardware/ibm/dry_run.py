@@ -17,6 +17,12 @@ from .account import ServiceHandle
 from .client_errors import CallFailed
 from .sampler import sampler_options
 
+__all__ = [
+    "TAG",
+    "DryRun",
+    "dry_run",
+]
+
 TAG = "qdm-dry-run"
 
 

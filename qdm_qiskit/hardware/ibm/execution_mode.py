@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from qiskit.providers import BackendV2
     from qiskit_ibm_runtime import QiskitRuntimeService, Session
 
+__all__ = [
+    "CLOSE_ATTEMPTS",
+    "INSTEAD",
+    "NOT_OFFERED",
+    "JobMode",
+    "Mode",
+    "Wanted",
+    "close_left_behind",
+    "close_session",
+]
+
 Wanted = Literal["auto", "job", "batch", "session"]
 Mode = Literal["job", "batch", "session"]
 CLOSE_ATTEMPTS = 3

@@ -38,6 +38,19 @@ from .account import ServiceHandle
 from .execution_mode import JobMode
 from .provider import IBMProvider
 
+__all__ = [
+    "LEAST_RANDOMIZATIONS",
+    "LEAST_SHOTS",
+    "MARGIN",
+    "MOST_GROWTH",
+    "MOST_JOBS",
+    "MOST_SHOTS",
+    "SHOTS_EACH",
+    "Estimates",
+    "checked_bits",
+    "estimate",
+]
+
 SHOTS_EACH = 32
 """Most shots of one randomization. They share their flips, and so what a lopsided readout does to
 them: more shots of as many randomizations would not make the error smaller."""

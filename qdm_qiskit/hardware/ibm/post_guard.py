@@ -32,6 +32,18 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
     from urllib3.connectionpool import ConnectionPool
 
+__all__ = [
+    "Gate",
+    "NotSent",
+    "OncePosted",
+    "PostingAdapter",
+    "Sign",
+    "creates_job",
+    "gate_here",
+    "through",
+    "watch_posts",
+]
+
 Sign = Literal["asked", "ended"]
 
 

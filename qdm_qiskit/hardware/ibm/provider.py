@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
     from ..providers.context import RunContext
 
+__all__ = [
+    "STATES",
+    "IBMProvider",
+    "T",
+]
+
 T = TypeVar("T")
 STATES: dict[str, Status] = {
     "INITIALIZING": "queued",

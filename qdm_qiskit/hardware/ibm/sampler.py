@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from qiskit_ibm_runtime import RuntimeJobV2, Session
     from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
 
+__all__ = [
+    "MAX_EXECUTION_SECONDS",
+    "resolved_options",
+    "sampler_options",
+    "send_job",
+]
+
 MAX_EXECUTION_SECONDS = 10_800
 
 

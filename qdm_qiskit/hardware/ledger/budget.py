@@ -15,6 +15,19 @@ from typing import Literal, get_args
 from ...errors import BudgetExceeded, InvalidOption
 from ...notebook import card, table
 
+__all__ = [
+    "DAY_SECONDS",
+    "MAX_DAYS",
+    "MAX_SECONDS",
+    "MAX_SHOTS",
+    "OPEN_PLAN",
+    "OPEN_PLAN_DAYS",
+    "OPEN_PLAN_SECONDS",
+    "BudgetLimits",
+    "BudgetState",
+    "Window",
+]
+
 Window = Literal["rolling", "calendar"]
 """``rolling``: the last ``period_days``. ``calendar``: blocks of ``period_days`` one after the other,
 counted from ``starts_at``."""

@@ -10,6 +10,10 @@ from .budget import BudgetLimits, BudgetState, Window
 from .schema import UNUSED_RESERVATIONS, Row
 from .table_access import LedgerPart
 
+__all__ = [
+    "BudgetTables",
+]
+
 
 class BudgetTables(LedgerPart):
     """Keeps budgets and reservations; :class:`~.ledger.Ledger` is the whole."""

@@ -18,6 +18,14 @@ from typing import Any
 from .file_lock import not_writable
 from .schema import Change, Row, Table, checked_row
 
+__all__ = [
+    "LOG_SCHEMA",
+    "ChangeLog",
+    "last_seq",
+    "line_of",
+    "read_log",
+]
+
 LOG_SCHEMA = "qdm-ledger-log/1"
 
 

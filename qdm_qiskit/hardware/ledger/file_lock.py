@@ -8,6 +8,11 @@ from pathlib import Path
 
 from ...errors import LedgerBusy, OutputNotWritable
 
+__all__ = [
+    "not_writable",
+    "wait_for_lock",
+]
+
 
 def wait_for_lock(handle: int, what: str, seconds: float) -> None:
     """Take an exclusive lock on an open file.

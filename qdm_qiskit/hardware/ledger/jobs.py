@@ -10,6 +10,10 @@ from ...errors import InvalidOption, UnknownName
 from .schema import UNUSED_RESERVATIONS, Intention, Row, Transaction, intention_of
 from .table_access import LedgerPart
 
+__all__ = [
+    "JobTables",
+]
+
 
 class JobTables(LedgerPart):
     """Keeps intentions and their jobs; :class:`~.ledger.Ledger` is the whole."""

@@ -29,6 +29,28 @@ from ...errors import InvalidData
 from ...files import read_json_object, write_bytes, write_json, write_text
 from ...mitigation.readout import Correction, ReadoutCalibration
 
+__all__ = [
+    "IMAGES",
+    "MANIFEST",
+    "MAX_FILE_BYTES",
+    "NONCE",
+    "SAMPLES",
+    "STEPS",
+    "CountsInfo",
+    "StoredCounts",
+    "calibration_for",
+    "calibration_names",
+    "counts_path",
+    "iso",
+    "nonce",
+    "read_calibrations",
+    "read_counts",
+    "taken_at",
+    "write_calibration",
+    "write_counts",
+    "write_images",
+]
+
 NONCE, STEPS, IMAGES, SAMPLES, MANIFEST = (
     "nonce",
     "steps",

@@ -12,6 +12,10 @@ from .file_lock import not_writable, wait_for_lock
 from .schema import Row, RunState, State, run_state_of
 from .table_access import LedgerPart
 
+__all__ = [
+    "RunTables",
+]
+
 _RUNS = (
     "SELECT r.*, (SELECT COUNT(*) FROM jobs j WHERE j.run_id = r.run_id) AS jobs, "
     "(SELECT TOTAL(spent_seconds) FROM reservations s WHERE s.run_id = r.run_id) AS charged "

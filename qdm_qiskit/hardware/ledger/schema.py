@@ -9,6 +9,24 @@ from typing import Any, Literal, cast
 
 from ...notebook import Markup, card, facts
 
+__all__ = [
+    "TABLES",
+    "UNUSED_RESERVATIONS",
+    "Change",
+    "Intention",
+    "Row",
+    "RunState",
+    "State",
+    "Table",
+    "Transaction",
+    "Value",
+    "checked_row",
+    "insert_row",
+    "intention_of",
+    "run_state_of",
+    "update_row",
+]
+
 Value = str | int | float | None
 Row = dict[str, Value]
 Change = tuple[str, str, Row]

@@ -7,6 +7,11 @@ from typing import cast
 from .schema import Row
 from .table_access import LedgerPart
 
+__all__ = [
+    "LEAST_SECONDS",
+    "SessionTables",
+]
+
 LEAST_SECONDS = 1e-3
 """Differences below it are rounding."""
 

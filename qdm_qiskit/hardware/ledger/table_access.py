@@ -10,6 +10,11 @@ from typing import Any, Protocol
 
 from .schema import Row, Transaction, Value
 
+__all__ = [
+    "LedgerPart",
+    "Tables",
+]
+
 
 class Tables(Protocol):
     """Rows of the ledger, read and written a transaction at a time; ``Store`` keeps them on disk."""

@@ -21,6 +21,12 @@ from ..ledger.run_files import iso, taken_at
 from .calls import calibration_groups
 from .run_plan import CalibrationPlan, RunPlan
 
+__all__ = [
+    "calibration_of",
+    "check_calibration",
+    "reusable",
+]
+
 
 def check_calibration(
     calibration: ReadoutCalibration,

@@ -24,6 +24,23 @@ if TYPE_CHECKING:
     from ...diffusion import DiffusionProcess
     from ...sampling import Sampler, TrainedRun
 
+__all__ = [
+    "MAX_RUN_JOBS",
+    "MOST_VALUES",
+    "AskedCall",
+    "Question",
+    "Room",
+    "affordable_shots",
+    "asked",
+    "call_name",
+    "chosen_sampler",
+    "jobs_of",
+    "noise_stream",
+    "options_text",
+    "planned_sampler",
+    "predicted",
+]
+
 MOST_VALUES = 4_000_000
 """Numbers that one job sends for the parameters of its circuits: 32 MB as float64, and about 80 MB as
 text, the most that a service of IBM's takes in one request."""

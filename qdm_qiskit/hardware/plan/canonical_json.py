@@ -16,6 +16,14 @@ from typing import Any, TypeVar
 
 from ...errors import InvalidData, InvalidOption
 
+__all__ = [
+    "T",
+    "canonical_json",
+    "check_fields",
+    "content_sha256",
+    "from_plain",
+]
+
 T = TypeVar("T")
 
 

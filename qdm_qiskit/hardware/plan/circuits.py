@@ -25,6 +25,18 @@ from .types import Availability
 if TYPE_CHECKING:
     from ...sampling import TrainedRun
 
+__all__ = [
+    "NO_TIMING",
+    "best_transpiled",
+    "calibrated_at",
+    "calibration_circuits",
+    "clock",
+    "find_device",
+    "is_device",
+    "is_one_circuit",
+    "physical_qubits",
+]
+
 NO_TIMING = Timing(
     overhead_seconds=0.0, rep_delay_seconds=0.0, circuit_seconds=0.0, calibration_seconds=0.0
 )

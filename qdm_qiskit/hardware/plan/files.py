@@ -20,6 +20,13 @@ from .run_plan import MODEL
 if TYPE_CHECKING:
     from ...sampling import TrainedRun
 
+__all__ = [
+    "inputs",
+    "model_files",
+    "npz_bytes",
+    "qpy_bytes",
+]
+
 
 def inputs(
     trained: TrainedRun, num_images: int, label: int | None, seed: int

@@ -34,6 +34,26 @@ if TYPE_CHECKING:
 
     from ...sampling import TrainedRun
 
+__all__ = [
+    "LEAST_SHOTS",
+    "MAX_MEASURED_STEPS",
+    "MAX_TOTAL",
+    "MAX_TRIES",
+    "PILOT_IMAGES",
+    "PILOT_REPEATS",
+    "PILOT_SHOTS",
+    "POWERS",
+    "PilotChains",
+    "ShotAllocation",
+    "StepVariances",
+    "best_allocation",
+    "measured_steps",
+    "precise_allocation",
+    "step_variances",
+    "uniform_shots",
+    "variance_shots",
+]
+
 LEAST_SHOTS = 32
 """Fewest shots of a step, unless the total holds less: an image needs some that pass post-selection."""
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)

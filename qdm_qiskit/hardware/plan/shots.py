@@ -26,6 +26,14 @@ from .types import Availability, CalibrationPlan, ShotChoice, StepPlan
 if TYPE_CHECKING:
     from ...sampling import TrainedRun
 
+__all__ = [
+    "TWIRLING_BUCKET",
+    "calibration_plan",
+    "check_limits",
+    "chosen_shots",
+    "total_shots",
+]
+
 TWIRLING_BUCKET = 64
 """Fewest shots of one randomization."""
 

@@ -32,6 +32,11 @@ from .types import Availability, Look
 if TYPE_CHECKING:
     from ...sampling import Sampler
 
+__all__ = [
+    "FallbackPolicy",
+    "plan_on_first",
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class FallbackPolicy:

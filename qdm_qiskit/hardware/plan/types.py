@@ -20,6 +20,30 @@ if TYPE_CHECKING:
 
     from ...execution.targets import Target
 
+__all__ = [
+    "MAX_IMAGES",
+    "MAX_SHOTS",
+    "MAX_STEPS",
+    "Availability",
+    "CalibrationMethod",
+    "CalibrationPlan",
+    "CircuitPlan",
+    "Correction",
+    "Decision",
+    "Decoupling",
+    "ExecutionOptions",
+    "FoundCalibration",
+    "Look",
+    "Mitigation",
+    "Mode",
+    "PlannedFile",
+    "ProviderRecord",
+    "Schedule",
+    "ShotChoice",
+    "StepPlan",
+    "check",
+]
+
 MAX_SHOTS = 10_000_000
 MAX_IMAGES = 1_000_000
 MAX_STEPS = 10_000

@@ -30,6 +30,13 @@ from .types import MAX_SHOTS, Availability, CalibrationPlan, CircuitPlan, ShotCh
 if TYPE_CHECKING:
     from ...sampling import Sampler, TrainedRun
 
+__all__ = [
+    "Place",
+    "Work",
+    "many_calls",
+    "one_circuit",
+]
+
 
 @dataclass(frozen=True)
 class Place:

@@ -21,6 +21,14 @@ from .failures import CallFailed
 from .requests import JobRequest
 from .settings import ServiceSettings
 
+__all__ = [
+    "MIN_PAUSE_SECONDS",
+    "Collector",
+    "Ended",
+    "Ending",
+    "T",
+]
+
 T = TypeVar("T")
 Ended = Literal["DONE", "ERROR", "CANCELLED"]
 MIN_PAUSE_SECONDS = 0.1

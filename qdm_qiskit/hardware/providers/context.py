@@ -10,6 +10,10 @@ from ..ledger.ledger import Ledger
 from ..plan.run_plan import RunPlan
 from .settings import ServiceSettings, read_settings
 
+__all__ = [
+    "RunContext",
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:

@@ -10,6 +10,10 @@ import numpy as np
 from ...errors import InvalidData
 from .requests import JobRequest
 
+__all__ = [
+    "checked_counts",
+]
+
 
 def checked_counts(found: Any, request: JobRequest) -> list[np.ndarray]:
     """Return the counts of a result, if it is the result of what was sent.

@@ -21,6 +21,13 @@ from .context import RunContext
 from .patient import PatientProvider
 from .settings import ServiceSettings
 
+__all__ = [
+    "PROVIDERS",
+    "look_at",
+    "make_provider",
+    "open_provider",
+]
+
 _LOCAL = "qdm_qiskit.hardware.providers.local:LocalProvider"
 
 

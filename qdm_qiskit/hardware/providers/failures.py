@@ -7,6 +7,12 @@ from typing import Literal
 
 from ...errors import ServiceUnavailable
 
+__all__ = [
+    "CallFailed",
+    "Failure",
+    "Kind",
+]
+
 Kind = Literal[
     "unauthorized",  # 401: the token was revoked or could not be renewed; nothing was created
     "rate",  # 429: too fast; nothing was created

@@ -24,6 +24,11 @@ from .requests import JobRequest
 from .sender import Sender
 from .settlement import Settlement
 
+__all__ = [
+    "Cancelled",
+    "RunJobs",
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cancelled:

@@ -17,6 +17,10 @@ from .requests import JobRequest
 if TYPE_CHECKING:
     from .context import RunContext
 
+__all__ = [
+    "LocalProvider",
+]
+
 
 @final
 class LocalProvider(Provider):

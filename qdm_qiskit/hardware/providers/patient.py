@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
     from .context import RunContext
 
+__all__ = [
+    "PatientProvider",
+    "T",
+]
+
 T = TypeVar("T")
 
 

@@ -26,6 +26,13 @@ from .failures import CallFailed, Failure
 from .requests import Request
 from .settings import ServiceSettings
 
+__all__ = [
+    "ENDED_WITHOUT",
+    "MINUTE_SECONDS",
+    "PACED_SECONDS",
+    "Sender",
+]
+
 MINUTE_SECONDS = 60.0
 PACED_SECONDS = 600.0
 """For so long after a 429 jobs are paced; a 429 itself creates no job and costs nothing."""

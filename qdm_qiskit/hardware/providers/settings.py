@@ -10,6 +10,12 @@ from ...errors import InvalidOption
 from ...files import read_json_object
 from ...options import build
 
+__all__ = [
+    "FILE",
+    "ServiceSettings",
+    "read_settings",
+]
+
 FILE = "service.json"
 """In the root of the runs; names and values of the settings that differ from the defaults."""
 

@@ -13,6 +13,12 @@ from ..ledger.ledger import Intention, Ledger
 from .collector import Collector
 from .sender import Sender
 
+__all__ = [
+    "RUNAWAY_FACTOR",
+    "RUNAWAY_SECONDS",
+    "Settlement",
+]
+
 RUNAWAY_FACTOR, RUNAWAY_SECONDS = 4.0, 30.0
 """A job is stopped by the provider beyond this many times its estimate, and this much on top."""
 

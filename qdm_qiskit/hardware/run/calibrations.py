@@ -23,6 +23,10 @@ from ..providers.jobs import RunJobs
 from ..providers.requests import JobRequest
 from .job_requests import RunParts
 
+__all__ = [
+    "RunCalibrations",
+]
+
 
 @final
 class RunCalibrations:

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from ...execution.counts import Pub
     from ...sampling import Sampler
 
+__all__ = [
+    "Answerer",
+    "CallChain",
+    "CallJob",
+    "PlannedTarget",
+    "Seen",
+]
+
 Seen = Callable[[CircuitCall, CallCounts], None]
 """Is shown each call with its counts."""
 

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from ...engine import CircuitProgram
     from ...sampling.readings import Reading
 
+__all__ = [
+    "CallCounts",
+    "ExactDistributions",
+    "call_result",
+    "joined",
+    "mended",
+]
+
 
 @dataclass(frozen=True, eq=False)
 class CallCounts:

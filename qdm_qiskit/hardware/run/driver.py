@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     from ...sampling import Sampler
     from .call_chain import CallJob
 
+__all__ = [
+    "Answers",
+    "DrivenRun",
+]
+
 
 @final
 class DrivenRun:

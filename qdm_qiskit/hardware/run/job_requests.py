@@ -15,6 +15,11 @@ from ..plan.run_plan import CalibrationPlan, StepPlan, check_files, read_all_cir
 from ..providers.context import RunContext
 from ..providers.requests import JobRequest
 
+__all__ = [
+    "RunParts",
+    "check_shapes",
+]
+
 
 @final
 class RunParts:

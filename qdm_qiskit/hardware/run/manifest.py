@@ -15,6 +15,13 @@ from ..plan.calls import CallsPlan
 from ..plan.run_plan import MODEL
 from ..providers.context import RunContext
 
+__all__ = [
+    "PACKAGES",
+    "SCHEMA",
+    "manifest",
+    "write_manifest",
+]
+
 SCHEMA = "qdm-hardware-run/1"
 """Version 0.1 gave this file the name of a training run's `config.json`."""
 PACKAGES = (

@@ -13,6 +13,13 @@ from ...mitigation.readout import ReadoutCalibration
 from ..ledger.run_files import StoredCounts
 from ..providers.requests import JobRequest
 
+__all__ = [
+    "Answered",
+    "Part",
+    "Shape",
+    "Unanswered",
+]
+
 Shape = tuple[int, int]
 """Rows and outcomes of a circuit's counts."""
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from ...sampling import Sampler
     from .call_chain import CallChain
 
+__all__ = [
+    "PlannedChain",
+    "planned_chain",
+    "probabilities_of",
+]
+
 
 class PlannedChain:
     """The reverse chain of a plan, with its model, at x_T.

@@ -13,6 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+__all__ = [
+    "GROUPS",
+    "HEADS",
+    "HEAD_WIDTH",
+    "INNER",
+    "AttentionBlock",
+    "ChannelNorm",
+    "ResidualBlock",
+    "StandardisedConv",
+    "TimeEmbedding",
+    "Upsample",
+]
+
 GROUPS = 10
 """Groups of every group normalisation, and the base width of the network."""
 HEADS, HEAD_WIDTH = 4, 32

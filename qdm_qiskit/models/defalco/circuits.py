@@ -17,6 +17,15 @@ from ...layers import QuantumLayer
 from ...layers.calling import together
 from .blocks import StandardisedConv
 
+__all__ = [
+    "CHANNELS",
+    "PIXELS",
+    "Ansatz",
+    "CircuitFilter",
+    "HybridConv",
+    "QuanvolutionConv",
+]
+
 Ansatz = Literal["hqconv", "fqconv"]
 CHANNELS, PIXELS = 3, 4
 """Channels of a circuit of twelve wires, and pixels of its patch."""

@@ -21,6 +21,15 @@ from ..presets.defalco import DEFALCO_PAPER
 from .blocks import AttentionBlock, ResidualBlock, StandardisedConv, TimeEmbedding, Upsample
 from .circuits import CHANNELS, Ansatz, CircuitFilter, HybridConv, QuanvolutionConv
 
+__all__ = [
+    "LEVELS",
+    "MAX_CIRCUITS",
+    "VERTEX",
+    "WIDTH",
+    "HybridUNet",
+    "HybridUNetConfig",
+]
+
 WIDTH = 10
 """Channels of the first level."""
 LEVELS = (10, 10, 20, 30)

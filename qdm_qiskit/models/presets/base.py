@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+__all__ = [
+    "Preset",
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:

@@ -7,6 +7,12 @@ from typing import Any
 
 from .base import Preset
 
+__all__ = [
+    "CACIOPPO_PAPER",
+    "LATENT_NOISE",
+    "PRESETS",
+]
+
 CACIOPPO_PAPER = "Cacioppo et al., arXiv:2311.15444"
 _PUBLISHED: Mapping[str, Any] = {
     "dataset": "mnist",

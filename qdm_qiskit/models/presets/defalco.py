@@ -6,6 +6,11 @@ from typing import Any
 
 from .base import Preset
 
+__all__ = [
+    "DEFALCO_PAPER",
+    "PRESETS",
+]
+
 DEFALCO_PAPER = "De Falco et al. (2024), Quantum Hybrid Diffusion Models for Image Synthesis"
 
 _HYBRIDS: dict[str, dict[str, Any]] = {

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from .base import Preset
 
+__all__ = [
+    "EEQDM_PAPER",
+    "KOELLE_PAPER",
+    "PRESETS",
+]
+
 EEQDM_PAPER = "Shah and Vatsa, arXiv:2411.15973"
 KOELLE_PAPER = "Kölle et al., arXiv:2401.07049"
 

@@ -7,6 +7,11 @@ from typing import Any
 from .base import Preset
 from .eeqdm import KOELLE_PAPER
 
+__all__ = [
+    "BINARY_DIGITS",
+    "PRESETS",
+]
+
 BINARY_DIGITS: dict[str, Any] = {
     "dataset": "digits",
     "classes": (0, 1),

@@ -7,6 +7,12 @@ from typing import Any
 
 from .base import Preset
 
+__all__ = [
+    "PRESETS",
+    "QAMP_DECEMBER",
+    "QAMP_JANUARY",
+]
+
 QAMP_DECEMBER = "QAMP 2025 (Jo et al.), published run of 16 December 2025"
 QAMP_JANUARY = "QAMP 2025 (Jo et al.), published code of 25 January 2026"
 _DECEMBER: Mapping[str, Any] = {

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from .base import Preset
 
+__all__ = [
+    "PRESETS",
+    "QUDDPM_PAPER",
+]
+
 QUDDPM_PAPER = "Zhang et al., arXiv:2310.05866"
 
 PRESETS: dict[str, Preset] = {
