@@ -7,18 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = [
-    "COSTS",
-    "COUNTED",
-    "SHOWN",
-    "TARGETS",
-    "JsonOption",
-    "SetOption",
-    "app",
-    "describe_model",
-    "list_models",
-]
-
 app = typer.Typer(help="Models and presets: list them, describe them.", no_args_is_help=True)
 
 SetOption = Annotated[
@@ -30,16 +18,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 COUNTED = "models/presets.json"
 """What `qdm models list --fresh --json` printed, in the package; a test compares the two."""
-COSTS = "models/costs.json"
-"""What a run of each preset costs; benchmarks/costs.py writes it, a test compares."""
-_CIRCUITS = ["engine", "aer", "noisy", "local", "ibm"]
-TARGETS = {
-    "classical": ["engine"],
-    "calls": _CIRCUITS,
-    "chain": _CIRCUITS,
-    "tomography": _CIRCUITS,
-}
-"""Targets of the ways in which models run."""
 
 
 @app.command("list")
@@ -52,10 +30,9 @@ def list_models(
         ),
     ] = False,
 ) -> None:
-    """List every preset of every model: its size, where it runs, what 16 images cost on fake_torino.
+    """List every preset of every model, with its exact parameter count.
 
-    Shots are 1024 for each circuit, QPU seconds an estimate by IBM's formula; `qdm report transpile
-    PRESET` has the circuits. Models and circuits of other packages come last, with their own options.
+    Models and circuits of other packages come last, with their own options.
 
     Example:
 
@@ -69,19 +46,12 @@ def list_models(
         from importlib.resources import files
 
         # Not through qdm_qiskit.models, which imports torch: a list should not take seconds.
-        package = files("qdm_qiskit")
-        rows = json.loads(package.joinpath(COUNTED).read_text(encoding="utf-8"))
-        costs = json.loads(package.joinpath(COSTS).read_text(encoding="utf-8"))
-        rows = [_with_costs(row, costs[row["preset"]]) for row in rows] + _of_other_packages()
+        rows = json.loads(files("qdm_qiskit").joinpath(COUNTED).read_text(encoding="utf-8"))
+        rows += _of_other_packages()
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     _print_table(rows)
-
-
-def _with_costs(row: dict[str, Any], cost: dict[str, Any]) -> dict[str, Any]:
-    """A preset's row with the targets that it runs on, and what a run costs."""
-    return {**row, "targets": TARGETS[cost["how"]], "fake_torino": cost}
 
 
 def _of_other_packages() -> list[dict[str, Any]]:
@@ -127,29 +97,15 @@ def describe_model(
         typer.echo(f"{option:>16} = {value}")
 
 
-SHOWN = ("jobs", "circuits", "largest", "seconds")
-"""Figures of a run that the table shows."""
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
-
-
-def _way(row: dict[str, Any]) -> str:
-    how: str = row.get("fake_torino", {}).get("how", "-")
-    return how
-
-
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    columns = ("parameters", "quantum", "qubits", "jobs", "circuits", "largest", "QPU s")
+    columns = ("parameters", "quantum", "qubits")
     table = Table(
         Column("preset", no_wrap=True),
         Column("model", overflow="fold"),
         *(Column(name, justify="right", no_wrap=True) for name in columns),
-        Column("runs by", no_wrap=True),
     )
     for row in rows:
         table.add_row(
@@ -158,17 +114,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             f"{row['parameters']:,}",
             f"{row['quantum_parameters']:,}",
             str(row["qubits"]),
-            *(_number(row.get("fake_torino", {}).get(key)) for key in SHOWN),
-            _way(row),
         )
     console = Console()
     console.print(table)
-    if any("fake_torino" in row for row in rows):
-        typer.echo(
-            "jobs, circuits, two-qubit gates of the largest circuit and QPU seconds: 16 images of 1024 "
-            "shots on fake_torino\n"
-            + "\n".join(f"{how}: runs on {', '.join(on)}" for how, on in TARGETS.items())
-        )
     for row in rows:
         brought = " and ".join(
             f"{each['package']} {each['version']}" for each in row.get("origins", {}).values()

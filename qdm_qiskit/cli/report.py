@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from . import pictures
 from .models import JsonOption, SetOption
-
-if TYPE_CHECKING:
-    from ..evaluation.call_costs import CallCosts
-
-__all__ = [
-    "app",
-    "run_page",
-    "states_page",
-    "transpile",
-]
 
 app = typer.Typer(help="Reports, before anything is paid for.", no_args_is_help=True)
 app.command("pictures")(pictures.pictures)
@@ -43,13 +32,6 @@ def transpile(
         str | None, typer.Option(help="What loads images; the model's own if not given.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, example image and transpiler.")] = 0,
-    num_images: Annotated[
-        int, typer.Option(min=1, help="Images of a run, for a model of several circuits.")
-    ] = 16,
-    steps: Annotated[
-        int | None,
-        typer.Option(min=1, help="Steps of such a run; 10 by DDIM, or all, if not given."),
-    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the report; RUN/report, or transpile_reports for presets."),
@@ -60,7 +42,7 @@ def transpile(
     """Report depth, two-qubit gates, duration and expected success on one or more devices.
 
     A trained run is reported with its weights, a model or preset with fresh ones. Loader and denoiser
-    are counted apart. A model of several circuits has a row for each, and the cost of a run.
+    are counted apart.
 
     Example:
 
@@ -70,11 +52,9 @@ def transpile(
     from rich.progress import Progress
 
     from ..errors import InvalidOption
-    from ..evaluation.call_costs import CallCosts
     from ..execution.snapshots import load_backend
     from ..files import check_writable
     from ..options import parse_assignments
-    from ..reports.call_costs_render import write_call_costs
     from ..reports.transpile_render import write_report
     from ..tasks import cost
 
@@ -101,15 +81,8 @@ def transpile(
             shots=shots,
             loader=loader,
             seed=seed,
-            num_images=num_images,
-            steps=steps,
-            progress=lambda each: bar.update(
-                tasks[each.partition("@")[0]], completed=each.done, total=each.total
-            ),
+            progress=lambda each: bar.update(tasks[each.partition("@")[0]], completed=each.done),
         )
-    if isinstance(report, CallCosts):
-        _print_calls(report, write_call_costs(report, out), as_json)
-        return
     paths = write_report(report, out)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2))
@@ -122,27 +95,6 @@ def transpile(
             f"expected success {total.expected_success:.2g}"
         )
         typer.echo(found.verdict.sentence)
-    for path in paths:
-        typer.echo(f"written  {path}")
-
-
-def _print_calls(costs: CallCosts, paths: Sequence[Path], as_json: bool) -> None:
-    data = costs.to_dict()
-    if as_json:
-        typer.echo(json.dumps(data, indent=2))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    from ..evaluation.call_costs import HEAD, row_cells, run_words
-
-    console = Console()
-    for device in data["devices"]:
-        table = Table(*HEAD, title=device["backend"])
-        for row in device["circuits"]:
-            table.add_row(*(str(each) for each in row_cells(row)))
-        console.print(table)
-        typer.echo(f"{device['backend']}: {run_words(data, device)}")
     for path in paths:
         typer.echo(f"written  {path}")
 

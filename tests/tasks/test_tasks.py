@@ -9,7 +9,6 @@ from qiskit import QuantumCircuit
 
 import qdm_qiskit as qdm
 from qdm_qiskit.circuits import eeqdm
-from qdm_qiskit.data import LabelledImages
 from qdm_qiskit.errors import (
     InvalidArgument,
     InvalidOption,
@@ -56,26 +55,6 @@ def test_a_configuration_takes_no_options_beside_it(tmp_path):
     with pytest.raises(InvalidOption, match="others beside it: epochs"):
         qdm.train(qdm.resolve_run("eeqdm"), tmp_path / "x", epochs=3)
     assert not (tmp_path / "x").exists()
-
-
-def test_a_configuration_names_its_data_set(tmp_path):
-    config = qdm.resolve_run("eeqdm", SMALL)
-    with pytest.raises(InvalidOption, match="'digits', got dataset='mnist' beside it"):
-        qdm.train(config, tmp_path / "x", dataset="mnist")
-    assert not (tmp_path / "x").exists()
-    result = qdm.train(config, tmp_path / "same", dataset="digits")
-    assert qdm.load_run(result.run).config.data.dataset == "digits"
-
-
-def test_a_data_set_that_is_an_object_stands_in_a_configurations_place(tmp_path):
-    class Stripes(qdm.Dataset):
-        name, licence, source = "stripes", "CC0", "drawn here"
-
-        def load(self):
-            return LabelledImages(np.tile([0.0, 1.0], (40, 8, 4)))
-
-    result = qdm.train(qdm.resolve_run("eeqdm", SMALL), tmp_path / "x", dataset=Stripes())
-    assert qdm.load_run(result.run).config.data.dataset == "stripes"
 
 
 def test_an_option_that_is_no_option_is_named(tmp_path):
@@ -180,7 +159,7 @@ def test_cost_refuses_what_has_no_circuit_no_name_or_no_trials(run):
         qdm.cost("eqdm")
     with pytest.raises(UnknownName, match="fake_torinio"):
         qdm.cost("eeqdm", "fake_torinio")
-    with pytest.raises(InvalidOption, match="is classical: it has no circuit"):
+    with pytest.raises(InvalidOption, match="no single circuit"):
         qdm.cost("classical_unet")
     with pytest.raises(InvalidOption, match=r"models and presets by name.*depth"):
         qdm.cost(run, depth=2)
