@@ -405,20 +405,22 @@ class CircuitSpec:
         if self.encoding == "amplitude":
             full.compose(self.loading.circuit, qubits=self.data_qubits, inplace=True)
             full.barrier(label=DENOISER_BARRIER)
-        renamed = dict(
-            zip(
-                self.inputs,
-                input_parameters(len(self.inputs), self.num_loader_inputs),
-                strict=True,
-            )
-        )
-        denoiser = self.circuit.assign_parameters(renamed) if renamed else self.circuit
-        full.compose(denoiser, inplace=True)
+        full.compose(self._behind_loader(), inplace=True)
         if measure:
             register = ClassicalRegister(self.num_qubits, "meas")
             full.add_register(register)
             full.measure(range(self.num_qubits), register)
         return full
+
+    def _behind_loader(self) -> QuantumCircuit:
+        """The circuit with its inputs numbered behind the loader's angles."""
+        wanted = input_parameters(len(self.inputs), self.num_loader_inputs)
+        if not self.num_loader_inputs or not wanted:
+            return self.circuit
+        # In two steps: a gate of x_0000 and x_0002 would meet another x_0002 on the way.
+        between = [Parameter(f"between_{k:04d}") for k in range(len(wanted))]
+        once = self.circuit.assign_parameters(dict(zip(self.inputs, between, strict=True)))
+        return once.assign_parameters(dict(zip(between, wanted, strict=True)))
 
     def input_values(
         self, amplitudes: np.ndarray | None = None, inputs: np.ndarray | None = None

@@ -50,6 +50,13 @@ def sample(
         str | None,
         typer.Option(help="What loads images where circuits run; the model's own if not given."),
     ] = None,
+    chain: Annotated[
+        str,
+        typer.Option(
+            help="Models of states: coherent, all steps in one circuit; steps, with tomography "
+            "between; auto, the first where it can be."
+        ),
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -64,7 +71,7 @@ def sample(
     """  # noqa: E501 (an example is one line, to be copied as it is)
     from ..errors import InvalidOption
     from ..options import build
-    from ..sampling import SamplingConfig, check_output, load_run, read_calibration
+    from ..sampling import SamplingConfig, by_step, check_output, load_run, read_calibration
     from ..sampling.schedulers import planned_chain
     from ..tasks import sample as run_sampling
 
@@ -83,6 +90,7 @@ def sample(
             "num_inference_steps": steps,
             "eta": eta,
             "loader": loader,
+            "chain": chain,
             "seed": seed,
         },
     )
@@ -107,15 +115,16 @@ def sample(
             calibration=taken,
             progress=lambda stage: bar.update(task, description=stage, completed=stage.done),
         )
-    for record in samples.records:
+    records = by_step(samples.records)
+    for record in records:
         mitigated = record.mitigated_distance
         beside = "" if mitigated is None else f"  mitigated {mitigated:.3f}"
         typer.echo(
             f"t={record.step:<3} distance to exact: raw {record.raw_distance:.3f}{beside}  "
             f"signal left {record.signal_left:.0%}  post-selected {record.postselected:.0%}"
         )
-    if samples.records:
-        typer.echo(samples.records[-1].sentence)
+    if records:
+        typer.echo(records[-1].sentence)
     if target.startswith(("noisy:", "local:")):
         used = (
             "the mean of each qubit's two, as in Aer" if readout == "mean" else "both of each qubit"

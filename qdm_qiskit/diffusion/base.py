@@ -53,6 +53,9 @@ class DiffusionProcess(ABC):
     """Whether the training pairs of an x_0 are all T steps, rather than one step drawn."""
     compares_ensembles: ClassVar[bool] = False
     """Whether a pair's loss depends on the rest of its batch, which then cannot be shared out."""
+    keeps_prediction: ClassVar[bool] = False
+    """Whether x_{t-1} is the model's prediction and nothing else, so that a chain of circuits may run
+    on from step to step without a measurement."""
     num_steps: int
     """T."""
 

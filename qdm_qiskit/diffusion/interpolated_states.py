@@ -34,6 +34,7 @@ class InterpolatedStates(DiffusionProcess):
     """
 
     state_space = "complex_image"
+    keeps_prediction = True
 
     def __init__(
         self, num_steps: int = 10, goal: Goal = "data", *, state_loss: StateLoss = "absolute"

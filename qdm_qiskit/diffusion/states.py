@@ -55,6 +55,7 @@ class ComplexGaussian(DiffusionProcess):
     """
 
     state_space = "complex"
+    keeps_prediction = True
 
     def __init__(
         self,

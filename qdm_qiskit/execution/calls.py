@@ -17,6 +17,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from ..arguments import of_kind
+from ..circuits.composition import with_reused_qubits
 from ..circuits.saved import circuit_text
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..errors import InvalidData
@@ -48,13 +49,21 @@ class CircuitCall:
     """``(rows, num_inputs)`` float64, in radians, where the circuit has inputs."""
     shots: int | None = None
     """Shots of each row and of each circuit that its readout takes; None asks for exact values."""
+    reuse_qubits: bool = False
+    """Run on as few qubits as possible: measured, reset and used again; see
+    :func:`.composition.with_reused_qubits`. Bits and their numbers stay the same."""
 
     def __post_init__(self) -> None:
         of_kind(self.spec, CircuitSpec, "spec")
-        if self.angles.shape != (len(self.spec.weights),) or not np.isfinite(self.angles).all():
+        if self.angles.shape != (len(self.spec.weights),):
             raise InvalidData(
-                f"Call '{self.name}' needs {len(self.spec.weights)} finite angles, got shape "
-                f"{self.angles.shape} with {int((~np.isfinite(self.angles)).sum())} of NaN or infinity."
+                f"Call '{self.name}' needs {len(self.spec.weights)} angles, got shape "
+                f"{self.angles.shape}."
+            )
+        if not np.isfinite(self.angles).all():
+            raise InvalidData(
+                f"Weights must be finite, got NaN or infinity in '{self.name}': no circuit can be "
+                "bound to them."
             )
 
     @property
@@ -76,7 +85,7 @@ class CircuitCall:
             dict(zip(self.spec.weights, self.angles.tolist(), strict=True))
         )
         bound.name = self.spec.name  # Qiskit would number the copies
-        return bound
+        return with_reused_qubits(bound) if measured and self.reuse_qubits else bound
 
     @cached_property
     def values(self) -> np.ndarray:
@@ -98,7 +107,7 @@ class CircuitCall:
         full = self.spec.full_circuit(measure=False)
         digest = hashlib.sha256(circuit_text(full).encode())
         digest.update(np.ascontiguousarray(self.angles, dtype="<f8").tobytes())
-        digest.update(repr(_told(self.spec)).encode())
+        digest.update(repr((_told(self.spec), self.reuse_qubits)).encode())
         return digest.hexdigest()
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from ..arguments import of_kind
-from ..circuits.spec import WAY_TO_SPEC, CircuitSpec
+from ..circuits.composition import Part
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ProbabilityReadout
 from ..engine import compile_circuit
 from ..errors import InvalidData, InvalidOption
+from .arrays import to_exact_array
+from .state_calls import StateCalls
 
 
 @final
@@ -51,9 +55,21 @@ class BranchLayer(nn.Module):
                 f"BranchLayer needs num_rows >= 1 and init_std >= 0, got {num_rows=}, {init_std=}."
             )
         self.spec = spec
+        self.asked: StateCalls | None = None  # while a target answers
         self.program = compile_circuit(spec.circuit, weights=spec.weights)
         size = (num_rows, len(spec.weights))
         self.weights = nn.Parameter(init_std * torch.randn(size, generator=generator))
+
+    def part(self, row: int, *, postselect: bool = False) -> Part:
+        """The circuit with a row of the table, as a part of a chain.
+
+        Args:
+            row: Of the table, from 0.
+            postselect: Keep outcome 0 of all ancillas; otherwise a chain records outcomes.
+        """
+        chosen = tuple((q, 0) for q in self.spec.ancilla_qubits) if postselect else ()
+        readout = ProbabilityReadout(qubits=self.spec.data_qubits, postselect=chosen)
+        return Part(replace(self.spec, readout=readout), to_exact_array(self.weights[row]))
 
     def forward(self, states: Tensor, rows: Tensor) -> Tensor:
         """Unnormalised states of each outcome, whose squared norms are the outcomes' probabilities.
@@ -74,6 +90,8 @@ class BranchLayer(nn.Module):
                 f"'{self.spec.name}' takes complex states of shape (batch, {width}), got "
                 f"{tuple(states.shape)} and {states.dtype}."
             )
+        if self.asked is not None:
+            return self.asked.branches(self.spec, states, self.weights[rows].detach().double())
         whole = self.program.statevector(
             None, self.weights, states, initial_qubits=self.spec.data_qubits, weight_rows=rows
         )

@@ -11,14 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..arguments import wrong
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..diffusion.states import unit_states
 from ..errors import TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
 from .arrays import exact, to_array
+from .branch_layer import BranchLayer
 from .executors import EngineExecutor
+from .from_qnn import QnnLayer
 from .quantum_layer import QuantumLayer
+from .state_blocks import StateBlocks
+from .state_calls import ObservableWay, StateCalls
+from .state_layer import StateLayer
 
-__all__ = ["Caller", "ExactTarget", "answered_by", "calls_of"]
+_OF_STATES = (StateLayer, StateBlocks, BranchLayer)
+
+__all__ = ["Caller", "ExactTarget", "answered_by", "calls_of", "quantum_layers", "together"]
 
 
 @final
@@ -76,17 +85,102 @@ class _Asking:
     """The executor of a layer whose circuit a target answers."""
 
     def __init__(self, name: str, spec: CircuitSpec, caller: Caller) -> None:
-        self._name, self._spec, self._caller = name, spec, caller
+        self._name, self._spec, self.caller = name, spec, caller
 
     def __call__(self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None) -> Tensor:
-        call = self._caller.call(self._name, self._spec, angles, amplitudes, inputs)
-        [found] = self._caller.answer([call])
+        [found] = self.caller.answer([self.call(angles, amplitudes, inputs)])
         return torch.from_numpy(found.outputs).to(angles)
+
+    def call(self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None) -> CircuitCall:
+        """Make the next call of this layer."""
+        return self.caller.call(self._name, self._spec, angles, amplitudes, inputs)
+
+    def statevector(
+        self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None, *, renormalise: bool
+    ) -> Tensor:
+        """Amplitudes, up to a global phase; see :class:`.StateCalls`."""
+        assert amplitudes is not None  # whose phases are to be told: a circuit of states
+        found = StateCalls(self._name, self.caller).of_layer(self._spec, angles, amplitudes, inputs)
+        return unit_states(found) if renormalise else found
+
+
+def together(
+    layers: Sequence[QuantumLayer], given: Sequence[tuple[Tensor | None, Tensor | None]]
+) -> list[Tensor]:
+    """Run layers that do not depend on each other: where a target answers, as one job.
+
+    On the engine, and on executors of their own, they run one after the other, as ever.
+
+    Args:
+        layers: Circuits; one may stand there twice.
+        given: For each its amplitudes and its inputs, as :meth:`.QuantumLayer.forward` takes them.
+
+    Returns:
+        For each its outputs.
+
+    Raises:
+        InvalidArgument: If there are not as many of one as of the other.
+
+    >>> from qdm_qiskit.circuits import eeqdm
+    >>> layers = [QuantumLayer(eeqdm(num_data=2, depth=1)) for _ in range(2)]
+    >>> [each.shape for each in together(layers, [(torch.rand(3, 4), None)] * 2)]
+    [torch.Size([3, 4]), torch.Size([3, 4])]
+    """
+    if len(layers) != len(given):
+        raise wrong(given, "given", f"a pair for each of the {len(layers)} layers")
+    asking = [each.executor for each in layers if isinstance(each.executor, _Asking)]
+    callers = {id(each.caller): each.caller for each in asking}
+    if len(asking) < len(layers) or len(callers) != 1:
+        return [layer(*each) for layer, each in zip(layers, given, strict=True)]
+    [caller] = callers.values()
+    angles = [each.angles() for each in layers]
+    calls = [
+        executor.call(turned, layer.encoded(amplitudes), inputs)
+        for executor, layer, turned, (amplitudes, inputs) in zip(
+            asking, layers, angles, given, strict=True
+        )
+    ]
+    found = caller.answer(calls)
+    return [
+        torch.from_numpy(each.outputs).to(turned)
+        for each, turned in zip(found, angles, strict=True)
+    ]
+
+
+def quantum_layers(model: nn.Module) -> dict[str, QuantumLayer]:
+    """Return a model's layers whose circuits a target can answer, by their path, each once.
+
+    A call's name begins with the path; the empty one of a layer alone is ``layer``.
+
+    Raises:
+        TargetUnavailable: If a layer runs on an executor of its own, or a part of the model runs
+            circuits that are no calls, which would stay exact wherever the others ran.
+    """
+    found = {}
+    for path, each in model.named_modules():
+        name = path or "layer"
+        if isinstance(each, QuantumLayer):
+            if not isinstance(each.executor, EngineExecutor):
+                raise TargetUnavailable(
+                    f"Layer '{name}' runs on an executor of its own; give it the engine's, "
+                    "engine_executor(spec), before a target answers its circuit."
+                )
+            found[name] = each
+        elif isinstance(each, QnnLayer) or type(each).__name__ == "TorchConnector":
+            raise TargetUnavailable(
+                f"Layer '{name}' is a QNN's, which no target answers; make a QuantumLayer of its "
+                "circuit, with CircuitSpec.from_circuit."
+            )
+    return found
 
 
 @contextmanager
 def answered_by(
-    model: nn.Module, target: CallTarget, *, shots: int | None = None
+    model: nn.Module,
+    target: CallTarget,
+    *,
+    shots: int | None = None,
+    observables: ObservableWay = "eigenbasis",
 ) -> Iterator[Caller]:
     """Let a target answer the circuits of a model's layers.
 
@@ -97,30 +191,30 @@ def answered_by(
         model: A model of layers on the engine.
         target: Answers the calls.
         shots: Of each call; None asks for exact values.
+        observables: How trained observables are measured; see :data:`.ObservableWay`.
 
     Yields:
         What makes the calls.
 
     Raises:
-        TargetUnavailable: If a layer runs on an executor of its own.
+        TargetUnavailable: As :func:`quantum_layers`.
     """
     caller = Caller(target, shots)
-    layers = [(n, each) for n, each in model.named_modules() if isinstance(each, QuantumLayer)]
-    for name, layer in layers:
-        if not isinstance(layer.executor, EngineExecutor):
-            raise TargetUnavailable(
-                f"Layer '{name}' runs on an executor of its own; give it the engine's, "
-                "engine_executor(spec), before a target answers its circuit."
-            )
-    before = [layer.executor for _, layer in layers]
+    layers = quantum_layers(model)
+    before = [layer.executor for layer in layers.values()]
+    of_states = [each for each in model.named_modules() if isinstance(each[1], _OF_STATES)]
     try:
-        for name, layer in layers:
+        for name, module in of_states:
+            module.asked = StateCalls(name or "layer", caller, observables)
+        for name, layer in layers.items():
             layer.executor = _Asking(name, layer.spec, caller)
         with torch.no_grad():
             yield caller
     finally:
-        for (_, layer), executor in zip(layers, before, strict=True):
+        for layer, executor in zip(layers.values(), before, strict=True):
             layer.executor = executor
+        for _, module in of_states:
+            module.asked = None
 
 
 @final

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +18,17 @@ from ..errors import InvalidData
 Executor = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 """``(angles, amplitudes, inputs) -> outputs``: ``(num_weights,)``, ``(batch, 2**n)`` normalised or
 None, ``(batch, num_inputs)`` or None, to ``(batch, num_outputs)``; differentiable in the angles."""
+
+
+@runtime_checkable
+class GivesAmplitudes(Protocol):
+    """An executor that also gives the amplitudes behind its readout."""
+
+    def statevector(
+        self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None, *, renormalise: bool
+    ) -> Tensor:
+        """Amplitudes of the qubits that the readout does not post-select, ``(batch, 2**k)``."""
+        ...
 
 
 class EngineExecutor:

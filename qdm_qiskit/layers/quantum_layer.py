@@ -15,7 +15,13 @@ from ..arguments import of_kind
 from ..circuits.spec import WAY_TO_SPEC, CircuitSpec
 from ..engine import CircuitProgram
 from ..errors import InvalidData, InvalidOption
-from .executors import EngineExecutor, Executor, check_executor, engine_executor
+from .executors import (
+    EngineExecutor,
+    Executor,
+    GivesAmplitudes,
+    check_executor,
+    engine_executor,
+)
 from .from_qnn import QnnLayer
 
 WeightMap = Literal["identity", "pi_tanh", "turns"]
@@ -114,7 +120,7 @@ class QuantumLayer(nn.Module):
         Raises:
             InvalidData: If a shape does not fit or a vector has norm zero or is not finite.
         """
-        outputs = self.executor(self.angles(), self._encoded(amplitudes), inputs)
+        outputs = self.executor(self.angles(), self.encoded(amplitudes), inputs)
         if torch.is_grad_enabled() and not outputs.requires_grad:
             # Plus nothing: no output depends on the weights, and their gradient is 0.
             outputs = outputs + self.weights[:0].sum().to(outputs.dtype)
@@ -127,7 +133,7 @@ class QuantumLayer(nn.Module):
         *,
         renormalise: bool = False,
     ) -> Tensor:
-        """Complex amplitudes in place of the readout; on the engine only.
+        """Complex amplitudes in place of the readout; from the engine, or from a target's counts.
 
         Args:
             amplitudes, inputs: As for :meth:`forward`; amplitudes may be complex.
@@ -141,15 +147,20 @@ class QuantumLayer(nn.Module):
             InvalidOption: If the layer does not run on the engine.
             InvalidData: As for :meth:`forward`, or if a state to be renormalised is zero.
         """
-        if not isinstance(self.executor, EngineExecutor):
+        executor: object = self.executor
+        if not isinstance(executor, GivesAmplitudes):
             raise InvalidOption(
                 "Only the engine gives amplitudes, got another executor; leave `executor` out."
             )
-        encoded = self._encoded(amplitudes)
-        return self.executor.statevector(self.angles(), encoded, inputs, renormalise=renormalise)
+        encoded = self.encoded(amplitudes)
+        return executor.statevector(self.angles(), encoded, inputs, renormalise=renormalise)
 
-    def _encoded(self, amplitudes: Tensor | None) -> Tensor | None:
-        """Amplitudes with norm 1, or None for a circuit that takes none."""
+    def encoded(self, amplitudes: Tensor | None) -> Tensor | None:
+        """Amplitudes with norm 1, as the executor takes them, or None for a circuit that takes none.
+
+        Raises:
+            InvalidData: As for :meth:`forward`.
+        """
         if amplitudes is not None:
             of_kind(amplitudes, Tensor, "amplitudes", "torch.as_tensor makes one")
         if self.spec.encoding == "amplitude":

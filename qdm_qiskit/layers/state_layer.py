@@ -8,10 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import of_kind
+from ..circuits.composition import Part
 from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ProbabilityReadout
 from ..diffusion.states import unit_states
 from ..engine import compile_circuit
 from ..errors import InvalidData, InvalidOption
+from .arrays import to_exact_array
+from .state_calls import StateCalls
 
 OWN_WEIGHTS_BELOW = 2**15
 """Amplitudes of all columns together up to which a batch where every column has weights of its own
@@ -76,6 +79,7 @@ class StateLayer(nn.Module):
             )
         self.spec = spec
         self.repeats = repeats
+        self.asked: StateCalls | None = None  # while a target answers
         self.postselect = dict(readout.postselect)
         self.program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
         size = (num_rows, repeats * len(spec.weights))
@@ -102,6 +106,8 @@ class StateLayer(nn.Module):
                 left of it after the projection is zero.
         """
         self._check(states, rows, inputs)
+        if self.asked is not None:
+            return self.asked.states([self], states, rows, inputs)
         states = unit_states(states)
         keys = rows.unsqueeze(1).to(torch.float64)
         if inputs is not None:
@@ -112,6 +118,14 @@ class StateLayer(nn.Module):
         own = None if inputs is None else found[:, 1:].to(inputs.dtype)
         maps = self.linear_maps(found[:, 0].to(torch.int64), own)
         return unit_states((maps[group] @ states.unsqueeze(2)).squeeze(2))
+
+    def part(self, row: int) -> Part:
+        """The circuit with a row of the table, as a part of a chain.
+
+        Args:
+            row: Of the table, from 0.
+        """
+        return Part(self.spec, to_exact_array(self.weights[row]), repeats=self.repeats)
 
     def linear_maps(self, rows: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Circuit and projection as matrices, not renormalised.

@@ -18,7 +18,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit
@@ -59,6 +59,10 @@ class MeasurementPlan:
     """One for each circuit."""
     constants: np.ndarray
     """``(observables,)``: coefficients of the identity, which nothing needs to measure."""
+
+    def on(self, qubits: Sequence[int]) -> MeasurementPlan:
+        """Return the plan for a circuit that holds qubit k as ``qubits[k]``, as a device's does."""
+        return replace(self, qubits=tuple(int(qubits[each]) for each in self.qubits))
 
     @property
     def squares(self) -> np.ndarray:
@@ -235,6 +239,91 @@ def combine_results(plan: MeasurementPlan, jobs: Sequence[Shots]) -> tuple[np.nd
             shares.append(scaled * (means / factors.of(basis))[:, None])
         variances[row] += factors.variance(np.concatenate(shares))
     return values, np.sqrt(variances)
+
+
+def outcome_values(basis: Basis) -> np.ndarray:
+    """What one shot of each outcome adds to each observable.
+
+    Args:
+        basis: Of a plan.
+
+    Returns:
+        ``(2**measured, observables)`` float64: the signs of the basis's terms, times their weights.
+    """
+    outcomes = np.arange(1 << basis.masks.shape[1])
+    found = np.zeros((len(outcomes), basis.weights.shape[1]))
+    for mask, weights in zip(basis.masks, basis.weights, strict=True):
+        bits = int((mask.astype(np.int64) << np.arange(len(mask))).sum())
+        odd = np.bitwise_count(outcomes & bits) & 1
+        used = np.flatnonzero(weights)
+        found[:, used] += (1.0 - 2.0 * odd)[:, None] * weights[used]
+    return found
+
+
+def combine_counts(
+    plan: MeasurementPlan,
+    counts: Sequence[np.ndarray],
+    *,
+    corrected: Sequence[np.ndarray] | None = None,
+    readout: Sequence[np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Expectation values and standard errors from counts, or from distributions made of them.
+
+    As :func:`combine_results` without randomizations, from the counts of the outcomes in place of the
+    bits of the shots.
+
+    Args:
+        plan: What was measured.
+        counts: For each basis ``(rows, 2**measured)``, two shots at least in each row.
+        corrected: The same as quasi-probabilities whose readout errors are mended; values come from
+            them.
+        readout: With ``corrected``, for each measured qubit its ``matrix[read, prepared]``.
+
+    Returns:
+        Two float64 arrays of shape ``(rows, observables)``. Errors are those of the shots, correlations
+        of terms included: the spread of what each shot adds. Where readout errors were mended, a shot
+        adds what the inverse of the readout makes of its outcome, so that the errors have grown with
+        the correction; the calibration's own error is not in them.
+
+    Raises:
+        InvalidData: If counts do not fit the plan, or a row has fewer than two shots.
+    """
+    wanted = (len(plan.bases), 1 << len(plan.qubits))
+    if len(counts) != wanted[0] or any(c.ndim != 2 or c.shape[1] != wanted[1] for c in counts):
+        raise InvalidData(
+            f"Counts of {wanted[0]} circuits have the shape (rows, {wanted[1]}) each, got "
+            f"{[each.shape for each in counts]}."
+        )
+    rows = len(counts[0]) if counts else 1
+    values = np.tile(plan.constants, (rows, 1))
+    variances = np.zeros_like(values)
+    for number, basis in enumerate(plan.bases):
+        shots = counts[number].sum(axis=1, keepdims=True)
+        if (shots < 2).any():
+            raise InvalidData("An error needs two shots at least in each row; got fewer.")
+        raw = counts[number] / shots
+        each = outcome_values(basis)
+        if corrected is None:
+            mean = raw @ each
+            values += mean
+        else:
+            values += corrected[number] @ each
+            each = _through_inverse(each, readout or ())
+            mean = raw @ each
+        spread = raw @ each**2 - mean**2
+        variances += np.maximum(spread, 0.0) / (shots - 1)
+    return values, np.sqrt(variances)
+
+
+def _through_inverse(values: np.ndarray, readout: Sequence[np.ndarray]) -> np.ndarray:
+    """What a read outcome adds, for what a true one does: ``A^-T`` along the first axis."""
+    low = 1
+    for matrix in readout:
+        inverse = np.linalg.inv(matrix).T
+        tensor = values.reshape(-1, 2, low, values.shape[1])
+        values = np.einsum("ij,ajbk->aibk", inverse, tensor).reshape(values.shape)
+        low *= 2
+    return values
 
 
 def calibration_growth(plan: MeasurementPlan, jobs: Sequence[Shots]) -> float:

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..circuits.composition import Part
 from ..circuits.loaders import Loader, loader_name
 from ..circuits.spec import CircuitSpec
 from ..diffusion import StateSpace
-from ..errors import InvalidData, InvalidOption
+from ..errors import InvalidData, InvalidOption, TargetUnavailable
 from ..layers import BranchLayer, QuantumLayer, StateLayer
 from ..layers.arrays import device_of, exact, to_exact_array
 from ..layers.executors import EngineExecutor
@@ -130,6 +131,25 @@ class Denoiser(nn.Module, ABC):
     def state_shape(self) -> tuple[int, ...]:
         """Shape of one x_t: that of an image, unless the model diffuses something else."""
         return self.image_shape
+
+    def chain_parts(self, num_steps: int) -> tuple[Part, ...]:
+        """Circuits of all steps from x_T to x_0, where each acts on the state that the last one left.
+
+        Such a chain is one circuit; see :mod:`qdm_qiskit.sampling.coherent`.
+
+        Args:
+            num_steps: T.
+
+        Raises:
+            TargetUnavailable: If the steps are no such chain, with the reason.
+        """
+        raise TargetUnavailable(
+            f"Steps of '{self.name}' are no circuits on one and the same state; run it step by step."
+        )
+
+    def chain_inputs(self, labels: Tensor | None, batch: int) -> Tensor | None:
+        """Inputs of the circuits of :meth:`chain_parts`, ``(batch, num_inputs)``, if they have any."""
+        return None
 
     def fit_data(self, images: Tensor, generator: torch.Generator) -> None:
         """Learn what does not come from the diffusion loss, such as an encoder, from training images.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..circuits import cacioppo_blocks
+from ..circuits.composition import Part
 from ..layers.state_blocks import StateBlocks
 from ..options import settle
 from .presets.cacioppo import CACIOPPO_PAPER
@@ -72,6 +73,10 @@ class Cacioppo(StateDenoiser):
             source=CACIOPPO_PAPER,
             generator=generator,
         )
+
+    def chain_parts(self, num_steps: int) -> tuple[Part, ...]:
+        """See :meth:`.Denoiser.chain_parts`."""
+        return tuple(part for row in reversed(range(num_steps)) for part in self.blocks.parts(row))
 
     def denoise(self, x: Tensor, rows: Tensor, labels: Tensor | None) -> Tensor:
         """See :meth:`StateDenoiser.denoise`."""

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from ..circuits import CircuitSpec
+from ..circuits.composition import Part
 from ..circuits.koelle import q_dense, repeated
 from ..circuits.loaders import EXACT
 from ..errors import InvalidData, InvalidOption
 from ..layers import QuantumLayer
+from ..layers.arrays import to_exact_array
 from ..layers.quantum_layer import WeightMap
 from ..options import settle
 from .base import MAX_IMAGE_SIZE, CircuitDenoiser, Denoiser, label_angles
@@ -187,6 +189,17 @@ class UnitaryQDense(Denoiser):
         norm = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
         inputs = self.config.label_inputs(labels, x, self.name)
         return (norm * self.layer.statevector(flat, inputs)).reshape(x.shape)
+
+    def chain_parts(self, num_steps: int) -> tuple[Part, ...]:
+        """See :meth:`.Denoiser.chain_parts`: :meth:`chain_circuit`, or an ancilla for each step."""
+        spec, angles = self.layer.spec, to_exact_array(self.layer.angles())
+        if spec.ancilla_qubits:
+            return (Part(spec, angles),) * num_steps
+        return (Part(self.chain_circuit(num_steps), angles),)
+
+    def chain_inputs(self, labels: Tensor | None, batch: int) -> Tensor | None:
+        """Angles of the classes, for guided models; see :meth:`.Denoiser.chain_inputs`."""
+        return self.config.label_inputs(labels, torch.zeros(batch, dtype=torch.float64), self.name)
 
     @torch.no_grad()
     def chain_matrix(self, num_steps: int, label: int | None = None) -> Tensor:

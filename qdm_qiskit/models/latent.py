@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..circuits import alternating_layers, basis_angles, conditioned_latent_denoiser
+from ..circuits.composition import Part
 from ..errors import InvalidData, InvalidOption
 from ..layers.state_blocks import StateBlocks
 from ..layers.state_layer import StateLayer
@@ -161,6 +162,18 @@ class CacioppoLatent(StateDenoiser):
                 f"The {self.config.codec} of '{self.name}' has seen no images yet; call fit_data, or "
                 "load a trained run."
             )
+
+    def chain_parts(self, num_steps: int) -> tuple[Part, ...]:
+        """See :meth:`.Denoiser.chain_parts`."""
+        shared = self.config.steps == "shared"
+        rows = [0 if shared else row for row in reversed(range(num_steps))]
+        if isinstance(self.denoiser, StateLayer):
+            return tuple(self.denoiser.part(row) for row in rows)
+        return tuple(part for row in rows for part in self.denoiser.parts(row))
+
+    def chain_inputs(self, labels: Tensor | None, batch: int) -> Tensor | None:
+        """Angles of the classes, for guided models; see :meth:`.Denoiser.chain_inputs`."""
+        return self.label_angles(labels, batch) if self.config.guided else None
 
     def denoise(self, x: Tensor, rows: Tensor, labels: Tensor | None) -> Tensor:
         """See :meth:`StateDenoiser.denoise`."""

@@ -157,6 +157,7 @@ class QampDecember(QampUNet):
             cacioppo_blocks(config.num_qubits, (first, middle, last)),
             config.num_steps,
             activation=config.activation,
+            phase_counts=True,  # real and imaginary parts go to linear layers
             init_std=config.init_std,
             source=QAMP_DECEMBER,
             generator=generator,
@@ -226,7 +227,7 @@ class QampJanuary(QampUNet):
         """See :meth:`StateDenoiser.denoise`."""
         values = as_real(x)
         real = self.norm(self.narrow(self.encoder(values).relu()))
-        features = self.observables(self.blocks(real.to(x.dtype), rows))
+        features = self.blocks.expectations(real, rows, self.observables)
         h = self.widen(torch.cat([features, values], dim=1)).relu()
         return unit_states(as_complex(self.decoder(h)))
 

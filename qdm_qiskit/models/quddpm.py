@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..circuits import CircuitSpec, ProbabilityReadout, hardware_efficient
+from ..circuits.composition import Part
 from ..errors import InvalidData, InvalidOption
 from ..layers.branch_layer import BranchLayer
 from ..options import settle
@@ -118,6 +119,12 @@ class QuDDPM(Denoiser):
     def state_shape(self) -> tuple[int, ...]:
         """(2**num_qubits,)."""
         return (2**self.config.num_qubits,)
+
+    def chain_parts(self, num_steps: int) -> tuple[Part, ...]:
+        """See :meth:`.Denoiser.chain_parts`; ancillas are recorded, unless outcome 0 is taken."""
+        postselect = self.config.ancilla == "postselect"
+        rows = reversed(range(num_steps))
+        return tuple(self.layer.part(row, postselect=postselect) for row in rows)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the states that each outcome of the ancillas leaves, unnormalised.

@@ -1,7 +1,14 @@
 """The reverse chain on any target: exact, with shots, or through a device's noise."""
 
+from .call_targets import EngineShots, RunnerTarget
 from .config import SamplingConfig
-from .device import DevicePredictor, StepRecord, register_probabilities, unrolled_circuit
+from .device import (
+    DevicePredictor,
+    StepRecord,
+    by_step,
+    register_probabilities,
+    unrolled_circuit,
+)
 from .pipeline import PipelineOutput, QDMPipeline
 from .sample import (
     Samples,
@@ -20,9 +27,11 @@ __all__ = [
     "SAMPLERS",
     "Ask",
     "DevicePredictor",
+    "EngineShots",
     "PipelineOutput",
     "ProcessSampler",
     "QDMPipeline",
+    "RunnerTarget",
     "Sampler",
     "Samples",
     "SamplingConfig",
@@ -30,6 +39,7 @@ __all__ = [
     "Step",
     "StepRecord",
     "TrainedRun",
+    "by_step",
     "check_output",
     "chosen_labels",
     "find_sampler",

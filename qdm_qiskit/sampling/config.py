@@ -56,6 +56,9 @@ class SamplingConfig:
     """Steps of the sampler; None takes all that the model was trained with."""
     eta: float = 0.0
     """Share of DDPM's noise that ddim adds, 0 to 1."""
+    chain: Literal["auto", "coherent", "steps"] = "auto"
+    """Of models that hand states from step to step: ``coherent``, all steps in one circuit; ``steps``,
+    with tomography between; ``auto``, the first where it can be."""
     loader: str | None = None
     """Name of what loads images where the circuit runs; None for the model's own."""
 
@@ -74,6 +77,8 @@ class SamplingConfig:
             )
         if self.mitigation not in ("none", "m3"):
             raise InvalidOption(f"mitigation is 'none' or 'm3', got {self.mitigation!r}.")
+        if self.chain not in ("auto", "coherent", "steps"):
+            raise InvalidOption(f"chain is 'auto', 'coherent' or 'steps', got {self.chain!r}.")
         check_readout(self.readout)
         if self.readout != "mean" and target.kind not in ("noisy", "local"):
             raise InvalidOption(

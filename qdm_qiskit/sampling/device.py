@@ -1,45 +1,39 @@
-"""A model's circuit on a runner: transpiled once, one job a step, mitigated, read out."""
+"""A model's circuits on a runner: transpiled once, answered call by call, mitigated, read out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, final
 
 import numpy as np
 import torch
 from qiskit import QuantumCircuit
 from torch import Tensor
 
-from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..circuits.spec import ProbabilityReadout
 from ..errors import InvalidData, TargetUnavailable
-from ..execution.distributions import (
-    SignalLeft,
-    normalized,
-    signal_left,
-    total_variation_distance,
-)
-from ..execution.noisy import NoisyRunner
+from ..execution.calls import CallResult, CallTarget, CircuitCall
+from ..execution.distributions import signal_left, total_variation_distance
 from ..execution.runner import CircuitRunner
+from ..layers import BranchLayer, StateLayer
 from ..layers.arrays import device_of, exact, to_array
+from ..layers.calling import Caller, answered_by, calls_of, quantum_layers
 from ..layers.executors import read_probabilities
-from ..mitigation.readout import (
-    ReadoutCalibration,
-    combine_results,
-    construct_circuits,
-    mitigate,
-)
-from ..mitigation.simplex import nearest_probability
-from ..models import CircuitDenoiser
-from ..progress import Message, Progress, silent
-from ..rng import derived_seed
-from ..transpiling.cost import CircuitCost, circuit_cost
-from ..transpiling.passes import (
-    best_trial,
-    layout_trials,
-    measured_physical_qubits,
-    select_values,
-    transpile_for,
+from ..mitigation.readout import ReadoutCalibration
+from ..models import CircuitDenoiser, Denoiser
+from ..progress import Progress, silent
+from ..transpiling.cost import CircuitCost
+from .call_targets import (
+    EngineShots,
+    PreparedCircuit,
+    Programs,
+    RunnerTarget,
+    Seen,
+    check_postselected,
+    check_result,
 )
 from .config import SamplingConfig
 
@@ -90,34 +84,72 @@ class StepRecord:
     """Share of shots that passed the post-selection."""
     sentence: str
     """The verdict in words."""
+    call: str | None = None
+    """Name of the call, of a model of several circuits, whose rows then stand for images here."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record for JSON; ``call`` only where there are several."""
+        return {k: v for k, v in vars(self).items() if k != "call" or v is not None}
 
 
-@dataclass
+def by_step(records: Sequence[StepRecord]) -> list[StepRecord]:
+    """Return one record a step: means over its calls, and the verdict of the worst of them."""
+    found = []
+    for step, group in groupby(records, key=lambda each: each.step):
+        calls = list(group)
+        worst = min(calls, key=lambda each: each.signal_left)
+        if worst.call is None:
+            found += calls
+            continue
+        mitigated = [each.mitigated_distance for each in calls]
+        means = [float(np.mean(m)) for m in ([m for m in mitigated if m is not None],) if m]
+        found.append(
+            StepRecord(
+                step=step,
+                raw_distance=float(np.mean([each.raw_distance for each in calls])),
+                mitigated_distance=means[0] if means else None,
+                signal_left=float(np.mean([each.signal_left for each in calls])),
+                erased_images=max(each.erased_images for each in calls),
+                postselected=float(np.mean([each.postselected for each in calls])),
+                sentence=f"{worst.sentence} (Worst of {len(calls)} calls: '{worst.call}'.)"
+                if worst.sentence != SHOT_NOISE_ONLY
+                else worst.sentence,
+            )
+        )
+    return found
+
+
+@final
 class DevicePredictor:
     """A model's prediction from circuits on a runner.
 
-    Made by :meth:`prepare`, which transpiles and, if asked, calibrates the readout; then one job
-    for each call, with all images of the step in it.
+    Made by :meth:`prepare`, which transpiles and, if asked, calibrates the readout; then each
+    prediction is the model's own step, whose calls the runner answers, all rows of calls that do not
+    depend on each other in one job.
     """
 
-    model: CircuitDenoiser
-    runner: CircuitRunner
-    config: SamplingConfig
-    circuit: QuantumCircuit
-    isa: QuantumCircuit
-    transpiler_seed: int
-    qubits: tuple[int, ...]
-    cost: CircuitCost | None
-    calibration: ReadoutCalibration | None
-    erased: np.ndarray | None
-    num_steps: int | None = None
-    """T, for a circuit that is told the time."""
-    records: list[StepRecord] = field(default_factory=list)
+    def __init__(
+        self,
+        model: Denoiser,
+        target: RunnerTarget,
+        prepared: Mapping[str, PreparedCircuit],
+        *,
+        num_steps: int | None,
+    ) -> None:
+        self.model, self.target, self.num_steps = model, target, num_steps
+        self.config, self.runner = target.config, target.runner
+        self.prepared = dict(prepared)
+        """By the path of the layer."""
+        self.records: list[StepRecord] = []
+        self._single = isinstance(model, CircuitDenoiser)
+        self._programs = programs_of(model)
+        self._step = 0
+        target.watch = self._record
 
     @classmethod
     def prepare(
         cls,
-        model: CircuitDenoiser,
+        model: Denoiser,
         runner: CircuitRunner,
         config: SamplingConfig,
         *,
@@ -125,13 +157,13 @@ class DevicePredictor:
         calibration: ReadoutCalibration | None = None,
         progress: Progress = silent,
     ) -> DevicePredictor:
-        """Transpile the model's circuit and take the readout calibration, once for all steps.
+        """Transpile the model's circuits and take the readout calibration, once for all steps.
 
         Args:
             model: The trained model.
-            runner: Where its circuit runs.
+            runner: Where its circuits run.
             config: Shots, mitigation, layout trials.
-            num_steps: T, for a circuit that is told the time.
+            num_steps: T; may be left out of a model of one circuit that is not told the time.
             calibration: A readout calibration taken earlier on the same backend and qubits.
             progress: Is told in words what happens.
 
@@ -139,67 +171,71 @@ class DevicePredictor:
             The prediction.
 
         Raises:
+            TargetUnavailable: If circuits of the model are no calls, or it has none.
             CalibrationMismatch: If the given calibration is of other qubits or another backend.
         """
-        circuit = unrolled_circuit(model)
-        device = config.target.partition(":")[0] in ("noisy", "local")
-        seeds = [
-            derived_seed(config.seed, "transpiler", trial) for trial in range(config.layout_trials)
-        ]
-        progress(Message("transpiling"))
-        chosen = seeds[0]
-        if device:
-            trial = best_trial(
-                layout_trials(circuit, runner.backend, seeds=seeds, level=config.optimization_level)
-            )
-            isa, chosen = trial.circuit, trial.seed
-        else:
-            isa = transpile_for(
-                circuit, runner.backend, level=config.optimization_level, seed=seeds[0]
-            )
-        qubits = measured_physical_qubits(isa)
-        prediction = cls(
-            model=model,
-            runner=runner,
-            config=config,
-            circuit=circuit,
-            isa=isa,
-            transpiler_seed=chosen,
-            qubits=qubits,
-            cost=circuit_cost(isa, runner.backend.target) if device else None,
-            calibration=None,
-            erased=NoisyRunner(runner.backend.name, seed=0, readout=config.readout).mean_output(isa)
-            if device
-            else None,
-            num_steps=num_steps,
-        )
-        if config.mitigation == "m3" and calibration is not None:
-            # Correcting one uniform row refuses a foreign calibration before the first job, not after.
-            uniform = np.ones((1, 2 ** len(qubits)))
-            mitigate(uniform, calibration, qubits, runner.backend.name)
-            prediction.calibration = calibration
-        elif config.mitigation == "m3":
-            progress(Message("calibrating the readout"))
-            prediction.calibration = prediction._calibrate()
-        return prediction
+        check_has_calls(model, config.target)
+        single = isinstance(model, CircuitDenoiser)
+        calls = layer_calls(model)
+        target = RunnerTarget(runner, config, addressed=not single, progress=progress)
+        found = target.prepare(calls, calibration)
+        prepared = {call.name: each for call, each in zip(calls, found, strict=True)}
+        return cls(model, target, prepared, num_steps=num_steps)
 
-    def _calibrate(self) -> ReadoutCalibration:
-        backend = self.runner.backend
-        circuits = construct_circuits(self.qubits, backend.num_qubits, target=backend.target)
-        nothing = np.zeros((1, 0))
-        counts = self.runner.run(
-            [(circuit, nothing) for circuit in circuits], shots=self.config.calibration_shots
-        )
-        return combine_results(
-            counts,
-            self.qubits,
-            backend=self.runner.backend.name,
-            taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+    @classmethod
+    def of_call(
+        cls,
+        model: Denoiser,
+        runner: CircuitRunner,
+        config: SamplingConfig,
+        call: CircuitCall,
+        *,
+        calibration: ReadoutCalibration | None = None,
+        progress: Progress = silent,
+    ) -> DevicePredictor:
+        """As :meth:`prepare`, for one call that is the whole chain; its answers come by :meth:`at`."""
+        target = RunnerTarget(runner, config, progress=progress)
+        [prepared] = target.prepare([call], calibration)
+        return cls(model, target, {call.name: prepared}, num_steps=None)
 
-    @torch.no_grad()
+    def at(self, step: int) -> RunnerTarget:
+        """Return the target, whose answers to come belong to a step."""
+        self._step = step
+        self.target.begin(step)
+        return self.target
+
+    @property
+    def first(self) -> PreparedCircuit:
+        """The circuits of the first layer: those of a model of one circuit."""
+        return next(iter(self.prepared.values()))
+
+    @property
+    def circuit(self) -> QuantumCircuit:
+        """The first layer's circuit."""
+        return self.first.logical
+
+    @property
+    def isa(self) -> QuantumCircuit:
+        """The first layer's circuit, transpiled."""
+        return self.first.isa
+
+    @property
+    def qubits(self) -> tuple[int, ...]:
+        """Physical qubits that the first layer's circuit measures."""
+        return self.first.qubits
+
+    @property
+    def cost(self) -> CircuitCost | None:
+        """Cost of the first layer's circuit on a device."""
+        return self.first.cost
+
+    @property
+    def calibration(self) -> ReadoutCalibration | None:
+        """The readout calibration, of all measured qubits."""
+        return self.target.calibration
+
     def __call__(self, x: Tensor, step: int, labels: Tensor | None = None) -> Tensor:
-        """The model's prediction to images, from one job.
+        """The model's prediction to images.
 
         Args:
             x: ``(batch, channels, height, width)``.
@@ -207,97 +243,216 @@ class DevicePredictor:
             labels: ``(batch,)`` class indices of guided models.
 
         Returns:
-            ``(batch, channels, height, width)`` in [0, 1].
+            Of the shape of ``x``.
 
         Raises:
             InvalidData: If an image has no norm left: all its shots failed the post-selection.
         """
-        shots = self.config.shots
-        assert shots is not None  # SamplingConfig refuses targets with circuits and no shots
-        time = None if self.num_steps is None else step / self.num_steps
-        rows, inputs = self.model.circuit_inputs(x, labels, time)
-        values = self.model.circuit_values(rows, inputs)
-        [counts] = self.runner.run(
-            [(self.isa, select_values(values, self.circuit, self.isa))], shots=shots
-        )
-        raw = normalized(counts)
-        probabilities = raw
-        if self.calibration is not None:
-            quasi = mitigate(counts, self.calibration, self.qubits, self.runner.backend.name)
-            probabilities = nearest_probability(quasi)
-        self._record(step, raw, probabilities, rows, inputs)
-        return decoded(self.model, probabilities, x, step=step, shots=shots)
+        self._step = step
+        return predicted(self.model, self.target, x, step, labels, self.config, self.num_steps)
 
-    def _record(
-        self,
-        step: int,
-        raw: np.ndarray,
-        probabilities: np.ndarray,
-        rows: Tensor | None,
-        inputs: Tensor | None,
-    ) -> None:
-        """Compare with the exact distribution of the same circuits."""
-        exact = register_probabilities(self.model, rows, inputs)
-        assert self.config.shots is not None
-        left: SignalLeft = signal_left(exact, raw, self.erased, shots=self.config.shots)
+    def _record(self, seen: Seen) -> None:
+        """Compare with the exact distributions of the same circuits."""
+        call, prepared, raw, used, result = seen
+        assert call.shots is not None
+        check_result(call, result, self._step, single=self._single)
+        if not raw:
+            return
+        reading = prepared.reading
+        exactly = np.concatenate(reading.exact(call, self._programs.of(call)))
+        measured = np.concatenate(raw)
+        erased = None
+        known = [each for each in prepared.erased if each is not None]
+        if len(known) == len(raw):
+            erased = np.concatenate(
+                [np.broadcast_to(e, r.shape) for e, r in zip(known, raw, strict=True)]
+            )
+        left = signal_left(exactly, measured, erased, shots=call.shots)
         mitigated = None
         if self.calibration is not None:
-            mitigated = float(np.mean(total_variation_distance(probabilities, exact)))
+            mitigated = float(np.mean(total_variation_distance(np.concatenate(used), exactly)))
         self.records.append(
             StepRecord(
-                step=step,
-                raw_distance=float(np.mean(total_variation_distance(raw, exact))),
+                step=self._step,
+                raw_distance=float(np.mean(left.distance)),
                 mitigated_distance=mitigated,
                 signal_left=float(np.mean(left.fraction)),
-                erased_images=int(np.sum(left.erased)),
-                postselected=_passed(self.model.spec, raw),
-                sentence=left.sentence() if self.cost is not None else SHOT_NOISE_ONLY,
+                erased_images=int(np.sum(left.erased.reshape(len(raw), -1).all(axis=0))),
+                postselected=reading.passed(raw[0]),
+                sentence=left.sentence() if prepared.cost is not None else SHOT_NOISE_ONLY,
+                call=None if self._single else call.name,
             )
         )
 
-    def _physical_qubits(self) -> list[int] | None:
-        """Where each logical qubit starts; None where there is no device to lay out on."""
-        if self.isa.layout is None or self.cost is None:
-            return None
-        return list(self.isa.layout.initial_index_layout(filter_ancillas=True))
-
     def manifest(self) -> dict[str, Any]:
-        """What explains the predictions, ready for JSON."""
-        return {
-            "runner": self.runner.metadata,
-            "layout": {
-                "physical_qubits": self._physical_qubits(),
-                "measured_qubits": list(self.qubits),
-                "transpiler_seed": self.transpiler_seed,
-            },
-            "circuit": {
-                "two_qubit_gates": None if self.cost is None else self.cost.two_qubit_count,
-                "depth": self.isa.depth(),
-                "expected_success": None if self.cost is None else self.cost.expected_success,
-                "duration_seconds": None if self.cost is None else self.cost.duration_seconds,
-            },
+        """What explains the predictions, ready for JSON.
+
+        A model of one circuit has it under ``layout`` and ``circuit``; of several, ``calls`` holds
+        both for each layer, with the readout, its circuits and the content that calls share.
+        """
+        layers = [_layer_entry(each) for each in self.prepared.values()]
+        found: dict[str, Any] = {"runner": self.runner.metadata}
+        if self._single:
+            found |= layers[0]
+        else:
+            found["calls"] = [
+                {
+                    "name": name,
+                    "readout": each.reading.spec.readout.words(),
+                    "circuits": len(each.circuits),
+                    **entry,
+                }
+                for (name, each), entry in zip(self.prepared.items(), layers, strict=True)
+            ]
+        return found | {
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
-            "steps": [vars(record) for record in self.records],
+            "steps": [record.to_dict() for record in self.records],
         }
 
 
-def check_postselected(outputs: Tensor, step: int, shots: int) -> None:
-    """Refuse an image none of whose shots passed the post-selection: it would be zero everywhere.
+def _layer_entry(prepared: PreparedCircuit) -> dict[str, Any]:
+    cost = prepared.cost
+    return {
+        "layout": {
+            "physical_qubits": prepared.physical_qubits,
+            "measured_qubits": list(prepared.qubits),
+            "transpiler_seed": prepared.transpiler_seed,
+        },
+        "circuit": {
+            "two_qubit_gates": None if cost is None else cost.two_qubit_count,
+            "depth": prepared.isa.depth(),
+            "expected_success": None if cost is None else cost.expected_success,
+            "duration_seconds": None if cost is None else cost.duration_seconds,
+        },
+    }
+
+
+class EnginePredictor:
+    """A model's prediction from shots that the engine draws, call by call.
 
     Args:
-        outputs: ``(batch, num_outputs)`` measured outputs.
-        step: t, for the message.
-        shots: Shots of each image, for the message.
+        model: The model, wherever it is.
+        config: Shots and seed.
+        num_steps: T.
+    """
+
+    def __init__(self, model: Denoiser, config: SamplingConfig, *, num_steps: int) -> None:
+        self.model, self.config, self.num_steps = model, config, num_steps
+        self._single = isinstance(model, CircuitDenoiser)
+        self._target = EngineShots(config.seed, programs_of(model), single=self._single)
+
+    def __call__(self, x: Tensor, step: int, labels: Tensor | None = None) -> Tensor:
+        """As :meth:`DevicePredictor.__call__`."""
+        checked = _Checked(self._target, step, single=self._single)
+        self._target.begin(step)
+        return _stepped(self.model, checked, x, step, labels, self.config, self.num_steps)
+
+
+class _Checked:
+    """A target whose results are refused where nothing was kept."""
+
+    def __init__(self, target: CallTarget, step: int, *, single: bool) -> None:
+        self._target, self._step, self._single = target, step, single
+
+    def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
+        found = self._target.answer(calls)
+        for call, result in zip(calls, found, strict=True):
+            check_result(call, result, self._step, single=self._single)
+        return found
+
+
+def predicted(
+    model: Denoiser,
+    target: RunnerTarget,
+    x: Tensor,
+    step: int,
+    labels: Tensor | None,
+    config: SamplingConfig,
+    num_steps: int | None,
+) -> Tensor:
+    """Return a model's prediction at a step, its calls answered by a target.
+
+    Args:
+        model: The model, wherever it is.
+        target: Answers.
+        x, step, labels: As for :meth:`DevicePredictor.__call__`.
+        config: Its shots.
+        num_steps: T, or None for a model that is not told the time.
+    """
+    target.begin(step)
+    return _stepped(model, target, x, step, labels, config, num_steps)
+
+
+def _stepped(
+    model: Denoiser,
+    target: CallTarget,
+    x: Tensor,
+    step: int,
+    labels: Tensor | None,
+    config: SamplingConfig,
+    num_steps: int | None,
+) -> Tensor:
+    place = device_of(model)
+    time: Any = None
+    if num_steps is not None:
+        time = torch.full((len(x),), step / num_steps, device=place)
+    told = None if labels is None else labels.to(place)
+    with answered_by(model, target, shots=config.shots):
+        found: Tensor = model(x.to(place), time, told)
+    return found.to(x)
+
+
+def programs_of(model: Denoiser) -> Programs:
+    """Return the compiled circuits of a model's layers."""
+    return Programs((layer.spec, layer.program) for layer in quantum_layers(model).values())
+
+
+def layer_calls(model: Denoiser) -> list[CircuitCall]:
+    """Return a call of each circuit of a step, whose values do not matter, for whoever prepares it."""
+    if hands_on_states(model):
+        shape = (1, *model.state_shape)
+        size = math.prod(shape)
+        x = torch.exp(torch.arange(size) ** 2 * 1j).reshape(shape) / math.sqrt(size)  # any state
+        label = (
+            torch.zeros(1, dtype=torch.int64) if getattr(model.config, "guided", False) else None
+        )
+        place = device_of(model)
+        told = None if label is None else label.to(place)
+        jobs = calls_of(model, x.to(place), torch.ones(1, device=place), told)
+        return [call for job in jobs for call in job]
+    caller = Caller(_Nobody(), None)
+    return [
+        caller.call(name, layer.spec, layer.angles())
+        for name, layer in quantum_layers(model).items()
+    ]
+
+
+class _Nobody:
+    def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
+        raise AssertionError("calls without values are not answered")
+
+
+def check_has_calls(model: Denoiser, target: str) -> None:
+    """Refuse models of which nothing can run as circuit calls.
+
+    Args:
+        model: The model.
+        target: Where it should run, for the message.
 
     Raises:
-        InvalidData: With the number of the first such image.
+        TargetUnavailable: If it is classical.
     """
-    empty = outputs.sum(1) == 0
-    if bool(empty.any()):
-        raise InvalidData(
-            f"At step t={step} no shot of image {int(empty.nonzero()[0])} passed the post-selection "
-            f"on the ancilla; raise shots above {shots}."
+    if not model.num_qubits:
+        raise TargetUnavailable(
+            f"'{model.name}' has no circuits, so nothing of it can run on '{target}'; use 'engine'."
         )
+
+
+def hands_on_states(model: Denoiser) -> bool:
+    """Whether a model's circuits take states to states, so that their amplitudes are needed."""
+    if model.state_space.startswith("complex") or model.data_kind == "states":
+        return True
+    return any(isinstance(each, StateLayer | BranchLayer) for each in model.modules())
 
 
 @torch.no_grad()
@@ -317,7 +472,7 @@ def decoded(
         InvalidData: If no shot of an image passed the post-selection.
     """
     outputs = read_probabilities(model.spec, torch.from_numpy(probabilities))
-    check_postselected(outputs, step, shots)
+    check_postselected(to_array(outputs), step, shots)
     return model.decode(outputs.to(device_of(model), x.dtype)).to(x.device)
 
 
@@ -342,10 +497,3 @@ def register_probabilities(
         initial_qubits=None if amplitudes is None else model.spec.data_qubits,
     )
     return to_array(found)
-
-
-def _passed(spec: CircuitSpec, probabilities: np.ndarray) -> float:
-    readout = spec.readout
-    assert isinstance(readout, ProbabilityReadout)
-    selection = readout.selection(spec.num_qubits).ravel()
-    return float(probabilities[:, selection].sum(axis=1).mean())

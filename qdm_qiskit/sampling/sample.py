@@ -40,11 +40,18 @@ from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser, load_model, take_class
 from ..notebook import card, facts, folded, one_line
 from ..progress import Message, Progress, silent
-from ..rng import derived_seed, stream
+from ..rng import derived_seed
 from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
 from ..training.run_data import classes_of
+from .at_once import chosen_chain, run_at_once
+from .coherent import ChainResult
 from .config import SamplingConfig
-from .device import DevicePredictor, StepRecord, decoded, register_probabilities
+from .device import (
+    DevicePredictor,
+    EnginePredictor,
+    StepRecord,
+    check_has_calls,
+)
 from .samplers import Sampler
 from .schedulers import planned_chain, sampler_origin, scheduled_chain
 from .shown import samples_card, summary
@@ -78,7 +85,7 @@ class Samples:
     records: tuple[StepRecord, ...]
     """Step by step, for targets that run circuits."""
     circuit: Any = None
-    """The transpiled circuit, for targets that run circuits."""
+    """The transpiled circuit of a model of one, for targets that run circuits."""
 
     def __repr__(self) -> str:
         return one_line("Samples", *summary(self.images, self.manifest))
@@ -259,27 +266,10 @@ def sample(
     chosen: str | Sampler = config.scheduler if sampler is None else sampler
     sampled_by, _ = planned_chain(process, chosen, config.num_inference_steps, config.eta)
     started = time.perf_counter()
+    at_once, why = chosen_chain(run, config, sampler)
     device: DevicePredictor | None = None
-    if target.kind == "engine":
-        prediction = _engine_prediction(model, process, config, labels, target)
-    else:
-        if not isinstance(model, CircuitDenoiser):
-            raise TargetUnavailable(
-                f"'{model.name}' is no single circuit, so '{target}' cannot run it; use 'engine'."
-            )
-        runner = make_runner(target, seed=config.seed, readout=config.readout)
-        device = DevicePredictor.prepare(
-            model,
-            runner,
-            config,
-            num_steps=process.num_steps,
-            calibration=calibration,
-            progress=progress,
-        )
-
-        def prediction(x: Tensor, step: int) -> Tensor:
-            assert device is not None
-            return device(x, step, labels)
+    if at_once is None:
+        prediction, device = _prediction_on(run, config, target, labels, calibration, progress)
 
     def generator(step: int) -> torch.Generator:
         return torch.Generator().manual_seed(derived_seed(config.seed, "sampling", step))
@@ -290,7 +280,7 @@ def sample(
         return to_array(model.decode_data(process.to_images(x).to(device_of(model))))
 
     path = [images_of(x)]
-    total = config.num_inference_steps or process.num_steps
+    total = 1 if at_once else config.num_inference_steps or process.num_steps
     progress(Message("sampling", 0, total))
 
     def keep(step: int, x: Tensor) -> Tensor | None:
@@ -299,16 +289,23 @@ def sample(
         progress(Message("sampling", total - step, total))
         return changed
 
-    data = scheduled_chain(
-        process,
-        prediction,
-        x,
-        generator,
-        scheduler=chosen,
-        steps=config.num_inference_steps,
-        eta=config.eta,
-        on_step=keep,
-    )
+    walked: ChainResult | None = None
+    if at_once is not None:
+        walked, device = run_at_once(at_once, config, target, x, labels, calibration, progress)
+        x_0 = walked.states
+        changed = keep(0, x_0)
+        data = process.to_images(x_0 if changed is None else changed).clamp(0, 1)
+    else:
+        data = scheduled_chain(
+            process,
+            prediction,
+            x,
+            generator,
+            scheduler=chosen,
+            steps=config.num_inference_steps,
+            eta=config.eta,
+            on_step=keep,
+        )
     images = to_array(model.decode_data(data.to(device_of(model))))
     path[-1] = images
     manifest = {
@@ -331,12 +328,16 @@ def sample(
         "seconds": time.perf_counter() - started,
         "device": None if device is None else {**device.manifest(), **_origin_of(target)},
     }
+    if walked is not None:
+        manifest["chain"] = walked.manifest()
+    elif why and config.shots is not None:
+        manifest["chain"] = {"circuits": "step by step", "because": why}
     return Samples(
         images=images,
         trajectory=np.stack(path),
         manifest=manifest,
         records=() if device is None else tuple(device.records),
-        circuit=None if device is None else device.isa,
+        circuit=device.isa if device is not None and len(device.prepared) == 1 else None,
     )
 
 
@@ -424,6 +425,34 @@ def read_calibration(path: Path) -> ReadoutCalibration:
     return ReadoutCalibration.from_dict(read_json_object(path))
 
 
+def _prediction_on(
+    run: TrainedRun,
+    config: SamplingConfig,
+    target: Target,
+    labels: Tensor | None,
+    calibration: ReadoutCalibration | None,
+    progress: Progress,
+) -> tuple[Callable[[Tensor, int], Tensor], DevicePredictor | None]:
+    """The model's prediction on a target; and where circuits run, what explains it.
+
+    Raises:
+        TargetUnavailable: If the target cannot be used here, or the model has no circuit calls.
+        InvalidOption: If shots are asked of a model without circuit calls.
+    """
+    if target.kind == "engine":
+        return _engine_prediction(run.model, run.process, config, labels, target), None
+    check_has_calls(run.model, config.target)
+    device = DevicePredictor.prepare(
+        run.model,
+        make_runner(target, seed=config.seed, readout=config.readout),
+        config,
+        num_steps=run.process.num_steps,
+        calibration=calibration,
+        progress=progress,
+    )
+    return lambda x, step: device(x, step, labels), device
+
+
 def _engine_prediction(
     model: Denoiser,
     process: DiffusionProcess,
@@ -431,7 +460,7 @@ def _engine_prediction(
     labels: Tensor | None,
     target: Target,
 ) -> Callable[[Tensor, int], Tensor]:
-    """The model itself; with shots, its circuit's outputs are replaced by sampled frequencies."""
+    """The model itself; with shots, its circuits' outputs are replaced by sampled frequencies."""
     if target.device == "cuda" and not torch.cuda.is_available():
         raise TargetUnavailable("Target 'engine:cuda' needs a CUDA device; use 'engine'.")
     model = model.to(target.device)
@@ -443,20 +472,10 @@ def _engine_prediction(
 
     if config.shots is None:
         return exact
-    if not isinstance(model, CircuitDenoiser):
-        raise InvalidOption(
-            f"'{model.name}' is no single circuit and has no shots; leave them out."
-        )
-    shots = config.shots
-
-    def drawn(x: Tensor, step: int) -> Tensor:
-        given = model.circuit_inputs(x, labels, step / process.num_steps)
-        p = register_probabilities(model, *given)
-        rng = stream(config.seed, "shots", step)
-        counts = rng.multinomial(shots, p / p.sum(axis=1, keepdims=True))
-        return decoded(model, counts / shots, x, step=step, shots=shots)
-
-    return drawn
+    if not model.num_qubits:
+        raise InvalidOption(f"'{model.name}' has no circuits and has no shots; leave them out.")
+    drawn = EnginePredictor(model, config, num_steps=process.num_steps)
+    return lambda x, step: drawn(x, step, labels)
 
 
 def chosen_labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data import grid_png
 from ..notebook import Markup, card, facts, folded, note, picture, table
-from .device import StepRecord
+from .device import StepRecord, by_step
 
 __all__ = ["samples_card", "summary"]
 
@@ -47,11 +47,12 @@ def samples_card(
             ]
         )
     )
-    if records:
+    steps = by_step(records)
+    if steps:
         head = ("t", "distance to exact", "mitigated", "signal left")
         rows = [
             (each.step, each.raw_distance, each.mitigated_distance, f"{each.signal_left:.0%}")
-            for each in records
+            for each in steps
         ]
-        parts += [note(records[-1].sentence), folded("step by step", table(head, rows))]
+        parts += [note(steps[-1].sentence), folded("step by step", table(head, rows))]
     return card(title, *parts, about=", ".join(summary(images, manifest)))

@@ -191,7 +191,7 @@ def test_labels_that_make_no_sense_are_refused(make_run):
 
 def test_a_model_without_a_circuit_runs_on_the_engine_only(make_run):
     run = make_run("classical_unet")
-    with pytest.raises(TargetUnavailable, match=r"no single circuit.*'aer' cannot.*use 'engine'"):
+    with pytest.raises(TargetUnavailable, match=r"has no circuits.*'aer'.*use 'engine'"):
         sample(run, SamplingConfig(target="aer", shots=10))
     with pytest.raises(InvalidOption, match="has no shots"):
         sample(run, SamplingConfig(shots=10))

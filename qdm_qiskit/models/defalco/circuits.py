@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...circuits import CircuitSpec, basic_convolution, fqconv, hqconv
 from ...layers import QuantumLayer
+from ...layers.calling import together
 from .blocks import StandardisedConv
 
 Ansatz = Literal["hqconv", "fqconv"]
@@ -47,12 +48,21 @@ class CircuitFilter(nn.Module):
             x: ``(batch, channels, height, width)`` with even height and width; its 2 x 2 patches do
                 not overlap, and each is one run of the circuit.
         """
-        batch, channels, height, width = x.shape
-        rows, columns = height // 2, width // 2
-        patches = x.reshape(batch, channels, rows, 2, columns, 2).permute(0, 2, 4, 1, 3, 5)
-        predictions = self.layer(inputs=patches.reshape(-1, channels * PIXELS))
-        folded = predictions.to(x).reshape(batch, rows, columns, channels, 2, 2)
-        return folded.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
+        return _in_place(self.layer(inputs=_patches(x)), x)
+
+
+def _patches(x: Tensor) -> Tensor:
+    """The circuit's inputs, ``(patches, channels * PIXELS)``, of images with even sides."""
+    batch, channels, height, width = x.shape
+    patches = x.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    return patches.reshape(-1, channels * PIXELS)
+
+
+def _in_place(predictions: Tensor, x: Tensor) -> Tensor:
+    """Outputs of patches, each where its pixel was in ``x``."""
+    batch, channels, height, width = x.shape
+    folded = predictions.to(x).reshape(batch, height // 2, width // 2, channels, 2, 2)
+    return folded.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
 
 
 @final
@@ -89,11 +99,14 @@ class HybridConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Of the shape of ``x``; circuits first."""
-        parts, start = [], 0
+        seen, layers, start = [], [], 0
         for each in self.filters:
             assert isinstance(each, CircuitFilter)
-            parts.append(each(x[:, start : start + each.channels]))
+            seen.append(x[:, start : start + each.channels])
+            layers.append(each.layer)
             start += each.channels
+        found = together(layers, [(None, _patches(each)) for each in seen])
+        parts = [_in_place(*each) for each in zip(found, seen, strict=True)]
         if self.conv is not None:
             parts.append(self.conv(x[:, start:]))
         return torch.cat(parts, dim=1)

@@ -1,0 +1,119 @@
+"""Whether a run's whole chain goes into one circuit, and that circuit on a target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidOption, TargetUnavailable
+from ..execution.factory import make_runner
+from ..execution.noisy import MAX_DENSITY_QUBITS
+from ..execution.targets import Target
+from ..layers.calling import ExactTarget
+from ..mitigation.readout import ReadoutCalibration
+from ..progress import Message, Progress, silent
+from ..rng import stream
+from .call_targets import EngineShots, Programs
+from .coherent import ChainResult, CoherentChain
+from .config import SamplingConfig
+from .device import DevicePredictor, hands_on_states
+from .samplers import Sampler
+
+if TYPE_CHECKING:
+    from .sample import TrainedRun
+
+
+def chosen_chain(
+    run: TrainedRun, config: SamplingConfig, sampler: str | Sampler | None
+) -> tuple[CoherentChain | None, str]:
+    """Return the chain as one circuit, or None and why not; ``auto`` leaves exact values to the engine.
+
+    Args:
+        run: The run.
+        config: Its ``chain``, sampler, steps, target and shots.
+        sampler: As in :func:`.sample`.
+
+    Raises:
+        TargetUnavailable: If ``chain`` is ``coherent`` and the run's is not, with the reason.
+        InvalidOption: If ``chain`` is ``coherent`` and the sampler is another than the process's own.
+    """
+    exact = config.target.startswith("engine") and config.shots is None
+    if config.chain == "steps" or (config.chain == "auto" and exact):
+        return None, "chain is 'steps'" if config.chain == "steps" else ""
+    if not hands_on_states(run.model):
+        if config.chain == "coherent":
+            raise TargetUnavailable(
+                f"'{run.model.name}' hands on images and no states, so its steps are no one circuit; "
+                "leave chain at 'auto'."
+            )
+        return None, ""
+    whole = config.num_inference_steps in (None, run.process.num_steps)
+    if config.scheduler != "process" or sampler not in (None, "process") or not whole:
+        why = "Only all steps of the process's own chain are one circuit"
+        if config.chain == "coherent":
+            raise InvalidOption(f"{why}; leave sampler and steps out, or set chain to 'steps'.")
+        return None, f"{why}."
+    try:
+        return CoherentChain.of(run.model, run.process), ""
+    except TargetUnavailable as error:
+        if config.chain == "coherent":
+            raise
+        return None, str(error)
+
+
+@torch.no_grad()
+def run_at_once(
+    chain: CoherentChain,
+    config: SamplingConfig,
+    target: Target,
+    x: Tensor,
+    labels: Tensor | None,
+    calibration: ReadoutCalibration | None = None,
+    progress: Progress = silent,
+) -> tuple[ChainResult, DevicePredictor | None]:
+    """Run a chain in one job.
+
+    Where a noisy circuit of fresh ancillas is too large for a density matrix, and on a device's
+    numbers in local mode, its ancillas are measured and reset in the middle.
+
+    Args:
+        chain: The chain.
+        config: Shots, mitigation, seed.
+        target: Where it runs.
+        x: ``(batch, ...)``: x_T.
+        labels: ``(batch,)`` of guided models.
+        calibration: A readout calibration taken earlier.
+        progress: Is told what happens.
+
+    Returns:
+        x_0 and the shares; and what explains it, where a runner ran it.
+
+    Raises:
+        InvalidData: If an image would keep less than one shot, or keeps none.
+        UnsupportedCircuit: If the device has too few qubits.
+    """
+    rng = stream(config.seed, "sampling", 0, 1)  # histories; (0,) has drawn x_T
+
+    if target.kind == "engine":
+        exact = config.shots is None
+        answers = ExactTarget() if exact else EngineShots(config.seed, Programs(), single=False)
+        found = chain.run(answers, x, labels, shots=config.shots, rng=rng)
+        return found, None
+    reuse = target.kind != "aer" and chain.spec.num_qubits > MAX_DENSITY_QUBITS
+    predicted = chain.checked(x, labels, config.shots)
+    [call] = chain.calls(x, labels, shots=config.shots, reuse_qubits=reuse)
+    device = DevicePredictor.of_call(
+        chain.model,
+        make_runner(target, seed=config.seed, readout=config.readout),
+        config,
+        call,
+        calibration=calibration,
+        progress=progress,
+    )
+    if predicted is not None:
+        share = f"{predicted.min():.3g} to {predicted.max():.3g}"
+        progress(Message(f"keeping {share} of the shots"))
+    [result] = device.at(1).answer([call])
+    return chain.read(result, x, config.shots, predicted, rng), device

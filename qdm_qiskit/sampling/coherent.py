@@ -1,0 +1,323 @@
+"""All steps of a reverse chain in one circuit, where each acts on the state that the last one left.
+
+That is so if the process takes the prediction as x_{t-1} and the model is circuits with projected or
+measured ancillas: Cacioppo's without activation, the latent ones, Kölle's unitary single sample,
+QuDDPM. x_T is loaded once, every step has ancillas of its own, and the moduli are read at the end: one call a
+chain, in place of amplitudes that no device gives from step to step.
+
+Projected ancillas cost shots: what is kept is the product over the steps, :meth:`CoherentChain.kept`
+predicts it exactly, and a chain that would keep less than one shot is refused. QuDDPM's ancillas are
+measured and not projected: a shot has a history of outcomes, and with it a state of its own. One
+history is drawn as a shot shows it, from the shots in the basis of the data, so that histories come as
+often as in the model; its state is told by tomography, from those shots of each setting that have the
+same history, up to a global phase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..circuits.composition import Part, composed
+from ..circuits.spec import CircuitSpec, ProbabilityReadout
+from ..diffusion import DiffusionProcess
+from ..errors import InvalidData, TargetUnavailable
+from ..execution.calls import CallResult, CallTarget, CircuitCall
+from ..execution.counts import MAX_CLBITS
+from ..layers.arrays import to_exact_array
+from ..layers.executors import EngineExecutor
+from ..mitigation.tomography import (
+    basis_angles,
+    estimate_states,
+    in_product_basis,
+    tomography_settings,
+)
+from ..models import Denoiser
+
+MAX_RECORDED = 14
+"""Most bits of a chain whose ancillas are recorded: each setting of each image has so many outcomes."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChainResult:
+    """What a chain in one circuit gave."""
+
+    states: Tensor
+    """``(batch, ...)`` complex: x_0; its phases are 0 where only moduli are read."""
+    kept: np.ndarray
+    """``(batch,)``: share of the shots behind each image."""
+    predicted: np.ndarray | None
+    """``(batch,)``: what the share should be, exactly; None where histories are drawn."""
+    histories: np.ndarray | None = None
+    """``(batch,)`` int: outcomes of the ancillas, the first step's least significant."""
+
+    def manifest(self) -> dict[str, Any]:
+        """What explains the chain, ready for JSON."""
+        return {
+            "circuits": "one",
+            "kept": self.kept.tolist(),
+            "predicted_kept": None if self.predicted is None else self.predicted.tolist(),
+            "histories": None if self.histories is None else self.histories.tolist(),
+        }
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CoherentChain:
+    """A model's whole reverse chain as one circuit; :meth:`of` makes it."""
+
+    model: Denoiser
+    parts: tuple[Part, ...]
+    """From x_T to x_0, with their angles."""
+    spec: CircuitSpec
+    """All parts one behind another, on fresh ancillas."""
+    keeps_norm: bool
+    """Whether x_0 has the norm that the projections leave, as Kölle's images have, or norm 1."""
+
+    @classmethod
+    def of(cls, model: Denoiser, process: DiffusionProcess) -> CoherentChain:
+        """Compose a model's chain.
+
+        Args:
+            model: With its weights.
+            process: That it was trained with.
+
+        Returns:
+            The chain.
+
+        Raises:
+            TargetUnavailable: If its steps are no circuits on one state, or have more bits than counts
+                are kept for; the message has the reason and what to do.
+        """
+        if not (process.keeps_prediction or process.compares_ensembles):
+            raise TargetUnavailable(
+                f"The process of this run puts arithmetic between the steps of '{model.name}', so they "
+                "are no one circuit; run it step by step."
+            )
+        parts = model.chain_parts(process.num_steps)
+        spec = composed(f"{model.name}_chain", parts, record=process.compares_ensembles)
+        recorded = len(_recorded(spec))
+        most = MAX_RECORDED if recorded else MAX_CLBITS
+        if spec.num_qubits > most:
+            raise TargetUnavailable(
+                f"All {process.num_steps} steps of '{model.name}' in one circuit measure "
+                f"{spec.num_qubits} bits, and counts are kept for at most {most}; run it step by step, "
+                "or train it with fewer steps."
+            )
+        return cls(model, parts, spec, process.state_space == "complex_image")
+
+    @property
+    def tells_states(self) -> bool:
+        """Whether histories are recorded and their states told, rather than moduli read."""
+        return bool(_recorded(self.spec))
+
+    @torch.no_grad()
+    def kept(self, x: Tensor, labels: Tensor | None = None) -> np.ndarray:
+        """Return the exact share of shots that passes all projections, from the engine.
+
+        Args:
+            x: ``(batch, ...)`` complex: x_T.
+            labels: ``(batch,)`` of guided models.
+
+        Returns:
+            ``(batch,)`` float64; 1 where histories are recorded.
+        """
+        states, inputs = _unit(x), self._inputs(labels, len(x))
+        share = torch.ones(len(x), dtype=torch.float64)
+        if self.tells_states:
+            return to_exact_array(share)
+        engines: dict[int, EngineExecutor] = {}
+        for part in self.parts:
+            assert part.angles is not None
+            spec, angles = part.spec, part.angles
+            if part.repeats > 1:
+                spec, angles = composed(spec.name, [part]), np.zeros(0)
+            engine = engines.setdefault(id(spec), EngineExecutor(spec))
+            states = engine.statevector(
+                torch.from_numpy(angles),
+                states,
+                inputs if spec.inputs else None,
+                renormalise=False,
+            )
+            norm = torch.linalg.vector_norm(states, dim=1)
+            share = share * norm.square()
+            states = states / norm.clamp_min(1e-300)[:, None]
+        return to_exact_array(share)
+
+    def calls(
+        self,
+        x: Tensor,
+        labels: Tensor | None = None,
+        *,
+        shots: int | None,
+        reuse_qubits: bool = False,
+    ) -> list[CircuitCall]:
+        """Return the calls of the whole chain, which are one job.
+
+        Args:
+            x: ``(batch, ...)`` complex: x_T.
+            labels: ``(batch,)`` of guided models.
+            shots: Of each image, and in each setting where states are told; None asks for exact values.
+            reuse_qubits: Measure and reset ancillas in the middle, in place of fresh ones.
+        """
+        spec, amplitudes = self.spec, to_exact_array(_unit(x))
+        inputs = self._inputs(labels, len(x))
+        values = None if inputs is None else to_exact_array(inputs)
+        if self.tells_states:
+            settings = tomography_settings(len(spec.data_qubits))
+            spec = in_product_basis(spec, spec.data_qubits)
+            turns = np.tile(basis_angles(settings), (len(x), 1))
+            amplitudes = amplitudes.repeat(len(settings), axis=0)
+            before = [] if values is None else [values.repeat(len(settings), axis=0)]
+            values = np.concatenate([*before, turns], axis=1)
+        call = CircuitCall(
+            name="chain",
+            spec=spec,
+            angles=np.zeros(0),
+            amplitudes=amplitudes,
+            inputs=values,
+            shots=shots,
+            reuse_qubits=reuse_qubits,
+        )
+        return [call]
+
+    @torch.no_grad()
+    def run(
+        self,
+        target: CallTarget,
+        x: Tensor,
+        labels: Tensor | None = None,
+        *,
+        shots: int | None,
+        rng: np.random.Generator,
+        reuse_qubits: bool = False,
+    ) -> ChainResult:
+        """Walk from x_T to x_0 in one job.
+
+        Args:
+            target: Answers the calls.
+            x: ``(batch, ...)`` complex: x_T.
+            labels: ``(batch,)`` of guided models.
+            shots: As for :meth:`calls`.
+            rng: Draws the histories.
+            reuse_qubits: As for :meth:`calls`.
+
+        Returns:
+            x_0 and the shares.
+
+        Raises:
+            InvalidData: If an image would keep less than one of its shots, before anything is sent; or
+                if none of its shots passed.
+        """
+        predicted = self.checked(x, labels, shots)
+        calls = self.calls(x, labels, shots=shots, reuse_qubits=reuse_qubits)
+        [result] = target.answer(calls)
+        return self.read(result, x, shots, predicted, rng)
+
+    def checked(self, x: Tensor, labels: Tensor | None, shots: int | None) -> np.ndarray | None:
+        """Return the predicted share of shots, None where histories are recorded.
+
+        Raises:
+            InvalidData: If an image would keep less than one of its shots.
+        """
+        if self.tells_states:
+            return None
+        predicted = self.kept(x, labels)
+        check_kept(predicted, shots)
+        return predicted
+
+    def read(
+        self,
+        result: CallResult,
+        x: Tensor,
+        shots: int | None,
+        predicted: np.ndarray | None,
+        rng: np.random.Generator,
+    ) -> ChainResult:
+        """Return x_0 from the answer to the call of :meth:`calls`.
+
+        Args:
+            result: The answer.
+            x: ``(batch, ...)``: x_T.
+            shots: As for :meth:`calls`.
+            predicted: From :meth:`checked`.
+            rng: Draws the histories.
+
+        Raises:
+            InvalidData: If no shot of an image passed its projections.
+        """
+        outputs = np.maximum(result.outputs, 0.0)  # mitigated quasi-probabilities may fall below
+        if self.tells_states:
+            return self._drawn(outputs, x, shots, rng)
+        kept = outputs.sum(axis=1)
+        if (kept <= 0).any():
+            raise InvalidData(
+                f"No shot of image {int(np.argmax(kept <= 0))} passed all projections of its chain; "
+                f"raise shots above {shots}."
+            )
+        moduli = np.sqrt(outputs if self.keeps_norm else outputs / kept[:, None])
+        states = torch.from_numpy(moduli).reshape(x.shape)
+        if self.keeps_norm:
+            norms = torch.linalg.vector_norm(x.flatten(1), dim=1).double()
+            states = states * norms.reshape(-1, *[1] * (x.ndim - 1))
+        return ChainResult(states.to(x), kept, predicted)
+
+    def _drawn(
+        self, outputs: np.ndarray, x: Tensor, shots: int | None, rng: np.random.Generator
+    ) -> ChainResult:
+        """One history of each image, and its state."""
+        size = self.spec.num_amplitudes
+        settings = len(tomography_settings(len(self.spec.data_qubits)))
+        joint = outputs.reshape(len(x), settings, -1, size)
+        shares = joint[:, 0].sum(axis=2)  # of each history, in the basis of the data
+        total = shares.sum(axis=1, keepdims=True)
+        if (total <= 0).any():
+            raise InvalidData(
+                f"No shot of image {int(np.argmax(total <= 0))} passed all projections of its chain; "
+                f"raise shots above {shots}."
+            )
+        drawn = np.array([rng.choice(shares.shape[1], p=each) for each in shares / total])
+        own = joint[np.arange(len(x)), :, drawn]
+        kept = own.sum(axis=2)
+        states = estimate_states(own, kept if shots is None else shots * kept)
+        return ChainResult(
+            torch.from_numpy(states).reshape(x.shape).to(x), kept.mean(axis=1), None, drawn
+        )
+
+    def _inputs(self, labels: Tensor | None, batch: int) -> Tensor | None:
+        inputs = self.model.chain_inputs(labels, batch)
+        return None if inputs is None else inputs.detach().double().cpu()
+
+
+def check_kept(kept: np.ndarray, shots: int | None) -> None:
+    """Refuse a chain whose projections leave less than one shot of an image in the whole job.
+
+    Args:
+        kept: ``(batch,)`` predicted shares.
+        shots: Of each image; None is exact.
+
+    Raises:
+        InvalidData: With the first such image, and the shots that it would need.
+    """
+    worst = int(np.argmin(kept))
+    if shots is not None and shots * kept[worst] < 1:
+        needed = f"{int(np.ceil(1 / kept[worst])):,}" if kept[worst] > 1e-15 else "any number"
+        raise InvalidData(
+            f"The projections of the chain keep {kept[worst]:.3g} of the shots of image {worst}: "
+            f"{shots * kept[worst]:.2g} of its {shots:,} in the whole job, less than one; raise shots "
+            f"above {needed}, or run it step by step."
+        )
+
+
+def _recorded(spec: CircuitSpec) -> tuple[int, ...]:
+    assert isinstance(spec.readout, ProbabilityReadout)
+    return spec.readout.qubits[len(spec.data_qubits) :]
+
+
+def _unit(x: Tensor) -> Tensor:
+    flat = x.detach().cpu().to(torch.complex128).flatten(1)
+    return flat / torch.linalg.vector_norm(flat, dim=1, keepdim=True)
