@@ -1,4 +1,4 @@
-"""What a run of a model of many circuits costs on a device: a row for each distinct circuit, and a total.
+"""What a run of many circuits costs on a device: a row for each distinct circuit, and a total.
 
 Circuits that differ in nothing but the values of their weights, as a model's layers do, share their
 numbers: the first of them is transpiled as a run would transpile it, weights bound. The others are as
@@ -208,7 +208,11 @@ def total_line(backend: dict[str, Any]) -> str:
 
 def about_line(data: dict[str, Any]) -> str:
     """Return what the numbers are of."""
-    kept = "" if data["kept"] is None else f", {data['kept']:.3g} of the shots kept"
+    kept = ""
+    if data["kept"] is not None:
+        kept = f", {data['kept']:.3g} of the shots kept"
+        if data["kept"] * data["shots"] < 1:
+            kept += ", less than one: the run is refused until shots are raised"
     return (
         f"{data['images']} images, {data['chain']}, {data['shots']} shots a circuit, by "
         f"{data['way']}{kept}"
@@ -292,9 +296,7 @@ def run_report(
         rows = groups.rows(fitted, work.steps)
         total = None if any(r.problem for r in rows) else groups.total(work, fitted, shots)
         found.append(
-            DeviceRun(
-                backend=device.name, device_qubits=device.num_qubits, rows=rows, total=total
-            )
+            DeviceRun(backend=device.name, device_qubits=device.num_qubits, rows=rows, total=total)
         )
     return RunReport(
         name=name,

@@ -24,7 +24,18 @@ from .run_work import run_work, short_chain
 BACKEND = "fake_torino"
 IMAGES = 16
 SHOTS = 1024
-CIRCUIT_TARGETS = ("engine", "aer", "noisy", "local", "ibm")
+SIMULATORS = ("engine", "aer", "noisy", "local")
+
+
+def targets_of(way: str) -> list[str]:
+    """Return the kinds of targets that a way of running reaches.
+
+    >>> targets_of("classical"), targets_of("calls")
+    (['engine'], ['engine', 'aer', 'noisy', 'local', 'ibm'])
+    """
+    if way in ("classical", "refused"):
+        return ["engine"]
+    return [*SIMULATORS, "ibm"] if way == "calls" else list(SIMULATORS)
 
 
 def preset_cost(name: str, kept: Kept | None = None) -> dict[str, Any]:
@@ -42,7 +53,7 @@ def preset_cost(name: str, kept: Kept | None = None) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(derived_seed(0, "init", 0))
     model = build_model(resolve(name), generator=generator)
     if is_classical(model):
-        return {"way": "classical", "targets": ["engine"], "runs": []}
+        return {"way": "classical", "targets": targets_of("classical"), "runs": []}
     process = make_process(resolve_run(name).diffusion)
     works = [run_work(model, process, num_images=IMAGES)]
     short = short_chain(process)
@@ -55,7 +66,7 @@ def preset_cost(name: str, kept: Kept | None = None) -> dict[str, Any]:
             )
         )
     runs = [_run(name, each, Kept() if kept is None else kept) for each in works]
-    return {"way": works[0].way, "targets": list(CIRCUIT_TARGETS), "runs": runs}
+    return {"way": works[0].way, "targets": targets_of(works[0].way), "runs": runs}
 
 
 def is_classical(model: Denoiser) -> bool:
@@ -136,4 +147,4 @@ def cost_lines(name: str, cost: Mapping[str, Any], shots: int) -> list[list[str]
 
 def refused(error: QdmError) -> dict[str, Any]:
     """Return the entry of a preset that cannot be priced, with the reason."""
-    return {"way": "refused", "targets": ["engine"], "runs": [], "problem": str(error)}
+    return {"way": "refused", "targets": targets_of("refused"), "runs": [], "problem": str(error)}
