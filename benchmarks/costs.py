@@ -57,7 +57,9 @@ def main() -> None:
             found[waiting[done]] = done.result()
             print(waiting[done], flush=True)
             presets = {name: found[name] for name in PRESETS if name in found}
-            data = {"backend": BACKEND, "images": IMAGES, "shots": SHOTS, "presets": presets}
+            missing = [name for name in PRESETS if name not in presets]
+            about = {"backend": BACKEND, "images": IMAGES, "shots": SHOTS}
+            data = {**about, "presets": presets, "not_priced": missing}
             write_text(NUMBERS, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
             write_text(PAGE, costs_page(data))
 

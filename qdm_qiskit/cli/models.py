@@ -132,7 +132,7 @@ def _print_costs(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
 
     priced = [row for row in rows if "cost" in row]
-    if not priced:
+    if not priced and not any(row["preset"] in _costs()["not_priced"] for row in rows):
         return
     console = Console(soft_wrap=True)
     costs = _costs()
@@ -146,6 +146,9 @@ def _print_costs(rows: list[dict[str, Any]]) -> None:
         told = [_price(run) for run in cost["runs"]] or [cost.get("problem", "no circuits")]
         for each in told:
             console.print(f"{where}; {each}", highlight=False, markup=False)
+    for row in rows:
+        if row["preset"] in costs["not_priced"]:
+            console.print(f"{row['preset']}: not priced yet", highlight=False)
 
 
 def _price(run: dict[str, Any]) -> str:

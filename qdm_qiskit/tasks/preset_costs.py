@@ -121,6 +121,8 @@ def costs_page(costs: Mapping[str, Any]) -> str:
     ]
     for name, each in costs["presets"].items():
         lines += [f"| {' | '.join(line)} |" for line in cost_lines(name, each, costs["shots"])]
+    if costs["not_priced"]:
+        lines += ["", f"Not priced yet: {', '.join(costs['not_priced'])}."]
     return "\n".join([*lines, ""])
 
 
