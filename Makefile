@@ -9,7 +9,7 @@ INCEPTION := build/inception
 # One thread each: the circuits are small, and the matrices of a batch are smaller than a thread's start.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-slow test-inception lint types contracts check reports gallery picture presets bench clean
+.PHONY: help install demo test test-slow test-inception lint types contracts check reports gallery picture presets costs bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,11 +68,14 @@ reports: install ## Write transpile_reports/ again
 gallery: install ## Write circuits/ again
 	$(BIN)/qdm circuits export
 
+costs: install ## Price all presets again, for `qdm models list` and docs/costs.md
+	$(BIN)/python benchmarks/costs.py
+
 picture: install ## Draw docs/images/rooms.svg again, from the imports
 	$(BIN)/python .ci/draw_rooms.py docs/images/rooms.svg
 
 presets: install ## Count the parameters of all presets again, for `qdm models list`
-	$(BIN)/qdm models list --fresh --json > $(VENV)/presets.json
+	$(BIN)/python -c "import json; from qdm_qiskit.models import PRESETS, describe; print(json.dumps([describe(n) for n in PRESETS], indent=2))" > $(VENV)/presets.json
 	mv $(VENV)/presets.json qdm_qiskit/models/presets.json
 
 BENCH := .venv-bench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 COUNTED = "models/presets.json"
 """What `qdm models list --fresh --json` printed, in the package; a test compares the two."""
 
+PRICED = "models/costs.json"
+"""What `python benchmarks/costs.py` wrote, in the package; a test compares entries."""
+
 
 @app.command("list")
 def list_models(
@@ -30,9 +34,10 @@ def list_models(
         ),
     ] = False,
 ) -> None:
-    """List every preset of every model, with its exact parameter count.
+    """List every preset of every model: its exact parameter count, its targets and its price.
 
-    Models and circuits of other packages come last, with their own options.
+    The price is that of 16 images on fake_torino; docs/costs.md says how it is counted. Models and
+    circuits of other packages come last, with their own options.
 
     Example:
 
@@ -48,10 +53,12 @@ def list_models(
         # Not through qdm_qiskit.models, which imports torch: a list should not take seconds.
         rows = json.loads(files("qdm_qiskit").joinpath(COUNTED).read_text(encoding="utf-8"))
         rows += _of_other_packages()
+    rows = [_with_cost(row) for row in rows]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     _print_table(rows)
+    _print_costs(rows)
 
 
 def _of_other_packages() -> list[dict[str, Any]]:
@@ -89,12 +96,70 @@ def describe_model(
     from ..options import parse_assignments
 
     row = describe(name, parse_assignments(settings or []))
+    if not settings:
+        row = _with_cost(row)
     if as_json:
         typer.echo(json.dumps(row, indent=2))
         return
     _print_table([row])
+    _print_costs([row])
     for option, value in row["options"].items():
         typer.echo(f"{option:>16} = {value}")
+
+
+@cache
+def _costs() -> dict[str, Any]:
+    from importlib.resources import files
+
+    read: dict[str, Any] = json.loads(
+        files("qdm_qiskit").joinpath(PRICED).read_text(encoding="utf-8")
+    )
+    return read
+
+
+def _with_cost(row: dict[str, Any]) -> dict[str, Any]:
+    """Add on which targets a preset runs, and what its images cost; nothing where none is known."""
+    costs = _costs()
+    found = costs["presets"].get(row["preset"])
+    if found is None:
+        return row
+    about = {key: costs[key] for key in ("backend", "images", "shots")}
+    cost = {key: value for key, value in found.items() if key != "targets"}
+    return {**row, "targets": found["targets"], "cost": {**about, **cost}}
+
+
+def _print_costs(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+
+    priced = [row for row in rows if "cost" in row]
+    if not priced and not any(row["preset"] in _costs()["not_priced"] for row in rows):
+        return
+    console = Console(soft_wrap=True)
+    costs = _costs()
+    console.print(
+        f"\n{costs['images']} images on {costs['backend']}, {costs['shots']} shots a circuit:",
+        highlight=False,
+    )
+    for row in priced:
+        cost = row["cost"]
+        where = f"{row['preset']}: {cost['way']}, on {', '.join(row['targets'])}"
+        told = [_price(run) for run in cost["runs"]] or [cost.get("problem", "no circuits")]
+        for each in told:
+            console.print(f"{where}; {each}", highlight=False, markup=False)
+    for row in rows:
+        if row["preset"] in costs["not_priced"]:
+            console.print(f"{row['preset']}: not priced yet", highlight=False)
+
+
+def _price(run: dict[str, Any]) -> str:
+    if "problem" in run:
+        return f"{run['chain']}: {run['problem']}"
+    kept = "" if run["kept"] is None else f", {run['kept']:.2g} of the shots kept"
+    return (
+        f"{run['chain']}: {run['jobs']:,} jobs, {run['circuits']:,} circuits of up to "
+        f"{run['largest_two_qubit_gates']:,} two-qubit gates, {run['shots']:,} shots, "
+        f"{run['qpu_seconds']:,.0f} QPU seconds{kept}"
+    )
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import pictures
 from .models import JsonOption, SetOption
+
+if TYPE_CHECKING:
+    from ..evaluation.run_cost import RunReport
 
 app = typer.Typer(help="Reports, before anything is paid for.", no_args_is_help=True)
 app.command("pictures")(pictures.pictures)
@@ -32,6 +35,17 @@ def transpile(
         str | None, typer.Option(help="What loads images; the model's own if not given.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, example image and transpiler.")] = 0,
+    num_images: Annotated[int, typer.Option(min=1, help="Images of a run of many circuits.")] = 16,
+    scheduler: Annotated[
+        str, typer.Option(help="Sampler of a run of many circuits, as ddim.")
+    ] = "process",
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the sampler; all if not given.")
+    ] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--every", help="Transpile also circuits that differ in weights only."),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the report; RUN/report, or transpile_reports for presets."),
@@ -42,7 +56,7 @@ def transpile(
     """Report depth, two-qubit gates, duration and expected success on one or more devices.
 
     A trained run is reported with its weights, a model or preset with fresh ones. Loader and denoiser
-    are counted apart.
+    are counted apart. A model of many circuits has a row for each, and a total for the run.
 
     Example:
 
@@ -51,10 +65,12 @@ def transpile(
     from rich.console import Console
     from rich.progress import Progress
 
-    from ..errors import InvalidOption
+    from ..errors import InvalidOption, UnsupportedCircuit
+    from ..evaluation.run_cost import RunReport
     from ..execution.snapshots import load_backend
     from ..files import check_writable
     from ..options import parse_assignments
+    from ..reports.calls_render import write_calls_report
     from ..reports.transpile_render import write_report
     from ..tasks import cost
 
@@ -81,8 +97,24 @@ def transpile(
             shots=shots,
             loader=loader,
             seed=seed,
-            progress=lambda each: bar.update(tasks[each.partition("@")[0]], completed=each.done),
+            num_images=num_images,
+            scheduler=scheduler,
+            num_inference_steps=steps,
+            every=every,
+            progress=lambda each: bar.update(
+                tasks[each.partition("@")[0]], completed=each.done, total=each.total
+            ),
         )
+    if isinstance(report, RunReport):
+        paths = write_calls_report(report, out)
+        if as_json:
+            typer.echo(json.dumps(report.to_dict(), indent=2))
+        else:
+            _show_run(report, paths)
+        for device in report.backends:
+            if device.problem:
+                raise UnsupportedCircuit(device.problem)
+        return
     paths = write_report(report, out)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2))
@@ -95,6 +127,26 @@ def transpile(
             f"expected success {total.expected_success:.2g}"
         )
         typer.echo(found.verdict.sentence)
+    for path in paths:
+        typer.echo(f"written  {path}")
+
+
+def _show_run(report: RunReport, paths: tuple[Path, ...]) -> None:
+    """Print a line for each distinct circuit, and the total of each device."""
+    from ..evaluation.run_cost import about_line
+
+    typer.echo(about_line(report.to_dict()))
+    for device, total in zip(report.backends, report.sentences(), strict=True):
+        for row in device.rows:
+            told = row.problem or (
+                f"depth {row.depth}, {row.two_qubit_gates} two-qubit gates, "
+                f"expected success {row.expected_success:.2g}"
+            )
+            typer.echo(
+                f"{device.backend}: {row.circuit} {row.content}: {row.calls_step} calls a step, "
+                f"{row.calls_run} a run, {row.rows} rows a step in {row.bases} bases: {told}"
+            )
+        typer.echo(total)
     for path in paths:
         typer.echo(f"written  {path}")
 

@@ -33,7 +33,7 @@ def render_markdown(data: dict[str, Any]) -> bytes:
         "(weights that have values are not counted); "
         "in one-qubit unitaries and CNOTs:",
         "",
-        *_table(
+        *markdown_table(
             ["", *PARTS],
             [
                 ["depth", *(logical[p]["depth"] for p in PARTS)],
@@ -61,13 +61,13 @@ def _backend_section(backend: dict[str, Any]) -> list[str]:
         "",
         f"**{backend['verdict']['sentence']}** ({backend['verdict']['method']})",
         "",
-        *_table(["", *PARTS], cost_lines(backend["cost"])),
+        *markdown_table(["", *PARTS], cost_lines(backend["cost"])),
         "",
         f"Seed {backend['best_seed']}; layout {list(backend['layout'])} of "
         f"{backend['device_qubits']} qubits, measured {list(backend['measured_qubits'])}. "
         "Over all seeds:",
         "",
-        *_table(["", "smallest", "median", "largest"], spread_lines(backend["spread"])),
+        *markdown_table(["", "smallest", "median", "largest"], spread_lines(backend["spread"])),
     ]
 
 
@@ -106,7 +106,8 @@ def render_png(data: dict[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def _table(head: list[Any], rows: list[list[Any]]) -> list[str]:
+def markdown_table(head: list[Any], rows: list[list[Any]]) -> list[str]:
+    """Return the lines of a table, numbers to the right."""
     line = "| " + " | ".join(str(h) for h in head) + " |"
     rule = "|---" + "|---:" * (len(head) - 1) + "|"
     return [line, rule, *("| " + " | ".join(str(c) for c in row) + " |" for row in rows)]

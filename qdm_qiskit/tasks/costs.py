@@ -12,15 +12,18 @@ import torch
 from qiskit import QuantumCircuit
 
 from ..arguments import checked_path, whole_number, wrong
-from ..circuits import CircuitSpec, Loader
-from ..diffusion import DiffusionProcess, InterpolatedNoise
+from ..circuits import CircuitSpec, Loader, ProbabilityReadout
+from ..diffusion import DiffusionProcess, InterpolatedNoise, make_process
 from ..errors import InvalidOption
+from ..evaluation.run_cost import RunReport, run_report
 from ..evaluation.transpile import TranspileReport, transpile_report
 from ..execution.devices import DeviceLike, as_backend
 from ..models import CircuitDenoiser, Denoiser, build_model, resolve
 from ..progress import Progress, silent
 from ..rng import derived_seed
 from ..sampling import TrainedRun, load_run, unrolled_circuit
+from ..training.config import resolve_run
+from .run_work import run_work
 
 __all__ = ["cost"]
 
@@ -36,10 +39,17 @@ def cost(
     shots: int = 4096,
     loader: str | Loader | None = None,
     seed: int = 0,
+    num_images: int = 16,
+    scheduler: str = "process",
+    num_inference_steps: int | None = None,
+    every: bool = False,
     progress: Progress = silent,
     **options: Any,
-) -> TranspileReport:
+) -> TranspileReport | RunReport:
     """Count what one step of a model, or any circuit, costs on one or more devices.
+
+    Of a model of many circuits, and of one that hands states from step to step, the whole run is
+    counted: each distinct circuit with its calls, and jobs, shots and QPU seconds in all.
 
     Args:
         subject: Folder of a trained run, or what ``load_run`` gave; a model's or preset's name; a
@@ -52,17 +62,23 @@ def cost(
         shots: Shots that the verdict assumes.
         loader: Loader of images, or its name; the model's own if None.
         seed: Of fresh weights, the example image and the transpiler.
+        num_images: Images of a run of many circuits, at least 1.
+        scheduler: Its sampler, such as ``ddim``; its process's own chain if not given.
+        num_inference_steps: Steps of the sampler; all of them if None.
+        every: Transpile all its circuits, also those that differ in the values of their weights only.
         progress: Receives the device's name, with the trials that are done and in all.
         options: Of a model or preset that is named: ``depth=2``, ``image_size=8``.
 
     Returns:
         Depth, two-qubit gates, duration and expected success, loader and denoiser apart, and a
         sentence that says whether noise leaves anything. ``write_report`` in
-        :mod:`qdm_qiskit.reports.transpile_render` writes it.
+        :mod:`qdm_qiskit.reports.transpile_render` writes it. A model of many circuits has a
+        :class:`.RunReport`, which ``write_calls_report`` in :mod:`qdm_qiskit.reports.calls_render`
+        writes; a circuit that does not fit a device has a row there that says so, and no total.
 
     Raises:
         UnknownName: If there is no such model, preset or device.
-        InvalidOption: If an option is unknown or out of range, or the model has no single circuit.
+        InvalidOption: If an option is unknown or out of range, or the model is classical.
         UnsupportedCircuit: If the circuit does not fit a device.
 
     >>> from qiskit import QuantumCircuit
@@ -78,17 +94,82 @@ def cost(
     devices: list[Any] = list(backends) if several else [backends]
     for each in devices:
         as_backend(each, "backends")
-    found, circuit, example = _subject(subject, {**(settings or {}), **options}, loader, seed)
+    if whole_number(num_images, "num_images") < 1:
+        raise InvalidOption(f"num_images must be at least 1, got {num_images}.")
+    chosen = {**(settings or {}), **options}
+    seeds = [derived_seed(seed, "transpiler", trial) for trial in range(trials)]
+    several_circuits = _many(subject, chosen, seed)
+    if several_circuits is not None:
+        found, model, process = several_circuits
+        if loader is not None:
+            raise InvalidOption(
+                f"'{model.name}' is no single circuit, so no loader stands in front of it; leave "
+                "loader out."
+            )
+        work = run_work(
+            model,
+            process,
+            num_images=num_images,
+            scheduler=scheduler,
+            steps=num_inference_steps,
+            seed=seed,
+        )
+        return run_report(
+            found if name is None else name,
+            work,
+            devices,
+            level=level,
+            seeds=seeds,
+            shots=shots,
+            every=every,
+            progress=progress,
+        )
+    if scheduler != "process" or num_inference_steps is not None or every:
+        raise InvalidOption(
+            "A single circuit is reported step by step: scheduler, num_inference_steps and every are "
+            "for models of many circuits."
+        )
+    found, circuit, example = _subject(subject, chosen, loader, seed)
     return transpile_report(
         found if name is None else name,
         circuit,
         devices,
         level=level,
-        seeds=[derived_seed(seed, "transpiler", trial) for trial in range(trials)],
+        seeds=seeds,
         example_values=example,
         shots=shots,
         progress=progress,
     )
+
+
+def _many(
+    subject: object, options: dict[str, Any], seed: int
+) -> tuple[str, Denoiser, DiffusionProcess] | None:
+    """Name, model and process of what is no single circuit; None of all else."""
+    if isinstance(subject, CircuitSpec | QuantumCircuit):
+        return None
+    name = None
+    if isinstance(subject, str | Path) and Path(subject).is_dir():
+        name = Path(subject).resolve().name
+        subject = load_run(checked_path(subject, "subject"))
+    if isinstance(subject, TrainedRun) and not options:
+        if _is_single(subject.model):
+            return None
+        return name or subject.model.name, subject.model, subject.process
+    if isinstance(subject, Denoiser) and not options:
+        if _is_single(subject):
+            return None
+        return subject.name, subject, make_process(resolve_run(subject).diffusion)
+    if isinstance(subject, str) and not Path(subject).is_dir():
+        model = _fresh(subject, options, seed)
+        if _is_single(model):
+            return None
+        return (
+            _named(subject, options),
+            model,
+            make_process(resolve_run(subject, options).diffusion),
+        )
+    return None
 
 
 def _subject(
@@ -114,10 +195,8 @@ def _subject(
         return _step_of(subject.model, subject.process, subject.model.name, loader, seed)
     if named:
         assert isinstance(subject, str)
-        generator = torch.Generator().manual_seed(derived_seed(seed, "init", 0))
-        model = build_model(resolve(subject, options), generator=generator)
-        name = "_".join([subject, *(f"{key}{value}" for key, value in options.items())])
-        return _step_of(model, InterpolatedNoise(), name, loader, seed)
+        model = _fresh(subject, options, seed)
+        return _step_of(model, InterpolatedNoise(), _named(subject, options), loader, seed)
     if not isinstance(subject, str | Path):
         raise wrong(
             subject,
@@ -128,6 +207,22 @@ def _subject(
     folder = checked_path(subject, "subject")
     run = load_run(folder)
     return _step_of(run.model, run.process, folder.resolve().name, loader, seed)
+
+
+def _is_single(model: Denoiser) -> bool:
+    """Whether a step is one circuit that is read as it stands, in no further bases."""
+    if not isinstance(model, CircuitDenoiser):
+        return False
+    return isinstance(model.layer.spec.readout, ProbabilityReadout)
+
+
+def _fresh(name: str, options: dict[str, Any], seed: int) -> Denoiser:
+    generator = torch.Generator().manual_seed(derived_seed(seed, "init", 0))
+    return build_model(resolve(name, options), generator=generator)
+
+
+def _named(name: str, options: dict[str, Any]) -> str:
+    return "_".join([name, *(f"{key}{value}" for key, value in options.items())])
 
 
 def _step_of(

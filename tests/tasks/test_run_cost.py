@@ -1,0 +1,195 @@
+"""What runs of many circuits cost, counted again from their calls; and the file of `models list`."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit.quantum_info import SparsePauliOp
+
+import qdm_qiskit as qdm
+from qdm_qiskit.circuits import ExpectationReadout, eeqdm
+from qdm_qiskit.cli.main import main
+from qdm_qiskit.diffusion import InterpolatedNoise
+from qdm_qiskit.errors import InvalidOption
+from qdm_qiskit.evaluation.run_cost import MAX_EXECUTIONS, MOST_VALUES, _jobs, run_report
+from qdm_qiskit.execution.devices import as_backend
+from qdm_qiskit.hardware.plan.qpu_seconds import timing
+from qdm_qiskit.layers.calling import calls_of
+from qdm_qiskit.models import PRESETS, Denoiser, build_model, resolve
+from qdm_qiskit.tasks.preset_costs import costs_page, preset_cost, targets_of
+from qdm_qiskit.tasks.run_work import run_work
+from qdm_qiskit.transpiling.passes import transpile_for
+from tests.artifacts.test_transpile_reports import assert_same
+from tests.helpers import ROOT
+
+COMMITTED = json.loads((ROOT / "qdm_qiskit/models/costs.json").read_text())
+
+
+def seconds_by_hand(jobs, circuits, lengths, shots, rep_delay):
+    return 2.0 * jobs + sum(
+        n * shots * (rep_delay + length) for n, length in zip(circuits, lengths, strict=True)
+    )
+
+
+def test_a_run_of_many_circuits_is_its_calls_times_its_steps() -> None:
+    model = build_model(resolve("koelle-qunet-L8"), generator=torch.Generator().manual_seed(0))
+    process = InterpolatedNoise(3)
+    report = run_report(
+        "qunet",
+        run_work(model, process, num_images=2),
+        ["fake_torino"],
+        level=1,
+        seeds=[1],
+        shots=10,
+    )
+    x = torch.rand(2, *model.image_shape)
+    jobs = calls_of(model, x, torch.ones(2))
+    calls = [call for job in jobs for call in job]
+    [device] = report.backends
+    assert [row.rows for row in device.rows] == [call.num_rows for call in calls]
+    assert [row.calls_run for row in device.rows] == [3] * len(calls)
+    assert device.total is not None
+    rows = sum(call.num_rows for call in calls)
+    assert (device.total.jobs, device.total.circuits) == (3 * len(jobs), 3 * rows)
+    assert device.total.shots == 30 * rows
+    backend = as_backend("fake_torino", "backend")
+    counts, clocks = [], []
+    for call in calls:
+        isa = transpile_for(call.circuit, backend, level=1, seed=1)
+        counts.append(sum(len(each.qubits) == 2 and each.name != "barrier" for each in isa.data))
+        clocks.append(timing(backend, isa))
+    assert [row.two_qubit_gates for row in device.rows] == counts
+    assert device.total.two_qubit_gates == 3 * sum(
+        n * call.num_rows for n, call in zip(counts, calls, strict=True)
+    )
+    by_hand = 3 * seconds_by_hand(
+        len(jobs),
+        [call.num_rows for call in calls],
+        [each.circuit_seconds for each in clocks],
+        10,
+        clocks[0].rep_delay_seconds,
+    )
+    assert device.total.qpu_seconds == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_circuits_that_differ_in_weights_share_the_numbers_that_each_has() -> None:
+    options = {"num_images": 1, "trials": 1, "num_inference_steps": 10, "scheduler": "ddim"}
+    shared, every = (qdm.cost("defalco-1hqconv", every=each, **options) for each in (False, True))
+    [few], [all_] = shared.backends, every.backends
+    assert [row.transpiled for row in few.rows] == [True, False, False, False]
+    assert all(row.transpiled for row in all_.rows)
+    assert [row.content for row in few.rows] == [row.content for row in all_.rows]
+    assert [row.two_qubit_gates for row in few.rows] == [row.two_qubit_gates for row in all_.rows]
+    assert few.total.circuits == all_.total.circuits == 4 * 10
+    assert few.total.two_qubit_gates == all_.total.two_qubit_gates
+
+
+def test_expectation_values_cost_a_circuit_for_each_basis() -> None:
+    terms = (
+        SparsePauliOp(["ZZI", "IZI"]),
+        *(SparsePauliOp(each) for each in ("XII", "IIZ", "IXI")),
+    )
+    spec = replace(eeqdm(num_data=2, depth=1), readout=ExpectationReadout(observables=terms))
+    model = Denoiser.from_spec(spec, image_shape=(1, 2, 2))
+    report = qdm.cost(model, num_images=5, trials=1, shots=100)
+    [device] = report.backends
+    [row] = device.rows
+    assert (row.bases, row.rows) == (2, 5)
+    assert device.total.circuits == 2 * 5 * report.steps
+    assert device.total.shots == 100 * device.total.circuits
+    assert "2" in repr(report) or report.sentences()
+
+
+def test_a_chain_of_states_is_one_job() -> None:
+    report = qdm.cost("quddpm-circular", num_images=2, trials=1)
+    [device] = report.backends
+    assert (report.way, report.steps, device.total.jobs) == ("coherent", 1, 1)
+    assert 0 < report.kept <= 1 + 1e-12
+
+
+@given(
+    rows=st.integers(1, 10_000),
+    executions=st.integers(1, MAX_EXECUTIONS),
+    values=st.integers(0, 4096),
+)
+@settings(max_examples=50, deadline=None)
+def test_rows_fill_jobs_up_to_the_limits(rows: int, executions: int, values: int) -> None:
+    room = MAX_EXECUTIONS // executions
+    if values:
+        room = min(room, MOST_VALUES // values)
+    assert _jobs([(rows, executions, values, "call")]) == math.ceil(rows / room)
+
+
+def test_a_row_that_outgrows_a_job_is_refused() -> None:
+    with pytest.raises(InvalidOption, match=r"One row of call 'down' takes .* lower shots"):
+        _jobs([(1, MAX_EXECUTIONS + 1, 3, "down")])
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["koelle-qunet-L8", "--backend=fake_lima"], "has 6 qubits and the device has 5"),
+        (["ddpm-depth2"], "it is classical and runs on the engine"),
+        (["digits-demo", "--scheduler=ddim"], "for models of many circuits"),
+        (["koelle-qunet-L8", "--scheduler=ddim"], "leave scheduler out"),
+    ],
+)
+def test_what_cannot_be_priced_is_one_line(words, problem, tmp_path, capsys) -> None:
+    options = ["--num-images=1", "--trials=1", "--level=1", "--out", str(tmp_path), "--quiet"]
+    with pytest.raises(SystemExit) as left:
+        main(["report", "transpile", *words, *options])
+    assert left.value.code == 2
+    out, err = capsys.readouterr()
+    assert problem in err
+    assert len(err.splitlines()) == 1
+    if "fake_lima" in words[-1]:
+        assert problem in out
+        rows = json.loads((tmp_path / "koelle-qunet-L8.json").read_text())["backends"][0]
+        assert rows["total"] is None
+        assert any(row["problem"] is None for row in rows["rows"])
+
+
+def test_the_command_writes_a_row_a_circuit_and_a_total(tmp_path, capsys) -> None:
+    words = ["koelle-qunet-L8", "--num-images=1", "--trials=1", "--level=1", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit) as left:
+        main(["report", "transpile", *words])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    data = json.loads((tmp_path / "koelle-qunet-L8.json").read_text())
+    assert data["schema"] == "calls-report/1"
+    page = (tmp_path / "koelle-qunet-L8.md").read_text()
+    for row in data["backends"][0]["rows"]:
+        assert row["content"] in out
+        assert row["content"] in page
+    assert f"{data['backends'][0]['total']['jobs']} jobs" in out
+
+
+def test_the_list_has_a_way_targets_and_a_price_for_each_preset() -> None:
+    named = {*COMMITTED["presets"], *COMMITTED["not_priced"]}
+    assert named == set(PRESETS)
+    assert list(COMMITTED["presets"]) == [name for name in PRESETS if name in COMMITTED["presets"]]
+    for name, found in COMMITTED["presets"].items():
+        assert found["targets"] == targets_of(found["way"]), name
+        assert bool(found["runs"]) == (found["way"] not in ("classical", "refused")), name
+
+
+def test_the_page_of_costs_is_the_file_s() -> None:
+    assert (ROOT / "docs/costs.md").read_text() == costs_page(COMMITTED), "run `make costs`"
+
+
+CHEAP = ("ddpm-depth2", "quddpm-circular", "digits-demo")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in CHEAP else pytest.param(n, marks=pytest.mark.slow) for n in COMMITTED["presets"]],
+)
+def test_the_committed_cost_is_the_generated_one(name: str) -> None:
+    found = json.loads(json.dumps(preset_cost(name)))
+    assert_same(found, COMMITTED["presets"][name], f"{name} is stale: run `make costs`")
