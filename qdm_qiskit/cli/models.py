@@ -8,6 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+__all__ = [
+    "COUNTED",
+    "PRICED",
+    "JsonOption",
+    "SetOption",
+    "app",
+    "describe_model",
+    "list_models",
+]
+
 app = typer.Typer(help="Models and presets: list them, describe them.", no_args_is_help=True)
 
 SetOption = Annotated[

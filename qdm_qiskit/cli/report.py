@@ -14,6 +14,13 @@ from .models import JsonOption, SetOption
 if TYPE_CHECKING:
     from ..evaluation.run_cost import RunReport
 
+__all__ = [
+    "app",
+    "run_page",
+    "states_page",
+    "transpile",
+]
+
 app = typer.Typer(help="Reports, before anything is paid for.", no_args_is_help=True)
 app.command("pictures")(pictures.pictures)
 

@@ -20,7 +20,7 @@ from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
 
 from ..arguments import all_of_kind
-from ..circuits.saved import circuit_text
+from ..circuits.fingerprint import circuit_fingerprint
 from ..circuits.spec import CircuitSpec
 from ..errors import InvalidOption, UnsupportedCircuit
 from ..execution.calls import CircuitCall
@@ -404,7 +404,7 @@ def structure_of(spec: CircuitSpec, reuse_qubits: bool = False) -> str:
     """Return a digest that specs share whose circuits differ in the values of their weights only."""
     angles = np.zeros(len(spec.weights))
     told = CircuitCall(name="", spec=spec, angles=angles, reuse_qubits=reuse_qubits)
-    plain = hashlib.sha256(circuit_text(spec.full_circuit(measure=False)).encode())
+    plain = hashlib.sha256(circuit_fingerprint(spec.full_circuit(measure=False)).encode())
     plain.update(told.content.encode())
     return "free:" + plain.hexdigest()
 

@@ -10,6 +10,11 @@ from ..evaluation.run_cost import HEAD, RunReport, about_line, row_lines, total_
 from ..files import write_together
 from .transpile_render import markdown_table, render_json
 
+__all__ = [
+    "render_markdown",
+    "write_calls_report",
+]
+
 
 def render_markdown(data: dict[str, Any]) -> bytes:
     """For each device the total of a run, and a line for each distinct circuit."""

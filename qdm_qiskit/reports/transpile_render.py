@@ -12,6 +12,14 @@ from ..evaluation.transpile import TranspileReport
 from ..evaluation.transpile_card import PARTS, cost_lines, spread_lines
 from ..files import write_together
 
+__all__ = [
+    "markdown_table",
+    "render_json",
+    "render_markdown",
+    "render_png",
+    "write_report",
+]
+
 
 def render_json(data: dict[str, Any]) -> bytes:
     """Every number, indented, with a newline at the end."""

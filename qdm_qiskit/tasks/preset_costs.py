@@ -21,6 +21,19 @@ from ..sampling.device import hands_on_states
 from ..training.config import resolve_run
 from .run_work import run_work, short_chain
 
+__all__ = [
+    "BACKEND",
+    "IMAGES",
+    "SHOTS",
+    "SIMULATORS",
+    "cost_lines",
+    "costs_page",
+    "is_classical",
+    "preset_cost",
+    "refused",
+    "targets_of",
+]
+
 BACKEND = "fake_torino"
 IMAGES = 16
 SHOTS = 1024

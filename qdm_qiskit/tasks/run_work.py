@@ -17,6 +17,12 @@ from ..sampling.coherent import CoherentChain
 from ..sampling.device import hands_on_states
 from ..sampling.schedulers import planned_chain
 
+__all__ = [
+    "SHORT_CHAIN",
+    "run_work",
+    "short_chain",
+]
+
 SHORT_CHAIN = 10
 """Steps of DDIM that a run is also priced with."""
 
