@@ -48,7 +48,7 @@ def targets_of(way: str) -> list[str]:
     """
     if way in ("classical", "refused"):
         return ["engine"]
-    return [*SIMULATORS, "ibm"] if way == "calls" else list(SIMULATORS)
+    return [*SIMULATORS, "ibm"]
 
 
 def preset_cost(name: str, kept: Kept | None = None) -> dict[str, Any]:

@@ -231,6 +231,24 @@ def test_qu_net_killed_at_random_moments(server, forge, undisturbed_calls, tmp_p
     random_kills(server, forge, undisturbed_calls, tmp_path, 40)
 
 
+STATES = {
+    "cacioppo": {"depths": (2, 2, 2), "num_steps": 2},
+    "qamp_december": {"depths": (2, 2, 2), "num_steps": 2, "width": 8, "num_qubits": 2},
+}
+"""Models whose states are told by tomography between the calls of a step."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("model", STATES)
+def test_models_of_states_killed_at_random_moments(
+    server, forge, tmp_path_factory, tmp_path, model
+):
+    run = write_run(tmp_path_factory.mktemp("trained") / model, model, **STATES[model])
+    expected = undisturbed(server, run, forge, tmp_path_factory, BACKEND, shots=400)
+    random_kills(server, forge, expected, tmp_path, 30)
+
+
 @pytest.fixture(scope="module")
 def large_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """A device of 16 qubits, for circuits of twelve."""
