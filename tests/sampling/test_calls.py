@@ -23,7 +23,7 @@ from qdm_qiskit.execution.factory import make_runner
 from qdm_qiskit.files import write_json
 from qdm_qiskit.models import Denoiser, ModelChoice, build_model, save_model
 from qdm_qiskit.sampling import SamplingConfig, by_step, call_targets, load_run, sample
-from qdm_qiskit.sampling.call_targets import EngineShots, RunnerTarget
+from qdm_qiskit.sampling.call_targets import EngineShots, Programs, RunnerTarget
 from qdm_qiskit.sampling.readings import Reading
 from qdm_qiskit.training import resolve_run
 from tests.helpers import generator
@@ -99,7 +99,7 @@ def exact_values(call):
 
 def engine_target(spec, seed=0):
     program = compile_circuit(spec.circuit, spec.inputs, spec.weights)
-    return EngineShots(seed, {"layer": program}, single=False)
+    return EngineShots(seed, Programs([(spec, program)]), single=False)
 
 
 def runner_target(target, **options):
