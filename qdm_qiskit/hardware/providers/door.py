@@ -14,12 +14,10 @@ from ...errors import (
     TargetUnavailable,
 )
 from ...execution.targets import Target
-from ..plan.run_plan import RunPlan
 from ..plan.types import Availability, ProviderRecord
 from .base import Provider, checked_provider
 from .context import RunContext
 from .patient import PatientProvider
-from .settings import ServiceSettings
 
 __all__ = [
     "PROVIDERS",
@@ -120,12 +118,13 @@ def open_provider(run: RunContext, given: Provider | None, *, detach: bool) -> P
         InvalidOption: If the object is not the provider of the plan.
         ServiceUnavailable: If the account cannot be used.
     """
-    found = _provider_of(run.plan, run.settings, given)
+    found = _provider_of(run, given)
     found.begin(run, detach=detach)
     return found
 
 
-def _provider_of(plan: RunPlan, settings: ServiceSettings, given: Provider | None) -> Provider:
+def _provider_of(run: RunContext, given: Provider | None) -> Provider:
+    plan = run.plan
     name, _, device = plan.target.partition(":")
     record = plan.provider
     if record is None:
@@ -140,7 +139,7 @@ def _provider_of(plan: RunPlan, settings: ServiceSettings, given: Provider | Non
             raise InvalidOption(
                 f"provider is that of the plan, '{plan.target}', got '{given.target}'."
             )
-        return PatientProvider(given, settings)
+        return PatientProvider(given, run.settings)
     if not record.package:
         raise TargetUnavailable(
             f"Run {plan.run_id} was planned with a provider object of {record.module}; go on from "
@@ -158,4 +157,4 @@ def _provider_of(plan: RunPlan, settings: ServiceSettings, given: Provider | Non
             f"Run {plan.run_id} was planned on provider '{name}' of package {record.package}, and "
             f"here package {package} brings it; install the first, or plan again."
         )
-    return PatientProvider(make_provider(name, device), settings)
+    return PatientProvider(make_provider(name, device), run.settings)
