@@ -53,12 +53,12 @@ ACCOUNT_HELP = (
     "QiskitRuntimeService.save_account"
 )
 REFUSED = (400, 401, 403)
-"""What IBM answers to a wrong API key."""
+"""HTTP statuses with which IBM answers a wrong API key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceUsage:
-    """What the instance may use and has used, in QPU seconds, as IBM counts it."""
+    """QPU seconds that the instance may use and has used, as IBM counts them."""
 
     consumed_seconds: float
     limit_seconds: float | None
@@ -72,17 +72,17 @@ class ServiceHandle:
 
     def __init__(self, instance: str | None, settings: ServiceSettings, progress: Progress) -> None:
         self.instance = instance or ""
-        """The CRN that pays and in which jobs are looked for."""
+        """CRN of the instance that pays, and in which jobs are looked for."""
         self.settings = settings
         self.progress = progress
         self.generation = 0
-        """How often the service was built; objects of an older one hold an old token."""
+        """Number of times that the service was built; objects of an older one hold an old token."""
         self._secrets: tuple[str, ...] = ()
         self._service: QiskitRuntimeService | None = None
         self._backends: dict[str, tuple[int, BackendV2]] = {}
 
     def tell(self, text: str) -> None:
-        """Say what happens."""
+        """Tell the progress what happens."""
         self.progress(Message(text))
 
     # -- calls --------------------------------------------------------------------------------
@@ -95,20 +95,20 @@ class ServiceHandle:
         submitting: bool = False,
         before_post: Callable[[], None] | None = None,
     ) -> T:
-        """One call, given up after the limit.
+        """Make one call, and give it up after the limit.
 
         Args:
             what: In words, for messages: ``"sending the job"``.
             call: Gets the service.
-            submitting: Whether a job may be created by it.
-            before_post: Is called, in this thread, when all that precedes a job's POST is done;
+            submitting: True if the call may create a job.
+            before_post: Called, in this thread, when all that precedes a job's POST is done;
                 the POST waits for it, and never leaves if it raises or the call is given up.
 
         Returns:
             What the call returns.
 
         Raises:
-            CallFailed: Whatever goes wrong; with ``before_post`` it says whether a job had left.
+            CallFailed: If anything goes wrong; with ``before_post`` it says whether a job had left.
         """
         service = self._service
         assert service is not None
@@ -116,7 +116,7 @@ class ServiceHandle:
         return self._watched(what, lambda: call(service), limit, submitting, before_post)
 
     def ask(self, what: str, call: Callable[[QiskitRuntimeService], T]) -> T:
-        """A call that changes nothing, asked again while the service fails to answer.
+        """Make a call that changes nothing, again and again while the service fails to answer.
 
         Args:
             what: In words, for messages.
@@ -135,7 +135,7 @@ class ServiceHandle:
         raise AssertionError("unreachable: tenacity reraises")
 
     def retrying(self, seconds: float | None = None) -> Retrying:
-        """Tenacity's loop for calls that may be made again; a 401 builds the service anew."""
+        """Return Tenacity's loop for repeatable calls; a 401 builds the service anew."""
         settings = self.settings
         return Retrying(
             retry=retry_if_exception(_may_pass),
@@ -170,7 +170,7 @@ class ServiceHandle:
         submitting: bool,
         before_post: Callable[[], None] | None = None,
     ) -> T:
-        """Run a call in a thread; its exception is understood there and goes no further."""
+        """Run a call in a thread, where its exception is understood and goes no further."""
         values: list[T] = []
         failures: list[Failure] = []
         gate = Gate()
@@ -333,7 +333,7 @@ class ServiceHandle:
         return self.backend(min(online, key=lambda each: each["queue_length"])["name"])
 
     def queue(self, name: str) -> int | None:
-        """Return the jobs that wait for a backend; None if the service does not say."""
+        """Return the number of jobs that wait for a backend; None if the service does not say."""
         rows = self.ask("listing backends", self._listing)
         found = [each.get("queue_length") for each in rows if each["name"] == name]
         return int(found[0]) if found and found[0] is not None else None
@@ -346,7 +346,7 @@ class ServiceHandle:
         return found
 
     def usage(self) -> InstanceUsage:
-        """Return what IBM says that the instance has used and may use.
+        """Return the use and the limits of the instance, as IBM gives them.
 
         Raises:
             CallFailed: If the service does not answer.
@@ -361,7 +361,7 @@ class ServiceHandle:
         )
 
     def plan_type(self) -> str:
-        """The instance's plan in lower case, such as ``open``; ``unknown`` if IBM does not say."""
+        """Plan of the instance in lower case, such as ``open``; ``unknown`` if IBM does not say."""
         rows = self.ask("asking for the plan", lambda service: list(service.instances()))
         plans = [str(each.get("plan", "")).lower() for each in rows if each["crn"] == self.instance]
         return plans[0] if plans and plans[0] else "unknown"
@@ -383,7 +383,7 @@ def connect(
     Args:
         instance: The CRN of a run that was sent already; by default the account's own.
         settings: Limits and intervals.
-        progress: Is told what happens.
+        progress: Receives what happens, in words.
 
     Returns:
         The handle, bound to one instance.
@@ -401,7 +401,7 @@ def connect(
 
 
 def look(settings: ServiceSettings | None = None) -> Callable[[Target], Availability]:
-    """Return a function that looks at ``ibm:`` targets; it connects when the first is looked at, once.
+    """Return a function that looks at ``ibm:`` targets; it connects once, at the first look.
 
     Raises:
         ServiceUnavailable: From that function, if there is no account or no answer.

@@ -1,4 +1,4 @@
-"""What an exception of IBM's client means for a job, and how to say it without the token.
+"""Meaning of an exception of IBM's client for a job, told without the token.
 
 The client has no exception of its own for most of this: several outcomes share one class and differ
 in the text alone, so the text is read here, in one place.
@@ -44,11 +44,11 @@ def redacted(text: str, secrets: tuple[str, ...] = ()) -> str:
 def understand(
     error: BaseException, *, submitting: bool = False, secrets: tuple[str, ...] = ()
 ) -> Failure:
-    """Return what an exception of the client means.
+    """Return the meaning of an exception of the client.
 
     Args:
         error: The exception.
-        submitting: Whether it came out of sending a job. There a bare ``RequestsApiError`` comes
+        submitting: True if it came out of sending a job. There a bare ``RequestsApiError`` comes
             from the questions that the client asks before it sends.
         secrets: Tokens to keep out of the message.
 

@@ -1,4 +1,4 @@
-"""Results and costs as IBM's client gives them: what a job brought, and what its metrics say."""
+"""Results and costs of jobs as IBM's client gives them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SESSION_CLOSED = "1217"
 
 
 def session_closed(reason: str) -> bool:
-    """Return whether a job failed because its session was closed before it ran.
+    """Return True if a job failed because its session was closed before it ran.
 
     >>> session_closed("Error code 1217; Session closed")
     True
@@ -43,11 +43,11 @@ class Charge:
     seconds: float
     """QPU seconds, >= 0."""
     final: bool
-    """Whether the service says that it counts no more; it may leave that open."""
+    """True if the service says that it counts no more; it may leave that open."""
 
 
 def charge_of(metrics: object) -> Charge | None:
-    """Return what the metrics of a job say that it cost; None while IBM counts, or says nothing.
+    """Return the cost of a job by its metrics; None while IBM counts, or says nothing.
 
     >>> charge_of({"usage": {"status": "complete", "qpu_charge_time_seconds": 3}})
     Charge(seconds=3.0, final=True)
@@ -70,7 +70,7 @@ def charge_of(metrics: object) -> Charge | None:
 
 
 def never_ran(metrics: object) -> bool:
-    """Return whether the metrics of a job say that it has ended and was never running."""
+    """Return True if a job has ended and was never running, by its metrics."""
     times = metrics.get("timestamps") if isinstance(metrics, dict) else None
     return (
         isinstance(times, dict)
@@ -80,7 +80,7 @@ def never_ran(metrics: object) -> bool:
 
 
 def finish_time(metrics: object) -> float | None:
-    """Return when the metrics of a job say that it ended, since 1970; None if they do not say."""
+    """Return the end of a job by its metrics, since 1970; None if they do not say."""
     try:
         text = metrics["timestamps"]["finished"]  # type: ignore[index]
         found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
@@ -104,7 +104,7 @@ def checked_counts(
         For each pub int64 counts of shape ``(batch, 2**num_clbits)``.
 
     Raises:
-        InvalidData: With what is wrong.
+        InvalidData: If it is not, with the fault.
     """
     if result is None:
         raise InvalidData("the results are not there yet")

@@ -28,7 +28,7 @@ TAG = "qdm-dry-run"
 
 @dataclass(frozen=True, kw_only=True)
 class DryRun:
-    """What the service says about the longest step's job."""
+    """The service's estimate of the longest step's job, beside the plan's."""
 
     step: int
     seconds: float | None

@@ -1,10 +1,10 @@
-"""How jobs reach a QPU: one by one, in a Batch, or in a Session; opened, reopened, closed.
+"""Ways of jobs to a QPU: one by one, in a Batch, or in a Session; opened, reopened, closed.
 
 An open session is in the ledger before it is used, so that one left behind is closed at the next
 start. Closing never raises: it must not hide the error that made it necessary.
 
 Where a service has no Sessions a Batch is used, and where it has neither, one job after the other.
-Only an answer that means "there is none" leads there, never one that fails to come.
+Only an answer that means "there is none" leads there, never a missing answer.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ Wanted = Literal["auto", "job", "batch", "session"]
 Mode = Literal["job", "batch", "session"]
 CLOSE_ATTEMPTS = 3
 NOT_OFFERED = (404, 405, 501)
-"""Where a session is to be opened: there is no such address, method or function."""
+"""HTTP statuses with which a service refuses to open a session because it has no such address,
+method or function."""
 INSTEAD: dict[Mode, Mode] = {"session": "batch", "batch": "job"}
 
 
 @final
 class JobMode:
-    """Where the jobs of a run go.
+    """The mode in which the jobs of a run are sent.
 
     Args:
         handle: The service.
@@ -69,11 +70,11 @@ class JobMode:
 
     @property
     def mode(self) -> Mode:
-        """The mode in use; ``job`` before it was resolved."""
+        """Mode in use; ``job`` before it was resolved."""
         return self._wanted or "job"
 
     def target(self) -> BackendV2 | Session:
-        """What IBM's Sampler takes: the backend, or the open session.
+        """Target of IBM's Sampler: the backend, or the open session.
 
         Raises:
             ServiceUnavailable: If no session can be opened.
@@ -91,13 +92,13 @@ class JobMode:
         return self._objects[1]
 
     def expired(self) -> None:
-        """The service closed the session: the next job opens a new one."""
+        """Forget a session that the service closed; the next job opens a new one."""
         if self.session_id is not None:
             self._handle.tell(f"the {self.mode} was closed by the service; opening another one")
             self.close()
 
     def close(self) -> None:
-        """Close all sessions of the run, also those of a process that died; a failure is told."""
+        """Close all sessions of the run, also those of a process that died; tell a failure."""
         self._number, self.session_id, self._objects = None, None, None
         for row in self._ledger.sessions("open"):
             if row["run_id"] == self._run_id and row["instance"] == self._handle.instance:
@@ -110,7 +111,7 @@ class JobMode:
         self._number, self.session_id, self._objects = None, None, None
 
     def _resolve(self) -> None:
-        """Decide what ``auto`` is; an earlier process of this run may have met what is missing."""
+        """Resolve ``auto``; an earlier process of this run may have met what is missing."""
         mode = self._wanted
         if mode is None:
             mode = "batch" if self._handle.plan_type() == "open" else "session"
@@ -121,7 +122,7 @@ class JobMode:
         self._wanted, self._resolved = mode, True
 
     def _take_up_or_open(self) -> None:
-        """The session that an earlier process of this run has open, or a new one."""
+        """Return the session that an earlier process of this run has open, or a new one."""
         for row in self._ledger.sessions("open"):
             if row["run_id"] != self._run_id or row["backend"] != self._backend:
                 continue
@@ -175,7 +176,7 @@ class JobMode:
         return True
 
     def _replace(self, mode: Mode, failure: Failure) -> None:
-        """Go on without what there is not; said and recorded once a run."""
+        """Replace a mode that the service does not have; say and record it once a run."""
         by = INSTEAD[mode]
         if failure.kind == "no-session":
             why = f"the account's plan has no {'sessions' if mode == 'session' else 'batches'}"
@@ -198,7 +199,7 @@ class JobMode:
 
 
 def close_left_behind(handle: ServiceHandle, ledger: Ledger, run_id: str) -> None:
-    """Close sessions of this run, and of runs that no process drives, that are open no longer used.
+    """Close unused open sessions of this run, and of runs that no process drives.
 
     Args:
         handle: The service; only sessions of its instance are touched.
@@ -277,7 +278,7 @@ def _charged(handle: ServiceHandle, ledger: Ledger, number: int, session_id: str
 
 
 def _accepts(handle: ServiceHandle, mode: Mode, session_id: str) -> bool:
-    """Return whether a session takes more jobs; one that is gone does not."""
+    """Return True if a session takes more jobs; one that is gone does not."""
     try:
         details = handle.once(
             f"asking for the {mode}",

@@ -5,7 +5,7 @@ again, written to disk when it arrives, settled with the real cost.
 
 Values and errors are computed here from the bits (:mod:`~qdm_qiskit.mitigation.expectation`). IBM's
 Estimator is not asked: with TREX it divides by a factor that it makes of a flip probability as if
-that were a rate (<ZZZ> .936 for 1 at flips of 10 %), and its errors leave out that terms read from
+that were a rate (<ZZZ> .936 for 1 at flips of 10 %), and its errors ignore that terms read from
 the same shots are correlated.
 """
 
@@ -55,15 +55,15 @@ SHOTS_EACH = 32
 """Most shots of one randomization. They share their flips, and so what a lopsided readout does to
 them: more shots of as many randomizations would not make the error smaller."""
 LEAST_RANDOMIZATIONS = 64
-"""Of a twirled job: the error is read from their scatter, to 9 %."""
+"""Fewest randomizations of a twirled job: the error is read from their scatter, to 9 %."""
 LEAST_SHOTS = 256
-"""Of a job, for each bound circuit."""
+"""Fewest shots of a job, for each bound circuit."""
 MOST_SHOTS = 100_000
 """IBM's limit on the shots of one bound circuit."""
 MOST_JOBS = 16
-"""Jobs of one request."""
+"""Most jobs of one request."""
 MARGIN = 1.1
-"""More shots than the last error asks for: an error is itself an estimate."""
+"""Factor on the shots that the last error asks for: an error is itself an estimate."""
 MOST_GROWTH = 3.0
 """A readout that takes more times as many shots to be told from none is given up: the first job has
 enough of them if the device reads as it says."""
@@ -78,13 +78,13 @@ class Estimates:
     errors: np.ndarray
     """Standard errors, of the same shape."""
     job_ids: tuple[str, ...]
-    """Of all jobs, in their order."""
+    """Ids of all jobs, in their order."""
     shots: int
-    """Of each bound circuit, in all jobs."""
+    """Shots of each bound circuit, in all jobs."""
 
     @property
     def job_id(self) -> str:
-        """Of the first job."""
+        """Id of the first job."""
         return self.job_ids[0]
 
 
@@ -113,7 +113,7 @@ def estimate(
 
     Returns:
         The values. Where :data:`MOST_JOBS` jobs do not suffice their errors are larger than wanted,
-        and the account's ``progress`` is told so.
+        and the account's ``progress`` says so.
 
     Raises:
         BudgetExceeded: If the budget does not allow a job; it is not sent then, and what earlier
@@ -226,7 +226,7 @@ class _EstimateJobs:
         """Put the real costs of jobs that have ended in the place of their reservations.
 
         Args:
-            again: Whether jobs of settled parts are listed once more, for one that was created twice.
+            again: True to list jobs of settled parts once more, for one that was created twice.
         """
         parts = {self._part(number) for number in range(1, MOST_JOBS + 1)}
         wait = None if again else self._handle.settings.usage_wait_seconds
@@ -239,7 +239,7 @@ class _EstimateJobs:
         return part if number == 1 else f"{part}-{number:04d}"
 
     def _job(self, number: int, wanted: int | None) -> MeasureRequest:
-        """Return the job of a number: as it was decided by an earlier process, or now.
+        """Return the job of a number, as an earlier process decided it, or decide it now.
 
         Its shots depend on the device's calibration, which may change between two processes; its
         tag depends on its shots. So they are written down before it is sent.
@@ -260,7 +260,8 @@ class _EstimateJobs:
         return self._request.job(self._part(number), shots, randomizations, target)
 
     def _first(self) -> int:
-        """Shots of the first job: enough if terms are independent and the device reads as it says."""
+        """Return the shots of the first job: enough if terms are independent and readouts are as
+        it says."""
         request = self._request
         shots = self._with_trex() if request.trex else request.shots
         if shots > MOST_JOBS * self._most:
@@ -272,7 +273,7 @@ class _EstimateJobs:
         return shots
 
     def _with_trex(self) -> int:
-        """Shots of both, the circuits and TREX's own, by what the device says of its readouts.
+        """Return the shots of the circuits and of TREX's own, by the device's readout errors.
 
         Half of each readout error is taken to go one way only; that part does not average out
         within a randomization.
@@ -290,7 +291,7 @@ class _EstimateJobs:
         return math.ceil(MARGIN * float(variance.max()) / request.precision**2)
 
     def _split(self, shots: int) -> tuple[int, int | None]:
-        """Shots within the limits, in whole randomizations."""
+        """Return shots within the limits, in whole randomizations."""
         options, trex = self._request.options, self._request.trex
         shots = max(LEAST_SHOTS, min(shots, self._most))
         if not (options.twirl_gates or options.twirl_measure or trex):
@@ -355,7 +356,7 @@ class _EstimateJobs:
 
 
 def _readout_errors(handle: ServiceHandle, request: EstimateRequest) -> np.ndarray:
-    """Readout error of each measured qubit, 0 to 1/2, as the device says; 0 where it does not."""
+    """Return the readout error of each measured qubit, 0 to 1/2; 0 where the device gives none."""
     properties = handle.backend(request.backend).target.get("measure") or {}
     found = []
     for qubit in request.measurements.qubits:
@@ -375,7 +376,7 @@ def checked_bits(result: Any, job: MeasureRequest) -> Shots:
         The bits, with the calibration's if the last circuit is TREX's.
 
     Raises:
-        InvalidData: With what is wrong.
+        InvalidData: If it is not, with the fault.
     """
     if result is None or isinstance(result, str | bytes):
         raise InvalidData("the results are not there yet")

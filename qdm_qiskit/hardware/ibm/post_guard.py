@@ -1,4 +1,4 @@
-"""What is changed about the HTTP of IBM's client: no POST is repeated, and each goes through a gate.
+"""Guard of the HTTP of IBM's client: no POST is repeated, and each goes through a gate.
 
 Requests that create a job are met in the adapter of the client's sessions, the last step before the
 wire: payload, address and token are made up by then.
@@ -53,7 +53,7 @@ class NotSent(Exception):
 
 @final
 class Gate:
-    """Where the thread of a call stops with a job, until the thread that waits lets it go.
+    """Gate at which the thread of a call stops with a job, until the waiting thread lets it go.
 
     A gate that is closed stays closed: a call that was given up before its job had left never
     sends it.
@@ -61,9 +61,9 @@ class Gate:
 
     def __init__(self) -> None:
         self.passed = False
-        """Whether a POST was let go: from there on a job may exist."""
+        """True if a POST was let go: from there on a job may exist."""
         self.answer: int | None = None
-        """The HTTP status that the last POST was answered with; None without an answer."""
+        """HTTP status of the answer to the last POST; None without an answer."""
         self._signs: SimpleQueue[Sign] = SimpleQueue()
         self._changed = threading.Condition()
         self._granted = 0
@@ -71,7 +71,7 @@ class Gate:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a job may exist: a POST has left, and the service has not refused it."""
+        """True if a job may exist: a POST has left, and the service has not refused it."""
         refused = self.answer is not None and 400 <= self.answer < 500
         return self.passed and (not refused or self.answer in (408, 425))
 
@@ -91,13 +91,13 @@ class Gate:
             self._granted -= 1
 
     def end(self) -> None:
-        """The call has ended, in one way or another."""
+        """Note that the call has ended, in one way or another."""
         self._signs.put("ended")
 
     # -- the thread that waits ----------------------------------------------------------------
 
     def sign(self, seconds: float) -> Sign | None:
-        """Return what the call does next; None if it takes longer."""
+        """Return the next sign of the call; None if it takes longer."""
         try:
             return self._signs.get(timeout=max(0.0, seconds))
         except Empty:
@@ -111,7 +111,7 @@ class Gate:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let none go any more."""
+        """Close the gate: no POST goes any more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -122,7 +122,7 @@ _here = threading.local()
 
 @contextmanager
 def through(gate: Gate) -> Iterator[None]:
-    """Let jobs that this thread sends in the block go through a gate."""
+    """Send the jobs of this thread through a gate, within the block."""
     _here.gate = gate
     try:
         yield
@@ -137,7 +137,7 @@ def gate_here() -> Gate | None:
 
 
 class PostingAdapter(HTTPAdapter):
-    """Sends as :mod:`requests` does; a job through the gate of its thread, if there is one."""
+    """Adapter that sends as :mod:`requests` does; a job through the gate of its thread, if any."""
 
     def send(self, request: PreparedRequest, *rest: Any, **more: Any) -> Response:
         """Send one request."""
@@ -151,9 +151,9 @@ class PostingAdapter(HTTPAdapter):
 
 
 class OncePosted(Retry):
-    """urllib3's rules for repeating a request, for POSTs only where no connection was made.
+    """Rules of urllib3 for repeating a request; POSTs only where no connection was made.
 
-    urllib3 itself asks for the method where an answer was read, but not where TLS failed while it
+    urllib3 itself checks the method where an answer was read, but not where TLS failed while it
     was: by then the service may have the job.
     """
 
@@ -166,14 +166,14 @@ class OncePosted(Retry):
         _pool: ConnectionPool | None = None,
         _stacktrace: TracebackType | None = None,
     ) -> Self:
-        """See urllib3; raises the error of a POST that may have arrived."""
+        """Count an attempt, as urllib3 does; raise the error of a POST that may have arrived."""
         if error is not None and method == "POST" and not self._is_connection_error(error):
             raise error
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
 def creates_job(method: str | None, url: str | None) -> bool:
-    """Return whether a request creates a job.
+    """Return True if a request creates a job.
 
     >>> creates_job("POST", "https://h/api/v1/jobs")
     True

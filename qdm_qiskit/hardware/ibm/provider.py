@@ -48,7 +48,7 @@ class IBMProvider(Provider):
     Args:
         device: Name of the QPU.
         handle: The account; :meth:`begin` connects if there is none yet.
-        job_mode: Where jobs go; chosen by the plan in :meth:`begin`.
+        job_mode: The mode of its jobs; chosen by the plan in :meth:`begin`.
     """
 
     name = "ibm"
@@ -65,32 +65,32 @@ class IBMProvider(Provider):
         self._chosen_mode = job_mode
         self._jobs: dict[str, tuple[object, RuntimeJobV2]] = {}
         self._unmarked: dict[str, tuple[float, float]] = {}
-        """A job's usage that has no status, and since when it has been that."""
+        """Usage of each job that has no status, and since when it has been that."""
 
     @property
     def title(self) -> str:
-        """The provider in messages."""
+        """Name of the provider in messages."""
         return "IBM Quantum"
 
     @property
     def handle(self) -> ServiceHandle:
-        """The account."""
+        """Account at IBM."""
         assert self._connected is not None  # begin()
         return self._connected
 
     @property
     def instance(self) -> str:  # type: ignore[override]
-        """The CRN that pays."""
+        """CRN of the instance that pays."""
         return self.handle.instance
 
     @property
     def mode(self) -> str:  # type: ignore[override]
-        """Job, batch or session."""
+        """Mode in use: job, batch or session."""
         return self._job_mode.mode
 
     @property
     def session_id(self) -> str | None:  # type: ignore[override]
-        """The open session or batch."""
+        """Id of the open session or batch."""
         return self._job_mode.session_id
 
     @property
@@ -166,7 +166,7 @@ class IBMProvider(Provider):
         """Send a job through IBM's client; ``before`` is called when only its POST remains.
 
         Raises:
-            CallFailed: Whatever goes wrong; it says whether a job may exist.
+            CallFailed: If anything goes wrong; it says whether a job may exist.
         """
         target = self._job_mode.target()
 
@@ -208,7 +208,7 @@ class IBMProvider(Provider):
         )
 
     def read_result(self, job_id: str, check: Callable[[Any], T]) -> T:
-        """Return what a check makes of IBM's result; the job is asked for anew after a bad one.
+        """Return IBM's result after a check; the job is asked for anew after a bad one.
 
         Raises:
             InvalidData: From the check.
@@ -221,12 +221,12 @@ class IBMProvider(Provider):
             raise
 
     def usage(self, job_id: str) -> float | None:
-        """Return what a finished job cost; None if it is not known yet.
+        """Return the cost of a finished job; None if it is not known yet.
 
-        A service that does not say whether its number is final is taken at its word once the number
-        has stayed the same for ``unmarked_usage_seconds``. But not for 0, which may as well mean
-        that it has not counted yet: only a job that was cancelled before it ran has surely cost
-        nothing then. So 0 for a job that failed is always what the service calls final.
+        The number of a service that does not say whether it is final is believed once the number
+        has stayed the same for ``unmarked_usage_seconds``. A 0 is not: it may as well mean
+        that the service has not counted yet; only a job cancelled before it ran has surely cost
+        nothing then. So a 0 for a job that failed is always one that the service calls final.
         """
         metrics = self._ask(job_id, "asking for its usage", lambda job: job.metrics())
         found = charge_of(metrics)
@@ -242,14 +242,14 @@ class IBMProvider(Provider):
         return found.seconds if self.usage_due(job_id) <= 0 else None
 
     def usage_due(self, job_id: str) -> float:
-        """Return when an unmarked usage will have stayed the same for long enough, in seconds."""
+        """Return the seconds until an unmarked usage has stayed the same for long enough."""
         seen = self._unmarked.get(job_id)
         if seen is None:
             return math.inf
         return seen[1] + self.handle.settings.unmarked_usage_seconds - time.monotonic()
 
     def finished_at(self, job_id: str) -> float | None:
-        """Return when a job ended by IBM's clock."""
+        """Return the end of a job by IBM's clock."""
         return finish_time(self._ask(job_id, "asking when it ended", lambda job: job.metrics()))
 
     def cancel(self, job_id: str) -> None:
@@ -272,7 +272,7 @@ class IBMProvider(Provider):
             return False
 
     def _ask(self, job_id: str, what: str, use: Callable[[RuntimeJobV2], T]) -> T:
-        """Ask something about a job, of an object with the present token."""
+        """Ask IBM about a job, through an object with the present token."""
 
         def call(service: QiskitRuntimeService) -> T:
             known = self._jobs.get(job_id)

@@ -61,7 +61,7 @@ def sampler_options(
     """Return IBM's options for a job.
 
     Args:
-        options: Those of the plan.
+        options: Options of the plan.
         tag: The job's tag.
         max_seconds: IBM cancels the job after this much QPU time; the plan's own limit if lower.
 
@@ -87,7 +87,7 @@ def sampler_options(
 
 
 def resolved_options(options: ExecutionOptions) -> dict[str, Any]:
-    """Return IBM's options with nothing left to choose, ready for JSON."""
+    """Return IBM's options, all of them resolved, ready for JSON."""
     from qiskit_ibm_runtime.executor_sampler.finalize_options import finalize_sampler_options
 
     found = finalize_sampler_options(sampler_options(options)).model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Journal of all that was planned, reserved, sent, found and spent, and tables made of it."""
+"""Journal of all that was planned, reserved, sent, found and spent, and its tables."""
 
 __all__ = [
     "budget",

@@ -1,7 +1,7 @@
-"""Budgets of QPU seconds and shots: limits per period, what is reserved, what is spent.
+"""Budgets of QPU seconds and shots: limits per period, reservations and spendings.
 
-Values and arithmetic only; :mod:`qdm_qiskit.hardware.ledger.ledger` keeps them. What is reserved counts
-until it is settled or released, however old it is; what is spent counts from the moment that it was
+Values and arithmetic; :mod:`qdm_qiskit.hardware.ledger.ledger` keeps them. A reservation counts
+until it is settled or released, however old it is; a spending counts from the moment that it was
 settled, as long as that lies within the period.
 """
 
@@ -54,7 +54,7 @@ class BudgetLimits:
     """
 
     seconds: float | None = None
-    """QPU seconds, 0 refuses everything; None is no limit."""
+    """QPU seconds; 0 refuses everything, None is no limit."""
     shots: int | None = None
     """Shots; None is no limit."""
     period_days: float | None = None
@@ -117,7 +117,7 @@ class BudgetState:
     period_days: float | None
     window: Window
     period_start: float | None
-    """Since when spendings count, seconds since 1970; None is for ever."""
+    """Start of the period in which spendings count, seconds since 1970; None is for ever."""
     reserved_seconds: float
     reserved_shots: int
     spent_seconds: float
@@ -171,7 +171,7 @@ class BudgetState:
 
         Raises:
             BudgetExceeded: With all numbers.
-            InvalidOption: If what is asked for is no amount.
+            InvalidOption: If ``seconds`` or ``shots`` is no amount.
         """
         if not (_is_number(seconds) and seconds >= 0 and shots >= 0):
             raise InvalidOption(f"A reservation is >= 0 seconds and shots, got {seconds}, {shots}.")

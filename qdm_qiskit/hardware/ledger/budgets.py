@@ -1,4 +1,4 @@
-"""Budgets in the ledger: limits, reservations, and the rest."""
+"""Budgets in the ledger: limits, reservations and what is left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = [
 
 
 class BudgetTables(LedgerPart):
-    """Keeps budgets and reservations; :class:`~.ledger.Ledger` is the whole."""
+    """Budgets and reservations of the ledger; :class:`~.ledger.Ledger` is the whole."""
 
     # -- budgets ------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class BudgetTables(LedgerPart):
     ) -> None:
         """Reserve for several jobs, for all of them or for none.
 
-        Parts that have a reservation which no job has used, or a job that is on its way or has its
+        Parts that have an unused reservation, or a job that is on its way or has its
         counts, need none and are left out; so it can be called again after a crash.
 
         Args:

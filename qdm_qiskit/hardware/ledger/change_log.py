@@ -1,4 +1,4 @@
-"""The log of the ledger's store: a checksummed line a transaction, from which it can be rebuilt.
+"""Log of the ledger's store: a checksummed line for each transaction, enough to rebuild it.
 
 A line is 16 hex digits of the SHA-256 of the rest, a space, and JSON. The first holds all rows of
 all tables at some transaction, each following one the changes of the next. It names tables and
@@ -34,7 +34,7 @@ class ChangeLog:
     """Content of a log."""
 
     complete: bool
-    """Whether every finished line is good and follows the one before."""
+    """True if every finished line is good and follows the one before."""
     problem: str
     """Fault of the first bad line, in words."""
     first_seq: int

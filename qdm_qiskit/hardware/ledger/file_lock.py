@@ -1,4 +1,4 @@
-"""File locks, which the system takes away from a process that dies."""
+"""File locks, which the system frees when their process dies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def wait_for_lock(handle: int, what: str, seconds: float) -> None:
     Args:
         handle: The file.
         what: What it protects, for the message.
-        seconds: How long to wait.
+        seconds: Longest wait.
 
     Raises:
         LedgerBusy: If another process keeps it for longer.

@@ -16,7 +16,7 @@ __all__ = [
 
 
 class JobTables(LedgerPart):
-    """Keeps intentions and their jobs; :class:`~.ledger.Ledger` is the whole."""
+    """Intentions of the ledger and their jobs; :class:`~.ledger.Ledger` is the whole."""
 
     def intend(
         self,
@@ -88,7 +88,7 @@ class JobTables(LedgerPart):
             tag: The intention.
             failure: Its kind.
             message: In words.
-            nothing_created: Whether no job was created by it for sure.
+            nothing_created: True if it surely created no job.
         """
         row = self.intention(tag)
         self.event(
@@ -136,7 +136,7 @@ class JobTables(LedgerPart):
         return [cast(float, row["at"]) for row in rows]
 
     def rate_limited_since(self, since: float) -> bool:
-        """Return whether the service refused a job after a time because jobs came too fast."""
+        """Return True if the service refused a job after a time because jobs came too fast."""
         rows = self._store.read(
             "SELECT detail FROM events WHERE kind = 'send-failed' AND at > ?", since
         )
@@ -176,7 +176,7 @@ class JobTables(LedgerPart):
 
         Args:
             tag: The intention.
-            path: Where, relative to the run's folder.
+            path: Path of the counts, relative to the run's folder.
         """
         with self._store.write() as tx:
             row = self._intention_row(tx, tag)
@@ -190,8 +190,8 @@ class JobTables(LedgerPart):
 
         Args:
             tag: The intention.
-            reason: Why.
-            cancelled: Whether the job was cancelled, and did not fail by itself.
+            reason: Reason, in words.
+            cancelled: True if the job was cancelled, and did not fail by itself.
         """
         state = "cancelled" if cancelled else "failed"
         with self._store.write() as tx:
@@ -264,7 +264,7 @@ class JobTables(LedgerPart):
         """Record that the jobs of a settled intention were listed once more, late enough.
 
         Returns:
-            Whether a job was found that the settlement left out; the reservation is held again
+            True if a job was found that the settlement left out; the reservation is held again
             then, until that job's cost is known too.
         """
         with self._store.write() as tx:

@@ -1,4 +1,4 @@
-"""The ledger: budgets, runs, what was sent and what it cost, in one file for all runs of a root.
+"""The ledger: budgets, runs, jobs and their costs, in one file for all runs of a root.
 
 Each method is one transaction and records one event, so the events are the journal of a run: a
 process may die after any of them and another one goes on from there. Each topic has tables, and a
@@ -43,7 +43,7 @@ class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
 
         Args:
             root: The folder of all runs.
-            busy_seconds: How long to wait for another process that writes.
+            busy_seconds: Longest wait for another process that writes.
             clock: Seconds since 1970.
 
         Returns:
@@ -70,7 +70,7 @@ class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
 
     @property
     def notices(self) -> list[str]:
-        """Repairs since it was opened, in words."""
+        """Repairs since the ledger was opened, in words."""
         return self._store.notices
 
     def close(self) -> None:

@@ -1,13 +1,13 @@
-"""The files that a run leaves in its folder, each written once.
+"""Files of a run in its folder, each written once.
 
 ==========================  ========================================================
 ``nonce``                   random text that makes the tags of this folder its own
-``steps/step-0010.npz``     counts of a step as they arrived, and about them
+``steps/step-0010.npz``     counts of a step as they arrived, with job, shots and time
 ``calibration-0001.npz``    counts of the calibration circuits
 ``calibration-0001.json``   the readout calibration made of them, or taken over
 ``images.npz``              x_0 as images, and the images of x_T .. x_0
 ``samples.png``             the images as a grid
-``manifest.json``           what explains them
+``manifest.json``           all that explains the images
 ==========================  ========================================================
 
 Only the manifest may be written again, by the same process that finishes a run.
@@ -68,7 +68,7 @@ class CountsInfo:
     job_id: str
     tag: str
     shots: int
-    """Of each row."""
+    """Shots of each row."""
     ran_at: float
     """End of the job, since 1970; arrival of the counts where the service does not say."""
 
@@ -78,7 +78,7 @@ class StoredCounts:
     """Counts of one job and what belongs to them."""
 
     counts: tuple[np.ndarray, ...]
-    """For each circuit int64 of shape ``(batch, 2**num_clbits)``."""
+    """Counts of each circuit, int64 of shape ``(batch, 2**num_clbits)``."""
     info: CountsInfo
 
 
@@ -135,7 +135,7 @@ def read_counts(path: Path) -> StoredCounts | None:
 
 
 def nonce(folder: Path) -> str:
-    """The folder's random text; made when it is first asked for."""
+    """Return the folder's random text, made when it is first asked for."""
     path = folder / NONCE
     if not path.exists():
         write_text(path, secrets.token_hex(8) + "\n")
@@ -146,7 +146,7 @@ def nonce(folder: Path) -> str:
 
 
 def calibration_names(folder: Path) -> list[str]:
-    """``calibration-0001`` ...: the calibrations of a run, in the order they came."""
+    """Return the names of a run's calibrations, ``calibration-0001`` ..., in order of arrival."""
     return sorted(path.stem for path in folder.glob("calibration-[0-9][0-9][0-9][0-9].json"))
 
 
@@ -164,7 +164,7 @@ def read_calibrations(
 
     Args:
         folder: The run's folder.
-        correction: What they are for.
+        correction: The correction that they are for.
 
     Raises:
         InvalidData: If one cannot be used.
@@ -180,12 +180,12 @@ def calibration_for(
 ) -> str | None:
     """Return the calibration for counts of a time: the last before it, else the first after it.
 
-    What is added later does not change the answer, since calibrations are added in time's order.
+    Later calibrations do not change the result, since calibrations are added in time's order.
 
     Args:
         calibrations: Of one run, by name.
-        ran_at: When the counts were taken, since 1970.
-        ttl_seconds: At most so far apart.
+        ran_at: Time of the counts, since 1970.
+        ttl_seconds: Largest distance in time.
 
     Returns:
         A name, or None if all are too far.

@@ -1,4 +1,4 @@
-"""Runs in the ledger: their states, and the processes that drive them."""
+"""Runs in the ledger: their states and the processes that drive them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RUNS = (
 
 
 class RunTables(LedgerPart):
-    """Keeps the runs; :class:`~.ledger.Ledger` is the whole."""
+    """Runs of the ledger; :class:`~.ledger.Ledger` is the whole."""
 
     def add_run(
         self,
@@ -118,7 +118,7 @@ class RunTables(LedgerPart):
             os.close(handle)
 
     def is_driven(self, run_id: str) -> bool:
-        """Return whether a process drives a run at this moment."""
+        """Return True if a process drives a run at this moment."""
         try:
             with self.run_lock(run_id):
                 return False

@@ -1,4 +1,4 @@
-"""The tables of the ledger, the changes that there are, and the values that it gives out."""
+"""Tables of the ledger, changes of their rows, and the values that the ledger returns."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Table:
 
     @property
     def key(self) -> str:
-        """The primary key."""
+        """Name of the primary key."""
         return next(iter(self.columns))
 
     def create(self) -> str:
@@ -55,7 +55,7 @@ class Table:
 
 
 class Transaction:
-    """Writes that happen together or not at all; made by :meth:`Store.write`."""
+    """Set of writes that happen together or not at all; made by :meth:`Store.write`."""
 
     def __init__(self, connection: sqlite3.Connection, tables: Mapping[str, Table]) -> None:
         self._connection = connection
@@ -130,7 +130,7 @@ _CANCELLED_BEFORE = ("cancelled before it was sent", "cancelled, ")
 
 
 def _table(name: str, columns: str) -> Table:
-    """A table from ``"key TYPE, column TYPE, ..."``."""
+    """Return a table from ``"key TYPE, column TYPE, ..."``."""
     pairs = (column.partition(" ") for column in columns.split(", "))
     return Table(name, {column: kind for column, _, kind in pairs})
 
@@ -203,7 +203,7 @@ class RunState:
     jobs: int
     """Jobs known to exist on the service, duplicates included."""
     seconds_estimated: float
-    """For the whole run."""
+    """Estimated QPU seconds of the whole run."""
     seconds_charged: float
     """QPU seconds charged so far."""
     reason: str | None
@@ -214,7 +214,7 @@ class RunState:
     """Seconds since 1970."""
 
     def shown(self) -> Markup:
-        """Return progress and what was spent, as a notebook shows them."""
+        """Return progress and costs, as a notebook shows them."""
         return facts(
             [
                 ("state", self.state),
@@ -244,7 +244,7 @@ class Intention:
     reservation: int
     backend: str
     instance: str
-    """The CRN that pays; empty for local targets."""
+    """CRN of the instance that pays; empty for local targets."""
     mode: str
     session_id: str | None
     state: str
@@ -254,7 +254,7 @@ class Intention:
 
 
 def run_state_of(row: Row) -> RunState:
-    """A row of ``runs``, with the number of its jobs and what was charged for them."""
+    """Return the state of a run from its row, the number of its jobs and their charge."""
     state, reason = cast(State, row["state"]), cast("str | None", row["reason"])
     if state == "failed" and reason is not None and reason.startswith(_CANCELLED_BEFORE):
         state = "cancelled"
@@ -274,7 +274,7 @@ def run_state_of(row: Row) -> RunState:
 
 
 def intention_of(row: Mapping[str, Value]) -> Intention:
-    """A row of ``intentions``."""
+    """Return the intention of a row of ``intentions``."""
     return Intention(
         tag=cast(str, row["tag"]),
         run_id=cast(str, row["run_id"]),

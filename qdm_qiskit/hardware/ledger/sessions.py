@@ -13,11 +13,11 @@ __all__ = [
 ]
 
 LEAST_SECONDS = 1e-3
-"""Differences below it are rounding."""
+"""Smallest difference in cost that is not rounding."""
 
 
 class SessionTables(LedgerPart):
-    """Keeps sessions and batches; :class:`~.ledger.Ledger` is the whole."""
+    """Sessions and batches of the ledger; :class:`~.ledger.Ledger` is the whole."""
 
     def opening_session(self, run_id: str, mode: str, backend: str, instance: str) -> int:
         """Record that a session is about to be opened; return its number in the ledger."""
@@ -61,7 +61,7 @@ class SessionTables(LedgerPart):
             seconds: Cost of the whole session, its jobs included.
 
         Returns:
-            Whether it is charged, now or before; False while a job of it has no known cost.
+            True if it is charged, now or before; False while a job of it has no known cost.
         """
         now = self._clock()
         with self._store.write() as tx:

@@ -1,8 +1,8 @@
-"""Tables that survive crashes and damage: SQLite, and beside it a log that can rebuild them.
+"""Tables that survive crashes and damage: SQLite, and a log beside it that can rebuild them.
 
 Every write is one transaction of inserts and updates. It is appended to the log and synced to disk,
 then committed in SQLite (WAL, ``synchronous=FULL``), both under one file lock; so the log is never
-behind. When the file is opened, whichever of the two is behind or damaged is brought up from the
+behind. When the file is opened, the one of the two that is behind or damaged is mended from the
 other. Damaged files are moved aside, never deleted.
 """
 
@@ -50,7 +50,7 @@ class Store:
         self._writing = False
         self._logged = (-1, -1)
         self._copied: OutputNotWritable | None = None
-        """Reason for which this is a copy in memory, if it is one."""
+        """Reason for a copy in memory, if this is one."""
 
     @classmethod
     def open(
@@ -61,7 +61,7 @@ class Store:
         Args:
             path: The SQLite file.
             tables: The schema.
-            busy_seconds: How long to wait for another writer.
+            busy_seconds: Longest wait for another writer.
 
         Returns:
             The store.
@@ -81,7 +81,7 @@ class Store:
     def open_to_read(
         cls, path: Path, tables: Sequence[Table], *, busy_seconds: float = BUSY_SECONDS
     ) -> Store:
-        """Open the tables as :meth:`open` does; where nothing can be written, a copy in memory.
+        """Open the tables as :meth:`open` does, or a copy in memory where nothing can be written.
 
         SQLite itself needs to write beside a file in WAL mode, and leaves out its latest
         transactions if told not to. The log has them all, so the copy is made of it: no lock, no
@@ -190,7 +190,7 @@ class Store:
         self._logged = (seq, before + len(line))
 
     def _log_seq(self) -> int:
-        """The last transaction of the log; read from its end, and remembered."""
+        """Return the last transaction of the log, read from its end and remembered."""
         size = self._log_size()
         if self._logged[1] != size or not size:
             last = last_seq(self.log_path) if size else None
@@ -205,7 +205,7 @@ class Store:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the file lock, which the system takes away from a process that dies."""
+        """Hold the file lock, which the system frees when the process dies."""
         lock = self.path.with_name(self.path.name + ".lock")
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -219,7 +219,7 @@ class Store:
             os.close(handle)
 
     def _moved(self) -> bool:
-        """Whether the open file is no longer the one at the path."""
+        """Return True if the open file is no longer the one at the path."""
         if self._copied is not None:
             return False
         if self._connection is None:
@@ -230,7 +230,7 @@ class Store:
             return True
 
     def _failure(self, error: sqlite3.DatabaseError) -> Exception:
-        """SQLite's errors as ours; the connection is dropped, so that the next call repairs."""
+        """Return an error of SQLite as ours; drop the connection, so that the next call repairs."""
         text = str(error)
         if isinstance(error, sqlite3.ProgrammingError):
             return error
@@ -290,7 +290,7 @@ class Store:
             raise self._failure(error) from error
 
     def _inspect(self) -> int | None:
-        """Open and check the file: its last transaction, or None if there is no ledger in it yet.
+        """Open and check the file; return its last transaction, None if it holds no ledger yet.
 
         Raises:
             sqlite3.DatabaseError: If it is damaged, or there is a log but nothing in the file.
@@ -338,7 +338,7 @@ class Store:
             raise sqlite3.DatabaseError("its state cannot be read") from error
 
     def _create(self, log: ChangeLog) -> None:
-        """Make the tables, with what the log holds."""
+        """Make the tables, with the rows of the log."""
         connection = self._connection
         if connection is None:
             connection = sqlite3.connect(
@@ -372,7 +372,7 @@ class Store:
         self._connection, self._copied = connection, reason
 
     def _fill(self, connection: sqlite3.Connection, log: ChangeLog) -> None:
-        """Make the tables in an empty file, with what the log holds."""
+        """Make the tables in an empty file, with the rows of the log."""
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("CREATE TABLE store_state (seq INTEGER NOT NULL)")
@@ -387,7 +387,7 @@ class Store:
         connection.execute("COMMIT")
 
     def _catch_up(self, seq: int, log: ChangeLog) -> None:
-        """Apply what the log has and the file has not."""
+        """Apply the transactions of the log that the file lacks."""
         assert self._connection is not None
         if seq < log.first_seq:  # an old copy of the file: the log replaces it
             self._set_aside("it is older than the log")

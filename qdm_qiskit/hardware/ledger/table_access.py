@@ -41,16 +41,16 @@ class LedgerPart:
         self._clock = clock
 
     def now(self) -> float:
-        """The ledger's clock, seconds since 1970."""
+        """Time of the ledger's clock, seconds since 1970."""
         return self._clock()
 
     def event(self, run_id: str | None, kind: str, part: str | None = None, **detail: Any) -> None:
-        """Record something that changes nothing else."""
+        """Record an event that changes nothing else."""
         with self._store.write() as tx:
             self._event(tx, run_id, part, kind, **detail)
 
     def events(self, run_id: str) -> list[Row]:
-        """The journal of a run, oldest first; ``detail`` is JSON."""
+        """Return the journal of a run, oldest first; ``detail`` is JSON."""
         return self._store.read("SELECT * FROM events WHERE run_id = ? ORDER BY id", run_id)
 
     def _event(self, tx: Transaction, run_id: Value, part: Value, kind: str, **detail: Any) -> None:
