@@ -260,8 +260,8 @@ class _EstimateJobs:
         return self._request.job(self._part(number), shots, randomizations, target)
 
     def _first(self) -> int:
-        """Return the shots of the first job: enough if terms are independent and readouts are as
-        it says."""
+        """Return the shots of the first job: enough if terms are independent and the
+        device reads as it says."""
         request = self._request
         shots = self._with_trex() if request.trex else request.shots
         if shots > MOST_JOBS * self._most:

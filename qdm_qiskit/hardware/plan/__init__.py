@@ -1,4 +1,4 @@
-"""Plans of runs: what is run, at which price, decided before anything is sent."""
+"""Plans of runs: their work and its price, decided before anything is sent."""
 
 __all__ = [
     "calibration_reuse",

@@ -1,6 +1,6 @@
 """Readout calibrations: taken by a job of our own, kept, used again, refused when old.
 
-mthree checks neither the device nor the age of what it is given. Here a calibration is known by its
+mthree checks neither the device nor the age of its calibration. Here a calibration is known by its
 backend, its physical qubits and its time, in the ledger for all runs of a root, and copied into the
 record of each run that uses it.
 """
@@ -40,10 +40,10 @@ def check_calibration(
 
     Args:
         calibration: The calibration.
-        backend: Where the counts are from.
+        backend: Name of the backend of the counts.
         qubits: Physical qubits that were measured.
-        ttl_seconds: At most so far apart in time.
-        at: When the counts were taken, seconds since 1970.
+        ttl_seconds: Largest distance in time.
+        at: Time of the counts, seconds since 1970.
 
     Raises:
         CalibrationMismatch: If it is of another backend, lacks a qubit, or is stale.
@@ -119,7 +119,7 @@ def calibration_of(
         plan: Names the backend and the measured qubits.
         wanted: The method.
         counts: Of each circuit, in the order of the plan.
-        ran_at: When they ran, seconds since 1970.
+        ran_at: Time of their run, seconds since 1970.
     """
     found: list[ReadoutCalibration] = []
     left = list(counts)

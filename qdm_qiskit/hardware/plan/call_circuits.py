@@ -1,4 +1,4 @@
-"""The circuits of calls on their device: each distinct one transpiled once, in every basis it needs."""
+"""Circuits of calls on their device: each distinct one transpiled once, in every basis it needs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CallCircuits:
     """All circuits of a run's calls."""
 
     circuits: tuple[QuantumCircuit, ...]
-    """On the device, measured."""
+    """Measured circuits on the device."""
     planned: tuple[PlannedCircuit, ...]
     timings: tuple[Timing, ...]
 
@@ -43,7 +43,7 @@ class CallCircuits:
 
     @property
     def worst(self) -> CircuitPlan:
-        """The circuit that succeeds least, or has the most two-qubit gates where nothing fails."""
+        """Return the circuit of least success, or of most two-qubit gates where nothing fails."""
         plans = [each.plan for each in self.planned]
         return min(
             plans,
@@ -55,7 +55,7 @@ class CallCircuits:
 
 
 def reading_of(spec: CircuitSpec) -> Reading:
-    """Return what is measured of a circuit: all its qubits, or one basis after the other."""
+    """Return the measurements of a circuit: all its qubits, or one basis after the other."""
     from ...sampling.readings import Reading
 
     return Reading.of(spec)
@@ -74,9 +74,9 @@ def transpiled_calls(
     Args:
         calls: One for each distinct content.
         device: From :func:`.circuits.find_device`.
-        target: Where the run is to go.
+        target: Target of the run.
         config: Layout trials, optimization level, repetition delay.
-        availability: What another package's provider says.
+        availability: State of another package's provider.
         tell: Receives each stage of the work, in words.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The jobs of a run of several calls a step: which questions its chain asks, and how they are split."""
+"""Jobs of a run of several calls a step: the questions of its chain, split into jobs."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ __all__ = [
 ]
 
 MOST_VALUES = 4_000_000
-"""Numbers that one job sends for the parameters of its circuits: 32 MB as float64, and about 80 MB as
+"""Most parameter values that one job sends: 32 MB as float64, and about 80 MB as
 text, the most that a service of IBM's takes in one request."""
 MAX_RUN_JOBS = 20_000
-"""Jobs of one run: more are no plan that anybody means."""
+"""Most jobs of one run: nobody means a plan of more."""
 
 
 @dataclass(frozen=True)
 class AskedCall:
-    """What a plan needs to know of a call."""
+    """Facts of a call that a plan needs."""
 
     name: str
     content: str
@@ -93,7 +93,7 @@ def chosen_sampler(
 
 
 def options_text(sampler: Any) -> str:
-    """Return what a sampler's fields are set to, as one text."""
+    """Return the values of a sampler's fields, as one text."""
     values = {}
     if is_dataclass(sampler):
         values = {each.name: getattr(sampler, each.name) for each in fields(sampler)}
@@ -156,7 +156,7 @@ def asked(
     shots: int,
     progress: Progress,
 ) -> tuple[list[list[Question]], list[CircuitCall]]:
-    """Walk the chain on the engine's exact values, and note what it asks.
+    """Walk the chain on the engine's exact values, and note its questions.
 
     Args:
         trained: The model.
@@ -166,7 +166,7 @@ def asked(
         labels: ``(images,)`` of a guided model.
         seed: The run's seed.
         shots: Of each call, whose answers are exact all the same.
-        progress: Is told the steps that are done.
+        progress: Receives the steps that are done.
 
     Returns:
         For each step its questions; and one call of each distinct circuit.
@@ -253,10 +253,10 @@ def predicted(
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """What one job holds at most."""
+    """Largest size of one job."""
 
     executions: int | None
-    """Circuits times shots."""
+    """Most circuits times shots."""
     seconds: float | None
     """QPU seconds after which a job is cancelled."""
     values: int = MOST_VALUES
@@ -310,7 +310,7 @@ def jobs_of(
 
 
 class _Splitter:
-    """Fills jobs with rows until the limits are reached."""
+    """Splitter that fills jobs with rows until the limits are reached."""
 
     def __init__(self, circuits: CallCircuits, clock: Timing, shots: int, room: Room) -> None:
         self._circuits, self._clock, self._shots, self._room = circuits, clock, shots, room

@@ -1,4 +1,4 @@
-"""The work of a run whose steps are several circuit calls: its circuits, its jobs, its sampler.
+"""Work of a run whose steps are several circuit calls: its circuits, jobs and sampler.
 
 A step asks its target one question after the other, each a list of calls that do not depend on each
 other. A question is one job, or several parts where the service's limits split its rows.
@@ -26,14 +26,14 @@ __all__ = [
 ]
 
 MAX_ROWS = 100 * MAX_IMAGES
-"""Rows of a call: patches of all images."""
+"""Most rows of a call: patches of all images."""
 MOST_CALIBRATED = 15
-"""Qubits that one group of calibration circuits measures: 2**15 outcomes each, and 16 circuits."""
+"""Most qubits of a group of calibration circuits: 2**15 outcomes each, and 16 circuits."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def job_name(step: int, number: int, part: int, *, alone: bool) -> str:
-    """Name of a job, its tag and its file.
+    """Return the name of a job, its tag and its file.
 
     Args:
         step: t.
@@ -80,16 +80,16 @@ class JobPlan:
     step: int
     """t."""
     number: int
-    """Of the question that it answers, from 1."""
+    """Number of the question that the job answers, from 1."""
     part: int
-    """Of the question's rows, from 1; 0 where one job takes them all."""
+    """Part of the question's rows, from 1; 0 where one job takes them all."""
     shots: int
-    """Of each row and circuit."""
+    """Shots of each row and circuit."""
     calls: tuple[CallPlan, ...]
     seconds: float
     """Estimated QPU seconds."""
     name: str
-    """See :func:`job_name`."""
+    """Name of the job; see :func:`job_name`."""
 
     def __post_init__(self) -> None:
         check(1 <= self.step <= MAX_STEPS, f"step is 1 to {MAX_STEPS}", self.step)
@@ -104,7 +104,7 @@ class JobPlan:
 
     @property
     def circuits(self) -> int:
-        """Bound circuits."""
+        """Number of bound circuits."""
         return sum(each.rows * len(each.circuits) for each in self.calls)
 
 
@@ -129,10 +129,10 @@ class PlannedCircuit:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerPlan:
-    """How the chain goes from one time to the next."""
+    """Sampler that takes the chain from one time to the next."""
 
     name: str
-    """What the sampler calls itself."""
+    """The sampler's own name."""
     scheduler: str | None
     """Name by which it is found; None of an object, which has to be given again."""
     package: str
@@ -158,7 +158,7 @@ class CallsPlan:
     circuits: tuple[PlannedCircuit, ...]
     """The entries of ``circuits.qpy`` before the calibration's."""
     jobs: tuple[JobPlan, ...]
-    """In the order in which they are needed."""
+    """Jobs in the order in which they are needed."""
     sampler: SamplerPlan
 
     def __post_init__(self) -> None:
@@ -181,7 +181,7 @@ class CallsPlan:
         return [each for each in self.jobs if (each.step, each.number) == (step, number)]
 
     def table(self) -> list[tuple[str, int, int, int, float]]:
-        """Return what is to be sent: jobs of equal work in steps that follow each other are one row.
+        """Return the jobs to be sent: equal work in steps that follow each other is one row.
 
         Returns:
             Name, jobs, circuits of each job, shots of each circuit, and QPU seconds of the row.

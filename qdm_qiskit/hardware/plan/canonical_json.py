@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON values and back: nothing is converted, nothing unknown is let in.
+"""Frozen dataclasses to JSON values and back; nothing is converted, nothing unknown is accepted.
 
 :func:`qdm_qiskit.options.build` reads what people type; this reads what programs wrote, where a
 text in place of a number is damage.
@@ -49,7 +49,7 @@ def from_plain(cls: type[T], value: Any, where: str = "") -> T:
     Args:
         cls: A dataclass whose fields are bool, int, float, str, a Literal, a tuple, another such
             dataclass, or one of them or None.
-        value: What ``dataclasses.asdict`` and JSON made of one.
+        value: Result of ``dataclasses.asdict`` and JSON for one.
         where: Path of the value, for messages.
 
     Returns:

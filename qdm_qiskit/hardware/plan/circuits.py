@@ -1,4 +1,4 @@
-"""The circuits of a plan on their device: the model's, transpiled once, and the calibration's."""
+"""Circuits of a plan on their device: the model's, transpiled once, and the calibration's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NO_TIMING = Timing(
 
 
 def is_one_circuit(trained: TrainedRun) -> bool:
-    """Whether a model is one circuit whose outcomes are read, with arithmetic before and after."""
+    """Return True if a model is one circuit whose outcomes are read, with arithmetic around it."""
     from ...circuits.spec import ProbabilityReadout
     from ...models import CircuitDenoiser
 
@@ -55,7 +55,7 @@ def find_device(target: Target, backend: BackendV2 | None, seed: int) -> Backend
     """Return the device to transpile for; None for the engine, which takes the logical circuit.
 
     Args:
-        target: Where the run is to go.
+        target: Target of the run.
         backend: The QPU of an ``ibm:`` target; None, or the very snapshot, for ``noisy:`` and
             ``local:``; None for the others.
         seed: The run's seed.
@@ -152,7 +152,7 @@ def _shown(backend: BackendV2) -> str:
 
 
 def is_device(target: Target) -> bool:
-    """Whether a target has the layout, the noise and the durations of a device."""
+    """Return True if a target has the layout, the noise and the durations of a device."""
     return target.kind in ("noisy", "local", "ibm", "provider")
 
 
@@ -163,7 +163,7 @@ def best_transpiled(
     config: PlanConfig,
     read: Sequence[int] | None = None,
 ) -> tuple[QuantumCircuit, int, CircuitCost | None]:
-    """The best of the layout trials, its seed, and what it costs; None where there is no device.
+    """Return the best of the layout trials, its seed and its cost; None where there is no device.
 
     ``read`` names the qubits that are read later, for a circuit that does not measure.
     """
@@ -213,7 +213,7 @@ def clock(
     config: PlanConfig,
     availability: Availability | None = None,
 ) -> Timing:
-    """The timing of a device; nothing takes QPU time on the engine and on Aer."""
+    """Return the timing of a device; nothing takes QPU time on the engine and on Aer."""
     if target.kind == "provider":
         return _provider_clock(device, isa, calibration, availability or Availability())
     if device is None or not is_device(target):
@@ -227,7 +227,7 @@ def _provider_clock(
     calibration: Sequence[QuantumCircuit],
     said: Availability,
 ) -> Timing:
-    """The timing that a provider names; what it does not say is taken from IBM's formula."""
+    """Return the timing that a provider names; IBM's formula gives what it leaves out."""
     if said.provider is not None and not said.provider.charges:
         return NO_TIMING
     formula = Timing(

@@ -34,9 +34,9 @@ class PlanConfig:
     shots: int = 4096
     """Shots for each image and step, on average over the steps."""
     seconds: float | None = None
-    """QPU seconds of the whole run, calibration included; then it decides the shots."""
+    """QPU seconds of the whole run, calibration included; if given, they decide the shots."""
     precision: float | None = None
-    """Of rule ``precision``: root mean square pixel error wanted of the final images."""
+    """Root mean square pixel error wanted of the final images, by rule ``precision``."""
     schedule: Schedule = "uniform"
     """Rule of the shot allocation; see :mod:`~.plan.shot_allocation`."""
     mitigation: Mitigation = "none"
@@ -57,7 +57,7 @@ class PlanConfig:
     """Transpiler seeds tried; the highest expected success wins."""
     optimization_level: int = 3
     loader: str | None = None
-    """Name of what loads images into the circuit; None for the model's own."""
+    """Name of the loader of images into the circuit; None for the model's own."""
     scheduler: str = "process"
     """Name of the sampler; see :attr:`.SamplingConfig.scheduler`."""
     num_inference_steps: int | None = None

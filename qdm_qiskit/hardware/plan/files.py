@@ -1,4 +1,4 @@
-"""The files beside a plan, as bytes that depend on their content alone."""
+"""Files beside a plan, as bytes that depend on their content alone."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def qpy_bytes(circuits: Sequence[QuantumCircuit]) -> bytes:
 
 
 def npz_bytes(x: np.ndarray, labels: np.ndarray | None) -> bytes:
-    """``inputs.npz``."""
+    """Return the bytes of ``inputs.npz``."""
     buffer = io.BytesIO()
     arrays = {"x": x} if labels is None else {"x": x, "labels": labels.astype(np.int64)}
     # numpy's annotations take a keyword for its option `allow_pickle`.

@@ -73,7 +73,7 @@ class Draft:
 
         Args:
             root: Folder of all hardware runs.
-            decisions: What the fallback policy said.
+            decisions: Verdicts of the fallback policy.
 
         Returns:
             The plan, as :func:`~qdm_qiskit.hardware.plan.run_plan.read_plan` reads it from the folder.
@@ -146,12 +146,12 @@ def draft_plan(
 
     Args:
         run: Folder of a trained run, or of one of its checkpoints.
-        config: What the run should be.
+        config: Options of the run.
         target: The target of ``config.targets`` to plan for; the first if None.
         root: Folder of all hardware runs, where a calibration that can be used again is looked for;
             None expects to take one.
         backend: The QPU, for an ``ibm:`` target; other targets find their own, and take no other.
-        availability: What a target's look has shown; needed for another package's provider.
+        availability: State of the target, from a look at it; needed for another package's provider.
         sampler: A sampler in the place of ``config.scheduler``; it has to be given again to whoever
             sends or replays the run.
         today: The day of planning; today if None.
@@ -256,7 +256,7 @@ def with_found_calibration(plan: RunPlan, root: Path) -> RunPlan:
 
 
 def _recorded(target: Target, availability: Availability | None) -> ProviderRecord:
-    """Return where the provider of a target comes from.
+    """Return the record of the provider of a target.
 
     Raises:
         TargetUnavailable: If nobody has looked at it.

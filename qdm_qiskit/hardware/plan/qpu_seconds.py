@@ -3,7 +3,7 @@
 ``seconds = overhead + executions * (rep_delay + circuit length)``, where an execution is one shot of
 one bound circuit. IBM gives an overhead of about 2 s for each sub-job, and 0.00035 s for each
 execution as a rule of thumb where nothing else is known; here the second number comes from the
-device's own repetition delay and the schedule of the transpiled circuit.
+device's own repetition delay and the duration of the transpiled circuit.
 
 Reference: IBM Quantum documentation, "Workload usage" (guides/estimate-job-run-time).
 """
@@ -43,9 +43,9 @@ class Timing:
     """Duration of one execution, and the numbers that it rests on."""
 
     overhead_seconds: float
-    """For each job."""
+    """Overhead of each job."""
     rep_delay_seconds: float
-    """Between two shots."""
+    """Delay between two shots."""
     circuit_seconds: float
     """Length of the step's circuit; 0 where the device gives no durations."""
     calibration_seconds: float
@@ -61,7 +61,7 @@ class Timing:
 
         Args:
             executions: Bound circuits times shots.
-            calibration: Whether it is the readout calibration.
+            calibration: True for the readout calibration.
 
         Returns:
             ``overhead + executions * (rep_delay + circuit length)``.
@@ -117,7 +117,7 @@ def timing(
 
 
 def backend_configuration(backend: BackendV2 | None) -> Any:
-    """A device's limits and defaults, as IBM's backends and snapshots have them; else None."""
+    """Return the limits and defaults that IBM's backends and snapshots have; else None."""
     read = getattr(backend, "configuration", None)
     return None if read is None else read()
 

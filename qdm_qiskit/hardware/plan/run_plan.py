@@ -1,4 +1,4 @@
-"""The plan of a hardware run: everything that decides it, written once, bound by one hash.
+"""Plan of a hardware run: everything that decides it, written once, bound by one hash.
 
 A run is a folder ``<root>/<run id>/``. Planning writes into it
 
@@ -98,9 +98,9 @@ __all__ = [
 ]
 
 SCHEMA = "qdm-run-plan/1"
-"""Of a run whose step is one circuit, from T down to 1."""
+"""Format of a run whose step is one circuit, from T down to 1."""
 CALLS_SCHEMA = "qdm-run-plan/2"
-"""Of a run whose step is several circuit calls, or whose chain a sampler walks: it has ``calls``."""
+"""Format with ``calls``: a step is several circuit calls, or a sampler walks the chain."""
 PLAN, CIRCUITS, INPUTS, MODEL = "plan.json", "circuits.qpy", "inputs.npz", "model"
 MAX_FILE_BYTES = 1 << 30
 """Largest file of a plan that is read."""
@@ -130,7 +130,7 @@ class RunPlan:
     targets: tuple[str, ...]
     """Targets asked for, in the order of preference."""
     target: str
-    """The one that was chosen; ``ibm:least_busy`` is replaced by the QPU's name."""
+    """Target that was chosen; ``ibm:least_busy`` is replaced by the QPU's name."""
     backend: str
     """Name of the device or snapshot; ``engine`` and ``aer`` for those targets."""
     calibrated_at: str | None
@@ -139,19 +139,19 @@ class RunPlan:
     seed: int
     label: int | None
     steps: tuple[StepPlan, ...]
-    """t = T .. 1, or the times of the sampler."""
+    """Steps t = T .. 1, or the times of the sampler."""
     schedule: Schedule
     shot_choice: ShotChoice | None
     """Grounds of the shot allocation; None of rule ``uniform``."""
     mitigation: Mitigation
     calibration: CalibrationPlan | None
-    """Of mitigation ``m3``."""
+    """Calibration of mitigation ``m3``."""
     mode: Mode
     options: ExecutionOptions
     budget: str | None
     """Name of the budget that pays."""
     circuit: CircuitPlan
-    """The step's circuit; of several the one that succeeds least."""
+    """Circuit of the step; of several the one that succeeds least."""
     timing: Timing
     decisions: tuple[Decision, ...]
     files: tuple[PlannedFile, ...]
@@ -161,9 +161,9 @@ class RunPlan:
     calls: CallsPlan | None = None
     """The work of steps of several circuit calls; a plan without is written without the key."""
     folder: Path = field(default=Path(), compare=False)
-    """The run's folder; where it stands decides nothing and is not in the hash."""
+    """Folder of the run; it decides nothing and is not in the hash."""
     before_found: bool = field(default=False, compare=False)
-    """Whether it was written when a calibration had no key ``found``: its hash is without it."""
+    """True if it was written when a calibration had no key ``found``: its hash is without it."""
     before_correction: bool = field(default=False, compare=False)
     """The same of the key ``correction``, which says what 0.1 did where it is left out."""
 
@@ -226,7 +226,7 @@ class RunPlan:
         check(self.schedule == "uniform", "shots of several calls are uniform", self.schedule)
 
     def _check_target(self, text: str) -> None:
-        """Refuse what is no target; a provider's package may be gone since the plan was made."""
+        """Refuse a text that is no target; a provider's package may be gone since planning."""
         if self.provider is None or not _OTHER_TARGET.fullmatch(text):
             parse_target(text, known=False)  # what was removed since can still be replayed
         elif text == self.target:
@@ -259,7 +259,7 @@ class RunPlan:
         return self.circuit.measured_qubits if self.calls is None else self.calls.measured_qubits
 
     def parts(self) -> list[tuple[str, float, int]]:
-        """Return name, QPU seconds and executions of each job of the steps, in their order."""
+        """Return the name, QPU seconds and executions of each job of the steps, in their order."""
         if self.calls is not None:
             return [(e.name, e.seconds, e.shots * e.circuits) for e in self.calls.jobs]
         return [(each.name, each.seconds, each.shots * each.rows) for each in self.steps]
@@ -271,12 +271,12 @@ class RunPlan:
 
     @property
     def run_id(self) -> str:
-        """``<date>-<model>-<first 8 digits of the hash>``."""
+        """Id of the run: ``<date>-<model>-<first 8 digits of the hash>``."""
         return f"{self.date}-{self.model}-{self.content_sha256[:8]}"
 
     @property
     def is_qpu(self) -> bool:
-        """Whether running it spends QPU time."""
+        """True if running it spends QPU time."""
         return self.target.startswith("ibm:") or (
             self.provider is not None and self.provider.charges
         )
@@ -299,7 +299,7 @@ class RunPlan:
 
     @property
     def num_jobs(self) -> int:
-        """Jobs of the steps, and one for the calibration if it is to be taken."""
+        """Number of jobs: those of the steps, and one for the calibration if it is to be taken."""
         return len(self.parts()) + (self.new_calibration is not None)
 
     @property
@@ -312,7 +312,7 @@ class RunPlan:
 
     @property
     def num_circuits(self) -> int:
-        """Bound circuits of all jobs that are expected."""
+        """Number of bound circuits of all jobs that are expected."""
         calibration = 0 if self.new_calibration is None else self.new_calibration.circuits
         steps = self.steps if self.calls is None else ()
         jobs = () if self.calls is None else self.calls.jobs
@@ -326,12 +326,12 @@ class RunPlan:
 
     @property
     def most_seconds(self) -> float:
-        """The same if a calibration has to be taken in place of one that was found."""
+        """Estimated QPU seconds if a calibration has to be taken in place of one that was found."""
         calibration = 0.0 if self.calibration is None else self.calibration.seconds
         return math.fsum((calibration, *(each.seconds for each in self.steps)))
 
     def jobs(self) -> list[tuple[str, int, int, int, float]]:
-        """Return what is to be sent: steps that follow each other with equal shots are one row.
+        """Return the jobs to be sent: steps that follow each other with equal shots are one row.
 
         Returns:
             Name, jobs, circuits of each job, shots of each circuit, and QPU seconds of the row.
@@ -427,7 +427,7 @@ def read_plan(path: Path, argument: str = "path") -> RunPlan:
 
     Args:
         path: ``plan.json``, or the run's folder.
-        argument: What the path is called in messages.
+        argument: Name of the path in messages.
 
     Returns:
         The plan; the files beside it are checked when they are read.
@@ -489,7 +489,7 @@ def _check_device(plan: RunPlan) -> None:
 
 
 def _from_content(content: Any) -> RunPlan:
-    """The plan of a content; keys that a calibration got later say what was done without them."""
+    """Return the plan of a content; later keys of a calibration get the values of that time."""
     if isinstance(content, dict):
         content = {"provider": None, "calls": None, **content}
     calibration = content.get("calibration") if isinstance(content, dict) else None
@@ -505,7 +505,7 @@ def _from_content(content: Any) -> RunPlan:
 
 
 def is_run_id(text: str) -> bool:
-    """Whether a text has the form of a run's id, and so is no path."""
+    """Return True if a text has the form of a run's id, and so is no path."""
     return bool(_RUN_ID.fullmatch(text))
 
 
@@ -672,5 +672,5 @@ def planned_values(
 
 
 def files_of(hashes: Mapping[str, str]) -> tuple[PlannedFile, ...]:
-    """The list of files of a plan from path and SHA-256."""
+    """Return the list of files of a plan from path and SHA-256."""
     return tuple(PlannedFile(path=path, sha256=hashes[path]) for path in sorted(hashes))

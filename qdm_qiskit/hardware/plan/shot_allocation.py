@@ -77,11 +77,11 @@ class StepVariances:
 
 @dataclass(frozen=True)
 class ShotAllocation:
-    """Shots of t = T .. 1, and what chose them."""
+    """Shots of t = T .. 1, and the grounds of their choice."""
 
     shots: tuple[int, ...]
     power: float
-    """Of c_t: 0 is uniform, 1 is Neyman's allocation."""
+    """Power of c_t: 0 is uniform, 1 is Neyman's allocation."""
     error: float
     """Root mean square pixel error of the pilot chains' final images, shot noise alone."""
     uniform_error: float
@@ -123,11 +123,11 @@ class PilotChains:
         return self.process.num_steps
 
     def noisy_step(self, step: int, shots: int, repeat: int) -> Tensor:
-        """x_{t-1} from the exact x_t with shots."""
+        """Return x_{t-1} from the exact x_t with shots."""
         return self._noisy(self.exact[step], step, shots, repeat)
 
     def finished(self, x: Tensor, step: int) -> Tensor:
-        """x_0 from x_t without shots."""
+        """Return x_0 from x_t without shots."""
         for t in range(step, 0, -1):
             x = self._onward(x, t, self._answers.exact(x, t))
         return x
@@ -148,7 +148,7 @@ class PilotChains:
         return math.sqrt(squares / repeats)
 
     def squared_distance(self, x: Tensor, step: int) -> float:
-        """Mean squared pixel distance of images from the exact x_t's."""
+        """Return the mean squared pixel distance of images from the exact x_t's."""
         return float(np.mean((self._data(x) - self._data(self.exact[step])) ** 2))
 
     def _noisy(self, x: Tensor, step: int, shots: int, repeat: int) -> Tensor:
@@ -225,7 +225,7 @@ def best_allocation(
         bucket: A step's shots are a multiple of it.
 
     Returns:
-        The schedule whose pilot chains end nearest to the exact ones.
+        The allocation whose pilot chains end nearest to the exact ones.
 
     Raises:
         InvalidOption: If there is not one bucket for each step.
@@ -262,7 +262,7 @@ def precise_allocation(
         progress: Receives each stage of the work, in words.
 
     Returns:
-        The schedule, and the variances that it is made of.
+        The allocation, and the variances that it is made of.
 
     Raises:
         InvalidOption: If the precision is not above 0, or jobs cannot hold the shots.
@@ -410,7 +410,7 @@ def variance_shots(
 
 
 def _water_filled(weight: np.ndarray, total: int, least: int, most: int) -> np.ndarray:
-    """``clip(scale * weight, least, most)`` with the scale that makes the sum ``total``."""
+    """Return ``clip(scale * weight, least, most)`` with the scale that makes the sum ``total``."""
     low, high = 0.0, total / weight.max() + 1.0
     for _ in range(200):
         if np.clip(high * weight, least, most).sum() >= total or high > 1e300:

@@ -1,4 +1,4 @@
-"""The shots of a plan: how many each step gets, and whether IBM takes jobs of that size."""
+"""Shots of a plan: their number in each step, and IBM's limits on the size of jobs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TWIRLING_BUCKET = 64
 def calibration_plan(
     config: PlanConfig, circuits: Sequence[QuantumCircuit], clock: Timing
 ) -> CalibrationPlan | None:
-    """The one calibration job, as if it were taken; None without circuits."""
+    """Return the one calibration job, as if it were taken; None without circuits."""
     if not circuits:
         return None
     executions = len(circuits) * config.calibration_shots
@@ -96,7 +96,7 @@ def chosen_shots(
     device: BackendV2 | None,
     progress: Progress,
 ) -> tuple[tuple[int, ...], ShotChoice | None]:
-    """Shots of t = T .. 1 for each image, and what they were chosen by; None of ``uniform``."""
+    """Return the shots of t = T .. 1 for each image, and their grounds; None of ``uniform``."""
     num_steps = trained.process.num_steps
     # With twirling IBM rounds shots up to whole randomizations; multiples of 64 stay as they are.
     bucket = TWIRLING_BUCKET if config.options.twirl_gates or config.options.twirl_measure else 1
@@ -134,7 +134,7 @@ def check_limits(
         calibration: The calibration's job.
         device: The device; None where there is none.
         max_seconds: QPU seconds after which IBM cancels a job.
-        availability: What another package's provider says of its limits, in the place of IBM's.
+        availability: Limits of another package's provider, in the place of IBM's.
 
     Raises:
         InvalidOption: With the first job that is too large.

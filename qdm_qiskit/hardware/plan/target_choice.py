@@ -70,10 +70,10 @@ def plan_on_first(
 
     Args:
         run: Folder of a trained run, or of one of its checkpoints.
-        config: What the run should be, with its list of targets.
+        config: Options of the run, with its list of targets.
         policy: Limits beyond which a target is passed over.
         root: Folder of all hardware runs.
-        look: Looks at an ``ibm:`` target, or one of another package's provider.
+        look: Function that looks at an ``ibm:`` target, or one of another package's provider.
         budget: The budget that pays, as it stands.
         sampler: A sampler object in the place of the one that ``config`` names.
         today: The day of planning; today if None.
@@ -126,7 +126,7 @@ def plan_on_first(
 
 
 def _look_here(target: Target) -> Availability:
-    """A target on this machine is there, unless it wants a GPU that is not."""
+    """Return the state of a target on this machine: it is there, unless it lacks a GPU."""
     if target.device == "cuda":
         find_device(target, None, 0)
     if target.device == "gpu":
@@ -137,7 +137,7 @@ def _look_here(target: Target) -> Availability:
 
 
 def _fitting(config: PlanConfig, target: Target) -> tuple[PlanConfig, str]:
-    """The options as far as a target can use them; what was left out, in words."""
+    """Return the options that a target can use, and those that were left out, in words."""
     if len(config.targets) == 1:
         return config, ""  # planning refuses what it cannot use
     remark = ""

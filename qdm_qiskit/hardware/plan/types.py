@@ -1,4 +1,4 @@
-"""The parts of a run plan: options, steps, calibration, circuit, decisions, files.
+"""Parts of a run plan: options, steps, calibration, circuit, decisions, files.
 
 Each checks its own numbers, so that neither an option nor a file brings in what cannot be.
 """
@@ -53,7 +53,7 @@ Mode = Literal["auto", "job", "batch", "session"]
 Schedule = Literal["uniform", "variance", "precision"]
 CalibrationMethod = Literal["balanced", "independent"]
 Correction = Literal["all", "distance-3"]
-"""See :mod:`qdm_qiskit.mitigation.readout`."""
+"""Correction of readout errors; see :mod:`qdm_qiskit.mitigation.readout`."""
 Decoupling = Literal["off", "XX", "XpXm", "XY4"]
 
 _OURS = ("engine", "aer", "noisy", "local")
@@ -68,7 +68,7 @@ _FILE = re.compile(
 
 
 def check(good: bool, rule: str, got: object) -> None:
-    """Refuse what breaks a rule.
+    """Refuse a value that breaks a rule.
 
     Raises:
         InvalidOption: With the rule and what was received.
@@ -90,7 +90,7 @@ class ExecutionOptions:
     rep_delay_seconds: float | None = None
     """Repetition delay; None is the device's default."""
     max_execution_seconds: int | None = None
-    """IBM cancels a job that runs longer; None sets no limit."""
+    """QPU seconds after which IBM cancels a job; None sets no limit."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -105,7 +105,7 @@ class ExecutionOptions:
 
         Args:
             target: As text.
-            is_qpu: Whether IBM's Sampler runs on it; a simulation takes no options.
+            is_qpu: True if IBM's Sampler runs on it; a simulation takes no options.
 
         Raises:
             InvalidOption: With the options that are set.
@@ -142,7 +142,7 @@ class StepPlan:
 
     @property
     def name(self) -> str:
-        """``step-0010``: of the job, its tag and its file."""
+        """Name of the job, its tag and its file, such as ``step-0010``."""
         return f"step-{self.step:04d}"
 
 
@@ -153,7 +153,7 @@ class ShotChoice:
     variances: tuple[float, ...]
     """c_t of t = T .. 1."""
     power: float
-    """Shots are proportional to ``c_t**(power / 2)``; 0 came out as uniform."""
+    """Power of the variances: shots are proportional to ``c_t**(power / 2)``; 0 is uniform."""
     error: float
     """Root mean square pixel error of the final images by shot noise alone, on pilot chains."""
     uniform_error: float
@@ -174,9 +174,9 @@ class FoundCalibration:
     """
 
     path: str
-    """Its file, relative to the folder of all runs."""
+    """Path of its file, relative to the folder of all runs."""
     taken_at: str
-    """ISO 8601."""
+    """Time of the calibration, ISO 8601."""
 
     def __post_init__(self) -> None:
         good = bool(_CALIBRATION_FILE.fullmatch(self.path))
@@ -194,15 +194,15 @@ class CalibrationPlan:
     method: CalibrationMethod
     """``balanced`` or ``independent``; see :mod:`qdm_qiskit.mitigation.readout`."""
     circuits: int
-    """Calibration circuits: the entries of ``circuits.qpy`` after the first."""
+    """Number of calibration circuits: the entries of ``circuits.qpy`` after the first."""
     shots: int
-    """Shots of each."""
+    """Shots of each calibration circuit."""
     ttl_seconds: int
     """Age at which a calibration is stale."""
     seconds: float
     """Estimated QPU seconds of one calibration job."""
     found: FoundCalibration | None = None
-    """One that can be used in its place; None if it must be taken."""
+    """Calibration that can be used in its place; None if it must be taken."""
     correction: Correction = "all"
     """Correction of counts by it; 0.1 knew ``distance-3`` only and did not record it."""
 
@@ -229,7 +229,7 @@ class CircuitPlan:
     """The step's circuit on the device."""
 
     qubits: int
-    """Measured qubits, which is all of the model's."""
+    """Number of measured qubits, which are all of the model's."""
     parameters: tuple[str, ...]
     """Names of the parameters that the transpiled circuit still has, in its order."""
     depth: int
@@ -288,18 +288,18 @@ class PlannedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderRecord:
-    """Where a provider comes from that is not this package's."""
+    """Origin of a provider that is not this package's."""
 
     name: str
     """First word of the plan's target."""
     package: str
-    """Distribution that brings it; empty for an object."""
+    """Name of the distribution that brings it; empty for an object."""
     version: str
-    """Of that distribution."""
+    """Version of that distribution."""
     module: str
     """``module:attribute``."""
     charges: bool
-    """Whether its jobs cost QPU seconds."""
+    """True if its jobs cost QPU seconds."""
 
     def __post_init__(self) -> None:
         for name in ("name", "package", "version", "module"):
@@ -315,7 +315,7 @@ class Availability:
     backend: BackendV2 | None = None
     """The device of an ``ibm:`` target."""
     queue: int | None = None
-    """Jobs that wait; None where there is no queue."""
+    """Number of jobs that wait; None where there is no queue."""
     seconds_left: float | None = None
     """QPU seconds that the account has left; None without a limit."""
     provider: ProviderRecord | None = None
@@ -325,11 +325,12 @@ class Availability:
     shot_seconds: float | None = None
     """QPU seconds that it charges for a shot of a circuit; None if it does not say."""
     most_shots: int | None = None
-    """Its largest number of shots of a circuit."""
+    """Largest number of shots of a circuit."""
     most_executions: int | None = None
-    """Its largest number of circuits times shots of a job."""
+    """Largest number of circuits times shots of a job."""
 
 
 Look = Callable[["Target"], Availability]
-"""Returns the state of an ``ibm:`` target, or raises :class:`TargetUnavailable` or another error of
+"""Function that returns the state of an ``ibm:`` target, or raises
+:class:`TargetUnavailable` or another error of
 the package where it cannot be used."""

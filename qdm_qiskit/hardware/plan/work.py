@@ -40,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run is to go."""
+    """Target of a run and its device."""
 
     target: Target
     device: BackendV2 | None
@@ -49,7 +49,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is sent in a run."""
+    """Circuits and jobs that a run sends."""
 
     steps: tuple[StepPlan, ...]
     choice: ShotChoice | None
@@ -58,7 +58,7 @@ class Work:
     timing: Timing
     calls: CallsPlan | None
     circuits: tuple[QuantumCircuit, ...]
-    """The entries of ``circuits.qpy``."""
+    """Entries of ``circuits.qpy``."""
 
 
 def one_circuit(trained: TrainedRun, config: PlanConfig, place: Place, progress: Progress) -> Work:
@@ -167,7 +167,7 @@ def many_calls(
 
 
 def _room(config: PlanConfig, place: Place) -> tuple[int | None, Room]:
-    """Return the largest number of shots, and what a job holds."""
+    """Return the largest number of shots, and the largest size of a job."""
     most_shots = getattr(backend_configuration(place.device), "max_shots", None)
     executions: int | None = MAX_EXECUTIONS
     said = place.availability

@@ -1,4 +1,4 @@
-"""Providers run the circuits of jobs: the contract, the care around it, and this machine as one."""
+"""Providers, which run the circuits of jobs: the contract, the care around it, this machine."""
 
 __all__ = [
     "base",

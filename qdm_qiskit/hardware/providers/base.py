@@ -1,4 +1,4 @@
-"""The contract of a provider: a service that runs circuits, be it IBM's, this machine, or one's own.
+"""Contract of a provider: a service that runs circuits, be it IBM's, this machine, or one's own.
 
 A provider answers a few plain questions. The code around it (:mod:`.jobs`) reserves, writes an
 intention down before anything is sent, looks for a job by its tag before it is sent again, settles
@@ -55,8 +55,8 @@ class NotSubmitted(Exception):
     """A job was not taken, for sure: none was created, and nothing is charged.
 
     Args:
-        message: Why, on one line.
-        again: Whether the same job may be taken a moment later; it is sent again then.
+        message: Reason, on one line.
+        again: True if the same job may be taken a moment later; it is sent again then.
     """
 
     def __init__(self, message: str, *, again: bool = False) -> None:
@@ -100,11 +100,11 @@ class Provider(ABC):
     device: str
     """Name of the device: what stands after ``NAME:``."""
     charges: bool = True
-    """Whether jobs cost QPU seconds, which a budget pays."""
+    """True if jobs cost QPU seconds, which a budget pays."""
     in_process: bool = False
-    """Whether a job runs in this process, when its result is asked for: no other one waits for it."""
+    """True if a job runs in this process, when its result is asked for: no other waits for it."""
     lag_seconds: float | None = None
-    """How long after a submission its job may be missing from :meth:`find`: so long a tag is looked
+    """Seconds after a submission for which :meth:`find` may miss its job: so long a tag is looked
     up before a job that may have been sent is sent again. None takes ``grace_seconds`` of the
     settings; 0 is for a service that lists a job once its submission has returned or failed."""
     job_seconds: float | None = None
@@ -156,11 +156,11 @@ class Provider(ABC):
     # -- what may be added --------------------------------------------------------------------
 
     def reason(self, job_id: str) -> str:
-        """Return why a job failed, on one line."""
+        """Return the reason for which a job failed, on one line."""
         return "no reason given"
 
     def finished_at(self, job_id: str) -> float | None:
-        """Return when a job ended, in seconds since 1970; None if it is not known."""
+        """Return the end of a job, in seconds since 1970; None if it is not known."""
         return None
 
     def backend(self) -> BackendV2 | None:
@@ -172,7 +172,7 @@ class Provider(ABC):
         return None
 
     def queue(self) -> int | None:
-        """Return how many jobs wait before the next one; None where it is not known."""
+        """Return the number of jobs that wait before the next one; None where it is not known."""
         return None
 
     def begin(self, run: RunContext, *, detach: bool) -> None:
@@ -180,7 +180,7 @@ class Provider(ABC):
 
         Args:
             run: The run.
-            detach: Whether nobody waits for its jobs.
+            detach: True if nobody waits for its jobs.
         """
         return
 
@@ -193,16 +193,16 @@ class Provider(ABC):
     instance: str = ""
     """Account that pays; jobs of a run stay with the one that it began with."""
     mode: str = "job"
-    """How jobs are sent, for the record."""
+    """Mode in which jobs are sent, for the record."""
     session_id: str | None = None
 
     @property
     def title(self) -> str:
-        """The provider in messages, at the start of a sentence."""
+        """Name of the provider in messages, at the start of a sentence."""
         return f"Provider '{self.name}'"
 
     def prepare(self) -> None:
-        """Open what the next job needs; no job is created by it."""
+        """Open what the next job needs, without creating a job."""
         return
 
     def send(
@@ -230,14 +230,14 @@ class Provider(ABC):
 
     @property
     def target(self) -> str:
-        """``NAME:DEVICE``."""
+        """Target of the provider, ``NAME:DEVICE``."""
         return f"{self.name}:{self.device}"
 
     def offered(self, record: ProviderRecord | None = None) -> Availability:
-        """Return what planning needs to know.
+        """Return the state of the provider, as planning needs it.
 
         Args:
-            record: Where the provider comes from; by default its class.
+            record: Origin of the provider; by default its class.
 
         Raises:
             InvalidOption: If its name or device cannot stand in a target.

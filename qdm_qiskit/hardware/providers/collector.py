@@ -1,4 +1,4 @@
-"""Look after jobs that were sent: wait for them, fetch what they brought, learn what they cost.
+"""Look after jobs that were sent: wait for them, fetch their results, learn their costs.
 
 A result that is missing, cut short or of another job is "not there yet": the job keeps its result,
 and asking again costs nothing. Nothing here ever sends a job.
@@ -40,27 +40,27 @@ class Ending:
 
     status: Ended
     reason: str
-    """The provider's words on one line; empty for DONE."""
+    """Reason in the provider's words, on one line; empty for DONE."""
 
     @property
     def sentence(self) -> str:
-        """What follows "the job": ``was cancelled``, ``failed: ...``."""
+        """Words that follow "the job": ``was cancelled``, ``failed: ...``."""
         return "was cancelled" if self.cancelled else f"failed: {self.reason}"
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was cancelled, by whomever."""
+        """True if it was cancelled, by whomever."""
         return self.status == "CANCELLED"
 
 
 @final
 class Collector:
-    """Look after the jobs of one run.
+    """Collector of the jobs of one run.
 
     Args:
-        provider: Has the jobs.
+        provider: Provider that has the jobs.
         settings: Limits and intervals.
-        progress: Is told what happens.
+        progress: Receives what happens, in words.
     """
 
     def __init__(self, provider: Provider, settings: ServiceSettings, progress: Progress) -> None:
@@ -73,10 +73,10 @@ class Collector:
 
         Args:
             job_id: The job.
-            tell: Is told when the job's state changes.
+            tell: Receives each change of the job's state, in words.
 
         Returns:
-            How it ended.
+            The end of the job.
         """
         settings = self._settings
         told, pause = "", min(settings.first_pause_seconds, settings.poll_seconds)
@@ -91,7 +91,7 @@ class Collector:
             pause = min(settings.poll_seconds, max(1.5 * pause, MIN_PAUSE_SECONDS))
 
     def ended(self, job_id: str) -> Ending | None:
-        """Return how a job ended; None if it has not."""
+        """Return the end of a job; None if it has not ended."""
         return self._look(job_id)[0]
 
     def _look(self, job_id: str) -> tuple[Ending | None, str]:
@@ -126,7 +126,7 @@ class Collector:
         )
 
     def result(self, job_id: str, fetch: Callable[[], T]) -> T:
-        """Return what a finished job brought; it is asked for again while it is refused.
+        """Return the result of a finished job; ask for it again while it is refused.
 
         Args:
             job_id: A job that is done.
@@ -152,7 +152,7 @@ class Collector:
         )
 
     def seconds(self, job_id: str, wait_seconds: float = 0.0) -> float | None:
-        """Return what a finished job cost; None if it is not known after so long.
+        """Return the cost of a finished job; None if it is not known after so long.
 
         See :meth:`.base.Provider.usage`; a question that fails leaves it unknown.
         """
@@ -184,7 +184,7 @@ class Collector:
             raise ServiceUnavailable(f"The jobs of {tag} could not be listed: {error}") from None
 
     def finished_at(self, job_id: str) -> float | None:
-        """Return when a job ended by the provider's clock, since 1970; None if it does not say."""
+        """Return the end of a job by the provider's clock, since 1970; None if it does not say."""
         try:
             return self._ask(job_id, "asking when it ended", self._provider.finished_at)
         except ServiceUnavailable:

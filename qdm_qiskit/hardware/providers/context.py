@@ -1,4 +1,4 @@
-"""The context of a run: what all parts of the code that drives it share."""
+"""Context of a run, which all parts of the code that drives it share."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """A run that this process drives: its plan, the ledger, who is told, how patient it is."""
+    """Run that this process drives: its plan, the ledger, the progress, its patience."""
 
     plan: RunPlan
-    """The run; its files are checked."""
+    """Plan of the run; its files are checked."""
     ledger: Ledger
     """Record of all that is reserved, sent, found and paid."""
     progress: Progress = silent
-    """Is told what happens."""
+    """Callback that receives what happens, in words."""
     given_settings: ServiceSettings | None = None
     """Limits and intervals in the place of those of the root."""
 
@@ -35,7 +35,7 @@ class RunContext:
 
     @property
     def run_id(self) -> str:
-        """The run's id."""
+        """Id of the run."""
         return self.plan.run_id
 
     @property
@@ -44,5 +44,5 @@ class RunContext:
         return self.plan.budget if self.plan.is_qpu else None
 
     def tell(self, text: str) -> None:
-        """Say what happens."""
+        """Tell the progress what happens."""
         self.progress(Message(text))

@@ -27,7 +27,7 @@ def checked_counts(found: Any, request: JobRequest) -> list[np.ndarray]:
         For each circuit int64 counts of shape ``(rows, 2**bits)``.
 
     Raises:
-        InvalidData: With what is wrong.
+        InvalidData: If it is not, with the fault.
     """
     if isinstance(found, str | bytes | Mapping) or not isinstance(found, Sequence | np.ndarray):
         raise InvalidData(f"the results are {type(found).__name__}, not a list of counts")

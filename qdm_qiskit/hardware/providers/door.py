@@ -1,4 +1,4 @@
-"""The door of providers: by name, this package's and other packages', or as an object."""
+"""Door of providers: by name, this package's and other packages', or as an object."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def make_provider(name: str, device: str) -> Provider:
 
 
 def look_at(target: Target) -> Availability:
-    """Ask another package's provider for what planning needs to know.
+    """Ask another package's provider for its state, as planning needs it.
 
     Raises:
         UnknownName, InvalidExtension: If it cannot be made.
@@ -108,7 +108,7 @@ def open_provider(run: RunContext, given: Provider | None, *, detach: bool) -> P
     Args:
         run: The run.
         given: A provider object in the place of the one that a package brings.
-        detach: Whether nobody waits for its jobs.
+        detach: True if nobody waits for its jobs.
 
     Returns:
         The provider, told of the run.

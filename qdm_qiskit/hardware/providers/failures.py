@@ -1,4 +1,4 @@
-"""Failures of a call to a provider: what they mean for a job, in one line without secrets."""
+"""Failures of a call to a provider and their meaning for a job, in one line without secrets."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ class Failure:
     message: str
     """One line, without secrets."""
     name: str
-    """The exception's class."""
+    """Name of the exception's class."""
     gone: bool = False
-    """Whether the service said 404: there is no such job or session."""
+    """True if the service said 404: there is no such job or session."""
     status: int = -1
-    """What the service answered; -1 if it is not known or there was no answer."""
+    """HTTP status of the service's answer; -1 if it is not known or there was no answer."""
     unsent: bool = False
-    """Whether a submission ended before its POST had left."""
+    """True if a submission ended before its POST had left."""
 
     @property
     def nothing_created(self) -> bool:
-        """Whether a submission that ended so has created no job for sure."""
+        """True if a submission that ended so has surely created no job."""
         return self.unsent or self.kind not in ("network", "timeout", "other")
 
     @property
     def passing(self) -> bool:
-        """Whether the same question may be answered a moment later."""
+        """True if the same question may be answered a moment later."""
         return self.kind in ("unauthorized", "rate", "before", "network", "timeout")
 
 
 class CallFailed(ServiceUnavailable):
-    """A call to a provider failed; it holds a :class:`Failure` and no reference to anything else.
+    """Error of a call to a provider; it holds a :class:`Failure` and no reference to anything else.
 
     A client's own exceptions may keep the request with its headers, and so the token; they end
     where they are understood.

@@ -1,4 +1,4 @@
-"""The jobs of a run at a provider: each sent once, waited for, written down, settled, cancelled.
+"""Jobs of a run at a provider: each sent once, waited for, written down, settled, cancelled.
 
 The same rules for every provider: something is reserved first, an intention with a tag is written
 down, the job is looked for by its tag before it is sent again, its counts are stored when they
@@ -32,7 +32,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Cancelled:
-    """What a cancelling came to."""
+    """Result of a cancelling."""
 
     jobs: tuple[str, ...] = ()
     """Ids of the jobs that it stopped."""
@@ -136,12 +136,12 @@ class RunJobs:
         """Put the real costs of jobs that have ended in the place of their reservations.
 
         Args:
-            wait: Whether to wait a while for costs that the provider still counts.
+            wait: True to wait a while for costs that the provider still counts.
         """
         self._settlement.settle(self._settings.usage_wait_seconds if wait else None)
 
     def cancel(self) -> Cancelled:
-        """Cancel what waits or runs; a job that may be on its way is waited for, after all others.
+        """Cancel jobs that wait or run; wait for one that may be on its way, after all others.
 
         Raises:
             ServiceUnavailable: If the provider does not answer; called again, it goes on.
@@ -187,7 +187,7 @@ class RunJobs:
     def store(
         self, intention: Intention, counts: list[np.ndarray], shots: int, at: float
     ) -> StoredCounts:
-        """Write counts to disk, then into the ledger that they are there."""
+        """Write counts to disk, then record in the ledger that they are there."""
         assert intention.job_id is not None
         info = CountsInfo(job_id=intention.job_id, tag=intention.tag, shots=shots, ran_at=at)
         stored = StoredCounts(counts=tuple(counts), info=info)
@@ -197,11 +197,11 @@ class RunJobs:
         return stored
 
     def reserve(self, parts: list[tuple[str, float, int]]) -> None:
-        """Reserve for parts that nothing is reserved for; seconds and shots of each."""
+        """Reserve seconds and shots for each part that has no reservation."""
         self.ledger.reserve(self.run.budget, self.run.run_id, parts)
 
     def _cleared_up(self, intention: Intention) -> bool:
-        """Whether it is known what a sending led to; its job is looked for until the grace is over.
+        """Return True if a sending's outcome is known; look for its job until the grace is over.
 
         A job that is found is in the ledger then; where there is none, nothing was created.
         """
@@ -241,7 +241,7 @@ class RunJobs:
         return self._collector.ending(job_id, lambda text: self.run.tell(f"{part}: {text}"))
 
     def _take(self, request: JobRequest, intention: Intention) -> StoredCounts:
-        """Fetch counts, write them down at once, then ask what they cost."""
+        """Fetch counts, write them down at once, then ask for their cost."""
         assert intention.job_id is not None
         # Before them, so that nothing is asked between their arrival and their file.
         at = self._collector.finished_at(intention.job_id)
@@ -253,7 +253,7 @@ class RunJobs:
         return stored
 
     def _failed(self, intention: Intention, ending: Ending) -> float | None:
-        """Write down that a job ended without counts; what it cost, None if not known yet."""
+        """Write down that a job ended without counts; return its cost, None if not known yet."""
         self.ledger.job_failed(intention.tag, ending.reason, cancelled=ending.cancelled)
         if not ending.cancelled:
             self.provider.session_closed(ending.reason)
@@ -262,7 +262,7 @@ class RunJobs:
         )
 
     def _again(self, ending: Ending, charged: float | None, failures: int) -> bool:
-        """Return whether a failed job is sent again: only what surely cost nothing, and a few times.
+        """Return True if a failed job is sent again: if it surely cost nothing, a few times.
 
         A cost of 0 that the provider does not call final is None here (:meth:`Collector.seconds`).
         """

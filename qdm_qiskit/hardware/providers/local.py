@@ -24,7 +24,7 @@ __all__ = [
 
 @final
 class LocalProvider(Provider):
-    """This machine. A job is run when its counts are asked for, and nothing goes on without a process.
+    """This machine, which runs a job when its counts are asked for, and nothing without a process.
 
     Its shots depend on the run's seed and the part alone, so a job that is asked for again, by
     another process too, brings the same counts.
@@ -79,7 +79,7 @@ class LocalProvider(Provider):
         return self._runner.run(pubs, shots=request.shots, seed=seed)
 
     def _stream(self, part: str) -> tuple[int, int]:
-        """Return seed and number of a part's shots: one stream each, that its name alone decides.
+        """Return the seed and number of a part's shots: one stream each, decided by its name alone.
 
         Of ``step-0010-02-part-03`` the numbers are 10, 2 and 3.
         """

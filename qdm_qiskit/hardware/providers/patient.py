@@ -93,11 +93,11 @@ class PatientProvider(Provider):
         return self._ask("find", lambda: self._inner.find(tag), _job_ids)
 
     def reason(self, job_id: str) -> str:
-        """Return why a job failed, on one line."""
+        """Return the reason for which a job failed, on one line."""
         return self._ask("reason", lambda: self._inner.reason(job_id), _line)
 
     def finished_at(self, job_id: str) -> float | None:
-        """Return when a job ended."""
+        """Return the end of a job."""
         return self._ask("finished_at", lambda: self._inner.finished_at(job_id), _seconds)
 
     def backend(self) -> BackendV2 | None:
@@ -113,7 +113,7 @@ class PatientProvider(Provider):
         self._ask("begin", lambda: self._inner.begin(run, detach=detach), lambda _: None)
 
     def close(self, *, keep: bool = False) -> None:
-        """Let go of what is open; a failure is not worth an error of its own."""
+        """Let go of what is open; pass over a failure, which is not worth an error of its own."""
         try:
             self._ask("close", lambda: self._inner.close(keep=keep), lambda _: None, again=False)
         except CallFailed:
@@ -151,7 +151,7 @@ class PatientProvider(Provider):
         seconds: float,
         understood: Callable[[Exception], Kind],
     ) -> Any:
-        """Call in a thread, given up after a while; whatever it raises becomes one line."""
+        """Call in a thread and give up after a while; any exception becomes one line."""
         answers: list[Any] = []
         failures: list[Failure] = []
 

@@ -1,4 +1,4 @@
-"""The work of a job as data: circuits, values, shots, options, and the hash and tag of them."""
+"""Work of a job as data: circuits, values, shots, options, and their hash and tag."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Request(ABC):
 
     run_id: str
     part: str
-    """What it is of the run: ``step-0010``, ``calibration-0001``, ``estimate-0001``."""
+    """Part of the run: ``step-0010``, ``calibration-0001``, ``estimate-0001``."""
     options: ExecutionOptions
     backend: str
     """Name of the backend."""
@@ -54,7 +54,7 @@ class Request(ABC):
 
     @cached_property
     def payload_sha256(self) -> str:
-        """A hash of what is run, and how: circuits, values, options, backend."""
+        """Hash of all that is run: circuits, values, options, backend."""
         digest = hashlib.sha256(self._content())
         digest.update(content_sha256([asdict(self.options), self.backend, self.nonce]).encode())
         return digest.hexdigest()
@@ -65,7 +65,7 @@ class Request(ABC):
 
     @abstractmethod
     def _content(self) -> bytes:
-        """Return what is run, as bytes."""
+        """Return the content of the work, as bytes."""
 
 
 @final
@@ -107,9 +107,9 @@ class MeasureRequest(Request):
     shots: int
     """Shots of each row."""
     randomizations: int | None
-    """Into how many the shots are split evenly where something is twirled; None where nothing is."""
+    """Number of randomizations of evenly split shots where something is twirled; else None."""
     calibrated: bool
-    """Whether the last circuit is TREX's, which prepares 0."""
+    """True if the last circuit is TREX's, which prepares 0."""
 
     @property
     def rows(self) -> int:
@@ -207,17 +207,17 @@ class EstimateRequest:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, observables): of the answer."""
+        """Shape of the result, (rows, observables)."""
         return len(self.values), len(self.observables)
 
     @cached_property
     def measurements(self) -> MeasurementPlan:
-        """Which circuits measure the observables."""
+        """Circuits that measure the observables."""
         return measurement_plan(self.observables)
 
     @property
     def executions_per_shot(self) -> int:
-        """Bound circuits of a job: of every basis and row, and TREX's own."""
+        """Number of bound circuits of a job: of every basis and row, and TREX's own."""
         return len(self.values) * len(self.measurements.bases) + self.trex
 
     @property
@@ -227,7 +227,7 @@ class EstimateRequest:
 
     @cached_property
     def payload_sha256(self) -> str:
-        """A hash of what is estimated, and how."""
+        """Hash of all that is estimated: circuit, observables, values, options."""
         text = repr([each.to_list() for each in self.observables])
         digest = hashlib.sha256(
             _circuit_bytes(self.circuit)
@@ -247,7 +247,7 @@ class EstimateRequest:
         """Return the job of some shots.
 
         Args:
-            part: What the ledger calls it.
+            part: Its name in the ledger.
             shots: Shots of each bound circuit.
             randomizations: As for a :class:`MeasureRequest`.
             target: The device, in whose gates qubits are turned into the bases.

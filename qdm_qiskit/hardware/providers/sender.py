@@ -35,19 +35,19 @@ __all__ = [
 
 MINUTE_SECONDS = 60.0
 PACED_SECONDS = 600.0
-"""For so long after a 429 jobs are paced; a 429 itself creates no job and costs nothing."""
+"""Seconds after a 429 for which jobs are paced; a 429 itself creates no job and costs nothing."""
 ENDED_WITHOUT = ("failed", "cancelled", "lost")
 
 
 @final
 class Sender:
-    """Send the jobs of one run, each once.
+    """Sender of the jobs of one run, each once.
 
     Args:
-        provider: Takes the jobs.
+        provider: Provider that takes the jobs.
         ledger: Record of intentions and ids.
         settings: Limits and intervals.
-        progress: Is told what happens.
+        progress: Receives what happens, in words.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Sender:
 
     @property
     def lag_seconds(self) -> float:
-        """How long after a sending its job may be missing from the provider's list."""
+        """Seconds after a sending for which the provider's list may miss its job."""
         lag = self._provider.lag_seconds
         return self._settings.grace_seconds if lag is None else lag
 
@@ -71,8 +71,8 @@ class Sender:
 
         Args:
             request: The work; something must be reserved for its part.
-            intention: What is in the ledger for this part already, without a job id.
-            max_seconds: What the job may take at most, so that the budget holds.
+            intention: The ledger's intention for this part, without a job id, if there is one.
+            max_seconds: Most QPU seconds of the job, so that the budget holds.
 
         Returns:
             The intention, with the id of its one job.
@@ -117,7 +117,7 @@ class Sender:
     def _send_once(
         self, request: Request, intention: Intention, max_seconds: int | None
     ) -> str | None:
-        """Send, and find out what became of it; None if it is to be sent again."""
+        """Send, and find out the outcome; None if the job is to be sent again."""
         attempts = 0
         while True:
             attempts += 1
@@ -151,7 +151,7 @@ class Sender:
     def _post(
         self, request: Request, intention: Intention, max_seconds: int | None
     ) -> Failure | None:
-        """Send once; return what went wrong, if anything."""
+        """Send once; return the failure, if there is one."""
         provider = self._provider
         try:
             provider.prepare()

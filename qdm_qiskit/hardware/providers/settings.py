@@ -1,4 +1,4 @@
-"""How patiently the service is spoken to: intervals, limits, numbers of attempts."""
+"""Settings of the patience with a service: intervals, limits, numbers of attempts."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ __all__ = [
 ]
 
 FILE = "service.json"
-"""In the root of the runs; names and values of the settings that differ from the defaults."""
+"""File in the root of the runs: names and values of the settings that are not the defaults."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
-    """Seconds are wall-clock seconds.
+    """Limits, intervals and numbers of attempts; seconds are wall-clock seconds.
 
     Raises:
         InvalidOption: If a number is negative or not finite.
     """
 
     call_seconds: float = 120.0
-    """A call that takes longer is given up; IBM's client itself would wait for ever."""
+    """Seconds after which a call is given up; IBM's client itself would wait for ever."""
     submit_seconds: float = 960.0
-    """The same for sending a job; IBM's client gives up after 900."""
+    """Seconds after which the sending of a job is given up; IBM's client gives up after 900."""
     retry_seconds: float = 900.0
-    """For how long a question is asked again when the service fails to answer."""
+    """Seconds for which a question is asked again when the service fails to answer."""
     first_pause_seconds: float = 0.5
     """Pause before the second attempt; it doubles from attempt to attempt."""
     longest_pause_seconds: float = 30.0
     poll_seconds: float = 5.0
-    """Between two looks at a job that waits or runs, at most: the first pauses are shorter."""
+    """Longest pause between two looks at a job that waits or runs; the first ones are shorter."""
     lookup_pauses_seconds: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0, 8.0)
     """Pauses before each look for a job by its tag, after a submission whose outcome is unknown."""
     grace_seconds: float = 60.0
-    """For how long after the last sending a tag is looked up before the job counts as not created.
+    """Seconds after the last sending for which a tag is looked up before no job counts as created.
 
     It must be longer than a POST takes that was on its way when its process died, and the lag of
     the service's list, together: too short pays twice, too long only waits, and only where the
@@ -50,21 +50,21 @@ class ServiceSettings:
     arrives within seconds.
     """
     submit_attempts: int = 6
-    """How often one job is sent at most, as long as it is sure or likely that none was created."""
+    """Most sendings of one job, as long as it is sure or likely that none was created."""
     rate_pause_seconds: float = 15.0
     """Pause after the service has said that jobs come too fast; it doubles as well."""
     jobs_per_minute: int = 5
     """IBM's limit on create-job requests of a user, kept after its first 429; 0 is no limit."""
     result_attempts: int = 8
-    """How often results that are missing, cut short or no results are asked for."""
+    """Number of times that results which are missing, cut short or no results are asked for."""
     usage_wait_seconds: float = 30.0
-    """For how long the final usage of a finished job is waited for at the end of a run."""
+    """Longest wait for the final usage of a finished job at the end of a run."""
     unmarked_usage_seconds: float = 3.0
-    """A usage above 0 without a status, final or not, is taken once it stays the same for so long."""
+    """Seconds of no change after which a usage above 0 without a status counts as final."""
     job_attempts: int = 3
-    """How often a job that failed at no cost is sent anew."""
+    """Number of times that a job which failed at no cost is sent anew."""
     session_max_seconds: int = 7200
-    """The service closes a session or batch after this time, also one whose id was lost."""
+    """Seconds after which the service closes a session or batch, also one whose id was lost."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -1,4 +1,4 @@
-"""Settle what jobs really cost: for all providers and kinds of jobs, in one place."""
+"""Settlement of the real costs of jobs, in one module for all providers and kinds of jobs."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ RUNAWAY_FACTOR, RUNAWAY_SECONDS = 4.0, 30.0
 
 @final
 class Settlement:
-    """Put the real costs of a run's jobs in the place of their reservations.
+    """Replacement of reservations by the real costs of a run's jobs.
 
     Args:
         run_id: The run.
         ledger: Record of jobs and reservations.
-        sender: Finds jobs by their tags.
-        collector: Asks what they cost.
-        charges: Whether jobs cost anything; else each has cost 0.
-        progress: Is told what happens.
+        sender: Sender, which finds jobs by their tags.
+        collector: Collector, which asks for their costs.
+        charges: True if jobs cost anything; else each has cost 0.
+        progress: Receives what happens, in words.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Settlement:
         job became known, and what the settlement left out is cancelled while it waits, or charged.
 
         Args:
-            wait_seconds: How long to wait for costs that the provider still counts; None looks once.
+            wait_seconds: Longest wait for costs that the provider still counts; None looks once.
             parts: Only the jobs of these parts; all if None.
         """
         end = time.monotonic() + (wait_seconds or 0.0)
@@ -108,7 +108,7 @@ class Settlement:
         return self._reserved(intention)[0]
 
     def most_seconds(self, budget: str | None, part: str) -> int | None:
-        """Return what a job may take at most: far more than estimated, and never more than the budget.
+        """Return the most seconds of a job: far more than estimated, never more than the budget.
 
         The provider stops a job there. Without it, one job whose estimate is wrong by a factor of a
         hundred would eat the budget of the month.

@@ -1,4 +1,4 @@
-"""The readout calibrations of one run: completed, taken over from another run, or taken anew.
+"""Readout calibrations of one run: completed, taken over from another run, or taken anew.
 
 A calibration serves all counts that were taken near enough to it in time. One whose job was sent is
 always finished before another one is begun.
@@ -44,16 +44,16 @@ class RunCalibrations:
         self._parts = parts
 
     def obtain(self, jobs: RunJobs, at: float | None, *, send: bool) -> ReadoutCalibration | None:
-        """The calibration for counts of a time; taken over or taken anew where there is none.
+        """Return the calibration for counts of a time; take one over or anew where there is none.
 
         One that was sent earlier may come back too old; then one more is taken, and no third. The
         first costs nothing any more, so it is looked at before counts are given up as too old.
 
         Args:
             jobs: The run's jobs.
-            at: When the counts were taken, since 1970; None if they are about to be, as soon as
+            at: Time of the counts, since 1970; None if they are about to be taken, as soon as
                 the calibration is here.
-            send: Whether a job may be sent and waited for; else only one that was sent is looked at.
+            send: True if a job may be sent and waited for; else only a sent one is looked at.
 
         Returns:
             The calibration; None if nothing may be sent and none is here yet, or only a stale one.
@@ -81,7 +81,7 @@ class RunCalibrations:
         return found
 
     def _renew(self, jobs: RunJobs, at: float | None) -> ReadoutCalibration:
-        """One of another run, or a new one, which is waited for."""
+        """Return a calibration of another run, or a new one, which is waited for."""
         if self._take_over() is None:
             self._take(jobs, send=True)
         found = self._fresh(at)
@@ -162,7 +162,7 @@ class RunCalibrations:
             )
 
     def _take_over(self) -> ReadoutCalibration | None:
-        """A calibration of another run that is still good; copied into this run's record."""
+        """Return a good calibration of another run, copied into this run's record."""
         if self._open() is not None:
             return None  # one of our own is on its way, and paid
         found = reusable(self._run.ledger, self._run.plan, self._wanted, self._run.ledger.now())

@@ -1,4 +1,4 @@
-"""A chain whose steps are several circuit calls: a step is run again from the answered calls.
+"""Chain whose steps are several circuit calls: a step is run again from the answered calls.
 
 Nothing here depends on anything but the plan and the counts, so a run that is taken up again, or
 replayed, gets the same images.
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 Seen = Callable[[CircuitCall, CallCounts], None]
-"""Is shown each call with its counts."""
+"""Function that is shown each call with its counts."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class CallJob:
         ]
 
     def pubs(self, circuit: Callable[[int], QuantumCircuit]) -> list[Pub]:
-        """Return circuits and their values.
+        """Return the circuits and their values.
 
         Args:
-            circuit: Gives an entry of ``circuits.qpy``.
+            circuit: Function that gives an entry of ``circuits.qpy``.
         """
         planned = _calls_of(self.owner).circuits
         return [
@@ -91,12 +91,12 @@ Answerer = Callable[[Sequence[CallJob]], list[Answered]]
 
 @final
 class PlannedTarget:
-    """Answers calls from the counts of the jobs that a plan has for them.
+    """Target that answers calls from the counts of the jobs that a plan has for them.
 
     Args:
         plan: The run.
-        answerer: Gives the counts of jobs.
-        seen: Is shown each call with its counts.
+        answerer: Function that gives the counts of jobs.
+        seen: Function that is shown each call with its counts.
     """
 
     def __init__(self, plan: RunPlan, answerer: Answerer, seen: Seen | None = None) -> None:
@@ -110,16 +110,16 @@ class PlannedTarget:
 
         Args:
             step: t.
-            images: Whether a row is an image, so that one of which no shot is left is refused.
+            images: True if a row is an image, so that one without a shot left is refused.
         """
         self._step, self._number, self._ask, self._images = step, 0, 1, images
 
     def next_ask(self) -> None:
-        """The sampler asks the model once more within the step."""
+        """Note that the sampler asks the model once more within the step."""
         self._ask += 1
 
     def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
-        """See :class:`.CallTarget`.
+        """Answer calls; see :class:`.CallTarget`.
 
         Raises:
             InvalidPlan: If the calls are not those of the plan.
@@ -251,7 +251,7 @@ class CallChain:
 
     @property
     def left(self) -> int:
-        """Steps that are left."""
+        """Number of steps that are left."""
         return self._chain.left
 
     def walk(self, target: CallTarget) -> None:

@@ -1,4 +1,4 @@
-"""What a call's counts say: distributions, corrected or not, beside the exact ones, and its outputs."""
+"""Results of a call's counts: distributions, corrected or not, the exact ones, and its outputs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class CallCounts:
 def mended(
     plan: RunPlan, counts: np.ndarray, circuit: CircuitPlan, calibration: ReadoutCalibration
 ) -> np.ndarray:
-    """Quasi-probabilities that M3 makes of counts, ``(rows, 2**bits)``.
+    """Return the quasi-probabilities that M3 makes of counts, ``(rows, 2**bits)``.
 
     Raises:
         CalibrationMismatch: If the calibration is of another backend or lacks a qubit.
@@ -63,7 +63,7 @@ def mended(
 
 
 def call_result(call: CircuitCall, found: CallCounts) -> CallResult:
-    """Return what a target answers to a call.
+    """Return the answer of a target to a call.
 
     Where nothing of a row passes a post-selection that is not divided by, its probabilities are 0:
     of one patch of an image nothing may be left.
@@ -102,5 +102,5 @@ class ExactDistributions:
 
 
 def joined(parts: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, ...]:
-    """Rows of each circuit of a call, from those of its parts in their order."""
+    """Return the rows of each circuit of a call, from those of its parts in their order."""
     return tuple(np.concatenate(rows) for rows in zip(*parts, strict=True))

@@ -1,4 +1,4 @@
-"""The whole life of a run: submit, resume, collect, cancel.
+"""Commands for the whole life of a run: submit, resume, collect, cancel.
 
 The images of step t - 1 need the counts of step t, so one job follows the other. All that a run has
 reached is on disk: its plan, the counts that have arrived, and the ledger. Whatever kills the
@@ -48,15 +48,15 @@ def submit_run(
 
     Args:
         plan_path: ``plan.json``, or the run's folder.
-        detach: Return when the first job is sent.
-        progress: Is told what happens.
+        detach: True to return when the first job is sent.
+        progress: Receives what happens, in words.
         settings: Limits and intervals; by default those of the root's ``service.json``.
         provider: The provider object of the plan's target, in the place of the one that an installed
             package brings.
         sampler: The sampler object, for a plan that was made with one.
 
     Returns:
-        Where the run stands.
+        The state of the run.
 
     Raises:
         InvalidPlan: If the plan or a file of it was changed.
@@ -109,7 +109,7 @@ def collect_run(
     provider: Provider | None = None,
     sampler: Sampler | None = None,
 ) -> RunState:
-    """Fetch what has ended and record what it cost; sends no job and waits for none.
+    """Fetch the counts of ended jobs and record their costs; send no job and wait for none.
 
     Args, returns, raises:
         As for :func:`resume_run`.
@@ -148,7 +148,7 @@ def cancel_run(
 
 
 def run_state(root: Path, run_id: str) -> RunState:
-    """Return where a run stands, from the ledger alone.
+    """Return the state of a run, from the ledger alone.
 
     Raises:
         MissingData: If the ledger does not know the run.

@@ -1,4 +1,4 @@
-"""A run in the hands of one process: step by step through its reverse chain.
+"""Run in the hands of one process: step by step through its reverse chain.
 
 What was reached before is on disk, and is computed again rather than trusted to memory; so it does
 not matter which process goes on.
@@ -76,7 +76,7 @@ class DrivenRun:
         self._chain: PlannedChain | None = None
         self._keep_session = False
         self._unfinished: State = "running"
-        """What the run is while it is not done: a cancelled one stays so until it is resumed."""
+        """State of the run while it is not done: a cancelled one stays so until it is resumed."""
 
     # -- what can be asked for ----------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class DrivenRun:
         return self._state()
 
     def collect(self) -> RunState:
-        """Fetch what has ended."""
+        """Fetch the counts of ended jobs."""
         state = self._state()
         if state.state == "done" and self._finished():
             self._settle_late()
@@ -111,7 +111,7 @@ class DrivenRun:
         return self._state()
 
     def cancel(self) -> RunState:
-        """Cancel what waits, release what is reserved.
+        """Cancel waiting jobs and release reservations.
 
         Raises:
             SubmissionUncertain: If a job may exist that cannot be looked for now; what is reserved
@@ -153,7 +153,7 @@ class DrivenRun:
     # -- the chain ----------------------------------------------------------------------------
 
     def _walk(self, jobs: RunJobs, detach: bool, *, send: bool = True) -> None:
-        """Step by step from x_T; what was collected before is only computed again."""
+        """Walk step by step from x_T; steps that were collected before are only computed again."""
         if self._calibrations is not None:
             self._calibrations.complete(jobs)
         answers = Answers(
@@ -208,7 +208,7 @@ class DrivenRun:
             self._reached(step.name, chain.left)
 
     def _reached(self, name: str, left: int) -> None:
-        """Write down that a step is done, unless it was before."""
+        """Record that a step is done, unless it was before."""
         if self._state().step > left:
             reason = None if self._unfinished == "running" else self._state().reason
             self._ledger.set_run(self._plan.run_id, self._unfinished, step=left, reason=reason)
@@ -228,7 +228,7 @@ class DrivenRun:
         return all((self._plan.folder / name).exists() for name in (IMAGES, SAMPLES, MANIFEST))
 
     def _settle_late(self) -> None:
-        """What was left when the run was done: costs not counted yet, a session not closed.
+        """Settle what was left when the run was done: costs not counted yet, a session not closed.
 
         Also the last look for jobs that were created twice (:meth:`.settlement.Settlement.settle`).
         """
@@ -284,7 +284,7 @@ class DrivenRun:
         return self._chain
 
     def _check_options(self) -> None:
-        """Refuse what planning refuses now, and a device that is not the one of the plan."""
+        """Refuse options that planning refuses now, and a device that is not the plan's."""
         ibm = self._plan.target.startswith("ibm:")
         self._plan.options.check_target(self._plan.target, is_qpu=ibm)
         if self._plan.is_qpu or self._plan.provider is not None:
@@ -295,7 +295,7 @@ class DrivenRun:
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        """Record why a run stops; only what a resume cannot mend by itself counts as failed."""
+        """Record the reason of a stop; a failure is only what a resume cannot mend by itself."""
         run_id = self._plan.run_id
         try:
             yield
@@ -327,8 +327,8 @@ class Answers:
         parts: Requests and counts of the run.
         calibrations: Of its readout; None without mitigation.
         jobs: Its jobs.
-        detach: Whether the first job that is missing is sent, and not waited for.
-        send: Whether jobs may be sent at all.
+        detach: True to send the first missing job, and not wait for it.
+        send: True if jobs may be sent at all.
     """
 
     def __init__(
@@ -344,7 +344,7 @@ class Answers:
         self._run, self._parts, self._calibrations, self._jobs = run, parts, calibrations, jobs
         self._detach, self._send = detach, send
         self.stopped = False
-        """Whether a job was left to run behind us, so that its session has to stay open."""
+        """True if a job was left to run behind us, so that its session has to stay open."""
 
     def of(self, together: Sequence[Part]) -> list[Answered]:
         """Return the counts of parts that do not depend on each other.
@@ -366,7 +366,7 @@ class Answers:
         ]
 
     def _send_all(self, together: Sequence[Part]) -> None:
-        """Send what is missing before any of it is waited for."""
+        """Send all missing jobs before waiting for any of them."""
         missing = [each for each in together if self._stored(each) is None]
         if missing and self._calibrations is not None:
             self._calibrations.obtain(self._jobs, None, send=True)
@@ -394,7 +394,7 @@ class Answers:
         return found
 
     def _stop(self, missing: Sequence[Part]) -> None:
-        """Send what comes next unless it was sent, and wait for nothing.
+        """Send the next job unless it was sent, and wait for nothing.
 
         That is the calibration where there is none for now, or for the counts if they are here; else
         the parts.

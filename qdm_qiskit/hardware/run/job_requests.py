@@ -1,4 +1,4 @@
-"""The parts of a run, its steps and calibrations: what is sent for each, and what has come back."""
+"""Parts of a run, its steps and calibrations: the requests and the counts of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What explains the images of a run, in one file."""
+"""Manifest of a run: one file that explains its images."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ PACKAGES = (
 
 
 def manifest(run: RunContext) -> dict[str, Any]:
-    """Versions, weights, backend, calibrations, layout, seeds, options, jobs, costs, journal.
+    """Return the content of the manifest.
+
+    It has versions, weights, backend, calibrations, layout, seeds, options, jobs, costs, journal.
 
     Args:
         run: The run.
@@ -100,7 +102,7 @@ def manifest(run: RunContext) -> dict[str, Any]:
 
 
 def _calls(calls: CallsPlan) -> dict[str, Any]:
-    """Return the sampler, and where each circuit of the calls lies."""
+    """Return the sampler, and the physical qubits of each circuit of the calls."""
     return {
         "sampler": asdict(calls.sampler),
         "circuits": [

@@ -1,6 +1,6 @@
-"""What the computation of a run asks for, part by part, and what it is answered.
+"""Requests of a run's computation, part by part, and their answers.
 
-It asks for the counts of its parts in its order, as if they were there; where they are not and nothing
+It asks for the counts of its parts in order, as if they were there; where they are not and nothing
 may be waited for, :class:`Unanswered` leads back out of it.
 """
 
@@ -25,7 +25,7 @@ Shape = tuple[int, int]
 
 
 class Unanswered(BaseException):
-    """The counts of a part are not here, and nothing is waited for: the run stops at this place.
+    """Signal that the counts of a part are missing and not waited for: the run stops there.
 
     No error, and no ``Exception``: nothing in a model's own code between two calls may hold it up.
     """
@@ -37,9 +37,9 @@ class Part:
 
     name: str
     shapes: Sequence[Shape]
-    """Of the counts of each circuit."""
+    """Shapes of the counts of each circuit."""
     request: Callable[[], JobRequest]
-    """Makes what is sent."""
+    """Function that makes the request of the job."""
 
 
 @dataclass(frozen=True)

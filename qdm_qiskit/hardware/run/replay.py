@@ -1,4 +1,4 @@
-"""Post-processing again, offline, from a run's folder alone: counts to probabilities to images.
+"""Repeated post-processing, offline, from a run's folder alone: counts to probabilities to images.
 
 Nothing is asked of any service or ledger. The same counts give the same images to the bit on the same
 versions of the libraries; a replay says whether they are the stored ones.
@@ -76,7 +76,7 @@ class StepReplay:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Replay:
-    """What a run's record gives."""
+    """Images and steps that a run's record gives."""
 
     plan: RunPlan
     steps: tuple[StepReplay, ...]
@@ -84,18 +84,18 @@ class Replay:
     trajectory: np.ndarray
     """``(steps + 1, images, channels, height, width)``: x_T .. x_t as images."""
     stored: bool
-    """Whether the record holds images to compare with."""
+    """True if the record holds images to compare with."""
     difference: float | None
     """Largest difference of a pixel of any step from the stored one; None without stored ones."""
 
     @property
     def done(self) -> bool:
-        """Whether all steps are recorded."""
+        """True if all steps are recorded."""
         return len(self.steps) == len(self.plan.steps)
 
     @property
     def equal(self) -> bool:
-        """Whether the images are the stored ones to the bit; True if none are stored yet."""
+        """True if the images are the stored ones to the bit, or none are stored yet."""
         return self.difference in (None, 0.0) and self.stored == self.done
 
     @property
@@ -210,7 +210,7 @@ def _calls(
 
 
 class _RecordedStep:
-    """Answers the calls of a step from its record, and compares them with the exact ones."""
+    """Recorded step, which answers its calls and compares them with the exact ones."""
 
     def __init__(self, plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) -> None:
         from .call_results import ExactDistributions
@@ -303,7 +303,7 @@ def _calibration_name(
 def _check_calibration(
     plan: RunPlan, folder: Path, name: str, calibration: ReadoutCalibration
 ) -> None:
-    """A calibration of this run is what its own counts give; one taken over has no counts here."""
+    """Refuse a calibration that its own counts do not give; one taken over has no counts here."""
     stored = read_counts(counts_path(folder, name))
     if stored is None or plan.calibration is None:
         return

@@ -1,4 +1,4 @@
-"""The arithmetic between the jobs: from x_t to angles, and from counts to x_{t-1}.
+"""Arithmetic between the jobs: from x_t to angles, and from counts to x_{t-1}.
 
 Nothing here depends on anything but the plan and the counts, so a run that is taken up again, or
 replayed, gets the same images.
@@ -125,7 +125,7 @@ def planned_chain(plan: RunPlan, sampler: Sampler | None = None) -> PlannedChain
 def probabilities_of(
     plan: RunPlan, counts: np.ndarray, calibration: ReadoutCalibration | None
 ) -> np.ndarray:
-    """Probabilities from a step's counts: their frequencies, or those corrected by M3.
+    """Return probabilities from a step's counts: their frequencies, or those corrected by M3.
 
     Args:
         plan: Names the backend, the measured qubits and the correction.
