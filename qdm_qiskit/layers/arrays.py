@@ -21,7 +21,7 @@ _UNKNOWN_TO_NUMPY = (torch.bfloat16,)
 
 
 def to_array(tensor: Tensor) -> np.ndarray:
-    """The tensor's numbers, in its own type; bfloat16 becomes float32, which holds all of it.
+    """Return the tensor's numbers in its type; bfloat16 becomes float32, which holds all of it.
 
     Returns:
         An array of the same shape; it may share memory with a tensor on the CPU.
@@ -37,15 +37,15 @@ def to_array(tensor: Tensor) -> np.ndarray:
 
 
 def to_exact_array(tensor: Tensor) -> np.ndarray:
-    """The tensor's numbers in float64, or complex128 if they are complex."""
+    """Return the tensor's numbers in float64, or complex128 if they are complex."""
     return to_array(exact(tensor))
 
 
 def exact(tensor: Tensor) -> Tensor:
-    """The tensor in float64, or in complex128: ``double()`` would drop imaginary parts."""
+    """Return the tensor in float64, or complex128: ``double()`` would drop imaginary parts."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float64))
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where a module's weights are; the CPU if it has none."""
+    """Return the device of a module's weights; the CPU if it has none."""
     return next((each.device for each in module.parameters()), torch.device("cpu"))

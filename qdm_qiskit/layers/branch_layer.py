@@ -1,4 +1,4 @@
-"""A circuit with measured ancillas, whose outcomes are all kept, with weights for each time step."""
+"""Circuit with measured ancillas, whose outcomes are all kept, with weights for each time step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 @final
 class BranchLayer(nn.Module):
-    """States and fresh ancillas through a circuit; what each outcome of the ancillas leaves.
+    """Circuit on states and fresh ancillas, which gives the states of each ancilla outcome.
 
     Args:
         spec: The circuit: amplitude-encoded without inputs, its data qubits below its ancillas.
@@ -65,7 +65,7 @@ class BranchLayer(nn.Module):
         self.weights = nn.Parameter(init_std * torch.randn(size, generator=generator))
 
     def part(self, row: int, *, postselect: bool = False) -> Part:
-        """The circuit with a row of the table, as a part of a chain.
+        """Return the circuit with a row of the table, as a part of a chain.
 
         Args:
             row: Of the table, from 0.
@@ -76,7 +76,7 @@ class BranchLayer(nn.Module):
         return Part(replace(self.spec, readout=readout), to_exact_array(self.weights[row]))
 
     def forward(self, states: Tensor, rows: Tensor) -> Tensor:
-        """Unnormalised states of each outcome, whose squared norms are the outcomes' probabilities.
+        """Return unnormalised states of each outcome; their squared norms are its probabilities.
 
         Args:
             states: ``(batch, 2**n)`` complex with norm 1.

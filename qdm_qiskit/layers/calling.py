@@ -1,4 +1,4 @@
-"""A model's layers whose circuits a target answers, call by call."""
+"""Layers of a model whose circuits a target answers, call by call."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ __all__ = ["Caller", "ExactTarget", "answered_by", "calls_of", "quantum_layers",
 
 @final
 class Caller:
-    """Makes the calls of one step, and gives each its address.
+    """Caller, which makes the calls of one step and gives each its address.
 
     Args:
-        target: Answers them.
+        target: Target that answers them.
         shots: Of each call; None asks for exact values.
     """
 
@@ -82,7 +82,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 @final
 class _Asking:
-    """The executor of a layer whose circuit a target answers."""
+    """Executor of a layer whose circuit a target answers."""
 
     def __init__(self, name: str, spec: CircuitSpec, caller: Caller) -> None:
         self._name, self._spec, self.caller = name, spec, caller
@@ -98,7 +98,7 @@ class _Asking:
     def statevector(
         self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None, *, renormalise: bool
     ) -> Tensor:
-        """Amplitudes, up to a global phase; see :class:`.StateCalls`."""
+        """Return amplitudes, up to a global phase; see :class:`.StateCalls`."""
         assert amplitudes is not None  # whose phases are to be told: a circuit of states
         found = StateCalls(self._name, self.caller).of_layer(self._spec, angles, amplitudes, inputs)
         return unit_states(found) if renormalise else found
@@ -194,7 +194,7 @@ def answered_by(
         observables: How trained observables are measured; see :data:`.ObservableWay`.
 
     Yields:
-        What makes the calls.
+        The caller that makes the calls.
 
     Raises:
         TargetUnavailable: As :func:`quantum_layers`.
@@ -219,9 +219,9 @@ def answered_by(
 
 @final
 class ExactTarget:
-    """The engine as a target: exact values, whatever shots are asked for.
+    """Engine as a target: exact values, whatever shots are asked for.
 
-    :attr:`calls` keeps what was asked, in order: the work of a step, for its price.
+    :attr:`calls` keeps the calls in order: the work of a step, for its price.
     """
 
     def __init__(self) -> None:
@@ -229,7 +229,7 @@ class ExactTarget:
         self._engines: dict[int, EngineExecutor] = {}
 
     def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
-        """See :class:`.CallTarget`."""
+        """Answer calls; see :class:`.CallTarget`."""
         self.calls.append(list(calls))
         return [self._one(call) for call in calls]
 

@@ -1,4 +1,4 @@
-"""The engine behind a layer: a function of angles, amplitudes and inputs."""
+"""Engine behind a layer: a function of angles, amplitudes and inputs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ None, ``(batch, num_inputs)`` or None, to ``(batch, num_outputs)``; differentiab
 
 @runtime_checkable
 class GivesAmplitudes(Protocol):
-    """An executor that also gives the amplitudes behind its readout."""
+    """Executor that also gives the amplitudes behind its readout."""
 
     def statevector(
         self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None, *, renormalise: bool
@@ -58,11 +58,11 @@ class EngineExecutor:
 
     @cached_property
     def program(self) -> CircuitProgram:
-        """The compiled circuit; on first use, so that a model that is only loaded need not wait."""
+        """Compiled circuit, made on first use, so that a merely loaded model need not wait."""
         return compile_circuit(self.spec.circuit, self.spec.inputs, self.spec.weights)
 
     def __call__(self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None) -> Tensor:
-        """See :data:`Executor`."""
+        """Return outputs; see :data:`Executor`."""
         self._tell(amplitudes, inputs)
         readout = self.spec.readout
         covered = None if amplitudes is None else self.spec.data_qubits
@@ -102,7 +102,7 @@ class EngineExecutor:
 
 
 def check_executor(executor: object) -> None:
-    """Refuse what cannot be called as an executor.
+    """Refuse an object that cannot be called as an executor.
 
     Raises:
         InvalidArgument: If it is a primitive, text, or a class.
@@ -112,7 +112,7 @@ def check_executor(executor: object) -> None:
 
 
 def engine_executor(spec: CircuitSpec) -> EngineExecutor:
-    """The torch engine as an :data:`Executor`.
+    """Return the torch engine as an :data:`Executor`.
 
     Args:
         spec: The circuit and its roles.
@@ -125,7 +125,7 @@ def engine_executor(spec: CircuitSpec) -> EngineExecutor:
 
 
 def read_probabilities(spec: CircuitSpec, probabilities: Tensor) -> Tensor:
-    """The spec's readout from probabilities of the whole register.
+    """Return the spec's readout from probabilities of the whole register.
 
     Args:
         spec: With a probability readout.
@@ -146,7 +146,7 @@ def read_probabilities(spec: CircuitSpec, probabilities: Tensor) -> Tensor:
 
 
 def renormalised(spec: CircuitSpec, selected: Tensor) -> Tensor:
-    """Joint probabilities divided by the probability of the post-selection.
+    """Return joint probabilities divided by the probability of the post-selection.
 
     Raises:
         InvalidData: If that is zero, up to rounding.

@@ -1,4 +1,4 @@
-"""A QNN that a user already has, as a layer that never builds a Jacobian."""
+"""Layer of a QNN that a user already has, without a Jacobian."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class QnnLayer(nn.Module):
         self._weights = self.weight  # TorchConnector's second name; the same tensor
 
     def forward(self, input_data: Tensor | None = None) -> Tensor:
-        """Outputs of the QNN.
+        """Return the outputs of the QNN.
 
         Args:
             input_data: ``(..., num_inputs)`` angles in radians; None stands for no inputs.
@@ -105,7 +105,7 @@ class QnnLayer(nn.Module):
         return outputs.reshape(*leading, *self.output_shape)
 
     def extra_repr(self) -> str:
-        """The line that ``print(model)`` shows."""
+        """Return the line that ``print(model)`` shows."""
         return f"inputs={self.num_inputs}, weights={len(self.weight)}, outputs={self.output_shape}"
 
 
@@ -163,10 +163,10 @@ class _Interpreted:
     kept: Tensor
     """Basis states that are read."""
     target: Tensor
-    """The output to which each of them adds."""
+    """Number of the output to which each of them adds."""
     num_outputs: int
     identity: bool
-    """Whether outputs are the probabilities as they are."""
+    """True if outputs are the probabilities as they are."""
 
     def __call__(self, rows: Tensor | None, weights: Tensor) -> Tensor:
         probabilities = self.program.probabilities(rows, weights)

@@ -22,14 +22,14 @@ __all__ = [
 ]
 
 MAX_GROUP = 12
-"""Qubits of the largest matrix, 4096 x 4096."""
+"""Number of qubits of the largest matrix, 4096 x 4096."""
 
 HermitianForm = Literal["matrix", "triangular"]
 """Rule by which numbers become a Hermitian matrix; see :class:`AdaptiveObservables`."""
 
 
 def neighbouring_groups(num_qubits: int, size: int) -> tuple[tuple[int, ...], ...]:
-    """For each qubit the group of it and the next ``size - 1``, around the end of the register.
+    """Return for each qubit the group of it and the next ``size - 1``, around the register's end.
 
     Args:
         num_qubits: Of the register.
@@ -104,7 +104,7 @@ class AdaptiveObservables(nn.Module):
         )
 
     def matrices(self) -> Tensor:
-        """The observables, ``(K, 2**m, 2**m)`` complex and Hermitian."""
+        """Return the observables, ``(K, 2**m, 2**m)`` complex and Hermitian."""
         if self.form == "matrix":
             free = torch.view_as_complex(self.entries)
             return (free + free.mH) / 2
@@ -154,7 +154,7 @@ class AdaptiveObservables(nn.Module):
         return torch.stack(found, dim=1)
 
     def pauli_decomposition(self, tolerance: float = 1e-12) -> list[SparsePauliOp]:
-        """The observables as they stand, as sums of Paulis for a device.
+        """Return the observables as they stand, as sums of Paulis for a device.
 
         Args:
             tolerance: Coefficients of at most this modulus are left out.
@@ -171,7 +171,7 @@ class AdaptiveObservables(nn.Module):
         return found
 
     def extra_repr(self) -> str:
-        """The line that ``print(model)`` shows."""
+        """Return the line that ``print(model)`` shows."""
         return (
             f"qubits={self.num_qubits}, observables={self.num_observables}, "
             f"locality={len(self.groups[0])}, form={self.form}"
@@ -181,7 +181,7 @@ class AdaptiveObservables(nn.Module):
 def _groups(
     num_qubits: int, num_observables: int | None, groups: Sequence[Sequence[int]] | None
 ) -> tuple[tuple[int, ...], ...]:
-    """The qubits of each observable, checked."""
+    """Return the qubits of each observable, checked."""
     if num_qubits < 1:
         raise InvalidOption(f"Observables act on at least 1 qubit, got {num_qubits=}.")
     if groups is None:

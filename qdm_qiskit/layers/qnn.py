@@ -1,4 +1,4 @@
-"""A layer's circuit on any Qiskit primitive, through SamplerQNN / EstimatorQNN and TorchConnector."""
+"""Layers' circuits on any Qiskit primitive, through SamplerQNN / EstimatorQNN and TorchConnector."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def qnn_executor(
     pass_manager: BasePassManager | None = None,
     unknown_gates: UnknownGates = "refuse",
 ) -> Executor:
-    """Outputs and parameter-shift gradients from a Qiskit primitive.
+    """Return an executor with outputs and parameter-shift gradients from a Qiskit primitive.
 
     Data are loaded by the spec's full circuit, as on a device. For a primitive on a device or a
     snapshot of one the circuit is transpiled; for one on Aer it is written in gates that Aer runs
@@ -119,13 +119,13 @@ def qnn_executor(
 def _made_again(
     spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2, options: dict[str, Any]
 ) -> Executor:
-    """The executor in a copy; the connector's own weights are drawn and not used."""
+    """Return the executor in a copy; the connector's own weights are drawn and not used."""
     with torch.random.fork_rng(devices=[]):
         return qnn_executor(spec, primitive, **options)
 
 
 class _OnPrimitive:
-    """See :func:`qnn_executor`; an object and no function, so that layers can be pickled."""
+    """Executor of :func:`qnn_executor`; an object, no function, so that layers can be pickled."""
 
     def __init__(
         self,
@@ -139,11 +139,11 @@ class _OnPrimitive:
         self.names = [name for name, _ in connector.named_parameters(remove_duplicate=False)]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Without the connector: SamplerQNN cannot be pickled (qiskit-machine-learning 0.9.1)."""
+        """Leave out the connector: SamplerQNN cannot be pickled (qiskit-machine-learning 0.9.1)."""
         return _made_again, (self.spec, self.primitive, self.options)
 
     def __call__(self, angles: Tensor, amplitudes: Tensor | None, given: Tensor | None) -> Tensor:
-        """See :data:`Executor`."""
+        """Return outputs; see :data:`Executor`."""
         spec = self.spec
         if not bool(torch.isfinite(angles).all()):
             raise InvalidData("Weights must be finite, got NaN or infinity.")

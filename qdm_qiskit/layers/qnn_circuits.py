@@ -1,4 +1,4 @@
-"""A QNN's circuit as the backend behind a primitive needs it: in its gates, on its qubits."""
+"""Circuit of a QNN as the backend behind a primitive needs it: in its gates, on its qubits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 SEED = 0
-"""Of the transpiler, so that a layer has the same circuit in every process."""
+"""Seed of the transpiler, so that a layer has the same circuit in every process."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Prepared:
 
     circuit: QuantumCircuit
     observables: tuple[SparsePauliOp, ...]
-    """On the qubits of the circuit."""
+    """Observables on the qubits of the circuit."""
     primitive: BaseSamplerV2 | BaseEstimatorV2
 
 
@@ -58,7 +58,7 @@ def prepare(
     device: BackendV2 | None = None,
     pass_manager: BasePassManager | None = None,
 ) -> Prepared:
-    """Circuit, observables and primitive so that they fit each other.
+    """Return circuit, observables and primitive so that they fit each other.
 
     For a device, or its snapshot, the circuit is transpiled at level 1; for Aer without one it is
     translated, gate by gate, into what its method and its noise model know. Others take any circuit.
@@ -66,7 +66,7 @@ def prepare(
     Args:
         circuit: The whole circuit, parameters free.
         observables: On its qubits; may be empty.
-        primitive: Where it is to run.
+        primitive: Primitive that is to run it.
         unknown_gates: As for :func:`~qdm_qiskit.layers.qnn_executor`.
         device: The device to transpile for, in the place of the one behind the primitive.
         pass_manager: Transpiles in the place of ours.
@@ -135,7 +135,7 @@ def _by_pass_manager(circuit: QuantumCircuit, pass_manager: BasePassManager) -> 
 
 
 def _without_layout(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit on physical qubits, without a word of where they come from.
+    """Return the circuit on physical qubits, without its layout.
 
     SamplerQNN takes a layout for the places of the outcome's bits, also where those were measured
     into classical bits of their own before the circuit was laid out.
@@ -148,7 +148,7 @@ def _without_layout(circuit: QuantumCircuit) -> QuantumCircuit:
 def _in_known_gates(
     circuit: QuantumCircuit, primitive: BaseSamplerV2 | BaseEstimatorV2, unknown: UnknownGates
 ) -> QuantumCircuit:
-    """The circuit in gates of Aer's method and, if asked, of its noise model."""
+    """Return the circuit in gates of Aer's method and, if asked, of its noise model."""
     simulator, noise = aer_behind(primitive), noise_behind(primitive)
     assert simulator is not None  # the caller has looked
     basis = set(simulator.configuration().basis_gates)
@@ -189,7 +189,7 @@ def _translated(circuit: QuantumCircuit, names: set[str]) -> QuantumCircuit:
 
 
 def _gates(circuit: QuantumCircuit) -> set[str]:
-    """Names of the gates that Aer sees, and of the abstract operations, of which it knows none."""
+    """Return names of the gates that Aer sees, and of abstract operations; it knows none of these."""
     operations = [item.operation for item in circuit.data]
     gates = [each for each in operations if isinstance(each, Gate)]
     abstract = {each.name for each in operations if not isinstance(each, Instruction)}

@@ -1,4 +1,4 @@
-"""What a QNN that a user already has is made of: its circuit, what is read, and where that goes."""
+"""Parts of a QNN that a user already has: its circuit, its readout and its outputs."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ MAX_COEFFICIENT_ROUNDING = 1e-10
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QnnParts:
-    """An EstimatorQNN or SamplerQNN as its parts; it can be pickled, as a SamplerQNN cannot."""
+    """Parts of an EstimatorQNN or SamplerQNN; it can be pickled, as a SamplerQNN cannot."""
 
     circuit: QuantumCircuit
-    """As the QNN holds it; of a transpiled one only the qubits that matter."""
+    """Circuit as the QNN holds it; of a transpiled one only the qubits that matter."""
     inputs: tuple[Parameter, ...]
-    """In the order of the QNN's inputs."""
+    """Parameters in the order of the QNN's inputs."""
     weights: tuple[Parameter, ...]
-    """In the order of its weights."""
+    """Parameters in the order of its weights."""
     observables: tuple[SparsePauliOp, ...]
-    """On the circuit's qubits; empty where it samples."""
+    """Observables on the circuit's qubits; empty where it samples."""
     read: tuple[int, ...] | None
     """Qubits that are sampled, least significant first; None where the circuit's measurements say."""
     places: np.ndarray | None
-    """Where each outcome goes in the flat output, -1 for those that the QNN drops; None of
+    """Place of each outcome in the flat output, -1 for those that the QNN drops; None of
     expectation values. Of a circuit with measurements, an outcome is a basis state of its qubits."""
     output_shape: tuple[int, ...]
-    """Of one row."""
+    """Shape of the output of one row."""
 
     @cached_property
     def spec(self) -> CircuitSpec:
-        """The circuit with its roles, as calls take it.
+        """Return the circuit with its roles, as calls take it.
 
         Raises:
             InvalidTemplate: If the circuit holds what is no gate, or measures before its end.
@@ -72,7 +72,7 @@ class QnnParts:
 
     @cached_property
     def outcome_places(self) -> np.ndarray:
-        """Where each outcome of the spec's readout goes in the flat output; -1 of what is dropped."""
+        """Place of each outcome of the spec's readout in the flat output; -1 of dropped ones."""
         assert self.places is not None
         if self.read is not None:
             return self.places
@@ -104,7 +104,7 @@ def qnn_parts(qnn: Any, what: str) -> QnnParts:
 
     Args:
         qnn: It is read and not changed; what is changed of it later does not matter.
-        what: Who asks, for messages, such as ``run_qnn``.
+        what: Name of the caller, for messages, such as ``run_qnn``.
 
     Raises:
         UnsupportedCircuit: If it is of another class (or a subclass, which may compute anything), or
@@ -154,7 +154,7 @@ def _estimated(qnn: EstimatorQNN, circuit: QuantumCircuit, roles: dict[str, Any]
 
 
 def _real(observable: SparsePauliOp) -> SparsePauliOp:
-    """Drop what rounding left in the imaginary part, as of a matrix that was decomposed."""
+    """Drop the rounding error in the imaginary part, as of a matrix that was decomposed."""
     coefficients = np.asarray(observable.coeffs, dtype=np.complex128)
     largest = float(np.abs(coefficients).max(initial=0.0))
     if np.abs(coefficients.imag).max(initial=0.0) > MAX_COEFFICIENT_ROUNDING * max(1.0, largest):

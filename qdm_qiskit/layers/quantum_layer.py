@@ -1,4 +1,4 @@
-"""A circuit as a ``torch.nn.Module`` whose only parameters are the circuit's weights."""
+"""Circuit as a ``torch.nn.Module`` whose only parameters are the circuit's weights."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class QuantumLayer(nn.Module):
 
     Args:
         spec: The circuit and its roles.
-        executor: Where it runs; the torch engine if None. See
+        executor: Executor that runs it; the torch engine if None. See
             :func:`~qdm_qiskit.layers.qnn_executor` for Qiskit primitives.
-        weight_map: How weights become angles.
+        weight_map: Rule by which weights become angles.
         init_std: Standard deviation of the normal initial weights, at least 0.
         generator: Source of the initial weights; torch's default if None.
 
@@ -100,21 +100,21 @@ class QuantumLayer(nn.Module):
         return QnnLayer(qnn, initial_weights)
 
     def angles(self) -> Tensor:
-        """The circuit's angles in radians, ``(num_weights,)``."""
+        """Return the circuit's angles in radians, ``(num_weights,)``."""
         if self.weight_map == "pi_tanh":
             return math.pi * torch.tanh(self.weights)
         return 2 * math.pi * self.weights if self.weight_map == "turns" else self.weights
 
     @cached_property
     def program(self) -> CircuitProgram:
-        """The circuit on the engine, compiled once for the layer, whatever executes the layer."""
+        """Circuit on the engine, compiled once for the layer, whatever executes the layer."""
         executor = self.executor
         if not isinstance(executor, EngineExecutor):
             executor = engine_executor(self.spec)
         return executor.program
 
     def forward(self, amplitudes: Tensor | None = None, inputs: Tensor | None = None) -> Tensor:
-        """Outputs of the circuit.
+        """Return the outputs of the circuit.
 
         Args:
             amplitudes: ``(batch, 2**n)`` vectors of any non-zero norm, for amplitude encoding.
@@ -139,7 +139,7 @@ class QuantumLayer(nn.Module):
         *,
         renormalise: bool = False,
     ) -> Tensor:
-        """Complex amplitudes in place of the readout; from the engine, or from a target's counts.
+        """Return complex amplitudes in place of the readout, from the engine or a target's counts.
 
         Args:
             amplitudes, inputs: As for :meth:`forward`; amplitudes may be complex.
@@ -162,7 +162,7 @@ class QuantumLayer(nn.Module):
         return executor.statevector(self.angles(), encoded, inputs, renormalise=renormalise)
 
     def encoded(self, amplitudes: Tensor | None) -> Tensor | None:
-        """Amplitudes with norm 1, as the executor takes them, or None for a circuit that takes none.
+        """Return amplitudes with norm 1 for the executor, or None for a circuit that takes none.
 
         Raises:
             InvalidData: As for :meth:`forward`.
@@ -178,12 +178,12 @@ class QuantumLayer(nn.Module):
         return None
 
     def extra_repr(self) -> str:
-        """The line that ``print(model)`` shows."""
+        """Return the line that ``print(model)`` shows."""
         return f"{self.spec.name}, qubits={self.spec.num_qubits}, weights={len(self.weights)}"
 
 
 def normalised(vectors: Tensor, length: int) -> Tensor:
-    """Vectors divided by their norm.
+    """Return vectors divided by their norm.
 
     Args:
         vectors: ``(batch, length)``.

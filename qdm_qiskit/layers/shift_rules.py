@@ -27,13 +27,13 @@ __all__ = [
 
 
 def without_shift_rule() -> set[str]:
-    """Names of Qiskit's gates with angles that parameter shift would replace."""
+    """Return names of Qiskit's gates with angles that parameter shift would replace."""
     known = ParamShiftEstimatorGradient.SUPPORTED_GATES
     return {n for n, gate in get_standard_gate_name_mapping().items() if gate.params} - set(known)
 
 
 def with_shift_rules(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit with every free gate in gates that parameter shift has rules for.
+    """Return the circuit with every free gate in gates that parameter shift has rules for.
 
     Args:
         circuit: In gates that a noise model knows.
@@ -59,7 +59,7 @@ def with_shift_rules(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def _carrier(gate: Gate) -> Gate | None:
-    """The gate, controls on 1, at angle 0; None where that does something."""
+    """Return the gate, controls on 1, at angle 0; None where that does something."""
     closed = next(each for each, _ in on_ones(gate) if each.params)
     closed = closed.copy()
     closed.params = [0.0] * len(closed.params)

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 SLOPE = 0.01
-"""Of the LeakyReLU on negative parts."""
+"""Slope of the LeakyReLU on negative parts."""
 
 
 @final
@@ -33,7 +33,7 @@ class StateBlocks(nn.Module):
     Args:
         blocks: Circuits on n, n + 1 and n qubits; the ancilla is qubit n of the second.
         num_rows: Rows of the tables of weights: time steps, or 1 for weights that all steps share.
-        repeats: How often each block is applied, each time with weights of its own.
+        repeats: Number of times that each block is applied, each time with weights of its own.
         activation: LeakyReLU on real and imaginary parts behind the projection. It does not commute
             with a global phase.
         phase_counts: Whether what is done with the states behind the blocks depends on their global
@@ -87,7 +87,7 @@ class StateBlocks(nn.Module):
         self.asked: StateCalls | None = None  # while a target answers
 
     def forward(self, states: Tensor, rows: Tensor) -> Tensor:
-        """Denoised states.
+        """Return denoised states.
 
         Args:
             states: ``(batch, 2**n)`` complex, of any non-zero norm.
@@ -108,7 +108,7 @@ class StateBlocks(nn.Module):
         return self.last(states, rows)
 
     def parts(self, row: int) -> tuple[Part, ...]:
-        """The three circuits with a row of the tables, as parts of a chain.
+        """Return the three circuits with a row of the tables, as parts of a chain.
 
         Args:
             row: Of the tables, from 0.
@@ -126,7 +126,7 @@ class StateBlocks(nn.Module):
     def expectations(
         self, states: Tensor, rows: Tensor, observables: AdaptiveObservables
     ) -> Tensor:
-        """Expectation values in the denoised states; where a target answers, of circuits' outcomes.
+        """Return expectation values in denoised states; where a target answers, from outcomes.
 
         Args:
             states: ``(batch, 2**n)`` real or complex, of any non-zero norm.
@@ -153,6 +153,6 @@ class StateBlocks(nn.Module):
 
 
 def complex_leaky_relu(states: Tensor) -> Tensor:
-    """LeakyReLU with slope 0.01 on real and imaginary parts, one by one."""
+    """Apply a LeakyReLU with slope 0.01 to real and imaginary parts, one by one."""
     parts = nn.functional.leaky_relu(torch.view_as_real(states), SLOPE)
     return torch.view_as_complex(parts)

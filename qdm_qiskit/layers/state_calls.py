@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["Calling", "ObservableWay", "StateCalls"]
 
 ObservableWay = Literal["eigenbasis", "paulis", "state"]
-"""How trained observables are measured. ``eigenbasis``: a circuit for each, which ends in the unitary
+"""Way of measuring trained observables.
+
+``eigenbasis``: a circuit for each, which ends in the unitary
 that diagonalises it. ``paulis``: one call for expectation values of Pauli sums. ``state``: computed
 from the state that tomography tells, which is biased by order 1/shots."""
 
@@ -48,7 +50,7 @@ KEPT_CIRCUITS = 256
 
 
 class Calling(Protocol):
-    """What makes calls and has them answered; see :class:`.Caller`."""
+    """Object that makes calls and has them answered; see :class:`.Caller`."""
 
     shots: int | None
 
@@ -70,12 +72,12 @@ class Calling(Protocol):
 
 @final
 class StateCalls:
-    """Asks a target for the states that some layers leave.
+    """Calls that ask a target for the states that some layers leave.
 
     Args:
         name: Path of the layer in its model.
-        caller: Makes the calls.
-        observables: How trained observables are measured.
+        caller: Caller that makes the calls.
+        observables: Way in which trained observables are measured.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class StateCalls:
     def of_layer(
         self, spec: CircuitSpec, angles: Tensor, amplitudes: Tensor, inputs: Tensor | None
     ) -> Tensor:
-        """Return what the post-selection leaves of states, not renormalised.
+        """Return the states that the post-selection leaves, not renormalised.
 
         Args:
             spec: A circuit of states.
@@ -168,7 +170,7 @@ class StateCalls:
         return estimate_states(outputs, self._shots(kept)), kept.mean(axis=1)
 
     def branches(self, spec: CircuitSpec, states: Tensor, weights: Tensor) -> Tensor:
-        """Return what each outcome of the ancillas leaves; see :class:`.BranchLayer`.
+        """Return the states that each outcome of the ancillas leaves; see :class:`.BranchLayer`.
 
         Outcomes without a shot in one of the settings, which are rarer than one in a few shots, count
         as impossible.
@@ -253,7 +255,7 @@ class StateCalls:
     def _measured(
         self, spec: CircuitSpec, amplitudes: Tensor, values: Tensor, turned: int
     ) -> np.ndarray:
-        """Joint probabilities of each state in each setting of the first qubits that are read.
+        """Return joint probabilities of each state in each setting of the first read qubits.
 
         Returns:
             ``(batch, settings, outputs)``.
@@ -279,19 +281,19 @@ class StateCalls:
 
 
 def _like(found: np.ndarray, states: Tensor) -> Tensor:
-    """Complex states where the given ones are, in their precision."""
+    """Return complex states on the device of the given ones, in their precision."""
     return torch.from_numpy(found).to(states.device, states.dtype.to_complex())
 
 
 def _values(layers: Sequence[StateLayer], rows: Tensor, inputs: Tensor | None) -> Tensor:
-    """Inputs, then all weights in the order of use, ``(batch, ...)``."""
+    """Return inputs, then all weights in the order of use, ``(batch, ...)``."""
     weights = [layer.weights[rows].detach().double() for layer in layers]
     return torch.cat([*([] if inputs is None else [inputs.double()]), *weights], dim=1)
 
 
 @dataclass(frozen=True, eq=False)
 class _Same:
-    """A spec as a key: equal to itself alone, since circuits have no hash."""
+    """Spec as a key: equal to itself alone, since circuits have no hash."""
 
     spec: CircuitSpec
 
@@ -303,7 +305,7 @@ class _Same:
 
 
 def _spec(layers: Sequence[StateLayer], *, real: bool) -> CircuitSpec:
-    """The layers' circuits as one, with free weights."""
+    """Return the layers' circuits as one, with free weights."""
     return _in_one(tuple((_Same(layer.spec), layer.repeats) for layer in layers), real, False)
 
 
@@ -332,7 +334,7 @@ def _referenced(same: _Same) -> CircuitSpec:
 def _diagonalised(
     same: _Same, matrix: bytes, group: tuple[int, ...]
 ) -> tuple[CircuitSpec, np.ndarray]:
-    """A circuit that ends in an observable's eigenbasis, and the eigenvalue of each outcome."""
+    """Return a circuit to an observable's eigenbasis, and the eigenvalue of each outcome."""
     size = 2 ** len(group)
     values, vectors = np.linalg.eigh(np.frombuffer(matrix, dtype=np.complex128).reshape(size, size))
     circuit = same.spec.circuit.copy()

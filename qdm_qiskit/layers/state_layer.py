@@ -41,7 +41,7 @@ class StateLayer(nn.Module):
         spec: The circuit: amplitude-encoded, with a probability readout of its data qubits, whose
             post-selection is the projection.
         num_rows: Rows of the table, such as time steps, at least 1.
-        repeats: How often the circuit is applied before the projection, each time with weights of its
+        repeats: Number of times that the circuit is applied before projection, each with weights of its
             own; at least 1.
         init_std: Standard deviation of the normal initial weights, at least 0.
         generator: Source of the initial weights; torch's default if None.
@@ -97,7 +97,7 @@ class StateLayer(nn.Module):
         return self.spec.num_amplitudes
 
     def forward(self, states: Tensor, rows: Tensor, inputs: Tensor | None = None) -> Tensor:
-        """Denoised states.
+        """Return denoised states.
 
         Args:
             states: ``(batch, 2**n)`` complex, of any non-zero norm.
@@ -126,7 +126,7 @@ class StateLayer(nn.Module):
         return unit_states((maps[group] @ states.unsqueeze(2)).squeeze(2))
 
     def part(self, row: int) -> Part:
-        """The circuit with a row of the table, as a part of a chain.
+        """Return the circuit with a row of the table, as a part of a chain.
 
         Args:
             row: Of the table, from 0.
@@ -134,7 +134,7 @@ class StateLayer(nn.Module):
         return Part(self.spec, to_exact_array(self.weights[row]), repeats=self.repeats)
 
     def linear_maps(self, rows: Tensor, inputs: Tensor | None = None) -> Tensor:
-        """Circuit and projection as matrices, not renormalised.
+        """Return circuit and projection as matrices, not renormalised.
 
         Args:
             rows: ``(count,)`` int64: rows of the table.
@@ -153,7 +153,7 @@ class StateLayer(nn.Module):
         return found.reshape(len(rows), size, size).transpose(1, 2)
 
     def _run(self, states: Tensor, rows: Tensor, inputs: Tensor | None) -> Tensor:
-        """Projected states, not renormalised, from one pass through the circuit."""
+        """Return projected states, not renormalised, from one pass through the circuit."""
         weights: Tensor = self.weights
         chosen = rows if len(weights) > 1 else None
         if chosen is None:
@@ -214,6 +214,6 @@ class StateLayer(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        """The line that ``print(model)`` shows."""
+        """Return the line that ``print(model)`` shows."""
         rows, width = self.weights.shape
         return f"{self.spec.name}, qubits={self.spec.num_qubits}, rows={rows}, weights={width}"
