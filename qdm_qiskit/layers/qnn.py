@@ -1,4 +1,4 @@
-"""Layers' circuits on any Qiskit primitive, through SamplerQNN / EstimatorQNN and TorchConnector."""
+"""Layer circuits on any Qiskit primitive, through SamplerQNN / EstimatorQNN and TorchConnector."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def _translated(circuit: QuantumCircuit, names: set[str]) -> QuantumCircuit:
 
 
 def _gates(circuit: QuantumCircuit) -> set[str]:
-    """Return names of the gates that Aer sees, and of abstract operations; it knows none of these."""
+    """Return names of the gates that Aer sees, and of abstract operations, all unknown to it."""
     operations = [item.operation for item in circuit.data]
     gates = [each for each in operations if isinstance(each, Gate)]
     abstract = {each.name for each in operations if not isinstance(each, Instruction)}

@@ -41,7 +41,7 @@ class StateLayer(nn.Module):
         spec: The circuit: amplitude-encoded, with a probability readout of its data qubits, whose
             post-selection is the projection.
         num_rows: Rows of the table, such as time steps, at least 1.
-        repeats: Number of times that the circuit is applied before projection, each with weights of its
+        repeats: Times that the circuit is applied before the projection, each with weights of its
             own; at least 1.
         init_std: Standard deviation of the normal initial weights, at least 0.
         generator: Source of the initial weights; torch's default if None.

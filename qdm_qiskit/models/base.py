@@ -36,13 +36,13 @@ __all__ = [
 ]
 
 MAX_SHOWN_CIRCUITS = 4
-"""Circuits of a model of many that a notebook shows."""
+"""Most circuits of a model that a notebook shows."""
 MAX_IMAGE_SIZE = 1_024
 """Largest height and width of a model's images, which is that of the data."""
 
 
 class Denoiser(nn.Module, ABC):
-    """A map from noisy images to what the diffusion process wants predicted.
+    """Map from noisy images to the prediction that the diffusion process wants.
 
     A concrete model takes its options, a frozen dataclass, and an optional generator of initial
     weights. ``save_model`` and ``load_model`` in :mod:`qdm_qiskit.models` write and read folders.
@@ -71,7 +71,7 @@ class Denoiser(nn.Module, ABC):
     """Sub-modules that transfer learning does not take over from the classical counterpart."""
 
     config: Any
-    """The options that it was built with."""
+    """Options that it was built with."""
     image_shape: tuple[int, int, int]
     """(channels, height, width) of its images."""
 
@@ -125,7 +125,7 @@ class Denoiser(nn.Module, ABC):
 
     @classmethod
     def teacher_options(cls, options: Any) -> Any | None:
-        """Options of the classical counterpart that these options' model can take weights from.
+        """Return the options of the classical counterpart from which the model can take weights.
 
         Args:
             options: Of :attr:`config_class`.
@@ -160,7 +160,7 @@ class Denoiser(nn.Module, ABC):
         return None
 
     def fit_data(self, images: Tensor, generator: torch.Generator) -> None:
-        """Learn what does not come from the diffusion loss, such as an encoder, from training images.
+        """Learn parts outside of the diffusion loss, such as an encoder, from training images.
 
         Called once when a run starts afresh. What it finds belongs into parameters or buffers, so
         that checkpoints hold it.
@@ -196,17 +196,17 @@ class Denoiser(nn.Module, ABC):
 
     @property
     def num_parameters(self) -> int:
-        """All trainable numbers."""
+        """Number of trainable numbers."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     @property
     def num_quantum_parameters(self) -> int:
-        """Trainable numbers that belong to circuits."""
+        """Number of trainable numbers that belong to circuits."""
         return sum(layer.weights.numel() for layer in self._circuit_layers())
 
     @property
     def num_qubits(self) -> int:
-        """Qubits of its largest circuit, 0 for a classical model."""
+        """Number of qubits of its largest circuit, 0 for a classical model."""
         return max((layer.spec.num_qubits for layer in self._circuit_layers()), default=0)
 
     def _circuit_layers(self) -> list[QuantumLayer | StateLayer | BranchLayer]:
@@ -263,7 +263,7 @@ class Denoiser(nn.Module, ABC):
 
 
 class CircuitDenoiser(Denoiser):
-    """A denoiser that is one circuit with classical arithmetic before and after it.
+    """Denoiser of one circuit, with classical arithmetic before and after it.
 
     The three parts are separate so that the circuit in the middle can run anywhere:
     ``decode(outputs of the circuit on encode(images))`` is the model.
@@ -273,7 +273,7 @@ class CircuitDenoiser(Denoiser):
 
     @property
     def spec(self) -> CircuitSpec:
-        """The circuit and its roles."""
+        """Circuit and its roles."""
         return self.layer.spec
 
     def with_loader(self, loader: Loader | str) -> Self:
@@ -315,7 +315,7 @@ class CircuitDenoiser(Denoiser):
     def circuit_inputs(
         self, x: Tensor, labels: Tensor | None = None, time: float | None = None
     ) -> tuple[Tensor | None, Tensor | None]:
-        """What the circuit is given for images, free of the model's device, type and graph.
+        """Return the circuit's inputs for images, free of the model's device, type and graph.
 
         Args:
             x: ``(batch, *state_shape)``, wherever they are.
@@ -339,7 +339,7 @@ class CircuitDenoiser(Denoiser):
         return amplitudes, None if inputs is None else exact(inputs).cpu()
 
     def circuit_values(self, amplitudes: Tensor | None, inputs: Tensor | None) -> np.ndarray:
-        """Values of the full circuit's parameters, see :meth:`.CircuitSpec.input_values`.
+        """Return values of the full circuit's parameters; see :meth:`.CircuitSpec.input_values`.
 
         Args:
             amplitudes: ``(batch, 2**n)`` of any norm, or None; what :meth:`encode` gives will do.
@@ -358,7 +358,7 @@ class CircuitDenoiser(Denoiser):
         """Images ``(batch, channels, height, width)`` from the circuit's outputs."""
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """See :meth:`Denoiser.forward`."""
+        """Predict; see :meth:`Denoiser.forward`."""
         return self.decode(self.layer(*self.encode_at(x, t, labels)))
 
 

@@ -1,4 +1,4 @@
-"""Models and presets by name, and what can be said of each without training it."""
+"""Models and presets by name, and the description of each without training it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ MODEL_DOOR: Door[type[Denoiser]] = Door(
     },
     checked_class,
 )
-"""The door of models: other packages' come by the entry-point group ``qdm_qiskit.model``."""
+"""Door of models: other packages' come by the entry-point group ``qdm_qiskit.model``."""
 
 MODELS: Mapping[str, type[Denoiser]] = Parts(MODEL_DOOR, without=SpecDenoiser.name)
 """Model classes by name, those that a name and options are enough for."""
@@ -63,7 +63,7 @@ _given: dict[str, type[Denoiser]] = {}
 
 
 def take_class(kind: type[Denoiser]) -> type[Denoiser]:
-    """Know a class that no package brings by its name, until the process ends.
+    """Register a class that no package brings by its name, until the process ends.
 
     What is given a model or its class calls this, so that the folders that it writes can be read
     again in the same process; in another one they are read with ``model_class=``.
@@ -90,7 +90,7 @@ def take_class(kind: type[Denoiser]) -> type[Denoiser]:
 
 
 def has_model(name: str) -> bool:
-    """Whether a folder can hold a model of this name here."""
+    """Return True if a folder can hold a model of this name here."""
     return name in _given or name in MODEL_DOOR
 
 
@@ -106,7 +106,7 @@ def model_class(name: str) -> type[Denoiser]:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelChoice:
-    """A model name with resolved options."""
+    """Model name with resolved options."""
 
     model: str
     preset: str | None
@@ -117,7 +117,7 @@ class ModelChoice:
 
 
 def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> ModelChoice:
-    """A model or preset name and options as one resolved choice.
+    """Return a model or preset name and options as one resolved choice.
 
     Args:
         name: A preset, a model, or a circuit of :data:`~qdm_qiskit.circuits.TEMPLATES`; of the three
@@ -152,7 +152,7 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> ModelChoic
 
 
 def unknown_model(name: str) -> QdmError:
-    """The error for a name that no model, preset or circuit has; for the caller to raise."""
+    """Return the error for a name that no model, preset or circuit has; the caller raises it."""
     if name == SpecDenoiser.name:
         return InvalidOption(
             f"A model '{name}' is made of a circuit, a name is not enough: give the model that "
@@ -164,7 +164,7 @@ def unknown_model(name: str) -> QdmError:
 
 
 def build_model(choice: ModelChoice, *, generator: torch.Generator | None = None) -> Denoiser:
-    """The model with fresh weights.
+    """Return the model with fresh weights.
 
     Args:
         choice: From :func:`resolve`.
@@ -220,7 +220,7 @@ def describe(name: str, overrides: Mapping[str, Any] | None = None) -> dict[str,
 
 
 def part_origins(model: str, config: Any, circuit: str | None = None) -> dict[str, dict[str, str]]:
-    """Return where those parts of a model come from that are not of this package.
+    """Return the origins of those parts of a model that are not of this package.
 
     Args:
         model: Its name.

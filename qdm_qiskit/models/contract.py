@@ -1,4 +1,4 @@
-"""What a class has to be for a model: checked when it comes in, and when the first one is built."""
+"""Contract of a model's class: checked when it comes in, and when the first model is built."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _check_options(part: type[Denoiser], options: type) -> None:
 
 
 def check_model(model: Denoiser, config: Any) -> None:
-    """Refuse a model whose class left out what the rest of the package reads.
+    """Refuse a model whose class lacks an attribute that the rest of the package reads.
 
     Raises:
         InvalidExtension: With what is missing.

@@ -98,7 +98,7 @@ class QDenseConfig:
         return math.ceil(math.log2(self.channels * self.image_size**2))
 
     def layer(self, *, complex_amplitudes: bool, generator: torch.Generator | None) -> QuantumLayer:
-        """The circuit with fresh weights."""
+        """Return the circuit with fresh weights."""
         spec = q_dense(
             self.num_data_qubits,
             self.depth,
@@ -210,7 +210,7 @@ class UnitaryQDense(Denoiser):
 
     @torch.no_grad()
     def chain_matrix(self, num_steps: int, label: int | None = None) -> Tensor:
-        """All steps of the reverse chain as one matrix.
+        """Return all steps of the reverse chain as one matrix.
 
         Args:
             num_steps: T, at least 1.
@@ -233,7 +233,7 @@ class UnitaryQDense(Denoiser):
         return torch.linalg.matrix_power(step, num_steps)
 
     def chain_circuit(self, num_steps: int) -> CircuitSpec:
-        """All steps of the reverse chain as one circuit with this model's weights.
+        """Return all steps of the reverse chain as one circuit with this model's weights.
 
         Args:
             num_steps: T, at least 1.

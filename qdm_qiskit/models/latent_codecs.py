@@ -35,7 +35,7 @@ AUTOENCODER_STEPS, AUTOENCODER_BATCH, AUTOENCODER_RATE = 2_000, 64, 3e-3
 
 
 class LatentCodec(nn.Module, ABC):
-    """Encoder and decoder between images and latents. What it learns are buffers.
+    """Encoder and decoder between images and latents, whose learned values are buffers.
 
     Args:
         image_shape: (channels, height, width).
@@ -184,7 +184,7 @@ class AutoencoderCodec(LatentCodec):
 
 
 def make_codec(kind: CodecKind, image_shape: tuple[int, int, int], num_latents: int) -> LatentCodec:
-    """The codec of a name, not fitted yet."""
+    """Return the codec of a name, not fitted yet."""
     return (PcaCodec if kind == "pca" else AutoencoderCodec)(image_shape, num_latents)
 
 

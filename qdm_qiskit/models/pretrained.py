@@ -164,7 +164,7 @@ def load_model(
 
 
 def missing_part(content: Mapping[str, Any]) -> str | None:
-    """Return what a saved configuration needs that is not here; None if all is.
+    """Return the part that a saved configuration needs and that is not here; None if all are.
 
     Args:
         content: With the name of a model as "model", and perhaps "origins" of its parts.
@@ -211,7 +211,7 @@ def save_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[st
 
 
 def load_tensors(folder: Path, name: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file inside a folder.
+    """Return tensors and metadata of a safetensors file inside a folder.
 
     Raises:
         InvalidCheckpoint: If the file is missing, outside the folder, or truncated.
@@ -225,7 +225,7 @@ def load_tensors(folder: Path, name: str) -> tuple[dict[str, torch.Tensor], dict
 
 
 def checked_file(folder: Path, name: str) -> Path:
-    """A file that stands in a folder, and really there.
+    """Return the path of a file that really stands in a folder.
 
     Raises:
         InvalidCheckpoint: If it is missing, no regular file, or a link that leads out of the folder.

@@ -103,7 +103,7 @@ class CircuitModelConfig:
             raise InvalidOption(f"postselect holds pairs (qubit, outcome), got {self.postselect}.")
 
     def __eq__(self, other: object) -> bool:
-        """Whether all options agree; circuits by their gates: Qiskit's version is in the text, too."""
+        """Compare all options; circuits by their gates: Qiskit's version is in the text, too."""
         if not isinstance(other, CircuitModelConfig):
             return NotImplemented
         rest = [each.name for each in fields(self) if each.name != "circuit"]
@@ -115,12 +115,12 @@ class CircuitModelConfig:
 
     @property
     def guided(self) -> bool:
-        """Whether the circuit is told the class."""
+        """True if the circuit is told the class."""
         return self.label_input is not None
 
     @property
     def num_pixels(self) -> int:
-        """Of all channels."""
+        """Number of pixels of all channels."""
         return self.channels * self.image_size**2
 
     def spec(self) -> CircuitSpec:
@@ -272,7 +272,7 @@ def denoiser_of(
     init_std: float,
     generator: torch.Generator | None,
 ) -> SpecDenoiser:
-    """See :meth:`.Denoiser.from_spec`."""
+    """Make a denoiser of a spec; see :meth:`.Denoiser.from_spec`."""
     of_kind(spec, CircuitSpec, "spec", "CircuitSpec.from_circuit(circuit, ...) makes one")
     if spec.complex_amplitudes:
         raise InvalidOption(
@@ -369,7 +369,7 @@ def config_of_circuit(name: str, settings: Mapping[str, Any]) -> CircuitModelCon
 
 
 def _size_of(spec: CircuitSpec, channels: int) -> int:
-    """The side of square images of as many pixels as the circuit takes."""
+    """Return the side of square images of as many pixels as the circuit takes."""
     pixels = spec.num_amplitudes if spec.encoding == "amplitude" else len(spec.image_inputs)
     side = math.isqrt(pixels // max(1, channels))
     if channels * side**2 != pixels:
@@ -381,7 +381,7 @@ def _size_of(spec: CircuitSpec, channels: int) -> int:
 
 
 def _square(image_shape: Sequence[int]) -> tuple[int, int]:
-    """Channels and size of square images."""
+    """Return channels and size of square images."""
     good = isinstance(image_shape, Sequence) and not isinstance(image_shape, str)
     if not good or not all(type(each) is int for each in image_shape):
         raise wrong(image_shape, "image_shape", "three whole numbers (channels, size, size)")
@@ -418,7 +418,7 @@ def _check_input(spec: CircuitSpec, config: CircuitModelConfig) -> None:
 
 
 def _check_output(spec: CircuitSpec, config: CircuitModelConfig) -> bool:
-    """Whether each qubit that is read gives one pixel."""
+    """Return True if each qubit that is read gives one pixel."""
     readout, pixels = spec.readout, config.num_pixels
     shape = (config.channels, config.image_size, config.image_size)
     if isinstance(readout, ExpectationReadout):

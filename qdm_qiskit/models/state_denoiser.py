@@ -33,7 +33,7 @@ PROCESS: Mapping[str, Any] = {
 
 
 class StateDenoiser(Denoiser):
-    """A denoiser whose x_t is a complex array of norm 1.
+    """Denoiser whose x_t is a complex array of norm 1.
 
     Its options have ``num_steps``, T.
     """
@@ -50,7 +50,7 @@ class StateDenoiser(Denoiser):
 
     @abstractmethod
     def denoise(self, x: Tensor, rows: Tensor, labels: Tensor | None) -> Tensor:
-        """The prediction from flat states.
+        """Return the prediction from flat states.
 
         Args:
             x: ``(batch, amplitudes)`` complex.
@@ -62,7 +62,7 @@ class StateDenoiser(Denoiser):
         """
 
     def rows(self, t: Tensor, batch: int) -> Tensor:
-        """Steps counted from 0, ``(batch,)`` int64, of times in (0, 1].
+        """Return steps counted from 0, ``(batch,)`` int64, of times in (0, 1].
 
         Raises:
             InvalidData: If there is not one time for each state, or it is out of range.
@@ -121,7 +121,7 @@ def check_common(
 
 
 def check_depths(depths: tuple[int, ...], *, even: bool, most: int = 100) -> None:
-    """Refuse depths of other than three blocks, or such as the blocks cannot have.
+    """Refuse depths that are not of three blocks, or that the blocks cannot have.
 
     Raises:
         InvalidOption: If there are not three, or one is odd, too small or too large.

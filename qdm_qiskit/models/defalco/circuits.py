@@ -33,7 +33,7 @@ CHANNELS, PIXELS = 3, 4
 
 @final
 class CircuitFilter(nn.Module):
-    """One circuit on patches of 2 x 2 pixels.
+    """Circuit on patches of 2 x 2 pixels.
 
     Its weights are fractions of a turn, drawn uniformly from [0, 1): the angle is ``2 pi`` times the
     weight, as in the paper.
@@ -81,7 +81,7 @@ class HybridConv(nn.Module):
     Args:
         channels: Channels read and made.
         ansatz: The circuit of twelve wires.
-        circuits: How many of them, each with weights of its own. Where one channel is left over, it
+        circuits: Number of them, each with weights of its own. Where one channel is left over, it
             takes a circuit of four wires; else the rest takes a standardised convolution.
         layers: Layers of each circuit.
         generator: Source of the initial weights.
