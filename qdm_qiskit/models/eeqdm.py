@@ -55,7 +55,7 @@ class AmplitudeDenoiserConfig:
     init_std: float = 0.4
     """Standard deviation of the initial weights, as in Kölle's code."""
     loader: str = EXACT
-    """What loads images where the circuit runs; see :mod:`qdm_qiskit.circuits.loaders`."""
+    """Name of the loader of images where the circuit runs; see :mod:`qdm_qiskit.circuits.loaders`."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -104,7 +104,7 @@ class AmplitudeDenoiser(CircuitDenoiser):
         )
 
     def encode(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Flattened images, padded with zeros to ``2**n``, and the label's angle."""
+        """Return flattened images, padded with zeros to ``2**n``, and the label's angle."""
         self.check_images(x)
         flat = x.flatten(1)
         missing = self.spec.num_amplitudes - flat.shape[1]
@@ -116,7 +116,7 @@ class AmplitudeDenoiser(CircuitDenoiser):
         return amplitudes, label_angles(labels, self.config.num_classes, len(x), self.name).to(x)
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """Probabilities times their number, clamped to [0, 1]; a padded tail is cut off."""
+        """Return probabilities times their number, clamped to [0, 1]; a padded tail is cut off."""
         pixels = (outputs * self.spec.num_amplitudes).clamp(0, 1)
         return pixels[:, : math.prod(self.image_shape)].reshape(-1, *self.image_shape)
 

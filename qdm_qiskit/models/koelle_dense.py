@@ -64,7 +64,7 @@ class QDenseConfig:
     init_std: float = 0.4
     """Standard deviation of the initial weights, as in Kölle's code."""
     loader: str = EXACT
-    """What loads images where the circuit of Q-Dense runs; see :mod:`qdm_qiskit.circuits.loaders`."""
+    """Name of the loader where the circuit of Q-Dense runs; see :mod:`qdm_qiskit.circuits.loaders`."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -151,13 +151,13 @@ class QDense(CircuitDenoiser):
         self.layer = config.layer(complex_amplitudes=False, generator=generator)
 
     def encode(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Flattened images, padded with zeros to ``2**n``, and the label's angle."""
+        """Return flattened images, padded with zeros to ``2**n``, and the label's angle."""
         self.check_images(x)
         amplitudes = _padded(x, self.spec.num_amplitudes)
         return amplitudes, self.config.label_inputs(labels, x, self.name)
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """Probabilities times their number, clamped to [0, 1]; a padded tail is cut off."""
+        """Return probabilities times their number, clamped to [0, 1]; a padded tail is cut off."""
         pixels = (outputs * self.spec.num_amplitudes).clamp(0, 1)
         return pixels[:, : math.prod(self.image_shape)].reshape(-1, *self.image_shape)
 

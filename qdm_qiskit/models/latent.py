@@ -154,12 +154,12 @@ class CacioppoLatent(StateDenoiser):
         self.codec.fit(images, generator)
 
     def encode_data(self, images: Tensor) -> Tensor:
-        """Latents in [0, 1]; see :meth:`Denoiser.encode_data`."""
+        """Return latents in [0, 1]; see :meth:`Denoiser.encode_data`."""
         self._check_fitted()
         return self.codec.encode(images)
 
     def decode_data(self, data: Tensor) -> Tensor:
-        """Images of latents; see :meth:`Denoiser.decode_data`."""
+        """Return images of latents; see :meth:`Denoiser.decode_data`."""
         self._check_fitted()
         return self.codec.decode(data)
 

@@ -273,7 +273,7 @@ class ComplexLinear(nn.Module):
         return as_real(nn.functional.linear(as_complex(values), weight, bias))
 
     def extra_repr(self) -> str:
-        """The line that ``print(model)`` shows."""
+        """Return the line that ``print(model)`` shows."""
         return f"in_features={self.in_features}, out_features={self.out_features}"
 
 
@@ -283,6 +283,6 @@ def as_real(states: Tensor) -> Tensor:
 
 
 def as_complex(values: Tensor) -> Tensor:
-    """The inverse of :func:`as_real`."""
+    """Return the inverse of :func:`as_real`."""
     half = values.shape[1] // 2
     return torch.complex(values[:, :half], values[:, half:])

@@ -65,7 +65,7 @@ class CircuitModelConfig:
     source: str = ""
     """Source of the circuit."""
     loader: str = EXACT
-    """What loads images where the circuit runs, of a circuit that takes amplitudes; see
+    """Name of the loader of images where the circuit runs, if it takes amplitudes; see
     :mod:`qdm_qiskit.circuits.loaders`."""
     image_size: int = 8
     """Height and width of the images, at least 2."""
@@ -220,7 +220,7 @@ class SpecDenoiser(CircuitDenoiser):
         return self._amplitudes(flat), self._inputs(flat, t, labels)
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """Pixels from probabilities or expectation values; see the class."""
+        """Return pixels from probabilities or expectation values; see the class."""
         readout = self.spec.readout
         if isinstance(readout, ExpectationReadout):
             pixels = (1 - outputs) / 2

@@ -159,7 +159,7 @@ class HybridUNet(Denoiser):
 
     @classmethod
     def teacher_options(cls, options: HybridUNetConfig) -> HybridUNetConfig | None:
-        """The same U-Net without circuits."""
+        """Return the options of the same U-Net without circuits."""
         if not options.circuits and not options.quanvolution:
             return None
         return HybridUNetConfig(
@@ -167,7 +167,7 @@ class HybridUNet(Denoiser):
         )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The predicted noise; see :meth:`Denoiser.forward`."""
+        """Return the predicted noise; see :meth:`Denoiser.forward`."""
         self.check_images(x)
         if labels is not None:
             raise InvalidData(f"'{self.name}' is not guided and takes no labels.")
