@@ -55,7 +55,7 @@ class AmplitudeDenoiserConfig:
     init_std: float = 0.4
     """Standard deviation of the initial weights, as in Kölle's code."""
     loader: str = EXACT
-    """Name of the loader of images where the circuit runs; see :mod:`qdm_qiskit.circuits.loaders`."""
+    """Name of the loader of images where the circuit runs: :mod:`qdm_qiskit.circuits.loaders`."""
 
     def __post_init__(self) -> None:
         settle(self)

@@ -64,7 +64,7 @@ class QDenseConfig:
     init_std: float = 0.4
     """Standard deviation of the initial weights, as in Kölle's code."""
     loader: str = EXACT
-    """Name of the loader where the circuit of Q-Dense runs; see :mod:`qdm_qiskit.circuits.loaders`."""
+    """Name of the loader where the circuit of Q-Dense runs: :mod:`qdm_qiskit.circuits.loaders`."""
 
     def __post_init__(self) -> None:
         settle(self)
