@@ -227,7 +227,7 @@ class EstimateRequest:
 
     @cached_property
     def payload_sha256(self) -> str:
-        """Hash of all that is estimated: circuit, observables, values, precision, options, backend."""
+        """Hash of the request: circuit, observables, values, precision, options, backend."""
         text = repr([each.to_list() for each in self.observables])
         digest = hashlib.sha256(
             _circuit_bytes(self.circuit)
