@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from qdm_qiskit.errors import QdmError
-from qdm_qiskit.evaluation.run_cost import Kept
 from qdm_qiskit.files import write_text
 from qdm_qiskit.models import PRESETS
 from qdm_qiskit.tasks.preset_costs import (
@@ -30,14 +29,12 @@ from qdm_qiskit.tasks.preset_costs import (
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = ROOT / "qdm_qiskit" / "models" / "costs.json"
 PAGE = ROOT / "docs" / "costs.md"
-KEPT = Kept()
-"""Of each worker."""
 
 
 def priced(name: str) -> dict[str, Any]:
     """Return a preset's entry."""
     try:
-        return preset_cost(name, KEPT)
+        return preset_cost(name)
     except QdmError as error:
         return refused(error)
 

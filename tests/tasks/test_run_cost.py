@@ -184,11 +184,12 @@ def test_the_page_of_costs_is_the_file_s() -> None:
 
 
 CHEAP = ("ddpm-depth2", "quddpm-circular", "digits-demo")
+DEAR = ("koelle-qunet-L8", "cacioppo-digits-8x8", "qamp-december-digits", "defalco-1hqconv")
 
 
 @pytest.mark.parametrize(
     "name",
-    [n if n in CHEAP else pytest.param(n, marks=pytest.mark.slow) for n in COMMITTED["presets"]],
+    [*CHEAP, *(pytest.param(name, marks=pytest.mark.slow) for name in DEAR)],
 )
 def test_the_committed_cost_is_the_generated_one(name: str) -> None:
     found = json.loads(json.dumps(preset_cost(name)))
