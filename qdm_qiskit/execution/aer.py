@@ -87,8 +87,7 @@ def _refuse_abstract(circuit: QuantumCircuit) -> None:
 
 
 def parallel_experiments() -> int:
-    """Return the number of rows for Aer to run side by side: the cores that this process may
-    use."""
+    """Return the number of rows that Aer runs side by side: the cores of this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -132,7 +132,7 @@ class CallResult:
 
 @runtime_checkable
 class CallTarget(Protocol):
-    """A target that answers calls: the engine, Aer, a device's noise, local mode, a QPU, a
+    """Target that answers calls: the engine, Aer, a device's noise, local mode, a QPU, a
     provider."""
 
     def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:

@@ -179,8 +179,7 @@ def _no_constant(name: str) -> None:
 
 
 def _ibm_facts(folder: Path) -> Facts:
-    """Read IBM's configuration and properties by IBM's own reader; the result is checked as
-    ours."""
+    """Read IBM's configuration and properties by IBM's own reader, and check the result."""
     files = [sorted(folder.glob(f"{kind}_*.json")) for kind in ("conf", "props")]
     if any(len(found) != 1 for found in files):
         raise MissingData(

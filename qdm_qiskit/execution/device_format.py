@@ -251,8 +251,7 @@ def _is_known(operation: Any, name: str) -> bool:
 
 
 def _angle_bounds(target: DeviceTarget, name: str) -> list[list[float] | None]:
-    """Return a Target's angle bounds, which it gives by pickling only; nothing is unpickled
-    here."""
+    """Return a Target's angle bounds from its pickled form; nothing is unpickled here."""
     state = target.__getstate__()["base"]["gate_map"][name]["angle_bounds"]
     return [None if each is None else [float(each[0]), float(each[1])] for each in state]
 

@@ -52,8 +52,8 @@ def normalized(counts: np.ndarray) -> np.ndarray:
 
 
 def total_variation_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Return half the sum of absolute differences, the best advantage in telling p from q by a
-    shot.
+    """Return half the sum of absolute differences: the best advantage of a shot in telling p from
+    q.
 
     Args:
         p: Probabilities or quasi-probabilities of shape ``(..., outcomes)``.

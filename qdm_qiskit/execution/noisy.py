@@ -123,7 +123,8 @@ class NoisyRunner(CircuitRunner):
         return _read_out(true, [_confusion(noise).get(q, np.eye(2)) for q in measured])
 
     def mean_output(self, circuit: QuantumCircuit) -> np.ndarray | None:
-        """Return the mean distribution over random inputs, which no input changes.
+        """Return the mean distribution over random inputs: the output that does not depend on the
+        input.
 
         It is not uniform: qubits relax towards 0, and a circuit of nothing but relaxation would else
         look like a signal. The inputs are the same in every call.
@@ -213,8 +214,7 @@ def noisy_simulator(noise: NoiseModel, **options: Any) -> AerSimulator:
 
 
 def _without_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[int]]:
-    """Return the circuit without its final measurements, and the qubit behind each classical
-    bit."""
+    """Return the circuit without final measurements, and the qubit behind each classical bit."""
     bare = circuit.copy_empty_like()
     qubit_of: dict[int, int] = {}
     done: set[int] = set()

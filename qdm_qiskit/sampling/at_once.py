@@ -33,8 +33,9 @@ __all__ = [
 def chosen_chain(
     run: TrainedRun, config: SamplingConfig, sampler: str | Sampler | None
 ) -> tuple[CoherentChain | None, str]:
-    """Return the chain as one circuit, or None and the reason; under ``auto`` exact values need
-    none.
+    """Return the chain as one circuit, or None and the reason.
+
+    ``auto`` leaves exact values to the engine.
 
     Args:
         run: The run.

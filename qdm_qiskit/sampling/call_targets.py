@@ -66,7 +66,7 @@ class PreparedCircuit:
     cost: CircuitCost | None
     """Cost of one of the circuits; None where there is no device."""
     erased: tuple[np.ndarray | None, ...]
-    """For each circuit the device's output that no input changes; None where it is not known."""
+    """For each circuit the device's output that does not depend on the input; None if not known."""
 
     @property
     def physical_qubits(self) -> list[int] | None:

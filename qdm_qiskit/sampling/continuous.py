@@ -46,8 +46,7 @@ class _Continuous(Sampler):
 
 @final
 class ReverseSDE(_Continuous):
-    """The reverse SDE; its last step, at t = 1/T of the training's time, gives the estimate of
-    x_0."""
+    """The reverse SDE; its last step, at t = 1/T of the training's time, gives x_0's estimate."""
 
     name = "sde"
 
@@ -131,8 +130,7 @@ def diffusion_step(
 def estimate(
     x: Tensor, eps: Tensor, before: float, after: float, *, clamped: bool = False
 ) -> Tensor:
-    """Return the estimate of x_0 from a state and its noise, times ``sqrt(alpha_bar)`` at
-    ``after``.
+    """Return ``sqrt(alpha_bar)`` at ``after`` times x_0's estimate from a state and its noise.
 
     Args:
         x: The state at u = ``before``.

@@ -142,8 +142,7 @@ class TrainedRun:
         )
 
     def class_positions(self) -> dict[int, int]:
-        """Labels that a guided model has seen in training, each with its position in the model's
-        input.
+        """Labels that a guided model has seen in training, each with its position for the model.
 
         A run of version 0.1 kept no labels: they are the chosen ones, those in its own file, or all
             of its data set.

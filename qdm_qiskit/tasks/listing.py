@@ -131,8 +131,7 @@ def _part(
 
 
 def _devices() -> list[NamedPart]:
-    """List devices without loading snapshots, which takes seconds; their classes give their
-    sizes."""
+    """List devices from their classes, without loading snapshots, which would take seconds."""
     from ..execution.devices import as_backend, device_names, device_origin
     from ..execution.snapshots import backend_names
 
@@ -180,7 +179,6 @@ _SUMMARIES: dict[Kind, Callable[[str, Any], str]] = {
 
 
 def _first_line(part: Any) -> str:
-    """Return the first line of an object's own docstring, not a parent's, without Sphinx's
-    marks."""
+    """Return the first line of the own docstring, not a parent's, without Sphinx's marks."""
     lines = inspect.cleandoc(part.__doc__ or "").splitlines()
     return re.sub(r":\w+:`[.~]?([^`]*)`", r"\1", lines[0]).replace("``", "") if lines else ""
