@@ -305,7 +305,7 @@ def _verdict(
 def _simulated(
     backend: DeviceLike, circuit: QuantumCircuit, isa: QuantumCircuit, example: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the example's noisy distribution, and the device's output for no particular input."""
+    """Return the example's noisy distribution, and the device's mean output over inputs."""
     runner = NoisyRunner(backend, seed=0)
     noisy = runner.exact_probabilities(isa, select_values(example[None], circuit, isa))
     return noisy[0], runner.mean_output(isa)
