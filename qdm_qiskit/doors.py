@@ -40,7 +40,7 @@ class Origin:
     package: str
     """Distribution that brings the part: ``qdm_qiskit`` or another one's name."""
     version: str
-    """Of that distribution."""
+    """Version of that distribution."""
     module: str
     """``module:attribute`` of the part."""
 

@@ -61,7 +61,7 @@ def composed(
     the weights that are left free are the inputs behind them, in the order of use.
 
     Args:
-        name: Of the circuit.
+        name: Name of the circuit.
         parts: At least one, all of as many data qubits.
         record: Read the ancillas behind the data qubits, where a part does not post-select them; if
             not, they have to be post-selected.
@@ -246,7 +246,7 @@ def _is_free(item: CircuitInstruction) -> bool:
 
 
 def _is_nothing(circuit: QuantumCircuit, chosen: Callable[[CircuitInstruction], bool]) -> bool:
-    """Whether some of a circuit's gates alone do nothing at all."""
+    """Return True if some of a circuit's gates alone do nothing at all."""
     some = QuantumCircuit(circuit.num_qubits)
     for item in circuit.data:
         if chosen(item) and item.operation.name != "barrier":
@@ -256,7 +256,7 @@ def _is_nothing(circuit: QuantumCircuit, chosen: Callable[[CircuitInstruction], 
 
 
 def _is_euler(items: Sequence[CircuitInstruction]) -> bool:
-    """Whether gates are RZ, RY, RZ of one qubit with free angles."""
+    """Return True if gates are RZ, RY, RZ of one qubit with free angles."""
     return (
         [item.operation.name for item in items] == ["rz", "ry", "rz"]
         and len({item.qubits for item in items}) == 1

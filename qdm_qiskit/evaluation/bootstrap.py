@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a metric could have been off, had other images been drawn."""
+"""Bootstrap intervals: the error that a metric has from the choice of images."""
 
 from __future__ import annotations
 

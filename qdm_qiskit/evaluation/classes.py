@@ -1,4 +1,4 @@
-"""Samples by class: as a guided model was told, or as the domain classifier takes them."""
+"""Samples by class: the class that a guided model was told, or the domain classifier's."""
 
 from __future__ import annotations
 
@@ -42,12 +42,11 @@ def class_rows(
 ) -> ClassRows:
     """Sort samples by class.
 
-    A guided model is sampled for each class. Samples of another are sorted by what the domain
-    classifier takes them for.
+    A guided model is sampled for each class. The domain classifier sorts the samples of another.
 
     Args:
         run: The model.
-        config: How it is sampled.
+        config: Options of its sampling.
         images: Samples that were made without choosing a class.
         whole: The data set with all its classes, from which the classifier learns.
         cache: Where the classifier is kept; None keeps none.

@@ -1,6 +1,6 @@
 """Distances between sets of feature vectors, and the score of a set of class probabilities.
 
-A set is an array ``(images, features)``, what a network makes of images. The formulas are those of
+A set is an array ``(images, features)`` of a network's features. The formulas are those of
 FID (Heusel et al., arXiv:1706.08500), KID (Bińkowski et al., arXiv:1801.01401) and the Inception
 score (Salimans et al., arXiv:1606.03498), whatever the network.
 """
@@ -128,7 +128,7 @@ def subset_kernel_distance(
         y: ``(others, features)``.
         rng: Chooses the subsets, each without replacement.
         subset_size: Images of each set in a subset, at least 2 and at most what both have.
-        subsets: How many, at least 1.
+        subsets: Number of subsets, at least 1.
 
     Returns:
         Mean, and standard deviation with divisor ``subsets``: the spread of small subsets, no

@@ -86,7 +86,7 @@ class DomainNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class DomainClassifier:
-    """A trained classifier and what it is worth."""
+    """A trained classifier and its accuracy."""
 
     network: DomainNetwork
     classes: tuple[int, ...]
@@ -134,8 +134,8 @@ def domain_classifier(
         labels: ``(count,)`` integers of at least two values.
         test_images: Images that are not among them.
         test_labels: Their labels.
-        folder: Where classifiers are kept; None keeps none.
-        seed: Of weights and batches.
+        folder: Folder of kept classifiers; None keeps none.
+        seed: Seed of weights and batches.
 
     Returns:
         The classifier in evaluation mode.

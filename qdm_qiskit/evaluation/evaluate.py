@@ -172,7 +172,7 @@ def evaluate(
         dataset: The reference's data set; None takes the first subject's own.
         cache: Folder of the domain classifiers; None keeps none.
         inception: Weights for Inception's metrics; None leaves them out.
-        progress: Receives each stage, in words.
+        progress: Receives the progress messages.
 
     Returns:
         Metrics and pictures; nothing is written but the classifier.
@@ -297,7 +297,7 @@ def evaluate(
 
 
 class _Measurement:
-    """Every metric of a set of images against one reference."""
+    """Metrics of a set of images against one reference."""
 
     def __init__(
         self,
@@ -326,11 +326,11 @@ class _Measurement:
         """All metrics of one set.
 
         Args:
-            name, kind, source: Of the row.
-            images: What is measured.
-            readings: What the networks make of them.
+            name, kind, source: Those of the row.
+            images: The measured images.
+            readings: The networks' features of them.
             split: The model's training images, and images that it was not trained on.
-            real: Whether metrics of memory ask about the latter instead of ``images``.
+            real: True if metrics of memory ask about the latter instead of ``images``.
         """
         features = {
             network: Features(x, y, logits)
@@ -396,7 +396,7 @@ class _Measurement:
         )
 
     def _addresses(self) -> list[str]:
-        """What draws in a row, in the order in which version 0.1 counted it."""
+        """Return the drawing parts of a row, in the order in which version 0.1 counted them."""
         addresses: list[str] = []
         for network, _, _ in self._networks(self.readings):
             if len(self.reference.images) > FEATURES:

@@ -1,4 +1,4 @@
-"""The page of a hardware run: its images, what it cost, and how far from exact it was."""
+"""The page of a hardware run: its images, its cost, and its distance from the exact chain."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def hardware_report(
 ) -> tuple[HardwareReport, HardwarePictures]:
     """Collect a run from its folder; nothing is asked of any service, nothing is written.
 
-    What an unfinished run has cost so far is read from the ledger beside its folder, if there is one.
+    The cost of an unfinished run so far is read from the ledger beside its folder, if there is one.
 
     Args:
         folder: The run's folder; the run need not be finished, but one step of it.

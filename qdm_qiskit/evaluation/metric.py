@@ -1,4 +1,4 @@
-"""What a metric is: sets of images in, a value with its interval out."""
+"""The contract of metrics: sets of images in, a value with its interval out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Better = Literal["lower", "higher", "neither"]
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What a network makes of two sets of images."""
+    """Features of two sets of images from a network."""
 
     images: np.ndarray
     """``(count, features)`` float64: of the images that are measured."""
@@ -75,7 +75,7 @@ class ImageSets:
             statistic: Called with arrays of indices, one for each set, in which an image may stand
                 twice; gives the value of the images that they choose.
             counts: Images in each set; None for ``images`` and ``reference``.
-            resamples: How many, if not as the evaluation's options say.
+            resamples: Number of resamples; by default the evaluation's.
 
         Raises:
             InvalidData: If a set has fewer than 2 images.
@@ -163,14 +163,14 @@ def check_metric(part: Any, name: str = "") -> Metric:
 
 
 def measured(metric: Metric, sets: ImageSets) -> Interval | str:
-    """Return what a metric gives, or in one line what is wrong with it.
+    """Return a metric's result, or its fault in one line.
 
     A metric of this package raises what it has to say.
     """
     ours = type(metric).__module__.startswith("qdm_qiskit.")
     try:
         found: object = metric.measure(sets)
-    except Exception as error:  # whatever a user's code raises
+    except Exception as error:  # a user's code may raise anything
         if ours:
             raise
         kind = "" if isinstance(error, QdmError) else f"{type(error).__name__}: "

@@ -60,7 +60,7 @@ Network = Literal["domain", "inception"]
 
 
 class _OfFeatures(Metric):
-    """A metric of what a network makes of images."""
+    """A metric of a network's features of images."""
 
     def __init__(self, network: Network, name: str, title: str) -> None:
         self.network, self.name, self.title = network, name, title
@@ -208,7 +208,7 @@ SHORT: dict[str, tuple[str, ...]] = {
     "score": ("domain_score", "inception_score"),
     "all": tuple(METRIC_DOOR.built_in),
 }
-"""Names that stand for several: those of each network that is there, or all of this package."""
+"""Short names for several metrics: those of each network that is there, or all of this package."""
 
 
 def find_metrics(metrics: Sequence[str | Metric] | None) -> list[Metric]:

@@ -52,12 +52,12 @@ def measure_images(
         samples: ``(count, channels, height, width)`` in [0, 1].
         reference: ``(others, channels, height, width)``, of the same size.
         metrics: As for :func:`~.evaluate.evaluate`.
-        network: What gives features for distances: ``domain_classifier(...).read``.
+        network: Source of features for distances: ``domain_classifier(...).read``.
         training: Images that the samples' model learnt from.
         unseen: Real images that it did not learn from.
         resamples: Bootstrap resamples, at least 20.
         level: Level of the intervals.
-        seed: Of the resamples; each metric has its own stream.
+        seed: Seed of the resamples; each metric has its own stream.
 
     Raises:
         InvalidData: If an array is no set of images, or their sizes differ.

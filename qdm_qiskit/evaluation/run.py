@@ -1,4 +1,4 @@
-"""The page of a run: what was trained, what it was compared with, what each target made of it."""
+"""The page of a run: its training, its comparisons, and each target's samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run of many circuits costs on a device: a row for each distinct circuit, and a total.
+"""Cost of a run of many circuits on a device: a row for each distinct circuit, and a total.
 
 Circuits that differ in nothing but the values of their weights, as a model's layers do, share their
 numbers: the first of them is transpiled as a run would transpile it, weights bound. The others are as
@@ -41,19 +41,19 @@ MOST_VALUES = 4_000_000
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Work:
-    """What a run asks of its target."""
+    """Calls that a run makes to its target."""
 
     way: str
     """``calls``: circuits between classical arithmetic; ``coherent``: all steps in one circuit;
     ``tomography``: states are told from step to step."""
     jobs: Sequence[Sequence[CircuitCall]]
-    """Of one step, in their order: calls of one job do not depend on each other."""
+    """Calls of one step, in their order: calls of one job do not depend on each other."""
     steps: int
-    """How often that is asked; 1 of a chain in one circuit."""
+    """Number of such steps; 1 for a chain in one circuit."""
     chain: str
-    """Which chain the steps are, in words."""
+    """Chain of the steps, in words."""
     images: int
-    """Images of the run."""
+    """Number of images of the run."""
     kept: float | None = None
     """Smallest share of an image's shots that passes the chain's projections; None without a chain."""
 
@@ -69,7 +69,7 @@ class CircuitRow:
     calls: tuple[str, ...]
     """Names of the calls that run it."""
     calls_step: int
-    """Calls a step."""
+    """Calls in a step."""
     calls_run: int
     """Calls in the run."""
     rows: int
@@ -83,13 +83,14 @@ class CircuitRow:
     depth: int | None
     """Depth, the largest of its bases."""
     duration_seconds: float | None
-    """Of one shot, without the repetition delay; None where unknown."""
+    """Duration of one shot, without the repetition delay; None if unknown."""
     expected_success: float | None
     """Chance that no gate and no readout fails, the smallest of its bases."""
     transpiled: bool
-    """Whether this circuit was transpiled, or one of other weights whose numbers it shares."""
+    """True if this circuit was transpiled; False if it shares the numbers of one of other
+    weights."""
     problem: str | None = None
-    """Why it does not run on the device, if it does not."""
+    """Reason why it does not run on the device, if it does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ class RunTotal:
     two_qubit_gates: int
     """Two-qubit gates of all bound circuits, each counted once whatever its shots."""
     qpu_seconds: float
-    """By IBM's formula; see :mod:`qdm_qiskit.hardware.plan.qpu_seconds`."""
+    """QPU seconds by IBM's formula; see :mod:`qdm_qiskit.hardware.plan.qpu_seconds`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +117,11 @@ class DeviceRun:
     device_qubits: int
     rows: tuple[CircuitRow, ...]
     total: RunTotal | None
-    """None if a circuit does not run there."""
+    """Total of the run; None if a circuit does not run there."""
 
     @property
     def problem(self) -> str | None:
-        """Why the run is impossible on the device; None if it is not."""
+        """Reason why the run is impossible on the device; None if it is possible."""
         return next((row.problem for row in self.rows if row.problem), None)
 
 
@@ -134,10 +135,10 @@ class RunReport:
     """See :attr:`Work.way`."""
     steps: int
     chain: str
-    """Which chain the steps are."""
+    """Chain of the steps."""
     images: int
     shots: int
-    """Of each bound circuit."""
+    """Shots of each bound circuit."""
     kept: float | None
     """See :attr:`Work.kept`."""
     level: int
@@ -148,7 +149,7 @@ class RunReport:
     versions: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON, with ``schema`` first."""
+        """Return the whole report, ready for JSON, with ``schema`` first."""
         return {"schema": CALLS_SCHEMA, **asdict(self)}
 
     def sentences(self) -> list[str]:
@@ -234,7 +235,7 @@ class _Fitted:
 
 @dataclass(eq=False)
 class Kept:
-    """What was transpiled already, by device, level, seeds and structure; for several reports."""
+    """Transpiled circuits by device, level, seeds and structure; for several reports."""
 
     found: dict[tuple[object, ...], _Fitted] = field(default_factory=dict)
 
@@ -255,14 +256,15 @@ def run_report(
 
     Args:
         name: Letters, digits, ``.``, ``_`` and ``-``.
-        work: What the run asks.
+        work: The run's calls.
         backends: Names of devices, ``BackendV2`` or Aer ``NoiseModel`` objects, at least one.
         level: Optimization level, 0 to 3.
         seeds: Transpiler seeds, at least one; the best trial counts.
-        shots: Of each bound circuit, at least 1.
-        every: Transpile each distinct circuit, also those that differ in their weights only.
-        kept: Takes what is transpiled, and gives it again.
-        progress: Is told the device's name after each circuit, with those done and in all.
+        shots: Shots of each bound circuit, at least 1.
+        every: True to transpile each distinct circuit, also those that differ only in their
+            weights.
+        kept: Store of transpiled circuits, which are used again.
+        progress: Receives the device's name after each circuit, with the numbers done and in all.
 
     Returns:
         The report. A circuit that does not fit a device has a row that says why, and no total.
@@ -318,9 +320,9 @@ class _Groups:
 
     def __init__(self, calls: Sequence[CircuitCall], *, every: bool) -> None:
         self.calls: dict[str, list[CircuitCall]] = {}
-        """By content."""
+        """Groups by content."""
         self.structure: dict[str, str] = {}
-        """Of each content."""
+        """Structure of each content."""
         self.first: dict[str, CircuitCall] = {}
         """A call of each structure."""
         self._known: dict[tuple[int, bytes, bool], str] = {}

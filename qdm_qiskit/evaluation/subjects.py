@@ -80,7 +80,7 @@ def run_subject(
 
     Args:
         folder: As for :func:`~qdm_qiskit.sampling.load_run`.
-        seed: Of the samples.
+        seed: Seed of the samples.
         scheduler: A sampler or its name, see :func:`~qdm_qiskit.sampling.sample`.
         num_inference_steps: Its steps.
         dataset: The data set that it was trained on, where that is no name that is known here.

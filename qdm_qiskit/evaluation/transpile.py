@@ -1,4 +1,4 @@
-"""Transpile reports: what a circuit costs on some devices, before anything runs there.
+"""Transpile reports: the cost of a circuit on some devices, before anything runs there.
 
 One report is three files of the same name: JSON with every number, Markdown to read, PNG to see.
 Reports hold no dates, so that the same code and versions write the same JSON and Markdown again.
@@ -50,7 +50,7 @@ __all__ = [
 
 SCHEMA = "transpile-report/1"
 MAX_EXACT_QUBITS = 20
-"""Up to here an example's exact distribution is computed."""
+"""Most qubits for which an example's exact distribution is computed."""
 
 Cost = TypeVar("Cost", CircuitCost, LogicalCost)
 
@@ -64,7 +64,7 @@ class Parts(Generic[Cost]):
     denoiser: Cost
     """After the barrier, measurements included."""
     total: Cost
-    """Everything."""
+    """Cost of the whole circuit."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the device's noise leaves anything to see."""
+    """Verdict on whether the device's noise leaves anything to see."""
 
     erased: bool
     """True if the shots cannot tell the result from pure noise."""
@@ -107,10 +107,10 @@ class BackendReport:
     cost: Parts[CircuitCost]
     """Costs of the best trial."""
     spread: dict[str, Spread]
-    """Of each number over all seeds: ``depth``, ``two_qubit_depth``, ``two_qubit_count``,
+    """Spread of each number over all seeds: ``depth``, ``two_qubit_depth``, ``two_qubit_count``,
     ``cnot_equivalents``, ``expected_success`` and, where known, ``duration_seconds``."""
     verdict: Verdict
-    """Whether noise has likely erased the signal."""
+    """Verdict on whether noise has likely erased the signal."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class TranspileReport:
     """Packages that the numbers depend on."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON, with ``schema`` first."""
+        """Return the whole report, ready for JSON, with ``schema`` first."""
         return {"schema": SCHEMA, **asdict(self)}
 
     def __repr__(self) -> str:
@@ -172,7 +172,7 @@ def transpile_report(
             ``circuit.parameters``, in radians. With it the verdict is simulated where at most
             ``MAX_DENSITY_QUBITS`` qubits are active; without, it is estimated.
         shots: Shots that the verdict is given for, at least 1.
-        progress: Is told the device's name after each trial, with the trials done and in all.
+        progress: Receives the device's name after each trial, with the trials done and in all.
 
     Returns:
         The report; nothing is written.
@@ -305,7 +305,7 @@ def _verdict(
 def _simulated(
     backend: DeviceLike, circuit: QuantumCircuit, isa: QuantumCircuit, example: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The noisy distribution of the example, and what the device gives whatever goes in."""
+    """Return the example's noisy distribution, and the device's mean output over inputs."""
     runner = NoisyRunner(backend, seed=0)
     noisy = runner.exact_probabilities(isa, select_values(example[None], circuit, isa))
     return noisy[0], runner.mean_output(isa)
@@ -314,7 +314,7 @@ def _simulated(
 def _estimated_verdict(
     success: float, num_clbits: int, exact: np.ndarray | None, shots: int
 ) -> Verdict:
-    """With probability ``success`` nothing failed; otherwise take the outcome for uniform.
+    """Estimate the verdict: no failure with probability ``success``, else a uniform outcome.
 
     Then ``success`` is the fraction of the signal that is left. Without an example the signal is
     taken to be a single outcome, which is the easiest to see: the verdict is the kindest possible.

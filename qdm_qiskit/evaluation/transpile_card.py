@@ -1,4 +1,4 @@
-"""A transpile report as a notebook shows it, and the lines of its tables."""
+"""A transpile report in a notebook, and the lines of its tables."""
 
 from __future__ import annotations
 

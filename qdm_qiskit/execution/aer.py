@@ -28,20 +28,20 @@ __all__ = [
 def run_on_aer(
     simulator: AerSimulator, pubs: list[Pub], *, shots: int, seed: int, labels: bool = True
 ) -> list[np.ndarray]:
-    """All pubs as one Aer job.
+    """Run all pubs as one Aer job.
 
     Args:
-        simulator: Where to run.
+        simulator: The simulator that runs them.
         pubs: Checked pairs of circuit and ``(batch, num_parameters)`` values.
         shots: Shots for each row.
         seed: Aer derives a different seed from it for each row.
-        labels: Whether gates keep their labels, see :func:`.aer_circuits.for_aer`.
+        labels: True if gates keep their labels, see :func:`.aer_circuits.for_aer`.
 
     Returns:
         Int64 counts of shape ``(batch, 2**num_clbits)`` for each pub.
 
     Raises:
-        UnsupportedCircuit: If a circuit holds what Aer does not know.
+        UnsupportedCircuit: If a circuit holds an instruction that Aer does not know.
         TargetUnavailable: If Aer fails.
     """
     from qiskit_aer import AerError
@@ -87,7 +87,7 @@ def _refuse_abstract(circuit: QuantumCircuit) -> None:
 
 
 def parallel_experiments() -> int:
-    """Return the number of rows that Aer may run side by side: the cores that this process may use."""
+    """Return the number of rows that Aer runs side by side: the cores of this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,4 +1,4 @@
-"""Circuits as Aer has to be given them, so that it runs what Qiskit means.
+"""Circuits in a form that Aer runs as Qiskit means them.
 
 Aer 0.18 goes wrong on four kinds of gates, without a word where it still gives a result:
 
@@ -32,18 +32,18 @@ __all__ = [
 
 
 def for_aer(circuit: QuantumCircuit, *, labels: bool = True) -> QuantumCircuit:
-    """The circuit in a form that Aer runs as Qiskit means it, with the same noise.
+    """Return the circuit in a form that Aer runs as Qiskit means it, with the same noise.
 
     Noise models find each gate as before: by its label, else its name, and its qubits. Controls on 0
     become X, the gate with its control on 1, and X again, which is what Aer itself makes of them.
 
     Args:
         circuit: Any circuit; it stays as it is.
-        labels: Whether gates keep their labels. Aer looks for the error of a labelled gate under the
-            label only, so that a device's model has none for it.
+        labels: True if gates keep their labels. Aer looks for the error of a labelled gate under
+            the label only, and a device's model has none there.
 
     Returns:
-        The circuit itself where nothing has to change.
+        The circuit itself if nothing has to change.
     """
     if not any(_changes(item.operation, labels) for item in circuit.data):
         return circuit
@@ -64,7 +64,7 @@ def for_aer(circuit: QuantumCircuit, *, labels: bool = True) -> QuantumCircuit:
 
 
 def on_ones(gate: Gate) -> list[tuple[Gate, tuple[int, ...]]]:
-    """A gate by gates whose controls are on 1.
+    """Return a gate as gates whose controls are on 1.
 
     Args:
         gate: Any gate.
@@ -85,14 +85,14 @@ def on_ones(gate: Gate) -> list[tuple[Gate, tuple[int, ...]]]:
 
 
 def has_open_controls(operation: Operation) -> bool:
-    """Return whether it is a controlled gate with a control on 0."""
+    """Return True for a controlled gate with a control on 0."""
     if not isinstance(operation, ControlledGate):
         return False
     return bool(operation.ctrl_state != 2**operation.num_ctrl_qubits - 1)
 
 
 def is_free(operation: Operation) -> bool:
-    """Return whether any of its parameters has no value yet."""
+    """Return True if any parameter of the gate has no value yet."""
     return any(
         isinstance(p, ParameterExpression) and p.parameters
         for p in getattr(operation, "params", ())
@@ -110,12 +110,12 @@ def _changes(operation: Operation, labels: bool) -> bool:
 
 
 def _hides_angles(gate: Gate) -> bool:
-    """Return whether its free parameters do not reach Aer, or are overwritten there."""
+    """Return True if the gate's free parameters do not reach Aer, or are overwritten there."""
     return isinstance(gate, ControlledGate) and is_free(gate)
 
 
 def _own_angles(gate: Gate, labels: bool) -> Gate:
-    """The gate with free parameters in its own hands: Aer knows gates by their names alone."""
+    """Return the gate with its free parameters as its own: Aer knows gates by their names alone."""
     label = gate.label if labels else None
     if _hides_angles(gate):
         return Gate(gate.name, gate.num_qubits, list(gate.params), label=label)

@@ -1,4 +1,4 @@
-"""Somebody's primitive on Aer, given circuits that Aer runs right and whose noise is there."""
+"""A user's primitive on Aer, with circuits that Aer runs right and whose noise is known."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def aer_behind(primitive: object) -> AerSimulator | None:
-    """The Aer simulator on which a primitive runs its circuits; None for any other."""
+    """Return the Aer simulator on which a primitive runs its circuits; None if it is another."""
     from qiskit_aer import AerSimulator
 
     backend = getattr(primitive, "_backend", None)
@@ -41,7 +41,7 @@ def aer_behind(primitive: object) -> AerSimulator | None:
 
 
 def noise_behind(primitive: object) -> NoiseModel | None:
-    """The noise model that a primitive on Aer runs its circuits with."""
+    """Return the noise model of a primitive on Aer."""
     simulator = aer_behind(primitive)
     if simulator is None:
         return None
@@ -75,7 +75,7 @@ class AerReadyEstimator(BaseEstimatorV2):
     """An estimator on Aer that gets every circuit in the form of :func:`.aer_circuits.for_aer`.
 
     Args:
-        estimator: It does the work.
+        estimator: The estimator that does the work.
         unknown_gates: ``"refuse"`` names gates that its noise model does not know.
     """
 
@@ -85,7 +85,7 @@ class AerReadyEstimator(BaseEstimatorV2):
 
     @property
     def options(self) -> Any:
-        """Those of the estimator behind it."""
+        """Options of the estimator behind it."""
         return self._estimator.options
 
     def run(
@@ -110,7 +110,7 @@ class AerReadySampler(BaseSamplerV2):
     """A sampler on Aer that gets every circuit in the form of :func:`.aer_circuits.for_aer`.
 
     Args:
-        sampler: It does the work.
+        sampler: The sampler that does the work.
         unknown_gates: ``"refuse"`` names gates that its noise model does not know.
     """
 
@@ -120,7 +120,7 @@ class AerReadySampler(BaseSamplerV2):
 
     @property
     def options(self) -> Any:
-        """Those of the sampler behind it."""
+        """Options of the sampler behind it."""
         return self._sampler.options
 
     def run(

@@ -1,8 +1,8 @@
-"""Circuit calls: the unit of execution between a model and whatever runs its circuits.
+"""Circuit calls: the unit of execution between a model and the target of its circuits.
 
-A model's step is classical arithmetic around calls in a fixed order. A call says which circuit, with
-which values for every row, what is read of it, and how many shots it needs; a target answers it. No
-model knows where its calls go, and no target knows the model.
+A model's step is classical arithmetic around calls in a fixed order. A call holds a circuit, its
+values for every row, its readout and its number of shots; a target answers it. No model knows where
+its calls go, and no target knows the model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["CallResult", "CallTarget", "CircuitCall"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CircuitCall:
-    """A circuit, its values for every row, and what is read of it.
+    """A circuit, its values for every row, and its readout.
 
     >>> from qdm_qiskit.circuits import eeqdm
     >>> spec = eeqdm(num_data=2, depth=1)
@@ -50,7 +50,7 @@ class CircuitCall:
     shots: int | None = None
     """Shots of each row and of each circuit that its readout takes; None asks for exact values."""
     reuse_qubits: bool = False
-    """Run on as few qubits as possible: measured, reset and used again; see
+    """True to run on as few qubits as possible, measured, reset and used again; see
     :func:`.composition.with_reused_qubits`. Bits and their numbers stay the same."""
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class CircuitCall:
 
     @property
     def num_rows(self) -> int:
-        """Rows of values; 1 of a circuit that takes none."""
+        """Number of rows of values; 1 for a circuit that takes none."""
         given = self.amplitudes if self.amplitudes is not None else self.inputs
         return 1 if given is None else len(given)
 
@@ -120,19 +120,20 @@ def _told(spec: CircuitSpec) -> object:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CallResult:
-    """What a target answers to a call."""
+    """A target's answer to a call."""
 
     outputs: np.ndarray
     """``(rows, num_outputs)`` float64: probabilities or expectation values, as the readout says."""
     standard_errors: np.ndarray | None = None
-    """Of the outputs, of their shape; None of exact values, and where a target does not know them."""
+    """Standard errors of the outputs, of their shape; None for exact values, and if not known."""
     kept: np.ndarray | None = None
     """``(rows,)``: share of the shots that passed the post-selection; None where there is none."""
 
 
 @runtime_checkable
 class CallTarget(Protocol):
-    """Whatever answers calls: the engine, Aer, a device's noise, local mode, a QPU, a provider."""
+    """Target that answers calls: the engine, Aer, a device's noise, local mode, a QPU, a
+    provider."""
 
     def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
         """Answer calls that do not depend on each other, as one job where there are jobs.

@@ -1,4 +1,4 @@
-"""Counts as arrays: what goes into a runner is checked here, and what comes out is put in order.
+"""Counts as arrays: checks of a runner's input, and the order of its output.
 
 An outcome's index is the integer of its bit string, with classical bit 0 the least significant.
 """
@@ -34,7 +34,7 @@ Pub = tuple[QuantumCircuit, np.ndarray]
 
 
 def checked_shots(shots: int) -> int:
-    """The shots, if they are an integer >= 1.
+    """Return the shots, if they are an integer >= 1.
 
     Raises:
         InvalidOption: Otherwise.
@@ -45,7 +45,7 @@ def checked_shots(shots: int) -> int:
 
 
 def checked_pubs(pubs: Sequence[Pub]) -> list[Pub]:
-    """The circuits and their values as float64 arrays.
+    """Return the circuits and their values as float64 arrays.
 
     Raises:
         InvalidData: If there is no pub, or values have a wrong shape or are not finite.
@@ -62,7 +62,7 @@ def checked_pubs(pubs: Sequence[Pub]) -> list[Pub]:
 
 
 def checked_circuit(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit, if its outcomes can be counted in one dense array.
+    """Return the circuit, if its outcomes can be counted in one dense array.
 
     Raises:
         UnsupportedCircuit: Without exactly one register that holds all classical bits.
@@ -82,7 +82,7 @@ def checked_circuit(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def checked_values(circuit: QuantumCircuit, values: np.ndarray) -> np.ndarray:
-    """The values as a finite ``(batch, num_parameters)`` float64 array.
+    """Return the values as a finite ``(batch, num_parameters)`` float64 array.
 
     Raises:
         InvalidData: Otherwise; also if a circuit without parameters gets more than one row,
@@ -105,12 +105,12 @@ def checked_values(circuit: QuantumCircuit, values: np.ndarray) -> np.ndarray:
 
 
 def parameter_binds(circuit: QuantumCircuit, values: np.ndarray) -> dict[object, list[float]]:
-    """Aer's form of ``values``: for each parameter the list of its value in each row."""
+    """Return Aer's form of ``values``: for each parameter the list of its value in each row."""
     return {p: values[:, i].tolist() for i, p in enumerate(circuit.parameters)}
 
 
 def counts_from_hex(counts: Mapping[str, int], num_clbits: int) -> np.ndarray:
-    """Dense ``(2**num_clbits,)`` int64 counts from Aer's ``{"0x2a": 7}``.
+    """Return dense ``(2**num_clbits,)`` int64 counts from Aer's ``{"0x2a": 7}``.
 
     >>> counts_from_hex({"0x0": 1, "0x3": 2}, 2).tolist()
     [1, 0, 0, 2]
@@ -131,5 +131,5 @@ def counts_from_bits(bits: BitArray) -> np.ndarray:
     index = np.zeros(shots.shape[:2], dtype=np.int64)
     for byte in range(shots.shape[-1]):
         index = (index << 8) | shots[:, :, byte]
-    index &= (1 << bits.num_bits) - 1  # ``~bits`` sets what only fills up the first byte
+    index &= (1 << bits.num_bits) - 1  # ``~bits`` also sets the padding of the first byte
     return np.stack([np.bincount(row, minlength=1 << bits.num_bits) for row in index])

@@ -1,4 +1,4 @@
-"""Rows of values that decide about delays: Aer computes relaxation before it binds values."""
+"""Rows of values that set the lengths of delays: Aer computes relaxation before it binds values."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = [
 
 
 def in_rows_of_one_length(circuit: QuantumCircuit, values: np.ndarray) -> list[Pub]:
-    """A circuit and its values, in parts in which the length of every delay is a number.
+    """Split a circuit and its values into parts in which every delay's length is a number.
 
     Args:
         circuit: Any.
         values: ``(batch, num_parameters)`` in the order of ``circuit.parameters``.
 
     Returns:
-        The pair itself where no value decides about a delay; else one for each run of rows with the
-        same lengths, in order.
+        The pair itself if no value sets the length of a delay; else one pair for each run of rows
+        with the same lengths, in order.
 
     Raises:
         InvalidData: If a length is negative, or no whole number of dt.
-        UnsupportedCircuit: If a delay is as long as a stretch or an expression says.
+        UnsupportedCircuit: If a stretch or an expression sets the length of a delay.
     """
     free = free_lengths(circuit)
     if not free:

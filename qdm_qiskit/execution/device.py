@@ -1,9 +1,9 @@
-"""A device of one's own: any backend or noise model, known by its name and by its content.
+"""A user's own device: any backend or noise model, known by its name and by its content.
 
 A :class:`Device` is made by :func:`~.devices.make_device` of a ``BackendV2`` or an Aer
-``NoiseModel``, or read from a file (:mod:`.device_files`). Its name ends in a hash of all that is
-known of it, ``mine@3f0c2ab91d54``: readout calibrations and run plans are bound to that, so that
-another device, or the same one calibrated anew, is not taken for it.
+``NoiseModel``, or read from a file (:mod:`.device_files`). Its name ends in a hash of its content,
+``mine@3f0c2ab91d54``. Readout calibrations and run plans are bound to that, so that another device,
+or the same one calibrated anew, is not taken for it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ __all__ = [
 ]
 
 MAX_QUBITS = 1_000
-"""Qubits of a device of one's own; devices of today have fewer."""
+"""Most qubits of a user's own device; devices of today have fewer."""
 ALL_TO_ALL_QUBITS = 20
-"""Qubits of a device that is made of a noise model which names none, unless they are given."""
+"""Default number of qubits of a device made of a noise model that names none."""
 LIMITS = ("max_shots", "default_rep_delay", "rep_delay_range")
-"""Fields of a backend's configuration that are kept: run plans and their QPU seconds use it."""
+"""Kept fields of a backend's configuration, for run plans and their QPU seconds."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +52,22 @@ class Facts:
     noise: NoiseModel | None = None
     """A noise model of its own; None takes Aer's model of the target."""
     readout: Mapping[int, tuple[float, float]] = field(default_factory=dict)
-    """Shares by qubit of 1 read for 0, and of 0 read for 1. Empty if only the mean is known."""
+    """By qubit, the shares of 1 read for 0 and of 0 read for 1. Empty if only the mean is known."""
     calibrated_at: str | None = None
-    """ISO 8601."""
+    """Time of the calibration, ISO 8601."""
     limits: Mapping[str, Any] = field(default_factory=dict)
-    """Those of :data:`LIMITS` that are known."""
+    """Known values of the fields in :data:`LIMITS`."""
 
 
 @final
 class Device(BackendV2):
-    """A device of one's own, which stands wherever the name of a snapshot may stand.
+    """A user's own device, which stands wherever the name of a snapshot may stand.
 
     It describes gates and noise and does not run by itself: runners simulate it.
 
     Args:
         label: Its name without the hash.
-        facts: What is known of it.
+        facts: Its content.
 
     >>> from qiskit.providers.fake_provider import GenericBackendV2
     >>> from qdm_qiskit.execution.devices import make_device
@@ -91,7 +91,7 @@ class Device(BackendV2):
 
     @property
     def coupling_map(self) -> CouplingMap:
-        """Couplers; without any, all qubits by themselves, where Qiskit's own would be None."""
+        """Couplers; without any, all qubits by themselves, in place of Qiskit's None."""
         found = self.facts.target.build_coupling_map()
         if found is None:
             found = CouplingMap()
@@ -109,18 +109,18 @@ class Device(BackendV2):
         return Options()
 
     def properties(self) -> Any:
-        """Return what IBM's backends say by this method, as far as it is used here."""
+        """Return the part of IBM's backend properties that is used here."""
         at = self.facts.calibrated_at
         return _Properties(
             None if at is None else datetime.fromisoformat(at), dict(self.facts.readout)
         )
 
     def configuration(self) -> Any:
-        """Limits of jobs, as IBM's backends say them by this method; those that are known."""
+        """Return the known limits of jobs, in the form of IBM's backends."""
         return SimpleNamespace(**self.facts.limits)
 
     def lacks(self) -> tuple[str, ...]:
-        """Return what cannot be had of this device, in words; for listings and reports."""
+        """Describe what this device lacks; for listings and reports."""
         target = self.facts.target
         gates = [
             each
@@ -140,13 +140,13 @@ class Device(BackendV2):
         return tuple(missing)
 
     def run(self, run_input: Any, **options: Any) -> NoReturn:
-        """Not here: give the device to a runner, as in ``make_runner(device, seed=1)``."""
+        """Refuse to run: give the device to a runner, as in ``make_runner(device, seed=1)``."""
         raise NotImplementedError("A device describes gates and noise; make_runner runs circuits.")
 
 
 @dataclass(frozen=True)
 class _Properties:
-    """The two things that are read of IBM's backend properties."""
+    """The two parts of IBM's backend properties that are read here."""
 
     last_update_date: datetime | None
     readout: dict[int, tuple[float, float]]
@@ -159,10 +159,10 @@ class _Properties:
 
 
 def facts_of_backend(backend: BackendV2) -> Facts:
-    """Return what a backend says of itself; later changes of the object do not reach the copy.
+    """Return a copy of a backend's own data; later changes of the object do not reach it.
 
     Args:
-        backend: Of any provider; its target holds errors.
+        backend: A backend of any provider, with errors in its target.
 
     Raises:
         InvalidOption: If it has no number of qubits, or too many, or gives no errors at all.
@@ -199,7 +199,7 @@ def _properties_of(backend: BackendV2) -> Any:
 
 
 def _readout_of(backend: BackendV2) -> dict[int, tuple[float, float]]:
-    """Both readout errors of each qubit, where a backend tells them of all."""
+    """Return both readout errors of each qubit, if a backend has them for all."""
     properties = _properties_of(backend)
     if not hasattr(properties, "qubit_property"):
         return {}
@@ -211,7 +211,7 @@ def _readout_of(backend: BackendV2) -> dict[int, tuple[float, float]]:
                 float(values["prob_meas1_prep0"][0]),
                 float(values["prob_meas0_prep1"][0]),
             )
-        except Exception:  # a backend that does not say; what it raises is its own
+        except Exception:  # a backend that does not know may raise anything
             return {}
     return found
 
@@ -243,17 +243,18 @@ def facts_of_noise(
     num_qubits: int | None = None,
     coupling_map: CouplingMap | list[tuple[int, int]] | None = None,
 ) -> Facts:
-    """A device that has the noise of a noise model and nothing else: no durations, no T1, no T2.
+    """Return a device with a noise model's noise and nothing else: no durations, no T1, no T2.
 
     Its gates are those that the model knows (:class:`.noise_coverage.NoiseCoverage`). A gate of
-    several qubits stands on the couplers of the map; without a map on those that the model has errors
-    for, or on all where its errors are for all qubits. A gate's error, which chooses layouts and
-    costs circuits, is 1 - the average gate fidelity of the model's.
+    several qubits stands on the couplers of the map. Without a map it stands on those for which the
+    model has errors, or on all if its errors are for all qubits. A gate's error, which chooses
+    layouts and costs circuits, is 1 - the average gate fidelity of the model's.
 
     Args:
         noise: Quantum errors of gates, readout errors of single qubits.
-        num_qubits: Qubits of the device; if None as many as the map names, or as the model does, and
-            at least :data:`ALL_TO_ALL_QUBITS` if it has errors for all qubits and there is no map.
+        num_qubits: Qubits of the device. If None, as many as the map or the model names, and at
+            least :data:`ALL_TO_ALL_QUBITS` if the model has errors for all qubits and there is no
+            map.
         coupling_map: Pairs of qubits, in the order control, target.
 
     Raises:

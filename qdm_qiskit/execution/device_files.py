@@ -1,4 +1,4 @@
-"""Devices as files: one JSON file a device, and what else a device can be read from.
+"""Devices as files: one JSON file for each device, and two other forms that can be read.
 
 =================================  ============================================================
 ``qdm-device/1``                   this package's own: gates, errors, durations, T1, T2, readout
@@ -6,7 +6,7 @@
 folder of ``conf_*``, ``props_*``  IBM's two files, as its snapshots are shipped
 =================================  ============================================================
 
-The first is what is written; docs/extending/device.md has its keys. No pickles, nothing evaluated.
+The first form is written; docs/extending/device.md has its keys. No pickles, nothing evaluated.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 
 SCHEMA = "qdm-device/1"
 MAX_BYTES = 32 << 20
-"""Bytes of a device's file; a device of 156 qubits takes 0.2 MB."""
+"""Most bytes of a device's file; a device of 156 qubits takes 0.2 MB."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """Name of a device."""
 
@@ -58,8 +58,8 @@ def save_device(device: DeviceLike, path: str | os.PathLike[str]) -> Path:
         The path.
 
     Raises:
-        InvalidOption: If the device has instructions that are none of Qiskit's own.
-        InvalidData: If it says what cannot be, a probability above 1 for example.
+        InvalidOption: If the device has instructions that are not Qiskit's own.
+        InvalidData: If it holds an impossible value, such as a probability above 1.
         UnknownName: If there is no device of this name.
         OutputNotWritable: If the file cannot be written.
 
@@ -76,7 +76,7 @@ def save_device(device: DeviceLike, path: str | os.PathLike[str]) -> Path:
 
 
 def device_text(device: DeviceLike) -> str:
-    """The content of a device's file; what it says is checked as if it were read.
+    """Return the content of a device's file, checked as if it were read.
 
     Raises:
         InvalidOption, InvalidData, UnknownName: As for :func:`save_device`.
@@ -98,15 +98,16 @@ def load_device(path: str | os.PathLike[str], *, name: str | None = None) -> Dev
     Args:
         path: A file as :func:`save_device` writes it, a noise model as JSON, or a folder with one
             ``conf_*.json`` and one ``props_*.json``.
-        name: Of the device; the file's or folder's own if None.
+        name: Name of the device; the file's or folder's own if None.
 
     Returns:
         The device.
 
     Raises:
         MissingData: If there is no such file.
-        InvalidData: If it is no device: truncated, of another form, or with numbers that cannot be.
-        InvalidOption: If the name is none: letters, digits, ``.``, ``_`` and ``-``.
+        InvalidData: If it is no device: truncated, of another form, or with impossible numbers.
+        InvalidOption: If the name has other characters than letters, digits, ``.``, ``_`` and
+            ``-``.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -128,7 +129,7 @@ def load_device(path: str | os.PathLike[str], *, name: str | None = None) -> Dev
 
 
 def checked_name(name: str) -> str:
-    """The name, if a device may be called so.
+    """Return the name, if a device may be called so.
 
     Raises:
         InvalidOption: If not.
@@ -154,7 +155,7 @@ def _facts(content: dict[str, Any]) -> Facts:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A JSON object without NaN or infinity, from a file of a size that a device has."""
+    """Read a JSON object without NaN or infinity, from a file no larger than a device's."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InvalidData(f"{path} is larger than any device ({MAX_BYTES} bytes).")
@@ -178,7 +179,7 @@ def _no_constant(name: str) -> None:
 
 
 def _ibm_facts(folder: Path) -> Facts:
-    """IBM's configuration and properties, by IBM's own reader; the result is checked as ours."""
+    """Read IBM's configuration and properties by IBM's own reader, and check the result."""
     files = [sorted(folder.glob(f"{kind}_*.json")) for kind in ("conf", "props")]
     if any(len(found) != 1 for found in files):
         raise MissingData(

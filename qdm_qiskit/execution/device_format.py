@@ -1,4 +1,4 @@
-"""The content of a device as JSON values: what its hash is taken of and what its file holds.
+"""The content of a device as JSON values, for its hash and its file.
 
 docs/extending/device.md describes each key. Nothing is unpickled, evaluated or built by a name that
 is not Qiskit's own: gates are those of Qiskit's standard set, and all numbers are checked.
@@ -51,7 +51,7 @@ __all__ = [
 CONSTRAINTS = ("granularity", "min_length", "pulse_alignment", "acquire_alignment")
 """Constraints of pulses, in dt; Qiskit's transpiler asks for them."""
 MAX_ENTRIES = 200_000
-"""Number of a gate's places; more than 1,000 qubits on a grid have."""
+"""Most places of a gate; 1,000 qubits on a grid have fewer."""
 _CONTROL_FLOW = {
     "if_else": IfElseOp,
     "for_loop": ForLoopOp,
@@ -71,7 +71,7 @@ _OTHERS: dict[str, Callable[[], Instruction]] = {
 
 
 def digest(facts: Facts) -> str:
-    """SHA-256 of the canonical JSON of a device's content, as 64 hex digits.
+    """Return the SHA-256 of the canonical JSON of a device's content, as 64 hex digits.
 
     Numbers of a noise model count to 12 digits: Aer normalizes probabilities anew whenever a model is
     made, which moves the last ones.
@@ -94,13 +94,13 @@ def _rounded(value: Any) -> Any:
 
 
 def content_of(facts: Facts, *, strict: bool = True) -> dict[str, Any]:
-    """A device as JSON values.
+    """Return a device as JSON values.
 
-    T2 is written as at most 2 T1, which is what Aer and all costs here take it for.
+    T2 is written as at most 2 T1, as Aer and all costs here take it.
 
     Args:
         facts: The device.
-        strict: Whether what could not be read back is refused; without, it is named only.
+        strict: True to refuse what could not be read back; else it is only named.
 
     Raises:
         InvalidOption: For gates that are none of Qiskit's, and noise passes that Aer does not know.
@@ -120,10 +120,10 @@ def content_of(facts: Facts, *, strict: bool = True) -> dict[str, Any]:
 
 
 def facts_from(content: Any) -> Facts:
-    """The device that :func:`content_of` wrote.
+    """Return the device that :func:`content_of` wrote.
 
     Raises:
-        InvalidData: With the first key that is missing, unknown, or cannot be.
+        InvalidData: With the first key that is missing, unknown, or has an impossible value.
     """
     keys = {"num_qubits", "dt", "calibrated_at", "constraints", "limits", "qubits", "gates"}
     keys_of(content, "the device", keys | {"noise_model"}, optional_keys={"noise_model"})
@@ -251,7 +251,7 @@ def _is_known(operation: Any, name: str) -> bool:
 
 
 def _angle_bounds(target: DeviceTarget, name: str) -> list[list[float] | None]:
-    """Qiskit's Target tells its bounds by pickling only; nothing is unpickled here."""
+    """Return a Target's angle bounds from its pickled form; nothing is unpickled here."""
     state = target.__getstate__()["base"]["gate_map"][name]["angle_bounds"]
     return [None if each is None else [float(each[0]), float(each[1])] for each in state]
 

@@ -1,4 +1,4 @@
-"""Noise models as devices: their gates, where they stand, how bad they are; and parts of a model."""
+"""Noise models as devices: their gates with places and errors; and parts of a model."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ __all__ = [
 ]
 
 MOST_QUBITS_OF_AN_ERROR = 3
-"""A gate's error is looked at as a matrix of 16**qubits numbers."""
+"""Most qubits of a gate with an error, which becomes a matrix of 16**qubits numbers."""
 _OF_QUBITS = frozenset({"reset", "delay"})
 """Instructions that may have errors and stand on every device."""
 
 
 @cache
 def standard_gates() -> dict[str, Gate]:
-    """Qiskit's standard gates by name, their parameters free."""
+    """Return Qiskit's standard gates by name, with free parameters."""
     return {
         name: gate
         for name, gate in get_standard_gate_name_mapping().items()
@@ -48,11 +48,11 @@ def standard_gates() -> dict[str, Gate]:
 def gates_of(
     noise: NoiseModel, num_qubits: int, pairs: list[tuple[int, int]] | None
 ) -> Iterator[tuple[Gate, dict[tuple[int, ...], float]]]:
-    """The gates that a model knows, with the error of each place where they stand.
+    """Yield the gates that a model knows, with the error of each place where they stand.
 
     Args:
         noise: The model.
-        num_qubits: Of the device.
+        num_qubits: Qubits of the device.
         pairs: Couplers; None for those that the model names, or all.
 
     Yields:
@@ -89,13 +89,13 @@ def gates_of(
         elif gate.num_qubits == 2:
             places = list(permutations(range(num_qubits), 2))
         else:
-            continue  # the transpiler writes it in smaller ones
+            continue  # the transpiler writes it in smaller gates
         if places:
             yield gate, {where: error(own.get(where, everywhere)) for where in places}
 
 
 def check_names(noise: NoiseModel) -> None:
-    """Refuse errors that would never be applied, or not everywhere.
+    """Refuse errors that would never apply, or not everywhere.
 
     Raises:
         InvalidOption: If an error is of no standard gate; a measurement's is a readout error.
@@ -110,16 +110,16 @@ def check_names(noise: NoiseModel) -> None:
 
 
 def has_errors_everywhere(noise: NoiseModel) -> bool:
-    """Return whether a model has an error for all qubits, however many there are."""
+    """Return True if a model has an error for all qubits, however many there are."""
     return bool(noise._default_quantum_errors) or noise._default_readout_error is not None
 
 
 def _infidelity(error: QuantumError) -> float:
-    """1 - the average gate fidelity of an error.
+    """Return 1 - the average gate fidelity of an error.
 
     Nielsen, Phys. Lett. A 303, 249 (2002): (d F + 1) / (d + 1), with the process fidelity F the
     trace of the channel's matrix over d**2. Qiskit's SuperOp gives the same and takes a second for
-    what relaxation makes of one coupler.
+    the relaxation on one coupler.
     """
     if error.num_qubits > MOST_QUBITS_OF_AN_ERROR:
         raise InvalidOption(
@@ -147,7 +147,7 @@ def _infidelity(error: QuantumError) -> float:
 
 
 def _channel(operation: Instruction, qubits: tuple[int, ...], count: int) -> np.ndarray:
-    """The matrix of an operation on rows of a density matrix, on some of the qubits."""
+    """Return the matrix of an operation on rows of a density matrix, on some of the qubits."""
     if operation.name == "reset":
         kraus = [np.array([[1, 0], [0, 0]]), np.array([[0, 1], [0, 0]])]
     elif operation.name == "kraus":
@@ -159,7 +159,7 @@ def _channel(operation: Instruction, qubits: tuple[int, ...], count: int) -> np.
 
 
 def readout_errors(noise: NoiseModel, num_qubits: int) -> dict[int, tuple[float, float]]:
-    """Return by qubit how often 1 is read for 0, and 0 for 1; 0 where the model says nothing.
+    """Return by qubit the shares of 1 read for 0, and of 0 for 1; 0 without an error in the model.
 
     Raises:
         InvalidOption: If a readout error is of several qubits together.
@@ -180,10 +180,10 @@ def readout_errors(noise: NoiseModel, num_qubits: int) -> dict[int, tuple[float,
 
 
 def noise_on(noise: NoiseModel, qubits: frozenset[int]) -> NoiseModel:
-    """The errors of a model on some qubits; readout errors are one by one.
+    """Return the errors of a model on some qubits, with readout errors of single qubits.
 
     Args:
-        noise: The model; it stays as it is.
+        noise: The model, which is not changed.
         qubits: Their numbers in the model.
     """
     from qiskit_aer.noise import NoiseModel

@@ -1,7 +1,7 @@
-"""Aer's noise models as JSON values, and back, without Aer's own reader, which trusts what it reads.
+"""Aer's noise models as JSON values, and back, without Aer's own reader, which checks nothing.
 
-The form is that of ``NoiseModel.to_dict(serializable=True)`` without ids, and with what it leaves out:
-the basis gates and the relaxation of delays.
+The form is that of ``NoiseModel.to_dict(serializable=True)``, without ids but with the basis gates
+and the relaxation of delays, which it leaves out.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ __all__ = [
 ]
 
 MAX_ERRORS = 100_000
-"""Errors of a model, and terms of an error."""
+"""Most errors of a model, and terms of an error."""
 _TOLERANCE = 1e-6
 """Tolerance of the sum of probabilities, and of channels that preserve it."""
 
 
 def noise_content(noise: NoiseModel, *, strict: bool = True) -> dict[str, Any]:
-    """A noise model as JSON values; equal models give equal ones.
+    """Return a noise model as JSON values; equal models give equal ones.
 
     Raises:
         InvalidOption: If strict, for noise passes other than the relaxation of delays.
@@ -79,14 +79,14 @@ def _relaxation(noise_pass: Any, strict: bool) -> dict[str, Any]:
 
 
 def noise_from(content: Any, num_qubits: int | None) -> NoiseModel:
-    """The noise model that :func:`noise_content` or Aer's ``to_dict`` wrote.
+    """Return the noise model that :func:`noise_content` or Aer's ``to_dict`` wrote.
 
     Args:
         content: JSON values.
-        num_qubits: Of the device; None takes any qubits below :data:`.device.MAX_QUBITS`.
+        num_qubits: Qubits of the device; None takes any qubits below :data:`.device.MAX_QUBITS`.
 
     Raises:
-        InvalidData: With the first value that cannot be.
+        InvalidData: With the first impossible value.
     """
     from qiskit_aer.noise import NoiseModel
 
@@ -227,7 +227,7 @@ def _operation(name: str, params: list[Any], size: int, where: str) -> Instructi
 
 
 def _matrix(value: Any, size: int, where: str) -> np.ndarray:
-    """A complex matrix from ``[re, im]`` pairs."""
+    """Return a complex matrix from ``[re, im]`` pairs."""
     side = 2**size
     rows = entries(value, f"{where}.params", side)
     found = np.zeros((side, side), dtype=np.complex128)

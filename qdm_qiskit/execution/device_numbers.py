@@ -1,4 +1,4 @@
-"""Checks of what a device's file holds; each returns the value or says in a clause what is wrong."""
+"""Checks of a device file's values; each returns the value or says in a clause what is wrong."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 def keys_of(
     value: Any, where: str, keys: Collection[str], optional_keys: Collection[str] = ()
 ) -> None:
-    """Refuse what is no object with these keys.
+    """Refuse a value that is no object with these keys.
 
     Raises:
         InvalidData: If a key is missing or unknown.
@@ -43,7 +43,7 @@ def keys_of(
 
 
 def entries(value: Any, where: str, most: int) -> list[Any]:
-    """The value, if it is a list of at most so many entries."""
+    """Return the value, if it is a list of at most so many entries."""
     if not isinstance(value, list):
         raise InvalidData(f"{where} is a list, got {type(value).__name__}")
     if len(value) > most:
@@ -52,7 +52,7 @@ def entries(value: Any, where: str, most: int) -> list[Any]:
 
 
 def number(value: Any, where: str, least: float, most: float) -> float:
-    """The value as a float, if it is a number within these ends."""
+    """Return the value as a float, if it is a number within these ends."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidData(f"{where} is a number, got {shown(value)}")
     if not least <= value <= most:  # NaN is not
@@ -61,7 +61,7 @@ def number(value: Any, where: str, least: float, most: float) -> float:
 
 
 def seconds(value: Any, where: str) -> float:
-    """A relaxation time: above 0, at most 1,000 s; anything longer is no decay, which is null."""
+    """Return a relaxation time: above 0, at most 1,000 s; no decay, or a longer time, is null."""
     found = number(value, where, 0.0, 1000.0)
     if found == 0:
         raise InvalidData(f"{where} is above 0 seconds; null where it is not known")
@@ -69,19 +69,19 @@ def seconds(value: Any, where: str) -> float:
 
 
 def probability(value: Any, where: str) -> float:
-    """The value, if it is 0 to 1."""
+    """Return the value, if it is 0 to 1."""
     return number(value, where, 0.0, 1.0)
 
 
 def whole(value: Any, where: str, least: int, most: int) -> int:
-    """The value, if it is a whole number within these ends."""
+    """Return the value, if it is a whole number within these ends."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise InvalidData(f"{where} is a whole number, {least} to {most}, got {shown(value)}")
     return value
 
 
 def text(value: Any, where: str, most: int) -> str:
-    """The value, if it is printable text of at most so many characters."""
+    """Return the value, if it is printable text of at most so many characters."""
     if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= most:
         raise InvalidData(
             f"{where} is printable text of 1 to {most} characters, got {shown(value)}"
@@ -90,7 +90,7 @@ def text(value: Any, where: str, most: int) -> str:
 
 
 def qubits_of(value: Any, where: str, count: int, num_qubits: int) -> tuple[int, ...]:
-    """So many different qubits of a device."""
+    """Return so many different qubits of a device."""
     found = tuple(whole(each, where, 0, num_qubits - 1) for each in entries(value, where, 100))
     if len(found) != count or len(set(found)) != count:
         raise InvalidData(f"{where} names {count} different qubits, got {list(found)}")
@@ -98,12 +98,12 @@ def qubits_of(value: Any, where: str, count: int, num_qubits: int) -> tuple[int,
 
 
 def optional(value: Any, read: Callable[[Any], T]) -> T | None:
-    """None, or what a check makes of the value."""
+    """Return None, or the checked value."""
     return None if value is None else read(value)
 
 
 def shown(value: Any) -> str:
-    """A value in at most 60 characters."""
+    """Return a value in at most 60 characters."""
     if isinstance(value, int) and abs(value) >= 10**20:
         return "a huge number"
     found = repr(value) if isinstance(value, str | int | float | list) else type(value).__name__

@@ -13,7 +13,7 @@ __all__ = [
 
 
 def summary(device: Device) -> dict[str, Any]:
-    """A device's qubits, gates and errors, ready for JSON.
+    """Return a device's qubits, gates and errors, ready for JSON.
 
     Args:
         device: Any device; :func:`.devices.make_device` makes one of a name.

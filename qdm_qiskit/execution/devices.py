@@ -1,11 +1,11 @@
-"""All devices by name, and objects in the place of names.
+"""Devices by name, and objects in place of names.
 
 A name is that of a snapshot of ``qiskit_ibm_runtime``, of a device that an installed package brings
 by an entry point of the group ``qdm_qiskit.device``, or of a saved one. From Python a ``BackendV2``
 or an Aer ``NoiseModel`` stands wherever a name does.
 
 ``mine@3f0c2ab91d54`` is a device with the hash of its content: run plans and readout calibrations
-name a device of one's own like this, and another one of the same name is refused.
+name a user's own device like this, and another one of the same name is refused.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ DeviceLike: TypeAlias = Union[str, BackendV2, "NoiseModel"]
 """A device's name, a backend, or an Aer noise model."""
 
 PINNED = re.compile(rf"({NAME.pattern})@([0-9a-f]{{12}})")
-"""A name with the first 12 digits of the hash of its content."""
+"""A device's name with the first 12 digits of the hash of its content."""
 _WORD = "device snapshot"
 
 _in_hand: dict[str, Device] = {}
@@ -73,7 +73,7 @@ def _checked(part: Any, name: str) -> Any:
 
 
 def is_device(value: Any) -> bool:
-    """Return whether a value is an object that can stand for a device."""
+    """Return True if a value is an object that can stand for a device."""
     return isinstance(value, BackendV2) or _is_noise(value)
 
 
@@ -94,12 +94,12 @@ def device_names() -> tuple[str, ...]:
 
 
 def is_device_name(text: str) -> bool:
-    """Return whether a text names a device; one with a hash is looked at when it is loaded."""
+    """Return True if a text names a device; a hash is checked only on loading."""
     return bool(PINNED.fullmatch(text)) or text in device_names()
 
 
 def device_origin(name: str) -> Origin:
-    """Return where a named device comes from.
+    """Return the origin of a named device.
 
     Raises:
         UnknownName: If there is none of this name.
@@ -189,20 +189,21 @@ def make_device(
     num_qubits: int | None = None,
     coupling_map: CouplingMap | list[tuple[int, int]] | None = None,
 ) -> Device:
-    """Make a device of one's own, of a backend or a noise model.
+    """Make your own device, of a backend or a noise model.
 
     Args:
         source: A ``BackendV2`` with errors, an Aer simulator with a noise model, a ``NoiseModel``, or
             the name of a device.
         name: Letters, digits, ``.``, ``_`` and ``-``; the backend's own if None.
-        num_qubits, coupling_map: Of a noise model, see :func:`.device.facts_of_noise`.
+        num_qubits, coupling_map: Those of a noise model, see :func:`.device.facts_of_noise`.
 
     Returns:
         The device, which stands wherever a device's name does.
 
     Raises:
         InvalidArgument: If the source is something else.
-        InvalidOption: If it has no noise, the name is none, or a backend is given qubits or couplers.
+        InvalidOption: If it has no noise, the name is not valid, or a backend is given qubits or
+            couplers.
 
     >>> from qiskit_aer.noise import NoiseModel, depolarizing_error
     >>> noise = NoiseModel(basis_gates=["rz", "sx", "cz"])
@@ -278,7 +279,7 @@ def _snapshot_digest(name: str) -> str:
 
 
 def _is_snapshot(backend: BackendV2) -> bool:
-    """Return whether an object is one of the snapshots, with nothing changed."""
+    """Return True if an object is one of the snapshots, unchanged."""
     from .snapshots import backend_names
 
     name = backend.name

@@ -1,4 +1,4 @@
-"""Distances between distributions, and how much of a signal a device's noise has left.
+"""Distances between distributions, and the share of a signal that a device's noise has left.
 
 Distributions are arrays of shape ``(..., outcomes)``; each function works on the last axis.
 """
@@ -27,17 +27,17 @@ __all__ = [
 ]
 
 FALSE_ALARM = 1e-3
-"""Largest share of erased signals that are called alive."""
+"""Largest share of erased signals that pass for alive."""
 
 MOST_SHOTS = 10**10
-"""Beyond, factorials have lost the digits that are left of their difference."""
+"""Most shots of the closed form; beyond, factorials lose the digits of their difference."""
 
 _ROUNDING = 1e-24
 """Squared distance of two float64 distributions that differ by rounding only."""
 
 
 def normalized(counts: np.ndarray) -> np.ndarray:
-    """Counts as float64 frequencies, each row with sum 1.
+    """Return counts as float64 frequencies, each row with sum 1.
 
     Raises:
         InvalidData: If a row is negative somewhere, not finite, or sums to 0.
@@ -52,7 +52,8 @@ def normalized(counts: np.ndarray) -> np.ndarray:
 
 
 def total_variation_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Half the sum of absolute differences: the best advantage in telling p from q in one shot.
+    """Return half the sum of absolute differences: the best advantage of a shot in telling p from
+    q.
 
     Args:
         p: Probabilities or quasi-probabilities of shape ``(..., outcomes)``.
@@ -72,7 +73,7 @@ def total_variation_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def hellinger_fidelity(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Squared overlap of square roots, ``(sum sqrt(p q))**2``, as in Qiskit.
+    """Return the squared overlap of square roots, ``(sum sqrt(p q))**2``, as in Qiskit.
 
     Args:
         p: Probabilities of shape ``(..., outcomes)``.
@@ -96,7 +97,7 @@ def hellinger_fidelity(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def shot_noise_distance(p: np.ndarray, shots: int) -> np.ndarray:
-    """Mean total variation distance between p and the frequencies of ``shots`` samples of p.
+    """Return the mean total variation distance of p from frequencies of ``shots`` samples of p.
 
     Exact: each outcome's count is binomial, whose mean absolute deviation has de Moivre's closed
     form ``2 v C(n, v) p^v (1 - p)^(n - v + 1)`` with ``v = floor(n p) + 1``.
@@ -129,7 +130,7 @@ def shot_noise_distance(p: np.ndarray, shots: int) -> np.ndarray:
 
 
 def detectable_fraction(exact: np.ndarray, erased: np.ndarray, shots: int) -> np.ndarray:
-    """The fraction of a signal that shot noise alone almost never feigns.
+    """Return the fraction of a signal that shot noise alone almost never feigns.
 
     ``shots`` samples of the erased distribution give, by chance, a fraction (as in
     :class:`SignalLeft`) above this with probability :data:`FALSE_ALARM` at most. This is
@@ -138,7 +139,7 @@ def detectable_fraction(exact: np.ndarray, erased: np.ndarray, shots: int) -> np
 
     Args:
         exact: Noise-free probabilities of shape ``(..., outcomes)``.
-        erased: What is left when noise has taken everything; shapes broadcast.
+        erased: The distribution when noise has taken everything; shapes broadcast.
         shots: Samples, at least 1.
 
     Returns:
@@ -209,15 +210,15 @@ class SignalLeft:
 def signal_left(
     exact: np.ndarray, noisy: np.ndarray, erased: np.ndarray | None = None, *, shots: int
 ) -> SignalLeft:
-    """Return the surviving share of a signal, and whether any of it can still be seen.
+    """Return the surviving share of a signal, and a verdict on whether it can still be seen.
 
     Args:
         exact: Noise-free probabilities of shape ``(..., outcomes)``.
         noisy: Frequencies of ``shots`` samples, or exact noisy probabilities of which ``shots``
             would be drawn. Not mitigated ones: mitigation amplifies shot noise.
-        erased: What is left when noise has taken everything; uniform if None. On a device qubits
-            also relax towards 0, so where it is known, give the mean noisy distribution over many
-            unrelated inputs: what comes out whatever went in.
+        erased: The distribution when noise has taken everything; uniform if None. On a device
+            qubits also relax towards 0, so give the mean noisy distribution over many unrelated
+            inputs, if it is known.
         shots: Shots of each row, at least 1.
 
     Returns:

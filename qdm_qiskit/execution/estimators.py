@@ -1,8 +1,8 @@
 """Expectation values from a target's own Estimator, for those who want its error suppression.
 
 By default expectation values are measured by circuits in several bases, whose errors are those of the
-shots (:mod:`..mitigation.expectation`). An Estimator does what its makers built in, and reports what
-they take for the error:
+shots (:mod:`..mitigation.expectation`). An Estimator applies its makers' own methods, and reports
+their idea of the error:
 
 ========= =========================================================================================
 ``aer``   the exact value plus Gaussian noise of ``precision = 1/sqrt(shots)``, whatever the observable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["EstimatorRunner"]
 
 MAX_QUBITS = 20
-"""Qubits that a circuit moves or observes, of those that a simulator estimates."""
+"""Most qubits that a circuit moves or observes, for a simulator's estimate."""
 
 
 @final
@@ -44,10 +44,11 @@ class EstimatorRunner:
 
     Args:
         target: ``aer``, ``noisy:DEVICE`` or ``local:DEVICE``.
-        options: Of the Estimator, nested as it has them: ``backend_options``, ``run_options`` and
-            ``default_precision`` of Aer's; ``resilience_level``, ``resilience``, ``twirling``
-            and others of IBM's. What is not given is as they have it, but for the seed.
-        seed: Of shots, an integer >= 0.
+        options: Options of the Estimator, nested as it has them: ``backend_options``,
+            ``run_options`` and ``default_precision`` of Aer's; ``resilience_level``,
+            ``resilience``, ``twirling`` and others of IBM's. Their defaults hold for the rest, but
+            for the seed.
+        seed: Seed of the shots, an integer >= 0.
 
     Raises:
         TargetUnavailable: If the target has no Estimator that costs nothing.
@@ -75,14 +76,14 @@ class EstimatorRunner:
         """Estimate all observables for all rows, as one job.
 
         Args:
-            circuit: Transpiled for the target, on the qubits it uses; without measurements.
+            circuit: Circuit transpiled for the target, on the qubits it uses; without measurements.
             kept: The device's number of each of its qubits.
-            observables: On its qubits.
+            observables: Observables on its qubits.
             values: ``(rows, num_parameters)`` in the order of ``circuit.parameters``.
-            shots: Stand for a precision of ``1/sqrt(shots)``.
+            shots: Shots, which stand for a precision of ``1/sqrt(shots)``.
 
         Returns:
-            Values and errors, ``(rows, observables)``, and what explains them, ready for JSON.
+            Values and errors, ``(rows, observables)``, and their record, ready for JSON.
 
         Raises:
             InvalidOption: If the Estimator does not take the options.

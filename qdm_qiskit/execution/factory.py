@@ -1,4 +1,4 @@
-"""From a target to the runner behind it."""
+"""The runner behind a target."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = [
 def make_runner(
     target: Target | DeviceLike, *, seed: int, readout: ReadoutErrors = "mean"
 ) -> CircuitRunner:
-    """The runner of a target; none of them can spend QPU time.
+    """Return the runner of a target; none of them can spend QPU time.
 
     Args:
         target: A target or its text; ``engine`` is no place for circuits and is not handled here. A
             ``BackendV2`` or Aer ``NoiseModel`` is simulated as ``noisy``.
         seed: The run's seed, an integer >= 0.
-        readout: Of ``noisy:`` and ``local:`` targets: the ``"mean"`` of each qubit's two readout
-            errors, as in Aer, or ``"asymmetric"``.
+        readout: Readout errors of ``noisy:`` and ``local:`` targets: the ``"mean"`` of each qubit's
+            two errors, as in Aer, or ``"asymmetric"``.
 
     Returns:
-        A runner whose ``backend`` is what to transpile for.
+        A runner, whose ``backend`` is the one to transpile for.
 
     Raises:
         UnknownName: If there is no such target.

@@ -1,4 +1,4 @@
-"""An Aer simulator whose runs differ in their shots though they are asked for with one seed.
+"""An Aer simulator whose runs with one seed differ in their shots.
 
 IBM's local mode runs the PUBs of a job one after the other, each with the job's seed: equal circuits
 get equal counts, and circuits that are nearly equal, such as those of a readout calibration, share

@@ -1,10 +1,9 @@
 """IBM's executor-based Sampler in local mode, on a device snapshot: the code path of a real QPU.
 
 ``client -> Batch -> Sampler -> job -> result`` is the same as on hardware; only the backend is
-simulated. The snapshot is given to it as an Aer simulator that carries the noise of the active
-qubits, which local mode accepts in place of a fake backend: the counts of a job of one circuit are
-the same to the bit and come 8 times as fast (1.3 s instead of 10.6 s for 16 rows of 7 qubits with
-256 CZ).
+simulated. An Aer simulator with the noise of the active qubits stands for the snapshot, and local
+mode accepts it in place of a fake backend: the counts of a job of one circuit are the same to the
+bit and come 8 times as fast (1.3 s instead of 10.6 s for 16 rows of 7 qubits with 256 CZ).
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class LocalRunner(CircuitRunner):
     """IBM's Sampler in local mode inside a Batch; every call is one job.
 
     Local mode starts each circuit of a job from the same simulator seed, so that equal circuits in
-    one call would get equal counts; the simulator that it is given here draws each one anew.
+    one call would get equal counts; the simulator here draws each one anew.
 
     Args:
         snapshot: Name of a device, such as ``"fake_torino"``, or a backend or noise model.
@@ -76,7 +75,7 @@ class LocalRunner(CircuitRunner):
             sampler = Sampler(mode=batch)
             sampler.options.simulator.seed_simulator = seed
             self._resolved = _jsonable_options(sampler)
-            # A circuit without parameters goes without values: a row of none has no axis to keep.
+            # A circuit without parameters gets no values: an empty row has no axis to keep.
             job = sampler.run([(c, v) if c.num_parameters else (c,) for c, v in pubs], shots=shots)
             result = job.result()
         return [
@@ -101,7 +100,7 @@ class LocalRunner(CircuitRunner):
 
 
 def _jsonable_options(sampler: Sampler) -> dict[str, Any]:
-    """The options that shape counts, after IBM's client has resolved them."""
+    """Return the options that shape counts, after IBM's client has resolved them."""
     options = sampler.finalize_options().model_dump(mode="json")
     keys = ("dynamical_decoupling", "execution", "twirling", "simulator")
     return {key: options[key] for key in keys}

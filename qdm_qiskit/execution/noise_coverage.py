@@ -1,4 +1,4 @@
-"""Gates that a noise model knows: what it does not know runs on Aer free of noise, without a word."""
+"""Gates that a noise model knows: on Aer an unknown gate silently runs free of noise."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ UnknownGates = Literal["refuse", "noiseless"]
 """Treatment of gates that a noise model does not know, while it knows others."""
 
 PART = "part"
-"""Label of gates that are parts of another, whose error follows them; Aer finds no error for it."""
+"""Label of the parts of a gate, whose error follows them; Aer finds no error for the label."""
 _NO_GATES = frozenset({"measure", "reset", "delay", "initialize", "kraus", "superop"})
 _DEFAULT_BASIS = frozenset({"id", "rz", "sx", "cx"})
 """Aer's basis of a noise model that was made without one."""
 
 
 class NoiseCoverage:
-    """Knowledge of a noise model about gates.
+    """Gates that a noise model knows, and those that it leaves out.
 
     A gate is known if the model has an error for its label, or its name where it has no label, on
     all qubits or on its own. It is known to be free of noise if it stands in the model's basis
-    without an error, as ``rz`` does in the models of devices; ``cx`` and ``sx``, which Aer puts into
-    every basis that is not given, only where no other gate of as many qubits has an error. An error
-    for single qubits says that other qubits have none; but a coupling in the other direction, or
-    between qubits that all have this gate's error elsewhere, is not known.
+    without an error, as ``rz`` does in the models of devices. For ``cx`` and ``sx``, which Aer puts
+    into every default basis, this holds only if no other gate of as many qubits has an error. An
+    error for single qubits says that other qubits have none; but a coupling in the other direction,
+    or between qubits that all have this gate's error elsewhere, is not known.
 
     Args:
         noise_model: Aer's noise model.
@@ -58,13 +58,13 @@ class NoiseCoverage:
             taken = set(sizes.values())
             free -= {name for name, size in (("sx", 1), ("cx", 2)) if size in taken}
         self.known = self._named | free | {"id"}
-        """Names and labels of gates with an error, and of those that are free of noise."""
+        """Gates with an error and gates free of noise, by name and label."""
         self.knows_gates = bool(self._named)
         """True if the model has an error for any gate; if not, no gate is expected to have one."""
         self._qubits = frozenset(noise_model.noise_qubits)
 
     def gap(self, gate: Gate, qubits: Sequence[int]) -> str | None:
-        """Return what to call a gate that the model does not know.
+        """Return the description of a gate that the model does not know.
 
         Args:
             gate: Any gate with its controls on 1.
@@ -86,14 +86,14 @@ class NoiseCoverage:
         return None
 
     def gaps(self, circuit: QuantumCircuit, qubits: Sequence[int] | None = None) -> list[str]:
-        """All gates of a circuit that the model does not know.
+        """Return all gates of a circuit that the model does not know.
 
         Args:
-            circuit: What Aer is to run.
+            circuit: The circuit for Aer.
             qubits: The model's number of each qubit; as they are numbered if None.
 
         Returns:
-            What to call them, each once.
+            Their descriptions, each once.
         """
         numbers = range(circuit.num_qubits) if qubits is None else qubits
         found: dict[str, None] = {}
@@ -109,7 +109,7 @@ class NoiseCoverage:
         return list(found)
 
     def elsewhere(self, qubits: Iterable[int]) -> bool:
-        """Return whether all of the model's errors, readout too, are of other qubits than these."""
+        """Return True if all of the model's errors, readout too, are of other qubits than these."""
         used = frozenset(qubits)
         return bool(self.knows_gates and not self._everywhere and used) and not (
             used & self._qubits
@@ -129,7 +129,7 @@ class NoiseCoverage:
             raise self.refusal_elsewhere(used)
 
     def refusal(self, gaps: Sequence[str]) -> UnsupportedCircuit:
-        """The error for gates that the model does not know."""
+        """Return the error for gates that the model does not know."""
         names = ", ".join(dict.fromkeys(gaps))
         known = sorted(self.known)
         return UnsupportedCircuit(
@@ -139,7 +139,7 @@ class NoiseCoverage:
         )
 
     def refusal_elsewhere(self, qubits: Iterable[int]) -> UnsupportedCircuit:
-        """The error for a circuit on other qubits than the model's."""
+        """Return the error for a circuit on other qubits than the model's."""
         return UnsupportedCircuit(
             f"All errors of the noise model are of qubits {sorted(self._qubits)}, the circuit acts on "
             f"{sorted(qubits)} and would run free of noise: pass physical_qubits, or "

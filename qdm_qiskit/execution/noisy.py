@@ -2,8 +2,8 @@
 
 The noise is Aer's model of the snapshot: each gate is followed by depolarization and thermal
 relaxation that together give its calibrated error, or by relaxation alone where that is worse; each
-measurement by a readout error, one a qubit unless both of its numbers are asked for. What it lacks:
-decay of idle qubits (unless the circuit holds delays), crosstalk, leakage and drift.
+measurement by a readout error, one a qubit unless both of its numbers are asked for. It lacks decay
+of idle qubits (unless the circuit holds delays), crosstalk, leakage and drift.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ __all__ = [
 ]
 
 MAX_DENSITY_QUBITS = 10
-"""Up to here one density matrix serves all shots; beyond, each shot is a trajectory."""
+"""Most qubits for which one density matrix serves all shots; beyond, each is a trajectory."""
 OTHER_ROWS = 8
-"""Random inputs over which :meth:`NoisyRunner.mean_output` averages."""
+"""Number of random inputs over which :meth:`NoisyRunner.mean_output` averages."""
 
 Simulator = Literal["auto", "engine", "aer"]
-"""What simulates a device's noise: ``engine`` is :class:`~qdm_qiskit.engine.noise.NoisyEngineRunner`,
+"""Simulator of a device's noise: ``engine`` is :class:`~qdm_qiskit.engine.noise.NoisyEngineRunner`,
 ``aer`` is :class:`NoisyRunner`, and ``auto`` the engine wherever it can run the circuit."""
 
 
@@ -83,7 +83,7 @@ class NoisyRunner(CircuitRunner):
         self._method = "density_matrix"
 
     def exact_probabilities(self, circuit: QuantumCircuit, values: np.ndarray) -> np.ndarray:
-        """The distribution that the shots are drawn from, readout error included.
+        """Return the distribution from which shots are drawn, readout error included.
 
         Args:
             circuit: Transpiled for this backend; each qubit is measured at most once, at its end.
@@ -123,7 +123,8 @@ class NoisyRunner(CircuitRunner):
         return _read_out(true, [_confusion(noise).get(q, np.eye(2)) for q in measured])
 
     def mean_output(self, circuit: QuantumCircuit) -> np.ndarray | None:
-        """Return what the device gives whatever goes in: the mean distribution over random inputs.
+        """Return the mean distribution over random inputs: the output that does not depend on the
+        input.
 
         It is not uniform: qubits relax towards 0, and a circuit of nothing but relaxation would else
         look like a signal. The inputs are the same in every call.
@@ -142,7 +143,7 @@ class NoisyRunner(CircuitRunner):
         return None if values is None else self.exact_probabilities(circuit, values).mean(axis=0)
 
     def noise_on(self, qubits: frozenset[int]) -> NoiseModel:
-        """The noise of some physical qubits, see :func:`.region.noise_of`; made once."""
+        """Return the noise of some physical qubits, see :func:`.region.noise_of`; made once."""
         if qubits not in self._noise:
             self._noise[qubits] = noise_of(self.backend, qubits, readout=self._readout)
         return self._noise[qubits]
@@ -173,7 +174,7 @@ class NoisyRunner(CircuitRunner):
 
 
 def other_inputs(circuit: QuantumCircuit) -> np.ndarray | None:
-    """The random inputs of :meth:`NoisyRunner.mean_output`.
+    """Return the random inputs of :meth:`NoisyRunner.mean_output`.
 
     Returns:
         ``(OTHER_ROWS, num_parameters)``, or None for a circuit without parameters or with more than
@@ -186,7 +187,7 @@ def other_inputs(circuit: QuantumCircuit) -> np.ndarray | None:
 
 
 def check_simulator(simulator: str) -> None:
-    """Refuse what is no :data:`Simulator`.
+    """Refuse a value that is no :data:`Simulator`.
 
     Raises:
         InvalidOption: Then.
@@ -196,7 +197,7 @@ def check_simulator(simulator: str) -> None:
 
 
 def noisy_simulator(noise: NoiseModel, **options: Any) -> AerSimulator:
-    """A density-matrix simulator, tuned for small noisy circuits with many parameter rows.
+    """Return a density-matrix simulator, tuned for small noisy circuits with many parameter rows.
 
     Measured on 7 qubits with 256 CZ and 16 rows (2 cores): fusion from the first qubit on is 4
     times as fast as Aer's default threshold, and rows side by side 1.9 times.
@@ -213,7 +214,7 @@ def noisy_simulator(noise: NoiseModel, **options: Any) -> AerSimulator:
 
 
 def _without_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[int]]:
-    """The circuit without its final measurements, and the qubit behind each classical bit."""
+    """Return the circuit without final measurements, and the qubit behind each classical bit."""
     bare = circuit.copy_empty_like()
     qubit_of: dict[int, int] = {}
     done: set[int] = set()
@@ -242,7 +243,7 @@ def _not_final(circuit: QuantumCircuit) -> UnsupportedCircuit:
 
 
 def _confusion(noise: NoiseModel) -> dict[int, np.ndarray]:
-    """Readout errors by physical qubit: ``matrix[true, read]``."""
+    """Return readout errors by physical qubit: ``matrix[true, read]``."""
     return {
         qubits[0]: np.asarray(error["probabilities"], dtype=np.float64)
         for error in noise.to_dict()["errors"]

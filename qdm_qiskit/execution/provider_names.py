@@ -1,4 +1,4 @@
-"""Names of providers that are not this package's: first words of targets such as ``acme:chip-1``."""
+"""Names of other packages' providers: first words of targets such as ``acme:chip-1``."""
 
 from __future__ import annotations
 

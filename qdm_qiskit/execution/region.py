@@ -35,7 +35,7 @@ ReadoutErrors = Literal["mean", "asymmetric"]
 
 
 def active_qubits(circuits: Iterable[QuantumCircuit]) -> frozenset[int]:
-    """Indices of the qubits on which any of the circuits acts; barriers do not count."""
+    """Return the qubits on which any of the circuits acts; barriers do not count."""
     return frozenset(
         circuit.find_bit(qubit).index
         for circuit in circuits
@@ -82,7 +82,7 @@ def check_isa(
 def _instructions(
     circuit: QuantumCircuit, qubits: Sequence[int]
 ) -> Iterator[tuple[Operation, tuple[int, ...]]]:
-    """All operations but barriers, those in the blocks of control flow too, and their qubits."""
+    """Yield all operations but barriers, also in the blocks of control flow, with their qubits."""
     for item in circuit.data:
         where = tuple(qubits[circuit.find_bit(qubit).index] for qubit in item.qubits)
         if isinstance(item.operation, ControlFlowOp):
@@ -116,7 +116,7 @@ def _check_angles(
 def _bound_angles(
     circuit: QuantumCircuit, parameters: Sequence[Any], values: np.ndarray | None
 ) -> Iterator[list[float] | None]:
-    """The angles of a gate in each row of values; None for free ones without values."""
+    """Return the angles of a gate in each row of values; None for free ones without values."""
     free = [each for each in parameters if isinstance(each, ParameterExpression)]
     names = set().union(*(each.parameters for each in free))
     if not names:
@@ -146,7 +146,7 @@ def _in_range(target: DeviceTarget, name: str, angles: list[float]) -> bool:
 def noise_of(
     backend: BackendV2, qubits: frozenset[int], *, readout: ReadoutErrors = "mean"
 ) -> NoiseModel:
-    """Aer's noise model of some qubits of a device, keyed by their physical indices.
+    """Return Aer's noise model of some qubits of a device, keyed by their physical indices.
 
     Args:
         backend: A device or snapshot whose target holds errors and durations.
@@ -157,8 +157,8 @@ def noise_of(
     Returns:
         The same errors as ``NoiseModel.from_backend(backend)`` has on these qubits: depolarizing
         and thermal relaxation at each gate, relaxation at each delay, readout error. Qubits that
-        idle without a delay do not decay in it. Of a device with a noise model of its own that
-        model's errors, readout errors as they are.
+        idle without a delay do not decay in it. A device with a noise model of its own gives that
+        model's errors, with unchanged readout errors.
 
     Raises:
         InvalidOption: If there is no such readout.
@@ -181,12 +181,12 @@ def noise_of(
 
 
 def has_own_noise(backend: BackendV2) -> bool:
-    """Return whether a device brings a noise model, in place of Aer's of its errors."""
+    """Return True if a device brings its own noise model, in place of Aer's of its errors."""
     return _own_noise(backend) is not None
 
 
 def readout_in_use(backend: BackendV2, readout: ReadoutErrors) -> str:
-    """Return what a runner's metadata says of its readout errors."""
+    """Return the entry for readout errors in a runner's metadata."""
     return "as in the device's noise model" if has_own_noise(backend) else readout
 
 
@@ -197,7 +197,7 @@ def _own_noise(backend: BackendV2) -> NoiseModel | None:
 
 
 def readout_matrix(backend: BackendV2, qubit: int) -> np.ndarray:
-    """Both calibrated readout errors of a qubit.
+    """Return both calibrated readout errors of a qubit.
 
     Args:
         backend: A device or snapshot with ``properties()``.
@@ -222,7 +222,7 @@ def readout_matrix(backend: BackendV2, qubit: int) -> np.ndarray:
 
 
 def check_readout(readout: str) -> None:
-    """Refuse what is no :data:`ReadoutErrors`.
+    """Refuse a value that is no :data:`ReadoutErrors`.
 
     Raises:
         InvalidOption: If there is no such readout.

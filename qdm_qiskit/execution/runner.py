@@ -1,4 +1,4 @@
-"""One face for every place that runs circuits."""
+"""One interface for every target that runs circuits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CircuitRunner(ABC):
 
     Args:
         target: The target string, for messages and metadata.
-        backend: What to transpile for (``transpiling.passes.transpile_for``).
+        backend: The backend to transpile for (``transpiling.passes.transpile_for``).
         seed: The run's seed, an integer >= 0.
     """
 
@@ -52,11 +52,11 @@ class CircuitRunner(ABC):
 
         Args:
             pubs: Pairs of a circuit and its ``(batch, num_parameters)`` values in radians, columns
-                in the order of ``circuit.parameters``. A circuit is what ``transpile_for`` gives
-                for this runner's backend, with one classical register.
+                in the order of ``circuit.parameters``. A circuit comes from ``transpile_for`` for
+                this runner's backend, with one classical register.
             shots: Shots for each row, at least 1.
-            seed: Of this job's shots, for callers whose jobs may be repeated or left out, so that
-                their number does not decide; by default call ``k`` takes its own as above.
+            seed: Seed of this job's shots, for callers whose jobs may be repeated or left out, so
+                that a job's number does not count; by default call ``k`` takes its own as above.
 
         Returns:
             For each pub int64 counts of shape ``(batch, 2**num_clbits)``; the index is the integer
@@ -86,7 +86,7 @@ class CircuitRunner(ABC):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Return what explains the results so far, ready for JSON.
+        """Return the record of the results so far, ready for JSON.
 
         Keys: ``target``, ``backend``, ``jobs``, ``circuits`` (bound circuits run), ``shots`` (of
         the last job), ``total_shots``, ``seconds``, ``seed``, ``options`` (as resolved),

@@ -1,4 +1,4 @@
-"""Devices that were saved under a name: one file each in a folder of the user's."""
+"""Saved devices, each a file in one of the user's folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 HOME = "QDM_HOME"
-"""Environment variable that names the folder of what a user saves; ``~/.qdm_qiskit`` without it."""
+"""Environment variable for the folder of a user's saved parts; ``~/.qdm_qiskit`` without it."""
 
 
 def devices_folder() -> Path:
@@ -34,7 +34,7 @@ def devices_folder() -> Path:
 
 
 def saved_names() -> tuple[str, ...]:
-    """Names of saved devices, in alphabetical order; no file is read."""
+    """Return the names of saved devices, in alphabetical order; no file is read."""
     folder = devices_folder()
     try:
         found = [each.stem for each in folder.iterdir() if each.suffix == ".json"]
@@ -58,13 +58,13 @@ def add_device(name: str, device: DeviceLike | Path, *, replace: bool = False) -
     Args:
         name: Letters, digits, ``.``, ``_`` and ``-``.
         device: A device, or the path of a file or folder that :func:`.device_files.load_device` reads.
-        replace: Whether a saved device of this name may be replaced.
+        replace: True to replace a saved device of this name.
 
     Returns:
         The device as it was saved.
 
     Raises:
-        InvalidOption: If the name is none, or stands for a snapshot or a package's device.
+        InvalidOption: If the name is not valid, or stands for a snapshot or a package's device.
         OutputNotWritable: If a device of this name was saved already.
         MissingData, InvalidData: If the file is no device; nothing is saved then.
     """

@@ -38,7 +38,7 @@ def snapshot_points() -> dict[str, str]:
 
 
 def backend_names() -> tuple[str, ...]:
-    """All snapshots, in alphabetical order.
+    """Return the names of all snapshots, in alphabetical order.
 
     >>> "fake_torino" in backend_names()
     True

@@ -1,11 +1,11 @@
-"""Target strings: where a model is simulated or run, as one word.
+"""Target strings: the simulator or device of a model's circuits, as one word.
 
 ========================  ============================================================
 ``engine``                the torch engine on the CPU, exact
 ``engine:cuda``           the torch engine on a CUDA device
 ``aer``                   Qiskit Aer without noise
 ``aer:gpu``               the same on a GPU (needs a GPU build of Aer)
-``noisy:fake_torino``     Qiskit Aer with the noise of a device: a snapshot or one's own
+``noisy:fake_torino``     Qiskit Aer with the noise of a device: a snapshot or your own
 ``local:fake_torino``     IBM's Sampler in local mode on such a device
 ``ibm:ibm_fez``           a QPU, by name
 ``ibm:least_busy``        the QPU with the shortest queue
@@ -44,7 +44,7 @@ FORMS = (
     "ibm:NAME",
     "ibm:least_busy",
 )
-"""Every form of a target; SNAPSHOT is a name like ``fake_torino`` or that of a device of one's own
+"""Forms of a target; SNAPSHOT is a name like ``fake_torino`` or that of your own device
 (:mod:`.devices`), NAME one like ``ibm_fez``."""
 
 _FIXED: dict[str, tuple[Kind, Device]] = {
@@ -54,7 +54,7 @@ _FIXED: dict[str, tuple[Kind, Device]] = {
     "aer:gpu": ("aer", "gpu"),
 }
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(@[0-9a-f]{12})?")
-_QPU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # the account knows which there are
+_QPU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # only the account knows the names
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Target:
     """Name of the provider, of kind ``provider`` only."""
 
     def __str__(self) -> str:
-        """The text that parses to this target.
+        """Return the text that parses to this target.
 
         >>> str(parse_target("noisy:fake_torino"))
         'noisy:fake_torino'
@@ -86,7 +86,7 @@ def parse_target(text: str, *, known: bool = True) -> Target:
 
     Args:
         text: One of :data:`FORMS`, for example ``"noisy:fake_torino"``.
-        known: Whether there has to be a device of the name; records of runs outlive devices.
+        known: True if a device of the name has to exist; records of runs outlive devices.
 
     Returns:
         The target. ``ibm:`` targets parse, though nothing in this folder can run them.
@@ -116,11 +116,11 @@ def parse_target(text: str, *, known: bool = True) -> Target:
 
 
 def target_text(target: Any, kind: Literal["noisy", "local"]) -> Any:
-    """The text of a target that is given as a device object; anything else stays as it is.
+    """Return the text of a target that is a device object; anything else stays as it is.
 
     Args:
         target: A ``BackendV2`` or an Aer ``NoiseModel``, or a target.
-        kind: What an object is a target of.
+        kind: Kind of target for an object.
 
     Raises:
         InvalidOption: If the object has no noise, or cannot be a device for another reason.
@@ -135,7 +135,7 @@ def target_text(target: Any, kind: Literal["noisy", "local"]) -> Any:
 
 
 def is_provider(name: str) -> bool:
-    """Return whether a package, or an object of this process, is a provider of this name."""
+    """Return True if a package, or an object of this process, is a provider of this name."""
     from .provider_names import provider_names
 
     return name in provider_names()

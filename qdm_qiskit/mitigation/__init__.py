@@ -1,4 +1,4 @@
-"""Error mitigation: for each technique the circuits it needs and what their results change.
+"""Error mitigation: for each technique its circuits and the correction from their results.
 
 Both halves are pure; the circuits in between go through any runner, or through a paid submission.
 """

@@ -1,4 +1,4 @@
-"""Numbers that come from outside, refused in one line if they are not what they should be."""
+"""Checks of numbers from outside, which refuse wrong ones in one line."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = [
 ]
 
 MOST_COUNTS = float(2**53)
-"""Float64 holds every whole number up to this one."""
+"""Largest whole number up to which float64 holds all of them."""
 
 
 def real_numbers(values: Any, what: str) -> np.ndarray:
-    """Values as a float64 array.
+    """Return values as a float64 array.
 
     Args:
         values: An array, or nested sequences of one shape.
@@ -47,7 +47,7 @@ def real_numbers(values: Any, what: str) -> np.ndarray:
 
 
 def whole_counts(counts: Any, what: str = "Counts") -> np.ndarray:
-    """Counts as float64, which holds them exactly and adds them without overflow.
+    """Return counts as float64, which holds them exactly and adds them without overflow.
 
     Args:
         counts: An array of any shape and type of number.
@@ -66,7 +66,7 @@ def whole_counts(counts: Any, what: str = "Counts") -> np.ndarray:
 
 
 def indices(values: Iterable[Any], name: str) -> tuple[int, ...]:
-    """Values as integers.
+    """Return values as integers.
 
     Raises:
         InvalidArgument: If they are no integers.

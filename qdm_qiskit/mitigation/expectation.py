@@ -1,10 +1,10 @@
 """Expectation values and their standard errors from measured bits.
 
 ``measurement_plan`` -> ``construct_circuits`` -> any sampler -> ``combine_results``. Terms of the
-observables that agree qubit by qubit are read from the same shots, so their errors are correlated;
-here each shot adds up to one number for each observable first, and the spread of those numbers is
-the error. IBM's Estimator adds the variances of the terms instead: for the sum of Z over a GHZ state
-of 8 qubits it reports .28 where values scatter by .92.
+observables that agree qubit by qubit are read from the same shots, so their errors are correlated.
+Here each shot first gives one number for each observable, and the spread of those numbers is the
+error. IBM's Estimator adds the variances of the terms instead: for the sum of Z over a GHZ state of
+8 qubits it reports .28 where values scatter by .92.
 
 TREX (twirled readout error extinction): with random flips before each measurement, undone in its
 result, the readout of a Pauli term shrinks by one factor, whatever errors there are and however they
@@ -47,11 +47,11 @@ __all__ = [
 ]
 
 CHUNK_SHOTS = 1 << 16
-"""Shots whose signs are held at once."""
+"""Number of shots whose signs are held at once."""
 ROUNDING = 1e-14
-"""Coefficients that are smaller, compared with an observable's largest, are what rounding left of 0."""
+"""Share of an observable's largest coefficient below which another is a rounded 0."""
 LEAST_DEVIATIONS = 5.0
-"""Standard errors that a readout's factor must be away from 0 to be divided by."""
+"""Standard errors from 0 that a readout's factor needs to be divided by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,9 @@ class MeasurementPlan:
     qubits: tuple[int, ...]
     """Measured qubits: bit k reads ``qubits[k]``; the same in every circuit."""
     bases: tuple[Basis, ...]
-    """One for each circuit."""
+    """Basis of each circuit."""
     constants: np.ndarray
-    """``(observables,)``: coefficients of the identity, which nothing needs to measure."""
+    """``(observables,)``: coefficients of the identity, which needs no measurement."""
 
     def on(self, qubits: Sequence[int]) -> MeasurementPlan:
         """Return the plan for a circuit that holds qubit k as ``qubits[k]``, as a device's does."""
@@ -97,7 +97,7 @@ class Shots:
     each: int = 1
     """Shots in a row that share one randomization; 1 where nothing is twirled."""
     calibration: np.ndarray | None = None
-    """``(shots, bytes)`` of the circuit that prepares 0, with the same randomizations; of TREX."""
+    """``(shots, bytes)`` of TREX's circuit that prepares 0, with the same randomizations."""
 
 
 @dataclass
@@ -122,7 +122,7 @@ class _Moments:
 
     @property
     def variance(self) -> np.ndarray:
-        """Variance of the mean over all shots: from the spread of clusters, of whatever size."""
+        """Variance of the mean over all shots, from the spread of clusters of any size."""
         mean = self.first / self.shots
         spread = self.second - 2 * mean * self.mixed + mean**2 * self.squared_shots
         correction = self.clusters / (self.clusters - 1)
@@ -130,7 +130,7 @@ class _Moments:
 
 
 def measurement_plan(observables: Sequence[SparsePauliOp]) -> MeasurementPlan:
-    """Group the terms of observables by what can be read from the same shots.
+    """Group the terms of observables that can be read from the same shots.
 
     Args:
         observables: Hermitian, on the same number of qubits.
@@ -183,12 +183,12 @@ def construct_circuits(
     calibration: bool = False,
     target: DeviceTarget | None = None,
 ) -> list[QuantumCircuit]:
-    """The circuits to sample.
+    """Return the circuits to sample.
 
     Args:
-        circuit: For the device, without classical bits.
+        circuit: Circuit for the device, without classical bits.
         plan: Of observables on the circuit's qubits.
-        calibration: Whether TREX's circuit, which prepares 0, comes last.
+        calibration: True to add TREX's circuit, which prepares 0, at the end.
         target: The device in whose gates qubits are turned, as some have no ``sx``; by ``rz`` and
             ``sx`` if None.
 
@@ -219,10 +219,10 @@ def construct_circuits(
 
 
 def combine_results(plan: MeasurementPlan, jobs: Sequence[Shots]) -> tuple[np.ndarray, np.ndarray]:
-    """Expectation values and standard errors from the bits of one or more jobs.
+    """Return expectation values and standard errors from the bits of one or more jobs.
 
     Args:
-        plan: What was measured.
+        plan: The measured observables.
         jobs: Their bits, all with a calibration or all without; with one, terms are divided by the
             factor that the readout leaves of them.
 
@@ -259,10 +259,10 @@ def combine_results(plan: MeasurementPlan, jobs: Sequence[Shots]) -> tuple[np.nd
 
 
 def outcome_values(basis: Basis) -> np.ndarray:
-    """What one shot of each outcome adds to each observable.
+    """Return the contribution of one shot of each outcome to each observable.
 
     Args:
-        basis: Of a plan.
+        basis: A basis of a plan.
 
     Returns:
         ``(2**measured, observables)`` float64: the signs of the basis's terms, times their weights.
@@ -284,23 +284,23 @@ def combine_counts(
     corrected: Sequence[np.ndarray] | None = None,
     readout: Sequence[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Expectation values and standard errors from counts, or from distributions made of them.
+    """Return expectation values and standard errors from counts, or from distributions of them.
 
     As :func:`combine_results` without randomizations, from the counts of the outcomes in place of the
     bits of the shots.
 
     Args:
-        plan: What was measured.
+        plan: The measured observables.
         counts: For each basis ``(rows, 2**measured)``, two shots at least in each row.
-        corrected: The same as quasi-probabilities whose readout errors are mended; values come from
+        corrected: The counts as quasi-probabilities with corrected readout errors; values come from
             them.
         readout: With ``corrected``, for each measured qubit its ``matrix[read, prepared]``.
 
     Returns:
-        Two float64 arrays of shape ``(rows, observables)``. Errors are those of the shots, correlations
-        of terms included: the spread of what each shot adds. Where readout errors were mended, a shot
-        adds what the inverse of the readout makes of its outcome, so that the errors have grown with
-        the correction; the calibration's own error is not in them.
+        Two float64 arrays of shape ``(rows, observables)``. Errors are those of the shots,
+        correlations of terms included: the spread of the shots' contributions. Where readout errors
+        were corrected, the inverse of the readout acts on a shot's outcome before it is added, so
+        that errors grow with the correction. The calibration's own error is not in them.
 
     Raises:
         InvalidData: If counts do not fit the plan, or a row has fewer than two shots.
@@ -335,13 +335,13 @@ def combine_counts(
 def errors_of_sums(
     values: np.ndarray, counts: np.ndarray, readout: Sequence[np.ndarray] | None = None
 ) -> np.ndarray:
-    """Standard errors of means of what each shot adds.
+    """Return standard errors of means of the shots' contributions.
 
     Args:
-        values: ``(outcomes, sums)``: what a shot of each outcome adds to each sum.
+        values: ``(outcomes, sums)``: contribution of a shot of each outcome to each sum.
         counts: ``(rows, outcomes)``, two shots at least in each row.
-        readout: For each bit its ``matrix[read, prepared]`` where readout errors were mended: the
-            errors have grown with the correction; the calibration's own error is not in them.
+        readout: For each bit its ``matrix[read, prepared]`` if readout errors were corrected: the
+            errors grow with the correction; the calibration's own error is not in them.
 
     Returns:
         ``(rows, sums)`` float64.
@@ -354,7 +354,8 @@ def errors_of_sums(
 
 
 def _through_inverse(values: np.ndarray, readout: Sequence[np.ndarray]) -> np.ndarray:
-    """What a read outcome adds, for what a true one does: ``A^-T`` along the first axis."""
+    """Turn contributions of true outcomes into those of read ones: ``A^-T`` along the first
+    axis."""
     low = 1
     for matrix in readout:
         inverse = np.linalg.inv(matrix).T
@@ -365,10 +366,10 @@ def _through_inverse(values: np.ndarray, readout: Sequence[np.ndarray]) -> np.nd
 
 
 def calibration_growth(plan: MeasurementPlan, jobs: Sequence[Shots]) -> float:
-    """Return the factor of shots with which every term's remaining signal is told from nothing.
+    """Return the factor of shots that makes every term's remaining signal visible.
 
     Args:
-        plan: What was measured.
+        plan: The measured observables.
         jobs: Their bits.
 
     Returns:
@@ -379,7 +380,7 @@ def calibration_growth(plan: MeasurementPlan, jobs: Sequence[Shots]) -> float:
 
 
 class _Factors:
-    """Return the share of each term that the readout leaves: 1, or as TREX's calibration says."""
+    """The share of each term that the readout leaves: 1, or TREX's calibrated factor."""
 
     def __init__(self, plan: MeasurementPlan, jobs: Sequence[Shots]) -> None:
         self._plan, self._jobs = plan, jobs
@@ -403,7 +404,7 @@ class _Factors:
         return float(np.where(self._factors == 0, np.inf, ratios).max() ** 2)
 
     def check(self) -> None:
-        """Refuse a readout that leaves nothing of a term, as far as its shots tell."""
+        """Refuse a readout that leaves nothing of a term that its shots can show."""
         if self.growth <= 1:
             return
         worst = int(np.argmax(self._errors / np.maximum(np.abs(self._factors), 1e-300)))
@@ -415,15 +416,15 @@ class _Factors:
         )
 
     def of(self, basis: Basis) -> np.ndarray:
-        """``(terms,)`` of a basis."""
+        """Return the factors of a basis, ``(terms,)``."""
         return np.array([self._known[mask.tobytes()] for mask in basis.masks])
 
     def variance(self, shares: np.ndarray) -> np.ndarray:
-        """The calibration's part of the variance.
+        """Return the calibration's part of the variance.
 
         Args:
-            shares: ``(terms, observables)`` of all bases: how much a value changes with the
-                relative change of a factor, but for the sign, divided by the factor.
+            shares: ``(terms, observables)`` of all bases: change of a value with the relative
+                change of a factor, but for the sign, divided by the factor.
 
         Returns:
             ``(observables,)``.
@@ -443,7 +444,7 @@ class _Factors:
 
 
 def _sums(bits: np.ndarray, masks: np.ndarray, each: int) -> Iterator[np.ndarray]:
-    """Sums of the terms' signs over clusters of shots, some clusters at a time.
+    """Yield sums of the terms' signs over clusters of shots, some clusters at a time.
 
     Args:
         bits: ``(shots, bytes)``.
@@ -465,7 +466,7 @@ def _sums(bits: np.ndarray, masks: np.ndarray, each: int) -> Iterator[np.ndarray
 
 
 def pack_bits(bits: np.ndarray) -> np.ndarray:
-    """Bits as the bytes of Qiskit's ``BitArray``: most significant byte first.
+    """Return bits as the bytes of Qiskit's ``BitArray``: most significant byte first.
 
     Args:
         bits: ``(..., num_bits)`` bool, bit 0 first.
@@ -477,7 +478,7 @@ def pack_bits(bits: np.ndarray) -> np.ndarray:
 
 
 def _terms(observable: SparsePauliOp) -> dict[str, float]:
-    """Coefficients by label; equal terms are added, and what cancels but for rounding is left out."""
+    """Return coefficients by label: equal terms are added, and terms that cancel are left out."""
     try:
         coefficients = np.asarray(observable.coeffs, dtype=np.complex128)
     except (TypeError, ValueError):
@@ -501,7 +502,7 @@ def _terms(observable: SparsePauliOp) -> dict[str, float]:
 
 
 def _empty_like(circuit: QuantumCircuit) -> QuantumCircuit:
-    """No gates on the same qubits, of registers or not."""
+    """Return a circuit without gates on the same qubits, with or without registers."""
     return QuantumCircuit(circuit.qubits, *circuit.qregs)
 
 

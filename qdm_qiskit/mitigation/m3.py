@@ -2,11 +2,11 @@
 
 Counts of few shots touch few of the ``2**m`` outcomes. M3 keeps those that were seen, restricts the
 readout matrix ``A = A_{m-1} (x) ... (x) A_0`` to them, divides its columns by their sums, and solves.
-Restricted to distance 3, as mthree does it unless told otherwise, the equation leaves out what
-happens often where many qubits are read with large errors.
+Restricted to distance 3, mthree's default, the equation leaves out frequent errors where many
+qubits are read with large errors.
 
-``A`` acts on a vector of ``2**m`` numbers as m small matrices one after the other, so no matrix is made
-unless so few outcomes were seen that it is smaller than that vector. mthree compares all pairs of
+``A`` acts on a vector of ``2**m`` numbers as m small matrices one after the other. A matrix is made
+only if so few outcomes were seen that it is smaller than that vector. mthree compares all pairs of
 outcomes, in single precision.
 
 ``A_q`` with positive eigenvalues (a readout that is right more often than wrong) is similar to a
@@ -35,11 +35,11 @@ __all__ = [
 ]
 
 GROUP_QUBITS = 5
-"""Qubits whose matrices are multiplied out: 32 x 32 is small enough to build, large enough for BLAS."""
+"""Qubits whose matrices are multiplied out: 32 x 32 is quick to build, large enough for BLAS."""
 TOLERANCE = 1e-11
 """Relative residual of the solution."""
 CYCLE, SHORT_CYCLES, LONG_CYCLES = 50, 4, 60
-"""Steps of GMRES before it starts anew; how often it does before, and without, making a matrix."""
+"""Steps of GMRES before it starts anew; number of starts before, and without, making a matrix."""
 DENSE_OUTCOMES = 4096
 """Most outcomes of which a matrix is made, 128 MiB, if GMRES is slow."""
 
@@ -86,19 +86,19 @@ class _Readout:
         self._inverse = _grouped([np.linalg.inv(each) for each in self.matrices])
 
     def forward(self, values: np.ndarray) -> np.ndarray:
-        """A on values of the seen outcomes."""
+        """Apply A to values of the seen outcomes."""
         return self._between(self._forward, values)
 
     def inverse(self, values: np.ndarray) -> np.ndarray:
-        """The inverse of the whole A, restricted: exact where every outcome was seen."""
+        """Apply the inverse of the whole A, restricted: exact if every outcome was seen."""
         return self._between(self._inverse, values)
 
     def column_sums(self) -> np.ndarray:
-        """The chance that a prepared outcome is read as one that was seen."""
+        """Return the chance that a prepared outcome is read as one that was seen."""
         return self._between(_grouped([each.T for each in self.matrices]), np.ones(len(self.seen)))
 
     def dense(self) -> np.ndarray:
-        """A as a matrix."""
+        """Return A as a matrix."""
         found = np.ones((len(self.seen), len(self.seen)))
         for bit, matrix in enumerate(self.matrices):
             value = (self.seen >> bit) & 1
@@ -116,7 +116,7 @@ class _Readout:
 
 
 def _grouped(matrices: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Matrices of neighbouring bits multiplied out; bit 0 is in the first."""
+    """Multiply out the matrices of neighbouring bits; bit 0 is in the first."""
     groups = []
     for start in range(0, len(matrices), GROUP_QUBITS):
         found = np.ones((1, 1))
@@ -127,7 +127,7 @@ def _grouped(matrices: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _by_gmres(readout: _Readout, frequencies: np.ndarray) -> np.ndarray:
-    """The solution; a matrix is made where the steps do not lead there soon, NaN if nothing does."""
+    """Return the solution; slow steps lead to a matrix, NaN means that none was found."""
     from scipy.sparse.linalg import LinearOperator, gmres
 
     size = len(frequencies)

@@ -1,8 +1,8 @@
 """M3 as version 0.1 ran it, for the runs that it planned.
 
-mthree's own ``apply_correction``, in single precision and up to Hamming distance 3: outcomes that
-differ in more bits are taken not to be read for each other. A plan binds its run's arithmetic too, so
-runs of 0.1 go on by this one, to the bit; all else uses :mod:`~qdm_qiskit.mitigation.m3`.
+This is mthree's own ``apply_correction``, in single precision and up to Hamming distance 3: readout
+errors between outcomes that differ in more bits count as 0. A plan binds its run's arithmetic too,
+so runs of 0.1 go on by this one, to the bit; all else uses :mod:`~qdm_qiskit.mitigation.m3`.
 """
 
 from __future__ import annotations

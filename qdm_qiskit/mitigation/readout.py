@@ -46,22 +46,22 @@ Method = Literal["balanced", "independent"]
 equally often beside every other's state. ``independent``: two circuits for each qubit alone."""
 
 Correction = Literal["all", "distance-3"]
-"""``all``: between all outcomes that were seen, in double precision. ``distance-3``: what version 0.1
-did, in single precision and between outcomes that differ in 3 bits at most; for its runs."""
+"""``all``: between all outcomes that were seen, in double precision. ``distance-3``: version 0.1's
+correction, in single precision and between outcomes that differ in 3 bits at most; for its runs."""
 
 SCHEMA = "readout-calibration/1"
 
 LEAST_CONTRAST = 1e-3
-"""``p(0 | 0) - p(0 | 1)`` of a qubit that is corrected: a correction divides by it."""
+"""Least ``p(0 | 0) - p(0 | 1)`` of a corrected qubit: a correction divides by it."""
 LEAST_DEVIATIONS = 3.0
-"""Number of standard deviations of its calibration that it must be above 0."""
+"""Least number of its calibration's standard deviations above 0."""
 
 
 def prepared_bits(num_qubits: int, method: Method = "balanced") -> np.ndarray:
     """Return the qubits that each calibration circuit prepares in 1.
 
     Args:
-        num_qubits: How many qubits are calibrated, at least 1.
+        num_qubits: Number of calibrated qubits, at least 1.
         method: ``"balanced"`` or ``"independent"``.
 
     Returns:
@@ -95,7 +95,7 @@ def construct_circuits(
     method: Method = "balanced",
     target: DeviceTarget | None = None,
 ) -> list[QuantumCircuit]:
-    """The calibration circuits, in device instructions.
+    """Return the calibration circuits, in device instructions.
 
     Args:
         qubits: Physical qubits to calibrate, each once.
@@ -137,19 +137,19 @@ def combine_results(
     method: Method = "balanced",
     correction: Correction = "all",
 ) -> ReadoutCalibration:
-    """The calibration from the counts of its circuits.
+    """Return the calibration from the counts of its circuits.
 
     Args:
         counts: For each circuit of :func:`construct_circuits`, in order, its counts of shape
             ``(2**bits,)`` or ``(1, 2**bits)``, as runners return them.
         qubits: The same physical qubits, in the same order.
         backend: Name of the device or snapshot.
-        taken_at: When the circuits ran, ISO 8601.
+        taken_at: Time at which the circuits ran, ISO 8601.
         method: The same method.
-        correction: What the calibration is for.
+        correction: Use of the calibration.
 
     Returns:
-        One matrix a qubit, and where they are from.
+        One matrix for each qubit, with their origin.
 
     Raises:
         InvalidOption: If the method is unknown or qubits repeat.
@@ -225,8 +225,8 @@ class ReadoutCalibration:
     matrices: Mapping[int, np.ndarray]
     """Matrix ``[read, prepared]`` of each physical qubit; columns sum to 1."""
     correction: Correction = "all"
-    """Use, which decides what is refused: 0.1 took every qubit that is right more often
-    than wrong. It is no part of what was measured, and not in :meth:`to_dict`."""
+    """Use, which decides the refusals: 0.1 took every qubit that is right more often than wrong. It
+    is no part of the measurement, and not in :meth:`to_dict`."""
 
     def __post_init__(self) -> None:
         _check_method(self.method)
@@ -276,7 +276,7 @@ class ReadoutCalibration:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The calibration, ready for JSON; :meth:`from_dict` reads it back."""
+        """Return the calibration, ready for JSON; :meth:`from_dict` reads it back."""
         return {
             "schema": SCHEMA,
             "backend": self.backend,
@@ -294,8 +294,8 @@ class ReadoutCalibration:
         """Read a calibration back, and check it.
 
         Args:
-            data: What :meth:`to_dict` gave.
-            correction: What it is for.
+            data: The result of :meth:`to_dict`.
+            correction: Use of the calibration.
 
         Raises:
             InvalidData: If keys are missing, unknown or of a wrong form, or numbers make no sense.
@@ -396,10 +396,10 @@ def _check_method(method: str) -> None:
 
 
 def check_correction(correction: str) -> None:
-    """Refuse what is no correction.
+    """Refuse a value that is no correction.
 
     Raises:
-        InvalidOption: With those that there are.
+        InvalidOption: With the list of corrections.
     """
     if correction not in get_args(Correction):
         raise InvalidOption(
@@ -433,7 +433,7 @@ def _check_matrix(qubit: int, matrix: np.ndarray) -> None:
 
 
 def _is_readable(matrix: np.ndarray, shots: float) -> bool:
-    """Return whether a readout is right more often than chance explains.
+    """Return True if a readout is right more often than chance explains.
 
     Args:
         matrix: ``[read, prepared]``.

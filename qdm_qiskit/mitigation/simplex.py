@@ -1,4 +1,4 @@
-"""Quasi-probabilities to probabilities."""
+"""Probabilities from quasi-probabilities."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = [
 
 
 def nearest_probability(quasi: np.ndarray) -> np.ndarray:
-    """The probability vector nearest to each row in Euclidean distance.
+    """Return the probability vector nearest to each row in Euclidean distance.
 
-    Exact, by sorting: subtract one threshold from every entry and cut at 0, where the threshold is
-    the one that leaves a sum of 1.
+    The method is exact, by sorting: subtract one threshold from every entry and cut at 0. The
+    threshold is the one that leaves a sum of 1.
 
     Args:
         quasi: Finite numbers of shape ``(..., outcomes)``, with any sum.
@@ -39,7 +39,7 @@ def nearest_probability(quasi: np.ndarray) -> np.ndarray:
         raise InvalidData(
             f"Quasi-probabilities must be finite with at least one outcome, got {quasi.shape=}."
         )
-    # The projection does not move with a constant; near 1 / outcomes nothing is lost to rounding.
+    # A constant does not move the projection; near 1 / outcomes rounding loses nothing.
     quasi = quasi - quasi.max(axis=-1, keepdims=True)
     falling = -np.sort(-quasi, axis=-1)
     kept = np.arange(1, quasi.shape[-1] + 1)

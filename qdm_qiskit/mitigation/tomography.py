@@ -1,4 +1,4 @@
-"""Pure states from counts: which bases to measure, and the likeliest state behind what they show.
+"""Pure states from counts: the bases to measure, and the likeliest state behind the counts.
 
 For n qubits ``3 n + 2`` settings, all of product bases: Z everywhere, which gives the moduli; for each
 qubit X there and Y there with Z elsewhere, which give the phases between amplitudes that differ in one
@@ -6,9 +6,9 @@ bit; X everywhere, and for each qubit Y there with X elsewhere, which give the p
 amplitudes with nothing but zeros between them, as a GHZ state has. Where settings coincide (one qubit)
 each is measured once.
 
-The estimate is a unit vector, so it is physical whatever the counts. It maximises the likelihood of a
-state that is mixed with a share of white noise, which is fitted along: a device's noise is then not
-taken for amplitudes. The infidelity falls as 1/shots.
+The estimate is a unit vector, so it is physical whatever the counts. It maximises the likelihood of
+a state that is mixed with a fitted share of white noise, so that a device's noise is not taken for
+amplitudes. The infidelity falls as 1/shots.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 MAX_QUBITS = 10
-"""Of the largest register whose state is estimated."""
+"""Number of qubits of the largest register whose state is estimated."""
 LEAST_NOISE, MOST_NOISE = 1e-9, 0.9
 """Share of white noise beside the state; the lower end keeps every outcome possible."""
 _TURNS = {
@@ -42,7 +42,7 @@ _TURNS = {
     "Y": np.array([[1, -1j], [1, 1j]]) / np.sqrt(2),
 }
 _ANGLES = {"Z": (0.0, 0.0), "X": (0.0, -np.pi / 2), "Y": (-np.pi / 2, -np.pi / 2)}
-"""Of RZ and RY."""
+"""Angles of RZ and RY for each basis, in radians."""
 
 
 @lru_cache(maxsize=16)
@@ -75,7 +75,8 @@ def tomography_settings(num_qubits: int) -> tuple[str, ...]:
 
 
 def in_product_basis(spec: CircuitSpec, qubits: Sequence[int]) -> CircuitSpec:
-    """Return a circuit some of whose qubits are turned by two more inputs each before they are read.
+    """Return a circuit with two more inputs for each of some qubits, which turn it before its
+    readout.
 
     One circuit then serves all settings: :func:`basis_angles` gives the inputs' values.
 
@@ -180,7 +181,8 @@ class _Fit:
         return best * (largest.conj() / abs(largest))
 
     def _tolerance(self, shots: np.ndarray | None) -> float:
-        """How far a good fit lies above frequencies that fit themselves: chi-squared, 5 deviations."""
+        """Return a good fit's distance from frequencies that fit themselves: chi-squared, 5
+        deviations."""
         if shots is None:
             return 1e-8
         free = len(self.settings) * (self.size - 1) - 2 * (self.size - 1)
@@ -198,14 +200,16 @@ class _Fit:
 
     @staticmethod
     def _mixed(moduli: np.ndarray, phases: np.ndarray) -> np.ndarray:
-        """The measured moduli with the phases of a vector; no entry 0, which has no gradient."""
+        """Return the measured moduli with a vector's phases; no entry is 0, which has no
+        gradient."""
         size = np.abs(phases)
         unit = np.where(size > 1e-9, phases / np.maximum(size, 1e-12), 1)
         start = 0.9 * moduli * unit + 0.1 * phases + 1e-3
         return np.asarray(start / np.linalg.norm(start))
 
     def _neighbours(self, shares: np.ndarray) -> np.ndarray:
-        """The density matrix where rows and columns differ in at most one bit; 0 elsewhere."""
+        """Return the density matrix where rows and columns differ in at most one bit; 0
+        elsewhere."""
         found = np.diag(shares[0]).astype(complex)
         index = np.arange(self.size)
         for k in range(self.n):
@@ -218,13 +222,13 @@ class _Fit:
         return found
 
     def _projected(self, shares: np.ndarray) -> np.ndarray:
-        """Sum of the projectors on all outcomes, weighted by their frequencies."""
+        """Sum the projectors on all outcomes, weighted by their frequencies."""
         vectors = np.stack([self._turned(each) for each in np.eye(self.size) + 0j], axis=-1)
         flat = vectors.reshape(-1, self.size)
         return np.asarray((flat.conj().T * shares.ravel()) @ flat)
 
     def _turned(self, states: np.ndarray, *, back: bool = False) -> np.ndarray:
-        """A state in all bases, or one of each basis turned back: ``(settings, 2**n)``."""
+        """Turn a state into all bases, or one of each basis back: ``(settings, 2**n)``."""
         turns = self._back if back else self._forth
         for k in range(self.n):
             split = states.reshape(-1, self.size >> (k + 1), 2, 1 << k)
@@ -248,7 +252,8 @@ class _Fit:
         return float(found.fun), found.x[: self.size] + 1j * found.x[self.size : -1]
 
     def _loss(self, values: np.ndarray, weighted: np.ndarray) -> tuple[float, np.ndarray]:
-        """Negative log-likelihood of ``(1 - noise) |<outcome|state>|**2 + noise / 2**n``."""
+        """Return the negative log-likelihood of ``(1 - noise) |<outcome|state>|**2 + noise /
+        2**n``."""
         state, noise = values[: self.size] + 1j * values[self.size : -1], values[-1]
         norm = float((np.abs(state) ** 2).sum())
         turned = self._turned(state)

@@ -66,13 +66,13 @@ class Entry:
     """A template with the options that it is written with, and where it is counted."""
 
     template: Template
-    """From the catalogue, perhaps with other options."""
+    """Template from the catalogue, perhaps with other options."""
     backend: str = BACKEND
     """The device's snapshot."""
     level: int = LEVEL
     """Optimization level, 0 to 3."""
     seed: int = SEED
-    """The transpiler's."""
+    """Seed of the transpiler."""
     layout: tuple[int, ...] | None = None
     """Physical qubit of each qubit; found by Qiskit if None."""
     with_program: bool = False
@@ -80,7 +80,7 @@ class Entry:
 
 
 def entry_files(entry: Entry) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Everything that is said and written about a template.
+    """Return all facts and files of a template.
 
     The circuit is counted as it is: without the loader that amplitude encoding needs, and without
     measurements, which only the choice of its qubits takes into account.

@@ -103,7 +103,7 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
 
 
 def fits(plan: RunPlan, budget: BudgetState) -> bool:
-    """Whether the whole run fits into what a budget has left."""
+    """Return True if the whole run fits into the rest of a budget."""
     seconds, shots = budget.remaining_seconds, budget.remaining_shots
     return (seconds is None or plan.total_seconds <= seconds) and (
         shots is None or plan.total_shots <= shots

@@ -22,7 +22,7 @@ __all__ = [
 
 
 def render_json(data: dict[str, Any]) -> bytes:
-    """Every number, indented, with a newline at the end."""
+    """Return every number as JSON, indented, with a newline at the end."""
     return (json.dumps(data, indent=2) + "\n").encode()
 
 

@@ -1,4 +1,4 @@
-"""Whether a run's whole chain goes into one circuit, and that circuit on a target."""
+"""The choice of a run's whole chain as one circuit, and its run on a target."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ __all__ = [
 def chosen_chain(
     run: TrainedRun, config: SamplingConfig, sampler: str | Sampler | None
 ) -> tuple[CoherentChain | None, str]:
-    """Return the chain as one circuit, or None and why not; ``auto`` leaves exact values to the engine.
+    """Return the chain as one circuit, or None and the reason.
+
+    ``auto`` leaves exact values to the engine.
 
     Args:
         run: The run.
@@ -41,8 +43,8 @@ def chosen_chain(
         sampler: As in :func:`.sample`.
 
     Raises:
-        TargetUnavailable: If ``chain`` is ``coherent`` and the run's is not, with the reason.
-        InvalidOption: If ``chain`` is ``coherent`` and the sampler is another than the process's own.
+        TargetUnavailable: If ``chain`` is ``coherent`` and the run's chain is not, with the reason.
+        InvalidOption: If ``chain`` is ``coherent`` and the sampler is not the process's own.
     """
     exact = config.target.startswith("engine") and config.shots is None
     if config.chain == "steps" or (config.chain == "auto" and exact):
@@ -80,20 +82,20 @@ def run_at_once(
 ) -> tuple[ChainResult, DevicePredictor | None]:
     """Run a chain in one job.
 
-    Where a noisy circuit of fresh ancillas is too large for a density matrix, and on a device's
-    numbers in local mode, its ancillas are measured and reset in the middle.
+    Ancillas are measured and reset in the middle if a noisy circuit with fresh ones is too large
+    for a density matrix, and on a device's numbers in local mode.
 
     Args:
         chain: The chain.
         config: Shots, mitigation, seed.
-        target: Where it runs.
+        target: The target that runs it.
         x: ``(batch, ...)``: x_T.
         labels: ``(batch,)`` of guided models.
         calibration: A readout calibration taken earlier.
-        progress: Is told what happens.
+        progress: Receives the progress messages.
 
     Returns:
-        x_0 and the shares; and what explains it, where a runner ran it.
+        x_0 and the shares; and the record of the run, where a runner ran it.
 
     Raises:
         InvalidData: If an image would keep less than one shot, or keeps none.

@@ -43,48 +43,48 @@ from .readings import Reading
 __all__ = ["EngineShots", "PreparedCircuit", "RunnerTarget", "Seen", "check_postselected"]
 
 MOST_COUNTS = 1 << 23
-"""Outcomes that the rows of one job may have between them; the rest of the rows go into further jobs.
-Aer holds each in a dictionary, about 100 bytes: this is about a gigabyte."""
+"""Most outcomes that the rows of one job have between them; further rows go into further jobs. Aer
+holds each in a dictionary, about 100 bytes: this is about a gigabyte."""
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedCircuit:
-    """A content of calls, transpiled for a runner."""
+    """The circuits of calls of equal content, transpiled for a runner."""
 
     reading: Reading
-    """What is measured."""
+    """The measured circuits and their bases."""
     logical: QuantumCircuit
     """The call's circuit: weights bound, inputs free."""
     isa: QuantumCircuit
-    """The same, transpiled."""
+    """The call's circuit, transpiled."""
     circuits: tuple[QuantumCircuit, ...]
-    """What runs: one for a probability readout, one for each basis else."""
+    """Circuits that run: one for a probability readout, else one for each basis."""
     qubits: tuple[int, ...]
-    """Physical qubits that are measured, by bit."""
+    """Measured physical qubits, by bit."""
     transpiler_seed: int
-    """The seed that was chosen."""
+    """The chosen transpiler seed."""
     cost: CircuitCost | None
-    """Of one of the circuits; None where there is no device."""
+    """Cost of one of the circuits; None where there is no device."""
     erased: tuple[np.ndarray | None, ...]
-    """For each circuit what the device gives whatever goes in; None where it is not known."""
+    """For each circuit the device's output that does not depend on the input; None if not known."""
 
     @property
     def physical_qubits(self) -> list[int] | None:
-        """Where each logical qubit starts; None where there is no device to lay out on."""
+        """First physical qubit of each logical qubit; None where there is no device."""
         if self.isa.layout is None or self.cost is None:
             return None
         return list(self.isa.layout.initial_index_layout(filter_ancillas=True))
 
 
 class Seen(NamedTuple):
-    """What became of a call, for records."""
+    """Outcome of a call, for records."""
 
     call: CircuitCall
     prepared: PreparedCircuit
     raw: list[np.ndarray]
     """Frequencies of each circuit."""
     used: list[np.ndarray]
-    """The same after mitigation."""
+    """Frequencies of each circuit after mitigation."""
     result: CallResult
 
 
@@ -98,14 +98,15 @@ class _Piece(NamedTuple):
 
 @final
 class RunnerTarget:
-    """A runner as a target: each content transpiled once, one job for each answer.
+    """A runner as a target: one transpilation for each content, one job for each answer.
 
     Args:
-        runner: Where circuits run.
+        runner: The runner of the circuits.
         config: Mitigation, layout trials, seed.
-        addressed: Whether shots are drawn from the address (step, how often the step was asked about,
-            job); else from the number of the runner's job, as models of one circuit have it.
-        progress: Is told in words what happens.
+        addressed: True to draw shots from the address (step, number of earlier predictions at the
+            step, job); False to draw them from the number of the runner's job, as for models of one
+            circuit.
+        progress: Receives the progress messages.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class RunnerTarget:
         self.calibration: ReadoutCalibration | None = None
         """The readout of all qubits that any content measures."""
         self.watch: Callable[[Seen], None] | None = None
-        """Receives what became of each call."""
+        """Callback that receives the outcome of each call."""
         self._addressed, self._progress = addressed, progress
         self._by_content: dict[str, PreparedCircuit] = {}
         self._known: dict[tuple[int, bytes, bool], tuple[CircuitSpec, PreparedCircuit]] = {}
@@ -129,14 +130,14 @@ class RunnerTarget:
     def prepare(
         self, calls: Sequence[CircuitCall], calibration: ReadoutCalibration | None = None
     ) -> list[PreparedCircuit]:
-        """Transpile what the calls run and, with mitigation, take the readout calibration.
+        """Transpile the calls' circuits and, with mitigation, take the readout calibration.
 
         Args:
             calls: One of each layer; their values do not matter.
-            calibration: One that was taken earlier on the same backend and qubits.
+            calibration: A readout calibration taken earlier on the same backend and qubits.
 
         Returns:
-            For each call its circuits; calls of equal content share theirs.
+            The circuits of each call; calls of equal content share theirs.
 
         Raises:
             CalibrationMismatch: If the given calibration is of other qubits or another backend.
@@ -168,7 +169,7 @@ class RunnerTarget:
         return self._known[key][1]
 
     def begin(self, step: int) -> None:
-        """Say that the answers to come belong to another prediction at a step."""
+        """Start another prediction at a step, to which the next answers belong."""
         self._where.begin(step)
 
     def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
@@ -202,7 +203,7 @@ class RunnerTarget:
             for piece in job:
                 circuit, values = pubs[piece.pub]
                 rows = values[piece.rows]
-                # Rows of a circuit whose values no measurement sees are the same circuit again.
+                # Rows that differ only in values that no measurement sees are the same circuit.
                 each = [rows] if circuit.num_parameters else list(rows[:, None])
                 parts += [(circuit, part) for part in each]
                 owners += [piece.pub] * len(each)
@@ -258,7 +259,7 @@ class RunnerTarget:
             cost=circuit_cost(circuits[0], backend.target) if device and circuits else None,
             erased=tuple(
                 noise_alone(self.runner, each, readout=config.readout)
-                if device and not call.reuse_qubits  # no exact distribution of what resets
+                if device and not call.reuse_qubits  # resets: no exact distribution
                 else None
                 for each in circuits
             ),
@@ -266,7 +267,7 @@ class RunnerTarget:
 
     def _calibrate(self, qubits: Sequence[int]) -> ReadoutCalibration:
         backend = self.runner.backend
-        # Balanced circuits measure all qubits at once: of many, that is a simulation of many.
+        # Balanced circuits measure all qubits at once: many qubits would all be simulated.
         many = self._addressed and len(qubits) > MAX_DENSITY_QUBITS
         method: Method = "independent" if many else "balanced"
         circuits = construct_circuits(
@@ -287,12 +288,12 @@ class RunnerTarget:
 
 @final
 class EngineShots:
-    """The engine with shots: seeded draws from the exact distributions of a call's circuits.
+    """The engine with shots: seeded draws from the exact distributions of each call's circuits.
 
     Args:
         seed: The run's.
-        programs: Of the model's layers.
-        single: Whether the model is one circuit, whose draws are addressed by the step alone.
+        programs: Programs of the model's layers.
+        single: True if the model is one circuit, whose draws are addressed by the step alone.
     """
 
     def __init__(self, seed: int, programs: Programs, *, single: bool) -> None:
@@ -301,7 +302,7 @@ class EngineShots:
         self._where = _Address()
 
     def begin(self, step: int) -> None:
-        """Say that the answers to come belong to another prediction at a step."""
+        """Start another prediction at a step, to which the next answers belong."""
         self._where.begin(step)
 
     def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
@@ -325,7 +326,7 @@ class EngineShots:
 
 
 class _Address:
-    """Step, how often it was asked about before, and number of the job within."""
+    """A job's address: the step, the earlier predictions at it, and the job's number within."""
 
     def __init__(self) -> None:
         self._step, self._job = 0, 0
@@ -343,11 +344,11 @@ class _Address:
 
 @final
 class Programs:
-    """The engine's programs of calls, those of a model's layers among them.
+    """The engine's programs for calls, those of a model's layers among them.
 
     Args:
-        layers: Each layer's circuit and its program; calls of other circuits are compiled when they
-            come.
+        layers: Each layer's circuit and its program; other circuits are compiled at their first
+            call.
     """
 
     def __init__(self, layers: Iterable[tuple[CircuitSpec, CircuitProgram]] = ()) -> None:
@@ -363,7 +364,7 @@ class Programs:
 
 
 def check_postselected(outputs: np.ndarray, step: int, shots: int, call: str | None = None) -> None:
-    """Refuse a row none of whose shots passed the post-selection: it would be zero everywhere.
+    """Refuse a row without a shot that passed the post-selection: it would be zero everywhere.
 
     Args:
         outputs: ``(rows, num_outputs)`` measured probabilities.
@@ -384,7 +385,7 @@ def check_postselected(outputs: np.ndarray, step: int, shots: int, call: str | N
 
 
 def check_result(call: CircuitCall, result: CallResult, step: int, *, single: bool) -> None:
-    """Refuse a result of probabilities that nothing was kept of; see :func:`check_postselected`."""
+    """Refuse probabilities of which no shot was kept; see :func:`check_postselected`."""
     if isinstance(call.spec.readout, ProbabilityReadout):
         name = None if single else call.name
         check_postselected(result.outputs, step, _shots_of(call), name)
@@ -399,7 +400,7 @@ def _shots_of(call: CircuitCall) -> int:
 
 
 def _jobs(pubs: Sequence[Pub], shots: int) -> Iterable[list[_Piece]]:
-    """Rows in their order, as many in a job as :data:`MOST_COUNTS` allows."""
+    """Split rows in their order into jobs of as many as :data:`MOST_COUNTS` allows."""
     job: list[_Piece] = []
     for number, (circuit, values) in enumerate(pubs):
         each = min(shots, 1 << circuit.num_clbits)

@@ -1,4 +1,4 @@
-"""A reverse chain by any sampler: what to ask the model next, and where its prediction leads."""
+"""A reverse chain by any sampler: the next question to the model, and the step it leads to."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ __all__ = [
 ]
 
 MOST_ASKED = 16
-"""Predictions that one step may ask for beyond its first; a step that never ends is refused."""
+"""Most predictions that one step asks for beyond its first; a step that never ends is refused."""
 
 
 class Chain:
-    """A chain at one of its states.
+    """A reverse chain, at one of its states.
 
-    Whoever has the model asks it the :attr:`question` and hands its prediction to :meth:`advance`,
-    until there is no question left.
+    The caller asks the model the :attr:`question` and hands its prediction to :meth:`advance`,
+    until no question is left.
 
     Args:
         process: The run's process.
-        sampler: One that takes what the process predicts.
+        sampler: A sampler that takes the process's predictions.
         times: From :func:`checked_times`.
         x: ``(batch, ...)``: x_T.
         generators: The noise stream of each step, by its t.
@@ -53,7 +53,7 @@ class Chain:
         self.x = x
         """The state at hand."""
         self.index = 0
-        """Steps that are done."""
+        """Number of finished steps."""
         self._generators = generators
         has_noise = process.noise_betas is not None
         self._u = u_of_steps(process) if has_noise else [math.nan] * (process.num_steps + 1)
@@ -63,31 +63,31 @@ class Chain:
 
     @property
     def left(self) -> int:
-        """Steps that are left."""
+        """Number of steps that are left."""
         return len(self.times) - self.index
 
     @property
     def question(self) -> tuple[Tensor, int] | None:
-        """The state and the time to ask the model about; None at the end."""
+        """State and time of the next prediction; None at the end."""
         if self._asked is not None:
             return self._asked.x, self._asked.t
         return (self.x, self.times[self.index]) if self.left else None
 
     def advance(self, prediction: Tensor) -> bool:
-        """Take the model's prediction to the question.
+        """Take the model's prediction for the question.
 
         Args:
-            prediction: As the model gives it.
+            prediction: The model's output, unchanged.
 
         Returns:
-            Whether that ended a step, so that :attr:`x` is the next state.
+            True if that ended a step, so that :attr:`x` is the next state.
 
         Raises:
-            InvalidArgument, InvalidData: If the prediction, or the sampler's state, is of another shape
-                or not finite; the message names the step.
+            InvalidArgument, InvalidData: If the prediction or the sampler's state has another shape
+                or is not finite; the message names the step.
             InvalidExtension: If another package's sampler fails.
         """
-        assert self.question is not None  # whoever drives the chain asks before
+        assert self.question is not None  # the caller reads the question first
         x, t = self.question
         check_prediction(self.process, prediction, x, t)
         if self.sampler.takes == "noise":
@@ -162,16 +162,17 @@ class Chain:
 
 
 def checked_times(sampler: Sampler, process: DiffusionProcess, steps: int | None) -> list[int]:
-    """Return the times of a chain.
+    """Return the times that a chain visits.
 
     Args:
-        sampler: Names them.
+        sampler: The sampler that lists them.
         process: The run's.
         steps: Steps asked for, 1 to T; None leaves it to the sampler.
 
     Raises:
         InvalidOption: If the sampler does not take so many steps.
-        InvalidData: If they are no whole numbers, do not fall, or leave 1 to T, with the step.
+        InvalidData: If they are no whole numbers, do not fall, or lie outside 1 to T, with the
+            step.
         InvalidExtension: If another package's sampler fails.
     """
     with its_failures(sampler, "listing its times"):
@@ -195,13 +196,13 @@ def checked_times(sampler: Sampler, process: DiffusionProcess, steps: int | None
 
 
 def is_built_in(part: object) -> bool:
-    """Whether a part's class stands in this package."""
+    """Return True if a part's class stands in this package."""
     return type(part).__module__.startswith("qdm_qiskit.")
 
 
 @contextmanager
 def its_failures(sampler: Sampler, when: str) -> Iterator[None]:
-    """Say in one line whose code failed, where it is not ours.
+    """Turn any exception of another package's sampler into one line that names its author.
 
     Raises:
         InvalidExtension: For any exception of a sampler of another package.
@@ -210,7 +211,7 @@ def its_failures(sampler: Sampler, when: str) -> Iterator[None]:
         yield
     except QdmError:
         raise
-    except Exception as error:  # whatever a user's code raises
+    except Exception as error:  # a user's code may raise anything
         if is_built_in(sampler):
             raise
         reason = " ".join(str(error).split())

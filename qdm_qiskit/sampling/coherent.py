@@ -1,16 +1,16 @@
-"""All steps of a reverse chain in one circuit, where each acts on the state that the last one left.
+"""All steps of a reverse chain in one circuit, each acting on the state before it.
 
-That is so if the process takes the prediction as x_{t-1} and the model is circuits with projected or
+This needs a process that takes the prediction as x_{t-1} and a model of circuits with projected or
 measured ancillas: Cacioppo's without activation, the latent ones, Kölle's unitary single sample,
-QuDDPM. x_T is loaded once, every step has ancillas of its own, and the moduli are read at the end: one
-call a chain, in place of amplitudes that no device gives from step to step.
+QuDDPM. x_T is loaded once, every step has ancillas of its own, and the moduli are read at the end.
+So a chain is one call, and no step needs amplitudes, which no device gives.
 
-Projected ancillas cost shots: what is kept is the product over the steps, :meth:`CoherentChain.kept`
-predicts it exactly, and a chain that would keep less than one shot is refused. QuDDPM's ancillas are
-measured and not projected: a shot has a history of outcomes, and with it a state of its own. One
-history is drawn as a shot shows it, from the shots in the basis of the data, so that histories come as
-often as in the model; its state is told by tomography, from those shots of each setting that have the
-same history, up to a global phase.
+Projected ancillas cost shots: the kept share is the product over the steps.
+:meth:`CoherentChain.kept` predicts it exactly, and a chain that would keep less than one shot is
+refused. QuDDPM's ancillas are measured and not projected: each shot has a history of outcomes, and
+each history has a state of its own. One history is drawn from the shots in the basis of the data,
+so that histories come as often as in the model. Tomography then estimates its state, up to a global
+phase, from those shots of each setting that have the same history.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ __all__ = [
 ]
 
 MAX_RECORDED = 14
-"""Most bits of a chain whose ancillas are recorded: each setting of each image has so many outcomes."""
+"""Most bits of a chain with recorded ancillas: each setting of each image has so many outcomes."""
 
 
 @dataclass(frozen=True, eq=False)
 class ChainResult:
-    """What a chain in one circuit gave."""
+    """Result of a chain in one circuit."""
 
     states: Tensor
     """``(batch, ...)`` complex: x_0; its phases are 0 where only moduli are read."""
     kept: np.ndarray
     """``(batch,)``: share of the shots behind each image."""
     predicted: np.ndarray | None
-    """``(batch,)``: what the share should be, exactly; None where histories are drawn."""
+    """``(batch,)``: the exact expected share; None where histories are drawn."""
     histories: np.ndarray | None = None
     """``(batch,)`` int: outcomes of the ancillas, the first step's least significant."""
 
     def manifest(self) -> dict[str, Any]:
-        """What explains the chain, ready for JSON."""
+        """Return the chain's record, ready for JSON."""
         return {
             "circuits": "one",
             "kept": self.kept.tolist(),
@@ -79,11 +79,12 @@ class CoherentChain:
 
     model: Denoiser
     parts: tuple[Part, ...]
-    """From x_T to x_0, with their angles."""
+    """Steps from x_T to x_0, with their angles."""
     spec: CircuitSpec
     """All parts one behind another, on fresh ancillas."""
     keeps_norm: bool
-    """Whether x_0 has the norm that the projections leave, as Kölle's images have, or norm 1."""
+    """True if x_0 keeps the norm that the projections leave, as Kölle's images; False for norm
+    1."""
 
     @classmethod
     def of(cls, model: Denoiser, process: DiffusionProcess) -> CoherentChain:
@@ -91,14 +92,14 @@ class CoherentChain:
 
         Args:
             model: With its weights.
-            process: That it was trained with.
+            process: The process that it was trained with.
 
         Returns:
             The chain.
 
         Raises:
-            TargetUnavailable: If its steps are no circuits on one state, or have more bits than counts
-                are kept for; the message has the reason and what to do.
+            TargetUnavailable: If its steps are no circuits on one state, or have more bits than
+                counts are kept for; the message gives the reason and the way out.
         """
         if not (process.keeps_prediction or process.compares_ensembles):
             raise TargetUnavailable(
@@ -119,7 +120,7 @@ class CoherentChain:
 
     @property
     def tells_states(self) -> bool:
-        """Whether histories are recorded and their states told, rather than moduli read."""
+        """True if histories are recorded and their states estimated; False if moduli are read."""
         return bool(_recorded(self.spec))
 
     @torch.no_grad()
@@ -163,13 +164,14 @@ class CoherentChain:
         shots: int | None,
         reuse_qubits: bool = False,
     ) -> list[CircuitCall]:
-        """Return the calls of the whole chain, which are one job.
+        """Return the calls of the whole chain, all of one job.
 
         Args:
             x: ``(batch, ...)`` complex: x_T.
             labels: ``(batch,)`` of guided models.
-            shots: Of each image, and in each setting where states are told; None asks for exact values.
-            reuse_qubits: Measure and reset ancillas in the middle, in place of fresh ones.
+            shots: Shots of each image, and of each setting where states are estimated; None for
+                exact values.
+            reuse_qubits: True to measure and reset ancillas in the middle, in place of fresh ones.
         """
         spec, amplitudes = self.spec, to_exact_array(_unit(x))
         inputs = self._inputs(labels, len(x))
@@ -206,7 +208,7 @@ class CoherentChain:
         """Walk from x_T to x_0 in one job.
 
         Args:
-            target: Answers the calls.
+            target: The target that answers the calls.
             x: ``(batch, ...)`` complex: x_T.
             labels: ``(batch,)`` of guided models.
             shots: As for :meth:`calls`.
@@ -217,8 +219,8 @@ class CoherentChain:
             x_0 and the shares.
 
         Raises:
-            InvalidData: If an image would keep less than one of its shots, before anything is sent; or
-                if none of its shots passed.
+            InvalidData: If an image would keep less than one of its shots, before anything is sent;
+                or if none of its shots passed.
         """
         predicted = self.checked(x, labels, shots)
         calls = self.calls(x, labels, shots=shots, reuse_qubits=reuse_qubits)
@@ -257,7 +259,7 @@ class CoherentChain:
         Raises:
             InvalidData: If no shot of an image passed its projections.
         """
-        outputs = np.maximum(result.outputs, 0.0)  # mitigated quasi-probabilities may fall below
+        outputs = np.maximum(result.outputs, 0.0)  # mitigated quasi-probabilities may be negative
         if self.tells_states:
             return self._drawn(outputs, x, shots, rng)
         kept = outputs.sum(axis=1)
@@ -276,7 +278,7 @@ class CoherentChain:
     def _drawn(
         self, outputs: np.ndarray, x: Tensor, shots: int | None, rng: np.random.Generator
     ) -> ChainResult:
-        """One history of each image, and its state."""
+        """Draw one history of each image, and return it with its state."""
         size = self.spec.num_amplitudes
         settings = len(tomography_settings(len(self.spec.data_qubits)))
         joint = outputs.reshape(len(x), settings, -1, size)
@@ -305,7 +307,7 @@ def check_kept(kept: np.ndarray, shots: int | None) -> None:
 
     Args:
         kept: ``(batch,)`` predicted shares.
-        shots: Of each image; None is exact.
+        shots: Shots of each image; None is exact.
 
     Raises:
         InvalidData: With the first such image, and the shots that it would need.

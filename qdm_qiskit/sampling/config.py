@@ -22,36 +22,37 @@ MOST = {
     "calibration_shots": 10_000_000,
     "layout_trials": 10_000,
 }
-"""Upper ends of the counts: far above any use, and far below what memory or an int64 holds."""
+"""Upper limits of the counts: far above any use, far below the limits of memory and int64."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    """How images are sampled from a trained model.
+    """Options of sampling images from a trained model.
 
     >>> SamplingConfig(target="noisy:fake_torino", shots=1024, mitigation="m3").num_images
     16
     """
 
     target: str = "engine"
-    """Where the circuit runs; see :mod:`qdm_qiskit.execution.targets`. A ``BackendV2`` or an Aer
-    ``NoiseModel`` stands for ``noisy:`` of it, and is kept as that text."""
+    """Target of the circuit; see :mod:`qdm_qiskit.execution.targets`. A ``BackendV2`` or an Aer
+    ``NoiseModel`` stands for its ``noisy:`` target, and is kept as that text."""
     num_images: int = 16
-    """Images, at least 1."""
+    """Number of images, at least 1."""
     shots: int | None = None
     """Shots for each image and step, at least 1; None is exact, on the engine only."""
     mitigation: Literal["none", "m3"] = "none"
     """Readout mitigation."""
     readout: ReadoutErrors = "mean"
-    """On ``noisy:`` and ``local:`` targets: the mean of a qubit's two readout errors, as in Aer's
-    model, or both of them, ``asymmetric``."""
+    """Readout error on ``noisy:`` and ``local:`` targets: the mean of a qubit's two errors, as in
+    Aer's model, or both of them, ``asymmetric``."""
     simulator: Simulator = "auto"
-    """On ``noisy:`` targets: the engine wherever it runs the circuit and Aer elsewhere, ``engine`` or
-    ``aer`` alone. Both have the same distribution; the manifest says which of them ran."""
+    """Simulator of ``noisy:`` targets: the engine wherever it runs the circuit and Aer elsewhere,
+    or ``engine`` or ``aer`` alone. Both have the same distribution; the manifest says which one
+    ran."""
     calibration_shots: int = 8192
     """Shots of each calibration circuit."""
     seed: int = 0
-    """The seed of every random stream of this call."""
+    """Seed of every random stream of this call."""
     layout_trials: int = 5
     """Transpiler seeds tried on a device; the highest expected success wins."""
     optimization_level: int = 3
@@ -60,16 +61,16 @@ class SamplingConfig:
     """Class of all images of a guided model; None cycles over the classes."""
     scheduler: str = "process"
     """Name of the sampler: the process's own chain; ddpm, ddim, dpm-solver++, sde or ode for models
-    that predict noise; or one of another package."""
+    that predict noise; or another package's."""
     num_inference_steps: int | None = None
     """Steps of the sampler; None takes all that the model was trained with."""
     eta: float = 0.0
     """Share of DDPM's noise that ddim adds, 0 to 1."""
     chain: Literal["auto", "coherent", "steps"] = "auto"
-    """Of models that hand states from step to step: ``coherent``, all steps in one circuit; ``steps``,
-    with tomography between; ``auto``, the first where it can be."""
+    """Chain of models that hand states from step to step: ``coherent``, all steps in one circuit;
+    ``steps``, with tomography between; ``auto``, the first where possible."""
     loader: str | None = None
-    """Name of what loads images where the circuit runs; None for the model's own."""
+    """Name of the loader that loads images in the circuit; None for the model's own."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", target_text(self.target, "noisy"))

@@ -7,9 +7,9 @@ with ``sigma**2 = 1 - exp(-u)``. Going back, ::
     reverse SDE   dx = (-x/2 + eps/sigma) du + dw
     ODE           dx = (-x/2 + eps/(2 sigma)) du
 
-The SDE's steps hold the estimate of x_0 fixed and then are exact, so that they stay stable where a
-schedule's last step destroys nearly everything, which Euler-Maruyama's would not. The ODE takes Heun's
-steps in the coordinates where it reads ``dy = eps ds``.
+The SDE's steps hold the estimate of x_0 fixed and are exact given it. So they stay stable where a
+noise schedule's last step destroys nearly everything, and Euler-Maruyama's would not. The ODE takes
+Heun's steps in the coordinates where it reads ``dy = eps ds``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Continuous(Sampler):
 
 @final
 class ReverseSDE(_Continuous):
-    """The reverse SDE; its last step, at t = 1/T of the training's time, gives the estimate of x_0."""
+    """The reverse SDE; its last step, at t = 1/T of the training's time, gives x_0's estimate."""
 
     name = "sde"
 
@@ -59,7 +59,7 @@ class ReverseSDE(_Continuous):
 
 @final
 class FlowODE(_Continuous):
-    """The ODE by Heun's steps, each of which asks the model twice; the last is as the SDE's.
+    """The ODE by Heun's steps of two predictions each; the last step is the SDE's.
 
     It takes no noise.
     """
@@ -71,7 +71,8 @@ class FlowODE(_Continuous):
         if not here.following:
             return estimate(x, prediction, here.u, 0.0)
         # In the coordinates y = x exp(u/2) and s = sqrt(exp(u) - 1) the ODE is dy/ds = eps. Written
-        # in x nothing overflows: exp(u/2) alone does for a schedule that leaves nothing of the data.
+        # in x nothing overflows; exp(u/2) alone does, for a schedule that leaves nothing of the
+        # data.
         gain = math.exp((here.u - here.u_following) / 2)
         distance = sigma(here.u_following) - gain * sigma(here.u)
         if not here.tried:
@@ -80,7 +81,7 @@ class FlowODE(_Continuous):
 
 
 def training_steps(num_steps: int, steps: int | None) -> list[int]:
-    """Steps t of a shorter chain, from T down to 1, without repetitions.
+    """Return the steps t of a shorter chain, from T down to 1, without repetitions.
 
     >>> training_steps(10, 4), training_steps(3, None)
     ([10, 7, 4, 1], [3, 2, 1])
@@ -111,7 +112,7 @@ def diffusion_step(
     *,
     clamped: bool = False,
 ) -> Tensor:
-    """The reverse SDE from u = ``before`` to ``after`` with the estimate of x_0 held fixed.
+    """Step the reverse SDE from u = ``before`` to ``after`` with the estimate of x_0 held fixed.
 
     Args:
         x: The state.
@@ -129,13 +130,13 @@ def diffusion_step(
 def estimate(
     x: Tensor, eps: Tensor, before: float, after: float, *, clamped: bool = False
 ) -> Tensor:
-    """``sqrt(alpha_bar)`` at u = ``after`` times the estimate of x_0 from a state and its noise.
+    """Return ``sqrt(alpha_bar)`` at ``after`` times x_0's estimate from a state and its noise.
 
     Args:
         x: The state at u = ``before``.
         eps: Its noise.
         before: The state's time u.
-        after: Where the estimate is used; 0 gives x_0 itself.
+        after: Time u of the factor; 0 gives x_0 itself.
         clamped: Clamp the estimate of x_0 to [-1, 1].
     """
     found = math.exp((before - after) / 2) * (x - sigma(before) * eps)
@@ -144,5 +145,5 @@ def estimate(
 
 
 def sigma(u: float) -> float:
-    """The noise's standard deviation at u: ``sqrt(1 - alpha_bar)``."""
+    """Return the noise's standard deviation at u: ``sqrt(1 - alpha_bar)``."""
     return math.sqrt(-math.expm1(-u))

@@ -1,4 +1,4 @@
-"""A model's circuits on a runner: transpiled once, answered call by call, mitigated, read out."""
+"""A model's predictions on a runner: circuits transpiled once, calls answered and mitigated."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ __all__ = [
 ]
 
 SHOT_NOISE_ONLY = "No device noise, shot noise only."
-"""The verdict of targets that run circuits without a device's noise."""
+"""Verdict of targets that run circuits without a device's noise."""
 
 
 def unrolled_circuit(model: CircuitDenoiser) -> QuantumCircuit:
-    """The model's full circuit with its weights bound and its inputs free.
+    """Return the model's full circuit with its weights bound and its inputs free.
 
-    One circuit serves every image and step: what differs are the input values, which
+    One circuit serves every image and step: only the input values differ, which
     :meth:`~qdm_qiskit.circuits.CircuitSpec.input_values` gives.
 
     Raises:
@@ -84,24 +84,25 @@ def unrolled_circuit(model: CircuitDenoiser) -> QuantumCircuit:
 
 @dataclass
 class StepRecord:
-    """What one step of the chain measured, averaged over the images."""
+    """Measurements of one step of the chain, averaged over the images."""
 
     step: int
-    """t."""
+    """Step t."""
     raw_distance: float
     """Total variation distance of the raw frequencies from the exact distribution."""
     mitigated_distance: float | None
-    """The same after mitigation."""
+    """Total variation distance after mitigation."""
     signal_left: float
     """Share of the exact distribution's signal that the raw frequencies hold."""
     erased_images: int
-    """Images whose frequencies shots cannot tell from what comes out whatever goes in."""
+    """Number of images whose frequencies shots cannot tell from the output that no input
+    changes."""
     postselected: float
     """Share of shots that passed the post-selection."""
     sentence: str
     """The verdict in words."""
     call: str | None = None
-    """Name of the call, of a model of several circuits, whose rows then stand for images here."""
+    """Name of the call, in a model of several circuits, whose rows then stand for images here."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record for JSON; ``call`` only where there are several."""
@@ -109,7 +110,7 @@ class StepRecord:
 
 
 def by_step(records: Sequence[StepRecord]) -> list[StepRecord]:
-    """Return one record a step: means over its calls, and the verdict of the worst of them."""
+    """Return one record for each step: means over its calls, and the worst call's verdict."""
     found = []
     for step, group in groupby(records, key=lambda each: each.step):
         calls = list(group)
@@ -139,9 +140,9 @@ def by_step(records: Sequence[StepRecord]) -> list[StepRecord]:
 class DevicePredictor:
     """A model's prediction from circuits on a runner.
 
-    Made by :meth:`prepare`, which transpiles and, if asked, calibrates the readout; then each
-    prediction is the model's own step, whose calls the runner answers, all rows of calls that do not
-    depend on each other in one job.
+    :meth:`prepare` makes it, transpiles and, if asked, calibrates the readout. Each prediction is
+    then the model's own step, and the runner answers its calls. One job holds all rows of calls
+    that do not depend on each other.
     """
 
     def __init__(
@@ -155,7 +156,7 @@ class DevicePredictor:
         self.model, self.target, self.num_steps = model, target, num_steps
         self.config, self.runner = target.config, target.runner
         self.prepared = dict(prepared)
-        """By the path of the layer."""
+        """Prepared circuits by the path of the layer."""
         self.records: list[StepRecord] = []
         self._single = isinstance(model, CircuitDenoiser)
         self._programs = programs_of(model)
@@ -177,14 +178,14 @@ class DevicePredictor:
 
         Args:
             model: The trained model.
-            runner: Where its circuits run.
+            runner: The runner of its circuits.
             config: Shots, mitigation, layout trials.
-            num_steps: T; may be left out of a model of one circuit that is not told the time.
+            num_steps: T; optional for a model of one circuit that is not told the time.
             calibration: A readout calibration taken earlier on the same backend and qubits.
-            progress: Is told in words what happens.
+            progress: Receives the progress messages.
 
         Returns:
-            The prediction.
+            The predictor.
 
         Raises:
             TargetUnavailable: If circuits of the model are no calls, or it has none.
@@ -209,20 +210,20 @@ class DevicePredictor:
         calibration: ReadoutCalibration | None = None,
         progress: Progress = silent,
     ) -> DevicePredictor:
-        """As :meth:`prepare`, for one call that is the whole chain; its answers come by :meth:`at`."""
+        """Prepare one call that is the whole chain, as :meth:`prepare`; :meth:`at` answers it."""
         target = RunnerTarget(runner, config, progress=progress)
         [prepared] = target.prepare([call], calibration)
         return cls(model, target, {call.name: prepared}, num_steps=None)
 
     def at(self, step: int) -> RunnerTarget:
-        """Return the target, whose answers to come belong to a step."""
+        """Return the target, whose next answers belong to a step."""
         self._step = step
         self.target.begin(step)
         return self.target
 
     @property
     def first(self) -> PreparedCircuit:
-        """The circuits of the first layer: those of a model of one circuit."""
+        """Circuits of the first layer, all circuits of a model of one."""
         return next(iter(self.prepared.values()))
 
     @property
@@ -251,7 +252,7 @@ class DevicePredictor:
         return self.target.calibration
 
     def __call__(self, x: Tensor, step: int, labels: Tensor | None = None) -> Tensor:
-        """The model's prediction to images.
+        """Return the model's prediction for images.
 
         Args:
             x: ``(batch, channels, height, width)``.
@@ -259,7 +260,7 @@ class DevicePredictor:
             labels: ``(batch,)`` class indices of guided models.
 
         Returns:
-            Of the shape of ``x``.
+            A tensor of the shape of ``x``.
 
         Raises:
             InvalidData: If an image has no norm left: all its shots failed the post-selection.
@@ -268,7 +269,7 @@ class DevicePredictor:
         return predicted(self.model, self.target, x, step, labels, self.config, self.num_steps)
 
     def _record(self, seen: Seen) -> None:
-        """Compare with the exact distributions of the same circuits."""
+        """Compare a call's frequencies with the exact distributions of the same circuits."""
         call, prepared, raw, used, result = seen
         assert call.shots is not None
         check_result(call, result, self._step, single=self._single)
@@ -301,10 +302,11 @@ class DevicePredictor:
         )
 
     def manifest(self) -> dict[str, Any]:
-        """What explains the predictions, ready for JSON.
+        """Return the record of the predictions, ready for JSON.
 
-        A model of one circuit has it under ``layout`` and ``circuit``; of several, ``calls`` holds
-        both for each layer, with the readout, its circuits and the content that calls share.
+        A model of one circuit has its record under ``layout`` and ``circuit``. For a model of
+        several, ``calls`` holds both for each layer, with the readout, its circuits and the content
+        that calls share.
         """
         layers = [_layer_entry(each) for each in self.prepared.values()]
         found: dict[str, Any] = {"runner": self.runner.metadata}
@@ -344,10 +346,10 @@ def _layer_entry(prepared: PreparedCircuit) -> dict[str, Any]:
 
 
 class EnginePredictor:
-    """A model's prediction from shots that the engine draws, call by call.
+    """A model's prediction from shots that the engine draws for each call.
 
     Args:
-        model: The model, wherever it is.
+        model: The model, on any device.
         config: Shots and seed.
         num_steps: T.
     """
@@ -358,14 +360,14 @@ class EnginePredictor:
         self._target = EngineShots(config.seed, programs_of(model), single=self._single)
 
     def __call__(self, x: Tensor, step: int, labels: Tensor | None = None) -> Tensor:
-        """As :meth:`DevicePredictor.__call__`."""
+        """Return the prediction, as :meth:`DevicePredictor.__call__`."""
         checked = _Checked(self._target, step, single=self._single)
         self._target.begin(step)
         return _stepped(self.model, checked, x, step, labels, self.config, self.num_steps)
 
 
 class _Checked:
-    """A target whose results are refused where nothing was kept."""
+    """A target that refuses results of which no shot was kept."""
 
     def __init__(self, target: CallTarget, step: int, *, single: bool) -> None:
         self._target, self._step, self._single = target, step, single
@@ -386,13 +388,13 @@ def predicted(
     config: SamplingConfig,
     num_steps: int | None,
 ) -> Tensor:
-    """Return a model's prediction at a step, its calls answered by a target.
+    """Return a model's prediction at a step, with its calls answered by a target.
 
     Args:
-        model: The model, wherever it is.
-        target: Answers.
+        model: The model, on any device.
+        target: The target that answers.
         x, step, labels: As for :meth:`DevicePredictor.__call__`.
-        config: Its shots.
+        config: The number of shots.
         num_steps: T, or None for a model that is not told the time.
     """
     target.begin(step)
@@ -424,7 +426,7 @@ def programs_of(model: Denoiser) -> Programs:
 
 
 def layer_calls(model: Denoiser) -> list[CircuitCall]:
-    """Return a call of each circuit of a step, whose values do not matter, for whoever prepares it."""
+    """Return a call of each circuit of a step for preparation; its values do not matter."""
     if hands_on_states(model):
         shape = (1, *model.state_shape)
         size = math.prod(shape)
@@ -449,11 +451,11 @@ class _Nobody:
 
 
 def check_has_calls(model: Denoiser, target: str) -> None:
-    """Refuse models of which nothing can run as circuit calls.
+    """Refuse models without circuit calls.
 
     Args:
         model: The model.
-        target: Where it should run, for the message.
+        target: The wanted target, for the message.
 
     Raises:
         TargetUnavailable: If it is classical.
@@ -465,7 +467,7 @@ def check_has_calls(model: Denoiser, target: str) -> None:
 
 
 def hands_on_states(model: Denoiser) -> bool:
-    """Whether a model's circuits take states to states, so that their amplitudes are needed."""
+    """Return True if a model's circuits take states to states, so that amplitudes are needed."""
     if model.state_space.startswith("complex") or model.data_kind == "states":
         return True
     return any(isinstance(each, StateLayer | BranchLayer) for each in model.modules())
@@ -475,12 +477,12 @@ def hands_on_states(model: Denoiser) -> bool:
 def decoded(
     model: CircuitDenoiser, probabilities: np.ndarray, x: Tensor, *, step: int, shots: int
 ) -> Tensor:
-    """The model's prediction from its circuit's outcomes, of the type of ``x`` and where ``x`` is.
+    """Return the prediction from the circuit's outcomes, on the device and of the type of ``x``.
 
     Args:
-        model: The model, wherever it is.
+        model: The model, on any device.
         probabilities: ``(batch, 2**num_qubits)``.
-        x: The images that were asked about.
+        x: The images of the prediction.
         step: t, for the message.
         shots: Shots of each image, for the message.
 
@@ -496,7 +498,7 @@ def decoded(
 def register_probabilities(
     model: CircuitDenoiser, amplitudes: Tensor | None, inputs: Tensor | None
 ) -> np.ndarray:
-    """Exact probabilities of all qubits for encoded images, in float64.
+    """Return exact probabilities of all qubits for encoded images, in float64.
 
     Args:
         model: The model; its circuit is compiled on the first call and kept.

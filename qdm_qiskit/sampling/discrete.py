@@ -32,14 +32,14 @@ __all__ = [
 
 
 def trailing_steps(num_steps: int, steps: int) -> list[int]:
-    """Steps t of a chain, from T down, T/steps apart and rounded: "trailing" in the literature.
+    """Return the steps t of a chain, from T down, T/steps apart and rounded: "trailing" spacing.
 
     Args:
         num_steps: T.
         steps: Steps of the chain, 1 to T.
 
     Returns:
-        As many different ones as asked for, the first T and the last at least 1.
+        As many different steps as asked for, the first T and the last at least 1.
 
     References:
         Lin et al., arXiv:2305.08891, table 2.
@@ -60,7 +60,7 @@ class _Trailing(Sampler):
 
 
 def _clamped(here: Step) -> bool:
-    """Whether the process's x_0 lies in [-1, 1]."""
+    """Return True if the process's x_0 lies in [-1, 1]."""
     return isinstance(here.process, NoisePrediction)
 
 
@@ -122,5 +122,5 @@ class DPMSolver(_Trailing):
 
 
 def _log_ratio(before: float, after: float) -> float:
-    """How much the logarithm of ``sqrt(alpha_bar) / sigma`` grows in a step but the last: h."""
+    """Return h, the growth of log(``sqrt(alpha_bar) / sigma``) in a step other than the last."""
     return (before - after) / 2 + math.log(sigma(before) / sigma(after))

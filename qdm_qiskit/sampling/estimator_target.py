@@ -27,8 +27,8 @@ class EstimatorTarget:
 
     Args:
         target: ``aer``, ``noisy:DEVICE`` or ``local:DEVICE``, or the parsed one.
-        options: Of the Estimator, see :class:`.execution.estimators.EstimatorRunner`.
-        seed: Of shots and layouts, an integer >= 0.
+        options: Options of the Estimator, see :class:`.execution.estimators.EstimatorRunner`.
+        seed: Seed of shots and layouts, an integer >= 0.
         level: Qiskit's optimization level.
         trials: Transpiler seeds tried on a device.
 
@@ -50,7 +50,7 @@ class EstimatorTarget:
         self._seed, self._level, self._trials = seed, level, trials
         self._known: dict[str, tuple[QuantumCircuit, dict[str, Any]]] = {}
         self.record: dict[str, Any] = {}
-        """What explains the last answer, ready for JSON: options as resolved, layout, versions."""
+        """Record of the last answer, ready for JSON: resolved options, layout, versions."""
 
     def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
         """See :class:`.CallTarget`.

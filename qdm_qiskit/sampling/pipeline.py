@@ -30,19 +30,19 @@ __all__ = [
 ]
 
 StepCallback = Callable[["QDMPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
-"""``(pipeline, steps taken, steps left, {"states": x}) -> None``, or a dict with other states."""
+"""``(pipeline, steps taken, steps left, {"states": x}) -> None``, or a dict with new states."""
 
 
 @dataclass(frozen=True)
 class PipelineOutput:
-    """What a pipeline gives."""
+    """Images of a pipeline, with their trajectory and record."""
 
     images: np.ndarray
     """``(count, channels, height, width)`` float32 in [0, 1]."""
     trajectory: np.ndarray
     """``(steps + 1, count, channels, height, width)``: from noise to the images."""
     manifest: dict[str, Any]
-    """Versions, seeds, options, and on a device its layout and cost."""
+    """Versions, seeds and options, and on a device its layout and cost."""
 
     def __repr__(self) -> str:
         return one_line("PipelineOutput", *summary(self.images, self.manifest))
@@ -77,7 +77,7 @@ class QDMPipeline:
         model_class: type[Denoiser] | None = None,
         loader: Loader | str | None = None,
     ) -> QDMPipeline:
-        """Load a run's folder, one of its checkpoints, or what :meth:`save_pretrained` wrote.
+        """Load a run's folder, one of its checkpoints, or the output of :meth:`save_pretrained`.
 
         Args:
             folder: The folder.
@@ -90,7 +90,7 @@ class QDMPipeline:
         return cls(load_run(Path(folder), model_class=model_class, loader=loader))
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the model and what it was trained for, without optimizer and history.
+        """Write the model, its process and its configuration, without optimizer and history.
 
         Raises:
             OutputNotWritable: If the folder cannot be written.
@@ -125,16 +125,16 @@ class QDMPipeline:
         """Sample images.
 
         Args:
-            num_images: How many.
+            num_images: Number of images.
             num_inference_steps: Steps of the chain; all that the model was trained with if None.
             generator: Source of the noise; each call takes one number from it. Seed 0 if None.
             scheduler: A sampler or its name, see :func:`~qdm_qiskit.sampling.sample`; if None, the
                 process's own chain, or ddim where fewer steps are asked for.
             eta: Share of DDPM's noise that ddim adds.
             label: Class of all images; guided models only.
-            target: Where circuits run.
+            target: Target of the circuits.
             shots: Shots for each image and step.
-            callback_on_step_end: Is called after each step, and may give other states back.
+            callback_on_step_end: Called after each step; may return new states.
 
         Returns:
             Images, trajectory and manifest.

@@ -1,4 +1,4 @@
-"""What is measured of a call's circuit, and what its outputs are of the counts."""
+"""The measured circuits of a call, and its outputs from their counts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TURNS = {
     "X": np.array([[1, 1], [1, -1]]) / np.sqrt(2),
     "Y": np.array([[1, -1j], [1, 1j]]) / np.sqrt(2),
 }
-"""What takes a letter's eigenstates to those of Z."""
+"""Gates that take a letter's eigenstates to those of Z."""
 
 
 @final
@@ -54,7 +54,7 @@ class Reading:
     spec: CircuitSpec
     """The circuit and its readout."""
     plan: MeasurementPlan | None
-    """Of its observables; None where it reads probabilities."""
+    """Measurement plan of its observables; None where it reads probabilities."""
 
     @classmethod
     def of(cls, spec: CircuitSpec) -> Reading:
@@ -70,16 +70,16 @@ class Reading:
 
     @property
     def qubits(self) -> tuple[int, ...]:
-        """Logical qubits that are measured: bit k of an outcome reads ``qubits[k]``."""
+        """Measured logical qubits: bit k of an outcome reads ``qubits[k]``."""
         return tuple(range(self.spec.num_qubits)) if self.plan is None else self.plan.qubits
 
     @property
     def num_circuits(self) -> int:
-        """Circuits of each row; 0 where all observables are multiples of the identity."""
+        """Number of circuits of each row; 0 where all observables are multiples of the identity."""
         return 1 if self.plan is None else len(self.plan.bases)
 
     def circuits(self, isa: QuantumCircuit, target: DeviceTarget | None) -> list[QuantumCircuit]:
-        """The measured circuits of one row.
+        """Return the measured circuits of one row.
 
         Args:
             isa: The call's circuit, transpiled: measured for probabilities, else not.
@@ -94,11 +94,11 @@ class Reading:
 
     @torch.no_grad()
     def exact(self, call: CircuitCall, program: CircuitProgram) -> list[np.ndarray]:
-        """The distributions that ideal shots of the circuits are drawn from.
+        """Return the distributions from which ideal shots of the circuits are drawn.
 
         Args:
-            call: With this spec.
-            program: Of the spec's circuit.
+            call: A call with this spec.
+            program: Program of the spec's circuit.
 
         Returns:
             For each circuit ``(rows, 2**measured)`` float64.
@@ -135,18 +135,18 @@ class Reading:
         readout: Sequence[np.ndarray] | None = None,
         rows: int = 1,
     ) -> CallResult:
-        """The outputs.
+        """Return the outputs from counts.
 
         Args:
-            counts: Of each circuit, ``(rows, 2**measured)``.
-            corrected: What readout mitigation makes of them: probabilities for a probability readout,
+            counts: Counts of each circuit, ``(rows, 2**measured)``.
+            corrected: The mitigated counts: probabilities for a probability readout,
                 quasi-probabilities for expectation values; None without mitigation.
-            readout: With it, the ``matrix[read, prepared]`` of each measured qubit.
-            rows: Of the call, for a reading without circuits.
+            readout: With ``corrected``, the ``matrix[read, prepared]`` of each measured qubit.
+            rows: Rows of the call, for a reading without circuits.
 
         Raises:
-            InvalidData: If the post-selection never happened where it is divided by, or a row has a
-                single shot of which an error is wanted.
+            InvalidData: If no shot passed the post-selection that outputs are divided by, or an
+                error is wanted of a row with a single shot.
         """
         if self.plan is not None:
             if not self.plan.bases:
@@ -174,7 +174,7 @@ class Reading:
         return CallResult(outputs=outputs, standard_errors=errors, kept=kept)
 
     def passed(self, raw: np.ndarray) -> float:
-        """Mean share of shots that passed the post-selection; 1 where there is none.
+        """Return the mean share of shots that passed the post-selection; 1 where there is none.
 
         Args:
             raw: ``(rows, 2**measured)`` frequencies of the first circuit.
@@ -195,7 +195,7 @@ class Reading:
     def _single(
         self, counts: Sequence[np.ndarray], corrected: Sequence[np.ndarray] | None
     ) -> np.ndarray:
-        """Values of single shots, of which no error can be told."""
+        """Return the values of single shots, which have no error."""
         assert self.plan is not None
         used = [normalized(each) for each in counts] if corrected is None else corrected
         pairs = zip(used, self.plan.bases, strict=True)
@@ -205,7 +205,7 @@ class Reading:
 
 
 def _in_basis(states: np.ndarray, qubits: Sequence[int], basis: Basis) -> np.ndarray:
-    """Probabilities of the outcomes of qubits that are read in a basis.
+    """Return the outcome probabilities of qubits that are read in a basis.
 
     Args:
         states: ``(rows, 2**n)`` complex.
@@ -219,7 +219,7 @@ def _in_basis(states: np.ndarray, qubits: Sequence[int], basis: Basis) -> np.nda
             axis = n - qubit
             tensor = np.moveaxis(np.tensordot(tensor, _TURNS[letter], ([axis], [1])), -1, axis)
     rest = tuple(n - each for each in range(n) if each not in qubits)
-    found = (np.abs(tensor) ** 2).sum(axis=rest)  # the axes that are left fall, as the qubits do
+    found = (np.abs(tensor) ** 2).sum(axis=rest)  # axes fall, as the qubits do
     falling = sorted(qubits, reverse=True)
     axes = [1 + falling.index(qubit) for qubit in reversed(qubits)]
     return np.asarray(found.transpose(0, *axes).reshape(len(states), -1))

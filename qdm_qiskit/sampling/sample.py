@@ -73,9 +73,9 @@ __all__ = [
 
 SCHEMA = "qdm-samples/1"
 PIPELINE_FILE = "pipeline.json"
-"""The run's configuration beside a model that stands alone."""
+"""Name of the run's configuration file beside a model that stands alone."""
 OUTPUTS = ("samples.npz", "samples.png", "calibration.json", "manifest.json")
-"""What a sampling run may leave in its folder, in the order of writing."""
+"""Files that a sampling run may leave in its folder, in the order of writing."""
 PACKAGES = (
     "qdm_qiskit",
     "qiskit",
@@ -89,7 +89,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Samples:
-    """Sampled images and what explains them."""
+    """Sampled images, with their path and record."""
 
     images: np.ndarray
     """``(count, channels, height, width)`` float32 in [0, 1]."""
@@ -98,9 +98,9 @@ class Samples:
     manifest: dict[str, Any]
     """Versions, seeds, shots, layout, calibration, steps."""
     records: tuple[StepRecord, ...]
-    """Step by step, for targets that run circuits."""
+    """Measurements of each step, for targets that run circuits."""
     circuit: Any = None
-    """The transpiled circuit of a model of one, for targets that run circuits."""
+    """Transpiled circuit of a model of one, for targets that run circuits."""
 
     def __repr__(self) -> str:
         return one_line("Samples", *summary(self.images, self.manifest))
@@ -111,14 +111,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained model and what it was trained for."""
+    """A trained model, its process and its configuration."""
 
     model: Denoiser
     process: DiffusionProcess
     config: RunConfig
     checkpoint: Path
     num_classes: int
-    """Classes that can be asked for, if the model is guided."""
+    """Number of classes of a guided model."""
 
     def __repr__(self) -> str:
         return one_line("TrainedRun", self.config.model, self.checkpoint)
@@ -142,13 +142,13 @@ class TrainedRun:
         )
 
     def class_positions(self) -> dict[int, int]:
-        """Labels that a guided model has seen in training, with the position it is told of each.
+        """Labels that a guided model has seen in training, each with its position for the model.
 
-        A run of version 0.1 kept no labels: they are those that it chose, those in its own file, or
-        all of its data set.
+        A run of version 0.1 kept no labels: they are the chosen ones, those in its own file, or all
+            of its data set.
 
         Raises:
-            MissingData, InvalidData: If such a run's labels are in a file that is not there any more.
+            MissingData, InvalidData: If such a run's labels are in a missing file.
         """
         config, record = self.config, self.config.record
         if record is not None:
@@ -189,15 +189,15 @@ def load_run(
     model_class: type[Denoiser] | None = None,
     loader: Loader | str | None = None,
 ) -> TrainedRun:
-    """A run's latest model, its process and its configuration.
+    """Load a run's latest model, its process and its configuration.
 
     Args:
         run: The run's folder, the folder of one of its checkpoints, or a saved pipeline's.
-        model_class: The class of a model that no package brings; it is known by its name from then on.
-        loader: A loader, or the name of one, in place of the one that the model was trained with.
+        model_class: Class of a model that no package brings; from then on it is known by its name.
+        loader: A loader, or its name, in place of the one that the model was trained with.
 
     Returns:
-        All three, the model on the CPU in evaluation mode.
+        All three, with the model on the CPU in evaluation mode.
 
     Raises:
         MissingData: If there is no run or checkpoint.
@@ -253,10 +253,10 @@ def sample(
         run: From :func:`load_run`.
         config: Target, images, shots, mitigation, seed.
         sampler: A sampler, which needs no registration, or its name; None takes ``config.scheduler``.
-        calibration: A readout calibration to use instead of taking one.
-        on_step: Called after each step with the steps that are left and x, which a tensor that it
-            gives back replaces.
-        progress: Is told what happens, and the steps of the chain that are done.
+        calibration: A readout calibration to use in place of a new one.
+        on_step: Called after each step with the number of steps left and x; a returned tensor
+            replaces x.
+        progress: Receives the progress messages, with the number of finished steps.
 
     Returns:
         The images, the path and the manifest.
@@ -265,7 +265,8 @@ def sample(
         TargetUnavailable: If the target cannot be used here, or the model has no circuit to run.
         InvalidOption: If a label is given to a model that is not guided, or is out of range; or the
             sampler does not fit the run.
-        InvalidData, InvalidExtension: If another package's sampler gives what no chain can go on with.
+        InvalidData, InvalidExtension: If another package's sampler returns a state that no chain
+            can go on with.
     """
     of_kind(run, TrainedRun, "run", "load_run(folder) reads one")
     of_kind(config, SamplingConfig, "config")
@@ -332,10 +333,10 @@ def sample(
             **_options_of(sampled_by),
         },
         "run": run.config.to_dict(),
-        # Run, "checkpoints" and its name; where the run stands on this machine is nobody's business.
+        # Run, "checkpoints" and its name; the run's path on this machine is nobody's business.
         "checkpoint": "/".join(run.checkpoint.resolve().parts[-3:]),
         "model_sha256": _file_hash(weights_folder(run.checkpoint) / "model.safetensors"),
-        # What the model was told, and which labels of the data these positions stand for.
+        # The positions that the model was told, and the data's labels that they stand for.
         "labels": None if labels is None else labels.tolist(),
         "classes": None if labels is None else run.class_positions(),
         "versions": {package: version(package) for package in PACKAGES},
@@ -357,7 +358,7 @@ def sample(
 
 
 def _options_of(sampler: Any) -> dict[str, Any]:
-    """Return what a sampler's fields are set to, for the record."""
+    """Return the values of a sampler's fields, for the record."""
     if not is_dataclass(sampler) or not fields(sampler):
         return {}
     values = {each.name: getattr(sampler, each.name) for each in fields(sampler)}
@@ -368,7 +369,7 @@ def _options_of(sampler: Any) -> dict[str, Any]:
 
 
 def _origin_of(target: Target) -> dict[str, Any]:
-    """Return the package that brings a target's device, if it is another one's."""
+    """Return the other package that brings a target's device, if one does."""
     name = (target.backend or "").partition("@")[0]
     if name not in outside_names("device"):
         return {}
@@ -380,14 +381,14 @@ def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:
 
     Args:
         samples: From :func:`sample`.
-        folder: The output folder; it must not hold samples already.
+        folder: Output folder, without samples.
 
     Returns:
-        The files, the manifest last: where it stands, all of them stand.
+        The files, with the manifest last: if it exists, all of them do.
 
     Raises:
-        OutputNotWritable: If the folder holds samples already or cannot be written; then nothing
-            is left of the attempt.
+        OutputNotWritable: If the folder holds samples already or cannot be written; then nothing of
+            the attempt remains.
     """
     check_output(folder)
     device = samples.manifest["device"]
@@ -404,7 +405,7 @@ def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:
     try:
         for name, write in writers.items():
             write(folder / name)
-    except BaseException:  # Ctrl-C as well: all files or none
+    except BaseException:  # Ctrl-C too leaves all files or none
         for name in writers:
             (folder / name).unlink(missing_ok=True)
         for each in made:
@@ -415,7 +416,7 @@ def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:
 
 
 def check_output(folder: Path) -> None:
-    """Refuse, before any work, a folder that samples cannot be written to.
+    """Refuse, before any work, a folder to which samples cannot be written.
 
     Raises:
         OutputNotWritable: If it holds samples already or cannot be written.
@@ -431,7 +432,7 @@ def check_output(folder: Path) -> None:
 
 
 def read_calibration(path: Path) -> ReadoutCalibration:
-    """A readout calibration that :func:`write_samples` wrote.
+    """Read a readout calibration that :func:`write_samples` wrote.
 
     Raises:
         InvalidData: If the file is missing or cannot be used.
@@ -448,7 +449,7 @@ def _prediction_on(
     calibration: ReadoutCalibration | None,
     progress: Progress,
 ) -> tuple[Callable[[Tensor, int], Tensor], DevicePredictor | None]:
-    """The model's prediction on a target; and where circuits run, what explains it.
+    """Return the model's prediction on a target; and where circuits run, its record.
 
     Raises:
         TargetUnavailable: If the target cannot be used here, or the model has no circuit calls.
@@ -475,7 +476,7 @@ def _engine_prediction(
     labels: Tensor | None,
     target: Target,
 ) -> Callable[[Tensor, int], Tensor]:
-    """The model itself; with shots, its circuits' outputs are replaced by sampled frequencies."""
+    """Return the model itself; with shots, sampled frequencies replace its circuits' outputs."""
     if target.device == "cuda" and not torch.cuda.is_available():
         raise TargetUnavailable("Target 'engine:cuda' needs a CUDA device; use 'engine'.")
     model = model.to(target.device)
@@ -494,7 +495,7 @@ def _engine_prediction(
 
 
 def chosen_labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
-    """The class of each image of a guided model.
+    """Return the class of each image of a guided model.
 
     Args:
         run: The run.

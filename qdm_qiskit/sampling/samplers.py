@@ -1,8 +1,8 @@
-"""What a sampler is: the times of a reverse chain, and its step from each to the next.
+"""The contract of samplers: the times of a reverse chain, and its step from each to the next.
 
-A sampler holds options only. What a step needs of the steps before it, it is shown in :class:`Step`,
-so one object serves any number of chains at once, and a chain can be taken up again where it stopped.
-A step sees predictions, never the model: whatever runs the circuit can drive the chain.
+A sampler holds options only. :class:`Step` shows a step the earlier steps that it needs, so one
+object serves any number of chains at once, and a stopped chain can go on later. A step sees
+predictions, never the model, so any target can drive the chain.
 """
 
 from __future__ import annotations
@@ -29,55 +29,55 @@ __all__ = [
 ]
 
 Takes = Literal["noise", "own"]
-"""Predictions that a sampler takes: Gaussian noise, or whatever the run's process predicts."""
+"""Predictions that a sampler takes: Gaussian noise, or the prediction of the run's process."""
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A state that the model was asked about, and what it predicted there."""
+    """A state and the model's prediction for it."""
 
     t: int
-    """The state's time."""
+    """Time of the state."""
     u: float
     """``-log(alpha_bar)`` there; NaN where the process has none."""
     x: Tensor
-    """``(batch, ...)``: the state."""
+    """State, ``(batch, ...)``."""
     prediction: Tensor
-    """Of the same shape."""
+    """Prediction, of the same shape."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ask:
-    """What a step returns that needs a prediction at another state before it can go on."""
+    """A step's request for a prediction at another state before it can go on."""
 
     x: Tensor
-    """``(batch, ...)``: that state."""
+    """State of the prediction, ``(batch, ...)``."""
     t: int
-    """Its time, 1 to T."""
+    """Time of the state, 1 to T."""
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Where a step stands: from time ``t`` to the ``following`` one."""
+    """Data of a step from time ``t`` to the ``following`` one."""
 
     process: DiffusionProcess
     """The run's process."""
     index: int
-    """Steps before this one."""
+    """Number of steps before this one."""
     t: int
     """Time of the state at hand, 1 to T."""
     following: int
-    """Time of the state that is wanted; 0 for the data."""
+    """Time of the wanted state; 0 for the data."""
     u: float
     """``-log(alpha_bar)`` at ``t``; NaN where the process has none."""
     u_following: float
-    """The same at ``following``; 0 for the data."""
+    """``-log(alpha_bar)`` at ``following``; 0 for the data."""
     generator: torch.Generator
-    """Source of all noise of the step. It is addressed by ``t``, so that no other step moves it."""
+    """Source of all noise of the step, addressed by ``t``, so that no other step moves it."""
     past: tuple[Seen, ...] = ()
-    """The steps before, as many as :attr:`Sampler.memory` says, the latest last."""
+    """Earlier steps, as many as :attr:`Sampler.memory` says, the latest last."""
     tried: tuple[Seen, ...] = ()
-    """The states that this step has asked about by :class:`Ask`, in their order."""
+    """States that this step has asked about by :class:`Ask`, in their order."""
 
     @property
     def alpha_bar(self) -> float:
@@ -86,7 +86,7 @@ class Step:
 
     @property
     def alpha_bar_following(self) -> float:
-        """The same at ``following``; 1 for the data."""
+        """Share of the data's variance at ``following``; 1 for the data."""
         return math.exp(-self.u_following)
 
     def normal(self, x: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class Step:
 
 
 class Sampler(ABC):
-    """A reverse chain: which times it visits, and how it goes from one to the next.
+    """A reverse chain: the times that it visits, and its step from each to the next.
 
     Subclasses may be frozen dataclasses; a field ``eta`` is set by the option of that name.
 
@@ -113,12 +113,12 @@ class Sampler(ABC):
     """
 
     name: ClassVar[str]
-    """What messages and manifests call it."""
+    """Name in messages and manifests."""
     takes: ClassVar[Takes] = "noise"
     """``noise``: predictions are eps in ``x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps``.
-    ``own``: they are what the run's process predicts, whatever that is."""
+    ``own``: predictions are those of the run's process, of any kind."""
     memory: ClassVar[int] = 0
-    """Steps before the one at hand that ``step`` looks back on."""
+    """Number of earlier steps that ``step`` looks back on."""
 
     @abstractmethod
     def timesteps(self, process: DiffusionProcess, steps: int | None) -> Sequence[int]:
@@ -129,7 +129,7 @@ class Sampler(ABC):
             steps: Steps asked for, 1 to T; None if the user said nothing.
 
         Raises:
-            InvalidOption: If the sampler does not take so many.
+            InvalidOption: If the sampler does not take so many steps.
         """
 
     @abstractmethod
@@ -139,7 +139,7 @@ class Sampler(ABC):
         Args:
             x: ``(batch, ...)``: the state at ``here.t``. States of Gaussian processes are data mapped
                 to about [-1, 1].
-            prediction: Of the same shape: what the model predicts there, see :attr:`takes`.
+            prediction: The model's prediction there, of the same shape; see :attr:`takes`.
             here: Times, noise, earlier steps.
 
         Returns:
@@ -159,7 +159,7 @@ class ProcessSampler(Sampler):
         """See :meth:`Sampler.timesteps`."""
         if steps not in (None, process.num_steps):
             way_out = "choose scheduler ddim or dpm-solver++ for fewer"
-            if process.noise_betas is None:  # no other scheduler takes what this model predicts
+            if process.noise_betas is None:  # no other scheduler takes this model's predictions
                 way_out = "leave them out, or train with a smaller num_steps"
             raise InvalidOption(
                 f"The process's own chain takes all {process.num_steps} steps, got {steps}; {way_out}."

@@ -1,4 +1,4 @@
-"""Samplers by name: those of this package, those of others, and the chain that any of them walks."""
+"""Samplers by name, of this package and of others, and the chain that any of them walks."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ __all__ = [
 ]
 
 MOST_GAIN = 1e6
-"""Most by which sqrt(alpha_bar) may grow in a step; a prediction's rounding, 6e-8, grows likewise."""
+"""Largest growth of sqrt(alpha_bar) in a step; a prediction's rounding, 6e-8, grows likewise."""
 
 
 def check_sampler(part: Any, name: str = "") -> Sampler:
-    """Return a sampler, made of a class if it is one.
+    """Return a sampler; a class becomes an object of it.
 
     Args:
         part: A :class:`~qdm_qiskit.sampling.Sampler`, or a class of them without required options.
@@ -78,17 +78,18 @@ SAMPLERS: Door[Sampler] = Door(
     },
     check_sampler,
 )
-"""The process's own chain, DDPM, DDIM, DPM-Solver++, the reverse SDE, the ODE, and those of others."""
+"""The process's own chain, DDPM, DDIM, DPM-Solver++, the reverse SDE, the ODE and others'
+samplers."""
 SCHEDULERS = tuple(SAMPLERS.built_in)
 """Names of this package's own samplers."""
 
 
 def find_sampler(sampler: str | Sampler, eta: float = 0.0) -> Sampler:
-    """Return a sampler by its name, or the one that is given, with its options.
+    """Return the sampler of a name, or the given one, with its options.
 
     Args:
-        sampler: A name of :data:`SAMPLERS`, or an object, which needs no name there.
-        eta: Set as the sampler's field of that name; 0 leaves it as it is.
+        sampler: A name in :data:`SAMPLERS`, or an object, which needs no name there.
+        eta: Value of the sampler's field of that name; 0 leaves the field alone.
 
     Raises:
         InvalidOption: If there is no such name, or the sampler takes no ``eta``.
@@ -183,7 +184,7 @@ def scheduled_chain(
         scheduler: A sampler or its name; "process" for the process's own chain.
         steps: Steps of the chain, None for all T.
         eta: Share of DDPM's noise that DDIM adds.
-        on_step: Called after each step with the number of steps that are left.
+        on_step: Called after each step with the number of steps left.
 
     Returns:
         x_0 as data in [0, 1].
@@ -205,7 +206,7 @@ def scheduled_chain(
 
 
 def _check_gain(process: DiffusionProcess, name: str, times: Sequence[int]) -> None:
-    """Refuse steps so wide that rounding errors of predictions would be seen.
+    """Refuse steps so wide that rounding errors of predictions would show.
 
     Raises:
         InvalidOption: If sqrt(alpha_bar) grows in a step by more than :data:`MOST_GAIN`.

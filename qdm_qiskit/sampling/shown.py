@@ -1,4 +1,4 @@
-"""How sampled images show themselves in a notebook; functions of plain values."""
+"""Sampled images in a notebook; functions of plain values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .device import StepRecord, by_step
 __all__ = ["samples_card", "summary"]
 
 MOST_SHOWN = 64
-"""Images of a grid at most."""
+"""Largest number of images in a grid."""
 
 
 def summary(images: np.ndarray, manifest: dict[str, Any]) -> tuple[str, ...]:
-    """Return in a few words what was sampled, and where."""
+    """Describe the samples and their target in a few words."""
     options = manifest["sampling"]
     size = " x ".join(str(side) for side in images.shape[1:])
     shots = "exact" if options["shots"] is None else f"{options['shots']} shots"
@@ -28,7 +28,7 @@ def summary(images: np.ndarray, manifest: dict[str, Any]) -> tuple[str, ...]:
 def samples_card(
     title: str, images: np.ndarray, manifest: dict[str, Any], records: Sequence[StepRecord] = ()
 ) -> str:
-    """Return the grid of images, what made them, and on a device what each step lost."""
+    """Return the grid of images with their origin, and on a device the loss of each step."""
     options = manifest["sampling"]
     shown = images[:MOST_SHOWN]
     parts: list[Markup] = [picture(grid_png(shown), f"{len(shown)} sampled images")]

@@ -1,17 +1,17 @@
-"""What a user does, one function each: train, sample, evaluate, cost, plan, submit, resume, replay.
+"""One function for each user's task: train, sample, evaluate, cost, plan, submit, resume, replay.
 
 ::
 
     training.py     train a model, go on with a training run
     sampling.py     sample from a trained run, on any target that costs nothing
     evaluation.py   measure samples, beside real images and noise
-    costs.py        what a circuit costs on a device
+    costs.py        count the cost of a circuit on a device
     qnn.py          run a QNN of qiskit-machine-learning, on any target that costs nothing
     hardware.py     plan a hardware run, send it, find it again; budgets
-    listing.py      which parts there are by name, and who brings them
+    listing.py      list the named parts and the packages that bring them
 
-The command line calls these functions too. ``import qdm_qiskit`` shows them without their room:
-``qdm_qiskit.train``.
+The command line calls these functions too. ``import qdm_qiskit`` shows them without this package's
+name: ``qdm_qiskit.train``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _HOMES = {
     "continue_training": "training",
     "train": "training",
 }
-"""Every name with its module: sampling need not wait for the parts that know IBM's service."""
+"""Names and their modules: sampling need not wait for the parts that know IBM's service."""
 
 __all__ = [
     "Evaluation",
@@ -70,10 +70,10 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # type checkers would take any name for one of the module's
+if not TYPE_CHECKING:  # else type checkers accept any name of the module
 
     def __getattr__(name: str) -> object:
-        """Import a name of :data:`_HOMES` when it is first asked for."""
+        """Import a name of :data:`_HOMES` at its first use."""
         if name not in _HOMES:
             raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
         found = getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,4 +1,4 @@
-"""What a model's circuit, or any circuit, costs on a device, before anything runs there."""
+"""Cost of a model's circuit, or of any circuit, on a device, before anything runs there."""
 
 from __future__ import annotations
 
@@ -46,28 +46,29 @@ def cost(
     progress: Progress = silent,
     **options: Any,
 ) -> TranspileReport | RunReport:
-    """Count what one step of a model, or any circuit, costs on one or more devices.
+    """Count the cost of one step of a model, or of any circuit, on one or more devices.
 
-    Of a model of many circuits, and of one that hands states from step to step, the whole run is
-    counted: each distinct circuit with its calls, and jobs, shots and QPU seconds in all.
+    For a model of many circuits, or one that hands states from step to step, the count covers the
+    whole run: each distinct circuit with its calls, and jobs, shots and QPU seconds in all.
 
     Args:
-        subject: Folder of a trained run, or what ``load_run`` gave; a model's or preset's name; a
-            denoiser; a spec; or a circuit, which is measured whole if it measures nothing.
+        subject: Folder of a trained run, or the result of ``load_run``; a model's or preset's name;
+            a denoiser; a spec; or a circuit, which is measured whole if it measures nothing.
         backends: Names of devices, or ``BackendV2`` or Aer ``NoiseModel`` objects; one or several.
-        name: Of the report; by default the subject's, with the options.
+        name: Name of the report; by default the subject's, with the options.
         settings: Options of a model or preset, by name, as ``options``; values may be text.
         trials: Transpiler seeds tried on each device, at least 1.
         level: Qiskit's optimization level, 0 to 3.
         shots: Shots that the verdict assumes.
         loader: Loader of images, or its name; the model's own if None.
-        seed: Of fresh weights, the example image and the transpiler.
-        num_images: Images of a run of many circuits, at least 1.
-        scheduler: Its sampler, such as ``ddim``; its process's own chain if not given.
+        seed: Seed of fresh weights, the example image and the transpiler.
+        num_images: Number of images of a run of many circuits, at least 1.
+        scheduler: Sampler of that run, such as ``ddim``; by default its process's own chain.
         num_inference_steps: Steps of the sampler; all of them if None.
-        every: Transpile all its circuits, also those that differ in the values of their weights only.
-        progress: Receives the device's name, with the trials that are done and in all.
-        options: Of a model or preset that is named: ``depth=2``, ``image_size=8``.
+        every: True to transpile all its circuits, even those that differ only in their weights'
+            values.
+        progress: Receives the device's name, with the numbers of finished trials and of all trials.
+        options: Options of a named model or preset: ``depth=2``, ``image_size=8``.
 
     Returns:
         Depth, two-qubit gates, duration and expected success, loader and denoiser apart, and a
@@ -145,7 +146,7 @@ def cost(
 def _many(
     subject: object, options: dict[str, Any], seed: int
 ) -> tuple[str, Denoiser, DiffusionProcess] | None:
-    """Name, model and process of what is no single circuit; None of all else."""
+    """Return name, model and process of a subject that is no single circuit; else None."""
     if isinstance(subject, CircuitSpec | QuantumCircuit):
         return None
     name = None
@@ -175,7 +176,7 @@ def _many(
 def _subject(
     subject: object, options: dict[str, Any], loader: str | Loader | None, seed: int
 ) -> tuple[str, QuantumCircuit, np.ndarray | None]:
-    """Name, full circuit and, where there is an example image, values of its parameters."""
+    """Return name, full circuit and, where there is an example image, values of its parameters."""
     named = isinstance(subject, str) and not Path(subject).is_dir()
     if options and not named:
         raise InvalidOption(
@@ -210,7 +211,7 @@ def _subject(
 
 
 def _is_single(model: Denoiser) -> bool:
-    """Whether a step is one circuit that is read as it stands, in no further bases."""
+    """Return True if a step is one circuit that is read in no further bases."""
     if not isinstance(model, CircuitDenoiser):
         return False
     return isinstance(model.layer.spec.readout, ProbabilityReadout)
@@ -232,7 +233,7 @@ def _step_of(
     loader: str | Loader | None,
     seed: int,
 ) -> tuple[str, QuantumCircuit, np.ndarray]:
-    """The circuit of a model's first reverse step, with the values of one noisy image."""
+    """Return the circuit of a model's first reverse step, with the values of one noisy image."""
     if not isinstance(model, CircuitDenoiser):
         raise InvalidOption(f"'{model.name}' has no single circuit to report on.")
     if loader is not None:
@@ -245,7 +246,7 @@ def _step_of(
 
 
 def _suffix(loader: str | Loader | None) -> str:
-    """Return what a loader of one's own adds to a report's name."""
+    """Return the suffix that a user's own loader adds to a report's name."""
     if loader is None:
         return ""
     return "_" + (loader if isinstance(loader, str) else type(loader).__name__).replace(":", "")

@@ -43,9 +43,9 @@ class Evaluation:
     """
 
     report: EvaluationReport
-    """Every metric with its interval, of each set, of real images and of noise."""
+    """Metrics with their intervals, of each set, of real images and of noise."""
     pictures: EvaluationPictures
-    """Some of the images that were measured."""
+    """Some of the measured images."""
 
     def write(self, folder: str | Path) -> tuple[Path, ...]:
         """Write table and pictures; see :func:`.write_evaluation`."""
@@ -77,20 +77,19 @@ def evaluate(
     """Measure samples against real images, with intervals, beside real images and noise.
 
     Args:
-        runs: Trained runs, each of which is sampled: folders, or what ``load_run`` gave.
-        samples: Samples that are taken as they are: what ``sample`` gave, or folders of it; one or
-            several.
-        metrics: Names, such as ``"kid"``, and metrics of one's own; all of this package if None.
+        runs: Trained runs, each of which is sampled: folders, or results of ``load_run``.
+        samples: Finished samples: results of ``sample``, or folders of them; one or several.
+        metrics: Names, such as ``"kid"``, and your own metrics; all of this package if None.
         reference: Data set, an object or a name, or ``npz:PATH``; the first subject's own if None.
-            A run that was trained on an object is given it here.
-        data: Where runs' own data lie now, files or folders.
+            Give the object here for a run that was trained on one.
+        data: Files or folders that hold the runs' own data now.
         protocol: ``"small"``, or ``"defalco"`` as De Falco et al. (2024) measured.
         sampler: Sampler of runs that are sampled, or its name; see ``SamplingConfig``.
-        steps: Its steps; all if None.
+        steps: Steps of the sampler; all if None.
         inception_weights: File of Inception's weights, or ``"download"``; None leaves Inception out.
         accept_other_weights: Take these weights with another checksum too.
         out: Folder to write table and pictures to; None writes nothing.
-        progress: Receives each stage, in words.
+        progress: Receives the progress messages.
         options: Fields of :class:`~qdm_qiskit.evaluation.evaluate.EvaluationConfig`: ``count=64``,
             ``part="train"``, ``resamples=50``, ``seed=1``.
 
@@ -155,7 +154,7 @@ def _of_run(
 
 
 def _learnt_from(subject: Subject, reference: str | Dataset | None) -> Subject:
-    """Return the subject with its data set, where that is the reference, which no name leads to."""
+    """Return the subject with the reference as its data set, if that set has no name."""
     if not isinstance(reference, Dataset) or reference.name != subject.config.data.dataset:
         return subject
     return replace(subject, dataset=reference)

@@ -1,4 +1,4 @@
-"""Plan a hardware run, send it, find it again in any process, and see what it costs.
+"""Plan a hardware run, send it, find it again in any process, and see its cost.
 
 Only :func:`submit` with ``yes=True``, and :func:`resume` of a run that began so, can spend QPU time.
 """
@@ -54,12 +54,12 @@ __all__ = [
 ]
 
 ROOT = Path("hardware_runs")
-"""Folder of all hardware runs and their ledger, unless another is named."""
+"""Default folder of all hardware runs and their ledger."""
 
 
 @final
 class HardwareRun:
-    """A hardware run: its plan, where it stands, what it cost, its images.
+    """A hardware run: its plan, state, cost and images.
 
     It holds the folder only and reads the rest when asked, so it is never stale: a run goes on in
     any process.
@@ -122,12 +122,12 @@ class HardwareRun:
 
     @property
     def state(self) -> RunState:
-        """Where the run stands, from the ledger; no service is asked."""
+        """State of the run, from the ledger; no service is asked."""
         return states_of([self.folder])[0]
 
     @property
     def note(self) -> str | None:
-        """What is to be said where an earlier version planned otherwise than this one; else None."""
+        """Note if an earlier version planned the run otherwise than this one would; else None."""
         try:
             return self.plan.note
         except InvalidPlan:
@@ -194,7 +194,7 @@ class HardwareRun:
         provider: Provider | None = None,
         sampler: Sampler | None = None,
     ) -> HardwareRun:
-        """Fetch what is finished and record what it cost; send nothing new."""
+        """Fetch finished jobs and record their cost; send nothing new."""
         collect_run(
             self.folder.parent,
             self.folder.name,
@@ -213,7 +213,7 @@ class HardwareRun:
         provider: Provider | None = None,
         sampler: Sampler | None = None,
     ) -> HardwareRun:
-        """Cancel the jobs that wait or run, and give back what is reserved for the rest."""
+        """Cancel the jobs that wait or run, and release what is reserved for the rest."""
         cancel_run(
             self.folder.parent,
             self.folder.name,
@@ -232,7 +232,7 @@ class HardwareRun:
         return one_line("HardwareRun", self.folder.name, f"in {self.folder.parent}")
 
     def _repr_html_(self) -> str:
-        """Progress, results and what was spent; a damaged plan is said, not raised."""
+        """Return progress, results and spending as HTML; a damaged plan is shown, not raised."""
         try:
             state = self.state
         except InvalidPlan as error:
@@ -258,23 +258,23 @@ def plan(
     progress: Progress = silent,
     **options: Any,
 ) -> RunPlan:
-    """Plan a sampling run on hardware and say what it would cost; free, nothing is sent.
+    """Plan a sampling run on hardware and state its cost; free, nothing is sent.
 
     The plan is bound by a hash, with its circuits and a copy of the model beside it.
 
     Args:
         run: Folder of a trained run, or of one of its checkpoints.
-        target: Where to run, one or several in the order of preference: ``"ibm:least_busy"``,
+        target: One target, or several in the order of preference: ``"ibm:least_busy"``,
             ``"local:fake_torino"``, ``"acme:chip-1"`` of a provider that a package brings; a
             ``BackendV2`` or an Aer ``NoiseModel`` stands for ``local:`` of it.
-        provider: A provider object, which needs no registration, in place of ``target``.
-        sampler: A sampler object, which needs no registration, in place of ``scheduler``; whoever
-            sends, resumes or replays the run gives it again.
+        provider: Provider object, which needs no registration, in place of ``target``.
+        sampler: A sampler object, which needs no registration, in place of ``scheduler``; give it
+            again to send, resume or replay the run.
         config: All options at once, targets included, in place of ``target`` and ``options``.
-        policy: When a target is passed over; by default when it cannot be used.
+        policy: Reasons to pass over a target; by default that it cannot be used.
         root: Folder of all hardware runs.
-        ledger: The root's ledger where it is open already.
-        progress: Receives each stage, in words.
+        ledger: The root's ledger, if it is open already.
+        progress: Receives the progress messages.
         options: Fields of :class:`~qdm_qiskit.hardware.plan.config.PlanConfig` and
             :class:`~qdm_qiskit.hardware.plan.types.ExecutionOptions`: ``num_images=4``,
             ``shots=1024``, ``mitigation="m3"``, ``budget="open"``, ``twirl_gates=True``.
@@ -333,7 +333,7 @@ def plan(
 
 
 def _look(root: Path, offered: Availability | None) -> Look:
-    """Return what looks at ``ibm:`` targets and those of providers; it connects to IBM once."""
+    """Return a function that looks at ``ibm:`` and providers' targets; it connects to IBM once."""
     at_ibm = look(read_settings(root))
 
     def state_of(target: Target) -> Availability:
@@ -370,9 +370,9 @@ def _config(
 
 
 def price(plan: RunPlan) -> str:
-    """Return in words what a plan would take if it were sent now.
+    """Describe in words the cost of a plan if it were sent now.
 
-    A calibration that was found when it was planned may be stale now, and there may be another one.
+    The calibration that planning found may be stale now, and there may be another one.
     """
     now = with_found_calibration(plan, plan.folder.parent)
     where = plan.target if plan.is_qpu else f"{plan.target}, which charges nothing"
@@ -398,14 +398,14 @@ def submit(
 ) -> HardwareRun:
     """Send a planned run and work through its chain, step by step; this may spend QPU time.
 
-    It can be stopped at any moment: what is sent stays sent, and :func:`resume` goes on.
+    It can be stopped at any moment: sent jobs stay sent, and :func:`resume` goes on.
 
     Args:
-        plan: What ``plan`` gave, a run, its folder or id, or ``"latest"``.
-        yes: Really send the jobs, and pay. Without it the price is said, as an error.
-        detach: Return when the first job is sent.
+        plan: A plan from ``plan``, a run, its folder or id, or ``"latest"``.
+        yes: True to really send the jobs, and pay. Else an error states the price.
+        detach: True to return when the first job is sent.
         root: Folder of all runs, for an id or ``"latest"``.
-        progress: Receives each stage, in words.
+        progress: Receives the progress messages.
         settings: Limits and intervals; by default those of the root's ``service.json``.
         provider: The provider object of the plan's target; an installed package's by default.
         sampler: The sampler object, for a plan that was made with one.
@@ -414,7 +414,7 @@ def submit(
         The run: ``.state``, ``.images``, ``.resume()``.
 
     Raises:
-        InvalidOption: Without ``yes``; the message says what it would cost.
+        InvalidOption: Without ``yes``; the message states the cost.
         BudgetExceeded: If the budget, or the account, does not allow the whole run.
         Others as :func:`~qdm_qiskit.hardware.run.commands.submit_run`.
 
@@ -487,7 +487,7 @@ def replay(
         sampler: The sampler object, for a plan that was made with one.
 
     Returns:
-        The images, and whether they are the stored ones to the bit (``equal``).
+        The images; ``equal`` is True if they are the stored ones to the bit.
 
     Raises:
         InvalidPlan, InvalidData: If the record was changed.
@@ -526,7 +526,7 @@ def run_folders(root: Path) -> list[Path]:
 
 
 def states_of(folders: Sequence[Path], progress: Progress = silent) -> list[RunState]:
-    """Return what the ledger says about runs of one root; one that it does not know is planned."""
+    """Return the ledger's states of one root's runs; a run that it does not know is planned."""
     root = folders[0].parent if folders else ROOT
     if not folders or not list(root.glob(f"{FILE}*")):
         return [_planned(folder) for folder in folders]
@@ -564,10 +564,10 @@ def _planned(folder: Path) -> RunState:
 
 
 def budget(name: str, *, root: str | Path = ROOT) -> BudgetState:
-    """Return what a budget allows, holds in reserve, has spent and has left.
+    """Return a budget's limits and its reserved, spent and remaining amounts.
 
     Args:
-        name: Of the budget.
+        name: Name of the budget.
         root: Folder of all hardware runs.
 
     Raises:
@@ -601,24 +601,24 @@ def set_budget(
     root: str | Path = ROOT,
     ledger: Ledger | None = None,
 ) -> BudgetState:
-    """Set the limits of a budget; what was spent and reserved stays.
+    """Set the limits of a budget; its spent and reserved amounts stay.
 
     Args:
-        name: Of the budget.
+        name: Name of the budget.
         preset: ``"open-plan"``: 600 QPU seconds in every 28 days.
         seconds: QPU seconds in a period.
         shots: Shots in a period.
-        period_days: Length of the period; None is for ever.
+        period_days: Length of the period in days; None is for ever.
         window: ``"rolling"``, or ``"calendar"``: fixed periods, one after the other.
         root: Folder of all hardware runs.
-        ledger: The root's ledger where it is open already.
+        ledger: The root's ledger, if it is open already.
 
     Returns:
-        The budget as it stands.
+        The budget as it now is.
 
     Raises:
-        InvalidOption: If there is no such preset, it is given beside what it sets, or a limit cannot
-            be.
+        InvalidOption: If there is no such preset, it is given beside a limit that it sets, or a
+            limit is impossible.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

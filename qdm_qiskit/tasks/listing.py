@@ -1,4 +1,4 @@
-"""What can be named on the command line and in files: the parts of each kind, whoever brings them."""
+"""Parts of each kind that have a name on the command line and in files, with their packages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DOORS: dict[Kind, str] = {
     "metric": "evaluation.metrics:METRIC_DOOR",
     "dataset": "data.datasets:DATASET_DOOR",
 }
-"""The door of each kind; imported when it is asked for, because some need torch."""
+"""The door of each kind, imported at its first use, because some need torch."""
 _BUILT_IN_PROVIDERS = {
     "engine": "This package's engine, exact, as a rehearsal of a run.",
     "aer": "Qiskit Aer without noise, as a rehearsal of a run.",
@@ -50,32 +50,32 @@ class NamedPart:
     kind: Kind
     """One of the eight kinds."""
     name: str
-    """What commands, options and files call it."""
+    """Name in commands, options and files."""
     summary: str
-    """One line: what it is. Empty if its author wrote none, or if it is broken."""
+    """Description in one line. Empty if its author wrote none, or if it is broken."""
     package: str
     """Distribution that brings it; "saved" for a device that `qdm devices add` saved, empty where two
     packages bring the name."""
     version: str
-    """Of that distribution."""
+    """Version of that distribution."""
     module: str
     """``module:attribute``, or the file of a saved device."""
     broken: str | None = None
-    """Why it cannot be used, in one line; None if it can be."""
+    """Reason in one line why it cannot be used; None if it can be."""
 
 
 def parts(kind: Kind | None = None) -> list[NamedPart]:
     """List the parts that have a name: those of this package first, then other packages'.
 
-    Other packages' parts are imported and checked, so that a broken one says here what is wrong. From
-    Python an object needs no name, and is not listed.
+    Other packages' parts are imported and checked, so that the list shows what is wrong with a
+    broken one. From Python an object needs no name, and is not listed.
 
     Args:
         kind: "circuit", "model", "loader", "device", "sampler", "provider", "metric" or "dataset";
             None for all of them.
 
     Returns:
-        One :class:`NamedPart` each.
+        One :class:`NamedPart` for each part.
 
     Raises:
         UnknownName: If there is no such kind.
@@ -92,7 +92,7 @@ def parts(kind: Kind | None = None) -> list[NamedPart]:
     if kind == "device":
         return _devices()
     door = _door(kind)
-    if kind == "model":  # without the class of models of circuits, for which a name is not enough
+    if kind == "model":  # without the class of models of circuits, which needs more than a name
         from ..models import MODELS
 
         names: Sequence[str] = list(MODELS)
@@ -131,7 +131,7 @@ def _part(
 
 
 def _devices() -> list[NamedPart]:
-    """Snapshots are not loaded, which would take seconds; their classes say how large they are."""
+    """List devices from their classes, without loading snapshots, which would take seconds."""
     from ..execution.devices import as_backend, device_names, device_origin
     from ..execution.snapshots import backend_names
 
@@ -179,6 +179,6 @@ _SUMMARIES: dict[Kind, Callable[[str, Any], str]] = {
 
 
 def _first_line(part: Any) -> str:
-    """Return the first line of its own docstring, without Sphinx's marks; a parent's is not its own."""
+    """Return the first line of the own docstring, not a parent's, without Sphinx's marks."""
     lines = inspect.cleandoc(part.__doc__ or "").splitlines()
     return re.sub(r":\w+:`[.~]?([^`]*)`", r"\1", lines[0]).replace("``", "") if lines else ""

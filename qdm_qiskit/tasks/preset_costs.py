@@ -1,4 +1,4 @@
-"""What 16 images of each preset cost on fake_torino: the file behind `qdm models list`, and its page.
+"""Cost of 16 images of each preset on fake_torino: the data of `qdm models list`, and its page.
 
 ``benchmarks/costs.py`` writes both.
 """
@@ -41,7 +41,7 @@ SIMULATORS = ("engine", "aer", "noisy", "local")
 
 
 def targets_of(way: str) -> list[str]:
-    """Return the kinds of targets that a way of running reaches.
+    """Return the kinds of targets for a way of running.
 
     >>> targets_of("classical"), targets_of("calls")
     (['engine'], ['engine', 'aer', 'noisy', 'local', 'ibm'])
@@ -52,11 +52,11 @@ def targets_of(way: str) -> list[str]:
 
 
 def preset_cost(name: str, kept: Kept | None = None) -> dict[str, Any]:
-    """Return where a preset runs and what its images cost, ready for JSON.
+    """Return the targets of a preset and the cost of its images, ready for JSON.
 
     Args:
         name: The preset.
-        kept: Circuits that were transpiled for presets before.
+        kept: Circuits that earlier presets had transpiled.
 
     Returns:
         ``way``: ``classical``, or as :attr:`.Work.way`; ``targets``; and ``runs``, one for each chain
@@ -83,7 +83,7 @@ def preset_cost(name: str, kept: Kept | None = None) -> dict[str, Any]:
 
 
 def is_classical(model: Denoiser) -> bool:
-    """Whether a model has no circuits, so that the engine is its only target."""
+    """Return True if a model has no circuits, so that the engine is its only target."""
     layers = any(isinstance(each, QuantumLayer) for each in model.modules())
     return not layers and not hands_on_states(model) and not model.num_quantum_parameters
 

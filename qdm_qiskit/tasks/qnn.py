@@ -1,4 +1,4 @@
-"""Run a QNN that somebody already has, on any target."""
+"""Run an existing QNN on any target."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["QnnRun", "run_qnn"]
 
 NAME = "qnn"
-"""Of the call, its address in the record."""
+"""Name of the call, its address in the record."""
 OPTIONS = (
     "mitigation",
     "readout",
@@ -47,35 +47,35 @@ OPTIONS = (
     "layout_trials",
     "optimization_level",
 )
-"""Fields of :class:`~qdm_qiskit.sampling.SamplingConfig` that are of circuits, not of images."""
+"""Fields of :class:`~qdm_qiskit.sampling.SamplingConfig` that concern circuits, not images."""
 MOST_ERRORS = 1 << 24
-"""Outcomes times outputs of which errors of mended probabilities are computed."""
+"""Most outcomes times outputs for which errors of corrected probabilities are computed."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QnnRun:
-    """What a QNN gives on a target."""
+    """Outputs of a QNN on a target, with errors, cost and record."""
 
     outputs: np.ndarray
     """``(..., *output_shape)`` float64, as ``QNN.forward`` gives them: expectation values, or
     probabilities after ``interpret``."""
     standard_errors: np.ndarray | None
-    """Of the outputs, of their shape: from the shots, with the covariances of terms that share them.
-    None of exact values, of single shots, and where nothing tells them."""
+    """Standard errors of the outputs, of their shape: from the shots, with the covariances of terms
+    that share them. None for exact values, for single shots, and where they are not known."""
     target: str
     shots: int | None
-    """Of each row and circuit; None of exact values."""
+    """Shots of each row and circuit; None for exact values."""
     circuits: int
-    """Bound circuits that ran, calibration not counted; 0 of exact values."""
+    """Number of bound circuits that ran, without calibration; 0 for exact values."""
     cost: tuple[Any, ...]
     """:class:`~qdm_qiskit.transpiling.cost.CircuitCost` of each circuit of a row; empty where there is
     no device."""
     record: dict[str, Any] = field(repr=False)
-    """What explains the outputs, ready for JSON: circuit, layout, options, versions, calibration."""
+    """Record of the outputs, ready for JSON: circuit, layout, options, versions, calibration."""
 
     @property
     def total_shots(self) -> int:
-        """Shots of all circuits."""
+        """Number of shots of all circuits."""
         return self.circuits * (self.shots or 0)
 
     def __repr__(self) -> str:
@@ -118,18 +118,19 @@ def run_qnn(
 ) -> QnnRun:
     """Run a QNN of qiskit-machine-learning on any target that costs nothing.
 
-    The QNN stays as it is: what it was built with (its primitive, precision, gradient) plays no part.
-    Its circuit is transpiled once, all rows are one job, and terms of observables that agree qubit by
-    qubit are read from the same shots.
+    The QNN is not changed, and its own primitive, precision and gradient play no part. Its circuit
+    is transpiled once, all rows are one job, and terms of observables that agree qubit by qubit are
+    read from the same shots.
 
     Args:
         qnn: An ``EstimatorQNN`` or ``SamplerQNN``, the ``TorchConnector`` around one, or a
             ``QuantumLayer.from_qnn``.
-        inputs: ``(..., num_inputs)`` in radians, as ``QNN.forward`` takes them; None of a QNN without.
+        inputs: ``(..., num_inputs)`` in radians, as ``QNN.forward`` takes them; None for a QNN
+            without inputs.
         weights: ``(num_weights,)`` in radians; the connector's or layer's own if None.
         target: ``"engine"``, ``"aer"``, ``"noisy:fake_torino"``, ``"local:fake_torino"`` ...; a
             ``BackendV2`` or an Aer ``NoiseModel`` stands for ``noisy:`` of it.
-        shots: Of each row and circuit; None is exact, on the engine only.
+        shots: Shots of each row and circuit; None is exact, on the engine only.
         primitive: ``"sampler"`` measures expectation values by circuits in several bases;
             ``"estimator"`` leaves them to the target's Estimator: Aer's on ``aer`` and ``noisy:``,
             IBM's in local mode on ``local:``.
@@ -137,7 +138,7 @@ def run_qnn(
             ``{"resilience": {"measure_mitigation": True}}``; they are recorded as resolved.
         budget: Name of the budget that pays for a run on hardware.
         calibration: A readout calibration to use in place of a new one, with ``mitigation="m3"``.
-        progress: Receives each stage.
+        progress: Receives the progress messages.
         options: ``mitigation="m3"``, ``seed=1``, ``layout_trials=5``, ``optimization_level=3``,
             ``calibration_shots=8192``, ``readout="asymmetric"``; see
             :class:`~qdm_qiskit.sampling.SamplingConfig`.
@@ -217,14 +218,14 @@ def run_qnn(
 
 @dataclass(frozen=True, eq=False)
 class _Answer:
-    """What a target says to the call, and how it went about it."""
+    """A target's answer to the call, with its record."""
 
     result: CallResult
     circuits: int
     cost: tuple[Any, ...]
     record: dict[str, Any]
     errors: np.ndarray | None = None
-    """Of the QNN's outputs, where they do not follow from the result's."""
+    """Errors of the QNN's outputs, where they do not follow from the result's."""
 
 
 def _target(target: str | DeviceLike, budget: str | None) -> Target:
@@ -296,7 +297,7 @@ def _array(given: Any, name: str) -> np.ndarray:
 def _asked(
     call: CircuitCall, primitive: str, options: dict[str, Any] | None, where: Target
 ) -> bool:
-    """Return whether the target's Estimator is asked for."""
+    """Return True if the target's Estimator is asked for."""
     if primitive not in ("sampler", "estimator"):
         raise InvalidOption(f"primitive is 'sampler' or 'estimator', got {primitive!r}.")
     if primitive == "sampler":
@@ -358,7 +359,7 @@ def _on_runner(
 def _mended_errors(
     call: CircuitCall, parts: QnnParts, seen: Seen, readout: Sequence[np.ndarray]
 ) -> np.ndarray | None:
-    """Return errors of outputs that add mended probabilities up, as far as they are linear."""
+    """Return errors of outputs that are linear sums of corrected probabilities."""
     count, spec = int(np.prod(parts.output_shape)), call.spec
     assert call.shots is not None
     if count << spec.num_qubits > MOST_ERRORS or call.shots < 2:
@@ -402,6 +403,7 @@ def _shaped(
     errors = found.errors
     if errors is None and result.standard_errors is not None and (call.shots or 0) > 1:
         assert call.shots is not None
-        # Each shot falls into one output, or none: outputs are binomial, however many outcomes add.
+        # Each shot falls into one output or none: outputs are binomial, however many outcomes they
+        # add.
         errors = np.sqrt(np.maximum(outputs * (1 - outputs), 0.0) / (call.shots - 1))
     return outputs, errors

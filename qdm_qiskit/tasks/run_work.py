@@ -1,4 +1,4 @@
-"""What a run of a model asks of its target: the calls of a step, or of a chain in one circuit."""
+"""Calls that a run of a model makes to its target: of a step, or of a chain in one circuit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 SHORT_CHAIN = 10
-"""Steps of DDIM that a run is also priced with."""
+"""Number of DDIM steps for which a run is priced too."""
 
 
 def run_work(
@@ -36,22 +36,22 @@ def run_work(
     steps: int | None = None,
     seed: int = 0,
 ) -> Work:
-    """Return what sampling asks of a target.
+    """Return the calls that sampling makes to a target.
 
-    The calls are those of the first step, of noise; a later step asks the same circuits, with other
-    values, and is counted as that.
+    The calls are those of the first step, of noise; a later step calls the same circuits with other
+    values, and counts the same.
 
     Args:
-        model: With its weights.
-        process: That it was or is to be trained with.
-        num_images: Images, at least 1.
+        model: The model, with its weights.
+        process: The process of its training.
+        num_images: Number of images, at least 1.
         scheduler: Name of the sampler.
-        steps: Of the sampler; None takes what it takes by itself.
-        seed: Of the noise.
+        steps: Steps of the sampler; None leaves them to it.
+        seed: Seed of the noise.
 
     Raises:
         InvalidOption: If the model calls no circuits, or the sampler does not fit the process.
-        TargetUnavailable: If a layer's circuit can be answered by no target.
+        TargetUnavailable: If no target can answer the call of a layer's circuit.
     """
     _, times = planned_chain(process, scheduler, steps)
     start = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))

@@ -45,23 +45,23 @@ def sample(
     """Sample images from a trained run, on any target that costs nothing.
 
     Args:
-        run: Folder of a run or of a checkpoint, or what ``load_run`` gave.
+        run: Folder of a run or of a checkpoint, or the result of ``load_run``.
         target: ``"engine"``, ``"aer"``, ``"noisy:fake_torino"``, ``"local:fake_torino"`` ...; a
             ``BackendV2`` or an Aer ``NoiseModel`` stands for ``noisy:`` of it.
         out: Folder to write images and manifest to; None writes nothing.
         config: All options at once, target included, in place of ``target`` and ``options``.
         sampler: A sampler, which needs no registration, or its name; ``config.scheduler`` if None.
-        loader: What loads images where the circuit runs, or its name; ``config.loader``, or the
-            model's own, if None.
+        loader: The loader of images in the circuit, or its name; ``config.loader``, or the model's
+            own, if None.
         calibration: A readout calibration, or its file, to use in place of a new one.
-        on_step: Is called after each step with the steps that are left and the states.
-        progress: Receives each stage, and the steps that are done.
+        on_step: Called after each step with the number of steps left and the states.
+        progress: Receives the progress messages, with the number of finished steps.
         options: Fields of :class:`~qdm_qiskit.sampling.SamplingConfig`: ``num_images=4``,
             ``shots=1024``, ``mitigation="m3"``, ``seed=1``, ``scheduler="ddim"``.
 
     Returns:
         Images ``(count, channels, height, width)`` in [0, 1], the path from noise to them, and the
-        manifest that explains them.
+        manifest, their record.
 
     Raises:
         InvalidOption: If an option is unknown, out of range, or does not fit the model.

@@ -1,4 +1,4 @@
-"""Train a model from its name, a preset, a denoiser of one's own or a whole configuration."""
+"""Train a model from its name, a preset, your own denoiser or a whole configuration."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def train(
             denoiser's class, or a whole configuration.
         run: Folder of the run; it must not hold one.
         dataset: A data set, which needs no registration, or its name; that of the configuration, or
-            ``"digits"``, if None. Beside a configuration, which names its own, only an object is taken:
-            it stands in the place of the one that is named.
+            ``"digits"``, if None. A configuration names its own, and then only an object is taken,
+            in place of the named one.
         progress: Receives every step and epoch.
-        options: Of the model, the data, the diffusion process and the loop, by name: ``depth=3``,
-            ``image_size=4``, ``epochs=5``, ``seed=1``. A configuration takes none.
+        options: Options of the model, the data, the diffusion process and the loop, by name:
+            ``depth=3``, ``image_size=4``, ``epochs=5``, ``seed=1``. A configuration takes none.
 
     Returns:
-        Where the run stands: its checkpoint and one row of metrics an epoch.
+        The state of the run: its checkpoint and one row of metrics for each epoch.
 
     Raises:
         UnknownName: If there is no model or preset of this name.
@@ -86,15 +86,15 @@ def continue_training(
     """Go on with a training run from one of its checkpoints.
 
     Args:
-        run: Its folder.
+        run: Folder of the run.
         checkpoint: "latest" or a checkpoint's name.
         epochs: Epochs of the whole run; as many as it was started with if None.
-        data: Where the run's data lie now, a ``.npz`` file or a folder; None looks where they were.
-        dataset: The data set, of a run that was trained on an object.
+        data: The ``.npz`` file or folder that holds the run's data now; None looks where they were.
+        dataset: The data set, for a run that was trained on an object.
         progress: As for :func:`train`.
 
     Returns:
-        Where the run stands.
+        The state of the run.
 
     Raises:
         MissingData: If there is no run in the folder.

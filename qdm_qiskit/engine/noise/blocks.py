@@ -18,7 +18,7 @@ class Block:
     """Events on a few qubits, or one rotation whose angle each sample has for itself."""
 
     qubits: tuple[int, ...]
-    """In no order yet."""
+    """Qubits, in no order yet."""
     events: list[Event] = field(default_factory=list)
     per_sample: bool = False
 

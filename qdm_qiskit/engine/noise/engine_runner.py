@@ -43,7 +43,7 @@ class _Compiled:
 
     program: DensityProgram | None
     reason: str
-    """Why the engine does not run it."""
+    """Reason why the engine does not run it."""
 
 
 @final

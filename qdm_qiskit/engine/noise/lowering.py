@@ -110,7 +110,7 @@ class Event:
     angle: ParameterExpression | Tree | None = None
     """Radians."""
     on_inputs: bool = False
-    """Whether each sample has its own angle."""
+    """True if each sample has its own angle."""
 
 
 @dataclass
@@ -124,7 +124,7 @@ class NoisyCircuit:
     measured: tuple[int, ...]
     """The qubit behind each classical bit, for circuits that measure all of their bits."""
     confusion: dict[int, np.ndarray]
-    """For each qubit with a readout error ``[true, read]``."""
+    """Matrix ``[true, read]`` of each qubit with a readout error."""
 
 
 def lower(

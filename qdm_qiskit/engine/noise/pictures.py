@@ -58,7 +58,7 @@ class Action:
     size: int = 0
     """4**k of the component afterwards."""
     batched: bool = False
-    """Whether the component has a column for each sample."""
+    """True if the component has a column for each sample."""
     prepared: list[int] = field(default_factory=list)
     """For a new qubit: blocks of fixed channels that it goes through at once."""
 
