@@ -2,16 +2,16 @@
 
 ::
 
-    datasets.py    what a data set is; the door for those of other packages
-    catalog.py     which data sets this package has, who published them, and how they are obtained
+    datasets.py    data sets as objects; the door for those of other packages
+    catalog.py     this package's data sets, their publishers, and ways to obtain them
     digits.py      scikit-learn's embedded 8 x 8 digits
     mnist.py       MNIST and Fashion-MNIST, from the IDX files that idx.py reads
     cifar.py       CIFAR-10, out of its binary archive
     npz.py         a user's own images
-    download.py    where files are looked for, and the checksummed download
+    download.py    places in which files are looked for, and the checksummed download
     images.py      ImageSet and Split, validation, resizing, grey and RGB
     loading.py     load_dataset: all of the above in one call
-    record.py      what the data of a run were: hashes, files, classes; whether others are the same
+    record.py      the data of a run: hashes, files, classes; a comparison with others
     places.py      absolute places of files, and the same data in another place
     states.py      ensembles of quantum states, as arrays of the same kind
     grid.py        images side by side in a PNG file

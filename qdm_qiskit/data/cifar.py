@@ -39,7 +39,7 @@ _ARCHIVE_FOLDER = "cifar-10-batches-bin/"
 
 
 def read_cifar(info: DatasetInfo, folder: str | Path | None) -> tuple[RawImages, RawImages]:
-    """Training and test images, out of the archive or of a folder of ``.bin`` files.
+    """Return training and test images, out of the archive or of a folder of ``.bin`` files.
 
     Args:
         info: ``DATASETS["cifar10"]``.
@@ -66,7 +66,7 @@ def read_cifar(info: DatasetInfo, folder: str | Path | None) -> tuple[RawImages,
 
 
 class _Bounded:
-    """A stream that refuses to give more than a limit: what a gzip bomb cannot get past."""
+    """A stream that refuses to give more than a limit, which no gzip bomb gets past."""
 
     def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
         self._stream, self._left = stream, limit
@@ -80,7 +80,7 @@ class _Bounded:
 
 
 def _archive_members(path: Path) -> dict[str, bytes]:
-    """The six batches of the archive by file name; other members are skipped."""
+    """Return the six batches of the archive by file name; other members are skipped."""
     wanted = {_ARCHIVE_FOLDER + name: name for name in (*TRAIN_NAMES, *TEST_NAMES)}
     found: dict[str, bytes] = {}
     try:
@@ -125,7 +125,7 @@ def _member_bytes(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path)
 def _both_parts(
     batches: dict[str, bytes] | dict[str, Path], archive: Path | None = None
 ) -> tuple[RawImages, RawImages]:
-    """Training and test images; the archive that both came from counts as the training part's."""
+    """Return training and test images; an archive of both counts as the training part's."""
 
     def part(names: tuple[str, ...], files: tuple[Path, ...]) -> RawImages:
         read = [_records(batches[name], name) for name in names]

@@ -1,4 +1,4 @@
-"""What a data set is: images, labels and a licence; this package's own and those of others, by name."""
+"""Data sets: images, labels and a licence; this package's own and those of others, by name."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ Loaded = LabelledImages | tuple[LabelledImages, LabelledImages]
 
 
 class Dataset(ABC):
-    """A data set: what it is called, whose it is, and its images.
+    """A data set: its name, its makers and its images.
 
     >>> import numpy as np
     >>> from qdm_qiskit.data import LabelledImages, load_dataset
@@ -97,8 +97,9 @@ class Dataset(ABC):
     def load(self) -> Loaded:
         """Return all images, or a pair: training images and test images.
 
-        Of a single set each class is divided by the run's ``test_fraction`` and seed. The same images
-        in the same order are expected from every call: a run records their hash and refuses others.
+        Each class of a single set is divided by the run's ``test_fraction`` and seed. The same
+        images in the same order are expected from every call: a run records their hash and refuses
+        others.
 
         Raises:
             MissingData: If its files are not there.
@@ -110,7 +111,7 @@ class CatalogDataset(Dataset):
     """A data set of this package's catalogue.
 
     Args:
-        name: Of its entry.
+        name: Name of its entry.
         folder: Folder with the published files; None looks in the usual places, then downloads.
     """
 
@@ -236,7 +237,7 @@ def raw_parts(dataset: Dataset) -> tuple[RawImages, RawImages | None]:
     """Load a data set and refuse what cannot be trained on.
 
     Args:
-        dataset: From :func:`find_dataset`.
+        dataset: Data set from :func:`find_dataset`.
 
     Returns:
         Training and test images; or all of them, and None.
@@ -307,7 +308,7 @@ def _raw(part: LabelledImages, dataset: Dataset, what: str) -> RawImages:
 
 
 def _pixels(images: np.ndarray, what: str, *, checked: bool) -> np.ndarray:
-    """Channels first; floats as float32."""
+    """Return pixels with channels first; floats as float32."""
     if not isinstance(images, np.ndarray) or isinstance(images, np.ma.MaskedArray):
         raise InvalidData(f"The {what} are a numpy array, got {shown(images)}.")
     shape = images.shape

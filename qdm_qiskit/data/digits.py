@@ -12,7 +12,7 @@ __all__ = [
 
 
 def read_digits() -> RawImages:
-    """All digits; their 17 grey levels are divided by 16.
+    """Return all digits; their 17 grey levels are divided by 16.
 
     Returns:
         1,797 images of shape (1, 8, 8) and their labels 0 to 9.

@@ -21,14 +21,14 @@ __all__ = [
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for downloads (below ``$XDG_CACHE_HOME`` on Linux)."""
+    """Return the user's cache folder for downloads (below ``$XDG_CACHE_HOME`` on Linux)."""
     import pooch
 
     return Path(pooch.os_cache("qdm_qiskit"))
 
 
 def candidate_folders(info: DatasetInfo, folder: str | Path | None) -> list[Path]:
-    """The folders on this machine that may hold the files of a data set, best first.
+    """Return the folders on this machine that may hold the files of a data set, best first.
 
     Args:
         info: The data set.
@@ -46,11 +46,11 @@ def candidate_folders(info: DatasetInfo, folder: str | Path | None) -> list[Path
 
 
 def missing_in_folder(info: DatasetInfo, folder: str | Path, wanted: str) -> MissingData:
-    """The error for a user's folder without the files, for the caller to raise.
+    """Return the error for a user's folder without the files, for the caller to raise.
 
     Args:
         info: The data set.
-        folder: Where was looked.
+        folder: Folder that was searched.
         wanted: The files that must be there, in words.
     """
     below = ", ".join(info.folder_names)
@@ -61,11 +61,11 @@ def missing_in_folder(info: DatasetInfo, folder: str | Path, wanted: str) -> Mis
 
 
 def fetch(info: DatasetInfo, file: RemoteFile) -> Path:
-    """One published file in the cache, downloaded if it is not there yet.
+    """Return one published file in the cache, downloaded if it is not there yet.
 
     Args:
         info: The data set that the file belongs to.
-        file: What to fetch; a file of another checksum is not accepted, cached or new.
+        file: File to fetch; a file of another checksum is not accepted, cached or new.
 
     Returns:
         The path of the cached file.

@@ -65,8 +65,8 @@ def grid_png(images: np.ndarray, *, columns: int | None = None, scale: int = 8) 
     On a white ground a white pixel at an image's edge could not be told from it.
 
     Args:
-        images: As for :func:`image_grid`.
-        columns: As for :func:`image_grid`.
+        images: The same as for :func:`image_grid`.
+        columns: The same as for :func:`image_grid`.
         scale: Screen pixels for one image pixel, at least 1.
 
     Raises:
@@ -98,11 +98,11 @@ def save_grid(
     """Write :func:`image_grid` as a PNG file, every pixel enlarged to ``scale`` x ``scale``.
 
     Args:
-        images: As for :func:`image_grid`.
+        images: The same as for :func:`image_grid`.
         path: The file to write; its folder must exist.
-        columns: As for :func:`image_grid`.
+        columns: The same as for :func:`image_grid`.
         scale: Screen pixels for one image pixel, at least 1.
-        overwrite: Whether an existing file may be replaced.
+        overwrite: True if an existing file may be replaced.
 
     Returns:
         The path.

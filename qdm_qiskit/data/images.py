@@ -1,4 +1,4 @@
-"""Image arrays: what a valid one is, and how its size and its channels are changed."""
+"""Image arrays: checks, and changes of size and of channels."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def validate_images(images: np.ndarray, what: str = "images") -> None:
     Args:
         images: ``(count, channels, height, width)``, at least one image, values in [0, 1]
             (within 1e-6).
-        what: What the message calls them.
+        what: Name of them in messages.
 
     Raises:
         InvalidData: If the shape is another one, or an image holds NaN, an infinity or a value
@@ -201,7 +201,7 @@ def check_channels(channels: int) -> None:
 
 
 def _checked_pixels(images: np.ndarray) -> np.ndarray:
-    """Images as float32, unless they cannot be images in [0, 1].
+    """Return images as float32; refuse what cannot be images in [0, 1].
 
     Raises:
         InvalidArgument: If they are no array of real numbers.

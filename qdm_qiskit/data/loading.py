@@ -45,8 +45,8 @@ def load_dataset(
 ) -> Split:
     """Load a data set as training and test images of one size.
 
-    Where training and test files are published, they are kept apart; otherwise each class is
-    divided by ``test_fraction``. Which images are test images depends on ``seed`` and
+    Training and test files are kept apart where they are published so; otherwise each class is
+    divided by ``test_fraction``. The choice of test images depends on ``seed`` and
     ``test_fraction`` only, not on ``classes`` or the counts, and a larger count adds images to
     those of a smaller one: runs of different sizes never train on each other's test images.
 
@@ -104,7 +104,7 @@ def load_with_source(
     seed: int = 0,
     folder: str | Path | None = None,
 ) -> LoadedData:
-    """:func:`load_dataset`, with what it was read from: to be recorded, or compared with a record."""
+    """Load as :func:`load_dataset` does, with raw arrays and their origin, for a data record."""
     called = checked_dataset_name(name)
     check_image_size(image_size)
     check_channels(channels)
@@ -141,7 +141,7 @@ class _Part:
     order: np.ndarray  # shuffled indices into raw: of all its images, or of this part's
 
     def choose(self, name: str, classes: Sequence[int] | None, count: int | None) -> np.ndarray:
-        """The first ``count`` indices, in shuffled order, whose class is wanted."""
+        """Return the first ``count`` indices, in shuffled order, whose class is wanted."""
         indices = self.order
         if classes is not None:
             indices = indices[np.isin(self.raw.labels[indices], list(classes))]
@@ -192,7 +192,7 @@ def _read_parts(
 
 
 def _divide(raw: RawImages, test_fraction: float, seed: int) -> tuple[_Part, _Part]:
-    """Shuffle, then give the first of each class to the test."""
+    """Shuffle, then give the first of each class to the test part."""
     order = stream(seed, "data").permutation(len(raw.labels))
     is_test = np.zeros(len(order), dtype=bool)
     for label in np.unique(raw.labels):

@@ -19,7 +19,7 @@ __all__ = [
 
 
 def read_mnist(info: DatasetInfo, folder: str | Path | None) -> tuple[RawImages, RawImages]:
-    """Training and test images from the published files, gzip or raw.
+    """Return training and test images from the published files, gzip or raw.
 
     Args:
         info: ``DATASETS["mnist"]``, or another data set of the same four files.
@@ -56,7 +56,7 @@ def _locate(info: DatasetInfo, folder: str | Path | None) -> list[Path]:
 
 
 def names_of(published: str) -> tuple[str, ...]:
-    """The names under which a published file goes about, the published one first.
+    """Return the names under which a published file goes about, the published one first.
 
     Unpackers take ``.gz`` off, and mirrors write a dot for the second hyphen. Some do both, and
     leave the file in a folder of one of its names.
@@ -71,7 +71,7 @@ def names_of(published: str) -> tuple[str, ...]:
 
 
 def _file_in(place: Path, published: str) -> Path | None:
-    """The file in a folder, by the first of its names that is there; None if none is."""
+    """Return the file in a folder, by the first of its names that is there; None if none is."""
     return next((p for name in names_of(published) if (p := place / name).is_file()), None)
 
 

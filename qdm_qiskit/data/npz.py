@@ -56,7 +56,7 @@ def read_npz(path: str | Path) -> tuple[RawImages, bool]:
 
 
 def read_npz_classes(path: str | Path) -> tuple[int, ...]:
-    """The labels that occur in a user's file, sorted; 0 alone if it has none. Images are not read.
+    """Return the labels in a user's file, sorted; 0 alone if it has none. Images are not read.
 
     Raises: as :func:`read_npz`.
     """

@@ -1,4 +1,4 @@
-"""Places of data: the absolute place of what an option names, and another place of the same data."""
+"""Places of data: absolute ones of those that options name, and new ones of data that moved."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NPZ = "npz:"
 
 
 def absolute_place(dataset: str, folder: str | None) -> tuple[str, str | None]:
-    """A data set's name and folder, with paths that mean the same in any working directory.
+    """Return a data set's name and folder, with paths that hold in any working directory.
 
     Args:
         dataset: A name, or ``npz:PATH``.
@@ -42,7 +42,7 @@ def exists(dataset: str, folder: str | None) -> bool:
 
 
 def moved_to(dataset: str, place: str | Path) -> tuple[str, str | None]:
-    """The name and folder of a data set whose files lie somewhere else now.
+    """Return the name and folder of a data set whose files lie somewhere else now.
 
     Args:
         dataset: Its name, or ``npz:PATH`` with the place where it was.
@@ -68,7 +68,7 @@ def moved_to(dataset: str, place: str | Path) -> tuple[str, str | None]:
 
 
 def _absolute(path: str | Path) -> Path:
-    """An absolute path that keeps links: who points one to other data should be told."""
+    """Return an absolute path that keeps links: who points one to other data should be told."""
     path = Path(path).expanduser()
     plain = Path(os.path.abspath(path))
     # Behind a link to a folder, ".." is not what the text says.

@@ -24,6 +24,6 @@ class RawImages:
     """The files that they were read from; none if they come with a package."""
 
     def chosen(self, indices: np.ndarray) -> np.ndarray:
-        """The images at ``indices``, float32 in [0, 1]."""
+        """Return the images at ``indices``, float32 in [0, 1]."""
         pixels = self.pixels[indices]
         return pixels.astype(np.float32) / 255 if pixels.dtype == np.uint8 else pixels

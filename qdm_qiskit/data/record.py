@@ -1,8 +1,9 @@
 """Record of a run's data: their place, content and classes; and a comparison with other data.
 
-Two hashes say it. That of each file names the bytes. That of the content is taken of the arrays as they
-are in memory, pixels and labels, before classes or counts are chosen and before anything is resized: it
-is what was trained on, whatever happened to the file meanwhile. Data are the same if either agrees.
+Two hashes say it. The hash of each file names its bytes. The hash of the content is taken of the
+arrays as they are in memory, pixels and labels, before classes or counts are chosen and before
+anything is resized: it is what was trained on, whatever happened to the file meanwhile. Data are
+the same if either agrees.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class DataRecord:
     """The data of a run, as they were when it began."""
 
     files: tuple[DataFile, ...]
-    """Empty for data that come with an installed package or are generated."""
+    """Files that the data were read from; none if a package brings or generates them."""
     origin: str
     """``files``, or the package and version that the data come from."""
     content_sha256: str
@@ -64,7 +65,7 @@ class DataRecord:
         return tuple(sorted({*self.train_classes, *self.test_classes}))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
+        """Return JSON values."""
         counts = {
             key: {str(label): count for label, count in sorted(getattr(self, key).items())}
             for key in ("train_classes", "test_classes")
@@ -78,7 +79,7 @@ class LoadedData:
 
     split: Split
     raw: tuple[RawImages, ...]
-    """Training and test arrays, or one of both; what :attr:`DataRecord.content_sha256` is of."""
+    """Training and test arrays, or one of both; :attr:`DataRecord.content_sha256` is their hash."""
     origin: str
     """The same as :attr:`DataRecord.origin`."""
 
@@ -93,7 +94,7 @@ class LoadedData:
         )
 
     def content(self) -> str:
-        """SHA-256 of types, shapes and values of all arrays."""
+        """Return the SHA-256 of types, shapes and values of all arrays."""
         digest = hashlib.sha256()
         for raw in self.raw:
             for array in (raw.pixels, raw.labels):
@@ -136,7 +137,7 @@ class LoadedData:
 
 
 def record_from_dict(content: object) -> DataRecord:
-    """The record that :meth:`DataRecord.to_dict` gave.
+    """Return the record that :meth:`DataRecord.to_dict` gave.
 
     Raises:
         InvalidOption: If a field is missing, unknown or of another kind.
@@ -204,6 +205,6 @@ def _described(path: Path) -> DataFile:
 
 
 def listed(labels: Sequence[int], most: int = 20) -> str:
-    """Labels for a message, the first of many."""
+    """Return labels for a message, the first of many."""
     shown = ", ".join(map(str, labels[:most]))
     return shown if len(labels) <= most else f"{shown}, ... ({len(labels)} in all)"

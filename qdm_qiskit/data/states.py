@@ -36,10 +36,12 @@ DEFAULT_TRAIN, DEFAULT_TEST = 1_000, 500
 
 
 def clustered_states(count: int, num_qubits: int, generator: np.random.Generator) -> np.ndarray:
-    """States near |0...0>: ``|0...0> + 0.08 c |0...01>``, normalised, c complex standard normal.
+    """Draw states near |0...0>.
+
+    They are ``|0...0> + 0.08 c |0...01>``, normalised, with c complex standard normal.
 
     Args:
-        count: How many.
+        count: Number to draw.
         num_qubits: n, at least 1.
         generator: Source of randomness.
 
@@ -53,7 +55,7 @@ def clustered_states(count: int, num_qubits: int, generator: np.random.Generator
 
 
 def circular_states(count: int, num_qubits: int, generator: np.random.Generator) -> np.ndarray:
-    """Qubit 0 uniform on the great circle of real amplitudes, all others |0>.
+    """Draw states: qubit 0 uniform on the great circle of real amplitudes, all others |0>.
 
     Its mean state is maximally mixed on qubit 0, as that of Haar-random states: what sees mean states
     only cannot tell the two apart.
@@ -81,7 +83,7 @@ def load_states(
     test_count: int | None = None,
     seed: int = 0,
 ) -> Split:
-    """Training and test states of an ensemble.
+    """Draw training and test states of an ensemble.
 
     Args:
         name: A key of :data:`STATE_ENSEMBLES`.
@@ -115,7 +117,9 @@ def load_states(
 
 
 def states_to_images(states: np.ndarray) -> np.ndarray:
-    """Real and imaginary parts of ``(count, d)`` states as ``(count, 1, 2, d)`` float32 in [0, 1].
+    """Return states as images of their real and imaginary parts.
+
+    ``(count, d)`` states become ``(count, 1, 2, d)`` float32 in [0, 1].
 
     Raises:
         InvalidData: If they are no finite numbers of that shape.
@@ -130,7 +134,7 @@ def states_to_images(states: np.ndarray) -> np.ndarray:
 
 
 def images_to_states(images: np.ndarray) -> np.ndarray:
-    """Normalised states ``(count, d)`` complex128 of what :func:`states_to_images` gave.
+    """Return normalised states ``(count, d)`` complex128 of what :func:`states_to_images` gave.
 
     Raises:
         InvalidData: If the shape is another one or a state has no norm.

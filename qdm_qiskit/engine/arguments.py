@@ -181,7 +181,7 @@ class Signature:
         return InvalidData(f"Weights have shape ({self.num_weights},){more}, got {got}.")
 
     def check_memory(self, batch: int) -> None:
-        """Refuse, before anything is allocated, states that the memory cannot hold.
+        """Refuse states that the memory cannot hold, before anything is allocated.
 
         Raises:
             InvalidData: With both numbers.

@@ -1,4 +1,4 @@
-"""From a ``QuantumCircuit`` to a :class:`CircuitProgram`."""
+"""Compilation of a ``QuantumCircuit`` into a :class:`CircuitProgram`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 MAX_FIXED_QUBITS = 5
-"""Larger gates without parameters are decomposed instead of taken as a matrix."""
+"""Qubits above which gates without parameters are decomposed instead of taken as a matrix."""
 
 # A name alone says nothing: a user's composite gate may be called "rz" or "barrier" as well.
 _TABULATED = {

@@ -75,10 +75,10 @@ class _Layout:
 class CircuitProgram:
     """A circuit as a differentiable function of inputs, weights and initial state.
 
-    Made by :func:`~qdm_qiskit.engine.compile_circuit`. Precision and device are those of the
-    tensors it is given: float32 computes in complex64, float64 in complex128. Where they differ, the
-    weights decide, then the inputs; the others are converted. Where there are none, :attr:`dtype`
-    decides.
+    It is made by :func:`~qdm_qiskit.engine.compile_circuit`. Precision and device are those of the
+    tensors it is given: float32 computes in complex64, float64 in complex128. The weights decide
+    where they differ, then the inputs; the others are converted. :attr:`dtype` decides where there
+    are none.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class CircuitProgram:
 
         Args:
             covered: The qubits.
-            tiled: Whether steps may run tile by tile.
+            tiled: True if steps may run tile by tile.
         """
         if (covered, tiled) not in self._layouts:
             found = strategies(self._operations, self.num_qubits)
@@ -271,8 +271,9 @@ class CircuitProgram:
     ) -> tuple[Tensor, tuple[int, ...]]:
         """Return the final amplitudes without global phase, ``(2**n, batch)``, real if they are.
 
-        Beside them the order of the qubits, most significant first. Where it is empty, the observables
-        were read on the way, and their values ``(observables, batch)`` are returned instead.
+        The order of the qubits, most significant first, is returned beside them. If it is empty,
+        the observables were read on the way, and their values ``(observables, batch)`` are returned
+        instead.
         """
         if torch.is_inference_mode_enabled():
             # Tensors that are kept for later runs must serve those that want gradients as well.
@@ -377,7 +378,7 @@ class CircuitProgram:
         """Run samples that each name a row of a table of weights; see :meth:`_run_now`.
 
         The blocks of all rows that are named are built at once; then the samples of a row run
-        together. Where these would fill no tile, each sample runs with weights of its own.
+        together. Each sample runs with weights of its own where these would fill no tile.
         """
         self._takes.check_rows(weights, rows, inputs, initial_state)
         assert weights is not None  # checked

@@ -83,7 +83,7 @@ def mixed_product(matrix: Tensor, x: Tensor) -> Tensor:
     if x.is_complex():
         pairs = torch.view_as_real(x)
         return torch.view_as_complex(_product(matrix, pairs.flatten(-2)).unflatten(-1, (-1, 2)))
-    # As one complex product: two real ones, put together, take longer, and so does their gradient.
+    # One complex product: two real ones, put together, take longer, and so does their gradient.
     return _product(matrix, x.to(matrix.dtype))
 
 

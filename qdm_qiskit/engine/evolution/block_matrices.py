@@ -1,8 +1,8 @@
 """Matrices of all blocks and phases of all monomials of a program, built in a few calls.
 
-A call of torch costs microseconds, whatever its size. So all gate angles are gathered at once, all
-matrices of one size are evaluated at once, the factors of all blocks of one size are put together, and
-the factors of each block are multiplied as a tree.
+A call of torch costs microseconds, whatever its size. All gate angles are therefore gathered at
+once, all matrices of one size are evaluated at once, the factors of all blocks of one size are put
+together, and the factors of each block are multiplied as a tree.
 
 A block is a product of factors. A factor is a layer of one-qubit gates (a Kronecker product), an
 embedded two-qubit gate or a fixed matrix, followed by a monomial, which costs one gather of rows and
@@ -45,7 +45,7 @@ class _Registered:
 
     factor: Factor
     runs: tuple[int, ...]
-    """Run of each local qubit of a layer; -1 for none."""
+    """Number of the run of each local qubit of a layer; -1 for none."""
     ticket: int
     """Ticket of a two-qubit gate; -1 for none."""
 
@@ -85,7 +85,7 @@ class BlockBuilder:
             fresh: Number of first qubits that are in |0>, so that columns can be left out.
 
         Returns:
-            Where its ``(2**k, 2**(k - fresh))`` matrix will stand.
+            Place of its ``(2**k, 2**(k - fresh))`` matrix.
         """
         factors = [self._register(each) for each in factors_of(operations, qubits)]
         key = (len(qubits), len(factors), 2**fresh)
@@ -254,11 +254,11 @@ class BlockBuilder:
         Args:
             weights: ``(num_weights,)``, a table ``(rows, num_weights)``, or None.
             like: A real tensor that gives precision and device.
-            differentiable: Whether forward mode may look inside. Backward mode always works.
+            differentiable: True if forward mode may look inside. Backward mode always works.
 
         Returns:
-            For each group its ``(rows * count, 2**k, columns)`` matrices, real where they can be;
-            and for each size of register its ``(rows * count, 2**k, 1)`` phases.
+            Matrices ``(rows * count, 2**k, columns)`` of each group, real where they can be; and
+            phases ``(rows * count, 2**k, 1)`` of each size of register.
         """
         if not self._groups and not self._phases:
             return {}, {}
@@ -278,7 +278,7 @@ class BlockBuilder:
 
         Args:
             angles: ``(number of angles, rows)``.
-            differentiable: Whether autograd or forward mode may look inside.
+            differentiable: True if autograd or forward mode may look inside.
         """
         singles = self._run_matrices(angles)
         pairs: Tensor | None = None
@@ -372,9 +372,9 @@ class BlockBuilder:
 
         Args:
             angles: ``(number of angles, rows)``.
-            products: Of :meth:`forward`.
+            products: Products of :meth:`forward`.
             phases: The phases that :meth:`forward` has returned.
-            grads: Of all that :meth:`forward` has returned; None for zero.
+            grads: Gradients of all that :meth:`forward` has returned; None for zero.
 
         Returns:
             As ``angles``.

@@ -27,9 +27,9 @@ class Entries:
     cos_offset: Tensor
     scale: Tensor
     factor: Tensor | None
-    """Complex: the part of the phase that does not depend on the angle; None if all are real."""
+    """Part of the phase that does not depend on the angle, complex; None if all are real."""
     phase: Tensor | None
-    """None where no phase depends on an angle."""
+    """Coefficients of the angle in the phase; None where no phase depends on an angle."""
 
     @classmethod
     def of(cls, forms: Sequence[GateForm], like: Tensor, *, real: bool = False) -> Entries:

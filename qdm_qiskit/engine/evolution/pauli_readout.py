@@ -48,7 +48,7 @@ class ObservableTable:
         return sum(16 * len(each.coefficients) * 2**num_qubits for each in strings)
 
     def _tables(self) -> dict[int, np.ndarray]:
-        """Tables by pattern, ``(observables, 2**n)`` complex."""
+        """Return tables by pattern, ``(observables, 2**n)`` complex."""
         index = np.arange(2**self._num_qubits)
         patterns = {}
         for group in self._strings:
@@ -93,7 +93,7 @@ class ObservableTable:
 
         Args:
             like: Gives precision and device.
-            order: As for :meth:`evaluate`.
+            order: The same as for :meth:`evaluate`.
         """
         if self._patterns is None or set(self._patterns) != {0}:
             return None

@@ -1,8 +1,8 @@
 """Expectation values of Pauli strings from the states themselves, without tables.
 
-What a string multiplies a state by is a sign for each basis state, the product of one of the upper
-bits and one of the lower bits: two short vectors instead of one of ``2**n`` numbers. So hundreds of
-strings on twenty qubits need the memory of a few states.
+A string multiplies a state by a sign for each basis state, the product of one of the upper
+bits and one of the lower bits: two short vectors instead of one of ``2**n`` numbers. Hundreds of
+strings on twenty qubits thus need the memory of a few states.
 """
 
 from __future__ import annotations

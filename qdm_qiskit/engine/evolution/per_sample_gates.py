@@ -20,7 +20,7 @@ class SampleTable:
     """Matrices of runs of per-sample gates.
 
     Args:
-        runs: For each key its gates; the gates of a run act on the same qubits
+        runs: Gates of each key; the gates of a run act on the same qubits
             in the same order.
     """
 

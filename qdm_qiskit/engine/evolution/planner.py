@@ -1,4 +1,4 @@
-"""From segments to steps: which component holds which qubits, in which order, and at what cost."""
+"""Planning of steps from segments: the qubits of each component, their order, and the cost."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _moving(elements: int) -> float:
 @dataclass
 class _Component:
     qubits: list[int]
-    """Most significant first."""
+    """Qubits of the component, most significant first."""
     batched: bool
 
     @property
@@ -68,7 +68,7 @@ class _Waiting:
 
     component: int
     monomial: Monomial | None
-    """None while costs are only estimated."""
+    """Monomial of the permutation; None while costs are only estimated."""
     moves: bool = False
     weighted: bool = False
     fixed: bool = False
@@ -118,7 +118,7 @@ class Planner:
 
     Args:
         segments: In circuit order.
-        num_qubits: Of the circuit.
+        num_qubits: Number of qubits of the circuit.
         start: Qubits that an initial state will hold, least significant first; all others start
             in |0>.
         builder: Collects blocks with weights; None estimates only.

@@ -23,7 +23,7 @@ def unit_columns(state: Tensor, selections: int, before: Tensor | float = 1.0) -
 
     Args:
         state: ``(2**n, batch)``, after the selections.
-        selections: How many outcomes were selected.
+        selections: Number of outcomes that were selected.
         before: Norms of the states before, ``(1, batch)`` or one for all.
 
     Raises:
@@ -37,12 +37,12 @@ def unit_columns(state: Tensor, selections: int, before: Tensor | float = 1.0) -
 def least_norm(dtype: torch.dtype, selections: int) -> float:
     """Return the norm at and below which a state of norm 1 is nothing after selected outcomes.
 
-    Where a selected outcome does not happen, rounding leaves an amplitude of size epsilon. Several
+    Rounding leaves an amplitude of size epsilon where a selected outcome does not happen. Several
     selections multiply: only norms below the product of their roundings are surely nothing.
 
     Args:
         dtype: A real precision.
-        selections: How many outcomes were selected; 0 refuses nothing but zero itself.
+        selections: Number of outcomes that were selected; 0 refuses nothing but zero itself.
     """
     return float((ROUNDING * torch.finfo(dtype).eps) ** selections) if selections else 0.0
 
@@ -54,7 +54,7 @@ def check_selected(norm: Tensor, selections: int, before: Tensor | float = 1.0) 
 
     Args:
         norm: Norms after the selections.
-        selections: How many outcomes were selected.
+        selections: Number of outcomes that were selected.
         before: Norms before them.
 
     Raises:

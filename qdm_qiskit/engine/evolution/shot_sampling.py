@@ -28,7 +28,7 @@ def draw_counts(
     Args:
         probabilities: ``(batch, outcomes)``; negative rounding errors count as 0, and each row is
             normalised.
-        shots: For each row, at least 1.
+        shots: Number for each row, at least 1.
         generator: On the CPU; torch's own if None.
 
     Returns:
@@ -69,7 +69,7 @@ def draw_selected(
     Args:
         probabilities: ``(batch, outcomes)``.
         shots, generator: As for :func:`draw_counts`.
-        selects: Whether a row's distance from 1 is the probability that a shot is dropped; if not,
+        selects: True if a row's distance from 1 is the probability that a shot is dropped; if not,
             rows sum to 1.
 
     Returns:

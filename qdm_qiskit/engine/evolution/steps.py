@@ -49,7 +49,7 @@ class Frame:
     samples: dict[int, Tensor]
     """Per-sample gates by key, ``(d, d, batch)``."""
     dtype: torch.dtype
-    """Real; complex numbers have the same precision."""
+    """Real precision; complex numbers have the same."""
     device: torch.device
     rows: dict[Any, tuple[Tensor, ...]] = field(default_factory=dict)
     """Stacks taken apart, filled by :meth:`row`."""
@@ -131,7 +131,7 @@ class Move:
 
     component: int
     source: int | None
-    """Constant: row i of the result is row ``source[i]``; None if nothing moves."""
+    """Constant of source rows: row i of the result is row ``source[i]``; None if nothing moves."""
     inverse: int | None
     """Constant: the inverse of ``source``."""
     signs: int | None
@@ -223,7 +223,8 @@ class PerSample:
 
 @dataclass
 class Project:
-    """Keep the part of the state in which a qubit has an outcome; reset it to 0 if asked."""
+    """A projection on one outcome of a qubit: that part of the state is kept; reset to 0 if
+    asked."""
 
     component: int
     high: int

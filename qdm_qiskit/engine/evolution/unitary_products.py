@@ -30,7 +30,7 @@ CALL_US, LEVEL_US = 7.0, 60.0
 ENTRY_US = 2.5e-4
 """A complex multiplication and addition, three times over."""
 FACTOR_ENTRY_US = 0.01
-"""Making one entry of a factor, forward and backward."""
+"""Cost of one entry of a factor, forward and backward."""
 
 
 def chain_us(m: int, d: int, columns: int, blocks: int = 1) -> tuple[float, float]:
@@ -66,7 +66,7 @@ def chain(factors: Tensor, stride: int, *, tree: bool, differentiable: bool = Tr
         factors: ``(blocks, m, d, d)``, the first one applied first.
         stride: Distance of the columns of the product that are needed.
         tree: Multiply as a tree, or in turn.
-        differentiable: Whether autograd or forward mode may look inside, which costs more.
+        differentiable: True if autograd or forward mode may look inside, which costs more.
 
     Returns:
         All levels of the tree, the last one ``(blocks, 1, d, d)``; or one tensor, the partial
@@ -90,7 +90,7 @@ def boundaries(
     """Return all Z of the module's docstring, ``(m + 1, blocks, d, d)``.
 
     Args:
-        factors: As for :func:`chain`.
+        factors: The same as for :func:`chain`.
         found: Its result.
         grad: ``(blocks, d, columns)``, of the product.
         stride, tree: As for :func:`chain`.

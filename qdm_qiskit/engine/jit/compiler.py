@@ -34,7 +34,8 @@ __all__ = [
 OPTIMISE = 2
 """LLVM's level of optimisation, 0 to 3."""
 _ONCE = threading.RLock()
-"""Held while the process makes its only compiler or kernels; a cache alone lets threads make more."""
+"""Lock held while the process makes its only compiler or kernels; a cache alone lets threads make
+more."""
 
 
 class Kernels:
@@ -75,7 +76,7 @@ class Kernels:
     def apply(self, rows: int, *, real: bool, diagonal: bool = False, form: str = "forward") -> int:
         """Return the address of a function that applies a block of ``rows`` rows, or a diagonal one.
 
-        Of the matrix its "forward" form, its "transposed", or its "adjoint".
+        ``form`` is that of the matrix: "forward", "transposed" or "adjoint".
         """
         return self._address(self._gates.apply, rows, real, diagonal, form)
 

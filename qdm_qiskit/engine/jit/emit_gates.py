@@ -35,7 +35,7 @@ class GateWriter:
     def apply(self, rows: int, real: bool, diagonal: bool, form: str) -> ir.Function:
         """Write (tile, count, first rows, offsets, matrix or its diagonal): apply a block.
 
-        Of the matrix its "forward" form, its "transposed", or its "adjoint" is applied.
+        The matrix is applied in its "forward" form, its "transposed", or its "adjoint".
         """
         function, b, (tile, count, first, offsets, matrix) = self.vec.tile_function("apply")
         if rows > UNROLLED:
@@ -200,7 +200,7 @@ class GateWriter:
         """Write (tile, count, first rows, offsets, entries, stride): apply each lane's own matrix.
 
         Entries are complex numbers, the lanes of one next to each other, and ``stride`` of them from
-        entry to entry; of a diagonal matrix only its diagonal.
+        entry to entry; a diagonal matrix has those of its diagonal only.
         """
         function, b, arguments = self.vec.tile_function("apply_each")
         tile, count, first, offsets, entries, stride = arguments
@@ -227,8 +227,9 @@ class GateWriter:
     def slope(self, rows: int, diagonal: bool, each: bool) -> ir.Function:
         """Write (state, gradient, count, first rows, offsets, generator, slopes): add slopes.
 
-        It is ``Re sum gradient^T X state``, of a generator X of ``(rows, rows)`` complex numbers, or of
-        its diagonal. Where all lanes share an angle, their sum is added to one number.
+        A slope is ``Re sum gradient^T X state``, of a generator X of ``(rows, rows)`` complex
+        numbers, or of its diagonal. The sum over lanes is added to one number where all lanes share
+        an angle.
         """
         function, b, arguments = self.vec.tile_function("slope")
         state, grad, count, first, offsets, generator, out = arguments

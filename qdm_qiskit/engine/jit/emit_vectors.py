@@ -216,7 +216,7 @@ def loop(b: ir.IRBuilder, end: ir.Value, start: ir.Value | None = None) -> Itera
 def carrying(
     b: ir.IRBuilder, end: ir.Value, initial: list[ir.Value], start: ir.Value | None = None
 ) -> Iterator[tuple[ir.Value, list[ir.Value], list[ir.Value]]]:
-    """A loop that carries values: its counter, the values before the round, a list for those after.
+    """Carry values through a loop: its counter, values before the round, a list for those after.
 
     After the loop the values before the round are the final ones.
     """

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 LEAST_GATES = 40
-"""Blocks of fewer gates are products of their factors."""
+"""Number of gates below which blocks are products of their factors."""
 
 
 class Runner(Protocol):

@@ -60,7 +60,7 @@ SUM_US = 0.03
 COMPLEX_NS, REAL_NS, LEAST_NS = 0.072, 0.036, 0.09
 """Nanoseconds of one amplitude of a tile in the cache, for each row of the block; and at least."""
 GROUP_US, LEVEL_US = 130.0, 60.0
-"""Building blocks of one size and number of factors, or phases, with their gradients; and a level of
+"""Cost of blocks of one size and number of factors, or phases, with their gradients; and a level of
 their products."""
 BLOCK_ENTRY_US, PRODUCT_US = 0.02, 2.5e-4
 """An entry of a factor; and a multiplication in a product of factors, three times over."""
@@ -69,7 +69,7 @@ ANGLE_US, OWN_ANGLE_US = 0.05, 0.02
 MOVE_NS = 0.15
 """A row moved, with or without factors, for each of its amplitudes."""
 PHASE_ROW_US = 0.03
-"""Making and differentiating one phase that depends on weights."""
+"""Cost of making and differentiating one phase that depends on weights."""
 LEAST_SAMPLES = 16
 """Samples below which a tile costs no less."""
 CACHED_ROWS = 2**9
@@ -98,7 +98,7 @@ def tile_options(
     Args:
         found: Ways to cut the circuit into segments, by name.
         best: The one that is cheapest without tiles.
-        num_qubits: Of the circuit.
+        num_qubits: Number of qubits of the circuit.
         start: Qubits that an initial state will hold.
         limit: Options that cost more microseconds are left out.
     """
@@ -299,7 +299,7 @@ class TilePlanner:
             self._gate(operation)
 
     def _gate(self, operation: Operation) -> None:
-        """A gate with an angle by itself."""
+        """Return a gate with an angle by itself."""
         form = operation.form
         active, shared = form.active, not operation.depends_on_inputs
         shape = GateShape(shared, len(active), form.is_real and shared, form.is_diagonal)
@@ -427,7 +427,7 @@ def planned(
     """Return the plan of an option, and its steps on tiles.
 
     Args:
-        option: Of :func:`tile_options`.
+        option: Option of :func:`tile_options`.
         num_qubits, start, builder, constants: As for :class:`~.evolution.planner.Planner`.
     """
     plan = Planner(option.head, num_qubits, start, builder, constants).plan

@@ -6,8 +6,8 @@ undoes the steps from the final state, since all are unitary, and reads the grad
 the way; no state is kept in between. :mod:`..evolution.adjoint` does the same in calls of torch, on
 any device.
 
-As there, the gradient travels complex conjugate: where a matrix M acts on the state, its transpose acts
-on the gradient.
+The gradient travels complex conjugate, as there: where a matrix M acts on the state, its transpose
+acts on the gradient.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class TileRunner:
         """Return shared angles ``(angles, 1)``, and each sample's own ``(angles, batch)``.
 
         Args:
-            given: For each of them its angles, or the tensor of which they are columns.
+            given: Angles of each of them, or the tensor of which they are columns.
         """
         shared, own = (
             vector.evaluate(each, each, each) if each is not None and vector.is_bare else each

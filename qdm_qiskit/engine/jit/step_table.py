@@ -30,7 +30,7 @@ class TileTable:
     Args:
         tiles: The steps.
         frame: Constants and precision.
-        are_complex: For each of the tiles' groups whether its stack is complex.
+        are_complex: True for each of the tiles' groups whose stack is complex.
         lanes: Samples of a tile.
     """
 
@@ -188,7 +188,8 @@ class TileTable:
 
         Args:
             packs: Matrices and phases of the tiles' users.
-            entries: Of their gates by themselves, ``(gates, entries, samples)`` for each shape.
+            entries: Entries of their gates by themselves, ``(gates, entries, samples)`` for each
+                shape.
         """
         key = (
             *(each.data_ptr() for each in packs),

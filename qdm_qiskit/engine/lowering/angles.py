@@ -231,8 +231,8 @@ def compile_angle(
 
     Args:
         angle: A number, an expression of the circuit's parameters, or a tree.
-        positions: Where each parameter's value stands.
-        gate: Whose angle it is, for messages.
+        positions: Place of each parameter's value.
+        gate: Gate whose angle it is, for messages.
 
     Returns:
         The compiled angle; it holds the positions of those parameters only that have not cancelled.

@@ -60,7 +60,7 @@ def is_free(operation: Operation) -> bool:
 def settled(instruction: Instruction) -> Instruction:
     """Return the instruction, or a bound copy of a gate whose parameters have all cancelled.
 
-    Of gates only that are looked at as a whole: elsewhere each angle is read by itself.
+    Only gates that are looked at as a whole are bound: elsewhere each angle is read by itself.
     """
     if not isinstance(instruction, RVGate | PauliEvolutionGate) or not is_free(instruction):
         return instruction

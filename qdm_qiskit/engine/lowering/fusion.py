@@ -35,7 +35,7 @@ def fold(operations: Sequence[Operation], max_qubits: int, *, apart: bool = Fals
 
     A gate joins an earlier block if everything in between acts on other qubits, so the product is the
     same circuit. Gates that depend on inputs join only each other, on the same qubits in the same
-    order. With ``apart``, gates with weights do not join blocks without any.
+    order. Gates with weights do not join blocks without any if ``apart``.
     """
     segments: list[Segment] = []
     for operation in operations:

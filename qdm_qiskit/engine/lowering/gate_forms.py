@@ -41,7 +41,7 @@ class GateForm:
 
     @property
     def size(self) -> int:
-        """d."""
+        """Number of rows, d."""
         return math.isqrt(len(self.scale))
 
     @property

@@ -64,7 +64,7 @@ class Operation:
 
     @cached_property
     def kind(self) -> Kind:
-        """ "project", "sample" (depends on inputs) or "block"."""
+        """Kind of the operation: "project", "sample" (depends on inputs) or "block"."""
         if self.outcome is not None:
             return "project"
         return "sample" if self.depends_on_inputs else "block"

@@ -22,7 +22,7 @@ def parameter_columns(
     """Return where each parameter's value stands: ("inputs" or "weights", column).
 
     Args:
-        circuit: Whose parameters they are.
+        circuit: Circuit whose parameters they are.
         inputs: Parameters that differ between the samples of a batch.
         weights: Parameters that all samples share.
 

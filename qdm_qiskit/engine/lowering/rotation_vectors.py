@@ -1,7 +1,7 @@
 """Qiskit's ``RVGate``, a rotation about a vector of free length and direction, as rotations about axes.
 
-The gate is ``exp(-i (x X + y Y + z Z) / 2)``. As RZ RY RX it has Euler angles, whose derivatives do not
-exist where the middle one is a right angle. There an RY by a right angle is taken out first, so that
+The gate is ``exp(-i (x X + y Y + z Z) / 2)``. Its Euler angles as RZ RY RX have no derivatives
+where the middle one is a right angle. An RY by a right angle is taken out first there, so that
 values and derivatives exist everywhere, at the vector 0 as well.
 """
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
 
 MAX_AUTO_DENSITY_QUBITS = 9
-"""``method="auto"`` takes trajectories for circuits with more active qubits."""
+"""Active qubits above which ``method="auto"`` takes trajectories."""
 
 Method = Literal["auto", "density", "trajectories"]
 
@@ -98,8 +98,8 @@ def compile_noisy(
             as a ``BackendV2`` that the circuit was transpiled for.
         inputs: Parameters that differ between the samples of a batch.
         weights: Parameters that all samples share.
-        physical_qubits: Where the noise model finds each qubit of the circuit, for a circuit that
-            is numbered differently; as they are numbered if None.
+        physical_qubits: Place in which the noise model finds each qubit of the circuit, for a
+            circuit that is numbered differently; as they are numbered if None.
         unknown_gates: ``"noiseless"`` runs gates that the model does not know without an error, as
             Aer does; ``"refuse"`` names them.
         method: ``"density"`` is exact and costs 4**active numbers a sample; ``"trajectories"`` is an
@@ -140,7 +140,7 @@ def compile_noisy(
 def _model_of(
     noise: NoiseModel | BackendV2, circuit: QuantumCircuit, physical_qubits: Sequence[int] | None
 ) -> NoiseModel:
-    """The model itself, or a device's on the qubits of the circuit."""
+    """Return the model itself, or a device's on the qubits of the circuit."""
     from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel
 

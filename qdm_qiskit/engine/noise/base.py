@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MAX_OUTCOME_QUBITS = 24
-"""Probabilities of more qubits are refused: 2**24 numbers a sample."""
+"""Most qubits whose probabilities are given: 2**24 numbers a sample."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Arguments:
 class NoisyProgram(ABC):
     """A noisy circuit as a differentiable function of inputs, weights and initial state.
 
-    Made by :func:`~qdm_qiskit.engine.compile_noisy`. Qubits are those of the circuit, by their index
-    there: physical ones for a transpiled circuit. Those on which nothing acts cost nothing.
-    Precision and device are those of the tensors that it is given, as for
+    It is made by :func:`~qdm_qiskit.engine.compile_noisy`. Qubits are those of the circuit, by
+    their index there: physical ones for a transpiled circuit. Those on which nothing acts cost
+    nothing. Precision and device are those of the tensors that it is given, as for
     :class:`~qdm_qiskit.engine.CircuitProgram`.
     """
 
@@ -98,7 +98,7 @@ class NoisyProgram(ABC):
                 all active ones if None.
             qubits: The first is the least significant bit of the outcome; all qubits of the circuit
                 if None.
-            readout: Whether outcomes pass through the readout errors.
+            readout: True if outcomes pass through the readout errors.
 
         Returns:
             ``(batch, 2**len(qubits))`` real; batch is 1 where neither inputs nor states are given.
@@ -125,8 +125,8 @@ class NoisyProgram(ABC):
             observables: On all qubits of the circuit: for a transpiled one as
                 ``observable.apply_layout(circuit.layout)`` gives them.
             inputs, weights, initial_state, initial_qubits: As for :meth:`probabilities`.
-            readout: Whether each Pauli string is read through the readout errors of its qubits, as a
-                device without mitigation reads it (changes of basis taken as free of noise).
+            readout: True if each Pauli string is read through the readout errors of its qubits, as
+                a device without mitigation reads it (changes of basis taken as free of noise).
 
         Returns:
             ``(batch, len(observables))`` real.

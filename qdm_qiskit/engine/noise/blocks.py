@@ -32,7 +32,7 @@ def fuse(events: Sequence[Event], width: int, *, split_samples: bool = True) -> 
     Args:
         events: In order.
         width: Qubits of a block, at most (events on more have a block of their own).
-        split_samples: Whether rotations with an angle for each sample stay alone.
+        split_samples: True if rotations with an angle for each sample stay alone.
 
     Returns:
         Blocks in an order in which they can be applied.

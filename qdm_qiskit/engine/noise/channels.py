@@ -45,7 +45,7 @@ __all__ = [
 PAULIS = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 LETTERS = "IXYZ"
 NEGLIGIBLE = 1e-24
-"""Kraus operators whose squared norm is below this are left out."""
+"""Squared norm below which Kraus operators are left out."""
 
 STANDARD_GATES = {name: gate.base_class for name, gate in get_standard_gate_name_mapping().items()}
 """Qiskit's own gates; a user's may have the name of one."""
@@ -175,9 +175,9 @@ def channel_of_instruction(instruction: Instruction) -> Channel:
 def channel_of_error(error: QuantumError) -> Channel:
     """Return the channel of one of Aer's errors, by Kraus operators of small spread.
 
-    Aer gives errors as mixtures of circuits. Where their operators, equal ones put together, have a
-    smaller spread than the canonical ones of the whole channel, they are kept: the canonical ones of
-    a depolarizing error need not be unitary.
+    Aer gives errors as mixtures of circuits. Their operators, equal ones put together, are kept
+    where they have a smaller spread than the canonical ones of the whole channel: the canonical
+    ones of a depolarizing error need not be unitary.
 
     Raises:
         UnsupportedCircuit: If it is no completely positive, trace-preserving map.

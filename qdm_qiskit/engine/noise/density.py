@@ -38,7 +38,7 @@ __all__ = [
 WIDTHS = (2, 3)
 """Largest blocks that are tried, in qubits; the way with the lowest estimated cost is taken."""
 MAX_MATRIX_QUBITS = 13
-"""Density matrices of more qubits are refused: 4**13 complex numbers a sample."""
+"""Most qubits of a density matrix: 4**13 complex numbers a sample."""
 
 String = tuple[tuple[int, int], ...]
 
@@ -60,8 +60,8 @@ class _Layout:
 class DensityProgram(NoisyProgram):
     """A noisy circuit, its density matrix evolved exactly.
 
-    The state costs ``4**active`` real numbers a sample. Whether states or observables are evolved,
-    and how far gates and noise are fused, is chosen by a cost model for each batch size.
+    The state costs ``4**active`` real numbers a sample. A cost model chooses, for each batch size,
+    whether states or observables are evolved, and how far gates and noise are fused.
     """
 
     def __init__(

@@ -137,7 +137,7 @@ class NoisyEngineRunner(CircuitRunner):
         }
 
     def _program(self, circuit: QuantumCircuit, values: np.ndarray) -> DensityProgram | None:
-        """The compiled circuit; None where Aer runs it."""
+        """Return the compiled circuit; None where Aer runs it."""
         key = _key(circuit)
         found = None if key is None else self._compiled.get(key)
         if found is None or self.backend.target.has_angle_bounds():
@@ -179,7 +179,7 @@ class NoisyEngineRunner(CircuitRunner):
 
 @torch.no_grad()
 def _probabilities(program: DensityProgram, values: np.ndarray) -> np.ndarray:
-    """The distribution of each row, ``(batch, 2**num_clbits)`` float64."""
+    """Return the distribution of each row, ``(batch, 2**num_clbits)`` float64."""
     at_once = max(1, NUMBERS_AT_ONCE // 4 ** len(program.active))
     rows = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
     found = torch.cat(
@@ -190,7 +190,7 @@ def _probabilities(program: DensityProgram, values: np.ndarray) -> np.ndarray:
 
 
 def _drawn(probabilities: np.ndarray, shots: int, seed: int, circuit: int) -> np.ndarray:
-    """Counts of each row, by the stream of its address in the job."""
+    """Return the counts of each row, by the stream of its address in the job."""
     weights = probabilities / probabilities.sum(axis=1, keepdims=True)
     return np.stack(
         [stream(seed, "shots", circuit, k).multinomial(shots, row) for k, row in enumerate(weights)]
@@ -198,7 +198,7 @@ def _drawn(probabilities: np.ndarray, shots: int, seed: int, circuit: int) -> np
 
 
 def _key(circuit: QuantumCircuit) -> Hashable | None:
-    """All that decides what a circuit gives on a device; None where an instruction does not tell.
+    """Return all that decides a circuit's outcome on a device; None if an instruction hides it.
 
     Qiskit changes gates in place, so that a circuit's identity says nothing.
     """

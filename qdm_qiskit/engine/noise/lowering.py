@@ -1,4 +1,4 @@
-"""From a circuit and a noise model to a list of channels and Pauli rotations.
+"""Lowering of a circuit and a noise model to a list of channels and Pauli rotations.
 
 Errors are attached as Qiskit Aer attaches them (0.17, tested against 0.18): a gate is looked up by
 its label if it has one, by its name otherwise; an error for its very qubits, in order, goes before
@@ -108,7 +108,7 @@ class Event:
     pauli: str = ""
     """The P of exp(-i angle P / 2)."""
     angle: ParameterExpression | Tree | None = None
-    """Radians."""
+    """Angle in radians."""
     on_inputs: bool = False
     """True if each sample has its own angle."""
 
@@ -137,11 +137,11 @@ def lower(
     """Attach the noise.
 
     Args:
-        circuit: As for :func:`~qdm_qiskit.engine.compile_noisy`.
+        circuit: The same as for :func:`~qdm_qiskit.engine.compile_noisy`.
         noise_model: Aer's noise model.
         inputs: Parameters that each sample has its own values of.
-        physical_qubits: Where the model finds each of the circuit's qubits.
-        unknown_gates: As there.
+        physical_qubits: Place in which the model finds each of the circuit's qubits.
+        unknown_gates: The same as there.
 
     Returns:
         The events in order; all indices are those of the circuit.

@@ -44,7 +44,7 @@ def rotation_terms(pauli: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 class BlockMatrices:
-    """Collects blocks, then builds their matrices whenever weights change."""
+    """Collector of blocks, which builds their matrices whenever weights change."""
 
     def __init__(self) -> None:
         self._fixed: list[np.ndarray] = []
@@ -59,7 +59,7 @@ class BlockMatrices:
 
         Args:
             events: Its channels and rotations in order.
-            columns: For the id of each rotation its row among the angles.
+            columns: Row of each rotation, by its id, among the angles.
             axes: The qubits of its matrix, the first most significant.
 
         Returns:

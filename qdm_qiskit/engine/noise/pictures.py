@@ -46,9 +46,9 @@ class Action:
     kind: Literal["zero", "merge", "permute", "apply", "rotate"]
     component: int = 0
     other: int = 0
-    """For a merge: the component that becomes the less significant part."""
+    """Component that becomes the less significant part in a merge."""
     axes: tuple[int, ...] = ()
-    """For a permutation of qubits: the old axes in their new order."""
+    """Old axes in their new order, for a permutation of qubits."""
     block: int = -1
     """Index of the block to apply."""
     register: tuple[int, ...] = ()
@@ -60,7 +60,7 @@ class Action:
     batched: bool = False
     """True if the component has a column for each sample."""
     prepared: list[int] = field(default_factory=list)
-    """For a new qubit: blocks of fixed channels that it goes through at once."""
+    """Blocks of fixed channels that a new qubit goes through at once."""
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Picture:
 
         Args:
             columns: Samples, or observables.
-            kept: Whether the results of all actions are kept for a backward pass. If not, it is a
+            kept: True if the results of all actions are kept for a backward pass. If not, it is a
                 vector before and after an action, and as much between.
         """
         factor = {"rotate": 3}
@@ -117,7 +117,7 @@ def lay_out(
         blocks: In order.
         active: All qubits.
         covered: Those with an initial state, the first least significant.
-        backward: Whether blocks that no sample's rotation needs are applied to the observables.
+        backward: True if blocks that no sample's rotation needs are applied to the observables.
     """
     early: list[int] = []
     late: list[int] = []
@@ -248,7 +248,7 @@ def run_picture(
     Args:
         picture: Actions in order.
         state: Component to ``(4**k, columns)``.
-        matrices: For each block its transfer matrix, in the order of its register.
+        matrices: Transfer matrix of each block, in the order of its register.
         rotate: Applies a rotation with an angle for each sample.
         zero: Gives the vector of a new qubit, ``(4, 1)``.
         transposed: Apply the transposed matrices: for observables.

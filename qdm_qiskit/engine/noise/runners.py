@@ -1,4 +1,4 @@
-"""From a target to the runner behind it, with the engine for a device's noise."""
+"""Runners behind targets, with the engine for a device's noise."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def runner_for(
     readout: ReadoutErrors = "mean",
     simulator: Simulator = "auto",
 ) -> CircuitRunner:
-    """The runner of a target; ``noisy:`` ones run on the engine wherever it can run the circuit.
+    """Return the runner of a target; ``noisy:`` ones use the engine for circuits that it can run.
 
     All others are those of :func:`~qdm_qiskit.execution.factory.make_runner`, which needs no torch
     and gives Aer for ``noisy:``.
 
     Args:
         target, seed, readout: As there.
-        simulator: Of ``noisy:`` targets: ``"auto"`` is the engine, and Aer for circuits that the
-            engine does not run; ``"engine"`` refuses those; ``"aer"`` is Aer alone, as a cross-check:
-            the same distribution and other shots.
+        simulator: Simulator of ``noisy:`` targets: ``"auto"`` is the engine, and Aer for circuits
+            that the engine does not run; ``"engine"`` refuses those; ``"aer"`` is Aer alone, as a
+            cross-check: the same distribution and other shots.
 
     Returns:
         A runner whose ``backend`` is what to transpile for.
@@ -63,13 +63,13 @@ def runner_for(
 def noise_alone(
     runner: CircuitRunner, circuit: QuantumCircuit, *, readout: ReadoutErrors = "mean"
 ) -> np.ndarray | None:
-    """What a runner's device gives whatever goes in, see :meth:`.NoisyRunner.mean_output`.
+    """Return a device's output whatever goes in, see :meth:`.NoisyRunner.mean_output`.
 
     Args:
-        runner: Of a device. One that has the device's noise at hand is asked; for all others it is
-            made, from the device's name.
+        runner: Runner of a device. One that has the device's noise at hand is asked; for all others
+            it is made, from the device's name.
         circuit: Transpiled for it.
-        readout: Which readout errors are made then.
+        readout: Readout errors that are made then.
     """
     if isinstance(runner, NoisyEngineRunner | NoisyRunner):
         return runner.mean_output(circuit)

@@ -1,15 +1,15 @@
 """Quantum trajectories: pure states, one branch of each channel drawn for each of them.
 
-The estimator. A channel with Kraus operators K_k takes branch k with probability
+The estimator: a channel with Kraus operators K_k takes branch k with probability
 ``q_k = |K_k|^2 / S``, where ``|K|`` is the spectral norm and ``S = sum_k |K_k|^2 >= 1``, and multiplies
 the state by ``K_k / sqrt(q_k)``; states are not normalised afterwards. Then the mean of ``|psi><psi|``
 is the density matrix, without bias. The q do not depend on states or parameters, so the mean of
 the gradients of trajectories is the gradient of the mean, without bias and without score terms.
 
-The variance. No branch multiplies a squared norm by more than S, and mixtures of unitaries have
-S = 1. So a trajectory's value of an observable O lies within ``+-|O| * prod(S)``, and its variance
-is at most ``|O|^2 prod(S) - <O>^2``, over all channels of the circuit. The product grows exponentially
-with the damping in the circuit: where it is large, the method is unfit, and says so.
+The variance: no branch multiplies a squared norm by more than S, and mixtures of unitaries have
+S = 1. A trajectory's value of an observable O thus lies within ``+-|O| * prod(S)``, and its
+variance is at most ``|O|^2 prod(S) - <O>^2``, over all channels of the circuit. The product grows
+exponentially with the damping in the circuit: where it is large, the method is unfit, and says so.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class TrajectoryProgram(NoisyProgram):
 
         Args:
             inputs, weights, initial_state, initial_qubits, qubits, readout: As there.
-            trajectories: For each sample, at least 1.
+            trajectories: Number for each sample, at least 1.
             generator: On the CPU; torch's own if None.
         """
         arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
@@ -158,7 +158,7 @@ class TrajectoryProgram(NoisyProgram):
 
         Args:
             observables, inputs, weights, initial_state, initial_qubits, readout: As there.
-            trajectories: For each sample, at least 1.
+            trajectories: Number for each sample, at least 1.
             generator: On the CPU; torch's own if None.
         """
         arguments = self._arguments(inputs, weights, initial_state, initial_qubits)

@@ -18,7 +18,7 @@ def row_slices(rows: int, num_qubits: int, amplitudes: int = CHUNK) -> Iterator[
 
     Args:
         rows: Length of the batch.
-        num_qubits: Of each row's state.
+        num_qubits: Number of qubits of each row's state.
         amplitudes: The most that the states of a slice have in all, if one row has no more.
     """
     size = max(1, amplitudes >> num_qubits)

@@ -83,7 +83,7 @@ class CompiledCircuit:
 
     @cached_property
     def outcomes(self) -> np.ndarray:
-        """See :func:`measured_outcomes`."""
+        """Integers of :func:`measured_outcomes`."""
         return measured_outcomes(self._measured)
 
     def bind(
@@ -146,7 +146,7 @@ class CompiledCircuit:
 
         Args:
             observables: On all qubits of the circuit.
-            keys: Of their contents, from :func:`observable_key`.
+            keys: Keys of their contents, from :func:`observable_key`.
         """
         with self._lock:
             key = tuple(keys)
@@ -245,11 +245,12 @@ def measurements(circuit: QuantumCircuit) -> dict[int, int]:
 def measured_outcomes(circuit: QuantumCircuit) -> np.ndarray:
     """Return the integer that each basis state writes into the classical bits.
 
-    As SamplerQNN reads it: the register ``meas`` where there is one, else all registers joined, the
-    first one least significant.
+    SamplerQNN reads the same: the register ``meas`` where there is one, else all registers joined,
+    the first one least significant.
 
     Args:
-        circuit: With measurements at the end, or without classical bits, as if all were measured.
+        circuit: Circuit with measurements at the end, or without classical bits, as if all were
+            measured.
 
     Returns:
         ``(2**num_qubits,)`` integers.

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 LONG_ARRAY = 2**10
-"""Arrays of more bytes stand in a key by their hash."""
+"""Bytes above which an array stands in a key by its hash."""
 
 _BUILT_IN = (Barrier, Delay, Measure, Reset)
 _PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None)))
@@ -41,7 +41,7 @@ def structure_key(circuit: QuantumCircuit) -> tuple[Hashable | None, list[Any]]:
     """
     contents = _Contents()
     try:
-        # Where a parameter has cancelled (a - a + b), expressions are equal and parameters are not.
+        # Expressions are equal and parameters are not where one has cancelled (a - a + b).
         key = (contents.circuit(circuit), frozenset(circuit.parameters))
     except _Opaque:
         return None, []

@@ -1,8 +1,9 @@
 """Exact gradients for qiskit-machine-learning: an unmodified QNN trains on the engine.
 
 ``EstimatorQNN(estimator=estimator, gradient=EngineEstimatorGradient(estimator), ...)``. These
-classes compute the whole Jacobian of each sample, which that library asks for. Where only its product
-with a cotangent is needed, as in training, ``QuantumLayer.from_qnn`` is faster.
+classes compute the whole Jacobian of each sample, which that library asks for.
+``QuantumLayer.from_qnn`` is faster where only its product with a cotangent is needed, as in
+training.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class EngineEstimatorGradient(BaseEstimatorGradient):
     """Derivatives of expectation values, exact up to rounding.
 
     Args:
-        estimator: Whose compiled circuits, dtype and device are used; a new one if None.
+        estimator: Estimator whose compiled circuits, dtype and device are used; a new one if None.
 
     Raises:
         InvalidOption: If the estimator is another one: its noise or device would be ignored.
@@ -120,12 +121,12 @@ class EngineSamplerGradient(BaseSamplerGradient):
     """Derivatives of outcome probabilities, exact up to rounding.
 
     Outcomes are the integers of the register ``meas``, or of all registers joined (the first least
-    significant), as SamplerQNN reads them. As in Qiskit's parameter shift, outcomes of
-    ``2**num_qubits`` and above are left out (SamplerQNN has no place for them), and so are
-    derivatives that are exactly 0.
+    significant), as SamplerQNN reads them. Outcomes of ``2**num_qubits`` and above are left out, as
+    in Qiskit's parameter shift (SamplerQNN has no place for them), and so are derivatives that are
+    exactly 0.
 
     Args:
-        sampler: Whose compiled circuits, dtype and device are used; a new one if None.
+        sampler: Sampler whose compiled circuits, dtype and device are used; a new one if None.
 
     Raises:
         InvalidOption: If the sampler is another one: its noise or device would be ignored.

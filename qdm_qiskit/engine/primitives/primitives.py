@@ -49,17 +49,18 @@ Seed = np.random.Generator | int | None
 class EngineEstimator(BaseEstimatorV2):
     """Expectation values from the engine, exact up to rounding.
 
-    Takes the PUBs of ``qiskit.primitives.StatevectorEstimator`` and gives results of the same shapes.
-    All rows of a PUB run as one batch, PUBs that differ in their observables only as one too, and a
-    circuit is compiled once. Errors in a PUB are raised by :meth:`run`, before the job starts.
+    It takes the PUBs of ``qiskit.primitives.StatevectorEstimator`` and gives results of the same
+    shapes. All rows of a PUB run as one batch, PUBs that differ in their observables only as one
+    too, and a circuit is compiled once. Errors in a PUB are raised by :meth:`run`, before the job
+    starts.
 
     Args:
         default_precision: Standard deviation of the normal noise that is added to each value where
             neither :meth:`run` nor the PUB names one; 0 for exact values.
-        seed: Of that noise. With an integer, equal runs give equal results; a generator goes on from
-            run to run.
+        seed: Seed of that noise. An integer gives equal results in equal runs; a generator goes on
+            from run to run.
         dtype: ``torch.float64``, or ``torch.float32`` for speed.
-        device: Where torch computes.
+        device: Device on which torch computes.
         cache: Compiled circuits, to share them between primitives and gradients; a new one if None.
 
     Raises:
@@ -105,7 +106,7 @@ class EngineEstimator(BaseEstimatorV2):
         Args:
             pubs: ``(circuit, observables[, parameter values[, precision]])``. Shapes of observables
                 and values are broadcast against each other as numpy does.
-            precision: For PUBs that name none; the default precision if None.
+            precision: Value for PUBs that name none; the default precision if None.
 
         Returns:
             A job. Each result has ``data.evs`` and ``data.stds`` (the PUB's precision, 0 where
@@ -233,12 +234,12 @@ class _Reading:
 class EngineSampler(BaseSamplerV2):
     """Shots drawn from the engine's exact probabilities.
 
-    Takes the PUBs of ``qiskit.primitives.StatevectorSampler`` and gives one ``BitArray`` for each
-    classical register. Every row has shots of its own (Statevector's sampler, seeded, repeats the
-    same random numbers in each row).
+    It takes the PUBs of ``qiskit.primitives.StatevectorSampler`` and gives one ``BitArray`` for
+    each classical register. Every row has shots of its own (Statevector's sampler, seeded, repeats
+    the same random numbers in each row).
 
     Args:
-        default_shots: Where neither :meth:`run` nor the PUB names a number.
+        default_shots: Number of shots where neither :meth:`run` nor the PUB names a number.
         seed, dtype, device, cache: As for :class:`EngineEstimator`.
 
     Raises:
@@ -283,7 +284,7 @@ class EngineSampler(BaseSamplerV2):
 
         Args:
             pubs: ``(circuit[, parameter values[, shots]])``; measurements stand at the end.
-            shots: For PUBs that name none; the default if None.
+            shots: Value for PUBs that name none; the default if None.
 
         Returns:
             A job. Each result's data hold a ``BitArray`` of the PUB's shape for each register.
@@ -354,7 +355,7 @@ def draw(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> np.
 
     Args:
         probabilities: ``(outcomes,)``, not negative, with a sum near 1.
-        shots: How many.
+        shots: Number to draw.
         rng: Source of the uniform numbers.
 
     Returns:
