@@ -1,6 +1,7 @@
 """Checks of what a caller gives: one line that names the argument, instead of an AttributeError.
 
-For public functions that run once; what runs in a loop checks shapes where it needs them.
+The checks serve public functions that run once; what runs in a loop checks shapes where it needs
+them.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ def of_kind(value: Any, kind: Any, name: str, way_out: str = "") -> None:
     """Refuse what is no instance.
 
     Args:
-        value: What was given.
+        value: Value that was given.
         kind: Its class, or a union of classes.
-        name: Of the argument.
-        way_out: What to do instead, as a clause after the semicolon.
+        name: Name of the argument.
+        way_out: Advice on what to do instead, as a clause after the semicolon.
 
     Raises:
         InvalidArgument: If it is something else, the class itself for example.
@@ -52,7 +53,7 @@ def of_kind(value: Any, kind: Any, name: str, way_out: str = "") -> None:
 
 
 def all_of_kind(values: Any, kind: type[T], name: str, way_out: str = "") -> list[T]:
-    """The values as a list, if they are a collection of instances; a single instance is none.
+    """Return the values as a list, if they are a collection of instances; one instance is none.
 
     Raises:
         InvalidArgument: If they are not; the first wrong one is shown.
@@ -68,7 +69,7 @@ def all_of_kind(values: Any, kind: type[T], name: str, way_out: str = "") -> lis
 
 
 def whole_number(value: Any, name: str) -> int:
-    """The value as an int, if it is a whole number of Python or numpy; True and 3.0 are none.
+    """Return the value as an int, if it is a whole number of Python or numpy, unlike True and 3.0.
 
     Raises:
         InvalidArgument: If it is something else.
@@ -79,7 +80,7 @@ def whole_number(value: Any, name: str) -> int:
 
 
 def real_number(value: Any, name: str) -> float:
-    """The value as a float, if it is a number of Python or numpy; True is none, NaN is one.
+    """Return the value as a float, if it is a number of Python or numpy: not True, but NaN too.
 
     Raises:
         InvalidArgument: If it is something else.
@@ -90,7 +91,7 @@ def real_number(value: Any, name: str) -> float:
 
 
 def real_array(value: Any, name: str) -> np.ndarray:
-    """Real numbers as a float64 array: of an array, a list, or a tensor, also one with a gradient.
+    """Return real numbers as a float64 array: an array, a list, or a tensor, also with a gradient.
 
     Raises:
         InvalidArgument: If it holds text, complex numbers or objects, or a masked array leaves some
@@ -109,7 +110,7 @@ def real_array(value: Any, name: str) -> np.ndarray:
 
 
 def random_generator(value: Any, name: str) -> np.random.Generator:
-    """The value, if it is one of numpy's generators.
+    """Return the value, if it is one of numpy's generators.
 
     Raises:
         InvalidArgument: If it is something else, a seed or a generator of torch for example.
@@ -120,7 +121,7 @@ def random_generator(value: Any, name: str) -> np.random.Generator:
 
 
 def checked_text(value: Any, name: str, way_out: str = "") -> str:
-    """The value, if it is text.
+    """Return the value, if it is text.
 
     Raises:
         InvalidArgument: If it is not.
@@ -141,7 +142,7 @@ def checked_number(value: Any, name: str) -> None:
 
 
 def checked_path(value: Any, name: str) -> Path:
-    """A path, from a path or text.
+    """Return a path, from a path or text.
 
     Raises:
         InvalidArgument: If it is neither, or empty text, or holds a null character.
@@ -155,20 +156,20 @@ def checked_path(value: Any, name: str) -> Path:
 
 
 def wrong(value: Any, name: str, what: str, way_out: str = "") -> InvalidArgument:
-    """The error for a value of a wrong kind.
+    """Return the error for a value of a wrong kind.
 
     Args:
-        value: What was given.
-        name: Of the argument.
-        what: What it should be.
-        way_out: What to do instead.
+        value: Value that was given.
+        name: Name of the argument.
+        what: Description of what it should be.
+        way_out: Advice on what to do instead.
     """
     hint = f"; {way_out}" if way_out else ""
     return InvalidArgument(f"`{name}` is {what}, got {shown(value)}{hint}.")
 
 
 def shown(value: Any) -> str:
-    """A value in a few words: its kind, and the value itself where that is short."""
+    """Return a value in a few words: its kind, and the value itself where that is short."""
     if value is None:
         return "None"
     if isinstance(value, type):

@@ -35,7 +35,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a part comes from, for records of a run."""
+    """Package, version and module that a part comes from, for records of a run."""
 
     package: str
     """Distribution that brings the part: ``qdm_qiskit`` or another one's name."""
@@ -191,7 +191,7 @@ class Parts(Mapping[str, Part]):
         self._door, self._without = door, without
 
     def __getitem__(self, name: str) -> Part:
-        """As :meth:`Door.get`; its UnknownName is a LookupError, as a mapping's KeyError is."""
+        """Load as :meth:`Door.get` does; its UnknownName is a LookupError, as a KeyError is."""
         if name == self._without:
             raise unknown_name(self._door.word, name, tuple(self))
         return self._door.get(name)

@@ -12,12 +12,12 @@ __all__ = [
 
 
 def download(url: str, *, checksum: str, folder: Path, name: str) -> Path:
-    """A file in a folder, downloaded if it is not there yet.
+    """Return a file in a folder, downloaded if it is not there yet.
 
     Args:
-        url: Where it is published.
+        url: Address at which it is published.
         checksum: ``algorithm:hexadecimal digest``; a file of another is not accepted, there or new.
-        folder: Where it is kept.
+        folder: Folder in which it is kept.
         name: Its name there.
 
     Returns:

@@ -62,7 +62,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
     All are written beside their places first, and older ones get a second name. Only then are they
     moved, one after the other; if one cannot be, or Ctrl-C comes between two, those moved before
-    are put back. What no file system offers is to move several files at once: a process that is
+    are put back. No file system moves several files at once: a process that is
     killed, or a machine that stops, between two moves leaves some files new and some old, each of
     them whole, and ``.old-`` files beside them.
 
@@ -146,22 +146,22 @@ def _put_back(
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """:func:`write_atomic` for bytes at hand."""
+    """Write bytes at hand as :func:`write_atomic` does."""
     write_atomic(path, lambda part: _ignore(part.write_bytes(content)))
 
 
 def write_text(path: Path, content: str) -> None:
-    """:func:`write_atomic` for text, as UTF-8."""
+    """Write text, as UTF-8, as :func:`write_atomic` does."""
     write_bytes(path, content.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
-    """:func:`write_atomic` for JSON with sorted keys; NaN is refused, JSON has no such number."""
+    """Write JSON with sorted keys as :func:`write_atomic` does; NaN, no JSON number, is refused."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+    """Return a JSON object from a file.
 
     Raises:
         InvalidData: If the file is missing, no JSON, or not an object.

@@ -1,7 +1,7 @@
 """HTML by which objects show themselves in a notebook: titles, facts, tables, drawings, pictures.
 
-What is no :class:`Markup` is text and is escaped here, so a name that a user or a file gave cannot
-bring in markup of its own. Nothing is imported but the standard library.
+Anything but :class:`Markup` is text and is escaped here, so a name that a user or a file gave
+cannot bring in markup of its own. Nothing is imported but the standard library.
 
 >>> card("a run", facts([("name", "<b>")]))  # doctest: +ELLIPSIS
 '<div class="qdm">...<td ...>&lt;b&gt;</td>...</div>'
@@ -36,11 +36,11 @@ def card(title: object, *parts: Markup, about: object = "") -> str:
 
     Args:
         title: Text.
-        parts: What stands below, in order.
+        parts: HTML that stands below, in order.
         about: Text beside the title.
 
     Returns:
-        What ``_repr_html_`` returns.
+        The HTML that ``_repr_html_`` returns.
     """
     head = f"<strong>{_shown(title)}</strong>" + (f" {_shown(about)}" if about != "" else "")
     body = "".join(part.html for part in parts)
@@ -85,7 +85,7 @@ def picture(png: bytes, alt: str) -> Markup:
 
     Args:
         png: The file's bytes.
-        alt: What it shows, in words.
+        alt: Content of the picture, in words.
     """
     data = base64.b64encode(png).decode("ascii")
     text = html.escape(alt)

@@ -28,7 +28,7 @@ _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 
 
 def field_types(options: type) -> dict[str, Any]:
-    """Names and types of the fields of an options class, in their order."""
+    """Return names and types of the fields of an options class, in their order."""
     hints = typing.get_type_hints(options)
     return {field.name: hints[field.name] for field in dataclasses.fields(options)}
 
@@ -36,8 +36,8 @@ def field_types(options: type) -> dict[str, Any]:
 def settle(options: Any) -> None:
     """Refuse an option of a wrong kind; make numpy's numbers and lists plain ones, which JSON can hold.
 
-    For the first line of an options class's ``__post_init__``. Text for a number is refused: only
-    :func:`build` reads text. Which values of a kind are right, the class says itself.
+    It is the first line of an options class's ``__post_init__``. Text for a number is refused: only
+    :func:`build` reads text. The class itself says which values of a kind are right.
 
     Args:
         options: An instance of a frozen dataclass.
@@ -53,7 +53,7 @@ def settle(options: Any) -> None:
 
 
 def _plain(name: str, value: Any, expected: Any) -> Any:
-    """The value as an option of that type holds it."""
+    """Return the value as an option of that type holds it."""
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
@@ -116,7 +116,7 @@ def build(options: type[T], values: Mapping[str, Any]) -> T:
 
 
 def convert(name: str, value: Any, expected: Any) -> Any:
-    """A value as the type of its option.
+    """Return a value as the type of its option.
 
     Args:
         name: The option, for the message.
@@ -168,7 +168,7 @@ def convert(name: str, value: Any, expected: Any) -> Any:
 
 
 def _one_of_types(name: str, value: Any, kinds: tuple[Any, ...]) -> Any:
-    """The value as the first type of a union that takes it, None where that is one of them."""
+    """Return the value as the first type of a union that takes it, None where that is one."""
     if type(None) in kinds and (value is None or value in ("none", "None")):
         return None
     refusals = []
@@ -183,7 +183,7 @@ def _one_of_types(name: str, value: Any, kinds: tuple[Any, ...]) -> Any:
 
 
 def _one_of_values(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
-    """The choice that a value is or that its text stands for, in the choice's own type."""
+    """Return the choice that a value is or its text stands for, in the choice's own type."""
     for choice in choices:
         if choice is None:
             found = value is None or value in ("none", "None")
@@ -199,7 +199,7 @@ def _one_of_values(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, str]:
-    """``["depth=10", "lr=0.1"]`` as a dict of texts.
+    """Return ``["depth=10", "lr=0.1"]`` as a dict of texts.
 
     Raises:
         InvalidOption: If one has no ``=`` or a name stands twice.

@@ -23,10 +23,10 @@ __all__ = [
 
 
 class Message(str):
-    """What happens, in words, and how far the work is where that can be counted.
+    """Words on what happens, with how far the work is where that can be counted.
 
     Args:
-        text: What happens, such as ``"transpiling"``.
+        text: Event, such as ``"transpiling"``.
         done: Steps that are done, where they are counted.
         total: Steps in all, where that is known.
 
@@ -58,7 +58,7 @@ class Message(str):
 
 
 Progress = Callable[[Message], None]
-"""Is called with a :class:`Message` whenever there is something to tell."""
+"""Callback that takes a :class:`Message` whenever there is something to tell."""
 
 
 def silent(message: Message) -> None:

@@ -40,7 +40,7 @@ def _sequence(seed: int, name: str, index: tuple[int, ...]) -> np.random.SeedSeq
 
 
 def stream(seed: int, name: str, *index: int) -> np.random.Generator:
-    """A numpy generator for one purpose.
+    """Return a numpy generator for one purpose.
 
     Args:
         seed: The run's seed, an integer >= 0.
@@ -60,7 +60,7 @@ def stream(seed: int, name: str, *index: int) -> np.random.Generator:
 
 
 def derived_seed(seed: int, name: str, *index: int) -> int:
-    """A 31-bit seed for a library that wants an integer (torch, Aer, Qiskit's transpiler).
+    """Return a 31-bit seed for a library that wants an integer (torch, Aer, Qiskit's transpiler).
 
     Args, errors: as for :func:`stream`.
     """

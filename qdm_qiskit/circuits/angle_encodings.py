@@ -30,7 +30,7 @@ Axis = Literal["x", "y", "z"]
 
 
 def basis_encoding(num_wires: int) -> QuantumCircuit:
-    """Bits as basis states: ``|b_0 b_1 ...>`` exactly, with RY(pi b) so that the bits stay inputs.
+    """Encode bits as states ``|b_0 b_1 ...>`` exactly, with RY(pi b) so that the bits stay inputs.
 
     Args:
         num_wires: Number of wires, at least 1.
@@ -49,7 +49,7 @@ def basis_encoding(num_wires: int) -> QuantumCircuit:
 
 
 def basis_angles(values: np.ndarray, num_wires: int) -> np.ndarray:
-    """Angles with which :func:`basis_encoding` makes the basis states of whole numbers.
+    """Return the angles with which :func:`basis_encoding` makes the basis states of whole numbers.
 
     Args:
         values: ``(batch,)`` whole numbers from 0 to ``2**num_wires - 1``.
@@ -76,7 +76,7 @@ def basis_angles(values: np.ndarray, num_wires: int) -> np.ndarray:
 
 
 def angle_encoding(num_wires: int, *, axis: Axis = "x") -> QuantumCircuit:
-    """One value a wire: RX(x), RY(x), or H and RZ(x).
+    """Encode one value a wire: RX(x), RY(x), or H and RZ(x).
 
     RZ alone would leave ``|0>`` as it is up to a phase, so H stands before it.
 
@@ -105,7 +105,7 @@ def angle_encoding(num_wires: int, *, axis: Axis = "x") -> QuantumCircuit:
 
 
 def dense_angle_encoding(num_values: int) -> QuantumCircuit:
-    """Two values a wire: ``cos(a / 2) |0> + exp(i b) sin(a / 2) |1>``, by RY(a) and P(b).
+    """Encode two values a wire: ``cos(a / 2) |0> + exp(i b) sin(a / 2) |1>``, by RY(a) and P(b).
 
     Args:
         num_values: Number of values, even, at least 2; wire w takes the values 2w (a) and 2w + 1 (b).
@@ -135,7 +135,7 @@ def dense_angle_encoding(num_values: int) -> QuantumCircuit:
 
 
 def phase_encoding(num_wires: int) -> QuantumCircuit:
-    """One value a wire as the phase of an equal superposition: ``(|0> + exp(i x) |1>) / sqrt(2)``.
+    """Encode one value a wire as a phase of equal amplitudes: ``(|0> + exp(i x) |1>) / sqrt(2)``.
 
     Args:
         num_wires: Number of wires and of inputs, at least 1.

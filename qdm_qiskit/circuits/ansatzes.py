@@ -42,7 +42,7 @@ ROTATIONS = ("rx", "ry", "rz")
 
 
 def basic_entangling_layers(num_wires: int, depth: int) -> QuantumCircuit:
-    """Layers of RX on each wire and a ring of CNOTs.
+    """Build layers of RX on each wire and a ring of CNOTs.
 
     A layer applies RX to the wires in order, then CNOT(i -> i + 1 mod m) for i = 0 .. m-1. Two wires
     have a single CNOT, one wire has none.
@@ -96,7 +96,7 @@ def hardware_efficient(
     entangler: Entangler = "cx",
     final_rotations: bool = True,
 ) -> QuantumCircuit:
-    """Rotations on each wire and two-wire gates where they are cheap; Qiskit's ``n_local``.
+    """Build layers of rotations and of two-wire gates where they are cheap; Qiskit's ``n_local``.
 
     Args:
         num_wires: Number of wires m, at least 1.
@@ -170,7 +170,7 @@ def _check_edges(template: str, num_wires: int, edges: Edges) -> None:
 def hamiltonian_variational(
     num_wires: int, depth: int, *, model: SpinModel = "tfim", periodic: bool = False
 ) -> QuantumCircuit:
-    """Layers that evolve under the parts of a spin chain's Hamiltonian, from a simple ground state.
+    """Build layers that evolve a simple ground state under the parts of a spin chain's Hamiltonian.
 
     ``"tfim"``: all wires in |+>, then for each layer RZZ(a) on all bonds and RX(b) on all wires.
     ``"heisenberg"``: singlets on the bonds (0, 1), (2, 3), ..., then for each layer RXX(a), RYY(a),

@@ -42,7 +42,7 @@ Mixing = Literal["qft", "rx"]
 
 
 def conv_unit(*, sign: Sign = "plus") -> QuantumCircuit:
-    """Two wires under ``exp(+i (alpha XX + beta YY + gamma ZZ))`` with three CNOTs.
+    """Build ``exp(+i (alpha XX + beta YY + gamma ZZ))`` on two wires with three CNOTs.
 
     The unitary is that exponential times ``exp(-i pi / 4)``. ``sign="minus"`` negates all three
     angles, which gives the exponential with ``-i`` and the same factor.
@@ -94,7 +94,7 @@ def append_conv_unit(
 
 
 def phase_mixing(num_wires: int, *, mixing: Mixing = "qft") -> QuantumCircuit:
-    """Phases between wires, then a transform that mixes them.
+    """Build phases between wires, then a transform that mixes them.
 
     ``"qft"``: CRZ from wire 0 to the wires ``m-1, ..., 1``, then the Fourier transform with swaps,
     ``|k> -> 2**(-m/2) sum_j exp(+2 pi i j k / 2**m) |j>`` with wire 0 as most significant bit.
@@ -102,7 +102,7 @@ def phase_mixing(num_wires: int, *, mixing: Mixing = "qft") -> QuantumCircuit:
 
     Args:
         num_wires: Number of wires m, at least 2.
-        mixing: Which of the two.
+        mixing: Form of the transform, one of two.
 
     Returns:
         A circuit with ``m - 1`` angles (``"qft"``) or m angles (``"rx"``) in radians.
@@ -137,8 +137,8 @@ def append_phase_mixing(
     Args:
         circuit: The circuit to extend.
         qubits: Qiskit indices in wire order.
-        weights: As many as :func:`phase_mixing` has.
-        mixing: Which of the two forms.
+        weights: Angles, as many as :func:`phase_mixing` has.
+        mixing: One of the two forms.
     """
     if mixing == "qft":
         for qubit, weight in zip(reversed(qubits[1:]), weights, strict=True):
@@ -162,7 +162,7 @@ def qamp_layers(
     closed: bool = True,
     sign: Sign = "plus",
 ) -> QuantumCircuit:
-    """Layers of ConvUnits on even, then odd pairs of neighbours, then PhaseMixing.
+    """Build layers of ConvUnits on even, then odd pairs of neighbours, then PhaseMixing.
 
     A layer has ConvUnits on the wires ``(i, i + 1)`` for i = 0, 2, ..., then on ``(i, i + 1)`` for
     i = 1, 3, ..., where ``closed`` lets the last wire of an even register meet wire 0.
@@ -171,7 +171,7 @@ def qamp_layers(
         num_wires: Number of wires m, at least 2.
         depth: Number of layers, at least 1.
         mixing: Form of PhaseMixing.
-        closed: Whether the odd pairs go around.
+        closed: True if the odd pairs go around.
         sign: Sign in the exponent of the ConvUnits.
 
     Returns:
@@ -193,7 +193,7 @@ def qamp_layers(
 
 
 def qamp_layer_angles(num_wires: int, *, mixing: Mixing = "qft", closed: bool = True) -> int:
-    """Angles of one layer of :func:`qamp_layers`."""
+    """Return the number of angles of one layer of :func:`qamp_layers`."""
     return 3 * len(_neighbours(num_wires, closed)) + _mixing_angles(num_wires, mixing)
 
 
@@ -219,7 +219,7 @@ def append_qamp_layers(
         qubits: Qiskit indices in wire order.
         weights: A whole number of layers; their number gives the depth.
         mixing: Form of PhaseMixing.
-        closed: Whether the odd pairs go around.
+        closed: True if the odd pairs go around.
         sign: Sign in the exponent of the ConvUnits.
     """
     per_layer = qamp_layer_angles(len(qubits), mixing=mixing, closed=closed)
@@ -232,7 +232,7 @@ def append_qamp_layers(
 
 
 def identity_block(num_wires: int, depth: int) -> QuantumCircuit:
-    """Layers of rotations and a CNOT chain that undo each other when all angles are zero.
+    """Build layers of rotations and a CNOT chain that undo each other when all angles are zero.
 
     A layer applies RZ(phi), RY(theta), RZ(omega) to each wire, RZ(phi) first. Then the even layers
     (0, 2, ...) apply the chain E, which is CNOT(m-2 -> m-1) first and CNOT(0 -> 1) last, and the odd
@@ -264,7 +264,7 @@ def identity_block(num_wires: int, depth: int) -> QuantumCircuit:
 
 
 def alternating_layers(num_wires: int, depth: int) -> QuantumCircuit:
-    """The layers of :func:`identity_block` at any depth; an odd one ends with the chain E.
+    """Build :func:`identity_block`'s layers at any depth; an odd one ends with the chain E.
 
     Args:
         num_wires: Number of wires m, at least 1.

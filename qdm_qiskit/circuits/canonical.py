@@ -1,8 +1,9 @@
 """A circuit of any make as the plain circuit that specs hold and folders keep.
 
-Plain: one register, no labels, and only gates that Qiskit itself can write down and read again: its
-standard gates, unitary matrices, evolutions and barriers. What else there is, such as a gate of the
-user's own class, is replaced by its matrix or its definition, as Qiskit's ``Statevector`` does.
+A plain circuit has one register, no labels, and only gates that Qiskit itself can write down and
+read again: its standard gates, unitary matrices, evolutions and barriers. What else there is, such
+as a gate of the user's own class, is replaced by its matrix or its definition, as Qiskit's
+``Statevector`` does.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _OTHERS = (UnitaryGate, PauliEvolutionGate, HamiltonianGate, RVGate, Barrier, De
 
 
 def canonical_circuit(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The same circuit in gates that can be saved.
+    """Return the same circuit in gates that can be saved.
 
     Args:
         circuit: Any circuit without control flow; it is not changed.
@@ -148,7 +149,7 @@ def _inside(operation: Operation) -> QuantumCircuit:
 
 
 def _own_matrix(operation: Operation) -> np.ndarray | None:
-    """The matrix of a fixed gate of a user's own class: its definition may be another thing."""
+    """Return the matrix of a fixed gate of a user's own class: its definition may differ."""
     ours = str(type(operation).__module__).partition(".")[0] in ("qiskit", "None")
     if ours or not isinstance(operation, Gate) or operation.num_qubits > MAX_MATRIX_QUBITS:
         return None

@@ -58,7 +58,7 @@ class Template:
     name: str
     """Name in the catalogue and of the files that show it."""
     build: Callable[..., CircuitSpec]
-    """Takes every name in :attr:`options` as a keyword."""
+    """Function that takes every name in :attr:`options` as a keyword."""
     options: Mapping[str, object] = field(hash=False)
     """Every option with the value that the small example takes."""
     group: Group
@@ -72,11 +72,11 @@ class Template:
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
     def example(self) -> CircuitSpec:
-        """The spec with the example's options: small enough for a drawing."""
+        """Return the spec with the example's options: small enough for a drawing."""
         return self.build(**self.options)
 
     def changed(self, settings: Mapping[str, object]) -> Template:
-        """The template with some options of its example changed, as `qdm` sets them.
+        """Return the template with some options of its example changed, as `qdm` sets them.
 
         Args:
             settings: Option name to value or text.
@@ -92,7 +92,7 @@ class Template:
         return replace(self, options={**self.options, **read})
 
     def with_options(self, **changes: object) -> CircuitSpec:
-        """The spec with some of the example's options changed.
+        """Return the spec with some of the example's options changed.
 
         Args:
             **changes: Options by name.
@@ -119,7 +119,7 @@ def _on_register(
     source: str,
     summary: str,
 ) -> Template:
-    """A template of a circuit whose qubits all hold data and are all read.
+    """Make a template of a circuit whose qubits all hold data and are all read.
 
     Encodings take angles, the others work on amplitudes.
     """
@@ -416,7 +416,7 @@ def _called(function: Callable[..., Any], values: Mapping[str, object], name: st
 
 
 def _defaults(function: Callable[..., Any]) -> dict[str, object]:
-    """The arguments of a function, each with its default, as options of a template."""
+    """Return the arguments of a function, each with its default, as options of a template."""
     found: dict[str, object] = {}
     for each in inspect.signature(function).parameters.values():
         if each.kind not in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
@@ -442,7 +442,7 @@ TEMPLATES: Mapping[str, Template] = Parts(CIRCUITS)
 
 
 def template(name: str) -> Callable[..., CircuitSpec]:
-    """The function that builds the template of this name.
+    """Return the function that builds the template of this name.
 
     Raises:
         UnknownName: If there is none; the message lists what exists.
@@ -452,7 +452,7 @@ def template(name: str) -> Callable[..., CircuitSpec]:
 
 
 def _converted(key: str, value: object, example: object) -> object:
-    """Text as a value of the example's kind; other values as they are."""
+    """Return text as a value of the example's kind; other values as they are."""
     if not isinstance(value, str) or isinstance(example, str):
         return value
     if isinstance(example, bool | int | float):

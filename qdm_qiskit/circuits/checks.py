@@ -16,7 +16,7 @@ __all__ = [
 
 
 def check_counts(template: str, *, most: int = MAX_PARAMETERS, **counts: tuple[int, int]) -> None:
-    """Each count is a whole number, not below its minimum and not beyond all reason.
+    """Refuse a count that is no whole number, below its minimum or beyond all reason.
 
     Args:
         template: Name of the template, for the message.
@@ -24,7 +24,7 @@ def check_counts(template: str, *, most: int = MAX_PARAMETERS, **counts: tuple[i
         **counts: Name to (received, minimum).
 
     Raises:
-        InvalidTemplate: If one is not; the message names all of them.
+        InvalidTemplate: If a count does not fit; the message names all of them.
     """
 
     def fits(got: object, low: int) -> bool:
@@ -40,10 +40,10 @@ def check_counts(template: str, *, most: int = MAX_PARAMETERS, **counts: tuple[i
 
 
 def check_choice(template: str, option: str, received: object, choices: Sequence[str]) -> None:
-    """An option has one of the values that exist.
+    """Refuse an option that has none of the values that exist.
 
     Raises:
-        InvalidTemplate: If it has not; the message lists them.
+        InvalidTemplate: If the value is none of the choices; the message lists them.
     """
     if received not in choices:
         raise InvalidTemplate(

@@ -167,7 +167,7 @@ def referenced(spec: CircuitSpec) -> CircuitSpec:
     and layer.
 
     Args:
-        spec: As :func:`composed` makes it: data qubits first.
+        spec: A result of :func:`composed`: data qubits first.
 
     Returns:
         A spec whose qubit n, behind the n data qubits, is the reference; it is read behind them, and

@@ -20,7 +20,7 @@ BROKEN = 0.5
 
 
 def working_couplings(target: Target) -> list[tuple[int, int]]:
-    """The pairs of a device's qubits on which a two-qubit gate works.
+    """Return the pairs of a device's qubits on which a two-qubit gate works.
 
     Coupling maps hold broken pairs too: on fake_torino 11 of 150.
 
@@ -48,7 +48,7 @@ def device_region(
     *,
     start: int | None = None,
 ) -> tuple[list[int], list[tuple[int, int]]]:
-    """A connected region of a device and its couplings in the region's own numbers.
+    """Return a connected region of a device and its couplings in the region's own numbers.
 
     The region grows from its first qubit, nearest qubits first and lower numbers first. Couplings
     come in groups that touch each qubit at most once, so that a layer of them is as shallow as a
@@ -114,7 +114,7 @@ def _pairs(coupling: CouplingMap | Iterable[tuple[int, int]] | None) -> list[tup
 
 
 def _grow(neighbours: dict[int, set[int]], first: int, size: int) -> list[int]:
-    """Qubits in breadth-first order from one of them, at most ``size``."""
+    """Return qubits in breadth-first order from one of them, at most ``size``."""
     region = [first]
     for qubit in region:
         for near in sorted(neighbours[qubit]):
@@ -124,7 +124,7 @@ def _grow(neighbours: dict[int, set[int]], first: int, size: int) -> list[int]:
 
 
 def _by_colour(edges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Edges in groups of disjoint ones."""
+    """Return edges in groups of disjoint ones."""
     groups: list[list[tuple[int, int]]] = []
     for edge in edges:
         for group in groups:

@@ -14,7 +14,7 @@ __all__ = [
 
 
 def free_lengths(circuit: QuantumCircuit) -> frozenset[Parameter]:
-    """The parameters that decide how long delays are, in blocks of control flow too."""
+    """Return the parameters that decide how long delays are, in blocks of control flow too."""
     found: set[Parameter] = set()
     for item in circuit.data:
         if isinstance(item.operation, ControlFlowOp):
@@ -29,7 +29,8 @@ def check_lengths(circuit: QuantumCircuit, why: str) -> None:
 
     Args:
         circuit: Any.
-        why: What needs them, for the message, such as "relaxation in a delay needs its length".
+        why: Reason why they are needed, for the message, such as "relaxation in a delay needs its
+            length".
 
     Raises:
         UnsupportedCircuit: If a delay holds free parameters, a stretch or an expression.

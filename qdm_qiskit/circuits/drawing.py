@@ -13,13 +13,16 @@ FOLD = 24
 
 
 def drawing_text(circuit: QuantumCircuit, width: int = 100) -> str:
-    """The circuit in characters, a paper's wire 0 on top, in rows of at most so many columns."""
+    """Draw the circuit in characters, a paper's wire 0 on top.
+
+    Rows have at most ``width`` columns, where 40 is the smallest width.
+    """
     drawn = circuit.draw("text", fold=max(40, width), idle_wires=True, reverse_bits=True)
     return str(drawn)
 
 
 def drawing_svg(circuit: QuantumCircuit) -> bytes:
-    """The circuit as SVG, a paper's wire 0 on top; the same circuit gives the same bytes.
+    """Draw the circuit as SVG, a paper's wire 0 on top; the same circuit gives the same bytes.
 
     Text is drawn as outlines, so the picture does not depend on the reader's fonts.
     """

@@ -58,7 +58,7 @@ def amplitude_loader(num_qubits: int, *, phases: bool = False) -> QuantumCircuit
 def _append_multiplexed(
     circuit: QuantumCircuit, gate: str, level: int, names: Iterator[Parameter]
 ) -> None:
-    """A rotation of wire ``level`` for each state of the wires above it, in Gray-code order."""
+    """Append a rotation of wire ``level`` for each state of the wires above, in Gray-code order."""
     target = circuit.num_qubits - 1 - level
     for step in range(2**level):
         getattr(circuit, gate)(next(names), target)
@@ -73,10 +73,10 @@ def _gray(index: int) -> int:
 
 
 def _multiplexer_angles(angles: np.ndarray) -> np.ndarray:
-    """Angles of the Gray-code sequence that rotate by ``angles[..., j]`` when the controls read j.
+    """Return the Gray-code sequence's angles: rotate by ``angles[..., j]`` when controls read j.
 
-    A Walsh-Hadamard transform in Gray order. Its sums are taken pair by pair: the rounding of a
-    matrix product depends on how many rows it has, and a batch would not be its rows.
+    A Walsh-Hadamard transform in Gray order gives them. Its sums are taken pair by pair: the
+    rounding of a matrix product depends on how many rows it has, and a batch would not be its rows.
     """
     count = angles.shape[-1]
     step = 1
@@ -90,13 +90,13 @@ def _multiplexer_angles(angles: np.ndarray) -> np.ndarray:
 
 
 def amplitude_angles(vectors: np.ndarray, num_qubits: int, *, phases: bool = False) -> np.ndarray:
-    """Angles with which :func:`amplitude_loader` loads each vector.
+    """Return the angles with which :func:`amplitude_loader` loads each vector.
 
     Args:
         vectors: ``(batch, 2**num_qubits)``; real (signs are kept), or complex with ``phases``.
             They need not be normalised.
         num_qubits: Number of qubits of the loader.
-        phases: As for the loader; needed for complex vectors.
+        phases: The same as for the loader; needed for complex vectors.
 
     Returns:
         ``(batch, 2**n - 1)`` angles in radians, twice as many with ``phases``.

@@ -47,7 +47,7 @@ def pairwise_bell_stage(num_wires: int) -> QuantumCircuit:
 
 
 def strongly_entangling_layers(num_wires: int, depth: int) -> QuantumCircuit:
-    """Layers of general rotations and a ring of CNOTs whose range grows from layer to layer.
+    """Build layers of general rotations and a ring of CNOTs whose range grows from layer to layer.
 
     Layer l applies RZ(phi) RY(theta) RZ(omega) to each wire (RZ(phi) first) and then, for m > 1
     wires, CNOT(i -> (i + r) mod m) for i = 0 .. m-1 with ``r = (l mod (m - 1)) + 1``.

@@ -17,14 +17,14 @@ SCHEMA = "circuit-template/1"
 
 
 def qasm_text(template: Template, spec: CircuitSpec) -> str:
-    """A spec's circuit in OpenQASM 3, under comments that say what it is.
+    """Return a spec's circuit in OpenQASM 3, under comments that say what it is.
 
     Parameters become ``input float[64]`` and keep their names. They are declared in name order, as in
     ``circuit.parameters``: weights before inputs, each kind as the template numbers it.
 
     Args:
-        template: Where the spec comes from.
-        spec: What is written.
+        template: Template that the spec comes from.
+        spec: Spec to write.
 
     Returns:
         The program, with a newline at its end.
@@ -46,8 +46,8 @@ def circuit_facts(template: Template, spec: CircuitSpec) -> dict[str, Any]:
     """Return all facts of a spec that need no device, ready for JSON.
 
     Args:
-        template: Where the spec comes from.
-        spec: What is described.
+        template: Template that the spec comes from.
+        spec: Spec to describe.
 
     Returns:
         Name, source, options, qubit roles, parameter names in their order, readout, and counts of the

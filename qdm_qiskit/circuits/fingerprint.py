@@ -1,7 +1,7 @@
 """The content of a circuit as a hash, which says whether two processes mean the same one.
 
-Not of Qiskit's QPY bytes: an expression of several parameters keeps there the identities of all
-parameters that it went through, and these are drawn anew in every process.
+It is no hash of Qiskit's QPY bytes: an expression of several parameters keeps there the identities
+of all parameters that it went through, and these are drawn anew in every process.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def circuit_fingerprint(circuit: QuantumCircuit) -> str:
     registers do not count.
 
     Args:
-        circuit: Of gates, barriers, measurements and resets; what else there is counts by its
-            definition.
+        circuit: A circuit of gates, barriers, measurements and resets; what else there is counts by
+            its definition.
 
     >>> from qiskit.circuit import Parameter
     >>> circuits = []
@@ -97,6 +97,6 @@ def _at(expression: ParameterExpression, probe: int) -> str:
 
 
 def _probe(name: str, probe: int) -> float:
-    """A value in (0, 1) that follows from a parameter's name."""
+    """Return a value in (0, 1) that follows from a parameter's name."""
     drawn = hashlib.sha256(f"{probe} {name}".encode()).digest()
     return (int.from_bytes(drawn[:6], "big") + 0.5) / 2**48

@@ -63,7 +63,7 @@ def spec_from_circuit(
     name: str | None = None,
     source: str = "",
 ) -> CircuitSpec:
-    """See :meth:`~qdm_qiskit.circuits.CircuitSpec.from_circuit`."""
+    """Make a spec; see :meth:`~qdm_qiskit.circuits.CircuitSpec.from_circuit`."""
     of_kind(circuit, QuantumCircuit, "circuit")
     if loads not in get_args(Loads):
         raise InvalidTemplate(f"`loads` is 'angles' or 'amplitudes', got {loads!r}.")
@@ -139,7 +139,7 @@ class Roles:
             )
 
     def renamed(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        """The circuit with this package's names, ``x_0000 ...`` and ``w_0000 ...``."""
+        """Return the circuit with this package's names, ``x_0000 ...`` and ``w_0000 ...``."""
         new = [*input_parameters(len(self.all_inputs)), *weight_parameters(len(self.weights))]
         old = [*self.all_inputs, *self.weights]
         left = set(circuit.parameters)
@@ -156,7 +156,7 @@ class Roles:
 
 
 def _found(circuit: QuantumCircuit, given: Any, role: str) -> list[Parameter]:
-    """The circuit's parameters that a role's list stands for, in order."""
+    """Return the circuit's parameters that a role's list stands for, in order."""
     if given is None:
         return []
     if isinstance(given, Parameter | ParameterVector | str):
@@ -187,7 +187,7 @@ def _one(circuit: QuantumCircuit, given: Any, role: str) -> list[Parameter]:
 
 
 def _of_name(circuit: QuantumCircuit, name: str, role: str) -> list[Parameter]:
-    """The parameter of this name, or those elements of the vector that the circuit uses."""
+    """Return the parameter of this name, or the vector's elements that the circuit uses."""
     single = [p for p in circuit.parameters if p.name == name]
     elements = [
         p
@@ -207,7 +207,7 @@ def _of_name(circuit: QuantumCircuit, name: str, role: str) -> list[Parameter]:
 def _own(
     circuit: QuantumCircuit, known: Mapping[str, Parameter], parameter: Parameter, role: str
 ) -> Parameter:
-    """The circuit's parameter of this one's name: names are unique in a circuit."""
+    """Return the circuit's parameter of this one's name: names are unique in a circuit."""
     if parameter.name not in known:
         raise _missing(circuit, parameter.name, role)
     return known[parameter.name]
@@ -237,7 +237,7 @@ def _name(circuit: QuantumCircuit, name: str | None) -> str:
 
 
 def _without_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, tuple[int, ...]]:
-    """A canonical circuit without its final measurements, and the qubits in the classical order."""
+    """Return a canonical circuit less its final measurements, and qubits in classical order."""
     bare = QuantumCircuit(circuit.num_qubits, name=circuit.name)
     bare.global_phase = circuit.global_phase
     qubit_of: dict[int, int] = {}
@@ -292,7 +292,7 @@ def _readout(circuit: QuantumCircuit, given: Any, measured: tuple[int, ...]) -> 
 
 
 def _indices(circuit: QuantumCircuit, given: Any, name: str) -> tuple[int, ...]:
-    """Indices of qubits, from indices, qubits or a register."""
+    """Return the indices of qubits, from indices, qubits or a register."""
     if isinstance(given, str | bytes | Qubit) or not isinstance(given, Iterable | QuantumRegister):
         raise wrong(given, name, "a list of qubits", "give indices, Qubits or a QuantumRegister")
     place = {bit: index for index, bit in enumerate(circuit.qubits)}

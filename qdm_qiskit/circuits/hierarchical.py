@@ -29,7 +29,7 @@ _POOL_ANGLES = 2
 
 
 def qcnn(num_wires: int, *, kernel: Filter = "conv_unit", shared: bool = True) -> CircuitSpec:
-    """Convolution and pooling until one wire is left.
+    """Build convolution and pooling until one wire is left.
 
     A level with the wires ``a_0 .. a_{m-1}`` applies the filter to (a_0, a_1), (a_2, a_3), ..., then
     to (a_1, a_2), ..., (a_{m-1}, a_0) where m > 2, and pools each pair (a_i, a_{i+1}) with even i onto
@@ -80,7 +80,7 @@ def qcnn(num_wires: int, *, kernel: Filter = "conv_unit", shared: bool = True) -
 
 
 def mera(num_wires: int, *, periodic: bool = False) -> CircuitSpec:
-    """Multiscale entanglement renormalisation as a circuit, from the finest level to one wire.
+    """Build multiscale entanglement renormalisation, from the finest level to one wire.
 
     A level with the wires ``a_0 .. a_{m-1}`` applies disentanglers to (a_1, a_2), (a_3, a_4), ... and
     then isometries to (a_0, a_1), (a_2, a_3), ..., of which the second wires go on. Both are RY on each
@@ -130,7 +130,7 @@ def _check_power_of_two(template: str, num_wires: int) -> None:
 
 
 def _ring(items: Sequence[int]) -> list[tuple[int, int]]:
-    """Neighbours: even pairs first, then odd ones around the ring; one pair for two items."""
+    """Return neighbours: even pairs, then odd ones around the ring; one pair for two items."""
     count = len(items)
     starts = [*range(0, count, 2), *(range(1, count, 2) if count > 2 else ())]
     return [(items[start], items[(start + 1) % count]) for start in starts]
@@ -143,7 +143,7 @@ def _take(angles: Iterator[Parameter], count: int) -> list[Parameter]:
 def _append_filter(
     circuit: QuantumCircuit, pair: tuple[int, int], angles: Sequence[Parameter]
 ) -> None:
-    """ConvUnit, with RZ RY RZ on both wires before and behind it where there are 15 angles."""
+    """Append ConvUnit, with RZ RY RZ on both wires before and behind if there are 15 angles."""
     around = (len(angles) - 3) // 2
     _append_rotations(circuit, pair, angles[:around])
     append_conv_unit(circuit, pair, angles[around : around + 3])

@@ -40,7 +40,7 @@ _SOURCE = "De Falco et al. (2024), Quantum Hybrid Diffusion Models for Image Syn
 
 
 def hqconv(depth: int = 3, *, direction: Direction = "code") -> CircuitSpec:
-    """Hierarchical quantum convolution: within each channel, then between the channels.
+    """Build hierarchical quantum convolution: within each channel, then between the channels.
 
     A layer applies block A to channel 2, 1 and 0: for p = 3, 2, 1, 0 CRZ and CRX on the pixels p and
     p + 1 mod 4, the latter in control unless ``direction`` is ``"text"``. Then block B: CRZ and CRX
@@ -74,7 +74,7 @@ def hqconv(depth: int = 3, *, direction: Direction = "code") -> CircuitSpec:
 
 
 def fqconv(depth: int = 3, *, direction: Direction = "code") -> CircuitSpec:
-    """Flat quantum convolution: between the same pixels of neighbouring channels.
+    """Build flat quantum convolution: between the same pixels of neighbouring channels.
 
     A layer takes the channels 2, 1 and 0 in turn. Block C applies CRZ for the pixels p = 3, 2, 1, 0 of
     the channel, with the same pixel of the next channel (mod 3) in control, unless ``direction`` is
@@ -107,7 +107,7 @@ def fqconv(depth: int = 3, *, direction: Direction = "code") -> CircuitSpec:
 
 
 def basic_convolution(num_wires: int = 4, depth: int = 4) -> CircuitSpec:
-    """One channel under basic entangling layers: the 40th of the full hybrid.
+    """Build one channel under basic entangling layers: the 40th of the full hybrid.
 
     Args:
         num_wires: Pixels of the channel, at least 1.
@@ -141,7 +141,7 @@ def _encoded(name: str, num_wires: int) -> QuantumCircuit:
 
 
 def _convolution(name: str, depth: int, gates: list[tuple[str, Pair]]) -> CircuitSpec:
-    """The gates, one angle each, ``depth`` times behind the encoding."""
+    """Return the spec of the gates, one angle each, ``depth`` times behind the encoding."""
     weights = iter(weight_parameters(depth * len(gates)))
     circuit = _encoded(name, WIRES)
     for _ in range(depth):

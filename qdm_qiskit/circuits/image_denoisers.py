@@ -20,7 +20,7 @@ __all__ = [
 
 
 def eeqdm(num_data: int, depth: int, *, guided: bool = False) -> CircuitSpec:
-    """The entanglement-enhanced denoiser: Bell stage, then layers on half the register.
+    """Build the entanglement-enhanced denoiser: Bell stage, then layers on half the register.
 
     Wires ``0 .. n-1`` carry the amplitudes, wire n is the ancilla. After the pairwise Bell stage on
     the data, strongly entangling layers act on wires ``0 .. ceil(n/2)-1`` and the ancilla. No weight
@@ -54,7 +54,7 @@ def eeqdm(num_data: int, depth: int, *, guided: bool = False) -> CircuitSpec:
 
 
 def qddm(num_data: int, depth: int, *, guided: bool = False) -> CircuitSpec:
-    """The Q-Dense denoiser: strongly entangling layers on all data wires and the ancilla.
+    """Build the Q-Dense denoiser: strongly entangling layers on all data wires and the ancilla.
 
     Args:
         num_data: Number of data qubits n, at least 1; ``2**n`` pixels.

@@ -37,7 +37,7 @@ def q_dense(
     reuploads: int = 1,
     complex_amplitudes: bool = False,
 ) -> CircuitSpec:
-    """Strongly entangling layers on amplitude-encoded data, with or without ancilla and label.
+    """Build strongly entangling layers on amplitude-encoded data; ancilla and label are optional.
 
     Without an ancilla every basis state is read; with one, those with ancilla = 0, not renormalised.
     The label is RX(``x_0000``) on the ancilla, in radians. With ``reuploads`` above 1 the layers come
@@ -94,7 +94,7 @@ def q_dense(
 
 
 def quantum_convolution(num_wires: int, depth: int) -> CircuitSpec:
-    """The filter of QU-Net: layers on an amplitude-encoded patch, read where the last wire is 0.
+    """Build QU-Net's filter: layers on an amplitude-encoded patch, read where the last wire is 0.
 
     Args:
         num_wires: Number of wires w, at least 1; a patch has ``2**w`` values.
@@ -125,11 +125,11 @@ def quantum_convolution(num_wires: int, depth: int) -> CircuitSpec:
 
 
 def repeated(spec: CircuitSpec, times: int) -> CircuitSpec:
-    """A circuit applied again and again to its own output: tau steps of sampling in one circuit.
+    """Return a circuit applied again and again to its own output: tau steps of sampling in one.
 
     Args:
         spec: A circuit without ancilla and post-selection, so that its output is its next input.
-        times: How often, at least 1.
+        times: Number of applications, at least 1.
 
     Returns:
         A spec with the same inputs and weights.
@@ -151,7 +151,7 @@ def repeated(spec: CircuitSpec, times: int) -> CircuitSpec:
 
 
 def _groups(weights: Sequence[Parameter], per_layer: int, count: int) -> list[Sequence[Parameter]]:
-    """The weights of ``count`` groups of whole layers, as even as they can be."""
+    """Return the weights of ``count`` groups of whole layers, as even as they can be."""
     depth = len(weights) // per_layer
     ends = [-(-depth * group // count) for group in range(count + 1)]
     return [weights[per_layer * first : per_layer * last] for first, last in pairwise(ends)]

@@ -1,4 +1,4 @@
-"""Loaders: what puts a vector into the amplitudes of qubits when a circuit runs, exactly or nearly.
+"""Loaders, which put a vector into the amplitudes of qubits when a circuit runs, exactly or nearly.
 
 The engine needs none, it starts from the state itself. Where circuits run, a spec's loader stands in
 front of its circuit: :class:`ExactLoader` unless another one is chosen.
@@ -59,8 +59,8 @@ TOLERANCE = 1e-9
 class Loader(Protocol):
     """A parameterized circuit that loads vectors, and the angles that it takes for each.
 
-    For n qubits. Its work is checked where it is used: shapes, finite angles, and for every vector the
-    fidelity with what should be loaded.
+    The loader is made for n qubits. Its work is checked where it is used: shapes, finite angles,
+    and for every vector the fidelity with what should be loaded.
 
     >>> import numpy as np
     >>> from qiskit.circuit import Parameter
@@ -149,7 +149,8 @@ def make_loader(name: str, num_qubits: int) -> Loader:
     """Make a loader by its name.
 
     Args:
-        name: Of ``LOADERS.names()``; what follows a colon is passed on as text, as in ``bricks:4``.
+        name: One of ``LOADERS.names()``; what follows a colon is passed on as text, as in
+            ``bricks:4``.
         num_qubits: Qubits that it fills.
 
     Returns:
@@ -344,7 +345,7 @@ class Loading:
 
 
 def _takes(function: Callable[..., Any], given: tuple[Any, ...]) -> bool:
-    """Return whether a call with these arguments fits the function's signature."""
+    """Return True if a call with these arguments fits the function's signature."""
     try:
         inspect.signature(function).bind(*given)
     except TypeError:

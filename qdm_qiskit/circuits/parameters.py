@@ -17,7 +17,7 @@ MAX_PARAMETERS = 10_000
 
 
 def input_parameters(count: int, start: int = 0) -> list[Parameter]:
-    """Parameters ``x_0000 ...`` for data; zero-padded so that name order is the order of use.
+    """Return ``x_0000 ...`` for data; zero-padded so that name order is the order of use.
 
     Raises:
         InvalidTemplate: If more than :data:`MAX_PARAMETERS` are asked for.
@@ -26,7 +26,7 @@ def input_parameters(count: int, start: int = 0) -> list[Parameter]:
 
 
 def weight_parameters(count: int) -> list[Parameter]:
-    """Parameters ``w_0000 ...`` for trainable angles; zero-padded as the inputs are.
+    """Return ``w_0000 ...`` for trainable angles; zero-padded as the inputs are.
 
     Raises: as for :func:`input_parameters`.
     """

@@ -14,7 +14,7 @@ __all__ = [
 
 
 def z_readout(num_wires: int, wires: Iterable[int] | None = None) -> ExpectationReadout:
-    """Expectation values of Z on some wires.
+    """Return the readout of expectation values of Z on some wires.
 
     Args:
         num_wires: Wires of the register.

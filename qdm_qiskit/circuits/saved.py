@@ -44,16 +44,19 @@ _NAMESPACE = uuid.UUID("6f1b0b7e-5d0e-4c3e-9d1b-7a6f4f1c2f10")
 
 
 def with_fixed_identities(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit with parameters whose identities follow from their names, so that bytes do too."""
+    """Return the circuit with parameters whose identities follow from their names.
+
+    Its bytes as QPY then follow from them too.
+    """
     named = {p: Parameter(p.name, uuid=uuid.uuid5(_NAMESPACE, p.name)) for p in circuit.parameters}
     return circuit.assign_parameters(named) if named else circuit
 
 
 def circuit_text(circuit: QuantumCircuit) -> str:
-    """A canonical circuit as text.
+    """Return a canonical circuit as text.
 
     Args:
-        circuit: As :func:`~qdm_qiskit.circuits.canonical.canonical_circuit` gives it, unmeasured.
+        circuit: A result of :func:`~qdm_qiskit.circuits.canonical.canonical_circuit`, unmeasured.
 
     Returns:
         QPY in base64.
@@ -79,7 +82,7 @@ def circuit_text(circuit: QuantumCircuit) -> str:
 
 
 def circuit_from_text(text: str) -> QuantumCircuit:
-    """The circuit that :func:`circuit_text` wrote.
+    """Return the circuit that :func:`circuit_text` wrote.
 
     Raises:
         InvalidOption: If it is damaged, of a format that is not read, or no canonical circuit.

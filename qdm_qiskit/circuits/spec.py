@@ -53,7 +53,7 @@ WAY_TO_SPEC = "register_spec(circuit, source=...) makes one"
 
 
 def wire_to_qubit(wire: int, num_wires: int) -> int:
-    """The Qiskit qubit of a paper's wire: wire 0 is the most significant bit.
+    """Return the Qiskit qubit of a paper's wire: wire 0 is the most significant bit.
 
     >>> [wire_to_qubit(wire, 3) for wire in range(3)]
     [2, 1, 0]
@@ -63,14 +63,14 @@ def wire_to_qubit(wire: int, num_wires: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbabilityReadout:
-    """Read the joint distribution of some qubits, optionally given outcomes of others."""
+    """Readout of the joint distribution of some qubits, optionally given outcomes of others."""
 
     qubits: tuple[int, ...]
     """Qiskit indices; the first is the least significant bit of an outcome's index."""
     postselect: tuple[tuple[int, int], ...] = ()
     """Pairs (qubit, outcome) that must hold for a shot to count."""
     renormalise: bool = False
-    """Divide by the probability of the post-selection; off keeps the joint probability."""
+    """True to divide by the post-selection's probability; False keeps the joint probability."""
 
     def words(self) -> str:
         """Return in words what is read."""
@@ -111,7 +111,7 @@ class ProbabilityReadout:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectationReadout:
-    """Read the expectation values of observables."""
+    """Readout of the expectation values of observables."""
 
     observables: tuple[SparsePauliOp, ...]
     """Hermitian operators on the whole register."""
@@ -205,7 +205,7 @@ class CircuitSpec:
                 whole ``ParameterVector`` objects, or the name of either. A vector's name stands for
                 those of its elements that the circuit uses, in the order of their indices.
             weights: Parameters that are trained, given likewise.
-            readout: What is read of a circuit that is not measured: qubits (indices, ``Qubit``
+            readout: Readout of a circuit that is not measured: qubits (indices, ``Qubit``
                 objects or a register, least significant first) for the probabilities of their
                 outcomes, one or several ``SparsePauliOp`` for expectation values, or a readout object.
             time: The parameter of the time, if there is one.
@@ -215,7 +215,7 @@ class CircuitSpec:
             data_qubits: Qubits that the loader fills, least significant first; all if None.
             loader: The loader, or its name; see :class:`~qdm_qiskit.circuits.loaders.Loader`.
             name: Name of the spec; the circuit's if None.
-            source: Where the circuit is from, for reports.
+            source: Origin of the circuit, for reports.
 
         Returns:
             The spec. Its circuit is canonical: one register, no measurements, Qiskit's own gates.
@@ -386,7 +386,7 @@ class CircuitSpec:
         return 0 if self.encoding == "angle" else self.loading.num_angles
 
     def data_positions(self) -> np.ndarray:
-        """Basis state of the whole register for each data amplitude, ancillas in |0>.
+        """Return the whole register's basis state of each data amplitude, ancillas in |0>.
 
         Returns:
             ``2**n`` integers: amplitude j of the data belongs to this basis state.
@@ -398,7 +398,7 @@ class CircuitSpec:
         return position
 
     def full_circuit(self, *, measure: bool = True) -> QuantumCircuit:
-        """Loader, barrier and denoiser as one circuit, as a device would run it.
+        """Return loader, barrier and denoiser as one circuit, as a device would run it.
 
         Inputs are ``x_0000 ...``: the loader's angles first, then the inputs of :attr:`circuit`;
         :meth:`input_values` computes them. Weights keep their names.
@@ -426,7 +426,7 @@ class CircuitSpec:
         return full
 
     def _behind_loader(self) -> QuantumCircuit:
-        """The circuit with its inputs numbered behind the loader's angles."""
+        """Return the circuit with its inputs numbered behind the loader's angles."""
         wanted = input_parameters(len(self.inputs), self.num_loader_inputs)
         if not self.num_loader_inputs or not wanted:
             return self.circuit
@@ -438,7 +438,7 @@ class CircuitSpec:
     def input_values(
         self, amplitudes: np.ndarray | None = None, inputs: np.ndarray | None = None
     ) -> np.ndarray:
-        """Values for the ``x_...`` parameters of :meth:`full_circuit`.
+        """Return values for the ``x_...`` parameters of :meth:`full_circuit`.
 
         Args:
             amplitudes: ``(batch, 2**n)`` vectors of any non-zero norm, for amplitude encoding; real,
@@ -529,19 +529,19 @@ def register_spec(
     encoding: Literal["angle", "amplitude"] = "amplitude",
     readout: Readout | None = None,
 ) -> CircuitSpec:
-    """A spec for a circuit without ancillas: every qubit carries data.
+    """Return a spec for a circuit without ancillas: every qubit carries data.
 
     Args:
         circuit: Its name becomes the spec's.
         source: Paper, section or equation.
-        encoding: How data enter.
-        readout: What is read; the probabilities of all basis states if None.
+        encoding: Encoding of the data.
+        readout: Readout; the probabilities of all basis states if None.
 
     Returns:
         The spec.
 
     Raises:
-        InvalidTemplate: As for :class:`CircuitSpec`.
+        InvalidTemplate: The same as for :class:`CircuitSpec`.
     """
     of_kind(circuit, QuantumCircuit, "circuit")
     qubits = tuple(range(circuit.num_qubits))

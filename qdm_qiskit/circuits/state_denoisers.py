@@ -42,7 +42,7 @@ weights are the first block's, then the second's, then the third's."""
 
 
 def cacioppo_blocks(num_data: int, depths: tuple[int, int, int] = (2, 2, 2)) -> Blocks:
-    """The three blocks of :func:`cacioppo_denoiser`, each on its own register.
+    """Build the three blocks of :func:`cacioppo_denoiser`, each on its own register.
 
     Args:
         num_data: Number of data qubits n, at least 1.
@@ -64,7 +64,7 @@ def cacioppo_blocks(num_data: int, depths: tuple[int, int, int] = (2, 2, 2)) -> 
 
 
 def cacioppo_denoiser(num_data: int, depths: tuple[int, int, int] = (2, 2, 2)) -> CircuitSpec:
-    """One backward step of complex amplitudes that is the identity at zero angles.
+    """Build one backward step of complex amplitudes that is the identity at zero angles.
 
     Args:
         num_data: Number of data qubits n, at least 1; ``2**n`` amplitudes.
@@ -91,7 +91,7 @@ def cacioppo_denoiser(num_data: int, depths: tuple[int, int, int] = (2, 2, 2)) -
 def qamp_blocks(
     num_data: int, reps: int = 30, *, mixing: Mixing = "qft", sign: Sign = "plus"
 ) -> Blocks:
-    """The three blocks of :func:`qamp_denoiser`, each on its own register.
+    """Build the three blocks of :func:`qamp_denoiser`, each on its own register.
 
     Args:
         num_data: Number of data qubits n, at least 2.
@@ -116,7 +116,7 @@ def qamp_blocks(
 def qamp_denoiser(
     num_data: int, reps: int = 30, *, mixing: Mixing = "qft", sign: Sign = "plus"
 ) -> CircuitSpec:
-    """QAMP's bottleneck: three blocks of ConvUnits and PhaseMixing, the middle one with an ancilla.
+    """Build QAMP's bottleneck: three blocks of ConvUnits and PhaseMixing, an ancilla in the second.
 
     Args:
         num_data: Number of data qubits n, at least 2; QAMP has 4.
@@ -149,7 +149,7 @@ def conditioned_latent_denoiser(
     *,
     project_labels: bool = False,
 ) -> CircuitSpec:
-    """One backward step of a latent state beside qubits that hold its class.
+    """Build one backward step of a latent state beside qubits that hold its class.
 
     Wires: the ancilla, the data, the label. The label's wires start in the basis state of the class
     (RY of 0 or pi, see :func:`~qdm_qiskit.circuits.basis_angles`) and take part in all three blocks,

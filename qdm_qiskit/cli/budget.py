@@ -116,8 +116,9 @@ def history(
 
 
 def existing_ledger(root: Path) -> Ledger:
-    """The ledger of a root, if there is one, to look at it; that makes no folder and needs none
-    that can be written.
+    """Return the ledger of a root to look at it, if there is one.
+
+    No folder is made, and none needs to be writable.
 
     Raises:
         MissingData: If there is none.
@@ -134,7 +135,7 @@ def existing_ledger(root: Path) -> Ledger:
 
 
 def open_ledger(root: Path) -> Ledger:
-    """The ledger of a root, to write into it; it is made if there is none."""
+    """Return the ledger of a root, to write into it; it is made if there is none."""
     from ..hardware.ledger.ledger import Ledger
 
     return _told(Ledger.open(root))
@@ -148,7 +149,7 @@ def _told(ledger: Ledger) -> Ledger:
 
 
 def as_row(state: BudgetState) -> dict[str, object]:
-    """A budget's numbers, with what is left."""
+    """Return a budget's numbers, with what is left."""
     return {
         **asdict(state),
         "remaining_seconds": state.remaining_seconds,

@@ -28,7 +28,7 @@ LABELS = {
     "gradient_variance_local": "gradient variance, local",
     "fisher_rank": "independent directions",
 }
-"""What the numbers of an analysis are called in a table."""
+"""Names of an analysis's numbers in a table."""
 
 
 def analyze(
@@ -133,7 +133,7 @@ def analyze(
 def _scanned(
     name: str, settings: list[str] | None, scan: list[str], device: str | None
 ) -> list[CircuitSpec]:
-    """The specs of a scan: the n-th values of all scanned options make the n-th size."""
+    """Return a scan's specs: the n-th values of all scanned options make the n-th size."""
     from ..errors import InvalidOption
     from ..options import parse_assignments
 

@@ -31,7 +31,7 @@ def configured(
     changes: dict[str, str] | None = None,
     device: str | None = None,
 ) -> tuple[Template, CircuitSpec]:
-    """A template with some options changed, on a device's couplings if asked; and its spec."""
+    """Return a template with options changed, on a device's couplings if asked, and its spec."""
     from dataclasses import replace
 
     from ..circuits import TEMPLATES
@@ -53,7 +53,7 @@ def configured(
 
 
 def region(device: str, num_wires: object) -> tuple[list[int], list[tuple[int, int]]]:
-    """A device's qubits by wire, and the pairs of wires that it couples."""
+    """Return a device's qubits by wire, and the pairs of wires that it couples."""
     from ..circuits import device_region, working_couplings
     from ..execution.snapshots import load_backend
 

@@ -101,7 +101,7 @@ def show(
     template, spec = configured(name, settings, device=device)
     facts = circuit_facts(template, spec)
     if device is not None:
-        # Of qubit 0, 1, ...: wires are numbered the other way round.
+        # Roles of qubit 0, 1, ...: wires are numbered the other way round.
         facts["device"] = {"name": device, "qubits": region(device, spec.num_qubits)[0][::-1]}
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
@@ -200,7 +200,7 @@ def _entries(
     level: int | None,
     seed: int | None,
 ) -> list[Entry] | None:
-    """What to export; None for the whole gallery."""
+    """Return the templates to export; None for the whole gallery."""
     from ..errors import InvalidOption
     from ..execution.snapshots import load_backend
     from ..options import parse_assignments

@@ -80,7 +80,7 @@ def list_datasets(
 
 
 def _of_other_packages() -> tuple[list[dict[str, Any]], list[str]]:
-    """What there is to say of their data sets before they are loaded, and of those that are broken."""
+    """Return remarks on other packages' data sets before they are loaded, and on broken ones."""
     from ..data import DATASET_DOOR
     from ..errors import QdmError
 

@@ -1,4 +1,4 @@
-"""Add a command's flags to messages that name arguments as Python callers know them."""
+"""Flags of a command, added to messages that name arguments as Python callers know them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BEFORE = (
     r"(?:^|[.;:(] |\b(?:or|lower|raise|give|leave|longer|shorter|different|another|takes|needs|allow|"
     r"in place of|than) )"
 )
-"""An argument's name may be an English word; here it is meant as a name."""
+"""Words and signs before an argument's name that is meant as one; it may be an English word too."""
 
 
 def with_flags(message: str, command: Any, arguments: Sequence[str]) -> str:
@@ -23,7 +23,7 @@ def with_flags(message: str, command: Any, arguments: Sequence[str]) -> str:
     Args:
         message: One line, as the library gives it: ``"lower shots or num_images."``
         command: The whole command line, a group of click commands.
-        arguments: What was typed, without the program's name.
+        arguments: Words that were typed, without the program's name.
 
     Returns:
         The message, with ``(--shots, --num-images)`` at its end where the command that was typed has

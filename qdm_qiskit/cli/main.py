@@ -22,9 +22,9 @@ __all__ = [
 ]
 
 EXIT_ERROR = 2
-"""A mistake in the input or the surroundings, explained in one line."""
+"""Exit code of a mistake in the input or the surroundings, explained in one line."""
 EXIT_INTERRUPTED = 130
-"""Ctrl-C; whatever can be resumed says how."""
+"""Exit code after Ctrl-C; whatever can be resumed says how."""
 
 app = typer.Typer(
     name="qdm",

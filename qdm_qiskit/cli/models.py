@@ -28,10 +28,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 
 COUNTED = "models/presets.json"
-"""What `qdm models list --fresh --json` printed, in the package; a test compares the two."""
+"""Output of `qdm models list --fresh --json`, in the package; a test compares the two."""
 
 PRICED = "models/costs.json"
-"""What `python benchmarks/costs.py` wrote, in the package; a test compares entries."""
+"""Output of `python benchmarks/costs.py`, in the package; a test compares entries."""
 
 
 @app.command("list")
@@ -72,7 +72,7 @@ def list_models(
 
 
 def _of_other_packages() -> list[dict[str, Any]]:
-    """What `qdm models describe` says of each model and circuit that another package brings."""
+    """Return what `qdm models describe` says of each model and circuit of another package."""
     from ..doors import outside_names
 
     names = dict.fromkeys((*outside_names("model"), *outside_names("circuit")))

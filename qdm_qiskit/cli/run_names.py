@@ -1,4 +1,4 @@
-"""How `qdm run` names runs, and how it shows where they stand."""
+"""Names of the runs of `qdm run`, and the display of where they stand."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def folder_of(text: str, root: Path) -> Path:
 
 
 def state_row(state: RunState, folder: Path) -> dict[str, Any]:
-    """A run's state as JSON values, with its folder."""
+    """Return a run's state as JSON values, with its folder."""
     row = asdict(state)
     return {
         "run": row.pop("run_id"),
@@ -78,6 +78,6 @@ def print_run(run: HardwareRun, as_json: bool) -> None:
 
 
 def command_line(name: str, run_id: str, root: Path) -> str:
-    """The command line that does something with a run."""
+    """Return the command line that does something with a run."""
     where = "" if root == ROOT else f" --root {shlex.quote(str(root))}"
     return f"qdm run {name} {run_id}{where}"

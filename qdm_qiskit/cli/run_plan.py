@@ -207,7 +207,7 @@ def _whole_seconds(hours: float) -> int:
 
 
 def _dry_run(plan: RunPlan, root: Path) -> DryRun | None:
-    """IBM's estimate; the plan stands without it, so a refusal is a note."""
+    """Return IBM's estimate; the plan stands without it, so a refusal is a note."""
     from ..errors import ServiceUnavailable, TargetUnavailable
     from ..hardware.ibm.account import connect
     from ..hardware.ibm.dry_run import dry_run

@@ -115,7 +115,7 @@ def sample(
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    # Where it cannot be drawn, the bar would leave empty lines in front of an error's one line.
+    # A bar that cannot be drawn would leave empty lines in front of an error's one line.
     hidden = quiet or not console.is_interactive
     with Progress(console=console, disable=hidden, transient=True) as bar:
         task = bar.add_task("sampling", total=len(times))

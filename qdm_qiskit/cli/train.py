@@ -136,7 +136,7 @@ def _print_outcome(row: dict[str, float], checkpoint: Path) -> None:
 
 
 def _notes_only() -> TrainingProgress:
-    """No progress, but what the user should know."""
+    """Show no progress, but what the user should know."""
     from ..training import TrainingProgress
 
     class NotesOnly(TrainingProgress):
@@ -147,7 +147,7 @@ def _notes_only() -> TrainingProgress:
 
 
 def _rich_progress() -> TrainingProgress:
-    """A progress bar with loss and rate, and a line for each reported epoch."""
+    """Show a progress bar with loss and rate, and a line for each reported epoch."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

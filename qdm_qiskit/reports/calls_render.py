@@ -17,7 +17,7 @@ __all__ = [
 
 
 def render_markdown(data: dict[str, Any]) -> bytes:
-    """For each device the total of a run, and a line for each distinct circuit."""
+    """Render for each device a run's total, and a line for each distinct circuit."""
     lines = [f"# Cost of a run: {data['name']}", "", f"{about_line(data)}.".capitalize()]
     for backend in data["backends"]:
         lines += ["", f"## {backend['backend']}", "", f"**{total_line(backend)}**", ""]
@@ -39,8 +39,8 @@ def write_calls_report(report: RunReport, folder: str | os.PathLike[str]) -> tup
     """Write ``NAME.json`` and ``NAME.md``; both appear or none.
 
     Args:
-        report: What to write.
-        folder: Where; made if it does not exist.
+        report: Report to write.
+        folder: Folder of the files; made if it does not exist.
 
     Returns:
         Paths of the files.

@@ -43,13 +43,13 @@ _COLOURS = {"real": "#198038", "noise": "#6f6f6f", "samples": "#0f62fe"}
 
 
 def metric_names(report: dict[str, Any]) -> list[str]:
-    """The metrics that some row holds: those of :data:`METRICS` in their order, then others."""
+    """Return the metrics that some row holds: :data:`METRICS` in their order, then others."""
     names = [*METRICS, *(name for name in report["metrics"] if name not in METRICS)]
     return [name for name in names if any(name in row["metrics"] for row in report["rows"])]
 
 
 def _explained(report: dict[str, Any], name: str) -> tuple[str, str]:
-    """A metric's title, in one line, and which direction is better."""
+    """Return a metric's title, in one line, and which direction is better."""
     if name in METRICS:
         return METRICS[name]
     told = report["metrics"][name]
@@ -57,10 +57,10 @@ def _explained(report: dict[str, Any], name: str) -> tuple[str, str]:
 
 
 def render_table(report: dict[str, Any]) -> Table:
-    """The metrics as a table for the terminal, a metric a row.
+    """Render the metrics as a table for the terminal, a metric a row.
 
     Args:
-        report: What ``EvaluationReport.to_dict`` gives.
+        report: Result of ``EvaluationReport.to_dict``.
     """
     from rich.markup import escape
     from rich.table import Table
@@ -75,10 +75,10 @@ def render_table(report: dict[str, Any]) -> Table:
 
 
 def render_markdown(report: dict[str, Any]) -> str:
-    """The evaluation as Markdown.
+    """Render the evaluation as Markdown.
 
     Args:
-        report: As for :func:`render_table`.
+        report: The same as for :func:`render_table`.
     """
     names = [_plain(row["name"]) for row in report["rows"]]
     lines = ["# Evaluation", "", _headline(report), "", "![overview](evaluation.png)", ""]
@@ -92,10 +92,10 @@ def render_markdown(report: dict[str, Any]) -> str:
 
 
 def render_card(report: dict[str, Any], grids: dict[str, np.ndarray]) -> str:
-    """The evaluation as a notebook shows it: the table with its intervals, then what explains it.
+    """Render the evaluation for a notebook: the table with its intervals, then what explains it.
 
     Args:
-        report: As for :func:`render_table`.
+        report: The same as for :func:`render_table`.
         grids: Name to ``(count, channels, height, width)``.
     """
     lines = _lines(report)
@@ -114,7 +114,7 @@ def _titled(name: str, images: np.ndarray) -> tuple[Markup, Markup]:
 
 
 def sentences(report: dict[str, Any]) -> list[str]:
-    """Remarks beside the table: warnings first."""
+    """Return remarks beside the table: warnings first."""
     classifier, options = report["classifier"], report["options"]
     said = [f"Warning: {each}" for each in report["warnings"]]
     said.append(
@@ -139,10 +139,10 @@ def sentences(report: dict[str, Any]) -> list[str]:
 
 
 def render_png(report: dict[str, Any], grids: dict[str, np.ndarray]) -> bytes:
-    """Distances with intervals, and a grid of each set.
+    """Draw distances with intervals, and a grid of each set.
 
     Args:
-        report: As for :func:`render_table`.
+        report: The same as for :func:`render_table`.
         grids: Name to ``(count, channels, height, width)``.
 
     Returns:
@@ -167,7 +167,7 @@ def render_png(report: dict[str, Any], grids: dict[str, np.ndarray]) -> bytes:
 
 
 def render_nearest(pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
-    """Samples, and below each the training image nearest to it.
+    """Draw samples, and below each the training image nearest to it.
 
     Args:
         pairs: Name to two arrays ``(count, channels, height, width)``.
@@ -192,14 +192,14 @@ def show_grid(axis: Any, images: np.ndarray, columns: int, title: str) -> None:
 
 
 def png_bytes(figure: Any) -> bytes:
-    """A matplotlib figure as PNG, without the time and the version in it."""
+    """Return a matplotlib figure as PNG, without the time and the version in it."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def new_figure(size: tuple[float, float]) -> Any:
-    """A matplotlib figure of a size in inches, without a window."""
+    """Return a matplotlib figure of a size in inches, without a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -228,7 +228,7 @@ def _interval_plot(axis: Any, name: str, rows: list[dict[str, Any]], *, labels: 
 
 
 def _lines(report: dict[str, Any]) -> list[list[str]]:
-    """Cells of the table, title first."""
+    """Return cells of the table, title first."""
     rows = report["rows"]
     lines = [["images", *(str(row["count"]) for row in rows)]]
     for name in metric_names(report):
@@ -269,7 +269,7 @@ def _headline(report: dict[str, Any]) -> str:
 
 
 def _plain(text: str, allowed: str = " -_.:()/") -> str:
-    """A folder's name or a title without what Markdown, HTML or matplotlib would take for markup."""
+    """Return a name or title without what Markdown, HTML or matplotlib takes for markup."""
     return "".join(each if each.isalnum() or each in allowed else "?" for each in text)
 
 
@@ -279,7 +279,7 @@ def write_evaluation(
     """Write ``evaluation.png``, ``nearest.png``, ``evaluation.md`` and ``evaluation.json``.
 
     Args:
-        report: From :func:`evaluate`.
+        report: Result of :func:`evaluate`.
         pictures: Likewise.
         folder: Made if it is missing; an older evaluation there is replaced.
 

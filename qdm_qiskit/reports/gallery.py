@@ -47,7 +47,7 @@ GROUPS = {
 
 
 def gallery_names(names: Iterable[str] | None = None) -> list[str]:
-    """The templates to export; all of this package if None.
+    """Return the templates to export; all of this package if None.
 
     Raises:
         UnknownName: If a name is not in the catalogue.
@@ -76,7 +76,7 @@ class Entry:
     layout: tuple[int, ...] | None = None
     """Physical qubit of each qubit; found by Qiskit if None."""
     with_program: bool = False
-    """Whether the transpiled circuit is written, and its qubits are told, as the gallery does not."""
+    """True to write the transpiled circuit and tell its qubits, which the gallery does not."""
 
 
 def entry_files(entry: Entry) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -158,7 +158,7 @@ def _on_device(
 
 
 def _device_program(entry: Entry, isa: QuantumCircuit, device: Mapping[str, Any]) -> str:
-    """The transpiled circuit in OpenQASM 3, on physical qubits, under comments."""
+    """Return the transpiled circuit in OpenQASM 3, on physical qubits, under comments."""
     place = f"{entry.backend} (level {entry.level}, seed {entry.seed})"
     head = [
         f"{entry.template.name}, transpiled for {place}",
@@ -178,7 +178,7 @@ def _physical(qubits: list[int]) -> str:
 def render_gallery(
     entries: Iterable[Entry] | None = None, progress: Progress = silent
 ) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """The files of some templates, or the whole gallery with its page.
+    """Render the files of some templates, or the whole gallery with its page.
 
     Args:
         entries: Templates and their devices; all of this package, and the page, if None.
@@ -206,7 +206,7 @@ def render_gallery(
 
 
 def render_index(facts: list[dict[str, Any]]) -> bytes:
-    """The page as Markdown: a table of all templates, then each with its drawing."""
+    """Render the page as Markdown: a table of all templates, then each with its drawing."""
     lines = [
         "# The circuit templates",
         "",

@@ -16,7 +16,7 @@ __all__ = [
 
 
 def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, Any]:
-    """A plan in numbers, ready for JSON.
+    """Return a plan in numbers, ready for JSON.
 
     Args:
         plan: The plan.
@@ -111,7 +111,7 @@ def fits(plan: RunPlan, budget: BudgetState) -> bool:
 
 
 def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
-    """A plan as lines of text.
+    """Return a plan as lines of text.
 
     Args:
         plan: The plan.
@@ -159,7 +159,7 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
 
 
 def _calls(plan: RunPlan) -> list[str]:
-    """What a step's jobs take: all images, or the calls of a step one after the other."""
+    """Say what a step's jobs take: all images, or the step's calls one after the other."""
     calls = plan.calls
     if calls is None:
         return [f"images     {plan.num_images}, all of a step in one job"]
@@ -174,7 +174,7 @@ def _calls(plan: RunPlan) -> list[str]:
 
 
 def _job_table(plan: RunPlan) -> list[str]:
-    """One line a job; a run of steps with equal shots is one line."""
+    """Return a line for each job; a run of steps with equal shots is one line."""
     lines = [f"{'job':<16}{'jobs':>6}{'circuits':>10}{'shots each':>12}{'QPU s':>10}"]
     lines += [
         f"{name:<16}{jobs:>6}{circuits:>10}{shots:>12}{seconds:>10.2f}"
@@ -184,7 +184,7 @@ def _job_table(plan: RunPlan) -> list[str]:
 
 
 def _found(wanted: CalibrationPlan, found: FoundCalibration, most_seconds: float) -> list[str]:
-    """Calibration that is used again, its end, and the cost if that fails."""
+    """Say which calibration is used again, when it ends, and the cost if that fails."""
     taken = datetime.fromisoformat(found.taken_at)
     end = taken + timedelta(seconds=wanted.ttl_seconds)
     return [

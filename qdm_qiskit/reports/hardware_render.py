@@ -54,10 +54,10 @@ _JOB_COLUMNS = (
 
 
 def render_markdown(report: dict[str, Any]) -> str:
-    """The page as Markdown.
+    """Render the page as Markdown.
 
     Args:
-        report: What ``HardwareReport.to_dict`` gives.
+        report: Result of ``HardwareReport.to_dict``.
     """
     lines = [f"# Hardware run {report['run']}", "", _headline(report), ""]
     lines += ["![images, distances, cost](report.png)", ""]
@@ -73,10 +73,10 @@ def render_markdown(report: dict[str, Any]) -> str:
 
 
 def render_html(report: dict[str, Any], png: bytes) -> str:
-    """The page as one HTML file, its picture inside.
+    """Render the page as one HTML file, its picture inside.
 
     Args:
-        report: As for :func:`render_markdown`.
+        report: The same as for :func:`render_markdown`.
         png: The picture.
     """
     picture = base64.b64encode(png).decode()
@@ -107,10 +107,10 @@ def render_html(report: dict[str, Any], png: bytes) -> str:
 
 
 def render_png(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray) -> bytes:
-    """Images by step above those of the exact chain; distance, fidelity and cost.
+    """Draw images by step above those of the exact chain; distance, fidelity and cost.
 
     Args:
-        report: As for :func:`render_markdown`.
+        report: The same as for :func:`render_markdown`.
         trajectory: ``(steps + 1, count, channels, height, width)``: x_T .. x_t.
         exact: The same of the exact chain.
 
@@ -137,7 +137,7 @@ def render_png(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray
 
 
 def shown_steps(num_steps: int) -> list[int]:
-    """Positions of a trajectory of so many steps that get a column: first, last, evenly between.
+    """Return which of so many steps get a column: first, last, evenly between.
 
     >>> shown_steps(3), len(shown_steps(1000))
     ([0, 1, 2, 3], 8)
@@ -147,7 +147,7 @@ def shown_steps(num_steps: int) -> list[int]:
 
 
 def _band(figure: Any, name: str, path: np.ndarray, first_step: int | None) -> None:
-    """Some images by step, from left to right; with t above if the first one is given."""
+    """Draw some images by step, left to right; with t above if the first one is given."""
     shown = shown_steps(len(path) - 1)
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
     for axis, k in zip(axes, shown, strict=True):
@@ -180,7 +180,7 @@ def _fidelities(axis: Any, steps: list[dict[str, Any]]) -> None:
 
 
 def _by_step(axis: Any, steps: list[dict[str, Any]], raw: str, mitigated: str) -> None:
-    """A number of each step, raw and mitigated, from t = T on the left."""
+    """Plot a number of each step, raw and mitigated, from t = T on the left."""
     t = [each["step"] for each in steps]
     axis.plot(t, [each[raw] for each in steps], "o-", ms=4, label="raw", color=EXACT)
     if any(each[mitigated] is not None for each in steps):
@@ -216,7 +216,7 @@ def _costs(axis: Any, report: dict[str, Any]) -> None:
 
 
 def job_name(part: str) -> str:
-    """A job's name on an axis.
+    """Return a job's name on an axis.
 
     >>> job_name("step-0010"), job_name("calibration-0001")
     ('10', 'c1')
@@ -228,7 +228,7 @@ def job_name(part: str) -> str:
 def _sections(
     report: dict[str, Any],
 ) -> list[tuple[str, list[str], tuple[tuple[str, str], ...], list[dict[str, Any]]]]:
-    """Title, sentences, columns and rows of each part of the page."""
+    """Return title, sentences, columns and rows of each part of the page."""
     return [
         ("Images", _image_sentences(report), (), []),
         ("Steps", _step_sentences(report), _STEP_COLUMNS, report["steps"]),
@@ -328,7 +328,7 @@ def _calibrated_as_expected(report: dict[str, Any]) -> bool:
 
 
 def _calibration_sentences(report: dict[str, Any]) -> list[str]:
-    """Whether the readout was calibrated as the plan expected."""
+    """Say whether the readout was calibrated as the plan expected."""
     seconds, found = report["calibration_seconds"], report["calibration_found"]
     if seconds is None:
         return []
@@ -374,7 +374,7 @@ def write_hardware_report(
     """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``, all or none.
 
     Args:
-        report: From :func:`hardware_report`.
+        report: Result of :func:`hardware_report`.
         pictures: The same.
         folder: Made if it is missing; an older report in it is replaced.
 

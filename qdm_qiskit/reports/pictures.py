@@ -68,10 +68,10 @@ def run_pictures(
 
     Args:
         folder: The run's folder.
-        config: How the images are sampled; their number is at most :data:`MOST_IMAGES`.
+        config: Way in which the images are sampled; their number is at most :data:`MOST_IMAGES`.
         cache: Folder of the domain classifiers, see :func:`class_grid`.
-        data: Where the files of the run's data lie now; None looks where they were.
-        progress: Is told in words what happens.
+        data: Folder where the files of the run's data lie now; None looks where they were.
+        progress: Callback that is told in words what happens.
 
     Returns:
         ``samples.png``, ``trajectory.png``, ``trajectory.gif``, ``forward.png``; ``loss.png`` where
@@ -137,12 +137,12 @@ def write_pictures(pictures: Pictures, folder: Path) -> tuple[Path, ...]:
 
 
 def strip(paths: np.ndarray, steps: np.ndarray, title: str) -> bytes:
-    """Images on their way, one row each, at moments evenly spread over the way.
+    """Draw images on their way, one row each, at moments evenly spread over the way.
 
     Args:
         paths: ``(moments, images, channels, height, width)``.
         steps: ``(moments,)``: what stands above each column.
-        title: Of the whole picture.
+        title: Title of the whole picture.
 
     Returns:
         PNG bytes.
@@ -158,7 +158,7 @@ def strip(paths: np.ndarray, steps: np.ndarray, title: str) -> bytes:
 
 
 def film(trajectory: np.ndarray) -> bytes:
-    """The grid of all images on its way, as an animated GIF whose last frame stands for a while.
+    """Draw the grid of all images on its way, as an animated GIF whose last frame stays a while.
 
     Args:
         trajectory: ``(moments, images, channels, height, width)``.
@@ -188,10 +188,11 @@ def class_grid(
     whole: Split,
     cache: Path | None,
 ) -> tuple[bytes | None, str]:
-    """Samples class by class, a class a row.
+    """Draw samples class by class, a class a row.
 
     Args:
-        run, config, images, whole, cache: As for :func:`~qdm_qiskit.evaluation.classes.class_rows`.
+        run, config, images, whole, cache: The same as for
+            :func:`~qdm_qiskit.evaluation.classes.class_rows`.
 
     Returns:
         PNG bytes, or None where there is one class only; and a sentence about which it was.

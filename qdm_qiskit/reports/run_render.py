@@ -39,10 +39,10 @@ _COLUMNS = (
 
 
 def render_markdown(report: dict[str, Any]) -> str:
-    """The page as Markdown.
+    """Render the page as Markdown.
 
     Args:
-        report: What ``RunReport.to_dict`` gives.
+        report: Result of ``RunReport.to_dict``.
     """
     lines = [f"# Run: {report['name']}", "", _headline(report), ""]
     lines += ["![overview](report.png)", "", "## Loss", ""]
@@ -58,10 +58,10 @@ def render_markdown(report: dict[str, Any]) -> str:
 
 
 def render_html(report: dict[str, Any], png: bytes) -> str:
-    """The page as one HTML file, its picture inside.
+    """Render the page as one HTML file, its picture inside.
 
     Args:
-        report: As for :func:`render_markdown`.
+        report: The same as for :func:`render_markdown`.
         png: The picture.
     """
     head = "".join(f"<th>{html.escape(title)}</th>" for title, _ in _COLUMNS)
@@ -91,10 +91,10 @@ def render_html(report: dict[str, Any], png: bytes) -> str:
 def render_png(
     report: dict[str, Any], forward: np.ndarray, samples: dict[str, np.ndarray]
 ) -> bytes:
-    """Forward process, loss curves and sample grids in one picture.
+    """Draw forward process, loss curves and sample grids in one picture.
 
     Args:
-        report: As for :func:`render_markdown`.
+        report: The same as for :func:`render_markdown`.
         forward: ``(T + 1, channels, height, width)``.
         samples: Name to ``(count, channels, height, width)``.
 
@@ -213,7 +213,7 @@ def write_run_report(report: RunReport, pictures: RunPictures, folder: Path) -> 
     """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``.
 
     Args:
-        report: From :func:`run_report`.
+        report: Result of :func:`run_report`.
         pictures: Likewise.
         folder: Made if it is missing; an older report there is replaced.
 

@@ -35,7 +35,7 @@ def write_states_report(
 
 
 def bloch_balls(vectors: dict[str, np.ndarray]) -> bytes:
-    """Bloch balls side by side: a column an ensemble, a row a qubit.
+    """Draw Bloch balls side by side: a column an ensemble, a row a qubit.
 
     Args:
         vectors: Name to ``(states, num_qubits, 3)``.

@@ -27,7 +27,7 @@ def render_json(data: dict[str, Any]) -> bytes:
 
 
 def render_markdown(data: dict[str, Any]) -> bytes:
-    """One screen for each device: verdict, costs of loader, denoiser and total, layout, spread."""
+    """Render a screen a device: verdict, costs of loader, denoiser and total, layout, spread."""
     logical = data["logical"]
     lines = [
         f"# Transpile report: {data['name']}",
@@ -80,7 +80,7 @@ def _backend_section(backend: dict[str, Any]) -> list[str]:
 
 
 def render_png(data: dict[str, Any]) -> bytes:
-    """Bars for each device: two-qubit gates and depth, loader below denoiser, and success."""
+    """Draw bars a device: two-qubit gates and depth, loader below denoiser, and success."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -133,8 +133,8 @@ def write_report(report: TranspileReport, folder: str | os.PathLike[str]) -> tup
     All three appear or none.
 
     Args:
-        report: What to write.
-        folder: Where; made if it does not exist.
+        report: Report to write.
+        folder: Folder of the files; made if it does not exist.
 
     Returns:
         Paths of the JSON, Markdown and PNG files.
