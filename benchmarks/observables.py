@@ -26,6 +26,7 @@ import itertools
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -140,7 +141,7 @@ def by_state(
     return values.var(axis=0, ddof=1) * each * len(settings), bias, len(settings)
 
 
-def compare(model: QampJanuary, count: int) -> dict[str, object]:
+def compare(model: QampJanuary, count: int) -> dict[str, Any]:
     matrices = model.observables.matrices().detach().to(torch.complex128).numpy()
     sums = model.observables.pauli_decomposition()
     rows: dict[str, list[np.ndarray]] = {}
@@ -193,7 +194,7 @@ def main() -> None:
         model = trained(options.epochs, options.train_count, Path(folder) / "run")
     found = compare(model, options.states)
     print("| way | circuits | CNOTs more | variance x shots | worst |\n|---|---:|---:|---:|---:|")
-    for name, row in found["ways"].items():  # type: ignore[attr-defined]
+    for name, row in found["ways"].items():
         print(
             f"| {name} | {row['circuits']} | {row['more_cnots']} | {row['variance']:.1f} "
             f"| {row['largest']:.1f} |"

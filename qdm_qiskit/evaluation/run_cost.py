@@ -25,6 +25,7 @@ from ..circuits.spec import CircuitSpec
 from ..errors import InvalidOption, UnsupportedCircuit
 from ..execution.calls import CircuitCall
 from ..execution.devices import DeviceLike, as_backend
+from ..hardware.plan.call_jobs import MOST_VALUES
 from ..hardware.plan.qpu_seconds import JOB_OVERHEAD_SECONDS, MAX_EXECUTIONS, Timing, timing
 from ..notebook import Markup, card, note, one_line, table
 from ..progress import Message, Progress, silent
@@ -35,8 +36,6 @@ from ..transpiling.passes import best_trial, layout_trials
 __all__ = ["CALLS_SCHEMA", "CircuitRow", "DeviceRun", "RunReport", "RunTotal", "Work", "run_report"]
 
 CALLS_SCHEMA = "calls-report/1"
-MOST_VALUES = 4_000_000
-"""Values of parameters that one job sends: about 80 MB as text, the most of one request."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -363,32 +363,35 @@ class Programs:
         return self._known[id(spec)][1]
 
 
-def check_postselected(outputs: np.ndarray, step: int, shots: int, call: str | None = None) -> None:
-    """Refuse a row without a shot that passed the post-selection: it would be zero everywhere.
+def check_postselected(outputs: np.ndarray, step: int, shots: int) -> None:
+    """Refuse an image without a shot that passed the post-selection: it would be zero everywhere.
 
     Args:
-        outputs: ``(rows, num_outputs)`` measured probabilities.
+        outputs: ``(images, num_outputs)`` measured probabilities.
         step: t, for the message.
-        shots: Shots of each row, for the message.
-        call: Name of the call, of a model of several circuits; else rows are images.
+        shots: Shots of each image, for the message.
 
     Raises:
-        InvalidData: With the number of the first such row.
+        InvalidData: With the number of the first such image.
     """
     empty = np.flatnonzero(np.asarray(outputs).sum(axis=1) == 0)
     if len(empty):
-        what = f"image {empty[0]}" if call is None else f"row {empty[0]} of call '{call}'"
         raise InvalidData(
-            f"At step t={step} no shot of {what} passed the post-selection on the ancilla; raise "
-            f"shots above {shots}."
+            f"At step t={step} no shot of image {empty[0]} passed the post-selection on the "
+            f"ancilla; raise shots above {shots}."
         )
 
 
 def check_result(call: CircuitCall, result: CallResult, step: int, *, single: bool) -> None:
-    """Refuse probabilities of which no shot was kept; see :func:`check_postselected`."""
+    """Refuse images of which no shot was kept; see :func:`check_postselected`.
+
+    Rows of a model of several circuits may be patches: of one of these nothing may be left, which is
+    0 in each of its channels, in hardware runs too.
+    """
     if isinstance(call.spec.readout, ProbabilityReadout):
-        name = None if single else call.name
-        check_postselected(result.outputs, step, _shots_of(call), name)
+        shots = _shots_of(call)
+        if single:
+            check_postselected(result.outputs, step, shots)
 
 
 def _shots_of(call: CircuitCall) -> int:

@@ -295,6 +295,12 @@ def test_shots_lead_to_the_engines_samples(family, target, request):
     assert 0 < off[2000] < 0.35 * off[20]  # 0.1 by 1/sqrt(shots)
 
 
+def test_a_patch_of_which_no_shot_is_kept_is_black_and_stops_no_image(two_filters):
+    """Two shots of 16 outcomes: most patches keep none of theirs, as in a hardware run."""
+    samples = sample(two_filters, SamplingConfig(target="engine", shots=2, num_images=1))
+    assert np.isfinite(samples.images).all()
+
+
 def test_the_manifest_says_what_each_layer_ran(qu_net):
     samples = sample(qu_net, SamplingConfig(target=QUITO, shots=50, num_images=2, layout_trials=1))
     device = samples.manifest["device"]

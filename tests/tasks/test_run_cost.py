@@ -26,7 +26,7 @@ from qdm_qiskit.tasks.preset_costs import costs_page, preset_cost, targets_of
 from qdm_qiskit.tasks.run_work import run_work
 from qdm_qiskit.transpiling.passes import transpile_for
 from tests.artifacts.test_transpile_reports import assert_same
-from tests.helpers import ROOT
+from tests.helpers import ROOT, write_run
 
 COMMITTED = json.loads((ROOT / "qdm_qiskit/models/costs.json").read_text())
 
@@ -168,6 +168,31 @@ def test_the_command_writes_a_row_a_circuit_and_a_total(tmp_path, capsys) -> Non
         assert row["content"] in out
         assert row["content"] in page
     assert f"{data['backends'][0]['total']['jobs']} jobs" in out
+
+
+@pytest.mark.parametrize(
+    ("images", "shots"), [(2, 64), (40, 30_000)], ids=["a job a call", "jobs that are split"]
+)
+def test_the_price_is_that_of_the_plan(tmp_path, images, shots) -> None:
+    """Two ways to one number: counting the calls of a step, and planning every job of a run."""
+    run = write_run(tmp_path / "run", "qu_net", levels=2, num_steps=2)
+    found = qdm.cost(run, "fake_nairobi", trials=1, num_images=images, shots=shots)
+    total = found.backends[0].total
+    plan = qdm.plan(
+        run,
+        "local:fake_nairobi",
+        num_images=images,
+        shots=shots,
+        layout_trials=1,
+        optimization_level=3,
+        root=tmp_path / "runs",
+    )
+    assert (total.jobs, total.circuits, total.shots) == (
+        plan.num_jobs,
+        plan.num_circuits,
+        plan.total_shots,
+    )
+    assert total.qpu_seconds == pytest.approx(plan.total_seconds, rel=1e-3)
 
 
 def test_the_list_has_a_way_targets_and_a_price_for_each_preset() -> None:
