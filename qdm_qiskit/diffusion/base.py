@@ -54,7 +54,7 @@ class TrainingPairs:
     step: Tensor
     """``(pairs,)`` integers t = 1 .. T."""
     target: Tensor
-    """What the process wants predicted, of the shape of ``noisy``."""
+    """Values that the process wants predicted, of the shape of ``noisy``."""
     source: Tensor
     """``(pairs,)`` integers: which x_0 of the batch the pair belongs to."""
 

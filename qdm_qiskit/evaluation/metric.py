@@ -54,7 +54,7 @@ class ImageSets:
     unseen: np.ndarray | None = None
     """Real images that it did not learn from."""
     features: Mapping[str, Features] | None = None
-    """By network: "domain", the data set's own classifier, and "inception" where its weights are."""
+    """Features by network: "domain", the data set's classifier, and "inception" if there are weights."""
     resamples: int = 200
     """Bootstrap resamples of an interval."""
     level: float = 0.95

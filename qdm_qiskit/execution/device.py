@@ -52,7 +52,7 @@ class Facts:
     noise: NoiseModel | None = None
     """A noise model of its own; None takes Aer's model of the target."""
     readout: Mapping[int, tuple[float, float]] = field(default_factory=dict)
-    """By qubit, the shares of 1 read for 0 and of 0 read for 1. Empty if only the mean is known."""
+    """Shares of 1 read for 0 and of 0 read for 1, by qubit. Empty if only the mean is known."""
     calibrated_at: str | None = None
     """Time of the calibration, ISO 8601."""
     limits: Mapping[str, Any] = field(default_factory=dict)

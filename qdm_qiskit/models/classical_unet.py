@@ -35,7 +35,7 @@ __all__ = [
 MAX_LEVELS = 11
 """Levels that halve the largest image down to one pixel."""
 SMALL_OUTPUT = 0.1
-"""Of the last convolution's initial weights, in units of PyTorch's rule."""
+"""Size of the last convolution's initial weights, in units of PyTorch's rule."""
 MAX_CHANNELS = 1_024
 """Most feature channels of a level."""
 

@@ -71,7 +71,7 @@ def run_pictures(
         config: Way in which the images are sampled; their number is at most :data:`MOST_IMAGES`.
         cache: Folder of the domain classifiers, see :func:`class_grid`.
         data: Folder where the files of the run's data lie now; None looks where they were.
-        progress: Callback that is told in words what happens.
+        progress: Callback that receives the progress messages.
 
     Returns:
         ``samples.png``, ``trajectory.png``, ``trajectory.gif``, ``forward.png``; ``loss.png`` where

@@ -1,4 +1,4 @@
-"""From a logical circuit to a device: pass managers, layout trials, and what the result costs.
+"""Way of a logical circuit to a device: pass managers, layout trials, and the cost of the result.
 
 ``passes`` transpiles, ``split`` cuts a full circuit into loader and denoiser, ``cost`` counts.
 """

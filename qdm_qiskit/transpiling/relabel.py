@@ -1,4 +1,4 @@
-"""From a part of a device to the whole: qubits, layout, and the gates that couplers really have."""
+"""Way from a part of a device to the whole: qubits, layout, and the gates that couplers have."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class StepReplay:
     shots: int
     """Shots that ran for each image."""
     job_id: str
-    """Of several jobs in their order, with spaces between them."""
+    """Id of the job; of several the ids in their order, with spaces between them."""
     shot_distance: float
     """Total variation distance that shot noise alone leaves, in the mean over draws."""
     raw_distance: float

@@ -129,7 +129,7 @@ class ChannelNorm(nn.Module):
         self.scale = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of the shape of ``x``."""
+        """Return features of the shape of ``x``."""
         variance, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
         return (x - mean) * torch.rsqrt(variance + 1e-5) * self.scale[:, None, None]
 
@@ -151,13 +151,13 @@ class AttentionBlock(nn.Module):
         self.out_norm = ChannelNorm(channels) if linear else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of the shape of ``x``."""
+        """Return features of the shape of ``x``."""
         pixels = self.norm(x).flatten(2)
         attend = self._linear_attention if self.linear else self._attention
         return x + self.out_norm(attend(pixels).reshape(x.shape))
 
     def _linear_attention(self, pixels: Tensor) -> Tensor:
-        """From ``(batch, channels, pixels)`` to the same shape; softmax(q) (softmax(k) v^T).
+        """Return softmax(q) (softmax(k) v^T), of the shape ``(batch, channels, pixels)`` of the pixels.
 
         Values, and what comes before the last convolution, are never made: both are linear maps of
         something smaller, so their small matrices are multiplied first. The 1 x 1 convolutions are
@@ -181,7 +181,7 @@ class AttentionBlock(nn.Module):
         return torch.baddbmm(bias[:, None], mixing.transpose(1, 2), q.flatten(1, 2))
 
     def _attention(self, pixels: Tensor) -> Tensor:
-        """From ``(batch, channels, pixels)`` to the same shape."""
+        """Return what the pixels attend to, of their shape ``(batch, channels, pixels)``."""
         batch, _, count = pixels.shape
         made = self.features.weight.flatten(1) @ pixels
         q, k, v = made.reshape(batch, 3, HEADS, HEAD_WIDTH, count).unbind(1)

@@ -107,7 +107,7 @@ class HybridConv(nn.Module):
         self.conv = StandardisedConv(self.rest, self.rest) if self.rest else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of the shape of ``x``; circuits first."""
+        """Return features of the shape of ``x``; those of circuits come first."""
         seen, layers, start = [], [], 0
         for each in self.filters:
             assert isinstance(each, CircuitFilter)
@@ -136,5 +136,5 @@ class QuanvolutionConv(nn.Module):
         self.conv = StandardisedConv(channels, channels - CHANNELS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of the shape of ``x``; circuits first."""
+        """Return features of the shape of ``x``; those of circuits come first."""
         return torch.cat([self.quanvolution(x[:, :CHANNELS]), self.conv(x)], dim=1)

@@ -117,4 +117,4 @@ PRESETS: dict[str, Preset] = {
         source=f"ours: {CACIOPPO_PAPER}, conditioned latent model on small digits",
     ),
 }
-"""By name."""
+"""Presets by name."""

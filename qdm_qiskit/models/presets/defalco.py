@@ -83,4 +83,4 @@ PRESETS: dict[str, Preset] = {
         for suffix, data in _REDUCED_DATA.items()
     },
 }
-"""By name."""
+"""Presets by name."""

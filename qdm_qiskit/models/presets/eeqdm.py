@@ -79,4 +79,4 @@ PRESETS: dict[str, Preset] = {
         source=f"{EEQDM_PAPER}, table 1, 6781 parameters",
     ),
 }
-"""By name."""
+"""Presets by name."""

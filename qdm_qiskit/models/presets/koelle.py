@@ -100,4 +100,4 @@ PRESETS: dict[str, Preset] = {
         )
     },
 }
-"""By name."""
+"""Presets by name."""

@@ -60,4 +60,4 @@ PRESETS: dict[str, Preset] = {
         source=f"ours: {QAMP_JANUARY} on small digits, fewer epochs",
     ),
 }
-"""By name."""
+"""Presets by name."""

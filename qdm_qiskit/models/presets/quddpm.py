@@ -25,4 +25,4 @@ PRESETS: dict[str, Preset] = {
         source=f"{QUDDPM_PAPER}, states on a circle; steps, depth and rate are ours",
     ),
 }
-"""By name."""
+"""Presets by name."""
