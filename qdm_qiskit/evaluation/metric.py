@@ -54,7 +54,7 @@ class ImageSets:
     unseen: np.ndarray | None = None
     """Real images that it did not learn from."""
     features: Mapping[str, Features] | None = None
-    """Features by network: "domain", the data set's classifier, and "inception" if there are weights."""
+    """Features by network: "domain" of the data set's classifier, "inception" if it has weights."""
     resamples: int = 200
     """Bootstrap resamples of an interval."""
     level: float = 0.95
