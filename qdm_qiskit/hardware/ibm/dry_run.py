@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import ServiceUnavailable, TargetUnavailable
-from ..plan.run_plan import RunPlan, read_circuits
+from ..plan.planned_files import read_circuits
+from ..plan.run_plan import RunPlan
 from .account import ServiceHandle
 from .client_errors import CallFailed
 from .sampler import sampler_options

@@ -18,7 +18,8 @@ from ...execution.calls import CallResult, CallTarget, CircuitCall
 from ..plan.call_jobs import call_name, noise_stream, planned_sampler, predicted
 from ..plan.calls import CallsPlan, JobPlan
 from ..plan.circuits import is_one_circuit
-from ..plan.run_plan import RunPlan, load_planned_run, planned_values, read_inputs
+from ..plan.planned_files import load_planned_run, planned_values, read_inputs
+from ..plan.run_plan import RunPlan
 from .call_results import CallCounts, ExactDistributions, call_result, joined, mended
 from .parts import Answered
 

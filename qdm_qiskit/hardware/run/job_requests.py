@@ -11,7 +11,8 @@ from qiskit import QuantumCircuit
 from ...errors import InvalidData
 from ...execution.counts import Pub
 from ..ledger.run_files import StoredCounts, counts_path, nonce, read_counts
-from ..plan.run_plan import CalibrationPlan, StepPlan, check_files, read_all_circuits
+from ..plan.planned_files import check_files, read_all_circuits
+from ..plan.run_plan import CalibrationPlan, StepPlan
 from ..providers.context import RunContext
 from ..providers.requests import JobRequest
 

@@ -34,7 +34,8 @@ from ..ledger.run_files import (
     read_counts,
 )
 from ..plan.calibration_reuse import calibration_of, check_calibration
-from ..plan.run_plan import RunPlan, check_files, read_plan
+from ..plan.planned_files import check_files
+from ..plan.run_plan import RunPlan, read_plan
 from .job_requests import check_shapes
 from .parts import Answered, Unanswered
 from .reverse_chain import PlannedChain, probabilities_of

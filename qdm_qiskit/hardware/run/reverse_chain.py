@@ -14,7 +14,8 @@ from ...execution.distributions import normalized
 from ...mitigation.readout import ReadoutCalibration, mitigate
 from ...mitigation.simplex import nearest_probability
 from ...rng import derived_seed
-from ..plan.run_plan import RunPlan, load_planned_run, planned_values, read_inputs
+from ..plan.planned_files import load_planned_run, planned_values, read_inputs
+from ..plan.run_plan import RunPlan
 
 if TYPE_CHECKING:
     from torch import Tensor

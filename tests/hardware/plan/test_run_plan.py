@@ -29,17 +29,19 @@ from qdm_qiskit.errors import (
 )
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.hardware.plan.canonical_json import content_sha256, from_plain
+from qdm_qiskit.hardware.plan.planned_files import (
+    check_files,
+    load_planned_run,
+    planned_values,
+    read_circuits,
+    read_inputs,
+)
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, draft_plan, make_plan
 from qdm_qiskit.hardware.plan.run_plan import (
     ExecutionOptions,
     FoundCalibration,
     RunPlan,
-    check_files,
     is_run_id,
-    load_planned_run,
-    planned_values,
-    read_circuits,
-    read_inputs,
     read_plan,
     write_plan,
 )

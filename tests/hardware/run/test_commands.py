@@ -33,8 +33,9 @@ from qdm_qiskit.hardware.ledger.run_files import (
 )
 from qdm_qiskit.hardware.ledger.store import Store, Transaction
 from qdm_qiskit.hardware.plan.calibration_reuse import check_calibration, reusable
+from qdm_qiskit.hardware.plan.planned_files import read_circuits
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions, RunPlan, read_circuits
+from qdm_qiskit.hardware.plan.run_plan import ExecutionOptions, RunPlan
 from qdm_qiskit.hardware.providers.context import RunContext
 from qdm_qiskit.hardware.providers.local import LocalProvider
 from qdm_qiskit.hardware.providers.requests import JobRequest

@@ -13,8 +13,8 @@ import torch
 
 from qdm_qiskit.errors import CalibrationMismatch, InvalidData, InvalidPlan
 from qdm_qiskit.hardware.ledger.run_files import StoredCounts, read_counts, write_counts
+from qdm_qiskit.hardware.plan.planned_files import load_planned_run, read_inputs
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import load_planned_run, read_inputs
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.mitigation.readout import ReadoutCalibration, mitigate
