@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,23 +17,22 @@ from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.ibm.account import connect
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.run.commands import resume_run, submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from tests.helpers import write_run
-from tests.runtime.conftest import BACKEND, check_budget, clean, make_root
+from tests.runtime.conftest import BACKEND, check_budget, clean
 from tests.runtime.server import LocalServer
 from tests.runtime.test_kills import (
     Forge,
     Undisturbed,
-    all_counts,
-    arrays,
     check_account,
     check_same,
     forge,  # noqa: F401 (a fixture)
     fresh,
     go_on,
     killed_at,
+    left_alone,
     moments,
     next_call,
 )
@@ -155,26 +153,7 @@ def undisturbed(
             root=tmp_path_factory.mktemp("plans"),
             backend=connect().backend(device),
         ).folder
-    root = make_root(tmp_path_factory.mktemp("undisturbed") / "root")
-    plan = read_plan(shutil.copytree(template, root / template.name))
-    began = time.monotonic()
-    answer = forge.finish("submit", root, plan.run_id)
-    seconds = time.monotonic() - began
-    assert answer["state"]["state"] == "done"
-    check_account(server, root, plan.num_jobs)
-    ledger = server.ledger()
-    return Undisturbed(
-        run=plan.run_id,
-        folder=template,
-        images=arrays(plan.folder / "images.npz"),
-        counts=all_counts(plan.folder),
-        payloads=sorted(ledger["by_payload"]),
-        charged=ledger["charged_seconds"],
-        jobs=plan.num_jobs,
-        writes=answer["writes"],
-        files=answer["files"],
-        seconds=seconds,
-    )
+    return left_alone(server, forge, template, tmp_path_factory)
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,34 @@ def all_counts(folder: Path) -> dict[str, np.ndarray]:
     for path in sorted(folder.glob("steps/step-*.npz")):
         stored = read_counts(path)
         assert stored is not None
-        found[path.stem] = stored.counts[0]
+        found[path.stem] = np.concatenate([each.ravel() for each in stored.counts])
     return found
+
+
+def left_alone(
+    server: LocalServer, forge: Forge, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Undisturbed:
+    """Send a planned run on a server of its own, and let nobody kill it."""
+    root = make_root(tmp_path_factory.mktemp("undisturbed") / "root")
+    plan = read_plan(shutil.copytree(template, root / template.name))
+    began = time.monotonic()
+    answer = forge.finish("submit", root, plan.run_id)
+    seconds = time.monotonic() - began
+    assert answer["state"]["state"] == "done"
+    ledger = server.ledger()
+    check_account(server, root, plan.num_jobs)
+    return Undisturbed(
+        run=plan.run_id,
+        folder=template,
+        images=arrays(plan.folder / "images.npz"),
+        counts=all_counts(plan.folder),
+        payloads=sorted(ledger["by_payload"]),
+        charged=ledger["charged_seconds"],
+        jobs=plan.num_jobs,
+        writes=answer["writes"],
+        files=answer["files"],
+        seconds=seconds,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -148,26 +174,7 @@ def undisturbed(
         for name, value in server.env.items():
             patch.setenv(name, value)
         template = plans(STEPS, {"mitigation": "m3"})
-    root = make_root(tmp_path_factory.mktemp("undisturbed") / "root")
-    plan = read_plan(shutil.copytree(template, root / template.name))
-    began = time.monotonic()
-    answer = forge.finish("submit", root, plan.run_id)
-    seconds = time.monotonic() - began
-    assert answer["state"]["state"] == "done"
-    ledger = server.ledger()
-    check_account(server, root, plan.num_jobs)
-    found = Undisturbed(
-        run=plan.run_id,
-        folder=template,
-        images=arrays(plan.folder / "images.npz"),
-        counts=all_counts(plan.folder),
-        payloads=sorted(ledger["by_payload"]),
-        charged=ledger["charged_seconds"],
-        jobs=plan.num_jobs,
-        writes=answer["writes"],
-        files=answer["files"],
-        seconds=seconds,
-    )
+    found = left_alone(server, forge, template, tmp_path_factory)
     assert len(found.counts) == STEPS
     return found
 
