@@ -85,7 +85,7 @@ def fetch(info: DatasetInfo, file: RemoteFile) -> Path:
 
 def _ways_out(info: DatasetInfo) -> str:
     names = ", ".join(file.name for file in info.files)
-    how = "--set folder=PATH for `qdm train`, --folder PATH for `qdm data show`"
+    how = "folder=PATH; `qdm train --set folder=PATH`, `qdm data show --folder PATH`"
     ways = [f"give a folder that holds {names} ({how})"]
     if info.system_package:
         ways.append(f"install the Debian package {info.system_package}")

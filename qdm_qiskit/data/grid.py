@@ -119,7 +119,8 @@ def save_grid(
             file.write(png)
     except FileExistsError as error:
         raise OutputNotWritable(
-            f"{path} exists already; choose another name, or ask to overwrite it (--force)."
+            f"{path} exists already; choose another name, or set overwrite=True "
+            "(`qdm data show --force`)."
         ) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -44,7 +44,7 @@ WARNING = (
 )
 LEFT_OUT = (
     "Inception FID is left out: it needs `pip install 'qdm_qiskit[inception]'` and "
-    "--inception-weights PATH, or --inception-weights download (91 MB)."
+    "inception_weights: the path of a file, or 'download' (91 MB)."
 )
 _BATCH = 32
 
@@ -82,7 +82,7 @@ def inception_weights(source: str, folder: Path, *, accept_other: bool = False) 
         path = Path(source).expanduser()
         if not path.is_file():
             raise MissingData(
-                f"There is no file {path} with Inception's weights; give --inception-weights a "
+                f"There is no file {path} with Inception's weights; give inception_weights a "
                 f"file, or 'download' for {URL}."
             )
         with open(path, "rb") as file:
@@ -91,7 +91,7 @@ def inception_weights(source: str, folder: Path, *, accept_other: bool = False) 
             raise InvalidData(
                 f"{path} is not the published file of Inception's weights: its SHA-256 begins with "
                 f"{found.sha256[:8]}, not {SHA256[:8]}; fetch it from {URL}, or take this one by "
-                "--accept-other-weights."
+                "accept_other_weights=True."
             )
         return found
     try:
@@ -100,7 +100,7 @@ def inception_weights(source: str, folder: Path, *, accept_other: bool = False) 
     except MissingData as reason:
         raise MissingData(
             f"Inception's weights could not be downloaded from {URL} ({reason}): fetch the file "
-            "elsewhere and give its path to --inception-weights, or leave the option out."
+            "elsewhere and give inception_weights its path, or leave inception_weights out."
         ) from reason
     return InceptionWeights(fetched, SHA256)
 
@@ -124,7 +124,7 @@ class InceptionNetwork:
             raise MissingDependency(
                 "Inception needs torch-fidelity and torchvision, which cannot be imported here "
                 f"({' '.join(str(error).split())}): pip install 'qdm_qiskit[inception]', or leave "
-                "--inception-weights out."
+                "inception_weights out."
             ) from error
         state = _read_state(weights.path)
         # torch-fidelity would unpickle whatever the file holds; it is given a file of tensors only.

@@ -48,7 +48,7 @@ def test_a_local_file_is_taken_if_its_checksum_is_the_published_one(tmp_path, mo
         InvalidData, match=f"begins with {checksum[:8]}, not {SHA256[:8]}"
     ) as raised:
         inception_weights(str(path), tmp_path)
-    assert "--accept-other-weights" in str(raised.value)
+    assert "accept_other_weights=True" in str(raised.value)
     assert "\n" not in str(raised.value)
     monkeypatch.setattr(inception, "SHA256", checksum)
     found = inception_weights(str(path), tmp_path)
@@ -65,7 +65,7 @@ def test_another_file_is_taken_only_when_it_is_accepted(tmp_path):
 
 
 def test_a_missing_file_says_what_to_give(tmp_path):
-    with pytest.raises(MissingData, match=r"--inception-weights a file, or 'download'"):
+    with pytest.raises(MissingData, match=r"inception_weights a file, or 'download'"):
         inception_weights(str(tmp_path / "none.pth"), tmp_path)
 
 

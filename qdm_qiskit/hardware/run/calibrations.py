@@ -73,7 +73,7 @@ class RunCalibrations:
                 self._run.tell(
                     f"the readout calibration of {taken.taken_at} came back too old for the counts;"
                     " another one is needed; resume sooner, or plan with a longer "
-                    "--calibration-hours"
+                    "calibration_ttl_seconds (`qdm run plan --calibration-hours`)"
                 )
         if found is None:
             self._check_age(at)
@@ -90,7 +90,8 @@ class RunCalibrations:
             raise CalibrationMismatch(
                 f"A new readout calibration of run {self._run.plan.run_id} was older than its time to "
                 f"live of {self._wanted.ttl_seconds / 3600:.3g} h when it came back; plan with a "
-                "longer --calibration-hours, or resume when the queue is shorter."
+                "longer calibration_ttl_seconds (`qdm run plan --calibration-hours`), or resume when "
+                "the queue is shorter."
             )
         return found
 
@@ -158,7 +159,8 @@ class RunCalibrations:
             raise CalibrationMismatch(
                 f"Counts of run {self._run.plan.run_id} are {age / 3600:.3g} h old and no readout "
                 f"calibration was taken within {ttl / 3600:.3g} h of them, so a new one would be "
-                "stale for them; plan with a longer --calibration-hours."
+                "stale for them; plan with a longer calibration_ttl_seconds (`qdm run plan "
+                "--calibration-hours`)."
             )
 
     def _take_over(self) -> ReadoutCalibration | None:
