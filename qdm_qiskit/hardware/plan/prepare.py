@@ -44,7 +44,7 @@ from .run_plan import (
 )
 from .shots import TWIRLING_BUCKET, check_limits
 from .types import Availability, ProviderRecord
-from .work import Place, many_calls, one_circuit
+from .work import Destination, many_calls, one_circuit
 
 if TYPE_CHECKING:
     from ...sampling import Sampler, TrainedRun
@@ -173,7 +173,7 @@ def draft_plan(
     trained = load_run(run, loader=config.loader)
     device = find_device(chosen, backend, config.seed)
     x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
-    place = Place(chosen, device, availability)
+    destination = Destination(chosen, device, availability)
     own_chain = (
         sampler is None
         and config.scheduler == "process"
@@ -181,9 +181,9 @@ def draft_plan(
         and config.num_inference_steps in (None, trained.process.num_steps)
     )
     if own_chain and is_one_circuit(trained) and x.dtype == np.float32:
-        work = one_circuit(trained, config, place, progress)
+        work = one_circuit(trained, config, destination, progress)
     else:
-        work = many_calls(trained, config, place, x, labels, sampler, progress)
+        work = many_calls(trained, config, destination, x, labels, sampler, progress)
     check_limits(
         work.steps if work.calls is None else (),
         work.calibration,

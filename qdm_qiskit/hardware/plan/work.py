@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ...sampling import Sampler, TrainedRun
 
 __all__ = [
-    "Place",
+    "Destination",
     "Work",
     "many_calls",
     "one_circuit",
@@ -39,7 +39,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     """Target of a run and its device."""
 
     target: Target
@@ -61,7 +61,9 @@ class Work:
     """Entries of ``circuits.qpy``."""
 
 
-def one_circuit(trained: TrainedRun, config: PlanConfig, place: Place, progress: Progress) -> Work:
+def one_circuit(
+    trained: TrainedRun, config: PlanConfig, destination: Destination, progress: Progress
+) -> Work:
     """Plan a model that is one circuit: a job a step.
 
     Raises:
@@ -70,12 +72,12 @@ def one_circuit(trained: TrainedRun, config: PlanConfig, place: Place, progress:
     from ...models import CircuitDenoiser
     from ...sampling import unrolled_circuit
 
-    target, device = place.target, place.device
+    target, device = destination.target, destination.device
     assert isinstance(trained.model, CircuitDenoiser)
     progress(Message("transpiling"))
     isa, seed, cost = best_transpiled(unrolled_circuit(trained.model), device, target, config)
     calibration = calibration_circuits(config, target, device, measured_physical_qubits(isa))
-    timing = clock(device, target, isa, calibration, config, place.availability)
+    timing = clock(device, target, isa, calibration, config, destination.availability)
     progress(Message("planning"))
     planned_calibration = calibration_plan(config, calibration, timing)
     total = total_shots(trained, config, target, timing, planned_calibration)
@@ -103,7 +105,7 @@ def one_circuit(trained: TrainedRun, config: PlanConfig, place: Place, progress:
 def many_calls(
     trained: TrainedRun,
     config: PlanConfig,
-    place: Place,
+    destination: Destination,
     x: np.ndarray,
     labels: np.ndarray | None,
     sampler: Sampler | None,
@@ -116,7 +118,7 @@ def many_calls(
         InvalidOption: If an option does not fit, or a row outgrows a job.
         UnsupportedCircuit: If a circuit has more qubits than the device.
     """
-    target, device = place.target, place.device
+    target, device = destination.target, destination.device
     if config.schedule != "uniform":
         raise InvalidOption(
             f"Shot allocation '{config.schedule}' spreads the shots of one circuit over the steps of "
@@ -126,16 +128,21 @@ def many_calls(
     progress(Message("listing circuit calls", 0, len(times)))
     steps, distinct = asked(trained, made, times, x, labels, config.seed, config.shots, progress)
     found = transpiled_calls(
-        distinct, device, target, config, place.availability, lambda text: progress(Message(text))
+        distinct,
+        device,
+        target,
+        config,
+        destination.availability,
+        lambda text: progress(Message(text)),
     )
     measured = tuple(sorted({q for each in found.planned for q in each.plan.measured_qubits}))
     calibration = calibration_circuits(config, target, device, measured)
-    base = clock(device, target, found.circuits[0], calibration, config, place.availability)
+    base = clock(device, target, found.circuits[0], calibration, config, destination.availability)
     longest = max(each.circuit_seconds for each in found.timings)
     timing = dataclasses.replace(base, circuit_seconds=longest)
     progress(Message("planning"))
     planned_calibration = calibration_plan(config, calibration, timing)
-    most_shots, room = _room(config, place)
+    most_shots, room = _room(config, destination)
     shots = config.shots
     if config.seconds is not None:
         if not timing.overhead_seconds and not timing.rep_delay_seconds:
@@ -166,11 +173,11 @@ def many_calls(
     )
 
 
-def _room(config: PlanConfig, place: Place) -> tuple[int | None, Room]:
+def _room(config: PlanConfig, destination: Destination) -> tuple[int | None, Room]:
     """Return the largest number of shots, and the largest size of a job."""
-    most_shots = getattr(backend_configuration(place.device), "max_shots", None)
+    most_shots = getattr(backend_configuration(destination.device), "max_shots", None)
     executions: int | None = MAX_EXECUTIONS
-    said = place.availability
+    said = destination.availability
     if said is not None and said.provider is not None:
         most_shots, executions = said.most_shots, said.most_executions
     return most_shots, Room(executions=executions, seconds=config.options.max_execution_seconds)
