@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,27 +26,30 @@ __all__ = [
 ]
 
 
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], None], *, mode: int = 0o666) -> None:
     """Write a file through a temporary neighbour, then move it into place.
 
     Args:
-        path: The file; its folder is made if it is missing.
+        path: The file; its folder is made if it is missing. One that is replaced hands on its
+            permissions.
         write: Writes the content to the path that it is given.
+        mode: Permissions of a new file, less those that the process's umask takes away.
 
     Raises:
         OutputNotWritable: If the folder is read-only, the disk is full, or a file stands in the way;
             the temporary file is removed and ``path`` is as it was.
     """
-    temporary: str | None = None
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix is kept: some writers choose their format by it.
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
-        os.close(handle)
-        write(Path(temporary))
+        temporary = path.with_name(f".part-{uuid.uuid4().hex}{path.suffix}")
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+        mode = _permissions(path, temporary)
+        write(temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)  # some writers make the file anew
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
@@ -54,7 +59,15 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
         ) from error
     finally:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
+
+
+def _permissions(path: Path, new: Path) -> int:
+    """Return the permissions of a file that is there, else those that a new one was given."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return stat.S_IMODE(new.stat().st_mode)
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
@@ -145,9 +158,9 @@ def _put_back(
     return left
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Write bytes at hand as :func:`write_atomic` does."""
-    write_atomic(path, lambda part: _ignore(part.write_bytes(content)))
+    write_atomic(path, lambda part: _ignore(part.write_bytes(content)), mode=mode)
 
 
 def write_text(path: Path, content: str) -> None:

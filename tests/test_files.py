@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -146,6 +147,22 @@ def test_missing_json_is_refused(tmp_path):
         read_json_object(tmp_path / "a.json")
     with pytest.raises(InvalidData, match="not a readable JSON file"):
         read_json_object(tmp_path)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_new_files_respect_the_umask_and_old_ones_keep_their_permissions(tmp_path, umask, mode):
+    old, new, secret = (tmp_path / name for name in ("old", "new", "secret"))
+    old.write_text("before")
+    old.chmod(0o640)
+    before = os.umask(umask)
+    try:
+        write_text(old, "after")
+        write_text(new, "new")
+        write_bytes(secret, b"s", mode=0o600)
+    finally:
+        os.umask(before)
+    found = [stat.S_IMODE(each.stat().st_mode) for each in (old, new, secret)]
+    assert found == [0o640, mode, 0o600]
 
 
 def test_written_json_is_json(tmp_path):

@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import sys
-import tempfile
+import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,8 @@ def save_checkpoint(
     final = folder / f"step-{state.step:08d}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=folder, prefix=".part-"))
+        part = folder / f".part-{uuid.uuid4().hex}"
+        part.mkdir()
     except OSError as error:
         raise OutputNotWritable(f"Cannot write {final}: {error.strerror or error}.") from error
     try:
@@ -112,7 +113,6 @@ def save_checkpoint(
             if learner.average is not None:
                 save_model(learner.average.model, place / AVERAGE)
         write_json(part / "state.json", {"schema": SCHEMA, **asdict(state)})
-        part.chmod(0o755)
         if final.exists():
             shutil.rmtree(final)
         os.replace(part, final)

@@ -33,7 +33,11 @@ def silent_log_thread() -> Iterator[None]:
 
 @contextmanager
 def stop_requests() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set an event, so that the step in hand is finished; a second one kills."""
+    """Set an event at Ctrl-C, SIGTERM and SIGHUP, so that the step in hand is finished.
+
+    A second one ends it at once. A signal that the process ignores, as SIGHUP under ``nohup``,
+    stays ignored.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # signals reach the main thread only
@@ -45,7 +49,9 @@ def stop_requests() -> Iterator[threading.Event]:
         stop.set()
 
     previous: dict[int, Any] = {}
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if each == signal.SIGHUP and signal.getsignal(each) == signal.SIG_IGN:
+            continue
         previous[each] = signal.signal(each, request)
     try:
         yield stop

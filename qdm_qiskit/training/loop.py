@@ -52,7 +52,7 @@ def train(
             run of an object is resumed with that object.
 
     Returns:
-        Where the run stands. After Ctrl-C (or SIGTERM) it is checkpointed and ``interrupted``.
+        Where the run stands. After Ctrl-C (or SIGTERM, SIGHUP) it is checkpointed and ``interrupted``.
 
     Raises:
         InvalidOption: If the folder holds a run already, a run is to be continued with other options

@@ -22,8 +22,12 @@ def test_resume_at_an_epoch_is_the_uninterrupted_run(tmp_path, small_run, outcom
     assert json.loads((tmp_path / "parts/config.json").read_text())["training"]["epochs"] == 4
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 6])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+STOPS = [(signal.SIGINT, steps) for steps in (1, 2, 3, 4, 6)] + [
+    (number, steps) for number in (signal.SIGTERM, signal.SIGHUP) for steps in (1, 4, 6)
+]
+
+
+@pytest.mark.parametrize(("number", "steps"), STOPS)
 def test_resume_after_a_stop_is_the_uninterrupted_run(
     tmp_path, small_run, outcome, stop_after, steps, number
 ):
@@ -38,6 +42,17 @@ def test_resume_after_a_stop_is_the_uninterrupted_run(
     assert stopped.checkpoint.name == f"step-{steps:08d}"
     resumed = train(config, tmp_path / "parts", resume="latest")
     assert outcome(resumed) == whole
+
+
+def test_a_hangup_that_is_ignored_stays_ignored(tmp_path, small_run, stop_after):
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        result = train(small_run(), tmp_path / "run", progress=stop_after(1, signal.SIGHUP))
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not result.interrupted
 
 
 def test_many_stops_make_the_same_run(tmp_path, small_run, outcome, stop_after):

@@ -7,11 +7,12 @@ in the text alone, so the text is read here, in one place.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from json import JSONDecodeError
 
 from ..providers.failures import CallFailed, Failure, Kind
 
-__all__ = ["CallFailed", "Failure", "Kind", "redacted", "understand"]
+__all__ = ["JOBS_AT_ONCE", "CallFailed", "Failure", "Kind", "redacted", "understand"]
 
 _SECRETS = (
     re.compile(r"(?i)(bearer|apikey)\s+[^\s'\",}]+"),
@@ -22,6 +23,14 @@ _SECRETS = (
 )
 _STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error")
 _IBM_CODE = re.compile(r'(?:"code":\s*|[Ee]rror code:?\s*)(\d{3,5})')
+_PENDING_JOBS = re.compile(r"(?i)(limit|maximum number)\b.{0,20}\b(pending|concurrent) jobs")
+_LIFE = re.compile(r"(?i)\bmax_?(ttl|time)\b")
+_TIME = re.compile(
+    r"(?i)(?<![\w.])(\d{1,9}(?:\.\d{1,9})?)\s?(h|m|s|)(?:ours?|in|inutes?|ec|econds?)?\b"
+)
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
+JOBS_AT_ONCE = {"1012", "3458"}
+"""Codes of IBM's registry for as many unfinished jobs as an account may have."""
 _IBM_MESSAGE = re.compile(r'"message":\s*"((?:[^"\\]|\\.)*)"')
 
 
@@ -92,8 +101,12 @@ def understand(
             return failure("no-session")
         if status == 401:
             return failure("unauthorized")
+        if codes & JOBS_AT_ONCE or _PENDING_JOBS.search(text):
+            return failure("jobs-at-once")
         if status == 429:
             return failure("rate")
+        if "1222" in codes or (400 <= status < 500 and _LIFE.search(text)):
+            return replace(failure("session-life"), seconds=_seconds(text))
         if 400 <= status < 500 and status not in (408, 425):
             return failure("refused")
         if submitting and isinstance(error, RequestsApiError):
@@ -107,6 +120,14 @@ def understand(
         # Half of an answer, or one of another form; before a submission it is our own mistake.
         return failure("network")
     return failure("other")
+
+
+def _seconds(text: str) -> tuple[float, ...]:
+    """Return the times in the message of a refusal, in seconds; a bare number is one of seconds."""
+    messages = _IBM_MESSAGE.findall(text) or [_STATUS.sub("", _IBM_CODE.sub("", text))]
+    return tuple(
+        float(number) * _UNITS[unit[:1].lower()] for number, unit in _TIME.findall(messages[0])
+    )
 
 
 def _line(text: str) -> str:

@@ -4,7 +4,9 @@ An open session is in the ledger before it is used, so that one left behind is c
 start. Closing never raises: it must not hide the error that made it necessary.
 
 Where a service has no Sessions a Batch is used, and where it has neither, one job after the other.
-Only an answer that means "there is none" leads there, never a missing answer.
+Only an answer that means "there is none" leads there, never a missing answer. A life that is longer
+than the plan allows is asked for again as the refusal has it; where no life will do, or sessions end
+before a job has finished in them, and the mode is not the user's choice, jobs are sent one by one.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLOSE_ATTEMPTS",
+    "FRUITLESS",
     "INSTEAD",
     "NOT_OFFERED",
     "JobMode",
@@ -36,9 +39,13 @@ __all__ = [
 Wanted = Literal["auto", "job", "batch", "session"]
 Mode = Literal["job", "batch", "session"]
 CLOSE_ATTEMPTS = 3
+FRUITLESS = 2
+"""Sessions without a finished job after which jobs are sent one by one; fewer than the attempts that
+a job has by default."""
 NOT_OFFERED = (404, 405, 501)
 """HTTP statuses with which a service refuses to open a session because it has no such address,
 method or function."""
+_LEARNT = ("mode-replaced", "session-life")
 INSTEAD: dict[Mode, Mode] = {"session": "batch", "batch": "job"}
 
 
@@ -63,6 +70,11 @@ class JobMode:
         self._run_id = run_id
         self._backend = backend
         self._wanted: Mode | None = None if wanted == "auto" else wanted
+        self._free = wanted == "auto"
+        self._life: int | None = handle.settings.session_max_seconds
+        """Seconds that a session may live; None leaves it to the service."""
+        self._fruitless = 0
+        """Sessions in a row that ended before they had finished a job."""
         self._resolved = False
         self._number: int | None = None
         self._objects: tuple[int, Session] | None = None
@@ -91,11 +103,39 @@ class JobMode:
             self._objects = (generation, self._again(self.session_id))
         return self._objects[1]
 
-    def expired(self) -> None:
-        """Forget a session that the service closed; the next job opens a new one."""
-        if self.session_id is not None:
-            self._handle.tell(f"the {self.mode} was closed by the service; opening another one")
-            self.close()
+    def expired(self, *, sure: bool) -> None:
+        """Forget a session that the service closed; the next job opens a new one.
+
+        Where the mode is free, :data:`FRUITLESS` sessions that ended before they had finished a single
+        job are the last: the queue is longer than their life.
+
+        Args:
+            sure: False if a job's end says so, which may be the end of an earlier session.
+        """
+        number, session_id, mode = self._number, self.session_id, self.mode
+        if session_id is None or number is None:
+            return
+        if not sure and self._still_open(mode, session_id):
+            return
+        self._fruitless = 0 if self._finished_a_job(session_id) else self._fruitless + 1
+        if self._free and self._fruitless >= FRUITLESS:
+            why = f"a {mode} ended twice before a job had finished in it"
+            self._replace(mode, why, to="job")
+        else:
+            self._handle.tell(f"the {mode} was closed by the service; opening another one")
+        self.close()
+
+    def _still_open(self, mode: Mode, session_id: str) -> bool:
+        try:
+            return _accepts(self._handle, mode, session_id)
+        except CallFailed:
+            return False  # another one costs nothing
+
+    def _finished_a_job(self, session_id: str) -> bool:
+        return any(
+            each.session_id == session_id and each.state == "collected"
+            for each in self._ledger.intentions(self._run_id)
+        )
 
     def close(self) -> None:
         """Close all sessions of the run, also those of a process that died; tell a failure."""
@@ -116,9 +156,11 @@ class JobMode:
         if mode is None:
             mode = "batch" if self._handle.plan_type() == "open" else "session"
         for row in self._ledger.events(self._run_id):
+            detail = json.loads(str(row["detail"])) if row["kind"] in _LEARNT else {}
             if row["kind"] == "mode-replaced":
-                detail = json.loads(str(row["detail"]))
                 mode = detail["by"] if detail["mode"] == mode else mode
+            if row["kind"] == "session-life":
+                self._life = detail["seconds"]
         self._wanted, self._resolved = mode, True
 
     def _take_up_or_open(self) -> None:
@@ -147,7 +189,7 @@ class JobMode:
             CallFailed: If the service gave no answer; the session may exist then, without an id.
             ServiceUnavailable: If the service refuses.
         """
-        mode, longest = self.mode, self._handle.settings.session_max_seconds
+        mode, longest = self.mode, self._life
         backend = self._handle.backend(self._backend)
         number = self._ledger.opening_session(
             self._run_id, mode, self._backend, self._handle.instance
@@ -160,7 +202,13 @@ class JobMode:
             refused = missing or failure.nothing_created
             self._ledger.set_session(number, "refused" if refused else "lost")
             if missing:
-                self._replace(mode, failure)
+                self._replace(mode, self._missing(mode, failure))
+                return False
+            if failure.kind == "session-life" and longest is not None:
+                self._live_shorter(mode, longest, failure)
+                return False
+            if failure.kind == "session-life" and self._free:
+                self._replace(mode, f"the service opens no {mode} of any life: {failure.message}")
                 return False
             if not failure.passing:
                 raise ServiceUnavailable(
@@ -175,18 +223,31 @@ class JobMode:
         self._objects = (self._handle.generation, made)
         return True
 
-    def _replace(self, mode: Mode, failure: Failure) -> None:
-        """Replace a mode that the service does not have; say and record it once a run."""
-        by = INSTEAD[mode]
+    def _live_shorter(self, mode: Mode, asked: int, failure: Failure) -> None:
+        """Ask for the longest life that a refusal names below the asked one, else for none."""
+        allowed = [math.floor(each) for each in failure.seconds if 1 <= each < asked]
+        self._life = max(allowed, default=None)
+        life = "its own" if self._life is None else f"{self._life} s"
+        self._handle.tell(
+            f"a {mode} may not live {asked} s ({failure.message}); asking for {life} instead"
+        )
+        self._ledger.event(
+            self._run_id, "session-life", mode=mode, seconds=self._life, reason=failure.message
+        )
+
+    def _missing(self, mode: Mode, failure: Failure) -> str:
+        """Return in words that a service has no such mode."""
+        several = "sessions" if mode == "session" else "batches"
         if failure.kind == "no-session":
-            why = f"the account's plan has no {'sessions' if mode == 'session' else 'batches'}"
-            code = "code 1352"
-        else:
-            why = f"the service offers no {'sessions' if mode == 'session' else 'batches'}"
-            code = f"HTTP {failure.status}"
+            return f"the account's plan has no {several} (code 1352)"
+        return f"the service offers no {several} (HTTP {failure.status})"
+
+    def _replace(self, mode: Mode, why: str, *, to: Mode | None = None) -> None:
+        """Replace a mode that the service does not have; say and record it once a run."""
+        by = to or INSTEAD[mode]
         then = "using a batch" if by == "batch" else "sending jobs one by one"
-        self._handle.tell(f"{why} ({code}); {then} instead")
-        self._ledger.event(self._run_id, "mode-replaced", mode=mode, by=by, reason=failure.message)
+        self._handle.tell(f"{why}; {then} instead")
+        self._ledger.event(self._run_id, "mode-replaced", mode=mode, by=by, reason=why)
         self._wanted = by
 
     def _again(self, session_id: str | None) -> Session:
@@ -291,7 +352,7 @@ def _accepts(handle: ServiceHandle, mode: Mode, session_id: str) -> bool:
     return bool(details and details.get("accepting_jobs"))
 
 
-def _make(mode: Mode, backend: BackendV2, longest: int) -> Session:
+def _make(mode: Mode, backend: BackendV2, longest: int | None) -> Session:
     from qiskit_ibm_runtime import Batch, Session
 
     return (Session if mode == "session" else Batch)(backend=backend, max_time=longest)

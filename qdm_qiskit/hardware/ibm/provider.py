@@ -154,7 +154,7 @@ class IBMProvider(Provider):
     def session_closed(self, reason: str | None) -> None:
         """Open another session for the next job if IBM has closed this one."""
         if reason is None or session_closed(reason):
-            self._job_mode.expired()
+            self._job_mode.expired(sure=reason is None)
 
     def submit(self, request: Request, *, tag: str, max_seconds: int | None) -> str:
         """Send a job through IBM's client."""

@@ -108,7 +108,7 @@ class RunTables(LedgerPart):
         path = self.root / ".locks" / f"{run_id}.lock"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise not_writable(path, error) from error
         try:

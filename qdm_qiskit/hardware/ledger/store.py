@@ -3,7 +3,9 @@
 Every write is one transaction of inserts and updates. It is appended to the log and synced to disk,
 then committed in SQLite (WAL, ``synchronous=FULL``), both under one file lock; so the log is never
 behind. When the file is opened, the one of the two that is behind or damaged is mended from the
-other. Damaged files are moved aside, never deleted.
+other. Each line of the log has a checksum; the rows of the SQLite file have none, so they are
+compared with those of a good log (:meth:`Store._rows_differ`). Damaged files are moved aside, never
+deleted. Only their owner can read them.
 """
 
 from __future__ import annotations
@@ -209,7 +211,7 @@ class Store:
         lock = self.path.with_name(self.path.name + ".lock")
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise not_writable(lock, error) from error
         try:
@@ -286,6 +288,9 @@ class Store:
                     )
                 self._keep_damaged_log(log)
                 self._write_snapshot(seq)
+            if seq is not None and log.complete and log.seq >= seq and self._rows_differ(log):
+                self._set_aside("its rows are not those of its log")
+                self._create(log)
         except sqlite3.DatabaseError as error:
             raise self._failure(error) from error
 
@@ -297,9 +302,7 @@ class Store:
             LedgerDamaged: If it is the file of another program.
         """
         try:
-            connection = sqlite3.connect(
-                self.path, timeout=self._busy_seconds, isolation_level=None
-            )
+            connection = self._sqlite()
         except sqlite3.OperationalError as error:
             raise OutputNotWritable(f"Cannot open the ledger {self.path}: {error}.") from error
         self._connection = connection
@@ -337,13 +340,17 @@ class Store:
                 raise
             raise sqlite3.DatabaseError("its state cannot be read") from error
 
+    def _sqlite(self) -> sqlite3.Connection:
+        """Connect; a new file is its owner's alone, and so are those that SQLite makes beside it."""
+        with suppress(OSError):  # SQLite says what is wrong
+            os.close(os.open(self.path, os.O_RDONLY | os.O_CREAT, 0o600))
+        return sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None)
+
     def _create(self, log: ChangeLog) -> None:
         """Make the tables, with the rows of the log."""
         connection = self._connection
         if connection is None:
-            connection = sqlite3.connect(
-                self.path, timeout=self._busy_seconds, isolation_level=None
-            )
+            connection = self._sqlite()
             connection.row_factory = sqlite3.Row
             self._connection = connection
             connection.execute("PRAGMA journal_mode = WAL")
@@ -357,6 +364,34 @@ class Store:
             )
         if not self._log_size():
             self._write_snapshot(log.seq)
+
+    def _rows_differ(self, log: ChangeLog) -> bool:
+        """Compare all rows with those that the log leads to.
+
+        A flipped bit within a row is no damage to SQLite. It takes about as long as reading the log
+        does, which every opening does: 10 ms for 1,000 transactions.
+        """
+        assert self._connection is not None
+        expected = sqlite3.connect(":memory:", isolation_level=None)
+        queries = ["SELECT sql FROM sqlite_master WHERE type = 'table' ORDER BY name"] + [
+            f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {table.key}"  # noqa: S608 (our own names)
+            for table in self._tables.values()
+        ]
+        try:
+            self._fill(expected, log)
+            return any(
+                [tuple(row) for row in self._connection.execute(query)]
+                != expected.execute(query).fetchall()
+                for query in queries
+            )
+        except sqlite3.OperationalError as error:
+            if any(word in str(error) for word in ("locked", *_DISK_WORDS)):
+                raise
+            return True  # a table or column that is not there
+        except sqlite3.DatabaseError:
+            return True
+        finally:
+            expected.close()
 
     def _copy(self, reason: OutputNotWritable) -> None:
         """Make the tables in memory, from the log alone."""
@@ -394,9 +429,15 @@ class Store:
             self._create(log)
             return
         self._connection.execute("BEGIN IMMEDIATE")
-        for number, changes in log.transactions:
-            if number > seq:
-                self._apply(self._connection, changes)
+        try:
+            for number, changes in log.transactions:
+                if number > seq:
+                    self._apply(self._connection, changes)
+        except sqlite3.IntegrityError as error:  # it has rows that it says it lacks
+            self._connection.execute("ROLLBACK")
+            self._set_aside(str(error))
+            self._create(log)
+            return
         self._connection.execute("UPDATE store_state SET seq = ?", (log.seq,))
         self._connection.execute("COMMIT")
         self.notices.append(
@@ -435,7 +476,8 @@ class Store:
             name: [dict(row) for row in self._connection.execute(f"SELECT * FROM {name}")]  # noqa: S608 (our own table names)
             for name in self._tables
         }
-        write_bytes(self.log_path, line_of({"schema": LOG_SCHEMA, "seq": seq, "tables": tables}))
+        first = line_of({"schema": LOG_SCHEMA, "seq": seq, "tables": tables})
+        write_bytes(self.log_path, first, mode=0o600)
 
 
 def _rename(path: Path, to: Path) -> None:

@@ -16,6 +16,8 @@ __all__ = [
 Kind = Literal[
     "unauthorized",  # 401: the token was revoked or could not be renewed; nothing was created
     "rate",  # 429: too fast; nothing was created
+    "jobs-at-once",  # as many jobs wait as the plan allows; nothing was created
+    "session-life",  # a session may not live so long on this plan; nothing was created
     "session-closed",  # 1217: the session takes no jobs; nothing was created
     "no-session",  # 1352: the plan has no sessions; nothing was created
     "refused",  # another 4xx: the same request will be refused again
@@ -41,6 +43,8 @@ class Failure:
     """HTTP status of the service's answer; -1 if it is not known or there was no answer."""
     unsent: bool = False
     """True if a submission ended before its POST had left."""
+    seconds: tuple[float, ...] = ()
+    """Times that the refusal of a session's life names."""
 
     @property
     def nothing_created(self) -> bool:

@@ -20,6 +20,7 @@ from ..ledger.run_files import CountsInfo, StoredCounts, counts_path, write_coun
 from .base import Provider
 from .collector import Collector, Ending
 from .context import RunContext
+from .failures import CallFailed
 from .requests import JobRequest
 from .sender import Sender
 from .settlement import Settlement
@@ -67,23 +68,33 @@ class RunJobs:
             progress=run.progress,
         )
 
-    def start(self, request: JobRequest) -> None:
+    def start(self, request: JobRequest) -> bool:
         """Send a job unless it was sent, and return without waiting for it.
 
         One that runs in this process is run: nothing goes on without it.
+
+        Returns:
+            False if it was not sent, because the account has as many unfinished jobs as it may have.
         """
         if self.provider.in_process:
             self.obtain(request)
-        else:
-            self._send(request)
+            return True
+        try:
+            self._send(request, wait=False)
+        except CallFailed as error:
+            if error.failure.kind != "jobs-at-once":
+                raise
+            self.run.tell(f"{request.part} is not sent yet: {error.failure.message}")
+            return False
+        return True
 
-    def _send(self, request: JobRequest) -> None:
+    def _send(self, request: JobRequest, *, wait: bool = True) -> None:
         intention = self.latest(request.part)
         if intention is None or intention.state in ("failed", "dropped"):
             intention = None
         if intention is None or intention.state == "intended":
             most = self._settlement.most_seconds(self.run.budget, request.part)
-            self._sender.send(request, intention, max_seconds=most)
+            self._sender.send(request, intention, max_seconds=most, wait=wait)
 
     def obtain(self, request: JobRequest) -> StoredCounts:
         """Send a job unless it was sent, wait for it, and write its counts down.

@@ -65,7 +65,12 @@ class Sender:
         return self._settings.grace_seconds if lag is None else lag
 
     def send(
-        self, request: Request, intention: Intention | None, *, max_seconds: int | None = None
+        self,
+        request: Request,
+        intention: Intention | None,
+        *,
+        max_seconds: int | None = None,
+        wait: bool = True,
     ) -> Intention:
         """Send a job unless it was sent already.
 
@@ -73,11 +78,13 @@ class Sender:
             request: The work; something must be reserved for its part.
             intention: The ledger's intention for this part, without a job id, if there is one.
             max_seconds: Most QPU seconds of the job, so that the budget holds.
+            wait: True to wait where the account has as many unfinished jobs as it may have.
 
         Returns:
             The intention, with the id of its one job.
 
         Raises:
+            CallFailed: Without ``wait``, if the account has that many; no job exists then.
             ServiceUnavailable: If the provider refuses it, or does not answer; no job exists then.
             SubmissionUncertain: If a job may exist that cannot be found yet; sending again later
                 looks for it first.
@@ -86,7 +93,7 @@ class Sender:
             intention = self._intend(request)
         found = self._find_before(intention)
         while found is None:
-            found = self._send_once(request, intention, max_seconds)
+            found = self._send_once(request, intention, max_seconds, wait)
         return self._ledger.intention(intention.tag)
 
     def _intend(self, request: Request) -> Intention:
@@ -115,10 +122,10 @@ class Sender:
         return self._look_until(intention.tag, last + self.lag_seconds)
 
     def _send_once(
-        self, request: Request, intention: Intention, max_seconds: int | None
+        self, request: Request, intention: Intention, max_seconds: int | None, wait: bool
     ) -> str | None:
         """Send, and find out the outcome; None if the job is to be sent again."""
-        attempts = 0
+        attempts = full = 0
         while True:
             attempts += 1
             failure = self._post(request, intention, max_seconds)
@@ -134,6 +141,12 @@ class Sender:
             if found is not None:
                 self._say(f"{request.part}: the job was created after all ({found})")
                 return found
+            if failure.kind == "jobs-at-once":
+                if not wait:
+                    raise CallFailed(failure)
+                attempts, full = 0, full + 1
+                self._await_room(request, failure, full)
+                continue
             if failure.kind == "refused":
                 raise ServiceUnavailable(
                     f"{self._provider.title} refuses {request.part} of run {request.run_id}: "
@@ -203,6 +216,13 @@ class Sender:
         )
         longest = max(settings.longest_pause_seconds, settings.rate_pause_seconds)
         time.sleep(min(longest, first * 2 ** (attempts - 1)))
+
+    def _await_room(self, request: Request, failure: Failure, times: int) -> None:
+        """Pause until another job may be sent: until one ends, as long as the queue takes."""
+        if times == 1:
+            self._say(f"{request.part} waits until another job has ended: {failure.message}")
+        pause = self._settings.first_pause_seconds * 2 ** min(times, 20)
+        time.sleep(min(self._settings.longest_pause_seconds, pause))
 
     def _given_up(
         self, request: Request, failure: Failure

@@ -96,10 +96,14 @@ class RunCalibrations:
         return found
 
     def start(self, jobs: RunJobs, at: float) -> bool:
-        """Send a calibration's job and wait for nothing; False if counts of a time need none."""
+        """Send a calibration's job and wait for nothing; False if counts of a time need none.
+
+        True also where the account may have no more jobs for now; the run is told that.
+        """
         if self._fresh(at) is not None or self._take_over() is not None:
             return False
-        jobs.start(self._request(jobs))
+        if jobs.start(self._request(jobs)):
+            self._run.tell("a calibration job is sent; `qdm run resume` goes on")
         return True
 
     def complete(self, jobs: RunJobs) -> None:

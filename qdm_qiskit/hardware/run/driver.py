@@ -371,7 +371,8 @@ class Answers:
         if missing and self._calibrations is not None:
             self._calibrations.obtain(self._jobs, None, send=True)
         for each in missing:
-            self._jobs.start(each.request())
+            if not self._jobs.start(each.request()):
+                return  # the rest is sent one by one, as jobs end
 
     def _counts(self, part: Part, waits: bool) -> StoredCounts | None:
         stored = self._stored(part)
@@ -407,12 +408,10 @@ class Answers:
         stored = [self._stored(each) for each in missing]
         at = self._run.ledger.now() if stored[0] is None else stored[0].info.ran_at
         if self._calibrations is not None and self._calibrations.start(self._jobs, at):
-            self._run.tell("a calibration job is sent; `qdm run resume` goes on")
             raise Unanswered
-        for each, counts in zip(missing, stored, strict=True):
-            if counts is None:
-                self._jobs.start(each.request())
-        self._run.tell(f"{name} is sent; `qdm run resume` goes on")
+        left = [each for each, counts in zip(missing, stored, strict=True) if counts is None]
+        if all(self._jobs.start(each.request()) for each in left):
+            self._run.tell(f"{name} is sent; `qdm run resume` goes on")
         raise Unanswered
 
     def _stored(self, part: Part) -> StoredCounts | None:

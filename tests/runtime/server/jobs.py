@@ -16,6 +16,8 @@ from .state import State
 from .store import FINAL, PENDING
 from .worker import price_of
 
+_UNFINISHED = "SELECT id FROM jobs WHERE status IN (?, ?)"
+
 
 class Jobs:
     """POST and GET /jobs, and what is under /jobs/{id}."""
@@ -37,6 +39,14 @@ class Jobs:
             return error(404, 1401, f"no program {program}")
         if self._state.store.charged_seconds() >= self._state.settings.limit_seconds:
             return error(409, 8044, "the instance has used all its seconds")
+        most = self._state.settings.max_pending_jobs
+        if most and len(self._state.store.all(_UNFINISHED, *PENDING)) >= most:
+            return error(
+                400,
+                3458,
+                f"You have reached the limit of {most} pending jobs. Please wait for a job to "
+                "complete or cancel one before submitting anything new.",
+            )
         session_id = body.get("session_id")
         if session_id is not None:
             session = self._sessions.row(str(session_id))

@@ -29,6 +29,11 @@ class Sessions:
             return error(
                 400, 1352, "You are not authorized to run a session when using the open plan."
             )
+        asked, most = body.get("max_ttl"), self._state.settings.max_session_seconds
+        default = self._state.settings.max_session_default
+        if most and (not default if asked is None else float(str(asked)) > most):
+            text = self._state.settings.max_session_text
+            return error(400, 1222, text.format(asked=asked, most=f"{most:g}"))
         session_id = f"s{uuid.uuid4().hex[:20]}"
         self._state.store.change(
             "INSERT INTO sessions (id, crn, backend, mode, max_ttl, created) "
@@ -37,7 +42,7 @@ class Sessions:
             CRN,
             backend,
             mode,
-            body.get("max_ttl"),
+            asked if asked is not None else (most or None),
             time.time(),
         )
         made = self.row(session_id)
@@ -58,20 +63,7 @@ class Sessions:
 
     def end(self, session_id: str) -> None:
         """The service closes a session: what is queued fails with 1217, uncharged."""
-        now = time.time()
-        with self._state.store.transaction():
-            self._state.store.change(
-                "UPDATE sessions SET accepting = 0, closed = ? WHERE id = ? AND closed IS NULL",
-                now,
-                session_id,
-            )
-            self._state.store.change(
-                "UPDATE jobs SET status = 'Failed', reason = 'the session has been closed', "
-                "reason_code = 1217, result = 'the session has been closed', ended = ? "
-                "WHERE session_id = ? AND status = 'Queued'",
-                now,
-                session_id,
-            )
+        self._state.store.end_session(session_id)
 
     def to_json(self, row: sqlite3.Row) -> dict[str, object]:
         jobs = self._state.store.all(

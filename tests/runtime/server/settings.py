@@ -44,6 +44,14 @@ class Settings:
     """Backends that accept jobs and do not run them."""
     calibrated: str = ""
     """`last_update_date` of every backend's properties; empty: the snapshot's own."""
+    max_session_seconds: float = 0.0
+    """A session or batch that asks for a longer life gets a 400, code 1222; 0 is no limit."""
+    max_session_text: str = "max_ttl {asked} exceeds the maximum of {most} for this plan"
+    """What that refusal says."""
+    max_session_default: bool = True
+    """Whether a session that names no life gets the longest one; if not, it is refused as well."""
+    max_pending_jobs: int = 0
+    """A POST with that many jobs waiting or running gets a 400, code 3458; 0 is no limit."""
     max_body_bytes: int = 80_000_000
     """A larger POST gets a 413."""
 

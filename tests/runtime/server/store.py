@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +106,23 @@ class Store:
 
     def write_settings(self, values: dict[str, object]) -> None:
         self.change("INSERT OR REPLACE INTO settings VALUES (1, ?)", json.dumps(values))
+
+    def end_session(self, session_id: str) -> None:
+        """Close a session by the service: what is queued fails with 1217, uncharged."""
+        now = time.time()
+        with self.transaction():
+            self.change(
+                "UPDATE sessions SET accepting = 0, closed = ? WHERE id = ? AND closed IS NULL",
+                now,
+                session_id,
+            )
+            self.change(
+                "UPDATE jobs SET status = 'Failed', reason = 'the session has been closed', "
+                "reason_code = 1217, result = 'the session has been closed', ended = ? "
+                "WHERE session_id = ? AND status = 'Queued'",
+                now,
+                session_id,
+            )
 
     def charged_seconds(self) -> float:
         row = self.one("SELECT COALESCE(SUM(charged), 0) AS total FROM jobs")

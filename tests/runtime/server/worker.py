@@ -13,6 +13,8 @@ from .program import Payload, read_payload, run_payload
 from .settings import Settings
 from .store import Store
 
+_OVER = "SELECT id FROM sessions WHERE closed IS NULL AND max_ttl > 0 AND created + max_ttl < ?"
+
 
 class Worker:
     """Takes jobs from the store until `stop`."""
@@ -45,6 +47,8 @@ class Worker:
 
     def _run_next(self) -> bool:
         now = time.time()
+        for session in self._store.all(_OVER, now):
+            self._store.end_session(session["id"])
         for row in self._store.all(
             "SELECT id, backend, created FROM jobs WHERE status = 'Queued' ORDER BY number"
         ):

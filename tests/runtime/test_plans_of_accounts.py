@@ -1,0 +1,170 @@
+"""The default life of a run on accounts with every limit that a plan may have: done, and paid once."""
+
+# ruff: noqa: F811 (a fixture of another file is an argument here)
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from qdm_qiskit.errors import ServiceUnavailable
+from qdm_qiskit.hardware.ibm.client_errors import understand
+from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.plan import work
+from qdm_qiskit.hardware.run.commands import resume_run, submit_run
+from tests.runtime.conftest import check_budget, make_settings
+from tests.runtime.test_calls import filters, make  # noqa: F401 (fixtures)
+from tests.runtime.test_faults import paid
+
+SAID = "as IBM says it"
+TEXTS = {
+    SAID: ("max_ttl {asked} exceeds the maximum of {most} for this plan", [600]),
+    "in minutes": ("max_ttl must be 10 minutes or less on this plan", [600]),
+    "in hours": ("max_ttl of 2h is over the 0.1h that this plan has", [360]),
+    "no number": ("max_ttl is too long for this plan", [None]),
+    "a number that is too large": ("max_ttl above 9000 s", [None]),
+}
+
+
+LIVES = [
+    pytest.param(plan, text, marks=[] if (plan, text) == ("open", SAID) else pytest.mark.slow)
+    for plan in ("open", "paygo")
+    for text in TEXTS
+]
+
+
+@pytest.mark.parametrize(("plan", "text"), LIVES)
+def test_a_plan_with_a_shorter_life_of_sessions(server, root, planned, plan, text):
+    said, expected = TEXTS[text]
+    server.change(plan=plan, max_session_seconds=600, max_session_text=said)
+    run = planned(steps=2)
+    told: list[str] = []
+    assert submit_run(run.folder, detach=False, progress=told.append).state == "done"
+    sessions = server.ledger()["sessions"]
+    assert [each["mode"] for each in sessions] == ["batch" if plan == "open" else "dedicated"]
+    assert [each["max_ttl"] for each in sessions] == [each or 600 for each in expected]
+    assert sum("may not live 7200 s" in each for each in told) == 1
+    assert paid(server) == 2
+    check_budget(server, root)
+
+
+@pytest.mark.slow
+def test_a_second_process_asks_for_the_life_that_the_first_one_learnt(server, root, planned):
+    server.change(max_session_seconds=600)
+    run = planned(steps=2, mode="batch")
+    submit_run(run.folder, detach=True)
+    asked = server.ledger()["requests"]["POST /sessions"]
+    ledger = Ledger.open(root)
+    [event] = [e for e in ledger.events(run.run_id) if e["kind"] == "session-life"]
+    ledger.close()
+    assert json.loads(str(event["detail"]))["seconds"] == 600
+    server.end_session(server.ledger()["sessions"][0]["id"])
+    assert resume_run(root, run.run_id).state == "done"
+    assert server.ledger()["requests"]["POST /sessions"] == asked + 1
+    assert [each["max_ttl"] for each in server.ledger()["sessions"]] == [600, 600]
+    check_budget(server, root)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", ["open", "paygo"])
+def test_no_life_will_do(server, root, planned, plan):
+    """Jobs are sent one by one, after a Session and then a Batch were asked for in vain."""
+    server.change(
+        plan=plan,
+        max_session_seconds=600,
+        max_session_default=False,
+        max_session_text="max_ttl is not what this plan has",
+    )
+    assert submit_run(planned(steps=2).folder).state == "done"
+    assert not server.ledger()["sessions"]
+    assert paid(server) == 2
+    check_budget(server, root)
+
+
+def test_a_mode_that_was_asked_for_is_refused_in_one_line(server, root, planned):
+    server.change(max_session_seconds=600, max_session_default=False, max_session_text="max_ttl!")
+    with pytest.raises(
+        ServiceUnavailable, match=r"opens no batch on ibm_nairobi: HTTP 400: max_ttl!"
+    ):
+        submit_run(planned(mode="batch").folder)
+    assert not server.ledger()["jobs"]
+
+
+@pytest.mark.slow
+def test_batches_that_end_before_a_job_is_done_are_given_up(server, root, planned):
+    """The queue is longer than a batch lives: twice at no cost, then one job after the other."""
+    make_settings(root, session_max_seconds=1)
+    server.change(queue_seconds=1.6)
+    told: list[str] = []
+    assert submit_run(planned(steps=1).folder, progress=told.append).state == "done"
+    assert len(server.ledger()["sessions"]) == 2
+    assert [each for each in told if "sending jobs one by one" in each]
+    assert paid(server) == 1
+    check_budget(server, root)
+
+
+def test_as_many_jobs_at_once_as_the_plan_allows(server, root, make, monkeypatch):
+    """Two parts of a call, both sent before one is waited for: the second goes as the first ends."""
+    monkeypatch.setattr(work, "MAX_EXECUTIONS", 2 * 64)
+    server.change(max_pending_jobs=1, queue_seconds=0.5)
+    plan = make()
+    told: list[str] = []
+    assert submit_run(plan.folder, progress=told.append).state == "done"
+    assert len(server.ledger()["jobs"]) == plan.num_jobs == paid(server)
+    assert [each for each in told if "is not sent yet" in each and "limit of 1 pending" in each]
+    check_budget(server, root)
+
+
+@pytest.mark.slow
+def test_a_run_waits_while_another_one_has_all_the_places(server, root, planned, make):
+    server.change(max_pending_jobs=1, queue_seconds=2.0)
+    first = planned(steps=1)
+    submit_run(first.folder, detach=True)
+    second, told = make(), []
+    assert submit_run(second.folder, progress=told.append).state == "done"
+    waits = [each for each in told if "waits until another job has ended" in each]
+    assert len(waits) == 1, told
+    assert resume_run(root, first.run_id).state == "done"
+    assert len(server.ledger()["jobs"]) == paid(server) == 1 + second.num_jobs
+    check_budget(server, root)
+
+
+@pytest.mark.slow
+def test_a_detached_run_does_not_wait_for_room(server, root, planned, make):
+    server.change(max_pending_jobs=1, queue_seconds=30.0)
+    submit_run(planned(steps=1).folder, detach=True)
+    told: list[str] = []
+    second = make()
+    assert submit_run(second.folder, detach=True, progress=told.append).state == "running"
+    assert [each for each in told if "not sent yet" in each and "limit of 1 pending" in each]
+    assert not [each for each in told if "is sent" in each]
+    assert len(server.ledger()["jobs"]) == 1
+    server.change(queue_seconds=0.0, max_pending_jobs=0)
+    assert resume_run(root, second.run_id).state == "done"
+    assert len(server.ledger()["jobs"]) == 1 + second.num_jobs
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "seconds"),
+    [
+        ('400 Client Error: {"code": 1222, "message": "max_ttl 7200 exceeds the maximum of 600"}',
+         "session-life", (7200.0, 600.0)),
+        ('400 Client Error: {"code": 1300, "message": "max_time is at most 8 h"}',
+         "session-life", (28800.0,)),
+        ('400 Client Error: {"code": 3458, "message": "Reached maximum number (5) of concurrent jobs"}',
+         "jobs-at-once", ()),
+        ("400 Client Error: You have reached the limit of 3 pending jobs. Please wait.",
+         "jobs-at-once", ()),
+        ("429 Client Error: limit of 3 pending jobs", "jobs-at-once", ()),
+        ("429 Client Error: too fast", "rate", ()),
+        ('400 Client Error: {"code": 1217, "message": "the session has reached its max_ttl"}',
+         "session-closed", ()),
+    ],
+)  # fmt: skip
+def test_refusals_are_told_apart(text, kind, seconds):
+    from qiskit_ibm_runtime.exceptions import IBMRuntimeError
+
+    found = understand(IBMRuntimeError(text), submitting=True)
+    assert (found.kind, found.seconds) == (kind, seconds)
+    assert found.nothing_created
