@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -24,6 +24,7 @@ from qiskit.transpiler import Target as DeviceTarget
 from ..arguments import of_kind
 from ..errors import InvalidOption, TargetUnavailable
 from .cost import circuit_cost
+from .passes import measured_physical_qubits
 from .tile_circuits import Template, on_tile, template_of
 from .tile_costs import costs_of_places
 from .tile_packing import best_packing
@@ -37,10 +38,11 @@ __all__ = [
     "Tile",
     "TileChoice",
     "Tiling",
+    "blocks_of",
+    "calibration_rounds",
+    "check_couplers",
     "find_tiles",
     "places_of",
-    "tiles_of",
-    "used_tiles",
 ]
 
 AUTO_SHARE = 0.9
@@ -154,6 +156,16 @@ class Tiling:
             on_tile(self.template, number, self.tiles[tile].qubits, self.backend)
             for number in range(len(self.template.circuits))
         )
+
+    def measured_qubits(self, tile: int) -> tuple[int, ...]:
+        """Return the physical qubit behind each classical bit on a tile."""
+        return measured_physical_qubits(
+            on_tile(self.template, 0, self.tiles[tile].qubits, self.backend)
+        )
+
+    def for_rows(self, rows: int) -> Tiling:
+        """Return the tiles that so many rows use, the best ones."""
+        return replace(self, tiles=self.tiles[: len(blocks_of(rows, len(self.tiles)))])
 
     def physical_qubits(self, tile: int) -> tuple[int, ...] | None:
         """Return the physical qubit on which each logical one starts; None if it is not known."""
@@ -284,23 +296,42 @@ def _one_after_the_other(device: rustworkx.PyGraph, template: Template) -> list[
     return found
 
 
-def tiles_of(rows: int, tiles: int) -> list[slice]:
-    """Return the rows of each tile: blocks of one size, as few executions as the tiles allow.
+def blocks_of(rows: int, tiles: int) -> list[slice]:
+    """Return the rows that each tile runs: blocks in as few executions as the tiles allow.
 
-    >>> tiles_of(10, 4)
+    No more tiles are used than that takes, the best first, so there may be fewer blocks than tiles.
+
+    >>> blocks_of(10, 4)
     [slice(0, 3, None), slice(3, 6, None), slice(6, 9, None), slice(9, 10, None)]
+    >>> len(blocks_of(16, 11)), len(blocks_of(16, 7)), len(blocks_of(3, 7))
+    (8, 6, 3)
     """
     size = math.ceil(rows / tiles)
     return [slice(first, min(rows, first + size)) for first in range(0, rows, size)]
 
 
-def used_tiles(rows: int, tiles: int) -> int:
-    """Return how many of the tiles, the best first, serve so many rows in as few executions.
+def calibration_rounds(
+    tilings: Sequence[Sequence[tuple[int, ...]]],
+) -> list[list[tuple[int, ...]]]:
+    """Return the qubits to calibrate in groups, and the groups in rounds that run at once.
 
-    >>> used_tiles(16, 11), used_tiles(16, 7), used_tiles(3, 7)
-    (8, 6, 3)
+    Args:
+        tilings: For each circuit the measured qubits of each of its tiles, which share none.
+
+    Returns:
+        A round for each circuit that measures a qubit which no earlier one does.
+
+    >>> calibration_rounds([[(0, 1), (4, 5)], [(1, 2), (7, 8)]])
+    [[(0, 1), (4, 5)], [(2,), (7, 8)]]
     """
-    return math.ceil(rows / math.ceil(rows / tiles))
+    seen: set[int] = set()
+    rounds = []
+    for tiles in tilings:
+        groups = [tuple(qubit for qubit in tile if qubit not in seen) for tile in tiles]
+        if any(groups):
+            rounds.append([each for each in groups if each])
+        seen.update(*tiles)
+    return rounds
 
 
 def _best_of_each_set(places: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,10 +16,10 @@ from qdm_qiskit.transpiling.passes import best_trial, layout_trials, transpile_f
 from qdm_qiskit.transpiling.tiles import (
     AUTO_SHARE,
     TileChoice,
+    blocks_of,
     find_tiles,
     places_of,
-    tiles_of,
-    used_tiles,
+    calibration_rounds,
 )
 
 from .line_circuits import line_circuit
@@ -202,13 +202,20 @@ def test_what_is_no_choice_is_refused(text):
 def test_rows_are_spread_in_blocks_over_the_fewest_tiles_that_save_an_execution():
     for rows in range(1, 40):
         for tiles in range(1, 12):
-            used = used_tiles(rows, tiles)
-            blocks = tiles_of(rows, used)
+            blocks = blocks_of(rows, tiles)
             assert [k for block in blocks for k in range(rows)[block]] == list(range(rows))
-            assert len(blocks) == used <= tiles
-            sizes = [block.stop - block.start for block in blocks]
-            assert max(sizes) == -(-rows // tiles)  # no tile serves more rows than it must
-            assert max(sizes) > -(-rows // used) - 1
+            longest = max(block.stop - block.start for block in blocks)
+            assert longest == -(-rows // tiles)  # no tile serves more rows than it must
+            assert len(blocks) <= tiles
+            assert len(blocks) == 1 or -(-rows // (len(blocks) - 1)) > longest
+
+
+def test_every_qubit_is_calibrated_once_and_side_by_side():
+    tilings = [[(5, 4), (1, 2)], [(4, 1), (8, 9)], [(1, 2)]]
+    rounds = calibration_rounds(tilings)
+    flat = [qubit for one in rounds for group in one for qubit in group]
+    assert sorted(flat) == [1, 2, 4, 5, 8, 9]
+    assert rounds == [[(5, 4), (1, 2)], [(8, 9)]]
 
 
 def test_a_choice_is_read_back_from_its_text():
