@@ -306,7 +306,10 @@ class RunnerTarget:
                     "measured together at their end; run it without tiles."
                 )
             self._progress(Message("finding tiles"))
-            tiling = find_tiles(circuits, backend, config.tile_choice, isa=isa)
+            start = None
+            if isa.layout is not None:
+                start = isa.layout.initial_index_layout(filter_ancillas=True)
+            tiling = find_tiles(circuits, backend, config.tile_choice, start=start)
             if not self._addressed:  # one circuit, a row an image
                 tiling = tiling.for_rows(config.num_images)
 

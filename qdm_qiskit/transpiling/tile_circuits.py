@@ -62,12 +62,12 @@ class Template:
         return graph
 
 
-def template_of(circuits: Sequence[QuantumCircuit], isa: QuantumCircuit | None = None) -> Template:
+def template_of(circuits: Sequence[QuantumCircuit], start: Sequence[int] | None = None) -> Template:
     """Return the template of measured circuits of one layout.
 
     Args:
         circuits: On the device's physical qubits, in its gates; parameters may be free.
-        isa: The transpiler's result, for the layout; the first circuit if None.
+        start: Physical qubit on which each logical one starts; by the first circuit's layout if None.
 
     Raises:
         UnsupportedCircuit: If a circuit has control flow, or gates on three qubits.
@@ -82,14 +82,13 @@ def template_of(circuits: Sequence[QuantumCircuit], isa: QuantumCircuit | None =
                 )
     home = sorted(_touched(circuits))
     wire = {qubit: k for k, qubit in enumerate(home)}
-    layout = (circuits[0] if isa is None else isa).layout
-    start: tuple[int, ...] = ()
-    if layout is not None:
-        found = layout.initial_index_layout(filter_ancillas=True)
-        if wire.keys() >= set(found):  # a qubit that nothing touches has no wire
-            start = tuple(wire[qubit] for qubit in found)
+    if start is None and circuits[0].layout is not None:
+        start = circuits[0].layout.initial_index_layout(filter_ancillas=True)
+    wires: tuple[int, ...] = ()
+    if start is not None and wire.keys() >= set(start):  # an untouched qubit has no wire
+        wires = tuple(wire[qubit] for qubit in start)
     narrow = tuple(_moved(each, wire, len(home)) for each in circuits)
-    return Template(narrow, tuple(home), start)
+    return Template(narrow, tuple(home), wires)
 
 
 def on_tile(
@@ -137,8 +136,8 @@ def joint_circuit(circuits: Sequence[QuantumCircuit]) -> QuantumCircuit:
         circuits: On the device's physical qubits, each measured at its end into one register.
 
     Returns:
-        A circuit with a register ``tile_00``, ``tile_01``, ... for each, and parameters
-        ``tile_00_x_0000``, ...; all are measured together, after the last gate of any.
+        A circuit with a register ``tile_00``, ``tile_01``, ... for each, and the parameters of each in
+        their order, ``tile_00_0000``, ...; all are measured together, after the last gate of any.
 
     Raises:
         UnsupportedCircuit: If two circuits share a qubit, or one does not end in its measurements.
@@ -164,8 +163,12 @@ def joint_circuit(circuits: Sequence[QuantumCircuit]) -> QuantumCircuit:
         taken |= used
         first_bit = joint.num_clbits
         joint.add_register(ClassicalRegister(circuit.num_clbits, f"tile_{number:02d}"))
+        # Numbered, as names sort otherwise than the elements of a vector.
         named = circuit.assign_parameters(
-            {each: Parameter(f"tile_{number:02d}_{each.name}") for each in circuit.parameters}
+            {
+                each: Parameter(f"tile_{number:02d}_{position:04d}")
+                for position, each in enumerate(circuit.parameters)
+            }
         )
         reads += [(q, first_bit + bit) for q, bit in _append_gates(joint, named, used)]
     joint.barrier(sorted(taken))

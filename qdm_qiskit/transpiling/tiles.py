@@ -188,7 +188,7 @@ def find_tiles(
     backend: BackendV2,
     choice: TileChoice,
     *,
-    isa: QuantumCircuit | None = None,
+    start: Sequence[int] | None = None,
 ) -> Tiling:
     """Find tiles for measured circuits of one layout.
 
@@ -197,7 +197,7 @@ def find_tiles(
             by the first.
         backend: The device, whose target holds errors.
         choice: Number of tiles, least expected success, buffer.
-        isa: The transpiler's result, for the layout, where it is not the first circuit.
+        start: Physical qubit on which each logical one starts; by the first circuit's layout if None.
 
     Returns:
         The tiles, disjoint, the one of the highest expected success first.
@@ -210,7 +210,7 @@ def find_tiles(
     of_kind(backend, BackendV2, "backend", "as_backend(device) makes one of a name")
     of_kind(choice, TileChoice, "choice", "TileChoice.of('auto') makes one")
     check_couplers(backend)
-    template = template_of(circuits, isa)
+    template = template_of(circuits, start)
     circuit_cost(circuits[0], backend.target)  # refuses a device without errors by its own words
     places = places_of(template, backend.target)
     costs = costs_of_places(template.circuits[0], places, backend.target).success

@@ -89,7 +89,9 @@ def test_a_joint_circuit_has_a_register_and_parameters_of_its_own_for_each_tile(
     joint = joint_circuit(parts)
     assert [register.name for register in joint.cregs] == ["tile_00", "tile_01"]
     names = [p.name for p in joint.parameters]
-    assert names == [f"tile_{k:02d}_{p.name}" for k in range(2) for p in parts[k].parameters]
+    assert names == [
+        f"tile_{k:02d}_{p:04d}" for k in range(2) for p in range(parts[k].num_parameters)
+    ]
     values = np.random.default_rng(1).uniform(-3, 3, (2, parts[0].num_parameters))
     product = np.kron(_probabilities(parts[1], values[1]), _probabilities(parts[0], values[0]))
     np.testing.assert_allclose(_probabilities(joint, values.ravel()), product, atol=1e-12)

@@ -22,7 +22,6 @@ from ...mitigation.readout import (
 )
 from ..ledger.ledger import Ledger
 from ..ledger.run_files import iso, taken_at
-from .calls import calibration_groups
 from .run_plan import CalibrationPlan, RunPlan
 
 __all__ = [
@@ -127,7 +126,7 @@ def calibration_of(
     """
     found: list[ReadoutCalibration] = []
     left = list(counts)
-    for group in calibration_groups(plan.measured_qubits):
+    for group in (each for groups in plan.calibrated for each in groups):
         number = len(prepared_bits(len(group), wanted.method))
         own, left = left[:number], left[number:]
         found.append(
