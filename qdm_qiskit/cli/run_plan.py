@@ -108,6 +108,16 @@ def plan(
         ),
     ] = None,
     eta: Annotated[float, typer.Option(help="Share of DDPM's noise that ddim adds, 0 to 1.")] = 0.0,
+    tiles: Annotated[
+        str | None,
+        typer.Option(
+            help="Places of the chip that run the circuit at once, images spread over them: a "
+            "number, auto, or the least expected success of each, '>=0.7'."
+        ),
+    ] = None,
+    tile_buffer: Annotated[
+        bool, typer.Option("--tile-buffer", help="Leave a qubit between tiles.")
+    ] = False,
     layout_trials: Annotated[int, typer.Option(help="Transpiler seeds tried.")] = 5,
     label: Annotated[
         int | None, typer.Option(help="Class of all images; guided models only.")
@@ -166,6 +176,8 @@ def plan(
         "scheduler": scheduler,
         "num_inference_steps": steps,
         "eta": eta,
+        "tiles": tiles,
+        "tile_buffer": tile_buffer,
         "layout_trials": layout_trials,
         "label": label,
         "seed": seed,

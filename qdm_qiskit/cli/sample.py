@@ -67,6 +67,16 @@ def sample(
             "between; auto, the first where it can be."
         ),
     ] = "auto",
+    tiles: Annotated[
+        str | None,
+        typer.Option(
+            help="Places of the device that run the circuit at once, images spread over them: a "
+            "number, auto, or the least expected success of each, '>=0.7'."
+        ),
+    ] = None,
+    tile_buffer: Annotated[
+        bool, typer.Option("--tile-buffer", help="Leave a qubit between tiles.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -83,6 +93,7 @@ def sample(
     from ..options import build
     from ..sampling import SamplingConfig, by_step, check_output, load_run, read_calibration
     from ..sampling.schedulers import planned_chain
+    from ..sampling.shown import tile_lines
     from ..tasks import sample as run_sampling
 
     config = build(
@@ -102,6 +113,8 @@ def sample(
             "eta": eta,
             "loader": loader,
             "chain": chain,
+            "tiles": tiles,
+            "tile_buffer": tile_buffer,
             "seed": seed,
         },
     )
@@ -141,6 +154,8 @@ def sample(
             "the mean of each qubit's two, as in Aer" if readout == "mean" else "both of each qubit"
         )
         typer.echo(f"readout    errors: {used}")
+    for line in tile_lines(samples.manifest):
+        typer.echo(line)
     typer.echo(f"images     {out / 'samples.png'}")
     typer.echo(f"arrays     {out / 'samples.npz'}")
     typer.echo(f"manifest   {out / 'manifest.json'}")

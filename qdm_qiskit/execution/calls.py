@@ -22,7 +22,7 @@ from ..circuits.fingerprint import circuit_fingerprint
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..errors import InvalidData
 
-__all__ = ["CallResult", "CallTarget", "CircuitCall"]
+__all__ = ["CallResult", "CallTarget", "CircuitCall", "joined_results"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -128,6 +128,24 @@ class CallResult:
     """Standard errors of the outputs, of their shape; None for exact values, and if not known."""
     kept: np.ndarray | None = None
     """``(rows,)``: share of the shots that passed the post-selection; None where there is none."""
+
+
+def joined_results(parts: Sequence[CallResult]) -> CallResult:
+    """Return the answer to a call from the answers for its rows, in their order.
+
+    >>> parts = [CallResult(outputs=np.zeros((2, 4))), CallResult(outputs=np.ones((1, 4)))]
+    >>> joined_results(parts).outputs.shape
+    (3, 4)
+    """
+
+    def rows(name: str) -> np.ndarray | None:
+        found = [getattr(each, name) for each in parts]
+        return None if any(each is None for each in found) else np.concatenate(found)
+
+    if len(parts) == 1:
+        return parts[0]
+    outputs = np.concatenate([each.outputs for each in parts])
+    return CallResult(outputs=outputs, standard_errors=rows("standard_errors"), kept=rows("kept"))
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
@@ -37,6 +37,7 @@ __all__ = [
     "check_correction",
     "combine_results",
     "construct_circuits",
+    "merged_calibration",
     "mitigate",
     "prepared_bits",
 ]
@@ -323,6 +324,22 @@ class ReadoutCalibration:
             raise InvalidData(
                 f"The readout calibration cannot be read ({error}); take a new one."
             ) from error
+
+
+def merged_calibration(parts: Sequence[ReadoutCalibration]) -> ReadoutCalibration:
+    """Return calibrations of different qubits, taken together on one device, as one.
+
+    Args:
+        parts: At least one, by one method.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return replace(
+        parts[0],
+        qubits=tuple(qubit for each in parts for qubit in each.qubits),
+        shots=sum(each.shots for each in parts),
+        matrices={qubit: matrix for each in parts for qubit, matrix in each.matrices.items()},
+    )
 
 
 def mitigate(

@@ -81,6 +81,7 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
                 for job in plan.calls.jobs
             ],
         },
+        "tiles": _tiles_summary(plan),
         "depth": plan.circuit.depth,
         "two_qubit_gates": plan.circuit.two_qubit_gates,
         "expected_success": plan.circuit.expected_success,
@@ -99,6 +100,39 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
             "shots_left": budget.remaining_shots,
             "fits": fits(plan, budget),
         },
+    }
+
+
+def _tiles_summary(plan: RunPlan) -> dict[str, Any] | None:
+    """Return the tiles and the price without them, ready for JSON."""
+    if plan.calls is None or plan.calls.tiles is None:
+        return None
+    tiles = plan.calls.tiles
+    return {
+        "choice": tiles.choice,
+        "buffer": tiles.buffer,
+        "seconds_without": tiles.seconds_without,
+        "executions_without": tiles.executions_without,
+        "circuits": [
+            {
+                "content": one.content,
+                "floor": one.floor,
+                "places": one.places,
+                "refused": one.refused,
+                "proven": one.proven,
+                "tiles": [
+                    {
+                        "qubits": list(tile.qubits),
+                        "gate_success": tile.gate_success,
+                        "readout_success": tile.readout_success,
+                        "idle_success": tile.idle_success,
+                        "expected_success": tile.success,
+                    }
+                    for tile in one.tiles
+                ],
+            }
+            for one in tiles.circuits
+        ],
     }
 
 
@@ -127,11 +161,13 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
         f"circuit    depth {circuit.depth}, {circuit.two_qubit_gates} two-qubit gates, "
         f"expected success {success}",
         *_calls(plan),
+        *_tiles(plan),
         "",
         *_job_table(plan),
         "",
         f"in all     {plan.num_jobs} jobs, {plan.num_circuits} circuits, {plan.total_shots} shots, "
         f"{_seconds(plan)}",
+        *_saved(plan),
     ]
     if plan.calibration is not None and plan.calibration.found is not None:
         lines += _found(plan.calibration, plan.calibration.found, plan.most_seconds)
@@ -163,13 +199,44 @@ def _calls(plan: RunPlan) -> list[str]:
     calls = plan.calls
     if calls is None:
         return [f"images     {plan.num_images}, all of a step in one job"]
-    count, steps = len(calls.circuits), len(plan.steps)
+    count, steps = len({each.content for each in calls.circuits}), len(plan.steps)
+    if calls.tiles is None:
+        count = len(calls.circuits)
     names = {call.name for job in calls.jobs for call in job.calls}
     return [
         f"calls      {count} distinct circuit{'s' if count > 1 else ''} (the worst is above) in "
         f"{len(names)} call{'s' if len(names) > 1 else ''} a step",
         f"sampler    {calls.sampler.name}, {steps} steps from t = {plan.steps[0].step}",
         f"images     {plan.num_images}, rows of every call",
+    ]
+
+
+def _tiles(plan: RunPlan) -> list[str]:
+    """Say on how many places of the chip each circuit runs at once, and how good they are."""
+    if plan.calls is None or plan.calls.tiles is None:
+        return []
+    lines = []
+    for one in plan.calls.tiles.circuits:
+        best, worst = one.tiles[0].success, one.tiles[-1].success
+        number = len(one.tiles)
+        lines.append(
+            f"tiles      {number} place{'s' if number > 1 else ''} of the chip at once, expected "
+            f"success {worst:.3f} to {best:.3f} ({one.refused} of {one.places} places below "
+            f"{one.floor:.3f})"
+        )
+    return lines
+
+
+def _saved(plan: RunPlan) -> list[str]:
+    """Say what an image costs with tiles and without."""
+    if plan.calls is None or plan.calls.tiles is None:
+        return []
+    tiles, images = plan.calls.tiles, plan.num_images
+    executions = sum(each.circuits * each.shots for each in plan.calls.jobs)
+    return [
+        f"an image   {plan.most_seconds / images:.2f} QPU seconds an image, "
+        f"{tiles.seconds_without / images:.2f} without tiles: "
+        f"{tiles.executions_without / executions:.1f} times as many executions"
     ]
 
 

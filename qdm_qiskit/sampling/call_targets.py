@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import NamedTuple, final
 
 import numpy as np
@@ -13,8 +14,8 @@ from qiskit import QuantumCircuit
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..engine import CircuitProgram, compile_circuit
 from ..engine.noise.runners import noise_alone
-from ..errors import InvalidData
-from ..execution.calls import CallResult, CircuitCall
+from ..errors import InvalidData, UnsupportedCircuit
+from ..execution.calls import CallResult, CircuitCall, joined_results
 from ..execution.counts import Pub
 from ..execution.distributions import normalized
 from ..execution.noisy import MAX_DENSITY_QUBITS
@@ -24,6 +25,7 @@ from ..mitigation.readout import (
     ReadoutCalibration,
     combine_results,
     construct_circuits,
+    merged_calibration,
     mitigate,
 )
 from ..mitigation.simplex import nearest_probability
@@ -37,6 +39,7 @@ from ..transpiling.passes import (
     select_values,
     transpile_for,
 )
+from ..transpiling.tiles import Tiling, blocks_of, calibration_rounds, find_tiles
 from .config import SamplingConfig
 from .readings import Reading
 
@@ -67,10 +70,30 @@ class PreparedCircuit:
     """Cost of one of the circuits; None where there is no device."""
     erased: tuple[np.ndarray | None, ...]
     """For each circuit the device's output that does not depend on the input; None if not known."""
+    tiling: Tiling | None = None
+    """Tiles of the circuits; the fields above are then those of the worst one."""
+    on_tile: Callable[[int], PreparedCircuit] | None = None
+    """Function that gives the circuits on a tile by its number, where there are tiles."""
+
+    @property
+    def places(self) -> list[tuple[int, ...]]:
+        """Measured physical qubits of each tile; of these circuits alone without tiles."""
+        if self.tiling is None:
+            return [self.qubits]
+        return [self.tiling.measured_qubits(k) for k in range(len(self.tiling))]
+
+    def shares(self, rows: int) -> list[tuple[PreparedCircuit, slice]]:
+        """Return the circuits that run a call's rows, each with its rows: all, or a tile's share."""
+        if self.tiling is None or self.on_tile is None:
+            return [(self, slice(0, rows))]
+        return [(self.on_tile(k), b) for k, b in enumerate(blocks_of(rows, len(self.tiling)))]
 
     @property
     def physical_qubits(self) -> list[int] | None:
         """First physical qubit of each logical qubit; None where there is no device."""
+        if self.tiling is not None:
+            found = self.tiling.physical_qubits(len(self.tiling) - 1)
+            return None if found is None else list(found)
         if self.isa.layout is None or self.cost is None:
             return None
         return list(self.isa.layout.initial_index_layout(filter_ancillas=True))
@@ -144,12 +167,16 @@ class RunnerTarget:
         """
         self._progress(Message("transpiling"))
         found = [self.prepared(call) for call in calls]
-        sets = dict.fromkeys(each.qubits for each in found if each.circuits)
+        places = [each.places for each in found if each.circuits]
+        sets = dict.fromkeys(qubits for each in places for qubits in each)
         if self.config.mitigation != "m3" or not sets:
             return found
         if calibration is None:
             self._progress(Message("calibrating the readout"))
-            calibration = self._calibrate(list(dict.fromkeys(q for each in sets for q in each)))
+            groups = [list(dict.fromkeys(q for each in sets for q in each))]
+            if self.config.tiles is not None:  # each tile by circuits of its own, side by side
+                groups = [list(g) for one in calibration_rounds(places) for g in one]
+            calibration = merged_calibration([self._calibrate(each) for each in groups])
         else:
             for qubits in sets:
                 # Correcting one uniform row refuses a foreign calibration before the first job.
@@ -179,21 +206,25 @@ class RunnerTarget:
             InvalidData: If no shot of a row passed the post-selection.
         """
         prepared = [self.prepared(call) for call in calls]
-        counts: list[list[np.ndarray]] = [[] for _ in calls]
+        shares = [p.shares(call.num_rows) for p, call in zip(prepared, calls, strict=True)]
+        counts: list[list[list[np.ndarray]]] = [[] for _ in calls]
         for shots in dict.fromkeys(_shots_of(call) for call in calls):
             chosen = [k for k, call in enumerate(calls) if call.shots == shots]
             pubs = [
-                (circuit, select_values(calls[k].values, prepared[k].logical, circuit))
+                (circuit, select_values(calls[k].values[rows], prepared[k].logical, circuit))
                 for k in chosen
-                for circuit in prepared[k].circuits
+                for place, rows in shares[k]
+                for circuit in place.circuits
             ]
             found = self._run(pubs, shots) if pubs else []
             for k in chosen:
-                number = len(prepared[k].circuits)
-                counts[k], found = found[:number], found[number:]
+                for place, _ in shares[k]:
+                    number = len(place.circuits)
+                    counts[k].append(found[:number])
+                    found = found[number:]
         return [
-            self._result(call, ready, each)
-            for call, ready, each in zip(calls, prepared, counts, strict=True)
+            self._result(call, ready, share, each)
+            for call, ready, share, each in zip(calls, prepared, shares, counts, strict=True)
         ]
 
     def _run(self, pubs: Sequence[Pub], shots: int) -> list[np.ndarray]:
@@ -219,20 +250,38 @@ class RunnerTarget:
         return derived_seed(self.config.seed, "shots", *self._where.next())
 
     def _result(
-        self, call: CircuitCall, prepared: PreparedCircuit, counts: list[np.ndarray]
+        self,
+        call: CircuitCall,
+        prepared: PreparedCircuit,
+        shares: Sequence[tuple[PreparedCircuit, slice]],
+        counts: Sequence[list[np.ndarray]],
     ) -> CallResult:
-        reading, used, readout = prepared.reading, None, None
+        """Return a call's answer from the counts of each place that ran rows of it."""
+        found = [
+            self._of_place(place, each, rows.stop - rows.start)
+            for (place, rows), each in zip(shares, counts, strict=True)
+        ]
+        result = joined_results([each for each, _, _ in found])
+        if self.watch is not None:
+            raw = [np.concatenate(each) for each in zip(*(r for _, r, _ in found), strict=True)]
+            used = [np.concatenate(each) for each in zip(*(u for _, _, u in found), strict=True)]
+            self.watch(Seen(call, _with_shares(prepared, shares), raw, used, result))
+        return result
+
+    def _of_place(
+        self, place: PreparedCircuit, counts: list[np.ndarray], rows: int
+    ) -> tuple[CallResult, list[np.ndarray], list[np.ndarray]]:
+        """Return the answer for the rows of one place, its raw and its used frequencies."""
+        reading, used, readout = place.reading, None, None
         if self.calibration is not None and counts:
             name = self.runner.backend.name
-            used = [mitigate(c, self.calibration, prepared.qubits, name) for c in counts]
+            used = [mitigate(c, self.calibration, place.qubits, name) for c in counts]
             if reading.plan is None:
                 used = [nearest_probability(each) for each in used]
-            readout = [self.calibration.matrices[q] for q in prepared.qubits]
-        result = reading.result(counts, corrected=used, readout=readout, rows=call.num_rows)
-        if self.watch is not None:
-            raw = [normalized(each) for each in counts]
-            self.watch(Seen(call, prepared, raw, raw if used is None else used, result))
-        return result
+            readout = [self.calibration.matrices[q] for q in place.qubits]
+        result = reading.result(counts, corrected=used, readout=readout, rows=rows)
+        raw = [normalized(each) for each in counts]
+        return result, raw, raw if used is None else used
 
     def _transpiled(self, call: CircuitCall) -> PreparedCircuit:
         config, backend = self.config, self.runner.backend
@@ -249,21 +298,47 @@ class RunnerTarget:
         else:
             isa = transpile_for(logical, backend, level=level, seed=chosen, read=read)
         circuits = tuple(reading.circuits(isa, backend.target))
-        return PreparedCircuit(
-            reading=reading,
-            logical=logical,
-            isa=isa,
-            circuits=circuits,
-            qubits=measured_physical_qubits(circuits[0]) if circuits else (),
-            transpiler_seed=chosen,
-            cost=circuit_cost(circuits[0], backend.target) if device and circuits else None,
-            erased=tuple(
-                noise_alone(self.runner, each, readout=config.readout)
-                if device and not call.reuse_qubits  # resets: no exact distribution
-                else None
-                for each in circuits
-            ),
-        )
+        tiling = None
+        if config.tile_choice is not None and circuits:
+            if call.reuse_qubits:
+                raise UnsupportedCircuit(
+                    f"Circuit '{logical.name}' measures qubits and uses them again, and tiles are "
+                    "measured together at their end; run it without tiles."
+                )
+            self._progress(Message("finding tiles"))
+            start = None
+            if isa.layout is not None:
+                start = isa.layout.initial_index_layout(filter_ancillas=True)
+            tiling = find_tiles(circuits, backend, config.tile_choice, start=start)
+            if not self._addressed:  # one circuit, a row an image
+                tiling = tiling.for_rows(config.num_images)
+
+        def placed(circuits: tuple[QuantumCircuit, ...]) -> PreparedCircuit:
+            return PreparedCircuit(
+                reading=reading,
+                logical=logical,
+                isa=isa,
+                circuits=circuits,
+                qubits=measured_physical_qubits(circuits[0]) if circuits else (),
+                transpiler_seed=chosen,
+                cost=circuit_cost(circuits[0], backend.target) if device and circuits else None,
+                erased=tuple(
+                    noise_alone(self.runner, each, readout=config.readout)
+                    if device and not call.reuse_qubits  # resets: no exact distribution
+                    else None
+                    for each in circuits
+                ),
+            )
+
+        if tiling is None:
+            return placed(circuits)
+        found = tiling
+
+        @cache  # a device's noise takes longer than a row: only for tiles that are used
+        def on_tile(number: int) -> PreparedCircuit:
+            return placed(found.circuits(number))
+
+        return replace(on_tile(len(found) - 1), tiling=found, on_tile=on_tile)
 
     def _calibrate(self, qubits: Sequence[int]) -> ReadoutCalibration:
         backend = self.runner.backend
@@ -361,6 +436,20 @@ class Programs:
             made = compile_circuit(spec.circuit, spec.inputs, spec.weights)
             self._known[id(spec)] = spec, made
         return self._known[id(spec)][1]
+
+
+def _with_shares(
+    prepared: PreparedCircuit, shares: Sequence[tuple[PreparedCircuit, slice]]
+) -> PreparedCircuit:
+    """Return the circuits of a call with the erased output of each row's own tile."""
+    if prepared.tiling is None:
+        return prepared
+    erased: list[np.ndarray | None] = []
+    for number in range(len(prepared.circuits)):
+        known = [(place.erased[number], rows.stop - rows.start) for place, rows in shares]
+        rows = [np.tile(each, (count, 1)) for each, count in known if each is not None]
+        erased.append(np.concatenate(rows) if len(rows) == len(known) else None)
+    return replace(prepared, erased=tuple(erased))
 
 
 def check_postselected(outputs: np.ndarray, step: int, shots: int) -> None:

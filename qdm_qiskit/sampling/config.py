@@ -8,8 +8,9 @@ from typing import Literal
 from ..errors import InvalidOption
 from ..execution.noisy import Simulator, check_simulator
 from ..execution.region import ReadoutErrors, check_readout
-from ..execution.targets import parse_target, target_text
+from ..execution.targets import Target, parse_target, target_text
 from ..options import settle
+from ..transpiling.tiles import TileChoice
 
 __all__ = [
     "MOST",
@@ -71,6 +72,11 @@ class SamplingConfig:
     ``steps``, with tomography between; ``auto``, the first where possible."""
     loader: str | None = None
     """Name of the loader that loads images in the circuit; None for the model's own."""
+    tiles: int | str | None = None
+    """Disjoint places of the device that the circuit runs on at once, images spread over them: a
+    number, ``auto``, or the least expected success of each, ``>=0.7``; None for one place."""
+    tile_buffer: bool = False
+    """True to leave a qubit between tiles."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", target_text(self.target, "noisy"))
@@ -87,6 +93,7 @@ class SamplingConfig:
             )
         if self.mitigation not in ("none", "m3"):
             raise InvalidOption(f"mitigation is 'none' or 'm3', got {self.mitigation!r}.")
+        self._check_tiles(target)
         if self.chain not in ("auto", "coherent", "steps"):
             raise InvalidOption(f"chain is 'auto', 'coherent' or 'steps', got {self.chain!r}.")
         check_readout(self.readout)
@@ -113,4 +120,23 @@ class SamplingConfig:
         if target.kind != "engine" and self.shots is None:
             raise InvalidOption(
                 f"Target '{self.target}' runs circuits with finite shots; set shots, for example 4096."
+            )
+
+    @property
+    def tile_choice(self) -> TileChoice | None:
+        """The choice of tiles; None without."""
+        if self.tiles is None:
+            return None
+        return TileChoice.of(str(self.tiles), buffer=self.tile_buffer)
+
+    def _check_tiles(self, target: Target) -> None:
+        if self.tiles is None:
+            if self.tile_buffer:
+                raise InvalidOption("tile_buffer belongs to tiles; set tiles, for example 'auto'.")
+            return
+        TileChoice.of(str(self.tiles), buffer=self.tile_buffer)
+        if target.kind not in ("noisy", "local"):
+            raise InvalidOption(
+                f"Target '{self.target}' has no qubits to lay tiles on; leave tiles out, or take a "
+                "target such as 'noisy:fake_torino'."
             )

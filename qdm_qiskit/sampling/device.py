@@ -329,8 +329,10 @@ class DevicePredictor:
 
 
 def _layer_entry(prepared: PreparedCircuit) -> dict[str, Any]:
-    cost = prepared.cost
+    cost, tiling = prepared.cost, prepared.tiling
+    tiles = {} if tiling is None else {"tiles": tiling.to_dict()}
     return {
+        **tiles,
         "layout": {
             "physical_qubits": prepared.physical_qubits,
             "measured_qubits": list(prepared.qubits),

@@ -11,7 +11,7 @@ from ..data import grid_png
 from ..notebook import Markup, card, facts, folded, note, picture, table
 from .device import StepRecord, by_step
 
-__all__ = ["samples_card", "summary"]
+__all__ = ["samples_card", "summary", "tile_lines"]
 
 MOST_SHOWN = 64
 """Largest number of images in a grid."""
@@ -56,3 +56,20 @@ def samples_card(
         ]
         parts += [note(steps[-1].sentence), folded("step by step", table(head, rows))]
     return card(title, *parts, about=", ".join(summary(images, manifest)))
+
+
+def tile_lines(manifest: dict[str, Any]) -> list[str]:
+    """Say on how many tiles each circuit of a sampling run ran, and how good they are."""
+    device = manifest["device"] or {}
+    entries = device.get("calls") or [{"name": "tiles", **device}]
+    lines = []
+    for each in entries:
+        if "tiles" not in each:
+            continue
+        found = each["tiles"]
+        best, worst = (found["tiles"][k]["expected_success"] for k in (0, -1))
+        lines.append(
+            f"{each['name']:<10} {len(found['tiles'])} places of the chip at once, expected success "
+            f"{worst:.3f} to {best:.3f}"
+        )
+    return lines

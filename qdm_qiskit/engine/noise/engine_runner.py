@@ -30,8 +30,9 @@ __all__ = [
     "NoisyEngineRunner",
 ]
 
-KEPT_CIRCUITS = 64
-"""Compiled circuits that a runner keeps; the least recently used one leaves first."""
+KEPT_CIRCUITS = 256
+"""Compiled circuits that a runner keeps, those of all tiles among them; the least recently used one
+leaves first."""
 NUMBERS_AT_ONCE = 2**18
 """Numbers of the density matrices that are evolved together; further rows come after. They are 2 MiB,
 which caches hold: 16 rows on 10 qubits take 1.5 s, and 5.5 s with 16 times as many at once."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from qiskit import ClassicalRegister
 
 from ...errors import InvalidData
 from ...execution.counts import Pub, counts_from_bits
@@ -101,7 +102,7 @@ def checked_counts(
         twirled: Whether more shots than asked for are possible.
 
     Returns:
-        For each pub int64 counts of shape ``(batch, 2**num_clbits)``.
+        For each register of each pub int64 counts of shape ``(batch, 2**bits)``.
 
     Raises:
         InvalidData: If it is not, with the fault.
@@ -118,23 +119,29 @@ def checked_counts(
         raise InvalidData(f"the results hold {len(parts)} circuits, {len(pubs)} were sent")
     found = []
     for part, (circuit, values) in zip(parts, pubs, strict=True):
-        register = circuit.cregs[0].name
-        try:
-            bits = part.data[register]
-            width, taken = int(bits.num_bits), int(bits.num_shots)
-            counts = counts_from_bits(bits)
-        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise InvalidData(
-                f"the results have no register '{register}' of counts ({type(error).__name__})"
-            ) from None
-        if width != circuit.num_clbits or len(counts) != len(values):
-            raise InvalidData(
-                f"the results have {len(counts)} rows of {width} bits, {len(values)} rows of "
-                f"{circuit.num_clbits} bits were sent"
-            )
-        if taken != shots and not (twirled and taken > shots):
-            raise InvalidData(f"the results have {taken} shots a row, {shots} were sent")
-        if (counts.sum(axis=1) != taken).any():
-            raise InvalidData("the results' counts do not add up to the shots")
-        found.append(counts)
+        for register in circuit.cregs:
+            counts, taken = _register_counts(part, register, len(values))
+            if taken != shots and not (twirled and taken > shots):
+                raise InvalidData(f"the results have {taken} shots a row, {shots} were sent")
+            if (counts.sum(axis=1) != taken).any():
+                raise InvalidData("the results' counts do not add up to the shots")
+            found.append(counts)
     return found
+
+
+def _register_counts(part: Any, register: ClassicalRegister, rows: int) -> tuple[np.ndarray, int]:
+    """Return the counts of a register, ``(rows, 2**size)``, and the shots of a row."""
+    try:
+        bits = part.data[register.name]
+        width, taken = int(bits.num_bits), int(bits.num_shots)
+        counts = counts_from_bits(bits)
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise InvalidData(
+            f"the results have no register '{register.name}' of counts ({type(error).__name__})"
+        ) from None
+    if width != register.size or len(counts) != rows:
+        raise InvalidData(
+            f"the results have {len(counts)} rows of {width} bits, {rows} rows of "
+            f"{register.size} bits were sent"
+        )
+    return counts, taken

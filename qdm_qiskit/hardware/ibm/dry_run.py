@@ -65,6 +65,11 @@ def dry_run(plan: RunPlan, handle: ServiceHandle, *, limit_seconds: float = 300.
             "IBM offers no dry runs on the Open Plan; the offline estimate of `qdm run plan` is "
             "what there is."
         )
+    if plan.calls is not None and plan.calls.tiles is not None:
+        raise TargetUnavailable(
+            "A dry run asks for one circuit, and this plan's circuits lie on tiles; the offline "
+            "estimate of `qdm run plan` is what there is."
+        )
     longest = max(plan.steps, key=lambda each: each.shots)
     circuit, _ = read_circuits(plan)
     angles = np.random.default_rng(0).uniform(0, np.pi, (longest.rows, circuit.num_parameters))

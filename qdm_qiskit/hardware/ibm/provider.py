@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import InvalidData, ServiceUnavailable
 from ..providers.base import Provider, Status
 from ..providers.failures import CallFailed
+from ..providers.joint import counts_of_tiles, joint_pubs
 from ..providers.requests import JobRequest, Request
 from .account import ServiceHandle, connect
 from .collect import charge_of, checked_counts, finish_time, never_ran, session_closed
@@ -202,10 +203,11 @@ class IBMProvider(Provider):
         """
         options = request.options
         twirled = options.twirl_gates or options.twirl_measure
-        return self.read_result(
-            job_id,
-            lambda found: checked_counts(found, request.pubs, request.shots, twirled=twirled),
+        pubs = joint_pubs(request)
+        counts = self.read_result(
+            job_id, lambda found: checked_counts(found, pubs, request.shots, twirled=twirled)
         )
+        return counts_of_tiles(request, counts)
 
     def read_result(self, job_id: str, check: Callable[[Any], T]) -> T:
         """Return IBM's result after a check; the job is asked for anew after a bad one.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...arguments import wrong
 from ..plan.types import ExecutionOptions
+from ..providers.joint import joint_pubs
 from ..providers.requests import JobRequest, MeasureRequest, Request
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def send_job(
             options.twirling.shots_per_randomization = request.shots // request.randomizations
         pubs = [(c, request.values) if c.num_parameters else (c,) for c in request.circuits]
     elif isinstance(request, JobRequest):
-        pubs = [(c, values) if c.num_parameters else (c,) for c, values in request.pubs]
+        pubs = [(c, values) if c.num_parameters else (c,) for c, values in joint_pubs(request)]
     else:
         raise wrong(request, "request", "a JobRequest or a MeasureRequest")
     return Sampler(mode=target, options=options).run(pubs, shots=request.shots)

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from ...errors import CalibrationMismatch, InvalidData
 from ...files import read_json_object
-from ...mitigation.readout import ReadoutCalibration, combine_results, prepared_bits
+from ...mitigation.readout import (
+    ReadoutCalibration,
+    combine_results,
+    merged_calibration,
+    prepared_bits,
+)
 from ..ledger.ledger import Ledger
 from ..ledger.run_files import iso, taken_at
-from .calls import calibration_groups
 from .run_plan import CalibrationPlan, RunPlan
 
 __all__ = [
@@ -123,7 +126,7 @@ def calibration_of(
     """
     found: list[ReadoutCalibration] = []
     left = list(counts)
-    for group in calibration_groups(plan.measured_qubits):
+    for group in (each for groups in plan.calibrated for each in groups):
         number = len(prepared_bits(len(group), wanted.method))
         own, left = left[:number], left[number:]
         found.append(
@@ -136,13 +139,6 @@ def calibration_of(
                 correction=wanted.correction,
             )
         )
-    if len(found) == 1 and not left:
-        return found[0]
     if left:
         raise InvalidData(f"A calibration of run {plan.run_id} has {len(left)} counts too many.")
-    return replace(
-        found[0],
-        qubits=tuple(qubit for each in found for qubit in each.qubits),
-        shots=sum(each.shots for each in found),
-        matrices={qubit: m for each in found for qubit, m in each.matrices.items()},
-    )
+    return merged_calibration(found)

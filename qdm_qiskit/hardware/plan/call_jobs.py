@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ __all__ = [
     "MAX_RUN_JOBS",
     "MOST_VALUES",
     "AskedCall",
+    "JobsOf",
     "Question",
     "Room",
     "affordable_shots",
@@ -262,6 +263,12 @@ class Room:
     values: int = MOST_VALUES
 
 
+JobsOf = Callable[
+    [Sequence[int], Sequence[Sequence[Question]], Timing, int, Room], tuple[JobPlan, ...]
+]
+"""Function of times, questions, clock, shots and limits that returns the jobs of a run."""
+
+
 def jobs_of(
     times: Sequence[int],
     steps: Sequence[Sequence[Question]],
@@ -395,6 +402,7 @@ def affordable_shots(
     room: Room,
     seconds: float,
     most: int,
+    jobs: JobsOf | None = None,
 ) -> int:
     """Return the most shots of each row with which all jobs of the steps take so many QPU seconds.
 
@@ -402,14 +410,19 @@ def affordable_shots(
         times, steps, circuits, clock, room: As for :func:`jobs_of`.
         seconds: Of all jobs of the steps.
         most: Shots that the service takes of one circuit.
+        jobs: The function that gives the jobs; :func:`jobs_of` if None.
 
     Raises:
         InvalidOption: If not even one shot fits.
     """
 
     def total(shots: int) -> float:
-        jobs = jobs_of(times, steps, circuits, clock, shots, room)
-        return math.fsum(each.seconds for each in jobs)
+        found = (
+            jobs_of(times, steps, circuits, clock, shots, room)
+            if jobs is None
+            else jobs(times, steps, clock, shots, room)
+        )
+        return math.fsum(each.seconds for each in found)
 
     least = total(1)
     if least > seconds:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ...execution.counts import MAX_CLBITS
+from ...transpiling.tiles import calibration_rounds
+from .tiles import TilesPlan, side_by_side
 from .types import MAX_IMAGES, MAX_SHOTS, MAX_STEPS, CircuitPlan, check
 
 __all__ = [
@@ -104,8 +106,27 @@ class JobPlan:
 
     @property
     def circuits(self) -> int:
-        """Number of bound circuits."""
-        return sum(each.rows * len(each.circuits) for each in self.calls)
+        """Number of bound circuits; the rows of a call on several tiles run side by side."""
+        most: dict[str, int] = {}
+        for each in self.calls:
+            most[each.name] = max(most.get(each.name, 0), each.rows * len(each.circuits))
+        return sum(most.values())
+
+    @property
+    def together(self) -> tuple[tuple[int, ...], ...]:
+        """What runs as one circuit, by position among the circuits of all calls in their order.
+
+        Empty without tiles.
+        """
+        positions: dict[str, list[list[int]]] = {}
+        first = 0
+        for each in self.calls:
+            numbers = list(range(first, first + len(each.circuits)))
+            positions.setdefault(each.name, []).append(numbers)
+            first += len(each.circuits)
+        if all(len(tiles) == 1 for tiles in positions.values()):
+            return ()
+        return tuple(one for tiles in positions.values() for one in side_by_side(tiles))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +181,8 @@ class CallsPlan:
     jobs: tuple[JobPlan, ...]
     """Jobs in the order in which they are needed."""
     sampler: SamplerPlan
+    tiles: TilesPlan | None = None
+    """Places of the chip that run the circuits at once; a plan without is written without the key."""
 
     def __post_init__(self) -> None:
         check(
@@ -170,11 +193,40 @@ class CallsPlan:
         used = {c for job in self.jobs for call in job.calls for c in call.circuits}
         good = used == set(range(len(self.circuits)))
         check(good, "circuits are those that the jobs use", sorted(used)[-3:])
+        if self.tiles is not None:
+            self._check_tiles(self.tiles)
+
+    def _check_tiles(self, tiles: TilesPlan) -> None:
+        """Refuse tiles that are not those of the circuits."""
+        on_tiles = {tile.circuits for one in tiles.circuits for tile in one.tiles}
+        used = {call.circuits for job in self.jobs for call in job.calls}
+        check(used == on_tiles, "each call runs on tiles", sorted(used - on_tiles)[:3])
+        for one in tiles.circuits:
+            for tile in one.tiles:
+                for number in tile.circuits:
+                    found = self.circuits[number]
+                    good = found.content == one.content
+                    good &= set(found.plan.measured_qubits) <= set(tile.qubits)
+                    check(good, "a tile has its own circuits", number)
 
     @property
     def measured_qubits(self) -> tuple[int, ...]:
         """Physical qubits that any circuit measures, in ascending order."""
         return tuple(sorted({q for each in self.circuits for q in each.plan.measured_qubits}))
+
+    @property
+    def calibrated(self) -> list[list[tuple[int, ...]]]:
+        """Qubits to calibrate, in groups with circuits of their own; the groups of a round run at
+        once.
+        """
+        if self.tiles is None:
+            return [[each] for each in calibration_groups(self.measured_qubits)]
+        return calibration_rounds(
+            [
+                [self.circuits[tile.circuits[0]].plan.measured_qubits for tile in one.tiles]
+                for one in self.tiles.circuits
+            ]
+        )
 
     def question(self, step: int, number: int) -> list[JobPlan]:
         """Return the jobs of a question of a step; none if there is no such question."""

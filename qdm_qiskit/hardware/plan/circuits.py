@@ -17,7 +17,6 @@ from ...mitigation.readout import construct_circuits
 from ...rng import derived_seed
 from ...transpiling.cost import CircuitCost
 from ...transpiling.passes import best_trial, layout_trials, transpile_for
-from .calls import calibration_groups
 from .config import PlanConfig
 from .qpu_seconds import DEFAULT_REP_DELAY_SECONDS, JOB_OVERHEAD_SECONDS, Timing, timing
 from .types import Availability
@@ -181,9 +180,12 @@ def best_transpiled(
 
 
 def calibration_circuits(
-    config: PlanConfig, target: Target, device: BackendV2 | None, measured: tuple[int, ...]
+    config: PlanConfig,
+    target: Target,
+    device: BackendV2 | None,
+    groups: Sequence[tuple[int, ...]],
 ) -> list[QuantumCircuit]:
-    """Return the readout calibration's circuits for the measured qubits; none without mitigation.
+    """Return the readout calibration's circuits for measured qubits; none without mitigation.
 
     One job calibrates the qubits of all circuits, in groups whose counts can be kept.
 
@@ -198,7 +200,7 @@ def calibration_circuits(
         )
     return [
         circuit
-        for group in calibration_groups(measured)
+        for group in groups
         for circuit in construct_circuits(
             group, device.num_qubits, method=config.calibration_method, target=device.target
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ...errors import InvalidOption
 from ...execution.targets import parse_target, target_text
+from ...transpiling.tiles import TileChoice
 from .canonical_json import check_fields
 from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Schedule
 
@@ -64,6 +65,11 @@ class PlanConfig:
     """Steps of the sampler, each with its jobs; None leaves it to the sampler."""
     eta: float = 0.0
     """Share of DDPM's noise that ddim adds, 0 to 1."""
+    tiles: str | None = None
+    """Disjoint places of the chip that run the circuit at once, images spread over them: a number,
+    ``auto``, or the least expected success of each, ``>=0.7``; None for one place."""
+    tile_buffer: bool = False
+    """True to leave a qubit between tiles."""
 
     def __post_init__(self) -> None:
         targets: object = self.targets
@@ -72,7 +78,13 @@ class PlanConfig:
         if isinstance(self.targets, tuple):
             texts = tuple(target_text(each, "local") for each in self.targets)
             object.__setattr__(self, "targets", texts)
+        tiles: object = self.tiles
+        if isinstance(tiles, int) and not isinstance(tiles, bool):
+            object.__setattr__(self, "tiles", str(tiles))
         check_fields(self)
+        if self.tile_buffer and self.tiles is None:
+            raise InvalidOption("tile_buffer belongs to tiles; set tiles, for example 'auto'.")
+        _ = self.tile_choice  # refuses a text that is none
         if not self.targets:
             raise InvalidOption("A plan needs at least one target, got none.")
         for each in self.targets:
@@ -103,3 +115,8 @@ class PlanConfig:
             )
         if self.precision is not None and self.seconds is not None:
             raise InvalidOption("Give a precision or seconds, not both: each decides the shots.")
+
+    @property
+    def tile_choice(self) -> TileChoice | None:
+        """The choice of tiles; None without."""
+        return None if self.tiles is None else TileChoice.of(self.tiles, buffer=self.tile_buffer)

@@ -10,6 +10,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from ...errors import InvalidData, InvalidPlan
+from ...mitigation.readout import prepared_bits
 from .run_plan import CIRCUITS, INPUTS, MODEL, RunPlan
 from .types import CircuitPlan
 
@@ -105,7 +106,7 @@ def read_all_circuits(
             f"The circuits of run {plan.run_id} cannot be read by this Qiskit ({error}); plan again."
         ) from error
     wanted = [plan.circuit] if plan.calls is None else [e.plan for e in plan.calls.circuits]
-    expected = len(wanted) + (0 if plan.calibration is None else plan.calibration.circuits)
+    expected = len(wanted) + _calibration_entries(plan)
     own = circuits[: len(wanted)]
     wrong = [
         number
@@ -121,6 +122,17 @@ def read_all_circuits(
             f"and {got} parameters; plan again."
         )
     return tuple(own), tuple(circuits[len(wanted) :])
+
+
+def _calibration_entries(plan: RunPlan) -> int:
+    """Return the number of calibration circuits in the file; of tiles several run as one."""
+    if plan.calibration is None:
+        return 0
+    if plan.calls is None or plan.calls.tiles is None:
+        return plan.calibration.circuits
+    method = plan.calibration.method
+    groups = [group for each in plan.calibrated for group in each]
+    return sum(len(prepared_bits(len(group), method)) for group in groups)
 
 
 def read_inputs(plan: RunPlan) -> tuple[np.ndarray, np.ndarray | None]:

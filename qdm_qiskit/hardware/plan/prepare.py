@@ -43,6 +43,7 @@ from .run_plan import (
     write_plan,
 )
 from .shots import TWIRLING_BUCKET, check_limits
+from .tiled_calls import check_tiles
 from .types import Availability, ProviderRecord
 from .work import Destination, many_calls, one_circuit
 
@@ -180,6 +181,9 @@ def draft_plan(
         and config.eta == 0
         and config.num_inference_steps in (None, trained.process.num_steps)
     )
+    if config.tile_choice is not None:
+        check_tiles(chosen, config.tile_choice)
+        own_chain = False  # a tile's rows are a call's
     if own_chain and is_one_circuit(trained) and x.dtype == np.float32:
         work = one_circuit(trained, config, destination, progress)
     else:

@@ -32,7 +32,7 @@ from ...errors import InvalidData, InvalidOption, InvalidPlan, MissingData, Unkn
 from ...execution.targets import parse_target
 from ...files import read_json_object, write_json
 from ...notebook import card, facts, note, one_line, table
-from .calls import CallsPlan
+from .calls import CallsPlan, calibration_groups
 from .canonical_json import content_sha256, from_plain
 from .qpu_seconds import Timing
 from .types import (
@@ -227,6 +227,8 @@ class RunPlan:
             del found["provider"]
         if self.calls is None:
             del found["calls"]
+        elif self.calls.tiles is None:
+            del found["calls"]["tiles"]
         if found["calibration"] is not None:
             if self.before_found:
                 del found["calibration"]["found"]
@@ -243,6 +245,13 @@ class RunPlan:
     def measured_qubits(self) -> tuple[int, ...]:
         """Physical qubits whose readout is calibrated where it is mitigated."""
         return self.circuit.measured_qubits if self.calls is None else self.calls.measured_qubits
+
+    @property
+    def calibrated(self) -> list[list[tuple[int, ...]]]:
+        """Those qubits in groups with circuits of their own; the groups of a round run at once."""
+        if self.calls is not None:
+            return self.calls.calibrated
+        return [[each] for each in calibration_groups(self.measured_qubits)]
 
     def parts(self) -> list[tuple[str, float, int]]:
         """Return the name, QPU seconds and executions of each job of the steps, in their order."""
@@ -478,6 +487,8 @@ def _from_content(content: Any) -> RunPlan:
     """Return the plan of a content; later keys of a calibration get the values of that time."""
     if isinstance(content, dict):
         content = {"provider": None, "calls": None, **content}
+        if isinstance(content["calls"], dict):
+            content["calls"] = {"tiles": None, **content["calls"]}
     calibration = content.get("calibration") if isinstance(content, dict) else None
     if not isinstance(calibration, dict):
         return from_plain(RunPlan, content)

@@ -39,15 +39,22 @@ TWIRLING_BUCKET = 64
 
 
 def calibration_plan(
-    config: PlanConfig, circuits: Sequence[QuantumCircuit], clock: Timing
+    config: PlanConfig,
+    circuits: Sequence[QuantumCircuit],
+    clock: Timing,
+    bound: int | None = None,
 ) -> CalibrationPlan | None:
-    """Return the one calibration job, as if it were taken; None without circuits."""
+    """Return the one calibration job, as if it were taken; None without circuits.
+
+    ``bound`` is how many circuits run where some run side by side; None for all.
+    """
     if not circuits:
         return None
-    executions = len(circuits) * config.calibration_shots
+    number = len(circuits) if bound is None else bound
+    executions = number * config.calibration_shots
     return CalibrationPlan(
         method=config.calibration_method,
-        circuits=len(circuits),
+        circuits=number,
         shots=config.calibration_shots,
         ttl_seconds=config.calibration_ttl_seconds,
         seconds=clock.job_seconds(executions, calibration=True),

@@ -144,6 +144,9 @@ def _fitting(config: PlanConfig, target: Target) -> tuple[PlanConfig, str]:
     if config.mitigation != "none" and target.kind not in ("noisy", "local", "ibm"):
         config = dataclasses.replace(config, mitigation="none")
         remark += " No readout errors, so no mitigation."
+    if config.tiles is not None and target.kind not in ("noisy", "local", "ibm"):
+        config = dataclasses.replace(config, tiles=None, tile_buffer=False)
+        remark += " No places on a chip, so no tiles."
     if config.options != ExecutionOptions() and target.kind != "ibm":
         config = dataclasses.replace(config, options=ExecutionOptions())
         remark += " A simulation, so no options of IBM's Sampler."

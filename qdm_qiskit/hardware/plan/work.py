@@ -16,15 +16,19 @@ from ...circuits.spec import ProbabilityReadout
 from ...errors import InvalidOption
 from ...execution.calls import CircuitCall
 from ...execution.targets import Target
+from ...mitigation.readout import prepared_bits
 from ...progress import Message, Progress
 from ...transpiling.passes import measured_physical_qubits
-from .call_circuits import circuit_plan, transpiled_calls
-from .call_jobs import Room, affordable_shots, asked, chosen_sampler, jobs_of
-from .calls import CallsPlan
+from ...transpiling.tiles import calibration_rounds
+from .call_circuits import CallCircuits, circuit_plan, transpiled_calls
+from .call_jobs import JobsOf, Question, Room, affordable_shots, asked, chosen_sampler, jobs_of
+from .calls import CallsPlan, JobPlan, calibration_groups
 from .circuits import best_transpiled, calibration_circuits, clock
 from .config import PlanConfig
 from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
 from .shots import calibration_plan, chosen_shots, total_shots
+from .tiled_calls import TiledCalls, rows_of, tiled_calls, tiled_jobs
+from .tiles import TilesPlan
 from .types import MAX_SHOTS, Availability, CalibrationPlan, CircuitPlan, ShotChoice, StepPlan
 
 if TYPE_CHECKING:
@@ -76,7 +80,7 @@ def one_circuit(
     assert isinstance(trained.model, CircuitDenoiser)
     progress(Message("transpiling"))
     isa, seed, cost = best_transpiled(unrolled_circuit(trained.model), device, target, config)
-    calibration = calibration_circuits(config, target, device, measured_physical_qubits(isa))
+    calibration = _calibrating(config, target, device, measured_physical_qubits(isa))
     timing = clock(device, target, isa, calibration, config, destination.availability)
     progress(Message("planning"))
     planned_calibration = calibration_plan(config, calibration, timing)
@@ -136,41 +140,147 @@ def many_calls(
         lambda text: progress(Message(text)),
     )
     measured = tuple(sorted({q for each in found.planned for q in each.plan.measured_qubits}))
-    calibration = calibration_circuits(config, target, device, measured)
-    base = clock(device, target, found.circuits[0], calibration, config, destination.availability)
-    longest = max(each.circuit_seconds for each in found.timings)
-    timing = dataclasses.replace(base, circuit_seconds=longest)
+    once = _Laid(
+        found,
+        [[each] for each in calibration_groups(measured)],
+        lambda times, steps, clock, shots, room: jobs_of(times, steps, found, clock, shots, room),
+    )
+    choice = config.tile_choice
+    tiled = None
+    if choice is not None:
+        tiled = tiled_calls(
+            found,
+            rows_of(steps),
+            device,
+            target,
+            choice,
+            config,
+            destination.availability,
+            progress,
+        )
     progress(Message("planning"))
-    planned_calibration = calibration_plan(config, calibration, timing)
-    most_shots, room = _room(config, destination)
-    shots = config.shots
-    if config.seconds is not None:
-        if not timing.overhead_seconds and not timing.rep_delay_seconds:
-            raise InvalidOption(
-                f"Target '{target}' takes no QPU seconds; give shots in place of seconds."
-            )
-        left = config.seconds
-        left -= 0.0 if planned_calibration is None else planned_calibration.seconds
-        shots = affordable_shots(times, steps, found, timing, room, left, most_shots or MAX_SHOTS)
-    _check_shots(shots, most_shots, device, distinct)
-    jobs = jobs_of(times, steps, found, timing, shots, room)
+    priced = _priced(
+        once if tiled is None else _on_tiles(tiled), config, destination, times, steps, distinct
+    )
+    tiles = None
+    if tiled is not None and choice is not None:
+        plain = _priced(once, config, destination, times, steps, distinct, priced.shots)
+        tiles = TilesPlan(
+            choice=str(choice),
+            buffer=choice.buffer,
+            circuits=tiled.tiles,
+            seconds_without=plain.seconds,
+            executions_without=sum(each.circuits * each.shots for each in plain.jobs),
+        )
+    laid = priced.laid
     return Work(
         steps=tuple(
             StepPlan(
                 step=t,
-                shots=shots,
+                shots=priced.shots,
                 rows=config.num_images,
-                seconds=math.fsum(each.seconds for each in jobs if each.step == t),
+                seconds=math.fsum(each.seconds for each in priced.jobs if each.step == t),
             )
             for t in times
         ),
         choice=None,
-        calibration=planned_calibration,
-        circuit=found.worst,
-        timing=timing,
-        calls=CallsPlan(circuits=found.planned, jobs=jobs, sampler=record),
-        circuits=(*found.circuits, *calibration),
+        calibration=priced.calibration,
+        circuit=laid.circuits.worst,
+        timing=priced.timing,
+        calls=CallsPlan(
+            circuits=laid.circuits.planned, jobs=priced.jobs, sampler=record, tiles=tiles
+        ),
+        circuits=(*laid.circuits.circuits, *priced.calibrating),
     )
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """Circuits of all calls where they lie on the device."""
+
+    circuits: CallCircuits
+    calibrated: list[list[tuple[int, ...]]]
+    """Groups of qubits to calibrate, in rounds that run at once."""
+    jobs: JobsOf
+
+
+@dataclass(frozen=True)
+class _Priced:
+    """The same with shots, jobs and their price."""
+
+    laid: _Laid
+    calibrating: list[QuantumCircuit]
+    calibration: CalibrationPlan | None
+    timing: Timing
+    shots: int
+    jobs: tuple[JobPlan, ...]
+
+    @property
+    def seconds(self) -> float:
+        """QPU seconds of all jobs, a calibration included."""
+        calibration = 0.0 if self.calibration is None else self.calibration.seconds
+        return math.fsum((calibration, *(each.seconds for each in self.jobs)))
+
+
+def _on_tiles(tiled: TiledCalls) -> _Laid:
+    planned = tiled.circuits.planned
+    return _Laid(
+        tiled.circuits,
+        calibration_rounds(
+            [
+                [planned[tile.circuits[0]].plan.measured_qubits for tile in each.tiles]
+                for each in tiled.tiles
+            ]
+        ),
+        lambda times, steps, clock, shots, room: tiled_jobs(
+            times, steps, tiled, clock, shots, room
+        ),
+    )
+
+
+def _priced(
+    laid: _Laid,
+    config: PlanConfig,
+    destination: Destination,
+    times: Sequence[int],
+    steps: Sequence[Sequence[Question]],
+    distinct: Sequence[CircuitCall],
+    shots: int | None = None,
+) -> _Priced:
+    """Return the jobs of calls with their price; ``shots`` if given, else those of the options."""
+    target, device = destination.target, destination.device
+    groups = [group for each in laid.calibrated for group in each]
+    calibrating = calibration_circuits(config, target, device, groups)
+    base = clock(
+        device, target, laid.circuits.circuits[0], calibrating, config, destination.availability
+    )
+    longest = max(each.circuit_seconds for each in laid.circuits.timings)
+    timing = dataclasses.replace(base, circuit_seconds=longest)
+    method = config.calibration_method
+    bound = sum(max(len(prepared_bits(len(g), method)) for g in each) for each in laid.calibrated)
+    calibration = calibration_plan(config, calibrating, timing, bound)
+    most_shots, room = _room(config, destination)
+    if shots is None:
+        shots = config.shots
+        if config.seconds is not None:
+            if not timing.overhead_seconds and not timing.rep_delay_seconds:
+                raise InvalidOption(
+                    f"Target '{target}' takes no QPU seconds; give shots in place of seconds."
+                )
+            left = config.seconds - (0.0 if calibration is None else calibration.seconds)
+            most = most_shots or MAX_SHOTS
+            shots = affordable_shots(
+                times, steps, laid.circuits, timing, room, left, most, laid.jobs
+            )
+        _check_shots(shots, most_shots, device, distinct)
+    jobs = laid.jobs(times, steps, timing, shots, room)
+    return _Priced(laid, calibrating, calibration, timing, shots, jobs)
+
+
+def _calibrating(
+    config: PlanConfig, target: Target, device: BackendV2 | None, measured: tuple[int, ...]
+) -> list[QuantumCircuit]:
+    return calibration_circuits(config, target, device, calibration_groups(measured))
 
 
 def _room(config: PlanConfig, destination: Destination) -> tuple[int | None, Room]:

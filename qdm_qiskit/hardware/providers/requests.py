@@ -80,19 +80,30 @@ class JobRequest(Request):
     probabilities: np.ndarray | Sequence[np.ndarray] | None = None
     """Exact distribution, ``(batch, 2**bits)``, for the engine, which runs no circuits; of several
     circuits one each."""
+    together: tuple[tuple[int, ...], ...] = ()
+    """Circuits, by their number, that lie on tiles of the device and run as one; all circuits, each
+    once, or none where each runs alone. Counts are those of each circuit all the same."""
 
     def __post_init__(self) -> None:
         checked_shots(self.shots)
         object.__setattr__(self, "pubs", tuple(checked_pubs(self.pubs)))
+        numbers = sorted(number for group in self.together for number in group)
+        if self.together and numbers != list(range(len(self.pubs))):
+            raise InvalidOption(
+                f"together names each of {len(self.pubs)} circuits once, got {self.together}."
+            )
 
     @property
     def rows(self) -> int:
-        """Bound circuits."""
-        return sum(len(values) for _, values in self.pubs)
+        """Bound circuits; those that run as one count once."""
+        alone = [(number,) for number in range(len(self.pubs))]
+        groups = self.together or alone
+        return sum(max(len(self.pubs[number][1]) for number in group) for group in groups)
 
     def _content(self) -> bytes:
         parts = [_circuit_bytes(c) + np.ascontiguousarray(v).tobytes() for c, v in self.pubs]
-        return b"".join(parts) + f"shots {self.shots}".encode()
+        as_one = f" together {self.together}" if self.together else ""
+        return b"".join(parts) + f"shots {self.shots}{as_one}".encode()
 
 
 @final

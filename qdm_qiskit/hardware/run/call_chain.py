@@ -14,13 +14,13 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from ...errors import InvalidPlan
-from ...execution.calls import CallResult, CallTarget, CircuitCall
+from ...execution.calls import CallResult, CallTarget, CircuitCall, joined_results
 from ..plan.call_jobs import call_name, noise_stream, planned_sampler, predicted
 from ..plan.calls import CallsPlan, JobPlan
 from ..plan.circuits import is_one_circuit
 from ..plan.planned_files import load_planned_run, planned_values, read_inputs
 from ..plan.run_plan import RunPlan
-from .call_results import CallCounts, ExactDistributions, call_result, joined, mended
+from .call_results import CallCounts, ExactDistributions, call_result, joined_counts, mended
 from .parts import Answered
 
 if TYPE_CHECKING:
@@ -142,10 +142,14 @@ class PlannedTarget:
         answered = self._answerer(jobs)
         found = []
         for call in calls:
-            counts = self._counts(call, jobs, answered)
+            parts = self._counts(call, jobs, answered)
+            counts = joined_counts(parts)
             if self._seen is not None:
                 self._seen(call, counts)
-            found.append(call_result(call, counts))
+            # Tiles are read out by qubits of their own; all other rows by the same ones.
+            tiled = self._calls.tiles is not None
+            results = [call_result(call, each) for each in (parts if tiled else [counts])]
+            found.append(joined_results(results))
             if self._images and found[-1].kept is not None:
                 shots = int(counts.counts[0].sum(axis=1).min())
                 _check_kept(found[-1].outputs, self._step, shots)
@@ -153,29 +157,26 @@ class PlannedTarget:
 
     def _counts(
         self, call: CircuitCall, jobs: Sequence[CallJob], answered: Sequence[Answered]
-    ) -> CallCounts:
-        """Return the counts of a call, of all its jobs."""
-        raw: list[list[np.ndarray]] = []
-        quasi: list[list[np.ndarray]] = []
-        readout = None
+    ) -> list[CallCounts]:
+        """Return the counts of a call, of all its jobs and tiles."""
+        found: list[CallCounts] = []
         for job, answer in zip(jobs, answered, strict=True):
             left = list(answer.stored.counts)
             for each, own in zip(job.plan.calls, job.calls, strict=True):
                 rows, left = left[: len(each.circuits)], left[len(each.circuits) :]
                 if own is not call:
                     continue
-                raw.append(rows)
+                quasi, readout = None, None
                 if answer.calibration is not None:
                     plans = [self._calls.circuits[number].plan for number in each.circuits]
                     calibration = answer.calibration
-                    quasi.append(
-                        [
-                            mended(self._plan, counts, circuit, calibration)
-                            for counts, circuit in zip(rows, plans, strict=True)
-                        ]
+                    quasi = tuple(
+                        mended(self._plan, counts, circuit, calibration)
+                        for counts, circuit in zip(rows, plans, strict=True)
                     )
                     readout = tuple(calibration.matrices[q] for q in plans[0].measured_qubits)
-        return CallCounts(joined(raw), joined(quasi) if quasi else None, readout)
+                found.append(CallCounts(tuple(rows), quasi, readout))
+        return found
 
     def _matching(self, job: JobPlan, name: str, names: dict[str, CircuitCall]) -> CircuitCall:
         planned = next(each for each in job.calls if each.name == name)

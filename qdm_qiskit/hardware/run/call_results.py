@@ -23,7 +23,7 @@ __all__ = [
     "CallCounts",
     "ExactDistributions",
     "call_result",
-    "joined",
+    "joined_counts",
     "mended",
 ]
 
@@ -101,6 +101,20 @@ class ExactDistributions:
         return reading.exact(call, program)
 
 
-def joined(parts: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, ...]:
-    """Return the rows of each circuit of a call, from those of its parts in their order."""
+def joined_counts(parts: Sequence[CallCounts]) -> CallCounts:
+    """Return the counts of all rows of a call, from those of its parts in their order.
+
+    The readout is that of the last part; all parts have the same where there are no tiles.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    quasi = [each.quasi for each in parts if each.quasi is not None]
+    return CallCounts(
+        _joined([each.counts for each in parts]),
+        _joined(quasi) if quasi else None,
+        parts[-1].readout,
+    )
+
+
+def _joined(parts: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, ...]:
     return tuple(np.concatenate(rows) for rows in zip(*parts, strict=True))

@@ -192,6 +192,7 @@ class DrivenRun:
                 job.pubs(self._parts.circuit),
                 job.plan.shots,
                 job.distributions() if exact else None,
+                together=job.plan.together,
             )
 
         def answer(jobs: Sequence[CallJob]) -> list[Answered]:

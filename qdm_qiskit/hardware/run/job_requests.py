@@ -10,9 +10,11 @@ from qiskit import QuantumCircuit
 
 from ...errors import InvalidData
 from ...execution.counts import Pub
+from ...mitigation.readout import prepared_bits
 from ..ledger.run_files import StoredCounts, counts_path, nonce, read_counts
 from ..plan.planned_files import check_files, read_all_circuits
 from ..plan.run_plan import CalibrationPlan, StepPlan
+from ..plan.tiles import side_by_side
 from ..providers.context import RunContext
 from ..providers.requests import JobRequest
 
@@ -59,7 +61,23 @@ class RunParts:
         """Return the job of a readout calibration."""
         nothing = np.zeros((1, 0))
         pubs: list[Pub] = [(circuit, nothing) for circuit in self._calibration_circuits]
-        return self.request(part, pubs, wanted.shots)
+        return self.request(part, pubs, wanted.shots, together=self._calibrated_together())
+
+    def _calibrated_together(self) -> tuple[tuple[int, ...], ...]:
+        """Return which calibration circuits run as one: those of tiles, side by side."""
+        plan = self._run.plan
+        if plan.calls is None or plan.calls.tiles is None or plan.calibration is None:
+            return ()
+        found: tuple[tuple[int, ...], ...] = ()
+        first = 0
+        for groups in plan.calibrated:
+            numbers = []
+            for group in groups:
+                count = len(prepared_bits(len(group), plan.calibration.method))
+                numbers.append(range(first, first + count))
+                first += count
+            found += side_by_side(numbers)
+        return found
 
     def stored(
         self, part: str, shapes: Sequence[tuple[int, int]] | None, settle: Callable[[], None]
@@ -95,6 +113,7 @@ class RunParts:
         pubs: list[Pub],
         shots: int,
         probabilities: np.ndarray | Sequence[np.ndarray] | None = None,
+        together: tuple[tuple[int, ...], ...] = (),
     ) -> JobRequest:
         """Return a job.
 
@@ -103,6 +122,7 @@ class RunParts:
             pubs: Circuits and their values.
             shots: Of each row.
             probabilities: Exact distributions, for the engine.
+            together: Circuits that run as one.
         """
         plan = self._run.plan
         return JobRequest(
@@ -114,6 +134,7 @@ class RunParts:
             backend=plan.backend,
             nonce=self._nonce,
             probabilities=probabilities,
+            together=together,
         )
 
 
