@@ -19,8 +19,9 @@ from ...execution.targets import Target
 from ...progress import Message, Progress
 from ...transpiling.passes import measured_physical_qubits
 from .call_circuits import circuit_plan, transpiled_calls
-from .call_jobs import Room, affordable_shots, asked, chosen_sampler, jobs_of
-from .calls import CallsPlan
+from .call_jobs import Question, Room, affordable_shots, asked, chosen_sampler, jobs_of
+from .calls import CallsPlan, SamplerPlan
+from .chains import ChainPlan
 from .circuits import best_transpiled, calibration_circuits, clock
 from .config import PlanConfig
 from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from ...sampling import Sampler, TrainedRun
 
 __all__ = [
+    "Asked",
     "Destination",
     "Work",
     "many_calls",
     "one_circuit",
+    "work_of_calls",
 ]
 
 
@@ -59,6 +62,21 @@ class Work:
     calls: CallsPlan | None
     circuits: tuple[QuantumCircuit, ...]
     """Entries of ``circuits.qpy``."""
+    chain: ChainPlan | None = None
+    """The way of a model of states, where it was chosen."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Questions of a run."""
+
+    times: Sequence[int]
+    """t of each step."""
+    steps: Sequence[Sequence[Question]]
+    """Questions of each step."""
+    distinct: Sequence[CircuitCall]
+    """A call of each distinct circuit."""
+    sampler: SamplerPlan
 
 
 def one_circuit(
@@ -118,7 +136,6 @@ def many_calls(
         InvalidOption: If an option does not fit, or a row outgrows a job.
         UnsupportedCircuit: If a circuit has more qubits than the device.
     """
-    target, device = destination.target, destination.device
     if config.schedule != "uniform":
         raise InvalidOption(
             f"Shot allocation '{config.schedule}' spreads the shots of one circuit over the steps of "
@@ -127,6 +144,31 @@ def many_calls(
     made, times, record = chosen_sampler(trained.process, config, sampler)
     progress(Message("listing circuit calls", 0, len(times)))
     steps, distinct = asked(trained, made, times, x, labels, config.seed, config.shots, progress)
+    questions = Asked(times, steps, distinct, record)
+    return work_of_calls(questions, config, config.shots, destination, progress)
+
+
+def work_of_calls(
+    questions: Asked,
+    config: PlanConfig,
+    shots: int,
+    destination: Destination,
+    progress: Progress,
+) -> Work:
+    """Plan the circuits and jobs of a run's questions.
+
+    Args:
+        questions: Of the run.
+        config: Layout, mitigation, seconds.
+        shots: Of each row and circuit, unless the seconds decide.
+        destination: Target and device.
+        progress: Receives the progress messages.
+
+    Raises:
+        TargetUnavailable, InvalidOption, UnsupportedCircuit: As :func:`many_calls`.
+    """
+    target, device = destination.target, destination.device
+    times, steps, distinct = questions.times, questions.steps, questions.distinct
     found = transpiled_calls(
         distinct,
         device,
@@ -143,7 +185,6 @@ def many_calls(
     progress(Message("planning"))
     planned_calibration = calibration_plan(config, calibration, timing)
     most_shots, room = _room(config, destination)
-    shots = config.shots
     if config.seconds is not None:
         if not timing.overhead_seconds and not timing.rep_delay_seconds:
             raise InvalidOption(
@@ -168,7 +209,7 @@ def many_calls(
         calibration=planned_calibration,
         circuit=found.worst,
         timing=timing,
-        calls=CallsPlan(circuits=found.planned, jobs=jobs, sampler=record),
+        calls=CallsPlan(circuits=found.planned, jobs=jobs, sampler=questions.sampler),
         circuits=(*found.circuits, *calibration),
     )
 
