@@ -110,9 +110,7 @@ def plan(
     eta: Annotated[float, typer.Option(help="Share of DDPM's noise that ddim adds, 0 to 1.")] = 0.0,
     chain: Annotated[
         str,
-        typer.Option(
-            help="Models of states: coherent, all steps in one circuit; steps; or auto."
-        ),
+        typer.Option(help="Models of states: coherent, all steps in one circuit; steps; or auto."),
     ] = "auto",
     kept_shots: Annotated[
         int | None,

@@ -89,8 +89,8 @@ class HardwareReport:
     decisions: tuple[dict[str, Any], ...]
     versions: dict[str, str]
     chain: dict[str, Any] | None = None
-    """Way of a model of states, with the shares of the shots that are expected and were kept; None where
-    nothing was to be chosen, and then not in :meth:`to_dict`."""
+    """Way of a model of states, with the shares of the shots that are expected and were kept; None
+    where nothing was to be chosen, and then not in :meth:`to_dict`."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""

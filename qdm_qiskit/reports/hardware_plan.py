@@ -181,7 +181,11 @@ def _calls(plan: RunPlan) -> list[str]:
     if plan.is_coherent:
         rows = sum(call.rows for job in calls.jobs for call in job.calls)
         bases = "" if rows == plan.num_images else f" in {rows // plan.num_images} bases each"
-        return [*chain, f"kept       {kept}", f"images     {plan.num_images}{bases}, rows of one circuit"]
+        return [
+            *chain,
+            f"kept       {kept}",
+            f"images     {plan.num_images}{bases}, rows of one circuit",
+        ]
     names = {call.name for job in calls.jobs for call in job.calls}
     return [
         *chain,

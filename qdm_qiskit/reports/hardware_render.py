@@ -247,10 +247,12 @@ def _headline(report: dict[str, Any]) -> str:
     state = "done" if report["done"] else steps
     if report["cancelled"]:
         state = f"cancelled after {steps}"
-    whole = f"{report['chain']['steps']} in one circuit" if _is_coherent(report) else ""
+    num_steps = report["num_steps"]
+    if _is_coherent(report):
+        num_steps = f"{report['chain']['steps']} in one circuit"
     return (
         f"{report['model']} on {report['target']}, {_images(report['images'])}, T = "
-        f"{whole or report['num_steps']}, {state}; {circuit['qubits']} qubits, depth {circuit['depth']}, "
+        f"{num_steps}, {state}; {circuit['qubits']} qubits, depth {circuit['depth']}, "
         f"{circuit['two_qubit_gates']} two-qubit gates"
         + ("." if success is None else f", expected success {success:.3f}.")
     )

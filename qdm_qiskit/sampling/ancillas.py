@@ -38,9 +38,9 @@ def reuses_qubits(fresh: CircuitCall, reused: CircuitCall, device: BackendV2 | N
         return fewest <= device.num_qubits or needed > MAX_DENSITY_QUBITS
     if device.num_qubits < needed:
         raise UnsupportedCircuit(
-            f"Circuit '{fresh.spec.name}' has {needed} qubits with fresh ancillas and {device.name} has "
-            f"{device.num_qubits}; {fewest} would do, but {device.name} does not measure and reset in "
-            "the middle of a circuit; use a larger device, or run the chain step by step."
+            f"Circuit '{fresh.spec.name}' has {needed} qubits with fresh ancillas, and {device.name} "
+            f"has {device.num_qubits}; {fewest} would do, but it does not measure and reset in the "
+            "middle of a circuit; use a larger device, or run the chain step by step."
         )
     return False
 

@@ -178,9 +178,7 @@ class CoherentChain:
         assert call.amplitudes is not None
         assert call.inputs is not None
         settings = len(tomography_settings(len(self.spec.data_qubits)))
-        data = replace(
-            call, amplitudes=call.amplitudes[::settings], inputs=call.inputs[::settings]
-        )
+        data = replace(call, amplitudes=call.amplitudes[::settings], inputs=call.inputs[::settings])
         [result] = ExactTarget().answer([data])
         p = result.outputs.reshape(len(x), -1, self.spec.num_amplitudes).sum(axis=2)
         return np.asarray((p**2).sum(axis=1))

@@ -93,9 +93,7 @@ def whole_chain(
     progress(Message("computing the share of shots that the chain keeps"))
     start = torch.from_numpy(x)
     told = None if labels is None else torch.from_numpy(labels)
-    kept = (
-        chain.history_share(start, told) if chain.tells_states else chain.kept(start, told)
-    )
+    kept = chain.history_share(start, told) if chain.tells_states else chain.kept(start, told)
     shots = config.shots if config.kept_shots is None else _shots(config.kept_shots, kept)
     if not chain.tells_states:
         check_kept(kept, None if config.seconds is not None else shots)
@@ -104,7 +102,9 @@ def whole_chain(
     _, _, record = chosen_sampler(process, config, None)
     question = [AskedCall(call.name, call.content, call.num_rows)]
     times = [process.num_steps]
-    work = work_of_calls(Asked(times, [[question]], [call], record), config, shots, destination, progress)
+    work = work_of_calls(
+        Asked(times, [[question]], [call], record), config, shots, destination, progress
+    )
     if not chain.tells_states:  # of seconds the shots are known only now
         check_kept(kept, work.steps[0].shots)
     found = ChainPlan(

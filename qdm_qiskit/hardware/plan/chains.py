@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,20 +46,24 @@ class ChainPlan:
         """Smallest share of an image's shots; 1 of ``steps``."""
         return min(self.kept, default=1.0)
 
-    def lines(self, steps: int, shots: int) -> tuple[str, str]:
+    def lines(self, steps: int, shots: int, measured: Sequence[int]) -> tuple[str, str]:
         """Return the chain in words, and what it keeps; the second is empty of ``steps``.
 
         Args:
             steps: T.
             shots: Shots of each image.
+            measured: Qubit of each bit.
 
         >>> parts = dict(because="", reuse_qubits=False, histories=False)
-        >>> ChainPlan(way="coherent", kept=(0.5, 0.25), **parts).lines(3, 1000)[1]
+        >>> ChainPlan(way="coherent", kept=(0.5, 0.25), **parts).lines(3, 1000, range(5))[1]
         '0.25 to 0.5 of the shots are expected to pass its projections: 250 of 1000 at least'
         """
         if self.way == "steps":
             return f"step by step: {self.because}", ""
-        ancillas = "measured, reset and used again" if self.reuse_qubits else "fresh qubits"
+        ancillas = "fresh qubits"
+        if self.reuse_qubits:
+            few = len(set(measured))
+            ancillas = f"measured, reset and used again: {len(measured)} bits of {few} qubits"
         said = f"all {steps} steps in one circuit; ancillas are {ancillas}"
         least, most = min(self.kept), max(self.kept)
         share = f"{least:.3g}" if f"{least:.3g}" == f"{most:.3g}" else f"{least:.3g} to {most:.3g}"

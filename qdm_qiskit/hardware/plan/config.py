@@ -68,8 +68,8 @@ class PlanConfig:
     chain: Literal["auto", "coherent", "steps"] = "auto"
     """Chain of models that hand states from step to step: see :attr:`.SamplingConfig.chain`."""
     kept_shots: int | None = None
-    """Shots of each image that a chain in one circuit keeps, in the place of ``shots``: as many more are
-    asked for as its projections lose of the image that keeps least."""
+    """Shots of each image that a chain in one circuit keeps, in the place of ``shots``: as many more
+    are asked for as its projections lose of the image that keeps least."""
 
     def __post_init__(self) -> None:
         targets: object = self.targets

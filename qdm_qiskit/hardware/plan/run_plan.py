@@ -384,7 +384,8 @@ class RunPlan:
         """Return the chain in words and what it keeps; both empty where nothing was chosen."""
         if self.chain is None:
             return "", ""
-        return self.chain.lines(self.num_steps, self.steps[0].shots)
+        measured = self.circuit.measured_qubits
+        return self.chain.lines(self.num_steps, self.steps[0].shots, measured)
 
     def __repr__(self) -> str:
         return one_line(

