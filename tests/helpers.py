@@ -114,7 +114,8 @@ def write_run(folder: Path, model: str = "eeqdm", seed: int = 3, **settings: obj
         small |= {"init_std": 1.0}
         if not model.startswith(("cacioppo", "qamp")):  # which have depths or repetitions
             small |= {"depth": 1}
-    config = resolve_run(model, {**small, **settings})
+    chosen = {**small, **settings}
+    config = resolve_run(model, {k: v for k, v in chosen.items() if v is not None})
     choice = ModelChoice(
         model=config.model, preset=None, config=config.model_options, source="test"
     )

@@ -118,6 +118,14 @@ def plan(
     tile_buffer: Annotated[
         bool, typer.Option("--tile-buffer", help="Leave a qubit between tiles.")
     ] = False,
+    chain: Annotated[
+        str,
+        typer.Option(help="Models of states: coherent, all steps in one circuit; steps; or auto."),
+    ] = "auto",
+    kept_shots: Annotated[
+        int | None,
+        typer.Option(help="Shots that a chain in one circuit keeps, in place of --shots."),
+    ] = None,
     layout_trials: Annotated[int, typer.Option(help="Transpiler seeds tried.")] = 5,
     label: Annotated[
         int | None, typer.Option(help="Class of all images; guided models only.")
@@ -145,9 +153,9 @@ def plan(
     from ..reports.hardware_plan import plan_lines, plan_summary
     from ..tasks import plan as make_plan
 
-    if shots is not None and (seconds is not None or precision is not None):
+    if shots is not None and not (seconds is None and precision is None and kept_shots is None):
         raise InvalidOption(
-            "Give one of --shots, --seconds and --precision: each decides the shots."
+            "Give one of --shots, --kept-shots, --seconds and --precision: each decides the shots."
         )
     options = build(
         ExecutionOptions,
@@ -178,6 +186,8 @@ def plan(
         "eta": eta,
         "tiles": tiles,
         "tile_buffer": tile_buffer,
+        "chain": chain,
+        "kept_shots": kept_shots,
         "layout_trials": layout_trials,
         "label": label,
         "seed": seed,

@@ -88,10 +88,16 @@ class HardwareReport:
     assumptions: tuple[str, ...]
     decisions: tuple[dict[str, Any], ...]
     versions: dict[str, str]
+    chain: dict[str, Any] | None = None
+    """Way of a model of states, with the shares of the shots that are expected and were kept; None
+    where nothing was to be chosen, and then not in :meth:`to_dict`."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""
-        return {"schema": SCHEMA, **asdict(self)}
+        found = {"schema": SCHEMA, **asdict(self)}
+        if self.chain is None:
+            del found["chain"]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +140,7 @@ def hardware_report(
         )
     path = folder / MANIFEST
     manifest = read_manifest(path) if path.exists() else _manifest_so_far(plan)
-    exact = _exact_images(plan, len(found.steps), sampler)
+    exact = _exact_images(found, sampler)
     try:
         jobs = () if manifest is None else _jobs(plan, manifest)
         charged = None if manifest is None else float(manifest["seconds_charged"])
@@ -175,6 +181,7 @@ def hardware_report(
         assumptions=plan.timing.assumptions(),
         decisions=tuple(asdict(each) for each in plan.decisions),
         versions=versions,
+        chain=_chain(found),
     )
     return report, HardwarePictures(found.trajectory, exact)
 
@@ -215,16 +222,40 @@ def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
         ledger.close()
 
 
-def _exact_images(plan: RunPlan, steps: int, sampler: Sampler | None) -> np.ndarray:
-    """The images of the exact chain at x_T and after each step, from the same x_T and noise."""
-    from ..hardware.run.reverse_chain import planned_chain
+def _exact_images(found: Replay, sampler: Sampler | None) -> np.ndarray:
+    """The images of the exact chain at x_T and after each step, from the same x_T and noise.
 
-    chain = planned_chain(plan, sampler)
+    Where histories were measured it has the same ones.
+    """
+    from ..hardware.run.reverse_chain import planned_chain
+    from ..hardware.run.whole_chain import WholeChain
+
+    chain = planned_chain(found.plan, sampler)
     path = [chain.images()]
-    for _ in range(steps):
-        chain.advance_exactly()
+    for _ in found.steps:
+        if isinstance(chain, WholeChain):
+            chain.advance_exactly(found.histories)
+        else:
+            chain.advance_exactly()
         path.append(chain.images())
     return np.stack(path)
+
+
+def _chain(found: Replay) -> dict[str, Any] | None:
+    """Return the way of the chain, and its shares of the shots."""
+    plan = found.plan
+    if plan.chain is None:
+        return None
+    return {
+        "steps": plan.num_steps,
+        "shots": plan.steps[0].shots,
+        "way": plan.chain.way,
+        "because": plan.chain.because or None,
+        "reuses_qubits": plan.chain.reuse_qubits,
+        "histories": None if found.histories is None else found.histories.tolist(),
+        "expected_kept": list(plan.chain.kept),
+        "kept": None if found.kept is None else found.kept.tolist(),
+    }
 
 
 def _image_error(found: Replay, exact: np.ndarray) -> float | None:

@@ -357,7 +357,8 @@ def mitigate(
     Args:
         counts: ``(batch, 2**m)`` counts; bit ``k`` of an outcome was read from ``qubits[k]``.
         calibration: A calibration of these qubits of this backend.
-        qubits: The ``m`` physical qubits, as ``measured_physical_qubits`` gives them.
+        qubits: The ``m`` physical qubits, as ``measured_physical_qubits`` gives them; one that was
+            measured, reset and measured again stands at each of its bits.
         backend: Name of the device or snapshot that the counts come from.
         correction: ``"all"``; or ``"distance-3"``, by which version 0.1 corrected.
 
@@ -373,7 +374,8 @@ def mitigate(
     of_kind(calibration, ReadoutCalibration, "calibration", "combine_results makes one")
     checked_text(backend, "backend", "give the device's name")
     check_correction(correction)
-    qubits = _checked_qubits(qubits, None)
+    qubits = indices(qubits, "qubits")
+    _checked_qubits(tuple(dict.fromkeys(qubits)), None)
     _check_fits(calibration, qubits, backend)
     counts = whole_counts(counts)
     m = len(qubits)

@@ -57,6 +57,18 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
                 "taken_at": plan.calibration.found.taken_at,
             },
         },
+        "chain": None
+        if plan.chain is None
+        else {
+            "way": plan.chain.way,
+            "because": plan.chain.because or None,
+            "reuses_qubits": plan.chain.reuse_qubits,
+            "histories": plan.chain.histories,
+            "kept": list(plan.chain.kept),
+            "least_kept_shots": plan.chain.least_kept * plan.steps[0].shots
+            if plan.is_coherent
+            else None,
+        },
         "calls": None
         if plan.calls is None
         else {
@@ -202,8 +214,19 @@ def _calls(plan: RunPlan) -> list[str]:
     count, steps = len({each.content for each in calls.circuits}), len(plan.steps)
     if calls.tiles is None:
         count = len(calls.circuits)
+    said, kept = plan.chain_lines()
+    chain = [f"chain      {said}"] if said else []
+    if plan.is_coherent:
+        rows = sum(call.rows for job in calls.jobs for call in job.calls)
+        bases = "" if rows == plan.num_images else f" in {rows // plan.num_images} bases each"
+        return [
+            *chain,
+            f"kept       {kept}",
+            f"images     {plan.num_images}{bases}, rows of one circuit",
+        ]
     names = {call.name for job in calls.jobs for call in job.calls}
     return [
+        *chain,
         f"calls      {count} distinct circuit{'s' if count > 1 else ''} (the worst is above) in "
         f"{len(names)} call{'s' if len(names) > 1 else ''} a step",
         f"sampler    {calls.sampler.name}, {steps} steps from t = {plan.steps[0].step}",

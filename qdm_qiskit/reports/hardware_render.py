@@ -125,7 +125,10 @@ def render_png(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray
     figure = Figure(figsize=(11, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     parts: Any = figure.subfigures(3, 1, height_ratios=heights)
-    _band(parts[0], "measured", trajectory[:, :count], report["num_steps"])
+    times = [report["num_steps"] - k for k in range(len(trajectory))]
+    if _is_coherent(report):
+        times = [report["chain"]["steps"], 0]
+    _band(parts[0], "measured", trajectory[:, :count], times)
     _band(parts[1], "exact chain", exact[:, :count], None)
     left, middle, right = parts[2].subplots(1, 3)
     _distances(left, report["steps"])
@@ -146,8 +149,8 @@ def shown_steps(num_steps: int) -> list[int]:
     return [round(k * num_steps / max(1, count - 1)) for k in range(count)]
 
 
-def _band(figure: Any, name: str, path: np.ndarray, first_step: int | None) -> None:
-    """Draw some images by step, left to right; with t above if the first one is given."""
+def _band(figure: Any, name: str, path: np.ndarray, times: list[int] | None) -> None:
+    """Draw some images by step, left to right; with t above if times are given."""
     shown = shown_steps(len(path) - 1)
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
     for axis, k in zip(axes, shown, strict=True):
@@ -155,8 +158,8 @@ def _band(figure: Any, name: str, path: np.ndarray, first_step: int | None) -> N
         axis.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-        if first_step is not None:
-            axis.set_title(f"t = {first_step - k}", fontsize=9)
+        if times is not None:
+            axis.set_title(f"t = {times[k]}", fontsize=9)
     axes[0].set_ylabel(name, fontsize=9)
 
 
@@ -244,12 +247,47 @@ def _headline(report: dict[str, Any]) -> str:
     state = "done" if report["done"] else steps
     if report["cancelled"]:
         state = f"cancelled after {steps}"
+    num_steps = report["num_steps"]
+    if _is_coherent(report):
+        num_steps = f"{report['chain']['steps']} in one circuit"
     return (
         f"{report['model']} on {report['target']}, {_images(report['images'])}, T = "
-        f"{report['num_steps']}, {state}; {circuit['qubits']} qubits, depth {circuit['depth']}, "
+        f"{num_steps}, {state}; {circuit['qubits']} qubits, depth {circuit['depth']}, "
         f"{circuit['two_qubit_gates']} two-qubit gates"
         + ("." if success is None else f", expected success {success:.3f}.")
     )
+
+
+def _is_coherent(report: dict[str, Any]) -> bool:
+    return "chain" in report and report["chain"]["way"] == "coherent"
+
+
+def _chain_sentences(report: dict[str, Any]) -> list[str]:
+    """Say which way the chain went, and how many shots it was to keep and kept."""
+    if "chain" not in report:
+        return []
+    chain = report["chain"]
+    if not _is_coherent(report):
+        return [f"The chain went step by step: {chain['because']}"]
+    ancillas = "measured, reset and used again" if chain["reuses_qubits"] else "fresh qubits"
+    said = [f"All {chain['steps']} steps are one circuit, whose ancillas are {ancillas}."]
+    of = f"of the {chain['shots']:,} shots of an image"
+    wanted, kept = chain["expected_kept"], chain["kept"]
+    if chain["histories"] is not None:
+        said.append(
+            f"Each image has one history of its ancillas, which {_range(kept)} {of} in each basis "
+            f"showed; in the mean over histories {_range(wanted)} were expected."
+        )
+    else:
+        said.append(
+            f"Its projections were expected to keep {_range(wanted)} {of}, and kept {_range(kept)}."
+        )
+    return said
+
+
+def _range(values: list[float]) -> str:
+    least, most = f"{min(values):.3g}", f"{max(values):.3g}"
+    return least if least == most else f"{least} to {most}"
 
 
 def _images(count: int) -> str:
@@ -283,6 +321,7 @@ def _step_sentences(report: dict[str, Any]) -> list[str]:
             f"Mitigated: {mean:.3f}; mitigation brought the distributions {change} "
             f"({mean - raw:+.3f})."
         )
+    sentences += _chain_sentences(report)
     if report["note"]:
         sentences.append(f"{report['note'][0].upper()}{report['note'][1:]}.")
     return sentences

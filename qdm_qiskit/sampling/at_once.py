@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..engine.noise.runners import runner_for
 from ..errors import InvalidOption, TargetUnavailable
-from ..execution.noisy import MAX_DENSITY_QUBITS
 from ..execution.targets import Target
 from ..layers.calling import ExactTarget
 from ..mitigation.readout import ReadoutCalibration
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from .sample import TrainedRun
 
 __all__ = [
+    "chain_of_run",
     "chosen_chain",
+    "history_stream",
     "run_at_once",
 ]
 
@@ -49,25 +51,49 @@ def chosen_chain(
     exact = config.target.startswith("engine") and config.shots is None
     if config.chain == "steps" or (config.chain == "auto" and exact):
         return None, "chain is 'steps'" if config.chain == "steps" else ""
+    own = config.scheduler == "process" and sampler in (None, "process")
+    return chain_of_run(
+        run, own_steps=config.num_inference_steps if own else 0, insist=config.chain == "coherent"
+    )
+
+
+def chain_of_run(
+    run: TrainedRun, *, own_steps: int | None, insist: bool
+) -> tuple[CoherentChain | None, str]:
+    """Return a run's chain as one circuit, or None and the reason; without one for images.
+
+    Args:
+        run: The run.
+        own_steps: Steps of the process's own sampler that are asked for; None is all of them, and 0
+            another sampler.
+        insist: True to raise in place of None.
+
+    Raises:
+        TargetUnavailable, InvalidOption: As :func:`chosen_chain`.
+    """
     if not hands_on_states(run.model):
-        if config.chain == "coherent":
+        if insist:
             raise TargetUnavailable(
                 f"'{run.model.name}' hands on images and no states, so its steps are no one circuit; "
                 "leave chain at 'auto'."
             )
         return None, ""
-    whole = config.num_inference_steps in (None, run.process.num_steps)
-    if config.scheduler != "process" or sampler not in (None, "process") or not whole:
+    if own_steps not in (None, run.process.num_steps):
         why = "Only all steps of the process's own chain are one circuit"
-        if config.chain == "coherent":
+        if insist:
             raise InvalidOption(f"{why}; leave sampler and steps out, or set chain to 'steps'.")
         return None, f"{why}."
     try:
         return CoherentChain.of(run.model, run.process), ""
     except TargetUnavailable as error:
-        if config.chain == "coherent":
+        if insist:
             raise
         return None, str(error)
+
+
+def history_stream(seed: int) -> np.random.Generator:
+    """Return the stream of a run's seed that draws histories; ``(0,)`` has drawn x_T."""
+    return stream(seed, "sampling", 0, 1)
 
 
 @torch.no_grad()
@@ -82,8 +108,7 @@ def run_at_once(
 ) -> tuple[ChainResult, DevicePredictor | None]:
     """Run a chain in one job.
 
-    Ancillas are measured and reset in the middle if a noisy circuit with fresh ones is too large
-    for a density matrix, and on a device's numbers in local mode.
+    Ancillas are fresh qubits, or measured and reset in the middle: see :func:`.reuses_qubits`.
 
     Args:
         chain: The chain.
@@ -101,19 +126,21 @@ def run_at_once(
         InvalidData: If an image would keep less than one shot, or keeps none.
         UnsupportedCircuit: If the device has too few qubits.
     """
-    rng = stream(config.seed, "sampling", 0, 1)  # histories; (0,) has drawn x_T
-
+    rng = history_stream(config.seed)
     if target.kind == "engine":
         exact = config.shots is None
         answers = ExactTarget() if exact else EngineShots(config.seed, Programs(), single=False)
         found = chain.run(answers, x, labels, shots=config.shots, rng=rng)
         return found, None
-    reuse = target.kind != "aer" and chain.spec.num_qubits > MAX_DENSITY_QUBITS
     predicted = chain.checked(x, labels, config.shots)
-    [call] = chain.calls(x, labels, shots=config.shots, reuse_qubits=reuse)
+    runner = runner_for(
+        target, seed=config.seed, readout=config.readout, simulator=config.simulator
+    )
+    backend = None if target.kind == "aer" else runner.backend
+    call = chain.call_on(backend, x, labels, shots=config.shots)
     device = DevicePredictor.of_call(
         chain.model,
-        runner_for(target, seed=config.seed, readout=config.readout, simulator=config.simulator),
+        runner,
         config,
         call,
         calibration=calibration,

@@ -15,11 +15,12 @@ phase, from those shots of each setting that have the same history.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
 import torch
+from qiskit.providers import BackendV2
 from torch import Tensor
 
 from ..circuits.composition import Part, composed
@@ -29,6 +30,7 @@ from ..errors import InvalidData, TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
 from ..execution.counts import MAX_CLBITS
 from ..layers.arrays import to_exact_array
+from ..layers.calling import ExactTarget
 from ..layers.executors import EngineExecutor
 from ..mitigation.tomography import (
     basis_angles,
@@ -37,6 +39,7 @@ from ..mitigation.tomography import (
     tomography_settings,
 )
 from ..models import Denoiser
+from .ancillas import reuses_qubits
 
 __all__ = [
     "MAX_RECORDED",
@@ -156,6 +159,30 @@ class CoherentChain:
             states = states / norm.clamp_min(1e-300)[:, None]
         return to_exact_array(share)
 
+    @torch.no_grad()
+    def history_share(self, x: Tensor, labels: Tensor | None = None) -> np.ndarray:
+        """Return the share of an image's shots that has its history, in the mean over histories.
+
+        A history of probability p is drawn with p, and has this share of the shots.
+
+        Args:
+            x: ``(batch, ...)`` complex: x_T.
+            labels: ``(batch,)`` of guided models.
+
+        Returns:
+            ``(batch,)`` float64: the sum of ``p**2`` over the histories; 1 where none are recorded.
+        """
+        if not self.tells_states:
+            return np.ones(len(x))
+        [call] = self.calls(x, labels, shots=None)
+        assert call.amplitudes is not None
+        assert call.inputs is not None
+        settings = len(tomography_settings(len(self.spec.data_qubits)))
+        data = replace(call, amplitudes=call.amplitudes[::settings], inputs=call.inputs[::settings])
+        [result] = ExactTarget().answer([data])
+        p = result.outputs.reshape(len(x), -1, self.spec.num_amplitudes).sum(axis=2)
+        return np.asarray((p**2).sum(axis=1))
+
     def calls(
         self,
         x: Tensor,
@@ -193,6 +220,27 @@ class CoherentChain:
             reuse_qubits=reuse_qubits,
         )
         return [call]
+
+    def call_on(
+        self,
+        device: BackendV2 | None,
+        x: Tensor,
+        labels: Tensor | None = None,
+        *,
+        shots: int | None,
+    ) -> CircuitCall:
+        """Return the call of the whole chain in the form that suits a device.
+
+        Args:
+            device: The device; None for fresh ancillas.
+            x, labels, shots: As for :meth:`calls`.
+
+        Raises:
+            UnsupportedCircuit: As :func:`.reuses_qubits`.
+        """
+        [fresh] = self.calls(x, labels, shots=shots)
+        [reused] = self.calls(x, labels, shots=shots, reuse_qubits=True)
+        return reused if reuses_qubits(fresh, reused, device) else fresh
 
     @torch.no_grad()
     def run(
@@ -246,6 +294,7 @@ class CoherentChain:
         shots: int | None,
         predicted: np.ndarray | None,
         rng: np.random.Generator,
+        histories: np.ndarray | None = None,
     ) -> ChainResult:
         """Return x_0 from the answer to the call of :meth:`calls`.
 
@@ -255,13 +304,15 @@ class CoherentChain:
             shots: As for :meth:`calls`.
             predicted: From :meth:`checked`.
             rng: Draws the histories.
+            histories: ``(batch,)`` histories in place of drawn ones; those that have no share in the
+                answer are drawn all the same.
 
         Raises:
             InvalidData: If no shot of an image passed its projections.
         """
         outputs = np.maximum(result.outputs, 0.0)  # mitigated quasi-probabilities may be negative
         if self.tells_states:
-            return self._drawn(outputs, x, shots, rng)
+            return self._drawn(outputs, x, shots, rng, histories)
         kept = outputs.sum(axis=1)
         if (kept <= 0).any():
             raise InvalidData(
@@ -276,7 +327,12 @@ class CoherentChain:
         return ChainResult(states.to(x), kept, predicted)
 
     def _drawn(
-        self, outputs: np.ndarray, x: Tensor, shots: int | None, rng: np.random.Generator
+        self,
+        outputs: np.ndarray,
+        x: Tensor,
+        shots: int | None,
+        rng: np.random.Generator,
+        histories: np.ndarray | None,
     ) -> ChainResult:
         """Draw one history of each image, and return it with its state."""
         size = self.spec.num_amplitudes
@@ -290,6 +346,9 @@ class CoherentChain:
                 f"raise shots above {shots}."
             )
         drawn = np.array([rng.choice(shares.shape[1], p=each) for each in shares / total])
+        if histories is not None:
+            known = shares[np.arange(len(x)), histories] > 0
+            drawn = np.where(known, histories, drawn)
         own = joint[np.arange(len(x)), :, drawn]
         kept = own.sum(axis=2)
         states = estimate_states(own, kept if shots is None else shots * kept)

@@ -278,3 +278,28 @@ def test_execution_imports_neither_torch_nor_ibms_client():
         "sys.exit('torch' in sys.modules or 'qiskit_ibm_runtime' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_local_mode_draws_the_noise_of_qubits_that_are_used_again():
+    """By density matrices; Aer's own choice, state vectors, has the same distribution."""
+    from qiskit_aer import AerSimulator
+
+    circuit = QuantumCircuit(2, 3)
+    for bit in range(3):
+        circuit.ry(0.6 + bit, 0)
+        circuit.cx(0, 1)
+        circuit.measure(1, bit)
+        circuit.reset(1)
+    runner = make_runner("local:fake_manila", seed=1)
+    isa = transpile_for(circuit, runner.backend, level=1, seed=0)
+    shots = 3_000
+    [[found]] = runner.run([(isa, np.zeros((1, 0)))], shots=shots)
+    simulator = AerSimulator.from_backend(runner.backend, method="statevector")
+    counts = simulator.run(isa, shots=shots, seed_simulator=2).result().get_counts()
+    other = np.array([counts.get(f"{k:03b}", 0) for k in range(8)])
+    sigma = np.sqrt((found + other) * (1 - (found + other) / (2 * shots)))
+    assert (np.abs(found - other) < 5 * sigma + 1e-9).all()
+    # Not without noise: the errors of a chain of three readouts are there.
+    plain = AerSimulator().run(circuit, shots=shots, seed_simulator=2).result().get_counts()
+    ideal = np.array([plain.get(f"{k:03b}", 0) for k in range(8)])
+    assert np.abs(found - ideal).sum() / shots > 0.02

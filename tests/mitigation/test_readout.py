@@ -311,3 +311,14 @@ def test_bad_qubits_are_refused(qubits):
 def test_unknown_method_is_refused():
     with pytest.raises(InvalidOption, match="balanced, independent; got 'marginal'"):
         construct_circuits((0,), 6, method="marginal")
+
+
+def test_a_qubit_that_is_measured_several_times_is_mended_at_each_of_its_bits():
+    qubits = (2, 1, 2, 2)
+    p = np.random.default_rng(4).dirichlet(np.ones(16))
+    counts = np.rint(10**9 * read(p, qubits)).astype(int)[None]
+    calibration = calibrated((1, 2))
+    found = mitigate(counts, calibration, qubits, "fake_toy")
+    np.testing.assert_allclose(found[0], p, atol=1e-6)
+    with pytest.raises(CalibrationMismatch, match=r"lacks \[3\]"):
+        mitigate(counts, calibration, (2, 1, 3, 3), "fake_toy")

@@ -169,6 +169,15 @@ def test_a_drawn_history_has_the_engines_state_and_probability():
         assert float(1 - (state.conj() @ found.states[row]).abs() ** 2) < 1e-9
 
 
+def test_the_expected_share_of_a_history_is_the_sum_of_squared_probabilities():
+    model, process, x, _ = chain_of(quddpm())
+    p = np.array([[walk(model, row[None], h, 3)[1] for h in range(8)] for row in x])
+    found = CoherentChain.of(model, process).history_share(x)
+    np.testing.assert_allclose(found, (p**2).sum(axis=1), atol=1e-10)
+    unitary_chain = CoherentChain.of(*chain_of(cacioppo())[:2])
+    np.testing.assert_array_equal(unitary_chain.history_share(x), [1, 1, 1])
+
+
 def test_quddpms_ensemble_on_aer_is_the_engines():
     """The mean state over many chains, shots, histories and all, against the engine's own chain."""
     made = quddpm()

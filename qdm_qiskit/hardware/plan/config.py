@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ...errors import InvalidOption
 from ...execution.targets import parse_target, target_text
@@ -70,6 +71,11 @@ class PlanConfig:
     ``auto``, or the least expected success of each, ``>=0.7``; None for one place."""
     tile_buffer: bool = False
     """True to leave a qubit between tiles."""
+    chain: Literal["auto", "coherent", "steps"] = "auto"
+    """Chain of models that hand states from step to step: see :attr:`.SamplingConfig.chain`."""
+    kept_shots: int | None = None
+    """Shots of each image that a chain in one circuit keeps, in the place of ``shots``: as many more
+    are asked for as its projections lose of the image that keeps least."""
 
     def __post_init__(self) -> None:
         targets: object = self.targets
@@ -104,6 +110,15 @@ class PlanConfig:
                 "seed is >= 0 and optimization_level is 0 to 3, "
                 f"got {self.seed}, {self.optimization_level}."
             )
+        if self.kept_shots is not None:
+            if not 1 <= self.kept_shots <= 10_000_000:
+                raise InvalidOption(
+                    f"kept_shots must be at least 1 and at most 10000000, got {self.kept_shots}."
+                )
+            if self.seconds is not None or self.precision is not None:
+                raise InvalidOption(
+                    "Give one of kept_shots, seconds and precision: each decides the shots."
+                )
         for name in ("seconds", "precision"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and 0 < value <= 1e6):

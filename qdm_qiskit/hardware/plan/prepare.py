@@ -24,6 +24,7 @@ from ...progress import Progress, silent
 from ..ledger.ledger import FILE, Ledger
 from . import files as plan_contents
 from .calibration_reuse import reusable
+from .chain_work import chain_choice, whole_chain
 from .circuits import (
     calibrated_at,
     find_device,
@@ -184,7 +185,10 @@ def draft_plan(
     if config.tile_choice is not None:
         check_tiles(chosen, config.tile_choice)
         own_chain = False  # a tile's rows are a call's
-    if own_chain and is_one_circuit(trained) and x.dtype == np.float32:
+    coherent, chain = chain_choice(trained, config, sampler)
+    if coherent is not None:
+        work = whole_chain(trained, coherent, config, destination, x, labels, progress)
+    elif own_chain and is_one_circuit(trained) and x.dtype == np.float32:
         work = one_circuit(trained, config, destination, progress)
     else:
         work = many_calls(trained, config, destination, x, labels, sampler, progress)
@@ -227,6 +231,7 @@ def draft_plan(
         circuit=work.circuit,
         timing=work.timing,
         calls=work.calls,
+        chain=work.chain or chain,
         decisions=(),
         files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),
     )

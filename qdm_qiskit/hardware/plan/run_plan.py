@@ -34,6 +34,7 @@ from ...files import read_json_object, write_json
 from ...notebook import card, facts, note, one_line, table
 from .calls import CallsPlan, calibration_groups
 from .canonical_json import content_sha256, from_plain
+from .chains import ChainPlan
 from .qpu_seconds import Timing
 from .types import (
     MAX_IMAGES,
@@ -66,6 +67,7 @@ __all__ = [
     "PLAN",
     "CalibrationMethod",
     "CalibrationPlan",
+    "ChainPlan",
     "CircuitPlan",
     "Correction",
     "Decision",
@@ -146,6 +148,8 @@ class RunPlan:
     """The provider, if it is not this package's; a plan without one is written without the key."""
     calls: CallsPlan | None = None
     """The work of steps of several circuit calls; a plan without is written without the key."""
+    chain: ChainPlan | None = None
+    """The way of a model of states, where it was chosen; a plan without is written without the key."""
     folder: Path = field(default=Path(), compare=False)
     """Folder of the run; it decides nothing and is not in the hash."""
     before_found: bool = field(default=False, compare=False)
@@ -196,6 +200,7 @@ class RunPlan:
             "a calibration belongs to mitigation 'm3' and to no other",
             self.mitigation,
         )
+        self._check_chain(self.chain)
         paths = [each.path for each in self.files]
         check(paths == sorted(set(paths)), "files are listed once, in order", paths)
         for needed in (CIRCUITS, INPUTS, f"{MODEL}/config.json"):
@@ -211,6 +216,25 @@ class RunPlan:
         check(known, "circuit is one of those of the calls", self.circuit.qubits)
         check(self.schedule == "uniform", "shots of several calls are uniform", self.schedule)
 
+    def _check_chain(self, chain: ChainPlan | None) -> None:
+        """Refuse a chain that does not fit the work, and qubits that are measured twice without it."""
+        circuits = [] if self.calls is None else [each.plan for each in self.calls.circuits]
+        for each in (self.circuit, *circuits):
+            measured = each.measured_qubits
+            check(
+                len(set(measured)) == len(measured) or (chain is not None and chain.reuse_qubits),
+                "measured_qubits are different numbers, unless a chain uses qubits again",
+                measured,
+            )
+        if chain is None:
+            return
+        check(self.calls is not None, "a chain's circuits are calls", chain.way)
+        if chain.way == "coherent":
+            steps = [each.step for each in self.steps]
+            check(steps == [self.num_steps], "a coherent chain is one step, from T", steps[:3])
+            good = len(chain.kept) == self.num_images
+            check(good, "kept is a share of each image", len(chain.kept))
+
     def _check_target(self, text: str) -> None:
         """Refuse a text that is no target; a provider's package may be gone since planning."""
         if self.provider is None or not _OTHER_TARGET.fullmatch(text):
@@ -225,9 +249,10 @@ class RunPlan:
         del found["folder"], found["before_found"], found["before_correction"]
         if self.provider is None:
             del found["provider"]
-        if self.calls is None:
-            del found["calls"]
-        elif self.calls.tiles is None:
+        for name in ("calls", "chain"):
+            if found[name] is None:
+                del found[name]
+        if self.calls is not None and self.calls.tiles is None:
             del found["calls"]["tiles"]
         if found["calibration"] is not None:
             if self.before_found:
@@ -275,6 +300,11 @@ class RunPlan:
         return self.target.startswith("ibm:") or (
             self.provider is not None and self.provider.charges
         )
+
+    @property
+    def is_coherent(self) -> bool:
+        """True if all steps are one circuit."""
+        return self.chain is not None and self.chain.way == "coherent"
 
     @property
     def correction(self) -> Correction:
@@ -337,7 +367,7 @@ class RunPlan:
             numbers = (calibration.circuits, calibration.shots, calibration.seconds)
             rows.append(("calibration", 1, *numbers))
         if self.calls is not None:
-            return rows + self.calls.table()
+            return rows + self._call_table(self.calls)
         first = 0
         for last, step in enumerate(self.steps):
             after = self.steps[last + 1] if last + 1 < len(self.steps) else None
@@ -348,6 +378,23 @@ class RunPlan:
             rows.append((name, number, one.rows, one.shots, number * one.seconds))
             first = last + 1
         return rows
+
+    def _call_table(self, calls: CallsPlan) -> list[tuple[str, int, int, int, float]]:
+        if not self.is_coherent:
+            return calls.table()
+        name = "t = 1" if self.num_steps == 1 else f"t = {self.num_steps} .. 1"
+        parts = [f"{name}, part {job.part}" if job.part else name for job in calls.jobs]
+        return [
+            (part, 1, job.circuits, job.shots, job.seconds)
+            for part, job in zip(parts, calls.jobs, strict=True)
+        ]
+
+    def chain_lines(self) -> tuple[str, str]:
+        """Return the chain in words and what it keeps; both empty where nothing was chosen."""
+        if self.chain is None:
+            return "", ""
+        measured = self.circuit.measured_qubits
+        return self.chain.lines(self.num_steps, self.steps[0].shots, measured)
 
     def __repr__(self) -> str:
         return one_line(
@@ -380,6 +427,8 @@ class RunPlan:
                     f"{self.circuit.two_qubit_gates} two-qubit gates",
                 ),
                 ("expected success", self.circuit.expected_success),
+                ("chain", self.chain_lines()[0] or None),
+                ("kept", self.chain_lines()[1] or None),
                 ("mitigation", self.mitigation),
                 ("budget", self.budget),
             ]
@@ -486,7 +535,7 @@ def _check_device(plan: RunPlan) -> None:
 def _from_content(content: Any) -> RunPlan:
     """Return the plan of a content; later keys of a calibration get the values of that time."""
     if isinstance(content, dict):
-        content = {"provider": None, "calls": None, **content}
+        content = {"provider": None, "calls": None, "chain": None, **content}
         if isinstance(content["calls"], dict):
             content["calls"] = {"tiles": None, **content["calls"]}
     calibration = content.get("calibration") if isinstance(content, dict) else None

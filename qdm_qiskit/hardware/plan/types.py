@@ -229,7 +229,7 @@ class CircuitPlan:
     """The step's circuit on the device."""
 
     qubits: int
-    """Number of measured qubits, which are all of the model's."""
+    """Number of measured bits, which are of all qubits of the model."""
     parameters: tuple[str, ...]
     """Names of the parameters that the transpiled circuit still has, in its order."""
     depth: int
@@ -239,7 +239,7 @@ class CircuitPlan:
     idle_success: float | None
     """Fidelity left by relaxation while qubits wait; None where it is unknown."""
     measured_qubits: tuple[int, ...]
-    """Physical qubit of each classical bit."""
+    """Physical qubit of each classical bit; one that is measured, reset and used again has several."""
     physical_qubits: tuple[int, ...] | None
     """Physical qubit on which each logical one starts; None without a device."""
     transpiler_seed: int
@@ -248,9 +248,8 @@ class CircuitPlan:
     def __post_init__(self) -> None:
         check(1 <= self.qubits <= 20, "qubits is 1 to 20", self.qubits)
         check(
-            len(set(self.measured_qubits)) == len(self.measured_qubits) == self.qubits
-            and min(self.measured_qubits) >= 0,
-            f"measured_qubits are {self.qubits} different numbers >= 0",
+            len(self.measured_qubits) == self.qubits and min(self.measured_qubits) >= 0,
+            f"measured_qubits are {self.qubits} numbers >= 0",
             self.measured_qubits,
         )
         check(

@@ -22,7 +22,8 @@ from ...transpiling.passes import measured_physical_qubits
 from ...transpiling.tiles import calibration_rounds
 from .call_circuits import CallCircuits, circuit_plan, transpiled_calls
 from .call_jobs import JobsOf, Question, Room, affordable_shots, asked, chosen_sampler, jobs_of
-from .calls import CallsPlan, JobPlan, calibration_groups
+from .calls import CallsPlan, JobPlan, SamplerPlan, calibration_groups
+from .chains import ChainPlan
 from .circuits import best_transpiled, calibration_circuits, clock
 from .config import PlanConfig
 from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from ...sampling import Sampler, TrainedRun
 
 __all__ = [
+    "Asked",
     "Destination",
     "Work",
     "many_calls",
     "one_circuit",
+    "work_of_calls",
 ]
 
 
@@ -63,6 +66,21 @@ class Work:
     calls: CallsPlan | None
     circuits: tuple[QuantumCircuit, ...]
     """Entries of ``circuits.qpy``."""
+    chain: ChainPlan | None = None
+    """The way of a model of states, where it was chosen."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Questions of a run."""
+
+    times: Sequence[int]
+    """t of each step."""
+    steps: Sequence[Sequence[Question]]
+    """Questions of each step."""
+    distinct: Sequence[CircuitCall]
+    """A call of each distinct circuit."""
+    sampler: SamplerPlan
 
 
 def one_circuit(
@@ -122,7 +140,6 @@ def many_calls(
         InvalidOption: If an option does not fit, or a row outgrows a job.
         UnsupportedCircuit: If a circuit has more qubits than the device.
     """
-    target, device = destination.target, destination.device
     if config.schedule != "uniform":
         raise InvalidOption(
             f"Shot allocation '{config.schedule}' spreads the shots of one circuit over the steps of "
@@ -131,6 +148,31 @@ def many_calls(
     made, times, record = chosen_sampler(trained.process, config, sampler)
     progress(Message("listing circuit calls", 0, len(times)))
     steps, distinct = asked(trained, made, times, x, labels, config.seed, config.shots, progress)
+    questions = Asked(times, steps, distinct, record)
+    return work_of_calls(questions, config, config.shots, destination, progress)
+
+
+def work_of_calls(
+    questions: Asked,
+    config: PlanConfig,
+    shots: int,
+    destination: Destination,
+    progress: Progress,
+) -> Work:
+    """Plan the circuits and jobs of a run's questions.
+
+    Args:
+        questions: Of the run.
+        config: Layout, mitigation, seconds.
+        shots: Of each row and circuit, unless the seconds decide.
+        destination: Target and device.
+        progress: Receives the progress messages.
+
+    Raises:
+        TargetUnavailable, InvalidOption, UnsupportedCircuit: As :func:`many_calls`.
+    """
+    target, device = destination.target, destination.device
+    times, steps, distinct = questions.times, questions.steps, questions.distinct
     found = transpiled_calls(
         distinct,
         device,
@@ -159,12 +201,11 @@ def many_calls(
             progress,
         )
     progress(Message("planning"))
-    priced = _priced(
-        once if tiled is None else _on_tiles(tiled), config, destination, times, steps, distinct
-    )
+    laid = once if tiled is None else _on_tiles(tiled)
+    priced = _priced(laid, config, destination, questions, shots)
     tiles = None
     if tiled is not None and choice is not None:
-        plain = _priced(once, config, destination, times, steps, distinct, priced.shots)
+        plain = _priced(once, config, destination, questions, priced.shots, fixed=True)
         tiles = TilesPlan(
             choice=str(choice),
             buffer=choice.buffer,
@@ -172,7 +213,6 @@ def many_calls(
             seconds_without=plain.seconds,
             executions_without=sum(each.circuits * each.shots for each in plain.jobs),
         )
-    laid = priced.laid
     return Work(
         steps=tuple(
             StepPlan(
@@ -188,7 +228,7 @@ def many_calls(
         circuit=laid.circuits.worst,
         timing=priced.timing,
         calls=CallsPlan(
-            circuits=laid.circuits.planned, jobs=priced.jobs, sampler=record, tiles=tiles
+            circuits=laid.circuits.planned, jobs=priced.jobs, sampler=questions.sampler, tiles=tiles
         ),
         circuits=(*laid.circuits.circuits, *priced.calibrating),
     )
@@ -242,13 +282,14 @@ def _priced(
     laid: _Laid,
     config: PlanConfig,
     destination: Destination,
-    times: Sequence[int],
-    steps: Sequence[Sequence[Question]],
-    distinct: Sequence[CircuitCall],
-    shots: int | None = None,
+    questions: Asked,
+    shots: int,
+    *,
+    fixed: bool = False,
 ) -> _Priced:
-    """Return the jobs of calls with their price; ``shots`` if given, else those of the options."""
+    """Return the jobs of calls with their price; unless ``fixed``, seconds may decide the shots."""
     target, device = destination.target, destination.device
+    times, steps = questions.times, questions.steps
     groups = [group for each in laid.calibrated for group in each]
     calibrating = calibration_circuits(config, target, device, groups)
     base = clock(
@@ -260,8 +301,7 @@ def _priced(
     bound = sum(max(len(prepared_bits(len(g), method)) for g in each) for each in laid.calibrated)
     calibration = calibration_plan(config, calibrating, timing, bound)
     most_shots, room = _room(config, destination)
-    if shots is None:
-        shots = config.shots
+    if not fixed:
         if config.seconds is not None:
             if not timing.overhead_seconds and not timing.rep_delay_seconds:
                 raise InvalidOption(
@@ -272,7 +312,7 @@ def _priced(
             shots = affordable_shots(
                 times, steps, laid.circuits, timing, room, left, most, laid.jobs
             )
-        _check_shots(shots, most_shots, device, distinct)
+        _check_shots(shots, most_shots, device, questions.distinct)
     jobs = laid.jobs(times, steps, timing, shots, room)
     return _Priced(laid, calibrating, calibration, timing, shots, jobs)
 

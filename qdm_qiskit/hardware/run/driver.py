@@ -182,7 +182,8 @@ class DrivenRun:
 
     def _calls(self, answers: Answers) -> Iterator[np.ndarray]:
         """Yield the same of a model whose steps are several calls."""
-        from .call_chain import CallChain, PlannedTarget
+        from .call_chain import PlannedTarget
+        from .whole_chain import chain_of_calls
 
         exact = self._plan.target.partition(":")[0] == "engine"
 
@@ -200,7 +201,7 @@ class DrivenRun:
                 [Part(each.plan.name, each.shapes, partial(request, each)) for each in jobs]
             )
 
-        chain = CallChain(self._plan, self._sampler)
+        chain = chain_of_calls(self._plan, self._sampler)
         target = PlannedTarget(self._plan, answer)
         yield chain.images()
         for step in self._plan.steps:

@@ -57,6 +57,7 @@ def manifest(run: RunContext) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         **calls,
+        **({} if plan.chain is None else {"chain": asdict(plan.chain)}),
         "run_id": plan.run_id,
         "state": state.state,
         "plan_sha256": plan.content_sha256,

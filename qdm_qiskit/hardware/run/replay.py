@@ -43,6 +43,7 @@ from .reverse_chain import PlannedChain, probabilities_of
 if TYPE_CHECKING:
     from ...execution.calls import CircuitCall
     from ...sampling import Sampler
+    from ...sampling.coherent import ChainResult
     from .call_chain import CallJob
     from .call_results import CallCounts
 
@@ -88,6 +89,11 @@ class Replay:
     """True if the record holds images to compare with."""
     difference: float | None
     """Largest difference of a pixel of any step from the stored one; None without stored ones."""
+    kept: np.ndarray | None = None
+    """``(images,)`` share of each image's shots that passed the projections of a chain in one circuit,
+    or that have its history, mitigated where the readout is; None of other chains, and before."""
+    histories: np.ndarray | None = None
+    """``(images,)`` int: outcomes of recorded ancillas; None of other chains."""
 
     @property
     def done(self) -> bool:
@@ -125,6 +131,7 @@ class Replay:
             "done": self.done,
             "equal": self.equal,
             "difference": self.difference,
+            **({} if self.kept is None else {"kept": self.kept.tolist()}),
             "note": self.plan.note,
             "steps": [asdict(each) for each in self.steps],
         }
@@ -153,7 +160,7 @@ def replay(folder: Path, *, sampler: Sampler | None = None) -> Replay:
     for name, calibration in calibrations.items():
         _check_calibration(plan, folder, name, calibration)
     walk = _one_circuit if plan.calls is None else partial(_calls, sampler=sampler)
-    path, steps = walk(plan, calibrations)
+    path, steps, whole = walk(plan, calibrations)
     trajectory = np.stack(path)
     kept = _stored_trajectory(folder)
     difference = None
@@ -166,12 +173,14 @@ def replay(folder: Path, *, sampler: Sampler | None = None) -> Replay:
         trajectory=trajectory,
         stored=kept is not None,
         difference=difference,
+        kept=None if whole is None else whole.kept,
+        histories=None if whole is None else whole.histories,
     )
 
 
 def _one_circuit(
     plan: RunPlan, calibrations: dict[str, ReadoutCalibration]
-) -> tuple[list[np.ndarray], list[StepReplay]]:
+) -> tuple[list[np.ndarray], list[StepReplay], None]:
     """Return the images of x_T and after each recorded step, and the steps, of one circuit."""
     chain = PlannedChain(plan)
     path, steps = [chain.images()], []
@@ -186,17 +195,18 @@ def _one_circuit(
         steps.append(_compared(planned.step, stored, counts, probabilities, exact, used))
         chain.advance(probabilities)
         path.append(chain.images())
-    return path, steps
+    return path, steps, None
 
 
 def _calls(
     plan: RunPlan, calibrations: dict[str, ReadoutCalibration], *, sampler: Sampler | None
-) -> tuple[list[np.ndarray], list[StepReplay]]:
-    """Return the same of steps of several calls."""
+) -> tuple[list[np.ndarray], list[StepReplay], ChainResult | None]:
+    """Return the same of calls, and the outcome of a chain in one circuit."""
     from .call_chain import CallChain, PlannedTarget
+    from .whole_chain import chain_of_calls
 
     record = _RecordedStep(plan, calibrations)
-    chain = CallChain(plan, sampler)
+    chain = chain_of_calls(plan, sampler)
     target = PlannedTarget(plan, record.answer, record.see)
     path, steps = [chain.images()], []
     for planned in plan.steps:
@@ -207,7 +217,7 @@ def _calls(
             break
         steps.append(record.summary(planned.step))
         path.append(chain.images())
-    return path, steps
+    return path, steps, None if isinstance(chain, CallChain) else chain.result
 
 
 class _RecordedStep:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ...sampling import Sampler
     from .call_chain import CallChain
+    from .whole_chain import WholeChain
 
 __all__ = [
     "PlannedChain",
@@ -109,8 +110,10 @@ class PlannedChain:
         return self._model.circuit_inputs(self._x, self._labels, self.step / self.plan.num_steps)
 
 
-def planned_chain(plan: RunPlan, sampler: Sampler | None = None) -> PlannedChain | CallChain:
-    """Return the chain of a plan at x_T, of one circuit or of several calls a step.
+def planned_chain(
+    plan: RunPlan, sampler: Sampler | None = None
+) -> PlannedChain | CallChain | WholeChain:
+    """Return the chain of a plan at x_T, of one circuit, of several calls a step, or one in all.
 
     Args:
         plan: The plan; its files are checked.
@@ -118,9 +121,9 @@ def planned_chain(plan: RunPlan, sampler: Sampler | None = None) -> PlannedChain
     """
     if plan.calls is None:
         return PlannedChain(plan)
-    from .call_chain import CallChain
+    from .whole_chain import chain_of_calls
 
-    return CallChain(plan, sampler)
+    return chain_of_calls(plan, sampler)
 
 
 def probabilities_of(

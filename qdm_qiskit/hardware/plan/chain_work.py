@@ -1,0 +1,141 @@
+"""The work of a chain whose steps are one circuit: one question at x_T, split where a job is full."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import InvalidOption
+from ...progress import Message, Progress
+from .call_jobs import AskedCall, chosen_sampler
+from .chains import ChainPlan
+from .config import PlanConfig
+from .types import MAX_SHOTS
+from .work import Asked, Destination, Work, work_of_calls
+
+if TYPE_CHECKING:
+    from ...sampling import Sampler, TrainedRun
+    from ...sampling.coherent import CoherentChain
+
+__all__ = ["chain_choice", "whole_chain"]
+
+
+def chain_choice(
+    trained: TrainedRun, config: PlanConfig, sampler: Sampler | None
+) -> tuple[CoherentChain | None, ChainPlan | None]:
+    """Return the run's chain as one circuit, as `qdm sample` chooses; or the reason against it.
+
+    Args:
+        trained: The model.
+        config: Its chain, sampler and steps.
+        sampler: One in the place of the name.
+
+    Raises:
+        TargetUnavailable, InvalidOption: If ``chain`` is ``coherent`` and the run's chain is not; or
+            if ``kept_shots`` is given and nothing is projected in one circuit.
+    """
+    from ...sampling.at_once import chain_of_run
+
+    found: CoherentChain | None = None
+    why = ""
+    if config.chain != "steps":
+        own = sampler is None and config.scheduler == "process" and config.eta == 0
+        steps = config.num_inference_steps if own else 0
+        found, why = chain_of_run(trained, own_steps=steps, insist=config.chain == "coherent")
+    if found is not None and config.tile_choice is not None:
+        if config.chain == "coherent":
+            raise InvalidOption(
+                "tiles spread the rows of a step's calls, and a chain in one circuit has no steps to "
+                "spread; leave one of chain='coherent' and tiles out."
+            )
+        found, why = None, "tiles spread the rows of a step's calls"
+    if found is None and config.kept_shots is not None:
+        raise InvalidOption(
+            "kept_shots are the shots that a chain in one circuit keeps, and this run goes step by "
+            f"step{': ' + why if why else ';'} give shots instead."
+        )
+    if found is not None or not why:
+        return found, None
+    return None, ChainPlan(way="steps", because=why, reuse_qubits=False, histories=False, kept=())
+
+
+def whole_chain(
+    trained: TrainedRun,
+    chain: CoherentChain,
+    config: PlanConfig,
+    destination: Destination,
+    x: np.ndarray,
+    labels: np.ndarray | None,
+    progress: Progress,
+) -> Work:
+    """Plan a chain in one circuit.
+
+    Args:
+        trained: The model.
+        chain: Its chain.
+        config: Shots of each image, or those that it keeps.
+        destination: Target and device.
+        x: x_T, ``(images, ...)``.
+        labels: ``(images,)`` of a guided model.
+        progress: Receives the progress messages.
+
+    Raises:
+        InvalidData: If an image would keep less than one of its shots.
+        InvalidOption: If an option does not fit, or a row outgrows a job.
+        UnsupportedCircuit: If the circuit has more qubits than the device.
+    """
+    import torch
+
+    from ...sampling.coherent import check_kept
+
+    if config.schedule != "uniform":
+        raise InvalidOption(
+            f"Shot allocation '{config.schedule}' spreads the shots of one circuit over steps, and "
+            "here all steps are one circuit; use 'uniform'."
+        )
+    process = trained.process
+    progress(Message("computing the share of shots that the chain keeps"))
+    start = torch.from_numpy(x)
+    told = None if labels is None else torch.from_numpy(labels)
+    kept = chain.history_share(start, told) if chain.tells_states else chain.kept(start, told)
+    shots = config.shots if config.kept_shots is None else _shots(config.kept_shots, kept)
+    if not chain.tells_states:
+        check_kept(kept, None if config.seconds is not None else shots)
+    device = destination.device if destination.target.kind not in ("engine", "aer") else None
+    call = chain.call_on(device, start, told, shots=shots)
+    _, _, record = chosen_sampler(process, config, None)
+    question = [AskedCall(call.name, call.content, call.num_rows)]
+    times = [process.num_steps]
+    work = work_of_calls(
+        Asked(times, [[question]], [call], record), config, shots, destination, progress
+    )
+    if not chain.tells_states:  # of seconds the shots are known only now
+        check_kept(kept, work.steps[0].shots)
+    found = ChainPlan(
+        way="coherent",
+        because="",
+        reuse_qubits=call.reuse_qubits,
+        histories=chain.tells_states,
+        kept=tuple(min(1.0, float(each)) for each in kept),
+    )
+    return dataclasses.replace(work, chain=found)
+
+
+def _shots(wanted: int, kept: np.ndarray) -> int:
+    """Return the shots of which the image that keeps least keeps as many as wanted.
+
+    Raises:
+        InvalidOption: If nobody takes as many.
+    """
+    least = float(kept.min())
+    shots = math.ceil(wanted / least - 1e-9) if least > 0 else math.inf
+    if shots > MAX_SHOTS:
+        raise InvalidOption(
+            f"The chain keeps {least:.3g} of an image's shots, so kept_shots={wanted} takes "
+            f"{shots:,} of them, and a plan has at most {MAX_SHOTS:,}; lower kept_shots, or run it "
+            "step by step."
+        )
+    return int(shots)
