@@ -7,6 +7,7 @@
 ``calibration-0001.json``   the readout calibration made of them, or taken over
 ``images.npz``              x_0 as images, and the images of x_T .. x_0
 ``samples.png``             the images as a grid
+``outputs.npz``             of a QNN, in place of images: outputs and standard errors
 ``manifest.json``           all that explains the images
 ==========================  ========================================================
 

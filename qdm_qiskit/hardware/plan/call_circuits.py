@@ -96,7 +96,7 @@ def transpiled_calls(
         if not 1 <= measured <= MAX_CLBITS:
             raise TargetUnavailable(
                 f"Call '{call.name}' measures {measured} qubits, and counts are kept for 1 to "
-                f"{MAX_CLBITS}; run it by `qdm sample --target engine`."
+                f"{MAX_CLBITS}; run it on target 'engine' (`qdm sample --target engine`)."
             )
         read = None if reading.plan is None else reading.qubits
         isa, seed, cost = best_transpiled(call.circuit, device, target, config, read)

@@ -19,8 +19,8 @@ from ...execution.targets import Target
 from ...progress import Message, Progress
 from ...transpiling.passes import measured_physical_qubits
 from .call_circuits import circuit_plan, transpiled_calls
-from .call_jobs import Room, affordable_shots, asked, chosen_sampler, jobs_of
-from .calls import CallsPlan
+from .call_jobs import Question, Room, affordable_shots, asked, chosen_sampler, jobs_of
+from .calls import CallsPlan, SamplerPlan
 from .circuits import best_transpiled, calibration_circuits, clock
 from .config import PlanConfig
 from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
@@ -35,6 +35,7 @@ __all__ = [
     "Work",
     "many_calls",
     "one_circuit",
+    "planned_calls",
 ]
 
 
@@ -118,7 +119,6 @@ def many_calls(
         InvalidOption: If an option does not fit, or a row outgrows a job.
         UnsupportedCircuit: If a circuit has more qubits than the device.
     """
-    target, device = destination.target, destination.device
     if config.schedule != "uniform":
         raise InvalidOption(
             f"Shot allocation '{config.schedule}' spreads the shots of one circuit over the steps of "
@@ -127,6 +127,39 @@ def many_calls(
     made, times, record = chosen_sampler(trained.process, config, sampler)
     progress(Message("listing circuit calls", 0, len(times)))
     steps, distinct = asked(trained, made, times, x, labels, config.seed, config.shots, progress)
+    return planned_calls(
+        times, steps, distinct, record, config.num_images, config, destination, progress
+    )
+
+
+def planned_calls(
+    times: Sequence[int],
+    steps: Sequence[Sequence[Question]],
+    distinct: Sequence[CircuitCall],
+    record: SamplerPlan | None,
+    rows: int,
+    config: PlanConfig,
+    destination: Destination,
+    progress: Progress,
+) -> Work:
+    """Plan the jobs of calls that are known.
+
+    Args:
+        times: t of each step.
+        steps: Questions of each step.
+        distinct: One call of each distinct circuit.
+        record: The sampler; None where there is no chain.
+        rows: Images, or rows of inputs.
+        config: Options of the run.
+        destination: Where it runs.
+        progress: Receives each stage of the work.
+
+    Raises:
+        TargetUnavailable: If a call cannot be measured.
+        InvalidOption: If an option does not fit, or a row outgrows a job.
+        UnsupportedCircuit: If a circuit has more qubits than the device.
+    """
+    target, device = destination.target, destination.device
     found = transpiled_calls(
         distinct,
         device,
@@ -159,7 +192,7 @@ def many_calls(
             StepPlan(
                 step=t,
                 shots=shots,
-                rows=config.num_images,
+                rows=rows,
                 seconds=math.fsum(each.seconds for each in jobs if each.step == t),
             )
             for t in times

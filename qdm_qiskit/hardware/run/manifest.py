@@ -57,12 +57,13 @@ def manifest(run: RunContext) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         **calls,
+        **({} if plan.qnn is None else {"qnn": asdict(plan.qnn)}),
         "run_id": plan.run_id,
         "state": state.state,
         "plan_sha256": plan.content_sha256,
         "nonce": nonce(plan.folder),
         "model": plan.model,
-        "model_files": MODEL,
+        "model_files": MODEL if plan.qnn is None else None,
         "model_sha256": weights[0] if weights else None,
         "target": plan.target,
         "backend": plan.backend,
@@ -104,7 +105,7 @@ def manifest(run: RunContext) -> dict[str, Any]:
 def _calls(calls: CallsPlan) -> dict[str, Any]:
     """Return the sampler, and the physical qubits of each circuit of the calls."""
     return {
-        "sampler": asdict(calls.sampler),
+        "sampler": None if calls.sampler is None else asdict(calls.sampler),
         "circuits": [
             {
                 "content": each.content,
