@@ -18,7 +18,7 @@ from ..errors import InvalidOption, TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
 from ..execution.devices import DeviceLike
 from ..execution.targets import Target, parse_target, target_text
-from ..hardware.providers.base import Provider
+from ..hardware.providers.base import Provider, checked_provider
 from ..hardware.providers.settings import ServiceSettings
 from ..layers.calling import ExactTarget
 from ..layers.from_qnn import QnnLayer
@@ -296,11 +296,11 @@ def _target(target: str | DeviceLike | None, provider: Provider | None) -> Targe
     if provider is not None:
         if target is not None:
             raise InvalidOption("provider says where to run; leave target out.")
-        target = provider.target
+        target = checked_provider(provider).target
     text = target_text("engine" if target is None else target, "noisy")
     if not isinstance(text, str):
         raise wrong(target, "target", "a target's text such as 'noisy:fake_torino', or a device")
-    return parse_target(text, known=provider is None)
+    return parse_target(text)
 
 
 def _check_free(where: Target, budget: str | None, settings: ServiceSettings | None) -> None:

@@ -242,6 +242,7 @@ class CallChain:
         self._labels = None if labels is None else torch.from_numpy(labels)
         times = [each.step for each in plan.steps]
         record = _calls_of(plan).sampler
+        assert record is not None  # of a model's plan
         self._chain = Chain(
             trained.process,
             planned_sampler(trained.process, record, times, sampler),
