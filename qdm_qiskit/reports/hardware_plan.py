@@ -51,6 +51,9 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
         "pilot_error": None if plan.shot_choice is None else plan.shot_choice.error,
         "pilot_error_uniform": None if plan.shot_choice is None else plan.shot_choice.uniform_error,
         "mitigation": plan.mitigation,
+        "estimator": None
+        if plan.estimator is None
+        else {"options": plan.estimator.options, "resolved": plan.estimator.resolved},
         "calibration": None
         if plan.calibration is None
         else {
@@ -136,6 +139,7 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
         f"circuit    depth {circuit.depth}, {circuit.two_qubit_gates} two-qubit gates, "
         f"expected success {success}",
         *_calls(plan),
+        *_estimator(plan),
         "",
         *_job_table(plan),
         "",
@@ -194,6 +198,16 @@ def _calls(plan: RunPlan) -> list[str]:
         f"{len(names)} call{'s' if len(names) > 1 else ''} a step",
         f"sampler    {calls.sampler.name}, {steps} steps from t = {plan.steps[0].step}",
         f"images     {plan.num_images}, rows of every call",
+    ]
+
+
+def _estimator(plan: RunPlan) -> list[str]:
+    if plan.estimator is None:
+        return []
+    asked = "its defaults" if plan.estimator.options == "{}" else plan.estimator.options
+    return [
+        f"primitive  IBM's Estimator with {asked}; shots are 1/precision^2, and it runs "
+        f"{max(plan.estimator.weights):.3g} of them a row at most"
     ]
 
 

@@ -186,6 +186,8 @@ def _band(figure: Any, name: str, path: np.ndarray, first_step: int | None) -> N
 
 
 def _distances(axis: Any, steps: list[dict[str, Any]]) -> None:
+    if _nothing(axis, steps):
+        return
     _by_step(axis, steps, "raw_distance", "mitigated_distance")
     t = [each["step"] for each in steps]
     axis.plot(
@@ -197,11 +199,22 @@ def _distances(axis: Any, steps: list[dict[str, Any]]) -> None:
 
 
 def _fidelities(axis: Any, steps: list[dict[str, Any]]) -> None:
+    if _nothing(axis, steps):
+        return
     _by_step(axis, steps, "raw_fidelity", "mitigated_fidelity")
     lowest = axis.dataLim.ymin
     axis.set_ylim(max(0.0, lowest - 0.4 * (1.0 - lowest)), 1.0)
     axis.set_title("fidelity to exact (Hellinger)", fontsize=9)
     axis.legend(fontsize=8, frameon=False, loc="lower left")
+
+
+def _nothing(axis: Any, steps: list[dict[str, Any]]) -> bool:
+    """Say so and return True if there are no distributions to compare."""
+    if steps[0]["raw_distance"] is not None:
+        return False
+    axis.text(0.5, 0.5, "no distributions", ha="center", transform=axis.transAxes)
+    axis.set(xticks=[], yticks=[])
+    return True
 
 
 def _by_step(axis: Any, steps: list[dict[str, Any]], raw: str, mitigated: str) -> None:
@@ -311,7 +324,10 @@ def _image_sentences(report: dict[str, Any]) -> list[str]:
 
 def _step_sentences(report: dict[str, Any]) -> list[str]:
     if report["steps"][0]["raw_distance"] is None:
-        return ["The circuit has too many qubits for its exact distributions."]
+        return [
+            "No distributions are compared: an Estimator gives values alone, and circuits of too many "
+            "qubits have none that can be computed."
+        ]
     raw = np.mean([each["raw_distance"] for each in report["steps"]])
     over = "images" if report["qnn"] is None else "rows"
     shots = np.mean([each["shot_distance"] for each in report["steps"]])

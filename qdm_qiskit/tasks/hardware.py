@@ -23,6 +23,7 @@ from ..hardware.ledger.budget import OPEN_PLAN, BudgetState, Window
 from ..hardware.ledger.ledger import FILE, Ledger, RunState
 from ..hardware.ledger.output_files import read_outputs
 from ..hardware.ledger.run_files import IMAGES, MAX_FILE_BYTES
+from ..hardware.plan.estimator_plan import text_of_options
 from ..hardware.plan.prepare import PlanConfig, with_found_calibration
 from ..hardware.plan.run_plan import PLAN, ExecutionOptions, RunPlan, is_run_id, read_plan
 from ..hardware.plan.target_choice import FallbackPolicy, plan_on_first
@@ -295,7 +296,8 @@ def plan(
         progress: Receives the progress messages.
         options: Fields of :class:`~qdm_qiskit.hardware.plan.config.PlanConfig` and
             :class:`~qdm_qiskit.hardware.plan.types.ExecutionOptions`: ``num_images=4``,
-            ``shots=1024``, ``mitigation="m3"``, ``budget="open"``, ``twirl_gates=True``.
+            ``shots=1024``, ``mitigation="m3"``, ``budget="open"``, ``twirl_gates=True``,
+            ``primitive="estimator"`` with ``primitive_options={"resilience_level": 1}``.
 
     Returns:
         The plan; ``submit(plan, yes=True)`` sends it.
@@ -424,6 +426,8 @@ def _config(
     elif not isinstance(target, Sequence):
         target = [target]
     texts = tuple(target_text(each, "local") for each in target)
+    if isinstance(options.get("primitive_options"), dict):
+        options = {**options, "primitive_options": text_of_options(options["primitive_options"])}
     execution = {n: options.pop(n) for n in list(options) if n in field_types(ExecutionOptions)}
     made = build(PlanConfig, {"targets": texts, **options})
     return replace(made, options=build(ExecutionOptions, execution)) if execution else made

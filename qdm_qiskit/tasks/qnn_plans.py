@@ -77,7 +77,8 @@ def plan_qnn(
         options: ``shots=4096`` of each row and circuit or ``seconds=20.0`` of the whole run,
             ``mitigation="m3"``, ``budget="open"``, ``seed=1``, ``layout_trials=5``,
             ``optimization_level=3``, ``mode="job"``, ``calibration_shots``, ``calibration_method``,
-            ``calibration_ttl_seconds``, and the fields of
+            ``calibration_ttl_seconds``, ``primitive="estimator"`` with ``primitive_options``
+            (IBM's Estimator, on ``ibm:`` and ``local:`` targets), and the fields of
             :class:`~qdm_qiskit.hardware.plan.types.ExecutionOptions`.
 
     Returns:
@@ -133,7 +134,14 @@ def recorded_run(
     _check_budget(where, provider, budget)
     shots = _checked(given, options, where)
     text = None if provider is not None else str(where)
-    config, offered = _config(text, provider, {"shots": shots, "budget": budget, **options})
+    asked = {
+        "shots": shots,
+        "budget": budget,
+        "primitive": given["primitive"],
+        "primitive_options": given["primitive_options"] or {},
+        **options,
+    }
+    config, offered = _config(text, provider, asked)
     question = _question(qnn, inputs, weights)
     run = _same_run(question, config, root)
     if run is None:
@@ -170,7 +178,7 @@ def read_run(run: HardwareRun, kind: type[Run]) -> Run:
         circuits=circuits,
         cost=(),
         record={
-            "primitive": "sampler",
+            "primitive": "sampler" if plan.estimator is None else "estimator",
             **read_json_object(path),
             "circuits": [asdict(each.plan) for each in plan.calls.circuits],
         },
@@ -264,10 +272,6 @@ def _checked(given: dict[str, Any], options: dict[str, Any], where: Target) -> i
     """Return the shots; refuse arguments that a recorded run has no use for."""
     if given["shots"] is None:
         raise InvalidOption(f"A recorded run on '{where}' takes shots; set shots, as in 4096.")
-    if given["primitive"] != "sampler" or given["primitive_options"]:
-        raise InvalidOption(
-            "A recorded run measures by the Sampler; leave primitive and primitive_options out."
-        )
     if given["calibration"] is not None:
         raise InvalidOption(
             "A recorded run takes its readout calibration itself, or that of an earlier run; leave "
@@ -307,6 +311,8 @@ def _asks_the_same(plan: RunPlan, question: QnnQuestion, config: PlanConfig) -> 
         and (plan.mitigation, plan.mode, plan.options)
         == (config.mitigation, config.mode, config.options)
         and (plan.seed, plan.budget) == (config.seed, config.budget)
+        and (None if plan.estimator is None else plan.estimator.options)
+        == (None if config.primitive == "sampler" else config.primitive_options)
         and plan.circuit.optimization_level == config.optimization_level
         and (wanted is None or (wanted.method, wanted.shots) == calibrates)
     )

@@ -36,6 +36,14 @@ class CallCircuits:
     """Measured circuits on the device."""
     planned: tuple[PlannedCircuit, ...]
     timings: tuple[Timing, ...]
+    weights: tuple[float, ...] | None = None
+    """For each circuit the executions of a row and shot; one of each where it is None."""
+    extra: int = 0
+    """Executions of a job besides its rows."""
+
+    def weight(self, number: int) -> float:
+        """Return the executions of a row and shot of a circuit."""
+        return 1.0 if self.weights is None else self.weights[number]
 
     def numbers(self, content: str) -> tuple[int, ...]:
         """Return the entries that a call of this content runs, in the order of its bases."""

@@ -181,6 +181,7 @@ def draft_plan(
         and config.scheduler == "process"
         and config.eta == 0
         and config.num_inference_steps in (None, trained.process.num_steps)
+        and config.primitive == "sampler"
     )
     if own_chain and is_one_circuit(trained) and x.dtype == np.float32:
         work = one_circuit(trained, config, destination, progress)
@@ -219,6 +220,7 @@ def draft_plan(
         circuit=work.circuit,
         timing=work.timing,
         calls=work.calls,
+        estimator=work.estimator,
         decisions=(),
         files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),
     )

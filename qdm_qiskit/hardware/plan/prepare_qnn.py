@@ -38,6 +38,8 @@ OPTIONS = (
     "seed",
     "layout_trials",
     "optimization_level",
+    "primitive",
+    "primitive_options",
 )
 """Fields of :class:`PlanConfig` that concern a QNN, beside its targets and options."""
 
@@ -106,6 +108,7 @@ def draft_qnn(
         circuit=work.circuit,
         timing=work.timing,
         calls=work.calls,
+        estimator=work.estimator,
         qnn=QnnPlan(
             kind=kept.kind,
             question_sha256=kept.sha256,

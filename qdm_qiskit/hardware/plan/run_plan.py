@@ -33,8 +33,9 @@ from ...errors import InvalidData, InvalidOption, InvalidPlan, MissingData, Unkn
 from ...execution.targets import parse_target
 from ...files import read_json_object, write_json
 from ...notebook import card, facts, note, one_line, table
-from .calls import CallsPlan
+from .calls import CallsPlan, JobPlan
 from .canonical_json import content_sha256, from_plain
+from .estimator_plan import EstimatorPlan
 from .qnn_plan import QnnPlan
 from .qpu_seconds import Timing
 from .types import (
@@ -155,6 +156,8 @@ class RunPlan:
     """The work of steps of several circuit calls; a plan without is written without the key."""
     qnn: QnnPlan | None = None
     """The QNN that is asked in place of a model; a plan without one is written without the key."""
+    estimator: EstimatorPlan | None = None
+    """Jobs of an Estimator in place of the Sampler's; a plan without is written without the key."""
     folder: Path = field(default=Path(), compare=False)
     """Folder of the run; it decides nothing and is not in the hash."""
     before_found: bool = field(default=False, compare=False)
@@ -181,6 +184,12 @@ class RunPlan:
         check(self.seed >= 0, "seed is >= 0", self.seed)
         check(1 <= self.num_steps <= MAX_STEPS, f"num_steps <= {MAX_STEPS}", self.num_steps)
         self._check_subject()
+        if self.estimator is not None:
+            weighted = self.calls is not None and len(self.calls.circuits) == len(
+                self.estimator.weights
+            )
+            check(weighted, "an Estimator has a weight for each circuit of its calls", self.model)
+            check(self.mitigation == "none", "an Estimator mitigates by itself", self.mitigation)
         steps = [each.step for each in self.steps]
         if self.calls is None:
             all_steps = list(range(self.num_steps, 0, -1))
@@ -255,6 +264,8 @@ class RunPlan:
             del found["calls"]
         if self.qnn is None:
             del found["qnn"]
+        if self.estimator is None:
+            del found["estimator"]
         if found["calibration"] is not None:
             if self.before_found:
                 del found["calibration"]["found"]
@@ -277,8 +288,16 @@ class RunPlan:
     def parts(self) -> list[tuple[str, float, int]]:
         """Return the name, QPU seconds and executions of each job of the steps, in their order."""
         if self.calls is not None:
-            return [(e.name, e.seconds, e.shots * e.circuits) for e in self.calls.jobs]
+            return [(e.name, e.seconds, self.executions(e)) for e in self.calls.jobs]
         return [(each.name, each.seconds, each.shots * each.rows) for each in self.steps]
+
+    def executions(self, job: JobPlan) -> int:
+        """Return circuits times shots of a job of calls."""
+        if self.estimator is None:
+            return job.shots * job.circuits
+        weights = self.estimator.weights
+        rows = sum(e.rows * weights[number] for e in job.calls for number in e.circuits)
+        return round(job.shots * rows) + self.estimator.extra
 
     @property
     def content_sha256(self) -> str:
@@ -403,6 +422,7 @@ class RunPlan:
                 ),
                 ("expected success", self.circuit.expected_success),
                 ("mitigation", self.mitigation),
+                ("primitive", None if self.estimator is None else "estimator"),
                 ("budget", self.budget),
             ]
         )
@@ -508,7 +528,7 @@ def _check_device(plan: RunPlan) -> None:
 def _from_content(content: Any) -> RunPlan:
     """Return the plan of a content; later keys of a calibration get the values of that time."""
     if isinstance(content, dict):
-        content = {"provider": None, "calls": None, "qnn": None, **content}
+        content = {"provider": None, "calls": None, "qnn": None, "estimator": None, **content}
     calibration = content.get("calibration") if isinstance(content, dict) else None
     if not isinstance(calibration, dict):
         return from_plain(RunPlan, content)

@@ -37,6 +37,7 @@ __all__ = [
     "Mitigation",
     "Mode",
     "PlannedFile",
+    "Primitive",
     "ProviderRecord",
     "Schedule",
     "ShotChoice",
@@ -50,6 +51,7 @@ MAX_STEPS = 10_000
 
 Mitigation = Literal["none", "m3"]
 Mode = Literal["auto", "job", "batch", "session"]
+Primitive = Literal["sampler", "estimator"]
 Schedule = Literal["uniform", "variance", "precision"]
 CalibrationMethod = Literal["balanced", "independent"]
 Correction = Literal["all", "distance-3"]

@@ -23,6 +23,8 @@ from .call_jobs import Question, Room, affordable_shots, asked, chosen_sampler, 
 from .calls import CallsPlan, SamplerPlan
 from .circuits import best_transpiled, calibration_circuits, clock
 from .config import PlanConfig
+from .estimator_circuits import estimated_calls
+from .estimator_plan import EstimatorPlan
 from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
 from .shots import calibration_plan, chosen_shots, total_shots
 from .types import MAX_SHOTS, Availability, CalibrationPlan, CircuitPlan, ShotChoice, StepPlan
@@ -60,6 +62,7 @@ class Work:
     calls: CallsPlan | None
     circuits: tuple[QuantumCircuit, ...]
     """Entries of ``circuits.qpy``."""
+    estimator: EstimatorPlan | None = None
 
 
 def one_circuit(
@@ -160,14 +163,15 @@ def planned_calls(
         UnsupportedCircuit: If a circuit has more qubits than the device.
     """
     target, device = destination.target, destination.device
-    found = transpiled_calls(
-        distinct,
-        device,
-        target,
-        config,
-        destination.availability,
-        lambda text: progress(Message(text)),
-    )
+    state, estimator = destination.availability, None
+    if config.primitive == "estimator":
+        found, estimator = estimated_calls(
+            distinct, device, target, config, state, lambda text: progress(Message(text))
+        )
+    else:
+        found = transpiled_calls(
+            distinct, device, target, config, state, lambda text: progress(Message(text))
+        )
     measured = tuple(sorted({q for each in found.planned for q in each.plan.measured_qubits}))
     calibration = calibration_circuits(config, target, device, measured)
     base = clock(device, target, found.circuits[0], calibration, config, destination.availability)
@@ -203,6 +207,7 @@ def planned_calls(
         timing=timing,
         calls=CallsPlan(circuits=found.planned, jobs=jobs, sampler=record),
         circuits=(*found.circuits, *calibration),
+        estimator=estimator,
     )
 
 

@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_RATIO",
     "EstimateRequest",
+    "EstimatorPub",
+    "EstimatorRequest",
     "JobRequest",
     "MeasureRequest",
     "Request",
+    "RunRequest",
 ]
 
 MOST_RATIO = 1e7
@@ -90,9 +93,50 @@ class JobRequest(Request):
         """Bound circuits."""
         return sum(len(values) for _, values in self.pubs)
 
+    @property
+    def executions(self) -> int:
+        """Circuits times shots."""
+        return self.rows * self.shots
+
     def _content(self) -> bytes:
         parts = [_circuit_bytes(c) + np.ascontiguousarray(v).tobytes() for c, v in self.pubs]
         return b"".join(parts) + f"shots {self.shots}".encode()
+
+
+EstimatorPub = tuple[QuantumCircuit, tuple[SparsePauliOp, ...], np.ndarray]
+"""Circuit for the backend, observables on its qubits, ``(rows, num_parameters)`` in radians."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EstimatorRequest(Request):
+    """Expectation values to ask an Estimator for."""
+
+    pubs: tuple[EstimatorPub, ...]
+    shots: int
+    """Shots, which stand for a precision of ``1/sqrt(shots)``."""
+    estimator_options: str
+    """Options of the Estimator as canonical JSON."""
+    executions: int
+    """Circuits times shots that it is expected to run."""
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and observables of each PUB."""
+        return [(len(values), len(observables)) for _, observables, values in self.pubs]
+
+    def _content(self) -> bytes:
+        parts = [
+            _circuit_bytes(circuit)
+            + repr([each.to_list() for each in observables]).encode()
+            + np.ascontiguousarray(values).tobytes()
+            for circuit, observables, values in self.pubs
+        ]
+        return b"".join(parts) + f"precision of {self.shots} {self.estimator_options}".encode()
+
+
+RunRequest = JobRequest | EstimatorRequest
+"""Job of a run."""
 
 
 @final

@@ -33,7 +33,7 @@ from ..providers.base import Provider
 from ..providers.context import RunContext
 from ..providers.door import open_provider
 from ..providers.jobs import RunJobs
-from ..providers.requests import JobRequest
+from ..providers.requests import JobRequest, RunRequest
 from .calibrations import RunCalibrations
 from .job_requests import RunParts
 from .manifest import write_manifest
@@ -211,7 +211,10 @@ class DrivenRun:
         """Return the function that gives the counts of the jobs of calls."""
         exact = self._plan.target.partition(":")[0] == "engine"
 
-        def request(job: CallJob) -> JobRequest:
+        def request(job: CallJob) -> RunRequest:
+            if self._plan.estimator is not None:
+                pubs = job.estimator_pubs(self._parts.circuit)
+                return self._parts.estimate(job.plan, pubs)
             return self._parts.request(
                 job.plan.name,
                 job.pubs(self._parts.circuit),

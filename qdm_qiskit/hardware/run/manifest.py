@@ -12,6 +12,7 @@ from ...files import write_json
 from ..ledger.run_files import MANIFEST, iso, nonce, read_calibrations
 from ..ledger.schema import Row
 from ..plan.calls import CallsPlan
+from ..plan.estimator_plan import EstimatorPlan
 from ..plan.run_plan import MODEL
 from ..providers.context import RunContext
 
@@ -58,6 +59,7 @@ def manifest(run: RunContext) -> dict[str, Any]:
         "schema": SCHEMA,
         **calls,
         **({} if plan.qnn is None else {"qnn": asdict(plan.qnn)}),
+        **({} if plan.estimator is None else {"estimator": _estimator(plan.estimator)}),
         "run_id": plan.run_id,
         "state": state.state,
         "plan_sha256": plan.content_sha256,
@@ -99,6 +101,14 @@ def manifest(run: RunContext) -> dict[str, Any]:
         ],
         "versions": {package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
+    }
+
+
+def _estimator(plan: EstimatorPlan) -> dict[str, Any]:
+    return {
+        "estimator": "qiskit_ibm_runtime.executor_estimator.Estimator",
+        "options": json.loads(plan.options),
+        "resolved": json.loads(plan.resolved),
     }
 
 

@@ -62,12 +62,13 @@ class QnnChain:
         target = PlannedTarget(self.plan, answerer, see)
         target.begin(self.plan.steps[0].step)
         [result] = target.answer([self._question.call(self._shots)])
-        assert self._counts is not None
+        counts = self._counts  # an Estimator gives none
+        mended = counts is not None and counts.quasi is not None
         outputs, errors = self._question.table.of(
             result,
             self._shots,
-            None if self._counts.quasi is None else self._counts.counts[0],
-            self._counts.readout,
+            counts.counts[0] if counts is not None and mended else None,
+            counts.readout if counts is not None else None,
         )
         return self._shaped(outputs, errors)
 

@@ -66,7 +66,7 @@ class StepReplay:
     """Id of the job; of several the ids in their order, with spaces between them."""
     shot_distance: float | None
     """Total variation distance that shot noise alone leaves, in the mean over draws; None, as the
-    others, of a QNN of too many qubits for exact distributions."""
+    others, of an Estimator's values, and of a QNN of too many qubits for exact distributions."""
     raw_distance: float | None
     """Total variation distance of the raw frequencies from the exact distribution."""
     raw_fidelity: float | None
