@@ -263,11 +263,13 @@ def job_name(part: str) -> str:
     return f"c{int(number)}" if kind == "calibration" else str(int(number))
 
 
-def _sections(
-    report: dict[str, Any],
-) -> list[tuple[str, list[str], tuple[tuple[str, str], ...], list[dict[str, Any]]]]:
+Section = tuple[str, list[str], tuple[tuple[str, str], ...], list[dict[str, Any]]]
+"""Title, sentences, columns (with their keys) and rows of a part of the page."""
+
+
+def _sections(report: dict[str, Any]) -> list[Section]:
     """Return title, sentences, columns and rows of each part of the page."""
-    subject = ("Images", _image_sentences(report), (), [])
+    subject: Section = ("Images", _image_sentences(report), (), [])
     if report["qnn"] is not None:
         subject = ("Outputs", output_sentences(report), COLUMNS, output_rows(report))
     return [

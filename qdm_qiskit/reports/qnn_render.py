@@ -53,7 +53,7 @@ def output_sentences(report: dict[str, Any]) -> list[str]:
 def output_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the table of outputs, the first :data:`MOST_LISTED`."""
     qnn = report["qnn"]
-    found = []
+    found: list[dict[str, Any]] = []
     for row, values in enumerate(qnn["outputs"]):
         for output, value in enumerate(values):
             if len(found) == MOST_LISTED:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 
 import qdm_qiskit as qdm
 from qdm_qiskit.errors import BudgetExceeded
+from qdm_qiskit.evaluation.hardware_run import hardware_report
+from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
-from tests.runtime.conftest import BACKEND, check_budget, clean
+from tests.runtime.conftest import BACKEND, check_budget, clean, make_settings
 from tests.runtime.server import LocalServer
 from tests.runtime.test_kills import (
     Forge,
@@ -62,6 +65,23 @@ def test_a_budget_that_does_not_allow_it_sends_nothing(server: LocalServer, root
     with pytest.raises(BudgetExceeded):
         qdm.submit(made, yes=True)
     assert server.ledger()["jobs"] == []
+
+
+def test_a_second_job_that_is_listed_late_is_found_and_paid(server: LocalServer, root):
+    """The POST is repeated on the way, and the list shows neither job for a while."""
+    make_settings(root, grace_seconds=2.0)
+    server.change(listing_lag_seconds=1.5)
+    server.fault(method="POST", path="/jobs$", twice=True)
+    made = plan(root)
+    submit_run(made.folder)
+    time.sleep(2.0)
+    submit_run(made.folder)
+    assert len(server.ledger()["jobs"]) == 2
+    found = qdm.budget("qpu", root=root)
+    assert found.spent_seconds == pytest.approx(server.ledger()["charged_seconds"])
+    assert found.reserved_seconds == 0
+    roles = sorted(each.role for each in hardware_report(made.folder)[0].jobs)
+    assert roles == ["duplicate", "main"]
 
 
 @pytest.fixture(scope="session")

@@ -138,7 +138,8 @@ def all_counts(folder: Path) -> dict[str, np.ndarray]:
     for path in sorted(folder.glob("steps/step-*.npz")):
         stored = read_counts(path)
         assert stored is not None
-        found[path.stem] = np.concatenate([each.ravel() for each in stored.counts])
+        arrays = stored.counts or stored.estimates
+        found[path.stem] = np.concatenate([each.ravel() for each in arrays])
     return found
 
 

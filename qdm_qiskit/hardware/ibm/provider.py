@@ -59,7 +59,6 @@ class IBMProvider(Provider):
     """
 
     name = "ibm"
-    has_estimator = True
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...arguments import wrong
 from ...execution.estimators import ibm_options
 from ..plan.types import ExecutionOptions
-from ..providers.requests import EstimatorRequest, JobRequest, MeasureRequest, Request
+from ..providers.requests import EstimatorRequest, JobRequest, Request
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
@@ -32,7 +32,7 @@ def send_job(
     """Send the work of a job through IBM's client, once.
 
     Args:
-        request: Circuits to sample, or to measure shot by shot.
+        request: Circuits to sample, or expectation values to estimate.
         target: The backend, or the open session.
         tag: The job's tag.
         max_seconds: IBM cancels the job after this much QPU time.
@@ -47,16 +47,10 @@ def send_job(
 
     if isinstance(request, EstimatorRequest):
         return _send_estimator(request, target, tag=tag, max_seconds=max_seconds)
+    if not isinstance(request, JobRequest):
+        raise wrong(request, "request", "a JobRequest or an EstimatorRequest")
     options = sampler_options(request.options, tag=tag, max_seconds=max_seconds)
-    if isinstance(request, MeasureRequest):
-        if request.randomizations is not None:
-            options.twirling.num_randomizations = request.randomizations
-            options.twirling.shots_per_randomization = request.shots // request.randomizations
-        pubs = [(c, request.values) if c.num_parameters else (c,) for c in request.circuits]
-    elif isinstance(request, JobRequest):
-        pubs = [(c, values) if c.num_parameters else (c,) for c, values in request.pubs]
-    else:
-        raise wrong(request, "request", "a JobRequest, an EstimatorRequest or a MeasureRequest")
+    pubs = [(c, values) if c.num_parameters else (c,) for c, values in request.pubs]
     return Sampler(mode=target, options=options).run(pubs, shots=request.shots)
 
 

@@ -190,8 +190,6 @@ class Provider(ABC):
 
     # -- what IBM needs besides ---------------------------------------------------------------
 
-    has_estimator: bool = False
-    """True if it takes jobs of IBM's Estimator too."""
     instance: str = ""
     """Account that pays; jobs of a run stay with the one that it began with."""
     mode: str = "job"
@@ -211,8 +209,7 @@ class Provider(ABC):
         self, request: Request, *, tag: str, max_seconds: int | None, before: Callable[[], None]
     ) -> str:
         """Send a job, and call ``before`` at the last moment at which none can exist."""
-        sampled = isinstance(request, JobRequest)
-        if not sampled and not (self.has_estimator and isinstance(request, EstimatorRequest)):
+        if not isinstance(request, JobRequest):
             raise NotSubmitted("expectation values are measured by IBM's provider only")
         before()
         return self.submit(request, tag=tag, max_seconds=max_seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -36,7 +36,6 @@ class LocalProvider(Provider):
     name = "local"
     charges = False
     in_process = True
-    has_estimator = True
     lag_seconds = 0.0
 
     def __init__(self, device: str = "") -> None:
@@ -52,6 +51,13 @@ class LocalProvider(Provider):
     def submit(self, request: Request, *, tag: str, max_seconds: int | None) -> str:
         """Return the job's id; it is run by :meth:`result`."""
         return tag.replace("qdm-", "local-", 1)
+
+    def send(
+        self, request: Request, *, tag: str, max_seconds: int | None, before: Callable[[], None]
+    ) -> str:
+        """Return the job's id; an Estimator's jobs are run here too."""
+        before()
+        return self.submit(request, tag=tag, max_seconds=max_seconds)
 
     def status(self, job_id: str) -> Status:
         """Return ``queued``: nothing runs here while nobody asks for its result."""
