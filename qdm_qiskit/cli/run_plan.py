@@ -49,6 +49,13 @@ def plan(
         ),
     ] = "uniform",
     mitigation: Annotated[str, typer.Option(help="Readout mitigation: none or m3.")] = "none",
+    primitive: Annotated[
+        str,
+        typer.Option(help="sampler, or estimator for models that read expectation values."),
+    ] = "sampler",
+    primitive_options: Annotated[
+        str, typer.Option(help="The estimator's options as JSON, nested as IBM has them.")
+    ] = "{}",
     calibration_shots: Annotated[
         int, typer.Option(help="Shots of each calibration circuit.")
     ] = 8192,
@@ -175,6 +182,8 @@ def plan(
         "precision": precision,
         "schedule": schedule,
         "mitigation": mitigation,
+        "primitive": primitive,
+        "primitive_options": primitive_options,
         "calibration_shots": calibration_shots,
         "calibration_method": calibration_method,
         "calibration_ttl_seconds": _whole_seconds(calibration_hours),

@@ -1,4 +1,4 @@
-"""The page of a hardware run: its images, its cost, and its distance from the exact chain."""
+"""The page of a hardware run: its images or outputs, its cost, and its distance from the exact ones."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ __all__ = [
     "HardwareReport",
     "JobCost",
     "hardware_report",
+    "qnn_numbers",
     "read_manifest",
 ]
 
 SCHEMA = "qdm-hardware-report/1"
+MOST_OUTPUTS = 4096
+"""Most outputs of a QNN that a report holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,8 @@ class HardwareReport:
     chain: dict[str, Any] | None = None
     """Way of a model of states, with the shares of the shots that are expected and were kept; None
     where nothing was to be chosen, and then not in :meth:`to_dict`."""
+    qnn: dict[str, Any] | None = None
+    """Outputs of a QNN, see :func:`qnn_numbers`; None of a model's run. Its ``images`` are rows."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""
@@ -105,7 +110,7 @@ class HardwarePictures:
     """The images of a run."""
 
     trajectory: np.ndarray
-    """``(steps + 1, count, channels, height, width)``: x_T .. x_t."""
+    """``(steps + 1, count, channels, height, width)``: x_T .. x_t; empty of a QNN."""
     exact: np.ndarray
     """The same of the exact chain, from the same x_T."""
 
@@ -140,7 +145,10 @@ def hardware_report(
         )
     path = folder / MANIFEST
     manifest = read_manifest(path) if path.exists() else _manifest_so_far(plan)
-    exact = _exact_images(found, sampler)
+    qnn = None if plan.qnn is None else qnn_numbers(found)
+    exact = found.trajectory
+    if qnn is None:
+        exact = _exact_images(found, sampler)
     try:
         jobs = () if manifest is None else _jobs(plan, manifest)
         charged = None if manifest is None else float(manifest["seconds_charged"])
@@ -171,7 +179,7 @@ def hardware_report(
         cancelled=manifest is not None and manifest.get("state") == "cancelled",
         equal=found.equal,
         replay=found.sentence(),
-        image_error=_image_error(found, exact),
+        image_error=None if qnn is not None else _image_error(found, exact),
         jobs=jobs,
         calibration_seconds=None if plan.calibration is None else plan.calibration.seconds,
         calibration_found=plan.calibration is not None and plan.calibration.found is not None,
@@ -182,8 +190,43 @@ def hardware_report(
         decisions=tuple(asdict(each) for each in plan.decisions),
         versions=versions,
         chain=_chain(found),
+        qnn=qnn,
     )
     return report, HardwarePictures(found.trajectory, exact)
+
+
+def qnn_numbers(found: Replay) -> dict[str, Any]:
+    """Return the outputs of a QNN's run as plain values.
+
+    Args:
+        found: Its replay.
+
+    Returns:
+        ``kind``, ``output_shape`` and ``count`` of all outputs; of the first rows ``outputs``,
+        ``errors`` and ``exact`` as lists of rows (None where not known), and ``error``, the root mean
+        square distance of all outputs from the exact ones.
+    """
+    from ..hardware.run.qnn_chain import QnnChain
+
+    plan, answer = found.plan, found.answer
+    assert plan.qnn is not None
+    assert answer is not None  # a step is recorded
+    values, exact = answer.outputs, QnnChain(plan).exact()
+    each = int(np.prod(plan.qnn.output_shape))
+    first = max(1, MOST_OUTPUTS // each)
+
+    def rows(array: np.ndarray | None) -> list[list[float]] | None:
+        return None if array is None else array.reshape(-1, each)[:first, :MOST_OUTPUTS].tolist()
+
+    return {
+        "kind": plan.qnn.kind,
+        "output_shape": list(plan.qnn.output_shape),
+        "count": int(values.size),
+        "outputs": rows(values),
+        "errors": rows(answer.standard_errors),
+        "exact": rows(exact),
+        "error": None if exact is None else float(np.sqrt(np.mean((values - exact) ** 2))),
+    }
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ their idea of the error:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, final
@@ -31,8 +32,15 @@ from .targets import Target
 
 if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
+    from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
 
-__all__ = ["EstimatorRunner"]
+__all__ = [
+    "EstimatorRunner",
+    "estimates_of",
+    "ibm_executions",
+    "ibm_options",
+    "resolved_options",
+]
 
 MAX_QUBITS = 20
 """Most qubits that a circuit moves or observes, for a simulator's estimate."""
@@ -154,7 +162,6 @@ class EstimatorRunner:
         values: np.ndarray,
         shots: int,
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        from pydantic import ValidationError
         from qiskit_ibm_runtime import Batch
         from qiskit_ibm_runtime.exceptions import IBMInputValueError
         from qiskit_ibm_runtime.executor_estimator import Estimator
@@ -170,14 +177,7 @@ class EstimatorRunner:
             fusion_threshold=1,
         )
         with Batch(backend=simulator) as batch:
-            try:
-                estimator = Estimator(mode=batch, options=self._options or None)
-            except ValidationError as error:
-                found = error.errors()[0]
-                where = ".".join(str(each) for each in found["loc"])
-                raise InvalidOption(
-                    f"IBM's Estimator does not take the option '{where}': {found['msg']}."
-                ) from error
+            estimator = Estimator(mode=batch, options=ibm_options(self._options))
             estimator.options.simulator.seed_simulator = self._next_seed()
             resolved = estimator.finalize_options().model_dump(mode="json")
             try:
@@ -207,6 +207,86 @@ class EstimatorRunner:
         return derived_seed(self._seed, "shots", self._jobs - 1)
 
 
+def ibm_options(options: Mapping[str, Any]) -> EstimatorOptions:
+    """Return options of IBM's Estimator, checked by its own model.
+
+    Args:
+        options: Nested as it has them.
+
+    Raises:
+        InvalidOption: With the first option that it does not take.
+    """
+    from pydantic import ValidationError
+    from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
+
+    try:
+        return EstimatorOptions(**options)
+    except ValidationError as error:
+        found = error.errors()[0]
+        where = ".".join(str(each) for each in found["loc"])
+        raise InvalidOption(
+            f"IBM's Estimator does not take the option '{where}': {found['msg']}."
+        ) from error
+    except TypeError as error:
+        raise InvalidOption(f"IBM's Estimator does not take the options: {error}.") from error
+
+
+def resolved_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with which IBM's Estimator runs, ready for JSON.
+
+    Raises:
+        InvalidOption: As :func:`ibm_options`.
+    """
+    from qiskit_ibm_runtime.executor_estimator.finalize_options import finalize_estimator_options
+
+    found: dict[str, Any] = finalize_estimator_options(ibm_options(options)).model_dump(mode="json")
+    return found
+
+
+def ibm_executions(
+    circuit: QuantumCircuit,
+    observables: Sequence[SparsePauliOp],
+    values: np.ndarray,
+    shots: int,
+    options: Mapping[str, Any],
+) -> int:
+    """Return how many shots of bound circuits IBM's Estimator runs for a PUB, without running it.
+
+    Args:
+        circuit: Circuit transpiled for the device; without measurements.
+        observables: On its qubits.
+        values: ``(rows, num_parameters)``.
+        shots: Shots, which stand for a precision of ``1/sqrt(shots)``.
+        options: Of the Estimator.
+
+    Raises:
+        InvalidOption: If it does not take the options, or not together.
+    """
+    from qiskit_ibm_runtime.exceptions import IBMInputValueError
+    from qiskit_ibm_runtime.executor_estimator.prepare import prepare
+
+    checked = ibm_options({k: v for k, v in options.items() if k != "dynamical_decoupling"})
+    try:
+        program, _ = prepare(
+            [_pub(for_aer(circuit, labels=False), observables, values)],
+            checked,
+            1 / math.sqrt(shots),
+        )
+    except (IBMInputValueError, ValueError) as error:
+        raise InvalidOption(
+            f"IBM's Estimator refuses the options: {' '.join(str(error).split())}"
+        ) from error
+    return int(program.shots * sum(item.size() for item in program.items))
+
+
+def _pub(
+    circuit: QuantumCircuit, observables: Sequence[SparsePauliOp], values: np.ndarray
+) -> tuple[Any, ...]:
+    # Observables along the last axis, rows along the first: both are broadcast.
+    pub: tuple[Any, ...] = (circuit, [list(observables)])
+    return (*pub, values[:, None, :]) if circuit.num_parameters else pub
+
+
 def _run(
     estimator: Any,
     circuit: QuantumCircuit,
@@ -215,12 +295,17 @@ def _run(
     precision: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return values and errors, ``(rows, observables)``, of one PUB."""
-    # Observables along the last axis, rows along the first: both are broadcast.
-    pub: tuple[Any, ...] = (circuit, [list(observables)])
-    if circuit.num_parameters:
-        pub = (*pub, values[:, None, :])
+    pub = _pub(circuit, observables, values)
     [result] = estimator.run([pub], precision=precision).result()
-    shape = (len(values), len(observables))
+    return estimates_of(result, (len(values), len(observables)))
+
+
+def estimates_of(result: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and errors of a PUB's result, ``(rows, observables)`` float64 each.
+
+    Raises:
+        ValueError, AttributeError: If it holds something else.
+    """
     found = np.asarray(result.data.evs, dtype=np.float64)
     errors = np.asarray(result.data.stds, dtype=np.float64)
     return np.broadcast_to(found, shape).copy(), np.broadcast_to(errors, shape).copy()

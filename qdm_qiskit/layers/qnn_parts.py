@@ -19,6 +19,7 @@ from ..engine.lowering.pauli_sums import as_pauli_sum, as_sparse_observable
 from ..engine.primitives.circuit_cache import MAX_OUTCOME_QUBITS, measured_outcomes
 from ..errors import InvalidData, UnsupportedCircuit
 from ..transpiling.compact import compact
+from .qnn_outputs import OutputTable
 
 __all__ = [
     "MAX_COEFFICIENT_ROUNDING",
@@ -92,11 +93,13 @@ class QnnParts:
         Returns:
             ``(rows, number of outputs)``.
         """
-        places, count = self.outcome_places, int(np.prod(self.output_shape))
-        kept = np.flatnonzero(places >= 0)
-        found = np.zeros((count, len(probabilities)))
-        np.add.at(found, places[kept], probabilities[:, kept].T)
-        return found.T
+        return self.table.added(probabilities)
+
+    @property
+    def table(self) -> OutputTable:
+        """Table of the output that each outcome adds to."""
+        places = None if self.observables else self.outcome_places
+        return OutputTable(spec=self.spec, places=places, shape=self.output_shape)
 
 
 def qnn_parts(qnn: Any, what: str) -> QnnParts:

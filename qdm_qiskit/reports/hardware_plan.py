@@ -34,7 +34,16 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
         "shots": plan.total_shots,
         "seconds": plan.total_seconds,
         "seconds_if_calibrated": plan.most_seconds,
-        "images": plan.num_images,
+        "images": plan.num_images if plan.qnn is None else None,
+        "qnn": None
+        if plan.qnn is None
+        else {
+            "kind": plan.qnn.kind,
+            "rows": plan.num_images,
+            "inputs": plan.qnn.num_inputs,
+            "weights": plan.qnn.num_weights,
+            "output_shape": list(plan.qnn.output_shape),
+        },
         "schedule": plan.schedule,
         "steps": [
             {"step": each.step, "shots": each.shots, "seconds": each.seconds} for each in plan.steps
@@ -42,6 +51,9 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
         "pilot_error": None if plan.shot_choice is None else plan.shot_choice.error,
         "pilot_error_uniform": None if plan.shot_choice is None else plan.shot_choice.uniform_error,
         "mitigation": plan.mitigation,
+        "estimator": None
+        if plan.estimator is None
+        else {"options": plan.estimator.options, "resolved": plan.estimator.resolved},
         "calibration": None
         if plan.calibration is None
         else {
@@ -72,7 +84,7 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
         "calls": None
         if plan.calls is None
         else {
-            "sampler": plan.calls.sampler.name,
+            "sampler": None if plan.calls.sampler is None else plan.calls.sampler.name,
             "distinct_circuits": len(plan.calls.circuits),
             "jobs": [
                 {
@@ -169,11 +181,12 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
     lines = [
         f"run        {plan.run_id}",
         f"target     {where}",
-        f"model      {plan.model} ({plan.model_run}), {circuit.qubits} qubits, T = {plan.num_steps}",
+        _subject(plan),
         f"circuit    depth {circuit.depth}, {circuit.two_qubit_gates} two-qubit gates, "
         f"expected success {success}",
         *_calls(plan),
         *_tiles(plan),
+        *_estimator(plan),
         "",
         *_job_table(plan),
         "",
@@ -206,6 +219,17 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
     return lines
 
 
+def _subject(plan: RunPlan) -> str:
+    qnn = plan.qnn
+    if qnn is None:
+        name = f"{plan.model} ({plan.model_run})"
+        return f"model      {name}, {plan.circuit.qubits} qubits, T = {plan.num_steps}"
+    return (
+        f"QNN        {qnn.kind}, {qnn.qubits} qubits, {qnn.num_inputs} inputs, {qnn.num_weights} "
+        f"weights, output {qnn.output_shape}"
+    )
+
+
 def _calls(plan: RunPlan) -> list[str]:
     """Say what a step's jobs take: all images, or the step's calls one after the other."""
     calls = plan.calls
@@ -225,6 +249,10 @@ def _calls(plan: RunPlan) -> list[str]:
             f"images     {plan.num_images}{bases}, rows of one circuit",
         ]
     names = {call.name for job in calls.jobs for call in job.calls}
+    if calls.sampler is None:
+        bases = ", one for each basis" if count > 1 else ""
+        plural = "s" if count > 1 else ""
+        return [f"rows       {plan.num_images}, each with {count} circuit{plural}{bases}"]
     return [
         *chain,
         f"calls      {count} distinct circuit{'s' if count > 1 else ''} (the worst is above) in "
@@ -260,6 +288,16 @@ def _saved(plan: RunPlan) -> list[str]:
         f"an image   {plan.most_seconds / images:.2f} QPU seconds an image, "
         f"{tiles.seconds_without / images:.2f} without tiles: "
         f"{tiles.executions_without / executions:.1f} times as many executions"
+    ]
+
+
+def _estimator(plan: RunPlan) -> list[str]:
+    if plan.estimator is None:
+        return []
+    asked = "its defaults" if plan.estimator.options == "{}" else plan.estimator.options
+    return [
+        f"primitive  IBM's Estimator with {asked}; shots are 1/precision^2, and it runs "
+        f"{max(plan.estimator.weights):.3g} of them a row at most"
     ]
 
 

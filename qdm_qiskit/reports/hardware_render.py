@@ -14,6 +14,7 @@ import numpy as np
 from ..data import image_grid
 from ..evaluation.hardware_run import HardwarePictures, HardwareReport
 from ..files import write_together
+from .qnn_render import COLUMNS, draw_outputs, output_rows, output_sentences
 
 __all__ = [
     "EXACT",
@@ -24,6 +25,7 @@ __all__ = [
     "job_name",
     "render_html",
     "render_markdown",
+    "render_outputs_png",
     "render_png",
     "shown_steps",
     "write_hardware_report",
@@ -60,7 +62,7 @@ def render_markdown(report: dict[str, Any]) -> str:
         report: Result of ``HardwareReport.to_dict``.
     """
     lines = [f"# Hardware run {report['run']}", "", _headline(report), ""]
-    lines += ["![images, distances, cost](report.png)", ""]
+    lines += [f"![{_pictured(report)}](report.png)", ""]
     for title, sentences, columns, rows in _sections(report):
         lines += [f"## {title}", "", *[f"* {each}" for each in sentences], ""]
         if rows:
@@ -101,7 +103,7 @@ def render_html(report: dict[str, Any], png: bytes) -> str:
         "table{border-collapse:collapse}td,th{border:1px solid #bbb;padding:.3rem .6rem}"
         "img{max-width:100%}</style>"
         f"<h1>{name}</h1><p>{html.escape(_headline(report))}</p>"
-        f"<img alt='images, distances, cost' src='data:image/png;base64,{picture}'>"
+        f"<img alt='{_pictured(report)}' src='data:image/png;base64,{picture}'>"
         f"{''.join(parts)}</html>\n"
     )
 
@@ -139,6 +141,29 @@ def render_png(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray
     return buffer.getvalue()
 
 
+def render_outputs_png(report: dict[str, Any]) -> bytes:
+    """Draw the outputs of a QNN with their standard errors, and the cost of its jobs.
+
+    Args:
+        report: The same as for :func:`render_markdown`.
+
+    Returns:
+        PNG bytes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=(2, 1))
+    draw_outputs(left, report, MEASURED, EXACT)
+    _costs(right, report)
+    right.set_xlabel("job (number of a part, c of a calibration)")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
 def shown_steps(num_steps: int) -> list[int]:
     """Return which of so many steps get a column: first, last, evenly between.
 
@@ -164,6 +189,8 @@ def _band(figure: Any, name: str, path: np.ndarray, times: list[int] | None) -> 
 
 
 def _distances(axis: Any, steps: list[dict[str, Any]]) -> None:
+    if _nothing(axis, steps):
+        return
     _by_step(axis, steps, "raw_distance", "mitigated_distance")
     t = [each["step"] for each in steps]
     axis.plot(
@@ -175,11 +202,22 @@ def _distances(axis: Any, steps: list[dict[str, Any]]) -> None:
 
 
 def _fidelities(axis: Any, steps: list[dict[str, Any]]) -> None:
+    if _nothing(axis, steps):
+        return
     _by_step(axis, steps, "raw_fidelity", "mitigated_fidelity")
     lowest = axis.dataLim.ymin
     axis.set_ylim(max(0.0, lowest - 0.4 * (1.0 - lowest)), 1.0)
     axis.set_title("fidelity to exact (Hellinger)", fontsize=9)
     axis.legend(fontsize=8, frameon=False, loc="lower left")
+
+
+def _nothing(axis: Any, steps: list[dict[str, Any]]) -> bool:
+    """Say so and return True if there are no distributions to compare."""
+    if steps[0]["raw_distance"] is not None:
+        return False
+    axis.text(0.5, 0.5, "no distributions", ha="center", transform=axis.transAxes)
+    axis.set(xticks=[], yticks=[])
+    return True
 
 
 def _by_step(axis: Any, steps: list[dict[str, Any]], raw: str, mitigated: str) -> None:
@@ -228,13 +266,23 @@ def job_name(part: str) -> str:
     return f"c{int(number)}" if kind == "calibration" else str(int(number))
 
 
-def _sections(
-    report: dict[str, Any],
-) -> list[tuple[str, list[str], tuple[tuple[str, str], ...], list[dict[str, Any]]]]:
+Section = tuple[str, list[str], tuple[tuple[str, str], ...], list[dict[str, Any]]]
+"""Title, sentences, columns (with their keys) and rows of a part of the page."""
+
+
+def _sections(report: dict[str, Any]) -> list[Section]:
     """Return title, sentences, columns and rows of each part of the page."""
+    subject: Section = ("Images", _image_sentences(report), (), [])
+    if report["qnn"] is not None:
+        subject = ("Outputs", output_sentences(report), COLUMNS, output_rows(report))
     return [
-        ("Images", _image_sentences(report), (), []),
-        ("Steps", _step_sentences(report), _STEP_COLUMNS, report["steps"]),
+        subject,
+        (
+            "Steps" if report["qnn"] is None else "Circuits",
+            _step_sentences(report),
+            _STEP_COLUMNS,
+            report["steps"],
+        ),
         ("Cost", _cost_sentences(report), _JOB_COLUMNS, report["jobs"]),
         ("Where it ran", _place_sentences(report), (), []),
     ]
@@ -250,9 +298,14 @@ def _headline(report: dict[str, Any]) -> str:
     num_steps = report["num_steps"]
     if _is_coherent(report):
         num_steps = f"{report['chain']['steps']} in one circuit"
+    subject = (
+        f"{report['model']} on {report['target']}, {_images(report['images'])}, T = {num_steps}"
+    )
+    if report["qnn"] is not None:
+        rows = "1 row" if report["images"] == 1 else f"{report['images']} rows"
+        subject = f"{report['qnn']['kind']} on {report['target']}, {rows}"
     return (
-        f"{report['model']} on {report['target']}, {_images(report['images'])}, T = "
-        f"{num_steps}, {state}; {circuit['qubits']} qubits, depth {circuit['depth']}, "
+        f"{subject}, {state}; {circuit['qubits']} qubits, depth {circuit['depth']}, "
         f"{circuit['two_qubit_gates']} two-qubit gates"
         + ("." if success is None else f", expected success {success:.3f}.")
     )
@@ -290,6 +343,11 @@ def _range(values: list[float]) -> str:
     return least if least == most else f"{least} to {most}"
 
 
+def _pictured(report: dict[str, Any]) -> str:
+    """Return the words in place of the picture."""
+    return "images, distances, cost" if report["qnn"] is None else "outputs, cost"
+
+
 def _images(count: int) -> str:
     return f"{count} image" if count == 1 else f"{count} images"
 
@@ -306,11 +364,17 @@ def _image_sentences(report: dict[str, Any]) -> list[str]:
 
 
 def _step_sentences(report: dict[str, Any]) -> list[str]:
+    if report["steps"][0]["raw_distance"] is None:
+        return [
+            "No distributions are compared: an Estimator gives values alone, and circuits of too many "
+            "qubits have none that can be computed."
+        ]
     raw = np.mean([each["raw_distance"] for each in report["steps"]])
+    over = "images" if report["qnn"] is None else "rows"
     shots = np.mean([each["shot_distance"] for each in report["steps"]])
     sentences = [
         "Distance is the total variation distance of a step's measured distribution from the exact "
-        "one of the same circuits, shot noise included; fidelity is Hellinger's. Means over images.",
+        f"one of the same circuits, shot noise included; fidelity is Hellinger's. Means over {over}.",
         f"Raw, mean over the steps: {raw:.3f}; shot noise alone would leave {shots:.3f}.",
     ]
     mitigated = [each["mitigated_distance"] for each in report["steps"]]
@@ -424,7 +488,10 @@ def write_hardware_report(
         OutputNotWritable: If one cannot be written.
     """
     content = report.to_dict()
-    png = render_png(content, pictures.trajectory, pictures.exact)
+    if content["qnn"] is None:
+        png = render_png(content, pictures.trajectory, pictures.exact)
+    else:
+        png = render_outputs_png(content)
     texts = {
         "report.json": json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n",
         "report.md": render_markdown(content),

@@ -6,7 +6,8 @@
     sampling.py     sample from a trained run, on any target that costs nothing
     evaluation.py   measure samples, beside real images and noise
     costs.py        count the cost of a circuit on a device
-    qnn.py          run a QNN of qiskit-machine-learning, on any target that costs nothing
+    qnn.py          run a QNN of qiskit-machine-learning, on any target
+    qnn_plans.py    plan such a run on hardware
     hardware.py     plan a hardware run, send it, find it again; budgets
     listing.py      list the named parts and the packages that bring them
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .hardware import HardwareRun, budget, plan, replay, resume, set_budget, submit
     from .listing import NamedPart, parts
     from .qnn import QnnRun, run_qnn
+    from .qnn_plans import plan_qnn
     from .sampling import sample
     from .training import continue_training, train
 
@@ -42,6 +44,7 @@ _HOMES = {
     "NamedPart": "listing",
     "parts": "listing",
     "QnnRun": "qnn",
+    "plan_qnn": "qnn_plans",
     "run_qnn": "qnn",
     "sample": "sampling",
     "continue_training": "training",
@@ -60,6 +63,7 @@ __all__ = [
     "evaluate",
     "parts",
     "plan",
+    "plan_qnn",
     "replay",
     "resume",
     "run_qnn",

@@ -6,7 +6,7 @@ Only :func:`submit` with ``yes=True``, and :func:`resume` of a run that began so
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -21,7 +21,9 @@ from ..execution.targets import Target, target_text
 from ..hardware.ibm.account import look
 from ..hardware.ledger.budget import OPEN_PLAN, BudgetState, Window
 from ..hardware.ledger.ledger import FILE, Ledger, RunState
+from ..hardware.ledger.output_files import read_outputs
 from ..hardware.ledger.run_files import IMAGES, MAX_FILE_BYTES
+from ..hardware.plan.estimator_plan import text_of_options
 from ..hardware.plan.prepare import PlanConfig, with_found_calibration
 from ..hardware.plan.run_plan import PLAN, ExecutionOptions, RunPlan, is_run_id, read_plan
 from ..hardware.plan.target_choice import FallbackPolicy, plan_on_first
@@ -59,7 +61,7 @@ ROOT = Path("hardware_runs")
 
 @final
 class HardwareRun:
-    """A hardware run: its plan, state, cost and images.
+    """A hardware run: its plan, state, cost and images, or the outputs of a QNN.
 
     It holds the folder only and reads the rest when asked, so it is never stale: a run goes on in
     any process.
@@ -141,6 +143,18 @@ class HardwareRun:
             return None
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             return np.asarray(arrays["images"])
+
+    @property
+    def outputs(self) -> np.ndarray | None:
+        """Outputs of a QNN, ``(..., *output_shape)``; None before the run is done, and of a model."""
+        found = read_outputs(self.folder)
+        return None if found is None else found.outputs
+
+    @property
+    def standard_errors(self) -> np.ndarray | None:
+        """Standard errors of the outputs, of their shape; None where there are none."""
+        found = read_outputs(self.folder)
+        return None if found is None else found.standard_errors
 
     def submit(
         self,
@@ -242,6 +256,11 @@ class HardwareRun:
         images = self.images
         if images is not None:
             parts.append(picture(grid_png(images), f"{len(images)} images of the run"))
+        outputs, errors = self.outputs, self.standard_errors
+        if outputs is not None:
+            largest = None if errors is None else float(errors.max())
+            named = [("outputs", str(outputs.shape)), ("largest standard error", largest)]
+            parts.append(facts(named))
         return card(state.run_id, *parts, about="hardware run")
 
 
@@ -277,7 +296,8 @@ def plan(
         progress: Receives the progress messages.
         options: Fields of :class:`~qdm_qiskit.hardware.plan.config.PlanConfig` and
             :class:`~qdm_qiskit.hardware.plan.types.ExecutionOptions`: ``num_images=4``,
-            ``shots=1024``, ``mitigation="m3"``, ``budget="open"``, ``twirl_gates=True``.
+            ``shots=1024``, ``mitigation="m3"``, ``budget="open"``, ``twirl_gates=True``,
+            ``primitive="estimator"`` with ``primitive_options={"resilience_level": 1}``.
 
     Returns:
         The plan; ``submit(plan, yes=True)`` sends it.
@@ -298,26 +318,68 @@ def plan(
     (2, 256, False)
     """
     root = checked_path(root, "root")
+    config, offered = config_of(target, provider, config, options)
+
+    def make(look: Look, budget: BudgetState | None) -> RunPlan:
+        return plan_on_first(
+            checked_path(run, "run"),
+            config,
+            policy or FallbackPolicy(),
+            root=root,
+            look=look,
+            budget=budget,
+            sampler=sampler,
+            progress=progress,
+        )
+
+    return planned(make, config, offered, root=root, ledger=ledger, progress=progress)
+
+
+def config_of(
+    target: str | DeviceLike | Sequence[str | DeviceLike] | None,
+    provider: Provider | None,
+    config: PlanConfig | None,
+    options: dict[str, Any],
+) -> tuple[PlanConfig, Availability | None]:
+    """Return the options of a plan, and the state of a provider object.
+
+    Raises:
+        InvalidOption: If an option is unknown, or two arguments say where to run.
+    """
     offered = None if provider is None else checked_provider(provider).offered()
     if provider is not None:
         if target is not None or config is not None:
             raise InvalidOption("provider says where to run; leave target and config out.")
         target = provider.target
-    config = _config(target, config, options)
+    return _config(target, config, options), offered
+
+
+def planned(
+    make: Callable[[Look, BudgetState | None], RunPlan],
+    config: PlanConfig,
+    offered: Availability | None,
+    *,
+    root: Path,
+    ledger: Ledger | None,
+    progress: Progress,
+) -> RunPlan:
+    """Make a plan and write it down in the root's ledger.
+
+    Args:
+        make: Function that plans, from a look at targets and the budget as it stands.
+        config: Options of the run.
+        offered: State of a provider object; None looks at the target.
+        root: Folder of all hardware runs.
+        ledger: The root's ledger, if it is open already.
+        progress: Receives the progress messages.
+    """
     opened = Ledger.open(root) if ledger is None else ledger
     try:
         if ledger is None:
             for notice in opened.notices:
                 progress(Message(notice))
-        made = plan_on_first(
-            checked_path(run, "run"),
-            config,
-            policy or FallbackPolicy(),
-            root=root,
-            look=_look(root, offered),
-            budget=None if config.budget is None else opened.budget(config.budget),
-            sampler=sampler,
-            progress=progress,
+        made = make(
+            _look(root, offered), None if config.budget is None else opened.budget(config.budget)
         )
         opened.add_run(
             made.run_id,
@@ -364,6 +426,8 @@ def _config(
     elif not isinstance(target, Sequence):
         target = [target]
     texts = tuple(target_text(each, "local") for each in target)
+    if isinstance(options.get("primitive_options"), dict):
+        options = {**options, "primitive_options": text_of_options(options["primitive_options"])}
     execution = {n: options.pop(n) for n in list(options) if n in field_types(ExecutionOptions)}
     made = build(PlanConfig, {"targets": texts, **options})
     return replace(made, options=build(ExecutionOptions, execution)) if execution else made

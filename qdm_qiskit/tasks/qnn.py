@@ -1,9 +1,10 @@
-"""Run an existing QNN on any target."""
+"""Run an existing QNN on any target: in memory where it costs nothing, else as a recorded run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,15 +14,14 @@ from qiskit_machine_learning.connectors import TorchConnector
 from ..arguments import wrong
 from ..circuits.spec import ExpectationReadout, ProbabilityReadout
 from ..engine.noise.runners import runner_for
-from ..errors import InvalidData, InvalidOption, TargetUnavailable
+from ..errors import InvalidOption, TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
 from ..execution.devices import DeviceLike
 from ..execution.targets import Target, parse_target, target_text
-from ..layers.arrays import to_exact_array
+from ..hardware.providers.base import Provider, checked_provider
+from ..hardware.providers.settings import ServiceSettings
 from ..layers.calling import ExactTarget
 from ..layers.from_qnn import QnnLayer
-from ..layers.qnn_parts import QnnParts, qnn_parts
-from ..mitigation.expectation import errors_of_sums
 from ..mitigation.readout import ReadoutCalibration
 from ..notebook import card, facts, one_line
 from ..options import build
@@ -31,6 +31,9 @@ from ..sampling.call_targets import Programs, Seen
 from ..sampling.estimator_target import EstimatorTarget
 from ..sampling.readings import Reading
 from ..transpiling.cost import circuit_cost
+from .hardware import ROOT, HardwareRun
+from .qnn_arguments import parts_of, rows_of, weights_of
+from .qnn_plans import read_run, recorded_run
 
 if TYPE_CHECKING:
     from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
@@ -48,8 +51,6 @@ OPTIONS = (
     "optimization_level",
 )
 """Fields of :class:`~qdm_qiskit.sampling.SamplingConfig` that concern circuits, not images."""
-MOST_ERRORS = 1 << 24
-"""Most outcomes times outputs for which errors of corrected probabilities are computed."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,7 +72,25 @@ class QnnRun:
     """:class:`~qdm_qiskit.transpiling.cost.CircuitCost` of each circuit of a row; empty where there is
     no device."""
     record: dict[str, Any] = field(repr=False)
-    """Record of the outputs, ready for JSON: circuit, layout, options, versions, calibration."""
+    """Record of the outputs, ready for JSON: circuit, layout, options, versions, calibration; of a
+    recorded run its manifest."""
+    jobs: int = 0
+    """Number of jobs of a recorded run; 0 of one in memory."""
+    qpu_seconds: float | None = None
+    """QPU seconds that a recorded run was charged; None in memory."""
+    estimated_seconds: float | None = None
+    """QPU seconds of its plan."""
+    folder: Path | None = None
+    """Folder of a recorded run, with its counts; None in memory."""
+
+    @classmethod
+    def read(cls, run: HardwareRun) -> QnnRun:
+        """Return the outputs of a recorded run.
+
+        Raises:
+            MissingData: If it is not done, or the run of a model.
+        """
+        return read_run(run, cls)
 
     @property
     def total_shots(self) -> int:
@@ -95,6 +114,9 @@ class QnnRun:
                 ("largest standard error", None if errors is None else float(errors.max())),
                 ("circuits", self.circuits or None),
                 ("shots of each", self.shots),
+                ("QPU seconds charged", self.qpu_seconds),
+                ("QPU seconds estimated", self.estimated_seconds),
+                ("folder", self.folder),
                 ("two-qubit gates", max((c.two_qubit_count for c in self.cost), default=None)),
                 ("expected success", min((c.expected_success for c in self.cost), default=None)),
             ]
@@ -107,20 +129,29 @@ def run_qnn(
     inputs: np.ndarray | torch.Tensor | Sequence[Any] | float | None = None,
     weights: np.ndarray | torch.Tensor | Sequence[float] | None = None,
     *,
-    target: str | DeviceLike = "engine",
+    target: str | DeviceLike | None = None,
+    provider: Provider | None = None,
     shots: int | None = None,
     primitive: str = "sampler",
     primitive_options: dict[str, Any] | None = None,
     budget: str | None = None,
+    root: str | Path | None = None,
+    settings: ServiceSettings | None = None,
     calibration: ReadoutCalibration | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> QnnRun:
-    """Run a QNN of qiskit-machine-learning on any target that costs nothing.
+    """Run a QNN of qiskit-machine-learning on any target; with a budget also on hardware.
 
     The QNN is not changed, and its own primitive, precision and gradient play no part. Its circuit
     is transpiled once, all rows are one job, and terms of observables that agree qubit by qubit are
     read from the same shots.
+
+    On ``ibm:`` targets and other packages' providers, and wherever ``root`` is given, it is a
+    recorded run, as of :func:`~qdm_qiskit.tasks.hardware.submit`: planned, paid by the budget, and
+    found again. Called again with the same arguments it goes on with a run that was
+    stopped, and pays nothing twice; on the same day it reads back one that is done. Another seed asks
+    anew. :func:`plan_qnn` makes the plan alone, to see its cost before.
 
     Args:
         qnn: An ``EstimatorQNN`` or ``SamplerQNN``, the ``TorchConnector`` around one, or a
@@ -128,20 +159,28 @@ def run_qnn(
         inputs: ``(..., num_inputs)`` in radians, as ``QNN.forward`` takes them; None for a QNN
             without inputs.
         weights: ``(num_weights,)`` in radians; the connector's or layer's own if None.
-        target: ``"engine"``, ``"aer"``, ``"noisy:fake_torino"``, ``"local:fake_torino"`` ...; a
-            ``BackendV2`` or an Aer ``NoiseModel`` stands for ``noisy:`` of it.
+        target: ``"engine"`` (if None), ``"aer"``, ``"noisy:fake_torino"``, ``"local:fake_torino"``,
+            ``"ibm:NAME"``, ``"PROVIDER:DEVICE"``; a ``BackendV2`` or an Aer ``NoiseModel`` stands for
+            ``noisy:`` of it.
+        provider: Provider object, which needs no registration, in place of ``target``.
         shots: Shots of each row and circuit; None is exact, on the engine only.
         primitive: ``"sampler"`` measures expectation values by circuits in several bases;
             ``"estimator"`` leaves them to the target's Estimator: Aer's on ``aer`` and ``noisy:``,
             IBM's in local mode on ``local:``.
         primitive_options: Options of that Estimator, nested as it has them, such as
             ``{"resilience": {"measure_mitigation": True}}``; they are recorded as resolved.
-        budget: Name of the budget that pays for a run on hardware.
+        budget: Name of the budget that pays for a run on hardware, and so the word that it may be
+            paid; needed where the target charges.
+        root: Folder of all hardware runs, for a recorded run; ``hardware_runs`` where the target
+            charges.
+        settings: Limits and intervals of the service; by default those of the root's
+            ``service.json``.
         calibration: A readout calibration to use in place of a new one, with ``mitigation="m3"``.
         progress: Receives the progress messages.
         options: ``mitigation="m3"``, ``seed=1``, ``layout_trials=5``, ``optimization_level=3``,
             ``calibration_shots=8192``, ``readout="asymmetric"``; see
-            :class:`~qdm_qiskit.sampling.SamplingConfig`.
+            :class:`~qdm_qiskit.sampling.SamplingConfig`. A recorded run takes those of
+            :func:`plan_qnn`.
 
     Returns:
         Outputs, their standard errors, cost and record. There are no gradients.
@@ -151,7 +190,9 @@ def run_qnn(
             or has more qubits than the device.
         InvalidData: If shapes do not fit, a value is not finite, or an observable is not Hermitian.
         InvalidOption: If an option is unknown, out of range, or does not fit the target.
-        TargetUnavailable: If the target cannot be used here. Nothing is sent to hardware.
+        TargetUnavailable: If the target cannot be used here, or charges and no budget is named.
+        BudgetExceeded: If the budget, or the account, does not allow the whole run.
+        Others as :func:`~qdm_qiskit.hardware.run.commands.submit_run`.
 
     >>> from qiskit.circuit.library import real_amplitudes, z_feature_map
     >>> from qiskit_machine_learning.neural_networks import EstimatorQNN
@@ -169,7 +210,28 @@ def run_qnn(
     >>> found.outputs.shape, bool((off < 5 * found.standard_errors).all())
     ((2, 1), True)
     """
-    where = _target(target, budget)
+    where = _target(target, provider)
+    if root is not None or where.kind in ("ibm", "provider"):
+        return recorded_run(
+            QnnRun,
+            qnn,
+            inputs,
+            weights,
+            where=where,
+            provider=provider,
+            given={
+                "shots": shots,
+                "primitive": primitive,
+                "primitive_options": primitive_options,
+                "calibration": calibration,
+            },
+            budget=budget,
+            root=ROOT if root is None else root,
+            settings=settings,
+            progress=progress,
+            options=options,
+        )
+    _check_free(where, budget, settings)
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
         raise InvalidOption(
@@ -180,9 +242,9 @@ def run_qnn(
         raise InvalidOption(
             f"A calibration is used by mitigation 'm3' only, got mitigation {config.mitigation!r}."
         )
-    parts, own = _parts(qnn)
-    angles = _weights(own if weights is None else weights, len(parts.weights))
-    rows, leading = _rows(inputs, len(parts.inputs))
+    parts, own = parts_of(qnn)
+    angles = weights_of(own if weights is None else weights, len(parts.weights))
+    rows, leading = rows_of(inputs, len(parts.inputs))
     call = CircuitCall(name=NAME, spec=parts.spec, angles=angles, inputs=rows, shots=config.shots)
     asked = _asked(call, primitive, primitive_options, where)
     if asked:
@@ -190,9 +252,9 @@ def run_qnn(
     elif where.kind == "engine":
         found = _on_engine(call, config)
     else:
-        found = _on_runner(call, parts, config, calibration, progress)
+        found = _on_runner(call, config, calibration, progress)
     shape = (*leading, *parts.output_shape)
-    outputs, errors = _shaped(parts, call, found)
+    outputs, errors = parts.table.of(found.result, call.shots, found.counts, found.readout)
     return QnnRun(
         outputs=outputs.reshape(shape),
         standard_errors=None if errors is None else errors.reshape(shape),
@@ -224,74 +286,34 @@ class _Answer:
     circuits: int
     cost: tuple[Any, ...]
     record: dict[str, Any]
-    errors: np.ndarray | None = None
-    """Errors of the QNN's outputs, where they do not follow from the result's."""
+    counts: np.ndarray | None = None
+    """Counts of probabilities that were corrected."""
+    readout: Sequence[np.ndarray] | None = None
+    """With them, ``matrix[read, prepared]`` of each measured qubit."""
 
 
-def _target(target: str | DeviceLike, budget: str | None) -> Target:
-    text = target_text(target, "noisy")
+def _target(target: str | DeviceLike | None, provider: Provider | None) -> Target:
+    if provider is not None:
+        if target is not None:
+            raise InvalidOption("provider says where to run; leave target out.")
+        target = checked_provider(provider).target
+    text = target_text("engine" if target is None else target, "noisy")
     if not isinstance(text, str):
         raise wrong(target, "target", "a target's text such as 'noisy:fake_torino', or a device")
-    found = parse_target(text)
-    if found.kind in ("ibm", "provider"):
-        raise TargetUnavailable(
-            f"run_qnn on '{found}' may be charged for, and a QNN has no planned run yet, so nothing "
-            "was sent; rehearse it on 'local:fake_torino', or give the QNN a primitive of the device."
+    return parse_target(text)
+
+
+def _check_free(where: Target, budget: str | None, settings: ServiceSettings | None) -> None:
+    """Refuse what concerns recorded runs only, and the engine on a GPU."""
+    if budget is not None or settings is not None:
+        raise InvalidOption(
+            f"Target '{where}' charges nothing; leave budget out, got {budget!r}; with root= it is a "
+            "recorded run."
         )
-    if budget is not None:
-        raise InvalidOption(f"Target '{found}' charges nothing; leave budget out, got {budget!r}.")
-    if str(found) == "engine:cuda":
+    if str(where) == "engine:cuda":
         raise TargetUnavailable(
             "run_qnn computes on the CPU; use target 'engine', or QuantumLayer.from_qnn(qnn).cuda()."
         )
-    return found
-
-
-def _parts(qnn: Any) -> tuple[QnnParts, Any]:
-    """Return the parts of a QNN, and the weights that come with it."""
-    if isinstance(qnn, QnnLayer):
-        return qnn.parts, qnn.weight
-    if isinstance(qnn, TorchConnector):
-        return qnn_parts(qnn.neural_network, "run_qnn"), qnn.weight
-    return qnn_parts(qnn, "run_qnn"), None
-
-
-def _weights(given: Any, count: int) -> np.ndarray:
-    if given is None and count:
-        raise InvalidData(
-            f"The QNN has {count} weights, got none; give weights, or the TorchConnector that was "
-            "trained."
-        )
-    values = _array([] if given is None else given, "weights")
-    if values.size != count:
-        raise InvalidData(f"weights have shape ({count},), got {values.shape}.")
-    return values.reshape(count)
-
-
-def _rows(given: Any, count: int) -> tuple[np.ndarray | None, tuple[int, ...]]:
-    """Return inputs as ``(rows, num_inputs)``, and the leading axes of the outputs, as QNNs do."""
-    if given is None and not count:
-        return None, (1,)
-    values = _array([] if given is None else given, "inputs")
-    if values.ndim == 0 and count == 1:
-        values = values.reshape(1, 1)
-    if not count or values.ndim == 0 or values.shape[-1] != count or values.size == 0:
-        raise InvalidData(
-            f"inputs have shape (..., {count}) with a row at least, got {values.shape}."
-            if count
-            else f"The QNN takes no inputs; leave them out, got shape {values.shape}."
-        )
-    rows = values.reshape(-1, count)
-    return rows, values.shape[:-1] if values.ndim > 1 else (1,)
-
-
-def _array(given: Any, name: str) -> np.ndarray:
-    if isinstance(given, torch.Tensor):
-        return to_exact_array(given.detach()).astype(np.float64)
-    try:
-        return np.array(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise wrong(given, name, "an array of numbers") from error
 
 
 def _asked(
@@ -324,7 +346,6 @@ def _on_engine(call: CircuitCall, config: SamplingConfig) -> _Answer:
 
 def _on_runner(
     call: CircuitCall,
-    parts: QnnParts,
     config: SamplingConfig,
     calibration: ReadoutCalibration | None,
     progress: Progress,
@@ -337,10 +358,11 @@ def _on_runner(
     [result] = target.answer([call])
     device = prepared.cost is not None
     cost = tuple(circuit_cost(c, runner.backend.target) for c in prepared.circuits if device)
-    errors = None
+    counts = readout = None
     if isinstance(call.spec.readout, ProbabilityReadout) and target.calibration is not None:
+        assert call.shots is not None
+        counts = seen[0].raw[0] * call.shots
         readout = [target.calibration.matrices[q] for q in prepared.qubits]
-        errors = _mended_errors(call, parts, seen[0], readout)
     record = {
         "runner": runner.metadata,
         "mitigation": config.mitigation,
@@ -353,25 +375,7 @@ def _on_runner(
         "calibration": None if target.calibration is None else target.calibration.to_dict(),
     }
     circuits = call.num_rows * len(prepared.circuits)
-    return _Answer(result, circuits, cost, record, errors)
-
-
-def _mended_errors(
-    call: CircuitCall, parts: QnnParts, seen: Seen, readout: Sequence[np.ndarray]
-) -> np.ndarray | None:
-    """Return errors of outputs that are linear sums of corrected probabilities."""
-    count, spec = int(np.prod(parts.output_shape)), call.spec
-    assert call.shots is not None
-    if count << spec.num_qubits > MOST_ERRORS or call.shots < 2:
-        return None
-    readout_of = spec.readout
-    assert isinstance(readout_of, ProbabilityReadout)
-    values = np.zeros((1 << spec.num_qubits, count))
-    states = readout_of.selection(spec.num_qubits)
-    for outcome, place in enumerate(parts.outcome_places):
-        if place >= 0:
-            values[states[outcome], place] = 1.0
-    return errors_of_sums(values, seen.raw[0] * call.shots, readout)
+    return _Answer(result, circuits, cost, record, counts, readout)
 
 
 def _estimated(
@@ -390,20 +394,3 @@ def _estimated(
     )
     [result] = target.answer([call])
     return _Answer(result, call.num_rows, (), target.record)
-
-
-def _shaped(
-    parts: QnnParts, call: CircuitCall, found: _Answer
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the QNN's outputs and errors, ``(rows, number of outputs)``."""
-    result = found.result
-    if parts.observables:
-        return result.outputs, result.standard_errors
-    outputs = parts.outputs(result.outputs)
-    errors = found.errors
-    if errors is None and result.standard_errors is not None and (call.shots or 0) > 1:
-        assert call.shots is not None
-        # Each shot falls into one output or none: outputs are binomial, however many outcomes they
-        # add.
-        errors = np.sqrt(np.maximum(outputs * (1 - outputs), 0.0) / (call.shots - 1))
-    return outputs, errors

@@ -183,9 +183,10 @@ def random_kills(
     expected: Undisturbed,
     folder: Path,
     kills: int,
+    seed: int = 20,
 ) -> None:
     """Kill runs at random moments until so many kills met a living process."""
-    rng = random.Random(20)
+    rng = random.Random(seed)
     done, runs = 0, 0
     while done < kills:
         root = fresh(server, folder, expected, f"random-{runs}")

@@ -110,6 +110,7 @@ class Undisturbed:
     folder: Path
     """The plan before it was submitted."""
     images: dict[str, np.ndarray]
+    """Arrays of what it ends with: images, or the outputs of a QNN."""
     counts: dict[str, np.ndarray]
     payloads: list[str]
     charged: float
@@ -126,12 +127,19 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
         return {name: file[name] for name in file.files}
 
 
+def results(folder: Path) -> dict[str, np.ndarray]:
+    """Images of a model's run, or outputs of a QNN's."""
+    images = folder / "images.npz"
+    return arrays(images if images.exists() else folder / "outputs.npz")
+
+
 def all_counts(folder: Path) -> dict[str, np.ndarray]:
     found = {}
     for path in sorted(folder.glob("steps/step-*.npz")):
         stored = read_counts(path)
         assert stored is not None
-        found[path.stem] = np.concatenate([each.ravel() for each in stored.counts])
+        arrays = stored.counts or stored.estimates
+        found[path.stem] = np.concatenate([each.ravel() for each in arrays])
     return found
 
 
@@ -150,7 +158,7 @@ def left_alone(
     return Undisturbed(
         run=plan.run_id,
         folder=template,
-        images=arrays(plan.folder / "images.npz"),
+        images=results(plan.folder),
         counts=all_counts(plan.folder),
         payloads=sorted(ledger["by_payload"]),
         charged=ledger["charged_seconds"],
@@ -203,7 +211,7 @@ def check_same(server: LocalServer, root: Path, expected: Undisturbed) -> None:
     assert server.ledger()["charged_seconds"] == pytest.approx(expected.charged, abs=1e-6)
     for got, want in (
         (all_counts(folder), expected.counts),
-        (arrays(folder / "images.npz"), expected.images),
+        (results(folder), expected.images),
     ):
         assert got.keys() == want.keys()
         for name, array in want.items():

@@ -6,7 +6,6 @@ __all__ = [
     "collect",
     "dry_run",
     "execution_mode",
-    "expectation_job",
     "post_guard",
     "provider",
     "sampler",

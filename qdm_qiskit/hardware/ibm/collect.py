@@ -13,12 +13,14 @@ from qiskit import ClassicalRegister
 
 from ...errors import InvalidData
 from ...execution.counts import Pub, counts_from_bits
+from ...execution.estimators import estimates_of
 
 __all__ = [
     "SESSION_CLOSED",
     "Charge",
     "charge_of",
     "checked_counts",
+    "checked_estimates",
     "finish_time",
     "never_ran",
     "session_closed",
@@ -145,3 +147,31 @@ def _register_counts(part: Any, register: ClassicalRegister, rows: int) -> tuple
             f"{register.size} bits were sent"
         )
     return counts, taken
+
+
+def checked_estimates(result: Any, shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+    """Return the values and errors of an Estimator's result.
+
+    Args:
+        result: What the client returned.
+        shapes: Rows and observables of each PUB that was sent.
+
+    Returns:
+        For each PUB ``(2, rows, observables)`` float64.
+
+    Raises:
+        InvalidData: If it is not the result of what was sent, with the fault.
+    """
+    if result is None or isinstance(result, str | bytes):
+        raise InvalidData("the results are not there yet")
+    try:
+        parts = list(result)
+        if len(parts) != len(shapes):
+            raise InvalidData(f"the results hold {len(parts)} circuits, {len(shapes)} were sent")
+        return [
+            np.stack(estimates_of(part, shape)) for part, shape in zip(parts, shapes, strict=True)
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidData(
+            f"the results hold no expectation values ({type(error).__name__})"
+        ) from None

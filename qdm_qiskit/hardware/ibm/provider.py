@@ -13,9 +13,16 @@ from ...errors import InvalidData, ServiceUnavailable
 from ..providers.base import Provider, Status
 from ..providers.failures import CallFailed
 from ..providers.joint import counts_of_tiles, joint_pubs
-from ..providers.requests import JobRequest, Request
+from ..providers.requests import EstimatorRequest, JobRequest, Request
 from .account import ServiceHandle, connect
-from .collect import charge_of, checked_counts, finish_time, never_ran, session_closed
+from .collect import (
+    charge_of,
+    checked_counts,
+    checked_estimates,
+    finish_time,
+    never_ran,
+    session_closed,
+)
 from .execution_mode import JobMode, close_left_behind
 from .sampler import send_job
 
@@ -208,6 +215,14 @@ class IBMProvider(Provider):
             job_id, lambda found: checked_counts(found, pubs, request.shots, twirled=twirled)
         )
         return counts_of_tiles(request, counts)
+
+    def estimates(self, job_id: str, request: EstimatorRequest) -> Sequence[np.ndarray]:
+        """Return what a job of IBM's Estimator found.
+
+        Raises:
+            InvalidData: If the result is not that of what was sent.
+        """
+        return self.read_result(job_id, lambda found: checked_estimates(found, request.shapes))
 
     def read_result(self, job_id: str, check: Callable[[Any], T]) -> T:
         """Return IBM's result after a check; the job is asked for anew after a bad one.

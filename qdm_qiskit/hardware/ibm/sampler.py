@@ -1,13 +1,16 @@
-"""The executor-based Sampler of IBM's client: options of a plan in its terms, and jobs sent by it."""
+"""The executor-based primitives of IBM's client: options of a plan in their terms, and their jobs."""
 
 from __future__ import annotations
 
+import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from ...arguments import wrong
+from ...execution.estimators import ibm_options
 from ..plan.types import ExecutionOptions
 from ..providers.joint import joint_pubs
-from ..providers.requests import JobRequest, MeasureRequest, Request
+from ..providers.requests import EstimatorRequest, JobRequest, Request
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
@@ -30,7 +33,7 @@ def send_job(
     """Send the work of a job through IBM's client, once.
 
     Args:
-        request: Circuits to sample, or to measure shot by shot.
+        request: Circuits to sample, or expectation values to estimate.
         target: The backend, or the open session.
         tag: The job's tag.
         max_seconds: IBM cancels the job after this much QPU time.
@@ -43,17 +46,50 @@ def send_job(
     """
     from qiskit_ibm_runtime.executor_sampler import Sampler
 
+    if isinstance(request, EstimatorRequest):
+        return _send_estimator(request, target, tag=tag, max_seconds=max_seconds)
+    if not isinstance(request, JobRequest):
+        raise wrong(request, "request", "a JobRequest or an EstimatorRequest")
     options = sampler_options(request.options, tag=tag, max_seconds=max_seconds)
-    if isinstance(request, MeasureRequest):
-        if request.randomizations is not None:
-            options.twirling.num_randomizations = request.randomizations
-            options.twirling.shots_per_randomization = request.shots // request.randomizations
-        pubs = [(c, request.values) if c.num_parameters else (c,) for c in request.circuits]
-    elif isinstance(request, JobRequest):
-        pubs = [(c, values) if c.num_parameters else (c,) for c, values in joint_pubs(request)]
-    else:
-        raise wrong(request, "request", "a JobRequest or a MeasureRequest")
+    pubs = [(c, values) if c.num_parameters else (c,) for c, values in joint_pubs(request)]
     return Sampler(mode=target, options=options).run(pubs, shots=request.shots)
+
+
+def _send_estimator(
+    request: EstimatorRequest,
+    target: BackendV2 | Session | None,
+    *,
+    tag: str,
+    max_seconds: int | None,
+) -> RuntimeJobV2:
+    """Send the work of a job of IBM's Estimator, once."""
+    from qiskit_ibm_runtime.executor_estimator import Estimator
+
+    options = ibm_options(json.loads(request.estimator_options))
+    given = request.options
+    if given.rep_delay_seconds is not None:
+        options.execution.rep_delay = given.rep_delay_seconds
+    limit = _time_limit(given, max_seconds, options.max_execution_time)
+    if limit is not None:
+        options.max_execution_time = limit
+    options.environment.job_tags = [*(options.environment.job_tags or []), tag]
+    # Observables along the last axis, rows along the first: both are broadcast.
+    pubs = [
+        (circuit, [list(observables)], values[:, None, :])
+        if circuit.num_parameters
+        else (circuit, [list(observables)])
+        for circuit, observables, values in request.pubs
+    ]
+    return Estimator(mode=target, options=options).run(pubs, precision=1 / math.sqrt(request.shots))
+
+
+def _time_limit(
+    options: ExecutionOptions, max_seconds: int | None, other: int | None = None
+) -> int | None:
+    """Return the lowest of the limits of a job's QPU seconds; None without one."""
+    given = (options.max_execution_seconds, max_seconds, other)
+    limits = [each for each in given if each is not None]
+    return max(1, min(*limits, MAX_EXECUTION_SECONDS)) if limits else None
 
 
 def sampler_options(
@@ -79,9 +115,9 @@ def sampler_options(
     found.twirling.enable_measure = options.twirl_measure
     if options.rep_delay_seconds is not None:
         found.execution.rep_delay = options.rep_delay_seconds
-    limits = [each for each in (options.max_execution_seconds, max_seconds) if each is not None]
-    if limits:
-        found.max_execution_time = max(1, min(*limits, MAX_EXECUTION_SECONDS))
+    limit = _time_limit(options, max_seconds)
+    if limit is not None:
+        found.max_execution_time = limit
     if tag is not None:
         found.environment.job_tags = [tag]
     return found

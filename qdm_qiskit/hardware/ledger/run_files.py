@@ -7,6 +7,7 @@
 ``calibration-0001.json``   the readout calibration made of them, or taken over
 ``images.npz``              x_0 as images, and the images of x_T .. x_0
 ``samples.png``             the images as a grid
+``outputs.npz``             of a QNN, in place of images: outputs and standard errors
 ``manifest.json``           all that explains the images
 ==========================  ========================================================
 
@@ -75,11 +76,13 @@ class CountsInfo:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredCounts:
-    """Counts of one job and what belongs to them."""
+    """Counts of one job, or what an Estimator gave in their place, and what belongs to them."""
 
     counts: tuple[np.ndarray, ...]
-    """Counts of each circuit, int64 of shape ``(batch, 2**num_clbits)``."""
+    """Counts of each circuit, int64 of shape ``(batch, 2**num_clbits)``; none of an Estimator."""
     info: CountsInfo
+    estimates: tuple[np.ndarray, ...] = ()
+    """Of an Estimator, for each PUB ``(2, rows, observables)`` float64: values, standard errors."""
 
 
 def counts_path(folder: Path, part: str) -> Path:
@@ -96,6 +99,7 @@ def write_counts(path: Path, stored: StoredCounts) -> None:
     if path.exists():
         return
     arrays = {f"counts_{k:04d}": counts for k, counts in enumerate(stored.counts)}
+    arrays |= {f"estimates_{k:04d}": found for k, found in enumerate(stored.estimates)}
     buffer = io.BytesIO()
     arrays["info"] = np.array(json.dumps(asdict(stored.info), sort_keys=True))
     # numpy's annotations take a keyword for its option `allow_pickle`.
@@ -119,19 +123,24 @@ def read_counts(path: Path) -> StoredCounts | None:
             info = CountsInfo(**json.loads(str(arrays["info"])))
             names = sorted(name for name in arrays.files if name.startswith("counts_"))
             counts = tuple(arrays[name] for name in names)
+            more = sorted(name for name in arrays.files if name.startswith("estimates_"))
+            estimates = tuple(arrays[name] for name in more)
         for each in counts:
             if each.dtype != np.int64 or each.ndim != 2 or (each < 0).any():
                 raise InvalidData(f"counts of shape {each.shape} and type {each.dtype}")
             if (each.sum(axis=1) < 1).any():
                 raise InvalidData("a row without counts")
-        if not counts:
-            raise InvalidData("it holds no counts")
+        for each in estimates:
+            if each.dtype != np.float64 or each.ndim != 3 or len(each) != 2:
+                raise InvalidData(f"estimates of shape {each.shape} and type {each.dtype}")
+        if bool(counts) == bool(estimates):
+            raise InvalidData("it holds no counts, or estimates besides")
     except Exception as error:  # zip, numpy, JSON and key errors alike
         raise InvalidData(
             f"{path} cannot be used ({error}); move it away, and `qdm run resume` fetches the "
             "counts again from the job."
         ) from error
-    return StoredCounts(counts=counts, info=info)
+    return StoredCounts(counts=counts, info=info, estimates=estimates)
 
 
 def nonce(folder: Path) -> str:

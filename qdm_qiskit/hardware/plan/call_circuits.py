@@ -36,6 +36,14 @@ class CallCircuits:
     """Measured circuits on the device."""
     planned: tuple[PlannedCircuit, ...]
     timings: tuple[Timing, ...]
+    weights: tuple[float, ...] | None = None
+    """For each circuit the executions of a row and shot; one of each where it is None."""
+    extra: int = 0
+    """Executions of a job besides its rows."""
+
+    def weight(self, number: int) -> float:
+        """Return the executions of a row and shot of a circuit."""
+        return 1.0 if self.weights is None else self.weights[number]
 
     def numbers(self, content: str) -> tuple[int, ...]:
         """Return the entries that a call of this content runs, in the order of its bases."""
@@ -96,7 +104,7 @@ def transpiled_calls(
         if not 1 <= measured <= MAX_CLBITS:
             raise TargetUnavailable(
                 f"Call '{call.name}' measures {measured} qubits, and counts are kept for 1 to "
-                f"{MAX_CLBITS}; run it by `qdm sample --target engine`."
+                f"{MAX_CLBITS}; run it on target 'engine' (`qdm sample --target engine`)."
             )
         read = None if reading.plan is None else reading.qubits
         isa, seed, cost = best_transpiled(call.circuit, device, target, config, read)

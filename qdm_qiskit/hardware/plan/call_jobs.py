@@ -304,7 +304,7 @@ def jobs_of(
                         part=which,
                         shots=shots,
                         calls=tuple(calls),
-                        seconds=clock.overhead_seconds + math.fsum(c.seconds for c in calls),
+                        seconds=split.overhead + math.fsum(c.seconds for c in calls),
                         name=job_name(t, number, which, alone=len(questions) == 1),
                     )
                 )
@@ -323,6 +323,11 @@ class _Splitter:
         self._circuits, self._clock, self._shots, self._room = circuits, clock, shots, room
         self._found: dict[str, tuple[tuple[int, ...], float, int]] = {}
         self._kept: dict[tuple[AskedCall, ...], list[list[CallPlan]]] = {}
+        longest = max(each.seconds for each in circuits.planned)
+        self.overhead = clock.overhead_seconds + circuits.extra * (
+            clock.rep_delay_seconds + longest
+        )
+        """QPU seconds of a job besides its rows."""
 
     def parts(self, question: Question) -> list[list[CallPlan]]:
         """Return the calls of each job of a question."""
@@ -336,7 +341,8 @@ class _Splitter:
         used = np.zeros(3)
         for call in question:
             numbers, seconds, values = self._row(call)
-            each = np.array([len(numbers) * self._shots, seconds, values])
+            weight = math.fsum(self._circuits.weight(k) for k in numbers)
+            each = np.array([weight * self._shots, seconds, values])
             most = self._most()
             if (each > most).any():
                 self._refuse(call, each)
@@ -364,8 +370,10 @@ class _Splitter:
 
     def _most(self) -> np.ndarray:
         room = self._room
-        seconds = math.inf if room.seconds is None else room.seconds - self._clock.overhead_seconds
-        executions = math.inf if room.executions is None else room.executions
+        seconds = math.inf if room.seconds is None else room.seconds - self.overhead
+        executions = math.inf
+        if room.executions is not None:
+            executions = room.executions - self._circuits.extra
         return np.array([executions, seconds, room.values], dtype=np.float64)
 
     def _row(self, call: AskedCall) -> tuple[tuple[int, ...], float, int]:
@@ -374,7 +382,10 @@ class _Splitter:
             numbers = self._circuits.numbers(call.content)
             planned = [self._circuits.planned[k] for k in numbers]
             delay = self._clock.rep_delay_seconds
-            seconds = math.fsum(self._shots * (delay + each.seconds) for each in planned)
+            seconds = math.fsum(
+                self._shots * self._circuits.weight(k) * (delay + each.seconds)
+                for k, each in zip(numbers, planned, strict=True)
+            )
             values = sum(len(each.plan.parameters) for each in planned)
             self._found[call.content] = (numbers, seconds, values)
         return self._found[call.content]
@@ -384,7 +395,7 @@ class _Splitter:
         what = (
             f"{each[0]:.0f} executions (circuits times shots), and a job holds {room.executions}"
             if room.executions is not None and each[0] > room.executions
-            else f"{each[1] + self._clock.overhead_seconds:.1f} QPU seconds, and "
+            else f"{each[1] + self.overhead:.1f} QPU seconds, and "
             f"max_execution_seconds={room.seconds} cancels it"
             if room.seconds is not None and each[1] > self._most()[1]
             else f"{each[2]:.0f} values of parameters, and a job sends {room.values}"

@@ -180,7 +180,8 @@ class CallsPlan:
     """The entries of ``circuits.qpy`` before the calibration's."""
     jobs: tuple[JobPlan, ...]
     """Jobs in the order in which they are needed."""
-    sampler: SamplerPlan
+    sampler: SamplerPlan | None
+    """Sampler of the chain; None of a QNN, which has no chain."""
     tiles: TilesPlan | None = None
     """Places of the chip that run the circuits at once; a plan without is written without the key."""
 
@@ -247,6 +248,8 @@ class CallsPlan:
                 continue
             same = steps[first : last + 1]
             times = f"t = {same[0][0].step}" + ("" if len(same) == 1 else f" .. {jobs[0].step}")
+            if self.sampler is None:
+                times = "all rows" if len(jobs) == 1 else "rows"
             for position, job in enumerate(jobs):
                 name = times if len(jobs) == 1 else f"{times}, {position + 1}"
                 seconds = math.fsum(each[position].seconds for each in same)

@@ -110,7 +110,11 @@ def whole_chain(
     question = [AskedCall(call.name, call.content, call.num_rows)]
     times = [process.num_steps]
     work = work_of_calls(
-        Asked(times, [[question]], [call], record), config, shots, destination, progress
+        Asked(times, [[question]], [call], record, config.num_images),
+        config,
+        shots,
+        destination,
+        progress,
     )
     if not chain.tells_states:  # of seconds the shots are known only now
         check_kept(kept, work.steps[0].shots)

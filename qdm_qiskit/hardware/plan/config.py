@@ -10,7 +10,8 @@ from ...errors import InvalidOption
 from ...execution.targets import parse_target, target_text
 from ...transpiling.tiles import TileChoice
 from .canonical_json import check_fields
-from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Schedule
+from .estimator_plan import text_of_options
+from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Primitive, Schedule
 
 __all__ = [
     "DAY_SECONDS",
@@ -77,6 +78,11 @@ class PlanConfig:
     """Shots of each image that a chain in one circuit keeps, in the place of ``shots``: as many more
     are asked for as its projections lose of the image that keeps least."""
 
+    primitive: Primitive = "sampler"
+    """``estimator`` sends jobs of IBM's Estimator, for calls that read expectation values."""
+    primitive_options: str = "{}"
+    """Options of the Estimator as JSON text, nested as it has them."""
+
     def __post_init__(self) -> None:
         targets: object = self.targets
         if isinstance(targets, list):
@@ -128,6 +134,7 @@ class PlanConfig:
                 "Shot allocation (schedule) 'precision' needs precision, the error; no other one "
                 f"does; got schedule '{self.schedule}' and precision {self.precision}."
             )
+        self._check_primitive()
         if self.precision is not None and self.seconds is not None:
             raise InvalidOption("Give a precision or seconds, not both: each decides the shots.")
 
@@ -135,3 +142,38 @@ class PlanConfig:
     def tile_choice(self) -> TileChoice | None:
         """The choice of tiles; None without."""
         return None if self.tiles is None else TileChoice.of(self.tiles, buffer=self.tile_buffer)
+
+    def _check_primitive(self) -> None:
+        options = text_of_options(self.primitive_options)
+        object.__setattr__(self, "primitive_options", options)
+        if self.primitive == "sampler":
+            if options != "{}":
+                raise InvalidOption(
+                    "primitive_options are of an Estimator; set primitive='estimator', or leave them "
+                    "out."
+                )
+            return
+        if self.tiles is not None:
+            raise InvalidOption(
+                "An Estimator measures one place of the chip; leave out tiles, or the estimator."
+            )
+        if self.mitigation != "none":
+            raise InvalidOption(
+                "An Estimator mitigates by its own options, primitive_options; leave mitigation at "
+                f"'none', got {self.mitigation!r}."
+            )
+        if self.seconds is not None:
+            raise InvalidOption(
+                "An Estimator's executions follow from its options and shots; give shots in place of "
+                "seconds."
+            )
+        plain, given = ExecutionOptions(), self.options
+        if (given.dynamical_decoupling, given.twirl_gates, given.twirl_measure) != (
+            plain.dynamical_decoupling,
+            plain.twirl_gates,
+            plain.twirl_measure,
+        ):
+            raise InvalidOption(
+                "An Estimator takes decoupling and twirling by primitive_options, as in "
+                '{"twirling": {"enable_gates": true}}; leave the others out.'
+            )

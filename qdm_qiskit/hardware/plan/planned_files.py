@@ -152,6 +152,7 @@ def read_inputs(plan: RunPlan) -> tuple[np.ndarray, np.ndarray | None]:
             labels = arrays["labels"] if "labels" in arrays.files else None
     except Exception as error:  # zip, numpy and key errors alike
         raise InvalidPlan(f"The inputs of run {plan.run_id} cannot be read ({error}).") from error
+    assert plan.state_shape is not None  # of a model's plan
     shape = (plan.num_images, *plan.state_shape)
     kinds = (np.float32,) if plan.calls is None else (np.float32, np.complex64)
     good = x.shape == shape and x.dtype in kinds and bool(np.isfinite(x).all())

@@ -56,8 +56,10 @@ __all__ = [
     "TWIRLING_BUCKET",
     "Draft",
     "PlanConfig",
+    "chosen_target",
     "draft_plan",
     "make_plan",
+    "recorded_place",
     "with_found_calibration",
 ]
 
@@ -170,7 +172,7 @@ def draft_plan(
     """
     from ...sampling import load_run
 
-    chosen = _chosen_target(config, target)
+    chosen = chosen_target(config, target)
     config.options.check_target(str(chosen), is_qpu=chosen.kind == "ibm")
     trained = load_run(run, loader=config.loader)
     device = find_device(chosen, backend, config.seed)
@@ -181,6 +183,7 @@ def draft_plan(
         and config.scheduler == "process"
         and config.eta == 0
         and config.num_inference_steps in (None, trained.process.num_steps)
+        and config.primitive == "sampler"
     )
     if config.tile_choice is not None:
         check_tiles(chosen, config.tile_choice)
@@ -202,8 +205,6 @@ def draft_plan(
     contents = plan_contents.model_files(trained, config.loader)
     contents[CIRCUITS] = plan_contents.qpy_bytes(work.circuits)
     contents[INPUTS] = plan_contents.npz_bytes(x, labels)
-    name = chosen.backend if chosen.backend not in (None, "least_busy") else chosen.kind
-    own = is_device(chosen) and chosen.provider is None
     plan = RunPlan(
         date=(today or date.today()).isoformat(),
         model=trained.model.name,
@@ -212,11 +213,7 @@ def draft_plan(
         image_shape=_triple(trained.model.image_shape),
         state_shape=tuple(int(side) for side in x.shape[1:]),
         targets=config.targets,
-        # By the name that says which: of least_busy the QPU, of a device of one's own its content.
-        target=f"{chosen.kind}:{device.name}" if own and device else str(chosen),
-        backend=str(name) if device is None or chosen.provider else device.name,
-        provider=None if chosen.provider is None else _recorded(chosen, availability),
-        calibrated_at=calibrated_at(device),
+        **recorded_place(destination),
         num_images=config.num_images,
         seed=config.seed,
         label=config.label,
@@ -232,6 +229,7 @@ def draft_plan(
         timing=work.timing,
         calls=work.calls,
         chain=work.chain or chain,
+        estimator=work.estimator,
         decisions=(),
         files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),
     )
@@ -264,7 +262,26 @@ def with_found_calibration(plan: RunPlan, root: Path) -> RunPlan:
     return dataclasses.replace(plan, calibration=dataclasses.replace(wanted, found=found))
 
 
-def _recorded(target: Target, availability: Availability | None) -> ProviderRecord:
+def recorded_place(destination: Destination) -> dict[str, Any]:
+    """Return the fields of a plan that say where it runs.
+
+    Raises:
+        TargetUnavailable: If nobody has looked at another package's provider.
+    """
+    target, device = destination.target, destination.device
+    name = target.backend if target.backend not in (None, "least_busy") else target.kind
+    own = is_device(target) and target.provider is None
+    said = None if target.provider is None else _provider(target, destination.availability)
+    return {
+        # By the name that says which: of least_busy the QPU, of a device of one's own its content.
+        "target": f"{target.kind}:{device.name}" if own and device else str(target),
+        "backend": str(name) if device is None or target.provider else device.name,
+        "provider": said,
+        "calibrated_at": calibrated_at(device),
+    }
+
+
+def _provider(target: Target, availability: Availability | None) -> ProviderRecord:
     """Return the record of the provider of a target.
 
     Raises:
@@ -278,7 +295,12 @@ def _recorded(target: Target, availability: Availability | None) -> ProviderReco
     return availability.provider
 
 
-def _chosen_target(config: PlanConfig, target: str | None) -> Target:
+def chosen_target(config: PlanConfig, target: str | None) -> Target:
+    """Return the target to plan for: the one of that name, or the configuration's first.
+
+    Raises:
+        InvalidOption: If it is none of the configuration's targets.
+    """
     text = config.targets[0] if target is None else target
     if text not in config.targets:
         raise InvalidOption(

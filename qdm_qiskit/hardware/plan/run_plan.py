@@ -7,6 +7,7 @@ A run is a folder ``<root>/<run id>/``. Planning writes into it
 ``circuits.qpy``     the step's transpiled circuit, or those of its calls; then the calibration circuits
 ``inputs.npz``       ``x``: x_T, and ``labels`` of a guided model
 ``model/``           the model as it was: a run folder with one checkpoint
+``qnn.json``         in place of a model, a QNN's circuit and readout; ``inputs.npz`` has its values
 ===================  ==============================================================
 
 The plan holds the SHA-256 of each of the other files; none is read before its hash fits. So a
@@ -32,9 +33,11 @@ from ...errors import InvalidData, InvalidOption, InvalidPlan, MissingData, Unkn
 from ...execution.targets import parse_target
 from ...files import read_json_object, write_json
 from ...notebook import card, facts, note, one_line, table
-from .calls import CallsPlan, calibration_groups
+from .calls import CallsPlan, JobPlan, calibration_groups
 from .canonical_json import content_sha256, from_plain
 from .chains import ChainPlan
+from .estimator_plan import EstimatorPlan
+from .qnn_plan import QnnPlan
 from .qpu_seconds import Timing
 from .types import (
     MAX_IMAGES,
@@ -65,6 +68,7 @@ __all__ = [
     "INPUTS",
     "MODEL",
     "PLAN",
+    "QNN",
     "CalibrationMethod",
     "CalibrationPlan",
     "ChainPlan",
@@ -91,7 +95,10 @@ SCHEMA = "qdm-run-plan/1"
 """Format of a run whose step is one circuit, from T down to 1."""
 CALLS_SCHEMA = "qdm-run-plan/2"
 """Format with ``calls``: a step is several circuit calls, or a sampler walks the chain."""
+QNN_SCHEMA = "qdm-run-plan/3"
+"""Format with ``qnn``: one question, of a QNN, in place of a model's chain."""
 PLAN, CIRCUITS, INPUTS, MODEL = "plan.json", "circuits.qpy", "inputs.npz", "model"
+QNN = "qnn.json"
 MAX_PLAN_BYTES = 16 << 20
 """Largest ``plan.json``: far more than 10,000 steps take."""
 
@@ -106,15 +113,15 @@ class RunPlan:
     date: str
     """The day of planning, ISO 8601; part of the run's id."""
     model: str
-    """Name of the model in the catalogue."""
+    """Name of the model in the catalogue; ``qnn`` of a QNN."""
     model_run: str
     """Name of the folder that the model was trained in; its copy is used."""
     num_steps: int
-    """T."""
-    image_shape: tuple[int, int, int]
-    """(channels, height, width)."""
-    state_shape: tuple[int, ...]
-    """Shape of one x_t; that of an image, unless the model diffuses latents."""
+    """T; 1 of a QNN."""
+    image_shape: tuple[int, int, int] | None
+    """(channels, height, width); None of a QNN."""
+    state_shape: tuple[int, ...] | None
+    """Shape of one x_t; that of an image, unless the model diffuses latents; None of a QNN."""
     targets: tuple[str, ...]
     """Targets asked for, in the order of preference."""
     target: str
@@ -124,6 +131,7 @@ class RunPlan:
     calibrated_at: str | None
     """Time of the device's calibration that chose the layout."""
     num_images: int
+    """Images; of a QNN the rows of its inputs."""
     seed: int
     label: int | None
     steps: tuple[StepPlan, ...]
@@ -150,6 +158,10 @@ class RunPlan:
     """The work of steps of several circuit calls; a plan without is written without the key."""
     chain: ChainPlan | None = None
     """The way of a model of states, where it was chosen; a plan without is written without the key."""
+    qnn: QnnPlan | None = None
+    """The QNN that is asked in place of a model; a plan without one is written without the key."""
+    estimator: EstimatorPlan | None = None
+    """Jobs of an Estimator in place of the Sampler's; a plan without is written without the key."""
     folder: Path = field(default=Path(), compare=False)
     """Folder of the run; it decides nothing and is not in the hash."""
     before_found: bool = field(default=False, compare=False)
@@ -175,8 +187,13 @@ class RunPlan:
         check(1 <= self.num_images <= MAX_IMAGES, "num_images is 1 to 1e6", self.num_images)
         check(self.seed >= 0, "seed is >= 0", self.seed)
         check(1 <= self.num_steps <= MAX_STEPS, f"num_steps <= {MAX_STEPS}", self.num_steps)
-        shapes = (*self.image_shape, *self.state_shape)
-        check(bool(self.state_shape) and min(shapes) >= 1, "shapes are >= 1", shapes)
+        self._check_subject()
+        if self.estimator is not None:
+            weighted = self.calls is not None and len(self.calls.circuits) == len(
+                self.estimator.weights
+            )
+            check(weighted, "an Estimator has a weight for each circuit of its calls", self.model)
+            check(self.mitigation == "none", "an Estimator mitigates by itself", self.mitigation)
         steps = [each.step for each in self.steps]
         if self.calls is None:
             all_steps = list(range(self.num_steps, 0, -1))
@@ -203,8 +220,26 @@ class RunPlan:
         self._check_chain(self.chain)
         paths = [each.path for each in self.files]
         check(paths == sorted(set(paths)), "files are listed once, in order", paths)
-        for needed in (CIRCUITS, INPUTS, f"{MODEL}/config.json"):
+        subject = f"{MODEL}/config.json" if self.qnn is None else QNN
+        for needed in (CIRCUITS, INPUTS, subject):
             check(needed in paths, f"files include {needed}", paths)
+
+    def _check_subject(self) -> None:
+        """Refuse shapes that are not those of a model's images, or of a QNN's one question."""
+        if self.qnn is None:
+            shapes = (*(self.image_shape or ()), *(self.state_shape or ()))
+            given = bool(self.image_shape) and bool(self.state_shape)
+            check(given and min(shapes) >= 1, "shapes are >= 1", shapes)
+            asks = self.calls is None or self.calls.sampler is not None
+            check(asks, "steps of several calls have a sampler", self.model)
+            return
+        none = self.image_shape is None and self.state_shape is None and self.label is None
+        check(none, "a QNN has no images and no labels", self.image_shape)
+        check(self.num_steps == 1, "a QNN is one step", self.num_steps)
+        calls = self.calls
+        one = calls is not None and calls.sampler is None and {e.number for e in calls.jobs} == {1}
+        check(one, "a QNN is one question without a sampler", self.model)
+        check(self.qnn.rows == self.num_images, "rows are those of the QNN", self.num_images)
 
     def _check_calls(self, calls: CallsPlan, steps: list[int]) -> None:
         """Refuse work that does not fit the steps, or says another circuit is the worst."""
@@ -249,7 +284,7 @@ class RunPlan:
         del found["folder"], found["before_found"], found["before_correction"]
         if self.provider is None:
             del found["provider"]
-        for name in ("calls", "chain"):
+        for name in ("calls", "chain", "qnn", "estimator"):
             if found[name] is None:
                 del found[name]
         if self.calls is not None and self.calls.tiles is None:
@@ -264,6 +299,8 @@ class RunPlan:
     @property
     def schema(self) -> str:
         """Name of the format that it is written in."""
+        if self.qnn is not None:
+            return QNN_SCHEMA
         return SCHEMA if self.calls is None else CALLS_SCHEMA
 
     @property
@@ -281,8 +318,16 @@ class RunPlan:
     def parts(self) -> list[tuple[str, float, int]]:
         """Return the name, QPU seconds and executions of each job of the steps, in their order."""
         if self.calls is not None:
-            return [(e.name, e.seconds, e.shots * e.circuits) for e in self.calls.jobs]
+            return [(e.name, e.seconds, self.executions(e)) for e in self.calls.jobs]
         return [(each.name, each.seconds, each.shots * each.rows) for each in self.steps]
+
+    def executions(self, job: JobPlan) -> int:
+        """Return circuits times shots of a job of calls."""
+        if self.estimator is None:
+            return job.shots * job.circuits
+        weights = self.estimator.weights
+        rows = sum(e.rows * weights[number] for e in job.calls for number in e.circuits)
+        return round(job.shots * rows) + self.estimator.extra
 
     @property
     def content_sha256(self) -> str:
@@ -415,8 +460,9 @@ class RunPlan:
                     "target",
                     self.target if self.is_qpu else f"{self.target}, no QPU: nothing is paid",
                 ),
-                ("model", f"{self.model} ({self.model_run})"),
-                ("images", self.num_images),
+                ("model", f"{self.model} ({self.model_run})" if self.qnn is None else None),
+                ("QNN", None if self.qnn is None else self.qnn.kind),
+                ("images" if self.qnn is None else "rows", self.num_images),
                 ("jobs", self.num_jobs),
                 ("shots", f"{self.total_shots:,}"),
                 (paid, f"about {self.total_seconds:.1f}"),
@@ -430,6 +476,7 @@ class RunPlan:
                 ("chain", self.chain_lines()[0] or None),
                 ("kept", self.chain_lines()[1] or None),
                 ("mitigation", self.mitigation),
+                ("primitive", None if self.estimator is None else "estimator"),
                 ("budget", self.budget),
             ]
         )
@@ -492,8 +539,8 @@ def read_plan(path: Path, argument: str = "path") -> RunPlan:
         whole = read_json_object(path)
         if set(whole) != {"schema", "run_id", "content_sha256", "content"}:
             raise InvalidData(f"its keys are {sorted(whole)[:6]}")
-        if whole["schema"] not in (SCHEMA, CALLS_SCHEMA):
-            known = f"'{SCHEMA}' or '{CALLS_SCHEMA}'"
+        if whole["schema"] not in (SCHEMA, CALLS_SCHEMA, QNN_SCHEMA):
+            known = f"'{SCHEMA}', '{CALLS_SCHEMA}' or '{QNN_SCHEMA}'"
             raise InvalidData(f"its schema is {whole['schema']!r:.60}, not {known}")
         found = content_sha256(whole["content"])
         if found != whole["content_sha256"]:
@@ -535,7 +582,8 @@ def _check_device(plan: RunPlan) -> None:
 def _from_content(content: Any) -> RunPlan:
     """Return the plan of a content; later keys of a calibration get the values of that time."""
     if isinstance(content, dict):
-        content = {"provider": None, "calls": None, "chain": None, **content}
+        none = dict.fromkeys(("provider", "calls", "chain", "qnn", "estimator"))
+        content = {**none, **content}
         if isinstance(content["calls"], dict):
             content["calls"] = {"tiles": None, **content["calls"]}
     calibration = content.get("calibration") if isinstance(content, dict) else None

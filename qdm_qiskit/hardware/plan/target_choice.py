@@ -14,6 +14,7 @@ Each verdict, with its numbers, goes into the plan.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,9 +34,15 @@ if TYPE_CHECKING:
     from ...sampling import Sampler
 
 __all__ = [
+    "Drafter",
     "FallbackPolicy",
+    "draft_on_first",
     "plan_on_first",
 ]
+
+
+Drafter = Callable[[PlanConfig, str, Availability], Draft]
+"""Function that plans for a target, by its text, from options that fit it and its state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +93,44 @@ def plan_on_first(
         TargetUnavailable: If no target satisfies the policy, with all reasons.
         InvalidOption, MissingData, ...: What makes every target impossible.
     """
+
+    def draft(fitting: PlanConfig, target: str, state: Availability) -> Draft:
+        return draft_plan(
+            run,
+            fitting,
+            target=target,
+            root=root,
+            backend=state.backend,
+            availability=state,
+            sampler=sampler,
+            today=today,
+            progress=progress,
+        )
+
+    return draft_on_first(
+        draft, config, policy, root=root, look=look, budget=budget, progress=progress
+    )
+
+
+def draft_on_first(
+    drafted: Drafter,
+    config: PlanConfig,
+    policy: FallbackPolicy,
+    *,
+    root: Path,
+    look: Look,
+    budget: BudgetState | None = None,
+    progress: Progress = silent,
+) -> RunPlan:
+    """Plan what a drafter plans for the first target that satisfies the policy.
+
+    Args:
+        drafted: Function that plans for a target, from the options that fit it and its state.
+        config, policy, root, look, budget, progress: As for :func:`plan_on_first`.
+
+    Returns, raises:
+        As :func:`plan_on_first`.
+    """
     check_writable(root)
     decisions: list[Decision] = []
     for position, text in enumerate(config.targets):
@@ -102,17 +147,7 @@ def plan_on_first(
         if refusal is None:
             fitting, remark = _fitting(config, target)
             progress(Message(f"planning for {text}"))
-            draft = draft_plan(
-                run,
-                fitting,
-                target=text,
-                root=root,
-                backend=state.backend,
-                availability=state,
-                sampler=sampler,
-                today=today,
-                progress=progress,
-            )
+            draft = drafted(fitting, text, state)
             refusal = _plan_refusal(draft.plan, policy, state, budget, last=last)
             if refusal is None:
                 reason = _reason(draft, target, state, budget) + remark

@@ -37,6 +37,7 @@ __all__ = [
     "Mitigation",
     "Mode",
     "PlannedFile",
+    "Primitive",
     "ProviderRecord",
     "Schedule",
     "ShotChoice",
@@ -50,6 +51,7 @@ MAX_STEPS = 10_000
 
 Mitigation = Literal["none", "m3"]
 Mode = Literal["auto", "job", "batch", "session"]
+Primitive = Literal["sampler", "estimator"]
 Schedule = Literal["uniform", "variance", "precision"]
 CalibrationMethod = Literal["balanced", "independent"]
 Correction = Literal["all", "distance-3"]
@@ -62,7 +64,7 @@ _CALIBRATION_FILE = re.compile(
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(
-    r"circuits\.qpy|inputs\.npz|model/config\.json|model/checkpoints/step-\d{8,}/"
+    r"circuits\.qpy|inputs\.npz|qnn\.json|model/config\.json|model/checkpoints/step-\d{8,}/"
     r"(config\.json|model\.safetensors|state\.json)"
 )
 

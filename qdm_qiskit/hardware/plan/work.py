@@ -26,6 +26,8 @@ from .calls import CallsPlan, JobPlan, SamplerPlan, calibration_groups
 from .chains import ChainPlan
 from .circuits import best_transpiled, calibration_circuits, clock
 from .config import PlanConfig
+from .estimator_circuits import estimated_calls
+from .estimator_plan import EstimatorPlan
 from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
 from .shots import calibration_plan, chosen_shots, total_shots
 from .tiled_calls import TiledCalls, rows_of, tiled_calls, tiled_jobs
@@ -68,6 +70,7 @@ class Work:
     """Entries of ``circuits.qpy``."""
     chain: ChainPlan | None = None
     """The way of a model of states, where it was chosen."""
+    estimator: EstimatorPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,10 @@ class Asked:
     """Questions of each step."""
     distinct: Sequence[CircuitCall]
     """A call of each distinct circuit."""
-    sampler: SamplerPlan
+    sampler: SamplerPlan | None
+    """None where there is no chain."""
+    rows: int
+    """Images, or rows of inputs."""
 
 
 def one_circuit(
@@ -148,7 +154,7 @@ def many_calls(
     made, times, record = chosen_sampler(trained.process, config, sampler)
     progress(Message("listing circuit calls", 0, len(times)))
     steps, distinct = asked(trained, made, times, x, labels, config.seed, config.shots, progress)
-    questions = Asked(times, steps, distinct, record)
+    questions = Asked(times, steps, distinct, record, config.num_images)
     return work_of_calls(questions, config, config.shots, destination, progress)
 
 
@@ -173,14 +179,15 @@ def work_of_calls(
     """
     target, device = destination.target, destination.device
     times, steps, distinct = questions.times, questions.steps, questions.distinct
-    found = transpiled_calls(
-        distinct,
-        device,
-        target,
-        config,
-        destination.availability,
-        lambda text: progress(Message(text)),
-    )
+    state, estimator = destination.availability, None
+    if config.primitive == "estimator":
+        found, estimator = estimated_calls(
+            distinct, device, target, config, state, lambda text: progress(Message(text))
+        )
+    else:
+        found = transpiled_calls(
+            distinct, device, target, config, state, lambda text: progress(Message(text))
+        )
     measured = tuple(sorted({q for each in found.planned for q in each.plan.measured_qubits}))
     once = _Laid(
         found,
@@ -218,7 +225,7 @@ def work_of_calls(
             StepPlan(
                 step=t,
                 shots=priced.shots,
-                rows=config.num_images,
+                rows=questions.rows,
                 seconds=math.fsum(each.seconds for each in priced.jobs if each.step == t),
             )
             for t in times
@@ -231,6 +238,7 @@ def work_of_calls(
             circuits=laid.circuits.planned, jobs=priced.jobs, sampler=questions.sampler, tiles=tiles
         ),
         circuits=(*laid.circuits.circuits, *priced.calibrating),
+        estimator=estimator,
     )
 
 

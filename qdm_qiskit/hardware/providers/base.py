@@ -22,7 +22,7 @@ from ...arguments import of_kind
 from ...errors import InvalidOption, TargetUnavailable
 from ...execution.provider_names import BUILT_IN, note_provider
 from ..plan.types import Availability, ProviderRecord
-from .requests import JobRequest, Request
+from .requests import EstimatorRequest, JobRequest, Request
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
@@ -213,6 +213,13 @@ class Provider(ABC):
             raise NotSubmitted("expectation values are measured by IBM's provider only")
         before()
         return self.submit(request, tag=tag, max_seconds=max_seconds)
+
+    def estimates(self, job_id: str, request: EstimatorRequest) -> Sequence[np.ndarray]:
+        """Return what an Estimator's job found: ``(2, rows, observables)`` of each PUB.
+
+        Planning sends such jobs to IBM and to this machine only.
+        """
+        raise InvalidOption(f"{self.title} has no Estimator; plan with primitive 'sampler'.")
 
     def usage_due(self, job_id: str) -> float:
         """Return the seconds after which a usage that is not final is worth asking for again."""

@@ -16,9 +16,9 @@ import numpy as np
 from ...errors import InvalidData, JobFailed, ServiceUnavailable
 from ...progress import Message, Progress
 from .base import ENDED, Provider
-from .counts import checked_counts
+from .counts import checked_counts, checked_estimates
 from .failures import CallFailed
-from .requests import JobRequest
+from .requests import EstimatorRequest, JobRequest
 from .settings import ServiceSettings
 
 __all__ = [
@@ -123,6 +123,16 @@ class Collector:
         """
         return self.result(
             job_id, lambda: checked_counts(self._provider.result(job_id, request), request)
+        )
+
+    def estimates(self, job_id: str, request: EstimatorRequest) -> list[np.ndarray]:
+        """Return the estimates of a finished job of an Estimator.
+
+        Raises:
+            JobFailed: As :meth:`counts`.
+        """
+        return self.result(
+            job_id, lambda: checked_estimates(self._provider.estimates(job_id, request), request)
         )
 
     def result(self, job_id: str, fetch: Callable[[], T]) -> T:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import InvalidData
-from .requests import JobRequest
+from .requests import EstimatorRequest, JobRequest
 
 __all__ = [
     "checked_counts",
+    "checked_estimates",
 ]
 
 
@@ -52,6 +53,26 @@ def checked_counts(found: Any, request: JobRequest) -> list[np.ndarray]:
                 f"the results have {int(short[0])} shots a row, {request.shots} were sent"
             )
         good.append(counts)
+    return good
+
+
+def checked_estimates(found: Any, request: EstimatorRequest) -> list[np.ndarray]:
+    """Return the estimates of a result, if it is the result of what was sent.
+
+    Args:
+        found: For each PUB ``(2, rows, observables)`` float64: values and standard errors.
+        request: What was sent.
+
+    Raises:
+        InvalidData: If it is not, with the fault.
+    """
+    shapes = [np.shape(each) for each in found]
+    wanted = [(2, *shape) for shape in request.shapes]
+    if shapes != wanted:
+        raise InvalidData(f"the results have values of shapes {shapes[:3]}, not {wanted[:3]}")
+    good = [np.asarray(each, dtype=np.float64) for each in found]
+    if not all(np.isfinite(each).all() and (each[1] >= 0).all() for each in good):
+        raise InvalidData("the results have values that are not finite, or errors below 0")
     return good
 
 

@@ -9,6 +9,7 @@ job again after a crash: the ledger says how far the last one came.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -21,7 +22,7 @@ from .base import Provider
 from .collector import Collector, Ending
 from .context import RunContext
 from .failures import CallFailed
-from .requests import JobRequest
+from .requests import EstimatorRequest, RunRequest
 from .sender import Sender
 from .settlement import Settlement
 
@@ -68,7 +69,7 @@ class RunJobs:
             progress=run.progress,
         )
 
-    def start(self, request: JobRequest) -> bool:
+    def start(self, request: RunRequest) -> bool:
         """Send a job unless it was sent, and return without waiting for it.
 
         One that runs in this process is run: nothing goes on without it.
@@ -88,7 +89,7 @@ class RunJobs:
             return False
         return True
 
-    def _send(self, request: JobRequest, *, wait: bool = True) -> None:
+    def _send(self, request: RunRequest, *, wait: bool = True) -> None:
         intention = self.latest(request.part)
         if intention is None or intention.state in ("failed", "dropped"):
             intention = None
@@ -96,7 +97,7 @@ class RunJobs:
             most = self._settlement.most_seconds(self.run.budget, request.part)
             self._sender.send(request, intention, max_seconds=most, wait=wait)
 
-    def obtain(self, request: JobRequest) -> StoredCounts:
+    def obtain(self, request: RunRequest) -> StoredCounts:
         """Send a job unless it was sent, wait for it, and write its counts down.
 
         Raises:
@@ -121,10 +122,10 @@ class RunJobs:
             self.run.tell(
                 f"{part}: job {job_id} failed at no cost ({ending.reason}); sending again"
             )
-            executions = request.rows * request.shots
-            self.reserve([(part, self._settlement.reserved_seconds(intention), executions)])
+            seconds = self._settlement.reserved_seconds(intention)
+            self.reserve([(part, seconds, request.executions)])
 
-    def fetch(self, request: JobRequest) -> StoredCounts | None:
+    def fetch(self, request: RunRequest) -> StoredCounts | None:
         """Return the counts of a job that was sent, if it has ended; send nothing."""
         intention = self.latest(request.part)
         if intention is None or intention.state in ("failed", "dropped"):
@@ -196,12 +197,18 @@ class RunJobs:
         return max(found, key=lambda each: each.attempt, default=None)
 
     def store(
-        self, intention: Intention, counts: list[np.ndarray], shots: int, at: float
+        self,
+        intention: Intention,
+        counts: list[np.ndarray],
+        shots: int,
+        at: float,
+        *,
+        estimates: Sequence[np.ndarray] = (),
     ) -> StoredCounts:
-        """Write counts to disk, then record in the ledger that they are there."""
+        """Write counts, or estimates, to disk, then record in the ledger that they are there."""
         assert intention.job_id is not None
         info = CountsInfo(job_id=intention.job_id, tag=intention.tag, shots=shots, ran_at=at)
-        stored = StoredCounts(counts=tuple(counts), info=info)
+        stored = StoredCounts(counts=tuple(counts), info=info, estimates=tuple(estimates))
         path = counts_path(self.run.plan.folder, intention.part)
         write_counts(path, stored)
         self.ledger.collected(intention.tag, str(path.relative_to(self.run.plan.folder)))
@@ -251,14 +258,23 @@ class RunJobs:
             return Ending(status="DONE", reason="")
         return self._collector.ending(job_id, lambda text: self.run.tell(f"{part}: {text}"))
 
-    def _take(self, request: JobRequest, intention: Intention) -> StoredCounts:
+    def _take(self, request: RunRequest, intention: Intention) -> StoredCounts:
         """Fetch counts, write them down at once, then ask for their cost."""
         assert intention.job_id is not None
         # Before them, so that nothing is asked between their arrival and their file.
         at = self._collector.finished_at(intention.job_id)
-        counts = self._collector.counts(intention.job_id, request)
+        counts: list[np.ndarray] = []
+        estimates: list[np.ndarray] = []
+        if isinstance(request, EstimatorRequest):
+            estimates = self._collector.estimates(intention.job_id, request)
+        else:
+            counts = self._collector.counts(intention.job_id, request)
         stored = self.store(
-            intention, counts, request.shots, self.ledger.now() if at is None else at
+            intention,
+            counts,
+            request.shots,
+            self.ledger.now() if at is None else at,
+            estimates=estimates,
         )
         self._settlement.settle_one(self.ledger.intention(intention.tag), 0.0)
         return stored

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection
 from typing import final
 
 from ...errors import ServiceUnavailable, SubmissionUncertain
@@ -53,9 +52,7 @@ class Settlement:
         self._charges = charges
         self._progress = progress
 
-    def settle(
-        self, wait_seconds: float | None = None, parts: Collection[str] | None = None
-    ) -> None:
+    def settle(self, wait_seconds: float | None = None) -> None:
         """Settle all jobs that have ended.
 
         A job that was created twice on the way to the provider may be listed only after the first
@@ -65,12 +62,9 @@ class Settlement:
 
         Args:
             wait_seconds: Longest wait for costs that the provider still counts; None looks once.
-            parts: Only the jobs of these parts; all if None.
         """
         end = time.monotonic() + (wait_seconds or 0.0)
         for intention in self._ledger.unsettled(self._run_id):
-            if parts is not None and intention.part not in parts:
-                continue
             known = self.settle_one(intention, end - time.monotonic()) is not None
             if not known and wait_seconds is not None:
                 self._say(f"{intention.part}: its cost is not known yet and stays reserved")
@@ -78,8 +72,7 @@ class Settlement:
             return
         known_before = self._ledger.now() - self._sender.lag_seconds
         for intention in self._ledger.to_look_again(self._run_id, known_before):
-            if parts is None or intention.part in parts:
-                self._look_again(intention, end - time.monotonic())
+            self._look_again(intention, end - time.monotonic())
 
     def settle_one(self, intention: Intention, wait_seconds: float) -> float | None:
         """Settle one intention and its duplicates; return the QPU seconds, None if not known."""

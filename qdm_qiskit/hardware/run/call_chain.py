@@ -18,6 +18,7 @@ from ...execution.calls import CallResult, CallTarget, CircuitCall, joined_resul
 from ..plan.call_jobs import call_name, noise_stream, planned_sampler, predicted
 from ..plan.calls import CallsPlan, JobPlan
 from ..plan.circuits import is_one_circuit
+from ..plan.estimator_circuits import on_device
 from ..plan.planned_files import load_planned_run, planned_values, read_inputs
 from ..plan.run_plan import RunPlan
 from .call_results import CallCounts, ExactDistributions, call_result, joined_counts, mended
@@ -26,6 +27,7 @@ from .parts import Answered
 if TYPE_CHECKING:
     from ...execution.counts import Pub
     from ...sampling import Sampler
+    from ..providers.requests import EstimatorPub
 
 __all__ = [
     "Answerer",
@@ -51,8 +53,11 @@ class CallJob:
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
-        """Rows and outcomes of the counts of each circuit."""
+        """Rows and outcomes of the counts of each circuit; of an Estimator rows and observables."""
         circuits = _calls_of(self.owner).circuits
+        if self.owner.estimator is not None:
+            pairs = zip(self.plan.calls, self.calls, strict=True)
+            return [(each.rows, call.spec.readout.num_outputs) for each, call in pairs]
         return [
             (call.rows, 1 << circuits[number].plan.qubits)
             for call in self.plan.calls
@@ -76,6 +81,22 @@ class CallJob:
             for each, call in zip(self.plan.calls, self.calls, strict=True)
             for number in each.circuits
         ]
+
+    def estimator_pubs(self, circuit: Callable[[int], QuantumCircuit]) -> list[EstimatorPub]:
+        """Return the circuits, observables and values of an Estimator's job.
+
+        Args:
+            circuit: Function that gives an entry of ``circuits.qpy``.
+        """
+        found: list[EstimatorPub] = []
+        planned = _calls_of(self.owner).circuits
+        for (isa, values), each, call in zip(
+            self.pubs(circuit), self.plan.calls, self.calls, strict=True
+        ):
+            [number] = each.circuits
+            observables = on_device(call, planned[number].plan, isa.num_qubits)
+            found.append((isa, tuple(observables), values))
+        return found
 
     def distributions(self) -> list[np.ndarray]:
         """Return the exact distributions of the same rows, for the engine."""
@@ -142,6 +163,9 @@ class PlannedTarget:
         answered = self._answerer(jobs)
         found = []
         for call in calls:
+            if self._plan.estimator is not None:
+                found.append(_estimated(call, jobs, answered))
+                continue
             parts = self._counts(call, jobs, answered)
             counts = joined_counts(parts)
             if self._seen is not None:
@@ -206,6 +230,20 @@ class PlannedTarget:
         )
 
 
+def _estimated(
+    call: CircuitCall, jobs: Sequence[CallJob], answered: Sequence[Answered]
+) -> CallResult:
+    """Return a call's values and errors, of all jobs that took rows of it."""
+    parts = [
+        estimates
+        for job, answer in zip(jobs, answered, strict=True)
+        for own, estimates in zip(job.calls, answer.stored.estimates, strict=True)
+        if own is call
+    ]
+    values, errors = np.concatenate(parts, axis=1)
+    return CallResult(outputs=values, standard_errors=errors)
+
+
 def _check_kept(outputs: np.ndarray, step: int, shots: int) -> None:
     from ...sampling.call_targets import check_postselected
 
@@ -243,6 +281,7 @@ class CallChain:
         self._labels = None if labels is None else torch.from_numpy(labels)
         times = [each.step for each in plan.steps]
         record = _calls_of(plan).sampler
+        assert record is not None  # of a model's plan
         self._chain = Chain(
             trained.process,
             planned_sampler(trained.process, record, times, sampler),

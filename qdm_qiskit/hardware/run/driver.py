@@ -6,7 +6,7 @@ not matter which process goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, final
@@ -25,6 +25,7 @@ from ...execution.devices import named_device
 from ...execution.targets import parse_target
 from ...mitigation.readout import ReadoutCalibration
 from ..ledger.ledger import RunState
+from ..ledger.output_files import OUTPUTS, write_outputs
 from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_images
 from ..ledger.schema import State
 from ..plan.run_plan import StepPlan
@@ -32,7 +33,7 @@ from ..providers.base import Provider
 from ..providers.context import RunContext
 from ..providers.door import open_provider
 from ..providers.jobs import RunJobs
-from ..providers.requests import JobRequest
+from ..providers.requests import JobRequest, RunRequest
 from .calibrations import RunCalibrations
 from .job_requests import RunParts
 from .manifest import write_manifest
@@ -41,7 +42,7 @@ from .reverse_chain import PlannedChain, probabilities_of
 
 if TYPE_CHECKING:
     from ...sampling import Sampler
-    from .call_chain import CallJob
+    from .call_chain import Answerer, CallJob
 
 __all__ = [
     "Answers",
@@ -160,13 +161,19 @@ class DrivenRun:
             self._run, self._parts, self._calibrations, jobs, detach=detach, send=send
         )
         try:
-            path = list(
-                self._one_circuit(answers) if self._plan.calls is None else self._calls(answers)
-            )
+            write = self._computed(answers)
         except Unanswered:
             self._keep_session = self._keep_session or answers.stopped
             return
-        self._finish(jobs, path)
+        self._finish(jobs, write)
+
+    def _computed(self, answers: Answers) -> Callable[[], None]:
+        """Compute what the run is for, and return the function that writes it."""
+        plan = self._plan
+        if plan.qnn is not None:
+            return self._outputs(answers)
+        path = list(self._one_circuit(answers) if plan.calls is None else self._calls(answers))
+        return partial(write_images, plan.folder, path[-1], path)
 
     def _one_circuit(self, answers: Answers) -> Iterator[np.ndarray]:
         """Yield the images of x_T and after each step of a model that is one circuit."""
@@ -185,9 +192,30 @@ class DrivenRun:
         from .call_chain import PlannedTarget
         from .whole_chain import chain_of_calls
 
+        chain = chain_of_calls(self._plan, self._sampler)
+        target = PlannedTarget(self._plan, self._answerer(answers))
+        yield chain.images()
+        for step in self._plan.steps:
+            chain.walk(target)
+            yield chain.images()
+            self._reached(step.name, chain.left)
+
+    def _outputs(self, answers: Answers) -> Callable[[], None]:
+        """Compute the outputs of a QNN, and return the function that writes them."""
+        from .qnn_chain import QnnChain
+
+        found = QnnChain(self._plan).ask(self._answerer(answers))
+        self._reached(self._plan.steps[0].name, 0)
+        return partial(write_outputs, self._plan.folder, found)
+
+    def _answerer(self, answers: Answers) -> Answerer:
+        """Return the function that gives the counts of the jobs of calls."""
         exact = self._plan.target.partition(":")[0] == "engine"
 
-        def request(job: CallJob) -> JobRequest:
+        def request(job: CallJob) -> RunRequest:
+            if self._plan.estimator is not None:
+                pubs = job.estimator_pubs(self._parts.circuit)
+                return self._parts.estimate(job.plan, pubs)
             return self._parts.request(
                 job.plan.name,
                 job.pubs(self._parts.circuit),
@@ -201,13 +229,7 @@ class DrivenRun:
                 [Part(each.plan.name, each.shapes, partial(request, each)) for each in jobs]
             )
 
-        chain = chain_of_calls(self._plan, self._sampler)
-        target = PlannedTarget(self._plan, answer)
-        yield chain.images()
-        for step in self._plan.steps:
-            chain.walk(target)
-            yield chain.images()
-            self._reached(step.name, chain.left)
+        return answer
 
     def _reached(self, name: str, left: int) -> None:
         """Record that a step is done, unless it was before."""
@@ -216,10 +238,10 @@ class DrivenRun:
             self._ledger.set_run(self._plan.run_id, self._unfinished, step=left, reason=reason)
             self._run.tell(f"{name} done, {left} to go")
 
-    def _finish(self, jobs: RunJobs, path: list[np.ndarray]) -> None:
+    def _finish(self, jobs: RunJobs, write: Callable[[], None]) -> None:
         plan = self._plan
         self._keep_session = False
-        write_images(plan.folder, path[-1], path)
+        write()
         jobs.settle(wait=True)
         self._ledger.release(plan.run_id)  # what a reused calibration or a retry left over
         self._ledger.set_run(plan.run_id, "done", step=0)
@@ -227,7 +249,8 @@ class DrivenRun:
         self._ledger.event(plan.run_id, "recorded")
 
     def _finished(self) -> bool:
-        return all((self._plan.folder / name).exists() for name in (IMAGES, SAMPLES, MANIFEST))
+        results = (IMAGES, SAMPLES) if self._plan.qnn is None else (OUTPUTS,)
+        return all((self._plan.folder / name).exists() for name in (*results, MANIFEST))
 
     def _settle_late(self) -> None:
         """Settle what was left when the run was done: costs not counted yet, a session not closed.

@@ -12,11 +12,12 @@ from ...errors import InvalidData
 from ...execution.counts import Pub
 from ...mitigation.readout import prepared_bits
 from ..ledger.run_files import StoredCounts, counts_path, nonce, read_counts
+from ..plan.calls import JobPlan
 from ..plan.planned_files import check_files, read_all_circuits
 from ..plan.run_plan import CalibrationPlan, StepPlan
 from ..plan.tiles import side_by_side
 from ..providers.context import RunContext
-from ..providers.requests import JobRequest
+from ..providers.requests import EstimatorPub, EstimatorRequest, JobRequest
 
 __all__ = [
     "RunParts",
@@ -137,6 +138,27 @@ class RunParts:
             together=together,
         )
 
+    def estimate(self, job: JobPlan, pubs: Sequence[EstimatorPub]) -> EstimatorRequest:
+        """Return a job of an Estimator.
+
+        Args:
+            job: The job.
+            pubs: Circuits, observables and values.
+        """
+        plan = self._run.plan
+        assert plan.estimator is not None
+        return EstimatorRequest(
+            run_id=plan.run_id,
+            part=job.name,
+            pubs=tuple(pubs),
+            shots=job.shots,
+            options=plan.options,
+            backend=plan.backend,
+            nonce=self._nonce,
+            estimator_options=plan.estimator.options,
+            executions=plan.executions(job),
+        )
+
 
 def check_shapes(
     run_id: str, part: str, stored: StoredCounts, shapes: Sequence[tuple[int, int]]
@@ -146,7 +168,7 @@ def check_shapes(
     Raises:
         InvalidData: With both shapes.
     """
-    found = [each.shape for each in stored.counts]
+    found = [each.shape for each in stored.counts] or [each.shape[1:] for each in stored.estimates]
     if found == list(shapes):
         return
     pairs = [(a, b) for a, b in zip(found, shapes, strict=False) if a != b]

@@ -12,6 +12,7 @@ from ...files import write_json
 from ..ledger.run_files import MANIFEST, iso, nonce, read_calibrations
 from ..ledger.schema import Row
 from ..plan.calls import CallsPlan
+from ..plan.estimator_plan import EstimatorPlan
 from ..plan.run_plan import MODEL
 from ..providers.context import RunContext
 
@@ -58,12 +59,14 @@ def manifest(run: RunContext) -> dict[str, Any]:
         "schema": SCHEMA,
         **calls,
         **({} if plan.chain is None else {"chain": asdict(plan.chain)}),
+        **({} if plan.qnn is None else {"qnn": asdict(plan.qnn)}),
+        **({} if plan.estimator is None else {"estimator": _estimator(plan.estimator)}),
         "run_id": plan.run_id,
         "state": state.state,
         "plan_sha256": plan.content_sha256,
         "nonce": nonce(plan.folder),
         "model": plan.model,
-        "model_files": MODEL,
+        "model_files": MODEL if plan.qnn is None else None,
         "model_sha256": weights[0] if weights else None,
         "target": plan.target,
         "backend": plan.backend,
@@ -102,10 +105,18 @@ def manifest(run: RunContext) -> dict[str, Any]:
     }
 
 
+def _estimator(plan: EstimatorPlan) -> dict[str, Any]:
+    return {
+        "estimator": "qiskit_ibm_runtime.executor_estimator.Estimator",
+        "options": json.loads(plan.options),
+        "resolved": json.loads(plan.resolved),
+    }
+
+
 def _calls(calls: CallsPlan) -> dict[str, Any]:
     """Return the sampler, and the physical qubits of each circuit of the calls."""
     return {
-        "sampler": asdict(calls.sampler),
+        "sampler": None if calls.sampler is None else asdict(calls.sampler),
         "circuits": [
             {
                 "content": each.content,

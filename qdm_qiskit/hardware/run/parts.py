@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ...mitigation.readout import ReadoutCalibration
 from ..ledger.run_files import StoredCounts
-from ..providers.requests import JobRequest
+from ..providers.requests import RunRequest
 
 __all__ = [
     "Answered",
@@ -37,8 +37,8 @@ class Part:
 
     name: str
     shapes: Sequence[Shape]
-    """Shapes of the counts of each circuit."""
-    request: Callable[[], JobRequest]
+    """Shapes of the counts of each circuit; of an Estimator's job rows and observables of each PUB."""
+    request: Callable[[], RunRequest]
     """Function that makes the request of the job."""
 
 

@@ -1,4 +1,4 @@
-"""Repeated post-processing, offline, from a run's folder alone: counts to probabilities to images.
+"""Repeated post-processing, offline, from a run's folder alone: from counts to images or outputs.
 
 Nothing is asked of any service or ledger. The same counts give the same images to the bit on the same
 versions of the libraries; a replay says whether they are the stored ones.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...arguments import checked_path
-from ...errors import CalibrationMismatch, InvalidData
+from ...errors import CalibrationMismatch, InvalidData, MissingData
 from ...execution.distributions import (
     hellinger_fidelity,
     normalized,
@@ -24,6 +25,7 @@ from ...execution.distributions import (
     total_variation_distance,
 )
 from ...mitigation.readout import ReadoutCalibration
+from ..ledger.output_files import StoredOutputs, read_outputs
 from ..ledger.run_files import (
     IMAGES,
     MAX_FILE_BYTES,
@@ -63,11 +65,12 @@ class StepReplay:
     """Shots that ran for each image."""
     job_id: str
     """Id of the job; of several the ids in their order, with spaces between them."""
-    shot_distance: float
-    """Total variation distance that shot noise alone leaves, in the mean over draws."""
-    raw_distance: float
+    shot_distance: float | None
+    """Total variation distance that shot noise alone leaves, in the mean over draws; None, as the
+    others, of an Estimator's values, and of a QNN of too many qubits for exact distributions."""
+    raw_distance: float | None
     """Total variation distance of the raw frequencies from the exact distribution."""
-    raw_fidelity: float
+    raw_fidelity: float | None
     """Hellinger fidelity of the same."""
     mitigated_distance: float | None
     """After mitigation; None without it."""
@@ -78,22 +81,25 @@ class StepReplay:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Replay:
-    """Images and steps that a run's record gives."""
+    """Images, or outputs of a QNN, and steps that a run's record gives."""
 
     plan: RunPlan
     steps: tuple[StepReplay, ...]
     """The steps that are recorded, t = T first."""
     trajectory: np.ndarray
-    """``(steps + 1, images, channels, height, width)``: x_T .. x_t as images."""
+    """``(steps + 1, images, channels, height, width)``: x_T .. x_t as images; empty of a QNN."""
     stored: bool
-    """True if the record holds images to compare with."""
+    """True if the record holds images, or outputs, to compare with."""
     difference: float | None
-    """Largest difference of a pixel of any step from the stored one; None without stored ones."""
+    """Largest difference of a pixel of any step, or of an output or its error, from the stored one;
+    None without stored ones."""
     kept: np.ndarray | None = None
     """``(images,)`` share of each image's shots that passed the projections of a chain in one circuit,
     or that have its history, mitigated where the readout is; None of other chains, and before."""
     histories: np.ndarray | None = None
     """``(images,)`` int: outcomes of recorded ancillas; None of other chains."""
+    answer: StoredOutputs | None = None
+    """Outputs of a QNN; None of a model's run, and before they are recorded."""
 
     @property
     def done(self) -> bool:
@@ -107,20 +113,39 @@ class Replay:
 
     @property
     def images(self) -> np.ndarray:
-        """The last of the trajectory, ``(images, channels, height, width)``."""
+        """The last of the trajectory, ``(images, channels, height, width)``.
+
+        Raises:
+            MissingData: If it is the run of a QNN.
+        """
+        if self.plan.qnn is not None:
+            raise MissingData(
+                f"Run {self.plan.run_id} is a QNN's: it has outputs (.outputs), and no images."
+            )
         return np.asarray(self.trajectory[-1])
+
+    @property
+    def outputs(self) -> np.ndarray | None:
+        """Outputs of a QNN, ``(..., *output_shape)``; None before they are recorded."""
+        return None if self.answer is None else self.answer.outputs
+
+    @property
+    def standard_errors(self) -> np.ndarray | None:
+        """Standard errors of the outputs, of their shape; None where they are not known."""
+        return None if self.answer is None else self.answer.standard_errors
 
     def sentence(self) -> str:
         """Return the verdict in words."""
+        what = "images" if self.plan.qnn is None else "outputs"
         recorded = f"{len(self.steps)} of {len(self.plan.steps)} steps are recorded"
         if not self.done:
             return f"{recorded}; go on with `qdm run resume {self.plan.run_id}`."
         if not self.stored:
-            return f"{recorded}, but no images are stored; `qdm run resume` writes them."
+            return f"{recorded}, but no {what} are stored; `qdm run resume` writes them."
         if self.equal:
-            return f"{recorded}; the images are the stored ones to the bit."
+            return f"{recorded}; the {what} are the stored ones to the bit."
         return (
-            f"{recorded}; the images DIFFER from the stored ones by up to {self.difference:.3g}: the "
+            f"{recorded}; the {what} DIFFER from the stored ones by up to {self.difference:.3g}: the "
             "record was changed, or other versions of the libraries compute otherwise."
         )
 
@@ -159,6 +184,8 @@ def replay(folder: Path, *, sampler: Sampler | None = None) -> Replay:
     calibrations = read_calibrations(folder, plan.correction)
     for name, calibration in calibrations.items():
         _check_calibration(plan, folder, name, calibration)
+    if plan.qnn is not None:
+        return _qnn(plan, calibrations)
     walk = _one_circuit if plan.calls is None else partial(_calls, sampler=sampler)
     path, steps, whole = walk(plan, calibrations)
     trajectory = np.stack(path)
@@ -220,14 +247,43 @@ def _calls(
     return path, steps, None if isinstance(chain, CallChain) else chain.result
 
 
+def _qnn(plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) -> Replay:
+    """Return the outputs of a QNN, as far as they are recorded."""
+    from .qnn_chain import MOST_EXACT_QUBITS, QnnChain
+
+    assert plan.qnn is not None
+    record = _RecordedStep(plan, calibrations, exact=plan.qnn.qubits <= MOST_EXACT_QUBITS)
+    stored = read_outputs(plan.folder)
+    answer = None
+    with suppress(Unanswered):
+        answer = QnnChain(plan).ask(record.answer, record.see)
+    difference = None
+    if stored is not None:
+        difference = float("inf") if answer is None else answer.difference(stored)
+    return Replay(
+        plan=plan,
+        steps=() if answer is None else (record.summary(plan.steps[0].step),),
+        trajectory=np.zeros((0, 0, 1, 1, 1)),
+        stored=stored is not None,
+        difference=difference,
+        answer=answer,
+    )
+
+
 class _RecordedStep:
     """Recorded step, which answers its calls and compares them with the exact ones."""
 
-    def __init__(self, plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        calibrations: dict[str, ReadoutCalibration],
+        *,
+        exact: bool = True,
+    ) -> None:
         from .call_results import ExactDistributions
 
         self._plan, self._calibrations = plan, calibrations
-        self._engines = ExactDistributions()
+        self._engines = ExactDistributions() if exact else None
         self.clear()
 
     def clear(self) -> None:
@@ -252,6 +308,8 @@ class _RecordedStep:
 
     def see(self, call: CircuitCall, counts: CallCounts) -> None:
         """Keep a call's distributions beside the exact ones."""
+        if self._engines is None:
+            return
         mended = counts.mended or (None,) * len(counts.counts)
         self._pairs += zip(counts.raw, mended, self._engines.of(call), strict=True)
 
@@ -259,7 +317,9 @@ class _RecordedStep:
         """Return the step against the exact distributions."""
         shots = min(each.info.shots for each in self._stored)
 
-        def mean(rows: Sequence[np.ndarray]) -> float:
+        def mean(rows: Sequence[np.ndarray]) -> float | None:
+            if not rows:
+                return None
             return float(np.mean(np.concatenate([np.atleast_1d(each) for each in rows])))
 
         mended = [(m, e) for _, m, e in self._pairs if m is not None]
@@ -270,12 +330,8 @@ class _RecordedStep:
             shot_distance=mean([shot_noise_distance(e, shots) for _, _, e in self._pairs]),
             raw_distance=mean([total_variation_distance(r, e) for r, _, e in self._pairs]),
             raw_fidelity=mean([hellinger_fidelity(r, e) for r, _, e in self._pairs]),
-            mitigated_distance=mean([total_variation_distance(m, e) for m, e in mended])
-            if mended
-            else None,
-            mitigated_fidelity=mean([hellinger_fidelity(m, e) for m, e in mended])
-            if mended
-            else None,
+            mitigated_distance=mean([total_variation_distance(m, e) for m, e in mended]),
+            mitigated_fidelity=mean([hellinger_fidelity(m, e) for m, e in mended]),
             calibration=self._used,
         )
 
