@@ -16,6 +16,7 @@ from ..engine.noise.runners import noise_alone
 from ..errors import InvalidData
 from ..execution.calls import CallResult, CircuitCall
 from ..execution.counts import Pub
+from ..execution.divided_calls import divided, joined, other_call
 from ..execution.distributions import normalized
 from ..execution.noisy import MAX_DENSITY_QUBITS
 from ..execution.runner import CircuitRunner
@@ -144,7 +145,9 @@ class RunnerTarget:
         """
         self._progress(Message("transpiling"))
         found = [self.prepared(call) for call in calls]
-        sets = dict.fromkeys(each.qubits for each in found if each.circuits)
+        others = [other for call in calls if (other := other_call(call)) is not None]
+        both = [*found, *(self.prepared(other) for other in others)]
+        sets = dict.fromkeys(each.qubits for each in both if each.circuits)
         if self.config.mitigation != "m3" or not sets:
             return found
         if calibration is None:
@@ -178,6 +181,12 @@ class RunnerTarget:
         Raises:
             InvalidData: If no shot of a row passed the post-selection.
         """
+        parts = [divided(call) for call in calls]
+        found = self._answer([call for each in parts for _, call in each])
+        results = iter(found)
+        return [joined([(rows, next(results)) for rows, _ in each]) for each in parts]
+
+    def _answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
         prepared = [self.prepared(call) for call in calls]
         counts: list[list[np.ndarray]] = [[] for _ in calls]
         for shots in dict.fromkeys(_shots_of(call) for call in calls):
