@@ -2,8 +2,8 @@
 
 A fit sweeps over steps, each a gate on two neighbours with a bilinear form: ``G(p, q)`` is the sum
 of ``p[a] q[b] basis[a, b]`` with unit vectors p and q. All else held, the overlap of the circuit's
-state with the wanted one is ``p M q``, which alternating normalised products raise. So the overlap
-never falls, and no step size is to be chosen.
+state with the wanted one is ``p M q``, which alternating normalised products raise, so a sweep never
+lowers the overlap and there is no step size to choose.
 
 Three kinds of step are enough. ``turn``: a rotation on each of two qubits. ``brick``: the same behind
 a CZ. ``block``: any element of SO(4), which two CZ and six RY make; its two vectors are the unit
@@ -21,14 +21,18 @@ import numpy as np
 __all__ = ["Kind", "Step", "basis", "fit_line"]
 
 Kind = Literal["turn", "brick", "block"]
-SPREAD = 0.1
+SPREAD = 0.05
 """Standard deviation of the first guess of a gate's vectors around no rotation."""
 WIDEST = 8
 """Most basis states of the qubits beside a gate that its matrix is widened by: one product of larger
 matrices takes less time than many small ones."""
-SQUARINGS = 5
-"""Squarings of a form's square: 2**6 alternating products at once."""
+SQUARINGS = 4
+"""Squarings of a form's square: as good as ``2**4`` alternating products, at once."""
 TINY = 1e-30
+MOMENTUM = 0.9
+"""Share of a vector's latest change that it is moved on by before the next sweep."""
+FREE_SWEEPS = 3
+"""Sweeps at the start and at the end without momentum."""
 MOST_VALUES = 1 << 23
 """Most numbers that a fit keeps at once; larger batches are fitted in parts."""
 
@@ -104,20 +108,64 @@ def _fitted(
     places = [_Place.of(step, states.shape[1], complex_states) for step in steps]
     rng = np.random.default_rng(seed)
     p, q = ([_first(rng, place, len(states)) for place in places] for _ in range(2))
+    momentum = _Momentum(len(states))
+    for sweep in range(sweeps):
+        if FREE_SWEEPS <= sweep < sweeps - FREE_SWEEPS:
+            p, q = momentum.moved(p, q)
+        overlap = _swept(wanted, places, p, q)
+        momentum.seen(np.abs(overlap))
+    return [each.astype(float) for each in p], [each.astype(float) for each in q]
+
+
+def _swept(
+    wanted: np.ndarray, places: list[_Place], p: list[np.ndarray], q: list[np.ndarray]
+) -> np.ndarray:
+    """Visit all gates back and forth, change their vectors in the lists, return the overlaps."""
     start = np.zeros_like(wanted)
     start[:, 0] = 1
-    kets, bras = [start], [wanted] * (len(steps) + 1)
+    kets, bras = [start], [wanted] * (len(places) + 1)
     for k, place in enumerate(places):
         kets.append(place.applied(place.matrix(p[k], q[k]), kets[k]))
-    for _ in range(sweeps):
-        for k in reversed(range(len(steps))):
-            p[k], q[k] = places[k].raised(bras[k + 1], kets[k], p[k], q[k])
-            matrix = places[k].matrix(p[k], q[k])
-            bras[k] = places[k].applied(matrix.conj().swapaxes(1, 2), bras[k + 1])
-        for k, place in enumerate(places):
-            p[k], q[k] = place.raised(bras[k + 1], kets[k], p[k], q[k])
-            kets[k + 1] = place.applied(place.matrix(p[k], q[k]), kets[k])
-    return [_unit(each.astype(float)) for each in p], [_unit(each.astype(float)) for each in q]
+    for k in reversed(range(len(places))):
+        p[k], q[k] = places[k].raised(bras[k + 1], kets[k], p[k], q[k])
+        matrix = places[k].matrix(p[k], q[k])
+        bras[k] = places[k].applied(matrix.conj().swapaxes(1, 2), bras[k + 1])
+    for k, place in enumerate(places):
+        p[k], q[k] = place.raised(bras[k + 1], kets[k], p[k], q[k])
+        kets[k + 1] = place.applied(place.matrix(p[k], q[k]), kets[k])
+    found: np.ndarray = (wanted.conj() * kets[-1]).sum(axis=1)
+    return found
+
+
+class _Momentum:
+    """Extrapolation from sweep to sweep, taken back for rows whose overlap fell.
+
+    Sweeps alone creep along the directions in which many gates have to move together.
+    """
+
+    def __init__(self, batch: int) -> None:
+        self._best = np.zeros(batch)
+        self._factor = np.zeros((batch, 1), np.float32)
+        self._before: tuple[list[np.ndarray], list[np.ndarray]] | None = None
+
+    def seen(self, overlap: np.ndarray) -> None:
+        """Take the overlaps behind a sweep: where they fell, the next one starts without a push."""
+        self._factor = np.where(overlap >= self._best, MOMENTUM, 0.0)[:, None].astype(np.float32)
+        self._best = overlap
+
+    def moved(
+        self, p: list[np.ndarray], q: list[np.ndarray]
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return the vectors, pushed on by their latest change."""
+        before = self._before
+        self._before = list(p), list(q)
+        if before is None:
+            return list(p), list(q)
+        pushed = [
+            [_unit(new + self._factor * (new - old), new) for new, old in zip(now, then, strict=True)]
+            for now, then in zip((p, q), before, strict=True)
+        ]
+        return pushed[0], pushed[1]
 
 
 def _first(rng: np.random.Generator, place: _Place, batch: int) -> np.ndarray:
@@ -126,10 +174,12 @@ def _first(rng: np.random.Generator, place: _Place, batch: int) -> np.ndarray:
     return np.tile(guess / np.linalg.norm(guess), (batch, 1))
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    norms = np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
-    # Where the overlap does not depend on a vector, any will do.
-    return np.where(norms > 0, vectors, np.eye(1, vectors.shape[1])) / np.where(norms > 0, norms, 1)
+def _unit(vectors: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Return unit rows; rows without a direction are those of ``otherwise``."""
+    squares = (vectors * vectors).sum(axis=1, keepdims=True)
+    if squares.min() > 0:
+        return vectors / np.sqrt(squares)
+    return np.where(squares > 0, vectors / np.sqrt(np.where(squares > 0, squares, 1)), otherwise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,10 +187,12 @@ class _Place:
     """A step's basis and place, as products of matrices want them."""
 
     basis: np.ndarray
-    """``(k * k, m * m)``: flattened matrices, widened by identities on m / 4 states beside them."""
+    """``(k * k, 16)``: flattened matrices."""
     shape: tuple[int, ...]
-    """Shape of a state in which the gate acts on axis ``-2`` or, if transposed, on the last one."""
+    """Shape of a state in which the widened gate acts on axis ``-2`` or, if transposed, the last."""
     count: int
+    wide: int
+    """Basis states beside the gate that its matrix is widened by; 1 for none."""
     transposed: bool
 
     @staticmethod
@@ -148,19 +200,36 @@ class _Place:
         return _place(step.kind, 2**step.at, size // (4 * 2**step.at), complex_states)
 
     def matrix(self, p: np.ndarray, q: np.ndarray) -> np.ndarray:
-        """Return the gates, ``(batch, m, m)``."""
-        m = self.shape[-1] if self.transposed else self.shape[-2]
+        """Return the gates, ``(batch, m, m)`` with m = 4 ``wide``."""
         both = (p[:, :, None] * q[:, None]).reshape(len(p), 1, -1)
-        return (both @ self.basis).reshape(len(p), m, m)
+        gates = (both @ self.basis).reshape(len(p), 4, 4)
+        if self.wide == 1:
+            return gates
+        found = np.zeros((len(p), 4 * self.wide, 4 * self.wide), gates.dtype)
+        if self.transposed:
+            sides = np.einsum("bixjx->bxij", found.reshape(-1, 4, self.wide, 4, self.wide))
+        else:
+            sides = np.einsum("bxixj->bxij", found.reshape(-1, self.wide, 4, self.wide, 4))
+        sides[...] = gates[:, None]  # a view
+        return found
+
+    def _summed(self, matrices: np.ndarray) -> np.ndarray:
+        """Return the sums of those blocks, ``(batch, 1, 16)``."""
+        if self.wide == 1:
+            found = matrices if matrices.ndim == 3 else matrices.sum(axis=1)
+        elif self.transposed:
+            found = np.einsum("bixjx->bij", matrices.reshape(-1, 4, self.wide, 4, self.wide))
+        else:
+            found = np.einsum("bxixj->bij", matrices.reshape(-1, self.wide, 4, self.wide, 4))
+        return found.reshape(-1, 1, 16)
 
     def applied(self, matrix: np.ndarray, states: np.ndarray) -> np.ndarray:
         """Return the states behind the gates."""
         seen = states.reshape(len(states), *self.shape)
         if self.transposed:
             return (seen @ matrix.swapaxes(1, 2)).reshape(states.shape)
-        return (matrix.reshape(-1, *(1,) * (len(self.shape) - 2), *matrix.shape[1:]) @ seen).reshape(
-            states.shape
-        )
+        among = (1,) * (len(self.shape) - 2)
+        return (matrix.reshape(-1, *among, *matrix.shape[1:]) @ seen).reshape(states.shape)
 
     def raised(
         self, bra: np.ndarray, ket: np.ndarray, p: np.ndarray, q: np.ndarray
@@ -171,36 +240,30 @@ class _Place:
             found = b.conj().swapaxes(1, 2) @ c
         else:
             found = b.conj() @ c.swapaxes(-1, -2)
-            if found.ndim == 4:
-                found = found.sum(axis=1)
-        form = (found.reshape(len(ket), 1, -1) @ self.basis.T).reshape(-1, self.count, self.count)
+        form = (self._summed(found) @ self.basis.T).reshape(-1, self.count, self.count)
         if np.iscomplexobj(form):
             overlap = (p[:, None] @ form @ q[:, :, None]).ravel()
             size = np.abs(overlap)
             turned = np.where(size > 0, overlap.conj(), 1) / np.where(size > 0, size, 1)
             form = (turned[:, None, None] * form).real
+        # Scaled, so that small overlaps of wide states do not vanish when they are squared.
+        # A largest entry of 1 / 2 keeps the largest eigenvalue within 4 and 1 / 4.
+        form = form / (2 * np.maximum(np.abs(form).max(axis=(1, 2), keepdims=True), TINY))
         power = form.swapaxes(1, 2) @ form
         for _ in range(SQUARINGS):
-            power = power / (np.trace(power, axis1=1, axis2=2)[:, None, None] + TINY)
             power = power @ power
-        q = _unit((power @ q[:, :, None])[:, :, 0])
-        p = _unit((form @ q[:, :, None])[:, :, 0])
-        return p, q
+        q = _unit((power @ q[:, :, None])[:, :, 0], q)
+        return _unit((form @ q[:, :, None])[:, :, 0], p), q
 
 
 @cache
 def _place(kind: Kind, above: int, below: int, complex_states: bool) -> _Place:
     gates = basis(kind, complex_states)
     count = len(gates)
-    flat = gates.reshape(-1, 4, 4)
-    shape: tuple[int, ...]
+    flat = gates.reshape(count * count, 16)
+    kept = flat.astype(np.complex64 if complex_states else np.float32)
     if min(above, below) > WIDEST:
-        wide, shape, transposed = flat, (above, 4, below), False
-    elif above <= below:
-        wide = np.array([np.kron(np.eye(above), each) for each in flat])
-        shape, transposed = (4 * above, below), False
-    else:
-        wide = np.array([np.kron(each, np.eye(below)) for each in flat])
-        shape, transposed = (above, 4 * below), True
-    kept = wide.reshape(count * count, -1).astype(np.complex64 if complex_states else np.float32)
-    return _Place(kept, shape, count, transposed)
+        return _Place(kept, (above, 4, below), count, 1, False)
+    if above <= below:
+        return _Place(kept, (4 * above, below), count, above, False)
+    return _Place(kept, (above, 4 * below), count, below, True)

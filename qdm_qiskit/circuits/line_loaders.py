@@ -37,9 +37,9 @@ from .line_newton import fit_angles
 
 __all__ = ["BrickLoader", "LineLoader", "StaircaseLoader"]
 
-BLOCK_SWEEPS = 18
+BLOCK_SWEEPS = 28
 """Sweeps over the blocks of SO(4) of real states."""
-TURN_SWEEPS = 60
+TURN_SWEEPS = 40
 """Sweeps over the rotations of complex states, each of which moves less than a block."""
 EXACT = "exact"
 

@@ -383,6 +383,24 @@ class CircuitSpec:
             loader = exact if loader == EXACT else make_loader(loader, count, phases=phases)
         return Loading(loader, count)
 
+    def loaded_by(self, loader: str | None) -> CircuitSpec:
+        """Return the spec with the loader of a name; itself for None, and where it takes angles.
+
+        The same spec each time, so that a target transpiles it once.
+
+        Raises:
+            UnknownName, InvalidOption, InvalidTemplate, InvalidExtension: As :func:`.make_loader`.
+        """
+        if loader is None or self.encoding == "angle" or loader == self.loader:
+            return self
+        if loader not in self._by_loader:
+            self._by_loader[loader] = replace(self, loader=loader)
+        return self._by_loader[loader]
+
+    @cached_property
+    def _by_loader(self) -> dict[str, CircuitSpec]:
+        return {}
+
     @cached_property
     def fallback(self) -> CircuitSpec | None:
         """The circuit with the loader that takes over where its own one misses its bound, if any."""

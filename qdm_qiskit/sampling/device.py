@@ -447,7 +447,7 @@ def layer_calls(model: Denoiser) -> list[CircuitCall]:
         told = None if label is None else label.to(place)
         jobs = calls_of(model, x.to(place), torch.ones(1, device=place), told)
         return [call for job in jobs for call in job]
-    caller = Caller(_Nobody(), None)
+    caller = Caller(_Nobody(), None, model.call_loader)
     return [
         caller.call(name, layer.spec, layer.angles())
         for name, layer in quantum_layers(model).items()
