@@ -56,7 +56,7 @@ def composed(
 ) -> CircuitSpec:
     """Return parts one behind another as one circuit without weights.
 
-    Data are on qubits ``0 .. n-1`` in the order of each part's data qubits; the ancillas of the first
+    The first part's loader loads for all. Data are on qubits ``0 .. n-1`` in the order of each part's data qubits; the ancillas of the first
     part follow, then those of the second. Inputs of the same number are one parameter in all parts;
     the weights that are left free are the inputs behind them, in the order of use.
 
@@ -120,6 +120,7 @@ def composed(
         ancilla_qubits=tuple(range(count, total)),
         readout=ProbabilityReadout(qubits=(*data, *recorded), postselect=tuple(selected)),
         source=parts[0].spec.source,
+        loader=parts[0].spec.loader,
     )
 
 

@@ -1,14 +1,16 @@
 """Loaders, which put a vector into the amplitudes of qubits when a circuit runs, exactly or nearly.
 
 The engine needs none, it starts from the state itself. Where circuits run, a spec's loader stands in
-front of its circuit: :class:`ExactLoader` unless another one is chosen.
+front of its circuit: :class:`ExactLoader` unless another one is chosen. ``bricks:L`` and
+``staircase:L`` load nearly, with few gates; see :mod:`.line_loaders`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -30,6 +32,7 @@ from ..errors import (
 )
 from .canonical import canonical_circuit
 from .encodings import amplitude_angles, amplitude_loader
+from .line_loaders import LineLoader
 from .parameters import input_parameters
 
 __all__ = [
@@ -39,6 +42,7 @@ __all__ = [
     "UNNAMED",
     "ExactLoader",
     "Loader",
+    "Loaded",
     "LoaderFactory",
     "Loading",
     "checked_loader",
@@ -60,7 +64,8 @@ class Loader(Protocol):
     """A parameterized circuit that loads vectors, and the angles that it takes for each.
 
     The loader is made for n qubits. Its work is checked where it is used: shapes, finite angles,
-    and for every vector the fidelity with what should be loaded.
+    and for every vector the fidelity with what should be loaded. One that takes complex vectors
+    has an attribute ``phases`` that is True.
 
     >>> import numpy as np
     >>> from qiskit.circuit import Parameter
@@ -90,7 +95,8 @@ class Loader(Protocol):
         """Return the circuit's parameters for each vector.
 
         Args:
-            data: ``(batch, 2**n)`` real amplitudes, any sign, with unit rows, in float64.
+            data: ``(batch, 2**n)`` real amplitudes, any sign, with unit rows, in float64; complex128
+                where the circuit takes complex amplitudes.
 
         Returns:
             ``(batch, num_parameters)`` radians, in the order of ``circuit().parameters``. A row
@@ -100,7 +106,7 @@ class Loader(Protocol):
 
 LoaderFactory = Callable[..., Loader]
 """``factory(num_qubits)``, and for names with an argument, as in ``bricks:4``,
-``factory(num_qubits, "4")``."""
+``factory(num_qubits, "4")``. Where complex amplitudes are to be loaded, ``phases=True`` as well."""
 
 
 @dataclass(frozen=True)
@@ -140,18 +146,26 @@ def _factory(part: Any, name: str) -> LoaderFactory:
 
 
 LOADERS: Door[LoaderFactory] = Door(
-    "loader", "loader", {EXACT: "qdm_qiskit.circuits.loaders:ExactLoader"}, _factory
+    "loader",
+    "loader",
+    {
+        EXACT: "qdm_qiskit.circuits.loaders:ExactLoader",
+        "bricks": "qdm_qiskit.circuits.line_loaders:BrickLoader",
+        "staircase": "qdm_qiskit.circuits.line_loaders:StaircaseLoader",
+    },
+    _factory,
 )
 """All loaders by name, those of other packages by the entry-point group ``qdm_qiskit.loader``."""
 
 
-def make_loader(name: str, num_qubits: int) -> Loader:
+def make_loader(name: str, num_qubits: int, *, phases: bool = False) -> Loader:
     """Make a loader by its name.
 
     Args:
         name: One of ``LOADERS.names()``; what follows a colon is passed on as text, as in
             ``bricks:4``.
         num_qubits: Qubits that it fills.
+        phases: Load complex vectors.
 
     Returns:
         The loader.
@@ -160,6 +174,8 @@ def make_loader(name: str, num_qubits: int) -> Loader:
         UnknownName: If no package brings a loader of this name.
         InvalidOption: If the loader takes no argument, needs one, or refuses it; or a loader object
             without a name is asked for by name.
+        InvalidTemplate: If it loads real vectors only and complex ones are to be loaded, or it does
+            not fill as many qubits.
         InvalidExtension: If what a package brings is no loader.
 
     >>> make_loader("exact", 3).circuit().num_parameters
@@ -173,12 +189,20 @@ def make_loader(name: str, num_qubits: int) -> Loader:
     base, colon, argument = name.partition(":")
     factory = LOADERS.get(base)
     given = (num_qubits, argument) if colon else (num_qubits,)
-    if not _takes(factory, given) or (base == EXACT and colon):
+    told = {"phases": True} if phases else {}
+    if phases and _takes(factory, given) and not _takes(factory, given, told):
+        raise InvalidTemplate(
+            f"Loader '{base}' loads real amplitudes, and the circuit takes complex amplitudes; leave "
+            f"loader out, or take '{EXACT}', 'staircase:4' or 'bricks:8'."
+        )
+    if not _takes(factory, given, told) or (base == EXACT and colon):
         way_out = f"leave ':{argument}' out" if colon else f"write '{base}:ARGUMENT'"
         state = "takes no argument" if colon else "needs an argument"
         raise InvalidOption(f"Loader '{base}' {state}, got '{name}'; {way_out}.")
     try:
-        made = factory(*given)
+        made = factory(*given, **told)
+    except QdmError:
+        raise
     except (TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InvalidOption(
@@ -221,8 +245,22 @@ def loader_name(loader: Loader | str) -> str:
     """Return what files call a loader: its name, or the class of an object without one."""
     if isinstance(loader, str):
         return loader
+    if isinstance(loader, LineLoader):
+        return loader.name
     kind = type(loader)
     return EXACT if kind is ExactLoader else f"{UNNAMED}{kind.__module__}.{kind.__qualname__}"
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """Angles for some vectors, and what their circuits make of them."""
+
+    angles: np.ndarray
+    """``(batch, num_angles)`` float64 in radians."""
+    fidelities: np.ndarray
+    """``(batch,)``: fidelity of each vector with the state that is loaded; 1 of the exact loader."""
+    missed: np.ndarray
+    """``(batch,)`` bool: True where 1 - fidelity is above the loader's ``error_bound``."""
 
 
 class Loading:
@@ -241,6 +279,7 @@ class Loading:
         self.loader = checked_loader(loader)
         self.num_qubits = num_qubits
         self.trusted = type(loader) is ExactLoader
+        self._latest: tuple[bytes, Loaded] | None = None
         if isinstance(loader, ExactLoader) and loader.num_qubits != num_qubits:
             raise InvalidTemplate(
                 f"The exact loader fills {loader.num_qubits} qubits, but {num_qubits} hold the data; "
@@ -285,25 +324,69 @@ class Loading:
             return (2**self.num_qubits - 1) * (2 if self.loader.phases else 1)
         return int(self.circuit.num_parameters)
 
+    @property
+    def phases(self) -> bool:
+        """True if complex vectors can be loaded."""
+        return bool(getattr(self.loader, "phases", False))
+
+    @property
+    def fallback(self) -> str | None:
+        """Name of the loader for vectors that miss the bound; None if they are an error."""
+        return getattr(self.loader, "fallback", None)
+
     def angles(self, data: np.ndarray) -> np.ndarray:
         """Return the angles for vectors of any norm, checked against what the circuit makes of them.
 
         Args:
-            data: ``(batch, 2**n)``; real unless the exact loader has phases.
+            data: ``(batch, 2**n)``; real unless the loader has phases.
 
         Returns:
             ``(batch, num_angles)`` float64 in radians.
 
         Raises:
-            InvalidData: If the shape does not fit, a vector is zero, complex or not finite; or the
-                loader's angles are of another shape, not finite, or miss its ``error_bound``.
+            InvalidData: As :meth:`loaded`, and if a vector misses the loader's ``error_bound``.
         """
         if self.trusted:
             return self.loader.angles(data)
-        amplitude_angles(data, self.num_qubits)  # refuses what cannot be loaded
-        vectors = np.asarray(data, dtype=np.float64)
+        found = self.loaded(data)
+        if found.missed.any():
+            row = int(np.argmax(found.missed))
+            raise InvalidData(
+                f"{self._word} promises 1 - fidelity of at most {float(self.loader.error_bound):g}, but "
+                f"misses vector {row} of {len(found.missed)} by {1 - found.fidelities[row]:.3g}; "
+                + self._way_out()
+            )
+        return found.angles.copy()
+
+    def loaded(self, data: np.ndarray) -> Loaded:
+        """Return the angles for vectors of any norm, and the fidelity of each.
+
+        Args:
+            data: ``(batch, 2**n)``; real unless the loader has phases.
+
+        Returns:
+            Both; kept until other data come, since a call is asked for its angles and for their
+            fidelities.
+
+        Raises:
+            InvalidData: If the shape does not fit, a vector is zero, complex or not finite; or the
+                loader's angles are of another shape or not finite.
+        """
+        if self.trusted:
+            angles = self.loader.angles(data)
+            return Loaded(angles, np.ones(len(angles)), np.zeros(len(angles), dtype=bool))
+        amplitude_angles(data, self.num_qubits, phases=self.phases)  # refuses what cannot be loaded
+        vectors = np.asarray(data, dtype=complex if self.phases else np.float64)
         vectors = vectors / np.abs(vectors).max(axis=1, keepdims=True)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        key = hashlib.sha256(vectors.tobytes()).digest()
+        latest = self._latest
+        if latest is None or latest[0] != key:
+            self._latest = latest = key, self._checked(vectors)
+        return latest[1]
+
+    def _checked(self, vectors: np.ndarray) -> Loaded:
+        """Return the angles that the loader gives, if they are angles, and their fidelities."""
         given = self._told(self.loader.angles, vectors.copy())
         shape = (len(vectors), self.num_angles)
         found = np.asarray(given)
@@ -319,8 +402,20 @@ class Loading:
                 f"{self._word} gives NaN or infinity as an angle of vector {int(np.argmax(bad))} of "
                 f"{len(found)}."
             )
-        self._check_error(vectors, found)
-        return found
+        fidelities = self._fidelities(vectors, found)
+        return Loaded(
+            found, fidelities, 1 - fidelities > float(self.loader.error_bound) + TOLERANCE
+        )
+
+    def _way_out(self) -> str:
+        if not isinstance(self.loader, LineLoader):
+            return "raise its error_bound, or load otherwise."
+        if self.fallback:
+            return "nothing here can run two circuits, so raise its bound or take more layers."
+        return (
+            f"take more layers, raise the bound, or let the exact loader take over, as in "
+            f"'{self.loader.name},exact'."
+        )
 
     def _told(self, method: Callable[..., Any], *values: Any) -> Any:
         """Return what a method of the loader gives; any exception of it becomes one line."""
@@ -332,22 +427,22 @@ class Loading:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InvalidData(f"{self._word}.{method.__name__} failed: {reason}") from error
 
-    def _check_error(self, vectors: np.ndarray, angles: np.ndarray) -> None:
-        bound = float(self.loader.error_bound)
-        for row, (wanted, values) in enumerate(zip(vectors, angles, strict=True)):
-            state = Statevector(self.circuit.assign_parameters(values)).data
-            missed = 1 - abs(np.vdot(wanted, state)) ** 2
-            if missed > bound + TOLERANCE:
-                raise InvalidData(
-                    f"{self._word} promises 1 - fidelity of at most {bound:g}, but misses vector {row} "
-                    f"of {len(vectors)} by {missed:.3g}; raise its error_bound, or load otherwise."
-                )
+    def _fidelities(self, vectors: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """Return the fidelity of each vector with the state of its circuit."""
+        if isinstance(self.loader, LineLoader):
+            return self.loader.fidelities(vectors, angles)
+        states = [Statevector(self.circuit.assign_parameters(values)).data for values in angles]
+        return np.array(
+            [abs(np.vdot(v, state)) ** 2 for v, state in zip(vectors, states, strict=True)]
+        )
 
 
-def _takes(function: Callable[..., Any], given: tuple[Any, ...]) -> bool:
+def _takes(
+    function: Callable[..., Any], given: tuple[Any, ...], named: Mapping[str, Any] | None = None
+) -> bool:
     """Return True if a call with these arguments fits the function's signature."""
     try:
-        inspect.signature(function).bind(*given)
+        inspect.signature(function).bind(*given, **(named or {}))
     except TypeError:
         return False
     except ValueError:  # some of C's functions have none

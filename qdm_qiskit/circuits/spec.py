@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -289,14 +289,19 @@ class CircuitSpec:
     def _check_loader(self) -> None:
         if isinstance(self.loader, str) and self.loader == EXACT:
             return
-        if self.encoding != "amplitude" or self.complex_amplitudes:
-            state = "complex amplitudes" if self.complex_amplitudes else "angles"
+        if self.encoding != "amplitude":
             raise InvalidTemplate(
-                f"`loader` puts real amplitudes into qubits, but '{self.name}' takes {state}; leave "
-                "loader out."
+                f"`loader` puts amplitudes into qubits, but '{self.name}' takes angles; leave loader "
+                "out."
             )
         if not (isinstance(self.loader, str) and self.loader.startswith(UNNAMED)):
-            self.loading  # noqa: B018 (a loader that does not fit is refused now)
+            # A loader that does not fit is refused now.
+            if self.complex_amplitudes and not self.loading.phases:
+                raise InvalidTemplate(
+                    f"'{self.name}' takes complex amplitudes, and its loader has no attribute `phases` "
+                    "that is True; give it one, or leave loader out."
+                )
+            self.loading  # noqa: B018
 
     def _check_roles(self) -> None:
         special = [each for each in (self.time_input, self.label_input) if each is not None]
@@ -373,9 +378,34 @@ class CircuitSpec:
         """
         count, loader = len(self.data_qubits), self.loader
         if isinstance(loader, str):
-            exact = ExactLoader(count, phases=self.complex_amplitudes)
-            loader = exact if loader == EXACT else make_loader(loader, count)
+            phases = self.complex_amplitudes
+            exact = ExactLoader(count, phases=phases)
+            loader = exact if loader == EXACT else make_loader(loader, count, phases=phases)
         return Loading(loader, count)
+
+    def loaded_by(self, loader: str | None) -> CircuitSpec:
+        """Return the spec with the loader of a name; itself for None, and where it takes angles.
+
+        The same spec each time, so that a target transpiles it once.
+
+        Raises:
+            UnknownName, InvalidOption, InvalidTemplate, InvalidExtension: As :func:`.make_loader`.
+        """
+        if loader is None or self.encoding == "angle" or loader == self.loader:
+            return self
+        if loader not in self._by_loader:
+            self._by_loader[loader] = replace(self, loader=loader)
+        return self._by_loader[loader]
+
+    @cached_property
+    def _by_loader(self) -> dict[str, CircuitSpec]:
+        return {}
+
+    @cached_property
+    def fallback(self) -> CircuitSpec | None:
+        """The circuit with the loader that takes over where its own one misses its bound, if any."""
+        other = None if self.encoding == "angle" else self.loading.fallback
+        return None if other is None else replace(self, loader=other)
 
     @property
     def num_loader_inputs(self) -> int:

@@ -98,6 +98,17 @@ class CircuitCall:
             return np.zeros((1, 0))
         return self.spec.input_values(self.amplitudes, self.inputs)
 
+    @property
+    def fidelities(self) -> np.ndarray | None:
+        """Fidelity of each row's loaded state, ``(rows,)``; None where the loader is the exact one.
+
+        Raises:
+            InvalidData: As :meth:`.Loading.loaded`.
+        """
+        if self.amplitudes is None or self.spec.loading.trusted:
+            return None
+        return self.spec.loading.loaded(self.amplitudes).fidelities
+
     @cached_property
     def content(self) -> str:
         """SHA-256 of the circuit with its weights, its loader and its readout, as 64 hex digits.

@@ -37,10 +37,11 @@ class Caller:
     Args:
         target: Target that answers them.
         shots: Of each call; None asks for exact values.
+        loader: Name of the loader of all circuits that take amplitudes; None for their own ones.
     """
 
-    def __init__(self, target: CallTarget, shots: int | None) -> None:
-        self.target, self.shots = target, shots
+    def __init__(self, target: CallTarget, shots: int | None, loader: str | None = None) -> None:
+        self.target, self.shots, self.loader = target, shots, loader
         self._made: Counter[str] = Counter()
 
     def call(
@@ -64,7 +65,7 @@ class Caller:
         number = self._made[name]
         return CircuitCall(
             name=name if number == 1 else f"{name}#{number}",
-            spec=spec,
+            spec=spec.loaded_by(self.loader),
             angles=_array(angles),
             amplitudes=None if amplitudes is None else _array(amplitudes),
             inputs=None if inputs is None else _array(inputs),
@@ -188,7 +189,8 @@ def answered_by(
     order of its arithmetic, and names are given anew with each context.
 
     Args:
-        model: A model of layers on the engine.
+        model: A model of layers on the engine. An attribute ``call_loader`` names the loader of its
+            calls; see :meth:`.Denoiser.with_loader`.
         target: Answers the calls.
         shots: Of each call; None asks for exact values.
         observables: How trained observables are measured; see :data:`.ObservableWay`.
@@ -199,7 +201,7 @@ def answered_by(
     Raises:
         TargetUnavailable: As :func:`quantum_layers`.
     """
-    caller = Caller(target, shots)
+    caller = Caller(target, shots, getattr(model, "call_loader", None))
     layers = quantum_layers(model)
     before = [layer.executor for layer in layers.values()]
     of_states = [each for each in model.named_modules() if isinstance(each[1], _OF_STATES)]

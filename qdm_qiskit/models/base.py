@@ -17,7 +17,7 @@ from ..circuits.composition import Part
 from ..circuits.loaders import Loader, loader_name
 from ..circuits.spec import CircuitSpec
 from ..diffusion import StateSpace
-from ..errors import InvalidData, InvalidOption, TargetUnavailable
+from ..errors import InvalidData, InvalidOption, InvalidTemplate, TargetUnavailable
 from ..layers import BranchLayer, QuantumLayer, StateLayer
 from ..layers.arrays import device_of, exact, to_exact_array
 from ..layers.executors import EngineExecutor
@@ -70,6 +70,8 @@ class Denoiser(nn.Module, ABC):
     fresh_parts: ClassVar[frozenset[str]] = frozenset()
     """Sub-modules that transfer learning does not take over from the classical counterpart."""
 
+    call_loader: str | None = None
+    """Name of the loader of all its circuits' amplitudes where they run; None for their own ones."""
     config: Any
     """Options that it was built with."""
     image_shape: tuple[int, int, int]
@@ -134,6 +136,32 @@ class Denoiser(nn.Module, ABC):
             Options of the same class, or None where there is no such counterpart.
         """
         return None
+
+    def with_loader(self, loader: Loader | str) -> Self:
+        """Return a copy whose circuits' amplitudes are loaded otherwise where they run.
+
+        Args:
+            loader: The name of a loader, which is made for the width of each circuit.
+
+        Raises:
+            UnknownName, InvalidOption, InvalidExtension: If there is no such loader.
+            InvalidTemplate: If it does not fit a circuit, or no circuit loads amplitudes.
+        """
+        if not isinstance(loader, str):
+            raise InvalidOption(
+                f"'{self.name}' is no single circuit, and a loader object is made for one; give a name, "
+                "such as 'staircase:4'."
+            )
+        specs = [layer.spec for layer in self._circuit_layers()]
+        loading = [spec for spec in specs if spec.encoding == "amplitude"]
+        if not loading:
+            what = "angles only" if specs else "no circuit"
+            raise InvalidTemplate(f"'{self.name}' takes {what}, so nothing is loaded; leave loader out.")
+        for spec in loading:
+            spec.loaded_by(loader)
+        copied = copy.deepcopy(self)
+        copied.call_loader = loader
+        return copied
 
     @property
     def state_shape(self) -> tuple[int, ...]:

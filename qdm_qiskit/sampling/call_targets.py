@@ -17,6 +17,7 @@ from ..engine.noise.runners import noise_alone
 from ..errors import InvalidData, UnsupportedCircuit
 from ..execution.calls import CallResult, CircuitCall, joined_results
 from ..execution.counts import Pub
+from ..execution.divided_calls import divided, joined, other_call
 from ..execution.distributions import normalized
 from ..execution.noisy import MAX_DENSITY_QUBITS
 from ..execution.runner import CircuitRunner
@@ -167,7 +168,9 @@ class RunnerTarget:
         """
         self._progress(Message("transpiling"))
         found = [self.prepared(call) for call in calls]
-        places = [each.places for each in found if each.circuits]
+        others = [other for call in calls if (other := other_call(call)) is not None]
+        both = [*found, *(self.prepared(other) for other in others)]
+        places = [each.places for each in both if each.circuits]
         sets = dict.fromkeys(qubits for each in places for qubits in each)
         if self.config.mitigation != "m3" or not sets:
             return found
@@ -205,6 +208,12 @@ class RunnerTarget:
         Raises:
             InvalidData: If no shot of a row passed the post-selection.
         """
+        parts = [divided(call) for call in calls]
+        found = self._answer([call for each in parts for _, call in each])
+        results = iter(found)
+        return [joined([(rows, next(results)) for rows, _ in each]) for each in parts]
+
+    def _answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
         prepared = [self.prepared(call) for call in calls]
         shares = [p.shares(call.num_rows) for p, call in zip(prepared, calls, strict=True)]
         counts: list[list[list[np.ndarray]]] = [[] for _ in calls]

@@ -111,6 +111,7 @@ class CoherentChain:
             )
         parts = model.chain_parts(process.num_steps)
         spec = composed(f"{model.name}_chain", parts, record=process.compares_ensembles)
+        spec = spec.loaded_by(model.call_loader)
         recorded = len(_recorded(spec))
         most = MAX_RECORDED if recorded else MAX_CLBITS
         if spec.num_qubits > most:

@@ -13,6 +13,7 @@ import torch
 from qiskit import QuantumCircuit
 from torch import Tensor
 
+from ..circuits.loaders import loader_name
 from ..circuits.spec import ProbabilityReadout
 from ..errors import InvalidData, TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
@@ -103,10 +104,15 @@ class StepRecord:
     """The verdict in words."""
     call: str | None = None
     """Name of the call, in a model of several circuits, whose rows then stand for images here."""
+    loader: str | None = None
+    """Name of the loader, unless it is the exact one."""
+    loaded: list[float] | None = None
+    """Fidelity of each image with the state that the loader made of it; None for the exact one."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record for JSON; ``call`` only where there are several."""
-        return {k: v for k, v in vars(self).items() if k != "call" or v is not None}
+        """Return the record for JSON; ``call``, ``loader`` and ``loaded`` only where they apply."""
+        spare = ("call", "loader", "loaded")
+        return {k: v for k, v in vars(self).items() if k not in spare or v is not None}
 
 
 def by_step(records: Sequence[StepRecord]) -> list[StepRecord]:
@@ -288,6 +294,7 @@ class DevicePredictor:
         mitigated = None
         if self.calibration is not None:
             mitigated = float(np.mean(total_variation_distance(np.concatenate(used), exactly)))
+        loaded = call.fidelities
         self.records.append(
             StepRecord(
                 step=self._step,
@@ -298,6 +305,8 @@ class DevicePredictor:
                 postselected=reading.passed(raw[0]),
                 sentence=left.sentence() if prepared.cost is not None else SHOT_NOISE_ONLY,
                 call=None if self._single else call.name,
+                loader=None if loaded is None else loader_name(call.spec.loader),
+                loaded=None if loaded is None else [round(float(each), 6) for each in loaded],
             )
         )
 
@@ -440,7 +449,7 @@ def layer_calls(model: Denoiser) -> list[CircuitCall]:
         told = None if label is None else label.to(place)
         jobs = calls_of(model, x.to(place), torch.ones(1, device=place), told)
         return [call for job in jobs for call in job]
-    caller = Caller(_Nobody(), None)
+    caller = Caller(_Nobody(), None, model.call_loader)
     return [
         caller.call(name, layer.spec, layer.angles())
         for name, layer in quantum_layers(model).items()

@@ -159,21 +159,15 @@ class TrainedRun:
         return {label: k for k, label in enumerate(classes or range(self.num_classes))}
 
     def with_loader(self, loader: Loader | str) -> TrainedRun:
-        """Return the run with another loader in front of its circuit.
+        """Return the run with another loader in front of its circuits.
 
         Args:
             loader: A loader, or the name of one.
 
         Raises:
-            TargetUnavailable: If its model is no single circuit.
             UnknownName, InvalidOption, InvalidTemplate, InvalidExtension: As
-                :meth:`.CircuitDenoiser.with_loader`.
+                :meth:`.Denoiser.with_loader`.
         """
-        if not isinstance(self.model, CircuitDenoiser):
-            raise TargetUnavailable(
-                f"'{self.model.name}' is no single circuit, so no loader stands in front of it; leave "
-                "loader out."
-            )
         model = self.model.with_loader(loader)
         return replace(self, model=model, config=replace(self.config, model_options=model.config))
 

@@ -103,10 +103,8 @@ def cost(
     if several_circuits is not None:
         found, model, process = several_circuits
         if loader is not None:
-            raise InvalidOption(
-                f"'{model.name}' is no single circuit, so no loader stands in front of it; leave "
-                "loader out."
-            )
+            model = model.with_loader(loader)
+            found += _suffix(loader)
         work = run_work(
             model,
             process,

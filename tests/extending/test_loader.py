@@ -177,7 +177,7 @@ def test_the_bound_of_a_rounded_loader_holds(vector):
         ),
         (wrong(circuit=lambda self: QuantumCircuit(2, 1)), InvalidTemplate, "has classical bits"),
         (wrong(circuit=lambda self: 1 / 0), InvalidData, "Wrong.* failed: ZeroDivisionError"),
-        ("nope", UnknownName, "no loader 'nope'; there are: exact"),
+        ("nope", UnknownName, "no loader 'nope'; there are: bricks, exact, staircase"),
         ("exact:2", InvalidOption, "'exact' takes no argument, got 'exact:2'; leave ':2' out"),
     ],
 )
@@ -238,7 +238,7 @@ def test_a_circuit_of_angles_has_no_loader(changes):
         spec(Tree(2), **changes)
 
 
-def test_complex_amplitudes_have_the_exact_loader_only(theirs):
+def test_complex_amplitudes_need_a_loader_that_takes_them(theirs):
     with pytest.raises(InvalidTemplate, match="takes complex amplitudes; leave loader out"):
         build_model(resolve("q_dense_unitary", {"image_size": 2, "loader": "rounded"}))
 
