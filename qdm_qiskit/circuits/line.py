@@ -20,7 +20,6 @@ from .spec import CircuitSpec, ExpectationReadout
 __all__ = [
     "Readouts",
     "line",
-    "line_amplitudes",
     "num_angles",
 ]
 

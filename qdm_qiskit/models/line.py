@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final, get_args
 
 import torch
@@ -85,6 +85,10 @@ class LineConfig:
     def classes_told(self) -> int | None:
         """Classes of a guided model, else None."""
         return self.num_classes if self.guided else None
+
+    def without_entanglers(self) -> LineConfig:
+        """The same options without any CZ."""
+        return replace(self, entangled=False)
 
 
 def check_latents(
