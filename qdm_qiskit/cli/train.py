@@ -141,7 +141,9 @@ def _print_beside(run: Path) -> None:
     from ..training.beside import read_losses
 
     for name, each in read_losses(run).items():
-        told = "" if name == "model" else f"   {each.above:+.5f} +- {each.half:.5f} beside the model"
+        told = (
+            "" if name == "model" else f"   {each.above:+.5f} +- {each.half:.5f} beside the model"
+        )
         typer.echo(f"{name:<18} {each.loss:.5f}   {each.parameters:,} parameters{told}")
 
 

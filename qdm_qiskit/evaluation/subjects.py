@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,6 +35,7 @@ __all__ = [
     "Subject",
     "asked_classes",
     "beside_subjects",
+    "labels_of",
     "load_reference",
     "run_subject",
     "samples_subject",
@@ -208,7 +209,31 @@ def samples_subject(folder: Path) -> Subject:
         config=config,
         shape=(channels, height, width),
         draw=lambda count: images[:count],
+        labels=labels_of(manifest, len(images)),
     )
+
+
+def labels_of(manifest: Mapping[str, Any], count: int) -> Callable[[int], np.ndarray] | None:
+    """Return what gives the labels of finished samples; None of a model that is not guided.
+
+    Args:
+        manifest: Record of the samples.
+        count: Number of samples.
+
+    Raises:
+        InvalidData: If the record's labels do not fit.
+    """
+    told, classes = manifest.get("labels"), manifest.get("classes")
+    if told is None or classes is None:
+        return None
+    try:
+        names = {int(position): int(label) for label, position in classes.items()}
+        found = np.array([names[position] for position in told])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidData(f"A manifest's labels are positions in its classes: {error}.") from error
+    if len(found) != count:
+        raise InvalidData(f"A manifest has a label for each of {count} images, got {len(found)}.")
+    return lambda first: found[:first]
 
 
 def with_data_at(subjects: Sequence[Subject], places: Sequence[Path]) -> list[Subject]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .hardware import HardwareRun, budget, plan, replay, resume, set_budget, submit
     from .listing import NamedPart, parts
     from .qnn import QnnRun, run_qnn
+    from .refitting import Refitted, refit
     from .sampling import sample
     from .training import continue_training, train
 
@@ -43,6 +44,8 @@ _HOMES = {
     "parts": "listing",
     "QnnRun": "qnn",
     "run_qnn": "qnn",
+    "Refitted": "refitting",
+    "refit": "refitting",
     "sample": "sampling",
     "continue_training": "training",
     "train": "training",
@@ -54,12 +57,14 @@ __all__ = [
     "HardwareRun",
     "NamedPart",
     "QnnRun",
+    "Refitted",
     "budget",
     "continue_training",
     "cost",
     "evaluate",
     "parts",
     "plan",
+    "refit",
     "replay",
     "resume",
     "run_qnn",

@@ -19,7 +19,14 @@ from ..evaluation.evaluate import (
 from ..evaluation.evaluate import evaluate as measure
 from ..evaluation.inception import inception_weights as find_weights
 from ..evaluation.metric import Metric
-from ..evaluation.subjects import Subject, beside_subjects, run_subject, samples_subject, with_data_at
+from ..evaluation.subjects import (
+    Subject,
+    beside_subjects,
+    labels_of,
+    run_subject,
+    samples_subject,
+    with_data_at,
+)
 from ..files import check_writable
 from ..notebook import one_line
 from ..options import field_types
@@ -182,4 +189,5 @@ def _of_samples(samples: str | Path | Samples) -> Subject:
         config=config,
         shape=(channels, height, width),
         draw=lambda count: samples.images[:count],
+        labels=labels_of(samples.manifest, len(samples.images)),
     )

@@ -167,7 +167,9 @@ def test_losses(
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def loss_table(losses: Mapping[str, np.ndarray], parameters: Mapping[str, int]) -> dict[str, Beside]:
+def loss_table(
+    losses: Mapping[str, np.ndarray], parameters: Mapping[str, int]
+) -> dict[str, Beside]:
     """Return losses beside that of "model", with the paired interval of the difference."""
     own = losses["model"]
     return {

@@ -18,10 +18,10 @@ LINE_TRAINING: Mapping[str, Any] = {
     "process": "velocity",
     "radius": 3.5,
     "num_steps": 10,
-    "epochs": 120,
+    "epochs": 400,
     "batch_size": 128,
     "learning_rate": 0.01,
-    "decay_every": 3,
+    "decay_every": 10,
     "decay_factor": 0.91,
     "sample_every": 0,
     "checkpoint_every": 40,
@@ -31,9 +31,9 @@ _LARGE: Mapping[str, Any] = {
     **LINE_TRAINING,
     "train_count": 20_000,
     "test_count": 4_000,
-    "epochs": 12,
+    "epochs": 28,
     "decay_every": 1,
-    "decay_factor": 0.7,
+    "decay_factor": 0.87,
 }
 
 
