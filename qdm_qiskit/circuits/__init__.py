@@ -21,6 +21,7 @@ from .hierarchical import mera, qcnn
 from .hybrid_convolutions import basic_convolution, fqconv, hqconv
 from .image_denoisers import eeqdm, qddm
 from .koelle import q_dense, quantum_convolution
+from .line import line
 from .loaders import LOADERS, ExactLoader, Loader, make_loader
 from .parameters import input_parameters, weight_parameters
 from .readouts import z_readout
@@ -70,6 +71,7 @@ __all__ = [
     "hqconv",
     "identity_block",
     "input_parameters",
+    "line",
     "make_loader",
     "mera",
     "pairwise_bell_stage",

@@ -35,6 +35,7 @@ from .hierarchical import mera, qcnn
 from .hybrid_convolutions import basic_convolution, fqconv, hqconv
 from .image_denoisers import eeqdm, qddm
 from .koelle import q_dense, quantum_convolution
+from .line import line
 from .spec import CircuitSpec, register_spec
 from .state_denoisers import cacioppo_denoiser, conditioned_latent_denoiser, qamp_denoiser
 
@@ -364,6 +365,20 @@ _OURS = _by_name(
         group="denoiser",
         source="QAMP 2025, code of 25 January 2026",
         summary="Three blocks of ConvUnits and PhaseMixing, the middle one with an ancilla.",
+    ),
+    Template(
+        name="line",
+        build=line,
+        options={
+            "num_qubits": 4,
+            "uploads": 3,
+            "bricks": 2,
+            "entangled": True,
+            "readouts": "zz",
+        },
+        group="denoiser",
+        source="ours: data re-uploading (Pérez-Salinas et al., arXiv:1907.02085) on a line",
+        summary="Uploads of RY and RZ on a line with bricks of CZ between; <Z> and <ZZ> are read.",
     ),
 )
 """The templates of this package, an attribute each."""

@@ -91,7 +91,8 @@ def fit_line(
     batch, size = states.shape
     rows = max(1, MOST_VALUES // (size * (len(steps) + 1)))
     parts = [
-        _fitted(states[start : start + rows], steps, sweeps, seed) for start in range(0, batch, rows)
+        _fitted(states[start : start + rows], steps, sweeps, seed)
+        for start in range(0, batch, rows)
     ]
     joined = [
         [np.concatenate([part[side][k] for part in parts]) for k in range(len(steps))]
@@ -162,7 +163,10 @@ class _Momentum:
         if before is None:
             return list(p), list(q)
         pushed = [
-            [_unit(new + self._factor * (new - old), new) for new, old in zip(now, then, strict=True)]
+            [
+                _unit(new + self._factor * (new - old), new)
+                for new, old in zip(now, then, strict=True)
+            ]
             for now, then in zip((p, q), before, strict=True)
         ]
         return pushed[0], pushed[1]

@@ -67,6 +67,10 @@ def evaluate(
             "--accept-other-weights", help="Take Inception's weights with another checksum too."
         ),
     ] = False,
+    alone: Annotated[
+        bool,
+        typer.Option("--alone", help="Leave out the simpler denoisers beside a run of latents."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of samples, noise and resamples.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for table and pictures; RUN/evaluation if one run.")
@@ -111,6 +115,7 @@ def evaluate(
             steps=steps,
             inception_weights=inception_weights,
             accept_other_weights=accept_other_weights,
+            beside=not alone,
             progress=lambda stage: None if status is None else status.update(stage),
             **options,
         )

@@ -10,7 +10,20 @@ import typer
 
 from ..errors import QdmError
 from ..version import __version__
-from . import budget, circuits, data, devices, evaluate, models, parts, report, run, sample, train
+from . import (
+    budget,
+    circuits,
+    data,
+    devices,
+    evaluate,
+    models,
+    parts,
+    refit,
+    report,
+    run,
+    sample,
+    train,
+)
 
 __all__ = [
     "EXIT_ERROR",
@@ -35,6 +48,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
+app.command("refit")(refit.refit)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(report.app, name="report")
 app.add_typer(models.app, name="models")

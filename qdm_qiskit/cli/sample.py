@@ -43,6 +43,10 @@ def sample(
         int, typer.Option(help="Shots of each calibration circuit.")
     ] = 8192,
     layout_trials: Annotated[int, typer.Option(help="Transpiler seeds tried on a device.")] = 5,
+    layout: Annotated[
+        str | None,
+        typer.Option(help="Physical qubits, as in 3,4,5,6,7,8; the transpiler chooses if none."),
+    ] = None,
     label: Annotated[
         int | None, typer.Option(help="Class of all images; guided models only.")
     ] = None,
@@ -95,6 +99,7 @@ def sample(
     from ..sampling.schedulers import planned_chain
     from ..sampling.shown import tile_lines
     from ..tasks import sample as run_sampling
+    from ..tasks.refitting import on_refitted_qubits
 
     config = build(
         SamplingConfig,
@@ -107,6 +112,7 @@ def sample(
             "simulator": simulator,
             "calibration_shots": calibration_shots,
             "layout_trials": layout_trials,
+            **({} if layout is None else {"initial_layout": layout}),
             "label": label,
             "scheduler": scheduler,
             "num_inference_steps": steps,
@@ -123,6 +129,7 @@ def sample(
     check_output(out)
     taken = None if calibration is None else read_calibration(calibration)
     trained = load_run(run)
+    config = on_refitted_qubits(config, run)
     times = planned_chain(trained.process, scheduler, steps, eta)[1]
     from rich.console import Console
     from rich.progress import Progress

@@ -117,6 +117,7 @@ def train(
         raise typer.Exit(130)  # cli.main says the rest
     if speaks:
         _print_outcome(result.history[-1] if result.history else {}, result.checkpoint)
+        _print_beside(result.run)
         for sentence in result.warnings:
             typer.echo(f"warning: {sentence}", err=True)
 
@@ -133,6 +134,17 @@ def _print_outcome(row: dict[str, float], checkpoint: Path) -> None:
                 f"(identity {row['identity_loss_first_step']:.5f})"
             )
     typer.echo(f"checkpoint         {checkpoint}")
+
+
+def _print_beside(run: Path) -> None:
+    """Print the losses of what stands beside a model of latents, on the same test noise."""
+    from ..training.beside import read_losses
+
+    for name, each in read_losses(run).items():
+        told = (
+            "" if name == "model" else f"   {each.above:+.5f} +- {each.half:.5f} beside the model"
+        )
+        typer.echo(f"{name:<18} {each.loss:.5f}   {each.parameters:,} parameters{told}")
 
 
 def _notes_only() -> TrainingProgress:

@@ -10,6 +10,7 @@ from .interpolated_states import InterpolatedStates
 from .noise_prediction import NoisePrediction
 from .reverse import OnStep, check_chain, check_finite, check_prediction, own_step, reverse_chain
 from .states import ComplexGaussian
+from .velocity import VelocityPrediction
 
 __all__ = [
     "ComplexGaussian",
@@ -27,6 +28,7 @@ __all__ = [
     "StateSpace",
     "TrainingPairs",
     "VariancePreserving",
+    "VelocityPrediction",
     "check_chain",
     "check_finite",
     "check_prediction",

@@ -123,12 +123,13 @@ class DiffusionProcess(ABC):
         """The model's prediction as a prediction of the target; the prediction itself by default."""
         return prediction
 
-    def noise_of(self, prediction: Tensor, step: Tensor | float) -> Tensor:
+    def noise_of(self, prediction: Tensor, step: Tensor | float, x: Tensor | None = None) -> Tensor:
         """The noise that a prediction stands for, where :attr:`noise_betas` is given.
 
         Args:
             prediction: The model's prediction.
             step: The step t, or one for each row.
+            x: The states that it was made from; a predicted velocity needs them.
         """
         return self.predicted_target(prediction)
 

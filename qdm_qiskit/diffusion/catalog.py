@@ -18,6 +18,7 @@ from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates, StateLoss
 from .noise_prediction import NoisePrediction, Schedule
 from .states import DATA_NORM, ComplexGaussian, NoiseKind
+from .velocity import VelocityPrediction
 
 __all__ = [
     "DiffusionConfig",
@@ -30,6 +31,7 @@ ProcessName = Literal[
     "gaussian",
     "ddpm",
     "vp_sde",
+    "velocity",
     "interpolated_states",
     "complex_gaussian",
     "depolarizing",
@@ -43,8 +45,9 @@ class DiffusionConfig:
 
     process: ProcessName = "interpolated"
     """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, noise prediction in steps
-    (`ddpm`) or in continuous time (`vp_sde`), Kölle's interpolation of complex states, Cacioppo's
-    Gaussian noise on complex states, or ensembles of states that are depolarized."""
+    (`ddpm`) or in continuous time (`vp_sde`), predicted velocities (`velocity`), Kölle's interpolation
+    of complex states, Cacioppo's Gaussian noise on complex states, or ensembles of states that are
+    depolarized."""
     goal: Goal = "data"
     """Predict the image one step less noisy, or the noise."""
     num_steps: int = 10
@@ -70,6 +73,8 @@ class DiffusionConfig:
     """Noise of `complex_gaussian`: in real and imaginary parts, or in the real parts alone."""
     data_norm: float = DATA_NORM
     """L2 norm of x_0 in `complex_gaussian`, whose noise has variance 1 in each entry; above 0."""
+    radius: float = 1.0
+    """Largest value of x_0 in `velocity`: 1 for images, 3.5 for the whitened latents of `line`."""
     scrambler: Scrambler = "gates"
     """Way in which `depolarizing` diffuses states: by gates, or into Haar-random ones by chance."""
     ensemble_loss: EnsembleLoss = "mmd"
@@ -134,6 +139,8 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
             beta_max=config.beta_max,
             predicts=config.predicts,
         )
+    if config.process == "velocity":
+        return VelocityPrediction(config.num_steps, radius=config.radius)
     if config.process == "interpolated_states":
         return InterpolatedStates(config.num_steps, config.goal, state_loss=config.state_loss)
     if config.process == "complex_gaussian":

@@ -94,7 +94,7 @@ class VariancePreserving(DiffusionProcess):
         source = torch.arange(len(x_0), device=x_0.device)
         return TrainingPairs(signal * x_0 + spread * noise, t * self.num_steps, noise, source)
 
-    def noise_of(self, prediction: Tensor, step: Tensor | float) -> Tensor:
+    def noise_of(self, prediction: Tensor, step: Tensor | float, x: Tensor | None = None) -> Tensor:
         """The noise that a prediction at a step stands for."""
         if self.predicts == "noise":
             return prediction

@@ -17,6 +17,7 @@ from ..options import settle
 from ..progress import Message, Progress, silent
 from ..rng import stream
 from .bootstrap import Interval, check_bootstrap
+from .class_metrics import OF_CLASSES
 from .distances import subset_kernel_distance
 from .domain_classifier import FEATURES, DomainClassifier, domain_classifier
 from .image_metrics import (
@@ -214,7 +215,8 @@ def evaluate(
     def read(images: np.ndarray) -> _Readings:
         return _Readings(classifier.read(images), None if network is None else network.read(images))
 
-    measure = _Measurement(chosen, reference, read(reference.images), config)
+    measure = _Measurement(chosen, reference, read(reference.images), config, classifier.classes)
+    by_class = any(each.labels is not None for each in subjects)
     grids = {f"{reference.part} images": reference.images[:_SHOWN]}
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     rows = []
@@ -242,6 +244,7 @@ def evaluate(
                 read(reference.others),
                 split=reference.split,
                 real=True,
+                labels=reference.other_labels if by_class else None,
             )
         )
     progress(Message("noise"))
@@ -256,7 +259,12 @@ def evaluate(
         check_enough(len(images), f"samples of {name}")
         progress(Message(f"{name}: measuring"))
         split = subject.training_split()
-        rows.append(measure.row(name, "samples", subject.source, images, read(images), split=split))
+        asked = None if subject.labels is None else subject.labels(len(images))
+        rows.append(
+            measure.row(
+                name, "samples", subject.source, images, read(images), split=split, labels=asked
+            )
+        )
         grids[name] = images[:_SHOWN]
         shown = images[: _SHOWN // 2]
         pairs[name] = (shown, split.train.images[nearest(shown, split.train.images)[0]])
@@ -305,8 +313,10 @@ class _Measurement:
         reference: Reference,
         readings: _Readings,
         config: EvaluationConfig,
+        classes: tuple[int, ...],
     ) -> None:
         self.metrics, self.reference, self.readings = metrics, reference, readings
+        self.classes = classes
         self.config = config
         self.failures: list[str] = []
         """Failures of other packages' metrics, one line each."""
@@ -322,6 +332,7 @@ class _Measurement:
         *,
         split: Split,
         real: bool = False,
+        labels: np.ndarray | None = None,
     ) -> Row:
         """All metrics of one set.
 
@@ -331,6 +342,7 @@ class _Measurement:
             readings: The networks' features of them.
             split: The model's training images, and images that it was not trained on.
             real: True if metrics of memory ask about the latter instead of ``images``.
+            labels: The classes that the images should be of, where that is known.
         """
         features = {
             network: Features(x, y, logits)
@@ -346,6 +358,9 @@ class _Measurement:
             resamples=self.config.resamples,
             level=self.config.level,
             score_splits=self.config.score_splits,
+            labels=labels,
+            reference_labels=None if labels is None else self.reference.labels,
+            classes=None if labels is None else self.classes,
         )
         found: dict[str, Interval] = {}
         subset_kid: dict[str, tuple[float, float]] = {}
@@ -386,7 +401,8 @@ class _Measurement:
 
     def _rng(self, name: str) -> np.random.Generator:
         """The stream of a metric in this row, whichever others are chosen."""
-        if name in METRIC_DOOR.built_in or name.endswith("_subsets"):
+        built_in = name in METRIC_DOOR.built_in and name not in OF_CLASSES
+        if built_in or name.endswith("_subsets"):
             addresses = self._addresses()
             place = addresses.index(name) + 1 if name in addresses else 0  # 0: it draws nothing
             return stream(self.config.seed, "evaluation", 22, self._rows * len(addresses) + place)

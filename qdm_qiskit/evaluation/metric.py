@@ -61,6 +61,12 @@ class ImageSets:
     """Level of the intervals."""
     score_splits: int = 1
     """Parts into which the images are divided for scores."""
+    labels: np.ndarray | None = None
+    """``(count,)``: the class that each image should be of, where that is known."""
+    reference_labels: np.ndarray | None = None
+    """``(others,)``: the classes of the reference, where the images' own are known."""
+    classes: tuple[int, ...] | None = None
+    """Labels in the order of the domain classifier's logits, where the images' own are known."""
 
     def interval(
         self,

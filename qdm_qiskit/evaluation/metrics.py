@@ -11,6 +11,7 @@ from ..arguments import wrong
 from ..doors import Door
 from ..errors import InvalidArgument
 from .bootstrap import Interval, share_interval
+from .class_metrics import OF_CLASSES
 from .distances import KernelMatrices, classifier_score, frechet_distance
 from .domain_classifier import FEATURES
 from .image_metrics import (
@@ -198,7 +199,8 @@ METRIC_DOOR: Door[Metric] = Door(
             *("inception_frechet", "inception_kid", "inception_score"),
             *("ssim", "psnr", "nearest_training", "copies"),
         )
-    },
+    }
+    | {name: f"qdm_qiskit.evaluation.class_metrics:{name}" for name in OF_CLASSES},
     check_metric,
 )
 """Metrics by name, in the order of tables."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,13 +14,17 @@ from ..arguments import checked_path
 from ..data import Dataset, LoadedData, Split, load_with_source
 from ..data.npz import read_npz
 from ..data.places import absolute_place
+from ..diffusion import VelocityPrediction
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
 from ..files import read_json_object
+from ..models import Denoiser
+from ..models.line import Line
 from ..rng import derived_seed
-from ..sampling import Sampler, SamplingConfig, load_run, sample
+from ..sampling import Sampler, SamplingConfig, TrainedRun, load_run, sample
 from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
 from ..sampling.schedulers import planned_chain
 from ..training import RunConfig, run_from_dict
+from ..training.beside import has_beside, load_beside, read_losses
 from ..training.run_data import NOT_VERIFIED, at_place, has_files, load_data, verified
 from .image_metrics import check_images
 
@@ -29,6 +33,9 @@ __all__ = [
     "Part",
     "Reference",
     "Subject",
+    "asked_classes",
+    "beside_subjects",
+    "labels_of",
     "load_reference",
     "run_subject",
     "samples_subject",
@@ -57,6 +64,8 @@ class Subject:
     """Gives images in [0, 1], at most as many as asked for."""
     dataset: Dataset | None = None
     """The run's data set itself, where its name is not known here."""
+    labels: Callable[[int], np.ndarray] | None = None
+    """Gives the classes that :attr:`draw`'s images were asked to be of; None where nobody asked."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -75,6 +84,8 @@ def run_subject(
     scheduler: str | Sampler = "process",
     num_inference_steps: int | None = None,
     dataset: Dataset | None = None,
+    model: Denoiser | None = None,
+    name: str | None = None,
 ) -> Subject:
     """A trained run, from which images are sampled when they are asked for.
 
@@ -84,6 +95,8 @@ def run_subject(
         scheduler: A sampler or its name, see :func:`~qdm_qiskit.sampling.sample`.
         num_inference_steps: Its steps.
         dataset: The data set that it was trained on, where that is no name that is known here.
+        model: A denoiser in the place of the run's own, for the same process.
+        name: Name in the table; the folder's if None.
 
     Raises:
         MissingData, InvalidData, InvalidCheckpoint: If the run cannot be loaded.
@@ -91,12 +104,17 @@ def run_subject(
     """
     folder = checked_path(folder, "folder")
     run = load_run(folder)
+    if model is not None:
+        run = replace(run, model=model)
+    guided = bool(getattr(run.config.model_options, "guided", False))
     sampler, times = planned_chain(run.process, scheduler, num_inference_steps)
     steps = len(times)
     numbers = (steps + 1) * int(np.prod(run.model.image_shape))
 
     def draw(count: int) -> np.ndarray:
         batch = min(count, max(1, PATH_NUMBERS // numbers))
+        if guided and batch < count:  # so that each batch begins with the first class
+            batch = max(1, batch // run.num_classes) * run.num_classes
         parts = []
         for index, start in enumerate(range(0, count, batch)):
             config = SamplingConfig(
@@ -109,8 +127,47 @@ def run_subject(
 
     chain = "its own chain" if scheduler == "process" else f"scheduler {sampler.name}"
     source = f"sampled exactly (engine) by {chain}, {steps} steps, seed {seed}"
-    name = folder.resolve().name
-    return Subject(name, source, run.config, run.model.image_shape, draw, dataset)
+    name = folder.resolve().name if name is None else name
+    labels = asked_classes(run) if guided else None
+    return Subject(name, source, run.config, run.model.image_shape, draw, dataset, labels)
+
+
+def asked_classes(run: TrainedRun) -> Callable[[int], np.ndarray]:
+    """Return what gives the labels of samples whose class nobody chose: the classes in turn."""
+    known = np.array(list(run.class_positions()))
+    return lambda count: known[np.arange(count) % len(known)]
+
+
+def beside_subjects(
+    folder: Path,
+    *,
+    seed: int,
+    scheduler: str | Sampler = "process",
+    num_inference_steps: int | None = None,
+    dataset: Dataset | None = None,
+) -> list[Subject]:
+    """Return what stands beside a run's model, sampled as the run is; empty where nothing does.
+
+    Args, errors: as for :func:`run_subject`.
+    """
+    run = load_run(checked_path(folder, "folder"))
+    base = run.checkpoint.parent.parent
+    if not has_beside(run.model, run.config) or not read_losses(base):
+        return []
+    assert isinstance(run.model, Line)
+    assert isinstance(run.process, VelocityPrediction)
+    return [
+        run_subject(
+            folder,
+            seed=seed,
+            scheduler=scheduler,
+            num_inference_steps=num_inference_steps,
+            dataset=dataset,
+            model=model,
+            name=name,
+        )
+        for name, model in load_beside(base, run.model, run.process).items()
+    ]
 
 
 def samples_subject(folder: Path) -> Subject:
@@ -152,7 +209,31 @@ def samples_subject(folder: Path) -> Subject:
         config=config,
         shape=(channels, height, width),
         draw=lambda count: images[:count],
+        labels=labels_of(manifest, len(images)),
     )
+
+
+def labels_of(manifest: Mapping[str, Any], count: int) -> Callable[[int], np.ndarray] | None:
+    """Return what gives the labels of finished samples; None of a model that is not guided.
+
+    Args:
+        manifest: Record of the samples.
+        count: Number of samples.
+
+    Raises:
+        InvalidData: If the record's labels do not fit.
+    """
+    told, classes = manifest.get("labels"), manifest.get("classes")
+    if told is None or classes is None:
+        return None
+    try:
+        names = {int(position): int(label) for label, position in classes.items()}
+        found = np.array([names[position] for position in told])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidData(f"A manifest's labels are positions in its classes: {error}.") from error
+    if len(found) != count:
+        raise InvalidData(f"A manifest has a label for each of {count} images, got {len(found)}.")
+    return lambda first: found[:first]
 
 
 def with_data_at(subjects: Sequence[Subject], places: Sequence[Path]) -> list[Subject]:
@@ -198,6 +279,10 @@ class Reference:
     """Part of the data set that they are."""
     images: np.ndarray
     """``(count, channels, height, width)``: what samples are compared with."""
+    labels: np.ndarray
+    """``(count,)``: their classes."""
+    other_labels: np.ndarray
+    """Classes of :attr:`others`."""
     others: np.ndarray
     """Images of the other part: what real images score."""
     split: Split
@@ -256,7 +341,17 @@ def load_reference(
         whole_split(first.config, first.shape, name, data.classes, given=given) if own else whole
     )
     chosen, others = (split.test, split.train) if part == "test" else (split.train, split.test)
-    return Reference(name, part, chosen.images[:count], others.images[:count], split, whole, own)
+    return Reference(
+        dataset=name,
+        part=part,
+        images=chosen.images[:count],
+        labels=chosen.labels[:count],
+        others=others.images[:count],
+        other_labels=others.labels[:count],
+        split=split,
+        whole=whole,
+        own=own,
+    )
 
 
 def whole_split(

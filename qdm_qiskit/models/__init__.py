@@ -20,6 +20,7 @@ from .eeqdm import EEQDM, QDDM, AmplitudeDenoiserConfig
 from .koelle_dense import QDense, QDenseConfig, UnitaryQDense
 from .koelle_unet import KoelleUNet, KoelleUNetConfig, QUNet, QUNetConfig
 from .latent import CacioppoLatent, LatentConfig
+from .line import Line, LineConfig
 from .presets import PRESETS, Preset
 from .pretrained import load_model, missing_part, save_model
 from .qamp import QampDecember, QampDecemberConfig, QampJanuary, QampJanuaryConfig
@@ -43,6 +44,8 @@ __all__ = [
     "KoelleUNet",
     "KoelleUNetConfig",
     "LatentConfig",
+    "Line",
+    "LineConfig",
     "ModelChoice",
     "Preset",
     "QDense",

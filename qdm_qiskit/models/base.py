@@ -156,7 +156,9 @@ class Denoiser(nn.Module, ABC):
         loading = [spec for spec in specs if spec.encoding == "amplitude"]
         if not loading:
             what = "angles only" if specs else "no circuit"
-            raise InvalidTemplate(f"'{self.name}' takes {what}, so nothing is loaded; leave loader out.")
+            raise InvalidTemplate(
+                f"'{self.name}' takes {what}, so nothing is loaded; leave loader out."
+            )
         for spec in loading:
             spec.loaded_by(loader)
         copied = copy.deepcopy(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -14,11 +14,11 @@ from qiskit import QuantumCircuit
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..engine import CircuitProgram, compile_circuit
 from ..engine.noise.runners import noise_alone
-from ..errors import InvalidData, UnsupportedCircuit
+from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
 from ..execution.calls import CallResult, CircuitCall, joined_results
 from ..execution.counts import Pub
-from ..execution.divided_calls import divided, joined, other_call
 from ..execution.distributions import normalized
+from ..execution.divided_calls import divided, joined, other_call
 from ..execution.noisy import MAX_DENSITY_QUBITS
 from ..execution.runner import CircuitRunner
 from ..mitigation.readout import (
@@ -29,6 +29,7 @@ from ..mitigation.readout import (
     merged_calibration,
     mitigate,
 )
+from ..mitigation.refit import AffineCorrection
 from ..mitigation.simplex import nearest_probability
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed, stream
@@ -144,6 +145,8 @@ class RunnerTarget:
         self.runner, self.config = runner, config
         self.calibration: ReadoutCalibration | None = None
         """The readout of all qubits that any content measures."""
+        self.corrections: Mapping[str, AffineCorrection] = {}
+        """Corrections of outputs by the name of the call, as :func:`.corrections_of` learns them."""
         self.watch: Callable[[Seen], None] | None = None
         """Callback that receives the outcome of each call."""
         self._addressed, self._progress = addressed, progress
@@ -271,6 +274,8 @@ class RunnerTarget:
             for (place, rows), each in zip(shares, counts, strict=True)
         ]
         result = joined_results([each for each, _, _ in found])
+        if call.name in self.corrections:
+            result = replace(result, outputs=self.corrections[call.name](result.outputs))
         if self.watch is not None:
             raw = [np.concatenate(each) for each in zip(*(r for _, r, _ in found), strict=True)]
             used = [np.concatenate(each) for each in zip(*(u for _, _, u in found), strict=True)]
@@ -301,7 +306,16 @@ class RunnerTarget:
             derived_seed(config.seed, "transpiler", trial) for trial in range(config.layout_trials)
         ]
         level, chosen = config.optimization_level, seeds[0]
-        if device:
+        if device and config.initial_layout:
+            isa = transpile_for(
+                logical,
+                backend,
+                level=level,
+                seed=chosen,
+                initial_layout=_checked_layout(config.initial_layout, logical),
+                read=read,
+            )
+        elif device:
             trial = best_trial(layout_trials(logical, backend, seeds=seeds, level=level, read=read))
             isa, chosen = trial.circuit, trial.seed
         else:
@@ -490,6 +504,20 @@ def check_result(call: CircuitCall, result: CallResult, step: int, *, single: bo
         shots = _shots_of(call)
         if single:
             check_postselected(result.outputs, step, shots)
+
+
+def _checked_layout(layout: Sequence[int], circuit: QuantumCircuit) -> Sequence[int]:
+    """Return the layout.
+
+    Raises:
+        InvalidOption: If it does not name as many qubits as the circuit has.
+    """
+    if len(layout) != circuit.num_qubits:
+        raise InvalidOption(
+            f"initial_layout names a physical qubit for each of the {circuit.num_qubits} qubits of "
+            f"'{circuit.name}', got {len(layout)}."
+        )
+    return layout
 
 
 def _shots_of(call: CircuitCall) -> int:

@@ -91,7 +91,7 @@ class Chain:
         x, t = self.question
         check_prediction(self.process, prediction, x, t)
         if self.sampler.takes == "noise":
-            prediction = self.process.noise_of(prediction, t)
+            prediction = self.process.noise_of(prediction, t, x)
             check_finite(prediction, t, "prediction")
         else:
             prediction = self.process.predicted_target(prediction)

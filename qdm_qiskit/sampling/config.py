@@ -56,6 +56,8 @@ class SamplingConfig:
     """Seed of every random stream of this call."""
     layout_trials: int = 5
     """Transpiler seeds tried on a device; the highest expected success wins."""
+    initial_layout: tuple[int, ...] = ()
+    """Physical qubit of each logical qubit on a device; empty leaves the choice to the transpiler."""
     optimization_level: int = 3
     """Qiskit's transpiler level, 0 to 3."""
     label: int | None = None
@@ -111,6 +113,11 @@ class SamplingConfig:
             raise InvalidOption(
                 f"Target '{self.target}' has no readout errors to mitigate; use mitigation 'none', or "
                 "a target such as 'noisy:fake_torino'."
+            )
+        if self.initial_layout and target.kind not in ("noisy", "local"):
+            raise InvalidOption(
+                f"Target '{self.target}' has no physical qubits; leave initial_layout out, or take a "
+                "target such as 'noisy:fake_torino'."
             )
         if self.loader is not None and target.kind == "engine":
             raise InvalidOption(

@@ -110,7 +110,7 @@ def diffusion_step(
     after: float,
     generator: torch.Generator,
     *,
-    clamped: bool = False,
+    radius: float | None = None,
 ) -> Tensor:
     """Step the reverse SDE from u = ``before`` to ``after`` with the estimate of x_0 held fixed.
 
@@ -119,16 +119,16 @@ def diffusion_step(
         eps: The model's noise there.
         before, after: Times u, the second the smaller.
         generator: Source of the noise.
-        clamped: Clamp the estimate to [-1, 1].
+        radius: Largest value to which the estimate is clamped; None leaves it.
     """
     lost, left, whole = (-math.expm1(-u) for u in (before - after, after, before))
-    mean = lost * estimate(x, eps, before, after, clamped=clamped)
+    mean = lost * estimate(x, eps, before, after, radius=radius)
     mean = (mean + math.exp((after - before) / 2) * left * x) / whole
     return mean + math.sqrt(lost * left / whole) * torch.randn(x.shape, generator=generator).to(x)
 
 
 def estimate(
-    x: Tensor, eps: Tensor, before: float, after: float, *, clamped: bool = False
+    x: Tensor, eps: Tensor, before: float, after: float, *, radius: float | None = None
 ) -> Tensor:
     """Return ``sqrt(alpha_bar)`` at ``after`` times x_0's estimate from a state and its noise.
 
@@ -137,11 +137,13 @@ def estimate(
         eps: Its noise.
         before: The state's time u.
         after: Time u of the factor; 0 gives x_0 itself.
-        clamped: Clamp the estimate of x_0 to [-1, 1].
+        radius: Largest value to which the estimate of x_0 is clamped; None leaves it.
     """
     found = math.exp((before - after) / 2) * (x - sigma(before) * eps)
-    largest = math.exp(-after / 2)
-    return found.clamp(-largest, largest) if clamped else found
+    if radius is None:
+        return found
+    largest = radius * math.exp(-after / 2)
+    return found.clamp(-largest, largest)
 
 
 def sigma(u: float) -> float:

@@ -19,7 +19,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from ..diffusion import DiffusionProcess, NoisePrediction
+from ..diffusion import DiffusionProcess, NoisePrediction, VelocityPrediction
 from .continuous import diffusion_step, estimate, sigma
 from .samplers import Sampler, Step
 
@@ -59,9 +59,11 @@ class _Trailing(Sampler):
         return trailing_steps(process.num_steps, process.num_steps if steps is None else steps)
 
 
-def _clamped(here: Step) -> bool:
-    """Return True if the process's x_0 lies in [-1, 1]."""
-    return isinstance(here.process, NoisePrediction)
+def _radius(here: Step) -> float | None:
+    """Return the largest value of the process's x_0, if it has one."""
+    if isinstance(here.process, VelocityPrediction):
+        return here.process.radius
+    return 1.0 if isinstance(here.process, NoisePrediction) else None
 
 
 @final
@@ -73,7 +75,7 @@ class DDPM(_Trailing):
     def step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor:
         """See :meth:`~.Sampler.step`."""
         return diffusion_step(
-            x, prediction, here.u, here.u_following, here.generator, clamped=_clamped(here)
+            x, prediction, here.u, here.u_following, here.generator, radius=_radius(here)
         )
 
 
@@ -91,7 +93,7 @@ class DDIM(_Trailing):
         before, after = here.u, here.u_following
         fresh = self.eta * sigma(after) / sigma(before) * math.sqrt(-math.expm1(after - before))
         kept = math.sqrt(max(0.0, sigma(after) ** 2 - fresh**2))
-        x = estimate(x, prediction, before, after, clamped=_clamped(here)) + kept * prediction
+        x = estimate(x, prediction, before, after, radius=_radius(here)) + kept * prediction
         if not fresh:
             return x
         return x + fresh * here.normal(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from importlib.metadata import version
@@ -37,7 +37,8 @@ from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
 from ..layers.arrays import device_of, to_array
 from ..mitigation.readout import ReadoutCalibration
-from ..models import CircuitDenoiser, Denoiser, load_model, take_class
+from ..mitigation.refit import AffineCorrection
+from ..models import Denoiser, load_model, take_class
 from ..notebook import card, facts, folded, one_line
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed
@@ -238,6 +239,7 @@ def sample(
     *,
     sampler: str | Sampler | None = None,
     calibration: ReadoutCalibration | None = None,
+    corrections: Mapping[str, AffineCorrection] | None = None,
     on_step: OnStep | None = None,
     progress: Progress = silent,
 ) -> Samples:
@@ -248,6 +250,8 @@ def sample(
         config: Target, images, shots, mitigation, seed.
         sampler: A sampler, which needs no registration, or its name; None takes ``config.scheduler``.
         calibration: A readout calibration to use in place of a new one.
+        corrections: Corrections of measured values by call, of :func:`.corrections_of`, on targets
+            that run circuits.
         on_step: Called after each step with the number of steps left and x; a returned tensor
             replaces x.
         progress: Receives the progress messages, with the number of finished steps.
@@ -280,6 +284,13 @@ def sample(
     device: DevicePredictor | None = None
     if at_once is None:
         prediction, device = _prediction_on(run, config, target, labels, calibration, progress)
+    if corrections:
+        if device is None or at_once is not None:
+            raise InvalidOption(
+                "corrections are of values that circuits return step by step; choose a target such "
+                "as 'noisy:fake_torino', and chain 'steps'."
+            )
+        device.target.corrections = corrections
 
     def generator(step: int) -> torch.Generator:
         return torch.Generator().manual_seed(derived_seed(config.seed, "sampling", step))
@@ -338,6 +349,8 @@ def sample(
         "seconds": time.perf_counter() - started,
         "device": None if device is None else {**device.manifest(), **_origin_of(target)},
     }
+    if corrections:
+        manifest["corrections"] = {name: each.to_dict() for name, each in corrections.items()}
     if walked is not None:
         manifest["chain"] = walked.manifest()
     elif why and config.shots is not None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .listing import NamedPart, parts
     from .qnn import QnnRun, run_qnn
     from .qnn_plans import plan_qnn
+    from .refitting import Refitted, refit
     from .sampling import sample
     from .training import continue_training, train
 
@@ -46,6 +47,8 @@ _HOMES = {
     "QnnRun": "qnn",
     "plan_qnn": "qnn_plans",
     "run_qnn": "qnn",
+    "Refitted": "refitting",
+    "refit": "refitting",
     "sample": "sampling",
     "continue_training": "training",
     "train": "training",
@@ -57,6 +60,7 @@ __all__ = [
     "HardwareRun",
     "NamedPart",
     "QnnRun",
+    "Refitted",
     "budget",
     "continue_training",
     "cost",
@@ -64,6 +68,7 @@ __all__ = [
     "parts",
     "plan",
     "plan_qnn",
+    "refit",
     "replay",
     "resume",
     "run_qnn",

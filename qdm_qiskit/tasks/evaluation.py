@@ -19,7 +19,14 @@ from ..evaluation.evaluate import (
 from ..evaluation.evaluate import evaluate as measure
 from ..evaluation.inception import inception_weights as find_weights
 from ..evaluation.metric import Metric
-from ..evaluation.subjects import Subject, run_subject, samples_subject, with_data_at
+from ..evaluation.subjects import (
+    Subject,
+    beside_subjects,
+    labels_of,
+    run_subject,
+    samples_subject,
+    with_data_at,
+)
 from ..files import check_writable
 from ..notebook import one_line
 from ..options import field_types
@@ -70,6 +77,7 @@ def evaluate(
     steps: int | None = None,
     inception_weights: str | None = None,
     accept_other_weights: bool = False,
+    beside: bool = True,
     out: str | Path | None = None,
     progress: Progress = silent,
     **options: Any,
@@ -88,6 +96,7 @@ def evaluate(
         steps: Steps of the sampler; all if None.
         inception_weights: File of Inception's weights, or ``"download"``; None leaves Inception out.
         accept_other_weights: Take these weights with another checksum too.
+        beside: Also measure what stands beside the model of a run, as it does for `line`.
         out: Folder to write table and pictures to; None writes nothing.
         progress: Receives the progress messages.
         options: Fields of :class:`~qdm_qiskit.evaluation.evaluate.EvaluationConfig`: ``count=64``,
@@ -117,7 +126,7 @@ def evaluate(
         check_writable(folder)
     taken = [samples] if isinstance(samples, str | Path | Samples) else list(samples)
     found = [
-        *(_of_run(each, chosen.seed, sampler, steps) for each in runs),
+        *(part for each in runs for part in _of_run(each, chosen.seed, sampler, steps, beside)),
         *(_of_samples(each) for each in taken),
     ]
     places = [checked_path(each, "data") for each in data]
@@ -142,15 +151,23 @@ def evaluate(
 
 
 def _of_run(
-    run: str | Path | TrainedRun, seed: int, sampler: str | Sampler, steps: int | None
-) -> Subject:
-    if not isinstance(run, TrainedRun):
+    run: str | Path | TrainedRun,
+    seed: int,
+    sampler: str | Sampler,
+    steps: int | None,
+    beside: bool,
+) -> list[Subject]:
+    name = None
+    if isinstance(run, TrainedRun):
+        folder = run.checkpoint
+        name = folder.parent.parent.name if folder.parent.name == "checkpoints" else folder.name
+    else:
         folder = checked_path(run, "runs")
-        return run_subject(folder, seed=seed, scheduler=sampler, num_inference_steps=steps)
-    folder = run.checkpoint
-    name = folder.parent.parent.name if folder.parent.name == "checkpoints" else folder.name
-    found = run_subject(folder, seed=seed, scheduler=sampler, num_inference_steps=steps)
-    return replace(found, name=name)
+    found = run_subject(folder, seed=seed, scheduler=sampler, num_inference_steps=steps, name=name)
+    if not beside:
+        return [found]
+    others = beside_subjects(folder, seed=seed, scheduler=sampler, num_inference_steps=steps)
+    return [found, *others]
 
 
 def _learnt_from(subject: Subject, reference: str | Dataset | None) -> Subject:
@@ -172,4 +189,5 @@ def _of_samples(samples: str | Path | Samples) -> Subject:
         config=config,
         shape=(channels, height, width),
         draw=lambda count: samples.images[:count],
+        labels=labels_of(samples.manifest, len(samples.images)),
     )

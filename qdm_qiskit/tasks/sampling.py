@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..errors import InvalidOption
 from ..execution.devices import DeviceLike
 from ..execution.targets import target_text
 from ..mitigation.readout import ReadoutCalibration
+from ..mitigation.refit import AffineCorrection
 from ..options import build
 from ..progress import Progress, silent
 from ..sampling import (
@@ -25,6 +27,7 @@ from ..sampling import (
 )
 from ..sampling import sample as sample_run
 from ..sampling.samplers import Sampler
+from .refitting import on_refitted_qubits
 
 __all__ = ["sample"]
 
@@ -38,6 +41,7 @@ def sample(
     sampler: str | Sampler | None = None,
     loader: str | Loader | None = None,
     calibration: str | Path | ReadoutCalibration | None = None,
+    corrections: Mapping[str, AffineCorrection] | None = None,
     on_step: OnStep | None = None,
     progress: Progress = silent,
     **options: Any,
@@ -54,6 +58,7 @@ def sample(
         loader: The loader of images in the circuit, or its name; ``config.loader``, or the model's
             own, if None.
         calibration: A readout calibration, or its file, to use in place of a new one.
+        corrections: Corrections of measured values by call, as ``refit`` gives them.
         on_step: Called after each step with the number of steps left and the states.
         progress: Receives the progress messages, with the number of finished steps.
         options: Fields of :class:`~qdm_qiskit.sampling.SamplingConfig`: ``num_images=4``,
@@ -99,11 +104,14 @@ def sample(
     trained = run if isinstance(run, TrainedRun) else load_run(checked_path(run, "run"))
     if loader is not None and not (isinstance(loader, str) and config.loader == loader):
         trained = _behind(trained, config, loader)
+    if not isinstance(run, TrainedRun):
+        config = on_refitted_qubits(config, Path(run))
     samples = sample_run(
         trained,
         config,
         sampler=sampler,
         calibration=calibration,
+        corrections=corrections,
         on_step=on_step,
         progress=progress,
     )

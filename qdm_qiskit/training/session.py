@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..data import Dataset
-from ..diffusion import DiffusionProcess, make_process
+from ..diffusion import DiffusionProcess, VelocityPrediction, make_process
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption
 from ..files import check_writable, write_json
 from ..models import (
@@ -32,8 +32,10 @@ from ..models import (
     build_model,
     load_model,
 )
+from ..models.line import Line
 from ..progress import Progress
 from ..rng import derived_seed
+from .beside import has_beside, read_losses, write_beside
 from .checkpoint import (
     AVERAGE,
     Learner,
@@ -179,7 +181,22 @@ class Session:
                 checkpoint = self._checkpoint()
             if stopped and not last:
                 return self._result(checkpoint or self._checkpoint(), interrupted=True)
-        return self._result(checkpoint or self._checkpoint(), interrupted=False)
+        result = self._result(checkpoint or self._checkpoint(), interrupted=False)
+        self._stand_beside(progress)
+        return result
+
+    def _stand_beside(self, progress: Progress) -> None:
+        """Fit at the end what stands beside a model of latents, if that is not done."""
+        model = self._bare("model")
+        if not has_beside(model, self.config) or not self.accelerator.is_main_process:
+            return
+        if not read_losses(self.run):
+            assert isinstance(model, Line)
+            assert isinstance(self.process, VelocityPrediction)
+            average = self.learners["model"].average
+            judged = model if average is None else average.model
+            assert isinstance(judged, Line)
+            write_beside(self.run, judged.cpu(), self.process, self.config, self.split, progress)
 
     def asked(self, stop: threading.Event) -> bool:
         """Return whether any process was asked to stop; all get to know, and end the same step."""

@@ -1,6 +1,6 @@
 """Settings of the papers and our own, one file a family of models."""
 
-from . import cacioppo, defalco, eeqdm, koelle, qamp, quddpm
+from . import cacioppo, defalco, eeqdm, koelle, line, qamp, quddpm
 from .base import Preset
 
 PRESETS: dict[str, Preset] = {
@@ -10,6 +10,7 @@ PRESETS: dict[str, Preset] = {
     **cacioppo.PRESETS,
     **qamp.PRESETS,
     **quddpm.PRESETS,
+    **line.PRESETS,
 }
 """Presets by name."""
 

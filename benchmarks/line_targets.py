@@ -1,0 +1,154 @@
+"""Do samples of the latent model on a line keep their label and their distance through a device?
+
+    python benchmarks/line_targets.py RUN [RUN ...] [--count 300] [--shots 256]
+
+RUNs are runs of `line-digits-guided` or another guided preset, one for each seed. On the best and the
+worst usable line of each snapshot: exact, raw, readout inverted, refit of 300 circuits. A line is
+usable if each of its CZ has an error below 5 % and each of its readouts one below 10 %. Finished cells
+stay in benchmarks/results/line_targets.json; a run that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from qiskit.providers import BackendV2
+
+import qdm_qiskit as qdm
+from qdm_qiskit.circuits import working_couplings
+from qdm_qiskit.data import cache_folder
+from qdm_qiskit.evaluation.class_metrics import ClassKID, ClassSpread, LabelAccuracy
+from qdm_qiskit.evaluation.domain_classifier import domain_classifier
+from qdm_qiskit.evaluation.metric import Features, ImageSets
+from qdm_qiskit.evaluation.metrics import domain_frechet
+from qdm_qiskit.evaluation.subjects import asked_classes
+from qdm_qiskit.execution.snapshots import load_backend
+from qdm_qiskit.files import write_json
+from qdm_qiskit.rng import stream
+from qdm_qiskit.sampling import TrainedRun
+from qdm_qiskit.training import load_split
+
+RESULTS = Path(__file__).parent / "results" / "line_targets.json"
+DEVICES = ("fake_torino", "fake_marrakesh")
+CZ_LIMIT, READOUT_LIMIT = 0.05, 0.10
+
+
+def lines(device: BackendV2, length: int) -> list[tuple[float, tuple[int, ...]]]:
+    """Return the usable lines with the success of three CZ a coupling and one readout a qubit."""
+    target, couplings, errors = device.target, defaultdict(set), {}
+    for a, b in working_couplings(target):
+        error = target["cz"][a, b].error
+        if error is not None and error < CZ_LIMIT:
+            couplings[a].add(b)
+            couplings[b].add(a)
+            errors[a, b] = errors[b, a] = error
+    readout = {q[0]: each.error for q, each in target["measure"].items() if each is not None}
+    good = {q for q, error in readout.items() if error is not None and error < READOUT_LIMIT}
+    paths: list[tuple[int, ...]] = [(q,) for q in sorted(good)]
+    for _ in range(length - 1):
+        paths = [(*p, q) for p in paths for q in sorted(couplings[p[-1]] & good) if q not in p]
+    found = []
+    for path in paths:
+        if path[0] < path[-1]:  # each once
+            gates = np.prod([(1 - errors[pair]) ** 3 for pair in pairwise(path)])
+            found.append((float(gates * np.prod([1 - readout[q] for q in path])), path))
+    return sorted(found)
+
+
+def metrics(run: TrainedRun, images: np.ndarray, seed: int) -> dict[str, Any]:
+    """Return label accuracy, distance, class-wise KID and spread, each with its interval."""
+    split = load_split(run.config)
+    classifier = domain_classifier(
+        split.train.images,
+        split.train.labels,
+        split.test.images,
+        split.test.labels,
+        folder=cache_folder() / "evaluation",
+    )
+    (x, logits), (y, _) = classifier.read(images), classifier.read(split.test.images)
+    sets = ImageSets(
+        images=images,
+        reference=split.test.images,
+        rng=stream(seed, "evaluation", 25),
+        features={"domain": Features(x, y, logits)},
+        labels=asked_classes(run)(len(images)),
+        reference_labels=split.test.labels,
+        classes=classifier.classes,
+        resamples=50,
+    )
+    found = {}
+    for each in (LabelAccuracy(), domain_frechet, ClassKID(), ClassSpread()):
+        value = each.measure(sets)
+        assert value is not None
+        found[each.name] = [value.estimate, value.low, value.high]
+    return {**found, "classifier_accuracy": classifier.accuracy}
+
+
+def cells(run: TrainedRun, length: int) -> list[dict[str, Any]]:
+    """Return what is measured of a run."""
+    found: list[dict[str, Any]] = [{"device": "engine", "line": "-", "way": "exact"}]
+    for device in DEVICES:
+        usable = lines(load_backend(device), length)
+        for name, (success, path) in (("best", usable[-1]), ("worst", usable[0])):
+            about = {"device": device, "line": name, "path": path, "success": success}
+            found += [{**about, "way": way} for way in ("raw", "m3", "refit")]
+    return found
+
+
+def images_of(run: TrainedRun, cell: dict[str, Any], count: int, shots: int) -> np.ndarray:
+    """Sample one cell."""
+    if cell["device"] == "engine":
+        return qdm.sample(run, num_images=count, seed=1).images
+    target, path = f"noisy:{cell['device']}", tuple(cell["path"])
+    if cell["way"] == "refit":
+        run = qdm.refit(run, target, circuits=300, shots=shots, initial_layout=path).run
+    return qdm.sample(
+        run,
+        target,
+        shots=shots,
+        num_images=count,
+        seed=1,
+        initial_layout=path,
+        mitigation="m3" if cell["way"] == "m3" else "none",
+    ).images
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--shots", type=int, default=256)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    done: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for folder in asked.runs:
+        run = qdm.load_run(folder)
+        config = run.config
+        for cell in cells(run, run.model.num_qubits):
+            key = "/".join(
+                (
+                    config.preset or config.model,
+                    f"epochs {config.training.epochs}",
+                    f"seed {config.training.seed}",
+                    *(cell[name] for name in ("device", "line", "way")),
+                )
+            )
+            if key in done:
+                continue
+            images = images_of(run, cell, asked.count, asked.shots)
+            about = {"count": asked.count, "shots": asked.shots}
+            done[key] = {**cell, **about, **metrics(run, images, config.training.seed)}
+            write_json(RESULTS, done)
+            shown = [f"{done[key][n][0]:.3f}" for n in ("label_accuracy", "domain_frechet")]
+            print(key, *shown, f"spread {done[key]['class_spread'][0]:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Settings of the latent model on a line: digits, MNIST, Fashion-MNIST, guided and not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .base import Preset
+
+__all__ = [
+    "LINE_SOURCE",
+    "LINE_TRAINING",
+    "PRESETS",
+]
+
+LINE_SOURCE = "ours: whitened latents as angles on a line of qubits (docs/line.md)"
+LINE_TRAINING: Mapping[str, Any] = {
+    "process": "velocity",
+    "radius": 3.5,
+    "num_steps": 10,
+    "epochs": 400,
+    "batch_size": 128,
+    "learning_rate": 0.01,
+    "decay_every": 10,
+    "decay_factor": 0.91,
+    "sample_every": 0,
+    "checkpoint_every": 40,
+}
+"""Velocities in ten steps on latents up to 3.5 deviations; the step size falls to 2 %."""
+_LARGE: Mapping[str, Any] = {
+    **LINE_TRAINING,
+    "train_count": 20_000,
+    "test_count": 4_000,
+    "epochs": 28,
+    "decay_every": 1,
+    "decay_factor": 0.87,
+}
+
+
+def _preset(dataset: str, source: str, *, guided: bool, **options: Any) -> Preset:
+    training = LINE_TRAINING if dataset == "digits" else _LARGE
+    return Preset(
+        model="line",
+        options={"guided": guided, **options},
+        training={**training, "dataset": dataset},
+        source=f"{LINE_SOURCE}, {source}{', by class' if guided else ''}",
+    )
+
+
+PRESETS: dict[str, Preset] = {
+    f"line-{name}{'-guided' if guided else ''}": _preset(dataset, name, guided=guided, **options)
+    for name, dataset, options in (
+        ("digits", "digits", {}),
+        ("mnist", "mnist", {"image_size": 16}),
+        ("fashion", "fashion-mnist", {"image_size": 16}),
+    )
+    for guided in (False, True)
+}
+"""Presets by name."""
