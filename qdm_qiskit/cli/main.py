@@ -10,7 +10,20 @@ import typer
 
 from ..errors import QdmError
 from ..version import __version__
-from . import budget, circuits, data, devices, evaluate, models, parts, report, run, sample, train
+from . import (
+    budget,
+    circuits,
+    data,
+    devices,
+    evaluate,
+    ladder,
+    models,
+    parts,
+    report,
+    run,
+    sample,
+    train,
+)
 
 __all__ = [
     "EXIT_ERROR",
@@ -36,6 +49,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("evaluate")(evaluate.evaluate)
+app.command("ladder")(ladder.ladder)
 app.add_typer(report.app, name="report")
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")

@@ -39,6 +39,12 @@ def sample(
             help="Of noisy targets: auto is the engine wherever it can, engine, or aer to cross-check."
         ),
     ] = "auto",
+    noise: Annotated[
+        str,
+        typer.Option(
+            help="Noise of noisy targets: all, or that of gates or readout alone, or none."
+        ),
+    ] = "all",
     calibration_shots: Annotated[
         int, typer.Option(help="Shots of each calibration circuit.")
     ] = 8192,
@@ -94,6 +100,7 @@ def sample(
             "mitigation": mitigation,
             "readout": readout,
             "simulator": simulator,
+            "noise": noise,
             "calibration_shots": calibration_shots,
             "layout_trials": layout_trials,
             "label": label,

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..engine.noise.runners import runner_for
 from ..errors import InvalidOption, TargetUnavailable
 from ..execution.noisy import MAX_DENSITY_QUBITS
+from ..execution.runner import CircuitRunner
 from ..execution.targets import Target
 from ..layers.calling import ExactTarget
 from ..mitigation.readout import ReadoutCalibration
@@ -27,7 +28,19 @@ if TYPE_CHECKING:
 __all__ = [
     "chosen_chain",
     "run_at_once",
+    "runner_of",
 ]
+
+
+def runner_of(config: SamplingConfig, target: Target) -> CircuitRunner:
+    """Return the runner of a target, with the noise and simulator that were asked for."""
+    return runner_for(
+        target,
+        seed=config.seed,
+        readout=config.readout,
+        simulator=config.simulator,
+        noise=config.noise,
+    )
 
 
 def chosen_chain(
@@ -78,6 +91,7 @@ def run_at_once(
     x: Tensor,
     labels: Tensor | None,
     calibration: ReadoutCalibration | None = None,
+    runner: CircuitRunner | None = None,
     progress: Progress = silent,
 ) -> tuple[ChainResult, DevicePredictor | None]:
     """Run a chain in one job.
@@ -92,6 +106,7 @@ def run_at_once(
         x: ``(batch, ...)``: x_T.
         labels: ``(batch,)`` of guided models.
         calibration: A readout calibration taken earlier.
+        runner: Runner in place of the target's own.
         progress: Receives the progress messages.
 
     Returns:
@@ -113,7 +128,7 @@ def run_at_once(
     [call] = chain.calls(x, labels, shots=config.shots, reuse_qubits=reuse)
     device = DevicePredictor.of_call(
         chain.model,
-        runner_for(target, seed=config.seed, readout=config.readout, simulator=config.simulator),
+        runner_of(config, target) if runner is None else runner,
         config,
         call,
         calibration=calibration,

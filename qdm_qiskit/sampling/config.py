@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InvalidOption
+from ..execution.device_noise import NoisePart, check_part
 from ..execution.noisy import Simulator, check_simulator
 from ..execution.region import ReadoutErrors, check_readout
 from ..execution.targets import parse_target, target_text
@@ -49,6 +50,9 @@ class SamplingConfig:
     """Simulator of ``noisy:`` targets: the engine wherever it runs the circuit and Aer elsewhere,
     or ``engine`` or ``aer`` alone. Both have the same distribution; the manifest says which one
     ran."""
+    noise: NoisePart = "all"
+    """Part of a ``noisy:`` target's noise that acts: ``all``, that of the ``gates``, of the
+    ``readout``, or ``none``."""
     calibration_shots: int = 8192
     """Shots of each calibration circuit."""
     seed: int = 0
@@ -99,6 +103,12 @@ class SamplingConfig:
             raise InvalidOption(
                 f"Target '{self.target}' has one simulator; leave simulator at 'auto', or take a "
                 "target such as 'noisy:fake_torino'."
+            )
+        check_part(self.noise)
+        if self.noise != "all" and target.kind != "noisy":
+            raise InvalidOption(
+                f"Target '{self.target}' has no noise of a device to take apart; leave noise at "
+                "'all', or take a target such as 'noisy:fake_torino'."
             )
         if self.mitigation == "m3" and target.kind not in ("noisy", "local", "ibm"):
             raise InvalidOption(

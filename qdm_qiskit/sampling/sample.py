@@ -23,7 +23,6 @@ from ..data.places import NPZ
 from ..data.record import listed
 from ..diffusion import DiffusionProcess, OnStep, make_process
 from ..doors import outside_names
-from ..engine.noise.runners import runner_for
 from ..errors import (
     InvalidCheckpoint,
     InvalidData,
@@ -33,6 +32,7 @@ from ..errors import (
     TargetUnavailable,
 )
 from ..execution.devices import DEVICES
+from ..execution.runner import CircuitRunner
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
 from ..layers.arrays import device_of, to_array
@@ -43,7 +43,7 @@ from ..progress import Message, Progress, silent
 from ..rng import derived_seed
 from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
 from ..training.run_data import classes_of
-from .at_once import chosen_chain, run_at_once
+from .at_once import chosen_chain, run_at_once, runner_of
 from .coherent import ChainResult
 from .config import SamplingConfig
 from .device import (
@@ -244,6 +244,7 @@ def sample(
     *,
     sampler: str | Sampler | None = None,
     calibration: ReadoutCalibration | None = None,
+    runner: CircuitRunner | None = None,
     on_step: OnStep | None = None,
     progress: Progress = silent,
 ) -> Samples:
@@ -254,6 +255,7 @@ def sample(
         config: Target, images, shots, mitigation, seed.
         sampler: A sampler, which needs no registration, or its name; None takes ``config.scheduler``.
         calibration: A readout calibration to use in place of a new one.
+        runner: Runner of the circuits, in place of the target's own, on the target's device.
         on_step: Called after each step with the number of steps left and x; a returned tensor
             replaces x.
         progress: Receives the progress messages, with the number of finished steps.
@@ -285,7 +287,9 @@ def sample(
     at_once, why = chosen_chain(run, config, sampler)
     device: DevicePredictor | None = None
     if at_once is None:
-        prediction, device = _prediction_on(run, config, target, labels, calibration, progress)
+        prediction, device = _prediction_on(
+            run, config, target, labels, calibration, runner, progress
+        )
 
     def generator(step: int) -> torch.Generator:
         return torch.Generator().manual_seed(derived_seed(config.seed, "sampling", step))
@@ -307,7 +311,9 @@ def sample(
 
     walked: ChainResult | None = None
     if at_once is not None:
-        walked, device = run_at_once(at_once, config, target, x, labels, calibration, progress)
+        walked, device = run_at_once(
+            at_once, config, target, x, labels, calibration, runner, progress
+        )
         x_0 = walked.states
         changed = keep(0, x_0)
         data = process.to_images(x_0 if changed is None else changed).clamp(0, 1)
@@ -447,6 +453,7 @@ def _prediction_on(
     target: Target,
     labels: Tensor | None,
     calibration: ReadoutCalibration | None,
+    runner: CircuitRunner | None,
     progress: Progress,
 ) -> tuple[Callable[[Tensor, int], Tensor], DevicePredictor | None]:
     """Return the model's prediction on a target; and where circuits run, its record.
@@ -460,7 +467,7 @@ def _prediction_on(
     check_has_calls(run.model, config.target)
     device = DevicePredictor.prepare(
         run.model,
-        runner_for(target, seed=config.seed, readout=config.readout, simulator=config.simulator),
+        runner_of(config, target) if runner is None else runner,
         config,
         num_steps=run.process.num_steps,
         calibration=calibration,
