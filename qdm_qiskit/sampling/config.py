@@ -64,12 +64,12 @@ class SamplingConfig:
     label: int | None = None
     """Class of all images of a guided model; None cycles over the classes."""
     scheduler: str = "process"
-    """Name of the sampler: the process's own chain; ddpm, ddim, dpm-solver++, sde or ode for models
-    that predict noise; or another package's."""
+    """Name of the sampler: the process's own chain; ddpm, ddim, analytic, dpm-solver++, sde or ode for
+    models that predict noise; or another package's."""
     num_inference_steps: int | None = None
     """Steps of the sampler; None takes all that the model was trained with."""
     eta: float = 0.0
-    """Share of DDPM's noise that ddim adds, 0 to 1."""
+    """Share of DDPM's noise that ddim and analytic add, 0 to 1."""
     chain: Literal["auto", "coherent", "steps"] = "auto"
     """Chain of models that hand states from step to step: ``coherent``, all steps in one circuit;
     ``steps``, with tomography between; ``auto``, the first where possible."""

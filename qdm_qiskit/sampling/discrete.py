@@ -27,6 +27,8 @@ __all__ = [
     "DDIM",
     "DDPM",
     "DPMSolver",
+    "Trailing",
+    "is_clamped",
     "trailing_steps",
 ]
 
@@ -51,7 +53,7 @@ def trailing_steps(num_steps: int, steps: int) -> list[int]:
     return [round(Fraction(num_steps * left, steps)) for left in range(steps, 0, -1)]
 
 
-class _Trailing(Sampler):
+class Trailing(Sampler):
     """A chain through trailing times."""
 
     def timesteps(self, process: DiffusionProcess, steps: int | None) -> Sequence[int]:
@@ -59,13 +61,13 @@ class _Trailing(Sampler):
         return trailing_steps(process.num_steps, process.num_steps if steps is None else steps)
 
 
-def _clamped(here: Step) -> bool:
+def is_clamped(process: DiffusionProcess) -> bool:
     """Return True if the process's x_0 lies in [-1, 1]."""
-    return isinstance(here.process, NoisePrediction)
+    return isinstance(process, NoisePrediction)
 
 
 @final
-class DDPM(_Trailing):
+class DDPM(Trailing):
     """A draw from q(x_s | x_t, x_0) at the estimated x_0 (Ho et al., arXiv:2006.11239, equation 7)."""
 
     name = "ddpm"
@@ -73,13 +75,18 @@ class DDPM(_Trailing):
     def step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor:
         """See :meth:`~.Sampler.step`."""
         return diffusion_step(
-            x, prediction, here.u, here.u_following, here.generator, clamped=_clamped(here)
+            x,
+            prediction,
+            here.u,
+            here.u_following,
+            here.generator,
+            clamped=is_clamped(here.process),
         )
 
 
 @final
 @dataclass(frozen=True)
-class DDIM(_Trailing):
+class DDIM(Trailing):
     """Equation 12 of Song et al., arXiv:2010.02502."""
 
     name: ClassVar[str] = "ddim"
@@ -91,14 +98,17 @@ class DDIM(_Trailing):
         before, after = here.u, here.u_following
         fresh = self.eta * sigma(after) / sigma(before) * math.sqrt(-math.expm1(after - before))
         kept = math.sqrt(max(0.0, sigma(after) ** 2 - fresh**2))
-        x = estimate(x, prediction, before, after, clamped=_clamped(here)) + kept * prediction
+        x = (
+            estimate(x, prediction, before, after, clamped=is_clamped(here.process))
+            + kept * prediction
+        )
         if not fresh:
             return x
         return x + fresh * here.normal(x)
 
 
 @final
-class DPMSolver(_Trailing):
+class DPMSolver(Trailing):
     """The second-order multistep DPM-Solver++ (Lu et al., arXiv:2211.01095, algorithm 2).
 
     The first step and the last, which ends at x_0, are of first order.

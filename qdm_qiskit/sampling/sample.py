@@ -43,6 +43,7 @@ from ..progress import Message, Progress, silent
 from ..rng import derived_seed
 from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
 from ..training.run_data import classes_of
+from .analytic import fitted
 from .at_once import chosen_chain, run_at_once, runner_of
 from .coherent import ChainResult
 from .config import SamplingConfig
@@ -282,7 +283,8 @@ def sample(
             f"sampler is given, and config.scheduler is '{config.scheduler}' besides; leave one out."
         )
     chosen: str | Sampler = config.scheduler if sampler is None else sampler
-    sampled_by, _ = planned_chain(process, chosen, config.num_inference_steps, config.eta)
+    sampled_by, times = planned_chain(process, chosen, config.num_inference_steps, config.eta)
+    sampled_by = fitted(run, sampled_by, times)
     started = time.perf_counter()
     at_once, why = chosen_chain(run, config, sampler)
     device: DevicePredictor | None = None
@@ -323,9 +325,8 @@ def sample(
             prediction,
             x,
             generator,
-            scheduler=chosen,
+            scheduler=sampled_by,
             steps=config.num_inference_steps,
-            eta=config.eta,
             on_step=keep,
         )
     images = to_array(model.decode_data(data.to(device_of(model))))
