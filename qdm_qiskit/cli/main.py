@@ -16,6 +16,7 @@ from . import (
     data,
     devices,
     evaluate,
+    ladder,
     models,
     parts,
     refit,
@@ -50,6 +51,7 @@ app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("refit")(refit.refit)
 app.command("evaluate")(evaluate.evaluate)
+app.command("ladder")(ladder.ladder)
 app.add_typer(report.app, name="report")
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")

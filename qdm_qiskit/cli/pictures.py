@@ -23,7 +23,7 @@ def pictures(
         typer.Option(
             "--sampler",
             "--scheduler",
-            help="process; for models of noise ddpm, ddim, dpm-solver++, sde, ode; or a package's own.",
+            help="process; of noise models ddpm, ddim, analytic, dpm-solver++, sde, ode; or another's.",
         ),
     ] = "process",
     steps: Annotated[int | None, typer.Option(help="Steps of the sampler; all by default.")] = None,

@@ -103,7 +103,7 @@ def plan(
         typer.Option(
             "--sampler",
             "--scheduler",
-            help="process; for models of noise ddpm, ddim, dpm-solver++, sde, ode; or a package's own.",
+            help="process; of noise models ddpm, ddim, analytic, dpm-solver++, sde, ode; or another's.",
         ),
     ] = "process",
     steps: Annotated[

@@ -39,6 +39,12 @@ def sample(
             help="Of noisy targets: auto is the engine wherever it can, engine, or aer to cross-check."
         ),
     ] = "auto",
+    noise: Annotated[
+        str,
+        typer.Option(
+            help="Noise of noisy targets: all, or that of gates or readout alone, or none."
+        ),
+    ] = "all",
     calibration_shots: Annotated[
         int, typer.Option(help="Shots of each calibration circuit.")
     ] = 8192,
@@ -55,7 +61,7 @@ def sample(
         typer.Option(
             "--sampler",
             "--scheduler",
-            help="process; for models of noise ddpm, ddim, dpm-solver++, sde, ode; or a package's own.",
+            help="process; of noise models ddpm, ddim, analytic, dpm-solver++, sde, ode; or another's.",
         ),
     ] = "process",
     steps: Annotated[int | None, typer.Option(help="Steps of the sampler; all by default.")] = None,
@@ -110,6 +116,7 @@ def sample(
             "mitigation": mitigation,
             "readout": readout,
             "simulator": simulator,
+            "noise": noise,
             "calibration_shots": calibration_shots,
             "layout_trials": layout_trials,
             **({} if layout is None else {"initial_layout": layout}),

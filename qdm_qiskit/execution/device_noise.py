@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from itertools import permutations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from qiskit.circuit import Gate, Instruction
@@ -21,16 +21,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_QUBITS_OF_AN_ERROR",
+    "NoisePart",
     "check_names",
+    "check_part",
     "gates_of",
     "has_errors_everywhere",
     "noise_on",
+    "part_of_noise",
     "readout_errors",
     "standard_gates",
 ]
 
 MOST_QUBITS_OF_AN_ERROR = 3
 """Most qubits of a gate with an error, which becomes a matrix of 16**qubits numbers."""
+NoisePart = Literal["all", "gates", "readout", "none"]
+"""Part of a device's noise: ``gates`` leaves out readout errors, ``readout`` all others."""
 _OF_QUBITS = frozenset({"reset", "delay"})
 """Instructions that may have errors and stand on every device."""
 
@@ -201,3 +206,46 @@ def noise_on(noise: NoiseModel, qubits: frozenset[int]) -> NoiseModel:
             part.add_readout_error(found, [qubit], warnings=False)
     part._custom_noise_passes = list(noise._custom_noise_passes)
     return part
+
+
+def part_of_noise(noise: NoiseModel, part: NoisePart) -> NoiseModel:
+    """Return a part of a noise model, which is not changed.
+
+    Args:
+        noise: The model.
+        part: ``"all"`` is the model itself; ``"gates"`` has its errors of gates, resets and delays,
+            with the passes that add relaxation; ``"readout"`` its readout errors; ``"none"`` none. The
+            known gates stay known in each.
+
+    Raises:
+        InvalidOption: If there is no such part.
+    """
+    from qiskit_aer.noise import NoiseModel
+
+    check_part(part)
+    if part == "all":
+        return noise
+    found = NoiseModel(basis_gates=noise.basis_gates)
+    if part == "gates":
+        for name, error in noise._default_quantum_errors.items():
+            found.add_all_qubit_quantum_error(error, name, warnings=False)
+        for name, places in noise._local_quantum_errors.items():
+            for where, error in places.items():
+                found.add_quantum_error(error, name, where, warnings=False)
+        found._custom_noise_passes = list(noise._custom_noise_passes)
+    elif part == "readout":
+        if noise._default_readout_error is not None:
+            found.add_all_qubit_readout_error(noise._default_readout_error, warnings=False)
+        for qubits, error in noise._local_readout_errors.items():
+            found.add_readout_error(error, list(qubits), warnings=False)
+    return found
+
+
+def check_part(part: str) -> None:
+    """Refuse a value that is no :data:`NoisePart`.
+
+    Raises:
+        InvalidOption: If there is no such part.
+    """
+    if part not in get_args(NoisePart):
+        raise InvalidOption(f"noise is {' or '.join(get_args(NoisePart))}, got {part!r}.")

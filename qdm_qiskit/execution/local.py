@@ -28,6 +28,7 @@ from .region import (
     readout_in_use,
 )
 from .runner import CircuitRunner
+from .twirling import Twirling, randomizations_of
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime.executor_sampler import Sampler
@@ -50,15 +51,23 @@ class LocalRunner(CircuitRunner):
         snapshot: Name of a device, such as ``"fake_torino"``, or a backend or noise model.
         seed: The run's seed, an integer >= 0.
         readout: ``"mean"`` of each qubit's two readout errors, as in Aer, or ``"asymmetric"``.
+        twirling: Twirling by IBM's client, which then makes other circuits of each one.
 
     Raises:
         UnknownName: If there is no such device.
         InvalidOption: If there is no such readout.
     """
 
-    def __init__(self, snapshot: DeviceLike, *, seed: int, readout: ReadoutErrors = "mean") -> None:
+    def __init__(
+        self,
+        snapshot: DeviceLike,
+        *,
+        seed: int,
+        readout: ReadoutErrors = "mean",
+        twirling: Twirling | None = None,
+    ) -> None:
         check_readout(readout)
-        self._readout = readout
+        self._readout, self._twirling = readout, twirling
         backend = as_backend(snapshot, "snapshot")
         super().__init__(f"local:{backend.name}", backend, seed=seed)
         self._simulators: dict[tuple[frozenset[int], str], IndependentShots] = {}
@@ -78,6 +87,8 @@ class LocalRunner(CircuitRunner):
         with Batch(backend=simulator) as batch:
             sampler = Sampler(mode=batch)
             sampler.options.simulator.seed_simulator = seed
+            if self._twirling is not None:
+                _twirl(sampler, self._twirling, shots)
             self._resolved = _jsonable_options(sampler)
             # A circuit without parameters gets no values: an empty row has no axis to keep.
             job = sampler.run([(c, v) if c.num_parameters else (c,) for c, v in pubs], shots=shots)
@@ -113,6 +124,14 @@ def _method(circuits: list[QuantumCircuit]) -> str:
     again = any(item.operation.name == "reset" for circuit in circuits for item in circuit.data)
     widest = max(len(active_qubits([circuit])) for circuit in circuits)
     return "density_matrix" if again and widest <= MAX_DENSITY_QUBITS else "automatic"
+
+
+def _twirl(sampler: Sampler, twirling: Twirling, shots: int) -> None:
+    found = sampler.options.twirling
+    found.enable_gates, found.enable_measure = twirling.gates, twirling.measure
+    found.group = twirling.group
+    found.num_randomizations = randomizations_of(shots, twirling.randomizations)
+    found.shots_per_randomization = shots // found.num_randomizations
 
 
 def _jsonable_options(sampler: Sampler) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .aer import parallel_experiments, run_on_aer
 from .aer_circuits import for_aer
 from .counts import Pub, checked_circuit, checked_values, parameter_binds
 from .delays import in_rows_of_one_length
+from .device_noise import NoisePart, check_part, part_of_noise
 from .devices import DeviceLike, as_backend
 from .region import (
     ReadoutErrors,
@@ -68,15 +69,24 @@ class NoisyRunner(CircuitRunner):
         snapshot: Name of a device, such as ``"fake_torino"``, or a backend or noise model.
         seed: The run's seed, an integer >= 0.
         readout: ``"mean"`` of each qubit's two readout errors, as in Aer, or ``"asymmetric"``.
+        noise: The part of the device's noise that acts.
 
     Raises:
         UnknownName: If there is no such device.
-        InvalidOption: If there is no such readout.
+        InvalidOption: If there is no such readout, or no such part.
     """
 
-    def __init__(self, snapshot: DeviceLike, *, seed: int, readout: ReadoutErrors = "mean") -> None:
+    def __init__(
+        self,
+        snapshot: DeviceLike,
+        *,
+        seed: int,
+        readout: ReadoutErrors = "mean",
+        noise: NoisePart = "all",
+    ) -> None:
         check_readout(readout)
-        self._readout = readout
+        check_part(noise)
+        self._readout, self._part = readout, noise
         backend = as_backend(snapshot, "snapshot")
         super().__init__(f"noisy:{backend.name}", backend, seed=seed)
         self._noise: dict[frozenset[int], NoiseModel] = {}
@@ -145,7 +155,8 @@ class NoisyRunner(CircuitRunner):
     def noise_on(self, qubits: frozenset[int]) -> NoiseModel:
         """Return the noise of some physical qubits, see :func:`.region.noise_of`; made once."""
         if qubits not in self._noise:
-            self._noise[qubits] = noise_of(self.backend, qubits, readout=self._readout)
+            whole = noise_of(self.backend, qubits, readout=self._readout)
+            self._noise[qubits] = part_of_noise(whole, self._part)
         return self._noise[qubits]
 
     def _execute(self, pubs: list[Pub], shots: int, seed: int) -> list[np.ndarray]:
@@ -167,6 +178,7 @@ class NoisyRunner(CircuitRunner):
             if has_own_noise(self.backend)
             else "qiskit_aer NoiseModel.from_backend, active qubits",
             "readout": readout_in_use(self.backend, self._readout),
+            **({} if self._part == "all" else {"noise_part": self._part}),
         }
 
     def _simulator(self, qubits: frozenset[int]) -> AerSimulator:

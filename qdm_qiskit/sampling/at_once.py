@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..engine.noise.runners import runner_for
 from ..errors import InvalidOption, TargetUnavailable
+from ..execution.runner import CircuitRunner
 from ..execution.targets import Target
 from ..layers.calling import ExactTarget
 from ..mitigation.readout import ReadoutCalibration
@@ -29,7 +30,19 @@ __all__ = [
     "chosen_chain",
     "history_stream",
     "run_at_once",
+    "runner_of",
 ]
+
+
+def runner_of(config: SamplingConfig, target: Target) -> CircuitRunner:
+    """Return the runner of a target, with the noise and simulator that were asked for."""
+    return runner_for(
+        target,
+        seed=config.seed,
+        readout=config.readout,
+        simulator=config.simulator,
+        noise=config.noise,
+    )
 
 
 def chosen_chain(
@@ -104,6 +117,7 @@ def run_at_once(
     x: Tensor,
     labels: Tensor | None,
     calibration: ReadoutCalibration | None = None,
+    runner: CircuitRunner | None = None,
     progress: Progress = silent,
 ) -> tuple[ChainResult, DevicePredictor | None]:
     """Run a chain in one job.
@@ -117,6 +131,7 @@ def run_at_once(
         x: ``(batch, ...)``: x_T.
         labels: ``(batch,)`` of guided models.
         calibration: A readout calibration taken earlier.
+        runner: Runner in place of the target's own.
         progress: Receives the progress messages.
 
     Returns:
@@ -133,9 +148,8 @@ def run_at_once(
         found = chain.run(answers, x, labels, shots=config.shots, rng=rng)
         return found, None
     predicted = chain.checked(x, labels, config.shots)
-    runner = runner_for(
-        target, seed=config.seed, readout=config.readout, simulator=config.simulator
-    )
+    if runner is None:
+        runner = runner_of(config, target)
     backend = None if target.kind == "aer" else runner.backend
     call = chain.call_on(backend, x, labels, shots=config.shots)
     device = DevicePredictor.of_call(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InvalidOption
+from ..execution.device_noise import NoisePart, check_part
 from ..execution.noisy import Simulator, check_simulator
 from ..execution.region import ReadoutErrors, check_readout
 from ..execution.targets import Target, parse_target, target_text
@@ -50,6 +51,9 @@ class SamplingConfig:
     """Simulator of ``noisy:`` targets: the engine wherever it runs the circuit and Aer elsewhere,
     or ``engine`` or ``aer`` alone. Both have the same distribution; the manifest says which one
     ran."""
+    noise: NoisePart = "all"
+    """Part of a ``noisy:`` target's noise that acts: ``all``, that of the ``gates``, of the
+    ``readout``, or ``none``."""
     calibration_shots: int = 8192
     """Shots of each calibration circuit."""
     seed: int = 0
@@ -63,12 +67,12 @@ class SamplingConfig:
     label: int | None = None
     """Class of all images of a guided model; None cycles over the classes."""
     scheduler: str = "process"
-    """Name of the sampler: the process's own chain; ddpm, ddim, dpm-solver++, sde or ode for models
-    that predict noise; or another package's."""
+    """Name of the sampler: the process's own chain; ddpm, ddim, analytic, dpm-solver++, sde or ode for
+    models that predict noise; or another package's."""
     num_inference_steps: int | None = None
     """Steps of the sampler; None takes all that the model was trained with."""
     eta: float = 0.0
-    """Share of DDPM's noise that ddim adds, 0 to 1."""
+    """Share of DDPM's noise that ddim and analytic add, 0 to 1."""
     chain: Literal["auto", "coherent", "steps"] = "auto"
     """Chain of models that hand states from step to step: ``coherent``, all steps in one circuit;
     ``steps``, with tomography between; ``auto``, the first where possible."""
@@ -108,6 +112,12 @@ class SamplingConfig:
             raise InvalidOption(
                 f"Target '{self.target}' has one simulator; leave simulator at 'auto', or take a "
                 "target such as 'noisy:fake_torino'."
+            )
+        check_part(self.noise)
+        if self.noise != "all" and target.kind != "noisy":
+            raise InvalidOption(
+                f"Target '{self.target}' has no noise of a device to take apart; leave noise at "
+                "'all', or take a target such as 'noisy:fake_torino'."
             )
         if self.mitigation == "m3" and target.kind not in ("noisy", "local", "ibm"):
             raise InvalidOption(

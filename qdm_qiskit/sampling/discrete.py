@@ -27,6 +27,8 @@ __all__ = [
     "DDIM",
     "DDPM",
     "DPMSolver",
+    "Trailing",
+    "radius_of",
     "trailing_steps",
 ]
 
@@ -51,7 +53,7 @@ def trailing_steps(num_steps: int, steps: int) -> list[int]:
     return [round(Fraction(num_steps * left, steps)) for left in range(steps, 0, -1)]
 
 
-class _Trailing(Sampler):
+class Trailing(Sampler):
     """A chain through trailing times."""
 
     def timesteps(self, process: DiffusionProcess, steps: int | None) -> Sequence[int]:
@@ -59,15 +61,15 @@ class _Trailing(Sampler):
         return trailing_steps(process.num_steps, process.num_steps if steps is None else steps)
 
 
-def _radius(here: Step) -> float | None:
+def radius_of(process: DiffusionProcess) -> float | None:
     """Return the largest value of the process's x_0, if it has one."""
-    if isinstance(here.process, VelocityPrediction):
-        return here.process.radius
-    return 1.0 if isinstance(here.process, NoisePrediction) else None
+    if isinstance(process, VelocityPrediction):
+        return process.radius
+    return 1.0 if isinstance(process, NoisePrediction) else None
 
 
 @final
-class DDPM(_Trailing):
+class DDPM(Trailing):
     """A draw from q(x_s | x_t, x_0) at the estimated x_0 (Ho et al., arXiv:2006.11239, equation 7)."""
 
     name = "ddpm"
@@ -75,13 +77,18 @@ class DDPM(_Trailing):
     def step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor:
         """See :meth:`~.Sampler.step`."""
         return diffusion_step(
-            x, prediction, here.u, here.u_following, here.generator, radius=_radius(here)
+            x,
+            prediction,
+            here.u,
+            here.u_following,
+            here.generator,
+            radius=radius_of(here.process),
         )
 
 
 @final
 @dataclass(frozen=True)
-class DDIM(_Trailing):
+class DDIM(Trailing):
     """Equation 12 of Song et al., arXiv:2010.02502."""
 
     name: ClassVar[str] = "ddim"
@@ -93,14 +100,15 @@ class DDIM(_Trailing):
         before, after = here.u, here.u_following
         fresh = self.eta * sigma(after) / sigma(before) * math.sqrt(-math.expm1(after - before))
         kept = math.sqrt(max(0.0, sigma(after) ** 2 - fresh**2))
-        x = estimate(x, prediction, before, after, radius=_radius(here)) + kept * prediction
+        radius = radius_of(here.process)
+        x = estimate(x, prediction, before, after, radius=radius) + kept * prediction
         if not fresh:
             return x
         return x + fresh * here.normal(x)
 
 
 @final
-class DPMSolver(_Trailing):
+class DPMSolver(Trailing):
     """The second-order multistep DPM-Solver++ (Lu et al., arXiv:2211.01095, algorithm 2).
 
     The first step and the last, which ends at x_0, are of first order.

@@ -23,7 +23,6 @@ from ..data.places import NPZ
 from ..data.record import listed
 from ..diffusion import DiffusionProcess, OnStep, make_process
 from ..doors import outside_names
-from ..engine.noise.runners import runner_for
 from ..errors import (
     InvalidCheckpoint,
     InvalidData,
@@ -33,6 +32,7 @@ from ..errors import (
     TargetUnavailable,
 )
 from ..execution.devices import DEVICES
+from ..execution.runner import CircuitRunner
 from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
 from ..layers.arrays import device_of, to_array
@@ -44,7 +44,8 @@ from ..progress import Message, Progress, silent
 from ..rng import derived_seed
 from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
 from ..training.run_data import classes_of
-from .at_once import chosen_chain, run_at_once
+from .analytic import fitted
+from .at_once import chosen_chain, run_at_once, runner_of
 from .coherent import ChainResult
 from .config import SamplingConfig
 from .device import (
@@ -240,6 +241,7 @@ def sample(
     sampler: str | Sampler | None = None,
     calibration: ReadoutCalibration | None = None,
     corrections: Mapping[str, AffineCorrection] | None = None,
+    runner: CircuitRunner | None = None,
     on_step: OnStep | None = None,
     progress: Progress = silent,
 ) -> Samples:
@@ -252,6 +254,7 @@ def sample(
         calibration: A readout calibration to use in place of a new one.
         corrections: Corrections of measured values by call, of :func:`.corrections_of`, on targets
             that run circuits.
+        runner: Runner of the circuits, in place of the target's own, on the target's device.
         on_step: Called after each step with the number of steps left and x; a returned tensor
             replaces x.
         progress: Receives the progress messages, with the number of finished steps.
@@ -278,12 +281,15 @@ def sample(
             f"sampler is given, and config.scheduler is '{config.scheduler}' besides; leave one out."
         )
     chosen: str | Sampler = config.scheduler if sampler is None else sampler
-    sampled_by, _ = planned_chain(process, chosen, config.num_inference_steps, config.eta)
+    sampled_by, times = planned_chain(process, chosen, config.num_inference_steps, config.eta)
+    sampled_by = fitted(run, sampled_by, times)
     started = time.perf_counter()
     at_once, why = chosen_chain(run, config, sampler)
     device: DevicePredictor | None = None
     if at_once is None:
-        prediction, device = _prediction_on(run, config, target, labels, calibration, progress)
+        prediction, device = _prediction_on(
+            run, config, target, labels, calibration, runner, progress
+        )
     if corrections:
         if device is None or at_once is not None:
             raise InvalidOption(
@@ -312,7 +318,9 @@ def sample(
 
     walked: ChainResult | None = None
     if at_once is not None:
-        walked, device = run_at_once(at_once, config, target, x, labels, calibration, progress)
+        walked, device = run_at_once(
+            at_once, config, target, x, labels, calibration, runner, progress
+        )
         x_0 = walked.states
         changed = keep(0, x_0)
         data = process.to_images(x_0 if changed is None else changed).clamp(0, 1)
@@ -322,9 +330,8 @@ def sample(
             prediction,
             x,
             generator,
-            scheduler=chosen,
+            scheduler=sampled_by,
             steps=config.num_inference_steps,
-            eta=config.eta,
             on_step=keep,
         )
     images = to_array(model.decode_data(data.to(device_of(model))))
@@ -454,6 +461,7 @@ def _prediction_on(
     target: Target,
     labels: Tensor | None,
     calibration: ReadoutCalibration | None,
+    runner: CircuitRunner | None,
     progress: Progress,
 ) -> tuple[Callable[[Tensor, int], Tensor], DevicePredictor | None]:
     """Return the model's prediction on a target; and where circuits run, its record.
@@ -467,7 +475,7 @@ def _prediction_on(
     check_has_calls(run.model, config.target)
     device = DevicePredictor.prepare(
         run.model,
-        runner_for(target, seed=config.seed, readout=config.readout, simulator=config.simulator),
+        runner_of(config, target) if runner is None else runner,
         config,
         num_steps=run.process.num_steps,
         calibration=calibration,

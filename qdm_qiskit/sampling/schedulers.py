@@ -72,14 +72,15 @@ SAMPLERS: Door[Sampler] = Door(
         "process": "qdm_qiskit.sampling.samplers:ProcessSampler",
         "ddpm": "qdm_qiskit.sampling.discrete:DDPM",
         "ddim": "qdm_qiskit.sampling.discrete:DDIM",
+        "analytic": "qdm_qiskit.sampling.analytic:AnalyticDPM",
         "dpm-solver++": "qdm_qiskit.sampling.discrete:DPMSolver",
         "sde": "qdm_qiskit.sampling.continuous:ReverseSDE",
         "ode": "qdm_qiskit.sampling.continuous:FlowODE",
     },
     check_sampler,
 )
-"""The process's own chain, DDPM, DDIM, DPM-Solver++, the reverse SDE, the ODE and others'
-samplers."""
+"""The process's own chain, DDPM, DDIM, Analytic-DPM, DPM-Solver++, the reverse SDE, the ODE and
+others' samplers."""
 SCHEDULERS = tuple(SAMPLERS.built_in)
 """Names of this package's own samplers."""
 

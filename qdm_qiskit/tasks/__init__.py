@@ -5,6 +5,7 @@
     training.py     train a model, go on with a training run
     sampling.py     sample from a trained run, on any target that costs nothing
     evaluation.py   measure samples, beside real images and noise
+    ladders.py      show what each part of a device's noise costs, and what remedies give back
     costs.py        count the cost of a circuit on a device
     qnn.py          run a QNN of qiskit-machine-learning, on any target
     qnn_plans.py    plan such a run on hardware
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .costs import cost
     from .evaluation import Evaluation, evaluate
     from .hardware import HardwareRun, budget, plan, replay, resume, set_budget, submit
+    from .ladders import ladder
     from .listing import NamedPart, parts
     from .qnn import QnnRun, run_qnn
     from .qnn_plans import plan_qnn
@@ -42,6 +44,7 @@ _HOMES = {
     "resume": "hardware",
     "set_budget": "hardware",
     "submit": "hardware",
+    "ladder": "ladders",
     "NamedPart": "listing",
     "parts": "listing",
     "QnnRun": "qnn",
@@ -65,6 +68,7 @@ __all__ = [
     "continue_training",
     "cost",
     "evaluate",
+    "ladder",
     "parts",
     "plan",
     "plan_qnn",

@@ -81,7 +81,7 @@ def parts(kind: Kind | None = None) -> list[NamedPart]:
         UnknownName: If there is no such kind.
 
     >>> [part.name for part in parts("sampler")]
-    ['process', 'ddpm', 'ddim', 'dpm-solver++', 'sde', 'ode']
+    ['process', 'ddpm', 'ddim', 'analytic', 'dpm-solver++', 'sde', 'ode']
     >>> parts("metric")[0].summary
     'Fréchet distance, domain (lower is better)'
     """

@@ -78,7 +78,7 @@ def test_constant_images_for_every_number_of_steps(process, scheduler):
     """Right: 0. By T // steps DDIM was off by .128 at T = 10 and 6 steps."""
     for steps in range(1, process.num_steps + 1):
         assert error(process, scheduler, steps=steps) < 1e-9, steps
-        if scheduler == "ddim":
+        if scheduler in ("ddim", "analytic"):
             for eta in (0.3, 1.0):
                 assert error(process, scheduler, steps=steps, eta=eta) < 1e-9, (steps, eta)
 
@@ -105,7 +105,7 @@ def recursion(process, scheduler: str, times: list[int], eta: float = 0.0) -> np
             mean = math.sqrt(a[s]) * (1 - a[t] / a[s]) / (1 - a[t]) * x_0
             mean = mean + math.sqrt(a[t] / a[s]) * (1 - a[s]) / (1 - a[t]) * x
             x = mean + posterior * fresh
-        elif scheduler == "ddim":
+        elif scheduler in ("ddim", "analytic"):  # the latter without errors
             kept = math.sqrt(max(0.0, 1 - a[s] - (eta * posterior) ** 2))
             x = math.sqrt(a[s]) * x_0 + kept * eps + eta * posterior * fresh
         elif scheduler == "ode":
@@ -134,7 +134,7 @@ def test_normal_data_follow_the_recursion_for_every_number_of_steps(scheduler):
     process = GaussianChain(13, "noise")
     for steps in range(1, 14):
         listed = training_steps if scheduler in ("sde", "ode") else trailing_steps
-        for eta in (0.0, 0.6, 1.0) if scheduler == "ddim" else (0.0,):
+        for eta in (0.0, 0.6, 1.0) if scheduler in ("ddim", "analytic") else (0.0,):
             wanted = recursion(process, scheduler, listed(13, steps), eta)
             spread = float(np.linalg.norm(wanted[2:]))
             if scheduler in ("ode", "dpm-solver++"):

@@ -16,6 +16,7 @@ from ...errors import InvalidOption, UnsupportedCircuit
 from ...execution.aer_circuits import for_aer
 from ...execution.counts import Pub, checked_circuit, checked_values
 from ...execution.delays import in_rows_of_one_length
+from ...execution.device_noise import NoisePart
 from ...execution.devices import DeviceLike
 from ...execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner, other_inputs
 from ...execution.region import ReadoutErrors, active_qubits, check_isa
@@ -67,10 +68,11 @@ class NoisyEngineRunner(CircuitRunner):
         seed: The run's seed, an integer >= 0.
         readout: ``"mean"`` of each qubit's two readout errors, as in Aer, or ``"asymmetric"``.
         simulator: ``"engine"`` refuses the circuits that ``"auto"`` leaves to Aer.
+        noise: The part of the device's noise that acts.
 
     Raises:
         UnknownName: If there is no such device.
-        InvalidOption: If there is no such readout, or the simulator is neither of the two.
+        InvalidOption: If there is no such readout or part, or the simulator is neither of the two.
 
     >>> from qiskit import QuantumCircuit
     >>> circuit = QuantumCircuit(1, 1)
@@ -87,12 +89,13 @@ class NoisyEngineRunner(CircuitRunner):
         seed: int,
         readout: ReadoutErrors = "mean",
         simulator: Literal["auto", "engine"] = "auto",
+        noise: NoisePart = "all",
     ) -> None:
         if simulator not in ("auto", "engine"):
             raise InvalidOption(
                 f"simulator is 'auto' or 'engine', got {simulator!r}; NoisyRunner is Aer."
             )
-        self._aer = NoisyRunner(snapshot, seed=seed, readout=readout)
+        self._aer = NoisyRunner(snapshot, seed=seed, readout=readout, noise=noise)
         super().__init__(self._aer.target, self._aer.backend, seed=seed)
         self._simulator = simulator
         self._compiled: OrderedDict[Hashable, _Compiled] = OrderedDict()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,18 +63,19 @@ Question = list[AskedCall]
 
 
 def chosen_sampler(
-    process: DiffusionProcess, config: PlanConfig, sampler: Sampler | None
+    trained: TrainedRun, config: PlanConfig, sampler: Sampler | None
 ) -> tuple[Sampler, list[int], SamplerPlan]:
     """Return the sampler of a run, the times that it visits, and its record.
 
     Args:
-        process: The run's.
+        trained: The run, to which a sampler of its errors is fitted.
         config: Names the sampler, its steps and its eta.
         sampler: One in the place of the name.
 
     Raises:
         InvalidOption: As :func:`~qdm_qiskit.sampling.schedulers.planned_chain`; or if both are given.
     """
+    from ...sampling.analytic import fitted
     from ...sampling.schedulers import planned_chain, sampler_origin
 
     if sampler is not None and config.scheduler != "process":
@@ -82,7 +83,8 @@ def chosen_sampler(
             f"sampler is given, and scheduler is '{config.scheduler}' besides; leave one out."
         )
     chosen = config.scheduler if sampler is None else sampler
-    made, times = planned_chain(process, chosen, config.num_inference_steps, config.eta)
+    made, times = planned_chain(trained.process, chosen, config.num_inference_steps, config.eta)
+    made = fitted(trained, made, times)
     record = SamplerPlan(
         name=made.name,
         scheduler=None if sampler is not None else config.scheduler,
@@ -119,6 +121,7 @@ def planned_sampler(
         MissingData: If the plan was made with an object, and none is given.
         InvalidPlan: If the sampler, its options or its times are not those of the plan.
     """
+    from ...sampling.analytic import AnalyticDPM
     from ...sampling.schedulers import planned_chain
 
     if given is None and plan.scheduler is None:
@@ -130,6 +133,8 @@ def planned_sampler(
     assert chosen is not None
     eta = _eta_of(plan) if given is None else 0.0
     made, found = planned_chain(process, chosen, plan.num_inference_steps, eta)
+    if given is None and isinstance(made, AnalyticDPM):
+        made = replace(made, errors=_errors_of(plan))
     said = (plan.name, plan.options, list(times))
     got = (made.name, options_text(made), found)
     if said != got:
@@ -145,6 +150,22 @@ def _eta_of(plan: SamplerPlan) -> float:
 
     options = json.loads(plan.options)
     return float(options.get("eta", 0.0)) if isinstance(options, dict) else 0.0
+
+
+def _errors_of(plan: SamplerPlan) -> tuple[float, ...]:
+    """Return the errors that a sampler was fitted to; the plan keeps them as Python writes them.
+
+    Raises:
+        InvalidPlan: If they are no numbers.
+    """
+    import json
+
+    options = json.loads(plan.options)
+    text = options.get("errors", "") if isinstance(options, dict) else ""
+    try:
+        return tuple(float(each) for each in str(text).strip("()").split(",") if each.strip())
+    except ValueError as error:
+        raise InvalidPlan(f"A sampler's errors are numbers, got {text!r}; plan again.") from error
 
 
 def asked(

@@ -151,7 +151,7 @@ def many_calls(
             f"Shot allocation '{config.schedule}' spreads the shots of one circuit over the steps of "
             "its process; this run's steps are several calls or a sampler's, so use 'uniform'."
         )
-    made, times, record = chosen_sampler(trained.process, config, sampler)
+    made, times, record = chosen_sampler(trained, config, sampler)
     progress(Message("listing circuit calls", 0, len(times)))
     steps, distinct = asked(trained, made, times, x, labels, config.seed, config.shots, progress)
     questions = Asked(times, steps, distinct, record, config.num_images)
