@@ -1,0 +1,187 @@
+"""The table of targets: its rows, the kills behind it, and what is committed of it."""
+
+import dataclasses
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.models import MODELS, PRESETS, resolve
+from qdm_qiskit.sampling import SamplingConfig, load_run, sample
+from tests.helpers import ROOT, write_run
+
+BENCHMARKS = ROOT / "benchmarks"
+CLASSICAL = ("classical_unet", "koelle_unet")
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """The modules of the benchmark, which are no package."""
+    known = set(sys.modules)
+    sys.path.insert(0, str(BENCHMARKS))
+    names = ("target_rows", "target_tables", "targets", "kills")
+    yield {name: importlib.import_module(name) for name in names}
+    sys.path.remove(str(BENCHMARKS))
+    for name in set(sys.modules) - known:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == BENCHMARKS:
+            del sys.modules[name]
+
+
+def by_script(code: str, *arguments: object) -> subprocess.CompletedProcess:
+    """Run code in a process that has touched no circuit, as forks need it."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=BENCHMARKS, capture_output=True, text=True, timeout=1500, check=False
+    )
+
+
+KILL = """
+import dataclasses, json, sys
+from pathlib import Path
+import numpy as np
+import kills
+from qdm_qiskit.hardware.providers.local import LocalProvider
+
+def found(*kinds):
+    outcome = kills.killed_everywhere(Path(sys.argv[1]), *kinds)
+    return {**dataclasses.asdict(outcome), "equal": outcome.equal}
+
+result, answers = LocalProvider.result, [found()]
+
+asked = Path(sys.argv[1] + ".asked")
+
+def other(self, job_id, request):
+    # A fault: the same job has other counts when another process runs it.
+    shift = int(asked.exists())
+    asked.touch()
+    return [np.roll(counts, shift, axis=-1) for counts in result(self, job_id, request)]
+
+LocalProvider.result = other
+answers.append(found(["before"]))
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A run of one job."""
+    folder = tmp_path_factory.mktemp("kills")
+    run = write_run(folder / "run", num_steps=1)
+    config = PlanConfig(targets=("engine",), num_images=2, shots=20)
+    return make_plan(run, config, root=folder / "root").folder
+
+
+def test_a_run_is_killed_at_every_point_of_its_record_and_ends_the_same(planned):
+    done = by_script(KILL, planned)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, faulty = json.loads(done.stdout)
+    assert found["equal"]
+    assert found["replayed"]
+    assert found["missed"] == found["different"] == []
+    assert found["points"] >= found["undisturbed"] >= 25
+    assert not list(planned.glob("steps/*"))  # the plan itself was never sent
+    # One whose shots are others after a kill is seen.
+    assert 5 <= faulty["points"] < found["points"]
+    assert not faulty["equal"]
+    assert any("step-0001.npz" in each for each in faulty["different"])
+
+
+def test_an_outcome_is_equal_only_if_nothing_is_missing(bench):
+    good = bench["kills"].Outcome(
+        points=3,
+        undisturbed=3,
+        missed=(),
+        jobs=1,
+        different=(),
+        replayed=True,
+        held=0,
+        seconds=1.0,
+    )
+    assert good.equal
+    for fault in (
+        {"missed": ("after x",)},
+        {"different": ("y",)},
+        {"replayed": False},
+        {"held": 1},
+    ):
+        assert not dataclasses.replace(good, **fault).equal
+
+
+def test_every_family_and_every_preset_has_a_row(bench):
+    rows = bench["target_rows"]
+    named = {row.model for row in rows.FAMILIES.values() if isinstance(row.model, str)}
+    assert named == set(MODELS)
+    assert len(named) == 13
+    assert sorted(each for row in rows.PRESET_ROWS.values() for each in row.presets) == sorted(
+        PRESETS
+    )
+    # Presets of one row differ in no option that a circuit depends on.
+    for row in rows.PRESET_ROWS.values():
+        first, *others = (resolve(each) for each in row.presets)
+        for other in others:
+            differ = {
+                field.name
+                for field in dataclasses.fields(first.config)
+                if getattr(first.config, field.name) != getattr(other.config, field.name)
+            }
+            assert other.model == first.model
+            assert differ <= {"init_std", "codec", "image_size"}, row.title
+
+
+def test_the_distance_of_quddpms_states_is_that_of_the_same_history(bench, tmp_path):
+    """With the wrong history it would not fall with the shots."""
+    rows = bench["target_rows"]
+    run = load_run(rows.write_model(rows.FAMILIES["quddpm"], tmp_path / "r"))
+    found = {}
+    for shots in (2_000, 200_000):
+        told = sample(run, SamplingConfig(target="engine", shots=shots, num_images=6))
+        histories = told.manifest["chain"]["histories"]
+        assert len(set(histories)) > 1
+        found[shots] = bench["targets"]._from_histories(run, told.images, histories)
+        others = [each ^ 1 for each in histories]
+        wrong = bench["targets"]._from_histories(run, told.images, others)
+        assert wrong.max() > 0.1
+    assert found[200_000].max() < 0.01
+    assert np.sqrt((found[200_000] ** 2).mean()) < np.sqrt((found[2_000] ** 2).mean()) / 4
+
+
+def test_the_page_has_the_committed_numbers(bench):
+    rows, results = bench["target_rows"], json.loads(bench["targets"].RESULTS.read_text())
+    text = bench["target_tables"].tables(results, rows.FAMILIES, rows.PRESET_ROWS)
+    assert text in bench["target_tables"].PAGE.read_text(), (
+        "run python benchmarks/targets.py --rows"
+    )
+
+
+def test_the_committed_numbers_are_good(bench):
+    results = json.loads(bench["targets"].RESULTS.read_text())["rows"]
+    for name, parts in results.items():
+        assert not [part for part in parts.values() if "failed" in part], name
+        if "points" in parts.get("local", {}):
+            assert parts["local"]["equal"], name
+        if "slope" in parts.get("aer", {}):
+            assert abs(parts["aer"]["slope"] + 0.5) < 0.15, name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("device", ["fake_manila", "fake_torino"])
+@pytest.mark.parametrize("model", sorted(set(MODELS) - set(CLASSICAL)))
+def test_every_family_survives_a_kill_at_every_point(bench, tmp_path, model, device):
+    rows = [name for name, row in bench["target_rows"].FAMILIES.items() if row.model == model]
+    out = tmp_path / "found.json"
+    for name in rows:
+        done = by_script(
+            "import sys, targets; sys.exit(targets.main(sys.argv[1:]))",
+            *("--parts", "local", "--rows", name, "--device", device, "--results", out),
+        )
+        found = json.loads(out.read_text())["rows"][name]["local"]
+        if "qubits and the device has" in found.get("refused", ""):
+            pytest.skip(found["refused"])
+        assert done.returncode == 0, (found, done.stderr[-2000:])
+        assert found["equal"], found
