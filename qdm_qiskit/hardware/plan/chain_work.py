@@ -106,7 +106,7 @@ def whole_chain(
         check_kept(kept, None if config.seconds is not None else shots)
     device = destination.device if destination.target.kind not in ("engine", "aer") else None
     call = chain.call_on(device, start, told, shots=shots)
-    _, _, record = chosen_sampler(process, config, None)
+    _, _, record = chosen_sampler(trained, config, None)
     question = [AskedCall(call.name, call.content, call.num_rows)]
     times = [process.num_steps]
     work = work_of_calls(
