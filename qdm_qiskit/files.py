@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import stat
@@ -16,7 +17,9 @@ from typing import Any
 from .errors import InvalidData, OutputNotWritable
 
 __all__ = [
+    "MOST_JSON_BYTES",
     "check_writable",
+    "parse_json",
     "read_json_object",
     "write_atomic",
     "write_bytes",
@@ -24,6 +27,9 @@ __all__ = [
     "write_text",
     "write_together",
 ]
+
+MOST_JSON_BYTES = 2**26
+"""Most bytes of a JSON file; parsed, they take about twenty times as many."""
 
 
 def write_atomic(path: Path, write: Callable[[Path], None], *, mode: int = 0o666) -> None:
@@ -173,16 +179,53 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON, as the standard has it: without NaN and infinities, and numbers that can be used.
+
+    Args:
+        text: JSON; bytes are UTF-8.
+
+    Raises:
+        ValueError: If it is no such JSON, an integer has more than 128 bits, or a number is beyond
+            double precision.
+    """
+    try:
+        text = text.decode() if isinstance(text, bytes) else text
+        return json.loads(text, parse_constant=_no_constant, parse_float=_float, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _float(text: str) -> float:
+    found = float(text)
+    if math.isinf(found):
+        raise ValueError(f"{text:.20} is beyond double precision")
+    return found
+
+
+def _integer(text: str) -> int:
+    if len(text) > 40 or (found := int(text)).bit_length() > 128:
+        raise ValueError(f"an integer of {len(text)} digits")
+    return found
+
+
 def read_json_object(path: Path) -> dict[str, Any]:
     """Return a JSON object from a file.
 
     Raises:
-        InvalidData: If the file is missing, no JSON, or not an object.
+        InvalidData: If the file is missing, too large, no JSON (:func:`parse_json`), or not an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, absurd integers
-        raise InvalidData(f"{path} is not a readable JSON file: {error}.") from error
+        if path.stat().st_size > MOST_JSON_BYTES:
+            raise ValueError(f"it has more than {MOST_JSON_BYTES} bytes")
+        content = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise InvalidData(f"{path} is not a readable JSON file: {reason}.") from error
     if not isinstance(content, dict):
         raise InvalidData(f"{path} must hold a JSON object, got {type(content).__name__}.")
     return content

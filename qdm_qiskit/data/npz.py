@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidData, MissingData, QdmError
+from ..archives import read_arrays
+from ..errors import InvalidData, MissingData
 from .images import validate_images
 from .raw import RawImages
 
@@ -19,7 +18,7 @@ __all__ = [
 ]
 
 LARGEST_BYTES = 2**30
-"""Most bytes that one array of the file may have."""
+"""Most bytes that the arrays of the file may have together."""
 
 
 def read_npz(path: str | Path) -> tuple[RawImages, bool]:
@@ -107,45 +106,8 @@ def _as_pixels(images: np.ndarray, path: Path) -> np.ndarray:
 
 def _read_arrays(path: Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            return {
-                key: _read_array(archive, f"{key}.npy", path)
-                for key in wanted
-                if f"{key}.npy" in names
-            }
-    except QdmError:
-        raise
-    except Exception as error:  # whatever zipfile, zlib and numpy raise on hostile bytes
+        return read_arrays(path, wanted, most_bytes=LARGEST_BYTES)
+    except InvalidData as error:
         raise InvalidData(
-            f"{path} cannot be read as a .npz file "
-            f"({' '.join(str(error).split()) or type(error).__name__}); write it with numpy.savez."
+            f"{path} cannot be read as a .npz file ({error}); write it with numpy.savez."
         ) from error
-
-
-def _read_array(archive: zipfile.ZipFile, member: str, path: Path) -> np.ndarray:
-    # numpy allocates what an array's header claims before it reads the values, so the claim is
-    # compared with the member's size first.
-    size = archive.getinfo(member).file_size
-    if size > LARGEST_BYTES:
-        raise InvalidData(f"{path}: '{member}' has {size} bytes; at most {LARGEST_BYTES} are read.")
-    with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version not in ((1, 0), (2, 0)):
-            raise InvalidData(f"{path}: '{member}' is of .npy version {version}, not 1.0 or 2.0.")
-        read_header = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read_header(stream)
-        if dtype.hasobject:
-            raise InvalidData(f"{path}: '{member}' holds Python objects; only numbers are read.")
-        claimed, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
-        if claimed != there or min(shape, default=1) < 0:
-            raise InvalidData(
-                f"{path}: '{member}' claims shape {shape} of {dtype}, {claimed} bytes, but holds "
-                f"{there}."
-            )
-    with archive.open(member) as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False)

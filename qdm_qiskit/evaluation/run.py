@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..archives import read_arrays
 from ..arguments import checked_path
 from ..data import Split
 from ..errors import InvalidData, MissingData
@@ -214,8 +214,6 @@ def _verdict(steps: list[dict[str, Any]], left: float | None) -> str:
 
 def _images(path: Path) -> np.ndarray:
     try:
-        # Opened here, because numpy leaves its own handle open when the file is damaged.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return arrays["images"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return read_arrays(path, ["images"])["images"]
+    except (InvalidData, KeyError) as error:
         raise InvalidData(f"{path} holds no samples of `qdm sample`: {error}.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..archives import read_arrays
 from ..arguments import checked_path
 from ..data import Dataset, LoadedData, Split, load_with_source
 from ..data.npz import read_npz
@@ -194,10 +194,8 @@ def samples_subject(folder: Path) -> Subject:
         raise InvalidCheckpoint(f"{folder / 'manifest.json'} cannot be used: {error}") from error
     path = folder / "samples.npz"
     try:
-        # Opened here, because numpy leaves its own handle open when the file is damaged.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            images = arrays["images"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        images = read_arrays(path, ["images"])["images"]
+    except (InvalidData, KeyError) as error:
         raise InvalidData(f"{path} holds no samples of `qdm sample`: {error}.") from error
     check_images(images, f"samples in {folder}")
     sampling = manifest.get("sampling")

@@ -5,7 +5,6 @@ Only :func:`submit` with ``yes=True``, and :func:`resume` of a run that began so
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +12,17 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from ..archives import read_arrays
 from ..arguments import checked_path, of_kind, wrong
 from ..data import grid_png
-from ..errors import InvalidOption, InvalidPlan, MissingData
+from ..errors import InvalidData, InvalidOption, InvalidPlan, MissingData
 from ..execution.devices import DeviceLike
 from ..execution.targets import Target, target_text
 from ..hardware.ibm.account import look
 from ..hardware.ledger.budget import OPEN_PLAN, BudgetState, Window
 from ..hardware.ledger.ledger import FILE, Ledger, RunState
 from ..hardware.ledger.output_files import read_outputs
-from ..hardware.ledger.run_files import IMAGES, MAX_FILE_BYTES
+from ..hardware.ledger.run_files import IMAGES
 from ..hardware.plan.estimator_plan import text_of_options
 from ..hardware.plan.prepare import PlanConfig, with_found_calibration
 from ..hardware.plan.run_plan import PLAN, ExecutionOptions, RunPlan, is_run_id, read_plan
@@ -139,10 +139,14 @@ class HardwareRun:
     def images(self) -> np.ndarray | None:
         """``(count, channels, height, width)`` in [0, 1]; None before the run is done."""
         path = self.folder / IMAGES
-        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+        if not path.is_file():
             return None
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            return np.asarray(arrays["images"])
+        try:
+            return read_arrays(path)["images"]
+        except (InvalidData, KeyError) as error:
+            raise InvalidData(
+                f"{path} cannot be used: {error}; move it away, and `qdm run resume` makes it again."
+            ) from error
 
     @property
     def outputs(self) -> np.ndarray | None:

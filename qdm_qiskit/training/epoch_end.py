@@ -12,7 +12,7 @@ from torch import Tensor
 from ..data import ImageSet, save_grid
 from ..diffusion import DiffusionProcess, reverse_chain
 from ..errors import MissingData
-from ..files import write_text
+from ..files import parse_json, write_text
 from ..models import Denoiser
 from ..rng import derived_seed
 from .checkpoint import Learner
@@ -156,7 +156,7 @@ def read_history(run: Path) -> tuple[dict[str, float], ...]:
     """
     path = run / "metrics.jsonl"
     try:
-        rows = tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+        rows = tuple(parse_json(line) for line in path.read_bytes().splitlines())
     except (OSError, ValueError) as error:
         raise MissingData(f"{path} cannot be read: {error}.") from error
     if not rows or not all(isinstance(row, dict) and "test_loss" in row for row in rows):

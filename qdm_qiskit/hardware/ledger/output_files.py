@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...archives import read_arrays
 from ...errors import InvalidData
 from ...files import write_bytes
-from .run_files import MAX_FILE_BYTES
 
 __all__ = ["OUTPUTS", "StoredOutputs", "read_outputs", "write_outputs"]
 
@@ -66,11 +66,9 @@ def read_outputs(folder: Path) -> StoredOutputs | None:
     if not path.is_file():
         return None
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InvalidData("it is too large")
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            errors = arrays["standard_errors"] if "standard_errors" in arrays.files else None
-            found = StoredOutputs(outputs=arrays["outputs"], standard_errors=errors)
+        arrays = read_arrays(path)
+        errors = arrays.get("standard_errors")
+        found = StoredOutputs(outputs=arrays["outputs"], standard_errors=errors)
         good = found.outputs.dtype == np.float64
         if errors is not None:
             good &= errors.dtype == np.float64 and errors.shape == found.outputs.shape

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qiskit import QuantumCircuit
 
+from ...archives import read_arrays
 from ...errors import InvalidData, InvalidPlan
 from ...mitigation.readout import prepared_bits
 from .run_plan import CIRCUITS, INPUTS, MODEL, RunPlan
@@ -147,9 +148,8 @@ def read_inputs(plan: RunPlan) -> tuple[np.ndarray, np.ndarray | None]:
     """
     content = checked_bytes(plan, INPUTS)
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            x = arrays["x"]
-            labels = arrays["labels"] if "labels" in arrays.files else None
+        arrays = read_arrays(content)
+        x, labels = arrays["x"], arrays.get("labels")
     except Exception as error:  # zip, numpy and key errors alike
         raise InvalidPlan(f"The inputs of run {plan.run_id} cannot be read ({error}).") from error
     assert plan.state_shape is not None  # of a model's plan

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
+from ...archives import read_arrays
 from ...circuits.saved import circuit_from_text, circuit_text
 from ...circuits.spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
 from ...errors import InvalidData, InvalidPlan, QdmError
 from ...execution.calls import CircuitCall
+from ...files import parse_json
 from .canonical_json import canonical_json
 from .planned_files import checked_bytes
 from .run_plan import INPUTS, QNN, RunPlan
@@ -114,12 +115,12 @@ class QnnQuestion:
         Raises:
             InvalidData, InvalidOption: If they hold something else.
         """
-        whole = json.loads(contents[QNN])
+        whole = parse_json(contents[QNN])
         if not isinstance(whole, dict) or whole.get("schema") != SCHEMA:
             raise InvalidData(f"{QNN} is not of schema '{SCHEMA}'")
-        with np.load(io.BytesIO(contents[INPUTS]), allow_pickle=False) as arrays:
-            weights = _checked(arrays["weights"], 1, "weights")
-            inputs = _checked(arrays["inputs"], 2, "inputs") if "inputs" in arrays.files else None
+        arrays = read_arrays(contents[INPUTS])
+        weights = _checked(arrays["weights"], 1, "weights")
+        inputs = _checked(arrays["inputs"], 2, "inputs") if "inputs" in arrays else None
         circuit = circuit_from_text(str(whole["circuit"]))
         if whole["kind"] not in ("EstimatorQNN", "SamplerQNN"):
             raise InvalidData(f"its kind is {whole['kind']!r:.40}")

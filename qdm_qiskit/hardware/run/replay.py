@@ -6,7 +6,6 @@ versions of the libraries; a replay says whether they are the stored ones.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...archives import read_arrays
 from ...arguments import checked_path
 from ...errors import CalibrationMismatch, InvalidData, MissingData
 from ...execution.distributions import (
@@ -28,7 +28,6 @@ from ...mitigation.readout import ReadoutCalibration
 from ..ledger.output_files import StoredOutputs, read_outputs
 from ..ledger.run_files import (
     IMAGES,
-    MAX_FILE_BYTES,
     StoredCounts,
     calibration_for,
     counts_path,
@@ -417,12 +416,10 @@ def _stored_trajectory(folder: Path) -> np.ndarray | None:
     if not path.exists():
         return None
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InvalidData("it is too large")
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            trajectory = np.asarray(arrays["trajectory"])
-            if not np.array_equal(arrays["images"], trajectory[-1]):
-                raise InvalidData("its images are not the last of its trajectory")
+        arrays = read_arrays(path)
+        trajectory = arrays["trajectory"]
+        if not np.array_equal(arrays["images"], trajectory[-1]):
+            raise InvalidData("its images are not the last of its trajectory")
     except Exception as error:  # zip, numpy and key errors alike
         raise InvalidData(f"{path} cannot be used: {error}.") from error
     return trajectory

@@ -165,7 +165,7 @@ class Mode:
     def target(self) -> None:
         return None
 
-    def expired(self) -> None:
+    def expired(self, *, sure: bool) -> None:
         self.reopened += 1
 
 
