@@ -170,7 +170,8 @@ def quantum_layers(model: nn.Module) -> dict[str, QuantumLayer]:
         elif isinstance(each, QnnLayer) or type(each).__name__ == "TorchConnector":
             raise TargetUnavailable(
                 f"Layer '{name}' is a QNN's, which no target answers; make a QuantumLayer of its "
-                "circuit, with CircuitSpec.from_circuit."
+                "circuit, with CircuitSpec.from_circuit; a QNN by itself runs by "
+                "qdm.run_qnn(layer, inputs, target=...)."
             )
     return found
 

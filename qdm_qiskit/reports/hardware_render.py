@@ -45,6 +45,8 @@ _STEP_COLUMNS = (
     ("fidelity, mitigated", "mitigated_fidelity"),
     ("calibration", "calibration"),
 )
+_CALL_COLUMNS = (("standard error of outputs", "standard_error"), ("shots kept", "kept"))
+"""Columns of steps of several calls, where there is something to show."""
 _JOB_COLUMNS = (
     ("job", "part"),
     ("id", "job_id"),
@@ -280,12 +282,17 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         (
             "Steps" if report["qnn"] is None else "Circuits",
             _step_sentences(report),
-            _STEP_COLUMNS,
+            _step_columns(report["steps"]),
             report["steps"],
         ),
         ("Cost", _cost_sentences(report), _JOB_COLUMNS, report["jobs"]),
         ("Where it ran", _place_sentences(report), (), []),
     ]
+
+
+def _step_columns(steps: list[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
+    more = [each for each in _CALL_COLUMNS if any(s.get(each[1]) is not None for s in steps)]
+    return (*_STEP_COLUMNS, *more)
 
 
 def _headline(report: dict[str, Any]) -> str:

@@ -263,19 +263,14 @@ class RunJobs:
         assert intention.job_id is not None
         # Before them, so that nothing is asked between their arrival and their file.
         at = self._collector.finished_at(intention.job_id)
-        counts: list[np.ndarray] = []
-        estimates: list[np.ndarray] = []
         if isinstance(request, EstimatorRequest):
-            estimates = self._collector.estimates(intention.job_id, request)
+            found = self._collector.estimates(intention.job_id, request)
+            ended = self.ledger.now() if at is None else at
+            stored = self.store(intention, [], request.shots, ended, estimates=found)
         else:
             counts = self._collector.counts(intention.job_id, request)
-        stored = self.store(
-            intention,
-            counts,
-            request.shots,
-            self.ledger.now() if at is None else at,
-            estimates=estimates,
-        )
+            ended = self.ledger.now() if at is None else at
+            stored = self.store(intention, counts, request.shots, ended)
         self._settlement.settle_one(self.ledger.intention(intention.tag), 0.0)
         return stored
 

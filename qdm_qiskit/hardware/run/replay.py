@@ -76,6 +76,11 @@ class StepReplay:
     mitigated_fidelity: float | None
     calibration: str | None
     """Name of the calibration that was used."""
+    standard_error: float | None = None
+    """Of steps of several calls the root mean square standard error of the calls' outputs, by the shots
+    alone; None where it is not known."""
+    kept: float | None = None
+    """Mean share of the shots that passed a post-selection; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -290,6 +295,8 @@ class _RecordedStep:
         self._stored: list[StoredCounts] = []
         self._used: str | None = None
         self._pairs: list[tuple[np.ndarray, np.ndarray | None, np.ndarray]] = []
+        self._errors: list[np.ndarray] = []
+        self._kept: list[np.ndarray] = []
 
     def answer(self, jobs: Sequence[CallJob]) -> list[Answered]:
         """Return the counts of jobs from disk."""
@@ -306,7 +313,14 @@ class _RecordedStep:
         return found
 
     def see(self, call: CircuitCall, counts: CallCounts) -> None:
-        """Keep a call's distributions beside the exact ones."""
+        """Keep a call's distributions beside the exact ones, its errors and its kept shots."""
+        from .call_results import call_result
+
+        result = call_result(call, counts)
+        if result.standard_errors is not None:
+            self._errors.append(result.standard_errors.ravel())
+        if result.kept is not None:
+            self._kept.append(result.kept)
         if self._engines is None:
             return
         mended = counts.mended or (None,) * len(counts.counts)
@@ -332,6 +346,10 @@ class _RecordedStep:
             mitigated_distance=mean([total_variation_distance(m, e) for m, e in mended]),
             mitigated_fidelity=mean([hellinger_fidelity(m, e) for m, e in mended]),
             calibration=self._used,
+            standard_error=float(np.sqrt(np.mean(np.concatenate(self._errors) ** 2)))
+            if self._errors
+            else None,
+            kept=mean(self._kept),
         )
 
 

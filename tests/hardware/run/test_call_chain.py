@@ -34,6 +34,7 @@ from qdm_qiskit.hardware.run.call_chain import CallChain
 from qdm_qiskit.hardware.run.commands import collect_run, resume_run, run_state, submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
+from qdm_qiskit.reports.hardware_render import render_markdown
 from qdm_qiskit.sampling import Ask, Sampler, SamplingConfig, load_run, sample
 from tests.hardware.folder_provider import draw
 from tests.hardware.reading_model import TwoReadings, write_reading_run
@@ -175,6 +176,24 @@ def test_expectation_values_come_to_the_exact_ones_as_shots_grow(readings, tmp_p
     while chain.left:
         chain.advance_exactly()
     np.testing.assert_allclose(chain.images(), exact.images, atol=1e-6)
+
+
+def test_the_page_has_the_standard_errors_of_the_calls(readings, tmp_path):
+    """They fall as 1/sqrt(shots)."""
+    errors = []
+    for shots in (100, 10_000):
+        plan = planned(
+            readings, tmp_path / str(shots), shots=shots, scheduler="ddim", num_inference_steps=2
+        )
+        submit_run(plan.folder)
+        page, _ = hardware_report(plan.folder)
+        errors.append(np.array([each["standard_error"] for each in page.steps]))
+        assert all(each["kept"] is None for each in page.steps)
+        assert "| standard error of outputs |" in render_markdown(page.to_dict())
+    np.testing.assert_allclose(errors[0] / errors[1], 10, rtol=0.15)
+    # An output is at most 1.5 and at least some hundredths away from certainty.
+    assert (errors[1] < 1.5 / 100).all()
+    assert (errors[1] > 0.2 / 100).all()
 
 
 def test_circuits_of_bases_have_the_exact_distributions_on_the_device(readings, tmp_path):
