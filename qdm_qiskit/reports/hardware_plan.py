@@ -135,7 +135,8 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
     lines = [
         f"run        {plan.run_id}",
         f"target     {where}",
-        f"model      {plan.model} ({plan.model_run}), {circuit.qubits} qubits, T = {plan.num_steps}",
+        f"model      {plan.model} ({plan.model_run}), {circuit.num_qubits} qubits, "
+        f"T = {plan.num_steps}",
         f"circuit    depth {circuit.depth}, {circuit.two_qubit_gates} two-qubit gates, "
         f"expected success {success}",
         *_calls(plan),

@@ -37,6 +37,7 @@ __all__ = [
     "Work",
     "many_calls",
     "one_circuit",
+    "room_of",
     "work_of_calls",
 ]
 
@@ -184,7 +185,7 @@ def work_of_calls(
     timing = dataclasses.replace(base, circuit_seconds=longest)
     progress(Message("planning"))
     planned_calibration = calibration_plan(config, calibration, timing)
-    most_shots, room = _room(config, destination)
+    most_shots, room = room_of(config, destination)
     if config.seconds is not None:
         if not timing.overhead_seconds and not timing.rep_delay_seconds:
             raise InvalidOption(
@@ -214,7 +215,7 @@ def work_of_calls(
     )
 
 
-def _room(config: PlanConfig, destination: Destination) -> tuple[int | None, Room]:
+def room_of(config: PlanConfig, destination: Destination) -> tuple[int | None, Room]:
     """Return the largest number of shots, and the largest size of a job."""
     most_shots = getattr(backend_configuration(destination.device), "max_shots", None)
     executions: int | None = MAX_EXECUTIONS
