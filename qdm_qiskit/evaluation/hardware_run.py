@@ -168,7 +168,7 @@ def hardware_report(
         mitigation=plan.mitigation,
         note=plan.note,
         circuit={
-            "qubits": plan.circuit.qubits,
+            "qubits": plan.circuit.num_qubits,
             "depth": plan.circuit.depth,
             "two_qubit_gates": plan.circuit.two_qubit_gates,
             "expected_success": plan.circuit.expected_success,

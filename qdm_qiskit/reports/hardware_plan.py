@@ -223,7 +223,7 @@ def _subject(plan: RunPlan) -> str:
     qnn = plan.qnn
     if qnn is None:
         name = f"{plan.model} ({plan.model_run})"
-        return f"model      {name}, {plan.circuit.qubits} qubits, T = {plan.num_steps}"
+        return f"model      {name}, {plan.circuit.num_qubits} qubits, T = {plan.num_steps}"
     return (
         f"QNN        {qnn.kind}, {qnn.qubits} qubits, {qnn.num_inputs} inputs, {qnn.num_weights} "
         f"weights, output {qnn.output_shape}"

@@ -126,7 +126,8 @@ def costs_page(costs: Mapping[str, Any]) -> str:
         "- QPU seconds: jobs x 2 s + shots x (repetition delay + circuit length), IBM's formula. "
         "Readout calibration is not in it.",
         "- Kept: smallest share of an image's shots that passes the projections of a coherent chain. "
-        "Below one shot of those given, *!*, the run is refused until shots are raised.",
+        "Below one shot of those given, *!*, the run is refused until shots are raised, by `--shots` "
+        "or `--kept-shots`.",
         "",
         "| preset | way | chain | jobs | circuits | two-qubit gates | in all | shots | QPU seconds "
         "| kept |",

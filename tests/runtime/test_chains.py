@@ -12,9 +12,11 @@ import pytest
 from qdm_qiskit.errors import BudgetExceeded, InvalidData, UnsupportedCircuit
 from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.ibm.account import connect
+from qdm_qiskit.hardware.ibm.dry_run import dry_run
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import RunPlan
+from qdm_qiskit.hardware.providers.settings import ServiceSettings
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from tests.runtime.conftest import BACKEND, check_budget
@@ -80,6 +82,20 @@ def test_it_is_one_job_whose_estimate_is_within_a_fifth_of_the_charge(
     assert found.difference == 0.0
     assert found.kept.min() > 0.3
     assert hardware_report(plan.folder)[0].chain["kept"] == found.kept.tolist()
+
+
+@pytest.mark.slow
+def test_a_paid_plans_service_estimates_the_job_of_all_bases(tmp_path, chains, monkeypatch):
+    (tmp_path / "server").mkdir()
+    run = write_state_run(tmp_path / "quddpm", "quddpm")
+    with LocalServer(tmp_path / "server", plan="paygo", devices=["nairobi"]) as paid:
+        for name, value in paid.env.items():
+            monkeypatch.setenv(name, value)
+        plan = planned(run, tmp_path / "root", shots=3_000)
+        found = dry_run(plan, connect(settings=ServiceSettings(poll_seconds=0.1)))
+        assert found.ours == plan.total_seconds
+        assert abs(found.seconds - found.ours) < 0.02 * found.ours
+        assert paid.ledger()["charged_seconds"] == 0
 
 
 def test_what_is_refused_sends_nothing(server, root, chains):

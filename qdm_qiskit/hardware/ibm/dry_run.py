@@ -71,8 +71,12 @@ def dry_run(plan: RunPlan, handle: ServiceHandle, *, limit_seconds: float = 300.
             "estimate of `qdm run plan` is what there is."
         )
     longest = max(plan.steps, key=lambda each: each.shots)
+    rows, ours = longest.rows, longest.seconds
+    if plan.calls is not None and plan.is_coherent:  # of one circuit, in parts where a job is full
+        first = plan.calls.jobs[0]
+        rows, ours = first.circuits, first.seconds
     circuit, _ = read_circuits(plan)
-    angles = np.random.default_rng(0).uniform(0, np.pi, (longest.rows, circuit.num_parameters))
+    angles = np.random.default_rng(0).uniform(0, np.pi, (rows, circuit.num_parameters))
     sampler = Sampler(mode=handle.backend(plan.backend))
     sampler.options = sampler_options(plan.options, tag=TAG)
     end = time.monotonic() + limit_seconds
@@ -97,4 +101,4 @@ def dry_run(plan: RunPlan, handle: ServiceHandle, *, limit_seconds: float = 300.
             raise TargetUnavailable(f"The account has no mock of {plan.backend}.") from None
         raise ServiceUnavailable(f"The dry run failed: {error}") from None
     seconds = None if estimate is None else float(estimate)
-    return DryRun(step=longest.step, seconds=seconds, ours=longest.seconds)
+    return DryRun(step=longest.step, seconds=seconds, ours=ours)

@@ -14,7 +14,7 @@ from .call_jobs import AskedCall, chosen_sampler
 from .chains import ChainPlan
 from .config import PlanConfig
 from .types import MAX_SHOTS
-from .work import Asked, Destination, Work, work_of_calls
+from .work import Asked, Destination, Work, room_of, work_of_calls
 
 if TYPE_CHECKING:
     from ...sampling import Sampler, TrainedRun
@@ -101,7 +101,10 @@ def whole_chain(
     start = torch.from_numpy(x)
     told = None if labels is None else torch.from_numpy(labels)
     kept = chain.history_share(start, told) if chain.tells_states else chain.kept(start, told)
-    shots = config.shots if config.kept_shots is None else _shots(config.kept_shots, kept)
+    shots = config.shots
+    if config.kept_shots is not None:
+        most, _ = room_of(config, destination)
+        shots = _shots(config.kept_shots, kept, MAX_SHOTS if most is None else most)
     if not chain.tells_states:
         check_kept(kept, None if config.seconds is not None else shots)
     device = destination.device if destination.target.kind not in ("engine", "aer") else None
@@ -123,23 +126,29 @@ def whole_chain(
         because="",
         reuse_qubits=call.reuse_qubits,
         histories=chain.tells_states,
-        kept=tuple(min(1.0, float(each)) for each in kept),
+        # Fewer digits than threads and libraries change, so that the same plan is the same run.
+        kept=tuple(min(1.0, float(f"{each:.10g}")) for each in kept),
     )
     return dataclasses.replace(work, chain=found)
 
 
-def _shots(wanted: int, kept: np.ndarray) -> int:
+def _shots(wanted: int, kept: np.ndarray, most: int) -> int:
     """Return the shots of which the image that keeps least keeps as many as wanted.
 
+    Args:
+        wanted: Shots that are kept.
+        kept: ``(images,)`` shares.
+        most: Most shots of a circuit.
+
     Raises:
-        InvalidOption: If nobody takes as many.
+        InvalidOption: If that is too few.
     """
     least = float(kept.min())
     shots = math.ceil(wanted / least - 1e-9) if least > 0 else math.inf
-    if shots > MAX_SHOTS:
+    if shots > most:
         raise InvalidOption(
             f"The chain keeps {least:.3g} of an image's shots, so kept_shots={wanted} takes "
-            f"{shots:,} of them, and a plan has at most {MAX_SHOTS:,}; lower kept_shots, or run it "
+            f"{shots:,} of them, and a circuit has at most {most:,}; lower kept_shots, or run it "
             "step by step."
         )
     return int(shots)

@@ -469,7 +469,7 @@ class RunPlan:
                 ("if the readout has to be calibrated anew", most),
                 (
                     "circuit",
-                    f"{self.circuit.qubits} qubits, depth {self.circuit.depth}, "
+                    f"{self.circuit.num_qubits} qubits, depth {self.circuit.depth}, "
                     f"{self.circuit.two_qubit_gates} two-qubit gates",
                 ),
                 ("expected success", self.circuit.expected_success),

@@ -247,6 +247,11 @@ class CircuitPlan:
     transpiler_seed: int
     optimization_level: int
 
+    @property
+    def num_qubits(self) -> int:
+        """Number of measured qubits: fewer than bits where some are used again."""
+        return len(set(self.measured_qubits))
+
     def __post_init__(self) -> None:
         check(1 <= self.qubits <= 20, "qubits is 1 to 20", self.qubits)
         check(

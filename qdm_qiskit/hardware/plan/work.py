@@ -43,6 +43,7 @@ __all__ = [
     "Work",
     "many_calls",
     "one_circuit",
+    "room_of",
     "work_of_calls",
 ]
 
@@ -308,7 +309,7 @@ def _priced(
     method = config.calibration_method
     bound = sum(max(len(prepared_bits(len(g), method)) for g in each) for each in laid.calibrated)
     calibration = calibration_plan(config, calibrating, timing, bound)
-    most_shots, room = _room(config, destination)
+    most_shots, room = room_of(config, destination)
     if not fixed:
         if config.seconds is not None:
             if not timing.overhead_seconds and not timing.rep_delay_seconds:
@@ -331,7 +332,7 @@ def _calibrating(
     return calibration_circuits(config, target, device, calibration_groups(measured))
 
 
-def _room(config: PlanConfig, destination: Destination) -> tuple[int | None, Room]:
+def room_of(config: PlanConfig, destination: Destination) -> tuple[int | None, Room]:
     """Return the largest number of shots, and the largest size of a job."""
     most_shots = getattr(backend_configuration(destination.device), "max_shots", None)
     executions: int | None = MAX_EXECUTIONS

@@ -105,7 +105,7 @@ def test_every_family_is_one_job_of_one_circuit_as_qdm_sample_has_it(run_of, tmp
         assert (shares > 0.25 - 1e-9).all()
     else:
         assert not plan.chain.histories
-        np.testing.assert_allclose(shares, found["predicted_kept"], atol=1e-12)
+        np.testing.assert_allclose(shares, found["predicted_kept"], rtol=1e-9)
     # A job of as many rows as bases of as many images.
     bases = 3 if name == "quddpm" else 1
     assert plan.num_circuits == 2 * bases
@@ -209,13 +209,15 @@ def test_shots_asked_are_those_wanted_over_the_kept_share(lossy, tmp_path):
     assert plan_summary(plan)["chain"]["least_kept_shots"] == pytest.approx(shots * least)
     dear = planned(lossy, tmp_path, "local:fake_nairobi", kept_shots=100)
     same = planned(lossy, tmp_path / "same", "local:fake_nairobi", shots=shots)
+    with pytest.raises(InvalidOption, match=r"at most 100,000; lower kept_shots"):
+        planned(lossy, tmp_path, "local:fake_nairobi", kept_shots=10_000)
     assert dear.total_seconds == same.total_seconds > 2 + 2 * shots * 250e-6
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"kept_shots": 10_000_000}, "a plan has at most 10,000,000; lower kept_shots"),
+        ({"kept_shots": 10_000_000}, "a circuit has at most 10,000,000; lower kept_shots"),
         ({"kept_shots": 0}, "kept_shots must be at least 1"),
         ({"kept_shots": 5, "seconds": 3.0}, "each decides the shots"),
         ({"kept_shots": 5, "chain": "steps"}, "goes step by step; give shots instead"),

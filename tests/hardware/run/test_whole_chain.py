@@ -15,13 +15,14 @@ from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import read_counts, write_counts
 from qdm_qiskit.hardware.plan.planned_files import read_all_circuits
-from qdm_qiskit.hardware.run.commands import run_state, submit_run
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.run.commands import resume_run, run_state, submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.hardware.run.whole_chain import WholeChain
 from qdm_qiskit.reports.hardware_render import render_html, render_markdown, render_png
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
 from tests.hardware.plan.test_chains import folder, planned, run_of  # noqa: F401 (fixtures)
-from tests.hardware.run.test_call_chain import Killed, copied, killed_at
+from tests.hardware.run.test_call_chain import Killed, Shelf, copied, killed_at
 from tests.helpers import images_of
 from tests.state_runs import STATE_RUNS
 
@@ -199,6 +200,35 @@ def test_in_parts_it_is_the_same_chain(run_of, tmp_path, monkeypatch):
     assert found.difference == 0.0
     assert found.steps[0].raw_distance < 2 * found.steps[0].shot_distance
     assert len(found.steps[0].job_id.split()) == 5
+
+
+def test_detached_it_is_sent_and_taken_up_again(run_of, tmp_path, monkeypatch):
+    from qdm_qiskit.hardware.providers.local import LocalProvider
+
+    monkeypatch.setattr(LocalProvider, "in_process", False)
+    plan = planned(run_of("cacioppo"), tmp_path)
+    state = submit_run(plan.folder, detach=True)
+    assert (state.state, state.step, state.jobs) == ("running", 1, 1)
+    monkeypatch.setattr(LocalProvider, "status", lambda self, job_id: "done")
+    assert resume_run(tmp_path, plan.run_id).state == "done"
+    assert replay(plan.folder).difference == 0.0
+
+
+def test_a_users_provider_that_loses_the_job_is_sent_it_again(run_of, tmp_path):
+    provider = Shelf()
+    config = PlanConfig(num_images=2, shots=300, budget="b")
+    plan = make_plan(run_of("quddpm"), config, root=tmp_path, provider=provider)
+    assert plan.total_seconds == pytest.approx(2.0 + 0.001 * 2 * 3 * 300)
+    ledger = Ledger.open(tmp_path)
+    ledger.set_budget("b", seconds=2 * plan.total_seconds)
+    provider.lost = {"job-1"}
+    assert submit_run(plan.folder, provider=provider).state == "done"
+    assert [each.part for each in provider.jobs.values()] == ["step-0002", "step-0002"]
+    assert ledger.budget("b").spent_seconds == pytest.approx(plan.total_seconds)
+    ledger.close()
+    found = replay(plan.folder)
+    assert found.difference == 0.0
+    assert found.steps[0].raw_distance < 2 * found.steps[0].shot_distance
 
 
 # --- what is refused ----------------------------------------------------------------------------
