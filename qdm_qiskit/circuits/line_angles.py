@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .line_fit import Step
-
 __all__ = ["angles_of_turns", "block_turns", "first_block_turns", "merged_turns"]
 
 Turns = list[tuple[np.ndarray, np.ndarray]]

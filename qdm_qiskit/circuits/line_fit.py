@@ -91,7 +91,8 @@ def fit_line(
     batch, size = states.shape
     rows = max(1, MOST_VALUES // (size * (len(steps) + 1)))
     parts = [
-        _fitted(states[start : start + rows], steps, sweeps, seed) for start in range(0, batch, rows)
+        _fitted(states[start : start + rows], steps, sweeps, seed)
+        for start in range(0, batch, rows)
     ]
     joined = [
         [np.concatenate([part[side][k] for part in parts]) for k in range(len(steps))]
@@ -162,7 +163,10 @@ class _Momentum:
         if before is None:
             return list(p), list(q)
         pushed = [
-            [_unit(new + self._factor * (new - old), new) for new, old in zip(now, then, strict=True)]
+            [
+                _unit(new + self._factor * (new - old), new)
+                for new, old in zip(now, then, strict=True)
+            ]
             for now, then in zip((p, q), before, strict=True)
         ]
         return pushed[0], pushed[1]
@@ -236,10 +240,8 @@ class _Place:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return vectors with which the overlap of bra and gate times ket is larger."""
         b, c = (each.reshape(len(ket), *self.shape) for each in (bra, ket))
-        if self.transposed:
-            found = b.conj().swapaxes(1, 2) @ c
-        else:
-            found = b.conj() @ c.swapaxes(-1, -2)
+        sides = (b.swapaxes(1, 2), c) if self.transposed else (b, c.swapaxes(-1, -2))
+        found = sides[0].conj() @ sides[1]
         form = (self._summed(found) @ self.basis.T).reshape(-1, self.count, self.count)
         if np.iscomplexobj(form):
             overlap = (p[:, None] @ form @ q[:, :, None]).ravel()

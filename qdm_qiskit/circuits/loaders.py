@@ -41,8 +41,8 @@ __all__ = [
     "TOLERANCE",
     "UNNAMED",
     "ExactLoader",
-    "Loader",
     "Loaded",
+    "Loader",
     "LoaderFactory",
     "Loading",
     "checked_loader",
@@ -352,8 +352,8 @@ class Loading:
         if found.missed.any():
             row = int(np.argmax(found.missed))
             raise InvalidData(
-                f"{self._word} promises 1 - fidelity of at most {float(self.loader.error_bound):g}, but "
-                f"misses vector {row} of {len(found.missed)} by {1 - found.fidelities[row]:.3g}; "
+                f"{self._word} promises 1 - fidelity of at most {float(self.loader.error_bound):g}, "
+                f"but misses vector {row} of {len(found.missed)} by {1 - found.fidelities[row]:.3g}; "
                 + self._way_out()
             )
         return found.angles.copy()

@@ -149,14 +149,16 @@ class Denoiser(nn.Module, ABC):
         """
         if not isinstance(loader, str):
             raise InvalidOption(
-                f"'{self.name}' is no single circuit, and a loader object is made for one; give a name, "
-                "such as 'staircase:4'."
+                f"'{self.name}' is no single circuit, and a loader object is made for one; give a "
+                "name, such as 'staircase:4'."
             )
         specs = [layer.spec for layer in self._circuit_layers()]
         loading = [spec for spec in specs if spec.encoding == "amplitude"]
         if not loading:
             what = "angles only" if specs else "no circuit"
-            raise InvalidTemplate(f"'{self.name}' takes {what}, so nothing is loaded; leave loader out.")
+            raise InvalidTemplate(
+                f"'{self.name}' takes {what}, so nothing is loaded; leave loader out."
+            )
         for spec in loading:
             spec.loaded_by(loader)
         copied = copy.deepcopy(self)

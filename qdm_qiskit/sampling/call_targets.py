@@ -16,8 +16,8 @@ from ..engine.noise.runners import noise_alone
 from ..errors import InvalidData
 from ..execution.calls import CallResult, CircuitCall
 from ..execution.counts import Pub
-from ..execution.divided_calls import divided, joined, other_call
 from ..execution.distributions import normalized
+from ..execution.divided_calls import divided, joined, other_call
 from ..execution.noisy import MAX_DENSITY_QUBITS
 from ..execution.runner import CircuitRunner
 from ..mitigation.readout import (

@@ -37,7 +37,7 @@ from ..execution.targets import Target, parse_target
 from ..files import check_writable, read_json_object, write_atomic, write_json
 from ..layers.arrays import device_of, to_array
 from ..mitigation.readout import ReadoutCalibration
-from ..models import CircuitDenoiser, Denoiser, load_model, take_class
+from ..models import Denoiser, load_model, take_class
 from ..notebook import card, facts, folded, one_line
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed
