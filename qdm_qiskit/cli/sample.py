@@ -136,7 +136,7 @@ def sample(
     loaded = [value for each in samples.records for value in each.loaded or ()]
     if loaded:
         typer.echo(
-            f"loaded     fidelity {sum(loaded) / len(loaded):.4f} in the mean, {min(loaded):.4f} at least"
+            f"loaded     fidelity {sum(loaded) / len(loaded):.4f} in the mean, {min(loaded):.4f} least"
         )
     records = by_step(samples.records)
     for record in records:
