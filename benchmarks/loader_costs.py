@@ -59,8 +59,8 @@ def render(rows: list[dict[str, Any]]) -> str:
         f"Optimization level 3, best of {len(SEEDS)} transpiler seeds, the loader alone. Made by "
         "`python benchmarks/loader_costs.py`, never edited by hand.",
         "",
-        "| device | qubits | loader | two-qubit gates | two-qubit depth | depth | µs | expected success "
-        "| `estimate_fidelity` | idle success |",
+        "| device | qubits | loader | two-qubit gates | two-qubit depth | depth | µs | expected "
+        "success | `estimate_fidelity` | idle success |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

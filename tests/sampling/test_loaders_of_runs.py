@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,7 @@ def test_rows_that_miss_the_bound_go_to_the_exact_loader():
     assert np.array_equal(found.outputs, call.amplitudes**2)
     assert found.kept.tolist() == [0, 0.25, 0.5, 0.75]
     assert len(divided(call_with("bricks:9"))) == 1
-    with pytest.raises(InvalidData, match="misses vector 1 of 4 by .*'bricks:2,0.01,exact'"):
+    with pytest.raises(InvalidData, match=r"misses vector 1 of 4 by .*'bricks:2,0\.01,exact'"):
         call_with("bricks:2,0.01").values  # noqa: B018
     with pytest.raises(InvalidData, match="nothing here can run two circuits"):
         call.values  # noqa: B018
@@ -120,7 +122,7 @@ def test_entanglers_on_the_line_couple_its_neighbours_alone():
     ring, line = (q_dense(6, 2, ancilla=True, entanglers=each) for each in ("ring", "line"))
     assert len(ring.weights) == len(line.weights)
     places = [*(qubit + 1 for qubit in line_order(6)), 0]
-    neighbours = {frozenset(pair) for pair in zip(places[:-1], places[1:], strict=True)}
+    neighbours = {frozenset(pair) for pair in pairwise(places)}
     coupled = {
         frozenset(line.circuit.find_bit(q).index for q in each.qubits)
         for each in line.circuit.data
