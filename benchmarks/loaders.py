@@ -139,7 +139,8 @@ def on_devices(
     rows = list(done)
     known = {(row["data"], row["size"], row["loader"], row["device"]) for row in done}
     for label, size in (("digits", 8), ("mnist", 16), ("fashion-mnist", 16), ("digits", 16)):
-        if label not in found or (label, size) == ("digits", 16) and "mnist" in found:
+        instead = (label, size) == ("digits", 16) and "mnist" in found
+        if label not in found or instead:
             continue
         data = vectors(*found[label], size)
         qubits = int(math.log2(data.shape[1]))
@@ -175,7 +176,15 @@ def on_devices(
                         "half": interval(far),
                     }
                 )
-                print(label, size, device, each, cost.two_qubit_count, f"TV {far.mean():.3f}", flush=True)
+                print(
+                    label,
+                    size,
+                    device,
+                    each,
+                    cost.two_qubit_count,
+                    f"TV {far.mean():.3f}",
+                    flush=True,
+                )
     return rows
 
 
@@ -183,7 +192,12 @@ def seconds(found: dict[str, tuple[str, str | None]]) -> list[dict[str, Any]]:
     """Time of one core for 64 images, the least of five."""
     label = "mnist" if "mnist" in found else "digits"
     rows = []
-    for size, each in ((8, "bricks:8"), (8, "staircase:2"), (16, "staircase:3"), (16, "staircase:5")):
+    for size, each in (
+        (8, "bricks:8"),
+        (8, "staircase:2"),
+        (16, "staircase:3"),
+        (16, "staircase:5"),
+    ):
         data = vectors(*found["digits" if size == 8 else label], size)[:64]
         loader = make_loader(each, int(math.log2(data.shape[1])))
         loader.angles(data[:2])  # tables are made once
@@ -199,7 +213,9 @@ def seconds(found: dict[str, tuple[str, str | None]]) -> list[dict[str, Any]]:
 
 def render(results: dict[str, Any]) -> str:
     """Return the tables of docs/loaders.md."""
-    lines = ["| data | pixels | loader | CZ | depth | mean fidelity (95 %) | least | above .95 | before |"]
+    lines = [
+        "| data | pixels | loader | CZ | depth | mean fidelity (95 %) | least | above .95 | before |"
+    ]
     lines.append("|---|---|---|---|---|---|---|---|---|")
     for row in results["fidelity"]:
         before = EARLIER.get((row["size"], row["loader"]))
@@ -211,7 +227,10 @@ def render(results: dict[str, Any]) -> str:
             f"{row['depth']} | {row['mean']:.4f} ± {row['half']:.4f} | {row['least']:.3f} | "
             f"{row['above_95']:.0%} | {told} |"
         )
-    lines += ["", "| data | pixels | device | loader | two-qubit gates | expected success | total variation |"]
+    lines += [
+        "",
+        "| data | pixels | device | loader | two-qubit gates | expected success | total variation |",
+    ]
     lines.append("|---|---|---|---|---|---|---|")
     best = {}
     for row in results["device"]:

@@ -56,9 +56,10 @@ def composed(
 ) -> CircuitSpec:
     """Return parts one behind another as one circuit without weights.
 
-    The first part's loader loads for all. Data are on qubits ``0 .. n-1`` in the order of each part's data qubits; the ancillas of the first
-    part follow, then those of the second. Inputs of the same number are one parameter in all parts;
-    the weights that are left free are the inputs behind them, in the order of use.
+    Data are on qubits ``0 .. n-1`` in the order of each part's data qubits; the ancillas of the first
+    part follow, then those of the second. The first part's loader loads for all. Inputs of the same
+    number are one parameter in all parts; the weights that are left free are the inputs behind them,
+    in the order of use.
 
     Args:
         name: Name of the circuit.

@@ -75,7 +75,10 @@ def strongly_entangling_layers(num_wires: int, depth: int) -> QuantumCircuit:
 
 
 def append_strongly_entangling_layers(
-    circuit: QuantumCircuit, qubits: Sequence[int], weights: Sequence[Parameter]
+    circuit: QuantumCircuit,
+    qubits: Sequence[int],
+    weights: Sequence[Parameter],
+    line: Sequence[int] | None = None,
 ) -> None:
     """Append :func:`strongly_entangling_layers` to some qubits of a circuit, in place.
 
@@ -83,6 +86,8 @@ def append_strongly_entangling_layers(
         circuit: The circuit to extend.
         qubits: Qiskit indices in wire order.
         weights: ``3 * len(qubits) * depth`` parameters; their number gives the depth.
+        line: The same qubits in the order of a line: CNOTs are then laid between its neighbours, the
+            even pairs before the odd ones, as a device couples them. In a ring if None.
     """
     count = len(qubits)
     angles = iter(weights)
@@ -91,7 +96,10 @@ def append_strongly_entangling_layers(
             circuit.rz(next(angles), qubit)
             circuit.ry(next(angles), qubit)
             circuit.rz(next(angles), qubit)
-        if count > 1:
+        if line is not None:
+            for start in [*range(0, count - 1, 2), *range(1, count - 1, 2)]:
+                circuit.cx(line[start], line[start + 1])
+        elif count > 1:
             reach = layer % (count - 1) + 1
             for wire in range(count):
                 circuit.cx(qubits[wire], qubits[(wire + reach) % count])

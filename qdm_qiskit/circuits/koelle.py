@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Literal, get_args
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
@@ -15,17 +16,21 @@ from qiskit.circuit import Parameter
 from ..errors import InvalidTemplate
 from .checks import check_counts
 from .entanglers import append_strongly_entangling_layers
+from .line_circuits import line_order
 from .parameters import input_parameters, weight_parameters
 from .spec import CircuitSpec, ProbabilityReadout
 
 __all__ = [
     "SOURCE",
+    "Entanglers",
     "q_dense",
     "quantum_convolution",
     "repeated",
 ]
 
 SOURCE = "Kölle et al., arXiv:2401.07049"
+Entanglers = Literal["ring", "line"]
+"""Layout of the CNOTs: the paper's ring, whose range grows from layer to layer, or a device's line."""
 
 
 def q_dense(
@@ -36,6 +41,7 @@ def q_dense(
     guided: bool = False,
     reuploads: int = 1,
     complex_amplitudes: bool = False,
+    entanglers: Entanglers = "ring",
 ) -> CircuitSpec:
     """Build strongly entangling layers on amplitude-encoded data; ancilla and label are optional.
 
@@ -51,6 +57,8 @@ def q_dense(
         guided: Apply the label; needs the ancilla.
         reuploads: Groups of layers, 1 to ``depth``; more than 1 needs the label.
         complex_amplitudes: Take complex vectors: the loader sets phases too.
+        entanglers: ``"ring"``, the paper's. ``"line"``: CNOTs between neighbours only, on the line of
+            :func:`.line_order` along which ``bricks`` and ``staircase`` load, the ancilla at its end.
 
     Returns:
         A spec with ``3 * m * depth`` weights for m qubits, ordered by layer, wire, and (phi, theta,
@@ -74,12 +82,17 @@ def q_dense(
         )
     wires = num_data + ancilla
     weights = weight_parameters(3 * wires * depth)
+    if entanglers not in get_args(Entanglers):
+        raise InvalidTemplate(f"q_dense has entanglers 'ring' or 'line', got {entanglers!r}.")
+    line = None
+    if entanglers == "line":
+        line = [*(qubit + ancilla for qubit in line_order(num_data)), *([0] if ancilla else [])]
     circuit = QuantumCircuit(wires, name="q_dense")
     label = input_parameters(1)[0] if guided else None
     for group in _groups(weights, 3 * wires, reuploads):
         if label is not None:
             circuit.rx(label, 0)
-        append_strongly_entangling_layers(circuit, range(wires)[::-1], group)
+        append_strongly_entangling_layers(circuit, range(wires)[::-1], group, line)
     data = tuple(range(int(ancilla), wires))
     return CircuitSpec(
         name="q_dense",

@@ -240,10 +240,8 @@ class _Place:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return vectors with which the overlap of bra and gate times ket is larger."""
         b, c = (each.reshape(len(ket), *self.shape) for each in (bra, ket))
-        if self.transposed:
-            found = b.conj().swapaxes(1, 2) @ c
-        else:
-            found = b.conj() @ c.swapaxes(-1, -2)
+        sides = (b.swapaxes(1, 2), c) if self.transposed else (b, c.swapaxes(-1, -2))
+        found = sides[0].conj() @ sides[1]
         form = (self._summed(found) @ self.basis.T).reshape(-1, self.count, self.count)
         if np.iscomplexobj(form):
             overlap = (p[:, None] @ form @ q[:, :, None]).ravel()

@@ -150,6 +150,7 @@ LOADERS: Door[LoaderFactory] = Door(
     "loader",
     {
         EXACT: "qdm_qiskit.circuits.loaders:ExactLoader",
+        "auto": "qdm_qiskit.sampling.loader_choice:auto_loader",
         "bricks": "qdm_qiskit.circuits.line_loaders:BrickLoader",
         "staircase": "qdm_qiskit.circuits.line_loaders:StaircaseLoader",
     },
@@ -352,8 +353,8 @@ class Loading:
         if found.missed.any():
             row = int(np.argmax(found.missed))
             raise InvalidData(
-                f"{self._word} promises 1 - fidelity of at most {float(self.loader.error_bound):g}, but "
-                f"misses vector {row} of {len(found.missed)} by {1 - found.fidelities[row]:.3g}; "
+                f"{self._word} promises 1 - fidelity of at most {float(self.loader.error_bound):g}, "
+                f"but misses vector {row} of {len(found.missed)} by {1 - found.fidelities[row]:.3g}; "
                 + self._way_out()
             )
         return found.angles.copy()

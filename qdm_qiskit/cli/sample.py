@@ -153,6 +153,18 @@ def sample(
             calibration=taken,
             progress=lambda stage: bar.update(task, description=stage, completed=stage.done),
         )
+    chosen = samples.manifest.get("loader_choice")
+    if chosen is not None:
+        best = max(chosen["tried"], key=lambda each: each["predicted"])
+        typer.echo(
+            f"loader     {best['loader']}, best of {len(chosen['tried'])} on {chosen['device']}: "
+            f"fidelity {best['predicted']:.3f} predicted, {best['two_qubit']} two-qubit gates"
+        )
+    loaded = [value for each in samples.records for value in each.loaded or ()]
+    if loaded:
+        typer.echo(
+            f"loaded     fidelity {sum(loaded) / len(loaded):.4f} in the mean, {min(loaded):.4f} least"
+        )
     records = by_step(samples.records)
     for record in records:
         mitigated = record.mitigated_distance

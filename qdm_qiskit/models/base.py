@@ -149,8 +149,8 @@ class Denoiser(nn.Module, ABC):
         """
         if not isinstance(loader, str):
             raise InvalidOption(
-                f"'{self.name}' is no single circuit, and a loader object is made for one; give a name, "
-                "such as 'staircase:4'."
+                f"'{self.name}' is no single circuit, and a loader object is made for one; give a "
+                "name, such as 'staircase:4'."
             )
         specs = [layer.spec for layer in self._circuit_layers()]
         loading = [spec for spec in specs if spec.encoding == "amplitude"]

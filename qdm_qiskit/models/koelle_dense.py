@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import torch
 from torch import Tensor
 
 from ..circuits import CircuitSpec
 from ..circuits.composition import Part
-from ..circuits.koelle import q_dense, repeated
+from ..circuits.koelle import Entanglers, q_dense, repeated
 from ..circuits.loaders import EXACT
 from ..errors import InvalidData, InvalidOption
 from ..layers import QuantumLayer
@@ -59,6 +59,8 @@ class QDenseConfig:
     """Groups of layers; the label is applied before each. More than 1 only for guided models."""
     label_angle: LabelAngle = "turn"
     """Rule by which a class becomes an angle; see :data:`LabelAngle`."""
+    entanglers: Entanglers = "ring"
+    """Layout of the CNOTs: the paper's ``ring``, or ``line``, between neighbours on a device's line."""
     weight_map: WeightMap = "pi_tanh"
     """Weights to angles; Kölle's code takes pi * tanh(w)."""
     init_std: float = 0.4
@@ -87,6 +89,8 @@ class QDenseConfig:
             )
         if self.num_classes < 1:
             raise InvalidOption(f"num_classes must be at least 1, got {self.num_classes}.")
+        if self.entanglers not in get_args(Entanglers):
+            raise InvalidOption(f"entanglers is 'ring' or 'line', got {self.entanglers!r}.")
         if self.label_angle not in ("turn", "fraction"):
             raise InvalidOption(f"label_angle is 'turn' or 'fraction', got {self.label_angle!r}.")
         if not (math.isfinite(self.init_std) and self.init_std >= 0):
@@ -106,6 +110,7 @@ class QDenseConfig:
             guided=self.guided,
             reuploads=self.reuploads,
             complex_amplitudes=complex_amplitudes,
+            entanglers=self.entanglers,
         )
         return QuantumLayer(
             replace(spec, loader=self.loader),

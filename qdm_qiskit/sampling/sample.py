@@ -54,6 +54,7 @@ from .device import (
     StepRecord,
     check_has_calls,
 )
+from .loader_choice import AUTO, LoaderChoice, choose_loader, loaded_vectors
 from .samplers import Sampler
 from .schedulers import planned_chain, sampler_origin, scheduled_chain
 from .shown import samples_card, summary
@@ -65,6 +66,7 @@ __all__ = [
     "SCHEMA",
     "Samples",
     "TrainedRun",
+    "best_loader",
     "check_output",
     "chosen_labels",
     "load_run",
@@ -174,6 +176,27 @@ class TrainedRun:
         return replace(self, model=model, config=replace(self.config, model_options=model.config))
 
 
+def best_loader(
+    run: TrainedRun, name: str, *, seed: int = 0, progress: Progress = silent
+) -> LoaderChoice:
+    """Return the choice that a loader's name such as ``auto:fake_torino`` asks for.
+
+    Args:
+        run: The run, whose own exact chain gives the vectors.
+        name: ``auto:`` and a device.
+        seed: Seed of that chain.
+        progress: Receives a message for each candidate, and the choice in words.
+
+    Raises:
+        UnknownName: If there is no such device.
+        TargetUnavailable: If the run's model loads no amplitudes.
+    """
+    vectors = loaded_vectors(run.model, run.process, seed=seed)
+    choice = choose_loader(vectors, name.removeprefix(AUTO), progress=progress)
+    progress(Message(choice.sentence()))
+    return choice
+
+
 def _positions_in(split: Split) -> dict[int, int]:
     classes = classes_of(split).tolist()
     return {label: classes.index(label) for label in np.unique(split.train.labels).tolist()}
@@ -272,8 +295,12 @@ def sample(
     of_kind(run, TrainedRun, "run", "load_run(folder) reads one")
     of_kind(config, SamplingConfig, "config")
     target = parse_target(config.target)
+    choice: LoaderChoice | None = None
     if config.loader is not None:
-        run = run.with_loader(config.loader)
+        if config.loader.startswith(AUTO):
+            choice = best_loader(run, config.loader, seed=config.seed, progress=progress)
+            config = replace(config, loader=choice.best.loader)
+        run = run.with_loader(choice.best.loader if choice else config.loader)
     model, process = run.model, run.process
     labels = chosen_labels(run, config)
     if sampler is not None and config.scheduler != "process":
@@ -358,6 +385,8 @@ def sample(
     }
     if corrections:
         manifest["corrections"] = {name: each.to_dict() for name, each in corrections.items()}
+    if choice is not None:
+        manifest["loader_choice"] = choice.to_dict()
     if walked is not None:
         manifest["chain"] = walked.manifest()
     elif why and config.shots is not None:

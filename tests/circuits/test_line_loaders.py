@@ -1,5 +1,7 @@
 """Loaders along a line: the circuit's state is the fit's own, and no vector depends on another."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -139,7 +141,7 @@ def test_neighbours_on_the_line_are_coupled_and_no_others():
     for name in ("bricks:3", "staircase:2"):
         circuit = make_loader(name, 7).circuit()
         line = line_order(7)
-        neighbours = {frozenset(pair) for pair in zip(line, line[1:], strict=False)}
+        neighbours = {frozenset(pair) for pair in pairwise(line)}
         coupled = {
             frozenset(circuit.find_bit(q).index for q in each.qubits)
             for each in circuit.data

@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,9 +171,14 @@ def draft_plan(
             ``config.targets``, or the backend is not the target's.
     """
     from ...sampling import load_run
+    from ...sampling.loader_choice import AUTO
+    from ...sampling.sample import best_loader
 
     chosen = chosen_target(config, target)
     config.options.check_target(str(chosen), is_qpu=chosen.kind == "ibm")
+    if config.loader is not None and config.loader.startswith(AUTO):
+        choice = best_loader(load_run(run), config.loader, seed=config.seed, progress=progress)
+        config = replace(config, loader=choice.best.loader)
     trained = load_run(run, loader=config.loader)
     device = find_device(chosen, backend, config.seed)
     x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
