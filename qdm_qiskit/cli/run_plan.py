@@ -109,6 +109,10 @@ def plan(
     ] = None,
     eta: Annotated[float, typer.Option(help="Share of DDPM's noise that ddim adds, 0 to 1.")] = 0.0,
     layout_trials: Annotated[int, typer.Option(help="Transpiler seeds tried.")] = 5,
+    fractional_gates: Annotated[
+        bool,
+        typer.Option("--fractional-gates", help="Use rzz for free angles, folded into its range."),
+    ] = False,
     label: Annotated[
         int | None, typer.Option(help="Class of all images; guided models only.")
     ] = None,
@@ -167,6 +171,7 @@ def plan(
         "num_inference_steps": steps,
         "eta": eta,
         "layout_trials": layout_trials,
+        "fractional_gates": fractional_gates,
         "label": label,
         "seed": seed,
     }

@@ -49,6 +49,10 @@ def sample(
         int, typer.Option(help="Shots of each calibration circuit.")
     ] = 8192,
     layout_trials: Annotated[int, typer.Option(help="Transpiler seeds tried on a device.")] = 5,
+    fractional_gates: Annotated[
+        bool,
+        typer.Option("--fractional-gates", help="Use rzz for free angles, folded into its range."),
+    ] = False,
     label: Annotated[
         int | None, typer.Option(help="Class of all images; guided models only.")
     ] = None,
@@ -103,6 +107,7 @@ def sample(
             "noise": noise,
             "calibration_shots": calibration_shots,
             "layout_trials": layout_trials,
+            "fractional_gates": fractional_gates,
             "label": label,
             "scheduler": scheduler,
             "num_inference_steps": steps,

@@ -9,6 +9,7 @@ from typing import NamedTuple, final
 
 import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.providers import BackendV2
 
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..engine import CircuitProgram, compile_circuit
@@ -31,6 +32,7 @@ from ..progress import Message, Progress, silent
 from ..rng import derived_seed, stream
 from ..transpiling.cost import CircuitCost, circuit_cost
 from ..transpiling.passes import (
+    Trial,
     best_trial,
     layout_trials,
     measured_physical_qubits,
@@ -244,7 +246,7 @@ class RunnerTarget:
         ]
         level, chosen = config.optimization_level, seeds[0]
         if device:
-            trial = best_trial(layout_trials(logical, backend, seeds=seeds, level=level, read=read))
+            trial = best_trial(_trials_of(logical, backend, seeds, config, read))
             isa, chosen = trial.circuit, trial.seed
         else:
             isa = transpile_for(logical, backend, level=level, seed=chosen, read=read)
@@ -361,6 +363,23 @@ class Programs:
             made = compile_circuit(spec.circuit, spec.inputs, spec.weights)
             self._known[id(spec)] = spec, made
         return self._known[id(spec)][1]
+
+
+def _trials_of(
+    logical: QuantumCircuit,
+    backend: BackendV2,
+    seeds: Sequence[int],
+    config: SamplingConfig,
+    read: Sequence[int] | None,
+) -> list[Trial]:
+    return layout_trials(
+        logical,
+        backend,
+        seeds=seeds,
+        level=config.optimization_level,
+        read=read,
+        fractional=config.fractional_gates,
+    )
 
 
 def check_postselected(outputs: np.ndarray, step: int, shots: int) -> None:

@@ -61,6 +61,8 @@ class SamplingConfig:
     """Transpiler seeds tried on a device; the highest expected success wins."""
     optimization_level: int = 3
     """Qiskit's transpiler level, 0 to 3."""
+    fractional_gates: bool = False
+    """Use a device's rzz for free angles too, folded into the range for which it is calibrated."""
     label: int | None = None
     """Class of all images of a guided model; None cycles over the classes."""
     scheduler: str = "process"
@@ -114,6 +116,11 @@ class SamplingConfig:
             raise InvalidOption(
                 f"Target '{self.target}' has no readout errors to mitigate; use mitigation 'none', or "
                 "a target such as 'noisy:fake_torino'."
+            )
+        if self.fractional_gates and target.kind not in ("noisy", "local"):
+            raise InvalidOption(
+                f"Target '{self.target}' is no device with gates of its own; leave fractional_gates "
+                "out, or take a target such as 'noisy:mydevice'."
             )
         if self.loader is not None and target.kind == "engine":
             raise InvalidOption(
