@@ -53,6 +53,10 @@ def transpile(
         bool,
         typer.Option("--every", help="Transpile also circuits that differ in weights only."),
     ] = False,
+    fractional_gates: Annotated[
+        bool,
+        typer.Option("--fractional-gates", help="Use rzz for free angles, folded into its range."),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the report; RUN/report, or transpile_reports for presets."),
@@ -108,6 +112,7 @@ def transpile(
             scheduler=scheduler,
             num_inference_steps=steps,
             every=every,
+            fractional_gates=fractional_gates,
             progress=lambda each: bar.update(
                 tasks[each.partition("@")[0]], completed=each.done, total=each.total
             ),

@@ -134,6 +134,10 @@ def plan(
         typer.Option(help="Shots that a chain in one circuit keeps, in place of --shots."),
     ] = None,
     layout_trials: Annotated[int, typer.Option(help="Transpiler seeds tried.")] = 5,
+    fractional_gates: Annotated[
+        bool,
+        typer.Option("--fractional-gates", help="Use rzz for free angles, folded into its range."),
+    ] = False,
     label: Annotated[
         int | None, typer.Option(help="Class of all images; guided models only.")
     ] = None,
@@ -198,6 +202,7 @@ def plan(
         "chain": chain,
         "kept_shots": kept_shots,
         "layout_trials": layout_trials,
+        "fractional_gates": fractional_gates,
         "label": label,
         "seed": seed,
     }

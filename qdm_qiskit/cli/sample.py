@@ -53,6 +53,10 @@ def sample(
         str | None,
         typer.Option(help="Physical qubits, as in 3,4,5,6,7,8; the transpiler chooses if none."),
     ] = None,
+    fractional_gates: Annotated[
+        bool,
+        typer.Option("--fractional-gates", help="Use rzz for free angles, folded into its range."),
+    ] = False,
     label: Annotated[
         int | None, typer.Option(help="Class of all images; guided models only.")
     ] = None,
@@ -120,6 +124,7 @@ def sample(
             "calibration_shots": calibration_shots,
             "layout_trials": layout_trials,
             **({} if layout is None else {"initial_layout": layout}),
+            "fractional_gates": fractional_gates,
             "label": label,
             "scheduler": scheduler,
             "num_inference_steps": steps,

@@ -26,6 +26,7 @@ from ..execution.runner import CircuitRunner
 from ..execution.twirling import Twirling, randomizations_of
 from ..mitigation.shot_checks import ShotChecks
 from ..sampling import SamplingConfig, TrainedRun
+from ..transpiling.fractional import check_fractional
 from ..transpiling.waits import Pulses, with_waits
 
 __all__ = ["RUNGS", "Ground", "Rung", "Setup"]
@@ -157,18 +158,12 @@ def _twirled_gates(ground: Ground) -> Setup | str:
     known = {"cx", "cz", "ecr", "rzz"}
     if not pairs <= known:
         return f"IBM's client twirls {', '.join(sorted(known))}; the circuits have {sorted(pairs)}."
-    note = ""
-    if coherent_part(_noise_of(ground)) == 0:
-        note = (
-            "Not shown by this noise model: its errors are random, without the coherent part that "
-            "twirling makes random."
-        )
     twirling = Twirling(
         gates=True,
         group="local_pauli" if "rzz" in names else "pauli",
         randomizations=_random(ground),
     )
-    return _twirled(ground, twirling, note)
+    return _twirled(ground, twirling, _not_coherent(ground))
 
 
 def _twirled(ground: Ground, twirling: Twirling, note: str) -> Setup:
@@ -179,6 +174,41 @@ def _twirled(ground: Ground, twirling: Twirling, note: str) -> Setup:
         twirling=twirling,
     )
     return Setup(ground.config, _counted(runner), copies=twirling.randomizations, note=note)
+
+
+def _fractional(ground: Ground) -> Setup | str:
+    return _with_fractional(ground, _runner(ground.config), 1)
+
+
+def _twirled_fractional(ground: Ground) -> Setup | str:
+    twirling = Twirling(gates=True, group="local_pauli", randomizations=_random(ground))
+    runner = LocalRunner(
+        ground.backend,
+        seed=ground.config.seed,
+        readout=ground.config.readout,
+        twirling=twirling,
+    )
+    return _with_fractional(ground, runner, twirling.randomizations)
+
+
+def _with_fractional(ground: Ground, runner: CircuitRunner, copies: int) -> Setup | str:
+    try:
+        check_fractional(ground.backend.target, ground.backend.name)
+    except UnsupportedCircuit as error:
+        return str(error)
+    config = replace(ground.config, fractional_gates=True)
+    note = _not_coherent(ground) if copies > 1 else ""
+    return Setup(config, _counted(runner), copies=copies, note=note)
+
+
+def _not_coherent(ground: Ground) -> str:
+    """Return what to say of twirled gates where the noise has nothing to twirl."""
+    if coherent_part(_noise_of(ground)) > 0:
+        return ""
+    return (
+        "Not shown by this noise model: its errors are random, without the coherent part that "
+        "twirling makes random."
+    )
 
 
 def _postselected(ground: Ground) -> Setup | str:
@@ -241,6 +271,8 @@ RUNGS: dict[str, Rung] = {
     "decoupling": Rung("dynamical decoupling", "waiting", _decoupled),
     "twirled-readout": Rung("twirled readout", "all", _twirled_readout),
     "twirled-gates": Rung("twirled gates", "all", _twirled_gates),
+    "fractional": Rung("fractional gates", "all", _fractional),
+    "twirled-fractional": Rung("twirled fractional gates", "fractional", _twirled_fractional),
     "postselected": Rung("post-selected shots", "all", _postselected),
     "refit": Rung("head refitted on the device", "all", _refitted),
 }

@@ -248,6 +248,7 @@ def run_report(
     seeds: Sequence[int],
     shots: int = 4096,
     every: bool = False,
+    fractional: bool = False,
     kept: Kept | None = None,
     progress: Progress = silent,
 ) -> RunReport:
@@ -262,6 +263,7 @@ def run_report(
         shots: Shots of each bound circuit, at least 1.
         every: True to transpile each distinct circuit, also those that differ only in their
             weights.
+        fractional: As for :func:`~qdm_qiskit.transpiling.passes.transpile_for`.
         kept: Store of transpiled circuits, which are used again.
         progress: Receives the device's name after each circuit, with the numbers done and in all.
 
@@ -289,9 +291,9 @@ def run_report(
     for device in loaded:
         fitted: dict[str, _Fitted] = {}
         for done, (structure, call) in enumerate(groups.first.items(), start=1):
-            key = (device.name, level, tuple(seeds), structure)
+            key = (device.name, level, fractional, tuple(seeds), structure)
             if key not in memory.found:
-                memory.found[key] = _fit(call, device, level, seeds)
+                memory.found[key] = _fit(call, device, level, seeds, fractional)
             fitted[structure] = memory.found[key]
             progress(Message(device.name, done, len(groups.first)))
         rows = groups.rows(fitted, work.steps)
@@ -433,12 +435,18 @@ def _jobs(sizes: Sequence[tuple[int, int, int, str]]) -> int:
     return jobs
 
 
-def _fit(call: CircuitCall, device: BackendV2, level: int, seeds: Sequence[int]) -> _Fitted:
+def _fit(
+    call: CircuitCall, device: BackendV2, level: int, seeds: Sequence[int], fractional: bool
+) -> _Fitted:
     reading = Reading.of(call.spec)
     read = None if reading.plan is None else reading.qubits
     try:
         logical: QuantumCircuit = call.circuit
-        best = best_trial(layout_trials(logical, device, seeds=seeds, level=level, read=read))
+        best = best_trial(
+            layout_trials(
+                logical, device, seeds=seeds, level=level, read=read, fractional=fractional
+            )
+        )
         circuits = reading.circuits(best.circuit, device.target)
     except UnsupportedCircuit as error:
         return _Fitted((), (), str(error))

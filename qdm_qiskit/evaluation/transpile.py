@@ -157,6 +157,7 @@ def transpile_report(
     seeds: Sequence[int],
     example_values: np.ndarray | None = None,
     shots: int = 4096,
+    fractional: bool = False,
     progress: Progress = silent,
 ) -> TranspileReport:
     """Transpile a circuit for each device with each seed, and cost the best result.
@@ -172,6 +173,7 @@ def transpile_report(
             ``circuit.parameters``, in radians. With it the verdict is simulated where at most
             ``MAX_DENSITY_QUBITS`` qubits are active; without, it is estimated.
         shots: Shots that the verdict is given for, at least 1.
+        fractional: As for :func:`~qdm_qiskit.transpiling.passes.transpile_for`.
         progress: Receives the device's name after each trial, with the trials done and in all.
 
     Returns:
@@ -210,6 +212,7 @@ def transpile_report(
             device,
             seeds=seeds,
             level=level,
+            fractional=fractional,
             progress=_named(progress, device.name),
         )
         best = best_trial(trials)

@@ -20,6 +20,8 @@ __all__ = ["ladder_markdown", "ladder_png", "ladder_table", "write_ladder"]
 _SHOWN = 8
 """Images of each rung in the picture."""
 _NOISE, _REMEDY = "#6f6f6f", "#0f62fe"
+_PARTS = ("exact", "shots", "gates", "readout", "all", "waiting")
+"""Rungs that add noise; all others are remedies."""
 
 
 def ladder_table(data: dict[str, Any]) -> Table:
@@ -85,7 +87,7 @@ def _bars(axis: Any, rows: list[dict[str, Any]]) -> None:
     places = range(len(rows))
     for place, row in zip(places, rows, strict=True):
         found = row["distance"]
-        colour = _REMEDY if row["below"] in ("all", "waiting") else _NOISE
+        colour = _NOISE if row["name"] in _PARTS else _REMEDY
         axis.barh(place, found["estimate"], color=colour, alpha=0.35)
         # A line, not an error bar: the interval need not hold the estimate, whose bias it takes off.
         axis.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=2)

@@ -10,6 +10,7 @@ from typing import NamedTuple, final
 
 import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.providers import BackendV2
 
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..engine import CircuitProgram, compile_circuit
@@ -35,6 +36,7 @@ from ..progress import Message, Progress, silent
 from ..rng import derived_seed, stream
 from ..transpiling.cost import CircuitCost, circuit_cost
 from ..transpiling.passes import (
+    Trial,
     best_trial,
     layout_trials,
     measured_physical_qubits,
@@ -316,7 +318,7 @@ class RunnerTarget:
                 read=read,
             )
         elif device:
-            trial = best_trial(layout_trials(logical, backend, seeds=seeds, level=level, read=read))
+            trial = best_trial(_trials_of(logical, backend, seeds, config, read))
             isa, chosen = trial.circuit, trial.seed
         else:
             isa = transpile_for(logical, backend, level=level, seed=chosen, read=read)
@@ -473,6 +475,23 @@ def _with_shares(
         rows = [np.tile(each, (count, 1)) for each, count in known if each is not None]
         erased.append(np.concatenate(rows) if len(rows) == len(known) else None)
     return replace(prepared, erased=tuple(erased))
+
+
+def _trials_of(
+    logical: QuantumCircuit,
+    backend: BackendV2,
+    seeds: Sequence[int],
+    config: SamplingConfig,
+    read: Sequence[int] | None,
+) -> list[Trial]:
+    return layout_trials(
+        logical,
+        backend,
+        seeds=seeds,
+        level=config.optimization_level,
+        read=read,
+        fractional=config.fractional_gates,
+    )
 
 
 def check_postselected(outputs: np.ndarray, step: int, shots: int) -> None:

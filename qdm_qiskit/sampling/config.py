@@ -64,6 +64,8 @@ class SamplingConfig:
     """Physical qubit of each logical qubit on a device; empty leaves the choice to the transpiler."""
     optimization_level: int = 3
     """Qiskit's transpiler level, 0 to 3."""
+    fractional_gates: bool = False
+    """Use a device's rzz for free angles too, folded into the range for which it is calibrated."""
     label: int | None = None
     """Class of all images of a guided model; None cycles over the classes."""
     scheduler: str = "process"
@@ -128,6 +130,18 @@ class SamplingConfig:
             raise InvalidOption(
                 f"Target '{self.target}' has no physical qubits; leave initial_layout out, or take a "
                 "target such as 'noisy:fake_torino'."
+            )
+        if self.initial_layout and self.tiles is not None:
+            raise InvalidOption("Tiles are places of their own; leave initial_layout or tiles out.")
+        if self.fractional_gates and (self.initial_layout or self.tiles is not None):
+            raise InvalidOption(
+                "fractional_gates are tried on layouts that the transpiler chooses; leave "
+                "initial_layout and tiles out."
+            )
+        if self.fractional_gates and target.kind not in ("noisy", "local"):
+            raise InvalidOption(
+                f"Target '{self.target}' is no device with gates of its own; leave fractional_gates "
+                "out, or take a target such as 'noisy:mydevice'."
             )
         if self.loader is not None and target.kind == "engine":
             raise InvalidOption(

@@ -43,6 +43,7 @@ def cost(
     scheduler: str = "process",
     num_inference_steps: int | None = None,
     every: bool = False,
+    fractional_gates: bool = False,
     progress: Progress = silent,
     **options: Any,
 ) -> TranspileReport | RunReport:
@@ -67,6 +68,7 @@ def cost(
         num_inference_steps: Steps of the sampler; all of them if None.
         every: True to transpile all its circuits, even those that differ only in their weights'
             values.
+        fractional_gates: True to use a device's rzz for free angles too, folded into its range.
         progress: Receives the device's name, with the numbers of finished trials and of all trials.
         options: Options of a named model or preset: ``depth=2``, ``image_size=8``.
 
@@ -121,6 +123,7 @@ def cost(
             seeds=seeds,
             shots=shots,
             every=every,
+            fractional=fractional_gates,
             progress=progress,
         )
     if scheduler != "process" or num_inference_steps is not None or every:
@@ -137,6 +140,7 @@ def cost(
         seeds=seeds,
         example_values=example,
         shots=shots,
+        fractional=fractional_gates,
         progress=progress,
     )
 

@@ -18,6 +18,7 @@ from ..arguments import of_kind
 from ..errors import InvalidData, InvalidOption, UnsupportedCircuit
 from ..progress import Message, Progress, silent
 from .cost import CircuitCost, circuit_cost, readout_success
+from .fractional import check_fractional, folded, with_joined_rotations
 from .readout import read_qubits, with_readout, without_readout
 from .relabel import on_device
 from .roots import with_roots_as_matrices
@@ -51,12 +52,14 @@ def transpile_for(
     seed: int,
     initial_layout: Sequence[int] | None = None,
     read: Sequence[int] | None = None,
+    fractional: bool = False,
 ) -> QuantumCircuit:
     """Transpile a circuit, with its parameters still free, into a device's own instructions.
 
     Gates with a calibrated error of 1 are not used, layouts are compared by the errors that the noise
     model applies (:mod:`.channels`), and by readout errors also where the circuit does not measure.
-    Gates with a limited range of angles, as rzz has on QPUs, are used for bound angles only.
+    Gates with a limited range of angles, as rzz has on QPUs, are used for bound angles only, unless
+    ``fractional`` folds free ones (:mod:`.fractional`).
 
     Args:
         circuit: A logical circuit; parameters stay parameters, so one result serves all values.
@@ -65,6 +68,7 @@ def transpile_for(
         seed: Seed of layout and routing; the same seed gives the same circuit.
         initial_layout: Physical qubit of each logical qubit; found by Qiskit if None.
         read: Logical qubits that are read later, for a circuit that does not measure; all if None.
+        fractional: Use rzz for free angles as well, folded so that no value leaves its range.
 
     Returns:
         The ISA circuit, on physical qubits; it measures what the given circuit measures.
@@ -73,11 +77,15 @@ def transpile_for(
         InvalidOption: If the level is not 0 to 3, ``read`` names no qubits of the circuit, or
             ``initial_layout`` none of the device.
         UnsupportedCircuit: If the circuit has more qubits than the device, or than the part of it
-            that works, a root (:mod:`.roots`) of a free or large gate, or Qiskit cannot transpile it.
+            that works, a root (:mod:`.roots`) of a free or large gate, or Qiskit cannot transpile it;
+            or ``fractional`` is asked of a device without such gates.
     """
     of_kind(circuit, QuantumCircuit, "circuit", "a spec gives one with full_circuit()")
     of_kind(backend, BackendV2 | DeviceTarget, "backend", WAY_TO_BACKEND)
-    return _transpiled(circuit, backend, level, seed, initial_layout, read)[0]
+    found, _ = _transpiled(
+        circuit, backend, level, seed, initial_layout, read, fractional=fractional
+    )
+    return found
 
 
 def _transpiled(
@@ -88,6 +96,8 @@ def _transpiled(
     initial_layout: Sequence[int] | None,
     read: Sequence[int] | None,
     parts: dict[bool, WorkingPart] | None = None,
+    *,
+    fractional: bool = False,
 ) -> tuple[QuantumCircuit, tuple[int, ...]]:
     """Transpile as :func:`transpile_for`; return also the qubits read without a measurement.
 
@@ -115,19 +125,29 @@ def _transpiled(
             f"{target.num_qubits}; use a smaller model or a larger device."
         )
     circuit = with_roots_as_matrices(circuit)
+    if fractional:
+        check_fractional(target, device)
+        circuit = with_joined_rotations(circuit)
     # An initial layout leaves nothing to choose, and a target of gates alone reads nothing.
     read_later = read_qubits(circuit, read) if "measure" in target.operation_names else ()
     added = () if initial_layout is not None else read_later
     measured = with_readout(circuit, added) if added else circuit
     part = part_of(True)
+    if fractional and "rzz" not in part.target.operation_names:
+        raise UnsupportedCircuit(
+            f"Fractional gates are used on devices all of whose couplers work, and some of {device} "
+            "have a calibrated error of 1; leave fractional_gates out."
+        )
     try:
         isa = _on_part(measured, part, level, seed, initial_layout)
-        if _has_free_bounded_gate(isa, part.target):
+        if not fractional and _has_free_bounded_gate(isa, part.target):
             part = part_of(False)
             isa = _on_part(measured, part, level, seed, initial_layout)
     except TranspilerError as error:
         raise refusal(target, circuit, device, " ".join(str(error.message).split())) from error
     isa = on_device(isa, part, target)
+    if fractional:
+        isa = folded(isa, target)
     return without_readout(isa) if added else (isa, ())
 
 
@@ -232,6 +252,7 @@ def layout_trials(
     seeds: Sequence[int],
     level: int = 3,
     read: Sequence[int] | None = None,
+    fractional: bool = False,
     progress: Progress = silent,
 ) -> list[Trial]:
     """Transpile once for each seed.
@@ -242,6 +263,7 @@ def layout_trials(
         seeds: Transpiler seeds, at least one.
         level: Optimization level, 0 to 3.
         read: Logical qubits that are read later, for a circuit that does not measure; all if None.
+        fractional: As for :func:`transpile_for`.
         progress: Receives each trial that is done.
 
     Returns:
@@ -257,7 +279,9 @@ def layout_trials(
     trials: list[Trial] = []
     parts: dict[bool, WorkingPart] = {}
     for done, seed in enumerate(seeds, start=1):
-        isa, read_later = _transpiled(circuit, backend, level, seed, None, read, parts)
+        isa, read_later = _transpiled(
+            circuit, backend, level, seed, None, read, parts, fractional=fractional
+        )
         cost = circuit_cost(isa, backend.target)
         trials.append(Trial(seed, isa, cost, readout_success(backend.target, read_later)))
         progress(Message("transpiling", done, len(seeds)))

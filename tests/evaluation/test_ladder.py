@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from qiskit.circuit.library import RZZGate
 from qiskit_aer.noise import NoiseModel, ReadoutError, coherent_unitary_error, depolarizing_error
+from qiskit_ibm_runtime.fake_provider.backends.fractional.fake_fractional import (
+    FakeFractionalBackend,
+)
 
 import qdm_qiskit as qdm
 from qdm_qiskit.engine.noise.runners import runner_for
@@ -148,6 +151,23 @@ def test_a_rung_that_cannot_run_says_why(run):
     assert "slow rx" in problems["postselected"]
     assert set(found.images) == {"exact", "shots", "all"}
     assert all(row.distance is None for row in found.rows if row.problem)
+
+
+def test_fractional_gates_and_checks_of_shots_run_where_a_device_has_them(run):
+    device = FakeFractionalBackend()
+    names = ["fractional", "twirled-fractional", "postselected"]
+    found = qdm.ladder(run, device, rungs=names, **{**SMALL, "shots": 256})
+    assert not any(row.problem for row in found.rows)
+    plain = {"num_images": 3, "shots": 256, "layout_trials": 1}
+    again = qdm.sample(run, device, fractional_gates=True, **plain)
+    np.testing.assert_array_equal(found.images["fractional"], again.images)
+    # Two readings of each bit: shots that disagree are gone, and the rest are nearer.
+    assert found.row("postselected").step_distance < found.row("all").step_distance
+    assert found.row("postselected").note.startswith("Shown in part")
+    other = qdm.ladder(run, "noisy:fake_manila", rungs=names[:2], **SMALL)
+    problems = {row.name: row.problem for row in other.rows if row.problem}
+    assert set(problems) == {"fractional", "twirled-fractional"}
+    assert all("fake_manila has no rzz and no rx" in each for each in problems.values())
 
 
 def test_twirled_readout_is_shown_where_the_two_errors_differ(run):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import sys
 
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, ReadoutError
 from qiskit_ibm_runtime.fake_provider.backends.fractional.fake_fractional import (
     FakeFractionalBackend,
 )
@@ -39,13 +40,13 @@ def test_a_device_without_rx_cannot_check():
         ShotChecks.of(load_backend("fake_torino"))
 
 
-@pytest.mark.skipif(find_spec("qiskit_mitigation") is not None, reason="it is installed")
-def test_the_package_is_asked_for_where_it_is_needed():
+def test_the_package_is_asked_for_where_it_is_needed(monkeypatch):
+    name = "qiskit_mitigation.postselection.passes"
+    monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     with pytest.raises(MissingDependency, match=r"pip install qiskit-mitigation"):
         ShotChecks.of(FakeFractionalBackend())
 
 
-@pytest.mark.skipif(find_spec("qiskit_mitigation") is None, reason="needs qiskit-mitigation")
 def test_kept_shots_hold_the_true_outcome_and_are_all_kept_without_noise():
     checks = ShotChecks.of(FakeFractionalBackend())
     circuit = QuantumCircuit(2, 2)
@@ -58,3 +59,22 @@ def test_kept_shots_hold_the_true_outcome_and_are_all_kept_without_noise():
     for outcome, number in found.items():
         counts[0, int(outcome, 2)] += number
     assert ShotChecks.counts(counts).tolist() == [[0, 200, 0, 0]]
+
+
+def test_a_misread_bit_is_dropped_unless_it_is_misread_twice():
+    """Kept shots are right with (1 - p)**2 to p**2, for readout errors p alone."""
+    error, shots = 0.1, 40_000
+    noise = NoiseModel()
+    noise.add_all_qubit_readout_error(ReadoutError([[1 - error, error], [error, 1 - error]]))
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    checked = ShotChecks.of(FakeFractionalBackend()).circuit(circuit)
+    simulator = AerSimulator(noise_model=noise, seed_simulator=3)
+    counts = np.zeros((1, 4), dtype=np.int64)
+    for outcome, number in simulator.run(checked, shots=shots).result().get_counts().items():
+        counts[0, int(outcome, 2)] += number
+    [kept] = ShotChecks.counts(counts)
+    share, wanted = (1 - error) ** 2 + error**2, error**2 / ((1 - error) ** 2 + error**2)
+    assert kept.sum() / shots == pytest.approx(share, abs=5 * 0.5 / np.sqrt(shots))
+    assert kept[0] / kept.sum() == pytest.approx(wanted, abs=5 * np.sqrt(wanted / shots))

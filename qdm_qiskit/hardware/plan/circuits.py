@@ -169,13 +169,21 @@ def best_transpiled(
     # Not of the run's seed: runs that differ by it alone should measure the same qubits, so that
     # one calibration serves them all.
     seeds = [derived_seed(0, "transpiler", trial) for trial in range(config.layout_trials)]
+    if device is None or not is_device(target):
+        if config.fractional_gates:
+            raise InvalidOption(
+                f"Target '{target}' is no device with gates of its own; leave fractional_gates out."
+            )
     if device is None:
         return circuit, seeds[0], None
     level = config.optimization_level
     if not is_device(target):
         isa = transpile_for(circuit, device, level=level, seed=seeds[0], read=read)
         return isa, seeds[0], None
-    trial = best_trial(layout_trials(circuit, device, seeds=seeds, level=level, read=read))
+    found = layout_trials(
+        circuit, device, seeds=seeds, level=level, read=read, fractional=config.fractional_gates
+    )
+    trial = best_trial(found)
     return trial.circuit, trial.seed, trial.cost
 
 

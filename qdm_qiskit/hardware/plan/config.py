@@ -59,6 +59,8 @@ class PlanConfig:
     layout_trials: int = 5
     """Transpiler seeds tried; the highest expected success wins."""
     optimization_level: int = 3
+    fractional_gates: bool = False
+    """Use a device's rzz for free angles too; see :attr:`.SamplingConfig.fractional_gates`."""
     loader: str | None = None
     """Name of the loader of images into the circuit; None for the model's own."""
     scheduler: str = "process"
