@@ -6,6 +6,7 @@
     sampling.py     sample from a trained run, on any target that costs nothing
     evaluation.py   measure samples, beside real images and noise
     costs.py        count the cost of a circuit on a device
+    tiles.py        find places of a device that run a circuit at once
     qnn.py          run a QNN of qiskit-machine-learning, on any target that costs nothing
     hardware.py     plan a hardware run, send it, find it again; budgets
     listing.py      list the named parts and the packages that bring them
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .listing import NamedPart, parts
     from .qnn import QnnRun, run_qnn
     from .sampling import sample
+    from .tiles import tiles
     from .training import continue_training, train
 
 _HOMES = {
@@ -44,6 +46,7 @@ _HOMES = {
     "QnnRun": "qnn",
     "run_qnn": "qnn",
     "sample": "sampling",
+    "tiles": "tiles",
     "continue_training": "training",
     "train": "training",
 }
@@ -66,6 +69,7 @@ __all__ = [
     "sample",
     "set_budget",
     "submit",
+    "tiles",
     "train",
 ]
 
