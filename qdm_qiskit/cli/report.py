@@ -18,6 +18,7 @@ __all__ = [
     "app",
     "run_page",
     "states_page",
+    "tiles_page",
     "transpile",
 ]
 
@@ -159,6 +160,100 @@ def _show_run(report: RunReport, paths: tuple[Path, ...]) -> None:
                 f"{row.calls_run} a run, {row.rows} rows a step in {row.bases} bases: {told}"
             )
         typer.echo(total)
+    for path in paths:
+        typer.echo(f"written  {path}")
+
+
+@app.command("tiles")
+def tiles_page(
+    subject: Annotated[
+        str, typer.Argument(help="A run's folder, or a model, a preset or a circuit.")
+    ],
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="A device from `qdm devices list`, as fake_torino; may be repeated."),
+    ] = None,
+    tiles: Annotated[
+        str,
+        typer.Option(help="auto, a number of tiles, or the least expected success, '>=0.7'."),
+    ] = "auto",
+    tile_buffer: Annotated[
+        bool, typer.Option("--tile-buffer", help="Leave a qubit between tiles.")
+    ] = False,
+    call: Annotated[
+        str | None, typer.Option(help="One circuit of a model that calls several.")
+    ] = None,
+    settings: SetOption = None,
+    trials: Annotated[int, typer.Option(min=1, help="Transpiler seeds tried on each device.")] = 5,
+    level: Annotated[int, typer.Option(min=0, max=3, help="Qiskit's optimization level.")] = 3,
+    loader: Annotated[
+        str | None, typer.Option(help="What loads images; the model's own if not given.")
+    ] = None,
+    inputs: Annotated[
+        int, typer.Option(min=0, help="Random inputs of the simulation; 0 for none.")
+    ] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of weights and inputs.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the report; RUN/report, or transpile_reports for presets."),
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Report disjoint places of a chip that run a circuit at once, and draw them.
+
+    The expected success of each, with gates, readout and waiting in it, stands beside what a
+    simulation with the noise of its own qubits leaves of the signal.
+
+    Example:
+
+        qdm report tiles eeqdm --set image_size=2 --tiles 4 --trials 1 --inputs 4 --out reports
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ..errors import InvalidOption
+    from ..execution.snapshots import load_backend
+    from ..files import check_writable
+    from ..options import parse_assignments
+    from ..reports.tiles_render import write_tiles_report
+    from ..tasks import tiles as find
+
+    backends = backend or ["fake_torino"]
+    for name in backends:
+        load_backend(name)
+    of_run = Path(subject).is_dir()
+    if of_run and settings:
+        raise InvalidOption("A trained run's options are frozen; --set is for models and presets.")
+    if out is None:
+        out = Path(subject) / "report" if of_run else Path("transpile_reports")
+    check_writable(out)
+    console = Console(stderr=True)
+    silent = quiet or not console.is_interactive
+    with Progress(console=console, disable=silent, transient=True) as bar:
+        task = bar.add_task("finding tiles", total=None)
+        report = find(
+            subject,
+            backends,
+            tiles,
+            buffer=tile_buffer,
+            call=call,
+            settings=parse_assignments(settings or []),
+            trials=trials,
+            level=level,
+            loader=loader,
+            inputs=inputs,
+            seed=seed,
+            progress=lambda each: bar.update(
+                task, description=str(each), completed=each.done, total=each.total
+            ),
+        )
+    paths = write_tiles_report(report, out)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2))
+        return
+    for sentence in report.sentences():
+        typer.echo(sentence)
     for path in paths:
         typer.echo(f"written  {path}")
 

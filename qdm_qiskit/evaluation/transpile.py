@@ -45,6 +45,7 @@ __all__ = [
     "Spread",
     "TranspileReport",
     "Verdict",
+    "exact_probabilities",
     "transpile_report",
 ]
 
@@ -201,7 +202,7 @@ def transpile_report(
     loaded = [(each, as_backend(each, "backends")) for each in backends]
     measured_physical_qubits(circuit)
     example = _checked_example(circuit, example_values)
-    exact = None if example is None else _exact_probabilities(circuit, example)
+    exact = None if example is None else exact_probabilities(circuit, example)
     loader, denoiser = _loader_denoiser(circuit)
     logical = Parts(logical_cost(loader), logical_cost(denoiser), logical_cost(circuit))
 
@@ -275,7 +276,16 @@ def _checked_example(circuit: QuantumCircuit, values: np.ndarray | None) -> np.n
     return row
 
 
-def _exact_probabilities(circuit: QuantumCircuit, row: np.ndarray) -> np.ndarray | None:
+def exact_probabilities(circuit: QuantumCircuit, row: np.ndarray) -> np.ndarray | None:
+    """Return the exact distribution of a measured circuit for one row of values.
+
+    Args:
+        circuit: A circuit in which each classical bit is measured once, at the end.
+        row: ``(num_parameters,)`` in the order of ``circuit.parameters``.
+
+    Returns:
+        ``(2**num_clbits,)``; None beyond :data:`MAX_EXACT_QUBITS` qubits.
+    """
     if circuit.num_qubits > MAX_EXACT_QUBITS:
         return None
     bare = circuit.copy_empty_like()

@@ -334,9 +334,9 @@ class RunnerTarget:
             start = None
             if isa.layout is not None:
                 start = isa.layout.initial_index_layout(filter_ancillas=True)
-            tiling = find_tiles(circuits, backend, config.tile_choice, start=start)
-            if not self._addressed:  # one circuit, a row an image
-                tiling = tiling.for_rows(config.num_images)
+            # Of one circuit a row is an image; other models may have a row for each patch.
+            rows = None if self._addressed else config.num_images
+            tiling = find_tiles(circuits, backend, config.tile_choice, start=start, rows=rows)
 
         def placed(circuits: tuple[QuantumCircuit, ...]) -> PreparedCircuit:
             return PreparedCircuit(

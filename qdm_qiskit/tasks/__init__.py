@@ -9,6 +9,8 @@
     costs.py        count the cost of a circuit on a device
     qnn.py          run a QNN of qiskit-machine-learning, on any target
     qnn_plans.py    plan such a run on hardware
+    tiles.py        find places of a device that run a circuit at once
+    qnn.py          run a QNN of qiskit-machine-learning, on any target that costs nothing
     hardware.py     plan a hardware run, send it, find it again; budgets
     listing.py      list the named parts and the packages that bring them
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from .qnn_plans import plan_qnn
     from .refitting import Refitted, refit
     from .sampling import sample
+    from .tiles import tiles
     from .training import continue_training, train
 
 _HOMES = {
@@ -53,6 +56,7 @@ _HOMES = {
     "Refitted": "refitting",
     "refit": "refitting",
     "sample": "sampling",
+    "tiles": "tiles",
     "continue_training": "training",
     "train": "training",
 }
@@ -79,6 +83,7 @@ __all__ = [
     "sample",
     "set_budget",
     "submit",
+    "tiles",
     "train",
 ]
 

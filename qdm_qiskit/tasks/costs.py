@@ -25,7 +25,7 @@ from ..sampling import TrainedRun, load_run, unrolled_circuit
 from ..training.config import resolve_run
 from .run_work import run_work
 
-__all__ = ["cost"]
+__all__ = ["cost", "fresh_model", "measured_circuit", "subject_name"]
 
 
 def cost(
@@ -164,11 +164,11 @@ def _many(
             return None
         return subject.name, subject, make_process(resolve_run(subject).diffusion)
     if isinstance(subject, str) and not Path(subject).is_dir():
-        model = _fresh(subject, options, seed)
+        model = fresh_model(subject, options, seed)
         if _is_single(model):
             return None
         return (
-            _named(subject, options),
+            subject_name(subject, options),
             model,
             make_process(resolve_run(subject, options).diffusion),
         )
@@ -191,15 +191,15 @@ def _subject(
     if isinstance(subject, QuantumCircuit):
         if loader is not None:
             raise InvalidOption("A circuit has its loader in it; loader is for models and specs.")
-        return subject.name, _measured(subject), None
+        return subject.name, measured_circuit(subject), None
     if isinstance(subject, Denoiser):
         return _step_of(subject, InterpolatedNoise(), subject.name, loader, seed)
     if isinstance(subject, TrainedRun):
         return _step_of(subject.model, subject.process, subject.model.name, loader, seed)
     if named:
         assert isinstance(subject, str)
-        model = _fresh(subject, options, seed)
-        return _step_of(model, InterpolatedNoise(), _named(subject, options), loader, seed)
+        model = fresh_model(subject, options, seed)
+        return _step_of(model, InterpolatedNoise(), subject_name(subject, options), loader, seed)
     if not isinstance(subject, str | Path):
         raise wrong(
             subject,
@@ -219,12 +219,14 @@ def _is_single(model: Denoiser) -> bool:
     return isinstance(model.layer.spec.readout, ProbabilityReadout)
 
 
-def _fresh(name: str, options: dict[str, Any], seed: int) -> Denoiser:
+def fresh_model(name: str, options: dict[str, Any], seed: int) -> Denoiser:
+    """Return a model or preset with weights that no training has moved."""
     generator = torch.Generator().manual_seed(derived_seed(seed, "init", 0))
     return build_model(resolve(name, options), generator=generator)
 
 
-def _named(name: str, options: dict[str, Any]) -> str:
+def subject_name(name: str, options: dict[str, Any]) -> str:
+    """Return a model's or preset's name with its options, as reports are called."""
     return "_".join([name, *(f"{key}{value}" for key, value in options.items())])
 
 
@@ -254,7 +256,8 @@ def _suffix(loader: str | Loader | None) -> str:
     return "_" + (loader if isinstance(loader, str) else type(loader).__name__).replace(":", "")
 
 
-def _measured(circuit: QuantumCircuit) -> QuantumCircuit:
+def measured_circuit(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit that measures itself, or else all of it measured."""
     if any(each.operation.name == "measure" for each in circuit.data):
         return circuit
     bare = circuit.copy()

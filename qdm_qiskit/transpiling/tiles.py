@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
@@ -163,10 +163,6 @@ class Tiling:
             on_tile(self.template, 0, self.tiles[tile].qubits, self.backend)
         )
 
-    def for_rows(self, rows: int) -> Tiling:
-        """Return the tiles that so many rows use, the best ones."""
-        return replace(self, tiles=self.tiles[: len(blocks_of(rows, len(self.tiles)))])
-
     def physical_qubits(self, tile: int) -> tuple[int, ...] | None:
         """Return the physical qubit on which each logical one starts; None if it is not known."""
         where = self.tiles[tile].qubits
@@ -189,6 +185,7 @@ def find_tiles(
     choice: TileChoice,
     *,
     start: Sequence[int] | None = None,
+    rows: int | None = None,
 ) -> Tiling:
     """Find tiles for measured circuits of one layout.
 
@@ -198,6 +195,7 @@ def find_tiles(
         backend: The device, whose target holds errors.
         choice: Number of tiles, least expected success, buffer.
         start: Physical qubit on which each logical one starts; by the first circuit's layout if None.
+        rows: Rows that the tiles share: no more are taken than save an execution; None for all.
 
     Returns:
         The tiles, disjoint, the one of the highest expected success first.
@@ -218,7 +216,7 @@ def find_tiles(
     best = float(costs[0]) if len(costs) else 0.0
     share = AUTO_SHARE if choice.count is None else LEAST_SHARE
     floor = share * best if choice.floor is None else choice.floor
-    tiles, proven = _packed(template, backend, choice, places, costs, floor)
+    tiles, proven = _packed(template, backend, choice, places, costs, floor, rows)
     if not tiles:
         raise TargetUnavailable(
             f"{backend.name} has no place for circuit '{circuits[0].name}' ({template.num_wires} "
@@ -355,6 +353,7 @@ def _packed(
     places: np.ndarray,
     costs: np.ndarray,
     floor: float,
+    rows: int | None,
 ) -> tuple[list[Tile], bool]:
     """Return the packed tiles, the best first, and whether no packing is better.
 
@@ -366,13 +365,20 @@ def _packed(
     while good.any():
         index = np.flatnonzero(good)
         sets = [frozenset(places[k].tolist()) for k in index]
-        found = best_packing(sets, costs[index], count=choice.count, pairs=pairs)
+        count = choice.count
+        if count is not None and rows is not None:
+            count = len(blocks_of(rows, count))
+        found = best_packing(sets, costs[index], count=count, pairs=pairs)
+        if found is not None and rows is not None and count is None:
+            used = len(blocks_of(rows, len(found.chosen)))
+            if used < len(found.chosen):  # fewer leave room for better ones
+                found = best_packing(sets, costs[index], count=used, pairs=pairs) or found
         if found is None:
             most = best_packing(sets, costs[index], pairs=pairs)
             number = 0 if most is None else len(most.chosen)
             raise InvalidOption(
                 f"{backend.name} has {number} disjoint tiles of {template.num_wires} qubits whose "
-                f"expected success is {floor:.3g} or more, got tiles={choice.count}; ask for "
+                f"expected success is {floor:.3g} or more, got tiles={count}; ask for "
                 f"{number}, or for a lower success, as '>={floor / 2:.2g}'."
             )
         chosen = index[list(found.chosen)]

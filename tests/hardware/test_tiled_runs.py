@@ -257,7 +257,7 @@ def test_what_the_chip_does_not_have_is_refused(digits, tmp_path):
     with pytest.raises(TargetUnavailable, match="no place for circuit"):
         planned(digits, tmp_path, tiles=">=0.999")
     with pytest.raises(InvalidOption, match="disjoint tiles of 3 qubits"):
-        planned(digits, tmp_path, tiles="60")
+        planned(digits, tmp_path, tiles="60", num_images=60)
     with pytest.raises(InvalidOption, match="tile_buffer belongs to tiles"):
         PlanConfig(tile_buffer=True)
     assert not list(tmp_path.glob("2*"))

@@ -69,6 +69,17 @@ def test_auto_keeps_near_the_best_and_a_number_gives_that_many(placed):
     assert total == pytest.approx(sum(tile.success for tile in auto.tiles), abs=1e-4)
 
 
+def test_few_rows_take_the_best_tiles_only(placed):
+    backend, isa = load_backend("fake_torino"), placed["fake_torino"]
+    every = find_tiles([isa], backend, TileChoice(floor=0.6))
+    few = find_tiles([isa], backend, TileChoice(floor=0.6), rows=20)
+    # Twenty rows on sixteen tiles take two executions, as on ten.
+    assert (len(every), len(few)) == (16, 10)
+    ten_of_all = sum(tile.success for tile in every.tiles[:10])
+    assert sum(tile.success for tile in few.tiles) > ten_of_all + 0.05
+    assert len(find_tiles([isa], backend, TileChoice(count=8), rows=3)) == 3
+
+
 def test_a_buffer_leaves_no_coupler_between_tiles(placed):
     backend, isa = load_backend("fake_torino"), placed["fake_torino"]
     close = find_tiles([isa], backend, TileChoice(floor=0.6))

@@ -19,6 +19,7 @@ from ...errors import InvalidData, InvalidOption
 __all__ = [
     "T",
     "canonical_json",
+    "check",
     "check_fields",
     "content_sha256",
     "from_plain",
@@ -69,6 +70,16 @@ def from_plain(cls: type[T], value: Any, where: str = "") -> T:
             f"{where or cls.__name__} lacks {missing[:3]} and has the unknown {extra[:3]}."
         )
     return cls(**{n: _read(hints[n], value[n], f"{where}.{n}".lstrip(".")) for n in names})
+
+
+def check(good: bool, rule: str, got: object) -> None:
+    """Refuse a value that breaks a rule.
+
+    Raises:
+        InvalidOption: With the rule and what was received.
+    """
+    if not good:
+        raise InvalidOption(f"{rule}, got {got!r}.")
 
 
 def check_fields(record: Any) -> None:

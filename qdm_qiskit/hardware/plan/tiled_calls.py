@@ -103,7 +103,7 @@ def tiled_calls(
         own = [found.circuits[k] for k in numbers]
         progress(Message(f"finding tiles for {own[0].name}"))
         start = found.planned[numbers[0]].plan.physical_qubits
-        tiling = find_tiles(own, device, choice, start=start).for_rows(rows[content])
+        tiling = find_tiles(own, device, choice, start=start, rows=rows[content])
         entries = []
         for tile in range(len(tiling)):
             first = len(circuits)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ...errors import InvalidOption
-from .canonical_json import check_fields
+from .canonical_json import check, check_fields
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
@@ -67,16 +67,6 @@ _FILE = re.compile(
     r"circuits\.qpy|inputs\.npz|qnn\.json|model/config\.json|model/checkpoints/step-\d{8,}/"
     r"(config\.json|model\.safetensors|state\.json)"
 )
-
-
-def check(good: bool, rule: str, got: object) -> None:
-    """Refuse a value that breaks a rule.
-
-    Raises:
-        InvalidOption: With the rule and what was received.
-    """
-    if not good:
-        raise InvalidOption(f"{rule}, got {got!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)
