@@ -10,7 +10,6 @@
     qnn.py          run a QNN of qiskit-machine-learning, on any target
     qnn_plans.py    plan such a run on hardware
     tiles.py        find places of a device that run a circuit at once
-    qnn.py          run a QNN of qiskit-machine-learning, on any target that costs nothing
     hardware.py     plan a hardware run, send it, find it again; budgets
     listing.py      list the named parts and the packages that bring them
 
