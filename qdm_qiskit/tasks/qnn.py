@@ -305,10 +305,12 @@ def _target(target: str | DeviceLike | None, provider: Provider | None) -> Targe
 
 def _check_free(where: Target, budget: str | None, settings: ServiceSettings | None) -> None:
     """Refuse what concerns recorded runs only, and the engine on a GPU."""
-    if budget is not None or settings is not None:
+    given = {"budget": budget, "settings": settings}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given:
         raise InvalidOption(
-            f"Target '{where}' charges nothing; leave budget out, got {budget!r}; with root= it is a "
-            "recorded run."
+            f"Target '{where}' charges nothing; leave {' and '.join(given)} out, got "
+            f"{', '.join(repr(each) for each in given.values())}, or give root to record the run."
         )
     if str(where) == "engine:cuda":
         raise TargetUnavailable(

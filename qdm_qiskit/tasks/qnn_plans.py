@@ -279,7 +279,9 @@ def _checked(given: dict[str, Any], options: dict[str, Any], where: Target) -> i
         )
     if "seconds" in options:
         raise InvalidOption("run_qnn takes shots; plan_qnn takes seconds in their place.")
-    return int(given["shots"])
+    shots: Any = given["shots"]
+    whole: int = int(shots) if isinstance(shots, np.integer) else shots  # the plan checks the rest
+    return whole
 
 
 def _same_run(question: QnnQuestion, config: PlanConfig, root: Path) -> HardwareRun | None:

@@ -171,6 +171,27 @@ def test_a_model_of_expectation_values_runs_its_chain_by_the_estimator(tmp_path)
     assert "No distributions are compared" in files[1].read_text()
 
 
+def test_the_command_line_plans_it_or_says_why_not(tmp_path, capsys):
+    from qdm_qiskit.cli.main import main
+
+    def plan(run: Path, *more: str) -> int:
+        fixed = ["--target", DEVICE, "--num-images", "1", "--shots", "64", "--layout-trials", "1"]
+        root = ["--root", str(tmp_path / "runs"), "--quiet"]
+        with pytest.raises(SystemExit) as end:
+            main(["run", "plan", str(run), *fixed, *root, "--primitive", "estimator", *more])
+        return int(end.value.code or 0)
+
+    readings = write_reading_run(tmp_path / "readings", num_steps=1)
+    assert plan(readings, "--primitive-options", json.dumps(LEVEL_0)) == 0
+    assert 'IBM\'s Estimator with {"resilience_level":0}' in capsys.readouterr().out
+    assert plan(write_run(tmp_path / "single")) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "reads probabilities" in said[0]
+    assert plan(readings, "--primitive-options", "nonsense") == 2
+    assert "JSON object" in capsys.readouterr().err
+
+
 def test_rows_beyond_a_jobs_limits_go_into_parts(tmp_path, monkeypatch):
     from qdm_qiskit.hardware.plan import work
 
