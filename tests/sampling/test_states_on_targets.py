@@ -122,3 +122,18 @@ def test_more_qubits_than_the_device_has_are_refused(make_run):
     run = make_run("cacioppo", image_size=8, num_steps=2, activation=False)
     with pytest.raises(UnsupportedCircuit, match="8 qubits and the device has 5"):
         sample(run, config(target="noisy:fake_manila", layout_trials=1))
+
+
+@pytest.mark.parametrize(
+    "target", ["noisy:fake_manila", pytest.param("local:fake_manila", marks=pytest.mark.slow)]
+)
+def test_on_too_few_qubits_ancillas_are_used_again_and_their_bits_mended(make_run, target):
+    run = make_run("cacioppo", image_size=2, num_steps=4, init_std=0.3, activation=False)
+    options = {"target": target, "shots": 200, "num_images": 2, "layout_trials": 1}
+    found = sample(run, config(**options, mitigation="m3", calibration_shots=1_000))
+    [entry] = found.manifest["device"]["calls"]
+    measured = entry["layout"]["measured_qubits"]
+    assert (len(measured), len(set(measured))) == (6, 3)
+    assert sorted(found.manifest["device"]["calibration"]["qubits"]) == sorted(set(measured))
+    p = np.array(found.manifest["chain"]["predicted_kept"])
+    assert (np.abs(np.array(found.manifest["chain"]["kept"]) - p) < 0.25).all()

@@ -28,7 +28,7 @@ from qdm_qiskit.hardware.plan.chains import ChainPlan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
-from qdm_qiskit.sampling import SamplingConfig, load_run, sample
+from qdm_qiskit.sampling import Sampler, SamplingConfig, load_run, sample
 from tests.helpers import write_run
 from tests.state_runs import STATE_RUNS, write_state_run
 
@@ -131,6 +131,33 @@ def test_auto_says_why_it_goes_step_by_step(tmp_path):
     assert read_plan(plan.folder) == plan
     with pytest.raises(TargetUnavailable, match="LeakyReLU"):
         planned(run, tmp_path / "root", chain="coherent")
+
+
+class Own(Sampler):
+    """The process's own step, by an object that nobody else knows."""
+
+    name = "test-own"
+    takes = "own"
+
+    def timesteps(self, process, steps):
+        return [2, 1]
+
+    def step(self, x, prediction, here):
+        return here.process.reverse_step(x, here.t, prediction, here.generator)
+
+
+def test_a_sampler_walks_step_by_step(run_of, tmp_path):
+    config = PlanConfig(targets=("engine",), **SMALL)
+    plan = make_plan(run_of("unitary"), config, root=tmp_path, sampler=Own())
+    assert plan.chain.because == "Only all steps of the process's own chain are one circuit."
+    assert len(plan.steps) == 2
+    with pytest.raises(InvalidOption, match="leave sampler and steps out"):
+        make_plan(
+            run_of("unitary"),
+            dataclasses.replace(config, chain="coherent"),
+            root=tmp_path,
+            sampler=Own(),
+        )
 
 
 def test_models_of_images_are_planned_as_they_were(tmp_path):
