@@ -17,6 +17,7 @@ from .aer import parallel_experiments
 from .aer_circuits import for_aer
 from .counts import Pub, counts_from_bits
 from .devices import DeviceLike, as_backend
+from .noisy import MAX_DENSITY_QUBITS
 from .region import (
     ReadoutErrors,
     active_qubits,
@@ -26,6 +27,7 @@ from .region import (
     readout_in_use,
 )
 from .runner import CircuitRunner
+from .shot_by_shot import measures_at_its_end, pieces
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime.executor_sampler import Sampler
@@ -71,17 +73,24 @@ class LocalRunner(CircuitRunner):
         # Without labels: Aer has no error for a gate whose label the device's noise does not know.
         pubs = [(for_aer(circuit, labels=False), values) for circuit, values in pubs]
         simulator = self._simulator(active_qubits(circuit for circuit, _ in pubs))
+        found = []
         with Batch(backend=simulator) as batch:
             sampler = Sampler(mode=batch)
-            sampler.options.simulator.seed_simulator = seed
-            self._resolved = _jsonable_options(sampler)
-            # A circuit without parameters gets no values: an empty row has no axis to keep.
-            job = sampler.run([(c, v) if c.num_parameters else (c,) for c, v in pubs], shots=shots)
-            result = job.result()
-        return [
-            counts_from_bits(data.data[circuit.cregs[0].name])
-            for (circuit, _), data in zip(pubs, result, strict=True)
-        ]
+            for count, own in pieces(shots, seed, shared=_share_shots(pubs)):
+                sampler.options.simulator.seed_simulator = own
+                if not found:
+                    self._resolved = _jsonable_options(sampler)
+                # A circuit without parameters gets no values: an empty row has no axis to keep.
+                job = sampler.run(
+                    [(c, v) if c.num_parameters else (c,) for c, v in pubs], shots=count
+                )
+                found.append(
+                    [
+                        counts_from_bits(data.data[circuit.cregs[0].name])
+                        for (circuit, _), data in zip(pubs, job.result(), strict=True)
+                    ]
+                )
+        return [np.sum(each, axis=0) for each in zip(*found, strict=True)]
 
     def _options(self) -> Mapping[str, Any]:
         return {**self._resolved, "readout": readout_in_use(self.backend, self._readout)}
@@ -97,6 +106,19 @@ class LocalRunner(CircuitRunner):
                 max_parallel_experiments=parallel_experiments(),
             )
         return self._simulators[qubits]
+
+
+def _share_shots(pubs: list[Pub]) -> bool:
+    """Return True if rows of a circuit may run shot by shot, see :mod:`.shot_by_shot`.
+
+    Up to :data:`.noisy.MAX_DENSITY_QUBITS` active qubits Aer takes a density matrix where a row has
+    more shots than :data:`.shot_by_shot.STRIDE`.
+    """
+    for circuit, values in pubs:
+        wide = len(active_qubits([circuit])) > MAX_DENSITY_QUBITS
+        if len(values) > 1 and (wide or not measures_at_its_end(circuit)):
+            return True
+    return False
 
 
 def _jsonable_options(sampler: Sampler) -> dict[str, Any]:
