@@ -73,7 +73,7 @@ class LocalRunner(CircuitRunner):
         # Without labels: Aer has no error for a gate whose label the device's noise does not know.
         pubs = [(for_aer(circuit, labels=False), values) for circuit, values in pubs]
         simulator = self._simulator(active_qubits(circuit for circuit, _ in pubs))
-        found = []
+        found: list[list[np.ndarray]] = []
         with Batch(backend=simulator) as batch:
             sampler = Sampler(mode=batch)
             for count, own in pieces(shots, seed, shared=_share_shots(pubs)):

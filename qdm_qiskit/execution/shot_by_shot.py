@@ -2,8 +2,8 @@
 
 Aer draws all shots of a row from its final state where it can. Where it cannot, since the circuit
 resets or measures on its way, or noise is simulated by trajectories, shot ``s`` of row ``k`` of a job
-runs with the seed ``seed + 2113 k + s``: beyond 2113 shots rows share their random numbers with the next
-ones. So such jobs run in pieces of at most that many shots, each with a seed of its own.
+runs with the seed ``seed + 2113 k + s``: beyond 2113 shots rows share their random numbers with the
+next ones. So such jobs run in pieces of at most that many shots, each with a seed of its own.
 """
 
 from __future__ import annotations
