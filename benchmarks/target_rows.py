@@ -35,7 +35,7 @@ class Row:
     """Of the run."""
     sampling: dict[str, Any] = field(default_factory=dict)
     """Of the chain, on every target."""
-    shots: tuple[int, int, int] = (256, 1024, 4096)
+    shots: tuple[int, int, int] = (1024, 4096, 16384)
     images: int = 8
     """Images whose distances are measured: each has a slope of its own."""
     noisy_shots: int = 256
@@ -60,25 +60,22 @@ def reader_of_values() -> Denoiser:
     return Denoiser.from_spec(spec, image_shape=(1, 2, 2))
 
 
+FEW = (256, 1024, 4096)
 SMALL = {"image_size": 4, "depth": 2, "num_steps": 2, "init_std": 1.0}
 STATES = {"image_size": 4, "num_steps": 2, "init_std": 0.3}
 QAMP = {"image_size": 4, "width": 8, "num_qubits": 2, "num_steps": 2}
-DDIM = {"scheduler": "ddim", "num_inference_steps": 2}
 ONE_STEP = {"scheduler": "ddim", "num_inference_steps": 1}
-HISTORIES = (1024, 4096, 16384)
-"""Shots where states are told from some of them."""
-
 FAMILIES = {
-    "eeqdm": Row("EEQDM", "eeqdm", SMALL),
-    "qddm": Row("QDDM", "qddm", SMALL),
-    "q_dense": Row("Q-Dense", "q_dense", SMALL),
+    "eeqdm": Row("EEQDM", "eeqdm", SMALL, shots=FEW),
+    "qddm": Row("QDDM", "qddm", SMALL, shots=FEW),
+    "q_dense": Row("Q-Dense", "q_dense", SMALL, shots=FEW),
     "q_dense_unitary": Row("Q-Dense, unitary single sample", "q_dense_unitary", SMALL),
-    "qu_net": Row("QU-Net", "qu_net", {"image_size": 4, "levels": 2, "depth": 1, "num_steps": 2}),
+    "qu_net": Row("QU-Net", "qu_net", {"image_size": 4, "levels": 2, "depth": 1, "num_steps": 1}),
     "hybrid_unet": Row(
         "De Falco, QVU-Net (2 HQConv at the vertex)",
         "hybrid_unet",
         {"circuits": 2, "layers": 1, "num_steps": 4},
-        DDIM,
+        ONE_STEP,
         noisy_shots=64,
         local_shots=2,
     ),
@@ -92,7 +89,7 @@ FAMILIES = {
         noisy_shots=2,
         local_shots=2,
     ),
-    "cacioppo": Row("Cacioppo", "cacioppo", STATES, images=6),
+    "cacioppo": Row("Cacioppo", "cacioppo", {**STATES, "num_steps": 1}, images=6),
     "cacioppo_linear": Row("Cacioppo, no activation", "cacioppo", {**STATES, "activation": False}),
     "cacioppo_latent": Row("Cacioppo, latent", "cacioppo_latent", {"num_steps": 2}, images=6),
     "cacioppo_conditioned": Row(
@@ -106,14 +103,12 @@ FAMILIES = {
         "QAMP, January",
         "qamp_january",
         {**QAMP, "reps": 1, "num_observables": 3, "init_std": 0.7},
-        shots=HISTORIES,
         images=12,
     ),
     "quddpm": Row(
         "QuDDPM",
         "quddpm",
         {"num_steps": 2, "depth": 2, "init_std": 1.0},
-        shots=HISTORIES,
         images=16,
     ),
     "classical_unet": Row("classical U-Net", "classical_unet"),
@@ -138,7 +133,7 @@ _WORK: dict[str, dict[str, Any]] = {
     "cacioppo_latent": {"options": {"num_steps": 2}, "images": 6},
     "qamp_december": {"options": {"num_steps": 2}, "images": 6},
     "qamp_january": {"options": {"num_steps": 1}, "images": 4},
-    "quddpm": {"options": {"num_steps": 2, "init_std": 1.0}, "shots": HISTORIES, "images": 16},
+    "quddpm": {"options": {"num_steps": 2, "init_std": 1.0}, "images": 16},
 }
 """Work that is done of the presets of a model."""
 _OWN_WORK: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from ..arguments import checked_text, of_kind, wrong
 from ..errors import InvalidData, InvalidOption
 from ..execution.devices import DeviceLike, as_backend
 from ..execution.distributions import detectable_fraction, shot_noise_distance, signal_left
-from ..execution.noisy import MAX_DENSITY_QUBITS, NoisyRunner
+from ..execution.noisy import MAX_DENSITY_QUBITS
 from ..execution.region import active_qubits
 from ..notebook import one_line
 from ..progress import Message, Progress, silent
@@ -319,7 +319,9 @@ def _simulated(
     backend: DeviceLike, circuit: QuantumCircuit, isa: QuantumCircuit, example: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the example's noisy distribution, and the device's mean output over inputs."""
-    runner = NoisyRunner(backend, seed=0)
+    from ..engine.noise.engine_runner import NoisyEngineRunner  # torch, for this part alone
+
+    runner = NoisyEngineRunner(backend, seed=0)
     noisy = runner.exact_probabilities(isa, select_values(example[None], circuit, isa))
     return noisy[0], runner.mean_output(isa)
 

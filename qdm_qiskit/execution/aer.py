@@ -14,6 +14,7 @@ from ..errors import TargetUnavailable, UnsupportedCircuit
 from .aer_circuits import for_aer
 from .counts import Pub, counts_from_hex, parameter_binds
 from .runner import CircuitRunner
+from .shot_by_shot import measures_at_its_end, pieces
 
 if TYPE_CHECKING:
     from qiskit_aer import AerSimulator
@@ -34,7 +35,8 @@ def run_on_aer(
         simulator: The simulator that runs them.
         pubs: Checked pairs of circuit and ``(batch, num_parameters)`` values.
         shots: Shots for each row.
-        seed: Aer derives a different seed from it for each row.
+        seed: Aer derives a different seed from it for each row; see :mod:`.shot_by_shot` for rows
+            that it runs shot by shot.
         labels: True if gates keep their labels, see :func:`.aer_circuits.for_aer`.
 
     Returns:
@@ -44,14 +46,29 @@ def run_on_aer(
         UnsupportedCircuit: If a circuit holds an instruction that Aer does not know.
         TargetUnavailable: If Aer fails.
     """
-    from qiskit_aer import AerError
-
     for circuit, _ in pubs:
         _refuse_abstract(circuit)
-    circuits = [for_aer(circuit, labels=labels) for circuit, _ in pubs]
+    plain = [(for_aer(circuit, labels=labels), values) for circuit, values in pubs]
+    several = sum(len(values) for _, values in pubs) > 1
+    parts = pieces(shots, seed, shared=several and _runs_shot_by_shot(simulator, plain))
+    found = [_run(simulator, plain, count, own) for count, own in parts]
+    return [np.sum(each, axis=0) for each in zip(*found, strict=True)]
+
+
+def _runs_shot_by_shot(simulator: AerSimulator, pubs: list[Pub]) -> bool:
+    """Return True if Aer may run a row's shots one by one."""
+    options = simulator.options
+    trajectories = options.noise_model is not None and options.method != "density_matrix"
+    return trajectories or not all(measures_at_its_end(circuit) for circuit, _ in pubs)
+
+
+def _run(simulator: AerSimulator, pubs: list[Pub], shots: int, seed: int) -> list[np.ndarray]:
+    """Run circuits as Aer takes them; see :func:`run_on_aer`."""
+    from qiskit_aer import AerError
+
     binds = [parameter_binds(circuit, values) for circuit, values in pubs]
     job = simulator.run(
-        circuits,
+        [circuit for circuit, _ in pubs],
         # Aer refuses a list of empty binds for circuits that have no parameters.
         parameter_binds=binds if any(binds) else None,
         shots=shots,

@@ -28,6 +28,7 @@ from .region import (
     readout_in_use,
 )
 from .runner import CircuitRunner
+from .shot_by_shot import measures_at_its_end, pieces
 from .twirling import Twirling, randomizations_of
 
 if TYPE_CHECKING:
@@ -81,22 +82,28 @@ class LocalRunner(CircuitRunner):
             check_isa(circuit, self.backend, values)
         # Without labels: Aer has no error for a gate whose label the device's noise does not know.
         pubs = [(for_aer(circuit, labels=False), values) for circuit, values in pubs]
-        simulator = self._simulator(
-            active_qubits(circuit for circuit, _ in pubs), _method([circuit for circuit, _ in pubs])
-        )
+        circuits = [circuit for circuit, _ in pubs]
+        simulator = self._simulator(active_qubits(circuits), _method(circuits))
+        found: list[list[np.ndarray]] = []
         with Batch(backend=simulator) as batch:
             sampler = Sampler(mode=batch)
-            sampler.options.simulator.seed_simulator = seed
-            if self._twirling is not None:
-                _twirl(sampler, self._twirling, shots)
-            self._resolved = _jsonable_options(sampler)
-            # A circuit without parameters gets no values: an empty row has no axis to keep.
-            job = sampler.run([(c, v) if c.num_parameters else (c,) for c, v in pubs], shots=shots)
-            result = job.result()
-        return [
-            counts_from_bits(data.data[circuit.cregs[0].name])
-            for (circuit, _), data in zip(pubs, result, strict=True)
-        ]
+            for count, own in pieces(shots, seed, shared=_share_shots(pubs)):
+                sampler.options.simulator.seed_simulator = own
+                if self._twirling is not None:
+                    _twirl(sampler, self._twirling, count)
+                if not found:
+                    self._resolved = _jsonable_options(sampler)
+                # A circuit without parameters gets no values: an empty row has no axis to keep.
+                job = sampler.run(
+                    [(c, v) if c.num_parameters else (c,) for c, v in pubs], shots=count
+                )
+                found.append(
+                    [
+                        counts_from_bits(data.data[circuit.cregs[0].name])
+                        for (circuit, _), data in zip(pubs, job.result(), strict=True)
+                    ]
+                )
+        return [np.sum(each, axis=0) for each in zip(*found, strict=True)]
 
     def _options(self) -> Mapping[str, Any]:
         return {**self._resolved, "readout": readout_in_use(self.backend, self._readout)}
@@ -132,6 +139,19 @@ def _twirl(sampler: Sampler, twirling: Twirling, shots: int) -> None:
     found.group = twirling.group
     found.num_randomizations = randomizations_of(shots, twirling.randomizations)
     found.shots_per_randomization = shots // found.num_randomizations
+
+
+def _share_shots(pubs: list[Pub]) -> bool:
+    """Return True if rows of a circuit may run shot by shot, see :mod:`.shot_by_shot`.
+
+    Up to :data:`.noisy.MAX_DENSITY_QUBITS` active qubits Aer takes a density matrix where a row has
+    more shots than :data:`.shot_by_shot.STRIDE`.
+    """
+    for circuit, values in pubs:
+        wide = len(active_qubits([circuit])) > MAX_DENSITY_QUBITS
+        if len(values) > 1 and (wide or not measures_at_its_end(circuit)):
+            return True
+    return False
 
 
 def _jsonable_options(sampler: Sampler) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..arguments import wrong
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..diffusion.states import unit_states
+from ..engine import CircuitProgram
 from ..errors import TargetUnavailable
 from ..execution.calls import CallResult, CallTarget, CircuitCall
 from .arrays import exact, to_array
@@ -231,6 +232,10 @@ class ExactTarget:
         self.calls: list[list[CircuitCall]] = []
         self._engines: dict[int, EngineExecutor] = {}
 
+    def programs(self) -> list[tuple[CircuitSpec, CircuitProgram]]:
+        """Return the circuits that were called, each with its compiled program."""
+        return [(each.spec, each.program) for each in self._engines.values()]
+
     def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
         """Answer calls; see :class:`.CallTarget`."""
         self.calls.append(list(calls))
@@ -252,7 +257,12 @@ class ExactTarget:
 
 @torch.no_grad()
 def calls_of(
-    model: nn.Module, x: Tensor, t: Tensor, labels: Tensor | None = None
+    model: nn.Module,
+    x: Tensor,
+    t: Tensor,
+    labels: Tensor | None = None,
+    *,
+    target: ExactTarget | None = None,
 ) -> list[list[CircuitCall]]:
     """Return the calls of one step, as the engine's exact values lead through it.
 
@@ -261,11 +271,12 @@ def calls_of(
         x: ``(batch, ...)`` states.
         t: ``(batch,)`` times in (0, 1].
         labels: ``(batch,)`` or None.
+        target: The target that answers, for its programs; a fresh one if None.
 
     Returns:
         The jobs of the step in their order, each a list of calls that do not depend on each other.
     """
-    target = ExactTarget()
+    target = ExactTarget() if target is None else target
     with answered_by(model, target):
         model(x, t, labels)
     return target.calls

@@ -452,7 +452,13 @@ class Programs:
     """
 
     def __init__(self, layers: Iterable[tuple[CircuitSpec, CircuitProgram]] = ()) -> None:
-        self._known = {id(spec): (spec, program) for spec, program in layers}
+        self._known: dict[int, tuple[CircuitSpec, CircuitProgram]] = {}
+        self.add(layers)
+
+    def add(self, compiled: Iterable[tuple[CircuitSpec, CircuitProgram]]) -> None:
+        """Take programs that were compiled elsewhere."""
+        for spec, program in compiled:
+            self._known.setdefault(id(spec), (spec, program))
 
     def of(self, call: CircuitCall) -> CircuitProgram:
         """Return the program of a call's circuit."""

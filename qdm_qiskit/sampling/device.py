@@ -21,7 +21,7 @@ from ..execution.distributions import signal_left, total_variation_distance
 from ..execution.runner import CircuitRunner
 from ..layers import BranchLayer, StateLayer
 from ..layers.arrays import device_of, exact, to_array
-from ..layers.calling import Caller, answered_by, calls_of, quantum_layers
+from ..layers.calling import Caller, ExactTarget, answered_by, calls_of, quantum_layers
 from ..layers.executors import read_probabilities
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser
@@ -158,6 +158,7 @@ class DevicePredictor:
         prepared: Mapping[str, PreparedCircuit],
         *,
         num_steps: int | None,
+        programs: Programs | None = None,
     ) -> None:
         self.model, self.target, self.num_steps = model, target, num_steps
         self.config, self.runner = target.config, target.runner
@@ -165,7 +166,7 @@ class DevicePredictor:
         """Prepared circuits by the path of the layer."""
         self.records: list[StepRecord] = []
         self._single = isinstance(model, CircuitDenoiser)
-        self._programs = programs_of(model)
+        self._programs = programs_of(model) if programs is None else programs
         self._step = 0
         target.watch = self._record
 
@@ -199,11 +200,12 @@ class DevicePredictor:
         """
         check_has_calls(model, config.target)
         single = isinstance(model, CircuitDenoiser)
-        calls = layer_calls(model)
+        programs = programs_of(model)
+        calls = layer_calls(model, programs)
         target = RunnerTarget(runner, config, addressed=not single, progress=progress)
         found = target.prepare(calls, calibration)
         prepared = {call.name: each for call, each in zip(calls, found, strict=True)}
-        return cls(model, target, prepared, num_steps=num_steps)
+        return cls(model, target, prepared, num_steps=num_steps, programs=programs)
 
     @classmethod
     def of_call(
@@ -436,8 +438,14 @@ def programs_of(model: Denoiser) -> Programs:
     return Programs((layer.spec, layer.program) for layer in quantum_layers(model).values())
 
 
-def layer_calls(model: Denoiser) -> list[CircuitCall]:
-    """Return a call of each circuit of a step for preparation; its values do not matter."""
+def layer_calls(model: Denoiser, programs: Programs | None = None) -> list[CircuitCall]:
+    """Return a call of each circuit of a step for preparation; its values do not matter.
+
+    Args:
+        model: The model, on any device.
+        programs: Takes the programs that are compiled on the way: January's 17 circuits of QAMP take
+            half a minute.
+    """
     if hands_on_states(model):
         shape = (1, *model.state_shape)
         size = math.prod(shape)
@@ -447,7 +455,10 @@ def layer_calls(model: Denoiser) -> list[CircuitCall]:
         )
         place = device_of(model)
         told = None if label is None else label.to(place)
-        jobs = calls_of(model, x.to(place), torch.ones(1, device=place), told)
+        target = ExactTarget()
+        jobs = calls_of(model, x.to(place), torch.ones(1, device=place), told, target=target)
+        if programs is not None:
+            programs.add(target.programs())
         return [call for job in jobs for call in job]
     caller = Caller(_Nobody(), None, model.call_loader)
     return [

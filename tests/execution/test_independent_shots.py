@@ -100,3 +100,80 @@ def test_the_first_circuit_of_a_local_job_keeps_ibms_shots():
     first, second = runner.run([(plain, nothing), (plain, nothing)], shots=300, seed=9)
     np.testing.assert_array_equal(first, alone)
     assert not np.array_equal(second, alone)
+
+
+def on_its_way(qubits: int = 1) -> QuantumCircuit:
+    """A circuit that resets a qubit, so that there is no state from which all shots are drawn."""
+    circuit = QuantumCircuit(qubits, 1)
+    for qubit in range(qubits):
+        circuit.ry(Parameter(f"x_{qubit:04d}"), qubit)
+    circuit.reset(0)
+    circuit.sx(0)
+    circuit.measure(0, 0)
+    return circuit
+
+
+def at_its_end(qubits: int) -> QuantumCircuit:
+    circuit = QuantumCircuit(qubits, 1)
+    for qubit in range(qubits):
+        circuit.ry(Parameter(f"x_{qubit:04d}"), qubit)
+    circuit.measure(0, 0)
+    return circuit
+
+
+@pytest.mark.parametrize(
+    ("target", "circuit", "apart"),
+    [
+        ("aer", on_its_way(), True),
+        ("aer", at_its_end(1), False),
+        ("noisy:fake_guadalupe", on_its_way(), True),
+        ("noisy:fake_guadalupe", at_its_end(2), False),
+        ("noisy:fake_guadalupe", at_its_end(11), True),
+        ("local:fake_guadalupe", on_its_way(), True),
+        ("local:fake_guadalupe", at_its_end(2), False),
+    ],
+)
+def test_no_two_rows_run_a_shot_with_one_seed(monkeypatch, target, circuit, apart):
+    """Aer's row k runs its shot s with seed + 2113 k + s, where it runs shot by shot."""
+    from qiskit_aer import AerSimulator
+
+    seen: list[tuple[int, int]] = []
+    run = AerSimulator.run
+
+    def spied(self, circuits, parameter_binds=None, **options):
+        seen.append((options["seed_simulator"], options["shots"]))
+        return run(self, circuits, parameter_binds, **options)
+
+    monkeypatch.setattr(AerSimulator, "run", spied)
+    runner = make_runner(target, seed=1)
+    isa = transpile_for(circuit, runner.backend, level=0, seed=0)
+    rows, shots = 2, 2200
+    (counts,) = runner.run(
+        [(isa, np.full((rows, circuit.num_parameters), math.pi / 2))], shots=shots, seed=3
+    )
+    assert (counts.sum(axis=1) == shots).all()
+    assert sum(each for _, each in seen) == shots
+    assert seen[0][0] == 3  # a job that is not cut keeps the shots it had
+    assert len(seen) == (2 if apart else 1)
+    spans = [
+        range(seed + 2113 * row, seed + 2113 * row + count)
+        for seed, count in seen
+        for row in range(rows)
+    ]
+    taken = [number for span in spans for number in span]
+    assert (len(set(taken)) == len(taken)) == apart
+
+
+@pytest.mark.slow
+def test_counts_of_rows_that_run_shot_by_shot_are_uncorrelated():
+    runner = make_runner("aer", seed=1)
+    isa = transpile_for(on_its_way(), runner.backend, level=0, seed=0)
+    rows, shots = 150, 4500
+    (counts,) = runner.run([(isa, np.full((rows, 1), math.pi / 2))], shots=shots, seed=3)
+    ones = counts[:, 1] - counts[:, 1].mean()
+    neighbours = float((ones[1:] * ones[:-1]).mean() / (ones**2).mean())
+    # 0.53 if they share 2387 of 4500 shots; sigma is 1 / sqrt(rows).
+    assert abs(neighbours) < 4.5 / math.sqrt(rows)
+    # Binomial: the variance has a relative sigma of sqrt(2 / rows).
+    p = counts[:, 1].mean() / shots
+    assert abs(ones.var() / (shots * p * (1 - p)) - 1) < 5 * math.sqrt(2 / rows)

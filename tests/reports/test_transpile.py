@@ -175,3 +175,23 @@ def test_bad_input_is_refused(change, error, says):
 
 def test_report_names_are_relative(report):
     assert not Path(report.name).is_absolute()
+
+
+@pytest.mark.parametrize("snapshot", ["fake_torino", "fake_quito"])
+def test_the_simulated_verdict_is_of_aers_distribution(monkeypatch, snapshot):
+    """The engine simulates the device; Aer has the same distribution and mean output."""
+    from qdm_qiskit.evaluation import transpile
+    from qdm_qiskit.execution.noisy import NoisyRunner
+    from qdm_qiskit.transpiling.passes import select_values, transpile_for
+
+    circuit, example = full(), np.array([0.3, 1.1, -0.2])
+    aer = NoisyRunner(snapshot, seed=0)
+    isa = transpile_for(circuit, aer.backend, level=1, seed=3)
+    noisy, erased = transpile._simulated(snapshot, circuit, isa, example)
+    expected = aer.exact_probabilities(isa, select_values(example[None], circuit, isa))[0]
+    np.testing.assert_allclose(noisy, expected, atol=1e-8)
+    np.testing.assert_allclose(erased, aer.mean_output(isa), atol=1e-8)
+    # And it is the engine that does it: Aer is not asked.
+    monkeypatch.setattr(NoisyRunner, "_exact", None)
+    again, _ = transpile._simulated(snapshot, circuit, isa, example)
+    np.testing.assert_array_equal(again, noisy)

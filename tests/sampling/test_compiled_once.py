@@ -104,3 +104,12 @@ def test_steps_go_to_the_runner_as_one_circuit(make_run, monkeypatch):
     made = sample(run, SamplingConfig(target="aer", shots=32, num_images=2))
     assert len(seen) == run.process.num_steps
     assert set(seen) == {id(made.circuit)}
+
+
+def test_circuits_that_tell_states_are_compiled_once_for_preparation_and_record(make_run, calls):
+    """Their programs take longer than their shots: 17 circuits of 30 layers for QAMP's January."""
+    options = {"image_size": 2, "width": 8, "num_qubits": 2, "num_observables": 3, "reps": 1}
+    run = make_run("qamp_january", num_steps=2, **options)
+    calls.update(compiled=0, transpiled=0)  # the model's own layers are compiled when it is made
+    sample(run, SamplingConfig(target="aer", shots=200, num_images=2, layout_trials=1))
+    assert calls == {"compiled": 1 + 3, "transpiled": 1 + 3}  # the tomography, each observable
