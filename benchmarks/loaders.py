@@ -133,10 +133,16 @@ def fidelities(found: dict[str, tuple[str, str | None]]) -> list[dict[str, Any]]
     return rows
 
 
+def write(results: dict[str, Any]) -> None:
+    results["machine"] = machine.describe()
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
 def on_devices(
-    found: dict[str, tuple[str, str | None]], devices: list[str], done: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    rows = list(done)
+    found: dict[str, tuple[str, str | None]], devices: list[str], results: dict[str, Any]
+) -> None:
+    """Fill in what is not there yet; each row is written at once, since they take minutes."""
+    rows = done = results["device"]
     known = {(row["data"], row["size"], row["loader"], row["device"]) for row in done}
     for label, size in (("digits", 8), ("mnist", 16), ("fashion-mnist", 16), ("digits", 16)):
         instead = (label, size) == ("digits", 16) and "mnist" in found
@@ -176,6 +182,7 @@ def on_devices(
                         "half": interval(far),
                     }
                 )
+                write(results)
                 print(
                     label,
                     size,
@@ -185,7 +192,6 @@ def on_devices(
                     f"TV {far.mean():.3f}",
                     flush=True,
                 )
-    return rows
 
 
 def seconds(found: dict[str, tuple[str, str | None]]) -> list[dict[str, Any]]:
@@ -265,13 +271,11 @@ def main() -> None:
     if options.part in (None, "fidelity"):
         results["fidelity"] = fidelities(found)
     if options.part in (None, "device"):
-        done = results["device"] if options.part else []
-        results["device"] = on_devices(found, options.devices, done)
+        on_devices(found, options.devices, results)
     if options.part in (None, "seconds"):
         results["seconds"] = seconds(found)
     if options.part != "page":
-        results["machine"] = machine.describe()
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        write(results)
     if PAGE.is_file():
         begin, end = "<!-- tables: benchmarks/loaders.py -->", "<!-- end of tables -->"
         before, _, rest = PAGE.read_text().partition(begin)

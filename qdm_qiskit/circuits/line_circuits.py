@@ -28,6 +28,7 @@ __all__ = [
     "line_order",
     "line_pairs",
     "line_states",
+    "off_line",
     "on_line",
 ]
 
@@ -62,6 +63,13 @@ def on_line(vectors: np.ndarray, num_qubits: int) -> np.ndarray:
         ``(batch, 2**n)``; the first position of the line is the most significant bit.
     """
     return np.ascontiguousarray(np.asarray(vectors)[:, _positions(num_qubits)])
+
+
+def off_line(vectors: np.ndarray, num_qubits: int) -> np.ndarray:
+    """Return vectors in Qiskit's order from the line's; the inverse of :func:`on_line`."""
+    found = np.empty_like(vectors)
+    found[:, _positions(num_qubits)] = vectors
+    return found
 
 
 @cache

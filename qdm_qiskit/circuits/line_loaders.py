@@ -30,6 +30,7 @@ from .line_circuits import (
     line_circuit,
     line_pairs,
     line_states,
+    off_line,
     on_line,
 )
 from .line_fit import Step, basis, fit_line
@@ -106,6 +107,11 @@ class LineLoader(ABC):
         if self.phases:
             return self._with_phases(vectors.astype(complex))
         return self._real(vectors)
+
+    def states(self, angles: np.ndarray) -> np.ndarray:
+        """Return what the circuit makes of some angles, ``(batch, 2**n)`` in Qiskit's order."""
+        found = line_states(angles, self.num_qubits, self.pairs, phases=self.phases)
+        return off_line(found, self.num_qubits)
 
     def fidelities(self, data: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """Return each vector's fidelity with the state that its angles make, ``(batch,)``.

@@ -386,6 +386,23 @@ class Loading:
             self._latest = latest = key, self._checked(vectors)
         return latest[1]
 
+    def states(self, data: np.ndarray) -> np.ndarray:
+        """Return the states that are loaded in place of vectors of any norm, bound or not.
+
+        Args:
+            data: ``(batch, 2**n)``; real unless the loader has phases.
+
+        Returns:
+            ``(batch, 2**n)`` with unit rows, up to a phase of each; real where the circuit is.
+
+        Raises:
+            InvalidData: As :meth:`loaded`.
+        """
+        angles = self.loaded(data).angles
+        if isinstance(self.loader, LineLoader):
+            return self.loader.states(angles)
+        return np.array([Statevector(self.circuit.assign_parameters(a)).data for a in angles])
+
     def _checked(self, vectors: np.ndarray) -> Loaded:
         """Return the angles that the loader gives, if they are angles, and their fidelities."""
         given = self._told(self.loader.angles, vectors.copy())

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..circuits.composition import Part
-from ..circuits.loaders import Loader, loader_name
+from ..circuits.loaders import EXACT, Loader, loader_name
 from ..circuits.spec import CircuitSpec
 from ..diffusion import StateSpace
 from ..errors import InvalidData, InvalidOption, InvalidTemplate, TargetUnavailable
@@ -32,6 +32,7 @@ __all__ = [
     "MAX_SHOWN_CIRCUITS",
     "CircuitDenoiser",
     "Denoiser",
+    "check_train_loader",
     "label_angles",
 ]
 
@@ -388,8 +389,34 @@ class CircuitDenoiser(Denoiser):
         """Images ``(batch, channels, height, width)`` from the circuit's outputs."""
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Predict; see :meth:`Denoiser.forward`."""
-        return self.decode(self.layer(*self.encode_at(x, t, labels)))
+        """Predict; see :meth:`Denoiser.forward`.
+
+        In training a model with ``train_loader`` sees the states that its loader makes.
+        """
+        amplitudes, inputs = self.encode_at(x, t, labels)
+        if self.training and amplitudes is not None and getattr(self.config, "train_loader", False):
+            amplitudes = self._as_loaded(amplitudes)
+        return self.decode(self.layer(amplitudes, inputs))
+
+    @torch.no_grad()
+    def _as_loaded(self, amplitudes: Tensor) -> Tensor:
+        found = self.spec.loading.states(to_exact_array(amplitudes))
+        if not amplitudes.is_complex():  # of a loader of real vectors, but for rounding
+            found = found.real
+        return torch.from_numpy(found).to(amplitudes)
+
+
+def check_train_loader(loader: str, wanted: bool) -> None:
+    """Refuse to train through the exact loader, which changes nothing.
+
+    Raises:
+        InvalidOption: With the way out.
+    """
+    if wanted and loader == EXACT:
+        raise InvalidOption(
+            "train_loader=true trains on what the loader makes, and the exact one makes the images "
+            "themselves; set loader too, for example loader=staircase:3."
+        )
 
 
 def label_angles(labels: Tensor | None, num_classes: int, batch: int, name: str) -> Tensor:

@@ -21,7 +21,7 @@ from ..errors import InvalidData, InvalidOption
 from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap
 from ..options import settle
-from .base import MAX_IMAGE_SIZE, CircuitDenoiser, label_angles
+from .base import MAX_IMAGE_SIZE, CircuitDenoiser, check_train_loader, label_angles
 from .presets.eeqdm import EEQDM_PAPER, KOELLE_PAPER
 
 __all__ = [
@@ -56,9 +56,12 @@ class AmplitudeDenoiserConfig:
     """Standard deviation of the initial weights, as in Kölle's code."""
     loader: str = EXACT
     """Name of the loader of images where the circuit runs: :mod:`qdm_qiskit.circuits.loaders`."""
+    train_loader: bool = False
+    """Train on the states that the loader makes, in place of the images' own."""
 
     def __post_init__(self) -> None:
         settle(self)
+        check_train_loader(self.loader, self.train_loader)
         size = self.image_size
         if not 2 <= size <= MAX_IMAGE_SIZE or size & (size - 1):
             raise InvalidOption(

@@ -23,7 +23,7 @@ from ..layers import QuantumLayer
 from ..layers.arrays import to_exact_array
 from ..layers.quantum_layer import WeightMap
 from ..options import settle
-from .base import MAX_IMAGE_SIZE, CircuitDenoiser, Denoiser, label_angles
+from .base import MAX_IMAGE_SIZE, CircuitDenoiser, Denoiser, check_train_loader, label_angles
 from .eeqdm import MAX_DEPTH
 from .presets.eeqdm import KOELLE_PAPER
 
@@ -67,9 +67,12 @@ class QDenseConfig:
     """Standard deviation of the initial weights, as in Kölle's code."""
     loader: str = EXACT
     """Name of the loader where the circuit of Q-Dense runs: :mod:`qdm_qiskit.circuits.loaders`."""
+    train_loader: bool = False
+    """Train on the states that the loader makes, in place of the images' own."""
 
     def __post_init__(self) -> None:
         settle(self)
+        check_train_loader(self.loader, self.train_loader)
         if not 2 <= self.image_size <= MAX_IMAGE_SIZE:
             raise InvalidOption(f"image_size is 2 to {MAX_IMAGE_SIZE}, got {self.image_size}.")
         if self.channels not in (1, 3):
@@ -191,6 +194,11 @@ class UnitaryQDense(Denoiser):
             raise InvalidOption(
                 f"'{self.name}' predicts as many pixels as amplitudes, a power of two, got "
                 f"{pixels}; choose image_size 2, 4, 8, 16 ... and one channel."
+            )
+        if config.train_loader:
+            raise InvalidOption(
+                f"'{self.name}' hands states from step to step, and loads the first one only; leave "
+                "train_loader out."
             )
         self.layer = config.layer(complex_amplitudes=True, generator=generator)
 

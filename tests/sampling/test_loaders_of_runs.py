@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from qdm_qiskit.circuits import make_loader, q_dense
 from qdm_qiskit.circuits.line_circuits import line_order
@@ -116,6 +117,32 @@ def test_the_choice_is_the_best_product_and_is_recorded(dense):
     found = sample(dense, config(target="noisy:fake_manila", **options))
     assert found.manifest["loader_choice"]["chosen"] == found.manifest["sampling"]["loader"]
     assert found.records[0].loader == choice.best.loader
+
+
+def test_training_sees_what_the_loader_makes():
+    options = {"image_size": 4, "depth": 1, "loader": "bricks:1", "train_loader": True}
+    model = build_model(resolve("q_dense", options), generator=torch.Generator().manual_seed(1))
+    x, t = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(2)), torch.ones(5)
+    seen = model.train()(x, t)
+    assert not torch.allclose(seen, model.eval()(x, t), atol=1e-3)  # the engine loads exactly
+    states = model.spec.loading.states(x.reshape(5, 16).double().numpy())
+    np.testing.assert_allclose(np.linalg.norm(states, axis=1), 1)
+    made = torch.from_numpy(states).float().reshape(x.shape)
+    torch.testing.assert_close(seen, model.eval()(made, t), atol=1e-5, rtol=1e-5)
+    model.train()(x, t).sum().backward()
+    assert model.layer.weights.grad.abs().max() > 0
+    with pytest.raises(InvalidOption, match="train_loader=true trains on what the loader makes"):
+        resolve("eeqdm", {"train_loader": True})
+    with pytest.raises(InvalidOption, match="leave train_loader out"):
+        build_model(resolve("q_dense_unitary", options))
+
+
+def test_states_of_other_loaders_are_their_circuits_own():
+    data = np.random.default_rng(3).normal(size=(4, 8))
+    data /= np.linalg.norm(data, axis=1, keepdims=True)
+    for loader in (make_loader("exact", 3), make_loader("staircase:4", 3)):
+        made = Loading(loader, 3).states(data)
+        np.testing.assert_allclose(np.abs((made.conj() * data).sum(axis=1)), 1, atol=1e-4)
 
 
 def test_entanglers_on_the_line_couple_its_neighbours_alone():
