@@ -35,7 +35,7 @@ from qdm_qiskit.models.whitened_codecs import make_whitened
 from qdm_qiskit.rng import derived_seed
 
 RESULTS = Path(__file__).parent / "results" / "line_search.json"
-STEPS, BATCH, RATE, DRAWS = 700, 128, 0.02, 8
+STEPS, BATCH, RATE, DRAWS = 400, 128, 0.02, 4
 PROCESS = VelocityPrediction(10, radius=3.5)
 Data = tuple[Tensor, Tensor, Tensor, Tensor]
 """Latents and labels of training and of test."""
@@ -59,7 +59,7 @@ def of_images(dataset: str, codec: str, latents: int, classes: tuple[int, ...] =
 def parity(size: int) -> Data:
     """Signs of unit size whose product is +1: no value, and no pair of three or more, tells it."""
     rng = np.random.default_rng(0)
-    signs = rng.choice([-1.0, 1.0], (3000, size))
+    signs = rng.choice([-1.0, 1.0], (2400, size))
     signs[:, 0] = signs[:, 1:].prod(axis=1)
     return _halves(signs + 0.15 * rng.normal(size=signs.shape))
 
@@ -67,8 +67,8 @@ def parity(size: int) -> Data:
 def rings(pairs: int) -> Data:
     """Points of circles in planes, the angle of each the sum of those before it."""
     rng = np.random.default_rng(0)
-    angles = rng.uniform(0, 2 * math.pi, (3000, pairs)).cumsum(axis=1)
-    points = np.stack([np.cos(angles), np.sin(angles)], axis=2).reshape(3000, -1) * math.sqrt(2)
+    angles = rng.uniform(0, 2 * math.pi, (2400, pairs)).cumsum(axis=1)
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=2).reshape(2400, -1) * math.sqrt(2)
     return _halves(points + 0.1 * rng.normal(size=points.shape))
 
 
@@ -78,7 +78,7 @@ def amplitudes(qubits: int) -> Data:
     from qiskit.quantum_info import Statevector
 
     rng, rows = np.random.default_rng(0), []
-    for _ in range(1500):
+    for _ in range(1600):
         circuit = QuantumCircuit(qubits)
         for layer in range(3):
             for q in range(qubits):
@@ -250,7 +250,10 @@ def main() -> None:
     for name, (data, config) in settings().items():
         if name in done or asked.only not in name:
             continue
-        done[name] = measure(data(), config, asked.seeds)
+        found = measure(data(), config, asked.seeds)
+        # Read again: another process may have added to it.
+        done = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        done[name] = found
         write_json(RESULTS, done)
         print(name, done[name]["losses"], done[name]["above cz"], flush=True)
 
