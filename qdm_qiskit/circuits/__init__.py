@@ -21,7 +21,7 @@ from .hierarchical import mera, qcnn
 from .hybrid_convolutions import basic_convolution, fqconv, hqconv
 from .image_denoisers import eeqdm, qddm
 from .koelle import q_dense, quantum_convolution
-from .line import line
+from .line import line, line_amplitudes
 from .loaders import LOADERS, ExactLoader, Loader, make_loader
 from .parameters import input_parameters, weight_parameters
 from .readouts import z_readout
@@ -72,6 +72,7 @@ __all__ = [
     "identity_block",
     "input_parameters",
     "line",
+    "line_amplitudes",
     "make_loader",
     "mera",
     "pairwise_bell_stage",

@@ -35,7 +35,7 @@ from .hierarchical import mera, qcnn
 from .hybrid_convolutions import basic_convolution, fqconv, hqconv
 from .image_denoisers import eeqdm, qddm
 from .koelle import q_dense, quantum_convolution
-from .line import line
+from .line import line, line_amplitudes
 from .spec import CircuitSpec, register_spec
 from .state_denoisers import cacioppo_denoiser, conditioned_latent_denoiser, qamp_denoiser
 
@@ -379,6 +379,14 @@ _OURS = _by_name(
         group="denoiser",
         source="ours: data re-uploading (Pérez-Salinas et al., arXiv:1907.02085) on a line",
         summary="Uploads of RY and RZ on a line with bricks of CZ between; <Z> and <ZZ> are read.",
+    ),
+    Template(
+        name="line_amplitudes",
+        build=line_amplitudes,
+        options={"num_data": 3, "depth": 2, "guided": True, "entangled": True},
+        group="denoiser",
+        source="ours: a few latents as amplitudes on a line",
+        summary="RY and RZ on amplitudes and an ancilla, CZ along the line; the class turns each RY.",
     ),
 )
 """The templates of this package, an attribute each."""

@@ -15,11 +15,12 @@ from qiskit.quantum_info import SparsePauliOp
 from ..errors import InvalidTemplate
 from .checks import check_choice, check_counts
 from .parameters import input_parameters, weight_parameters
-from .spec import CircuitSpec, ExpectationReadout
+from .spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
 
 __all__ = [
     "Readouts",
     "line",
+    "line_amplitudes",
     "num_angles",
 ]
 
@@ -94,6 +95,56 @@ def line(
         data_qubits=tuple(range(num_qubits)),
         readout=_z_products(num_qubits, readouts),
         source=_SOURCE,
+    )
+
+
+def line_amplitudes(
+    num_data: int = 3, depth: int = 3, *, guided: bool = False, entangled: bool = True
+) -> CircuitSpec:
+    """Build layers of RY and RZ on amplitudes and an ancilla, with CZ along the line between them.
+
+    Qubit 0 is the ancilla, the data follow. Gate RY of layer and qubit k turns by ``x_k + w``, of a
+    guided circuit, else by w. The last layer is RY alone: no probability would see more.
+
+    Args:
+        num_data: Qubits n of the amplitudes, at least 1.
+        depth: Layers of rotations, at least 1.
+        guided: Take an input for each RY: the class's row of a table of angles.
+        entangled: False leaves out the CZ.
+
+    Returns:
+        A spec with ``(n + 1) * (2 * depth - 1)`` weights, ordered by layer, then RY of all qubits, then
+        RZ of all qubits; ``(n + 1) * depth`` inputs if guided; and ``2**n`` probabilities of the
+        data, whatever the ancilla is.
+
+    Raises:
+        InvalidTemplate: If a count is below 1.
+    """
+    check_counts("line_amplitudes", num_data=(num_data, 1), depth=(depth, 1))
+    qubits = num_data + 1
+    weights = iter(weight_parameters(qubits * (2 * depth - 1)))
+    inputs = iter(input_parameters(qubits * depth if guided else 0))
+    circuit = QuantumCircuit(qubits, name="line_amplitudes")
+    for layer in range(depth):
+        for qubit in range(qubits):
+            angle = next(weights)
+            circuit.ry(next(inputs) + angle if guided else angle, qubit)
+        if layer == depth - 1:
+            break
+        for qubit in range(qubits):
+            circuit.rz(next(weights), qubit)
+        if entangled:
+            for qubit in range(num_data):
+                circuit.cz(qubit, qubit + 1)
+    data = tuple(range(1, qubits))
+    return CircuitSpec(
+        name="line_amplitudes",
+        circuit=circuit,
+        encoding="amplitude",
+        data_qubits=data,
+        ancilla_qubits=(0,),
+        readout=ProbabilityReadout(qubits=data),
+        source="ours: a few latents as amplitudes on a line",
     )
 
 

@@ -21,6 +21,7 @@ from .koelle_dense import QDense, QDenseConfig, UnitaryQDense
 from .koelle_unet import KoelleUNet, KoelleUNetConfig, QUNet, QUNetConfig
 from .latent import CacioppoLatent, LatentConfig
 from .line import Line, LineConfig
+from .line_amplitudes import LineAmplitudes, LineAmplitudesConfig
 from .presets import PRESETS, Preset
 from .pretrained import load_model, missing_part, save_model
 from .qamp import QampDecember, QampDecemberConfig, QampJanuary, QampJanuaryConfig
@@ -45,6 +46,8 @@ __all__ = [
     "KoelleUNetConfig",
     "LatentConfig",
     "Line",
+    "LineAmplitudes",
+    "LineAmplitudesConfig",
     "LineConfig",
     "ModelChoice",
     "Preset",

@@ -67,6 +67,7 @@ class ClassGaussian(LatentBaseline):
         spread: False for covariances of 0.
     """
 
+    name = "class_gaussian"
     means: Tensor
     variances: Tensor
     axes: Tensor
@@ -75,7 +76,6 @@ class ClassGaussian(LatentBaseline):
         self, config: LineConfig, codec: LatentCodec, process: VelocityPrediction, *, spread: bool
     ) -> None:
         super().__init__(config, codec)
-        self.name = "class_gaussian" if spread else "class_means"
         self.process, self.spread = process, spread
         classes, size = config.classes_told or 1, config.latents
         self.register_buffer("means", torch.zeros(classes, size))

@@ -51,6 +51,7 @@ MODEL_DOOR: Door[type[Denoiser]] = Door(
         "qamp_january": "qdm_qiskit.models.qamp:QampJanuary",
         "quddpm": "qdm_qiskit.models.quddpm:QuDDPM",
         "line": "qdm_qiskit.models.line:Line",
+        "line_amplitudes": "qdm_qiskit.models.line_amplitudes:LineAmplitudes",
         SpecDenoiser.name: "qdm_qiskit.models.spec_denoiser:SpecDenoiser",
     },
     checked_class,

@@ -376,7 +376,8 @@ def fresh_learners(config: RunConfig, process: DiffusionProcess) -> dict[str, Le
     )
     model = build_model(choice, generator=generator(0))
     learners = {"model": Learner(model, make_optimizer(model, config.training))}
-    comparable = process.state_space == "unit" and config.model != ClassicalUNet.name
+    of_images = process.state_space == "unit" and model.state_shape == model.image_shape
+    comparable = of_images and config.model != ClassicalUNet.name
     if config.training.baseline and comparable:
         options = config.model_options
         shape = ClassicalUNetConfig(image_size=options.image_size, channels=options.channels)

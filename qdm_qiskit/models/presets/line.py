@@ -8,12 +8,14 @@ from typing import Any
 from .base import Preset
 
 __all__ = [
+    "AMPLITUDES_SOURCE",
     "LINE_SOURCE",
     "LINE_TRAINING",
     "PRESETS",
 ]
 
 LINE_SOURCE = "ours: whitened latents as angles on a line of qubits (docs/line.md)"
+AMPLITUDES_SOURCE = "ours: latents as amplitudes on a line of qubits (docs/line.md)"
 LINE_TRAINING: Mapping[str, Any] = {
     "process": "velocity",
     "radius": 3.5,
@@ -47,12 +49,33 @@ def _preset(dataset: str, source: str, *, guided: bool, **options: Any) -> Prese
     )
 
 
+_AMPLITUDES: Mapping[str, Any] = {
+    "dataset": "digits",
+    "num_steps": 4,
+    "epochs": 40,
+    "batch_size": 60,
+    "learning_rate": 0.02,
+    "decay_every": 5,
+    "decay_factor": 0.8,
+    "sample_every": 0,
+    "checkpoint_every": 40,
+    "baseline": False,
+}
+
 PRESETS: dict[str, Preset] = {
     f"line-{name}{'-guided' if guided else ''}": _preset(dataset, name, guided=guided, **options)
     for name, dataset, options in (
         ("digits", "digits", {}),
         ("mnist", "mnist", {"image_size": 16}),
         ("fashion", "fashion-mnist", {"image_size": 16}),
+    )
+    for guided in (False, True)
+} | {
+    f"line-amplitudes-digits{'-guided' if guided else ''}": Preset(
+        model="line_amplitudes",
+        options={"guided": guided},
+        training=_AMPLITUDES,
+        source=f"{AMPLITUDES_SOURCE}, digits{', by class' if guided else ''}",
     )
     for guided in (False, True)
 }
