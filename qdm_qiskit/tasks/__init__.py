@@ -6,7 +6,7 @@
     sampling.py     sample from a trained run, on any target that costs nothing
     evaluation.py   measure samples, beside real images and noise
     costs.py        count the cost of a circuit on a device
-    tiles.py        find places of a device that run a circuit at once
+    chip_tiles.py   find places of a device that run a circuit at once
     qnn.py          run a QNN of qiskit-machine-learning, on any target that costs nothing
     hardware.py     plan a hardware run, send it, find it again; budgets
     listing.py      list the named parts and the packages that bring them
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .listing import NamedPart, parts
     from .qnn import QnnRun, run_qnn
     from .sampling import sample
-    from .tiles import tiles
+    from .chip_tiles import tiles
     from .training import continue_training, train
 
 _HOMES = {
@@ -46,7 +46,7 @@ _HOMES = {
     "QnnRun": "qnn",
     "run_qnn": "qnn",
     "sample": "sampling",
-    "tiles": "tiles",
+    "tiles": "chip_tiles",
     "continue_training": "training",
     "train": "training",
 }
