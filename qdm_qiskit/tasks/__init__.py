@@ -21,13 +21,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .chip_tiles import tiles
     from .costs import cost
     from .evaluation import Evaluation, evaluate
     from .hardware import HardwareRun, budget, plan, replay, resume, set_budget, submit
     from .listing import NamedPart, parts
     from .qnn import QnnRun, run_qnn
     from .sampling import sample
-    from .chip_tiles import tiles
     from .training import continue_training, train
 
 _HOMES = {

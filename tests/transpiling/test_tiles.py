@@ -17,9 +17,9 @@ from qdm_qiskit.transpiling.tiles import (
     AUTO_SHARE,
     TileChoice,
     blocks_of,
+    calibration_rounds,
     find_tiles,
     places_of,
-    calibration_rounds,
 )
 
 from .line_circuits import line_circuit
