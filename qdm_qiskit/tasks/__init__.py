@@ -9,7 +9,7 @@
     costs.py        count the cost of a circuit on a device
     qnn.py          run a QNN of qiskit-machine-learning, on any target
     qnn_plans.py    plan such a run on hardware
-    tiles.py        find places of a device that run a circuit at once
+    chip_tiles.py   find places of a device that run a circuit at once
     hardware.py     plan a hardware run, send it, find it again; budgets
     listing.py      list the named parts and the packages that bring them
 
@@ -23,6 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .chip_tiles import tiles
     from .costs import cost
     from .evaluation import Evaluation, evaluate
     from .hardware import HardwareRun, budget, plan, replay, resume, set_budget, submit
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from .qnn_plans import plan_qnn
     from .refitting import Refitted, refit
     from .sampling import sample
-    from .tiles import tiles
     from .training import continue_training, train
 
 _HOMES = {
@@ -55,7 +55,7 @@ _HOMES = {
     "Refitted": "refitting",
     "refit": "refitting",
     "sample": "sampling",
-    "tiles": "tiles",
+    "tiles": "chip_tiles",
     "continue_training": "training",
     "train": "training",
 }
