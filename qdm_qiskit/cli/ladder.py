@@ -115,7 +115,7 @@ def ladder(
     if as_json:
         typer.echo(json.dumps(data, indent=2, allow_nan=False))
         return
-    Console(width=max(160, Console().width)).print(ladder_table(data))
+    Console(width=max(190, Console().width)).print(ladder_table(data))
     for each in ladder_notes(data):
         typer.echo(each)
     for name in ("ladder.png", "ladder.md", "ladder.json"):
