@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,16 @@ def test_the_exact_chain_is_the_one_of_qdm_sample(run_of, tmp_path, name):
         np.testing.assert_allclose(chain.images(), steps, atol=1e-5)
 
 
-@pytest.mark.parametrize("target", ["engine", "aer"])
-@pytest.mark.parametrize("name", STATE_RUNS)
+QUICK = (("cacioppo", "aer"), ("quddpm", "engine"), ("unitary", "engine"))
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        pair if pair in QUICK else pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in product(STATE_RUNS, ("engine", "aer"))
+    ],
+)
 def test_a_run_keeps_what_the_plan_expects_and_is_replayed_to_the_bit(
     run_of, tmp_path, name, target
 ):
@@ -164,7 +173,7 @@ def kill_and_resume(plan, root: Path, every: int) -> int:
     return len(points)
 
 
-@pytest.mark.parametrize("name", ["cacioppo", "quddpm"])
+@pytest.mark.parametrize("name", ["cacioppo", pytest.param("quddpm", marks=pytest.mark.slow)])
 def test_killed_at_any_write_it_ends_with_the_same_images(run_of, tmp_path, name):
     plan = planned(run_of(name), tmp_path / "fresh", shots=50)
     assert kill_and_resume(plan, tmp_path, 3) > 4
