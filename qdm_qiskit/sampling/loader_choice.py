@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -181,10 +182,8 @@ def choose_loader(
             fidelity = float(loading.loaded(data).fidelities.mean())
             parts.append((fidelity, cost.gate_success, cost.two_qubit_count))
         else:
-            fidelity, survival, gates = (np.array(each) for each in zip(*parts, strict=True))
-            found.append(
-                Candidate(name, float(fidelity.prod()), float(survival.prod()), int(gates.sum()))
-            )
+            fidelities, survivals, gates = zip(*parts, strict=True)
+            found.append(Candidate(name, prod(fidelities), prod(survivals), sum(gates)))
     if not found:
         raise InvalidOption(f"No loader fits the circuits on '{device}'.")
     return LoaderChoice(device, tuple(found))

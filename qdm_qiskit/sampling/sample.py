@@ -297,10 +297,12 @@ def sample(
     target = parse_target(config.target)
     choice: LoaderChoice | None = None
     if config.loader is not None:
-        if config.loader.startswith(AUTO):
-            choice = best_loader(run, config.loader, seed=config.seed, progress=progress)
-            config = replace(config, loader=choice.best.loader)
-        run = run.with_loader(choice.best.loader if choice else config.loader)
+        name = config.loader
+        if name.startswith(AUTO):
+            choice = best_loader(run, name, seed=config.seed, progress=progress)
+            name = choice.best.loader
+            config = replace(config, loader=name)
+        run = run.with_loader(name)
     model, process = run.model, run.process
     labels = chosen_labels(run, config)
     if sampler is not None and config.scheduler != "process":
