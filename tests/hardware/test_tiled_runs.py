@@ -18,6 +18,7 @@ from qdm_qiskit.hardware.plan.canonical_json import content_sha256
 from qdm_qiskit.hardware.plan.planned_files import read_all_circuits
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.run import call_chain
 from qdm_qiskit.hardware.run.call_chain import CallChain, CallJob, PlannedTarget
 from qdm_qiskit.hardware.run.commands import resume_run, submit_run
 from qdm_qiskit.hardware.run.replay import replay
@@ -155,7 +156,9 @@ def test_stopped_after_every_job_it_ends_with_the_same_images(digits, tmp_path, 
 
 
 @pytest.mark.parametrize("mitigation", [pytest.param("none", marks=pytest.mark.slow), "m3"])
-def test_calls_of_several_bases_have_tiles_of_their_own(readings, tmp_path, mitigation):
+def test_calls_of_several_bases_have_tiles_of_their_own(
+    readings, tmp_path, mitigation, monkeypatch
+):
     plan = planned(readings, tmp_path, mitigation=mitigation, num_images=4, shots=200)
     assert len(plan.calls.tiles.circuits) == 2  # two circuits, each with tiles
     for job in plan.calls.jobs:
@@ -164,7 +167,18 @@ def test_calls_of_several_bases_have_tiles_of_their_own(readings, tmp_path, miti
         assert [len(each) for each in job.together] == [2, 2, 2]
         assert job.circuits == 2 * 3
     submit_run(plan.folder)
+    answers = []
+    made = call_chain.call_result
+    monkeypatch.setattr(
+        call_chain, "call_result", lambda call, found: (answers.append(found), made(call, found))[1]
+    )
     assert replay(plan.folder).equal
+    monkeypatch.undo()
+    # Two steps of two calls, each on two tiles, which are read out by matrices of their own.
+    assert len(answers) == 2 * 2 * 2
+    if mitigation == "m3":
+        first, second = (np.array(each.readout) for each in answers[:2])
+        assert np.abs(first - second).max() > 1e-3
     # As on one place, up to shot noise and the noise of other qubits.
     other = planned(
         readings, tmp_path / "alone", mitigation=mitigation, num_images=4, shots=200, tiles=None

@@ -43,6 +43,14 @@ def test_costs_are_those_of_the_circuit_on_each_place(device):
 def test_barriers_delays_and_early_measurements_wait_alike():
     backend = load_backend("fake_torino")
     circuit = QuantumCircuit(4, 4)
+    # Before its first gate a qubit cannot decay: 1 and 3 wait for nothing here.
+    circuit.barrier([0, 1])
+    circuit.delay(100, 3, unit="ns")
+    for _ in range(20):
+        circuit.h([0, 2])
+        circuit.barrier([0, 2])
+    circuit.cz(0, 1)
+    circuit.cz(2, 3)
     circuit.h([0, 1, 2, 3])
     circuit.cz(0, 1)
     circuit.barrier([1, 2])

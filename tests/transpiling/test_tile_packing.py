@@ -34,6 +34,13 @@ def test_most_sets_first_then_the_largest_sum(seed):
     assert values[list(found.chosen)].sum() == pytest.approx(values[list(best)].sum())
 
 
+def test_two_poor_sets_are_more_than_a_good_one():
+    sets = [frozenset({0, 1}), frozenset({1, 2}), frozenset({2, 3})]
+    values = np.array([0.1, 0.99, 0.1])
+    assert best_packing(sets, values).chosen == (0, 2)
+    assert best_packing(sets, values, count=1).chosen == (1,)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_number_of_sets_has_the_largest_sum_or_is_refused(seed):
     sets, rng = _random_sets(seed)
