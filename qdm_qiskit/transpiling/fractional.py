@@ -27,9 +27,6 @@ __all__ = ["check_fractional", "folded", "with_joined_rotations"]
 
 RANGE = (0.0, math.pi / 2)
 """Angles for which rzz is calibrated."""
-NUDGE = 1e-12
-"""Distance by which the places are moved at which a sign changes, away from 0 and pi/2. Angles that lie
-between are off by twice as much."""
 
 
 def check_fractional(target: DeviceTarget, device: str) -> None:
@@ -95,8 +92,7 @@ def _append_folded(
         _append_folded(turned, free, *turned.qubits)
         circuit.compose(turned.assign_parameters({free: angle}), [first, second], inplace=True)
         return
-    # Qiskit's sign is 0 for numbers near 0, such as cos(pi/2): then neither side would be taken.
-    sine, cosine = (angle.sin() + NUDGE).sign(), (angle.cos() + NUDGE).sign()
+    sine, cosine = _side(angle.sin()), _side(angle.cos())
     flip = (1 - sine * cosine) * (math.pi / 2)
     less = (1 - cosine) * (math.pi / 2)
     circuit.rx(flip, first)
@@ -105,6 +101,11 @@ def _append_folded(
     circuit.rx(-flip, first)
     circuit.rz(less, first)
     circuit.rz(less, second)
+
+
+def _side(value: ParameterExpression) -> ParameterExpression:
+    """Return -1 or 1: Qiskit's sign is 0 within 2e-15 of 0, as at cos(pi/2), on neither side."""
+    return (2 * value.sign() + 1).sign()
 
 
 def with_joined_rotations(circuit: QuantumCircuit) -> QuantumCircuit:

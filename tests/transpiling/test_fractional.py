@@ -29,7 +29,7 @@ from qdm_qiskit.transpiling.fractional import folded, with_joined_rotations
 from qdm_qiskit.transpiling.passes import transpile_for
 from tests.helpers import tensor, write_run
 
-SPECIAL = [k * math.pi / 4 for k in range(-9, 10)]
+SPECIAL = [k * math.pi / 4 + off for k in range(-9, 10) for off in (0, 1e-15, -1e-12, 1e-9, -3e-16)]
 """Ends of the range, where a sign changes."""
 ANGLES = st.one_of(st.floats(-20, 20), st.sampled_from(SPECIAL))
 TWO_QUBIT = ["rzz", "rxx", "ryy", "rzx", "crx", "cry", "crz", "cp"]
