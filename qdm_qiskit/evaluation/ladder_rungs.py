@@ -13,11 +13,16 @@ from typing import final
 from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit_aer.noise import NoiseModel
-from torch import nn
 
 from ..engine.noise.coherence import coherent_part
 from ..engine.noise.runners import runner_for
-from ..errors import MissingDependency, TargetUnavailable, UnsupportedCircuit
+from ..errors import (
+    InvalidData,
+    MissingData,
+    MissingDependency,
+    TargetUnavailable,
+    UnsupportedCircuit,
+)
 from ..execution.device_noise import NoisePart
 from ..execution.local import LocalRunner
 from ..execution.noisy import NoisyRunner
@@ -25,7 +30,8 @@ from ..execution.rewritten import RewrittenRunner
 from ..execution.runner import CircuitRunner
 from ..execution.twirling import Twirling, randomizations_of
 from ..mitigation.shot_checks import ShotChecks
-from ..sampling import SamplingConfig, TrainedRun
+from ..sampling import DevicePredictor, SamplingConfig, TrainedRun
+from ..sampling.refit import has_linear_head, refit_calls, refit_pairs, refitted
 from ..transpiling.fractional import check_fractional
 from ..transpiling.waits import Pulses, with_waits
 
@@ -51,6 +57,10 @@ class Ground:
     """Random circuits of a row where something is twirled."""
     pulses: Pulses
     """Sequence of dynamical decoupling."""
+
+
+REFIT_CIRCUITS = 300
+"""Circuits on which a head is fitted again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,10 +240,22 @@ def _postselected(ground: Ground) -> Setup | str:
 
 
 def _refitted(ground: Ground) -> Setup | str:
-    name = ground.run.model.name
-    if not isinstance(getattr(ground.run.model, "head", None), nn.Linear):
-        return f"Model '{name}' has no linear head to fit again to what the device returns."
-    return f"The head of '{name}' can be fitted again by a hardware run; the ladder does not do it."
+    run, config = ground.run, ground.config
+    if not has_linear_head(run.model):
+        return (
+            f"Model '{run.model.name}' has no linear head to fit again to what the device returns."
+        )
+    assert config.shots is not None  # a noisy target has shots
+    runner = _counted(_runner(config))
+    steps = run.process.num_steps
+    try:
+        pairs = refit_pairs(run, REFIT_CIRCUITS, seed=config.seed)
+    except (InvalidData, MissingData) as error:
+        return str(error)
+    device = DevicePredictor.prepare(run.model, runner, config, num_steps=steps)
+    results = device.at(steps).answer(refit_calls(run, pairs, config.shots))
+    fitted, _ = refitted(run, pairs, results)
+    return Setup(config, runner, run=fitted)
 
 
 def _noise_of(ground: Ground) -> NoiseModel:

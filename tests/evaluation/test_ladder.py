@@ -15,11 +15,13 @@ from qiskit_ibm_runtime.fake_provider.backends.fractional.fake_fractional import
 import qdm_qiskit as qdm
 from qdm_qiskit.engine.noise.runners import runner_for
 from qdm_qiskit.errors import InvalidOption, UnknownName
+from qdm_qiskit.evaluation import ladder_rungs
 from qdm_qiskit.evaluation.ladder import LadderConfig, ladder_notes
 from qdm_qiskit.evaluation.ladder_rungs import RUNGS
 from qdm_qiskit.execution.devices import make_device
 from qdm_qiskit.execution.rewritten import RewrittenRunner
 from qdm_qiskit.hardware.plan.qpu_seconds import timing
+from qdm_qiskit.models import whitened_codecs
 from qdm_qiskit.sampling import SamplingConfig, TrainedRun, load_run, sample
 from qdm_qiskit.transpiling.waits import with_waits
 from tests.helpers import write_run
@@ -151,6 +153,22 @@ def test_a_rung_that_cannot_run_says_why(run):
     assert "slow rx" in problems["postselected"]
     assert set(found.images) == {"exact", "shots", "all"}
     assert all(row.distance is None for row in found.rows if row.problem)
+
+
+def test_a_head_is_fitted_again_where_there_is_one(tmp_path, monkeypatch):
+    """On a device that reads one bit in five wrong; its circuits are counted, and cost seconds."""
+    monkeypatch.setattr(whitened_codecs, "STEPS", 50)
+    monkeypatch.setattr(ladder_rungs, "REFIT_CIRCUITS", 60)
+    small = {"image_size": 4, "latents": 3, "num_qubits": 3, "uploads": 2, "bricks": 1}
+    settings = {"guided": True, "classes": (0, 1), "num_steps": 3, "epochs": 30, "baseline": False}
+    qdm.train("line", tmp_path / "run", **small, **settings)
+    options = {**SMALL, "num_images": 12, "shots": 512}
+    found = qdm.ladder(tmp_path / "run", device(readout=0.2), rungs=["refit"], **options)
+    row, below = found.row("refit"), found.row("all")
+    assert row.problem == ""
+    assert row.distance.estimate < 0.7 * below.distance.estimate
+    assert row.circuits == below.circuits + 60
+    assert row.shots == below.shots + 60 * 512
 
 
 def test_fractional_gates_and_checks_of_shots_run_where_a_device_has_them(run):
