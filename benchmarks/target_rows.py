@@ -36,6 +36,8 @@ class Row:
     sampling: dict[str, Any] = field(default_factory=dict)
     """Of the chain, on every target."""
     shots: tuple[int, int, int] = (1024, 4096, 16384)
+    chain: str = "auto"
+    """Whether all steps are one circuit on ``aer`` and ``noisy``; plans go step by step."""
     images: int = 8
     """Images whose distances are measured: each has a slope of its own."""
     noisy_shots: int = 256
@@ -89,14 +91,18 @@ FAMILIES = {
         noisy_shots=2,
         local_shots=2,
     ),
-    "cacioppo": Row("Cacioppo", "cacioppo", {**STATES, "num_steps": 1}, images=6),
+    "cacioppo": Row("Cacioppo", "cacioppo", {**STATES, "num_steps": 1}, images=6, local_shots=100),
     "cacioppo_linear": Row("Cacioppo, no activation", "cacioppo", {**STATES, "activation": False}),
-    "cacioppo_latent": Row("Cacioppo, latent", "cacioppo_latent", {"num_steps": 2}, images=6),
+    "cacioppo_latent": Row(
+        "Cacioppo, latent", "cacioppo_latent", {"num_steps": 2}, images=6, local_shots=100
+    ),
     "cacioppo_conditioned": Row(
         "Cacioppo, latent and conditioned",
         "cacioppo_latent",
         {"num_steps": 2, "guided": True},
+        chain="steps",  # in one circuit five projections a step keep less than a shot of 1024
         images=6,
+        local_shots=100,
     ),
     "qamp_december": Row("QAMP, December", "qamp_december", QAMP, images=6),
     "qamp_january": Row(
@@ -139,6 +145,7 @@ _WORK: dict[str, dict[str, Any]] = {
 _OWN_WORK: dict[str, dict[str, Any]] = {
     "cacioppo-digits-8x8": {"options": {}},  # its three steps are its own
     "defalco-quanvunet": {"shots": (64, 256, 1024), "images": 4},
+    "cacioppo-latent-conditioned": {"chain": "steps"},
     "eeqdm-32x32-L10": {"noisy_shots": 16, "local_shots": 16},
     "eeqdm-32x32-L50": {"noisy_shots": 16, "local_shots": 16},
     "qddm-32x32-L50": {"noisy_shots": 16, "local_shots": 16},

@@ -59,7 +59,7 @@ def _table(kind: str, results: Mapping[str, Any], rows: Mapping[str, Row]) -> st
     head = [kind, *(each.format(device=results["device"]) for each in COLUMNS)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name, row in rows.items():
-        cells = [_title(row), *_cells(results["rows"].get(name, {}))]
+        cells = [_title(row) + _work(row), *_cells(results["rows"].get(name, {}))]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -70,6 +70,12 @@ def _title(row: Row) -> str:
     first, *others = row.presets
     short = [each.removeprefix(first.partition("-")[0] + "-") for each in others]
     return first + (f" (also {', '.join(short)})" if others else "")
+
+
+def _work(row: Row) -> str:
+    """Return the options that make a row smaller than the model or preset that it stands for."""
+    told = [f"{name}={value}" for name, value in {**row.options, **row.sampling}.items()]
+    return f"; {', '.join(told)}" if told else ""
 
 
 def _cells(parts: Mapping[str, Any]) -> list[str]:

@@ -136,6 +136,7 @@ def _config(row: Row, target: str, shots: int, images: int) -> SamplingConfig:
         num_images=images,
         layout_trials=1,
         optimization_level=1,
+        chain=row.chain,
         **row.sampling,
     )
 
