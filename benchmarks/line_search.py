@@ -229,9 +229,10 @@ def page(done: dict[str, Any]) -> str:
         "|---|---:|---:|---:|---:|---|",
     ]
     for name, each in done.items():
-        above = {k: f"{m:+.4f} ± {h:.4f}" for k, (m, h) in each["above cz"].items()}
+        names = ("no cz", "linear", "mlp")  # in the file they are sorted
+        above = [f"{m:+.4f} ± {h:.4f}" for m, h in (each["above cz"][name] for name in names)]
         beats = all(m > h for m, h in (each["above cz"][k] for k in ("no cz", "linear")))
-        cells = [f"{each['losses']['cz']:.4f}", *above.values(), "yes" if beats else "no"]
+        cells = [f"{each['losses']['cz']:.4f}", *above, "yes" if beats else "no"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
