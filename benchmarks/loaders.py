@@ -196,7 +196,7 @@ def on_devices(
 
 
 def seconds(found: dict[str, tuple[str, str | None]]) -> list[dict[str, Any]]:
-    """Time of one core for 64 images, the least of five."""
+    """Time of one core for 64 images, the least of three."""
     label = "mnist" if "mnist" in found else "digits"
     rows = []
     for size, each in (
@@ -209,7 +209,7 @@ def seconds(found: dict[str, tuple[str, str | None]]) -> list[dict[str, Any]]:
         loader = make_loader(each, int(math.log2(data.shape[1])))
         loader.angles(data[:2])  # tables are made once
         times = []
-        for _ in range(5):
+        for _ in range(3):
             started = time.process_time()
             loader.angles(data)
             times.append(time.process_time() - started)
