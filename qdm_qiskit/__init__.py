@@ -53,7 +53,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import evaluate as evaluate
     from .tasks import parts as parts
     from .tasks import plan as plan
-    from .tasks import refit as refit
     from .tasks import replay as replay
     from .tasks import resume as resume
     from .tasks import run_qnn as run_qnn
@@ -86,7 +85,6 @@ _HOMES = {
     "SamplingConfig": "sampling",
     "Sampler": "sampling",
     "QDMPipeline": "sampling",
-    "refit": "tasks",
     "run_qnn": "tasks",
     "evaluate": "tasks",
     "Evaluation": "tasks",
