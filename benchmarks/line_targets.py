@@ -33,6 +33,7 @@ from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.files import write_json
 from qdm_qiskit.rng import stream
 from qdm_qiskit.sampling import TrainedRun
+from qdm_qiskit.tasks import refit
 from qdm_qiskit.training import load_split
 
 RESULTS = Path(__file__).parent / "results" / "line_targets.json"
@@ -108,7 +109,7 @@ def images_of(run: TrainedRun, cell: dict[str, Any], count: int, shots: int) -> 
         return qdm.sample(run, num_images=count, seed=1).images
     target, path = f"noisy:{cell['device']}", tuple(cell["path"])
     if cell["way"] == "refit":
-        run = qdm.refit(run, target, circuits=300, shots=shots, initial_layout=path).run
+        run = refit(run, target, circuits=300, shots=shots, initial_layout=path).run
     return qdm.sample(
         run,
         target,

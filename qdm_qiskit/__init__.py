@@ -55,7 +55,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import parts as parts
     from .tasks import plan as plan
     from .tasks import plan_qnn as plan_qnn
-    from .tasks import refit as refit
     from .tasks import replay as replay
     from .tasks import resume as resume
     from .tasks import run_qnn as run_qnn
@@ -89,7 +88,6 @@ _HOMES = {
     "Sampler": "sampling",
     "QDMPipeline": "sampling",
     "plan_qnn": "tasks",
-    "refit": "tasks",
     "run_qnn": "tasks",
     "evaluate": "tasks",
     "Evaluation": "tasks",

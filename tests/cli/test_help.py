@@ -68,6 +68,9 @@ def test_every_example_runs(qdm, tmp_path, monkeypatch):
     # Of quantum states there is no example of training, but one of what comes after it.
     states = "train --preset quddpm-clustered --epochs 1 --set train_count=20 --out runs/clustered"
     assert qdm(*states.split()).code == 0
+    # Nor of a model with a linear head, which can be fitted again to a device.
+    latents = "train --model line --epochs 1 --set codec=pca --set num_steps=2 --out runs/line"
+    assert qdm(*latents.split()).code == 0
     # The examples of `qdm train` and `qdm sample` make what other examples take.
     for name in dict.fromkeys(("train", "sample", *TREE)):
         for line in example(TREE[name]):

@@ -16,6 +16,7 @@ from qdm_qiskit.execution.calls import CallResult
 from qdm_qiskit.layers.calling import ExactTarget
 from qdm_qiskit.models import whitened_codecs
 from qdm_qiskit.sampling.refit import corrections_of, refit_calls, refit_pairs, refitted
+from qdm_qiskit.tasks import refit
 
 SMALL = {"image_size": 4, "latents": 3, "num_qubits": 3, "uploads": 2, "bricks": 1}
 
@@ -108,13 +109,13 @@ def test_what_does_not_fit_is_refused(trained):
     with pytest.raises(InvalidData, match="1 calls have as many results, got 0"):
         corrections_of(calls, [])
     with pytest.raises(InvalidOption, match="The engine is exact"):
-        qdm.refit(trained, "engine")
+        refit(trained, "engine")
 
 
 def test_a_model_without_a_linear_head_gets_corrections(tmp_path):
     settings = {"image_size": 4, "depth": 1, "num_steps": 2, "train_count": 20, "epochs": 1}
     folder = qdm.train("q_dense", tmp_path / "run", **settings, baseline=False).run
-    found = qdm.refit(folder, "noisy:fake_torino", circuits=12, shots=200, layout_trials=1)
+    found = refit(folder, "noisy:fake_torino", circuits=12, shots=200, layout_trials=1)
     assert found.record["error_after"] < found.record["error_before"]
     options = {"shots": 50, "num_images": 2, "layout_trials": 1}
     plain = qdm.sample(folder, "noisy:fake_torino", **options)
@@ -141,7 +142,7 @@ def test_a_fitted_run_is_a_run_on_the_qubits_of_its_fit(run, tmp_path):
     assert found.manifest["device"]["layout"]["physical_qubits"] == [83, 82, 81]
     assert qdm.sample(out, num_images=2).images.shape == (2, 1, 4, 4)
     with pytest.raises(InvalidOption, match="holds a refit already"):
-        qdm.refit(run, "noisy:fake_torino", out=out)
+        refit(run, "noisy:fake_torino", out=out)
     with pytest.raises(InvalidOption, match="for each of the 3 qubits of 'line', got 2"):
         qdm.sample(run, "noisy:fake_torino", shots=20, num_images=2, initial_layout=(1, 2))
     with pytest.raises(InvalidOption, match="has no physical qubits"):
