@@ -139,6 +139,7 @@ def test_counts_of_each_row_are_those_of_its_tile(digits, tmp_path):
         assert (np.abs(counts / shots - wanted) < 5 * sigma + 1e-9).all()
 
 
+@pytest.mark.slow
 def test_stopped_after_every_job_it_ends_with_the_same_images(digits, tmp_path, monkeypatch):
     from qdm_qiskit.hardware.providers.local import LocalProvider
 

@@ -137,6 +137,7 @@ def test_samples_name_their_tiles(make_run, tmp_path):
     assert "tiles" not in plain.manifest["device"]
 
 
+@pytest.mark.slow
 def test_local_mode_has_tiles_too(make_run):
     run = make_run("qddm", image_size=2, depth=1, num_steps=2)
     options = {"num_images": 2, "shots": 100, "layout_trials": 1}

@@ -97,7 +97,9 @@ def test_a_joint_circuit_has_a_register_and_parameters_of_its_own_for_each_tile(
     np.testing.assert_allclose(_probabilities(joint, values.ravel()), product, atol=1e-12)
 
 
-@pytest.mark.parametrize("device", ["fake_torino", "fake_brisbane"])
+@pytest.mark.parametrize(
+    "device", ["fake_torino", pytest.param("fake_brisbane", marks=pytest.mark.slow)]
+)
 def test_aers_noise_of_a_joint_circuit_is_the_product_of_the_tiles(device):
     """The reason why each tile is simulated alone: a snapshot's noise has no crosstalk."""
     backend = load_backend(device)
