@@ -232,7 +232,11 @@ def test_unknown_package_is_one_line(rooms):
     assert done.stderr == "There is no package qdm_qiskit.garage.\n"
 
 
-TOPICS = {"hardware/ledger/test_read_only", "hardware/run/test_cancelled"}
+TOPICS = {
+    "hardware/ledger/test_bit_flips",
+    "hardware/ledger/test_read_only",
+    "hardware/run/test_cancelled",
+}
 """Tests in a room that are of several of its modules."""
 
 

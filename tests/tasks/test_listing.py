@@ -46,8 +46,8 @@ class Stripes(Dataset):
     def load(self):
         raise AssertionError("a list loads no images")
 
-def bricks(num_qubits, blocks):
-    """Bricks as :class:`.ExactLoader` has them, ``bricks:BLOCKS``."""
+def tiling(num_qubits, blocks):
+    """Tiling as :class:`.ExactLoader` has it, ``tiling:BLOCKS``."""
     return ExactLoader(num_qubits)
 
 def acme(device):
@@ -70,7 +70,7 @@ silent = theirs:Silent
 [qdm_qiskit.dataset]
 stripes = theirs:Stripes
 [qdm_qiskit.loader]
-bricks = theirs:bricks
+tiling = theirs:tiling
 number = theirs:CODE
 [qdm_qiskit.provider]
 acme = theirs:acme
@@ -149,7 +149,7 @@ def test_names_are_those_that_the_commands_take():
         ("sampler", "halves", "Half of each step."),
         ("sampler", "silent", ""),  # Halves' docstring is not its own
         ("dataset", "stripes", "Stripes, 8 x 8"),
-        ("loader", "bricks", "Bricks as ExactLoader has them, bricks:BLOCKS."),
+        ("loader", "tiling", "Tiling as ExactLoader has it, tiling:BLOCKS."),
         ("provider", "acme", "Acme's chips."),
         ("device", "line", "3 qubits."),
     ],
