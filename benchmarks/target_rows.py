@@ -66,6 +66,7 @@ FEW = (256, 1024, 4096)
 SMALL = {"image_size": 4, "depth": 2, "num_steps": 2, "init_std": 1.0}
 STATES = {"image_size": 4, "num_steps": 2, "init_std": 0.3}
 QAMP = {"image_size": 4, "width": 8, "num_qubits": 2, "num_steps": 2}
+LATENT = {"latents": 3, "num_qubits": 3, "num_steps": 2}
 ONE_STEP = {"scheduler": "ddim", "num_inference_steps": 1}
 FAMILIES = {
     "eeqdm": Row("EEQDM", "eeqdm", SMALL, shots=FEW),
@@ -117,6 +118,9 @@ FAMILIES = {
         {"num_steps": 2, "depth": 2, "init_std": 1.0},
         images=16,
     ),
+    "line": Row("Latent model on a line", "line", {**LATENT, "uploads": 2, "bricks": 1}),
+    "line_amplitudes": Row("Latent amplitudes on a line", "line_amplitudes", {"num_steps": 2}),
+    "coded": Row("Q-Dense on latents", "coded", {"side": 4, "num_steps": 2}),
     "classical_unet": Row("classical U-Net", "classical_unet"),
     "koelle_unet": Row("Kölle's classical U-Net", "koelle_unet"),
     "own": Row("a user's circuit with expectation values", reader_of_values, {"num_steps": 2}),

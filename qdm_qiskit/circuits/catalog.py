@@ -324,6 +324,7 @@ _OURS = _by_name(
             "guided": False,
             "reuploads": 1,
             "complex_amplitudes": False,
+            "entanglers": "ring",
         },
         group="denoiser",
         source="Kölle et al., arXiv:2401.07049, section 4",

@@ -163,7 +163,7 @@ class StaircaseLoader(LineLoader):
 
     >>> loader = StaircaseLoader(8, "5")
     >>> len(loader.pairs), loader.circuit().depth(lambda each: each.operation.num_qubits == 2)
-    (69, 26)
+    (69, 23)
     """
 
     pattern = "staircase"

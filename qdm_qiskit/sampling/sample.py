@@ -367,7 +367,7 @@ def sample(
     path[-1] = images
     manifest = {
         "schema": SCHEMA,
-        "sampling": asdict(config),
+        "sampling": {**asdict(config), "initial_layout": list(config.initial_layout)},
         "sampler": {
             "name": sampled_by.name,
             **asdict(sampler_origin(chosen)),

@@ -75,7 +75,7 @@ def tiles(
     >>> _ = bell.h(0), bell.cx(0, 1)
     >>> found = tiles(bell, "fake_nairobi", ">=0.9", trials=1, inputs=0)
     >>> len(found.chips[0].tiles)
-    3
+    2
     """
     if whole_number(trials, "trials") < 1:
         raise InvalidOption(f"trials must be at least 1, got {trials}.")

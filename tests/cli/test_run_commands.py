@@ -114,7 +114,10 @@ def no_account(monkeypatch, home: Path) -> None:
         (("--target", "aer,nowhere"), "nowhere"),
         (("--target", ""), "no target"),
         (("--target", "aer", "--shots", "0"), "shots must be at least 1"),
-        (("--target", "aer", "--shots", "10", "--seconds", "5"), "--shots, --seconds"),
+        (
+            ("--target", "aer", "--shots", "10", "--seconds", "5"),
+            "--shots, --kept-shots, --seconds",
+        ),
         (("--target", "aer", "--seconds", "5"), "takes no QPU seconds"),
         (("--target", "aer", "--seconds", "nan"), "seconds"),
         (("--target", "aer", "--schedule", "best"), "schedule is one of"),

@@ -170,7 +170,12 @@ def test_a_built_in_template_is_trained_by_its_name():
         ("five", {"image_size": 8}, InvalidOption, "hold 16 amplitudes"),
         ("five", {"rep": 1}, InvalidOption, r"no option of 'five' called 'rep'.*'reps'"),
         ("five", {"reps": "two"}, InvalidOption, "reps is a whole number"),
-        ("five", {"loader": "nope"}, UnknownName, "no loader 'nope'; there are: exact, rounded"),
+        (
+            "five",
+            {"loader": "nope"},
+            UnknownName,
+            "no loader 'nope'; there are: auto, bricks, exact, r",
+        ),
         ("fife", {}, UnknownName, "no model or preset 'fife'.*Did you mean 'five'"),
         ("circuit", {}, InvalidOption, "is made of a circuit"),
         ("seen", {"loader": "rounded"}, Exception, "takes angles; leave loader out"),

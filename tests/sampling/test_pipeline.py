@@ -82,6 +82,9 @@ TINY = {
     "qamp_december": {},
     "qamp_january": {"reps": 1},
     "quddpm": {"train_count": 40, "test_count": 20},
+    "line": {"image_size": 4, "latents": 3, "uploads": 2, "bricks": 1, "train_count": 40},
+    "line_amplitudes": {"image_size": 4, "train_count": 40},
+    "coded": {"image_size": 4, "inner_options": "depth=1", "side": 2, "train_count": 40},
 }
 
 
