@@ -324,7 +324,10 @@ def test_a_mistake_that_shows_late_is_one_line_as_well(qdm, place, snapshot, tar
     assert snapshot(place) == before
 
 
-@pytest.mark.parametrize("arguments", ["sample run --num-images 400", "train --model eeqdm"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["sample run --num-images 400", pytest.param("train --model eeqdm", marks=pytest.mark.slow)],
+)
 def test_a_disk_that_fills_up(command, place, snapshot, tiny, arguments):
     """The limit lets the first probe of 4096 bytes pass, as a disk that is nearly full would."""
     before = snapshot(place)

@@ -117,6 +117,7 @@ def test_a_longer_run_takes_up_a_finished_one(qdm, tiny, tmp_path):
     assert (ours / "model.safetensors").read_bytes() == (theirs / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks into /proc")
 def test_an_interrupted_sampling_leaves_nothing(qdm, command, tmp_path):
     options = "--set image_size=2 --set depth=1 --set train_count=4 --set test_count=2"

@@ -171,6 +171,7 @@ def test_a_head_is_fitted_again_where_there_is_one(tmp_path, monkeypatch):
     assert row.shots == below.shots + 60 * 512
 
 
+@pytest.mark.slow
 def test_fractional_gates_and_checks_of_shots_run_where_a_device_has_them(run):
     device = FakeFractionalBackend()
     names = ["fractional", "twirled-fractional", "postselected"]
@@ -202,6 +203,7 @@ def test_decoupling_and_twirling_are_not_shown_as_worthless(run):
     assert row.note.startswith("Not shown by this noise model: waiting qubits relax")
 
 
+@pytest.mark.slow
 def test_labels_and_frechet_distances_need_a_classifier(tmp_path):
     settings = {"image_size": 4, "dataset": "digits", "num_steps": 2}
     run = load_run(write_run(tmp_path / "r", "q_dense", guided=True, ancilla=True, **settings))

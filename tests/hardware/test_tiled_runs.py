@@ -156,6 +156,7 @@ def test_stopped_after_every_job_it_ends_with_the_same_images(digits, tmp_path, 
     np.testing.assert_array_equal(images_of(parts.folder), images_of(whole.folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mitigation", [pytest.param("none", marks=pytest.mark.slow), "m3"])
 def test_calls_of_several_bases_have_tiles_of_their_own(
     readings, tmp_path, mitigation, monkeypatch
@@ -188,6 +189,7 @@ def test_calls_of_several_bases_have_tiles_of_their_own(
     assert np.abs(images_of(plan.folder) - images_of(other.folder)).mean() < 0.2
 
 
+@pytest.mark.slow
 def test_rows_beyond_a_jobs_limits_go_into_parts(digits, tmp_path, monkeypatch):
     from qdm_qiskit.hardware.plan import work
 

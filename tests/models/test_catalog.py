@@ -71,8 +71,12 @@ def test_descriptions_are_json_with_the_promised_keys(name):
     assert resolve(description["name"], description["options"]).config == resolve(name).config
 
 
+DISTINCT = {repr((p.model, p.options)): n for n, p in reversed(PRESETS.items())}.values()
+HEAVY = ("defalco-fullhqconv", "defalco-fullfqconv", "defalco-7hqconv")
+
+
 @pytest.mark.parametrize(
-    "name", {repr((p.model, p.options)): n for n, p in reversed(PRESETS.items())}.values()
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in HEAVY else []) for n in DISTINCT]
 )
 def test_every_preset_runs_and_learns(name):
     """Presets of one network, which differ in their training only, are tried once."""

@@ -218,7 +218,12 @@ def test_full_hybrid_has_a_circuit_for_each_channel():
     assert conv.conv is None
 
 
-@pytest.mark.parametrize("name", COUNTS)
+HEAVY = ("defalco-fullhqconv", "defalco-fullfqconv", "defalco-7hqconv")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in HEAVY else []) for n in COUNTS]
+)
 def test_every_angle_and_weight_has_a_gradient(name):
     """In the published code most angles have none; see the module's docstring."""
     model = build(name)

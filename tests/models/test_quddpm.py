@@ -56,7 +56,10 @@ def test_counts_are_those_of_the_circuit():
 
 @pytest.mark.parametrize(
     ("preset", "distance", "epochs", "factor"),
-    [("quddpm-clustered", mmd, 20, 4), ("quddpm-circular", wasserstein, 10, 2)],
+    [
+        ("quddpm-clustered", mmd, 20, 4),
+        pytest.param("quddpm-circular", wasserstein, 10, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_training_brings_the_ensemble_to_the_data(tmp_path, preset, distance, epochs, factor):
     """Nearer to the data than the noise that the chain starts from, by a factor, after few steps."""

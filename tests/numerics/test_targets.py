@@ -76,6 +76,7 @@ def planned(tmp_path_factory):
     return make_plan(run, config, root=folder / "root").folder
 
 
+@pytest.mark.slow
 def test_a_run_is_killed_at_every_point_of_its_record_and_ends_the_same(planned):
     done = by_script(KILL, planned)
     assert done.returncode == 0, done.stderr[-2000:]

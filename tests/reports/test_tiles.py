@@ -54,6 +54,7 @@ def test_fidelity_is_one_for_the_exact_distribution_and_zero_for_a_flat_one():
     assert fidelity(exact, 0.3 * exact + 0.7 / 8) == pytest.approx(0.3)
 
 
+@pytest.mark.slow
 def test_the_files_say_all_and_are_written_again_to_the_byte(report, tmp_path):
     first = write_tiles_report(report, tmp_path / "a")
     again = write_tiles_report(report, tmp_path / "b")

@@ -126,7 +126,7 @@ def undisturbed_chain(
 
 @pytest.mark.parametrize(
     ("kind", "side"),
-    [("submitted", "before"), ("collected", "before")],
+    [("submitted", "before"), pytest.param("collected", "before", marks=pytest.mark.slow)],
     ids=["answered and not written down", "counts saved"],
 )
 def test_killed_around_its_job_it_pays_once(server, forge, undisturbed_chain, tmp_path, kind, side):

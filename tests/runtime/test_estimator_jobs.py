@@ -100,6 +100,7 @@ def undisturbed_estimates(
     return left_alone(running_server, forge, template.folder, tmp_path_factory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "side"),
     [("submitted", "before"), ("collected", "before")],

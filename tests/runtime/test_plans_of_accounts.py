@@ -104,6 +104,7 @@ def test_batches_that_end_before_a_job_is_done_are_given_up(server, root, planne
     check_budget(server, root)
 
 
+@pytest.mark.slow
 def test_as_many_jobs_at_once_as_the_plan_allows(server, root, make, monkeypatch):
     """Two parts of a call, both sent before one is waited for: the second goes as the first ends."""
     monkeypatch.setattr(work, "MAX_EXECUTIONS", 2 * 64)

@@ -83,7 +83,7 @@ def undisturbed_qnn(
 
 @pytest.mark.parametrize(
     ("kind", "which", "side"),
-    [("submitted", 1, "before"), ("collected", 1, "before")],
+    [("submitted", 1, "before"), pytest.param("collected", 1, "before", marks=pytest.mark.slow)],
     ids=["answered and not written down", "counts saved and not written down"],
 )
 def test_killed_it_pays_nothing_twice(server, forge, undisturbed_qnn, tmp_path, kind, which, side):

@@ -105,6 +105,7 @@ def test_a_model_without_amplitudes_refuses_a_loader():
         several.with_loader("auto:fake_torino")
 
 
+@pytest.mark.slow
 def test_the_choice_is_the_best_product_and_is_recorded(dense):
     choice = choose_loader(loaded_vectors(dense.model, dense.process), "fake_manila")
     tried = {each.loader: each for each in choice.candidates}

@@ -100,7 +100,7 @@ def qdm_program(call):
     return compile_circuit(call.spec.circuit, call.spec.inputs, call.spec.weights)
 
 
-@pytest.mark.parametrize("mitigation", ["none", "m3"])
+@pytest.mark.parametrize("mitigation", ["none", pytest.param("m3", marks=pytest.mark.slow)])
 def test_expectation_values_come_from_all_tiles_with_their_errors(mitigation):
     observables = (SparsePauliOp(["ZZI", "IXI"], [0.5, 1.0]), SparsePauliOp("IIZ"))
     call = _call(ExpectationReadout(observables=observables))

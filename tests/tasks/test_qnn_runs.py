@@ -115,6 +115,7 @@ print(plan.qnn.question_sha256, plan.content_sha256)
 """
 
 
+@pytest.mark.slow
 def test_the_same_question_has_the_same_hash_in_every_process(tmp_path):
     plan = qdm.plan_qnn(estimator(), X, W, target=DEVICE, root=tmp_path / "here", **QUICK)
     there = subprocess.run(
@@ -228,7 +229,10 @@ def test_a_lost_job_is_sent_again(tmp_path):
 
 
 @pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("options", [{}, {"mitigation": "m3", "calibration_shots": 200}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, pytest.param({"mitigation": "m3", "calibration_shots": 200}, marks=pytest.mark.slow)],
+)
 def test_killed_at_any_write_it_ends_with_the_same_outputs(tmp_path, every, options):
     """At transactions of the ledger, before, within and after each in turn, and at files."""
     asked = {**QUICK, "shots": 60, **options}

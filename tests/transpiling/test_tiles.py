@@ -35,7 +35,11 @@ def placed():
 
 
 @pytest.mark.parametrize(
-    ("device", "counts"), [("fake_torino", (7, 11, 16)), ("fake_marrakesh", (19, 19, 20))]
+    ("device", "counts"),
+    [
+        ("fake_torino", (7, 11, 16)),
+        pytest.param("fake_marrakesh", (19, 19, 20), marks=pytest.mark.slow),
+    ],
 )
 def test_tiles_above_eight_seven_and_six_tenths(placed, device, counts):
     backend, isa = load_backend(device), placed[device]

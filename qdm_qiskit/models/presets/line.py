@@ -9,6 +9,7 @@ from .base import Preset
 
 __all__ = [
     "AMPLITUDES_SOURCE",
+    "CODED_SOURCE",
     "LINE_SOURCE",
     "LINE_TRAINING",
     "PRESETS",
@@ -16,6 +17,7 @@ __all__ = [
 
 LINE_SOURCE = "ours: whitened latents as angles on a line of qubits (docs/line.md)"
 AMPLITUDES_SOURCE = "ours: latents as amplitudes on a line of qubits (docs/line.md)"
+CODED_SOURCE = "ours: Q-Dense on 16 latents in place of 64 pixels (docs/line.md)"
 LINE_TRAINING: Mapping[str, Any] = {
     "process": "velocity",
     "radius": 3.5,
@@ -79,4 +81,10 @@ PRESETS: dict[str, Preset] = {
     )
     for guided in (False, True)
 }
+PRESETS["coded-digits"] = Preset(
+    model="coded",
+    options={"inner": "q_dense", "inner_options": ("depth=6",), "side": 4, "codec": "pca"},
+    training={"dataset": "digits", "num_steps": 10, "epochs": 40, "sample_every": 0},
+    source=f"{CODED_SOURCE}, digits",
+)
 """Presets by name."""

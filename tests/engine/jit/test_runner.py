@@ -303,6 +303,7 @@ def test_projections_before_the_tiles():
         assert uses_tiles(program)
 
 
+@pytest.mark.slow
 def test_single_precision_after_300_layers():
     circuit, w = layers(2, 300)
     program = compile_circuit(circuit, (), w)
@@ -910,6 +911,7 @@ for _ in range(3):
 """
 
 
+@pytest.mark.slow
 def test_torch_compile_leaves_machine_code_alone():
     done = subprocess.run(
         [sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False, timeout=120

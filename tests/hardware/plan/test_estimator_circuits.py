@@ -91,7 +91,7 @@ def test_its_executions_are_those_of_its_bases_and_what_learns_the_readout(tmp_p
     assert zne.estimator.weights[0] == 3 * trex.estimator.weights[0]  # three noise factors
 
 
-@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("level", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_values_are_those_of_the_device_within_their_errors(tmp_path, level):
     """Beside the same Estimator asked in memory, and the Sampler's way."""
     plan = asked(tmp_path, 3_000, {"resilience_level": level})
