@@ -1,6 +1,6 @@
 // q_dense: The Q-Dense circuit in all its variants: ancilla, label, re-uploading, states.
 // Source: Kölle et al., arXiv:2401.07049, section 4
-// Options: num_data=4, depth=2, ancilla=True, guided=False, reuploads=1, complex_amplitudes=False
+// Options: num_data=4, depth=2, ancilla=True, guided=False, reuploads=1, complex_amplitudes=False, entanglers=ring
 // Qubits (q[0] is the least significant): data q[1], q[2], q[3], q[4]; ancilla q[0]
 // Parameters in radians, as declared: 30 weights w_..., 0 inputs x_...
 OPENQASM 3.0;
