@@ -51,8 +51,12 @@ def test_each_change_is_seen(change):
     assert circuit_fingerprint(made(change)) != circuit_fingerprint(made())
 
 
+# Qiskit itself drops tiny factors in one order of terms and keeps them in another.
+FACTORS = st.floats(-3, 3).filter(lambda value: value == 0 or abs(value) > 1e-9)
+
+
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.floats(-3, 3, allow_subnormal=False), min_size=3, max_size=3))
+@given(st.lists(FACTORS, min_size=3, max_size=3))
 def test_ways_to_write_a_sum_are_one(weights):
     found = []
     for order in ((0, 1, 2), (2, 0, 1)):

@@ -86,6 +86,7 @@ def test_labels_that_were_never_seen_are_refused(qdm, begun, tmp_path):
     assert manifest["classes"] == {"3": 0, "7": 1}
 
 
+@pytest.mark.slow
 def test_every_command_takes_data_that_moved(qdm, place):
     """And refuses to guess, and to take other data instead."""
     run, file = place / "run", place / "mine.npz"

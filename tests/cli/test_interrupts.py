@@ -54,6 +54,7 @@ def last_checkpoint(run: Path) -> Path:
     return sorted((run / "checkpoints").iterdir())[-1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(command, whole, tmp_path):
     run = tmp_path / "a run"  # a name that a shell would split
     words = [command, "train", *LONG.split(), "--out", str(run)]

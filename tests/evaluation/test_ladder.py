@@ -189,6 +189,7 @@ def test_fractional_gates_and_checks_of_shots_run_where_a_device_has_them(run):
     assert all("fake_manila has no rzz and no rx" in each for each in problems.values())
 
 
+@pytest.mark.slow
 def test_twirled_readout_is_shown_where_the_two_errors_differ(run):
     options = {**SMALL, "readout": "asymmetric", "rungs": ["twirled-readout"]}
     assert qdm.ladder(run, "noisy:fake_manila", **options).rows[-1].note == ""

@@ -174,6 +174,7 @@ def test_noise_of_the_active_qubits_is_the_whole_devices_to_the_bit(isa, values,
         assert {k: c for k, c in enumerate(counts[row]) if c} == reference
 
 
+@pytest.mark.slow
 def test_local_mode_gives_what_ibms_sampler_gives_on_the_fake_backend(isa, values):
     from qiskit_ibm_runtime import Batch
     from qiskit_ibm_runtime.executor_sampler import Sampler

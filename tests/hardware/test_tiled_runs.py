@@ -116,6 +116,7 @@ def test_a_run_on_tiles_ends_with_images_that_a_replay_finds_again(digits, tmp_p
     assert number == (3 if tiles == "3" else 7)
 
 
+@pytest.mark.slow
 def test_counts_of_each_row_are_those_of_its_tile(digits, tmp_path):
     shots = 20_000
     plan = planned(digits, tmp_path, shots=shots)

@@ -384,6 +384,7 @@ print(json.dumps([said, ring]))
 """
 
 
+@pytest.mark.slow
 def test_without_the_package_one_line_names_it(acme):
     plan(acme, "acme-wave", "--seed", 3)
     (said, ring) = acme.python(GONE, PYTHONPATH=str(ROOT))

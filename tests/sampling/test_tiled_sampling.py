@@ -116,6 +116,7 @@ def test_expectation_values_come_from_all_tiles_with_their_errors(mitigation):
     assert (tiled.standard_errors > 0).all()
 
 
+@pytest.mark.slow
 def test_samples_name_their_tiles(make_run, tmp_path):
     run = make_run("eeqdm", image_size=2, depth=1, num_steps=2)
     options = {"num_images": 4, "shots": 200, "layout_trials": 1}

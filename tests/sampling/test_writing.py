@@ -151,6 +151,7 @@ def test_all_files_or_none(mitigated, tmp_path, monkeypatch, failing, error):
     assert paths_below(tmp_path) == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_while_writing(make_run, tmp_path):
     # The limit lets the probe of 4096 bytes pass, as a disk that is nearly full would.
     folder = make_run(image_size=16, num_steps=8).checkpoint.parent.parent

@@ -190,6 +190,7 @@ def test_classical_part_of_the_reduced_transfer_is_the_begun_classical_run():
     assert training["transfer_epochs"] + training["epochs"] == classical.training.epochs
 
 
+@pytest.mark.slow
 def test_command_line_trains_and_resumes_a_transfer(tmp_path, capsys):
     run = tmp_path / "run"
     settings = [f"--set={key}={value}" for key, value in SMALL.items() if key != "epochs"]

@@ -872,6 +872,7 @@ sys.exit(len(made) - 1)
 """
 
 
+@pytest.mark.slow
 def test_threads_that_use_the_tiles_first_at_the_same_time():
     done = subprocess.run(
         [sys.executable, "-c", COLD], capture_output=True, text=True, check=False, timeout=120

@@ -159,6 +159,7 @@ def test_a_noise_model_is_a_device_here_too():
     assert runner.metadata["options"]["noise"] == "the device's own NoiseModel, active qubits"
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     name=st.sampled_from(["fake_torino", "fake_osaka", "fake_quito", "fake_kawasaki"]),

@@ -244,6 +244,7 @@ def loss_curve(qnn: EstimatorQNN) -> list[float]:
     return curve
 
 
+@pytest.mark.slow
 def test_torch_connector_trains_as_on_aer():
     engine = EngineEstimator()
     ours = loss_curve(estimator_qnn(engine, EngineEstimatorGradient(engine), input_gradients=True))

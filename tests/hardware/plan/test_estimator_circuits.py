@@ -148,6 +148,7 @@ def test_killed_at_any_write_it_ends_with_the_same_values(tmp_path, every):
         ledger.close()
 
 
+@pytest.mark.slow
 def test_a_model_of_expectation_values_runs_its_chain_by_the_estimator(tmp_path):
     run = write_reading_run(tmp_path / "readings")
     changes = {"scheduler": "ddim", "num_inference_steps": 2, "primitive": "estimator"}

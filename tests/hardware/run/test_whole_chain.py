@@ -115,6 +115,7 @@ def test_on_a_device_with_reused_qubits_it_is_the_circuit_that_was_planned(run_o
         assert (np.abs(seen - expected) < 5 * sigma + 3 / shots).all()  # of rare ones a few
 
 
+@pytest.mark.slow
 def test_m3_mends_the_bits_of_a_qubit_that_is_measured_several_times(run_of, tmp_path):
     """On a device whose only errors are those of its readout: what M3 is for."""
     from qiskit_aer.noise import NoiseModel, ReadoutError
