@@ -26,6 +26,26 @@ app = typer.Typer(help="Reports, before anything is paid for.", no_args_is_help=
 app.command("pictures")(pictures.pictures)
 
 
+def _devices_and_folder(
+    subject: str, backend: list[str] | None, settings: list[str] | None, out: Path | None
+) -> tuple[list[str], Path]:
+    """Return the devices of a report and its folder, both checked before any work."""
+    from ..errors import InvalidOption
+    from ..execution.snapshots import load_backend
+    from ..files import check_writable
+
+    backends = backend or ["fake_torino"]
+    for name in backends:
+        load_backend(name)
+    of_run = Path(subject).is_dir()
+    if of_run and settings:
+        raise InvalidOption("A trained run's options are frozen; --set is for models and presets.")
+    if out is None:
+        out = Path(subject) / "report" if of_run else Path("transpile_reports")
+    check_writable(out)
+    return backends, out
+
+
 @app.command("transpile")
 def transpile(
     subject: Annotated[
@@ -77,24 +97,14 @@ def transpile(
     from rich.console import Console
     from rich.progress import Progress
 
-    from ..errors import InvalidOption, UnsupportedCircuit
+    from ..errors import UnsupportedCircuit
     from ..evaluation.run_cost import RunReport
-    from ..execution.snapshots import load_backend
-    from ..files import check_writable
     from ..options import parse_assignments
     from ..reports.calls_render import write_calls_report
     from ..reports.transpile_render import write_report
     from ..tasks import cost
 
-    backends = backend or ["fake_torino"]
-    for name in backends:
-        load_backend(name)
-    of_run = Path(subject).is_dir()
-    if of_run and settings:
-        raise InvalidOption("A trained run's options are frozen; --set is for models and presets.")
-    if out is None:
-        out = Path(subject) / "report" if of_run else Path("transpile_reports")
-    check_writable(out)
+    backends, out = _devices_and_folder(subject, backend, settings, out)
     console = Console(stderr=True)
     silent = quiet or not console.is_interactive
     with Progress(console=console, disable=silent, transient=True) as bar:
@@ -212,22 +222,11 @@ def tiles_page(
     from rich.console import Console
     from rich.progress import Progress
 
-    from ..errors import InvalidOption
-    from ..execution.snapshots import load_backend
-    from ..files import check_writable
     from ..options import parse_assignments
     from ..reports.tiles_render import write_tiles_report
     from ..tasks import tiles as find
 
-    backends = backend or ["fake_torino"]
-    for name in backends:
-        load_backend(name)
-    of_run = Path(subject).is_dir()
-    if of_run and settings:
-        raise InvalidOption("A trained run's options are frozen; --set is for models and presets.")
-    if out is None:
-        out = Path(subject) / "report" if of_run else Path("transpile_reports")
-    check_writable(out)
+    backends, out = _devices_and_folder(subject, backend, settings, out)
     console = Console(stderr=True)
     silent = quiet or not console.is_interactive
     with Progress(console=console, disable=silent, transient=True) as bar:

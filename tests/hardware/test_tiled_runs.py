@@ -14,6 +14,7 @@ import pytest
 from qdm_qiskit.errors import InvalidOption, InvalidPlan, TargetUnavailable
 from qdm_qiskit.execution.noisy import NoisyRunner
 from qdm_qiskit.hardware.ledger.run_files import calibration_names, counts_path, read_counts
+from qdm_qiskit.hardware.plan import call_jobs
 from qdm_qiskit.hardware.plan.canonical_json import content_sha256
 from qdm_qiskit.hardware.plan.planned_files import read_all_circuits
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
@@ -208,6 +209,12 @@ def test_rows_beyond_a_jobs_limits_go_into_parts(digits, tmp_path, monkeypatch):
     with pytest.raises(InvalidOption, match=r"One row of call '.*' on each of 3 tiles takes 60"):
         planned(digits, tmp_path)
     assert whole.total_seconds < plan.total_seconds  # a job more a step costs its overhead
+
+
+def test_too_many_jobs_are_refused_on_tiles_too(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(call_jobs, "MAX_RUN_JOBS", 1)
+    with pytest.raises(InvalidOption, match=r"takes more than 1 jobs by step t=\d"):
+        planned(digits, tmp_path)
 
 
 def test_seconds_decide_the_shots_on_tiles_too(digits, tmp_path):

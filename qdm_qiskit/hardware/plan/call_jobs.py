@@ -36,6 +36,7 @@ __all__ = [
     "call_name",
     "chosen_sampler",
     "jobs_of",
+    "listed_jobs",
     "noise_stream",
     "options_text",
     "planned_sampler",
@@ -311,11 +312,33 @@ def jobs_of(
     Raises:
         InvalidOption: If a single row outgrows the limits.
     """
-    jobs: list[JobPlan] = []
     split = _Splitter(circuits, clock, shots, room)
+    return listed_jobs(times, steps, split.parts, split.overhead, shots)
+
+
+def listed_jobs(
+    times: Sequence[int],
+    steps: Sequence[Sequence[Question]],
+    parts_of: Callable[[Question], Sequence[Sequence[CallPlan]]],
+    overhead: float,
+    shots: int,
+) -> tuple[JobPlan, ...]:
+    """Return the jobs of a run in order, named by step, question and part.
+
+    Args:
+        times: t of each step.
+        steps: Questions of each step.
+        parts_of: Returns the calls of each job of a question.
+        overhead: QPU seconds of a job beside its calls.
+        shots: Of each row and circuit.
+
+    Raises:
+        InvalidOption: If there are more than :data:`MAX_RUN_JOBS`.
+    """
+    jobs: list[JobPlan] = []
     for t, questions in zip(times, steps, strict=True):
         for number, question in enumerate(questions, start=1):
-            parts = split.parts(question)
+            parts = parts_of(question)
             for part, calls in enumerate(parts, start=1):
                 which = 0 if len(parts) == 1 else part
                 jobs.append(
@@ -325,7 +348,7 @@ def jobs_of(
                         part=which,
                         shots=shots,
                         calls=tuple(calls),
-                        seconds=split.overhead + math.fsum(c.seconds for c in calls),
+                        seconds=overhead + math.fsum(c.seconds for c in calls),
                         name=job_name(t, number, which, alone=len(questions) == 1),
                     )
                 )

@@ -17,8 +17,8 @@ from ...transpiling.cost import circuit_cost
 from ...transpiling.passes import measured_physical_qubits
 from ...transpiling.tiles import TileChoice, Tiling, blocks_of, find_tiles
 from .call_circuits import CallCircuits
-from .call_jobs import AskedCall, Question, Room
-from .calls import CallPlan, JobPlan, PlannedCircuit, job_name
+from .call_jobs import AskedCall, Question, Room, listed_jobs
+from .calls import CallPlan, JobPlan, PlannedCircuit
 from .circuits import clock
 from .config import PlanConfig
 from .qpu_seconds import Timing
@@ -168,27 +168,10 @@ def tiled_jobs(
     """Return the jobs of a run on tiles; as :func:`.call_jobs.jobs_of`, which has one place.
 
     Raises:
-        InvalidOption: If one execution of a call outgrows the limits.
+        InvalidOption: If one execution of a call outgrows the limits, or the run has too many jobs.
     """
     split = _Splitter(calls, clock, shots, room)
-    jobs: list[JobPlan] = []
-    for t, questions in zip(times, steps, strict=True):
-        for number, question in enumerate(questions, start=1):
-            parts = split.parts(question)
-            for part, planned in enumerate(parts, start=1):
-                which = 0 if len(parts) == 1 else part
-                jobs.append(
-                    JobPlan(
-                        step=t,
-                        number=number,
-                        part=which,
-                        shots=shots,
-                        calls=tuple(planned),
-                        seconds=clock.overhead_seconds + math.fsum(c.seconds for c in planned),
-                        name=job_name(t, number, which, alone=len(questions) == 1),
-                    )
-                )
-    return tuple(jobs)
+    return listed_jobs(times, steps, split.parts, clock.overhead_seconds, shots)
 
 
 class _Splitter:
