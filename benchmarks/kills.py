@@ -211,6 +211,7 @@ def _watched(file: Path, kind: str) -> Iterator[None]:
         at(f"unnamed {Path(target).name}")
         replace(source, target, **more)
 
+    # Methods are replaced for the whole process, as a kill may come in any of them.
     Store.write, Store._commit, os.replace = watched_write, watched_commit, watched_replace  # type: ignore
     try:
         yield

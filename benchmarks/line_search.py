@@ -18,6 +18,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def settings() -> dict[str, tuple[Callable[[], Data], LineConfig]]:
             latents=latents,
             guided=guided,
         )
-    pca8 = lambda: of_images("digits", "pca", 8)  # noqa: E731 (named for the lines below)
+    pca8 = partial(of_images, "digits", "pca", 8)
     for qubits, uploads in ((4, 4), (8, 4), (6, 2), (6, 6)):
         add(
             f"digits, pca, 8 latents, {qubits} qubits, {uploads} uploads",

@@ -301,7 +301,7 @@ class CircuitSpec:
                     f"'{self.name}' takes complex amplitudes, and its loader has no attribute `phases` "
                     "that is True; give it one, or leave loader out."
                 )
-            self.loading  # noqa: B018
+            self.loading  # noqa: B018 (made now, so that one that does not fit is refused)
 
     def _check_roles(self) -> None:
         special = [each for each in (self.time_input, self.label_input) if each is not None]
