@@ -36,7 +36,7 @@ test: install ## Run the tests
 	$(BIN)/python -m pytest -m 'not slow' -n auto --dist worksteal
 
 test-slow: install ## Run the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
 test-inception: install $(INCEPTION)/.installed ## Run Inception's tests, on random weights in the published layout
 	PYTHONPATH=$(INCEPTION) $(BIN)/python -m pytest tests/evaluation/test_inception.py

@@ -27,11 +27,19 @@ def refit(
         str | None,
         typer.Option(help="Physical qubits, as in 3,4,5,6,7,8; the transpiler chooses if none."),
     ] = None,
+    tiles: Annotated[
+        str | None,
+        typer.Option(help="Places of the device to fit one head to, as for `qdm sample`."),
+    ] = None,
+    tile_buffer: Annotated[
+        bool, typer.Option("--tile-buffer", help="Leave a qubit between tiles.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
 ) -> None:
     """Fit the linear head of a run again to what a device returns, as a run of its own.
 
-    Other commands take the new folder as a run; sampled on the same target it takes the same qubits.
+    Other commands take the new folder as a run; sampled on the same target it takes the same qubits
+    or tiles.
 
     Example:
 
@@ -42,13 +50,19 @@ def refit(
     from ..options import convert
     from ..tasks.refitting import refit as run_refit
 
-    options: dict[str, Any] = {"mitigation": mitigation, "seed": seed}
+    options: dict[str, Any] = {
+        "mitigation": mitigation,
+        "seed": seed,
+        "tiles": tiles,
+        "tile_buffer": tile_buffer,
+    }
     if layout is not None:
         options["initial_layout"] = convert("layout", layout, tuple[int, ...])
     chosen: Any = goal
     made = run_refit(run, target, circuits=circuits, shots=shots, goal=chosen, out=out, **options)
     record = made.record
-    typer.echo(f"target     {record['target']}, qubits {record['physical_qubits']}")
+    where = f"qubits {record['physical_qubits']}" if tiles is None else f"tiles {tiles}"
+    typer.echo(f"target     {record['target']}, {where}")
     typer.echo(f"circuits   {record['circuits']} of {record['shots']} shots")
     typer.echo(
         f"error      {record['error_before']:.5f} -> {record['error_after']:.5f} of circuits left out "

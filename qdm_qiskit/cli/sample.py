@@ -109,7 +109,6 @@ def sample(
     from ..sampling.schedulers import planned_chain
     from ..sampling.shown import tile_lines
     from ..tasks import sample as run_sampling
-    from ..tasks.refitting import on_refitted_qubits
 
     config = build(
         SamplingConfig,
@@ -141,7 +140,6 @@ def sample(
     check_output(out)
     taken = None if calibration is None else read_calibration(calibration)
     trained = load_run(run)
-    config = on_refitted_qubits(config, run)
     times = planned_chain(trained.process, scheduler, steps, eta)[1]
     from rich.console import Console
     from rich.progress import Progress

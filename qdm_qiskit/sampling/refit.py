@@ -26,10 +26,10 @@ from ..models import Denoiser
 from ..rng import derived_seed
 from ..training import load_split
 from ..training.run_data import class_indices, classes_of
+from .refit_record import SCHEMA
 from .sample import TrainedRun
 
 __all__ = [
-    "SCHEMA",
     "Goal",
     "RefitPairs",
     "corrections_of",
@@ -39,7 +39,6 @@ __all__ = [
     "refitted",
 ]
 
-SCHEMA = "qdm-refit/1"
 Goal = Literal["model", "data"]
 """What the head is fitted to: the model's own exact predictions, or the targets of training. The
 first has no noise of its own, so that few circuits do; the second also mends the model."""

@@ -55,6 +55,7 @@ from .device import (
     check_has_calls,
 )
 from .loader_choice import AUTO, LoaderChoice, choose_loader, loaded_vectors
+from .refit_record import on_refitted_qubits, read_refit
 from .samplers import Sampler
 from .schedulers import planned_chain, sampler_origin, scheduled_chain
 from .shown import samples_card, summary
@@ -123,6 +124,8 @@ class TrainedRun:
     checkpoint: Path
     num_classes: int
     """Number of classes of a guided model."""
+    refit: dict[str, Any] | None = None
+    """Record of the refit that made the model, if one did."""
 
     def __repr__(self) -> str:
         return one_line("TrainedRun", self.config.model, self.checkpoint)
@@ -252,7 +255,8 @@ def load_run(
     num_classes = len(set(config.data.classes)) or getattr(config.model_options, "num_classes", 1)
     if config.record is not None:
         num_classes = len(config.record.train_classes)
-    made = TrainedRun(model, make_process(config.diffusion), config, checkpoint, num_classes)
+    process, refit = make_process(config.diffusion), read_refit(run)
+    made = TrainedRun(model, process, config, checkpoint, num_classes, refit)
     return made if loader is None else made.with_loader(loader)
 
 
@@ -294,6 +298,7 @@ def sample(
     """
     of_kind(run, TrainedRun, "run", "load_run(folder) reads one")
     of_kind(config, SamplingConfig, "config")
+    config = on_refitted_qubits(config, run.refit)
     target = parse_target(config.target)
     choice: LoaderChoice | None = None
     if config.loader is not None:
@@ -387,6 +392,8 @@ def sample(
     }
     if corrections:
         manifest["corrections"] = {name: each.to_dict() for name, each in corrections.items()}
+    if run.refit is not None:
+        manifest["refit"] = run.refit
     if choice is not None:
         manifest["loader_choice"] = choice.to_dict()
     if walked is not None:

@@ -8,17 +8,16 @@ from typing import Any
 
 from ..arguments import checked_path
 from ..engine.noise.runners import runner_for
-from ..errors import InvalidData, InvalidOption
+from ..errors import InvalidOption
 from ..execution.devices import DeviceLike
 from ..execution.targets import parse_target, target_text
-from ..files import check_writable, read_json_object, write_json
+from ..files import check_writable, write_json
 from ..mitigation.refit import AffineCorrection
 from ..notebook import one_line
 from ..options import build
 from ..progress import Message, Progress, silent
 from ..sampling import DevicePredictor, QDMPipeline, SamplingConfig, TrainedRun, load_run
 from ..sampling.refit import (
-    SCHEMA,
     Goal,
     corrections_of,
     has_linear_head,
@@ -26,11 +25,9 @@ from ..sampling.refit import (
     refit_pairs,
     refitted,
 )
+from ..sampling.refit_record import FILE, SCHEMA
 
-__all__ = ["FILE", "Refitted", "on_refitted_qubits", "refit"]
-
-FILE = "refit.json"
-"""Record of a refit, beside the model that it made."""
+__all__ = ["Refitted", "refit"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +71,7 @@ def refit(
         out: Folder for the fitted run, which every command takes as a run; None writes nothing.
         progress: Receives the progress messages.
         options: Other fields of :class:`~qdm_qiskit.sampling.SamplingConfig`: ``mitigation="m3"``,
-            ``initial_layout=(3, 4, 5)``, ``seed=1``.
+            ``initial_layout=(3, 4, 5)``, ``tiles=">=0.7"`` (one fit for all tiles), ``seed=1``.
 
     Returns:
         The fitted run, or the corrections, and the record.
@@ -114,12 +111,17 @@ def refit(
         "shots": shots,
         "mitigation": config.mitigation,
         "physical_qubits": device.first.physical_qubits,
+        **(
+            {}
+            if config.tiles is None
+            else {"tiles": config.tiles, "tile_buffer": config.tile_buffer}
+        ),
         "run": str(trained.checkpoint.name),
     }
     if has_linear_head(trained.model):
         found, record = refitted(trained, pairs, results, goal=goal, provenance=about)
         record["error_after"] = record["error_left_out"]
-        made = Refitted(found, {}, record)
+        made = Refitted(replace(found, refit=record), {}, record)
     else:
         made = _corrected(trained, calls, results, about)
     if folder is not None:
@@ -144,30 +146,3 @@ def _corrected(trained: TrainedRun, calls: Any, results: Any, about: dict[str, A
         "corrections": {name: c.to_dict() for name, c in corrections.items()},
     }
     return Refitted(trained, corrections, record)
-
-
-def on_refitted_qubits(config: SamplingConfig, folder: Path) -> SamplingConfig:
-    """Return options that sample a refitted run on the qubits that it was fitted to.
-
-    Args:
-        config: The options; a layout that is given stays.
-        folder: Of the run.
-
-    Returns:
-        The options, changed only where the folder holds a refit to the same target.
-
-    Raises:
-        InvalidData: If the record cannot be used.
-    """
-    path = folder / FILE
-    if config.initial_layout or not path.is_file():
-        return config
-    content = read_json_object(path)
-    qubits = content.get("physical_qubits")
-    if content.get("schema") != SCHEMA:
-        raise InvalidData(f"{path} is not of schema '{SCHEMA}'.")
-    if content.get("target") != config.target or qubits is None:
-        return config
-    if not isinstance(qubits, list) or not all(type(q) is int for q in qubits):
-        raise InvalidData(f"{path} names physical qubits by whole numbers, got {qubits!r:.60}.")
-    return replace(config, initial_layout=tuple(qubits))

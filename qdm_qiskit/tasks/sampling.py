@@ -27,7 +27,6 @@ from ..sampling import (
 )
 from ..sampling import sample as sample_run
 from ..sampling.samplers import Sampler
-from .refitting import on_refitted_qubits
 
 __all__ = ["sample"]
 
@@ -104,8 +103,6 @@ def sample(
     trained = run if isinstance(run, TrainedRun) else load_run(checked_path(run, "run"))
     if loader is not None and not (isinstance(loader, str) and config.loader == loader):
         trained = _behind(trained, config, loader)
-    if not isinstance(run, TrainedRun):
-        config = on_refitted_qubits(config, Path(run))
     samples = sample_run(
         trained,
         config,

@@ -16,6 +16,7 @@ from qdm_qiskit.execution.calls import CallResult
 from qdm_qiskit.layers.calling import ExactTarget
 from qdm_qiskit.models import whitened_codecs
 from qdm_qiskit.sampling.refit import corrections_of, refit_calls, refit_pairs, refitted
+from qdm_qiskit.sampling.refit_record import read_refit
 from qdm_qiskit.tasks import refit
 
 SMALL = {"image_size": 4, "latents": 3, "num_qubits": 3, "uploads": 2, "bricks": 1}
@@ -147,3 +148,36 @@ def test_a_fitted_run_is_a_run_on_the_qubits_of_its_fit(run, tmp_path):
         qdm.sample(run, "noisy:fake_torino", shots=20, num_images=2, initial_layout=(1, 2))
     with pytest.raises(InvalidOption, match="has no physical qubits"):
         qdm.sample(run, "aer", shots=20, initial_layout=(0, 1, 2))
+
+
+def test_a_run_fitted_on_tiles_is_sampled_on_them(run, tmp_path):
+    """Its samples say so; where a layout or tiles are given, those are taken."""
+    out = tmp_path / "fitted"
+    given = [str(run), "--target", "noisy:fake_torino", "--out", str(out), "--tiles", "3"]
+    done = CliRunner().invoke(app, ["refit", *given, "--circuits", "40", "--shots", "64"])
+    assert done.exit_code == 0, done.output
+    assert "noisy:fake_torino, tiles 3" in done.output
+    options = {"shots": 20, "num_images": 6}
+    fitted = qdm.sample(out, "noisy:fake_torino", **options)
+    assert len(fitted.manifest["device"]["tiles"]["tiles"]) == 3
+    assert fitted.manifest["sampling"]["tiles"] == 3
+    assert (fitted.manifest["refit"]["circuits"], fitted.manifest["refit"]["tiles"]) == (40, 3)
+    other = qdm.sample(out, "noisy:fake_torino", tiles=2, **options)
+    assert len(other.manifest["device"]["tiles"]["tiles"]) == 2
+    placed = qdm.sample(out, "noisy:fake_torino", initial_layout=(83, 82, 81), **options)
+    assert "tiles" not in placed.manifest["device"]
+    assert "refit" not in qdm.sample(run, num_images=2).manifest
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ({"schema": "other"}, "is not of schema"),
+        ({"physical_qubits": [1.5]}, "whole numbers"),
+        ({"tiles": [1]}, "a number or a rule"),
+    ],
+)
+def test_a_damaged_record_of_a_refit_is_named(tmp_path, record, says):
+    (tmp_path / "refit.json").write_text(json.dumps({"schema": "qdm-refit/1", **record}))
+    with pytest.raises(InvalidData, match=says):
+        read_refit(tmp_path)
