@@ -23,14 +23,30 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
-demo: install ## Train on real digits, sample through two devices' noise, report the cost
+# Ten digits by class. A latent model on a line of 6 qubits: exact, through two devices on many places of the
+# chip at once, with its head fitted again to each; what stands beside it; and the papers' Q-Dense circuit.
+LINE := $(DEMO)/line
+Q_DENSE := $(DEMO)/q-dense
+SAMPLES := $(DEMO)/samples
+TORINO := --target noisy:fake_torino --shots 256 --tiles '>=0.7'
+MARRAKESH := --target noisy:fake_marrakesh --shots 256 --tiles '>=0.7'
+SAMPLE := $(BIN)/qdm sample --quiet
+demo: install ## Train on ten real digits, sample by class through two devices' noise, show all of it side by side
 	rm -rf $(DEMO)
-	$(BIN)/qdm train --preset digits-demo --out $(DEMO)
-	$(BIN)/qdm sample $(DEMO) --out $(DEMO)/exact
-	$(BIN)/qdm sample $(DEMO) --target noisy:fake_torino --shots 4096 --mitigation m3 --out $(DEMO)/torino
-	$(BIN)/qdm sample $(DEMO) --target noisy:fake_marrakesh --shots 4096 --mitigation m3 --out $(DEMO)/marrakesh
-	$(BIN)/qdm report transpile $(DEMO) --backend fake_torino --backend fake_marrakesh --out $(DEMO)/report
-	$(BIN)/qdm report run $(DEMO)
+	$(BIN)/qdm train --preset line-digits-guided --epochs 150 --out $(LINE)
+	$(BIN)/qdm train --preset digits-demo --set guided=true --set num_classes=10 --set classes= --set batch_size=64 \
+		--set baseline=false --epochs 20 --out $(Q_DENSE)
+	$(SAMPLE) $(LINE) $(TORINO) --num-images 200 --out $(SAMPLES)/line-torino
+	$(BIN)/qdm refit $(LINE) $(TORINO) --out $(DEMO)/line-torino
+	$(SAMPLE) $(DEMO)/line-torino $(TORINO) --num-images 200 --out $(SAMPLES)/line-torino-refit
+	$(BIN)/qdm refit $(LINE) $(MARRAKESH) --out $(DEMO)/line-marrakesh
+	$(SAMPLE) $(DEMO)/line-marrakesh $(MARRAKESH) --num-images 200 --out $(SAMPLES)/line-marrakesh-refit
+	$(SAMPLE) $(Q_DENSE) --target noisy:fake_torino --shots 1024 --num-images 40 --out $(SAMPLES)/q-dense-torino
+	$(SAMPLE) $(Q_DENSE) --target noisy:fake_torino --shots 1024 --num-images 40 --loader bricks:8 \
+		--out $(SAMPLES)/q-dense-torino-bricks
+	$(BIN)/qdm report transpile $(LINE) --backend fake_torino --backend fake_marrakesh --out $(DEMO)/costs
+	$(BIN)/qdm evaluate $(LINE) $(Q_DENSE) --count 200 --resamples 100 --quiet --out $(DEMO)/report \
+		$(addprefix --samples $(SAMPLES)/,line-torino line-torino-refit line-marrakesh-refit q-dense-torino q-dense-torino-bricks)
 
 test: install ## Run the tests
 	$(BIN)/python -m pytest -m 'not slow' -n auto --dist worksteal

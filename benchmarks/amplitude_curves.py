@@ -19,7 +19,7 @@ from typing import Any
 
 from qdm_qiskit.errors import InvalidData, InvalidOption, QdmError
 from qdm_qiskit.files import read_json_object, write_json
-from qdm_qiskit.reports.evaluation_render import new_figure, png_bytes
+from qdm_qiskit.reports.figures import new_figure, png_bytes
 from qdm_qiskit.training import read_history
 
 COLOURS = ("#0f62fe", "#da1e28", "#198038", "#8a3ffc", "#ff832b", "#005d5d")

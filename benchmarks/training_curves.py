@@ -34,7 +34,7 @@ import numpy as np
 
 from qdm_qiskit.errors import InvalidData, QdmError
 from qdm_qiskit.files import read_json_object, write_json
-from qdm_qiskit.reports.evaluation_render import new_figure, png_bytes
+from qdm_qiskit.reports.figures import new_figure, png_bytes
 from qdm_qiskit.training import read_history
 from qdm_qiskit.training.transfer import FOLDER
 

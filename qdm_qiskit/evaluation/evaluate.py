@@ -46,6 +46,8 @@ __all__ = [
 SCHEMA = "qdm-evaluation/2"
 MOST_IMAGES = 100_000
 """Images of each set at most."""
+_EACH = 2
+"""Images of a class in a picture by class."""
 _SHOWN = 16
 
 
@@ -108,6 +110,8 @@ class Row:
     """Name to value; the names are explained in :attr:`EvaluationReport.metrics`."""
     subset_kid: dict[str, tuple[float, float]]
     """"domain" and "inception" to mean and deviation over subsets, where they were asked for."""
+    owes: str = ""
+    """What the images owe to which part: class, codec, circuit, head, target."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,9 @@ class EvaluationPictures:
     """Name to ``(up to 16, channels, height, width)``, the reference first."""
     pairs: dict[str, tuple[np.ndarray, np.ndarray]]
     """Name to samples and the training images nearest to them."""
+    by_class: dict[str, np.ndarray] = field(default_factory=dict)
+    """Where models were told classes: name to ``(classes * 2, channels, height, width)``, class by
+    class, white where there are too few; sets that were told none have their first images."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +224,11 @@ def evaluate(
 
     measure = _Measurement(chosen, reference, read(reference.images), config, classifier.classes)
     by_class = any(each.labels is not None for each in subjects)
+    classes = list(dict.fromkeys(np.sort(reference.labels).tolist()))
+    columns: dict[str, np.ndarray] = {}
+    if by_class:
+        told_of = reference.labels
+        columns[f"{reference.part} images"] = in_columns(reference.images, told_of, classes)
     grids = {f"{reference.part} images": reference.images[:_SHOWN]}
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     rows = []
@@ -260,11 +272,12 @@ def evaluate(
         progress(Message(f"{name}: measuring"))
         split = subject.training_split()
         asked = None if subject.labels is None else subject.labels(len(images))
-        rows.append(
-            measure.row(
-                name, "samples", subject.source, images, read(images), split=split, labels=asked
-            )
+        measured_row = measure.row(
+            name, "samples", subject.source, images, read(images), split=split, labels=asked
         )
+        rows.append(replace(measured_row, owes=subject.owes))
+        if by_class:
+            columns[name] = in_columns(images, asked, classes)
         grids[name] = images[:_SHOWN]
         shown = images[: _SHOWN // 2]
         pairs[name] = (shown, split.train.images[nearest(shown, split.train.images)[0]])
@@ -301,7 +314,29 @@ def evaluate(
         notes=tuple(notes),
         metrics={each.name: _described(each, by_name) for each in chosen},
     )
-    return report, EvaluationPictures(grids, pairs)
+    return report, EvaluationPictures(grids, pairs, columns)
+
+
+def in_columns(
+    images: np.ndarray, labels: np.ndarray | None, classes: Sequence[int], each: int = _EACH
+) -> np.ndarray:
+    """Return some images class by class.
+
+    Args:
+        images: ``(count, channels, height, width)``.
+        labels: ``(count,)``, or None, which takes the first images as they come.
+        classes: The classes, in order.
+        each: Images of a class.
+
+    Returns:
+        ``(len(classes) * each, channels, height, width)``; white where there are too few.
+    """
+    found = np.ones((len(classes) * each, *images.shape[1:]), dtype=np.float32)
+    for place, label in enumerate(classes):
+        start = place * each
+        there = images[start : start + each] if labels is None else images[labels == label][:each]
+        found[start : start + len(there)] = there
+    return found
 
 
 class _Measurement:

@@ -27,6 +27,7 @@ from ..training import RunConfig, run_from_dict
 from ..training.beside import has_beside, load_beside, read_losses
 from ..training.run_data import NOT_VERIFIED, at_place, has_files, load_data, verified
 from .image_metrics import check_images
+from .owed import owed, owed_to_model
 
 __all__ = [
     "PATH_NUMBERS",
@@ -66,6 +67,8 @@ class Subject:
     """The run's data set itself, where its name is not known here."""
     labels: Callable[[int], np.ndarray] | None = None
     """Gives the classes that :attr:`draw`'s images were asked to be of; None where nobody asked."""
+    owes: str = ""
+    """What its images owe to which part, in words."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -129,7 +132,8 @@ def run_subject(
     source = f"sampled exactly (engine) by {chain}, {steps} steps, seed {seed}"
     name = folder.resolve().name if name is None else name
     labels = asked_classes(run) if guided else None
-    return Subject(name, source, run.config, run.model.image_shape, draw, dataset, labels)
+    shape, owes = run.model.image_shape, "; ".join(owed_to_model(run.model, run.config))
+    return Subject(name, source, run.config, shape, draw, dataset, labels, owes)
 
 
 def asked_classes(run: TrainedRun) -> Callable[[int], np.ndarray]:
@@ -208,6 +212,7 @@ def samples_subject(folder: Path) -> Subject:
         shape=(channels, height, width),
         draw=lambda count: images[:count],
         labels=labels_of(manifest, len(images)),
+        owes=owed(config, manifest),
     )
 
 

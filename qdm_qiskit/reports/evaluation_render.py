@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from pathlib import Path
@@ -10,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import grid_png, image_grid
+from ..data import grid_png
 from ..evaluation.evaluate import EvaluationPictures, EvaluationReport
 from ..evaluation.metrics import METRIC_DOOR
 from ..files import write_together
 from ..notebook import Markup, card, folded, note, picture, table
+from .figures import new_figure, plain, png_bytes, show_grid
+from .side_by_side import render_by_class, render_page
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,15 +23,12 @@ if TYPE_CHECKING:
 __all__ = [
     "METRICS",
     "metric_names",
-    "new_figure",
-    "png_bytes",
     "render_card",
     "render_markdown",
     "render_nearest",
     "render_png",
     "render_table",
     "sentences",
-    "show_grid",
     "write_evaluation",
 ]
 
@@ -53,7 +51,7 @@ def _explained(report: dict[str, Any], name: str) -> tuple[str, str]:
     if name in METRICS:
         return METRICS[name]
     told = report["metrics"][name]
-    return _plain(" ".join(told["title"].split()), " -_.:()/,%+="), told["better"]
+    return plain(" ".join(told["title"].split()), " -_.:()/,%+="), told["better"]
 
 
 def render_table(report: dict[str, Any]) -> Table:
@@ -74,19 +72,23 @@ def render_table(report: dict[str, Any]) -> Table:
     return table
 
 
-def render_markdown(report: dict[str, Any]) -> str:
+def render_markdown(report: dict[str, Any], *, by_class: bool = False) -> str:
     """Render the evaluation as Markdown.
 
     Args:
         report: The same as for :func:`render_table`.
+        by_class: True if there is a picture of all sets class by class.
     """
-    names = [_plain(row["name"]) for row in report["rows"]]
+    names = [plain(row["name"]) for row in report["rows"]]
     lines = ["# Evaluation", "", _headline(report), "", "![overview](evaluation.png)", ""]
+    if by_class:
+        lines += ["![all sets, class by class](by_class.png)", ""]
     lines += ["| | " + " | ".join(names) + " |", "|" + "---|" * (len(names) + 1)]
     lines += ["| " + " | ".join(cells) + " |" for cells in _lines(report)]
     lines += ["", *[f"* {sentence}" for sentence in sentences(report)], ""]
     for row, name in zip(report["rows"], names, strict=True):
-        lines.append(f"* {name}: {row['count']} images, {row['source']}.")
+        owes = f" Owed to: {row['owes']}." if row["owes"] else ""
+        lines.append(f"* {name}: {row['count']} images, {row['source']}.{owes}")
     lines += ["", "![samples above, the training images nearest to them below](nearest.png)", ""]
     return "\n".join(lines)
 
@@ -162,7 +164,7 @@ def render_png(report: dict[str, Any], grids: dict[str, np.ndarray]) -> bytes:
     for axis, (title, images) in zip(
         np.atleast_1d(lower.subplots(1, len(grids))), grids.items(), strict=True
     ):
-        show_grid(axis, images, math.ceil(math.sqrt(len(images))), _plain(title))
+        show_grid(axis, images, math.ceil(math.sqrt(len(images))), plain(title))
     return png_bytes(figure)
 
 
@@ -178,34 +180,9 @@ def render_nearest(pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     figure = new_figure((7, 1.9 * len(pairs)))
     axes = np.atleast_1d(figure.subplots(len(pairs), 1))
     for axis, (name, (samples, training)) in zip(axes, pairs.items(), strict=True):
-        title = f"{_plain(name)}: samples, and the training images nearest to them"
+        title = f"{plain(name)}: samples, and the training images nearest to them"
         show_grid(axis, np.concatenate([samples, training]), len(samples), title)
     return png_bytes(figure)
-
-
-def show_grid(axis: Any, images: np.ndarray, columns: int, title: str) -> None:
-    """Draw images side by side on a matplotlib axis."""
-    grid = image_grid(np.clip(images, 0, 1), columns)
-    axis.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axis.set_title(title, fontsize=8)
-    axis.axis("off")
-
-
-def png_bytes(figure: Any) -> bytes:
-    """Return a matplotlib figure as PNG, without the time and the version in it."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def new_figure(size: tuple[float, float]) -> Any:
-    """Return a matplotlib figure of a size in inches, without a window."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _interval_plot(axis: Any, name: str, rows: list[dict[str, Any]], *, labels: bool) -> None:
@@ -221,7 +198,7 @@ def _interval_plot(axis: Any, name: str, rows: list[dict[str, Any]], *, labels: 
         )
     axis.set_xscale("symlog", linthresh=0.1)
     axis.axvline(0, color="#c6c6c6", linewidth=1)
-    axis.set_yticks(range(len(rows)), [_plain(row["name"]) for row in rows] if labels else [])
+    axis.set_yticks(range(len(rows)), [plain(row["name"]) for row in rows] if labels else [])
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.tick_params(labelsize=7)
     axis.spines[["top", "right"]].set_visible(False)
@@ -263,20 +240,18 @@ def _headline(report: dict[str, Any]) -> str:
     reference = report["reference"]
     channels, height, width = reference["shape"]
     return (
-        f"Against {reference['count']} {reference['part']} images of {_plain(reference['dataset'])}, "
+        f"Against {reference['count']} {reference['part']} images of {plain(reference['dataset'])}, "
         f"{height} x {width} pixels, {'grey' if channels == 1 else 'RGB'}."
     )
-
-
-def _plain(text: str, allowed: str = " -_.:()/") -> str:
-    """Return a name or title without what Markdown, HTML or matplotlib takes for markup."""
-    return "".join(each if each.isalnum() or each in allowed else "?" for each in text)
 
 
 def write_evaluation(
     report: EvaluationReport, pictures: EvaluationPictures, folder: Path
 ) -> tuple[Path, ...]:
-    """Write ``evaluation.png``, ``nearest.png``, ``evaluation.md`` and ``evaluation.json``.
+    """Write an evaluation: ``evaluation.html``, ``.md``, ``.json``, ``.png``, and other pictures.
+
+    ``nearest.png`` has samples above the training images nearest to them; ``by_class.png``, where a
+    model was told classes, all sets side by side.
 
     Args:
         report: Result of :func:`evaluate`.
@@ -290,13 +265,26 @@ def write_evaluation(
         OutputNotWritable: If the folder cannot be written; nothing has changed then.
     """
     data = report.to_dict()
+    drawn = {
+        "evaluation.png": render_png(data, pictures.grids),
+        "nearest.png": render_nearest(pictures.pairs),
+    }
+    captions = {
+        "distances to the reference, with intervals": drawn["evaluation.png"],
+        "samples, and the training images nearest to them": drawn["nearest.png"],
+    }
+    if pictures.by_class:
+        drawn["by_class.png"] = render_by_class(data, pictures.by_class)
+        captions = {"all sets, class by class": drawn["by_class.png"], **captions}
+    lines = [["", *(row["name"] for row in data["rows"])], *_lines(data)]
+    page = render_page("Evaluation", _headline(data), lines, sentences(data), captions)
     contents = {
-        folder / "evaluation.png": render_png(data, pictures.grids),
-        folder / "nearest.png": render_nearest(pictures.pairs),
-        folder / "evaluation.md": render_markdown(data).encode(),
+        **{folder / name: png for name, png in drawn.items()},
+        folder / "evaluation.md": render_markdown(data, by_class="by_class.png" in drawn).encode(),
         folder / "evaluation.json": (
             json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
         ).encode(),
+        folder / "evaluation.html": page.encode(),
     }
     write_together(contents)
     return tuple(contents)

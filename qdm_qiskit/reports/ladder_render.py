@@ -10,7 +10,7 @@ import numpy as np
 
 from ..evaluation.ladder import HEAD, Ladder, about_ladder, ladder_lines, ladder_notes
 from ..files import write_together
-from .evaluation_render import new_figure, png_bytes, show_grid
+from .figures import new_figure, png_bytes, show_grid
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -23,7 +23,7 @@ from ..sampling import SamplingConfig, TrainedRun, load_run, sample
 from ..sampling.schedulers import planned_chain
 from ..training import load_split, read_history
 from ..training.run_data import NOT_VERIFIED, at_place
-from .evaluation_render import new_figure, png_bytes, show_grid
+from .figures import new_figure, png_bytes, show_grid
 from .run_render import loss_plot
 
 __all__ = [

@@ -19,6 +19,7 @@ from ..evaluation.evaluate import (
 from ..evaluation.evaluate import evaluate as measure
 from ..evaluation.inception import inception_weights as find_weights
 from ..evaluation.metric import Metric
+from ..evaluation.owed import owed
 from ..evaluation.subjects import (
     Subject,
     beside_subjects,
@@ -190,4 +191,5 @@ def _of_samples(samples: str | Path | Samples) -> Subject:
         shape=(channels, height, width),
         draw=lambda count: samples.images[:count],
         labels=labels_of(samples.manifest, len(samples.images)),
+        owes=owed(config, samples.manifest),
     )

@@ -54,6 +54,7 @@ def test_table_pictures_and_cache(qdm, run, home, snapshot):
         "nearest.png",
         "evaluation.md",
         "evaluation.json",
+        "evaluation.html",
     }
     kept = snapshot(home)
     assert any(name.endswith(".safetensors") for name in kept)

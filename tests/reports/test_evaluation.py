@@ -169,6 +169,7 @@ def test_runs_and_sample_folders_stand_in_one_table(run, cache, tmp_path):
         "nearest.png",
         "evaluation.md",
         "evaluation.json",
+        "evaluation.html",
     ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths[:2])
     saved = json.loads(paths[3].read_text())
@@ -213,7 +214,7 @@ def test_warnings_are_said(run, fake, cache):
 def test_an_uncommon_name_is_no_markup(fake, cache, tmp_path):
     images = np.random.default_rng(1).random((80, 1, 4, 4), dtype=np.float32)
     report, pictures = evaluate([fake(images, "<b>|[red]$x$")], CONFIG, cache=cache)
-    _, _, page, _ = write_evaluation(report, pictures, tmp_path)
+    _, _, page, *_ = write_evaluation(report, pictures, tmp_path)
     assert "<b>" not in page.read_text()
     render_table(report.to_dict())
 

@@ -189,15 +189,14 @@ def test_killed_at_every_write_on_a_device(run_of, tmp_path, monkeypatch, name, 
 
     if (name, device) == ("conditioned", "fake_manila"):
         device = "fake_nairobi"
-    monkeypatch.setattr(work, "MAX_EXECUTIONS", 400)
-    plan = planned(run_of(name), tmp_path / "fresh", f"local:{device}", shots=200)
-    plan_of_parts = planned(run_of(name), tmp_path / "parts", f"local:{device}", shots=300)
-    assert plan.num_jobs == 1
-    assert plan_of_parts.num_jobs > 1
-    # Of its circuits a job takes seconds, so it is killed at every fifth point only.
-    every = 5 if name == "conditioned" else 1
+    # A shot of the conditioned circuit is a trajectory of seven qubits, so it gets few.
+    shots, every = (100, 4) if name == "conditioned" else (200, 1)
+    monkeypatch.setattr(work, "MAX_EXECUTIONS", 2 * shots)
+    plan = planned(run_of(name), tmp_path / "fresh", f"local:{device}", shots=shots)
+    in_parts = planned(run_of(name), tmp_path / "parts", f"local:{device}", shots=shots * 3 // 2)
+    assert (plan.num_jobs, in_parts.num_jobs) == (1, 2)
     assert kill_and_resume(plan, tmp_path, every) > 10 // every
-    assert kill_and_resume(plan_of_parts, tmp_path / "in-parts", 4 * every) > 4 // every
+    assert kill_and_resume(in_parts, tmp_path / "in-parts", 4 * every) > 4 // every
 
 
 def test_in_parts_it_is_the_same_chain(run_of, tmp_path, monkeypatch):
