@@ -44,7 +44,7 @@ demo: install ## Train on ten real digits, sample by class through two devices' 
 	$(SAMPLE) $(Q_DENSE) --target noisy:fake_torino --shots 1024 --num-images 40 --out $(SAMPLES)/q-dense-torino
 	$(SAMPLE) $(Q_DENSE) --target noisy:fake_torino --shots 1024 --num-images 40 --loader bricks:8 \
 		--out $(SAMPLES)/q-dense-torino-bricks
-	$(BIN)/qdm report transpile $(LINE) --backend fake_torino --backend fake_marrakesh --out $(DEMO)/costs
+	$(BIN)/qdm report transpile $(LINE) --shots 256 --backend fake_torino --backend fake_marrakesh --out $(DEMO)/costs
 	$(BIN)/qdm evaluate $(LINE) $(Q_DENSE) --count 200 --resamples 100 --quiet --out $(DEMO)/report \
 		$(addprefix --samples $(SAMPLES)/,line-torino line-torino-refit line-marrakesh-refit q-dense-torino q-dense-torino-bricks)
 
