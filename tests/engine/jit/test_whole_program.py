@@ -467,3 +467,19 @@ def test_the_way_is_explained():
     assert lines[0] == f"strategy: {whole_program.WAY}"
     assert sum("ry on qubits" in line for line in lines) == 6
     assert "strategy" in compile_circuit(circuit, x, w).explain([0, 1, 2])
+
+
+def test_weights_in_angles_of_samples_have_gradients_where_inputs_want_none():
+    circuit, x, w = QuantumCircuit(2), Parameter("x"), Parameter("w")
+    circuit.ry(x - 2 * w, 0)
+    circuit.crx(x + w, 0, 1)
+    program = compile_circuit(circuit, [x], [w])
+    found = []
+    for each in (program, program.without_recomputation()):
+        weights = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
+        inputs = torch.linspace(-1, 1, 19, dtype=torch.float64).unsqueeze(1)
+        each.expectation(observables(2), inputs, weights).sum().backward()
+        found.append(weights.grad)
+    assert is_whole(program)
+    close(*found)
+    assert float(found[0].abs()) > 0.1
