@@ -67,8 +67,13 @@ class Signature:
         weights: Tensor | None,
         initial_state: Tensor | None,
         initial_qubits: Sequence[int] | None,
+        *,
+        values: bool = True,
     ) -> tuple[int, Tensor, tuple[int, ...]]:
-        """Return the batch size, a real tensor that carries dtype and device, and covered qubits."""
+        """Return the batch size, a real tensor that carries dtype and device, and covered qubits.
+
+        ``values`` is False where the caller looks for NaN and infinity.
+        """
         covered = self._covered(initial_state, initial_qubits)
         batches = []
         if self.num_inputs or inputs is not None:
@@ -77,7 +82,7 @@ class Signature:
                     f"Inputs have shape (batch, {self.num_inputs}), "
                     f"got {None if inputs is None else tuple(inputs.shape)}."
                 )
-            batches.append(len(inputs))
+            batches.append(inputs.shape[0])
         if self.num_weights or weights is not None:
             if weights is None or tuple(weights.shape) != (self.num_weights,):
                 raise self.wrong_weights(weights)
@@ -96,7 +101,9 @@ class Signature:
             if tensor is not None and tensor.is_complex():
                 raise InvalidData(f"{name} are angles and must be real, got {tensor.dtype}.")
             # One sum, one number: NaN and infinity survive the addition.
-            if tensor is not None and not math.isfinite(float(tensor.detach().sum())):
+            if tensor is None or not values:
+                continue
+            if not math.isfinite(float(tensor.detach().sum())):
                 raise InvalidData(f"{name} must be finite, got NaN or infinity.")
         like = self._like((weights, inputs, initial_state))
         return (batches[0] if batches else 1), like, covered

@@ -24,10 +24,11 @@ from .evolution.per_sample_gates import SampleTable
 from .evolution.planner import Plan, Planner
 from .evolution.post_selection import unit_columns
 from .evolution.shot_sampling import draw_selected
-from .evolution.steps import Components, Frame
+from .evolution.steps import Components, Frame, Step
 from .jit.large_blocks import MixedBlockBuilder
 from .jit.planner import planned, tile_options
 from .jit.runner import TileRunner
+from .jit.whole_program import WAY, WholeRunner, whole_runner
 from .lowering.angles import Angle, linear, parameters_of
 from .lowering.fusion import strategies
 from .lowering.operations import Operation
@@ -193,7 +194,8 @@ class CircuitProgram:
     def _plain(self) -> CircuitProgram:
         plain = copy.copy(self)
         plain._adjoint = False
-        plain.__dict__.pop("_per_sample", None)  # made anew, with the same choice
+        for made in ("_per_sample", "_whole"):  # anew, with the same choice
+            plain.__dict__.pop(made, None)
         return plain
 
     def _all_inputs(self, inputs: Tensor | None, weights: Tensor) -> Tensor:
@@ -236,14 +238,21 @@ class CircuitProgram:
             A table: steps with their estimated microseconds for a forward and backward pass of 64
             samples on one core, and the estimates of all strategies.
         """
-        layout = self._layout(
-            tuple(initial_qubits or ()), tiled=self._adjoint is not False and self._is_unitary
-        )
-        lines = [f"strategy: {layout.strategy}", "", "  microseconds  step"]
-        for step, cost in zip(layout.plan.steps, layout.plan.costs, strict=True):
+        whole = None if initial_qubits else self._whole
+        if whole is not None:
+            strategy, candidates = WAY, {WAY: sum(whole.costs)}
+            steps, costs = list[Step](whole.tiles.steps), list(whole.costs)
+        else:
+            layout = self._layout(
+                tuple(initial_qubits or ()), tiled=self._adjoint is not False and self._is_unitary
+            )
+            strategy, candidates = layout.strategy, layout.candidates
+            steps, costs = layout.plan.steps, layout.plan.costs
+        lines = [f"strategy: {strategy}", "", "  microseconds  step"]
+        for step, cost in zip(steps, costs, strict=True):
             lines.append(f"  {cost:12.0f}  {step.describe()}")
         lines += ["", "  microseconds  strategy"]
-        for name, cost in sorted(layout.candidates.items(), key=lambda pair: pair[1]):
+        for name, cost in sorted(candidates.items(), key=lambda pair: pair[1]):
             lines.append(f"  {cost:12.0f}  {name}")
         return "\n".join(lines)
 
@@ -272,7 +281,7 @@ class CircuitProgram:
         """Return the final amplitudes without global phase, ``(2**n, batch)``, real if they are.
 
         The order of the qubits, most significant first, is returned beside them. If it is empty,
-        the observables were read on the way, and their values ``(observables, batch)`` are returned
+        the observables were read on the way, and their values ``(batch, observables)`` are returned
         instead.
         """
         if torch.is_inference_mode_enabled():
@@ -291,10 +300,21 @@ class CircuitProgram:
             return self._per_sample._run(
                 joined, None, initial_state, initial_qubits, None, observables
             )
-        batch, like, covered = self._takes.check(inputs, weights, initial_state, initial_qubits)
+        whole = self._whole if initial_state is None else None
+        batch, like, covered = self._takes.check(
+            inputs, weights, initial_state, initial_qubits, values=whole is None
+        )
         self._takes.check_memory(batch)
         inputs = None if inputs is None else inputs.to(like.dtype)
         weights = None if weights is None else weights.to(like.dtype)
+        if whole is not None:
+            if self._may_tile(like):
+                order = tuple(reversed(range(self.num_qubits)))
+                table = None if observables is None else observables.diagonals(like, order)
+                found = whole.run(inputs, weights, batch, like.dtype, table, self._again)
+                if found is not None:
+                    return found, order if table is None else ()
+            self._takes.check(inputs, weights, None, initial_qubits)  # names what is not finite
         layout = self._layout(covered, tiled=self._may_tile(like))
         blocks, phases = layout.builder.build(weights, like, differentiable=self._adjoint is False)
         diagonals = None
@@ -308,7 +328,19 @@ class CircuitProgram:
                 if given is not None and given.requires_grad and source not in self._used:
                     # Derivatives in unused inputs and weights are 0 and not an error of torch.
                     final = final + given.flatten()[:0].sum()
-        return final, layout.plan.order if diagonals is None else ()
+        return (final, layout.plan.order) if diagonals is None else (final.t(), ())
+
+    @cached_property
+    def _whole(self) -> WholeRunner | None:
+        """Runner of all steps in one call of machine code; None where they are too many for that."""
+        if self._adjoint is not None or self._strategy is not None or not self._is_unitary:
+            return None
+        return whole_runner(self._operations, self.num_qubits)
+
+    def _again(self, inputs: Tensor | None, weights: Tensor | None) -> Tensor:
+        """Return the final states without global phase, ``(2**n, batch)``, in Qiskit's order."""
+        final, order = self._plain._run(inputs, weights, None, None)
+        return in_order(final, order)
 
     @cached_property
     def _used(self) -> frozenset[str]:
@@ -559,7 +591,7 @@ class CircuitProgram:
             self._observables[key] = ObservableTable(observables)
         table = self._observables[key]
         found, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows, table)
-        return (table.evaluate(found, order) if order else found).t()
+        return table.evaluate(found, order).t() if order else found
 
     @in_full_precision
     def hermitian_expectation(

@@ -2,6 +2,7 @@
 
 __all__ = [
     "compiler",
+    "emit_angles",
     "emit_gates",
     "emit_run",
     "emit_vectors",
@@ -11,4 +12,6 @@ __all__ = [
     "step_layout",
     "step_table",
     "steps",
+    "tile_work",
+    "whole_program",
 ]

@@ -14,12 +14,13 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from .emit_angles import AngleWriter
 from .emit_gates import GateWriter
 from .emit_run import RunWriter
 from .emit_vectors import VectorWriter
@@ -51,6 +52,7 @@ class Kernels:
         self.itemsize = 8 if double else 4
         vectors = VectorWriter(ir.DoubleType() if double else ir.FloatType(), lanes)
         self._gates, runs = GateWriter(vectors), RunWriter(vectors)
+        self._angles = AngleWriter(vectors)
         self._made: dict[tuple[Any, ...], int] = {}
         self._lock = threading.Lock()
         signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 13)
@@ -72,6 +74,40 @@ class Kernels:
         tiles. Readings are added to the sums; slopes are ``(rows, batch)`` real numbers, the batch
         filled up to whole tiles.
         """
+
+    @cached_property
+    def prepare(self) -> Callable[..., float]:
+        """Make the matrices of a whole program: angles, inputs, their strides by row and by column,
+        number of inputs, weights, their stride, number of weights, batch, turns, numbers, entries,
+        table.
+
+        Angles are the address of :class:`.step_layout.AngleFields`; strides count numbers. Written are
+        cosine and sine of each turn ``(2,)`` or, of the samples' own, ``(2, batch)``; numbers; entries
+        ``(entries, batch)``; and the steps. The batch is filled up to whole tiles. Returned is 0.0 if
+        all inputs and weights are finite, NaN if not.
+        """
+        signature = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_int64] * 13)
+        return signature(self._address(self._angles.prepare))
+
+    @cached_property
+    def pull_back(self) -> Callable[..., None]:
+        """Write gradients of inputs and weights: angles, sums, slopes, batch, number of inputs, their
+        gradients, number of weights, their gradients.
+
+        Sums and slopes are those of :attr:`backward`, gradients ``(batch, number of inputs)`` and
+        ``(number of weights,)``; a number of 0 leaves them out.
+        """
+        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)
+        return signature(self._address(self._angles.pull_back))
+
+    @cached_property
+    def spread(self) -> Callable[..., None]:
+        """Copy gradients as :attr:`backward` reads them: from ``(batch, count)`` numbers, with strides
+        by sample and by value; batch, count, and to ``(count, batch)``, with zeros up to whole tiles.
+        Then a number of sums, which are set to 0.
+        """
+        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)
+        return signature(self._address(self._angles.spread))
 
     def apply(self, rows: int, *, real: bool, diagonal: bool = False, form: str = "forward") -> int:
         """Return the address of a function that applies a block of ``rows`` rows, or a diagonal one.

@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from .emit_vectors import INT64, VectorWriter, indices, loop, swap
+from .emit_vectors import INT64, VectorWriter, loop, swap
 from .step_layout import ReadingFields, StepFields, StepKind
 
 __all__ = [
@@ -223,13 +223,7 @@ class RunWriter:
             re, im = self.vec.load(b, tile, row)
             pair = (re, self.vec.minus(b, im) if conjugate else im)
             target = b.select(full, there, buffer)
-            for part in range(2):
-                half = range(part * self.vec.lanes // 2, (part + 1) * self.vec.lanes // 2)
-                mixed = b.shuffle_vector(
-                    *pair, indices(k + self.vec.lanes * side for k in half for side in range(2))
-                )
-                place = self.vec.vector_at(b, target, INT64(part * self.vec.lanes))
-                b.store(mixed, place, align=self.vec.bits // 8)
+            self.vec.store_pairs(b, target, pair)
             with b.if_then(b.not_(full)), loop(b, b.mul(used, INT64(2))) as k:
                 b.store(b.load(b.gep(buffer, [k])), b.gep(there, [k]))
 

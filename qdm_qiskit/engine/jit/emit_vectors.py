@@ -97,6 +97,16 @@ class VectorWriter:
         )
         return re, im
 
+    def store_pairs(self, b: ir.IRBuilder, start: ir.Value, value: Pair) -> None:
+        """Write complex numbers one after the other, one for each lane."""
+        for part in range(2):
+            half = range(part * self.lanes // 2, (part + 1) * self.lanes // 2)
+            mixed = b.shuffle_vector(
+                *value, indices(k + self.lanes * side for k in half for side in range(2))
+            )
+            place = self.vector_at(b, start, INT64(part * self.lanes))
+            b.store(mixed, place, align=self.bits // 8)
+
     def store(self, b: ir.IRBuilder, tile: ir.Value, row: ir.Value, value: Pair) -> None:
         """Overwrite a row of a tile."""
         start = b.mul(row, INT64(2 * self.lanes))

@@ -45,6 +45,7 @@ __all__ = [
     "TileOption",
     "TilePlanner",
     "cheapest",
+    "one_by_one",
     "planned",
     "tile_options",
 ]
@@ -143,7 +144,7 @@ def cheapest(
 
 def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Segment]]:
     """Return ways to cut gates into steps on tiles, by name."""
-    found = {"gates one by one": _one_by_one(operations)}
+    found = {"gates one by one": one_by_one(operations)}
     for size in range(1, min(num_qubits, 2) + 1):
         found[f"monomials apart, blocks of {size}"] = named(layered(operations, size))
     for size in range(1, min(num_qubits, MOST_QUBITS) + 1):
@@ -156,7 +157,7 @@ def _ways(operations: Sequence[Operation], num_qubits: int) -> dict[str, list[Se
     return found
 
 
-def _one_by_one(operations: Sequence[Operation]) -> list[Segment]:
+def one_by_one(operations: Sequence[Operation]) -> list[Segment]:
     """Return gates with angles by themselves, fixed ones in small blocks and monomials."""
     segments: list[Segment] = []
     fixed: list[Operation] = []

@@ -13,12 +13,9 @@ acts on the gradient.
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,22 +24,13 @@ from ...errors import InvalidData
 from ..evolution.allocator import keep_freed_memory
 from ..evolution.autograd_ops import in_full_precision, packed, squared_modulus
 from ..evolution.steps import Components, Frame
-from .compiler import widest
 from .step_table import TileTable
 from .steps import Tiles
+from .tile_work import lanes_of, share, summed, versions
 
 __all__ = [
-    "SUMMED_TILES",
-    "THREAD_WORK",
-    "T",
     "TileRunner",
 ]
-
-T = TypeVar("T")
-SUMMED_TILES = 64
-"""Tiles up to which sums keep the program's precision; more are summed in double precision."""
-THREAD_WORK = 2**20
-"""Amplitudes times steps for which a further thread pays."""
 
 
 class TileRunner:
@@ -133,7 +121,7 @@ class _Run(torch.autograd.Function):
         diagonals: Tensor | None,
         *stacks: Tensor,
     ) -> Tensor:
-        (rows, batch), lanes = x.shape, _lanes(x)
+        (rows, batch), lanes = x.shape, lanes_of(x.shape[1], x.element_size() // 2)
         table = runner.table(frame, stacks, lanes)
         packs = _taken(runner.tiles, stacks)
         entries = _entries(runner.tiles, table, *runner.thetas((shared, own)), lanes)
@@ -152,11 +140,11 @@ class _Run(torch.autograd.Function):
                 steps.ctypes.data, len(steps), scratch.data_ptr(), *readout,
             )  # fmt: skip
 
-        _share(run, x, lanes, len(steps))
+        share(run, batch, rows, lanes, len(steps))
         ctx.runner, ctx.frame, ctx.table = runner, frame, table
         ctx.steps, ctx.held = steps, (packs, entries)  # the table holds addresses of these
         # The gradient needs these for their shapes only, so they may change until then.
-        ctx.angles, ctx.versions = (shared, own), _versions(shared, own)
+        ctx.angles, ctx.versions = (shared, own), versions(shared, own)
         ctx.diagonals = diagonals
         ctx.save_for_backward(x, final, *stacks)
         return final if diagonals is None else values[:, :batch]
@@ -167,14 +155,15 @@ class _Run(torch.autograd.Function):
         x, final, *stacks = ctx.saved_tensors
         runner: TileRunner = ctx.runner
         if torch.is_grad_enabled():
-            if _versions(*ctx.angles) != ctx.versions:
+            if versions(*ctx.angles) != ctx.versions:
                 raise InvalidData(
                     "Weights or inputs were changed in place between the forward pass and a backward "
                     "pass with create_graph; change copies of them."
                 )
             given = (x, *ctx.angles, *stacks)
             return _through_plain_steps(grad, given, runner, ctx.frame, ctx.diagonals)
-        (rows, batch), lanes, table = x.shape, _lanes(x), ctx.table
+        (rows, batch), table = x.shape, ctx.table
+        lanes = table.kernels.lanes
         steps, slopes = ctx.steps, None
         if ctx.needs_input_grad[2]:
             count = len(runner.tiles.angles[1].angles)
@@ -188,21 +177,17 @@ class _Run(torch.autograd.Function):
 
         def run(first: int, end: int) -> Tensor:
             scratch = x.new_empty(3, rows, lanes)
-            sums = x.new_zeros(table.num_sums, dtype=ctx.frame.dtype)
-            total = sums if end - first <= SUMMED_TILES else sums.double()
-            for start in range(first, end, SUMMED_TILES):
-                table.kernels.backward(
-                    final.data_ptr(), grad.data_ptr(), result.data_ptr(), batch, rows, start,
-                    min(start + SUMMED_TILES, end), steps.ctypes.data, readings.ctypes.data,
-                    len(steps), scratch.data_ptr(), sums.data_ptr(),
-                    0 if slopes is None else slopes.data_ptr(), *readout,
-                )  # fmt: skip
-                if total is not sums:
-                    total += sums
-                    sums.zero_()
-            return total
 
-        found = _share(run, x, lanes, len(steps))
+            def undo(start: int, stop: int, sums: Tensor) -> None:
+                table.kernels.backward(
+                    final.data_ptr(), grad.data_ptr(), result.data_ptr(), batch, rows, start, stop,
+                    steps.ctypes.data, readings.ctypes.data, len(steps), scratch.data_ptr(),
+                    sums.data_ptr(), 0 if slopes is None else slopes.data_ptr(), *readout,
+                )  # fmt: skip
+
+            return summed(undo, first, end, x.new_zeros(table.num_sums, dtype=ctx.frame.dtype))
+
+        found = share(run, batch, rows, lanes, len(steps))
         sums = found[0] if len(found) == 1 else torch.stack(found).sum(0)
         sums = sums.to(ctx.frame.dtype)
         found_slopes = (
@@ -218,11 +203,6 @@ class _Run(torch.autograd.Function):
         return result, *to_angles, None, None, None, *_gradients(runner.tiles, table, stacks, sums)
 
 
-def _versions(*tensors: Tensor | None) -> list[int | None]:
-    """Return how often each was changed in place; those of inference mode do not say."""
-    return [None if each is None or each.is_inference() else each._version for each in tensors]
-
-
 def _entries(
     tiles: Tiles, table: TileTable, shared: Tensor | None, own: Tensor | None, lanes: int
 ) -> list[Tensor]:
@@ -234,13 +214,6 @@ def _entries(
         values = torch.nn.functional.pad(values, (0, missing)) if missing else values
         found.append(packed(values))
     return found
-
-
-def _lanes(x: Tensor) -> int:
-    """Return the samples of a tile: the width of the widest vectors, or less for small batches."""
-    most = widest() // (x.element_size() // 2)
-    # Two widths only, because each has machine code of its own.
-    return most // 4 if x.shape[1] <= most // 4 and most >= 8 else most
 
 
 def _taken(tiles: Tiles, stacks: Sequence[Tensor]) -> list[Tensor]:
@@ -303,20 +276,3 @@ def _through_plain_steps(
         next(found) if each is not None and each.requires_grad else None for each in given
     ]
     return to_x, to_shared, to_own, None, None, None, *rest
-
-
-def _share(run: Callable[[int, int], T], x: Tensor, lanes: int, steps: int) -> list[T]:
-    """Call a function with ranges of tiles, in threads where it pays, and return all results."""
-    tiles = -(-x.shape[1] // lanes)
-    worth = tiles * lanes * len(x) * steps // THREAD_WORK
-    threads = max(min(torch.get_num_threads(), tiles, worth), 1)
-    ends = [tiles * k // threads for k in range(threads + 1)]
-    if threads == 1:
-        return [run(0, tiles)]
-    return list(_pool(os.getpid()).map(run, ends[:-1], ends[1:]))
-
-
-@cache
-def _pool(process: int) -> ThreadPoolExecutor:
-    """Return the threads of this process; a fork has none of its parent's."""
-    return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="qdm tiles")

@@ -1,4 +1,5 @@
-"""Layout of the two tables that machine code reads: one record for each step, of int64 numbers.
+"""Layout of the tables that machine code reads, of int64 numbers: a record for each step, and one for
+the angles of a whole program.
 
 Addresses are those of arrays or functions of this process. :mod:`.step_table` fills the tables,
 :mod:`.emit_run` writes the code that reads them.
@@ -15,6 +16,7 @@ __all__ = [
     "FORMS",
     "READING",
     "STEP",
+    "AngleFields",
     "ReadingFields",
     "StepFields",
     "StepKind",
@@ -69,6 +71,60 @@ class ReadingFields(NamedTuple):
     """Place of the result: the first of the sums, or a row of the slopes."""
     generator: Any
     """Address of the generator whose slope is read."""
+
+
+class AngleFields(NamedTuple):
+    """Fields of the angles of a whole program, likewise.
+
+    A *turn* is ``phi = offset + slopes . weights + slopes . inputs``, of which cosine and sine are
+    taken; entries of matrices are ``k0 + k1 cos(phi) + k2 sin(phi)``. Turns that all samples share
+    stand first. Indices and starts are int32, coefficients real numbers.
+    """
+
+    shared: Any
+    """Number of turns that all samples share."""
+    own: Any
+    """Number of turns of which each sample has its own."""
+    offsets: Any
+    """Address of each turn's offset."""
+    weight_starts: Any
+    """Address of the first weight of each turn among all of these, and one past the last."""
+    weight_columns: Any
+    """Address of their places among the weights."""
+    weight_slopes: Any
+    """Address of their slopes."""
+    input_starts: Any
+    """Address of the same for inputs."""
+    input_columns: Any
+    """Address of their places among the inputs."""
+    input_slopes: Any
+    """Address of their slopes."""
+    numbers: Any
+    """Number of real numbers in the matrices that all samples share."""
+    number_turns: Any
+    """Address of each one's turn."""
+    number_factors: Any
+    """Address of each one's three coefficients."""
+    entries: Any
+    """Number of complex numbers in the matrices of each sample."""
+    entry_turns: Any
+    """Address of each one's turn, counted from the first of the samples' own."""
+    entry_factors: Any
+    """Address of each one's six coefficients: three of the real part, three of the imaginary."""
+    steps: Any
+    """Number of steps."""
+    table: Any
+    """Address of the steps, whose gates have no matrix yet."""
+    places: Any
+    """Address of the first number or entry of each step that is a gate."""
+    shared_gates: Any
+    """Number of gates whose angle all samples share."""
+    own_gates: Any
+    """Number of gates with angles of each sample's own."""
+    gate_turns: Any
+    """Address of each gate's turn, those that are shared first."""
+    gate_factors: Any
+    """Address of what each gate's slope is multiplied with to be that of its turn."""
 
 
 STEP = np.dtype([(name, np.int64) for name in StepFields._fields])

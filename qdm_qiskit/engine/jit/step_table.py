@@ -47,13 +47,15 @@ class TileTable:
         self._keep: list[Any] = []
         """Arrays whose addresses are in the table."""
         self._known: dict[int, int] = {}
-        self._gate_rows: list[np.ndarray] = []
+        self.gate_rows: list[np.ndarray] = []
+        """Places among the steps of the gates of each shape."""
         self._own_rows: list[np.ndarray] = []
         self._filled: dict[tuple[Any, ...], np.ndarray] = {}
         """Tables of earlier runs by the addresses in them, which come back in a loop."""
         self._slots: list[tuple[np.ndarray, int]] = []
         """Steps of each of the users, and the bytes of one's matrix or factors."""
-        self._steps = np.zeros(len(tiles.steps), dtype=STEP)
+        self.template = np.zeros(len(tiles.steps), dtype=STEP)
+        """The steps, in which matrices that depend on weights or inputs are missing."""
         self._readings = np.zeros(len(tiles.steps), dtype=READING)
         weighted = {position for users in tiles.users for position in users.positions}
         for row, step in enumerate(tiles.steps):
@@ -87,15 +89,15 @@ class TileTable:
         return self._known[constant]
 
     def _describe(self, row: int, kind: StepKind, count: int, rows: int, offsets: int) -> None:
-        self._steps["kind"][row] = kind
-        self._steps["count"][row] = count
-        self._steps["rows"][row] = rows
-        self._steps["offsets"][row] = offsets
+        self.template["kind"][row] = kind
+        self.template["count"][row] = count
+        self.template["rows"][row] = rows
+        self.template["offsets"][row] = offsets
 
     def _apply_by(self, rows: int | np.ndarray, functions: Sequence[int]) -> None:
         """Enter the functions of all forms, in their order."""
         for form, function in zip(FORMS, functions, strict=True):
-            self._steps[form][rows] = function
+            self.template[form][rows] = function
 
     def _monomial(self, row: int, step: Move, rows: int) -> None:
         if step.source is None:
@@ -130,7 +132,7 @@ class TileTable:
             self._apply_by(row, self._movers(step, "none"))
             return
         self._keep.append(values)
-        self._steps["matrix"][row] = values.data_ptr()
+        self.template["matrix"][row] = values.data_ptr()
         self._apply_by(row, functions)
 
     def _weighted(self, tiles: Tiles, users: Users, complex_: bool) -> None:
@@ -181,7 +183,7 @@ class TileTable:
         like = torch.zeros(0, dtype=self._dtype, device=self._device)
         forms = [gate.form for gate in gates]
         self.entries.append(Entries.of(forms, like, real=shape.real and shape.shared))
-        self._gate_rows.append(rows)
+        self.gate_rows.append(rows)
 
     def steps(self, packs: Sequence[Tensor], entries: Sequence[Tensor]) -> np.ndarray:
         """Return the table for one run.
@@ -197,10 +199,10 @@ class TileTable:
         )
         found = self._filled.get(key)
         if found is None:
-            found = self._steps.copy()
+            found = self.template.copy()
             for (rows, step), pack in zip(self._slots, packs, strict=True):
                 found["matrix"][rows] = pack.data_ptr() + step * np.arange(len(rows))
-            for rows, each in zip(self._gate_rows, entries, strict=True):
+            for rows, each in zip(self.gate_rows, entries, strict=True):
                 step = each.stride(0) * each.element_size()
                 found["matrix"][rows] = each.data_ptr() + step * np.arange(len(rows))
             if len(self._filled) >= KEPT_TABLES:

@@ -29,6 +29,7 @@ from .memory import check_memory
 from .pictures import Action, Pictures, lay_out, run_picture
 
 __all__ = [
+    "KEPT_CHOICES",
     "MAX_MATRIX_QUBITS",
     "WIDTHS",
     "DensityProgram",
@@ -37,6 +38,8 @@ __all__ = [
 
 WIDTHS = (2, 3)
 """Largest blocks that are tried, in qubits; the way with the lowest estimated cost is taken."""
+KEPT_CHOICES = 64
+"""Batch sizes and numbers of observables for which the cheapest way is remembered."""
 MAX_MATRIX_QUBITS = 13
 """Most qubits of a density matrix: 4**13 complex numbers a sample."""
 
@@ -70,7 +73,11 @@ class DensityProgram(NoisyProgram):
         super().__init__(noisy, inputs, weights)
         self._known_pictures: dict[tuple[tuple[int, ...], bool, int, bool], Pictures] = {}
         self._layouts: dict[tuple[tuple[int, ...], bool, int, bool], _Layout] = {}
+        self._chosen: dict[tuple[tuple[int, ...], bool, int, int], _Layout] = {}
+        """Layouts by batch size and number of observables, for which the cost model chose them."""
         self._observables: dict[tuple[Hashable, ...], tuple[list[String], np.ndarray]] = {}
+        self._inside: dict[tuple[Hashable, ...], tuple[list[String], np.ndarray]] = {}
+        """By observables and readout: strings on active qubits, and their coefficients."""
         self._tensors: dict[tuple[object, ...], Tensor] = {}
 
     @in_full_precision
@@ -124,7 +131,29 @@ class DensityProgram(NoisyProgram):
         )
         if key not in self._observables:
             self._observables[key] = self._pauli_terms(observables)
-        strings, table = self._observables[key]
+        inside, coefficients = self._on_active(key, readout)
+        if not inside:
+            zeros = arguments.like.new_zeros(arguments.batch, len(observables))
+            return self._connected(zeros, arguments)
+        values = self._strings((key, readout), inside, arguments, readout)
+        matrix = self._constant((key, readout), coefficients, arguments.like)
+        return self._connected((matrix @ values).t(), arguments)
+
+    def _on_active(
+        self, key: tuple[Hashable, ...], readout: bool
+    ) -> tuple[list[String], np.ndarray]:
+        """Return known observables as strings on active qubits, and ``(observables, strings)``.
+
+        Qubits on which nothing acts are numbers in the coefficients.
+        """
+        place = (key, readout)
+        if place not in self._inside:
+            self._inside[place] = self._without_idle(*self._observables[key], readout)
+        return self._inside[place]
+
+    def _without_idle(
+        self, strings: list[String], table: np.ndarray, readout: bool
+    ) -> tuple[list[String], np.ndarray]:
         factors = np.ones(len(strings))
         kept: dict[String, int] = {}
         rows = []
@@ -136,14 +165,9 @@ class DensityProgram(NoisyProgram):
                     factors[row] *= zero - one if digit == 3 else a
             inside = tuple(pair for pair in string if pair[0] in self.active)
             rows.append(kept.setdefault(inside, len(kept)))
-        if not kept:
-            zeros = arguments.like.new_zeros(arguments.batch, len(observables))
-            return self._connected(zeros, arguments)
-        coefficients = np.zeros((len(observables), len(kept)))
+        coefficients = np.zeros((len(table), len(kept)))
         np.add.at(coefficients.T, rows, (table * factors).T)
-        values = self._strings((key, readout), list(kept), arguments, readout)
-        matrix = self._constant((key, readout), coefficients, arguments.like)
-        return self._connected((matrix @ values).t(), arguments)
+        return list(kept), coefficients
 
     @in_full_precision
     def density_matrix(
@@ -327,6 +351,16 @@ class DensityProgram(NoisyProgram):
         return self._known_pictures[key]
 
     def _layout(
+        self, covered: tuple[int, ...], readout: bool, batch: int, observables: int
+    ) -> _Layout:
+        place = (covered, readout, batch, observables)
+        if place not in self._chosen:
+            if len(self._chosen) >= KEPT_CHOICES:
+                self._chosen.clear()
+            self._chosen[place] = self._cheapest(*place)
+        return self._chosen[place]
+
+    def _cheapest(
         self, covered: tuple[int, ...], readout: bool, batch: int, observables: int
     ) -> _Layout:
         candidates = [(w, b) for w in WIDTHS for b in (False, True)]

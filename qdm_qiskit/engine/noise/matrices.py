@@ -52,6 +52,8 @@ class BlockMatrices:
         self._angles: dict[int, list[int]] = {}
         self._chains: dict[int, list[list[int]]] = {}
         self._trees: dict[int, list[_Level]] = {}
+        self._stacked: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        """By size: terms of all factors ``(3, factors, size, size)``, and rows of their angles."""
         self._tensors: dict[tuple[object, torch.dtype, torch.device], Tensor] = {}
 
     def add(self, events: Sequence[Event], columns: dict[int, int], axes: Sequence[int]) -> tuple:
@@ -96,6 +98,8 @@ class BlockMatrices:
 
     def finish(self) -> None:
         """Plan the products."""
+        for size, factors in self._factors.items():
+            self._stacked[size] = np.stack(factors, axis=1), np.array(self._angles[size])
         for size, chains in self._chains.items():
             levels = []
             rows = [list(chain) for chain in chains]
@@ -131,10 +135,10 @@ class BlockMatrices:
             ("fixed", row): self._tensor(("fixed", row), array, like)
             for row, array in enumerate(self._fixed)
         }
-        for size, factors in self._factors.items():
+        for size, (terms, places) in self._stacked.items():
             assert angles is not None  # blocks with factors have angles
-            table = self._tensor((size, "table"), np.stack(factors, axis=1), like)
-            rows = self._tensor((size, "rows"), np.array(self._angles[size]), like)
+            table = self._tensor((size, "table"), terms, like)
+            rows = self._tensor((size, "rows"), places, like)
             theta = angles.index_select(0, rows).unsqueeze(-1)
             values = torch.addcmul(table[0], torch.cos(theta), table[1])
             values = torch.addcmul(values, torch.sin(theta), table[2])

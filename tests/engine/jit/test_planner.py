@@ -24,6 +24,7 @@ from qdm_qiskit.engine.lowering.fusion import strategies
 def _tiles_always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles are chosen wherever they are possible."""
     monkeypatch.setattr(program, "TILES_PAY", math.inf)
+    monkeypatch.setattr("qdm_qiskit.engine.jit.whole_program.SMALL_US", 0.0)
 
 
 def everything() -> tuple[QuantumCircuit, list, list]:

@@ -29,7 +29,7 @@ from torch.autograd import forward_ad
 
 from qdm_qiskit.engine import CircuitProgram, compile_circuit
 from qdm_qiskit.engine import program as program_module
-from qdm_qiskit.engine.jit import runner, step_table
+from qdm_qiskit.engine.jit import runner, step_table, tile_work
 
 FREE = ("rx", "ry", "rz", "p", "u", "crx", "cry", "crz", "cp", "rxx", "ryy", "rzz", "rzx", "cu")
 FIXED = (
@@ -53,9 +53,10 @@ ANGLES = {"u": 3, "cu": 4}
 
 @pytest.fixture(autouse=True, scope="module")
 def _tiles_always() -> Iterator[None]:
-    """Tiles are chosen wherever they are possible."""
+    """Tiles are chosen wherever they are possible, for small programs too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("qdm_qiskit.engine.program.TILES_PAY", math.inf)
+        patch.setattr("qdm_qiskit.engine.jit.whole_program.SMALL_US", 0.0)
         yield
 
 
@@ -533,7 +534,7 @@ def test_processors_with_narrower_vectors(monkeypatch, size, dtype):
         used.add((double, lanes))
         return real(double=double, lanes=lanes)
 
-    monkeypatch.setattr(runner, "widest", lambda: size)
+    monkeypatch.setattr(tile_work, "widest", lambda: size)
     monkeypatch.setattr(step_table, "kernels", noted)
     problem = Problem(3, [("u", [0, 2, 1], False), (3, [2, 0, 1], False)] * 3, 21, seed=1)
     got = problem.gradients(problem.program, dtype)
@@ -547,7 +548,7 @@ def test_processors_with_narrower_vectors(monkeypatch, size, dtype):
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
     """Tiles in two threads however little there is to do; which ones ran."""
     seen: set[int] = set()
-    share = runner._share
+    share = runner.share
 
     def noted(run: Callable[[int, int], Any], *rest: Any, **named: Any) -> list[Any]:
         def own(first: int, end: int) -> Any:
@@ -556,8 +557,8 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
 
         return share(own, *rest, **named)
 
-    monkeypatch.setattr(runner, "_share", noted)
-    monkeypatch.setattr(runner, "THREAD_WORK", 1)
+    monkeypatch.setattr(runner, "share", noted)
+    monkeypatch.setattr(tile_work, "THREAD_WORK", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
