@@ -30,7 +30,16 @@ def teacher_run(config: RunConfig) -> RunConfig:
             f"'{config.model}' with these options has no classical counterpart to learn from; leave "
             "transfer_epochs out."
         )
-    training = replace(config.training, epochs=config.training.transfer_epochs, transfer_epochs=0)
+    training = replace(
+        config.training,
+        epochs=config.training.transfer_epochs,
+        transfer_epochs=0,
+        train_on="engine",
+        train_shots=None,
+        train_readout="mean",
+        noise_injection=False,
+        noise_epochs=0,
+    )
     return replace(config, model_options=options, training=training, preset=None)
 
 
