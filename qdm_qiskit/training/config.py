@@ -117,6 +117,8 @@ class TrainingConfig:
     """Checkpoints kept, at least 1; the oldest go first."""
     weight_average: bool = False
     """Keep a moving average of the weights, and sample from it."""
+    start_from: str | None = None
+    """Folder of a run of the same model whose weights this one starts from, as from an exact run."""
     transfer_epochs: int = 0
     """Epochs of the classical counterpart whose weights the hybrid starts from; 0 for none."""
     baseline: bool = True
@@ -181,6 +183,11 @@ class TrainingConfig:
                 raise InvalidOption(f"{name} must be a finite number above 0, got {value}.")
 
     def _check_target(self) -> None:
+        if self.start_from is not None and self.transfer_epochs:
+            raise InvalidOption(
+                "Weights start from a run or from a classical counterpart; leave start_from or "
+                "transfer_epochs out."
+            )
         check_train_on(self.train_on)
         if self.train_shots is not None and not 1 <= self.train_shots <= MOST_SHOTS:
             raise InvalidOption(

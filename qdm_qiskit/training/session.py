@@ -55,7 +55,7 @@ from .result import TrainingResult
 from .run_data import EpochBatches, class_indices, classes_of, load_data
 from .run_folder import check_no_run
 from .targets.target import training_target
-from .transfer import take_over
+from .transfer import start_from, take_over
 from .weight_average import WeightAverage
 
 __all__ = [
@@ -142,6 +142,8 @@ class Session:
         learner, training = self.learners["model"], self.config.training
         generator = torch.Generator().manual_seed(derived_seed(training.seed, "init", 2))
         learner.model.fit_data(torch.from_numpy(self.split.train.images), generator)
+        if training.start_from is not None:
+            start_from(learner.model, Path(training.start_from))
         if teacher is not None:
             take_over(learner.model, teacher)
         if training.weight_average:

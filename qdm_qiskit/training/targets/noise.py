@@ -63,7 +63,9 @@ def pauli_shares(error: QuantumError) -> dict[str, float]:
     digits = list(product(range(4), repeat=n))  # the last qubit first, as in labels
     shares = {}
     for row in digits:
-        signs = [np.prod([_sign(a, b) for a, b in zip(row, column, strict=True)]) for column in digits]
+        signs = [
+            np.prod([_sign(a, b) for a, b in zip(row, column, strict=True)]) for column in digits
+        ]
         share = float(np.dot(signs, diagonal)) / 4**n
         if share > 1e-15:
             shares["".join("IXYZ"[k] for k in row)] = share
@@ -97,7 +99,9 @@ def _changed(
         return ReadoutError((1 - readout) * np.eye(len(matrix)) + readout * matrix)
 
     if noise._default_readout_error is not None:
-        found.add_all_qubit_readout_error(part(np.asarray(noise._default_readout_error.probabilities)))
+        found.add_all_qubit_readout_error(
+            part(np.asarray(noise._default_readout_error.probabilities))
+        )
     for where, error in noise._local_readout_errors.items():
         found.add_readout_error(part(np.asarray(error.probabilities)), where)
     return found

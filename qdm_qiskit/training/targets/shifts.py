@@ -44,7 +44,8 @@ def with_free_angles(
     """
     supported = list(ParamShiftEstimatorGradient.SUPPORTED_GATES)
     found = PassManager([TranslateParameterizedGates(supported)]).run(circuit)
-    new, angles = found.copy_empty_like(), []
+    new = found.copy_empty_like()
+    angles: list[ParameterExpression] = []
     for item in found.data:
         operation = item.operation
         free = [p for p in operation.params if isinstance(p, ParameterExpression) and p.parameters]
