@@ -348,6 +348,8 @@ def _resolved(
         **{section: {} for section in _SECTIONS},
     }
     for key, value in {**recommended, **settings}.items():
+        if key == "train_on":
+            value = train_on_text(value)
         parts[_section_of(key, name, known)][key] = value
     sections: dict[str, Any] = {
         section: options.build(each, parts[section]) for section, each in _SECTIONS.items()

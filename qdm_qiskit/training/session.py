@@ -54,7 +54,7 @@ from .progress import EpochDone, Started, StepDone, Warned
 from .result import TrainingResult
 from .run_data import EpochBatches, class_indices, classes_of, load_data
 from .run_folder import check_no_run
-from .targets.target import training_target
+from .targets.target import check_trainable, exact, training_target
 from .transfer import start_from, take_over
 from .weight_average import WeightAverage
 
@@ -112,6 +112,8 @@ class Session:
             )
         self.process = make_process(config.diffusion)
         self.learners = fresh_learners(config, self.process)
+        if not exact(config.training):
+            check_trainable(self.learners["model"].model, config.training.train_on)
         self.objective = Objective(self.process, self.learners["model"].model)
         self.state = TrainingState()
         if resume is not None:

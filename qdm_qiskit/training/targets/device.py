@@ -165,6 +165,9 @@ class DeviceCircuit:
         columns = Columns(plain, self.reading.logical)
         asymmetric = readout == "asymmetric" and not has_own_noise(self._backend)
         noise = noise_of(self._backend, active, readout="asymmetric" if asymmetric else "mean")
+        if injected or noise_scale.grows:
+            # Gates without an entry are refused now: parts of noise may have no errors left.
+            compile_noisy(plain, noise, columns.inputs, columns.weights, method="density")
         if injected:
             noise = twirled(noise)
         known: dict[float, tuple[NoisyProgram, Sequence[np.ndarray]]] = {}
@@ -179,6 +182,7 @@ class DeviceCircuit:
                     part,
                     columns.inputs,
                     columns.weights,
+                    unknown_gates="noiseless" if injected or noise_scale.grows else "refuse",
                     method="trajectories" if injected else "density",
                 )
                 known[share] = program, [confusion_of(part, q) for q in program.measured]

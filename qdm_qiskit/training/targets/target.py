@@ -31,7 +31,7 @@ from .shifts import AerJoint
 if TYPE_CHECKING:
     from ..config import TrainingConfig
 
-__all__ = ["CallExecutor", "TrainingTarget", "check_trainable", "training_target"]
+__all__ = ["CallExecutor", "TrainingTarget", "check_trainable", "exact", "training_target"]
 
 
 @final
@@ -134,7 +134,7 @@ def training_target(
     target = config.train_on
     if target == "engine:cuda" and not torch.cuda.is_available():
         raise TargetUnavailable("Target 'engine:cuda' needs a CUDA device; use 'engine'.")
-    if target.startswith("engine") and config.train_shots is None:
+    if exact(config):
         return None
     check_trainable(model, target)
     layers = quantum_layers(model)
@@ -180,6 +180,11 @@ def training_target(
     if not resume:
         write_places(run, target, places)
     return TrainingTarget(found, draws, scale, config)
+
+
+def exact(config: TrainingConfig) -> bool:
+    """Return True if a run is trained on the engine's exact values."""
+    return config.train_on.startswith("engine") and config.train_shots is None
 
 
 def check_trainable(model: Denoiser, target: str) -> None:
