@@ -130,6 +130,8 @@ class TrainingConfig:
     """Shots of each row of a circuit in training, at least 1; None for exact values."""
     train_readout: ReadoutInLoss = "mean"
     """Readout errors in the loss on noisy: ``mean``, ``asymmetric``, or ``mitigated``, without."""
+    train_layout: tuple[int, ...] = ()
+    """Physical qubit of each qubit on the device that circuits are trained for; empty chooses."""
     noise_injection: bool = False
     """Draw the Paulis of a device's twirled errors for each row, in place of its exact noise."""
     noise_epochs: int = 0
@@ -203,6 +205,7 @@ class TrainingConfig:
             raise InvalidOption(f"noise_epochs must be at least 0, got {self.noise_epochs}.")
         changed = {
             "train_readout": self.train_readout != "mean",
+            "train_layout": bool(self.train_layout),
             "noise_injection": self.noise_injection,
             "noise_epochs": self.noise_epochs != 0,
         }

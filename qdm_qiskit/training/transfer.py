@@ -41,6 +41,7 @@ def teacher_run(config: RunConfig) -> RunConfig:
         train_on="engine",
         train_shots=None,
         train_readout="mean",
+        train_layout=(),
         noise_injection=False,
         noise_epochs=0,
     )

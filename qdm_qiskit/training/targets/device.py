@@ -19,7 +19,8 @@ from ...errors import InvalidCheckpoint, TargetUnavailable
 from ...execution.aer_circuits import for_aer
 from ...execution.region import active_qubits, check_isa, has_own_noise, noise_of
 from ...rng import derived_seed
-from ...transpiling.passes import best_trial, layout_trials
+from ...transpiling.cost import circuit_cost
+from ...transpiling.passes import best_trial, layout_trials, transpile_for
 from .draws import Draws
 from .joints import Columns, NoisyJoint
 from .noise import confusion_of, scaled, twirled
@@ -75,6 +76,7 @@ class DeviceCircuit:
         backend: The device.
         seed: The run's; transpiler seeds follow from it, as in sampling.
         place: Where the circuit stands already; None chooses.
+        layout: The physical qubit of each qubit; empty leaves the choice to the transpiler.
 
     Raises:
         UnsupportedCircuit: If the device cannot run the circuit.
@@ -88,29 +90,42 @@ class DeviceCircuit:
         backend: BackendV2,
         seed: int,
         place: Place | None = None,
+        layout: Sequence[int] = (),
     ) -> None:
         self.name, self.reading, self._backend = name, TrainedReading.of(spec), backend
         logical = self.reading.logical
         seeds = [derived_seed(seed, "transpiler", trial) for trial in range(LAYOUT_TRIALS)]
         if place is not None:
             seeds = [place.transpiler_seed]
-        trial = best_trial(
-            layout_trials(
-                logical, backend, seeds=seeds, level=OPTIMIZATION_LEVEL, read=self.reading.read
+        read = self.reading.read
+        if layout:
+            chosen = seeds[0]
+            self._isa = transpile_for(
+                logical,
+                backend,
+                level=OPTIMIZATION_LEVEL,
+                seed=chosen,
+                initial_layout=layout,
+                read=read,
             )
-        )
-        self._isa = trial.circuit
+        else:
+            trial = best_trial(
+                layout_trials(logical, backend, seeds=seeds, level=OPTIMIZATION_LEVEL, read=read)
+            )
+            self._isa, chosen = trial.circuit, trial.seed
         self.circuits = self.reading.circuits(self._isa, backend.target)
-        layout = self._isa.layout
+        # Without any observable but the identity there is nothing to measure, and no circuit.
+        cost = circuit_cost((self.circuits or [self._isa])[0], backend.target)
+        found = self._isa.layout
         self.place = Place(
             layer=name,
             physical_qubits=()
-            if layout is None
-            else tuple(layout.initial_index_layout(filter_ancillas=True)),
-            transpiler_seed=trial.seed,
+            if found is None
+            else tuple(found.initial_index_layout(filter_ancillas=True)),
+            transpiler_seed=chosen,
             circuit=circuit_fingerprint(self._isa),
-            two_qubit_gates=trial.cost.two_qubit_count,
-            expected_success=trial.cost.expected_success,
+            two_qubit_gates=cost.two_qubit_count,
+            expected_success=cost.expected_success,
         )
         if place is not None and place.circuit != self.place.circuit:
             raise InvalidCheckpoint(

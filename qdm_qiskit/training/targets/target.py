@@ -157,7 +157,12 @@ def training_target(
         known = {place.layer: place for place in kept.get(device, ())}
         circuits = {
             name: DeviceCircuit(
-                name, _loaded(model, layer, target), backend, config.seed, known.get(name)
+                name,
+                _loaded(model, layer, target),
+                backend,
+                config.seed,
+                known.get(name),
+                config.train_layout,
             )
             for name, layer in layers.items()
         }

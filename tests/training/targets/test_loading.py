@@ -50,6 +50,6 @@ def test_another_loader_has_no_derivatives():
     spec = eeqdm(num_data=2, depth=1).loaded_by("staircase:1")
     amplitudes = torch.nn.functional.normalize(vectors(2, 2, phases=False).abs(), dim=1)
     assert input_values(spec, amplitudes, None).shape == (2, spec.num_loader_inputs)
-    with pytest.raises(TargetUnavailable, match="loader .staircase:1. has no gradient") as caught:
+    with pytest.raises(TargetUnavailable, match=r"loader .staircase:1. has no gradient") as caught:
         input_values(spec, amplitudes.requires_grad_(), None)
     assert "\n" not in str(caught.value)

@@ -173,6 +173,8 @@ def test_samples_stand_where_the_run_was_trained(tiny_run, tmp_path):
         [place] = places[device]
         assert tuple(layout["physical_qubits"]) == place.physical_qubits
         assert layout["transpiler_seed"] == place.transpiler_seed
+    chosen = train(tiny_run(train_on=TORINO, train_layout=(7, 8, 9)), tmp_path / "own").run
+    assert read_places(chosen)["fake_torino"][0].physical_qubits == (7, 8, 9)
     own = SamplingConfig(target=TORINO, shots=16, num_images=1, initial_layout=(3, 4, 5))
     assert sample(run, own).manifest["device"]["layout"]["physical_qubits"] == [3, 4, 5]
 
@@ -196,7 +198,8 @@ def test_noise_grows_and_devices_take_turns(tiny_run, tmp_path):
     assert torch.equal(found[4, 0], found[4, 2])
     assert not torch.allclose(found[4, 0], found[4, 1], atol=1e-5)
     distances = [float((found[epoch, 0] - exactly).norm()) for epoch in (0, 2, 4)]
-    assert distances == sorted(distances) and distances[1] > 1e-3
+    assert distances == sorted(distances)
+    assert distances[1] > 1e-3
     torch.testing.assert_close(model(x, t).detach(), exactly)  # the engine is back
 
 
