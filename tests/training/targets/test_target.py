@@ -33,12 +33,12 @@ from qdm_qiskit.transpiling.passes import transpile_for
 
 TORINO = "noisy:fake_torino"
 WITH_CIRCUITS = {
-    "eeqdm": {},
     "qddm": {},
-    "q_dense": {},
     "coded": {"train_count": 20, "batch_size": 20, "num_steps": 1},
 }
 MORE_WITH_CIRCUITS = {
+    "eeqdm": {},
+    "q_dense": {},
     "qu_net": {"image_size": 4},
     "line": {"image_size": 4, "latents": 3, "num_qubits": 3, "uploads": 3, "bricks": 1},
     "line_amplitudes": {"image_size": 4, "latent_qubits": 2, "depth": 1, "train_count": 20},
@@ -95,19 +95,23 @@ def test_models_that_cannot_say_why(tiny_run, tmp_path, model):
 
 
 ON = {
+    "injected": {"train_on": TORINO, "noise_injection": True, "weight_average": True},
+    "aer": {"train_on": "aer", "train_shots": 32},
+}
+MORE_ON = {
     "noisy": {"train_on": TORINO},
     "two": {"train_on": f"{TORINO}+fake_fez", "noise_epochs": 2},
-    "injected": {"train_on": TORINO, "noise_injection": True, "weight_average": True},
     "mitigated shots": {"train_on": TORINO, "train_shots": 64, "train_readout": "mitigated"},
-    "aer": {"train_on": "aer", "train_shots": 32},
     "engine shots": {"train_shots": 32, "optimizer": "spsa"},
     "qnn": {"train_on": "qnn", "train_shots": 32},
 }
 
 
-@pytest.mark.parametrize("case", ON)
+@pytest.mark.parametrize(
+    "case", [*ON, *(pytest.param(each, marks=pytest.mark.slow) for each in MORE_ON)]
+)
 def test_resume_is_bit_for_bit(tiny_run, tmp_path, stop_after, outcome, case):
-    config = tiny_run(epochs=2, batch_size=2, **ON[case])
+    config = tiny_run(epochs=2, batch_size=2, **(ON | MORE_ON)[case])
     whole = train(config, tmp_path / "whole")
     stopped = train(config, tmp_path / "parts", progress=stop_after(3))
     assert stopped.interrupted
@@ -164,17 +168,14 @@ def test_the_loss_through_noise_is_that_of_aers_density_matrix(tiny_run, tmp_pat
 
 
 def test_samples_stand_where_the_run_was_trained(tiny_run, tmp_path):
-    train(tiny_run(train_on=f"{TORINO}+fake_fez"), tmp_path / "run")
-    places = read_places(tmp_path / "run")
+    train(tiny_run(train_on=TORINO, train_layout=(7, 8, 9)), tmp_path / "run")
+    [place] = read_places(tmp_path / "run")["fake_torino"]
+    assert place.physical_qubits == (7, 8, 9)
     run = load_run(tmp_path / "run")
-    for device in ("fake_torino", "fake_fez"):
-        config = SamplingConfig(target=f"noisy:{device}", shots=16, num_images=1, seed=5)
-        layout = sample(run, config).manifest["device"]["layout"]
-        [place] = places[device]
-        assert tuple(layout["physical_qubits"]) == place.physical_qubits
-        assert layout["transpiler_seed"] == place.transpiler_seed
-    chosen = train(tiny_run(train_on=TORINO, train_layout=(7, 8, 9)), tmp_path / "own").run
-    assert read_places(chosen)["fake_torino"][0].physical_qubits == (7, 8, 9)
+    config = SamplingConfig(target=TORINO, shots=16, num_images=1, seed=5)
+    layout = sample(run, config).manifest["device"]["layout"]
+    assert layout["physical_qubits"] == [7, 8, 9]
+    assert layout["transpiler_seed"] == place.transpiler_seed
     own = SamplingConfig(target=TORINO, shots=16, num_images=1, initial_layout=(3, 4, 5))
     assert sample(run, own).manifest["device"]["layout"]["physical_qubits"] == [3, 4, 5]
 
