@@ -39,8 +39,6 @@ WITH_CIRCUITS = {
 MORE_WITH_CIRCUITS = {
     "eeqdm": {},
     "q_dense": {},
-    "qu_net": {"image_size": 4},
-    "line": {"image_size": 4, "latents": 3, "num_qubits": 3, "uploads": 3, "bricks": 1},
     "line_amplitudes": {"image_size": 4, "latent_qubits": 2, "depth": 1, "train_count": 20},
 }
 OF_STATES = ("q_dense_unitary", "cacioppo", "cacioppo_latent", "qamp_december", "quddpm")
