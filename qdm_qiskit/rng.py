@@ -27,6 +27,7 @@ STREAMS = (
     "calibration",
     "evaluation",
     "perturbations",
+    "circuits",
 )
 """The purposes. New ones are appended: a stream's position is part of its identity."""
 

@@ -47,6 +47,16 @@ def train(
         Path | None,
         typer.Option(help="Where the data of a resumed run lie now: a .npz file, or a folder."),
     ] = None,
+    train_on: Annotated[
+        str | None,
+        typer.Option(
+            help="What circuits run on in training: engine, aer, noisy:fake_torino, qnn; see "
+            "docs/training.md."
+        ),
+    ] = None,
+    train_shots: Annotated[
+        int | None, typer.Option(help="Shots of each row of a circuit in training.")
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="CPU threads of torch; 1 is fastest for small circuits."),
@@ -60,6 +70,9 @@ def train(
     Example:
 
         qdm train --model eeqdm --set depth=1 --set train_count=20 --epochs 1 --out runs/first
+
+        qdm train --model eeqdm --set depth=1 --set train_count=20 --epochs 1
+        --train-on noisy:fake_torino --out runs/noisy
     """
     import torch
     from accelerate import PartialState
@@ -75,7 +88,8 @@ def train(
         torch.set_num_threads(threads)
     watching = _notes_only() if quiet else _rich_progress()
     if resume is not None:
-        if model or preset or settings or dataset or loader or seed is not None:
+        fixed = (seed, train_on, train_shots)
+        if model or preset or settings or dataset or loader or any(k is not None for k in fixed):
             raise InvalidOption(
                 "On --resume only --epochs may change, and --data the place of the data: a run's "
                 "options are frozen."
@@ -97,7 +111,14 @@ def train(
                     f"that model), got model {model!r} and preset {preset!r}."
                 )
         values: dict[str, object] = dict(parse_assignments(settings or []))
-        given = {"dataset": dataset, "loader": loader, "epochs": epochs, "seed": seed}
+        given = {
+            "dataset": dataset,
+            "loader": loader,
+            "epochs": epochs,
+            "seed": seed,
+            "train_on": train_on,
+            "train_shots": train_shots,
+        }
         for name, value in given.items():
             if value is not None:
                 if name in values:

@@ -34,6 +34,7 @@ from ..mitigation.refit import AffineCorrection
 from ..mitigation.simplex import nearest_probability
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed, stream
+from ..training.targets.device import Place
 from ..transpiling.cost import CircuitCost, circuit_cost
 from ..transpiling.passes import (
     Trial,
@@ -149,6 +150,9 @@ class RunnerTarget:
         """The readout of all qubits that any content measures."""
         self.corrections: Mapping[str, AffineCorrection] = {}
         """Corrections of outputs by the name of the call, as :func:`.corrections_of` learns them."""
+        self.places: Mapping[str, Place] = {}
+        """Where circuits stand by the path of their layer, as the run was trained; others find a
+        place."""
         self.watch: Callable[[Seen], None] | None = None
         """Callback that receives the outcome of each call."""
         self._addressed, self._progress = addressed, progress
@@ -308,7 +312,18 @@ class RunnerTarget:
             derived_seed(config.seed, "transpiler", trial) for trial in range(config.layout_trials)
         ]
         level, chosen = config.optimization_level, seeds[0]
-        if device and config.initial_layout:
+        place = self.places.get(call.name.partition("#")[0])
+        if place is not None:
+            chosen = place.transpiler_seed
+            isa = transpile_for(
+                logical,
+                backend,
+                level=level,
+                seed=chosen,
+                initial_layout=place.physical_qubits,
+                read=read,
+            )
+        elif device and config.initial_layout:
             isa = transpile_for(
                 logical,
                 backend,

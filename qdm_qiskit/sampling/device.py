@@ -26,6 +26,7 @@ from ..layers.executors import read_probabilities
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser
 from ..progress import Progress, silent
+from ..training.targets.device import Place
 from ..transpiling.cost import CircuitCost
 from .call_targets import (
     EngineShots,
@@ -179,6 +180,7 @@ class DevicePredictor:
         *,
         num_steps: int | None = None,
         calibration: ReadoutCalibration | None = None,
+        places: Mapping[str, Place] | None = None,
         progress: Progress = silent,
     ) -> DevicePredictor:
         """Transpile the model's circuits and take the readout calibration, once for all steps.
@@ -189,6 +191,7 @@ class DevicePredictor:
             config: Shots, mitigation, layout trials.
             num_steps: T; optional for a model of one circuit that is not told the time.
             calibration: A readout calibration taken earlier on the same backend and qubits.
+            places: Where circuits stand by the path of their layer; others find a place.
             progress: Receives the progress messages.
 
         Returns:
@@ -203,6 +206,7 @@ class DevicePredictor:
         programs = programs_of(model)
         calls = layer_calls(model, programs)
         target = RunnerTarget(runner, config, addressed=not single, progress=progress)
+        target.places = places or {}
         found = target.prepare(calls, calibration)
         prepared = {call.name: each for call, each in zip(calls, found, strict=True)}
         return cls(model, target, prepared, num_steps=num_steps, programs=programs)

@@ -44,6 +44,8 @@ from ..progress import Message, Progress, silent
 from ..rng import derived_seed
 from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
 from ..training.run_data import classes_of
+from ..training.targets.device import Place
+from ..training.targets.places import read_places
 from .analytic import fitted
 from .at_once import chosen_chain, run_at_once, runner_of
 from .coherent import ChainResult
@@ -164,6 +166,24 @@ class TrainedRun:
         if not classes and config.data.dataset.startswith(NPZ):
             return _positions_in(load_split(config))
         return {label: k for k, label in enumerate(classes or range(self.num_classes))}
+
+    def places(self, config: SamplingConfig, target: Target) -> dict[str, Place]:
+        """Return where circuits stand on a device that the run was trained for, by their layer.
+
+        Args:
+            config: Options; one that asks for other places, or for another circuit, has none of these.
+            target: Its target.
+
+        Raises:
+            InvalidCheckpoint: If the run's file of places cannot be used.
+        """
+        own = config.initial_layout or config.tiles is not None or config.loader is not None
+        if own or config.fractional_gates or target.backend is None:
+            return {}
+        if (self.checkpoint / PIPELINE_FILE).is_file():
+            return {}
+        known = read_places(self.checkpoint.parent.parent).get(target.backend, [])
+        return {place.layer: place for place in known}
 
     def with_loader(self, loader: Loader | str) -> TrainedRun:
         """Return the run with another loader in front of its circuits.
@@ -517,6 +537,7 @@ def _prediction_on(
         config,
         num_steps=run.process.num_steps,
         calibration=calibration,
+        places=run.places(config, target),
         progress=progress,
     )
     return lambda x, step: device(x, step, labels), device

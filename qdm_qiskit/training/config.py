@@ -31,6 +31,7 @@ from ..models import (
     unknown_model,
 )
 from .circuit_weights import BlockKind
+from .targets.choice import check_train_on, device_names, train_on_text
 
 __all__ = [
     "SCHEMA",
@@ -43,6 +44,10 @@ __all__ = [
 ]
 
 SCHEMA = "qdm-run/1"
+MOST_SHOTS = 10_000_000
+"""Most shots of a row, as in sampling."""
+ReadoutInLoss = Literal["mean", "asymmetric", "mitigated"]
+"""Readout errors in the loss: one a qubit, one for each outcome, or taken out again."""
 OptimizerName = Literal["adam", "natural", "spsa", "qn-spsa"]
 """The optimizers; :func:`~qdm_qiskit.training.optimizers.make_optimizer` makes each."""
 
@@ -112,13 +117,30 @@ class TrainingConfig:
     """Checkpoints kept, at least 1; the oldest go first."""
     weight_average: bool = False
     """Keep a moving average of the weights, and sample from it."""
+    start_from: str | None = None
+    """Folder of a run of the same model whose weights this one starts from, as from an exact run."""
     transfer_epochs: int = 0
     """Epochs of the classical counterpart whose weights the hybrid starts from; 0 for none."""
     baseline: bool = True
     """Train the small classical U-Net (892 parameters on grey images) on the same pairs beside it."""
+    train_on: str = "engine"
+    """What circuits run on in training: engine, engine:cuda, aer, noisy:DEVICE, noisy:A+B, qnn. A
+    ``BackendV2`` or an Aer ``NoiseModel`` stands for its ``noisy:``, and is kept as that text."""
+    train_shots: int | None = None
+    """Shots of each row of a circuit in training, at least 1; None for exact values."""
+    train_readout: ReadoutInLoss = "mean"
+    """Readout errors in the loss on noisy: ``mean``, ``asymmetric``, or ``mitigated``, without."""
+    train_layout: tuple[int, ...] = ()
+    """Physical qubit of each qubit on the device that circuits are trained for; empty chooses."""
+    noise_injection: bool = False
+    """Draw the Paulis of a device's twirled errors for each row, in place of its exact noise."""
+    noise_epochs: int = 0
+    """Epochs over which noise grows from none to the device's; 0 for all of it from the start."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "train_on", train_on_text(self.train_on))
         options.settle(self)
+        self._check_target()
         least_one = (
             "epochs",
             "batch_size",
@@ -161,6 +183,44 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InvalidOption(f"{name} must be a finite number above 0, got {value}.")
+
+    def _check_target(self) -> None:
+        if self.start_from is not None and self.transfer_epochs:
+            raise InvalidOption(
+                "Weights start from a run or from a classical counterpart; leave start_from or "
+                "transfer_epochs out."
+            )
+        check_train_on(self.train_on)
+        if self.train_shots is not None and not 1 <= self.train_shots <= MOST_SHOTS:
+            raise InvalidOption(
+                f"train_shots must be at least 1 and at most {MOST_SHOTS}, got {self.train_shots}; "
+                "leave it out for exact values."
+            )
+        if self.train_readout not in get_args(ReadoutInLoss):
+            raise InvalidOption(
+                f"train_readout is one of {', '.join(get_args(ReadoutInLoss))}; got "
+                f"{self.train_readout!r}."
+            )
+        if self.noise_epochs < 0:
+            raise InvalidOption(f"noise_epochs must be at least 0, got {self.noise_epochs}.")
+        changed = {
+            "train_readout": self.train_readout != "mean",
+            "train_layout": bool(self.train_layout),
+            "noise_injection": self.noise_injection,
+            "noise_epochs": self.noise_epochs != 0,
+        }
+        given = [name for name, wanted in changed.items() if wanted]
+        if given and not device_names(self.train_on):
+            raise InvalidOption(
+                f"'{self.train_on}' has no noise of a device for {given[0]}; leave it out, or train "
+                "on a target such as 'noisy:fake_torino'."
+            )
+        exact = self.train_on.startswith("engine") and self.train_shots is None
+        if self.optimizer in ("natural", "qn-spsa") and not exact:
+            raise InvalidOption(
+                f"The metric of '{self.optimizer}' is that of exact states; take optimizer adam or "
+                "spsa, or leave train_on at 'engine' and train_shots out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,6 +351,8 @@ def _resolved(
         **{section: {} for section in _SECTIONS},
     }
     for key, value in {**recommended, **settings}.items():
+        if key == "train_on":
+            value = train_on_text(value)
         parts[_section_of(key, name, known)][key] = value
     sections: dict[str, Any] = {
         section: options.build(each, parts[section]) for section, each in _SECTIONS.items()

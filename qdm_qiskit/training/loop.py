@@ -107,7 +107,7 @@ def _train_part(
         config = resumed(run, resume, config, data)
         if config.record is None:
             progress(Message(f"{run}: {NOT_VERIFIED}"))
-    session = Session(config, run, resume, teacher, dataset)
+    session = Session(config, run, resume, teacher, dataset, progress)
     with stop_requests() as stop, silent_log_thread():
         try:
             result = session.work(progress, stop)

@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from ..models import (
     load_model,
 )
 from ..models.line import Line
-from ..progress import Progress
+from ..progress import Progress, silent
 from ..rng import derived_seed
 from .beside import has_beside, read_losses, write_beside
 from .checkpoint import (
@@ -54,7 +54,8 @@ from .progress import EpochDone, Started, StepDone, Warned
 from .result import TrainingResult
 from .run_data import EpochBatches, class_indices, classes_of, load_data
 from .run_folder import check_no_run
-from .transfer import take_over
+from .targets.target import check_trainable, exact, training_target
+from .transfer import start_from, take_over
 from .weight_average import WeightAverage
 
 __all__ = [
@@ -76,6 +77,7 @@ class Session:
         resume: "latest" or a checkpoint's name; None starts afresh.
         teacher: A trained classical model whose weights a fresh run takes over.
         dataset: The data set itself; None finds it by its name.
+        progress: Receives what takes a while before the first step.
 
     Raises: as :func:`~qdm_qiskit.training.train`.
     """
@@ -87,6 +89,7 @@ class Session:
         resume: str | None,
         teacher: Denoiser | None = None,
         dataset: Dataset | None = None,
+        progress: Progress = silent,
     ) -> None:
         from accelerate import Accelerator  # whoever only reads a run need not wait for it
         from accelerate.utils import set_seed
@@ -109,6 +112,8 @@ class Session:
             )
         self.process = make_process(config.diffusion)
         self.learners = fresh_learners(config, self.process)
+        if not exact(config.training):
+            check_trainable(self.learners["model"].model, config.training.train_on)
         self.objective = Objective(self.process, self.learners["model"].model)
         self.state = TrainingState()
         if resume is not None:
@@ -116,6 +121,13 @@ class Session:
         check_writable(run)
         if resume is None:
             self._begin(teacher)
+        self.target = training_target(
+            self.learners["model"].model,
+            config.training,
+            run,
+            resume=resume is not None,
+            progress=progress,
+        )
         self.accelerator = Accelerator(log_with="tensorboard", project_dir=str(run))
         self.part = Part(self.accelerator.process_index, self.accelerator.num_processes)
         train_set = self.split.train
@@ -132,6 +144,8 @@ class Session:
         learner, training = self.learners["model"], self.config.training
         generator = torch.Generator().manual_seed(derived_seed(training.seed, "init", 2))
         learner.model.fit_data(torch.from_numpy(self.split.train.images), generator)
+        if training.start_from is not None:
+            start_from(learner.model, Path(training.start_from))
         if teacher is not None:
             take_over(learner.model, teacher)
         if training.weight_average:
@@ -169,7 +183,8 @@ class Session:
         checkpoint: Path | None = None
         while state.epoch < epochs:
             started = time.perf_counter()
-            stopped = self._train_epoch(progress, stop)
+            with self._circuits():
+                stopped = self._train_epoch(progress, stop)
             if stopped and state.batch < len(self.batches):
                 return self._result(self._checkpoint(), interrupted=True)
             row = self._close_epoch(time.perf_counter() - started, progress)
@@ -223,6 +238,8 @@ class Session:
         device = self.accelerator.device
         for rows in self.batches:
             images, labels = self.images[rows].to(device), self.labels[rows].to(device)
+            if self.target is not None:
+                self.target.begin(state.epoch, state.batch, state.step)
             losses = {}
             for name in self.learners:
                 losses[name] = self._step(name, partial(self._batch_loss, name, images, labels))
@@ -280,20 +297,11 @@ class Session:
         state = self.state
         for learner in self.learners.values():
             learner.model.eval()  # batch normalisation uses what it has seen in training
-        seed, device = self.config.training.seed, self.accelerator.device
         row = {
             "epoch": state.epoch + 1,
             "step": state.step,
             "train_loss": state.loss_sum / state.images,
-            **measure_losses(
-                self.objective,
-                self._bare_learners(),
-                self.split.test,
-                self.classes,
-                guided=self.guided,
-                seed=seed,
-                device=device,
-            ),
+            **self._test_losses(),
             "seconds": seconds,
         }
         if "baseline" in self.learners:
@@ -311,6 +319,30 @@ class Session:
             if every and state.epoch % every == 0:
                 self._write_samples(progress)
         return row
+
+    def _test_losses(self) -> dict[str, float]:
+        """The losses on the test images, with circuits where they are trained."""
+        with self._circuits():
+            if self.target is not None:
+                self.target.begin(self.state.epoch, -1, 0)
+            return measure_losses(
+                self.objective,
+                self._bare_learners(),
+                self.split.test,
+                self.classes,
+                guided=self.guided,
+                seed=self.config.training.seed,
+                device=self.accelerator.device,
+            )
+
+    def _circuits(self) -> AbstractContextManager[None]:
+        """Circuits of the model and of its average on the run's target, until the context ends."""
+        if self.target is None:
+            return nullcontext()
+        average = self.learners["model"].average
+        return self.target.answering(
+            self._bare("model"), None if average is None else average.model
+        )
 
     def _write_samples(self, progress: Progress) -> None:
         """Write the epoch's grid; a model whose samples are not finite yet is trained further."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from ..errors import InvalidOption
 from ..models import Denoiser, model_class
+from .checkpoint import find_checkpoint, load_weights
 from .config import RunConfig
 
 __all__ = [
     "FOLDER",
+    "start_from",
     "take_over",
     "teacher_run",
 ]
@@ -30,8 +33,40 @@ def teacher_run(config: RunConfig) -> RunConfig:
             f"'{config.model}' with these options has no classical counterpart to learn from; leave "
             "transfer_epochs out."
         )
-    training = replace(config.training, epochs=config.training.transfer_epochs, transfer_epochs=0)
+    training = replace(
+        config.training,
+        epochs=config.training.transfer_epochs,
+        transfer_epochs=0,
+        start_from=None,
+        train_on="engine",
+        train_shots=None,
+        train_readout="mean",
+        train_layout=(),
+        noise_injection=False,
+        noise_epochs=0,
+    )
     return replace(config, model_options=options, training=training, preset=None)
+
+
+def start_from(model: Denoiser, run: Path) -> None:
+    """Copy all weights of another run's latest checkpoint: of their average where it has one.
+
+    Args:
+        model: The run's own; changed in place.
+        run: Folder of a run of the same model.
+
+    Raises:
+        MissingData: If there is no run or checkpoint.
+        InvalidCheckpoint: If the files cannot be used.
+        InvalidOption: If the other run's model is another, or has other options.
+    """
+    other = load_weights(find_checkpoint(run))
+    if type(other) is not type(model) or other.config != model.config:
+        raise InvalidOption(
+            f"start_from is a run of the same model with the same options: {run} trained "
+            f"'{other.name}' with {other.config}, and this is '{model.name}' with {model.config}."
+        )
+    model.load_state_dict(other.state_dict())
 
 
 def take_over(model: Denoiser, teacher: Denoiser) -> tuple[str, ...]:

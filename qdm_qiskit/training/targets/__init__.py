@@ -1,0 +1,1 @@
+"""Targets of training: what answers a model's circuits, with gradients."""
