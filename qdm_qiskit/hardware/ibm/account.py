@@ -27,7 +27,7 @@ from ...errors import ServiceUnavailable, TargetUnavailable, unknown_name
 from ...progress import Message, Progress, silent
 from ..providers.settings import ServiceSettings
 from .client_errors import CallFailed, Failure, redacted, understand
-from .post_guard import Gate, through
+from .post_guard import Gate, ServiceClock, through
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
@@ -77,6 +77,8 @@ class ServiceHandle:
         self.progress = progress
         self.generation = 0
         """Number of times that the service was built; objects of an older one hold an old token."""
+        self.clock = ServiceClock()
+        """Clock of the service, by its answers."""
         self._secrets: tuple[str, ...] = ()
         self._service: QiskitRuntimeService | None = None
         self._backends: dict[str, tuple[int, BackendV2]] = {}
@@ -263,7 +265,7 @@ class ServiceHandle:
             raise ServiceUnavailable(problem[0])
         account = service.active_account() or {}
         self._secrets = tuple(str(account[k]) for k in ("token",) if account.get(k))
-        watch_posts(service)
+        watch_posts(service, self.clock)
         self._service = service
         self.generation += 1
         if not self.instance:

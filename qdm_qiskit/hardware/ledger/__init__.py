@@ -4,6 +4,7 @@ __all__ = [
     "budget",
     "budgets",
     "change_log",
+    "clocks",
     "file_lock",
     "jobs",
     "ledger",
@@ -12,5 +13,6 @@ __all__ = [
     "schema",
     "sessions",
     "store",
+    "stored_files",
     "table_access",
 ]

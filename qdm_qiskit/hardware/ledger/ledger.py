@@ -8,12 +8,12 @@ module, of its own.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
 
 from .budgets import BudgetTables
+from .clocks import wall
 from .jobs import JobTables
 from .runs import RunTables
 from .schema import TABLES, Intention, Row, RunState
@@ -37,7 +37,7 @@ class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
         root: Path,
         *,
         busy_seconds: float = BUSY_SECONDS,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall,
     ) -> Ledger:
         """Open the ledger of a root folder; it is made if there is none, repaired if damaged.
 
@@ -57,7 +57,7 @@ class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
         return cls(root, Store.open(root / FILE, TABLES, busy_seconds=busy_seconds), clock)
 
     @classmethod
-    def open_to_read(cls, root: Path, *, clock: Callable[[], float] = time.time) -> Ledger:
+    def open_to_read(cls, root: Path, *, clock: Callable[[], float] = wall) -> Ledger:
         """Open the ledger of a root folder to look at it, also where nothing can be written.
 
         Returns:

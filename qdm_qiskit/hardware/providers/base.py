@@ -188,6 +188,13 @@ class Provider(ABC):
         """Let go of what is open; ``keep`` leaves it for a later process."""
         return
 
+    def time(self) -> float | None:
+        """Return the time of the provider's clock, since 1970; None if it is not known.
+
+        It is asked without a call to the provider: of what the last answers have said.
+        """
+        return None
+
     # -- what IBM needs besides ---------------------------------------------------------------
 
     instance: str = ""

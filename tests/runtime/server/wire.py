@@ -70,6 +70,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _head(self, response: Response, length: int | None) -> bytes:
         lines = [f"HTTP/1.1 {response.status} {self.responses.get(response.status, ('?',))[0]}"]
+        lines.append(f"Date: {self.date_time_string()}")
         if response.status != 204:
             lines.append(f"Content-Type: {response.content_type}")
         if length is not None:
