@@ -5,6 +5,7 @@ __all__ = [
     "budgets",
     "change_log",
     "clocks",
+    "corrections",
     "file_lock",
     "jobs",
     "ledger",

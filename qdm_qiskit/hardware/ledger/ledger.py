@@ -14,6 +14,7 @@ from typing import final
 
 from .budgets import BudgetTables
 from .clocks import wall
+from .corrections import CorrectionTables
 from .jobs import JobTables
 from .runs import RunTables
 from .schema import TABLES, Intention, Row, RunState
@@ -26,7 +27,7 @@ FILE = "ledger.sqlite"
 
 
 @final
-class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
+class Ledger(BudgetTables, RunTables, JobTables, SessionTables, CorrectionTables):
     """Record of all that was planned, reserved, sent, found and paid; use :meth:`open`."""
 
     _store: Store

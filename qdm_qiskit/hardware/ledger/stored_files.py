@@ -22,12 +22,13 @@ from ...files import read_json_object, write_bytes, write_text
 from .file_lock import not_writable
 from .ledger import FILE, Ledger
 from .output_files import OUTPUTS
-from .run_files import IMAGES, MANIFEST, NONCE, SAMPLES, STEPS, nonce
+from .run_files import IMAGES, MANIFEST, NONCE, SAMPLES, STEPS, nonce, read_counts
 
 __all__ = [
     "StoredFiles",
     "check_ledger_of",
     "file_sha256",
+    "has_other_ledger",
     "kept_nonce",
 ]
 
@@ -72,26 +73,34 @@ def kept_nonce(folder: Path, ledger: Ledger, run_id: str, tell: Tell) -> str:
     return known
 
 
+def has_other_ledger(folder: Path, ledger: Ledger, run_id: str) -> bool:
+    """Return True if a run's folder was used with another ledger than this one.
+
+    It has a nonce then that this ledger does not know, and counts, or no run in this ledger.
+    """
+    if not (folder / NONCE).exists() or ledger.intentions(run_id):
+        return False
+    if _known_nonce(ledger, run_id) is not None:
+        return False
+    known = any(each.run_id == run_id for each in ledger.runs())
+    # One of an earlier version, which wrote the nonce and sent nothing, is known.
+    return not known or any((folder / STEPS).glob("*.npz"))
+
+
 def check_ledger_of(folder: Path, ledger: Ledger, run_id: str) -> None:
     """Refuse a folder that was copied without the ledger that it was used with.
 
     What it has sent and paid for is in that other ledger, and would be sent and paid for again.
 
     Raises:
-        InvalidPlan: If the folder has a nonce, and counts or no run in this ledger.
+        InvalidPlan: If it was.
     """
-    if not (folder / NONCE).exists() or ledger.intentions(run_id):
-        return
-    if _known_nonce(ledger, run_id) is not None:
-        return
-    known = any(each.run_id == run_id for each in ledger.runs())
-    if known and not list((folder / STEPS).glob("*.npz")):
-        return  # of an earlier version, which wrote the nonce and sent nothing
-    raise InvalidPlan(
-        f"Run {run_id} was used with another ledger than that of {ledger.root}, so jobs of it may "
-        f"have been paid for that this one does not know; copy {FILE} and {FILE}.log of its old "
-        f"root too, see what the account has with `qdm run verify {run_id}`, or plan again."
-    )
+    if has_other_ledger(folder, ledger, run_id):
+        raise InvalidPlan(
+            f"Run {run_id} was used with another ledger than that of {ledger.root}, so jobs of it "
+            f"may have been paid for that this one does not know; copy {FILE} and {FILE}.log of its "
+            f"old root too, take its jobs in with `qdm run verify {run_id} --repair`, or plan again."
+        )
 
 
 @final
@@ -111,11 +120,18 @@ class StoredFiles:
 
     def known(self) -> dict[str, str]:
         """Return the checksum of each file that the ledger has, by its path in the folder."""
-        found: dict[str, str] = {}
+        return {name: found for name, found in self._recorded().items() if found is not None}
+
+    def _recorded(self) -> dict[str, str | None]:
+        """Return the same, with None for files that were set aside."""
+        found: dict[str, str | None] = {}
         for event in self._ledger.events(self._run_id):
-            if event["kind"] not in ("collected", "stored", "recorded"):
+            if event["kind"] not in ("collected", "stored", "recorded", "damaged"):
                 continue
             detail = json.loads(str(event["detail"]))
+            if event["kind"] == "damaged":
+                found |= dict.fromkeys(detail["files"])
+                continue
             found |= detail.get("files", {})
             if detail.get("sha256") is not None:
                 found[detail["path"]] = detail["sha256"]
@@ -132,9 +148,10 @@ class StoredFiles:
             for name, sha256 in sorted(known.items())
             if (self._folder / name).is_file() and file_sha256(self._folder / name) != sha256
         ]
+        others = [*RESULTS, *(name for name in self._present() if name.endswith(".npz"))]
         return changed + [
             name
-            for name in RESULTS
+            for name in others
             if name not in known and (self._folder / name).is_file() and not self._readable(name)
         ]
 
@@ -152,7 +169,10 @@ class StoredFiles:
 
     @property
     def complete(self) -> bool:
-        """True once the results were recorded: all of them are there, or were."""
+        """True once the results were recorded, and no file that was set aside is missing."""
+        missing = [name for name, found in self._recorded().items() if found is None]
+        if not all((self._folder / name).exists() for name in missing):
+            return False
         return any(event["kind"] == "recorded" for event in self._ledger.events(self._run_id))
 
     def mend(self, tell: Tell, again: Mapping[str, Callable[[], None]]) -> list[str]:
@@ -168,6 +188,8 @@ class StoredFiles:
         found = self.damaged()
         for name in found:
             path, copy = self._folder / name, self._copy_of(name)
+            if not path.exists():
+                continue  # set aside with the counts that it is made of
             counts = path.with_suffix(".npz")
             made = path.suffix != ".json" or name == MANIFEST or name in again or counts.exists()
             if not made and copy is None:
@@ -175,13 +197,16 @@ class StoredFiles:
                     f"{path} was damaged after it was written, and nothing here makes it again; "
                     "restore it from a backup, or plan again."
                 )
-            kept = _set_aside(path)
+            aside = [path]
+            if _is_calibration(name) and path == counts and path.with_suffix(".json").exists():
+                aside.append(path.with_suffix(".json"))  # made of these counts, as it will be again
+            kept, *_ = [_set_aside(each) for each in aside]
+            names = [str(each.relative_to(self._folder)) for each in aside]
+            self._ledger.event(self._run_id, "damaged", files=names)
             if name in again:
                 again[name]()
             elif copy is not None:
                 write_bytes(path, copy)
-            elif _is_calibration(name) and path == counts and path.with_suffix(".json").exists():
-                _set_aside(path.with_suffix(".json"))  # made of these counts, as it will be again
             tell(f"{name} of run {self._run_id} was damaged, and is made again (kept as {kept})")
         return found
 
@@ -204,7 +229,7 @@ class StoredFiles:
         path = self._folder / name
         try:
             if name.endswith(".npz"):
-                read_arrays(path)
+                read_arrays(path) if name in RESULTS else read_counts(path)
             elif name == MANIFEST:
                 read_json_object(path)
             else:

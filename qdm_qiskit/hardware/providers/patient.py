@@ -20,7 +20,7 @@ from tenacity import (
 )
 
 from ...errors import QdmError
-from .base import Counts, NotSubmitted, Provider, Status
+from .base import AccountJob, Counts, NotSubmitted, Provider, Status
 from .failures import CallFailed, Failure, Kind
 from .requests import JobRequest
 from .settings import ServiceSettings
@@ -107,6 +107,17 @@ class PatientProvider(Provider):
     def seconds_left(self) -> float | None:
         """Return the QPU seconds that the account may still use."""
         return self._ask("seconds_left", self._inner.seconds_left, _seconds)
+
+    def listed(self, since: float) -> Sequence[AccountJob] | None:
+        """Return the jobs of the account."""
+        return self._ask("listed", lambda: self._inner.listed(since), _account_jobs)
+
+    def time(self) -> float | None:
+        """Return the time of the provider's clock; None where it fails to say."""
+        try:
+            return self._ask("time", self._inner.time, _seconds, again=False)
+        except CallFailed:
+            return None
 
     def begin(self, run: RunContext, *, detach: bool) -> None:
         """Prepare for a run."""
@@ -210,6 +221,14 @@ def _status(found: Any) -> Status:
     if not isinstance(found, str) or found not in get_args(Status):
         raise ValueError(f"and a status is one of {', '.join(get_args(Status))}")
     return found  # type: ignore[return-value]
+
+
+def _account_jobs(found: Any) -> list[AccountJob] | None:
+    if found is None:
+        return None
+    if not isinstance(found, Sequence) or not all(isinstance(e, AccountJob) for e in found):
+        raise ValueError("and not a list of AccountJob or None")
+    return list(found)
 
 
 def _seconds(found: Any) -> float | None:

@@ -257,6 +257,7 @@ class DrivenRun:
         self._ledger.release(plan.run_id)  # what a reused calibration or a retry left over
         self._ledger.set_run(plan.run_id, "done", step=0)
         write_manifest(self._run)
+        self._files.note()
         self._files.recorded()
 
     def _finished(self) -> bool:
