@@ -97,6 +97,23 @@ def test_a_folder_without_its_ledger_is_recognised_and_taken_in(server, root, pl
     assert verify_run(other, plan.run_id).clean
 
 
+def test_counts_with_a_flipped_bit_are_fetched_again_and_not_paid(server, root, planned):
+    plan = planned(steps=1, mode="job")
+    submit_run(plan.folder)
+    path = plan.folder / "steps" / "step-0001.npz"
+    good, images = path.read_bytes(), (plan.folder / "images.npz").read_bytes()
+    flip(path, 4 * len(good))
+    (plan.folder / "manifest.json").write_text("{")
+    told: list[str] = []
+    assert resume_run(root, plan.run_id, progress=told.append).state == "done"
+    assert sum("was damaged" in each for each in told) == 2
+    assert path.read_bytes() == good
+    assert (plan.folder / "images.npz").read_bytes() == images
+    assert len(server.ledger()["jobs"]) == 1
+    check_budget(server, root)
+    assert verify_run(root, plan.run_id).clean
+
+
 def test_a_run_of_which_nothing_is_paid_is_its_files_and_ledger(tmp_path, trained):
     from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 

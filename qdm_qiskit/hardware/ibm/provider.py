@@ -146,7 +146,7 @@ class IBMProvider(Provider):
             raise ServiceUnavailable(f"IBM Quantum does not say what is left: {error}") from None
         return 0.0 if usage.limit_reached else usage.remaining_seconds
 
-    def time(self) -> float | None:
+    def service_time(self) -> float | None:
         """Return the time by the ``Date`` of IBM's last answer."""
         return None if self._connected is None else self._connected.clock.now()
 

@@ -211,13 +211,6 @@ class Provider(ABC):
         """
         return None
 
-    def time(self) -> float | None:
-        """Return the time of the provider's clock, since 1970; None if it is not known.
-
-        It is asked without a call to the provider: of what the last answers have said.
-        """
-        return None
-
     # -- what IBM needs besides ---------------------------------------------------------------
 
     instance: str = ""
@@ -230,6 +223,13 @@ class Provider(ABC):
     def title(self) -> str:
         """Name of the provider in messages, at the start of a sentence."""
         return f"Provider '{self.name}'"
+
+    def service_time(self) -> float | None:
+        """Return the time of the provider's clock, since 1970; None if it is not known.
+
+        It is asked without a call to the provider: of what the last answers have said.
+        """
+        return None
 
     def prepare(self) -> None:
         """Open what the next job needs, without creating a job."""

@@ -112,13 +112,6 @@ class PatientProvider(Provider):
         """Return the jobs of the account."""
         return self._ask("listed", lambda: self._inner.listed(since), _account_jobs)
 
-    def time(self) -> float | None:
-        """Return the time of the provider's clock; None where it fails to say."""
-        try:
-            return self._ask("time", self._inner.time, _seconds, again=False)
-        except CallFailed:
-            return None
-
     def begin(self, run: RunContext, *, detach: bool) -> None:
         """Prepare for a run."""
         self._ask("begin", lambda: self._inner.begin(run, detach=detach), lambda _: None)

@@ -314,7 +314,7 @@ class DrivenRun:
 
     def _open(self, detach: bool) -> RunJobs:
         provider = open_provider(self._run, self._given, detach=detach)
-        self._ledger.clock.follow(provider.time)
+        self._ledger.clock.follow(provider.service_time)
         wrong = self._ledger.clock.error()
         if wrong is not None:
             self._run.tell(

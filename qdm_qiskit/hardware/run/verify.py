@@ -152,7 +152,7 @@ def verify_run(
         account = _account(run, provider) if plan.is_qpu else None
         try:
             if account is not None:
-                ledger.clock.follow(account.time)
+                ledger.clock.follow(account.service_time)
             if not repair:
                 return _Verifier(run, account).verification()
             with ledger.run_lock(plan.run_id):
