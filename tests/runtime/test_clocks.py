@@ -69,8 +69,6 @@ def test_a_clock_that_was_a_day_ahead_while_sending_is_not_waited_for(
     assert answer["state"]["state"] == "done"
     times = [0.0, *answer["times"]]
     assert max(b - a for a, b in pairwise(times)) < LONGEST_SILENCE
-    waits = [each for each in answer["said"] if "looking for its job, 2 s at most" in each]
-    assert len(waits) == 1, answer["said"]
     check_same(server, root, undisturbed)
 
 

@@ -36,6 +36,15 @@ PLAN = "plan.json"
 RESULTS = (IMAGES, SAMPLES, OUTPUTS, MANIFEST)
 """Files that a run ends with; each is computed again where it is missing."""
 
+WRITTEN_ONCE = (
+    PLAN,
+    NONCE,
+    "calibration-[0-9][0-9][0-9][0-9].json",
+    "calibration-[0-9][0-9][0-9][0-9].npz",
+)
+COUNTS = f"{STEPS}/step-*.npz"
+"""Patterns of the files that are written before the results."""
+
 Tell = Callable[[str], None]
 
 
@@ -117,6 +126,7 @@ class StoredFiles:
         self._folder = folder
         self._ledger = ledger
         self._run_id = run_id
+        self._noted: set[str] = set()
 
     def known(self) -> dict[str, str]:
         """Return the checksum of each file that the ledger has, by its path in the folder."""
@@ -156,11 +166,18 @@ class StoredFiles:
         ]
 
     def note(self) -> None:
-        """Record the checksums of files that have none yet, but for the results."""
+        """Record the checksums of files that have none yet, but for the results.
+
+        Counts have theirs from the event that they were collected by; so a chain of a thousand steps
+        reads its events once.
+        """
+        if all(name in self._noted for name in self._present(WRITTEN_ONCE)):
+            return
         known = self.known()
         new = [name for name in self._present() if name not in known]
         if new:
             self._ledger.event(self._run_id, "stored", files=self._sums(new))
+        self._noted = {*known, *new}
 
     def recorded(self, names: Sequence[str] = RESULTS) -> None:
         """Record the checksums of results that were written just now."""
@@ -169,10 +186,14 @@ class StoredFiles:
 
     @property
     def complete(self) -> bool:
-        """True once the results were recorded, and no file that was set aside is missing."""
-        missing = [name for name, found in self._recorded().items() if found is None]
-        if not all((self._folder / name).exists() for name in missing):
-            return False
+        """True once the results were recorded, and no file is missing.
+
+        The counts of a calibration may be: it is there itself.
+        """
+        for name in self._recorded():
+            spare = _is_calibration(name) and name.endswith(".npz")
+            if not spare and not (self._folder / name).exists():
+                return False
         return any(event["kind"] == "recorded" for event in self._ledger.events(self._run_id))
 
     def mend(self, tell: Tell, again: Mapping[str, Callable[[], None]]) -> list[str]:
@@ -213,15 +234,9 @@ class StoredFiles:
     def _sums(self, names: Sequence[str]) -> dict[str, str]:
         return {name: file_sha256(self._folder / name) for name in names}
 
-    def _present(self) -> Iterator[str]:
+    def _present(self, patterns: Sequence[str] = (*WRITTEN_ONCE, COUNTS)) -> Iterator[str]:
         """Yield the files that are written before the results."""
-        for pattern in (
-            PLAN,
-            NONCE,
-            "calibration-[0-9][0-9][0-9][0-9].json",
-            "calibration-[0-9][0-9][0-9][0-9].npz",
-            f"{STEPS}/step-*.npz",
-        ):
+        for pattern in patterns:
             for path in sorted(self._folder.glob(pattern)):
                 yield str(path.relative_to(self._folder))
 

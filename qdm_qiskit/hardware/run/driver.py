@@ -78,6 +78,7 @@ class DrivenRun:
         self._jobs: RunJobs | None = None
         self._chain: PlannedChain | None = None
         self._keep_session = False
+        self._clock_told = False
         self._unfinished: State = "running"
         """State of the run while it is not done: a cancelled one stays so until it is resumed."""
 
@@ -96,6 +97,7 @@ class DrivenRun:
         jobs.settle()
         self._reserve(jobs, first_time)
         self._ledger.set_run(self._plan.run_id, "running")
+        self._tell_clock(jobs.provider)
         with self._failing():
             self._walk(jobs, detach)
         return self._state()
@@ -254,6 +256,7 @@ class DrivenRun:
         self._keep_session = False
         write()
         jobs.settle(wait=True)
+        self._tell_clock(jobs.provider)
         self._ledger.release(plan.run_id)  # what a reused calibration or a retry left over
         self._ledger.set_run(plan.run_id, "done", step=0)
         write_manifest(self._run)
@@ -315,14 +318,19 @@ class DrivenRun:
     def _open(self, detach: bool) -> RunJobs:
         provider = open_provider(self._run, self._given, detach=detach)
         self._ledger.clock.follow(provider.service_time)
-        wrong = self._ledger.clock.error()
-        if wrong is not None:
-            self._run.tell(
-                f"the clock of this machine is {abs(wrong):.0f} s {'ahead' if wrong > 0 else 'behind'}"
-                f" of {provider.title}'s; the provider's is taken"
-            )
         self._jobs = RunJobs(self._run, provider)
         return self._jobs
+
+    def _tell_clock(self, provider: Provider) -> None:
+        """Say once that this machine's clock is wrong, as soon as the provider's is known."""
+        wrong = self._ledger.clock.error()
+        if wrong is not None and not self._clock_told:
+            self._clock_told = True
+            where = "ahead of" if wrong > 0 else "behind"
+            self._run.tell(
+                f"the clock of this machine is {abs(wrong):.0f} s {where} that of {provider.title}, "
+                "which is taken"
+            )
 
     def _reverse_chain(self) -> PlannedChain:
         if self._chain is None:
