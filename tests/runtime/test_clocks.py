@@ -1,99 +1,19 @@
-"""A wall clock that jumps by an hour or a day, and a service that accepts late: paid once, no silence.
+"""Clocks that decide: stamps of a boot, the service's Date, and sendings whose age nobody knows.
 
-The clock of the process is moved, all of it, IBM's client included. The server's stays.
+What whole runs make of them is in test_kills.py, and the sender's wait in test_sender.py.
 """
-
-# ruff: noqa: F811 (a fixture of another file is an argument here)
 
 from __future__ import annotations
 
-import random
-import shutil
-import signal
 import time
-from itertools import pairwise
 
 import pytest
 
 from qdm_qiskit.hardware.ibm.post_guard import ServiceClock
 from qdm_qiskit.hardware.ledger import clocks
 from qdm_qiskit.hardware.ledger.ledger import Ledger
-from tests.runtime.conftest import make_settings
-from tests.runtime.test_kills import (
-    check_same,
-    forge,  # noqa: F401 (a fixture)
-    fresh,
-    moments,
-    next_call,
-    undisturbed,  # noqa: F401 (a fixture)
-)
 
-HOUR, DAY = 3600.0, 86_400.0
-JUMPS = (HOUR, -HOUR, DAY, -DAY)
-LONGEST_SILENCE = 10.0
-
-
-@pytest.mark.parametrize(
-    "ahead", [HOUR, *(pytest.param(each, marks=pytest.mark.slow) for each in JUMPS[1:])]
-)
-def test_a_job_accepted_late_is_found_by_a_process_whose_clock_is_wrong(
-    server, forge, undisturbed, tmp_path, ahead
-):
-    """0.1 took the hour for the grace time, sent the job again, and paid it twice."""
-    root = fresh(server, tmp_path, undisturbed, "late")
-    make_settings(root, grace_seconds=15.0)
-    server.fault(method="POST", path="^/jobs$", delay=6.0)
-    pid, _ = forge.start("submit", root, undisturbed.run)
-    end = time.monotonic() + 30.0
-    while not server.faults()["used"]:
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    forge.kill(pid)
-    assert forge.wait(pid) == -signal.SIGKILL
-    answer = forge.finish("resume", root, undisturbed.run, ahead=ahead)
-    assert answer["state"]["state"] == "done"
-    assert [each for each in answer["said"] if "the clock of this machine is" in each]
-    check_same(server, root, undisturbed)
-
-
-def test_a_clock_that_was_a_day_ahead_while_sending_is_not_waited_for(
-    server, forge, undisturbed, tmp_path
-):
-    """0.1 waited for that day, and said nothing."""
-    root = fresh(server, tmp_path, undisturbed, "ahead")
-    make_settings(root, grace_seconds=2.0)
-    number = moments(undisturbed, "sending")[0]
-    pid, _ = forge.start("submit", root, undisturbed.run, kill=[number, "after"], ahead=DAY)
-    assert forge.wait(pid) == -signal.SIGKILL
-    answer = forge.finish("resume", root, undisturbed.run)
-    assert answer["state"]["state"] == "done"
-    times = [0.0, *answer["times"]]
-    assert max(b - a for a, b in pairwise(times)) < LONGEST_SILENCE
-    check_same(server, root, undisturbed)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_clock_that_jumps_at_recorded_points(server, forge, undisturbed, tmp_path):
-    """Jumps take turns; half of the processes are killed there, and the next has a right clock."""
-    numbers = list(range(1, len(undisturbed.writes) + 1))
-    random.Random(5).shuffle(numbers)
-    for count, number in enumerate(numbers[:8]):
-        root = fresh(server, tmp_path, undisturbed, f"point-{number}")
-        jump = [number, JUMPS[count % len(JUMPS)]]
-        if count % 2:
-            answer = forge.finish("submit", root, undisturbed.run, jump=jump)
-        else:
-            kill = [min(number + 1, len(undisturbed.writes)), "after"]
-            pid, _ = forge.start("submit", root, undisturbed.run, jump=jump, kill=kill)
-            assert forge.wait(pid) == -signal.SIGKILL
-            call = next_call(root, undisturbed)
-            answer = forge.finish(call, root, undisturbed.run)
-        assert answer["state"]["state"] == "done"
-        times = [0.0, *answer["times"]]
-        assert max(b - a for a, b in pairwise(times)) < LONGEST_SILENCE
-        check_same(server, root, undisturbed)
-        shutil.rmtree(root)
+DAY = 86_400.0
 
 
 def test_seconds_between_stamps_need_one_boot_or_the_service():
