@@ -51,6 +51,20 @@ def move_clock(ahead: float) -> None:
     time.time = lambda: right() + CLOCK["ahead"]
 
 
+def count_sleep() -> dict[str, float]:
+    """Seconds slept since `now` was set to 0, and the most of it so far."""
+    silence = {"now": 0.0, "longest": 0.0}
+    sleep = time.sleep
+
+    def counted(seconds: float) -> None:
+        silence["now"] += seconds
+        silence["longest"] = max(silence["longest"], silence["now"])
+        sleep(seconds)
+
+    time.sleep = counted
+    return silence
+
+
 def kill_at(
     number: int, side: str, jump: tuple[int, float] = (0, 0.0)
 ) -> tuple[list[list[str]], list[str]]:
@@ -125,12 +139,11 @@ def run(command: dict[str, Any]) -> dict[str, object]:
     move_clock(command.get("ahead", 0.0))
     writes, files = kill_at(number, side, tuple(command.get("jump", (0, 0.0))))
     said: list[str] = []
-    times: list[float] = []
-    began = time.monotonic()
+    silence = count_sleep()
 
     def tell(text: str) -> None:
         said.append(text)
-        times.append(time.monotonic() - began)
+        silence["now"] = 0.0
 
     match command["call"]:
         case "submit":
@@ -144,7 +157,13 @@ def run(command: dict[str, Any]) -> dict[str, object]:
             state = chain.cancel_run(root, command["run"], progress=tell)
         case unknown:
             raise ValueError(unknown)
-    return {"state": asdict(state), "writes": writes, "files": files, "said": said, "times": times}
+    return {
+        "state": asdict(state),
+        "writes": writes,
+        "files": files,
+        "said": said,
+        "slept": silence["longest"],
+    }
 
 
 def child(command: dict[str, Any]) -> None:

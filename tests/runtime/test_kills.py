@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ SIDES = ("before", "within", "after")
 HOUR, DAY = 3600.0, 86_400.0
 JUMPS = (HOUR, -HOUR, DAY, -DAY)
 LONGEST_SILENCE = 10.0
+"""Seconds that a process may wait without saying what for."""
 
 
 class Forge:
@@ -336,10 +337,10 @@ def test_killed_when_it_is_written_down_the_grace_is_waited_for(
 def test_a_job_accepted_late_is_found_by_a_process_whose_clock_is_wrong(
     server, forge, undisturbed, tmp_path, ahead
 ):
-    """0.1 took the hour for the grace time, sent the job again, and paid it twice."""
+    """Accepted a second after the first look. 0.1 took the hour for the grace time, and paid twice."""
     root = fresh(server, tmp_path, undisturbed, "late")
-    make_settings(root, grace_seconds=15.0)
-    server.fault(method="POST", path="^/jobs$", delay=6.0)
+    make_settings(root, grace_seconds=60.0)
+    server.fault(method="POST", path="^/jobs$", after="GET /jobs.*tags=", delay=1.0)
     pid, _ = forge.start("submit", root, undisturbed.run)
     end = time.monotonic() + 30.0
     while not server.faults()["used"]:
@@ -364,8 +365,7 @@ def test_a_clock_that_was_a_day_ahead_while_sending_is_not_waited_for(
     assert forge.wait(pid) == -signal.SIGKILL
     answer = forge.finish("resume", root, undisturbed.run)
     assert answer["state"]["state"] == "done"
-    times = [0.0, *answer["times"]]
-    assert max(b - a for a, b in pairwise(times)) < LONGEST_SILENCE
+    assert answer["slept"] < LONGEST_SILENCE
     check_same(server, root, undisturbed)
 
 
@@ -387,8 +387,7 @@ def test_a_clock_that_jumps_at_recorded_points(server, forge, undisturbed, tmp_p
             call = next_call(root, undisturbed)
             answer = forge.finish(call, root, undisturbed.run)
         assert answer["state"]["state"] == "done"
-        times = [0.0, *answer["times"]]
-        assert max(b - a for a, b in pairwise(times)) < LONGEST_SILENCE
+        assert answer["slept"] < LONGEST_SILENCE
         check_same(server, root, undisturbed)
         shutil.rmtree(root)
 

@@ -53,6 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault is None:
             self._send(self._answer(request))
             return
+        api.faults.wait_for(fault)
         time.sleep(fault.delay)
         if fault.twice:
             self._answer(request)
