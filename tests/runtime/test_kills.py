@@ -375,7 +375,7 @@ def test_a_clock_that_jumps_at_recorded_points(server, forge, undisturbed, tmp_p
     """Jumps take turns; half of the processes are killed there, and the next has a right clock."""
     numbers = list(range(1, len(undisturbed.writes) + 1))
     random.Random(5).shuffle(numbers)
-    for turn, number in enumerate(numbers[:8]):
+    for turn, number in enumerate(numbers[:4]):
         root = fresh(server, tmp_path, undisturbed, f"point-{number}")
         jump = [number, JUMPS[turn % len(JUMPS)]]
         if turn % 2:
