@@ -9,7 +9,7 @@ INCEPTION := build/inception
 # One thread each: the circuits are small, and the matrices of a batch are smaller than a thread's start.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-slow test-inception lint types contracts check reports gallery picture presets costs bench clean
+.PHONY: help install demo test test-slow storm test-inception lint types contracts check reports gallery picture presets costs bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,11 @@ test: install ## Run the tests
 
 test-slow: install ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
+
+MINUTES ?= 10
+
+storm: install ## Kill and disturb whole hardware runs at random for MINUTES, on a local server
+	$(BIN)/python -m tests.runtime.storm --minutes $(MINUTES)
 
 test-inception: install $(INCEPTION)/.installed ## Run Inception's tests, on random weights in the published layout
 	PYTHONPATH=$(INCEPTION) $(BIN)/python -m pytest tests/evaluation/test_inception.py

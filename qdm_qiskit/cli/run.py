@@ -10,7 +10,7 @@ import typer
 from ..progress import Message, silent
 from .budget import ROOT, RootOption
 from .models import JsonOption
-from .run_names import QuietOption, RunId, command_line, print_run
+from .run_names import QuietOption, RunId, command_line, print_run, print_verification
 from .run_plan import plan
 from .run_record import list_runs, replay, report, status
 
@@ -24,10 +24,11 @@ __all__ = [
     "collect",
     "resume",
     "submit",
+    "verify",
 ]
 
 app = typer.Typer(
-    help="Runs on hardware: plan, submit, status, resume, collect, cancel, replay, report.",
+    help="Runs on hardware: plan, submit, status, resume, collect, cancel, verify, replay, report.",
     no_args_is_help=True,
 )
 
@@ -110,6 +111,31 @@ def cancel(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
     print_run(found.cancel(progress=silent if as_json else _told), as_json)
 
 
+def verify(
+    run: RunId,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Bring the ledger to what the account says.")
+    ] = False,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare ledger, folder and account, job by job; send nothing. Exit with 1 if they differ.
+
+    Example:
+
+        qdm run verify latest
+    """
+    from ..tasks import HardwareRun
+
+    found = HardwareRun.find(run, root=root).verify(
+        repair=repair, progress=silent if quiet or as_json else _told
+    )
+    print_verification(found, as_json)
+    if not found.clean:
+        raise typer.Exit(1)
+
+
 app.command("plan")(plan)
 app.command("submit")(submit)
 app.command("resume")(resume)
@@ -117,6 +143,7 @@ app.command("collect")(collect)
 app.command("status")(status)
 app.command("list")(list_runs)
 app.command("cancel")(cancel)
+app.command("verify")(verify)
 app.command("replay")(replay)
 app.command("report")(report)
 

@@ -14,6 +14,7 @@ from .budget import ROOT
 
 if TYPE_CHECKING:
     from ..hardware.ledger.ledger import RunState
+    from ..hardware.run.verify import Verification
     from ..tasks import HardwareRun
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "command_line",
     "folder_of",
     "print_run",
+    "print_verification",
     "state_row",
 ]
 
@@ -81,3 +83,25 @@ def command_line(name: str, run_id: str, root: Path) -> str:
     """Return the command line that does something with a run."""
     where = "" if root == ROOT else f" --root {shlex.quote(str(root))}"
     return f"qdm run {name} {run_id}{where}"
+
+
+def print_verification(found: Verification, as_json: bool) -> None:
+    """Show the jobs of a run as ledger and account have them, and what is wrong."""
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+        return
+    typer.echo(f"{'job':<26}{'part':<18}{'ledger':<20}{'account':<12}{'settled':>9}{'charged':>9}")
+    for job in found.jobs:
+        settled, charged = (
+            "" if seconds is None else f"{seconds:.2f}"
+            for seconds in (job.settled_seconds, job.charged_seconds)
+        )
+        typer.echo(
+            f"{job.job_id:<26}{job.part or '':<18}{job.ledger or '-':<20}{job.account or '-':<12}"
+            f"{settled:>9}{charged:>9}"
+        )
+    for each in found.findings:
+        typer.echo(f"{'repaired' if each.repaired else each.kind:<11}{each.text}")
+    if not found.listed:
+        typer.echo("note       the account has no list of jobs: those of other tags are not seen")
+    typer.echo(found.sentence())

@@ -34,6 +34,7 @@ from ..hardware.providers.settings import ServiceSettings, read_settings
 from ..hardware.run.commands import cancel_run, collect_run, resume_run, submit_run
 from ..hardware.run.replay import Replay
 from ..hardware.run.replay import replay as replay_folder
+from ..hardware.run.verify import Verification, verify_run
 from ..notebook import Markup, card, facts, note, one_line, picture
 from ..options import build, field_types
 from ..progress import Message, Progress, silent
@@ -241,6 +242,34 @@ class HardwareRun:
             sampler=sampler,
         )
         return self
+
+    def verify(
+        self,
+        *,
+        repair: bool = False,
+        progress: Progress = silent,
+        settings: ServiceSettings | None = None,
+        provider: Provider | None = None,
+    ) -> Verification:
+        """Compare ledger, folder and account of the run, job by job; nothing is sent.
+
+        Args:
+            repair: True to bring the ledger to what the account says.
+            progress: Receives what happens, in words.
+            settings: Limits and intervals; by default those of the root's ``service.json``.
+            provider: The provider object, where no package brings it.
+
+        Returns:
+            The jobs with what was charged and settled, and what is not as it should be.
+        """
+        return verify_run(
+            self.folder.parent,
+            self.folder.name,
+            repair=repair,
+            progress=progress,
+            settings=settings,
+            provider=provider,
+        )
 
     def replay(self, *, sampler: Sampler | None = None) -> Replay:
         """Compute the images again from the record; see :func:`replay`."""

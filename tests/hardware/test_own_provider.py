@@ -44,6 +44,7 @@ from qdm_qiskit.hardware.run.commands import (
     submit_run,
 )
 from qdm_qiskit.hardware.run.replay import replay
+from qdm_qiskit.hardware.run.verify import verify_run
 from qdm_qiskit.tasks import HardwareRun
 from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
 from tests.hardware import folder_provider
@@ -170,6 +171,25 @@ def test_a_run_goes_all_the_way(provider, planned, folder):
     # What the budget allows reaches the provider as a limit of the job.
     [about, *_] = [json.loads(each.read_text()) for each in folder.glob("*/job.json")]
     assert JOB_SECONDS <= about["most"] <= 4 * JOB_SECONDS + 31
+
+
+def test_verify_asks_a_provider_without_a_list_for_the_tags(provider, planned, folder):
+    """A second job with a tag of ours is seen, taken in and charged; jobs of others are not seen."""
+    plan = planned(provider)
+    submit_run(plan.folder, provider=provider)
+    root = plan.folder.parent
+    found = verify_run(root, plan.run_id, provider=provider)
+    assert (found.clean, found.listed, len(found.jobs)) == (True, False, STEPS)
+    twin = folder / "twin"
+    shutil.copytree(folder / found.jobs[0].job_id, twin)
+    found = verify_run(root, plan.run_id, provider=provider)
+    assert sorted(each.kind for each in found.findings) == ["double", "unknown"]
+    found = verify_run(root, plan.run_id, provider=provider, repair=True)
+    assert [each.kind for each in found.findings if not each.repaired] == ["double"]
+    assert found.settled_seconds == charged(folder) == JOB_SECONDS * (STEPS + 1)
+    shutil.rmtree(twin)
+    found = verify_run(root, plan.run_id, provider=provider)
+    assert [each.kind for each in found.findings] == ["lost"]
 
 
 def test_its_counts_are_those_of_the_circuit(provider, planned):

@@ -10,7 +10,8 @@ The child runs one command of the hardware room. With `kill` it kills itself wit
 transaction of the ledger: `before` it (what came before it has happened, and is not recorded),
 `within` it (in the log, not yet in SQLite), or `after` it; or `unnamed`, before the nth file gets its
 name. Nothing of IBM's client is changed, and the package only calls what it calls anyway. A child
-that lives writes its answer to `out`.
+that lives writes its answer to `out`. With `ahead` its wall clock is so many seconds ahead, and with
+`jump` it jumps by so many at the nth transaction: `[5, 3600]`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +41,33 @@ def import_all() -> None:
     torch.set_num_threads(1)
 
 
-def kill_at(number: int, side: str) -> tuple[list[list[str]], list[str]]:
+CLOCK = {"ahead": 0.0}
+
+
+def move_clock(ahead: float) -> None:
+    """Set the wall clock of this process ahead; what is imported later reads it too."""
+    right = time.time
+    CLOCK["ahead"] = ahead
+    time.time = lambda: right() + CLOCK["ahead"]
+
+
+def count_sleep() -> dict[str, float]:
+    """Seconds slept since `now` was set to 0, and the most of it so far."""
+    silence = {"now": 0.0, "longest": 0.0}
+    sleep = time.sleep
+
+    def counted(seconds: float) -> None:
+        silence["now"] += seconds
+        silence["longest"] = max(silence["longest"], silence["now"])
+        sleep(seconds)
+
+    time.sleep = counted
+    return silence
+
+
+def kill_at(
+    number: int, side: str, jump: tuple[int, float] = (0, 0.0)
+) -> tuple[list[list[str]], list[str]]:
     """Kill this process at a transaction of the ledger or at a file, counted from 1; 0 never.
 
     Returns:
@@ -64,6 +92,8 @@ def kill_at(number: int, side: str) -> tuple[list[list[str]], list[str]]:
             done.append(
                 [str(row["kind"]) for _, table, row in transaction.changes if table == "events"]
             )
+            if len(done) == jump[0]:
+                CLOCK["ahead"] += jump[1]
             if len(done) == number and side == "after":
                 die()
 
@@ -106,23 +136,34 @@ def run(command: dict[str, Any]) -> dict[str, object]:
 
     root = Path(command["root"])
     number, side = command.get("kill") or (0, "")
-    writes, files = kill_at(number, side)
+    move_clock(command.get("ahead", 0.0))
+    writes, files = kill_at(number, side, tuple(command.get("jump", (0, 0.0))))
     said: list[str] = []
+    silence = count_sleep()
+
+    def tell(text: str) -> None:
+        said.append(text)
+        silence["now"] = 0.0
+
     match command["call"]:
         case "submit":
             plan = root / command["run"] / "plan.json"
-            state = chain.submit_run(
-                plan, detach=command.get("detach", False), progress=said.append
-            )
+            state = chain.submit_run(plan, detach=command.get("detach", False), progress=tell)
         case "resume":
-            state = chain.resume_run(root, command["run"], progress=said.append)
+            state = chain.resume_run(root, command["run"], progress=tell)
         case "collect":
-            state = chain.collect_run(root, command["run"], progress=said.append)
+            state = chain.collect_run(root, command["run"], progress=tell)
         case "cancel":
-            state = chain.cancel_run(root, command["run"], progress=said.append)
+            state = chain.cancel_run(root, command["run"], progress=tell)
         case unknown:
             raise ValueError(unknown)
-    return {"state": asdict(state), "writes": writes, "files": files, "said": said}
+    return {
+        "state": asdict(state),
+        "writes": writes,
+        "files": files,
+        "said": said,
+        "slept": silence["longest"],
+    }
 
 
 def child(command: dict[str, Any]) -> None:

@@ -31,6 +31,10 @@ from tests.runtime.server import LocalServer
 
 STEPS = 2
 SIDES = ("before", "within", "after")
+HOUR, DAY = 3600.0, 86_400.0
+JUMPS = (HOUR, -HOUR, DAY, -DAY)
+LONGEST_SILENCE = 10.0
+"""Seconds that a process may wait without saying what for."""
 
 
 class Forge:
@@ -322,6 +326,73 @@ def test_killed_when_it_is_written_down_the_grace_is_waited_for(
     ledger.close()
     assert again[1] - sent >= 3.0
     check_same(server, root, undisturbed)
+
+
+# -- a wall clock that is wrong: all of it, IBM's client included; the server's is right ----------
+
+
+@pytest.mark.parametrize(
+    "ahead", [HOUR, *(pytest.param(each, marks=pytest.mark.slow) for each in JUMPS[1:])]
+)
+def test_a_job_accepted_late_is_found_by_a_process_whose_clock_is_wrong(
+    server, forge, undisturbed, tmp_path, ahead
+):
+    """Accepted a second after the first look. 0.1 took the hour for the grace time, and paid twice."""
+    root = fresh(server, tmp_path, undisturbed, "late")
+    make_settings(root, grace_seconds=60.0)
+    server.fault(method="POST", path="^/jobs$", after="GET /jobs.*tags=", delay=1.0)
+    pid, _ = forge.start("submit", root, undisturbed.run)
+    end = time.monotonic() + 30.0
+    while not server.faults()["used"]:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    forge.kill(pid)
+    assert forge.wait(pid) == -signal.SIGKILL
+    answer = forge.finish("resume", root, undisturbed.run, ahead=ahead)
+    assert answer["state"]["state"] == "done"
+    assert [each for each in answer["said"] if "the clock of this machine is" in each]
+    check_same(server, root, undisturbed)
+
+
+def test_a_clock_that_was_a_day_ahead_while_sending_is_not_waited_for(
+    server, forge, undisturbed, tmp_path
+):
+    """0.1 waited for that day, and said nothing."""
+    root = fresh(server, tmp_path, undisturbed, "ahead")
+    make_settings(root, grace_seconds=2.0)
+    number = moments(undisturbed, "sending")[0]
+    pid, _ = forge.start("submit", root, undisturbed.run, kill=[number, "after"], ahead=DAY)
+    assert forge.wait(pid) == -signal.SIGKILL
+    answer = forge.finish("resume", root, undisturbed.run)
+    assert answer["state"]["state"] == "done"
+    assert answer["slept"] < LONGEST_SILENCE
+    check_same(server, root, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_clock_that_jumps_at_recorded_points(server, forge, undisturbed, tmp_path):
+    """Jumps take turns; half of the processes are killed there, and the next has a right clock."""
+    numbers = list(range(1, len(undisturbed.writes) + 1))
+    random.Random(5).shuffle(numbers)
+    for turn, number in enumerate(numbers[:4]):
+        root = fresh(server, tmp_path, undisturbed, f"point-{number}")
+        jump = [number, JUMPS[turn % len(JUMPS)]]
+        if turn % 2:
+            answer = forge.finish("submit", root, undisturbed.run, jump=jump)
+        else:
+            kill = [min(number + 1, len(undisturbed.writes)), "after"]
+            pid, _ = forge.start("submit", root, undisturbed.run, jump=jump, kill=kill)
+            assert forge.wait(pid) == -signal.SIGKILL
+            call = next_call(root, undisturbed)
+            answer = forge.finish(call, root, undisturbed.run)
+        assert answer["state"]["state"] == "done"
+        assert answer["slept"] < LONGEST_SILENCE
+        check_same(server, root, undisturbed)
+        shutil.rmtree(root)
+
+
+# -- kills at every point and at random ----------------------------------------------------------
 
 
 @pytest.mark.slow

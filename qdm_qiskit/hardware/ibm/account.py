@@ -19,15 +19,17 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     stop_after_delay,
+    stop_any,
     wait_exponential,
     wait_random,
 )
+from tenacity.stop import stop_base
 
 from ...errors import ServiceUnavailable, TargetUnavailable, unknown_name
 from ...progress import Message, Progress, silent
 from ..providers.settings import ServiceSettings
 from .client_errors import CallFailed, Failure, redacted, understand
-from .post_guard import Gate, through
+from .post_guard import Gate, ServiceClock, through
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACCOUNT_HELP",
+    "ODD_ATTEMPTS",
     "REFUSED",
     "InstanceUsage",
     "ServiceHandle",
@@ -52,6 +55,8 @@ ACCOUNT_HELP = (
     "set QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE, or save an account with "
     "QiskitRuntimeService.save_account"
 )
+ODD_ATTEMPTS = 4
+"""Most attempts of a question whose failure may be a mistake of the client's program."""
 REFUSED = (400, 401, 403)
 """HTTP statuses with which IBM answers a wrong API key."""
 
@@ -77,6 +82,8 @@ class ServiceHandle:
         self.progress = progress
         self.generation = 0
         """Number of times that the service was built; objects of an older one hold an old token."""
+        self.clock = ServiceClock()
+        """Clock of the service, by its answers."""
         self._secrets: tuple[str, ...] = ()
         self._service: QiskitRuntimeService | None = None
         self._backends: dict[str, tuple[int, BackendV2]] = {}
@@ -143,7 +150,10 @@ class ServiceHandle:
                 multiplier=settings.first_pause_seconds, max=settings.longest_pause_seconds
             )
             + wait_random(0, settings.first_pause_seconds),
-            stop=stop_after_delay(settings.retry_seconds if seconds is None else seconds),
+            stop=stop_any(
+                stop_after_delay(settings.retry_seconds if seconds is None else seconds),
+                _OddTooOften(),
+            ),
             before_sleep=self._before_retry,
             sleep=time.sleep,
             reraise=True,
@@ -263,7 +273,7 @@ class ServiceHandle:
             raise ServiceUnavailable(problem[0])
         account = service.active_account() or {}
         self._secrets = tuple(str(account[k]) for k in ("token",) if account.get(k))
-        watch_posts(service)
+        watch_posts(service, self.clock)
         self._service = service
         self.generation += 1
         if not self.instance:
@@ -341,7 +351,9 @@ class ServiceHandle:
     def _listing(self, service: QiskitRuntimeService) -> list[dict[str, Any]]:
         """GET /backends; the client has no public method that fails when this fails."""
         found = service._get_api_client(self.instance).list_backends(True)
-        if not isinstance(found, list):
+        if not isinstance(found, list) or not all(
+            isinstance(each, dict) and isinstance(each.get("name"), str) for each in found
+        ):
             raise ValueError("no list of backends")
         return found
 
@@ -436,3 +448,12 @@ def look(settings: ServiceSettings | None = None) -> Callable[[Target], Availabi
 
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, CallFailed) and error.failure.passing
+
+
+class _OddTooOften(stop_base):
+    """Stop of a question whose failure may be a mistake of the client's program."""
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        odd = isinstance(error, CallFailed) and error.failure.odd
+        return odd and retry_state.attempt_number >= ODD_ATTEMPTS

@@ -12,7 +12,7 @@ from json import JSONDecodeError
 
 from ..providers.failures import CallFailed, Failure, Kind
 
-__all__ = ["JOBS_AT_ONCE", "CallFailed", "Failure", "Kind", "redacted", "understand"]
+__all__ = ["JOBS_AT_ONCE", "MISTAKES", "CallFailed", "Failure", "Kind", "redacted", "understand"]
 
 _SECRETS = (
     re.compile(r"(?i)(bearer|apikey)\s+[^\s'\",}]+"),
@@ -31,6 +31,8 @@ _TIME = re.compile(
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
 JOBS_AT_ONCE = {"1012", "3458"}
 """Codes of IBM's registry for as many unfinished jobs as an account may have."""
+MISTAKES = (TypeError, AttributeError, LookupError, NameError, AssertionError, NotImplementedError)
+"""Exceptions of a mistake in a program, ours or the client's; or of half an answer in the client."""
 _IBM_MESSAGE = re.compile(r'"message":\s*"((?:[^"\\]|\\.)*)"')
 
 
@@ -114,12 +116,28 @@ def understand(
         return failure("network")
     if isinstance(error, UserWarning) and "access token" in text:  # where warnings are errors
         return failure("unauthorized")
-    if isinstance(error, RequestException | OSError | JSONDecodeError | KeyError):
+    if isinstance(error, MISTAKES) and _is_ours(error):
+        return failure("other")
+    if isinstance(error, KeyError):
+        return replace(failure("network"), odd=True)
+    if isinstance(error, RequestException | OSError | JSONDecodeError):
         return failure("network")
     if isinstance(error, ValueError | TypeError | AttributeError) and not submitting:
         # Half of an answer, or one of another form; before a submission it is our own mistake.
-        return failure("network")
+        return replace(failure("network"), odd=isinstance(error, MISTAKES))
     return failure("other")
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return True if an exception was raised by a line of this package, or by what it called wrongly.
+
+    The client itself raises them too, when it takes half of an answer for a whole one.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    name = "" if last is None else str(last.tb_frame.f_globals.get("__name__", ""))
+    return name.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _seconds(text: str) -> tuple[float, ...]:

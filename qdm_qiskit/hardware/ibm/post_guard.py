@@ -17,12 +17,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, Self, final
 from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
+
+from ..ledger.clocks import uptime
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,6 +40,7 @@ __all__ = [
     "NotSent",
     "OncePosted",
     "PostingAdapter",
+    "ServiceClock",
     "Sign",
     "creates_job",
     "gate_here",
@@ -136,17 +140,49 @@ def gate_here() -> Gate | None:
     return found
 
 
+@final
+class ServiceClock:
+    """Clock of the service: the ``Date`` of its last answer, and the time since that came."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[float, float] | None = None
+
+    def see(self, date: str | None) -> None:
+        """Take the time of an answer; one without a date, or with half of one, is passed over."""
+        try:
+            found = parsedate_to_datetime(date or "").timestamp()
+        except (TypeError, ValueError, OverflowError):
+            return
+        self._seen = (found, uptime())
+
+    def now(self) -> float | None:
+        """Return the time, seconds since 1970; None before the first answer with a date."""
+        seen = self._seen
+        return None if seen is None else seen[0] + uptime() - seen[1]
+
+
 class PostingAdapter(HTTPAdapter):
-    """Adapter that sends as :mod:`requests` does; a job through the gate of its thread, if any."""
+    """Adapter that sends as :mod:`requests` does; a job through the gate of its thread, if any.
+
+    Args:
+        clock: Is told the date of each answer.
+    """
+
+    def __init__(self, *rest: Any, clock: ServiceClock | None = None, **more: Any) -> None:
+        self._clock = clock
+        super().__init__(*rest, **more)
 
     def send(self, request: PreparedRequest, *rest: Any, **more: Any) -> Response:
         """Send one request."""
         gate = gate_here()
-        if gate is None or not creates_job(request.method, request.url):
-            return super().send(request, *rest, **more)
-        gate.ask()
+        through_gate = gate is not None and creates_job(request.method, request.url)
+        if gate is not None and through_gate:
+            gate.ask()
         response = super().send(request, *rest, **more)
-        gate.answer = response.status_code
+        if gate is not None and through_gate:
+            gate.answer = response.status_code
+        if self._clock is not None:
+            self._clock.see(response.headers.get("Date"))
         return response
 
 
@@ -183,13 +219,17 @@ def creates_job(method: str | None, url: str | None) -> bool:
     return method == "POST" and urlsplit(url or "").path.rstrip("/").endswith("/jobs")
 
 
-def watch_posts(service: QiskitRuntimeService) -> None:
+def watch_posts(service: QiskitRuntimeService, clock: ServiceClock | None = None) -> None:
     """Let the client's HTTP sessions repeat a question, and never a POST that may have arrived.
 
     By default the client sends a POST again after a 5xx; if the job was created before the answer
     was lost, that makes a second one, and both are paid. Here a POST is repeated only where no
     connection was made. What to do then is decided by tag, in
     :mod:`~qdm_qiskit.hardware.providers.sender`.
+
+    Args:
+        service: The client.
+        clock: Is told the date of each answer.
     """
     for client in service._get_api_clients().values():
         session = client._session
@@ -202,4 +242,4 @@ def watch_posts(service: QiskitRuntimeService) -> None:
             allowed_methods=frozenset({"GET", "PUT", "DELETE"}),
         )
         for scheme in ("https://", "http://"):
-            session.mount(scheme, PostingAdapter(max_retries=retry))
+            session.mount(scheme, PostingAdapter(max_retries=retry, clock=clock))

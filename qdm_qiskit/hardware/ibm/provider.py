@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import numpy as np
 
 from ...errors import InvalidData, ServiceUnavailable
-from ..providers.base import Provider, Status
+from ..providers.base import AccountJob, Provider, Status
 from ..providers.failures import CallFailed
 from ..providers.joint import counts_of_tiles, joint_pubs
 from ..providers.requests import EstimatorRequest, JobRequest, Request
@@ -144,6 +145,10 @@ class IBMProvider(Provider):
         except CallFailed as error:
             raise ServiceUnavailable(f"IBM Quantum does not say what is left: {error}") from None
         return 0.0 if usage.limit_reached else usage.remaining_seconds
+
+    def service_time(self) -> float | None:
+        """Return the time by the ``Date`` of IBM's last answer."""
+        return None if self._connected is None else self._connected.clock.now()
 
     def backend(self) -> BackendV2:
         """Return IBM's object of the QPU."""
@@ -280,6 +285,12 @@ class IBMProvider(Provider):
         """Return the ids of the jobs of a tag in the active instance, oldest first."""
         return self.handle.ask("looking for a job by its tag", lambda s: _with_tag(s, tag))
 
+    def listed(self, since: float) -> list[AccountJob]:
+        """Return the jobs of the QPU in the active instance, oldest first."""
+        return self.handle.ask(
+            "listing the jobs of the account", lambda s: _since(s, self.device, since)
+        )
+
     def _cancelled_unrun(self, job_id: str, metrics: object) -> bool:
         if not never_ran(metrics):
             return False
@@ -305,3 +316,16 @@ def _with_tag(service: QiskitRuntimeService, tag: str) -> list[str]:
     """Return the ids of the jobs of a tag in the active instance, oldest first."""
     jobs = [job for job in service.jobs(job_tags=[tag], limit=None) if tag in (job.tags or [])]
     return [j.job_id() for j in sorted(jobs, key=lambda j: (str(j.creation_date), j.job_id()))]
+
+
+def _since(service: QiskitRuntimeService, device: str, since: float) -> list[AccountJob]:
+    """Return the jobs of a QPU in the active instance after a time, oldest first."""
+    after = datetime.fromtimestamp(since, UTC)  # the client takes another zone's time for local
+    found = []
+    for job in service.jobs(backend_name=device, created_after=after, limit=None):
+        created = job.creation_date
+        if created is None:
+            raise ValueError("a job without the time of its creation")
+        tags = tuple(str(each) for each in job.tags or ())
+        found.append(AccountJob(job_id=job.job_id(), tags=tags, created_at=created.timestamp()))
+    return sorted(found, key=lambda each: (each.created_at, each.job_id))

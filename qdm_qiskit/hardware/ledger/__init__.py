@@ -4,6 +4,8 @@ __all__ = [
     "budget",
     "budgets",
     "change_log",
+    "clocks",
+    "corrections",
     "file_lock",
     "jobs",
     "ledger",
@@ -12,5 +14,6 @@ __all__ = [
     "schema",
     "sessions",
     "store",
+    "stored_files",
     "table_access",
 ]

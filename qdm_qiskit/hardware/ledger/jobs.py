@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from ...errors import InvalidOption, UnknownName
+from .clocks import seconds_between
 from .schema import UNUSED_RESERVATIONS, Intention, Row, Transaction, intention_of
 from .table_access import LedgerPart
 
@@ -78,7 +79,14 @@ class JobTables(LedgerPart):
             row = self._intention_row(tx, tag)
             tx.update("intentions", tag, mode=mode, session_id=session_id)
             self._event(
-                tx, row["run_id"], row["part"], "sending", tag=tag, mode=mode, session=session_id
+                tx,
+                row["run_id"],
+                row["part"],
+                "sending",
+                tag=tag,
+                mode=mode,
+                session=session_id,
+                clock=self.clock.stamp(),
             )
 
     def send_failed(self, tag: str, failure: str, message: str, *, nothing_created: bool) -> None:
@@ -99,6 +107,7 @@ class JobTables(LedgerPart):
             failure=failure,
             message=message,
             nothing_created=nothing_created,
+            clock=self.clock.stamp(),
         )
 
     def last_sending(self, intention: Intention) -> float | None:
@@ -108,19 +117,38 @@ class JobTables(LedgerPart):
             The time of the sending, or of the failure that it ended in; None if no sending is in
             doubt: it was never sent, or each sending was refused.
         """
+        doubt = self._sending_in_doubt(intention)
+        return None if doubt is None else doubt[0]
+
+    def seconds_in_doubt(self, intention: Intention) -> float | None:
+        """Return how long ago the last sending was that may have created a job, at least.
+
+        Clocks of walls have no part in it (:mod:`.clocks`): where neither the machine's uptime nor
+        the service's clock says how long ago it was, it is 0.
+
+        Returns:
+            Seconds >= 0; None if no sending is in doubt.
+        """
+        doubt = self._sending_in_doubt(intention)
+        if doubt is None:
+            return None
+        return seconds_between(doubt[1].get("clock"), self.clock.stamp()) or 0.0
+
+    def _sending_in_doubt(self, intention: Intention) -> tuple[float, dict[str, Any]] | None:
+        """Return the time and the detail of the last sending that may have created a job."""
         rows = self._store.read(
             "SELECT at, kind, detail FROM events WHERE kind IN ('sending', 'send-failed') "
             "AND run_id = ? AND part = ? ORDER BY id",
             intention.run_id,
             intention.part,
         )
-        doubt: float | None = None
-        open_since: float | None = None
+        doubt: tuple[float, dict[str, Any]] | None = None
+        open_since: tuple[float, dict[str, Any]] | None = None
         for row in rows:
             detail = json.loads(str(row["detail"]))
             if detail["tag"] != intention.tag:
                 continue
-            at = cast(float, row["at"])
+            at = (cast(float, row["at"]), detail)
             if row["kind"] == "sending":
                 doubt, open_since = open_since or doubt, at
             else:
@@ -129,16 +157,23 @@ class JobTables(LedgerPart):
         return doubt if open_since is None else open_since
 
     def sendings_since(self, since: float) -> list[float]:
-        """Return the times after a given one at which jobs of any run were sent, oldest first."""
+        """Return the times after a given one at which jobs of any run were sent, oldest first.
+
+        A time that is still to come was written by a clock that was ahead, and is left out.
+        """
         rows = self._store.read(
-            "SELECT at FROM events WHERE kind = 'sending' AND at > ? ORDER BY at", since
+            "SELECT at FROM events WHERE kind = 'sending' AND at > ? AND at <= ? ORDER BY at",
+            since,
+            self._clock(),
         )
         return [cast(float, row["at"]) for row in rows]
 
     def rate_limited_since(self, since: float) -> bool:
         """Return True if the service refused a job after a time because jobs came too fast."""
         rows = self._store.read(
-            "SELECT detail FROM events WHERE kind = 'send-failed' AND at > ?", since
+            "SELECT detail FROM events WHERE kind = 'send-failed' AND at > ? AND at <= ?",
+            since,
+            self._clock(),
         )
         return any(json.loads(str(row["detail"])).get("failure") == "rate" for row in rows)
 
@@ -154,7 +189,16 @@ class JobTables(LedgerPart):
             row = self._intention_row(tx, tag)
             tx.update("intentions", tag, state="submitted", job_id=job_id, updated_at=self._clock())
             self._add_job(tx, row, job_id, "main")
-            self._event(tx, row["run_id"], row["part"], "submitted", tag=tag, job=job_id, how=how)
+            self._event(
+                tx,
+                row["run_id"],
+                row["part"],
+                "submitted",
+                tag=tag,
+                job=job_id,
+                how=how,
+                clock=self.clock.stamp(),
+            )
 
     def duplicate(self, tag: str, job_id: str, state: str) -> None:
         """Record a second job of a tag, and its state."""
@@ -171,19 +215,22 @@ class JobTables(LedgerPart):
             tx.update("intentions", tag, state="dropped", updated_at=self._clock())
             self._event(tx, row["run_id"], row["part"], "dropped", tag=tag, reason=reason)
 
-    def collected(self, tag: str, path: str) -> None:
+    def collected(self, tag: str, path: str, sha256: str | None = None) -> None:
         """Record that the counts of an intention are on disk.
 
         Args:
             tag: The intention.
             path: Path of the counts, relative to the run's folder.
+            sha256: Checksum of that file; None where it is not checked.
         """
         with self._store.write() as tx:
             row = self._intention_row(tx, tag)
             tx.update("intentions", tag, state="collected", updated_at=self._clock())
             if row["job_id"] is not None:
                 tx.update("jobs", row["job_id"], state="done", updated_at=self._clock())
-            self._event(tx, row["run_id"], row["part"], "collected", tag=tag, path=path)
+            self._event(
+                tx, row["run_id"], row["part"], "collected", tag=tag, path=path, sha256=sha256
+            )
 
     def job_failed(self, tag: str, reason: str, *, cancelled: bool = False) -> None:
         """Record that the job of an intention ended without counts.
@@ -287,26 +334,42 @@ class JobTables(LedgerPart):
             self._event(tx, row["run_id"], row["part"], "looked-again", tag=tag, left_out=left_out)
             return bool(left_out)
 
-    def to_look_again(self, run_id: str, before: float) -> tuple[Intention, ...]:
-        """Return settled intentions whose jobs became known before a time and were not listed again.
+    def to_look_again(self, run_id: str, lag_seconds: float) -> tuple[Intention, ...]:
+        """Return settled intentions whose jobs are known for long and were not listed again.
 
         Args:
             run_id: The run.
-            before: Seconds since 1970; jobs known for less time are left for later.
+            lag_seconds: Jobs known for less time are left for later.
         """
         rows = self._store.read(
-            "SELECT i.* FROM intentions i JOIN reservations r ON r.id = i.reservation "
+            "SELECT i.*, j.found_at FROM intentions i JOIN reservations r ON r.id = i.reservation "
             "JOIN jobs j ON j.job_id = i.job_id "
             "WHERE i.run_id = ? AND i.state IN ('collected', 'failed') AND r.state = 'settled' "
-            "AND j.found_at < ? ORDER BY i.created_at",
+            "ORDER BY i.created_at",
             run_id,
-            before,
         )
         events = self._store.read(
-            "SELECT detail FROM events WHERE run_id = ? AND kind = 'looked-again'", run_id
+            "SELECT kind, detail FROM events WHERE run_id = ? AND kind IN "
+            "('looked-again', 'submitted')",
+            run_id,
         )
-        looked = {json.loads(str(event["detail"]))["tag"] for event in events}
-        return tuple(intention_of(row) for row in rows if row["tag"] not in looked)
+        looked: set[object] = set()
+        found: dict[object, Mapping[str, Any] | None] = {}
+        for event in events:
+            detail = json.loads(str(event["detail"]))
+            if event["kind"] == "looked-again":
+                looked.add(detail["tag"])
+            else:
+                found[detail["tag"]] = detail.get("clock")
+        now, stamp = self._clock(), self.clock.stamp()
+
+        def age(row: Row) -> float:
+            known = seconds_between(found.get(row["tag"]), stamp)
+            return now - cast(float, row["found_at"]) if known is None else known
+
+        return tuple(
+            intention_of(row) for row in rows if row["tag"] not in looked and age(row) > lag_seconds
+        )
 
     def jobs(self, run_id: str) -> list[Row]:
         """Return all jobs of a run, oldest first."""

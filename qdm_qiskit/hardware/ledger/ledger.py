@@ -8,12 +8,13 @@ module, of its own.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
 
 from .budgets import BudgetTables
+from .clocks import wall
+from .corrections import CorrectionTables
 from .jobs import JobTables
 from .runs import RunTables
 from .schema import TABLES, Intention, Row, RunState
@@ -26,7 +27,7 @@ FILE = "ledger.sqlite"
 
 
 @final
-class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
+class Ledger(BudgetTables, RunTables, JobTables, SessionTables, CorrectionTables):
     """Record of all that was planned, reserved, sent, found and paid; use :meth:`open`."""
 
     _store: Store
@@ -37,7 +38,7 @@ class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
         root: Path,
         *,
         busy_seconds: float = BUSY_SECONDS,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall,
     ) -> Ledger:
         """Open the ledger of a root folder; it is made if there is none, repaired if damaged.
 
@@ -57,7 +58,7 @@ class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
         return cls(root, Store.open(root / FILE, TABLES, busy_seconds=busy_seconds), clock)
 
     @classmethod
-    def open_to_read(cls, root: Path, *, clock: Callable[[], float] = time.time) -> Ledger:
+    def open_to_read(cls, root: Path, *, clock: Callable[[], float] = wall) -> Ledger:
         """Open the ledger of a root folder to look at it, also where nothing can be written.
 
         Returns:

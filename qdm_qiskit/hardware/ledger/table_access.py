@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from .clocks import LedgerClock
 from .schema import Row, Transaction, Value
 
 __all__ = [
@@ -38,7 +39,9 @@ class LedgerPart:
     def __init__(self, root: Path, store: Tables, clock: Callable[[], float]) -> None:
         self.root = root
         self._store = store
-        self._clock = clock
+        self.clock = LedgerClock(clock)
+        """Clock of all times in the ledger; a provider whose time is known sets it."""
+        self._clock: Callable[[], float] = self.clock
 
     def now(self) -> float:
         """Time of the ledger's clock, seconds since 1970."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -33,6 +34,7 @@ __all__ = [
     "DEVICE",
     "ENDED",
     "NAME",
+    "AccountJob",
     "Counts",
     "NotSubmitted",
     "Provider",
@@ -49,6 +51,16 @@ second index; or one mapping a row, from the outcome (an integer, or its bits as
 bit 0 last) to how often it came."""
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountJob:
+    """A job in the list of an account, whoever sent it."""
+
+    job_id: str
+    tags: tuple[str, ...]
+    created_at: float
+    """Seconds since 1970, by the provider's clock."""
 
 
 class NotSubmitted(Exception):
@@ -188,6 +200,17 @@ class Provider(ABC):
         """Let go of what is open; ``keep`` leaves it for a later process."""
         return
 
+    def listed(self, since: float) -> Sequence[AccountJob] | None:
+        """Return all jobs of the account on the device after a time, whoever sent them.
+
+        Args:
+            since: Seconds since 1970.
+
+        Returns:
+            The jobs, oldest first; None where the account has no list.
+        """
+        return None
+
     # -- what IBM needs besides ---------------------------------------------------------------
 
     instance: str = ""
@@ -200,6 +223,13 @@ class Provider(ABC):
     def title(self) -> str:
         """Name of the provider in messages, at the start of a sentence."""
         return f"Provider '{self.name}'"
+
+    def service_time(self) -> float | None:
+        """Return the time of the provider's clock, since 1970; None if it is not known.
+
+        It is asked without a call to the provider: of what the last answers have said.
+        """
+        return None
 
     def prepare(self) -> None:
         """Open what the next job needs, without creating a job."""

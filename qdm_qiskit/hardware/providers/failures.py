@@ -45,6 +45,8 @@ class Failure:
     """True if a submission ended before its POST had left."""
     seconds: tuple[float, ...] = ()
     """Times that the refusal of a session's life names."""
+    odd: bool = False
+    """True if it may be a mistake of the client's program as well as half of an answer."""
 
     @property
     def nothing_created(self) -> bool:

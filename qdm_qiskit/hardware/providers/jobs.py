@@ -18,6 +18,7 @@ import numpy as np
 from ...errors import JobFailed, SubmissionUncertain
 from ..ledger.ledger import Intention
 from ..ledger.run_files import CountsInfo, StoredCounts, counts_path, write_counts
+from ..ledger.stored_files import file_sha256
 from .base import Provider
 from .collector import Collector, Ending
 from .context import RunContext
@@ -211,7 +212,8 @@ class RunJobs:
         stored = StoredCounts(counts=tuple(counts), info=info, estimates=tuple(estimates))
         path = counts_path(self.run.plan.folder, intention.part)
         write_counts(path, stored)
-        self.ledger.collected(intention.tag, str(path.relative_to(self.run.plan.folder)))
+        name = str(path.relative_to(self.run.plan.folder))
+        self.ledger.collected(intention.tag, name, file_sha256(path))
         return stored
 
     def reserve(self, parts: list[tuple[str, float, int]]) -> None:
@@ -224,8 +226,8 @@ class RunJobs:
         A job that is found is in the ledger then; where there is none, nothing was created.
         """
         part, tag, grace = intention.part, intention.tag, self._sender.lag_seconds
-        last = self.ledger.last_sending(intention)
-        left = 0.0 if last is None else min(grace, last + grace - self.ledger.now())
+        ago = self.ledger.seconds_in_doubt(intention)
+        left = 0.0 if ago is None else grace - ago
         end = time.monotonic() + left
         if left > 0:
             self.run.tell(
@@ -246,7 +248,7 @@ class RunJobs:
             time.sleep(max(0.0, min(pause, end - time.monotonic())))
             looks += 1
         reason = "the run was cancelled before it was sent"
-        if last is not None:
+        if ago is not None:
             reason = f"the run was cancelled; no job is listed {grace:g} s after the sending"
             self.run.tell(f"{part}: {reason}, so none was created")
         self.ledger.dropped(tag, reason)

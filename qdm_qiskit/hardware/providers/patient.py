@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, final, get_args
 
 from tenacity import (
+    RetryCallState,
     Retrying,
     retry_if_exception,
     stop_after_delay,
@@ -20,7 +21,7 @@ from tenacity import (
 )
 
 from ...errors import QdmError
-from .base import Counts, NotSubmitted, Provider, Status
+from .base import AccountJob, Counts, NotSubmitted, Provider, Status
 from .failures import CallFailed, Failure, Kind
 from .requests import JobRequest
 from .settings import ServiceSettings
@@ -50,6 +51,7 @@ class PatientProvider(Provider):
     def __init__(self, inner: Provider, settings: ServiceSettings) -> None:
         self._inner = inner
         self._settings = settings
+        self._tell: Callable[[str], None] = lambda text: None
         self.name, self.device = inner.name, inner.device
         self.charges, self.lag_seconds = inner.charges, inner.lag_seconds
 
@@ -108,8 +110,13 @@ class PatientProvider(Provider):
         """Return the QPU seconds that the account may still use."""
         return self._ask("seconds_left", self._inner.seconds_left, _seconds)
 
+    def listed(self, since: float) -> Sequence[AccountJob] | None:
+        """Return the jobs of the account."""
+        return self._ask("listed", lambda: self._inner.listed(since), _account_jobs)
+
     def begin(self, run: RunContext, *, detach: bool) -> None:
-        """Prepare for a run."""
+        """Prepare for a run, which is told from here on what is waited for."""
+        self._tell = run.tell
         self._ask("begin", lambda: self._inner.begin(run, detach=detach), lambda _: None)
 
     def close(self, *, keep: bool = False) -> None:
@@ -132,6 +139,7 @@ class PatientProvider(Provider):
                 multiplier=settings.first_pause_seconds, max=settings.longest_pause_seconds
             ),
             stop=stop_after_delay(settings.retry_seconds),
+            before_sleep=self._before_retry,
             reraise=True,
         )
         for attempt in retrying:
@@ -143,6 +151,11 @@ class PatientProvider(Provider):
                     lambda error: "network" if _may_pass(error) else "other",
                 )
         return self._checked(what, found, check)
+
+    def _before_retry(self, state: RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome is not None:
+            most = self._settings.retry_seconds
+            self._tell(f"{state.outcome.exception()}; asking again for {most:g} s at most")
 
     def _once(
         self,
@@ -210,6 +223,14 @@ def _status(found: Any) -> Status:
     if not isinstance(found, str) or found not in get_args(Status):
         raise ValueError(f"and a status is one of {', '.join(get_args(Status))}")
     return found  # type: ignore[return-value]
+
+
+def _account_jobs(found: Any) -> list[AccountJob] | None:
+    if found is None:
+        return None
+    if not isinstance(found, Sequence) or not all(isinstance(e, AccountJob) for e in found):
+        raise ValueError("and not a list of AccountJob or None")
+    return list(found)
 
 
 def _seconds(found: Any) -> float | None:

@@ -116,10 +116,10 @@ class Sender:
     def _find_before(self, intention: Intention) -> str | None:
         """Find a job of this tag from an earlier process; wait if it may still be on its way."""
         found = self.resolve(intention.tag)
-        last = self._ledger.last_sending(intention)
-        if found is not None or last is None:
+        ago = self._ledger.seconds_in_doubt(intention)
+        if found is not None or ago is None:
             return found
-        return self._look_until(intention.tag, last + self.lag_seconds)
+        return self._look_for(intention, self.lag_seconds - ago)
 
     def _send_once(
         self, request: Request, intention: Intention, max_seconds: int | None, wait: bool
@@ -284,16 +284,23 @@ class Sender:
         """Look for a job whose sending ended in an exception: for long, if it may be late."""
         if failure.nothing_created or failure.kind == "other":
             return self.resolve(intention.tag)
-        last = self._ledger.last_sending(intention) or self._ledger.now()
-        return self._look_until(intention.tag, last + self.lag_seconds)
+        ago = self._ledger.seconds_in_doubt(intention) or 0.0
+        return self._look_for(intention, self.lag_seconds - ago)
 
-    def _look_until(self, tag: str, end: float) -> str | None:
-        """Look for a job, at least so often as there are pauses, and until a time of the clock."""
+    def _look_for(self, intention: Intention, seconds: float) -> str | None:
+        """Look for a job, at least so often as there are pauses, and for some seconds."""
+        tag = intention.tag
         if self.lag_seconds == 0 and self._provider.lag_seconds == 0:
             return self.resolve(tag)
         pauses = self._settings.lookup_pauses_seconds
-        looks = 0
-        while looks < len(pauses) or self._ledger.now() < end:
+        longest = max(seconds, sum(pauses))
+        if longest > 1.0:
+            self._say(
+                f"{intention.part} was sent without an answer: looking for its job, "
+                f"{longest:.0f} s at most"
+            )
+        looks, end = 0, time.monotonic() + seconds
+        while looks < len(pauses) or time.monotonic() < end:
             time.sleep(max(0.01, pauses[min(looks, len(pauses) - 1)]))
             found = self.resolve(tag)
             if found is not None:

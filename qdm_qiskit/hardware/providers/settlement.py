@@ -70,8 +70,7 @@ class Settlement:
                 self._say(f"{intention.part}: its cost is not known yet and stays reserved")
         if wait_seconds is not None or not self._charges:
             return
-        known_before = self._ledger.now() - self._sender.lag_seconds
-        for intention in self._ledger.to_look_again(self._run_id, known_before):
+        for intention in self._ledger.to_look_again(self._run_id, self._sender.lag_seconds):
             self._look_again(intention, end - time.monotonic())
 
     def settle_one(self, intention: Intention, wait_seconds: float) -> float | None:

@@ -11,4 +11,5 @@ __all__ = [
     "parts",
     "replay",
     "reverse_chain",
+    "verify",
 ]

@@ -17,6 +17,7 @@ from ...arguments import checked_path, checked_text
 from ...errors import InvalidPlan, MissingData
 from ...progress import Progress, silent
 from ..ledger.ledger import FILE, Ledger, RunState
+from ..ledger.stored_files import check_ledger_of
 from ..plan.run_plan import PLAN, RunPlan, read_plan
 from ..providers.base import Provider
 from ..providers.context import RunContext
@@ -184,6 +185,8 @@ def _driven(
         )
         for notice in ledger.notices:
             run.tell(notice)
+        if plan.is_qpu:
+            check_ledger_of(plan.folder, ledger, plan.run_id)
         ledger.add_run(
             plan.run_id,
             plan_sha256=plan.content_sha256,

@@ -28,7 +28,8 @@ from ..ledger.ledger import RunState
 from ..ledger.output_files import OUTPUTS, write_outputs
 from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_images
 from ..ledger.schema import State
-from ..plan.run_plan import StepPlan
+from ..ledger.stored_files import StoredFiles
+from ..plan.run_plan import PLAN, StepPlan, write_plan
 from ..providers.base import Provider
 from ..providers.context import RunContext
 from ..providers.door import open_provider
@@ -70,12 +71,14 @@ class DrivenRun:
         self._sampler = sampler
         self._settings = run.settings
         self._parts = RunParts(run)
+        self._files = StoredFiles(run.plan.folder, run.ledger, run.run_id)
         self._calibrations: RunCalibrations | None = None
         if run.plan.calibration is not None:
             self._calibrations = RunCalibrations(run, run.plan.calibration, self._parts)
         self._jobs: RunJobs | None = None
         self._chain: PlannedChain | None = None
         self._keep_session = False
+        self._clock_told = False
         self._unfinished: State = "running"
         """State of the run while it is not done: a cancelled one stays so until it is resumed."""
 
@@ -83,6 +86,7 @@ class DrivenRun:
 
     def go(self, *, detach: bool) -> RunState:
         """Work through the chain, as far as it goes."""
+        self._mend()
         state = self._state()
         if state.state == "done" and self._finished():
             self._settle_late()
@@ -93,12 +97,14 @@ class DrivenRun:
         jobs.settle()
         self._reserve(jobs, first_time)
         self._ledger.set_run(self._plan.run_id, "running")
+        self._tell_clock(jobs.provider)
         with self._failing():
             self._walk(jobs, detach)
         return self._state()
 
     def collect(self) -> RunState:
         """Fetch the counts of ended jobs."""
+        self._mend()
         state = self._state()
         if state.state == "done" and self._finished():
             self._settle_late()
@@ -152,6 +158,12 @@ class DrivenRun:
             self._jobs.close(keep=self._keep_session)
 
     # -- the chain ----------------------------------------------------------------------------
+
+    def _mend(self) -> None:
+        """Set files aside that were damaged; what follows makes them again."""
+        plan = self._plan
+        self._files.mend(self._run.tell, {PLAN: lambda: write_plan(plan, plan.folder / PLAN)})
+        self._files.note()
 
     def _walk(self, jobs: RunJobs, detach: bool, *, send: bool = True) -> None:
         """Walk step by step from x_T; steps that were collected before are only computed again."""
@@ -236,6 +248,7 @@ class DrivenRun:
         if self._state().step > left:
             reason = None if self._unfinished == "running" else self._state().reason
             self._ledger.set_run(self._plan.run_id, self._unfinished, step=left, reason=reason)
+            self._files.note()
             self._run.tell(f"{name} done, {left} to go")
 
     def _finish(self, jobs: RunJobs, write: Callable[[], None]) -> None:
@@ -243,14 +256,18 @@ class DrivenRun:
         self._keep_session = False
         write()
         jobs.settle(wait=True)
+        self._tell_clock(jobs.provider)
         self._ledger.release(plan.run_id)  # what a reused calibration or a retry left over
         self._ledger.set_run(plan.run_id, "done", step=0)
         write_manifest(self._run)
-        self._ledger.event(plan.run_id, "recorded")
+        self._files.note()
+        self._files.recorded()
 
     def _finished(self) -> bool:
         results = (IMAGES, SAMPLES) if self._plan.qnn is None else (OUTPUTS,)
-        return all((self._plan.folder / name).exists() for name in (*results, MANIFEST))
+        return self._files.complete and all(
+            (self._plan.folder / name).exists() for name in (*results, MANIFEST)
+        )
 
     def _settle_late(self) -> None:
         """Settle what was left when the run was done: costs not counted yet, a session not closed.
@@ -260,14 +277,14 @@ class DrivenRun:
         run_id = self._plan.run_id
         unsettled = self._ledger.unsettled(run_id)
         if self._plan.is_qpu:
-            known_before = self._ledger.now() - self._settings.grace_seconds
-            unsettled += self._ledger.to_look_again(run_id, known_before)
+            unsettled += self._ledger.to_look_again(run_id, self._settings.grace_seconds)
         if unsettled or any(row["run_id"] == run_id for row in self._ledger.sessions("open")):
             jobs = self._open(detach=True)  # what it leaves open is closed with it
             if unsettled:
                 jobs.settle()  # all are looked at before one is waited for
                 jobs.settle(wait=True)
                 write_manifest(self._run)
+                self._files.recorded((MANIFEST,))
 
     def _step_request(self, step: StepPlan) -> JobRequest:
         assert self._chain is not None
@@ -300,8 +317,20 @@ class DrivenRun:
 
     def _open(self, detach: bool) -> RunJobs:
         provider = open_provider(self._run, self._given, detach=detach)
+        self._ledger.clock.follow(provider.service_time)
         self._jobs = RunJobs(self._run, provider)
         return self._jobs
+
+    def _tell_clock(self, provider: Provider) -> None:
+        """Say once that this machine's clock is wrong, as soon as the provider's is known."""
+        wrong = self._ledger.clock.error()
+        if wrong is not None and not self._clock_told:
+            self._clock_told = True
+            where = "ahead of" if wrong > 0 else "behind"
+            self._run.tell(
+                f"the clock of this machine is {abs(wrong):.0f} s {where} that of {provider.title}, "
+                "which is taken"
+            )
 
     def _reverse_chain(self) -> PlannedChain:
         if self._chain is None:

@@ -11,7 +11,8 @@ from qiskit import QuantumCircuit
 from ...errors import InvalidData
 from ...execution.counts import Pub
 from ...mitigation.readout import prepared_bits
-from ..ledger.run_files import StoredCounts, counts_path, nonce, read_counts
+from ..ledger.run_files import StoredCounts, counts_path, read_counts
+from ..ledger.stored_files import file_sha256, kept_nonce
 from ..plan.calls import JobPlan
 from ..plan.planned_files import check_files, read_all_circuits
 from ..plan.run_plan import CalibrationPlan, StepPlan
@@ -38,7 +39,7 @@ class RunParts:
 
     def __init__(self, run: RunContext) -> None:
         self._run = run
-        self._nonce = nonce(run.plan.folder)
+        self._nonce = kept_nonce(run.plan.folder, run.ledger, run.run_id, run.tell)
         check_files(run.plan)
         self._circuits, self._calibration_circuits = read_all_circuits(run.plan)
 
@@ -103,8 +104,9 @@ class RunParts:
         known = {each.tag: each for each in ledger.intentions(plan.run_id)}
         intention = known.get(stored.info.tag)
         if intention is not None and intention.state == "submitted":
-            path = counts_path(plan.folder, part).relative_to(plan.folder)
-            ledger.collected(intention.tag, str(path))
+            path = counts_path(plan.folder, part)
+            name = str(path.relative_to(plan.folder))
+            ledger.collected(intention.tag, name, file_sha256(path))
             settle()
         return stored
 

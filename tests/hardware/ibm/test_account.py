@@ -22,8 +22,9 @@ from qdm_qiskit.errors import (
     UnknownName,
 )
 from qdm_qiskit.execution.targets import parse_target
-from qdm_qiskit.hardware.ibm.account import connect, look
+from qdm_qiskit.hardware.ibm.account import ODD_ATTEMPTS, connect, look
 from qdm_qiskit.hardware.ibm.client_errors import CallFailed
+from qdm_qiskit.hardware.ibm.provider import _since
 from qdm_qiskit.hardware.providers.settings import ServiceSettings, read_settings
 
 TOKEN = "api-key-of-nobody-1234567890"  # noqa: S105 (nobody's)
@@ -260,3 +261,30 @@ def test_settings_of_a_root(tmp_path):
         file.write_text(text)
         with pytest.raises(error):
             read_settings(tmp_path)
+
+
+def test_a_mistake_in_a_program_is_not_asked_again_like_a_failure_of_the_network(account):
+    """Ours never, the client's a few times: half of an answer looks the same there."""
+    handle = connect(settings=FAST)
+    asked: list[object] = []
+
+    def theirs(service: object) -> None:
+        asked.append(service)
+        {}["state"]
+
+    with pytest.raises(CallFailed, match="state"):
+        handle.ask("asking", theirs)
+    assert len(asked) == ODD_ATTEMPTS
+    ours: list[object] = []
+    with pytest.raises(CallFailed, match="has no attribute 'jobs'"):
+        handle.ask("asking", lambda service: ours.append(service) or _since(service, "ibm_a", 1.0))
+    assert len(ours) == 1
+    lost: list[object] = []
+
+    def network(service: object) -> None:
+        lost.append(service)
+        raise ConnectionResetError
+
+    with pytest.raises(CallFailed):
+        handle.ask("asking", network)
+    assert len(lost) > ODD_ATTEMPTS

@@ -13,7 +13,7 @@ from qiskit_ibm_runtime.exceptions import (
     RuntimeJobNotFound,
 )
 
-from qdm_qiskit.hardware.ibm.client_errors import redacted, understand
+from qdm_qiskit.hardware.ibm.client_errors import MISTAKES, redacted, understand
 
 TOKEN = "api-key-of-nobody-1234567890"  # noqa: S105 (nobody's)
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJpYW0iOiJ4In0.c2lnbmF0dXJl"
@@ -72,6 +72,32 @@ def test_half_an_answer_to_a_question_may_pass(error):
     failure = understand(error)
     assert failure.kind == "network"
     assert failure.passing
+
+
+def raised(error: Exception, module: str) -> Exception:
+    """An exception as a line of a module raises it."""
+    names: dict[str, object] = {"__name__": module, "error": error}
+    exec("def fail():\n    raise error", names)  # noqa: S102 (two lines of our own)
+    try:
+        names["fail"]()  # type: ignore[operator]
+    except Exception as found:
+        return found
+    raise AssertionError
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+@pytest.mark.parametrize("submitting", [True, False])
+def test_a_mistake_of_our_own_is_not_asked_again(kind, submitting):
+    ours = understand(raised(kind("x"), "qdm_qiskit.hardware.ibm.x"), submitting=submitting)
+    assert ours.kind == "other"
+    assert not ours.passing
+
+
+def test_a_mistake_elsewhere_may_be_half_an_answer_and_is_asked_a_few_times():
+    with pytest.raises(TypeError) as caught:
+        understand(None, nonsense=True)  # type: ignore[call-arg,arg-type]
+    theirs = understand(caught.value)
+    assert (theirs.kind, theirs.odd) == ("network", True)
 
 
 def test_what_is_refused_does_not_pass_and_what_is_missing_is_gone():

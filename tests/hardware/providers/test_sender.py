@@ -305,6 +305,51 @@ def test_a_killed_sender_waits_for_the_grace_time(ledger, monkeypatch):
     assert len(looks) >= 4
 
 
+@pytest.mark.parametrize(
+    ("wall", "uptime", "least", "said"),
+    [
+        (3600.0, 2.0, 58.0, "58 s at most"),
+        (-3600.0, 2.0, 58.0, "58 s at most"),
+        (86_400.0, 59.5, 0.5, "2 s at most"),
+        (-86_400.0, 100.0, 1.5, "2 s at most"),
+        (0.0, None, 60.0, "60 s at most"),
+    ],
+    ids=["an hour on", "an hour back", "a day on", "a day back", "booted again"],
+)
+def test_the_wait_rests_on_the_uptime_and_is_said(ledger, monkeypatch, wall, uptime, least, said):
+    """A wall clock that jumps between two processes shortens no wait and lengthens none."""
+    import qdm_qiskit.hardware.providers.sender as module
+    from qdm_qiskit.hardware.ledger import clocks
+
+    up, now, boot = [1000.0], [1e9], ["a"]
+    monkeypatch.setattr(clocks, "uptime", lambda: up[0])
+    monkeypatch.setattr(clocks, "boot_id", lambda: boot[0])
+    ledger._clock = lambda: now[0]  # type: ignore[assignment]
+    _, _, go = send(ledger, [(0, "network")] * 3)
+    with pytest.raises(SubmissionUncertain):
+        go()
+    [intention] = ledger.intentions(RUN)
+    slept = [0.0]
+
+    def sleep(seconds: float) -> None:
+        slept[0] += seconds
+
+    timer = SimpleNamespace(sleep=sleep, monotonic=lambda: slept[0])
+    monkeypatch.setattr(module, "time", timer)
+    now[0] += wall
+    if uptime is None:
+        boot[0], up[0] = "b", 5.0
+    else:
+        up[0] += uptime
+    later, mode, _ = send(ledger, [None], intention)
+    later.settings = dataclasses.replace(
+        SETTINGS, grace_seconds=60.0, lookup_pauses_seconds=(0.5, 1.0)
+    )
+    assert sender_of(later, ledger, mode).send(request(), intention).job_id == "job1"
+    assert least <= slept[0] <= least + 2.0
+    assert [each for each in later.said if "looking for its job, " in each and said in each]
+
+
 def test_what_fails_before_the_post_was_not_sent_and_is_sent_again_at_once(ledger):
     service, _, go = send(ledger, ["unsent", "unsent", None])
     assert go().job_id == "job1"

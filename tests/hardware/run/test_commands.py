@@ -17,7 +17,6 @@ import pytest
 from qdm_qiskit.errors import (
     BudgetExceeded,
     CalibrationMismatch,
-    InvalidData,
     InvalidOption,
     InvalidPlan,
     LedgerBusy,
@@ -316,17 +315,28 @@ def test_a_changed_or_moved_plan_is_refused(trained, tmp_path):
         submit_run(plan.folder)
 
 
-def test_damaged_counts_are_refused_and_fetched_again(trained, tmp_path):
+@pytest.mark.parametrize("moment", [0, 2], ids=["before the ledger has them", "after"])
+def test_damaged_counts_are_fetched_again_at_once(trained, tmp_path, moment):
     plan = planned(trained, tmp_path, "engine")
-    with pytest.raises(Killed), killed_at(12, "after"):
-        submit_run(plan.folder)
-    counts = plan.folder / "steps" / "step-0003.npz"
-    good = counts.read_bytes()
+    number, counts = 1, plan.folder / "steps" / "step-0003.npz"
+    while not counts.exists():  # the first transaction after which they are there
+        with pytest.raises(Killed), killed_at(number, "before"):
+            submit_run(plan.folder)
+        number += 1
+    if moment:
+        with pytest.raises(Killed), killed_at(moment, "after"):
+            resume_run(tmp_path, plan.run_id)
+    good, wanted = counts.read_bytes(), read_counts(counts)
     counts.write_bytes(good[: len(good) // 2])
-    with pytest.raises(InvalidData, match=r"step-0003.npz cannot be used .*move it away"):
-        resume_run(tmp_path, plan.run_id)
-    counts.unlink()
-    assert resume_run(tmp_path, plan.run_id).state == "done"
+    told: list[str] = []
+    assert resume_run(tmp_path, plan.run_id, progress=told.append).state == "done"
+    assert [each for each in told if "step-0003.npz" in each and "was damaged" in each]
+    found = read_counts(counts)
+    assert found is not None
+    assert wanted is not None
+    np.testing.assert_array_equal(found.counts[0], wanted.counts[0])
+    [kept] = counts.parent.glob("step-0003.npz.damaged-*")
+    assert kept.read_bytes() == good[: len(good) // 2]
 
 
 def test_a_local_run_is_charged_to_no_budget(trained, tmp_path):

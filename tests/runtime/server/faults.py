@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from dataclasses import asdict, dataclass, field, replace
 
 ANSWERS = (
@@ -45,6 +46,8 @@ class Fault:
     """Body of `answer="status"`; empty: an error in IBM's form."""
     delay: float = 0.0
     """Seconds before the request is carried out."""
+    after: str = ""
+    """Regular expression of a later request, with its method: carried out `delay` after that comes."""
     delay_answer: float = 0.0
     """Seconds between carrying it out and the answer."""
     job: str = ""
@@ -81,6 +84,15 @@ class FaultQueue:
         self._rules: list[Fault] = []
         self._lock = threading.Lock()
         self.used: list[dict[str, object]] = []
+        self._seen: list[str] = []
+
+    def wait_for(self, fault: Fault) -> None:
+        """Wait until a request comes that the rule names; for a minute at most."""
+        first, end = len(self._seen), time.monotonic() + 60.0
+        while fault.after and time.monotonic() < end:
+            if any(re.search(fault.after, each) for each in self._seen[first:]):
+                return
+            time.sleep(0.01)
 
     def add(self, *rules: Fault) -> None:
         with self._lock:
@@ -96,6 +108,7 @@ class FaultQueue:
 
     def for_request(self, method: str, path: str) -> Fault | None:
         """The rule for this request, used up by one; None if none applies."""
+        self._seen.append(f"{method} {path}")
         return self._take(lambda rule: rule.matches(method, path), f"{method} {path}")
 
     def for_job(self, tags: list[str]) -> Fault | None:

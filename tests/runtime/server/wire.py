@@ -53,6 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault is None:
             self._send(self._answer(request))
             return
+        api.faults.wait_for(fault)
         time.sleep(fault.delay)
         if fault.twice:
             self._answer(request)
@@ -70,6 +71,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _head(self, response: Response, length: int | None) -> bytes:
         lines = [f"HTTP/1.1 {response.status} {self.responses.get(response.status, ('?',))[0]}"]
+        lines.append(f"Date: {self.date_time_string()}")
         if response.status != 204:
             lines.append(f"Content-Type: {response.content_type}")
         if length is not None:

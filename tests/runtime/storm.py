@@ -1,0 +1,239 @@
+"""Random kills and faults over whole runs: `python -m tests.runtime.storm --minutes 10`.
+
+A round has an account of some plan, a root with a scarce budget, and one or two runs in processes of
+their own: of any mode, with or without M3. Processes are killed at random moments, clocks are wrong,
+answers are lost or late. In the end every run is done, or refused by the budget; then nothing was paid
+twice, the budget is what the server charged, and `verify` finds nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qdm_qiskit.hardware.ledger.ledger import Ledger
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.run.replay import replay
+from qdm_qiskit.hardware.run.verify import verify_run
+from tests.helpers import write_run
+from tests.runtime.conftest import BACKEND, DEVICES, clean, make_root
+from tests.runtime.server import LocalServer
+from tests.runtime.test_kills import Forge
+
+MODES = ("auto", "job", "batch", "session")
+FAULTS: tuple[dict[str, Any], ...] = (
+    {"method": "POST", "path": "^/jobs$", "answer": "status", "code": 502, "act": False},
+    {"method": "POST", "path": "^/jobs$", "answer": "status", "code": 502},
+    {"method": "POST", "path": "^/jobs$", "answer": "reset"},
+    {"method": "POST", "path": "^/jobs$", "answer": "truncate"},
+    {"method": "POST", "path": "^/jobs$", "answer": "status", "code": 429, "act": False},
+    {"method": "POST", "path": "^/jobs$", "delay": 0.3},
+    {"method": "POST", "path": "^/jobs$", "delay_answer": 0.3},
+    {"method": "GET", "path": "^/jobs", "answer": "status", "code": 503, "times": 2},
+    {"method": "GET", "path": "/results", "answer": "truncate"},
+    {"method": "GET", "path": "/metrics", "answer": "html"},
+    {"method": "POST", "path": "^/sessions$", "answer": "reset"},
+    {"method": "DELETE", "path": "/sessions", "answer": "status", "code": 500},
+)
+AHEAD = (0.0, 0.0, 3600.0, -3600.0, 86_400.0, -86_400.0)
+PASSING = ("ServiceUnavailable", "SubmissionUncertain", "LedgerBusy", "JobFailed")
+MOST_STARTS = 25
+
+
+@dataclass
+class Tally:
+    """What was done, and what went wrong."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        names = ("rounds", "runs", "kills", "faults", "refused", "jobs")
+        return ", ".join(f"{self.counts[name]} {name}" for name in names) + (
+            f"; {len(self.wrong)} wrong"
+        )
+
+
+class Storm:
+    """Rounds on one server."""
+
+    def __init__(self, server: LocalServer, folder: Path, seed: int) -> None:
+        self.server, self.folder = server, folder
+        self.draw = random.Random(seed)
+        self.tally = Tally()
+        self._forge = Forge(folder, server.env)
+        self._trained = write_run(folder / "trained", num_steps=2)
+        self._plans: dict[tuple[str, str], Path] = {}
+
+    def close(self) -> None:
+        self._forge.close()
+
+    def plan(self, mode: str, mitigation: str) -> Path:
+        """Folder of a plan of this kind, made once."""
+        if (mode, mitigation) not in self._plans:
+            from qdm_qiskit.hardware.ibm.account import connect
+
+            config = PlanConfig(
+                targets=(f"ibm:{BACKEND}",),
+                budget="qpu",
+                num_images=2,
+                shots=64,
+                calibration_shots=256,
+                layout_trials=1,
+                mode=mode,  # type: ignore[arg-type]
+                mitigation=mitigation,  # type: ignore[arg-type]
+            )
+            backend = connect().backend(BACKEND)
+            made = make_plan(self._trained, config, root=self.folder / "plans", backend=backend)
+            self._plans[mode, mitigation] = made.folder
+        return self._plans[mode, mitigation]
+
+    def round(self, number: int) -> None:
+        """One account, one root, one or two runs."""
+        draw = self.draw
+        clean(self.server)
+        self.server.change(
+            plan=draw.choice(("open", "paygo")),
+            listing_lag_seconds=draw.choice((0.0, 0.2)),
+            metrics_pending_seconds=draw.choice((0.0, 0.3)),
+            max_session_seconds=draw.choice((0.0, 600.0)),
+        )
+        # A killed process needs some time to come back, and what it sent may come before that.
+        root = make_root(self.folder / f"round-{number}", grace_seconds=3.0)
+        kinds = draw.sample(
+            [(mode, m) for mode in MODES for m in ("none", "m3")], draw.choice((1, 2))
+        )
+        plans = [
+            read_plan(shutil.copytree(found, root / found.name))
+            for found in (self.plan(*kind) for kind in kinds)
+        ]
+        most = [plan.most_seconds for plan in plans]
+        ledger = Ledger.open(root)
+        ledger.set_budget("qpu", seconds=draw.choice((sum(most), max(most))) + 0.5)
+        ledger.close()
+        for fault in draw.sample(FAULTS, draw.randrange(4)):
+            self.server.fault(**fault, skip=draw.randrange(3))
+            self.tally.counts["faults"] += 1
+        self._drive(root, plans)
+        self._check(root, plans)
+        self.tally.counts["rounds"] += 1
+        self.tally.counts["runs"] += len(plans)
+        if not self.tally.wrong:
+            shutil.rmtree(root)
+
+    def _drive(self, root: Path, plans: Sequence[RunPlan]) -> None:
+        """Start, kill and start again, all at once, until each run is done or refused."""
+        left = [plan.run_id for plan in plans]
+        for start in range(MOST_STARTS):
+            if not left:
+                return
+            calm = start > MOST_STARTS // 2
+            if calm:
+                self.server.clear_faults()
+            begun = []
+            for run in left:
+                ahead = 0.0 if calm else self.draw.choice(AHEAD)
+                begun.append(
+                    (run, *self._forge.start(self._call(root, run), root, run, ahead=ahead))
+                )
+            if not calm:
+                time.sleep(self.draw.uniform(0.1, 2.0 + start))
+                for _, pid, _ in begun:
+                    if self.draw.random() < 0.8:
+                        self._forge.kill(pid)
+            for run, pid, out in begun:
+                if self._ended(run, self._forge.wait(pid), out):
+                    left.remove(run)
+        self.tally.wrong += [f"{run} did not end after {MOST_STARTS} starts" for run in left]
+
+    def _ended(self, run: str, status: int, out: Path) -> bool:
+        if status == -signal.SIGKILL:
+            self.tally.counts["kills"] += 1
+            return False
+        text = out.read_text() if out.exists() else ""
+        if status == 0:
+            return '"state": "done"' in text
+        if "BudgetExceeded" in text:
+            self.tally.counts["refused"] += 1
+            return True
+        if not any(name in text for name in PASSING):
+            self.tally.wrong.append(f"{run}: {text[:300]}")
+            return True
+        return False
+
+    def _call(self, root: Path, run: str) -> str:
+        ledger = Ledger.open(root)
+        known = {state.run_id: state.state for state in ledger.runs()}
+        ledger.close()
+        return "submit" if known.get(run, "planned") == "planned" else "resume"
+
+    def _check(self, root: Path, plans: Sequence[RunPlan]) -> None:
+        found = self.server.ledger()
+        self.tally.counts["jobs"] += len(found["jobs"])
+        wrong = [
+            f"{kind} {name}: {each}"
+            for kind in ("by_tag", "by_payload")
+            for name, each in found[kind].items()
+            if each["paid"] > 1
+        ]
+        ledger = Ledger.open(root)
+        budget = ledger.budget("qpu")
+        states = {each.run_id: each.state for each in ledger.runs()}
+        ledger.close()
+        if abs(budget.spent_seconds - found["charged_seconds"]) > 1e-3 or budget.reserved_seconds:
+            wrong.append(f"budget {budget}, charged {found['charged_seconds']}")
+        for plan in plans:
+            if states[plan.run_id] != "done":
+                continue
+            if not replay(plan.folder).equal:
+                wrong.append(f"{plan.run_id}: other images than its counts give")
+            verified = verify_run(root, plan.run_id)
+            if not verified.clean:
+                wrong += [f"{plan.run_id}: {each.text}" for each in verified.findings]
+        self.tally.wrong += wrong
+
+
+def blow(minutes: float, seed: int, *, rounds: int = 10**9) -> Tally:
+    """Run rounds for so long; at least one."""
+    with tempfile.TemporaryDirectory(prefix="storm-") as name:
+        folder = Path(name)
+        with LocalServer(folder, devices=list(DEVICES)) as server:
+            os.environ.update(server.env)
+            storm = Storm(server, folder, seed)
+            end = time.monotonic() + 60.0 * minutes
+            try:
+                while storm.tally.counts["rounds"] < rounds and not storm.tally.wrong:
+                    storm.round(storm.tally.counts["rounds"])
+                    if time.monotonic() >= end:
+                        break
+            finally:
+                storm.close()
+    return storm.tally
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    tally = blow(given.minutes, given.seed)
+    print(tally)
+    for each in tally.wrong:
+        print(f"wrong: {each}")
+    return bool(tally.wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
