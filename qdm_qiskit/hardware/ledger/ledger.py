@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import final
 
 from .budgets import BudgetTables
+from .claims import ClaimTables
 from .jobs import JobTables
-from .runs import RunTables
 from .schema import TABLES, Intention, Row, RunState
 from .sessions import SessionTables
 from .store import BUSY_SECONDS, Store
@@ -26,7 +26,7 @@ FILE = "ledger.sqlite"
 
 
 @final
-class Ledger(BudgetTables, RunTables, JobTables, SessionTables):
+class Ledger(BudgetTables, ClaimTables, JobTables, SessionTables):
     """Record of all that was planned, reserved, sent, found and paid; use :meth:`open`."""
 
     _store: Store
