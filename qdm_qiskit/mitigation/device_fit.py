@@ -201,7 +201,7 @@ def fitted_heads(
         error = float(np.square(targets[place] - common(own)).mean())
         if len(own) >= _LEAST:
             fit = ridge(own, targets[place], whole.weight, whole.bias)
-            if fit.error_left_out < error:
+            if fit.error_left_out < _worth(len(own)) * error:
                 maps[place], error = PlaceMap(fit.weight, fit.bias), fit.error_left_out
         errors += error * len(own)
     return maps, whole.error_before, errors / len(every)
@@ -231,12 +231,21 @@ def fitted_corrections(
         maps[place] = common
         near = common(own)
         error = float(np.square(exact[place] - near).mean())
-        if len(own) > _LEAST and _left_out(near, exact[place]) < error:
+        if len(own) > _LEAST and _left_out(near, exact[place]) < _worth(len(own)) * error:
             more = affine_correction(near, exact[place])
             gain, offset = more.gain * whole.gain, more.gain * whole.offset + more.offset
             maps[place], error = PlaceMap(gain, offset), more.error_after
         errors += error * len(own)
     return maps, whole.error_before, errors / len(every)
+
+
+def _worth(circuits: int) -> float:
+    """Return the share of the common map's error that a place's own must be below, to be believed.
+
+    Errors of few circuits are themselves uncertain, and the best of several strengths looks better
+    than it is.
+    """
+    return 1 - 1 / float(np.sqrt(circuits))
 
 
 def _left_out(measured: np.ndarray, exact: np.ndarray) -> float:

@@ -44,6 +44,7 @@ class AskedRefit:
     question: Question
     """Its calls, which do not depend on each other."""
     kind: RefitKind
+    circuits: int
     shots: int
     model_sha256: str
     pairs: bytes
@@ -98,6 +99,7 @@ def asked_refit(
     return AskedRefit(
         question=[AskedCall(each.name, each.content, each.num_rows) for each in calls],
         kind="head" if has_linear_head(trained.model) else "values",
+        circuits=choice.circuits,
         shots=shots,
         model_sha256=content_sha256(model),
         pairs=_pairs_bytes(pairs),
@@ -132,12 +134,12 @@ def refit_plan(
         places = max(len([e for e in job.calls if e.name == name.name]) for name in job.calls)
         raise InvalidOption(
             f"A refit takes at least {LEAST_CIRCUITS} circuits at each of {places} places of the "
-            f"chip, {LEAST_CIRCUITS * places} in all, got {asked.question[0].rows}; take more, or "
+            f"chip, {LEAST_CIRCUITS * places} in all, got {asked.circuits}; take more, or "
             "fewer tiles."
         )
     return RefitPlan(
         kind=asked.kind,
-        circuits=max(each.rows for each in asked.question),
+        circuits=asked.circuits,
         shots=asked.shots,
         model_sha256=asked.model_sha256,
         places=tuple(

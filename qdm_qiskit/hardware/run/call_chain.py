@@ -345,10 +345,8 @@ def refit_job(plan: RunPlan) -> CallJob:
     ]
     calls = {call.name: replace(call, shots=refit.shots) for call in asked}
     circuits = _calls_of(plan).circuits
-    same = {each.name for each in refit.calls} == set(calls) and all(
-        calls[each.name].content == circuits[each.circuits[0]].content
-        and calls[each.name].num_rows == refit.circuits
-        for each in refit.calls
+    same = {name: call.num_rows for name, call in calls.items()} == refit.rows and all(
+        calls[each.name].content == circuits[each.circuits[0]].content for each in refit.calls
     )
     if not same:
         raise InvalidPlan(
