@@ -20,6 +20,7 @@ from qdm_qiskit.hardware.plan.run_plan import RunPlan
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.reports.hardware_plan import plan_lines
+from qdm_qiskit.reports.hardware_render import render_markdown
 from tests.helpers import write_run
 from tests.runtime.conftest import BACKEND, check_budget, clean
 from tests.runtime.server import LocalServer
@@ -69,8 +70,12 @@ def test_a_refit_is_priced_paid_once_and_used_again(server, root, make):
     check_account(server, root, plan.num_jobs)
     paid = server.ledger()["charged_seconds"]
     assert abs(plan.total_seconds - paid) < 0.2 * paid
-    [job] = [e for e in hardware_report(plan.folder)[0].jobs if e.part == "refit-0001"]
+    report = hardware_report(plan.folder)[0]
+    [job] = [each for each in report.jobs if each.part == "refit-0001"]
     assert abs(job.estimated - job.charged) < 0.2 * job.charged
+    page = render_markdown(report.to_dict())
+    assert "measured values were fitted to the device by 20 circuits of 512 shots, taken by" in page
+    assert "times the charge" in page
     assert replay(plan.folder).difference == 0.0
     again = make(refit="20x512", seed=1)
     assert again.refit.found is not None
@@ -113,8 +118,8 @@ def pair_together(forge: Forge, root: Path, plans: list[RunPlan]) -> list[tuple[
     ("pairs", "changes", "kind"),
     [
         (1, {"mitigation": "m3"}, "calibration"),
-        pytest.param(10, {"mitigation": "m3"}, "calibration", marks=pytest.mark.slow),
-        pytest.param(3, {"refit": "8x64"}, "refit", marks=pytest.mark.slow),
+        pytest.param(5, {"mitigation": "m3"}, "calibration", marks=pytest.mark.slow),
+        pytest.param(2, {"refit": "8x64"}, "refit", marks=pytest.mark.slow),
     ],
 )
 def test_of_two_runs_that_begin_together_one_calibrates(
