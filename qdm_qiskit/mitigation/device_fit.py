@@ -99,10 +99,11 @@ class DeviceFit:
         """Return True if another fit is this one but for rounding."""
         mine, theirs = self.to_dict(), other.to_dict()
         del mine["maps"], theirs["maps"]
-        errors = [(mine.pop(n), theirs.pop(n)) for n in ("error_before", "error_after")]
+        names = ("error_before", "error_after")
+        errors = [[each.pop(name) for name in names] for each in (mine, theirs)]
         return (
             mine == theirs
-            and np.allclose(*np.transpose(errors), rtol=1e-6)
+            and np.allclose(errors[0], errors[1], rtol=1e-6)
             and set(self.maps) == set(other.maps)
             and all(
                 own.weight.shape == other.maps[name].weight.shape

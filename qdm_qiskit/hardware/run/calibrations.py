@@ -179,7 +179,12 @@ class RunRecords(ABC, Generic[Record]):
             stored = self._parts.stored(path.stem, None, jobs.settle)
             assert stored is not None
             done += self._made(jobs, path.stem, stored, send=send)
-        if done and self._run.ledger.has_claims(self._run.plan.run_id):
+        if done:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Let go of what this run has claimed, as it is in the ledger for all."""
+        if self._run.ledger.has_claims(self._run.plan.run_id):
             self._run.ledger.end_claims(self._run.plan.run_id, self._claim()[0])
 
     def to_reserve(self) -> tuple[str, float, int] | None:
@@ -188,7 +193,8 @@ class RunRecords(ABC, Generic[Record]):
             return None
         if self._of_another_run() is not None or self._claimed_by_another() is not None:
             return None
-        return self._next(), *self._price()
+        # Who had claimed it may have ended with it between these two looks.
+        return None if self._of_another_run() is not None else (self._next(), *self._price())
 
     def _fresh(self, at: float | None) -> Record | None:
         """Return the run's own calibration for counts of a time; None if there is none near enough."""
@@ -224,6 +230,7 @@ class RunRecords(ABC, Generic[Record]):
         calibration, path = found
         self._write(self._next(), calibration)
         self._run.ledger.event(self._run.plan.run_id, f"{self.kind}-reused", path=path)
+        self._let_go()
         self._run.tell(f"{self.words} of {calibration.taken_at} used again")
         return calibration
 

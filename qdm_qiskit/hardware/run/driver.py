@@ -152,8 +152,8 @@ class DrivenRun:
 
     def close(self) -> None:
         """Let go of the provider, and of what other runs wait for; never raises but for Ctrl-C."""
-        if self._ledger.has_claims(self._plan.run_id):
-            with suppress(QdmError):
+        with suppress(QdmError):
+            if self._ledger.has_claims(self._plan.run_id):
                 self._ledger.end_claims(self._plan.run_id)
         if self._jobs is not None:
             self._jobs.close(keep=self._keep_session)
