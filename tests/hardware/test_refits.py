@@ -18,9 +18,13 @@ from qdm_qiskit.hardware.ledger.run_files import calibration_names, read_refits
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.refits import read_pairs
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.providers.context import RunContext
 from qdm_qiskit.hardware.providers.local import LocalProvider
+from qdm_qiskit.hardware.providers.settings import ServiceSettings
 from qdm_qiskit.hardware.run import call_chain
 from qdm_qiskit.hardware.run.commands import resume_run, submit_run
+from qdm_qiskit.hardware.run.job_requests import RunParts
+from qdm_qiskit.hardware.run.refits import RunRefits
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.mitigation.device_fit import DeviceFit, fitted_corrections, fitted_heads
 from qdm_qiskit.mitigation.refit import ridge
@@ -423,3 +427,30 @@ def test_fits_are_read_as_they_were_written(kept):
     again = DeviceFit.from_dict(json.loads(json.dumps(fit.to_dict())))
     assert again.to_dict() == fit.to_dict()
     assert again.agrees(fit)
+
+
+# --- shared -------------------------------------------------------------------------------------
+
+
+def test_the_wait_for_a_run_that_takes_one_is_bounded_and_said(line, tmp_path):
+    first, second, third = (planned(line, tmp_path, seed=seed) for seed in (0, 1, 2))
+    ledger = Ledger.open(tmp_path)
+    run = RunContext(plan=first, ledger=ledger)
+    assert first.refit is not None
+    claim = RunRefits(run, first.refit, RunParts(run), None)._claim()
+    assert ledger.claim(first.run_id, *claim) is None
+    said: list[str] = []
+    patience = ServiceSettings(calibration_wait_seconds=0.3)
+    with ledger.run_lock(first.run_id):  # a process drives it, and never comes to an end
+        state = submit_run(second.folder, detach=True, progress=lambda m: said.append(str(m)))
+        assert (state.state, state.jobs) == ("running", 0)
+        assert said[-1] == f"run {first.run_id} takes the refit; `qdm run resume` goes on with it"
+        state = submit_run(second.folder, settings=patience, progress=lambda m: said.append(str(m)))
+    assert (state.state, state.jobs) == ("done", 4)
+    assert f"waiting for the refit that run {first.run_id} takes, 0.3 s at most" in said
+    assert f"run {first.run_id} has no refit after 0.3 s; taking another one" in said
+    # It is here now, and the first run's claim holds up nobody.
+    assert submit_run(third.folder).jobs == 3
+    assert submit_run(first.folder).jobs == 3
+    assert not ledger.has_claims(first.run_id)
+    ledger.close()
