@@ -5,8 +5,8 @@
 RUN is a run of `line-digits-guided`. The whole life of a hardware run: plan, submit, resume, replay;
 with tiles and a refit, and without either. Seconds are those of the plan of 16 images, job by job;
 images are COUNT of the same chain at the same places, in runs that share one refit. What stands beside
-the model needs no device, and is sampled exactly. Finished rows stay in
-benchmarks/results/line_hardware.json.
+the model needs no device, and is sampled exactly. `--prices` only plans, and shows where the seconds of
+more settings go. Finished rows stay in benchmarks/results/line_hardware.json.
 """
 
 from __future__ import annotations
@@ -48,16 +48,31 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
+PRICES: dict[str, dict[str, Any]] = {
+    "one place": {},
+    "one place, refit": {"refit": "300"},
+    "8 tiles": {"tiles": "8"},
+    "8 tiles, refit": {"tiles": "8", "refit": "300"},
+    "8 tiles, refit of 150": {"tiles": "8", "refit": "150"},
+    "8 tiles, refit, M3": {"tiles": "8", "refit": "300", "mitigation": "m3"},
+    "16 tiles, refit": {"tiles": "16", "refit": "300"},
+    "8 tiles, refit, 5 steps": WAYS["tiles, refit, 5 steps"],
+}
+"""Settings that are only planned."""
+
+
 def parts_of(plan: RunPlan) -> dict[str, float]:
     """Return where the QPU seconds of a plan go: overhead of the jobs, refit, and steps."""
     overhead = plan.num_jobs * plan.timing.overhead_seconds
     own = plan.timing.overhead_seconds
     refit = 0.0 if plan.refit is None else plan.refit.seconds - own
+    calibration = 0.0 if plan.calibration is None else plan.calibration.seconds - own
     return {
         "seconds": plan.most_seconds,
         "overhead": overhead,
         "refit": refit,
-        "steps": plan.most_seconds - overhead - refit,
+        "calibration": calibration,
+        "steps": plan.most_seconds - overhead - refit - calibration,
         "jobs": plan.num_jobs,
     }
 
@@ -96,15 +111,29 @@ def measured(run: Path, way: dict[str, Any], asked: argparse.Namespace) -> dict[
     return {**found, "count": len(kept), **metrics(qdm.load_run(run), kept, 0)}
 
 
+def priced(run: Path, way: dict[str, Any], asked: argparse.Namespace) -> dict[str, float]:
+    """Return the seconds of a setting's first run."""
+    config = PlanConfig(targets=(asked.target,), num_images=PRICED, shots=asked.shots, **way)
+    with tempfile.TemporaryDirectory() as folder:
+        return parts_of(make_plan(run, config, root=Path(folder)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--count", type=int, default=166)
     parser.add_argument("--shots", type=int, default=256)
     parser.add_argument("--target", default="local:fake_torino")
+    parser.add_argument("--prices", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     done: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if asked.prices:
+        for name, way in PRICES.items():
+            done[f"price: {name}"] = priced(asked.run, way, asked)
+            write_json(RESULTS, done)
+            print(name, done[f"price: {name}"], flush=True)
+        return
     run = qdm.load_run(asked.run)
     count = asked.count - PRICED % 10
 

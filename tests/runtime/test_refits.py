@@ -118,8 +118,8 @@ def pair_together(forge: Forge, root: Path, plans: list[RunPlan]) -> list[tuple[
     ("pairs", "changes", "kind"),
     [
         (1, {"mitigation": "m3"}, "calibration"),
-        pytest.param(5, {"mitigation": "m3"}, "calibration", marks=pytest.mark.slow),
-        pytest.param(2, {"refit": "8x64"}, "refit", marks=pytest.mark.slow),
+        pytest.param(3, {"mitigation": "m3"}, "calibration", marks=pytest.mark.slow),
+        pytest.param(1, {"refit": "8x64"}, "refit", marks=pytest.mark.slow),
     ],
 )
 def test_of_two_runs_that_begin_together_one_calibrates(
