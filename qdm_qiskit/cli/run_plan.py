@@ -63,7 +63,7 @@ def plan(
         str, typer.Option(help="Calibration circuits: balanced or independent.")
     ] = "balanced",
     calibration_hours: Annotated[
-        float, typer.Option(help="Age at which a calibration is taken again.")
+        float, typer.Option(help="Age at which a calibration or a refit is taken again.")
     ] = 24.0,
     mode: Annotated[
         str, typer.Option(help="auto, job, batch or session; auto by the account's plan.")
@@ -125,6 +125,13 @@ def plan(
     tile_buffer: Annotated[
         bool, typer.Option("--tile-buffer", help="Leave a qubit between tiles.")
     ] = False,
+    refit: Annotated[
+        str | None,
+        typer.Option(
+            help="Fit the model's linear tail to the device first: auto, circuits, or circuits and "
+            "shots, 300x256."
+        ),
+    ] = None,
     chain: Annotated[
         str,
         typer.Option(help="Models of states: coherent, all steps in one circuit; steps; or auto."),
@@ -199,6 +206,7 @@ def plan(
         "eta": eta,
         "tiles": tiles,
         "tile_buffer": tile_buffer,
+        "refit": refit,
         "chain": chain,
         "kept_shots": kept_shots,
         "layout_trials": layout_trials,

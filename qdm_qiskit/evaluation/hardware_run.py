@@ -94,14 +94,18 @@ class HardwareReport:
     chain: dict[str, Any] | None = None
     """Way of a model of states, with the shares of the shots that are expected and were kept; None
     where nothing was to be chosen, and then not in :meth:`to_dict`."""
+    refit: dict[str, Any] | None = None
+    """Refit to the device: its estimate, whether one was to be used again, and those that are here;
+    None without, and then not in :meth:`to_dict`."""
     qnn: dict[str, Any] | None = None
     """Outputs of a QNN, see :func:`qnn_numbers`; None of a model's run. Its ``images`` are rows."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""
         found = {"schema": SCHEMA, **asdict(self)}
-        if self.chain is None:
-            del found["chain"]
+        for name in ("chain", "refit"):
+            if found[name] is None:
+                del found[name]
         return found
 
 
@@ -183,6 +187,7 @@ def hardware_report(
         jobs=jobs,
         calibration_seconds=None if plan.calibration is None else plan.calibration.seconds,
         calibration_found=plan.calibration is not None and plan.calibration.found is not None,
+        refit=_refit(plan),
         seconds_estimated=plan.total_seconds,
         seconds_charged=charged,
         cost_known=known,
@@ -226,6 +231,24 @@ def qnn_numbers(found: Replay) -> dict[str, Any]:
         "errors": rows(answer.standard_errors),
         "exact": rows(exact),
         "error": None if exact is None else float(np.sqrt(np.mean((values - exact) ** 2))),
+    }
+
+
+def _refit(plan: RunPlan) -> dict[str, Any] | None:
+    """Return the refit of a run: what was planned, and what each one that is recorded did."""
+    from ..hardware.ledger.run_files import read_refits
+
+    if plan.refit is None:
+        return None
+    names = ("taken_at", "error_before", "error_after", "circuits", "shots")
+    return {
+        "kind": plan.refit.kind,
+        "seconds": plan.refit.seconds,
+        "found": plan.refit.found is not None,
+        "used": [
+            {"name": name, **{n: getattr(fit, n) for n in names}, "places": len(fit.maps)}
+            for name, fit in read_refits(plan.folder).items()
+        ],
     }
 
 
@@ -309,6 +332,7 @@ def _image_error(found: Replay, exact: np.ndarray) -> float | None:
 
 def _jobs(plan: RunPlan, manifest: dict[str, Any]) -> tuple[JobCost, ...]:
     estimated = {name: seconds for name, seconds, _ in plan.parts()}
+    refit = None if plan.refit is None else plan.refit.seconds
     calibration = None if plan.calibration is None else plan.calibration.seconds
     return tuple(
         JobCost(
@@ -316,7 +340,9 @@ def _jobs(plan: RunPlan, manifest: dict[str, Any]) -> tuple[JobCost, ...]:
             job_id=str(job["job_id"]),
             role=str(job["role"]),
             state=str(job["state"]),
-            estimated=estimated.get(str(job["part"]), calibration),
+            estimated=estimated.get(
+                str(job["part"]), refit if str(job["part"]).startswith("refit-") else calibration
+            ),
             charged=None if job["seconds_charged"] is None else float(job["seconds_charged"]),
         )
         for job in manifest["jobs"]

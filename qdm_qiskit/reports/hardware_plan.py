@@ -69,6 +69,7 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
                 "taken_at": plan.calibration.found.taken_at,
             },
         },
+        "refit": _refit_summary(plan),
         "chain": None
         if plan.chain is None
         else {
@@ -124,6 +125,25 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
             "shots_left": budget.remaining_shots,
             "fits": fits(plan, budget),
         },
+    }
+
+
+def _refit_summary(plan: RunPlan) -> dict[str, Any] | None:
+    """Return the refit, ready for JSON."""
+    refit = plan.refit
+    if refit is None:
+        return None
+    return {
+        "kind": refit.kind,
+        "circuits": refit.circuits,
+        "bound_circuits": refit.bound,
+        "shots": refit.shots,
+        "seconds": refit.seconds,
+        "ttl_seconds": refit.ttl_seconds,
+        "places": len({refit.place(each) for each in refit.calls}),
+        "found": None
+        if refit.found is None
+        else {"path": refit.found.path, "taken_at": refit.found.taken_at},
     }
 
 
@@ -196,6 +216,7 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
     ]
     if plan.calibration is not None and plan.calibration.found is not None:
         lines += _found(plan.calibration, plan.calibration.found, plan.most_seconds)
+    lines += _refit(plan, budget)
     choice = plan.shot_choice
     if choice is not None:
         even = (
@@ -323,6 +344,32 @@ def _found(wanted: CalibrationPlan, found: FoundCalibration, most_seconds: float
     ]
 
 
+def _refit(plan: RunPlan, budget: BudgetState | None) -> list[str]:
+    """Say what is fitted, on how much, until when, and which share of run and budget that takes."""
+    refit = plan.refit
+    if refit is None:
+        return []
+    what = "its linear head" if refit.kind == "head" else "gain and offset of each measured value"
+    places = len({each.circuits for each in refit.calls})
+    if refit.found is not None:
+        taken = datetime.fromisoformat(refit.found.taken_at)
+        end = taken + timedelta(seconds=refit.ttl_seconds)
+        return [
+            f"refit      {what}, of {taken:%Y-%m-%d %H:%M} UTC by "
+            f"{refit.found.path.partition('/')[0]}, and used again until {end:%Y-%m-%d %H:%M};",
+            f"           a new one ({refit.circuits} circuits, {refit.shots} shots each) makes it "
+            f"{plan.most_seconds:.1f} QPU seconds in all",
+        ]
+    share = refit.seconds / plan.total_seconds if plan.total_seconds else 0.0
+    left = None if budget is None else budget.remaining_seconds
+    of_budget = "" if not left else f" and {refit.seconds / left:.0%} of the budget's rest"
+    at = f" at {places} places" if places > 1 else ""
+    return [
+        f"refit      {what}, on {refit.circuits} circuits{at}: {refit.seconds:.2f} QPU seconds, "
+        f"{share:.0%} of the run{of_budget}"
+    ]
+
+
 def _seconds(plan: RunPlan) -> str:
     seconds = plan.total_seconds
     if plan.is_qpu or not seconds:
@@ -342,7 +389,7 @@ def _budget(plan: RunPlan, budget: BudgetState) -> str:
     verdict = "" if fits(plan, budget) else "; THIS RUN DOES NOT FIT and will be refused"
     seconds = budget.remaining_seconds
     if not verdict and seconds is not None and plan.most_seconds > seconds:
-        verdict = "; too little if the readout has to be calibrated anew"
+        verdict = f"; too little if {plan.anew}"
     if not plan.is_qpu:
         verdict = "; this target takes nothing from it"
     return f"'{budget.name}' has {' and '.join(left)} left{verdict}"

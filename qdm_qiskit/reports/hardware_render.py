@@ -261,11 +261,11 @@ def _costs(axis: Any, report: dict[str, Any]) -> None:
 def job_name(part: str) -> str:
     """Return a job's name on an axis.
 
-    >>> job_name("step-0010"), job_name("calibration-0001")
-    ('10', 'c1')
+    >>> job_name("step-0010"), job_name("calibration-0001"), job_name("refit-0001")
+    ('10', 'c1', 'r1')
     """
     kind, _, number = part.rpartition("-")
-    return f"c{int(number)}" if kind == "calibration" else str(int(number))
+    return {"calibration": "c", "refit": "r"}.get(kind, "") + str(int(number))
 
 
 Section = tuple[str, list[str], tuple[tuple[str, str], ...], list[dict[str, Any]]]
@@ -416,6 +416,7 @@ def _cost_sentences(report: dict[str, Any]) -> list[str]:
     if report["cost_known"] and waits > 1e-3:
         sentences.append(f"{waits:.1f} of them are a session's waits between jobs.")
     sentences += _calibration_sentences(report)
+    sentences += _refit_sentences(report)
     if report["spends"] and report["cost_known"] and charged > 0:
         sent = sum(each["estimated"] or 0.0 for each in report["jobs"])
         sentences.append(
@@ -434,7 +435,26 @@ def _calibrations(report: dict[str, Any]) -> int:
 
 def _calibrated_as_expected(report: dict[str, Any]) -> bool:
     expected = report["calibration_seconds"] is not None and not report["calibration_found"]
-    return _calibrations(report) == expected
+    refit = report.get("refit")
+    refits = 0 if refit is None else sum(e["part"].startswith("refit-") for e in report["jobs"])
+    refitted = refit is None or refits == (not refit["found"])
+    return _calibrations(report) == expected and refitted
+
+
+def _refit_sentences(report: dict[str, Any]) -> list[str]:
+    """Say which refit was used, and what it did to the error of what the model says."""
+    refit = report.get("refit")
+    if refit is None or not refit["used"]:
+        return []
+    taken = {each["part"] for each in report["jobs"]}
+    what = "linear head" if refit["kind"] == "head" else "measured values"
+    return [
+        f"The model's {what} were fitted to the device by {each['circuits']} circuits of "
+        f"{each['shots']} shots, {'taken by this run' if each['name'] in taken else 'of another run'} "
+        f"({each['taken_at'][:16]}): mean squared error {each['error_before']:.3g} before, "
+        f"{each['error_after']:.3g} after."
+        for each in refit["used"]
+    ]
 
 
 def _calibration_sentences(report: dict[str, Any]) -> list[str]:

@@ -475,7 +475,7 @@ def price(plan: RunPlan) -> str:
     where = plan.target if plan.is_qpu else f"{plan.target}, which charges nothing"
     most = ""
     if now.most_seconds > now.total_seconds:
-        most = f" ({now.most_seconds:.1f} if the readout has to be calibrated anew)"
+        most = f" ({now.most_seconds:.1f} if {now.anew})"
     return (
         f"Run {plan.run_id} takes {now.num_jobs} jobs, {now.total_shots} shots and about "
         f"{now.total_seconds:.1f} QPU seconds{most} on {where}"

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import final
 
 from .budgets import BudgetTables
+from .claims import ClaimTables
 from .clocks import wall
 from .corrections import CorrectionTables
 from .jobs import JobTables
-from .runs import RunTables
 from .schema import TABLES, Intention, Row, RunState
 from .sessions import SessionTables
 from .store import BUSY_SECONDS, Store
@@ -27,7 +27,7 @@ FILE = "ledger.sqlite"
 
 
 @final
-class Ledger(BudgetTables, RunTables, JobTables, SessionTables, CorrectionTables):
+class Ledger(BudgetTables, ClaimTables, JobTables, SessionTables, CorrectionTables):
     """Record of all that was planned, reserved, sent, found and paid; use :meth:`open`."""
 
     _store: Store

@@ -5,6 +5,8 @@
 ``steps/step-0010.npz``     counts of a step as they arrived, with job, shots and time
 ``calibration-0001.npz``    counts of the calibration circuits
 ``calibration-0001.json``   the readout calibration made of them, or taken over
+``refit-0001.npz``          counts of the circuits of a refit
+``refit-0001.json``         the fit made of them, or taken over
 ``images.npz``              x_0 as images, and the images of x_T .. x_0
 ``samples.png``             the images as a grid
 ``outputs.npz``             of a QNN, in place of images: outputs and standard errors
@@ -19,16 +21,18 @@ from __future__ import annotations
 import io
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from ...archives import read_arrays
 from ...errors import InvalidData
 from ...files import parse_json, read_json_object, write_bytes, write_json, write_text
+from ...mitigation.device_fit import DeviceFit
 from ...mitigation.readout import Correction, ReadoutCalibration
 
 __all__ = [
@@ -39,6 +43,7 @@ __all__ = [
     "STEPS",
     "CountsInfo",
     "StoredCounts",
+    "Timed",
     "calibration_for",
     "calibration_names",
     "counts_path",
@@ -46,10 +51,12 @@ __all__ = [
     "nonce",
     "read_calibrations",
     "read_counts",
+    "read_refits",
     "taken_at",
     "write_calibration",
     "write_counts",
     "write_images",
+    "write_refit",
 ]
 
 NONCE, STEPS, IMAGES, SAMPLES, MANIFEST = (
@@ -59,6 +66,14 @@ NONCE, STEPS, IMAGES, SAMPLES, MANIFEST = (
     "samples.png",
     "manifest.json",
 )
+
+
+class Timed(Protocol):
+    """What was measured at a time: a readout calibration, a refit."""
+
+    @property
+    def taken_at(self) -> str:
+        """The time, ISO 8601."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +165,14 @@ def nonce(folder: Path) -> str:
     return text
 
 
-def calibration_names(folder: Path) -> list[str]:
-    """Return the names of a run's calibrations, ``calibration-0001`` ..., in order of arrival."""
-    return sorted(path.stem for path in folder.glob("calibration-[0-9][0-9][0-9][0-9].json"))
+def calibration_names(folder: Path, kind: str = "calibration") -> list[str]:
+    """Return the names of a run's calibrations, ``calibration-0001`` ..., in order of arrival.
+
+    Args:
+        folder: The run's folder.
+        kind: ``calibration``, or ``refit`` for its fits to the device.
+    """
+    return sorted(path.stem for path in folder.glob(f"{kind}-[0-9][0-9][0-9][0-9].json"))
 
 
 def write_calibration(folder: Path, name: str, calibration: ReadoutCalibration) -> None:
@@ -180,8 +200,27 @@ def read_calibrations(
     }
 
 
+def write_refit(folder: Path, name: str, fit: DeviceFit) -> None:
+    """Write a refit, unless it is there."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        write_json(path, fit.to_dict())
+
+
+def read_refits(folder: Path) -> dict[str, DeviceFit]:
+    """Read all refits of a run, by name.
+
+    Raises:
+        InvalidData: If one cannot be used.
+    """
+    return {
+        name: DeviceFit.from_dict(read_json_object(folder / f"{name}.json"))
+        for name in calibration_names(folder, "refit")
+    }
+
+
 def calibration_for(
-    calibrations: dict[str, ReadoutCalibration], ran_at: float, ttl_seconds: float
+    calibrations: Mapping[str, Timed], ran_at: float, ttl_seconds: float
 ) -> str | None:
     """Return the calibration for counts of a time: the last before it, else the first after it.
 
@@ -203,7 +242,7 @@ def calibration_for(
     return min(after, key=lambda name: (times[name], name)) if after else None
 
 
-def taken_at(calibration: ReadoutCalibration) -> float:
+def taken_at(calibration: Timed) -> float:
     """Return the time of a calibration, since 1970; a time without a zone is UTC."""
     found = datetime.fromisoformat(calibration.taken_at)
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

@@ -23,8 +23,10 @@ __all__ = [
     "JobPlan",
     "PlannedCircuit",
     "SamplerPlan",
+    "bound_circuits",
     "calibration_groups",
     "job_name",
+    "run_together",
 ]
 
 MAX_ROWS = 100 * MAX_IMAGES
@@ -107,10 +109,7 @@ class JobPlan:
     @property
     def circuits(self) -> int:
         """Number of bound circuits; the rows of a call on several tiles run side by side."""
-        most: dict[str, int] = {}
-        for each in self.calls:
-            most[each.name] = max(most.get(each.name, 0), each.rows * len(each.circuits))
-        return sum(most.values())
+        return bound_circuits(self.calls)
 
     @property
     def together(self) -> tuple[tuple[int, ...], ...]:
@@ -118,15 +117,31 @@ class JobPlan:
 
         Empty without tiles.
         """
-        positions: dict[str, list[list[int]]] = {}
-        first = 0
-        for each in self.calls:
-            numbers = list(range(first, first + len(each.circuits)))
-            positions.setdefault(each.name, []).append(numbers)
-            first += len(each.circuits)
-        if all(len(tiles) == 1 for tiles in positions.values()):
-            return ()
-        return tuple(one for tiles in positions.values() for one in side_by_side(tiles))
+        return run_together(self.calls)
+
+
+def bound_circuits(calls: Sequence[CallPlan]) -> int:
+    """Return the number of bound circuits of a job's calls; those on several tiles run side by side."""
+    most: dict[str, int] = {}
+    for each in calls:
+        most[each.name] = max(most.get(each.name, 0), each.rows * len(each.circuits))
+    return sum(most.values())
+
+
+def run_together(calls: Sequence[CallPlan]) -> tuple[tuple[int, ...], ...]:
+    """Return what runs as one circuit, by position among the circuits of all calls in their order.
+
+    Empty without tiles.
+    """
+    positions: dict[str, list[list[int]]] = {}
+    first = 0
+    for each in calls:
+        numbers = list(range(first, first + len(each.circuits)))
+        positions.setdefault(each.name, []).append(numbers)
+        first += len(each.circuits)
+    if all(len(tiles) == 1 for tiles in positions.values()):
+        return ()
+    return tuple(one for tiles in positions.values() for one in side_by_side(tiles))
 
 
 @dataclass(frozen=True, kw_only=True)

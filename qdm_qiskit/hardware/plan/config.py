@@ -11,6 +11,7 @@ from ...execution.targets import parse_target, target_text
 from ...transpiling.tiles import TileChoice
 from .canonical_json import check_fields
 from .estimator_plan import text_of_options
+from .refit_plan import RefitChoice
 from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Primitive, Schedule
 
 __all__ = [
@@ -74,6 +75,9 @@ class PlanConfig:
     ``auto``, or the least expected success of each, ``>=0.7``; None for one place."""
     tile_buffer: bool = False
     """True to leave a qubit between tiles."""
+    refit: str | None = None
+    """Circuits that fit the model's linear tail, or a correction of its measured values, to the device:
+    ``auto`` (300), a number, or circuits and shots, ``300x256``; None for none."""
     chain: Literal["auto", "coherent", "steps"] = "auto"
     """Chain of models that hand states from step to step: see :attr:`.SamplingConfig.chain`."""
     kept_shots: int | None = None
@@ -95,7 +99,11 @@ class PlanConfig:
         tiles: object = self.tiles
         if isinstance(tiles, int) and not isinstance(tiles, bool):
             object.__setattr__(self, "tiles", str(tiles))
+        refit: object = self.refit
+        if isinstance(refit, int) and not isinstance(refit, bool):
+            object.__setattr__(self, "refit", str(refit))
         check_fields(self)
+        self._check_refit()
         if self.tile_buffer and self.tiles is None:
             raise InvalidOption("tile_buffer belongs to tiles; set tiles, for example 'auto'.")
         _ = self.tile_choice  # refuses a text that is none
@@ -144,6 +152,25 @@ class PlanConfig:
     def tile_choice(self) -> TileChoice | None:
         """The choice of tiles; None without."""
         return None if self.tiles is None else TileChoice.of(self.tiles, buffer=self.tile_buffer)
+
+    @property
+    def refit_choice(self) -> RefitChoice | None:
+        """The size of the refit; None without."""
+        return None if self.refit is None else RefitChoice.of(self.refit)
+
+    def _check_refit(self) -> None:
+        if self.refit_choice is None:  # which refuses a text that is none
+            return
+        if self.primitive != "sampler":
+            raise InvalidOption(
+                "A refit is of counts, and an Estimator mitigates by itself; leave out refit, or the "
+                "estimator."
+            )
+        if self.seconds is not None:
+            raise InvalidOption(
+                "A refit takes as many shots as a step, which seconds would decide; give shots in "
+                "place of seconds, or leave out refit."
+            )
 
     def _check_primitive(self) -> None:
         options = text_of_options(self.primitive_options)

@@ -32,6 +32,9 @@ from .circuits import (
     is_one_circuit,
 )
 from .config import DAY_SECONDS, PlanConfig
+from .refit_plan import REFIT, FoundRefit
+from .refit_reuse import reusable_refit
+from .refits import asked_refit, check_refit_target
 from .run_plan import (
     CIRCUITS,
     INPUTS,
@@ -193,13 +196,24 @@ def draft_plan(
     if config.tile_choice is not None:
         check_tiles(chosen, config.tile_choice)
         own_chain = False  # a tile's rows are a call's
+    contents = plan_contents.model_files(trained, config.loader)
+    refit = None
+    if config.refit is not None:
+        check_refit_target(chosen)
+        refit = asked_refit(trained, config, contents)
+        own_chain = False  # what is fitted is a call's
     coherent, chain = chain_choice(trained, config, sampler)
+    if coherent is not None and refit is not None:
+        raise InvalidOption(
+            "A chain in one circuit has no values between its steps to fit; leave out refit, or take "
+            "chain='steps'."
+        )
     if coherent is not None:
         work = whole_chain(trained, coherent, config, destination, x, labels, progress)
     elif own_chain and is_one_circuit(trained) and x.dtype == np.float32:
         work = one_circuit(trained, config, destination, progress)
     else:
-        work = many_calls(trained, config, destination, x, labels, sampler, progress)
+        work = many_calls(trained, config, destination, x, labels, sampler, progress, refit)
     check_limits(
         work.steps if work.calls is None else (),
         work.calibration,
@@ -207,7 +221,8 @@ def draft_plan(
         config.options.max_execution_seconds,
         availability,
     )
-    contents = plan_contents.model_files(trained, config.loader)
+    if refit is not None:
+        contents[REFIT] = refit.pairs
     contents[CIRCUITS] = plan_contents.qpy_bytes(work.circuits)
     contents[INPUTS] = plan_contents.npz_bytes(x, labels)
     plan = RunPlan(
@@ -235,6 +250,7 @@ def draft_plan(
         calls=work.calls,
         chain=work.chain or chain,
         estimator=work.estimator,
+        refit=work.refit,
         decisions=(),
         files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),
     )
@@ -242,7 +258,7 @@ def draft_plan(
 
 
 def with_found_calibration(plan: RunPlan, root: Path) -> RunPlan:
-    """Return the plan with the calibration that it can expect to use, if an earlier run took one.
+    """Return the plan with the calibration and the refit that it can expect to use, of earlier runs.
 
     Args:
         plan: The plan; of its calibration only what it wants is read.
@@ -250,21 +266,28 @@ def with_found_calibration(plan: RunPlan, root: Path) -> RunPlan:
 
     Returns:
         The plan, which expects a calibration of the same target, backend and qubits, by the same
-        method, with as many shots and within its time to live; or to take one.
+        method, with as many shots and within its time to live; or to take one. So with a refit.
     """
-    wanted = plan.calibration
-    if wanted is None:
+    wanted, refit = plan.calibration, plan.refit
+    if wanted is None and refit is None:
         return plan
-    found = None
+    usable, fitted = None, None
     if list(root.glob(f"{FILE}*")):
         ledger = Ledger.open_to_read(root)
         try:
-            usable = reusable(ledger, plan, wanted, ledger.now())
+            if wanted is not None:
+                usable = reusable(ledger, plan, wanted, ledger.now())
+            if refit is not None:
+                fitted = reusable_refit(ledger, plan, refit, ledger.now())
         finally:
             ledger.close()
-        if usable is not None:
-            found = FoundCalibration(path=usable[1], taken_at=usable[0].taken_at)
-    return dataclasses.replace(plan, calibration=dataclasses.replace(wanted, found=found))
+    if wanted is not None:
+        found = usable and FoundCalibration(path=usable[1], taken_at=usable[0].taken_at)
+        plan = dataclasses.replace(plan, calibration=dataclasses.replace(wanted, found=found))
+    if refit is not None:
+        again = fitted and FoundRefit(path=fitted[1], taken_at=fitted[0].taken_at)
+        plan = dataclasses.replace(plan, refit=dataclasses.replace(refit, found=again))
+    return plan
 
 
 def recorded_place(destination: Destination) -> dict[str, Any]:

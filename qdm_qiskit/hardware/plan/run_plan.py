@@ -7,6 +7,7 @@ A run is a folder ``<root>/<run id>/``. Planning writes into it
 ``circuits.qpy``     the step's transpiled circuit, or those of its calls; then the calibration circuits
 ``inputs.npz``       ``x``: x_T, and ``labels`` of a guided model
 ``model/``           the model as it was: a run folder with one checkpoint
+``refit.npz``        where it is refitted: training images with noise, their times and labels
 ``qnn.json``         in place of a model, a QNN's circuit and readout; ``inputs.npz`` has its values
 ===================  ==============================================================
 
@@ -39,6 +40,7 @@ from .chains import ChainPlan
 from .estimator_plan import EstimatorPlan
 from .qnn_plan import QnnPlan
 from .qpu_seconds import Timing
+from .refit_plan import REFIT, RefitPlan
 from .types import (
     MAX_IMAGES,
     MAX_STEPS,
@@ -162,6 +164,8 @@ class RunPlan:
     """The QNN that is asked in place of a model; a plan without one is written without the key."""
     estimator: EstimatorPlan | None = None
     """Jobs of an Estimator in place of the Sampler's; a plan without is written without the key."""
+    refit: RefitPlan | None = None
+    """The refit of its model to the device; a plan without is written without the key."""
     folder: Path = field(default=Path(), compare=False)
     """Folder of the run; it decides nothing and is not in the hash."""
     before_found: bool = field(default=False, compare=False)
@@ -218,11 +222,31 @@ class RunPlan:
             self.mitigation,
         )
         self._check_chain(self.chain)
+        self._check_refit(self.refit)
         paths = [each.path for each in self.files]
         check(paths == sorted(set(paths)), "files are listed once, in order", paths)
         subject = f"{MODEL}/config.json" if self.qnn is None else QNN
-        for needed in (CIRCUITS, INPUTS, subject):
+        refit = () if self.refit is None else (REFIT,)
+        for needed in (CIRCUITS, INPUTS, subject, *refit):
             check(needed in paths, f"files include {needed}", paths)
+
+    def _check_refit(self, refit: RefitPlan | None) -> None:
+        """Refuse a refit that is not of the model's calls, or leaves one of their places out."""
+        if refit is None:
+            return
+        calls = self.calls
+        good = calls is not None and self.qnn is None and self.estimator is None
+        good = good and not self.is_coherent
+        check(good, "a refit is of a model's calls, step by step", self.model)
+        assert calls is not None
+        check(
+            len(refit.places) == len(calls.circuits),
+            "a refit's places are those of the circuits",
+            len(refit.places),
+        )
+        fitted = {refit.place(each) for each in refit.calls}
+        used = {refit.place(call) for job in calls.jobs for call in job.calls}
+        check(used <= fitted, "a refit covers all places of the calls", sorted(used - fitted)[:1])
 
     def _check_subject(self) -> None:
         """Refuse shapes that are not those of a model's images, or of a QNN's one question."""
@@ -284,7 +308,7 @@ class RunPlan:
         del found["folder"], found["before_found"], found["before_correction"]
         if self.provider is None:
             del found["provider"]
-        for name in ("calls", "chain", "qnn", "estimator"):
+        for name in ("calls", "chain", "qnn", "estimator", "refit"):
             if found[name] is None:
                 del found[name]
         if self.calls is not None and self.calls.tiles is None:
@@ -368,9 +392,25 @@ class RunPlan:
         return None if wanted is None or wanted.found is not None else wanted
 
     @property
+    def new_refit(self) -> RefitPlan | None:
+        """The refit, if the run is expected to take one; None if it needs or finds one."""
+        wanted = self.refit
+        return None if wanted is None or wanted.found is not None else wanted
+
+    @property
+    def anew(self) -> str:
+        """Reason in words for which the run may cost more: what it found has to be taken again."""
+        refit = self.refit is not None and self.refit.found is not None
+        if self.calibration is None or self.calibration.found is None:
+            return "the refit has to be taken anew"
+        readout = "the readout has to be calibrated anew"
+        return "readout and refit have to be taken anew" if refit else readout
+
+    @property
     def num_jobs(self) -> int:
-        """Number of jobs: those of the steps, and one for the calibration if it is to be taken."""
-        return len(self.parts()) + (self.new_calibration is not None)
+        """Number of jobs: of the steps, and one each for a calibration and a refit to be taken."""
+        taken = (self.new_calibration is not None) + (self.new_refit is not None)
+        return len(self.parts()) + taken
 
     @property
     def total_shots(self) -> int:
@@ -378,7 +418,7 @@ class RunPlan:
         taken = sum(executions for _, _, executions in self.parts())
         if self.new_calibration is not None:
             taken += self.new_calibration.shots * self.new_calibration.circuits
-        return taken
+        return taken + (0 if self.new_refit is None else self.new_refit.executions)
 
     @property
     def num_circuits(self) -> int:
@@ -386,19 +426,22 @@ class RunPlan:
         calibration = 0 if self.new_calibration is None else self.new_calibration.circuits
         steps = self.steps if self.calls is None else ()
         jobs = () if self.calls is None else self.calls.jobs
-        return sum(e.rows for e in steps) + sum(e.circuits for e in jobs) + calibration
+        refit = 0 if self.new_refit is None else self.new_refit.bound
+        return sum(e.rows for e in steps) + sum(e.circuits for e in jobs) + calibration + refit
 
     @property
     def total_seconds(self) -> float:
         """Estimated QPU seconds of all jobs that are expected."""
         calibration = 0.0 if self.new_calibration is None else self.new_calibration.seconds
-        return math.fsum((calibration, *(each.seconds for each in self.steps)))
+        refit = 0.0 if self.new_refit is None else self.new_refit.seconds
+        return math.fsum((calibration, refit, *(each.seconds for each in self.steps)))
 
     @property
     def most_seconds(self) -> float:
-        """Estimated QPU seconds if a calibration has to be taken in place of one that was found."""
+        """Estimated QPU seconds if calibration and refit are taken in place of those found."""
         calibration = 0.0 if self.calibration is None else self.calibration.seconds
-        return math.fsum((calibration, *(each.seconds for each in self.steps)))
+        refit = 0.0 if self.refit is None else self.refit.seconds
+        return math.fsum((calibration, refit, *(each.seconds for each in self.steps)))
 
     def jobs(self) -> list[tuple[str, int, int, int, float]]:
         """Return the jobs to be sent: steps that follow each other with equal shots are one row.
@@ -411,6 +454,9 @@ class RunPlan:
         if calibration is not None:
             numbers = (calibration.circuits, calibration.shots, calibration.seconds)
             rows.append(("calibration", 1, *numbers))
+        if self.new_refit is not None:
+            refit = self.new_refit
+            rows.append(("refit", 1, refit.bound, refit.shots, refit.seconds))
         if self.calls is not None:
             return rows + self._call_table(self.calls)
         first = 0
@@ -466,7 +512,7 @@ class RunPlan:
                 ("jobs", self.num_jobs),
                 ("shots", f"{self.total_shots:,}"),
                 (paid, f"about {self.total_seconds:.1f}"),
-                ("if the readout has to be calibrated anew", most),
+                (f"if {self.anew}", most),
                 (
                     "circuit",
                     f"{self.circuit.num_qubits} qubits, depth {self.circuit.depth}, "
@@ -582,7 +628,7 @@ def _check_device(plan: RunPlan) -> None:
 def _from_content(content: Any) -> RunPlan:
     """Return the plan of a content; later keys of a calibration get the values of that time."""
     if isinstance(content, dict):
-        none = dict.fromkeys(("provider", "calls", "chain", "qnn", "estimator"))
+        none = dict.fromkeys(("provider", "calls", "chain", "qnn", "estimator", "refit"))
         content = {**none, **content}
         if isinstance(content["calls"], dict):
             content["calls"] = {"tiles": None, **content["calls"]}

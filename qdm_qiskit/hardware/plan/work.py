@@ -29,6 +29,8 @@ from .config import PlanConfig
 from .estimator_circuits import estimated_calls
 from .estimator_plan import EstimatorPlan
 from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
+from .refit_plan import RefitPlan
+from .refits import AskedRefit, check_contents, refit_plan
 from .shots import calibration_plan, chosen_shots, total_shots
 from .tiled_calls import TiledCalls, rows_of, tiled_calls, tiled_jobs
 from .tiles import TilesPlan
@@ -72,6 +74,7 @@ class Work:
     chain: ChainPlan | None = None
     """The way of a model of states, where it was chosen."""
     estimator: EstimatorPlan | None = None
+    refit: RefitPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Asked:
     """None where there is no chain."""
     rows: int
     """Images, or rows of inputs."""
+    refit: AskedRefit | None = None
 
 
 def one_circuit(
@@ -139,6 +143,7 @@ def many_calls(
     labels: np.ndarray | None,
     sampler: Sampler | None,
     progress: Progress,
+    refit: AskedRefit | None = None,
 ) -> Work:
     """Plan a model of several circuit calls, or a chain that a sampler walks.
 
@@ -155,7 +160,9 @@ def many_calls(
     made, times, record = chosen_sampler(trained, config, sampler)
     progress(Message("listing circuit calls", 0, len(times)))
     steps, distinct = asked(trained, made, times, x, labels, config.seed, config.shots, progress)
-    questions = Asked(times, steps, distinct, record, config.num_images)
+    if refit is not None:
+        check_contents(refit, {each.content for each in distinct}, trained.model.name)
+    questions = Asked(times, steps, distinct, record, config.num_images, refit)
     return work_of_calls(questions, config, config.shots, destination, progress)
 
 
@@ -218,9 +225,13 @@ def work_of_calls(
             choice=str(choice),
             buffer=choice.buffer,
             circuits=tiled.tiles,
-            seconds_without=plain.seconds,
+            seconds_without=plain.seconds + sum(each.seconds for each in plain.refit),
             executions_without=sum(each.circuits * each.shots for each in plain.jobs),
         )
+    refit = None
+    if questions.refit is not None:
+        number = len(laid.circuits.planned)
+        refit = refit_plan(questions.refit, priced.refit, laid.circuits.circuits[:number], config)
     return Work(
         steps=tuple(
             StepPlan(
@@ -240,6 +251,7 @@ def work_of_calls(
         ),
         circuits=(*laid.circuits.circuits, *priced.calibrating),
         estimator=estimator,
+        refit=refit,
     )
 
 
@@ -263,10 +275,11 @@ class _Priced:
     timing: Timing
     shots: int
     jobs: tuple[JobPlan, ...]
+    refit: tuple[JobPlan, ...]
 
     @property
     def seconds(self) -> float:
-        """QPU seconds of all jobs, a calibration included."""
+        """QPU seconds of all jobs but a refit, a calibration included."""
         calibration = 0.0 if self.calibration is None else self.calibration.seconds
         return math.fsum((calibration, *(each.seconds for each in self.jobs)))
 
@@ -323,7 +336,11 @@ def _priced(
             )
         _check_shots(shots, most_shots, device, questions.distinct)
     jobs = laid.jobs(times, steps, timing, shots, room)
-    return _Priced(laid, calibrating, calibration, timing, shots, jobs)
+    refit: tuple[JobPlan, ...] = ()
+    if questions.refit is not None:
+        _check_shots(questions.refit.shots, most_shots, device, questions.distinct)
+        refit = laid.jobs([1], [[questions.refit.question]], timing, questions.refit.shots, room)
+    return _Priced(laid, calibrating, calibration, timing, shots, jobs, refit)
 
 
 def _calibrating(

@@ -82,6 +82,7 @@ class LocalProvider(Provider):
             self._runner = make_runner(self._target, seed=self._seed)
         # One stream a part: a run that is taken up again draws the same shots.
         name = "shots" if request.part.startswith("step-") else "calibration"
+        number += 10_000 * request.part.startswith("refit-")  # which is no calibration's stream
         seed = derived_seed(derived_seed(seed, name, number), "shots", 0)
         pubs: list[Pub] = list(request.pubs)
         if request.together:

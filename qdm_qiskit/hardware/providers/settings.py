@@ -63,6 +63,8 @@ class ServiceSettings:
     """Seconds of no change after which a usage above 0 without a status counts as final."""
     job_attempts: int = 3
     """Number of times that a job which failed at no cost is sent anew."""
+    calibration_wait_seconds: float = 900.0
+    """Longest wait for a calibration or refit that another process takes at this moment."""
     session_max_seconds: int = 7200
     """Seconds after which the service closes a session or batch, also one whose id was lost."""
 

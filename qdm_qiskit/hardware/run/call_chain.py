@@ -6,27 +6,35 @@ replayed, gets the same images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from qiskit import QuantumCircuit
 
-from ...errors import InvalidPlan
+from ...errors import InvalidData, InvalidPlan
 from ...execution.calls import CallResult, CallTarget, CircuitCall, joined_results
 from ..plan.call_jobs import call_name, noise_stream, planned_sampler, predicted
-from ..plan.calls import CallsPlan, JobPlan
+from ..plan.calls import CallPlan, CallsPlan, JobPlan
 from ..plan.circuits import is_one_circuit
 from ..plan.estimator_circuits import on_device
 from ..plan.planned_files import load_planned_run, planned_values, read_inputs
+from ..plan.refit_plan import RefitPlan
+from ..plan.refits import read_pairs
 from ..plan.run_plan import RunPlan
 from .call_results import CallCounts, ExactDistributions, call_result, joined_counts, mended
 from .parts import Answered
 
 if TYPE_CHECKING:
+    import torch
+
     from ...execution.counts import Pub
+    from ...mitigation.device_fit import PlaceMap
+    from ...mitigation.readout import ReadoutCalibration
     from ...sampling import Sampler
+    from ..ledger.run_files import StoredCounts
     from ..providers.requests import EstimatorPub
 
 __all__ = [
@@ -35,6 +43,8 @@ __all__ = [
     "CallJob",
     "PlannedTarget",
     "Seen",
+    "place_results",
+    "refit_job",
 ]
 
 Seen = Callable[[CircuitCall, CallCounts], None]
@@ -43,13 +53,18 @@ Seen = Callable[[CircuitCall, CallCounts], None]
 
 @dataclass(frozen=True)
 class CallJob:
-    """A job of a step with the calls that it takes rows of."""
+    """A job of a step, or of a refit, with the calls that it takes rows of."""
 
-    plan: JobPlan
+    plan: JobPlan | RefitPlan
     calls: tuple[CircuitCall, ...]
     """The call of each entry of ``plan.calls``."""
     engines: ExactDistributions
     owner: RunPlan
+
+    @property
+    def name(self) -> str:
+        """Name of a step's job; a refit's is given by whoever takes it."""
+        return self.plan.name if isinstance(self.plan, JobPlan) else "refit"
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -125,6 +140,7 @@ class PlannedTarget:
         self._plan, self._calls = plan, _calls_of(plan)
         self._answerer, self._seen = answerer, seen
         self._engines = ExactDistributions()
+        self._heads: list[tuple[slice, PlaceMap]] = []
         self.begin(0)
 
     def begin(self, step: int, *, images: bool = False) -> None:
@@ -166,41 +182,84 @@ class PlannedTarget:
             if self._plan.estimator is not None:
                 found.append(_estimated(call, jobs, answered))
                 continue
-            parts = self._counts(call, jobs, answered)
+            places = list(self._places(call, jobs, answered))
+            parts = [counts for _, _, counts in places]
             counts = joined_counts(parts)
             if self._seen is not None:
                 self._seen(call, counts)
             # Tiles are read out by qubits of their own; all other rows by the same ones.
-            tiled = self._calls.tiles is not None
-            results = [call_result(call, each) for each in (parts if tiled else [counts])]
+            alone = self._calls.tiles is not None or self._plan.refit is not None
+            results = [call_result(call, each) for each in (parts if alone else [counts])]
+            if self._plan.refit is not None:
+                results = self._fitted(places, results)
             found.append(joined_results(results))
             if self._images and found[-1].kept is not None:
                 shots = int(counts.counts[0].sum(axis=1).min())
                 _check_kept(found[-1].outputs, self._step, shots)
         return found
 
-    def _counts(
+    def _places(
         self, call: CircuitCall, jobs: Sequence[CallJob], answered: Sequence[Answered]
-    ) -> list[CallCounts]:
-        """Return the counts of a call, of all its jobs and tiles."""
-        found: list[CallCounts] = []
+    ) -> Iterator[tuple[CallPlan, Answered, CallCounts]]:
+        """Yield the counts of a call, of all its jobs and tiles."""
         for job, answer in zip(jobs, answered, strict=True):
-            left = list(answer.stored.counts)
-            for each, own in zip(job.plan.calls, job.calls, strict=True):
-                rows, left = left[: len(each.circuits)], left[len(each.circuits) :]
-                if own is not call:
-                    continue
-                quasi, readout = None, None
-                if answer.calibration is not None:
-                    plans = [self._calls.circuits[number].plan for number in each.circuits]
-                    calibration = answer.calibration
-                    quasi = tuple(
-                        mended(self._plan, counts, circuit, calibration)
-                        for counts, circuit in zip(rows, plans, strict=True)
-                    )
-                    readout = tuple(calibration.matrices[q] for q in plans[0].measured_qubits)
-                found.append(CallCounts(tuple(rows), quasi, readout))
+            for each, own, counts in _counts(self._plan, job, answer.stored, answer.calibration):
+                if own is call:
+                    yield each, answer, counts
+
+    def _fitted(
+        self,
+        places: Sequence[tuple[CallPlan, Answered, CallCounts]],
+        results: Sequence[CallResult],
+    ) -> list[CallResult]:
+        """Return results corrected by the refit; where it is of the head, keep the head of each row."""
+        refit = self._plan.refit
+        assert refit is not None
+        found, heads = [], []
+        for (each, answer, _), result in zip(places, results, strict=True):
+            assert answer.fit is not None
+            fit = answer.fit.maps[refit.place(each)]
+            if refit.kind == "head":
+                heads.append((slice(each.first, each.first + each.rows), fit))
+                found.append(result)
+                continue
+            if result.outputs.shape[1:] != fit.bias.shape:
+                raise _unfit(self._plan, fit, result.outputs.shape[1])
+            found.append(replace(result, outputs=fit(result.outputs)))
+        self._heads = heads
         return found
+
+    @contextmanager
+    def fitted_head(self, model: Any) -> Iterator[None]:
+        """Have a model's head say, of each row, what the refit of its place says.
+
+        Args:
+            model: Denoiser with a linear layer ``head``; other plans' models stay as they are.
+        """
+        refit = self._plan.refit
+        if refit is None or refit.kind != "head":
+            yield
+            return
+        hook = model.head.register_forward_hook(self._headed)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _headed(
+        self, head: Any, given: tuple[torch.Tensor, ...], said: torch.Tensor
+    ) -> torch.Tensor:
+        import torch
+
+        from ...layers.arrays import to_array
+
+        values = to_array(given[0]).astype(np.float64)
+        made = np.full(tuple(said.shape), np.nan)
+        for rows, fit in self._heads:
+            if fit.weight.shape != tuple(head.weight.shape):
+                raise _unfit(self._plan, fit, head.weight.shape[1])
+            made[rows] = fit(values[rows])
+        return torch.from_numpy(made).to(said)
 
     def _matching(self, job: JobPlan, name: str, names: dict[str, CircuitCall]) -> CircuitCall:
         planned = next(each for each in job.calls if each.name == name)
@@ -228,6 +287,81 @@ class PlannedTarget:
             f"did when it was planned ({where}: {got!r:.120} beside {planned!r:.120}); its code has "
             "changed, or its calls depend on what was measured, which no plan can hold; plan again."
         )
+
+
+def _counts(
+    plan: RunPlan,
+    job: CallJob,
+    stored: StoredCounts,
+    calibration: ReadoutCalibration | None,
+) -> Iterator[tuple[CallPlan, CircuitCall, CallCounts]]:
+    """Yield the counts of each entry of a job's calls, corrected where there is a calibration."""
+    circuits = _calls_of(plan).circuits
+    left = list(stored.counts)
+    for each, own in zip(job.plan.calls, job.calls, strict=True):
+        rows, left = left[: len(each.circuits)], left[len(each.circuits) :]
+        quasi, readout = None, None
+        if calibration is not None:
+            plans = [circuits[number].plan for number in each.circuits]
+            quasi = tuple(
+                mended(plan, counts, circuit, calibration)
+                for counts, circuit in zip(rows, plans, strict=True)
+            )
+            readout = tuple(calibration.matrices[q] for q in plans[0].measured_qubits)
+        yield each, own, CallCounts(tuple(rows), quasi, readout)
+
+
+def place_results(
+    plan: RunPlan,
+    job: CallJob,
+    stored: StoredCounts,
+    calibration: ReadoutCalibration | None,
+) -> Iterator[tuple[CallPlan, CircuitCall, CallResult]]:
+    """Yield for each entry of a job's calls its call, whole, and the result of the entry's rows.
+
+    Args:
+        plan: The run.
+        job: The job.
+        stored: Its counts.
+        calibration: Of their readout; None without mitigation.
+    """
+    for each, call, counts in _counts(plan, job, stored, calibration):
+        yield each, call, call_result(call, counts)
+
+
+def refit_job(plan: RunPlan) -> CallJob:
+    """Return the job of a plan's refit: the model's own calls on the states that were planned.
+
+    Raises:
+        InvalidPlan: If the model calls otherwise than it did when it was planned.
+    """
+    from ...layers.calling import calls_of
+
+    refit = plan.refit
+    assert refit is not None
+    pairs, trained = read_pairs(plan), load_planned_run(plan)
+    asked = [
+        call for job in calls_of(trained.model, pairs.x, pairs.t, pairs.labels) for call in job
+    ]
+    calls = {call.name: replace(call, shots=refit.shots) for call in asked}
+    circuits = _calls_of(plan).circuits
+    same = {name: call.num_rows for name, call in calls.items()} == refit.rows and all(
+        calls[each.name].content == circuits[each.circuits[0]].content for each in refit.calls
+    )
+    if not same:
+        raise InvalidPlan(
+            f"The refit of run {plan.run_id} calls other circuits than it did when it was planned "
+            f"({sorted(calls)[:3]}); its model's code has changed; plan again."
+        )
+    own = tuple(calls[each.name] for each in refit.calls)
+    return CallJob(plan=refit, calls=own, engines=ExactDistributions(), owner=plan)
+
+
+def _unfit(plan: RunPlan, fit: PlaceMap, values: int) -> InvalidData:
+    return InvalidData(
+        f"A refit of run {plan.run_id} has maps of shape {fit.weight.shape}, and the model returns "
+        f"{values} values; move the refit's file away and resume."
+    )
 
 
 def _estimated(
@@ -308,18 +442,26 @@ class CallChain:
         while True:
             question = self._chain.question
             assert question is not None
-            prediction = predicted(
-                self._model,
-                target,
-                *question,
-                self._labels,
-                num_steps=self._process.num_steps,
-                shots=_calls_of(self.plan).jobs[0].shots,
-            )
+            prediction = self._predicted(target, *question)
             if self._chain.advance(prediction):
                 return
             if isinstance(target, PlannedTarget):
                 target.next_ask()
+
+    def _predicted(self, target: CallTarget, x: torch.Tensor, t: int) -> torch.Tensor:
+        fitted = (
+            target.fitted_head(self._model) if isinstance(target, PlannedTarget) else nullcontext()
+        )
+        with fitted:
+            return predicted(
+                self._model,
+                target,
+                x,
+                t,
+                self._labels,
+                num_steps=self._process.num_steps,
+                shots=_calls_of(self.plan).jobs[0].shots,
+            )
 
     def advance_exactly(self) -> None:
         """Go one step on by the engine's exact values."""

@@ -7,7 +7,7 @@ not matter which process goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, final
 
@@ -23,22 +23,23 @@ from ...errors import (
 )
 from ...execution.devices import named_device
 from ...execution.targets import parse_target
-from ...mitigation.readout import ReadoutCalibration
 from ..ledger.ledger import RunState
 from ..ledger.output_files import OUTPUTS, write_outputs
 from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_images
 from ..ledger.schema import State
 from ..ledger.stored_files import StoredFiles
+from ..plan.calls import JobPlan
 from ..plan.run_plan import PLAN, StepPlan, write_plan
 from ..providers.base import Provider
 from ..providers.context import RunContext
 from ..providers.door import open_provider
 from ..providers.jobs import RunJobs
 from ..providers.requests import JobRequest, RunRequest
-from .calibrations import RunCalibrations
+from .calibrations import Record, RunCalibrations, RunRecords
 from .job_requests import RunParts
 from .manifest import write_manifest
 from .parts import Answered, Part, Unanswered
+from .refits import RunRefits
 from .reverse_chain import PlannedChain, probabilities_of
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ class DrivenRun:
         self._calibrations: RunCalibrations | None = None
         if run.plan.calibration is not None:
             self._calibrations = RunCalibrations(run, run.plan.calibration, self._parts)
+        self._refits: RunRefits | None = None
+        if run.plan.refit is not None:
+            self._refits = RunRefits(run, run.plan.refit, self._parts, self._calibrations)
         self._jobs: RunJobs | None = None
         self._chain: PlannedChain | None = None
         self._keep_session = False
@@ -153,7 +157,10 @@ class DrivenRun:
         return self._state()
 
     def close(self) -> None:
-        """Let go of the provider; never raises but for Ctrl-C."""
+        """Let go of the provider, and of what other runs wait for; never raises but for Ctrl-C."""
+        with suppress(QdmError):
+            if self._ledger.has_claims(self._plan.run_id):
+                self._ledger.end_claims(self._plan.run_id)
         if self._jobs is not None:
             self._jobs.close(keep=self._keep_session)
 
@@ -169,8 +176,16 @@ class DrivenRun:
         """Walk step by step from x_T; steps that were collected before are only computed again."""
         if self._calibrations is not None:
             self._calibrations.complete(jobs)
+        if self._refits is not None:
+            self._refits.complete(jobs)
         answers = Answers(
-            self._run, self._parts, self._calibrations, jobs, detach=detach, send=send
+            self._run,
+            self._parts,
+            self._calibrations,
+            self._refits,
+            jobs,
+            detach=detach,
+            send=send,
         )
         try:
             write = self._computed(answers)
@@ -225,6 +240,7 @@ class DrivenRun:
         exact = self._plan.target.partition(":")[0] == "engine"
 
         def request(job: CallJob) -> RunRequest:
+            assert isinstance(job.plan, JobPlan)  # a refit is asked for by what takes it
             if self._plan.estimator is not None:
                 pubs = job.estimator_pubs(self._parts.circuit)
                 return self._parts.estimate(job.plan, pubs)
@@ -238,7 +254,7 @@ class DrivenRun:
 
         def answer(jobs: Sequence[CallJob]) -> list[Answered]:
             return answers.of(
-                [Part(each.plan.name, each.shapes, partial(request, each)) for each in jobs]
+                [Part(each.name, each.shapes, partial(request, each)) for each in jobs]
             )
 
         return answer
@@ -306,6 +322,9 @@ class DrivenRun:
         if self._calibrations is not None and parts:
             calibration = self._calibrations.to_reserve()
             parts += [] if calibration is None else [calibration]
+        if self._refits is not None and parts:
+            refit = self._refits.to_reserve()
+            parts += [] if refit is None else [refit]
         left = jobs.provider.seconds_left() if first_time and plan.is_qpu else None
         needed = sum(part[1] for part in parts)
         if left is not None and needed > left:
@@ -380,6 +399,7 @@ class Answers:
         run: The run.
         parts: Requests and counts of the run.
         calibrations: Of its readout; None without mitigation.
+        refits: To its device; None without.
         jobs: Its jobs.
         detach: True to send the first missing job, and not wait for it.
         send: True if jobs may be sent at all.
@@ -390,12 +410,15 @@ class Answers:
         run: RunContext,
         parts: RunParts,
         calibrations: RunCalibrations | None,
+        refits: RunRefits | None,
         jobs: RunJobs,
         *,
         detach: bool,
         send: bool,
     ) -> None:
-        self._run, self._parts, self._calibrations, self._jobs = run, parts, calibrations, jobs
+        self._run, self._parts, self._jobs = run, parts, jobs
+        self._calibrations, self._refits = calibrations, refits
+        self._needed = [each for each in (calibrations, refits) if each is not None]
         self._detach, self._send = detach, send
         self.stopped = False
         """True if a job was left to run behind us, so that its session has to stay open."""
@@ -414,7 +437,11 @@ class Answers:
         if missing:
             self._stop(missing)
         return [
-            Answered(counts, self._calibration(part, counts, waits))
+            Answered(
+                counts,
+                self._record(self._calibrations, part, counts, waits),
+                self._record(self._refits, part, counts, waits),
+            )
             for part, counts in zip(together, found, strict=True)
             if counts is not None
         ]
@@ -422,8 +449,8 @@ class Answers:
     def _send_all(self, together: Sequence[Part]) -> None:
         """Send all missing jobs before waiting for any of them."""
         missing = [each for each in together if self._stored(each) is None]
-        if missing and self._calibrations is not None:
-            self._calibrations.obtain(self._jobs, None, send=True)
+        for needed in self._needed if missing else ():
+            needed.obtain(self._jobs, None, send=True)
         for each in missing:
             if not self._jobs.start(each.request()):
                 return  # the rest is sent one by one, as jobs end
@@ -432,18 +459,19 @@ class Answers:
         stored = self._stored(part)
         if stored is not None:
             return stored
-        if self._calibrations is not None:
+        for needed in self._needed:
             # Before the counts, so that it is near in time; one on its way may come first.
             at = None if waits else self._run.ledger.now()
-            self._calibrations.obtain(self._jobs, at, send=waits)
+            needed.obtain(self._jobs, at, send=waits)
         return self._jobs.obtain(part.request()) if waits else self._jobs.fetch(part.request())
 
-    def _calibration(
-        self, part: Part, stored: StoredCounts, waits: bool
-    ) -> ReadoutCalibration | None:
-        if self._calibrations is None:
+    def _record(
+        self, records: RunRecords[Record] | None, part: Part, stored: StoredCounts, waits: bool
+    ) -> Record | None:
+        """Return the calibration, or the refit, of counts."""
+        if records is None:
             return None
-        found = self._calibrations.obtain(self._jobs, stored.info.ran_at, send=waits)
+        found = records.obtain(self._jobs, stored.info.ran_at, send=waits)
         if found is None:
             self._stop([part])
         return found
@@ -451,8 +479,8 @@ class Answers:
     def _stop(self, missing: Sequence[Part]) -> None:
         """Send the next job unless it was sent, and wait for nothing.
 
-        That is the calibration where there is none for now, or for the counts if they are here; else
-        the parts.
+        That is the calibration or the refit where there is none for now, or for the counts if they are
+        here; else the parts.
         """
         name = missing[0].name
         if not self._send:
@@ -461,7 +489,7 @@ class Answers:
         self.stopped = True
         stored = [self._stored(each) for each in missing]
         at = self._run.ledger.now() if stored[0] is None else stored[0].info.ran_at
-        if self._calibrations is not None and self._calibrations.start(self._jobs, at):
+        if any(needed.start(self._jobs, at) for needed in self._needed):
             raise Unanswered
         left = [each for each, counts in zip(missing, stored, strict=True) if counts is None]
         if all(self._jobs.start(each.request()) for each in left):

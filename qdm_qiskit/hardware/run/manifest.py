@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ...files import write_json
-from ..ledger.run_files import MANIFEST, iso, nonce, read_calibrations
+from ..ledger.run_files import MANIFEST, iso, nonce, read_calibrations, read_refits
 from ..ledger.schema import Row
 from ..plan.calls import CallsPlan
 from ..plan.estimator_plan import EstimatorPlan
@@ -86,6 +86,7 @@ def manifest(run: RunContext) -> dict[str, Any]:
             name: {"taken_at": each.taken_at, "method": each.method, "shots": each.shots}
             for name, each in read_calibrations(plan.folder, plan.correction).items()
         },
+        **({} if plan.refit is None else {"refits": _refits(run)}),
         "jobs": [_job(row, used.get(str(row["tag"]))) for row in ledger.jobs(plan.run_id)],
         "seconds_estimated": plan.total_seconds,
         "seconds_charged": state.seconds_charged,
@@ -102,6 +103,14 @@ def manifest(run: RunContext) -> dict[str, Any]:
         ],
         "versions": {package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
+    }
+
+
+def _refits(run: RunContext) -> dict[str, Any]:
+    """Return what is told of each refit; its maps are in its own file."""
+    return {
+        name: {k: v for k, v in vars(fit).items() if k != "maps"} | {"places": len(fit.maps)}
+        for name, fit in read_refits(run.plan.folder).items()
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ...mitigation.device_fit import DeviceFit
 from ...mitigation.readout import ReadoutCalibration
 from ..ledger.run_files import StoredCounts
 from ..providers.requests import RunRequest
@@ -44,7 +45,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Answered:
-    """A part's counts, and the calibration that corrects them."""
+    """A part's counts, the calibration that corrects them, and the refit for what they say."""
 
     stored: StoredCounts
     calibration: ReadoutCalibration | None
+    fit: DeviceFit | None = None

@@ -24,6 +24,7 @@ from ...execution.distributions import (
     shot_noise_distance,
     total_variation_distance,
 )
+from ...mitigation.device_fit import DeviceFit
 from ...mitigation.readout import ReadoutCalibration
 from ..ledger.output_files import StoredOutputs, read_outputs
 from ..ledger.run_files import (
@@ -33,9 +34,11 @@ from ..ledger.run_files import (
     counts_path,
     read_calibrations,
     read_counts,
+    read_refits,
 )
 from ..plan.calibration_reuse import calibration_of, check_calibration
 from ..plan.planned_files import check_files
+from ..plan.refit_reuse import check_refit
 from ..plan.run_plan import RunPlan, read_plan
 from .job_requests import check_shapes
 from .parts import Answered, Unanswered
@@ -188,6 +191,8 @@ def replay(folder: Path, *, sampler: Sampler | None = None) -> Replay:
     calibrations = read_calibrations(folder, plan.correction)
     for name, calibration in calibrations.items():
         _check_calibration(plan, folder, name, calibration)
+    if plan.refit is not None:
+        _check_refits(plan, calibrations)
     if plan.qnn is not None:
         return _qnn(plan, calibrations)
     walk = _one_circuit if plan.calls is None else partial(_calls, sampler=sampler)
@@ -287,6 +292,7 @@ class _RecordedStep:
         from .call_results import ExactDistributions
 
         self._plan, self._calibrations = plan, calibrations
+        self._refits = {} if plan.refit is None else read_refits(plan.folder)
         self._engines = ExactDistributions() if exact else None
         self.clear()
 
@@ -302,14 +308,15 @@ class _RecordedStep:
         """Return the counts of jobs from disk."""
         found = []
         for job in jobs:
-            stored = read_counts(counts_path(self._plan.folder, job.plan.name))
+            stored = read_counts(counts_path(self._plan.folder, job.name))
             if stored is None:
                 raise Unanswered
-            check_shapes(self._plan.run_id, job.plan.name, stored, job.shapes)
+            check_shapes(self._plan.run_id, job.name, stored, job.shapes)
             used = _calibration_name(self._plan, self._calibrations, stored.info.ran_at)
             self._used = used
             self._stored.append(stored)
-            found.append(Answered(stored, self._calibrations[used] if used else None))
+            fit = _refit_for(self._plan, self._refits, stored.info.ran_at)
+            found.append(Answered(stored, self._calibrations[used] if used else None, fit))
         return found
 
     def see(self, call: CircuitCall, counts: CallCounts) -> None:
@@ -396,6 +403,41 @@ def _check_calibration(
         raise CalibrationMismatch(
             f"{folder / name}.json is not what the counts of {name} give; it was changed."
         )
+
+
+def _refit_for(plan: RunPlan, refits: dict[str, DeviceFit], ran_at: float) -> DeviceFit | None:
+    """Return the refit of counts; None of a plan without one."""
+    if plan.refit is None:
+        return None
+    name = calibration_for(refits, ran_at, plan.refit.ttl_seconds)
+    if name is None:
+        raise CalibrationMismatch(
+            f"Run {plan.run_id} is refitted to its device, but its record holds no refit within "
+            f"{plan.refit.ttl_seconds / 3600:.1f} h of the counts; `qdm run resume` takes one."
+        )
+    check_refit(refits[name], plan, ran_at)
+    return refits[name]
+
+
+def _check_refits(plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) -> None:
+    """Refuse a refit that its own counts do not give; one taken over has no counts here.
+
+    Raises:
+        CalibrationMismatch: With its name.
+    """
+    from .call_chain import refit_job
+    from .refits import fit_of
+
+    for name, fit in read_refits(plan.folder).items():
+        stored = read_counts(counts_path(plan.folder, name))
+        if stored is None:
+            continue
+        used = _calibration_name(plan, calibrations, stored.info.ran_at)
+        again = fit_of(plan, refit_job(plan), stored, calibrations[used] if used else None)
+        if not fit.agrees(again):
+            raise CalibrationMismatch(
+                f"{plan.folder / name}.json is not what the counts of {name} give; it was changed."
+            )
 
 
 def _compared(
