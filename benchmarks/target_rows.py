@@ -37,7 +37,7 @@ class Row:
     """Of the chain, on every target."""
     shots: tuple[int, int, int] = (1024, 4096, 16384)
     chain: str = "auto"
-    """Whether all steps are one circuit on ``aer`` and ``noisy``; plans go step by step."""
+    """Whether all steps of a model of states are one circuit, on every target."""
     images: int = 8
     """Images whose distances are measured: each has a slope of its own."""
     noisy_shots: int = 256
