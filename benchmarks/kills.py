@@ -43,7 +43,7 @@ from typing import Any
 import numpy as np
 from recalled import recalled, recalled_answers
 
-__all__ = ["KINDS", "Outcome", "killed_everywhere"]
+__all__ = ["KINDS", "Outcome", "killed_everywhere", "load"]
 
 KINDS = ("before", "within", "after", "unnamed")
 """Kinds of points."""
@@ -110,8 +110,10 @@ def killed_everywhere(planned: Path, kinds: Sequence[str] = KINDS) -> Outcome:
     Raises:
         Failed: If a process ended otherwise than by a kill.
     """
+    from qdm_qiskit.hardware.plan.run_plan import read_plan
+
     began = time.perf_counter()
-    _load_device(planned)
+    load(read_plan(planned).target)
     with tempfile.TemporaryDirectory() as scratch:
         whole, *killed = (_copy(planned, Path(scratch) / name) for name in ("whole", *kinds))
         memory = Path(scratch) / "memory"
@@ -143,12 +145,11 @@ def _kill_until_done(folder: Path, kind: str, memory: Path) -> None:
     raise Failed(f"{MOST} kills, and the run has not ended")
 
 
-def _load_device(planned: Path) -> None:
-    """Import once what all processes need, and read the device's numbers."""
+def load(target: str) -> None:
+    """Import once what all processes need, and read the numbers of the target's device."""
     from qdm_qiskit.execution.devices import as_backend
-    from qdm_qiskit.hardware.plan.run_plan import read_plan
 
-    _, _, name = read_plan(planned).target.partition(":")
+    _, _, name = target.partition(":")
     for module in (*NEEDED, *(NEEDED_OF_A_DEVICE if name else ())):
         importlib.import_module(module)
     if name:

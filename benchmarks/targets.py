@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 import torch
-from kills import KINDS, killed_everywhere
+from kills import KINDS, killed_everywhere, load
 from target_rows import FAMILIES, PRESET_ROWS, ROWS, Row, write_model
 from target_tables import write_page
 
@@ -93,9 +93,10 @@ def on_noisy(name: str, device: str) -> dict[str, Any]:
 
 def on_local(name: str, device: str, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
     """A plan that is killed at each point of its record; the page is made with all kinds of points."""
-    row = ROWS[name]
+    row, target = ROWS[name], f"local:{device}"
+    load(target)
     with tempfile.TemporaryDirectory() as folder:
-        planned = in_child(_planned, row, Path(folder), f"local:{device}")
+        planned = in_child(_planned, row, Path(folder), target)
         found = killed_everywhere(Path(planned["folder"]), kinds)
     planned.pop("folder")
     return {**planned, **asdict(found), "equal": found.equal}

@@ -225,6 +225,20 @@ def test_the_page_has_the_committed_numbers(bench):
     )
 
 
+def test_the_page_says_which_intervals_leave_out_a_half(bench):
+    rows = bench["target_rows"].FAMILIES
+    rows = {name: rows[name] for name in ("eeqdm", "qddm", "quddpm")}
+
+    def text(**intervals):
+        aer = {"shots": [1], "distances": [1.0], "slope": -0.5}
+        found = {name: {"aer": {**aer, "interval": each}} for name, each in intervals.items()}
+        return bench["target_tables"].tables({"device": "d", "rows": found}, rows, {})
+
+    assert "1 of 2 intervals leave out -1/2 (QDDM)" in text(eeqdm=[-0.6, -0.5], qddm=[-0.6, -0.51])
+    assert "0 of 1 intervals leave out -1/2;" in text(quddpm=[-0.55, -0.45])
+    assert "intervals leave" not in text()
+
+
 def test_the_committed_numbers_are_good(bench):
     results = json.loads(bench["targets"].RESULTS.read_text())["rows"]
     for name, parts in results.items():
