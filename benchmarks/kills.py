@@ -12,6 +12,12 @@ first point at which it was not killed before, resumed, killed at the next such 
 it ends: at every point of the undisturbed run, and at those that only a resumed run has. So a point
 costs the start of a process, and not a whole run.
 
+Nor does it cost a simulation. The run that is left alone simulates each of its jobs. Those that are
+killed have one memory of their own (``recalled.py``), from which a job with the same circuits, values,
+shots, options, target, seed and part gets the counts of the first of their processes that asked for it.
+So each job is simulated twice, in a process that nobody killed and in one that goes on after kills, and
+both are compared; what is not simulated is its third and further times. Nothing else is remembered.
+
     python benchmarks/kills.py hardware_runs/PLANNED_RUN
 """
 
@@ -35,8 +41,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recalled import recalled, recalled_answers
 
-__all__ = ["Outcome", "killed_everywhere"]
+__all__ = ["KINDS", "Outcome", "killed_everywhere", "load"]
 
 KINDS = ("before", "within", "after", "unnamed")
 """Kinds of points."""
@@ -80,6 +87,8 @@ class Outcome:
     """True if a replay of each run finds its images again, to the bit."""
     held: int
     """Reservations that are still held."""
+    recalled: int
+    """Jobs of killed runs with the counts that another of their processes had simulated."""
     seconds: float
 
     @property
@@ -101,13 +110,16 @@ def killed_everywhere(planned: Path, kinds: Sequence[str] = KINDS) -> Outcome:
     Raises:
         Failed: If a process ended otherwise than by a kill.
     """
+    from qdm_qiskit.hardware.plan.run_plan import read_plan
+
     began = time.perf_counter()
-    _load_device(planned)
+    load(read_plan(planned).target)
     with tempfile.TemporaryDirectory() as scratch:
         whole, *killed = (_copy(planned, Path(scratch) / name) for name in ("whole", *kinds))
-        in_child(_send, whole, "")
+        memory = Path(scratch) / "memory"
+        in_child(_send, whole, "", None)
         for folder in killed:
-            _kill_until_done(folder, folder.parent.name)
+            _kill_until_done(folder, folder.parent.name, memory)
         passed = {each for each in _points(whole) if each.startswith(tuple(kinds))}
         points = {point for folder in killed for point in _points(folder)}
         facts = [in_child(_facts, each) for each in (whole, *killed)]
@@ -119,25 +131,25 @@ def killed_everywhere(planned: Path, kinds: Sequence[str] = KINDS) -> Outcome:
             different=tuple(each for folder in killed for each in _differences(whole, folder)),
             replayed=all(each["replayed"] for each in facts),
             held=sum(each["held"] for each in facts),
+            recalled=recalled_answers(memory),
             seconds=time.perf_counter() - began,
         )
 
 
-def _kill_until_done(folder: Path, kind: str) -> None:
+def _kill_until_done(folder: Path, kind: str, memory: Path) -> None:
     for _ in range(MOST):
         try:
-            return in_child(_send, folder, kind)
+            return in_child(_send, folder, kind, memory)
         except Killed:
             continue
     raise Failed(f"{MOST} kills, and the run has not ended")
 
 
-def _load_device(planned: Path) -> None:
-    """Import once what all processes need, and read the device's numbers."""
+def load(target: str) -> None:
+    """Import once what all processes need, and read the numbers of the target's device."""
     from qdm_qiskit.execution.devices import as_backend
-    from qdm_qiskit.hardware.plan.run_plan import read_plan
 
-    _, _, name = read_plan(planned).target.partition(":")
+    _, _, name = target.partition(":")
     for module in (*NEEDED, *(NEEDED_OF_A_DEVICE if name else ())):
         importlib.import_module(module)
     if name:
@@ -156,11 +168,11 @@ def _points(folder: Path) -> list[str]:
 # --- in the processes ---------------------------------------------------------------------------
 
 
-def _send(folder: Path, kind: str) -> None:
+def _send(folder: Path, kind: str, memory: Path | None) -> None:
     """Send a run or go on with it, and die at its next new point of a kind."""
     from qdm_qiskit.hardware.run.commands import submit_run
 
-    with _watched(folder.parent / POINTS, kind):
+    with recalled(memory), _watched(folder.parent / POINTS, kind):
         state = submit_run(folder)
     if state.state != "done":
         raise RuntimeError(f"the run ended as '{state.state}'")

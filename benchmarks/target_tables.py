@@ -38,7 +38,22 @@ def tables(
 ) -> str:
     """Return both tables as Markdown."""
     found = [_table("family", results, families), _table("preset", results, presets)]
-    return "\n".join([*found, *_refusals(results, {**families, **presets})])
+    rows = {**families, **presets}
+    return "\n".join([*found, *_intervals(results, rows), *_refusals(results, rows)])
+
+
+def _intervals(results: Mapping[str, Any], rows: Mapping[str, Row]) -> list[str]:
+    """Return how many intervals leave out a slope of -1/2, and whose they are."""
+    found = {name: results["rows"].get(name, {}).get("aer", {}) for name in rows}
+    intervals = {name: each["interval"] for name, each in found.items() if "interval" in each}
+    without = [_title(rows[name]) for name, (a, b) in intervals.items() if not a <= -0.5 <= b]
+    if not intervals:
+        return []
+    whose = f" ({', '.join(without)})" if without else ""
+    return [
+        f"{len(without)} of {len(intervals)} intervals leave out -1/2{whose}; of intervals of 95 %, "
+        f"{0.05 * len(intervals):.1f} do by chance.\n"
+    ]
 
 
 def _refusals(results: Mapping[str, Any], rows: Mapping[str, Row]) -> list[str]:

@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 import torch
-from kills import killed_everywhere
+from kills import KINDS, killed_everywhere, load
 from target_rows import FAMILIES, PRESET_ROWS, ROWS, Row, write_model
 from target_tables import write_page
 
@@ -91,12 +91,13 @@ def on_noisy(name: str, device: str) -> dict[str, Any]:
     }
 
 
-def on_local(name: str, device: str) -> dict[str, Any]:
-    """A plan that is killed at each point of its record."""
-    row = ROWS[name]
+def on_local(name: str, device: str, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
+    """A plan that is killed at each point of its record; the page is made with all kinds of points."""
+    row, target = ROWS[name], f"local:{device}"
+    load(target)
     with tempfile.TemporaryDirectory() as folder:
-        planned = in_child(_planned, row, Path(folder), f"local:{device}")
-        found = killed_everywhere(Path(planned["folder"]))
+        planned = in_child(_planned, row, Path(folder), target)
+        found = killed_everywhere(Path(planned["folder"]), kinds)
     planned.pop("folder")
     return {**planned, **asdict(found), "equal": found.equal}
 
@@ -112,6 +113,7 @@ def _planned(row: Row, folder: Path, target: str) -> dict[str, Any]:
         shots=row.local_shots,
         layout_trials=1,
         optimization_level=1,
+        chain=row.chain,
         **row.sampling,
     )
     plan = make_plan(write_model(row, folder / "run"), config, root=folder / "root")
