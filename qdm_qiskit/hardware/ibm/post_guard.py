@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from ..ledger.clocks import uptime
+from ...clocks import uptime
 
 if TYPE_CHECKING:
     from types import TracebackType

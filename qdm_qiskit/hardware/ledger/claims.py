@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from .runs import RunTables
+from .table_access import LedgerPart
 
 __all__ = ["ClaimTables"]
 
@@ -19,7 +19,7 @@ _OPEN = (
 )
 
 
-class ClaimTables(RunTables):
+class ClaimTables(LedgerPart):
     """Claims of the ledger; :class:`~.ledger.Ledger` is the whole."""
 
     def claim(

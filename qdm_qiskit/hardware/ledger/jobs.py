@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+from ...clocks import seconds_between
 from ...errors import InvalidOption, UnknownName
-from .clocks import seconds_between
 from .schema import UNUSED_RESERVATIONS, Intention, Row, Transaction, intention_of
 from .table_access import LedgerPart
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
 
+from ...clocks import wall
 from .budgets import BudgetTables
 from .claims import ClaimTables
-from .clocks import wall
 from .corrections import CorrectionTables
 from .jobs import JobTables
+from .runs import RunTables
 from .schema import TABLES, Intention, Row, RunState
 from .sessions import SessionTables
 from .store import BUSY_SECONDS, Store
@@ -27,7 +28,7 @@ FILE = "ledger.sqlite"
 
 
 @final
-class Ledger(BudgetTables, ClaimTables, JobTables, SessionTables, CorrectionTables):
+class Ledger(BudgetTables, ClaimTables, RunTables, JobTables, SessionTables, CorrectionTables):
     """Record of all that was planned, reserved, sent, found and paid; use :meth:`open`."""
 
     _store: Store

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from .clocks import LedgerClock
+from ...clocks import LedgerClock
 from .schema import Row, Transaction, Value
 
 __all__ = [
