@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from qdm_qiskit.hardware.ibm.post_guard import ServiceClock
 from qdm_qiskit import clocks
+from qdm_qiskit.hardware.ibm.post_guard import ServiceClock
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 
 DAY = 86_400.0

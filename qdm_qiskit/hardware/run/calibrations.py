@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Generic, TypeVar, final
+from typing import ClassVar, Generic, Protocol, TypeVar, final
 
 from ...errors import CalibrationMismatch
 from ...mitigation.readout import ReadoutCalibration
@@ -25,17 +25,36 @@ from ..ledger.run_files import (
 from ..plan.calibration_reuse import calibration_of, check_calibration, reusable
 from ..plan.run_plan import CalibrationPlan
 from ..providers.context import RunContext
-from ..providers.jobs import RunJobs
-from ..providers.requests import JobRequest
+from ..providers.requests import JobRequest, RunRequest
 from .job_requests import RunParts
 
 __all__ = [
+    "PaidJobs",
     "Record",
     "RunCalibrations",
     "RunRecords",
 ]
 
 Record = TypeVar("Record", bound=Timed)
+
+
+class PaidJobs(Protocol):
+    """What these jobs need of all jobs of a run; ``RunJobs`` has it."""
+
+    def start(self, request: RunRequest) -> bool:
+        """Send a job whose seconds are reserved, unless it was sent."""
+
+    def obtain(self, request: RunRequest) -> StoredCounts:
+        """Return the counts of a job, and send it first if it was not sent."""
+
+    def fetch(self, request: RunRequest) -> StoredCounts | None:
+        """Return the counts of a job that was sent; None if it was not."""
+
+    def settle(self, *, wait: bool = False) -> None:
+        """Settle what was reserved with what was charged."""
+
+    def reserve(self, parts: list[tuple[str, float, int]]) -> None:
+        """Reserve seconds and shots of parts, all or none."""
 
 
 class RunRecords(ABC, Generic[Record]):
@@ -55,7 +74,7 @@ class RunRecords(ABC, Generic[Record]):
         self._run = run
         self._parts = parts
 
-    def obtain(self, jobs: RunJobs, at: float | None, *, send: bool) -> Record | None:
+    def obtain(self, jobs: PaidJobs, at: float | None, *, send: bool) -> Record | None:
         """Return the calibration for counts of a time; take one over or anew where there is none.
 
         One that was sent earlier may come back too old; then one more is taken, and no third. The
@@ -92,7 +111,7 @@ class RunRecords(ABC, Generic[Record]):
             found = self._renew(jobs, at) if send else None
         return found
 
-    def _renew(self, jobs: RunJobs, at: float | None) -> Record:
+    def _renew(self, jobs: PaidJobs, at: float | None) -> Record:
         """Return a calibration of another run, or a new one, which is waited for."""
         if self._take_over() is None and self._wait_for_another() is None:
             self._take(jobs, send=True)
@@ -107,7 +126,7 @@ class RunRecords(ABC, Generic[Record]):
             )
         return found
 
-    def start(self, jobs: RunJobs, at: float) -> bool:
+    def start(self, jobs: PaidJobs, at: float) -> bool:
         """Send a calibration's job and wait for nothing; False if counts of a time need none.
 
         True also where the account may have no more jobs for now; the run is told that.
@@ -166,7 +185,7 @@ class RunRecords(ABC, Generic[Record]):
             self._run.tell(f"run {told} has ended without a {self.words}; taking it here")
         return found
 
-    def complete(self, jobs: RunJobs, *, send: bool = False) -> None:
+    def complete(self, jobs: PaidJobs, *, send: bool = False) -> None:
         """Make calibrations of counts that have arrived, also in an earlier process.
 
         Args:
@@ -234,7 +253,7 @@ class RunRecords(ABC, Generic[Record]):
         self._run.tell(f"{self.words} of {calibration.taken_at} used again")
         return calibration
 
-    def _take(self, jobs: RunJobs, *, send: bool) -> Record | None:
+    def _take(self, jobs: PaidJobs, *, send: bool) -> Record | None:
         if not send and self._open() is None:
             return None
         request = self._request(jobs)
@@ -246,7 +265,7 @@ class RunRecords(ABC, Generic[Record]):
         self.complete(jobs, send=send)
         return self._records().get(request.part)
 
-    def _request(self, jobs: RunJobs) -> JobRequest:
+    def _request(self, jobs: PaidJobs) -> JobRequest:
         part = self._open() or self._next()
         jobs.reserve([(part, *self._price())])
         return self._job(part)
@@ -291,7 +310,7 @@ class RunRecords(ABC, Generic[Record]):
         """Write it to the run's folder."""
 
     @abstractmethod
-    def _made(self, jobs: RunJobs, name: str, stored: StoredCounts, *, send: bool) -> bool:
+    def _made(self, jobs: PaidJobs, name: str, stored: StoredCounts, *, send: bool) -> bool:
         """Make one of its counts, write it and tell the ledger; False if something is missing."""
 
     @abstractmethod
@@ -349,7 +368,7 @@ class RunCalibrations(RunRecords[ReadoutCalibration]):
     def _write(self, name: str, record: ReadoutCalibration) -> None:
         write_calibration(self._run.plan.folder, name, record)
 
-    def _made(self, jobs: RunJobs, name: str, stored: StoredCounts, *, send: bool) -> bool:
+    def _made(self, jobs: PaidJobs, name: str, stored: StoredCounts, *, send: bool) -> bool:
         calibration = calibration_of(
             self._run.plan, self._wanted, stored.counts, stored.info.ran_at
         )

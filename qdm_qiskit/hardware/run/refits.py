@@ -14,9 +14,8 @@ from ..plan.refit_plan import RefitPlan
 from ..plan.refit_reuse import check_refit, method_of, places_of, readout_of, reusable_refit
 from ..plan.run_plan import RunPlan
 from ..providers.context import RunContext
-from ..providers.jobs import RunJobs
 from ..providers.requests import JobRequest
-from .calibrations import RunCalibrations, RunRecords
+from .calibrations import PaidJobs, RunCalibrations, RunRecords
 from .job_requests import RunParts, check_shapes
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class RunRefits(RunRecords[DeviceFit]):
     def _write(self, name: str, record: DeviceFit) -> None:
         write_refit(self._run.plan.folder, name, record)
 
-    def _made(self, jobs: RunJobs, name: str, stored: StoredCounts, *, send: bool) -> bool:
+    def _made(self, jobs: PaidJobs, name: str, stored: StoredCounts, *, send: bool) -> bool:
         plan = self._run.plan
         if not (plan.folder / f"{name}.json").exists():
             calibration = None
