@@ -30,6 +30,7 @@ from qdm_qiskit.mitigation.device_fit import DeviceFit, fitted_corrections, fitt
 from qdm_qiskit.mitigation.refit import ridge
 from qdm_qiskit.models import whitened_codecs
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
+from tests.hardware.ledger.test_bit_flips import flip
 from tests.hardware.reading_model import write_reading_run
 from tests.hardware.run.test_call_chain import Killed, copied, killed_at
 from tests.helpers import images_of, write_run
@@ -420,6 +421,20 @@ def test_a_refit_that_was_changed_is_refused(kept, tmp_path):
     states.write_bytes(states.read_bytes()[:-1] + b"x")
     with pytest.raises(InvalidPlan, match=r"refit\.npz was changed"):
         replay(folder)
+
+
+@pytest.mark.parametrize("name", ["refit-0001.json", "refit-0001.npz"])
+def test_a_damaged_refit_comes_back_and_is_not_paid_again(kept, tmp_path, name):
+    folder = shutil.copytree(kept.folder.parent, tmp_path / "root") / kept.run_id
+    before = (folder / name).read_bytes()
+    (folder / name).write_bytes(flip(before, 5_000))
+    told: list[str] = []
+    state = resume_run(folder.parent, folder.name, progress=lambda m: told.append(str(m)))
+    assert (state.state, state.jobs) == ("done", kept.num_jobs)
+    assert any(f"{name} of run" in each and "made again" in each for each in told)
+    if name.endswith(".json"):
+        assert (folder / name).read_bytes() == before
+    assert replay(folder).difference == 0.0
 
 
 def test_fits_are_read_as_they_were_written(kept):

@@ -41,6 +41,8 @@ WRITTEN_ONCE = (
     NONCE,
     "calibration-[0-9][0-9][0-9][0-9].json",
     "calibration-[0-9][0-9][0-9][0-9].npz",
+    "refit-[0-9][0-9][0-9][0-9].json",
+    "refit-[0-9][0-9][0-9][0-9].npz",
 )
 COUNTS = f"{STEPS}/step-*.npz"
 """Patterns of the files that are written before the results."""
@@ -191,7 +193,7 @@ class StoredFiles:
         The counts of a calibration may be: it is there itself.
         """
         for name in self._recorded():
-            spare = _is_calibration(name) and name.endswith(".npz")
+            spare = _is_measured(name) and name.endswith(".npz")
             if not spare and not (self._folder / name).exists():
                 return False
         return any(event["kind"] == "recorded" for event in self._ledger.events(self._run_id))
@@ -219,7 +221,7 @@ class StoredFiles:
                     "restore it from a backup, or plan again."
                 )
             aside = [path]
-            if _is_calibration(name) and path == counts and path.with_suffix(".json").exists():
+            if _is_measured(name) and path == counts and path.with_suffix(".json").exists():
                 aside.append(path.with_suffix(".json"))  # made of these counts, as it will be again
             kept, *_ = [_set_aside(each) for each in aside]
             names = [str(each.relative_to(self._folder)) for each in aside]
@@ -254,18 +256,19 @@ class StoredFiles:
         return True
 
     def _copy_of(self, name: str) -> bytes | None:
-        """Return the bytes of a calibration from the run that it was taken over from."""
-        if not _is_calibration(name) or not name.endswith(".json"):
+        """Return the bytes of a calibration or refit from the run that it was taken over from."""
+        if not _is_measured(name) or not name.endswith(".json"):
             return None
         wanted = self.known().get(name)
-        for path in sorted(self._ledger.root.glob("*/calibration-[0-9]*.json")):
+        for path in sorted(self._ledger.root.glob(f"*/{name.partition('-')[0]}-[0-9]*.json")):
             if path != self._folder / name and file_sha256(path) == wanted:
                 return path.read_bytes()
         return None
 
 
-def _is_calibration(name: str) -> bool:
-    return name.startswith("calibration-")
+def _is_measured(name: str) -> bool:
+    """Return True of what a run measures of its device beside its steps."""
+    return name.startswith(("calibration-", "refit-"))
 
 
 def _known_nonce(ledger: Ledger, run_id: str) -> str | None:

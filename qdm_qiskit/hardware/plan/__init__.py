@@ -5,7 +5,6 @@ __all__ = [
     "call_circuits",
     "call_jobs",
     "calls",
-    "canonical_json",
     "circuits",
     "config",
     "files",

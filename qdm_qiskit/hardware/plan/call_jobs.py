@@ -14,7 +14,7 @@ from ...execution.calls import CircuitCall
 from ...progress import Message, Progress
 from .call_circuits import CallCircuits
 from .calls import CallPlan, JobPlan, SamplerPlan, job_name
-from .canonical_json import canonical_json
+from ...canonical_json import canonical_json
 from .config import PlanConfig
 from .qpu_seconds import Timing
 

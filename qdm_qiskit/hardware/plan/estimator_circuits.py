@@ -20,7 +20,7 @@ from ...execution.targets import Target
 from ...transpiling.cost import CircuitCost, circuit_cost
 from .call_circuits import CallCircuits, circuit_plan
 from .calls import PlannedCircuit
-from .canonical_json import canonical_json
+from ...canonical_json import canonical_json
 from .circuits import best_transpiled, clock
 from .config import PlanConfig
 from .estimator_plan import EstimatorPlan, options_from_text

@@ -21,7 +21,7 @@ from ...circuits.spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
 from ...errors import InvalidData, InvalidPlan, QdmError
 from ...execution.calls import CircuitCall
 from ...files import parse_json
-from .canonical_json import canonical_json
+from ...canonical_json import canonical_json
 from .planned_files import checked_bytes
 from .run_plan import INPUTS, QNN, RunPlan
 

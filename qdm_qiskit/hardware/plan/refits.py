@@ -16,11 +16,12 @@ from ...errors import InvalidOption, InvalidPlan, TargetUnavailable
 from ...execution.targets import Target
 from .call_jobs import AskedCall, Question
 from .calls import JobPlan
-from .canonical_json import content_sha256
+from ...canonical_json import content_sha256
 from .config import PlanConfig
 from .planned_files import checked_bytes
 from .qpu_seconds import MAX_EXECUTIONS
-from .refit_plan import LEAST_CIRCUITS, REFIT, RefitKind, RefitPlan
+from .refit_choice import LEAST_CIRCUITS
+from .refit_plan import REFIT, RefitKind, RefitPlan
 from .run_plan import MODEL, RunPlan
 
 if TYPE_CHECKING:

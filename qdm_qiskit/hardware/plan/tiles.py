@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .canonical_json import check
+from ...canonical_json import check
 
 __all__ = ["TilePlan", "TiledCircuit", "TilesPlan", "side_by_side"]
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ...errors import InvalidOption
-from .canonical_json import check, check_fields
+from ...canonical_json import check, check_fields
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2

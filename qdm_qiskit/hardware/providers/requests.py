@@ -15,7 +15,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from ...errors import InvalidOption
 from ...execution.counts import Pub, checked_pubs, checked_shots
-from ..plan.canonical_json import content_sha256
+from ...canonical_json import content_sha256
 from ..plan.types import ExecutionOptions
 
 __all__ = [

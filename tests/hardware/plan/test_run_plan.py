@@ -28,7 +28,7 @@ from qdm_qiskit.errors import (
     TargetUnavailable,
 )
 from qdm_qiskit.execution.snapshots import load_backend
-from qdm_qiskit.hardware.plan.canonical_json import content_sha256, from_plain
+from qdm_qiskit.canonical_json import content_sha256, from_plain
 from qdm_qiskit.hardware.plan.planned_files import (
     check_files,
     load_planned_run,

@@ -14,7 +14,7 @@ import types
 import typing
 from typing import Any, TypeVar
 
-from ...errors import InvalidData, InvalidOption
+from .errors import InvalidData, InvalidOption
 
 __all__ = [
     "T",
