@@ -27,6 +27,12 @@ NAMES = sorted(strategies([Operation((0,), fixed=np.eye(2))], N))
 LABELS = {"gates one by one", *strategies([Operation((0,), fixed=np.eye(2))], MOST_QUBITS)}
 
 
+@pytest.fixture(autouse=True)
+def _none_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small programs are planned as large ones are, and not run in one call."""
+    monkeypatch.setattr("qdm_qiskit.engine.jit.whole_program.SMALL_US", 0.0)
+
+
 def operations_of(seed: int) -> tuple[QuantumCircuit, ParameterVector, list[Operation]]:
     """Dense and monomial gates, fixed, with weights, and now and then with inputs."""
     rng = np.random.default_rng(seed)
