@@ -216,7 +216,7 @@ def test_numbers_stand_for_texts():
 # --- sent, used, replayed -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", ["line", "readings"])
+@pytest.mark.parametrize("model", ["line", pytest.param("readings", marks=pytest.mark.slow)])
 def test_a_shrinking_device_is_undone(line, tmp_path, monkeypatch, model):
     """With a refit the images are those of the exact chain, up to shots; without they are not."""
     run = line if model == "line" else write_reading_run(tmp_path / "readings", num_steps=2)
