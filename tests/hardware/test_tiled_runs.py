@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qdm_qiskit.canonical_json import content_sha256
 from qdm_qiskit.errors import InvalidOption, InvalidPlan, TargetUnavailable
 from qdm_qiskit.execution.noisy import NoisyRunner
 from qdm_qiskit.hardware.ledger.run_files import calibration_names, counts_path, read_counts
 from qdm_qiskit.hardware.plan import call_jobs
-from qdm_qiskit.canonical_json import content_sha256
 from qdm_qiskit.hardware.plan.planned_files import read_all_circuits
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...canonical_json import canonical_json
 from ...errors import InvalidOption, InvalidPlan, MissingData, TargetUnavailable
 from ...execution.calls import CircuitCall
 from ...progress import Message, Progress
 from .call_circuits import CallCircuits
 from .calls import CallPlan, JobPlan, SamplerPlan, job_name
-from ...canonical_json import canonical_json
 from .config import PlanConfig
 from .qpu_seconds import Timing
 

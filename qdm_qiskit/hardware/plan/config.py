@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ...canonical_json import check_fields
 from ...errors import InvalidOption
 from ...execution.targets import parse_target, target_text
 from ...transpiling.tiles import TileChoice
-from ...canonical_json import check_fields
 from .estimator_plan import text_of_options
 from .refit_choice import RefitChoice
 from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Primitive, Schedule

@@ -11,6 +11,7 @@ from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 
+from ...canonical_json import canonical_json
 from ...circuits.spec import ExpectationReadout
 from ...errors import InvalidOption, TargetUnavailable
 from ...execution.calls import CircuitCall
@@ -20,7 +21,6 @@ from ...execution.targets import Target
 from ...transpiling.cost import CircuitCost, circuit_cost
 from .call_circuits import CallCircuits, circuit_plan
 from .calls import PlannedCircuit
-from ...canonical_json import canonical_json
 from .circuits import best_transpiled, clock
 from .config import PlanConfig
 from .estimator_plan import EstimatorPlan, options_from_text

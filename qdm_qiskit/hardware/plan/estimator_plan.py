@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import InvalidOption
 from ...canonical_json import canonical_json
+from ...errors import InvalidOption
 from .types import check
 
 __all__ = ["MOST_OPTIONS", "EstimatorPlan", "options_from_text", "text_of_options"]

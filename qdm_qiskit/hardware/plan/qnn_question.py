@@ -16,12 +16,12 @@ import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
 from ...archives import read_arrays
+from ...canonical_json import canonical_json
 from ...circuits.saved import circuit_from_text, circuit_text
 from ...circuits.spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
 from ...errors import InvalidData, InvalidPlan, QdmError
 from ...execution.calls import CircuitCall
 from ...files import parse_json
-from ...canonical_json import canonical_json
 from .planned_files import checked_bytes
 from .run_plan import INPUTS, QNN, RunPlan
 

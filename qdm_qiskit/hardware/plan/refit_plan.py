@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from ...canonical_json import check
 from ...errors import InvalidOption
 from .calls import CallPlan, bound_circuits, run_together
-from ...canonical_json import check
 from .refit_choice import LEAST_CIRCUITS, MOST_CIRCUITS
 from .types import MAX_SHOTS
 

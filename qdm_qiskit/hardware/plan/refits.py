@@ -12,11 +12,11 @@ import numpy as np
 from qiskit import QuantumCircuit, qasm3
 
 from ...archives import read_arrays
+from ...canonical_json import content_sha256
 from ...errors import InvalidOption, InvalidPlan, TargetUnavailable
 from ...execution.targets import Target
 from .call_jobs import AskedCall, Question
 from .calls import JobPlan
-from ...canonical_json import content_sha256
 from .config import PlanConfig
 from .planned_files import checked_bytes
 from .qpu_seconds import MAX_EXECUTIONS

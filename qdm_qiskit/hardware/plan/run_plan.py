@@ -30,12 +30,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...arguments import checked_path
+from ...canonical_json import content_sha256, from_plain
 from ...errors import InvalidData, InvalidOption, InvalidPlan, MissingData, UnknownName
 from ...execution.targets import parse_target
 from ...files import read_json_object, write_json
 from ...notebook import card, facts, note, one_line, table
 from .calls import CallsPlan, JobPlan, calibration_groups
-from ...canonical_json import content_sha256, from_plain
 from .chains import ChainPlan
 from .estimator_plan import EstimatorPlan
 from .qnn_plan import QnnPlan

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
-from ...errors import InvalidOption
 from ...canonical_json import check, check_fields
+from ...errors import InvalidOption
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2

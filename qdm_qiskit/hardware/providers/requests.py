@@ -13,9 +13,9 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
+from ...canonical_json import content_sha256
 from ...errors import InvalidOption
 from ...execution.counts import Pub, checked_pubs, checked_shots
-from ...canonical_json import content_sha256
 from ..plan.types import ExecutionOptions
 
 __all__ = [

@@ -14,6 +14,7 @@ from qiskit.providers import BackendV2
 from qiskit.transpiler import InstructionProperties, Target
 
 import qdm_qiskit as qdm
+from qdm_qiskit.canonical_json import content_sha256
 from qdm_qiskit.errors import (
     InvalidData,
     InvalidOption,
@@ -23,7 +24,6 @@ from qdm_qiskit.errors import (
     UnsupportedCircuit,
 )
 from qdm_qiskit.files import write_json
-from qdm_qiskit.canonical_json import content_sha256
 from qdm_qiskit.hardware.plan.chains import ChainPlan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from qiskit import QuantumCircuit, qpy
 from qiskit.quantum_info import Operator
 
+from qdm_qiskit.canonical_json import content_sha256, from_plain
 from qdm_qiskit.errors import (
     InvalidData,
     InvalidOption,
@@ -28,7 +29,6 @@ from qdm_qiskit.errors import (
     TargetUnavailable,
 )
 from qdm_qiskit.execution.snapshots import load_backend
-from qdm_qiskit.canonical_json import content_sha256, from_plain
 from qdm_qiskit.hardware.plan.planned_files import (
     check_files,
     load_planned_run,
