@@ -23,12 +23,17 @@ def test_rooms_for_hardware_need_no_torch(room):
     assert done.returncode == 0, done.stderr or f"qdm_qiskit.{room} imports torch"
 
 
+OTHER_ROOMS = ("circuits", "engine", "layers", "diffusion", "mitigation")
+
+
 def test_this_check_can_fail():
     assert python("import sys, qdm_qiskit.engine; sys.exit('torch' in sys.modules)").returncode == 1
 
 
 @pytest.mark.parametrize(
-    "room", ["circuits", "engine", "layers", "diffusion", "models", "mitigation"]
+    "room",
+    # `models` imports the others.
+    ["models", *(pytest.param(each, marks=pytest.mark.slow) for each in OTHER_ROOMS)],
 )
 def test_only_execution_and_hardware_know_ibms_client(room):
     done = python(f"import sys, qdm_qiskit.{room}; sys.exit('qiskit_ibm_runtime' in sys.modules)")

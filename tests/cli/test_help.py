@@ -63,6 +63,7 @@ def test_every_command_explains_itself(name, qdm):
         assert getattr(parameter, "help", "x"), f"`qdm {name}` does not explain {parameter.name}"
 
 
+@pytest.mark.slow
 def test_every_example_runs(qdm, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Of quantum states there is no example of training, but one of what comes after it.

@@ -81,6 +81,7 @@ def outputs_and_gradient(executor) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("way", ["device", "pass manager"])
+@pytest.mark.slow
 def test_an_estimator_under_a_snapshots_noise_has_the_noise_of_every_gate(noise, way):
     backend, tested = load_backend(DEVICE), spec(*OBSERVABLES)
     options = {"noise_model": noise, "method": "density_matrix"}

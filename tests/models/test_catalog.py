@@ -72,7 +72,7 @@ def test_descriptions_are_json_with_the_promised_keys(name):
 
 
 DISTINCT = {repr((p.model, p.options)): n for n, p in reversed(PRESETS.items())}.values()
-HEAVY = ("defalco-fullhqconv", "defalco-fullfqconv", "defalco-7hqconv")
+HEAVY = ("defalco-fullhqconv", "defalco-fullfqconv", "defalco-7hqconv", "defalco-7fqconv")
 
 
 @pytest.mark.parametrize(

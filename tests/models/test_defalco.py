@@ -218,7 +218,7 @@ def test_full_hybrid_has_a_circuit_for_each_channel():
     assert conv.conv is None
 
 
-HEAVY = ("defalco-fullhqconv", "defalco-fullfqconv", "defalco-7hqconv")
+HEAVY = ("defalco-fullhqconv", "defalco-fullfqconv", "defalco-7hqconv", "defalco-7fqconv")
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,8 @@ def test_what_a_step_issues_is_counted(workloads):
 def test_the_profile_runs_without_peers(workloads):
     from profiling import profile_table
 
-    table = profile_table("tiny", workloads.ours(workloads.ry_ring("W4", num_qubits=2, batch=2)))
+    table = profile_table(
+        "tiny", workloads.ours(workloads.ry_ring("W4", num_qubits=10, num_layers=8))
+    )
     assert "aten::mul" in table
     assert "outside (Python, autograd)" in table

@@ -158,7 +158,10 @@ def undisturbed(
 
 @pytest.mark.parametrize(
     ("kind", "which", "side"),
-    [("submitted", 1, "before"), ("collected", 2, "before")],
+    [
+        ("submitted", 1, "before"),
+        pytest.param("collected", 2, "before", marks=pytest.mark.slow),
+    ],
     ids=["second call answered and not written down", "third call's counts saved"],
 )
 def test_killed_within_a_step_it_pays_no_call_twice(

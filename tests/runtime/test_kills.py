@@ -259,12 +259,12 @@ def moments(expected: Undisturbed, kind: str) -> list[int]:
 @pytest.mark.parametrize(
     ("kind", "which", "side"),
     [
-        ("intended", 0, "after"),
+        pytest.param("intended", 0, "after", marks=pytest.mark.slow),
         ("sending", 0, "before"),
-        ("submitted", 0, "before"),
+        pytest.param("submitted", 0, "before", marks=pytest.mark.slow),
         ("submitted", 1, "before"),
-        ("collected", 1, "before"),
-        ("settled", 1, "before"),
+        pytest.param("collected", 1, "before", marks=pytest.mark.slow),
+        pytest.param("settled", 1, "before", marks=pytest.mark.slow),
     ],
     ids=[
         "intended and not sent",

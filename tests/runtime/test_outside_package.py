@@ -261,6 +261,7 @@ def test_a_run_on_the_provider_is_priced_sent_once_settled_and_replayed(acme):
     assert len(acme.jobs()) == STEPS
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_a_job_is_sent_pays_once(acme):
     acme.forget_jobs()
     run, _ = plan(acme, "acme-wave", "--seed", 2)
@@ -338,6 +339,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_objects_need_no_registration(acme):
     place = acme.folder / "objects"
     (place / "service").mkdir(parents=True)

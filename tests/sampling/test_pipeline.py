@@ -88,7 +88,13 @@ TINY = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.slow) if n in ("line", "line_amplitudes") else n
+        for n in MODELS
+    ],
+)
 def test_every_model_has_a_pipeline(name, tmp_path):
     """Whatever its state space: images, complex amplitudes, codes, ensembles of states."""
     small = {"num_steps": 3, "train_count": 8, "test_count": 4, "batch_size": 4, "epochs": 1}

@@ -97,7 +97,9 @@ except OutputNotWritable as error:
 """
 
 
-@pytest.mark.parametrize("limit", [4096, pytest.param(6000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "limit", [pytest.param(each, marks=pytest.mark.slow) for each in (4096, 6000)]
+)
 def test_a_full_disk_is_one_clean_error(tmp_path, limit):
     """A file-size limit fails writes as a full disk does: first the weights, then the optimizer."""
     done = subprocess.run(

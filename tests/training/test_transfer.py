@@ -71,7 +71,14 @@ def test_hybrid_starts_from_the_classical_average_but_for_the_vertex(tmp_path, s
             assert float((after[name] - other[name]).abs().max()) <= 2.02e-4, name
 
 
-@pytest.mark.parametrize("steps", [1, CLASSICAL_STEPS, CLASSICAL_STEPS + 1])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(1, marks=pytest.mark.slow),
+        CLASSICAL_STEPS,
+        pytest.param(CLASSICAL_STEPS + 1, marks=pytest.mark.slow),
+    ],
+)
 def test_stopped_anywhere_and_resumed_is_the_undisturbed_run(
     tmp_path, stop_after, undisturbed, outcome, steps
 ):
@@ -213,6 +220,7 @@ def test_command_line_trains_and_resumes_a_transfer(tmp_path, capsys):
     assert "holds a run already" in errors
 
 
+@pytest.mark.slow
 def test_command_line_resumes_what_was_stopped_in_the_classical_part(tmp_path, stop_after, capsys):
     """Its checkpoints stand one folder deeper, but it is the run that is resumed."""
     run = tmp_path / "run"

@@ -320,7 +320,9 @@ def _with_tag(service: QiskitRuntimeService, tag: str) -> list[str]:
 
 def _since(service: QiskitRuntimeService, device: str, since: float) -> list[AccountJob]:
     """Return the jobs of a QPU in the active instance after a time, oldest first."""
-    after = datetime.fromtimestamp(since, UTC)  # see findings/runtime_aware_times_are_taken_for_local.sh
+    after = datetime.fromtimestamp(
+        since, UTC
+    )  # findings/runtime_aware_times_are_taken_for_local.sh
     found = []
     for job in service.jobs(backend_name=device, created_after=after, limit=None):
         created = job.creation_date

@@ -4,7 +4,6 @@ __all__ = [
     "budget",
     "budgets",
     "change_log",
-    "clocks",
     "corrections",
     "file_lock",
     "jobs",

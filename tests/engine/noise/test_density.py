@@ -373,7 +373,9 @@ def test_noise_changes_the_answer(torino):
     assert torch.allclose(noisy.sum(1), torch.ones(3, dtype=torch.float64), atol=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 2))]
+)
 def test_gradcheck_in_inputs_weights_and_initial_state(seed):
     circuit, inputs, weights = random_noisy_circuit(3, 10, seed)
     program = compile_noisy(

@@ -319,7 +319,7 @@ def test_a_killed_sender_waits_for_the_grace_time(ledger, monkeypatch):
 def test_the_wait_rests_on_the_uptime_and_is_said(ledger, monkeypatch, wall, uptime, least, said):
     """A wall clock that jumps between two processes shortens no wait and lengthens none."""
     import qdm_qiskit.hardware.providers.sender as module
-    from qdm_qiskit.hardware.ledger import clocks
+    from qdm_qiskit import clocks
 
     up, now, boot = [1000.0], [1e9], ["a"]
     monkeypatch.setattr(clocks, "uptime", lambda: up[0])
