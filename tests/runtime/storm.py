@@ -183,12 +183,17 @@ class Storm:
         found = self.server.ledger()
         self.tally.counts["jobs"] += len(found["jobs"])
         wrong = [
-            f"{kind} {name}: {each}"
-            for kind in ("by_tag", "by_payload")
-            for name, each in found[kind].items()
-            if each["paid"] > 1
+            f"tag {name}: {each}" for name, each in found["by_tag"].items() if each["paid"] > 1
         ]
         ledger = Ledger.open(root)
+        for plan in plans:  # two runs may send the same circuits, each for itself
+            own = {each.tag for each in ledger.intentions(plan.run_id)}
+            paid = Counter(
+                each["payload_sha256"]
+                for each in found["jobs"]
+                if each["charged_seconds"] > 0 and own.intersection(each["tags"])
+            )
+            wrong += [f"{plan.run_id}: {each} paid {n} times" for each, n in paid.items() if n > 1]
         budget = ledger.budget("qpu")
         states = {each.run_id: each.state for each in ledger.runs()}
         ledger.close()

@@ -86,8 +86,9 @@ def whole_runner(operations: Sequence[Operation], num_qubits: int) -> WholeRunne
 
 
 def _is_plain(operation: Operation) -> bool:
-    """Return whether a gate's entries are linear in cosine and sine of a linear angle."""
-    if len(operation.angles) != 1 or linear(operation.angles[0].expression) is None:
+    """Return whether a gate's entries are linear in cosine and sine of a finite linear angle."""
+    part = linear(operation.angles[0].expression) if len(operation.angles) == 1 else None
+    if part is None or not np.isfinite([*part[0].values(), part[1]]).all():
         return False
     form = operation.form
     frequencies = {abs(each) for each in (*form.cos[:, 0], *form.phase[:, 0]) if each}

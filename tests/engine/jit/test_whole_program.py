@@ -483,3 +483,12 @@ def test_weights_in_angles_of_samples_have_gradients_where_inputs_want_none():
     assert is_whole(program)
     close(*found)
     assert float(found[0].abs()) > 0.1
+
+
+def test_an_infinite_factor_of_a_parameter_is_refused_as_ever():
+    a = Parameter("a")
+    circuit = QuantumCircuit(1)
+    circuit.rx(0 / (0 / a), 0)  # Qiskit makes inf * a of it
+    program = compile_circuit(circuit, [], [a], dtype=torch.float64)
+    with pytest.raises(InvalidData, match="real and finite"):
+        program.statevector(None, torch.tensor([0.7], dtype=torch.float64))

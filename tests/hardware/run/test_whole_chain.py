@@ -194,7 +194,7 @@ def test_killed_at_every_write_on_a_device(run_of, tmp_path, monkeypatch, name, 
     monkeypatch.setattr(work, "MAX_EXECUTIONS", 2 * shots)
     plan = planned(run_of(name), tmp_path / "fresh", f"local:{device}", shots=shots)
     in_parts = planned(run_of(name), tmp_path / "parts", f"local:{device}", shots=shots * 3 // 2)
-    assert (plan.num_jobs, in_parts.num_jobs) == (1, 2)
+    assert in_parts.num_jobs == 2 * plan.num_jobs  # QuDDPM's images take three rows
     assert kill_and_resume(plan, tmp_path, every) > 10 // every
     assert kill_and_resume(in_parts, tmp_path / "in-parts", 4 * every) > 4 // every
 
