@@ -72,11 +72,12 @@ def test_descriptions_are_json_with_the_promised_keys(name):
 
 
 DISTINCT = {repr((p.model, p.options)): n for n, p in reversed(PRESETS.items())}.values()
-HEAVY = ("defalco-fullhqconv", "defalco-fullfqconv", "defalco-7hqconv", "defalco-7fqconv")
+QUICK = set({PRESETS[name].model: name for name in DISTINCT}.values())
+"""Presets that are tried by default, one of each model."""
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in HEAVY else []) for n in DISTINCT]
+    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in DISTINCT]
 )
 def test_every_preset_runs_and_learns(name):
     """Presets of one network, which differ in their training only, are tried once."""

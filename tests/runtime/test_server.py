@@ -30,6 +30,9 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from tests.runtime.server import CRN
 
+# What the client makes of the server: a minute and a half of waiting that changes with either only.
+pytestmark = pytest.mark.slow
+
 JOB = r"^/jobs/[^/?]+(\?.*)?$"
 RESULTS = "/results$"
 JOBS = "^/jobs$"
