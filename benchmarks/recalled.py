@@ -49,6 +49,7 @@ def recalled(memory: Path | None) -> Iterator[None]:
         begun.rename(file)  # os.replace is a point at which runs are killed
         return counts
 
+    # For the whole process, as a kill may come anywhere: the driver makes its own provider.
     LocalProvider.result = result  # type: ignore[method-assign]
     try:
         yield

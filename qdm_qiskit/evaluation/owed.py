@@ -87,10 +87,11 @@ def owed_to_target(manifest: Mapping[str, Any]) -> list[str]:
         Parts in words; empty for samples without shots.
     """
     sampling, device = _of(manifest, "sampling"), _of(manifest, "device")
-    if sampling.get("shots") is None:
+    shots, calls = sampling.get("shots"), device.get("calls")
+    if not isinstance(shots, int):
         return []
-    parts = [f"{sampling['shots']:,} shots on {sampling.get('target')}"]
-    circuits = device.get("calls") or [device]
+    parts = [f"{shots:,} shots on {sampling.get('target')}"]
+    circuits = calls if isinstance(calls, list) and calls else [device]
     gates = [_of(each, "circuit").get("two_qubit_gates") for each in circuits]
     known = [each for each in gates if isinstance(each, int)]
     if known:
@@ -98,9 +99,9 @@ def owed_to_target(manifest: Mapping[str, Any]) -> list[str]:
     loader = sampling.get("loader")
     if loader is not None:
         parts.append(f"loader {loader}")
-    places = len(_of(circuits[0], "tiles").get("tiles") or ())
-    if places:
-        parts.append(f"{places} places of the chip at once")
+    places = _of(circuits[0], "tiles").get("tiles")
+    if isinstance(places, list) and places:
+        parts.append(f"{len(places)} places of the chip at once")
     if sampling.get("mitigation", "none") != "none":
         parts.append(f"readout mended by {str(sampling['mitigation']).upper()}")
     refit = _of(manifest, "refit")

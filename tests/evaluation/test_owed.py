@@ -67,6 +67,18 @@ def test_a_target_says_what_it_and_its_remedies_did():
     assert owed(config, called).endswith("9 shots on aer; loader bricks:2")
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"sampling": {"shots": "many"}},
+        {"sampling": {"shots": 9}, "device": {"calls": {"a": 1}, "tiles": {"tiles": 3}}},
+        {"sampling": {"shots": 9}, "device": {"calls": [7]}, "refit": [1]},
+    ],
+)
+def test_a_damaged_record_says_less(manifest):
+    assert owed(_built("line", **LINE)[1], manifest).startswith("the class, told")
+
+
 @pytest.mark.parametrize("labels", [None, np.array([1, 0, 1, 1, 0])])
 def test_images_stand_in_the_columns_of_their_classes(labels):
     images = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1) / 10

@@ -13,7 +13,7 @@ from qiskit import QuantumCircuit, qasm3
 
 from ...archives import read_arrays
 from ...canonical_json import content_sha256
-from ...errors import InvalidOption, InvalidPlan, TargetUnavailable
+from ...errors import InvalidData, InvalidOption, InvalidPlan, TargetUnavailable
 from ...execution.targets import Target
 from .call_jobs import AskedCall, Question
 from .calls import JobPlan
@@ -193,7 +193,7 @@ def read_pairs(plan: RunPlan) -> RefitPairs:
     try:
         arrays = read_arrays(content)
         x, t, labels = arrays["x"], arrays["t"], arrays.get("labels")
-    except Exception as error:  # zip, numpy and key errors alike
+    except (InvalidData, KeyError) as error:
         raise InvalidPlan(f"The refit of run {plan.run_id} cannot be read ({error}).") from error
     rows = len(x)
     good = x.shape[1:] == plan.state_shape and t.shape == (rows,) and rows >= LEAST_CIRCUITS
