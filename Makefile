@@ -8,6 +8,8 @@ DEMO := runs/demo
 INCEPTION := build/inception
 # One thread each: the circuits are small, and the matrices of a batch are smaller than a thread's start.
 export OMP_NUM_THREADS ?= 1
+# More processes than cores: many tests wait for a server of their own.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(-(-3 * os.cpu_count() // 2))')
 
 .PHONY: help install demo test test-slow storm test-inception lint types contracts check reports gallery picture presets costs bench clean
 
@@ -49,10 +51,10 @@ demo: install ## Train on ten real digits, sample by class through two devices' 
 		$(addprefix --samples $(SAMPLES)/,line-torino line-torino-refit line-marrakesh-refit q-dense-torino q-dense-torino-bricks)
 
 test: install ## Run the tests
-	$(BIN)/python -m pytest -m 'not slow' -n auto --dist worksteal
+	$(BIN)/python -m pytest -m 'not slow' -n $(WORKERS) --dist worksteal
 
 test-slow: install ## Run the tests that take minutes
-	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist worksteal
 
 MINUTES ?= 10
 

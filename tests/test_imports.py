@@ -55,6 +55,7 @@ def test_sampling_waits_for_nothing_that_it_does_not_use():
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_every_task_is_found_when_it_is_asked_for():
     code = "import qdm_qiskit.tasks as t; [getattr(t, n) for n in t.__all__]; t.nothing"
     assert "module 'qdm_qiskit.tasks' has no attribute 'nothing'" in python(code).stderr

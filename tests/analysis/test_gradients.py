@@ -88,6 +88,7 @@ def test_the_decay_of_a_product_has_the_known_rates():
     assert fit.chi_squared < scan.exponential().chi_squared / 10
 
 
+@pytest.mark.slow
 def test_the_hardware_efficient_ansatz_has_a_barren_plateau_at_depth_n():
     """At n layers a qubit costs the global cost a factor of 4 and the local one about 2."""
     deep = [hardware_efficient(n, depth=n) for n in (4, 6, 8)]

@@ -32,7 +32,15 @@ def sizes(pictures: dict[str, bytes]) -> dict[str, tuple[int, int]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["phase_mixing", "phase_encoding", "eeqdm", "conv_unit"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "phase_mixing",
+        pytest.param("phase_encoding", marks=pytest.mark.slow),
+        pytest.param("eeqdm", marks=pytest.mark.slow),
+        "conv_unit",
+    ],
+)
 def test_every_kind_of_circuit_has_numbers_and_pictures(name):
     analysis = analyse(TEMPLATES[name].example(), **SMALL)
     for estimate, reference in analysis.estimates().values():

@@ -203,6 +203,7 @@ def test_export_of_a_circuit_on_a_device(qdm, tmp_path):
     assert abs(abs(kept.conj() @ ours.data) - 1) < 1e-9
 
 
+@pytest.mark.slow
 def test_export_follows_the_couplings_of_a_device(qdm, tmp_path):
     words = [
         "--set",

@@ -129,6 +129,7 @@ def test_a_run_refuses_another_device_of_the_same_name(qdm, file, trained, tmp_p
     assert qdm("run", "submit", run, "--yes", "--root", root).code == 0
 
 
+@pytest.mark.slow
 def test_another_process_submits_what_was_planned_with_an_object(
     qdm, trained, tmp_path, monkeypatch
 ):

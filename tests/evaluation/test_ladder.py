@@ -195,6 +195,7 @@ def test_twirled_readout_is_shown_where_the_two_errors_differ(run):
     assert qdm.ladder(run, "noisy:fake_manila", **options).rows[-1].note == ""
 
 
+@pytest.mark.slow
 def test_decoupling_and_twirling_are_not_shown_as_worthless(run):
     names = ["decoupling", "twirled-readout"]
     found = qdm.ladder(run, "noisy:fake_manila", rungs=names, **SMALL)

@@ -183,6 +183,7 @@ def test_labelled_gates_have_the_noise_of_their_names_on_devices(target):
     )
 
 
+@pytest.mark.slow
 def test_every_coupling_of_a_device_is_known_to_its_noise():
     from qdm_qiskit.execution.noise_coverage import NoiseCoverage
     from qdm_qiskit.execution.region import noise_of

@@ -114,6 +114,7 @@ def test_both_readout_errors_or_their_mean(name, qubit, one, zero, readout):
     np.testing.assert_allclose(matrix, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readout", ["mean", "asymmetric"])
 def test_readout_of_runners_and_of_the_density_engine_agree(readout):
     expected = {"mean": (0.5652, 0.4378), "asymmetric": (0.2144, 0.0869)}[readout]

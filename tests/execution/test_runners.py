@@ -89,7 +89,10 @@ def test_values_go_by_the_order_of_parameter_names():
     assert counts[0, 1] == 10
 
 
-@pytest.mark.parametrize("target", ["aer", "noisy:fake_torino", "local:fake_torino"])
+@pytest.mark.parametrize(
+    "target",
+    ["aer", pytest.param("noisy:fake_torino", marks=pytest.mark.slow), "local:fake_torino"],
+)
 def test_runs_repeat_with_their_seed_and_calls_are_independent(target, circuit, values):
     def two_calls(seed):
         runner = make_runner(target, seed=seed)
@@ -142,6 +145,7 @@ def test_noise_moves_the_distribution(circuit, isa, values):
     assert np.abs(p - exact(circuit, values)).max() > 0.01
 
 
+@pytest.mark.slow
 def test_exact_noisy_distribution_is_the_density_matrix_read_out_by_hand(isa, values, whole_device):
     """Slow reference: the whole device's noise model, no fusion, one outcome at a time."""
     runner = NoisyRunner("fake_torino", seed=0)
@@ -162,6 +166,7 @@ def test_exact_noisy_distribution_is_the_density_matrix_read_out_by_hand(isa, va
     np.testing.assert_allclose(p, reference, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_noise_of_the_active_qubits_is_the_whole_devices_to_the_bit(isa, values, whole_device):
     runner = NoisyRunner("fake_torino", seed=9)
     (counts,) = runner.run([(isa, values[:2])], shots=500)

@@ -71,7 +71,7 @@ def settings() -> list[str]:
 @pytest.mark.parametrize(
     ("name", "origins"),
     [
-        ("five", {"circuit": "theirs:five"}),
+        pytest.param("five", {"circuit": "theirs:five"}, marks=pytest.mark.slow),
         ("seen", {"circuit": "theirs:SEEN"}),
         ("wave", {"model": "theirs:Wave", "loader": "theirs:Rounded"}),
     ],

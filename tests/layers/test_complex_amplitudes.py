@@ -16,6 +16,7 @@ def complex_states(count: int, n: int) -> torch.Tensor:
     return torch.randn(count, 2**n, generator=generator, dtype=torch.complex128)
 
 
+@pytest.mark.slow
 def test_complex_states_give_the_same_outputs_on_a_sampler():
     spec = cacioppo_denoiser(2)
     shots = 200_000

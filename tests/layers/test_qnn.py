@@ -80,6 +80,7 @@ def test_sampled_outputs_are_within_shot_noise(make, guided):
     assert exact.shape == noisy.shape == (3, 4)
 
 
+@pytest.mark.slow
 def test_sampled_gradients_are_within_shot_noise():
     spec = eeqdm(2, 1)
     engine, sampled = pair(spec, sampler())

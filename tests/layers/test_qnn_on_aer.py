@@ -345,7 +345,14 @@ def test_gradients_of_gates_without_a_shift_rule_have_the_noise_of_the_outputs(n
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("names", [("crx", "ry", "x"), ("cry", "u", "ry", "cx"), ("cu3", "ry")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("crx", "ry", "x"),
+        pytest.param(("cry", "u", "ry", "cx"), marks=pytest.mark.slow),
+        pytest.param(("cu3", "ry"), marks=pytest.mark.slow),
+    ],
+)
 def test_gradients_of_known_controlled_rotations_have_their_noise(names):
     circuit = QuantumCircuit(2)
     x, w = input_parameters(2), weight_parameters(3)

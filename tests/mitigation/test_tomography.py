@@ -79,7 +79,15 @@ def test_exact_frequencies_give_the_state(name, n):
         assert infidelity(found, state) < 1e-9
 
 
-@pytest.mark.parametrize("name", ["complex", "real", "GHZ", "even parity"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "complex",
+        pytest.param("real", marks=pytest.mark.slow),
+        pytest.param("GHZ", marks=pytest.mark.slow),
+        pytest.param("even parity", marks=pytest.mark.slow),
+    ],
+)
 def test_the_infidelity_falls_as_one_over_shots(name):
     rng = np.random.default_rng(5)
     shots = np.array([100, 1_000, 10_000])

@@ -90,8 +90,8 @@ def test_every_layer_of_a_fresh_net_answers_and_learns(net, size):
     ("net", "size", "seeds"),
     [
         ("classical_unet", (2, 3), (2, 3)),
-        ("classical_unet", (3, 2), (1, 5)),
-        ("classical_unet", (3, 4), (0,)),
+        pytest.param("classical_unet", (3, 2), (1, 5), marks=pytest.mark.slow),
+        pytest.param("classical_unet", (3, 4), (0,), marks=pytest.mark.slow),
         ("koelle_unet", (3, 2), (7, 12)),
     ],
 )

@@ -237,7 +237,14 @@ def test_every_angle_and_weight_has_a_gradient(name):
             assert bool((parameter.grad != 0).any()), key
 
 
-@pytest.mark.parametrize("name", ["defalco-unet", "defalco-1fqconv", "defalco-quanvunet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "defalco-unet",
+        pytest.param("defalco-1fqconv", marks=pytest.mark.slow),
+        pytest.param("defalco-quanvunet", marks=pytest.mark.slow),
+    ],
+)
 def test_one_training_step_moves_every_weight(tmp_path, name):
     small = {"dataset": "digits", "train_count": 4, "test_count": 2, "batch_size": 4, "epochs": 1}
     config = resolve_run(name, {**small, "sample_every": 0, "weight_average": False})
@@ -256,7 +263,9 @@ def test_one_training_step_moves_every_weight(tmp_path, name):
     assert np.array_equal(one.images, other.images)
 
 
-@pytest.mark.parametrize("name", ["defalco-1fqconv", "defalco-quanvunet"])
+@pytest.mark.parametrize(
+    "name", ["defalco-1fqconv", pytest.param("defalco-quanvunet", marks=pytest.mark.slow)]
+)
 def test_saved_model_gives_the_same_answer(tmp_path, name):
     model = build(name)
     save_model(model, tmp_path)

@@ -122,6 +122,7 @@ def test_what_a_step_issues_is_counted(workloads):
     assert traffic.seconds == pytest.approx(traffic.bytes / 1e9)
 
 
+@pytest.mark.slow
 def test_the_profile_runs_without_peers(workloads):
     from profiling import profile_table
 

@@ -27,6 +27,7 @@ def report():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_promised_of_a_tile_is_what_the_simulation_leaves(report):
     [chip] = report.chips
     successes = np.array([tile.success for tile in chip.tiles])

@@ -120,6 +120,7 @@ def test_three_files_are_written_and_say_the_same(report, tmp_path):
     assert paths[2].read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_same_input_writes_the_same_text(report, tmp_path):
     example = np.array([0.3, 0.1, 0.2])
     again = transpile_report(

@@ -65,7 +65,13 @@ def make(server: LocalServer, root: Path, filters: Path) -> Callable[..., RunPla
     return plan
 
 
-@pytest.mark.parametrize("changes", [{}, {"shots": 2048, "num_images": 2, "mitigation": "m3"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        pytest.param({"shots": 2048, "num_images": 2, "mitigation": "m3"}, marks=pytest.mark.slow),
+    ],
+)
 def test_the_estimate_is_within_a_fifth_of_the_charge(server, root, make, changes):
     plan = make(**changes)
     assert submit_run(plan.folder).state == "done"

@@ -65,7 +65,11 @@ def planned(run: Path, root: Path, **changes: object) -> RunPlan:
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"), [("fresh", {}), ("reused", {"shots": 60, "mitigation": "m3"})]
+    ("name", "changes"),
+    [
+        ("fresh", {}),
+        pytest.param("reused", {"shots": 60, "mitigation": "m3"}, marks=pytest.mark.slow),
+    ],
 )
 def test_it_is_one_job_whose_estimate_is_within_a_fifth_of_the_charge(
     server, root, chains, name, changes

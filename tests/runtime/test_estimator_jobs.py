@@ -46,7 +46,9 @@ def plan(root: Path, level: int = 0, **changes: object):
     )
 
 
-@pytest.mark.parametrize(("level", "shots"), [(0, 2_000), (1, 2_048)])
+@pytest.mark.parametrize(
+    ("level", "shots"), [(1, 2_048), pytest.param(0, 2_000, marks=pytest.mark.slow)]
+)
 def test_the_estimate_is_within_a_fifth_of_the_charge(server: LocalServer, root, level, shots):
     made = plan(root, level, shots=shots)
     run = qdm.submit(made, yes=True)

@@ -282,6 +282,7 @@ def test_local_mode_gives_the_same_distribution_in_one_job_a_step(make_run):
     assert all(record.mitigated_distance is not None for record in samples.records)
 
 
+@pytest.mark.slow
 def test_the_record_says_when_noise_has_erased_the_signal(make_run):
     # Of QDDM: half of EEQDM's data qubits pass the Bell stage only and keep their signal.
     run = make_run("qddm", image_size=4, depth=60, num_steps=1)

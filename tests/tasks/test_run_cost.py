@@ -37,6 +37,7 @@ def seconds_by_hand(jobs, circuits, lengths, shots, rep_delay):
     )
 
 
+@pytest.mark.slow
 def test_a_run_of_many_circuits_is_its_calls_times_its_steps() -> None:
     model = build_model(resolve("koelle-qunet-L8"), generator=torch.Generator().manual_seed(0))
     process = InterpolatedNoise(3)
@@ -78,6 +79,7 @@ def test_a_run_of_many_circuits_is_its_calls_times_its_steps() -> None:
     assert device.total.qpu_seconds == pytest.approx(by_hand, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_circuits_that_differ_in_weights_share_the_numbers_that_each_has() -> None:
     options = {"num_images": 1, "trials": 1, "num_inference_steps": 10, "scheduler": "ddim"}
     shared, every = (qdm.cost("defalco-1hqconv", every=each, **options) for each in (False, True))

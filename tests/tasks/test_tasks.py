@@ -122,6 +122,7 @@ def test_sampling_asks_for_shots_where_a_target_needs_them(run):
 # -- cost ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_model_a_run_and_its_denoiser_cost_the_same(run):
     loaded = qdm.load_run(run)
     quick = {"trials": 1, "level": 0}

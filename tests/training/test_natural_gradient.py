@@ -141,6 +141,7 @@ def test_the_metric_is_the_curvature_of_the_fidelity():
         np.testing.assert_allclose(block, g[np.ix_(positions, positions)], atol=1e-10)
 
 
+@pytest.mark.slow
 def test_each_row_and_repetition_of_a_table_has_its_own_metric():
     spec = register_spec(strongly_entangling_layers(2, 1), source="a test")
     layer = StateLayer(spec, 3, repeats=2, init_std=1.0, generator=generator())

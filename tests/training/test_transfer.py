@@ -138,6 +138,7 @@ def test_data_that_cannot_be_read_leave_nothing_behind(tmp_path, tree):
     assert tree(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_hybrid_learns_from_what_its_teacher_learned_from(tmp_path, stop_after):
     """Stopped in the classical part, or between the parts: other data are refused in both."""
     rng = np.random.default_rng(0)

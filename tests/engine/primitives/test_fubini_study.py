@@ -128,6 +128,7 @@ def test_each_sample_with_its_own_weights_and_in_parts(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_initial_states_and_deep_circuits_that_recompute():
     # Large enough that gradients would take the adjoint pass, which has no forward mode.
     n, depth = 8, 40

@@ -195,6 +195,7 @@ def test_steps_take_one_job_each_and_the_calibration_one(trained, tmp_path):
     assert (plan.folder / "samples.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_killed_at_every_write_it_ends_with_the_same_images(trained, tmp_path):
     """Before, within and after each write in turn."""
     fresh = planned(trained, tmp_path / "fresh", "engine")
