@@ -59,6 +59,9 @@ class LineConfig:
     """False leaves out all CZ; the parameters stay as they are."""
     readouts: Readouts = "zz"
     """Expectation values that the head reads: z, zz_line, or zz of all pairs."""
+    skip: bool = False
+    """Add a linear map of latents, time and class to the head's answer, so that the circuit has only
+    the rest to answer."""
     guided: bool = False
     """Condition on the class."""
     num_classes: int = 10
@@ -119,7 +122,8 @@ class Line(OnLatents, CircuitDenoiser):
     """A line of qubits on whitened latents; 1,100 parameters by default with ten classes.
 
     Angle k of a state is ``W_k x_t + U_k told(t, class) + w_k``, where w are the circuit's own
-    weights; the prediction, a velocity, is the head's linear function of all expectation values.
+    weights; the prediction, a velocity, is the head's linear function of all expectation values, and
+    with ``skip`` one of ``x_t`` and ``told(t, class)`` besides.
 
     Args:
         config: The options.
@@ -150,12 +154,35 @@ class Line(OnLatents, CircuitDenoiser):
         self.upload = nn.Linear(config.latents, angles, bias=False)
         self.told = nn.Linear(num_told(config.classes_told), angles, bias=False)
         self.head = nn.Linear(spec.readout.num_outputs, config.latents)
+        self.skip: nn.Linear | None = None
         nn.init.normal_(
             self.upload.weight, std=0.8 / math.sqrt(config.latents), generator=generator
         )
         nn.init.normal_(self.told.weight, std=0.3, generator=generator)
         nn.init.normal_(self.head.weight, std=0.1, generator=generator)
         nn.init.zeros_(self.head.bias)
+        if config.skip:  # last, so that the draws of the other weights stay as they are
+            width = config.latents + num_told(config.classes_told)
+            self.skip = nn.Linear(width, config.latents, bias=False)
+            nn.init.zeros_(self.skip.weight)
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """See :meth:`.Denoiser.forward`."""
+        return super().forward(x, t, labels) + self.without_circuit(x, t, labels)
+
+    def without_circuit(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor | float:
+        """Return the part of the prediction that needs no circuit, ``(batch, latents)``.
+
+        Args:
+            x, t, labels: As of :meth:`forward`.
+
+        Returns:
+            0 without ``skip``.
+        """
+        if self.skip is None:
+            return 0.0
+        rows = told(t.to(x), labels, self.config.classes_told)
+        return self.skip(torch.cat([x, rows], dim=1))
 
     def encode(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Refuse: the circuit is told the time; see :meth:`encode_at`.

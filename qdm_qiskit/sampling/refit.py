@@ -155,6 +155,7 @@ def refitted(
             f"A refit of {len(pairs.x)} circuits takes one result with a row for each."
         )
     targets = pairs.target if goal == "data" else model(pairs.x, pairs.t, pairs.labels)
+    targets = targets - model.without_circuit(pairs.x, pairs.t, pairs.labels)
     head = model.head
     fit = ridge(
         np.asarray(results[0].outputs, dtype=np.float64),

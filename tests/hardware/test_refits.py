@@ -43,7 +43,8 @@ SMALL = {"image_size": 4, "latents": 3, "num_qubits": 3, "uploads": 2, "bricks":
 def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A latent model of 3 qubits with a linear head, by class, three steps."""
     folder = tmp_path_factory.mktemp("runs") / "line"
-    settings = {"guided": True, "classes": (0, 1), "num_steps": 3, "epochs": 2, "baseline": False}
+    settings = {"skip": True, "guided": True, "classes": (0, 1), "num_steps": 3}
+    settings |= {"epochs": 2, "baseline": False}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(whitened_codecs, "STEPS", 20)
         qdm.train("line", folder, **SMALL, **settings)

@@ -23,11 +23,12 @@ def model(**options) -> Line:
 
 
 def test_a_guided_model_of_ten_classes_has_1100_parameters_and_15_cz():
-    found = describe("line-digits-guided")
-    assert (found["parameters"], found["quantum_parameters"], found["qubits"]) == (1100, 42, 6)
     made = Line(LineConfig(guided=True))
+    assert (made.num_parameters, made.num_quantum_parameters, made.num_qubits) == (1100, 42, 6)
     assert made.spec.circuit.count_ops()["cz"] == 15
-    assert describe("line-digits")["parameters"] == 1100 - 10 * 42
+    # The presets have a linear map of 8 latents, 3 numbers of the time and the class besides.
+    assert describe("line-digits-guided")["parameters"] == 1100 + 8 * (8 + 3 + 10)
+    assert describe("line-digits")["parameters"] == 1100 - 10 * 42 + 8 * (8 + 3)
     for name in ("digits", "mnist", "fashion"):
         assert {f"line-{name}", f"line-{name}-guided"} <= set(PRESETS)
 
@@ -55,8 +56,24 @@ def test_prediction_is_the_head_of_the_circuits_values():
     np.testing.assert_allclose(times, [[-0.5, 0.5**0.5, 0, 0, 0, 1, 0]], atol=1e-6)
 
 
+def test_with_skip_a_linear_map_stands_beside_the_circuit():
+    plain, made = model(guided=True), model(guided=True, skip=True)
+    x, t = torch.randn(5, 3, generator=generator(1)), torch.linspace(0.2, 1, 5)
+    labels = torch.arange(5) % 4
+    assert torch.equal(plain(x, t, labels), made(x, t, labels))  # it begins at 0
+    torch.nn.init.normal_(made.skip.weight, generator=generator(2))
+    rows = torch.cat([x, told(t, labels, 4)], dim=1)
+    torch.testing.assert_close(
+        made(x, t, labels), plain(x, t, labels) + rows @ made.skip.weight.T
+    )
+    assert plain.without_circuit(x, t, labels) == 0.0
+    assert made.num_parameters - plain.num_parameters == 3 * (3 + 3 + 4)
+    with pytest.raises(InvalidData, match="latents of shape"):
+        made(torch.rand(2, 4), torch.ones(2), torch.tensor([0, 1]))
+
+
 def test_one_step_moves_every_weight():
-    made = model(guided=True)
+    made = model(guided=True, skip=True)
     before = {name: each.detach().clone() for name, each in made.named_parameters()}
     optimizer = torch.optim.Adam(made.parameters(), 0.01)
     prediction = made(torch.randn(8, 3), torch.rand(8), torch.arange(8) % 4)

@@ -25,7 +25,7 @@ SMALL = {"image_size": 4, "latents": 3, "num_qubits": 3, "uploads": 2, "bricks":
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refit") / "run"
-    settings = {"guided": True, "classes": (0, 1), "num_steps": 3, "epochs": 30, "baseline": False}
+    settings = {"skip": True, "guided": True, "classes": (0, 1), "num_steps": 3, "epochs": 30, "baseline": False}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(whitened_codecs, "STEPS", 50)
         qdm.train("line", folder, **SMALL, **settings)
@@ -77,8 +77,20 @@ def test_a_shrunk_device_is_undone_by_the_head(trained):
     assert after < 0.01 * before
     assert record["error_left_out"] < 0.01 * record["error_before"]
     assert record["circuits"] == 60
-    # The given run keeps its head.
+    # The given run keeps its head, and both what needs no circuit.
+    assert trained.model.skip.weight.abs().max() > 0
+    assert torch.equal(trained.model.skip.weight, made.model.skip.weight)
     assert not torch.equal(trained.model.head.weight, made.model.head.weight)
+
+
+def test_the_head_is_fitted_to_what_is_left_for_the_circuit(trained):
+    """A device that returns exact values leaves head and prediction as they are."""
+    pairs = refit_pairs(trained, 60)
+    results = ExactTarget().answer(refit_calls(trained, pairs, 9))
+    made, record = refitted(trained, pairs, results)
+    assert record["error_before"] < 1e-9
+    states = pairs.x, pairs.t, pairs.labels
+    torch.testing.assert_close(made.model(*states), trained.model(*states), atol=1e-4, rtol=0)
 
 
 def test_a_fit_to_data_lowers_the_loss_of_training(trained):

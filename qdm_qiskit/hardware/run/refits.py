@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -148,8 +148,10 @@ def fit_of(
 
         trained, pairs = load_planned_run(plan), read_pairs(plan)
         with torch.no_grad():
-            every = to_array(trained.model(pairs.x, pairs.t, pairs.labels)).astype(np.float64)
-        head = getattr(trained.model, "head")  # noqa: B009 (a Denoiser has none by its type)
+            model: Any = trained.model  # a Denoiser has no head by its type
+            states = pairs.x, pairs.t, pairs.labels
+            every = to_array(model(*states) - model.without_circuit(*states)).astype(np.float64)
+        head = model.head
         answers = dict.fromkeys(calls, every)
     else:
         exact = ExactTarget().answer(list(calls.values()))

@@ -45,7 +45,7 @@ def _preset(dataset: str, source: str, *, guided: bool, **options: Any) -> Prese
     training = LINE_TRAINING if dataset == "digits" else _LARGE
     return Preset(
         model="line",
-        options={"guided": guided, **options},
+        options={"guided": guided, "skip": True, **options},
         training={**training, "dataset": dataset},
         source=f"{LINE_SOURCE}, {source}{', by class' if guided else ''}",
     )
