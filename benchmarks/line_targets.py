@@ -4,8 +4,10 @@
 
 RUNs are runs of `line-digits-guided` or another guided preset, one for each seed. On the best and the
 worst usable line of each snapshot: exact, raw, readout inverted, refit of 300 circuits. A line is
-usable if each of its CZ has an error below 5 % and each of its readouts one below 10 %. Finished cells
-stay in benchmarks/results/line_targets.json; a run that was interrupted goes on.
+usable if each of its CZ has an error below 5 % and each of its readouts one below 10 %. Beside it the
+circuit without CZ, exact and with a refit on the worst line, and the linear map, exact: what a device
+has to leave of the circuit to be worth it. Finished cells stay in
+benchmarks/results/line_targets.json; a run that was interrupted goes on.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from qiskit.providers import BackendV2
 import qdm_qiskit as qdm
 from qdm_qiskit.circuits import working_couplings
 from qdm_qiskit.data import cache_folder
+from qdm_qiskit.diffusion import VelocityPrediction
 from qdm_qiskit.evaluation.class_metrics import ClassKID, ClassSpread, LabelAccuracy
 from qdm_qiskit.evaluation.domain_classifier import domain_classifier
 from qdm_qiskit.evaluation.metric import Features, ImageSets
@@ -31,14 +35,17 @@ from qdm_qiskit.evaluation.metrics import domain_frechet
 from qdm_qiskit.evaluation.subjects import asked_classes
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.files import write_json
+from qdm_qiskit.models.line import Line
 from qdm_qiskit.rng import stream
 from qdm_qiskit.sampling import TrainedRun
 from qdm_qiskit.tasks import refit
 from qdm_qiskit.training import load_split
+from qdm_qiskit.training.beside import load_beside
 
 RESULTS = Path(__file__).parent / "results" / "line_targets.json"
 DEVICES = ("fake_torino", "fake_marrakesh")
 CZ_LIMIT, READOUT_LIMIT = 0.05, 0.10
+BESIDE = ("no_entanglers", "linear")
 
 
 def lines(device: BackendV2, length: int) -> list[tuple[float, tuple[int, ...]]]:
@@ -94,13 +101,24 @@ def metrics(run: TrainedRun, images: np.ndarray, seed: int) -> dict[str, Any]:
 
 def cells(run: TrainedRun, length: int) -> list[dict[str, Any]]:
     """Return what is measured of a run."""
-    found: list[dict[str, Any]] = [{"device": "engine", "line": "-", "way": "exact"}]
+    engine = {"device": "engine", "line": "-"}
+    found: list[dict[str, Any]] = [
+        {**engine, "way": way} for way in ("exact", "no_entanglers", "linear")
+    ]
     for device in DEVICES:
         usable = lines(load_backend(device), length)
-        for name, (success, path) in (("best", usable[-1]), ("worst", usable[0])):
+        for name, (success, path) in (("worst", usable[0]), ("best", usable[-1])):
             about = {"device": device, "line": name, "path": path, "success": success}
-            found += [{**about, "way": way} for way in ("raw", "m3", "refit")]
+            ways = ("refit", "raw", "m3", *(["no_entanglers"] if name == "worst" else []))
+            found += [{**about, "way": way} for way in ways]
     return found
+
+
+def other(folder: Path, run: TrainedRun, name: str) -> TrainedRun:
+    """Return the run with a model in place that stands beside its own."""
+    assert isinstance(run.model, Line)
+    assert isinstance(run.process, VelocityPrediction)
+    return replace(run, model=load_beside(folder, run.model, run.process)[name])
 
 
 def images_of(run: TrainedRun, cell: dict[str, Any], count: int, shots: int) -> np.ndarray:
@@ -108,7 +126,7 @@ def images_of(run: TrainedRun, cell: dict[str, Any], count: int, shots: int) -> 
     if cell["device"] == "engine":
         return qdm.sample(run, num_images=count, seed=1).images
     target, path = f"noisy:{cell['device']}", tuple(cell["path"])
-    if cell["way"] == "refit":
+    if cell["way"] in ("refit", "no_entanglers"):
         run = refit(run, target, circuits=300, shots=shots, initial_layout=path).run
     return qdm.sample(
         run,
@@ -143,7 +161,8 @@ def main() -> None:
             )
             if key in done:
                 continue
-            images = images_of(run, cell, asked.count, asked.shots)
+            model = other(folder, run, cell["way"]) if cell["way"] in BESIDE else run
+            images = images_of(model, cell, asked.count, asked.shots)
             about = {"count": asked.count, "shots": asked.shots}
             done[key] = {**cell, **about, **metrics(run, images, config.training.seed)}
             write_json(RESULTS, done)
