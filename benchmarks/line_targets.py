@@ -1,6 +1,7 @@
 """Do samples of the latent model on a line keep their label and their distance through a device?
 
     python benchmarks/line_targets.py RUN [RUN ...] [--count 300] [--shots 256]
+    python benchmarks/line_targets.py                  # the table of what is done
 
 RUNs are runs of `line-digits-guided` or another guided preset, one for each seed. On the best and the
 worst usable line of each snapshot: exact, raw, readout inverted, refit of 300 circuits. A line is
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from qiskit.providers import BackendV2
+from scipy.stats import binomtest
 
 import qdm_qiskit as qdm
 from qdm_qiskit.circuits import working_couplings
@@ -139,9 +141,52 @@ def images_of(run: TrainedRun, cell: dict[str, Any], count: int, shots: int) -> 
     ).images
 
 
+def table(done: dict[str, Any], preset: str) -> str:
+    """Return a Markdown table of a preset's cells, seeds side by side and their samples pooled."""
+    groups: dict[tuple[str, ...], dict[str, Any]] = defaultdict(dict)
+    for key, cell in done.items():
+        name, _, seed, *where = key.split("/")
+        if name == preset:
+            groups[tuple(where)][seed] = cell
+    exact = groups["engine", "-", "exact"]
+    lines = [
+        "| target | line, success | way | named as their class, by seed | in all, 95 % "
+        "| Fréchet, domain, by seed | beside exact, % | KID in classes | spread |",
+        "|---|---|---|---|---|---|---|---:|---:|",
+    ]
+    places, ways = ("-", "best", "worst"), ("exact", "refit", "raw", "m3", *BESIDE)
+    devices = ("engine", *DEVICES)
+    for (device, line, way), cells in sorted(
+        groups.items(),
+        key=lambda g: (devices.index(g[0][0]), places.index(g[0][1]), ways.index(g[0][2])),
+    ):
+        seeds = sorted(cells)
+        shares = [cells[seed]["label_accuracy"][0] for seed in seeds]
+        counts = [cells[seed]["count"] for seed in seeds]
+        right = round(sum(a * b for a, b in zip(shares, counts, strict=True)))
+        low, high = binomtest(right, sum(counts)).proportion_ci(method="wilson")
+        far = [cells[seed]["domain_frechet"][0] for seed in seeds]
+        above = [
+            100 * (f / exact[seed]["domain_frechet"][0] - 1)
+            for seed, f in zip(seeds, far, strict=True)
+        ]
+        place = line if line == "-" else f"{line}, {cells[seeds[0]]['success']:.2f}"
+        what = {"no_entanglers": "no CZ", "linear": "linear map"}.get(way, way)
+        lines.append(
+            f"| {device} | {place} "
+            f"| {what}{', refit' if way == 'no_entanglers' and line != '-' else ''} "
+            f"| {', '.join(f'{a:.3f}' for a in shares)} "
+            f"| {right / sum(counts):.3f} [{low:.3f}, {high:.3f}] "
+            f"| {', '.join(f'{f:.1f}' for f in far)} | {', '.join(f'{a:+.0f}' for a in above)} "
+            f"| {np.mean([cells[s]['class_kid'][0] for s in seeds]):.2f} "
+            f"| {np.mean([cells[s]['class_spread'][0] for s in seeds]):.2f} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("runs", nargs="*", type=Path, help="none: the table of what is done")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--shots", type=int, default=256)
     asked = parser.parse_args()
@@ -168,6 +213,8 @@ def main() -> None:
             write_json(RESULTS, done)
             shown = [f"{done[key][n][0]:.3f}" for n in ("label_accuracy", "domain_frechet")]
             print(key, *shown, f"spread {done[key]['class_spread'][0]:.2f}", flush=True)
+    for preset in dict.fromkeys(key.split("/")[0] for key in done):
+        print(f"\n{preset}\n\n{table(done, preset)}")
 
 
 if __name__ == "__main__":
