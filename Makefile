@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 # More processes than cores: many tests wait for a server of their own.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(-(-3 * os.cpu_count() // 2))')
 
-.PHONY: help install demo test test-slow storm test-inception lint types contracts check reports gallery picture presets costs bench clean
+.PHONY: help install demo test test-slow storm fuzz test-lowest test-newest test-inception lint types contracts check reports gallery picture presets costs bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,25 @@ MINUTES ?= 10
 
 storm: install ## Kill and disturb whole hardware runs at random for MINUTES, on a local server
 	$(BIN)/python -m tests.runtime.storm --minutes $(MINUTES)
+
+LOWEST := build/lowest
+NEWEST := build/newest
+# Each in a virtual environment of its own; `make PYTEST='tests/runtime -x' test-lowest` runs some.
+PYTEST ?=
+
+test-lowest: $(LOWEST)/.installed ## Run the tests on the lowest versions that pyproject.toml allows
+	PYTHONPATH=. $(LOWEST)/bin/python -m pytest -m 'not slow' -n auto --dist worksteal $(PYTEST)
+
+test-newest: $(NEWEST)/.installed ## Run the tests on the newest versions that pyproject.toml allows
+	PYTHONPATH=. $(NEWEST)/bin/python -m pytest -m 'not slow' -n auto --dist worksteal $(PYTEST)
+
+# torch first, as in `install`.
+$(LOWEST)/.installed $(NEWEST)/.installed: build/%/.installed: tests/versions/%.txt pyproject.toml
+	$(PYTHON) -m venv build/$*
+	build/$*/bin/python -m pip install --quiet --disable-pip-version-check --upgrade -c $< torch==2.13.0
+	build/$*/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -c $< -e '.[dev]'
+	build/$*/bin/python -m pip list --format freeze > build/$*/versions.txt
+	touch $@
 
 test-inception: install $(INCEPTION)/.installed ## Run Inception's tests, on random weights in the published layout
 	PYTHONPATH=$(INCEPTION) $(BIN)/python -m pytest tests/evaluation/test_inception.py

@@ -83,6 +83,15 @@ def plan(
     max_execution_seconds: Annotated[
         int | None, typer.Option(help="IBM cancels a job that takes longer.")
     ] = None,
+    max_job_executions: Annotated[
+        int | None, typer.Option(help="Most circuits times shots of a job; larger ones are split.")
+    ] = None,
+    max_job_circuits: Annotated[
+        int | None, typer.Option(help="Most circuits of a job, each with its values.")
+    ] = None,
+    max_job_values: Annotated[
+        int | None, typer.Option(help="Most values of parameters that a job sends.")
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="Budget that pays.")] = None,
     max_queue: Annotated[
         int | None, typer.Option(help="Pass over a QPU with more waiting jobs.")
@@ -199,6 +208,9 @@ def plan(
         "calibration_method": calibration_method,
         "calibration_ttl_seconds": _whole_seconds(calibration_hours),
         "mode": mode,
+        "max_job_executions": max_job_executions,
+        "max_job_circuits": max_job_circuits,
+        "max_job_values": max_job_values,
         "budget": budget,
         "loader": loader,
         "scheduler": scheduler,

@@ -84,9 +84,10 @@ def prepared_bits(num_qubits: int, method: Method = "balanced") -> np.ndarray:
         bits = np.zeros((2 * num_qubits, num_qubits), dtype=np.int64)
         bits[2 * np.arange(num_qubits) + 1, np.arange(num_qubits)] = 1
         return bits
-    from mthree.generators import HadamardGenerator
-
-    return np.array(list(HadamardGenerator(num_qubits)), dtype=np.int64)
+    # Not by mthree, which comes with a client of its own for IBM's primitives (decision 0051).
+    rows = np.arange(1 << int(num_qubits).bit_length())[:, None]
+    columns = np.arange(1, num_qubits + 1)[None, :]
+    return np.bitwise_count(rows & columns).astype(np.int64) % 2
 
 
 def construct_circuits(

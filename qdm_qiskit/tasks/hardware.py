@@ -24,6 +24,7 @@ from ..hardware.ledger.ledger import FILE, Ledger, RunState
 from ..hardware.ledger.output_files import read_outputs
 from ..hardware.ledger.run_files import IMAGES
 from ..hardware.plan.estimator_plan import text_of_options
+from ..hardware.plan.job_limits import note_asked
 from ..hardware.plan.prepare import PlanConfig, with_found_calibration
 from ..hardware.plan.run_plan import PLAN, ExecutionOptions, RunPlan, is_run_id, read_plan
 from ..hardware.plan.target_choice import FallbackPolicy, plan_on_first
@@ -365,7 +366,9 @@ def plan(
             progress=progress,
         )
 
-    return planned(make, config, offered, root=root, ledger=ledger, progress=progress)
+    # A sampler object, or a provider's, is not on the command line.
+    told = None if sampler is not None or provider is not None else str(run)
+    return planned(make, config, offered, root=root, ledger=ledger, progress=progress, run=told)
 
 
 def config_of(
@@ -395,6 +398,7 @@ def planned(
     root: Path,
     ledger: Ledger | None,
     progress: Progress,
+    run: str | None = None,
 ) -> RunPlan:
     """Make a plan and write it down in the root's ledger.
 
@@ -405,6 +409,7 @@ def planned(
         root: Folder of all hardware runs.
         ledger: The root's ledger, if it is open already.
         progress: Receives the progress messages.
+        run: Folder of the trained run, for a command that plans it again; None of other plans.
     """
     opened = Ledger.open(root) if ledger is None else ledger
     try:
@@ -421,6 +426,7 @@ def planned(
             total_steps=len(made.steps),
             seconds_estimated=made.total_seconds,
         )
+        note_asked(opened, made.run_id, config, run)
     finally:
         if ledger is None:
             opened.close()

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -54,6 +55,27 @@ def calibrated(qubits, method="balanced", backend="fake_toy", shots=10**7):
             p = np.eye(2)[bits[k // 2]]
             counts.append(np.rint(shots * read(p, [qubits[k // 2]])).astype(int))
     return combine_results(counts, qubits, backend=backend, taken_at=TAKEN_AT, method=method)
+
+
+@pytest.mark.parametrize("num_qubits", [*range(1, 18), 127, 133])
+def test_balanced_bits_are_those_of_mthree(num_qubits):
+    from mthree.generators import HadamardGenerator
+
+    expected = np.array(list(HadamardGenerator(num_qubits)))
+    assert np.array_equal(prepared_bits(num_qubits), expected)
+
+
+def test_neither_calibration_nor_correction_needs_mthree(monkeypatch):
+    """It brings runningman, which takes primitives of IBM's client that are to be removed."""
+    for name in [each for each in sys.modules if each.split(".")[0] in ("mthree", "runningman")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "mthree", None)
+    monkeypatch.setitem(sys.modules, "runningman", None)
+    circuits = construct_circuits((0, 1), 2)
+    assert len(circuits) == 4
+    counts = np.rint(1e6 * read(np.array([0.5, 0.0, 0.0, 0.5]), (0, 1))).astype(int)
+    found = mitigate(counts[None], calibrated((0, 1)), (0, 1), "fake_toy")
+    np.testing.assert_allclose(found, [[0.5, 0.0, 0.0, 0.5]], atol=1e-4)
 
 
 @pytest.mark.parametrize("num_qubits", range(1, 9))

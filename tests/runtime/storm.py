@@ -1,9 +1,9 @@
 """Random kills and faults over whole runs: `python -m tests.runtime.storm --minutes 10`.
 
-A round has an account of some plan, a root with a scarce budget, and one or two runs in processes of
-their own: of any mode, with or without M3. Processes are killed at random moments, clocks are wrong,
-answers are lost or late. In the end every run is done, or refused by the budget; then nothing was paid
-twice, the budget is what the server charged, and `verify` finds nothing.
+A round has an account of some plan, a root with a scarce budget, and one to three runs in processes of
+their own: of any kind of work (`WORKS`) and mode, with or without M3. Processes are killed at random
+moments, clocks are wrong, answers are lost or late. In the end every run is done, or refused by the
+budget; then nothing was paid twice, the budget is what the server charged, and `verify` finds nothing.
 """
 
 from __future__ import annotations
@@ -17,20 +17,24 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qdm_qiskit.hardware.ibm.account import connect
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.hardware.run.verify import verify_run
+from qdm_qiskit.tasks import plan_qnn
 from tests.helpers import write_run
 from tests.runtime.conftest import BACKEND, DEVICES, clean, make_root
 from tests.runtime.server import LocalServer
 from tests.runtime.test_kills import Forge
+from tests.state_runs import write_state_run
+from tests.tasks.test_qnn import W, X, estimator, sampler
 
 MODES = ("auto", "job", "batch", "session")
 FAULTS: tuple[dict[str, Any], ...] = (
@@ -47,6 +51,21 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"method": "POST", "path": "^/sessions$", "answer": "reset"},
     {"method": "DELETE", "path": "/sessions", "answer": "status", "code": 500},
 )
+WORKS: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
+    "one circuit": (lambda f: write_run(f, num_steps=2), {"num_images": 2}),
+    "qu_net": (lambda f: write_run(f, "qu_net", levels=2, num_steps=1), {}),
+    "split": (lambda f: write_run(f, num_steps=1), {"num_images": 6, "max_job_circuits": 4}),
+    "refit": (lambda f: write_run(f, num_steps=1), {"refit": "12x128"}),
+    "qamp_december": (lambda f: write_run(f, "qamp_december", num_steps=1), {}),
+    "qamp_january": (lambda f: write_run(f, "qamp_january", num_steps=1), {}),
+    "cacioppo": (lambda f: write_state_run(f, "cacioppo"), {"shots": 500}),
+    "cacioppo, step by step": (
+        lambda f: write_state_run(f, "cacioppo"),
+        {"chain": "steps", "num_images": 1},
+    ),
+}
+"""Trained run and options of a plan, by name."""
+QNNS = {"estimator qnn": estimator, "sampler qnn": sampler}
 AHEAD = (0.0, 0.0, 3600.0, -3600.0, 86_400.0, -86_400.0)
 PASSING = ("ServiceUnavailable", "SubmissionUncertain", "LedgerBusy", "JobFailed")
 MOST_STARTS = 25
@@ -61,8 +80,11 @@ class Tally:
 
     def __str__(self) -> str:
         names = ("rounds", "runs", "kills", "faults", "refused", "jobs")
-        return ", ".join(f"{self.counts[name]} {name}" for name in names) + (
-            f"; {len(self.wrong)} wrong"
+        works = sorted(name for name in self.counts if name not in names)
+        return (
+            ", ".join(f"{self.counts[name]} {name}" for name in names)
+            + f"; {len(self.wrong)} wrong; runs of "
+            + ", ".join(f"{name}: {self.counts[name]}" for name in works)
         )
 
 
@@ -74,34 +96,47 @@ class Storm:
         self.draw = random.Random(seed)
         self.tally = Tally()
         self._forge = Forge(folder, server.env)
-        self._trained = write_run(folder / "trained", num_steps=2)
-        self._plans: dict[tuple[str, str], Path] = {}
+        self._trained: dict[str, Path] = {}
+        self._plans: dict[tuple[str, str, str], Path] = {}
 
     def close(self) -> None:
         self._forge.close()
 
-    def plan(self, mode: str, mitigation: str) -> Path:
+    def plan(self, work: str, mode: str, mitigation: str) -> Path:
         """Folder of a plan of this kind, made once."""
-        if (mode, mitigation) not in self._plans:
-            from qdm_qiskit.hardware.ibm.account import connect
-
-            config = PlanConfig(
-                targets=(f"ibm:{BACKEND}",),
-                budget="qpu",
-                num_images=2,
-                shots=64,
-                calibration_shots=256,
-                layout_trials=1,
-                mode=mode,  # type: ignore[arg-type]
-                mitigation=mitigation,  # type: ignore[arg-type]
-            )
-            backend = connect().backend(BACKEND)
-            made = make_plan(self._trained, config, root=self.folder / "plans", backend=backend)
-            self._plans[mode, mitigation] = made.folder
-        return self._plans[mode, mitigation]
+        kind = (work, mode, mitigation)
+        if kind not in self._plans:
+            root = self.folder / "plans"
+            options: dict[str, Any] = {
+                "budget": "qpu",
+                "shots": 64,
+                "calibration_shots": 256,
+                "layout_trials": 1,
+                "mode": mode,
+                "mitigation": mitigation,
+            }
+            if work in QNNS:
+                root.mkdir(exist_ok=True)
+                ledger = Ledger.open(root)
+                ledger.set_budget("qpu", seconds=600.0)
+                ledger.close()
+                target = f"ibm:{BACKEND}"
+                asked = QNNS[work]()
+                made = plan_qnn(asked, X, W, target=target, root=root, **options)
+            else:
+                write, more = WORKS[work]
+                if work not in self._trained:
+                    self._trained[work] = write(self.folder / "trained" / work.replace(" ", "-"))
+                config = PlanConfig(
+                    targets=(f"ibm:{BACKEND}",), **{"num_images": 1, **options, **more}
+                )
+                backend = connect().backend(BACKEND)
+                made = make_plan(self._trained[work], config, root=root, backend=backend)
+            self._plans[kind] = made.folder
+        return self._plans[kind]
 
     def round(self, number: int) -> None:
-        """One account, one root, one or two runs."""
+        """One account, one root, one to three runs."""
         draw = self.draw
         clean(self.server)
         self.server.change(
@@ -112,12 +147,15 @@ class Storm:
         )
         # A killed process needs some time to come back, and what it sent may come before that.
         root = make_root(self.folder / f"round-{number}", grace_seconds=3.0)
-        kinds = draw.sample(
-            [(mode, m) for mode in MODES for m in ("none", "m3")], draw.choice((1, 2))
-        )
+        kinds = [
+            (draw.choice((*WORKS, *QNNS)), draw.choice(MODES), draw.choice(("none", "m3")))
+            for _ in range(draw.choice((1, 2, 2, 3)))
+        ]
+        for work, _, _ in dict.fromkeys(kinds):
+            self.tally.counts[work] += 1
         plans = [
             read_plan(shutil.copytree(found, root / found.name))
-            for found in (self.plan(*kind) for kind in kinds)
+            for found in (self.plan(*kind) for kind in dict.fromkeys(kinds))
         ]
         most = [plan.most_seconds for plan in plans]
         ledger = Ledger.open(root)
@@ -210,8 +248,8 @@ class Storm:
         self.tally.wrong += wrong
 
 
-def blow(minutes: float, seed: int, *, rounds: int = 10**9) -> Tally:
-    """Run rounds for so long; at least one."""
+def blow(minutes: float, seed: int, *, rounds: int = 10**9, kills: int = 10**9) -> Tally:
+    """Run rounds for so long, or until so many kills; at least one."""
     with tempfile.TemporaryDirectory(prefix="storm-") as name:
         folder = Path(name)
         with LocalServer(folder, devices=list(DEVICES)) as server:
@@ -221,7 +259,8 @@ def blow(minutes: float, seed: int, *, rounds: int = 10**9) -> Tally:
             try:
                 while storm.tally.counts["rounds"] < rounds and not storm.tally.wrong:
                     storm.round(storm.tally.counts["rounds"])
-                    if time.monotonic() >= end:
+                    print(storm.tally, file=sys.stderr, flush=True)
+                    if time.monotonic() >= end or storm.tally.counts["kills"] >= kills:
                         break
             finally:
                 storm.close()
@@ -232,8 +271,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=10**9, help="end after so many")
     given = parser.parse_args()
-    tally = blow(given.minutes, given.seed)
+    tally = blow(given.minutes, given.seed, kills=given.kills)
     print(tally)
     for each in tally.wrong:
         print(f"wrong: {each}")

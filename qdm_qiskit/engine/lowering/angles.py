@@ -285,6 +285,8 @@ def tree_of(angle: ParameterExpression | Tree) -> Tree:
 
 def _read(angle: ParameterExpression) -> Tree:
     """Return the tree of an expression's instructions."""
+    if not angle._qpy_replay and len(angle.parameters) == 1:
+        return Symbol(next(iter(angle.parameters)))  # qiskit 2.3 has none for 1.0 * x
     stack: list[Tree] = []
     for instruction in angle._qpy_replay:
         name = str(getattr(instruction, "op", type(instruction).__name__)).rpartition(".")[2]

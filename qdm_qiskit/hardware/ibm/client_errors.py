@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from json import JSONDecodeError
 
-from ..providers.failures import CallFailed, Failure, Kind
+from ..providers.failures import CallFailed, Failure, Kind, size_limit
 
 __all__ = ["JOBS_AT_ONCE", "MISTAKES", "CallFailed", "Failure", "Kind", "redacted", "understand"]
 
@@ -110,7 +110,8 @@ def understand(
         if "1222" in codes or (400 <= status < 500 and _LIFE.search(text)):
             return replace(failure("session-life"), seconds=_seconds(text))
         if 400 <= status < 500 and status not in (408, 425):
-            return failure("refused")
+            size = size_limit(_message(text), status) if submitting else None
+            return failure("refused") if size is None else replace(failure("job-size"), size=size)
         if submitting and isinstance(error, RequestsApiError):
             return failure("before")
         return failure("network")
@@ -142,10 +143,15 @@ def _is_ours(error: BaseException) -> bool:
 
 def _seconds(text: str) -> tuple[float, ...]:
     """Return the times in the message of a refusal, in seconds; a bare number is one of seconds."""
-    messages = _IBM_MESSAGE.findall(text) or [_STATUS.sub("", _IBM_CODE.sub("", text))]
     return tuple(
-        float(number) * _UNITS[unit[:1].lower()] for number, unit in _TIME.findall(messages[0])
+        float(number) * _UNITS[unit[:1].lower()] for number, unit in _TIME.findall(_message(text))
     )
+
+
+def _message(text: str) -> str:
+    """Return the message of a refusal, without code and status."""
+    messages = _IBM_MESSAGE.findall(text)
+    return str(messages[0]) if messages else _STATUS.sub("", _IBM_CODE.sub("", text))
 
 
 def _line(text: str) -> str:

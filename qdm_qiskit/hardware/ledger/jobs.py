@@ -177,6 +177,26 @@ class JobTables(LedgerPart):
         )
         return any(json.loads(str(row["detail"])).get("failure") == "rate" for row in rows)
 
+    def refused_size(self, run_id: str, part: str, *, backend: str, name: str, most: int) -> None:
+        """Record that a job was larger than its service takes.
+
+        Args:
+            run_id, part: The job.
+            backend: Name of its device.
+            name: The limit's name, of the options of a plan.
+            most: The largest size.
+        """
+        self.event(run_id, "job-size", part, backend=backend, name=name, most=most)
+
+    def refused_sizes(self, backend: str) -> dict[str, tuple[int, str]]:
+        """Return the limits of a device on jobs, by name: the last one, and the run that met it."""
+        found = {}
+        for row in self._store.read("SELECT * FROM events WHERE kind = 'job-size' ORDER BY id"):
+            detail = json.loads(str(row["detail"]))
+            if detail["backend"] == backend:
+                found[str(detail["name"])] = (int(detail["most"]), str(row["run_id"]))
+        return found
+
     def sent(self, tag: str, job_id: str, *, how: str) -> None:
         """Record the id of an intention's job.
 

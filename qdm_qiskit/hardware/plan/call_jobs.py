@@ -283,6 +283,8 @@ class Room:
     seconds: float | None
     """QPU seconds after which a job is cancelled."""
     values: int = MOST_VALUES
+    circuits: int | None = None
+    """Most circuits, each with its values."""
 
 
 JobsOf = Callable[
@@ -382,11 +384,11 @@ class _Splitter:
 
     def _parts(self, question: Question) -> list[list[CallPlan]]:
         parts: list[list[CallPlan]] = [[]]
-        used = np.zeros(3)
+        used = np.zeros(4)
         for call in question:
             numbers, seconds, values = self._row(call)
             weight = math.fsum(self._circuits.weight(k) for k in numbers)
-            each = np.array([weight * self._shots, seconds, values])
+            each = np.array([weight * self._shots, seconds, values, weight])
             most = self._most()
             if (each > most).any():
                 self._refuse(call, each)
@@ -397,7 +399,7 @@ class _Splitter:
                 rows = int(min(call.rows - first, max(0.0, left + 1e-9)))
                 if not rows:
                     parts.append([])
-                    used = np.zeros(3)
+                    used = np.zeros(4)
                     continue
                 parts[-1].append(
                     CallPlan(
@@ -418,7 +420,8 @@ class _Splitter:
         executions = math.inf
         if room.executions is not None:
             executions = room.executions - self._circuits.extra
-        return np.array([executions, seconds, room.values], dtype=np.float64)
+        circuits = math.inf if room.circuits is None else room.circuits
+        return np.array([executions, seconds, room.values, circuits], dtype=np.float64)
 
     def _row(self, call: AskedCall) -> tuple[tuple[int, ...], float, int]:
         """Return the circuits of a call, the QPU seconds of one of its rows, and its values."""
@@ -442,6 +445,8 @@ class _Splitter:
             else f"{each[1] + self.overhead:.1f} QPU seconds, and "
             f"max_execution_seconds={room.seconds} cancels it"
             if room.seconds is not None and each[1] > self._most()[1]
+            else f"{each[3]:.0f} circuits, and a job holds {room.circuits}"
+            if room.circuits is not None and each[3] > room.circuits
             else f"{each[2]:.0f} values of parameters, and a job sends {room.values}"
         )
         raise InvalidOption(

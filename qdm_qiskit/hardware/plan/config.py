@@ -16,10 +16,13 @@ from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Primit
 
 __all__ = [
     "DAY_SECONDS",
+    "JOB_LIMITS",
     "PlanConfig",
 ]
 
 DAY_SECONDS = 24 * 3600
+JOB_LIMITS = ("max_job_executions", "max_job_circuits", "max_job_values")
+"""Fields of the largest size of a job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,12 @@ class PlanConfig:
     """Shots of each image that a chain in one circuit keeps, in the place of ``shots``: as many more
     are asked for as its projections lose of the image that keeps least."""
 
+    max_job_executions: int | None = None
+    """Most circuits times shots of a job; None for what IBM documents, or has refused before."""
+    max_job_circuits: int | None = None
+    """Most circuits of a job, each with its values; None for no limit, or what was refused before."""
+    max_job_values: int | None = None
+    """Most values of parameters that a job sends; None for 4 million, or what was refused before."""
     primitive: Primitive = "sampler"
     """``estimator`` sends jobs of IBM's Estimator, for calls that read expectation values."""
     primitive_options: str = "{}"
@@ -121,6 +130,12 @@ class PlanConfig:
             value = getattr(self, name)
             if not 1 <= value <= most:
                 raise InvalidOption(f"{name} must be at least 1 and at most {most}, got {value}.")
+        for name in JOB_LIMITS:
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= 10**9:
+                raise InvalidOption(
+                    f"{name} must be at least 1 and at most 1000000000, got {value}."
+                )
         if self.seed < 0 or self.optimization_level not in (0, 1, 2, 3):
             raise InvalidOption(
                 "seed is >= 0 and optimization_level is 0 to 3, "

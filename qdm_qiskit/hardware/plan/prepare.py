@@ -32,6 +32,7 @@ from .circuits import (
     is_one_circuit,
 )
 from .config import DAY_SECONDS, PlanConfig
+from .job_limits import with_learnt_limits
 from .refit_plan import REFIT, FoundRefit
 from .refit_reuse import reusable_refit
 from .refits import asked_refit, check_refit_target
@@ -49,7 +50,7 @@ from .run_plan import (
 from .shots import TWIRLING_BUCKET, check_limits
 from .tiled_calls import check_tiles
 from .types import Availability, ProviderRecord
-from .work import Destination, many_calls, one_circuit
+from .work import Destination, many_calls, one_circuit, outgrown
 
 if TYPE_CHECKING:
     from ...sampling import Sampler, TrainedRun
@@ -184,6 +185,8 @@ def draft_plan(
         config = replace(config, loader=choice.best.loader)
     trained = load_run(run, loader=config.loader)
     device = find_device(chosen, backend, config.seed)
+    if root is not None and chosen.kind == "ibm" and device is not None:
+        config = with_learnt_limits(config, root, device.name, progress)
     x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
     destination = Destination(chosen, device, availability)
     own_chain = (
@@ -212,6 +215,8 @@ def draft_plan(
         work = whole_chain(trained, coherent, config, destination, x, labels, progress)
     elif own_chain and is_one_circuit(trained) and x.dtype == np.float32:
         work = one_circuit(trained, config, destination, progress)
+        if outgrown(work, config):  # the rows of a call can be split
+            work = many_calls(trained, config, destination, x, labels, sampler, progress)
     else:
         work = many_calls(trained, config, destination, x, labels, sampler, progress, refit)
     check_limits(
@@ -220,6 +225,7 @@ def draft_plan(
         device,
         config.options.max_execution_seconds,
         availability,
+        config,
     )
     if refit is not None:
         contents[REFIT] = refit.pairs

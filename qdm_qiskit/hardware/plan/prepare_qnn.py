@@ -12,7 +12,7 @@ from ...progress import Progress, silent
 from . import files as plan_contents
 from .call_jobs import AskedCall
 from .circuits import find_device
-from .config import PlanConfig
+from .config import JOB_LIMITS, PlanConfig
 from .prepare import Draft, chosen_target, recorded_place, with_found_calibration
 from .qnn_plan import QnnPlan
 from .qnn_question import NAME, QnnQuestion
@@ -40,6 +40,7 @@ OPTIONS = (
     "optimization_level",
     "primitive",
     "primitive_options",
+    *JOB_LIMITS,
 )
 """Fields of :class:`PlanConfig` that concern a QNN, beside its targets and options."""
 

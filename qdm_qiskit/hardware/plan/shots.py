@@ -133,6 +133,7 @@ def check_limits(
     device: BackendV2 | None,
     max_seconds: int | None = None,
     availability: Availability | None = None,
+    config: PlanConfig | None = None,
 ) -> None:
     """Check IBM's limits on one job, before it is refused there, and the run's own.
 
@@ -142,6 +143,7 @@ def check_limits(
         device: The device; None where there is none.
         max_seconds: QPU seconds after which IBM cancels a job.
         availability: Limits of another package's provider, in the place of IBM's.
+        config: Options that limit the size of a job further; the calibration is one job.
 
     Raises:
         InvalidOption: With the first job that is too large.
@@ -157,6 +159,8 @@ def check_limits(
         executions = calibration.shots * calibration.circuits
         jobs.append(("the calibration", calibration.shots, executions))
         seconds["the calibration"] = calibration.seconds
+    if calibration is not None and config is not None:
+        _check_calibration(calibration, config)
     for name, shots, executions in jobs:
         if most_executions is not None and executions > most_executions:
             raise InvalidOption(
@@ -173,3 +177,18 @@ def check_limits(
                 f"max_execution_seconds={max_seconds} cancels {name}, which takes about "
                 f"{seconds[name]:.1f} QPU seconds; allow more, or lower shots."
             )
+
+
+def _check_calibration(calibration: CalibrationPlan, config: PlanConfig) -> None:
+    """Refuse a calibration that outgrows the options' limits: its circuits go together."""
+    most = config.max_job_executions
+    if most is not None and calibration.circuits * calibration.shots > most:
+        raise InvalidOption(
+            f"The calibration has {calibration.circuits} circuits of {calibration.shots} shots in one "
+            f"job, and max_job_executions is {most}; lower calibration_shots."
+        )
+    if config.max_job_circuits is not None and calibration.circuits > config.max_job_circuits:
+        raise InvalidOption(
+            f"The calibration has {calibration.circuits} circuits in one job, and max_job_circuits is "
+            f"{config.max_job_circuits}; leave mitigation out."
+        )

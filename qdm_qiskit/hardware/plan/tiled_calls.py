@@ -183,7 +183,7 @@ class _Splitter:
     def parts(self, question: Question) -> list[list[CallPlan]]:
         """Return the calls of each job of a question."""
         parts: list[list[CallPlan]] = [[]]
-        used = np.zeros(3)
+        used = np.zeros(4)
         most = self._most()
         for call in question:
             tiled = self._calls.of(call.content)
@@ -191,8 +191,9 @@ class _Splitter:
             if (each > most).any():
                 raise InvalidOption(
                     f"One row of call '{call.name}' on each of {len(tiled.tiles)} tiles takes "
-                    f"{each[0]:.0f} executions, {each[1]:.1f} QPU seconds and {each[2]:.0f} values, "
-                    f"and a job holds {most[0]:.0f}, {most[1]:.1f} and {most[2]:.0f}; lower shots."
+                    f"{each[0]:.0f} executions, {each[1]:.1f} QPU seconds, {each[2]:.0f} values and "
+                    f"{each[3]:.0f} circuits, and a job holds {most[0]:.0f}, {most[1]:.1f}, "
+                    f"{most[2]:.0f} and {most[3]:.0f}; lower shots."
                 )
             first = 0
             while first < call.rows:
@@ -202,7 +203,7 @@ class _Splitter:
                 layers = min(call.rows, math.floor(min(left, call.rows) + 1e-9))
                 if not layers:
                     parts.append([])
-                    used = np.zeros(3)
+                    used = np.zeros(4)
                     continue
                 rows = min(call.rows - first, layers * len(tiled.tiles))
                 blocks = blocks_of(rows, len(tiled.tiles))
@@ -240,10 +241,12 @@ class _Splitter:
         delay = self._clock.rep_delay_seconds
         seconds = math.fsum(self._shots * (delay + each) for each in longest)
         values = sum(len(planned[k].plan.parameters) for t in tiled.tiles for k in t.circuits)
-        return np.array([len(bases) * self._shots, seconds, values], dtype=np.float64)
+        executions = len(bases) * self._shots
+        return np.array([executions, seconds, values, len(bases)], dtype=np.float64)
 
     def _most(self) -> np.ndarray:
         room = self._room
         seconds = math.inf if room.seconds is None else room.seconds - self._clock.overhead_seconds
         executions = math.inf if room.executions is None else room.executions
-        return np.array([executions, seconds, room.values], dtype=np.float64)
+        circuits = math.inf if room.circuits is None else room.circuits
+        return np.array([executions, seconds, room.values, circuits], dtype=np.float64)

@@ -21,7 +21,16 @@ from ...progress import Message, Progress
 from ...transpiling.passes import measured_physical_qubits
 from ...transpiling.tiles import calibration_rounds
 from .call_circuits import CallCircuits, circuit_plan, transpiled_calls
-from .call_jobs import JobsOf, Question, Room, affordable_shots, asked, chosen_sampler, jobs_of
+from .call_jobs import (
+    MOST_VALUES,
+    JobsOf,
+    Question,
+    Room,
+    affordable_shots,
+    asked,
+    chosen_sampler,
+    jobs_of,
+)
 from .calls import CallsPlan, JobPlan, SamplerPlan, calibration_groups
 from .chains import ChainPlan
 from .circuits import best_transpiled, calibration_circuits, clock
@@ -45,6 +54,7 @@ __all__ = [
     "Work",
     "many_calls",
     "one_circuit",
+    "outgrown",
     "room_of",
     "work_of_calls",
 ]
@@ -133,6 +143,16 @@ def one_circuit(
         calls=None,
         circuits=(isa, *calibration),
     )
+
+
+def outgrown(work: Work, config: PlanConfig) -> bool:
+    """Return True if a job of one circuit is larger than the options allow."""
+    limits = (config.max_job_executions, config.max_job_circuits, config.max_job_values)
+    for step in work.steps:
+        sizes = (step.shots * step.rows, step.rows, step.rows * len(work.circuit.parameters))
+        if any(most is not None and size > most for size, most in zip(sizes, limits, strict=True)):
+            return True
+    return False
 
 
 def many_calls(
@@ -356,7 +376,15 @@ def room_of(config: PlanConfig, destination: Destination) -> tuple[int | None, R
     said = destination.availability
     if said is not None and said.provider is not None:
         most_shots, executions = said.most_shots, said.most_executions
-    return most_shots, Room(executions=executions, seconds=config.options.max_execution_seconds)
+    if config.max_job_executions is not None:
+        given = config.max_job_executions
+        executions = given if executions is None else min(executions, given)
+    return most_shots, Room(
+        executions=executions,
+        seconds=config.options.max_execution_seconds,
+        values=min(MOST_VALUES, config.max_job_values or MOST_VALUES),
+        circuits=config.max_job_circuits,
+    )
 
 
 def _check_shots(

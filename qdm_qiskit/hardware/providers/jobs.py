@@ -15,14 +15,15 @@ from typing import final
 
 import numpy as np
 
-from ...errors import JobFailed, SubmissionUncertain
+from ...errors import JobFailed, ServiceUnavailable, SubmissionUncertain
 from ..ledger.ledger import Intention
 from ..ledger.run_files import CountsInfo, StoredCounts, counts_path, write_counts
 from ..ledger.stored_files import file_sha256
+from ..plan.job_limits import command_again
 from .base import Provider
 from .collector import Collector, Ending
 from .context import RunContext
-from .failures import CallFailed
+from .failures import CallFailed, SizeLimit, size_limit
 from .requests import EstimatorRequest, RunRequest
 from .sender import Sender
 from .settlement import Settlement
@@ -96,7 +97,36 @@ class RunJobs:
             intention = None
         if intention is None or intention.state == "intended":
             most = self._settlement.most_seconds(self.run.budget, request.part)
-            self._sender.send(request, intention, max_seconds=most, wait=wait)
+            try:
+                self._sender.send(request, intention, max_seconds=most, wait=wait)
+            except CallFailed as error:
+                size = error.failure.size
+                if size is None:
+                    raise
+                again = self._smaller(request, size)
+                raise ServiceUnavailable(
+                    f"{self.provider.title} refuses {request.part} of run {self.run.run_id}: "
+                    f"{error.failure.message}; no job was created and nothing is charged. {again}"
+                ) from None
+
+    def _smaller(self, request: RunRequest, size: SizeLimit) -> str:
+        """Write down that a job was too large, and return how its run is planned with smaller ones.
+
+        A plan fixes its jobs, so nothing of it is sent any more, and what it had reserved for jobs
+        that were not sent is free again.
+        """
+        run = self.run
+        sizes = request.sizes
+        most = size.below(sizes[size.name])
+        self.ledger.refused_size(
+            run.run_id, request.part, backend=run.plan.backend, name=size.name, most=most
+        )
+        intention = self.latest(request.part)
+        if intention is not None and intention.state == "intended":
+            self.ledger.dropped(intention.tag, "the job is larger than its provider takes")
+        self.ledger.release(run.run_id)
+        again = command_again(self.ledger, run.run_id, {size.name: most}, run.ledger.root)
+        return f"The plan fixes its jobs; {again} plans smaller ones."
 
     def obtain(self, request: RunRequest) -> StoredCounts:
         """Send a job unless it was sent, wait for it, and write its counts down.
@@ -117,6 +147,10 @@ class RunJobs:
                 return self._take(request, intention)
             charged = self._failed(intention, ending)
             failures += 1
+            size = None if ending.cancelled or charged else size_limit(ending.reason)
+            if size is not None:
+                text = self._failure(part, job_id, ending, charged).partition("; `qdm run")[0]
+                raise JobFailed(f"{text}. {self._smaller(request, size)}")
             if not self._again(ending, charged, failures):
                 text = self._failure(part, job_id, ending, charged)
                 raise JobFailed(text, cancelled=ending.cancelled)
@@ -143,6 +177,9 @@ class RunJobs:
             return self._take(request, intention)
         charged = self._failed(intention, ending)
         text = self._failure(request.part, intention.job_id, ending, charged)
+        size = None if ending.cancelled or charged else size_limit(ending.reason)
+        if size is not None:
+            text = f"{text.partition('; `qdm run')[0]}. {self._smaller(request, size)}"
         raise JobFailed(text, cancelled=ending.cancelled)
 
     def settle(self, *, wait: bool = False) -> None:

@@ -51,6 +51,11 @@ class Request(ABC):
         """``qdm-<run id>-<part>-<attempt>-<16 hex digits>``."""
         return f"qdm-{self.run_id}-{self.part}-{attempt}-{self.payload_sha256[:16]}"
 
+    @property
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """Sizes of the job, by the options of a plan that limit them."""
+
     @abstractmethod
     def _content(self) -> bytes:
         """Return the content of the work, as bytes."""
@@ -93,6 +98,11 @@ class JobRequest(Request):
         """Circuits times shots."""
         return self.rows * self.shots
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes of the job, by the options of a plan that limit them."""
+        return _sizes(self.executions, self.shots, [values for _, values in self.pubs])
+
     def _content(self) -> bytes:
         parts = [_circuit_bytes(c) + np.ascontiguousarray(v).tobytes() for c, v in self.pubs]
         as_one = f" together {self.together}" if self.together else ""
@@ -121,6 +131,11 @@ class EstimatorRequest(Request):
         """Rows and observables of each PUB."""
         return [(len(values), len(observables)) for _, observables, values in self.pubs]
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes of the job, by the options of a plan that limit them."""
+        return _sizes(self.executions, self.shots, [values for _, _, values in self.pubs])
+
     def _content(self) -> bytes:
         parts = [
             _circuit_bytes(circuit)
@@ -133,6 +148,14 @@ class EstimatorRequest(Request):
 
 RunRequest = JobRequest | EstimatorRequest
 """Job of a run."""
+
+
+def _sizes(executions: int, shots: int, values: Sequence[np.ndarray]) -> dict[str, int]:
+    return {
+        "max_job_executions": executions,
+        "max_job_circuits": -(-executions // shots),
+        "max_job_values": sum(each.size for each in values),
+    }
 
 
 def _circuit_bytes(circuit: QuantumCircuit) -> bytes:

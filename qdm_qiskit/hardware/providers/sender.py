@@ -84,7 +84,8 @@ class Sender:
             The intention, with the id of its one job.
 
         Raises:
-            CallFailed: Without ``wait``, if the account has that many; no job exists then.
+            CallFailed: Without ``wait``, if the account has that many; or if the job is larger than the
+                provider takes. No job exists then.
             ServiceUnavailable: If the provider refuses it, or does not answer; no job exists then.
             SubmissionUncertain: If a job may exist that cannot be found yet; sending again later
                 looks for it first.
@@ -147,6 +148,8 @@ class Sender:
                 attempts, full = 0, full + 1
                 self._await_room(request, failure, full)
                 continue
+            if failure.kind == "job-size":
+                raise CallFailed(failure)
             if failure.kind == "refused":
                 raise ServiceUnavailable(
                     f"{self._provider.title} refuses {request.part} of run {request.run_id}: "

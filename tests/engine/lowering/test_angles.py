@@ -36,6 +36,14 @@ VALUES = {a: 0.7, b: 0.4, c: -1.3}
 v = ParameterVector("v", 3)
 
 
+@pytest.mark.parametrize("angle", [1.0 * a, a * 1, a + 0])
+def test_an_expression_that_is_its_parameter(angle):
+    """Of these qiskit 2.3 keeps no instructions."""
+    tree = tree_of(angle)
+    assert isinstance(tree, Symbol)
+    assert tree.parameter == a
+
+
 def circuit_of(angle: ParameterExpression) -> QuantumCircuit:
     circuit = QuantumCircuit(2)
     circuit.ry(0.3, 0)

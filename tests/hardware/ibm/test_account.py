@@ -71,7 +71,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Account:
             return {}
 
         def _get_api_client(self, instance: str) -> SimpleNamespace:
-            def list_backends(_: bool) -> list:
+            def list_backends(include_mocks: bool = False) -> list:
                 if state.list_failures:
                     raise state.list_failures.pop(0)
                 return state.devices

@@ -30,7 +30,7 @@ CASES = [
     (RequestsApiError("429 Client Error", 429), "rate", True),
     (IBMRuntimeError(http(400, 1217)), "session-closed", True),
     (RequestsApiError(http(400, 1352), 400), "no-session", True),
-    (IBMRuntimeError(http(413)), "refused", True),
+    (IBMRuntimeError(http(413)), "job-size", True),
     (IBMRuntimeError(http(409)), "refused", True),
     (IBMInputValueError("no such thing"), "refused", True),
     (RuntimeJobNotFound("Job not found: j"), "refused", True),

@@ -77,13 +77,14 @@ def asked(question: list[tuple[str, int]]) -> list[AskedCall]:
     executions=st.integers(100, 2000),
     values=st.integers(6, 100),
     seconds=st.one_of(st.none(), st.integers(3, 20)),
+    circuits=st.one_of(st.none(), st.integers(4, 40)),
 )
 def test_every_row_is_in_one_job_and_no_job_outgrows_the_limits(
-    steps, shots, executions, values, seconds
+    steps, shots, executions, values, seconds, circuits
 ):
     times = list(range(len(steps), 0, -1))
     work = [[asked(each) for each in step] for step in steps]
-    room = Room(executions=executions, seconds=seconds, values=values)
+    room = Room(executions=executions, seconds=seconds, values=values, circuits=circuits)
     jobs = jobs_of(times, work, FOUND, CLOCK, shots, room)
     for t, step in zip(times, work, strict=True):
         for number, question in enumerate(step, start=1):
@@ -94,6 +95,7 @@ def test_every_row_is_in_one_job_and_no_job_outgrows_the_limits(
                 assert rows == list(range(call.rows))
     for job in jobs:
         assert job.circuits * shots <= executions
+        assert circuits is None or job.circuits <= circuits
         numbers = [
             (c.rows, len(FOUND.planned[k].plan.parameters)) for c in job.calls for k in c.circuits
         ]
@@ -114,6 +116,7 @@ def test_a_row_that_outgrows_a_job_is_refused_with_what_it_takes():
         (Room(executions=100, seconds=None), "200 executions .* a job holds 100"),
         (Room(executions=None, seconds=2.1), "QPU seconds, and max_execution_seconds"),
         (Room(executions=None, seconds=None, values=5), "6 values of parameters"),
+        (Room(executions=None, seconds=None, circuits=1), "2 circuits, and a job holds 1"),
     ):
         with pytest.raises(InvalidOption, match=text):
             jobs_of([1], work, FOUND, CLOCK, 100, room)

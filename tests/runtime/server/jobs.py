@@ -9,7 +9,7 @@ import uuid
 from datetime import datetime
 
 from .messages import Request, Response, error, iso, reply
-from .program import BadPayload, read_payload
+from .program import BadPayload, Payload, read_payload
 from .sessions import Sessions
 from .settings import CRN
 from .state import State
@@ -58,6 +58,9 @@ class Jobs:
             payload = read_payload(program, body["params"])  # type: ignore[arg-type]
         except BadPayload as wrong:
             return error(400, 1439, f"the parameters are not valid: {wrong}")
+        too_large = self._too_large(payload)
+        if too_large and not self._state.settings.max_size_late:
+            return error(400, 1439, too_large)
         job_id = f"j{uuid.uuid4().hex[:20]}"
         self._state.store.change(
             "INSERT INTO jobs (id, crn, backend, program, params, payload_sha256, tags, session_id, "
@@ -76,8 +79,29 @@ class Jobs:
             time.time(),
             price_of(payload, device, self._state.settings),
         )
+        if too_large:
+            self._state.store.change(
+                "UPDATE jobs SET status = 'Failed', reason = ?, reason_code = 1439, result = ?, "
+                "ended = ?, charged = 0 WHERE id = ?",
+                too_large,
+                too_large,
+                time.time(),
+                job_id,
+            )
         self._state.worker.wake()
         return reply({"id": job_id, "backend": name})
+
+    def _too_large(self, payload: Payload) -> str:
+        """What is wrong with the size of a job; empty if nothing is."""
+        settings = self._state.settings
+        circuits = sum(len(each.angles) for each in payload.items)
+        for what, size, most in (
+            ("executions", circuits * payload.shots, settings.max_executions),
+            ("circuits", circuits, settings.max_circuits),
+        ):
+            if most and size > most:
+                return settings.max_size_text.format(what=what, size=size, most=most)
+        return ""
 
     def _to_json(self, row: sqlite3.Row, with_params: bool) -> dict[str, object]:
         state: dict[str, object] = {"status": row["status"]}

@@ -52,6 +52,16 @@ class Settings:
     """Whether a session that names no life gets the longest one; if not, it is refused as well."""
     max_pending_jobs: int = 0
     """A POST with that many jobs waiting or running gets a 400, code 3458; 0 is no limit."""
+    max_executions: int = 0
+    """A POST with more circuits times shots is refused; 0 is no limit."""
+    max_circuits: int = 0
+    """A POST with more circuits, each with its values, is refused; 0 is no limit."""
+    max_size_text: str = (
+        "The number of {what} ({size}) exceeds the maximum of {most} for this plan."
+    )
+    """What these refusals say, with code 1439."""
+    max_size_late: bool = False
+    """Whether such a job is taken, and fails at no cost with that reason, in place of a 400."""
     max_body_bytes: int = 80_000_000
     """A larger POST gets a 413."""
 
