@@ -232,19 +232,22 @@ class ColumnWriter:
                     source, target = (outside, inside) if into_buffer else (inside, outside)
                     self._set_vector(b, *target, self._vector(b, *source))
             return
-        for group in range(rows):  # four pieces each
+        with loop(b, INT64(rows)) as group:  # four pieces each
+            first = b.mul(group, INT64(4))
             outside_quads = [
-                self._quad_at(b, memory, self.vec.index(b, places, 4 * group + k)) for k in range(4)
+                self._quad_at(b, memory, self.vec.index(b, places, b.add(first, INT64(k))))
+                for k in range(4)
             ]
-            if mode == "pieces":
-                inside_places: list[ir.Value] = [INT64(group * LANES + 4 * k) for k in range(4)]
-            else:
-                other, lane = divmod(group, 4)
-                inside_places = []
-                for digit in range(4):
-                    row = self.vec.index(b, places, 4 * rows + 4 * other + digit)
-                    inside_places.append(b.add(b.mul(row, INT64(LANES)), INT64(4 * lane)))
-            inside_quads = [self._quad_at(b, buffer, place) for place in inside_places]
+            lane, other = b.and_(group, INT64(3)), b.ashr(group, INT64(2))
+            inside_quads = []
+            for k in range(4):
+                if mode == "pieces":
+                    place = b.add(b.mul(group, INT64(LANES)), INT64(4 * k))
+                else:
+                    rows_at = b.add(b.mul(other, INT64(4)), INT64(4 * rows + k))
+                    row = self.vec.index(b, places, rows_at)
+                    place = b.add(b.mul(row, INT64(LANES)), b.mul(lane, INT64(4)))
+                inside_quads.append(self._quad_at(b, buffer, place))
             both = outside_quads, inside_quads
             sources, targets = both if into_buffer else both[::-1]
             quads = [b.load(each, align=self._quad_align) for each in sources]

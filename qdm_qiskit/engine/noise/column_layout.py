@@ -147,7 +147,9 @@ class ObservableLayout(ColumnLayout):
         for c in (*self._shared_parts, *self._halves[0], *self._halves[1]):
             order += pictures.forward.orders[c]
         weight = {q: 4 ** (len(order) - 1 - k) for k, q in enumerate(order)}
-        self._fresh = reduce(np.kron, [_ZERO] * len(fresh), np.ones(1))
+        self._fresh: np.ndarray = np.ones(1)
+        for _ in fresh:
+            self._fresh = np.kron(self._fresh, _ZERO)
         known: dict[tuple[int, ...], np.ndarray] = {}
         for column in columns:
             key = tuple(column.qubits)

@@ -129,7 +129,7 @@ class ColumnRunner:
             stacks: As :class:`Matrix` names them, on the CPU and of one precision.
             again: The same, for gradients of gradients.
         """
-        found: Tensor = _Run.apply(self, batch, start, again, *stacks)  # type: ignore[no-untyped-call]
+        found: Tensor = _Run.apply(self, batch, start, again, *stacks)
         return found
 
     def execute(
@@ -191,7 +191,7 @@ class ColumnRunner:
 
     def held(self, array: np.ndarray, dtype: type) -> int:
         """Return the address of numbers that live as long as the runner."""
-        kept = np.ascontiguousarray(array, dtype)
+        kept: np.ndarray = np.ascontiguousarray(array, dtype)
         return self._held.setdefault((kept.tobytes(), kept.dtype), kept).ctypes.data
 
     def zero(self, qubit: int, dtype: type) -> int:
@@ -233,8 +233,8 @@ class _Writer:
         slot, filled = 0, column.start_digits
         for step in column.steps:
             if step.block < 0:
-                kind = np.float64 if size == 8 else np.float32
-                new = self._runner.zero(step.qubit, kind)
+                real = np.float64 if size == 8 else np.float32
+                new = self._runner.zero(step.qubit, real)
                 self._add("grow", (_WORK, slot), 0, 4**step.digits, 0, 0, new)
                 undo.append(("shrink", 4**step.digits, new))
                 continue
@@ -346,7 +346,7 @@ class _Run(torch.autograd.Function):
             torch.zeros_like(stack) if each else None
             for stack, each in zip(tables, want.stacks, strict=True)
         ]
-        start_grad = torch.empty_like(state) if want.start else None
+        start_grad = torch.empty_like(state) if want.start and state is not None else None
         grad = packed(grad)
         pointers = _pointers(state, start_grad, grad, tables, sums)
         runner.execute(ctx.batch, grad.dtype, pointers, want, start=state is not None)

@@ -25,7 +25,6 @@ from .base import Arguments, NoisyProgram, confusion_terms
 from .blocks import fuse
 from .channels import PAULIS, ReadoutMap
 from .column_layout import ObservableLayout, StateLayout, late_blocks, runs_on_columns
-from .column_runner import ColumnRunner
 from .columns import Column, String, observable_columns, state_column
 from .lowering import Event, NoisyCircuit
 from .matrices import BlockMatrices, SampleRotations
@@ -36,6 +35,7 @@ __all__ = [
     "FEW_STRINGS",
     "KEPT_CHOICES",
     "MAX_COLUMN_BLOCK",
+    "MAX_DIGITS",
     "MAX_MATRIX_QUBITS",
     "WIDTHS",
     "DensityProgram",
@@ -50,6 +50,8 @@ FEW_STRINGS = 32
 """Strings that may be evolved, however small the batch."""
 MAX_COLUMN_BLOCK = 2
 """Qubits of the blocks that columns know."""
+MAX_DIGITS = 15
+"""Qubits of a column, whose places are numbers of 31 bits."""
 MAX_MATRIX_QUBITS = 13
 """Most qubits of a density matrix: 4**13 complex numbers a sample."""
 
@@ -363,23 +365,21 @@ class DensityProgram(NoisyProgram):
             columns = [state_column(blocks, covered, strings)]
             used = {step.block for step in columns[0].steps if step.block >= 0}
         widest = max((len(blocks[k].qubits) for k in used), default=0)
-        fits = 0 < widest <= MAX_COLUMN_BLOCK
+        digits = len(self.active) if backward else columns[0].digits
+        fits = 0 < widest <= MAX_COLUMN_BLOCK and digits <= MAX_DIGITS
         return _Way(pictures, columns if fits else None, covered, strings)
 
     def _on_columns(self, way: _Way, arguments: Arguments) -> Tensor:
         """Return the expectation values of the way's strings, ``(strings, batch or 1)``."""
+        self._check_columns(way, arguments)
         state = None if arguments.state is None else self._pauli_vector(arguments.state)
         if way.states is None and way.observables is None:
             self._build(way)
         if way.states is not None:
-            self._check_columns(way.states.runner, arguments, 0)
             start = None if state is None else state.t()
             return way.states.evaluate(arguments, start)
         assert way.observables is not None  # one of both has been built
         assert way.forward is not None
-        # The observables at the start of the circuit, and what they are contracted with.
-        count = len(way.strings) * way.observables.width
-        self._check_columns(way.observables.runner, arguments, 3 * count)
         components = {} if state is None else {0: state}
         self._run_forward(way.forward, components, arguments)
         return way.observables.evaluate(arguments, components)
@@ -397,11 +397,16 @@ class DensityProgram(NoisyProgram):
         )
         way.forward = self._compile(Pictures(pictures.blocks, pictures.forward, None))
 
-    def _check_columns(self, runner: ColumnRunner, arguments: Arguments, numbers: int) -> None:
-        like, threads = arguments.like, torch.get_num_threads()
-        needed = numbers + threads * runner.numbers(kept=_is_differentiated(arguments))
-        if runner.states:
-            needed += 2 * arguments.batch * runner.width
+    def _check_columns(self, way: _Way, arguments: Arguments) -> None:
+        assert way.columns is not None  # the way was chosen
+        like, threads, batch = arguments.like, torch.get_num_threads(), arguments.batch
+        kept = _is_differentiated(arguments)
+        needed = threads * max(column.numbers(kept=kept) for column in way.columns)
+        if way.pictures.backward is None:
+            needed += 2 * batch * (len(way.strings) + (4 ** len(way.covered)))
+        else:  # all observables at the start of the circuit, their gradients, and places
+            needed += (3 if kept else 2) * len(way.strings) * 4 ** len(self.active)
+            needed += way.pictures.forward.numbers(batch, kept=kept)
         check_memory(
             needed * like.element_size(),
             like.device,
