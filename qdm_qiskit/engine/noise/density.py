@@ -27,9 +27,9 @@ from .channels import PAULIS, ReadoutMap
 from .column_layout import ObservableLayout, StateLayout, late_blocks, runs_on_columns
 from .columns import Column, String, observable_columns, state_column
 from .lowering import Event, NoisyCircuit
-from .matrices import BlockMatrices, SampleRotations
+from .matrices import BlockMatrices, SampleRotations, SampleStarts
 from .memory import check_memory
-from .pictures import Action, Pictures, lay_out, run_observables, run_picture
+from .pictures import Action, Picture, Pictures, lay_out, run_observables, run_picture
 
 __all__ = [
     "FEW_STRINGS",
@@ -82,6 +82,7 @@ class _Way:
     observables: ObservableLayout | None = None
     forward: _Layout | None = None
     """The part before the observables."""
+    starts: SampleStarts | None = None
 
     def seconds(self, batch: int) -> float:
         """Return the estimated time of a training step."""
@@ -115,6 +116,8 @@ class DensityProgram(NoisyProgram):
         self._tensors: dict[tuple[object, ...], Tensor] = {}
         self._ways: dict[tuple[object, ...], _Way] = {}
         """By covered qubits, readout, strings, and whether observables are evolved."""
+        self._chosen_ways: dict[tuple[object, ...], _Way | None] = {}
+        """By covered qubits, readout, batch size and strings."""
 
     @in_full_precision
     def probabilities(
@@ -331,9 +334,19 @@ class DensityProgram(NoisyProgram):
         self, key: object, strings: list[String], arguments: Arguments, readout: bool
     ) -> _Way | None:
         """Return the way in machine code, if it is the cheapest that there is."""
-        batch, covered = arguments.batch, arguments.covered
         if not runs_on_columns(arguments):
             return None
+        place = (arguments.covered, readout, arguments.batch, key)
+        if place not in self._chosen_ways:
+            if len(self._chosen_ways) >= KEPT_CHOICES:
+                self._chosen_ways.clear()
+            self._chosen_ways[place] = self._cheapest_way(key, strings, arguments, readout)
+        return self._chosen_ways[place]
+
+    def _cheapest_way(
+        self, key: object, strings: list[String], arguments: Arguments, readout: bool
+    ) -> _Way | None:
+        batch, covered = arguments.batch, arguments.covered
         found = []
         for backward in (False, True):
             # A column for each of many strings is not cheaper, and takes long to lay out.
@@ -381,7 +394,10 @@ class DensityProgram(NoisyProgram):
         assert way.observables is not None  # one of both has been built
         assert way.forward is not None
         components = {} if state is None else {0: state}
-        self._run_forward(way.forward, components, arguments)
+        if way.starts is not None:
+            components |= way.starts.build(arguments, arguments.like)
+        if way.forward.pictures.forward.actions:
+            self._run_forward(way.forward, components, arguments)
         return way.observables.evaluate(arguments, components)
 
     def _build(self, way: _Way) -> None:
@@ -395,7 +411,29 @@ class DensityProgram(NoisyProgram):
         way.observables = ObservableLayout(
             pictures, way.columns, self.active, self.inputs, self.weights
         )
-        way.forward = self._compile(Pictures(pictures.blocks, pictures.forward, None))
+        layout = self._compile(Pictures(pictures.blocks, pictures.forward, None))
+        way.forward, way.starts = self._without_starts(layout)
+
+    def _without_starts(self, layout: _Layout) -> tuple[_Layout, SampleStarts | None]:
+        """Return the forward picture without qubits that only one input turns, and those at once."""
+        forward, blocks = layout.pictures.forward, layout.pictures.blocks
+        actions: dict[int, list[Action]] = {}
+        for action in forward.actions:
+            actions.setdefault(action.component, []).append(action)
+            if action.kind == "merge":
+                actions.setdefault(action.other, []).append(action)
+        starts = {
+            component: (blocks[several[1].block].events[0], layout.zeros[id(several[0])])
+            for component, several in actions.items()
+            if [each.kind for each in several] == ["zero", "rotate"]
+            and len(several[1].register) == 1
+        }
+        if not starts:
+            return layout, None
+        rest = [action for action in forward.actions if action.component not in starts]
+        picture = Picture(rest, forward.orders, forward.batched)
+        others = self._compile(Pictures(blocks, picture, None))
+        return others, SampleStarts(starts, self.inputs, self.weights)
 
     def _check_columns(self, way: _Way, arguments: Arguments) -> None:
         assert way.columns is not None  # the way was chosen
@@ -404,8 +442,8 @@ class DensityProgram(NoisyProgram):
         needed = threads * max(column.numbers(kept=kept) for column in way.columns)
         if way.pictures.backward is None:
             needed += 2 * batch * (len(way.strings) + (4 ** len(way.covered)))
-        else:  # all observables at the start of the circuit, their gradients, and places
-            needed += (3 if kept else 2) * len(way.strings) * 4 ** len(self.active)
+        else:  # all observables at the start of the circuit; what autograd keeps, and their gradients
+            needed += (3 if kept else 1) * len(way.strings) * 4 ** len(self.active)
             needed += way.pictures.forward.numbers(batch, kept=kept)
         check_memory(
             needed * like.element_size(),

@@ -24,6 +24,7 @@ __all__ = [
     "BlockMatrices",
     "SampleMatrices",
     "SampleRotations",
+    "SampleStarts",
     "rotation_terms",
 ]
 
@@ -264,6 +265,43 @@ class SampleMatrices:
         theta = theta.expand(-1, arguments.batch)[:, :, None, None]
         same = torch.addcmul(table[0], table[1], torch.cos(theta))
         return torch.addcmul(same, table[2], torch.sin(theta))
+
+
+class SampleStarts:
+    """Qubits that begin with a rotation whose angle each sample has for itself, all at once.
+
+    Args:
+        places: Component to its rotation, and the vector ``(4, 1)`` that is turned.
+        inputs: The parameters that each sample has its own values of.
+        weights: The parameters that all samples share.
+    """
+
+    def __init__(
+        self,
+        places: dict[int, tuple[Event, np.ndarray]],
+        inputs: Sequence[Parameter],
+        weights: Sequence[Parameter],
+    ) -> None:
+        self._components = list(places)
+        turned = [
+            [term @ vector for term in rotation_terms(event.pauli)]
+            for event, vector in places.values()
+        ]
+        self._terms = np.array(turned).swapaxes(0, 1)
+        angles = [event.angle for event, _ in places.values() if event.angle is not None]
+        self._angles = Angles(angles, inputs, weights)
+        self._tensors: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+
+    def build(self, arguments: Arguments, like: Tensor) -> dict[int, Tensor]:
+        """Return the vectors ``(4, batch)`` of the components."""
+        place = (like.dtype, like.device)
+        if place not in self._tensors:
+            self._tensors[place] = torch.tensor(self._terms, dtype=like.dtype, device=like.device)
+        table = self._tensors[place]  # (3, components, 4, 1)
+        theta = self._angles.evaluate(arguments.inputs, arguments.weights, like).unsqueeze(1)
+        same = torch.addcmul(table[0], table[1], torch.cos(theta))
+        vectors = torch.addcmul(same, table[2], torch.sin(theta))
+        return dict(zip(self._components, vectors.unbind(0), strict=True))
 
 
 def _rotation(
