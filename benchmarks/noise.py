@@ -6,6 +6,12 @@ model, all parameter-shift PUBs of a step in one run call (its fastest form here
 thread). Values and gradients of both are compared before anything is timed.
 
     python benchmarks/noise.py [--repeats 3] [--json FILE]
+
+With another checkout, it times both builds instead: RX inputs and four layers of RY and a CX chain, in
+processes of their own that take turns, in seconds of the processor. Outputs and gradients are compared
+before anything is timed.
+
+    python benchmarks/noise.py --beside OLD_CHECKOUT [--rounds 10] [--json FILE]
 """
 
 from __future__ import annotations
@@ -14,6 +20,9 @@ import machine  # first: it sets the number of threads  # isort: skip
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -75,12 +84,137 @@ class Aer:
         return z[0], gradient[:split].sum((1, 2)), gradient[split:].sum(2).T
 
 
+BESIDE = {
+    "4 qubits": (4, 32),
+    "6 qubits": (6, 32),
+    "7 qubits": (7, 32),
+    "8 qubits": (8, 32),
+    "8 qubits, batch 64": (8, 64),
+    "9 qubits": (9, 32),
+    "9 qubits, batch 8": (9, 8),
+    "10 qubits, batch 8": (10, 8),
+}
+"""Workloads beside another build: qubits and batch."""
+OLD_ENDS = 9
+"""Qubits up to which the older build is asked; it would take minutes beyond."""
+
+
+def chain(qubits: int, layers: int = 4) -> tuple[QuantumCircuit, list, list]:
+    x, w = input_parameters(qubits), weight_parameters(layers * qubits)
+    made = QuantumCircuit(qubits)
+    for qubit in range(qubits):
+        made.rx(x[qubit], qubit)
+    for layer in range(layers):
+        for qubit in range(qubits):
+            made.ry(w[layer * qubits + qubit], qubit)
+        made.cx(range(qubits - 1), range(1, qubits))
+    return made, x, w
+
+
+def serve() -> None:
+    """Answer requests from stdin, a line of JSON each: qubits and batch, or a number of steps."""
+    machine.one_thread()
+    step = None
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if isinstance(asked, list):
+            step = training_step(*asked)
+            answer = [each.tolist() for each in step()]
+        else:
+            started = time.process_time()
+            for _ in range(asked):
+                step()
+            answer = 1e3 * (time.process_time() - started) / asked
+        print(json.dumps(answer), flush=True)
+
+
+def training_step(qubits: int, batch: int):
+    """Return a function that gives outputs and both gradients of a chain on fake_torino."""
+    logical, x, w = chain(qubits)
+    backend = load_backend("fake_torino")
+    isa = transpile_for(logical, backend, seed=SEED)
+    noise = noise_of(backend, active_qubits([isa]))
+    program = compile_noisy(isa, noise, x, w, method="density")
+    observables = [
+        SparsePauliOp.from_sparse_list([("Z", [q], 1.0)], qubits).apply_layout(isa.layout)
+        for q in range(qubits)
+    ]
+    rng = np.random.default_rng(SEED)
+    inputs = torch.tensor(rng.uniform(-3, 3, (batch, len(x))), dtype=torch.float32)
+    weights = torch.tensor(rng.uniform(-3, 3, len(w)), dtype=torch.float32)
+
+    def step() -> tuple:
+        i, v = inputs.clone().requires_grad_(), weights.clone().requires_grad_()
+        out = program.expectation(observables, i, v)
+        out.square().mean().backward()
+        return out.detach(), v.grad, i.grad
+
+    return step
+
+
+class Worker:
+    """The process of one checkout."""
+
+    def __init__(self, tree: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(tree.resolve()), "OMP_NUM_THREADS": "1"},
+        )
+
+    def ask(self, question):
+        print(json.dumps(question), file=self._process.stdin, flush=True)
+        return json.loads(self._process.stdout.readline())
+
+
+def beside(old: Path, rounds: int) -> dict:
+    """Return the least times of both builds, in milliseconds of the processor."""
+    workers = [Worker(old), Worker(Path(__file__).parents[1])]
+    found = {}
+    for name, (qubits, batch) in BESIDE.items():
+        asked = workers if qubits <= OLD_ENDS else workers[1:]
+        results = [worker.ask([qubits, batch]) for worker in asked]
+        for left, right in zip(results[0], results[-1], strict=True):
+            np.testing.assert_allclose(left, right, atol=1e-4)
+        times = [[] for _ in asked]
+        for _ in range(rounds):
+            for worker, into in zip(asked, times, strict=True):
+                into.append(worker.ask(3 if qubits <= 7 else 1))
+        least = [min(each) for each in times]
+        found[name] = {"old_ms": least[0] if len(asked) == 2 else None, "new_ms": least[-1]}
+        ratio = f"{least[0] / least[1]:6.2f}x" if len(asked) == 2 else ""
+        print(
+            f"{name:>20}: " + " ".join(f"{each:9.2f} ms" for each in least) + f" {ratio}",
+            flush=True,
+        )
+    return found
+
+
+def write(path: Path | None, found: dict) -> None:
+    """Write what was measured beside what the file holds of other runs."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**held, **found}, indent=2) + "\n")
+
+
 def main() -> None:
+    if sys.argv[1:] == ["--serve"]:
+        serve()
+        return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--beside", type=Path, help="folder of another checkout")
+    parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     machine.one_thread()
+    if options.beside is not None:
+        measured = beside(options.beside, options.rounds)
+        write(options.json, {"beside": {"machine": machine.describe(), "ms": measured}})
+        return
     logical, x, w = circuit()
     backend = load_backend("fake_torino")
     isa = transpile_for(logical, backend, seed=SEED)
@@ -128,9 +262,7 @@ def main() -> None:
     for name in times:
         ratio = found["median_ms"]["Aer"] / found["median_ms"][name]
         print(f"{name:>14}: {found['median_ms'][name]:9.2f} ms   {ratio:8.0f}x")
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    write(options.json, found)
 
 
 if __name__ == "__main__":

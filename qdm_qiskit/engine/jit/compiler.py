@@ -28,6 +28,7 @@ from .emit_vectors import VectorWriter
 __all__ = [
     "OPTIMISE",
     "Kernels",
+    "compiled",
     "kernels",
     "widest",
 ]
@@ -222,3 +223,8 @@ def _only_compiler() -> _Compiler:
 def _compiler() -> _Compiler:
     with _ONCE:
         return _only_compiler()
+
+
+def compiled(function: ir.Function) -> int:
+    """Return the address of a function that was written elsewhere, compiled."""
+    return _compiler().address(function)

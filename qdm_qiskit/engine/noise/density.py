@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -23,13 +24,18 @@ from .angles import Angles
 from .base import Arguments, NoisyProgram, confusion_terms
 from .blocks import fuse
 from .channels import PAULIS, ReadoutMap
+from .column_layout import ObservableLayout, StateLayout, late_blocks, runs_on_columns
+from .columns import Column, String, observable_columns, state_column
 from .lowering import Event, NoisyCircuit
-from .matrices import BlockMatrices, SampleRotations
+from .matrices import BlockMatrices, SampleRotations, SampleStarts
 from .memory import check_memory
-from .pictures import Action, Pictures, lay_out, run_picture
+from .pictures import Action, Picture, Pictures, lay_out, run_observables, run_picture
 
 __all__ = [
+    "FEW_STRINGS",
     "KEPT_CHOICES",
+    "MAX_COLUMN_BLOCK",
+    "MAX_DIGITS",
     "MAX_MATRIX_QUBITS",
     "WIDTHS",
     "DensityProgram",
@@ -40,10 +46,14 @@ WIDTHS = (2, 3)
 """Largest blocks that are tried, in qubits; the way with the lowest estimated cost is taken."""
 KEPT_CHOICES = 64
 """Batch sizes and numbers of observables for which the cheapest way is remembered."""
+FEW_STRINGS = 32
+"""Strings that may be evolved, however small the batch."""
+MAX_COLUMN_BLOCK = 2
+"""Qubits of the blocks that columns know."""
+MAX_DIGITS = 15
+"""Qubits of a column, whose places are numbers of 31 bits."""
 MAX_MATRIX_QUBITS = 13
 """Most qubits of a density matrix: 4**13 complex numbers a sample."""
-
-String = tuple[tuple[int, int], ...]
 
 
 @dataclass
@@ -57,6 +67,31 @@ class _Layout:
     rotations: SampleRotations
     zeros: dict[int, np.ndarray]
     """Id of an action to the vector of its new qubit, ``(4, 1)``."""
+
+
+@dataclass
+class _Way:
+    """A way to compute some strings in columns."""
+
+    pictures: Pictures
+    columns: list[Column] | None
+    """None where a block has too many qubits."""
+    covered: tuple[int, ...]
+    strings: list[String]
+    states: StateLayout | None = None
+    observables: ObservableLayout | None = None
+    forward: _Layout | None = None
+    """The part before the observables."""
+    starts: SampleStarts | None = None
+
+    def seconds(self, batch: int) -> float:
+        """Return the estimated time of a training step."""
+        if self.columns is None:
+            return math.inf
+        total = sum(column.seconds() for column in self.columns)
+        if self.pictures.backward is None:
+            return batch * total
+        return total + self.pictures.forward.seconds(batch)
 
 
 @final
@@ -79,6 +114,10 @@ class DensityProgram(NoisyProgram):
         self._inside: dict[tuple[Hashable, ...], tuple[list[String], np.ndarray]] = {}
         """By observables and readout: strings on active qubits, and their coefficients."""
         self._tensors: dict[tuple[object, ...], Tensor] = {}
+        self._ways: dict[tuple[object, ...], _Way] = {}
+        """By covered qubits, readout, strings, and whether observables are evolved."""
+        self._chosen_ways: dict[tuple[object, ...], _Way | None] = {}
+        """By covered qubits, readout, batch size and strings."""
 
     @in_full_precision
     def probabilities(
@@ -235,6 +274,9 @@ class DensityProgram(NoisyProgram):
         batch, like = arguments.batch, arguments.like
         if not self.active:
             return like.new_ones(len(strings), batch)
+        way = self._columns(key, strings, arguments, readout)
+        if way is not None:
+            return self._on_columns(way, arguments).expand(-1, batch)
         layout = self._layout(arguments.covered, readout, batch, len(strings))
         pictures = layout.pictures
         kept = _is_differentiated(arguments)
@@ -249,6 +291,27 @@ class DensityProgram(NoisyProgram):
             f"A density matrix of {len(self.active)} qubits for {batch} samples",
             "use method='trajectories', fewer samples or fewer qubits",
         )
+        state: dict[int, Tensor] = {}
+        if arguments.state is not None:
+            state[0] = self._pauli_vector(arguments.state)
+        matrices = self._run_forward(layout, state, arguments)
+        if pictures.backward is None:
+            (order,) = pictures.forward.orders.values()
+            (final,) = state.values()
+            found = final.index_select(0, self._rows(key, strings, order, like))
+            return found.expand(-1, batch)
+        rows = self._rows(key, strings, self.active, like)
+        start = like.new_zeros(4 ** len(self.active), len(strings))
+        start.scatter_(0, rows.unsqueeze(0), 1.0)
+        evolved = {0: start}
+        run_observables(pictures.backward, evolved, matrices)
+        return self._contract(pictures, evolved[0], state, like).expand(-1, batch)
+
+    def _run_forward(
+        self, layout: _Layout, state: dict[int, Tensor], arguments: Arguments
+    ) -> list[Tensor | None]:
+        """Run the forward picture on components; return the matrices of all blocks."""
+        like = arguments.like
         angles = layout.weighted.evaluate(None, arguments.weights, like)
         built = layout.matrices.build(angles, like)
         matrices = [None if key is None else built[key] for key in layout.keys]
@@ -262,21 +325,132 @@ class DensityProgram(NoisyProgram):
         def zero(action: Action) -> Tensor:
             return self._constant(("zero", id(action)), layout.zeros[id(action)], like)
 
-        state: dict[int, Tensor] = {}
-        if arguments.state is not None:
-            state[0] = self._pauli_vector(arguments.state)
-        run_picture(pictures.forward, state, matrices, rotate, zero)
+        run_picture(layout.pictures.forward, state, matrices, rotate, zero)
+        return matrices
+
+    # ------------------------------------------------------------------ columns
+
+    def _columns(
+        self, key: object, strings: list[String], arguments: Arguments, readout: bool
+    ) -> _Way | None:
+        """Return the way in machine code, if it is the cheapest that there is."""
+        if not runs_on_columns(arguments):
+            return None
+        place = (arguments.covered, readout, arguments.batch, key)
+        if place not in self._chosen_ways:
+            if len(self._chosen_ways) >= KEPT_CHOICES:
+                self._chosen_ways.clear()
+            self._chosen_ways[place] = self._cheapest_way(key, strings, arguments, readout)
+        return self._chosen_ways[place]
+
+    def _cheapest_way(
+        self, key: object, strings: list[String], arguments: Arguments, readout: bool
+    ) -> _Way | None:
+        batch, covered = arguments.batch, arguments.covered
+        found = []
+        for backward in (False, True):
+            # A column for each of many strings is not cheaper, and takes long to lay out.
+            if not backward or len(strings) <= max(4 * batch, FEW_STRINGS):
+                place = (covered, readout, key, backward)
+                if place not in self._ways:
+                    if len(self._ways) >= KEPT_CHOICES:
+                        self._ways.clear()
+                    self._ways[place] = self._way(covered, readout, strings, backward=backward)
+                found.append(self._ways[place])
+        best = min(found, key=lambda way: way.seconds(batch))
+        others = (
+            _seconds(self._pictures(covered, readout, width, backward), batch, len(strings))
+            for width in WIDTHS
+            for backward in (False, True)
+        )
+        return best if best.seconds(batch) < min(others) else None
+
+    def _way(
+        self, covered: tuple[int, ...], readout: bool, strings: list[String], *, backward: bool
+    ) -> _Way:
+        pictures = self._pictures(covered, readout, WIDTHS[0], backward)
+        blocks = pictures.blocks
+        if backward:
+            late = late_blocks(pictures)
+            columns = observable_columns(blocks, late, strings)
+            used = set(late)
+        else:
+            columns = [state_column(blocks, covered, strings)]
+            used = {step.block for step in columns[0].steps if step.block >= 0}
+        widest = max((len(blocks[k].qubits) for k in used), default=0)
+        digits = len(self.active) if backward else columns[0].digits
+        fits = 0 < widest <= MAX_COLUMN_BLOCK and digits <= MAX_DIGITS
+        return _Way(pictures, columns if fits else None, covered, strings)
+
+    def _on_columns(self, way: _Way, arguments: Arguments) -> Tensor:
+        """Return the expectation values of the way's strings, ``(strings, batch or 1)``."""
+        self._check_columns(way, arguments)
+        state = None if arguments.state is None else self._pauli_vector(arguments.state)
+        if way.states is None and way.observables is None:
+            self._build(way)
+        if way.states is not None:
+            start = None if state is None else state.t()
+            return way.states.evaluate(arguments, start)
+        assert way.observables is not None  # one of both has been built
+        assert way.forward is not None
+        components = {} if state is None else {0: state}
+        if way.starts is not None:
+            components |= way.starts.build(arguments, arguments.like)
+        if way.forward.pictures.forward.actions:
+            self._run_forward(way.forward, components, arguments)
+        return way.observables.evaluate(arguments, components)
+
+    def _build(self, way: _Way) -> None:
+        assert way.columns is not None  # the way was chosen
+        pictures = way.pictures
         if pictures.backward is None:
-            (order,) = pictures.forward.orders.values()
-            (final,) = state.values()
-            found = final.index_select(0, self._rows(key, strings, order, like))
-            return found.expand(-1, batch)
-        rows = self._rows(key, strings, self.active, like)
-        start = like.new_zeros(4 ** len(self.active), len(strings))
-        start.scatter_(0, rows.unsqueeze(0), 1.0)
-        evolved = {0: start}
-        run_picture(pictures.backward, evolved, matrices, rotate, zero, transposed=True)
-        return self._contract(pictures, evolved[0], state, like).expand(-1, batch)
+            way.states = StateLayout(
+                pictures.blocks, way.columns[0], way.strings, self.inputs, self.weights
+            )
+            return
+        way.observables = ObservableLayout(
+            pictures, way.columns, self.active, self.inputs, self.weights
+        )
+        layout = self._compile(Pictures(pictures.blocks, pictures.forward, None))
+        way.forward, way.starts = self._without_starts(layout)
+
+    def _without_starts(self, layout: _Layout) -> tuple[_Layout, SampleStarts | None]:
+        """Return the forward picture without qubits that only one input turns, and those at once."""
+        forward, blocks = layout.pictures.forward, layout.pictures.blocks
+        actions: dict[int, list[Action]] = {}
+        for action in forward.actions:
+            actions.setdefault(action.component, []).append(action)
+            if action.kind == "merge":
+                actions.setdefault(action.other, []).append(action)
+        starts = {
+            component: (blocks[several[1].block].events[0], layout.zeros[id(several[0])])
+            for component, several in actions.items()
+            if [each.kind for each in several] == ["zero", "rotate"]
+            and len(several[1].register) == 1
+        }
+        if not starts:
+            return layout, None
+        rest = [action for action in forward.actions if action.component not in starts]
+        picture = Picture(rest, forward.orders, forward.batched)
+        others = self._compile(Pictures(blocks, picture, None))
+        return others, SampleStarts(starts, self.inputs, self.weights)
+
+    def _check_columns(self, way: _Way, arguments: Arguments) -> None:
+        assert way.columns is not None  # the way was chosen
+        like, threads, batch = arguments.like, torch.get_num_threads(), arguments.batch
+        kept = _is_differentiated(arguments)
+        needed = threads * max(column.numbers(kept=kept) for column in way.columns)
+        if way.pictures.backward is None:
+            needed += 2 * batch * (len(way.strings) + (4 ** len(way.covered)))
+        else:  # all observables at the start of the circuit; what autograd keeps, and their gradients
+            needed += (3 if kept else 1) * len(way.strings) * 4 ** len(self.active)
+            needed += way.pictures.forward.numbers(batch, kept=kept)
+        check_memory(
+            needed * like.element_size(),
+            like.device,
+            f"A density matrix of {len(self.active)} qubits for {arguments.batch} samples",
+            "use method='trajectories', fewer samples or fewer qubits",
+        )
 
     def _contract(
         self, pictures: Pictures, observables: Tensor, state: dict[int, Tensor], like: Tensor

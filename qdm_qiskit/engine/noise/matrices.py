@@ -22,7 +22,9 @@ from .lowering import Event
 
 __all__ = [
     "BlockMatrices",
+    "SampleMatrices",
     "SampleRotations",
+    "SampleStarts",
     "rotation_terms",
 ]
 
@@ -135,6 +137,22 @@ class BlockMatrices:
             ("fixed", row): self._tensor(("fixed", row), array, like)
             for row, array in enumerate(self._fixed)
         }
+        for size, stack in self.stacks(angles, like).items():
+            for row, matrix in enumerate(stack.unbind(0)):
+                found[(size, row)] = matrix
+        return found
+
+    def fixed(self, row: int) -> np.ndarray:
+        """Return the matrix of a block without weights, the second part of whose key is given."""
+        return self._fixed[row]
+
+    def stacks(self, angles: Tensor | None, like: Tensor) -> dict[int, Tensor]:
+        """Return the matrices of blocks with weights by their size, ``(blocks, size, size)``.
+
+        Args:
+            angles, like: As for :meth:`build`.
+        """
+        found: dict[int, Tensor] = {}
         for size, (terms, places) in self._stacked.items():
             assert angles is not None  # blocks with factors have angles
             table = self._tensor((size, "table"), terms, like)
@@ -152,8 +170,7 @@ class BlockMatrices:
                     index = self._tensor((size, level, 2), alone, like)
                     parts.append(values.index_select(0, index))
                 values = parts[0] if len(parts) == 1 else torch.cat(parts)
-            for row, matrix in enumerate(values.unbind(0)):
-                found[(size, row)] = matrix
+            found[size] = values
         return found
 
     def _tensor(self, key: object, array: np.ndarray, like: Tensor) -> Tensor:
@@ -212,6 +229,79 @@ class SampleRotations:
             dtype = torch.int64 if array.dtype.kind == "i" else like.dtype
             self._tensors[place] = torch.tensor(array, dtype=dtype, device=like.device)
         return self._tensors[place]
+
+
+class SampleMatrices:
+    """Rotations with an angle for each sample, as matrices.
+
+    Args:
+        events: Rotations, and their qubits as their matrix has them, the first most significant.
+        inputs: The parameters that each sample has its own values of.
+        weights: The parameters that all samples share.
+    """
+
+    def __init__(
+        self,
+        events: Sequence[tuple[Event, tuple[int, ...]]],
+        inputs: Sequence[Parameter],
+        weights: Sequence[Parameter],
+    ) -> None:
+        terms = [
+            [on_axes(term, event.qubits, list(reversed(axes)), 4) for term in
+             rotation_terms(event.pauli)]
+            for event, axes in events
+        ]  # fmt: skip
+        self._terms = np.array(terms).swapaxes(0, 1)[:, :, None]
+        self._angles = Angles([i.angle for i, _ in events if i.angle is not None], inputs, weights)
+        self._tensors: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+
+    def build(self, arguments: Arguments, like: Tensor) -> Tensor:
+        """Return ``(rotations, batch, rows, rows)``."""
+        place = (like.dtype, like.device)
+        if place not in self._tensors:
+            self._tensors[place] = torch.tensor(self._terms, dtype=like.dtype, device=like.device)
+        table = self._tensors[place]
+        theta = self._angles.evaluate(arguments.inputs, arguments.weights, like)
+        theta = theta.expand(-1, arguments.batch)[:, :, None, None]
+        same = torch.addcmul(table[0], table[1], torch.cos(theta))
+        return torch.addcmul(same, table[2], torch.sin(theta))
+
+
+class SampleStarts:
+    """Qubits that begin with a rotation whose angle each sample has for itself, all at once.
+
+    Args:
+        places: Component to its rotation, and the vector ``(4, 1)`` that is turned.
+        inputs: The parameters that each sample has its own values of.
+        weights: The parameters that all samples share.
+    """
+
+    def __init__(
+        self,
+        places: dict[int, tuple[Event, np.ndarray]],
+        inputs: Sequence[Parameter],
+        weights: Sequence[Parameter],
+    ) -> None:
+        self._components = list(places)
+        turned = [
+            [term @ vector for term in rotation_terms(event.pauli)]
+            for event, vector in places.values()
+        ]
+        self._terms = np.array(turned).swapaxes(0, 1)
+        angles = [event.angle for event, _ in places.values() if event.angle is not None]
+        self._angles = Angles(angles, inputs, weights)
+        self._tensors: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+
+    def build(self, arguments: Arguments, like: Tensor) -> dict[int, Tensor]:
+        """Return the vectors ``(4, batch)`` of the components."""
+        place = (like.dtype, like.device)
+        if place not in self._tensors:
+            self._tensors[place] = torch.tensor(self._terms, dtype=like.dtype, device=like.device)
+        table = self._tensors[place]  # (3, components, 4, 1)
+        theta = self._angles.evaluate(arguments.inputs, arguments.weights, like).unsqueeze(1)
+        same = torch.addcmul(table[0], table[1], torch.cos(theta))
+        vectors = torch.addcmul(same, table[2], torch.sin(theta))
+        return dict(zip(self._components, vectors.unbind(0), strict=True))
 
 
 def _rotation(

@@ -26,6 +26,7 @@ __all__ = [
     "Pictures",
     "Shape",
     "lay_out",
+    "run_observables",
     "run_picture",
 ]
 
@@ -232,6 +233,17 @@ def _act(
             batched=picture.batched[component],
         )
     )
+
+
+def run_observables(
+    picture: Picture, observables: dict[int, Tensor], matrices: Sequence[Tensor | None]
+) -> None:
+    """Run the actions of a backward picture: blocks only, transposed."""
+
+    def none(action: Action, *_: Tensor) -> Tensor:
+        raise AssertionError(f"observables meet no '{action.kind}'")
+
+    run_picture(picture, observables, matrices, none, none, transposed=True)
 
 
 def run_picture(

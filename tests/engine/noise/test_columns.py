@@ -1,0 +1,306 @@
+"""Columns in machine code against calls of torch, numpy and Aer."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp, random_statevector
+from qiskit_aer.noise import NoiseModel, depolarizing_error, thermal_relaxation_error
+
+from qdm_qiskit.engine.jit.columns import column_kernels, places
+from qdm_qiskit.engine.noise import DensityProgram, compile_noisy
+from qdm_qiskit.errors import InvalidData
+from tests.engine.noise import test_density as density
+from tests.helpers import random_angles
+
+DTYPES = [(np.float64, 1e-12), (np.float32, 3e-5)]
+
+
+# ---------------------------------------------------------------------- kernels
+
+
+def guarded(size: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    """Return numbers at a multiple of 64 bytes, and the array with 16 numbers around them."""
+    whole = np.full(size + 64, np.nan, dtype)
+    start = 16 + (-(whole.ctypes.data + 16 * whole.itemsize) % 64) // whole.itemsize
+    inner = whole[start : start + size]
+    inner[:] = 0
+    return inner, whole
+
+
+def rows_of(vector: np.ndarray, digits: int, block: tuple[int, ...]) -> np.ndarray:
+    """Return a vector with the block's digits in front, ``(rows, others)``."""
+    axes = [digits - 1 - digit for digit in block]
+    moved = np.moveaxis(vector.reshape([4] * digits), axes, range(len(block)))
+    return moved.reshape(4 ** len(block), -1)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+@pytest.mark.parametrize("digits", [4, 5, 6])
+def test_blocks_and_their_gradients_against_numpy(digits, dtype, tolerance):
+    kernels = column_kernels(double=dtype is np.float64)
+    rng = np.random.default_rng(digits)
+    every = [*itertools.permutations(range(digits), 2), *((d,) for d in range(digits))]
+    for block, form in itertools.product(every, ("forward", "transposed")):
+        rows, where = 4 ** len(block), places(digits, block)
+        (x, around), (y, beyond), (g, beside) = (guarded(4**digits, dtype) for _ in range(3))
+        (entries, _), (sums, _) = (guarded(rows**2, dtype) for _ in range(2))
+        x[:], g[:] = rng.normal(size=(2, 4**digits))
+        entries[:] = rng.normal(size=rows**2) / rows
+        matrix = entries.reshape(rows, rows)
+        matrix = matrix if form == "forward" else matrix.T
+        before, given = rows_of(x, digits, block), rows_of(g, digits, block).copy()
+        tiles = len(where.bases), where.bases.ctypes.data, where.places.ctypes.data
+        table = np.array(
+            [
+                [kernels.address("apply", rows, where.mode, form), x.ctypes.data, y.ctypes.data,
+                 *tiles, entries.ctypes.data, 0],
+                [kernels.address("pull", rows, where.mode, form), x.ctypes.data, g.ctypes.data,
+                 *tiles, entries.ctypes.data, sums.ctypes.data],
+            ],
+            np.int64,
+        )  # fmt: skip
+        kernels.run(table.ctypes.data, 0, 2)
+        assert np.abs(rows_of(y, digits, block) - matrix @ before).max() < tolerance
+        assert np.abs(rows_of(g, digits, block) - matrix.T @ given).max() < tolerance
+        found = kernels.in_order(torch.from_numpy(sums.copy()), rows)[0].numpy()
+        assert np.abs(found - given @ before.T).max() < 40 * tolerance
+        for whole in (around, beyond, beside):  # nothing is written beside the vectors
+            assert np.isnan(whole).sum() == 64
+
+
+# ---------------------------------------------------------------------- programs
+
+
+def forced(program: DensityProgram, backward: bool | None, monkeypatch) -> list[bool]:
+    """Make a program take one way, or the calls of torch if None; return where it did."""
+    taken: list[bool] = []
+
+    def columns(key, strings, arguments, readout):
+        if backward is None:
+            return None
+        way = program._way(arguments.covered, readout, strings, backward=backward)
+        taken.append(way.columns is not None)
+        return way if taken[-1] else None
+
+    monkeypatch.setattr(program, "_columns", columns)
+    return taken
+
+
+def some_observables(num_qubits: int, seed: int) -> list[SparsePauliOp]:
+    rng = np.random.default_rng(seed)
+    letters = rng.choice(list("IXYZ"), (4, num_qubits), p=[0.55, 0.15, 0.15, 0.15])
+    labels = ["".join(each) for each in letters]
+    return [SparsePauliOp(labels[:2], [0.3, -1]), *map(SparsePauliOp, labels[2:])]
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 5), st.integers(0, 30), st.booleans())
+def test_every_way_gives_what_calls_of_torch_give(seed, num_qubits, depth, with_states):
+    """Values, gradients and gradients of gradients, whatever the channels: 1e-10 in float64."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(density, "THREE_QUBITS", ())
+        circuit, inputs, weights = density.random_noisy_circuit(num_qubits, depth, seed)
+        noise = density.random_noise(num_qubits, seed)
+        program = compile_noisy(
+            circuit, noise, inputs, weights, method="density", unknown_gates="noiseless"
+        )
+        x, w = (each.requires_grad_() for each in random_angles(3, 3, 3, seed))
+        wanted, states = [x, w], None
+        if with_states:
+            size = 2 ** len(program.active)
+            rows = [random_statevector(size, seed=seed + j).data for j in range(3)]
+            states = torch.tensor(np.stack(rows)).requires_grad_()
+            wanted.append(states)
+        observables = some_observables(num_qubits, seed)
+        mix = torch.Generator().manual_seed(seed)
+        cotangents = torch.randn(3, len(observables) + 2**num_qubits, generator=mix).double()
+
+        def results():
+            values = torch.cat(
+                [
+                    program.expectation(observables, x, w, states),
+                    program.probabilities(x, w, states),
+                ],
+                1,
+            )
+            loss = (values * cotangents).sum()
+            first = torch.autograd.grad(loss, wanted, retain_graph=True)
+            again = torch.autograd.grad(loss, wanted, create_graph=True)
+            square = sum(each.abs().square().sum() for each in again[:2])
+            return [values, *first, *torch.autograd.grad(square, [x, w])]
+
+        forced(program, None, patch)
+        expected = results()
+        used = []
+        for backward in (False, True):
+            used += forced(program, backward, patch)
+            for got, want in zip(results(), expected, strict=True):
+                assert (got - want).abs().max() < 1e-10
+
+
+def chain(num_qubits: int, layers: int = 2):
+    """RX of inputs, then layers of RY and CX from neighbour to neighbour."""
+    inputs = [Parameter(f"x_{k:04d}") for k in range(num_qubits)]
+    weights = [Parameter(f"w_{k:04d}") for k in range(layers * num_qubits)]
+    circuit = QuantumCircuit(num_qubits)
+    for qubit in range(num_qubits):
+        circuit.rx(inputs[qubit], qubit)
+    for k, weight in enumerate(weights):
+        circuit.ry(weight, k % num_qubits)
+        if k % num_qubits == num_qubits - 1:
+            circuit.cx(range(num_qubits - 1), range(1, num_qubits))
+    return circuit, inputs, weights
+
+
+def relaxing() -> NoiseModel:
+    noise = NoiseModel()
+    relaxation = thermal_relaxation_error(50, 30, 4, 0.1)
+    noise.add_all_qubit_quantum_error(relaxation, ["rx", "ry"])
+    both = depolarizing_error(0.05, 2).compose(relaxation.tensor(relaxation))
+    noise.add_all_qubit_quantum_error(both, ["cx"])
+    return noise
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_gradients_against_finite_differences(backward, monkeypatch):
+    circuit, inputs, weights = chain(3)
+    program = compile_noisy(circuit, relaxing(), inputs, weights, method="density")
+    taken = forced(program, backward, monkeypatch)
+    x, w = (each.requires_grad_() for each in random_angles(3, 6, 2))
+    states = torch.tensor(random_statevector(4, seed=1).data[None].repeat(2, 0)).requires_grad_()
+
+    def values(*arguments):
+        observables = [SparsePauliOp(["XYZ", "ZII"], [1, 0.3]), SparsePauliOp("IZI")]
+        return program.expectation(observables, *arguments, initial_qubits=[0, 2])
+
+    assert torch.autograd.gradcheck(values, (x, w, states))
+    assert all(taken)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_the_distribution_is_aers(backward, monkeypatch):
+    circuit, inputs, weights = chain(4)
+    circuit.reset(1)
+    circuit.ry(weights[0], 1)
+    noise = relaxing()
+    program = compile_noisy(circuit, noise, inputs, weights, method="density")
+    taken = forced(program, backward, monkeypatch)
+    x, w = random_angles(4, 8, 2)
+    got = program.probabilities(x, w, readout=False).numpy()
+    for row in range(2):
+        bound = density.bind(circuit, inputs, weights, x[row].numpy(), w.numpy())
+        expected = np.diag(density.aer_matrix(bound, noise)).real
+        assert np.abs(got[row] - expected).max() < 1e-10
+    assert taken == [True]
+
+
+def test_samples_do_not_depend_on_their_batch_or_on_threads():
+    circuit, inputs, weights = chain(6)
+    program = compile_noisy(circuit, relaxing(), inputs, weights, method="density")
+    x, w = random_angles(6, 12, 70)
+    w.requires_grad_()
+
+    def both(rows):
+        values = program.probabilities(x[rows], w)
+        return values.detach(), torch.autograd.grad(values[:, ::3].square().sum(), w)[0]
+
+    values, gradient = both(slice(None))
+    parts = [both(slice(0, 33)), both(slice(33, 70))]
+    assert torch.allclose(values, torch.cat([each[0] for each in parts]), atol=1e-14)
+    assert torch.allclose(gradient, parts[0][1] + parts[1][1], atol=1e-12)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        again = both(slice(None))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(values, again[0])
+    assert torch.allclose(gradient, again[1], atol=1e-12)
+
+
+@pytest.mark.parametrize("layout", ["reversed", "strided", "expanded"])
+def test_gradients_and_weights_may_lie_as_they_like(layout):
+    circuit, inputs, weights = chain(3)
+    program = compile_noisy(circuit, relaxing(), inputs, weights, method="density")
+    x, w = random_angles(3, 6, 4)
+    observables = [SparsePauliOp("ZII"), SparsePauliOp("IZX")]
+    if layout == "expanded":
+        plain = x[:1].repeat(4, 1)
+        other = x[:1].expand(4, 3)
+    elif layout == "strided":
+        plain, other = x, torch.stack([x, x], 2)[..., 0]
+    else:
+        plain, other = x, x.flip(0).contiguous().flip(0)
+    found = []
+    for given_x in (plain, other):
+        each = w.clone().requires_grad_()
+        values = program.expectation(observables, given_x, each)
+        values.backward(torch.ones(()).double().expand_as(values))
+        found.append((values.detach(), each.grad))
+    for one, two in zip(*found, strict=True):
+        assert torch.equal(one, two)
+
+
+# ---------------------------------------------------------------------- light cones
+
+
+def test_an_observable_pays_for_its_light_cone_only():
+    """Four neighbours decide it; 22 qubits would be 4**22 numbers."""
+    n, local = 22, 5
+    circuit, inputs, weights = chain(n, 1)
+    program = compile_noisy(circuit, relaxing(), inputs, weights, method="density")
+    few, few_inputs, few_weights = chain(local, 1)
+    part = compile_noisy(few, relaxing(), few_inputs, few_weights, method="density")
+    x, w = random_angles(n, n, 3)
+    observable = SparsePauliOp.from_sparse_list([("ZX", [3, 1], 1.0)], n)
+    value = program.expectation([observable], x, w)
+    small = SparsePauliOp.from_sparse_list([("ZX", [3, 1], 1.0)], local)
+    assert torch.allclose(value, part.expectation([small], x[:, :local], w[:local]), atol=1e-12)
+    (way,) = (way for way in program._ways.values() if way.pictures.backward is None)
+    assert way.columns is not None
+    assert way.columns[0].digits == local
+
+
+def test_more_than_the_memory_is_refused_before_it_is_taken(monkeypatch):
+    circuit, inputs, weights = chain(8)
+    program = compile_noisy(circuit, relaxing(), inputs, weights, method="density")
+    monkeypatch.setattr("qdm_qiskit.engine.noise.memory.SMALL_BYTES", 0)
+    monkeypatch.setattr("qdm_qiskit.engine.noise.memory.available_bytes", lambda device: 2**18)
+    x, w = random_angles(8, 16, 2)
+    with pytest.raises(InvalidData, match=r"8 qubits for 2 samples needs about .* available; use"):
+        program.expectation([SparsePauliOp("ZIIIIIII")], x, w.requires_grad_())
+
+
+# ---------------------------------------------------------------------- other ways
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_blocks_of_three_qubits_and_forward_mode_run_in_torch():
+    circuit, inputs, weights = chain(3)
+    x, w = random_angles(3, 6, 2)
+    observables = [SparsePauliOp("ZII")]
+    program = compile_noisy(circuit, relaxing(), inputs, weights, method="density")
+
+    def value(given):
+        return program.expectation(observables, x, given)
+
+    _, slope = torch.func.jvp(value, (w,), (torch.ones_like(w),))
+    each = w.clone().requires_grad_()
+    rows = [torch.autograd.grad(entry, each, retain_graph=True)[0] for entry in value(each)]
+    assert torch.allclose(slope[:, 0], torch.stack(rows).sum(1), atol=1e-12)
+    circuit.ccx(0, 1, 2)
+    wide = compile_noisy(
+        circuit, relaxing(), inputs, weights, method="density", unknown_gates="noiseless"
+    )
+    bound = density.bind(circuit, inputs, weights, x[0].numpy(), w.numpy())
+    expected = np.diag(density.aer_matrix(bound, relaxing())).real
+    assert np.abs(wide.probabilities(x, w)[0].numpy() - expected).max() < 1e-10
+    assert all(way.columns is None for way in wide._ways.values())
