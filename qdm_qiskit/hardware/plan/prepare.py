@@ -184,6 +184,10 @@ def draft_plan(
         config = replace(config, loader=choice.best.loader)
     trained = load_run(run, loader=config.loader)
     device = find_device(chosen, backend, config.seed)
+    if config.train is not None:
+        return _training(
+            trained, config, Destination(chosen, device, availability), root, today, progress
+        )
     x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
     destination = Destination(chosen, device, availability)
     own_chain = (
@@ -253,6 +257,28 @@ def draft_plan(
         refit=work.refit,
         decisions=(),
         files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),
+    )
+    return Draft(plan if root is None else with_found_calibration(plan, root), contents)
+
+
+def _training(
+    trained: TrainedRun,
+    config: PlanConfig,
+    destination: Destination,
+    root: Path | None,
+    today: date | None,
+    progress: Progress,
+) -> Draft:
+    from .prepare_training import training_draft
+
+    plan, contents = training_draft(
+        trained,
+        config,
+        destination,
+        recorded_place(destination),
+        _run_name(trained),
+        today,
+        progress,
     )
     return Draft(plan if root is None else with_found_calibration(plan, root), contents)
 
