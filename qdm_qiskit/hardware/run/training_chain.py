@@ -116,7 +116,7 @@ class TrainingChain:
             if path.endswith("state.json"):
                 state = parse_json(content)
                 assert isinstance(state, dict)
-                state["step"] = int(state["step"]) + self._wanted.steps
+                state["step"] = int(state.get("step", 0)) + self._wanted.steps
                 content = _json(state)
             found[path] = content
         with tempfile.TemporaryDirectory() as folder:
