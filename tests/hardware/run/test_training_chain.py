@@ -118,7 +118,7 @@ def test_the_trained_model_is_a_run_that_others_take(done, tmp_path):
         app, ["sample", str(run.trained), "--num-images", "2", "--out", str(tmp_path / "out")]
     )
     assert result.exit_code == 0, result.output
-    judged = qdm.evaluate(run.trained, metrics=["mmd"], count=16, resamples=20)
+    judged = qdm.evaluate(run.trained, metrics=["nearest_training"], count=16, resamples=20)
     assert judged is not None
 
 
