@@ -11,7 +11,13 @@ epochs, and is judged by the same loss at the same places:
 * plain: exactly, without normalisation, as ``exact`` there;
 * afterwards: the same weights, normalised only where they are judged;
 * batch: trained with it, moments over all rows of a batch, whatever their times;
-* by time: trained with it, moments over the rows of each time.
+* by time: trained with it, moments over the rows of each time;
+* refit: the weights of plain, with gain and offset of each value fitted to the exact ones of 300
+  training circuits at the place, as `qdm refit` does: what normalisation has to beat;
+* nothing: every value is its mean, whatever goes in. A loss above it is worth nothing.
+
+All of it without shots and with 4096 of each row: where a device leaves a small signal, dividing by its
+spread enlarges the shot noise as well.
 
 Each normalised way is judged twice: with moments of batches of mixed times, as training has them, and
 of one time each, as a step of sampling has them.
@@ -24,7 +30,8 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +40,10 @@ import torch
 from torch import Tensor
 from train_on import DATA, FIRST, HERE, MODELS, MORE, OTHER, PLACES, settings, worst_line
 
+from qdm_qiskit.diffusion.base import TrainingPairs
 from qdm_qiskit.files import write_json
 from qdm_qiskit.layers import QuantumLayer
+from qdm_qiskit.mitigation.refit import AffineCorrection, affine_correction
 from qdm_qiskit.rng import derived_seed
 from qdm_qiskit.sampling import TrainedRun, load_run
 from qdm_qiskit.training import load_split, resolve_run, train
@@ -42,6 +51,8 @@ from qdm_qiskit.training.objective import Objective
 from qdm_qiskit.training.targets.target import TrainingTarget, training_target
 
 MODEL = "q_dense"
+SHOTS, CIRCUITS = 4096, 300
+WHERE = (*PLACES, *(f"{place}, {SHOTS} shots" for place in PLACES))
 LEAST = 1e-6
 """Spread below which a value is not divided by it."""
 Moments = tuple[Tensor, Tensor]
@@ -96,14 +107,46 @@ class Normalised:
         return found
 
 
+class Changed:
+    """The one circuit of a model with its outputs changed row by row while it answers."""
+
+    def __init__(self, model: Any, change: Callable[[Tensor], Tensor]) -> None:
+        [self.layer] = [each for each in model.modules() if isinstance(each, QuantumLayer)]
+        self.change = change
+
+    @contextmanager
+    def acting(self, num_steps: int) -> Iterator[None]:
+        """Change until the context ends, whatever executes the circuit now."""
+        inner = self.layer.executor
+
+        def changed(*given: Any) -> Tensor:
+            return self.change(inner(*given))
+
+        self.layer.executor = changed
+        try:
+            yield
+        finally:
+            self.layer.executor = inner
+
+
+def corrected(fit: AffineCorrection) -> Callable[[Tensor], Tensor]:
+    """Return a correction as a function of tensors."""
+    return lambda values: torch.from_numpy(fit(values.double().numpy())).to(values)
+
+
+def constant(mean: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return a function that answers a mean, whatever it is given."""
+    return lambda values: mean.expand_as(values)
+
+
 def shifted(values: Tensor, wanted: Moments) -> Tensor:
     """Return the values with other moments over their rows."""
     mean, spread = moments_of(values)
     return (values - mean) / spread.clamp_min(LEAST) * wanted[1] + wanted[0]
 
 
-def moments_by_time(run: TrainedRun, pairs: Any) -> dict[int | None, Moments]:
-    """Return the moments of a run's exact values, over all rows and over those of each time."""
+def values_of(run: TrainedRun, pairs: Any) -> Tensor:
+    """Return a run's values for noisy images, from what executes its circuit now."""
     [layer] = [each for each in run.model.modules() if isinstance(each, QuantumLayer)]
     inner, seen = layer.executor, list[Tensor]()
 
@@ -116,6 +159,12 @@ def moments_by_time(run: TrainedRun, pairs: Any) -> dict[int | None, Moments]:
         Objective(run.process, run.model).losses(run.model, pairs, None)
     layer.executor = inner
     [values] = seen
+    return values
+
+
+def moments_by_time(run: TrainedRun, pairs: Any) -> dict[int | None, Moments]:
+    """Return the moments of a run's exact values, over all rows and over those of each time."""
+    values = values_of(run, pairs)
     found: dict[int | None, Moments] = {None: moments_of(values)}
     for step in pairs.step.unique().tolist():
         found[step] = moments_of(values[pairs.step == step])
@@ -146,7 +195,7 @@ def trained_on(run: TrainedRun, seed: int, normal: Normalised | None) -> None:
 
 
 @contextmanager
-def acting(normal: Normalised | None, run: TrainedRun) -> Iterator[None]:
+def acting(normal: Normalised | Changed | None, run: TrainedRun) -> Iterator[None]:
     """Normalise where there is something that does."""
     if normal is None:
         yield
@@ -171,10 +220,12 @@ class Places:
         }
         self.targets: dict[str, TrainingTarget | None] = {}
         with tempfile.TemporaryDirectory() as folder:
-            for name in PLACES:
+            for name in WHERE:
                 place = Path(folder) / name.replace(" ", "-")
                 place.mkdir()
-                self.targets[name] = training_target(run.model, replace(base, **on[name]), place)
+                options = on[name.partition(",")[0]]
+                config = replace(base, **options, train_shots=SHOTS if "," in name else None)
+                self.targets[name] = training_target(run.model, config, place)
 
     @contextmanager
     def answering(self, name: str, run: TrainedRun) -> Iterator[None]:
@@ -189,15 +240,30 @@ class Places:
 
 
 def judged(
-    run: TrainedRun, places: Places, pairs: Any, normal: Callable[[], Normalised | None]
+    run: TrainedRun,
+    places: Places,
+    pairs: Any,
+    made: Callable[[str], Normalised | Changed | None],
 ) -> dict[str, float]:
-    """Return the test loss at each place."""
+    """Return the test loss at each place, with what is made for the place."""
     found = {}
     objective = Objective(run.process, run.model)
-    for name in PLACES:
-        with torch.no_grad(), places.answering(name, run), acting(normal(), run):
+    for name in WHERE:
+        changed = made(name)
+        with torch.no_grad(), places.answering(name, run), acting(changed, run):
             found[name] = float(objective.losses(run.model, pairs, None).mean())
     return found
+
+
+def refit_at(run: TrainedRun, places: Places, pairs: Any, name: str) -> Changed:
+    """Return the correction of a run's values at a place."""
+    few = TrainingPairs(*(getattr(pairs, each.name)[:CIRCUITS] for each in fields(pairs)))
+    exact = values_of(run, few)
+    with places.answering(name, run):
+        measured = values_of(run, few)
+    return Changed(
+        run.model, corrected(affine_correction(measured.double().numpy(), exact.double().numpy()))
+    )
 
 
 def cells(seed: int, work: Path) -> dict[str, dict[str, float]]:
@@ -220,24 +286,28 @@ def cells(seed: int, work: Path) -> dict[str, dict[str, float]]:
             normal = Normalised(run.model, by_time=by_time, wanted=wanted)
         trained_on(run, seed, normal)
         if by_time is None:
-            found["plain"] = judged(run, places, tested, lambda: None)
+            found["plain"] = judged(run, places, tested, lambda name: None)
             # The moments of the weights as they are now.
             wanted, way = moments_by_time(run, seen), "afterwards"
+            found["refit"] = judged(run, places, tested, partial(refit_at, run, places, seen))
+            mean = Changed(run.model, constant(wanted[None][0]))
+            found["nothing"] = judged(run, places, tested, lambda name, made=mean: made)
         for judge, split_by in (("mixed times", False), ("one time", True)):
             made = Normalised(run.model, by_time=split_by, wanted=wanted)
             if way == "batch" and split_by:
                 # Sampling normalises one time's rows by the moments that training gave back to all.
                 made.wanted = {None: wanted[None]}
-            found[f"{way}, {judge}"] = judged(run, places, tested, lambda made=made: made)
+            found[f"{way}, {judge}"] = judged(run, places, tested, lambda name, made=made: made)
     return found
 
 
 def table(content: dict[str, dict[str, dict[str, float]]]) -> str:
     """Return the losses of each seed, and their means, as a Markdown table."""
-    lines = ["| way, and its moments | " + " | ".join(PLACES) + " |", "|---" * 5 + "|"]
+    head = f"| way, and its moments | {' | '.join(WHERE)} |"
+    lines = [head, "|---" * (1 + len(WHERE)) + "|"]
     for way in next(iter(content.values())):
         words = []
-        for place in PLACES:
+        for place in WHERE:
             values = [each[way][place] for each in content.values()]
             shown = ", ".join(f"{value:.4f}" for value in values)
             words.append(f"{np.mean(values):.4f} ({shown})" if len(values) > 1 else shown)

@@ -24,6 +24,7 @@ from ..errors import InvalidData, InvalidOption, TargetUnavailable
 from ..execution.calls import CallTarget, CircuitCall
 from ..layers.calling import ExactTarget, quantum_layers
 from ..models import Denoiser
+from .spsa import Spsa
 from .targets.called import ShiftedExecutor
 from .targets.target import check_trainable
 
@@ -184,12 +185,21 @@ def _executor(name: str, spec: CircuitSpec, answer: Answer) -> ShiftedExecutor:
     return made
 
 
+class _Missing(BaseException):
+    """Signal that the answer to a call is not there yet; no error, and for no model's code to catch."""
+
+    def __init__(self, call: CircuitCall) -> None:
+        super().__init__(call.name)
+        self.call = call
+
+
 @final
 class CallTraining:
     """Training of some weights of a model, from the answers of calls.
 
     With ``adam`` a step asks about its batch and every shifted angle in one question for each layer.
-    With ``spsa`` it asks about its batch twice, at weights to both sides of the present ones.
+    With ``spsa`` it asks about its batch at weights to both sides of the present ones, in one question
+    for each layer as well.
 
     Args:
         model: The model; its weights are changed.
@@ -219,6 +229,7 @@ class CallTraining:
         self._made: Counter[str] = Counter()
         self._target: CallTarget | None = None
         self._memory: list[np.ndarray] | None = None
+        self._given: list[np.ndarray] | None = None
         self._place = 0
         self.shifted = 0
         """Angles that were shifted for each row, in the last step, of all layers together."""
@@ -228,8 +239,6 @@ class CallTraining:
         trained = [each for each in model.parameters() if each.requires_grad]
         self._optimizer: torch.optim.Optimizer
         if optimizer == "spsa":
-            from .spsa import Spsa
-
             self._optimizer = Spsa(
                 model,
                 kind="spsa",
@@ -297,11 +306,12 @@ class CallTraining:
         said: list[float] = []
         if self._kind == "spsa":
 
-            def closure() -> float:
-                said.append(self._loss(batch).item())
-                return said[-1]
+            def both(puts: Sequence[Callable[[], None]]) -> list[float]:
+                said.extend(self._losses_at(batch, puts))
+                return said
 
-            self._optimizer.step(closure)
+            assert isinstance(self._optimizer, Spsa)
+            self._optimizer.step(lambda: self._loss(batch).item(), both)
         else:
             self._optimizer.zero_grad()
             loss = self._loss(batch)
@@ -321,6 +331,37 @@ class CallTraining:
         self._place, self.shifted = 0, 0
         return batch.loss(self.model, self.process)
 
+    def _losses_at(self, batch: Batch, puts: Sequence[Callable[[], None]]) -> list[float]:
+        """Return the losses at several weights, whose calls are asked together, layer by layer.
+
+        The model runs again for each further question, with the answers that are there.
+        """
+        assert self._target is not None
+        found: dict[int, float] = {}
+        answers: list[list[np.ndarray]] = [[] for _ in puts]
+        before = [(each, each.clone()) for each in self.model.buffers()]
+        while len(found) < len(puts):
+            asked: dict[int, CircuitCall] = {}
+            for number, put in enumerate(puts):
+                if number in found:
+                    continue
+                put()
+                for each, value in before:  # which batch normalisation changes in each run
+                    each.copy_(value)
+                self._given = answers[number]
+                try:
+                    found[number] = self._loss(batch).item()
+                except _Missing as missing:
+                    name = f"{missing.call.name}{'+-'[number]}"
+                    asked[number] = replace(missing.call, name=name)
+                finally:
+                    self._given = None
+            if asked:
+                results = self._target.answer(list(asked.values()))
+                for number, each in zip(asked, results, strict=True):
+                    answers[number].append(np.asarray(each.outputs, dtype=np.float64))
+        return [found[number] for number in range(len(puts))]
+
     @contextmanager
     def _asking(self, target: CallTarget) -> Iterator[None]:
         self._target = target
@@ -333,13 +374,17 @@ class CallTraining:
     def _answer(self, executor: ShiftedExecutor, call: CircuitCall) -> np.ndarray:
         self.shifted += executor.shifted
         place, self._place = self._place, self._place + 1
-        if self._memory is not None and place < len(self._memory):
-            return self._memory[place]
+        known = self._memory if self._given is None else self._given
         self._made[call.name] += 1
+        if known is not None and place < len(known):
+            return known[place]
         number = self._made[call.name]
         name = call.name if number == 1 else f"{call.name}#{number}"
+        call = replace(call, name=name, shots=self._shots)
+        if self._given is not None:
+            raise _Missing(call)
         assert self._target is not None
-        [found] = self._target.answer([replace(call, name=name, shots=self._shots)])
+        [found] = self._target.answer([call])
         outputs = np.asarray(found.outputs, dtype=np.float64)
         if self._memory is not None:
             self._memory.append(outputs)

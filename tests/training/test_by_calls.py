@@ -131,7 +131,7 @@ def test_what_is_asked_is_what_was_promised(tmp_path):
     counted.rows.clear()
     made = training(model, process, ["layer.weights"], optimizer="spsa")
     made.step(batch, counted)
-    assert counted.rows == [3, 3]
+    assert counted.rows == [6]  # both weights in one question
 
 
 def with_tail(tmp_path):
@@ -181,3 +181,32 @@ def test_what_cannot_be_trained_says_so_in_a_line(tmp_path):
     states, own = loaded(tmp_path, "cacioppo", depths=(2, 2, 2))
     with pytest.raises(TargetUnavailable, match="hands states from circuit to circuit"):
         check_by_calls(states, own, "local:fake_manila")
+
+
+@pytest.mark.slow
+def test_spsas_losses_asked_together_are_those_of_one_after_the_other(tmp_path):
+    """Of circuits behind circuits: as many questions as layers are called, each of both weights."""
+    from qdm_qiskit.training.spsa import Spsa
+
+    model, process = loaded(tmp_path, "qu_net", levels=2, num_steps=2)
+    batch = batch_of(model, process, 2)
+    names, _ = chosen_weights(model, process, batch, "all")
+    start = {n: each.detach().clone() for n, each in model.named_parameters()}
+    plain = Spsa(model, kind="spsa", learning_rate=0.5, perturbation=0.1, seed=3)
+    plain.step(lambda: batch.loss(model, process).item())
+    wanted = {n: each.detach().clone() for n, each in model.named_parameters()}
+    with torch.no_grad():
+        for name, each in model.named_parameters():
+            each.copy_(start[name])
+    counted = Counted(ExactTarget())
+    made = training(
+        model, process, names, optimizer="spsa", learning_rate=0.5, perturbation=0.1, seed=3
+    )
+    made.step(batch, counted)
+    for name, each in model.named_parameters():
+        torch.testing.assert_close(each.detach(), wanted[name], atol=1e-4, rtol=1e-3)
+    once = Counted(ExactTarget())
+    with torch.no_grad():
+        made.evaluate(batch, once)
+    assert counted.rows == [2 * rows for rows in once.rows]
+    assert len(once.rows) > 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from ...archives import read_arrays
-from ...errors import BudgetExceeded, InvalidData, InvalidOption, InvalidPlan
+from ...errors import BudgetExceeded, InvalidData, InvalidOption, InvalidPlan, QdmError
 from ...execution.calls import CallResult, CircuitCall
 from ...progress import Message, Progress
 from ..ledger.budget import BudgetState
@@ -106,7 +106,15 @@ def training_draft(
         shots=config.shots,
     )
     listed = _Listing()
-    training.step(batches[0], listed)
+    try:
+        training.step(batches[0], listed)
+    except QdmError:
+        raise
+    except (ValueError, RuntimeError) as error:  # of torch: a batch too small to be normalised
+        reason = str(error).splitlines()[0]
+        raise InvalidOption(
+            f"'{model.name}' cannot be trained on {config.num_images} images a step: {reason:.200}"
+        ) from error
     plan = TrainingPlan(
         optimizer=optimizer,
         steps=1 if optimizer == "ridge" else config.train,

@@ -69,7 +69,7 @@ class TrainingPlan:
         if self.once:
             return "exact, of what was measured once"
         if self.optimizer == "spsa":
-            return "two losses a step (SPSA)"
+            return "two losses a step, in one question (SPSA)"
         angles = "1 angle" if self.shifted == 1 else f"{self.shifted} angles"
         return f"parameter shift, {angles} ahead and behind"
 

@@ -193,10 +193,10 @@ def test_another_seed_measures_other_batches_and_shots(small, tmp_path):
         submit_run(plan.folder)
     one, other = (trained_weights(each) for each in plans)
     assert not same(one, other)
-    # Two questions a step, of the rows alone.
-    names = [f"step-{step:04d}-{number:02d}" for step in (2, 1) for number in (1, 2)]
-    assert [job.name for job in plans[0].calls.jobs] == names
-    assert {job.circuits for job in plans[0].calls.jobs} == {2}
+    # One question a step, of the rows alone at both weights.
+    jobs = plans[0].calls.jobs
+    assert [job.name for job in jobs] == ["step-0002", "step-0001"]
+    assert [(call.name, call.rows) for call in jobs[0].calls] == [("layer+", 2), ("layer-", 2)]
 
 
 # -- stopped and taken up ---------------------------------------------------------------------------
@@ -348,6 +348,15 @@ def test_a_classical_model_is_refused(tmp_path):
         planned(run, tmp_path / "root")
 
 
+@pytest.mark.slow
+def test_a_batch_that_the_model_cannot_normalise_is_refused(tmp_path):
+    run = write_run(tmp_path / "run", "qu_net", levels=2, num_steps=2)
+    with pytest.raises(
+        InvalidOption, match="'qu_net' cannot be trained on 1 images a step: Expected"
+    ):
+        planned(run, tmp_path / "root", num_images=1)
+
+
 @pytest.mark.parametrize(("seconds", "shots"), [(0.5, None), (None, 100)])
 def test_a_run_that_overdraws_its_budget_is_not_even_planned(small, tmp_path, seconds, shots):
     """Wherever it runs: a rehearsal of what would be refused is refused too."""
@@ -372,9 +381,9 @@ def test_the_command_line_plans_and_sends(small, tmp_path):
     options = ["--target", "engine", "--train", "1", "--train-optimizer", "spsa", "--shots", "32"]
     result = CliRunner().invoke(app, ["run", "plan", str(small), *options, *root])
     assert result.exit_code == 0, result.output
-    assert "gradient: two losses a step (SPSA)" in result.output
+    assert "gradient: two losses a step, in one question (SPSA)" in result.output
     refused = CliRunner().invoke(app, ["run", "submit", "latest", *root])
-    assert "2 jobs, 1024 shots" in str(refused.exception)
+    assert "1 jobs, 1024 shots" in str(refused.exception)
     result = CliRunner().invoke(app, ["run", "submit", "latest", "--yes", *root])
     assert result.exit_code == 0, result.output
     assert "trained" in result.output
