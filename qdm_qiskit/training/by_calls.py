@@ -346,8 +346,8 @@ class CallTraining:
                 if number in found:
                     continue
                 put()
-                for each, value in before:  # which batch normalisation changes in each run
-                    each.copy_(value)
+                for buffer, value in before:  # which batch normalisation changes in each run
+                    buffer.copy_(value)
                 self._given = answers[number]
                 try:
                     found[number] = self._loss(batch).item()
@@ -358,8 +358,8 @@ class CallTraining:
                     self._given = None
             if asked:
                 results = self._target.answer(list(asked.values()))
-                for number, each in zip(asked, results, strict=True):
-                    answers[number].append(np.asarray(each.outputs, dtype=np.float64))
+                for number, result in zip(asked, results, strict=True):
+                    answers[number].append(np.asarray(result.outputs, dtype=np.float64))
         return [found[number] for number in range(len(puts))]
 
     @contextmanager
