@@ -74,7 +74,9 @@ def print_run(run: HardwareRun, as_json: bool) -> None:
         if note:
             typer.echo(f"note       {note}")
         if state.state == "done":
-            typer.echo(f"images     {folder / 'samples.png'}")
+            trained = run.trained
+            result = ("images", folder / "samples.png") if trained is None else ("trained", trained)
+            typer.echo(f"{result[0]:<11}{result[1]}")
         elif state.state == "running":
             typer.echo(f"go on by   {command_line('resume', state.run_id, folder.parent)}")
 

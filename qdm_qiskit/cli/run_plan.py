@@ -149,6 +149,25 @@ def plan(
         int | None,
         typer.Option(help="Shots that a chain in one circuit keeps, in place of --shots."),
     ] = None,
+    train: Annotated[
+        int | None,
+        typer.Option(
+            help="Train the model on the target by so many steps of an optimizer, in place of "
+            "sampling; --num-images are then the noisy images of a step."
+        ),
+    ] = None,
+    train_optimizer: Annotated[
+        str,
+        typer.Option(help="adam by parameter shift, spsa, ridge for a linear tail, or auto."),
+    ] = "auto",
+    train_rate: Annotated[float, typer.Option(help="Step size of the optimizer.")] = 0.05,
+    train_perturbation: Annotated[float, typer.Option(help="Perturbation of spsa.")] = 0.1,
+    train_weights: Annotated[
+        str,
+        typer.Option(
+            help="What is trained: all; tail, the weights that no circuit depends on; or names."
+        ),
+    ] = "all",
     layout_trials: Annotated[int, typer.Option(help="Transpiler seeds tried.")] = 5,
     fractional_gates: Annotated[
         bool,
@@ -220,6 +239,11 @@ def plan(
         "tile_buffer": tile_buffer,
         "refit": refit,
         "chain": chain,
+        "train": train,
+        "train_optimizer": train_optimizer,
+        "train_rate": train_rate,
+        "train_perturbation": train_perturbation,
+        "train_weights": train_weights,
         "kept_shots": kept_shots,
         "layout_trials": layout_trials,
         "fractional_gates": fractional_gates,

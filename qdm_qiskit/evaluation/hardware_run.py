@@ -99,11 +99,14 @@ class HardwareReport:
     None without, and then not in :meth:`to_dict`."""
     qnn: dict[str, Any] | None = None
     """Outputs of a QNN, see :func:`qnn_numbers`; None of a model's run. Its ``images`` are rows."""
+    training: dict[str, Any] | None = None
+    """Losses of a training run and what it trains; None of others, and then not in :meth:`to_dict`. Its
+    ``images`` are the noisy ones of a step."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""
         found = {"schema": SCHEMA, **asdict(self)}
-        for name in ("chain", "refit"):
+        for name in ("chain", "refit", "training"):
             if found[name] is None:
                 del found[name]
         return found
@@ -151,7 +154,7 @@ def hardware_report(
     manifest = read_manifest(path) if path.exists() else _manifest_so_far(plan)
     qnn = None if plan.qnn is None else qnn_numbers(found)
     exact = found.trajectory
-    if qnn is None:
+    if qnn is None and plan.training is None:
         exact = _exact_images(found, sampler)
     try:
         jobs = () if manifest is None else _jobs(plan, manifest)
@@ -183,7 +186,9 @@ def hardware_report(
         cancelled=manifest is not None and manifest.get("state") == "cancelled",
         equal=found.equal,
         replay=found.sentence(),
-        image_error=None if qnn is not None else _image_error(found, exact),
+        image_error=None
+        if qnn is not None or plan.training is not None
+        else _image_error(found, exact),
         jobs=jobs,
         calibration_seconds=None if plan.calibration is None else plan.calibration.seconds,
         calibration_found=plan.calibration is not None and plan.calibration.found is not None,
@@ -196,6 +201,7 @@ def hardware_report(
         versions=versions,
         chain=_chain(found),
         qnn=qnn,
+        training=_training(found),
     )
     return report, HardwarePictures(found.trajectory, exact)
 
@@ -231,6 +237,20 @@ def qnn_numbers(found: Replay) -> dict[str, Any]:
         "errors": rows(answer.standard_errors),
         "exact": rows(exact),
         "error": None if exact is None else float(np.sqrt(np.mean((values - exact) ** 2))),
+    }
+
+
+def _training(found: Replay) -> dict[str, Any] | None:
+    """Return what a run trains, and its losses so far."""
+    if found.training is None or found.plan.training is None:
+        return None
+    return {
+        "words": found.plan.training.sentence(),
+        "optimizer": found.plan.training.optimizer,
+        "steps": found.plan.training.steps,
+        "losses": list(found.training.losses),
+        "exact_before": found.training.exact_before,
+        "exact_after": found.training.exact_after,
     }
 
 

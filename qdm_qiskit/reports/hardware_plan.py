@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,6 +45,7 @@ def plan_summary(plan: RunPlan, budget: BudgetState | None = None) -> dict[str, 
             "weights": plan.qnn.num_weights,
             "output_shape": list(plan.qnn.output_shape),
         },
+        **({} if plan.training is None else {"training": asdict(plan.training)}),
         "schedule": plan.schedule,
         "steps": [
             {"step": each.step, "shots": each.shots, "seconds": each.seconds} for each in plan.steps
@@ -244,7 +246,8 @@ def _subject(plan: RunPlan) -> str:
     qnn = plan.qnn
     if qnn is None:
         name = f"{plan.model} ({plan.model_run})"
-        return f"model      {name}, {plan.circuit.num_qubits} qubits, T = {plan.num_steps}"
+        steps = "" if plan.training is not None else f", T = {plan.num_steps}"
+        return f"model      {name}, {plan.circuit.num_qubits} qubits{steps}"
     return (
         f"QNN        {qnn.kind}, {qnn.qubits} qubits, {qnn.num_inputs} inputs, {qnn.num_weights} "
         f"weights, output {qnn.output_shape}"
@@ -270,6 +273,12 @@ def _calls(plan: RunPlan) -> list[str]:
             f"images     {plan.num_images}{bases}, rows of one circuit",
         ]
     names = {call.name for job in calls.jobs for call in job.calls}
+    if plan.training is not None:
+        return [
+            f"training   {plan.training.sentence()}",
+            f"images     {plan.num_images} with noise"
+            + (", measured once" if plan.training.once else " in each step"),
+        ]
     if calls.sampler is None:
         bases = ", one for each basis" if count > 1 else ""
         plural = "s" if count > 1 else ""

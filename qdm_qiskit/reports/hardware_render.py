@@ -15,6 +15,7 @@ from ..data import image_grid
 from ..evaluation.hardware_run import HardwarePictures, HardwareReport
 from ..files import write_together
 from .qnn_render import COLUMNS, draw_outputs, output_rows, output_sentences
+from .training_render import LOSSES, draw_losses, loss_rows, loss_sentences
 
 __all__ = [
     "EXACT",
@@ -144,7 +145,7 @@ def render_png(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray
 
 
 def render_outputs_png(report: dict[str, Any]) -> bytes:
-    """Draw the outputs of a QNN with their standard errors, and the cost of its jobs.
+    """Draw outputs of a QNN with their standard errors, or losses of training, and the jobs' cost.
 
     Args:
         report: The same as for :func:`render_markdown`.
@@ -158,7 +159,10 @@ def render_outputs_png(report: dict[str, Any]) -> bytes:
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(2, 1))
-    draw_outputs(left, report, MEASURED, EXACT)
+    if "training" in report:
+        draw_losses(left, report, MEASURED, EXACT)
+    else:
+        draw_outputs(left, report, MEASURED, EXACT)
     _costs(right, report)
     right.set_xlabel("job (number of a part, c of a calibration)")
     buffer = io.BytesIO()
@@ -277,12 +281,14 @@ def _sections(report: dict[str, Any]) -> list[Section]:
     subject: Section = ("Images", _image_sentences(report), (), [])
     if report["qnn"] is not None:
         subject = ("Outputs", output_sentences(report), COLUMNS, output_rows(report))
+    if "training" in report:
+        subject = ("Training", loss_sentences(report), LOSSES, loss_rows(report))
     return [
         subject,
         (
             "Steps" if report["qnn"] is None else "Circuits",
             _step_sentences(report),
-            _step_columns(report["steps"]),
+            _step_columns(report["steps"], training="training" in report),
             report["steps"],
         ),
         ("Cost", _cost_sentences(report), _JOB_COLUMNS, report["jobs"]),
@@ -290,9 +296,12 @@ def _sections(report: dict[str, Any]) -> list[Section]:
     ]
 
 
-def _step_columns(steps: list[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
+def _step_columns(
+    steps: list[dict[str, Any]], *, training: bool = False
+) -> tuple[tuple[str, str], ...]:
     more = [each for each in _CALL_COLUMNS if any(s.get(each[1]) is not None for s in steps)]
-    return (*_STEP_COLUMNS, *more)
+    first = (("steps to go", "step"),) if training else _STEP_COLUMNS[:1]
+    return (*first, *_STEP_COLUMNS[1:], *more)
 
 
 def _headline(report: dict[str, Any]) -> str:
@@ -311,6 +320,9 @@ def _headline(report: dict[str, Any]) -> str:
     if report["qnn"] is not None:
         rows = "1 row" if report["images"] == 1 else f"{report['images']} rows"
         subject = f"{report['qnn']['kind']} on {report['target']}, {rows}"
+    if "training" in report:
+        images = _images(report["images"])
+        subject = f"{report['model']} trained on {report['target']}, {images} with noise a step"
     return (
         f"{subject}, {state}; {circuit['qubits']} qubits, depth {circuit['depth']}, "
         f"{circuit['two_qubit_gates']} two-qubit gates"
@@ -352,6 +364,8 @@ def _range(values: list[float]) -> str:
 
 def _pictured(report: dict[str, Any]) -> str:
     """Return the words in place of the picture."""
+    if "training" in report:
+        return "losses, cost"
     return "images, distances, cost" if report["qnn"] is None else "outputs, cost"
 
 
@@ -377,7 +391,7 @@ def _step_sentences(report: dict[str, Any]) -> list[str]:
             "qubits have none that can be computed."
         ]
     raw = np.mean([each["raw_distance"] for each in report["steps"]])
-    over = "images" if report["qnn"] is None else "rows"
+    over = "images" if report["qnn"] is None and "training" not in report else "rows"
     shots = np.mean([each["shot_distance"] for each in report["steps"]])
     sentences = [
         "Distance is the total variation distance of a step's measured distribution from the exact "
@@ -515,7 +529,9 @@ def write_hardware_report(
         OutputNotWritable: If one cannot be written.
     """
     content = report.to_dict()
-    if content["qnn"] is None:
+    if "training" in content:
+        png = render_outputs_png(content)
+    elif content["qnn"] is None:
         png = render_png(content, pictures.trajectory, pictures.exact)
     else:
         png = render_outputs_png(content)

@@ -23,6 +23,7 @@ from ..hardware.ledger.budget import OPEN_PLAN, BudgetState, Window
 from ..hardware.ledger.ledger import FILE, Ledger, RunState
 from ..hardware.ledger.output_files import read_outputs
 from ..hardware.ledger.run_files import IMAGES
+from ..hardware.ledger.trained_files import TRAINED, read_training
 from ..hardware.plan.estimator_plan import text_of_options
 from ..hardware.plan.job_limits import note_asked
 from ..hardware.plan.prepare import PlanConfig, with_found_calibration
@@ -63,7 +64,7 @@ ROOT = Path("hardware_runs")
 
 @final
 class HardwareRun:
-    """A hardware run: its plan, state, cost and images, or the outputs of a QNN.
+    """A hardware run: its plan, state, cost and images, or outputs of a QNN, or a trained model.
 
     It holds the folder only and reads the rest when asked, so it is never stale: a run goes on in
     any process.
@@ -149,6 +150,19 @@ class HardwareRun:
             raise InvalidData(
                 f"{path} cannot be used: {error}; move it away, and `qdm run resume` makes it again."
             ) from error
+
+    @property
+    def trained(self) -> Path | None:
+        """Run folder of the model that the run trained, for :func:`qdm_qiskit.sample` and others; None
+        before it is done, and of runs that train nothing.
+        """
+        return None if read_training(self.folder) is None else self.folder / TRAINED
+
+    @property
+    def losses(self) -> tuple[float, ...] | None:
+        """Loss of each optimizer step of a training run, by the counts; None before it is done."""
+        found = read_training(self.folder)
+        return None if found is None else found.losses
 
     @property
     def outputs(self) -> np.ndarray | None:
@@ -290,6 +304,10 @@ class HardwareRun:
         images = self.images
         if images is not None:
             parts.append(picture(grid_png(images), f"{len(images)} images of the run"))
+        trained, losses = self.trained, self.losses
+        if losses is not None:
+            ends = [("first loss", losses[0]), ("last loss", losses[-1])]
+            parts.append(facts([("trained run", trained), *ends]))
         outputs, errors = self.outputs, self.standard_errors
         if outputs is not None:
             largest = None if errors is None else float(errors.max())

@@ -6,7 +6,8 @@ one batch and one noise, so that they differ by the weights only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, final
 
 import numpy as np
@@ -91,13 +92,17 @@ class Spsa(torch.optim.Optimizer):
         return sum(p.numel() for p in self.trainable)
 
     @torch.no_grad()
-    def step(  # type: ignore[override] # torch declares two overloads; the loop uses this one
-        self, closure: Callable[[], float]
+    def step(  # type: ignore[override] # torch declares two overloads; the loops use this one
+        self,
+        closure: Callable[[], float],
+        together: Callable[[Sequence[Callable[[], None]]], list[float]] | None = None,
     ) -> None:
         """One iteration.
 
         Args:
             closure: The loss at the model's present weights; always the same for the same weights.
+            together: Takes functions that each give the model other weights, and returns the losses at
+                all of them; in place of ``closure``, for SPSA alone.
         """
         state = self.state[self.trainable[0]]
         done = int(state["step"]) if state else 0
@@ -123,8 +128,15 @@ class Spsa(torch.optim.Optimizer):
             iteration = QNSPSA(self._fidelity, blocking=False, regularization=self.regularisation)
             metric = state["metric"].double().cpu().numpy() if state else np.eye(len(start))
             iteration._smoothed_hessian = metric
+        evaluated: Callable[[np.ndarray], float | list[float]] = loss
+        if together is not None:
+            iteration.set_max_evals_grouped(2)
+
+            def evaluated(x: np.ndarray) -> float | list[float]:
+                return together([partial(self._put, each) for each in x])
+
         iteration._nfev = 0
-        _, update = iteration._compute_update(loss, start, k, eps, np.linalg.solve)
+        _, update = iteration._compute_update(evaluated, start, k, eps, np.linalg.solve)
         self._put(start - rate * update)
         state["step"] = torch.tensor(float(k))
         if self.circuits:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.ledger.run_files import read_counts
@@ -132,7 +133,9 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def results(folder: Path) -> dict[str, np.ndarray]:
-    """Images of a model's run, or outputs of a QNN's."""
+    """Images of a model's run, outputs of a QNN's, or weights of one that trained."""
+    for weights in (folder / "trained").rglob("model.safetensors"):
+        return load_file(weights)
     images = folder / "images.npz"
     return arrays(images if images.exists() else folder / "outputs.npz")
 

@@ -23,6 +23,7 @@ from .file_lock import not_writable
 from .ledger import FILE, Ledger
 from .output_files import OUTPUTS
 from .run_files import IMAGES, MANIFEST, NONCE, SAMPLES, STEPS, nonce, read_counts
+from .trained_files import TRAINED, trained_files
 
 __all__ = [
     "StoredFiles",
@@ -181,8 +182,10 @@ class StoredFiles:
             self._ledger.event(self._run_id, "stored", files=self._sums(new))
         self._noted = {*known, *new}
 
-    def recorded(self, names: Sequence[str] = RESULTS) -> None:
-        """Record the checksums of results that were written just now."""
+    def recorded(self, names: Sequence[str] | None = None) -> None:
+        """Record the checksums of results that were written just now; of all results if None."""
+        if names is None:
+            names = (*RESULTS, *trained_files(self._folder))
         there = [name for name in names if (self._folder / name).is_file()]
         self._ledger.event(self._run_id, "recorded", files=self._sums(there))
 
@@ -215,6 +218,7 @@ class StoredFiles:
                 continue  # set aside with the counts that it is made of
             counts = path.with_suffix(".npz")
             made = path.suffix != ".json" or name == MANIFEST or name in again or counts.exists()
+            made |= name.startswith(f"{TRAINED}/")
             if not made and copy is None:
                 raise InvalidData(
                     f"{path} was damaged after it was written, and nothing here makes it again; "

@@ -196,7 +196,7 @@ class CallsPlan:
     jobs: tuple[JobPlan, ...]
     """Jobs in the order in which they are needed."""
     sampler: SamplerPlan | None
-    """Sampler of the chain; None of a QNN, which has no chain."""
+    """Sampler of the chain; None of a QNN and of training, which have no chain."""
     tiles: TilesPlan | None = None
     """Places of the chip that run the circuits at once; a plan without is written without the key."""
 
@@ -248,8 +248,11 @@ class CallsPlan:
         """Return the jobs of a question of a step; none if there is no such question."""
         return [each for each in self.jobs if (each.step, each.number) == (step, number)]
 
-    def table(self) -> list[tuple[str, int, int, int, float]]:
+    def table(self, *, training: bool = False) -> list[tuple[str, int, int, int, float]]:
         """Return the jobs to be sent: equal work in steps that follow each other is one row.
+
+        Args:
+            training: True if the steps are an optimizer's, which are counted upwards.
 
         Returns:
             Name, jobs, circuits of each job, shots of each circuit, and QPU seconds of the row.
@@ -263,7 +266,11 @@ class CallsPlan:
                 continue
             same = steps[first : last + 1]
             times = f"t = {same[0][0].step}" + ("" if len(same) == 1 else f" .. {jobs[0].step}")
-            if self.sampler is None:
+            if training:
+                most = self.jobs[0].step
+                numbers = (most - same[0][0].step + 1, most - jobs[0].step + 1)
+                times = f"step {numbers[0]}" + ("" if len(same) == 1 else f" .. {numbers[1]}")
+            elif self.sampler is None:
                 times = "all rows" if len(jobs) == 1 else "rows"
             for position, job in enumerate(jobs):
                 name = times if len(jobs) == 1 else f"{times}, {position + 1}"

@@ -93,6 +93,19 @@ class PlanConfig:
     """Most circuits of a job, each with its values; None for no limit, or what was refused before."""
     max_job_values: int | None = None
     """Most values of parameters that a job sends; None for 4 million, or what was refused before."""
+    train: int | None = None
+    """Steps of an optimizer that trains the model on the target, in place of a chain; None samples.
+    ``num_images`` are then the noisy images of a step, and ``shots`` those of each row."""
+    train_optimizer: Literal["auto", "adam", "spsa", "ridge"] = "auto"
+    """``adam`` by parameter shift, ``spsa`` by two losses a step, ``ridge`` for a linear tail in closed
+    form; ``auto`` takes ridge where it fits, and else adam."""
+    train_rate: float = 0.05
+    """Step size of the optimizer."""
+    train_perturbation: float = 0.1
+    """Perturbation of SPSA, in radians where a weight is an angle."""
+    train_weights: str = "all"
+    """``all``; ``tail``, those that no circuit depends on, which one job serves for all steps; or names
+    of weights, or of parts of the model, with commas between them."""
     primitive: Primitive = "sampler"
     """``estimator`` sends jobs of IBM's Estimator, for calls that read expectation values."""
     primitive_options: str = "{}"
@@ -136,6 +149,7 @@ class PlanConfig:
                 raise InvalidOption(
                     f"{name} must be at least 1 and at most 1000000000, got {value}."
                 )
+        self._check_train()
         if self.seed < 0 or self.optimization_level not in (0, 1, 2, 3):
             raise InvalidOption(
                 "seed is >= 0 and optimization_level is 0 to 3, "
@@ -185,6 +199,24 @@ class PlanConfig:
             raise InvalidOption(
                 "A refit takes as many shots as a step, which seconds would decide; give shots in "
                 "place of seconds, or leave out refit."
+            )
+
+    def _check_train(self) -> None:
+        if self.train is not None and not 1 <= self.train <= 1_000_000:
+            raise InvalidOption(
+                f"train, steps of the optimizer, is at least 1 and at most 1000000, got {self.train}."
+            )
+        for name in ("train_rate", "train_perturbation"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0 < value <= 1e3):
+                raise InvalidOption(f"{name} is above 0 and at most 1000, got {value}.")
+        given = (
+            self.train_optimizer, self.train_rate, self.train_perturbation, self.train_weights
+        )  # fmt: skip
+        if self.train is None and given != ("auto", 0.05, 0.1, "all"):
+            raise InvalidOption(
+                "train_optimizer, train_rate, train_perturbation and train_weights belong to train, "
+                "the steps of the optimizer; set train, for example 20."
             )
 
     def _check_primitive(self) -> None:

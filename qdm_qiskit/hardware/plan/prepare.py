@@ -187,6 +187,10 @@ def draft_plan(
     device = find_device(chosen, backend, config.seed)
     if root is not None and chosen.kind == "ibm" and device is not None:
         config = with_learnt_limits(config, root, device.name, progress)
+    if config.train is not None:
+        return _training(
+            trained, config, Destination(chosen, device, availability), root, today, progress
+        )
     x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
     destination = Destination(chosen, device, availability)
     own_chain = (
@@ -259,6 +263,28 @@ def draft_plan(
         refit=work.refit,
         decisions=(),
         files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),
+    )
+    return Draft(plan if root is None else with_found_calibration(plan, root), contents)
+
+
+def _training(
+    trained: TrainedRun,
+    config: PlanConfig,
+    destination: Destination,
+    root: Path | None,
+    today: date | None,
+    progress: Progress,
+) -> Draft:
+    from .prepare_training import training_draft
+
+    plan, contents = training_draft(
+        trained,
+        config,
+        destination,
+        recorded_place(destination),
+        _run_name(trained),
+        today,
+        progress,
     )
     return Draft(plan if root is None else with_found_calibration(plan, root), contents)
 

@@ -8,6 +8,7 @@ A run is a folder ``<root>/<run id>/``. Planning writes into it
 ``inputs.npz``       ``x``: x_T, and ``labels`` of a guided model
 ``model/``           the model as it was: a run folder with one checkpoint
 ``refit.npz``        where it is refitted: training images with noise, their times and labels
+``inputs.npz``       of training: ``x``, ``step``, ``target`` (and ``labels``) of the batch of each step
 ``qnn.json``         in place of a model, a QNN's circuit and readout; ``inputs.npz`` has its values
 ===================  ==============================================================
 
@@ -41,6 +42,7 @@ from .estimator_plan import EstimatorPlan
 from .qnn_plan import QnnPlan
 from .qpu_seconds import Timing
 from .refit_plan import REFIT, RefitPlan
+from .training_plan import TrainingPlan
 from .types import (
     MAX_IMAGES,
     MAX_STEPS,
@@ -99,6 +101,8 @@ CALLS_SCHEMA = "qdm-run-plan/2"
 """Format with ``calls``: a step is several circuit calls, or a sampler walks the chain."""
 QNN_SCHEMA = "qdm-run-plan/3"
 """Format with ``qnn``: one question, of a QNN, in place of a model's chain."""
+TRAINING_SCHEMA = "qdm-run-plan/4"
+"""Format with ``training``: steps of an optimizer, in place of a model's chain."""
 PLAN, CIRCUITS, INPUTS, MODEL = "plan.json", "circuits.qpy", "inputs.npz", "model"
 QNN = "qnn.json"
 MAX_PLAN_BYTES = 16 << 20
@@ -166,6 +170,9 @@ class RunPlan:
     """Jobs of an Estimator in place of the Sampler's; a plan without is written without the key."""
     refit: RefitPlan | None = None
     """The refit of its model to the device; a plan without is written without the key."""
+    training: TrainingPlan | None = None
+    """Training of its model, whose steps are the optimizer's; a plan without is written without the
+    key."""
     folder: Path = field(default=Path(), compare=False)
     """Folder of the run; it decides nothing and is not in the hash."""
     before_found: bool = field(default=False, compare=False)
@@ -223,6 +230,7 @@ class RunPlan:
         )
         self._check_chain(self.chain)
         self._check_refit(self.refit)
+        self._check_training(self.training)
         paths = [each.path for each in self.files]
         check(paths == sorted(set(paths)), "files are listed once, in order", paths)
         subject = f"{MODEL}/config.json" if self.qnn is None else QNN
@@ -248,13 +256,24 @@ class RunPlan:
         used = {refit.place(call) for job in calls.jobs for call in job.calls}
         check(used <= fitted, "a refit covers all places of the calls", sorted(used - fitted)[:1])
 
+    def _check_training(self, training: TrainingPlan | None) -> None:
+        """Refuse training that is not what the jobs are for."""
+        if training is None:
+            return
+        others = (self.qnn, self.estimator, self.chain, self.refit, self.label)
+        good = self.calls is not None and self.calls.sampler is None
+        good = good and all(each is None for each in others)
+        check(good, "training is of a model's calls, without a sampler", self.model)
+        same = self.num_steps == len(self.steps) == training.measured_steps
+        check(same, "steps are those of the training", self.num_steps)
+
     def _check_subject(self) -> None:
         """Refuse shapes that are not those of a model's images, or of a QNN's one question."""
         if self.qnn is None:
             shapes = (*(self.image_shape or ()), *(self.state_shape or ()))
             given = bool(self.image_shape) and bool(self.state_shape)
             check(given and min(shapes) >= 1, "shapes are >= 1", shapes)
-            asks = self.calls is None or self.calls.sampler is not None
+            asks = self.calls is None or self.calls.sampler is not None or bool(self.training)
             check(asks, "steps of several calls have a sampler", self.model)
             return
         none = self.image_shape is None and self.state_shape is None and self.label is None
@@ -308,7 +327,7 @@ class RunPlan:
         del found["folder"], found["before_found"], found["before_correction"]
         if self.provider is None:
             del found["provider"]
-        for name in ("calls", "chain", "qnn", "estimator", "refit"):
+        for name in ("calls", "chain", "qnn", "estimator", "refit", "training"):
             if found[name] is None:
                 del found[name]
         if self.calls is not None and self.calls.tiles is None:
@@ -325,6 +344,8 @@ class RunPlan:
         """Name of the format that it is written in."""
         if self.qnn is not None:
             return QNN_SCHEMA
+        if self.training is not None:
+            return TRAINING_SCHEMA
         return SCHEMA if self.calls is None else CALLS_SCHEMA
 
     @property
@@ -471,6 +492,8 @@ class RunPlan:
         return rows
 
     def _call_table(self, calls: CallsPlan) -> list[tuple[str, int, int, int, float]]:
+        if self.training is not None:
+            return calls.table(training=True)
         if not self.is_coherent:
             return calls.table()
         name = "t = 1" if self.num_steps == 1 else f"t = {self.num_steps} .. 1"
@@ -509,6 +532,7 @@ class RunPlan:
                 ("model", f"{self.model} ({self.model_run})" if self.qnn is None else None),
                 ("QNN", None if self.qnn is None else self.qnn.kind),
                 ("images" if self.qnn is None else "rows", self.num_images),
+                ("training", None if self.training is None else self.training.sentence()),
                 ("jobs", self.num_jobs),
                 ("shots", f"{self.total_shots:,}"),
                 (paid, f"about {self.total_seconds:.1f}"),
@@ -585,9 +609,10 @@ def read_plan(path: Path, argument: str = "path") -> RunPlan:
         whole = read_json_object(path)
         if set(whole) != {"schema", "run_id", "content_sha256", "content"}:
             raise InvalidData(f"its keys are {sorted(whole)[:6]}")
-        if whole["schema"] not in (SCHEMA, CALLS_SCHEMA, QNN_SCHEMA):
-            known = f"'{SCHEMA}', '{CALLS_SCHEMA}' or '{QNN_SCHEMA}'"
-            raise InvalidData(f"its schema is {whole['schema']!r:.60}, not {known}")
+        known_schemas = (SCHEMA, CALLS_SCHEMA, QNN_SCHEMA, TRAINING_SCHEMA)
+        if whole["schema"] not in known_schemas:
+            known = ", ".join(f"'{each}'" for each in known_schemas)
+            raise InvalidData(f"its schema is {whole['schema']!r:.60}, one of {known}")
         found = content_sha256(whole["content"])
         if found != whole["content_sha256"]:
             raise InvalidData(
@@ -628,7 +653,8 @@ def _check_device(plan: RunPlan) -> None:
 def _from_content(content: Any) -> RunPlan:
     """Return the plan of a content; later keys of a calibration get the values of that time."""
     if isinstance(content, dict):
-        none = dict.fromkeys(("provider", "calls", "chain", "qnn", "estimator", "refit"))
+        later = ("provider", "calls", "chain", "qnn", "estimator", "refit", "training")
+        none = dict.fromkeys(later)
         content = {**none, **content}
         if isinstance(content["calls"], dict):
             content["calls"] = {"tiles": None, **content["calls"]}

@@ -27,6 +27,7 @@ from ...progress import Message, Progress, silent
 from ..ledger.budget import BudgetState
 from .circuits import find_device
 from .prepare import Draft, PlanConfig, draft_plan
+from .prepare_training import check_training_budget
 from .run_plan import Decision, ExecutionOptions, RunPlan
 from .types import Availability, Look
 
@@ -95,7 +96,7 @@ def plan_on_first(
     """
 
     def draft(fitting: PlanConfig, target: str, state: Availability) -> Draft:
-        return draft_plan(
+        made = draft_plan(
             run,
             fitting,
             target=target,
@@ -106,6 +107,9 @@ def plan_on_first(
             today=today,
             progress=progress,
         )
+        if made.plan.training is not None:
+            check_training_budget(made.plan, budget)
+        return made
 
     return draft_on_first(
         draft, config, policy, root=root, look=look, budget=budget, progress=progress

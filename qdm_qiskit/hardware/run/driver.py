@@ -28,6 +28,7 @@ from ..ledger.output_files import OUTPUTS, write_outputs
 from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_images
 from ..ledger.schema import State
 from ..ledger.stored_files import StoredFiles
+from ..ledger.trained_files import TRAINING, write_trained
 from ..plan.calls import JobPlan
 from ..plan.run_plan import PLAN, StepPlan, write_plan
 from ..providers.base import Provider
@@ -199,6 +200,8 @@ class DrivenRun:
         plan = self._plan
         if plan.qnn is not None:
             return self._outputs(answers)
+        if plan.training is not None:
+            return self._trained(answers)
         path = list(self._one_circuit(answers) if plan.calls is None else self._calls(answers))
         return partial(write_images, plan.folder, path[-1], path)
 
@@ -234,6 +237,18 @@ class DrivenRun:
         found = QnnChain(self._plan).ask(self._answerer(answers))
         self._reached(self._plan.steps[0].name, 0)
         return partial(write_outputs, self._plan.folder, found)
+
+    def _trained(self, answers: Answers) -> Callable[[], None]:
+        """Train the model, and return the function that writes it."""
+        from .call_chain import PlannedTarget
+        from .training_chain import TrainingChain
+
+        chain = TrainingChain(self._plan)
+        target = PlannedTarget(self._plan, self._answerer(answers))
+        for step in self._plan.steps:
+            chain.walk(target)
+            self._reached(step.name, chain.left)
+        return partial(write_trained, self._plan.folder, chain.files())
 
     def _answerer(self, answers: Answers) -> Answerer:
         """Return the function that gives the counts of the jobs of calls."""
@@ -280,7 +295,9 @@ class DrivenRun:
         self._files.recorded()
 
     def _finished(self) -> bool:
-        results = (IMAGES, SAMPLES) if self._plan.qnn is None else (OUTPUTS,)
+        results: tuple[str, ...] = (IMAGES, SAMPLES) if self._plan.qnn is None else (OUTPUTS,)
+        if self._plan.training is not None:
+            results = (TRAINING,)
         return self._files.complete and all(
             (self._plan.folder / name).exists() for name in (*results, MANIFEST)
         )

@@ -60,6 +60,7 @@ def manifest(run: RunContext) -> dict[str, Any]:
         **calls,
         **({} if plan.chain is None else {"chain": asdict(plan.chain)}),
         **({} if plan.qnn is None else {"qnn": asdict(plan.qnn)}),
+        **({} if plan.training is None else {"training": asdict(plan.training)}),
         **({} if plan.estimator is None else {"estimator": _estimator(plan.estimator)}),
         "run_id": plan.run_id,
         "state": state.state,

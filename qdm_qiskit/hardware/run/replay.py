@@ -36,6 +36,7 @@ from ..ledger.run_files import (
     read_counts,
     read_refits,
 )
+from ..ledger.trained_files import TRAINED, StoredTraining, read_training
 from ..plan.calibration_reuse import calibration_of, check_calibration
 from ..plan.planned_files import check_files
 from ..plan.refit_reuse import check_refit
@@ -107,6 +108,8 @@ class Replay:
     """``(images,)`` int: outcomes of recorded ancillas; None of other chains."""
     answer: StoredOutputs | None = None
     """Outputs of a QNN; None of a model's run, and before they are recorded."""
+    training: StoredTraining | None = None
+    """Losses of a training run so far; None of others, and before a step is recorded."""
 
     @property
     def done(self) -> bool:
@@ -129,6 +132,11 @@ class Replay:
             raise MissingData(
                 f"Run {self.plan.run_id} is a QNN's: it has outputs (.outputs), and no images."
             )
+        if self.plan.training is not None:
+            raise MissingData(
+                f"Run {self.plan.run_id} trained a model: it has weights, and no images; sample its "
+                f"folder '{TRAINED}'."
+            )
         return np.asarray(self.trajectory[-1])
 
     @property
@@ -144,6 +152,7 @@ class Replay:
     def sentence(self) -> str:
         """Return the verdict in words."""
         what = "images" if self.plan.qnn is None else "outputs"
+        what = what if self.plan.training is None else "weights"
         recorded = f"{len(self.steps)} of {len(self.plan.steps)} steps are recorded"
         if not self.done:
             return f"{recorded}; go on with `qdm run resume {self.plan.run_id}`."
@@ -195,6 +204,8 @@ def replay(folder: Path, *, sampler: Sampler | None = None) -> Replay:
         _check_refits(plan, calibrations)
     if plan.qnn is not None:
         return _qnn(plan, calibrations)
+    if plan.training is not None:
+        return _training(plan, calibrations)
     walk = _one_circuit if plan.calls is None else partial(_calls, sampler=sampler)
     path, steps, whole = walk(plan, calibrations)
     trajectory = np.stack(path)
@@ -277,6 +288,65 @@ def _qnn(plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) -> Replay:
         difference=difference,
         answer=answer,
     )
+
+
+def _training(plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) -> Replay:
+    """Return the losses of a training run, and whether its weights are the stored ones."""
+    from .call_chain import PlannedTarget
+    from .training_chain import MOST_EXACT_QUBITS, TrainingChain
+
+    assert plan.calls is not None
+    wide = max(each.plan.qubits for each in plan.calls.circuits)
+    record = _RecordedStep(plan, calibrations, exact=wide <= MOST_EXACT_QUBITS)
+    chain, steps = TrainingChain(plan), list[StepReplay]()
+    target = PlannedTarget(plan, record.answer, record.see)
+    for planned in plan.steps:
+        record.clear()
+        try:
+            chain.walk(target)
+        except Unanswered:
+            break
+        steps.append(record.summary(planned.step))
+    stored, told, difference = read_training(plan.folder), None, None
+    if steps:
+        files = chain.files()
+        told = chain.record(next(c for p, c in files.items() if p.endswith(".safetensors")))
+        if stored is not None:
+            difference = float("inf")
+            if not chain.left:
+                difference = _weights_apart(plan.folder, files, stored, told)
+    return Replay(
+        plan=plan,
+        steps=tuple(steps),
+        trajectory=np.zeros((0, 0, 1, 1, 1)),
+        stored=stored is not None,
+        difference=difference,
+        training=told,
+    )
+
+
+def _weights_apart(
+    folder: Path, files: dict[str, bytes], stored: StoredTraining, told: StoredTraining
+) -> float:
+    """Return the largest difference of a weight or a loss from the stored ones."""
+    from safetensors.numpy import load
+
+    [name] = [each for each in files if each.endswith(".safetensors")]
+    try:
+        content = (folder / name).read_bytes()
+    except OSError:
+        return float("inf")
+    if content == files[name] and stored == told:
+        return 0.0
+    try:
+        theirs, ours = load(content), load(files[name])
+    except Exception:  # safetensors has an error of its own for each damage
+        return float("inf")
+    if theirs.keys() != ours.keys() or len(stored.losses) != len(told.losses):
+        return float("inf")
+    apart = [float(np.abs(theirs[key] - ours[key]).max(initial=0.0)) for key in ours]
+    apart += [abs(a - b) for a, b in zip(stored.losses, told.losses, strict=True)]
+    return max(apart) or float("inf")  # what differs is neither a weight nor a loss
 
 
 class _RecordedStep:

@@ -1,6 +1,7 @@
 """Targets of training: what answers a model's circuits, with gradients."""
 
 __all__ = [
+    "called",
     "choice",
     "device",
     "draws",

@@ -47,6 +47,12 @@ def check_train_on(target: str) -> None:
         }
     except UnknownName as error:
         raise InvalidOption(f"train_on is {FORMS}; got {target!r}.") from error
+    if kinds & {"local", "ibm", "provider"}:
+        raise InvalidOption(
+            f"Training on '{target}' is a hardware run, priced before anything is sent: `qdm run plan "
+            f"RUN --train 20 --num-images 8 --target {target} --budget NAME`, of a run RUN that was "
+            "trained in simulation, for one epoch at least."
+        )
     if not kinds <= {"engine", "aer", "noisy"}:
         raise InvalidOption(
             f"train_on is {FORMS}: circuits are trained in simulation, got {target!r}."

@@ -23,7 +23,7 @@ from ...execution.counts import parameter_binds
 from .draws import Draws
 from .joints import Columns
 
-__all__ = ["ROWS_AT_ONCE", "AerJoint", "with_free_angles"]
+__all__ = ["ROWS_AT_ONCE", "AerJoint", "FreeAngles", "with_free_angles"]
 
 ROWS_AT_ONCE = 4096
 """Rows of values that Aer gets as one job."""
@@ -59,6 +59,47 @@ def with_free_angles(
 
 
 @final
+class FreeAngles:
+    """A circuit whose every free angle is a parameter of its own, and what those angles are.
+
+    Args:
+        plain: The circuit, not measured.
+        logical: The circuit of all values, ``x_...`` and ``w_...``.
+    """
+
+    def __init__(self, plain: QuantumCircuit, logical: QuantumCircuit) -> None:
+        self.circuit, expressions = with_free_angles(plain)
+        self.count = len(expressions)
+        columns = Columns(plain, logical)
+        self._columns = columns
+        inputs, weights = set(columns.inputs), set(columns.weights)
+        self._on_inputs = [k for k, e in enumerate(expressions) if e.parameters & inputs]
+        self._on_weights = [k for k, e in enumerate(expressions) if not e.parameters & inputs]
+        self._with_weights = [bool(e.parameters & weights) for e in expressions]
+        self._angles = [
+            Angles([expressions[k] for k in group], columns.inputs, columns.weights)
+            for group in (self._on_weights, self._on_inputs)
+        ]
+
+    def __call__(self, values: Tensor, angles: Tensor) -> Tensor:
+        """Return the angles of rows of values, ``(rows, count)`` float64, with their graph."""
+        inputs, weights = self._columns.pick(values, angles)
+        parts = [
+            each.evaluate(inputs, weights, values).expand(-1, len(values)).t()
+            for each in self._angles
+        ]
+        order = np.argsort([*self._on_weights, *self._on_inputs])
+        return torch.cat(parts, dim=1)[:, torch.from_numpy(order)]
+
+    def moving(self, values: Tensor, angles: Tensor) -> list[bool]:
+        """Return of each angle whether what it is made of is trained."""
+        return [
+            (trained and angles.requires_grad) or (k in self._on_inputs and values.requires_grad)
+            for k, trained in enumerate(self._with_weights)
+        ]
+
+
+@final
 class AerJoint:
     """A measured circuit on Aer: exact probabilities or shots, derivatives by parameter shift.
 
@@ -89,17 +130,8 @@ class AerJoint:
 
         plain = circuit.remove_final_measurements(inplace=False)
         assert plain is not None
-        free, expressions = with_free_angles(for_aer(plain))
-        columns = Columns(plain, logical)
-        self._columns = columns
-        inputs, weights = set(columns.inputs), set(columns.weights)
-        self._on_inputs = [k for k, e in enumerate(expressions) if e.parameters & inputs]
-        self._on_weights = [k for k, e in enumerate(expressions) if not e.parameters & inputs]
-        self._with_weights = [bool(e.parameters & weights) for e in expressions]
-        self._angles = [
-            Angles([expressions[k] for k in group], columns.inputs, columns.weights)
-            for group in (self._on_weights, self._on_inputs)
-        ]
+        self._free = FreeAngles(for_aer(plain), logical)
+        free = self._free.circuit
         wanted = [qubits[bit] for bit in bits]
         if shots is None:
             free.save_probabilities(wanted)
@@ -117,17 +149,8 @@ class AerJoint:
 
     def __call__(self, values: Tensor, angles: Tensor) -> Tensor:
         """Return frequencies; see :data:`.Joint`."""
-        inputs, weights = self._columns.pick(values, angles)
-        parts = [
-            each.evaluate(inputs, weights, values).expand(-1, len(values)).t()
-            for each in self._angles
-        ]
-        order = np.argsort([*self._on_weights, *self._on_inputs])
-        turns = torch.cat(parts, dim=1)[:, torch.from_numpy(order)]
-        moves = [
-            (trained and angles.requires_grad) or (k in self._on_inputs and values.requires_grad)
-            for k, trained in enumerate(self._with_weights)
-        ]
+        turns = self._free(values, angles)
+        moves = self._free.moving(values, angles)
         found: Tensor = _Shifted.apply(turns, self, moves)
         return found
 

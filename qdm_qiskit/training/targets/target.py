@@ -192,16 +192,23 @@ def exact(config: TrainingConfig) -> bool:
     return config.train_on.startswith("engine") and config.train_shots is None
 
 
-def check_trainable(model: Denoiser, target: str) -> None:
+def check_trainable(
+    model: Denoiser, target: str, way_out: str = "leave train_on at 'engine'"
+) -> None:
     """Refuse a model that only the engine can train.
+
+    Args:
+        model: The model.
+        target: Where it was to be trained.
+        way_out: What to do, for the message.
 
     Raises:
         TargetUnavailable: With the reason.
     """
     if not model.num_qubits:
         raise TargetUnavailable(
-            f"'{model.name}' has no circuits, so nothing of it can be trained on '{target}'; leave "
-            "train_on at 'engine'."
+            f"'{model.name}' has no circuits, so nothing of it can be trained on '{target}'; "
+            f"{way_out}."
         )
     of_states = [
         name or type(each).__name__
@@ -212,8 +219,7 @@ def check_trainable(model: Denoiser, target: str) -> None:
         where = f" ('{of_states[0]}')" if of_states else ""
         raise TargetUnavailable(
             f"'{model.name}' hands states from circuit to circuit{where}, and what '{target}' gives "
-            "of a state is counts, which have no gradient in it; leave train_on at 'engine', and "
-            "sample there."
+            f"of a state is counts, which have no gradient in it; {way_out}, and sample there."
         )
 
 
