@@ -18,6 +18,8 @@ from torch import Tensor
 
 from ..arguments import checked_path, of_kind
 from ..circuits import Loader
+from ..circuits.amortised import FOLDER as NETWORKS
+from ..circuits.amortised import take_networks
 from ..data import Split, save_grid
 from ..data.places import NPZ
 from ..data.record import listed
@@ -57,6 +59,7 @@ from .device import (
     check_has_calls,
 )
 from .loader_choice import AUTO, LoaderChoice, choose_loader, loaded_vectors
+from .loader_names import resolved_loader
 from .refit_record import on_refitted_qubits, read_refit
 from .samplers import Sampler
 from .schedulers import planned_chain, sampler_origin, scheduled_chain
@@ -185,6 +188,12 @@ class TrainedRun:
         known = read_places(self.checkpoint.parent.parent).get(target.backend, [])
         return {place.layer: place for place in known}
 
+    @property
+    def networks(self) -> Path:
+        """The folder of the networks that give angles of its loaders; see :mod:`.amortise`."""
+        single = (self.checkpoint / PIPELINE_FILE).is_file()
+        return (self.checkpoint if single else self.checkpoint.parent.parent) / NETWORKS
+
     def with_loader(self, loader: Loader | str) -> TrainedRun:
         """Return the run with another loader in front of its circuits.
 
@@ -194,7 +203,10 @@ class TrainedRun:
         Raises:
             UnknownName, InvalidOption, InvalidTemplate, InvalidExtension: As
                 :meth:`.Denoiser.with_loader`.
+            MissingData: If the run has no network of the name.
         """
+        if isinstance(loader, str):
+            loader = resolved_loader(self.networks, loader)
         model = self.model.with_loader(loader)
         return replace(self, model=model, config=replace(self.config, model_options=model.config))
 
@@ -266,6 +278,7 @@ def load_run(
     except (InvalidData, InvalidOption) as error:
         raise InvalidData(f"{config_file} cannot be used: {error}") from error
     weights = weights_folder(checkpoint)
+    take_networks((run if single else checkpoint.parent.parent) / NETWORKS)
     model = load_model(weights, expected=config.model).eval()
     if model.config != config.model_options:
         raise InvalidCheckpoint(
@@ -326,7 +339,8 @@ def sample(
         if name.startswith(AUTO):
             choice = best_loader(run, name, seed=config.seed, progress=progress)
             name = choice.best.loader
-            config = replace(config, loader=name)
+        name = resolved_loader(run.networks, name)
+        config = replace(config, loader=name)
         run = run.with_loader(name)
     model, process = run.model, run.process
     labels = chosen_labels(run, config)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qiskit import QuantumCircuit
 
+from ...circuits.amortised import FOLDER
 from ...circuits.saved import with_fixed_identities
 from ...errors import InvalidOption
 from ...files import write_json
@@ -69,6 +70,7 @@ def model_files(trained: TrainedRun, loader: str | None = None) -> dict[str, byt
     Raises:
         InvalidOption: If the model has no option that keeps its loader.
     """
+    from ...sampling.loader_names import network_files
     from ...training.checkpoint import weights_folder
 
     checkpoint = trained.checkpoint
@@ -81,8 +83,10 @@ def model_files(trained: TrainedRun, loader: str | None = None) -> dict[str, byt
         f"{inside}/model.safetensors": weights / "model.safetensors",
         f"{inside}/state.json": checkpoint / "state.json",
     }
+    used = getattr(trained.model.config, "loader", None)
+    networks = {f"{MODEL}/{FOLDER}/{n}": content for n, content in network_files(used).items()}
     if loader is None:
-        return {path: file.read_bytes() for path, file in sources.items()}
+        return {path: file.read_bytes() for path, file in sources.items()} | networks
     with tempfile.TemporaryDirectory() as folder:
         written = _write_model(trained, Path(folder))
         sources |= {
@@ -90,7 +94,7 @@ def model_files(trained: TrainedRun, loader: str | None = None) -> dict[str, byt
             f"{inside}/config.json": written / "config.json",
             f"{inside}/model.safetensors": written / "model.safetensors",
         }
-        return {path: file.read_bytes() for path, file in sources.items()}
+        return {path: file.read_bytes() for path, file in sources.items()} | networks
 
 
 def _write_model(trained: TrainedRun, folder: Path) -> Path:
