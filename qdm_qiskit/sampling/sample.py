@@ -64,6 +64,7 @@ from .refit_record import on_refitted_qubits, read_refit
 from .samplers import Sampler
 from .schedulers import planned_chain, sampler_origin, scheduled_chain
 from .shown import samples_card, summary
+from .starts import started
 
 __all__ = [
     "OUTPUTS",
@@ -351,7 +352,7 @@ def sample(
     chosen: str | Sampler = config.scheduler if sampler is None else sampler
     sampled_by, times = planned_chain(process, chosen, config.num_inference_steps, config.eta)
     sampled_by = fitted(run, sampled_by, times)
-    started = time.perf_counter()
+    clock = time.perf_counter()
     at_once, why = chosen_chain(run, config, sampler)
     device: DevicePredictor | None = None
     if at_once is None:
@@ -369,7 +370,8 @@ def sample(
     def generator(step: int) -> torch.Generator:
         return torch.Generator().manual_seed(derived_seed(config.seed, "sampling", step))
 
-    x = process.start((config.num_images, *model.state_shape), generator(0))
+    begun = started(run, config.num_images, seed=config.seed, start=config.start, labels=labels)
+    x = begun.x
 
     def images_of(x: Tensor) -> np.ndarray:
         return to_array(model.decode_data(process.to_images(x).to(device_of(model))))
@@ -421,13 +423,15 @@ def sample(
         "classes": None if labels is None else run.class_positions(),
         "versions": {package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
-        "seconds": time.perf_counter() - started,
+        "seconds": time.perf_counter() - clock,
         "device": None if device is None else {**device.manifest(), **_origin_of(target)},
     }
     if corrections:
         manifest["corrections"] = {name: each.to_dict() for name, each in corrections.items()}
     if run.refit is not None:
         manifest["refit"] = run.refit
+    if begun.record is not None:
+        manifest["start"] = begun.record
     if choice is not None:
         manifest["loader_choice"] = choice.to_dict()
     if walked is not None:

@@ -184,7 +184,9 @@ def draft_plan(
         config = replace(config, loader=choice.best.loader)
     trained = load_run(run, loader=config.loader)
     device = find_device(chosen, backend, config.seed)
-    x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
+    x, labels = plan_contents.inputs(
+        trained, config.num_images, config.label, config.seed, config.start
+    )
     destination = Destination(chosen, device, availability)
     own_chain = (
         sampler is None
