@@ -199,6 +199,9 @@ def seed_rows(seed: int, images: int, runs: Path, done: dict[str, Any], save: An
     real = np.concatenate([train.numpy(), test.numpy()])
     found = {each: trained(runs, each, seed) for each in ("ring", "line")}
 
+    def there(name: str) -> bool:
+        return f"{name}/{seed}" in done and done[f"{name}/{seed}"]["images"] == images
+
     def add(name: str, started: float, row: dict[str, Any], made: np.ndarray) -> None:
         row |= {"seed": seed, "images": len(made), **quality(made, real, read)}
         row["shown"] = np.round(made[:SHOWN, 0], 3).tolist()
@@ -214,7 +217,7 @@ def seed_rows(seed: int, images: int, runs: Path, done: dict[str, Any], save: An
             made = qdm.sample(run, num_images=images, start=start, seed=1, **loader)
             exact[entanglers, start] = made.images
             name = f"{entanglers}/engine/{start}"
-            if f"{name}/{seed}" not in done:
+            if not there(name):
                 at = torch.arange(1, run.process.num_steps + 1).repeat_interleave(len(test))
                 times = at / run.process.num_steps
                 error = test_error(run, lambda p, r=run, t=times: r.model(p.noisy, t), test)
@@ -224,7 +227,7 @@ def seed_rows(seed: int, images: int, runs: Path, done: dict[str, Any], save: An
                 add(name, started, row, made.images)
     run = found["ring"]
     x = run.process.start((images, 1, 8, 8), torch.Generator().manual_seed(5))
-    if f"convolution/{seed}" not in done:
+    if not there("convolution"):
         started = time.process_time()
         network = convolution(run, train, seed)
         error = test_error(run, lambda p: network(p.noisy), test)
@@ -235,7 +238,7 @@ def seed_rows(seed: int, images: int, runs: Path, done: dict[str, Any], save: An
             {"test_error": error, "parameters": numbers},
             walked(run, network, x),
         )
-    if f"identity/{seed}" not in done:
+    if not there("identity"):
         error = test_error(run, None, test)
         add("identity", time.process_time(), {"test_error": error, "parameters": 0}, x.numpy())
     rng, flat = stream(seed, "evaluation", 62), train.numpy().reshape(len(train), -1)
@@ -244,12 +247,12 @@ def seed_rows(seed: int, images: int, runs: Path, done: dict[str, Any], save: An
         ("mean image", np.tile(flat.mean(axis=0), (images, 1))),
         ("Gaussian of the class", drawn),
     ):
-        if f"{name}/{seed}" not in done:
+        if not there(name):
             shaped = made.clip(0, 1).reshape(-1, 1, 8, 8).astype(np.float32)
             add(name, time.process_time(), {"parameters": None}, shaped)
     for entanglers, loader, start in CELLS:
         name = f"{entanglers}/{loader}/{start}"
-        if f"{name}/{seed}" in done:
+        if there(name):
             continue
         started = time.process_time()
         samples = qdm.sample(
