@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..arguments import checked_path, checked_text
+from ..circuits.amortised import AMORTISED
 from ..progress import Progress, silent
 from ..sampling import TrainedRun, load_run
 from ..sampling.amortise import VECTORS, Amortised
 from ..sampling.amortise import amortise as amortise_run
+from ..sampling.loader_names import resolved_loader
 
-__all__ = ["amortise"]
+__all__ = ["amortise", "loader_for"]
 
 
 def amortise(
@@ -51,3 +54,20 @@ def amortise(
     trained = run if isinstance(run, TrainedRun) else load_run(checked_path(run, "run"))
     name = checked_text(loader, "loader")
     return amortise_run(trained, name, vectors=vectors, seed=seed, progress=progress)
+
+
+def loader_for(subject: Any, loader: Any) -> Any:
+    """Return a loader with the hash of its network, where its name means one of a run's own.
+
+    Args:
+        subject: What the loader is for: a run, its folder, or anything else.
+        loader: A name, a loader, or None.
+
+    Raises:
+        MissingData, InvalidOption, InvalidData: As :func:`.resolved_loader`.
+    """
+    if not isinstance(loader, str):
+        return loader
+    if isinstance(subject, str | Path) and Path(subject).is_dir() and loader.startswith(AMORTISED):
+        subject = load_run(Path(subject))
+    return resolved_loader(subject.networks, loader) if isinstance(subject, TrainedRun) else loader

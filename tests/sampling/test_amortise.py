@@ -65,6 +65,22 @@ def test_samples_record_the_network_and_how_near_it_loads(dense):
     assert {record.loader for record in both.records} == {None}
 
 
+def test_reports_know_a_runs_network_too(dense):
+    run, made = dense
+    folder = run.checkpoint.parent.parent
+    reports = [
+        qdm.cost(subject, "fake_lagos", trials=1, loader=loader)
+        for subject, loader in (
+            (run, "amortised:bricks:4"),
+            (folder, "amortised:bricks:4,2"),
+            (run, "bricks:4"),
+        )
+    ]
+    gates = {each.backends[0].cost.total.two_qubit_count for each in reports}
+    assert len(gates) == 1
+    assert made.name.replace(":", "") in reports[0].name
+
+
 def test_plans_and_pipelines_take_the_network_with_them(dense, tmp_path, monkeypatch):
     run, made = dense
     folder = tmp_path / "run"

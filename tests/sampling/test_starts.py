@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from qdm_qiskit.circuits import make_loader
 from qdm_qiskit.circuits.loaders import Loading
 from qdm_qiskit.errors import InvalidData, InvalidOption
+from qdm_qiskit.evaluation.ladder_rungs import RUNGS
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
@@ -61,6 +64,14 @@ def test_every_target_and_plan_starts_from_the_same_noise(dense, tmp_path):
         np.testing.assert_array_equal(arrays["x"], seen[0].trajectory[0])
     assert submit_run(plan.folder).state == "done"
     assert replay(plan.folder).equal
+
+
+def test_all_rungs_of_a_ladder_start_from_it(dense):
+    ground = SimpleNamespace(config=config(target="noisy:fake_lagos"))
+    exact = RUNGS["exact"].setup(ground).config
+    assert (exact.target, exact.loader, exact.start) == ("engine", LOADER, "loader")
+    ground.config = config(target="noisy:fake_lagos", start="process")
+    assert RUNGS["exact"].setup(ground).config.loader is None
 
 
 def test_states_of_a_chain_start_so_too(make_run):
