@@ -204,7 +204,8 @@ def seed_rows(seed: int, images: int, runs: Path, done: dict[str, Any], save: An
 
     def add(name: str, started: float, row: dict[str, Any], made: np.ndarray) -> None:
         row |= {"seed": seed, "images": len(made), **quality(made, real, read)}
-        row["shown"] = np.round(made[:SHOWN, 0], 3).tolist()
+        grey = np.round(255 * made[:SHOWN, 0].clip(0, 1)).astype(np.uint8)
+        row["shown"] = [each.tobytes().hex() for each in grey]
         done[f"{name}/{seed}"] = {**row, "core_seconds": time.process_time() - started}
         save()
         print(name, seed, f"{time.process_time() - started:.0f} s", flush=True)
@@ -335,7 +336,8 @@ def draw(rows: dict[str, Any], seed: int) -> None:
     )
     for line, name in zip(axes, shown, strict=True):
         for place, image in zip(line, rows[f"{name}/{seed}"]["shown"], strict=True):
-            place.imshow(image, cmap="gray", vmin=0, vmax=1)
+            grey = np.frombuffer(bytes.fromhex(image), np.uint8).reshape(8, 8)
+            place.imshow(grey, cmap="gray", vmin=0, vmax=255)
             place.set_xticks([])
             place.set_yticks([])
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)

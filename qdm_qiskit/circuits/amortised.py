@@ -49,7 +49,7 @@ AMORTISED = "amortised"
 FOLDER = "loaders"
 """Folder of a run that holds its networks."""
 SCHEMA = "qdm-loader/1"
-STEPS = 4
+STEPS = 8
 """Steps of the fit behind a network, unless a name says otherwise."""
 MOST_STEPS = 100
 """Most of them; the fit without a network takes 28 or 30, 40 for complex vectors."""

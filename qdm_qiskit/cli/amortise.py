@@ -28,20 +28,22 @@ def amortise(
 ) -> None:
     """Fit vectors that a run loads once, so that sampling finds a loader's angles at once.
 
-    What is kept stands in the run's folder. Plans and saved pipelines take a copy with them.
+    What is kept stands in the run's folder, for --loader amortised:bricks:8 of other commands. Plans and
+    saved pipelines take a copy with them.
 
     Example:
 
         qdm amortise runs/mine --loader bricks:8
-        qdm sample runs/mine --target noisy:fake_torino --shots 4096 --loader amortised:bricks:8 --out runs/mine/near
-    """  # noqa: E501 (an example is one line, to be copied as it is)
+    """
     from ..tasks.amortising import amortise as run_amortise
 
     made = run_amortise(run, loader, vectors=vectors, seed=seed)
     if as_json:
         typer.echo(json.dumps(made.to_dict(), indent=2))
         return
-    typer.echo(f"loader     {made.name}, of {made.loader}")
+    typer.echo(
+        f"loader     {made.name}, of {made.loader}; for this run amortised:{made.loader} will do"
+    )
     typer.echo(f"made of    {made.vectors} fitted vectors, in {made.seconds:.1f} s of one core")
     for each in made.held_out:
         typer.echo(
