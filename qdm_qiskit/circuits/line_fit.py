@@ -18,9 +18,11 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["Kind", "Step", "basis", "fit_line"]
+__all__ = ["Kind", "Step", "Vectors", "basis", "fit_line", "states_of"]
 
 Kind = Literal["turn", "brick", "block"]
+Vectors = tuple[list[np.ndarray], list[np.ndarray]]
+"""p and q of each step, ``(batch, k)`` with unit rows."""
 SPREAD = 0.05
 """Standard deviation of the first guess of a gate's vectors around no rotation."""
 WIDEST = 8
@@ -73,8 +75,13 @@ def basis(kind: Kind, complex_states: bool) -> np.ndarray:
 
 
 def fit_line(
-    states: np.ndarray, steps: tuple[Step, ...], *, sweeps: int, seed: int = 0
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    states: np.ndarray,
+    steps: tuple[Step, ...],
+    *,
+    sweeps: int,
+    seed: int = 0,
+    start: Vectors | None = None,
+) -> Vectors:
     """Fit the gates of a line's circuit on \\|0> to states.
 
     Args:
@@ -83,17 +90,19 @@ def fit_line(
         steps: The gates in their order.
         sweeps: Number of times that all gates are visited, back and forth; at least 1.
         seed: Seed of the first guess, the same for all rows.
+        start: A first guess of each row in place of that one, as it is returned.
 
     Returns:
-        For each step p and q, ``(batch, k)`` float64 with unit rows. A row depends on its own state
-        only.
+        For each step p and q, ``(batch, k)`` float64 with unit rows. A row depends on its own state and
+        its own first guess only.
     """
     batch, size = states.shape
     rows = max(1, MOST_VALUES // (size * (len(steps) + 1)))
-    parts = [
-        _fitted(states[start : start + rows], steps, sweeps, seed)
-        for start in range(0, batch, rows)
-    ]
+    parts = []
+    for first in range(0, batch, rows):
+        part = slice(first, first + rows)
+        own = None if start is None else tuple([each[part] for each in side] for side in start)
+        parts.append(_fitted(states[part], steps, sweeps, seed, own))
     joined = [
         [np.concatenate([part[side][k] for part in parts]) for k in range(len(steps))]
         for side in (0, 1)
@@ -101,14 +110,38 @@ def fit_line(
     return joined[0], joined[1]
 
 
+def states_of(
+    steps: tuple[Step, ...], p: list[np.ndarray], q: list[np.ndarray], size: int
+) -> np.ndarray:
+    """Return what the steps make of \\|0>, ``(batch, size)`` in single precision."""
+    complex_states = any(
+        step.kind != "block" and each.shape[1] == 4 for step, each in zip(steps, p, strict=True)
+    )
+    states = np.zeros((len(p[0]), size), np.complex64 if complex_states else np.float32)
+    states[:, 0] = 1
+    for step, left, right in zip(steps, p, q, strict=True):
+        place = _Place.of(step, size, complex_states)
+        states = place.applied(
+            place.matrix(*(each.astype(np.float32) for each in (left, right))), states
+        )
+    return states
+
+
 def _fitted(
-    states: np.ndarray, steps: tuple[Step, ...], sweeps: int, seed: int
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    states: np.ndarray,
+    steps: tuple[Step, ...],
+    sweeps: int,
+    seed: int,
+    start: tuple[list[np.ndarray], ...] | None,
+) -> Vectors:
     complex_states = np.iscomplexobj(states)
     wanted = states.astype(np.complex64 if complex_states else np.float32)
     places = [_Place.of(step, states.shape[1], complex_states) for step in steps]
-    rng = np.random.default_rng(seed)
-    p, q = ([_first(rng, place, len(states)) for place in places] for _ in range(2))
+    if start is None:
+        rng = np.random.default_rng(seed)
+        p, q = ([_first(rng, place, len(states)) for place in places] for _ in range(2))
+    else:
+        p, q = ([each.astype(np.float32) for each in side] for side in start)
     momentum = _Momentum(len(states))
     for sweep in range(sweeps):
         if FREE_SWEEPS <= sweep < sweeps - FREE_SWEEPS:

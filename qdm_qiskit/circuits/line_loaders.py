@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, final
+from functools import cached_property
+from typing import final
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -59,7 +60,7 @@ class LineLoader(ABC):
         InvalidTemplate: If there are more qubits.
     """
 
-    pattern: ClassVar[Pattern]
+    pattern: Pattern
 
     def __init__(self, num_qubits: int, argument: str, *, phases: bool = False) -> None:
         name = self.pattern
@@ -101,12 +102,49 @@ class LineLoader(ABC):
         Returns:
             ``(batch, num_parameters)`` radians.
         """
-        vectors = on_line(data, self.num_qubits)
+        vectors = self.along(data)
         if self.num_qubits == 1:
             return _one_qubit(vectors, phases=self.phases)
+        if not self.steps:
+            return fit_angles(vectors, self.num_qubits, self.pairs)
+        p, q = fit_line(vectors, self.steps, sweeps=self.sweeps)
+        return self.angles_of(p, q)
+
+    def along(self, data: np.ndarray) -> np.ndarray:
+        """Return vectors in the line's order, real or complex as the circuit."""
+        vectors = on_line(data, self.num_qubits)
+        return vectors.astype(complex) if self.phases else vectors
+
+    @property
+    def sweeps(self) -> int:
+        """Sweeps of a fit by :attr:`steps`."""
+        return TURN_SWEEPS if self.phases else BLOCK_SWEEPS
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """Steps of the sweeps that fit the circuit; none where least squares do."""
         if self.phases:
-            return self._with_phases(vectors.astype(complex))
-        return self._real(vectors)
+            return (*_first_turns(self.num_qubits), *(Step("brick", k) for k in self.pairs))
+        return self._real_steps()
+
+    @abstractmethod
+    def _real_steps(self) -> tuple[Step, ...]:
+        """Return the steps for real vectors, of two qubits or more."""
+
+    def angles_of(self, p: list[np.ndarray], q: list[np.ndarray]) -> np.ndarray:
+        """Return the circuit's angles from the vectors of its steps; see :func:`.fit_line`."""
+        gates: list[tuple[int, Turns, bool]] = []
+        for step, left, right in zip(self.steps, p, q, strict=True):
+            if step.kind != "block":
+                gates.append((step.at, [(left, right)], step.kind == "turn"))
+            elif gates:
+                gates.append((step.at, block_turns(left, right), True))
+            else:
+                matrices = np.einsum("ba,bc,acij->bij", left, right, basis("block", False))
+                start = matrices[:, :, 0].reshape(-1, 2, 2)
+                gates.append((step.at, first_block_turns(start), True))
+        slots = merged_turns(self.num_qubits, len(p[0]), gates)
+        return angles_of_turns(slots, self.num_qubits, self.pairs, phases=self.phases)
 
     def states(self, angles: np.ndarray) -> np.ndarray:
         """Return what the circuit makes of some angles, ``(batch, 2**n)`` in Qiskit's order."""
@@ -122,23 +160,6 @@ class LineLoader(ABC):
         wanted = on_line(data, self.num_qubits)
         return np.minimum(np.abs((wanted.conj() * states).sum(axis=1)) ** 2, 1.0)
 
-    @abstractmethod
-    def _real(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the angles for real vectors in the line's order, of two qubits or more."""
-
-    def _with_phases(self, vectors: np.ndarray) -> np.ndarray:
-        steps = (*_first_turns(self.num_qubits), *(Step("brick", k) for k in self.pairs))
-        p, q = fit_line(vectors, steps, sweeps=TURN_SWEEPS)
-        gates = [
-            (step.at, [(first, second)], step.kind == "turn")
-            for step, first, second in zip(steps, p, q, strict=True)
-        ]
-        return self._angles(gates, len(vectors))
-
-    def _angles(self, gates: list[tuple[int, Turns, bool]], batch: int) -> np.ndarray:
-        slots = merged_turns(self.num_qubits, batch, gates)
-        return angles_of_turns(slots, self.num_qubits, self.pairs, phases=self.phases)
-
 
 @final
 class BrickLoader(LineLoader):
@@ -151,8 +172,8 @@ class BrickLoader(LineLoader):
 
     pattern = "bricks"
 
-    def _real(self, vectors: np.ndarray) -> np.ndarray:
-        return fit_angles(vectors, self.num_qubits, self.pairs)
+    def _real_steps(self) -> tuple[Step, ...]:
+        return ()
 
 
 @final
@@ -168,18 +189,8 @@ class StaircaseLoader(LineLoader):
 
     pattern = "staircase"
 
-    def _real(self, vectors: np.ndarray) -> np.ndarray:
-        places = block_places(self.num_qubits, self.layers)
-        steps = tuple(Step("block", place) for place in places)
-        p, q = fit_line(vectors, steps, sweeps=BLOCK_SWEEPS)
-        matrices = np.einsum("ba,bc,acij->bij", p[0], q[0], basis("block", False))
-        start = matrices[:, :, 0].reshape(-1, 2, 2)
-        gates = [(places[0], first_block_turns(start), True)]
-        gates += [
-            (place, block_turns(left, right), True)
-            for place, left, right in zip(places[1:], p[1:], q[1:], strict=True)
-        ]
-        return self._angles(gates, len(vectors))
+    def _real_steps(self) -> tuple[Step, ...]:
+        return tuple(Step("block", place) for place in block_places(self.num_qubits, self.layers))
 
 
 def _bound(text: str, name: str) -> float:

@@ -11,13 +11,15 @@ import numpy as np
 
 from .line_circuits import line_states
 
-__all__ = ["fit_angles"]
+__all__ = ["NEAR_DAMPING", "fit_angles", "with_slopes"]
 
 ROUNDS = 30
 """Steps, as many for each row."""
 FIRST_DAMPING = 0.1
 """Damping at the start; it falls by :data:`EASE` with each step that gains, else rises by
 :data:`BRAKE`."""
+NEAR_DAMPING = 0.01
+"""The same behind a first guess of a row's own."""
 EASE, BRAKE = 0.3, 4.0
 LEAST_DAMPING, MOST_DAMPING = 1e-5, 10.0
 SPREAD = 0.6
@@ -27,7 +29,13 @@ MOST_VALUES = 1 << 23
 
 
 def fit_angles(
-    states: np.ndarray, num_qubits: int, pairs: tuple[int, ...], *, seed: int = 0
+    states: np.ndarray,
+    num_qubits: int,
+    pairs: tuple[int, ...],
+    *,
+    seed: int = 0,
+    rounds: int = ROUNDS,
+    start: np.ndarray | None = None,
 ) -> np.ndarray:
     """Fit the angles of :func:`.line_circuits.line_circuit` to real states.
 
@@ -36,28 +44,40 @@ def fit_angles(
         num_qubits: n.
         pairs: First position of each CZ.
         seed: Seed of the first guess, the same for all rows.
+        rounds: Steps.
+        start: A first guess of each row in place of that one, ``(batch, n + 2 len(pairs))``; it is
+            taken to be near.
 
     Returns:
-        ``(batch, n + 2 len(pairs))`` radians. A row depends on its own state only.
+        ``(batch, n + 2 len(pairs))`` radians. A row depends on its own state, and its own first guess,
+        only.
     """
     count = num_qubits + 2 * len(pairs)
     rows = max(1, MOST_VALUES // (states.shape[1] * (count + 1)))
-    guess = np.random.default_rng(seed).normal(scale=SPREAD, size=count).astype(np.float32)
-    parts = [
-        _fitted(states[start : start + rows].astype(np.float32), num_qubits, pairs, guess)
-        for start in range(0, len(states), rows)
-    ]
+    damping = FIRST_DAMPING if start is None else NEAR_DAMPING
+    if start is None:
+        guess = np.random.default_rng(seed).normal(scale=SPREAD, size=count)
+        start = np.broadcast_to(guess, (len(states), count))
+    parts = []
+    for first in range(0, len(states), rows):
+        part = slice(first, first + rows)
+        wanted, angles = (each[part].astype(np.float32) for each in (states, start))
+        parts.append(_fitted(wanted, num_qubits, pairs, angles, rounds, damping))
     return np.concatenate(parts).astype(float)
 
 
 def _fitted(
-    states: np.ndarray, num_qubits: int, pairs: tuple[int, ...], guess: np.ndarray
+    states: np.ndarray,
+    num_qubits: int,
+    pairs: tuple[int, ...],
+    angles: np.ndarray,
+    rounds: int,
+    first_damping: float,
 ) -> np.ndarray:
-    angles = np.tile(guess, (len(states), 1))
-    damping = np.full(len(states), FIRST_DAMPING, np.float32)
-    one = np.eye(len(guess), dtype=np.float32)
-    for _ in range(ROUNDS):
-        found, slopes = _with_slopes(angles, num_qubits, pairs)
+    damping = np.full(len(states), first_damping, np.float32)
+    one = np.eye(angles.shape[1], dtype=np.float32)
+    for _ in range(rounds):
+        found, slopes = with_slopes(angles, num_qubits, pairs)
         overlap = (found * states).sum(axis=1)
         wanted = states * np.where(overlap < 0, -1, 1)[:, None]
         turned = slopes.swapaxes(1, 2)
@@ -71,7 +91,7 @@ def _fitted(
     return angles
 
 
-def _with_slopes(
+def with_slopes(
     angles: np.ndarray, num_qubits: int, pairs: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the states ``(batch, 2**n)``, and their derivatives ``(batch, 2**n, angles)``."""

@@ -150,6 +150,7 @@ LOADERS: Door[LoaderFactory] = Door(
     "loader",
     {
         EXACT: "qdm_qiskit.circuits.loaders:ExactLoader",
+        "amortised": "qdm_qiskit.circuits.amortised:AmortisedLoader",
         "auto": "qdm_qiskit.sampling.loader_choice:auto_loader",
         "bricks": "qdm_qiskit.circuits.line_loaders:BrickLoader",
         "staircase": "qdm_qiskit.circuits.line_loaders:StaircaseLoader",

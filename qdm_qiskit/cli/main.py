@@ -11,6 +11,7 @@ import typer
 from ..errors import QdmError
 from ..version import __version__
 from . import (
+    amortise,
     budget,
     circuits,
     data,
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("refit")(refit.refit)
+app.command("amortise")(amortise.amortise)
 app.command("evaluate")(evaluate.evaluate)
 app.command("ladder")(ladder.ladder)
 app.add_typer(report.app, name="report")

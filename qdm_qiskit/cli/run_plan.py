@@ -107,6 +107,10 @@ def plan(
         str | None,
         typer.Option(help="What loads images into the circuit; the model's own if not given."),
     ] = None,
+    start: Annotated[
+        str,
+        typer.Option(help="x_T: noise of the process, or of the loader's own circuit: loader."),
+    ] = "process",
     scheduler: Annotated[
         str,
         typer.Option(
@@ -232,6 +236,7 @@ def plan(
         "max_job_values": max_job_values,
         "budget": budget,
         "loader": loader,
+        "start": start,
         "scheduler": scheduler,
         "num_inference_steps": steps,
         "eta": eta,

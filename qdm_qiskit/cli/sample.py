@@ -74,6 +74,10 @@ def sample(
         str | None,
         typer.Option(help="What loads images where circuits run; the model's own if not given."),
     ] = None,
+    start: Annotated[
+        str,
+        typer.Option(help="x_T: noise of the process, or of the loader's own circuit: loader."),
+    ] = "process",
     chain: Annotated[
         str,
         typer.Option(
@@ -129,6 +133,7 @@ def sample(
             "num_inference_steps": steps,
             "eta": eta,
             "loader": loader,
+            "start": start,
             "chain": chain,
             "tiles": tiles,
             "tile_buffer": tile_buffer,

@@ -98,7 +98,7 @@ def _exact(ground: Ground) -> Setup:
         shots=None,
         readout="mean",
         simulator="auto",
-        loader=None,
+        loader=ground.config.loader if ground.config.start == "loader" else None,
     )
     return Setup(config)
 

@@ -34,6 +34,7 @@ __all__ = [
     "Denoiser",
     "check_train_loader",
     "label_angles",
+    "refused_train_loader",
 ]
 
 MAX_SHOWN_CIRCUITS = 4
@@ -417,6 +418,18 @@ def check_train_loader(loader: str, wanted: bool) -> None:
             "train_loader=true trains on what the loader makes, and the exact one makes the images "
             "themselves; set loader too, for example loader=staircase:3."
         )
+
+
+def refused_train_loader(kind: type[Denoiser]) -> InvalidOption:
+    """Return the error for a model without the option ``train_loader``; the caller raises it."""
+    why = (
+        "hands states from circuit to circuit, and training goes through all of them by derivatives, "
+        "which a loader's fit does not have"
+        if kind.state_space.startswith("complex") or kind.data_kind == "states"
+        else "loads no amplitudes, or what its own trained layers make, for which a loader's fit has "
+        "no derivative"
+    )
+    return InvalidOption(f"'{kind.name}' {why}; leave train_loader out.")
 
 
 def label_angles(labels: Tensor | None, num_classes: int, batch: int, name: str) -> Tensor:

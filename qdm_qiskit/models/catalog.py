@@ -14,7 +14,7 @@ from ..circuits import CIRCUITS
 from ..circuits.loaders import EXACT, loader_origin
 from ..doors import Door, Origin, Parts, outside_names
 from ..errors import InvalidExtension, InvalidOption, QdmError, unknown_name
-from .base import Denoiser
+from .base import Denoiser, refused_train_loader
 from .contract import check_model, checked_class
 from .presets import PRESETS
 from .spec_denoiser import SpecDenoiser, config_of_circuit
@@ -140,11 +140,11 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> ModelChoic
     if name in PRESETS:
         preset = PRESETS[name]
         values = {**preset.options, **overrides}
-        config: Any = options.build(model_class(preset.model).config_class, values)
+        config: Any = _config_of(model_class(preset.model), values)
         return ModelChoice(model=preset.model, preset=name, config=config, source=preset.source)
     if name != SpecDenoiser.name and has_model(name):
         kind = model_class(name)
-        config = options.build(kind.config_class, overrides)
+        config = _config_of(kind, overrides)
         return ModelChoice(model=name, preset=None, config=config, source=kind.source)
     if name in CIRCUITS:
         config = config_of_circuit(name, overrides)
@@ -152,6 +152,12 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> ModelChoic
             model=SpecDenoiser.name, preset=None, config=config, source=config.source, circuit=name
         )
     raise unknown_model(name)
+
+
+def _config_of(kind: type[Denoiser], values: Mapping[str, Any]) -> Any:
+    if "train_loader" in values and "train_loader" not in options.field_types(kind.config_class):
+        raise refused_train_loader(kind)
+    return options.build(kind.config_class, values)
 
 
 def unknown_model(name: str) -> QdmError:

@@ -7,17 +7,18 @@ root of the probabilities, and the class turns each RY by an angle from a table.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from ..circuits.line import line_amplitudes
+from ..circuits.loaders import EXACT
 from ..errors import InvalidOption
 from ..layers import QuantumLayer
 from ..options import settle
-from .base import CircuitDenoiser
+from .base import CircuitDenoiser, check_train_loader
 from .eeqdm import MAX_DEPTH
 from .latent_codecs import CodecKind, make_codec
 from .line import check_latents
@@ -60,9 +61,14 @@ class LineAmplitudesConfig:
     """Number of classes, for guided models."""
     init_std: float = 0.3
     """Standard deviation of the initial angles."""
+    loader: str = EXACT
+    """Name of the loader of the latents where the circuit runs: :mod:`qdm_qiskit.circuits.loaders`."""
+    train_loader: bool = False
+    """Train on the states that the loader makes, in place of the latents' own."""
 
     def __post_init__(self) -> None:
         settle(self)
+        check_train_loader(self.loader, self.train_loader)
         if not 1 <= self.latent_qubits <= MAX_DATA:
             raise InvalidOption(f"latent_qubits is 1 to {MAX_DATA}, got {self.latent_qubits}.")
         latents = 2**self.latent_qubits
@@ -102,6 +108,7 @@ class LineAmplitudes(OnLatents, CircuitDenoiser):
         spec = line_amplitudes(
             config.latent_qubits, config.depth, guided=config.guided, entangled=config.entangled
         )
+        spec = replace(spec, loader=config.loader)
         self.layer = QuantumLayer(spec, init_std=config.init_std, generator=generator)
         classes = config.classes_told or 0
         table = torch.randn(classes, len(spec.inputs), generator=generator)

@@ -25,7 +25,13 @@ from ..errors import InvalidData, InvalidOption, unknown_name
 from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap
 from ..options import convert, field_types, settle
-from .base import MAX_IMAGE_SIZE, CircuitDenoiser, Denoiser, label_angles
+from .base import (
+    MAX_IMAGE_SIZE,
+    CircuitDenoiser,
+    Denoiser,
+    check_train_loader,
+    label_angles,
+)
 
 __all__ = [
     "CircuitModelConfig",
@@ -67,6 +73,8 @@ class CircuitModelConfig:
     loader: str = EXACT
     """Name of the loader of images where the circuit runs, if it takes amplitudes; see
     :mod:`qdm_qiskit.circuits.loaders`."""
+    train_loader: bool = False
+    """Train on the states that the loader makes, in place of the images' own."""
     image_size: int = 8
     """Height and width of the images, at least 2."""
     channels: int = 1
@@ -84,6 +92,7 @@ class CircuitModelConfig:
 
     def __post_init__(self) -> None:
         settle(self)
+        check_train_loader(self.loader, self.train_loader)
         if not 2 <= self.image_size <= MAX_IMAGE_SIZE:
             raise InvalidOption(f"image_size is 2 to {MAX_IMAGE_SIZE}, got {self.image_size}.")
         if self.channels not in (1, 3):
@@ -323,6 +332,7 @@ _SET_BY_NAME = (
     "weight_map",
     "init_std",
     "loader",
+    "train_loader",
 )
 """Options of a model that is made of a circuit by name, beside those of its template."""
 
@@ -363,9 +373,11 @@ def config_of_circuit(name: str, settings: Mapping[str, Any]) -> CircuitModelCon
     }
     if "loader" in given:
         spec = replace(spec, loader=given.pop("loader"))
+    through = given.pop("train_loader", False)
     channels = given.pop("channels", 1)
     size = given.pop("image_size", None) or _size_of(spec, channels)
-    return Denoiser.from_spec(spec, image_shape=(channels, size, size), **given).config
+    made = Denoiser.from_spec(spec, image_shape=(channels, size, size), **given).config
+    return replace(made, train_loader=through)
 
 
 def _size_of(spec: CircuitSpec, channels: int) -> int:

@@ -80,6 +80,9 @@ class SamplingConfig:
     ``steps``, with tomography between; ``auto``, the first where possible."""
     loader: str | None = None
     """Name of the loader that loads images in the circuit; None for the model's own."""
+    start: Literal["process", "loader"] = "process"
+    """x_T: noise of the ``process``, or noise that the ``loader``'s own circuit makes; see
+    :mod:`.starts`."""
     tiles: int | str | None = None
     """Disjoint places of the device that the circuit runs on at once, images spread over them: a
     number, ``auto``, or the least expected success of each, ``>=0.7``; None for one place."""
@@ -143,7 +146,9 @@ class SamplingConfig:
                 f"Target '{self.target}' is no device with gates of its own; leave fractional_gates "
                 "out, or take a target such as 'noisy:mydevice'."
             )
-        if self.loader is not None and target.kind == "engine":
+        if self.start not in ("process", "loader"):
+            raise InvalidOption(f"start is 'process' or 'loader', got {self.start!r}.")
+        if self.loader is not None and target.kind == "engine" and self.start != "loader":
             raise InvalidOption(
                 f"Target '{self.target}' starts from the images' states and runs no loader; leave "
                 "loader out, or take another target, such as 'aer'."

@@ -100,7 +100,12 @@ def auto_loader(num_qubits: int, device: str, *, phases: bool = False) -> None:
 
 @torch.no_grad()
 def loaded_vectors(
-    model: Denoiser, process: DiffusionProcess, *, seed: int = 0
+    model: Denoiser,
+    process: DiffusionProcess,
+    *,
+    seed: int = 0,
+    images: int = IMAGES,
+    most: int = MOST_VECTORS,
 ) -> list[tuple[CircuitSpec, np.ndarray]]:
     """Return the vectors that a run loads, from its exact chain on the engine.
 
@@ -108,6 +113,8 @@ def loaded_vectors(
         model: The trained model.
         process: Its process.
         seed: Seed of the chain's noise.
+        images: Images of the chain.
+        most: Most vectors of a width, spread evenly over the chain.
 
     Returns:
         For each width of the model's circuits one of them and ``(count, 2**n)`` unit vectors.
@@ -117,7 +124,7 @@ def loaded_vectors(
     """
     target = ExactTarget()
     guided = getattr(model.config, "guided", False)
-    labels = torch.arange(IMAGES) % int(model.config.num_classes) if guided else None
+    labels = torch.arange(images) % int(model.config.num_classes) if guided else None
 
     def generator(step: int) -> torch.Generator:
         return torch.Generator().manual_seed(derived_seed(seed, "sampling", step))
@@ -128,7 +135,7 @@ def loaded_vectors(
             found: torch.Tensor = model(x, times, labels)
         return found
 
-    x = process.start((IMAGES, *model.state_shape), generator(0))
+    x = process.start((images, *model.state_shape), generator(0))
     scheduled_chain(process, prediction, x, generator)
     found: dict[tuple[int, bool], tuple[CircuitSpec, list[np.ndarray]]] = {}
     for job in target.calls:
@@ -138,11 +145,11 @@ def loaded_vectors(
                 found.setdefault(key, (call.spec, []))[1].append(call.amplitudes)
     if not found:
         raise TargetUnavailable(f"'{model.name}' loads no amplitudes; leave loader out.")
-    return [(spec, _spread(np.concatenate(each))) for spec, each in found.values()]
+    return [(spec, _spread(np.concatenate(each), most)) for spec, each in found.values()]
 
 
-def _spread(vectors: np.ndarray) -> np.ndarray:
-    number = min(len(vectors), MOST_VECTORS)
+def _spread(vectors: np.ndarray, most: int) -> np.ndarray:
+    number = min(len(vectors), most)
     return vectors[np.linspace(0, len(vectors) - 1, number).round().astype(int)]
 
 

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from ..circuits import Loader
+from ..circuits.amortised import FOLDER
 from ..errors import InvalidOption
-from ..files import write_json
+from ..files import write_bytes, write_json
 from ..models import Denoiser, save_model
 from ..notebook import one_line
 from ..training import RunConfig
 from .config import SamplingConfig
+from .loader_names import network_files
 from .sample import PIPELINE_FILE, TrainedRun, load_run, sample
 from .samplers import Sampler
 from .schedulers import planned_chain
@@ -96,6 +98,9 @@ class QDMPipeline:
             OutputNotWritable: If the folder cannot be written.
         """
         save_model(self.run.model, Path(folder))
+        used = getattr(self.run.model.config, "loader", None)
+        for name, content in network_files(used).items():
+            write_bytes(Path(folder) / FOLDER / name, content)
         write_json(Path(folder) / PIPELINE_FILE, self.config.to_dict())
 
     @property

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from ..arguments import checked_path, of_kind
 from ..circuits import Loader
+from ..circuits.amortised import FOLDER as NETWORKS
+from ..circuits.amortised import take_networks
 from ..data import Split, save_grid
 from ..data.places import NPZ
 from ..data.record import listed
@@ -57,10 +59,12 @@ from .device import (
     check_has_calls,
 )
 from .loader_choice import AUTO, LoaderChoice, choose_loader, loaded_vectors
+from .loader_names import resolved_loader
 from .refit_record import on_refitted_qubits, read_refit
 from .samplers import Sampler
 from .schedulers import planned_chain, sampler_origin, scheduled_chain
 from .shown import samples_card, summary
+from .starts import started
 
 __all__ = [
     "OUTPUTS",
@@ -185,6 +189,12 @@ class TrainedRun:
         known = read_places(self.checkpoint.parent.parent).get(target.backend, [])
         return {place.layer: place for place in known}
 
+    @property
+    def networks(self) -> Path:
+        """The folder of the networks that give angles of its loaders; see :mod:`.amortise`."""
+        single = (self.checkpoint / PIPELINE_FILE).is_file()
+        return (self.checkpoint if single else self.checkpoint.parent.parent) / NETWORKS
+
     def with_loader(self, loader: Loader | str) -> TrainedRun:
         """Return the run with another loader in front of its circuits.
 
@@ -194,7 +204,10 @@ class TrainedRun:
         Raises:
             UnknownName, InvalidOption, InvalidTemplate, InvalidExtension: As
                 :meth:`.Denoiser.with_loader`.
+            MissingData: If the run has no network of the name.
         """
+        if isinstance(loader, str):
+            loader = resolved_loader(self.networks, loader)
         model = self.model.with_loader(loader)
         return replace(self, model=model, config=replace(self.config, model_options=model.config))
 
@@ -266,6 +279,7 @@ def load_run(
     except (InvalidData, InvalidOption) as error:
         raise InvalidData(f"{config_file} cannot be used: {error}") from error
     weights = weights_folder(checkpoint)
+    take_networks((run if single else checkpoint.parent.parent) / NETWORKS)
     model = load_model(weights, expected=config.model).eval()
     if model.config != config.model_options:
         raise InvalidCheckpoint(
@@ -326,7 +340,8 @@ def sample(
         if name.startswith(AUTO):
             choice = best_loader(run, name, seed=config.seed, progress=progress)
             name = choice.best.loader
-            config = replace(config, loader=name)
+        name = resolved_loader(run.networks, name)
+        config = replace(config, loader=name)
         run = run.with_loader(name)
     model, process = run.model, run.process
     labels = chosen_labels(run, config)
@@ -337,7 +352,7 @@ def sample(
     chosen: str | Sampler = config.scheduler if sampler is None else sampler
     sampled_by, times = planned_chain(process, chosen, config.num_inference_steps, config.eta)
     sampled_by = fitted(run, sampled_by, times)
-    started = time.perf_counter()
+    clock = time.perf_counter()
     at_once, why = chosen_chain(run, config, sampler)
     device: DevicePredictor | None = None
     if at_once is None:
@@ -355,7 +370,8 @@ def sample(
     def generator(step: int) -> torch.Generator:
         return torch.Generator().manual_seed(derived_seed(config.seed, "sampling", step))
 
-    x = process.start((config.num_images, *model.state_shape), generator(0))
+    begun = started(run, config.num_images, seed=config.seed, start=config.start, labels=labels)
+    x = begun.x
 
     def images_of(x: Tensor) -> np.ndarray:
         return to_array(model.decode_data(process.to_images(x).to(device_of(model))))
@@ -407,13 +423,15 @@ def sample(
         "classes": None if labels is None else run.class_positions(),
         "versions": {package: version(package) for package in PACKAGES},
         "python": platform.python_version(),
-        "seconds": time.perf_counter() - started,
+        "seconds": time.perf_counter() - clock,
         "device": None if device is None else {**device.manifest(), **_origin_of(target)},
     }
     if corrections:
         manifest["corrections"] = {name: each.to_dict() for name, each in corrections.items()}
     if run.refit is not None:
         manifest["refit"] = run.refit
+    if begun.record is not None:
+        manifest["start"] = begun.record
     if choice is not None:
         manifest["loader_choice"] = choice.to_dict()
     if walked is not None:

@@ -3,6 +3,7 @@
 ::
 
     training.py     train a model, go on with a training run
+    amortising.py   make a loader's angles quick to find
     sampling.py     sample from a trained run, on any target that costs nothing
     evaluation.py   measure samples, beside real images and noise
     ladders.py      show what each part of a device's noise costs, and what remedies give back
@@ -23,6 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .amortising import amortise
     from .chip_tiles import tiles
     from .costs import cost
     from .evaluation import Evaluation, evaluate
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from .training import continue_training, train
 
 _HOMES = {
+    "amortise": "amortising",
     "cost": "costs",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
@@ -67,6 +70,7 @@ __all__ = [
     "NamedPart",
     "QnnRun",
     "Refitted",
+    "amortise",
     "budget",
     "continue_training",
     "cost",

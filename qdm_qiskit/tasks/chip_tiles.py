@@ -20,6 +20,7 @@ from ..sampling import TrainedRun, load_run
 from ..sampling.device import check_has_calls, layer_calls
 from ..sampling.readings import Reading
 from ..transpiling.tiles import TileChoice
+from .amortising import loader_for
 from .costs import fresh_model, measured_circuit, subject_name
 
 __all__ = ["tiles"]
@@ -133,7 +134,7 @@ def _circuit(
                 f"'{model.name}' is no single circuit, so no loader stands in front of it; leave "
                 "loader out."
             )
-        model = with_loader(loader)
+        model = with_loader(loader_for(subject, loader))
     check_has_calls(model, "noisy:DEVICE")
     found = {each.content: each for each in reversed(layer_calls(model))}
     names = {each.name: each for each in reversed(found.values())}

@@ -23,6 +23,7 @@ from ..progress import Progress, silent
 from ..rng import derived_seed
 from ..sampling import TrainedRun, load_run, unrolled_circuit
 from ..training.config import resolve_run
+from .amortising import loader_for
 from .run_work import run_work
 
 __all__ = ["cost", "fresh_model", "measured_circuit", "subject_name"]
@@ -100,6 +101,7 @@ def cost(
     if whole_number(num_images, "num_images") < 1:
         raise InvalidOption(f"num_images must be at least 1, got {num_images}.")
     chosen = {**(settings or {}), **options}
+    loader = loader_for(subject, loader)
     seeds = [derived_seed(seed, "transpiler", trial) for trial in range(trials)]
     several_circuits = _many(subject, chosen, seed)
     if several_circuits is not None:
@@ -253,7 +255,9 @@ def _suffix(loader: str | Loader | None) -> str:
     """Return the suffix that a user's own loader adds to a report's name."""
     if loader is None:
         return ""
-    return "_" + (loader if isinstance(loader, str) else type(loader).__name__).replace(":", "")
+    return "_" + (loader if isinstance(loader, str) else type(loader).__name__).replace(
+        ":", ""
+    ).replace(",", "-")
 
 
 def measured_circuit(circuit: QuantumCircuit) -> QuantumCircuit:

@@ -30,6 +30,7 @@ from ..models import (
     take_class,
     unknown_model,
 )
+from ..models.base import refused_train_loader
 from .circuit_weights import BlockKind
 from .targets.choice import check_train_on, device_names, train_on_text
 
@@ -346,6 +347,8 @@ def _resolved(
     kind = model_class(model)
     model_fields = options.field_types(kind.config_class)
     known = model_fields if model == name or name in PRESETS else circuit_options(name)
+    if "train_loader" in settings and "train_loader" not in known:
+        raise refused_train_loader(kind)
     parts: dict[str, dict[str, Any]] = {
         "model": dict(own or {}),
         **{section: {} for section in _SECTIONS},

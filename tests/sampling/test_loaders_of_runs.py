@@ -7,16 +7,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from qiskit.circuit.library import efficient_su2
 
-from qdm_qiskit.circuits import make_loader, q_dense
+from qdm_qiskit.circuits import CircuitSpec, make_loader, q_dense
 from qdm_qiskit.circuits.line_circuits import line_order
 from qdm_qiskit.circuits.loaders import Loading
 from qdm_qiskit.errors import InvalidData, InvalidOption, InvalidTemplate
 from qdm_qiskit.execution.calls import CallResult, CircuitCall
 from qdm_qiskit.execution.divided_calls import divided, joined
-from qdm_qiskit.models import build_model, resolve
+from qdm_qiskit.models import Denoiser, ModelChoice, build_model, resolve
 from qdm_qiskit.sampling import SamplingConfig, sample
 from qdm_qiskit.sampling.loader_choice import choose_loader, loaded_vectors
+from qdm_qiskit.training import resolve_run
 
 
 def config(**options) -> SamplingConfig:
@@ -136,6 +138,52 @@ def test_training_sees_what_the_loader_makes():
         resolve("eeqdm", {"train_loader": True})
     with pytest.raises(InvalidOption, match="leave train_loader out"):
         build_model(resolve("q_dense_unitary", options))
+
+
+def own_circuit(**settings: object):
+    circuit = efficient_su2(4, reps=1, parameter_prefix="theta")
+    spec = CircuitSpec.from_circuit(
+        circuit, weights=["theta"], loads="amplitudes", readout=range(4), loader="staircase:1"
+    )
+    return resolve_run(Denoiser.from_spec(spec, image_shape=(1, 4, 4)), settings)
+
+
+@pytest.mark.parametrize("kind", ["line_amplitudes", "circuit"])
+def test_other_models_of_one_circuit_train_through_the_loader(kind):
+    if kind == "circuit":
+        run, shape = own_circuit(train_loader=True), (5, 1, 4, 4)
+        with pytest.raises(InvalidOption, match="trains on what the loader makes"):
+            own_circuit(train_loader=True, loader="exact")
+    else:
+        through = {"image_size": 8, "latent_qubits": 3, "loader": "bricks:1"}
+        run, shape = resolve_run(kind, {**through, "train_loader": True}), (5, 8)
+    choice = ModelChoice(model=run.model, preset=None, config=run.model_options, source="")
+    model = build_model(choice, generator=torch.Generator().manual_seed(1))
+    x, t = torch.rand(*shape, generator=torch.Generator().manual_seed(2)), torch.ones(5)
+    seen = model.train()(x, t)
+    states = model.spec.loading.states(x.flatten(1).double().numpy())
+    made = torch.from_numpy(states).float().reshape(x.shape)
+    torch.testing.assert_close(seen, model.eval()(made, t), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(seen, model.eval()(x, t), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("quddpm", "hands states from circuit to circuit"),
+        ("qamp_january", "hands states from circuit to circuit"),
+        ("cacioppo_latent", "hands states from circuit to circuit"),
+        ("qu_net", "or what its own trained layers make"),
+        ("line", "loads no amplitudes"),
+    ],
+)
+def test_models_that_cannot_train_through_a_loader_say_why(name, reason):
+    for refused in (resolve, resolve_run):
+        with pytest.raises(InvalidOption) as caught:
+            refused(name, {"train_loader": "true"})
+        assert reason in str(caught.value)
+        assert str(caught.value).startswith(f"'{name}' ")
+        assert str(caught.value).endswith("leave train_loader out.")
 
 
 def test_states_of_other_loaders_are_their_circuits_own():

@@ -67,6 +67,8 @@ class PlanConfig:
     """Use a device's rzz for free angles too; see :attr:`.SamplingConfig.fractional_gates`."""
     loader: str | None = None
     """Name of the loader of images into the circuit; None for the model's own."""
+    start: Literal["process", "loader"] = "process"
+    """x_T; see :attr:`.SamplingConfig.start`."""
     scheduler: str = "process"
     """Name of the sampler; see :attr:`.SamplingConfig.scheduler`."""
     num_inference_steps: int | None = None

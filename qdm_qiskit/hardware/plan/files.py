@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qiskit import QuantumCircuit
 
+from ...circuits.amortised import FOLDER
 from ...circuits.saved import with_fixed_identities
 from ...errors import InvalidOption
 from ...files import write_json
-from ...rng import derived_seed
 from .run_plan import MODEL
 
 if TYPE_CHECKING:
     from ...sampling import TrainedRun
+    from ...sampling.starts import Start
 
 __all__ = [
     "inputs",
@@ -29,7 +30,7 @@ __all__ = [
 
 
 def inputs(
-    trained: TrainedRun, num_images: int, label: int | None, seed: int
+    trained: TrainedRun, num_images: int, label: int | None, seed: int, start: Start = "process"
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw x_T from the run's own streams, as `qdm sample` does, and the labels.
 
@@ -38,22 +39,22 @@ def inputs(
         num_images: Images.
         label: Class of all images of a guided model; None cycles over the classes.
         seed: The run's seed.
+        start: Start of the chain; see :mod:`qdm_qiskit.sampling.starts`.
 
     Returns:
         ``(num_images, *state_shape)`` float32, or complex64 of a model of states; and
         ``(num_images,)`` int64 or None.
 
     Raises:
-        InvalidOption: If a label is given to a model that is not guided, or is out of range.
+        InvalidOption: If a label is given to a model that is not guided, or is out of range; or the
+            start does not fit the model or its loader.
     """
-    import torch
-
     from ...layers.arrays import to_array
     from ...sampling import SamplingConfig, chosen_labels
+    from ...sampling.starts import started
 
     labels = chosen_labels(trained, SamplingConfig(num_images=num_images, label=label))
-    generator = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
-    x = trained.process.start((num_images, *trained.model.state_shape), generator)
+    x = started(trained, num_images, seed=seed, start=start, labels=labels).x
     kind = np.float32 if x.is_floating_point() else np.complex64
     return to_array(x).astype(kind, copy=False), None if labels is None else to_array(labels)
 
@@ -69,6 +70,7 @@ def model_files(trained: TrainedRun, loader: str | None = None) -> dict[str, byt
     Raises:
         InvalidOption: If the model has no option that keeps its loader.
     """
+    from ...sampling.loader_names import network_files
     from ...training.checkpoint import weights_folder
 
     checkpoint = trained.checkpoint
@@ -81,8 +83,10 @@ def model_files(trained: TrainedRun, loader: str | None = None) -> dict[str, byt
         f"{inside}/model.safetensors": weights / "model.safetensors",
         f"{inside}/state.json": checkpoint / "state.json",
     }
+    used = getattr(trained.model.config, "loader", None)
+    networks = {f"{MODEL}/{FOLDER}/{n}": content for n, content in network_files(used).items()}
     if loader is None:
-        return {path: file.read_bytes() for path, file in sources.items()}
+        return {path: file.read_bytes() for path, file in sources.items()} | networks
     with tempfile.TemporaryDirectory() as folder:
         written = _write_model(trained, Path(folder))
         sources |= {
@@ -90,7 +94,7 @@ def model_files(trained: TrainedRun, loader: str | None = None) -> dict[str, byt
             f"{inside}/config.json": written / "config.json",
             f"{inside}/model.safetensors": written / "model.safetensors",
         }
-        return {path: file.read_bytes() for path, file in sources.items()}
+        return {path: file.read_bytes() for path, file in sources.items()} | networks
 
 
 def _write_model(trained: TrainedRun, folder: Path) -> Path:

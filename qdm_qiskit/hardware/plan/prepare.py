@@ -191,7 +191,9 @@ def draft_plan(
         return _training(
             trained, config, Destination(chosen, device, availability), root, today, progress
         )
-    x, labels = plan_contents.inputs(trained, config.num_images, config.label, config.seed)
+    x, labels = plan_contents.inputs(
+        trained, config.num_images, config.label, config.seed, config.start
+    )
     destination = Destination(chosen, device, availability)
     own_chain = (
         sampler is None

@@ -65,7 +65,7 @@ _CALIBRATION_FILE = re.compile(
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(
     r"circuits\.qpy|inputs\.npz|refit\.npz|qnn\.json|model/config\.json|model/checkpoints/step-\d{8,}/"
-    r"(config\.json|model\.safetensors|state\.json)"
+    r"(config\.json|model\.safetensors|state\.json)|model/loaders/[0-9a-f]{16}\.npz"
 )
 
 
