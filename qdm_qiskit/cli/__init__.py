@@ -16,5 +16,6 @@ __all__ = [
     "run_plan",
     "run_record",
     "sample",
+    "sweep",
     "train",
 ]

@@ -23,6 +23,7 @@ from . import (
     report,
     run,
     sample,
+    sweep,
     train,
 )
 
@@ -48,6 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
 app.command("sample")(sample.sample)
 app.command("refit")(refit.refit)
 app.command("evaluate")(evaluate.evaluate)

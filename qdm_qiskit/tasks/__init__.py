@@ -3,6 +3,7 @@
 ::
 
     training.py     train a model, go on with a training run
+    sweeping.py     train many runs that differ in options, on many processes or machines
     sampling.py     sample from a trained run, on any target that costs nothing
     evaluation.py   measure samples, beside real images and noise
     ladders.py      show what each part of a device's noise costs, and what remedies give back
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .qnn_plans import plan_qnn
     from .refitting import Refitted, refit
     from .sampling import sample
+    from .sweeping import continue_sweep, sweep
     from .training import continue_training, train
 
 _HOMES = {
@@ -55,6 +57,8 @@ _HOMES = {
     "Refitted": "refitting",
     "refit": "refitting",
     "sample": "sampling",
+    "continue_sweep": "sweeping",
+    "sweep": "sweeping",
     "tiles": "chip_tiles",
     "continue_training": "training",
     "train": "training",
@@ -68,6 +72,7 @@ __all__ = [
     "QnnRun",
     "Refitted",
     "budget",
+    "continue_sweep",
     "continue_training",
     "cost",
     "evaluate",
@@ -82,6 +87,7 @@ __all__ = [
     "sample",
     "set_budget",
     "submit",
+    "sweep",
     "tiles",
     "train",
 ]
