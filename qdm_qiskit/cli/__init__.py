@@ -15,6 +15,7 @@ __all__ = [
     "run_names",
     "run_plan",
     "run_record",
+    "runs",
     "sample",
     "sweep",
     "train",

@@ -22,6 +22,7 @@ from . import (
     refit,
     report,
     run,
+    runs,
     sample,
     sweep,
     train,
@@ -60,6 +61,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(devices.app, name="devices")
 app.add_typer(budget.app, name="budget")
 app.add_typer(run.app, name="run")
+app.add_typer(runs.app, name="runs")
 app.add_typer(circuits.app, name="circuits")
 app.command("parts")(parts.parts)
 

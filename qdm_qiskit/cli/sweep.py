@@ -112,7 +112,7 @@ def sweep(
 
     from ..errors import InvalidOption
     from ..options import parse_assignments
-    from ..reports.sweep_render import run_table
+    from ..reports.run_table import run_table, table_width
     from ..sweeps import Halving, plan_sweep, read_plan
     from ..tasks.sweeping import run_plan
 
@@ -175,7 +175,7 @@ def sweep(
     if as_json:
         typer.echo(json.dumps({**table.to_dict(), "best": result.best}, indent=2, allow_nan=False))
     else:
-        Console(width=_width(table.cells(), table.columns)).print(run_table(table))
+        Console(width=table_width(table)).print(run_table(table))
         _print_outcome(result)
     _leave(result, out)
 
@@ -198,13 +198,6 @@ def _leave(result: SweepResult, out: Path) -> None:
         raise typer.Exit(130)  # cli.main says the rest
     if result.failures:
         raise typer.Exit(1)
-
-
-def _width(cells: list[list[str]], columns: tuple[str, ...]) -> int:
-    """Return the width at which no number is broken, whatever the terminal's is."""
-    lines = [list(columns), *cells]
-    widest = sum(max(len(line[k]) for line in lines) for k in range(len(columns)))
-    return max(80, min(widest + 3 * len(columns) + 1, 240))
 
 
 def parse_lists(assignments: list[str]) -> dict[str, list[str]]:

@@ -1,44 +1,23 @@
-"""A sweep, or a list of runs, as a table for the terminal, files and a picture of its curves."""
+"""A sweep as files: its table, and a picture of its curves."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..files import write_together
-from ..runs import RunTable
 from ..sweeps import SweepResult
 from .figures import new_figure, plain, png_bytes
+from .run_table import table_json
 from .side_by_side import render_page
 
-if TYPE_CHECKING:
-    from rich.table import Table
+__all__ = ["curves_png", "write_sweep"]
 
-__all__ = ["curves_png", "run_table", "table_files", "write_sweep"]
-
-SCHEMA = "qdm-run-table/1"
 MOST_NAMED = 12
 """Most curves that the legend names: those that end lowest."""
-
-
-def run_table(found: RunTable) -> Table:
-    """Render runs as a table for the terminal, a run a row."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(f"{found.title}, {len(found.rows)} rows"), title_justify="left")
-    for name in found.columns:
-        words = name in ("name", "state", "kind")
-        table.add_column(
-            escape(name), justify="left" if words else "right", overflow="fold", no_wrap=not words
-        )
-    for cells in found.cells():
-        table.add_row(*map(escape, cells))
-    return table
 
 
 def curves_png(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
@@ -85,17 +64,6 @@ def curves_png(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
     return png_bytes(figure)
 
 
-def table_files(found: RunTable, *, about: str = "", said: Sequence[str] = ()) -> dict[str, bytes]:
-    """Return a table as files: name to content of ``.csv``, ``.json`` and ``.html``."""
-    lines = [list(found.columns), *found.cells()]
-    page = render_page(found.title, about, lines, list(said), {})
-    return {
-        "runs.csv": found.to_csv().encode(),
-        "runs.json": _json({"schema": SCHEMA, **found.to_dict()}),
-        "runs.html": page.encode(),
-    }
-
-
 def write_sweep(result: SweepResult, folder: Path) -> tuple[Path, ...]:
     """Write a sweep's table as CSV, JSON and HTML, and its curves.
 
@@ -119,21 +87,17 @@ def write_sweep(result: SweepResult, folder: Path) -> tuple[Path, ...]:
     if several:
         lines += [[], ["over seeds"], list(points.columns), *points.cells()]
     page = render_page(found.title, about, lines, said, {"test loss by epoch": picture})
-    content = {"schema": SCHEMA, **found.to_dict(), "best": result.best}
+    content = {**found.to_dict(), "best": result.best}
     if several:
         content["over_seeds"] = replace(points, title="over seeds").to_dict()["rows"]
     contents = {
         folder / "runs.csv": found.to_csv().encode(),
-        folder / "runs.json": _json(content),
+        folder / "runs.json": table_json(content),
         folder / "runs.html": page.encode(),
         folder / "curves.png": picture,
     }
     write_together(contents)
     return tuple(contents)
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def _number(value: float | None) -> float:
