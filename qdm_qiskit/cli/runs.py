@@ -11,7 +11,7 @@ import typer
 from .models import JsonOption
 
 if TYPE_CHECKING:
-    from ..runs import RunTable
+    from ..overview import RunTable
 
 __all__ = ["app", "compare", "list_runs", "show"]
 
@@ -50,7 +50,7 @@ def list_runs(
 
         qdm runs list runs --sort test_loss
     """
-    from ..runs import find_runs
+    from ..overview import find_runs
 
     found = find_runs(root, kind or ())
     if sort is not None:
@@ -73,12 +73,12 @@ def show(
 
         qdm runs show runs/first
     """
-    from ..runs import read_run
-    from ..runs.table import cell
+    from ..overview import read_run
+    from ..overview.table import cell
 
     row = read_run(run)
     if as_json:
-        from ..runs import RunTable
+        from ..overview import RunTable
 
         typer.echo(json.dumps(RunTable((row,)).to_dict()["rows"][0], indent=2, allow_nan=False))
         return
@@ -103,8 +103,8 @@ def compare(
     """
     from dataclasses import replace
 
-    from ..runs import compare as compare_runs
-    from ..runs import read_run
+    from ..overview import compare as compare_runs
+    from ..overview import read_run
 
     rows = [replace(read_run(each), name=str(each)) for each in runs]
     found = compare_runs(rows)

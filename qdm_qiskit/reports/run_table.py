@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..runs import RunTable
+from ..overview import RunTable
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,8 +10,8 @@ from typing import Any
 from ..canonical_json import content_sha256
 from ..errors import InvalidData, InvalidOption, MissingData
 from ..files import read_json_object, write_json
+from ..overview import RunRow, RunTable
 from ..progress import Message, Progress, silent
-from ..runs import RunRow, RunTable
 from ..training import read_history, run_from_dict
 from ..work import Workers, WorkItem, run_items
 from .halving import Halving
