@@ -99,7 +99,7 @@ def compare(
 
     Example:
 
-        qdm runs compare runs/first runs/noisy
+        qdm runs compare runs/first runs/line
     """
     from dataclasses import replace
 

@@ -105,8 +105,7 @@ def sweep(
 
     Example:
 
-        qdm sweep --model eeqdm --set train_count=20 --set baseline=false --epochs 1
-        --grid depth=1,2 --seeds 2 --out runs/sweep
+        qdm sweep --model eeqdm --set train_count=20 --epochs 1 --grid depth=1,2 --out runs/sweep
     """
     from rich.console import Console
 
