@@ -23,6 +23,7 @@
       + ServiceUnavailable  (also ConnectionError)    the quantum service refuses or does not answer
       + SubmissionUncertain (also RuntimeError)       a job may exist on the service, its id unknown
       + JobFailed           (also RuntimeError)       a job ended without counts
+      + WorkersUnavailable  (also ConnectionError)    workers that are not there, or of other versions
 
 Each message gives the rule, what was received, and the way out, on one line: the command line
 prints it as it is and exits with code 2.
@@ -62,6 +63,7 @@ __all__ = [
     "TargetUnavailable",
     "UnknownName",
     "UnsupportedCircuit",
+    "WorkersUnavailable",
     "unknown_name",
 ]
 
@@ -173,6 +175,13 @@ class JobFailed(QdmError, RuntimeError):
     def __init__(self, message: str, *, cancelled: bool = False) -> None:
         super().__init__(message)
         self.cancelled = cancelled
+
+
+class WorkersUnavailable(QdmError, ConnectionError):
+    """Workers for items of work cannot be reached, do not come back, or have other versions."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:

@@ -6,6 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +30,12 @@ _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 
 def field_types(options: type) -> dict[str, Any]:
     """Return names and types of the fields of an options class, in their order."""
+    return dict(_field_types(options))
+
+
+@lru_cache(maxsize=256)
+def _field_types(options: type) -> dict[str, Any]:
+    """Evaluate the types' text once: a sweep asks a thousand times."""
     hints = typing.get_type_hints(options)
     return {field.name: hints[field.name] for field in dataclasses.fields(options)}
 

@@ -28,6 +28,7 @@ STREAMS = (
     "evaluation",
     "perturbations",
     "circuits",
+    "work",
 )
 """The purposes. New ones are appended: a stream's position is part of its identity."""
 

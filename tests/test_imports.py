@@ -49,9 +49,22 @@ def test_direction_of_imports():
 
 def test_sampling_waits_for_nothing_that_it_does_not_use():
     """scikit-learn, accelerate and half of SciPy took a second; IBM's service is another command's."""
-    unused = ["sklearn", "accelerate", "scipy.stats", "qdm_qiskit.hardware"]
+    unused = ["sklearn", "accelerate", "scipy.stats", "scipy.sparse", "scipy.optimize"]
+    unused += ["qdm_qiskit.hardware"]
     code = "import sys, qdm_qiskit.tasks as t; t.sample; print([n for n in {} if n in sys.modules])"
     done = python(code.format(unused))
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_training_on_digits_waits_for_no_statistics(tmp_path):
+    """scikit-learn took most of a second to hand over one file of its own."""
+    options = "image_size=2,depth=1,num_steps=2,train_count=8,epochs=1,baseline=False"
+    code = (
+        "import sys, qdm_qiskit as qdm\n"
+        f"qdm.train('eeqdm', {str(tmp_path / 'run')!r}, {options})\n"
+        "print([n for n in ('sklearn', 'scipy.stats', 'qdm_qiskit.hardware') if n in sys.modules])"
+    )
+    done = python(code)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 

@@ -15,6 +15,8 @@ __all__ = [
     "run_names",
     "run_plan",
     "run_record",
+    "runs",
     "sample",
+    "sweep",
     "train",
 ]

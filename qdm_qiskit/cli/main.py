@@ -23,7 +23,9 @@ from . import (
     refit,
     report,
     run,
+    runs,
     sample,
+    sweep,
     train,
 )
 
@@ -49,6 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
 app.command("sample")(sample.sample)
 app.command("refit")(refit.refit)
 app.command("amortise")(amortise.amortise)
@@ -60,6 +63,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(devices.app, name="devices")
 app.add_typer(budget.app, name="budget")
 app.add_typer(run.app, name="run")
+app.add_typer(runs.app, name="runs")
 app.add_typer(circuits.app, name="circuits")
 app.command("parts")(parts.parts)
 

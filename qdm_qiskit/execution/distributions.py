@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln, xlog1py, xlogy
 
 from ..arguments import real_array
 from ..errors import InvalidData, InvalidOption
@@ -116,6 +115,8 @@ def shot_noise_distance(p: np.ndarray, shots: int) -> np.ndarray:
     References:
         Diaconis and Zabell, Statistical Science 6, 284 (1991).
     """
+    from scipy.special import gammaln, xlog1py, xlogy  # slow to import
+
     n = float(_checked_shots(shots))
     p = real_array(p, "p")
     # Written so that NaN does not pass; a rounding error above 1 does.

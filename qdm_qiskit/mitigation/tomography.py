@@ -18,7 +18,6 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import minimize
 
 from ..circuits.parameters import input_parameters
 from ..circuits.spec import CircuitSpec
@@ -240,6 +239,8 @@ class _Fit:
         return states.reshape(len(self.settings), self.size)
 
     def _maximise(self, weighted: np.ndarray, start: np.ndarray) -> tuple[float, np.ndarray]:
+        from scipy.optimize import minimize  # slow to import
+
         found = minimize(
             self._loss,
             np.concatenate([start.real, start.imag, [1e-3]]),

@@ -4,6 +4,7 @@
 
     training.py     train a model, go on with a training run
     amortising.py   make a loader's angles quick to find
+    sweeping.py     train many runs that differ in options, on many processes or machines
     sampling.py     sample from a trained run, on any target that costs nothing
     evaluation.py   measure samples, beside real images and noise
     ladders.py      show what each part of a device's noise costs, and what remedies give back
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .qnn_plans import plan_qnn
     from .refitting import Refitted, refit
     from .sampling import sample
+    from .sweeping import continue_sweep, sweep
     from .training import continue_training, train
 
 _HOMES = {
@@ -58,6 +60,8 @@ _HOMES = {
     "Refitted": "refitting",
     "refit": "refitting",
     "sample": "sampling",
+    "continue_sweep": "sweeping",
+    "sweep": "sweeping",
     "tiles": "chip_tiles",
     "continue_training": "training",
     "train": "training",
@@ -72,6 +76,7 @@ __all__ = [
     "Refitted",
     "amortise",
     "budget",
+    "continue_sweep",
     "continue_training",
     "cost",
     "evaluate",
@@ -86,6 +91,7 @@ __all__ = [
     "sample",
     "set_budget",
     "submit",
+    "sweep",
     "tiles",
     "train",
 ]

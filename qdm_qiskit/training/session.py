@@ -48,6 +48,7 @@ from .checkpoint import (
 from .config import RunConfig
 from .constant_predictions import constant_predictions
 from .epoch_end import measure_losses, write_history, write_samples
+from .hyperparameters import log_hyperparameters
 from .objective import Objective, Part
 from .optimizers import make_optimizer, set_learning_rate
 from .progress import EpochDone, Started, StepDone, Warned
@@ -177,6 +178,9 @@ class Session:
         if self.accelerator.is_main_process:
             write_json(self.run / "config.json", config.to_dict())
         self.accelerator.init_trackers("tensorboard")
+        if self.accelerator.is_main_process:
+            writer = self.accelerator.get_tracker("tensorboard", unwrap=True)
+            log_hyperparameters(writer, config)
         epochs = config.training.epochs
         steps = epochs * len(self.batches)
         progress(Started(config, self._bare("model"), state.step, steps))

@@ -15,8 +15,6 @@ from qiskit.circuit import ParameterExpression
 from qiskit.circuit.library import PauliEvolutionGate, UnitaryGate
 from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp
 from qiskit.synthesis import LieTrotter
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 __all__ = [
     "MAX_DENSE_QUBITS",
@@ -145,6 +143,10 @@ def _pauli_sum(operator: SparsePauliOp | SparseObservable) -> SparsePauliOp:
 
 def _groups(total: SparsePauliOp) -> list[list[int]]:
     """Return groups of terms, each of which commutes with all terms of other groups."""
+    # Of SciPy, which takes a quarter of a second that circuits without evolutions do not need.
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
     x, z = total.paulis.x.astype(np.float32), total.paulis.z.astype(np.float32)
     crossed = (x @ z.T + z @ x.T).astype(np.int64) & 1
     count, label = connected_components(csr_array(crossed), directed=False)

@@ -1,0 +1,273 @@
+"""``qdm sweep``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .models import JsonOption, SetOption
+
+if TYPE_CHECKING:
+    from ..progress import Message, Progress
+    from ..sweeps import Draw, SweepResult
+
+__all__ = ["parse_lists", "showing_progress", "sweep"]
+
+
+def sweep(
+    out: Annotated[Path, typer.Option(help="Folder of the sweep; its runs are below runs/.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="A model, for example eeqdm, or a circuit; see `qdm models list`."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A preset, for example digits-demo; see `qdm models list`.")
+    ] = None,
+    settings: SetOption = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Values of an option, as depth=2,4,8; of one that is a list itself classes=0,1;2,3. "
+            "May be repeated: all combinations are trained.",
+            metavar="NAME=A,B,C",
+        ),
+    ] = None,
+    draw: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An option that is drawn: learning_rate=0.001:0.1:log, depth=2:8, or one of a list. "
+            "May be repeated.",
+            metavar="NAME=LOW:HIGH",
+        ),
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option(help="Points that are drawn, each with the whole grid.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs of each point, with seeds of their own; 1 if none.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The first seed, which draws depend on too; 0 if none.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set, see `qdm data list`, or npz:PATH.")
+    ] = None,
+    train_on: Annotated[
+        str | None,
+        typer.Option(
+            help="What circuits run on in training: engine, aer, noisy:fake_torino; see "
+            "docs/training.md."
+        ),
+    ] = None,
+    first_epochs: Annotated[
+        int | None,
+        typer.Option(help="Stop bad points early (successive halving): epochs that all train."),
+    ] = None,
+    factor: Annotated[
+        int | None,
+        typer.Option(
+            help="Of so many points one goes on, for so many times the epochs; 3 if none."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes of this machine; this one alone if none.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="A scheduler of Dask, as tcp://10.0.0.1:8786, whose workers see the same folders; or "
+            "local, a cluster of Dask's on this machine."
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch for each run.")] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the sweep in the folder, as it began.")
+    ] = False,
+    sort: Annotated[
+        str | None, typer.Option(help="Column by which rows stand, as test_loss; the grid if none.")
+    ] = None,
+    over_seeds: Annotated[
+        bool, typer.Option("--over-seeds", help="Show means and deviations over seeds.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
+) -> None:
+    """Train many runs that differ in options; what was stopped goes on with the same command.
+
+    The folder gets runs.csv, runs.json, runs.html and curves.png beside the runs.
+
+    Example:
+
+        qdm sweep --model eeqdm --set train_count=20 --epochs 1 --grid depth=1,2 --out runs/sweep
+    """
+    from rich.console import Console
+
+    from ..errors import InvalidOption
+    from ..options import parse_assignments
+    from ..reports.run_table import run_table, table_width
+    from ..sweeps import Halving, plan_sweep, read_plan
+    from ..tasks.sweeping import run_plan
+
+    named = {
+        "model": model,
+        "preset": preset,
+        "set": settings,
+        "grid": grid,
+        "draw": draw,
+        "draws": draws,
+        "seeds": seeds,
+        "seed": seed,
+        "epochs": epochs,
+        "dataset": dataset,
+        "train_on": train_on,
+        "first_epochs": first_epochs,
+        "factor": factor,
+    }
+    where: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "threads": threads}
+    given = [name for name, value in named.items() if value]
+    if resume:
+        if given:
+            raise InvalidOption(
+                f"A sweep that is resumed has its options in {out / 'sweep.json'}; leave "
+                f"{', '.join('--' + name.replace('_', '-') for name in given)} out."
+            )
+        plan = read_plan(out)
+    else:
+        name = preset or model
+        if name is None or (preset and model):
+            raise InvalidOption(
+                f"Name what to train by --model or by --preset, got model {model!r} and preset "
+                f"{preset!r}."
+            )
+        if factor is not None and first_epochs is None:
+            raise InvalidOption("factor is one of successive halving: name first_epochs too.")
+        options: dict[str, Any] = dict(parse_assignments(settings or []))
+        for option in ("epochs", "dataset", "train_on"):
+            if named[option] is not None:
+                if option in options:
+                    raise InvalidOption(f"Option '{option}' is set twice.")
+                options[option] = named[option]
+        plan = plan_sweep(
+            name,
+            options,
+            grid=parse_lists(grid or []),
+            draw=_parse_draws(draw or []),
+            draws=draws or 0,
+            seeds=1 if seeds is None else seeds,
+            seed=seed or 0,
+            halving=None
+            if first_epochs is None
+            else Halving(first_epochs, 3 if factor is None else factor),
+        )
+    with showing_progress(quiet) as progress:
+        result = run_plan(plan, out, progress=progress, **where)
+    table = result.table.over_seeds() if over_seeds else result.table
+    if sort is not None:
+        table = table.sorted_by(sort)
+    if as_json:
+        typer.echo(json.dumps({**table.to_dict(), "best": result.best}, indent=2, allow_nan=False))
+    else:
+        Console(width=table_width(table)).print(run_table(table))
+        _print_outcome(result)
+    _leave(result, out)
+
+
+def _print_outcome(result: SweepResult) -> None:
+    if result.best is not None:
+        typer.echo(f"best     {result.folder / 'runs' / result.best}")
+    for name in ("runs.csv", "runs.json", "runs.html", "curves.png"):
+        typer.echo(f"written  {result.folder / name}")
+
+
+def _leave(result: SweepResult, out: Path) -> None:
+    """Say what is left, and leave with a code of its own if anything is."""
+    for name, words in result.failures.items():
+        typer.echo(f"failed: {name}: {words}", err=True)
+    if result.interrupted:
+        typer.echo(
+            f"stopped; continue with: qdm sweep --out {shlex.quote(str(out))} --resume", err=True
+        )
+        raise typer.Exit(130)  # cli.main says the rest
+    if result.failures:
+        raise typer.Exit(1)
+
+
+def parse_lists(assignments: list[str]) -> dict[str, list[str]]:
+    """Return ``["depth=2,4"]`` as ``{"depth": ["2", "4"]}``; a semicolon parts lists.
+
+    Raises:
+        InvalidOption: If one has no ``=``, no value, or a name stands twice.
+    """
+    from ..errors import InvalidOption
+    from ..options import parse_assignments
+
+    found = {}
+    for name, text in parse_assignments(assignments).items():
+        values = [each.strip() for each in text.split(";" if ";" in text else ",")]
+        if ";" in text:
+            values = [each for each in values if each]  # `classes=0,1;` is one list
+        if not all(values):
+            raise InvalidOption(f"grid takes values for '{name}', as {name}=A,B; got '{text}'.")
+        found[name] = values
+    return found
+
+
+def _parse_draws(assignments: list[str]) -> dict[str, Draw | list[str]]:
+    from ..options import parse_assignments
+    from ..sweeps import Draw
+
+    found: dict[str, Draw | list[str]] = {}
+    for name, text in parse_assignments(assignments).items():
+        if "," in text or ";" in text:
+            found |= parse_lists([f"{name}={text}"])
+        else:
+            found[name] = Draw.from_text(text)
+    return found
+
+
+@contextmanager
+def showing_progress(quiet: bool) -> Iterator[Progress]:
+    """Show a bar over all items, or in a log file a line for each."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    from ..progress import silent
+
+    console = Console(stderr=True)
+    if quiet:
+        yield silent
+        return
+    if not console.is_interactive:
+        yield lambda message: typer.echo(_counted(message), err=True)
+        return
+    bar = Bar(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+    )
+    task = bar.add_task("", total=None)
+
+    def show(message: Message) -> None:
+        bar.update(task, description=str(message))
+        if message.total is not None:
+            bar.update(task, completed=message.done or 0, total=message.total)
+        if "failed" in message or "lost" in message:
+            console.print(str(message), highlight=False, soft_wrap=True, markup=False)
+
+    with bar:
+        yield show
+
+
+def _counted(message: Message) -> str:
+    counts = "" if message.total is None else f"{message.done}/{message.total} "
+    return f"{counts}{message}"

@@ -1,0 +1,74 @@
+"""One run of a sweep, as an item of work."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ..files import read_json_object
+from ..training import RunConfig, TrainingResult, find_checkpoint, run_from_dict, train
+from ..training.checkpoint import checkpoints
+from ..training.transfer import FOLDER
+from ..work import Stopped, WorkItem
+
+__all__ = ["train_item", "train_run"]
+
+
+def train_item(name: str, config: RunConfig, epochs: int, threads: int) -> WorkItem:
+    """Return the item that trains a run up to so many epochs.
+
+    Args:
+        name: The run.
+        config: All of it.
+        epochs: Epochs of the run when the item is done.
+        threads: CPU threads of torch.
+    """
+    content = config.with_epochs(epochs).to_dict()
+    arguments = {"name": name, "config": content, "threads": threads}
+    return WorkItem(f"{name}@{epochs}", train_run, arguments)
+
+
+def train_run(folder: Path, *, name: str, config: dict[str, Any], threads: int) -> dict[str, Any]:
+    """Train a run, or the rest of it from its last checkpoint.
+
+    Args:
+        folder: The sweep's.
+        name: The run; its folder is ``folder/runs/name``.
+        config: Result of ``RunConfig.to_dict``.
+        threads: CPU threads of torch: the last bits of a sum may depend on them.
+
+    Returns:
+        ``epochs``; ``metrics``, those of the config's last epoch; and ``weights``, the SHA-256 of the
+        file of the checkpoint's weights.
+
+    Raises:
+        Stopped: If it was interrupted; it is checkpointed.
+        Others as :func:`~qdm_qiskit.training.train`.
+    """
+    import torch
+
+    run, wanted = folder / "runs" / name, run_from_dict(config)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        result = _train(wanted, run)
+    finally:
+        torch.set_num_threads(before)
+    if result.interrupted:
+        raise Stopped(f"{name} stands at epoch {result.epochs}")
+    weights = find_checkpoint(run) / "model.safetensors"
+    return {
+        "epochs": result.epochs,
+        "metrics": result.history[wanted.training.epochs - 1],
+        "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    }
+
+
+def _train(config: RunConfig, run: Path) -> TrainingResult:
+    if not checkpoints(run) and not checkpoints(run / FOLDER):
+        return train(config, run)
+    saved = run_from_dict(read_json_object(run / "config.json"))
+    # Of a killed worker: the run stands further than this item wants, if a later one had begun.
+    epochs = max(saved.training.epochs, config.training.epochs)
+    return train(saved.with_epochs(epochs), run, resume="latest")

@@ -1,0 +1,182 @@
+"""Train many runs that differ in options, here, on processes of this machine, or on many machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from ..arguments import checked_path
+from ..errors import InvalidArgument, InvalidOption
+from ..files import check_writable
+from ..progress import Progress, silent
+from ..reports.sweep_render import write_sweep
+from ..sweeps import Draw, Halving, SweepPlan, SweepResult, plan_sweep, read_plan, run_sweep
+from ..work import AnyExecutor, InThisProcess, Processes, Workers
+from ..work.dask import DaskWorkers
+
+__all__ = ["continue_sweep", "run_plan", "sweep", "take_workers"]
+
+
+def sweep(
+    model: str,
+    folder: str | Path,
+    *,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    draw: Mapping[str, Draw | Sequence[Any]] | None = None,
+    draws: int = 0,
+    seeds: int = 1,
+    seed: int = 0,
+    halving: Halving | None = None,
+    workers: int | Executor | Workers | None = None,
+    scheduler: str | Any | None = None,
+    threads: int = 1,
+    progress: Progress = silent,
+    **options: Any,
+) -> SweepResult:
+    """Train a run for each point of a grid, or for points that are drawn, with each seed.
+
+    A call that was stopped or killed goes on when it is made again; so does :func:`continue_sweep`.
+    Each run is bit for bit the one that :func:`~qdm_qiskit.tasks.train` makes of its options alone, on
+    as many threads.
+
+    Args:
+        model: A model's, preset's or circuit's name.
+        folder: Folder of the sweep; its runs are below ``runs``.
+        grid: Option to its values: ``{"depth": [2, 4, 8]}``.
+        draw: Option to the ends between which it is drawn, ``{"learning_rate": Draw(1e-3, 0.1,
+            log=True)}``, or to values of which one is drawn.
+        draws: Points that are drawn, each of which is tried with the whole grid.
+        seeds: Runs of each point.
+        seed: The first seed; the other runs of a point have the next ones.
+        halving: Stop bad points early.
+        workers: Processes of this machine; or an executor of ``concurrent.futures``; or None for this
+            process alone.
+        scheduler: Address of a scheduler of Dask, ``"local"`` for a cluster of Dask's on this machine
+            with as many ``workers``, or a cluster object of Dask's.
+        threads: CPU threads of torch for each run.
+        progress: Receives a message for each run that ends, with the counts of all.
+        options: Options of all runs, as for :func:`~qdm_qiskit.tasks.train`.
+
+    Returns:
+        The table, the curves, and what failed.
+
+    Raises:
+        UnknownName: If there is no model of this name.
+        InvalidOption: If an option is unknown, out of range or named twice, or the folder holds another
+            sweep.
+        WorkersUnavailable: If workers are not there, or have other versions.
+        MissingDependency: If Dask is wanted and not installed.
+        OutputNotWritable: If the folder cannot be written.
+
+    >>> import tempfile
+    >>> from qdm_qiskit.tasks import sweep
+    >>> small = dict(image_size=2, num_steps=2, train_count=8, epochs=1, baseline=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = sweep("eeqdm", folder, grid={"depth": [1, 2]}, **small)
+    >>> [(row.options["depth"], row.state) for row in found.table.rows]
+    [(1, 'done'), (2, 'done')]
+    """
+    plan = plan_sweep(
+        model,
+        options,
+        grid=grid,
+        draw=draw,
+        draws=draws,
+        seeds=seeds,
+        seed=seed,
+        halving=halving,
+    )
+    place = checked_path(folder, "folder")
+    return run_plan(
+        plan, place, workers=workers, scheduler=scheduler, threads=threads, progress=progress
+    )
+
+
+def continue_sweep(
+    folder: str | Path,
+    *,
+    workers: int | Executor | Workers | None = None,
+    scheduler: str | Any | None = None,
+    threads: int = 1,
+    progress: Progress = silent,
+) -> SweepResult:
+    """Go on with a sweep; nothing that is done is done again.
+
+    Args:
+        folder: The sweep's.
+        workers, scheduler, threads, progress: As for :func:`sweep`; they need not be those that it
+            began with, but other threads do its runs once more.
+
+    Returns:
+        The table, the curves, and what failed.
+
+    Raises:
+        MissingData: If there is no sweep in the folder.
+        Others as :func:`sweep`.
+    """
+    place = checked_path(folder, "folder")
+    plan = read_plan(place)
+    return run_plan(
+        plan, place, workers=workers, scheduler=scheduler, threads=threads, progress=progress
+    )
+
+
+def run_plan(
+    plan: SweepPlan,
+    folder: Path,
+    *,
+    workers: int | Executor | Workers | None = None,
+    scheduler: str | Any | None = None,
+    threads: int = 1,
+    progress: Progress = silent,
+) -> SweepResult:
+    """Do a sweep that is planned, and write its table and curves; see :func:`sweep`."""
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise InvalidOption(f"threads is a whole number of at least 1, got {threads!r}.")
+    check_writable(folder)
+    found = take_workers(workers, scheduler, progress)
+    try:
+        result = run_sweep(plan, folder, workers=found, threads=threads, progress=progress)
+    finally:
+        found.close()
+    write_sweep(result, folder)
+    return result
+
+
+def take_workers(
+    workers: int | Executor | Workers | None,
+    scheduler: str | Any | None = None,
+    progress: Progress = silent,
+) -> Workers:
+    """Return the workers that a caller means.
+
+    Args:
+        workers: See :func:`sweep`.
+        scheduler: Likewise.
+        progress: Receives what a user should know of them.
+
+    Raises:
+        InvalidOption: If there are two kinds of them, or a number is below 1.
+        InvalidArgument: If it is nothing that takes items.
+        MissingDependency: If Dask is wanted and not installed.
+    """
+    if scheduler is not None:
+        if workers is not None and not isinstance(workers, int):
+            raise InvalidOption(
+                "Name one of workers and scheduler, got an executor and a scheduler."
+            )
+        address = None if isinstance(scheduler, str) and scheduler == "local" else scheduler
+        return DaskWorkers(address, workers, progress=progress)
+    if workers is None:
+        return InThisProcess()
+    if isinstance(workers, int):
+        return Processes(workers)
+    if isinstance(workers, Workers):
+        return workers
+    if hasattr(workers, "submit"):
+        return AnyExecutor(workers)
+    raise InvalidArgument(
+        f"workers is a number, or an executor with the method submit, got {type(workers).__name__}."
+    )
