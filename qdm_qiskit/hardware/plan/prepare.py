@@ -46,7 +46,7 @@ from .run_plan import (
     read_plan,
     write_plan,
 )
-from .shots import TWIRLING_BUCKET, check_limits
+from .shots import TWIRLING_BUCKET, check_limits, outgrow_a_job
 from .tiled_calls import check_tiles
 from .types import Availability, ProviderRecord
 from .work import Destination, many_calls, one_circuit
@@ -210,10 +210,15 @@ def draft_plan(
         )
     if coherent is not None:
         work = whole_chain(trained, coherent, config, destination, x, labels, progress)
-    elif own_chain and is_one_circuit(trained) and x.dtype == np.float32:
-        work = one_circuit(trained, config, destination, progress)
     else:
-        work = many_calls(trained, config, destination, x, labels, sampler, progress, refit)
+        found = None
+        if own_chain and is_one_circuit(trained) and x.dtype == np.float32:
+            found = one_circuit(trained, config, destination, progress)
+            if config.schedule == "uniform" and outgrow_a_job(found.steps, availability):
+                found = None  # jobs of calls are split
+        if found is None:
+            found = many_calls(trained, config, destination, x, labels, sampler, progress, refit)
+        work = found
     check_limits(
         work.steps if work.calls is None else (),
         work.calibration,
