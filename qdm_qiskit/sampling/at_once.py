@@ -138,7 +138,8 @@ def run_at_once(
         x_0 and the shares; and the record of the run, where a runner ran it.
 
     Raises:
-        InvalidData: If an image would keep less than one shot, or keeps none.
+        InvalidData: If an image would keep less than one shot, keeps none, or has no history whose
+            state can be told.
         UnsupportedCircuit: If the device has too few qubits.
     """
     rng = history_stream(config.seed)
@@ -160,8 +161,7 @@ def run_at_once(
         calibration=calibration,
         progress=progress,
     )
-    if predicted is not None:
-        share = f"{predicted.min():.3g} to {predicted.max():.3g}"
-        progress(Message(f"keeping {share} of the shots"))
+    share = f"{predicted.min():.3g} to {predicted.max():.3g}"
+    progress(Message(f"keeping {share} of the shots"))
     [result] = device.at(1).answer([call])
     return chain.read(result, x, config.shots, predicted, rng), device

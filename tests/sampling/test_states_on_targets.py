@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from qdm_qiskit.errors import InvalidData, InvalidOption, TargetUnavailable, UnsupportedCircuit
-from qdm_qiskit.sampling import SamplingConfig, sample, write_samples
+from qdm_qiskit.sampling import SamplingConfig, load_run, sample, write_samples
+from tests.state_runs import write_state_run
 
 CACIOPPO = {"image_size": 2, "num_steps": 2, "init_std": 0.3}
 RUNS = {
@@ -116,6 +117,20 @@ def test_a_chain_that_keeps_no_shot_is_refused_and_nothing_is_sent(run_of, monke
     with pytest.raises(InvalidData, match=r"less than one; raise shots above .* or run it step"):
         sample(run, config(shots=1))
     assert not sent
+
+
+@pytest.mark.parametrize(
+    ("chain", "words"),
+    [
+        ("coherent", r"A drawn history .*less than one; raise shots above 3, .*chain='steps'"),
+        ("steps", "Each outcome of state 2 has no shot in one of the 3 settings .*raise shots above 1"),
+    ],
+)
+def test_a_measured_ancilla_takes_more_than_a_shot_either_way(tmp_path, chain, words):
+    run = load_run(write_state_run(tmp_path / "run", "quddpm"))
+    with pytest.raises(InvalidData, match=words) as caught:
+        sample(run, config(shots=1, num_images=12, chain=chain))
+    assert "\n" not in str(caught.value)
 
 
 def test_more_qubits_than_the_device_has_are_refused(make_run):

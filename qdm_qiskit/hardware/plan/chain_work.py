@@ -100,13 +100,12 @@ def whole_chain(
     progress(Message("computing the share of shots that the chain keeps"))
     start = torch.from_numpy(x)
     told = None if labels is None else torch.from_numpy(labels)
-    kept = chain.history_share(start, told) if chain.tells_states else chain.kept(start, told)
+    kept = chain.expected_share(start, told)
     shots = config.shots
     if config.kept_shots is not None:
         most, _ = room_of(config, destination)
         shots = _shots(config.kept_shots, kept, MAX_SHOTS if most is None else most)
-    if not chain.tells_states:
-        check_kept(kept, None if config.seconds is not None else shots)
+    check_kept(kept, None if config.seconds is not None else shots, histories=chain.tells_states)
     device = destination.device if destination.target.kind not in ("engine", "aer") else None
     call = chain.call_on(device, start, told, shots=shots)
     _, _, record = chosen_sampler(trained, config, None)
@@ -119,8 +118,8 @@ def whole_chain(
         destination,
         progress,
     )
-    if not chain.tells_states:  # of seconds the shots are known only now
-        check_kept(kept, work.steps[0].shots)
+    # Of seconds the shots are known only now.
+    check_kept(kept, work.steps[0].shots, histories=chain.tells_states)
     found = ChainPlan(
         way="coherent",
         because="",

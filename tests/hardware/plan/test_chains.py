@@ -226,6 +226,17 @@ def test_a_chain_that_keeps_less_than_a_shot_is_refused_and_nothing_is_written(l
     assert planned(lossy, tmp_path, shots=81).chain.least_kept * 81 >= 1
 
 
+def test_a_history_of_less_than_a_shot_is_refused_and_nothing_is_written(run_of, tmp_path):
+    run = run_of("quddpm")
+    with pytest.raises(InvalidData, match=r"A drawn history .*raise shots above 3,") as caught:
+        planned(run, tmp_path, shots=2, chain="coherent")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InvalidData, match="A drawn history"):
+        planned(run, tmp_path, DEVICE, seconds=2.002, chain="coherent")
+    assert not list(tmp_path.glob("*-quddpm-*"))
+    assert planned(run, tmp_path, shots=3, chain="coherent").chain.least_kept * 3 >= 1
+
+
 def test_shots_asked_are_those_wanted_over_the_kept_share(lossy, tmp_path):
     plan = planned(lossy, tmp_path, kept_shots=100)
     shots, least = plan.steps[0].shots, plan.chain.least_kept
