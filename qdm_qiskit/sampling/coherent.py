@@ -7,11 +7,11 @@ So a chain is one call, and no step needs amplitudes, which no device gives.
 
 Projected ancillas cost shots: the kept share is the product over the steps.
 :meth:`CoherentChain.expected_share` predicts it exactly, and a chain that would keep less than one
-shot is refused. QuDDPM's ancillas are measured and not projected: each shot has a history of outcomes, and
-each history has a state of its own. One history is drawn from the shots in the basis of the data,
-so that histories come as often as in the model. Tomography then estimates its state, up to a global
-phase, from those shots of each setting that have the same history; one without a shot in some setting
-tells no state and is drawn again.
+shot is refused. QuDDPM's ancillas are measured and not projected: each shot has a history of
+outcomes, and each history has a state of its own. One history is drawn from the shots in the basis of
+the data, so that histories come as often as in the model. Tomography then estimates its state, up to
+a global phase, from those shots of each setting that have the same history; one without a shot in
+some setting tells no state and is drawn again.
 """
 
 from __future__ import annotations
@@ -46,8 +46,6 @@ __all__ = [
     "MAX_RECORDED",
     "ChainResult",
     "CoherentChain",
-    "check_kept",
-    "too_few_kept",
 ]
 
 MAX_RECORDED = 14
@@ -299,8 +297,44 @@ class CoherentChain:
             InvalidData: If an image would keep less than one of its shots.
         """
         expected = self.expected_share(x, labels)
-        check_kept(expected, shots, histories=self.tells_states)
+        self.check_kept(expected, shots)
         return expected
+
+    def check_kept(self, kept: np.ndarray, shots: int | None) -> None:
+        """Refuse shots of which less than one of an image would be kept in the whole job.
+
+        Args:
+            kept: ``(batch,)``, from :meth:`expected_share`.
+            shots: Shots of each image, and of each setting where states are estimated; None is
+                exact.
+
+        Raises:
+            InvalidData: With the image that keeps least, and the shots that it would need.
+        """
+        reason = self.too_few_kept(kept, shots)
+        if reason:
+            least = float(np.min(kept))
+            needed = f"{int(np.ceil(1 / least)):,}" if least > 1e-15 else "any number"
+            raise InvalidData(
+                f"{reason}; raise shots above {needed}, or run it step by step with chain='steps'."
+            )
+
+    def too_few_kept(self, kept: np.ndarray, shots: int | None) -> str:
+        """Return why one circuit does not do, as it keeps less than one shot; empty if it does.
+
+        Args:
+            kept, shots: As for :meth:`check_kept`.
+        """
+        worst = int(np.argmin(kept))
+        if shots is None or shots * kept[worst] >= 1:
+            return ""
+        who, where = "The projections of the chain keep", f"of the shots of image {worst}"
+        if self.tells_states:
+            who, where = "A drawn history of the chain has", f"{where} in the mean"
+        return (
+            f"{who} {kept[worst]:.3g} {where}: {shots * kept[worst]:.2g} of its {shots:,} in the "
+            "whole job, less than one"
+        )
 
     def read(
         self,
@@ -390,48 +424,6 @@ class CoherentChain:
     def _inputs(self, labels: Tensor | None, batch: int) -> Tensor | None:
         inputs = self.model.chain_inputs(labels, batch)
         return None if inputs is None else inputs.detach().double().cpu()
-
-
-def check_kept(kept: np.ndarray, shots: int | None, *, histories: bool = False) -> None:
-    """Refuse a chain that is to keep less than one shot of an image in the whole job.
-
-    Args:
-        kept: ``(batch,)`` expected shares.
-        shots: Shots of each image, and of each setting where states are estimated; None is exact.
-        histories: True if the shares are of drawn histories, and not of projections.
-
-    Raises:
-        InvalidData: With the first such image, and the shots that it would need.
-    """
-    reason = too_few_kept(kept, shots, histories=histories)
-    if reason:
-        least = float(np.min(kept))
-        needed = f"{int(np.ceil(1 / least)):,}" if least > 1e-15 else "any number"
-        raise InvalidData(
-            f"{reason}; raise shots above {needed}, or run it step by step with chain='steps'."
-        )
-
-
-def too_few_kept(kept: np.ndarray, shots: int | None, *, histories: bool = False) -> str:
-    """Return why a chain in one circuit does not do: it keeps less than one shot; empty if it does.
-
-    Args:
-        kept, shots, histories: As for :func:`check_kept`.
-
-    >>> too_few_kept(np.array([0.5, 0.001]), 100)
-    'The projections of the chain keep 0.001 of the shots of image 1: 0.1 of its 100 in the whole job, less than one'
-    """  # noqa: E501 (a sentence is one line)
-    worst = int(np.argmin(kept))
-    if shots is None or shots * kept[worst] >= 1:
-        return ""
-    who = "The projections of the chain keep"
-    where = f"of the shots of image {worst}"
-    if histories:
-        who, where = "A drawn history of the chain has", f"{where} in the mean"
-    return (
-        f"{who} {kept[worst]:.3g} {where}: {shots * kept[worst]:.2g} of its {shots:,} in the whole "
-        "job, less than one"
-    )
 
 
 def _recorded(spec: CircuitSpec) -> tuple[int, ...]:

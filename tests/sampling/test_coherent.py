@@ -215,8 +215,12 @@ def test_a_history_of_less_than_a_shot_is_refused_before_it_is_sent():
     target, chain = ExactTarget(), CoherentChain.of(model, process)
     share = chain.history_share(x)
     shots = int(1 / share.min())  # of each setting
-    words = rf"A drawn history .* of the shots of image {np.argmin(share)} in the mean: .* its {shots}"
-    with pytest.raises(InvalidData, match=words + ".*less than one; raise .*chain='steps'") as caught:
+    words = (
+        rf"A drawn history .* of the shots of image {np.argmin(share)} in the mean: .* its {shots}"
+    )
+    with pytest.raises(
+        InvalidData, match=words + ".*less than one; raise .*chain='steps'"
+    ) as caught:
         chain.run(target, x, shots=shots, rng=np.random.default_rng(0))
     assert "\n" not in str(caught.value)
     assert target.calls == []

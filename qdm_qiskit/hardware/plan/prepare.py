@@ -49,7 +49,7 @@ from .run_plan import (
 from .shots import TWIRLING_BUCKET, check_limits, outgrow_a_job
 from .tiled_calls import check_tiles
 from .types import Availability, ProviderRecord
-from .work import Destination, many_calls, one_circuit
+from .work import Destination, Work, many_calls, one_circuit
 
 if TYPE_CHECKING:
     from ...sampling import Sampler, TrainedRun
@@ -208,17 +208,16 @@ def draft_plan(
             "A chain in one circuit has no values between its steps to fit; leave out refit, or take "
             "chain='steps'."
         )
+    work: Work | None = None
     if coherent is not None:
-        work = whole_chain(trained, coherent, config, destination, x, labels, progress)
-    else:
-        found = None
-        if own_chain and is_one_circuit(trained) and x.dtype == np.float32:
-            found = one_circuit(trained, config, destination, progress)
-            if config.schedule == "uniform" and outgrow_a_job(found.steps, availability):
-                found = None  # jobs of calls are split
-        if found is None:
-            found = many_calls(trained, config, destination, x, labels, sampler, progress, refit)
-        work = found
+        found = whole_chain(trained, coherent, config, destination, x, labels, progress)
+        work, chain = (found, None) if isinstance(found, Work) else (None, found)
+    elif own_chain and is_one_circuit(trained) and x.dtype == np.float32:
+        work = one_circuit(trained, config, destination, progress)
+        if config.schedule == "uniform" and outgrow_a_job(work.steps, availability):
+            work = None  # jobs of calls are split
+    if work is None:
+        work = many_calls(trained, config, destination, x, labels, sampler, progress, refit)
     check_limits(
         work.steps if work.calls is None else (),
         work.calibration,
