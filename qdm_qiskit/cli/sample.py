@@ -82,7 +82,7 @@ def sample(
         str,
         typer.Option(
             help="Models of states: coherent, all steps in one circuit; steps, with tomography "
-            "between; auto, the first where it can be."
+            "between; auto, the first where it can be and keeps a shot of each image."
         ),
     ] = "auto",
     tiles: Annotated[
@@ -111,7 +111,7 @@ def sample(
     from ..options import build
     from ..sampling import SamplingConfig, by_step, check_output, load_run, read_calibration
     from ..sampling.schedulers import planned_chain
-    from ..sampling.shown import tile_lines
+    from ..sampling.shown import chain_line, tile_lines
     from ..tasks import sample as run_sampling
 
     config = build(
@@ -173,6 +173,9 @@ def sample(
         typer.echo(
             f"loaded     fidelity {sum(loaded) / len(loaded):.4f} in the mean, {min(loaded):.4f} least"
         )
+    way = chain_line(samples.manifest.get("chain"))
+    if way:
+        typer.echo(f"chain      {way}")
     records = by_step(samples.records)
     for record in records:
         mitigated = record.mitigated_distance

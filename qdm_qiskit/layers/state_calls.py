@@ -174,6 +174,9 @@ class StateCalls:
 
         Outcomes without a shot in one of the settings, which are rarer than one in a few shots, count
         as impossible.
+
+        Raises:
+            InvalidData: If that leaves no outcome of a state.
         """
         amplitudes = unit_states(states)
         whole = _in_one(((_Same(spec), 1),), not amplitudes.is_complex(), True)
@@ -182,6 +185,12 @@ class StateCalls:
         joint = outputs.reshape(batch, settings, -1, spec.num_amplitudes).swapaxes(1, 2)
         kept = joint.sum(axis=3)
         possible = (kept > 0).all(axis=2)
+        if not possible.any(axis=1).all():
+            raise InvalidData(
+                f"Each outcome of state {int(np.argmin(possible.any(axis=1)))} has no shot in one of "
+                f"the {settings} settings of '{self.name}', so its state cannot be told; raise shots "
+                f"above {self.caller.shots}."
+            )
         weight = np.where(possible, kept.mean(axis=2), 0.0)
         weight /= weight.sum(axis=1, keepdims=True)
         found = np.zeros((batch, joint.shape[1], spec.num_amplitudes), dtype=np.complex128)

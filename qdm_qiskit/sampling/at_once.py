@@ -46,16 +46,23 @@ def runner_of(config: SamplingConfig, target: Target) -> CircuitRunner:
 
 
 def chosen_chain(
-    run: TrainedRun, config: SamplingConfig, sampler: str | Sampler | None
+    run: TrainedRun,
+    config: SamplingConfig,
+    sampler: str | Sampler | None,
+    x: Tensor,
+    labels: Tensor | None,
 ) -> tuple[CoherentChain | None, str]:
     """Return the chain as one circuit, or None and the reason.
 
-    ``auto`` leaves exact values to the engine.
+    ``auto`` leaves exact values to the engine, and goes step by step where the chain in one circuit
+    would keep less than one shot of an image.
 
     Args:
         run: The run.
         config: Its ``chain``, sampler, steps, target and shots.
         sampler: As in :func:`.sample`.
+        x: ``(batch, ...)``: x_T.
+        labels: ``(batch,)`` of guided models.
 
     Raises:
         TargetUnavailable: If ``chain`` is ``coherent`` and the run's chain is not, with the reason.
@@ -65,9 +72,14 @@ def chosen_chain(
     if config.chain == "steps" or (config.chain == "auto" and exact):
         return None, "chain is 'steps'" if config.chain == "steps" else ""
     own = config.scheduler == "process" and sampler in (None, "process")
-    return chain_of_run(
+    found, why = chain_of_run(
         run, own_steps=config.num_inference_steps if own else 0, insist=config.chain == "coherent"
     )
+    if found is not None and config.chain == "auto":
+        lost = found.too_few_kept(found.expected_share(x, labels), config.shots)
+        if lost:
+            return None, f"{lost}."
+    return found, why
 
 
 def chain_of_run(
@@ -138,7 +150,8 @@ def run_at_once(
         x_0 and the shares; and the record of the run, where a runner ran it.
 
     Raises:
-        InvalidData: If an image would keep less than one shot, or keeps none.
+        InvalidData: If an image would keep less than one shot, keeps none, or has no history whose
+            state can be told.
         UnsupportedCircuit: If the device has too few qubits.
     """
     rng = history_stream(config.seed)
@@ -160,8 +173,7 @@ def run_at_once(
         calibration=calibration,
         progress=progress,
     )
-    if predicted is not None:
-        share = f"{predicted.min():.3g} to {predicted.max():.3g}"
-        progress(Message(f"keeping {share} of the shots"))
+    share = f"{predicted.min():.3g} to {predicted.max():.3g}"
+    progress(Message(f"keeping {share} of the shots"))
     [result] = device.at(1).answer([call])
     return chain.read(result, x, config.shots, predicted, rng), device

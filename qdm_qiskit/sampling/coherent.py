@@ -6,11 +6,12 @@ QuDDPM. x_T is loaded once, every step has ancillas of its own, and the moduli a
 So a chain is one call, and no step needs amplitudes, which no device gives.
 
 Projected ancillas cost shots: the kept share is the product over the steps.
-:meth:`CoherentChain.kept` predicts it exactly, and a chain that would keep less than one shot is
-refused. QuDDPM's ancillas are measured and not projected: each shot has a history of outcomes, and
-each history has a state of its own. One history is drawn from the shots in the basis of the data,
-so that histories come as often as in the model. Tomography then estimates its state, up to a global
-phase, from those shots of each setting that have the same history.
+:meth:`CoherentChain.expected_share` predicts it exactly, and a chain that would keep less than one
+shot is refused. QuDDPM's ancillas are measured and not projected: each shot has a history of
+outcomes, and each history has a state of its own. One history is drawn from the shots in the basis of
+the data, so that histories come as often as in the model. Tomography then estimates its state, up to
+a global phase, from those shots of each setting that have the same history; one without a shot in
+some setting tells no state and is drawn again.
 """
 
 from __future__ import annotations
@@ -45,7 +46,6 @@ __all__ = [
     "MAX_RECORDED",
     "ChainResult",
     "CoherentChain",
-    "check_kept",
 ]
 
 MAX_RECORDED = 14
@@ -61,9 +61,12 @@ class ChainResult:
     kept: np.ndarray
     """``(batch,)``: share of the shots behind each image."""
     predicted: np.ndarray | None
-    """``(batch,)``: the exact expected share; None where histories are drawn."""
+    """``(batch,)``: the exact expected share, of histories in the mean; None if nobody computed it."""
     histories: np.ndarray | None = None
     """``(batch,)`` int: outcomes of the ancillas, the first step's least significant."""
+    told: np.ndarray | None = None
+    """``(batch,)``: share of the shots whose histories have shots in every setting, so that one of
+    them could be drawn; None without histories."""
 
     def manifest(self) -> dict[str, Any]:
         """Return the chain's record, ready for JSON."""
@@ -72,6 +75,7 @@ class ChainResult:
             "kept": self.kept.tolist(),
             "predicted_kept": None if self.predicted is None else self.predicted.tolist(),
             "histories": None if self.histories is None else self.histories.tolist(),
+            **({} if self.told is None else {"told": self.told.tolist()}),
         }
 
 
@@ -184,6 +188,16 @@ class CoherentChain:
         p = result.outputs.reshape(len(x), -1, self.spec.num_amplitudes).sum(axis=2)
         return np.asarray((p**2).sum(axis=1))
 
+    def expected_share(self, x: Tensor, labels: Tensor | None = None) -> np.ndarray:
+        """Return the expected share of an image's shots that is behind x_0, ``(batch,)`` float64.
+
+        It is that of all projections, or of histories that of the drawn one in the mean.
+
+        Args:
+            x, labels: As for :meth:`kept`.
+        """
+        return self.history_share(x, labels) if self.tells_states else self.kept(x, labels)
+
     def calls(
         self,
         x: Tensor,
@@ -269,24 +283,58 @@ class CoherentChain:
 
         Raises:
             InvalidData: If an image would keep less than one of its shots, before anything is sent;
-                or if none of its shots passed.
+                if none of its shots passed; or if none of its histories has shots in every setting.
         """
         predicted = self.checked(x, labels, shots)
         calls = self.calls(x, labels, shots=shots, reuse_qubits=reuse_qubits)
         [result] = target.answer(calls)
         return self.read(result, x, shots, predicted, rng)
 
-    def checked(self, x: Tensor, labels: Tensor | None, shots: int | None) -> np.ndarray | None:
-        """Return the predicted share of shots, None where histories are recorded.
+    def checked(self, x: Tensor, labels: Tensor | None, shots: int | None) -> np.ndarray:
+        """Return the expected share of shots, as :meth:`expected_share`.
 
         Raises:
             InvalidData: If an image would keep less than one of its shots.
         """
+        expected = self.expected_share(x, labels)
+        self.check_kept(expected, shots)
+        return expected
+
+    def check_kept(self, kept: np.ndarray, shots: int | None) -> None:
+        """Refuse shots of which less than one of an image would be kept in the whole job.
+
+        Args:
+            kept: ``(batch,)``, from :meth:`expected_share`.
+            shots: Shots of each image, and of each setting where states are estimated; None is
+                exact.
+
+        Raises:
+            InvalidData: With the image that keeps least, and the shots that it would need.
+        """
+        reason = self.too_few_kept(kept, shots)
+        if reason:
+            least = float(np.min(kept))
+            needed = f"{int(np.ceil(1 / least)):,}" if least > 1e-15 else "any number"
+            raise InvalidData(
+                f"{reason}; raise shots above {needed}, or run it step by step with chain='steps'."
+            )
+
+    def too_few_kept(self, kept: np.ndarray, shots: int | None) -> str:
+        """Return why one circuit does not do, as it keeps less than one shot; empty if it does.
+
+        Args:
+            kept, shots: As for :meth:`check_kept`.
+        """
+        worst = int(np.argmin(kept))
+        if shots is None or shots * kept[worst] >= 1:
+            return ""
+        who, where = "The projections of the chain keep", f"of the shots of image {worst}"
         if self.tells_states:
-            return None
-        predicted = self.kept(x, labels)
-        check_kept(predicted, shots)
-        return predicted
+            who, where = "A drawn history of the chain has", f"{where} in the mean"
+        return (
+            f"{who} {kept[worst]:.3g} {where}: {shots * kept[worst]:.2g} of its {shots:,} in the "
+            "whole job, less than one"
+        )
 
     def read(
         self,
@@ -309,11 +357,12 @@ class CoherentChain:
                 answer are drawn all the same.
 
         Raises:
-            InvalidData: If no shot of an image passed its projections.
+            InvalidData: If no shot of an image passed its projections, or none of its histories has
+                shots in every setting.
         """
         outputs = np.maximum(result.outputs, 0.0)  # mitigated quasi-probabilities may be negative
         if self.tells_states:
-            return self._drawn(outputs, x, shots, rng, histories)
+            return self._drawn(outputs, x, shots, predicted, rng, histories)
         kept = outputs.sum(axis=1)
         if (kept <= 0).any():
             raise InvalidData(
@@ -332,6 +381,7 @@ class CoherentChain:
         outputs: np.ndarray,
         x: Tensor,
         shots: int | None,
+        predicted: np.ndarray | None,
         rng: np.random.Generator,
         histories: np.ndarray | None,
     ) -> ChainResult:
@@ -347,6 +397,16 @@ class CoherentChain:
                 f"raise shots above {shots}."
             )
         drawn = np.array([rng.choice(shares.shape[1], p=each) for each in shares / total])
+        # Half a shot: mitigated shares are no whole ones.
+        told = (joint.sum(axis=3) > (0.0 if shots is None else 0.5 / shots)).all(axis=1)
+        for row in np.flatnonzero(~told[np.arange(len(x)), drawn]):
+            if not told[row].any():
+                raise InvalidData(
+                    f"Each history of image {row} has no shot in one of its {settings} settings, so "
+                    f"its state cannot be told; raise shots above {shots}."
+                )
+            weights = np.where(told[row], shares[row], 0.0)
+            drawn[row] = rng.choice(len(weights), p=weights / weights.sum())
         if histories is not None:
             known = shares[np.arange(len(x)), histories] > 0
             drawn = np.where(known, histories, drawn)
@@ -354,32 +414,16 @@ class CoherentChain:
         kept = own.sum(axis=2)
         states = estimate_states(own, kept if shots is None else shots * kept)
         return ChainResult(
-            torch.from_numpy(states).reshape(x.shape).to(x), kept.mean(axis=1), None, drawn
+            torch.from_numpy(states).reshape(x.shape).to(x),
+            kept.mean(axis=1),
+            predicted,
+            drawn,
+            np.asarray((shares * told).sum(axis=1) / total[:, 0]),
         )
 
     def _inputs(self, labels: Tensor | None, batch: int) -> Tensor | None:
         inputs = self.model.chain_inputs(labels, batch)
         return None if inputs is None else inputs.detach().double().cpu()
-
-
-def check_kept(kept: np.ndarray, shots: int | None) -> None:
-    """Refuse a chain whose projections leave less than one shot of an image in the whole job.
-
-    Args:
-        kept: ``(batch,)`` predicted shares.
-        shots: Shots of each image; None is exact.
-
-    Raises:
-        InvalidData: With the first such image, and the shots that it would need.
-    """
-    worst = int(np.argmin(kept))
-    if shots is not None and shots * kept[worst] < 1:
-        needed = f"{int(np.ceil(1 / kept[worst])):,}" if kept[worst] > 1e-15 else "any number"
-        raise InvalidData(
-            f"The projections of the chain keep {kept[worst]:.3g} of the shots of image {worst}: "
-            f"{shots * kept[worst]:.2g} of its {shots:,} in the whole job, less than one; raise shots "
-            f"above {needed}, or run it step by step."
-        )
 
 
 def _recorded(spec: CircuitSpec) -> tuple[int, ...]:

@@ -77,7 +77,8 @@ class SamplingConfig:
     """Share of DDPM's noise that ddim and analytic add, 0 to 1."""
     chain: Literal["auto", "coherent", "steps"] = "auto"
     """Chain of models that hand states from step to step: ``coherent``, all steps in one circuit;
-    ``steps``, with tomography between; ``auto``, the first where possible."""
+    ``steps``, with tomography between; ``auto``, the first where possible, unless it would keep less
+    than one shot of an image."""
     loader: str | None = None
     """Name of the loader that loads images in the circuit; None for the model's own."""
     start: Literal["process", "loader"] = "process"

@@ -353,7 +353,13 @@ def sample(
     sampled_by, times = planned_chain(process, chosen, config.num_inference_steps, config.eta)
     sampled_by = fitted(run, sampled_by, times)
     clock = time.perf_counter()
-    at_once, why = chosen_chain(run, config, sampler)
+
+    def generator(step: int) -> torch.Generator:
+        return torch.Generator().manual_seed(derived_seed(config.seed, "sampling", step))
+
+    begun = started(run, config.num_images, seed=config.seed, start=config.start, labels=labels)
+    x = begun.x
+    at_once, why = chosen_chain(run, config, sampler, x, labels)
     device: DevicePredictor | None = None
     if at_once is None:
         prediction, device = _prediction_on(
@@ -366,12 +372,6 @@ def sample(
                 "as 'noisy:fake_torino', and chain 'steps'."
             )
         device.target.corrections = corrections
-
-    def generator(step: int) -> torch.Generator:
-        return torch.Generator().manual_seed(derived_seed(config.seed, "sampling", step))
-
-    begun = started(run, config.num_images, seed=config.seed, start=config.start, labels=labels)
-    x = begun.x
 
     def images_of(x: Tensor) -> np.ndarray:
         return to_array(model.decode_data(process.to_images(x).to(device_of(model))))

@@ -11,7 +11,7 @@ from ..data import grid_png
 from ..notebook import Markup, card, facts, folded, note, picture, table
 from .device import StepRecord, by_step
 
-__all__ = ["samples_card", "summary", "tile_lines"]
+__all__ = ["chain_line", "samples_card", "summary", "tile_lines"]
 
 MOST_SHOWN = 64
 """Largest number of images in a grid."""
@@ -23,6 +23,31 @@ def summary(images: np.ndarray, manifest: dict[str, Any]) -> tuple[str, ...]:
     size = " x ".join(str(side) for side in images.shape[1:])
     shots = "exact" if options["shots"] is None else f"{options['shots']} shots"
     return f"{len(images)} images of {size}", f"on {options['target']}", shots
+
+
+def chain_line(chain: dict[str, Any] | None) -> str:
+    """Say which way a chain of states went, and what share of its shots was kept.
+
+    Args:
+        chain: The manifest's ``chain``; None, or the option ``steps``, has no line.
+
+    >>> chain_line({"circuits": "one", "kept": [0.5, 0.25], "predicted_kept": [0.5, 0.3]})
+    'all steps in one circuit: 0.25 to 0.5 of the shots kept, 0.3 to 0.5 expected'
+    """
+    if chain is None or chain.get("because") == "chain is 'steps'":
+        return ""
+    if chain["circuits"] != "one":
+        return f"step by step: {chain['because']}"
+    kept = f"{_range(chain['kept'])} of the shots "
+    kept += "kept" if chain.get("histories") is None else "have the drawn history"
+    if chain["predicted_kept"] is not None:
+        kept += f", {_range(chain['predicted_kept'])} expected"
+    return f"all steps in one circuit: {kept}"
+
+
+def _range(shares: Sequence[float]) -> str:
+    least, most = f"{min(shares):.3g}", f"{max(shares):.3g}"
+    return least if least == most else f"{least} to {most}"
 
 
 def samples_card(

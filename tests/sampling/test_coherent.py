@@ -11,6 +11,7 @@ from qdm_qiskit.diffusion.depolarizing import Depolarizing
 from qdm_qiskit.diffusion.interpolated_states import InterpolatedStates
 from qdm_qiskit.diffusion.states import ComplexGaussian
 from qdm_qiskit.errors import InvalidData, TargetUnavailable
+from qdm_qiskit.execution.calls import CallResult
 from qdm_qiskit.layers.calling import ExactTarget
 from qdm_qiskit.models.cacioppo import Cacioppo, CacioppoConfig
 from qdm_qiskit.models.koelle_dense import QDenseConfig, UnitaryQDense
@@ -207,6 +208,58 @@ def test_a_chain_that_keeps_less_than_a_shot_is_refused_before_it_is_sent():
     chain.run(target, x, labels, shots=needed, rng=np.random.default_rng(0))
     with pytest.raises(InvalidData, match="raise shots above any number"):
         check_kept(np.array([1.0, 0.0]), 10)
+
+
+def test_a_history_of_less_than_a_shot_is_refused_before_it_is_sent():
+    model, process, x, _ = chain_of(quddpm())
+    target, chain = ExactTarget(), CoherentChain.of(model, process)
+    share = chain.history_share(x)
+    shots = int(1 / share.min())  # of each setting
+    words = (
+        rf"A drawn history .* of the shots of image {np.argmin(share)} in the mean: .* its {shots}"
+    )
+    with pytest.raises(
+        InvalidData, match=words + ".*less than one; raise .*chain='steps'"
+    ) as caught:
+        chain.run(target, x, shots=shots, rng=np.random.default_rng(0))
+    assert "\n" not in str(caught.value)
+    assert target.calls == []
+    enough = chain.run(AerTarget(), x, shots=64 * shots, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(enough.predicted, share)
+    assert enough.manifest()["predicted_kept"] == enough.predicted.tolist()
+
+
+def answered(model, process, *untold: int, shots: int = 100):
+    """An answer of two histories, 2 and 5, each seen alike in all settings but those untold of 2."""
+    chain = CoherentChain.of(model, process)
+    outputs = np.zeros((2, 8, 8, 4))  # images, settings, histories, outcomes
+    outputs[:, :, (2, 5)] = 1 / 8
+    outputs[:, untold, 2] = 0
+    return chain, CallResult(outputs=outputs.reshape(16, 32))
+
+
+def test_a_history_without_a_shot_in_some_setting_is_drawn_again():
+    model, process, x, _ = chain_of(quddpm(), count=2)
+    for untold, wanted in (((), {2, 5}), ((3,), {5})):
+        chain, answer = answered(model, process, *untold)
+        found = [
+            chain.read(answer, x, 100, None, np.random.default_rng(seed)) for seed in range(20)
+        ]
+        assert {int(h) for each in found for h in each.histories} == wanted
+        np.testing.assert_allclose(found[0].told, len(wanted) / 2)
+        assert found[0].manifest()["told"] == found[0].told.tolist()
+
+
+def test_without_a_history_whose_state_can_be_told_nothing_comes_back():
+    model, process, x, _ = chain_of(quddpm(), count=2)
+    chain, answer = answered(model, process, 3)
+    outputs = answer.outputs.reshape(2, 8, 8, 4)
+    outputs[1, 4, 5] = 0
+    words = "Each history of image 1 has no shot in one of its 8 settings.*raise shots above 100"
+    with pytest.raises(InvalidData, match=words):
+        chain.read(
+            CallResult(outputs=outputs.reshape(16, 32)), x, 100, None, np.random.default_rng(0)
+        )
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from qdm_qiskit.errors import InvalidData, InvalidOption, TargetUnavailable, UnsupportedCircuit
-from qdm_qiskit.sampling import SamplingConfig, sample, write_samples
+from qdm_qiskit.sampling import SamplingConfig, load_run, sample, write_samples
+from tests.state_runs import write_state_run
 
 CACIOPPO = {"image_size": 2, "num_steps": 2, "init_std": 0.3}
 RUNS = {
@@ -114,8 +117,48 @@ def test_a_chain_that_keeps_no_shot_is_refused_and_nothing_is_sent(run_of, monke
     monkeypatch.setattr(CircuitRunner, "run", lambda *a, **k: sent.append(a))
     run = run_of("cacioppo, one circuit")
     with pytest.raises(InvalidData, match=r"less than one; raise shots above .* or run it step"):
-        sample(run, config(shots=1))
+        sample(run, config(shots=1, chain="coherent"))
     assert not sent
+
+
+@pytest.mark.parametrize(
+    ("chain", "words"),
+    [
+        ("coherent", r"A drawn history .*less than one; raise shots above 3, .*chain='steps'"),
+        (
+            "steps",
+            "Each outcome of state 2 has no shot in one of the 3 settings .*raise shots above 1",
+        ),
+    ],
+)
+def test_a_measured_ancilla_takes_more_than_a_shot_either_way(tmp_path, chain, words):
+    run = load_run(write_state_run(tmp_path / "run", "quddpm"))
+    with pytest.raises(InvalidData, match=words) as caught:
+        sample(run, config(shots=1, num_images=12, chain=chain))
+    assert "\n" not in str(caught.value)
+
+
+def test_auto_goes_step_by_step_where_one_circuit_keeps_less_than_a_shot(tmp_path):
+    from typer.testing import CliRunner
+
+    from qdm_qiskit.cli.main import app
+
+    folder = write_state_run(tmp_path / "run", "conditioned", init_std=1.0)
+    run = load_run(folder)
+    options = {"shots": 1_000, "num_images": 2}
+    found, steps = (sample(run, config(**options, chain=way)) for way in ("auto", "steps"))
+    np.testing.assert_array_equal(found.images, steps.images)
+    chain = found.manifest["chain"]
+    assert chain["circuits"] == "step by step"
+    words = r"The projections .* keep 0\.000392 .* image 1: 0\.39 of its 1,000 .* less than one\."
+    assert re.fullmatch(words, chain["because"])
+    with pytest.raises(InvalidData, match=r"raise shots above 2,550, .* with chain='steps'"):
+        sample(run, config(**options, chain="coherent"))
+    assert sample(run, config(shots=20_000, num_images=2)).manifest["chain"]["circuits"] == "one"
+    words = ["sample", str(folder), "--target", "aer", "--shots", "1000", "--num-images", "2"]
+    said = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out"), "--quiet"])
+    assert said.exit_code == 0, said.output
+    assert f"chain      step by step: {chain['because']}" in said.output
 
 
 def test_more_qubits_than_the_device_has_are_refused(make_run):

@@ -59,7 +59,7 @@ def chain_choice(
         )
     if found is not None or not why:
         return found, None
-    return None, ChainPlan(way="steps", because=why, reuse_qubits=False, histories=False, kept=())
+    return None, _by_steps(why)
 
 
 def whole_chain(
@@ -70,7 +70,7 @@ def whole_chain(
     x: np.ndarray,
     labels: np.ndarray | None,
     progress: Progress,
-) -> Work:
+) -> Work | ChainPlan:
     """Plan a chain in one circuit.
 
     Args:
@@ -82,14 +82,16 @@ def whole_chain(
         labels: ``(images,)`` of a guided model.
         progress: Receives the progress messages.
 
+    Returns:
+        The work; or the reason to go step by step, where ``chain`` is ``auto`` and an image would
+        keep less than one of its shots.
+
     Raises:
-        InvalidData: If an image would keep less than one of its shots.
+        InvalidData: If ``chain`` is ``coherent`` and an image would keep less than one.
         InvalidOption: If an option does not fit, or a row outgrows a job.
         UnsupportedCircuit: If the circuit has more qubits than the device.
     """
     import torch
-
-    from ...sampling.coherent import check_kept
 
     if config.schedule != "uniform":
         raise InvalidOption(
@@ -100,13 +102,15 @@ def whole_chain(
     progress(Message("computing the share of shots that the chain keeps"))
     start = torch.from_numpy(x)
     told = None if labels is None else torch.from_numpy(labels)
-    kept = chain.history_share(start, told) if chain.tells_states else chain.kept(start, told)
+    kept = chain.expected_share(start, told)
     shots = config.shots
     if config.kept_shots is not None:
         most, _ = room_of(config, destination)
         shots = _shots(config.kept_shots, kept, MAX_SHOTS if most is None else most)
-    if not chain.tells_states:
-        check_kept(kept, None if config.seconds is not None else shots)
+    if config.seconds is None:
+        steps = _too_few(chain, kept, shots, config)
+        if steps is not None:
+            return steps
     device = destination.device if destination.target.kind not in ("engine", "aer") else None
     call = chain.call_on(device, start, told, shots=shots)
     _, _, record = chosen_sampler(trained, config, None)
@@ -119,8 +123,10 @@ def whole_chain(
         destination,
         progress,
     )
-    if not chain.tells_states:  # of seconds the shots are known only now
-        check_kept(kept, work.steps[0].shots)
+    if config.seconds is not None:  # the shots are known only now
+        steps = _too_few(chain, kept, work.steps[0].shots, config)
+        if steps is not None:
+            return steps
     found = ChainPlan(
         way="coherent",
         because="",
@@ -130,6 +136,25 @@ def whole_chain(
         kept=tuple(min(1.0, float(f"{each:.10g}")) for each in kept),
     )
     return dataclasses.replace(work, chain=found)
+
+
+def _too_few(
+    chain: CoherentChain, kept: np.ndarray, shots: int, config: PlanConfig
+) -> ChainPlan | None:
+    """Return the reason of ``auto`` to go step by step, None where an image keeps a shot or more.
+
+    Raises:
+        InvalidData: If it keeps less and ``chain`` is ``coherent``.
+    """
+    if config.chain == "coherent":
+        chain.check_kept(kept, shots)
+        return None
+    reason = chain.too_few_kept(kept, shots)
+    return _by_steps(f"{reason}.") if reason else None
+
+
+def _by_steps(why: str) -> ChainPlan:
+    return ChainPlan(way="steps", because=why, reuse_qubits=False, histories=False, kept=())
 
 
 def _shots(wanted: int, kept: np.ndarray, most: int) -> int:
@@ -149,6 +174,6 @@ def _shots(wanted: int, kept: np.ndarray, most: int) -> int:
         raise InvalidOption(
             f"The chain keeps {least:.3g} of an image's shots, so kept_shots={wanted} takes "
             f"{shots:,} of them, and a circuit has at most {most:,}; lower kept_shots, or run it "
-            "step by step."
+            "step by step with chain='steps' and shots."
         )
     return int(shots)

@@ -47,10 +47,10 @@ from .run_plan import (
     read_plan,
     write_plan,
 )
-from .shots import TWIRLING_BUCKET, check_limits
+from .shots import TWIRLING_BUCKET, check_limits, outgrow_a_job
 from .tiled_calls import check_tiles
 from .types import Availability, ProviderRecord
-from .work import Destination, many_calls, one_circuit, outgrown
+from .work import Destination, Work, many_calls, one_circuit, outgrown
 
 if TYPE_CHECKING:
     from ...sampling import Sampler, TrainedRun
@@ -217,13 +217,16 @@ def draft_plan(
             "A chain in one circuit has no values between its steps to fit; leave out refit, or take "
             "chain='steps'."
         )
+    work: Work | None = None
     if coherent is not None:
-        work = whole_chain(trained, coherent, config, destination, x, labels, progress)
+        found = whole_chain(trained, coherent, config, destination, x, labels, progress)
+        work, chain = (found, None) if isinstance(found, Work) else (None, found)
     elif own_chain and is_one_circuit(trained) and x.dtype == np.float32:
         work = one_circuit(trained, config, destination, progress)
-        if outgrown(work, config):  # the rows of a call can be split
-            work = many_calls(trained, config, destination, x, labels, sampler, progress)
-    else:
+        full = config.schedule == "uniform" and outgrow_a_job(work.steps, availability)
+        if full or outgrown(work, config):
+            work = None  # jobs of calls are split
+    if work is None:
         work = many_calls(trained, config, destination, x, labels, sampler, progress, refit)
     check_limits(
         work.steps if work.calls is None else (),

@@ -31,6 +31,7 @@ __all__ = [
     "calibration_plan",
     "check_limits",
     "chosen_shots",
+    "outgrow_a_job",
     "total_shots",
 ]
 
@@ -148,11 +149,10 @@ def check_limits(
     Raises:
         InvalidOption: With the first job that is too large.
     """
-    configuration = backend_configuration(device)
-    most_shots = getattr(configuration, "max_shots", None)
-    most_executions: int | None = MAX_EXECUTIONS
+    most_shots = getattr(backend_configuration(device), "max_shots", None)
+    most_executions = _most_executions(availability)
     if availability is not None and availability.provider is not None:
-        most_shots, most_executions = availability.most_shots, availability.most_executions
+        most_shots = availability.most_shots
     jobs = [(each.name, each.shots, each.shots * each.rows) for each in steps]
     seconds = {each.name: each.seconds for each in steps}
     if calibration is not None:
@@ -192,3 +192,19 @@ def _check_calibration(calibration: CalibrationPlan, config: PlanConfig) -> None
             f"The calibration has {calibration.circuits} circuits in one job, and max_job_circuits is "
             f"{config.max_job_circuits}; leave mitigation out."
         )
+
+
+def outgrow_a_job(steps: Sequence[StepPlan], availability: Availability | None) -> bool:
+    """Return True if one job cannot hold the executions of a step, so that its rows are split.
+
+    Args:
+        steps, availability: As for :func:`check_limits`.
+    """
+    most = _most_executions(availability)
+    return most is not None and any(each.shots * each.rows > most for each in steps)
+
+
+def _most_executions(availability: Availability | None) -> int | None:
+    if availability is not None and availability.provider is not None:
+        return availability.most_executions
+    return MAX_EXECUTIONS

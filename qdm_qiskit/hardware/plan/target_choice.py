@@ -4,8 +4,9 @@ A target is passed over when, in this order,
 
 1. it is not available: unknown to the account, paused, no device;
 2. more jobs wait in its queue than the policy allows;
-3. its circuit's expected success is below what the policy asks for;
-4. its estimated QPU seconds or its shots are more than the budget or the account has left, and
+3. a circuit does not run on its device, which has too few qubits for example;
+4. its circuit's expected success is below what the policy asks for;
+5. its estimated QPU seconds or its shots are more than the budget or the account has left, and
    another target follows. (The last one is planned all the same: submitting it is refused.)
 
 Each verdict, with its numbers, goes into the plan.
@@ -20,7 +21,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidOption, TargetUnavailable
+from ...errors import InvalidOption, TargetUnavailable, UnsupportedCircuit
 from ...execution.targets import Target, parse_target
 from ...files import check_writable
 from ...progress import Message, Progress, silent
@@ -151,7 +152,13 @@ def draft_on_first(
         if refusal is None:
             fitting, remark = _fitting(config, target)
             progress(Message(f"planning for {text}"))
-            draft = drafted(fitting, text, state)
+            try:
+                draft = drafted(fitting, text, state)
+            except UnsupportedCircuit as error:
+                if len(config.targets) == 1:
+                    raise
+                decisions.append(Decision(target=text, taken=False, reason=str(error)))
+                continue
             refusal = _plan_refusal(draft.plan, policy, state, budget, last=last)
             if refusal is None:
                 reason = _reason(draft, target, state, budget) + remark

@@ -78,8 +78,8 @@ class WholeChain:
             self._x, self._labels, shots=shots, reuse_qubits=self._record.reuse_qubits
         )
         [answer] = target.answer([call])
-        predicted = None if self._record.histories else np.array(self._record.kept)
-        self.result = self._chain.read(answer, self._x, shots, predicted, self._histories())
+        expected = np.array(self._record.kept)
+        self.result = self._chain.read(answer, self._x, shots, expected, self._histories())
 
     def advance_exactly(self, histories: np.ndarray | None = None) -> None:
         """Go to x_0 by the engine's exact values.

@@ -23,11 +23,15 @@ from qdm_qiskit.errors import (
     TargetUnavailable,
     UnsupportedCircuit,
 )
+from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.files import write_json
 from qdm_qiskit.hardware.plan.chains import ChainPlan
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
+from qdm_qiskit.hardware.run.commands import submit_run
+from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
+from qdm_qiskit.reports.hardware_render import render_markdown
 from qdm_qiskit.sampling import Sampler, SamplingConfig, load_run, sample
 from tests.helpers import write_run
 from tests.state_runs import STATE_RUNS, write_state_run
@@ -218,12 +222,49 @@ def lossy(run_of) -> Path:
 
 def test_a_chain_that_keeps_less_than_a_shot_is_refused_and_nothing_is_written(lossy, tmp_path):
     with pytest.raises(InvalidData, match=r"less than one; raise shots above 81") as caught:
-        planned(lossy, tmp_path, shots=79)
+        planned(lossy, tmp_path, shots=79, chain="coherent")
     assert "\n" not in str(caught.value)
     with pytest.raises(InvalidData, match="less than one"):
-        planned(lossy, tmp_path, DEVICE.replace("manila", "nairobi"), seconds=2.02)
+        planned(lossy, tmp_path, "local:fake_nairobi", seconds=2.02, chain="coherent")
     assert not list(tmp_path.glob("*-cacioppo_latent-*"))
     assert planned(lossy, tmp_path, shots=81).chain.least_kept * 81 >= 1
+
+
+def test_auto_goes_step_by_step_where_it_keeps_less_than_a_shot(run_of, tmp_path):
+    lossy = run_of("conditioned", init_std=1.0)
+    plan = planned(lossy, tmp_path, shots=1_000)
+    words = "The projections of the chain keep 0.000392 of the shots of image 1: 0.39 of its 1,000"
+    assert plan.chain.way == "steps"
+    assert plan.chain.because.startswith(words)
+    assert any(line.endswith("less than one.") for line in plan_lines(plan))
+    assert read_plan(plan.folder) == plan
+    steps = planned(lossy, tmp_path, shots=1_000, chain="steps")
+    assert (plan.calls, plan.steps, plan.files) == (steps.calls, steps.steps, steps.files)
+    # Seconds decide the shots only when the chain is priced.
+    paid = planned(lossy, tmp_path, "local:fake_nairobi", seconds=20.0, num_images=40)
+    assert paid.chain.because.startswith("The projections of the chain keep")
+    assert len(paid.steps) == 2
+    assert paid.total_seconds <= 20
+
+
+@pytest.mark.slow
+def test_a_run_of_auto_that_went_step_by_step_is_replayed_and_says_why(run_of, tmp_path):
+    plan = planned(run_of("conditioned", init_std=1.0), tmp_path, shots=1_000)
+    assert submit_run(plan.folder).state == "done"
+    assert replay(plan.folder).difference == 0.0
+    page = render_markdown(hardware_report(plan.folder)[0].to_dict())
+    assert f"The chain went step by step: {plan.chain.because}" in page
+
+
+def test_a_history_of_less_than_a_shot_is_refused_and_nothing_is_written(run_of, tmp_path):
+    run = run_of("quddpm")
+    with pytest.raises(InvalidData, match=r"A drawn history .*raise shots above 3,") as caught:
+        planned(run, tmp_path, shots=2, chain="coherent")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InvalidData, match="A drawn history"):
+        planned(run, tmp_path, DEVICE, seconds=2.002, chain="coherent")
+    assert not list(tmp_path.glob("*-quddpm-*"))
+    assert planned(run, tmp_path, shots=3, chain="coherent").chain.least_kept * 3 >= 1
 
 
 def test_shots_asked_are_those_wanted_over_the_kept_share(lossy, tmp_path):

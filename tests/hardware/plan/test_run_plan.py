@@ -527,7 +527,7 @@ def test_options_out_of_range_are_refused(options, says):
     ("options", "says"),
     [
         ({"shots": 100_001}, "at most 100000 shots"),
-        ({"shots": 100_000, "num_images": 51}, "5000000 executions"),
+        ({"targets": ("engine",), "shots": 5_000_001}, "it cannot be split, so lower shots"),
         ({"calibration_shots": 100_001, "mitigation": "m3"}, "calibration"),
         ({"label": 1}, "not guided"),
         ({"seconds": 6.0}, "3 jobs"),

@@ -12,6 +12,7 @@ from qdm_qiskit.errors import (
     ServiceUnavailable,
     TargetUnavailable,
     UnknownName,
+    UnsupportedCircuit,
 )
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.execution.targets import Target
@@ -159,6 +160,37 @@ def test_a_gpu_that_is_not_there_is_passed_over(run, tmp_path):
     plan = planned(run, tmp_path, Availability(), "engine:cuda", ENGINE)
     assert plan.target == ENGINE
     assert "CUDA" in plan.decisions[0].reason
+
+
+SMALL = "local:fake_manila"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose circuit has 7 qubits."""
+    return write_run(tmp_path_factory.mktemp("runs") / "large", image_size=8)
+
+
+def test_a_device_of_too_few_qubits_is_passed_over(large, tmp_path):
+    plan = planned(large, tmp_path, Availability(), SMALL, ENGINE)
+    assert plan.target == ENGINE
+    assert [(each.target, each.taken) for each in plan.decisions] == [
+        (SMALL, False),
+        (ENGINE, True),
+    ]
+    assert "7 qubits and the device has 5" in plan.decisions[0].reason
+    assert [each.name for each in tmp_path.iterdir()] == [plan.run_id]
+
+
+def test_too_few_qubits_of_one_target_or_of_all_are_one_line(large, tmp_path):
+    with pytest.raises(UnsupportedCircuit, match="7 qubits and the device has 5"):
+        planned(large, tmp_path, Availability(), SMALL)
+    with pytest.raises(
+        TargetUnavailable, match="No target satisfies.*fake_quito: .*has 5"
+    ) as caught:
+        planned(large, tmp_path, Availability(), SMALL, "local:fake_quito")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fault_of_the_model_is_no_reason_to_fall_back(tmp_path):

@@ -403,6 +403,39 @@ def test_rows_beyond_a_jobs_limits_go_into_parts_and_come_together_again(
     assert stored.counts[0].shape == (2, 16)
 
 
+@pytest.mark.parametrize("target", ["engine", pytest.param(DEVICE, marks=pytest.mark.slow)])
+def test_a_model_of_one_circuit_goes_into_parts_where_a_job_is_full(tmp_path, monkeypatch, target):
+    from qdm_qiskit.hardware.plan import shots, work
+
+    run = write_run(tmp_path / "r", num_steps=2)
+    options = {"num_images": 5, "shots": 400, "calibration_shots": 100}
+    if target == DEVICE:
+        options["mitigation"] = "m3"
+    whole = planned(run, tmp_path / "whole", target, **options)
+    assert whole.calls is None
+    for module in (shots, work):
+        monkeypatch.setattr(module, "MAX_EXECUTIONS", 1_000)  # two images of 400 shots
+    plan = planned(run, tmp_path / "parts", target, **options)
+    names = [f"step-{step:04d}-part-{k:02d}" for step in (2, 1) for k in (1, 2, 3)]
+    assert [each.name for each in plan.calls.jobs] == names
+    assert (plan.num_circuits, plan.total_shots) == (whole.num_circuits, whole.total_shots)
+    assert plan.calls.circuits[0].plan.two_qubit_gates == whole.circuit.two_qubit_gates
+    assert submit_run(plan.folder).state == "done"
+    found = replay(plan.folder)
+    assert found.difference == 0.0
+    if target == "engine":
+        assert all(each.raw_distance < 1.25 * each.shot_distance for each in found.steps)
+    exact = sample(load_run(run), SamplingConfig(num_images=5)).images
+    np.testing.assert_allclose(hardware_report(plan.folder)[1].exact[-1], exact, atol=1e-6)
+
+
+def test_a_step_that_a_job_holds_just_is_one_job_still(tmp_path, monkeypatch):
+    from qdm_qiskit.hardware.plan import shots
+
+    monkeypatch.setattr(shots, "MAX_EXECUTIONS", 100)
+    assert planned(write_run(tmp_path / "r"), tmp_path / "root").calls is None
+
+
 # --- what is refused ----------------------------------------------------------------------------
 
 
