@@ -28,6 +28,7 @@ __all__ = [
     "AerReadyEstimator",
     "AerReadySampler",
     "aer_behind",
+    "estimated_noise",
     "noise_behind",
 ]
 
@@ -48,6 +49,13 @@ def noise_behind(primitive: object) -> NoiseModel | None:
     run_options = getattr(getattr(primitive, "options", None), "run_options", None)
     own = run_options.get("noise_model") if isinstance(run_options, dict) else None
     return getattr(simulator.options, "noise_model", None) if own is None else own
+
+
+def estimated_noise(primitive: object) -> NoiseModel | None:
+    """Return the noise model of Aer's own Estimator, which measures nothing; None of others."""
+    from qiskit_aer.primitives import EstimatorV2
+
+    return noise_behind(primitive) if isinstance(primitive, EstimatorV2) else None
 
 
 class _Preparation:

@@ -27,6 +27,7 @@ from ..errors import InvalidOption, TargetUnavailable, UnsupportedCircuit
 from ..rng import derived_seed
 from .aer_circuits import for_aer
 from .devices import as_backend
+from .noise_coverage import check_estimated
 from .region import noise_of
 from .targets import Target
 
@@ -71,7 +72,7 @@ class EstimatorRunner:
                 "'local:DEVICE'."
             )
         self.target, self._options = target, dict(options or {})
-        self._seed, self._jobs = seed, 0
+        self._seed, self._jobs, self._warned = seed, 0, False
 
     def run(
         self,
@@ -95,7 +96,8 @@ class EstimatorRunner:
 
         Raises:
             InvalidOption: If the Estimator does not take the options.
-            UnsupportedCircuit: If the circuit has too many qubits to be simulated.
+            UnsupportedCircuit: If the circuit has too many qubits to be simulated, or Aer's Estimator
+                would show nothing of the noise, which is of the readout alone.
         """
         if len(kept) > MAX_QUBITS:
             raise UnsupportedCircuit(
@@ -140,6 +142,9 @@ class EstimatorRunner:
             )
         precision = float(self._options.get("default_precision", 1 / np.sqrt(shots)))
         given = backend if noise is None else {**backend, "noise_model": noise}
+        shown = run.get("noise_model", given.get("noise_model"))
+        if shown is not None and not self._warned:
+            self._warned = check_estimated(shown, "use primitive='sampler'")
         estimator = EstimatorV2(options={"backend_options": given, "run_options": run})
         outputs, errors = _run(
             estimator, for_aer(circuit, labels=False), observables, values, precision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -18,6 +19,7 @@ __all__ = [
     "PART",
     "NoiseCoverage",
     "UnknownGates",
+    "check_estimated",
     "checked_unknown_gates",
 ]
 
@@ -134,8 +136,8 @@ class NoiseCoverage:
         known = sorted(self.known)
         return UnsupportedCircuit(
             f"The noise model knows {', '.join(known)} and not {names}, which would run free of "
-            f"noise: transpile with basis_gates={known} and the device's coupling map, or pass "
-            "unknown_gates='noiseless'."
+            f"noise: name the device (device='fake_torino') or transpile with basis_gates={known} "
+            "and its coupling map, or pass unknown_gates='noiseless'."
         )
 
     def refusal_elsewhere(self, qubits: Iterable[int]) -> UnsupportedCircuit:
@@ -155,3 +157,36 @@ def checked_unknown_gates(value: str) -> None:
     """
     if value not in get_args(UnknownGates):
         raise InvalidOption(f"unknown_gates is 'refuse' or 'noiseless', got {value!r}.")
+
+
+def check_estimated(noise_model: NoiseModel, instead: str) -> bool:
+    """Refuse noise of which Aer's Estimator shows nothing, and warn of what it leaves out.
+
+    It measures nothing, so that errors of the readout, also those before a measurement, are absent.
+
+    Args:
+        noise_model: Aer's noise model, of the circuit's qubits.
+        instead: The way to have them, for the messages.
+
+    Returns:
+        True if it warned.
+
+    Raises:
+        UnsupportedCircuit: If there are errors of the readout alone.
+    """
+    of_gates = set(noise_model._default_quantum_errors) | set(noise_model._local_quantum_errors)
+    readout = noise_model._default_readout_error is not None or noise_model._local_readout_errors
+    if not readout and "measure" not in of_gates:
+        return False
+    if not of_gates - {"measure"}:
+        raise UnsupportedCircuit(
+            "The noise model has errors of the readout alone, and Aer's Estimator measures nothing, so "
+            f"that its values would be free of noise: {instead}."
+        )
+    warnings.warn(
+        "Aer's Estimator measures nothing: it has the noise model's errors of gates and leaves out "
+        f"those of the readout; to have both, {instead}.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return True

@@ -14,8 +14,9 @@ from torch import Tensor
 from ..arguments import of_kind
 from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ExpectationReadout
 from ..errors import InvalidData, InvalidOption
+from ..execution.aer_primitives import estimated_noise
 from ..execution.devices import DeviceLike, as_backend
-from ..execution.noise_coverage import UnknownGates, checked_unknown_gates
+from ..execution.noise_coverage import UnknownGates, check_estimated, checked_unknown_gates
 from .arrays import to_exact_array
 from .executors import Executor, read_probabilities
 from .qnn_circuits import prepare
@@ -23,6 +24,9 @@ from .qnn_circuits import prepare
 __all__ = [
     "qnn_executor",
 ]
+
+INSTEAD = "use qiskit.primitives.BackendEstimatorV2(backend=AerSimulator(noise_model=...))"
+"""The Estimator that measures on Aer."""
 
 
 def qnn_executor(
@@ -61,7 +65,8 @@ def qnn_executor(
             exist, or both device and pass manager are given.
         UnknownName: If there is no such device.
         UnsupportedCircuit: If the noise model knows gates and the circuit cannot be written in them,
-            or the circuit has more qubits than the device.
+            the circuit has more qubits than the device, or all errors of the noise model are of the
+            readout, which Aer's own Estimator leaves out.
     """
     of_kind(spec, CircuitSpec, "spec", WAY_TO_SPEC)
     of_kind(primitive, BaseSamplerV2 | BaseEstimatorV2, "primitive", "give an instance")
@@ -76,6 +81,18 @@ def qnn_executor(
         "device": None if device is None else as_backend(device),
         "pass_manager": pass_manager,
     }
+    unread = estimated_noise(primitive)
+    if unread is not None:
+        check_estimated(unread, INSTEAD)
+    return _made(spec, primitive, unknown_gates, how)
+
+
+def _made(
+    spec: CircuitSpec,
+    primitive: BaseSamplerV2 | BaseEstimatorV2,
+    unknown_gates: UnknownGates,
+    how: dict[str, Any],
+) -> Executor:
     circuit = spec.full_circuit(measure=not isinstance(spec.readout, ExpectationReadout))
     inputs = [p for p in circuit.parameters if p.name.startswith("x_")]
     weights = [p for p in circuit.parameters if p.name.startswith("w_")]
@@ -120,8 +137,9 @@ def _made_again(
     spec: CircuitSpec, primitive: BaseSamplerV2 | BaseEstimatorV2, options: dict[str, Any]
 ) -> Executor:
     """Return the executor in a copy; the connector's own weights are drawn and not used."""
+    how = dict(options)
     with torch.random.fork_rng(devices=[]):
-        return qnn_executor(spec, primitive, **options)
+        return _made(spec, primitive, how.pop("unknown_gates"), how)
 
 
 class _OnPrimitive:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..execution.calls import CallResult
+from ..mitigation.bit_readout import BitReadout
 from ..mitigation.expectation import errors_of_sums
 
 __all__ = ["MOST_ERRORS", "OutputTable"]
@@ -60,7 +60,7 @@ class OutputTable:
         result: CallResult,
         shots: int | None,
         counts: np.ndarray | None = None,
-        readout: Sequence[np.ndarray] | None = None,
+        readout: BitReadout | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the outputs and their standard errors, ``(rows, number of outputs)`` each.
 
@@ -68,7 +68,7 @@ class OutputTable:
             result: The answer to the call.
             shots: Of each row and circuit; None of exact values.
             counts: Where probabilities were corrected, the counts ``(rows, 2**qubits)``.
-            readout: Where they were, ``matrix[read, prepared]`` of each measured qubit.
+            readout: Where they were, the readout of the measured qubits.
 
         Returns:
             Outputs and errors; no errors of exact values, of single shots, and of corrected
@@ -85,7 +85,7 @@ class OutputTable:
         # add.
         return outputs, np.sqrt(np.maximum(outputs * (1 - outputs), 0.0) / (shots - 1))
 
-    def _corrected(self, counts: np.ndarray, readout: Sequence[np.ndarray]) -> np.ndarray | None:
+    def _corrected(self, counts: np.ndarray, readout: BitReadout) -> np.ndarray | None:
         """Return errors of outputs that are linear sums of corrected probabilities."""
         spec = self.spec
         if self.count << spec.num_qubits > MOST_ERRORS or int(counts.sum(axis=1).min()) < 2:

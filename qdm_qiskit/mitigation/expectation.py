@@ -28,6 +28,7 @@ from qiskit.transpiler import Target as DeviceTarget
 from ..arguments import all_of_kind
 from ..errors import InvalidData
 from ..transpiling.passes import in_gates_of
+from .bit_readout import BitReadout
 
 __all__ = [
     "CHUNK_SHOTS",
@@ -282,7 +283,7 @@ def combine_counts(
     counts: Sequence[np.ndarray],
     *,
     corrected: Sequence[np.ndarray] | None = None,
-    readout: Sequence[np.ndarray] | None = None,
+    readout: BitReadout | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return expectation values and standard errors from counts, or from distributions of them.
 
@@ -294,13 +295,14 @@ def combine_counts(
         counts: For each basis ``(rows, 2**measured)``, two shots at least in each row.
         corrected: The counts as quasi-probabilities with corrected readout errors; values come from
             them.
-        readout: With ``corrected``, for each measured qubit its ``matrix[read, prepared]``.
+        readout: With ``corrected``, the readout of the measured qubits.
 
     Returns:
         Two float64 arrays of shape ``(rows, observables)``. Errors are those of the shots,
         correlations of terms included: the spread of the shots' contributions. Where readout errors
         were corrected, the inverse of the readout acts on a shot's outcome before it is added, so
-        that errors grow with the correction. The calibration's own error is not in them.
+        that errors grow with the correction, and the calibration's own shots add theirs; see
+        :class:`.BitReadout`.
 
     Raises:
         InvalidData: If counts do not fit the plan, or a row has fewer than two shots.
@@ -314,6 +316,7 @@ def combine_counts(
     rows = len(counts[0]) if counts else 1
     values = np.tile(plan.constants, (rows, 1))
     variances = np.zeros_like(values)
+    slopes: np.ndarray | float = 0.0
     for number, basis in enumerate(plan.bases):
         shots = counts[number].sum(axis=1, keepdims=True)
         if (shots < 2).any():
@@ -325,44 +328,39 @@ def combine_counts(
             values += mean
         else:
             values += corrected[number] @ each
-            each = _through_inverse(each, readout or ())
+            if readout is not None:
+                slopes = slopes + readout.slopes(each, corrected[number])
+                each = readout.through_inverse(each)
             mean = raw @ each
         spread = raw @ each**2 - mean**2
         variances += np.maximum(spread, 0.0) / (shots - 1)
+    if readout is not None and isinstance(slopes, np.ndarray):
+        variances += readout.variance(slopes)  # one calibration for all bases
     return values, np.sqrt(variances)
 
 
 def errors_of_sums(
-    values: np.ndarray, counts: np.ndarray, readout: Sequence[np.ndarray] | None = None
+    values: np.ndarray, counts: np.ndarray, readout: BitReadout | None = None
 ) -> np.ndarray:
     """Return standard errors of means of the shots' contributions.
 
     Args:
         values: ``(outcomes, sums)``: contribution of a shot of each outcome to each sum.
         counts: ``(rows, outcomes)``, two shots at least in each row.
-        readout: For each bit its ``matrix[read, prepared]`` if readout errors were corrected: the
-            errors grow with the correction; the calibration's own error is not in them.
+        readout: The readout of the bits if its errors were corrected: the standard errors grow with
+            the correction, and the calibration's own shots add theirs.
 
     Returns:
         ``(rows, sums)`` float64.
     """
     shots = counts.sum(axis=1, keepdims=True)
     raw = counts / shots
-    each = values if readout is None else _through_inverse(values, readout)
+    each = values if readout is None else readout.through_inverse(values)
     spread = raw @ each**2 - (raw @ each) ** 2
-    return np.asarray(np.sqrt(np.maximum(spread, 0.0) / (shots - 1)))
-
-
-def _through_inverse(values: np.ndarray, readout: Sequence[np.ndarray]) -> np.ndarray:
-    """Turn contributions of true outcomes into those of read ones: ``A^-T`` along the first
-    axis."""
-    low = 1
-    for matrix in readout:
-        inverse = np.linalg.inv(matrix).T
-        tensor = values.reshape(-1, 2, low, values.shape[1])
-        values = np.einsum("ij,ajbk->aibk", inverse, tensor).reshape(values.shape)
-        low *= 2
-    return values
+    variances = np.maximum(spread, 0.0) / (shots - 1)
+    if readout is not None:
+        variances += readout.variance(readout.slopes(values, readout.corrected(raw)))
+    return np.asarray(np.sqrt(variances))
 
 
 def calibration_growth(plan: MeasurementPlan, jobs: Sequence[Shots]) -> float:

@@ -23,6 +23,7 @@ from qiskit.transpiler import Target as DeviceTarget
 from ..arguments import checked_text, of_kind, wrong
 from ..errors import CalibrationMismatch, InvalidData, InvalidOption
 from ..transpiling.passes import in_gates_of
+from .bit_readout import BitReadout
 from .checks import indices, real_numbers, whole_counts
 from .m3 import solve_seen
 from .m3_of_0_1 import solve_near
@@ -229,6 +230,9 @@ class ReadoutCalibration:
     correction: Correction = "all"
     """Use, which decides the refusals: 0.1 took every qubit that is right more often than wrong. It
     is no part of the measurement, and not in :meth:`to_dict`."""
+    qubit_shots: Mapping[int, int] | None = None
+    """Shots of the circuits that read each qubit, where calibrations of different qubits were merged;
+    None where ``shots`` tells them."""
 
     def __post_init__(self) -> None:
         _check_method(self.method)
@@ -258,22 +262,46 @@ class ReadoutCalibration:
         object.__setattr__(self, "matrices", matrices)
         for qubit, matrix in matrices.items():
             _check_matrix(qubit, matrix)
+        if self.qubit_shots is not None:
+            _check_qubit_shots(self.qubit_shots, self.qubits, self.shots)
         self._check_readable()
+
+    def prepared_shots(self, qubit: int) -> float:
+        """Return the shots that prepared a qubit in 0; as many prepared it in 1."""
+        if self.qubit_shots is not None:
+            return self.qubit_shots[qubit] / 2
+        return self.shots / 2 if self.method == "balanced" else self.shots / len(self.qubits) / 2
+
+    def of_bits(self, qubits: Sequence[int]) -> BitReadout:
+        """Return the readout of bits.
+
+        Args:
+            qubits: Physical qubit of each bit, one of the calibration's.
+        """
+        return BitReadout(
+            matrices=tuple(self.matrices[q] for q in qubits),
+            qubits=tuple(qubits),
+            shots=tuple(self.prepared_shots(q) for q in qubits),
+        )
 
     def _check_readable(self) -> None:
         """Refuse qubits whose readout depends on their state by no more than chance allows."""
-        each = self.shots if self.method == "balanced" else self.shots / len(self.qubits)
         useless = {
             q: m
             for q, m in self.matrices.items()
-            if not (_is_readable(m, each / 2) if self.correction == "all" else m[0, 0] > m[0, 1])
+            if not (
+                _is_readable(m, self.prepared_shots(q))
+                if self.correction == "all"
+                else m[0, 0] > m[0, 1]
+            )
         }
         if len(useless) > 0:  # not any(): the only one may be qubit 0
             shown = "; ".join(f"qubit {q}: {m.round(4).tolist()}" for q, m in useless.items())
+            each = min(self.prepared_shots(q) for q in useless)
             raise InvalidData(
                 f"The readout of {self.backend} ({self.taken_at}) reads the same whatever is prepared, "
                 f"or more often wrong than right, on {len(useless)} qubit(s) ({shown}; columns are "
-                f"prepared 0 and 1, {each / 2:.0f} shots each), so it cannot be corrected; choose a "
+                f"prepared 0 and 1, {each:.0f} shots each), so it cannot be corrected; choose a "
                 "layout without them."
             )
 
@@ -287,7 +315,11 @@ class ReadoutCalibration:
             "shots": self.shots,
             "taken_at": self.taken_at,
             "matrices": {str(q): self.matrices[q].tolist() for q in self.qubits},
-        }
+        } | (
+            {}
+            if self.qubit_shots is None
+            else {"qubit_shots": {str(q): self.qubit_shots[q] for q in self.qubits}}
+        )
 
     @classmethod
     def from_dict(
@@ -303,7 +335,8 @@ class ReadoutCalibration:
             InvalidData: If keys are missing, unknown or of a wrong form, or numbers make no sense.
         """
         keys = {"schema", "backend", "qubits", "method", "shots", "taken_at", "matrices"}
-        if not isinstance(data, Mapping) or set(data) != keys or data["schema"] != SCHEMA:
+        known = set(data) - {"qubit_shots"} if isinstance(data, Mapping) else None
+        if not isinstance(data, Mapping) or known != keys or data["schema"] != SCHEMA:
             found = sorted(data) if isinstance(data, Mapping) else type(data).__name__
             raise InvalidData(
                 f"A readout calibration has schema '{SCHEMA}' and the keys {sorted(keys)}, "
@@ -318,6 +351,9 @@ class ReadoutCalibration:
                 taken_at=data["taken_at"],
                 matrices={int(q): np.array(m) for q, m in data["matrices"].items()},
                 correction=correction,
+                qubit_shots={int(q): n for q, n in data["qubit_shots"].items()}
+                if "qubit_shots" in data
+                else None,
             )
         except (AttributeError, InvalidOption, TypeError, ValueError) as error:
             if isinstance(error, InvalidData):
@@ -340,6 +376,10 @@ def merged_calibration(parts: Sequence[ReadoutCalibration]) -> ReadoutCalibratio
         qubits=tuple(qubit for each in parts for qubit in each.qubits),
         shots=sum(each.shots for each in parts),
         matrices={qubit: matrix for each in parts for qubit, matrix in each.matrices.items()},
+        # Independent circuits read one qubit each, so that the sum says how many shots that is.
+        qubit_shots={qubit: each.shots for each in parts for qubit in each.qubits}
+        if parts[0].method == "balanced"
+        else None,
     )
 
 
@@ -449,6 +489,15 @@ def _check_matrix(qubit: int, matrix: np.ndarray) -> None:
         raise InvalidData(
             f"The readout matrix of qubit {qubit} must be 2x2, >= 0, with columns that sum to 1, "
             f"got {matrix.tolist()}."
+        )
+
+
+def _check_qubit_shots(given: Mapping[int, int], qubits: Sequence[int], shots: int) -> None:
+    whole = all(isinstance(n, int | np.integer) and 1 <= n <= shots for n in given.values())
+    if set(given) != set(qubits) or not whole:
+        raise InvalidData(
+            f"A merged calibration has for each of its qubits {tuple(qubits)} a whole number of shots "
+            f"from 1 to all {shots}, got {dict(given)!r:.200}."
         )
 
 

@@ -298,7 +298,7 @@ class RunnerTarget:
             used = [mitigate(c, self.calibration, place.qubits, name) for c in counts]
             if reading.plan is None:
                 used = [nearest_probability(each) for each in used]
-            readout = [self.calibration.matrices[q] for q in place.qubits]
+            readout = self.calibration.of_bits(place.qubits)
         result = reading.result(counts, corrected=used, readout=readout, rows=rows)
         raw = [normalized(each) for each in counts]
         return result, raw, raw if used is None else used

@@ -17,6 +17,7 @@ from ..execution.calls import CallResult, CircuitCall
 from ..execution.distributions import normalized
 from ..layers.arrays import to_array
 from ..layers.executors import read_probabilities
+from ..mitigation.bit_readout import BitReadout
 from ..mitigation.expectation import (
     Basis,
     MeasurementPlan,
@@ -132,7 +133,7 @@ class Reading:
         counts: Sequence[np.ndarray],
         *,
         corrected: Sequence[np.ndarray] | None = None,
-        readout: Sequence[np.ndarray] | None = None,
+        readout: BitReadout | None = None,
         rows: int = 1,
     ) -> CallResult:
         """Return the outputs from counts.
@@ -141,7 +142,7 @@ class Reading:
             counts: Counts of each circuit, ``(rows, 2**measured)``.
             corrected: The mitigated counts: probabilities for a probability readout,
                 quasi-probabilities for expectation values; None without mitigation.
-            readout: With ``corrected``, the ``matrix[read, prepared]`` of each measured qubit.
+            readout: With ``corrected``, the readout of the measured qubits.
             rows: Rows of the call, for a reading without circuits.
 
         Raises:

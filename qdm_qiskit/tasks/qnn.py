@@ -22,6 +22,7 @@ from ..hardware.providers.base import Provider, checked_provider
 from ..hardware.providers.settings import ServiceSettings
 from ..layers.calling import ExactTarget
 from ..layers.from_qnn import QnnLayer
+from ..mitigation.bit_readout import BitReadout
 from ..mitigation.readout import ReadoutCalibration
 from ..notebook import card, facts, one_line
 from ..options import build
@@ -288,8 +289,8 @@ class _Answer:
     record: dict[str, Any]
     counts: np.ndarray | None = None
     """Counts of probabilities that were corrected."""
-    readout: Sequence[np.ndarray] | None = None
-    """With them, ``matrix[read, prepared]`` of each measured qubit."""
+    readout: BitReadout | None = None
+    """With them, the readout of the measured qubits."""
 
 
 def _target(target: str | DeviceLike | None, provider: Provider | None) -> Target:
@@ -364,7 +365,7 @@ def _on_runner(
     if isinstance(call.spec.readout, ProbabilityReadout) and target.calibration is not None:
         assert call.shots is not None
         counts = seen[0].raw[0] * call.shots
-        readout = [target.calibration.matrices[q] for q in prepared.qubits]
+        readout = target.calibration.of_bits(prepared.qubits)
     record = {
         "runner": runner.metadata,
         "mitigation": config.mitigation,

@@ -72,6 +72,15 @@ def in_density_matrices(found: QuantumCircuit, observables, noise: NoiseModel) -
     return np.array(rows)
 
 
+def estimator_under(noise, **given):
+    """An executor on Aer's own Estimator, which leaves the readout out and says so."""
+    primitive = EstimatorV2(
+        options={"backend_options": {"noise_model": noise, "method": "density_matrix"}}
+    )
+    with pytest.warns(UserWarning, match="leaves out those of the readout"):
+        return qnn_executor(spec(*OBSERVABLES), primitive, **given)
+
+
 def outputs_and_gradient(executor) -> tuple[np.ndarray, np.ndarray]:
     angles = W.clone().requires_grad_()
     value = executor(angles, None, X)
@@ -84,11 +93,9 @@ def outputs_and_gradient(executor) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.slow
 def test_an_estimator_under_a_snapshots_noise_has_the_noise_of_every_gate(noise, way):
     backend, tested = load_backend(DEVICE), spec(*OBSERVABLES)
-    options = {"noise_model": noise, "method": "density_matrix"}
-    primitive = EstimatorV2(options={"backend_options": options})
     manager = generate_preset_pass_manager(1, backend=backend, seed_transpiler=3)
     given = {"device": DEVICE} if way == "device" else {"pass_manager": manager}
-    found, gradient = outputs_and_gradient(qnn_executor(tested, primitive, **given))
+    found, gradient = outputs_and_gradient(estimator_under(noise, **given))
     logical = tested.full_circuit(measure=False)
     alone = (
         transpile_for(logical, backend, level=1, seed=0)
@@ -155,11 +162,9 @@ def test_backend_estimators_take_the_device_too(noise):
 
 
 def test_copies_keep_the_device(noise):
-    options = {"noise_model": noise, "method": "density_matrix"}
-    primitive = EstimatorV2(options={"backend_options": options})
     backend = load_backend(DEVICE)
     manager = generate_preset_pass_manager(1, backend=backend, seed_transpiler=3)
-    executor = qnn_executor(spec(*OBSERVABLES), primitive, pass_manager=manager)
+    executor = estimator_under(noise, pass_manager=manager)
     again = copy.deepcopy(executor)
     with torch.no_grad():
         assert torch.equal(executor(W, None, X), again(W, None, X))
@@ -189,15 +194,11 @@ def test_what_cannot_be_transpiled_is_said_in_one_line(noise):
 
 
 def test_a_pass_manager_into_gates_that_the_noise_does_not_know_is_refused(noise):
-    options = {"noise_model": noise, "method": "density_matrix"}
-    primitive = EstimatorV2(options={"backend_options": options})
     manager = generate_preset_pass_manager(1, basis_gates=["cx", "u"], seed_transpiler=1)
-    executor = qnn_executor(spec(*OBSERVABLES), primitive, pass_manager=manager)
+    executor = estimator_under(noise, pass_manager=manager)
     with pytest.raises(UnsupportedCircuit, match="would run free of noise"):
         executor(W, None, X)
-    allowed = qnn_executor(
-        spec(*OBSERVABLES), primitive, pass_manager=manager, unknown_gates="noiseless"
-    )
+    allowed = estimator_under(noise, pass_manager=manager, unknown_gates="noiseless")
     with torch.no_grad():
         assert torch.isfinite(allowed(W, None, X)).all()
 

@@ -10,7 +10,13 @@ from qiskit.circuit.library import CPhaseGate, CRXGate, CSwapGate, CU3Gate, CUGa
 from qiskit.primitives import BackendEstimatorV2, BackendSamplerV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
-from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_error
+from qiskit_aer.noise import (
+    NoiseModel,
+    ReadoutError,
+    amplitude_damping_error,
+    depolarizing_error,
+    pauli_error,
+)
 from qiskit_aer.primitives import EstimatorV2, SamplerV2
 
 from qdm_qiskit.circuits import (
@@ -166,6 +172,46 @@ def noisy_estimator(noise: NoiseModel, kind: str) -> object:
     if kind == "run option":
         return EstimatorV2(options={"run_options": {"noise_model": noise}})
     return EstimatorV2.from_backend(AerSimulator(noise_model=noise, method="density_matrix"))
+
+
+def misread(chance: float) -> NoiseModel:
+    noise = NoiseModel()
+    noise.add_all_qubit_readout_error(ReadoutError([[1 - chance, chance], [chance, 1 - chance]]))
+    return noise
+
+
+def flipped() -> NoiseModel:
+    """The same as an error before the measurement."""
+    noise = NoiseModel()
+    noise.add_all_qubit_quantum_error(pauli_error([("X", 0.5), ("I", 0.5)]), "measure")
+    return noise
+
+
+@pytest.mark.parametrize("kind", ["aer", "run option", "backend"])
+@pytest.mark.parametrize("noise", [misread(0.5), flipped()])
+def test_an_estimator_that_would_show_nothing_of_the_noise_is_refused(kind, noise):
+    with pytest.raises(UnsupportedCircuit, match=r"readout alone, .*BackendEstimatorV2"):
+        qnn_executor(ring(), noisy_estimator(noise, kind), unknown_gates="noiseless")
+
+
+def test_the_estimator_that_the_refusal_names_shows_the_readout():
+    # Read at random, each of the values is 0 but for its shots.
+    simulator = AerSimulator(noise_model=misread(0.5), seed_simulator=1)
+    options = {"default_precision": 0.02}
+    _, other = pair(ring(), BackendEstimatorV2(backend=simulator, options=options))
+    with torch.no_grad():
+        assert float(other(inputs=inputs_of(ring())).abs().max()) < 5 * 0.02
+
+
+def test_a_readout_that_the_estimator_leaves_out_is_said_once():
+    noise = model("cz", "sx", "x", basis=["cz", "sx", "x", "rz"])
+    noise.add_all_qubit_readout_error(ReadoutError([[0.9, 0.1], [0.2, 0.8]]))
+    spec = ring()
+    with pytest.warns(UserWarning, match="leaves out those of the readout") as said:
+        _, other = pair(spec, noisy_estimator(noise, "aer"))
+    assert len(said) == 1
+    with torch.no_grad():
+        other(inputs=inputs_of(spec))  # another warning would be an error
 
 
 @pytest.mark.parametrize("kind", ["aer", "run option", "backend"])

@@ -307,7 +307,7 @@ def _counts(
                 mended(plan, counts, circuit, calibration)
                 for counts, circuit in zip(rows, plans, strict=True)
             )
-            readout = tuple(calibration.matrices[q] for q in plans[0].measured_qubits)
+            readout = calibration.of_bits(plans[0].measured_qubits)
         yield each, own, CallCounts(tuple(rows), quasi, readout)
 
 

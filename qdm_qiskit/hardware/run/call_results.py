@@ -10,6 +10,7 @@ import numpy as np
 
 from ...execution.calls import CallResult, CircuitCall
 from ...execution.distributions import normalized
+from ...mitigation.bit_readout import BitReadout
 from ...mitigation.readout import ReadoutCalibration, mitigate
 from ...mitigation.simplex import nearest_probability
 from ..plan.call_circuits import reading_of
@@ -36,8 +37,8 @@ class CallCounts:
     """For each of its circuits ``(rows, 2**bits)``."""
     quasi: tuple[np.ndarray, ...] | None = None
     """The same as quasi-probabilities whose readout errors are mended; None without mitigation."""
-    readout: tuple[np.ndarray, ...] | None = None
-    """For each measured bit the ``matrix[read, prepared]`` of the correction."""
+    readout: BitReadout | None = None
+    """The readout of the measured bits, by which they were corrected."""
 
     @property
     def raw(self) -> list[np.ndarray]:
