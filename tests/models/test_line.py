@@ -63,9 +63,7 @@ def test_with_skip_a_linear_map_stands_beside_the_circuit():
     assert torch.equal(plain(x, t, labels), made(x, t, labels))  # it begins at 0
     torch.nn.init.normal_(made.skip.weight, generator=generator(2))
     rows = torch.cat([x, told(t, labels, 4)], dim=1)
-    torch.testing.assert_close(
-        made(x, t, labels), plain(x, t, labels) + rows @ made.skip.weight.T
-    )
+    torch.testing.assert_close(made(x, t, labels), plain(x, t, labels) + rows @ made.skip.weight.T)
     assert plain.without_circuit(x, t, labels) == 0.0
     assert made.num_parameters - plain.num_parameters == 3 * (3 + 3 + 4)
     with pytest.raises(InvalidData, match="latents of shape"):

@@ -25,7 +25,14 @@ SMALL = {"image_size": 4, "latents": 3, "num_qubits": 3, "uploads": 2, "bricks":
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refit") / "run"
-    settings = {"skip": True, "guided": True, "classes": (0, 1), "num_steps": 3, "epochs": 30, "baseline": False}
+    settings = {
+        "skip": True,
+        "guided": True,
+        "classes": (0, 1),
+        "num_steps": 3,
+        "epochs": 30,
+        "baseline": False,
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(whitened_codecs, "STEPS", 50)
         qdm.train("line", folder, **SMALL, **settings)
