@@ -186,7 +186,7 @@ def test_too_few_qubits_of_one_target_or_of_all_are_one_line(large, tmp_path):
     with pytest.raises(UnsupportedCircuit, match="7 qubits and the device has 5"):
         planned(large, tmp_path, Availability(), SMALL)
     with pytest.raises(
-        TargetUnavailable, match="No target satisfies.*fake_quito: .*has 5"
+        TargetUnavailable, match=r"No target satisfies.*fake_quito: .*has 5"
     ) as caught:
         planned(large, tmp_path, Availability(), SMALL, "local:fake_quito")
     assert "\n" not in str(caught.value)
