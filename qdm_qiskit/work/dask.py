@@ -165,4 +165,6 @@ class DaskWorkers:
 def _local_cluster(count: int | None) -> LocalCluster:
     from distributed import LocalCluster
 
-    return LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+    return LocalCluster(
+        n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    )
