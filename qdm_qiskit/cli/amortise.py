@@ -28,8 +28,8 @@ def amortise(
 ) -> None:
     """Fit vectors that a run loads once, so that sampling finds a loader's angles at once.
 
-    What is kept stands in the run's folder, for --loader amortised:bricks:8 of other commands. Plans and
-    saved pipelines take a copy with them.
+    What is kept stands in the run's folder, for --loader amortised:bricks:8 of other commands. Plans
+    and saved pipelines take a copy with them.
 
     Example:
 
