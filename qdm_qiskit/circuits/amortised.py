@@ -33,6 +33,7 @@ __all__ = [
     "FOLDER",
     "SCHEMA",
     "STEPS",
+    "SWEEPS",
     "AmortisedLoader",
     "Networks",
     "file_of",
@@ -49,8 +50,8 @@ AMORTISED = "amortised"
 FOLDER = "loaders"
 """Folder of a run that holds its networks."""
 SCHEMA = "qdm-loader/1"
-STEPS = 8
-"""Steps of the fit behind a network, unless a name says otherwise."""
+STEPS, SWEEPS = 8, 12
+"""Steps of least squares, and sweeps, behind a network, unless a name says otherwise."""
 MOST_STEPS = 100
 """Most of them; the fit without a network takes 28 or 30, 40 for complex vectors."""
 MOST_BYTES = 2**28
@@ -181,9 +182,9 @@ class AmortisedLoader(LineLoader):
 
     Args:
         num_qubits: 2 to 12, of which the network has been trained; 1 needs none.
-        argument: Hash of the network; then, after commas, steps of the fit behind it (:data:`STEPS`
-            unless given), the most that 1 - fidelity may come to, and ``exact``, as for
-            :class:`.LineLoader`.
+        argument: Hash of the network; then, after commas, steps of the fit behind it (:data:`STEPS`, or
+            :data:`SWEEPS` where sweeps fit, unless given), the most that 1 - fidelity may come to,
+            and ``exact``, as for :class:`.LineLoader`.
         phases: Load complex vectors.
 
     Raises:
@@ -201,13 +202,15 @@ class AmortisedLoader(LineLoader):
                 f"'{AMORTISED}:bricks:8', in `sample` and plans; elsewhere write the 16 digits of its "
                 "hash, which `qdm amortise` prints."
             )
-        self.key, self.fit_steps = key, _steps(more[0]) if more else STEPS
+        self.key = key
         networks = _networks(file_of(key), key)
         self.pattern = networks.about["pattern"]
         layers = str(networks.about["layers"])
         super().__init__(num_qubits, ",".join([layers, *more[1:]]), phases=phases)
         kind = StaircaseLoader if self.pattern == "staircase" else BrickLoader
         self._fit = kind(num_qubits, layers, phases=phases)
+        self._usual = SWEEPS if self._fit.steps else STEPS
+        self.fit_steps = _steps(more[0]) if more else self._usual
         if num_qubits > 1 and (num_qubits, phases) not in networks.by_width:
             raise InvalidTemplate(
                 f"Loader '{AMORTISED}:{key}' is made for {_words(networks.by_width)}, and {num_qubits} "
@@ -221,7 +224,7 @@ class AmortisedLoader(LineLoader):
         """Name by which :func:`.make_loader` makes it."""
         bounds = [f"{self.error_bound:g}"] if self.error_bound < 1 or self.fallback else []
         parts = [*bounds, *([self.fallback] if self.fallback else [])]
-        steps = [str(self.fit_steps)] if self.fit_steps != STEPS or parts else []
+        steps = [str(self.fit_steps)] if self.fit_steps != self._usual or parts else []
         return f"{AMORTISED}:{','.join([self.key, *steps, *parts])}"
 
     def angles(self, data: np.ndarray) -> np.ndarray:

@@ -35,6 +35,8 @@ MOMENTUM = 0.9
 """Share of a vector's latest change that it is moved on by before the next sweep."""
 FREE_SWEEPS = 3
 """Sweeps at the start and at the end without momentum."""
+NEAR_FREE_SWEEPS = 1
+"""The same behind a first guess of a row's own."""
 MOST_VALUES = 1 << 23
 """Most numbers that a fit keeps at once; larger batches are fitted in parts."""
 
@@ -142,9 +144,9 @@ def _fitted(
         p, q = ([_first(rng, place, len(states)) for place in places] for _ in range(2))
     else:
         p, q = ([each.astype(np.float32) for each in side] for side in start)
-    momentum = _Momentum(len(states))
+    momentum, free = _Momentum(len(states)), FREE_SWEEPS if start is None else NEAR_FREE_SWEEPS
     for sweep in range(sweeps):
-        if FREE_SWEEPS <= sweep < sweeps - FREE_SWEEPS:
+        if free <= sweep < sweeps - free:
             p, q = momentum.moved(p, q)
         overlap = _swept(wanted, places, p, q)
         momentum.seen(np.abs(overlap))
