@@ -359,7 +359,9 @@ def test_a_batch_that_the_model_cannot_normalise_is_refused(tmp_path):
         planned(run, tmp_path / "root", num_images=1)
 
 
-@pytest.mark.parametrize(("seconds", "shots"), [(0.5, None), pytest.param(None, 100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("seconds", "shots"), [(0.5, None), pytest.param(None, 100, marks=pytest.mark.slow)]
+)
 def test_a_run_that_overdraws_its_budget_is_not_even_planned(small, tmp_path, seconds, shots):
     """Wherever it runs: a rehearsal of what would be refused is refused too."""
     options = {"train": 2, "num_images": 1, "shots": 64, "layout_trials": 1, "root": tmp_path}
