@@ -36,6 +36,7 @@ def test_without_a_card_it_says_so_in_a_line(gpu, capsys, monkeypatch):
     assert gpu.main(["--device", "cpu", "--seconds", "600"]) == 2
 
 
+@pytest.mark.slow
 def test_on_the_cpu_it_measures_what_it_says(gpu, tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "COPIED", 2**20)
     out = tmp_path / "gpu.json"

@@ -54,6 +54,7 @@ def planned(run: Path, root: Path, **changes: object) -> RunPlan:
     return make_plan(run, PlanConfig(**config), root=root, backend=backend)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_budget_comes_first_and_holds_the_whole_run(server: LocalServer, root: Path, small):
     with pytest.raises(InvalidOption, match="paid by a budget, and none is named"):
         planned(small, root, budget=None)
@@ -118,4 +119,4 @@ def test_killed_it_pays_nothing_twice_and_ends_with_the_same_weights(
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_training_killed_at_random_moments(server, forge, undisturbed_training, tmp_path):
-    random_kills(server, forge, undisturbed_training, tmp_path, 8, seed=30)
+    random_kills(server, forge, undisturbed_training, tmp_path, 4, seed=30)

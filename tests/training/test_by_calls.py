@@ -82,6 +82,7 @@ def test_a_models_gradient_is_the_engines(tmp_path, name, settings):
     assert max(float(each.abs().max()) for each in wanted.values()) > 1e-3
 
 
+@pytest.mark.slow
 def test_the_mean_of_spsas_steps_is_the_exact_gradient(tmp_path):
     """120 perturbations of a size so small that what is left of the bias is below the errors."""
     model, process = loaded(tmp_path, "eeqdm")

@@ -153,6 +153,7 @@ def test_its_page_has_losses_and_cost(done, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_weights_follow_the_counts_of_a_walk_in_memory(done):
     """The same steps by the training's own loop, from the counts of the folder."""
     from qdm_qiskit.hardware.ledger.run_files import counts_path, read_calibrations, read_counts
@@ -245,6 +246,7 @@ def test_ctrl_c_leaves_it_resumable(small, tmp_path, monkeypatch):
     assert same(trained_weights(plan), trained_weights(read_plan(again)))
 
 
+@pytest.mark.slow
 def test_a_damaged_result_is_made_again(small, tmp_path):
     plan = planned(small, tmp_path)
     submit_run(plan.folder)
@@ -357,7 +359,9 @@ def test_a_batch_that_the_model_cannot_normalise_is_refused(tmp_path):
         planned(run, tmp_path / "root", num_images=1)
 
 
-@pytest.mark.parametrize(("seconds", "shots"), [(0.5, None), (None, 100)])
+@pytest.mark.parametrize(
+    ("seconds", "shots"), [(0.5, None), pytest.param(None, 100, marks=pytest.mark.slow)]
+)
 def test_a_run_that_overdraws_its_budget_is_not_even_planned(small, tmp_path, seconds, shots):
     """Wherever it runs: a rehearsal of what would be refused is refused too."""
     options = {"train": 2, "num_images": 1, "shots": 64, "layout_trials": 1, "root": tmp_path}
