@@ -156,7 +156,7 @@ class Worker:
     """The process of one checkout."""
 
     def __init__(self, tree: Path) -> None:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 (the list is ours)
             [sys.executable, __file__, "--serve"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
