@@ -416,6 +416,8 @@ def _through_torch(
         for each in (state, *stacks)
     ]
     value = again(aliases[0], [each for each in aliases[1:] if each is not None])
+    if not value.requires_grad:  # no block that anything turns is in a light cone
+        return (None,) * (len(aliases) + 4)
     wanted = [each for each in aliases if each is not None and each.requires_grad]
     found = iter(torch.autograd.grad(value, wanted, grad, create_graph=True, allow_unused=True))
     to_start, *rest = [
