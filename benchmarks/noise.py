@@ -113,7 +113,7 @@ def chain(qubits: int, layers: int = 4) -> tuple[QuantumCircuit, list, list]:
 
 
 def serve() -> None:
-    """Answer requests from stdin, a line of JSON each: a circuit, qubits and batch, or a number of steps."""
+    """Answer requests from stdin, a line of JSON each: circuit, qubits and batch, or steps."""
     machine.one_thread()
     step = None
     for line in sys.stdin:

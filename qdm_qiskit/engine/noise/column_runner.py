@@ -22,6 +22,7 @@ from .columns import Column
 
 __all__ = [
     "KEPT_BYTES",
+    "KEPT_TABLES",
     "Again",
     "ColumnRunner",
     "Matrix",
@@ -31,6 +32,8 @@ _ALIGNED = 64
 """Bytes of the widest vectors, at multiples of which vectors begin."""
 KEPT_BYTES = 2**24
 """Bytes of vectors of all columns that are kept from the way there to the way back."""
+KEPT_TABLES = 32
+"""Batch sizes, and wishes of a backward pass, whose records are kept."""
 _AT_ONCE = 32
 """Samples whose records are written at once."""
 _NOWHERE, _WORK, _GRAD, _START, _START_GRAD, _RESULT, _ONE, _STACKS = range(8)
@@ -195,14 +198,16 @@ class ColumnRunner:
         self, kernels: ColumnKernels, batch: int, want: _Want | None, *, keep: bool, start: bool
     ) -> list[np.ndarray]:
         key = (kernels.itemsize, batch, want, keep, start)
-        if key not in self._tables:
-            if len(self._tables) >= 32:
-                self._tables.clear()
-            self._tables[key] = [
+        found = self._tables.get(key)
+        if found is None:
+            found = [
                 _Writer(self, kernels, number, batch, start=start).write(want, keep=keep)
                 for number in range(len(self.columns))
             ]
-        return self._tables[key]
+            if len(self._tables) >= KEPT_TABLES:
+                self._tables.clear()
+            self._tables[key] = found
+        return found
 
     def held(self, array: np.ndarray, dtype: type) -> int:
         """Return the address of numbers that live as long as the runner."""
