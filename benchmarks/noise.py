@@ -26,10 +26,11 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from qiskit import QuantumCircuit
+from qiskit import QuantumCircuit, qpy
 from qiskit.quantum_info import SparsePauliOp
 
 from qdm_qiskit.circuits import input_parameters, weight_parameters
@@ -90,13 +91,13 @@ BESIDE = {
     "7 qubits": (7, 32),
     "8 qubits": (8, 32),
     "8 qubits, batch 64": (8, 64),
-    "9 qubits": (9, 32),
     "9 qubits, batch 8": (9, 8),
-    "10 qubits, batch 8": (10, 8),
+    "9 qubits": (9, 32),
+    "10 qubits": (10, 32),
 }
 """Workloads beside another build: qubits and batch."""
-OLD_ENDS = 9
-"""Qubits up to which the older build is asked; it would take minutes beyond."""
+ONLY_NEW = ("9 qubits", "10 qubits")
+"""Those for the growth, on which the older build would take minutes."""
 
 
 def chain(qubits: int, layers: int = 4) -> tuple[QuantumCircuit, list, list]:
@@ -112,7 +113,7 @@ def chain(qubits: int, layers: int = 4) -> tuple[QuantumCircuit, list, list]:
 
 
 def serve() -> None:
-    """Answer requests from stdin, a line of JSON each: qubits and batch, or a number of steps."""
+    """Answer requests from stdin, a line of JSON each: circuit, qubits and batch, or steps."""
     machine.one_thread()
     step = None
     for line in sys.stdin:
@@ -128,11 +129,13 @@ def serve() -> None:
         print(json.dumps(answer), flush=True)
 
 
-def training_step(qubits: int, batch: int):
+def training_step(path: str, qubits: int, batch: int):
     """Return a function that gives outputs and both gradients of a chain on fake_torino."""
-    logical, x, w = chain(qubits)
+    with Path(path).open("rb") as file:
+        (isa,) = qpy.load(file)
+    named = {parameter.name: parameter for parameter in isa.parameters}
+    x, w = ([named[each.name] for each in group] for group in chain(qubits)[1:])
     backend = load_backend("fake_torino")
-    isa = transpile_for(logical, backend, seed=SEED)
     noise = noise_of(backend, active_qubits([isa]))
     program = compile_noisy(isa, noise, x, w, method="density")
     observables = [
@@ -156,7 +159,7 @@ class Worker:
     """The process of one checkout."""
 
     def __init__(self, tree: Path) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 (this script itself)
+        self._process = subprocess.Popen(  # noqa: S603 (the list is ours)
             [sys.executable, __file__, "--serve"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -174,8 +177,13 @@ def beside(old: Path, rounds: int) -> dict:
     workers = [Worker(old), Worker(Path(__file__).parents[1])]
     found = {}
     for name, (qubits, batch) in BESIDE.items():
-        asked = workers if qubits <= OLD_ENDS else workers[1:]
-        results = [worker.ask([qubits, batch]) for worker in asked]
+        asked = workers[1:] if name in ONLY_NEW else workers
+        with TemporaryDirectory() as folder:  # builds may choose other qubits
+            path = Path(folder) / "isa.qpy"
+            with path.open("wb") as file:
+                backend = load_backend("fake_torino")
+                qpy.dump(transpile_for(chain(qubits)[0], backend, seed=SEED), file)
+            results = [worker.ask([str(path), qubits, batch]) for worker in asked]
         for left, right in zip(results[0], results[-1], strict=True):
             np.testing.assert_allclose(left, right, atol=1e-4)
         times = [[] for _ in asked]

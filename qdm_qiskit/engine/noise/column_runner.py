@@ -1,8 +1,8 @@
 """Columns run in machine code, with the gradients of the blocks' matrices on the way back.
 
-No vector is kept between the two passes: on the way back each column is run again, its vectors before
-each block are written down, and read from the last to the first. So the work of one column is all the
-memory that is needed, and it stays near the core.
+The way back reads the vectors before each block, from the last to the first. Where those of all columns
+are a few megabytes, they are kept from the way there. Where they are more, none is: each column is run
+again just before, so that the work of one is all the memory that is needed, and stays near the core.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from ..jit.tile_work import share
 from .columns import Column
 
 __all__ = [
+    "KEPT_BYTES",
+    "KEPT_TABLES",
     "Again",
     "ColumnRunner",
     "Matrix",
@@ -28,6 +30,10 @@ __all__ = [
 
 _ALIGNED = 64
 """Bytes of the widest vectors, at multiples of which vectors begin."""
+KEPT_BYTES = 2**24
+"""Bytes of vectors of all columns that are kept from the way there to the way back."""
+KEPT_TABLES = 32
+"""Batch sizes, and wishes of a backward pass, whose records are kept."""
 _AT_ONCE = 32
 """Samples whose records are written at once."""
 _NOWHERE, _WORK, _GRAD, _START, _START_GRAD, _RESULT, _ONE, _STACKS = range(8)
@@ -129,7 +135,14 @@ class ColumnRunner:
             stacks: As :class:`Matrix` names them, on the CPU and of one precision.
             again: The same, for gradients of gradients.
         """
-        found: Tensor = _Run.apply(self, batch, start, again, *stacks)
+        given = [each for each in (start, *stacks) if each is not None]
+        keep = torch.is_grad_enabled() and any(each.requires_grad for each in given)
+        count = batch if self.states else len(self.columns)
+        size = count * self.numbers(kept=True) * given[0].element_size()
+        work = given[0].new_empty(0)
+        if keep and size <= KEPT_BYTES:
+            work = torch.empty(size + _ALIGNED, dtype=torch.uint8)
+        found: Tensor = _Run.apply(self, batch, work, start, again, *stacks)
         return found
 
     def execute(
@@ -138,38 +151,43 @@ class ColumnRunner:
         dtype: torch.dtype,
         pointers: Sequence[int],
         want: _Want | None,
+        kept: Tensor,
         *,
         start: bool,
     ) -> None:
-        """Run all columns forward or, if something is wanted, forward and back.
+        """Run all columns forward or, if something is wanted, back.
 
         Args:
             batch: Samples, of a state.
             dtype: Precision.
             pointers: Addresses from that of initial states on.
             want: What is wanted of a backward pass, or None.
+            kept: Memory for the vectors of all columns; empty if they are made again on the way back.
             start: True if there are initial states.
         """
-        kernels = column_kernels(double=dtype == torch.float64)
-        tables = self._records(kernels, batch, want, start=start)
-        vectors = self.numbers(kept=want is not None)
+        kernels, keep = column_kernels(double=dtype == torch.float64), len(kept) > 0
+        tables = self._records(kernels, batch, want, keep=keep, start=start)
+        vectors = self.numbers(kept=keep or want is not None)
+        distance = vectors * kernels.itemsize if keep else 0
 
         def run(first: int, end: int) -> None:
-            work = torch.empty(vectors * kernels.itemsize + _ALIGNED, dtype=torch.uint8)
+            work = kept
+            if not keep:
+                work = torch.empty(vectors * kernels.itemsize + _ALIGNED, dtype=torch.uint8)
             base = -(-work.data_ptr() // _ALIGNED) * _ALIGNED
             grad = base + (vectors - self._largest) * kernels.itemsize
             addresses = np.array([0, base, grad, *pointers], np.int64)
             for begin in range(first, end, _AT_ONCE):
-                stop = min(begin + _AT_ONCE, end)
-                if self.states:
-                    base_of, number, stride = tables[0]
-                    samples = np.arange(begin, stop)[:, None, None]
-                    rows = (addresses[base_of] + number + samples * stride).reshape(-1, 8)
-                else:
-                    chosen = tables[begin:stop]
-                    rows = np.concatenate([addresses[each[0]] + each[1] for each in chosen])
-                rows = np.ascontiguousarray(rows)
-                kernels.run(rows.ctypes.data, 0, len(rows))
+                numbers = range(begin, min(begin + _AT_ONCE, end))
+                parts = []
+                for number in numbers:
+                    bases, fields, strides = tables[0 if self.states else number]
+                    rows = addresses[bases] + fields + number * strides
+                    if keep:
+                        rows += number * distance * ((bases == _WORK) | (bases == _GRAD))
+                    parts.append(rows)
+                table = np.concatenate(parts)
+                kernels.run(table.ctypes.data, 0, len(table))
 
         count = batch if self.states else len(self.columns)
         share(run, count, self._largest, 1, max(len(each[0]) for each in tables))
@@ -177,17 +195,19 @@ class ColumnRunner:
     # ------------------------------------------------------------------ records
 
     def _records(
-        self, kernels: ColumnKernels, batch: int, want: _Want | None, *, start: bool
+        self, kernels: ColumnKernels, batch: int, want: _Want | None, *, keep: bool, start: bool
     ) -> list[np.ndarray]:
-        key = (kernels.itemsize, batch, want, start)
-        if key not in self._tables:
-            if len(self._tables) >= 32:
-                self._tables.clear()
-            self._tables[key] = [
-                _Writer(self, kernels, number, batch, start=start).write(want)
+        key = (kernels.itemsize, batch, want, keep, start)
+        found = self._tables.get(key)
+        if found is None:
+            found = [
+                _Writer(self, kernels, number, batch, start=start).write(want, keep=keep)
                 for number in range(len(self.columns))
             ]
-        return self._tables[key]
+            if len(self._tables) >= KEPT_TABLES:
+                self._tables.clear()
+            self._tables[key] = found
+        return found
 
     def held(self, array: np.ndarray, dtype: type) -> int:
         """Return the address of numbers that live as long as the runner."""
@@ -214,10 +234,15 @@ class _Writer:
         self._result = (_RESULT, 0, own) if runner.states else (_RESULT, number * own)
         self._forms = ("forward", "transposed") if runner.states else ("transposed", "forward")
 
-    def write(self, want: _Want | None) -> np.ndarray:
-        """Return the records forward and, if anything is wanted, back."""
-        undo = self._forward(kept=want is not None)
+    def write(self, want: _Want | None, *, keep: bool) -> np.ndarray:
+        """Return the records forward or, if anything is wanted, back.
+
+        If vectors are not kept, the way back begins with the way there.
+        """
+        undo = self._forward(kept=keep or want is not None, read=want is None)
         if want is not None:
+            if keep:
+                self._records = _Records()
             self._seed()
             self._back(undo, want)
         return self._records.table()
@@ -225,7 +250,7 @@ class _Writer:
     def _add(self, name: str, *fields: Any, kind: tuple[Any, ...] = ()) -> None:
         self._records.add(self._kernels.address(name, *kind), *fields)
 
-    def _forward(self, *, kept: bool) -> list[tuple[Any, ...]]:
+    def _forward(self, *, kept: bool, read: bool) -> list[tuple[Any, ...]]:
         """Write the way there; return what the way back needs, in the same order."""
         column, size, states = self._column, self._size, self._runner.states
         self._begin()
@@ -254,7 +279,7 @@ class _Writer:
             self._add("apply", (_WORK, slot), (_WORK, after), *tiles, at, kind=kind)
             undo.append(("block", slot, matrix, where.mode, tiles, entry))
             slot = after
-        if not kept:
+        if read:
             name = "gather" if states else "scatter"
             place = self._runner.held(self._index, np.int32)
             self._add(name, (_WORK, slot), self._result, len(self._index), place)
@@ -316,6 +341,7 @@ class _Run(torch.autograd.Function):
         ctx: Any,
         runner: ColumnRunner,
         batch: int,
+        kept: Tensor,
         start: Tensor | None,
         again: Again,
         *stacks: Tensor,
@@ -326,8 +352,8 @@ class _Run(torch.autograd.Function):
         like = tables[0]
         result = like.new_zeros(batch if runner.states else len(runner.columns), runner.width)
         pointers = _pointers(state, None, result, tables, [None] * len(tables))
-        runner.execute(batch, like.dtype, pointers, None, start=given)
-        ctx.runner, ctx.batch, ctx.again = runner, batch, again
+        runner.execute(batch, like.dtype, pointers, None, kept, start=given)
+        ctx.runner, ctx.batch, ctx.again, ctx.kept = runner, batch, again, kept
         ctx.save_for_backward(start, *stacks)
         return result
 
@@ -341,7 +367,7 @@ class _Run(torch.autograd.Function):
             return _through_torch(ctx.again, grad, start, stacks)
         state = None if start is None else packed(start)
         tables = [packed(stack) for stack in stacks]
-        want = _Want(tuple(needs[4:]), bool(needs[2]))
+        want = _Want(tuple(needs[5:]), bool(needs[3]))
         sums = [
             torch.zeros_like(stack) if each else None
             for stack, each in zip(tables, want.stacks, strict=True)
@@ -349,7 +375,8 @@ class _Run(torch.autograd.Function):
         start_grad = torch.empty_like(state) if want.start and state is not None else None
         grad = packed(grad)
         pointers = _pointers(state, start_grad, grad, tables, sums)
-        runner.execute(ctx.batch, grad.dtype, pointers, want, start=state is not None)
+        given = state is not None
+        runner.execute(ctx.batch, grad.dtype, pointers, want, ctx.kept, start=given)
         kernels = column_kernels(double=grad.dtype == torch.float64)
         found: list[Tensor | None] = []
         for each in sums:
@@ -361,7 +388,7 @@ class _Run(torch.autograd.Function):
             if not runner.states:
                 ordered = ordered.transpose(1, 2)
             found.append(ordered.reshape(each.shape))
-        return None, None, start_grad, None, *found
+        return None, None, None, start_grad, None, *found
 
 
 def _pointers(
@@ -394,9 +421,11 @@ def _through_torch(
         for each in (state, *stacks)
     ]
     value = again(aliases[0], [each for each in aliases[1:] if each is not None])
+    if not value.requires_grad:  # no block that anything turns is in a light cone
+        return (None,) * (len(aliases) + 4)
     wanted = [each for each in aliases if each is not None and each.requires_grad]
     found = iter(torch.autograd.grad(value, wanted, grad, create_graph=True, allow_unused=True))
     to_start, *rest = [
         next(found) if each is not None and each.requires_grad else None for each in aliases
     ]
-    return None, None, to_start, None, *rest
+    return None, None, None, to_start, None, *rest

@@ -408,11 +408,11 @@ class DensityProgram(NoisyProgram):
                 pictures.blocks, way.columns[0], way.strings, self.inputs, self.weights
             )
             return
+        layout = self._compile(Pictures(pictures.blocks, pictures.forward, None))
+        way.forward, way.starts = self._without_starts(layout)
         way.observables = ObservableLayout(
             pictures, way.columns, self.active, self.inputs, self.weights
         )
-        layout = self._compile(Pictures(pictures.blocks, pictures.forward, None))
-        way.forward, way.starts = self._without_starts(layout)
 
     def _without_starts(self, layout: _Layout) -> tuple[_Layout, SampleStarts | None]:
         """Return the forward picture without qubits that only one input turns, and those at once."""

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
@@ -43,7 +43,7 @@ def rows_of(vector: np.ndarray, digits: int, block: tuple[int, ...]) -> np.ndarr
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
-@pytest.mark.parametrize("digits", [4, 5, 6])
+@pytest.mark.parametrize("digits", [4, 5, pytest.param(6, marks=pytest.mark.slow)])
 def test_blocks_and_their_gradients_against_numpy(digits, dtype, tolerance):
     kernels = column_kernels(double=dtype is np.float64)
     rng = np.random.default_rng(digits)
@@ -101,7 +101,8 @@ def some_observables(num_qubits: int, seed: int) -> list[SparsePauliOp]:
     return [SparsePauliOp(labels[:2], [0.3, -1]), *map(SparsePauliOp, labels[2:])]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
+@example(31506, 5, 14, False)  # weights outside of the light cones of all observables
 @given(st.integers(0, 10**6), st.integers(2, 5), st.integers(0, 30), st.booleans())
 def test_every_way_gives_what_calls_of_torch_give(seed, num_qubits, depth, with_states):
     """Values, gradients and gradients of gradients, whatever the channels: 1e-10 in float64."""
@@ -139,9 +140,8 @@ def test_every_way_gives_what_calls_of_torch_give(seed, num_qubits, depth, with_
 
         forced(program, None, patch)
         expected = results()
-        used = []
         for backward in (False, True):
-            used += forced(program, backward, patch)
+            forced(program, backward, patch)
             for got, want in zip(results(), expected, strict=True):
                 assert (got - want).abs().max() < 1e-10
 
