@@ -80,6 +80,11 @@ $(LOWEST)/.installed $(NEWEST)/.installed: build/%/.installed: tests/versions/%.
 	build/$*/bin/python -m pip list --format freeze > build/$*/versions.txt
 	touch $@
 
+INPUTS ?= 100000
+
+fuzz: install ## Give damaged files to every reader, INPUTS of them
+	$(BIN)/python -m tests.fuzz.fuzz --inputs $(INPUTS)
+
 test-inception: install $(INCEPTION)/.installed ## Run Inception's tests, on random weights in the published layout
 	PYTHONPATH=$(INCEPTION) $(BIN)/python -m pytest tests/evaluation/test_inception.py
 

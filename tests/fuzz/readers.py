@@ -1,0 +1,238 @@
+"""Every reader of files, each with a whole file of its kind that this package wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qdm_qiskit.archives import read_arrays
+from qdm_qiskit.circuits.saved import circuit_from_text, circuit_text
+from qdm_qiskit.data.idx import read_idx
+from qdm_qiskit.data.npz import read_npz, read_npz_classes
+from qdm_qiskit.evaluation.hardware_run import read_manifest
+from qdm_qiskit.evaluation.subjects import samples_subject
+from qdm_qiskit.execution.device_files import load_device, save_device
+from qdm_qiskit.execution.snapshots import load_backend
+from qdm_qiskit.files import read_json_object, write_json
+from qdm_qiskit.hardware.ledger.ledger import FILE, Ledger
+from qdm_qiskit.hardware.ledger.output_files import read_outputs
+from qdm_qiskit.hardware.ledger.run_files import nonce, read_calibrations, read_counts, read_refits
+from qdm_qiskit.hardware.ledger.stored_files import file_sha256
+from qdm_qiskit.hardware.plan.planned_files import read_all_circuits, read_inputs
+from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
+from qdm_qiskit.hardware.plan.qnn_question import read_question
+from qdm_qiskit.hardware.plan.refits import read_pairs
+from qdm_qiskit.hardware.plan.run_plan import RunPlan, files_of, read_plan
+from qdm_qiskit.hardware.providers.settings import read_settings
+from qdm_qiskit.hardware.run.commands import submit_run
+from qdm_qiskit.hardware.run.replay import _stored_trajectory
+from qdm_qiskit.models import load_model
+from qdm_qiskit.sampling import load_run
+from qdm_qiskit.sampling.refit_record import read_refit
+from qdm_qiskit.tasks import run_qnn, sample
+from qdm_qiskit.training.beside import read_losses
+from qdm_qiskit.training.checkpoint import TrainingState, load_training_state
+from qdm_qiskit.training.epoch_end import read_history
+from qdm_qiskit.training.targets.device import Place
+from qdm_qiskit.training.targets.places import PLACES, read_places, write_places
+from tests.helpers import write_run
+from tests.tasks.test_qnn import W, X, estimator
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A file, and what reads it."""
+
+    file: Path
+    read: Callable[[], object]
+    fast: bool = True
+    """False if a reading takes more than a millisecond or two; it gets fewer inputs."""
+
+
+def readers(folder: Path) -> dict[str, Reader]:
+    """Write a file of each kind, and return its reader; all of them stay as they are written."""
+    found: dict[str, Reader] = {}
+    found |= _of_a_run(folder / "run")
+    found |= _of_a_qnn(folder / "qnn")
+    found |= _of_a_model(folder / "model")
+    found |= _of_data(folder / "data")
+    return found
+
+
+def anew(plan: RunPlan) -> RunPlan:
+    """Return a plan whose hashes fit the files as they are now, as anybody could write it."""
+    hashes = {each.path: file_sha256(plan.folder / each.path) for each in plan.files}
+    return dataclasses.replace(plan, files=files_of(hashes))
+
+
+def _of_a_run(root: Path) -> dict[str, Reader]:
+    """A hardware run on this machine with a calibration and a refit."""
+    root.mkdir(parents=True)
+    trained = write_run(root / "trained", num_steps=1)
+    config = PlanConfig(
+        targets=("local:fake_nairobi",),
+        num_images=2,
+        shots=64,
+        mitigation="m3",
+        calibration_shots=64,
+        layout_trials=1,
+        refit="12x64",
+    )
+    plan = make_plan(trained, config, root=root)
+    run = submit_run(plan.folder)
+    assert run.state == "done", run
+    plan, folder = read_plan(plan.folder), plan.folder
+    (root / "service.json").write_text('{"poll_seconds": 1.5, "lookup_pauses_seconds": [0, 1]}')
+    # Each mutation of these is met with a database of its own.
+    for name in ("sqlite", "log"):
+        shutil.copytree(root, root.parent / f"ledger-{name}", ignore=lambda *_: {"trained"})
+    [counts, *_] = sorted((folder / "steps").glob("step*.npz"))
+    return {
+        "plan": Reader(folder / "plan.json", lambda: read_plan(folder), fast=False),
+        "circuits of a plan": Reader(
+            folder / "circuits.qpy", lambda: read_all_circuits(plan), fast=False
+        ),
+        "inputs of a plan": Reader(folder / "inputs.npz", lambda: read_inputs(anew(plan))),
+        "pairs of a refit": Reader(folder / "refit.npz", lambda: read_pairs(anew(plan))),
+        "counts": Reader(counts, lambda: read_counts(counts)),
+        "images of a run": Reader(folder / "images.npz", lambda: _stored_trajectory(folder)),
+        "nonce": Reader(folder / "nonce", lambda: nonce(folder)),
+        "manifest": Reader(
+            folder / "manifest.json", lambda: read_manifest(folder / "manifest.json")
+        ),
+        "calibration": Reader(folder / "calibration-0001.json", lambda: read_calibrations(folder)),
+        "refit": Reader(folder / "refit-0001.json", lambda: read_refits(folder)),
+        "settings": Reader(root / "service.json", lambda: read_settings(root)),
+        "ledger": _ledger(root.parent / "ledger-sqlite", FILE),
+        "log of a ledger": _ledger(root.parent / "ledger-log", f"{FILE}.log"),
+    }
+
+
+def _ledger(root: Path, name: str) -> Reader:
+    file = root / name
+    whole = {each: each.read_bytes() for each in root.iterdir() if each.is_file()}
+
+    def read() -> object:
+        for path in list(root.iterdir()):  # as it was, but for the damaged file
+            if path.is_file() and path != file:
+                path.unlink()
+        for path, content in whole.items():
+            if path != file:
+                path.write_bytes(content)
+        ledger = Ledger.open(root)
+        try:
+            return ledger.runs()
+        finally:
+            ledger.close()
+
+    return Reader(file, read, fast=False)
+
+
+def _of_a_qnn(root: Path) -> dict[str, Reader]:
+    run = run_qnn(
+        estimator(), X, W, target="local:fake_nairobi", root=root, shots=64, layout_trials=1
+    ).folder
+
+    plan = read_plan(run)
+
+    def question() -> object:
+        return read_question(anew(plan))
+
+    return {
+        "question of a qnn": Reader(run / "qnn.json", question, fast=False),
+        "inputs of a qnn": Reader(run / "inputs.npz", question, fast=False),
+        "outputs of a qnn": Reader(run / "outputs.npz", lambda: read_outputs(run)),
+    }
+
+
+def _of_a_model(root: Path) -> dict[str, Reader]:
+    root.mkdir(parents=True)
+    run = write_run(root / "trained", num_steps=1)
+    [checkpoint] = (run / "checkpoints").iterdir()
+    state = TrainingState(epoch=1, batch=0, step=2, images=0, history=[{"test_loss": 0.25}])
+    schema = _schema("qdm_qiskit.training.checkpoint")
+    write_json(checkpoint / "state.json", {"schema": schema, **dataclasses.asdict(state)})
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "test_loss": 0.25}\n{"test_loss": 0.125}\n')
+    refit = {"schema": _schema("qdm_qiskit.sampling.refit_record"), "physical_qubits": [3, 1]}
+    (run / "refit.json").write_text(json.dumps({**refit, "tiles": ">=0.7", "target": "noisy:x"}))
+    place = Place(
+        layer="layer",
+        physical_qubits=(1, 0),
+        transpiler_seed=3,
+        circuit="0" * 16,
+        two_qubit_gates=4,
+        expected_success=0.9,
+    )
+    write_places(run, "noisy:fake_torino", {"fake_torino": [place]})
+    (run / "beside").mkdir()
+    row = {"loss": 0.5, "parameters": 3, "above": 0.25, "half": 0.125}
+    losses = {"schema": _schema("qdm_qiskit.training.beside"), "losses": {"mean": row}}
+    (run / "beside" / "losses.json").write_text(json.dumps(losses))
+    samples = root / "samples"
+    sample(run, "engine", out=samples, num_images=2, shots=8)
+    text = circuit_text(estimator().circuit)
+    (root / "circuit.txt").write_text(text)
+    return {
+        "model": Reader(checkpoint / "config.json", lambda: load_model(checkpoint), fast=False),
+        "weights": Reader(
+            checkpoint / "model.safetensors", lambda: load_model(checkpoint), fast=False
+        ),
+        "state of a training": Reader(
+            checkpoint / "state.json", lambda: load_training_state(checkpoint)
+        ),
+        "configuration of a run": Reader(run / "config.json", lambda: load_run(run), fast=False),
+        "history": Reader(run / "metrics.jsonl", lambda: read_history(run)),
+        "record of a refit": Reader(run / "refit.json", lambda: read_refit(run)),
+        "places": Reader(run / PLACES, lambda: read_places(run)),
+        "losses": Reader(run / "beside" / "losses.json", lambda: read_losses(run)),
+        "manifest of samples": Reader(
+            samples / "manifest.json", lambda: samples_subject(samples), fast=False
+        ),
+        "samples": Reader(samples / "samples.npz", lambda: samples_subject(samples), fast=False),
+        "saved circuit": Reader(
+            root / "circuit.txt",
+            lambda: circuit_from_text((root / "circuit.txt").read_text(errors="replace")),
+        ),
+    }
+
+
+def _schema(module: str) -> str:
+    from importlib import import_module
+
+    return str(import_module(module).SCHEMA)
+
+
+def _of_data(root: Path) -> dict[str, Reader]:
+    root.mkdir(parents=True)
+    pixels = np.full((3, 4, 4), 7, dtype=np.uint8)
+    np.savez(root / "own.npz", images=pixels, labels=np.arange(3))
+    np.savez_compressed(root / "arrays.npz", a=np.arange(12.0).reshape(3, 4), b=np.array("text"))
+    idx = struct.pack(">HBBIII", 0, 8, 3, *pixels.shape) + pixels.tobytes()
+    (root / "train-images-idx3-ubyte").write_bytes(idx)
+    (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx))
+    save_device(load_backend("fake_manila"), root / "device.json")
+    (root / "any.json").write_text('{"a": [1, 2.5, null, true, "\\u00e4"], "b": {"c": -1e-3}}')
+    return {
+        "own images": Reader(root / "own.npz", lambda: read_npz(root / "own.npz")),
+        "own classes": Reader(root / "own.npz", lambda: read_npz_classes(root / "own.npz")),
+        "archive": Reader(root / "arrays.npz", lambda: read_arrays(root / "arrays.npz")),
+        "idx": Reader(
+            root / "train-images-idx3-ubyte", lambda: read_idx(root / "train-images-idx3-ubyte")
+        ),
+        "idx in gzip": Reader(
+            root / "train-images-idx3-ubyte.gz",
+            lambda: read_idx(root / "train-images-idx3-ubyte.gz"),
+        ),
+        "device": Reader(
+            root / "device.json", lambda: load_device(root / "device.json"), fast=False
+        ),
+        "json": Reader(root / "any.json", lambda: read_json_object(root / "any.json")),
+    }
