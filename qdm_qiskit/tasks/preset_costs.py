@@ -128,9 +128,9 @@ def costs_page(costs: Mapping[str, Any]) -> str:
         "- QPU seconds: jobs x 2 s + shots x (repetition delay + circuit length), IBM's formula. "
         "Readout calibration is not in it.",
         "- Kept: smallest share of an image's shots that is expected behind it in a coherent chain: "
-        "what passes the projections, or of measured ancillas has the drawn history, in the mean. A "
-        "chain that keeps less than one shot of those given goes step by step, and a line below the table "
-        "says so.",
+        "what passes the projections, or of measured ancillas has the drawn history, in the mean. "
+        "A chain that keeps less than one shot of those given goes step by step, and a line below the "
+        "table says so.",
         "",
         "| preset | way | chain | jobs | circuits | two-qubit gates | in all | shots | QPU seconds "
         "| kept |",
