@@ -165,6 +165,8 @@ def _price(run: dict[str, Any]) -> str:
     if "problem" in run:
         return f"{run['chain']}: {run['problem']}"
     kept = "" if run["kept"] is None else f", {run['kept']:.2g} of the shots kept"
+    if "because" in run:
+        kept = f", step by step: {run['because']}"
     return (
         f"{run['chain']}: {run['jobs']:,} jobs, {run['circuits']:,} circuits of up to "
         f"{run['largest_two_qubit_gates']:,} two-qubit gates, {run['shots']:,} shots, "

@@ -70,6 +70,10 @@ def transpile(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the sampler; all if not given.")
     ] = None,
+    chain: Annotated[
+        str,
+        typer.Option(help="Models of states: coherent, all steps in one circuit; steps; or auto."),
+    ] = "auto",
     every: Annotated[
         bool,
         typer.Option("--every", help="Transpile also circuits that differ in weights only."),
@@ -122,6 +126,7 @@ def transpile(
             num_images=num_images,
             scheduler=scheduler,
             num_inference_steps=steps,
+            chain=chain,
             every=every,
             fractional_gates=fractional_gates,
             progress=lambda each: bar.update(

@@ -29,6 +29,7 @@ from ..hardware.plan.call_jobs import MOST_VALUES
 from ..hardware.plan.qpu_seconds import JOB_OVERHEAD_SECONDS, MAX_EXECUTIONS, Timing, timing
 from ..notebook import Markup, card, note, one_line, table
 from ..progress import Message, Progress, silent
+from ..sampling.ancillas import reuses_qubits
 from ..sampling.readings import Reading
 from ..transpiling.cost import CircuitCost, circuit_cost
 from ..transpiling.passes import best_trial, layout_trials
@@ -53,8 +54,24 @@ class Work:
     """Chain of the steps, in words."""
     images: int
     """Number of images of the run."""
+    reused: Sequence[Sequence[CircuitCall]] | None = None
+    """A chain in one circuit on qubits that are used again; None where there is none."""
     kept: float | None = None
-    """Smallest share of an image's shots that passes the chain's projections; None without a chain."""
+    """Smallest share of an image's shots that is expected behind x_0 in such a chain: what passes its
+    projections, or has the drawn history in the mean; None without one."""
+    because: str = ""
+    """Reason to go step by step where one circuit would do otherwise."""
+
+    def jobs_on(self, device: BackendV2) -> Sequence[Sequence[CircuitCall]]:
+        """Return the calls in the form that suits a device.
+
+        Raises:
+            UnsupportedCircuit: As :func:`.reuses_qubits`.
+        """
+        if self.reused is None:
+            return self.jobs
+        [[fresh]], [[reused]] = self.jobs, self.reused
+        return self.reused if reuses_qubits(fresh, reused, device) else self.jobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +157,8 @@ class RunReport:
     """Shots of each bound circuit."""
     kept: float | None
     """See :attr:`Work.kept`."""
+    because: str
+    """See :attr:`Work.because`."""
     level: int
     """Optimization level."""
     seeds: tuple[int, ...]
@@ -213,6 +232,8 @@ def about_line(data: dict[str, Any]) -> str:
         kept = f", {data['kept']:.3g} of the shots kept"
         if data["kept"] * data["shots"] < 1:
             kept += ", less than one: the run is refused until shots are raised"
+    if data["because"]:
+        kept = f"; one circuit does not do: {data['because']}"
     return (
         f"{data['images']} images, {data['chain']}, {data['shots']} shots a circuit, by "
         f"{data['way']}{kept}"
@@ -283,21 +304,27 @@ def run_report(
             f"shots is 1 to {MAX_EXECUTIONS}, with at least one seed and one backend, got {shots}, "
             f"{len(seeds)} and {len(backends)}."
         )
-    calls = all_of_kind([c for job in work.jobs for c in job], CircuitCall, "work.jobs")
+    all_of_kind([c for job in work.jobs for c in job], CircuitCall, "work.jobs")
     loaded = [as_backend(each, "backends") for each in backends]
-    groups = _Groups(calls, every=every)
     memory = Kept() if kept is None else kept
     found = []
     for device in loaded:
+        jobs, problem = _jobs_on(work, device)
+        groups = _Groups([call for job in jobs for call in job], every=every)
         fitted: dict[str, _Fitted] = {}
         for done, (structure, call) in enumerate(groups.first.items(), start=1):
             key = (device.name, level, fractional, tuple(seeds), structure)
+            if problem is not None:
+                fitted[structure] = _Fitted((), (), problem)
+                continue
             if key not in memory.found:
                 memory.found[key] = _fit(call, device, level, seeds, fractional)
             fitted[structure] = memory.found[key]
             progress(Message(device.name, done, len(groups.first)))
         rows = groups.rows(fitted, work.steps)
-        total = None if any(r.problem for r in rows) else groups.total(work, fitted, shots)
+        total = (
+            None if any(r.problem for r in rows) else groups.total(jobs, work.steps, fitted, shots)
+        )
         found.append(
             DeviceRun(backend=device.name, device_qubits=device.num_qubits, rows=rows, total=total)
         )
@@ -309,11 +336,20 @@ def run_report(
         images=work.images,
         shots=shots,
         kept=work.kept,
+        because=work.because,
         level=level,
         seeds=tuple(int(seed) for seed in seeds),
         backends=tuple(found),
         versions={p: version(p) for p in ("qiskit", "qiskit-aer", "qiskit-ibm-runtime")},
     )
+
+
+def _jobs_on(work: Work, device: BackendV2) -> tuple[Sequence[Sequence[CircuitCall]], str | None]:
+    """Return a step's calls in the form that suits a device, or why none does."""
+    try:
+        return work.jobs_on(device), None
+    except UnsupportedCircuit as error:
+        return work.jobs, str(error)
 
 
 class _Groups:
@@ -377,11 +413,17 @@ class _Groups:
             )
         return tuple(found)
 
-    def total(self, work: Work, fitted: dict[str, _Fitted], shots: int) -> RunTotal:
-        """Return the sum over the jobs of all steps."""
+    def total(
+        self,
+        asked: Sequence[Sequence[CircuitCall]],
+        steps: int,
+        fitted: dict[str, _Fitted],
+        shots: int,
+    ) -> RunTotal:
+        """Return the sum over the jobs of all steps; ``asked`` are a step's."""
         jobs = circuits = gates = 0
         seconds: list[float] = []
-        for question in work.jobs:
+        for question in asked:
             sizes = []
             for call in question:
                 of = fitted[self.structure[self.content(call)]]
@@ -395,11 +437,11 @@ class _Groups:
                 sizes.append((rows, bases * shots, bases * call.circuit.num_parameters, call.name))
             jobs += _jobs(sizes)
         return RunTotal(
-            jobs=jobs * work.steps,
-            circuits=circuits * work.steps,
-            shots=circuits * shots * work.steps,
-            two_qubit_gates=gates * work.steps,
-            qpu_seconds=work.steps * (jobs * JOB_OVERHEAD_SECONDS + math.fsum(seconds)),
+            jobs=jobs * steps,
+            circuits=circuits * steps,
+            shots=circuits * shots * steps,
+            two_qubit_gates=gates * steps,
+            qpu_seconds=steps * (jobs * JOB_OVERHEAD_SECONDS + math.fsum(seconds)),
         )
 
 

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..diffusion import DiffusionProcess
 from ..engine.noise.runners import runner_for
 from ..errors import InvalidOption, TargetUnavailable
 from ..execution.runner import CircuitRunner
 from ..execution.targets import Target
 from ..layers.calling import ExactTarget
 from ..mitigation.readout import ReadoutCalibration
+from ..models import Denoiser
 from ..progress import Message, Progress, silent
 from ..rng import stream
 from .call_targets import EngineShots, Programs
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from .sample import TrainedRun
 
 __all__ = [
-    "chain_of_run",
+    "chain_in_one",
     "chosen_chain",
     "history_stream",
     "run_at_once",
@@ -72,8 +74,11 @@ def chosen_chain(
     if config.chain == "steps" or (config.chain == "auto" and exact):
         return None, "chain is 'steps'" if config.chain == "steps" else ""
     own = config.scheduler == "process" and sampler in (None, "process")
-    found, why = chain_of_run(
-        run, own_steps=config.num_inference_steps if own else 0, insist=config.chain == "coherent"
+    found, why = chain_in_one(
+        run.model,
+        run.process,
+        own_steps=config.num_inference_steps if own else 0,
+        insist=config.chain == "coherent",
     )
     if found is not None and config.chain == "auto":
         lost = found.too_few_kept(found.expected_share(x, labels), config.shots)
@@ -82,13 +87,14 @@ def chosen_chain(
     return found, why
 
 
-def chain_of_run(
-    run: TrainedRun, *, own_steps: int | None, insist: bool
+def chain_in_one(
+    model: Denoiser, process: DiffusionProcess, *, own_steps: int | None, insist: bool
 ) -> tuple[CoherentChain | None, str]:
-    """Return a run's chain as one circuit, or None and the reason; without one for images.
+    """Return a model's chain as one circuit, or None and the reason; without one for images.
 
     Args:
-        run: The run.
+        model: With its weights.
+        process: The process of its training.
         own_steps: Steps of the process's own sampler that are asked for; None is all of them, and 0
             another sampler.
         insist: True to raise in place of None.
@@ -96,20 +102,20 @@ def chain_of_run(
     Raises:
         TargetUnavailable, InvalidOption: As :func:`chosen_chain`.
     """
-    if not hands_on_states(run.model):
+    if not hands_on_states(model):
         if insist:
             raise TargetUnavailable(
-                f"'{run.model.name}' hands on images and no states, so its steps are no one circuit; "
+                f"'{model.name}' hands on images and no states, so its steps are no one circuit; "
                 "leave chain at 'auto'."
             )
         return None, ""
-    if own_steps not in (None, run.process.num_steps):
+    if own_steps not in (None, process.num_steps):
         why = "Only all steps of the process's own chain are one circuit"
         if insist:
             raise InvalidOption(f"{why}; leave sampler and steps out, or set chain to 'steps'.")
         return None, f"{why}."
     try:
-        return CoherentChain.of(run.model, run.process), ""
+        return CoherentChain.of(model, process), ""
     except TargetUnavailable as error:
         if insist:
             raise

@@ -43,6 +43,7 @@ def cost(
     num_images: int = 16,
     scheduler: str = "process",
     num_inference_steps: int | None = None,
+    chain: str = "auto",
     every: bool = False,
     fractional_gates: bool = False,
     progress: Progress = silent,
@@ -67,6 +68,8 @@ def cost(
         num_images: Number of images of a run of many circuits, at least 1.
         scheduler: Sampler of that run, such as ``ddim``; by default its process's own chain.
         num_inference_steps: Steps of the sampler; all of them if None.
+        chain: Chain of a model of states, as for :func:`.sample`: ``coherent``, ``steps`` or
+            ``auto``, which goes step by step where one circuit keeps less than one of ``shots``.
         every: True to transpile all its circuits, even those that differ only in their weights'
             values.
         fractional_gates: True to use a device's rzz for free angles too, folded into its range.
@@ -115,6 +118,8 @@ def cost(
             num_images=num_images,
             scheduler=scheduler,
             steps=num_inference_steps,
+            chain=chain,
+            shots=shots,
             seed=seed,
         )
         return run_report(
@@ -128,10 +133,10 @@ def cost(
             fractional=fractional_gates,
             progress=progress,
         )
-    if scheduler != "process" or num_inference_steps is not None or every:
+    if scheduler != "process" or num_inference_steps is not None or chain != "auto" or every:
         raise InvalidOption(
-            "A single circuit is reported step by step: scheduler, num_inference_steps and every are "
-            "for models of many circuits."
+            "A single circuit is reported step by step: scheduler, num_inference_steps, chain and "
+            "every are for models of many circuits."
         )
     found, circuit, example = _subject(subject, chosen, loader, seed)
     return transpile_report(

@@ -68,7 +68,7 @@ def preset_cost(name: str, kept: Kept | None = None) -> dict[str, Any]:
     if is_classical(model):
         return {"way": "classical", "targets": targets_of("classical"), "runs": []}
     process = make_process(resolve_run(name).diffusion)
-    works = [run_work(model, process, num_images=IMAGES)]
+    works = [run_work(model, process, num_images=IMAGES, shots=SHOTS)]
     short = short_chain(process)
     if short is not None and works[0].way != "coherent":
         works.append(
@@ -93,6 +93,8 @@ def _run(name: str, work: Work, kept: Kept) -> dict[str, Any]:
     report = run_report(name, work, [BACKEND], seeds=seeds, shots=SHOTS, kept=kept)
     [device] = report.backends
     told = {"chain": work.chain, "steps": work.steps, "kept": work.kept}
+    if work.because:
+        told["because"] = work.because
     if device.total is None:
         return {**told, "problem": device.problem}
     rows = device.rows
@@ -125,22 +127,27 @@ def costs_page(costs: Mapping[str, Any]) -> str:
         "whatever its shots. Circuits that differ in their weights only share their numbers.",
         "- QPU seconds: jobs x 2 s + shots x (repetition delay + circuit length), IBM's formula. "
         "Readout calibration is not in it.",
-        "- Kept: smallest share of an image's shots that passes the projections of a coherent chain. "
-        "Below one shot of those given, *!*, the run is refused until shots are raised, by `--shots` "
-        "or `--kept-shots`.",
+        "- Kept: smallest share of an image's shots that is expected behind it in a coherent chain: "
+        "what passes the projections, or of measured ancillas has the drawn history, in the mean. "
+        "A chain that keeps less than one shot of those given goes step by step, and a line below the "
+        "table says so.",
         "",
         "| preset | way | chain | jobs | circuits | two-qubit gates | in all | shots | QPU seconds "
         "| kept |",
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, each in costs["presets"].items():
-        lines += [f"| {' | '.join(line)} |" for line in cost_lines(name, each, costs["shots"])]
+        lines += [f"| {' | '.join(line)} |" for line in cost_lines(name, each)]
+    for name, each in costs["presets"].items():
+        lines += [
+            f"\n{name}: step by step. {run['because']}." for run in each["runs"] if "because" in run
+        ]
     if costs["not_priced"]:
         lines += ["", f"Not priced yet: {', '.join(costs['not_priced'])}."]
     return "\n".join([*lines, ""])
 
 
-def cost_lines(name: str, cost: Mapping[str, Any], shots: int) -> list[list[str]]:
+def cost_lines(name: str, cost: Mapping[str, Any]) -> list[list[str]]:
     """Return a line of the page for each priced chain of a preset."""
     if not cost["runs"]:
         return [[name, cost["way"], cost.get("problem", "-"), *["-"] * 7]]
@@ -150,7 +157,7 @@ def cost_lines(name: str, cost: Mapping[str, Any], shots: int) -> list[list[str]
             lines.append([name, cost["way"], run["problem"], *["-"] * 7])
             continue
         kept = run["kept"]
-        share = "-" if kept is None else f"{kept:.2g}" + (" !" if kept * shots < 1 else "")
+        share = "-" if kept is None else f"{kept:.2g}"
         lines.append(
             [
                 *(name, cost["way"], run["chain"], f"{run['jobs']:,}", f"{run['circuits']:,}"),

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 from ..diffusion import DiffusionProcess
-from ..errors import InvalidOption, QdmError, TargetUnavailable
+from ..errors import InvalidOption, QdmError
 from ..evaluation.run_cost import Work
-from ..execution.noisy import MAX_DENSITY_QUBITS
 from ..layers.calling import calls_of
 from ..models import Denoiser
 from ..rng import derived_seed
+from ..sampling.at_once import chain_in_one
 from ..sampling.coherent import CoherentChain
 from ..sampling.device import hands_on_states
 from ..sampling.schedulers import planned_chain
@@ -34,6 +34,8 @@ def run_work(
     num_images: int = 16,
     scheduler: str = "process",
     steps: int | None = None,
+    chain: str = "auto",
+    shots: int | None = None,
     seed: int = 0,
 ) -> Work:
     """Return the calls that sampling makes to a target.
@@ -47,24 +49,32 @@ def run_work(
         num_images: Number of images, at least 1.
         scheduler: Name of the sampler.
         steps: Steps of the sampler; None leaves them to it.
+        chain: ``auto``, ``coherent`` or ``steps``; see :attr:`.SamplingConfig.chain`.
+        shots: Shots by which ``auto`` goes step by step where one circuit keeps less than one; None
+            is exact.
         seed: Seed of the noise.
 
     Raises:
-        InvalidOption: If the model calls no circuits, or the sampler does not fit the process.
-        TargetUnavailable: If no target can answer the call of a layer's circuit.
+        InvalidOption: If the model calls no circuits, the sampler does not fit the process, or there
+            is no such ``chain``.
+        TargetUnavailable: If no target can answer the call of a layer's circuit, or ``chain`` is
+            ``coherent`` and the model's chain is not.
     """
+    if chain not in ("auto", "coherent", "steps"):
+        raise InvalidOption(f"chain is 'auto', 'coherent' or 'steps', got {chain!r}.")
     _, times = planned_chain(process, scheduler, steps)
     start = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
     x = process.start((num_images, *model.state_shape), start)
     labels = _labels(model, num_images)
-    whole = scheduler == "process" and len(times) == process.num_steps
-    if whole and hands_on_states(model):
-        try:
-            chain = CoherentChain.of(model, process)
-        except TargetUnavailable:
-            pass  # told from step to step
-        else:
-            return _coherent(chain, process, x, labels)
+    because = ""
+    if chain != "steps":
+        own = len(times) if scheduler == "process" else 0
+        one, _ = chain_in_one(model, process, own_steps=own, insist=chain == "coherent")
+        if one is not None:
+            kept = one.expected_share(x, labels)
+            because = one.too_few_kept(kept, shots) if chain == "auto" else ""
+            if not because:
+                return _coherent(one, process, x, labels, float(kept.min()))
     training = model.training
     model.eval()
     try:
@@ -76,6 +86,7 @@ def run_work(
             f"'{model.name}' has no single circuit to report on, and calls none: it is classical and "
             "runs on the engine."
         )
+    whole = len(times) == process.num_steps
     name = f"all {len(times)} steps of the process" if whole else f"{len(times)} steps"
     return Work(
         way="tomography" if hands_on_states(model) else "calls",
@@ -83,6 +94,7 @@ def run_work(
         steps=len(times),
         chain=name if scheduler == "process" else f"{len(times)} steps of {scheduler}",
         images=num_images,
+        because=because,
     )
 
 
@@ -98,16 +110,20 @@ def short_chain(process: DiffusionProcess) -> dict[str, Any] | None:
 
 
 def _coherent(
-    chain: CoherentChain, process: DiffusionProcess, x: torch.Tensor, labels: torch.Tensor | None
+    chain: CoherentChain,
+    process: DiffusionProcess,
+    x: torch.Tensor,
+    labels: torch.Tensor | None,
+    kept: float,
 ) -> Work:
-    reuse = chain.spec.num_qubits > MAX_DENSITY_QUBITS  # as a device's run has it
     return Work(
         way="coherent",
-        jobs=[chain.calls(x, labels, shots=None, reuse_qubits=reuse)],
+        jobs=[chain.calls(x, labels, shots=None)],
+        reused=[chain.calls(x, labels, shots=None, reuse_qubits=True)],
         steps=1,
         chain=f"all {process.num_steps} steps in one circuit",
         images=len(x),
-        kept=float(chain.kept(x, labels).min()),
+        kept=kept,
     )
 
 

@@ -17,7 +17,13 @@ from qdm_qiskit.circuits import ExpectationReadout, eeqdm
 from qdm_qiskit.cli.main import main
 from qdm_qiskit.diffusion import InterpolatedNoise
 from qdm_qiskit.errors import InvalidOption
-from qdm_qiskit.evaluation.run_cost import MAX_EXECUTIONS, MOST_VALUES, _jobs, run_report
+from qdm_qiskit.evaluation.run_cost import (
+    MAX_EXECUTIONS,
+    MOST_VALUES,
+    _jobs,
+    about_line,
+    run_report,
+)
 from qdm_qiskit.execution.devices import as_backend
 from qdm_qiskit.hardware.plan.qpu_seconds import timing
 from qdm_qiskit.layers.calling import calls_of
@@ -27,6 +33,7 @@ from qdm_qiskit.tasks.run_work import run_work
 from qdm_qiskit.transpiling.passes import transpile_for
 from tests.artifacts.test_transpile_reports import assert_same
 from tests.helpers import ROOT, write_run
+from tests.state_runs import write_state_run
 
 COMMITTED = json.loads((ROOT / "qdm_qiskit/models/costs.json").read_text())
 
@@ -140,6 +147,9 @@ def test_a_row_that_outgrows_a_job_is_refused() -> None:
         (["ddpm-depth2"], "it is classical and runs on the engine"),
         (["digits-demo", "--scheduler=ddim"], "for models of many circuits"),
         (["koelle-qunet-L8", "--scheduler=ddim"], "leave scheduler out"),
+        (["digits-demo", "--chain=steps"], "for models of many circuits"),
+        (["koelle-qunet-L8", "--chain=both"], "chain is 'auto', 'coherent' or 'steps'"),
+        (["koelle-qunet-L8", "--chain=coherent"], "hands on images and no states"),
     ],
 )
 def test_what_cannot_be_priced_is_one_line(words, problem, tmp_path, capsys) -> None:
@@ -195,6 +205,79 @@ def test_the_price_is_that_of_the_plan(tmp_path, images, shots) -> None:
         plan.total_shots,
     )
     assert total.qpu_seconds == pytest.approx(plan.total_seconds, rel=1e-3)
+
+
+QUICK = {"num_images": 2, "layout_trials": 1, "optimization_level": 3}
+
+
+def agree(report, plan) -> None:
+    """The report's total is that of the plan."""
+    [device] = report.backends
+    total = device.total
+    counted = (total.jobs, total.circuits, total.shots)
+    assert counted == (plan.num_jobs, plan.num_circuits, plan.total_shots)
+    assert total.qpu_seconds == pytest.approx(plan.total_seconds, rel=1e-3)
+
+
+def test_a_chain_is_reported_on_the_qubits_that_a_plan_gives_it(tmp_path) -> None:
+    run = write_state_run(tmp_path / "run", "cacioppo", num_steps=4)  # 6 fresh qubits, 3 used again
+    devices = ["fake_manila", "fake_nairobi", "fake_vigo"]
+    report = qdm.cost(run, devices, trials=1, num_images=2, shots=500)
+    assert [each.rows[0].qubits for each in report.backends][:2] == [3, 6]
+    assert "does not measure and reset in the middle" in report.backends[2].problem
+    plan = qdm.plan(run, "local:fake_manila", shots=500, root=tmp_path / "runs", **QUICK)
+    agree(replace(report, backends=report.backends[:1]), plan)
+    assert report.backends[0].rows[0].two_qubit_gates == plan.circuit.two_qubit_gates
+
+
+def test_the_kept_share_of_histories_is_the_plans(tmp_path) -> None:
+    run = write_state_run(tmp_path / "run", "quddpm")
+    report = qdm.cost(run, "fake_manila", trials=1, num_images=2, shots=500)
+    plan = qdm.plan(run, "local:fake_manila", shots=500, root=tmp_path / "runs", **QUICK)
+    assert report.kept == pytest.approx(plan.chain.least_kept, rel=1e-9)
+    assert 0.25 < report.kept < 0.9
+    agree(report, plan)
+
+
+def test_a_chain_is_priced_the_way_that_it_would_run(tmp_path) -> None:
+    run = write_state_run(tmp_path / "run", "conditioned", init_std=1.0)
+    options = {"trials": 1, "num_images": 2, "shots": 1_000}
+    report = qdm.cost(run, "fake_nairobi", **options)
+    plan = qdm.plan(run, "local:fake_nairobi", shots=1_000, root=tmp_path / "runs", **QUICK)
+    assert (report.way, report.kept) == ("tomography", None)
+    assert f"{report.because}." == plan.chain.because
+    agree(report, plan)
+    one, steps = (qdm.cost(run, "fake_nairobi", chain=c, **options) for c in ("coherent", "steps"))
+    assert one.kept * 1_000 < 1
+    assert one.backends[0].total.jobs == 1
+    assert (steps.way, steps.because) == ("tomography", "")
+    assert steps.backends == report.backends
+    said = [about_line(each.to_dict()) for each in (report, one, steps)]
+    assert f"by tomography; one circuit does not do: {report.because}" in said[0]
+    assert "less than one: the run is refused until shots are raised" in said[1]
+    assert said[2].endswith("by tomography")
+
+
+@pytest.mark.slow
+def test_the_command_takes_the_chain(tmp_path, capsys) -> None:
+    run = write_state_run(tmp_path / "run", "conditioned", init_std=1.0)
+    words = ["report", "transpile", str(run), "--backend=fake_nairobi", "--trials=1", "--level=1"]
+    words += ["--num-images=2", "--shots=1000", "--out", str(tmp_path / "out")]
+    ends = {"auto": "less than one", "coherent": "until shots are raised", "steps": "by tomography"}
+    for chain, end in ends.items():
+        with pytest.raises(SystemExit) as left:
+            main([*words, f"--chain={chain}"])
+        assert left.value.code == 0
+        assert capsys.readouterr().out.splitlines()[0].endswith(end)
+
+
+def test_a_line_below_the_costs_says_what_goes_step_by_step(capsys) -> None:
+    run = COMMITTED["presets"]["cacioppo-latent"]["runs"][0]
+    assert COMMITTED["presets"]["cacioppo-latent"]["way"] == "tomography"
+    assert f"cacioppo-latent: step by step. {run['because']}." in costs_page(COMMITTED)
+    with pytest.raises(SystemExit):
+        main(["models", "describe", "cacioppo-latent"])
+    assert f"step by step: {run['because']}" in capsys.readouterr().out
 
 
 def test_the_list_has_a_way_targets_and_a_price_for_each_preset() -> None:

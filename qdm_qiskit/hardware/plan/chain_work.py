@@ -37,14 +37,15 @@ def chain_choice(
         TargetUnavailable, InvalidOption: If ``chain`` is ``coherent`` and the run's chain is not; or
             if ``kept_shots`` is given and nothing is projected in one circuit.
     """
-    from ...sampling.at_once import chain_of_run
+    from ...sampling.at_once import chain_in_one
 
     found: CoherentChain | None = None
     why = ""
     if config.chain != "steps":
         own = sampler is None and config.scheduler == "process" and config.eta == 0
         steps = config.num_inference_steps if own else 0
-        found, why = chain_of_run(trained, own_steps=steps, insist=config.chain == "coherent")
+        insist = config.chain == "coherent"
+        found, why = chain_in_one(trained.model, trained.process, own_steps=steps, insist=insist)
     if found is not None and config.tile_choice is not None:
         if config.chain == "coherent":
             raise InvalidOption(

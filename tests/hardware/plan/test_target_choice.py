@@ -185,9 +185,7 @@ def test_a_device_of_too_few_qubits_is_passed_over(large, tmp_path):
 def test_too_few_qubits_of_one_target_or_of_all_are_one_line(large, tmp_path):
     with pytest.raises(UnsupportedCircuit, match="7 qubits and the device has 5"):
         planned(large, tmp_path, Availability(), SMALL)
-    with pytest.raises(
-        TargetUnavailable, match=r"No target satisfies.*fake_quito: .*has 5"
-    ) as caught:
+    with pytest.raises(TargetUnavailable, match=r"No target .*fake_quito: .*has 5") as caught:
         planned(large, tmp_path, Availability(), SMALL, "local:fake_quito")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
