@@ -63,7 +63,7 @@ class _Preparation:
 
     def __init__(self, noise: NoiseModel | None, unknown_gates: UnknownGates) -> None:
         wanted = noise is not None and unknown_gates == "refuse"
-        self._coverage = NoiseCoverage(noise) if wanted else None
+        self._coverage = NoiseCoverage(noise, takes_device=True) if wanted else None
 
     def __call__(self, circuits: list[QuantumCircuit]) -> list[QuantumCircuit]:
         ready: dict[int, QuantumCircuit] = {}

@@ -8,7 +8,7 @@ its calls go, and no target knows the model.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -22,7 +22,14 @@ from ..circuits.fingerprint import circuit_fingerprint
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..errors import InvalidData
 
-__all__ = ["CallResult", "CallTarget", "CircuitCall", "joined_results"]
+__all__ = [
+    "CallResult",
+    "CallTarget",
+    "CircuitCall",
+    "ErrorRecorder",
+    "joined_errors",
+    "joined_results",
+]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -139,6 +146,9 @@ class CallResult:
     """Standard errors of the outputs, of their shape; None for exact values, and if not known."""
     kept: np.ndarray | None = None
     """``(rows,)``: share of the shots that passed the post-selection; None where there is none."""
+    errors_of: Callable[[np.ndarray], np.ndarray] | None = None
+    """Function that takes weights ``(num_outputs, sums)`` and returns standard errors ``(rows, sums)``
+    of weighted sums of probabilities, divided by the share that was kept; None where not known."""
 
 
 def joined_results(parts: Sequence[CallResult]) -> CallResult:
@@ -156,7 +166,22 @@ def joined_results(parts: Sequence[CallResult]) -> CallResult:
     if len(parts) == 1:
         return parts[0]
     outputs = np.concatenate([each.outputs for each in parts])
-    return CallResult(outputs=outputs, standard_errors=rows("standard_errors"), kept=rows("kept"))
+    return CallResult(
+        outputs=outputs,
+        standard_errors=rows("standard_errors"),
+        kept=rows("kept"),
+        errors_of=joined_errors([each.errors_of for each in parts]),
+    )
+
+
+def joined_errors(
+    parts: Sequence[Callable[[np.ndarray], np.ndarray] | None],
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return the errors of sums of all rows, from those of parts of them; None if one has none."""
+    known = [each for each in parts if each is not None]
+    if len(known) < len(parts):
+        return None
+    return lambda weights: np.concatenate([each(weights) for each in known])
 
 
 @runtime_checkable
@@ -172,5 +197,19 @@ class CallTarget(Protocol):
 
         Returns:
             One result for each.
+        """
+        ...
+
+
+@runtime_checkable
+class ErrorRecorder(Protocol):
+    """Target that records standard errors of what layers make of its answers."""
+
+    def note(self, name: str, errors: np.ndarray) -> None:
+        """Take the errors of values that have no call of their own, such as trained observables.
+
+        Args:
+            name: Address of the values within the step, as a call's.
+            errors: ``(rows, values)``.
         """
         ...

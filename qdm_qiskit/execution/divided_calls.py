@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .calls import CallResult, CircuitCall
+from .calls import CallResult, CircuitCall, joined_errors
 
 __all__ = ["divided", "joined", "other_call"]
 
@@ -48,10 +48,12 @@ def joined(parts: Sequence[tuple[np.ndarray, CallResult]]) -> CallResult:
 
     outputs = whole([each.outputs for _, each in parts])
     assert outputs is not None
+    together = joined_errors([each.errors_of for _, each in parts])
     return CallResult(
         outputs=outputs,
         standard_errors=whole([each.standard_errors for _, each in parts]),
         kept=whole([each.kept for _, each in parts]),
+        errors_of=None if together is None else lambda weights: together(weights)[order],
     )
 
 

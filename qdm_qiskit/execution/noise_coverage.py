@@ -45,9 +45,11 @@ class NoiseCoverage:
 
     Args:
         noise_model: Aer's noise model.
+        takes_device: True where the caller has an argument ``device``, for the messages.
     """
 
-    def __init__(self, noise_model: NoiseModel) -> None:
+    def __init__(self, noise_model: NoiseModel, *, takes_device: bool = False) -> None:
+        self._first = "name its device, as in device='fake_torino', or " if takes_device else ""
         default, local = noise_model._default_quantum_errors, noise_model._local_quantum_errors
         self._everywhere = frozenset(default) - _NO_GATES
         self._places = {n: frozenset(places) for n, places in local.items() if n not in _NO_GATES}
@@ -136,8 +138,8 @@ class NoiseCoverage:
         known = sorted(self.known)
         return UnsupportedCircuit(
             f"The noise model knows {', '.join(known)} and not {names}, which would run free of "
-            f"noise: name the device (device='fake_torino') or transpile with basis_gates={known} "
-            "and its coupling map, or pass unknown_gates='noiseless'."
+            f"noise: {self._first}transpile with basis_gates={known} and the device's coupling map, or "
+            "pass unknown_gates='noiseless'."
         )
 
     def refusal_elsewhere(self, qubits: Iterable[int]) -> UnsupportedCircuit:

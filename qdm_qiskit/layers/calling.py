@@ -16,7 +16,7 @@ from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..diffusion.states import unit_states
 from ..engine import CircuitProgram
 from ..errors import TargetUnavailable
-from ..execution.calls import CallResult, CallTarget, CircuitCall
+from ..execution.calls import CallResult, CallTarget, CircuitCall, ErrorRecorder
 from .arrays import exact, to_array
 from .branch_layer import BranchLayer
 from .executors import EngineExecutor
@@ -76,6 +76,11 @@ class Caller:
     def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
         """Ask the target for calls that do not depend on each other."""
         return self.target.answer(calls)
+
+    def note(self, name: str, errors: np.ndarray) -> None:
+        """Tell the target standard errors of values made of its answers, if it records them."""
+        if isinstance(self.target, ErrorRecorder):
+            self.target.note(name, errors)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

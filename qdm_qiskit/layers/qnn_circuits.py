@@ -152,7 +152,9 @@ def _in_known_gates(
     simulator, noise = aer_behind(primitive), noise_behind(primitive)
     assert simulator is not None  # the caller has looked
     basis = set(simulator.configuration().basis_gates)
-    coverage = None if noise is None or unknown == "noiseless" else NoiseCoverage(noise)
+    coverage = None
+    if noise is not None and unknown != "noiseless":
+        coverage = NoiseCoverage(noise, takes_device=True)
     if coverage is None or not coverage.knows_gates:
         return circuit if _gates(circuit) <= basis else _translated(circuit, basis)
     basis &= coverage.known

@@ -69,6 +69,10 @@ class Calling(Protocol):
         """Ask for calls that do not depend on each other."""
         ...
 
+    def note(self, name: str, errors: np.ndarray) -> None:
+        """Tell standard errors ``(rows, values)`` of values that are made of answers."""
+        ...
+
 
 @final
 class StateCalls:
@@ -232,7 +236,8 @@ class StateCalls:
             name = f"{self.name}.observable{number}"
             calls.append(self.caller.call(name, spec, torch.zeros(0), amplitudes, values))
             spectra.append(spectrum)
-        columns = []
+        columns: list[np.ndarray] = []
+        errors: list[np.ndarray] = []
         for result, eigenvalues in zip(self.caller.answer(calls), spectra, strict=True):
             kept = result.outputs.sum(axis=1)
             if (kept <= 0).any():
@@ -241,6 +246,10 @@ class StateCalls:
                     f"'{self.name}'; raise shots above {self.caller.shots}."
                 )
             columns.append(result.outputs @ eigenvalues / kept)
+            if result.errors_of is not None:
+                errors.append(result.errors_of(eigenvalues[:, None])[:, 0])
+        if len(errors) == len(columns):
+            self.caller.note(f"{self.name}.observables", np.stack(errors, axis=1))
         return torch.from_numpy(np.stack(columns, axis=1)).to(states.real)
 
     def _by_paulis(

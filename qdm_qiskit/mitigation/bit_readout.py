@@ -7,13 +7,13 @@ scatter, and so do the calibration's, of which each column of a matrix is a shar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
-__all__ = ["BitReadout"]
+__all__ = ["BitReadout", "along_bits"]
 
 
 @final
@@ -45,11 +45,11 @@ class BitReadout:
         Args:
             values: ``(2**bits, sums)``.
         """
-        return _along_bits([np.linalg.inv(each).T for each in self.matrices], values)
+        return along_bits([np.linalg.inv(each).T for each in self.matrices], values)
 
     def corrected(self, frequencies: np.ndarray) -> np.ndarray:
         """Return frequencies with the whole readout inverted, ``(rows, 2**bits)``."""
-        return _along_bits([np.linalg.inv(each) for each in self.matrices], frequencies.T).T
+        return along_bits([np.linalg.inv(each) for each in self.matrices], frequencies.T).T
 
     def slopes(self, values: np.ndarray, quasi: np.ndarray) -> np.ndarray:
         """Return the change of corrected sums with the chances of reading 1.
@@ -81,20 +81,43 @@ class BitReadout:
             An array of the other axes; 0 where the matrices are known exactly.
         """
         found = np.zeros(slopes.shape[2:])
+        for bits, prepared, spread in self.parts():
+            found += slopes[bits, prepared].sum(axis=0) ** 2 * spread
+        return found
+
+    def parts(self) -> Iterator[tuple[list[int], int, float]]:
+        """Yield the numbers that the calibration's shots tell, each a chance of reading 1.
+
+        Yields:
+            The bits of a qubit, which one error moves all, the state that was prepared, and the
+            variance of the number; nothing where the matrices are known exactly.
+        """
         if self.shots is None:
-            return found
+            return
         qubits = range(len(self.matrices)) if self.qubits is None else self.qubits
         for qubit in dict.fromkeys(qubits):
             bits = [bit for bit, each in enumerate(qubits) if each == qubit]
             ones = self.matrices[bits[0]][1]
-            spread = ones * (1 - ones) / max(self.shots[bits[0]] - 1, 1)
-            for prepared in (0, 1):  # one error moves all bits of the qubit
-                found += slopes[bits, prepared].sum(axis=0) ** 2 * spread[prepared]
-        return found
+            for prepared in (0, 1):
+                spread = ones[prepared] * (1 - ones[prepared]) / max(self.shots[bits[0]] - 1, 1)
+                yield bits, prepared, float(spread)
+
+    def only(self, bits: Sequence[int]) -> BitReadout:
+        """Return the readout of some of the bits, in the given order."""
+        return BitReadout(
+            tuple(self.matrices[bit] for bit in bits),
+            None if self.qubits is None else tuple(self.qubits[bit] for bit in bits),
+            None if self.shots is None else tuple(self.shots[bit] for bit in bits),
+        )
 
 
-def _along_bits(matrices: Sequence[np.ndarray], values: np.ndarray) -> np.ndarray:
-    """Apply a matrix to each bit of the first axis of ``(2**bits, sums)``."""
+def along_bits(matrices: Sequence[np.ndarray], values: np.ndarray) -> np.ndarray:
+    """Apply a matrix to each bit of an array's first axis.
+
+    Args:
+        matrices: ``(2, 2)`` of each bit, bit 0 first.
+        values: ``(2**bits, columns)``.
+    """
     low = 1
     for matrix in matrices:
         tensor = values.reshape(-1, 2, low, values.shape[1])

@@ -6,7 +6,9 @@ import base64
 import html
 import io
 import json
+from math import sqrt
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,14 @@ _STEP_COLUMNS = (
 )
 _CALL_COLUMNS = (("standard error of outputs", "standard_error"), ("shots kept", "kept"))
 """Columns of steps of several calls, where there is something to show."""
+_ERROR_COLUMNS = (
+    ("call", "name"),
+    ("standard error of outputs", "mean"),
+    ("largest of a step", "largest"),
+)
+ERRORS_ARE = (
+    "Root mean squares over rows, outputs and steps; the shots of a readout calibration count."
+)
 _JOB_COLUMNS = (
     ("job", "part"),
     ("id", "job_id"),
@@ -291,9 +301,25 @@ def _sections(report: dict[str, Any]) -> list[Section]:
             _step_columns(report["steps"], training="training" in report),
             report["steps"],
         ),
+        *_error_section(report["steps"]),
         ("Cost", _cost_sentences(report), _JOB_COLUMNS, report["jobs"]),
         ("Where it ran", _place_sentences(report), (), []),
     ]
+
+
+def _error_section(steps: list[dict[str, Any]]) -> list[Section]:
+    """Return the standard errors of each call's outputs over the steps; nothing of a single call."""
+    found: dict[str, list[float]] = {}
+    for step in steps:
+        for name, error in step.get("call_errors", {}).items():
+            found.setdefault(name, []).append(error)
+    if len(found) < 2:
+        return []
+    rows = [
+        {"name": name, "mean": sqrt(fmean(e**2 for e in each)), "largest": max(each)}
+        for name, each in found.items()
+    ]
+    return [("Standard errors", [ERRORS_ARE], _ERROR_COLUMNS, rows)]
 
 
 def _step_columns(

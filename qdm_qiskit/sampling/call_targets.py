@@ -155,6 +155,8 @@ class RunnerTarget:
         place."""
         self.watch: Callable[[Seen], None] | None = None
         """Callback that receives the outcome of each call."""
+        self.watch_errors: Callable[[str, np.ndarray], None] | None = None
+        """Callback that receives standard errors of what layers make of the answers."""
         self._addressed, self._progress = addressed, progress
         self._by_content: dict[str, PreparedCircuit] = {}
         self._known: dict[tuple[int, bytes, bool], tuple[CircuitSpec, PreparedCircuit]] = {}
@@ -210,6 +212,11 @@ class RunnerTarget:
     def begin(self, step: int) -> None:
         """Start another prediction at a step, to which the next answers belong."""
         self._where.begin(step)
+
+    def note(self, name: str, errors: np.ndarray) -> None:
+        """See :class:`.ErrorRecorder`."""
+        if self.watch_errors is not None:
+            self.watch_errors(name, errors)
 
     def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
         """See :class:`.CallTarget`. Rows beyond :data:`MOST_COUNTS` go into further jobs.

@@ -52,6 +52,7 @@ __all__ = [
     "predicted",
     "programs_of",
     "register_probabilities",
+    "root_mean_square",
     "unrolled_circuit",
 ]
 
@@ -109,11 +110,20 @@ class StepRecord:
     """Name of the loader, unless it is the exact one."""
     loaded: list[float] | None = None
     """Fidelity of each image with the state that the loader made of it; None for the exact one."""
+    standard_error: float | None = None
+    """Root mean square standard error of the call's outputs; None where it is not known."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record for JSON; ``call``, ``loader`` and ``loaded`` only where they apply."""
-        spare = ("call", "loader", "loaded")
+        """Return the record for JSON; what does not apply or is not known is left out."""
+        spare = ("call", "loader", "loaded", "standard_error")
         return {k: v for k, v in vars(self).items() if k not in spare or v is not None}
+
+
+def root_mean_square(errors: np.ndarray | Sequence[float] | None) -> float | None:
+    """Return the size of some standard errors; None if there are none."""
+    if errors is None or not np.size(errors):
+        return None
+    return float(np.sqrt(np.mean(np.square(errors))))
 
 
 def by_step(records: Sequence[StepRecord]) -> list[StepRecord]:
@@ -126,6 +136,7 @@ def by_step(records: Sequence[StepRecord]) -> list[StepRecord]:
             found += calls
             continue
         mitigated = [each.mitigated_distance for each in calls]
+        errors = [each.standard_error for each in calls]
         means = [float(np.mean(m)) for m in ([m for m in mitigated if m is not None],) if m]
         found.append(
             StepRecord(
@@ -138,6 +149,7 @@ def by_step(records: Sequence[StepRecord]) -> list[StepRecord]:
                 sentence=f"{worst.sentence} (Worst of {len(calls)} calls: '{worst.call}'.)"
                 if worst.sentence != SHOT_NOISE_ONLY
                 else worst.sentence,
+                standard_error=root_mean_square([e for e in errors if e is not None]),
             )
         )
     return found
@@ -169,7 +181,11 @@ class DevicePredictor:
         self._single = isinstance(model, CircuitDenoiser)
         self._programs = programs_of(model) if programs is None else programs
         self._step = 0
+        self.value_errors: list[dict[str, Any]] = []
+        """Of each step the root mean square standard errors of values that layers make of several
+        outputs, such as trained observables: ``step``, ``name``, ``standard_error``."""
         target.watch = self._record
+        target.watch_errors = self._note
 
     @classmethod
     def prepare(
@@ -313,7 +329,13 @@ class DevicePredictor:
                 call=None if self._single else call.name,
                 loader=None if loaded is None else loader_name(call.spec.loader),
                 loaded=None if loaded is None else [round(float(each), 6) for each in loaded],
+                standard_error=root_mean_square(result.standard_errors),
             )
+        )
+
+    def _note(self, name: str, errors: np.ndarray) -> None:
+        self.value_errors.append(
+            {"step": self._step, "name": name, "standard_error": root_mean_square(errors)}
         )
 
     def manifest(self) -> dict[str, Any]:
@@ -340,6 +362,7 @@ class DevicePredictor:
         return found | {
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
             "steps": [record.to_dict() for record in self.records],
+            **({"value_errors": self.value_errors} if self.value_errors else {}),
         }
 
 

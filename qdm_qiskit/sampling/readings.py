@@ -26,6 +26,7 @@ from ..mitigation.expectation import (
     measurement_plan,
     outcome_values,
 )
+from .probability_errors import ProbabilityErrors
 
 __all__ = ["Reading"]
 
@@ -163,16 +164,26 @@ class Reading:
         used = raw if corrected is None else corrected[0]
         outputs = to_array(read_probabilities(self.spec, torch.from_numpy(used)))
         kept = self._kept(raw)
-        errors: np.ndarray | None = None
+        asked = self.spec.readout
+        assert isinstance(asked, ProbabilityReadout)
+        mended = None if corrected is None else corrected[0]
+
+        def errors_of() -> ProbabilityErrors:
+            return ProbabilityErrors(asked, self.spec.num_qubits, counts[0], mended, readout)
+
         if corrected is None:
             shots = counts[0].sum(axis=1, keepdims=True)
-            renormalised = isinstance(self.spec.readout, ProbabilityReadout) and (
-                self.spec.readout.renormalise
-            )
-            counted = shots if kept is None or not renormalised else shots * kept[:, None]
+            counted = shots if kept is None or not asked.renormalise else shots * kept[:, None]
             spread = np.maximum(outputs * (1 - outputs), 0.0)
             errors = np.sqrt(spread / np.maximum(counted - 1, 1))
-        return CallResult(outputs=outputs, standard_errors=errors, kept=kept)
+        else:
+            errors = errors_of().of_outputs(ratio=asked.renormalise)
+        return CallResult(
+            outputs=outputs,
+            standard_errors=errors,
+            kept=kept,
+            errors_of=lambda weights: errors_of().of_sums(weights),
+        )
 
     def passed(self, raw: np.ndarray) -> float:
         """Return the mean share of shots that passed the post-selection; 1 where there is none.

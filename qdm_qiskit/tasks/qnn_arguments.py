@@ -70,8 +70,12 @@ def rows_of(given: Any, count: int) -> tuple[np.ndarray | None, tuple[int, ...]]
 
 def _array(given: Any, name: str) -> np.ndarray:
     if isinstance(given, torch.Tensor):
-        return to_exact_array(given.detach()).astype(np.float64)
+        given = to_exact_array(given.detach())
     try:
-        return np.array(given, dtype=np.float64)
+        values = np.asarray(given)
+        if not np.iscomplexobj(values):
+            return np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise wrong(given, name, "an array of numbers") from error
+    # numpy would leave out the imaginary parts with a warning
+    raise InvalidData(f"{name} are real numbers, got complex ones; give their real parts.")

@@ -246,8 +246,9 @@ def test_circuits_are_written_in_the_gates_of_the_noise_model(kind, basis):
 def test_gates_that_no_translation_reaches_are_named_or_allowed():
     spec, noise = ring(), model("cz", basis=["cz", "x"])
     estimator = noisy_estimator(noise, "aer")
-    with pytest.raises(UnsupportedCircuit, match="knows cz, id, x and not 'ry', 'cx'"):
+    with pytest.raises(UnsupportedCircuit, match="knows cz, id, x and not 'ry', 'cx'") as error:
         qnn_executor(spec, estimator)
+    assert "name its device, as in device='fake_torino', or transpile" in str(error.value)
     with pytest.raises(InvalidOption, match="unknown_gates"):
         qnn_executor(spec, estimator, unknown_gates="skip")
     estimator = EstimatorV2(

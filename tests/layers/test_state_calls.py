@@ -22,6 +22,7 @@ from qdm_qiskit.models.qamp import (
     QampJanuaryConfig,
 )
 from qdm_qiskit.models.quddpm import QuDDPM, QuDDPMConfig
+from qdm_qiskit.sampling.call_targets import EngineShots, Programs
 from tests.aer_target import AerTarget
 from tests.helpers import generator
 
@@ -272,3 +273,36 @@ class Drawn:
             outputs = counts[:, :-1] / call.shots
             found.append(replace(result, outputs=outputs, kept=outputs.sum(axis=1)))
         return found
+
+
+class Noting:
+    """Shots of the engine, and what the target is told of errors."""
+
+    def __init__(self) -> None:
+        self.noted: dict[str, np.ndarray] = {}
+        self._target = EngineShots(5, Programs(), single=False)
+
+    def answer(self, calls):
+        return self._target.answer(calls)
+
+    def note(self, name, errors):
+        self.noted[name] = errors
+
+
+def test_trained_observables_tell_their_standard_errors():
+    """Post-selected or not, the errors of the eigenbases have the size of the values' spread."""
+    model, (x, *_) = step("january, no activation")
+    with torch.no_grad():
+        values = torch.view_as_real(x.flatten(1)).flatten(1)
+        real = model.norm(model.narrow(model.encoder(values).relu()))[:1]
+    many = real.repeat(400, 1)
+    target = Noting()
+    with answered_by(model, target, shots=300):
+        found = model.blocks.expectations(
+            many, torch.zeros(400, dtype=torch.int64), model.observables
+        ).numpy()
+    errors = target.noted["blocks.observables"]
+    assert errors.shape == found.shape == (400, 3)
+    # 400 values know their spread to 3.5 %.
+    ratio = np.sqrt((errors**2).mean(axis=0)) / found.std(axis=0, ddof=1)
+    np.testing.assert_allclose(ratio, 1, atol=0.1)

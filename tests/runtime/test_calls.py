@@ -17,7 +17,7 @@ from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.ibm.account import connect
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
-from qdm_qiskit.hardware.plan.run_plan import RunPlan
+from qdm_qiskit.hardware.plan.run_plan import RunPlan, read_plan
 from qdm_qiskit.hardware.run.commands import resume_run, submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from tests.helpers import write_run
@@ -220,11 +220,33 @@ def test_qu_net_killed_at_random_moments(server, forge, undisturbed_calls, tmp_p
     random_kills(server, forge, undisturbed_calls, tmp_path, 40)
 
 
+def check_estimate(expected: Undisturbed) -> None:
+    """The plan's QPU seconds are within a fifth of what the service charged."""
+    estimated = read_plan(expected.folder).total_seconds
+    assert abs(estimated - expected.charged) < 0.2 * expected.charged
+
+
 STATES = {
     "cacioppo": {"depths": (2, 2, 2), "num_steps": 2},
     "qamp_december": {"depths": (2, 2, 2), "num_steps": 2, "width": 8, "num_qubits": 2},
 }
 """Models whose states are told by tomography between the calls of a step."""
+SMALL_QAMP = {"num_steps": 1, "image_size": 4, "width": 8, "num_qubits": 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("qamp_december", {**SMALL_QAMP, "depths": (2, 2, 2)}),
+        ("qamp_january", {**SMALL_QAMP, "reps": 1, "num_observables": 3}),
+    ],
+)
+def test_the_estimate_of_qamps_models_is_within_a_fifth_of_the_charge(
+    server, forge, tmp_path_factory, model, options
+):
+    run = write_run(tmp_path_factory.mktemp("trained") / model, model, **options)
+    check_estimate(undisturbed(server, run, forge, tmp_path_factory, BACKEND, shots=400))
 
 
 @pytest.mark.slow
@@ -235,6 +257,7 @@ def test_models_of_states_killed_at_random_moments(
 ):
     run = write_run(tmp_path_factory.mktemp("trained") / model, model, **STATES[model])
     expected = undisturbed(server, run, forge, tmp_path_factory, BACKEND, shots=400)
+    check_estimate(expected)
     random_kills(server, forge, expected, tmp_path, 30)
 
 
@@ -261,6 +284,7 @@ def test_de_falcos_net_killed_at_random_moments(large_server, tmp_path_factory, 
             scheduler="ddim",
             num_inference_steps=2,
         )
+        check_estimate(expected)
         random_kills(large_server, forge, expected, tmp_path, 40)
     finally:
         forge.close()

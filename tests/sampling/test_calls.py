@@ -261,8 +261,8 @@ def test_m3_brings_expectation_values_and_probabilities_nearer():
         before, after = (np.abs(each.outputs[0] - wanted).max() for each in (raw, good))
         assert before > 0.02
         assert after < 0.4 * before
-    assert raw.standard_errors is not None
-    assert good.standard_errors is None  # of projected probabilities nobody knows them
+    assert (good.standard_errors > raw.standard_errors).any()
+    assert (np.abs(good.outputs[0] - wanted) < 5 * good.standard_errors[0] + 0.01).all()  # gates
 
 
 def test_a_foreign_calibration_is_refused_before_the_first_job(qu_net):

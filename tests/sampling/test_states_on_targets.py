@@ -101,6 +101,19 @@ def test_they_run_through_a_devices_noise(run_of, name, target):
     assert found.manifest["device"]["calls"][0]["circuit"]["two_qubit_gates"] > 0
 
 
+@pytest.mark.slow
+def test_trained_observables_have_their_errors_in_the_manifest(run_of):
+    found = sample(run_of("january"), config(target="aer", shots=400, num_images=2))
+    device = found.manifest["device"]
+    assert {each["step"] for each in device["value_errors"]} == {
+        each["step"] for each in device["steps"]
+    }
+    for each in device["value_errors"]:
+        assert each["name"] == "blocks.observables"
+        assert 0 < each["standard_error"] < 1  # their largest eigenvalues are about 2
+    assert all(each["standard_error"] > 0 for each in device["steps"])
+
+
 def test_what_is_no_one_circuit_is_refused_where_it_is_insisted_on(run_of, make_run):
     with pytest.raises(TargetUnavailable, match=r"LeakyReLU.*activation=false"):
         sample(run_of("cacioppo, step by step"), config(chain="coherent"))
@@ -178,5 +191,7 @@ def test_on_too_few_qubits_ancillas_are_used_again_and_their_bits_mended(make_ru
     measured = entry["layout"]["measured_qubits"]
     assert (len(measured), len(set(measured))) == (6, 3)
     assert sorted(found.manifest["device"]["calibration"]["qubits"]) == sorted(set(measured))
+    [step] = found.manifest["device"]["steps"]  # of 200 shots, by how many are kept, and corrected
+    assert 0.5 / np.sqrt(200) / 10 < step["standard_error"] < 0.5
     p = np.array(found.manifest["chain"]["predicted_kept"])
     assert (np.abs(np.array(found.manifest["chain"]["kept"]) - p) < 0.25).all()

@@ -324,6 +324,10 @@ def test_bad_input_is_said_in_one_line_and_nothing_is_sent():
         (X * np.nan, W, "finite"),
         (X, W * np.inf, "finite"),
         (np.zeros((0, 2)), W, "a row at least"),
+        (X + 0.5j, W, "inputs are real numbers"),
+        (torch.tensor(X) + 0.5j, W, "inputs are real numbers"),
+        ((X + 0j).tolist(), W, "inputs are real numbers"),
+        (X, W + 1j, "weights are real numbers"),
     ]:
         with pytest.raises(InvalidData, match=match) as error:
             qdm.run_qnn(estimator(), x, w)

@@ -63,8 +63,9 @@ def text_of_options(options: dict[str, Any] | str) -> str:
     Raises:
         InvalidOption: If they are no JSON values.
     """
+    if isinstance(options, str):
+        options = options_from_text(options)
     try:
-        plain = options_from_text(options) if isinstance(options, str) else dict(options)
-        return canonical_json(plain).decode()
+        return canonical_json(dict(options)).decode()
     except (TypeError, ValueError) as error:
         raise InvalidOption(f"primitive_options are JSON values; {error}.") from error

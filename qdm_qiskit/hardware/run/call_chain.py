@@ -41,14 +41,17 @@ __all__ = [
     "Answerer",
     "CallChain",
     "CallJob",
+    "Noted",
     "PlannedTarget",
     "Seen",
     "place_results",
     "refit_job",
 ]
 
-Seen = Callable[[CircuitCall, CallCounts], None]
-"""Function that is shown each call with its counts."""
+Seen = Callable[[CircuitCall, CallCounts, CallResult], None]
+"""Function that is shown each call with its counts and its answer."""
+Noted = Callable[[str, np.ndarray], None]
+"""Function that is told standard errors of what layers make of answers; see :class:`.ErrorRecorder`."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +137,18 @@ class PlannedTarget:
         plan: The run.
         answerer: Function that gives the counts of jobs.
         seen: Function that is shown each call with its counts.
+        noted: Function that is told the errors of what layers make of the answers.
     """
 
-    def __init__(self, plan: RunPlan, answerer: Answerer, seen: Seen | None = None) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        answerer: Answerer,
+        seen: Seen | None = None,
+        noted: Noted | None = None,
+    ) -> None:
         self._plan, self._calls = plan, _calls_of(plan)
-        self._answerer, self._seen = answerer, seen
+        self._answerer, self._seen, self._noted = answerer, seen, noted
         self._engines = ExactDistributions()
         self._heads: list[tuple[slice, PlaceMap]] = []
         self.begin(0)
@@ -155,6 +165,11 @@ class PlannedTarget:
     def next_ask(self) -> None:
         """Note that the sampler asks the model once more within the step."""
         self._ask += 1
+
+    def note(self, name: str, errors: np.ndarray) -> None:
+        """See :class:`.ErrorRecorder`."""
+        if self._noted is not None:
+            self._noted(name, errors)
 
     def answer(self, calls: Sequence[CircuitCall]) -> list[CallResult]:
         """Answer calls; see :class:`.CallTarget`.
@@ -185,11 +200,11 @@ class PlannedTarget:
             places = list(self._places(call, jobs, answered))
             parts = [counts for _, _, counts in places]
             counts = joined_counts(parts)
-            if self._seen is not None:
-                self._seen(call, counts)
             # Tiles are read out by qubits of their own; all other rows by the same ones.
             alone = self._calls.tiles is not None or self._plan.refit is not None
             results = [call_result(call, each) for each in (parts if alone else [counts])]
+            if self._seen is not None:
+                self._seen(call, counts, joined_results(results))
             if self._plan.refit is not None:
                 results = self._fitted(places, results)
             found.append(joined_results(results))

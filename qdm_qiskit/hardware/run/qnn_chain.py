@@ -16,7 +16,7 @@ from ..plan.run_plan import RunPlan
 from .call_chain import Answerer, PlannedTarget, Seen
 
 if TYPE_CHECKING:
-    from ...execution.calls import CircuitCall
+    from ...execution.calls import CallResult, CircuitCall
     from .call_results import CallCounts
 
 __all__ = ["MOST_EXACT_QUBITS", "QnnChain"]
@@ -54,10 +54,10 @@ class QnnChain:
             InvalidPlan, Unanswered: As :meth:`.PlannedTarget.answer`.
         """
 
-        def see(call: CircuitCall, counts: CallCounts) -> None:
+        def see(call: CircuitCall, counts: CallCounts, result: CallResult) -> None:
             self._counts = counts
             if seen is not None:
-                seen(call, counts)
+                seen(call, counts, result)
 
         target = PlannedTarget(self.plan, answerer, see)
         target.begin(self.plan.steps[0].step)

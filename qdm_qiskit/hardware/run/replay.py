@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ from .parts import Answered, Unanswered
 from .reverse_chain import PlannedChain, probabilities_of
 
 if TYPE_CHECKING:
-    from ...execution.calls import CircuitCall
+    from ...execution.calls import CallResult, CircuitCall
     from ...sampling import Sampler
     from ...sampling.coherent import ChainResult
     from .call_chain import CallJob
@@ -81,10 +81,13 @@ class StepReplay:
     calibration: str | None
     """Name of the calibration that was used."""
     standard_error: float | None = None
-    """Of steps of several calls the root mean square standard error of the calls' outputs, by the shots
-    alone; None where it is not known."""
+    """Of steps of several calls the root mean square standard error of the calls' outputs, by the
+    shots, those of a readout calibration among them; None where it is not known."""
     kept: float | None = None
     """Mean share of the shots that passed a post-selection; None where there is none."""
+    call_errors: dict[str, float] = field(default_factory=dict)
+    """The same of each call by its name, and of values that layers make of several outputs, such as
+    trained observables."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -254,7 +257,7 @@ def _calls(
 
     record = _RecordedStep(plan, calibrations)
     chain = chain_of_calls(plan, sampler)
-    target = PlannedTarget(plan, record.answer, record.see)
+    target = PlannedTarget(plan, record.answer, record.see, record.note)
     path, steps = [chain.images()], []
     for planned in plan.steps:
         record.clear()
@@ -371,7 +374,8 @@ class _RecordedStep:
         self._stored: list[StoredCounts] = []
         self._used: str | None = None
         self._pairs: list[tuple[np.ndarray, np.ndarray | None, np.ndarray]] = []
-        self._errors: list[np.ndarray] = []
+        self._errors: dict[str, list[np.ndarray]] = {}
+        self._noted: dict[str, list[np.ndarray]] = {}
         self._kept: list[np.ndarray] = []
 
     def answer(self, jobs: Sequence[CallJob]) -> list[Answered]:
@@ -389,13 +393,14 @@ class _RecordedStep:
             found.append(Answered(stored, self._calibrations[used] if used else None, fit))
         return found
 
-    def see(self, call: CircuitCall, counts: CallCounts) -> None:
-        """Keep a call's distributions beside the exact ones, its errors and its kept shots."""
-        from .call_results import call_result
+    def note(self, name: str, errors: np.ndarray) -> None:
+        """Keep the errors of what a layer makes of several outputs."""
+        self._noted.setdefault(name, []).append(errors)
 
-        result = call_result(call, counts)
+    def see(self, call: CircuitCall, counts: CallCounts, result: CallResult) -> None:
+        """Keep a call's distributions beside the exact ones, its errors and its kept shots."""
         if result.standard_errors is not None:
-            self._errors.append(result.standard_errors.ravel())
+            self._errors.setdefault(call.name, []).append(result.standard_errors.ravel())
         if result.kept is not None:
             self._kept.append(result.kept)
         if self._engines is None:
@@ -423,11 +428,18 @@ class _RecordedStep:
             mitigated_distance=mean([total_variation_distance(m, e) for m, e in mended]),
             mitigated_fidelity=mean([hellinger_fidelity(m, e) for m, e in mended]),
             calibration=self._used,
-            standard_error=float(np.sqrt(np.mean(np.concatenate(self._errors) ** 2)))
+            standard_error=_root_mean_square([e for each in self._errors.values() for e in each])
             if self._errors
             else None,
             kept=mean(self._kept),
+            call_errors={
+                name: _root_mean_square(each) for name, each in (self._errors | self._noted).items()
+            },
         )
+
+
+def _root_mean_square(errors: Sequence[np.ndarray]) -> float:
+    return float(np.sqrt(np.mean(np.concatenate([each.ravel() for each in errors]) ** 2)))
 
 
 def _step_counts(plan: RunPlan, stored: StoredCounts, name: str) -> np.ndarray:

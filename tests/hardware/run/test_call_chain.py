@@ -189,7 +189,14 @@ def test_the_page_has_the_standard_errors_of_the_calls(readings, tmp_path):
         page, _ = hardware_report(plan.folder)
         errors.append(np.array([each["standard_error"] for each in page.steps]))
         assert all(each["kept"] is None for each in page.steps)
-        assert "| standard error of outputs |" in render_markdown(page.to_dict())
+        text = render_markdown(page.to_dict())
+        assert "| standard error of outputs |" in text
+        assert "## Standard errors" in text
+        for each in page.steps:  # of each call, beside that of all
+            own = each["call_errors"]
+            assert set(own) == {call.name for call in plan.calls.jobs[0].calls}
+            assert min(own.values()) <= each["standard_error"] <= max(own.values())
+            assert all(f"| {name} | 0." in text for name in own)
     np.testing.assert_allclose(errors[0] / errors[1], 10, rtol=0.15)
     # An output is at most 1.5 and at least some hundredths away from certainty.
     assert (errors[1] < 1.5 / 100).all()
