@@ -26,7 +26,7 @@ from ...execution.calls import CircuitCall
 from ...progress import Progress
 from .call_circuits import CallCircuits
 from .call_jobs import Question, Room, split_jobs
-from .call_pilots import CallPilots, StepCall, call_variances, effort_of
+from .call_pilots import CallPilots, StepCall, call_variances, effort_of, tells_states
 from .calls import JobPlan
 from .config import PlanConfig
 from .qpu_seconds import Timing
@@ -287,7 +287,8 @@ class CallSpread:
             for (t, number, call), n in zip(self._asked, numbers, strict=True)
         ]
         costs = np.array([each.executions for each in calls])
-        effort = effort_of(calls, [self._qubits[call.content] for _, _, call in self._asked])
+        qubits = [self._qubits[call.content] for _, _, call in self._asked]
+        effort = effort_of(calls, qubits, states=tells_states(self._trained.model))
         pilots = CallPilots(
             self._trained,
             self._sampler,

@@ -25,6 +25,8 @@ from .files import inputs
 from .shot_allocation import MAX_MEASURED_STEPS, PILOT_IMAGES, PILOT_REPEATS, interpolated
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ...sampling import Sampler, TrainedRun
     from ...sampling.chain import Chain
 
@@ -35,6 +37,7 @@ __all__ = [
     "StepCall",
     "call_variances",
     "effort_of",
+    "tells_states",
 ]
 
 MAX_MEASURED_CALLS = 32
@@ -42,9 +45,11 @@ MAX_MEASURED_CALLS = 32
 FEWEST_MEASURED = 3
 """Steps at least at which each call is measured."""
 FEWEST_IMAGES = 4
-WORK = 100_000_000
-"""Amplitudes of all circuits of all pilot chains, about half a minute; costly models get fewer
+WORK = 30_000_000
+"""Amplitudes of all circuits of all pilot chains, about ten seconds; costly models get fewer
 chains."""
+ROW, TOLD_ROW = 64, 4096
+"""Amplitudes that a row takes the time of at least, and one of a state that tomography tells."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +89,27 @@ class Effort:
     steps: int
 
 
-def effort_of(calls: Sequence[StepCall], qubits: Sequence[int]) -> Effort:
+def tells_states(model: nn.Module) -> bool:
+    """Return True if the states behind some of a model's circuits are told by tomography."""
+    from ...layers.branch_layer import BranchLayer
+    from ...layers.state_blocks import StateBlocks
+    from ...layers.state_layer import StateLayer
+
+    return any(isinstance(e, StateLayer | StateBlocks | BranchLayer) for e in model.modules())
+
+
+def effort_of(calls: Sequence[StepCall], qubits: Sequence[int], *, states: bool = False) -> Effort:
     """Return the work that pilots take: all that helps of small models, less of large ones.
 
     Args:
         calls: Of the chain.
         qubits: Of the circuit of each.
+        states: Whether states are told by tomography, whose fits take longer than circuits.
     """
+    row = TOLD_ROW if states else ROW
     names = len({each.name for each in calls})
     steps = min(MAX_MEASURED_STEPS, max(FEWEST_MEASURED, MAX_MEASURED_CALLS // names))
-    chain = sum(each.executions * 2**n for each, n in zip(calls, qubits, strict=True))
+    chain = sum(each.executions * max(row, 2**n) for each, n in zip(calls, qubits, strict=True))
     asked = Counter(each.name for each in calls)
     measured = sum(min(steps, number) for number in asked.values())
     # A measured call runs half a chain, and each power of the variances a whole one.

@@ -221,6 +221,8 @@ def test_costly_models_get_fewer_pilots():
     calls = [StepCall(t, 1, name, 49.0) for t in range(10, 0, -1) for name in names]
     large = effort_of(calls, [12] * len(calls))
     assert (large.images, large.repeats, large.steps) == (4, 1, 8)
+    told = [StepCall(1, 1, "states", 34.0)]
+    assert effort_of(told, [4], states=True).images < effort_of(told, [4]).images == 32
 
 
 # --- plans --------------------------------------------------------------------------------------
