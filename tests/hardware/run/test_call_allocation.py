@@ -120,7 +120,9 @@ def test_a_budget_counts_the_shots_of_each_call_and_a_lost_one_is_sent_again(apa
     provider = Shelf()
     config = PlanConfig(num_images=2, shots=2000, schedule="variance", budget="b")
     plan = make_plan(apart, config, root=tmp_path, provider=provider)
-    assert len(plan.calls.jobs) == 4  # apart: 2 s of a job are less than the shots that it saves
+    # Only at t = 2, where nearly all noise comes from, a job of 2 s is less than the shots it saves.
+    names = [each.name for each in plan.calls.jobs]
+    assert names == ["step-0002-part-01", "step-0002-part-02", "step-0001"]
     taken = sum(each.shots * each.circuits for each in plan.calls.jobs)
     assert plan.total_shots == taken <= 2000 * 2 * 2 * 6
     ledger = Ledger.open(tmp_path)
@@ -134,7 +136,7 @@ def test_a_budget_counts_the_shots_of_each_call_and_a_lost_one_is_sent_again(apa
     sent = [(each.part, each.shots) for each in provider.jobs.values()]
     planned_shots = [(each.name, each.shots) for each in plan.calls.jobs]
     assert sorted(set(sent)) == sorted(planned_shots)
-    assert len(sent) == 5
+    assert len(sent) == 4
     ledger.close()
     assert replay(plan.folder).difference == 0.0
 
