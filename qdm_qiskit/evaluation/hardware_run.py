@@ -103,10 +103,14 @@ class HardwareReport:
     """Losses of a training run and what it trains; None of others, and then not in :meth:`to_dict`. Its
     ``images`` are the noisy ones of a step."""
 
+    shots_of_calls: dict[str, Any] | None = None
+    """Shots of each call of each step, and the errors of pilot chains with them and with uniform ones;
+    None where all calls have the same, and then not in :meth:`to_dict`."""
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""
         found = {"schema": SCHEMA, **asdict(self)}
-        for name in ("chain", "refit", "training"):
+        for name in ("chain", "refit", "training", "shots_of_calls"):
             if found[name] is None:
                 del found[name]
         return found
@@ -202,6 +206,7 @@ def hardware_report(
         chain=_chain(found),
         qnn=qnn,
         training=_training(found),
+        shots_of_calls=_shots_of_calls(plan),
     )
     return report, HardwarePictures(found.trajectory, exact)
 
@@ -341,6 +346,23 @@ def _chain(found: Replay) -> dict[str, Any] | None:
         "histories": None if found.histories is None else found.histories.tolist(),
         "expected_kept": list(plan.chain.kept),
         "kept": None if found.kept is None else found.kept.tolist(),
+    }
+
+
+def _shots_of_calls(plan: RunPlan) -> dict[str, Any] | None:
+    choice = plan.shot_choice
+    if choice is None or plan.calls is None:
+        return None
+    return {
+        "rule": plan.schedule,
+        "pilot_error": choice.error,
+        "pilot_error_uniform": choice.uniform_error,
+        "calls": [
+            {"step": t, "call": name, "shots": min(shots), "share": c / min(shots)}
+            for ((t, name), shots), c in zip(
+                plan.calls.shots_of_calls.items(), choice.variances, strict=True
+            )
+        ],
     }
 
 

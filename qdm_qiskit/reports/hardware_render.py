@@ -48,6 +48,12 @@ _STEP_COLUMNS = (
     ("fidelity, mitigated", "mitigated_fidelity"),
     ("calibration", "calibration"),
 )
+_SPREAD_COLUMNS = (
+    ("t", "step"),
+    ("call", "call"),
+    ("shots", "shots"),
+    ("squared error of the images", "share"),
+)
 _CALL_COLUMNS = (("standard error of outputs", "standard_error"), ("shots kept", "kept"))
 """Columns of steps of several calls, where there is something to show."""
 _ERROR_COLUMNS = (
@@ -302,9 +308,24 @@ def _sections(report: dict[str, Any]) -> list[Section]:
             report["steps"],
         ),
         *_error_section(report["steps"]),
+        *_shots_section(report),
         ("Cost", _cost_sentences(report), _JOB_COLUMNS, report["jobs"]),
         ("Where it ran", _place_sentences(report), (), []),
     ]
+
+
+def _shots_section(report: dict[str, Any]) -> list[Section]:
+    """Return the shots of each call, where they differ."""
+    spread = report.get("shots_of_calls")
+    if spread is None:
+        return []
+    said = (
+        f"Shots by the rule '{spread['rule']}'. Shot noise alone left {spread['pilot_error']:.3f} a "
+        f"pixel in pilot chains (root mean square), {spread['pilot_error_uniform']:.3f} with uniform "
+        "shots. "
+        "The mean square is the sum of the last column, to first order."
+    )
+    return [("Shots of the calls", [said], _SPREAD_COLUMNS, spread["calls"])]
 
 
 def _error_section(steps: list[dict[str, Any]]) -> list[Section]:

@@ -75,10 +75,12 @@ class TwoReadings(Denoiser):
         return (x.flatten(1) + h.to(x)).reshape(x.shape) / 2
 
 
-def write_reading_run(folder: Path, num_steps: int = 4, seed: int = 3) -> Path:
-    """A run of the model with random weights."""
-    take_class(TwoReadings)
-    config = resolve_run("two-readings", {"num_steps": num_steps})
+def write_reading_run(
+    folder: Path, num_steps: int = 4, seed: int = 3, kind: type[Denoiser] = TwoReadings
+) -> Path:
+    """A run of the model, or of another kind of it, with random weights."""
+    take_class(kind)
+    config = resolve_run(kind.name, {"num_steps": num_steps})
     choice = ModelChoice(
         model=config.model, preset=None, config=config.model_options, source="test"
     )

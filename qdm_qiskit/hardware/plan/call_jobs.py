@@ -41,6 +41,7 @@ __all__ = [
     "options_text",
     "planned_sampler",
     "predicted",
+    "split_jobs",
 ]
 
 MOST_VALUES = 4_000_000
@@ -318,6 +319,45 @@ def jobs_of(
     return listed_jobs(times, steps, split.parts, split.overhead, shots)
 
 
+def split_jobs(
+    times: Sequence[int],
+    steps: Sequence[Sequence[Question]],
+    circuits: CallCircuits,
+    clock: Timing,
+    shots: Callable[[int, str], int],
+    room: Room,
+) -> tuple[JobPlan, ...]:
+    """Return the jobs of a run whose calls have shots of their own.
+
+    Calls of a question with equal shots go together; those with others are parts of it, like rows
+    that go beyond a job's limits.
+
+    Args:
+        times, steps, circuits, clock, room: As for :func:`jobs_of`.
+        shots: Function of t and a call's name that returns its shots.
+
+    Raises:
+        InvalidOption: If a single row outgrows the limits, or the run has too many jobs.
+    """
+    splitters: dict[int, _Splitter] = {}
+    jobs: list[JobPlan] = []
+    for t, questions in zip(times, steps, strict=True):
+        for number, question in enumerate(questions, start=1):
+            parts: list[tuple[_Splitter, list[CallPlan]]] = []
+            for count in dict.fromkeys(shots(t, call.name) for call in question):
+                if count not in splitters:
+                    splitters[count] = _Splitter(circuits, clock, count, room)
+                split = splitters[count]
+                mine = [call for call in question if shots(t, call.name) == count]
+                parts += [(split, calls) for calls in split.parts(mine)]
+            jobs += [
+                _job(t, number, which, calls, split.overhead, split.shots, len(questions))
+                for which, (split, calls) in enumerate(parts, start=int(len(parts) > 1))
+            ]
+        _check_number(jobs, t)
+    return tuple(jobs)
+
+
 def listed_jobs(
     times: Sequence[int],
     steps: Sequence[Sequence[Question]],
@@ -341,32 +381,48 @@ def listed_jobs(
     for t, questions in zip(times, steps, strict=True):
         for number, question in enumerate(questions, start=1):
             parts = parts_of(question)
-            for part, calls in enumerate(parts, start=1):
-                which = 0 if len(parts) == 1 else part
-                jobs.append(
-                    JobPlan(
-                        step=t,
-                        number=number,
-                        part=which,
-                        shots=shots,
-                        calls=tuple(calls),
-                        seconds=overhead + math.fsum(c.seconds for c in calls),
-                        name=job_name(t, number, which, alone=len(questions) == 1),
-                    )
-                )
-        if len(jobs) > MAX_RUN_JOBS:
-            raise InvalidOption(
-                f"The run takes more than {MAX_RUN_JOBS} jobs by step t={t}; take fewer steps by "
-                "num_inference_steps and a scheduler such as ddim, or fewer shots or images."
-            )
+            jobs += [
+                _job(t, number, part, calls, overhead, shots, len(questions))
+                for part, calls in enumerate(parts, start=int(len(parts) > 1))
+            ]
+        _check_number(jobs, t)
     return tuple(jobs)
+
+
+def _job(
+    t: int,
+    number: int,
+    part: int,
+    calls: Sequence[CallPlan],
+    overhead: float,
+    shots: int,
+    questions: int,
+) -> JobPlan:
+    return JobPlan(
+        step=t,
+        number=number,
+        part=part,
+        shots=shots,
+        calls=tuple(calls),
+        seconds=overhead + math.fsum(c.seconds for c in calls),
+        name=job_name(t, number, part, alone=questions == 1),
+    )
+
+
+def _check_number(jobs: Sequence[JobPlan], t: int) -> None:
+    if len(jobs) > MAX_RUN_JOBS:
+        raise InvalidOption(
+            f"The run takes more than {MAX_RUN_JOBS} jobs by step t={t}; take fewer steps by "
+            "num_inference_steps and a scheduler such as ddim, or fewer shots or images."
+        )
 
 
 class _Splitter:
     """Splitter that fills jobs with rows until the limits are reached."""
 
     def __init__(self, circuits: CallCircuits, clock: Timing, shots: int, room: Room) -> None:
-        self._circuits, self._clock, self._shots, self._room = circuits, clock, shots, room
+        self._circuits, self._clock, self._room = circuits, clock, room
+        self.shots = shots
         self._found: dict[str, tuple[tuple[int, ...], float, int]] = {}
         self._kept: dict[tuple[AskedCall, ...], list[list[CallPlan]]] = {}
         longest = max(each.seconds for each in circuits.planned)
@@ -388,7 +444,7 @@ class _Splitter:
         for call in question:
             numbers, seconds, values = self._row(call)
             weight = math.fsum(self._circuits.weight(k) for k in numbers)
-            each = np.array([weight * self._shots, seconds, values, weight])
+            each = np.array([weight * self.shots, seconds, values, weight])
             most = self._most()
             if (each > most).any():
                 self._refuse(call, each)
@@ -430,7 +486,7 @@ class _Splitter:
             planned = [self._circuits.planned[k] for k in numbers]
             delay = self._clock.rep_delay_seconds
             seconds = math.fsum(
-                self._shots * self._circuits.weight(k) * (delay + each.seconds)
+                self.shots * self._circuits.weight(k) * (delay + each.seconds)
                 for k, each in zip(numbers, planned, strict=True)
             )
             values = sum(len(each.plan.parameters) for each in planned)

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 from ...execution.counts import MAX_CLBITS
@@ -243,6 +244,15 @@ class CallsPlan:
                 for one in self.tiles.circuits
             ]
         )
+
+    @cached_property
+    def shots_of_calls(self) -> dict[tuple[int, str], set[int]]:
+        """Shots of each call of each step, by t and name in the order in which they are asked."""
+        found: dict[tuple[int, str], set[int]] = {}
+        for job in self.jobs:
+            for call in job.calls:
+                found.setdefault((job.step, call.name), set()).add(job.shots)
+        return found
 
     def question(self, step: int, number: int) -> list[JobPlan]:
         """Return the jobs of a question of a step; none if there is no such question."""

@@ -219,8 +219,8 @@ class RunPlan:
         choice = self.shot_choice
         check(
             (self.schedule == "uniform") == (choice is None)
-            and (choice is None or len(choice.variances) == self.num_steps),
-            "variances are one number for each step, and none of schedule 'uniform'",
+            and (choice is None or len(choice.variances) == self._num_shared),
+            "variances are one number for each step or call, and none of schedule 'uniform'",
             None if choice is None else choice.variances[:3],
         )
         check(
@@ -292,7 +292,17 @@ class RunPlan:
         check(asked == steps, "jobs are those of the steps, in their order", asked[:3])
         known = any(self.circuit == each.plan for each in calls.circuits)
         check(known, "circuit is one of those of the calls", self.circuit.qubits)
-        check(self.schedule == "uniform", "shots of several calls are uniform", self.schedule)
+        counts = {each.shots for each in calls.jobs}
+        own = calls.sampler is not None and calls.tiles is None and self.estimator is None
+        good = len(counts) == 1 if self.schedule == "uniform" else own
+        check(good, "shots of several calls are uniform, or allocated to a chain's", self.schedule)
+        for name, found in calls.shots_of_calls.items():
+            check(len(found) == 1, "a call has one number of shots", name)
+
+    @property
+    def _num_shared(self) -> int:
+        """Number of the steps, or calls of all steps, that shots were shared out to."""
+        return self.num_steps if self.calls is None else len(self.calls.shots_of_calls)
 
     def _check_chain(self, chain: ChainPlan | None) -> None:
         """Refuse a chain that does not fit the work, and qubits that are measured twice without it."""
@@ -310,6 +320,7 @@ class RunPlan:
         if chain.way == "coherent":
             steps = [each.step for each in self.steps]
             check(steps == [self.num_steps], "a coherent chain is one step, from T", steps[:3])
+            check(self.schedule == "uniform", "a coherent chain has one call", self.schedule)
             good = len(chain.kept) == self.num_images
             check(good, "kept is a share of each image", len(chain.kept))
 

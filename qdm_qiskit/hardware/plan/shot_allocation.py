@@ -19,7 +19,7 @@ Reference: Neyman, J. R. Stat. Soc. 97, 558 (1934).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,9 @@ __all__ = [
     "ShotAllocation",
     "StepVariances",
     "best_allocation",
+    "check_precision",
+    "fewest_shots",
+    "interpolated",
     "measured_steps",
     "precise_allocation",
     "step_variances",
@@ -201,8 +204,8 @@ def step_variances(
             "Shot noise moves no pixel of this model's images; use schedule 'uniform'."
         )
     return StepVariances(
-        local=_interpolated(local, measured, pilot.num_steps),
-        final=_interpolated(final, measured, pilot.num_steps),
+        local=interpolated(local, measured, range(pilot.num_steps, 0, -1)),
+        final=interpolated(final, measured, range(pilot.num_steps, 0, -1)),
         measured=measured,
     )
 
@@ -267,23 +270,66 @@ def precise_allocation(
     Raises:
         InvalidOption: If the precision is not above 0, or jobs cannot hold the shots.
     """
-    if not (math.isfinite(precision) and precision > 0):
-        raise InvalidOption(f"precision must be a finite number above 0, got {precision}.")
+    check_precision(precision)
     variances = step_variances(pilot, shots=16 * PILOT_SHOTS).final
     limit = MAX_TOTAL if most is None else most * pilot.num_steps
-    least = max(bucket, LEAST_SHOTS) * pilot.num_steps
-    total = float(max(least, (np.sqrt(variances).sum() / precision) ** 2))
+    found = fewest_shots(
+        precision,
+        lambda total: best_allocation(pilot, variances, total, most=most, bucket=bucket),
+        first=(np.sqrt(variances).sum() / precision) ** 2,
+        least=max(bucket, LEAST_SHOTS) * pilot.num_steps,
+        limit=limit,
+        what=("shots", f"{pilot.num_steps} jobs"),
+        progress=progress,
+    )
+    return found, variances
+
+
+def check_precision(precision: float) -> None:
+    """Refuse a precision that is no finite number above 0."""
+    if not (math.isfinite(precision) and precision > 0):
+        raise InvalidOption(f"precision must be a finite number above 0, got {precision}.")
+
+
+def fewest_shots(
+    precision: float,
+    allocate: Callable[[int], ShotAllocation],
+    *,
+    first: float,
+    least: float,
+    limit: float,
+    what: tuple[str, str],
+    cost: Callable[[Sequence[int]], float] = sum,
+    progress: Progress = silent,
+) -> ShotAllocation:
+    """Return the allocation of the least total whose sampled error is the precision, or up to 5 % less.
+
+    Args:
+        precision: Error wanted.
+        allocate: Gives the allocation of a total, for one image.
+        first: Total to begin with.
+        least: Least total.
+        limit: Most that fits.
+        what: Words for what is counted, and for what holds it.
+        cost: Total that an allocation's shots take.
+        progress: Receives each total.
+
+    Raises:
+        InvalidOption: If the limit is passed, or the error is not reached.
+    """
+    counted, holders = what
+    total = float(max(least, first))
     best: ShotAllocation | None = None
     for _ in range(MAX_TRIES):
         if total > limit:
             raise InvalidOption(
-                f"An error of {precision:g} would take about {total:.3g} shots for each image, and "
-                f"{pilot.num_steps} jobs hold {limit:.3g}; ask for less precision."
+                f"An error of {precision:g} would take about {total:.3g} {counted} for each image, "
+                f"and {holders} hold {limit:.3g}; ask for less precision."
             )
-        progress(Message(f"trying {total:.3g} shots an image"))
-        found = best_allocation(pilot, variances, math.ceil(total), most=most, bucket=bucket)
+        progress(Message(f"trying {total:.3g} {counted} an image"))
+        found = allocate(math.ceil(total))
         if found.error <= precision:
-            if best is None or sum(found.shots) < sum(best.shots):
+            if best is None or cost(found.shots) < cost(best.shots):
                 best = found
             if found.error >= 0.95 * precision or total <= least:
                 break
@@ -291,9 +337,10 @@ def precise_allocation(
     if best is None:
         raise InvalidOption(
             f"An error of {precision:g} was not reached in {MAX_TRIES} tries; the last, with "
-            f"{sum(found.shots)} shots for each image, left {found.error:.4g}. Ask for less precision."
+            f"{cost(found.shots):.0f} {counted} for each image, left {found.error:.4g}. Ask for less "
+            "precision."
         )
-    return best, variances
+    return best
 
 
 MAX_TOTAL, MAX_TRIES = 10**8, 12
@@ -311,14 +358,14 @@ def measured_steps(num_steps: int) -> tuple[int, ...]:
     return tuple(sorted({int(t) for t in spread}, reverse=True))
 
 
-def _interpolated(values: np.ndarray, measured: Sequence[int], num_steps: int) -> np.ndarray:
-    if len(measured) == num_steps:
+def interpolated(values: np.ndarray, measured: Sequence[int], steps: Sequence[int]) -> np.ndarray:
+    """Return values at all steps from those at the measured ones, in their logs over that of t."""
+    if len(measured) == len(steps):
         return values
     floor = max(values.max() * 1e-12, 1e-300)  # a step without influence has no logarithm
     order = np.argsort(measured)
     log_t, log_c = np.log(measured), np.log(np.maximum(values, floor))
-    steps = np.log(np.arange(num_steps, 0, -1))
-    return np.exp(np.interp(steps, log_t[order], log_c[order]))
+    return np.exp(np.interp(np.log(steps), log_t[order], log_c[order]))
 
 
 class _Predictions:

@@ -33,6 +33,7 @@ __all__ = [
     "chosen_shots",
     "outgrow_a_job",
     "total_shots",
+    "twirling_bucket",
 ]
 
 TWIRLING_BUCKET = 64
@@ -106,8 +107,7 @@ def chosen_shots(
 ) -> tuple[tuple[int, ...], ShotChoice | None]:
     """Return the shots of t = T .. 1 for each image, and their grounds; None of ``uniform``."""
     num_steps = trained.process.num_steps
-    # With twirling IBM rounds shots up to whole randomizations; multiples of 64 stay as they are.
-    bucket = TWIRLING_BUCKET if config.options.twirl_gates or config.options.twirl_measure else 1
+    bucket = twirling_bucket(config)
     if config.schedule == "uniform":
         return uniform_shots(num_steps, total, bucket=bucket), None
     limit = getattr(backend_configuration(device), "max_shots", None) or MAX_EXECUTIONS
@@ -126,6 +126,13 @@ def chosen_shots(
         error=found.error,
         uniform_error=found.uniform_error,
     )
+
+
+def twirling_bucket(config: PlanConfig) -> int:
+    """Return the number of which shots are a multiple: with twirling IBM rounds them up to whole
+    randomizations, and multiples of 64 stay as they are.
+    """
+    return TWIRLING_BUCKET if config.options.twirl_gates or config.options.twirl_measure else 1
 
 
 def check_limits(

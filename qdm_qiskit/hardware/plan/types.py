@@ -143,7 +143,8 @@ class ShotChoice:
     """Grounds of the shots of the steps; see :mod:`qdm_qiskit.hardware.plan.shot_allocation`."""
 
     variances: tuple[float, ...]
-    """c_t of t = T .. 1."""
+    """c_t of t = T .. 1; of models of several calls one of each call, in the order of the steps and of
+    the questions that ask them."""
     power: float
     """Power of the variances: shots are proportional to ``c_t**(power / 2)``; 0 is uniform."""
     error: float

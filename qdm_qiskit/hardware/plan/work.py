@@ -20,6 +20,7 @@ from ...mitigation.readout import prepared_bits
 from ...progress import Message, Progress
 from ...transpiling.passes import measured_physical_qubits
 from ...transpiling.tiles import calibration_rounds
+from .call_allocation import CallSpread
 from .call_circuits import CallCircuits, circuit_plan, transpiled_calls
 from .call_jobs import (
     MOST_VALUES,
@@ -40,7 +41,7 @@ from .estimator_plan import EstimatorPlan
 from .qpu_seconds import MAX_EXECUTIONS, Timing, backend_configuration
 from .refit_plan import RefitPlan
 from .refits import AskedRefit, check_contents, refit_plan
-from .shots import calibration_plan, chosen_shots, total_shots
+from .shots import calibration_plan, chosen_shots, total_shots, twirling_bucket
 from .tiled_calls import TiledCalls, rows_of, tiled_calls, tiled_jobs
 from .tiles import TilesPlan
 from .types import MAX_SHOTS, Availability, CalibrationPlan, CircuitPlan, ShotChoice, StepPlan
@@ -102,6 +103,8 @@ class Asked:
     rows: int
     """Images, or rows of inputs."""
     refit: AskedRefit | None = None
+    spread: CallSpread | None = None
+    """Rule of shots that differ from call to call; None for the same of all."""
 
 
 def one_circuit(
@@ -172,17 +175,21 @@ def many_calls(
         InvalidOption: If an option does not fit, or a row outgrows a job.
         UnsupportedCircuit: If a circuit has more qubits than the device.
     """
-    if config.schedule != "uniform":
+    if config.schedule != "uniform" and (config.tiles or config.primitive != "sampler"):
+        what = "tiles run rows side by side" if config.tiles else "an Estimator chooses its own"
         raise InvalidOption(
-            f"Shot allocation '{config.schedule}' spreads the shots of one circuit over the steps of "
-            "its process; this run's steps are several calls or a sampler's, so use 'uniform'."
+            f"Shot allocation '{config.schedule}' spreads the Sampler's shots over calls one after the "
+            f"other, and {what}; use 'uniform'."
         )
     made, times, record = chosen_sampler(trained, config, sampler)
     progress(Message("listing circuit calls", 0, len(times)))
     steps, distinct = asked(trained, made, times, x, labels, config.seed, config.shots, progress)
     if refit is not None:
         check_contents(refit, {each.content for each in distinct}, trained.model.name)
-    questions = Asked(times, steps, distinct, record, config.num_images, refit)
+    spread = None
+    if config.schedule != "uniform":
+        spread = CallSpread(trained, made, times, steps, distinct, config, progress)
+    questions = Asked(times, steps, distinct, record, config.num_images, refit, spread)
     return work_of_calls(questions, config, config.shots, destination, progress)
 
 
@@ -256,13 +263,13 @@ def work_of_calls(
         steps=tuple(
             StepPlan(
                 step=t,
-                shots=priced.shots,
+                shots=max(each.shots for each in priced.jobs if each.step == t),
                 rows=questions.rows,
                 seconds=math.fsum(each.seconds for each in priced.jobs if each.step == t),
             )
             for t in times
         ),
-        choice=None,
+        choice=priced.choice,
         calibration=priced.calibration,
         circuit=laid.circuits.worst,
         timing=priced.timing,
@@ -296,6 +303,7 @@ class _Priced:
     shots: int
     jobs: tuple[JobPlan, ...]
     refit: tuple[JobPlan, ...]
+    choice: ShotChoice | None
 
     @property
     def seconds(self) -> float:
@@ -343,6 +351,7 @@ def _priced(
     bound = sum(max(len(prepared_bits(len(g), method)) for g in each) for each in laid.calibrated)
     calibration = calibration_plan(config, calibrating, timing, bound)
     most_shots, room = room_of(config, destination)
+    left: float | None = None
     if not fixed:
         if config.seconds is not None:
             if not timing.overhead_seconds and not timing.rep_delay_seconds:
@@ -354,13 +363,26 @@ def _priced(
             shots = affordable_shots(
                 times, steps, laid.circuits, timing, room, left, most, laid.jobs
             )
-        _check_shots(shots, most_shots, device, questions.distinct)
-    jobs = laid.jobs(times, steps, timing, shots, room)
+        if config.precision is None:
+            _check_shots(shots, most_shots, device, questions.distinct)
+    choice: ShotChoice | None = None
+    if questions.spread is None:
+        jobs = laid.jobs(times, steps, timing, shots, room)
+    else:
+        jobs, choice = questions.spread.jobs(
+            laid.circuits,
+            timing,
+            room,
+            most_shots=most_shots,
+            uniform=shots,
+            seconds=left,
+            bucket=twirling_bucket(config),
+        )
     refit: tuple[JobPlan, ...] = ()
     if questions.refit is not None:
         _check_shots(questions.refit.shots, most_shots, device, questions.distinct)
         refit = laid.jobs([1], [[questions.refit.question]], timing, questions.refit.shots, room)
-    return _Priced(laid, calibrating, calibration, timing, shots, jobs, refit)
+    return _Priced(laid, calibrating, calibration, timing, shots, jobs, refit, choice)
 
 
 def _calibrating(

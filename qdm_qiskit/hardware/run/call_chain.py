@@ -17,6 +17,7 @@ from qiskit import QuantumCircuit
 from ...errors import InvalidData, InvalidPlan
 from ...execution.calls import CallResult, CallTarget, CircuitCall, joined_results
 from ..plan.call_jobs import call_name, noise_stream, planned_sampler, predicted
+from ..plan.call_shots import ShotsOf, told_shots
 from ..plan.calls import CallPlan, CallsPlan, JobPlan
 from ..plan.circuits import is_one_circuit
 from ..plan.estimator_circuits import on_device
@@ -454,20 +455,32 @@ class CallChain:
         if isinstance(target, PlannedTarget):
             step = self.plan.steps[self._chain.index].step
             target.begin(step, images=self._one_circuit)
+        ask = 1
         while True:
             question = self._chain.question
             assert question is not None
-            prediction = self._predicted(target, *question)
+            prediction = self._predicted(target, *question, ask)
             if self._chain.advance(prediction):
                 return
+            ask += 1
             if isinstance(target, PlannedTarget):
                 target.next_ask()
 
-    def _predicted(self, target: CallTarget, x: torch.Tensor, t: int) -> torch.Tensor:
+    def _predicted(self, target: CallTarget, x: torch.Tensor, t: int, ask: int) -> torch.Tensor:
         fitted = (
             target.fitted_head(self._model) if isinstance(target, PlannedTarget) else nullcontext()
         )
         with fitted:
+            if self.plan.schedule != "uniform":
+                return told_shots(
+                    self._model,
+                    target,
+                    x,
+                    t,
+                    self._labels,
+                    num_steps=self._process.num_steps,
+                    shots=self._shots_at(ask),
+                )
             return predicted(
                 self._model,
                 target,
@@ -477,6 +490,16 @@ class CallChain:
                 num_steps=self._process.num_steps,
                 shots=_calls_of(self.plan).jobs[0].shots,
             )
+
+    def _shots_at(self, ask: int) -> ShotsOf:
+        """Return the function that gives the calls of a prediction their planned shots."""
+        step, known = self.plan.steps[self._chain.index].step, _calls_of(self.plan).shots_of_calls
+
+        def shots(name: str) -> int | None:
+            # A call that is not planned is refused by whoever answers it.
+            return next(iter(known.get((step, call_name(name, ask)), ())), 1)
+
+        return shots
 
     def advance_exactly(self) -> None:
         """Go one step on by the engine's exact values."""

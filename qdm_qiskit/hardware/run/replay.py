@@ -374,6 +374,7 @@ class _RecordedStep:
         self._stored: list[StoredCounts] = []
         self._used: str | None = None
         self._pairs: list[tuple[np.ndarray, np.ndarray | None, np.ndarray]] = []
+        self._drawn: list[np.ndarray] = []
         self._errors: dict[str, list[np.ndarray]] = {}
         self._noted: dict[str, list[np.ndarray]] = {}
         self._kept: list[np.ndarray] = []
@@ -406,7 +407,10 @@ class _RecordedStep:
         if self._engines is None:
             return
         mended = counts.mended or (None,) * len(counts.counts)
-        self._pairs += zip(counts.raw, mended, self._engines.of(call), strict=True)
+        exact = self._engines.of(call)
+        self._pairs += zip(counts.raw, mended, exact, strict=True)
+        shots = call.shots or min(each.info.shots for each in self._stored)
+        self._drawn += [shot_noise_distance(each, shots) for each in exact]
 
     def summary(self, step: int) -> StepReplay:
         """Return the step against the exact distributions."""
@@ -422,7 +426,7 @@ class _RecordedStep:
             step=step,
             shots=shots,
             job_id=" ".join(each.info.job_id for each in self._stored),
-            shot_distance=mean([shot_noise_distance(e, shots) for _, _, e in self._pairs]),
+            shot_distance=mean(self._drawn),
             raw_distance=mean([total_variation_distance(r, e) for r, _, e in self._pairs]),
             raw_fidelity=mean([hellinger_fidelity(r, e) for r, _, e in self._pairs]),
             mitigated_distance=mean([total_variation_distance(m, e) for m, e in mended]),

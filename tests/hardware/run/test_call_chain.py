@@ -477,7 +477,7 @@ def test_a_model_that_calls_other_circuits_than_planned_is_refused(readings, tmp
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"schedule": "variance"}, "use 'uniform'"),
+        ({"schedule": "variance", "primitive": "estimator"}, "use 'uniform'"),
         ({"target": "local:fake_manila"}, "qubits"),
         ({"shots": 1}, None),
         ({"scheduler": "ddim", "num_inference_steps": 9}, "1 to 2|needs a model"),
