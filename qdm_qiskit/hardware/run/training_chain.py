@@ -20,8 +20,8 @@ from ...execution.calls import CallResult
 from ...files import parse_json
 from ..ledger.trained_files import SCHEMA, TRAINED, TRAINING, StoredTraining
 from ..plan.planned_files import checked_bytes, load_planned_run
-from ..plan.prepare_training import read_batches
 from ..plan.run_plan import MODEL, RunPlan
+from ..plan.training_batches import read_batches
 
 if TYPE_CHECKING:
     from ...execution.calls import CallTarget
