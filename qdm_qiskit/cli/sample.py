@@ -95,6 +95,13 @@ def sample(
     tile_buffer: Annotated[
         bool, typer.Option("--tile-buffer", help="Leave a qubit between tiles.")
     ] = False,
+    primitive: Annotated[
+        str,
+        typer.Option(help="sampler, or estimator for models that read expectation values."),
+    ] = "sampler",
+    primitive_options: Annotated[
+        str, typer.Option(help="The estimator's options as JSON, nested as it has them.")
+    ] = "{}",
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -137,6 +144,8 @@ def sample(
             "chain": chain,
             "tiles": tiles,
             "tile_buffer": tile_buffer,
+            "primitive": primitive,
+            "primitive_options": primitive_options,
             "seed": seed,
         },
     )

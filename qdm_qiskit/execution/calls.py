@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -149,6 +149,23 @@ class CallResult:
     errors_of: Callable[[np.ndarray], np.ndarray] | None = None
     """Function that takes weights ``(num_outputs, sums)`` and returns standard errors ``(rows, sums)``
     of weighted sums of probabilities, divided by the share that was kept; None where not known."""
+
+    def scaled(self, outputs: np.ndarray, gain: np.ndarray) -> CallResult:
+        """Return the answer with other outputs, each the old one times a gain and moved.
+
+        Errors grow with the gain. What is not known of gains and offsets themselves is not in them.
+
+        Args:
+            outputs: ``(rows, num_outputs)``.
+            gain: ``(num_outputs,)``.
+        """
+        known, errors = self.errors_of, self.standard_errors
+        return replace(
+            self,
+            outputs=outputs,
+            standard_errors=None if errors is None else errors * np.abs(gain),
+            errors_of=None if known is None else lambda weights: known(weights * gain[:, None]),
+        )
 
 
 def joined_results(parts: Sequence[CallResult]) -> CallResult:

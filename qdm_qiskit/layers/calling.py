@@ -268,6 +268,7 @@ def calls_of(
     labels: Tensor | None = None,
     *,
     target: ExactTarget | None = None,
+    observables: ObservableWay = "eigenbasis",
 ) -> list[list[CircuitCall]]:
     """Return the calls of one step, as the engine's exact values lead through it.
 
@@ -277,11 +278,12 @@ def calls_of(
         t: ``(batch,)`` times in (0, 1].
         labels: ``(batch,)`` or None.
         target: The target that answers, for its programs; a fresh one if None.
+        observables: As for :func:`answered_by`.
 
     Returns:
         The jobs of the step in their order, each a list of calls that do not depend on each other.
     """
     target = ExactTarget() if target is None else target
-    with answered_by(model, target):
+    with answered_by(model, target, observables=observables):
         model(x, t, labels)
     return target.calls

@@ -71,28 +71,35 @@ class OutputTable:
             readout: Where they were, the readout of the measured qubits.
 
         Returns:
-            Outputs and errors; no errors of exact values, of single shots, and of corrected
-            probabilities of too many outcomes.
+            Outputs and errors; no errors of exact values, of single shots, and of sums of too many
+            corrected probabilities.
         """
         if self.places is None:
             return result.outputs, result.standard_errors
         outputs = self.added(result.outputs)
         if counts is not None and readout is not None:
-            return outputs, self._corrected(counts, readout)
+            return outputs, self._corrected(result, counts, readout)
         if result.standard_errors is None or shots is None or shots < 2:
             return outputs, None
         # Each shot falls into one output or none: outputs are binomial, however many outcomes they
         # add.
         return outputs, np.sqrt(np.maximum(outputs * (1 - outputs), 0.0) / (shots - 1))
 
-    def _corrected(self, counts: np.ndarray, readout: BitReadout) -> np.ndarray | None:
+    def _corrected(
+        self, result: CallResult, counts: np.ndarray, readout: BitReadout
+    ) -> np.ndarray | None:
         """Return errors of outputs that are linear sums of corrected probabilities."""
         spec = self.spec
-        if self.count << spec.num_qubits > MOST_ERRORS or int(counts.sum(axis=1).min()) < 2:
+        assert self.places is not None
+        if int(counts.sum(axis=1).min()) < 2:
             return None
+        if self.count << spec.num_qubits > MOST_ERRORS:
+            used, errors = self.places[self.places >= 0], result.standard_errors
+            if errors is None or len(np.unique(used)) < len(used):
+                return None
+            return self.added(errors)  # of one outcome each
         read = spec.readout
         assert isinstance(read, ProbabilityReadout)
-        assert self.places is not None
         values = np.zeros((1 << spec.num_qubits, self.count))
         states = read.selection(spec.num_qubits)
         for outcome, place in enumerate(self.places):

@@ -334,7 +334,8 @@ def _error_section(steps: list[dict[str, Any]]) -> list[Section]:
     for step in steps:
         for name, error in step.get("call_errors", {}).items():
             found.setdefault(name, []).append(error)
-    if len(found) < 2:
+    # Of a single call the table of steps says it, unless an Estimator answered.
+    if not found or (len(found) == 1 and any(s["standard_error"] is not None for s in steps)):
         return []
     rows = [
         {"name": name, "mean": sqrt(fmean(e**2 for e in each)), "largest": max(each)}

@@ -288,7 +288,8 @@ class RunnerTarget:
         ]
         result = joined_results([each for each, _, _ in found])
         if call.name in self.corrections:
-            result = replace(result, outputs=self.corrections[call.name](result.outputs))
+            correction = self.corrections[call.name]
+            result = result.scaled(correction(result.outputs), correction.gain)
         if self.watch is not None:
             raw = [np.concatenate(each) for each in zip(*(r for _, r, _ in found), strict=True)]
             used = [np.concatenate(each) for each in zip(*(u for _, _, u in found), strict=True)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from ..errors import InvalidOption
 from ..execution.device_noise import NoisePart, check_part
+from ..execution.estimator_options import text_of_options
 from ..execution.noisy import Simulator, check_simulator
 from ..execution.region import ReadoutErrors, check_readout
 from ..execution.targets import Target, parse_target, target_text
@@ -89,6 +90,11 @@ class SamplingConfig:
     number, ``auto``, or the least expected success of each, ``>=0.7``; None for one place."""
     tile_buffer: bool = False
     """True to leave a qubit between tiles."""
+    primitive: Literal["sampler", "estimator"] = "sampler"
+    """Primitive of expectation values: shots in several bases, or the target's own Estimator; see
+    :mod:`qdm_qiskit.execution.estimators`. Probabilities come from shots always."""
+    primitive_options: str = "{}"
+    """Options of the Estimator as JSON, nested as it has them."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", target_text(self.target, "noisy"))
@@ -106,6 +112,7 @@ class SamplingConfig:
         if self.mitigation not in ("none", "m3"):
             raise InvalidOption(f"mitigation is 'none' or 'm3', got {self.mitigation!r}.")
         self._check_tiles(target)
+        self._check_primitive(target)
         if self.chain not in ("auto", "coherent", "steps"):
             raise InvalidOption(f"chain is 'auto', 'coherent' or 'steps', got {self.chain!r}.")
         check_readout(self.readout)
@@ -176,4 +183,34 @@ class SamplingConfig:
             raise InvalidOption(
                 f"Target '{self.target}' has no qubits to lay tiles on; leave tiles out, or take a "
                 "target such as 'noisy:fake_torino'."
+            )
+
+    def _check_primitive(self, target: Target) -> None:
+        options = text_of_options(self.primitive_options)
+        object.__setattr__(self, "primitive_options", options)
+        if self.primitive not in ("sampler", "estimator"):
+            raise InvalidOption(f"primitive is 'sampler' or 'estimator', got {self.primitive!r}.")
+        if self.primitive == "sampler":
+            if options != "{}":
+                raise InvalidOption(
+                    "primitive_options are of an Estimator; set primitive='estimator', or leave them "
+                    "out."
+                )
+            return
+        if target.kind not in ("aer", "noisy", "local"):
+            raise InvalidOption(
+                f"Target '{self.target}' has no Estimator here; leave primitive at 'sampler', or take "
+                "a target such as 'local:fake_torino'."
+            )
+        if self.mitigation != "none":
+            raise InvalidOption(
+                "An Estimator mitigates by its own options, primitive_options; leave mitigation at "
+                f"'none', got {self.mitigation!r}."
+            )
+        plain = {f.name: f.default for f in fields(self)}
+        others = ("readout", "simulator", "noise", "initial_layout", "fractional_gates", "tiles")
+        given = [name for name in others if getattr(self, name) != plain[name]]
+        if given:
+            raise InvalidOption(
+                f"An Estimator has no {', '.join(given)}; leave them out, or primitive at 'sampler'."
             )

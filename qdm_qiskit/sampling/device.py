@@ -23,6 +23,7 @@ from ..layers import BranchLayer, StateLayer
 from ..layers.arrays import device_of, exact, to_array
 from ..layers.calling import Caller, ExactTarget, answered_by, calls_of, quantum_layers
 from ..layers.executors import read_probabilities
+from ..layers.state_calls import ObservableWay
 from ..mitigation.readout import ReadoutCalibration
 from ..models import CircuitDenoiser, Denoiser
 from ..progress import Progress, silent
@@ -38,6 +39,7 @@ from .call_targets import (
     check_result,
 )
 from .config import SamplingConfig
+from .with_estimator import WithEstimator, check_reads_values, reads_values
 
 __all__ = [
     "SHOT_NOISE_ONLY",
@@ -54,6 +56,7 @@ __all__ = [
     "register_probabilities",
     "root_mean_square",
     "unrolled_circuit",
+    "way_of",
 ]
 
 SHOT_NOISE_ONLY = "No device noise, shot noise only."
@@ -181,6 +184,8 @@ class DevicePredictor:
         self._single = isinstance(model, CircuitDenoiser)
         self._programs = programs_of(model) if programs is None else programs
         self._step = 0
+        self.estimator: WithEstimator | None = None
+        """Where expectation values are asked of the target's Estimator, what asks it."""
         self.value_errors: list[dict[str, Any]] = []
         """Of each step the root mean square standard errors of values that layers make of several
         outputs, such as trained observables: ``step``, ``name``, ``standard_error``."""
@@ -220,12 +225,19 @@ class DevicePredictor:
         check_has_calls(model, config.target)
         single = isinstance(model, CircuitDenoiser)
         programs = programs_of(model)
-        calls = layer_calls(model, programs)
+        estimated = config.primitive == "estimator"
+        calls = layer_calls(model, programs, observables=way_of(config))
         target = RunnerTarget(runner, config, addressed=not single, progress=progress)
         target.places = places or {}
+        if estimated:
+            check_reads_values(model.name, calls)
+            calls = [call for call in calls if not reads_values(call)]
         found = target.prepare(calls, calibration)
         prepared = {call.name: each for call, each in zip(calls, found, strict=True)}
-        return cls(model, target, prepared, num_steps=num_steps, programs=programs)
+        made = cls(model, target, prepared, num_steps=num_steps, programs=programs)
+        if estimated:
+            made.estimator = WithEstimator(target, config)
+        return made
 
     @classmethod
     def of_call(
@@ -294,7 +306,8 @@ class DevicePredictor:
             InvalidData: If an image has no norm left: all its shots failed the post-selection.
         """
         self._step = step
-        return predicted(self.model, self.target, x, step, labels, self.config, self.num_steps)
+        target = self.target if self.estimator is None else self.estimator
+        return predicted(self.model, target, x, step, labels, self.config, self.num_steps)
 
     def _record(self, seen: Seen) -> None:
         """Compare a call's frequencies with the exact distributions of the same circuits."""
@@ -347,7 +360,9 @@ class DevicePredictor:
         """
         layers = [_layer_entry(each) for each in self.prepared.values()]
         found: dict[str, Any] = {"runner": self.runner.metadata}
-        if self._single:
+        if self.estimator is not None:
+            found["estimator"] = self.estimator.records
+        if self._single and layers:
             found |= layers[0]
         else:
             found["calls"] = [
@@ -421,7 +436,7 @@ class _Checked:
 
 def predicted(
     model: Denoiser,
-    target: RunnerTarget,
+    target: RunnerTarget | WithEstimator,
     x: Tensor,
     step: int,
     labels: Tensor | None,
@@ -455,7 +470,7 @@ def _stepped(
     if num_steps is not None:
         time = torch.full((len(x),), step / num_steps, device=place)
     told = None if labels is None else labels.to(place)
-    with answered_by(model, target, shots=config.shots):
+    with answered_by(model, target, shots=config.shots, observables=way_of(config)):
         found: Tensor = model(x.to(place), time, told)
     return found.to(x)
 
@@ -465,13 +480,24 @@ def programs_of(model: Denoiser) -> Programs:
     return Programs((layer.spec, layer.program) for layer in quantum_layers(model).values())
 
 
-def layer_calls(model: Denoiser, programs: Programs | None = None) -> list[CircuitCall]:
+def way_of(config: SamplingConfig) -> ObservableWay:
+    """Return the way of trained observables: an Estimator takes sums of Pauli terms."""
+    return "paulis" if config.primitive == "estimator" else "eigenbasis"
+
+
+def layer_calls(
+    model: Denoiser,
+    programs: Programs | None = None,
+    *,
+    observables: ObservableWay = "eigenbasis",
+) -> list[CircuitCall]:
     """Return a call of each circuit of a step for preparation; its values do not matter.
 
     Args:
         model: The model, on any device.
         programs: Takes the programs that are compiled on the way: January's 17 circuits of QAMP take
             half a minute.
+        observables: Way of trained observables.
     """
     if hands_on_states(model):
         shape = (1, *model.state_shape)
@@ -483,7 +509,14 @@ def layer_calls(model: Denoiser, programs: Programs | None = None) -> list[Circu
         place = device_of(model)
         told = None if label is None else label.to(place)
         target = ExactTarget()
-        jobs = calls_of(model, x.to(place), torch.ones(1, device=place), told, target=target)
+        jobs = calls_of(
+            model,
+            x.to(place),
+            torch.ones(1, device=place),
+            told,
+            target=target,
+            observables=observables,
+        )
         if programs is not None:
             programs.add(target.programs())
         return [call for job in jobs for call in job]

@@ -365,6 +365,11 @@ def sample(
         prediction, device = _prediction_on(
             run, config, target, labels, calibration, runner, progress
         )
+    if config.primitive == "estimator" and (at_once is not None or corrections):
+        raise InvalidOption(
+            "A chain in one circuit, and corrections of measured values, read probabilities, and an "
+            "Estimator gives expectation values; use primitive 'sampler'."
+        )
     if corrections:
         if device is None or at_once is not None:
             raise InvalidOption(

@@ -17,6 +17,7 @@ from ..arguments import checked_path, of_kind, wrong
 from ..data import grid_png
 from ..errors import InvalidData, InvalidOption, InvalidPlan, MissingData
 from ..execution.devices import DeviceLike
+from ..execution.estimator_options import text_of_options
 from ..execution.targets import Target, target_text
 from ..hardware.ibm.account import look
 from ..hardware.ledger.budget import OPEN_PLAN, BudgetState, Window
@@ -24,7 +25,6 @@ from ..hardware.ledger.ledger import FILE, Ledger, RunState
 from ..hardware.ledger.output_files import read_outputs
 from ..hardware.ledger.run_files import IMAGES
 from ..hardware.ledger.trained_files import TRAINED, read_training
-from ..hardware.plan.estimator_plan import text_of_options
 from ..hardware.plan.job_limits import note_asked
 from ..hardware.plan.prepare import PlanConfig, with_found_calibration
 from ..hardware.plan.run_plan import PLAN, ExecutionOptions, RunPlan, is_run_id, read_plan

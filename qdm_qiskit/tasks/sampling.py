@@ -11,6 +11,7 @@ from ..circuits import Loader
 from ..diffusion import OnStep
 from ..errors import InvalidOption
 from ..execution.devices import DeviceLike
+from ..execution.estimator_options import text_of_options
 from ..execution.targets import target_text
 from ..mitigation.readout import ReadoutCalibration
 from ..mitigation.refit import AffineCorrection
@@ -61,7 +62,8 @@ def sample(
         on_step: Called after each step with the number of steps left and the states.
         progress: Receives the progress messages, with the number of finished steps.
         options: Fields of :class:`~qdm_qiskit.sampling.SamplingConfig`: ``num_images=4``,
-            ``shots=1024``, ``mitigation="m3"``, ``seed=1``, ``scheduler="ddim"``.
+            ``shots=1024``, ``mitigation="m3"``, ``seed=1``, ``scheduler="ddim"``,
+            ``primitive="estimator"`` with ``primitive_options={...}``.
 
     Returns:
         Images ``(count, channels, height, width)`` in [0, 1], the path from noise to them, and the
@@ -83,7 +85,9 @@ def sample(
     ((4, 1, 2, 2), (3, 2, 1, 2, 2))
     """
     if config is None:
-        named = {"loader": loader} if isinstance(loader, str) else {}
+        named: dict[str, Any] = {"loader": loader} if isinstance(loader, str) else {}
+        if isinstance(options.get("primitive_options"), Mapping):
+            named["primitive_options"] = text_of_options(dict(options.pop("primitive_options")))
         config = build(SamplingConfig, {"target": target_text(target, "noisy"), **named, **options})
     elif options or not (isinstance(target, str) and target == "engine"):
         raise InvalidOption(

@@ -49,6 +49,8 @@ SAMPLE = "sample run --out new --quiet"
 RESUME = "train --out run --quiet --resume"
 
 CASES = [
+    (f"{SAMPLE} --target aer --shots 9 --primitive estimator", "'eeqdm' read probabilities"),
+    (f"{SAMPLE} --primitive-options [1]", "primitive_options are a JSON object"),
     # names
     (f"{TRAIN} --model eqdm", "no model or preset 'eqdm'.*Did you mean 'eeqdm'"),
     (f"{TRAIN} --preset digits-dmo", "no model or preset 'digits-dmo'.*Did you mean 'digits-demo'"),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from qdm_qiskit.circuits import ProbabilityReadout
+from qdm_qiskit.circuits import ProbabilityReadout, eeqdm
+from qdm_qiskit.execution.calls import CallResult
+from qdm_qiskit.layers import qnn_outputs
+from qdm_qiskit.layers.qnn_outputs import OutputTable
 from qdm_qiskit.mitigation.bit_readout import BitReadout
 from qdm_qiskit.mitigation.expectation import errors_of_sums
 from qdm_qiskit.sampling.probability_errors import ProbabilityErrors
@@ -71,6 +76,35 @@ def test_outputs_are_sums_of_one(prepared):
     quasi, found = drawn(plain, rng, 3_000, prepared)
     np.testing.assert_allclose(found.of_outputs(ratio=False), found.of_sums(np.eye(4)), rtol=1e-10)
     assert quasi.shape == (1, 8)
+
+
+def test_a_correction_by_gains_scales_the_errors():
+    _, found = drawn(ProbabilityReadout(qubits=(2, 0)), np.random.default_rng(4), 3_000, 300)
+    errors, gain = found.of_outputs(ratio=False), np.array([2.0, -1.0, 0.5, 3.0])
+    result = CallResult(
+        outputs=np.ones((1, 4)), standard_errors=errors, errors_of=found.of_sums
+    ).scaled(np.full((1, 4), 2.0), gain)
+    np.testing.assert_allclose(result.standard_errors, errors * np.abs(gain))
+    np.testing.assert_allclose(result.errors_of(np.eye(4)), result.standard_errors)
+
+
+def test_outputs_of_many_outcomes_have_errors_where_each_is_one_of_them(monkeypatch):
+    spec = eeqdm(num_data=2, depth=1)
+    counts = np.random.default_rng(1).multinomial(4_000, READ @ TRUE)[None]
+    bits = BitReadout(MATRICES, shots=(300.0,) * 3)
+    readout = ProbabilityReadout(qubits=(0, 1, 2))
+    table = OutputTable(
+        spec=replace(spec, readout=readout), places=np.array([3, -1, 0, 1, 2, 7, 6, 5]), shape=(8,)
+    )
+    mended = bits.corrected(counts / 4_000)
+    errors = ProbabilityErrors(readout, 3, counts, mended, bits).of_outputs(ratio=False)
+    result = CallResult(outputs=mended, standard_errors=errors)
+    _, few = table.of(result, 4_000, counts, bits)
+    monkeypatch.setattr(qnn_outputs, "MOST_ERRORS", 10)
+    _, many = table.of(result, 4_000, counts, bits)
+    np.testing.assert_allclose(many, few, rtol=1e-9)
+    added = replace(table, places=np.zeros(8, dtype=np.int64))
+    assert added.of(result, 4_000, counts, bits)[1] is None
 
 
 @pytest.mark.slow

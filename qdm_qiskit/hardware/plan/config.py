@@ -8,9 +8,9 @@ from typing import Literal
 
 from ...canonical_json import check_fields
 from ...errors import InvalidOption
+from ...execution.estimator_options import text_of_options
 from ...execution.targets import parse_target, target_text
 from ...transpiling.tiles import TileChoice
-from .estimator_plan import text_of_options
 from .refit_choice import RefitChoice
 from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Primitive, Schedule
 

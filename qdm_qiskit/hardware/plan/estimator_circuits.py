@@ -16,6 +16,7 @@ from ...circuits.spec import ExpectationReadout
 from ...errors import InvalidOption, TargetUnavailable
 from ...execution.calls import CircuitCall
 from ...execution.counts import MAX_CLBITS
+from ...execution.estimator_options import options_from_text
 from ...execution.estimators import ibm_executions, resolved_options
 from ...execution.targets import Target
 from ...transpiling.cost import CircuitCost, circuit_cost
@@ -23,7 +24,7 @@ from .call_circuits import CallCircuits, circuit_plan
 from .calls import PlannedCircuit
 from .circuits import best_transpiled, clock
 from .config import PlanConfig
-from .estimator_plan import EstimatorPlan, options_from_text
+from .estimator_plan import EstimatorPlan
 from .types import Availability, CircuitPlan
 
 if TYPE_CHECKING:
@@ -132,8 +133,9 @@ def on_device(call: CircuitCall, plan: CircuitPlan, num_qubits: int) -> list[Spa
 def _check_readout(call: CircuitCall) -> None:
     if not isinstance(call.spec.readout, ExpectationReadout):
         raise InvalidOption(
-            f"Call '{call.name}' reads probabilities, and an Estimator gives expectation values; use "
-            "primitive 'sampler'."
+            f"Call '{call.name}' reads probabilities, and an Estimator gives expectation values; plan "
+            "with primitive 'sampler', or sample on a target that costs nothing, where `qdm sample "
+            "--primitive estimator` leaves such calls to shots."
         )
     measured = len(call.spec.readout.measured)
     if not 1 <= measured <= MAX_CLBITS:

@@ -196,7 +196,10 @@ class PlannedTarget:
         found = []
         for call in calls:
             if self._plan.estimator is not None:
-                found.append(_estimated(call, jobs, answered))
+                estimated = _estimated(call, jobs, answered)
+                if estimated.standard_errors is not None:
+                    self.note(call.name, estimated.standard_errors)
+                found.append(estimated)
                 continue
             places = list(self._places(call, jobs, answered))
             parts = [counts for _, _, counts in places]
@@ -241,7 +244,7 @@ class PlannedTarget:
                 continue
             if result.outputs.shape[1:] != fit.bias.shape:
                 raise _unfit(self._plan, fit, result.outputs.shape[1])
-            found.append(replace(result, outputs=fit(result.outputs)))
+            found.append(result.scaled(fit(result.outputs), fit.weight))
         self._heads = heads
         return found
 

@@ -169,7 +169,12 @@ def test_a_model_of_expectation_values_runs_its_chain_by_the_estimator(tmp_path)
     assert off.max() < 0.15
     page, pictures = hardware_report(plan.folder)
     files = write_hardware_report(page, pictures, tmp_path / "page")
-    assert "No distributions are compared" in files[1].read_text()
+    text = files[1].read_text()
+    assert "No distributions are compared" in text
+    for step in page.steps:  # as IBM computes them, of each call
+        assert set(step["call_errors"]) == {"first", "second"}
+        assert all(0 < each < 3 / np.sqrt(4_000) for each in step["call_errors"].values())
+    assert "| first | 0." in text
 
 
 def test_the_command_line_plans_it_or_says_why_not(tmp_path, capsys):

@@ -194,13 +194,31 @@ def test_the_page_has_the_standard_errors_of_the_calls(readings, tmp_path):
         assert "## Standard errors" in text
         for each in page.steps:  # of each call, beside that of all
             own = each["call_errors"]
-            assert set(own) == {call.name for call in plan.calls.jobs[0].calls}
+            assert set(own) == {call.name for job in plan.calls.jobs for call in job.calls}
             assert min(own.values()) <= each["standard_error"] <= max(own.values())
             assert all(f"| {name} | 0." in text for name in own)
     np.testing.assert_allclose(errors[0] / errors[1], 10, rtol=0.15)
     # An output is at most 1.5 and at least some hundredths away from certainty.
     assert (errors[1] < 1.5 / 100).all()
     assert (errors[1] > 0.2 / 100).all()
+
+
+@pytest.mark.slow
+def test_the_page_has_the_errors_of_trained_observables(tmp_path):
+    options = {"num_qubits": 2, "width": 8, "reps": 1, "num_observables": 2}
+    run = write_run(tmp_path / "r", "qamp_january", image_size=4, num_steps=1, **options)
+    plan = planned(run, tmp_path, shots=400)
+    submit_run(plan.folder)
+    page, _ = hardware_report(plan.folder)
+    [step] = page.steps
+    assert set(step["call_errors"]) == {
+        "blocks",
+        "blocks.observable0",
+        "blocks.observable1",
+        "blocks.observables",  # values of the two circuits before it
+    }
+    assert 0 < step["call_errors"]["blocks.observables"] < 1
+    assert "| blocks.observables | 0." in render_markdown(page.to_dict())
 
 
 def test_circuits_of_bases_have_the_exact_distributions_on_the_device(readings, tmp_path):
