@@ -104,7 +104,7 @@ def test_a_paid_plans_service_estimates_the_job_of_all_bases(tmp_path, chains, m
 
 def test_what_is_refused_sends_nothing(server, root, chains):
     with pytest.raises(InvalidData, match="less than one"):
-        planned(chains["lossy"], root, shots=20)
+        planned(chains["lossy"], root, shots=20, chain="coherent")
     with pytest.raises(UnsupportedCircuit, match="10 qubits and the device has 7"):
         planned(chains["large"], root)
     plan = planned(chains["fresh"], root)

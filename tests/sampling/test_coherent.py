@@ -18,7 +18,7 @@ from qdm_qiskit.models.koelle_dense import QDenseConfig, UnitaryQDense
 from qdm_qiskit.models.latent import CacioppoLatent, LatentConfig
 from qdm_qiskit.models.qamp import QampDecember, QampDecemberConfig
 from qdm_qiskit.models.quddpm import QuDDPM, QuDDPMConfig
-from qdm_qiskit.sampling.coherent import CoherentChain, check_kept
+from qdm_qiskit.sampling.coherent import CoherentChain
 from tests.aer_target import AerTarget
 from tests.helpers import generator
 
@@ -207,7 +207,7 @@ def test_a_chain_that_keeps_less_than_a_shot_is_refused_before_it_is_sent():
     needed = int(1 / chain.kept(x, labels).min()) + 1
     chain.run(target, x, labels, shots=needed, rng=np.random.default_rng(0))
     with pytest.raises(InvalidData, match="raise shots above any number"):
-        check_kept(np.array([1.0, 0.0]), 10)
+        chain.check_kept(np.array([1.0, 0.0]), 10)
 
 
 def test_a_history_of_less_than_a_shot_is_refused_before_it_is_sent():
