@@ -45,7 +45,7 @@ def plan(
         typer.Option(
             "--shot-allocation",
             "--schedule",
-            help="Shots over the steps: uniform, variance or precision.",
+            help="Shots over steps and their calls: uniform, variance or precision.",
         ),
     ] = "uniform",
     mitigation: Annotated[str, typer.Option(help="Readout mitigation: none or m3.")] = "none",

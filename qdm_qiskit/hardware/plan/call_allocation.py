@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, final
 
 import numpy as np
@@ -97,7 +97,10 @@ class Spread:
         """Return the shots of each call, of at most ``total`` executions in all."""
         each = self.uniform(total)
         if power == 0:
-            return (each,) * len(self.costs)
+            fits = max(
+                self.bucket, math.floor(min(each, self.most.min()) / self.bucket) * self.bucket
+            )
+            return (fits,) * len(self.costs)
         number = int(self.groups.max()) + 1
         c = np.bincount(self.groups, self.variances, number)
         w = np.bincount(self.groups, self.costs, number)
@@ -299,13 +302,14 @@ class CallSpread:
             num_images=effort.images,
         )
         precise = config.precision is not None
-        variances = call_variances(
+        measured = call_variances(
             pilots,
             shots=16 * PILOT_SHOTS if precise else uniform,
             repeats=effort.repeats,
             steps=effort.steps,
             progress=self._progress,
         ).final
+        variances = np.array([_rounded(each) for each in measured])
         first = float(np.sqrt(variances * costs).sum()) ** 2
         total = (
             first / config.precision**2 if config.precision is not None else uniform * costs.sum()
@@ -321,24 +325,24 @@ class CallSpread:
         most = np.array([_most(n, circuits, clock, room, most_shots) for n in numbers])
         least = max(self._fewest, LEAST_SHOTS)
         spread = Spread(variances, costs, groups, most, least, bucket)
-        errors = _Repeated(pilots, effort.repeats)
+        errors = _Repeated(pilots, effort.draws)
         if config.precision is None:
             found = best_spread(errors, spread, total)
         else:
             found = self._precise(errors, spread, config.precision, total)
-        jobs = self._jobs(found.shots, circuits, clock, room)
+        jobs, fewer = self._jobs(found.shots, circuits, clock, room), False
         while seconds is not None and (taken := math.fsum(e.seconds for e in jobs)) > seconds:
             # Shots went to longer circuits, or into more jobs.
             fixed = len(jobs) * clock.overhead_seconds
             total *= min(0.99, (seconds - fixed) / (taken - fixed))
-            shots = spread.shots(total, found.power)
-            jobs = self._jobs(shots, circuits, clock, room)
-            found = ShotAllocation(shots, found.power, errors.error(shots), found.uniform_error)
+            found = replace(found, shots=spread.shots(total, found.power))
+            jobs = self._jobs(found.shots, circuits, clock, room)
+            fewer = True
         return jobs, ShotChoice(
-            variances=tuple(float(each) for each in variances),
+            variances=tuple(variances.tolist()),
             power=found.power,
-            error=found.error,
-            uniform_error=found.uniform_error,
+            error=_rounded(errors.error(found.shots) if fewer else found.error),
+            uniform_error=_rounded(found.uniform_error),
         )
 
     def _precise(
@@ -377,6 +381,11 @@ class _Repeated:
 
     def error(self, shots: Sequence[int]) -> float:
         return self.pilots.error(shots, repeats=self.repeats)
+
+
+def _rounded(value: float) -> float:
+    """Return fewer digits than threads and libraries change, so that the same plan is the same run."""
+    return float(f"{value:.6g}")
 
 
 def _most(

@@ -86,6 +86,9 @@ class Effort:
 
     images: int
     repeats: int
+    """Draws of each chain and measured call."""
+    draws: int
+    """Draws of each chain with shots in all calls."""
     steps: int
 
 
@@ -112,10 +115,12 @@ def effort_of(calls: Sequence[StepCall], qubits: Sequence[int], *, states: bool 
     chain = sum(each.executions * max(row, 2**n) for each, n in zip(calls, qubits, strict=True))
     asked = Counter(each.name for each in calls)
     measured = sum(min(steps, number) for number in asked.values())
-    # A measured call runs half a chain, and each power of the variances a whole one.
-    images = int(WORK / (chain * (measured / 2 + 5)))
-    repeats = PILOT_REPEATS if images >= PILOT_REPEATS * FEWEST_IMAGES else 1
-    return Effort(min(PILOT_IMAGES, max(FEWEST_IMAGES, images // repeats)), repeats, steps)
+    # A measured call runs half a chain, and each of five powers of the variances a whole one.
+    for repeats, draws in ((PILOT_REPEATS, 2 * PILOT_REPEATS), (1, 2), (1, 1)):
+        images = int(WORK / (chain * (repeats * measured / 2 + 5 * draws)))
+        if images >= 2 * FEWEST_IMAGES:
+            break
+    return Effort(min(PILOT_IMAGES, max(FEWEST_IMAGES, images)), repeats, draws, steps)
 
 
 @final

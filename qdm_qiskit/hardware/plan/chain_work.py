@@ -96,8 +96,8 @@ def whole_chain(
 
     if config.schedule != "uniform":
         raise InvalidOption(
-            f"Shot allocation '{config.schedule}' spreads the shots of one circuit over steps, and "
-            "here all steps are one circuit; use 'uniform'."
+            f"Shot allocation '{config.schedule}' spreads shots over steps and their calls, and here "
+            "all steps are one circuit; use 'uniform', or chain='steps'."
         )
     process = trained.process
     progress(Message("computing the share of shots that the chain keeps"))

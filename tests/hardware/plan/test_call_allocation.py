@@ -216,11 +216,11 @@ def test_long_chains_are_measured_at_some_steps_and_interpolated():
 
 def test_costly_models_get_fewer_pilots():
     small = effort_of([StepCall(t, 1, "a", 1.0) for t in (3, 2, 1)], [4] * 3)
-    assert (small.images, small.repeats, small.steps) == (32, 2, 16)
+    assert (small.images, small.repeats, small.draws, small.steps) == (32, 2, 4, 16)
     names = [f"conv{k}" for k in range(4)]
     calls = [StepCall(t, 1, name, 49.0) for t in range(10, 0, -1) for name in names]
     large = effort_of(calls, [12] * len(calls))
-    assert (large.images, large.repeats, large.steps) == (4, 1, 8)
+    assert (large.images, large.repeats, large.draws, large.steps) == (4, 1, 1, 8)
     told = [StepCall(1, 1, "states", 34.0)]
     assert effort_of(told, [4], states=True).images < effort_of(told, [4]).images == 32
 
