@@ -148,7 +148,7 @@ _WORK: dict[str, dict[str, Any]] = {
 _OWN_WORK: dict[str, dict[str, Any]] = {
     "cacioppo-digits-8x8": {"options": {}},  # its three steps are its own
     "defalco-quanvunet": {"shots": (64, 256, 1024), "images": 4},
-    "cacioppo-latent-conditioned": {"chain": "steps"},
+    "cacioppo-latent-conditioned": {"chain": "steps", "local_shots": 1000},
     "eeqdm-32x32-L10": {"noisy_shots": 16, "local_shots": 16},
     "eeqdm-32x32-L50": {"noisy_shots": 16, "local_shots": 16},
     "qddm-32x32-L50": {"noisy_shots": 16, "local_shots": 16},
