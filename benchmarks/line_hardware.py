@@ -39,6 +39,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "refit": {"refit": "300"},
     "tiles": {"tiles": "8"},
     "tiles, refit": {"tiles": "8", "refit": "300"},
+    "tiles, refit of 150": {"tiles": "8", "refit": "150"},
     "tiles, refit, 5 steps": {
         "tiles": "8",
         "refit": "300",
