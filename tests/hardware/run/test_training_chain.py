@@ -314,6 +314,11 @@ REFUSED = {
     "no step": ({"train": 0}, InvalidOption, "train, steps of the optimizer, is at least 1"),
     "no shot": ({"shots": 0}, InvalidOption, "shots must be at least 1"),
     "no rate": ({"train_rate": 0.0}, InvalidOption, "train_rate is above 0"),
+    "a rate beyond all": (
+        {"train_rate": 1e38},
+        InvalidOption,
+        r"train_rate is above 0 and at most 1000, got 1e\+38",
+    ),
     "unknown weights": ({"train_weights": "head"}, InvalidOption, "no weights 'head' to train"),
     "no tail": ({"train_weights": "tail"}, InvalidOption, "there is no 'tail' to train"),
     "ridge of circuits": ({"train_optimizer": "ridge"}, InvalidOption, "'ridge' fits the linear"),
