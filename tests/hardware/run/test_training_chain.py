@@ -411,3 +411,15 @@ def test_batches_that_are_not_the_plans_are_refused(small, tmp_path, change):
         np.savez_compressed(path, **arrays)
     with pytest.raises(InvalidPlan):
         read_batches(plan)
+
+
+def test_the_state_of_a_planned_training_gets_the_steps_added_or_is_refused(done):
+    chain = TrainingChain(done)
+    state = json.loads(chain._later("model/state.json", b'{"step": 3, "epoch": 1}'))
+    assert state == {"step": 5, "epoch": 1}
+    for content in (b"[]", b"\xff", b'{"step": "3"}', b'{"step": -1}', b'{"step": 1e400}', b"{"):
+        with pytest.raises(
+            InvalidPlan, match=r"state.json cannot be used \(.*plan again"
+        ) as caught:
+            chain._later("model/state.json", content)
+        assert "\n" not in str(caught.value)
