@@ -46,8 +46,8 @@ class SweepResult:
         done = [row for row in self.table.rows if "test_loss" in row.metrics]
         if not done:
             return None
-        longest = max(row.metrics["epoch"] for row in done)
-        last = [row for row in done if row.metrics["epoch"] == longest]
+        longest = max(row.metrics.get("epoch", 0) for row in done)
+        last = [row for row in done if row.metrics.get("epoch", 0) == longest]
         return min(last, key=lambda row: row.metrics["test_loss"]).name
 
     def __repr__(self) -> str:
@@ -175,13 +175,15 @@ def read_plan(folder: Path) -> SweepPlan:
     content = _read(path)
     try:
         halving = content["halving"]
+        if not content["runs"]:
+            raise ValueError("it has no runs")
         return SweepPlan(
-            name=content["name"],
-            varied=tuple(content["varied"]),
+            name=_text(content["name"]),
+            varied=tuple(_text(each) for each in content["varied"]),
             runs=tuple(
                 PlannedRun(
                     name=_plain_name(each["name"]),
-                    group=each["group"],
+                    group=_text(each["group"]),
                     values={
                         k: tuple(v) if isinstance(v, list) else v for k, v in each["values"].items()
                     },
@@ -219,6 +221,12 @@ def _plan_content(plan: SweepPlan) -> dict[str, Any]:
             for run in plan.runs
         ],
     }
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text is needed, got {value!s:.60}")
+    return value
 
 
 def _plain_name(name: str) -> str:

@@ -47,6 +47,8 @@ __all__ = [
 SCHEMA = "qdm-run/1"
 MOST_SHOTS = 10_000_000
 """Most shots of a row, as in sampling."""
+MOST_FACTOR = 1e30
+"""Most of a step size and its like: torch refuses what leaves single precision on the way."""
 ReadoutInLoss = Literal["mean", "asymmetric", "mitigated"]
 """Readout errors in the loss: one a qubit, one for each outcome, or taken out again."""
 OptimizerName = Literal["adam", "natural", "spsa", "qn-spsa"]
@@ -184,6 +186,10 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InvalidOption(f"{name} must be a finite number above 0, got {value}.")
+        for name in (*above_zero, "weight_decay"):
+            value = getattr(self, name)
+            if value is not None and value > MOST_FACTOR:
+                raise InvalidOption(f"{name} must be at most {MOST_FACTOR:g}, got {value}.")
 
     def _check_target(self) -> None:
         if self.start_from is not None and self.transfer_epochs:

@@ -152,7 +152,7 @@ def read_history(run: Path) -> tuple[dict[str, float], ...]:
     """The metrics of a run, a row an epoch.
 
     Raises:
-        MissingData: If there are none.
+        MissingData: If there are none, or one is no number.
     """
     path = run / "metrics.jsonl"
     try:
@@ -161,4 +161,10 @@ def read_history(run: Path) -> tuple[dict[str, float], ...]:
         raise MissingData(f"{path} cannot be read: {error}.") from error
     if not rows or not all(isinstance(row, dict) and "test_loss" in row for row in rows):
         raise MissingData(f"{path} holds no metrics: train for at least one epoch.")
+    for number, row in enumerate(rows, start=1):
+        for name, value in row.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise MissingData(
+                    f"{path} cannot be read: line {number} has no number for '{name:.40}'."
+                )
     return rows

@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from qdm_qiskit.archives import read_arrays
+from qdm_qiskit.circuits.amortised import Networks, key_of, network_bytes, take_networks
+from qdm_qiskit.circuits.line_memory import remembered
+from qdm_qiskit.circuits.loaders import make_loader
 from qdm_qiskit.circuits.saved import circuit_from_text, circuit_text
 from qdm_qiskit.data.idx import read_idx
 from qdm_qiskit.data.npz import read_npz, read_npz_classes
@@ -26,23 +29,32 @@ from qdm_qiskit.hardware.ledger.ledger import FILE, Ledger
 from qdm_qiskit.hardware.ledger.output_files import read_outputs
 from qdm_qiskit.hardware.ledger.run_files import nonce, read_calibrations, read_counts, read_refits
 from qdm_qiskit.hardware.ledger.stored_files import file_sha256
+from qdm_qiskit.hardware.ledger.trained_files import read_training
 from qdm_qiskit.hardware.plan.planned_files import read_all_circuits, read_inputs
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.qnn_question import read_question
 from qdm_qiskit.hardware.plan.refits import read_pairs
 from qdm_qiskit.hardware.plan.run_plan import RunPlan, files_of, read_plan
+from qdm_qiskit.hardware.plan.training_batches import read_batches
 from qdm_qiskit.hardware.providers.settings import read_settings
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import _stored_trajectory
+from qdm_qiskit.hardware.run.training_chain import TrainingChain
 from qdm_qiskit.models import load_model
+from qdm_qiskit.overview import RunTable, compare, find_runs
 from qdm_qiskit.sampling import load_run
 from qdm_qiskit.sampling.refit_record import read_refit
+from qdm_qiskit.sweeps import Halving, plan_sweep
+from qdm_qiskit.sweeps import read_plan as read_plan_of_sweep
+from qdm_qiskit.sweeps.item import train_item
+from qdm_qiskit.sweeps.sweep import _rungs, collect, write_plan
 from qdm_qiskit.tasks import run_qnn, sample
 from qdm_qiskit.training.beside import read_losses
 from qdm_qiskit.training.checkpoint import TrainingState, load_training_state
 from qdm_qiskit.training.epoch_end import read_history
 from qdm_qiskit.training.targets.device import Place
 from qdm_qiskit.training.targets.places import PLACES, read_places, write_places
+from qdm_qiskit.work.items import read_result
 from tests.helpers import write_run
 from tests.tasks.test_qnn import W, X, estimator
 
@@ -62,7 +74,9 @@ def readers(folder: Path) -> dict[str, Reader]:
     found: dict[str, Reader] = {}
     found |= _of_a_run(folder / "run")
     found |= _of_a_qnn(folder / "qnn")
+    found |= _of_a_training_run(folder / "training")
     found |= _of_a_model(folder / "model")
+    found |= _of_a_sweep(folder / "sweep")
     found |= _of_data(folder / "data")
     return found
 
@@ -110,6 +124,12 @@ def _of_a_run(root: Path) -> dict[str, Reader]:
         ),
         "calibration": Reader(folder / "calibration-0001.json", lambda: read_calibrations(folder)),
         "refit": Reader(folder / "refit-0001.json", lambda: read_refits(folder)),
+        "plan in a table": Reader(
+            folder / "plan.json", lambda: _shown(find_runs(folder)), fast=False
+        ),
+        "manifest in a table": Reader(
+            folder / "manifest.json", lambda: _shown(find_runs(folder)), fast=False
+        ),
         "settings": Reader(root / "service.json", lambda: read_settings(root)),
         "ledger": _ledger(root.parent / "ledger-sqlite", FILE),
         "log of a ledger": _ledger(root.parent / "ledger-log", f"{FILE}.log"),
@@ -153,13 +173,76 @@ def _of_a_qnn(root: Path) -> dict[str, Reader]:
     }
 
 
+def _of_a_training_run(root: Path) -> dict[str, Reader]:
+    """A hardware run that trains."""
+    root.mkdir(parents=True)
+    trained = write_run(root / "trained", num_steps=1)
+    [checkpoint] = (trained / "checkpoints").iterdir()
+    _write_state(checkpoint)
+    config = PlanConfig(targets=("engine",), num_images=1, shots=8, train=1, layout_trials=1)
+    plan = make_plan(trained, config, root=root)
+    assert submit_run(plan.folder).state == "done"
+    plan, folder = read_plan(plan.folder), plan.folder
+    [state] = (folder / "model").rglob("state.json")
+
+    def chain() -> object:
+        return TrainingChain(anew(plan)).files()
+
+    return {
+        "batches of a training": Reader(folder / "inputs.npz", lambda: read_batches(anew(plan))),
+        "losses of a training": Reader(
+            folder / "trained" / "training.json", lambda: read_training(folder)
+        ),
+        "step of a planned model": Reader(state, chain, fast=False),
+    }
+
+
+def _of_a_sweep(root: Path) -> dict[str, Reader]:
+    """A sweep of two runs, one of which has a result and a curve."""
+    root.mkdir(parents=True)
+    plan = plan_sweep("eeqdm", {"epochs": 4}, grid={"depth": [1, 2]}, halving=Halving())
+    write_plan(plan, root)
+    [first, _] = plan.runs
+    item = train_item(first.name, first.config, 1, threads=1)
+    result = {"schema": _schema("qdm_qiskit.work.items"), "fingerprint": item.fingerprint}
+    write_json(item.result_file(root), {**result, "result": {"epochs": 1}})
+    run = root / "runs" / first.name
+    write_json(run / "config.json", first.config.to_dict())
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "test_loss": 0.25}\n')
+
+    def resumed() -> object:
+        found = read_plan_of_sweep(root)
+        assert found.halving is None or _rungs(found)
+        done = collect(found, root, {}, interrupted=False)
+        return done.best, _shown(done.table)
+
+    def again() -> object:
+        write_plan(plan, root)
+        done = collect(plan, root, {}, interrupted=False)
+        return done.best, _shown(done.table)
+
+    return {
+        "sweep": Reader(root / "sweep.json", resumed, fast=False),
+        "sweep begun again": Reader(root / "sweep.json", again, fast=False),
+        "curve of a sweep": Reader(run / "metrics.jsonl", again, fast=False),
+        "result of an item": Reader(item.result_file(root), lambda: read_result(item, root)),
+        "configuration in a table": Reader(run / "config.json", lambda: _shown(find_runs(root))),
+        "curve in a table": Reader(run / "metrics.jsonl", lambda: _shown(find_runs(root))),
+    }
+
+
+def _shown(table: RunTable) -> object:
+    """Everything that is done with a table of runs."""
+    compare(table.rows * 2)
+    means = table.sorted_by("name").over_seeds()
+    return table.to_csv(), json.dumps(table.to_dict()), table._repr_html_(), means.to_csv()
+
+
 def _of_a_model(root: Path) -> dict[str, Reader]:
     root.mkdir(parents=True)
     run = write_run(root / "trained", num_steps=1)
     [checkpoint] = (run / "checkpoints").iterdir()
-    state = TrainingState(epoch=1, batch=0, step=2, images=0, history=[{"test_loss": 0.25}])
-    schema = _schema("qdm_qiskit.training.checkpoint")
-    write_json(checkpoint / "state.json", {"schema": schema, **dataclasses.asdict(state)})
+    _write_state(checkpoint)
     (run / "metrics.jsonl").write_text('{"epoch": 1, "test_loss": 0.25}\n{"test_loss": 0.125}\n')
     refit = {"schema": _schema("qdm_qiskit.sampling.refit_record"), "physical_qubits": [3, 1]}
     (run / "refit.json").write_text(json.dumps({**refit, "tiles": ">=0.7", "target": "noisy:x"}))
@@ -178,6 +261,9 @@ def _of_a_model(root: Path) -> dict[str, Reader]:
     (run / "beside" / "losses.json").write_text(json.dumps(losses))
     samples = root / "samples"
     sample(run, "engine", out=samples, num_images=2, shots=8)
+    row = {"kind": "samples", "metrics": {"frechet": {"estimate": 0.5}}}
+    evaluation = {"schema": _schema("qdm_qiskit.evaluation.evaluate"), "rows": [row]}
+    write_json(samples / "evaluation.json", evaluation)
     text = circuit_text(estimator().circuit)
     (root / "circuit.txt").write_text(text)
     return {
@@ -197,11 +283,23 @@ def _of_a_model(root: Path) -> dict[str, Reader]:
             samples / "manifest.json", lambda: samples_subject(samples), fast=False
         ),
         "samples": Reader(samples / "samples.npz", lambda: samples_subject(samples), fast=False),
+        "samples in a table": Reader(
+            samples / "manifest.json", lambda: _shown(find_runs(samples)), fast=False
+        ),
+        "evaluation in a table": Reader(
+            samples / "evaluation.json", lambda: _shown(find_runs(samples)), fast=False
+        ),
         "saved circuit": Reader(
             root / "circuit.txt",
             lambda: circuit_from_text((root / "circuit.txt").read_text(errors="replace")),
         ),
     }
+
+
+def _write_state(checkpoint: Path) -> None:
+    state = TrainingState(epoch=1, batch=0, step=2, images=0, history=[{"test_loss": 0.25}])
+    schema = _schema("qdm_qiskit.training.checkpoint")
+    write_json(checkpoint / "state.json", {"schema": schema, **dataclasses.asdict(state)})
 
 
 def _schema(module: str) -> str:
@@ -218,12 +316,17 @@ def _of_data(root: Path) -> dict[str, Reader]:
     idx = struct.pack(">HBBIII", 0, 8, 3, *pixels.shape) + pixels.tobytes()
     (root / "train-images-idx3-ubyte").write_bytes(idx)
     (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx))
+    (root / "network.npz").write_bytes(_network())
+    take_networks(root)
     save_device(load_backend("fake_manila"), root / "device.json")
     (root / "any.json").write_text('{"a": [1, 2.5, null, true, "\\u00e4"], "b": {"c": -1e-3}}')
     return {
         "own images": Reader(root / "own.npz", lambda: read_npz(root / "own.npz")),
         "own classes": Reader(root / "own.npz", lambda: read_npz_classes(root / "own.npz")),
         "archive": Reader(root / "arrays.npz", lambda: read_arrays(root / "arrays.npz")),
+        "network of a loader": Reader(
+            root / "network.npz", lambda: _named(root / "network.npz"), fast=False
+        ),
         "idx": Reader(
             root / "train-images-idx3-ubyte", lambda: read_idx(root / "train-images-idx3-ubyte")
         ),
@@ -236,3 +339,25 @@ def _of_data(root: Path) -> dict[str, Reader]:
         ),
         "json": Reader(root / "any.json", lambda: read_json_object(root / "any.json")),
     }
+
+
+def _network() -> bytes:
+    """Networks of a loader of three qubits."""
+    loader = make_loader("bricks:2", 3)
+    data = np.random.default_rng(0).random((4, 8))
+    kept = remembered(loader, data / np.linalg.norm(data, axis=1, keepdims=True))
+    schema = _schema("qdm_qiskit.circuits.amortised")
+    about = {"schema": schema, "loader": "bricks:2", "pattern": "bricks", "layers": 2}
+    return network_bytes(Networks(about, {(3, False): kept}))
+
+
+def _named(file: Path) -> object:
+    """Read a network as it is read by the name of its content."""
+    content = file.read_bytes()
+    named = file.with_name(f"{key_of(content)}.npz")
+    named.write_bytes(content)
+    try:
+        loader = make_loader(f"amortised:{key_of(content)}", 3)
+        return loader.angles(np.eye(8)[:2])
+    finally:
+        named.unlink()

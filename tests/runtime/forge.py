@@ -143,6 +143,7 @@ def run(command: dict[str, Any]) -> dict[str, object]:
 
     def tell(text: str) -> None:
         said.append(text)
+        print(text, flush=True)  # beside the answer, for those who wait for one
         silence["now"] = 0.0
 
     match command["call"]:

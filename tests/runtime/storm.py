@@ -4,6 +4,7 @@ A round has an account of some plan, a root with a scarce budget, and one to thr
 their own: of any kind of work (`WORKS`) and mode, with or without M3. Processes are killed at random
 moments, clocks are wrong, answers are lost or late. In the end every run is done, or refused by the
 budget; then nothing was paid twice, the budget is what the server charged, and `verify` finds nothing.
+A process that has not ended after `MOST_SECONDS` is killed and named, with what it said last.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +72,10 @@ QNNS = {"estimator qnn": estimator, "sampler qnn": sampler}
 AHEAD = (0.0, 0.0, 3600.0, -3600.0, 86_400.0, -86_400.0)
 PASSING = ("ServiceUnavailable", "SubmissionUncertain", "LedgerBusy", "JobFailed")
 MOST_STARTS = 25
+MOST_SECONDS = 240.0
+"""Seconds that a process may take to come to an end; one that waits for longer is a fault."""
+MOST_ROUND_SECONDS = 1200.0
+"""Seconds that all starts of a round may take; kills and faults end after half of them."""
 
 
 @dataclass
@@ -153,6 +160,8 @@ class Storm:
         ]
         for work, _, _ in dict.fromkeys(kinds):
             self.tally.counts[work] += 1
+        told = "; ".join(" ".join(kind) for kind in dict.fromkeys(kinds))
+        print(f"round {number + 1}: {told}", file=sys.stderr, flush=True)
         plans = [
             read_plan(shutil.copytree(found, root / found.name))
             for found in (self.plan(*kind) for kind in dict.fromkeys(kinds))
@@ -174,10 +183,13 @@ class Storm:
     def _drive(self, root: Path, plans: Sequence[RunPlan]) -> None:
         """Start, kill and start again, all at once, until each run is done or refused."""
         left = [plan.run_id for plan in plans]
-        for start in range(MOST_STARTS):
-            if not left:
-                return
-            calm = start > MOST_STARTS // 2
+        began = time.monotonic()
+        start, last = 0, dict[str, Path]()
+        while left and start < MOST_STARTS:
+            took = time.monotonic() - began
+            if start and took > MOST_ROUND_SECONDS:
+                break
+            calm = start > MOST_STARTS // 2 or took > MOST_ROUND_SECONDS / 2
             if calm:
                 self.server.clear_faults()
             begun = []
@@ -186,15 +198,47 @@ class Storm:
                 begun.append(
                     (run, *self._forge.start(self._call(root, run), root, run, ahead=ahead))
                 )
+            killed = set()
             if not calm:
                 time.sleep(self.draw.uniform(0.1, 2.0 + start))
                 for _, pid, _ in begun:
                     if self.draw.random() < 0.8:
                         self._forge.kill(pid)
+                        killed.add(pid)
+            statuses = self._ends([pid for _, pid, _ in begun])
             for run, pid, out in begun:
-                if self._ended(run, self._forge.wait(pid), out):
+                last[run] = out
+                if statuses[pid] == -signal.SIGKILL and pid not in killed:
+                    self.tally.wrong.append(
+                        f"{run} waited for more than {MOST_SECONDS:g} s; {_last_words(out)}"
+                    )
                     left.remove(run)
-        self.tally.wrong += [f"{run} did not end after {MOST_STARTS} starts" for run in left]
+                elif self._ended(run, statuses[pid], out):
+                    left.remove(run)
+            start += 1
+        self.tally.wrong += [
+            f"{run} did not end after {start} starts in {time.monotonic() - began:.0f} s; "
+            f"{_last_words(last[run])}"
+            for run in left
+        ]
+
+    def _ends(self, pids: Sequence[int]) -> dict[int, int]:
+        """Wait for processes, and kill those that take too long; their exit codes."""
+        waiting = set(pids)
+
+        def stop() -> None:
+            for pid in list(waiting):
+                with suppress(ProcessLookupError):
+                    self._forge.kill(pid)
+
+        timer = threading.Timer(MOST_SECONDS, stop)
+        timer.start()
+        found = {}
+        for pid in pids:
+            found[pid] = self._forge.wait(pid)
+            waiting.discard(pid)
+        timer.cancel()
+        return found
 
     def _ended(self, run: str, status: int, out: Path) -> bool:
         if status == -signal.SIGKILL:
@@ -246,6 +290,14 @@ class Storm:
             if not verified.clean:
                 wrong += [f"{plan.run_id}: {each.text}" for each in verified.findings]
         self.tally.wrong += wrong
+
+
+def _last_words(out: Path) -> str:
+    """What a process said last: of its errors, or of what it was waiting for."""
+    said = out.with_suffix(".err")
+    lines = said.read_text(errors="replace").split("\n") if said.exists() else []
+    lines = [each.strip() for each in lines if each.strip()]
+    return f"it said last: {lines[-1][:300]}" if lines else "it said nothing"
 
 
 def blow(minutes: float, seed: int, *, rounds: int = 10**9, kills: int = 10**9) -> Tally:

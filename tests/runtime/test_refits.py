@@ -22,7 +22,7 @@ from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.reports.hardware_plan import plan_lines
 from qdm_qiskit.reports.hardware_render import render_markdown
 from tests.helpers import write_run
-from tests.runtime.conftest import BACKEND, check_budget, clean
+from tests.runtime.conftest import BACKEND, check_budget, clean, make_settings
 from tests.runtime.server import LocalServer
 from tests.runtime.test_kills import (
     Forge,
@@ -147,6 +147,23 @@ def test_of_two_runs_that_begin_together_one_calibrates(
         assert paid_parts(server, kind) == [1]
         for plan in two:
             assert replay(own / plan.run_id).difference == 0.0
+
+
+@pytest.mark.slow
+def test_two_that_were_killed_with_a_claim_do_not_wait_for_each_other(server, root, make, forge):
+    two = [make(mitigation="m3", seed=seed) for seed in (0, 1)]
+    make_settings(root, calibration_wait_seconds=5.0)
+    wanted = two[0].calibration
+    what = f"readout {wanted.method} {two[0].target}"
+    covers, shots = [str(q) for q in two[0].measured_qubits], wanted.shots * wanted.circuits
+    ledger = Ledger.open(root)
+    assert ledger.claim(two[0].run_id, what, covers, shots) is None
+    assert ledger.claim(two[1].run_id, what, covers, shots, {two[0].run_id}) is None
+    ledger.close()
+    started = pair_together(forge, root, two)
+    assert [forge.wait(pid) for pid, _ in started] == [0, 0]
+    assert paid_parts(server, "calibration") == [1]
+    check_budget(server, root)
 
 
 @pytest.mark.parametrize("kind", ["calibration", pytest.param("refit", marks=pytest.mark.slow)])

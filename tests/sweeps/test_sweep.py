@@ -12,6 +12,7 @@ import pytest
 from qdm_qiskit.errors import InvalidData, InvalidOption, MissingData
 from qdm_qiskit.sweeps import Halving, item, plan_sweep, read_plan, run_sweep
 from qdm_qiskit.sweeps.item import train_run
+from qdm_qiskit.sweeps.sweep import collect
 from qdm_qiskit.training import find_checkpoint, read_history, train
 from qdm_qiskit.work import Stopped, run_items
 from qdm_qiskit.work import run as running
@@ -153,3 +154,36 @@ def test_threads_of_the_caller_stay(swept, tmp_path):
     run = swept.plan.runs[0]
     run_items([item.train_item(run.name, run.config, 1, 2)], tmp_path)
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"runs": []}, {"name": 3}, {"varied": [{}]}, {"varied": None}, {"halving": {"factor": "x"}}],
+)
+def test_a_plan_with_values_of_other_kinds_is_refused(swept, tmp_path, changed):
+    content = json.loads((swept.folder / "sweep.json").read_text())
+    (tmp_path / "sweep.json").write_text(json.dumps({**content, **changed}))
+    with pytest.raises((InvalidData, InvalidOption)) as caught:
+        read_plan(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_a_group_of_text_is_refused(swept, tmp_path):
+    content = json.loads((swept.folder / "sweep.json").read_text())
+    content["runs"][0]["group"] = ["a"]
+    (tmp_path / "sweep.json").write_text(json.dumps(content))
+    with pytest.raises(InvalidData, match="a text is needed, got"):
+        read_plan(tmp_path)
+
+
+def test_a_curve_whose_epochs_are_no_numbers_is_none(swept, tmp_path):
+    shutil.copytree(swept.folder, tmp_path / "out")
+    first, second = swept.plan.runs
+    curve = tmp_path / "out" / "runs" / first.name / "metrics.jsonl"
+    curve.write_text('{"epoch": "three", "test_loss": 0.25}\n')
+    with pytest.raises(MissingData, match="line 1 has no number for 'epoch'"):
+        read_history(curve.parent)
+    found = collect(swept.plan, tmp_path / "out", {}, interrupted=False)
+    assert found.best == second.name
+    curve.write_text('{"test_loss": 0.25}\n')  # no epoch at all
+    assert collect(swept.plan, tmp_path / "out", {}, interrupted=False).best == second.name

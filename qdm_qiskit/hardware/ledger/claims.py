@@ -1,7 +1,8 @@
 """Claims in the ledger: who takes a calibration that several runs need at the same time.
 
 A claim is an event of the journal, so that it needs no table of its own and every run's record shows
-it. It counts for as long as a process drives its run: who dies lets go of it without a word.
+it. It counts for as long as a process drives its run: who dies lets go of it without a word. Of two
+open ones the earlier counts, so that no two runs wait for each other.
 """
 
 from __future__ import annotations
@@ -41,16 +42,19 @@ class ClaimTables(LedgerPart):
         """
         wanted = set(covers)
         with self._store.write() as tx:
-            mine = False
-            for owner, claims in _open(tx.read(_OPEN)).items():
-                for detail in claims:
-                    good = detail["what"] == what and detail["amount"] >= amount
-                    if not (good and wanted <= set(detail["covers"])):
-                        continue
-                    if owner == run_id:
-                        mine = True
-                    elif owner not in dead:
-                        return owner
+            ended, mine = [], False
+            for owner, detail in _open(tx.read(_OPEN)):
+                good = detail["what"] == what and detail["amount"] >= amount
+                if not (good and wanted <= set(detail["covers"])):
+                    continue
+                if owner == run_id:
+                    mine = True
+                    break
+                if owner not in dead:
+                    return owner
+                ended.append(owner)
+            for owner in ended:  # which finds ours when it goes on
+                self._event(tx, owner, None, "claim-ended", what=what)
             if not mine:
                 detail = {"what": what, "covers": sorted(wanted), "amount": amount}
                 self._event(tx, run_id, None, "claimed", **detail)
@@ -59,24 +63,24 @@ class ClaimTables(LedgerPart):
     def end_claims(self, run_id: str, what: str | None = None) -> None:
         """Let go of a run's claims, of one kind or of all; nothing happens if it has none."""
         with self._store.write() as tx:
-            held = _open(tx.read(_OPEN)).get(run_id, [])
-            for each in {str(detail["what"]) for detail in held}:
+            held = {str(e["what"]) for owner, e in _open(tx.read(_OPEN)) if owner == run_id}
+            for each in sorted(held):
                 if what in (None, each):
                     self._event(tx, run_id, None, "claim-ended", what=each)
 
     def has_claims(self, run_id: str) -> bool:
         """Return True if a run has claims that it has not let go of."""
-        return bool(_open(self._store.read(_OPEN)).get(run_id))
+        return any(owner == run_id for owner, _ in _open(self._store.read(_OPEN)))
 
 
-def _open(rows: Sequence[Mapping[str, object]]) -> dict[str, list[dict[str, Any]]]:
-    """Return the details of the open claims of each run."""
-    found: dict[str, list[dict[str, Any]]] = {}
+def _open(rows: Sequence[Mapping[str, object]]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the run and the details of each open claim, the earliest first."""
+    found: list[tuple[str, dict[str, Any]]] = []
     for row in rows:
         run, detail = str(row["run_id"]), json.loads(str(row["detail"]))
-        held = found.setdefault(run, [])
         if row["kind"] == "claimed":
-            held.append(detail)
+            found.append((run, detail))
         else:
-            found[run] = [each for each in held if each["what"] != detail["what"]]
+            ended = run, detail["what"]
+            found = [each for each in found if (each[0], each[1]["what"]) != ended]
     return found

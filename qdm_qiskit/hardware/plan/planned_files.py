@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,8 @@ __all__ = [
 
 MAX_FILE_BYTES = 1 << 30
 """Largest file of a plan that is read."""
+MOST_HEADERS = 1 << 12
+"""Most bytes of all headers of arrays in such a file."""
 
 
 def checked_bytes(plan: RunPlan, name: str) -> bytes:
@@ -147,13 +150,14 @@ def read_inputs(plan: RunPlan) -> tuple[np.ndarray, np.ndarray | None]:
         InvalidPlan: If the file is missing, changed, or of another shape.
     """
     content = checked_bytes(plan, INPUTS)
+    assert plan.state_shape is not None  # of a model's plan
+    shape = (plan.num_images, *plan.state_shape)
+    most = 8 * (math.prod(shape) + plan.num_images) + MOST_HEADERS
     try:
-        arrays = read_arrays(content)
+        arrays = read_arrays(content, most_bytes=most)
         x, labels = arrays["x"], arrays.get("labels")
     except Exception as error:  # zip, numpy and key errors alike
         raise InvalidPlan(f"The inputs of run {plan.run_id} cannot be read ({error}).") from error
-    assert plan.state_shape is not None  # of a model's plan
-    shape = (plan.num_images, *plan.state_shape)
     kinds = (np.float32,) if plan.calls is None else (np.float32, np.complex64)
     good = x.shape == shape and x.dtype in kinds and bool(np.isfinite(x).all())
     if labels is not None:

@@ -37,6 +37,9 @@ __all__ = [
     "refit_plan",
 ]
 
+MOST_BYTES = 1 << 29
+"""Most bytes of the states of a refit, unpacked."""
+
 
 @dataclass(frozen=True)
 class AskedRefit:
@@ -191,14 +194,14 @@ def read_pairs(plan: RunPlan) -> RefitPairs:
     assert plan.state_shape is not None  # of a model's plan
     content = checked_bytes(plan, REFIT)
     try:
-        arrays = read_arrays(content)
+        arrays = read_arrays(content, most_bytes=MOST_BYTES)
         x, t, labels = arrays["x"], arrays["t"], arrays.get("labels")
     except (InvalidData, KeyError) as error:
         raise InvalidPlan(f"The refit of run {plan.run_id} cannot be read ({error}).") from error
     rows = len(x)
     good = x.shape[1:] == plan.state_shape and t.shape == (rows,) and rows >= LEAST_CIRCUITS
     good &= x.dtype in (np.float32, np.complex64) and t.dtype.kind == "f"
-    good &= bool(np.isfinite(x).all() and np.isfinite(t).all())
+    good = good and bool(np.isfinite(x).all() and np.isfinite(t).all())
     if labels is not None:
         good &= labels.shape == (rows,) and labels.dtype == np.int64
     if not good:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["batch_bytes", "read_batches"]
 
+MOST_BYTES = 1 << 30
+"""Most bytes of all batches, unpacked."""
+
 
 def batch_bytes(batches: Sequence[Batch]) -> bytes:
     """Return the file of batches, in the order of the steps."""
@@ -51,7 +54,7 @@ def read_batches(plan: RunPlan) -> list[Batch]:
     assert plan.state_shape is not None
     content = checked_bytes(plan, INPUTS)
     try:
-        arrays = read_arrays(content)
+        arrays = read_arrays(content, most_bytes=MOST_BYTES)
         x, step, target = arrays["x"], arrays["step"], arrays["target"]
         labels = arrays.get("labels")
     except (InvalidData, KeyError) as error:
@@ -60,7 +63,7 @@ def read_batches(plan: RunPlan) -> list[Batch]:
     good = x.shape == (*rows, *plan.state_shape) and target.shape[:2] == rows
     good &= step.shape == rows and step.dtype == np.int64
     good &= x.dtype == np.float32 and target.dtype == np.float32
-    good &= bool(np.isfinite(x).all() and np.isfinite(target).all())
+    good = good and bool(np.isfinite(x).all() and np.isfinite(target).all())
     if labels is not None:
         good &= labels.shape == rows and labels.dtype == np.int64
     if not good:

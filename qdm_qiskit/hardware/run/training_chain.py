@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from ...errors import InvalidPlan
 from ...execution.calls import CallResult
 from ...files import parse_json
 from ..ledger.trained_files import SCHEMA, TRAINED, TRAINING, StoredTraining
@@ -104,6 +105,9 @@ class TrainingChain:
         """Return the trained run, by path in the hardware run's folder: weights and losses.
 
         Its checkpoint is the plan's one with as many steps more.
+
+        Raises:
+            InvalidPlan: If the state of the plan's training cannot be used.
         """
         from ...models import save_model
 
@@ -114,10 +118,7 @@ class TrainingChain:
             path = self._moved(each.path)
             content = checked_bytes(self.plan, each.path)
             if path.endswith("state.json"):
-                state = parse_json(content)
-                assert isinstance(state, dict)
-                state["step"] = int(state.get("step", 0)) + self._wanted.steps
-                content = _json(state)
+                content = self._later(each.path, content)
             found[path] = content
         with tempfile.TemporaryDirectory() as folder:
             save_model(self._run.model, Path(folder))
@@ -159,6 +160,20 @@ class TrainingChain:
             if part.startswith("step-"):
                 parts[number] = f"step-{int(part[5:]) + self._wanted.steps:08d}"
         return "/".join([TRAINED, *parts[1:]])
+
+    def _later(self, path: str, content: bytes) -> bytes:
+        """Return the state of the plan's training, with the steps of this one added."""
+        try:
+            state = parse_json(content)
+            step = state.get("step", 0) if isinstance(state, dict) else None
+            if type(step) is not int or step < 0:
+                raise ValueError("it has no number of steps")
+            return _json({**state, "step": step + self._wanted.steps})
+        except (ValueError, UnicodeError) as error:
+            reason = " ".join(str(error).split())
+            raise InvalidPlan(
+                f"{self.plan.folder / path} cannot be used ({reason}); plan again."
+            ) from error
 
     def _fit_head(self, batch: Batch, target: CallTarget) -> None:
         """Fit the linear tail to the targets of training, as a refit does."""

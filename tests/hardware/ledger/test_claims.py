@@ -59,3 +59,26 @@ def test_one_kind_is_let_go_alone(ledger):
     before = len(ledger.events("a"))
     ledger.end_claims("a", "readout")
     assert len(ledger.events("a")) == before
+
+
+def test_of_two_that_died_with_a_claim_only_one_waits_for_the_other(tmp_path):
+    """Both go on at once: were each to wait for the other, neither would take it."""
+    ledger = Ledger.open(tmp_path)
+    assert ledger.claim("a", "readout", ["1"], 100) is None
+    assert ledger.claim("b", "readout", ["1"], 100, dead={"a"}) is None  # a was killed
+    assert (
+        ledger.claim("b", "readout", ["1"], 100) is None
+    )  # a goes on, b was killed and goes on too
+    assert ledger.claim("a", "readout", ["1"], 100) == "b"
+    assert not ledger.has_claims("a")
+
+
+@pytest.mark.parametrize("more", [100, 200])
+def test_an_earlier_claim_waits_for_no_later_one(tmp_path, more):
+    ledger = Ledger.open(tmp_path)
+    assert ledger.claim("a", "readout", ["1"], 100) is None
+    assert ledger.claim("b", "readout", ["1", "2"], more) is None  # of more than that of a
+    assert ledger.claim("a", "readout", ["1"], 100) is None
+    assert ledger.claim("c", "readout", ["1"], 100) == "a"
+    ledger.end_claims("a")
+    assert ledger.claim("c", "readout", ["1"], 100) == "b"

@@ -314,6 +314,11 @@ REFUSED = {
     "no step": ({"train": 0}, InvalidOption, "train, steps of the optimizer, is at least 1"),
     "no shot": ({"shots": 0}, InvalidOption, "shots must be at least 1"),
     "no rate": ({"train_rate": 0.0}, InvalidOption, "train_rate is above 0"),
+    "a rate beyond all": (
+        {"train_rate": 1e38},
+        InvalidOption,
+        r"train_rate is above 0 and at most 1000, got 1e\+38",
+    ),
     "unknown weights": ({"train_weights": "head"}, InvalidOption, "no weights 'head' to train"),
     "no tail": ({"train_weights": "tail"}, InvalidOption, "there is no 'tail' to train"),
     "ridge of circuits": ({"train_optimizer": "ridge"}, InvalidOption, "'ridge' fits the linear"),
@@ -406,3 +411,15 @@ def test_batches_that_are_not_the_plans_are_refused(small, tmp_path, change):
         np.savez_compressed(path, **arrays)
     with pytest.raises(InvalidPlan):
         read_batches(plan)
+
+
+def test_the_state_of_a_planned_training_gets_the_steps_added_or_is_refused(done):
+    chain = TrainingChain(done)
+    state = json.loads(chain._later("model/state.json", b'{"step": 3, "epoch": 1}'))
+    assert state == {"step": 5, "epoch": 1}
+    for content in (b"[]", b"\xff", b'{"step": "3"}', b'{"step": -1}', b'{"step": 1e400}', b"{"):
+        with pytest.raises(
+            InvalidPlan, match=r"state.json cannot be used \(.*plan again"
+        ) as caught:
+            chain._later("model/state.json", content)
+        assert "\n" not in str(caught.value)
