@@ -47,7 +47,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .sampling import load_run as load_run
     from .tasks import Evaluation as Evaluation
     from .tasks import HardwareRun as HardwareRun
-    from .tasks import amortise as amortise
     from .tasks import budget as budget
     from .tasks import continue_training as continue_training
     from .tasks import cost as cost
@@ -84,7 +83,6 @@ _HOMES = {
     "RunConfig": "training",
     "TrainingConfig": "training",
     "load_run": "sampling",
-    "amortise": "tasks",
     "sample": "tasks",
     "SamplingConfig": "sampling",
     "Sampler": "sampling",

@@ -43,10 +43,11 @@ def amortise(
         OutputNotWritable: If its folder cannot be written.
 
     >>> import tempfile, qdm_qiskit as qdm
+    >>> from qdm_qiskit.tasks import amortise
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     small = dict(image_size=4, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
     ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
-    ...     made = qdm.amortise(run, "bricks:4", vectors=20)
+    ...     made = amortise(run, "bricks:4", vectors=20)
     ...     near = qdm.sample(run, "aer", shots=64, num_images=2, loader="amortised:bricks:4")
     >>> made.loader, near.manifest["sampling"]["loader"] == made.name
     ('bricks:4', True)

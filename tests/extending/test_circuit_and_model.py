@@ -174,7 +174,7 @@ def test_a_built_in_template_is_trained_by_its_name():
             "five",
             {"loader": "nope"},
             UnknownName,
-            "no loader 'nope'; there are: auto, bricks, exact, r",
+            "no loader 'nope'; there are: amortised, auto, bricks, exact, r",
         ),
         ("fife", {}, UnknownName, "no model or preset 'fife'.*Did you mean 'five'"),
         ("circuit", {}, InvalidOption, "is made of a circuit"),

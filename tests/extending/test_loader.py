@@ -177,7 +177,11 @@ def test_the_bound_of_a_rounded_loader_holds(vector):
         ),
         (wrong(circuit=lambda self: QuantumCircuit(2, 1)), InvalidTemplate, "has classical bits"),
         (wrong(circuit=lambda self: 1 / 0), InvalidData, "Wrong.* failed: ZeroDivisionError"),
-        ("nope", UnknownName, "no loader 'nope'; there are: auto, bricks, exact, staircase"),
+        (
+            "nope",
+            UnknownName,
+            "no loader 'nope'; there are: amortised, auto, bricks, exact, staircase",
+        ),
         ("exact:2", InvalidOption, "'exact' takes no argument, got 'exact:2'; leave ':2' out"),
     ],
 )

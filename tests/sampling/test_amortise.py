@@ -150,7 +150,7 @@ def test_what_is_no_network_is_refused(dense, make_run, tmp_path):
     with pytest.raises(InvalidOption, match="A bound belongs to the network's name"):
         amortise(run, "bricks:4,0.1")
     with pytest.raises(InvalidOption, match="vectors is 1 to 100000, got 0"):
-        qdm.amortise(run, "bricks:4", vectors=0)
+        amortise(run, "bricks:4", vectors=0)
     with pytest.raises(qdm.QdmError, match="loads no amplitudes; leave loader out"):
         amortise(make_run("line", image_size=8, depth=None, init_std=None), "bricks:4")
     moved = load_run(shutil.copytree(run.checkpoint.parent.parent, tmp_path / "run"))

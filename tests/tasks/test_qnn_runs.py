@@ -199,7 +199,7 @@ def test_a_script_that_died_is_started_again_and_pays_once(tmp_path, monkeypatch
     provider = Shelf()
     qdm.set_budget("b", seconds=60.0, root=tmp_path)
     asked = {"provider": provider, "root": tmp_path, "budget": "b", **QUICK}
-    with pytest.raises(Killed), killed_at(8, "after"):
+    with pytest.raises(Killed), killed_at(9, "after"):
         qdm.run_qnn(estimator(), X, W, **asked)
     assert len(provider.jobs) == 1
     [folder] = [each for each in tmp_path.iterdir() if each.is_dir() and "qnn" in each.name]
