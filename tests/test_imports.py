@@ -56,6 +56,7 @@ def test_sampling_waits_for_nothing_that_it_does_not_use():
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_training_on_digits_waits_for_no_statistics(tmp_path):
     """scikit-learn took most of a second to hand over one file of its own."""
     options = "image_size=2,depth=1,num_steps=2,train_count=8,epochs=1,baseline=False"

@@ -305,6 +305,7 @@ def test_samples_are_not_overwritten(qdm, place, snapshot):
     assert snapshot(place) == before
 
 
+@pytest.mark.slow
 def test_a_calibration_of_another_layout_or_device_is_refused(qdm, place, snapshot):
     line = "sample run --num-images 1 --shots 50 --mitigation m3 --layout-trials 1"
     noisy = line.split()

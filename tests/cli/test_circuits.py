@@ -49,6 +49,7 @@ def test_show_with_options_of_each_kind(qdm):
     assert "ry" not in facts["gates"]
 
 
+@pytest.mark.slow
 def test_a_device_gives_its_couplings(qdm):
     line = (
         "circuits show hardware_efficient --set num_wires=6 --set entangler=cz --device fake_torino"
@@ -101,6 +102,7 @@ def test_analyze_without_out_prints_and_writes_nothing(qdm, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_analyze_writes_pictures_and_the_numbers_that_it_prints(qdm, tmp_path):
     line = ["circuits", "analyze", "strongly_entangling_layers", "--set", "depth=1", *SMALL]
     line += ["--scan", "num_wires=2,3,4", "--scan", "depth=1,1,2", "--seed", "3", "--json"]

@@ -127,6 +127,7 @@ def test_each_run_of_a_table_takes_the_place_that_holds_its_data(qdm, begun, pla
     one_line(qdm(*table, "--data", file, "--data", other), "other.npz does not hold the data")
 
 
+@pytest.mark.slow
 def test_samples_are_evaluated_against_the_data_of_their_run(qdm, begun, place):
     folder = place / "samples"
     made = qdm("sample", place / "run", "--num-images", 40, "--out", folder, "--quiet")

@@ -43,6 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 FEW = ("--count", "60", "--resamples", "20")
 
 
+@pytest.mark.slow
 def test_table_pictures_and_cache(qdm, run, home, snapshot):
     result = qdm("evaluate", run, *FEW)
     assert (result.code, result.err) == (0, "")
@@ -65,6 +66,7 @@ def test_table_pictures_and_cache(qdm, run, home, snapshot):
     assert printed["classifier"]["cached"] is True
 
 
+@pytest.mark.slow
 def test_several_runs_are_compared(qdm, run, tmp_path):
     assert qdm("sample", run, "--num-images", 50, "--out", tmp_path / "made").code == 0
     other = ("--samples", tmp_path / "made", "--out", tmp_path / "both")

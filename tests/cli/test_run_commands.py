@@ -272,6 +272,7 @@ def test_the_whole_life(qdm, planned, root):
     assert run in qdm("run", "status", "--root", root).out
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_written_runs_and_budgets_are_shown(qdm, planned, root):
     """What can be read is read: no lock, no folder, no file is made on the way."""
     assert qdm("budget", "set", "b", "--seconds", "100", "--root", root).code == 0

@@ -64,6 +64,7 @@ def test_names_are_given_anew_with_each_context():
     assert [call.name for job in target.calls for call in job] == ["a", "a#2", "b"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "shape", "jobs"),
     [

@@ -203,6 +203,7 @@ def test_a_pass_manager_into_gates_that_the_noise_does_not_know_is_refused(noise
         assert torch.isfinite(allowed(W, None, X)).all()
 
 
+@pytest.mark.slow
 def test_ibms_primitives_in_local_mode_take_a_layers_circuits(noise):
     from qiskit_ibm_runtime.executor_estimator import Estimator
     from qiskit_ibm_runtime.executor_sampler import Sampler

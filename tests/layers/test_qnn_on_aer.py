@@ -316,6 +316,7 @@ def test_devices_get_transpiled_circuits():
     assert all(each.num_qubits == backend.num_qubits for each in ready.observables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noisy", [False, True])
 def test_samplers_on_devices_read_the_layers_qubits(noisy):
     spec, backend = eeqdm(2, 2), load_backend("fake_lagos")

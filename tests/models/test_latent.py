@@ -45,6 +45,7 @@ def codec(request, digits) -> LatentCodec:
     return made
 
 
+@pytest.mark.slow
 def test_latents_are_non_negative_with_norm_one_and_scale_does_not_matter(codec, digits):
     found = codec.encode(digits[1])
     assert found.shape == (len(digits[1]), 8)
@@ -207,6 +208,7 @@ def test_training_lowers_the_infidelity(trained):
     assert load_run(trained[0]).model.config.num_classes == 2
 
 
+@pytest.mark.slow
 def test_class_wise_sampling_and_equal_images_after_loading(trained, tmp_path):
     run = load_run(trained[0])
     zeros, again, ones = (

@@ -99,6 +99,7 @@ def test_a_budget_that_does_not_allow_all_jobs_sends_none(server, root, make):
     check_budget(server, root)
 
 
+@pytest.mark.slow
 def test_parts_of_a_call_are_sent_before_the_first_is_waited_for(server, root, make, monkeypatch):
     from qdm_qiskit.hardware.plan import work
 

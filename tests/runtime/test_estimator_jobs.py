@@ -69,6 +69,7 @@ def test_a_budget_that_does_not_allow_it_sends_nothing(server: LocalServer, root
     assert server.ledger()["jobs"] == []
 
 
+@pytest.mark.slow
 def test_a_second_job_that_is_listed_late_is_found_and_paid(server: LocalServer, root):
     """The POST is repeated on the way, and the list shows neither job for a while."""
     make_settings(root, grace_seconds=2.0)

@@ -356,6 +356,7 @@ def test_tokens_revoked_in_the_middle(server, root, run):
     check_budget(server, root)
 
 
+@pytest.mark.slow
 def test_tokens_that_expire_are_renewed(server, root, run):
     server.change(token_life_seconds=11, queue_seconds=2.5)  # renewed 10 s before the end
     assert run().state == "done"
@@ -364,6 +365,7 @@ def test_tokens_that_expire_are_renewed(server, root, run):
     check_budget(server, root)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Unable to retrieve IBM Cloud access token")
 def test_a_renewal_that_fails_makes_a_new_service_and_no_stall(server, root, planned):
     """IBM's client would wait 60 s before it asks again for a token."""
@@ -384,6 +386,7 @@ def test_a_renewal_that_fails_makes_a_new_service_and_no_stall(server, root, pla
     check_budget(server, root)
 
 
+@pytest.mark.slow
 def test_a_batch_whose_time_is_over_is_opened_again(server, root, run):
     make_settings(root, session_max_seconds=1)
     server.change(queue_seconds=0.8)

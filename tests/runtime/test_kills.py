@@ -285,6 +285,7 @@ def test_killed_at_the_moments_that_matter(server, forge, undisturbed, tmp_path,
     check_same(server, root, undisturbed)
 
 
+@pytest.mark.slow
 def test_killed_while_the_client_asks_its_questions_nothing_is_waited_for(
     server, forge, undisturbed, tmp_path
 ):
@@ -309,6 +310,7 @@ def test_killed_while_the_client_asks_its_questions_nothing_is_waited_for(
     check_same(server, root, undisturbed)
 
 
+@pytest.mark.slow
 def test_killed_when_it_is_written_down_the_grace_is_waited_for(
     server, forge, undisturbed, tmp_path
 ):

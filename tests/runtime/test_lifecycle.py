@@ -233,6 +233,7 @@ def test_a_session_of_senseless_cost_hides_no_error(server, root, planned, monke
     check_budget(server, root)
 
 
+@pytest.mark.slow
 def test_a_batch_that_another_run_left_open_is_closed_and_its_job_is_not_lost(
     server, root, planned
 ):
@@ -420,6 +421,7 @@ def test_a_failed_job_whose_zero_is_not_called_final_is_not_sent_again(
     ledger.close()
 
 
+@pytest.mark.slow
 def test_a_zero_without_a_status_does_not_settle_a_job_that_ran(server, root, planned):
     make_settings(root, usage_wait_seconds=8.0, unmarked_usage_seconds=0.2)
     server.change(metrics_status=False, metrics_pending_seconds=1.5)
@@ -428,6 +430,7 @@ def test_a_zero_without_a_status_does_not_settle_a_job_that_ran(server, root, pl
     check_budget(server, root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("later", [resume_run, collect_run])
 def test_a_second_job_that_is_listed_after_the_settlement_is_found(server, root, planned, later):
     """The POST is repeated on the way, and the list shows neither job for a while."""
@@ -486,6 +489,7 @@ def test_a_calibration_serves_all_steps_and_the_next_run(server, root, planned):
     assert one.to_dict() == two.to_dict()
 
 
+@pytest.mark.slow
 def test_a_stale_calibration_is_taken_anew(server, root, planned):
     first = planned(steps=1, mitigation="m3", calibration_ttl_seconds=1)
     second = planned(steps=1, mitigation="m3", calibration_ttl_seconds=1, seed=5)

@@ -212,6 +212,7 @@ def test_the_report_names_the_device_and_counts_the_loader(acme):
     assert found["cost"]["total"]["two_qubit_count"] >= 4
 
 
+@pytest.mark.slow
 def test_evaluation_prints_the_metric_with_its_interval(acme):
     words = ("evaluate", "acme-wave", "acme-ring", "--count", 16, "--resamples", 30, "--metric",
              "acme-contrast", "--metric", "psnr", "--out", "quality", "--quiet")  # fmt: skip

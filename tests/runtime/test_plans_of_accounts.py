@@ -93,6 +93,7 @@ def test_no_life_will_do(server, root, planned, plan):
     check_budget(server, root)
 
 
+@pytest.mark.slow
 def test_a_mode_that_was_asked_for_is_refused_in_one_line(server, root, planned):
     server.change(max_session_seconds=600, max_session_default=False, max_session_text="max_ttl!")
     with pytest.raises(

@@ -39,6 +39,7 @@ def calls(monkeypatch):
     return counted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "shots", "transpiled"),
     [

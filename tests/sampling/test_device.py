@@ -249,6 +249,7 @@ def test_a_foreign_calibration_is_refused_before_any_job(mitigated, foreign):
     assert spy.counts == []
 
 
+@pytest.mark.slow
 def test_local_mode_gives_the_same_distribution_in_one_job_a_step(make_run):
     run = make_run(num_steps=2)
     x, shots = images(run.model, 2), 2000

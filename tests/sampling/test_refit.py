@@ -132,6 +132,7 @@ def test_what_does_not_fit_is_refused(trained):
         refit(trained, "engine")
 
 
+@pytest.mark.slow
 def test_a_model_without_a_linear_head_gets_corrections(tmp_path):
     settings = {"image_size": 4, "depth": 1, "num_steps": 2, "train_count": 20, "epochs": 1}
     folder = qdm.train("q_dense", tmp_path / "run", **settings, baseline=False).run

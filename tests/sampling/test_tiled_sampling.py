@@ -48,6 +48,7 @@ def _answered(call, **options):
     return target, prepared, seen[0], result
 
 
+@pytest.mark.slow
 def test_every_row_has_the_noise_of_its_own_tile():
     shots = 10_000_000
     call = _call(shots=shots)

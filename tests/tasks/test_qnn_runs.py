@@ -279,6 +279,7 @@ def qdm_run(*arguments: str, root: Path) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_all_commands_work_on_the_folder_alone(tmp_path, monkeypatch):
     plan = qdm.plan_qnn(
         TorchConnector(estimator(), initial_weights=W), torch.from_numpy(X), target=DEVICE,

@@ -167,6 +167,7 @@ def test_what_cannot_be_priced_is_one_line(words, problem, tmp_path, capsys) -> 
         assert any(row["problem"] is None for row in rows["rows"])
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_row_a_circuit_and_a_total(tmp_path, capsys) -> None:
     words = ["koelle-qunet-L8", "--num-images=1", "--trials=1", "--level=1", "--out", str(tmp_path)]
     with pytest.raises(SystemExit) as left:

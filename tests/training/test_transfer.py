@@ -51,6 +51,7 @@ def test_a_run_holds_its_classical_part(undisturbed):
     assert theirs["training"]["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_hybrid_starts_from_the_classical_average_but_for_the_vertex(tmp_path, stop_after):
     """After one step of Adam no weight is further than the step size from where it began."""
     config = small_transfer()
@@ -96,6 +97,7 @@ def test_stopped_anywhere_and_resumed_is_the_undisturbed_run(
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_between_the_parts_and_resumed_is_the_undisturbed_run(
     tmp_path, undisturbed, outcome, monkeypatch
 ):

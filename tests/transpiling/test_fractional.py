@@ -167,6 +167,7 @@ def run(tmp_path_factory: pytest.TempPathFactory):
     return load_run(write_run(tmp_path_factory.mktemp("runs") / "r"))
 
 
+@pytest.mark.slow
 def test_sampling_planning_and_costs_take_fewer_entangling_gates(run, device, tmp_path):
     def counted(report) -> int:
         return report.backends[0].cost.total.two_qubit_count

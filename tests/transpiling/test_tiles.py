@@ -73,6 +73,7 @@ def test_auto_keeps_near_the_best_and_a_number_gives_that_many(placed):
     assert total == pytest.approx(sum(tile.success for tile in auto.tiles), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_few_rows_take_the_best_tiles_only(placed):
     backend, isa = load_backend("fake_torino"), placed["fake_torino"]
     every = find_tiles([isa], backend, TileChoice(floor=0.6))

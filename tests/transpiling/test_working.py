@@ -60,6 +60,7 @@ def amplitudes(isa, angles):
     return rows[0]
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     name=st.sampled_from(DEVICES),

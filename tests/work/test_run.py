@@ -72,6 +72,7 @@ def test_a_worker_that_is_killed_loses_its_item_only(tmp_path, two_processes):
     assert "workers were lost; their items start again" in told
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_every_worker_is_given_up(tmp_path, two_processes):
     work = items(to_do.die, "a", times=9) + items(to_do.draw, *"bcd", seconds=0.05)
     found = run_items(work, tmp_path, two_processes)

@@ -61,6 +61,7 @@ def test_strings_tables_and_qiskit_agree(n, batch, count, terms, real, seed):
         np.testing.assert_allclose(found[:, column], right, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("real", [False, True])
 def test_gradients_of_strings(real, monkeypatch):
     monkeypatch.setattr("qdm_qiskit.engine.evolution.pauli_values.BLOCK", 4)  # several blocks

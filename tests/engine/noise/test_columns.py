@@ -101,6 +101,7 @@ def some_observables(num_qubits: int, seed: int) -> list[SparsePauliOp]:
     return [SparsePauliOp(labels[:2], [0.3, -1]), *map(SparsePauliOp, labels[2:])]
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @example(31506, 5, 14, False)  # weights outside of the light cones of all observables
 @given(st.integers(0, 10**6), st.integers(2, 5), st.integers(0, 30), st.booleans())

@@ -93,6 +93,7 @@ def test_snapshots_have_aers_distribution(name):
     assert np.abs(found[0] - found[1]).max() > 1e-3  # rows are not mixed up into one
 
 
+@pytest.mark.slow
 def test_both_readout_errors_are_applied():
     found = {}
     for readout in ("mean", "asymmetric"):
@@ -269,6 +270,7 @@ def test_what_comes_out_whatever_goes_in_is_aers():
     assert engine.mean_output(isa.assign_parameters(rows_for(isa, 1)[0])) is None
 
 
+@pytest.mark.slow
 def test_readout_calibrations_run_here():
     runner = NoisyEngineRunner("fake_torino", seed=1)
     circuits = construct_circuits([3, 4, 15], 133, target=runner.backend.target)

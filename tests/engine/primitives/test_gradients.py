@@ -50,6 +50,7 @@ def values(rows: int, columns: int = 8, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-3, 3, (rows, columns))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 2**16), data=st.data())
 def test_estimator_gradients_equal_parameter_shift(seed, data):

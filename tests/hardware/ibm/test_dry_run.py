@@ -42,6 +42,7 @@ def test_a_simulator_has_none(tmp_path):
         dry_run(plan, Handle("paygo"))
 
 
+@pytest.mark.slow
 def test_a_paid_plans_service_says_what_it_would_charge_and_charges_nothing(tmp_path, monkeypatch):
     """The real client over HTTP; the server's price is computed on its own side."""
     (tmp_path / "server").mkdir()

@@ -178,6 +178,7 @@ def test_samples_stand_where_the_run_was_trained(tiny_run, tmp_path):
     assert sample(run, own).manifest["device"]["layout"]["physical_qubits"] == [3, 4, 5]
 
 
+@pytest.mark.slow
 def test_noise_grows_and_devices_take_turns(tiny_run, tmp_path):
     """A loss at no noise is the exact one; then it moves with the share and with the device."""
     config = tiny_run(train_on=f"{TORINO}+fake_fez", noise_epochs=4).training
