@@ -33,7 +33,7 @@ def amortise(
 
     Example:
 
-        qdm amortise runs/mine --loader bricks:8
+        qdm amortise runs/first --loader bricks:8
     """
     from ..tasks.amortising import amortise as run_amortise
 

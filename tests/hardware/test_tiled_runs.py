@@ -181,7 +181,7 @@ def test_calls_of_several_bases_have_tiles_of_their_own(
     # Two steps of two calls, each on two tiles, which are read out by matrices of their own.
     assert len(answers) == 2 * 2 * 2
     if mitigation == "m3":
-        first, second = (np.array(each.readout) for each in answers[:2])
+        first, second = (np.array(each.readout.matrices) for each in answers[:2])
         assert np.abs(first - second).max() > 1e-3
     # As on one place, up to shot noise and the noise of other qubits.
     other = planned(
