@@ -108,10 +108,15 @@ class DaskWorkers:
         where = self.scheduler if self._cluster is None else self._cluster
         deadline = time.monotonic() + patience
         while True:
+            client = Client.__new__(Client)  # at hand also if its constructor fails
             try:
-                return Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
+                client.__init__(  # type: ignore[misc]
+                    where, timeout=CONNECT_SECONDS, set_as_default=False
+                )
+                return client
             except (OSError, ValueError, ImportError) as error:
                 # ValueError: no address at all; ImportError: of a protocol that is not installed
+                _end_half_made(client)
                 if isinstance(error, OSError) and time.monotonic() < deadline:
                     time.sleep(0.5)
                     continue
@@ -160,6 +165,17 @@ class DaskWorkers:
             with suppress(OSError, TimeoutError):  # who is gone need not be told
                 self._client.close(timeout=5)
             self._client = None
+
+
+def _end_half_made(client: Client) -> None:
+    """Close a client that did not come up.
+
+    Left to itself it closes when it is collected. If that happens while Dask starts another loop,
+    which holds the lock that closing takes, the process waits for itself.
+    """
+    with suppress(Exception):  # it has got no further than its constructor did
+        client.close(timeout=1)
+    client.status = "closed"
 
 
 def _local_cluster(count: int | None) -> LocalCluster:

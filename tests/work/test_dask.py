@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from qdm_qiskit.errors import InvalidOption, WorkersUnavailable
@@ -69,6 +71,9 @@ def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, monkeypatch, addres
     with pytest.raises(WorkersUnavailable, match="No scheduler of Dask answers at") as told:
         run_items(items(to_do.draw, "a"), tmp_path, DaskWorkers(address))
     assert "\n" not in str(told.value)
+    # One that is collected later would close itself, perhaps while Dask holds the lock for that.
+    left = [each for each in gc.get_objects() if isinstance(each, distributed.Client)]
+    assert [each.status for each in left if each.status not in ("closed", "running")] == []
 
 
 def test_workers_of_a_scheduler_are_not_ours_to_count():
