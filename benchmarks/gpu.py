@@ -193,7 +193,7 @@ class NoRates:
 
 def moved_bytes(step: Callable[[], object]) -> int:
     """Return the bytes that the calls of a step read and write."""
-    with Traffic(NoRates()) as traffic:  # type: ignore[arg-type]
+    with Traffic(NoRates()) as traffic:
         step()
     return traffic.bytes
 

@@ -10,7 +10,7 @@ what it returns, which no program can avoid, whatever its algorithm.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +28,16 @@ MOST_LANES = 16
 """Samples of a tile in float32 with the widest vectors."""
 _LEAST_COPY = 2**16
 """Bytes below which a copy measures the call instead of the memory."""
+
+
+class Rates(Protocol):
+    """What :class:`Traffic` asks of a machine."""
+
+    flops: float
+
+    def copy_rate(self, size: int) -> float:
+        """Bytes a second of a copy whose arrays together have this size."""
+        ...
 
 
 class Machine:
@@ -52,7 +62,7 @@ class Machine:
 class Traffic(TorchDispatchMode):
     """Sums up operations, bytes and arithmetic while it is active."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Rates) -> None:
         super().__init__()
         self.machine = machine
         self.calls = self.bytes = self.flops = 0

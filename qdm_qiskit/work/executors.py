@@ -66,7 +66,7 @@ class _Serial(Executor):
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:
+        except Exception as error:  # whatever the work raises, as an executor must
             future.set_exception(error)
         return future
 
