@@ -12,6 +12,8 @@ __all__ = [
     "COUNTED",
     "PRICED",
     "JsonOption",
+    "ModelOption",
+    "PresetOption",
     "SetOption",
     "app",
     "describe_model",
@@ -20,6 +22,16 @@ __all__ = [
 
 app = typer.Typer(help="Models and presets: list them, describe them.", no_args_is_help=True)
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="A model, for example eeqdm, or a circuit; see `qdm models list`."
+    ),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", help="A preset, for example digits-demo; see `qdm models list`."),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="An option as name=value; may be repeated.", metavar="NAME=VALUE"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .models import JsonOption, SetOption
+from .models import JsonOption, ModelOption, PresetOption, SetOption
 
 if TYPE_CHECKING:
     from ..progress import Message, Progress
@@ -22,13 +22,8 @@ __all__ = ["parse_lists", "showing_progress", "sweep"]
 
 def sweep(
     out: Annotated[Path, typer.Option(help="Folder of the sweep; its runs are below runs/.")],
-    model: Annotated[
-        str | None,
-        typer.Option(help="A model, for example eeqdm, or a circuit; see `qdm models list`."),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="A preset, for example digits-demo; see `qdm models list`.")
-    ] = None,
+    model: ModelOption = None,
+    preset: PresetOption = None,
     settings: SetOption = None,
     grid: Annotated[
         list[str] | None,

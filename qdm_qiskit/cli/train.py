@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .models import SetOption
+from .models import ModelOption, PresetOption, SetOption
 
 if TYPE_CHECKING:
     from ..training import RunConfig, TrainingProgress
@@ -20,13 +20,8 @@ __all__ = [
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    model: Annotated[
-        str | None,
-        typer.Option(help="A model, for example eeqdm, or a circuit; see `qdm models list`."),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="A preset, for example digits-demo; see `qdm models list`.")
-    ] = None,
+    model: ModelOption = None,
+    preset: PresetOption = None,
     settings: SetOption = None,
     dataset: Annotated[
         str | None, typer.Option(help="Data set, see `qdm data list`, or npz:PATH.")

@@ -50,7 +50,7 @@ from .run_plan import (
 from .shots import TWIRLING_BUCKET, check_limits, outgrow_a_job
 from .tiled_calls import check_tiles
 from .types import Availability, ProviderRecord
-from .work import Destination, Work, many_calls, one_circuit, outgrown
+from .work import Destination, Work, many_calls, one_circuit, outgrown, recorded_work
 
 if TYPE_CHECKING:
     from ...sampling import Sampler, TrainedRun
@@ -249,20 +249,10 @@ def draft_plan(
         state_shape=tuple(int(side) for side in x.shape[1:]),
         targets=config.targets,
         **recorded_place(destination),
+        **recorded_work(config, work),
         num_images=config.num_images,
-        seed=config.seed,
         label=config.label,
-        steps=work.steps,
-        schedule=config.schedule,
         shot_choice=work.choice,
-        mitigation=config.mitigation,
-        calibration=work.calibration,
-        mode=config.mode,
-        options=config.options,
-        budget=config.budget,
-        circuit=work.circuit,
-        timing=work.timing,
-        calls=work.calls,
         chain=work.chain or chain,
         estimator=work.estimator,
         refit=work.refit,

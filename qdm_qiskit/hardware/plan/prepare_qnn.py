@@ -19,7 +19,7 @@ from .qnn_question import NAME, QnnQuestion
 from .run_plan import CIRCUITS, RunPlan, files_of
 from .shots import check_limits
 from .types import MAX_IMAGES, Availability
-from .work import Asked, Destination, work_of_calls
+from .work import Asked, Destination, recorded_work, work_of_calls
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
@@ -96,20 +96,10 @@ def draft_qnn(
         state_shape=None,
         targets=config.targets,
         **recorded_place(destination),
+        **recorded_work(config, work),
         num_images=kept.rows,
-        seed=config.seed,
         label=None,
-        steps=work.steps,
-        schedule=config.schedule,
         shot_choice=work.choice,
-        mitigation=config.mitigation,
-        calibration=work.calibration,
-        mode=config.mode,
-        options=config.options,
-        budget=config.budget,
-        circuit=work.circuit,
-        timing=work.timing,
-        calls=work.calls,
         estimator=work.estimator,
         qnn=QnnPlan(
             kind=kept.kind,

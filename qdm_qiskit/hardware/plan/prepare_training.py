@@ -19,7 +19,7 @@ from .run_plan import CIRCUITS, INPUTS, RunPlan, files_of
 from .shots import check_limits
 from .training_batches import batch_bytes
 from .training_plan import TrainingPlan
-from .work import Asked, Destination, Work, work_of_calls
+from .work import Asked, Destination, Work, recorded_work, work_of_calls
 
 if TYPE_CHECKING:
     from ...sampling import TrainedRun
@@ -157,20 +157,10 @@ def _plan(
         state_shape=tuple(int(side) for side in trained.model.state_shape),
         targets=config.targets,
         **place,
+        **recorded_work(config, work),
         num_images=config.num_images,
-        seed=config.seed,
         label=None,
-        steps=work.steps,
-        schedule=config.schedule,
         shot_choice=None,
-        mitigation=config.mitigation,
-        calibration=work.calibration,
-        mode=config.mode,
-        options=config.options,
-        budget=config.budget,
-        circuit=work.circuit,
-        timing=work.timing,
-        calls=work.calls,
         training=training,
         decisions=(),
         files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -56,6 +56,7 @@ __all__ = [
     "many_calls",
     "one_circuit",
     "outgrown",
+    "recorded_work",
     "room_of",
     "work_of_calls",
 ]
@@ -420,3 +421,20 @@ def _check_shots(
     needs_two = any(not isinstance(each.spec.readout, ProbabilityReadout) for each in calls)
     if needs_two and shots < 2:
         raise InvalidOption(f"Expectation values take 2 shots at least, got {shots}.")
+
+
+def recorded_work(config: PlanConfig, work: Work) -> dict[str, Any]:
+    """Return the fields of a plan that say what is sent, and how."""
+    return {
+        "seed": config.seed,
+        "steps": work.steps,
+        "schedule": config.schedule,
+        "mitigation": config.mitigation,
+        "calibration": work.calibration,
+        "mode": config.mode,
+        "options": config.options,
+        "budget": config.budget,
+        "circuit": work.circuit,
+        "timing": work.timing,
+        "calls": work.calls,
+    }
