@@ -55,7 +55,7 @@ def state_row(state: RunState, folder: Path) -> dict[str, Any]:
 
 def print_run(run: HardwareRun, as_json: bool) -> None:
     """Show where a run stands, in words or as JSON."""
-    from ..tasks.hardware import states_of
+    from ..tasks.recorded_runs import states_of
 
     state = states_of([run.folder], lambda text: typer.echo(f"note: {text}", err=True))[0]
     note, folder = run.note, run.folder

@@ -48,7 +48,7 @@ def list_runs(root: RootOption = ROOT, as_json: JsonOption = False) -> None:
 
         qdm run list
     """
-    from ..tasks.hardware import run_folders, states_of
+    from ..tasks.recorded_runs import run_folders, states_of
 
     folders = run_folders(root)
     states = states_of(folders, lambda text: typer.echo(f"note: {text}", err=True))

@@ -12,7 +12,9 @@
     qnn.py          run a QNN of qiskit-machine-learning, on any target
     qnn_plans.py    plan such a run on hardware
     chip_tiles.py   find places of a device that run a circuit at once
-    hardware.py     plan a hardware run, send it, find it again; budgets
+    hardware.py     plan a hardware run, send it, find it again
+    recorded_runs.py  find the runs of a root folder, and their states
+    budgets.py      set budgets, and see what is left of them
     listing.py      list the named parts and the packages that bring them
 
 The command line calls these functions too. ``import qdm_qiskit`` shows them without this package's
@@ -26,10 +28,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .amortising import amortise
+    from .budgets import budget, set_budget
     from .chip_tiles import tiles
     from .costs import cost
     from .evaluation import Evaluation, evaluate
-    from .hardware import HardwareRun, budget, plan, replay, resume, set_budget, submit
+    from .hardware import HardwareRun, plan, replay, resume, submit
     from .ladders import ladder
     from .listing import NamedPart, parts
     from .qnn import QnnRun, run_qnn
@@ -45,11 +48,11 @@ _HOMES = {
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
     "HardwareRun": "hardware",
-    "budget": "hardware",
+    "budget": "budgets",
     "plan": "hardware",
     "replay": "hardware",
     "resume": "hardware",
-    "set_budget": "hardware",
+    "set_budget": "budgets",
     "submit": "hardware",
     "ladder": "ladders",
     "NamedPart": "listing",

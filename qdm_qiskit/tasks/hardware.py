@@ -20,8 +20,8 @@ from ..execution.devices import DeviceLike
 from ..execution.estimator_options import text_of_options
 from ..execution.targets import Target, target_text
 from ..hardware.ibm.account import look
-from ..hardware.ledger.budget import OPEN_PLAN, BudgetState, Window
-from ..hardware.ledger.ledger import FILE, Ledger, RunState
+from ..hardware.ledger.budget import BudgetState
+from ..hardware.ledger.ledger import Ledger, RunState
 from ..hardware.ledger.output_files import read_outputs
 from ..hardware.ledger.run_files import IMAGES
 from ..hardware.ledger.trained_files import TRAINED, read_training
@@ -40,26 +40,19 @@ from ..hardware.run.verify import Verification, verify_run
 from ..notebook import Markup, card, facts, note, one_line, picture
 from ..options import build, field_types
 from ..progress import Message, Progress, silent
+from .recorded_runs import ROOT, run_folders, states_of
 
 if TYPE_CHECKING:
     from ..sampling import Sampler
 
 __all__ = [
-    "ROOT",
     "HardwareRun",
-    "budget",
     "plan",
     "price",
     "replay",
     "resume",
-    "run_folders",
-    "set_budget",
-    "states_of",
     "submit",
 ]
-
-ROOT = Path("hardware_runs")
-"""Default folder of all hardware runs and their ledger."""
 
 
 @final
@@ -636,127 +629,3 @@ def _run(run: object, root: str | Path) -> HardwareRun:
     raise wrong(
         run, "run", "a plan, a run, its folder or id, or 'latest'", "plan(...) makes a plan"
     )
-
-
-def run_folders(root: Path) -> list[Path]:
-    """Return the folders of all runs of a root, oldest first."""
-    if not root.is_dir():
-        return []
-    found = [each for each in root.iterdir() if is_run_id(each.name) and (each / PLAN).is_file()]
-    return sorted(found, key=lambda folder: ((folder / PLAN).stat().st_mtime_ns, folder.name))
-
-
-def states_of(folders: Sequence[Path], progress: Progress = silent) -> list[RunState]:
-    """Return the ledger's states of one root's runs; a run that it does not know is planned."""
-    root = folders[0].parent if folders else ROOT
-    if not folders or not list(root.glob(f"{FILE}*")):
-        return [_planned(folder) for folder in folders]
-    ledger = Ledger.open_to_read(root)
-    try:
-        for notice in ledger.notices:
-            progress(Message(notice))
-        return [_state(ledger, folder) for folder in folders]
-    finally:
-        ledger.close()
-
-
-def _state(ledger: Ledger, folder: Path) -> RunState:
-    try:
-        return ledger.run_state(folder.name)
-    except MissingData:
-        return _planned(folder)
-
-
-def _planned(folder: Path) -> RunState:
-    plan = read_plan(folder)
-    return RunState(
-        run_id=plan.run_id,
-        state="planned",
-        step=len(plan.steps),
-        total_steps=len(plan.steps),
-        jobs=0,
-        seconds_estimated=plan.total_seconds,
-        seconds_charged=0.0,
-        reason=None,
-        budget=plan.budget,
-        plan_sha256=plan.content_sha256,
-        updated_at=0.0,
-    )
-
-
-def budget(name: str, *, root: str | Path = ROOT) -> BudgetState:
-    """Return a budget's limits and its reserved, spent and remaining amounts.
-
-    Args:
-        name: Name of the budget.
-        root: Folder of all hardware runs.
-
-    Raises:
-        MissingData: If there is no ledger in the root folder.
-        UnknownName: If there is no such budget.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = set_budget("open", preset="open-plan", root=folder)
-    ...     budget("open", root=folder).remaining_seconds
-    600.0
-    """
-    root = checked_path(root, "root")
-    if not list(root.glob(f"{FILE}*")):
-        raise MissingData(f"There is no ledger in {root}; set_budget and plan make one.")
-    ledger = Ledger.open_to_read(root)
-    try:
-        return ledger.budget(name)
-    finally:
-        ledger.close()
-
-
-def set_budget(
-    name: str,
-    *,
-    preset: str | None = None,
-    seconds: float | None = None,
-    shots: int | None = None,
-    period_days: float | None = None,
-    window: Window = "rolling",
-    root: str | Path = ROOT,
-    ledger: Ledger | None = None,
-) -> BudgetState:
-    """Set the limits of a budget; its spent and reserved amounts stay.
-
-    Args:
-        name: Name of the budget.
-        preset: ``"open-plan"``: 600 QPU seconds in every 28 days.
-        seconds: QPU seconds in a period.
-        shots: Shots in a period.
-        period_days: Length of the period in days; None is for ever.
-        window: ``"rolling"``, or ``"calendar"``: fixed periods, one after the other.
-        root: Folder of all hardware runs.
-        ledger: The root's ledger, if it is open already.
-
-    Returns:
-        The budget as it now is.
-
-    Raises:
-        InvalidOption: If there is no such preset, it is given beside a limit that it sets, or a
-            limit is impossible.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     set_budget("tests", seconds=60, root=folder).remaining_seconds
-    60.0
-    """
-    if preset is not None:
-        if preset != "open-plan":
-            raise InvalidOption(f"The presets of a budget are: open-plan; got '{preset}'.")
-        if seconds is not None or period_days is not None or window != "rolling":
-            raise InvalidOption("Preset 'open-plan' sets seconds and period; leave them out.")
-        seconds, period_days = OPEN_PLAN.seconds, OPEN_PLAN.period_days
-    opened = Ledger.open(checked_path(root, "root")) if ledger is None else ledger
-    try:
-        return opened.set_budget(
-            name, seconds=seconds, shots=shots, period_days=period_days, window=window
-        )
-    finally:
-        if ledger is None:
-            opened.close()

@@ -31,8 +31,9 @@ from ..hardware.providers.door import look_at
 from ..hardware.providers.settings import ServiceSettings
 from ..options import field_types
 from ..progress import Message, Progress, silent
-from .hardware import ROOT, HardwareRun, config_of, planned, run_folders
+from .hardware import HardwareRun, config_of, planned
 from .qnn_arguments import parts_of, rows_of, weights_of
+from .recorded_runs import ROOT, run_folders
 
 if TYPE_CHECKING:
     import torch
