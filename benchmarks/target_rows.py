@@ -42,6 +42,8 @@ class Row:
     """Images whose distances are measured: each has a slope of its own."""
     noisy_shots: int = 256
     local_shots: int = 50
+    seed: int = 3
+    """Of the weights. Those of a QU-Net may put all its pixels below 0, where shots change nothing."""
     presets: tuple[str, ...] = ()
     """All presets with these circuits."""
 
@@ -149,6 +151,7 @@ _OWN_WORK: dict[str, dict[str, Any]] = {
     "cacioppo-digits-8x8": {"options": {}},  # its three steps are its own
     "defalco-quanvunet": {"shots": (64, 256, 1024), "images": 4},
     "cacioppo-latent-conditioned": {"chain": "steps", "local_shots": 1000},
+    "koelle-qunet-L12": {"seed": 8},
     "eeqdm-32x32-L10": {"noisy_shots": 16, "local_shots": 16},
     "eeqdm-32x32-L50": {"noisy_shots": 16, "local_shots": 16},
     "qddm-32x32-L50": {"noisy_shots": 16, "local_shots": 16},
@@ -198,7 +201,7 @@ def write_model(row: Row, folder: Path) -> Path:
         choice = ModelChoice(
             model=config.model, preset=None, config=config.model_options, source="benchmark"
         )
-        model = build_model(choice, generator=torch.Generator().manual_seed(3))
+        model = build_model(choice, generator=torch.Generator().manual_seed(row.seed))
     assert isinstance(model, Denoiser)
     generator = torch.Generator().manual_seed(4)
     model.fit_data(torch.rand(64, *model.image_shape, generator=generator), generator)

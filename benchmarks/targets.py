@@ -60,6 +60,8 @@ def on_aer(name: str, device: str) -> dict[str, Any]:
     row = ROWS[name]
     with _written(row) as run:
         found = np.array([_distances(run, row, "aer", shots, row.images) for shots in row.shots])
+    if not found.all():
+        raise Failed("shots change no pixel of an image; give the row another seed")
     slopes = np.polyfit(np.log(row.shots), np.log(found), 1)[0]
     half = scipy.stats.t.ppf(0.975, len(slopes) - 1) * scipy.stats.sem(slopes)
     return {

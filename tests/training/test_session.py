@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -27,6 +28,15 @@ STOPS = [(signal.SIGINT, steps) for steps in (1, 2, 3, 4, 6)] + [
 ]
 
 
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Hangups that end this process, also where it was started to ignore them."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
 @pytest.mark.parametrize(("number", "steps"), STOPS)
 def test_resume_after_a_stop_is_the_uninterrupted_run(
     tmp_path, small_run, outcome, stop_after, steps, number
