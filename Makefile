@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 # More processes than cores: many tests wait for a server of their own.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(-(-3 * os.cpu_count() // 2))')
 
-.PHONY: help install demo test test-slow storm fuzz test-lowest test-newest test-inception lint types contracts check reports gallery picture presets costs bench clean
+.PHONY: help install demo test test-slow storm fuzz test-lowest test-newest test-inception docs lint types contracts check reports gallery picture presets costs bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -91,6 +91,13 @@ test-inception: install $(INCEPTION)/.installed ## Run Inception's tests, on ran
 # Without the torchvision it asks for: the network needs none, and it must fit the installed torch.
 $(INCEPTION)/.installed: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --target $(INCEPTION) torch-fidelity==0.4.0
+	touch $@
+
+docs: $(VENV)/.docs ## Make the site, build/site/index.html: no broken link, no notebook that raises
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/site
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
 lint: install ## Check style

@@ -271,7 +271,7 @@ def climb(
     Raises:
         InvalidOption: If the target is no device's noise, or noise or mitigation is chosen already.
         TargetUnavailable: If the model has no circuit to run.
-        Others as :func:`~qdm_qiskit.sampling.sample`.
+        Others: As :func:`~qdm_qiskit.sampling.sample`.
     """
     of_kind(run, TrainedRun, "run", "load_run(folder) reads one")
     of_kind(sampling, SamplingConfig, "sampling")

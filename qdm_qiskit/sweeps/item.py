@@ -44,7 +44,7 @@ def train_run(folder: Path, *, name: str, config: dict[str, Any], threads: int) 
 
     Raises:
         Stopped: If it was interrupted; it is checkpointed.
-        Others as :func:`~qdm_qiskit.training.train`.
+        Others: As :func:`~qdm_qiskit.training.train`.
     """
     import torch
 

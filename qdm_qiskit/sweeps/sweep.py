@@ -83,7 +83,7 @@ def run_sweep(
 
     Raises:
         InvalidOption: If the folder holds another sweep.
-        Others as :func:`~qdm_qiskit.work.run_items`.
+        Others: As :func:`~qdm_qiskit.work.run_items`.
     """
     write_plan(plan, folder)
     failures: dict[str, str] = {}

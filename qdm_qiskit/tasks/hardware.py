@@ -530,7 +530,7 @@ def submit(
     Raises:
         InvalidOption: Without ``yes``; the message states the cost.
         BudgetExceeded: If the budget, or the account, does not allow the whole run.
-        Others as :func:`~qdm_qiskit.hardware.run.commands.submit_run`.
+        Others: As :func:`~qdm_qiskit.hardware.run.commands.submit_run`.
 
     >>> import tempfile, qdm_qiskit as qdm
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -571,7 +571,7 @@ def resume(
 
     Raises:
         MissingData: If the run was never submitted.
-        Others as :func:`submit`.
+        Others: As :func:`submit`.
 
     >>> import tempfile, qdm_qiskit as qdm
     >>> with tempfile.TemporaryDirectory() as folder:

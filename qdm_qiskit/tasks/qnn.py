@@ -194,7 +194,7 @@ def run_qnn(
         InvalidOption: If an option is unknown, out of range, or does not fit the target.
         TargetUnavailable: If the target cannot be used here, or charges and no budget is named.
         BudgetExceeded: If the budget, or the account, does not allow the whole run.
-        Others as :func:`~qdm_qiskit.hardware.run.commands.submit_run`.
+        Others: As :func:`~qdm_qiskit.hardware.run.commands.submit_run`.
 
     >>> from qiskit.circuit.library import real_amplitudes, z_feature_map
     >>> from qiskit_machine_learning.neural_networks import EstimatorQNN

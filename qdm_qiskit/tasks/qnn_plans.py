@@ -87,7 +87,7 @@ def plan_qnn(
 
     Raises:
         UnsupportedCircuit, InvalidData: As :func:`~qdm_qiskit.tasks.qnn.run_qnn`.
-        Others as :func:`~qdm_qiskit.tasks.hardware.plan`.
+        Others: As :func:`~qdm_qiskit.tasks.hardware.plan`.
 
     >>> import tempfile, qdm_qiskit as qdm
     >>> from qiskit.circuit.library import real_amplitudes

@@ -114,7 +114,7 @@ def continue_sweep(
 
     Raises:
         MissingData: If there is no sweep in the folder.
-        Others as :func:`sweep`.
+        Others: As :func:`sweep`.
     """
     place = checked_path(folder, "folder")
     plan = read_plan(place)

@@ -98,7 +98,7 @@ def continue_training(
 
     Raises:
         MissingData: If there is no run in the folder.
-        Others as :func:`~qdm_qiskit.training.train`.
+        Others: As :func:`~qdm_qiskit.training.train`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -64,7 +64,7 @@ def load_data(config: RunConfig, dataset: Dataset | None = None) -> LoadedData:
     Raises:
         InvalidData: If the data are not those of the record.
         MissingData: If they are not where they were.
-        Others as :func:`qdm_qiskit.data.load_dataset` and :func:`qdm_qiskit.data.load_states`.
+        Others: As :func:`qdm_qiskit.data.load_dataset` and :func:`qdm_qiskit.data.load_states`.
     """
     return verified(config, lambda: _load(config, dataset))
 

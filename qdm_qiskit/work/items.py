@@ -130,7 +130,7 @@ def do_item(item: WorkItem, folder: str, versions: Mapping[str, str]) -> dict[st
 
     Raises:
         WorkersUnavailable: If this worker has other versions.
-        Others as the item's function.
+        Others: As the item's function.
     """
     check_versions(versions)
     place = Path(folder)
