@@ -39,6 +39,7 @@ True
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 __all__ = [
@@ -196,6 +197,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
         The exception, for the caller to raise.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    plain = {re.sub(r"[\W_]", "", each).lower(): each for each in names}
+    near = difflib.get_close_matches(re.sub(r"[\W_]", "", name).lower(), plain, n=1, cutoff=0.75)
+    hint = f" Did you mean '{plain[near[0]]}'?" if near else ""
     return UnknownName(f"There is no {kind} '{name}'; there are: {', '.join(names)}.{hint}")

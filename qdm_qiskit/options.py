@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import textwrap
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,9 +19,11 @@ from .arguments import checked_text, of_kind, real_number, whole_number, wrong
 from .errors import InvalidArgument, InvalidOption, unknown_name
 
 __all__ = [
+    "OptionText",
     "T",
     "build",
     "convert",
+    "explain",
     "field_types",
     "parse_assignments",
     "settle",
@@ -38,6 +44,82 @@ def _field_types(options: type) -> dict[str, Any]:
     """Evaluate the types' text once: a sweep asks a thousand times."""
     hints = typing.get_type_hints(options)
     return {field.name: hints[field.name] for field in dataclasses.fields(options)}
+
+
+@dataclasses.dataclass(frozen=True)
+class OptionText:
+    """An option in words."""
+
+    name: str
+    choices: str
+    """Its values, or their kind: ``"adam, spsa"``, ``"true, false"``, ``"whole number"``."""
+    default: Any
+    """``dataclasses.MISSING`` where there is none."""
+    meaning: str
+    """What the class says of the field; empty if nothing."""
+
+
+def explain(options: type) -> tuple[OptionText, ...]:
+    """Return the fields of an options class in words, in their order.
+
+    The meaning is the string under a field, which is read from the source of the class, as Sphinx and
+    editors do. It is empty where there is no source.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Options:
+    ...     width: int = 3
+    >>> explain(Options)
+    (OptionText(name='width', choices='whole number', default=3, meaning=''),)
+    """
+    meanings: dict[str, str] = {}
+    for each in reversed(options.__mro__):
+        if dataclasses.is_dataclass(each):
+            meanings.update(_meanings(each))
+    kinds = field_types(options)
+    return tuple(
+        OptionText(
+            field.name,
+            _choices(kinds[field.name]),
+            field.default
+            if field.default_factory is dataclasses.MISSING
+            else field.default_factory(),
+            meanings.get(field.name, ""),
+        )
+        for field in dataclasses.fields(options)
+    )
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """Return the strings under the fields of one class, by field."""
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError):
+        return {}
+    found = {}
+    statements = body.body if isinstance(body, ast.ClassDef) else []
+    for before, after in pairwise(statements):
+        if (
+            isinstance(before, ast.AnnAssign)
+            and isinstance(before.target, ast.Name)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+            and isinstance(after.value.value, str)
+        ):
+            found[before.target.id] = " ".join(after.value.value.split()).replace("``", "")
+    return found
+
+
+def _choices(kind: Any) -> str:
+    """Return the values of a type in words."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("none" if each is type(None) else _choices(each) for each in arguments)
+    if origin is typing.Literal:
+        return ", ".join("none" if each is None else str(each) for each in arguments)
+    if origin is tuple:
+        return f"list of: {_choices(arguments[0])}"
+    words = {bool: "true, false", int: "whole number", float: "number", str: "text"}
+    return words.get(kind, getattr(kind, "__name__", str(kind)))
 
 
 def settle(options: Any) -> None:

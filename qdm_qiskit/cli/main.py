@@ -47,7 +47,6 @@ app = typer.Typer(
     name="qdm",
     help="Quantum diffusion models: train on simulators, sample through device noise, see the cost.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command("train")(train.train)

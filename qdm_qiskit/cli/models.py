@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ..training import RunConfig
 
 __all__ = [
     "COUNTED",
@@ -108,7 +111,10 @@ def describe_model(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Describe one model or preset, with any of its options changed.
+    """Describe one model or preset, with any of its options changed, and each option of its runs.
+
+    The meaning, choices and default of each option come from the classes that hold them: what can be
+    said to --set, here, of `qdm train` and of `qdm sweep`.
 
     Example:
 
@@ -116,8 +122,13 @@ def describe_model(
     """
     from ..models import describe
     from ..options import parse_assignments
+    from ..training import resolve_run
 
-    row = describe(name, parse_assignments(settings or []))
+    values = parse_assignments(settings or [])
+    run = resolve_run(name, values)
+    of_model = {key: each for key, each in values.items() if hasattr(run.model_options, key)}
+    row = describe(name, of_model)
+    row["explained"] = _explained(run)
     if not settings:
         row = _with_cost(row)
     if as_json:
@@ -125,8 +136,58 @@ def describe_model(
         return
     _print_table([row])
     _print_costs([row])
-    for option, value in row["options"].items():
-        typer.echo(f"{option:>16} = {value}")
+    _print_options(row["explained"])
+
+
+def _explained(run: RunConfig) -> dict[str, list[dict[str, Any]]]:
+    """Return the options of a run in words, by section, with their values in this run."""
+    from dataclasses import MISSING, asdict
+
+    from ..options import explain
+
+    sections = {
+        "model": run.model_options,
+        "data": run.data,
+        "diffusion": run.diffusion,
+        "training": run.training,
+    }
+    return {
+        section: [
+            {
+                "name": each.name,
+                "value": asdict(options)[each.name],
+                "default": None if each.default is MISSING else each.default,
+                "choices": each.choices,
+                "meaning": each.meaning,
+            }
+            for each in explain(type(options))
+        ]
+        for section, options in sections.items()
+    }
+
+
+def _print_options(explained: dict[str, list[dict[str, Any]]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    console = Console()
+    for section, rows in explained.items():
+        table = Table(
+            Column("option", no_wrap=True),
+            Column("value", overflow="fold"),
+            Column("choices", overflow="fold"),
+            Column("meaning", overflow="fold", ratio=1),
+            title=f"options of the {section}, by --set",
+            title_justify="left",
+        )
+        for row in rows:
+            value = _told(row["value"])
+            if row["default"] not in (None, row["value"]):
+                value += f" (default {_told(row['default'])})"
+            texts = (row["name"], value, row["choices"], row["meaning"])
+            table.add_row(*map(escape, texts))
+        console.print(table)
 
 
 @cache
@@ -213,3 +274,10 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         cited = "" if row["source"] == f"package {brought}" else row["source"]
         source = ", from ".join(filter(None, (cited, brought)))
         console.print(f"{row['preset'] or row['name']}: {source}", highlight=False)
+
+
+def _told(value: Any) -> str:
+    """Return a value as --set would take it."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -22,6 +22,13 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     model: ModelOption = None,
     preset: PresetOption = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file with a model or preset and options, as 'depth: 10'; what is typed goes "
+            "before it."
+        ),
+    ] = None,
     settings: SetOption = None,
     dataset: Annotated[
         str | None, typer.Option(help="Data set, see `qdm data list`, or npz:PATH.")
@@ -60,7 +67,8 @@ def train(
 ) -> None:
     """Train a model; Ctrl-C leaves a checkpoint to resume from.
 
-    Options of the model, the data, the diffusion process and the loop are all set by --set.
+    Options of the model, the data, the diffusion process and the loop are all set by --set; `qdm models
+    describe NAME` tells the meaning, choices and default of each.
 
     Example:
 
@@ -77,14 +85,15 @@ def train(
     from ..options import parse_assignments
     from ..tasks import continue_training
     from ..tasks import train as start_training
-    from ..training import resolve_run
+    from ..training import read_options, resolve_run
 
     if threads is not None:
         torch.set_num_threads(threads)
     watching = _notes_only() if quiet else _rich_progress()
     if resume is not None:
         fixed = (seed, train_on, train_shots)
-        if model or preset or settings or dataset or loader or any(k is not None for k in fixed):
+        named = model or preset or config or settings or dataset or loader
+        if named or any(k is not None for k in fixed):
             raise InvalidOption(
                 "On --resume only --epochs may change, and --data the place of the data: a run's "
                 "options are frozen."
@@ -98,6 +107,10 @@ def train(
                 "--data says where the data of a run that is resumed lie now; a new run names its own "
                 "by dataset and folder (--set dataset=... --set folder=...)."
             )
+        in_file = {} if config is None else read_options(config)
+        if model is None and preset is None:
+            model, preset = in_file.get("model"), in_file.get("preset")
+        in_file = {name: each for name, each in in_file.items() if name not in ("model", "preset")}
         if (model is None) == (preset is None):
             both_fit = preset in PRESETS and PRESETS[preset].model == model
             if model is None or not both_fit:
@@ -120,8 +133,8 @@ def train(
                     raise InvalidOption(f"Option '{name}' is set twice.")
                 values[name] = value
         # A configuration, not keywords: text that a user gave is no argument of ours.
-        config = resolve_run(preset or model or "", values)
-        result = start_training(config, out, progress=watching)
+        resolved = resolve_run(preset or model or "", {**in_file, **values})
+        result = start_training(resolved, out, progress=watching)
     speaks = PartialState().is_main_process  # of several processes, one
     if result.interrupted:
         if speaks:

@@ -21,7 +21,13 @@ from qiskit.transpiler import CouplingMap
 
 from ..arguments import wrong
 from ..doors import Door, Origin
-from ..errors import InvalidArgument, InvalidOption, TargetUnavailable, unknown_name
+from ..errors import (
+    InvalidArgument,
+    InvalidOption,
+    TargetUnavailable,
+    UnknownName,
+    unknown_name,
+)
 from .device import Device, facts_of_backend, facts_of_noise
 from .device_files import NAME, checked_name
 from .saved_devices import devices_folder, saved_device, saved_names
@@ -41,6 +47,7 @@ __all__ = [
     "make_device",
     "named_device",
     "target_of",
+    "unknown_device",
 ]
 
 DeviceLike: TypeAlias = Union[str, BackendV2, "NoiseModel"]
@@ -98,6 +105,21 @@ def is_device_name(text: str) -> bool:
     return bool(PINNED.fullmatch(text)) or text in device_names()
 
 
+def unknown_device(name: str) -> UnknownName:
+    """Return the error for a name that no device has, for the caller to raise.
+
+    A QPU's own name leads to its snapshot: ``ibm_torino`` to ``fake_torino``.
+    """
+    known = device_names()
+    snapshot = f"fake_{name.lower().removeprefix('ibm_').removeprefix('ibmq_')}"
+    if snapshot not in known:
+        return unknown_name(_WORD, name, known)
+    message = f"There is no {_WORD} '{name}'. Did you mean '{snapshot}'?"
+    if name.startswith("ibm_"):
+        message += f" The QPU itself is target 'ibm:{name}', by `qdm run plan`."
+    return UnknownName(message)
+
+
 def device_origin(name: str) -> Origin:
     """Return the origin of a named device.
 
@@ -107,7 +129,7 @@ def device_origin(name: str) -> Origin:
     if name not in DEVICES and name in saved_names():
         return Origin("saved", "", str(devices_folder() / f"{name}.json"))
     if name not in DEVICES:
-        raise unknown_name(_WORD, name, device_names())
+        raise unknown_device(name)
     return DEVICES.origin(name)
 
 
@@ -133,7 +155,7 @@ def named_device(name: str) -> BackendV2:
             "PATH`), or install the package that brings it."
         )
     if not known:
-        raise unknown_name(_WORD, name, device_names())
+        raise unknown_device(name)
     if label in DEVICES and label in saved_names():
         raise InvalidOption(
             f"'{label}' is a saved device and one of {DEVICES.origin(label).package}; remove the "

@@ -105,10 +105,10 @@ def parse_target(text: str, *, known: bool = True) -> Target:
     if prefix == "ibm" and _QPU_NAME.fullmatch(name):
         return Target("ibm", "qpu", name)
     if prefix in ("noisy", "local") and name:
-        from .devices import device_names, is_device_name
+        from .devices import is_device_name, unknown_device
 
         if not (is_device_name(name) if known else _DEVICE_NAME.fullmatch(name)):
-            raise unknown_name("device snapshot", name, device_names())
+            raise unknown_device(name)
         return Target("noisy" if prefix == "noisy" else "local", "cpu", name)
     if is_provider(prefix) and _QPU_NAME.fullmatch(name):
         return Target("provider", "qpu", name, prefix)

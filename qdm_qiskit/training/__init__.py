@@ -10,6 +10,7 @@ from .checkpoint import (
 from .config import DataConfig, RunConfig, TrainingConfig, resolve_run, run_from_dict
 from .epoch_end import read_history
 from .loop import train
+from .options_file import read_options
 from .progress import TrainingProgress
 from .result import TrainingResult
 from .run_data import load_split
@@ -26,6 +27,7 @@ __all__ = [
     "load_training_state",
     "load_weights",
     "read_history",
+    "read_options",
     "resolve_run",
     "run_from_dict",
     "train",

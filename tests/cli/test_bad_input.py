@@ -60,7 +60,10 @@ CASES = [
         f"{TRAIN} --model eeqdm --set dept=2",
         "no option of 'eeqdm' called 'dept'.*Did you mean 'depth'",
     ),
-    ("models describe eeqdm --set dept=2", "no option 'dept'.*Did you mean 'depth'"),
+    (
+        "models describe eeqdm --set dept=2",
+        "no option of 'eeqdm' called 'dept'.*Did you mean 'depth'",
+    ),
     (f"{SAMPLE} --target noisy:fake_torin --shots 9", "Did you mean 'fake_torino'"),
     (f"{SAMPLE} --target local:torino --shots 9", "no device snapshot 'torino'"),
     (f"{SAMPLE} --target engin", "no target 'engin'.*Did you mean 'engine'"),

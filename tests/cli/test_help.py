@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shlex
 import subprocess
 import sys
-import time
 
 import pytest
 import typer.main
@@ -119,10 +119,13 @@ def test_version(qdm):
 
 
 def test_help_takes_less_than_a_second(command):
+    """Of the processor: other work on the machine is no fault of the command's."""
+
     def seconds():
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([command, "--help"], check=True, capture_output=True)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(3)) < 1
 

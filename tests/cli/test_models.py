@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -16,7 +17,8 @@ def test_list_has_one_object_for_each_preset(qdm):
     assert (result.code, result.err) == (0, "")
     rows = json.loads(result.out)
     for row in rows[::12]:
-        assert json.loads(qdm("models", "describe", row["preset"], "--json").out) == row
+        described = json.loads(qdm("models", "describe", row["preset"], "--json").out)
+        assert {key: each for key, each in described.items() if key != "explained"} == row
     assert [row["preset"] for row in rows] == list(PRESETS)
     for row in rows:
         assert set(row) >= KEYS
@@ -84,4 +86,28 @@ def test_describe_takes_a_preset_with_other_options(qdm):
 def test_describe_for_people(qdm):
     result = qdm("models", "describe", "ddpm-depth2")
     assert "892" in result.out
-    assert "start_channels = 3" in result.out
+    assert re.search(r"start_channels\W+3\W", result.out)
+
+
+def test_every_option_is_explained(qdm):
+    """Of each model, and of the data, the process and the loop: what it means, takes and is here."""
+    for model in MODELS:
+        result = qdm("models", "describe", model, "--json")
+        if result.code:  # made of a circuit
+            assert "circuit" in result.err
+            continue
+        row = json.loads(result.out)
+        assert set(row["explained"]) == {"model", "data", "diffusion", "training"}
+        for options in row["explained"].values():
+            assert [each["name"] for each in options if not each["meaning"]] == []
+            assert [each["name"] for each in options if not each["choices"]] == []
+        told = {each["name"]: each["value"] for each in row["explained"]["model"]}
+        assert told == row["options"]
+
+
+def test_a_value_that_is_set_stands_beside_its_default(qdm):
+    result = qdm("models", "describe", "eeqdm", "--set", "depth=7", "--set", "optimizer=spsa")
+    assert result.code == 0
+    assert "7 (default" in result.out
+    assert re.search(r"learning_rate\W+0\.01\W", result.out)
+    assert "spsa (default" in result.out

@@ -54,9 +54,28 @@ def test_snapshots_have_their_own_names():
     assert load_backend("fake_torino").name == "fake_torino"
 
 
-def test_unknown_snapshot_says_the_nearest():
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fake_tornio",
+        "FakeTorino",
+        "fakeTorino",
+        "FAKE_TORINO",
+        "fake-torino",
+        "ibm_torino",
+        "torino",
+    ],
+)
+def test_unknown_snapshot_says_the_nearest(name):
     with pytest.raises(UnknownName, match="Did you mean 'fake_torino'"):
-        load_backend("fake_tornio")
+        load_backend(name)
+    with pytest.raises(UnknownName, match="Did you mean 'fake_torino'"):
+        parse_target(f"noisy:{name}")
+
+
+def test_the_name_of_a_qpu_says_where_the_qpu_is():
+    with pytest.raises(UnknownName, match="target 'ibm:ibm_torino', by `qdm run plan`"):
+        parse_target("noisy:ibm_torino")
 
 
 @pytest.mark.parametrize("text", ["ibm:ibm_fez", "ibm:least_busy", "ibm:ibm_new"])

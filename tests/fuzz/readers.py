@@ -52,6 +52,7 @@ from qdm_qiskit.tasks import run_qnn, sample
 from qdm_qiskit.training.beside import read_losses
 from qdm_qiskit.training.checkpoint import TrainingState, load_training_state
 from qdm_qiskit.training.epoch_end import read_history
+from qdm_qiskit.training.options_file import read_options
 from qdm_qiskit.training.targets.device import Place
 from qdm_qiskit.training.targets.places import PLACES, read_places, write_places
 from qdm_qiskit.work.items import read_result
@@ -266,7 +267,9 @@ def _of_a_model(root: Path) -> dict[str, Reader]:
     write_json(samples / "evaluation.json", evaluation)
     text = circuit_text(estimator().circuit)
     (root / "circuit.txt").write_text(text)
+    (root / "run.yaml").write_text("model: eeqdm\ndepth: 2\nclasses: [3, 7]\nlearning_rate: 1e-2\n")
     return {
+        "options of a run": Reader(root / "run.yaml", lambda: read_options(root / "run.yaml")),
         "model": Reader(checkpoint / "config.json", lambda: load_model(checkpoint), fast=False),
         "weights": Reader(
             checkpoint / "model.safetensors", lambda: load_model(checkpoint), fast=False

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-LINTERS = {"import-linter", "mypy", "pre-commit", "ruff"}
+LINTERS = {"import-linter", "mypy", "pre-commit", "ruff", "types-PyYAML"}
 """Run on the versions of constraints.txt alone."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED = {
