@@ -10,6 +10,7 @@ import torch
 from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
+from ..jit.emit_columns import Pattern
 from ..lowering.angles import Tree
 from .angles import Angles
 from .base import Arguments
@@ -17,7 +18,7 @@ from .blocks import Block
 from .column_runner import ColumnRunner, Matrix
 from .columns import Column, String
 from .lowering import Event
-from .matrices import BlockMatrices, SampleMatrices
+from .matrices import BlockMatrices, Masks, SampleMatrices
 from .pictures import Picture, Pictures
 
 __all__ = [
@@ -70,6 +71,7 @@ class ColumnLayout:
         own: dict[int, list[tuple[Event, tuple[int, ...]]]] = {}
         fixed: dict[int, list[np.ndarray]] = {}
         found: dict[int, tuple[_StackKey, int]] = {}
+        masks: dict[int, Masks] = {}
         for k in used:
             block = blocks[k]
             size = 4 ** len(block.qubits)
@@ -79,6 +81,7 @@ class ColumnLayout:
                 each.append((block.events[0], block.qubits))
                 continue
             kind, row = self._shared.add(block.events, rows, block.qubits)
+            masks[k] = self._shared.masks((kind, row))
             if kind == "fixed":
                 matrices = fixed.setdefault(size, [])
                 found[k] = (("fixed", size), len(matrices))
@@ -90,8 +93,11 @@ class ColumnLayout:
         self._fixed = {size: np.stack(each) for size, each in fixed.items()}
         self._order: list[_StackKey] = sorted({key for key, _ in found.values()})
         number = {key: k for k, key in enumerate(self._order)}
+        for k, (key, row) in found.items():
+            if key[0] == "inputs":
+                masks[k] = self._own[key[1]].masks[row]
         self.matrices = {
-            k: Matrix(number[key], row, key[1], own=key[0] == "inputs")
+            k: Matrix(number[key], row, key[1], *map(_pattern, masks[k]), own=key[0] == "inputs")
             for k, (key, row) in found.items()
         }
         self._tensors: dict[tuple[object, torch.dtype], Tensor] = {}
@@ -244,6 +250,10 @@ def late_blocks(pictures: Pictures) -> list[int]:
     """Return the blocks that observables go through, from the last to the first."""
     assert pictures.backward is not None  # observables are evolved
     return [action.block for action in pictures.backward.actions if action.kind == "apply"]
+
+
+def _pattern(mask: np.ndarray) -> Pattern:
+    return tuple(int(row @ (1 << np.arange(len(row)))) for row in mask)
 
 
 def _angle(event: Event) -> ParameterExpression | Tree:
