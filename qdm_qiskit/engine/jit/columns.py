@@ -17,6 +17,7 @@ from llvmlite import ir
 
 from .compiler import compiled, widest
 from .emit_columns import LANES, ColumnWriter, Mode
+from .emit_products import ProductWriter
 from .emit_vectors import VectorWriter
 
 __all__ = [
@@ -44,7 +45,8 @@ class ColumnKernels:
     def __init__(self, *, double: bool) -> None:
         self.itemsize = 8 if double else 4
         real = ir.DoubleType() if double else ir.FloatType()
-        self._writer = ColumnWriter(VectorWriter(real, widest() // self.itemsize))
+        vectors = VectorWriter(real, widest() // self.itemsize)
+        self._writer, self._products = ColumnWriter(vectors), ProductWriter(vectors)
         self._made: dict[tuple[Any, ...], int] = {}
         self._lock = threading.Lock()
         signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
@@ -52,11 +54,14 @@ class ColumnKernels:
         """Run records: the table's address, the first and the end."""
 
     def address(self, name: str, *arguments: Any) -> int:
-        """Return the address of a function of :class:`.emit_columns.ColumnWriter`."""
+        """Return the address of a function of :class:`.emit_columns.ColumnWriter` or of
+        :class:`.emit_products.ProductWriter`.
+        """
+        writer = self._products if name in ProductWriter.NAMES else self._writer
         with self._lock:
             key = (name, *arguments)
             if key not in self._made:
-                self._made[key] = compiled(getattr(self._writer, name)(*arguments))
+                self._made[key] = compiled(getattr(writer, name)(*arguments))
             return self._made[key]
 
 

@@ -10,7 +10,7 @@ import torch
 from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
-from ..jit.emit_columns import Pattern
+from ..jit.emit_columns import LANES, Pattern
 from ..lowering.angles import Tree
 from .angles import Angles
 from .base import Arguments
@@ -31,6 +31,7 @@ __all__ = [
 
 _ZERO = np.array([1.0, 0.0, 0.0, 1.0])
 """The Pauli vector of |0>."""
+_NOTHING = np.zeros(0, np.int32)
 _StackKey = tuple[str, int]
 """("fixed", "weights" or "inputs", rows)."""
 
@@ -148,6 +149,18 @@ class ObservableLayout(ColumnLayout):
         late = late_blocks(pictures)
         super().__init__(pictures.blocks, late, inputs, weights)
         self.forward = pictures.forward
+        self._rows: list[int | None] | None = None
+        """The component of each active qubit, None for |0>, if no component has more than one."""
+        self.width = 4 ** len(active)
+        if all(len(order) == 1 for order in pictures.forward.orders.values()):
+            component = {order[0]: c for c, order in pictures.forward.orders.items()}
+            self._rows = [component.get(q) for q in active]
+            place = {q: row for row, q in enumerate(active)}
+            read = [np.array([place[q] for q in each.qubits], np.int32) for each in columns]
+            self.runner = ColumnRunner(
+                columns, self.matrices, [_NOTHING] * len(columns), self.width, read=read
+            )
+            return
         fresh, self._shared_parts, self._halves = _parts(pictures.forward, active)
         order = list(fresh)
         for c in (*self._shared_parts, *self._halves[0], *self._halves[1]):
@@ -162,7 +175,6 @@ class ObservableLayout(ColumnLayout):
             if key not in known:
                 known[key] = column.indices(weight)
         results = [known[tuple(column.qubits)] for column in columns]
-        self.width = 4 ** len(active)
         self.runner = ColumnRunner(columns, self.matrices, results, self.width)
 
     def evaluate(self, arguments: Arguments, state: dict[int, Tensor]) -> Tensor:
@@ -174,6 +186,8 @@ class ObservableLayout(ColumnLayout):
         """
         stacks = self._stacks(arguments)
         runner = self.runner
+        if self._rows is not None:
+            return self._read(arguments, state, stacks)
 
         def again(start: Tensor | None, given: Sequence[Tensor]) -> Tensor:
             rows = [_evolved(column, self.matrices, given, None)[0] for column in runner.columns]
@@ -185,6 +199,32 @@ class ObservableLayout(ColumnLayout):
 
         x = runner.run(arguments.batch, None, stacks, again)
         return self._contract(x, state, arguments.like)
+
+    def _read(
+        self, arguments: Arguments, state: dict[int, Tensor], stacks: list[Tensor]
+    ) -> Tensor:
+        """Return the values of observables in product states."""
+        assert self._rows is not None
+        runner, like = self.runner, arguments.like
+        batch = max((each.shape[1] for each in state.values()), default=1)
+        filled = -(-batch // LANES) * LANES
+        zero = self._constant("zero", _ZERO[:, None], like)
+        each = [(zero if c is None else state[c]).expand(4, batch) for c in self._rows]
+        vectors = torch.nn.functional.pad(torch.stack(each), (0, filled - batch))
+
+        def again(start: Tensor | None, given: Sequence[Tensor]) -> Tensor:
+            assert start is not None
+            assert runner.read is not None
+            found = []
+            for column, rows in zip(runner.columns, runner.read, strict=True):
+                x = _evolved(column, self.matrices, given, None)[0, : 4 ** len(rows)]
+                x = x.unsqueeze(1).expand(-1, filled)
+                for row in reversed(rows):  # the most significant digit first
+                    x = (x.unflatten(0, (4, -1)) * start[row][:, None]).sum(0)
+                found.append(x[0])
+            return torch.stack(found)
+
+        return runner.run(filled, vectors, stacks, again)[:, :batch]
 
     def _contract(self, x: Tensor, state: dict[int, Tensor], like: Tensor) -> Tensor:
         """Return the values of observables ``(m, 4**n)`` in the product state."""

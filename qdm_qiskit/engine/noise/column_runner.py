@@ -8,7 +8,8 @@ all the memory that is needed, and stays near the core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from ..evolution.autograd_ops import in_full_precision, packed
 from ..jit.columns import ColumnKernels, column_kernels, part_of, tiles_of
 from ..jit.emit_columns import FIELDS, LANES, Form, Pattern, entries
+from ..jit.emit_products import LOW_DIGITS
 from ..jit.tile_work import share
 from .columns import Column, Group, Step
 
@@ -28,6 +30,7 @@ __all__ = [
     "Again",
     "ColumnRunner",
     "Matrix",
+    "table_numbers",
 ]
 
 _ALIGNED = 64
@@ -45,15 +48,16 @@ _AT_ONCE = 32
     _PARTS,
     _KEPT,
     _INNER,
+    _TABLES,
     _START,
     _START_GRAD,
     _RESULT,
     _ONE,
     _STACKS,
-) = range(11)
+) = range(12)
 """Where addresses count from: 0, a column's vector, its gradient, the parts that are worked on, what is kept
-for the way back, the records for each part, initial states, their gradient, results or their gradient, the
-number 1, and the first stack of matrices. The sums of each follow it."""
+for the way back, the records for each part, tables of products, initial or product states, their gradient,
+results or their gradient, the number 1, and the first stack of matrices. The sums of each follow it."""
 
 _Field = tuple[int, int, int]
 """What an address counts from, the distance, and the distance to the next sample."""
@@ -133,6 +137,8 @@ class ColumnRunner:
             its numbers are read.
         width: Numbers of a column's result.
         zeros: For a state, the vector ``(4,)`` of each new qubit; None for observables.
+        read: Of each observable the row of each digit's qubit among the vectors of product states, in
+            which it is read; None if the column itself is the result.
     """
 
     def __init__(
@@ -142,16 +148,19 @@ class ColumnRunner:
         results: Sequence[np.ndarray],
         width: int,
         zeros: dict[int, np.ndarray] | None = None,
+        read: Sequence[np.ndarray] | None = None,
     ) -> None:
         self.columns, self.matrices, self.results = list(columns), matrices, list(results)
         self.width, self.states = width, zeros is not None
-        self._zeros = zeros or {}
+        self._zeros, self.read = zeros or {}, read
         self._tables: dict[tuple[object, ...], list[_Tables]] = {}
         self._held: dict[tuple[bytes, np.dtype[Any]], np.ndarray] = {}
         self._places: dict[int, Tensor] = {}
         self._largest = max((4**column.digits for column in columns), default=0)
         self.kept_numbers = max((column.kept_numbers for column in columns), default=0)
         """Numbers that the way there of a column keeps for the way back."""
+        if read is not None:
+            self.kept_numbers += self._largest
         self._parts = max((column.part_numbers for column in columns), default=0)
         widths: dict[int, int] = {}
         for each in matrices.values():
@@ -163,11 +172,13 @@ class ColumnRunner:
     def run(
         self, batch: int, start: Tensor | None, stacks: Sequence[Tensor], again: Again
     ) -> Tensor:
-        """Return the results, ``(columns or batch, width)``, differentiable in start and stacks.
+        """Return the results, differentiable in start and stacks: ``(batch, width)`` of a state, ``(columns,
+        batch)`` of observables that are read in product states, else ``(columns, width)``.
 
         Args:
-            batch: Samples; of a state.
-            start: ``(batch, 4**k)`` initial states, or None.
+            batch: Samples; of a state, or in which observables are read: a multiple of 16.
+            start: ``(batch, 4**k)`` initial states, vectors ``(qubits, 4, batch)`` of product states in
+                which observables are read, or None.
             stacks: As :class:`Matrix` names them, on the CPU and of one precision.
             again: The same, for gradients of gradients.
         """
@@ -181,9 +192,27 @@ class ColumnRunner:
         found: Tensor = _Run.apply(self, batch, work, start, again, *stacks)
         return found
 
-    def sums(self, stack: Tensor, number: int) -> Tensor:
-        """Return zeros for the gradients of a stack of matrices."""
-        return stack.new_zeros(*stack.shape[:-2], self._widths.get(number, LANES))
+    def gradients(
+        self, stacks: Sequence[Tensor], wanted: Sequence[bool], start: Tensor | None
+    ) -> tuple[list[Tensor | None], Tensor | None, Tensor]:
+        """Return numbers for the sums of wanted stacks and of the start, and those that columns share."""
+        sums: list[Tensor | None] = []
+        shapes: list[torch.Size] = []
+        for number, (stack, each) in enumerate(zip(stacks, wanted, strict=True)):
+            shape = (*stack.shape[:-2], self._widths.get(number, LANES))
+            own = stack.dim() > 3
+            sums.append(stack.new_zeros(shape) if each and own else None)
+            shapes.append(torch.Size(shape if each and not own else (0,)))
+        read = start is not None and self.read is not None
+        shapes.append(start.shape if start is not None and read else torch.Size((0,)))
+        sizes = [shape.numel() for shape in shapes]
+        shared = stacks[0].new_zeros(sum(sizes))
+        parts = [part.view(shape) for part, shape in zip(shared.split(sizes), shapes, strict=True)]
+        for number, (part, size) in enumerate(zip(parts[:-1], sizes[:-1], strict=True)):
+            if size:
+                sums[number] = part
+        start_grad = parts[-1] if read else None if start is None else torch.empty_like(start)
+        return sums, start_grad, shared
 
     def gradient(self, sums: Tensor, stack: Tensor, number: int) -> Tensor:
         """Return the gradient of a stack of matrices from the sums of their wanted entries."""
@@ -212,6 +241,7 @@ class ColumnRunner:
         kept: Tensor,
         *,
         start: bool,
+        shared: Tensor | None = None,
     ) -> None:
         """Run all columns forward or, if something is wanted, back.
 
@@ -222,12 +252,14 @@ class ColumnRunner:
             want: What is wanted of a backward pass, or None.
             kept: Memory for the vectors of all columns; empty if they are made again on the way back.
             start: True if there are initial states.
+            shared: Zeros to which all columns add their gradients.
         """
         kernels, keep = column_kernels(double=dtype == torch.float64), len(kept) > 0
         tables = self._records(kernels, batch, want, keep=keep, start=start)
         backward = want is not None
         made_again = self.kept_numbers if backward and not keep else 0
-        sizes = [self._largest, self._largest if backward else 0, self._parts, made_again]
+        tables_of = 0 if self.read is None else table_numbers(self.columns, batch)
+        sizes = [self._largest, self._largest if backward else 0, self._parts, made_again, tables_of]
         aligned = [-(-size * kernels.itemsize // _ALIGNED) * _ALIGNED for size in sizes]
         at_once = _AT_ONCE if self.states else 1
 
@@ -235,12 +267,18 @@ class ColumnRunner:
             # numpy asks the system for large pages, which torch does not.
             work = np.empty(sum(aligned) + _ALIGNED, np.uint8)
             place = -(-work.ctypes.data // _ALIGNED) * _ALIGNED
-            vector, grad, parts, again = (
+            vector, grad, parts, again, products = (
                 place + sum(aligned[:number]) for number in range(len(aligned))
             )
             if keep:
                 again = -(-kept.data_ptr() // _ALIGNED) * _ALIGNED
-            addresses = np.array([0, vector, grad, parts, again, 0, *pointers], np.int64)
+            addresses = np.array([0, vector, grad, parts, again, 0, products, *pointers], np.int64)
+            own = None
+            if shared is not None and end - first < count:
+                own = torch.zeros_like(shared)  # threads must not add to the same numbers
+                inside = addresses - shared.data_ptr()
+                inside = (inside >= 0) & (inside < shared.numel() * shared.element_size())
+                addresses[inside] += own.data_ptr() - shared.data_ptr()
             for begin in range(first, end, at_once):
                 table = tables[0 if self.states else begin]
                 numbers = np.arange(begin, min(begin + at_once, end))[:, None, None]
@@ -248,8 +286,11 @@ class ColumnRunner:
                 addresses[_INNER] = inner.ctypes.data - begin * inner[0].nbytes
                 outer = _placed(table.outer, addresses, numbers)
                 kernels.run(outer.ctypes.data, 0, outer.shape[0] * outer.shape[1])
+            if own is not None and shared is not None:
+                with lock:
+                    shared.add_(own)
 
-        count = batch if self.states else len(self.columns)
+        count, lock = batch if self.states else len(self.columns), threading.Lock()
         share(run, count, self._largest, 1, max(len(each.steps) for each in self.columns) or 1)
 
     # ------------------------------------------------------------------ records
@@ -309,11 +350,16 @@ class _Writer:
         self._index = runner.results[number]
         self._size = kernels.itemsize
         self._outer, self._inner = _Records(), _Records()
-        own = runner.width * self._size
+        own = (runner.width if runner.read is None else batch) * self._size
         self._result = (_RESULT, 0, own) if runner.states else (_RESULT, number * own)
+        self._read = None if runner.read is None else _Read(runner.read[number], batch, self._size)
         self._forms = ("forward", "transposed") if runner.states else ("transposed", "forward")
         self._apart = runner.kept_numbers * self._size if keep else 0
         """Bytes from what one column or sample keeps to what the next does."""
+        # A column that is read is read again on the way back.
+        behind = self._column.kept_numbers * self._size
+        stays = keep and self._read is not None
+        self._vector = (_KEPT, behind, self._apart) if stays else (_VECTOR, 0, 0)
 
     def write(self, want: _Want | None, *, keep: bool) -> _Tables:
         """Return the records forward or, if anything is wanted, back.
@@ -324,7 +370,7 @@ class _Writer:
         if want is not None:
             if keep:
                 self._outer, self._inner = _Records(), _Records()
-            self._seed()
+            self._seed(want)
             self._back(undo, want)
         inner = self._inner.table()
         outer = self._outer.table()
@@ -344,41 +390,66 @@ class _Writer:
             if isinstance(each, Step):
                 real = np.float64 if size == 8 else np.float32
                 new = self._runner.zero(each.qubit, real)
-                self._add("grow", (_VECTOR, 0), 0, 4**each.digits, 0, 0, new)
+                self._add("grow", self._vector, 0, 4**each.digits, 0, 0, new)
                 undo.append(("shrink", 4**each.digits, new))
                 continue
             if each.digits > filled and not states:
-                self._add("clear", 0, (_VECTOR, 4**filled * size), 4**each.digits - 4**filled)
+                base, place, apart = self._vector
+                rest = 4**each.digits - 4**filled
+                self._add("clear", 0, (base, place + 4**filled * size, apart), rest)
             filled = max(filled, each.digits)
             part = _PartWriter(self, each)
             first = part.kept(slot) if kept else part.at(0)
-            part.fetch((_VECTOR, 0), first)
+            part.fetch(self._vector, first)
             for step in each.steps:
                 part.apply(step, first, part.at(0), self._forms[0])
                 first = part.at(0)
-            part.put(first, (_VECTOR, 0))
+            part.put(first, self._vector)
             part.finish()
             undo.append(("group", each, slot))
             slot += 4**each.digits * size
-        if read:
+        if self._read is not None:
+            self._products()
+            if read:
+                kind = (self._read.middle_rows,)
+                self._add("read", self._vector, self._result, *self._read.tables(self), kind=kind)
+        elif read:
             name = "gather" if states else "scatter"
             place = self._runner.held(self._index, np.int32)
-            self._add(name, (_VECTOR, 0), self._result, len(self._index), place)
+            self._add(name, self._vector, self._result, len(self._index), place)
         return undo
 
     def _begin(self) -> None:
         """Write the vector at the start."""
-        self._add("clear", 0, (_VECTOR, 0), 4**self._column.start_digits)
-        if self._start:
-            self._add("scatter", (_START, 0, self._covered * self._size), (_VECTOR, 0),
+        self._add("clear", 0, self._vector, 4**self._column.start_digits)
+        if self._start and self._runner.states:
+            self._add("scatter", (_START, 0, self._covered * self._size), self._vector,
                       self._covered, self._all())  # fmt: skip
         else:
             place = self._runner.held(np.array([self._column.start]), np.int32)
-            self._add("scatter", (_ONE, 0), (_VECTOR, 0), 1, place)
+            self._add("scatter", (_ONE, 0), self._vector, 1, place)
 
-    def _seed(self) -> None:
-        """Write the gradient at the end."""
+    def _products(self) -> None:
+        """Write the tables of products of the states in which the column is read."""
+        assert self._read is not None
+        for level, _, qubits in self._read.levels(self):
+            self._add("products", level, (_START, 0), *qubits)
+
+    def _seed(self, want: _Want) -> None:
+        """Write the gradient at the end, and that of product states."""
         self._add("clear", 0, (_GRAD, 0), 4**self._column.digits)
+        if self._read is not None:
+            if self._apart:
+                self._products()
+            tables, rows = self._read.tables(self), self._read.middle_rows
+            self._add("seed", self._result, (_GRAD, 0), *tables, kind=(rows,))
+            if want.start:
+                self._add("clear", 0, *self._read.gradients())
+                kind = (rows, self._read.low_rows)
+                self._add("unread", self._result, self._vector, *tables, kind=kind)
+                for level, grad, qubits in self._read.levels(self):
+                    self._add("unproducts", level, grad, (_START, 0), (_START_GRAD, 0), *qubits)
+            return
         place = self._runner.held(self._index, np.int32)
         name = "scatter" if self._runner.states else "gather"
         self._add(name, self._result, (_GRAD, 0), len(self._index), place)
@@ -393,7 +464,9 @@ class _Writer:
             for k, each in enumerate(undo)
             if each[0] == "group" and any(self._wants(step, want) for step in each[1].steps)
         ]
-        for k in reversed(range(0 if want.start else min(wanted, default=len(undo)), len(undo))):
+        to_start = want.start and self._runner.states
+        first = 0 if to_start else min(wanted, default=len(undo))
+        for k in reversed(range(first, len(undo))):
             if undo[k][0] == "shrink":
                 _, number, new = undo[k]
                 self._add("shrink", (_GRAD, 0), 0, number, 0, 0, new)
@@ -412,7 +485,7 @@ class _Writer:
                     part.apply(group.steps[j], part.at(0), part.at(0), self._forms[1])
             part.put(part.at(0), (_GRAD, 0))
             part.finish()
-        if want.start:
+        if to_start:
             self._add("gather", (_GRAD, 0), (_START_GRAD, 0, self._covered * self._size),
                       self._covered, self._all())  # fmt: skip
 
@@ -470,6 +543,62 @@ class _Writer:
         self._add(name, *fields)
 
 
+class _Read:
+    """Tables of products of the states in which a column is read, and where they are.
+
+    Args:
+        qubits: The row of each digit's qubit among the vectors.
+        batch: Samples, a multiple of 16.
+        itemsize: Bytes of a number.
+    """
+
+    def __init__(self, qubits: np.ndarray, batch: int, itemsize: int) -> None:
+        split = _split(len(qubits))
+        self._qubits = np.split(np.asarray(qubits, np.int32), np.cumsum(split)[:-1])
+        self._row, self._batch = batch * itemsize, batch
+        starts = np.cumsum([0, *(_rows_of_levels(digits) for digits in split)])
+        self._starts, self._all = starts[:-1] * self._row, int(starts[-1])
+        self._tops = self._starts + [_rows_of_levels(digits - 1) * self._row for digits in split]
+        self._sizes = [4**digits for digits in split]
+        self.low_rows, self.middle_rows = (min(size, LANES) for size in self._sizes[:2])
+
+    def tables(self, writer: _Writer) -> tuple[Any, ...]:
+        """Return the high, the middle and the low table, their shape, and the samples."""
+        distance = self._all * self._row
+        shape = writer.held(np.array([*reversed(self._sizes), distance]), np.int64)
+        high, middle, low = ((_TABLES, int(top)) for top in reversed(self._tops))
+        return high, middle, low, shape, self._batch
+
+    def levels(self, writer: _Writer) -> Iterator[tuple[Any, Any, tuple[int, int, int]]]:
+        """Yield the levels of each table, their gradients, and its qubits, digits and samples."""
+        for start, qubits in zip(self._starts, self._qubits, strict=True):
+            level, grad = ((_TABLES, int(start + k * self._all * self._row)) for k in range(2))
+            yield level, grad, (writer.held(qubits, np.int32), len(qubits), self._batch)
+
+    def gradients(self) -> tuple[Any, int]:
+        """Return where the gradients of all tables are, and how many numbers."""
+        return (_TABLES, self._all * self._row), self._all * self._batch
+
+
+def table_numbers(columns: Sequence[Column], batch: int) -> int:
+    """Return how many numbers the tables take in which a column is read, with their gradients."""
+    digits = max((len(column.qubits) for column in columns), default=0)
+    rows = sum(_rows_of_levels(each) for each in _split(digits))
+    return 2 * rows * -(-batch // LANES) * LANES
+
+
+def _split(digits: int) -> list[int]:
+    """Return the digits of the low, the middle and the high table."""
+    low = min(digits, LOW_DIGITS)
+    middle = min(digits - low, LOW_DIGITS)
+    return [low, middle, digits - low - middle]
+
+
+def _rows_of_levels(digits: int) -> int:
+    """Return the rows of the tables of 0 up to some digits."""
+    return int((4 ** (digits + 1) - 1) // 3)
+
+
 class _PartWriter:
     """Writer of the records that are run for each part of a group."""
 
@@ -488,13 +617,13 @@ class _PartWriter:
         """Return the place of the parts that are kept, the first of them."""
         return (_KEPT, slot, self._writer.apart)
 
-    def fetch(self, vector: tuple[int, int], to: _Field) -> None:
+    def fetch(self, vector: tuple[int, ...], to: _Field) -> None:
         """Bring a part of a vector."""
         places = self._writer.held(self._part.places, np.int32)
         function = self._writer.address("fetch", self._part.mode)
         self._record(function, vector, to, self._part.count, places, by_base=1)
 
-    def put(self, part: _Field, vector: tuple[int, int]) -> None:
+    def put(self, part: _Field, vector: tuple[int, ...]) -> None:
         """Put a part of a vector back."""
         places = self._writer.held(self._part.places, np.int32)
         function = self._writer.address("put", self._part.mode)
@@ -530,7 +659,7 @@ class _PartWriter:
         if by_base:
             shifts[by_base, 0] = self._writer.itemsize
         for place, each in enumerate(fields, 1):
-            if isinstance(each, tuple) and each[0] == _KEPT:
+            if place != by_base and isinstance(each, tuple) and each[0] == _KEPT:
                 shifts[place, 1] = self._bytes
         self._shifts.append(shifts)
         self._writer.inner(function, *fields)
@@ -551,7 +680,10 @@ class _Run(torch.autograd.Function):
         state = packed(start) if start is not None else None
         tables = [packed(stack) for stack in stacks]
         like = tables[0]
-        result = like.new_zeros(batch if runner.states else len(runner.columns), runner.width)
+        if runner.read is not None:
+            result = like.new_empty(len(runner.columns), batch)
+        else:
+            result = like.new_zeros(batch if runner.states else len(runner.columns), runner.width)
         pointers = _pointers(state, None, result, tables, [None] * len(tables))
         runner.execute(batch, like.dtype, pointers, None, kept, start=given)
         ctx.runner, ctx.batch, ctx.again, ctx.kept = runner, batch, again, kept
@@ -569,15 +701,14 @@ class _Run(torch.autograd.Function):
         state = None if start is None else packed(start)
         tables = [packed(stack) for stack in stacks]
         want = _Want(tuple(needs[5:]), bool(needs[3]))
-        sums = [
-            runner.sums(stack, number) if each else None
-            for number, (stack, each) in enumerate(zip(tables, want.stacks, strict=True))
-        ]
-        start_grad = torch.empty_like(state) if want.start and state is not None else None
+        begins = state if want.start else None
+        sums, start_grad, shared = runner.gradients(tables, want.stacks, begins)
         grad = packed(grad)
         pointers = _pointers(state, start_grad, grad, tables, sums)
         given = state is not None
-        runner.execute(ctx.batch, grad.dtype, pointers, want, ctx.kept, start=given)
+        runner.execute(
+            ctx.batch, grad.dtype, pointers, want, ctx.kept, start=given, shared=shared
+        )
         found = [
             None if each is None else runner.gradient(each, stack, number)
             for number, (each, stack) in enumerate(zip(sums, tables, strict=True))
