@@ -17,12 +17,16 @@ from .emit_columns import FIELDS, LANES
 from .emit_vectors import INT32, INT64, VectorWriter, carrying, loop
 
 __all__ = [
+    "LEAST_READ",
     "LOW_DIGITS",
     "ProductWriter",
 ]
 
 LOW_DIGITS = 3
 """Digits of the low and of the middle table, at most."""
+
+LEAST_READ = 2
+"""Digits of the shortest column that is read: a row of the low table for each lane."""
 
 
 class ProductWriter:
@@ -123,55 +127,62 @@ class ProductWriter:
         highs, middles, lows, _ = self._shape(b, shape)
         rows = min(rows, self._rows)
         with self._lanes(b, samples) as shift:
-            with carrying(b, highs, [self.vec.zero()]) as (t, outer, after):
-                zero = [self.vec.zero()]
-                with carrying(b, b.sdiv(middles, INT64(rows)), zero) as (k, inner, more):
-                    m, total = b.mul(k, INT64(rows)), inner[0]
-                    start = b.mul(b.add(b.mul(t, middles), m), lows)
-                    found = self._low_sums(b, rows, column, start, low, lows, samples, shift)
-                    for j, each in enumerate(found):
-                        factor = self._row(b, middle, b.add(m, INT64(j)), samples, shift)
-                        total = self.vec.fma(b, factor, each, total)
-                    more.append(total)
-                factor = self._row(b, high, t, samples, shift)
-                after.append(self.vec.fma(b, factor, inner[0], outer[0]))
-            self._set(b, values, shift, outer[0])
+            self._set(b, values, shift, self.vec.zero())
+        with loop(b, highs) as t, self._lanes(b, samples) as shift:  # a part of the column stays near
+            zero = [self.vec.zero()]
+            with carrying(b, b.sdiv(middles, INT64(rows)), zero) as (k, inner, more):
+                m, total = b.mul(k, INT64(rows)), inner[0]
+                start = b.mul(b.add(b.mul(t, middles), m), lows)
+                found = self._low_sums(b, rows, column, start, low, lows, samples, shift)
+                for j, each in enumerate(found):
+                    factor = self._row(b, middle, b.add(m, INT64(j)), samples, shift)
+                    total = self.vec.fma(b, factor, each, total)
+                more.append(total)
+            factor = self._row(b, high, t, samples, shift)
+            sum_ = self.vec.fma(b, factor, inner[0], self._get(b, values, shift))
+            self._set(b, values, shift, sum_)
         b.ret_void()
         return function
 
     def seed(self, rows: int) -> ir.Function:
-        """Write (gradients of values, column's, high, middle, low, shape, samples): add to a column's."""
+        """Write (gradients of values, column's, high, middle, low, shape, samples): write a column's.
+
+        Behind the low table, where :meth:`unread` writes its gradient, there is room for the same.
+        """
         function, b = self.vec.function("seed", FIELDS - 1)
         given, grad, *tables, shape, samples = function.args
+        highs, middles, lows, distance = self._shape(b, shape)
+        turned = self._reals(b, b.add(tables[2], distance))
         given, grad = self._reals(b, given), self._reals(b, grad)
         high, middle, low = (self._reals(b, each) for each in tables)
-        highs, middles, lows, _ = self._shape(b, shape)
-        rows, most = min(rows, self._rows), 4**LOW_DIGITS
-        weights, turned = self._buffer(b, most * LANES), self._buffer(b, most * LANES)
-        with loop(b, INT64(most)) as k:
-            self._set(b, turned, b.mul(k, INT64(LANES)), self.vec.zero())
-        with self._lanes(b, samples) as shift:
-            with loop(b, lows) as j, loop(b, INT64(LANES)) as sample:
-                number = b.load(b.gep(low, [b.add(b.add(b.mul(j, samples), shift), sample)]))
-                b.store(number, b.gep(turned, [b.add(b.mul(sample, INT64(most)), j)]))
+        rows = min(rows, self._rows)
+        weights = self._buffer(b, 4**LOW_DIGITS * LANES)
+        with self._lanes(b, samples) as shift, loop(b, lows) as j, loop(b, INT64(LANES)) as sample:
+            number = b.load(b.gep(low, [b.add(b.add(b.mul(j, samples), shift), sample)]))
+            place = b.add(b.mul(b.add(shift, sample), lows), j)
+            b.store(number, b.gep(turned, [place]))
+        with loop(b, highs) as t, self._lanes(b, samples) as shift:
             g = self._get(b, given, shift)
-            with loop(b, highs) as t:
-                self._weigh(b, g, t, (high, middle), middles, samples, shift, weights)
-                lines = b.sdiv(b.add(lows, INT64(LANES - 1)), INT64(LANES))
-                with loop(b, b.sdiv(middles, INT64(rows))) as k, loop(b, lines) as line:
-                    m, column = b.mul(k, INT64(rows)), b.mul(line, INT64(LANES))
-                    start = b.add(b.mul(b.add(b.mul(t, middles), m), lows), column)
-                    at = [b.add(start, b.mul(INT64(r), lows)) for r in range(rows)]
-                    before = [self._get(b, grad, each) for each in at]
-                    with carrying(b, INT64(LANES), before) as (sample, totals, more):
-                        place = b.add(b.mul(sample, INT64(most)), column)
-                        x = self._get(b, turned, place)
-                        for r, total in enumerate(totals):
-                            where = b.mul(b.add(m, INT64(r)), INT64(LANES))
-                            weight = self.vec.scalar(b, weights, b.add(where, sample))
-                            more.append(self.vec.fma(b, weight, x, total))
-                    for each, total in zip(at, totals, strict=True):
-                        self._set(b, grad, each, total)
+            self._weigh(b, g, t, (high, middle), middles, samples, shift, weights)
+            first = b.icmp_signed("==", shift, INT64(0))
+            with (
+                loop(b, b.sdiv(middles, INT64(rows))) as k,
+                loop(b, b.sdiv(lows, INT64(LANES))) as line,
+            ):
+                m, column = b.mul(k, INT64(rows)), b.mul(line, INT64(LANES))
+                start = b.add(b.mul(b.add(b.mul(t, middles), m), lows), column)
+                at = [b.add(start, b.mul(INT64(r), lows)) for r in range(rows)]
+                # The first samples' are written over what was there, which may be no number.
+                before = [b.select(first, self.vec.zero(), self._get(b, grad, each)) for each in at]
+                with carrying(b, INT64(LANES), before) as (sample, totals, more):
+                    place = b.add(b.mul(b.add(shift, sample), lows), column)
+                    x = self._get(b, turned, place)
+                    for r, total in enumerate(totals):
+                        where = b.mul(b.add(m, INT64(r)), INT64(LANES))
+                        weight = self.vec.scalar(b, weights, b.add(where, sample))
+                        more.append(self.vec.fma(b, weight, x, total))
+                for each, total in zip(at, totals, strict=True):
+                    self._set(b, grad, each, total)
         b.ret_void()
         return function
 
@@ -189,41 +200,37 @@ class ProductWriter:
         high, middle, low = (self._reals(b, each) for each in tables)
         rows, low_rows = min(rows, self._rows), min(low_rows, self._rows)
         weights = self._buffer(b, 4**LOW_DIGITS * LANES)
-        with self._lanes(b, samples) as shift:
+        with loop(b, highs) as t, self._lanes(b, samples) as shift:
             g = self._get(b, given, shift)
-            with loop(b, highs) as t:
-                self._weigh(b, g, t, (high, middle), middles, samples, shift, weights)
-                outer = b.fmul(g, self._row(b, high, t, samples, shift))
-                zero = [self.vec.zero()]
-                with carrying(b, b.sdiv(middles, INT64(rows)), zero) as (k, inner, more):
-                    m, total = b.mul(k, INT64(rows)), inner[0]
-                    start = b.mul(b.add(b.mul(t, middles), m), lows)
-                    found = self._low_sums(b, rows, column, start, low, lows, samples, shift)
-                    for j, each in enumerate(found):
-                        row = b.add(m, INT64(j))
-                        factor = self._row(b, middle, row, samples, shift)
-                        total = self.vec.fma(b, factor, each, total)
-                        place = b.add(b.mul(row, samples), shift)
-                        before = self._get(b, grads[1], place)
-                        self._set(b, grads[1], place, self.vec.fma(b, outer, each, before))
-                    more.append(total)
-                place = b.add(b.mul(t, samples), shift)
-                self._set(b, grads[0], place, b.fmul(g, inner[0]))
-                with loop(b, b.sdiv(lows, INT64(low_rows))) as k:
-                    first = b.mul(k, INT64(low_rows))
-                    at = [
-                        b.add(b.mul(b.add(first, INT64(r)), samples), shift)
-                        for r in range(low_rows)
-                    ]
-                    sums = [self._get(b, grads[2], each) for each in at]
-                    with carrying(b, middles, sums) as (m, totals, new):
-                        weight = self._get(b, weights, b.mul(m, INT64(LANES)))
-                        start = b.add(b.mul(b.add(b.mul(t, middles), m), lows), first)
-                        for r, total in enumerate(totals):
-                            x = self.vec.scalar(b, column, b.add(start, INT64(r)))
-                            new.append(self.vec.fma(b, weight, x, total))
-                    for each, total in zip(at, totals, strict=True):
-                        self._set(b, grads[2], each, total)
+            self._weigh(b, g, t, (high, middle), middles, samples, shift, weights)
+            outer = b.fmul(g, self._row(b, high, t, samples, shift))
+            zero = [self.vec.zero()]
+            with carrying(b, b.sdiv(middles, INT64(rows)), zero) as (k, inner, more):
+                m, total = b.mul(k, INT64(rows)), inner[0]
+                start = b.mul(b.add(b.mul(t, middles), m), lows)
+                found = self._low_sums(b, rows, column, start, low, lows, samples, shift)
+                for j, each in enumerate(found):
+                    row = b.add(m, INT64(j))
+                    factor = self._row(b, middle, row, samples, shift)
+                    total = self.vec.fma(b, factor, each, total)
+                    place = b.add(b.mul(row, samples), shift)
+                    before = self._get(b, grads[1], place)
+                    self._set(b, grads[1], place, self.vec.fma(b, outer, each, before))
+                more.append(total)
+            place = b.add(b.mul(t, samples), shift)
+            self._set(b, grads[0], place, b.fmul(g, inner[0]))
+            with loop(b, b.sdiv(lows, INT64(low_rows))) as k:
+                first = b.mul(k, INT64(low_rows))
+                at = [b.add(b.mul(b.add(first, INT64(r)), samples), shift) for r in range(low_rows)]
+                sums = [self._get(b, grads[2], each) for each in at]
+                with carrying(b, middles, sums) as (m, totals, new):
+                    weight = self._get(b, weights, b.mul(m, INT64(LANES)))
+                    start = b.add(b.mul(b.add(b.mul(t, middles), m), lows), first)
+                    for r, total in enumerate(totals):
+                        x = self.vec.scalar(b, column, b.add(start, INT64(r)))
+                        new.append(self.vec.fma(b, weight, x, total))
+                for each, total in zip(at, totals, strict=True):
+                    self._set(b, grads[2], each, total)
         b.ret_void()
         return function
 

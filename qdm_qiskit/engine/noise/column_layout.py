@@ -11,6 +11,7 @@ from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
 from ..jit.emit_columns import LANES, Pattern
+from ..jit.emit_products import LEAST_READ
 from ..lowering.angles import Tree
 from .angles import Angles
 from .base import Arguments
@@ -156,7 +157,12 @@ class ObservableLayout(ColumnLayout):
             component = {order[0]: c for c, order in pictures.forward.orders.items()}
             self._rows = [component.get(q) for q in active]
             place = {q: row for row, q in enumerate(active)}
-            read = [np.array([place[q] for q in each.qubits], np.int32) for each in columns]
+            # A string on one qubit is read on another one, too: as the identity, whose vector is the last.
+            rows = [[place[q] for q in each.qubits] for each in columns]
+            read = [
+                np.array([*each, *[len(active)] * (LEAST_READ - len(each))], np.int32)
+                for each in rows
+            ]
             self.runner = ColumnRunner(
                 columns, self.matrices, [_NOTHING] * len(columns), self.width, read=read
             )
@@ -209,7 +215,7 @@ class ObservableLayout(ColumnLayout):
         batch = max((each.shape[1] for each in state.values()), default=1)
         filled = -(-batch // LANES) * LANES
         zero = self._constant("zero", _ZERO[:, None], like)
-        each = [(zero if c is None else state[c]).expand(4, batch) for c in self._rows]
+        each = [(zero if c is None else state[c]).expand(4, batch) for c in (*self._rows, None)]
         vectors = torch.nn.functional.pad(torch.stack(each), (0, filled - batch))
 
         def again(start: Tensor | None, given: Sequence[Tensor]) -> Tensor:

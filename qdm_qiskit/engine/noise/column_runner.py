@@ -138,7 +138,7 @@ class ColumnRunner:
         width: Numbers of a column's result.
         zeros: For a state, the vector ``(4,)`` of each new qubit; None for observables.
         read: Of each observable the row of each digit's qubit among the vectors of product states, in
-            which it is read; None if the column itself is the result.
+            which it is read, two at least; None if the column itself is the result.
     """
 
     def __init__(
@@ -437,7 +437,8 @@ class _Writer:
 
     def _seed(self, want: _Want) -> None:
         """Write the gradient at the end, and that of product states."""
-        self._add("clear", 0, (_GRAD, 0), 4**self._column.digits)
+        if self._read is None or self._read.digits < self._column.digits:
+            self._add("clear", 0, (_GRAD, 0), 4**self._column.digits)
         if self._read is not None:
             if self._apart:
                 self._products()
@@ -556,6 +557,7 @@ class _Read:
         split = _split(len(qubits))
         self._qubits = np.split(np.asarray(qubits, np.int32), np.cumsum(split)[:-1])
         self._row, self._batch = batch * itemsize, batch
+        self.digits = len(qubits)
         starts = np.cumsum([0, *(_rows_of_levels(digits) for digits in split)])
         self._starts, self._all = starts[:-1] * self._row, int(starts[-1])
         self._tops = self._starts + [_rows_of_levels(digits - 1) * self._row for digits in split]
