@@ -1,7 +1,8 @@
 """Machine code that runs blocks on real vectors over Pauli strings, made when first asked for.
 
 Where parts stand in such a vector, and blocks in a part, is in the tables of :func:`part_of` and
-:func:`tiles_of`; what is run is a list of records, the address of a function and its seven arguments each.
+:func:`tiles_of`; what is run is a list of records, the address of a function and its seven arguments
+each.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def part_of(digits: int, rows: tuple[int, ...]) -> Part:
 
 
 def with_neighbours(rows: frozenset[int]) -> frozenset[int]:
-    """Return digits of a part's rows: both of the last two or none, since these are fetched together."""
+    """Return digits of a part's rows: both of the last two or none, as they are fetched together."""
     return rows | {0, 1} if rows & {0, 1} else rows
 
 

@@ -1,20 +1,20 @@
 """Functions on one column: a real vector over Pauli strings, one base-4 digit for each qubit.
 
 A block on two qubits is a 16 x 16 matrix, one on a single qubit 4 x 4. Several blocks at a time are
-applied to a part of the vector: all numbers of some digits, the rows, and of two more, the lanes, while
-the others stand still. The part is fetched into memory of its own as ``(rows, 16)`` numbers, goes through
-the blocks while it is near the core, and is put back. How it is fetched depends on where the last two
-digits of the vector are, since these lie next to each other in memory:
+applied to a part of the vector: all numbers of some digits, the rows, and of two more, the lanes,
+while the others stand still. The part is fetched into memory of its own as ``(rows, 16)`` numbers,
+goes through the blocks while it is near the core, and is put back. How it is fetched depends on where
+the last two digits of the vector are, since these lie next to each other in memory:
 
 * "runs": they are the lanes; a row is one run of 16 numbers;
 * "turned": they are the last two digits of the rows; 16 rows are 16 runs, transposed.
 
-A block's matrix has entries that are zero whatever the angles are, most of them as a rule: a function is
-written for those that are not, its pattern, as a mask of columns for each row.
+A block's matrix has entries that are zero whatever the angles are, most of them as a rule: a function
+is written for those that are not, its pattern, as a mask of columns for each row.
 
-Numbers below the smallest normal one are taken as zero on processors of Intel's kind, which would take a
-hundred times as long for them: what is left of a string far away in an observable's light cone is that
-small.
+Numbers below the smallest normal one are taken as zero on processors of Intel's kind, which would take
+a hundred times as long for them: what is left of a string far away in an observable's light cone is
+that small.
 
 Source:
     Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, 10.2.3.

@@ -1,9 +1,10 @@
 """Functions that read a column in product states, one state for each sample, and the way back.
 
 A column is a vector over the numbers of its digits, and a sample has a vector of 4 for each digit's
-qubit; the value is the sum of the column times the product of these. Digits are split into a low, a middle
-and a high table of products, ``(4**k, samples)``, so that the sum over the first two is a product of
-matrices that stay near the core. Samples are the lanes, 16 at a time; what is beyond the batch is zero.
+qubit; the value is the sum of the column times the product of these. Digits are split into a low, a
+middle and a high table of products, ``(4**k, samples)``, so that the sum over the first two is a
+product of matrices that stay near the core. Samples are the lanes, 16 at a time; those beyond the batch
+are zero.
 """
 
 from __future__ import annotations
@@ -128,7 +129,10 @@ class ProductWriter:
         rows = min(rows, self._rows)
         with self._lanes(b, samples) as shift:
             self._set(b, values, shift, self.vec.zero())
-        with loop(b, highs) as t, self._lanes(b, samples) as shift:  # a part of the column stays near
+        with (
+            loop(b, highs) as t,
+            self._lanes(b, samples) as shift,
+        ):  # a part of the column stays near
             zero = [self.vec.zero()]
             with carrying(b, b.sdiv(middles, INT64(rows)), zero) as (k, inner, more):
                 m, total = b.mul(k, INT64(rows)), inner[0]

@@ -157,7 +157,7 @@ class ObservableLayout(ColumnLayout):
             component = {order[0]: c for c, order in pictures.forward.orders.items()}
             self._rows = [component.get(q) for q in active]
             place = {q: row for row, q in enumerate(active)}
-            # A string on one qubit is read on another one, too: as the identity, whose vector is the last.
+            # A string on one qubit is read on another one, too, whose vector is the last: the identity.
             rows = [[place[q] for q in each.qubits] for each in columns]
             read = [
                 np.array([*each, *[len(active)] * (LEAST_READ - len(each))], np.int32)
@@ -206,9 +206,7 @@ class ObservableLayout(ColumnLayout):
         x = runner.run(arguments.batch, None, stacks, again)
         return self._contract(x, state, arguments.like)
 
-    def _read(
-        self, arguments: Arguments, state: dict[int, Tensor], stacks: list[Tensor]
-    ) -> Tensor:
+    def _read(self, arguments: Arguments, state: dict[int, Tensor], stacks: list[Tensor]) -> Tensor:
         """Return the values of observables in product states."""
         assert self._rows is not None
         runner, like = self.runner, arguments.like

@@ -1,9 +1,9 @@
 """Columns run in machine code, with the gradients of the blocks' matrices on the way back.
 
-The way back reads the vectors before each group of blocks, from the last to the first; those between its
-blocks are made again, part by part. Where those of all columns are a few megabytes, they are kept from the
-way there. Where they are more, none is: each column is run again just before, so that the work of one is
-all the memory that is needed, and stays near the core.
+The way back reads the vectors before each group of blocks, from the last to the first; those between
+its blocks are made again, part by part. Where those of all columns are a few megabytes, they are kept
+from the way there. Where they are more, none is: each column is run again just before, so that the work
+of one is all the memory that is needed, and stays near the core.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ..jit.tile_work import share
 from .columns import Column, Group, Step
 
 __all__ = [
+    "HELD_BYTES",
     "KEPT_BYTES",
     "KEPT_TABLES",
     "Again",
@@ -37,6 +38,8 @@ _ALIGNED = 64
 """Bytes of the widest vectors, at multiples of which vectors begin."""
 KEPT_BYTES = 2**24
 """Bytes of vectors of all columns that are kept from the way there to the way back."""
+HELD_BYTES = 2**27
+"""Bytes that a thread holds, at most, to work in the next time."""
 KEPT_TABLES = 32
 """Batch sizes, and wishes of a backward pass, whose records are kept."""
 _AT_ONCE = 32
@@ -55,14 +58,37 @@ _AT_ONCE = 32
     _ONE,
     _STACKS,
 ) = range(12)
-"""Where addresses count from: 0, a column's vector, its gradient, the parts that are worked on, what is kept
-for the way back, the records for each part, tables of products, initial or product states, their gradient,
-results or their gradient, the number 1, and the first stack of matrices. The sums of each follow it."""
+"""Where addresses count from: 0, a column's vector, its gradient, the parts that are worked on, what is
+kept for the way back, the records for each part, tables of products, initial or product states, their
+gradient, results or their gradient, the number 1, and the first stack of matrices. The sums of each
+follow it."""
 
 _Field = tuple[int, int, int]
 """What an address counts from, the distance, and the distance to the next sample."""
 Again = Callable[[Tensor | None, Sequence[Tensor]], Tensor]
 """The same results from initial states and stacks, in calls that autograd knows."""
+
+
+class _Memory(threading.local):
+    """Memory of a thread to work in, up to :data:`HELD_BYTES` of which it holds for the next time.
+
+    The system hands out memory page by page, and writes zeros to it first: up to a fifth of a step.
+    """
+
+    def __init__(self) -> None:
+        self._held = np.empty(0, np.uint8)
+
+    def bytes(self, size: int) -> np.ndarray:
+        """Return bytes that nobody else has before the next call."""
+        if size > HELD_BYTES:
+            return np.empty(size, np.uint8)
+        if size > len(self._held):
+            self._held = np.empty(0, np.uint8)  # not both at a time
+            self._held = np.empty(size, np.uint8)  # numpy asks for large pages, torch does not
+        return self._held
+
+
+_memory = _Memory()
 
 
 @dataclass(frozen=True)
@@ -172,8 +198,10 @@ class ColumnRunner:
     def run(
         self, batch: int, start: Tensor | None, stacks: Sequence[Tensor], again: Again
     ) -> Tensor:
-        """Return the results, differentiable in start and stacks: ``(batch, width)`` of a state, ``(columns,
-        batch)`` of observables that are read in product states, else ``(columns, width)``.
+        """Return the results, differentiable in start and stacks.
+
+        They are ``(batch, width)`` of a state, ``(columns, batch)`` of observables that are read in
+        product states, else ``(columns, width)``.
 
         Args:
             batch: Samples; of a state, or in which observables are read: a multiple of 16.
@@ -195,7 +223,7 @@ class ColumnRunner:
     def gradients(
         self, stacks: Sequence[Tensor], wanted: Sequence[bool], start: Tensor | None
     ) -> tuple[list[Tensor | None], Tensor | None, Tensor]:
-        """Return numbers for the sums of wanted stacks and of the start, and those that columns share."""
+        """Return numbers for the sums of wanted stacks and of the start, and what columns share."""
         sums: list[Tensor | None] = []
         shapes: list[torch.Size] = []
         for number, (stack, each) in enumerate(zip(stacks, wanted, strict=True)):
@@ -259,13 +287,18 @@ class ColumnRunner:
         backward = want is not None
         made_again = self.kept_numbers if backward and not keep else 0
         tables_of = 0 if self.read is None else table_numbers(self.columns, batch)
-        sizes = [self._largest, self._largest if backward else 0, self._parts, made_again, tables_of]
+        sizes = [
+            self._largest,
+            self._largest if backward else 0,
+            self._parts,
+            made_again,
+            tables_of,
+        ]
         aligned = [-(-size * kernels.itemsize // _ALIGNED) * _ALIGNED for size in sizes]
         at_once = _AT_ONCE if self.states else 1
 
         def run(first: int, end: int) -> None:
-            # numpy asks the system for large pages, which torch does not.
-            work = np.empty(sum(aligned) + _ALIGNED, np.uint8)
+            work = _memory.bytes(sum(aligned) + _ALIGNED)
             place = -(-work.ctypes.data // _ALIGNED) * _ALIGNED
             vector, grad, parts, again, products = (
                 place + sum(aligned[:number]) for number in range(len(aligned))
@@ -302,9 +335,7 @@ class ColumnRunner:
         found = self._tables.get(key)
         if found is None:
             found = [
-                _Writer(self, kernels, number, batch, start=start, keep=keep).write(
-                    want, keep=keep
-                )
+                _Writer(self, kernels, number, batch, start=start, keep=keep).write(want, keep=keep)
                 for number in range(len(self.columns))
             ]
             if len(self._tables) >= KEPT_TABLES:
@@ -708,9 +739,7 @@ class _Run(torch.autograd.Function):
         grad = packed(grad)
         pointers = _pointers(state, start_grad, grad, tables, sums)
         given = state is not None
-        runner.execute(
-            ctx.batch, grad.dtype, pointers, want, ctx.kept, start=given, shared=shared
-        )
+        runner.execute(ctx.batch, grad.dtype, pointers, want, ctx.kept, start=given, shared=shared)
         found = [
             None if each is None else runner.gradient(each, stack, number)
             for number, (each, stack) in enumerate(zip(sums, tables, strict=True))

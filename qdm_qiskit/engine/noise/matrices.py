@@ -268,7 +268,8 @@ class SampleMatrices:
             for event, axes in events
         ]  # fmt: skip
         self._terms = _without_rounding(np.array(terms)).swapaxes(0, 1)[:, :, None]
-        self.masks: list[Masks] = [_masks([np.stack(each)]) for each in self._terms[:, :, 0].swapaxes(0, 1)]
+        by_rotation = self._terms[:, :, 0].swapaxes(0, 1)
+        self.masks: list[Masks] = [_masks([each]) for each in by_rotation]
         """By rotation."""
         self._angles = Angles([i.angle for i, _ in events if i.angle is not None], inputs, weights)
         self._tensors: dict[tuple[torch.dtype, torch.device], Tensor] = {}

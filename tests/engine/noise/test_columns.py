@@ -16,6 +16,7 @@ from qiskit.quantum_info import SparsePauliOp, random_statevector
 from qiskit_aer.noise import NoiseModel, depolarizing_error, thermal_relaxation_error
 
 from qdm_qiskit.engine.jit.columns import column_kernels, part_of, tiles_of, with_neighbours
+from qdm_qiskit.engine.jit.emit_products import LOW_DIGITS
 from qdm_qiskit.engine.noise import DensityProgram, compile_noisy
 from qdm_qiskit.engine.noise.columns import ROW_DIGITS, Column, Step
 from qdm_qiskit.errors import InvalidData
@@ -113,6 +114,75 @@ def test_blocks_and_their_gradients_against_numpy(digits, dtype, tolerance, form
             assert np.isnan(whole).sum() == 64
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+@pytest.mark.parametrize("digits", [2, 3, 5, 7])
+def test_columns_in_product_states_against_numpy(digits, dtype, tolerance):
+    """Values, gradients of the column and those of the states' vectors."""
+    kernels, batch, itemsize = (
+        column_kernels(double=dtype is np.float64),
+        32,
+        np.dtype(dtype).itemsize,
+    )
+    rng = np.random.default_rng(digits)
+    qubits = rng.permutation(digits + 1)[:digits].astype(np.int32)
+    sizes = [4**digits, (digits + 1) * 4 * batch, batch]
+    (x, _), (vectors, _), (given, _) = (guarded(size, dtype) for size in sizes)
+    (grad, over), (theirs, beyond), (values, beside) = (guarded(size, dtype) for size in sizes)
+    for each in (x, vectors, given):
+        each[:] = rng.normal(size=each.size) / 2
+    grad[:] = np.nan  # what was there does not matter
+    low = min(digits, LOW_DIGITS)
+    split = [low, min(digits - low, LOW_DIGITS)]
+    split.append(digits - sum(split))
+    levels = [(4 ** (k + 1) - 1) // 3 for k in split]
+    distance = sum(levels) * batch * itemsize
+    (tables, under) = guarded(2 * sum(levels) * batch, dtype)
+    starts = [tables.ctypes.data + sum(levels[:k]) * batch * itemsize for k in range(3)]
+    tops = [at + (4**k - 1) // 3 * batch * itemsize for at, k in zip(starts, split, strict=True)]
+    parts = [np.ascontiguousarray(each) for each in np.split(qubits, np.cumsum(split)[:-1])]
+    shape = np.array([4 ** split[2], 4 ** split[1], 4 ** split[0], distance])
+    rest = *reversed(tops), shape.ctypes.data, batch
+    rows, low_rows = (min(16, 4**k) for k in (split[1], split[0]))
+    several = list(zip(starts, parts, split, strict=True))
+    table = [
+        [kernels.address("products"), at, vectors.ctypes.data, each.ctypes.data, k, batch, 0, 0]
+        for at, each, k in several
+    ]
+    table += [
+        [kernels.address("read", rows), x.ctypes.data, values.ctypes.data, *rest],
+        [kernels.address("seed", rows), given.ctypes.data, grad.ctypes.data, *rest],
+        [
+            kernels.address("clear"),
+            0,
+            tables.ctypes.data + distance,
+            sum(levels) * batch,
+            0,
+            0,
+            0,
+            0,
+        ],
+        [kernels.address("unread", rows, low_rows), given.ctypes.data, x.ctypes.data, *rest],
+    ]
+    table += [
+        [kernels.address("unproducts"), at, at + distance, vectors.ctypes.data, theirs.ctypes.data,
+         each.ctypes.data, k, batch]
+        for at, each, k in several
+    ]  # fmt: skip
+    kernels.run(np.array(table, np.int64).ctypes.data, 0, len(table))
+    column = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    states = torch.tensor(vectors.reshape(-1, 4, batch), dtype=torch.float64, requires_grad=True)
+    product = torch.ones(1, batch, dtype=torch.float64)
+    for qubit in qubits:
+        product = (states[qubit][:, None] * product).flatten(0, 1)
+    expected = column @ product
+    (expected * torch.from_numpy(given)).sum().backward()
+    for found, exact in ((values, expected), (grad, column.grad), (theirs, states.grad)):
+        exact = exact.detach().numpy().ravel()
+        assert np.abs(found - exact).max() < tolerance * max(np.abs(exact).max(), 1)
+    for whole in (over, beyond, beside, under):
+        assert np.isnan(whole).sum() == 64
+
+
 def test_what_is_kept_is_found_again_part_by_part():
     """A field's second shift counts parts."""
     kernels, digits = column_kernels(double=False), 5
@@ -131,7 +201,7 @@ def test_what_is_kept_is_found_again_part_by_part():
 
 
 def test_subnormal_numbers_are_zero_within_and_as_they_were_outside():
-    if not platform.machine() in ("x86_64", "AMD64"):
+    if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("other processors take no longer for them")
     kernels = column_kernels(double=False)
     (x, _), (one, _) = (guarded(16, np.float32) for _ in range(2))
