@@ -99,7 +99,14 @@ class ColumnLayout:
             if key[0] == "inputs":
                 masks[k] = self._own[key[1]].masks[row]
         self.matrices = {
-            k: Matrix(number[key], row, key[1], *map(_pattern, masks[k]), own=key[0] == "inputs")
+            k: Matrix(
+                number[key],
+                row,
+                key[1],
+                _pattern(masks[k][0]),
+                _pattern(masks[k][1]),
+                own=key[0] == "inputs",
+            )
             for k, (key, row) in found.items()
         }
         self._tensors: dict[tuple[object, torch.dtype], Tensor] = {}

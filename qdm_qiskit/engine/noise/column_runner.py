@@ -309,8 +309,8 @@ class ColumnRunner:
             own = None
             if shared is not None and end - first < count:
                 own = torch.zeros_like(shared)  # threads must not add to the same numbers
-                inside = addresses - shared.data_ptr()
-                inside = (inside >= 0) & (inside < shared.numel() * shared.element_size())
+                distance = addresses - shared.data_ptr()
+                inside = (distance >= 0) & (distance < shared.numel() * shared.element_size())
                 addresses[inside] += own.data_ptr() - shared.data_ptr()
             for begin in range(first, end, at_once):
                 table = tables[0 if self.states else begin]
@@ -384,7 +384,10 @@ class _Writer:
         own = (runner.width if runner.read is None else batch) * self._size
         self._result = (_RESULT, 0, own) if runner.states else (_RESULT, number * own)
         self._read = None if runner.read is None else _Read(runner.read[number], batch, self._size)
-        self._forms = ("forward", "transposed") if runner.states else ("transposed", "forward")
+        self._forms: tuple[Form, Form] = ("transposed", "forward")
+        """Forms of a block's matrix there and back."""
+        if runner.states:
+            self._forms = ("forward", "transposed")
         self._apart = runner.kept_numbers * self._size if keep else 0
         """Bytes from what one column or sample keeps to what the next does."""
         # A column that is read is read again on the way back.

@@ -145,8 +145,10 @@ class Column:
 def _grouped(steps: Sequence[Step]) -> list[Group]:
     """Return blocks in groups, each as early as the blocks before it on its qubits allow."""
     waiting, found = list(steps), []
+    digits = 0
     while waiting:
-        digits, rows = waiting[0].digits, with_neighbours(frozenset(waiting[0].at))
+        digits = max(digits, waiting[0].digits)  # a group before may have taken in more
+        rows = with_neighbours(frozenset(waiting[0].at))
         taken, left, blocked = [waiting[0]], [], set[int]()
         for step in waiting[1:]:
             wider = with_neighbours(rows | frozenset(step.at))

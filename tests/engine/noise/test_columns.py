@@ -220,8 +220,11 @@ def test_subnormal_numbers_are_zero_within_and_as_they_were_outside():
 def test_groups_keep_the_order_on_each_qubit(digits, data):
     pairs = st.lists(st.integers(0, digits - 1), min_size=1, max_size=2, unique=True)
     blocks = data.draw(st.lists(pairs, max_size=30))
-    column = Column(list(range(digits)), start_digits=digits)
-    column.steps = [Step(digits, k, tuple(at)) for k, at in enumerate(blocks)]
+    column = Column(list(range(digits)))
+    met = 5
+    for k, at in enumerate(blocks):
+        met = max(met, max(at) + 1)  # as a column grows
+        column.steps.append(Step(met, k, tuple(at)))
     groups = column.groups
     order = [step for group in groups for step in group.steps]
     assert sorted(step.block for step in order) == list(range(len(blocks)))
@@ -230,7 +233,10 @@ def test_groups_keep_the_order_on_each_qubit(digits, data):
         assert met == sorted(met)
     for group in groups:
         assert set(group.rows) >= {digit for step in group.steps for digit in step.at}
-        assert len(group.rows) <= min(ROW_DIGITS, digits - 2)
+        assert len(group.rows) <= min(ROW_DIGITS, group.digits - 2)
+        assert group.digits > max(group.rows)
+    sizes = [group.digits for group in groups]
+    assert sizes == sorted(sizes)  # what a column has taken in stays
 
 
 # ---------------------------------------------------------------------- programs
@@ -341,6 +347,26 @@ def test_gradients_against_finite_differences(backward, monkeypatch):
 
     assert torch.autograd.gradcheck(values, (x, w, states))
     assert all(taken)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_columns_that_grow_give_what_calls_of_torch_give(backward, monkeypatch):
+    """Seven qubits, taken in one after the other while groups of blocks change their order."""
+    circuit, inputs, weights = chain(7, 3)
+    program = compile_noisy(circuit, relaxing(), inputs, weights, method="density")
+    x, w = (each.requires_grad_() for each in random_angles(7, 21, 2))
+    observables = [SparsePauliOp.from_sparse_list([("Z", [q], 1.0)], 7) for q in range(7)]
+
+    def results():
+        values = program.expectation(observables, x, w)
+        return [values, *torch.autograd.grad(values.square().sum(), (x, w))]
+
+    forced(program, None, monkeypatch)
+    expected = results()
+    taken = forced(program, backward, monkeypatch)
+    for got, want in zip(results(), expected, strict=True):
+        assert (got - want).abs().max() < 1e-10
+    assert taken == [True]
 
 
 @pytest.mark.parametrize("backward", [False, True])
