@@ -184,7 +184,7 @@ class TrajectoryProgram(NoisyProgram):
     ) -> tuple[Tensor, Tensor]:
         """Return what :meth:`expectation` does, and the variance of each of these estimates.
 
-        The variance is estimated from the same trajectories: what they scatter, divided by their number.
+        The variance is that of the same trajectories, divided by their number.
 
         Args:
             observables, inputs, weights, initial_state, initial_qubits, readout: As there.
@@ -210,7 +210,7 @@ class TrajectoryProgram(NoisyProgram):
     def _values(
         self, observables: Sequence[SparsePauliOp], readout: bool
     ) -> Callable[[Tensor, list[int]], Tensor]:
-        """Return a function of states and their order: values ``(observables, batch, trajectories)``."""
+        """Return a function of states and their order, ``(observables, batch, trajectories)``."""
         found = [self._through_readout(observable, readout) for observable in observables]
         tables: dict[tuple[int, ...], ObservableTable] = {}
 
