@@ -12,6 +12,11 @@ processes of their own that take turns, in seconds of the processor. Outputs and
 before anything is timed.
 
     python benchmarks/noise.py --beside OLD_CHECKOUT [--rounds 10] [--json FILE]
+
+The same steps beside TensorCircuit-NG's jitted density matrices, in one process, each library in turn
+(`make bench` makes the environment that has it):
+
+    python benchmarks/noise.py --peer 4 6 [--rounds 10] [--json FILE]
 """
 
 from __future__ import annotations
@@ -131,6 +136,11 @@ def serve() -> None:
 
 def training_step(path: str, qubits: int, batch: int):
     """Return a function that gives outputs and both gradients of a chain on fake_torino."""
+    return prepared(path, qubits, batch)[0]
+
+
+def prepared(path: str, qubits: int, batch: int) -> tuple:
+    """Return that function, the program, inputs, weights and where the qubits of the chain are."""
     with Path(path).open("rb") as file:
         (isa,) = qpy.load(file)
     named = {parameter.name: parameter for parameter in isa.parameters}
@@ -152,7 +162,42 @@ def training_step(path: str, qubits: int, batch: int):
         out.square().mean().backward()
         return out.detach(), v.grad, i.grad
 
-    return step
+    return step, program, inputs, weights, isa.layout.final_index_layout()
+
+
+def beside_peer(sizes: list[int], rounds: int) -> dict:
+    """Return the least times of a step with batch 32, in milliseconds of the processor."""
+    sys.path.insert(0, str(Path(__file__).parent / "peers"))  # without the other peers' libraries
+    import noisy_tensorcircuit
+
+    found = {}
+    for qubits in sizes:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "isa.qpy"
+            with path.open("wb") as file:
+                backend = load_backend("fake_torino")
+                qpy.dump(transpile_for(chain(qubits)[0], backend, seed=SEED), file)
+            ours, program, inputs, weights, places = prepared(str(path), qubits, 32)
+        peer = noisy_tensorcircuit.build(
+            program._noisy, list(program.inputs), list(program.weights), places
+        )
+        x, w = inputs.numpy(), weights.numpy()
+        started = time.process_time()
+        theirs = peer(x, w)
+        compiled = time.process_time() - started
+        for left, right in zip(ours(), theirs, strict=True):
+            np.testing.assert_allclose(left.numpy(), np.asarray(right), atol=1e-4)
+        times: dict[str, list[float]] = {"ours": [], "peer": []}
+        for _ in range(rounds):
+            for name, call in (("ours", ours), ("peer", lambda: peer(x, w))):  # noqa: B023
+                started = time.process_time()
+                call()
+                times[name].append(1e3 * (time.process_time() - started))
+        least = {f"{name}_ms": min(each) for name, each in times.items()}
+        found[f"{qubits} qubits"] = {**least, "peer_compile_s": compiled}
+        ratio = least["peer_ms"] / least["ours_ms"]
+        print(f"{qubits} qubits: {least}, {ratio:.2f}x; compiled in {compiled:.1f} s", flush=True)
+    return found
 
 
 class Worker:
@@ -216,12 +261,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--beside", type=Path, help="folder of another checkout")
+    parser.add_argument("--peer", type=int, nargs="+", help="qubits beside TensorCircuit-NG")
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     machine.one_thread()
     if options.beside is not None:
         measured = beside(options.beside, options.rounds)
         write(options.json, {"beside": {"machine": machine.describe(), "ms": measured}})
+        return
+    if options.peer:
+        measured = beside_peer(options.peer, options.rounds)
+        write(options.json, {"tensorcircuit": {"machine": machine.describe(), "ms": measured}})
         return
     logical, x, w = circuit()
     backend = load_backend("fake_torino")

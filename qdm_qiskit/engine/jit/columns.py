@@ -1,7 +1,8 @@
 """Machine code that runs blocks on real vectors over Pauli strings, made when first asked for.
 
-Where the blocks stand in such a vector is in the tables of :func:`places`; what is run is a list of
-records, the address of a function and its seven arguments each.
+Where parts stand in such a vector, and blocks in a part, is in the tables of :func:`part_of` and
+:func:`tiles_of`; what is run is a list of records, the address of a function and its seven arguments
+each.
 """
 
 from __future__ import annotations
@@ -16,19 +17,22 @@ import numpy as np
 from llvmlite import ir
 
 from .compiler import compiled, widest
-from .emit_columns import ColumnWriter, Mode
+from .emit_columns import LANES, ColumnWriter, Mode
+from .emit_products import ProductWriter
 from .emit_vectors import VectorWriter
 
 __all__ = [
     "LEAST_DIGITS",
     "ColumnKernels",
-    "Places",
+    "Part",
     "column_kernels",
-    "places",
+    "part_of",
+    "tiles_of",
+    "with_neighbours",
 ]
 
-LEAST_DIGITS = 4
-"""Digits of the shortest vector: a tile of two rows' digits and two lanes."""
+LEAST_DIGITS = 5
+"""Digits of the shortest vector: both lanes, and rows of one of the last two digits and another."""
 _ONCE = threading.RLock()
 
 
@@ -42,31 +46,24 @@ class ColumnKernels:
     def __init__(self, *, double: bool) -> None:
         self.itemsize = 8 if double else 4
         real = ir.DoubleType() if double else ir.FloatType()
-        self._writer = ColumnWriter(VectorWriter(real, widest() // self.itemsize))
+        vectors = VectorWriter(real, widest() // self.itemsize)
+        self._writer, self._products = ColumnWriter(vectors), ProductWriter(vectors)
         self._made: dict[tuple[Any, ...], int] = {}
         self._lock = threading.Lock()
         signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
         self.run: Callable[[int, int, int], None] = signature(self.address("run"))
         """Run records: the table's address, the first and the end."""
 
-    @property
-    def panel(self) -> tuple[int, int]:
-        """Rows and columns that are next to each other in the sums of gradients."""
-        return self._writer.panel
-
     def address(self, name: str, *arguments: Any) -> int:
-        """Return the address of a function of :class:`.emit_columns.ColumnWriter`."""
+        """Return the address of a function of :class:`.emit_columns.ColumnWriter` or of
+        :class:`.emit_products.ProductWriter`.
+        """
+        writer = self._products if name in ProductWriter.NAMES else self._writer
         with self._lock:
             key = (name, *arguments)
             if key not in self._made:
-                self._made[key] = compiled(getattr(self._writer, name)(*arguments))
+                self._made[key] = compiled(getattr(writer, name)(*arguments))
             return self._made[key]
-
-    def in_order(self, sums: Any, rows: int) -> Any:
-        """Return sums of gradients ``(count, rows**2)``, as ``(count, rows, rows)``."""
-        high, low = self.panel
-        split = sums.reshape(-1, rows // high, rows // low, high, low)
-        return split.permute(0, 1, 3, 2, 4).reshape(-1, rows, rows)
 
 
 def column_kernels(*, double: bool) -> ColumnKernels:
@@ -80,45 +77,60 @@ def _kernels(double: bool) -> ColumnKernels:
     return ColumnKernels(double=double)
 
 
-class Places:
-    """Where the tiles of a block stand in a vector.
+class Part:
+    """Parts of a vector that are fetched, one after the other.
 
     Attributes:
-        mode: How a tile is brought into a buffer.
-        bases: ``(tiles,)`` int32.
-        places: int32: what :class:`.emit_columns.ColumnWriter` reads for the mode.
+        mode: How a part is fetched.
+        bases: ``(parts,)`` int32: where they begin.
+        places: int32: what :meth:`.emit_columns.ColumnWriter.fetch` reads.
+        count: Rows or, if turned, times 16 rows of a part.
     """
 
-    def __init__(self, mode: Mode, bases: np.ndarray, places: np.ndarray) -> None:
-        self.mode, self.bases, self.places = mode, bases, places
+    def __init__(self, mode: Mode, bases: np.ndarray, places: np.ndarray, count: int) -> None:
+        self.mode, self.bases, self.places, self.count = mode, bases, places, count
 
 
 @cache
-def places(digits: int, block: tuple[int, ...]) -> Places:
-    """Return where the tiles of a block stand.
+def part_of(digits: int, rows: tuple[int, ...]) -> Part:
+    """Return the parts of a vector whose rows are all numbers of some digits.
 
     Args:
-        digits: Those of the vector, at least :data:`LEAST_DIGITS`; digit k counts ``4**k``.
-        block: One or two of them, the first the more significant in the block's matrix.
+        digits: Those of the vector, at least two more than the rows'; digit k counts ``4**k``.
+        rows: Ascending, as :func:`with_neighbours` gives them.
     """
-    free = [d for d in range(digits) if d not in block]
-    low, high = free[:2]  # lanes: the smallest, since they should lie next to each other
-    bases = _offsets(tuple(reversed(free[2:])))
-    rows = _offsets(block)
-    if 0 not in block and 1 not in block:
-        return Places("runs", bases, rows)
-    if 0 not in block:
-        return Places(
-            "pieces", bases, np.add.outer(rows, _offsets((high,))).ravel().astype(np.int32)
-        )
-    others = tuple(d for d in block if d != 0)
-    outside = np.add.outer(np.add.outer(_offsets(others), _offsets((high,))), _offsets((low,)))
-    # Row of the matrix for each number of the other digit and of digit 0.
-    weight = {d: 4 ** (len(block) - 1 - k) for k, d in enumerate(block)}
-    other_rows = np.arange(4) * weight[others[0]] if others else np.zeros(1, np.int64)
-    inside = np.add.outer(other_rows, np.arange(4) * weight[0])
-    joined = np.concatenate([outside.ravel(), inside.ravel()]).astype(np.int32)
-    return Places("crossed", bases, joined)
+    free = [d for d in range(digits) if d not in rows]
+    lanes, rest = free[:2], free[2:]
+    bases = _offsets(tuple(reversed(rest)))
+    if 0 not in rows:
+        places = _offsets(tuple(reversed(rows)))
+        return Part("runs", bases, places, len(places))
+    high = _offsets(tuple(reversed(rows[2:])))
+    places = np.add.outer(high, _offsets(tuple(reversed(lanes)))).ravel().astype(np.int32)
+    return Part("turned", bases, places, len(high))
+
+
+def with_neighbours(rows: frozenset[int]) -> frozenset[int]:
+    """Return digits of a part's rows: both of the last two or none, as they are fetched together."""
+    return rows | {0, 1} if rows & {0, 1} else rows
+
+
+@cache
+def tiles_of(digits: int, block: tuple[int, ...], itemsize: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the tiles of a block stand in a part.
+
+    Args:
+        digits: Those of the part's rows.
+        block: One or two of them, the first the more significant in the block's matrix.
+        itemsize: Bytes of a number.
+
+    Returns:
+        Rows where tiles begin, int32; bytes between numbers of the block's digits, int64, the less
+        significant first.
+    """
+    others = tuple(d for d in reversed(range(digits)) if d not in block)
+    strides = [4**d * LANES * itemsize for d in reversed(block)]
+    return _offsets(others), np.array(strides, np.int64)
 
 
 def _offsets(chosen: Sequence[int]) -> np.ndarray:

@@ -1,23 +1,32 @@
 """Functions on one column: a real vector over Pauli strings, one base-4 digit for each qubit.
 
-A block on two qubits is a 16 x 16 matrix, one on a single qubit 4 x 4. It is applied to tiles: the
-numbers of the block's digits and of two more, the lanes, while all others stand still. A tile goes
-into a buffer of ``(rows, 16)`` numbers, multiplied there and put back. How it is brought depends on
-where the last two digits of the vector are, since these lie next to each other in memory:
+A block on two qubits is a 16 x 16 matrix, one on a single qubit 4 x 4. Several blocks at a time are
+applied to a part of the vector: all numbers of some digits, the rows, and of two more, the lanes,
+while the others stand still. The part is fetched into memory of its own as ``(rows, 16)`` numbers,
+goes through the blocks while it is near the core, and is put back. How it is fetched depends on where
+the last two digits of the vector are, since these lie next to each other in memory:
 
-* "runs": both are lanes; a row is one run of 16 numbers;
-* "pieces": the last is a lane and the one before a row; a row is four pieces of 4 numbers;
-* "crossed": the last is a row; four pieces of four lanes are transposed.
+* "runs": they are the lanes; a row is one run of 16 numbers;
+* "turned": they are the last two digits of the rows; 16 rows are 16 runs, transposed.
+
+A block's matrix has entries that are zero whatever the angles are, most of them as a rule: a function
+is written for those that are not, its pattern, as a mask of columns for each row.
+
+Numbers below the smallest normal one are taken as zero on processors of Intel's kind, which would take
+a hundred times as long for them: what is left of a string far away in an observable's light cone is
+that small.
 
 Source:
-    The products are those of GotoBLAS (Goto and van de Geijn, "Anatomy of high-performance matrix
-    multiplication", 2008): a panel of results in registers, operands packed in the nearest cache.
+    Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, 10.2.3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 
 from .emit_vectors import INT32, INT64, VectorWriter, carrying, indices, loop
@@ -28,17 +37,26 @@ __all__ = [
     "ColumnWriter",
     "Form",
     "Mode",
+    "Pattern",
+    "entries",
 ]
 
 LANES = 16
-"""Numbers of a row of a tile: two digits."""
+"""Numbers of a row of a part: two digits."""
 FIELDS = 8
 """Numbers of a record: the function's address and its seven arguments."""
-_PACKED_BYTES = 2**13
-"""Bytes of packed tiles whose outer products are taken together, for each of both operands."""
+_FLUSH = 0x8040
+"""Bits of the control register that take subnormal operands and results as zero."""
 
-Mode = Literal["runs", "pieces", "crossed"]
+Mode = Literal["runs", "turned"]
 Form = Literal["forward", "transposed"]
+Pattern = tuple[int, ...]
+"""For each row of a matrix the columns that may hold anything but zero, column k as bit k."""
+
+
+def entries(pattern: Pattern) -> list[tuple[int, int]]:
+    """Return the rows and columns of a pattern, row by row."""
+    return [(r, c) for r, mask in enumerate(pattern) for c in range(len(pattern)) if mask >> c & 1]
 
 
 class ColumnWriter:
@@ -51,70 +69,123 @@ class ColumnWriter:
     def __init__(self, vectors: VectorWriter) -> None:
         self.vec = vectors
         self.parts = max(LANES // vectors.lanes, 1)
-        self._quad = ir.VectorType(vectors.real, 4)
-        self._quad_align = vectors.bits // 8 * 4
+        self._line = ir.VectorType(vectors.real, LANES)
         registers = 32 if vectors.align == 64 else 16
-        self.panel = (4, 4) if registers == 32 else (4, 2)
-        """Rows and columns of a matrix's gradient that are summed at once: its order in memory."""
-        self._accumulators = registers // 2
+        self._accumulators = registers * 3 // 4
+        self._bytes = vectors.bits // 8
+        self._flushes = llvm.get_process_triple().startswith("x86_64")
 
     def run(self) -> ir.Function:
         """Write (table, first, end): call the functions of records, each with its arguments."""
         function, b = self.vec.function("run", 3)
         table, first, end = function.args
         pointer = b.inttoptr(table, ir.PointerType(INT64))
-        kind = ir.FunctionType(ir.VoidType(), [INT64] * (FIELDS - 1))
-        with loop(b, end, first) as k:
+        with self._flushing(b), loop(b, end, first) as k:
             start = b.mul(k, INT64(FIELDS))
             fields = [b.load(b.gep(pointer, [b.add(start, INT64(j))])) for j in range(FIELDS)]
-            b.call(b.inttoptr(fields[0], kind.as_pointer()), fields[1:])
+            self._call(b, fields)
         b.ret_void()
         return function
 
-    def apply(self, rows: int, mode: Mode, form: Form) -> ir.Function:
-        """Write (from, to, tiles, bases, places, matrix, unused): apply a block."""
+    def parts_of(self) -> ir.Function:
+        """Write (records, count, parts, bases, shifts, ...): run records for each part of a vector.
+
+        A field of a record grows by its two shifts ``(count, 8, 2)``: the first times the part's base,
+        the second times its number.
+        """
+        function, b = self.vec.function("parts_of", FIELDS - 1)
+        table, count, parts, bases, shifts, *_ = function.args
+        table, shifts = (b.inttoptr(each, ir.PointerType(INT64)) for each in (table, shifts))
+        bases = b.inttoptr(bases, ir.PointerType(INT32))
+        with loop(b, parts) as part:
+            base = self.vec.index(b, bases, part)
+            with loop(b, count) as k:
+                start = b.mul(k, INT64(FIELDS))
+                fields = []
+                for j in range(FIELDS):
+                    place = b.add(start, INT64(j))
+                    field = b.load(b.gep(table, [place]))
+                    if j:
+                        twice = b.mul(place, INT64(2))
+                        by_base = b.load(b.gep(shifts, [twice]))
+                        by_part = b.load(b.gep(shifts, [b.add(twice, INT64(1))]))
+                        field = b.add(field, b.mul(by_base, base))
+                        field = b.add(field, b.mul(by_part, part))
+                    fields.append(field)
+                self._call(b, fields)
+        b.ret_void()
+        return function
+
+    def fetch(self, mode: Mode) -> ir.Function:
+        """Write (vector, part, count, places): bring a part, in rows or, if turned, 16 at a time."""
+        return self._carried("fetch", mode)
+
+    def put(self, mode: Mode) -> ir.Function:
+        """Write (part, vector, count, places): put a part back where it was fetched."""
+        return self._carried("put", mode)
+
+    def apply(self, form: Form, pattern: Pattern) -> ir.Function:
+        """Write (from, to, tiles, bases, strides, matrix, unused): apply a block to a part.
+
+        Strides are the bytes between numbers of the block's digits, the less significant first; bases
+        the rows where its tiles begin.
+        """
         function, b = self.vec.function("apply", FIELDS - 1)
-        source, target, count, bases, places, matrix, _ = function.args
-        source, target, matrix = (self._reals(b, each) for each in (source, target, matrix))
-        bases, places = (b.inttoptr(each, ir.PointerType(INT32)) for each in (bases, places))
-        here, there = self._buffer(b, rows * LANES), self._buffer(b, rows * LANES)
+        source, target, count, bases, strides, matrix, _ = function.args
+        at, matrix = self._tiles(b, len(pattern), bases, strides), self._reals(b, matrix)
         with loop(b, count) as tile:
-            base = self.vec.index(b, bases, tile)
-            self._pack(b, rows, mode, b.gep(source, [base]), places, here)
-            self._multiply(b, rows, form, here, matrix, there)
-            self._unpack(b, rows, mode, there, places, b.gep(target, [base]))
+            moved = at(tile)
+            for part in range(self.parts):
+                x = [self._load(b, source, each, part) for each in moved]
+                for row, value in enumerate(self._products(b, x, matrix, form, pattern)):
+                    self._store(b, target, moved[row], part, value)
         b.ret_void()
         return function
 
-    def pull(self, rows: int, mode: Mode, form: Form) -> ir.Function:
-        """Write (vector before, gradient, tiles, bases, places, matrix, sums): go back over a block.
+    def pull(self, form: Form, pattern: Pattern, wanted: Pattern) -> ir.Function:
+        """Write (vector before, gradient, tiles, bases, strides, matrix, sums): go back over a block.
 
-        The gradient is that behind the block, and becomes that before it. The matrix's is added to
-        the sums, panel by panel: that of the block as it was applied, in its form.
+        The gradient is that behind the block, and becomes that before it. Those of the wanted entries
+        of the matrix, in the order of :func:`entries`, are added to the sums.
         """
         function, b = self.vec.function("pull", FIELDS - 1)
-        values, grad, count, bases, places, matrix, sums = function.args
-        values, grad, matrix, sums = (self._reals(b, each) for each in (values, grad, matrix, sums))
-        bases, places = (b.inttoptr(each, ir.PointerType(INT32)) for each in (bases, places))
-        size = rows * LANES
-        most = max(_PACKED_BYTES // (size * self.vec.bits // 8), 1)
-        left, right = self._buffer(b, most * size), self._buffer(b, most * size)
-        result = self._buffer(b, size)
+        values, grad, count, bases, strides, matrix, sums = function.args
+        at = self._tiles(b, len(pattern), bases, strides)
+        matrix, sums = self._reals(b, matrix), self._reals(b, sums)
+        listed = entries(wanted)
+        step = self._accumulators // self.vec.lanes * self.vec.lanes
+        for first in range(0, len(listed), step):
+            several = listed[first : first + step]
+            with carrying(b, count, [self.vec.zero()] * len(several)) as (tile, carried, new):
+                totals, moved = list(carried), at(tile)
+                for part in range(self.parts):
+                    known: dict[tuple[str, int], ir.Value] = {}
+
+                    def number(
+                        side: str,
+                        row: int,
+                        known: dict[tuple[str, int], ir.Value] = known,
+                        moved: list[ir.Value] = moved,
+                        part: int = part,
+                    ) -> ir.Value:
+                        if (side, row) not in known:
+                            whole = grad if side == "grad" else values
+                            known[side, row] = self._load(b, whole, moved[row], part)
+                        return known[side, row]
+
+                    for k, (row, column) in enumerate(several):
+                        after, before = (row, column) if form == "forward" else (column, row)
+                        g, v = number("grad", after), number("values", before)
+                        totals[k] = self.vec.fma(b, g, v, totals[k])
+                new += totals
+            self._add_sums(b, carried, sums, first)
         back: Form = "transposed" if form == "forward" else "forward"
-        chunks = b.sdiv(b.add(count, INT64(most - 1)), INT64(most))
-        with loop(b, chunks) as chunk:
-            first = b.mul(chunk, INT64(most))
-            rest = b.sub(count, first)
-            used = b.select(b.icmp_signed("<", rest, INT64(most)), rest, INT64(most))
-            with loop(b, used) as k:
-                base = self.vec.index(b, bases, b.add(first, k))
-                place = [b.mul(k, INT64(size))]
-                g, v = b.gep(left, place), b.gep(right, place)
-                self._pack(b, rows, mode, b.gep(grad, [base]), places, g)
-                self._pack(b, rows, mode, b.gep(values, [base]), places, v)
-                self._multiply(b, rows, back, g, matrix, result)
-                self._unpack(b, rows, mode, result, places, b.gep(grad, [base]))
-            self._outer(b, rows, used, left, right, sums)
+        with loop(b, count) as tile:
+            moved = at(tile)
+            for part in range(self.parts):
+                g = [self._load(b, grad, each, part) for each in moved]
+                for row, value in enumerate(self._products(b, g, matrix, back, pattern)):
+                    self._store(b, grad, moved[row], part, value)
         b.ret_void()
         return function
 
@@ -170,6 +241,27 @@ class ColumnWriter:
 
     # ------------------------------------------------------------------ parts
 
+    @contextmanager
+    def _flushing(self, b: ir.IRBuilder) -> Iterator[None]:
+        """Take subnormal numbers as zero; afterwards as the caller had it."""
+        if not self._flushes:
+            yield
+            return
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()])
+        load, store = (
+            ir.Function(b.module, kind, name=f"llvm.x86.sse.{name}mxcsr") for name in ("ld", "st")
+        )
+        before, within = b.alloca(INT32), b.alloca(INT32)
+        b.call(store, [b.bitcast(before, ir.IntType(8).as_pointer())])
+        b.store(b.or_(b.load(before), INT32(_FLUSH)), within)
+        b.call(load, [b.bitcast(within, ir.IntType(8).as_pointer())])
+        yield
+        b.call(load, [b.bitcast(before, ir.IntType(8).as_pointer())])
+
+    def _call(self, b: ir.IRBuilder, fields: list[ir.Value]) -> None:
+        kind = ir.FunctionType(ir.VoidType(), [INT64] * (FIELDS - 1))
+        b.call(b.inttoptr(fields[0], kind.as_pointer()), fields[1:])
+
     def _moved(self, name: str) -> ir.Function:
         function, b = self.vec.function(name, FIELDS - 1)
         source, target, count, places, *_ = function.args
@@ -182,155 +274,86 @@ class ColumnWriter:
         b.ret_void()
         return function
 
+    def _carried(self, name: str, mode: Mode) -> ir.Function:
+        function, b = self.vec.function(name, FIELDS - 1)
+        source, target, count, places, *_ = function.args
+        source, target = self._reals(b, source), self._reals(b, target)
+        places = b.inttoptr(places, ir.PointerType(INT32))
+        height = 1 if mode == "runs" else LANES
+        with loop(b, count) as k:
+            first = b.mul(k, INT64(height))
+            outside = [self.vec.index(b, places, b.add(first, INT64(j))) for j in range(height)]
+            inside = [b.mul(b.add(first, INT64(j)), INT64(LANES)) for j in range(height)]
+            reads, writes = (outside, inside) if name == "fetch" else (inside, outside)
+            lines = [b.load(self._line_at(b, source, each), align=64) for each in reads]
+            if mode == "turned":
+                lines = _transposed(b, lines)
+            for line, place in zip(lines, writes, strict=True):
+                b.store(line, self._line_at(b, target, place), align=64)
+        b.ret_void()
+        return function
+
+    def _line_at(self, b: ir.IRBuilder, base: ir.Value, place: ir.Value) -> ir.Value:
+        return b.bitcast(b.gep(base, [place]), ir.PointerType(self._line))
+
     def _reals(self, b: ir.IRBuilder, address: ir.Value) -> ir.Value:
         return b.inttoptr(address, ir.PointerType(self.vec.real))
 
-    def _buffer(self, b: ir.IRBuilder, numbers: int) -> ir.Value:
-        buffer = b.alloca(self.vec.vector, numbers // self.vec.lanes)
-        buffer.align = 64
-        return b.bitcast(buffer, ir.PointerType(self.vec.real))
+    def _tiles(
+        self, b: ir.IRBuilder, rows: int, bases: ir.Value, strides: ir.Value
+    ) -> Callable[[ir.Value], list[ir.Value]]:
+        """Return a function that gives the bytes from the part's beginning to each row of a tile."""
+        bases = b.inttoptr(bases, ir.PointerType(INT32))
+        strides = b.inttoptr(strides, ir.PointerType(INT64))
+        low = b.load(strides)
+        lows = [INT64(0), low, b.mul(low, INT64(2)), b.mul(low, INT64(3))]
+        high = b.load(b.gep(strides, [INT64(1)])) if rows == LANES else None
 
-    def _vector(self, b: ir.IRBuilder, base: ir.Value, place: ir.Value) -> ir.Value:
-        return b.load(self.vec.vector_at(b, base, place), align=self.vec.align)
+        def at(tile: ir.Value) -> list[ir.Value]:
+            start = b.mul(self.vec.index(b, bases, tile), INT64(LANES * self._bytes))
+            found = []
+            for _ in range(rows // 4):
+                found += [b.add(start, each) for each in lows]
+                if high is not None:
+                    start = b.add(start, high)
+            return found
 
-    def _set_vector(self, b: ir.IRBuilder, base: ir.Value, place: ir.Value, x: ir.Value) -> None:
-        b.store(x, self.vec.vector_at(b, base, place), align=self.vec.align)
+        return at
 
-    def _quad_at(self, b: ir.IRBuilder, base: ir.Value, place: ir.Value) -> ir.Value:
-        return b.bitcast(b.gep(base, [place]), ir.PointerType(self._quad))
+    def _at(self, b: ir.IRBuilder, base: ir.Value, moved: ir.Value, part: int) -> ir.Value:
+        place = b.add(b.add(base, moved), INT64(part * self.vec.align))
+        return b.inttoptr(place, ir.PointerType(self.vec.vector))
 
-    def _pack(
-        self, b: ir.IRBuilder, rows: int, mode: Mode, at: ir.Value, places: ir.Value, to: ir.Value
+    def _load(self, b: ir.IRBuilder, base: ir.Value, moved: ir.Value, part: int) -> ir.Value:
+        return b.load(self._at(b, base, moved, part), align=self.vec.align)
+
+    def _store(
+        self, b: ir.IRBuilder, base: ir.Value, moved: ir.Value, part: int, x: ir.Value
     ) -> None:
-        """Bring a tile into a buffer."""
-        self._carry(b, rows, mode, at, places, to, into_buffer=True)
+        b.store(x, self._at(b, base, moved, part), align=self.vec.align)
 
-    def _unpack(
-        self, b: ir.IRBuilder, rows: int, mode: Mode, here: ir.Value, places: ir.Value, at: ir.Value
-    ) -> None:
-        """Put a tile back."""
-        self._carry(b, rows, mode, at, places, here, into_buffer=False)
+    def _products(
+        self, b: ir.IRBuilder, x: list[ir.Value], matrix: ir.Value, form: Form, pattern: Pattern
+    ) -> list[ir.Value]:
+        """Return the rows of a matrix times vectors."""
+        rows = len(pattern)
+        totals: list[ir.Value | None] = [None] * rows
+        for row, column in entries(pattern):
+            weight = self.vec.scalar(b, matrix, INT64(row * rows + column))
+            target, source = (row, column) if form == "forward" else (column, row)
+            totals[target] = self.vec.fma(b, weight, x[source], totals[target])
+        return [self.vec.zero() if total is None else total for total in totals]
 
-    def _carry(
-        self,
-        b: ir.IRBuilder,
-        rows: int,
-        mode: Mode,
-        memory: ir.Value,
-        places: ir.Value,
-        buffer: ir.Value,
-        *,
-        into_buffer: bool,
+    def _add_sums(
+        self, b: ir.IRBuilder, totals: list[ir.Value], sums: ir.Value, first: int
     ) -> None:
-        if mode == "runs":
-            for row in range(rows):
-                place = self.vec.index(b, places, row)
-                for part in range(self.parts):
-                    shift = INT64(part * self.vec.lanes)
-                    outside = memory, b.add(place, shift)
-                    inside = buffer, INT64(row * LANES + part * self.vec.lanes)
-                    source, target = (outside, inside) if into_buffer else (inside, outside)
-                    self._set_vector(b, *target, self._vector(b, *source))
-            return
-        with loop(b, INT64(rows)) as group:  # four pieces each
-            first = b.mul(group, INT64(4))
-            outside_quads = [
-                self._quad_at(b, memory, self.vec.index(b, places, b.add(first, INT64(k))))
-                for k in range(4)
-            ]
-            lane, other = b.and_(group, INT64(3)), b.ashr(group, INT64(2))
-            inside_quads = []
-            for k in range(4):
-                if mode == "pieces":
-                    place = b.add(b.mul(group, INT64(LANES)), INT64(4 * k))
-                else:
-                    rows_at = b.add(b.mul(other, INT64(4)), INT64(4 * rows + k))
-                    row = self.vec.index(b, places, rows_at)
-                    place = b.add(b.mul(row, INT64(LANES)), b.mul(lane, INT64(4)))
-                inside_quads.append(self._quad_at(b, buffer, place))
-            both = outside_quads, inside_quads
-            sources, targets = both if into_buffer else both[::-1]
-            quads = [b.load(each, align=self._quad_align) for each in sources]
-            if mode == "crossed":
-                quads = _transposed(b, quads)
-            for quad, target in zip(quads, targets, strict=True):
-                b.store(quad, target, align=self._quad_align)
-
-    def _multiply(
-        self,
-        b: ir.IRBuilder,
-        rows: int,
-        form: Form,
-        here: ir.Value,
-        matrix: ir.Value,
-        there: ir.Value,
-    ) -> None:
-        """Multiply a tile by a matrix, a panel of rows after the other."""
-        width = min(self.parts, 4)
-        height = min(self._accumulators // width, rows)
-        for start in range(0, self.parts, width):
-            with loop(b, INT64(rows // height)) as panel:
-                top = b.mul(panel, INT64(height))
-                totals: list[list[ir.Value | None]] = [[None] * width for _ in range(height)]
-                for column in range(rows):
-                    x = [
-                        self._vector(b, here, INT64(column * LANES + part * self.vec.lanes))
-                        for part in range(start, start + width)
-                    ]
-                    for k in range(height):
-                        row = b.add(top, INT64(k))
-                        if form == "forward":
-                            place = b.add(b.mul(row, INT64(rows)), INT64(column))
-                        else:
-                            place = b.add(row, INT64(column * rows))
-                        weight = self.vec.scalar(b, matrix, place)
-                        for part in range(width):
-                            totals[k][part] = self.vec.fma(b, weight, x[part], totals[k][part])
-                for k, line in enumerate(totals):
-                    row = b.mul(b.add(top, INT64(k)), INT64(LANES))
-                    for part, total in enumerate(line):
-                        shift = INT64((start + part) * self.vec.lanes)
-                        self._set_vector(b, there, b.add(row, shift), total)
-
-    def _outer(
-        self,
-        b: ir.IRBuilder,
-        rows: int,
-        count: ir.Value,
-        left: ir.Value,
-        right: ir.Value,
-        sums: ir.Value,
-    ) -> None:
-        """Add the products of each row on the left with each on the right, summed over lanes."""
-        high, low = self.panel
-        with loop(b, INT64(rows // high)) as i, loop(b, INT64(rows // low)) as j:
-            above = b.mul(i, INT64(high * LANES))
-            below = b.mul(j, INT64(low * LANES))
-            zeros = [self.vec.zero()] * (high * low)
-            with carrying(b, count, zeros) as (k, carried, new):
-                tile = b.mul(k, INT64(rows * LANES))
-                totals = list(carried)
-                for part in range(self.parts):
-                    shift = b.add(tile, INT64(part * self.vec.lanes))
-                    x, y = (
-                        [
-                            self._vector(b, base, b.add(b.add(start, INT64(r * LANES)), shift))
-                            for r in range(number)
-                        ]
-                        for base, start, number in ((left, above, high), (right, below, low))
-                    )
-                    for r in range(high):
-                        for c in range(low):
-                            place = r * low + c
-                            totals[place] = self.vec.fma(b, x[r], y[c], totals[place])
-                new += totals
-            panel = b.add(b.mul(i, INT64(rows // low)), j)
-            start = b.mul(panel, INT64(high * low))
-            for first in range(0, high * low, self.vec.lanes):
-                found = self._lane_sums(b, carried[first : first + self.vec.lanes])
-                place = self.vec.vector_at(b, sums, b.add(start, INT64(first)))
-                b.store(b.fadd(b.load(place, align=self.vec.bits // 8), found), place,
-                        align=self.vec.bits // 8)  # fmt: skip
+        """Add the sums over lanes of vectors to as many numbers, filled up with zeros."""
+        lanes = self.vec.lanes
+        filled = [*totals, *[self.vec.zero()] * (-len(totals) % lanes)]
+        for start in range(0, len(filled), lanes):
+            found = self._lane_sums(b, filled[start : start + lanes])
+            place = self.vec.vector_at(b, sums, INT64(first + start))
+            b.store(b.fadd(b.load(place, align=self._bytes), found), place, align=self._bytes)
 
     def _lane_sums(self, b: ir.IRBuilder, vectors: list[ir.Value]) -> ir.Value:
         """Return one vector, of the sums over the lanes of as many vectors as there are lanes."""
@@ -343,16 +366,17 @@ class ColumnWriter:
         return vectors[0]
 
 
-def _transposed(b: ir.IRBuilder, quads: list[ir.Value]) -> list[ir.Value]:
-    """Return the columns of four vectors of 4 numbers."""
-    one, two, three, four = quads
-    low, high = indices([0, 4, 1, 5]), indices([2, 6, 3, 7])
-    first, second = b.shuffle_vector(one, two, low), b.shuffle_vector(three, four, low)
-    third, fourth = b.shuffle_vector(one, two, high), b.shuffle_vector(three, four, high)
-    front, back = indices([0, 1, 4, 5]), indices([2, 3, 6, 7])
-    return [
-        b.shuffle_vector(first, second, front),
-        b.shuffle_vector(first, second, back),
-        b.shuffle_vector(third, fourth, front),
-        b.shuffle_vector(third, fourth, back),
-    ]
+def _transposed(b: ir.IRBuilder, lines: list[ir.Value]) -> list[ir.Value]:
+    """Return the columns of 16 vectors of 16 numbers."""
+    count = len(lines)
+    # Each round deals the numbers of the k-th line and of the one half of all lines later in turn.
+    low = indices(k // 2 + count * (k % 2) for k in range(count))
+    high = indices(count // 2 + k // 2 + count * (k % 2) for k in range(count))
+    for _ in range(count.bit_length() - 1):
+        half = count // 2
+        lines = [
+            b.shuffle_vector(lines[k], lines[k + half], each)
+            for k in range(half)
+            for each in (low, high)
+        ]
+    return lines

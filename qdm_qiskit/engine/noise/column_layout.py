@@ -10,6 +10,8 @@ import torch
 from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
+from ..jit.emit_columns import LANES, Pattern
+from ..jit.emit_products import LEAST_READ
 from ..lowering.angles import Tree
 from .angles import Angles
 from .base import Arguments
@@ -17,7 +19,7 @@ from .blocks import Block
 from .column_runner import ColumnRunner, Matrix
 from .columns import Column, String
 from .lowering import Event
-from .matrices import BlockMatrices, SampleMatrices
+from .matrices import BlockMatrices, Masks, SampleMatrices
 from .pictures import Picture, Pictures
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
 
 _ZERO = np.array([1.0, 0.0, 0.0, 1.0])
 """The Pauli vector of |0>."""
+_NOTHING = np.zeros(0, np.int32)
 _StackKey = tuple[str, int]
 """("fixed", "weights" or "inputs", rows)."""
 
@@ -70,6 +73,7 @@ class ColumnLayout:
         own: dict[int, list[tuple[Event, tuple[int, ...]]]] = {}
         fixed: dict[int, list[np.ndarray]] = {}
         found: dict[int, tuple[_StackKey, int]] = {}
+        masks: dict[int, Masks] = {}
         for k in used:
             block = blocks[k]
             size = 4 ** len(block.qubits)
@@ -79,6 +83,7 @@ class ColumnLayout:
                 each.append((block.events[0], block.qubits))
                 continue
             kind, row = self._shared.add(block.events, rows, block.qubits)
+            masks[k] = self._shared.masks((kind, row))
             if kind == "fixed":
                 matrices = fixed.setdefault(size, [])
                 found[k] = (("fixed", size), len(matrices))
@@ -90,8 +95,18 @@ class ColumnLayout:
         self._fixed = {size: np.stack(each) for size, each in fixed.items()}
         self._order: list[_StackKey] = sorted({key for key, _ in found.values()})
         number = {key: k for k, key in enumerate(self._order)}
+        for k, (key, row) in found.items():
+            if key[0] == "inputs":
+                masks[k] = self._own[key[1]].masks[row]
         self.matrices = {
-            k: Matrix(number[key], row, key[1], own=key[0] == "inputs")
+            k: Matrix(
+                number[key],
+                row,
+                key[1],
+                _pattern(masks[k][0]),
+                _pattern(masks[k][1]),
+                own=key[0] == "inputs",
+            )
             for k, (key, row) in found.items()
         }
         self._tensors: dict[tuple[object, torch.dtype], Tensor] = {}
@@ -142,6 +157,23 @@ class ObservableLayout(ColumnLayout):
         late = late_blocks(pictures)
         super().__init__(pictures.blocks, late, inputs, weights)
         self.forward = pictures.forward
+        self._rows: list[int | None] | None = None
+        """The component of each active qubit, None for |0>, if no component has more than one."""
+        self.width = 4 ** len(active)
+        if all(len(order) == 1 for order in pictures.forward.orders.values()):
+            component = {order[0]: c for c, order in pictures.forward.orders.items()}
+            self._rows = [component.get(q) for q in active]
+            place = {q: row for row, q in enumerate(active)}
+            # A string on one qubit is read on another one, too, whose vector is the last: the identity.
+            rows = [[place[q] for q in each.qubits] for each in columns]
+            read = [
+                np.array([*each, *[len(active)] * (LEAST_READ - len(each))], np.int32)
+                for each in rows
+            ]
+            self.runner = ColumnRunner(
+                columns, self.matrices, [_NOTHING] * len(columns), self.width, read=read
+            )
+            return
         fresh, self._shared_parts, self._halves = _parts(pictures.forward, active)
         order = list(fresh)
         for c in (*self._shared_parts, *self._halves[0], *self._halves[1]):
@@ -156,7 +188,6 @@ class ObservableLayout(ColumnLayout):
             if key not in known:
                 known[key] = column.indices(weight)
         results = [known[tuple(column.qubits)] for column in columns]
-        self.width = 4 ** len(active)
         self.runner = ColumnRunner(columns, self.matrices, results, self.width)
 
     def evaluate(self, arguments: Arguments, state: dict[int, Tensor]) -> Tensor:
@@ -168,6 +199,8 @@ class ObservableLayout(ColumnLayout):
         """
         stacks = self._stacks(arguments)
         runner = self.runner
+        if self._rows is not None:
+            return self._read(arguments, state, stacks)
 
         def again(start: Tensor | None, given: Sequence[Tensor]) -> Tensor:
             rows = [_evolved(column, self.matrices, given, None)[0] for column in runner.columns]
@@ -179,6 +212,30 @@ class ObservableLayout(ColumnLayout):
 
         x = runner.run(arguments.batch, None, stacks, again)
         return self._contract(x, state, arguments.like)
+
+    def _read(self, arguments: Arguments, state: dict[int, Tensor], stacks: list[Tensor]) -> Tensor:
+        """Return the values of observables in product states."""
+        assert self._rows is not None
+        runner, like = self.runner, arguments.like
+        batch = max((each.shape[1] for each in state.values()), default=1)
+        filled = -(-batch // LANES) * LANES
+        zero = self._constant("zero", _ZERO[:, None], like)
+        each = [(zero if c is None else state[c]).expand(4, batch) for c in (*self._rows, None)]
+        vectors = torch.nn.functional.pad(torch.stack(each), (0, filled - batch))
+
+        def again(start: Tensor | None, given: Sequence[Tensor]) -> Tensor:
+            assert start is not None
+            assert runner.read is not None
+            found = []
+            for column, rows in zip(runner.columns, runner.read, strict=True):
+                x = _evolved(column, self.matrices, given, None)[0, : 4 ** len(rows)]
+                x = x.unsqueeze(1).expand(-1, filled)
+                for row in reversed(rows):  # the most significant digit first
+                    x = (x.unflatten(0, (4, -1)) * start[row][:, None]).sum(0)
+                found.append(x[0])
+            return torch.stack(found)
+
+        return runner.run(filled, vectors, stacks, again)[:, :batch]
 
     def _contract(self, x: Tensor, state: dict[int, Tensor], like: Tensor) -> Tensor:
         """Return the values of observables ``(m, 4**n)`` in the product state."""
@@ -244,6 +301,10 @@ def late_blocks(pictures: Pictures) -> list[int]:
     """Return the blocks that observables go through, from the last to the first."""
     assert pictures.backward is not None  # observables are evolved
     return [action.block for action in pictures.backward.actions if action.kind == "apply"]
+
+
+def _pattern(mask: np.ndarray) -> Pattern:
+    return tuple(int(row @ (1 << np.arange(len(row)))) for row in mask)
 
 
 def _angle(event: Event) -> ParameterExpression | Tree:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from ..jit.columns import LEAST_DIGITS
+from ..jit.columns import LEAST_DIGITS, with_neighbours
 from .blocks import Block
 
 __all__ = [
     "COLUMN_FLOPS",
+    "MOST_BLOCKS",
+    "ROW_DIGITS",
     "STEP_SECONDS",
     "Column",
+    "Group",
     "Step",
     "String",
     "keeps_trace",
@@ -30,6 +34,12 @@ COLUMN_FLOPS = 50e9
 """Real multiplications and additions in a second, of blocks on one core (float32)."""
 STEP_SECONDS = 1e-6
 """Seconds that a step on the smallest vector takes, forward and back."""
+ROW_DIGITS = 4
+"""Digits of the rows of a part that goes through a group of blocks: 16 KB in float32."""
+MOST_BLOCKS = 12
+"""Blocks of a group, whose vectors are all held for a part on the way back."""
+_SMALL_DIGITS = 6
+"""Digits up to which a group may grow: such columns cost little but their records."""
 _EXACT = 1e-12
 
 String = tuple[tuple[int, int], ...]
@@ -47,6 +57,22 @@ class Step:
     """Digits on which it acts, the first the most significant in its matrix."""
     qubit: int = -1
     """The new qubit."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Blocks through which a part of a column goes at a time."""
+
+    digits: int
+    """Digits of the column."""
+    rows: tuple[int, ...]
+    """Those on which the blocks act, ascending, and what :func:`with_neighbours` adds."""
+    steps: tuple[Step, ...]
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of a part."""
+        return int(4 ** (len(self.rows) + 2))
 
 
 @dataclass
@@ -73,11 +99,40 @@ class Column:
             total += STEP_SECONDS + 4 * 2 * 4**step.digits * rows / COLUMN_FLOPS
         return total
 
+    @cached_property
+    def groups(self) -> list[Group | Step]:
+        """Blocks in groups, in another order where they act on other qubits, and new qubits between."""
+        found: list[Group | Step] = []
+        waiting: list[Step] = []
+        for step in self.steps:
+            if step.block >= 0:
+                waiting.append(step)
+                continue
+            found += _grouped(waiting)
+            found.append(step)
+            waiting = []
+        return found + _grouped(waiting)
+
+    @property
+    def kept_numbers(self) -> int:
+        """Numbers that the way there keeps for the way back: the column before each group."""
+        return sum(4**each.digits for each in self.groups if isinstance(each, Group))
+
+    @property
+    def part_numbers(self) -> int:
+        """Numbers of the parts that are held at a time on the way back."""
+        each = (
+            group.numbers * (len(group.steps) + 1)
+            for group in self.groups
+            if isinstance(group, Group)
+        )
+        return max(each, default=0)
+
     def numbers(self, *, kept: bool) -> int:
-        """Return how many numbers its work takes: if kept, those of all steps for a backward pass."""
+        """Return how many numbers its work takes: if kept, what a backward pass needs."""
         if not kept:
-            return 4**self.digits
-        return 2 * 4**self.digits + sum(4**step.digits for step in self.steps if step.block >= 0)
+            return 4**self.digits + self.part_numbers
+        return 2 * 4**self.digits + self.kept_numbers + self.part_numbers
 
     def indices(self, weights: dict[int, int]) -> np.ndarray:
         """Return, for each number of the column, where it is if each qubit's digit counts so much."""
@@ -85,6 +140,30 @@ class Column:
         for qubit in reversed(self.qubits):
             found = np.add.outer(found, np.arange(4, dtype=np.int32) * weights[qubit]).ravel()
         return found.astype(np.int32)
+
+
+def _grouped(steps: Sequence[Step]) -> list[Group]:
+    """Return blocks in groups, each as early as the blocks before it on its qubits allow."""
+    waiting, found = list(steps), []
+    digits = 0
+    while waiting:
+        digits = max(digits, waiting[0].digits)  # a group before may have taken in more
+        rows = with_neighbours(frozenset(waiting[0].at))
+        taken, left, blocked = [waiting[0]], [], set[int]()
+        for step in waiting[1:]:
+            wider = with_neighbours(rows | frozenset(step.at))
+            larger = max(digits, step.digits)
+            fits = len(wider) <= min(ROW_DIGITS, larger - 2) and len(taken) < MOST_BLOCKS
+            near = step.digits <= max(digits, _SMALL_DIGITS)
+            if fits and near and not blocked.intersection(step.at):
+                digits, rows = larger, wider
+                taken.append(step)
+            else:
+                left.append(step)
+                blocked.update(step.at)
+        found.append(Group(digits, tuple(sorted(rows)), tuple(taken)))
+        waiting = left
+    return found
 
 
 def keeps_trace(block: Block) -> bool:

@@ -25,6 +25,7 @@ from .base import Arguments, NoisyProgram, confusion_terms
 from .blocks import fuse
 from .channels import PAULIS, ReadoutMap
 from .column_layout import ObservableLayout, StateLayout, late_blocks, runs_on_columns
+from .column_runner import table_numbers
 from .columns import Column, String, observable_columns, state_column
 from .lowering import Event, NoisyCircuit
 from .matrices import BlockMatrices, SampleRotations, SampleStarts
@@ -442,8 +443,11 @@ class DensityProgram(NoisyProgram):
         needed = threads * max(column.numbers(kept=kept) for column in way.columns)
         if way.pictures.backward is None:
             needed += 2 * batch * (len(way.strings) + (4 ** len(way.covered)))
-        else:  # all observables at the start of the circuit; what autograd keeps, and their gradients
-            needed += (3 if kept else 1) * len(way.strings) * 4 ** len(self.active)
+        else:
+            needed += threads * table_numbers(way.columns, batch)
+            if any(len(each) > 1 for each in way.pictures.forward.orders.values()):
+                # All observables at the start of the circuit; what autograd keeps, and their gradients.
+                needed += (3 if kept else 1) * len(way.strings) * 4 ** len(self.active)
             needed += way.pictures.forward.numbers(batch, kept=kept)
         check_memory(
             needed * like.element_size(),

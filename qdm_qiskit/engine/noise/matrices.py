@@ -22,6 +22,7 @@ from .lowering import Event
 
 __all__ = [
     "BlockMatrices",
+    "Masks",
     "SampleMatrices",
     "SampleRotations",
     "SampleStarts",
@@ -30,6 +31,12 @@ __all__ = [
 
 _Level = tuple[np.ndarray, np.ndarray, np.ndarray]
 """One level of the products: rows of the earlier factors, of the later ones, and of those alone."""
+
+
+Masks = tuple[np.ndarray, np.ndarray]
+"""Entries of a matrix that are not zero whatever the angles are, and those that angles change."""
+_ROUNDING = 1e-14
+"""Below this an entry of a channel, whose largest is 1, is what rounding left of zero."""
 
 
 @cache
@@ -54,6 +61,7 @@ class BlockMatrices:
         self._angles: dict[int, list[int]] = {}
         self._chains: dict[int, list[list[int]]] = {}
         self._trees: dict[int, list[_Level]] = {}
+        self._masks: dict[tuple[object, int], Masks] = {}
         self._stacked: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         """By size: terms of all factors ``(3, factors, size, size)``, and rows of their angles."""
         self._tensors: dict[tuple[object, torch.dtype, torch.device], Tensor] = {}
@@ -89,14 +97,22 @@ class BlockMatrices:
             factors.append(np.stack(terms) if factors else np.stack(terms) @ total)
             angles.append(columns[id(event)])
         if not factors:
+            total = _without_rounding(total)
             self._fixed.append(total)
+            self._masks["fixed", len(self._fixed) - 1] = total != 0, np.zeros_like(total, bool)
             return ("fixed", len(self._fixed) - 1)
+        factors = [_without_rounding(each) for each in factors]
         start = len(self._factors.setdefault(size, []))
         self._factors[size] += factors
         self._angles.setdefault(size, []).extend(angles)
         chains = self._chains.setdefault(size, [])
         chains.append(list(range(start, start + len(factors))))
+        self._masks[size, len(chains) - 1] = _masks(factors)
         return (size, len(chains) - 1)
+
+    def masks(self, key: tuple[object, int]) -> Masks:
+        """Return the entries of a matrix, by its key, that matter."""
+        return self._masks[key]
 
     def finish(self) -> None:
         """Plan the products."""
@@ -251,7 +267,10 @@ class SampleMatrices:
              rotation_terms(event.pauli)]
             for event, axes in events
         ]  # fmt: skip
-        self._terms = np.array(terms).swapaxes(0, 1)[:, :, None]
+        self._terms = _without_rounding(np.array(terms)).swapaxes(0, 1)[:, :, None]
+        by_rotation = self._terms[:, :, 0].swapaxes(0, 1)
+        self.masks: list[Masks] = [_masks([each]) for each in by_rotation]
+        """By rotation."""
         self._angles = Angles([i.angle for i, _ in events if i.angle is not None], inputs, weights)
         self._tensors: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
@@ -302,6 +321,20 @@ class SampleStarts:
         same = torch.addcmul(table[0], table[1], torch.cos(theta))
         vectors = torch.addcmul(same, table[2], torch.sin(theta))
         return dict(zip(self._components, vectors.unbind(0), strict=True))
+
+
+def _without_rounding(array: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(array) < _ROUNDING, 0.0, array)
+
+
+def _masks(factors: Sequence[np.ndarray]) -> Masks:
+    """Return the entries that matter of a product of factors, each with three terms."""
+    found = np.eye(factors[0].shape[-1], dtype=bool)
+    for terms in factors:
+        found = (terms != 0).any(0) @ found
+    if len(factors) == 1:
+        return found, (factors[0][1:] != 0).any(0)
+    return found, found
 
 
 def _rotation(

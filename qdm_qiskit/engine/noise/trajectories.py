@@ -162,19 +162,67 @@ class TrajectoryProgram(NoisyProgram):
             generator: On the CPU; torch's own if None.
         """
         arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
+        values = self._values(observables, readout)
+
+        def measure(states: Tensor, order: list[int]) -> Tensor:
+            return values(states, order).sum(2).t()
+
+        return self._mean(arguments, measure, trajectories, generator)
+
+    @in_full_precision
+    def estimate(
+        self,
+        observables: Sequence[SparsePauliOp],
+        inputs: Tensor | None = None,
+        weights: Tensor | None = None,
+        initial_state: Tensor | None = None,
+        *,
+        initial_qubits: Sequence[int] | None = None,
+        readout: bool = True,
+        trajectories: int = 256,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return what :meth:`expectation` does, and the variance of each of these estimates.
+
+        The variance is that of the same trajectories, divided by their number.
+
+        Args:
+            observables, inputs, weights, initial_state, initial_qubits, readout: As there.
+            trajectories: Number for each sample, at least 2.
+            generator: On the CPU; torch's own if None.
+
+        Raises:
+            InvalidOption: For fewer trajectories.
+        """
+        if trajectories < 2:
+            raise InvalidOption(f"A variance takes at least 2 trajectories, got {trajectories}.")
+        arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
+        values = self._values(observables, readout)
+
+        def measure(states: Tensor, order: list[int]) -> Tensor:
+            found = values(states, order)
+            return torch.cat([found.sum(2), found.square().sum(2)]).t()
+
+        mean, square = self._mean(arguments, measure, trajectories, generator).chunk(2, 1)
+        scatter = (square - mean.square()).detach().clamp_min(0.0)
+        return mean, scatter / (trajectories - 1)
+
+    def _values(
+        self, observables: Sequence[SparsePauliOp], readout: bool
+    ) -> Callable[[Tensor, list[int]], Tensor]:
+        """Return a function of states and their order, ``(observables, batch, trajectories)``."""
         found = [self._through_readout(observable, readout) for observable in observables]
         tables: dict[tuple[int, ...], ObservableTable] = {}
 
-        def measure(states: Tensor, order: list[int]) -> Tensor:
+        def values(states: Tensor, order: list[int]) -> Tensor:
             key = tuple(order)
             if key not in tables:
                 positions = {q: len(order) - 1 - k for k, q in enumerate(order)}
                 tables[key] = ObservableTable([_placed(terms, positions) for terms in found])
             flat = states.reshape(-1, states.shape[-1]).t()
-            values = tables[key].evaluate(flat)
-            return values.reshape(len(found), *states.shape[:2]).sum(2).t()
+            return tables[key].evaluate(flat).reshape(len(found), *states.shape[:2])
 
-        return self._mean(arguments, measure, trajectories, generator)
+        return values
 
     # ------------------------------------------------------------------ evolution
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import platform
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp, random_statevector
 from qiskit_aer.noise import NoiseModel, depolarizing_error, thermal_relaxation_error
 
-from qdm_qiskit.engine.jit.columns import column_kernels, places
+from qdm_qiskit.engine.jit.columns import column_kernels, part_of, tiles_of, with_neighbours
+from qdm_qiskit.engine.jit.emit_products import LOW_DIGITS
 from qdm_qiskit.engine.noise import DensityProgram, compile_noisy
+from qdm_qiskit.engine.noise.columns import ROW_DIGITS, Column, Step
 from qdm_qiskit.errors import InvalidData
 from tests.engine.noise import test_density as density
 from tests.helpers import random_angles
@@ -42,38 +45,198 @@ def rows_of(vector: np.ndarray, digits: int, block: tuple[int, ...]) -> np.ndarr
     return moved.reshape(4 ** len(block), -1)
 
 
+def masks(pattern: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(row @ (1 << np.arange(len(row)))) for row in pattern)
+
+
+def rows_and_blocks(digits: int):
+    """Return rows of parts, and blocks within, so that each block and each way to fetch is met."""
+    pairs = itertools.permutations(range(digits), 2)
+    for block in [*pairs, *((d,) for d in range(digits))]:
+        yield tuple(sorted(with_neighbours(frozenset(block)))), block
+
+
+@pytest.mark.parametrize("form", ["forward", "transposed"])
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
-@pytest.mark.parametrize("digits", [4, 5, pytest.param(6, marks=pytest.mark.slow)])
-def test_blocks_and_their_gradients_against_numpy(digits, dtype, tolerance):
+@pytest.mark.parametrize("digits", [5, pytest.param(6, marks=pytest.mark.slow)])
+def test_blocks_and_their_gradients_against_numpy(digits, dtype, tolerance, form):
     kernels = column_kernels(double=dtype is np.float64)
     rng = np.random.default_rng(digits)
-    every = [*itertools.permutations(range(digits), 2), *((d,) for d in range(digits))]
-    for block, form in itertools.product(every, ("forward", "transposed")):
-        rows, where = 4 ** len(block), places(digits, block)
+    # A few patterns, each with its own machine code: full, sparse with an empty row, and a few wanted.
+    chosen = {size: rng.random((size, size)) < 0.3 for size in (4, 16)}
+    for each in chosen.values():
+        each[2] = False
+    for k, (rows, block) in enumerate(rows_and_blocks(digits)):
+        size, part, size_of = 4 ** len(block), part_of(digits, rows), np.dtype(dtype).itemsize
+        pattern = chosen[size] if k % 3 else np.ones((size, size), bool)
+        wanted = pattern & chosen[size]
         (x, around), (y, beyond), (g, beside) = (guarded(4**digits, dtype) for _ in range(3))
-        (entries, _), (sums, _) = (guarded(rows**2, dtype) for _ in range(2))
+        (kept, over), (inner_g, under) = (guarded(16 * 4 ** len(rows), dtype) for _ in range(2))
+        (matrix, _), (sums, _) = (guarded(size**2, dtype) for _ in range(2))
         x[:], g[:] = rng.normal(size=(2, 4**digits))
-        entries[:] = rng.normal(size=rows**2) / rows
-        matrix = entries.reshape(rows, rows)
-        matrix = matrix if form == "forward" else matrix.T
+        matrix[:] = (rng.normal(size=(size, size)) * pattern / size).ravel()
+        square = matrix.reshape(size, size)
+        square = square if form == "forward" else square.T
         before, given = rows_of(x, digits, block), rows_of(g, digits, block).copy()
-        tiles = len(where.bases), where.bases.ctypes.data, where.places.ctypes.data
+        local = tuple(rows.index(digit) for digit in block)
+        bases, strides = tiles_of(len(rows), local, size_of)
+        tiles = len(bases), bases.ctypes.data, strides.ctypes.data
+        carried = part.count, part.places.ctypes.data, 0, 0, 0
+        code = masks(pattern)
         table = np.array(
             [
-                [kernels.address("apply", rows, where.mode, form), x.ctypes.data, y.ctypes.data,
-                 *tiles, entries.ctypes.data, 0],
-                [kernels.address("pull", rows, where.mode, form), x.ctypes.data, g.ctypes.data,
-                 *tiles, entries.ctypes.data, sums.ctypes.data],
+                [kernels.address("fetch", part.mode), x.ctypes.data, kept.ctypes.data, *carried],
+                [kernels.address("fetch", part.mode), g.ctypes.data, inner_g.ctypes.data, *carried],
+                [kernels.address("pull", form, code, masks(wanted)), kept.ctypes.data,
+                 inner_g.ctypes.data, *tiles, matrix.ctypes.data, sums.ctypes.data],
+                [kernels.address("put", part.mode), inner_g.ctypes.data, g.ctypes.data, *carried],
+                [kernels.address("apply", form, code), kept.ctypes.data, kept.ctypes.data, *tiles,
+                 matrix.ctypes.data, 0],
+                [kernels.address("put", part.mode), kept.ctypes.data, y.ctypes.data, *carried],
             ],
             np.int64,
         )  # fmt: skip
-        kernels.run(table.ctypes.data, 0, 2)
-        assert np.abs(rows_of(y, digits, block) - matrix @ before).max() < tolerance
-        assert np.abs(rows_of(g, digits, block) - matrix.T @ given).max() < tolerance
-        found = kernels.in_order(torch.from_numpy(sums.copy()), rows)[0].numpy()
-        assert np.abs(found - given @ before.T).max() < 40 * tolerance
-        for whole in (around, beyond, beside):  # nothing is written beside the vectors
+        shifts = np.zeros((*table.shape, 2), np.int64)
+        for record, field in ((0, 1), (1, 1), (3, 2), (5, 2)):
+            shifts[record, field, 0] = size_of
+        outer = np.array(
+            [kernels.address("parts_of"), table.ctypes.data, len(table), len(part.bases),
+             part.bases.ctypes.data, shifts.ctypes.data, 0, 0],
+            np.int64,
+        )  # fmt: skip
+        kernels.run(outer.ctypes.data, 0, 1)
+        assert np.abs(rows_of(y, digits, block) - square @ before).max() < tolerance
+        assert np.abs(rows_of(g, digits, block) - square.T @ given).max() < tolerance
+        expected = given @ before.T
+        expected = (expected if form == "forward" else expected.T)[wanted]
+        assert np.abs(sums[: wanted.sum()] - expected).max() < 40 * tolerance
+        for whole in (around, beyond, beside, over, under):  # nothing is written beside the vectors
             assert np.isnan(whole).sum() == 64
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+@pytest.mark.parametrize("digits", [2, 3, 5, 7])
+def test_columns_in_product_states_against_numpy(digits, dtype, tolerance):
+    """Values, gradients of the column and those of the states' vectors."""
+    kernels, batch, itemsize = (
+        column_kernels(double=dtype is np.float64),
+        32,
+        np.dtype(dtype).itemsize,
+    )
+    rng = np.random.default_rng(digits)
+    qubits = rng.permutation(digits + 1)[:digits].astype(np.int32)
+    sizes = [4**digits, (digits + 1) * 4 * batch, batch]
+    (x, _), (vectors, _), (given, _) = (guarded(size, dtype) for size in sizes)
+    (grad, over), (theirs, beyond), (values, beside) = (guarded(size, dtype) for size in sizes)
+    for each in (x, vectors, given):
+        each[:] = rng.normal(size=each.size) / 2
+    grad[:] = np.nan  # what was there does not matter
+    low = min(digits, LOW_DIGITS)
+    split = [low, min(digits - low, LOW_DIGITS)]
+    split.append(digits - sum(split))
+    levels = [(4 ** (k + 1) - 1) // 3 for k in split]
+    distance = sum(levels) * batch * itemsize
+    (tables, under) = guarded(2 * sum(levels) * batch, dtype)
+    starts = [tables.ctypes.data + sum(levels[:k]) * batch * itemsize for k in range(3)]
+    tops = [at + (4**k - 1) // 3 * batch * itemsize for at, k in zip(starts, split, strict=True)]
+    parts = [np.ascontiguousarray(each) for each in np.split(qubits, np.cumsum(split)[:-1])]
+    shape = np.array([4 ** split[2], 4 ** split[1], 4 ** split[0], distance])
+    rest = *reversed(tops), shape.ctypes.data, batch
+    rows, low_rows = (min(16, 4**k) for k in (split[1], split[0]))
+    several = list(zip(starts, parts, split, strict=True))
+    table = [
+        [kernels.address("products"), at, vectors.ctypes.data, each.ctypes.data, k, batch, 0, 0]
+        for at, each, k in several
+    ]
+    table += [
+        [kernels.address("read", rows), x.ctypes.data, values.ctypes.data, *rest],
+        [kernels.address("seed", rows), given.ctypes.data, grad.ctypes.data, *rest],
+        [
+            kernels.address("clear"),
+            0,
+            tables.ctypes.data + distance,
+            sum(levels) * batch,
+            0,
+            0,
+            0,
+            0,
+        ],
+        [kernels.address("unread", rows, low_rows), given.ctypes.data, x.ctypes.data, *rest],
+    ]
+    table += [
+        [kernels.address("unproducts"), at, at + distance, vectors.ctypes.data, theirs.ctypes.data,
+         each.ctypes.data, k, batch]
+        for at, each, k in several
+    ]  # fmt: skip
+    kernels.run(np.array(table, np.int64).ctypes.data, 0, len(table))
+    column = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    states = torch.tensor(vectors.reshape(-1, 4, batch), dtype=torch.float64, requires_grad=True)
+    product = torch.ones(1, batch, dtype=torch.float64)
+    for qubit in qubits:
+        product = (states[qubit][:, None] * product).flatten(0, 1)
+    expected = column @ product
+    (expected * torch.from_numpy(given)).sum().backward()
+    for found, exact in ((values, expected), (grad, column.grad), (theirs, states.grad)):
+        exact = exact.detach().numpy().ravel()
+        assert np.abs(found - exact).max() < tolerance * max(np.abs(exact).max(), 1)
+    for whole in (over, beyond, beside, under):
+        assert np.isnan(whole).sum() == 64
+
+
+def test_what_is_kept_is_found_again_part_by_part():
+    """A field's second shift counts parts."""
+    kernels, digits = column_kernels(double=False), 5
+    part = part_of(digits, (2, 3))
+    (x, _), (kept, over) = (guarded(4**digits, np.float32) for _ in range(2))
+    x[:] = np.arange(4**digits)
+    table = np.array([[kernels.address("fetch", "runs"), x.ctypes.data, kept.ctypes.data,
+                       part.count, part.places.ctypes.data, 0, 0, 0]], np.int64)  # fmt: skip
+    shifts = np.zeros((1, 8, 2), np.int64)
+    shifts[0, 1, 0], shifts[0, 2, 1] = 4, 4 * 256
+    outer = np.array([[kernels.address("parts_of"), table.ctypes.data, 1, len(part.bases),
+                       part.bases.ctypes.data, shifts.ctypes.data, 0, 0]], np.int64)  # fmt: skip
+    kernels.run(outer.ctypes.data, 0, 1)
+    assert np.array_equal(kept, x)  # the digit that stands still is the most significant one
+    assert np.isnan(over).sum() == 64
+
+
+def test_subnormal_numbers_are_zero_within_and_as_they_were_outside():
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("other processors take no longer for them")
+    kernels = column_kernels(double=False)
+    (x, _), (one, _) = (guarded(16, np.float32) for _ in range(2))
+    x[0], one[:4] = 1e-40, 1
+    table = np.array([kernels.address("grow"), x.ctypes.data, 0, 1, 0, 0, one.ctypes.data, 0])
+    kernels.run(table.ctypes.data, 0, 1)
+    assert not x[:4].any()
+    assert np.float32(1e-40) * np.float32(1) > 0
+
+
+# ---------------------------------------------------------------------- groups
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(5, 9), st.data())
+def test_groups_keep_the_order_on_each_qubit(digits, data):
+    pairs = st.lists(st.integers(0, digits - 1), min_size=1, max_size=2, unique=True)
+    blocks = data.draw(st.lists(pairs, max_size=30))
+    column = Column(list(range(digits)))
+    met = 5
+    for k, at in enumerate(blocks):
+        met = max(met, max(at) + 1)  # as a column grows
+        column.steps.append(Step(met, k, tuple(at)))
+    groups = column.groups
+    order = [step for group in groups for step in group.steps]
+    assert sorted(step.block for step in order) == list(range(len(blocks)))
+    for qubit in range(digits):
+        met = [step.block for step in order if qubit in step.at]
+        assert met == sorted(met)
+    for group in groups:
+        assert set(group.rows) >= {digit for step in group.steps for digit in step.at}
+        assert len(group.rows) <= min(ROW_DIGITS, group.digits - 2)
+        assert group.digits > max(group.rows)
+    sizes = [group.digits for group in groups]
+    assert sizes == sorted(sizes)  # what a column has taken in stays
 
 
 # ---------------------------------------------------------------------- programs
@@ -184,6 +347,26 @@ def test_gradients_against_finite_differences(backward, monkeypatch):
 
     assert torch.autograd.gradcheck(values, (x, w, states))
     assert all(taken)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_columns_that_grow_give_what_calls_of_torch_give(backward, monkeypatch):
+    """Seven qubits, taken in one after the other while groups of blocks change their order."""
+    circuit, inputs, weights = chain(7, 3)
+    program = compile_noisy(circuit, relaxing(), inputs, weights, method="density")
+    x, w = (each.requires_grad_() for each in random_angles(7, 21, 2))
+    observables = [SparsePauliOp.from_sparse_list([("Z", [q], 1.0)], 7) for q in range(7)]
+
+    def results():
+        values = program.expectation(observables, x, w)
+        return [values, *torch.autograd.grad(values.square().sum(), (x, w))]
+
+    forced(program, None, monkeypatch)
+    expected = results()
+    taken = forced(program, backward, monkeypatch)
+    for got, want in zip(results(), expected, strict=True):
+        assert (got - want).abs().max() < 1e-10
+    assert taken == [True]
 
 
 @pytest.mark.parametrize("backward", [False, True])

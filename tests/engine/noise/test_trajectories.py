@@ -238,3 +238,29 @@ def test_refusals():
     wide.h(range(50))
     with pytest.raises(InvalidData, match="GiB"):
         compile_noisy(wide, NoiseModel()).probabilities(qubits=[0])
+
+
+def test_the_variance_is_what_estimates_scatter():
+    """Squares of errors against the exact value, in units of the variance, are 1 in the mean."""
+    circuit, x, w = layers(2)
+    noise = noise_model(3)
+    program = compile_noisy(circuit, noise, x, w, method="trajectories")
+    exact = compile_noisy(circuit, noise, x, w, method="density")
+    assert isinstance(program, TrajectoryProgram)
+    inputs, weights = random_angles(2, 2, 1)
+    observables = [SparsePauliOp("ZI"), SparsePauliOp("XY")]
+    wanted = exact.expectation(observables, inputs, weights)
+    draws, repeats, squares = torch.Generator().manual_seed(5), 200, []
+    for _ in range(repeats):
+        mean, variance = program.estimate(
+            observables, inputs, weights, trajectories=100, generator=draws
+        )
+        squares.append(((mean - wanted).square() / variance).mean())
+    # A square of a normal number has variance 2; those of one repetition may hang together.
+    assert abs(float(torch.stack(squares).mean()) - 1) < 5 * math.sqrt(2 / repeats)
+    one, two = (torch.Generator().manual_seed(7) for _ in range(2))
+    mean, _ = program.estimate(observables, inputs, weights, trajectories=9, generator=one)
+    plain = program.expectation(observables, inputs, weights, trajectories=9, generator=two)
+    assert torch.equal(mean, plain)
+    with pytest.raises(InvalidOption, match="at least 2 trajectories, got 1"):
+        program.estimate(observables, inputs, weights, trajectories=1)
