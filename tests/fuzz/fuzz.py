@@ -40,7 +40,7 @@ def fuzz(reader: Reader, name: str, count: int, seed: int, bomb_bytes: int = 0) 
     """Read so many damaged copies of a file; return what was seen, and what was wrong.
 
     With `bomb_bytes` the first copies of an archive unpack into so much: one into an array of
-    bytes, one for each of its arrays into more rows of that kind.
+    bytes, the others into more rows of each of its arrays.
     """
     whole = reader.file.read_bytes()
     seen: dict[str, Any] = {"inputs": count, "read": 0, "refused": 0, "seconds": 0.0, "wrong": []}

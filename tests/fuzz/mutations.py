@@ -142,14 +142,18 @@ def bomb(whole: bytes, size: int, name: str | None = None) -> bytes:
 
 
 def bombs(whole: bytes, size: int) -> list[bytes]:
-    """Return archives that unpack into so much: one of bytes, and one for each array with rows."""
+    """Return archives that unpack into so much, or a half, fourth or eighth of it, as limits do.
+
+    One has an array of bytes, the others more rows of each array that has rows.
+    """
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         arrays = {
             each: np.lib.format.read_array(io.BytesIO(archive.read(each)))
             for each in archive.namelist()
         }
     rows = [each for each, array in arrays.items() if array.ndim and array.size]
-    return [bomb(whole, size), *(bomb(whole, size, each) for each in rows)]
+    sizes = [size // part for part in (1, 2, 4, 8)]
+    return [bomb(whole, size), *(bomb(whole, n, each) for n in sizes for each in rows)]
 
 
 def _header(member: bytes, draw: random.Random) -> bytes:
