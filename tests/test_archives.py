@@ -5,22 +5,28 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 
 from qdm_qiskit import archives
-from qdm_qiskit.archives import read_arrays
+from qdm_qiskit.archives import Header, read_arrays
+from qdm_qiskit.circuits.spec import CircuitSpec
 from qdm_qiskit.data.npz import read_npz
 from qdm_qiskit.errors import InvalidData, QdmError
 from qdm_qiskit.execution.device_files import load_device, save_device
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.files import parse_json, read_json_object
+from qdm_qiskit.hardware.ledger.output_files import read_outputs
 from qdm_qiskit.hardware.ledger.run_files import (
     CountsInfo,
     StoredCounts,
@@ -28,6 +34,7 @@ from qdm_qiskit.hardware.ledger.run_files import (
     read_counts,
     write_counts,
 )
+from qdm_qiskit.hardware.plan.qnn_question import QnnQuestion
 from qdm_qiskit.hardware.providers.settings import read_settings
 from qdm_qiskit.hardware.run.replay import _stored_trajectory
 
@@ -38,6 +45,23 @@ ARRAYS = {
     "text": np.array("a text"),
     "states": np.full((2, 2), 1 + 2j, dtype=np.complex64),
 }
+
+
+PLAN = SimpleNamespace(num_images=2, image_shape=(1, 2, 2), steps=())
+"""Of a plan, what says how many images it stores."""
+
+
+def _turned() -> QuantumCircuit:
+    found = QuantumCircuit(1)
+    found.rx(Parameter("a"), 0)
+    found.ry(Parameter("b"), 0)
+    return found
+
+
+def _with_rows(rows: int, inputs: bytes) -> dict[str, bytes]:
+    """Return the files of a question that claims so many rows."""
+    content = json.loads(QNN.files()["qnn.json"]) | {"rows_shape": [rows]}
+    return {"qnn.json": json.dumps(content).encode(), "inputs.npz": inputs}
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -104,6 +128,149 @@ def test_what_comes_out_counts_and_not_what_goes_in(tmp_path, monkeypatch):
     assert peak < 2**21
 
 
+@pytest.fixture
+def unpacked(monkeypatch) -> list[int]:
+    """Number of bytes of each piece that is unpacked of an archive."""
+    pieces: list[int] = []
+    read = zipfile.ZipExtFile.read
+
+    def counted(self, n=-1):
+        piece = read(self, n)
+        pieces.append(len(piece))
+        return piece
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", counted)
+    return pieces
+
+
+def test_all_headers_are_checked_before_any_values_are_unpacked(tmp_path, unpacked):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, first=np.zeros(2**20), last=np.zeros(3, dtype=np.int64))
+
+    def check(headers):
+        assert headers == {
+            "first": Header((2**20,), np.dtype("f8")),
+            "last": Header((3,), np.dtype("i8")),
+        }
+        raise InvalidData("it is not wanted")
+
+    with pytest.raises(InvalidData, match="it is not wanted"):
+        read_arrays(path, check=check)
+    assert 0 < sum(unpacked) <= 2 * 2**8
+    read_arrays(path)
+    assert sum(unpacked) > 2**23
+    assert max(unpacked) <= archives.CHUNK_BYTES
+
+
+def test_values_that_end_early_or_fail_their_sum_are_refused(tmp_path):
+    """Stored, so that nothing but the sum sees a flipped bit."""
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.arange(100_000))
+    whole = path.read_bytes()
+    at = len(whole) // 2
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(InvalidData, match="Bad CRC-32"):
+        read_arrays(path)
+
+
+QNN = QnnQuestion(
+    kind="SamplerQNN",
+    spec=CircuitSpec.from_circuit(_turned(), inputs=["a"], weights=["b"], readout=[0]),
+    weights=np.array([0.5]),
+    inputs=np.zeros((3, 1)),
+    rows_shape=(3,),
+    output_shape=(2,),
+    places=np.array([0, 1]),
+)
+ROWS = 2**18
+"""Of what is too large here: 2 MB, where 2 GB would do the same."""
+TOO_LARGE = {
+    "counts": (
+        "c.npz",
+        {"counts_0000": np.ones((ROWS, 2), np.int64), "info": np.array("{}")},
+        lambda path: read_counts(path, [(3, 2)]),
+        "at most 66144 are read",
+    ),
+    "estimates": (
+        "c.npz",
+        {"estimates_0000": np.ones((2, ROWS, 2)), "info": np.array("{}")},
+        lambda path: read_counts(path, [(3, 2)]),
+        "at most 66144 are read",
+    ),
+    "counts of another type": (
+        "c.npz",
+        {"counts_0000": np.ones((ROWS, 2)), "info": np.array("{}")},
+        read_counts,
+        "counts of shape (262144, 2) and type float64",
+    ),
+    "info": (
+        "c.npz",
+        {"counts_0000": np.ones((1, 2), np.int64), "info": np.array(" " * ROWS)},
+        read_counts,
+        "info of shape () and type <U262144",
+    ),
+    "images": (
+        "images.npz",
+        {"images": np.ones((2, 1, 2, 2)), "trajectory": np.ones((ROWS, 2, 1, 2, 2))},
+        lambda path: _stored_trajectory(path.parent, PLAN),
+        "at most 4224 are read",
+    ),
+    "outputs": (
+        "outputs.npz",
+        {"outputs": np.ones((ROWS, 2))},
+        lambda path: read_outputs(path.parent, 6),
+        "at most 8288 are read",
+    ),
+    "other outputs": (
+        "outputs.npz",
+        {"outputs": np.ones(2), "standard_errors": np.ones(ROWS)},
+        lambda path: read_outputs(path.parent),
+        "standard_errors of shape (262144,)",
+    ),
+    "inputs of a qnn": (
+        "inputs.npz",
+        {"weights": np.zeros(1), "inputs": np.zeros((ROWS, 1))},
+        lambda path: QnnQuestion.from_files(QNN.files() | {"inputs.npz": path.read_bytes()}),
+        "its inputs have the shape (262144, 1)",
+    ),
+    "rows of a qnn": (
+        "inputs.npz",
+        {"weights": np.zeros(1), "inputs": np.zeros((ROWS, 1))},
+        lambda path: QnnQuestion.from_files(_with_rows(ROWS, path.read_bytes()), 3),
+        "its rows have the shape (262144,), 3 were planned",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TOO_LARGE)
+def test_what_is_not_planned_is_refused_before_it_is_unpacked(tmp_path, unpacked, kind):
+    name, arrays, read, says = TOO_LARGE[kind]
+    np.savez_compressed(tmp_path / name, **arrays)
+    with pytest.raises(InvalidData, match=re.escape(says)):
+        read(tmp_path / name)
+    assert sum(unpacked) <= len(arrays) * 2**8
+
+
+def test_what_is_planned_fits(tmp_path):
+    """The largest text of a job, and counts of many circuits; a question's own files."""
+    info = CountsInfo(job_id="j" * 4000, tag="t" * 4000, shots=4, ran_at=1.0)
+    counts = tuple(np.ones((3, 2), dtype=np.int64) for _ in range(500))
+    write_counts(tmp_path / "c.npz", StoredCounts(counts=counts, info=info))
+    assert len(read_counts(tmp_path / "c.npz", [(3, 2)] * 500).counts) == 500
+    np.testing.assert_array_equal(QnnQuestion.from_files(QNN.files(), 3).inputs, QNN.inputs)
+
+
+def test_rows_without_counts_and_negative_counts_are_refused_wherever_they_are(tmp_path):
+    info = CountsInfo(job_id="j", tag="t", shots=4, ran_at=1.0)
+    for value, says in ((0, "a row without counts"), (-1, "negative counts")):
+        counts = np.ones((2**16, 2), dtype=np.int64)
+        counts[-1] = value
+        path = tmp_path / f"{value}.npz"
+        write_counts(path, StoredCounts(counts=(counts,), info=info))
+        with pytest.raises(InvalidData, match=says):
+            read_counts(path)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -162,7 +329,7 @@ def _nonce(path: Path) -> None:
 
 READERS: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object]]] = {
     "counts": ("c.npz", _counts, read_counts),
-    "trajectory": ("images.npz", _trajectory, lambda path: _stored_trajectory(path.parent)),
+    "trajectory": ("images.npz", _trajectory, lambda path: _stored_trajectory(path.parent, PLAN)),
     "own images": ("own.npz", _pixels, read_npz),
     "settings": ("service.json", _json, lambda path: read_settings(path.parent)),
     "json": ("a.json", _json, read_json_object),

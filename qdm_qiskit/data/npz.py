@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 
-from ..archives import read_arrays
+from ..archives import Headers, read_arrays
 from ..errors import InvalidData, MissingData
 from .images import validate_images
 from .raw import RawImages
@@ -18,7 +19,9 @@ __all__ = [
 ]
 
 LARGEST_BYTES = 2**30
-"""Most bytes that the arrays of the file may have together."""
+"""Most bytes that the arrays of the file may have together, and the images as they are used."""
+MOST_LABELS = 2**24
+"""Most labels: as many as there are images of 4 x 4 pixels in so many bytes."""
 
 
 def read_npz(path: str | Path) -> tuple[RawImages, bool]:
@@ -95,19 +98,36 @@ def _as_pixels(images: np.ndarray, path: Path) -> np.ndarray:
             f"width) without a zero, got {shape}."
         )
     if images.dtype == np.uint8:
-        images = images.astype(np.float32) / 255
+        images = images.astype(np.float32)
+        images /= 255
     elif images.dtype.kind != "f":
         raise InvalidData(
             f"{path}: 'images' must be uint8 or floats in [0, 1], got {images.dtype}."
         )
     validate_images(images, f"images in {path}")
-    return np.clip(images, 0, 1).astype(np.float32)
+    # In their place: several copies of 1 GB are more than some machines have.
+    pixels = images.astype(np.float32, copy=False)
+    return np.clip(pixels, 0, 1, out=pixels)
 
 
 def _read_arrays(path: Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
-        return read_arrays(path, wanted, most_bytes=LARGEST_BYTES)
+        return read_arrays(path, wanted, most_bytes=LARGEST_BYTES, check=_check_headers)
     except InvalidData as error:
         raise InvalidData(
             f"{path} cannot be read as a .npz file ({error}); write it with numpy.savez."
         ) from error
+
+
+def _check_headers(headers: Headers) -> None:
+    """Refuse images that are too many as 32-bit floats, and labels, before they are unpacked."""
+    images, labels = headers.get("images"), headers.get("labels")
+    if images is not None and 4 * math.prod(images.shape) > LARGEST_BYTES:
+        raise InvalidData(
+            f"its images of shape {images.shape} have {4 * math.prod(images.shape)} bytes as "
+            f"32-bit floats; at most {LARGEST_BYTES} are read"
+        )
+    if labels is not None and math.prod(labels.shape) > MOST_LABELS:
+        raise InvalidData(
+            f"it has {math.prod(labels.shape)} labels; at most {MOST_LABELS} are read"
+        )

@@ -138,7 +138,7 @@ class HardwareRun:
         if not path.is_file():
             return None
         try:
-            return read_arrays(path)["images"]
+            return read_arrays(path, ["images"])["images"]
         except (InvalidData, KeyError) as error:
             raise InvalidData(
                 f"{path} cannot be used: {error}; move it away, and `qdm run resume` makes it again."

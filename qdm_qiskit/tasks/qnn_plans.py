@@ -163,7 +163,7 @@ def read_run(run: HardwareRun, kind: type[Run]) -> Run:
     plan = run.plan
     if plan.qnn is None:
         raise MissingData(f"Run {plan.run_id} is a model's: it has images, and no outputs.")
-    found, path = read_outputs(run.folder), run.folder / MANIFEST
+    found, path = read_outputs(run.folder, plan.qnn.count), run.folder / MANIFEST
     if found is None or not path.is_file():
         raise MissingData(
             f"Run {plan.run_id} has no outputs yet; go on with `qdm run resume {plan.run_id}`."

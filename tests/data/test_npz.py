@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from qdm_qiskit import archives
 from qdm_qiskit.data import load_dataset
 from qdm_qiskit.data import npz as npz_module
 from qdm_qiskit.errors import InvalidData, InvalidOption, MissingData
@@ -137,6 +138,22 @@ def test_an_array_over_the_limit_is_refused(tmp_path, images, monkeypatch):
     np.savez(tmp_path / "own.npz", images=images)
     with pytest.raises(InvalidData, match="at most 1000 are read"):
         load(tmp_path / "own.npz")
+
+
+def test_images_that_are_too_many_as_floats_and_labels_are_refused_unread(tmp_path, monkeypatch):
+    """Bytes take a fourth of the memory that images do as they are used."""
+    monkeypatch.setattr(npz_module, "LARGEST_BYTES", 2**14)
+    monkeypatch.setattr(npz_module, "MOST_LABELS", 100)
+    path = tmp_path / "own.npz"
+    np.savez(path, images=np.full((64, 8, 8), 7, np.uint8), labels=np.arange(64))
+    assert len(npz_module.read_npz(path)[0].pixels) == 64
+    monkeypatch.setattr(archives, "_read_values", None)
+    np.savez(path, images=np.full((65, 8, 8), 7, np.uint8))
+    with pytest.raises(InvalidData, match="have 16640 bytes as 32-bit floats; at most 16384"):
+        npz_module.read_npz(path)
+    np.savez(path, labels=np.arange(101))
+    with pytest.raises(InvalidData, match="it has 101 labels; at most 100 are read"):
+        npz_module.read_npz_classes(path)
 
 
 def test_every_damaged_file_gives_our_error_or_images(tmp_path, images, message_of):

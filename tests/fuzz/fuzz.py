@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from qdm_qiskit.errors import QdmError
-from tests.fuzz.mutations import bomb, mutated
+from tests.fuzz.mutations import bombs, mutated
 from tests.fuzz.readers import Reader, readers
 
 MOST_SECONDS = 5.0
@@ -39,11 +39,13 @@ class Hang(BaseException):
 def fuzz(reader: Reader, name: str, count: int, seed: int, bomb_bytes: int = 0) -> dict[str, Any]:
     """Read so many damaged copies of a file; return what was seen, and what was wrong.
 
-    With `bomb_bytes` the first copy of an archive is one that unpacks into so much.
+    With `bomb_bytes` the first copies of an archive unpack into so much: one into an array of
+    bytes, the others into more rows of each of its arrays.
     """
     whole = reader.file.read_bytes()
     seen: dict[str, Any] = {"inputs": count, "read": 0, "refused": 0, "seconds": 0.0, "wrong": []}
     reader.read()  # the whole file
+    first = bombs(whole, bomb_bytes) if bomb_bytes and whole[:2] == b"PK" else []
 
     def stop(*_: object) -> None:
         raise Hang
@@ -52,9 +54,9 @@ def fuzz(reader: Reader, name: str, count: int, seed: int, bomb_bytes: int = 0) 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for number in range(count):
-            bombed = bomb_bytes and number == 0 and whole[:2] == b"PK"
             draw = random.Random(f"{name} {seed} {number}")
-            reader.file.write_bytes(bomb(whole, bomb_bytes) if bombed else mutated(whole, draw))
+            bombed = number < len(first)
+            reader.file.write_bytes(first[number] if bombed else mutated(whole, draw))
             begun, wrong = time.process_time(), ""
             signal.alarm(MOST_WALL_SECONDS)
             try:

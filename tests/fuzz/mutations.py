@@ -8,6 +8,8 @@ import random
 import zipfile
 from typing import Any
 
+import numpy as np
+
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 2**31, 2**63, 2**127, 10**40, 1e308, 1e-320, -0.0, "", "x" * 5000, "../../etc",
     "\x00", "\ud800", [], {}, [[[[]]]], float("nan"), float("inf"),
@@ -111,22 +113,47 @@ def _archive(whole: bytes, draw: random.Random) -> bytes:
     return made.getvalue()
 
 
-def bomb(whole: bytes, size: int) -> bytes:
-    """Return an archive whose largest member unpacks into zeros: some kilobytes for a gigabyte."""
+def bomb(whole: bytes, size: int, name: str | None = None) -> bytes:
+    """Return an archive that unpacks into zeros: some kilobytes for a gigabyte.
+
+    Its largest member is an array of bytes; or the array that is named is of its own type, with as
+    many more rows as fill `size`.
+    """
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         members = {each.filename: archive.read(each) for each in archive.infolist()}
-    largest = max(members, key=lambda name: len(members[name]))
-    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({size},), }}\n".encode()
+    largest = name or max(members, key=lambda each: len(members[each]))
+    descr, shape = "|u1", (size,)
+    if name is not None:
+        kept = np.lib.format.read_array(io.BytesIO(members[name]))
+        descr, row = kept.dtype.str, int(np.prod(kept.shape[1:])) * kept.dtype.itemsize
+        shape = (max(1, size // row), *kept.shape[1:])
+        size = shape[0] * row
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
-        for name, content in members.items():
-            if name != largest:
-                packed.writestr(name, content)
+        for each, content in members.items():
+            if each != largest:
+                packed.writestr(each, content)
         with packed.open(largest, "w", force_zip64=True) as member:
             member.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
             for begin in range(0, size, 2**24):
                 member.write(bytes(min(2**24, size - begin)))
     return made.getvalue()
+
+
+def bombs(whole: bytes, size: int) -> list[bytes]:
+    """Return archives that unpack into so much, or a half, fourth or eighth of it, as limits do.
+
+    One has an array of bytes, the others more rows of each array that has rows.
+    """
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        arrays = {
+            each: np.lib.format.read_array(io.BytesIO(archive.read(each)))
+            for each in archive.namelist()
+        }
+    rows = [each for each, array in arrays.items() if array.ndim and array.size]
+    sizes = [size // part for part in (1, 2, 4, 8)]
+    return [bomb(whole, size), *(bomb(whole, n, each) for n in sizes for each in rows)]
 
 
 def _header(member: bytes, draw: random.Random) -> bytes:

@@ -110,15 +110,20 @@ def _of_a_run(root: Path) -> dict[str, Reader]:
     for name in ("sqlite", "log"):
         shutil.copytree(root, root.parent / f"ledger-{name}", ignore=lambda *_: {"trained"})
     [counts, *_] = sorted((folder / "steps").glob("step*.npz"))
+    shapes = [(plan.num_images, 1 << plan.circuit.qubits)]
     return {
         "plan": Reader(folder / "plan.json", lambda: read_plan(folder), fast=False),
         "circuits of a plan": Reader(
             folder / "circuits.qpy", lambda: read_all_circuits(plan), fast=False
         ),
+        "circuits anew": Reader(
+            folder / "circuits.qpy", lambda: read_all_circuits(anew(plan)), fast=False
+        ),
         "inputs of a plan": Reader(folder / "inputs.npz", lambda: read_inputs(anew(plan))),
         "pairs of a refit": Reader(folder / "refit.npz", lambda: read_pairs(anew(plan))),
         "counts": Reader(counts, lambda: read_counts(counts)),
-        "images of a run": Reader(folder / "images.npz", lambda: _stored_trajectory(folder)),
+        "counts of a plan": Reader(counts, lambda: read_counts(counts, shapes)),
+        "images of a run": Reader(folder / "images.npz", lambda: _stored_trajectory(folder, plan)),
         "nonce": Reader(folder / "nonce", lambda: nonce(folder)),
         "manifest": Reader(
             folder / "manifest.json", lambda: read_manifest(folder / "manifest.json")
@@ -170,7 +175,8 @@ def _of_a_qnn(root: Path) -> dict[str, Reader]:
     return {
         "question of a qnn": Reader(run / "qnn.json", question, fast=False),
         "inputs of a qnn": Reader(run / "inputs.npz", question, fast=False),
-        "outputs of a qnn": Reader(run / "outputs.npz", lambda: read_outputs(run)),
+        "outputs of a qnn": Reader(run / "outputs.npz", lambda: read_outputs(run, plan.qnn.count)),
+        "outputs without a plan": Reader(run / "outputs.npz", lambda: read_outputs(run)),
     }
 
 

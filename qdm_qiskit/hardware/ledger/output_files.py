@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ...archives import read_arrays
+from ...archives import MOST_BYTES, Headers, read_arrays
 from ...errors import InvalidData
 from ...files import write_bytes
 
 __all__ = ["OUTPUTS", "StoredOutputs", "read_outputs", "write_outputs"]
 
 OUTPUTS = "outputs.npz"
+MOST_HEADER_BYTES = 1 << 12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,8 +57,13 @@ def write_outputs(folder: Path, found: StoredOutputs) -> None:
     write_bytes(folder / OUTPUTS, buffer.getvalue())
 
 
-def read_outputs(folder: Path) -> StoredOutputs | None:
+def read_outputs(folder: Path, count: int | None = None) -> StoredOutputs | None:
     """Read the outputs of a run; None before it is done, or of a model's run.
+
+    Args:
+        folder: The run's folder.
+        count: Number of all outputs, as planned: a file of more is refused before it is unpacked.
+            None if it is not known.
 
     Raises:
         InvalidData: If the file cannot be used.
@@ -66,14 +72,20 @@ def read_outputs(folder: Path) -> StoredOutputs | None:
     if not path.is_file():
         return None
     try:
-        arrays = read_arrays(path)
+        most = MOST_BYTES if count is None else 2 * (8 * count + MOST_HEADER_BYTES)
+        arrays = read_arrays(path, most_bytes=most, check=_check_headers)
         errors = arrays.get("standard_errors")
         found = StoredOutputs(outputs=arrays["outputs"], standard_errors=errors)
-        good = found.outputs.dtype == np.float64
-        if errors is not None:
-            good &= errors.dtype == np.float64 and errors.shape == found.outputs.shape
-        if not good:
-            raise InvalidData(f"outputs of shape {found.outputs.shape}")
     except Exception as error:  # zip, numpy and key errors alike
         raise InvalidData(f"{path} cannot be used: {error}.") from error
     return found
+
+
+def _check_headers(headers: Headers) -> None:
+    """Refuse what is no file of outputs, before it is unpacked."""
+    if not {"outputs"} <= set(headers) <= {"outputs", "standard_errors"}:
+        raise InvalidData(f"it holds the arrays {sorted(headers)[:5]}")
+    shape = headers["outputs"].shape
+    for name, each in headers.items():
+        if each.dtype != np.float64 or each.shape != shape:
+            raise InvalidData(f"{name} of shape {each.shape} and type {each.dtype}")

@@ -29,7 +29,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ...archives import read_arrays
+from ...archives import MOST_BYTES, Headers, read_arrays
 from ...errors import InvalidData
 from ...files import parse_json, read_json_object, write_bytes, write_json, write_text
 from ...mitigation.device_fit import DeviceFit
@@ -66,6 +66,14 @@ NONCE, STEPS, IMAGES, SAMPLES, MANIFEST = (
     "samples.png",
     "manifest.json",
 )
+
+
+MOST_INFO_BYTES = 1 << 16
+"""Most bytes of what belongs to counts, and of the headers besides those of arrays."""
+MOST_HEADER_BYTES = 1 << 9
+VALUES_AT_ONCE = 1 << 15
+"""Counts that are looked at together: they stay in the processor's cache, and nothing of the size of
+all is made beside them."""
 
 
 class Timed(Protocol):
@@ -121,8 +129,14 @@ def write_counts(path: Path, stored: StoredCounts) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read_counts(path: Path) -> StoredCounts | None:
+def read_counts(path: Path, shapes: Sequence[tuple[int, int]] | None = None) -> StoredCounts | None:
     """Read the counts of a file; None if there is none.
+
+    Args:
+        path: The file.
+        shapes: Rows and outcomes of each circuit as they were planned; of an Estimator rows and
+            observables. A file that holds more bytes than these is refused before any are
+            unpacked; one that holds others is for the caller to refuse. None if nothing is planned.
 
     Raises:
         InvalidData: If the file cannot be used.
@@ -130,28 +144,58 @@ def read_counts(path: Path) -> StoredCounts | None:
     if not path.exists():
         return None
     try:
-        arrays = read_arrays(path)
+        most = MOST_BYTES if shapes is None else _planned_bytes(shapes)
+        arrays = read_arrays(path, most_bytes=most, check=_check_headers)
         info = CountsInfo(**parse_json(str(arrays["info"])))
         names = sorted(name for name in arrays if name.startswith("counts_"))
         counts = tuple(arrays[name] for name in names)
         more = sorted(name for name in arrays if name.startswith("estimates_"))
         estimates = tuple(arrays[name] for name in more)
         for each in counts:
-            if each.dtype != np.int64 or each.ndim != 2 or (each < 0).any():
-                raise InvalidData(f"counts of shape {each.shape} and type {each.dtype}")
-            if (each.sum(axis=1) < 1).any():
-                raise InvalidData("a row without counts")
-        for each in estimates:
-            if each.dtype != np.float64 or each.ndim != 3 or len(each) != 2:
-                raise InvalidData(f"estimates of shape {each.shape} and type {each.dtype}")
-        if bool(counts) == bool(estimates):
-            raise InvalidData("it holds no counts, or estimates besides")
+            _check_rows(each)
     except Exception as error:  # zip, numpy, JSON and key errors alike
         raise InvalidData(
             f"{path} cannot be used ({error}); move it away, and `qdm run resume` fetches the "
             "counts again from the job."
         ) from error
     return StoredCounts(counts=counts, info=info, estimates=estimates)
+
+
+def _check_rows(counts: np.ndarray) -> None:
+    """Refuse negative counts, and rows without counts."""
+    rows, outcomes = counts.shape
+    step = max(1, VALUES_AT_ONCE // max(1, outcomes))
+    for begin in range(0, rows, step):
+        part = counts[begin : begin + step]
+        if part.min(initial=0) < 0:
+            raise InvalidData(f"negative counts in an array of shape {counts.shape}")
+        if not part.any(axis=1).all():
+            raise InvalidData("a row without counts")
+
+
+def _planned_bytes(shapes: Sequence[tuple[int, int]]) -> int:
+    """Return the most bytes of a file of counts, unpacked; an Estimator gives two numbers of each."""
+    values = sum(rows * outcomes for rows, outcomes in shapes)
+    return 2 * 8 * values + MOST_HEADER_BYTES * len(shapes) + MOST_INFO_BYTES
+
+
+def _check_headers(headers: Headers) -> None:
+    """Refuse what is no file of counts, before it is unpacked."""
+    kinds = set()
+    for name, each in headers.items():
+        kind = name.partition("_")[0]
+        if kind == "counts":
+            good = each.dtype == np.int64 and each.ndim == 2
+        elif kind == "estimates":
+            good = each.dtype == np.float64 and each.ndim == 3 and each.shape[0] == 2
+        else:
+            good = name == "info" and each.dtype.kind == "U" and each.shape == ()
+            good = good and each.dtype.itemsize <= MOST_INFO_BYTES
+        if not good:
+            raise InvalidData(f"{kind} of shape {each.shape} and type {each.dtype}")
+        kinds.add(kind)
+    if len(kinds - {"info"}) != 1:
+        raise InvalidData("it holds no counts, or estimates besides")
 
 
 def nonce(folder: Path) -> str:

@@ -44,3 +44,8 @@ class QnnPlan:
     def rows(self) -> int:
         """Number of rows of inputs."""
         return math.prod(self.rows_shape)
+
+    @property
+    def count(self) -> int:
+        """Number of outputs of all rows."""
+        return self.rows * math.prod(self.output_shape)

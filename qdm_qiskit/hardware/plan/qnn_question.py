@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
-from ...archives import read_arrays
+from ...archives import Headers, read_arrays
 from ...canonical_json import canonical_json
 from ...circuits.saved import circuit_from_text, circuit_text
 from ...circuits.spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
@@ -109,8 +110,13 @@ class QnnQuestion:
         return {QNN: canonical_json(content), INPUTS: buffer.getvalue()}
 
     @classmethod
-    def from_files(cls, contents: Mapping[str, bytes]) -> QnnQuestion:
+    def from_files(cls, contents: Mapping[str, bytes], rows: int | None = None) -> QnnQuestion:
         """Return the question that :meth:`files` wrote.
+
+        Args:
+            contents: The files.
+            rows: Number of rows of inputs that were planned; arrays of other shapes than these and
+                the circuit need are refused before they are unpacked. None takes the file's word.
 
         Raises:
             InvalidData, InvalidOption: If they hold something else.
@@ -118,26 +124,32 @@ class QnnQuestion:
         whole = parse_json(contents[QNN])
         if not isinstance(whole, dict) or whole.get("schema") != SCHEMA:
             raise InvalidData(f"{QNN} is not of schema '{SCHEMA}'")
-        arrays = read_arrays(contents[INPUTS])
-        weights = _checked(arrays["weights"], 1, "weights")
-        inputs = _checked(arrays["inputs"], 2, "inputs") if "inputs" in arrays else None
         circuit = circuit_from_text(str(whole["circuit"]))
         if whole["kind"] not in ("EstimatorQNN", "SamplerQNN"):
             raise InvalidData(f"its kind is {whole['kind']!r:.40}")
         places = whole["places"]
+        spec = CircuitSpec(
+            name=NAME,
+            circuit=circuit,
+            encoding="angle",
+            data_qubits=tuple(range(circuit.num_qubits)),
+            readout=_readout_from_plain(whole["readout"]),
+            source="a QNN of qiskit-machine-learning",
+        )
+        rows_shape = tuple(int(each) for each in whole["rows_shape"])
+        if rows not in (None, math.prod(rows_shape)):
+            raise InvalidData(f"its rows have the shape {rows_shape}, {rows} were planned")
+        shapes = {
+            "weights": (len(spec.weights),),
+            "inputs": (math.prod(rows_shape), len(spec.inputs)),
+        }
+        arrays = read_arrays(contents[INPUTS], check=partial(_check_headers, shapes))
         found = cls(
             kind=whole["kind"],
-            spec=CircuitSpec(
-                name=NAME,
-                circuit=circuit,
-                encoding="angle",
-                data_qubits=tuple(range(circuit.num_qubits)),
-                readout=_readout_from_plain(whole["readout"]),
-                source="a QNN of qiskit-machine-learning",
-            ),
-            weights=weights,
-            inputs=inputs,
-            rows_shape=tuple(int(each) for each in whole["rows_shape"]),
+            spec=spec,
+            weights=_finite(arrays["weights"], "weights"),
+            inputs=_finite(arrays["inputs"], "inputs") if "inputs" in arrays else None,
+            rows_shape=rows_shape,
             output_shape=tuple(int(each) for each in whole["output_shape"]),
             places=None if places is None else np.array(places, dtype=np.int64),
         )
@@ -170,7 +182,7 @@ def read_question(plan: RunPlan) -> QnnQuestion:
     """
     contents = {name: checked_bytes(plan, name) for name in (QNN, INPUTS)}
     try:
-        found = QnnQuestion.from_files(contents)
+        found = QnnQuestion.from_files(contents, plan.num_images)
         said = plan.qnn
         if said is None or (found.sha256, found.rows) != (said.question_sha256, plan.num_images):
             raise InvalidData("it is not the question that was planned")
@@ -203,7 +215,14 @@ def _readout_from_plain(plain: Any) -> ExpectationReadout | ProbabilityReadout:
     )
 
 
-def _checked(array: np.ndarray, dimensions: int, name: str) -> np.ndarray:
-    if array.dtype != np.float64 or array.ndim != dimensions or not np.isfinite(array).all():
-        raise InvalidData(f"its {name} have the shape {array.shape} and type {array.dtype}")
+def _check_headers(shapes: Mapping[str, tuple[int, ...]], headers: Headers) -> None:
+    """Refuse other values than a question has, before they are unpacked."""
+    for name, each in headers.items():
+        if name not in shapes or each.shape != shapes[name] or each.dtype != np.float64:
+            raise InvalidData(f"its {name} have the shape {each.shape} and type {each.dtype}")
+
+
+def _finite(array: np.ndarray, name: str) -> np.ndarray:
+    if not np.isfinite(array).all():
+        raise InvalidData(f"its {name} are not finite")
     return array

@@ -96,7 +96,7 @@ class RunParts:
             InvalidData: If the counts are not those of this run.
         """
         plan, ledger = self._run.plan, self._run.ledger
-        stored = read_counts(counts_path(plan.folder, part))
+        stored = read_counts(counts_path(plan.folder, part), shapes)
         if stored is None:
             return None
         if shapes is not None:

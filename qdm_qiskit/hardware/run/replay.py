@@ -6,6 +6,7 @@ versions of the libraries; a replay says whether they are the stored ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...archives import read_arrays
+from ...archives import Headers, read_arrays
 from ...arguments import checked_path
 from ...errors import CalibrationMismatch, InvalidData, MissingData
 from ...execution.distributions import (
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
     from .call_results import CallCounts
 
 __all__ = ["Replay", "StepReplay", "replay"]
+
+MOST_HEADERS = 1 << 12
+"""Most bytes of all headers of the arrays of images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +216,7 @@ def replay(folder: Path, *, sampler: Sampler | None = None) -> Replay:
     walk = _one_circuit if plan.calls is None else partial(_calls, sampler=sampler)
     path, steps, whole = walk(plan, calibrations)
     trajectory = np.stack(path)
-    kept = _stored_trajectory(folder)
+    kept = _stored_trajectory(folder, plan)
     difference = None
     if kept is not None:
         same = kept.shape == trajectory.shape
@@ -235,7 +239,8 @@ def _one_circuit(
     chain = PlannedChain(plan)
     path, steps = [chain.images()], []
     for planned in plan.steps:
-        stored = read_counts(counts_path(plan.folder, planned.name))
+        shape = (plan.num_images, 1 << plan.circuit.qubits)
+        stored = read_counts(counts_path(plan.folder, planned.name), [shape])
         if stored is None:
             break
         counts = _step_counts(plan, stored, planned.name)
@@ -276,7 +281,7 @@ def _qnn(plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) -> Replay:
 
     assert plan.qnn is not None
     record = _RecordedStep(plan, calibrations, exact=plan.qnn.qubits <= MOST_EXACT_QUBITS)
-    stored = read_outputs(plan.folder)
+    stored = read_outputs(plan.folder, plan.qnn.count)
     answer = None
     with suppress(Unanswered):
         answer = QnnChain(plan).ask(record.answer, record.see)
@@ -383,7 +388,7 @@ class _RecordedStep:
         """Return the counts of jobs from disk."""
         found = []
         for job in jobs:
-            stored = read_counts(counts_path(self._plan.folder, job.name))
+            stored = read_counts(counts_path(self._plan.folder, job.name), job.shapes)
             if stored is None:
                 raise Unanswered
             check_shapes(self._plan.run_id, job.name, stored, job.shapes)
@@ -518,11 +523,12 @@ def _check_refits(plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) ->
     from .refits import fit_of
 
     for name, fit in read_refits(plan.folder).items():
-        stored = read_counts(counts_path(plan.folder, name))
+        job = refit_job(plan)
+        stored = read_counts(counts_path(plan.folder, name), job.shapes)
         if stored is None:
             continue
         used = _calibration_name(plan, calibrations, stored.info.ran_at)
-        again = fit_of(plan, refit_job(plan), stored, calibrations[used] if used else None)
+        again = fit_of(plan, job, stored, calibrations[used] if used else None)
         if not fit.agrees(again):
             raise CalibrationMismatch(
                 f"{plan.folder / name}.json is not what the counts of {name} give; it was changed."
@@ -559,16 +565,30 @@ def _compared(
     )
 
 
-def _stored_trajectory(folder: Path) -> np.ndarray | None:
-    """Return the images of all steps that the run stored; None before it is done."""
+def _stored_trajectory(folder: Path, plan: RunPlan) -> np.ndarray | None:
+    """Return the images of all steps that the run stored; None before it is done.
+
+    A file of more than a run of this plan has is refused before it is unpacked.
+    """
     path = folder / IMAGES
+    assert plan.image_shape is not None  # of a model's plan
+    each = 8 * plan.num_images * math.prod(plan.image_shape)
+    most = each * (len(plan.steps) + 2) + MOST_HEADERS  # x_T, after each step, and x_0 once more
     if not path.exists():
         return None
     try:
-        arrays = read_arrays(path)
+        arrays = read_arrays(path, most_bytes=most, check=_check_images)
         trajectory = arrays["trajectory"]
         if not np.array_equal(arrays["images"], trajectory[-1]):
             raise InvalidData("its images are not the last of its trajectory")
     except Exception as error:  # zip, numpy and key errors alike
         raise InvalidData(f"{path} cannot be used: {error}.") from error
     return trajectory
+
+
+def _check_images(headers: Headers) -> None:
+    """Refuse what are no images of a run, before they are unpacked."""
+    for name, each in headers.items():
+        axes = {"images": 4, "trajectory": 5}.get(name)
+        if axes != each.ndim or each.dtype.kind != "f":
+            raise InvalidData(f"{name} of shape {each.shape} and type {each.dtype}")
