@@ -9,10 +9,10 @@ thread, in one process, in turn:
 - ``FidelityStatevectorKernel`` of the same library: exact, a state for each row, an inner product in
   Python for each pair.
 
-Peers take a smaller matrix of pairs i < j, and their time is divided by its pairs: a pair's price does not
-fall with the matrix where each pair is a circuit. The statevector kernel also gets its states for
-nothing that way (they are n, not n**2); its ratio is a lower bound at small matrices. Processor time
-counts, the median of the rounds; values are compared first.
+Peers take a smaller matrix of pairs i < j, and their time is divided by its pairs: a pair's price
+does not fall with the matrix where each pair is a circuit. That of the statevector kernel does, since
+its states are n and not n**2: its ratio is too large by their share. Processor time counts, the
+median of the rounds; values are compared first.
 
     python benchmarks/kernels.py [--rows 2000] [--peer-rows 24] [--rounds 3] [--json FILE]
     python benchmarks/kernels.py --rows 10000 --qubits 8 --rounds 1

@@ -37,7 +37,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .execution.targets import parse_target as parse_target
     from .hardware.plan.config import PlanConfig as PlanConfig
     from .hardware.providers.base import Provider as Provider
-    from .kernels import QuantumKernel as QuantumKernel
     from .layers import QuantumLayer as QuantumLayer
     from .mitigation.readout import ReadoutCalibration as ReadoutCalibration
     from .models import Denoiser as Denoiser
@@ -58,7 +57,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import plan_qnn as plan_qnn
     from .tasks import replay as replay
     from .tasks import resume as resume
-    from .tasks import run_kernel as run_kernel
     from .tasks import run_qnn as run_qnn
     from .tasks import sample as sample
     from .tasks import set_budget as set_budget
@@ -75,7 +73,6 @@ _HOMES = {
     "circuits": "",
     "CircuitSpec": "circuits",
     "Loader": "circuits",
-    "QuantumKernel": "kernels",
     "QuantumLayer": "layers",
     "Denoiser": "models",
     "build_model": "models",
@@ -91,7 +88,6 @@ _HOMES = {
     "Sampler": "sampling",
     "QDMPipeline": "sampling",
     "plan_qnn": "tasks",
-    "run_kernel": "tasks",
     "run_qnn": "tasks",
     "evaluate": "tasks",
     "Evaluation": "tasks",

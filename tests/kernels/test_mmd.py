@@ -26,7 +26,7 @@ def test_is_unbiased_where_sets_are_alike():
     kernel = QuantumKernel(z_feature_map(1, reps=1), kind="projected")
     rng = np.random.default_rng(1)
     found = [
-        float(kernel_mmd(kernel, *torch.tensor(rng.normal(size=(2, 8, 1))))) for _ in range(200)
+        float(kernel_mmd(kernel, *torch.tensor(rng.normal(size=(2, 8, 1))))) for _ in range(100)
     ]
     assert abs(np.mean(found)) < 5 * np.std(found) / np.sqrt(len(found))
     assert min(found) < 0
@@ -35,17 +35,17 @@ def test_is_unbiased_where_sets_are_alike():
 def test_as_a_loss_it_draws_rows_to_the_data():
     kernel = QuantumKernel(z_feature_map(1, reps=1), kind="projected")
     generator = torch.Generator().manual_seed(0)
-    data = 0.8 + 0.1 * torch.randn(20, 1, generator=generator)
-    x = torch.nn.Parameter(0.3 * torch.randn(20, 1, generator=generator))
-    optimizer = torch.optim.Adam([x], lr=0.05)
+    data = 0.8 + 0.1 * torch.randn(8, 1, generator=generator)
+    x = torch.nn.Parameter(0.1 * torch.randn(8, 1, generator=generator) + 0.2)
     first = float(kernel_mmd(kernel, x, data).detach())
-    for _ in range(60):
-        optimizer.zero_grad()
+    for _ in range(40):
         loss = kernel_mmd(kernel, x, data)
-        loss.backward()
-        optimizer.step()
+        (slope,) = torch.autograd.grad(loss, x)
+        x.data -= slope  # by 1
     assert float(loss.detach()) < 0.05 * first
-    assert float((x.mean() - data.mean()).abs().detach()) < 0.1
+    # The circuit turns by 2 x: inputs that differ by pi are the same to it.
+    apart = torch.remainder(x.detach() - data.mean() + torch.pi / 2, torch.pi) - torch.pi / 2
+    assert float(apart.mean().abs()) < 0.1
 
 
 def test_one_row_is_refused():
