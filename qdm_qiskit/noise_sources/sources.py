@@ -231,7 +231,7 @@ class MeasuredSource(NoiseSource):
         """
         if count > self.left:
             raise InvalidData(
-                f"'{self.path}' has {self.left} uniform bits left of {self.raw.size} measured ones, and "
+                f"'{self.path}' has {self.left} uniform bits left of {self.raw.size} measured, and "
                 f"{count} are asked for; measure more shots, or take fewer steps."
             )
         found = self._fair[self._used : self._used + count]

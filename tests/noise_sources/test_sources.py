@@ -16,8 +16,8 @@ from qdm_qiskit.noise_sources import NoiseSource, find_source
 from qdm_qiskit.noise_sources.estimates import most_common_value, uniformity
 from qdm_qiskit.noise_sources.source import drawn_bits
 from qdm_qiskit.noise_sources.sources import (
-    HadamardSource,
     HaarSource,
+    HadamardSource,
     MeasuredSource,
     WalkSource,
     haar_circuit,
