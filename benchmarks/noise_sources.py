@@ -10,9 +10,9 @@ intervals by Student's t:
   generator's samples of another seed. Two sets of the generator are the first row: 0 is what equal
   distributions give.
 
-Bits are judged too: min-entropy of a byte by the most common value (NIST SP 800-90B), and the p-value of
-the chi-squared test. On a simulator all outcomes are drawn by a pseudo-random generator, so nothing else
-than equality is to be expected; the same script takes ``--source measured:FILE``.
+Bits are judged too: min-entropy of a byte by the most common value (NIST SP 800-90B), and the
+p-value of the chi-squared test. On a simulator all outcomes are drawn by a pseudo-random generator,
+so nothing else than equality is to be expected.
 
     python benchmarks/noise_sources.py [--seeds 12] [--images 256] [--json FILE]
 """

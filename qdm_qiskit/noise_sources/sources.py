@@ -278,7 +278,7 @@ def _coins_of(device: str) -> np.ndarray:
     from ..engine.noise import compile_noisy
     from ..execution.aer_circuits import for_aer
     from ..execution.devices import as_backend
-    from ..execution.region import active_qubits, has_own_noise, noise_of
+    from ..execution.region import ReadoutErrors, active_qubits, has_own_noise, noise_of
     from ..transpiling.passes import transpile_for
 
     backend = as_backend(device)
@@ -287,7 +287,7 @@ def _coins_of(device: str) -> np.ndarray:
     logical.h(range(count))
     logical.measure(range(count), range(count))
     isa = transpile_for(logical, backend, level=1, seed=derived_seed(0, "transpiler"))
-    kind = "mean" if has_own_noise(backend) else "asymmetric"
+    kind: ReadoutErrors = "mean" if has_own_noise(backend) else "asymmetric"
     noise = noise_of(backend, active_qubits([isa]), readout=kind)
     program = compile_noisy(for_aer(isa, labels=False), noise, method="density")
     chances = [float(program.probabilities(qubits=[q])[0, 1]) for q in program.measured]
