@@ -29,7 +29,17 @@ __all__ = [
 ]
 
 Part = TypeVar("Part")
-Kind = Literal["circuit", "model", "loader", "device", "sampler", "provider", "metric", "dataset"]
+Kind = Literal[
+    "circuit",
+    "model",
+    "loader",
+    "device",
+    "sampler",
+    "provider",
+    "metric",
+    "dataset",
+    "noise_source",
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 

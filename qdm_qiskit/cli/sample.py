@@ -78,6 +78,13 @@ def sample(
         str,
         typer.Option(help="x_T: noise of the process, or of the loader's own circuit: loader."),
     ] = "process",
+    noise_source: Annotated[
+        str | None,
+        typer.Option(
+            help="Bits of x_T and of the noise of steps: hadamard[:DEVICE], haar[:QUBITS], "
+            "walk[:STEPS[,DECOHERENCE]], measured:PATH; the seed's generator if not given."
+        ),
+    ] = None,
     chain: Annotated[
         str,
         typer.Option(
@@ -141,6 +148,7 @@ def sample(
             "eta": eta,
             "loader": loader,
             "start": start,
+            "noise_source": noise_source,
             "chain": chain,
             "tiles": tiles,
             "tile_buffer": tile_buffer,

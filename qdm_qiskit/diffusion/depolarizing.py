@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import torch
 from torch import Tensor
@@ -62,9 +62,9 @@ class Depolarizing(DiffusionProcess):
         super().__init__(num_steps)
         if scrambler not in ("haar", "gates"):
             raise InvalidOption(f"scrambler is 'haar' or 'gates', got {scrambler!r}.")
-        if loss not in ("mmd", "wasserstein", "trace", "fidelity"):
+        if loss not in get_args(EnsembleLoss):
             raise InvalidOption(
-                f"ensemble_loss is mmd, wasserstein, trace or fidelity; got {loss!r}."
+                f"ensemble_loss is mmd, wasserstein, trace, fidelity or projected; got {loss!r}."
             )
         self.scrambler: Scrambler = scrambler
         self.loss: EnsembleLoss = loss

@@ -16,13 +16,14 @@ __all__ = [
     "ROUNDS",
     "SHARPNESS",
     "EnsembleLoss",
+    "bloch_rows",
     "ensemble_losses",
     "mmd",
     "overlaps",
     "wasserstein",
 ]
 
-EnsembleLoss = Literal["mmd", "wasserstein", "trace", "fidelity"]
+EnsembleLoss = Literal["mmd", "wasserstein", "trace", "fidelity", "projected"]
 """See :func:`ensemble_losses`."""
 SHARPNESS, ROUNDS = 0.02, 40
 """Entropy and iterations of the Sinkhorn plan."""
@@ -39,7 +40,10 @@ def ensemble_losses(kind: EnsembleLoss, branches: Tensor, target: Tensor) -> Ten
     ``mmd``: maximum mean discrepancy with the kernel ``|<a|b>|**2``, unbiased. It is the
     Hilbert-Schmidt distance of the mean states, so it sees nothing else. ``wasserstein``: optimal
     transport with cost ``1 - |<a|b>|**2``, smoothed by a little entropy. ``trace``: trace distance of
-    the mean states. ``fidelity``: mean infidelity of each sample and its own target.
+    the mean states. ``fidelity``: mean infidelity of each sample and its own target. ``projected``:
+    maximum mean discrepancy, unbiased, with the kernel ``exp(-sum_k |rho_k - sigma_k|**2)`` of the
+    reduced states of single qubits k, in the Frobenius norm. It is not linear in the states and so
+    sees how they spread, as far as single qubits tell.
 
     Args:
         kind: The distance.
@@ -51,6 +55,8 @@ def ensemble_losses(kind: EnsembleLoss, branches: Tensor, target: Tensor) -> Ten
     """
     if kind == "mmd":
         return _mmd(branches, target)
+    if kind == "projected":
+        return _projected(branches, target)
     if kind == "trace":
         generated = torch.einsum("gskd,gske->gde", branches, branches.conj()) / branches.shape[1]
         wanted = torch.einsum("gsd,gse->gde", target, target.conj()) / target.shape[1]
@@ -67,14 +73,47 @@ def _mmd(branches: Tensor, target: Tensor) -> Tensor:
     within = overlaps(flat, flat).reshape(groups, samples, -1, samples, branches.shape[2])
     within = within.sum(dim=(2, 4))  # unnormalised branches weight themselves
     own = overlaps(target, target)
-    pairs = max(1, samples * (samples - 1))
-
-    def off_diagonal(matrix: Tensor) -> Tensor:
-        whole = matrix.sum(dim=(1, 2))
-        return (whole - matrix.diagonal(dim1=1, dim2=2).sum(dim=1)) / pairs
-
     between = overlaps(flat, target).sum(dim=(1, 2)) / (samples * target.shape[1])
-    return off_diagonal(within) + off_diagonal(own) - 2 * between
+    return _mean_of_pairs(within) + _mean_of_pairs(own) - 2 * between
+
+
+def _projected(branches: Tensor, target: Tensor) -> Tensor:
+    samples, outcomes = branches.shape[1:3]
+    weight = branches.abs().square().sum(dim=3)
+    norm = weight.clamp_min(1e-9)  # a branch of probability zero has no state
+    made = bloch_rows(branches / norm.sqrt()[..., None]).flatten(1, 2)
+    flat, wanted = weight.flatten(1), bloch_rows(target)
+    within = _chords(made, made) * flat[:, :, None] * flat[:, None, :]
+    within = within.unflatten(2, (samples, outcomes)).unflatten(1, (samples, outcomes))
+    between = (_chords(made, wanted) * flat[:, :, None]).sum(dim=(1, 2))
+    between = between / (samples * target.shape[1])
+    inside = _mean_of_pairs(within.sum(dim=(2, 4))) + _mean_of_pairs(_chords(wanted, wanted))
+    return inside - 2 * between
+
+
+def bloch_rows(states: Tensor) -> Tensor:
+    """Bloch vectors of all qubits, ``(..., 3 n)`` real from ``(..., 2**n)``, qubit 0 first."""
+    width = states.shape[-1]
+    found = []
+    for qubit in range(width.bit_length() - 1):
+        pairs = states.unflatten(-1, (-1, 2, 2**qubit))
+        zero, one = pairs.unbind(-2)
+        cross = 2 * (zero.conj() * one).sum(dim=(-2, -1))
+        height = (zero.abs().square() - one.abs().square()).sum(dim=(-2, -1))
+        found += [cross.real, cross.imag, height]
+    return torch.stack(found, dim=-1)
+
+
+def _chords(left: Tensor, right: Tensor) -> Tensor:
+    """Kernel of Bloch vectors, whose squared distance is twice that of the reduced states."""
+    squared = left.square().sum(2)[:, :, None] + right.square().sum(2)[:, None, :]
+    return torch.exp(-0.5 * (squared - 2 * left @ right.transpose(1, 2)).clamp_min(0))
+
+
+def _mean_of_pairs(matrix: Tensor) -> Tensor:
+    count = matrix.shape[1]
+    apart = matrix.sum(dim=(1, 2)) - matrix.diagonal(dim1=1, dim2=2).sum(dim=1)
+    return apart / max(1, count * (count - 1))
 
 
 def _transport(branches: Tensor, target: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from .image_metrics import (
 from .inception import FEATURES as INCEPTION_FEATURES
 from .inception import LEFT_OUT, WARNING, InceptionNetwork, InceptionWeights
 from .metric import Features, ImageSets, Metric, measured
-from .metrics import METRIC_DOOR, OF_MEMORY, Frechet, find_metrics
+from .metrics import ASKED_FOR, METRIC_DOOR, OF_MEMORY, Frechet, find_metrics
 from .subjects import Part, Reference, Subject, load_reference
 
 __all__ = [
@@ -436,7 +436,7 @@ class _Measurement:
 
     def _rng(self, name: str) -> np.random.Generator:
         """The stream of a metric in this row, whichever others are chosen."""
-        built_in = name in METRIC_DOOR.built_in and name not in OF_CLASSES
+        built_in = name in METRIC_DOOR.built_in and name not in (*OF_CLASSES, *ASKED_FOR)
         if built_in or name.endswith("_subsets"):
             addresses = self._addresses()
             place = addresses.index(name) + 1 if name in addresses else 0  # 0: it draws nothing

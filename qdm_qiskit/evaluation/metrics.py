@@ -24,6 +24,7 @@ from .image_metrics import (
 from .metric import Features, ImageSets, Metric, check_metric
 
 __all__ = [
+    "ASKED_FOR",
     "INCEPTION_RESAMPLES",
     "KERNEL_IMAGES",
     "KID",
@@ -189,6 +190,8 @@ inception_score = Score("inception", "inception_score", "Inception score")
 psnr, ssim, nearest_training, copies = PSNR(), SSIM(), NearestTraining(), Copies()
 OF_MEMORY = ("nearest_training", "copies")
 """Metrics for which real images are the unseen ones, whatever the reference is."""
+ASKED_FOR = ("quantum_kid",)
+"""Metrics that are measured where they are named, and not with all."""
 METRIC_DOOR: Door[Metric] = Door(
     "metric",
     "metric",
@@ -200,7 +203,8 @@ METRIC_DOOR: Door[Metric] = Door(
             *("ssim", "psnr", "nearest_training", "copies"),
         )
     }
-    | {name: f"qdm_qiskit.evaluation.class_metrics:{name}" for name in OF_CLASSES},
+    | {name: f"qdm_qiskit.evaluation.class_metrics:{name}" for name in OF_CLASSES}
+    | {name: f"qdm_qiskit.evaluation.quantum_kid:{name}" for name in ASKED_FOR},
     check_metric,
 )
 """Metrics by name, in the order of tables."""
@@ -208,9 +212,10 @@ SHORT: dict[str, tuple[str, ...]] = {
     "kid": ("domain_kid", "inception_kid"),
     "frechet": ("domain_frechet", "inception_frechet"),
     "score": ("domain_score", "inception_score"),
-    "all": tuple(METRIC_DOOR.built_in),
+    "all": tuple(name for name in METRIC_DOOR.built_in if name not in ASKED_FOR),
 }
-"""Short names for several metrics: those of each network that is there, or all of this package."""
+"""Short names for several metrics: those of each network that is there, or all of this package but
+:data:`ASKED_FOR`."""
 
 
 def find_metrics(metrics: Sequence[str | Metric] | None) -> list[Metric]:
@@ -218,7 +223,7 @@ def find_metrics(metrics: Sequence[str | Metric] | None) -> list[Metric]:
 
     Args:
         metrics: Names of :data:`METRIC_DOOR` or :data:`SHORT`, and objects, which need no name there;
-            None for all of this package.
+            None for ``all`` of :data:`SHORT`.
 
     Raises:
         UnknownName: If there is no such name.

@@ -85,6 +85,9 @@ class SamplingConfig:
     start: Literal["process", "loader"] = "process"
     """x_T: noise of the ``process``, or noise that the ``loader``'s own circuit makes; see
     :mod:`.starts`."""
+    noise_source: str | None = None
+    """Source of the bits of x_T and of the noise of steps, by name; see
+    :mod:`qdm_qiskit.noise_sources`. None for the seed's pseudo-random generator."""
     tiles: int | str | None = None
     """Disjoint places of the device that the circuit runs on at once, images spread over them: a
     number, ``auto``, or the least expected success of each, ``>=0.7``; None for one place."""

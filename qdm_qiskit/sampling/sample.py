@@ -41,9 +41,12 @@ from ..layers.arrays import device_of, to_array
 from ..mitigation.readout import ReadoutCalibration
 from ..mitigation.refit import AffineCorrection
 from ..models import Denoiser, load_model, take_class
+from ..noise_sources import NoiseSource, find_source
+from ..noise_sources.generators import WORDS, generator_of
+from ..noise_sources.source import source_origin
 from ..notebook import card, facts, folded, one_line
 from ..progress import Message, Progress, silent
-from ..rng import derived_seed
+from ..rng import derived_seed, stream
 from ..training import RunConfig, find_checkpoint, load_split, run_from_dict, weights_folder
 from ..training.run_data import classes_of
 from ..training.targets.device import Place
@@ -302,6 +305,7 @@ def sample(
     sampler: str | Sampler | None = None,
     calibration: ReadoutCalibration | None = None,
     corrections: Mapping[str, AffineCorrection] | None = None,
+    noise_source: NoiseSource | None = None,
     runner: CircuitRunner | None = None,
     on_step: OnStep | None = None,
     progress: Progress = silent,
@@ -315,6 +319,8 @@ def sample(
         calibration: A readout calibration to use in place of a new one.
         corrections: Corrections of measured values by call, of :func:`.corrections_of`, on targets
             that run circuits.
+        noise_source: Source of the bits of x_T and of the noise of steps; that of
+            ``config.noise_source`` if None.
         runner: Runner of the circuits, in place of the target's own, on the target's device.
         on_step: Called after each step with the number of steps left and x; a returned tensor
             replaces x.
@@ -354,10 +360,28 @@ def sample(
     sampled_by = fitted(run, sampled_by, times)
     clock = time.perf_counter()
 
+    source = noise_source
+    if source is None and config.noise_source is not None:
+        source = find_source(config.noise_source)
+
+    states: dict[int, Tensor] = {}
+
     def generator(step: int) -> torch.Generator:
+        if source is not None:
+            if step not in states:  # a step that asks twice draws the same noise
+                made = generator_of(source, stream(config.seed, "sampling", step))
+                states[step] = made.get_state()
+            return torch.Generator().set_state(states[step])
         return torch.Generator().manual_seed(derived_seed(config.seed, "sampling", step))
 
-    begun = started(run, config.num_images, seed=config.seed, start=config.start, labels=labels)
+    begun = started(
+        run,
+        config.num_images,
+        seed=config.seed,
+        start=config.start,
+        labels=labels,
+        generator=generator(0),
+    )
     x = begun.x
     at_once, why = chosen_chain(run, config, sampler, x, labels)
     device: DevicePredictor | None = None
@@ -437,6 +461,12 @@ def sample(
         manifest["refit"] = run.refit
     if begun.record is not None:
         manifest["start"] = begun.record
+    if source is not None:
+        manifest["noise_source"] = {
+            **source.record(),
+            "bits_a_step": 32 * WORDS,
+            **asdict(source_origin(config.noise_source, source)),
+        }
     if choice is not None:
         manifest["loader_choice"] = choice.to_dict()
     if walked is not None:

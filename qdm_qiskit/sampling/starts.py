@@ -46,7 +46,13 @@ class Started:
 
 @torch.no_grad()
 def started(
-    run: TrainedRun, num_images: int, *, seed: int, start: Start, labels: Tensor | None
+    run: TrainedRun,
+    num_images: int,
+    *,
+    seed: int,
+    start: Start,
+    labels: Tensor | None,
+    generator: torch.Generator | None = None,
 ) -> Started:
     """Return x_T of a run with its loader.
 
@@ -56,12 +62,14 @@ def started(
         seed: Seed of the noise, the same for both starts.
         start: ``process`` or ``loader``.
         labels: Classes of a guided model.
+        generator: Generator of the noise in place of the seed's.
 
     Raises:
         InvalidOption: If the model does not load x_T itself into one circuit, or its loader is exact.
         InvalidData: If a fit does not come to rest.
     """
-    generator = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
+    if generator is None:
+        generator = torch.Generator().manual_seed(derived_seed(seed, "sampling", 0))
     x = run.process.start((num_images, *run.model.state_shape), generator)
     if start == "process":
         return Started(x, None)

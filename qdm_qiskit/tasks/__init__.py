@@ -11,6 +11,7 @@
     costs.py        count the cost of a circuit on a device
     qnn.py          run a QNN of qiskit-machine-learning, on any target
     qnn_plans.py    plan such a run on hardware
+    kernels.py      measure a quantum kernel, on any target
     chip_tiles.py   find places of a device that run a circuit at once
     hardware.py     plan a hardware run, send it, find it again
     recorded_runs.py  find the runs of a root folder, and their states
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .costs import cost
     from .evaluation import Evaluation, evaluate
     from .hardware import HardwareRun, plan, replay, resume, submit
+    from .kernels import KernelRun, run_kernel
     from .ladders import ladder
     from .listing import NamedPart, parts
     from .qnn import QnnRun, run_qnn
@@ -54,6 +56,8 @@ _HOMES = {
     "resume": "hardware",
     "set_budget": "budgets",
     "submit": "hardware",
+    "KernelRun": "kernels",
+    "run_kernel": "kernels",
     "ladder": "ladders",
     "NamedPart": "listing",
     "parts": "listing",
@@ -74,6 +78,7 @@ _HOMES = {
 __all__ = [
     "Evaluation",
     "HardwareRun",
+    "KernelRun",
     "NamedPart",
     "QnnRun",
     "Refitted",
@@ -90,6 +95,7 @@ __all__ = [
     "refit",
     "replay",
     "resume",
+    "run_kernel",
     "run_qnn",
     "sample",
     "set_budget",

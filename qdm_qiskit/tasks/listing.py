@@ -29,6 +29,7 @@ DOORS: dict[Kind, str] = {
     "provider": "hardware.providers.door:PROVIDERS",
     "metric": "evaluation.metrics:METRIC_DOOR",
     "dataset": "data.datasets:DATASET_DOOR",
+    "noise_source": "noise_sources.source:NOISE_SOURCES",
 }
 """The door of each kind, imported at its first use, because some need torch."""
 _BUILT_IN_PROVIDERS = {
@@ -48,7 +49,7 @@ class NamedPart:
     """A part that has a name."""
 
     kind: Kind
-    """One of the eight kinds."""
+    """One of the nine kinds."""
     name: str
     """Name in commands, options and files."""
     summary: str
@@ -71,8 +72,8 @@ def parts(kind: Kind | None = None) -> list[NamedPart]:
     broken one. From Python an object needs no name, and is not listed.
 
     Args:
-        kind: "circuit", "model", "loader", "device", "sampler", "provider", "metric" or "dataset";
-            None for all of them.
+        kind: "circuit", "model", "loader", "device", "sampler", "provider", "metric", "dataset" or
+            "noise_source"; None for all of them.
 
     Returns:
         One :class:`NamedPart` for each part.
@@ -175,6 +176,7 @@ _SUMMARIES: dict[Kind, Callable[[str, Any], str]] = {
     "provider": _of_provider,
     "metric": _of_metric,
     "dataset": lambda name, part: part.description,
+    "noise_source": _of_class,
 }
 
 

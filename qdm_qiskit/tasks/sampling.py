@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..execution.estimator_options import text_of_options
 from ..execution.targets import target_text
 from ..mitigation.readout import ReadoutCalibration
 from ..mitigation.refit import AffineCorrection
+from ..noise_sources import NoiseSource, find_source
 from ..options import build
 from ..progress import Progress, silent
 from ..sampling import (
@@ -42,6 +44,7 @@ def sample(
     loader: str | Loader | None = None,
     calibration: str | Path | ReadoutCalibration | None = None,
     corrections: Mapping[str, AffineCorrection] | None = None,
+    noise_source: str | NoiseSource | None = None,
     on_step: OnStep | None = None,
     progress: Progress = silent,
     **options: Any,
@@ -59,6 +62,8 @@ def sample(
             own, if None.
         calibration: A readout calibration, or its file, to use in place of a new one.
         corrections: Corrections of measured values by call, as ``refit`` gives them.
+        noise_source: Source of the bits of x_T and of the noise of steps, or its name;
+            ``config.noise_source`` if None.
         on_step: Called after each step with the number of steps left and the states.
         progress: Receives the progress messages, with the number of finished steps.
         options: Fields of :class:`~qdm_qiskit.sampling.SamplingConfig`: ``num_images=4``,
@@ -104,6 +109,16 @@ def sample(
         check_output(folder)
     if calibration is not None and not isinstance(calibration, ReadoutCalibration):
         calibration = read_calibration(checked_path(calibration, "calibration"))
+    if noise_source is not None and config.noise_source is not None:
+        raise InvalidOption(
+            f"noise_source is given, and config.noise_source is '{config.noise_source}' besides; leave "
+            "one out."
+        )
+    own = None if noise_source is None or isinstance(noise_source, str) else noise_source
+    if isinstance(noise_source, str):
+        config = replace(config, noise_source=noise_source)
+    elif own is not None:
+        own = find_source(own)
     trained = run if isinstance(run, TrainedRun) else load_run(checked_path(run, "run"))
     if loader is not None and not (isinstance(loader, str) and config.loader == loader):
         trained = _behind(trained, config, loader)
@@ -113,6 +128,7 @@ def sample(
         sampler=sampler,
         calibration=calibration,
         corrections=corrections,
+        noise_source=own,
         on_step=on_step,
         progress=progress,
     )

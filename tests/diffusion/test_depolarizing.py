@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qiskit.quantum_info import Statevector, partial_trace
 from scipy.optimize import linprog
 
 from qdm_qiskit.diffusion import DiffusionConfig, make_process
@@ -124,7 +127,50 @@ def test_trace_distance_and_fidelity_against_numpy():
     assert float(ensemble_losses("fidelity", made[None], target[None])) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("kind", ["mmd", "wasserstein", "trace", "fidelity"])
+def reduced(state, qubit):
+    others = [each for each in range(len(state).bit_length() - 1) if each != qubit]
+    return partial_trace(Statevector(state), others).data
+
+
+def test_projected_distance_against_partial_traces():
+    made, target = random_states(4, 4, 1).numpy(), random_states(3, 4, 2).numpy()
+
+    def kernel(a, b):
+        apart = [np.linalg.norm(reduced(a, q) - reduced(b, q)) ** 2 for q in range(2)]
+        return np.exp(-sum(apart))
+
+    def within(states):
+        return np.mean([kernel(a, b) for a, b in itertools.permutations(states, 2)])
+
+    between = np.mean([kernel(a, b) for a in made for b in target])
+    expected = within(made) + within(target) - 2 * between
+    tensors = torch.from_numpy(made)[None, :, None], torch.from_numpy(target)[None]
+    assert float(ensemble_losses("projected", *tensors)) == pytest.approx(expected)
+
+
+def test_projected_distance_of_branches_is_that_of_drawn_outcomes():
+    made, target = branches(30, 2, 2, 1), random_states(30, 2, 2)
+    expected = float(ensemble_losses("projected", made[None], target[None]))
+    process, drawn = Depolarizing(1), []
+    for seed in range(300):
+        states = process.reverse_step(made[:, 0], 1, made, generator(seed))
+        drawn.append(float(ensemble_losses("projected", states[None, :, None], target[None])))
+    assert np.mean(drawn) == pytest.approx(expected, abs=5 * np.std(drawn) / np.sqrt(300))
+
+
+def test_projected_distance_sees_what_mean_states_hide():
+    """Halves of |0> and |1>, and of |+> and |->, have the same mean state."""
+    poles = torch.eye(2, dtype=torch.complex128).repeat(50, 1)
+    equator = torch.tensor([[1, 1], [1, -1]], dtype=torch.complex128).repeat(50, 1) / 2**0.5
+    blind = float(ensemble_losses("mmd", poles[None, :, None], equator[None]))
+    sees = float(ensemble_losses("projected", poles[None, :, None], equator[None]))
+    # Of 100 states each: pairs within score (49 + 50 exp(-2)) / 99, pairs between exp(-1).
+    closed = 2 * (49 + 50 * np.exp(-2)) / 99 - 2 * np.exp(-1)
+    assert sees == pytest.approx(closed)
+    assert abs(blind) < 0.02 < sees
+
+
+@pytest.mark.parametrize("kind", ["mmd", "wasserstein", "trace", "fidelity", "projected"])
 def test_gradients_against_finite_differences(kind):
     made, target = branches(6, 2, 2, 1), random_states(6, 2, 2)
     direction = torch.view_as_real(branches(6, 2, 2, 3).contiguous())

@@ -41,6 +41,7 @@ from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import _stored_trajectory
 from qdm_qiskit.hardware.run.training_chain import TrainingChain
 from qdm_qiskit.models import load_model
+from qdm_qiskit.noise_sources.sources import MeasuredSource
 from qdm_qiskit.overview import RunTable, compare, find_runs
 from qdm_qiskit.sampling import load_run
 from qdm_qiskit.sampling.refit_record import read_refit
@@ -322,6 +323,7 @@ def _of_data(root: Path) -> dict[str, Reader]:
     pixels = np.full((3, 4, 4), 7, dtype=np.uint8)
     np.savez(root / "own.npz", images=pixels, labels=np.arange(3))
     np.savez_compressed(root / "arrays.npz", a=np.arange(12.0).reshape(3, 4), b=np.array("text"))
+    np.savez(root / "bits.npz", bits=np.arange(64, dtype=np.uint8).reshape(32, 2) % 2)
     idx = struct.pack(">HBBIII", 0, 8, 3, *pixels.shape) + pixels.tobytes()
     (root / "train-images-idx3-ubyte").write_bytes(idx)
     (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx))
@@ -332,6 +334,7 @@ def _of_data(root: Path) -> dict[str, Reader]:
     return {
         "own images": Reader(root / "own.npz", lambda: read_npz(root / "own.npz")),
         "own classes": Reader(root / "own.npz", lambda: read_npz_classes(root / "own.npz")),
+        "measured bits": Reader(root / "bits.npz", lambda: MeasuredSource(root / "bits.npz")),
         "archive": Reader(root / "arrays.npz", lambda: read_arrays(root / "arrays.npz")),
         "network of a loader": Reader(
             root / "network.npz", lambda: _named(root / "network.npz"), fast=False
