@@ -6,8 +6,8 @@ Usage: python benchmarks/normalisation.py [--seeds 3] [--study q_dense_ancilla] 
 Post-measurement normalisation (QuantumNAT, Wang et al., arXiv:2110.11331) subtracts from each measured
 value its mean over the batch and divides by its spread, in training and afterwards, so that what a
 device shrinks and shifts cancels. Here the values then get the mean and the spread back that the exact
-run's own values have. Q-Dense of ``train_on.py``, in the study that is named, goes on from the same exact
-runs, for as many epochs, and is judged by the same loss at the same places:
+run's own values have. Q-Dense of ``train_on.py``, in the study that is named, goes on from the same
+exact runs, for as many epochs, and is judged by the same loss at the same places:
 
 * plain: exactly, without normalisation, as ``exact`` there;
 * afterwards: the same weights, normalised only where they are judged;
