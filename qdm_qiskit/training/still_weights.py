@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "LEAST_SHARE",
+    "LEAST_GRADIENT",
     "GradientRecord",
     "still_sentence",
 ]
 
-LEAST_SHARE = 1e-6
-"""Share of the model's largest gradient up to which one is rounding, in single precision."""
+LEAST_GRADIENT = 1e-9
+"""Gradient up to which a weight is said to have none: Adam, which adds 1e-8 to a gradient's size
+before it divides by it, moves such a weight by less than a tenth of the step size."""
 _MOST_LISTED = 8
 
 
@@ -36,7 +37,7 @@ class GradientRecord:
             self._largest[name] = now if known is None else torch.maximum(known, now)
 
     def still(self) -> dict[str, tuple[int, ...]]:
-        """Return the positions in each flattened tensor whose gradient was nothing but rounding.
+        """Return the positions in each flattened tensor whose gradient was never above the least.
 
         >>> record, layer = GradientRecord(), nn.Linear(2, 1, bias=False)
         >>> layer(torch.tensor([1.0, 0.0])).sum().backward()
@@ -44,9 +45,8 @@ class GradientRecord:
         >>> record.still()
         {'weight': (1,)}
         """
-        most = max((float(each.max()) for each in self._largest.values()), default=0.0)
         found = {
-            name: tuple((each.flatten() <= LEAST_SHARE * most).nonzero().flatten().tolist())
+            name: tuple((each.flatten() <= LEAST_GRADIENT).nonzero().flatten().tolist())
             for name, each in self._largest.items()
         }
         return {name: places for name, places in found.items() if places}
@@ -69,7 +69,7 @@ def still_sentence(still: Mapping[str, tuple[int, ...]], model: nn.Module) -> st
         more = ", ..." if len(places) > _MOST_LISTED else ""
         words.append(f"{len(places)} of {sizes[name]} of {name} ({listed}{more})")
     return (
-        "These weights had no gradient in the first epoch and stay as they are, for nothing that is "
-        "measured depends on them, as on a phase in front of a measurement or an offset in front of "
-        f"a normalisation: {'; '.join(words)}."
+        f"These weights had no gradient above {LEAST_GRADIENT:g} in the first epoch and stay about "
+        "where they are, as phases in front of a measurement, offsets in front of a normalisation and "
+        f"what no image reaches do: {'; '.join(words)}."
     )
