@@ -136,6 +136,12 @@ EACH = [
     pytest.param(name, marks=() if family.fast else pytest.mark.slow)
     for name, family in TRAINED.items()
 ]
+WITHOUT = [
+    pytest.param(
+        name, marks=() if name in ("cacioppo", "quddpm", "koelle_unet") else pytest.mark.slow
+    )
+    for name in REFUSED
+]
 COMPARED = [each for each in EACH if not TRAINED[str(each.values[0])].injected]
 
 
@@ -394,7 +400,7 @@ def test_the_loss_through_noise_is_that_of_aers_density_matrix(done, name):
     assert abs(loss_now() - by_aer) > 1e-4  # without noise it is another one
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", WITHOUT)
 def test_a_family_that_cannot_says_why(tmp_path, capsys, name):
     """From Python and by the command, in one line, before anything is written."""
     model, options, reason = REFUSED[name]

@@ -127,7 +127,10 @@ def home(tmp_path, monkeypatch) -> Path:
     return tmp_path / "home"
 
 
-@pytest.mark.parametrize("case", NOISE)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(e, marks=() if e == "loses trace" else pytest.mark.slow) for e in NOISE],
+)
 def test_a_noise_model_that_cannot_be_used_is_one_line(tiny_run, tmp_path, capsys, home, case):
     """As an object from Python, and by the command as a saved device."""
     make, message = NOISE[case]
