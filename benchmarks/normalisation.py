@@ -1,12 +1,13 @@
 """Does normalising measured values over a batch pay, for a model whose rows have times?
 
-Usage: python benchmarks/normalisation.py [--seeds 3] [--work FOLDER] [--out FILE]
+Usage: python benchmarks/normalisation.py [--seeds 3] [--study q_dense_ancilla] [--work FOLDER]
+           [--out FILE]
 
 Post-measurement normalisation (QuantumNAT, Wang et al., arXiv:2110.11331) subtracts from each measured
 value its mean over the batch and divides by its spread, in training and afterwards, so that what a
 device shrinks and shifts cancels. Here the values then get the mean and the spread back that the exact
-run's own values have. Q-Dense of ``train_on.py`` goes on from the same exact runs of 30 epochs, for 10
-epochs, and is judged by the same loss at the same places:
+run's own values have. Q-Dense of ``train_on.py``, in the study that is named, goes on from the same
+exact runs, for as many epochs, and is judged by the same loss at the same places:
 
 * plain: exactly, without normalisation, as ``exact`` there;
 * afterwards: the same weights, normalised only where they are judged;
@@ -27,10 +28,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from train_on import DATA, FIRST, HERE, MODELS, MORE, OTHER, PLACES, settings, worst_line
+from train_on import DATA, PLACES, STUDIES, Places, exact_run
 
 from qdm_qiskit.diffusion.base import TrainingPairs
 from qdm_qiskit.files import write_json
@@ -46,11 +46,9 @@ from qdm_qiskit.layers import QuantumLayer
 from qdm_qiskit.mitigation.refit import AffineCorrection, affine_correction
 from qdm_qiskit.rng import derived_seed
 from qdm_qiskit.sampling import TrainedRun, load_run
-from qdm_qiskit.training import load_split, resolve_run, train
+from qdm_qiskit.training import load_split
 from qdm_qiskit.training.objective import Objective
-from qdm_qiskit.training.targets.target import TrainingTarget, training_target
 
-MODEL = "q_dense"
 SHOTS, CIRCUITS = 4096, 300
 WHERE = (*PLACES, *(f"{place}, {SHOTS} shots" for place in PLACES))
 LEAST = 1e-6
@@ -177,14 +175,14 @@ def drawn(run: TrainedRun, images: Tensor, name: int) -> Any:
     return Objective(run.process, run.model).pairs(images, source)
 
 
-def trained_on(run: TrainedRun, seed: int, normal: Normalised | None) -> None:
-    """Train a run for ten epochs more, in place."""
+def trained_on(run: TrainedRun, epochs: int, seed: int, normal: Normalised | None) -> None:
+    """Train a run for some epochs more, in place."""
     images = torch.from_numpy(load_split(run.config).train.images)
     objective = Objective(run.process, run.model)
     optimizer = torch.optim.Adam(run.model.parameters(), lr=run.config.training.learning_rate)
     source = torch.Generator().manual_seed(derived_seed(seed, "noise", 8))
     size = int(DATA["batch_size"])
-    for _ in range(MORE):
+    for _ in range(epochs):
         order = torch.randperm(len(images), generator=source)
         for rows in order.split(size):
             pairs = objective.pairs(images[rows], source)
@@ -204,41 +202,6 @@ def acting(normal: Normalised | Changed | None, run: TrainedRun) -> Iterator[Non
         yield
 
 
-class Places:
-    """What answers the circuits at each place, made once."""
-
-    def __init__(self, run: TrainedRun) -> None:
-        base = resolve_run(MODEL, settings(MODEL, 0)).training
-        on: dict[str, dict[str, Any]] = {
-            "no device": {},
-            "trained": {"train_on": f"noisy:{HERE}"},
-            "other device": {"train_on": f"noisy:{OTHER}"},
-            "worst line": {
-                "train_on": f"noisy:{HERE}",
-                "train_layout": worst_line(run.model.num_qubits),
-            },
-        }
-        self.targets: dict[str, TrainingTarget | None] = {}
-        with tempfile.TemporaryDirectory() as folder:
-            for name in WHERE:
-                place = Path(folder) / name.replace(" ", "-")
-                place.mkdir()
-                options = on[name.partition(",")[0]]
-                config = replace(base, **options, train_shots=SHOTS if "," in name else None)
-                self.targets[name] = training_target(run.model, config, place)
-
-    @contextmanager
-    def answering(self, name: str, run: TrainedRun) -> Iterator[None]:
-        """Let a place answer the circuits of a run."""
-        target = self.targets[name]
-        if target is None:
-            yield
-            return
-        with target.answering(run.model):
-            target.begin(0, 0, 0)
-            yield
-
-
 def judged(
     run: TrainedRun,
     places: Places,
@@ -250,7 +213,7 @@ def judged(
     objective = Objective(run.process, run.model)
     for name in WHERE:
         changed = made(name)
-        with torch.no_grad(), places.answering(name, run), acting(changed, run):
+        with torch.no_grad(), places.answering(name, run.model), acting(changed, run):
             found[name] = float(objective.losses(run.model, pairs, None).mean())
     return found
 
@@ -259,21 +222,18 @@ def refit_at(run: TrainedRun, places: Places, pairs: Any, name: str) -> Changed:
     """Return the correction of a run's values at a place."""
     few = TrainingPairs(*(getattr(pairs, each.name)[:CIRCUITS] for each in fields(pairs)))
     exact = values_of(run, few)
-    with places.answering(name, run):
+    with places.answering(name, run.model):
         measured = values_of(run, few)
     return Changed(
         run.model, corrected(affine_correction(measured.double().numpy(), exact.double().numpy()))
     )
 
 
-def cells(seed: int, work: Path) -> dict[str, dict[str, float]]:
+def cells(study: str, seed: int, work: Path) -> dict[str, dict[str, float]]:
     """Return the losses of all ways of one seed."""
-    first = work / f"{MODEL}-{seed}-first"
-    if not (first / "done").exists():
-        train(resolve_run(MODEL, {**settings(MODEL, seed), "epochs": FIRST}), first)
-        (first / "done").touch()
+    first = exact_run(study, seed, work)
     found: dict[str, dict[str, float]] = {}
-    places = Places(load_run(first))
+    places = Places(study, seed, load_run(first), SHOTS)
     ways: dict[str, bool | None] = {"plain": None, "batch": False, "by time": True}
     for way, by_time in ways.items():
         run = load_run(first)
@@ -284,7 +244,7 @@ def cells(seed: int, work: Path) -> dict[str, dict[str, float]]:
         if by_time is not None:
             wanted = moments_by_time(run, seen)
             normal = Normalised(run.model, by_time=by_time, wanted=wanted)
-        trained_on(run, seed, normal)
+        trained_on(run, STUDIES[study].more, seed, normal)
         if by_time is None:
             found["plain"] = judged(run, places, tested, lambda name: None)
             # The moments of the weights as they are now.
@@ -318,15 +278,16 @@ def table(content: dict[str, dict[str, dict[str, float]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--study", default="q_dense_ancilla")
     parser.add_argument("--work", type=Path, default=Path("train_on_runs"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/normalisation.json"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     content: dict[str, dict[str, dict[str, float]]] = {}
     for seed in range(options.seeds):
-        content[str(seed)] = cells(seed, options.work)
+        content[str(seed)] = cells(options.study, seed, options.work)
         print(seed, json.dumps(content[str(seed)]), flush=True)
-        about = {"epochs": [FIRST, MORE], "model": MODELS[MODEL], "data": DATA}
+        about = {"study": options.study, **asdict(STUDIES[options.study]), "data": DATA}
         write_json(options.out, {**about, "losses": content})
     print(table(content))
 

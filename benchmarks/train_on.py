@@ -1,12 +1,18 @@
 """Does training through a device's noise pay, and which way of it?
 
-Usage: python benchmarks/train_on.py [--seeds 3] [--models line,q_dense] [--out FILE] [--work FOLDER]
+Usage: python benchmarks/train_on.py [--seeds 3] [--studies q_dense_ancilla,line,q_dense] [--out FILE]
+           [--work FOLDER]
 
 Every way starts from the same exact run and trains it on for as many epochs: exactly, through the exact
 noise of fake_torino, with drawn Paulis of it, or through noise that grows. Each is then judged by its
 loss on test images, with the same noise of the process for all: without a device, through the noise of
-the qubits that it was trained on, of another device, and of the worst line of fake_torino. A second
-call goes on where the first stopped; ``--table`` prints the page's table.
+the qubits that it was trained on, of another device, and of the worst line of fake_torino. Beside them
+stand what costs nothing: the mean of all training targets, that of each time's, and no change at all.
+Losses below those are what the question is about. A second call goes on where the first stopped;
+``--table`` prints the page's table.
+
+``q_dense_ancilla`` was chosen by exact runs alone: without the ancilla the probabilities of all pixels
+sum to 1, so that an image's mean is 1 before it is clamped, and no digit is that bright.
 """
 
 from __future__ import annotations
@@ -16,7 +22,9 @@ import json
 import math
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +32,52 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
+from qdm_qiskit.diffusion import TrainingPairs
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.files import read_json_object, write_json
 from qdm_qiskit.models import Denoiser
 from qdm_qiskit.rng import derived_seed
 from qdm_qiskit.sampling import TrainedRun, load_run
-from qdm_qiskit.training import TrainingConfig, load_split, resolve_run, train
+from qdm_qiskit.training import load_split, resolve_run, train
 from qdm_qiskit.training.objective import Objective
-from qdm_qiskit.training.targets.target import training_target
+from qdm_qiskit.training.targets.target import TrainingTarget, training_target
 
 HERE, OTHER = "fake_torino", "fake_fez"
-FIRST, MORE = 30, 10
-"""Epochs of the exact run, and of what follows it."""
-MODELS: dict[str, dict[str, Any]] = {
-    "line": {"image_size": 8, "latents": 4, "num_qubits": 4, "uploads": 3, "bricks": 1},
-    "q_dense": {"image_size": 4, "depth": 4, "num_steps": 5},
+
+
+@dataclass(frozen=True)
+class Study:
+    """A model that is asked the question."""
+
+    model: str
+    options: dict[str, Any]
+    first: int = 30
+    """Epochs of the exact run."""
+    more: int = 10
+    """Epochs of what follows it."""
+
+
+STUDIES = {
+    "line": Study(
+        "line", {"image_size": 8, "latents": 4, "num_qubits": 4, "uploads": 3, "bricks": 1}
+    ),
+    "q_dense": Study("q_dense", {"image_size": 4, "depth": 4, "num_steps": 5}),
+    "q_dense_ancilla": Study(
+        "q_dense",
+        {
+            "image_size": 4,
+            "depth": 12,
+            "num_steps": 5,
+            "ancilla": True,
+            "entanglers": "line",
+            "learning_rate": 0.02,
+        },
+        first=100,
+        more=20,
+    ),
 }
 DATA = {"classes": "0,1", "train_count": 120, "test_count": 40, "batch_size": 20}
-WAYS: dict[str, dict[str, Any]] = {
-    "exact": {},
-    "noise": {"train_on": f"noisy:{HERE}"},
-    "injection": {"train_on": f"noisy:{HERE}", "noise_injection": True},
-    "growing": {"train_on": f"noisy:{HERE}", "noise_epochs": MORE // 2},
-}
+WAYS = ("exact", "noise", "injection", "growing")
 PLACES = ("no device", "trained", "other device", "worst line")
 
 
@@ -75,83 +106,160 @@ def worst_line(length: int) -> tuple[int, ...]:
     return found
 
 
-def settings(model: str, seed: int) -> dict[str, Any]:
+def settings(study: str, seed: int) -> dict[str, Any]:
+    """Return the options of a study's runs."""
     quick = {"baseline": False, "sample_every": 0, "checkpoint_every": 10_000, "seed": seed}
-    return {**DATA, **MODELS[model], **quick}
+    return {**DATA, **STUDIES[study].options, **quick}
 
 
-def judged(run: TrainedRun, base: TrainingConfig, work: Path) -> dict[str, float]:
-    """The test loss of a run at each place."""
-    images = torch.from_numpy(load_split(run.config).test.images)
-    objective = Objective(run.process, run.model)
-    pairs = objective.pairs(images, torch.Generator().manual_seed(derived_seed(0, "noise", 7)))
-    qubits = run.model.num_qubits
-    on = {
-        "no device": {},
-        "trained": {"train_on": f"noisy:{HERE}"},
-        "other device": {"train_on": f"noisy:{OTHER}"},
-        "worst line": {"train_on": f"noisy:{HERE}", "train_layout": worst_line(qubits)},
+def way_options(study: str, way: str) -> dict[str, Any]:
+    """Return what a way of going on adds to them."""
+    here = {"train_on": f"noisy:{HERE}"}
+    more = {
+        "exact": {},
+        "noise": here,
+        "injection": {**here, "noise_injection": True},
+        "growing": {**here, "noise_epochs": STUDIES[study].more // 2},
     }
-    return {
-        name: loss_on(run.model, objective, pairs, replace(base, **on[name])) for name in PLACES
-    }
+    return more[way]
 
 
-def loss_on(model: Denoiser, objective: Objective, pairs: Any, config: TrainingConfig) -> float:
-    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        target = training_target(model, config, Path(folder))
+def exact_run(study: str, seed: int, work: Path) -> Path:
+    """Return the folder of the exact run that all ways start from; it is trained once."""
+    first = work / f"{study}-{seed}-first"
+    if not (first / "done").exists():
+        options = {**settings(study, seed), "epochs": STUDIES[study].first}
+        train(resolve_run(STUDIES[study].model, options), first)
+        (first / "done").touch()
+    return first
+
+
+class Places:
+    """What answers the circuits at each place, transpiled once for all ways of a seed.
+
+    Args:
+        study: Whose model.
+        seed: Of its runs, from which their qubits follow.
+        run: Any run of it.
+        shots: Of each row, to have each place with shots too; None for exact values alone.
+    """
+
+    def __init__(self, study: str, seed: int, run: TrainedRun, shots: int | None = None) -> None:
+        base = resolve_run(STUDIES[study].model, settings(study, seed)).training
+        on: dict[str, dict[str, Any]] = {
+            "no device": {},
+            "trained": {"train_on": f"noisy:{HERE}"},
+            "other device": {"train_on": f"noisy:{OTHER}"},
+            "worst line": {
+                "train_on": f"noisy:{HERE}",
+                "train_layout": worst_line(run.model.num_qubits),
+            },
+        }
+        self.targets: dict[str, TrainingTarget | None] = {}
+        for name in PLACES:
+            for count in (None, shots) if shots else (None,):
+                config = replace(base, **on[name], train_shots=count)
+                with tempfile.TemporaryDirectory() as folder:
+                    target = training_target(run.model, config, Path(folder))
+                self.targets[name if count is None else f"{name}, {count} shots"] = target
+
+    @contextmanager
+    def answering(self, name: str, model: Denoiser) -> Iterator[None]:
+        """Let a place answer the circuits of a model."""
+        target = self.targets[name]
         if target is None:
-            return float(objective.losses(model, pairs, None).mean())
+            yield
+            return
         with target.answering(model):
             target.begin(0, 0, 0)
-            return float(objective.losses(model, pairs, None).mean())
+            yield
 
 
-def cell(model: str, way: str, seed: int, work: Path) -> dict[str, Any]:
-    first = work / f"{model}-{seed}-first"
-    if not (first / "done").exists():
-        train(resolve_run(model, {**settings(model, seed), "epochs": FIRST}), first)
-        (first / "done").touch()
-    started = time.perf_counter()
-    more = {**settings(model, seed), "epochs": MORE, "start_from": str(first), **WAYS[way]}
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        result = train(resolve_run(model, more), Path(folder) / "run")
-        seconds = time.perf_counter() - started
-        run = load_run(result.run)
-        base = resolve_run(model, settings(model, 0)).training  # the same places for all
-        return {"seconds": seconds, "losses": judged(run, base, work)}
+def tested(run: TrainedRun) -> TrainingPairs:
+    """Return the noisy test images that all are judged by."""
+    images = torch.from_numpy(load_split(run.config).test.images)
+    noise = torch.Generator().manual_seed(derived_seed(0, "noise", 7))
+    return Objective(run.process, run.model).pairs(images, noise)
+
+
+def judged(run: TrainedRun, places: Places) -> dict[str, float]:
+    """Return the test loss of a run at each place."""
+    objective, pairs = Objective(run.process, run.model), tested(run)
+    found = {}
+    for name in PLACES:
+        with torch.no_grad(), places.answering(name, run.model):
+            found[name] = float(objective.losses(run.model, pairs, None).mean())
+    return found
+
+
+def trivial(run: TrainedRun) -> dict[str, float]:
+    """Return the test losses of what costs nothing, whatever the place."""
+    pairs = tested(run)
+    images = torch.from_numpy(load_split(run.config).train.images)
+    noise = torch.Generator().manual_seed(derived_seed(0, "noise", 6))
+    seen = Objective(run.process, run.model).pairs(images, noise)
+    own = torch.stack([seen.target[seen.step == step].mean(dim=0) for step in pairs.step])
+    of_all = seen.target.mean(dim=0, keepdim=True).expand_as(pairs.target)
+    made = {"constant": of_all, "constant of each time": own, "no change": pairs.noisy}
+    return {name: float(run.process.losses(each, pairs).mean()) for name, each in made.items()}
+
+
+def cells(study: str, seed: int, work: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give what each way of a seed makes, one after the other."""
+    first = exact_run(study, seed, work)
+    run = load_run(first)
+    places = Places(study, seed, run)
+    yield f"{study}/trivial/{seed}", trivial(run)
+    yield f"{study}/start/{seed}", {"losses": judged(run, places)}
+    for way in WAYS:
+        started = time.perf_counter()
+        options = {**settings(study, seed), "epochs": STUDIES[study].more, "start_from": str(first)}
+        options |= way_options(study, way)
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            result = train(resolve_run(STUDIES[study].model, options), Path(folder) / "run")
+            seconds = time.perf_counter() - started
+            losses = judged(load_run(result.run), places)
+        yield f"{study}/{way}/{seed}", {"seconds": seconds, "losses": losses}
+
+
+def interval(values: Sequence[float]) -> str:
+    """Return the mean and its 95 % interval over the seeds, by Student's t."""
+    found = np.array(values)
+    if len(found) < 2:
+        return f"{found.mean():.4f}"
+    half = student.ppf(0.975, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found))
+    return f"{found.mean():.4f} ± {half:.4f}"
 
 
 def table(content: dict[str, Any]) -> str:
-    """Losses, and differences from going on exactly, as mean and 95 % interval over the seeds."""
-    lines = ["| model | trained on | " + " | ".join(PLACES) + " |", "|---" * 6 + "|"]
-    for model in MODELS:
-        seeds = sorted({key.split("/")[2] for key in content if key.startswith(f"{model}/")})
-        seeds = [s for s in seeds if all(f"{model}/{way}/{s}" in content for way in WAYS)]
+    """Return losses as means over the seeds, and what each way adds to going on exactly."""
+    lines = ["| study | trained on | " + " | ".join(PLACES) + " |", "|---" * 6 + "|"]
+    for study in STUDIES:
+        seeds = sorted({key.split("/")[2] for key in content if key.startswith(f"{study}/")})
+        seeds = [s for s in seeds if all(f"{study}/{way}/{s}" in content for way in WAYS)]
         if not seeds:
             continue
-        for way in WAYS:
-            words = []
-            for place in PLACES:
-                losses = [content[f"{model}/{way}/{s}"]["losses"][place] for s in seeds]
-                exactly = [content[f"{model}/exact/{s}"]["losses"][place] for s in seeds]
-                if way == "exact":
-                    words.append(f"{np.mean(losses):.4f}")
-                    continue
-                gained = 100 * (np.array(losses) / np.array(exactly) - 1)
-                half = 0.0
-                if len(seeds) > 1:
-                    half = student.ppf(0.975, len(seeds) - 1) * gained.std(ddof=1)
-                    half /= math.sqrt(len(seeds))
-                words.append(f"{gained.mean():+.1f} ± {half:.1f} %")
-            lines.append(f"| `{model}` ({len(seeds)} seeds) | {way} | " + " | ".join(words) + " |")
+        about = f"`{study}` ({len(seeds)} seeds)"
+
+        def losses(way: str, place: str, study: str = study, seeds: list[str] = seeds) -> Any:
+            return np.array([content[f"{study}/{way}/{s}"]["losses"][place] for s in seeds])
+
+        for way in ("start", *WAYS):
+            words = [interval(losses(way, place)) for place in PLACES]
+            lines.append(f"| {about} | {way} | " + " | ".join(words) + " |")
+        for way in WAYS[1:]:
+            words = [interval(losses(way, place) - losses("exact", place)) for place in PLACES]
+            lines.append(f"| {about} | {way} - exact | " + " | ".join(words) + " |")
+        for name in content[f"{study}/trivial/{seeds[0]}"]:
+            word = interval([content[f"{study}/trivial/{s}"][name] for s in seeds])
+            lines.append(f"| {about} | {name} | {word} | | | |")
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--studies", default="q_dense_ancilla,line,q_dense")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/train_on.json"))
     parser.add_argument("--work", type=Path, default=Path("train_on_runs"))
     parser.add_argument("--table", action="store_true")
@@ -162,19 +270,17 @@ def main() -> None:
     if options.table:
         print(table(content))
         return
+    torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
+    about = {name: asdict(each) for name, each in STUDIES.items()}
     for seed in range(options.seeds):
-        for model in options.models.split(","):
-            for way in WAYS:
-                key = f"{model}/{way}/{seed}"
-                if key in content:
-                    continue
-                content[key] = cell(model, way, seed, options.work)
-                write_json(
-                    options.out,
-                    {"epochs": [FIRST, MORE], "models": MODELS, "data": DATA, "cells": content},
-                )
-                print(key, json.dumps(content[key]), flush=True)
+        for study in options.studies.split(","):
+            if all(f"{study}/{way}/{seed}" in content for way in WAYS):
+                continue
+            for key, cell in cells(study, seed, options.work):
+                content[key] = cell
+                write_json(options.out, {"studies": about, "data": DATA, "cells": content})
+                print(key, json.dumps(cell), flush=True)
     print(table(content))
 
 

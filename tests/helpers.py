@@ -97,7 +97,14 @@ def load_script(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    known = sys.modules.get(path.stem)
+    sys.modules[path.stem] = module  # dataclasses look for their module while they are made
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[path.stem]
+        if known is not None:
+            sys.modules[path.stem] = known
     return module
 
 

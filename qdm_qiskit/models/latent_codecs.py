@@ -64,6 +64,10 @@ class LatentCodec(nn.Module, ABC):
                 f"{len(images)}."
             )
         self.fit_flat(images.flatten(1), generator)
+        # The order of a tensor's numbers in memory decides the rounding of its products, and files
+        # keep them by rows: a run that is resumed has to begin with those.
+        for name, value in list(self.named_buffers()):
+            setattr(self, name, value.contiguous())
         self.fitted = torch.ones_like(self.fitted)
 
     @abstractmethod

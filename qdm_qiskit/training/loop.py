@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..arguments import checked_path, of_kind
 from ..data import Dataset, find_dataset
-from ..errors import InvalidOption, MissingData, OutputNotWritable
+from ..errors import InvalidOption, MissingData, OutputNotWritable, QdmError
 from ..files import check_writable, write_json
 from ..models import Denoiser
 from ..progress import Message, Progress, silent
@@ -115,6 +115,11 @@ def _train_part(
                 return replace(result, interrupted=True)
             return result
         except (BrokenPipeError, MissingData):
+            raise
+        except QdmError:
+            if resume is None and session.state.step == 0:  # such as too little memory for a batch
+                session.close()
+                footprint.remove()
             raise
         except OSError as error:  # our own writer, TensorBoard's, or a folder that cannot be made
             session.close()

@@ -7,6 +7,7 @@ from typing import Self
 from ..models import Denoiser
 from ..progress import Message
 from .config import RunConfig
+from .still_weights import still_sentence
 
 __all__ = [
     "Ended",
@@ -15,6 +16,7 @@ __all__ = [
     "StepDone",
     "TrainingProgress",
     "Warned",
+    "WithoutGradient",
 ]
 
 
@@ -62,6 +64,19 @@ class EpochDone(Message):
 
 class Warned(Message):
     """Something is wrong that training does not stop for; perhaps in every epoch again."""
+
+
+class WithoutGradient(Message):
+    """Weights that a run on a target cannot train: no gradient reached them in its first epoch."""
+
+    weights: dict[str, tuple[int, ...]]
+    """Positions in each flattened tensor."""
+
+    def __new__(cls, weights: dict[str, tuple[int, ...]], model: Denoiser) -> Self:
+        """Say it in words, and keep the positions."""
+        message = super().__new__(cls, still_sentence(weights, model))
+        message.weights = weights
+        return message
 
 
 class Ended(Message):

@@ -51,10 +51,11 @@ from .epoch_end import measure_losses, write_history, write_samples
 from .hyperparameters import log_hyperparameters
 from .objective import Objective, Part
 from .optimizers import make_optimizer, set_learning_rate
-from .progress import EpochDone, Started, StepDone, Warned
+from .progress import EpochDone, Started, StepDone, Warned, WithoutGradient
 from .result import TrainingResult
 from .run_data import EpochBatches, class_indices, classes_of, load_data
 from .run_folder import check_no_run
+from .still_weights import GradientRecord
 from .targets.target import check_trainable, exact, training_target
 from .transfer import start_from, take_over
 from .weight_average import WeightAverage
@@ -129,6 +130,9 @@ class Session:
             resume=resume is not None,
             progress=progress,
         )
+        begins = self.state.step == 0
+        watched = self.target is not None and config.training.optimizer == "adam" and begins
+        self.gradients = GradientRecord() if watched else None
         self.accelerator = Accelerator(log_with="tensorboard", project_dir=str(run))
         self.part = Part(self.accelerator.process_index, self.accelerator.num_processes)
         train_set = self.split.train
@@ -273,6 +277,8 @@ class Session:
             optimizer.zero_grad()
             loss = loss_now()
             self.accelerator.backward(loss)
+            if name == "model" and self.gradients is not None:
+                self.gradients.add(self._bare(name))
             optimizer.step()
             return float(self.accelerator.reduce(loss.detach(), "mean"))
         taken: list[float] = []
@@ -301,6 +307,10 @@ class Session:
         state = self.state
         for learner in self.learners.values():
             learner.model.eval()  # batch normalisation uses what it has seen in training
+        if self.gradients is not None:
+            if still := self.gradients.still():
+                progress(WithoutGradient(still, self._bare("model")))
+            self.gradients = None
         row = {
             "epoch": state.epoch + 1,
             "step": state.step,

@@ -134,8 +134,12 @@ def refusal(
             f"{device} that works has {largest}: {dead} of its {len(couplers)} couplers have a "
             "calibrated error of 1; use a smaller model or another device."
         )
+    said = reason.partition(" For more details on this error")[0].rstrip(". ")
+    gates = [n for n in target.operation_names if isinstance(target.operation_from_name(n), Gate)]
     return UnsupportedCircuit(
-        f"Circuit '{circuit.name}' cannot be transpiled for {device}: {reason}"
+        f"Circuit '{circuit.name}' cannot be transpiled for {device}: {said}; its gates are "
+        f"{', '.join(sorted(gates))}: take a device, or a noise model with entries, for a whole set "
+        "such as rz, sx and cx."
     )
 
 

@@ -158,6 +158,7 @@ def _model_of(
 
 
 __all__ = [
+    "MAX_AUTO_DENSITY_QUBITS",
     "DensityProgram",
     "NoisyProgram",
     "TrajectoryProgram",

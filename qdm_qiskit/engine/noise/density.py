@@ -290,7 +290,8 @@ class DensityProgram(NoisyProgram):
             numbers * like.element_size(),
             like.device,
             f"A density matrix of {len(self.active)} qubits for {batch} samples",
-            "use method='trajectories', fewer samples or fewer qubits",
+            "use method='trajectories' (noise_injection=true in training), fewer samples or fewer "
+            "qubits",
         )
         state: dict[int, Tensor] = {}
         if arguments.state is not None:
@@ -453,7 +454,8 @@ class DensityProgram(NoisyProgram):
             needed * like.element_size(),
             like.device,
             f"A density matrix of {len(self.active)} qubits for {arguments.batch} samples",
-            "use method='trajectories', fewer samples or fewer qubits",
+            "use method='trajectories' (noise_injection=true in training), fewer samples or fewer "
+            "qubits",
         )
 
     def _contract(

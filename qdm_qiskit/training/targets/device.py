@@ -32,11 +32,17 @@ __all__ = [
     "DeviceCircuit",
     "NoiseScale",
     "Place",
+    "density_bytes",
 ]
 
 LAYOUT_TRIALS = 5
 """Transpiler seeds that are tried for a circuit; the highest expected success wins."""
 OPTIMIZATION_LEVEL = 3
+
+
+def density_bytes(qubits: int) -> int:
+    """Return the least memory of a row through exact noise: a state and its successor, float64."""
+    return 2 * 8 * 4**qubits
 
 
 class NoiseScale:
@@ -133,6 +139,11 @@ class DeviceCircuit:
                 "began: the device's calibration or Qiskit has changed; go on with those of then."
             )
 
+    @property
+    def active_qubits(self) -> int:
+        """Physical qubits of its largest circuit that a gate or a measurement touches."""
+        return max((len(active_qubits([each])) for each in self.circuits), default=0)
+
     def joints(
         self,
         draws: Draws,
@@ -215,7 +226,7 @@ class DeviceCircuit:
         )
 
     def _check_room(self, qubits: int) -> None:
-        needed, free = 2 * 8 * 4**qubits, available_bytes(torch.device("cpu"))
+        needed, free = density_bytes(qubits), available_bytes(torch.device("cpu"))
         if needed > free:
             raise TargetUnavailable(
                 f"'{self.name}' uses {qubits} qubits of {self._backend.name}, whose density matrix "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...circuits import CircuitSpec
 from ...circuits.loaders import EXACT
+from ...engine.noise import MAX_AUTO_DENSITY_QUBITS
 from ...errors import InvalidOption, TargetUnavailable
 from ...execution.devices import as_backend
 from ...execution.targets import parse_target
@@ -20,7 +21,7 @@ from ...layers.calling import quantum_layers
 from ...models import Denoiser
 from ...progress import Message, Progress, silent
 from .choice import QNN, device_names
-from .device import DeviceCircuit, NoiseScale
+from .device import DeviceCircuit, NoiseScale, density_bytes
 from .draws import Draws
 from .joints import EngineJoint
 from .loading import input_values
@@ -166,6 +167,8 @@ def training_target(
             )
             for name, layer in layers.items()
         }
+        if not config.noise_injection:
+            _say_large(circuits.values(), device, progress)
         places[device] = [each.place for each in circuits.values()]
         found.append(
             {
@@ -185,6 +188,20 @@ def training_target(
     if not resume:
         write_places(run, target, places)
     return TrainingTarget(found, draws, scale, config)
+
+
+def _say_large(circuits: Iterable[DeviceCircuit], device: str, progress: Progress) -> None:
+    """Say what exact noise costs where a pure state a row would be the usual choice."""
+    largest = max(circuits, key=lambda each: each.active_qubits)
+    qubits = largest.active_qubits
+    if qubits > MAX_AUTO_DENSITY_QUBITS:
+        progress(
+            Message(
+                f"'{largest.name}' uses {qubits} qubits of {device}: exact noise takes at least "
+                f"{density_bytes(qubits) / 2**30:.3g} GiB and seconds for each row of a batch; "
+                f"noise_injection=true takes a pure state of {16 * 2**qubits / 2**20:.3g} MiB."
+            )
+        )
 
 
 def exact(config: TrainingConfig) -> bool:

@@ -20,6 +20,7 @@ from qdm_qiskit.errors import (
     InvalidPlan,
     MissingData,
     TargetUnavailable,
+    UnknownName,
 )
 from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
@@ -34,7 +35,7 @@ from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
 from qdm_qiskit.reports.hardware_render import render_markdown, write_hardware_report
 from qdm_qiskit.sampling import load_run
 from qdm_qiskit.training.by_calls import CallTraining
-from tests.hardware.run.test_call_chain import Killed, killed_at
+from tests.hardware.run.test_call_chain import Killed, Shelf, killed_at
 from tests.helpers import write_run
 
 DEVICE = "local:fake_manila"
@@ -364,18 +365,65 @@ def test_a_batch_that_the_model_cannot_normalise_is_refused(tmp_path):
         planned(run, tmp_path / "root", num_images=1)
 
 
+SHORT = {
+    "few seconds": ({"seconds": 0.5}, DEVICE),
+    "no seconds": ({"seconds": 0}, DEVICE),
+    "few shots": ({"shots": 100}, "engine"),
+    "no shots": ({"shots": 0}, "engine"),
+}
+IN_DEFAULT = [("no seconds", "adam"), ("no shots", "spsa")]
+
+
 @pytest.mark.parametrize(
-    ("seconds", "shots"), [(0.5, None), pytest.param(None, 100, marks=pytest.mark.slow)]
+    ("case", "optimizer"),
+    [
+        pytest.param(case, each, marks=() if (case, each) in IN_DEFAULT else pytest.mark.slow)
+        for case in SHORT
+        for each in ("adam", "spsa")
+    ],
 )
-def test_a_run_that_overdraws_its_budget_is_not_even_planned(small, tmp_path, seconds, shots):
+def test_a_run_that_overdraws_its_budget_is_not_even_planned(small, tmp_path, case, optimizer):
     """Wherever it runs: a rehearsal of what would be refused is refused too."""
+    limits, target = SHORT[case]
+    qdm.set_budget("little", **limits, root=tmp_path)
+    said = r"^Budget 'little' has .* left, and training takes about .*; take fewer train steps"
     options = {"train": 2, "num_images": 1, "shots": 64, "layout_trials": 1, "root": tmp_path}
-    qdm.set_budget("little", seconds=seconds, shots=shots, root=tmp_path)
-    with pytest.raises(BudgetExceeded, match=r"Budget 'little' has .* left, and training takes"):
-        qdm.plan(small, DEVICE, budget="little", **options)
+    with pytest.raises(BudgetExceeded, match=said) as caught:
+        qdm.plan(small, target, budget="little", train_optimizer=optimizer, **options)
+    assert "\n" not in str(caught.value)
+    words = ["--train", "2", "--num-images", "1", "--shots", "64", "--train-optimizer", optimizer]
+    where = ["--target", target, "--budget", "little", "--root", str(tmp_path)]
+    result = CliRunner().invoke(app, ["run", "plan", str(small), *words, *where])
+    assert isinstance(result.exception, BudgetExceeded)
+    assert str(result.exception).startswith("Budget 'little' has ")
     assert not list(tmp_path.glob("*/plan.json"))
+
+
+@pytest.mark.slow
+def test_a_budget_that_is_enough_is_planned_on_a_device(small, tmp_path):
+    options = {"train": 2, "num_images": 1, "shots": 64, "layout_trials": 1, "root": tmp_path}
+    qdm.set_budget("little", seconds=0.5, root=tmp_path)
+    with pytest.raises(BudgetExceeded, match=r"Budget 'little' has 0\.5 QPU seconds left"):
+        qdm.plan(small, DEVICE, budget="little", **options)
     qdm.set_budget("much", seconds=600, root=tmp_path)
     assert qdm.plan(small, DEVICE, budget="much", **options).budget == "much"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "spsa"])
+def test_a_budget_that_is_not_there_is_refused(small, tmp_path, optimizer):
+    """None is named though the service charges, or one is named that nobody has set."""
+    options = {"train": 2, "num_images": 1, "shots": 64, "train_optimizer": optimizer}
+    with pytest.raises(
+        InvalidOption, match=r"paid by a budget, and none is named; set one"
+    ) as none:
+        make_plan(small, PlanConfig(**options), root=tmp_path, provider=Shelf())
+    with pytest.raises(UnknownName, match=r"no budget 'absent'.*qdm budget set") as absent:
+        qdm.plan(small, "engine", budget="absent", root=tmp_path, **options)
+    assert "\n" not in str(none.value) + str(absent.value)
+    words = ["--train", "2", "--train-optimizer", optimizer, "--target", "engine"]
+    command = ["run", "plan", str(small), *words, "--budget", "absent", "--root", str(tmp_path)]
+    assert isinstance(CliRunner().invoke(app, command).exception, UnknownName)
+    assert not list(tmp_path.glob("*/plan.json"))
 
 
 def test_training_in_memory_points_to_the_plan(tmp_path):
