@@ -8,12 +8,12 @@
     {"do": "import", "modules": ["accelerate"]} -> {}
 
 `python -m tests.runtime.forge COMMAND` carries out one such command itself, in a process that imports
-all as it goes. The child runs one command of the hardware room. With `kill` it kills itself with SIGKILL at the nth
-transaction of the ledger: `before` it (what came before it has happened, and is not recorded),
-`within` it (in the log, not yet in SQLite), or `after` it; or `unnamed`, before the nth file gets its
-name; it says first at which kind of point. Nothing of IBM's client is changed, and the package only
-calls what it calls anyway. A child that lives writes its answer to `out`. With `ahead` its wall clock is so many seconds ahead, and with
-`jump` it jumps by so many at the nth transaction: `[5, 3600]`.
+all as it goes. The child runs one command of the hardware room. With `kill` it kills itself with
+SIGKILL at the nth transaction of the ledger: `before` it (what came before it has happened, and is not
+recorded), `within` it (in the log, not yet in SQLite), or `after` it; or `unnamed`, before the nth file
+gets its name; it says first at which kind of point. Nothing of IBM's client is changed, and the package
+only calls what it calls anyway. A child that lives writes its answer to `out`. With `ahead` its wall
+clock is so many seconds ahead, and with `jump` it jumps by so many at the nth transaction: `[5, 3600]`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def import_all() -> None:
 
     No circuit may be touched here: threads that Qiskit starts do not survive a fork.
     """
-    import mthree
+    import mthree  # noqa: F401
     import qiskit_ibm_runtime.executor_estimator
-    import qiskit_ibm_runtime.executor_sampler
+    import qiskit_ibm_runtime.executor_sampler  # noqa: F401
     import torch
 
     import qdm_qiskit.hardware.ibm.provider

@@ -10,8 +10,8 @@ named, with what it said last.
 
 What makes a kill cheap, and what it leaves out: a process is forked from one that has imported all, but
 one of `ANEW` is started anew, imports and all; plans are made once and copied; and the server simulates
-the same work once. A round is drawn from the seed and its number. With `--out FILE` figures are added to
-those of the same seed, and rounds go on from there; processes with other seeds may share the file.
+the same work once. A round is drawn from the seed and its number. With `--out FILE` figures are added
+to those of the same seed, and rounds go on from there; processes with other seeds may share the file.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ PASSING = ("ServiceUnavailable", "SubmissionUncertain", "LedgerBusy", "JobFailed
 SIDES = ("before", "within", "after", "unnamed")
 STEPS = (1, 1, 1, 2, 2, 4, 9)
 """How many points a process passes before it is killed at one."""
-ANEW = 40
+ANEW = 60
 """One of so many processes is started anew; all others are forked."""
 MOST_STARTS = 40
 MOST_SECONDS = 240.0

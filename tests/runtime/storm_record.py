@@ -88,7 +88,8 @@ class Tally:
         counts = self.counts
         names = ("rounds", "runs", "kills", "faults", "clocks", "done", "refused", "jobs")
         said = ", ".join(f"{counts[name]} {name}" for name in names)
-        return f"{said}; {counts['paid twice']} paid twice, {counts['lost']} lost; {len(self.wrong)} wrong"
+        twice, lost = counts["paid twice"], counts["lost"]
+        return f"{said}; {twice} paid twice, {lost} lost; {len(self.wrong)} wrong"
 
     def lines(self) -> list[str]:
         """Everything, for reading."""
