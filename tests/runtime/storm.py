@@ -422,6 +422,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="file of figures, to which these are added")
     parser.add_argument("--keep", type=Path, help="folder for the roots of rounds with a fault")
     given = parser.parse_args()
+    # So that server and forge end with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended; the round that ran is not counted"))
     if given.keep is not None:
         given.keep.mkdir(parents=True, exist_ok=True)
     tally = blow(given.minutes, given.seed, kills=given.kills, out=given.out, keep=given.keep)

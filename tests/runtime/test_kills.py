@@ -391,6 +391,22 @@ def test_a_clock_that_was_a_day_ahead_while_sending_is_not_waited_for(
     check_same(server, root, undisturbed)
 
 
+@pytest.mark.parametrize(
+    ("kind", "which"),
+    [("calibrated", 0), pytest.param("submitted", 1, marks=pytest.mark.slow)],
+    ids=["no step is sent", "a step is sent"],
+)
+def test_a_clock_a_day_ahead_makes_no_calibration_too_old(
+    server, forge, undisturbed, tmp_path, kind, which
+):
+    """The clock decided until the service was asked something, and another calibration was paid."""
+    root = fresh(server, tmp_path, undisturbed, "old")
+    killed_at(forge, root, undisturbed, moments(undisturbed, kind)[which], "after")
+    answer = forge.finish("resume", root, undisturbed.run, ahead=DAY)
+    assert answer["state"]["state"] == "done"
+    check_same(server, root, undisturbed)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_clock_that_jumps_at_recorded_points(server, forge, undisturbed, tmp_path):
