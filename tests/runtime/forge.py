@@ -5,21 +5,26 @@
     {"do": "fork", "call": "submit", "root": ..., "run": ..., "kill": [5, "after"], "out": FILE}
         -> {"pid": 123}
     {"do": "wait", "pid": 123} -> {"status": -9}
+    {"do": "import", "modules": ["accelerate"]} -> {}
 
-The child runs one command of the hardware room. With `kill` it kills itself with SIGKILL at the nth
-transaction of the ledger: `before` it (what came before it has happened, and is not recorded),
-`within` it (in the log, not yet in SQLite), or `after` it; or `unnamed`, before the nth file gets its
-name. Nothing of IBM's client is changed, and the package only calls what it calls anyway. A child
-that lives writes its answer to `out`. With `ahead` its wall clock is so many seconds ahead, and with
-`jump` it jumps by so many at the nth transaction: `[5, 3600]`.
+`python -m tests.runtime.forge COMMAND` carries out one such command itself, in a process that imports
+all as it goes. The child runs one command of the hardware room. With `kill` it kills itself with
+SIGKILL at the nth transaction of the ledger: `before` it (what came before it has happened, and is not
+recorded), `within` it (in the log, not yet in SQLite), or `after` it; or `unnamed`, before the nth file
+gets its name; it says first at which kind of point. Nothing of IBM's client is changed, and the package
+only calls what it calls anyway. A child that lives writes its answer to `out`. With `ahead` its wall
+clock is so many seconds ahead, and with `jump` it jumps by so many at the nth transaction: `[5, 3600]`.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -29,26 +34,38 @@ from typing import Any
 
 
 def import_all() -> None:
-    """What a child would spend its time on.
+    """What a child would spend its time on: nine tenths of it are the imports of IBM's client.
 
     No circuit may be touched here: threads that Qiskit starts do not survive a fork.
     """
+    import mthree  # noqa: F401
+    import qiskit_ibm_runtime.executor_estimator
+    import qiskit_ibm_runtime.executor_sampler  # noqa: F401
     import torch
 
+    import qdm_qiskit.hardware.ibm.provider
     import qdm_qiskit.hardware.run.commands
     import qdm_qiskit.sampling  # noqa: F401
 
     torch.set_num_threads(1)
+    assert threading.active_count() == 1
 
 
 CLOCK = {"ahead": 0.0}
 
 
 def move_clock(ahead: float) -> None:
-    """Set the wall clock of this process ahead; what is imported later reads it too."""
+    """Set the wall clock of this process ahead, also where a module has it by a name of its own."""
     right = time.time
     CLOCK["ahead"] = ahead
-    time.time = lambda: right() + CLOCK["ahead"]
+
+    def moved() -> float:
+        return right() + CLOCK["ahead"]
+
+    for module in list(sys.modules.values()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            if value is right:
+                setattr(module, name, moved)
 
 
 def count_sleep() -> dict[str, float]:
@@ -65,6 +82,16 @@ def count_sleep() -> dict[str, float]:
     return silence
 
 
+POINT = "killed "
+"""Begins what a process says before it kills itself: `killed after: settled`."""
+
+
+def kinds_of(changes: Any) -> str:
+    """Kinds of the events of a transaction, or the tables that it changes."""
+    kinds = [str(row["kind"]) for _, table, row in changes if table == "events"]
+    return " ".join(sorted(set(kinds or [table for _, table, _ in changes])))
+
+
 def kill_at(
     number: int, side: str, jump: tuple[int, float] = (0, 0.0)
 ) -> tuple[list[list[str]], list[str]]:
@@ -79,13 +106,14 @@ def kill_at(
     files: list[str] = []
     write, commit, replace = Store.write, Store._commit, os.replace
 
-    def die() -> None:
+    def die(kind: str) -> None:
+        print(f"{POINT}{side}: {kind}", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
     @contextmanager
     def counted(self: Store) -> Iterator[Any]:
         if len(done) + 1 == number and side == "before":
-            die()
+            die("a transaction")
         with write(self) as transaction:
             yield transaction
         if transaction.changes:
@@ -95,28 +123,29 @@ def kill_at(
             if len(done) == jump[0]:
                 CLOCK["ahead"] += jump[1]
             if len(done) == number and side == "after":
-                die()
+                die(kinds_of(transaction.changes))
 
-    def committed(self: Store, connection: Any, *rest: Any) -> None:
+    def committed(self: Store, connection: Any, seq: int, changes: Any) -> None:
         if len(done) + 1 == number and side == "within":
-            connection = Fatal(connection)
-        commit(self, connection, *rest)
+            connection = Fatal(connection, changes)
+        commit(self, connection, seq, changes)
 
     def named(source: Any, target: Any, **more: Any) -> None:
         files.append(Path(target).name)
         if len(files) == number and side == "unnamed":
-            die()
+            die(re.sub(r"[0-9]+", "N", files[-1]))
         replace(source, target, **more)
 
     class Fatal:
         """A connection on which COMMIT is not reached."""
 
-        def __init__(self, connection: Any) -> None:
+        def __init__(self, connection: Any, changes: Any) -> None:
             self._connection = connection
+            self._changes = changes
 
         def execute(self, sql: str, *rest: Any) -> Any:
             if sql == "COMMIT":
-                die()
+                die(kinds_of(self._changes))
             return self._connection.execute(sql, *rest)
 
         def __getattr__(self, name: str) -> Any:
@@ -140,6 +169,7 @@ def run(command: dict[str, Any]) -> dict[str, object]:
     writes, files = kill_at(number, side, tuple(command.get("jump", (0, 0.0))))
     said: list[str] = []
     silence = count_sleep()
+    began = time.monotonic()
 
     def tell(text: str) -> None:
         said.append(text)
@@ -164,6 +194,7 @@ def run(command: dict[str, Any]) -> dict[str, object]:
         "files": files,
         "said": said,
         "slept": silence["longest"],
+        "seconds": time.monotonic() - began,
     }
 
 
@@ -187,6 +218,8 @@ def child(command: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    if len(sys.argv) > 1:
+        child(json.loads(sys.argv[1]))
     import_all()
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
@@ -196,6 +229,11 @@ def main() -> None:
             if pid == 0:
                 child(command)
             answer: dict[str, object] = {"pid": pid}
+        elif command["do"] == "import":
+            for name in command["modules"]:
+                importlib.import_module(name)
+            assert threading.active_count() == 1
+            answer = {}
         else:
             _, status = os.waitpid(command["pid"], 0)
             answer = {"status": os.waitstatus_to_exitcode(status)}

@@ -123,6 +123,20 @@ def test_a_detached_run_sends_another_calibration_and_does_not_fail(server, root
     check_budget(server, root)
 
 
+def test_a_step_that_ran_yesterday_needs_no_calibration_of_today(server, root, planned, clocks):
+    """Its own was fresh when it ran; another one was taken before its counts were looked at."""
+    plan = planned(mode="job", mitigation="m3")
+    assert plan.calibration is not None
+    submit_run(plan.folder, detach=True)
+    jobs_of(server, plan, 1)
+    assert resume_run(root, plan.run_id, detach=True).state == "running"
+    jobs_of(server, plan, 2)
+    clocks.ledger = plan.calibration.ttl_seconds + 60.0
+    assert resume_run(root, plan.run_id).state == "done"
+    assert parts(server, plan) == ["calibration-0001", "step-0001"]
+    check_budget(server, root)
+
+
 def test_a_renewed_calibration_is_paid_within_the_budget(server, root, planned, clocks):
     plan = sent_and_too_old(server, planned, clocks)
     ledger = Ledger.open(root)

@@ -50,8 +50,9 @@ class Forge:
             "RAYON_NUM_THREADS": "1",
             "QISKIT_PARALLEL": "FALSE",
         }
-        self._folder = folder
+        self._folder, self._environment = folder, environment
         self._numbers = count()
+        self._anew: dict[int, subprocess.Popen[bytes]] = {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.runtime.forge"],
             cwd=ROOT,
@@ -74,11 +75,22 @@ class Forge:
         self._process.stdin.flush()
         return self._read()
 
-    def start(self, call: str, root: Path, run: str, **more: object) -> tuple[int, Path]:
-        """Fork a child; its pid, and where it will write its answer."""
+    def start(
+        self, call: str, root: Path, run: str, anew: bool = False, **more: object
+    ) -> tuple[int, Path]:
+        """Fork a child, or start a process `anew` that imports all; its pid, and its answer's file."""
         out = self._folder / f"{next(self._numbers)}.json"
         command = {"call": call, "root": str(root), "run": run, "out": str(out), **more}
+        if anew:
+            arguments = [sys.executable, "-m", "tests.runtime.forge", json.dumps(command)]
+            process = subprocess.Popen(arguments, cwd=ROOT, env=self._environment)
+            self._anew[process.pid] = process
+            return process.pid, out
         return self._ask(do="fork", **command)["pid"], out
+
+    def load(self, *modules: str) -> None:
+        """Import these once, for all children to come."""
+        self._ask(do="import", modules=modules)
 
     def kill(self, pid: int) -> None:
         """Kill a child; a zombie if it has ended already."""
@@ -86,6 +98,8 @@ class Forge:
 
     def wait(self, pid: int) -> int:
         """Exit code of a child; -9 if it was killed."""
+        if pid in self._anew:
+            return self._anew.pop(pid).wait()
         return self._ask(do="wait", pid=pid)["status"]
 
     def finish(self, call: str, root: Path, run: str, **more: object) -> dict:
@@ -96,6 +110,9 @@ class Forge:
         return json.loads(out.read_text())
 
     def close(self) -> None:
+        for each in self._anew.values():
+            each.kill()
+            each.wait()
         self._process.kill()
         self._process.communicate()
 
@@ -371,6 +388,22 @@ def test_a_clock_that_was_a_day_ahead_while_sending_is_not_waited_for(
     answer = forge.finish("resume", root, undisturbed.run)
     assert answer["state"]["state"] == "done"
     assert answer["slept"] < LONGEST_SILENCE
+    check_same(server, root, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "which"),
+    [("calibrated", 0), pytest.param("submitted", 1, marks=pytest.mark.slow)],
+    ids=["no step is sent", "a step is sent"],
+)
+def test_a_clock_a_day_ahead_makes_no_calibration_too_old(
+    server, forge, undisturbed, tmp_path, kind, which
+):
+    """The clock decided until the service was asked something, and another calibration was paid."""
+    root = fresh(server, tmp_path, undisturbed, "old")
+    killed_at(forge, root, undisturbed, moments(undisturbed, kind)[which], "after")
+    answer = forge.finish("resume", root, undisturbed.run, ahead=DAY)
+    assert answer["state"]["state"] == "done"
     check_same(server, root, undisturbed)
 
 

@@ -88,6 +88,17 @@ def test_counts_depend_on_the_work_alone(server, service, submit):
     assert sorted(each["submitted"] for each in by_payload) == [1, 2]
 
 
+def test_recalled_counts_are_those_of_a_simulation(server, submit):
+    simulated = counts(submit().result(poll_interval=0.1))
+    server.change(recall=True)
+    assert counts(submit().result(poll_interval=0.1)) == simulated  # kept from now on
+    assert counts(submit().result(poll_interval=0.1)) == simulated
+    assert server.ledger()["charged_seconds"] == pytest.approx(
+        sum(each["charged_seconds"] for each in server.ledger()["jobs"])
+    )
+    assert len([each for each in server.ledger()["jobs"] if each["charged_seconds"] > 0]) == 3
+
+
 def test_another_process_can_decode_by_job_id(server, submit):
     job = submit()
     result = job.result(poll_interval=0.1)

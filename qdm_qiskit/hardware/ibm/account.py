@@ -358,6 +358,25 @@ class ServiceHandle:
             raise ValueError("no list of backends")
         return found
 
+    def learn_time(self) -> None:
+        """Ask something small unless the service has answered, and so said its time, already.
+
+        What the client asks while it connects is not seen here, so without this a wrong clock of the
+        machine would decide until the first question: a calibration that looks too old is paid again.
+
+        Raises:
+            CallFailed: If the service does not answer; one that answers without a date is enough.
+        """
+        if self.clock.now() is not None:
+            return
+        for attempt in self.retrying():
+            with attempt:
+                try:
+                    self.once("listing backends", self._listing)
+                except CallFailed:
+                    if self.clock.now() is None:  # an error has a date as well
+                        raise
+
     def usage(self) -> InstanceUsage:
         """Return the use and the limits of the instance, as IBM gives them.
 

@@ -121,6 +121,10 @@ class IBMProvider(Provider):
         self._connected = connect(
             instance=sent[-1] if sent else None, settings=run.settings, progress=run.progress
         )
+        try:
+            self._connected.learn_time()
+        except CallFailed as error:
+            raise ServiceUnavailable(f"IBM Quantum does not answer: {error}") from None
         # A session that nobody feeds would cost time, or be closed.
         wanted = "job" if detach and plan.mode == "auto" else plan.mode
         self._chosen_mode = JobMode(self.handle, ledger, plan.run_id, plan.backend, wanted)

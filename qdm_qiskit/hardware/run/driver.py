@@ -466,8 +466,9 @@ class Answers:
     def _send_all(self, together: Sequence[Part]) -> None:
         """Send all missing jobs before waiting for any of them."""
         missing = [each for each in together if self._stored(each) is None]
-        for needed in self._needed if missing else ():
-            needed.obtain(self._jobs, None, send=True)
+        if not all(self._sent(each) for each in missing):
+            for needed in self._needed:
+                needed.obtain(self._jobs, None, send=True)
         for each in missing:
             if not self._jobs.start(each.request()):
                 return  # the rest is sent one by one, as jobs end
@@ -476,7 +477,7 @@ class Answers:
         stored = self._stored(part)
         if stored is not None:
             return stored
-        for needed in self._needed:
+        for needed in () if self._sent(part) else self._needed:
             # Before the counts, so that it is near in time; one on its way may come first.
             at = None if waits else self._run.ledger.now()
             needed.obtain(self._jobs, at, send=waits)
@@ -512,6 +513,14 @@ class Answers:
         if all(self._jobs.start(each.request()) for each in left):
             self._run.tell(f"{name} is sent; `qdm run resume` goes on")
         raise Unanswered
+
+    def _sent(self, part: Part) -> bool:
+        """Return True if the job is there: its counts say then which calibration they need.
+
+        Of a job that ran yesterday that is one of yesterday; one of today would be paid in vain.
+        """
+        intention = self._jobs.latest(part.name)
+        return intention is not None and intention.state == "submitted"
 
     def _stored(self, part: Part) -> StoredCounts | None:
         return self._parts.stored(part.name, part.shapes, self._jobs.settle)

@@ -38,6 +38,8 @@ class Device:
         self.fake = known[f"fake_{name}"]
         self._aer_lock = threading.Lock()
         self._sub_noise: dict[tuple[int, ...], NoiseModel] = {}
+        self.measured: dict[tuple[str, bool, bool], list[dict[str, np.ndarray]]] = {}
+        """Bits by the hash of the work; only where the settings say `recall`."""
 
     @property
     def num_qubits(self) -> int:

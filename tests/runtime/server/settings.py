@@ -22,6 +22,8 @@ class Settings:
     """Whether jobs run with the snapshot's noise."""
     queue_seconds: float = 0.0
     """A job waits this long before it runs."""
+    recall: bool = False
+    """Whether a job that ran before, with the same work on the same device, gets its counts at once."""
     run_seconds: float = 0.0
     """A job that has its counts stays in RUNNING this much longer."""
     metrics_pending_seconds: float = 0.0

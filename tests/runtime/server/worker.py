@@ -85,7 +85,7 @@ class Worker:
                 status, code, charged = "Cancelled", 1305, float(row["cost"])
                 reason = result = "the job ran longer than its maximum execution time"
             else:
-                result = run_payload(payload, device, settings.noisy, mock)
+                result = run_payload(payload, device, settings.noisy, mock, settings.recall)
                 charged = 0.0 if mock else price
         except Exception:
             status, code, result = "Failed", 9999, traceback.format_exc()
