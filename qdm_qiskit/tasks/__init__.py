@@ -13,6 +13,7 @@
     qnn_plans.py    plan such a run on hardware
     chip_tiles.py   find places of a device that run a circuit at once
     hardware.py     plan a hardware run, send it, find it again
+    fleets.py       the same of a run whose images several devices share
     recorded_runs.py  find the runs of a root folder, and their states
     budgets.py      set budgets, and see what is left of them
     listing.py      list the named parts and the packages that bring them
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .chip_tiles import tiles
     from .costs import cost
     from .evaluation import Evaluation, evaluate
+    from .fleets import Fleet, plan_fleet
     from .hardware import HardwareRun, plan, replay, resume, submit
     from .ladders import ladder
     from .listing import NamedPart, parts
@@ -47,6 +49,8 @@ _HOMES = {
     "cost": "costs",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
+    "Fleet": "fleets",
+    "plan_fleet": "fleets",
     "HardwareRun": "hardware",
     "budget": "budgets",
     "plan": "hardware",
@@ -73,6 +77,7 @@ _HOMES = {
 
 __all__ = [
     "Evaluation",
+    "Fleet",
     "HardwareRun",
     "NamedPart",
     "QnnRun",
@@ -86,6 +91,7 @@ __all__ = [
     "ladder",
     "parts",
     "plan",
+    "plan_fleet",
     "plan_qnn",
     "refit",
     "replay",

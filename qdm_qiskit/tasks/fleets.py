@@ -79,6 +79,11 @@ class Fleet:
             return fleet_state(self.plan, ledger)
 
     @property
+    def note(self) -> str | None:
+        """Note on a plan of an earlier version; None, for there was no earlier format."""
+        return None
+
+    @property
     def runs(self) -> tuple[HardwareRun, ...]:
         """Its runs, each of one device, in the order in which they came."""
         with self._ledger() as ledger:
@@ -274,8 +279,8 @@ def plan_fleet(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
     ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
-    ...     fleet = qdm.plan_fleet(run, ["aer", "engine"], num_images=3, shots=64, root=f"{folder}/runs")
-    ...     sent = fleet.submit(yes=True)
+    ...     small = dict(num_images=3, shots=64, root=f"{folder}/runs")
+    ...     sent = qdm.plan_fleet(run, ["aer", "engine"], **small).submit(yes=True)
     ...     print(sent.state.state, [len(each.images) for each in sent.runs], sent.replay().equal)
     done [2, 1] True
     """

@@ -8,11 +8,12 @@ transaction (``moved``). So at every moment an image belongs to one run that may
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .budgets import BudgetTables
 from .schema import Transaction
+from .table_access import LedgerPart
 
 __all__ = ["FleetMember", "FleetTables", "Wanted"]
 
@@ -43,8 +44,17 @@ class Wanted:
     """Name, QPU seconds and shots of each job."""
 
 
-class FleetTables(BudgetTables):
-    """Fleets of the ledger, and its budgets; :class:`~.ledger.Ledger` is the whole."""
+class FleetTables(LedgerPart, ABC):
+    """Fleets of the ledger; :class:`~.ledger.Ledger` is the whole."""
+
+    @abstractmethod
+    def _hold(
+        self,
+        tx: Transaction,
+        budget: str | None,
+        wanted: Mapping[str, Sequence[tuple[str, float, int]]],
+    ) -> None:
+        """Reserve for jobs of several runs, for all or for none; ``BudgetTables`` does."""
 
     def add_fleet(self, fleet_id: str, *, plan_sha256: str, members: Sequence[str]) -> None:
         """Record a fleet and its first runs; one that is known stays as it is."""

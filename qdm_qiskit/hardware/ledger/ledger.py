@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import final
 
 from ...clocks import wall
+from .budgets import BudgetTables
 from .claims import ClaimTables
 from .corrections import CorrectionTables
 from .fleets import FleetTables
@@ -28,7 +29,15 @@ FILE = "ledger.sqlite"
 
 
 @final
-class Ledger(FleetTables, ClaimTables, RunTables, JobTables, SessionTables, CorrectionTables):
+class Ledger(
+    BudgetTables,
+    FleetTables,
+    ClaimTables,
+    RunTables,
+    JobTables,
+    SessionTables,
+    CorrectionTables,
+):
     """Record of all that was planned, reserved, sent, found and paid; use :meth:`open`."""
 
     _store: Store
