@@ -114,7 +114,8 @@ def report_fleet(fleet: Fleet, out: Path | None, as_json: bool) -> None:
         except MissingData:
             continue  # nothing is recorded yet
         files = write_hardware_report(page, pictures, folder / each.folder.name)
-        pages.append((f"{each.plan.target}, {each.folder.name}", files[0]))
+        [shown] = [file for file in files if file.suffix == ".html"]
+        pages.append((f"{each.plan.target}, {each.folder.name}", shown))
     written = write_fleet_report(fleet.state, fleet.replay(), pages, folder)
     if as_json:
         typer.echo(written[0].read_text(), nl=False)
