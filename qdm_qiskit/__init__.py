@@ -46,7 +46,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .sampling import SamplingConfig as SamplingConfig
     from .sampling import load_run as load_run
     from .tasks import Evaluation as Evaluation
-    from .tasks import Fleet as Fleet
     from .tasks import HardwareRun as HardwareRun
     from .tasks import budget as budget
     from .tasks import continue_training as continue_training
@@ -55,7 +54,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import ladder as ladder
     from .tasks import parts as parts
     from .tasks import plan as plan
-    from .tasks import plan_fleet as plan_fleet
     from .tasks import plan_qnn as plan_qnn
     from .tasks import replay as replay
     from .tasks import resume as resume
@@ -104,13 +102,11 @@ _HOMES = {
     "ReadoutCalibration": "mitigation.readout",
     "cost": "tasks",
     "plan": "tasks",
-    "plan_fleet": "tasks",
     "PlanConfig": "hardware.plan.config",
     "submit": "tasks",
     "resume": "tasks",
     "replay": "tasks",
     "HardwareRun": "tasks",
-    "Fleet": "tasks",
     "Provider": "hardware.providers.base",
     "budget": "tasks",
     "set_budget": "tasks",

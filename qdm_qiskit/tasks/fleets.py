@@ -275,12 +275,13 @@ def plan_fleet(
         UnknownName, TargetUnavailable: If there is no such device or budget.
         OutputNotWritable: If this very run is planned already, or a folder cannot be written.
 
-    >>> import tempfile, qdm_qiskit as qdm
+    >>> import tempfile
+    >>> from qdm_qiskit.tasks import plan_fleet, train
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     small = dict(image_size=2, depth=1, num_steps=2, train_count=8, epochs=1, baseline=False)
-    ...     run = qdm.train("eeqdm", f"{folder}/first", **small).run
+    ...     run = train("eeqdm", f"{folder}/first", **small).run
     ...     small = dict(num_images=3, shots=64, root=f"{folder}/runs")
-    ...     sent = qdm.plan_fleet(run, ["aer", "engine"], **small).submit(yes=True)
+    ...     sent = plan_fleet(run, ["aer", "engine"], **small).submit(yes=True)
     ...     print(sent.state.state, [len(each.images) for each in sent.runs], sent.replay().equal)
     done [2, 1] True
     """
