@@ -84,7 +84,8 @@ def fleet_lines(
     lines = [
         f"run        {fleet.fleet_id}",
         f"model      {fleet.model} ({fleet.model_run})",
-        f"images     {fleet.num_images} over {len(plans)} devices, split: {fleet.split}",
+        f"images     {fleet.num_images} over {len(plans)} of {len(fleet.costs)} devices, split: "
+        f"{fleet.split}",
     ]
     if fleet.longest_wait_seconds is not None:
         lines.append(

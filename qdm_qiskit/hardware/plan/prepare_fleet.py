@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...canonical_json import content_sha256
-from ...errors import InvalidOption, InvalidPlan, OutputNotWritable, QdmError
+from ...errors import (
+    InvalidOption,
+    InvalidPlan,
+    OutputNotWritable,
+    QdmError,
+    UnsupportedCircuit,
+)
 from ...execution.targets import Target, parse_target
 from ...files import check_writable
 from ...progress import Message, Progress, silent
@@ -260,17 +266,20 @@ def _draft(
     share: SharePlan,
     given: np.ndarray | None,
 ) -> Draft:
-    return draft_plan(
-        run,
-        replace(config, targets=(target,)),
-        root=root,
-        backend=state.backend,
-        availability=state,
-        today=date.fromisoformat(day),
-        progress=progress,
-        share=share,
-        state=given,
-    )
+    try:
+        return draft_plan(
+            run,
+            replace(config, targets=(target,)),
+            root=root,
+            backend=state.backend,
+            availability=state,
+            today=date.fromisoformat(day),
+            progress=progress,
+            share=share,
+            state=given,
+        )
+    except UnsupportedCircuit as error:  # of several devices, say which
+        raise UnsupportedCircuit(f"'{target}' cannot share this run: {error}") from None
 
 
 def _devices(config: PlanConfig) -> list[Target]:

@@ -11,9 +11,12 @@ import pytest
 from qdm_qiskit.errors import InvalidOption, TargetUnavailable, UnsupportedCircuit
 from qdm_qiskit.hardware.run.driver import DrivenRun
 from qdm_qiskit.tasks.fleets import Fleet, find_run, plan_fleet
+from tests.hardware.reading_model import write_reading_run
 from tests.helpers import write_run
 
-DEVICES = ("local:fake_manila", "local:fake_nairobi")
+DEVICES = ("aer", "engine")
+SMALL = ("local:fake_manila", "local:fake_nairobi")
+LARGER = ("local:fake_nairobi", "local:fake_guadalupe")
 
 
 @pytest.fixture(scope="module")
@@ -78,36 +81,43 @@ def test_a_device_that_fails_at_a_turn(trained, tmp_path, monkeypatch, turn):
 @pytest.mark.parametrize(
     ("model", "options", "changes", "steps"),
     [
-        ("eeqdm", {}, {"mitigation": "m3", "calibration_shots": 128}, 3),
-        ("eeqdm", {}, {"tiles": "2"}, 3),
-        ("qunet", {"num_steps": 2}, {}, 2),
-        ("qamp_sqd", {"num_steps": 2}, {"scheduler": "ddim", "num_inference_steps": 2}, 2),
+        ("eeqdm", {}, {"mitigation": "m3", "calibration_shots": 128, "targets": SMALL}, 3),
+        ("eeqdm", {}, {"tiles": "2", "targets": LARGER}, 3),
+        ("eeqdm", {}, {"refit": "12x64", "targets": SMALL}, 3),
+        ("qu_net", {"num_steps": 2, "levels": 2}, {"targets": LARGER}, 2),
     ],
-    ids=["m3", "tiles", "calls", "sampler"],
+    ids=["m3", "tiles", "refit", "calls"],
 )
 def test_models_and_options(trained, tmp_path, monkeypatch, model, options, changes, steps):
     fleet = planned(trained(model, **options), tmp_path, **changes)
-    dies(monkeypatch, DEVICES[0], 3)
+    dies(monkeypatch, fleet.plan.config.targets[0], 3)
     fleet.submit(yes=True)
     check(fleet, steps=steps)
+    assert [each.retired is None for each in fleet.state.members] == [False, True, True]
 
 
 @pytest.mark.slow
-def test_a_sampler_with_a_memory_begins_again(trained, tmp_path, monkeypatch):
-    run = trained("defalco", num_steps=4)
-    fleet = planned(run, tmp_path, scheduler="dpm-solver++", num_images=2, shots=16)
+@pytest.mark.parametrize("name", ["ddim", "dpm-solver++"])
+def test_a_sampler_goes_on_or_begins_again_where_it_looks_back(
+    trained, tmp_path, monkeypatch, name
+):
+    run = write_reading_run(tmp_path / "readings")
+    changes = {"scheduler": name, "num_inference_steps": 3, "eta": 0.5 * (name == "ddim")}
+    fleet = planned(run, tmp_path / "root", **changes)
     dies(monkeypatch, DEVICES[1], 3)
     said: list[str] = []
     fleet.submit(yes=True, progress=lambda text: said.append(str(text)))
-    replayed = fleet.replay()
-    assert (replayed.done, replayed.equal) == (True, True)
-    assert fleet.state.members[-1].begins_at == 0
-    assert any("answered again" in text for text in said)
+    again = fleet.plan.runs[1].images if name == "dpm-solver++" else ()
+    [heir] = [each for each in fleet.state.members if each.after]
+    assert (heir.begins_at == 0) == bool(again)
+    assert any("answered again" in text for text in said) == bool(again)
+    [gone] = [each for each in fleet.runs if each.folder.name == heir.after]
+    check(fleet, steps=3, again=len(again) * len(gone.replay().steps))
 
 
 @pytest.mark.slow
 def test_the_third_takes_what_two_leave(trained, tmp_path, monkeypatch):
-    three = (*DEVICES, "local:fake_lagos")
+    three = (*DEVICES, "local:fake_manila")
     fleet = planned(trained(), tmp_path, targets=three, num_images=6, split="even")
     go = DrivenRun.go
 
@@ -136,8 +146,10 @@ def test_a_damaged_hand_over_is_seen(trained, tmp_path, monkeypatch):
 
 
 def test_a_device_that_is_too_small_is_named(trained, tmp_path):
-    with pytest.raises(UnsupportedCircuit, match=r"\d qubits") as caught:
-        planned(trained("eeqdm", image_size=8), tmp_path)
+    with pytest.raises(
+        UnsupportedCircuit, match=r"'local:fake_manila' cannot share this run: .* qubits"
+    ) as caught:
+        planned(trained("eeqdm", image_size=8), tmp_path, targets=SMALL)
     assert "\n" not in str(caught.value)
     assert not [each for each in tmp_path.iterdir() if each.name[0].isdigit()]
 
