@@ -194,19 +194,33 @@ class DrivenRun:
         """Give the run up for good: cancel what waits, wait for what cannot be cancelled any more,
         and fetch what has counts.
 
-        Afterwards no job of the run exists that has not ended.
+        Afterwards no job of the run exists that has not ended, and none that has counts which are not
+        here.
 
         Raises:
             SubmissionUncertain, ServiceUnavailable: If that cannot be known now; called again, it goes
                 on.
+            JobFailed: If a job was paid and its results cannot be used.
         """
         self.cancel()
         self._open(detach=True)
         while self.waiting():
             time.sleep(self._settings.poll_seconds)
-        with suppress(JobFailed, CalibrationMismatch):  # what has no counts is answered elsewhere
-            self.collect()
+        while True:
+            failed = self._failed_jobs()
+            try:
+                self.collect()
+                break
+            except CalibrationMismatch:  # the step is answered elsewhere
+                break
+            except JobFailed:
+                if self._failed_jobs() == failed:
+                    raise
         self._keep_session = False
+
+    def _failed_jobs(self) -> int:
+        jobs = self._ledger.intentions(self._plan.run_id)
+        return sum(each.state == "failed" for each in jobs)
 
     def close(self) -> None:
         """Let go of the provider, and of what other runs wait for; never raises but for Ctrl-C."""

@@ -137,6 +137,7 @@ class FleetRun:
                 is sent then that was not sent before.
             QdmError: What holds up a run, when all others are as far as they can be.
         """
+        self._settle_late()
         self._finish_moves()
         self._reserve()
         while open_runs := self._open():
@@ -212,6 +213,14 @@ class FleetRun:
             self._runs[run_id] = self._stack.enter_context(opened)
         return self._runs[run_id]
 
+    def _settle_late(self) -> None:
+        """Settle what was left when earlier processes ended with runs, and mend their files."""
+        for member in self._ledger.fleet_members(self._fleet.fleet_id):
+            if self._is_done(member.run_id):
+                self._run(member.run_id).go(detach=True)
+            elif member.moved is not None and self._ledger.unsettled(member.run_id):
+                self._run(member.run_id).collect()
+
     # -- money --------------------------------------------------------------------------------
 
     def _reserve(self) -> None:
@@ -250,10 +259,12 @@ class FleetRun:
         run_id = member.run_id
         if run_id in self._stuck:
             return False
+        failed = self._failed_jobs(run_id)
         try:
             return self._attended(run_id)
         except JobFailed as error:
-            if error.cancelled:  # by somebody, whose will it is
+            # Cancelled by somebody, whose will it is; or paid, and its results cannot be used.
+            if error.cancelled or self._failed_jobs(run_id) == failed:
                 self._stuck[run_id] = error
                 return False
             self._failures[run_id] = self._failures.get(run_id, 0) + 1
@@ -270,6 +281,9 @@ class FleetRun:
         except (ServiceUnavailable, SubmissionUncertain) as error:
             self._stuck[run_id] = error  # its job may exist: nothing moves until that is known
             return False
+
+    def _failed_jobs(self, run_id: str) -> int:
+        return sum(each["state"] == "failed" for each in self._ledger.jobs(run_id))
 
     def _attended(self, run_id: str) -> bool:
         run = self._run(run_id)
@@ -346,19 +360,27 @@ class FleetRun:
     def _move(self, run_id: str) -> bool:
         """Plan the open images of a run that was given up on other devices, once no job of it is left.
 
-        Raises:
-            BudgetExceeded: If the budget does not allow that; the images wait for it.
+        What forbids that now is kept for the end: the other runs go on.
         """
-        run, plan = self._run(run_id), self._plan(run_id)
         if self._is_done(run_id):
             return True
         try:
-            run.retire()
-        except (ServiceUnavailable, SubmissionUncertain) as error:
+            self._run(run_id).retire()
+            if not self._is_done(run_id):  # its last counts may have been there
+                self._hand_over(run_id)
+        except QdmError as error:
             self._stuck[run_id] = error
             return False
-        if self._is_done(run_id):  # its last counts were there
-            return True
+        return True
+
+    def _hand_over(self, run_id: str) -> None:
+        """Plan the images of a run that has ended, and record who takes them.
+
+        Raises:
+            BudgetExceeded: If the budget does not allow that; the images wait for it.
+            QdmError: If no device can take them.
+        """
+        plan = self._plan(run_id)
         found = recorded_state(plan)
         before = 0 if plan.share is None else plan.share.begins_at
         state, begins_at = found.state, before + found.steps
@@ -372,8 +394,7 @@ class FleetRun:
                     "are answered again"
                 )
             )
-        others = self._others()
-        plans = self._replan(self._fleet, plan, state, begins_at, others)
+        plans = self._replan(self._fleet, plan, state, begins_at, self._others())
         for each in plans:
             self._ledger.add_run(
                 each.run_id,
@@ -392,7 +413,6 @@ class FleetRun:
             ) from None
         for each in plans:
             self._progress(Message(f"{each.num_images} images go to {each.target}"))
-        return True
 
     def _others(self) -> list[str]:
         """Return the targets that may take images: those that have not failed.
