@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import signal
 import time
@@ -374,7 +375,8 @@ def undisturbed(
         charged=server.ledger()["charged_seconds"],
         paid=paid_payloads(server),
         writes=answer["writes"],
-        files=answer["files"],
+        # The first run of a machine also writes caches, named by a hash; later ones read them.
+        files=[each for each in answer["files"] if not re.fullmatch("[0-9a-f]{64}", each)],
         seconds=seconds,
     )
 
