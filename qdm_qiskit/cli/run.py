@@ -10,13 +10,14 @@ import typer
 from ..progress import Message, silent
 from .budget import ROOT, RootOption
 from .models import JsonOption
+from .run_fleet import print_fleet, print_verifications
 from .run_names import QuietOption, RunId, command_line, print_run, print_verification
 from .run_plan import plan
 from .run_record import list_runs, replay, report, status
 
 if TYPE_CHECKING:
     from ..progress import Progress
-    from ..tasks import HardwareRun
+    from ..tasks import Fleet, HardwareRun
 
 __all__ = [
     "app",
@@ -53,12 +54,14 @@ def submit(
         qdm run submit latest --yes
     """
     from ..errors import InvalidOption
-    from ..tasks.hardware import HardwareRun, price
+    from ..tasks.fleets import Fleet, find_run, fleet_price
+    from ..tasks.hardware import price
 
-    run = HardwareRun.find(plan, root=root)
+    run = find_run(plan, root=root)
     if not yes:
-        again = command_line("submit", run.plan.run_id, run.folder.parent)
-        raise InvalidOption(f"{price(run.plan)}; nothing was sent. Send it with `{again} --yes`.")
+        again = command_line("submit", run.folder.resolve().name, run.folder.parent)
+        cost = fleet_price(run) if isinstance(run, Fleet) else price(run.plan)
+        raise InvalidOption(f"{cost}; nothing was sent. Send it with `{again} --yes`.")
     _drive(run, lambda say: run.submit(yes=True, detach=detach, progress=say), as_json, quiet)
 
 
@@ -74,9 +77,9 @@ def resume(
 
         qdm run resume latest
     """
-    from ..tasks import HardwareRun
+    from ..tasks.fleets import find_run
 
-    found = HardwareRun.find(run, root=root)
+    found = find_run(run, root=root)
     _drive(found, lambda say: found.resume(progress=say), as_json, quiet)
 
 
@@ -92,9 +95,9 @@ def collect(
 
         qdm run collect latest
     """
-    from ..tasks import HardwareRun
+    from ..tasks.fleets import find_run
 
-    found = HardwareRun.find(run, root=root)
+    found = find_run(run, root=root)
     _drive(found, lambda say: found.collect(progress=say), as_json, quiet)
 
 
@@ -105,10 +108,13 @@ def cancel(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
 
         qdm run cancel latest
     """
-    from ..tasks import HardwareRun
+    from ..tasks.fleets import Fleet, find_run
 
-    found = HardwareRun.find(run, root=root)
-    print_run(found.cancel(progress=silent if as_json else _told), as_json)
+    found = find_run(run, root=root).cancel(progress=silent if as_json else _told)
+    if isinstance(found, Fleet):
+        print_fleet(found, as_json)
+    else:
+        print_run(found, as_json)
 
 
 def verify(
@@ -126,13 +132,17 @@ def verify(
 
         qdm run verify latest
     """
-    from ..tasks import HardwareRun
+    from ..tasks.fleets import find_run
 
-    found = HardwareRun.find(run, root=root).verify(
+    found = find_run(run, root=root).verify(
         repair=repair, progress=silent if quiet or as_json else _told
     )
-    print_verification(found, as_json)
-    if not found.clean:
+    if isinstance(found, tuple):
+        print_verifications(found, as_json)
+    else:
+        print_verification(found, as_json)
+        found = (found,)
+    if not all(each.clean for each in found):
         raise typer.Exit(1)
 
 
@@ -154,7 +164,10 @@ def _told(message: Message) -> None:
 
 
 def _drive(
-    run: HardwareRun, work: Callable[[Progress], HardwareRun], as_json: bool, quiet: bool
+    run: HardwareRun | Fleet,
+    work: Callable[[Progress], HardwareRun | Fleet],
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Work on a run and show where it stands; Ctrl-C leaves with 130 and says how to go on."""
     try:
@@ -166,4 +179,9 @@ def _drive(
             err=True,
         )
         raise typer.Exit(130) from None  # cli.main says the rest
-    print_run(run, as_json)
+    from ..tasks import fleets
+
+    if isinstance(run, fleets.Fleet):
+        print_fleet(run, as_json)
+    else:
+        print_run(run, as_json)

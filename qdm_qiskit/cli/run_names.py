@@ -21,7 +21,6 @@ __all__ = [
     "QuietOption",
     "RunId",
     "command_line",
-    "folder_of",
     "print_run",
     "print_verification",
     "state_row",
@@ -29,17 +28,6 @@ __all__ = [
 
 RunId = Annotated[str, typer.Argument(help="Id or folder of a run, or 'latest'.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress lines.")]
-
-
-def folder_of(text: str, root: Path) -> Path:
-    """Return the folder of a run from its id, its folder, its plan.json, or 'latest'.
-
-    Raises:
-        MissingData: If there is none.
-    """
-    from ..tasks import HardwareRun
-
-    return HardwareRun.find(text, root=root).folder
 
 
 def state_row(state: RunState, folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import typer
 
 from .budget import ROOT, RootOption, open_ledger
 from .models import JsonOption
+from .run_fleet import plan_shared
 from .run_names import QuietOption, command_line
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ __all__ = [
 def plan(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run, or of a checkpoint.")],
     target: Annotated[
-        str,
+        list[str],
         typer.Option(
-            help="Where to run, tried in order: ibm:NAME, ibm:least_busy, local:DEVICE, engine ..."
+            help="Where to run, with commas between targets tried in order: ibm:NAME, "
+            "ibm:least_busy, local:DEVICE, engine ... Given again, devices share the images."
         ),
     ],
     num_images: Annotated[int, typer.Option(help="Images; all of a step go in one job.")] = 16,
@@ -98,6 +100,18 @@ def plan(
     ] = None,
     min_success: Annotated[
         float | None, typer.Option(help="Pass over a target with less expected success.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Images of devices that share them: auto, by cost and queue; even; or numbers, 12,4."
+        ),
+    ] = None,
+    max_wait: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds that a job may wait in a device's queue before its images move to others."
+        ),
     ] = None,
     ask_ibm: Annotated[
         bool,
@@ -189,7 +203,8 @@ def plan(
 
     The plan cannot be changed afterwards: it is bound by a hash, with its circuits and a copy of the
     model beside it. Of several targets, as in ibm:least_busy,local:fake_torino, the first that
-    satisfies the policy is taken.
+    satisfies the policy is taken. With --target several times, the devices share the images: each has
+    a run of its own, one budget pays, and a device that fails leaves its images to the others.
 
     Example:
 
@@ -207,6 +222,9 @@ def plan(
         raise InvalidOption(
             "Give one of --shots, --kept-shots, --seconds and --precision: each decides the shots."
         )
+    targets = tuple(each.strip() for text in target for each in text.split(","))
+    shared = len(target) > 1
+    _check_shared(shared, target, split, max_wait, max_queue, min_success, ask_ibm)
     options = build(
         ExecutionOptions,
         {
@@ -218,7 +236,7 @@ def plan(
         },
     )
     values = {
-        "targets": tuple(each.strip() for each in target.split(",")),
+        "targets": targets,
         "num_images": num_images,
         "shots": 4096 if shots is None else shots,
         "seconds": seconds,
@@ -256,6 +274,22 @@ def plan(
         "seed": seed,
     }
     config = replace(build(PlanConfig, values), options=options)
+
+    def tell(text: object) -> None:
+        if not (quiet or as_json):
+            typer.echo(text, err=True)
+
+    if shared:
+        plan_shared(
+            run,
+            config,
+            split=split or "auto",
+            max_wait=max_wait,
+            root=root,
+            as_json=as_json,
+            tell=tell,
+        )
+        return
     ledger = open_ledger(root)
     made = make_plan(
         run,
@@ -263,9 +297,7 @@ def plan(
         policy=FallbackPolicy(max_queue=max_queue, min_success=min_success),
         root=root,
         ledger=ledger,
-        progress=(lambda text: None)
-        if quiet or as_json
-        else lambda text: typer.echo(text, err=True),
+        progress=tell,
     )
     state = None if budget is None else ledger.budget(budget)
     asked = _dry_run(made, root) if ask_ibm else None
@@ -281,6 +313,38 @@ def plan(
         typer.echo(f"\ndry run    t = {asked.step}: IBM {ibm}, we {asked.ours:.2f} s")
     typer.echo(f"\nplan       {made.folder / 'plan.json'}")
     typer.echo(f"go on by   {command_line('submit', made.run_id, root)} --yes")
+
+
+def _check_shared(
+    shared: bool,
+    target: list[str],
+    split: str | None,
+    max_wait: float | None,
+    max_queue: int | None,
+    min_success: float | None,
+    ask_ibm: bool,
+) -> None:
+    """Refuse options that belong to one device, or to several that share a run."""
+    from ..errors import InvalidOption
+
+    if not shared:
+        if split is not None or max_wait is not None:
+            raise InvalidOption(
+                "--split and --max-wait belong to devices that share a run; give --target once for "
+                f"each of them, got '{target[0]}' alone."
+            )
+        return
+    listed = [each for each in target if "," in each]
+    if listed:
+        raise InvalidOption(
+            f"Devices that share a run are given one by one, got '{listed[0]}': a list is of targets "
+            "of which one is taken."
+        )
+    if max_queue is not None or min_success is not None or ask_ibm:
+        raise InvalidOption(
+            "--max-queue, --min-success and --dry-run belong to a run on one device; leave them out. "
+            "--split and --max-wait say how several share one."
+        )
 
 
 def _whole_seconds(hours: float) -> int:

@@ -10,7 +10,8 @@ import typer
 
 from .budget import ROOT, RootOption
 from .models import JsonOption
-from .run_names import RunId, folder_of, print_run, state_row
+from .run_fleet import print_fleet, report_fleet
+from .run_names import RunId, print_run, state_row
 
 __all__ = [
     "list_runs",
@@ -36,9 +37,13 @@ def status(
     if run is None:
         list_runs(root=root, as_json=as_json)
         return
-    from ..tasks import HardwareRun
+    from ..tasks.fleets import Fleet, find_run
 
-    print_run(HardwareRun.find(run, root=root), as_json)
+    found = find_run(run, root=root)
+    if isinstance(found, Fleet):
+        print_fleet(found, as_json)
+    else:
+        print_run(found, as_json)
 
 
 def list_runs(root: RootOption = ROOT, as_json: JsonOption = False) -> None:
@@ -48,11 +53,16 @@ def list_runs(root: RootOption = ROOT, as_json: JsonOption = False) -> None:
 
         qdm run list
     """
-    from ..tasks.recorded_runs import run_folders, states_of
+    from ..tasks.recorded_runs import fleet_folders, run_folders, states_of
 
     folders = run_folders(root)
     states = states_of(folders, lambda text: typer.echo(f"note: {text}", err=True))
     rows = [state_row(*each) for each in zip(states, folders, strict=True)]
+    if shared := fleet_folders(root):
+        from ..tasks.fleets import Fleet
+
+        found = [Fleet(each) for each in shared]
+        rows += [state_row(each.state.as_run(), each.folder) for each in found]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -74,15 +84,16 @@ def replay(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
 
         qdm run replay latest
     """
-    from ..tasks import replay as replay_run
+    from ..tasks.fleets import find_run
 
-    found = replay_run(run, root=root)
+    chosen = find_run(run, root=root)
+    found = chosen.replay()
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2))
     else:
         typer.echo(found.sentence())
-        if found.plan.note:
-            typer.echo(f"note: {found.plan.note}")
+        if chosen.note:
+            typer.echo(f"note: {chosen.note}")
     if not found.equal:
         raise typer.Exit(1)
 
@@ -101,8 +112,13 @@ def report(
     """
     from ..evaluation.hardware_run import hardware_report
     from ..reports.hardware_render import write_hardware_report
+    from ..tasks.fleets import Fleet, find_run
 
-    folder = folder_of(run, root)
+    chosen = find_run(run, root=root)
+    if isinstance(chosen, Fleet):
+        report_fleet(chosen, out, as_json)
+        return
+    folder = chosen.folder
     page, pictures = hardware_report(folder)
     files = write_hardware_report(page, pictures, out or folder / "report")
     if as_json:

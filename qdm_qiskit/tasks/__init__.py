@@ -14,6 +14,7 @@
     kernels.py      measure a quantum kernel, on any target
     chip_tiles.py   find places of a device that run a circuit at once
     hardware.py     plan a hardware run, send it, find it again
+    fleets.py       the same of a run whose images several devices share
     recorded_runs.py  find the runs of a root folder, and their states
     budgets.py      set budgets, and see what is left of them
     listing.py      list the named parts and the packages that bring them
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .chip_tiles import tiles
     from .costs import cost
     from .evaluation import Evaluation, evaluate
+    from .fleets import Fleet, plan_fleet
     from .hardware import HardwareRun, plan, replay, resume, submit
     from .kernels import KernelRun, run_kernel
     from .ladders import ladder
@@ -49,6 +51,8 @@ _HOMES = {
     "cost": "costs",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
+    "Fleet": "fleets",
+    "plan_fleet": "fleets",
     "HardwareRun": "hardware",
     "budget": "budgets",
     "plan": "hardware",
@@ -77,6 +81,7 @@ _HOMES = {
 
 __all__ = [
     "Evaluation",
+    "Fleet",
     "HardwareRun",
     "KernelRun",
     "NamedPart",
@@ -91,6 +96,7 @@ __all__ = [
     "ladder",
     "parts",
     "plan",
+    "plan_fleet",
     "plan_qnn",
     "refit",
     "replay",

@@ -428,7 +428,7 @@ def planned(
             for notice in opened.notices:
                 progress(Message(notice))
         made = make(
-            _look(root, offered), None if config.budget is None else opened.budget(config.budget)
+            look_for(root, offered), None if config.budget is None else opened.budget(config.budget)
         )
         opened.add_run(
             made.run_id,
@@ -444,8 +444,13 @@ def planned(
     return made
 
 
-def _look(root: Path, offered: Availability | None) -> Look:
-    """Return a function that looks at ``ibm:`` and providers' targets; it connects to IBM once."""
+def look_for(root: Path, offered: Availability | None = None) -> Look:
+    """Return a function that looks at ``ibm:`` and providers' targets; it connects to IBM once.
+
+    Args:
+        root: Folder of all runs, for its settings.
+        offered: State of a provider object, which is looked at already.
+    """
     at_ibm = look(read_settings(root))
 
     def state_of(target: Target) -> Availability:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ..errors import MissingData
 from ..hardware.ledger.ledger import FILE, Ledger, RunState
+from ..hardware.plan.fleet_plan import FLEET
 from ..hardware.plan.run_plan import PLAN, is_run_id, read_plan
 from ..progress import Message, Progress, silent
 
-__all__ = ["ROOT", "run_folders", "states_of"]
+__all__ = ["ROOT", "fleet_folders", "run_folders", "states_of"]
 
 ROOT = Path("hardware_runs")
 """Default folder of all hardware runs and their ledger."""
@@ -22,6 +23,14 @@ def run_folders(root: Path) -> list[Path]:
         return []
     found = [each for each in root.iterdir() if is_run_id(each.name) and (each / PLAN).is_file()]
     return sorted(found, key=lambda folder: ((folder / PLAN).stat().st_mtime_ns, folder.name))
+
+
+def fleet_folders(root: Path) -> list[Path]:
+    """Return the folders of all fleets of a root, oldest first."""
+    if not root.is_dir():
+        return []
+    found = [each for each in root.iterdir() if is_run_id(each.name) and (each / FLEET).is_file()]
+    return sorted(found, key=lambda folder: ((folder / FLEET).stat().st_mtime_ns, folder.name))
 
 
 def states_of(folders: Sequence[Path], progress: Progress = silent) -> list[RunState]:

@@ -458,3 +458,50 @@ def test_a_cancelled_run_is_listed_as_cancelled(qdm, planned, root):
     assert line.index("cancelled") == header.index("state")
     assert qdm("run", "resume", "latest", "--root", root, "--quiet").code == 0
     assert state_of(qdm, root)["state"] == "done"
+
+
+# --- several devices ----------------------------------------------------------------------------
+
+SHARED = ("--target", "aer", "--target", "engine", "--shots", "50", "--num-images", "3")
+
+
+def test_the_whole_life_of_a_run_that_devices_share(qdm, trained, root):
+    result = qdm("run", "plan", trained, *SHARED, "--quiet", "--root", root)
+    assert (result.code, result.err) == (0, "")
+    table = [line.split() for line in result.out.splitlines()]
+    assert ["aer", "2", "-", "2", "4", "200", "0.00", "0.0000", "-"] in table
+    assert ["all", "3", "4", "6", "300", "0.00"] in table
+    one_line(qdm("run", "submit", "latest", "--root", root), "takes 4 jobs, 300 shots")
+    assert state_of(qdm, root)["state"] == "planned"
+    result = qdm("run", "submit", "latest", "--yes", "--quiet", "--root", root, "--json")
+    assert (result.code, result.err) == (0, "")
+    done = json.loads(result.out)
+    assert (done["state"], done["images_done"], len(done["runs"])) == ("done", 3, 2)
+    assert images_of(root / done["run"]).shape == (3, 1, 2, 2)
+    for command in ("resume", "collect", "cancel"):
+        result = qdm("run", command, done["run"], "--root", root, "--json")
+        assert (result.code, json.loads(result.out)["state"]) == (0, "done")
+    assert "the stored ones to the bit" in qdm("run", "replay", "latest", "--root", root).out
+    assert qdm("run", "verify", "latest", "--root", root).code == 0
+    assert qdm("run", "report", "latest", "--root", root).code == 0
+    assert "samples.png" in (root / done["run"] / "report" / "report.md").read_text()
+    listed = json.loads(qdm("run", "list", "--root", root, "--json").out)
+    assert len(listed) == 3
+    one_line(qdm("run", "submit", listed[0]["run"], "--yes", "--root", root), done["run"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--target", "aer", "--target", "aer"), "'aer' twice"),
+        (("--target", "aer", "--target", "nowhere"), "nowhere"),
+        (("--target", "aer,engine", "--target", "engine"), "given one by one"),
+        (("--target", "aer", "--split", "even"), "'aer' alone"),
+        (("--target", "aer", "--target", "engine", "--split", "1,1"), "16 in all"),
+        (("--target", "aer", "--target", "engine", "--max-queue", "3"), "--max-wait"),
+        (("--target", "aer", "--target", "engine", "--max-wait", "-1"), "longest_wait_seconds"),
+    ],
+)
+def test_a_bad_plan_for_several_devices_is_refused(qdm, trained, root, arguments, says):
+    one_line(qdm("run", "plan", trained, *arguments, "--quiet", "--root", root), says)
+    assert not list(root.glob("2*"))

@@ -30,6 +30,7 @@ from qdm_qiskit.hardware.ledger.output_files import read_outputs
 from qdm_qiskit.hardware.ledger.run_files import nonce, read_calibrations, read_counts, read_refits
 from qdm_qiskit.hardware.ledger.stored_files import file_sha256
 from qdm_qiskit.hardware.ledger.trained_files import read_training
+from qdm_qiskit.hardware.plan.fleet_plan import read_fleet
 from qdm_qiskit.hardware.plan.planned_files import read_all_circuits, read_inputs
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.plan.qnn_question import read_question
@@ -38,6 +39,7 @@ from qdm_qiskit.hardware.plan.run_plan import RunPlan, files_of, read_plan
 from qdm_qiskit.hardware.plan.training_batches import read_batches
 from qdm_qiskit.hardware.providers.settings import read_settings
 from qdm_qiskit.hardware.run.commands import submit_run
+from qdm_qiskit.hardware.run.fleet_results import recorded_members
 from qdm_qiskit.hardware.run.replay import _stored_trajectory
 from qdm_qiskit.hardware.run.training_chain import TrainingChain
 from qdm_qiskit.models import load_model
@@ -49,7 +51,7 @@ from qdm_qiskit.sweeps import Halving, plan_sweep
 from qdm_qiskit.sweeps import read_plan as read_plan_of_sweep
 from qdm_qiskit.sweeps.item import train_item
 from qdm_qiskit.sweeps.sweep import _rungs, collect, write_plan
-from qdm_qiskit.tasks import run_qnn, sample
+from qdm_qiskit.tasks import plan_fleet, run_qnn, sample
 from qdm_qiskit.training.beside import read_losses
 from qdm_qiskit.training.checkpoint import TrainingState, load_training_state
 from qdm_qiskit.training.epoch_end import read_history
@@ -75,6 +77,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     """Write a file of each kind, and return its reader; all of them stay as they are written."""
     found: dict[str, Reader] = {}
     found |= _of_a_run(folder / "run")
+    found |= _of_a_fleet(folder / "fleet")
     found |= _of_a_qnn(folder / "qnn")
     found |= _of_a_training_run(folder / "training")
     found |= _of_a_model(folder / "model")
@@ -161,6 +164,21 @@ def _ledger(root: Path, name: str) -> Reader:
             ledger.close()
 
     return Reader(file, read, fast=False)
+
+
+def _of_a_fleet(root: Path) -> dict[str, Reader]:
+    """A run that two targets share."""
+    trained = write_run(root / "trained", num_steps=1)
+    small = {"num_images": 2, "shots": 8, "layout_trials": 1}
+    fleet = plan_fleet(trained, ["aer", "engine"], root=root, **small).submit(yes=True)
+    plan = fleet.plan
+    return {
+        "plan of a fleet": Reader(fleet.folder / "fleet.json", lambda: read_fleet(fleet.folder)),
+        "manifest of a fleet": Reader(
+            fleet.folder / "manifest.json", lambda: recorded_members(plan, None)
+        ),
+        "images of a fleet": Reader(fleet.folder / "images.npz", lambda: fleet.images),
+    }
 
 
 def _of_a_qnn(root: Path) -> dict[str, Reader]:

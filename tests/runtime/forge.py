@@ -45,7 +45,8 @@ def import_all() -> None:
 
     import qdm_qiskit.hardware.ibm.provider
     import qdm_qiskit.hardware.run.commands
-    import qdm_qiskit.sampling  # noqa: F401
+    import qdm_qiskit.sampling
+    import qdm_qiskit.tasks.fleets  # noqa: F401
 
     torch.set_num_threads(1)
     assert threading.active_count() == 1
@@ -162,6 +163,7 @@ def run(command: dict[str, Any]) -> dict[str, object]:
     from dataclasses import asdict
 
     from qdm_qiskit.hardware.run import commands as chain
+    from qdm_qiskit.tasks.fleets import Fleet
 
     root = Path(command["root"])
     number, side = command.get("kill") or (0, "")
@@ -186,6 +188,10 @@ def run(command: dict[str, Any]) -> dict[str, object]:
             state = chain.collect_run(root, command["run"], progress=tell)
         case "cancel":
             state = chain.cancel_run(root, command["run"], progress=tell)
+        case "submit-fleet":
+            state = Fleet(root / command["run"]).submit(yes=True, progress=tell).state
+        case "resume-fleet":
+            state = Fleet(root / command["run"]).resume(progress=tell).state
         case unknown:
             raise ValueError(unknown)
     return {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from ...errors import InvalidOption, UnknownName, unknown_name
 from .budget import BudgetLimits, BudgetState, Window
-from .schema import UNUSED_RESERVATIONS, Row
+from .schema import UNUSED_RESERVATIONS, Row, Transaction
 from .table_access import LedgerPart
 
 __all__ = [
@@ -155,8 +155,19 @@ class BudgetTables(LedgerPart):
             BudgetExceeded: If they do not fit together; nothing is reserved then.
             UnknownName: If there is no such budget.
         """
-        now = self._clock()
         with self._store.write() as tx:
+            self._hold(tx, budget, {run_id: parts})
+
+    def _hold(
+        self,
+        tx: Transaction,
+        budget: str | None,
+        wanted: Mapping[str, Sequence[tuple[str, float, int]]],
+    ) -> None:
+        """Reserve for jobs of several runs, for all of them or for none; see :meth:`reserve`."""
+        now = self._clock()
+        new: dict[str, list[tuple[str, float, int]]] = {}
+        for run_id, parts in wanted.items():
             done = {
                 row["part"]
                 for row in tx.read(
@@ -165,13 +176,17 @@ class BudgetTables(LedgerPart):
                     run_id,
                 )
             } | {row["part"] for row in tx.read(UNUSED_RESERVATIONS, run_id)}
-            new = [part for part in parts if part[0] not in done]
-            if not new:
-                return
-            seconds, shots = sum(part[1] for part in new), sum(part[2] for part in new)
-            if budget is not None:
-                self._budget(tx.read, budget, now).check(seconds, shots)
-            for part, part_seconds, part_shots in new:
+            left = [part for part in parts if part[0] not in done]
+            if left:
+                new[run_id] = left
+        if not new:
+            return
+        every = [part for parts in new.values() for part in parts]
+        if budget is not None:
+            seconds, shots = sum(part[1] for part in every), sum(part[2] for part in every)
+            self._budget(tx.read, budget, now).check(seconds, shots)
+        for run_id, parts in new.items():
+            for part, part_seconds, part_shots in parts:
                 tx.insert(
                     "reservations",
                     budget=budget,
@@ -188,9 +203,9 @@ class BudgetTables(LedgerPart):
                 None,
                 "reserved",
                 budget=budget,
-                seconds=seconds,
-                shots=shots,
-                parts=[part[0] for part in new],
+                seconds=sum(part[1] for part in parts),
+                shots=sum(part[2] for part in parts),
+                parts=[part[0] for part in parts],
             )
 
     def release(self, run_id: str) -> None:

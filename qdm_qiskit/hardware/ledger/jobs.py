@@ -134,6 +134,21 @@ class JobTables(LedgerPart):
             return None
         return seconds_between(doubt[1].get("clock"), self.clock.stamp()) or 0.0
 
+    def sent_seconds_ago(self, intention: Intention) -> float:
+        """Return how long ago an intention's job was sent, by the ledger's clock; at least 0."""
+        rows = self._store.read(
+            "SELECT at, detail FROM events WHERE kind IN ('sending', 'submitted') "
+            "AND run_id = ? AND part = ? ORDER BY id",
+            intention.run_id,
+            intention.part,
+        )
+        sent = [
+            cast(float, row["at"])
+            for row in rows
+            if json.loads(str(row["detail"]))["tag"] == intention.tag
+        ]
+        return max(0.0, self._clock() - sent[-1]) if sent else 0.0
+
     def _sending_in_doubt(self, intention: Intention) -> tuple[float, dict[str, Any]] | None:
         """Return the time and the detail of the last sending that may have created a job."""
         rows = self._store.read(

@@ -16,6 +16,7 @@ from ...clocks import wall
 from .budgets import BudgetTables
 from .claims import ClaimTables
 from .corrections import CorrectionTables
+from .fleets import FleetTables
 from .jobs import JobTables
 from .runs import RunTables
 from .schema import TABLES, Intention, Row, RunState
@@ -28,7 +29,15 @@ FILE = "ledger.sqlite"
 
 
 @final
-class Ledger(BudgetTables, ClaimTables, RunTables, JobTables, SessionTables, CorrectionTables):
+class Ledger(
+    BudgetTables,
+    FleetTables,
+    ClaimTables,
+    RunTables,
+    JobTables,
+    SessionTables,
+    CorrectionTables,
+):
     """Record of all that was planned, reserved, sent, found and paid; use :meth:`open`."""
 
     _store: Store

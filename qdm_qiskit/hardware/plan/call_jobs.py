@@ -109,7 +109,11 @@ def options_text(sampler: Any) -> str:
 
 
 def planned_sampler(
-    process: DiffusionProcess, plan: SamplerPlan, times: Sequence[int], given: Sampler | None
+    process: DiffusionProcess,
+    plan: SamplerPlan,
+    times: Sequence[int],
+    given: Sampler | None,
+    begins_at: int = 0,
 ) -> Sampler:
     """Return the sampler of a plan.
 
@@ -118,6 +122,7 @@ def planned_sampler(
         plan: Its record.
         times: The steps of the plan.
         given: The object, for a plan that was made with one.
+        begins_at: Steps of the sampler before the plan's, which another run has answered.
 
     Raises:
         MissingData: If the plan was made with an object, and none is given.
@@ -138,7 +143,7 @@ def planned_sampler(
     if given is None and isinstance(made, AnalyticDPM):
         made = replace(made, errors=_errors_of(plan))
     said = (plan.name, plan.options, list(times))
-    got = (made.name, options_text(made), found)
+    got = (made.name, options_text(made), found[begins_at:])
     if said != got:
         raise InvalidPlan(
             f"The sampler is not the one of the plan: its name, options and times are {got[:2]} and "

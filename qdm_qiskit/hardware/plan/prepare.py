@@ -47,6 +47,7 @@ from .run_plan import (
     read_plan,
     write_plan,
 )
+from .share import SharePlan
 from .shots import TWIRLING_BUCKET, check_limits, outgrow_a_job
 from .tiled_calls import check_tiles
 from .types import Availability, ProviderRecord
@@ -149,6 +150,8 @@ def draft_plan(
     sampler: Sampler | None = None,
     today: date | None = None,
     progress: Progress = silent,
+    share: SharePlan | None = None,
+    state: np.ndarray | None = None,
 ) -> Draft:
     """Plan a run; nothing is written.
 
@@ -164,6 +167,9 @@ def draft_plan(
             sends or replays the run.
         today: The day of planning; today if None.
         progress: Receives each stage of the work, in words.
+        share: Images of the configuration's that the run answers, for a fleet; None for all.
+        state: Their state after the steps that another run has answered, ``(images, ...)``; None for
+            x_T.
 
     Returns:
         The draft.
@@ -194,9 +200,12 @@ def draft_plan(
     x, labels = plan_contents.inputs(
         trained, config.num_images, config.label, config.seed, config.start
     )
+    if share is not None:
+        config, x, labels = _shared(config, share, x, labels, state)
     destination = Destination(chosen, device, availability)
     own_chain = (
         sampler is None
+        and (share is None or share.begins_at == 0)
         and config.scheduler == "process"
         and config.eta == 0
         and config.num_inference_steps in (None, trained.process.num_steps)
@@ -227,7 +236,10 @@ def draft_plan(
         if full or outgrown(work, config):
             work = None  # jobs of calls are split
     if work is None:
-        work = many_calls(trained, config, destination, x, labels, sampler, progress, refit)
+        begins_at = 0 if share is None else share.begins_at
+        work = many_calls(
+            trained, config, destination, x, labels, sampler, progress, refit, begins_at
+        )
     check_limits(
         work.steps if work.calls is None else (),
         work.calibration,
@@ -257,9 +269,26 @@ def draft_plan(
         estimator=work.estimator,
         refit=work.refit,
         decisions=(),
+        share=share,
         files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),
     )
     return Draft(plan if root is None else with_found_calibration(plan, root), contents)
+
+
+def _shared(
+    config: PlanConfig,
+    share: SharePlan,
+    x: np.ndarray,
+    labels: np.ndarray | None,
+    state: np.ndarray | None,
+) -> tuple[PlanConfig, np.ndarray, np.ndarray | None]:
+    """Return options, states and labels of a share's images alone."""
+    rows = list(share.images)
+    config = replace(config, num_images=len(rows))
+    if share.begins_at:  # the chain went step by step before
+        config = replace(config, chain="steps")
+    found = x[rows] if state is None else state.astype(x.dtype, copy=False)
+    return config, found, None if labels is None else labels[rows]
 
 
 def _training(

@@ -36,12 +36,14 @@ from ...errors import InvalidData, InvalidOption, InvalidPlan, MissingData, Unkn
 from ...execution.targets import parse_target
 from ...files import read_json_object, write_json
 from ...notebook import card, facts, note, one_line, table
+from ...rng import derived_seed
 from .calls import CallsPlan, JobPlan, calibration_groups
 from .chains import ChainPlan
 from .estimator_plan import EstimatorPlan
 from .qnn_plan import QnnPlan
 from .qpu_seconds import Timing
 from .refit_plan import REFIT, RefitPlan
+from .share import SharePlan
 from .training_plan import TrainingPlan
 from .types import (
     MAX_IMAGES,
@@ -91,6 +93,7 @@ __all__ = [
     "StepPlan",
     "files_of",
     "is_run_id",
+    "own_seed",
     "read_plan",
     "write_plan",
 ]
@@ -173,6 +176,8 @@ class RunPlan:
     training: TrainingPlan | None = None
     """Training of its model, whose steps are the optimizer's; a plan without is written without the
     key."""
+    share: SharePlan | None = None
+    """Images that it answers of a fleet's; a plan without is written without the key."""
     folder: Path = field(default=Path(), compare=False)
     """Folder of the run; it decides nothing and is not in the hash."""
     before_found: bool = field(default=False, compare=False)
@@ -231,6 +236,7 @@ class RunPlan:
         self._check_chain(self.chain)
         self._check_refit(self.refit)
         self._check_training(self.training)
+        self._check_share(self.share)
         paths = [each.path for each in self.files]
         check(paths == sorted(set(paths)), "files are listed once, in order", paths)
         subject = f"{MODEL}/config.json" if self.qnn is None else QNN
@@ -266,6 +272,19 @@ class RunPlan:
         check(good, "training is of a model's calls, without a sampler", self.model)
         same = self.num_steps == len(self.steps) == training.measured_steps
         check(same, "steps are those of the training", self.num_steps)
+
+    def _check_share(self, share: SharePlan | None) -> None:
+        """Refuse a share of other images than the plan's, or one of what has no images."""
+        if share is None:
+            return
+        good = self.qnn is None and self.training is None
+        check(good, "a share is of a model's images", self.model)
+        number = len(share.images)
+        check(number == self.num_images, "num_images are those of the share", self.num_images)
+        late = self.calls is not None and not self.is_coherent
+        check(late or share.begins_at == 0, "a chain begins late by calls", share.begins_at)
+        early = share.begins_at + len(self.steps) <= self.num_steps
+        check(early, "steps before and of the run are at most T", share.begins_at)
 
     def _check_subject(self) -> None:
         """Refuse shapes that are not those of a model's images, or of a QNN's one question."""
@@ -338,7 +357,7 @@ class RunPlan:
         del found["folder"], found["before_found"], found["before_correction"]
         if self.provider is None:
             del found["provider"]
-        for name in ("calls", "chain", "qnn", "estimator", "refit", "training"):
+        for name in ("calls", "chain", "qnn", "estimator", "refit", "training", "share"):
             if found[name] is None:
                 del found[name]
         if self.calls is not None and self.calls.tiles is None:
@@ -577,6 +596,17 @@ class RunPlan:
         return found[0]
 
 
+def own_seed(plan: RunPlan) -> int:
+    """Return the seed of what a run draws for itself, as the shots of a simulator.
+
+    Runs of a fleet share the seed of what is drawn for an image; their shots differ.
+    """
+    share = plan.share
+    if share is None:
+        return plan.seed
+    return derived_seed(plan.seed, "shots", 0, share.images[0], share.begins_at)
+
+
 def write_plan(plan: RunPlan, path: Path) -> None:
     """Write ``plan.json`` with the plan's hash and id.
 
@@ -664,7 +694,7 @@ def _check_device(plan: RunPlan) -> None:
 def _from_content(content: Any) -> RunPlan:
     """Return the plan of a content; later keys of a calibration get the values of that time."""
     if isinstance(content, dict):
-        later = ("provider", "calls", "chain", "qnn", "estimator", "refit", "training")
+        later = ("provider", "calls", "chain", "qnn", "estimator", "refit", "training", "share")
         none = dict.fromkeys(later)
         content = {**none, **content}
         if isinstance(content["calls"], dict):

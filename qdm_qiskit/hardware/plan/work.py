@@ -168,8 +168,12 @@ def many_calls(
     sampler: Sampler | None,
     progress: Progress,
     refit: AskedRefit | None = None,
+    begins_at: int = 0,
 ) -> Work:
     """Plan a model of several circuit calls, or a chain that a sampler walks.
+
+    With ``begins_at`` steps of the sampler that another run has answered, ``x`` is the state after
+    them, and the rest is planned.
 
     Raises:
         TargetUnavailable: If the model calls no circuit, or one that cannot be measured.
@@ -183,6 +187,7 @@ def many_calls(
             f"other, and {what}; use 'uniform'."
         )
     made, times, record = chosen_sampler(trained, config, sampler)
+    times = times[begins_at:]
     progress(Message("listing circuit calls", 0, len(times)))
     steps, distinct = asked(trained, made, times, x, labels, config.seed, config.shots, progress)
     if refit is not None:

@@ -94,6 +94,11 @@ class Collector:
         """Return the end of a job; None if it has not ended."""
         return self._look(job_id)[0]
 
+    def waits(self, job_id: str) -> bool | None:
+        """Return True if a job waits in the queue, False if it runs; None if it has ended."""
+        ending, status = self._look(job_id)
+        return None if ending is not None else status == "queued"
+
     def _look(self, job_id: str) -> tuple[Ending | None, str]:
         status = self._ask(job_id, "asking for its state", self._provider.status)
         if status not in ENDED:

@@ -11,6 +11,7 @@ from ...errors import ServiceUnavailable
 __all__ = [
     "CallFailed",
     "Failure",
+    "JobRefused",
     "Kind",
     "SizeLimit",
     "size_limit",
@@ -121,6 +122,10 @@ class Failure:
     def passing(self) -> bool:
         """True if the same question may be answered a moment later."""
         return self.kind in ("unauthorized", "rate", "before", "network", "timeout")
+
+
+class JobRefused(ServiceUnavailable):
+    """A provider refuses a job, and would refuse it again; no job exists."""
 
 
 class CallFailed(ServiceUnavailable):

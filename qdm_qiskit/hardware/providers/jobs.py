@@ -182,6 +182,14 @@ class RunJobs:
             text = f"{text.partition('; `qdm run')[0]}. {self._smaller(request, size)}"
         raise JobFailed(text, cancelled=ending.cancelled)
 
+    def still_waiting(self, job_id: str) -> bool | None:
+        """Return True if a job waits in the queue, False if it runs; None if it has ended.
+
+        Raises:
+            ServiceUnavailable: If the provider does not answer.
+        """
+        return self._collector.waits(job_id)
+
     def settle(self, *, wait: bool = False) -> None:
         """Put the real costs of jobs that have ended in the place of their reservations.
 

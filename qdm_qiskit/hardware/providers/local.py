@@ -12,6 +12,7 @@ from ...execution.counts import Pub
 from ...execution.region import active_qubits
 from ...execution.runner import CircuitRunner
 from ...rng import derived_seed, stream
+from ..plan.run_plan import own_seed
 from .base import Provider, Status
 from .requests import EstimatorRequest, JobRequest, Request
 
@@ -47,7 +48,7 @@ class LocalProvider(Provider):
 
     def begin(self, run: RunContext, *, detach: bool) -> None:
         """Take the target and the seed of the plan."""
-        self._target, self._seed = run.plan.target, run.plan.seed
+        self._target, self._seed = run.plan.target, own_seed(run.plan)
 
     def submit(self, request: Request, *, tag: str, max_seconds: int | None) -> str:
         """Return the job's id; it is run by :meth:`result`."""

@@ -22,7 +22,7 @@ from ...errors import InvalidOption, ServiceUnavailable, SubmissionUncertain
 from ...progress import Message, Progress
 from ..ledger.ledger import Intention, Ledger
 from .base import Provider
-from .failures import CallFailed, Failure
+from .failures import CallFailed, Failure, JobRefused
 from .requests import Request
 from .settings import ServiceSettings
 
@@ -151,7 +151,7 @@ class Sender:
             if failure.kind == "job-size":
                 raise CallFailed(failure)
             if failure.kind == "refused":
-                raise ServiceUnavailable(
+                raise JobRefused(
                     f"{self._provider.title} refuses {request.part} of run {request.run_id}: "
                     f"{failure.message}; no job was created and nothing is charged."
                 )

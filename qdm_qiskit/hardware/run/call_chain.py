@@ -425,6 +425,7 @@ class CallChain:
         import torch
 
         from ...sampling.chain import Chain
+        from ...sampling.shared import SharedSampler
 
         x, labels = read_inputs(plan)
         trained = load_planned_run(plan)
@@ -435,9 +436,14 @@ class CallChain:
         times = [each.step for each in plan.steps]
         record = _calls_of(plan).sampler
         assert record is not None  # of a model's plan
+        share = plan.share
+        begins_at = 0 if share is None else share.begins_at
+        walker = planned_sampler(trained.process, record, times, sampler, begins_at)
+        if share is not None:
+            walker = SharedSampler(walker, share.rows(), share.images, begins_at)
         self._chain = Chain(
             trained.process,
-            planned_sampler(trained.process, record, times, sampler),
+            walker,
             times,
             torch.from_numpy(x),
             lambda t: noise_stream(plan.seed, t),
@@ -447,6 +453,17 @@ class CallChain:
     def left(self) -> int:
         """Number of steps that are left."""
         return self._chain.left
+
+    @property
+    def memory(self) -> int:
+        """Number of earlier steps that the sampler looks back on."""
+        return self._chain.sampler.memory
+
+    def state(self) -> np.ndarray:
+        """The x_t at hand, ``(images, ...)``."""
+        from ...layers.arrays import to_array
+
+        return to_array(self._chain.x)
 
     def walk(self, target: CallTarget) -> None:
         """Go one step on, by the calls that a target answers.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...arguments import checked_path, checked_text
-from ...errors import InvalidPlan, MissingData
+from ...errors import InvalidOption, InvalidPlan, MissingData
 from ...progress import Progress, silent
 from ..ledger.ledger import FILE, Ledger, RunState
 from ..ledger.stored_files import check_ledger_of
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "cancel_run",
     "collect_run",
+    "driven_run",
+    "planned_in",
     "resume_run",
     "run_state",
     "submit_run",
@@ -67,8 +69,9 @@ def submit_run(
         JobFailed: If a job ended without counts; the run can be resumed, which sends it again.
         LedgerBusy: If another process drives this run.
     """
-    plan = _plan(plan_path, "plan_path")
-    with _driven(plan, progress, settings, provider, sampler) as run:
+    plan = planned_in(plan_path, "plan_path")
+    _check_alone(plan)
+    with driven_run(plan, progress, settings, provider, sampler) as run:
         return run.go(detach=detach)
 
 
@@ -94,10 +97,11 @@ def resume_run(
     """
     root = checked_path(root, "root")
     checked_text(run_id, "run_id")
-    plan = _plan(root / run_id)
+    plan = planned_in(root / run_id)
+    _check_alone(plan)
     if run_state(root, run_id).state == "planned":
         raise MissingData(f"Run {run_id} was not submitted yet; `qdm run submit {run_id} --yes`.")
-    with _driven(plan, progress, settings, provider, sampler) as run:
+    with driven_run(plan, progress, settings, provider, sampler) as run:
         return run.go(detach=detach)
 
 
@@ -117,10 +121,10 @@ def collect_run(
     """
     root = checked_path(root, "root")
     checked_text(run_id, "run_id")
-    plan = _plan(root / run_id)
+    plan = planned_in(root / run_id)
     if run_state(root, run_id).state == "planned":
         raise MissingData(f"Run {run_id} was not submitted yet; there is nothing to collect.")
-    with _driven(plan, progress, settings, provider, sampler) as run:
+    with driven_run(plan, progress, settings, provider, sampler) as run:
         return run.collect()
 
 
@@ -142,9 +146,9 @@ def cancel_run(
     """
     root = checked_path(root, "root")
     checked_text(run_id, "run_id")
-    plan = _plan(root / run_id)
+    plan = planned_in(root / run_id)
     run_state(root, run_id)
-    with _driven(plan, progress, settings, provider, sampler) as run:
+    with driven_run(plan, progress, settings, provider, sampler) as run:
         return run.cancel()
 
 
@@ -166,14 +170,19 @@ def run_state(root: Path, run_id: str) -> RunState:
 
 
 @contextmanager
-def _driven(
+def driven_run(
     plan: RunPlan,
     progress: Progress | None,
     settings: ServiceSettings | None,
-    provider: Provider | None,
-    sampler: Sampler | None,
+    provider: Provider | None = None,
+    sampler: Sampler | None = None,
 ) -> Iterator[DrivenRun]:
-    """Yield the run, with its ledger open and locked against other processes."""
+    """Yield a run, with its ledger open and locked against other processes.
+
+    Args:
+        plan: The plan, with the folder that it lies in.
+        progress, settings, provider, sampler: As for :func:`submit_run`.
+    """
     root = plan.folder.parent
     ledger = Ledger.open(root)
     try:
@@ -206,7 +215,21 @@ def _driven(
         ledger.close()
 
 
-def _plan(path: Path, argument: str = "path") -> RunPlan:
+def _check_alone(plan: RunPlan) -> None:
+    """Refuse to send what a fleet may have given to another device."""
+    if plan.share is not None:
+        raise InvalidOption(
+            f"Run {plan.run_id} answers some of the images that several devices share; go on with all "
+            f"of them: `qdm run resume {plan.share.fleet}`."
+        )
+
+
+def planned_in(path: Path, argument: str = "path") -> RunPlan:
+    """Return the plan of a run's folder, which has to be named after it.
+
+    Raises:
+        InvalidPlan, MissingData: As :func:`.run_plan.read_plan`; or if the folder has another name.
+    """
     plan = read_plan(path, argument)
     if plan.folder.resolve().name != plan.run_id:
         raise InvalidPlan(

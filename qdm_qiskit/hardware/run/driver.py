@@ -6,8 +6,10 @@ not matter which process goes on.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, final
 
@@ -50,7 +52,19 @@ if TYPE_CHECKING:
 __all__ = [
     "Answers",
     "DrivenRun",
+    "Waiting",
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Job that was sent and has not ended."""
+
+    part: str
+    queued: bool
+    """True if it waits in the device's queue; False if it runs."""
+    seconds: float
+    """Time since it was sent, at least."""
 
 
 @final
@@ -157,6 +171,57 @@ class DrivenRun:
         self._ledger.set_run(run_id, "cancelled", reason=reason)
         return self._state()
 
+    def waiting(self) -> list[Waiting]:
+        """Return the jobs that were sent and have not ended; none where nothing runs behind us.
+
+        Raises:
+            ServiceUnavailable: If the provider does not answer.
+        """
+        jobs = self._jobs
+        if jobs is None or jobs.provider.in_process:
+            return []
+        found = []
+        for each in self._ledger.intentions(self._plan.run_id):
+            if each.state != "submitted" or each.job_id is None:
+                continue
+            queued = jobs.still_waiting(each.job_id)
+            if queued is not None:
+                sent = self._ledger.sent_seconds_ago(each)
+                found.append(Waiting(part=each.part, queued=queued, seconds=sent))
+        return found
+
+    def retire(self) -> None:
+        """Give the run up for good: cancel what waits, wait for what cannot be cancelled any more,
+        and fetch what has counts.
+
+        Afterwards no job of the run exists that has not ended, and none that has counts which are not
+        here.
+
+        Raises:
+            SubmissionUncertain, ServiceUnavailable: If that cannot be known now; called again, it goes
+                on.
+            JobFailed: If a job was paid and its results cannot be used.
+        """
+        self.cancel()
+        self._open(detach=True)
+        while self.waiting():
+            time.sleep(self._settings.poll_seconds)
+        while True:
+            failed = self._failed_jobs()
+            try:
+                self.collect()
+                break
+            except CalibrationMismatch:  # the step is answered elsewhere
+                break
+            except JobFailed:
+                if self._failed_jobs() == failed:
+                    raise
+        self._keep_session = False
+
+    def _failed_jobs(self) -> int:
+        jobs = self._ledger.intentions(self._plan.run_id)
+        return sum(each.state == "failed" for each in jobs)
+
     def close(self) -> None:
         """Let go of the provider, and of what other runs wait for; never raises but for Ctrl-C."""
         with suppress(QdmError):
@@ -175,6 +240,7 @@ class DrivenRun:
 
     def _walk(self, jobs: RunJobs, detach: bool, *, send: bool = True) -> None:
         """Walk step by step from x_T; steps that were collected before are only computed again."""
+        self._chain = None
         if self._calibrations is not None:
             self._calibrations.complete(jobs)
         if self._refits is not None:
@@ -351,7 +417,13 @@ class DrivenRun:
             )
         jobs.reserve(parts)
 
+    def seconds_left(self) -> float | None:
+        """Return the QPU seconds that the account may still use; None without a limit."""
+        return self._open(detach=True).provider.seconds_left() if self._plan.is_qpu else None
+
     def _open(self, detach: bool) -> RunJobs:
+        if self._jobs is not None:  # of this very process
+            return self._jobs
         provider = open_provider(self._run, self._given, detach=detach)
         self._ledger.clock.follow(provider.service_time)
         self._jobs = RunJobs(self._run, provider)

@@ -7,7 +7,7 @@ versions of the libraries; a replay says whether they are the stored ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from ...execution.calls import CallResult, CircuitCall
     from ...sampling import Sampler
     from ...sampling.coherent import ChainResult
-    from .call_chain import CallJob
+    from .call_chain import CallChain, CallJob, PlannedTarget
     from .call_results import CallCounts
 
-__all__ = ["Replay", "StepReplay", "replay"]
+__all__ = ["RecordedState", "Replay", "StepReplay", "recorded_state", "replay"]
 
 MOST_HEADERS = 1 << 12
 """Most bytes of all headers of the arrays of images."""
@@ -230,6 +230,72 @@ def replay(folder: Path, *, sampler: Sampler | None = None) -> Replay:
         kept=None if whole is None else whole.kept,
         histories=None if whole is None else whole.histories,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedState:
+    """State of a run's images, from which another run can go on."""
+
+    steps: int
+    """Steps that are recorded. One whose counts have no calibration or refit near enough is not."""
+    state: np.ndarray | None
+    """``(images, ...)`` after them; None at x_T."""
+    again: int = 0
+    """Recorded steps that have to be answered again, since the sampler looks back on them."""
+
+
+def recorded_state(plan: RunPlan) -> RecordedState:
+    """Return how far a run's images came, by its folder alone.
+
+    Args:
+        plan: The plan, in its folder.
+
+    Raises:
+        InvalidPlan, InvalidData: As :func:`replay`.
+    """
+    check_files(plan)
+    calibrations = read_calibrations(plan.folder, plan.correction)
+    if plan.is_coherent:  # its one step is all, or nothing
+        return RecordedState(0, None)
+    memory = 0
+    chain: PlannedChain | CallChain
+    if plan.calls is None:
+        chain = PlannedChain(plan)
+        walked = _walked_circuit(plan, chain, calibrations)
+    else:
+        from .call_chain import CallChain, PlannedTarget
+
+        chain = CallChain(plan)
+        memory = chain.memory
+        record = _RecordedStep(plan, calibrations, exact=False)
+        target = PlannedTarget(plan, record.answer)
+        walked = _walked_calls(plan, chain, target)
+    steps, state = 0, None
+    with suppress(Unanswered, CalibrationMismatch):
+        for _ in walked:
+            steps, state = steps + 1, chain.state()
+    return RecordedState(0, None, steps) if memory else RecordedState(steps, state)
+
+
+def _walked_circuit(
+    plan: RunPlan, chain: PlannedChain, calibrations: dict[str, ReadoutCalibration]
+) -> Iterator[None]:
+    """Walk a chain of one circuit as far as it is recorded."""
+    for planned in plan.steps:
+        stored = read_counts(counts_path(plan.folder, planned.name))
+        if stored is None:
+            return
+        counts = _step_counts(plan, stored, planned.name)
+        used = _calibration_name(plan, calibrations, stored.info.ran_at)
+        chain.advance(probabilities_of(plan, counts, calibrations[used] if used else None))
+        yield
+
+
+def _walked_calls(plan: RunPlan, chain: CallChain, target: PlannedTarget) -> Iterator[None]:
+    """Walk a chain of calls until one has no counts."""
+    for _ in plan.steps:
+        chain.walk(target)
+        yield
 
 
 def _one_circuit(

@@ -80,6 +80,7 @@ class PlannedChain:
 
         from ...diffusion import own_step
         from ...sampling.device import decoded
+        from ...sampling.shared import shared_step
 
         shots = self.plan.step(self.step).shots
         with torch.no_grad():
@@ -87,12 +88,22 @@ class PlannedChain:
             generator = torch.Generator().manual_seed(
                 derived_seed(self.plan.seed, "sampling", self.step)
             )
-            self._x = own_step(self._process, self._x, self.step, prediction, generator)
+            step = (self._process, self._x, self.step, prediction, generator)
+            share = self.plan.share
+            self._x = (
+                own_step(*step) if share is None else shared_step(*step, share.rows(), share.images)
+            )
         self.step -= 1
 
     def advance_exactly(self) -> None:
         """Go from x_t to x_{t-1} by the exact distribution."""
         self.advance(self.exact_probabilities())
+
+    def state(self) -> np.ndarray:
+        """The x_t at hand, ``(images, ...)``."""
+        from ...layers.arrays import to_array
+
+        return to_array(self._x)
 
     def images(self) -> np.ndarray:
         """The x_t at hand as images, ``(images, channels, height, width)``; x_0 lies in [0, 1]."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...execution.calls import CallTarget
 from ..plan.planned_files import load_planned_run, read_inputs
-from ..plan.run_plan import RunPlan
+from ..plan.run_plan import RunPlan, own_seed
 from .call_chain import CallChain, PlannedTarget
 
 if TYPE_CHECKING:
@@ -108,4 +108,4 @@ class WholeChain:
     def _histories(self) -> np.random.Generator:
         from ...sampling.at_once import history_stream
 
-        return history_stream(self.plan.seed)
+        return history_stream(own_seed(self.plan))
