@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,15 @@ from .item import train_item
 from .plan import MOST_RUNS, Draw, PlannedRun, SweepPlan, plan_sweep, typed_ends
 from .sweep import SweepResult, collect
 
-__all__ = ["SCHEMA", "Search", "is_search", "plan_search", "read_search", "run_search"]
+__all__ = [
+    "SCHEMA",
+    "Search",
+    "is_search",
+    "plan_search",
+    "read_search",
+    "run_search",
+    "write_search",
+]
 
 SCHEMA = "qdm-search/1"
 FILE = "search.json"
@@ -150,7 +158,7 @@ def run_search(
         last = min(first + search.at_once, search.trials)
         if number == len(asked):
             asked.append(_ask(search, told, number, last - first))
-            _write(search, asked, folder)
+            write_search(replace(search, asked=asked), folder)
         points = asked[number]
         planned = [_planned(search, point, failures) for point in points]
         items = {run.name: _item(run, threads) for each in planned for run in each}
@@ -250,7 +258,7 @@ def _begun(search: Search, folder: Path) -> list[list[Point]]:
     if (folder / "sweep.json").is_file():
         raise InvalidOption(f"{folder} holds a sweep; choose another folder for a search.")
     if not (folder / FILE).is_file():
-        _write(search, [], folder)
+        write_search(search, folder)
         return []
     there = read_search(folder)
     if _content(there, []) != _content(search, []):
@@ -267,8 +275,9 @@ def _content(search: Search, asked: list[list[Point]]) -> dict[str, Any]:
     return {"schema": SCHEMA, **found, "settings": settings, "asked": asked}
 
 
-def _write(search: Search, asked: list[list[Point]], folder: Path) -> None:
-    write_json(folder / FILE, _content(search, asked))
+def write_search(search: Search, folder: Path) -> None:
+    """Write a search, with what was asked for, into its folder."""
+    write_json(folder / FILE, _content(search, search.asked))
 
 
 def _ask(
