@@ -16,7 +16,6 @@ from __future__ import annotations
 import machine  # first: it sets the number of threads  # isort: skip
 
 import argparse
-import heapq
 import json
 import os
 import tempfile
@@ -24,16 +23,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from feeding import JOBS_PER_MINUTE, simulate
 from no_item import nothing
 
-JOBS_PER_MINUTE = 5
-"""Create-job requests a minute of a user: IBM's REST API, operation `POST /v1/jobs`."""
 EXECUTIONS = 10_000_000
 """Executions of a job, circuits times shots: IBM's guide on job limits."""
 SECONDS_PER_SHOT = 300e-6
 """A circuit of some tens of microseconds and the default delay of 250 between two: a round number."""
 STEPS, SHOTS = 10, 1024
-HOURS, IMAGES = 1_000, 1_000_000
+IMAGES = 1_000_000
 
 
 def size(folder: Path) -> tuple[int, int]:
@@ -135,37 +133,6 @@ def runs(folder: Path) -> dict[str, object]:
         found[images] = size(done.folder)[0]
     per_step = (found[32] - found[8]) / (24 * small["num_steps"])
     return {"training": training, "hardware_bytes": found, "bytes_per_image_step": per_step}
-
-
-def simulate(
-    job_s: float, devices: int, groups: int, *, hours: float = HOURS, ledger_s: float = 0.0
-) -> dict[str, float]:
-    """Simulate devices that are fed by one account, until they have worked so many hours in all.
-
-    Args:
-        job_s: Seconds of a device for each job.
-        devices: Devices, of which each does one job at a time.
-        groups: Groups of images; the next job of a group is sent when its last one has ended.
-        hours: Device-hours in all.
-        ledger_s: Seconds of the sender for each job.
-
-    Returns:
-        ``hours`` by the clock, and ``busy``, the part of them that the devices worked.
-    """
-    jobs = max(1, round(hours * 3600 / job_s))
-    gap = 60 / JOBS_PER_MINUTE
-    free = [0.0] * devices
-    ready = [0.0] * groups
-    heapq.heapify(ready)
-    sent, last = -gap, 0.0
-    for _ in range(jobs):
-        sent = max(heapq.heappop(ready) + ledger_s, sent + gap)
-        device = heapq.heappop(free)
-        end = max(device, sent) + job_s
-        heapq.heappush(free, end)
-        heapq.heappush(ready, end)
-        last = max(last, end)
-    return {"hours": last / 3600, "busy": jobs * job_s / (last * devices)}
 
 
 def paper(ledger_bytes: float, image_bytes: float) -> list[dict[str, float]]:
