@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .imports import few_collections
+
 __all__ = [
     "sample",
 ]
@@ -121,12 +123,13 @@ def sample(
 
         qdm sample runs/first --target noisy:fake_torino --shots 512 --num-images 2 --out runs/first/noisy
     """  # noqa: E501 (an example is one line, to be copied as it is)
-    from ..errors import InvalidOption
-    from ..options import build
-    from ..sampling import SamplingConfig, by_step, check_output, load_run, read_calibration
-    from ..sampling.schedulers import planned_chain
-    from ..sampling.shown import chain_line, tile_lines
-    from ..tasks import sample as run_sampling
+    with few_collections():
+        from ..errors import InvalidOption
+        from ..options import build
+        from ..sampling import SamplingConfig, by_step, check_output, load_run, read_calibration
+        from ..sampling.schedulers import planned_chain
+        from ..sampling.shown import chain_line, tile_lines
+        from ..tasks import sample as run_sampling
 
     config = build(
         SamplingConfig,

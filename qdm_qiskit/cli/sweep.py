@@ -15,7 +15,7 @@ from .models import JsonOption, ModelOption, PresetOption, SetOption
 
 if TYPE_CHECKING:
     from ..progress import Message, Progress
-    from ..sweeps import Draw, SweepResult
+    from ..sweeps import Draw, Search, SweepPlan, SweepResult
 
 __all__ = ["parse_lists", "showing_progress", "sweep"]
 
@@ -60,6 +60,15 @@ def sweep(
             help="What circuits run on in training: engine, aer, noisy:fake_torino; see "
             "docs/training.md."
         ),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(help="optuna: choose points of --draw by what came of others."),
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Points that a search tries.")] = None,
+    at_once: Annotated[
+        int | None,
+        typer.Option(help="Points of a search that are tried before it chooses more; 4 if none."),
     ] = None,
     first_epochs: Annotated[
         int | None,
@@ -107,7 +116,7 @@ def sweep(
     from ..errors import InvalidOption
     from ..options import parse_assignments
     from ..reports.run_table import run_table, table_width
-    from ..sweeps import Halving, plan_sweep, read_plan
+    from ..sweeps import Halving, is_search, plan_search, plan_sweep, read_plan, read_search
     from ..tasks.sweeping import run_plan
 
     named = {
@@ -122,6 +131,9 @@ def sweep(
         "epochs": epochs,
         "dataset": dataset,
         "train_on": train_on,
+        "search": search,
+        "trials": trials,
+        "at_once": at_once,
         "first_epochs": first_epochs,
         "factor": factor,
     }
@@ -133,7 +145,7 @@ def sweep(
                 f"A sweep that is resumed has its options in {out / 'sweep.json'}; leave "
                 f"{', '.join('--' + name.replace('_', '-') for name in given)} out."
             )
-        plan = read_plan(out)
+        plan: SweepPlan | Search = read_search(out) if is_search(out) else read_plan(out)
     else:
         name = preset or model
         if name is None or (preset and model):
@@ -149,18 +161,35 @@ def sweep(
                 if option in options:
                     raise InvalidOption(f"Option '{option}' is set twice.")
                 options[option] = named[option]
-        plan = plan_sweep(
-            name,
-            options,
-            grid=parse_lists(grid or []),
-            draw=_parse_draws(draw or []),
-            draws=draws or 0,
-            seeds=1 if seeds is None else seeds,
-            seed=seed or 0,
-            halving=None
-            if first_epochs is None
-            else Halving(first_epochs, 3 if factor is None else factor),
-        )
+        if search is not None:
+            _check_search(
+                search, trials, {"grid": grid, "draws": draws, "first_epochs": first_epochs}
+            )
+            assert trials is not None
+            plan = plan_search(
+                name,
+                options,
+                draw=_parse_draws(draw or []),
+                trials=trials,
+                at_once=4 if at_once is None else at_once,
+                seeds=1 if seeds is None else seeds,
+                seed=seed or 0,
+            )
+        elif trials is not None or at_once is not None:
+            raise InvalidOption("trials and at_once are a search's: name --search optuna too.")
+        else:
+            plan = plan_sweep(
+                name,
+                options,
+                grid=parse_lists(grid or []),
+                draw=_parse_draws(draw or []),
+                draws=draws or 0,
+                seeds=1 if seeds is None else seeds,
+                seed=seed or 0,
+                halving=None
+                if first_epochs is None
+                else Halving(first_epochs, 3 if factor is None else factor),
+            )
     with showing_progress(quiet) as progress:
         result = run_plan(plan, out, progress=progress, **where)
     table = result.table.over_seeds() if over_seeds else result.table
@@ -172,6 +201,21 @@ def sweep(
         Console(width=table_width(table)).print(run_table(table))
         _print_outcome(result)
     _leave(result, out)
+
+
+def _check_search(search: str, trials: int | None, others: dict[str, Any]) -> None:
+    from ..errors import InvalidOption
+
+    if search != "optuna":
+        raise InvalidOption(f"search is optuna, or left out for a grid or draws; got '{search}'.")
+    if trials is None:
+        raise InvalidOption("A search needs the number of points that it tries: name trials.")
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise InvalidOption(
+            f"A search chooses points by itself; leave {', '.join(given)} out, and name values or ends "
+            "of every option in draw."
+        )
 
 
 def _print_outcome(result: SweepResult) -> None:

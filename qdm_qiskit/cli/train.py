@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .imports import few_collections
 from .models import ModelOption, PresetOption, SetOption
 
 if TYPE_CHECKING:
@@ -63,6 +64,13 @@ def train(
         int | None,
         typer.Option(min=1, help="CPU threads of torch; 1 is fastest for small circuits."),
     ] = None,
+    log_with: Annotated[
+        str,
+        typer.Option(
+            help="Where metrics and sample images go beside the folder: tensorboard, wandb, mlflow, "
+            "several with commas, or none."
+        ),
+    ] = "tensorboard",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Train a model; Ctrl-C leaves a checkpoint to resume from.
@@ -77,15 +85,16 @@ def train(
         qdm train --model eeqdm --set depth=1 --set train_count=20 --epochs 1
         --train-on noisy:fake_torino --out runs/noisy
     """
-    import torch
-    from accelerate import PartialState
+    with few_collections():
+        import torch
 
-    from ..errors import InvalidOption
-    from ..models import PRESETS
-    from ..options import parse_assignments
-    from ..tasks import continue_training
-    from ..tasks import train as start_training
-    from ..training import read_options, resolve_run
+        from ..errors import InvalidOption
+        from ..models import PRESETS
+        from ..options import parse_assignments
+        from ..tasks import continue_training
+        from ..tasks import train as start_training
+        from ..training import read_options, resolve_run
+        from ..training.processes import join_processes
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -99,7 +108,12 @@ def train(
                 "options are frozen."
             )
         result = continue_training(
-            out, checkpoint=resume, epochs=epochs, data=data, progress=watching
+            out,
+            checkpoint=resume,
+            epochs=epochs,
+            data=data,
+            progress=watching,
+            log_with=log_with,
         )
     else:
         if data is not None:
@@ -134,8 +148,8 @@ def train(
                 values[name] = value
         # A configuration, not keywords: text that a user gave is no argument of ours.
         resolved = resolve_run(preset or model or "", {**in_file, **values})
-        result = start_training(resolved, out, progress=watching)
-    speaks = PartialState().is_main_process  # of several processes, one
+        result = start_training(resolved, out, progress=watching, log_with=log_with)
+    speaks = join_processes().leads  # of several processes, one
     if result.interrupted:
         if speaks:
             typer.echo(

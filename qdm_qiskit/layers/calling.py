@@ -20,7 +20,6 @@ from ..execution.calls import CallResult, CallTarget, CircuitCall, ErrorRecorder
 from .arrays import exact, to_array
 from .branch_layer import BranchLayer
 from .executors import EngineExecutor
-from .from_qnn import QnnLayer
 from .quantum_layer import QuantumLayer
 from .state_blocks import StateBlocks
 from .state_calls import ObservableWay, StateCalls
@@ -173,13 +172,18 @@ def quantum_layers(model: nn.Module) -> dict[str, QuantumLayer]:
                     "engine_executor(spec), before a target answers its circuit."
                 )
             found[name] = each
-        elif isinstance(each, QnnLayer) or type(each).__name__ == "TorchConnector":
+        elif _is_qnn(each):
             raise TargetUnavailable(
                 f"Layer '{name}' is a QNN's, which no target answers; make a QuantumLayer of its "
                 "circuit, with CircuitSpec.from_circuit; a QNN by itself runs by "
                 "qdm.run_qnn(layer, inputs, target=...)."
             )
     return found
+
+
+def _is_qnn(module: nn.Module) -> bool:
+    """Return whether a part of a model runs a QNN; told by name, its library is slow to import."""
+    return any(each.__name__ in ("QnnLayer", "TorchConnector") for each in type(module).__mro__)
 
 
 @contextmanager

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
 from torch import Tensor, nn
 
 from ..arguments import of_kind
@@ -22,7 +21,11 @@ from .executors import (
     check_executor,
     engine_executor,
 )
-from .from_qnn import QnnLayer
+
+if TYPE_CHECKING:
+    from qiskit_machine_learning.neural_networks import EstimatorQNN, SamplerQNN
+
+    from .from_qnn import QnnLayer
 
 __all__ = [
     "QuantumLayer",
@@ -97,6 +100,8 @@ class QuantumLayer(nn.Module):
             UnsupportedCircuit: If the QNN or its circuit cannot run on the engine.
             InvalidData: If an observable, ``interpret`` or the initial weights do not fit.
         """
+        from .from_qnn import QnnLayer  # its library is slow to import, and few models need it
+
         return QnnLayer(qnn, initial_weights)
 
     def angles(self) -> Tensor:

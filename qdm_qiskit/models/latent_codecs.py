@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InvalidData
+from .plain_optimizers import Adam
 
 __all__ = [
     "AUTOENCODER_BATCH",
@@ -160,7 +161,7 @@ class AutoencoderCodec(LatentCodec):
             for size in ((width_out, width_in), (width_out,)):
                 values = torch.empty(size).uniform_(-bound, bound, generator=generator)
                 weights.append(values.requires_grad_())
-        optimizer = torch.optim.Adam(weights, lr=AUTOENCODER_RATE)
+        optimizer = Adam(weights, lr=AUTOENCODER_RATE)
         with torch.enable_grad():
             for _ in range(AUTOENCODER_STEPS):
                 chosen = torch.randint(len(flat), (AUTOENCODER_BATCH,), generator=generator)

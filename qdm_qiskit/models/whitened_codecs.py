@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .latent_codecs import CodecKind, LatentCodec
+from .plain_optimizers import Adam
 
 __all__ = [
     "BATCH",
@@ -142,7 +143,7 @@ class WhitenedAutoencoder(WhitenedCodec):
             for size in ((width_out, width_in), (width_out,)):
                 values = torch.empty(size).uniform_(-bound, bound, generator=generator)
                 weights.append(values.requires_grad_())
-        optimizer = torch.optim.Adam(weights, lr=RATE)
+        optimizer = Adam(weights, lr=RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
         unit = torch.eye(self.num_latents)
         with torch.enable_grad():

@@ -27,6 +27,7 @@ __all__ = [
     "SweepPlan",
     "option_value",
     "plan_sweep",
+    "typed_ends",
 ]
 
 MOST_RUNS = 10_000
@@ -191,7 +192,7 @@ def _draw_points(
     if not draw:
         return [{}]
     ends = {
-        option: _typed_ends(name, settings, option, each)
+        option: typed_ends(name, settings, option, each)
         for option, each in draw.items()
         if isinstance(each, Draw)
     }
@@ -211,8 +212,18 @@ def _draw_points(
     return points
 
 
-def _typed_ends(name: str, settings: Mapping[str, Any], option: str, draw: Draw) -> tuple[Any, Any]:
-    """Return both ends in the option's own type, checked by the option itself."""
+def typed_ends(name: str, settings: Mapping[str, Any], option: str, draw: Draw) -> tuple[Any, Any]:
+    """Return both ends in the option's own type, checked by the option itself.
+
+    Args:
+        name: A model, preset or circuit.
+        settings: Options that all runs share.
+        option: The option.
+        draw: Its ends.
+
+    Raises:
+        InvalidOption: If they are no numbers in order, or the option does not take them.
+    """
     low, high = (
         option_value(resolve_run(name, {**settings, option: end}), option)
         for end in (draw.low, draw.high)

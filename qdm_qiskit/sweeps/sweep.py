@@ -151,6 +151,8 @@ def write_plan(plan: SweepPlan, folder: Path) -> None:
         OutputNotWritable: If it cannot be written.
     """
     path = folder / "sweep.json"
+    if (folder / "search.json").is_file():
+        raise InvalidOption(f"{folder} holds a search; choose another folder for a sweep.")
     content = _plan_content(plan)
     if path.is_file():
         if content_sha256(_read(path)) != content_sha256(content):

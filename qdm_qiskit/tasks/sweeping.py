@@ -12,11 +12,24 @@ from ..errors import InvalidArgument, InvalidOption
 from ..files import check_writable
 from ..progress import Progress, silent
 from ..reports.sweep_render import write_sweep
-from ..sweeps import Draw, Halving, SweepPlan, SweepResult, plan_sweep, read_plan, run_sweep
+from ..sweeps import (
+    Draw,
+    Halving,
+    Search,
+    SweepPlan,
+    SweepResult,
+    is_search,
+    plan_search,
+    plan_sweep,
+    read_plan,
+    read_search,
+    run_search,
+    run_sweep,
+)
 from ..work import AnyExecutor, InThisProcess, Processes, Workers
 from ..work.dask import DaskWorkers
 
-__all__ = ["continue_sweep", "run_plan", "sweep", "take_workers"]
+__all__ = ["continue_sweep", "run_plan", "search", "sweep", "take_workers"]
 
 
 def sweep(
@@ -117,14 +130,57 @@ def continue_sweep(
         Others: As :func:`sweep`.
     """
     place = checked_path(folder, "folder")
-    plan = read_plan(place)
+    plan = read_search(place) if is_search(place) else read_plan(place)
+    return run_plan(
+        plan, place, workers=workers, scheduler=scheduler, threads=threads, progress=progress
+    )
+
+
+def search(
+    model: str,
+    folder: str | Path,
+    *,
+    draw: Mapping[str, Draw | Sequence[Any]],
+    trials: int,
+    at_once: int = 4,
+    seeds: int = 1,
+    seed: int = 0,
+    workers: int | Executor | Workers | None = None,
+    scheduler: str | Any | None = None,
+    threads: int = 1,
+    progress: Progress = silent,
+    **options: Any,
+) -> SweepResult:
+    """Search options for the lowest test loss, with Optuna; :func:`continue_sweep` goes on.
+
+    Args:
+        model: A model's, preset's or circuit's name.
+        folder: Folder of the search; its runs are below ``runs``.
+        draw: Option to the ends between which it is searched, or to values.
+        trials: Points that are tried.
+        at_once: Points that are tried together, before the next ones are chosen.
+        seeds: Runs of each point, whose mean test loss counts.
+        seed: The first run's seed, on which the points depend too.
+        workers, scheduler, threads, progress: As for :func:`sweep`.
+        options: Options of all runs.
+
+    Returns:
+        The table, the curves, and what failed.
+
+    Raises: as :func:`sweep`, and
+        MissingDependency: If Optuna is not installed.
+    """
+    plan = plan_search(
+        model, options, draw=draw, trials=trials, at_once=at_once, seeds=seeds, seed=seed
+    )
+    place = checked_path(folder, "folder")
     return run_plan(
         plan, place, workers=workers, scheduler=scheduler, threads=threads, progress=progress
     )
 
 
 def run_plan(
-    plan: SweepPlan,
+    plan: SweepPlan | Search,
     folder: Path,
     *,
     workers: int | Executor | Workers | None = None,
@@ -132,13 +188,16 @@ def run_plan(
     threads: int = 1,
     progress: Progress = silent,
 ) -> SweepResult:
-    """Do a sweep that is planned, and write its table and curves; see :func:`sweep`."""
+    """Do a sweep or a search that is planned, and write its table and curves; see :func:`sweep`."""
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise InvalidOption(f"threads is a whole number of at least 1, got {threads!r}.")
     check_writable(folder)
     found = take_workers(workers, scheduler, progress)
     try:
-        result = run_sweep(plan, folder, workers=found, threads=threads, progress=progress)
+        if isinstance(plan, Search):
+            result = run_search(plan, folder, workers=found, threads=threads, progress=progress)
+        else:
+            result = run_sweep(plan, folder, workers=found, threads=threads, progress=progress)
     finally:
         found.close()
     write_sweep(result, folder)

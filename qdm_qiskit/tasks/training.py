@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def train(
     *,
     dataset: str | Dataset | None = None,
     progress: Progress = silent,
+    log_with: str | Iterable[str] = "tensorboard",
     **options: Any,
 ) -> TrainingResult:
     """Train a model into a folder; Ctrl-C leaves a checkpoint to go on from.
@@ -35,6 +37,8 @@ def train(
             ``"digits"``, if None. A configuration names its own, and then only an object is taken,
             in place of the named one.
         progress: Receives every step and epoch.
+        log_with: Where metrics and sample images go beside the folder: ``"tensorboard"``, ``"wandb"``,
+            ``"mlflow"``, a list of these, or ``"none"``.
         options: Options of the model, the data, the diffusion process and the loop, by name:
             ``depth=3``, ``image_size=4``, ``epochs=5``, ``seed=1``. A configuration takes none.
 
@@ -71,7 +75,9 @@ def train(
         named = {"dataset": dataset} if isinstance(dataset, str) else {}
         config = resolve_run(model, {**options, **named})
     given = None if isinstance(dataset, str) else dataset
-    return train_config(config, checked_path(run, "run"), progress=progress, dataset=given)
+    return train_config(
+        config, checked_path(run, "run"), progress=progress, dataset=given, log_with=log_with
+    )
 
 
 def continue_training(
@@ -82,6 +88,7 @@ def continue_training(
     data: str | Path | None = None,
     dataset: Dataset | None = None,
     progress: Progress = silent,
+    log_with: str | Iterable[str] = "tensorboard",
 ) -> TrainingResult:
     """Go on with a training run from one of its checkpoints.
 
@@ -92,6 +99,7 @@ def continue_training(
         data: The ``.npz`` file or folder that holds the run's data now; None looks where they were.
         dataset: The data set, for a run that was trained on an object.
         progress: As for :func:`train`.
+        log_with: Likewise.
 
     Returns:
         The state of the run.
@@ -115,5 +123,11 @@ def continue_training(
     if epochs is not None:
         config = config.with_epochs(epochs)
     return train_config(
-        config, folder, resume=checkpoint, progress=progress, data=data, dataset=dataset
+        config,
+        folder,
+        resume=checkpoint,
+        progress=progress,
+        data=data,
+        dataset=dataset,
+        log_with=log_with,
     )

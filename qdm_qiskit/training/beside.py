@@ -22,6 +22,7 @@ from ..models import Denoiser
 from ..models.beside import ClassGaussian, LinearMap, make_beside
 from ..models.line import Line
 from ..models.on_latents import OnLatents
+from ..models.plain_optimizers import Adam
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed
 from .config import RunConfig
@@ -113,7 +114,7 @@ def _train(
     """Train by Adam on the run's own batches, steps and noise."""
     training = config.training
     weights = [each for each in model.parameters() if each.requires_grad]
-    optimizer = torch.optim.Adam(weights, lr=training.learning_rate)
+    optimizer = Adam(weights, lr=training.learning_rate)
     batches = EpochBatches(len(x_0), training.batch_size, training.seed)
     model.train()
     for epoch in range(training.epochs):

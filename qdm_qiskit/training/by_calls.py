@@ -24,6 +24,7 @@ from ..errors import InvalidData, InvalidOption, TargetUnavailable
 from ..execution.calls import CallTarget, CircuitCall
 from ..layers.calling import ExactTarget, quantum_layers
 from ..models import Denoiser
+from ..models.plain_optimizers import Adam
 from .spsa import Spsa
 from .targets.called import ShiftedExecutor
 from .targets.target import check_trainable
@@ -247,7 +248,7 @@ class CallTraining:
                 seed=seed,
             )
         else:
-            self._optimizer = torch.optim.Adam(trained, lr=learning_rate)
+            self._optimizer = Adam(trained, lr=learning_rate)
         self._kind = optimizer
         self._called = _Called(model, self._answer)
         self.losses: list[float] = []

@@ -1,7 +1,8 @@
-"""Training a model from a configuration, on accelerate: one process or many, CPU or GPU."""
+"""Training a model from a configuration: one process or many, CPU or GPU."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from ..progress import Message, Progress, silent
 from .checkpoint import checkpoints, find_checkpoint, load_weights
 from .config import RunConfig
 from .interruptions import silent_log_thread, stop_requests
+from .processes import join_processes
 from .progress import Ended
 from .result import TrainingResult
 from .run_data import NOT_VERIFIED, at_absolute_place, named_after
 from .run_folder import Footprint, check_no_run, check_same_run, resumed, saved_run
+from .run_log import log_names
 from .session import Session
 from .transfer import FOLDER, teacher_run
 
@@ -34,6 +37,7 @@ def train(
     progress: Progress = silent,
     data: str | Path | None = None,
     dataset: str | Dataset | None = None,
+    log_with: str | Iterable[str] = "tensorboard",
 ) -> TrainingResult:
     """Train a model, or continue a run.
 
@@ -50,6 +54,8 @@ def train(
             published files. None looks where they were.
         dataset: A data set, which needs no registration, or its name; in place of the run's own. A
             run of an object is resumed with that object.
+        log_with: Where metrics and sample images go beside the run's folder: tensorboard, wandb and
+            mlflow, one text with commas or a list; "none" for nowhere. No part of the run.
 
     Returns:
         Where the run stands. After Ctrl-C (or SIGTERM, SIGHUP) it is checkpointed and ``interrupted``.
@@ -60,14 +66,12 @@ def train(
         InvalidCheckpoint, MissingData: If the checkpoint cannot be used.
         InvalidData: If the images cannot be used, or are not those that the run began with.
         OutputNotWritable: If the folder cannot be written.
+        MissingDependency, TargetUnavailable: If what is to log is not installed, or cannot begin.
     """
+    names = log_names(log_with)
     of_kind(config, RunConfig, "config", "resolve_run(name) makes one")
     run = checked_path(run, "run")
-    # Of accelerate, which whoever only reads a run need not wait for.
-    from .processes import join_processes
-
-    leads = join_processes().is_main_process
-    if not leads:
+    if not join_processes().leads:
         progress = silent
     if resume is None and data is not None:
         raise InvalidOption(
@@ -81,13 +85,15 @@ def train(
         config = named_after(config, given)
     teacher = None
     if config.training.transfer_epochs and not checkpoints(run):
-        result = _train_teacher(config, run, resume, progress, data, given)
+        result = _train_teacher(config, run, resume, progress, data, given, names)
         if result.interrupted:
             return result
         taught = saved_run(run / FOLDER)  # the hybrid learns from what its teacher learned from
         config = replace(config, data=taught.data, record=taught.record)
         teacher, resume, data = load_weights(result.checkpoint), None, None
-    return _train_part(config, run, resume, progress, teacher, data=data, dataset=given)
+    return _train_part(
+        config, run, resume, progress, teacher, data=data, dataset=given, log_with=names
+    )
 
 
 def _train_part(
@@ -100,6 +106,7 @@ def _train_part(
     data: str | Path | None = None,
     dataset: Dataset | None = None,
     leads_on: bool = False,
+    log_with: Sequence[str] = (),
 ) -> TrainingResult:
     """One run without what comes before it; with ``leads_on`` a stop in its last step counts too."""
     footprint = Footprint(run)
@@ -107,7 +114,7 @@ def _train_part(
         config = resumed(run, resume, config, data)
         if config.record is None:
             progress(Message(f"{run}: {NOT_VERIFIED}"))
-    session = Session(config, run, resume, teacher, dataset, progress)
+    session = Session(config, run, resume, teacher, dataset, progress, log_with)
     with stop_requests() as stop, silent_log_thread():
         try:
             result = session.work(progress, stop)
@@ -142,6 +149,7 @@ def _train_teacher(
     progress: Progress,
     data: str | Path | None,
     dataset: Dataset | None,
+    log_with: Sequence[str],
 ) -> TrainingResult:
     """Train the classical part of a run with transfer, or the rest of it.
 
@@ -158,7 +166,14 @@ def _train_teacher(
     write_json(run / "config.json", config.to_dict())
     try:
         return _train_part(
-            teacher, folder, resume, progress, data=data, dataset=dataset, leads_on=True
+            teacher,
+            folder,
+            resume,
+            progress,
+            data=data,
+            dataset=dataset,
+            leads_on=True,
+            log_with=log_with,
         )
     except BaseException:
         if not checkpoints(folder):

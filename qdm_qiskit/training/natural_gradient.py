@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..errors import InvalidOption
 from ..models import Denoiser
+from ..models.plain_optimizers import Adam, PlainOptimizer, Shapes
 from .circuit_weights import BlockKind, CircuitWeights, circuit_weights, other_parameters
 
 __all__ = [
@@ -23,7 +24,7 @@ __all__ = [
 
 
 @final
-class NaturalGradient(torch.optim.Optimizer):
+class NaturalGradient(PlainOptimizer):
     """Natural gradient steps, without momentum, beside Adam's.
 
     The metric is that of the whole register before any post-selection, in the layer's own weights: the
@@ -72,10 +73,16 @@ class NaturalGradient(torch.optim.Optimizer):
         super().__init__(groups, {})
         self._adam = None
         if others:
-            self._adam = torch.optim.Adam(
-                others, lr=learning_rate, betas=betas, weight_decay=weight_decay
-            )
+            self._adam = Adam(others, lr=learning_rate, betas=betas, weight_decay=weight_decay)
             self.param_groups[1].update(self._adam.param_groups[0])
+
+    def state_shapes(self) -> Shapes:
+        """Return the shapes in the state after a step: circuits count, the others are Adam's."""
+        shapes: Shapes = {position: {"step": ()} for position in range(len(self.circuits))}
+        if self._adam is not None:
+            adam = self._adam.state_shapes()
+            shapes |= {len(self.circuits) + position: each for position, each in adam.items()}
+        return shapes
 
     @torch.no_grad()
     def step(  # type: ignore[override] # torch declares two overloads; the loop uses this one

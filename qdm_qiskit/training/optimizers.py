@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..models import Denoiser
+from ..models.plain_optimizers import Adam, PlainOptimizer, Shapes
 from .config import TrainingConfig
 from .natural_gradient import NaturalGradient
 
@@ -50,7 +51,7 @@ def make_optimizer(model: Denoiser, config: TrainingConfig) -> torch.optim.Optim
             regularisation=config.metric_regularisation,
             samples=config.metric_samples,
         )
-    return torch.optim.Adam(
+    return Adam(
         model.parameters(),
         lr=config.learning_rate,
         betas=betas,
@@ -76,27 +77,14 @@ def set_learning_rate(
         group["lr"] = rate * config.decay_factor**decays
 
 
-def state_shapes(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, tuple[int, ...]]]:
+def state_shapes(optimizer: torch.optim.Optimizer) -> Shapes:
     """Return the shapes in the optimizer's state after a step, by parameter's position and entry.
 
     Args:
-        optimizer: From :func:`make_optimizer`, or Adam.
+        optimizer: One of this package's.
     """
-    from .spsa import Spsa
-
-    if isinstance(optimizer, Spsa):
-        entries: dict[str, tuple[int, ...]] = {"step": ()}
-        if optimizer.circuits:
-            entries["metric"] = (optimizer.num_weights, optimizer.num_weights)
-        return {0: entries}
-    shapes = [tuple(p.shape) for group in optimizer.param_groups for p in group["params"]]
-    natural = len(optimizer.circuits) if isinstance(optimizer, NaturalGradient) else 0
-    return {
-        position: {"step": ()}
-        if position < natural
-        else {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
-        for position, shape in enumerate(shapes)
-    }
+    assert isinstance(optimizer, PlainOptimizer)
+    return optimizer.state_shapes()
 
 
 def _circuit_rate(config: TrainingConfig) -> float:

@@ -8,10 +8,11 @@ batch and takes its part of the pairs: a run has one result, up to rounding, on 
 from __future__ import annotations
 
 import math
+import random
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from ..models import (
     load_model,
 )
 from ..models.line import Line
+from ..models.plain_optimizers import Adam
 from ..progress import Progress, silent
 from ..rng import derived_seed
 from .beside import has_beside, read_losses, write_beside
@@ -48,13 +50,14 @@ from .checkpoint import (
 from .config import RunConfig
 from .constant_predictions import constant_predictions
 from .epoch_end import measure_losses, write_history, write_samples
-from .hyperparameters import log_hyperparameters
 from .objective import Objective, Part
 from .optimizers import make_optimizer, set_learning_rate
+from .processes import join_processes
 from .progress import EpochDone, Started, StepDone, Warned, WithoutGradient
 from .result import TrainingResult
 from .run_data import EpochBatches, class_indices, classes_of, load_data
 from .run_folder import check_no_run
+from .run_log import RunLog, log_names
 from .still_weights import GradientRecord
 from .targets.target import check_trainable, exact, training_target
 from .transfer import start_from, take_over
@@ -80,6 +83,7 @@ class Session:
         teacher: A trained classical model whose weights a fresh run takes over.
         dataset: The data set itself; None finds it by its name.
         progress: Receives what takes a while before the first step.
+        log_with: Where metrics go beside the folder, see :func:`~.run_log.log_names`.
 
     Raises: as :func:`~qdm_qiskit.training.train`.
     """
@@ -92,14 +96,12 @@ class Session:
         teacher: Denoiser | None = None,
         dataset: Dataset | None = None,
         progress: Progress = silent,
+        log_with: str | Iterable[str] = "tensorboard",
     ) -> None:
-        from accelerate import Accelerator  # whoever only reads a run need not wait for it
-        from accelerate.utils import set_seed
-
         if resume is None:
             check_no_run(run, run)
         seed = config.training.seed
-        set_seed(derived_seed(seed, "init"))
+        _seed_all(derived_seed(seed, "init"))
         loaded = load_data(config, dataset)
         if config.record is None:
             config = replace(config, record=loaded.record())
@@ -133,16 +135,18 @@ class Session:
         begins = self.state.step == 0
         watched = self.target is not None and config.training.optimizer == "adam" and begins
         self.gradients = GradientRecord() if watched else None
-        self.accelerator = Accelerator(log_with="tensorboard", project_dir=str(run))
-        self.part = Part(self.accelerator.process_index, self.accelerator.num_processes)
+        self.processes = join_processes()
+        self.part = Part(self.processes.index, self.processes.count)
         train_set = self.split.train
         self.images = torch.from_numpy(train_set.images)
         self.labels = torch.from_numpy(class_indices(train_set.labels, self.classes))
         self.batches = EpochBatches(len(train_set), config.training.batch_size, seed)
         for learner in self.learners.values():
-            learner.model, learner.optimizer = self.accelerator.prepare(
+            learner.model, learner.optimizer = self.processes.prepare(
                 learner.model, learner.optimizer
             )
+        names = log_names(log_with)
+        self.log = RunLog(names if self.processes.leads else (), run, self.config, progress)
 
     def _begin(self, teacher: Denoiser | None) -> None:
         """Fit the model to the data before its first step, and take over what a teacher knows."""
@@ -179,12 +183,8 @@ class Session:
     def work(self, progress: Progress, stop: threading.Event) -> TrainingResult:
         """Train to the run's last epoch, or until ``stop`` is set and the step in hand is done."""
         config, state = self.config, self.state
-        if self.accelerator.is_main_process:
+        if self.processes.leads:
             write_json(self.run / "config.json", config.to_dict())
-        self.accelerator.init_trackers("tensorboard")
-        if self.accelerator.is_main_process:
-            writer = self.accelerator.get_tracker("tensorboard", unwrap=True)
-            log_hyperparameters(writer, config)
         epochs = config.training.epochs
         steps = epochs * len(self.batches)
         progress(Started(config, self._bare("model"), state.step, steps))
@@ -211,7 +211,7 @@ class Session:
     def _stand_beside(self, progress: Progress) -> None:
         """Fit at the end what stands beside a model of latents, if that is not done."""
         model = self._bare("model")
-        if not has_beside(model, self.config) or not self.accelerator.is_main_process:
+        if not has_beside(model, self.config) or not self.processes.leads:
             return
         if not read_losses(self.run):
             assert isinstance(model, Line)
@@ -223,17 +223,12 @@ class Session:
 
     def asked(self, stop: threading.Event) -> bool:
         """Return whether any process was asked to stop; all get to know, and end the same step."""
-        if self.part.count == 1:
-            return stop.is_set()
-        flag = torch.tensor(float(stop.is_set()), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, "sum") > 0)
+        return self.processes.any(stop.is_set())
 
     def close(self) -> None:
-        """End the log; it flushes once more what could not be written, or never was opened."""
+        """End the log."""
         # Not accelerate's end_training: it would part the processes before a second session.
-        with suppress(OSError, AttributeError):
-            for tracker in self.accelerator.trackers:
-                tracker.finish()
+        self.log.close()
 
     def _train_epoch(self, progress: Progress, stop: threading.Event) -> bool:
         """The rest of an epoch's batches, or up to a stop; whether there was one."""
@@ -243,7 +238,7 @@ class Session:
         set_learning_rate(self.learners["model"].optimizer, self.config.training, epoch=state.epoch)
         for learner in self.learners.values():
             learner.model.train()
-        device = self.accelerator.device
+        device = self.processes.device
         for rows in self.batches:
             images, labels = self.images[rows].to(device), self.labels[rows].to(device)
             if self.target is not None:
@@ -276,15 +271,15 @@ class Session:
         if name != "model" or self.config.training.optimizer not in ("spsa", "qn-spsa"):
             optimizer.zero_grad()
             loss = loss_now()
-            self.accelerator.backward(loss)
+            self.processes.backward(loss)
             if name == "model" and self.gradients is not None:
                 self.gradients.add(self._bare(name))
             optimizer.step()
-            return float(self.accelerator.reduce(loss.detach(), "mean"))
+            return self.processes.mean(loss.detach())
         taken: list[float] = []
 
         def closure() -> float:
-            taken.append(float(self.accelerator.reduce(loss_now(), "mean")))
+            taken.append(self.processes.mean(loss_now()))
             return taken[-1]
 
         optimizer.step(closure)
@@ -323,12 +318,11 @@ class Session:
         state.epoch += 1
         state.batch, state.images, state.loss_sum, state.baseline_sum = 0, 0, 0.0, 0.0
         state.history.append(row)
-        self.accelerator.log(
-            {key: value for key, value in row.items() if key not in ("epoch", "step")},
-            step=state.epoch,
+        self.log.write(
+            {key: value for key, value in row.items() if key not in ("epoch", "step")}, state.epoch
         )
         every = self.config.training.sample_every
-        if self.accelerator.is_main_process:
+        if self.processes.leads:
             write_history(self.run / "metrics.jsonl", state.history)
             if every and state.epoch % every == 0:
                 self._write_samples(progress)
@@ -346,7 +340,7 @@ class Session:
                 self.classes,
                 guided=self.guided,
                 seed=self.config.training.seed,
-                device=self.accelerator.device,
+                device=self.processes.device,
             )
 
     def _circuits(self) -> AbstractContextManager[None]:
@@ -361,18 +355,21 @@ class Session:
     def _write_samples(self, progress: Progress) -> None:
         """Write the epoch's grid; a model whose samples are not finite yet is trained further."""
         average, epoch = self.learners["model"].average, self.state.epoch
+        png = self.run / "samples" / f"epoch-{epoch:04d}.png"
         try:
             write_samples(
-                self.run / "samples" / f"epoch-{epoch:04d}.png",
+                png,
                 self._bare("model") if average is None else average.model,
                 self.process,
                 classes=self._seen() if self.guided else None,
                 seed=self.config.training.seed,
                 epoch=epoch,
-                device=self.accelerator.device,
+                device=self.processes.device,
             )
         except InvalidData as error:
             progress(Warned(f"There is no sample grid of epoch {epoch}: {error}"))
+            return
+        self.log.picture(png, epoch)
 
     def _seen(self) -> Tensor:
         """Positions of the classes that occur among the training images."""
@@ -380,16 +377,16 @@ class Session:
 
     def _checkpoint(self) -> Path:
         keep = self.config.training.keep_checkpoints
-        if self.accelerator.is_main_process:
+        if self.processes.leads:
             save_checkpoint(self.run, self._bare_learners(), self.state, keep)
-        self.accelerator.wait_for_everyone()
+        self.processes.wait()
         return find_checkpoint(self.run)
 
     def _bare(self, name: str) -> Denoiser:
-        return self.accelerator.unwrap_model(self.learners[name].model)
+        return self.processes.bare(self.learners[name].model)
 
     def _bare_learners(self) -> dict[str, Learner]:
-        """The learners without what accelerate wraps around their models."""
+        """The learners without what joined processes wrap around their models."""
         return {
             name: Learner(self._bare(name), learner.optimizer, learner.average)
             for name, learner in self.learners.items()
@@ -403,6 +400,13 @@ class Session:
             interrupted=interrupted,
             history=tuple(self.state.history),
         )
+
+
+def _seed_all(seed: int) -> None:
+    """Seed the generators that a library might draw from; ours have addresses of their own."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (a library's global one)
+    torch.manual_seed(seed)
 
 
 def fresh_learners(config: RunConfig, process: DiffusionProcess) -> dict[str, Learner]:
@@ -428,6 +432,6 @@ def fresh_learners(config: RunConfig, process: DiffusionProcess) -> dict[str, Le
         options = config.model_options
         shape = ClassicalUNetConfig(image_size=options.image_size, channels=options.channels)
         baseline = ClassicalUNet(shape, generator=generator(1))
-        optimizer = torch.optim.Adam(baseline.parameters(), lr=BASELINE_LEARNING_RATE)
+        optimizer = Adam(baseline.parameters(), lr=BASELINE_LEARNING_RATE)
         learners["baseline"] = Learner(baseline, optimizer)
     return learners

@@ -12,15 +12,16 @@ from typing import Literal, final
 
 import numpy as np
 import torch
-from accelerate.utils import reduce
 from qiskit_machine_learning.optimizers import QNSPSA, SPSA
 from qiskit_machine_learning.utils import algorithm_globals
 from torch import nn
 
 from ..errors import InvalidOption
 from ..models import Denoiser
+from ..models.plain_optimizers import PlainOptimizer, Shapes
 from ..rng import derived_seed
 from .circuit_weights import CircuitWeights, circuit_weights, other_parameters
+from .processes import mean_of_processes
 
 __all__ = [
     "PERTURBATION_POWER",
@@ -33,7 +34,7 @@ RATE_POWER, PERTURBATION_POWER = 0.602, 0.101
 
 
 @final
-class Spsa(torch.optim.Optimizer):
+class Spsa(PlainOptimizer):
     """One iteration of SPSA or QN-SPSA for each step, over all trainable weights of a model.
 
     SPSA takes two losses a step. QN-SPSA takes four fidelities beside them, of the circuits' states at
@@ -85,6 +86,13 @@ class Spsa(torch.optim.Optimizer):
                     f"QN-SPSA needs a model whose weights are all in circuits, but "
                     f"{sum(p.numel() for p in others)} of '{model.name}' are not; use 'spsa'."
                 )
+
+    def state_shapes(self) -> Shapes:
+        """Return the shapes in the state after a step."""
+        entries: dict[str, tuple[int, ...]] = {"step": ()}
+        if self.circuits:
+            entries["metric"] = (self.num_weights, self.num_weights)
+        return {0: entries}
 
     @property
     def num_weights(self) -> int:
@@ -157,7 +165,7 @@ class Spsa(torch.optim.Optimizer):
             overlaps = [
                 (a.conj() * b).sum(1).abs().square() for a, b in zip(ours, theirs, strict=True)
             ]
-            total += float(reduce(torch.cat(overlaps).mean(), "mean"))  # of all processes
+            total += float(mean_of_processes(torch.cat(overlaps).mean()))
         return total
 
     def _weights(self) -> np.ndarray:

@@ -182,5 +182,8 @@ def _local_cluster(count: int | None) -> LocalCluster:
     from distributed import LocalCluster
 
     return LocalCluster(
-        n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+        n_workers=count,
+        threads_per_worker=1,
+        dashboard_address="127.0.0.1:0",  # any free port: a second cluster warns of a taken one
+        silence_logs=logging.CRITICAL,
     )

@@ -50,6 +50,7 @@ from qdm_qiskit.sampling.refit_record import read_refit
 from qdm_qiskit.sweeps import Halving, plan_sweep
 from qdm_qiskit.sweeps import read_plan as read_plan_of_sweep
 from qdm_qiskit.sweeps.item import train_item
+from qdm_qiskit.sweeps.search import Search, read_search, write_search
 from qdm_qiskit.sweeps.sweep import _rungs, collect, write_plan
 from qdm_qiskit.tasks import plan_fleet, run_qnn, sample
 from qdm_qiskit.training.beside import read_losses
@@ -247,7 +248,13 @@ def _of_a_sweep(root: Path) -> dict[str, Reader]:
         done = collect(plan, root, {}, interrupted=False)
         return done.best, _shown(done.table)
 
+    ends = {"low": 0.001, "high": 0.1, "log": True}
+    space = {"learning_rate": ends, "optimizer": {"choices": ["adam", "spsa"]}}
+    point = {"learning_rate": 0.01, "optimizer": "adam"}
+    searched = root / "searched"
+    write_search(Search("eeqdm", {"epochs": "4"}, space, 3, 1, 2, 0, [[point]]), searched)
     return {
+        "search": Reader(searched / "search.json", lambda: read_search(searched)),
         "sweep": Reader(root / "sweep.json", resumed, fast=False),
         "sweep begun again": Reader(root / "sweep.json", again, fast=False),
         "curve of a sweep": Reader(run / "metrics.jsonl", again, fast=False),

@@ -8,12 +8,13 @@ from safetensors.torch import load_file, save_file
 
 from qdm_qiskit.errors import InvalidCheckpoint, InvalidOption
 from qdm_qiskit.models import build_model, load_model, resolve
+from qdm_qiskit.models.plain_optimizers import Adam
 from qdm_qiskit.training import TrainingConfig, resolve_run, train
 from qdm_qiskit.training.natural_gradient import NaturalGradient
 from qdm_qiskit.training.optimizers import make_optimizer, set_learning_rate, state_shapes
 from qdm_qiskit.training.spsa import Spsa
 
-KINDS = {"adam": torch.optim.Adam, "natural": NaturalGradient, "spsa": Spsa, "qn-spsa": Spsa}
+KINDS = {"adam": Adam, "natural": NaturalGradient, "spsa": Spsa, "qn-spsa": Spsa}
 
 
 def small_model(name: str = "q_dense"):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import accelerate
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from qdm_qiskit.diffusion import DiffusionConfig, make_process
 from qdm_qiskit.errors import InvalidOption
 from qdm_qiskit.models import build_model, resolve
-from qdm_qiskit.training import find_checkpoint, processes
+from qdm_qiskit.training import find_checkpoint, processes, train
 from qdm_qiskit.training.objective import Objective, Part
 from tests.helpers import ROOT
 from tests.training.in_processes import RUNS, STOPPED, make_runs
@@ -125,11 +126,28 @@ def test_the_mean_of_the_parts_is_the_loss(model, process, batch, count):
 def test_processes_that_cannot_be_joined_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")  # and no launcher behind it
 
-    class Alone:
+    class Apart:
         num_processes, device = 1, "mps"
 
-    monkeypatch.setattr(processes, "PartialState", lambda cpu: Alone())
+    monkeypatch.setattr(accelerate, "PartialState", lambda cpu: Apart())
     with pytest.raises(InvalidOption, match=r"2 processes were started.*cannot join them on mps"):
         processes.join_processes()
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert processes.join_processes().num_processes == 1
+    assert processes.join_processes().count == 1
+
+
+@pytest.mark.parametrize("told", ["LOCAL_RANK", "ACCELERATE_MIXED_PRECISION", "PMI_SIZE"])
+def test_accelerate_is_asked_where_a_launcher_spoke(monkeypatch, told):
+    assert not processes._launched()
+    monkeypatch.setenv(told, "2")
+    assert processes._launched()
+
+
+def test_one_process_makes_the_run_that_it_makes_by_accelerate(
+    small_run, outcome, tmp_path, monkeypatch
+):
+    config = small_run(epochs=1)
+    alone = outcome(train(config, tmp_path / "alone"))
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    assert isinstance(processes.join_processes(), processes.Joined)
+    assert outcome(train(config, tmp_path / "joined")) == alone

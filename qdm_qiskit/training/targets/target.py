@@ -16,7 +16,7 @@ from ...engine.noise import MAX_AUTO_DENSITY_QUBITS
 from ...errors import InvalidOption, TargetUnavailable
 from ...execution.devices import as_backend
 from ...execution.targets import parse_target
-from ...layers import BranchLayer, Executor, QuantumLayer, StateBlocks, StateLayer, qnn_executor
+from ...layers import BranchLayer, Executor, QuantumLayer, StateBlocks, StateLayer
 from ...layers.calling import quantum_layers
 from ...models import Denoiser
 from ...progress import Message, Progress, silent
@@ -27,7 +27,6 @@ from .joints import EngineJoint
 from .loading import input_values
 from .places import read_places, write_places
 from .reading import Joint, TrainedReading
-from .shifts import AerJoint
 
 if TYPE_CHECKING:
     from ..config import TrainingConfig
@@ -258,6 +257,8 @@ def _simulated(
             )
             for each in reading.logical_circuits()
         ]
+    from .shifts import AerJoint
+
     device = parse_target(config.train_on).device
     _check_aer(device)
     return [
@@ -288,6 +289,7 @@ def _on_qnn(
     from qiskit_aer.primitives import EstimatorV2, SamplerV2
 
     from ...circuits.spec import ExpectationReadout
+    from ...layers import qnn_executor
 
     primitives: list[Any] = []
     executors: dict[str, Executor] = {}
