@@ -190,6 +190,11 @@ class TrainedRun:
         return {place.layer: place for place in known}
 
     @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the file of its weights."""
+        return _file_hash(weights_folder(self.checkpoint) / "model.safetensors")
+
+    @property
     def networks(self) -> Path:
         """The folder of the networks that give angles of its loaders; see :mod:`.amortise`."""
         single = (self.checkpoint / PIPELINE_FILE).is_file()
@@ -422,7 +427,7 @@ def sample(
         "run": run.config.to_dict(),
         # Run, "checkpoints" and its name; the run's path on this machine is nobody's business.
         "checkpoint": "/".join(run.checkpoint.resolve().parts[-3:]),
-        "model_sha256": _file_hash(weights_folder(run.checkpoint) / "model.safetensors"),
+        "model_sha256": run.weights_sha256,
         # The positions that the model was told, and the data's labels that they stand for.
         "labels": None if labels is None else labels.tolist(),
         "classes": None if labels is None else run.class_positions(),
