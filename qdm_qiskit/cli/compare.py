@@ -72,8 +72,10 @@ def compare(
     scheduler: Annotated[
         str | None,
         typer.Option(
+            "--scheduler",
+            "--dask",
             help="A scheduler of Dask, as tcp://10.0.0.1:8786, whose workers see the same folders; or "
-            "local, a cluster of Dask's on this machine."
+            "local, a cluster of Dask's on this machine.",
         ),
     ] = None,
     out: Annotated[

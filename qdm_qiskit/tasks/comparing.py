@@ -30,7 +30,7 @@ from ..work import Workers, WorkItem, run_items
 from .amortising import loader_for
 from .costs import fresh_model, subject_name
 from .run_work import run_work
-from .sweeping import take_workers
+from .workers import take_workers
 
 __all__ = ["ALL", "Comparison", "compare", "cost_on_device", "listed_devices"]
 
@@ -128,7 +128,9 @@ def compare(
             "trials": int(trials),
             "fractional": bool(fractional_gates),
         }
-        told = re.sub(r"[^A-Za-z0-9_.,=+@-]+", "-", f"{device},level={level},loader={loader or 'own'}")
+        told = re.sub(
+            r"[^A-Za-z0-9_.,=+@-]+", "-", f"{device},level={level},loader={loader or 'own'}"
+        )
         address = f"{told[:150]}-{content_sha256(each)[:10]}"
         items[device, level, loader] = WorkItem(address, cost_on_device, each)
     name = subject_name(str(subject), options) if place is None else place.resolve().name
