@@ -15,12 +15,15 @@ from .side_by_side import render_page
 __all__ = ["comparison_png", "write_comparison"]
 
 _PANELS = (
-    ("success", "expected success", "linear"),
-    ("signal_left", "signal left", "linear"),
-    ("cnots", "CNOTs", "log"),
-    ("depth", "depth", "log"),
-    ("qpu_seconds", "QPU seconds", "log"),
+    ("success", "expected success"),
+    ("signal_left", "signal left"),
+    ("cnots", "CNOTs"),
+    ("depth", "depth"),
+    ("qpu_seconds", "QPU seconds"),
 )
+_SHARES = ("success", "signal_left")
+_WIDE = 8.0
+"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
 _COLOURS = ("#0f62fe", "#da1e28", "#198038", "#8a3ffc", "#b28600", "#007d79")
 _MARKS = "os^Dv<>pP*X"
 
@@ -34,12 +37,14 @@ def comparison_png(found: RunTable) -> bytes:
     Returns:
         PNG bytes, the taller the more devices there are.
     """
+    from matplotlib.ticker import NullFormatter
+
     done = [row for row in found.rows if row.state == "done"]
     devices = list(dict.fromkeys(row.name for row in done))
     variants = list(dict.fromkeys(_variant(found, row) for row in done))
     figure = new_figure((11.0, 1.4 + 0.17 * max(4, len(devices))))
     panels = figure.subplots(1, len(_PANELS), sharey=True)
-    for axis, (column, title, scale) in zip(panels, _PANELS, strict=True):
+    for axis, (column, title) in zip(panels, _PANELS, strict=True):
         for k, variant in enumerate(variants):
             rows = [row for row in done if _variant(found, row) == variant]
             rows = [row for row in rows if row.value(column) is not None]
@@ -54,10 +59,14 @@ def comparison_png(found: RunTable) -> bytes:
             )
         axis.set_title(title, fontsize=9)
         axis.tick_params(labelsize=7)
-        if any(row.value(column) for row in done):
-            axis.set_xscale(scale)
-        if scale == "linear":
+        values = [row.value(column) for row in done if row.value(column) is not None]
+        if column in _SHARES:
             axis.set_xlim(0, 1)
+        elif values and min(values) > 0 and max(values) > _WIDE * min(values):
+            axis.set_xscale("log")
+            axis.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axis.set_xlim(0, 1.05 * max([1, *values]))
         axis.grid(axis="both", color="#dddddd", linewidth=0.5)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)

@@ -1,8 +1,8 @@
 """Sampling in blocks of images: each an item of work, whose images depend on its number alone.
 
-Block 0 is what :func:`.sample` draws with the run's seed; block ``k`` is what it draws with
-:func:`block_seed`. All blocks run on the same qubits, chosen by the run's seed, and share one readout
-calibration. So neither the number of workers nor the order changes a bit.
+Block 0 is what :func:`.sample` draws with the run's seed, given the calibration; block ``k`` is what
+it draws with :func:`block_seed`. All blocks run on the same qubits, chosen by the run's seed, and share
+one readout calibration. So neither the number of workers nor the order changes a bit.
 """
 
 from __future__ import annotations

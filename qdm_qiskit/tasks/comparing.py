@@ -12,6 +12,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..arguments import checked_path, checked_text, whole_number, wrong
 from ..canonical_json import content_sha256
 from ..diffusion import make_process
@@ -21,6 +23,8 @@ from ..evaluation.run_cost import Work
 from ..execution.devices import DeviceLike, as_backend, device_names, is_device_name
 from ..execution.snapshots import backend_names
 from ..files import check_writable
+from ..models import build_model
+from ..models.catalog import ModelChoice
 from ..overview import RunRow
 from ..progress import Progress, silent
 from ..rng import derived_seed
@@ -28,7 +32,7 @@ from ..sampling import load_run
 from ..training.config import resolve_run
 from ..work import Workers, WorkItem, run_items
 from .amortising import loader_for
-from .costs import fresh_model, subject_name
+from .costs import subject_name
 from .run_work import run_work
 from .workers import take_workers
 
@@ -69,7 +73,7 @@ def compare(
             in other processes know devices by name only.
         levels: Qiskit's optimization levels, 0 to 3.
         loaders: Names of loaders; None is the model's own.
-        settings: Options of a model or preset, by name; values may be text.
+        settings: Options of a model or preset and of its process, by name; values may be text.
         trials: Transpiler seeds tried for each circuit, at least 1; the best counts.
         shots: Shots of each circuit.
         num_images: Images of the run that QPU seconds are for, at least 1.
@@ -201,7 +205,7 @@ def listed_devices(backends: DeviceLike | Sequence[DeviceLike]) -> list[str]:
         InvalidArgument: If one is something else.
     """
     several = isinstance(backends, Sequence) and not isinstance(backends, str)
-    asked: list[Any] = list(backends) if several else [backends]  # type: ignore[arg-type]
+    asked: list[Any] = list(backends) if several else [backends]
     if ALL in [each for each in asked if isinstance(each, str)]:
         asked = list(device_names())
     if not asked:
@@ -254,8 +258,13 @@ def _known_work(text: str) -> Work:
             )
         model, process = run.model, run.process
     else:
-        model = fresh_model(of["subject"], of["settings"], of["seed"])
-        process = make_process(resolve_run(of["subject"], of["settings"]).diffusion)
+        config = resolve_run(of["subject"], of["settings"])
+        generator = torch.Generator().manual_seed(derived_seed(of["seed"], "init", 0))
+        choice = ModelChoice(
+            model=config.model, preset=config.preset, config=config.model_options, source=""
+        )
+        model = build_model(choice, generator=generator)
+        process = make_process(config.diffusion)
     if of["loader"] is not None:
         model = model.with_loader(of["loader"])
     return run_work(

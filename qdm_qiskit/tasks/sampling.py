@@ -71,7 +71,7 @@ def sample(
             ``concurrent.futures``. The images depend on ``block``, and not on who works.
         dask: The same on workers of Dask: address of a scheduler, ``"local"``, or a cluster object.
         block: Images of a block, 256 if None; alone, blocks are sampled in this process. The first
-            block is what is sampled without blocks.
+            block is what is sampled without blocks, but for the shots of a new calibration.
         threads: CPU threads of torch for each block.
         progress: Receives the progress messages, with the number of finished steps.
         options: Fields of :class:`~qdm_qiskit.sampling.SamplingConfig`: ``num_images=4``,
@@ -131,7 +131,8 @@ def sample(
         if objects or (sampler is not None and config.scheduler != "process"):
             raise InvalidOption(
                 "Blocks of images are sampled from a run's folder by names alone, wherever they run; "
-                f"leave workers, dask and block out, or give a name for {', '.join(objects) or 'one sampler'}."
+                "leave workers, dask and block out, or give a name for "
+                f"{', '.join(objects) or 'one sampler'}."
             )
         if isinstance(sampler, str):
             config = replace(config, scheduler=sampler)
