@@ -37,7 +37,7 @@ def comparison_png(found: RunTable) -> bytes:
     Returns:
         PNG bytes, the taller the more devices there are.
     """
-    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     done = [row for row in found.rows if row.state == "done"]
     devices = list(dict.fromkeys(row.name for row in done))
@@ -64,6 +64,8 @@ def comparison_png(found: RunTable) -> bytes:
             axis.set_xlim(0, 1)
         elif values and min(values) > 0 and max(values) > _WIDE * min(values):
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
         else:
             axis.set_xlim(0, 1.05 * max([1, *values]))

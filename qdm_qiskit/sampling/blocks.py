@@ -222,13 +222,13 @@ def joined_samples(
     counts = [len(each) for each in images]
     try:
         manifest, records = _joined_manifest([each["manifest"] for each in results], counts)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        layout = {"initial_layout": list(config.initial_layout)}
+        manifest["sampling"] = {**manifest["sampling"], **asdict(config), **layout}
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InvalidData(
             f"Results of blocks in {folder / 'items'} cannot be used "
             f"({type(error).__name__}: {error}): remove them, and they are done again."
         ) from error
-    layout = {"initial_layout": list(config.initial_layout)}
-    manifest["sampling"] = {**manifest["sampling"], **asdict(config), **layout}
     if manifest["labels"] is not None:
         manifest["classes"] = run.class_positions()
     manifest["blocks"] = {
