@@ -186,17 +186,21 @@ def sample(
     if workers is not None or dask is not None or block is not None:
         from .sweep import showing_progress
 
-        with showing_progress(quiet) as progress:
-            samples = run_sampling(
-                run,
-                config=config,
-                out=out,
-                calibration=taken,
-                workers=workers,
-                dask=dask,
-                block=block,
-                progress=progress,
-            )
+        try:
+            with showing_progress(quiet) as progress:
+                samples = run_sampling(
+                    run,
+                    config=config,
+                    out=out,
+                    calibration=taken,
+                    workers=workers,
+                    dask=dask,
+                    block=block,
+                    progress=progress,
+                )
+        except KeyboardInterrupt:
+            typer.echo("stopped; the same command goes on", err=True)
+            raise typer.Exit(130) from None  # cli.main says the rest
     else:
         with Progress(console=console, disable=hidden, transient=True) as bar:
             task = bar.add_task("sampling", total=len(times))

@@ -25,9 +25,9 @@ from qdm_qiskit.sampling.blocks import (
     joined_samples,
     sample_block,
 )
-from qdm_qiskit.work import run_items
-from tests.cli.conftest import TINY, Qdm, qdm, trained  # noqa: F401 (fixtures)
-from tests.helpers import QDM, ROOT
+from qdm_qiskit.work import Outcome, run_items
+from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
+from tests.helpers import QDM, ROOT, write_run
 from tests.sweeps.test_killed import children, done, wait_for
 
 OPTIONS = {"num_images": 5, "shots": 64, "layout_trials": 1}
@@ -35,7 +35,12 @@ TARGET = "noisy:fake_quito"
 
 
 @pytest.fixture(scope="module")
-def whole(trained):  # noqa: F811
+def trained(tmp_path_factory) -> Path:
+    return write_run(tmp_path_factory.mktemp("trained") / "run", num_steps=2)
+
+
+@pytest.fixture(scope="module")
+def whole(trained):
     return qdm_package.sample(trained, TARGET, block=2, **OPTIONS)
 
 
@@ -45,7 +50,7 @@ def same(first, second) -> bool:
     )
 
 
-def test_each_block_is_a_sampling_with_its_seed_on_the_same_qubits(whole, trained):  # noqa: F811
+def test_each_block_is_a_sampling_with_its_seed_on_the_same_qubits(whole, trained):
     run = load_run(trained)
     layout = whole.manifest["device"]["layout"]
     assert whole.manifest["blocks"] == {
@@ -72,7 +77,7 @@ def test_each_block_is_a_sampling_with_its_seed_on_the_same_qubits(whole, traine
     assert len({each.tobytes() for each in whole.trajectory[0]}) == 5
 
 
-def test_each_block_is_a_sampling_with_its_seed_where_there_are_no_qubits(trained):  # noqa: F811
+def test_each_block_is_a_sampling_with_its_seed_where_there_are_no_qubits(trained):
     run = load_run(trained)
     for shots in (None, 64):
         blocks = qdm_package.sample(trained, block=2, num_images=5, shots=shots, seed=3)
@@ -84,7 +89,7 @@ def test_each_block_is_a_sampling_with_its_seed_where_there_are_no_qubits(traine
             assert np.array_equal(blocks.trajectory[:, there], alone.trajectory)
 
 
-def test_records_are_those_of_all_images(whole, trained, tmp_path):  # noqa: F811
+def test_records_are_those_of_all_images(whole, trained, tmp_path):
     run, config = load_run(trained), SamplingConfig(target=TARGET, **OPTIONS)
     items = block_items(run, config, 2, device="fake_quito")
     results = run_items(items, tmp_path).results
@@ -103,7 +108,7 @@ def test_records_are_those_of_all_images(whole, trained, tmp_path):  # noqa: F81
 
 
 @pytest.mark.slow
-def test_processes_change_nothing(whole, trained, tmp_path):  # noqa: F811
+def test_processes_change_nothing(whole, trained, tmp_path):
     pool = qdm_package.sample(trained, TARGET, block=2, workers=1, out=tmp_path / "out", **OPTIONS)
     assert same(pool, whole)
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [
@@ -115,7 +120,7 @@ def test_processes_change_nothing(whole, trained, tmp_path):  # noqa: F811
     assert written["blocks"] == whole.manifest["blocks"]
 
 
-def test_workers_of_dask_change_nothing(whole, trained):  # noqa: F811
+def test_workers_of_dask_change_nothing(whole, trained):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
@@ -123,7 +128,7 @@ def test_workers_of_dask_change_nothing(whole, trained):  # noqa: F811
         assert same(qdm_package.sample(trained, TARGET, block=2, dask=cluster, **OPTIONS), whole)
 
 
-def test_a_calibration_is_shared(trained, tmp_path):  # noqa: F811
+def test_a_calibration_is_shared(trained, tmp_path):
     run = load_run(trained)
     config = SamplingConfig(
         target=TARGET, **{**OPTIONS, "mitigation": "m3", "calibration_shots": 100}
@@ -139,10 +144,7 @@ def test_a_calibration_is_shared(trained, tmp_path):  # noqa: F811
 
 
 def test_classes_take_turns_over_blocks(tmp_path):
-    small = {"image_size": 2, "depth": 1, "num_steps": 2, "train_count": 8, "epochs": 1}
-    run = qdm_package.train(
-        "eeqdm", tmp_path / "run", guided=True, classes=(0, 1, 2), baseline=False, **small
-    ).run
+    run = write_run(tmp_path / "run", guided=True, classes=(0, 1, 2))
     blocks = qdm_package.sample(run, block=2, num_images=5)
     plain = qdm_package.sample(run, num_images=5)
     assert blocks.manifest["labels"] == plain.manifest["labels"] == [0, 1, 2, 0, 1]
@@ -150,7 +152,7 @@ def test_classes_take_turns_over_blocks(tmp_path):
     assert np.array_equal(blocks.images[:2], qdm_package.sample(run, num_images=2).images)
 
 
-def test_what_is_done_is_not_done_again(whole, trained, tmp_path):  # noqa: F811
+def test_what_is_done_is_not_done_again(whole, trained, tmp_path):
     run, config = load_run(trained), SamplingConfig(target=TARGET, **OPTIONS)
     items = block_items(run, config, 2, device="fake_quito")
     run_items(items[:2], tmp_path)
@@ -176,7 +178,7 @@ def test_what_is_done_is_not_done_again(whole, trained, tmp_path):  # noqa: F811
         joined_samples(run, config, 2, broken, tmp_path)
 
 
-def test_other_weights_are_refused(trained, tmp_path):  # noqa: F811
+def test_other_weights_are_refused(trained, tmp_path):
     [item] = block_items(
         load_run(trained), SamplingConfig(target=TARGET, **OPTIONS), 5, device="fake_quito"
     )
@@ -195,7 +197,7 @@ def test_other_weights_are_refused(trained, tmp_path):  # noqa: F811
         ({"block": 2, "target": "aer", "primitive": "estimator"}, "An Estimator transpiles"),
     ],
 )
-def test_what_does_not_go_in_blocks_is_said(trained, options, told):  # noqa: F811
+def test_what_does_not_go_in_blocks_is_said(trained, options, told):
     with pytest.raises(InvalidOption, match=told):
         qdm_package.sample(trained, **{"target": TARGET, **OPTIONS, **options})
 
@@ -226,7 +228,7 @@ def test_the_command(qdm, trained, whole, tmp_path):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_a_sampling_whose_processes_are_killed_goes_on(trained, tmp_path):  # noqa: F811
+def test_a_sampling_whose_processes_are_killed_goes_on(trained, tmp_path):
     out = tmp_path / "out"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}", "OMP_NUM_THREADS": "1"}
     command = [QDM, "sample", str(trained), "--target", "noisy:fake_torino", "--shots", "64"]
@@ -258,3 +260,26 @@ def test_a_sampling_whose_processes_are_killed_goes_on(trained, tmp_path):  # no
     )
     with np.load(out / "samples.npz") as arrays:
         assert np.array_equal(arrays["images"], alone.images)
+
+
+def test_a_stop_says_how_to_go_on(qdm, trained, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(
+        "qdm_qiskit.tasks.block_sampling.run_items",
+        lambda items, folder, workers, progress: Outcome(interrupted=True),
+    )
+    words = ["sample", trained, "--num-images", "2", "--block", "1", "--out", tmp_path / "out"]
+    stopped = qdm(*words)
+    assert stopped.code == 130
+    assert "the same command goes on" in stopped.err
+
+
+def test_a_block_that_fails_is_one_line(qdm, trained, tmp_path, monkeypatch):  # noqa: F811
+    def failing(items, folder, workers, progress):
+        return Outcome(failures={each.address: "It is bad." for each in items[1:]})
+
+    monkeypatch.setattr("qdm_qiskit.tasks.block_sampling.run_items", failing)
+    words = ["sample", trained, "--num-images", "3", "--block", "1", "--out", tmp_path / "out"]
+    bad = qdm(*words)
+    assert bad.code == 2
+    assert "2 of 3 blocks failed: It is bad." in bad.err
+    assert not (tmp_path / "out" / "manifest.json").exists()
