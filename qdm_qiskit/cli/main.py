@@ -14,6 +14,7 @@ from . import (
     amortise,
     budget,
     circuits,
+    compare,
     data,
     devices,
     evaluate,
@@ -56,6 +57,7 @@ app.command("refit")(refit.refit)
 app.command("amortise")(amortise.amortise)
 app.command("evaluate")(evaluate.evaluate)
 app.command("ladder")(ladder.ladder)
+app.command("compare")(compare.compare)
 app.add_typer(report.app, name="report")
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")

@@ -112,12 +112,30 @@ def sample(
         str, typer.Option(help="The estimator's options as JSON, nested as it has them.")
     ] = "{}",
     seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Sample in blocks of images, on so many processes of this machine."),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            help="The same on a scheduler of Dask, as tcp://10.0.0.1:8786, whose workers see the same "
+            "folders; or local, a cluster of Dask's on this machine."
+        ),
+    ] = None,
+    block: Annotated[
+        int | None,
+        typer.Option(help="Images of a block, 256 if none; the images depend on it."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Sample images from a trained model, on any target that costs nothing.
 
     On a device snapshot each step is one job with all images in it. The manifest says how far each
     step's distribution was from the exact one, before and after mitigation.
+
+    With --workers, --dask or --block images are sampled in blocks, and what was stopped goes on with
+    the same command.
 
     Example:
 
@@ -162,6 +180,10 @@ def sample(
     )
     if calibration is not None and mitigation != "m3":
         raise InvalidOption("A calibration is used by --mitigation m3 only.")
+    if "://" in scheduler:
+        raise InvalidOption(
+            f"scheduler is a sampler here, got '{scheduler}'; workers of Dask are named by --dask."
+        )
     check_output(out)
     taken = None if calibration is None else read_calibration(calibration)
     trained = load_run(run)
@@ -172,15 +194,34 @@ def sample(
     console = Console(stderr=True)
     # A bar that cannot be drawn would leave empty lines in front of an error's one line.
     hidden = quiet or not console.is_interactive
-    with Progress(console=console, disable=hidden, transient=True) as bar:
-        task = bar.add_task("sampling", total=len(times))
-        samples = run_sampling(
-            trained,
-            config=config,
-            out=out,
-            calibration=taken,
-            progress=lambda stage: bar.update(task, description=stage, completed=stage.done),
-        )
+    if workers is not None or dask is not None or block is not None:
+        from .sweep import showing_progress
+
+        try:
+            with showing_progress(quiet) as progress:
+                samples = run_sampling(
+                    run,
+                    config=config,
+                    out=out,
+                    calibration=taken,
+                    workers=workers,
+                    dask=dask,
+                    block=block,
+                    progress=progress,
+                )
+        except KeyboardInterrupt:
+            typer.echo("stopped; the same command goes on", err=True)
+            raise typer.Exit(130) from None  # cli.main says the rest
+    else:
+        with Progress(console=console, disable=hidden, transient=True) as bar:
+            task = bar.add_task("sampling", total=len(times))
+            samples = run_sampling(
+                trained,
+                config=config,
+                out=out,
+                calibration=taken,
+                progress=lambda stage: bar.update(task, description=stage, completed=stage.done),
+            )
     chosen = samples.manifest.get("loader_choice")
     if chosen is not None:
         best = max(chosen["tried"], key=lambda each: each["predicted"])

@@ -86,8 +86,10 @@ def sweep(
     scheduler: Annotated[
         str | None,
         typer.Option(
+            "--scheduler",
+            "--dask",
             help="A scheduler of Dask, as tcp://10.0.0.1:8786, whose workers see the same folders; or "
-            "local, a cluster of Dask's on this machine."
+            "local, a cluster of Dask's on this machine.",
         ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch for each run.")] = 1,

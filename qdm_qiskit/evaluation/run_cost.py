@@ -32,9 +32,19 @@ from ..progress import Message, Progress, silent
 from ..sampling.ancillas import reuses_qubits
 from ..sampling.readings import Reading
 from ..transpiling.cost import CircuitCost, circuit_cost
-from ..transpiling.passes import best_trial, layout_trials
+from ..transpiling.passes import Trial, best_trial, layout_trials
 
-__all__ = ["CALLS_SCHEMA", "CircuitRow", "DeviceRun", "RunReport", "RunTotal", "Work", "run_report"]
+__all__ = [
+    "CALLS_SCHEMA",
+    "CircuitRow",
+    "DeviceRun",
+    "Fitted",
+    "Kept",
+    "RunReport",
+    "RunTotal",
+    "Work",
+    "run_report",
+]
 
 CALLS_SCHEMA = "calls-report/1"
 
@@ -245,19 +255,26 @@ def _microseconds(seconds: float | None) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Fitted:
+class Fitted:
     """The circuits of a structure on a device, or why there are none."""
 
-    costs: tuple[CircuitCost, ...]
-    clocks: tuple[Timing, ...]
+    call: CircuitCall
+    """A call of the structure."""
+    costs: tuple[CircuitCost, ...] = ()
+    """Costs of its circuits, one for each basis."""
+    clocks: tuple[Timing, ...] = ()
+    """Timing of each."""
+    best: Trial | None = None
+    """The best trial of the call's circuit; None where it does not fit."""
     problem: str | None = None
+    """Reason why it does not."""
 
 
 @dataclass(eq=False)
 class Kept:
     """Transpiled circuits by device, level, seeds and structure; for several reports."""
 
-    found: dict[tuple[object, ...], _Fitted] = field(default_factory=dict)
+    found: dict[tuple[object, ...], Fitted] = field(default_factory=dict)
 
 
 def run_report(
@@ -311,11 +328,11 @@ def run_report(
     for device in loaded:
         jobs, problem = _jobs_on(work, device)
         groups = _Groups([call for job in jobs for call in job], every=every)
-        fitted: dict[str, _Fitted] = {}
+        fitted: dict[str, Fitted] = {}
         for done, (structure, call) in enumerate(groups.first.items(), start=1):
             key = (device.name, level, fractional, tuple(seeds), structure)
             if problem is not None:
-                fitted[structure] = _Fitted((), (), problem)
+                fitted[structure] = Fitted(call, problem=problem)
                 continue
             if key not in memory.found:
                 memory.found[key] = _fit(call, device, level, seeds, fractional)
@@ -384,7 +401,7 @@ class _Groups:
             self._told[key] = structure_of(call.spec, call.reuse_qubits)
         return self._told[key]
 
-    def rows(self, fitted: dict[str, _Fitted], steps: int) -> tuple[CircuitRow, ...]:
+    def rows(self, fitted: dict[str, Fitted], steps: int) -> tuple[CircuitRow, ...]:
         """Return a row for each distinct circuit, in the order of the step."""
         found = []
         for content, calls in self.calls.items():
@@ -417,7 +434,7 @@ class _Groups:
         self,
         asked: Sequence[Sequence[CircuitCall]],
         steps: int,
-        fitted: dict[str, _Fitted],
+        fitted: dict[str, Fitted],
         shots: int,
     ) -> RunTotal:
         """Return the sum over the jobs of all steps; ``asked`` are a step's."""
@@ -479,7 +496,7 @@ def _jobs(sizes: Sequence[tuple[int, int, int, str]]) -> int:
 
 def _fit(
     call: CircuitCall, device: BackendV2, level: int, seeds: Sequence[int], fractional: bool
-) -> _Fitted:
+) -> Fitted:
     reading = Reading.of(call.spec)
     read = None if reading.plan is None else reading.qubits
     try:
@@ -491,8 +508,10 @@ def _fit(
         )
         circuits = reading.circuits(best.circuit, device.target)
     except UnsupportedCircuit as error:
-        return _Fitted((), (), str(error))
-    return _Fitted(
+        return Fitted(call, problem=str(error))
+    return Fitted(
+        call,
         tuple(circuit_cost(each, device.target) for each in circuits),
         tuple(timing(device, each) for each in circuits),
+        best,
     )

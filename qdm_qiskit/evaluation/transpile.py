@@ -47,6 +47,7 @@ __all__ = [
     "Verdict",
     "exact_probabilities",
     "transpile_report",
+    "verdict_of",
 ]
 
 SCHEMA = "transpile-report/1"
@@ -227,7 +228,7 @@ def transpile_report(
                 measured_qubits=measured_physical_qubits(best.circuit),
                 cost=Parts(loader, denoiser, best.cost),
                 spread=_spread(trials),
-                verdict=_verdict(given, circuit, best, example, exact, shots),
+                verdict=verdict_of(given, circuit, best, example, exact, shots),
             )
         )
     return TranspileReport(
@@ -296,7 +297,7 @@ def exact_probabilities(circuit: QuantumCircuit, row: np.ndarray) -> np.ndarray 
     return Statevector(bound).probabilities(list(measured_physical_qubits(circuit)))
 
 
-def _verdict(
+def verdict_of(
     backend: DeviceLike,
     circuit: QuantumCircuit,
     best: Trial,
@@ -304,6 +305,16 @@ def _verdict(
     exact: np.ndarray | None,
     shots: int,
 ) -> Verdict:
+    """Return the verdict on a transpiled circuit.
+
+    Args:
+        backend: The device.
+        circuit: The logical circuit, in which each classical bit is measured once, at the end.
+        best: Its transpiled form.
+        example: ``(num_parameters,)`` values of the logical circuit; without, it is estimated.
+        exact: What :func:`exact_probabilities` gives for them.
+        shots: Shots that the verdict is given for.
+    """
     if (
         example is not None
         and exact is not None

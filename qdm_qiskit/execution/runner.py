@@ -37,9 +37,17 @@ class CircuitRunner(ABC):
     """
 
     def __init__(self, target: str, backend: BackendV2, *, seed: int) -> None:
-        derived_seed(seed, "shots", 0)  # refuses a bad seed now instead of at the first run
         self.target = target
         self.backend = backend
+        self.restart(seed)
+
+    def restart(self, seed: int) -> None:
+        """Forget all runs: the next call is the first of a run with this seed, and counts as such.
+
+        Raises:
+            InvalidOption: If the seed is not an integer >= 0.
+        """
+        derived_seed(seed, "shots", 0)  # refuses a bad seed now instead of at the first run
         self.seed = seed
         self._calls = 0
         self._circuits = 0

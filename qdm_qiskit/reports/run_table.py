@@ -57,7 +57,7 @@ def _lines(found: RunTable, *, turned: bool) -> list[list[str]]:
 
 
 def table_json(content: Mapping[str, Any]) -> bytes:
-    """Return the file of a table's JSON values."""
+    """Return the file of a table's JSON values; they may name a schema of their own."""
     whole = {"schema": SCHEMA, **content}
     return (json.dumps(whole, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 

@@ -18,7 +18,7 @@ from ..mitigation.readout import ReadoutCalibration
 from ..models import Denoiser
 from ..progress import Message, Progress, silent
 from ..rng import stream
-from .call_targets import EngineShots, Programs
+from .call_targets import EngineShots, KeptCircuits, Programs
 from .coherent import ChainResult, CoherentChain
 from .config import SamplingConfig
 from .device import DevicePredictor, hands_on_states
@@ -136,6 +136,7 @@ def run_at_once(
     labels: Tensor | None,
     calibration: ReadoutCalibration | None = None,
     runner: CircuitRunner | None = None,
+    kept: KeptCircuits | None = None,
     progress: Progress = silent,
 ) -> tuple[ChainResult, DevicePredictor | None]:
     """Run a chain in one job.
@@ -150,6 +151,7 @@ def run_at_once(
         labels: ``(batch,)`` of guided models.
         calibration: A readout calibration taken earlier.
         runner: Runner in place of the target's own.
+        kept: What other samplings share.
         progress: Receives the progress messages.
 
     Returns:
@@ -177,6 +179,7 @@ def run_at_once(
         config,
         call,
         calibration=calibration,
+        kept=kept,
         progress=progress,
     )
     share = f"{predicted.min():.3g} to {predicted.max():.3g}"

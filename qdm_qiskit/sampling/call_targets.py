@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import NamedTuple, final
@@ -48,7 +48,14 @@ from ..transpiling.tiles import Tiling, blocks_of, calibration_rounds, find_tile
 from .config import SamplingConfig
 from .readings import Reading
 
-__all__ = ["EngineShots", "PreparedCircuit", "RunnerTarget", "Seen", "check_postselected"]
+__all__ = [
+    "EngineShots",
+    "KeptCircuits",
+    "PreparedCircuit",
+    "RunnerTarget",
+    "Seen",
+    "check_postselected",
+]
 
 MOST_COUNTS = 1 << 23
 """Most outcomes that the rows of one job have between them; further rows go into further jobs. Aer
@@ -104,6 +111,22 @@ class PreparedCircuit:
         return list(self.isa.layout.initial_index_layout(filter_ancillas=True))
 
 
+@dataclass(eq=False)
+class KeptCircuits:
+    """What several samplings of one run on one target share, whatever seeds they draw with."""
+
+    seed: int
+    """Seed of the places on the device and of the readout calibration."""
+    rows: int
+    """Most images of one of them, for which tiles are found."""
+    circuits: dict[str, PreparedCircuit] = field(default_factory=dict)
+    """Transpiled circuits, by their content."""
+    runner: CircuitRunner | None = None
+    """The target's runner."""
+    calibration: ReadoutCalibration | None = None
+    """The readout calibration, where there is one."""
+
+
 class Seen(NamedTuple):
     """Outcome of a call, for records."""
 
@@ -134,6 +157,7 @@ class RunnerTarget:
         addressed: True to draw shots from the address (step, number of earlier predictions at the
             step, job); False to draw them from the number of the runner's job, as for models of one
             circuit.
+        kept: Where to find, and to leave, what other samplings share.
         progress: Receives the progress messages.
     """
 
@@ -143,6 +167,7 @@ class RunnerTarget:
         config: SamplingConfig,
         *,
         addressed: bool = True,
+        kept: KeptCircuits | None = None,
         progress: Progress = silent,
     ) -> None:
         self.runner, self.config = runner, config
@@ -158,7 +183,8 @@ class RunnerTarget:
         self.watch_errors: Callable[[str, np.ndarray], None] | None = None
         """Callback that receives standard errors of what layers make of the answers."""
         self._addressed, self._progress = addressed, progress
-        self._by_content: dict[str, PreparedCircuit] = {}
+        self._kept = kept
+        self._by_content = {} if kept is None else kept.circuits
         self._known: dict[tuple[int, bytes, bool], tuple[CircuitSpec, PreparedCircuit]] = {}
         self._where = _Address()
 
@@ -185,12 +211,21 @@ class RunnerTarget:
         sets = dict.fromkeys(qubits for each in places for qubits in each)
         if self.config.mitigation != "m3" or not sets:
             return found
+        kept = self._kept
+        if calibration is None and kept is not None:
+            calibration = kept.calibration
         if calibration is None:
             self._progress(Message("calibrating the readout"))
+            seed = self.runner.seed
+            if kept is not None:
+                self.runner.restart(kept.seed)
             groups = [list(dict.fromkeys(q for each in sets for q in each))]
             if self.config.tiles is not None:  # each tile by circuits of its own, side by side
                 groups = [list(g) for one in calibration_rounds(places) for g in one]
             calibration = merged_calibration([self._calibrate(each) for each in groups])
+            if kept is not None:  # the next job is this sampling's first, whoever calibrated
+                self.runner.restart(seed)
+                kept.calibration = calibration
         else:
             for qubits in sets:
                 # Correcting one uniform row refuses a foreign calibration before the first job.
@@ -316,8 +351,9 @@ class RunnerTarget:
         reading, logical = Reading.of(call.spec), call.circuit
         read = None if reading.plan is None else reading.qubits
         device = config.target.partition(":")[0] in ("noisy", "local")
+        place_seed = config.seed if self._kept is None else self._kept.seed
         seeds = [
-            derived_seed(config.seed, "transpiler", trial) for trial in range(config.layout_trials)
+            derived_seed(place_seed, "transpiler", trial) for trial in range(config.layout_trials)
         ]
         level, chosen = config.optimization_level, seeds[0]
         place = self.places.get(call.name.partition("#")[0])
@@ -358,7 +394,8 @@ class RunnerTarget:
             if isa.layout is not None:
                 start = isa.layout.initial_index_layout(filter_ancillas=True)
             # Of one circuit a row is an image; other models may have a row for each patch.
-            rows = None if self._addressed else config.num_images
+            images = config.num_images if self._kept is None else self._kept.rows
+            rows = None if self._addressed else images
             tiling = find_tiles(circuits, backend, config.tile_choice, start=start, rows=rows)
 
         def placed(circuits: tuple[QuantumCircuit, ...]) -> PreparedCircuit:

@@ -31,6 +31,7 @@ from ..training.targets.device import Place
 from ..transpiling.cost import CircuitCost
 from .call_targets import (
     EngineShots,
+    KeptCircuits,
     PreparedCircuit,
     Programs,
     RunnerTarget,
@@ -202,6 +203,7 @@ class DevicePredictor:
         num_steps: int | None = None,
         calibration: ReadoutCalibration | None = None,
         places: Mapping[str, Place] | None = None,
+        kept: KeptCircuits | None = None,
         progress: Progress = silent,
     ) -> DevicePredictor:
         """Transpile the model's circuits and take the readout calibration, once for all steps.
@@ -213,6 +215,7 @@ class DevicePredictor:
             num_steps: T; optional for a model of one circuit that is not told the time.
             calibration: A readout calibration taken earlier on the same backend and qubits.
             places: Where circuits stand by the path of their layer; others find a place.
+            kept: What other samplings share.
             progress: Receives the progress messages.
 
         Returns:
@@ -227,7 +230,7 @@ class DevicePredictor:
         programs = programs_of(model)
         estimated = config.primitive == "estimator"
         calls = layer_calls(model, programs, observables=way_of(config))
-        target = RunnerTarget(runner, config, addressed=not single, progress=progress)
+        target = RunnerTarget(runner, config, addressed=not single, kept=kept, progress=progress)
         target.places = places or {}
         if estimated:
             check_reads_values(model.name, calls)
@@ -248,10 +251,11 @@ class DevicePredictor:
         call: CircuitCall,
         *,
         calibration: ReadoutCalibration | None = None,
+        kept: KeptCircuits | None = None,
         progress: Progress = silent,
     ) -> DevicePredictor:
         """Prepare one call that is the whole chain, as :meth:`prepare`; :meth:`at` answers it."""
-        target = RunnerTarget(runner, config, progress=progress)
+        target = RunnerTarget(runner, config, kept=kept, progress=progress)
         [prepared] = target.prepare([call], calibration)
         return cls(model, target, {call.name: prepared}, num_steps=None)
 

@@ -53,6 +53,7 @@ from ..training.targets.device import Place
 from ..training.targets.places import read_places
 from .analytic import fitted
 from .at_once import chosen_chain, run_at_once, runner_of
+from .call_targets import KeptCircuits
 from .coherent import ChainResult
 from .config import SamplingConfig
 from .device import (
@@ -193,6 +194,11 @@ class TrainedRun:
         return {place.layer: place for place in known}
 
     @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the file of its weights."""
+        return _file_hash(weights_folder(self.checkpoint) / "model.safetensors")
+
+    @property
     def networks(self) -> Path:
         """The folder of the networks that give angles of its loaders; see :mod:`.amortise`."""
         single = (self.checkpoint / PIPELINE_FILE).is_file()
@@ -307,6 +313,8 @@ def sample(
     corrections: Mapping[str, AffineCorrection] | None = None,
     noise_source: NoiseSource | None = None,
     runner: CircuitRunner | None = None,
+    kept: KeptCircuits | None = None,
+    first: int = 0,
     on_step: OnStep | None = None,
     progress: Progress = silent,
 ) -> Samples:
@@ -322,6 +330,8 @@ def sample(
         noise_source: Source of the bits of x_T and of the noise of steps; that of
             ``config.noise_source`` if None.
         runner: Runner of the circuits, in place of the target's own, on the target's device.
+        kept: What several samplings of the run on this target share, for blocks of images.
+        first: Number of the first image, from which classes take turns.
         on_step: Called after each step with the number of steps left and x; a returned tensor
             replaces x.
         progress: Receives the progress messages, with the number of finished steps.
@@ -350,7 +360,7 @@ def sample(
         config = replace(config, loader=name)
         run = run.with_loader(name)
     model, process = run.model, run.process
-    labels = chosen_labels(run, config)
+    labels = chosen_labels(run, config, first)
     if sampler is not None and config.scheduler != "process":
         raise InvalidOption(
             f"sampler is given, and config.scheduler is '{config.scheduler}' besides; leave one out."
@@ -385,9 +395,14 @@ def sample(
     x = begun.x
     at_once, why = chosen_chain(run, config, sampler, x, labels)
     device: DevicePredictor | None = None
+    if kept is not None and runner is None and target.kind != "engine":
+        if kept.runner is None:
+            kept.runner = runner_of(config, target)
+        runner = kept.runner
+        runner.restart(config.seed)
     if at_once is None:
         prediction, device = _prediction_on(
-            run, config, target, labels, calibration, runner, progress
+            run, config, target, labels, calibration, runner, kept, progress
         )
     if config.primitive == "estimator" and (at_once is not None or corrections):
         raise InvalidOption(
@@ -418,7 +433,7 @@ def sample(
     walked: ChainResult | None = None
     if at_once is not None:
         walked, device = run_at_once(
-            at_once, config, target, x, labels, calibration, runner, progress
+            at_once, config, target, x, labels, calibration, runner, kept, progress
         )
         x_0 = walked.states
         changed = keep(0, x_0)
@@ -446,7 +461,7 @@ def sample(
         "run": run.config.to_dict(),
         # Run, "checkpoints" and its name; the run's path on this machine is nobody's business.
         "checkpoint": "/".join(run.checkpoint.resolve().parts[-3:]),
-        "model_sha256": _file_hash(weights_folder(run.checkpoint) / "model.safetensors"),
+        "model_sha256": run.weights_sha256,
         # The positions that the model was told, and the data's labels that they stand for.
         "labels": None if labels is None else labels.tolist(),
         "classes": None if labels is None else run.class_positions(),
@@ -573,6 +588,7 @@ def _prediction_on(
     labels: Tensor | None,
     calibration: ReadoutCalibration | None,
     runner: CircuitRunner | None,
+    kept: KeptCircuits | None,
     progress: Progress,
 ) -> tuple[Callable[[Tensor, int], Tensor], DevicePredictor | None]:
     """Return the model's prediction on a target; and where circuits run, its record.
@@ -591,6 +607,7 @@ def _prediction_on(
         num_steps=run.process.num_steps,
         calibration=calibration,
         places=run.places(config, target),
+        kept=kept,
         progress=progress,
     )
     return lambda x, step: device(x, step, labels), device
@@ -621,13 +638,14 @@ def _engine_prediction(
     return lambda x, step: drawn(x, step, labels)
 
 
-def chosen_labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
+def chosen_labels(run: TrainedRun, config: SamplingConfig, first: int = 0) -> Tensor | None:
     """Return the class of each image of a guided model.
 
     Args:
         run: The run.
         config: The number of images and the label, as in the data; without one the classes take
             turns.
+        first: Number of the first image.
 
     Returns:
         Positions among the run's classes, ``(num_images,)`` int64; None if the model is not guided.
@@ -643,7 +661,7 @@ def chosen_labels(run: TrainedRun, config: SamplingConfig) -> Tensor | None:
     positions = run.class_positions()
     if config.label is None:
         return torch.tensor(list(positions.values()))[
-            torch.arange(config.num_images) % len(positions)
+            torch.arange(first, first + config.num_images) % len(positions)
         ]
     if config.label not in positions:
         chosen = dict.fromkeys(label for label in run.config.data.classes if label in positions)

@@ -9,6 +9,7 @@
     evaluation.py   measure samples, beside real images and noise
     ladders.py      show what each part of a device's noise costs, and what remedies give back
     costs.py        count the cost of a circuit on a device
+    comparing.py    compare a model on many devices, optimization levels and loaders
     qnn.py          run a QNN of qiskit-machine-learning, on any target
     qnn_plans.py    plan such a run on hardware
     kernels.py      measure a quantum kernel, on any target
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .amortising import amortise
     from .budgets import budget, set_budget
     from .chip_tiles import tiles
+    from .comparing import Comparison, compare
     from .costs import cost
     from .evaluation import Evaluation, evaluate
     from .fleets import Fleet, plan_fleet
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "amortise": "amortising",
+    "Comparison": "comparing",
+    "compare": "comparing",
     "cost": "costs",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
@@ -80,6 +84,7 @@ _HOMES = {
 """Names and their modules: sampling need not wait for the parts that know IBM's service."""
 
 __all__ = [
+    "Comparison",
     "Evaluation",
     "Fleet",
     "HardwareRun",
@@ -89,6 +94,7 @@ __all__ = [
     "Refitted",
     "amortise",
     "budget",
+    "compare",
     "continue_sweep",
     "continue_training",
     "cost",

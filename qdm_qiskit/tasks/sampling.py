@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from ..sampling import (
 )
 from ..sampling import sample as sample_run
 from ..sampling.samplers import Sampler
+from ..work import Workers
 
 __all__ = ["sample"]
 
@@ -46,6 +48,10 @@ def sample(
     corrections: Mapping[str, AffineCorrection] | None = None,
     noise_source: str | NoiseSource | None = None,
     on_step: OnStep | None = None,
+    workers: int | Executor | Workers | None = None,
+    dask: str | Any | None = None,
+    block: int | None = None,
+    threads: int = 1,
     progress: Progress = silent,
     **options: Any,
 ) -> Samples:
@@ -65,6 +71,12 @@ def sample(
         noise_source: Source of the bits of x_T and of the noise of steps, or its name;
             ``config.noise_source`` if None.
         on_step: Called after each step with the number of steps left and the states.
+        workers: Sample in blocks of images, on so many processes of this machine, or on an executor of
+            ``concurrent.futures``. The images depend on ``block``, and not on who works.
+        dask: The same on workers of Dask: address of a scheduler, ``"local"``, or a cluster object.
+        block: Images of a block, 256 if None; alone, blocks are sampled in this process. The first
+            block is what is sampled without blocks, but for the shots of a new calibration.
+        threads: CPU threads of torch for each block.
         progress: Receives the progress messages, with the number of finished steps.
         options: Fields of :class:`~qdm_qiskit.sampling.SamplingConfig`: ``num_images=4``,
             ``shots=1024``, ``mitigation="m3"``, ``seed=1``, ``scheduler="ddim"``,
@@ -75,7 +87,9 @@ def sample(
         manifest, their record.
 
     Raises:
-        InvalidOption: If an option is unknown, out of range, or does not fit the model.
+        InvalidOption: If an option is unknown, out of range, or does not fit the model, or a block
+            failed.
+        WorkersUnavailable, MissingDependency: If workers are not there.
         TargetUnavailable: If the target cannot be used here, or the model has no circuit to run.
         MissingData, InvalidCheckpoint: If the run cannot be read.
         OutputNotWritable: If the folder holds samples already, or cannot be written.
@@ -119,6 +133,41 @@ def sample(
         config = replace(config, noise_source=noise_source)
     elif own is not None:
         own = find_source(own)
+    if workers is not None or dask is not None or block is not None:
+        named_only = {
+            "run": isinstance(run, TrainedRun),
+            "sampler": not isinstance(sampler, str | None),
+            "loader": not isinstance(loader, str | None),
+            "corrections": bool(corrections),
+            "noise_source": own is not None,
+            "on_step": on_step is not None,
+        }
+        objects = [name for name, value in named_only.items() if value]
+        if objects or (sampler is not None and config.scheduler != "process"):
+            raise InvalidOption(
+                "Blocks of images are sampled from a run's folder by names alone, wherever they run; "
+                "leave workers, dask and block out, or give a name for "
+                f"{', '.join(objects) or 'one sampler'}."
+            )
+        if isinstance(sampler, str):
+            config = replace(config, scheduler=sampler)
+        if loader is not None and config.loader != loader:
+            _refuse_loader(config, loader)
+            config = replace(config, loader=str(loader))
+        from .block_sampling import sample_in_blocks
+
+        assert not isinstance(run, TrainedRun)
+        return sample_in_blocks(
+            checked_path(run, "run"),
+            config,
+            out=folder,
+            block=block,
+            calibration=calibration,
+            workers=workers,
+            dask=dask,
+            threads=threads,
+            progress=progress,
+        )
     trained = run if isinstance(run, TrainedRun) else load_run(checked_path(run, "run"))
     if loader is not None and not (isinstance(loader, str) and config.loader == loader):
         trained = _behind(trained, config, loader)
@@ -138,6 +187,11 @@ def sample(
 
 
 def _behind(run: TrainedRun, config: SamplingConfig, loader: str | Loader) -> TrainedRun:
+    _refuse_loader(config, loader)
+    return run.with_loader(loader)
+
+
+def _refuse_loader(config: SamplingConfig, loader: str | Loader) -> None:
     if config.loader is not None:
         raise InvalidOption(
             f"loader is given, and config.loader is '{config.loader}' besides; leave one out."
@@ -147,4 +201,3 @@ def _behind(run: TrainedRun, config: SamplingConfig, loader: str | Loader) -> Tr
             f"Target '{config.target}' starts from the images' states and runs no loader; leave "
             "loader out, or take another target, such as 'aer'."
         )
-    return run.with_loader(loader)

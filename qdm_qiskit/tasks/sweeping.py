@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import checked_path
-from ..errors import InvalidArgument, InvalidOption
+from ..errors import InvalidOption
 from ..files import check_writable
 from ..progress import Progress, silent
 from ..reports.sweep_render import write_sweep
@@ -26,10 +26,10 @@ from ..sweeps import (
     run_search,
     run_sweep,
 )
-from ..work import AnyExecutor, InThisProcess, Processes, Workers
-from ..work.dask import DaskWorkers
+from ..work import Workers
+from .workers import take_workers
 
-__all__ = ["continue_sweep", "run_plan", "search", "sweep", "take_workers"]
+__all__ = ["continue_sweep", "run_plan", "search", "sweep"]
 
 
 def sweep(
@@ -202,40 +202,3 @@ def run_plan(
         found.close()
     write_sweep(result, folder)
     return result
-
-
-def take_workers(
-    workers: int | Executor | Workers | None,
-    scheduler: str | Any | None = None,
-    progress: Progress = silent,
-) -> Workers:
-    """Return the workers that a caller means.
-
-    Args:
-        workers: See :func:`sweep`.
-        scheduler: Likewise.
-        progress: Receives what a user should know of them.
-
-    Raises:
-        InvalidOption: If there are two kinds of them, or a number is below 1.
-        InvalidArgument: If it is nothing that takes items.
-        MissingDependency: If Dask is wanted and not installed.
-    """
-    if scheduler is not None:
-        if workers is not None and not isinstance(workers, int):
-            raise InvalidOption(
-                "Name one of workers and scheduler, got an executor and a scheduler."
-            )
-        address = None if isinstance(scheduler, str) and scheduler == "local" else scheduler
-        return DaskWorkers(address, workers, progress=progress)
-    if workers is None:
-        return InThisProcess()
-    if isinstance(workers, int):
-        return Processes(workers)
-    if isinstance(workers, Workers):
-        return workers
-    if hasattr(workers, "submit"):
-        return AnyExecutor(workers)
-    raise InvalidArgument(
-        f"workers is a number, or an executor with the method submit, got {type(workers).__name__}."
-    )

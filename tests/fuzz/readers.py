@@ -45,7 +45,8 @@ from qdm_qiskit.hardware.run.training_chain import TrainingChain
 from qdm_qiskit.models import load_model
 from qdm_qiskit.noise_sources.sources import MeasuredSource
 from qdm_qiskit.overview import RunTable, compare, find_runs
-from qdm_qiskit.sampling import load_run
+from qdm_qiskit.sampling import SamplingConfig, load_run
+from qdm_qiskit.sampling.blocks import block_items, check_arrays, joined_samples
 from qdm_qiskit.sampling.refit_record import read_refit
 from qdm_qiskit.sweeps import Halving, plan_sweep
 from qdm_qiskit.sweeps import read_plan as read_plan_of_sweep
@@ -59,6 +60,7 @@ from qdm_qiskit.training.epoch_end import read_history
 from qdm_qiskit.training.options_file import read_options
 from qdm_qiskit.training.targets.device import Place
 from qdm_qiskit.training.targets.places import PLACES, read_places, write_places
+from qdm_qiskit.work import run_items
 from qdm_qiskit.work.items import read_result
 from tests.helpers import write_run
 from tests.tasks.test_qnn import W, X, estimator
@@ -83,6 +85,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     found |= _of_a_training_run(folder / "training")
     found |= _of_a_model(folder / "model")
     found |= _of_a_sweep(folder / "sweep")
+    found |= _of_blocks(folder / "blocks")
     found |= _of_data(folder / "data")
     return found
 
@@ -221,6 +224,38 @@ def _of_a_training_run(root: Path) -> dict[str, Reader]:
             folder / "trained" / "training.json", lambda: read_training(folder)
         ),
         "step of a planned model": Reader(state, chain, fast=False),
+    }
+
+
+def _of_blocks(root: Path) -> dict[str, Reader]:
+    """Two blocks of a sampling, on a target that has records."""
+    run = root / "run"
+    root.mkdir(parents=True)
+    write_run(run)
+    trained = load_run(run)
+    config = SamplingConfig(target="noisy:fake_quito", num_images=2, shots=8, layout_trials=1)
+    items = block_items(trained, config, 1, device="fake_quito")
+    results = run_items(items, root).results
+    second = results[items[1].address]
+
+    def joined() -> object:
+        first = read_result(items[0], root)
+        found = [second] if first is None else [first, second]
+        samples = joined_samples(trained, config, 1, found, root)
+        return repr(samples), samples._repr_html_()
+
+    def checked() -> object:
+        whole = items[0].result_file(root).read_bytes()
+        check_arrays(items[0], root)
+        kept = items[0].result_file(root).is_file()
+        items[0].result_file(root).write_bytes(whole)
+        return kept
+
+    arrays = root / "blocks" / results[items[0].address]["file"]
+    return {
+        "result of a block": Reader(items[0].result_file(root), joined, fast=False),
+        "arrays of a block": Reader(arrays, joined, fast=False),
+        "arrays of a block begun again": Reader(arrays, checked, fast=False),
     }
 
 

@@ -99,6 +99,10 @@ class NoisyEngineRunner(CircuitRunner):
         super().__init__(self._aer.target, self._aer.backend, seed=seed)
         self._simulator = simulator
         self._compiled: OrderedDict[Hashable, _Compiled] = OrderedDict()
+
+    def restart(self, seed: int) -> None:
+        """See :meth:`.CircuitRunner.restart`; compiled circuits stay."""
+        super().restart(seed)
         self._rows = {"engine": 0, "aer": 0}
         self._reasons: dict[str, None] = {}
 
