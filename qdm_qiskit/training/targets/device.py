@@ -42,7 +42,7 @@ OPTIMIZATION_LEVEL = 3
 
 def density_bytes(qubits: int) -> int:
     """Return the least memory of a row through exact noise: a state and its successor, float64."""
-    return 2 * 8 * 4**qubits
+    return 16 << (2 * qubits)
 
 
 class NoiseScale:
