@@ -26,8 +26,8 @@ from pathlib import Path
 from feeding import JOBS_PER_MINUTE, simulate
 from no_item import nothing
 
-EXECUTIONS = 10_000_000
-"""Executions of a job, circuits times shots: IBM's guide on job limits."""
+from qdm_qiskit.hardware.plan.qpu_seconds import MAX_EXECUTIONS
+
 SECONDS_PER_SHOT = 300e-6
 """A circuit of some tens of microseconds and the default delay of 250 between two: a round number."""
 STEPS, SHOTS = 10, 1024
@@ -138,7 +138,7 @@ def runs(folder: Path) -> dict[str, object]:
 def paper(ledger_bytes: float, image_bytes: float) -> list[dict[str, float]]:
     """Return jobs, hours and bytes of 10^6 images, by the images of a job."""
     rows = []
-    for images in (10, 100, 1_000, EXECUTIONS // SHOTS):
+    for images in (10, 100, 1_000, MAX_EXECUTIONS // SHOTS):
         jobs = STEPS * -(-IMAGES // images)
         device_hours = IMAGES * STEPS * SHOTS * SECONDS_PER_SHOT / 3600
         rows.append(
