@@ -549,10 +549,11 @@ class Answers:
         stored = self._stored(part)
         if stored is not None:
             return stored
-        for needed in () if self._sent(part) else self._needed:
-            # Before the counts, so that it is near in time; one on its way may come first.
-            at = None if waits else self._run.ledger.now()
-            needed.obtain(self._jobs, at, send=waits)
+        if not self._sent(part):
+            for needed in self._needed:
+                # Before the counts, so that it is near in time; one on its way may come first.
+                at = None if waits else self._run.ledger.now()
+                needed.obtain(self._jobs, at, send=waits)
         return self._jobs.obtain(part.request()) if waits else self._jobs.fetch(part.request())
 
     def _record(
