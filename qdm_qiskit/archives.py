@@ -28,7 +28,7 @@ __all__ = [
 
 MOST_BYTES = 2**31
 """Most bytes that the arrays of a file may have together, unpacked."""
-CHUNK_BYTES = 2**15
+CHUNK_BYTES = 2**16
 """Values that are unpacked at once: so few that they stay in the processor's cache until their sum
 is taken and they are copied."""
 _VERSIONS = {
