@@ -43,7 +43,7 @@ class Bars:
     chain: int
 
 
-BARS = {"hardware": Bars(arrows=12, chain=12), "engine": Bars(arrows=22, chain=11)}
+BARS = {"hardware": Bars(arrows=12, chain=13), "engine": Bars(arrows=22, chain=11)}
 
 Imports = Mapping[str, Sequence[str]]
 """The modules that each module imports, all named within their package: ``jit.planner``."""
