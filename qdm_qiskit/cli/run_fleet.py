@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from .run_names import command_line, print_verification, state_row
 if TYPE_CHECKING:
     from ..hardware.plan.config import PlanConfig
     from ..hardware.run.verify import Verification
+    from ..progress import Progress
     from ..tasks.fleets import Fleet
 
 __all__ = [
@@ -32,7 +32,7 @@ def plan_shared(
     max_wait: float | None,
     root: Path,
     as_json: bool,
-    tell: Callable[[object], None],
+    progress: Progress,
 ) -> None:
     """Plan a run for several devices, and show what each would cost."""
     from ..reports.fleet_render import fleet_lines, fleet_summary
@@ -45,7 +45,7 @@ def plan_shared(
         longest_wait_seconds=max_wait,
         config=config,
         root=root,
-        progress=tell,
+        progress=progress,
     )
     plan, plans = fleet.plan, [each.plan for each in fleet.runs]
     left = None if config.budget is None else budget_of(config.budget, root=root)

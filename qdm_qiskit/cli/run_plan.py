@@ -287,7 +287,7 @@ def plan(
             max_wait=max_wait,
             root=root,
             as_json=as_json,
-            tell=tell,
+            progress=tell,
         )
         return
     ledger = open_ledger(root)

@@ -94,7 +94,7 @@ def replay(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> 
         typer.echo(found.sentence())
         if chosen.note:
             typer.echo(f"note: {chosen.note}")
-    if not found.equal:
+    if not (found.equal or found.rounded):
         raise typer.Exit(1)
 
 

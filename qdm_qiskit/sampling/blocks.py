@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ..archives import read_arrays
 from ..canonical_json import content_sha256
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption
 from ..files import write_bytes
@@ -247,8 +248,8 @@ def _arrays(folder: Path, result: Mapping[str, Any]) -> tuple[np.ndarray, np.nda
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != digest:
         raise InvalidData(f"{path} is missing or not what its block wrote; sample again.")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return arrays["images"], arrays["trajectory"]
+    arrays = read_arrays(content, ["images", "trajectory"])
+    return arrays["images"], arrays["trajectory"]
 
 
 def _joined_manifest(

@@ -54,11 +54,15 @@ class Euler(Sampler):
         return math.sqrt(b) * y
 
 
-def test_chains_are_those_of_before_to_the_bit():
+def test_chains_are_those_of_before():
+    """To the bit on the processor that wrote them; others round otherwise."""
     with np.load(FILE) as old:
         assert set(old.files) == {name_of(case) for case in cases()}
         for case in cases():
-            np.testing.assert_array_equal(walked(*case), old[name_of(case)], name_of(case))
+            digits = 1e-5 if case[-1] == torch.float32 else 1e-12
+            np.testing.assert_allclose(
+                walked(*case), old[name_of(case)], digits, digits, err_msg=name_of(case)
+            )
 
 
 def test_built_in_samplers_stand_behind_the_door():

@@ -21,7 +21,7 @@ from ..ledger.schema import RunState, State
 from ..plan.fleet_plan import FleetPlan
 from ..plan.planned_files import read_inputs
 from ..plan.run_plan import RunPlan, read_plan
-from .replay import Replay, recorded_state, replay
+from .replay import ROUNDING, Replay, recorded_state, replay
 
 __all__ = [
     "SCHEMA",
@@ -366,6 +366,13 @@ class FleetReplay:
         same = self.difference == 0.0 if self.done else self.difference is None
         return same and self.handed_on and all(each.equal for each in self.runs)
 
+    @property
+    def rounded(self) -> bool:
+        """True if they are the stored ones but for the last digits, as another processor has."""
+        small = self.done and (self.difference or 0) <= ROUNDING
+        alike = all(each.equal or each.rounded for each in self.runs)
+        return small and self.handed_on and alike and not self.equal
+
     def sentence(self) -> str:
         """Return the verdict in words."""
         done = sum(each.done for each in self.runs)
@@ -376,6 +383,8 @@ class FleetReplay:
             return f"{runs}; go on with `qdm run resume {self.fleet.fleet_id}`."
         if not self.handed_on:
             return f"{runs}; a run that took over does NOT begin where the one before it ends."
+        if self.rounded:
+            return f"{runs}; the images are the stored ones up to rounding."
         return f"{runs}; the images DIFFER from the stored ones: the record was changed."
 
     def to_dict(self) -> dict[str, Any]:
@@ -448,4 +457,4 @@ def _fits(plan: RunPlan) -> bool:
     state = read_inputs(before)[0] if found.state is None else found.state
     rows = [earlier.images.index(image) for image in share.images]
     same_step = share.begins_at == earlier.begins_at + found.steps
-    return same_step and np.array_equal(state[rows], read_inputs(plan)[0])
+    return same_step and np.allclose(state[rows], read_inputs(plan)[0], rtol=0, atol=ROUNDING)

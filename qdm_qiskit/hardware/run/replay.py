@@ -53,8 +53,11 @@ if TYPE_CHECKING:
     from .call_chain import CallChain, CallJob, PlannedTarget
     from .call_results import CallCounts
 
-__all__ = ["RecordedState", "Replay", "StepReplay", "recorded_state", "replay"]
+__all__ = ["ROUNDING", "RecordedState", "Replay", "StepReplay", "recorded_state", "replay"]
 
+ROUNDING = 1e-6
+"""Largest difference of images in [0, 1] from stored ones that another processor may make; counts are
+compared by their hashes."""
 MOST_HEADERS = 1 << 12
 """Most bytes of all headers of the arrays of images."""
 
@@ -156,6 +159,11 @@ class Replay:
         """Standard errors of the outputs, of their shape; None where they are not known."""
         return None if self.answer is None else self.answer.standard_errors
 
+    @property
+    def rounded(self) -> bool:
+        """True if the images are the stored ones but for the last digits, as another processor has."""
+        return self.done and self.stored and 0 < (self.difference or 0) <= ROUNDING
+
     def sentence(self) -> str:
         """Return the verdict in words."""
         what = "images" if self.plan.qnn is None else "outputs"
@@ -167,6 +175,11 @@ class Replay:
             return f"{recorded}, but no {what} are stored; `qdm run resume` writes them."
         if self.equal:
             return f"{recorded}; the {what} are the stored ones to the bit."
+        if self.rounded:
+            return (
+                f"{recorded}; the {what} are the stored ones up to rounding ({self.difference:.3g}): "
+                "another processor, or other versions of the libraries, add in another order."
+            )
         return (
             f"{recorded}; the {what} DIFFER from the stored ones by up to {self.difference:.3g}: the "
             "record was changed, or other versions of the libraries compute otherwise."
@@ -178,6 +191,7 @@ class Replay:
             "run": self.plan.run_id,
             "done": self.done,
             "equal": self.equal,
+            "rounded": self.rounded,
             "difference": self.difference,
             **({} if self.kept is None else {"kept": self.kept.tolist()}),
             "note": self.plan.note,
