@@ -144,7 +144,7 @@ def sample_block(
         ``file`` and ``sha256`` of the arrays, and ``manifest``.
 
     Raises:
-        Others as :func:`.sample`.
+        Others: As :func:`.sample`.
     """
     import torch
 

@@ -146,7 +146,7 @@ def run_search(
     Raises:
         InvalidOption: If the folder holds another search or a sweep.
         MissingDependency: If Optuna is not installed and points are to be asked for.
-        Others as :func:`~qdm_qiskit.work.run_items`.
+        Others: As :func:`~qdm_qiskit.work.run_items`.
     """
     asked = _begun(search, folder)
     told: list[tuple[Point, float | None]] = []

@@ -65,7 +65,7 @@ def sample_in_blocks(
         InvalidOption: If the options do not go with blocks, or a block failed.
         KeyboardInterrupt: After Ctrl-C, when what was done is kept.
         WorkersUnavailable, MissingDependency, OutputNotWritable: As :func:`.sweep`.
-        Others as :func:`.sample`.
+        Others: As :func:`.sample`.
     """
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise InvalidOption(f"threads is a whole number of at least 1, got {threads!r}.")

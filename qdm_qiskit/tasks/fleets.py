@@ -122,7 +122,7 @@ class Fleet:
         Raises:
             InvalidOption: Without ``yes``; the message states the cost.
             BudgetExceeded: If the budget does not allow all of it together; nothing is sent then.
-            Others as :meth:`.HardwareRun.submit`, when all runs are as far as they can be.
+            Others: As :meth:`.HardwareRun.submit`, when all runs are as far as they can be.
         """
         if not yes:
             raise InvalidOption(
@@ -137,7 +137,7 @@ class Fleet:
 
         Raises:
             MissingData: If it was never submitted.
-            Others as :meth:`submit`.
+            Others: As :meth:`submit`.
         """
         if self.state.state == "planned":
             name = self.folder.name

@@ -58,7 +58,7 @@ def run_kernel(kernel: QuantumKernel, x: Any, y: Any = None, **how: Any) -> Kern
     Raises:
         InvalidArgument, InvalidData: If the rows do not fit, or are too many pairs.
         InvalidOption: If the kernel has noise of its own, or weights are given.
-        Others as :func:`~qdm_qiskit.tasks.qnn.run_qnn`.
+        Others: As :func:`~qdm_qiskit.tasks.qnn.run_qnn`.
 
     >>> from qiskit.circuit.library import z_feature_map
     >>> kernel = QuantumKernel(z_feature_map(2, reps=1))
