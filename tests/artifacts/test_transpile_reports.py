@@ -16,7 +16,10 @@ REPORTS = [ROOT / "transpile_reports" / f"{name}.json" for name in NAMES]
 
 
 def assert_same(found: object, expected: object, where: str) -> None:
-    """Integers and texts equal; floats to rounding, which differs between processors."""
+    """Integers and texts equal; floats as far as two processors agreed.
+
+    The share of signal that is left differed by 1.5e-4 between two, with all counts equal.
+    """
     if isinstance(expected, dict):
         assert isinstance(found, dict)
         assert list(found) == list(expected), where
@@ -28,7 +31,7 @@ def assert_same(found: object, expected: object, where: str) -> None:
         for index, value in enumerate(expected):
             assert_same(found[index], value, f"{where}[{index}]")
     elif isinstance(expected, float):
-        assert found == pytest.approx(expected, rel=1e-6), where
+        assert found == pytest.approx(expected, rel=1e-3), where
     else:
         assert found == expected, where
 
