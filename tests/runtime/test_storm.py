@@ -37,7 +37,9 @@ def test_a_short_storm_breaks_no_promise(tmp_path):
     print("\n".join(tally.lines()))
     assert tally.counts["rounds"] >= 2
     assert tally.counts["kills"] >= 2
-    assert read_tallies(out)["1"] == tally
+    kept = read_tallies(out)["1"]
+    assert (kept.counts, kept.kills, kept.points) == (tally.counts, tally.kills, tally.points)
+    assert dict(kept.seconds) == pytest.approx(dict(tally.seconds), abs=1e-3)
     assert not tally.wrong
 
 
