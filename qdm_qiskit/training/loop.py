@@ -123,11 +123,6 @@ def _train_part(
             return result
         except (BrokenPipeError, MissingData):
             raise
-        except QdmError:
-            if resume is None and session.state.step == 0:  # such as too little memory for a batch
-                session.close()
-                footprint.remove()
-            raise
         except OSError as error:  # our own writer, TensorBoard's, or a folder that cannot be made
             session.close()
             way_out = "Choose a folder with write permission and free space"
@@ -137,6 +132,11 @@ def _train_part(
                 footprint.remove()
             reason = getattr(error.__cause__, "strerror", None) or error.strerror or error
             raise OutputNotWritable(f"Cannot write into {run}: {reason}. {way_out}.") from error
+        except QdmError:
+            if resume is None and session.state.step == 0:  # such as too little memory for a batch
+                session.close()
+                footprint.remove()
+            raise
         finally:
             progress(Ended("training ended"))
             session.close()
