@@ -341,10 +341,13 @@ def test_a_changed_record_is_found(tmp_path):
     (other / "outputs.npz").unlink()
     from qdm_qiskit.hardware.ledger.output_files import write_outputs
 
-    write_outputs(other, dataclasses.replace(kept, outputs=kept.outputs + 1e-15))
-    found = replay(other)
-    assert not found.equal
-    assert "the outputs DIFFER" in found.sentence()
+    for change, verdict in ((1e-15, "up to rounding"), (1e-5, "DIFFER")):
+        write_outputs(other, dataclasses.replace(kept, outputs=kept.outputs + change))
+        found = replay(other)
+        assert not found.equal
+        assert found.rounded == (verdict == "up to rounding")
+        assert verdict in found.sentence()
+        (other / "outputs.npz").unlink()
     with pytest.raises(MissingData, match="no images"):
         found.images  # noqa: B018
     for name in ("qnn.json", "inputs.npz", "circuits.qpy"):
