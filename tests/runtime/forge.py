@@ -11,7 +11,8 @@
 all as it goes. The child runs one command of the hardware room. With `kill` it kills itself with
 SIGKILL at the nth transaction of the ledger: `before` it (what came before it has happened, and is not
 recorded), `within` it (in the log, not yet in SQLite), or `after` it; or `unnamed`, before the nth file
-gets its name; it says first at which kind of point. Nothing of IBM's client is changed, and the package
+gets its name; it says first at which kind of point. With a third word, `[2, "after", "moved"]`, only
+transactions with such an event count, or only files of that name. Nothing of IBM's client is changed, and the package
 only calls what it calls anyway. A child that lives writes its answer to `out`. With `ahead` its wall
 clock is so many seconds ahead, and with `jump` it jumps by so many at the nth transaction: `[5, 3600]`.
 """
@@ -94,7 +95,7 @@ def kinds_of(changes: Any) -> str:
 
 
 def kill_at(
-    number: int, side: str, jump: tuple[int, float] = (0, 0.0)
+    number: int, side: str, only: str | None = None, jump: tuple[int, float] = (0, 0.0)
 ) -> tuple[list[list[str]], list[str]]:
     """Kill this process at a transaction of the ledger or at a file, counted from 1; 0 never.
 
@@ -106,14 +107,21 @@ def kill_at(
     done: list[list[str]] = []
     files: list[str] = []
     write, commit, replace = Store.write, Store._commit, os.replace
+    met = {"transactions": 0, "files": 0}
 
     def die(kind: str) -> None:
         print(f"{POINT}{side}: {kind}", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def reached(kinds: list[str]) -> bool:
+        """Whether a transaction, counted already, is the one to die at."""
+        if only is None:
+            return len(done) == number
+        return only in kinds and met["transactions"] == number
+
     @contextmanager
     def counted(self: Store) -> Iterator[Any]:
-        if len(done) + 1 == number and side == "before":
+        if only is None and len(done) + 1 == number and side == "before":
             die("a transaction")
         with write(self) as transaction:
             yield transaction
@@ -123,17 +131,25 @@ def kill_at(
             )
             if len(done) == jump[0]:
                 CLOCK["ahead"] += jump[1]
-            if len(done) == number and side == "after":
+            if reached(done[-1]) and side == "after":
                 die(kinds_of(transaction.changes))
 
     def committed(self: Store, connection: Any, seq: int, changes: Any) -> None:
-        if len(done) + 1 == number and side == "within":
+        kinds = [str(row["kind"]) for _, table, row in changes if table == "events"]
+        if only is not None:
+            met["transactions"] += only in kinds
+            if reached(kinds) and side == "before":
+                die(kinds_of(changes))
+            if reached(kinds) and side == "within":
+                connection = Fatal(connection, changes)
+        elif len(done) + 1 == number and side == "within":
             connection = Fatal(connection, changes)
         commit(self, connection, seq, changes)
 
     def named(source: Any, target: Any, **more: Any) -> None:
         files.append(Path(target).name)
-        if len(files) == number and side == "unnamed":
+        met["files"] += only in (None, files[-1])
+        if met["files"] == number and only in (None, files[-1]) and side == "unnamed":
             die(re.sub(r"[0-9]+", "N", files[-1]))
         replace(source, target, **more)
 
@@ -166,9 +182,9 @@ def run(command: dict[str, Any]) -> dict[str, object]:
     from qdm_qiskit.tasks.fleets import Fleet
 
     root = Path(command["root"])
-    number, side = command.get("kill") or (0, "")
+    number, side, *only = command.get("kill") or (0, "")
     move_clock(command.get("ahead", 0.0))
-    writes, files = kill_at(number, side, tuple(command.get("jump", (0, 0.0))))
+    writes, files = kill_at(number, side, *only, jump=tuple(command.get("jump", (0, 0.0))))
     said: list[str] = []
     silence = count_sleep()
     began = time.monotonic()

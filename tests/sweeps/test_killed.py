@@ -123,6 +123,7 @@ def started(*command: str, log: Path, **environment: str) -> Iterator[subprocess
         process = subprocess.Popen(
             command,
             env={**ENVIRONMENT, **environment},
+            cwd=log.parent,  # "python -m" would find a package of the folder of the tests first
             stdout=file,
             stderr=file,
             start_new_session=True,
