@@ -20,7 +20,9 @@ import numpy as np
 from .errors import InvalidData
 
 __all__ = [
+    "LARGE_BYTES",
     "MOST_BYTES",
+    "MOST_RATIO",
     "Header",
     "Headers",
     "read_arrays",
@@ -28,6 +30,10 @@ __all__ = [
 
 MOST_BYTES = 2**31
 """Most bytes that the arrays of a file may have together, unpacked."""
+LARGE_BYTES = 2**28
+"""Bytes from which it counts how far a file from elsewhere was compressed."""
+MOST_RATIO = 200
+"""Bytes of such a file unpacked for one of its own; zeros have 1,000, images of drawings some 20."""
 CHUNK_BYTES = 2**16
 """Values that are unpacked at once: so few that they stay in the processor's cache until their sum
 is taken and they are copied."""
@@ -60,6 +66,7 @@ def read_arrays(
     names: Collection[str] | None = None,
     *,
     most_bytes: int | None = None,
+    foreign: bool = False,
     check: Callable[[Headers], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """Read arrays of a ``.npz`` file.
@@ -69,6 +76,9 @@ def read_arrays(
         names: Arrays that are wanted; those that are not there are left out of the result. None is
             all.
         most_bytes: Most bytes of the wanted arrays together, unpacked; :data:`MOST_BYTES` by default.
+        foreign: Whether a user chose the file and nothing says what it must hold; a large one that
+            unpacks into more than :data:`MOST_RATIO` times its size is refused. Counts of many
+            outcomes may do so rightly.
         check: Called with the headers of the wanted arrays before any values are unpacked; raises
             InvalidData to refuse them.
 
@@ -92,6 +102,12 @@ def read_arrays(
             total = sum(member.file_size for member in wanted.values())
             if total > limit:
                 raise InvalidData(f"its arrays have {total} bytes; at most {limit} are read")
+            packed = sum(member.compress_size for member in wanted.values())
+            if foreign and total > LARGE_BYTES and total > MOST_RATIO * packed:
+                raise InvalidData(
+                    f"its {packed} bytes unpack into {total}, more than {MOST_RATIO} for one; if they "
+                    "are yours, save them by numpy.savez, which does not compress"
+                )
             headers = {name: _read_header(archive, member) for name, member in wanted.items()}
             if check is not None:
                 check(headers)

@@ -128,6 +128,21 @@ def test_what_comes_out_counts_and_not_what_goes_in(tmp_path, monkeypatch):
     assert peak < 2**21
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_large_foreign_file_that_unpacks_too_far_is_refused(tmp_path, monkeypatch, method):
+    monkeypatch.setattr(archives, "LARGE_BYTES", 2**16)
+    size = 2**17
+    path = archive(tmp_path, member("|u1", (size,), bytes(size)), method)
+    assert len(read_arrays(path)["x"]) == size  # what we wrote may be so
+    if method == zipfile.ZIP_STORED:
+        assert len(read_arrays(path, foreign=True)["x"]) == size
+        return
+    with pytest.raises(
+        InvalidData, match=r"unpack into 131\d+, more than 200 for one.*numpy.savez"
+    ):
+        read_arrays(path, foreign=True)
+
+
 @pytest.fixture
 def unpacked(monkeypatch) -> list[int]:
     """Number of bytes of each piece that is unpacked of an archive."""

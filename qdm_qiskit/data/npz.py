@@ -112,7 +112,9 @@ def _as_pixels(images: np.ndarray, path: Path) -> np.ndarray:
 
 def _read_arrays(path: Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
-        return read_arrays(path, wanted, most_bytes=LARGEST_BYTES, check=_check_headers)
+        return read_arrays(
+            path, wanted, most_bytes=LARGEST_BYTES, foreign=True, check=_check_headers
+        )
     except InvalidData as error:
         raise InvalidData(
             f"{path} cannot be read as a .npz file ({error}); write it with numpy.savez."

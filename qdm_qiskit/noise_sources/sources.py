@@ -204,7 +204,7 @@ class MeasuredSource(NoiseSource):
         if not self.path.is_file():
             raise MissingData(f"There is no file of measured bits '{self.path}'.")
         try:
-            table = read_arrays(self.path, ["bits"]).get("bits")
+            table = read_arrays(self.path, ["bits"], foreign=True).get("bits")
         except InvalidData as error:
             raise InvalidData(f"'{self.path}' cannot be read: {error}.") from error
         if table is None or table.ndim != 2 or table.dtype.kind not in "biu" or 0 in table.shape:
