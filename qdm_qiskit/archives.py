@@ -30,7 +30,7 @@ __all__ = [
 
 MOST_BYTES = 2**31
 """Most bytes that the arrays of a file may have together, unpacked."""
-LARGE_BYTES = 2**28
+LARGE_BYTES = 2**26
 """Bytes from which it counts how far a file from elsewhere was compressed."""
 MOST_RATIO = 200
 """Bytes of such a file unpacked for one of its own; zeros have 1,000, images of drawings some 20."""

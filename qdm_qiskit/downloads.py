@@ -1,4 +1,4 @@
-"""Fetching a published file, by its checksum."""
+"""Fetching a published file, by its checksum, and the folder where such files are kept."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from pathlib import Path
 from .errors import MissingData
 
 __all__ = [
+    "cache_folder",
     "download",
 ]
+
+
+def cache_folder() -> Path:
+    """Return the user's cache folder for this package (below ``$XDG_CACHE_HOME`` on Linux)."""
+    import pooch
+
+    return Path(pooch.os_cache("qdm_qiskit"))
 
 
 def download(url: str, *, checksum: str, folder: Path, name: str) -> Path:

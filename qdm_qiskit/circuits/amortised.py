@@ -20,7 +20,7 @@ from typing import Any, final, get_args
 
 import numpy as np
 
-from ..archives import read_arrays
+from ..archives import Headers, read_arrays
 from ..errors import InvalidData, InvalidOption, InvalidTemplate, MissingData
 from ..files import parse_json
 from .line_circuits import MAX_LAYERS, Pattern
@@ -54,6 +54,8 @@ STEPS, SWEEPS = 8, 12
 """Steps of least squares, and sweeps, behind a network, unless a name says otherwise."""
 MOST_STEPS = 100
 """Most of them; the fit without a network takes 28 or 30, 40 for complex vectors."""
+MOST_ABOUT_BYTES = 2**20
+"""Most bytes of the text about networks; that of all widths has some hundred."""
 MOST_BYTES = 2**28
 _KEY = re.compile(r"[0-9a-f]{16}")
 _PLACES: list[Path] = []
@@ -156,8 +158,18 @@ def _networks(path: Path, key: str) -> Networks:
         raise InvalidData(f"{path} cannot be used as a loader: {reason}.") from error
 
 
+def _check_headers(headers: Headers) -> None:
+    """Refuse what is no table of a network, before it is unpacked."""
+    for name, each in headers.items():
+        if name == "about":
+            if each.ndim != 1 or each.shape[0] * each.dtype.itemsize > MOST_ABOUT_BYTES:
+                raise InvalidData(f"'about' is a short text as bytes, got shape {each.shape}")
+        elif each.ndim != 2 or each.dtype != np.float32:
+            raise InvalidData(f"'{name}' is no table of numbers in float32")
+
+
 def _parsed(content: bytes) -> Networks:
-    arrays = read_arrays(content, most_bytes=MOST_BYTES)
+    arrays = read_arrays(content, most_bytes=MOST_BYTES, check=_check_headers)
     about = parse_json(arrays.pop("about").astype(np.uint8).tobytes())
     if about["schema"] != SCHEMA:
         raise ValueError(f"its schema is {about['schema']!r}, not '{SCHEMA}'")
@@ -170,8 +182,8 @@ def _parsed(content: bytes) -> Networks:
         parts = re.fullmatch(r"(real|complex)_([2-9]|1[0-2])", name)
         if parts is None:
             raise ValueError(f"it holds '{name}', which is no network")
-        if kept.ndim != 2 or kept.dtype != np.float32 or not np.isfinite(kept).all():
-            raise ValueError(f"'{name}' is no table of finite numbers in float32")
+        if not np.isfinite(kept).all():
+            raise ValueError(f"'{name}' is no table of finite numbers")
         found[int(parts[2]), parts[1] == "complex"] = kept
     return Networks(about, found)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..arguments import checked_path
-from ..downloads import download
+from ..downloads import cache_folder, download
 from ..errors import MissingData
 from .catalog import DatasetInfo, RemoteFile
 
@@ -18,13 +18,6 @@ __all__ = [
     "fetch",
     "missing_in_folder",
 ]
-
-
-def cache_folder() -> Path:
-    """Return the user's cache folder for downloads (below ``$XDG_CACHE_HOME`` on Linux)."""
-    import pooch
-
-    return Path(pooch.os_cache("qdm_qiskit"))
 
 
 def candidate_folders(info: DatasetInfo, folder: str | Path | None) -> list[Path]:

@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Statevector
 
-from ..archives import read_arrays
+from ..archives import Headers, read_arrays
 from ..errors import InvalidData, InvalidOption, MissingData
 from ..rng import derived_seed
 from .extractors import extractable, toeplitz_hash, von_neumann
@@ -21,6 +21,7 @@ from .walks import walk_circuit, walk_distribution
 
 __all__ = [
     "BLOCK",
+    "MOST_BITS",
     "HaarSource",
     "HadamardSource",
     "MeasuredSource",
@@ -31,6 +32,8 @@ __all__ = [
 
 BLOCK = 512
 """Outcomes that are hashed together."""
+MOST_BITS = 2**26
+"""Most measured bits of a file: about a million images of 64 pixels take so many."""
 QUBITS = 8
 _NO_BITS = "; take another circuit or another device"
 
@@ -181,6 +184,18 @@ class WalkSource(NoiseSource):
         }
 
 
+def _check_headers(headers: Headers) -> None:
+    """Refuse what is no table of bits, or a larger one than is read, before it is unpacked."""
+    for each in headers.values():
+        if each.ndim != 2 or each.dtype.kind not in "biu" or 0 in each.shape:
+            raise InvalidData(
+                "it holds an array 'bits' of whole numbers and shape (shots, qubits), got "
+                f"{each.dtype} of shape {each.shape}"
+            )
+        if math.prod(each.shape) > MOST_BITS:
+            raise InvalidData(f"it has {math.prod(each.shape)} bits; at most {MOST_BITS} are read")
+
+
 @final
 class MeasuredSource(NoiseSource):
     """Bits that a device has measured, from an ``.npz`` file, after von Neumann's rule.
@@ -204,15 +219,12 @@ class MeasuredSource(NoiseSource):
         if not self.path.is_file():
             raise MissingData(f"There is no file of measured bits '{self.path}'.")
         try:
-            table = read_arrays(self.path, ["bits"], foreign=True).get("bits")
+            table = read_arrays(self.path, ["bits"], foreign=True, check=_check_headers).get("bits")
         except InvalidData as error:
             raise InvalidData(f"'{self.path}' cannot be read: {error}.") from error
-        if table is None or table.ndim != 2 or table.dtype.kind not in "biu" or 0 in table.shape:
-            raise InvalidData(
-                f"'{self.path}' holds an array 'bits' of shape (shots, qubits), got "
-                f"{None if table is None else (table.shape, str(table.dtype))}."
-            )
-        if not np.isin(table, (0, 1)).all():
+        if table is None:
+            raise InvalidData(f"'{self.path}' holds no array 'bits' of shape (shots, qubits).")
+        if table.min() < 0 or table.max() > 1:
             raise InvalidData(f"Bits in '{self.path}' are 0 or 1, got {table.max()}.")
         self.raw = table.astype(np.uint8)
         self._fair = np.concatenate([von_neumann(each) for each in self.raw.T])

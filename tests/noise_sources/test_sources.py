@@ -96,7 +96,7 @@ def test_measured_bits_come_from_a_file_once(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"other": np.zeros((2, 2), dtype=np.uint8)}, "got None"),
+        ({"other": np.zeros((2, 2), dtype=np.uint8)}, "holds no array 'bits'"),
         ({"bits": np.zeros(4, dtype=np.uint8)}, "shape"),
         ({"bits": np.zeros((2, 2))}, "float64"),
         ({"bits": np.full((2, 2), 2, dtype=np.uint8)}, "0 or 1, got 2"),

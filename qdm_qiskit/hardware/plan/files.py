@@ -12,6 +12,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from ...circuits.amortised import FOLDER
+from ...circuits.qpy_files import remember
 from ...circuits.saved import with_fixed_identities
 from ...errors import InvalidOption
 from ...files import write_json
@@ -126,6 +127,7 @@ def qpy_bytes(circuits: Sequence[QuantumCircuit]) -> bytes:
         fixed.append(plain)
     buffer = io.BytesIO()
     qpy.dump(fixed, buffer)
+    remember(buffer.getvalue())
     return buffer.getvalue()
 
 

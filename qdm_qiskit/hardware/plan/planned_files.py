@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from ...archives import read_arrays
+from ...circuits.qpy_files import circuits_from_qpy
 from ...errors import InvalidData, InvalidPlan
 from ...mitigation.readout import prepared_bits
 from .run_plan import CIRCUITS, INPUTS, MODEL, RunPlan
@@ -94,17 +94,14 @@ def read_all_circuits(
 ) -> tuple[tuple[QuantumCircuit, ...], tuple[QuantumCircuit, ...]]:
     """Read the transpiled circuits of a step's calls, in the plan's order, and the calibration's.
 
-    QPY holds no pickles, but it names classes of Qiskit to build; so nothing is parsed before its
-    hash fits the plan.
+    QPY names classes of Qiskit to build; so nothing is parsed before its hash fits the plan.
 
     Raises:
         InvalidPlan: If the file is missing, changed, or not what the plan says.
     """
-    from qiskit import qpy
-
     content = checked_bytes(plan, CIRCUITS)
     try:
-        circuits = qpy.load(io.BytesIO(content))
+        circuits = circuits_from_qpy(content)
     except Exception as error:  # QPY has no error of its own for every kind of damage
         raise InvalidPlan(
             f"The circuits of run {plan.run_id} cannot be read by this Qiskit ({error}); plan again."
