@@ -17,11 +17,13 @@ from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
+from qdm_qiskit.pages import render_page
+from qdm_qiskit.reports.figures import png_bytes
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
 from qdm_qiskit.reports.hardware_render import (
-    render_html,
+    draw_chain,
+    hardware_page,
     render_markdown,
-    render_png,
     shown_steps,
     write_hardware_report,
 )
@@ -98,9 +100,10 @@ def test_all_four_files_are_written_and_open(finished, tmp_path):
     # The measured images stand above the exact ones: both bands change with what they show.
     png = files[3].read_bytes()
     content = report.to_dict()
-    assert render_png(content, pictures.trajectory, pictures.exact) == png
-    assert render_png(content, 1 - pictures.trajectory, pictures.exact) != png
-    assert render_png(content, pictures.trajectory, 1 - pictures.exact) != png
+    measured, exact = pictures.trajectory, pictures.exact
+    assert png_bytes(draw_chain(content, measured, exact)) == png
+    assert png_bytes(draw_chain(content, 1 - measured, exact)) != png
+    assert png_bytes(draw_chain(content, measured, 1 - exact)) != png
     before = {each: each.read_bytes() for each in finished.rglob("*") if each.is_file()}
     write_hardware_report(report, pictures, tmp_path / "page")
     assert {each: each.read_bytes() for each in finished.rglob("*") if each.is_file()} == before
@@ -138,10 +141,11 @@ def test_words_fit_the_numbers(finished):
 
 
 def test_html_escapes_what_it_is_given(finished):
-    content = hardware_report(finished)[0].to_dict()
-    page = render_html({**content, "run": "<script>", "replay": "a < b"}, b"png")
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
+    report, pictures = hardware_report(finished)
+    content = {**report.to_dict(), "run": "<script src=x>", "replay": "a < b"}
+    page = render_page(hardware_page(content, pictures))
+    assert "<script src" not in page
+    assert "&lt;script src=x&gt;" in page
     assert "a &lt; b" in page
 
 

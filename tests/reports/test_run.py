@@ -100,7 +100,8 @@ def test_page_escapes_what_a_folder_is_called(sampled: Path, tmp_path: Path) -> 
     sampled.rename(hostile)
     try:
         _, _, page, _ = write_run_report(*run_report(hostile), tmp_path)
-        assert "<script>" not in page.read_text()
+        assert "<script>alert" not in page.read_text()
+        assert "&lt;script&gt;alert" in page.read_text()
     finally:
         hostile.rename(sampled)
 
