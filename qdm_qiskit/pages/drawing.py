@@ -208,7 +208,7 @@ def draw_bars(bars: Bars) -> DrawnBars:
             value = values[row]
             if value is None:
                 continue
-            text = f"{label}, {name}: {shown(value)} {bars.unit}".rstrip()
+            text = f"{label}, {name}: {shown(value)}"
             found.append(
                 Bar(scale.place(start), scale.place(value), f"s{part % NAMED}", text, row, part)
             )

@@ -81,7 +81,6 @@ class Bars:
     labels: Sequence[str]
     series: Sequence[tuple[str, Sequence[float | None]]]
     """Name, and a value for each label, none of them negative; None for none."""
-    unit: str = ""
     stacked: bool = False
 
 

@@ -36,11 +36,11 @@ def calls_page(data: dict[str, Any]) -> Page:
     sections = []
     if priced:
         parts = [
-            Bars(title, names, [("a run", [float(each["total"][key]) for each in priced])], unit)
-            for title, key, unit in (
-                ("QPU seconds", "qpu_seconds", "s"),
-                ("two-qubit gates", "two_qubit_gates", ""),
-                ("circuits", "circuits", ""),
+            Bars(title, names, [("a run", [float(each["total"][key]) for each in priced])])
+            for title, key in (
+                ("QPU seconds", "qpu_seconds"),
+                ("two-qubit gates", "two_qubit_gates"),
+                ("circuits", "circuits"),
             )
         ]
         sections.append(Section("Cost, and where it goes", parts))

@@ -64,7 +64,8 @@ def comparison_page(found: Comparison, failing: Sequence[Failing] = ()) -> Page:
             Dots("each device, the best above; a click on a title orders", devices, panels, names)
         ]
         sections.append(Section("Devices", parts))
-    sections.append(Section("All numbers", [Table(table.columns, table.cells())]))
+    head, *cells = ([line[-1], *line[:-1]] for line in (list(table.columns), *table.cells()))
+    sections.append(Section("All numbers", [Table(head, cells)]))
     if found.notes():
         sections.append(Section("Where it does not run", [Notes(found.notes())]))
     return Page(table.title, found.about, sections)

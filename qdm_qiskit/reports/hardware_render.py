@@ -206,11 +206,11 @@ def _cost_bars(report: dict[str, Any]) -> list[Part]:
     rows = ["estimated", "charged"] if report["spends"] else ["estimated"]
     names = list(dict.fromkeys(kind for row in rows for kind in spent[row]))
     series = [(kind, [spent[row].get(kind) for row in rows]) for kind in names]
-    found: list[Part] = [Bars("where the QPU seconds go", rows, series, "s", stacked=True)]
+    found: list[Part] = [Bars("where the QPU seconds go", rows, series, stacked=True)]
     if len(jobs) <= MOST_JOBS:
         by_job = [(row, [job[row] for job in jobs]) for row in rows]
         labels = [f"{job['part']} {'' if job['role'] == 'main' else job['role']}" for job in jobs]
-        found.append(Bars("QPU seconds by job", [each.strip() for each in labels], by_job, "s"))
+        found.append(Bars("QPU seconds by job", [each.strip() for each in labels], by_job))
     return found
 
 

@@ -68,7 +68,7 @@ def _cost(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Section]:
     )
     longest = known[:MOST_BARS]
     title = f"seconds of training, the {len(longest)} longest of {len(known)} runs"
-    bars = Bars(title, [name for _, name in longest], [("training", [s for s, _ in longest])], "s")
+    bars = Bars(title, [name for _, name in longest], [("training", [s for s, _ in longest])])
     return [Section("Cost, and where it went", [Notes([said]), bars])]
 
 

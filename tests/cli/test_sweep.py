@@ -10,6 +10,7 @@ import pytest
 
 from qdm_qiskit.cli.sweep import parse_lists
 from qdm_qiskit.errors import InvalidOption
+from tests.pages.reading import assert_self_contained
 
 
 @pytest.fixture
@@ -38,9 +39,10 @@ def test_a_sweep_and_its_files(qdm, tiny_sweep, tmp_path):
     losses = [float(row["test_loss"]) for row in rows]
     mean = content["over_seeds"][0]["metrics"]["test_loss"]
     assert mean == pytest.approx((losses[0] + losses[1]) / 2)
-    page = (tmp_path / "out" / "runs.html").read_text()
-    assert "learning_rate" in page
-    assert "data:image/png;base64" in page
+    page = assert_self_contained((tmp_path / "out" / "runs.html").read_text())
+    assert "learning_rate" in page.words()
+    assert len(page.all("polyline") + page.all("path")) == 4  # a curve for each run
+    assert "Training took" in page.words()
     assert (tmp_path / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
     again = qdm("sweep", "--out", tmp_path / "out", "--resume", "--over-seeds", "--json", "--quiet")
