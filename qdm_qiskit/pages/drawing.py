@@ -346,7 +346,7 @@ def draw_chip(chip: Chip) -> DrawnChip:
             DrawnCoupler(line, error_colour(c.error, gates), dead, c.uses, ", ".join(words))
         )
     legends = [
-        (title, [(error_colour(v, ends), shown(v)) for v in _between(ends)])
+        (title, [(error_colour(v, ends), f"{v:.2g}") for v in _between(ends)])
         for title, ends in (("readout error of a qubit", readout), ("gate error of a pair", gates))
         if ends is not None
     ]

@@ -161,7 +161,6 @@ def evaluation_page(report: dict[str, Any], pictures: EvaluationPictures) -> Pag
     said = sentences(report)
     urgent = [each for each in said if each.startswith("Warning: ")]
     sections = [Section("Warnings", [Notes(urgent)])] if urgent else []
-    head = ["", *(row["name"] for row in report["rows"])]
     nearest = [
         grid_picture(np.concatenate([samples, training]), name, columns=len(samples))
         for name, (samples, training) in pictures.pairs.items()
@@ -169,7 +168,7 @@ def evaluation_page(report: dict[str, Any], pictures: EvaluationPictures) -> Pag
     sections += [
         Section("All sets, class by class" if pictures.by_class else "All sets", [Images(sets)]),
         Section("Distances to the reference, with intervals", [_distances(report)]),
-        Section("All metrics", [Table(head, _lines(report))]),
+        Section("All metrics", [_turned(report)]),
         Section("How to read it", [Notes([each for each in said if each not in urgent])]),
         Section("Samples, and below each the training image nearest to it", [Images(nearest)]),
         Section("Where the images are from", [Notes([_from(row) for row in report["rows"]])]),
@@ -181,8 +180,15 @@ def _said_of(row: dict[str, Any] | None) -> str:
     """Return the headline metrics of a set, and what it owes to what."""
     if row is None:
         return ""
-    found = [headline_metrics(row), f"Owed to: {row['owes']}." if row["owes"] else ""]
-    return " · ".join(each for each in found if each)
+    found = [headline_metrics(row, ", "), f"Owed to: {row['owes']}." if row["owes"] else ""]
+    return ". ".join(each for each in found if each)
+
+
+def _turned(report: dict[str, Any]) -> Table:
+    """Return the metrics with a set a row, so that a click on a metric orders the sets."""
+    lines = [["set", *(row["name"] for row in report["rows"])], *_lines(report)]
+    head, *rows = zip(*lines, strict=True)
+    return Table(head, rows)
 
 
 def _from(row: dict[str, Any]) -> str:

@@ -48,10 +48,10 @@ def draw_by_class(report: dict[str, Any], by_class: dict[str, np.ndarray]) -> An
     return figure
 
 
-def headline_metrics(row: dict[str, Any]) -> str:
+def headline_metrics(row: dict[str, Any], between: str = "   ") -> str:
     """Return the metrics of :data:`HEADLINE` that a row has, in one line."""
     found = row["metrics"]
-    return "   ".join(
+    return between.join(
         f"{title} {form.format(found[name]['estimate'])}"
         for name, title, form in HEADLINE
         if name in found
