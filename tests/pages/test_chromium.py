@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qdm_qiskit.pages import Chart, Curve, Page, Section, Table, render_page
+from qdm_qiskit.data import grid_png
+from qdm_qiskit.pages import Chain, Chart, Curve, Page, Section, Strip, Table, render_page
 from qdm_qiskit.pages.scales import fitting_scale, tick_values
 from tests.pages.browser import CHROMIUM, browser
 from tests.pages.test_render import NAMES, whole
@@ -147,3 +148,17 @@ def test_a_slider_shows_the_frame_and_says_it(opened):
 def test_a_page_of_a_narrow_screen_does_not_scroll_sideways(opened):
     found = opened(whole("a name"), width=400)
     assert found.run("document.documentElement.scrollWidth") <= 400
+
+
+def test_a_frame_has_its_own_shape_on_every_screen(opened):
+    # Beside a frame of another shape its neighbours of the strip would be seen.
+    png = grid_png(np.zeros((6, 1, 2, 40)), columns=2, scale=1)
+    chain = Chain("c", [Strip("wide", png, 81, 2, 3, 3)], ["2", "1", "0"])
+    for width in (1280, 400):
+        found = opened(page_of(chain), width=width)
+        shapes = found.run(
+            "[...document.querySelectorAll('svg')].map(s => { const b = s.getBoundingClientRect(); "
+            "return b.width / b.height; })"
+        )
+        assert len(shapes) == 4
+        assert shapes == pytest.approx([81 / 2] * 4, rel=0.02)
