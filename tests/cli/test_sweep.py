@@ -20,8 +20,10 @@ def tiny_sweep(tiny):
 
 def test_a_sweep_and_its_files(qdm, tiny_sweep, tmp_path):
     grid = ["--grid", "learning_rate=0.01,0.1", "--seeds", "2", "--out", tmp_path / "out"]
-    done = qdm(*tiny_sweep, *grid, "--sort", "test_loss")
+    done = qdm(*tiny_sweep, *grid, "--sort", "test_loss", "--format", "pdf")
     assert done.code == 0, done.err
+    assert (tmp_path / "out" / "curves.pdf").read_bytes().startswith(b"%PDF")
+    assert f"written  {tmp_path / 'out' / 'curves.pdf'}" in done.out
     assert "4/4" in done.err
     with open(tmp_path / "out" / "runs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
