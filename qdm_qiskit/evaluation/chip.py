@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 
 from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
@@ -49,14 +50,16 @@ def chip_errors(
         circuits: Transpiled circuits, whose two-qubit gates are counted.
 
     Returns:
-        The errors; None where there is nothing to draw: each pair of qubits is a coupler, or the device
-        has no coupler or more than :data:`MOST_QUBITS` qubits.
+        The errors; None where there is nothing to draw: each pair of three or more qubits is a coupler,
+        or the device has no coupler or more than :data:`MOST_QUBITS` qubits.
     """
     target = backend.target
     coupling = target.build_coupling_map()
     if coupling is None or not 2 <= backend.num_qubits <= MOST_QUBITS:
         return None
     couplers = sorted({(min(e), max(e)) for e in coupling.get_edges()})
+    if backend.num_qubits > 2 and len(couplers) == comb(backend.num_qubits, 2):
+        return None
     errors: dict[tuple[int, int], list[float | None]] = {}
     for name in target.operation_names:
         for where, properties in (target[name] or {}).items():
