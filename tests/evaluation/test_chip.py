@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
 from qdm_qiskit.circuits.coupling import BROKEN, working_couplings
@@ -57,4 +56,4 @@ def test_a_device_without_couplers_is_not_drawn():
     noise.add_all_qubit_quantum_error(depolarizing_error(0.01, 2), ["cx"])
     assert chip_errors(as_backend(noise), [0], []) is None
     assert "not drawn" in chip_part(None, "mine").sentences[0]
-    assert chip_errors(GenericBackendV2(1), [0], []) is None
+    assert chip_errors(as_backend("fake_armonk"), [0], []) is None  # one qubit
