@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .figure_formats import FormatOption, formats_of
 from .models import JsonOption, SetOption
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def compare(
     sort: Annotated[
         str | None, typer.Option(help="Column by which rows stand, as cnots; the rank if none.")
     ] = None,
+    figures: FormatOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
 ) -> None:
@@ -108,6 +110,7 @@ def compare(
     from ..tasks.costs import subject_name
     from .sweep import showing_progress
 
+    formats = formats_of(figures)
     above, below = _limits(fail_above, "fail_above"), _limits(fail_below, "fail_below")
     check_limits(above, below)
     if sort is not None and sort not in (*METRICS, "level", "loader", "state", "name"):
@@ -146,7 +149,7 @@ def compare(
     if sort is not None:
         found = found.sorted_by(sort)
     failing = [] if found.interrupted else found.failing(above, below)
-    paths = write_comparison(found, out, failing)
+    paths = write_comparison(found, out, failing, formats)
     if as_json:
         failed = {"failing": [str(each) for each in failing]}
         typer.echo(json.dumps({**found.to_dict(), **failed}, indent=2, allow_nan=False))

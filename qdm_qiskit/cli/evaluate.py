@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .figure_formats import FormatOption, formats_of
 from .models import JsonOption
 
 __all__ = [
@@ -75,6 +76,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for table and pictures; RUN/evaluation if one run.")
     ] = None,
+    figures: FormatOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
 ) -> None:
@@ -91,6 +93,7 @@ def evaluate(
 
     from rich.console import Console
 
+    from ..errors import InvalidOption
     from ..files import check_writable
     from ..reports.evaluation_render import render_table, sentences
     from ..tasks import evaluate as run_evaluation
@@ -99,6 +102,9 @@ def evaluate(
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if out is None and len(runs or []) + len(samples or []) == 1:
         out = [*(runs or []), *(samples or [])][0] / "evaluation"
+    formats = formats_of(figures)
+    if formats and out is None:
+        raise InvalidOption("Figures go into a folder: name out.")
     if out is not None:
         check_writable(out)
     console = Console(stderr=True)
@@ -120,7 +126,7 @@ def evaluate(
             **options,
         )
     report = made.report
-    paths = () if out is None else made.write(out)
+    paths = () if out is None else made.write(out, formats)
     table = report.to_dict()
     if as_json:
         typer.echo(json.dumps(table, indent=2, allow_nan=False))

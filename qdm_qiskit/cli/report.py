@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import pictures
+from .figure_formats import FormatOption, formats_of
 from .models import JsonOption, SetOption
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def transpile(
         Path | None,
         typer.Option(help="Folder for the report; RUN/report, or transpile_reports for presets."),
     ] = None,
+    figures: FormatOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -108,6 +110,7 @@ def transpile(
     from ..reports.transpile_render import write_report
     from ..tasks import cost
 
+    formats = formats_of(figures)
     backends, out = _devices_and_folder(subject, backend, settings, out)
     console = Console(stderr=True)
     silent = quiet or not console.is_interactive
@@ -135,6 +138,8 @@ def transpile(
         )
     if isinstance(report, RunReport):
         paths = write_calls_report(report, out)
+        if formats:
+            typer.echo("note: the cost of a run of many circuits has no figure", err=True)
         if as_json:
             typer.echo(json.dumps(report.to_dict(), indent=2))
         else:
@@ -143,7 +148,7 @@ def transpile(
             if device.problem:
                 raise UnsupportedCircuit(device.problem)
         return
-    paths = write_report(report, out)
+    paths = write_report(report, out, formats)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2))
         return
@@ -271,6 +276,7 @@ def run_page(
     data: Annotated[
         Path | None, typer.Option(help="Where the run's data lie now, a .npz file or a folder.")
     ] = None,
+    figures: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a run's page: loss beside its baselines, and what each target made of the samples.
@@ -285,10 +291,11 @@ def run_page(
     from ..files import check_writable
     from ..reports.run_render import write_run_report
 
+    formats = formats_of(figures)
     folder = run if out is None else out
     check_writable(folder)
     report, pictures = run_report(run, data=data)
-    paths = write_run_report(report, pictures, folder)
+    paths = write_run_report(report, pictures, folder, formats)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2))
         return

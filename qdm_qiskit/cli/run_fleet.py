@@ -99,7 +99,9 @@ def print_verifications(found: tuple[Verification, ...], as_json: bool) -> None:
     typer.echo(f"all        {charged:.6g} s charged, {settled:.6g} s settled")
 
 
-def report_fleet(fleet: Fleet, out: Path | None, as_json: bool) -> None:
+def report_fleet(
+    fleet: Fleet, out: Path | None, as_json: bool, formats: tuple[str, ...] = ()
+) -> None:
     """Write the page of a fleet, and those of its runs that have a step."""
     from ..errors import MissingData
     from ..evaluation.hardware_run import hardware_report
@@ -113,7 +115,7 @@ def report_fleet(fleet: Fleet, out: Path | None, as_json: bool) -> None:
             page, pictures = hardware_report(each.folder)
         except MissingData:
             continue  # nothing is recorded yet
-        files = write_hardware_report(page, pictures, folder / each.folder.name)
+        files = write_hardware_report(page, pictures, folder / each.folder.name, formats)
         [shown] = [file for file in files if file.suffix == ".html"]
         pages.append((f"{each.plan.target}, {each.folder.name}", shown))
     written = write_fleet_report(fleet.state, fleet.replay(), pages, folder)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .budget import ROOT, RootOption
+from .figure_formats import FormatOption, formats_of
 from .models import JsonOption
 from .run_fleet import print_fleet, report_fleet
 from .run_names import RunId, print_run, state_row
@@ -102,6 +103,7 @@ def report(
     run: RunId,
     out: Annotated[Path | None, typer.Option(help="Folder for the page; RUN/report.")] = None,
     root: RootOption = ROOT,
+    figures: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a run's page: images by step, cost estimated and real, distance to exact.
@@ -114,13 +116,14 @@ def report(
     from ..reports.hardware_render import write_hardware_report
     from ..tasks.fleets import Fleet, find_run
 
+    formats = formats_of(figures)
     chosen = find_run(run, root=root)
     if isinstance(chosen, Fleet):
-        report_fleet(chosen, out, as_json)
+        report_fleet(chosen, out, as_json, formats)
         return
     folder = chosen.folder
     page, pictures = hardware_report(folder)
-    files = write_hardware_report(page, pictures, out or folder / "report")
+    files = write_hardware_report(page, pictures, out or folder / "report", formats)
     if as_json:
         typer.echo(json.dumps(page.to_dict(), indent=2))
         return

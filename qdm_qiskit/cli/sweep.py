@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .figure_formats import FormatOption, formats_of
 from .models import JsonOption, ModelOption, PresetOption, SetOption
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def sweep(
     over_seeds: Annotated[
         bool, typer.Option("--over-seeds", help="Show means and deviations over seeds.")
     ] = False,
+    figures: FormatOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")] = False,
 ) -> None:
@@ -118,9 +120,11 @@ def sweep(
     from ..errors import InvalidOption
     from ..options import parse_assignments
     from ..reports.run_table import run_table, table_width
+    from ..reports.sweep_render import write_curves
     from ..sweeps import Halving, is_search, plan_search, plan_sweep, read_plan, read_search
     from ..tasks.sweeping import run_plan
 
+    formats = formats_of(figures)
     named = {
         "model": model,
         "preset": preset,
@@ -194,6 +198,7 @@ def sweep(
             )
     with showing_progress(quiet) as progress:
         result = run_plan(plan, out, progress=progress, **where)
+    drawn = write_curves(result, out, formats)
     table = result.table.over_seeds() if over_seeds else result.table
     if sort is not None:
         table = table.sorted_by(sort)
@@ -201,7 +206,7 @@ def sweep(
         typer.echo(json.dumps({**table.to_dict(), "best": result.best}, indent=2, allow_nan=False))
     else:
         Console(width=table_width(table)).print(run_table(table))
-        _print_outcome(result)
+        _print_outcome(result, drawn)
     _leave(result, out)
 
 
@@ -220,11 +225,13 @@ def _check_search(search: str, trials: int | None, others: dict[str, Any]) -> No
         )
 
 
-def _print_outcome(result: SweepResult) -> None:
+def _print_outcome(result: SweepResult, drawn: tuple[Path, ...]) -> None:
     if result.best is not None:
         typer.echo(f"best     {result.folder / 'runs' / result.best}")
     for name in ("runs.csv", "runs.json", "runs.html", "curves.png"):
         typer.echo(f"written  {result.folder / name}")
+    for path in drawn:
+        typer.echo(f"written  {path}")
 
 
 def _leave(result: SweepResult, out: Path) -> None:

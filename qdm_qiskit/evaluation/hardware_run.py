@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments import checked_path
-from ..errors import InvalidData, MissingData
+from ..errors import InvalidData, MissingData, QdmError
 from ..files import read_json_object
+from .chip import ChipErrors, chip_errors
 
 if TYPE_CHECKING:
     from ..hardware.plan.run_plan import RunPlan
@@ -124,6 +125,8 @@ class HardwarePictures:
     """``(steps + 1, count, channels, height, width)``: x_T .. x_t; empty of a QNN."""
     exact: np.ndarray
     """The same of the exact chain, from the same x_T."""
+    chip: ChipErrors | None = None
+    """The device with the circuits on it, as it is known on this machine; None where it is not."""
 
 
 def hardware_report(
@@ -208,7 +211,22 @@ def hardware_report(
         training=_training(found),
         shots_of_calls=_shots_of_calls(plan),
     )
-    return report, HardwarePictures(found.trajectory, exact)
+    return report, HardwarePictures(found.trajectory, exact, _chip(plan))
+
+
+def _chip(plan: RunPlan) -> ChipErrors | None:
+    """Return the plan's device with its circuits on it, if the device is at hand without an account."""
+    from ..execution.devices import as_backend, is_device_name
+    from ..hardware.plan.planned_files import read_all_circuits
+
+    layout = plan.circuit.physical_qubits
+    if layout is None or not is_device_name(plan.backend):
+        return None
+    try:
+        backend = as_backend(plan.backend)
+    except QdmError:  # gone, damaged, or of another content: the record does not need it
+        return None
+    return chip_errors(backend, layout, read_all_circuits(plan)[0])
 
 
 def qnn_numbers(found: Replay) -> dict[str, Any]:

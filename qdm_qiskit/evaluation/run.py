@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..archives import read_arrays
+from ..archives import Headers, read_arrays
 from ..arguments import checked_path
 from ..data import Split
 from ..errors import InvalidData, MissingData
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 SCHEMA = "qdm-run-report/1"
+MOST_PATH_VALUES = 10**8
+"""Most values of a path out of noise that a report reads; a longer one is left out."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class RunPictures:
     """``(T + 1, channels, height, width)``: one training image on its way to noise."""
     samples: dict[str, np.ndarray]
     """Name to ``(count, channels, height, width)``."""
+    chains: dict[str, np.ndarray] = field(default_factory=dict)
+    """Name to ``(steps + 1, count, channels, height, width)``: some samples' way out of noise."""
 
 
 def run_report(run: Path, *, data: Path | None = None) -> tuple[RunReport, RunPictures]:
@@ -114,6 +119,7 @@ def run_report(run: Path, *, data: Path | None = None) -> tuple[RunReport, RunPi
     split = load_split(at_place(trained.config, data))
     folders = sorted(each.parent for each in run.glob("*/manifest.json"))
     pictures: dict[str, np.ndarray] = {"test images": split.test.images[:16]}
+    chains: dict[str, np.ndarray] = {}
     targets = []
     for folder in folders:
         manifest = read_json_object(folder / "manifest.json")
@@ -121,6 +127,9 @@ def run_report(run: Path, *, data: Path | None = None) -> tuple[RunReport, RunPi
             continue
         images = _images(folder / "samples.npz")
         pictures[folder.name] = images[:16]
+        way = _way(folder / "samples.npz", images)
+        if way is not None:
+            chains[folder.name] = way[:, :16]
         targets.append(_summary(folder.name, manifest, images, split))
     if not targets:
         raise MissingData(
@@ -152,7 +161,9 @@ def run_report(run: Path, *, data: Path | None = None) -> tuple[RunReport, RunPi
         if trained.config.record is not None
         else (f"{run.resolve().name}: {NOT_VERIFIED}",),
     )
-    return report, RunPictures(path[:, 0], {name: pictures[name] for name in order})
+    shown = {name: pictures[name] for name in order}
+    ways = {name: chains[name] for name in order if name in chains}
+    return report, RunPictures(path[:, 0], shown, ways)
 
 
 def nearest_distance(images: np.ndarray, references: np.ndarray) -> float:
@@ -217,3 +228,24 @@ def _images(path: Path) -> np.ndarray:
         return read_arrays(path, ["images"])["images"]
     except (InvalidData, KeyError) as error:
         raise InvalidData(f"{path} holds no samples of `qdm sample`: {error}.") from error
+
+
+class _TooLong(InvalidData):
+    """A path that is too long for a page."""
+
+
+def _way(path: Path, images: np.ndarray) -> np.ndarray | None:
+    """Return the path of samples out of noise; None if it was not kept, or is too long for a page."""
+
+    def short(headers: Headers) -> None:
+        header = headers.get("trajectory")
+        if header is not None and math.prod(header.shape) > MOST_PATH_VALUES:
+            raise _TooLong("its path is too long")
+
+    try:
+        way = read_arrays(path, ["trajectory"], check=short).get("trajectory")
+    except _TooLong:
+        return None
+    if way is not None and (way.ndim != 5 or way.shape[1:] != images.shape):
+        raise InvalidData(f"{path} holds a path of other images than its own.")
+    return way

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from statistics import median
 from typing import Any, Generic, TypeVar
@@ -34,6 +34,7 @@ from ..transpiling.passes import (
     select_values,
 )
 from ..transpiling.split import has_barrier, split_at_barrier
+from .chip import ChipErrors, chip_errors
 from .transpile_card import render_card
 
 __all__ = [
@@ -133,10 +134,15 @@ class TranspileReport:
     """One for each device, in the order asked for."""
     versions: dict[str, str]
     """Packages that the numbers depend on."""
+    chips: tuple[ChipErrors | None, ...] = field(default=(), compare=False)
+    """Of each device, what a page draws of it; not in :meth:`to_dict`. None of a device without a
+    coupling map."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole report, ready for JSON, with ``schema`` first."""
-        return {"schema": SCHEMA, **asdict(self)}
+        numbers = asdict(replace(self, chips=()))
+        del numbers["chips"]
+        return {"schema": SCHEMA, **numbers}
 
     def __repr__(self) -> str:
         found = (
@@ -207,7 +213,7 @@ def transpile_report(
     loader, denoiser = _loader_denoiser(circuit)
     logical = Parts(logical_cost(loader), logical_cost(denoiser), logical_cost(circuit))
 
-    reports = []
+    reports, chips = [], []
     for given, device in loaded:
         trials = layout_trials(
             circuit,
@@ -219,12 +225,14 @@ def transpile_report(
         )
         best = best_trial(trials)
         loader, denoiser = (circuit_cost(c, device.target) for c in _loader_denoiser(best.circuit))
+        layout = best.circuit.layout.initial_index_layout(filter_ancillas=True)
+        chips.append(chip_errors(device, layout, [best.circuit]))
         reports.append(
             BackendReport(
                 backend=device.name,
                 device_qubits=device.num_qubits,
                 best_seed=best.seed,
-                layout=tuple(best.circuit.layout.initial_index_layout(filter_ancillas=True)),
+                layout=tuple(layout),
                 measured_qubits=measured_physical_qubits(best.circuit),
                 cost=Parts(loader, denoiser, best.cost),
                 spread=_spread(trials),
@@ -239,6 +247,7 @@ def transpile_report(
         logical=logical,
         backends=tuple(reports),
         versions={p: version(p) for p in ("qiskit", "qiskit-aer", "qiskit-ibm-runtime")},
+        chips=tuple(chips),
     )
 
 

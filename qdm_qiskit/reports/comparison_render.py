@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..evaluation.comparison import Comparison, Failing
 from ..files import write_together
 from ..overview import RunRow, RunTable
-from .figures import new_figure, plain, png_bytes
+from ..pages import Dots, Mark, Notes, Page, Panel, Section, Table, render_page
+from .figures import check_formats, new_figure, paper_figures, plain, png_bytes
 from .run_table import table_json
-from .side_by_side import render_page
 
-__all__ = ["comparison_png", "write_comparison"]
+__all__ = ["comparison_page", "draw_comparison", "write_comparison"]
 
 _PANELS = (
     ("success", "expected success"),
@@ -28,14 +29,61 @@ _COLOURS = ("#0f62fe", "#da1e28", "#198038", "#8a3ffc", "#b28600", "#007d79")
 _MARKS = "os^Dv<>pP*X"
 
 
-def comparison_png(found: RunTable) -> bytes:
+def comparison_page(found: Comparison, failing: Sequence[Failing] = ()) -> Page:
+    """Return the page of a comparison for a browser.
+
+    Args:
+        found: The comparison.
+        failing: Rows beyond limits.
+    """
+    table = found.table
+    done = [row for row in table.rows if row.state == "done"]
+    devices = list(dict.fromkeys(row.name for row in done))
+    variants = list(dict.fromkeys(_variant(table, row) for row in done))
+    panels = []
+    for column, title in _PANELS:
+        rows = [row for row in done if row.value(column) is not None]
+        marks = [
+            Mark(
+                devices.index(row.name),
+                float(row.value(column)),
+                series=variants.index(_variant(table, row)),
+            )
+            for row in rows
+        ]
+        if marks:
+            share = (0.0, 1.0) if column in _SHARES else None
+            share = share if all(mark.value <= 1 for mark in marks) else None
+            panels.append(Panel(title, marks, log=_wide([m.value for m in marks]), ends=share))
+    said = [f"Warning: beyond a limit: {each}" for each in failing]
+    said += [f"Warning: failed: {name}: {words}" for name, words in found.failures.items()]
+    sections = [Section("Limits and failures", [Notes(said)])] if said else []
+    if panels:
+        names = variants if len(variants) > 1 else []
+        parts = [
+            Dots("each device, the best above; a click on a title orders", devices, panels, names)
+        ]
+        sections.append(Section("Devices", parts))
+    head, *cells = ([line[-1], *line[:-1]] for line in (list(table.columns), *table.cells()))
+    sections.append(Section("All numbers", [Table(head, cells)]))
+    if found.notes():
+        sections.append(Section("Where it does not run", [Notes(found.notes())]))
+    return Page(table.title, found.about, sections)
+
+
+def _wide(values: Sequence[float]) -> bool:
+    """Return whether values spread so far that a logarithmic axis shows them better."""
+    return bool(values) and min(values) > 0 and max(values) > _WIDE * min(values)
+
+
+def draw_comparison(found: RunTable) -> Any:
     """Draw a line for each device, best above, with a mark in each panel for each level and loader.
 
     Args:
         found: A comparison's table, in its order.
 
     Returns:
-        PNG bytes, the taller the more devices there are.
+        A matplotlib figure, the taller the more devices there are.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -62,7 +110,7 @@ def comparison_png(found: RunTable) -> bytes:
         values = [row.value(column) for row in done if row.value(column) is not None]
         if column in _SHARES:
             axis.set_xlim(0, 1)
-        elif values and min(values) > 0 and max(values) > _WIDE * min(values):
+        elif _wide(values):
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -80,11 +128,14 @@ def comparison_png(found: RunTable) -> bytes:
             handles, labels, loc="outside lower center", ncols=4, fontsize=7, frameon=False
         )
     figure.suptitle(plain(found.title), fontsize=10)
-    return png_bytes(figure)
+    return figure
 
 
 def write_comparison(
-    found: Comparison, folder: Path, failing: Sequence[Failing] = ()
+    found: Comparison,
+    folder: Path,
+    failing: Sequence[Failing] = (),
+    formats: Sequence[str] = (),
 ) -> tuple[Path, ...]:
     """Write a comparison as ``comparison.csv``, ``.json``, ``.html`` and ``.png``.
 
@@ -92,24 +143,24 @@ def write_comparison(
         found: The comparison, its table in the order that is to be written.
         folder: Made if it is missing; older files there are replaced.
         failing: Rows beyond limits, which the page and the JSON name.
+        formats: Formats of the figure beside PNG: ``svg``, ``pdf``.
 
     Returns:
         The paths.
 
     Raises:
         OutputNotWritable: If the folder cannot be written; nothing has changed then.
+        UnknownName: If there is no such format.
     """
-    picture = comparison_png(found.table)
-    lines = [list(found.table.columns), *found.table.cells()]
-    said = [*(f"beyond a limit: {each}" for each in failing), *found.notes()]
-    said += [f"failed: {name}: {words}" for name, words in found.failures.items()]
-    page = render_page(found.table.title, found.about, lines, said, {"each device": picture})
+    check_formats(formats)
+    figure = draw_comparison(found.table)
     content = {**found.to_dict(), "failing": [str(each) for each in failing]}
     contents = {
         folder / "comparison.csv": found.table.to_csv().encode(),
         folder / "comparison.json": table_json(content),
-        folder / "comparison.html": page.encode(),
-        folder / "comparison.png": picture,
+        folder / "comparison.html": render_page(comparison_page(found, failing)).encode(),
+        folder / "comparison.png": png_bytes(figure),
+        **paper_figures({"comparison": figure}, folder, formats),
     }
     write_together(contents)
     return tuple(contents)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,22 @@ from ..evaluation.evaluate import EvaluationPictures, EvaluationReport
 from ..evaluation.metrics import METRIC_DOOR
 from ..files import write_together
 from ..notebook import Markup, card, folded, note, picture, table
-from .figures import new_figure, plain, png_bytes, show_grid
-from .side_by_side import render_by_class, render_page
+from ..pages import Dots, Images, Mark, Notes, Page, Panel, Section, Table, render_page
+from .figures import check_formats, new_figure, paper_figures, plain, png_bytes, show_grid
+from .page_images import grid_picture
+from .side_by_side import draw_by_class, headline_metrics
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
 __all__ = [
     "METRICS",
+    "draw_evaluation",
+    "draw_nearest",
+    "evaluation_page",
     "metric_names",
     "render_card",
     "render_markdown",
-    "render_nearest",
-    "render_png",
     "render_table",
     "sentences",
     "write_evaluation",
@@ -54,16 +58,16 @@ def _explained(report: dict[str, Any], name: str) -> tuple[str, str]:
     return plain(" ".join(told["title"].split()), " -_.:()/,%+="), told["better"]
 
 
-def render_table(report: dict[str, Any]) -> Table:
+def render_table(report: dict[str, Any]) -> RichTable:
     """Render the metrics as a table for the terminal, a metric a row.
 
     Args:
         report: Result of ``EvaluationReport.to_dict``.
     """
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
-    table = Table(title=escape(_headline(report)), title_justify="left")
+    table = RichTable(title=escape(_headline(report)), title_justify="left")
     table.add_column("")
     for row in report["rows"]:
         table.add_column(escape(row["name"]), justify="right", overflow="fold")
@@ -86,9 +90,9 @@ def render_markdown(report: dict[str, Any], *, by_class: bool = False) -> str:
     lines += ["| | " + " | ".join(names) + " |", "|" + "---|" * (len(names) + 1)]
     lines += ["| " + " | ".join(cells) + " |" for cells in _lines(report)]
     lines += ["", *[f"* {sentence}" for sentence in sentences(report)], ""]
-    for row, name in zip(report["rows"], names, strict=True):
-        owes = f" Owed to: {row['owes']}." if row["owes"] else ""
-        lines.append(f"* {name}: {row['count']} images, {row['source']}.{owes}")
+    lines += [
+        f"* {_from({**row, 'name': name})}" for row, name in zip(report["rows"], names, strict=True)
+    ]
     lines += ["", "![samples above, the training images nearest to them below](nearest.png)", ""]
     return "\n".join(lines)
 
@@ -140,7 +144,85 @@ def sentences(report: dict[str, Any]) -> list[str]:
     return [*said, *report["notes"]]
 
 
-def render_png(report: dict[str, Any], grids: dict[str, np.ndarray]) -> bytes:
+def evaluation_page(report: dict[str, Any], pictures: EvaluationPictures) -> Page:
+    """Return the page of an evaluation for a browser.
+
+    Args:
+        report: The same as for :func:`render_table`.
+        pictures: Some of the images.
+    """
+    rows = {row["name"]: row for row in report["rows"]}
+    shown = pictures.by_class or pictures.grids
+    columns = {name: len(images) if pictures.by_class else None for name, images in shown.items()}
+    sets = [
+        grid_picture(images, name, _said_of(rows.get(name)), columns=columns[name])
+        for name, images in shown.items()
+    ]
+    said = sentences(report)
+    urgent = [each for each in said if each.startswith("Warning: ")]
+    sections = [Section("Warnings", [Notes(urgent)])] if urgent else []
+    nearest = [
+        grid_picture(np.concatenate([samples, training]), name, columns=len(samples))
+        for name, (samples, training) in pictures.pairs.items()
+    ]
+    sections += [
+        Section("All sets, class by class" if pictures.by_class else "All sets", [Images(sets)]),
+        Section("Distances to the reference, with intervals", [_distances(report)]),
+        Section("All metrics", [_turned(report)]),
+        Section("How to read it", [Notes([each for each in said if each not in urgent])]),
+        Section("Samples, and below each the training image nearest to it", [Images(nearest)]),
+        Section("Where the images are from", [Notes([_from(row) for row in report["rows"]])]),
+    ]
+    return Page("Evaluation", _headline(report), sections)
+
+
+def _said_of(row: dict[str, Any] | None) -> str:
+    """Return the headline metrics of a set, and what it owes to what."""
+    if row is None:
+        return ""
+    found = [headline_metrics(row, ", "), f"Owed to: {row['owes']}." if row["owes"] else ""]
+    return ". ".join(each for each in found if each)
+
+
+def _turned(report: dict[str, Any]) -> Table:
+    """Return the metrics with a set a row, so that a click on a metric orders the sets."""
+    lines = [["set", *(row["name"] for row in report["rows"])], *_lines(report)]
+    head, *rows = zip(*lines, strict=True)
+    return Table(head, rows)
+
+
+def _from(row: dict[str, Any]) -> str:
+    owes = f" Owed to: {row['owes']}." if row["owes"] else ""
+    return f"{row['name']}: {row['count']} images, {row['source']}.{owes}"
+
+
+def _distances(report: dict[str, Any]) -> Dots:
+    rows = report["rows"]
+    panels = []
+    for name in _plotted(report):
+        marks = [
+            Mark(
+                k,
+                m["estimate"],
+                m["low"],
+                m["high"],
+                ("samples", "real", "noise").index(row["kind"]),
+            )
+            for k, row in enumerate(rows)
+            if (m := row["metrics"].get(name)) is not None
+        ]
+        panels.append(Panel(_explained(report, name)[0], marks, symlog=True))
+    names = ("samples", "real images", "noise")
+    return Dots("estimate and interval of each set", [row["name"] for row in rows], panels, names)
+
+
+def _plotted(report: dict[str, Any]) -> list[str]:
+    """Return the metrics that are drawn."""
+    there = metric_names(report)
+    return [name for name in _PLOTTED if name in there] or there[:4]
+
+
+def draw_evaluation(report: dict[str, Any], grids: dict[str, np.ndarray]) -> Any:
     """Draw distances with intervals, and a grid of each set.
 
     Args:
@@ -148,10 +230,9 @@ def render_png(report: dict[str, Any], grids: dict[str, np.ndarray]) -> bytes:
         grids: Name to ``(count, channels, height, width)``.
 
     Returns:
-        PNG bytes.
+        A matplotlib figure.
     """
-    there = metric_names(report)
-    plotted = [name for name in _PLOTTED if name in there] or there[:4]
+    plotted = _plotted(report)
     height = 0.35 * len(report["rows"]) + 1.1
     figure = new_figure((3.2 * max(len(plotted), 3), height + 2.6))
     upper, lower = figure.subfigures(2, 1, height_ratios=[height, 2.6])
@@ -165,24 +246,24 @@ def render_png(report: dict[str, Any], grids: dict[str, np.ndarray]) -> bytes:
         np.atleast_1d(lower.subplots(1, len(grids))), grids.items(), strict=True
     ):
         show_grid(axis, images, math.ceil(math.sqrt(len(images))), plain(title))
-    return png_bytes(figure)
+    return figure
 
 
-def render_nearest(pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
+def draw_nearest(pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Any:
     """Draw samples, and below each the training image nearest to it.
 
     Args:
         pairs: Name to two arrays ``(count, channels, height, width)``.
 
     Returns:
-        PNG bytes.
+        A matplotlib figure.
     """
     figure = new_figure((7, 1.9 * len(pairs)))
     axes = np.atleast_1d(figure.subplots(len(pairs), 1))
     for axis, (name, (samples, training)) in zip(axes, pairs.items(), strict=True):
         title = f"{plain(name)}: samples, and the training images nearest to them"
         show_grid(axis, np.concatenate([samples, training]), len(samples), title)
-    return png_bytes(figure)
+    return figure
 
 
 def _interval_plot(axis: Any, name: str, rows: list[dict[str, Any]], *, labels: bool) -> None:
@@ -246,7 +327,10 @@ def _headline(report: dict[str, Any]) -> str:
 
 
 def write_evaluation(
-    report: EvaluationReport, pictures: EvaluationPictures, folder: Path
+    report: EvaluationReport,
+    pictures: EvaluationPictures,
+    folder: Path,
+    formats: Sequence[str] = (),
 ) -> tuple[Path, ...]:
     """Write an evaluation: ``evaluation.html``, ``.md``, ``.json``, ``.png``, and other pictures.
 
@@ -257,34 +341,31 @@ def write_evaluation(
         report: Result of :func:`evaluate`.
         pictures: Likewise.
         folder: Made if it is missing; an older evaluation there is replaced.
+        formats: Formats of the figures beside PNG: ``svg``, ``pdf``.
 
     Returns:
         The paths.
 
     Raises:
         OutputNotWritable: If the folder cannot be written; nothing has changed then.
+        UnknownName: If there is no such format.
     """
+    check_formats(formats)
     data = report.to_dict()
-    drawn = {
-        "evaluation.png": render_png(data, pictures.grids),
-        "nearest.png": render_nearest(pictures.pairs),
-    }
-    captions = {
-        "distances to the reference, with intervals": drawn["evaluation.png"],
-        "samples, and the training images nearest to them": drawn["nearest.png"],
+    figures = {
+        "evaluation": draw_evaluation(data, pictures.grids),
+        "nearest": draw_nearest(pictures.pairs),
     }
     if pictures.by_class:
-        drawn["by_class.png"] = render_by_class(data, pictures.by_class)
-        captions = {"all sets, class by class": drawn["by_class.png"], **captions}
-    lines = [["", *(row["name"] for row in data["rows"])], *_lines(data)]
-    page = render_page("Evaluation", _headline(data), lines, sentences(data), captions)
+        figures["by_class"] = draw_by_class(data, pictures.by_class)
     contents = {
-        **{folder / name: png for name, png in drawn.items()},
-        folder / "evaluation.md": render_markdown(data, by_class="by_class.png" in drawn).encode(),
+        **{folder / f"{name}.png": png_bytes(figure) for name, figure in figures.items()},
+        folder / "evaluation.md": render_markdown(data, by_class="by_class" in figures).encode(),
         folder / "evaluation.json": (
             json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n"
         ).encode(),
-        folder / "evaluation.html": page.encode(),
+        folder / "evaluation.html": render_page(evaluation_page(data, pictures)).encode(),
+        **paper_figures(figures, folder, formats),
     }
     write_together(contents)
     return tuple(contents)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import json
+from collections.abc import Callable, Sequence
 from math import sqrt
 from pathlib import Path
 from statistics import fmean
@@ -16,8 +14,12 @@ import numpy as np
 from ..data import image_grid
 from ..evaluation.hardware_run import HardwarePictures, HardwareReport
 from ..files import write_together
-from .qnn_render import COLUMNS, draw_outputs, output_rows, output_sentences
-from .training_render import LOSSES, draw_losses, loss_rows, loss_sentences
+from ..pages import Bars, Chart, Curve, Notes, Page, Part, Section, Table, render_page
+from .chips import chip_part
+from .figures import check_formats, new_figure, paper_figures, png_bytes
+from .page_images import chain_part
+from .qnn_render import COLUMNS, draw_outputs, output_dots, output_rows, output_sentences
+from .training_render import LOSSES, draw_losses, loss_charts, loss_rows, loss_sentences
 
 __all__ = [
     "EXACT",
@@ -25,11 +27,13 @@ __all__ = [
     "MEASURED",
     "MOST_COLUMNS",
     "MOST_IMAGES",
+    "MOST_JOBS",
+    "draw_chain",
+    "draw_outputs_and_cost",
+    "draw_report",
+    "hardware_page",
     "job_name",
-    "render_html",
     "render_markdown",
-    "render_outputs_png",
-    "render_png",
     "shown_steps",
     "write_hardware_report",
 ]
@@ -37,6 +41,8 @@ __all__ = [
 FILES = ("report.json", "report.md", "report.html", "report.png")
 MOST_IMAGES, MOST_COLUMNS = 3, 8
 """Images, and steps of each, in the picture of the chain."""
+MOST_JOBS = 200
+"""Most jobs that have a bar each on the page; the table has all."""
 MEASURED, EXACT = "#0f62fe", "#6f6f6f"
 _STEP_COLUMNS = (
     ("t", "step"),
@@ -93,41 +99,144 @@ def render_markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def render_html(report: dict[str, Any], png: bytes) -> str:
-    """Render the page as one HTML file, its picture inside.
+def hardware_page(report: dict[str, Any], pictures: HardwarePictures) -> Page:
+    """Return the page of a run for a browser.
 
     Args:
         report: The same as for :func:`render_markdown`.
-        png: The picture.
+        pictures: The images of the run; of a QNN and of training none are shown.
     """
-    picture = base64.b64encode(png).decode()
-    parts = []
+    drawn: dict[str, Callable[[], Sequence[Part]]] = {
+        "Images": lambda: _chain(report, pictures),
+        "Outputs": lambda: output_dots(report),
+        "Training": lambda: loss_charts(report),
+        "Steps": lambda: _step_charts(report),
+        "Cost": lambda: _cost_bars(report),
+        "Where it ran": lambda: _chip(report, pictures),
+    }
+    titles = {"Cost": "Cost, and where it went"}
+    sections = []
     for title, sentences, columns, rows in _sections(report):
-        points = "".join(f"<li>{html.escape(each)}</li>" for each in sentences)
-        parts.append(f"<h2>{html.escape(title)}</h2><ul>{points}</ul>")
+        parts: list[Part] = [Notes(sentences)] if sentences else []
+        parts += drawn[title]() if title in drawn else []
         if rows:
-            head = "".join(f"<th>{html.escape(name)}</th>" for name, _ in columns)
-            body = "".join(
-                "<tr>"
-                + "".join(f"<td>{html.escape(_cell(row[key]))}</td>" for _, key in columns)
-                + "</tr>"
-                for row in rows
+            cells = [[_cell(row[key]) for _, key in columns] for row in rows]
+            parts.append(Table([name for name, _ in columns], cells))
+        sections.append(Section(titles.get(title, title), parts))
+    return Page(f"Hardware run {report['run']}", _headline(report), sections)
+
+
+def _times(report: dict[str, Any], count: int) -> list[int]:
+    """Return the time of each of so many states of a chain."""
+    if _is_coherent(report):
+        return [report["chain"]["steps"], 0]
+    return [report["num_steps"] - k for k in range(count)]
+
+
+def _chain(report: dict[str, Any], pictures: HardwarePictures) -> list[Part]:
+    """Return the images by step, with what was measured on the way to each."""
+    times = _times(report, len(pictures.trajectory))
+    notes = ["x_T, the noise that the chain begins with"]
+    for step in report["steps"][: len(times) - 1]:
+        said = [f"{step['shots']} shots"]
+        said += [
+            f"{name} {step[key]:.3f}"
+            for name, key in (
+                ("distance from exact, raw", "raw_distance"),
+                ("mitigated", "mitigated_distance"),
+                ("shots alone", "shot_distance"),
             )
-            parts.append(f"<table><tr>{head}</tr>{body}</table>")
-    name = html.escape(f"Hardware run {report['run']}")
-    return (
-        "<!doctype html>\n"
-        f"<html lang='en'><meta charset='utf-8'><title>{name}</title>"
-        "<style>body{font-family:sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse}td,th{border:1px solid #bbb;padding:.3rem .6rem}"
-        "img{max-width:100%}</style>"
-        f"<h1>{name}</h1><p>{html.escape(_headline(report))}</p>"
-        f"<img alt='{_pictured(report)}' src='data:image/png;base64,{picture}'>"
-        f"{''.join(parts)}</html>\n"
+            if step[key] is not None
+        ]
+        notes.append(f"after step {step['step']}: {', '.join(said)}")
+    return [
+        chain_part(
+            "images by step",
+            {"measured": pictures.trajectory, "exact chain": pictures.exact},
+            [f"t = {t}" for t in times],
+            notes if len(notes) == len(times) else (),
+        )
+    ]
+
+
+def _step_charts(report: dict[str, Any]) -> list[Part]:
+    """Return distance and fidelity by step; nothing of a single step or without distributions."""
+    steps = report["steps"]
+    if len(steps) < 2 or steps[0]["raw_distance"] is None:
+        return []
+    t = [each["step"] for each in steps]
+
+    def curves(*named: tuple[str, str]) -> list[Curve]:
+        return [
+            Curve(name, t, [each[key] for each in steps], dashed=name == "shots alone")
+            for name, key in named
+            if all(each[key] is not None for each in steps)
+        ]
+
+    falls = "training" not in report
+    label = "t" if falls else "steps to go"
+    distances = curves(
+        ("raw", "raw_distance"),
+        ("mitigated", "mitigated_distance"),
+        ("shots alone", "shot_distance"),
     )
+    fidelities = curves(("raw", "raw_fidelity"), ("mitigated", "mitigated_fidelity"))
+    return [
+        Chart("distance from exact (total variation)", label, "distance", distances, falling=True),
+        Chart("fidelity to exact (Hellinger)", label, "fidelity", fidelities, falling=True),
+    ]
 
 
-def render_png(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray) -> bytes:
+def _cost_bars(report: dict[str, Any]) -> list[Part]:
+    """Return QPU seconds by what they were for, and by job."""
+    jobs = report["jobs"]
+    if not jobs:
+        return []
+    kinds = {"step": "steps", "calibration": "readout calibration", "refit": "refit to the device"}
+    spent: dict[str, dict[str, float]] = {"estimated": {}, "charged": {}}
+    for job in jobs:
+        kind = kinds.get(job["part"].partition("-")[0], job["part"])
+        kind += "" if job["role"] == "main" else f", {job['role']}"
+        for column, seconds in spent.items():
+            seconds[kind] = seconds.get(kind, 0.0) + (job[column] or 0.0)
+    charged = report["seconds_charged"]
+    waits = 0.0 if charged is None else charged - sum(spent["charged"].values())
+    if report["cost_known"] and waits > 1e-3:
+        spent["charged"]["waits between jobs of a session"] = waits
+    rows = ["estimated", "charged"] if report["spends"] else ["estimated"]
+    names = list(dict.fromkeys(kind for row in rows for kind in spent[row]))
+    series = [(kind, [spent[row].get(kind) for row in rows]) for kind in names]
+    found: list[Part] = [Bars("where the QPU seconds go", rows, series, stacked=True)]
+    if len(jobs) <= MOST_JOBS:
+        by_job = [(row, [job[row] for job in jobs]) for row in rows]
+        labels = [f"{job['part']} {'' if job['role'] == 'main' else job['role']}" for job in jobs]
+        found.append(Bars("QPU seconds by job", [each.strip() for each in labels], by_job))
+    return found
+
+
+def _chip(report: dict[str, Any], pictures: HardwarePictures) -> list[Part]:
+    """Return the device with the circuit on it, where its errors are at hand."""
+    if pictures.chip is None:
+        if report["circuit"]["expected_success"] is None:
+            return []  # no device at all
+        said = "its errors are known where it is, and not on this machine."
+        return [Notes([f"{report['backend']} is not drawn: {said}"])]
+    return [chip_part(pictures.chip, report["backend"])]
+
+
+def draw_report(report: dict[str, Any], pictures: HardwarePictures) -> Any:
+    """Draw a run as one matplotlib figure: of a QNN and of training without images.
+
+    Args:
+        report: The same as for :func:`render_markdown`.
+        pictures: The images of the run.
+    """
+    if "training" in report or report["qnn"] is not None:
+        return draw_outputs_and_cost(report)
+    return draw_chain(report, pictures.trajectory, pictures.exact)
+
+
+def draw_chain(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray) -> Any:
     """Draw images by step above those of the exact chain; distance, fidelity and cost.
 
     Args:
@@ -136,44 +245,31 @@ def render_png(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray
         exact: The same of the exact chain.
 
     Returns:
-        PNG bytes.
+        A matplotlib figure.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     count = min(MOST_IMAGES, exact.shape[1])
     heights = [0.4 + 1.1 * count, 0.1 + 1.1 * count, 3.2]
-    figure = Figure(figsize=(11, sum(heights)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((11, sum(heights)))
     parts: Any = figure.subfigures(3, 1, height_ratios=heights)
-    times = [report["num_steps"] - k for k in range(len(trajectory))]
-    if _is_coherent(report):
-        times = [report["chain"]["steps"], 0]
-    _band(parts[0], "measured", trajectory[:, :count], times)
+    _band(parts[0], "measured", trajectory[:, :count], _times(report, len(trajectory)))
     _band(parts[1], "exact chain", exact[:, :count], None)
     left, middle, right = parts[2].subplots(1, 3)
     _distances(left, report["steps"])
     _fidelities(middle, report["steps"])
     _costs(right, report)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    return figure
 
 
-def render_outputs_png(report: dict[str, Any]) -> bytes:
+def draw_outputs_and_cost(report: dict[str, Any]) -> Any:
     """Draw outputs of a QNN with their standard errors, or losses of training, and the jobs' cost.
 
     Args:
         report: The same as for :func:`render_markdown`.
 
     Returns:
-        PNG bytes.
+        A matplotlib figure.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((11, 3.6))
     left, right = figure.subplots(1, 2, width_ratios=(2, 1))
     if "training" in report:
         draw_losses(left, report, MEASURED, EXACT)
@@ -181,9 +277,7 @@ def render_outputs_png(report: dict[str, Any]) -> bytes:
         draw_outputs(left, report, MEASURED, EXACT)
     _costs(right, report)
     right.set_xlabel("job (number of a part, c of a calibration)")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    return figure
 
 
 def shown_steps(num_steps: int) -> list[int]:
@@ -288,13 +382,13 @@ def job_name(part: str) -> str:
     return {"calibration": "c", "refit": "r"}.get(kind, "") + str(int(number))
 
 
-Section = tuple[str, list[str], tuple[tuple[str, str], ...], list[dict[str, Any]]]
+_Described = tuple[str, list[str], tuple[tuple[str, str], ...], list[dict[str, Any]]]
 """Title, sentences, columns (with their keys) and rows of a part of the page."""
 
 
-def _sections(report: dict[str, Any]) -> list[Section]:
+def _sections(report: dict[str, Any]) -> list[_Described]:
     """Return title, sentences, columns and rows of each part of the page."""
-    subject: Section = ("Images", _image_sentences(report), (), [])
+    subject: _Described = ("Images", _image_sentences(report), (), [])
     if report["qnn"] is not None:
         subject = ("Outputs", output_sentences(report), COLUMNS, output_rows(report))
     if "training" in report:
@@ -314,7 +408,7 @@ def _sections(report: dict[str, Any]) -> list[Section]:
     ]
 
 
-def _shots_section(report: dict[str, Any]) -> list[Section]:
+def _shots_section(report: dict[str, Any]) -> list[_Described]:
     """Return the shots of each call, where they differ."""
     spread = report.get("shots_of_calls")
     if spread is None:
@@ -328,7 +422,7 @@ def _shots_section(report: dict[str, Any]) -> list[Section]:
     return [("Shots of the calls", [said], _SPREAD_COLUMNS, spread["calls"])]
 
 
-def _error_section(steps: list[dict[str, Any]]) -> list[Section]:
+def _error_section(steps: list[dict[str, Any]]) -> list[_Described]:
     """Return the standard errors of each call's outputs over the steps; nothing of a single call."""
     found: dict[str, list[float]] = {}
     for step in steps:
@@ -561,7 +655,7 @@ def _cell(value: Any) -> str:
 
 
 def write_hardware_report(
-    report: HardwareReport, pictures: HardwarePictures, folder: Path
+    report: HardwareReport, pictures: HardwarePictures, folder: Path, formats: Sequence[str] = ()
 ) -> tuple[Path, ...]:
     """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``, all or none.
 
@@ -569,25 +663,24 @@ def write_hardware_report(
         report: Result of :func:`hardware_report`.
         pictures: The same.
         folder: Made if it is missing; an older report in it is replaced.
+        formats: Formats of the figure beside PNG: ``svg``, ``pdf``.
 
     Returns:
         The files.
 
     Raises:
         OutputNotWritable: If one cannot be written.
+        UnknownName: If there is no such format.
     """
+    check_formats(formats)
     content = report.to_dict()
-    if "training" in content:
-        png = render_outputs_png(content)
-    elif content["qnn"] is None:
-        png = render_png(content, pictures.trajectory, pictures.exact)
-    else:
-        png = render_outputs_png(content)
+    figure = draw_report(content, pictures)
     texts = {
         "report.json": json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n",
         "report.md": render_markdown(content),
-        "report.html": render_html(content, png),
+        "report.html": render_page(hardware_page(content, pictures)),
     }
     files = {folder / name: text.encode() for name, text in texts.items()}
-    write_together({**files, folder / "report.png": png})
-    return tuple(folder / name for name in FILES)
+    more = paper_figures({"report": figure}, folder, formats)
+    write_together({**files, folder / "report.png": png_bytes(figure), **more})
+    return (*(folder / name for name in FILES), *more)

@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["COLUMNS", "MOST_LISTED", "draw_outputs", "output_rows", "output_sentences"]
+from ..pages import Dots, Mark, Panel
+
+__all__ = [
+    "COLUMNS",
+    "MOST_LISTED",
+    "draw_outputs",
+    "output_dots",
+    "output_rows",
+    "output_sentences",
+]
 
 MOST_LISTED = 64
 """Most outputs that the page lists and draws."""
@@ -68,6 +77,25 @@ def output_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def output_dots(report: dict[str, Any]) -> list[Dots]:
+    """Return the listed outputs with intervals of one standard error, beside the exact ones.
+
+    Args:
+        report: As for :func:`output_sentences`.
+    """
+    marks = []
+    for k, row in enumerate(rows := output_rows(report)):
+        value, error = row["value"], row["error"]
+        ends = (None, None) if error is None else (value - error, value + error)
+        marks.append(Mark(k, value, *ends))
+        if row["exact"] is not None:
+            marks.append(Mark(k, row["exact"], series=1))
+    labels = [f"row {row['row']}, output {row['output']}" for row in rows]
+    known = any(mark.series for mark in marks)
+    names = ("measured", "exact") if known else ("measured",)
+    return [Dots("outputs, with one standard error", labels, [Panel("value", marks)], names)]
 
 
 def draw_outputs(axis: Any, report: dict[str, Any], measured: str, exact: str) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,27 @@ import numpy as np
 from ..data import image_grid
 from ..evaluation.run import RunPictures, RunReport
 from ..files import write_together
+from ..pages import (
+    Bars,
+    Chain,
+    Chart,
+    Curve,
+    Images,
+    Notes,
+    Page,
+    Part,
+    Section,
+    Table,
+    render_page,
+)
+from .figures import check_formats, new_figure, paper_figures, png_bytes
+from .page_images import chain_part, grid_picture
 
 __all__ = [
+    "draw_run",
     "loss_plot",
-    "render_html",
     "render_markdown",
-    "render_png",
+    "run_page",
     "write_run_report",
 ]
 
@@ -36,6 +49,14 @@ _COLUMNS = (
     ("signal left", "signal_left"),
     ("to nearest training image", "nearest_distance"),
 )
+
+_LOSSES = (
+    ("test_loss", "model, test", "#0f62fe"),
+    ("train_loss", "model, training", "#8bb0ff"),
+    ("baseline_loss", "classical U-Net, test", "#ff832b"),
+    ("identity_loss", "identity (no change at all)", "#6f6f6f"),
+)
+"""Column of the history, its name and its colour in pictures."""
 
 
 def render_markdown(report: dict[str, Any]) -> str:
@@ -57,41 +78,94 @@ def render_markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def render_html(report: dict[str, Any], png: bytes) -> str:
-    """Render the page as one HTML file, its picture inside.
+def run_page(report: dict[str, Any], pictures: RunPictures) -> Page:
+    """Return the page of a run for a browser.
 
     Args:
         report: The same as for :func:`render_markdown`.
-        png: The picture.
+        pictures: The images of the run.
     """
-    head = "".join(f"<th>{html.escape(title)}</th>" for title, _ in _COLUMNS)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_cell(t[key]))}</td>" for _, key in _COLUMNS) + "</tr>"
-        for t in report["targets"]
+    history = report["history"]
+    targets = {target["folder"]: target for target in report["targets"]}
+    seconds = [row["seconds"] for row in history if "seconds" in row]
+    loss: list[Part] = [_loss_chart(history), Notes(_loss_sentences(report))]
+    samples = [
+        grid_picture(images, name, _caption(targets[name]) if name in targets else "")
+        for name, images in pictures.samples.items()
+    ]
+    rows = [[_cell(target[key]) for _, key in _COLUMNS] for target in report["targets"]]
+    sections = [
+        Section("Loss", loss),
+        Section("Chain", _chains(pictures)),
+        Section(
+            "Samples",
+            [
+                Images(samples),
+                Table([title for title, _ in _COLUMNS], rows),
+                Notes([*_sample_sentences(report), *report["notes"]]),
+            ],
+        ),
+    ]
+    if seconds:
+        sections.append(Section("Cost, and where it went", _cost(history, report["targets"])))
+    return Page(f"Run: {report['name']}", _headline(report), sections)
+
+
+def _loss_chart(history: Sequence[dict[str, float]]) -> Chart:
+    curves = [
+        Curve(
+            label,
+            [row["epoch"] for row in history],
+            [row.get(key, math.nan) for row in history],
+            key == "identity_loss",
+        )
+        for key, label, _ in _LOSSES
+        if key in history[0]
+    ]
+    return Chart("loss by epoch", "epoch", "loss", curves, log=True)
+
+
+def _chains(pictures: RunPictures) -> list[Chain]:
+    """Return the way into noise, then the ways out of it, those of as many steps together."""
+    forward = pictures.forward[:, None]
+    found = [
+        chain_part(
+            "one training image on its way to noise",
+            {"forward process": forward},
+            [f"t = {t}" for t in range(len(forward))],
+        )
+    ]
+    for length in dict.fromkeys(map(len, pictures.chains.values())):
+        paths = {name: path for name, path in pictures.chains.items() if len(path) == length}
+        # The chain of the process has all its steps; that of another sampler counts those to go.
+        word = "t = {}" if length == len(forward) else "{} steps to go"
+        labels = [word.format(length - 1 - k) for k in range(length)]
+        found.append(chain_part("samples, from noise to images", paths, labels))
+    return found
+
+
+def _cost(history: Sequence[dict[str, float]], targets: Sequence[dict[str, Any]]) -> list[Part]:
+    seconds = [row.get("seconds", math.nan) for row in history]
+    known = [each for each in seconds if math.isfinite(each)]
+    said = (
+        f"Training took {sum(known):.1f} seconds in {len(known)} epochs, {sum(known) / len(known):.3g} "
+        "an epoch in the mean; what ran beside it on this machine is in these times."
     )
-    picture = base64.b64encode(png).decode()
-
-    def points(sentences: list[str]) -> str:
-        return "<ul>" + "".join(f"<li>{html.escape(each)}</li>" for each in sentences) + "</ul>"
-
-    return (
-        "<!doctype html>\n"
-        f"<html lang='en'><meta charset='utf-8'><title>{html.escape(report['name'])}</title>"
-        "<style>body{font-family:sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse}td,th{border:1px solid #bbb;padding:.3rem .6rem}"
-        "img{max-width:100%}</style>"
-        f"<h1>Run: {html.escape(report['name'])}</h1><p>{html.escape(_headline(report))}</p>"
-        f"<img alt='overview' src='data:image/png;base64,{picture}'>"
-        f"<h2>Loss</h2>{points(_loss_sentences(report))}"
-        f"<h2>Samples</h2><table><tr>{head}</tr>{rows}</table>"
-        f"{points([*_sample_sentences(report), *report['notes']])}</html>\n"
-    )
+    epochs = [row["epoch"] for row in history]
+    parts: list[Part] = [
+        Notes([said]),
+        Chart("seconds by epoch", "epoch", "seconds", [Curve("training", epochs, seconds)]),
+    ]
+    priced = [each for each in targets if each["two_qubit_gates"] is not None]
+    if priced:
+        gates = [float(each["two_qubit_gates"]) for each in priced]
+        names = [f"{each['folder']} ({each['target']})" for each in priced]
+        parts.append(Bars("two-qubit gates of a step on a device", names, [("gates", gates)]))
+    return parts
 
 
-def render_png(
-    report: dict[str, Any], forward: np.ndarray, samples: dict[str, np.ndarray]
-) -> bytes:
-    """Draw forward process, loss curves and sample grids in one picture.
+def draw_run(report: dict[str, Any], forward: np.ndarray, samples: dict[str, np.ndarray]) -> Any:
+    """Draw forward process, loss curves and sample grids in one figure.
 
     Args:
         report: The same as for :func:`render_markdown`.
@@ -99,13 +173,9 @@ def render_png(
         samples: Name to ``(count, channels, height, width)``.
 
     Returns:
-        PNG bytes.
+        A matplotlib figure.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((11, 6.4))
     rows: Any = figure.subfigures(3, 1, height_ratios=[0.7, 1.5, 1.6])
     upper, middle, lower = rows
     _show(
@@ -116,22 +186,15 @@ def render_png(
     targets = {target["folder"]: target for target in report["targets"]}
     for axis, (name, images) in zip(axes, samples.items(), strict=True):
         target = targets.get(name)
-        _show(axis, images, math.isqrt(len(images)), name if target is None else _caption(target))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+        title = name if target is None else _caption(target, "\n")
+        _show(axis, images, math.isqrt(len(images)), title)
+    return figure
 
 
 def loss_plot(axis: Any, history: list[dict[str, float]]) -> None:
     """Draw the losses of a run beside their baselines on a matplotlib axis."""
     epochs = [row["epoch"] for row in history]
-    curves = (
-        ("train_loss", "model, training", "#8bb0ff"),
-        ("test_loss", "model, test", "#0f62fe"),
-        ("baseline_loss", "classical U-Net, test", "#ff832b"),
-        ("identity_loss", "identity (no change at all)", "#6f6f6f"),
-    )
-    for key, label, colour in curves:
+    for key, label, colour in _LOSSES:
         if key in history[0]:
             style = "--" if key == "identity_loss" else "-"
             axis.plot(epochs, [row[key] for row in history], style, label=label, color=colour)
@@ -149,13 +212,13 @@ def _show(axis: Any, images: np.ndarray, columns: int, title: str) -> None:
     axis.axis("off")
 
 
-def _caption(target: dict[str, Any]) -> str:
+def _caption(target: dict[str, Any], between: str = ", ") -> str:
     shots = "exact" if target["shots"] is None else f"{target['shots']} shots"
     if target["mitigation"] != "none":
         shots += f", {target['mitigation'].upper()}"
     left = target["signal_left"]
-    third = "" if left is None else f"\nsignal left {left:.0%} a step"
-    return f"{target['target']}\n{shots}{third}"
+    third = "" if left is None else f"{between}signal left {left:.0%} a step"
+    return f"{target['target']}{between}{shots}{third}"
 
 
 def _headline(report: dict[str, Any]) -> str:
@@ -209,28 +272,34 @@ def _cell(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def write_run_report(report: RunReport, pictures: RunPictures, folder: Path) -> tuple[Path, ...]:
+def write_run_report(
+    report: RunReport, pictures: RunPictures, folder: Path, formats: Sequence[str] = ()
+) -> tuple[Path, ...]:
     """Write ``report.json``, ``report.md``, ``report.html`` and ``report.png``.
 
     Args:
         report: Result of :func:`run_report`.
         pictures: Likewise.
         folder: Made if it is missing; an older report there is replaced.
+        formats: Formats of the figure beside PNG: ``svg``, ``pdf``.
 
     Returns:
         The paths.
 
     Raises:
         OutputNotWritable: If the folder cannot be written.
+        UnknownName: If there is no such format.
     """
+    check_formats(formats)
     data = report.to_dict()
-    png = render_png(data, pictures.forward, pictures.samples)
+    figure = draw_run(data, pictures.forward, pictures.samples)
     paths = tuple(folder / f"report{suffix}" for suffix in (".png", ".md", ".html", ".json"))
     contents = (
-        png,
+        png_bytes(figure),
         render_markdown(data).encode(),
-        render_html(data, png).encode(),
+        render_page(run_page(data, pictures)).encode(),
         (json.dumps(data, indent=2, sort_keys=True) + "\n").encode(),
     )
-    write_together(dict(zip(paths, contents, strict=True)))
-    return paths
+    more = paper_figures({"report": figure}, folder, formats)
+    write_together({**dict(zip(paths, contents, strict=True)), **more})
+    return (*paths, *more)

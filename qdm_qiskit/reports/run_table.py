@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..overview import RunTable
+from ..pages import Page, Section, Table, render_page
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
 __all__ = ["SCHEMA", "run_table", "table_files", "table_json", "table_width"]
 
@@ -18,7 +19,7 @@ WIDEST = 240
 """Characters of a line, beyond which the last columns fold."""
 
 
-def run_table(found: RunTable, *, turned: bool = False) -> Table:
+def run_table(found: RunTable, *, turned: bool = False) -> RichTable:
     """Render runs as a table for the terminal.
 
     Args:
@@ -26,9 +27,9 @@ def run_table(found: RunTable, *, turned: bool = False) -> Table:
         turned: True for a run a column, False for a run a row.
     """
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
-    table = Table(title=escape(f"{found.title}, {len(found.rows)} rows"), title_justify="left")
+    table = RichTable(title=escape(f"{found.title}, {len(found.rows)} rows"), title_justify="left")
     head, *lines = _lines(found, turned=turned)
     for k, name in enumerate(head):
         words = k == 0 if turned else name in ("name", "state", "kind")
@@ -62,13 +63,12 @@ def table_json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(whole, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
-def table_files(found: RunTable, *, about: str = "", said: Sequence[str] = ()) -> dict[str, bytes]:
+def table_files(found: RunTable, *, about: str = "") -> dict[str, bytes]:
     """Return a table as files: name to content of ``.csv``, ``.json`` and ``.html``."""
-    from .side_by_side import render_page
-
-    lines = [list(found.columns), *found.cells()]
+    table = Table(found.columns, found.cells())
+    page = Page(found.title, about or f"{len(found.rows)} runs", [Section("Runs", [table])])
     return {
         "runs.csv": found.to_csv().encode(),
         "runs.json": table_json(found.to_dict()),
-        "runs.html": render_page(found.title, about, lines, list(said), {}).encode(),
+        "runs.html": render_page(page).encode(),
     }

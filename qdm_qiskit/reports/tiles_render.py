@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from pathlib import Path
@@ -12,13 +11,15 @@ import numpy as np
 
 from ..evaluation.tiles import TilesReport
 from ..files import write_together
+from .chips import chip_positions
+from .figures import png_bytes
 from .transpile_render import markdown_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
 
-__all__ = ["chip_positions", "render_markdown", "render_png", "write_tiles_report"]
+__all__ = ["render_markdown", "render_png", "write_tiles_report"]
 
 _GREY, _DEAD = "#c6c9ce", "#da1e28"
 
@@ -104,9 +105,7 @@ def render_png(data: dict[str, Any]) -> bytes:
         _draw_chip(left, chip, colours)
         _draw_successes(right, chip, colours)
     figure.suptitle(f"Tiles of {data['name']}")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
-    return file.getvalue()
+    return png_bytes(figure)
 
 
 def _draw_chip(axes: Axes, chip: dict[str, Any], colours: Colormap) -> None:
@@ -184,47 +183,3 @@ def _draw_successes(axes: Axes, chip: dict[str, Any], colours: Colormap) -> None
     axes.set_ylabel("success")
     axes.legend(loc="lower left", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def chip_positions(num_qubits: int, couplers: list[Any]) -> np.ndarray:
-    """Return places on a plane whose distances follow the couplers that lie between qubits.
-
-    They are those of multidimensional scaling: by eigenvectors first, then by stress majorization, in
-    which neighbours weigh most.
-
-    Args:
-        num_qubits: Qubits of the device.
-        couplers: Pairs of qubits.
-
-    Returns:
-        ``(num_qubits, 2)``, wider than high.
-
-    References:
-        Gansner, Koren and North, Graph Drawing 2004, LNCS 3383, 239 (2005).
-    """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import shortest_path
-
-    if num_qubits == 1:
-        return np.zeros((1, 2))
-    pairs = np.array(couplers, dtype=np.int64).reshape(-1, 2)
-    graph = csr_array((np.ones(len(pairs)), pairs.T), shape=(num_qubits, num_qubits))
-    steps = shortest_path(graph, directed=False, unweighted=True)
-    apart = np.isfinite(steps)
-    steps = np.where(apart, steps, steps[apart].max() + 1)
-    centred = steps**2 - (steps**2).mean(axis=0) - (steps**2).mean(axis=1, keepdims=True)
-    centred = -0.5 * (centred + (steps**2).mean())
-    values, vectors = np.linalg.eigh(centred)
-    places = vectors[:, -2:][:, ::-1] * np.sqrt(np.maximum(values[-2:][::-1], 1e-9))
-    weights = np.divide(1.0, steps**2, out=np.zeros_like(steps), where=steps > 0)
-    laplacian = np.diag(weights.sum(axis=1)) - weights
-    inverse = np.linalg.pinv(laplacian)
-    for _ in range(100):
-        gaps = np.linalg.norm(places[:, None] - places[None], axis=2)
-        pull = np.divide(weights * steps, gaps, out=np.zeros_like(gaps), where=gaps > 1e-9)
-        places = inverse @ ((np.diag(pull.sum(axis=1)) - pull) @ places)
-    _, _, axes = np.linalg.svd(places - places.mean(axis=0), full_matrices=False)
-    turned = (places - places.mean(axis=0)) @ axes.T
-    # Signs of eigenvectors are free: qubit 0 stands above on the left.
-    signs = np.where(turned[0] * np.array([1.0, -1.0]) > 0, -1.0, 1.0)
-    return np.asarray(turned * signs)

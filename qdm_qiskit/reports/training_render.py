@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["LOSSES", "MOST_LISTED", "draw_losses", "loss_rows", "loss_sentences"]
+from ..pages import Chart, Curve
+
+__all__ = [
+    "LOSSES",
+    "MOST_LISTED",
+    "draw_losses",
+    "loss_charts",
+    "loss_rows",
+    "loss_sentences",
+]
 
 MOST_LISTED = 64
 """Most steps whose loss the page lists."""
@@ -42,6 +51,21 @@ def loss_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     count = min(len(losses), MOST_LISTED)
     places = [round(k * (len(losses) - 1) / max(1, count - 1)) for k in range(count)]
     return [{"step": place + 1, "loss": losses[place]} for place in places]
+
+
+def loss_charts(report: dict[str, Any]) -> list[Chart]:
+    """Return the loss of each step as a chart, with the exact ones before and after.
+
+    Args:
+        report: As for :func:`loss_sentences`.
+    """
+    training = report["training"]
+    losses = training["losses"]
+    curves = [Curve("by the counts", list(range(1, len(losses) + 1)), losses)]
+    if training["exact_before"] is not None:
+        ends = [training["exact_before"], training["exact_after"]]
+        curves.append(Curve("without a device", [1, len(losses) + 1], ends, dashed=True))
+    return [Chart("loss", "step of the optimizer", "loss", curves)]
 
 
 def draw_losses(axis: Any, report: dict[str, Any], measured: str, exact: str) -> None:

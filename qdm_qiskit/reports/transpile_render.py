@@ -1,22 +1,28 @@
-"""The three forms of a transpile report, as bytes, from the dict of ``TranspileReport.to_dict``."""
+"""The forms of a transpile report, from the dict of ``TranspileReport.to_dict``."""
 
 from __future__ import annotations
 
-import io
 import json
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..evaluation.chip import ChipErrors
 from ..evaluation.transpile import TranspileReport
 from ..evaluation.transpile_card import PARTS, cost_lines, spread_lines
 from ..files import write_together
+from ..pages import Bars, Dots, Mark, Notes, Page, Panel, Part, Section, Table, render_page
+from .chips import chip_part
+from .figures import check_formats, new_figure, paper_figures, png_bytes
 
 __all__ = [
+    "draw_costs",
     "markdown_table",
     "render_json",
     "render_markdown",
-    "render_png",
+    "transpile_page",
     "write_report",
 ]
 
@@ -32,14 +38,11 @@ def render_markdown(data: dict[str, Any]) -> bytes:
     lines = [
         f"# Transpile report: {data['name']}",
         "",
-        f"Optimization level {data['level']}, best of {len(data['seeds'])} transpiler seeds, "
-        f"verdicts for {data['shots']} shots.",
+        _about(data),
         "",
         "## Logical circuit",
         "",
-        f"{logical['total']['qubits']} qubits, {logical['total']['parameters']} free parameters "
-        "(weights that have values are not counted); "
-        "in one-qubit unitaries and CNOTs:",
+        _logical_sentence(data),
         "",
         *markdown_table(
             ["", *PARTS],
@@ -52,14 +55,7 @@ def render_markdown(data: dict[str, Any]) -> bytes:
     ]
     for backend in data["backends"]:
         lines += ["", *_backend_section(backend)]
-    versions = ", ".join(f"{k} {v}" for k, v in data["versions"].items())
-    lines += [
-        "",
-        "Expected success is the product of 1 - error over gates and measurements; idle success, "
-        "not in it, is what waiting costs by T1 and T2. Depth counts virtual rz and measurements. "
-        f"Seeds {list(data['seeds'])}; {versions}.",
-        "",
-    ]
+    lines += ["", _closing(data), ""]
     return "\n".join(lines).encode()
 
 
@@ -71,22 +67,141 @@ def _backend_section(backend: dict[str, Any]) -> list[str]:
         "",
         *markdown_table(["", *PARTS], cost_lines(backend["cost"])),
         "",
-        f"Seed {backend['best_seed']}; layout {list(backend['layout'])} of "
-        f"{backend['device_qubits']} qubits, measured {list(backend['measured_qubits'])}. "
-        "Over all seeds:",
+        f"{_layout_sentence(backend)} Over all seeds:",
         "",
         *markdown_table(["", "smallest", "median", "largest"], spread_lines(backend["spread"])),
     ]
 
 
-def render_png(data: dict[str, Any]) -> bytes:
-    """Draw bars a device: two-qubit gates and depth, loader below denoiser, and success."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def transpile_page(data: dict[str, Any], chips: Sequence[ChipErrors | None] = ()) -> Page:
+    """Return the report as a page for a browser.
 
-    # Figure and canvas by hand: pyplot would set a global backend for the caller's process.
-    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    Args:
+        data: Result of ``TranspileReport.to_dict``.
+        chips: What is drawn of each device; nothing if empty.
+    """
+    backends = data["backends"]
+    names = [each["backend"] for each in backends]
+    logical = data["logical"]
+    lines = [
+        [title, *(logical[p][key] for p in PARTS)]
+        for title, key in (
+            ("depth", "depth"),
+            ("CNOT depth", "cnot_depth"),
+            ("CNOTs", "cnot_count"),
+        )
+    ]
+    sections = [
+        Section("Devices side by side", _side_by_side(names, backends)),
+        Section(
+            "Logical circuit",
+            [Notes([_logical_sentence(data)]), Table(["", *PARTS], lines)],
+        ),
+    ]
+    for k, backend in enumerate(backends):
+        verdict = backend["verdict"]
+        worst = "Warning: " if verdict["erased"] else ""
+        parts: list[Part] = [
+            Notes(
+                [f"{worst}{verdict['sentence']} ({verdict['method']})", _layout_sentence(backend)]
+            ),
+        ]
+        if chips:
+            parts.append(chip_part(chips[k], backend["backend"]))
+        parts += [
+            Table(["", *PARTS], cost_lines(backend["cost"])),
+            Table(
+                ["over all seeds", "smallest", "median", "largest"], spread_lines(backend["spread"])
+            ),
+        ]
+        sections.append(Section(backend["backend"], parts))
+    sections.append(Section("How to read it", [Notes([_closing(data)])]))
+    return Page(f"Transpile report: {data['name']}", _about(data), sections)
+
+
+def _side_by_side(names: list[str], backends: list[dict[str, Any]]) -> list[Part]:
+    """Return what the circuit costs on each device, and where its success goes."""
+
+    def of(part: str, key: str) -> list[float | None]:
+        return [each["cost"][part][key] for each in backends]
+
+    success = [
+        Mark(k, each["cost"]["total"]["expected_success"]) for k, each in enumerate(backends)
+    ]
+    left = [Mark(k, each["verdict"]["fraction"]) for k, each in enumerate(backends)]
+    lost = [
+        ("gates of the loader", [_lost(v) for v in of("loader", "gate_success")]),
+        ("gates of the denoiser", [_lost(v) for v in of("denoiser", "gate_success")]),
+        ("readout", [_lost(v) for v in of("total", "readout_success")]),
+        ("waiting", [_lost(v) for v in of("total", "idle_success")]),
+    ]
+    panels = [
+        Panel("expected success", success, ends=(0.0, 1.0)),
+        Panel("signal left", left, ends=(0.0, max(1.0, *(mark.value for mark in left)))),
+    ]
+    return [
+        Dots("what is left", names, panels),
+        Bars(
+            "two-qubit gates",
+            names,
+            [(part, of(part, "two_qubit_count")) for part in ("loader", "denoiser")],
+            stacked=True,
+        ),
+        Bars(
+            "depth",
+            names,
+            [(part, of(part, "depth")) for part in ("loader", "denoiser")],
+            stacked=True,
+        ),
+        Bars("where the success goes: -ln of each part's success", names, lost, stacked=True),
+        Notes(
+            [
+                "Parts of -ln(success) add up: twice as long a bar is the square of the success. "
+                "Waiting, by T1 and T2, is not in the expected success."
+            ]
+        ),
+    ]
+
+
+def _lost(success: float | None) -> float | None:
+    """Return -ln of a success; None where it is not known, or nothing is left of it."""
+    return None if success is None or success <= 0 else max(0.0, -math.log(success))
+
+
+def _about(data: dict[str, Any]) -> str:
+    return (
+        f"Optimization level {data['level']}, best of {len(data['seeds'])} transpiler seeds, "
+        f"verdicts for {data['shots']} shots."
+    )
+
+
+def _logical_sentence(data: dict[str, Any]) -> str:
+    total = data["logical"]["total"]
+    return (
+        f"{total['qubits']} qubits, {total['parameters']} free parameters (weights that have values "
+        "are not counted); in one-qubit unitaries and CNOTs:"
+    )
+
+
+def _layout_sentence(backend: dict[str, Any]) -> str:
+    return (
+        f"Seed {backend['best_seed']}; layout {list(backend['layout'])} of "
+        f"{backend['device_qubits']} qubits, measured {list(backend['measured_qubits'])}."
+    )
+
+
+def _closing(data: dict[str, Any]) -> str:
+    versions = ", ".join(f"{k} {v}" for k, v in data["versions"].items())
+    return (
+        "Expected success is the product of 1 - error over gates and measurements; idle success, "
+        "not in it, is what waiting costs by T1 and T2. Depth counts virtual rz and measurements. "
+        f"Seeds {list(data['seeds'])}; {versions}."
+    )
+
+
+def draw_costs(data: dict[str, Any]) -> Any:
+    """Draw bars a device: two-qubit gates and depth, loader below denoiser, and success."""
+    figure = new_figure((9.0, 3.6))
     names = [b["backend"].removeprefix("fake_") for b in data["backends"]]
     panels = figure.subplots(1, 3)
     for axes, key, title in zip(
@@ -109,9 +224,7 @@ def render_png(data: dict[str, Any]) -> bytes:
     figure.suptitle(data["name"])
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
-    return file.getvalue()
+    return figure
 
 
 def markdown_table(head: list[Any], rows: list[list[Any]]) -> list[str]:
@@ -127,27 +240,35 @@ def _colour(verdict: dict[str, Any]) -> str:
     return "#198038" if verdict["fraction"] >= 0.5 else "#f1c21b"
 
 
-def write_report(report: TranspileReport, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Write ``NAME.json``, ``NAME.md`` and ``NAME.png``; an older report of this name is replaced.
+def write_report(
+    report: TranspileReport, folder: str | os.PathLike[str], formats: Sequence[str] = ()
+) -> tuple[Path, ...]:
+    """Write ``NAME.json``, ``.md``, ``.html`` and ``.png``; an older report of this name is replaced.
 
-    All three appear or none.
+    All of them appear or none.
 
     Args:
         report: Report to write.
         folder: Folder of the files; made if it does not exist.
+        formats: Formats of the figure beside PNG: ``svg``, ``pdf``.
 
     Returns:
-        Paths of the JSON, Markdown and PNG files.
+        Paths of the JSON, Markdown, PNG and HTML files, then of other formats.
 
     Raises:
         OutputNotWritable: If the folder cannot be made or written, or the disk is full.
+        UnknownName: If there is no such format.
     """
+    check_formats(formats)
     data = report.to_dict()
+    figure = draw_costs(data)
     rendered = {
         ".json": render_json(data),
         ".md": render_markdown(data),
-        ".png": render_png(data),
+        ".png": png_bytes(figure, dpi=120),
+        ".html": render_page(transpile_page(data, report.chips)).encode(),
     }
     paths = {Path(folder) / f"{report.name}{suffix}": text for suffix, text in rendered.items()}
+    paths |= paper_figures({report.name: figure}, Path(folder), formats)
     write_together(paths)
     return tuple(paths)

@@ -55,9 +55,10 @@ class Evaluation:
     pictures: EvaluationPictures
     """Some of the measured images."""
 
-    def write(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write table and pictures; see :func:`.write_evaluation`."""
-        return write_evaluation(self.report, self.pictures, checked_path(folder, "folder"))
+    def write(self, folder: str | Path, formats: Sequence[str] = ()) -> tuple[Path, ...]:
+        """Write table and pictures; see :func:`.write_evaluation`, also for ``formats``."""
+        place = checked_path(folder, "folder")
+        return write_evaluation(self.report, self.pictures, place, formats)
 
     def __repr__(self) -> str:
         rows = ", ".join(row.name for row in self.report.rows)

@@ -10,6 +10,7 @@ import pytest
 
 from qdm_qiskit.cli.sweep import parse_lists
 from qdm_qiskit.errors import InvalidOption
+from tests.pages.reading import assert_self_contained
 
 
 @pytest.fixture
@@ -19,8 +20,10 @@ def tiny_sweep(tiny):
 
 def test_a_sweep_and_its_files(qdm, tiny_sweep, tmp_path):
     grid = ["--grid", "learning_rate=0.01,0.1", "--seeds", "2", "--out", tmp_path / "out"]
-    done = qdm(*tiny_sweep, *grid, "--sort", "test_loss")
+    done = qdm(*tiny_sweep, *grid, "--sort", "test_loss", "--format", "pdf")
     assert done.code == 0, done.err
+    assert (tmp_path / "out" / "curves.pdf").read_bytes().startswith(b"%PDF")
+    assert f"written  {tmp_path / 'out' / 'curves.pdf'}" in done.out
     assert "4/4" in done.err
     with open(tmp_path / "out" / "runs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -38,9 +41,10 @@ def test_a_sweep_and_its_files(qdm, tiny_sweep, tmp_path):
     losses = [float(row["test_loss"]) for row in rows]
     mean = content["over_seeds"][0]["metrics"]["test_loss"]
     assert mean == pytest.approx((losses[0] + losses[1]) / 2)
-    page = (tmp_path / "out" / "runs.html").read_text()
-    assert "learning_rate" in page
-    assert "data:image/png;base64" in page
+    page = assert_self_contained((tmp_path / "out" / "runs.html").read_text())
+    assert "learning_rate" in page.words()
+    assert len(page.all("polyline") + page.all("path")) == 4  # a curve for each run
+    assert "Training took" in page.words()
     assert (tmp_path / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
     again = qdm("sweep", "--out", tmp_path / "out", "--resume", "--over-seeds", "--json", "--quiet")

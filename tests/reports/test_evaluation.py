@@ -35,6 +35,7 @@ from qdm_qiskit.reports.evaluation_render import (
 )
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample, write_samples
 from qdm_qiskit.training import RunConfig, resolve_run, train
+from tests.pages.reading import assert_self_contained
 
 CONFIG = EvaluationConfig(count=80, resamples=20)
 SETTINGS = {
@@ -214,8 +215,13 @@ def test_warnings_are_said(run, fake, cache):
 def test_an_uncommon_name_is_no_markup(fake, cache, tmp_path):
     images = np.random.default_rng(1).random((80, 1, 4, 4), dtype=np.float32)
     report, pictures = evaluate([fake(images, "<b>|[red]$x$")], CONFIG, cache=cache)
-    _, _, page, *_ = write_evaluation(report, pictures, tmp_path)
-    assert "<b>" not in page.read_text()
+    *_, page = write_evaluation(report, pictures, tmp_path)
+    found = assert_self_contained(page.read_text())
+    assert not found.all("b")
+    assert "<b>|[red]$x$" in found.words()
+    for row in report.to_dict()["rows"]:
+        assert row["source"] in found.words()
+    assert len(found.all("img")) == len(pictures.grids) + len(pictures.pairs)
     render_table(report.to_dict())
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,20 @@ from qdm_qiskit.evaluation.hardware_run import hardware_report
 from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
+from qdm_qiskit.pages import render_page
+from qdm_qiskit.pages.drawing import shown
+from qdm_qiskit.reports.figures import png_bytes
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
 from qdm_qiskit.reports.hardware_render import (
-    render_html,
+    draw_chain,
+    hardware_page,
     render_markdown,
-    render_png,
     shown_steps,
     write_hardware_report,
 )
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
 from tests.helpers import budget, write_run
+from tests.pages.reading import assert_self_contained
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +103,10 @@ def test_all_four_files_are_written_and_open(finished, tmp_path):
     # The measured images stand above the exact ones: both bands change with what they show.
     png = files[3].read_bytes()
     content = report.to_dict()
-    assert render_png(content, pictures.trajectory, pictures.exact) == png
-    assert render_png(content, 1 - pictures.trajectory, pictures.exact) != png
-    assert render_png(content, pictures.trajectory, 1 - pictures.exact) != png
+    measured, exact = pictures.trajectory, pictures.exact
+    assert png_bytes(draw_chain(content, measured, exact)) == png
+    assert png_bytes(draw_chain(content, 1 - measured, exact)) != png
+    assert png_bytes(draw_chain(content, measured, 1 - exact)) != png
     before = {each: each.read_bytes() for each in finished.rglob("*") if each.is_file()}
     write_hardware_report(report, pictures, tmp_path / "page")
     assert {each: each.read_bytes() for each in finished.rglob("*") if each.is_file()} == before
@@ -138,11 +144,40 @@ def test_words_fit_the_numbers(finished):
 
 
 def test_html_escapes_what_it_is_given(finished):
-    content = hardware_report(finished)[0].to_dict()
-    page = render_html({**content, "run": "<script>", "replay": "a < b"}, b"png")
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
+    report, pictures = hardware_report(finished)
+    content = {**report.to_dict(), "run": "<script src=x>", "replay": "a < b"}
+    page = render_page(hardware_page(content, pictures))
+    assert "<script src" not in page
+    assert "&lt;script src=x&gt;" in page
     assert "a &lt; b" in page
+
+
+def test_the_page_has_chain_charts_cost_and_chip(finished):
+    report, pictures = hardware_report(finished)
+    page = assert_self_contained(render_page(hardware_page(report.to_dict(), pictures)))
+    words = page.words()
+    [slider] = page.all("input")
+    assert slider["max"] == "3"
+    for each in report.steps:
+        assert f"after step {each['step']}: 400 shots" in words
+        assert f"distance from exact, raw {each['raw_distance']:.3f}" in words
+    # Raw, mitigated and shots alone; then two fidelities.
+    assert len(page.all("polyline")) == 5
+    for job in report.jobs:
+        assert f"{job.part}, estimated: {shown(job.estimated)}" in words
+    steps = sum(each.estimated for each in report.jobs if each.part.startswith("step"))
+    assert f"estimated, steps: {shown(steps)}" in words
+    plan = replay(finished).plan
+    assert pictures.chip.layout == plan.circuit.physical_qubits
+    assert sum(pictures.chip.uses) == plan.circuit.two_qubit_gates
+    assert "fake_nairobi: errors, and where the circuit is" in words
+
+
+def test_a_device_that_is_not_here_is_not_drawn(finished):
+    report, pictures = hardware_report(finished)
+    found = replace(pictures, chip=None)
+    page = assert_self_contained(render_page(hardware_page(report.to_dict(), found)))
+    assert "fake_nairobi is not drawn" in page.words()
 
 
 def test_an_unfinished_run_has_a_page(copied):

@@ -12,6 +12,7 @@ from qdm_qiskit.evaluation.run import nearest_distance, run_report
 from qdm_qiskit.reports.run_render import write_run_report
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample, write_samples
 from qdm_qiskit.training import resolve_run, train
+from tests.pages.reading import assert_self_contained
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +96,47 @@ def test_written_page_names_both_baselines_and_every_target(sampled: Path, tmp_p
     assert paths[0].read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_page_has_loss_chains_samples_and_cost(sampled: Path, tmp_path: Path) -> None:
+    report, pictures = run_report(sampled)
+    assert {name: each.shape for name, each in pictures.chains.items()} == {
+        "exact": (3, 5, 1, 2, 2),
+        "noisy": (3, 4, 1, 2, 2),
+    }
+    np.testing.assert_array_equal(pictures.chains["exact"][-1], pictures.samples["exact"])
+    text = write_run_report(report, pictures, tmp_path)[2].read_text()
+    assert len(text) < 100_000
+    page = assert_self_contained(text)
+    # Three baselines and the model's two losses, by epoch; then the seconds.
+    assert len(page.all("polyline")) == len([k for k in report.history[0] if "loss" in k][:4]) + 1
+    sliders = [each for each in page.all("input") if each["type"] == "range"]
+    assert [each["max"] for each in sliders] == ["2", "2"]
+    assert len(page.all("img")) == 3
+    assert len(page.all("image")) == 3
+    assert "Training took" in page.words()
+    for note in report.targets:
+        assert note.sentence in page.words()
+
+
+def test_a_path_of_other_images_is_refused(sampled: Path) -> None:
+    path = sampled / "exact" / "samples.npz"
+    content = path.read_bytes()
+    np.savez(path, images=np.zeros((5, 1, 2, 2)), trajectory=np.zeros((3, 4, 1, 2, 2)))
+    try:
+        with pytest.raises(InvalidData, match="path of other images"):
+            run_report(sampled)
+        np.savez(path, images=np.zeros((5, 1, 2, 2)))
+        assert list(run_report(sampled)[1].chains) == ["noisy"]
+    finally:
+        path.write_bytes(content)
+
+
 def test_page_escapes_what_a_folder_is_called(sampled: Path, tmp_path: Path) -> None:
     hostile = sampled.parent / "<script>alert(1)</script>".replace("/", "_")
     sampled.rename(hostile)
     try:
         _, _, page, _ = write_run_report(*run_report(hostile), tmp_path)
-        assert "<script>" not in page.read_text()
+        assert "<script>alert" not in page.read_text()
+        assert "&lt;script&gt;alert" in page.read_text()
     finally:
         hostile.rename(sampled)
 

@@ -11,7 +11,8 @@ from qiskit import QuantumCircuit
 from qdm_qiskit.errors import InvalidOption, TargetUnavailable
 from qdm_qiskit.evaluation.tiles import fidelity, tiles_report
 from qdm_qiskit.execution.snapshots import load_backend
-from qdm_qiskit.reports.tiles_render import chip_positions, write_tiles_report
+from qdm_qiskit.reports.chips import chip_positions
+from qdm_qiskit.reports.tiles_render import write_tiles_report
 from qdm_qiskit.tasks import tiles
 from qdm_qiskit.transpiling.tiles import TileChoice
 from tests.hardware.reading_model import TwoReadings

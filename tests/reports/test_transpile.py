@@ -15,8 +15,11 @@ from qdm_qiskit.errors import (
     UnsupportedCircuit,
 )
 from qdm_qiskit.evaluation.transpile import transpile_report
+from qdm_qiskit.pages import render_page
+from qdm_qiskit.pages.drawing import shown
 from qdm_qiskit.reports import transpile_render as module
-from qdm_qiskit.reports.transpile_render import write_report
+from qdm_qiskit.reports.transpile_render import transpile_page, write_report
+from tests.pages.reading import assert_self_contained
 
 SEEDS = (3, 4, 5)
 
@@ -105,10 +108,10 @@ def test_circuit_without_barrier_is_all_denoiser():
     assert backend.cost.denoiser == backend.cost.total
 
 
-def test_three_files_are_written_and_say_the_same(report, tmp_path):
+def test_files_are_written_and_say_the_same(report, tmp_path):
     paths = write_report(report, tmp_path / "transpile_reports")
-    assert [p.name for p in paths] == ["toy.json", "toy.md", "toy.png"]
-    assert sorted(os.listdir(tmp_path / "transpile_reports")) == ["toy.json", "toy.md", "toy.png"]
+    assert [p.name for p in paths] == ["toy.json", "toy.md", "toy.png", "toy.html"]
+    assert sorted(os.listdir(tmp_path / "transpile_reports")) == sorted(p.name for p in paths)
     data = json.loads(paths[0].read_text())
     assert data == json.loads(json.dumps(report.to_dict()))
     assert data["schema"] == "transpile-report/1"
@@ -118,6 +121,38 @@ def test_three_files_are_written_and_say_the_same(report, tmp_path):
         assert f"## {backend.backend}" in text
         assert f"| two-qubit gates | {backend.cost.loader.two_qubit_count} |" in text
     assert paths[2].read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_draws_each_chip_with_the_circuit_on_it(report):
+    page = assert_self_contained(render_page(transpile_page(report.to_dict(), report.chips)))
+    words = page.words()
+    for backend, chip in zip(report.backends, report.chips, strict=True):
+        assert backend.verdict.sentence in words
+        assert chip.layout == backend.layout
+        assert sum(chip.uses) == backend.cost.total.two_qubit_count
+        for number, physical in enumerate(backend.layout):
+            error = f"readout error {chip.readout_errors[physical]:.2g}"
+            assert f"qubit {physical}, {error}" in words
+            assert f"holds logical qubit {number}" in words
+    used = [each for each in page.all("g") if "qubit used" in (each.get("class") or "")]
+    assert len(used) == sum(len(each.layout) for each in report.backends)
+    assert len(page.all("circle")) >= sum(each.device_qubits for each in report.backends)
+    # Parts of -ln(success) are those of the cost.
+    cost = report.backends[0].cost.total
+    text = f"fake_torino, readout: {shown(-np.log(cost.readout_success))}"
+    assert text in words
+
+
+def test_figures_for_papers(report, tmp_path):
+    paths = write_report(report, tmp_path / "a", ["svg", "pdf"])
+    assert [p.name for p in paths[-2:]] == ["toy.svg", "toy.pdf"]
+    assert paths[-2].read_text().startswith("<?xml")
+    assert paths[-1].read_bytes().startswith(b"%PDF")
+    again = write_report(report, tmp_path / "b", ["svg", "pdf"])
+    assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
+    with pytest.raises(UnknownName, match="format of figures called 'eps'"):
+        write_report(report, tmp_path / "c", ["eps"])
+    assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.slow

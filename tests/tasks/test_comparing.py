@@ -11,10 +11,12 @@ from qdm_qiskit.cli.main import EXIT_ERROR
 from qdm_qiskit.errors import InvalidOption, UnknownName
 from qdm_qiskit.evaluation.comparison import Comparison, comparison_table
 from qdm_qiskit.overview import RunRow
-from qdm_qiskit.reports.comparison_render import comparison_png
+from qdm_qiskit.reports.comparison_render import draw_comparison
+from qdm_qiskit.reports.figures import png_bytes
 from qdm_qiskit.tasks import compare, cost
 from qdm_qiskit.tasks.comparing import cost_on_device, listed_devices
 from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
+from tests.pages.reading import assert_self_contained
 
 SMALL = {"image_size": 2, "depth": 1, "num_steps": 2}
 WORDS = [part for k, v in SMALL.items() for part in ("--set", f"{k}={v}")]
@@ -149,7 +151,7 @@ def test_more_devices_do_those_alone(tmp_path, monkeypatch):
     assert again.table.options == ("level",)
     assert other.table.options == ("loader",)
     assert {row.options["loader"] for row in other.table.rows} == {"exact", "own"}
-    assert comparison_png(again.table).startswith(b"\x89PNG")
+    assert png_bytes(draw_comparison(again.table)).startswith(b"\x89PNG")
 
 
 def test_the_command_writes_and_fails(qdm, tmp_path):  # noqa: F811
@@ -165,7 +167,9 @@ def test_the_command_writes_and_fails(qdm, tmp_path):  # noqa: F811
     content = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert content["schema"] == "qdm-comparison/1"
     assert content["failing"] == []
-    assert "has 3 qubits" in (tmp_path / "out" / "comparison.html").read_text()
+    page = assert_self_contained((tmp_path / "out" / "comparison.html").read_text())
+    assert "has 3 qubits" in page.words()
+    assert len(page.all("circle")) == 5  # the device that runs, in each panel
     bad = qdm(*command, "--fail-above", "cnots=1", "--json")
     assert bad.code == 1
     assert json.loads(bad.out)["failing"][0].startswith("fake_quito: cnots")

@@ -42,10 +42,12 @@ from qdm_qiskit.hardware.plan.run_plan import read_plan
 from qdm_qiskit.hardware.providers.settings import ServiceSettings
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.replay import replay
+from qdm_qiskit.pages.drawing import shown as drawn
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
 from qdm_qiskit.reports.hardware_render import write_hardware_report
 from qdm_qiskit.tasks import QnnRun
 from tests.hardware.run.test_call_chain import Killed, Shelf, copied, killed_at
+from tests.pages.reading import assert_self_contained
 from tests.tasks.test_qnn import KINDS, OBSERVABLES, W, X, circuit, estimator, line, sampler
 
 DEVICE = "local:fake_nairobi"
@@ -451,4 +453,7 @@ def test_a_qnn_without_inputs_and_a_page_of_many_outputs(tmp_path):
     files = write_hardware_report(report, pictures, tmp_path / "page")
     text = files[1].read_text()
     assert "64 of 720 outputs are listed" in text
+    shown = assert_self_contained(files[2].read_text())
+    assert len(shown.all("circle")) == 2 * 64  # each listed output, measured and exact
+    assert f"row 0, output 0, exact: value {drawn(report.qnn['exact'][0][0])}" in shown.words()
     assert text.count("\n| ") < 80

@@ -33,6 +33,7 @@ from qdm_qiskit.tasks.run_work import run_work
 from qdm_qiskit.transpiling.passes import transpile_for
 from tests.artifacts.test_transpile_reports import assert_same
 from tests.helpers import ROOT, write_run
+from tests.pages.reading import assert_self_contained
 from tests.state_runs import write_state_run
 
 COMMITTED = json.loads((ROOT / "qdm_qiskit/models/costs.json").read_text())
@@ -177,9 +178,12 @@ def test_the_command_writes_a_row_a_circuit_and_a_total(tmp_path, capsys) -> Non
     data = json.loads((tmp_path / "koelle-qunet-L8.json").read_text())
     assert data["schema"] == "calls-report/1"
     page = (tmp_path / "koelle-qunet-L8.md").read_text()
+    shown = assert_self_contained((tmp_path / "koelle-qunet-L8.html").read_text()).words()
     for row in data["backends"][0]["rows"]:
         assert row["content"] in out
         assert row["content"] in page
+        assert row["content"] in shown
+    assert f"{data['backends'][0]['total']['jobs']} jobs" in shown
     assert f"{data['backends'][0]['total']['jobs']} jobs" in out
 
 

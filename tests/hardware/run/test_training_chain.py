@@ -37,6 +37,7 @@ from qdm_qiskit.sampling import load_run
 from qdm_qiskit.training.by_calls import CallTraining
 from tests.hardware.run.test_call_chain import Killed, Shelf, killed_at
 from tests.helpers import write_run
+from tests.pages.reading import assert_self_contained
 
 DEVICE = "local:fake_manila"
 
@@ -152,6 +153,10 @@ def test_its_page_has_losses_and_cost(done, tmp_path):
         "report.html",
         "report.png",
     }
+    shown = assert_self_contained((tmp_path / "report.html").read_text())
+    assert "loss: loss by step of the optimizer" in [
+        each.get("aria-label") for each in shown.all("svg")
+    ]
 
 
 @pytest.mark.slow

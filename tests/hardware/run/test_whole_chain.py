@@ -20,7 +20,8 @@ from qdm_qiskit.hardware.plan.prepare import PlanConfig, make_plan
 from qdm_qiskit.hardware.run.commands import resume_run, run_state, submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.hardware.run.whole_chain import WholeChain
-from qdm_qiskit.reports.hardware_render import render_html, render_markdown, render_png
+from qdm_qiskit.pages import render_page
+from qdm_qiskit.reports.hardware_render import draw_chain, hardware_page, render_markdown
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
 from tests.hardware.plan.test_chains import folder, planned, run_of  # noqa: F401 (fixtures)
 from tests.hardware.run.test_call_chain import Killed, Shelf, copied, killed_at
@@ -285,8 +286,8 @@ def test_the_page_has_the_expected_and_the_measured_share(run_of, tmp_path):
     assert f"{min(plan.chain.kept):.3g} to {max(plan.chain.kept):.3g} of the 100 shots" in text
     assert "All 4 steps are one circuit, whose ancillas are measured, reset and used again" in text
     assert "T = 4 in one circuit, done" in text
-    png = render_png(content, pictures.trajectory, pictures.exact)
-    assert "All 4 steps" in render_html(content, png)
+    assert "All 4 steps" in render_page(hardware_page(content, pictures))
+    draw_chain(content, pictures.trajectory, pictures.exact)
     manifest = json.loads((plan.folder / "manifest.json").read_text())
     assert manifest["chain"]["kept"] == list(plan.chain.kept)
     told = qdm.replay(plan.folder).to_dict()
