@@ -15,6 +15,7 @@ import numpy as np
 
 from ..jit.columns import LEAST_DIGITS, with_neighbours
 from .blocks import Block
+from .column_order import smallest_first
 
 __all__ = [
     "COLUMN_FLOPS",
@@ -189,10 +190,14 @@ def observable_columns(
         column.start = sum(digit * 4**k for k, (_, digit) in enumerate(string))
         column.start_digits = column.digits
         place = {q: k for k, q in enumerate(column.qubits)}
+        reached, cone = set(column.qubits), list[int]()
         for k in late:
+            if not exact[k] or not reached.isdisjoint(blocks[k].qubits):
+                reached.update(blocks[k].qubits)
+                cone.append(k)
+        for j in smallest_first([blocks[k].qubits for k in cone], column.qubits):
+            k = cone[j]
             qubits = blocks[k].qubits
-            if exact[k] and not any(q in place for q in qubits):
-                continue
             for qubit in qubits:
                 if qubit not in place:
                     place[qubit] = len(column.qubits)
@@ -236,7 +241,9 @@ def state_column(
         at = tuple(place[q] for q in blocks[k].qubits)
         column.steps.append(Step(column.digits, k, at))
 
-    for k in reversed(past):
+    past.reverse()
+    for j in smallest_first([blocks[k].qubits for k in past], covered):
+        k = past[j]
         qubits = blocks[k].qubits
         if len(qubits) == 1 and qubits[0] not in place:
             waiting.setdefault(qubits[0], []).append(k)  # while the column is small without it
