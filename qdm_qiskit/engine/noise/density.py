@@ -25,8 +25,9 @@ from .base import Arguments, NoisyProgram, confusion_terms
 from .blocks import fuse
 from .channels import PAULIS, ReadoutMap
 from .column_layout import ObservableLayout, StateLayout, late_blocks, runs_on_columns
-from .column_runner import table_numbers
-from .columns import Column, String, observable_columns, state_column
+from .column_reading import table_numbers
+from .column_steps import Column
+from .columns import String, observable_columns, state_column
 from .lowering import Event, NoisyCircuit
 from .matrices import BlockMatrices, SampleRotations, SampleStarts
 from .memory import check_memory
@@ -445,7 +446,7 @@ class DensityProgram(NoisyProgram):
         if way.pictures.backward is None:
             needed += 2 * batch * (len(way.strings) + (4 ** len(way.covered)))
         else:
-            needed += threads * table_numbers(way.columns, batch)
+            needed += threads * table_numbers(max(len(c.qubits) for c in way.columns), batch)
             if any(len(each) > 1 for each in way.pictures.forward.orders.values()):
                 # All observables at the start of the circuit; what autograd keeps, and their gradients.
                 needed += (3 if kept else 1) * len(way.strings) * 4 ** len(self.active)
