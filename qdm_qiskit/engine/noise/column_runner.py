@@ -17,27 +17,22 @@ import torch
 from torch import Tensor
 
 from ..evolution.autograd_ops import in_full_precision, packed
-from ..jit.column_parts import length
 from ..jit.columns import ColumnKernels, column_kernels
 from ..jit.tile_work import share
+from .column_memory import RECORDS_AT_ONCE, needs_of
 from .column_part_writer import ColumnPlan
-from .column_reading import table_numbers
 from .column_records import Base, Matrix, Tables, Want, placed
 from .column_steps import Column
 from .column_sums import MatrixSums
 from .column_writer import write_column
 from .working_memory import working_memory
 
-__all__ = ["KEPT_BYTES", "KEPT_TABLES", "RECORDS_AT_ONCE", "Again", "ColumnRunner"]
+__all__ = ["KEPT_TABLES", "Again", "ColumnRunner"]
 
 _ALIGNED = 64
 """Bytes of the widest vectors, at multiples of which vectors begin."""
-KEPT_BYTES = 2**24
-"""Bytes of vectors of all columns that are kept from the way there to the way back."""
 KEPT_TABLES = 32
 """Batch sizes, and wishes of a backward pass, whose records are kept."""
-RECORDS_AT_ONCE = 32
-"""Samples whose records are written at once."""
 
 Again = Callable[[Tensor | None, Sequence[Tensor]], Tensor]
 """The same results from initial states and stacks, in calls that autograd knows."""
@@ -71,14 +66,9 @@ class ColumnRunner:
         self.sums = MatrixSums(matrices)
         self._tables: dict[tuple[object, ...], list[Tables]] = {}
         self._held: dict[tuple[bytes, np.dtype[Any]], np.ndarray] = {}
-        self._largest = max((length(column.digits) for column in columns), default=0)
-        kept = max((column.kept_numbers for column in columns), default=0)
-        self.kept_numbers = kept + (0 if read is None else self._largest)
-        """Numbers that the way there of a column keeps for the way back."""
-        self._parts = max((column.part_numbers for column in columns), default=0)
-        self._digits = max((len(column.qubits) for column in columns), default=0)
+        self.needs = needs_of(columns, read=read is not None)
         self._plan = ColumnPlan(
-            matrices, self.sums.widths, width, zeros, self.kept_numbers, self._address
+            matrices, self.sums.widths, width, zeros, self.needs.kept, self._address
         )
 
     def run(
@@ -99,10 +89,10 @@ class ColumnRunner:
         given = [each for each in (start, *stacks) if each is not None]
         keep = torch.is_grad_enabled() and any(each.requires_grad for each in given)
         count = batch if self.states else len(self.columns)
-        size = count * self.kept_numbers * given[0].element_size()
+        size = given[0].element_size()
         work = given[0].new_empty(0)
-        if keep and size <= KEPT_BYTES:
-            work = torch.empty(size + _ALIGNED, dtype=torch.uint8)
+        if keep and self.needs.keeps(count, size):
+            work = torch.empty(count * self.needs.kept * size + _ALIGNED, dtype=torch.uint8)
         found: Tensor = _Run.apply(self, batch, work, start, again, *stacks)
         return found
 
@@ -131,15 +121,7 @@ class ColumnRunner:
         kernels, keep = column_kernels(double=dtype == torch.float64), len(kept) > 0
         tables = self._records(kernels, batch, want, keep=keep, start=start)
         backward = want is not None
-        made_again = self.kept_numbers if backward and not keep else 0
-        tables_of = 0 if self.read is None else table_numbers(self._digits, batch)
-        sizes = [
-            self._largest,
-            self._largest if backward else 0,
-            self._parts,
-            made_again,
-            tables_of,
-        ]
+        sizes = self.needs.working(batch, backward=backward, keep=keep)
         aligned = [-(-size * kernels.itemsize // _ALIGNED) * _ALIGNED for size in sizes]
         at_once = RECORDS_AT_ONCE if self.states else 1
 
@@ -170,7 +152,7 @@ class ColumnRunner:
                     shared.add_(own)
 
         count, lock = batch if self.states else len(self.columns), threading.Lock()
-        share(run, count, self._largest, 1, max(len(each.steps) for each in self.columns) or 1)
+        share(run, count, self.needs.vector, 1, max(len(each.steps) for each in self.columns) or 1)
 
     # ------------------------------------------------------------------ records
 

@@ -100,12 +100,12 @@ class Column:
             waiting = []
         return found + _grouped(waiting)
 
-    @property
+    @cached_property
     def kept_numbers(self) -> int:
         """Numbers that the way there keeps for the way back: the column before each group."""
         return sum(4**each.digits for each in self.groups if isinstance(each, Group))
 
-    @property
+    @cached_property
     def part_numbers(self) -> int:
         """Numbers of the parts that are held at a time on the way back."""
         each = (
@@ -114,12 +114,6 @@ class Column:
             if isinstance(group, Group)
         )
         return max(each, default=0)
-
-    def numbers(self, *, kept: bool) -> int:
-        """Return how many numbers its work takes: if kept, what a backward pass needs."""
-        if not kept:
-            return 4**self.digits + self.part_numbers
-        return 2 * 4**self.digits + self.kept_numbers + self.part_numbers
 
     def indices(self, weights: dict[int, int]) -> np.ndarray:
         """Return, for each number of the column, where it is if each qubit's digit counts so much."""

@@ -274,11 +274,11 @@ def forced(program: DensityProgram, backward: bool | None, monkeypatch) -> list[
     def columns(key, strings, arguments, readout):
         if backward is None:
             return None
-        way = program._way(arguments.covered, readout, strings, backward=backward)
+        way = program._ways.way(arguments.covered, readout, strings, backward=backward)
         taken.append(way.columns is not None)
         return way if taken[-1] else None
 
-    monkeypatch.setattr(program, "_columns", columns)
+    monkeypatch.setattr(program._ways, "choose", columns)
     return taken
 
 
@@ -473,7 +473,7 @@ def test_an_observable_pays_for_its_light_cone_only():
     value = program.expectation([observable], x, w)
     small = SparsePauliOp.from_sparse_list([("ZX", [3, 1], 1.0)], local)
     assert torch.allclose(value, part.expectation([small], x[:, :local], w[:local]), atol=1e-12)
-    (way,) = (way for way in program._ways.values() if way.pictures.backward is None)
+    (way,) = (way for way in program._ways.known.values() if way.pictures.backward is None)
     assert way.columns is not None
     assert way.columns[0].digits == local
 
@@ -512,4 +512,4 @@ def test_blocks_of_three_qubits_and_forward_mode_run_in_torch():
     bound = density.bind(circuit, inputs, weights, x[0].numpy(), w.numpy())
     expected = np.diag(density.aer_matrix(bound, relaxing())).real
     assert np.abs(wide.probabilities(x, w)[0].numpy() - expected).max() < 1e-10
-    assert all(way.columns is None for way in wide._ways.values())
+    assert all(way.columns is None for way in wide._ways.known.values())
