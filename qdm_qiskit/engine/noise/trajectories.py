@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 CHUNK_BYTES = 2**28
-"""Bytes that autograd keeps of the trajectories that are evolved at once."""
+"""Bytes of the states that autograd keeps of the trajectories that are evolved at once."""
 MAX_VARIANCE_FACTOR = 100.0
 """Largest :attr:`TrajectoryProgram.variance_factor` of an estimator that is not refused."""
 
@@ -252,14 +252,17 @@ class TrajectoryProgram(NoisyProgram):
         batch, like = arguments.batch, arguments.like
         plan = self._plan(arguments.covered)
         blocks, order = plan.blocks, plan.order
+        # Chunks decide which branches a generator draws: their size stays as it was.
         one = 2 * like.element_size() * batch * 2 ** len(self.active) * (3 * len(blocks) + 3)
-        check_memory(
-            one,
-            like.device,
-            f"One trajectory of {len(self.active)} qubits for {batch} samples",
-            "use fewer samples or fewer qubits",
-        )
         chunk = max(1, min(trajectories, CHUNK_BYTES // one))
+        check_memory(
+            chunk * (one + self._bytes_of_operators(plan, batch, like.element_size())),
+            like.device,
+            f"{chunk} trajectories of {len(self.active)} qubits for {batch} samples"
+            if chunk > 1
+            else f"One trajectory of {len(self.active)} qubits for {batch} samples",
+            "use fewer trajectories, fewer samples or fewer qubits",
+        )
         edges = [torch.from_numpy(edge) for edge in plan.edges]
         recorded = (arguments.inputs, arguments.weights, arguments.state)
         needs_grad = torch.is_grad_enabled() and any(
@@ -294,6 +297,14 @@ class TrajectoryProgram(NoisyProgram):
             total = value if total is None else total + value
         assert total is not None  # there is at least one trajectory
         return self._connected(total / trajectories, arguments)
+
+    @staticmethod
+    def _bytes_of_operators(plan: TrajectoryPlan, batch: int, itemsize: int) -> int:
+        """Return the bytes of what one trajectory of each sample draws and multiplies."""
+        # Operators that were drawn, their products within a block, and the gradients of these.
+        operators = 3 * 16 * sum(len(block.factors) for block in plan.blocks)
+        draws = 16 * len(plan.edges)  # numbers in double precision, and branches
+        return batch * (2 * itemsize * operators + draws)
 
     def _evolve(
         self,
