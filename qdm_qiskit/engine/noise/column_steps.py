@@ -21,8 +21,8 @@ __all__ = [
 ]
 
 COLUMN_FLOPS = 110e9
-"""Real multiplications and additions in a second of one core's time (float32), as if no entry of a block
-were zero: the median of steps on 8 and 9 qubits, by ``benchmarks/noise.py --cost``."""
+"""Real multiplications and additions in a second of one core's time (float32), as if no entry of a
+block were zero: the median of steps on 8 and 9 qubits, by ``benchmarks/noise.py --cost``."""
 STEP_SECONDS = 1e-6
 """Seconds that a step on the smallest vector takes, forward and back."""
 ROW_DIGITS = 4

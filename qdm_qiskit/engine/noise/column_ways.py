@@ -20,7 +20,7 @@ from .constants import Constants
 from .density_layouts import KEPT_CHOICES, WIDTHS, Layout, Layouts, picture_seconds
 from .matrices import SampleStarts
 from .memory import check_memory
-from .pauli_vectors import pauli_vector
+from .pauli_vectors import initial_numbers, pauli_vector
 from .pictures import Action, Picture, Pictures
 
 __all__ = ["FEW_STRINGS", "MAX_COLUMN_BLOCK", "MAX_DIGITS", "ColumnWays", "Way"]
@@ -242,9 +242,8 @@ class ColumnWays:
         # Cosines, sines and sums of terms; back, sums, all entries, and a gradient of each term.
         numbers += (8 if kept else 3) * way.own_numbers * batch
         if arguments.state is not None:
-            # Complex numbers, in another order, a product with them, and its parts: two real ones each.
-            initial = batch * 4 ** len(way.covered)
-            numbers += (10 if arguments.state.requires_grad and kept else 8) * initial
+            back = kept and arguments.state.requires_grad
+            numbers += initial_numbers(len(way.covered), batch, back=back)
         if not states:
             numbers += way.pictures.forward.numbers(batch, kept=kept)
             numbers += 8 * len(self._active) * batch  # vectors of samples, and their gradients

@@ -24,7 +24,13 @@ from .constants import Constants
 from .density_layouts import WIDTHS, Layouts, picture_seconds
 from .lowering import NoisyCircuit
 from .memory import check_memory
-from .pauli_vectors import contracted, contraction_numbers, on_every_digit, pauli_vector
+from .pauli_vectors import (
+    contracted,
+    contraction_numbers,
+    initial_numbers,
+    on_every_digit,
+    pauli_vector,
+)
 from .pictures import run_observables
 
 __all__ = ["MAX_MATRIX_QUBITS", "DensityProgram"]
@@ -220,9 +226,9 @@ class DensityProgram(NoisyProgram):
         numbers = pictures.forward.numbers(batch, kept=kept)
         # Results and what is made of them: sums and differences of outcomes, and their gradients.
         numbers += (6 if kept else 4) * len(strings) * batch
-        if arguments.state is not None:  # see ColumnWays.needed_bytes
-            initial = batch * 4 ** len(arguments.covered)
-            numbers += (10 if arguments.state.requires_grad and kept else 8) * initial
+        if arguments.state is not None:
+            back = kept and arguments.state.requires_grad
+            numbers += initial_numbers(len(arguments.covered), batch, back=back)
         if pictures.backward is not None:
             numbers += pictures.backward.numbers(len(strings), kept=kept)
             numbers += 2 * len(strings) * 4 ** len(self.active)

@@ -12,19 +12,51 @@ from .channels import PAULIS
 from .constants import Constants
 from .pictures import Picture, Pictures
 
-__all__ = ["contracted", "contraction_numbers", "on_every_digit", "pauli_vector"]
+__all__ = [
+    "contracted",
+    "contraction_numbers",
+    "initial_numbers",
+    "on_every_digit",
+    "pauli_vector",
+]
+
+_COPIES = 12
+"""Real vectors for which :func:`pauli_vector` takes room: complex ones in another order, the product
+with them and its parts, of two each, with what lies idle between them."""
+_BACK = 2
+"""As many more on the way back."""
 
 
 def pauli_vector(states: Tensor, constants: Constants) -> Tensor:
     """Return ``tr(P |psi><psi|)`` for all P, ``(4**k, batch)``, of amplitudes ``(batch, 2**k)``."""
     batch, size = states.shape
     k = size.bit_length() - 1
-    rho = (states.unsqueeze(2) * states.conj().unsqueeze(1)).reshape(batch, *[2] * (2 * k))
     axes = [axis for p in range(k) for axis in (1 + p, 1 + k + p)]
-    pairs = rho.permute(0, *axes).reshape(batch, 4**k)
     # tr(P rho) = sum_ij conj(P)_ij rho_ij, as P is Hermitian.
     matrix = constants.of("vector", PAULIS.reshape(4, 4).conj(), states.real.detach(), states.dtype)
-    return on_every_digit(pairs, matrix).real.t().contiguous()
+    # No name holds what is large, so that it goes when the next is there.
+    return (
+        on_every_digit(
+            (states.unsqueeze(2) * states.conj().unsqueeze(1))
+            .reshape(batch, *[2] * (2 * k))
+            .permute(0, *axes)
+            .reshape(batch, 4**k),
+            matrix,
+        )
+        .real.t()
+        .contiguous()
+    )
+
+
+def initial_numbers(qubits: int, batch: int, *, back: bool) -> int:
+    """Return how many real numbers initial states take as vectors, at most at a time.
+
+    Args:
+        qubits: That they cover.
+        batch: Samples.
+        back: True if their gradient is wanted.
+    """
+    return (_COPIES + (_BACK if back else 0)) * batch * 4**qubits
 
 
 def on_every_digit(x: Tensor, matrix: Tensor) -> Tensor:

@@ -256,7 +256,7 @@ class TrajectoryProgram(NoisyProgram):
         one = 2 * like.element_size() * batch * 2 ** len(self.active) * (3 * len(blocks) + 3)
         chunk = max(1, min(trajectories, CHUNK_BYTES // one))
         check_memory(
-            chunk * (one + self._bytes_of_operators(plan, batch, like.element_size())),
+            chunk * self._bytes_of_one(plan, batch, like.element_size()),
             like.device,
             f"{chunk} trajectories of {len(self.active)} qubits for {batch} samples"
             if chunk > 1
@@ -298,13 +298,14 @@ class TrajectoryProgram(NoisyProgram):
         assert total is not None  # there is at least one trajectory
         return self._connected(total / trajectories, arguments)
 
-    @staticmethod
-    def _bytes_of_operators(plan: TrajectoryPlan, batch: int, itemsize: int) -> int:
-        """Return the bytes of what one trajectory of each sample draws and multiplies."""
+    def _bytes_of_one(self, plan: TrajectoryPlan, batch: int, itemsize: int) -> int:
+        """Return the bytes of one trajectory of each sample, with what autograd keeps of it."""
+        # A state before each block; what is read, its gradient, and those that are worked on.
+        states = 2 ** len(self.active) * (len(plan.blocks) + 6)
         # Operators that were drawn, their products within a block, and the gradients of these.
         operators = 3 * 16 * sum(len(block.factors) for block in plan.blocks)
         draws = 16 * len(plan.edges)  # numbers in double precision, and branches
-        return batch * (2 * itemsize * operators + draws)
+        return batch * (2 * itemsize * (states + operators) + draws)
 
     def _evolve(
         self,

@@ -108,6 +108,7 @@ def test_predictions_are_no_less_and_no_three_times_what_is_taken(
     finally:
         torch.set_num_threads(threads)
     (predicted,) = asked
+    print("MEM", qubits, predicted >> 20, taken >> 20)
     assert taken <= predicted + SLACK
     assert predicted <= 3 * taken + SLACK
 
@@ -138,5 +139,6 @@ def test_a_chunk_of_trajectories_takes_what_was_predicted(qubits, monkeypatch):
     asked.clear()
     taken = peak_of(lambda: step(1600 if qubits == 4 else 300))
     (predicted,) = asked
+    print("MEM", qubits, predicted >> 20, taken >> 20)
     assert taken <= predicted + SLACK
     assert predicted <= 3 * taken + SLACK
