@@ -19,7 +19,7 @@ REFS = Path("/proc/self/clear_refs")
 SLACK = 2**24
 """Bytes that the allocator keeps, and that no prediction of megabytes knows."""
 FACTOR = 4
-"""How many times as much may be predicted: gaps between tensors are counted, and are not always there."""
+"""How many times as much may be predicted: gaps between tensors count, and are not always there."""
 
 
 def of_process(name: str) -> int:
