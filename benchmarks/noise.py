@@ -17,6 +17,11 @@ The same steps beside TensorCircuit-NG's jitted density matrices, in one process
 (`make bench` makes the environment that has it):
 
     python benchmarks/noise.py --peer 4 6 [--rounds 10] [--json FILE]
+
+Growth a qubit, 6 to 10; 12 qubits by trajectories, with their variance; what the cost model says beside
+what ways take, and the constant that fits (processor time, one thread); or all three:
+
+    python benchmarks/noise.py --growth | --trajectories | --cost | --sizes [--rounds 10] [--json FILE]
 """
 
 from __future__ import annotations
@@ -33,6 +38,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+import noise_sizes
 import numpy as np
 import torch
 from qiskit import QuantumCircuit, qpy
@@ -262,9 +268,25 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--beside", type=Path, help="folder of another checkout")
     parser.add_argument("--peer", type=int, nargs="+", help="qubits beside TensorCircuit-NG")
+    parser.add_argument("--growth", action="store_true", help="6 to 10 qubits")
+    parser.add_argument("--trajectories", action="store_true", help="12 qubits")
+    parser.add_argument("--cost", action="store_true", help="the cost model beside what ways take")
+    parser.add_argument("--sizes", action="store_true", help="these three")
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     machine.one_thread()
+    if options.growth or options.trajectories or options.cost or options.sizes:
+        found = {}
+        if options.growth or options.sizes:
+            found["growth"] = noise_sizes.growth(chain, prepared, options.rounds)
+        if options.trajectories or options.sizes:
+            each = noise_sizes.by_trajectories(chain, 12, 256, min(options.rounds, 3))
+            found["trajectories"] = {"12 qubits": each}
+        if options.cost or options.sizes:
+            found["cost"] = noise_sizes.costs(chain, [6, 7, 8, 9], min(options.rounds, 5))
+        for name, each in found.items():
+            write(options.json, {name: {"machine": machine.describe(), **each}})
+        return
     if options.beside is not None:
         measured = beside(options.beside, options.rounds)
         write(options.json, {"beside": {"machine": machine.describe(), "ms": measured}})

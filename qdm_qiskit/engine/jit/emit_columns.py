@@ -24,39 +24,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from .column_forms import FIELDS, LANES, Form, Mode, Pattern, entries
 from .emit_vectors import INT32, INT64, VectorWriter, carrying, indices, loop
 
-__all__ = [
-    "FIELDS",
-    "LANES",
-    "ColumnWriter",
-    "Form",
-    "Mode",
-    "Pattern",
-    "entries",
-]
+__all__ = ["ColumnWriter"]
 
-LANES = 16
-"""Numbers of a row of a part: two digits."""
-FIELDS = 8
-"""Numbers of a record: the function's address and its seven arguments."""
 _FLUSH = 0x8040
 """Bits of the control register that take subnormal operands and results as zero."""
-
-Mode = Literal["runs", "turned"]
-Form = Literal["forward", "transposed"]
-Pattern = tuple[int, ...]
-"""For each row of a matrix the columns that may hold anything but zero, column k as bit k."""
-
-
-def entries(pattern: Pattern) -> list[tuple[int, int]]:
-    """Return the rows and columns of a pattern, row by row."""
-    return [(r, c) for r, mask in enumerate(pattern) for c in range(len(pattern)) if mask >> c & 1]
 
 
 class ColumnWriter:

@@ -3,7 +3,8 @@
 A column is a vector over the numbers of its digits, and a sample has a vector of 4 for each digit's
 qubit; the value is the sum of the column times the product of these. Digits are split into a low, a
 middle and a high table of products, ``(4**k, samples)``, so that the sum over the first two is a
-product of matrices that stay near the core. Samples are the lanes, 16 at a time; those beyond the batch
+product of matrices that stay near the core; between rows of the high one the column may have gaps.
+Samples are the lanes, 16 at a time; those beyond the batch
 are zero.
 """
 
@@ -14,17 +15,13 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
-from .emit_columns import FIELDS, LANES
+from .column_forms import FIELDS, LANES, LOW_DIGITS
 from .emit_vectors import INT32, INT64, VectorWriter, carrying, loop
 
 __all__ = [
     "LEAST_READ",
-    "LOW_DIGITS",
     "ProductWriter",
 ]
-
-LOW_DIGITS = 3
-"""Digits of the low and of the middle table, at most."""
 
 LEAST_READ = 2
 """Digits of the shortest column that is read: a row of the low table for each lane."""
@@ -118,14 +115,15 @@ class ProductWriter:
     def read(self, rows: int) -> ir.Function:
         """Write (column, values, high, middle, low, shape, samples): write a column's values.
 
-        The shape is the number of rows of each table, and a number that :meth:`unread` reads; middle
-        rows are taken ``rows`` at a time.
+        The shape is the number of rows of each table, a number that :meth:`unread` reads, and how many
+        numbers of the column lie between two rows of the high table; middle rows are taken ``rows`` at
+        a time.
         """
         function, b = self.vec.function("read", FIELDS - 1)
         column, values, *tables, shape, samples = function.args
         column, values = self._reals(b, column), self._reals(b, values)
         high, middle, low = (self._reals(b, each) for each in tables)
-        highs, middles, lows, _ = self._shape(b, shape)
+        highs, middles, lows, _, apart = self._shape(b, shape)
         rows = min(rows, self._rows)
         with self._lanes(b, samples) as shift:
             self._set(b, values, shift, self.vec.zero())
@@ -136,7 +134,7 @@ class ProductWriter:
             zero = [self.vec.zero()]
             with carrying(b, b.sdiv(middles, INT64(rows)), zero) as (k, inner, more):
                 m, total = b.mul(k, INT64(rows)), inner[0]
-                start = b.mul(b.add(b.mul(t, middles), m), lows)
+                start = b.add(b.mul(t, apart), b.mul(m, lows))
                 found = self._low_sums(b, rows, column, start, low, lows, samples, shift)
                 for j, each in enumerate(found):
                     factor = self._row(b, middle, b.add(m, INT64(j)), samples, shift)
@@ -155,7 +153,7 @@ class ProductWriter:
         """
         function, b = self.vec.function("seed", FIELDS - 1)
         given, grad, *tables, shape, samples = function.args
-        highs, middles, lows, distance = self._shape(b, shape)
+        highs, middles, lows, distance, apart = self._shape(b, shape)
         turned = self._reals(b, b.add(tables[2], distance))
         given, grad = self._reals(b, given), self._reals(b, grad)
         high, middle, low = (self._reals(b, each) for each in tables)
@@ -174,7 +172,7 @@ class ProductWriter:
                 loop(b, b.sdiv(lows, INT64(LANES))) as line,
             ):
                 m, column = b.mul(k, INT64(rows)), b.mul(line, INT64(LANES))
-                start = b.add(b.mul(b.add(b.mul(t, middles), m), lows), column)
+                start = b.add(b.add(b.mul(t, apart), b.mul(m, lows)), column)
                 at = [b.add(start, b.mul(INT64(r), lows)) for r in range(rows)]
                 # The first samples' are written over what was there, which may be no number.
                 before = [b.select(first, self.vec.zero(), self._get(b, grad, each)) for each in at]
@@ -199,7 +197,7 @@ class ProductWriter:
         function, b = self.vec.function("unread", FIELDS - 1)
         given, column, *tables, shape, samples = function.args
         given, column = self._reals(b, given), self._reals(b, column)
-        highs, middles, lows, distance = self._shape(b, shape)
+        highs, middles, lows, distance, apart = self._shape(b, shape)
         grads = [self._reals(b, b.add(each, distance)) for each in tables]
         high, middle, low = (self._reals(b, each) for each in tables)
         rows, low_rows = min(rows, self._rows), min(low_rows, self._rows)
@@ -211,7 +209,7 @@ class ProductWriter:
             zero = [self.vec.zero()]
             with carrying(b, b.sdiv(middles, INT64(rows)), zero) as (k, inner, more):
                 m, total = b.mul(k, INT64(rows)), inner[0]
-                start = b.mul(b.add(b.mul(t, middles), m), lows)
+                start = b.add(b.mul(t, apart), b.mul(m, lows))
                 found = self._low_sums(b, rows, column, start, low, lows, samples, shift)
                 for j, each in enumerate(found):
                     row = b.add(m, INT64(j))
@@ -229,7 +227,7 @@ class ProductWriter:
                 sums = [self._get(b, grads[2], each) for each in at]
                 with carrying(b, middles, sums) as (m, totals, new):
                     weight = self._get(b, weights, b.mul(m, INT64(LANES)))
-                    start = b.add(b.mul(b.add(b.mul(t, middles), m), lows), first)
+                    start = b.add(b.add(b.mul(t, apart), b.mul(m, lows)), first)
                     for r, total in enumerate(totals):
                         x = self.vec.scalar(b, column, b.add(start, INT64(r)))
                         new.append(self.vec.fma(b, weight, x, total))
@@ -285,7 +283,7 @@ class ProductWriter:
 
     def _shape(self, b: ir.IRBuilder, shape: ir.Value) -> list[ir.Value]:
         pointer = b.inttoptr(shape, ir.PointerType(INT64))
-        return [b.load(b.gep(pointer, [INT64(k)])) for k in range(4)]
+        return [b.load(b.gep(pointer, [INT64(k)])) for k in range(5)]
 
     def _reals(self, b: ir.IRBuilder, address: ir.Value) -> ir.Value:
         return b.inttoptr(address, ir.PointerType(self.vec.real))

@@ -23,6 +23,7 @@ __all__ = [
     "Arguments",
     "NoisyProgram",
     "confusion_terms",
+    "is_differentiated",
 ]
 
 MAX_OUTCOME_QUBITS = 24
@@ -220,3 +221,9 @@ def confusion_terms(matrix: np.ndarray) -> tuple[float, float]:
     """Return a and b of the readout error ``[true, read]``, which turns Z into a + b Z."""
     zero, one = matrix[0, 0] - matrix[0, 1], matrix[1, 0] - matrix[1, 1]
     return (zero + one) / 2, (zero - one) / 2
+
+
+def is_differentiated(arguments: Arguments) -> bool:
+    """Return whether torch keeps what it computes for a backward pass."""
+    given = (arguments.inputs, arguments.weights, arguments.state)
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in given)

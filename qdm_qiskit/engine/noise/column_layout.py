@@ -10,14 +10,16 @@ import torch
 from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
-from ..jit.emit_columns import LANES, Pattern
+from ..jit.column_forms import LANES, Pattern
 from ..jit.emit_products import LEAST_READ
 from ..lowering.angles import Tree
 from .angles import Angles
 from .base import Arguments
 from .blocks import Block
-from .column_runner import ColumnRunner, Matrix
-from .columns import Column, String
+from .column_records import Matrix
+from .column_runner import ColumnRunner
+from .column_steps import Column
+from .columns import String
 from .lowering import Event
 from .matrices import BlockMatrices, Masks, SampleMatrices
 from .pictures import Picture, Pictures

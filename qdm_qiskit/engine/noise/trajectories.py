@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
@@ -31,11 +30,11 @@ from ..evolution.autograd_ops import in_full_precision
 from ..evolution.pauli_readout import ObservableTable
 from .angles import Angles
 from .base import Arguments, NoisyProgram, confusion_terms
-from .blocks import fuse
-from .channels import Channel, on_axes, pauli_matrix
+from .channels import Channel
 from .lowering import NoisyCircuit
 from .memory import check_memory
 from .readout import apply_readout
+from .trajectory_blocks import TrajectoryBlock, TrajectoryPlan, plan_blocks
 
 __all__ = [
     "CHUNK_BYTES",
@@ -44,27 +43,23 @@ __all__ = [
 ]
 
 CHUNK_BYTES = 2**28
-"""Bytes that autograd keeps of the trajectories that are evolved at once."""
+"""Bytes of the states that autograd keeps of the trajectories that are evolved at once."""
 MAX_VARIANCE_FACTOR = 100.0
 """Largest :attr:`TrajectoryProgram.variance_factor` of an estimator that is not refused."""
-
-_Factor = tuple[str, int, np.ndarray]
-
-
-@dataclass
-class _Block:
-    """A block of gates and channels, and where its qubits have to be."""
-
-    axes: tuple[int, ...] | None
-    """The permutation that brings its qubits to the front; None where they are."""
-    factors: list[_Factor] = field(default_factory=list)
-    """("fixed", -, matrix), ("weights" or "inputs", angle, cos and sin terms), ("noise", event,
-    operators)."""
 
 
 @final
 class TrajectoryProgram(NoisyProgram):
-    """A noisy circuit by sampled trajectories; see the module for estimator and variance."""
+    """A noisy circuit by sampled trajectories; see the module for estimator and variance.
+
+    Args:
+        noisy: The circuit.
+        inputs: The parameters that each sample has its own values of.
+        weights: The parameters that all samples share.
+
+    Raises:
+        InvalidOption: If the variance factor is above :data:`MAX_VARIANCE_FACTOR`.
+    """
 
     def __init__(
         self, noisy: NoisyCircuit, inputs: Sequence[Parameter], weights: Sequence[Parameter]
@@ -89,8 +84,7 @@ class TrajectoryProgram(NoisyProgram):
             for name, events in groups.items()
         }
         rows = {id(i): (name, k) for name, events in groups.items() for k, i in enumerate(events)}
-        self._edges: list[np.ndarray] = []
-        self._programs: dict[tuple[int, ...], tuple[list[_Block], list[int]]] = {}
+        self._plans: dict[tuple[int, ...], TrajectoryPlan] = {}
         self._rows = rows
         self._tensors: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
 
@@ -107,14 +101,22 @@ class TrajectoryProgram(NoisyProgram):
         trajectories: int = 256,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """See :meth:`NoisyProgram.probabilities`; an unbiased estimate.
+        """Return an unbiased estimate of :meth:`NoisyProgram.probabilities`.
 
         The sum of a row is 1 in the mean; exactly 1 only where all channels are mixtures of unitaries.
 
         Args:
             inputs, weights, initial_state, initial_qubits, qubits, readout: As there.
             trajectories: Number for each sample, at least 1.
-            generator: On the CPU; torch's own if None.
+            generator: Draws the branches, on the CPU; torch's own if None. Seeded alike it draws the
+                same ones, whatever the parameters: common random numbers.
+
+        Returns:
+            ``(batch, 2**len(qubits))`` real.
+
+        Raises:
+            InvalidOption: For no trajectories.
+            InvalidData: As there, or if one trajectory does not fit the memory.
         """
         arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
         chosen = self._outcome_qubits(qubits)
@@ -154,12 +156,19 @@ class TrajectoryProgram(NoisyProgram):
         trajectories: int = 256,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """See :meth:`NoisyProgram.expectation`; an unbiased estimate.
+        """Return an unbiased estimate of :meth:`NoisyProgram.expectation`.
 
         Args:
             observables, inputs, weights, initial_state, initial_qubits, readout: As there.
             trajectories: Number for each sample, at least 1.
-            generator: On the CPU; torch's own if None.
+            generator: As for :meth:`probabilities`.
+
+        Returns:
+            ``(batch, len(observables))`` real.
+
+        Raises:
+            InvalidOption: For no trajectories.
+            InvalidData: As there, or if one trajectory does not fit the memory.
         """
         arguments = self._arguments(inputs, weights, initial_state, initial_qubits)
         values = self._values(observables, readout)
@@ -189,10 +198,15 @@ class TrajectoryProgram(NoisyProgram):
         Args:
             observables, inputs, weights, initial_state, initial_qubits, readout: As there.
             trajectories: Number for each sample, at least 2.
-            generator: On the CPU; torch's own if None.
+            generator: As for :meth:`probabilities`.
+
+        Returns:
+            Means, differentiable, and variances, without a gradient: ``(batch, len(observables))`` real
+            each. A variance is at most ``variance_factor * |O|**2 / trajectories`` in the mean.
 
         Raises:
             InvalidOption: For fewer trajectories.
+            InvalidData: As for :meth:`expectation`.
         """
         if trajectories < 2:
             raise InvalidOption(f"A variance takes at least 2 trajectories, got {trajectories}.")
@@ -236,16 +250,20 @@ class TrajectoryProgram(NoisyProgram):
         if trajectories < 1:
             raise InvalidOption(f"trajectories is at least 1, got {trajectories}.")
         batch, like = arguments.batch, arguments.like
-        blocks, order = self._program(arguments.covered)
+        plan = self._plan(arguments.covered)
+        blocks, order = plan.blocks, plan.order
+        # Chunks decide which branches a generator draws: their size stays as it was.
         one = 2 * like.element_size() * batch * 2 ** len(self.active) * (3 * len(blocks) + 3)
-        check_memory(
-            one,
-            like.device,
-            f"One trajectory of {len(self.active)} qubits for {batch} samples",
-            "use fewer samples or fewer qubits",
-        )
         chunk = max(1, min(trajectories, CHUNK_BYTES // one))
-        edges = [torch.from_numpy(edge) for edge in self._edges]
+        check_memory(
+            chunk * self._bytes_of_one(plan, batch, like.element_size()),
+            like.device,
+            f"{chunk} trajectories of {len(self.active)} qubits for {batch} samples"
+            if chunk > 1
+            else f"One trajectory of {len(self.active)} qubits for {batch} samples",
+            "use fewer trajectories, fewer samples or fewer qubits",
+        )
+        edges = [torch.from_numpy(edge) for edge in plan.edges]
         recorded = (arguments.inputs, arguments.weights, arguments.state)
         needs_grad = torch.is_grad_enabled() and any(
             t is not None and t.requires_grad for t in recorded
@@ -280,9 +298,18 @@ class TrajectoryProgram(NoisyProgram):
         assert total is not None  # there is at least one trajectory
         return self._connected(total / trajectories, arguments)
 
+    def _bytes_of_one(self, plan: TrajectoryPlan, batch: int, itemsize: int) -> int:
+        """Return the bytes of one trajectory of each sample, with what autograd keeps of it."""
+        # A state before each block; what is read, its gradient, and those that are worked on.
+        states = 2 ** len(self.active) * (len(plan.blocks) + 6)
+        # Operators that were drawn, their products within a block, and the gradients of these.
+        operators = 3 * 16 * sum(len(block.factors) for block in plan.blocks)
+        draws = 16 * len(plan.edges)  # numbers in double precision, and branches
+        return batch * (2 * itemsize * (states + operators) + draws)
+
     def _evolve(
         self,
-        blocks: list[_Block],
+        blocks: list[TrajectoryBlock],
         arguments: Arguments,
         inputs: Tensor | None,
         weights: Tensor | None,
@@ -328,57 +355,11 @@ class TrajectoryProgram(NoisyProgram):
 
     # ------------------------------------------------------------------ preparation
 
-    def _program(self, covered: tuple[int, ...]) -> tuple[list[_Block], list[int]]:
-        if covered in self._programs:
-            return self._programs[covered]
-        groups = fuse(self._noisy.events, 2, split_samples=False)
-        order = [q for q in self.active if q not in covered] + list(reversed(covered))
-        blocks: list[_Block] = []
-        edges: list[np.ndarray] = []
-        for k, group in enumerate(groups):
-            front = len(group.qubits)
-            axes = None
-            if set(order[:front]) != set(group.qubits):
-                use = {q: j for j in range(len(groups) - 1, k, -1) for q in groups[j].qubits}
-                # mypy reads the default that binds `use` as a second argument of the key.
-                rest = sorted(
-                    (q for q in order if q not in group.qubits),
-                    key=lambda q, use=use: use.get(q, len(groups)),  # type: ignore[misc]
-                )
-                new = [*group.qubits, *rest]
-                axes = tuple(order.index(q) for q in new)
-                order = new
-            register = list(reversed(order[:front]))
-            block = _Block(axes)
-            pending = np.eye(2**front, dtype=complex)
-            for event in group.events:
-                if event.channel is None:
-                    name, row = self._rows[id(event)]
-                    p = on_axes(pauli_matrix(event.pauli), event.qubits, register, 2)
-                    terms = np.stack([pending, -1j * p @ pending])
-                    block.factors.append((name, row, terms))
-                    pending = np.eye(2**front, dtype=complex)
-                    continue
-                assert isinstance(event.channel, Channel)  # readout comes after the measurement
-                if len(event.channel.kraus) == 1:
-                    gate = on_axes(event.channel.kraus[0], event.qubits, register, 2)
-                    pending = gate @ pending
-                else:
-                    q, operators = event.channel.branches
-                    full = [on_axes(each, event.qubits, register, 2) for each in operators]
-                    block.factors.append(("noise", len(edges), np.stack(full) @ pending))
-                    edges.append(np.cumsum(q))
-                    pending = np.eye(2**front, dtype=complex)
-            if not np.array_equal(pending, np.eye(2**front)) or not block.factors:
-                if block.factors:
-                    name, row, array = block.factors[-1]
-                    block.factors[-1] = (name, row, pending @ array)
-                else:
-                    block.factors.append(("fixed", -1, pending))
-            blocks.append(block)
-        self._edges = edges  # the same for every covered set
-        self._programs[covered] = (blocks, order)
-        return blocks, order
+    def _plan(self, covered: tuple[int, ...]) -> TrajectoryPlan:
+        """Return the blocks; chances of branches are the same whatever is covered."""
+        if covered not in self._plans:
+            self._plans[covered] = plan_blocks(self._noisy.events, self._rows, self.active, covered)
+        return self._plans[covered]
 
     def _through_readout(
         self, observable: SparsePauliOp, readout: bool

@@ -15,10 +15,19 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp, random_statevector
 from qiskit_aer.noise import NoiseModel, depolarizing_error, thermal_relaxation_error
 
-from qdm_qiskit.engine.jit.columns import column_kernels, part_of, tiles_of, with_neighbours
-from qdm_qiskit.engine.jit.emit_products import LOW_DIGITS
+from qdm_qiskit.engine.jit.column_forms import LOW_DIGITS
+from qdm_qiskit.engine.jit.column_parts import (
+    RUN_DIGITS,
+    apart,
+    length,
+    part_of,
+    spread,
+    tiles_of,
+    with_neighbours,
+)
+from qdm_qiskit.engine.jit.columns import column_kernels
 from qdm_qiskit.engine.noise import DensityProgram, compile_noisy
-from qdm_qiskit.engine.noise.columns import ROW_DIGITS, Column, Step
+from qdm_qiskit.engine.noise.column_steps import ROW_DIGITS, Column, Step
 from qdm_qiskit.errors import InvalidData
 from tests.engine.noise import test_density as density
 from tests.helpers import random_angles
@@ -125,7 +134,7 @@ def test_columns_in_product_states_against_numpy(digits, dtype, tolerance):
     )
     rng = np.random.default_rng(digits)
     qubits = rng.permutation(digits + 1)[:digits].astype(np.int32)
-    sizes = [4**digits, (digits + 1) * 4 * batch, batch]
+    sizes = [length(digits), (digits + 1) * 4 * batch, batch]
     (x, _), (vectors, _), (given, _) = (guarded(size, dtype) for size in sizes)
     (grad, over), (theirs, beyond), (values, beside) = (guarded(size, dtype) for size in sizes)
     for each in (x, vectors, given):
@@ -140,7 +149,7 @@ def test_columns_in_product_states_against_numpy(digits, dtype, tolerance):
     starts = [tables.ctypes.data + sum(levels[:k]) * batch * itemsize for k in range(3)]
     tops = [at + (4**k - 1) // 3 * batch * itemsize for at, k in zip(starts, split, strict=True)]
     parts = [np.ascontiguousarray(each) for each in np.split(qubits, np.cumsum(split)[:-1])]
-    shape = np.array([4 ** split[2], 4 ** split[1], 4 ** split[0], distance])
+    shape = np.array([4 ** split[2], 4 ** split[1], 4 ** split[0], distance, apart(RUN_DIGITS)])
     rest = *reversed(tops), shape.ctypes.data, batch
     rows, low_rows = (min(16, 4**k) for k in (split[1], split[0]))
     several = list(zip(starts, parts, split, strict=True))
@@ -169,18 +178,34 @@ def test_columns_in_product_states_against_numpy(digits, dtype, tolerance):
         for at, each, k in several
     ]  # fmt: skip
     kernels.run(np.array(table, np.int64).ctypes.data, 0, len(table))
-    column = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    inside = spread(np.arange(4**digits))
+    column = torch.tensor(x[inside], dtype=torch.float64, requires_grad=True)
     states = torch.tensor(vectors.reshape(-1, 4, batch), dtype=torch.float64, requires_grad=True)
     product = torch.ones(1, batch, dtype=torch.float64)
     for qubit in qubits:
         product = (states[qubit][:, None] * product).flatten(0, 1)
     expected = column @ product
     (expected * torch.from_numpy(given)).sum().backward()
-    for found, exact in ((values, expected), (grad, column.grad), (theirs, states.grad)):
+    for found, exact in ((values, expected), (grad[inside], column.grad), (theirs, states.grad)):
         exact = exact.detach().numpy().ravel()
         assert np.abs(found - exact).max() < tolerance * max(np.abs(exact).max(), 1)
-    for whole in (over, beyond, beside, under):
+    assert np.isnan(over).sum() == 64 + length(digits) - 4**digits  # gaps too are left alone
+    for whole in (beyond, beside, under):
         assert np.isnan(whole).sum() == 64
+
+
+@pytest.mark.parametrize(("digits", "rows"), [(6, (0, 1, 5)), (8, (4, 5, 6, 7)), (8, (0, 1, 2, 7))])
+def test_parts_take_each_number_once_and_no_gap(digits, rows):
+    part = part_of(digits, rows)
+    lines = np.add.outer(part.places, np.arange(16))  # of 16 numbers each
+    taken = np.add.outer(part.bases, lines).ravel()
+    assert np.array_equal(np.sort(taken), spread(np.arange(4**digits)))
+    assert taken.max() < length(digits) <= 4**digits * (1 + 1 / 256)
+    assert not (part.bases % 16).any()  # lines of the cache
+    assert not (part.places % 16).any()
+    index = np.arange(4**digits)
+    places = sum((index >> 2 * digit & 3) * apart(digit) for digit in range(digits))
+    assert np.array_equal(places, spread(index))
 
 
 def test_what_is_kept_is_found_again_part_by_part():
@@ -249,11 +274,11 @@ def forced(program: DensityProgram, backward: bool | None, monkeypatch) -> list[
     def columns(key, strings, arguments, readout):
         if backward is None:
             return None
-        way = program._way(arguments.covered, readout, strings, backward=backward)
+        way = program._ways.way(arguments.covered, readout, strings, backward=backward)
         taken.append(way.columns is not None)
         return way if taken[-1] else None
 
-    monkeypatch.setattr(program, "_columns", columns)
+    monkeypatch.setattr(program._ways, "choose", columns)
     return taken
 
 
@@ -448,7 +473,7 @@ def test_an_observable_pays_for_its_light_cone_only():
     value = program.expectation([observable], x, w)
     small = SparsePauliOp.from_sparse_list([("ZX", [3, 1], 1.0)], local)
     assert torch.allclose(value, part.expectation([small], x[:, :local], w[:local]), atol=1e-12)
-    (way,) = (way for way in program._ways.values() if way.pictures.backward is None)
+    (way,) = (way for way in program._ways.known.values() if way.pictures.backward is None)
     assert way.columns is not None
     assert way.columns[0].digits == local
 
@@ -487,4 +512,4 @@ def test_blocks_of_three_qubits_and_forward_mode_run_in_torch():
     bound = density.bind(circuit, inputs, weights, x[0].numpy(), w.numpy())
     expected = np.diag(density.aer_matrix(bound, relaxing())).real
     assert np.abs(wide.probabilities(x, w)[0].numpy() - expected).max() < 1e-10
-    assert all(way.columns is None for way in wide._ways.values())
+    assert all(way.columns is None for way in wide._ways.known.values())

@@ -198,10 +198,10 @@ def test_states_and_observables_pictures_agree(seed, monkeypatch):
     found = []
     for width in (2, 3):
         for backward in (False, True):
-            layout = program._compile(program._pictures((), True, width, backward))
-            monkeypatch.setattr(
-                DensityProgram, "_layout", lambda *a, layout=layout: layout, raising=True
-            )
+            layout = program._layouts.compiled(program._layouts.pictures((), True, width, backward))
+            chosen = lambda *_, layout=layout: layout  # noqa: E731
+            monkeypatch.setattr(program._layouts, "chosen", chosen)
+            monkeypatch.setattr(program._ways, "choose", lambda *_: None)  # calls of torch alone
             found.append(program.expectation(observables, x, w))
     for other in found[1:]:
         assert torch.allclose(found[0], other, atol=1e-12)
@@ -549,9 +549,11 @@ def test_a_run_without_gradients_needs_no_memory_for_them(monkeypatch):
     program = compile_noisy(circuit, random_noise(4, 3), inputs, weights, unknown_gates="noiseless")
     x, w = random_angles(4, 8, 64)
     asked = []
-    monkeypatch.setattr(
-        "qdm_qiskit.engine.noise.density.check_memory", lambda needed, *_: asked.append(needed)
-    )
+    for module in ("density", "column_ways"):
+        monkeypatch.setattr(
+            f"qdm_qiskit.engine.noise.{module}.check_memory",
+            lambda needed, *_: asked.append(needed),
+        )
     program.probabilities(x, w)
     program.probabilities(x, w.clone().requires_grad_())
     without, kept = asked
