@@ -1,0 +1,106 @@
+"""Cards as Markdown: the whole table, and a paper's part of it for the page of its models."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+
+from ..errors import InvalidData
+from .card import Card, Figure, Found, judge
+
+__all__ = ["cards_of_paper", "summary", "with_block"]
+
+Ours = Mapping[str, Mapping[str, Found]]
+"""Numbers of ours by card and figure."""
+
+
+def summary(cards: Iterable[Card]) -> str:
+    """Return a table of papers and verdicts, a count in each cell."""
+    kinds = ("reproduced", "refuted", "undecided", "not run", "not checkable")
+    lines = [f"| paper | {' | '.join(kinds)} |", f"|---|{'---|' * len(kinds)}"]
+    total: Counter[str] = Counter()
+    for paper, group in groupby(cards, key=lambda each: each.paper):
+        counts = Counter(each.verdict for each in group)
+        total.update(counts)
+        lines.append(f"| {paper} | {' | '.join(str(counts[kind] or '') for kind in kinds)} |")
+    lines.append(f"| all | {' | '.join(str(total[kind]) for kind in kinds)} |")
+    return "\n".join(lines) + "\n"
+
+
+def cards_of_paper(cards: Iterable[Card], ours: Ours) -> str:
+    """Return a table of cards, one row each, with all their figures.
+
+    Args:
+        cards: Cards.
+        ours: What was computed or measured.
+    """
+    lines = ["| card | claim, source | theirs / ours | verdict |", "|---|---|---|---|"]
+    for card in cards:
+        found = ours.get(card.name, {})
+        source = f"{card.source.citation}, {card.source.section}"
+        if card.source.basis != "text":
+            source += f" ({card.source.basis})"
+        figures = (
+            f"{_cell(each.name)}: {_cell(each.printed)} / {_ours(each, found.get(each.name))}"
+            for each in card.figures
+        )
+        row = (
+            f"`{card.name}`",
+            f"{_cell(card.claim)} *{_cell(source)}*",
+            "<br>".join(figures) or "-",
+            _verdict(card, found),
+        )
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _verdict(card: Card, found: Mapping[str, Found]) -> str:
+    told = [f"{_cell(each).rstrip('.')}." for each in (card.why, *_from(card, found)) if each]
+    command = [f"`{card.command}`"] if card.command else []
+    return " ".join([f"**{card.verdict}**.", *told, *command])
+
+
+def _ours(figure: Figure, found: Found | None) -> str:
+    if found is None:
+        return "-"
+    agreement = judge(figure, found)
+    if figure.theirs == 0 and figure.within and agreement == "agrees":
+        return f"0 to {figure.within:g}"  # rounding, which the next machine does otherwise
+    return found.printed if agreement == "agrees" else f"{found.printed} ({agreement})"
+
+
+def _from(card: Card, found: Mapping[str, Found]) -> list[str]:
+    """Say what our numbers are from: the setting, the result files, and seeds."""
+    files = sorted({each.file for each in found.values() if each.file})
+    seeds = sorted({seed for each in found.values() if each.file for seed in each.seeds})
+    told = [card.setting]
+    if files:
+        places = ", ".join(f"benchmarks/results/{each}" for each in files)
+        told.append(f"From {places}" + (f", seeds {', '.join(map(str, seeds))}" if seeds else ""))
+    return told
+
+
+def _cell(text: str) -> str:
+    """Return text that stays in its cell and is no markup."""
+    return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", text)
+
+
+def with_block(page: str, name: str, content: str) -> str:
+    """Return a page with what stands between the marks of a block replaced.
+
+    Args:
+        page: Markdown with the lines ``<!-- NAME -->`` and ``<!-- end of NAME -->``.
+        name: The block.
+        content: What is put between them.
+
+    Raises:
+        InvalidData: If the page has no such block.
+    """
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, found, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise InvalidData(f"The page has no lines '{begin.strip()}' and '{end}'.")
+    return f"{before}{begin}\n{content}\n{end}{after}"
