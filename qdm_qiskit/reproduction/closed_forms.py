@@ -186,8 +186,8 @@ def posterior_mean(*, steps: int, beta: float) -> float:
         mean = (first * math.sqrt(before) * x_0 + second * x_t / math.sqrt(1 - beta)) / (
             first + second
         )
-        given = (torch.tensor([[each]], dtype=torch.complex128) for each in (x_0, x_t))
-        ours = complex(process.posterior_mean(*given, torch.tensor([t]))[0, 0])
+        start, now = (torch.tensor([[each]], dtype=torch.complex128) for each in (x_0, x_t))
+        ours = complex(process.posterior_mean(start, now, torch.tensor([t]))[0, 0])
         worst = max(worst, abs(ours - mean))
     return worst
 

@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import groupby
+from typing import get_args
 
 from ..errors import InvalidData
-from .card import Card, Figure, Found, judge
+from .card import Card, Figure, Found, Verdict, judge
 
 __all__ = ["cards_of_paper", "summary", "with_block"]
 
@@ -18,9 +19,9 @@ Ours = Mapping[str, Mapping[str, Found]]
 
 def summary(cards: Iterable[Card]) -> str:
     """Return a table of papers and verdicts, a count in each cell."""
-    kinds = ("reproduced", "refuted", "undecided", "not run", "not checkable")
+    kinds: tuple[Verdict, ...] = get_args(Verdict)
     lines = [f"| paper | {' | '.join(kinds)} |", f"|---|{'---|' * len(kinds)}"]
-    total: Counter[str] = Counter()
+    total: Counter[Verdict] = Counter()
     for paper, group in groupby(cards, key=lambda each: each.paper):
         counts = Counter(each.verdict for each in group)
         total.update(counts)

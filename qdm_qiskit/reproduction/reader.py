@@ -336,10 +336,10 @@ def _whole(value: Any, where: str, *, least: int = 0) -> int:
 def _number(value: Any, where: str, *, least: float | None = None) -> float | int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InvalidData(f"{where} must be a number, got {_shown(value)}.")
-    if abs(value) > 1e15 or (least is not None and value < least):
+    low = -1e15 if least is None else least
+    if not low <= value <= 1e15:
         raise InvalidData(
-            f"{where} must be a number of at least {least or -1e15:g}, at most 1e15, "
-            f"got {_shown(value)}."
+            f"{where} must be a number of at least {low:g} and at most 1e15, got {_shown(value)}."
         )
     return value
 
