@@ -127,3 +127,46 @@ def test_a_file_that_is_no_card_is_named(tmp_path):
         read_card(path)
     path.write_text(json.dumps(WHOLE))
     assert read_card(path).file == path
+
+
+def places(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to every entry of JSON values."""
+    found = [way] if way else []
+    if isinstance(value, dict):
+        return found + [each for key in value for each in places(value[key], (*way, key))]
+    if isinstance(value, list):
+        return found + [each for k in range(len(value)) for each in places(value[k], (*way, k))]
+    return found
+
+
+def refusal(card: dict[str, Any]) -> str | None:
+    """The error that a card gets, None if it is read."""
+    try:
+        card_from_dict(card)
+    except InvalidData as error:
+        return str(error)
+    return None
+
+
+STRANGE = [
+    *(None, 0, -1, 2**40, 1e15, 0.5, True, "", "x", "*", "\u00e4\u202e\x00", "y" * 10**5),
+    *([], [[]], [None] * 2000, {}, {"a": {}}, {"check": []}, {"model": [1]}),
+]
+
+
+@pytest.mark.parametrize("way", places(WHOLE), ids=str)
+def test_whatever_stands_at_a_place_is_read_or_gets_one_line(way):
+    refused = []
+    for value in STRANGE:
+        card = copy.deepcopy(WHOLE)
+        place: Any = card
+        for step in way[:-1]:
+            place = place[step]
+        place[way[-1]] = value
+        said = refusal(card)
+        if said is not None:
+            refused.append(said)
+    assert refused, "every value is taken here"
+    for line in refused:
+        assert line.isprintable(), line
+        assert len(line) < 700
