@@ -37,30 +37,27 @@ def cards_of_paper(cards: Iterable[Card], ours: Ours) -> str:
         cards: Cards.
         ours: What was computed or measured.
     """
-    lines = ["| card | claim, source | theirs / ours | verdict |", "|---|---|---|---|"]
+    lines = ["| card | theirs / ours |", "|---|---|"]
     for card in cards:
         found = ours.get(card.name, {})
-        source = f"{card.source.citation}, {card.source.section}"
-        if card.source.basis != "text":
-            source += f" ({card.source.basis})"
         figures = (
             f"{_cell(each.name)}: {_cell(each.printed)} / {_ours(each, found.get(each.name))}"
             for each in card.figures
         )
-        row = (
-            f"`{card.name}`",
-            f"{_cell(card.claim)} *{_cell(source)}*",
-            "<br>".join(figures) or "-",
-            _verdict(card, found),
-        )
-        lines.append(f"| {' | '.join(row)} |")
+        lines.append(f"| {_about(card, found)} | {'<br>'.join(figures) or '-'} |")
     return "\n".join(lines) + "\n"
 
 
-def _verdict(card: Card, found: Mapping[str, Found]) -> str:
+def _about(card: Card, found: Mapping[str, Found]) -> str:
+    """Return the cell of a card: name, verdict, claim, source, and the reason."""
+    source = f"{card.source.citation}, {card.source.section}"
+    if card.source.basis != "text":
+        source += f" ({card.source.basis})"
     told = [f"{_cell(each).rstrip('.')}." for each in (card.why, *_from(card, found)) if each]
-    command = [f"`{card.command}`"] if card.command else []
-    return " ".join([f"**{card.verdict}**.", *told, *command])
+    if card.command not in ("", f"qdm reproduce {card.name}"):
+        told.append(f"`{card.command}`")
+    parts = [f"`{card.name}`: **{card.verdict}**", f"{_cell(card.claim)} *{_cell(source)}*"]
+    return "<br>".join([*parts, *([" ".join(told)] if told else [])])
 
 
 def _ours(figure: Figure, found: Found | None) -> str:

@@ -37,6 +37,9 @@ def test_a_row_has_theirs_beside_ours():
     }
     row = cards_of_paper([card], ours).splitlines()[2]
     assert "angles: 18 / 19 (differs)<br>loss: below 1 / 0.5 |" in row
+    assert row.startswith(
+        "| `mine-losses`: **reproduced**<br>The loss is low. *Nobody (2026), table 1*"
+    )
     assert "From benchmarks/results/a.json, seeds 0, 1. `qdm reproduce mine.json` |" in row
     assert "angles: 18 / -<br>" in cards_of_paper([card], {})
 
