@@ -13,6 +13,9 @@ from .card import Card, Figure, Found, Verdict, judge
 
 __all__ = ["cards_of_paper", "summary", "with_block"]
 
+_UNBROKEN = 48
+"""Characters of the longest line of a figure that is not broken."""
+
 Ours = Mapping[str, Mapping[str, Found]]
 """Numbers of ours by card and figure."""
 
@@ -41,7 +44,9 @@ def cards_of_paper(cards: Iterable[Card], ours: Ours) -> str:
     for card in cards:
         found = ours.get(card.name, {})
         figures = (
-            f"{_cell(each.name)}: {_cell(each.printed)} / {_ours(each, found.get(each.name))}"
+            _whole(
+                f"{_cell(each.name)}: {_cell(each.printed)} / {_ours(each, found.get(each.name))}"
+            )
             for each in card.figures
         )
         lines.append(f"| {_about(card, found)} | {'<br>'.join(figures) or '-'} |")
@@ -58,6 +63,11 @@ def _about(card: Card, found: Mapping[str, Found]) -> str:
         told.append(f"`{card.command}`")
     parts = [f"`{card.name}`: **{card.verdict}**", f"{_cell(card.claim)} *{_cell(source)}*"]
     return "<br>".join([*parts, *([" ".join(told)] if told else [])])
+
+
+def _whole(line: str) -> str:
+    """Return a figure's line; a short one is not broken, which keeps its column wide enough."""
+    return line.replace(" ", "\N{NO-BREAK SPACE}") if len(line) <= _UNBROKEN else line
 
 
 def _ours(figure: Figure, found: Found | None) -> str:

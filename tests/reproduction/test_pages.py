@@ -35,13 +35,13 @@ def test_a_row_has_theirs_beside_ours():
             "loss": Found(value=0.5, seeds=(0, 1), file="a.json"),
         }
     }
-    row = cards_of_paper([card], ours).splitlines()[2]
+    row = cards_of_paper([card], ours).splitlines()[2].replace("\N{NO-BREAK SPACE}", " ")
     assert "angles: 18 / 19 (differs)<br>loss: below 1 / 0.5 |" in row
     assert row.startswith(
         "| `mine-losses`: **reproduced**<br>The loss is low. *Nobody (2026), table 1*"
     )
     assert "From benchmarks/results/a.json, seeds 0, 1. `qdm reproduce mine.json` |" in row
-    assert "angles: 18 / -<br>" in cards_of_paper([card], {})
+    assert "angles:\N{NO-BREAK SPACE}18\N{NO-BREAK SPACE}/" in cards_of_paper([card], {})
 
 
 def test_text_of_a_card_is_no_markup():
