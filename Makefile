@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 # More processes than cores: many tests wait for a server of their own.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(-(-3 * os.cpu_count() // 2))')
 
-.PHONY: help install demo test test-slow storm fuzz test-lowest test-newest test-inception docs lint types contracts check reports gallery picture presets costs bench clean
+.PHONY: help install demo test test-slow storm fuzz test-lowest test-newest test-inception docs lint types contracts check reports gallery picture presets cards costs bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -131,6 +131,9 @@ picture: install ## Draw docs/images/rooms.svg again, from the imports
 presets: install ## Count the parameters of all presets again, for `qdm models list`
 	$(BIN)/python -c "import json; from qdm_qiskit.models import PRESETS, describe; print(json.dumps([describe(n) for n in PRESETS], indent=2))" > $(VENV)/presets.json
 	mv $(VENV)/presets.json qdm_qiskit/models/presets.json
+
+cards: install ## Get our figures of the reproduction cards again, and write their tables in docs/
+	$(BIN)/python benchmarks/cards.py
 
 BENCH := .venv-bench
 

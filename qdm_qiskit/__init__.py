@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import plan as plan
     from .tasks import plan_qnn as plan_qnn
     from .tasks import replay as replay
+    from .tasks import reproduce as reproduce
     from .tasks import resume as resume
     from .tasks import run_qnn as run_qnn
     from .tasks import sample as sample
@@ -93,6 +94,7 @@ _HOMES = {
     "Evaluation": "tasks",
     "Metric": "evaluation",
     "ladder": "tasks",
+    "reproduce": "tasks",
     # devices: cost, plan, run
     "load_backend": "execution.snapshots",
     "load_device": "execution.device_files",

@@ -11,6 +11,7 @@ __all__ = [
     "models",
     "pictures",
     "report",
+    "reproduce",
     "run",
     "run_names",
     "run_plan",

@@ -23,6 +23,7 @@ from . import (
     parts,
     refit,
     report,
+    reproduce,
     run,
     runs,
     sample,
@@ -58,6 +59,7 @@ app.command("amortise")(amortise.amortise)
 app.command("evaluate")(evaluate.evaluate)
 app.command("ladder")(ladder.ladder)
 app.command("compare")(compare.compare)
+app.command("reproduce")(reproduce.reproduce)
 app.add_typer(report.app, name="report")
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")

@@ -12,6 +12,7 @@
     comparing.py    compare a model on many devices, optimization levels and loaders
     qnn.py          run a QNN of qiskit-machine-learning, on any target
     qnn_plans.py    plan such a run on hardware
+    reproducing.py  get the figures of papers again, and compare them
     kernels.py      measure a quantum kernel, on any target
     chip_tiles.py   find places of a device that run a circuit at once
     hardware.py     plan a hardware run, send it, find it again
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .qnn import QnnRun, run_qnn
     from .qnn_plans import plan_qnn
     from .refitting import Refitted, refit
+    from .reproducing import cards, reproduce
     from .sampling import sample
     from .sweeping import continue_sweep, sweep
     from .training import continue_training, train
@@ -74,6 +76,8 @@ _HOMES = {
     "run_qnn": "qnn",
     "Refitted": "refitting",
     "refit": "refitting",
+    "cards": "reproducing",
+    "reproduce": "reproducing",
     "sample": "sampling",
     "continue_sweep": "sweeping",
     "sweep": "sweeping",
@@ -94,6 +98,7 @@ __all__ = [
     "Refitted",
     "amortise",
     "budget",
+    "cards",
     "compare",
     "continue_sweep",
     "continue_training",
@@ -106,6 +111,7 @@ __all__ = [
     "plan_qnn",
     "refit",
     "replay",
+    "reproduce",
     "resume",
     "run_kernel",
     "run_qnn",

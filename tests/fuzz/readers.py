@@ -45,6 +45,7 @@ from qdm_qiskit.hardware.run.training_chain import TrainingChain
 from qdm_qiskit.models import load_model
 from qdm_qiskit.noise_sources.sources import MeasuredSource
 from qdm_qiskit.overview import RunTable, compare, find_runs
+from qdm_qiskit.reproduction import find_card, recorded
 from qdm_qiskit.sampling import SamplingConfig, load_run
 from qdm_qiskit.sampling.blocks import block_items, check_arrays, joined_samples
 from qdm_qiskit.sampling.refit_record import read_refit
@@ -378,6 +379,48 @@ def _schema(module: str) -> str:
     return str(import_module(module).SCHEMA)
 
 
+def _card(root: Path) -> tuple[Path, Path]:
+    """Write a reproduction card with every kind of field, and the result file that it reads."""
+    way = ["runs", {"model": "a"}, "loss", "*"]
+    content = {
+        "schema": _schema("qdm_qiskit.reproduction.reader"),
+        "name": "mine-losses",
+        "paper": "mine",
+        "source": {"citation": "Nobody (2026)", "section": "table 1", "basis": "text"},
+        "claim": "The loss is low.",
+        "setting": "Small.",
+        "figures": [
+            {
+                "name": "angles",
+                "theirs": 18,
+                "within": 0.5,
+                "check": {
+                    "check": "model",
+                    "model": "eeqdm",
+                    "count": "parameters",
+                    "options": {"depth": 2},
+                },
+            },
+            {
+                "name": "loss",
+                "theirs": 1.5,
+                "spread": 0.1,
+                "accept": [None, 2],
+                "measured": {"file": "results.json", "at": way, "less": way, "seeds": [0, 1]},
+                "reading": {"run": "small", "metric": "test_loss", "epoch": 1},
+            },
+        ],
+        "trainings": {"small": {"minutes": {"model": "eeqdm", "epochs": 1, "seeds": [0]}}},
+        "verdict": "reproduced",
+        "why": "It is.",
+        "command": "qdm reproduce mine.json",
+    }
+    card, results = root / "mine.json", root / "results.json"
+    card.write_text(json.dumps(content))
+    results.write_text('{"runs": [{"model": "a", "loss": [1.0, 2.5]}, {"model": "b"}]}')
+    return card, results
+
+
 def _of_data(root: Path) -> dict[str, Reader]:
     root.mkdir(parents=True)
     pixels = np.full((3, 4, 4), 7, dtype=np.uint8)
@@ -390,6 +433,7 @@ def _of_data(root: Path) -> dict[str, Reader]:
     (root / "network.npz").write_bytes(_network())
     take_networks(root)
     save_device(load_backend("fake_manila"), root / "device.json")
+    card, results = _card(root)
     (root / "any.json").write_text('{"a": [1, 2.5, null, true, "\\u00e4"], "b": {"c": -1e-3}}')
     return {
         "own images": Reader(root / "own.npz", lambda: read_npz(root / "own.npz")),
@@ -406,6 +450,8 @@ def _of_data(root: Path) -> dict[str, Reader]:
             root / "train-images-idx3-ubyte.gz",
             lambda: read_idx(root / "train-images-idx3-ubyte.gz"),
         ),
+        "reproduction card": Reader(card, lambda: find_card(card)),
+        "result file of a card": Reader(results, lambda: recorded(find_card(card))),
         "device": Reader(
             root / "device.json", lambda: load_device(root / "device.json"), fast=False
         ),
