@@ -51,6 +51,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import continue_training as continue_training
     from .tasks import cost as cost
     from .tasks import evaluate as evaluate
+    from .tasks import export as export
     from .tasks import ladder as ladder
     from .tasks import parts as parts
     from .tasks import plan as plan
@@ -93,6 +94,8 @@ _HOMES = {
     "Evaluation": "tasks",
     "Metric": "evaluation",
     "ladder": "tasks",
+    # sharing
+    "export": "tasks",
     # devices: cost, plan, run
     "load_backend": "execution.snapshots",
     "load_device": "execution.device_files",

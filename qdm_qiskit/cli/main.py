@@ -18,6 +18,7 @@ from . import (
     data,
     devices,
     evaluate,
+    export,
     ladder,
     models,
     parts,
@@ -56,6 +57,7 @@ app.command("sample")(sample.sample)
 app.command("refit")(refit.refit)
 app.command("amortise")(amortise.amortise)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("ladder")(ladder.ladder)
 app.command("compare")(compare.compare)
 app.add_typer(report.app, name="report")

@@ -7,6 +7,7 @@
     sweeping.py     train many runs that differ in options, on many processes or machines
     sampling.py     sample from a trained run, on any target that costs nothing
     evaluation.py   measure samples, beside real images and noise
+    exporting.py    write a run's circuits for other tools
     ladders.py      show what each part of a device's noise costs, and what remedies give back
     costs.py        count the cost of a circuit on a device
     comparing.py    compare a model on many devices, optimization levels and loaders
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .comparing import Comparison, compare
     from .costs import cost
     from .evaluation import Evaluation, evaluate
+    from .exporting import Export, export
     from .fleets import Fleet, plan_fleet
     from .hardware import HardwareRun, plan, replay, resume, submit
     from .kernels import KernelRun, run_kernel
@@ -55,6 +57,8 @@ _HOMES = {
     "cost": "costs",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
+    "Export": "exporting",
+    "export": "exporting",
     "Fleet": "fleets",
     "plan_fleet": "fleets",
     "HardwareRun": "hardware",
@@ -86,6 +90,7 @@ _HOMES = {
 __all__ = [
     "Comparison",
     "Evaluation",
+    "Export",
     "Fleet",
     "HardwareRun",
     "KernelRun",
@@ -99,6 +104,7 @@ __all__ = [
     "continue_training",
     "cost",
     "evaluate",
+    "export",
     "ladder",
     "parts",
     "plan",
