@@ -74,7 +74,8 @@ def export(
     Each distinct circuit is written once, in OpenQASM 3 and in QPY: loader, barrier, denoiser and
     measurement, as it runs. What depends on the image stays a parameter, ``x_0000`` and so on; the
     record has the values of one noisy image as an example. A model whose whole chain is one circuit
-    is that circuit; a model of states step by step is written for each of its steps.
+    is that circuit. A model of states step by step has an example of each step: weights that differ
+    from step to step are among its values.
 
     Circuits that read expectation values are written unmeasured, and for a device measured in each
     basis.
@@ -204,7 +205,10 @@ def _written(
                 "measured": isinstance(call.spec.readout, ProbabilityReadout),
                 "readout": readout_facts(call.spec),
                 "parameters": [parameter.name for parameter in logical.parameters],
-                "example": [float(value) for value in call.values[0]],
+                "examples": [
+                    {"step": step, "call": each.name, "values": each.values[0].tolist()}
+                    for step, each in group
+                ],
                 "weights_bound": len(call.spec.weights),
                 "depth": logical.depth(),
                 "gates": {k: v for k, v in sorted(logical.count_ops().items()) if k != "barrier"},
