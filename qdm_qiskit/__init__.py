@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import parts as parts
     from .tasks import plan as plan
     from .tasks import plan_qnn as plan_qnn
+    from .tasks import push_to_hub as push_to_hub
     from .tasks import replay as replay
     from .tasks import resume as resume
     from .tasks import run_qnn as run_qnn
@@ -96,6 +97,7 @@ _HOMES = {
     "ladder": "tasks",
     # sharing
     "export": "tasks",
+    "push_to_hub": "tasks",
     # devices: cost, plan, run
     "load_backend": "execution.snapshots",
     "load_device": "execution.device_files",

@@ -27,6 +27,7 @@ from . import (
     run,
     runs,
     sample,
+    share,
     sweep,
     train,
 )
@@ -58,6 +59,9 @@ app.command("refit")(refit.refit)
 app.command("amortise")(amortise.amortise)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
+app.command("card")(share.card)
+app.command("push")(share.push)
+app.command("pull")(share.pull)
 app.command("ladder")(ladder.ladder)
 app.command("compare")(compare.compare)
 app.add_typer(report.app, name="report")

@@ -9,6 +9,7 @@
     evaluation.py   measure samples, beside real images and noise
     exporting.py    write a run's circuits for other tools
     ladders.py      show what each part of a device's noise costs, and what remedies give back
+    sharing.py      write the card of a run, put its model on a hub, take one from there
     costs.py        count the cost of a circuit on a device
     comparing.py    compare a model on many devices, optimization levels and loaders
     qnn.py          run a QNN of qiskit-machine-learning, on any target
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from .qnn_plans import plan_qnn
     from .refitting import Refitted, refit
     from .sampling import sample
+    from .sharing import Shared, pull, push_to_hub, write_card
     from .sweeping import continue_sweep, sweep
     from .training import continue_training, train
 
@@ -79,6 +81,10 @@ _HOMES = {
     "Refitted": "refitting",
     "refit": "refitting",
     "sample": "sampling",
+    "Shared": "sharing",
+    "pull": "sharing",
+    "push_to_hub": "sharing",
+    "write_card": "sharing",
     "continue_sweep": "sweeping",
     "sweep": "sweeping",
     "tiles": "chip_tiles",
@@ -97,6 +103,7 @@ __all__ = [
     "NamedPart",
     "QnnRun",
     "Refitted",
+    "Shared",
     "amortise",
     "budget",
     "compare",
@@ -110,6 +117,8 @@ __all__ = [
     "plan",
     "plan_fleet",
     "plan_qnn",
+    "pull",
+    "push_to_hub",
     "refit",
     "replay",
     "resume",
@@ -121,6 +130,7 @@ __all__ = [
     "sweep",
     "tiles",
     "train",
+    "write_card",
 ]
 
 
