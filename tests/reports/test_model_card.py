@@ -128,5 +128,5 @@ def test_a_hub_reads_the_front_matter(run):
 
 
 def test_a_licence_is_an_identifier(run):
-    with pytest.raises(InvalidOption, match="identifier such as apache-2.0"):
+    with pytest.raises(InvalidOption, match=r"identifier such as apache-2\.0"):
         model_card(run, license_name="do what\nyou want")
