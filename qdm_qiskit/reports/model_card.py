@@ -16,6 +16,8 @@ import yaml
 
 from ..data.places import NPZ
 from ..errors import InvalidOption
+from ..evaluation.run_cost import CALLS_SCHEMA
+from ..evaluation.transpile import SCHEMA as TRANSPILE_SCHEMA
 from ..files import read_json_object
 from ..sampling import TrainedRun, load_run
 from ..training import read_history
@@ -312,10 +314,10 @@ def _reported(run: Path) -> Iterator[list[Any]]:
     """Return a line for each circuit and device of the reports in a run's folder."""
     for path in sorted((run / "report").glob("*.json")):
         content = read_json_object(path)
-        if content.get("schema") == "transpile-report/1":
+        if content.get("schema") == TRANSPILE_SCHEMA:
             for each in content["backends"]:
                 yield _cost_line(each["backend"], "one step", each["cost"]["total"])
-        elif content.get("schema") == "calls-report/1":
+        elif content.get("schema") == CALLS_SCHEMA:
             for each in content["backends"]:
                 for row in each["rows"]:
                     calls = f"{_words(row['circuit'])}, {row['calls_run']} calls a run"
