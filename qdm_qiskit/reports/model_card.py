@@ -7,15 +7,15 @@ out. Text that a user or a file gave is shown without what Markdown takes for ma
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from ..data.places import NPZ
-from ..errors import InvalidOption
+from ..errors import InvalidData, InvalidOption, QdmError
 from ..evaluation.run_cost import CALLS_SCHEMA
 from ..evaluation.transpile import SCHEMA as TRANSPILE_SCHEMA
 from ..files import read_json_object
@@ -30,6 +30,7 @@ __all__ = ["LICENSE", "model_card"]
 
 LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
 """Form of a licence's identifier, such as ``apache-2.0``."""
+T = TypeVar("T")
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 _MOST_TEXT = 60
 """Characters of an option's value that are shown: a circuit of one's own is one of them."""
@@ -72,8 +73,10 @@ def model_card(
     name = repo.partition("/")[2] if repo is not None else run.resolve().name
     history = read_history(run) if (run / "metrics.jsonl").is_file() else ()
     last = history[-1] if history else {}
-    evaluation = _evaluation(run)
-    front = _front_matter(name, trained, last, evaluation, license_name)
+    [evaluation] = _of_files(run, lambda: [_evaluation(run)])
+    front = _of_files(run, lambda: [_front_matter(name, trained, last, evaluation, license_name)])[
+        0
+    ]
     body = [
         *_opening(name, trained),
         *([f"![samples at the end of training]({picture})", ""] if picture else []),
@@ -82,11 +85,23 @@ def model_card(
         *_data(trained),
         *_training(trained, last),
         *_losses(run, last),
-        *_measured(evaluation),
-        *_costs(run, trained),
+        *_of_files(run, lambda: [*_measured(evaluation), *_costs(run, trained)]),
         *_citation(trained),
     ]
     return f"---\n{front}---\n\n" + "\n".join(body).rstrip("\n") + "\n"
+
+
+def _of_files(run: Path, make: Callable[[], list[T]]) -> list[T]:
+    """Return what is made of files of the run, or say that one of them is damaged."""
+    try:
+        return make()
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, QdmError):
+            raise
+        raise InvalidData(
+            f"A report, an evaluation or the export in {run} is damaged or of another version "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:80]}); make it again."
+        ) from error
 
 
 def _front_matter(

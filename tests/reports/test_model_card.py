@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 import qdm_qiskit as qdm
-from qdm_qiskit.errors import InvalidOption
+from qdm_qiskit.errors import InvalidData, InvalidOption
 from qdm_qiskit.reports.model_card import model_card
+from qdm_qiskit.sampling import load_run
 from tests.helpers import ROOT, write_run
 
 KEPT = ROOT / "tests" / "fixtures" / "v0_1" / "training" / "plain"
@@ -130,3 +131,27 @@ def test_a_hub_reads_the_front_matter(run):
 def test_a_licence_is_an_identifier(run):
     with pytest.raises(InvalidOption, match=r"identifier such as apache-2\.0"):
         model_card(run, license_name="do what\nyou want")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("evaluation/evaluation.json", {"schema": "qdm-evaluation/2", "rows": [1]}),
+        (
+            "evaluation/evaluation.json",
+            {"schema": "qdm-evaluation/2", "rows": [{"kind": "samples"}]},
+        ),
+        ("report/x.json", {"schema": "transpile-report/1"}),
+        ("report/x.json", {"schema": "calls-report/1", "backends": [{"rows": [{}]}]}),
+        ("export/circuits.json", {"circuits": [{"devices": []}]}),
+    ],
+)
+def test_a_damaged_record_is_named_in_one_line(tmp_path, name, content):
+    run = write_run(tmp_path / "run")
+    path = run / name
+    path.parent.mkdir()
+    weights = load_run(run).weights_sha256
+    path.write_text(json.dumps({**content, "weights_sha256": weights}))
+    with pytest.raises(InvalidData, match="damaged or of another version") as caught:
+        model_card(run)
+    assert "\n" not in str(caught.value)
