@@ -83,8 +83,8 @@ class QDMPipeline:
     ) -> QDMPipeline:
         """Load a run's folder, one of its checkpoints, or the output of :meth:`save_pretrained`.
 
-        A text ``"user/name"`` that is no folder here, as :func:`~.hub.is_repo` says, is a model on
-        a hub; see :func:`~.hub.download_model`.
+        A text ``"user/name"`` that is no folder here, as ``qdm_qiskit.sampling.hub`` says, is a
+        model on a hub.
 
         Args:
             folder: The folder, or the repository of a hub.

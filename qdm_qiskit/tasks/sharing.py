@@ -52,7 +52,7 @@ class Shared:
 def write_card(
     run: str | Path, out: str | Path | None = None, *, license_name: str | None = None
 ) -> Path:
-    """Write the card of a run; see :func:`~qdm_qiskit.reports.model_card.model_card`.
+    """Write the card of a run; see ``qdm_qiskit.reports.model_card``.
 
     Args:
         run: Folder of a trained run.
@@ -90,7 +90,7 @@ def push_to_hub(
 
     The account is what huggingface_hub finds in its own ways. Uploaded are the model, its process
     and its configuration without this machine's paths, the card, the last picture of samples, and
-    the circuits that :func:`.export` left in the run's folder, if they are of these weights.
+    the circuits that ``export`` left in the run's folder, if they are of these weights.
     ``QDMPipeline.from_pretrained(repo)`` reads it again.
 
     Args:
@@ -155,7 +155,9 @@ def pull(repo: str, out: str | Path, *, revision: str | None = None) -> Path:
         The folder.
 
     Raises:
-        As :func:`~qdm_qiskit.sampling.hub.download_model`, and
+        MissingData, InvalidCheckpoint, InvalidData: If there is no model of ours in the repository.
+        InvalidOption: If the name is none.
+        ServiceUnavailable, MissingDependency: If the hub cannot be asked.
         OutputNotWritable: If the folder holds something, or cannot be written.
     """
     folder = checked_path(out, "out")
