@@ -85,7 +85,7 @@ $(LOWEST)/.installed $(NEWEST)/.installed: build/%/.installed: tests/versions/%.
 COVERAGE := build/coverage
 
 coverage: install $(COVERAGE)/.installed ## Run the tests and print which lines of the package none of them reaches
-	PYTHONPATH=$(COVERAGE) $(BIN)/python -m pytest -m 'not slow' -n $(WORKERS) --dist worksteal $(PYTEST) \
+	COVERAGE_FILE=$(COVERAGE)/data PYTHONPATH=$(COVERAGE) $(BIN)/python -m pytest -m 'not slow' -n $(WORKERS) --dist worksteal $(PYTEST) \
 		--cov qdm_qiskit --cov-report term-missing:skip-covered --cov-report json:build/coverage.json
 
 # Beside the environment, as for Inception: nothing else needs them.
