@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 # More processes than cores: many tests wait for a server of their own.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(-(-3 * os.cpu_count() // 2))')
 
-.PHONY: help install demo test test-slow storm fuzz test-lowest test-newest test-inception docs lint types contracts check reports gallery picture presets cards costs bench clean
+.PHONY: help install demo test test-slow storm fuzz test-lowest test-newest lanes test-inception coverage release-check docs lint types contracts check reports gallery picture presets cards costs bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,8 @@ test-lowest: $(LOWEST)/.installed ## Run the tests on the lowest versions that p
 test-newest: $(NEWEST)/.installed ## Run the tests on the newest versions that pyproject.toml allows
 	PYTHONPATH=. $(NEWEST)/bin/python -m pytest -m 'not slow' -n auto --dist worksteal $(PYTEST)
 
+lanes: test test-lowest test-newest ## Run the tests on the pinned, the lowest and the newest versions
+
 # torch first, as in `install`.
 $(LOWEST)/.installed $(NEWEST)/.installed: build/%/.installed: tests/versions/%.txt pyproject.toml
 	$(PYTHON) -m venv build/$*
@@ -79,6 +81,20 @@ $(LOWEST)/.installed $(NEWEST)/.installed: build/%/.installed: tests/versions/%.
 	build/$*/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -c $< -e '.[dev]'
 	build/$*/bin/python -m pip list --format freeze > build/$*/versions.txt
 	touch $@
+
+COVERAGE := build/coverage
+
+coverage: install $(COVERAGE)/.installed ## Run the tests and print which lines of the package none of them reaches
+	COVERAGE_FILE=$(COVERAGE)/data PYTHONPATH=$(COVERAGE) $(BIN)/python -m pytest -m 'not slow' -n $(WORKERS) --dist worksteal $(PYTEST) \
+		--cov qdm_qiskit --cov-report term-missing:skip-covered --cov-report json:build/coverage.json
+
+# Beside the environment, as for Inception: nothing else needs them.
+$(COVERAGE)/.installed: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --target $(COVERAGE) pytest-cov==7.1.0 coverage==7.17.5
+	touch $@
+
+release-check: ## Build wheel and sdist, install them into an empty environment, and use them
+	$(PYTHON) .ci/release_check.py
 
 INPUTS ?= 100000
 

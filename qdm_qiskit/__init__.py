@@ -51,10 +51,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import continue_training as continue_training
     from .tasks import cost as cost
     from .tasks import evaluate as evaluate
+    from .tasks import export as export
     from .tasks import ladder as ladder
     from .tasks import parts as parts
     from .tasks import plan as plan
     from .tasks import plan_qnn as plan_qnn
+    from .tasks import push_to_hub as push_to_hub
     from .tasks import replay as replay
     from .tasks import reproduce as reproduce
     from .tasks import resume as resume
@@ -95,6 +97,9 @@ _HOMES = {
     "Metric": "evaluation",
     "ladder": "tasks",
     "reproduce": "tasks",
+    # sharing
+    "export": "tasks",
+    "push_to_hub": "tasks",
     # devices: cost, plan, run
     "load_backend": "execution.snapshots",
     "load_device": "execution.device_files",

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from typing import Any
 
-from qiskit import qasm3
+from qiskit import QuantumCircuit, qasm3, qpy
 
 from .catalog import Template
 from .drawing import drawing_svg, drawing_text
+from .saved import FORMAT, without_layout
 from .spec import CircuitSpec, ExpectationReadout, ProbabilityReadout
 
-__all__ = ["SCHEMA", "circuit_facts", "drawing_svg", "drawing_text", "qasm_text"]
+__all__ = [
+    "SCHEMA",
+    "circuit_facts",
+    "drawing_svg",
+    "drawing_text",
+    "qasm_text",
+    "qpy_of",
+    "readout_facts",
+]
 
 SCHEMA = "circuit-template/1"
 """Version of :func:`circuit_facts`."""
@@ -42,6 +53,16 @@ def qasm_text(template: Template, spec: CircuitSpec) -> str:
     return head + qasm3.dumps(spec.circuit).rstrip("\n") + "\n"
 
 
+def qpy_of(circuits: Sequence[QuantumCircuit]) -> bytes:
+    """Return circuits as QPY of format 13, which every Qiskit from 1.3 on reads.
+
+    Equal circuits give equal bytes; the transpiler's layout stays out.
+    """
+    buffer = io.BytesIO()
+    qpy.dump([without_layout(circuit) for circuit in circuits], buffer, version=FORMAT)
+    return buffer.getvalue()
+
+
 def circuit_facts(template: Template, spec: CircuitSpec) -> dict[str, Any]:
     """Return all facts of a spec that need no device, ready for JSON.
 
@@ -71,13 +92,14 @@ def circuit_facts(template: Template, spec: CircuitSpec) -> dict[str, Any]:
             "inputs": [parameter.name for parameter in spec.inputs],
             "weights": [parameter.name for parameter in spec.weights],
         },
-        "readout": _readout(spec),
+        "readout": readout_facts(spec),
         "depth": circuit.depth(),
         "gates": {k: v for k, v in sorted(circuit.count_ops().items()) if k != "barrier"},
     }
 
 
-def _readout(spec: CircuitSpec) -> dict[str, Any]:
+def readout_facts(spec: CircuitSpec) -> dict[str, Any]:
+    """Return what a spec reads, ready for JSON."""
     readout = spec.readout
     if isinstance(readout, ProbabilityReadout):
         return {

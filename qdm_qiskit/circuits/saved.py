@@ -26,6 +26,7 @@ __all__ = [
     "circuit_from_text",
     "circuit_text",
     "with_fixed_identities",
+    "without_layout",
 ]
 
 FORMAT = 13
@@ -50,6 +51,17 @@ def with_fixed_identities(circuit: QuantumCircuit) -> QuantumCircuit:
     """
     named = {p: Parameter(p.name, uuid=uuid.uuid5(_NAMESPACE, p.name)) for p in circuit.parameters}
     return circuit.assign_parameters(named) if named else circuit
+
+
+def without_layout(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return the circuit with fixed identities, and without the transpiler's layout.
+
+    QPY writes the layout's bits in no fixed order; without it equal circuits are equal bytes.
+    """
+    bound = with_fixed_identities(circuit)
+    plain = QuantumCircuit(*bound.qregs, *bound.cregs, name=circuit.name)
+    plain.compose(bound, plain.qubits, plain.clbits, inplace=True)
+    return plain
 
 
 def circuit_text(circuit: QuantumCircuit) -> str:

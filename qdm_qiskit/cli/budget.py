@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ROOT",
     "RootOption",
+    "account",
     "app",
     "as_row",
     "existing_ledger",
@@ -32,7 +33,10 @@ app = typer.Typer(
     help="Budgets of QPU seconds and shots: set, show, history.", no_args_is_help=True
 )
 
-RootOption = Annotated[Path, typer.Option(help="Folder of all hardware runs and their ledger.")]
+RootOption = Annotated[
+    Path,
+    typer.Option(help="Folder of all hardware runs and their ledger.", envvar="QDM_ROOT"),
+]
 ROOT = Path("hardware_runs")
 
 
@@ -113,6 +117,30 @@ def history(
             f"{when:%Y-%m-%d %H:%M}  {row['run_id']!s:<34}{row['part']!s:<20}{row['state']!s:<10}"
             f"{row['seconds']:>8.2f}{spent:>9}"
         )
+
+
+@app.command("account")
+def account(root: RootOption = ROOT, as_json: JsonOption = False) -> None:
+    """Ask IBM what its account has used, beside what was settled in this root. Free of charge.
+
+    Example:
+
+        qdm budget account --json
+    """
+    from ..tasks.budgets import account_usage
+
+    found = account_usage(root=root, progress=lambda text: typer.echo(text, err=True))
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+        return
+    of = "" if found.limit_seconds is None else f" of {found.limit_seconds:.6g}"
+    left = "" if found.remaining_seconds is None else f", {found.remaining_seconds:.6g} left"
+    typer.echo(
+        f"IBM        {found.consumed_seconds:.6g} s{of} used in its period{left}: by everybody"
+    )
+    typer.echo(f"here       {found.settled_seconds:.6g} s settled in {root} since it began")
+    if found.limit_reached:
+        typer.echo("note       the account's limit is reached: IBM takes no jobs now")
 
 
 def existing_ledger(root: Path) -> Ledger:

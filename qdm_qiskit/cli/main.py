@@ -18,6 +18,7 @@ from . import (
     data,
     devices,
     evaluate,
+    export,
     ladder,
     models,
     parts,
@@ -27,6 +28,7 @@ from . import (
     run,
     runs,
     sample,
+    share,
     sweep,
     train,
 )
@@ -57,6 +59,10 @@ app.command("sample")(sample.sample)
 app.command("refit")(refit.refit)
 app.command("amortise")(amortise.amortise)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
+app.command("card")(share.card)
+app.command("push")(share.push)
+app.command("pull")(share.pull)
 app.command("ladder")(ladder.ladder)
 app.command("compare")(compare.compare)
 app.command("reproduce")(reproduce.reproduce)

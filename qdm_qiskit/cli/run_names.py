@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -32,10 +33,15 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress lines.")
 
 def state_row(state: RunState, folder: Path) -> dict[str, Any]:
     """Return a run's state as JSON values, with its folder."""
+    from ..tasks.recorded_runs import subject_of
+
     row = asdict(state)
+    subject, target = subject_of(folder)
     return {
         "run": row.pop("run_id"),
         **row,
+        "subject": subject,
+        "target": target,
         "seconds": state.seconds_charged,
         "folder": str(folder),
     }
@@ -43,6 +49,7 @@ def state_row(state: RunState, folder: Path) -> dict[str, Any]:
 
 def print_run(run: HardwareRun, as_json: bool) -> None:
     """Show where a run stands, in words or as JSON."""
+    from ..hardware.ledger.budget import is_rehearsal
     from ..tasks.recorded_runs import states_of
 
     state = states_of([run.folder], lambda text: typer.echo(f"note: {text}", err=True))[0]
@@ -53,8 +60,10 @@ def print_run(run: HardwareRun, as_json: bool) -> None:
         done = state.total_steps - state.step
         typer.echo(f"run        {state.run_id}")
         typer.echo(f"state      {state.state}, {done} of {state.total_steps} steps done")
+        rehearsed = is_rehearsal(state.budget)
+        charged = f"charged to budget '{state.budget}', a rehearsal" if rehearsed else "charged"
         typer.echo(
-            f"QPU        {state.jobs} jobs, {state.seconds_charged:.1f} s charged, "
+            f"QPU        {state.jobs} jobs, {state.seconds_charged:.1f} s {charged}, "
             f"about {state.seconds_estimated:.1f} s estimated for the whole run"
         )
         if state.reason:
@@ -71,7 +80,8 @@ def print_run(run: HardwareRun, as_json: bool) -> None:
 
 def command_line(name: str, run_id: str, root: Path) -> str:
     """Return the command line that does something with a run."""
-    where = "" if root == ROOT else f" --root {shlex.quote(str(root))}"
+    default = Path(os.environ.get("QDM_ROOT") or ROOT)
+    where = "" if root == default else f" --root {shlex.quote(str(root))}"
     return f"qdm run {name} {run_id}{where}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -47,8 +48,14 @@ def status(
         print_run(found, as_json)
 
 
-def list_runs(root: RootOption = ROOT, as_json: JsonOption = False) -> None:
-    """List all runs of a root, oldest first.
+def list_runs(
+    root: RootOption = ROOT,
+    user: Annotated[
+        str | None, typer.Option(help="Only runs that this user planned, as recorded.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List all runs of a root, oldest first: who planned what and when, for which target and budget.
 
     Example:
 
@@ -64,18 +71,32 @@ def list_runs(root: RootOption = ROOT, as_json: JsonOption = False) -> None:
 
         found = [Fleet(each) for each in shared]
         rows += [state_row(each.state.as_run(), each.folder) for each in found]
+    if user is not None:
+        known = sorted({str(row["user"]) for row in rows if row["user"]})
+        rows = [row for row in rows if row["user"] == user]
+        if not rows:
+            from ..errors import unknown_name
+
+            raise unknown_name("run of a user called", user, known)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     typer.echo(
         f"{'run':<36}{'state':<10}{'steps':>7}{'jobs':>6}{'QPU s, estimated':>18}{'real':>8}"
+        f"  {'planned (UTC)':<18}{'by':<12}{'budget':<14}target"
     )
     for row in rows:
         done = f"{row['total_steps'] - row['step']}/{row['total_steps']}"
         typer.echo(
             f"{row['run']:<36}{row['state']:<10}{done:>7}{row['jobs']:>6}"
             f"{row['seconds_estimated']:>18.1f}{row['seconds']:>8.1f}"
+            f"  {_when(row['created_at']):<18}{row['user'] or '-':<12}{row['budget'] or '-':<14}"
+            f"{row['target'] or '-'}"
         )
+
+
+def _when(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}" if seconds else "-"
 
 
 def replay(run: RunId, root: RootOption = ROOT, as_json: JsonOption = False) -> None:

@@ -19,6 +19,7 @@ from ..models import Denoiser, save_model
 from ..notebook import one_line
 from ..training import RunConfig
 from .config import SamplingConfig
+from .hub import download_model, is_repo
 from .loader_names import network_files
 from .sample import PIPELINE_FILE, TrainedRun, load_run, sample
 from .samplers import Sampler
@@ -78,18 +79,33 @@ class QDMPipeline:
         *,
         model_class: type[Denoiser] | None = None,
         loader: Loader | str | None = None,
+        revision: str | None = None,
     ) -> QDMPipeline:
         """Load a run's folder, one of its checkpoints, or the output of :meth:`save_pretrained`.
 
+        A text ``"user/name"`` that is no folder here, as ``qdm_qiskit.sampling.hub`` says, is a
+        model on a hub.
+
         Args:
-            folder: The folder.
+            folder: The folder, or the repository of a hub.
             model_class, loader: As for :func:`~qdm_qiskit.sampling.load_run`.
+            revision: Branch, tag or commit of a hub's repository; the main branch if None.
 
         Raises:
             MissingData: If there is neither.
             InvalidCheckpoint, InvalidData: If the files cannot be used.
+            InvalidOption: If a folder is given with a revision.
+            ServiceUnavailable, MissingDependency: If the hub cannot be asked.
         """
-        return cls(load_run(Path(folder), model_class=model_class, loader=loader))
+        if isinstance(folder, str) and is_repo(folder):
+            place = download_model(folder, revision)
+        elif revision is not None:
+            raise InvalidOption(
+                f"A revision is of a hub's repository, and {folder} is read as a folder; leave it out."
+            )
+        else:
+            place = Path(folder)
+        return cls(load_run(place, model_class=model_class, loader=loader))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model, its process and its configuration, without optimizer and history.

@@ -7,7 +7,9 @@
     sweeping.py     train many runs that differ in options, on many processes or machines
     sampling.py     sample from a trained run, on any target that costs nothing
     evaluation.py   measure samples, beside real images and noise
+    exporting.py    write a run's circuits for other tools
     ladders.py      show what each part of a device's noise costs, and what remedies give back
+    sharing.py      write the card of a run, put its model on a hub, take one from there
     costs.py        count the cost of a circuit on a device
     comparing.py    compare a model on many devices, optimization levels and loaders
     qnn.py          run a QNN of qiskit-machine-learning, on any target
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from .comparing import Comparison, compare
     from .costs import cost
     from .evaluation import Evaluation, evaluate
+    from .exporting import Export, export
     from .fleets import Fleet, plan_fleet
     from .hardware import HardwareRun, plan, replay, resume, submit
     from .kernels import KernelRun, run_kernel
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from .refitting import Refitted, refit
     from .reproducing import cards, reproduce
     from .sampling import sample
+    from .sharing import Shared, pull, push_to_hub, write_card
     from .sweeping import continue_sweep, sweep
     from .training import continue_training, train
 
@@ -57,6 +61,8 @@ _HOMES = {
     "cost": "costs",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
+    "Export": "exporting",
+    "export": "exporting",
     "Fleet": "fleets",
     "plan_fleet": "fleets",
     "HardwareRun": "hardware",
@@ -79,6 +85,10 @@ _HOMES = {
     "cards": "reproducing",
     "reproduce": "reproducing",
     "sample": "sampling",
+    "Shared": "sharing",
+    "pull": "sharing",
+    "push_to_hub": "sharing",
+    "write_card": "sharing",
     "continue_sweep": "sweeping",
     "sweep": "sweeping",
     "tiles": "chip_tiles",
@@ -90,12 +100,14 @@ _HOMES = {
 __all__ = [
     "Comparison",
     "Evaluation",
+    "Export",
     "Fleet",
     "HardwareRun",
     "KernelRun",
     "NamedPart",
     "QnnRun",
     "Refitted",
+    "Shared",
     "amortise",
     "budget",
     "cards",
@@ -104,11 +116,14 @@ __all__ = [
     "continue_training",
     "cost",
     "evaluate",
+    "export",
     "ladder",
     "parts",
     "plan",
     "plan_fleet",
     "plan_qnn",
+    "pull",
+    "push_to_hub",
     "refit",
     "replay",
     "reproduce",
@@ -121,6 +136,7 @@ __all__ = [
     "sweep",
     "tiles",
     "train",
+    "write_card",
 ]
 
 

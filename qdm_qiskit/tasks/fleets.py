@@ -36,8 +36,8 @@ from ..hardware.run.fleet_results import (
 from ..hardware.run.verify import Verification, verify_run
 from ..notebook import card, one_line, table
 from ..progress import Message, Progress, silent
-from .hardware import HardwareRun, config_of, look_for
-from .recorded_runs import ROOT, fleet_folders, run_folders
+from .hardware import HardwareRun, check_budget_of, config_of, look_for
+from .recorded_runs import ROOT, fleet_folders, root_folder, run_folders
 
 __all__ = ["Fleet", "find_run", "fleet_price", "plan_fleet"]
 
@@ -65,7 +65,7 @@ class Fleet:
     @classmethod
     def all(cls, root: str | Path = ROOT) -> tuple[Fleet, ...]:
         """Return all fleets of a root folder, oldest first."""
-        return tuple(cls(folder) for folder in fleet_folders(checked_path(root, "root")))
+        return tuple(cls(folder) for folder in fleet_folders(root_folder(root)))
 
     @property
     def plan(self) -> FleetPlan:
@@ -285,9 +285,10 @@ def plan_fleet(
     ...     print(sent.state.state, [len(each.images) for each in sent.runs], sent.replay().equal)
     done [2, 1] True
     """
-    root = checked_path(root, "root")
+    root = root_folder(root)
     checked_text(split, "split")
     made, _ = config_of(None if targets is None else list(targets), None, config, options)
+    check_budget_of(made)
     ledger = Ledger.open(root)
     try:
         for notice in ledger.notices:
@@ -346,7 +347,7 @@ def find_run(run: str | Path, *, root: str | Path = ROOT) -> HardwareRun | Fleet
     Raises:
         MissingData: If there is none.
     """
-    root = checked_path(root, "root")
+    root = root_folder(root)
     text = str(checked_path(run, "run"))
     if text == "latest":
         return _latest(root)

@@ -20,7 +20,7 @@ from ..execution.devices import DeviceLike
 from ..execution.estimator_options import text_of_options
 from ..execution.targets import Target, target_text
 from ..hardware.ibm.account import look
-from ..hardware.ledger.budget import BudgetState
+from ..hardware.ledger.budget import BudgetState, is_rehearsal
 from ..hardware.ledger.ledger import Ledger, RunState
 from ..hardware.ledger.output_files import read_outputs
 from ..hardware.ledger.run_files import IMAGES
@@ -40,7 +40,7 @@ from ..hardware.run.verify import Verification, verify_run
 from ..notebook import Markup, card, facts, note, one_line, picture
 from ..options import build, field_types
 from ..progress import Message, Progress, silent
-from .recorded_runs import ROOT, run_folders, states_of
+from .recorded_runs import ROOT, root_folder, run_folders, states_of
 
 if TYPE_CHECKING:
     from ..sampling import Sampler
@@ -90,7 +90,7 @@ class HardwareRun:
         Raises:
             MissingData: If there is none.
         """
-        root = checked_path(root, "root")
+        root = root_folder(root)
         text = str(checked_path(run, "run"))
         if text == "latest":
             folders = run_folders(root)
@@ -111,7 +111,7 @@ class HardwareRun:
     @classmethod
     def all(cls, root: str | Path = ROOT) -> tuple[HardwareRun, ...]:
         """Return all runs of a root folder, oldest first."""
-        return tuple(cls(folder) for folder in run_folders(checked_path(root, "root")))
+        return tuple(cls(folder) for folder in run_folders(root_folder(root)))
 
     @property
     def plan(self) -> RunPlan:
@@ -362,7 +362,7 @@ def plan(
     >>> planned.num_jobs, planned.total_shots, planned.is_qpu
     (2, 256, False)
     """
-    root = checked_path(root, "root")
+    root = root_folder(root)
     config, offered = config_of(target, provider, config, options)
 
     def make(look: Look, budget: BudgetState | None) -> RunPlan:
@@ -422,6 +422,7 @@ def planned(
         progress: Receives the progress messages.
         run: Folder of the trained run, for a command that plans it again; None of other plans.
     """
+    check_budget_of(config)
     opened = Ledger.open(root) if ledger is None else ledger
     try:
         if ledger is None:
@@ -442,6 +443,21 @@ def planned(
         if ledger is None:
             opened.close()
     return made
+
+
+def check_budget_of(config: PlanConfig) -> None:
+    """Refuse a budget of rehearsals for IBM's devices, before anything is planned.
+
+    Raises:
+        InvalidOption: If one of the targets is IBM's; other providers that charge are refused when
+            a job is to be sent.
+    """
+    paid = [each for each in config.targets if str(each).startswith("ibm:")]
+    if is_rehearsal(config.budget) and paid:
+        raise InvalidOption(
+            f"Budget '{config.budget}' is one of rehearsals, and '{paid[0]}' charges; plan with "
+            "another budget, or for a target such as local:fake_torino."
+        )
 
 
 def look_for(root: Path, offered: Availability | None = None) -> Look:

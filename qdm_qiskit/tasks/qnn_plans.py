@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..arguments import checked_path
 from ..errors import InvalidOption, InvalidPlan, MissingData, TargetUnavailable
 from ..execution.devices import DeviceLike
 from ..execution.targets import Target
@@ -33,7 +32,7 @@ from ..options import field_types
 from ..progress import Message, Progress, silent
 from .hardware import HardwareRun, config_of, planned
 from .qnn_arguments import parts_of, rows_of, weights_of
-from .recorded_runs import ROOT, run_folders
+from .recorded_runs import ROOT, root_folder, run_folders
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +99,7 @@ def plan_qnn(
     ...     print(planned.num_jobs, planned.num_circuits, run.outputs.shape, run.replay().equal)
     1 1 (1, 1) True
     """
-    root = checked_path(root, "root")
+    root = root_folder(root)
     config, offered = _config(target, provider, options)
     question = _question(qnn, inputs, weights)
     return _planned(question, config, offered, policy, root=root, ledger=ledger, progress=progress)
@@ -131,7 +130,7 @@ def recorded_run(
         given: Its arguments ``shots``, ``primitive``, ``primitive_options`` and ``calibration``.
         options: Those of :func:`plan_qnn`, but for ``seconds``.
     """
-    root = checked_path(root, "root")
+    root = root_folder(root)
     _check_budget(where, provider, budget)
     shots = _checked(given, options, where)
     text = None if provider is not None else str(where)

@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import MissingData
+from ..arguments import checked_path
+from ..errors import InvalidData, MissingData
+from ..files import read_json_object
 from ..hardware.ledger.ledger import FILE, Ledger, RunState
 from ..hardware.plan.fleet_plan import FLEET
 from ..hardware.plan.run_plan import PLAN, is_run_id, read_plan
 from ..progress import Message, Progress, silent
 
-__all__ = ["ROOT", "fleet_folders", "run_folders", "states_of"]
+__all__ = ["ROOT", "fleet_folders", "root_folder", "run_folders", "states_of", "subject_of"]
 
 ROOT = Path("hardware_runs")
-"""Default folder of all hardware runs and their ledger."""
+"""Default folder of all hardware runs and their ledger, unless ``$QDM_ROOT`` names another."""
+
+
+def root_folder(root: str | Path) -> Path:
+    """Return the folder of all hardware runs: as given, or by default ``$QDM_ROOT``.
+
+    Args:
+        root: A folder; :data:`ROOT` itself, the default of every function, stands for none given.
+
+    Raises:
+        InvalidArgument: If it is no path.
+    """
+    if root is ROOT and os.environ.get("QDM_ROOT"):
+        return Path(os.environ["QDM_ROOT"]).expanduser()
+    return checked_path(root, "root")
+
+
+def subject_of(folder: Path) -> tuple[str | None, str | None]:
+    """Return what a run is of, a model or the like, and its target; None where a plan does not say.
+
+    Only its plan's text is read: nothing is checked that a list needs not.
+    """
+    for name in (PLAN, FLEET):
+        try:
+            content = read_json_object(folder / name).get("content")
+        except (InvalidData, MissingData):
+            continue
+        if not isinstance(content, dict):
+            continue
+        config = content.get("config")
+        inner = config if isinstance(config, dict) else {}
+        subject = content.get("model") or content.get("name") or inner.get("model")
+        target = content.get("target")
+        costs = content.get("costs")
+        if target is None and isinstance(costs, list):
+            targets = [str(each.get("target")) for each in costs if isinstance(each, dict)]
+            target = ", ".join(targets) or None
+        return (None if subject is None else str(subject)), (
+            None if target is None else str(target)
+        )
+    return None, None
 
 
 def run_folders(root: Path) -> list[Path]:
@@ -35,7 +78,7 @@ def fleet_folders(root: Path) -> list[Path]:
 
 def states_of(folders: Sequence[Path], progress: Progress = silent) -> list[RunState]:
     """Return the ledger's states of one root's runs; a run that it does not know is planned."""
-    root = folders[0].parent if folders else ROOT
+    root = folders[0].parent if folders else root_folder(ROOT)
     if not folders or not list(root.glob(f"{FILE}*")):
         return [_planned(folder) for folder in folders]
     ledger = Ledger.open_to_read(root)

@@ -74,6 +74,8 @@ def test_every_example_runs(qdm, tmp_path, monkeypatch):
     assert qdm(*latents.split()).code == 0
     # The examples of `qdm train` and `qdm sample` make what other examples take.
     for name in dict.fromkeys(("train", "sample", *TREE)):
+        if name in ("pull", "budget account"):  # which ask a hub, or IBM; their tests have servers
+            continue
         for line in example(TREE[name]):
             result = qdm(*shlex.split(line)[1:])
             assert result.code == 0, f"{line}: {result.err}"

@@ -46,6 +46,7 @@ from qdm_qiskit.models import load_model
 from qdm_qiskit.noise_sources.sources import MeasuredSource
 from qdm_qiskit.overview import RunTable, compare, find_runs
 from qdm_qiskit.reproduction import find_card, recorded
+from qdm_qiskit.reports.model_card import model_card
 from qdm_qiskit.sampling import SamplingConfig, load_run
 from qdm_qiskit.sampling.blocks import block_items, check_arrays, joined_samples
 from qdm_qiskit.sampling.refit_record import read_refit
@@ -54,7 +55,7 @@ from qdm_qiskit.sweeps import read_plan as read_plan_of_sweep
 from qdm_qiskit.sweeps.item import train_item
 from qdm_qiskit.sweeps.search import Search, read_search, write_search
 from qdm_qiskit.sweeps.sweep import _rungs, collect, write_plan
-from qdm_qiskit.tasks import plan_fleet, run_qnn, sample
+from qdm_qiskit.tasks import export, plan_fleet, run_qnn, sample
 from qdm_qiskit.training.beside import read_losses
 from qdm_qiskit.training.checkpoint import TrainingState, load_training_state
 from qdm_qiskit.training.epoch_end import read_history
@@ -333,6 +334,13 @@ def _of_a_model(root: Path) -> dict[str, Reader]:
     row = {"kind": "samples", "metrics": {"frechet": {"estimate": 0.5}}}
     evaluation = {"schema": _schema("qdm_qiskit.evaluation.evaluate"), "rows": [row]}
     write_json(samples / "evaluation.json", evaluation)
+    shared = write_run(root / "shared", num_steps=1)
+    exported = export(shared, devices="fake_manila", trials=1, level=0)
+    interval = {"estimate": 0.5, "low": 0.25, "high": 0.75}
+    shown = {"name": "x", "count": 3, "kind": "samples", "metrics": {"frechet": interval}}
+    reference = {"count": 3, "part": "test", "dataset": "digits"}
+    about = {"reference": reference, "options": {"level": 0.95, "resamples": 9}}
+    write_json(shared / "evaluation.json", {**evaluation, **about, "rows": [shown]})
     text = circuit_text(estimator().circuit)
     (root / "circuit.txt").write_text(text)
     (root / "run.yaml").write_text("model: eeqdm\ndepth: 2\nclasses: [3, 7]\nlearning_rate: 1e-2\n")
@@ -359,6 +367,10 @@ def _of_a_model(root: Path) -> dict[str, Reader]:
         ),
         "evaluation in a table": Reader(
             samples / "evaluation.json", lambda: _shown(find_runs(samples)), fast=False
+        ),
+        "export in a card": Reader(exported.files[0], lambda: model_card(shared), fast=False),
+        "evaluation in a card": Reader(
+            shared / "evaluation.json", lambda: model_card(shared), fast=False
         ),
         "saved circuit": Reader(
             root / "circuit.txt",

@@ -23,20 +23,33 @@ __all__ = [
     "OPEN_PLAN",
     "OPEN_PLAN_DAYS",
     "OPEN_PLAN_SECONDS",
+    "REHEARSAL",
     "BudgetLimits",
     "BudgetState",
     "Window",
+    "is_rehearsal",
 ]
 
 Window = Literal["rolling", "calendar"]
 """``rolling``: the last ``period_days``. ``calendar``: blocks of ``period_days`` one after the other,
 counted from ``starts_at``."""
 
+REHEARSAL = "rehearsal"
+"""Beginning of the names of budgets that pay for rehearsals, and for nothing else."""
 DAY_SECONDS = 86_400.0
 OPEN_PLAN_SECONDS, OPEN_PLAN_DAYS = 600.0, 28.0
 """IBM's Open Plan: 10 minutes in every 28 days, rolling."""
 MAX_SECONDS, MAX_SHOTS, MAX_DAYS = 1e9, 10**15, 36_500.0
 _ROUNDING_SECONDS = 1e-6
+
+
+def is_rehearsal(budget: str | None) -> bool:
+    """Return True if a budget is one of rehearsals: runs that charge nothing take their estimate.
+
+    >>> is_rehearsal("rehearsal"), is_rehearsal("rehearsal-anna"), is_rehearsal("open")
+    (True, True, False)
+    """
+    return budget is not None and (budget == REHEARSAL or budget.startswith(f"{REHEARSAL}-"))
 
 
 def _is_number(value: object) -> bool:
@@ -146,7 +159,8 @@ class BudgetState:
             if row[1] is not None
         ]
         head = ("", "limit", "reserved", "spent", "left")
-        return card(self.name, table(head, rows), about=f"budget, {period}")
+        kind = "budget of rehearsals" if is_rehearsal(self.name) else "budget"
+        return card(self.name, table(head, rows), about=f"{kind}, {period}")
 
     @property
     def remaining_seconds(self) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from ...errors import InvalidOption, UnknownName, unknown_name
-from .budget import BudgetLimits, BudgetState, Window
+from .budget import BudgetLimits, BudgetState, Window, is_rehearsal
 from .schema import UNUSED_RESERVATIONS, Row, Transaction
 from .table_access import LedgerPart
 
@@ -92,6 +92,18 @@ class BudgetTables(LedgerPart):
         """
         self.budget(name)
         return self._store.read("SELECT * FROM reservations WHERE budget = ? ORDER BY id", name)
+
+    def settled_seconds(self) -> float:
+        """Return the QPU seconds of all settled jobs, whichever budget paid, rehearsals left out."""
+        rows = self._store.read(
+            "SELECT budget, TOTAL(spent_seconds) AS seconds FROM reservations "
+            "WHERE state = 'settled' GROUP BY budget"
+        )
+        return sum(
+            cast(float, row["seconds"])
+            for row in rows
+            if not is_rehearsal(cast("str | None", row["budget"]))
+        )
 
     def _budget(self, read: Callable[..., list[Row]], name: str, now: float) -> BudgetState:
         rows = read("SELECT * FROM budgets WHERE name = ?", name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +15,27 @@ from .table_access import LedgerPart
 
 __all__ = [
     "RunTables",
+    "current_user",
 ]
+
+USER_LENGTH = 64
+"""Characters of a user's name that are recorded."""
 
 _RUNS = (
     "SELECT r.*, (SELECT COUNT(*) FROM jobs j WHERE j.run_id = r.run_id) AS jobs, "
-    "(SELECT TOTAL(spent_seconds) FROM reservations s WHERE s.run_id = r.run_id) AS charged "
-    "FROM runs r"
+    "(SELECT TOTAL(spent_seconds) FROM reservations s WHERE s.run_id = r.run_id) AS charged, "
+    "(SELECT detail FROM events e WHERE e.run_id = r.run_id AND e.kind = 'planned' "
+    "ORDER BY e.id LIMIT 1) AS planned FROM runs r"
 )
+
+
+def current_user() -> str:
+    """Return who works here: ``$QDM_USER``, else the system's name of the account."""
+    try:
+        name = os.environ.get("QDM_USER") or getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in containers
+        name = f"uid {os.getuid()}"
+    return " ".join(name.split())[:USER_LENGTH] or "unknown"
 
 
 class RunTables(LedgerPart):
@@ -62,7 +77,7 @@ class RunTables(LedgerPart):
                 created_at=now,
                 updated_at=now,
             )
-            self._event(tx, run_id, None, "planned", plan_sha256=plan_sha256)
+            self._event(tx, run_id, None, "planned", plan_sha256=plan_sha256, user=current_user())
 
     def set_run(
         self, run_id: str, state: State, *, step: int | None = None, reason: str | None = None
@@ -76,6 +91,8 @@ class RunTables(LedgerPart):
         with self._store.write() as tx:
             tx.update("runs", run_id, **values)
             detail: Row = {"step": step} if step is not None else {}
+            if state == "running":
+                detail["user"] = current_user()
             self._event(tx, run_id, None, f"run-{state}", reason=reason, **detail)
 
     def run_state(self, run_id: str) -> RunState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -212,6 +213,10 @@ class RunState:
     plan_sha256: str
     updated_at: float
     """Seconds since 1970."""
+    created_at: float = 0.0
+    """Time of planning, seconds since 1970; 0 if not known."""
+    user: str | None = None
+    """Who planned it; None if not recorded."""
 
     def shown(self) -> Markup:
         """Return progress and costs, as a notebook shows them."""
@@ -223,6 +228,7 @@ class RunState:
                 ("QPU seconds charged", f"{self.seconds_charged:.1f}"),
                 ("QPU seconds estimated", f"{self.seconds_estimated:.1f}"),
                 ("budget", self.budget),
+                ("planned by", self.user),
                 ("reason", self.reason),
             ]
         )
@@ -270,7 +276,19 @@ def run_state_of(row: Row) -> RunState:
         budget=cast("str | None", row["budget"]),
         plan_sha256=cast(str, row["plan_sha256"]),
         updated_at=cast(float, row["updated_at"]),
+        created_at=cast("float | None", row["created_at"]) or 0.0,
+        user=_user_in(row.get("planned")),
     )
+
+
+def _user_in(detail: Value) -> str | None:
+    """Return who is named in the detail of an event; None in those of earlier versions."""
+    try:
+        found = json.loads(str(detail)) if detail else {}
+    except ValueError:
+        return None
+    user = found.get("user") if isinstance(found, dict) else None
+    return user if isinstance(user, str) else None
 
 
 def intention_of(row: Mapping[str, Value]) -> Intention:

@@ -13,7 +13,7 @@ from qiskit import QuantumCircuit
 
 from ...circuits.amortised import FOLDER
 from ...circuits.qpy_files import remember
-from ...circuits.saved import with_fixed_identities
+from ...circuits.saved import without_layout
 from ...errors import InvalidOption
 from ...files import write_json
 from .run_plan import MODEL
@@ -119,12 +119,7 @@ def qpy_bytes(circuits: Sequence[QuantumCircuit]) -> bytes:
     """
     from qiskit import qpy
 
-    fixed = []
-    for circuit in circuits:
-        bound = with_fixed_identities(circuit)
-        plain = QuantumCircuit(*bound.qregs, *bound.cregs, name=circuit.name)
-        plain.compose(bound, plain.qubits, plain.clbits, inplace=True)
-        fixed.append(plain)
+    fixed = [without_layout(circuit) for circuit in circuits]
     buffer = io.BytesIO()
     qpy.dump(fixed, buffer)
     remember(buffer.getvalue())

@@ -16,6 +16,7 @@ from typing import final
 import numpy as np
 
 from ...errors import JobFailed, ServiceUnavailable, SubmissionUncertain
+from ..ledger.budget import is_rehearsal
 from ..ledger.ledger import Intention
 from ..ledger.run_files import CountsInfo, StoredCounts, counts_path, write_counts
 from ..ledger.stored_files import file_sha256
@@ -69,6 +70,7 @@ class RunJobs:
             self._collector,
             charges=provider.charges,
             progress=run.progress,
+            rehearsed=is_rehearsal(run.budget),
         )
 
     def start(self, request: RunRequest) -> bool:

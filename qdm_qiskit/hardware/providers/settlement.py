@@ -32,6 +32,7 @@ class Settlement:
         sender: Sender, which finds jobs by their tags.
         collector: Collector, which asks for their costs.
         charges: True if jobs cost anything; else each has cost 0.
+        rehearsed: True if jobs that cost nothing are settled at their estimates.
         progress: Receives what happens, in words.
     """
 
@@ -44,12 +45,14 @@ class Settlement:
         *,
         charges: bool,
         progress: Progress,
+        rehearsed: bool = False,
     ) -> None:
         self._run_id = run_id
         self._ledger = ledger
         self._sender = sender
         self._collector = collector
         self._charges = charges
+        self._rehearsed = rehearsed and not charges
         self._progress = progress
 
     def settle(self, wait_seconds: float | None = None) -> None:
@@ -87,6 +90,12 @@ class Settlement:
                 seconds = self._collector.seconds(job_id, wait_seconds)
                 if seconds is None:
                     return None
+                if (
+                    self._rehearsed
+                    and row["role"] != "duplicate"
+                    and intention.state == "collected"
+                ):
+                    seconds = self.reserved_seconds(intention)
                 usage[job_id] = seconds
         except (ServiceUnavailable, SubmissionUncertain) as error:
             self._say(f"{intention.part}: its cost is asked for later ({error})")

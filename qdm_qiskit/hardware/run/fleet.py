@@ -36,6 +36,7 @@ from ..plan.planned_files import read_inputs
 from ..plan.prepare import with_found_calibration
 from ..plan.run_plan import RunPlan, read_plan
 from ..plan.types import Look
+from ..providers.context import paying_budget
 from ..providers.failures import JobRefused
 from ..providers.settings import ServiceSettings, read_settings
 from .commands import driven_run
@@ -465,8 +466,7 @@ def reserved_parts(plan: RunPlan) -> list[tuple[str, float, int]]:
 
 
 def _wanted(plan: RunPlan) -> Wanted:
-    budget = plan.budget if plan.is_qpu else None
-    return Wanted(plan.run_id, budget, reserved_parts(plan))
+    return Wanted(plan.run_id, paying_budget(plan), reserved_parts(plan))
 
 
 def _state_at_start(plan: RunPlan) -> np.ndarray:
