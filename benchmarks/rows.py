@@ -2,9 +2,10 @@
 
 For each data set and seed the preset of the latent line model is trained, with everything that stands
 beside it: the Gaussian of each class, class means, the linear map, an MLP of as many parameters and the
-circuit without CZ. So is Q-Dense, a circuit on amplitudes without latents. All are sampled and measured against the
-test rows, whose choice changes with the seed, as `qdm evaluate` does it. Figures are means over seeds
-with 95 % intervals by Student's t. `real images` are the training rows, and `noise` uniform cells: the two ends of the scale.
+circuit without CZ. So is Q-Dense, a circuit on amplitudes without latents. All are sampled and measured
+against the test rows, whose choice changes with the seed, by the metrics of `qdm evaluate`. Figures are means
+over seeds with 95 % intervals by Student's t. `training rows` are the training rows, and `noise` uniform
+cells: the two ends of the scale.
 
     python benchmarks/rows.py [--sets iris waves ising] [--seeds 5] [--workers 2] [--json FILE]
 
@@ -29,6 +30,9 @@ import numpy as np
 from scipy.stats import t as student
 
 import qdm_qiskit as qdm
+from qdm_qiskit.data import row_format
+from qdm_qiskit.evaluation import measure_images
+from qdm_qiskit.evaluation.subjects import beside_subjects, run_subject
 from qdm_qiskit.files import write_json
 
 PRESETS = {
@@ -39,7 +43,7 @@ PRESETS = {
     "showers": "line-showers-guided",
 }
 QDENSE = {"image_size": 4, "depth": 10, "batch_size": 60, "sample_every": 0, "baseline": False}
-QDENSE_STEPS = 600
+QDENSE_STEPS = 300
 METRICS = {
     "iris": ("marginals", "correlations", "tstr"),
     "wine": ("marginals", "correlations", "tstr"),
@@ -60,26 +64,41 @@ def interval(values: list[float]) -> dict[str, float]:
     }
 
 
-def measured(run: Path, dataset: str, seed: int) -> dict[str, dict[str, float]]:
-    report = qdm.evaluate(
-        run, metrics=METRICS[dataset], count=COUNT, resamples=20, seed=seed
-    ).report
-    return {
-        row.name: {name: found.estimate for name, found in row.metrics.items()}
-        for row in report.rows
-    }
+def measured(run: Path, name: str, dataset: str, seed: int) -> dict[str, dict[str, float]]:
+    """Return the metrics of a run, of what stands beside it, of training rows and of noise."""
+    subjects = [run_subject(run, seed=seed, name=name), *beside_subjects(run, seed=seed)]
+    split = subjects[0].training_split()
+    rows = row_format(dataset)
+    told = subjects[0].labels
+    noise = np.random.default_rng(seed).random((COUNT, *subjects[0].shape), dtype=np.float32)
+    sets = {"training rows": (split.train.images, split.train.labels), "noise": (noise, None)}
+    for each in subjects:
+        sets[each.name] = (each.draw(COUNT), None if told is None else told(COUNT))
+    found = {}
+    for each, (images, labels) in sets.items():
+        both = None if labels is None or told is None else (labels, split.test.labels)
+        result = measure_images(
+            images,
+            split.test.images,
+            METRICS[dataset],
+            rows=rows,
+            labels=both,
+            resamples=20,
+            seed=seed,
+        )
+        found[each] = {metric: value.estimate for metric, value in result.metrics.items()}
+    return found
 
 
 def one(dataset: str, seed: int) -> dict[str, Any]:
     """Train, sample and measure both models with one seed."""
     options = {"seed": seed, "sample_every": 0}
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = folder
         run = Path(folder) / "line"
         start = time.process_time()
         qdm.train(PRESETS[dataset], run, log_with="none", **options)
         trained_in = time.process_time() - start
-        rows = measured(run, dataset, seed)
+        rows = measured(run, "line", dataset, seed)
         seconds = {"training": trained_in, "evaluation": time.process_time() - start - trained_in}
         parameters = {
             name: each["parameters"]
@@ -93,7 +112,7 @@ def one(dataset: str, seed: int) -> dict[str, Any]:
             qdm.train(
                 "qddm", dense, dataset=dataset, log_with="none", seed=seed, epochs=epochs, **QDENSE
             )
-            rows["q_dense"] = measured(dense, dataset, seed)["q_dense"]
+            rows["q_dense"] = measured(dense, "q_dense", dataset, seed)["q_dense"]
             parameters["q_dense"] = qdm.load_run(dense).model.num_parameters
     return {"rows": rows, "parameters": parameters, "seconds": seconds}
 
@@ -164,7 +183,7 @@ def table(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
                     for metric in METRICS[name]
                 }
                 for learner in learners
-                if learner not in ("line", "real images", "noise")
+                if learner not in ("line", "training rows", "noise")
             },
             "parameters": each[0]["parameters"],
             "seconds": {

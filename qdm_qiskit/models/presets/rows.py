@@ -13,13 +13,18 @@ __all__ = ["PRESETS", "ROWS_SOURCE"]
 ROWS_SOURCE = "ours: rows of numbers as whitened latents on a line of qubits (docs/data.md)"
 _LINE: Mapping[str, Any] = {
     **LINE_TRAINING,
-    "epochs": 200,
-    "decay_every": 10,
+    "epochs": 80,
+    "decay_every": 4,
     "decay_factor": 0.82,
-    "checkpoint_every": 100,
+    "checkpoint_every": 40,
 }
-_FEW: Mapping[str, Any] = {"epochs": 600, "decay_every": 30, "batch_size": 64}
-"""For a few hundred rows: 1,200 to 4,800 steps."""
+_FEW: Mapping[str, Any] = {
+    "epochs": 320,
+    "decay_every": 16,
+    "batch_size": 64,
+    "checkpoint_every": 160,
+}
+"""For a few hundred rows: 640 to 2,560 steps."""
 
 
 def _line(dataset: str, size: int, latents: int, *, classes: int = 0, **training: Any) -> Preset:
@@ -27,7 +32,10 @@ def _line(dataset: str, size: int, latents: int, *, classes: int = 0, **training
     return Preset(
         model="line",
         options={
-            "image_size": size, "codec": "pca", "latents": latents, "skip": True,
+            "image_size": size,
+            "codec": "pca",
+            "latents": latents,
+            "skip": True,
             **guided,
         },
         training={**_LINE, "dataset": dataset, **training},
