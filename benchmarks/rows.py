@@ -3,9 +3,9 @@
 For each data set and seed the preset of the latent line model is trained, with everything that stands
 beside it: the Gaussian of each class, class means, the linear map, an MLP of as many parameters and the
 circuit without CZ. So is Q-Dense, a circuit on amplitudes without latents. All are sampled and measured
-against the test rows, whose choice changes with the seed, by the metrics of `qdm evaluate`. Figures are means
-over seeds with 95 % intervals by Student's t. `training rows` are the training rows, and `noise` uniform
-cells: the two ends of the scale.
+against the test rows, whose choice changes with the seed, by the metrics of `qdm evaluate`. Figures are
+means over seeds with 95 % intervals by Student's t. `training rows` and `noise`, uniform cells, are the
+two ends of the scale.
 
     python benchmarks/rows.py [--sets iris waves ising] [--seeds 5] [--workers 2] [--json FILE]
 
@@ -109,8 +109,17 @@ def one(dataset: str, seed: int) -> dict[str, Any]:
             count = sum(qdm.load_run(run).config.record.train_classes.values())
             batches = -(-count // QDENSE["batch_size"])
             epochs = -(-QDENSE_STEPS // batches)
+            guided = PRESETS[dataset].endswith("-guided")
+            told = {"guided": True} if guided else {}
             qdm.train(
-                "qddm", dense, dataset=dataset, log_with="none", seed=seed, epochs=epochs, **QDENSE
+                "qddm",
+                dense,
+                dataset=dataset,
+                log_with="none",
+                seed=seed,
+                epochs=epochs,
+                **QDENSE,
+                **told,
             )
             rows["q_dense"] = measured(dense, "q_dense", dataset, seed)["q_dense"]
             parameters["q_dense"] = qdm.load_run(dense).model.num_parameters

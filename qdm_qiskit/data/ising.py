@@ -105,7 +105,7 @@ def ising_samples(
         rounds: Rounds of a cluster and a sweep.
 
     Returns:
-        ``(count, side, side)`` int64 of -1 and 1.
+        ``(count, side, side)`` int8 of -1 and 1.
 
     Raises:
         InvalidOption: If an option is out of range.
@@ -116,7 +116,7 @@ def ising_samples(
         raise InvalidOption(f"temperature is 0.05 to a million, got {temperature}.")
     if whole_number(count, "count") < 1 or whole_number(rounds, "rounds") < 1:
         raise InvalidOption(f"count and rounds are at least 1, got {count} and {rounds}.")
-    spins = 2 * rng.integers(2, size=(count, side, side)) - 1
+    spins = (2 * rng.integers(2, size=(count, side, side)) - 1).astype(np.int8)
     for _ in range(rounds):
         wolff_step(spins, temperature, rng)
         metropolis_sweep(spins, temperature, rng)

@@ -9,6 +9,7 @@ the same if either agrees.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -105,7 +106,7 @@ class LoadedData:
         )
 
     def content(self) -> str:
-        """Return the SHA-256 of types, shapes and values of all arrays."""
+        """Return the SHA-256 of types, shapes and values of all arrays, and of what rows mean."""
         digest = hashlib.sha256()
         for raw in self.raw:
             for array in (raw.pixels, raw.labels):
@@ -114,6 +115,8 @@ class LoadedData:
                 )
                 digest.update(f"{plain.dtype.str} {plain.shape} ".encode())
                 digest.update(plain.reshape(-1).view(np.uint8).data)
+        if self.rows is not None:  # the same cells may stand for other numbers and names
+            digest.update(json.dumps(self.rows.to_dict(), sort_keys=True).encode())
         return digest.hexdigest()
 
     def check(self, expected: DataRecord) -> None:

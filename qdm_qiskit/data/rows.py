@@ -49,7 +49,7 @@ MOST_CATEGORIES = 32
 """Most values of a category: each takes a cell."""
 MOST_CELLS = 4096
 """Most cells of a row."""
-_MOST_DECIMALS = 6
+_MOST_DECIMALS = 9
 _MISSING = frozenset({"", "?", "na", "n/a", "nan", "none", "null"})
 
 ColumnKind = Literal["number", "category", "spin"]

@@ -19,9 +19,8 @@ from .bootstrap import Interval
 from .metric import ImageSets, Metric
 
 __all__ = [
-    "FITS",
+    "NEIGHBOURS",
     "OF_ROWS",
-    "TREES",
     "Correlations",
     "Marginals",
     "OfRows",
@@ -43,8 +42,8 @@ __all__ = [
     "tstr",
 ]
 
-TREES, FITS = 30, 20
-"""Trees of the forest of ``tstr``, and resamples of its interval, each of which fits one."""
+NEIGHBOURS = 10
+"""Nearest rows that name a row in ``tstr``, fewer where there are fewer."""
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
 
@@ -141,7 +140,7 @@ class Correlations(Metric):
 
 @final
 class TrainedOnSamples(Metric):
-    """Train on samples, test on the reference: a forest names the target of a table.
+    """Train on samples, test on the reference: the nearest samples name the target of a real row.
 
     Accuracy for a target of categories, R^2 for one of numbers. The row of real images is trained on
     real rows, and is what there is to reach.
@@ -159,20 +158,19 @@ class TrainedOnSamples(Metric):
         (x, goals), (y, truths) = (
             _features(form, each, place) for each in (sets.images, sets.reference)
         )
-        seed = int(sets.rng.integers(2**31))
 
         def score(a: np.ndarray, b: np.ndarray) -> float:
-            forest = _forest(form.columns[place], seed)
-            return float(forest.fit(x[a], goals[a]).score(y[b], truths[b]))
+            learner = _neighbours(form.columns[place], min(NEIGHBOURS, len(x)))
+            return float(learner.fit(x[a], goals[a]).score(y[b], truths[b]))
 
-        return sets.interval(score, resamples=min(FITS, sets.resamples))
+        return sets.interval(score)
 
 
-def _forest(target: Column, seed: int) -> Any:
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+def _neighbours(target: Column, count: int) -> Any:
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
-    kind = RandomForestClassifier if target.kind == "category" else RandomForestRegressor
-    return kind(TREES, min_samples_leaf=2, random_state=seed)
+    kind = KNeighborsClassifier if target.kind == "category" else KNeighborsRegressor
+    return kind(count)
 
 
 def _features(form: RowFormat, images: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
