@@ -50,6 +50,7 @@ MOST_CATEGORIES = 32
 MOST_CELLS = 4096
 """Most cells of a row."""
 _MOST_DECIMALS = 9
+_LEAST_RANGE, _LARGEST_RANGE = 1e-9, 1e300
 _MISSING = frozenset({"", "?", "na", "n/a", "nan", "none", "null"})
 
 ColumnKind = Literal["number", "category", "spin"]
@@ -417,14 +418,14 @@ def _column_from_dict(content: object) -> Column:
         raise InvalidOption(f"A column has the fields {', '.join(sorted(names))}.")
     kind, categories = content["kind"], content["categories"]
     ends = [content["low"], content["high"]]
-    numbers = all(type(end) in (int, float) and math.isfinite(end) for end in ends)
+    numbers = all(type(end) in (int, float) and abs(end) <= 1e308 for end in ends)
     if kind not in get_args(ColumnKind) or not isinstance(content["name"], str) or not numbers:
         raise InvalidOption(
             "A column has a name, a kind that is known, and finite ends of its range."
         )
-    if ends[0] >= ends[1]:
+    if not _LEAST_RANGE <= float(ends[1]) - float(ends[0]) <= _LARGEST_RANGE:
         raise InvalidOption(
-            f"The range of a column begins below its end, got {ends[0]} to {ends[1]}."
+            f"The range of a column begins below its end, got {ends[0]:g} to {ends[1]:g}."
         )
     decimals = content["decimals"]
     if type(decimals) is not int or not 0 <= decimals <= _MOST_DECIMALS:
@@ -496,7 +497,7 @@ def _column(
     coded = target and whole and len(set(known)) <= 10
     if len(known) == len(texts) and not coded and not order:
         low, high = min(known), max(known)
-        if high - low > 1e300:
+        if not _LEAST_RANGE <= high - low <= _LARGEST_RANGE:
             raise InvalidData(
                 f"Column '{name}' of {what} goes from {low:g} to {high:g}: rescale it."
             )
@@ -544,7 +545,7 @@ def _labels(form: RowFormat, values: np.ndarray, what: str) -> np.ndarray | None
 
 def _number(text: str) -> float | None:
     try:
-        value = float(text)
+        value = float("" if "_" in text else text)  # Python's own way to write thousands
     except ValueError:
         return None
     return value if math.isfinite(value) else None

@@ -57,6 +57,7 @@ def test_it_may_begin_with_a_mark_and_end_lines_otherwise(tmp_path, file):
         (b'a,b\n"1,2\n', "no CSV file"),
         (b"a,b\n" + b"1" * 2000 + b",2\n", "2000 characters"),
         (b"a,b\n1e200,2\n-1e308,3\n1e308,4\n5,5\n", "rescale it"),
+        (b"a,b\n1,2e-20\n2,3e-20\n3,4e-20\n4,5e-20\n", "rescale it"),
     ],
 )
 def test_bad_files_are_refused_in_one_line(tmp_path, content, message):
