@@ -158,10 +158,11 @@ def show_dataset(
     values, counts = np.unique(labels, return_counts=True)
     labelled = ", ".join(f"{v} ({n})" for v, n in zip(values, counts, strict=True))
     typer.echo(f"images   {len(images)} of {image_size} x {image_size} x {channels}, seed {seed}")
-    for column in () if rows is None else rows.columns:
-        known = ", ".join(column.categories) or f"{column.low:g} to {column.high:g}"
-        target = ", the target" if column.name == rows.target else ""
-        typer.echo(f"column   {column.name}: {known}{target}")
+    if rows is not None:
+        for column in rows.columns:
+            known = ", ".join(column.categories) or f"{column.low:g} to {column.high:g}"
+            target = ", the target" if column.name == rows.target else ""
+            typer.echo(f"column   {column.name}: {known}{target}")
     typer.echo(f"labels   {labelled}")
     if not name.startswith("npz:"):
         typer.echo(f"licence  {find_dataset(name).licence}")

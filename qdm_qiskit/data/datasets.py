@@ -160,6 +160,7 @@ def find_dataset(dataset: str | Dataset, folder: str | Path | None = None) -> Da
         InvalidExtension: If another package's cannot be loaded.
         InvalidArgument: If it is neither a name nor a data set, or lacks something.
     """
+    found: Dataset
     if isinstance(dataset, str) and dataset.startswith(CSV):
         found = CsvTable(dataset.removeprefix(CSV))
     elif isinstance(dataset, str):

@@ -9,6 +9,7 @@ here replaces Geant4.
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import numpy as np
@@ -20,6 +21,7 @@ from .rows import Column, RowDataset, RowFormat, Rows
 
 __all__ = [
     "CRITICAL",
+    "ENERGIES",
     "LAYERS",
     "LAYER_DEPTH",
     "RINGS",
@@ -80,7 +82,7 @@ def deposits(count: int, shift: float, rng: np.random.Generator) -> np.ndarray:
     Returns:
         ``(count, layers, rings)`` deposits in GeV, at least 0.
     """
-    energy = np.exp(rng.uniform(*np.log(ENERGIES), size=count))
+    energy = np.exp(rng.uniform(math.log(ENERGIES[0]), math.log(ENERGIES[1]), size=count))
     deepest = np.log(energy / CRITICAL) + shift + rng.normal(scale=0.7, size=count)
     length = 0.5 * np.exp(rng.normal(scale=0.15, size=count))
     mean = (energy[:, None] * layer_shares(deepest, length))[:, :, None] * ring_shares()
