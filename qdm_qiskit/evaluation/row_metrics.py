@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
-from scipy.stats import wasserstein_distance
 
 from ..data.ising import spin_energies
 from ..data.rows import Column, RowFormat, RowKind
@@ -57,7 +56,7 @@ def column_distance(column: Column, ours: np.ndarray, theirs: np.ndarray) -> flo
         ours, theirs: ``(count,)`` and ``(others,)``.
     """
     if column.kind == "number":
-        return float(wasserstein_distance(ours, theirs)) / (column.high - column.low)
+        return _wasserstein(ours, theirs) / (column.high - column.low)
     known = np.union1d(ours, theirs)
     shares = [(values[:, None] == known).mean(axis=0) for values in (ours, theirs)]
     return float(abs(shares[0] - shares[1]).sum() / 2)
@@ -249,8 +248,10 @@ def _variation(x: np.ndarray, y: np.ndarray) -> float:
     return float(abs(shares[0] - shares[1]).sum() / 2)
 
 
-def _wasserstein(x: np.ndarray, y: np.ndarray) -> float:
-    return float(wasserstein_distance(x, y))
+def _wasserstein(x: np.ndarray, y: np.ndarray, *weights: np.ndarray) -> float:
+    from scipy.stats import wasserstein_distance  # a third of a second, so only when asked
+
+    return float(wasserstein_distance(x, y, *weights))
 
 
 def _relative(x: np.ndarray, y: np.ndarray) -> float:
@@ -279,7 +280,7 @@ def _profiles(x: np.ndarray, y: np.ndarray) -> float:
     weights = [each.mean(axis=0) for each in (x, y)]
     if min(float(each.sum()) for each in weights) <= 0:
         return float(x.shape[1] - 1)
-    return float(wasserstein_distance(places, places, *weights))
+    return _wasserstein(places, places, *weights)
 
 
 marginals, correlations, tstr = Marginals(), Correlations(), TrainedOnSamples()
