@@ -1,4 +1,4 @@
-"""``qdm data``: which data sets there are, and a look at their images."""
+"""``qdm data``: which data sets there are, and a look at their images or rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def list_datasets(
 ) -> None:
     """List the data sets that can be loaded by name.
 
-    A file of your own needs no entry: its name is npz:PATH.
+    A file of your own needs no entry: its name is npz:PATH of images, csv:PATH of a table.
 
     Example:
 
@@ -34,11 +34,11 @@ def list_datasets(
     if as_json:
         import json
 
-        keys = "name description classes native_size channels count published_split source obtained"
+        keys = "name description classes native_size channels count columns published_split source"
         rows = [
             {
                 "package": "qdm_qiskit",
-                **{key: getattr(info, key) for key in (*keys.split(), "licence")},
+                **{key: getattr(info, key) for key in (*keys.split(), "obtained", "licence")},
             }
             for info in DATASETS.values()
         ]
@@ -49,11 +49,12 @@ def list_datasets(
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(Column("name", no_wrap=True), "size", "images", "classes", "description")
+    table = Table(Column("name", no_wrap=True), "size", "count", "classes", "description")
     for info in DATASETS.values():
+        pixels = f"{info.native_size} x {info.native_size} x {info.channels}"
         table.add_row(
             info.name,
-            f"{info.native_size} x {info.native_size} x {info.channels}",
+            f"{info.columns} columns" if info.columns else pixels,
             f"{info.count:,}",
             str(len(info.classes)),
             info.description,
@@ -73,6 +74,10 @@ def list_datasets(
         console.print(f"warning: {error}", highlight=False)
     console.print(
         "npz:PATH: images of your own, as numpy.savez(PATH, images=...) writes them.",
+        highlight=False,
+    )
+    console.print(
+        "csv:PATH: a table of your own, with a header; its last column is the target.",
         highlight=False,
     )
     states = ", ".join(STATE_ENSEMBLES)
@@ -110,8 +115,11 @@ def _of_other_packages() -> tuple[list[dict[str, Any]], list[str]]:
 
 @app.command("show")
 def show_dataset(
-    name: Annotated[str, typer.Argument(help="A name from `qdm data list`, or npz:PATH.")],
-    image_size: Annotated[int, typer.Option(help="Height and width to resize to.")] = 8,
+    name: Annotated[str, typer.Argument(help="A name from `qdm data list`, npz:PATH or csv:PATH.")],
+    image_size: Annotated[
+        int | None,
+        typer.Option(help="Height and width to resize to; 8, or the least for rows, if none."),
+    ] = None,
     count: Annotated[int, typer.Option(help="Training images to take.")] = 16,
     channels: Annotated[int, typer.Option(help="1 for grey, 3 for RGB.")] = 1,
     classes: Annotated[
@@ -122,7 +130,7 @@ def show_dataset(
     out: Annotated[Path | None, typer.Option(help="Write the images as a PNG grid.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Show what a data set's training images look like after resizing.
+    """Show what a data set's training images look like after resizing, or the columns of its rows.
 
     Without --out this prints numbers only and writes nothing.
 
@@ -132,8 +140,11 @@ def show_dataset(
     """
     import numpy as np
 
-    from ..data import find_dataset, load_dataset, save_grid
+    from ..data import find_dataset, load_dataset, row_format, save_grid
 
+    rows = row_format(name)
+    if image_size is None:
+        image_size = 8 if rows is None else rows.size
     split = load_dataset(
         name,
         image_size=image_size,
@@ -147,6 +158,11 @@ def show_dataset(
     values, counts = np.unique(labels, return_counts=True)
     labelled = ", ".join(f"{v} ({n})" for v, n in zip(values, counts, strict=True))
     typer.echo(f"images   {len(images)} of {image_size} x {image_size} x {channels}, seed {seed}")
+    if rows is not None:
+        for column in rows.columns:
+            known = ", ".join(column.categories) or f"{column.low:g} to {column.high:g}"
+            target = ", the target" if column.name == rows.target else ""
+            typer.echo(f"column   {column.name}: {known}{target}")
     typer.echo(f"labels   {labelled}")
     if not name.startswith("npz:"):
         typer.echo(f"licence  {find_dataset(name).licence}")

@@ -25,7 +25,8 @@ def evaluate(
         typer.Option(help="Folder that `qdm sample` has written, taken as it is; may be repeated."),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="Data set, or npz:PATH; the first run's own if none.")
+        str | None,
+        typer.Option(help="Data set, npz:PATH or csv:PATH; the first run's own if none."),
     ] = None,
     data: Annotated[
         list[Path] | None,

@@ -256,4 +256,6 @@ def sample(
         typer.echo(line)
     typer.echo(f"images     {out / 'samples.png'}")
     typer.echo(f"arrays     {out / 'samples.npz'}")
+    if samples.rows is not None:
+        typer.echo(f"table      {out / 'samples.csv'}")
     typer.echo(f"manifest   {out / 'manifest.json'}")

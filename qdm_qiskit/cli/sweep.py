@@ -53,7 +53,7 @@ def sweep(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Data set, see `qdm data list`, or npz:PATH.")
+        str | None, typer.Option(help="Data set, see `qdm data list`, npz:PATH or csv:PATH.")
     ] = None,
     train_on: Annotated[
         str | None,

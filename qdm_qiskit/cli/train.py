@@ -32,7 +32,7 @@ def train(
     ] = None,
     settings: SetOption = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Data set, see `qdm data list`, or npz:PATH.")
+        str | None, typer.Option(help="Data set, see `qdm data list`, npz:PATH or csv:PATH.")
     ] = None,
     loader: Annotated[
         str | None,

@@ -38,7 +38,7 @@ class DatasetInfo:
     channels: int
     """Channels of the published images: 1 is grey, 3 is RGB."""
     count: int
-    """Images in all, training and test together."""
+    """Images or rows in all, training and test together."""
     published_split: bool
     """True if training and test images are published apart; if not, the seed decides."""
     source: str
@@ -49,6 +49,8 @@ class DatasetInfo:
     """Way onto this machine, in one sentence."""
     files: tuple[RemoteFile, ...] = ()
     """The published files; empty if the data set is embedded in an installed package."""
+    columns: int = 0
+    """Columns of a data set of rows; 0 if it holds images. Its native size is that of a row's cells."""
     folder_names: tuple[str, ...] = ()
     """Folders below a user's data folder in which its files may lie."""
     system_folder: str | None = None
@@ -60,6 +62,9 @@ class DatasetInfo:
 _MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _FASHION = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
 _IN_ORDER = "Files in a given folder, else a checksummed download"
+_EMBEDDED = "Embedded in scikit-learn; nothing to download."
+_MADE = "Made by this package, the same each time; nothing to download."
+_UCI = "CC BY 4.0, as the UCI Machine Learning Repository states"
 
 DATASETS: dict[str, DatasetInfo] = {
     "digits": DatasetInfo(
@@ -191,5 +196,109 @@ DATASETS: dict[str, DatasetInfo] = {
         ),
         folder_names=("cifar10", "cifar-10-batches-bin", "cifar10/cifar-10-batches-bin"),
     ),
+    "iris": DatasetInfo(
+        name="iris",
+        description="Table: lengths and widths of flowers, and their species",
+        classes=("setosa", "versicolor", "virginica"),
+        native_size=3,
+        channels=1,
+        count=150,
+        columns=5,
+        published_split=False,
+        source="R. A. Fisher, The use of multiple measurements in taxonomic problems (1936)",
+        licence=_UCI,
+        obtained=_EMBEDDED,
+    ),
+    "wine": DatasetInfo(
+        name="wine",
+        description="Table: chemical analysis of wines, and their cultivar",
+        classes=("class_0", "class_1", "class_2"),
+        native_size=4,
+        channels=1,
+        count=178,
+        columns=14,
+        published_split=False,
+        source="S. Aeberhard and M. Forina, UCI Wine (1991)",
+        licence=_UCI,
+        obtained=_EMBEDDED,
+    ),
+    "breast-cancer": DatasetInfo(
+        name="breast-cancer",
+        description="Table: shapes of cell nuclei, and the diagnosis",
+        classes=("malignant", "benign"),
+        native_size=6,
+        channels=1,
+        count=569,
+        columns=31,
+        published_split=False,
+        source="W. Wolberg et al., UCI Breast Cancer Wisconsin (Diagnostic), 1995",
+        licence=_UCI,
+        obtained=_EMBEDDED,
+    ),
+    "diabetes": DatasetInfo(
+        name="diabetes",
+        description="Table: age, sex, blood, and progression of the disease after a year",
+        classes=("low", "high"),
+        native_size=4,
+        channels=1,
+        count=442,
+        columns=11,
+        published_split=False,
+        source="B. Efron, T. Hastie, I. Johnstone and R. Tibshirani, Least Angle Regression (2004)",
+        licence="none stated by its publishers",
+        obtained=_EMBEDDED,
+    ),
+    "waves": DatasetInfo(
+        name="waves",
+        description="Series: 16 values of a noisy sine of random phase, slow or fast",
+        classes=("slow", "fast"),
+        native_size=4,
+        channels=1,
+        count=1600,
+        columns=16,
+        published_split=False,
+        source="made by this package",
+        licence="Apache-2.0",
+        obtained=_MADE,
+    ),
+    "ar2": DatasetInfo(
+        name="ar2",
+        description="Series: 16 values of an autoregressive process of order 2, slow or fast",
+        classes=("slow", "fast"),
+        native_size=4,
+        channels=1,
+        count=1600,
+        columns=16,
+        published_split=False,
+        source="made by this package",
+        licence="Apache-2.0",
+        obtained=_MADE,
+    ),
+    "ising": DatasetInfo(
+        name="ising",
+        description="Spins: Ising model on a periodic 4 x 4 lattice, below, near and above T_c",
+        classes=("T=1.7", "T=2.3", "T=3.5"),
+        native_size=4,
+        channels=1,
+        count=1800,
+        columns=16,
+        published_split=False,
+        source="made by this package (Wolff and Metropolis)",
+        licence="Apache-2.0",
+        obtained=_MADE,
+    ),
+    "showers": DatasetInfo(
+        name="showers",
+        description="Deposits: electron and photon showers in 6 layers of 3 rings, a toy calorimeter",
+        classes=("electron", "photon"),
+        native_size=5,
+        channels=1,
+        count=1400,
+        columns=18,
+        published_split=False,
+        source="made by this package",
+        licence="Apache-2.0",
+        obtained=_MADE,
+    ),
 }
-"""Every data set by name. A user's own images need no entry: their name is ``npz:PATH``."""
+"""Every data set by name. A user's own need no entry: ``npz:PATH`` is images, ``csv:PATH`` a table."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
@@ -23,11 +21,15 @@ from ..errors import (
 )
 from .catalog import DATASETS, DatasetInfo
 from .cifar import read_cifar
+from .contract import Dataset, LabelledImages, Loaded
+from .csv_files import CsvTable
 from .digits import read_digits
 from .images import validate_images
 from .mnist import read_mnist
-from .places import NPZ
+from .places import CSV, own_file
 from .raw import RawImages
+from .rows import RowDataset, RowFormat
+from .tables import EmbeddedTable
 
 __all__ = [
     "DATASET_DOOR",
@@ -44,66 +46,8 @@ __all__ = [
     "find_dataset",
     "mnist",
     "raw_parts",
+    "row_format",
 ]
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledImages:
-    """Images as a data set gives them."""
-
-    images: np.ndarray
-    """``(count, height, width)`` or ``(count, height, width, 1 or 3)``: uint8 of 255, or floats in
-    [0, 1]."""
-    labels: np.ndarray | None = None
-    """``(count,)`` integers, positions among the data set's ``classes``; None if there are none."""
-    files: tuple[Path, ...] = ()
-    """Files that they were read from; a run records their hashes."""
-
-
-Loaded = LabelledImages | tuple[LabelledImages, LabelledImages]
-"""All images, or training and test images apart."""
-
-
-class Dataset(ABC):
-    """A data set: its name, its makers and its images.
-
-    >>> import numpy as np
-    >>> from qdm_qiskit.data import LabelledImages, load_dataset
-    >>> class Stripes(Dataset):
-    ...     name = "stripes"
-    ...     classes = ("upright", "level")
-    ...     licence = "CC0"
-    ...     source = "drawn here"
-    ...     def load(self):
-    ...         upright = np.tile([0.0, 1.0], (40, 8, 4))
-    ...         images = np.concatenate([upright, upright.swapaxes(1, 2)])
-    ...         return LabelledImages(images, np.repeat([0, 1], 40))
-    >>> load_dataset(Stripes(), image_size=4, test_fraction=0.25).train.images.shape
-    (60, 1, 4, 4)
-    """
-
-    name: str
-    """Name in runs and messages."""
-    classes: tuple[str, ...] = ()
-    """Names of the classes; a name's position is the label. Empty if labels have no names."""
-    licence: str
-    """Terms under which the images may be used, or that none are stated."""
-    source: str
-    """Its makers."""
-    description: str = ""
-    """One line for people."""
-
-    @abstractmethod
-    def load(self) -> Loaded:
-        """Return all images, or a pair: training images and test images.
-
-        Each class of a single set is divided by the run's ``test_fraction`` and seed. The same
-        images in the same order are expected from every call: a run records their hash and refuses
-        others.
-
-        Raises:
-            MissingData: If its files are not there.
-        """
 
 
 @final
@@ -166,15 +110,16 @@ def check_dataset(part: Any, name: str = "") -> Dataset:
         raise InvalidArgument(
             f"{type(part).__name__}.classes is a tuple of names, got {shown(classes)}."
         )
-    if part.name.startswith(NPZ):
+    kind = own_file(part.name)
+    if kind is not None and not isinstance(part, CsvTable):
         raise InvalidArgument(
-            f"The name of a data set does not begin with {NPZ}, got {part.name!r}."
+            f"The name of a data set does not begin with {kind}, got {part.name!r}."
         )
     if name and part.name != name:
         raise InvalidArgument(
             f"It calls itself '{part.name}', and its entry point '{name}': give it one name."
         )
-    if not name and part.name in DATASETS and not isinstance(part, CatalogDataset):
+    if not name and part.name in DATASETS and not _is_ours(part):
         raise InvalidArgument(
             f"'{part.name}' is a data set of this package; give yours another name."
         )
@@ -186,19 +131,27 @@ DATASET_DOOR: Door[Dataset] = Door(
     "dataset",
     "data set",
     {
-        name: f"qdm_qiskit.data.datasets:{name.replace('-', '_')}"
-        for name in ("digits", "fashion-mnist", "mnist", "cifar10")
+        name: f"qdm_qiskit.data.{module}:{name.replace('-', '_')}"
+        for module, names in (
+            ("datasets", ("digits", "fashion-mnist", "mnist", "cifar10")),
+            ("tables", ("iris", "wine", "breast-cancer", "diabetes")),
+            ("series", ("waves", "ar2")),
+            ("ising", ("ising",)),
+            ("showers", ("showers",)),
+        )
+        for name in names
     },
     check_dataset,
 )
-"""Data sets by name, of this package and of others; a file of one's own is ``npz:PATH`` instead."""
+"""Data sets by name, of this package and of others; a file of one's own is ``npz:PATH`` or
+``csv:PATH`` instead."""
 
 
 def find_dataset(dataset: str | Dataset, folder: str | Path | None = None) -> Dataset:
     """Return a data set by its name, or the one that is given.
 
     Args:
-        dataset: A name of :data:`DATASET_DOOR`, or an object, which needs no name there.
+        dataset: A name of :data:`DATASET_DOOR`, or ``csv:PATH``; or an object, which needs no name.
         folder: Folder with the published files of one of this package's.
 
     Raises:
@@ -207,9 +160,12 @@ def find_dataset(dataset: str | Dataset, folder: str | Path | None = None) -> Da
         InvalidExtension: If another package's cannot be loaded.
         InvalidArgument: If it is neither a name nor a data set, or lacks something.
     """
-    if isinstance(dataset, str):
+    found: Dataset
+    if isinstance(dataset, str) and dataset.startswith(CSV):
+        found = CsvTable(dataset.removeprefix(CSV))
+    elif isinstance(dataset, str):
         if dataset not in DATASET_DOOR:
-            raise unknown_name("dataset", dataset, [*DATASET_DOOR.names(), "npz:PATH"])
+            raise unknown_name("dataset", dataset, [*DATASET_DOOR.names(), "npz:PATH", "csv:PATH"])
         found = DATASET_DOOR.get(dataset)
     elif isinstance(dataset, type | Dataset):
         found = check_dataset(dataset)
@@ -226,7 +182,13 @@ def find_dataset(dataset: str | Dataset, folder: str | Path | None = None) -> Da
 
 def dataset_origin(dataset: str | Dataset) -> str:
     """Return where a data set's images come from, for a run's record."""
+    if isinstance(dataset, str) and own_file(dataset) is not None:
+        return "files"
     found = find_dataset(dataset)
+    if isinstance(found, CsvTable):
+        return "files"
+    if isinstance(found, EmbeddedTable):
+        return f"scikit-learn {version('scikit-learn')}"
     if isinstance(found, CatalogDataset):
         return "files" if found.info.files else f"scikit-learn {version('scikit-learn')}"
     origin = DATASET_DOOR.origin(dataset) if isinstance(dataset, str) else origin_of(found)
@@ -247,7 +209,7 @@ def raw_parts(dataset: Dataset) -> tuple[RawImages, RawImages | None]:
         InvalidExtension: If another package's data set fails.
         MissingData: If its files are not there.
     """
-    ours = isinstance(dataset, CatalogDataset)
+    ours = isinstance(dataset, CatalogDataset) or _is_ours(dataset)
     try:
         loaded = dataset.load()
     except QdmError:
@@ -283,6 +245,26 @@ def raw_parts(dataset: Dataset) -> tuple[RawImages, RawImages | None]:
             f"Training and test images of '{dataset.name}' have labels, or neither has."
         )
     return raw[0], raw[1]
+
+
+def row_format(dataset: str | Dataset) -> RowFormat | None:
+    """Return what the rows of a data set mean; None of images, and of ``npz:PATH``.
+
+    Args, errors: as for :func:`find_dataset` and :attr:`.RowDataset.loaded_rows`.
+    """
+    if isinstance(dataset, str) and own_file(dataset) not in (None, CSV):
+        return None
+    if isinstance(dataset, str) and dataset in DATASETS and not DATASETS[dataset].columns:
+        return None
+    found = find_dataset(dataset)
+    return found.loaded_rows.format if isinstance(found, RowDataset) else None
+
+
+def _is_ours(part: Dataset) -> bool:
+    """Return True of a catalogue's data set, from files of any folder, and of those of the door."""
+    if isinstance(part, CatalogDataset):
+        return True
+    return part.name in DATASETS and DATASET_DOOR.get(part.name) is part
 
 
 def _raw(part: LabelledImages, dataset: Dataset, what: str) -> RawImages:

@@ -11,7 +11,8 @@ import numpy as np
 from ..arguments import wrong
 from ..errors import InvalidOption
 from ..rng import stream
-from .datasets import Dataset, checked_dataset_name, dataset_origin, find_dataset, raw_parts
+from .contract import Dataset
+from .datasets import checked_dataset_name, dataset_origin, find_dataset, raw_parts
 from .images import (
     ImageSet,
     Split,
@@ -24,6 +25,7 @@ from .npz import read_npz
 from .places import NPZ
 from .raw import RawImages
 from .record import LoadedData, listed
+from .rows import RowDataset
 
 __all__ = [
     "load_dataset",
@@ -52,9 +54,9 @@ def load_dataset(
 
     Args:
         name: A name of :data:`~qdm_qiskit.data.DATASET_DOOR`; or ``npz:PATH`` for a file of your own
-            with an array ``images`` and, optionally, ``labels``; or a
+            with an array ``images`` and, optionally, ``labels``, or ``csv:PATH`` for a table; or a
             :class:`~qdm_qiskit.data.Dataset`, which needs no registration.
-        image_size: Height and width to resize to, 2 to 1024.
+        image_size: Height and width to resize to, 2 to 1024; rows get more or fewer empty cells.
         channels: 1 for grey, 3 for RGB.
         classes: The labels to keep; None keeps all.
         train_count: Training images to keep, None for all that there are.
@@ -118,18 +120,27 @@ def load_with_source(
         )
     for option, count in (("train_count", train_count), ("test_count", test_count)):
         _check_count(option, count)
-    train, test = _read_parts(name, classes, test_fraction, seed, folder)
+    dataset = None
+    if not (isinstance(name, str) and name.startswith(NPZ)):
+        dataset = find_dataset(name, folder)
+    rows = None
+    if isinstance(dataset, RowDataset):
+        rows = dataset.loaded_rows.format
+        if channels != 1:
+            raise InvalidOption(f"Rows of '{called}' have channels=1, got {channels}.")
+    train, test = _read_parts(
+        called if dataset is None else dataset, classes, test_fraction, seed, folder
+    )
 
     def image_set(part: _Part, count: int | None) -> ImageSet:
         indices = part.choose(called, classes, count)
         images = convert_channels(part.raw.chosen(indices), channels)
-        return ImageSet(resize(images, image_size), part.raw.labels[indices], called)
+        images = resize(images, image_size) if rows is None else rows.at_size(images, image_size)
+        return ImageSet(images, part.raw.labels[indices], called)
 
     split = Split(image_set(train, train_count), image_set(test, test_count))
     raw = (train.raw,) if train.raw is test.raw else (train.raw, test.raw)
-    own_file = isinstance(name, str) and name.startswith(NPZ)
-    origin = "files" if own_file else dataset_origin(name)
-    return LoadedData(split, raw, origin)
+    return LoadedData(split, raw, dataset_origin(name), rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +187,7 @@ def _read_parts(
             )
         _check_classes(name, classes, np.unique(raw.labels).tolist())
         return _divide(raw, test_fraction, seed)
-    dataset = find_dataset(name, folder)
+    dataset = find_dataset(name) if isinstance(name, str) else name
     if dataset.classes:  # before its files are read, or downloaded
         _check_classes(dataset.name, classes, range(len(dataset.classes)))
     train, test = raw_parts(dataset)

@@ -9,35 +9,50 @@ from ..arguments import checked_path
 from ..errors import InvalidOption, MissingData
 
 __all__ = [
+    "CSV",
     "NPZ",
     "absolute_place",
     "exists",
     "moved_to",
+    "own_file",
 ]
 
 NPZ = "npz:"
-"""Beginning of the name of a user's own file."""
+"""Beginning of the name of a user's own images."""
+CSV = "csv:"
+"""Beginning of the name of a user's own table."""
+
+
+def own_file(dataset: str) -> str | None:
+    """Return how the name of a user's own file begins, or None of another data set.
+
+    >>> own_file("csv:mine.csv"), own_file("digits")
+    ('csv:', None)
+    """
+    return next((kind for kind in (NPZ, CSV) if dataset.startswith(kind)), None)
 
 
 def absolute_place(dataset: str, folder: str | None) -> tuple[str, str | None]:
     """Return a data set's name and folder, with paths that hold in any working directory.
 
     Args:
-        dataset: A name, or ``npz:PATH``.
+        dataset: A name, ``npz:PATH`` or ``csv:PATH``.
         folder: Folder of published files, if one is given.
 
     Returns:
         Both; a name without a path, and None, stay as they are.
     """
-    if dataset.startswith(NPZ):
-        dataset = f"{NPZ}{_absolute(dataset.removeprefix(NPZ))}"
+    kind = own_file(dataset)
+    if kind is not None:
+        dataset = f"{kind}{_absolute(dataset.removeprefix(kind))}"
     return dataset, None if folder is None else str(_absolute(folder))
 
 
 def exists(dataset: str, folder: str | None) -> bool:
     """Return whether a data set's files are where they should be; True if it names no folder."""
-    if dataset.startswith(NPZ):
-        return Path(dataset.removeprefix(NPZ)).is_file()
+    kind = own_file(dataset)
+    if kind is not None:
+        return Path(dataset.removeprefix(kind)).is_file()
     return folder is None or Path(folder).is_dir()
 
 
@@ -45,8 +60,8 @@ def moved_to(dataset: str, place: str | Path) -> tuple[str, str | None]:
     """Return the name and folder of a data set whose files lie somewhere else now.
 
     Args:
-        dataset: Its name, or ``npz:PATH`` with the place where it was.
-        place: The file of an ``npz:`` data set, or a folder with a file of its name; the folder of
+        dataset: Its name, or ``npz:PATH`` or ``csv:PATH`` with the place where it was.
+        place: The file of such a data set, or a folder with a file of its name; the folder of
             published files.
 
     Raises:
@@ -54,12 +69,13 @@ def moved_to(dataset: str, place: str | Path) -> tuple[str, str | None]:
         InvalidOption: If published files are given by one file instead of their folder.
     """
     place = _absolute(checked_path(place, "data"))
-    if dataset.startswith(NPZ):
+    kind = own_file(dataset)
+    if kind is not None:
         if place.is_dir():
-            place /= Path(dataset.removeprefix(NPZ)).name
+            place /= Path(dataset.removeprefix(kind)).name
         if not place.is_file():
             raise MissingData(f"There is no file {place} to take the data from.")
-        return f"{NPZ}{place}", None
+        return f"{kind}{place}", None
     if place.is_file():
         raise InvalidOption(f"The files of '{dataset}' are given by their folder, got {place}.")
     if not place.is_dir():

@@ -9,6 +9,7 @@ the same if either agrees.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from ..errors import InvalidData, InvalidOption, MissingData
 from .images import Split
 from .raw import RawImages
+from .rows import RowFormat, row_format_from_dict
 
 __all__ = [
     "DataFile",
@@ -58,6 +60,8 @@ class DataRecord:
     """Label to training images: the classes that the model has seen."""
     test_classes: Mapping[int, int]
     """Label to test images."""
+    rows: RowFormat | None = None
+    """What the cells of its images mean, if they are rows of numbers."""
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -70,7 +74,12 @@ class DataRecord:
             key: {str(label): count for label, count in sorted(getattr(self, key).items())}
             for key in ("train_classes", "test_classes")
         }
-        return {**asdict(self), "files": [asdict(file) for file in self.files], **counts}
+        found = {**asdict(self), "files": [asdict(file) for file in self.files], **counts}
+        if self.rows is None:
+            del found["rows"]  # as before there were any
+        else:
+            found["rows"] = self.rows.to_dict()
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +91,8 @@ class LoadedData:
     """Training and test arrays, or one of both; :attr:`DataRecord.content_sha256` is their hash."""
     origin: str
     """The same as :attr:`DataRecord.origin`."""
+    rows: RowFormat | None = None
+    """The same as :attr:`DataRecord.rows`."""
 
     def record(self) -> DataRecord:
         """Return the record of these data."""
@@ -91,10 +102,11 @@ class LoadedData:
             content_sha256=self.content(),
             train_classes=_counts(self.split.train.labels),
             test_classes=_counts(self.split.test.labels),
+            rows=self.rows,
         )
 
     def content(self) -> str:
-        """Return the SHA-256 of types, shapes and values of all arrays."""
+        """Return the SHA-256 of types, shapes and values of all arrays, and of what rows mean."""
         digest = hashlib.sha256()
         for raw in self.raw:
             for array in (raw.pixels, raw.labels):
@@ -103,6 +115,8 @@ class LoadedData:
                 )
                 digest.update(f"{plain.dtype.str} {plain.shape} ".encode())
                 digest.update(plain.reshape(-1).view(np.uint8).data)
+        if self.rows is not None:  # the same cells may stand for other numbers and names
+            digest.update(json.dumps(self.rows.to_dict(), sort_keys=True).encode())
         return digest.hexdigest()
 
     def check(self, expected: DataRecord) -> None:
@@ -143,7 +157,7 @@ def record_from_dict(content: object) -> DataRecord:
         InvalidOption: If a field is missing, unknown or of another kind.
     """
     names = {"files", "origin", "content_sha256", "train_classes", "test_classes"}
-    if not isinstance(content, Mapping) or set(content) != names:
+    if not isinstance(content, Mapping) or set(content) - {"rows"} != names:
         raise InvalidOption(
             f"A run's 'record' of its data has the fields {', '.join(sorted(names))}."
         )
@@ -156,6 +170,7 @@ def record_from_dict(content: object) -> DataRecord:
         content_sha256=_digest(content["content_sha256"]),
         train_classes=_counts_from_dict(content["train_classes"]),
         test_classes=_counts_from_dict(content["test_classes"]),
+        rows=row_format_from_dict(content["rows"]) if "rows" in content else None,
     )
 
 

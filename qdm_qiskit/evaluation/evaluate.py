@@ -30,6 +30,7 @@ from .inception import FEATURES as INCEPTION_FEATURES
 from .inception import LEFT_OUT, WARNING, InceptionNetwork, InceptionWeights
 from .metric import Features, ImageSets, Metric, measured
 from .metrics import ASKED_FOR, METRIC_DOOR, OF_MEMORY, Frechet, find_metrics
+from .row_metrics import OF_ROWS
 from .subjects import Part, Reference, Subject, load_reference
 
 __all__ = [
@@ -293,6 +294,7 @@ def evaluate(
             "part": reference.part,
             "count": len(reference.images),
             "shape": list(subjects[0].shape),
+            **({} if reference.rows is None else {"rows": reference.rows.to_dict()}),
         },
         classifier={
             "accuracy": classifier.accuracy,
@@ -396,6 +398,7 @@ class _Measurement:
             labels=labels,
             reference_labels=None if labels is None else self.reference.labels,
             classes=None if labels is None else self.classes,
+            rows=self.reference.rows,
         )
         found: dict[str, Interval] = {}
         subset_kid: dict[str, tuple[float, float]] = {}
@@ -436,7 +439,7 @@ class _Measurement:
 
     def _rng(self, name: str) -> np.random.Generator:
         """The stream of a metric in this row, whichever others are chosen."""
-        built_in = name in METRIC_DOOR.built_in and name not in (*OF_CLASSES, *ASKED_FOR)
+        built_in = name in METRIC_DOOR.built_in and name not in (*OF_CLASSES, *ASKED_FOR, *OF_ROWS)
         if built_in or name.endswith("_subsets"):
             addresses = self._addresses()
             place = addresses.index(name) + 1 if name in addresses else 0  # 0: it draws nothing

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arguments import of_kind, shown
+from ..data import RowFormat
 from ..errors import InvalidArgument, QdmError
 from .bootstrap import Interval, bootstrap_interval
 
@@ -67,6 +68,8 @@ class ImageSets:
     """``(others,)``: the classes of the reference, where the images' own are known."""
     classes: tuple[int, ...] | None = None
     """Labels in the order of the domain classifier's logits, where the images' own are known."""
+    rows: RowFormat | None = None
+    """What the images mean, where they are rows of numbers; None of pictures."""
 
     def interval(
         self,

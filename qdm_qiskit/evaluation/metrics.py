@@ -22,6 +22,7 @@ from .image_metrics import (
     structural_similarity,
 )
 from .metric import Features, ImageSets, Metric, check_metric
+from .row_metrics import OF_ROWS
 
 __all__ = [
     "ASKED_FOR",
@@ -119,13 +120,15 @@ class Score(_OfFeatures):
 
 @final
 class PSNR(Metric):
-    """Peak signal to noise with the nearest reference images."""
+    """Peak signal to noise with the nearest reference images; none for rows."""
 
     name, title = "psnr", "PSNR, dB"
     better = "higher"
 
-    def measure(self, sets: ImageSets) -> Interval:
+    def measure(self, sets: ImageSets) -> Interval | None:
         """See :meth:`.Metric.measure`."""
+        if sets.rows is not None:
+            return None
         errors = squared_errors(sets.images, _partners(sets))
 
         def psnr(rows: np.ndarray) -> float:
@@ -136,14 +139,14 @@ class PSNR(Metric):
 
 @final
 class SSIM(Metric):
-    """Structural similarity with the nearest reference images; none for the smallest images."""
+    """Structural similarity with the nearest reference images; none for the smallest, and for rows."""
 
     name, title = "ssim", "SSIM"
     better = "higher"
 
     def measure(self, sets: ImageSets) -> Interval | None:
         """See :meth:`.Metric.measure`."""
-        if min(sets.images.shape[2:]) < LEAST_SIZE:
+        if min(sets.images.shape[2:]) < LEAST_SIZE or sets.rows is not None:
             return None
         return sets.mean(structural_similarity(sets.images, _partners(sets)))
 
@@ -204,6 +207,7 @@ METRIC_DOOR: Door[Metric] = Door(
         )
     }
     | {name: f"qdm_qiskit.evaluation.class_metrics:{name}" for name in OF_CLASSES}
+    | {name: f"qdm_qiskit.evaluation.row_metrics:{name}" for name in OF_ROWS}
     | {name: f"qdm_qiskit.evaluation.quantum_kid:{name}" for name in ASKED_FOR},
     check_metric,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..data import RowFormat
 from ..errors import InvalidData, InvalidOption
 from ..rng import stream
 from .bootstrap import Interval, check_bootstrap
@@ -42,6 +43,8 @@ def measure_images(
     network: Network | None = None,
     training: np.ndarray | None = None,
     unseen: np.ndarray | None = None,
+    rows: RowFormat | None = None,
+    labels: tuple[np.ndarray, np.ndarray] | None = None,
     resamples: int = 200,
     level: float = 0.95,
     seed: int = 0,
@@ -55,6 +58,8 @@ def measure_images(
         network: Source of features for distances: ``domain_classifier(...).read``.
         training: Images that the samples' model learnt from.
         unseen: Real images that it did not learn from.
+        rows: What the images mean, where they are rows of numbers.
+        labels: The classes of samples and of reference, ``(count,)`` and ``(others,)``, where known.
         resamples: Bootstrap resamples, at least 20.
         level: Level of the intervals.
         seed: Seed of the resamples; each metric has its own stream.
@@ -82,15 +87,26 @@ def measure_images(
         (x, logits), (y, _) = network(samples), network(reference)
         features = {"domain": Features(x, y, logits)}
     rng = stream(seed, "evaluation", 24)
+    own, others = (None, None) if labels is None else labels
     sets = ImageSets(
-        samples, reference, rng, training, unseen, features, resamples=resamples, level=level
+        samples,
+        reference,
+        rng,
+        training,
+        unseen,
+        features,
+        resamples=resamples,
+        level=level,
+        labels=own,
+        reference_labels=others,
+        rows=rows,
     )
     found: dict[str, Interval] = {}
     failures = []
     for metric in chosen:
         address = int.from_bytes(metric.name.encode()[:64], "big")
-        own = stream(seed, "evaluation", 24, address)
-        result = measured(metric, replace(sets, rng=own))
+        again = stream(seed, "evaluation", 24, address)
+        result = measured(metric, replace(sets, rng=again))
         if isinstance(result, Interval):
             found[metric.name] = result
         elif metric.name not in METRIC_DOOR.built_in or metric.name in metrics:

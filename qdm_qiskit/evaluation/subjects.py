@@ -11,7 +11,7 @@ import numpy as np
 
 from ..archives import read_arrays
 from ..arguments import checked_path
-from ..data import Dataset, LoadedData, Split, load_with_source
+from ..data import Dataset, LoadedData, RowFormat, Split, load_with_source, row_format
 from ..data.npz import read_npz
 from ..data.places import absolute_place
 from ..diffusion import VelocityPrediction
@@ -294,6 +294,8 @@ class Reference:
     """Both parts, of all classes: what the domain classifier learns from."""
     own: bool
     """True if it is the first subject's own data set."""
+    rows: RowFormat | None = None
+    """What the images mean, where they are rows of numbers."""
 
 
 def load_reference(
@@ -354,6 +356,7 @@ def load_reference(
         split=split,
         whole=whole,
         own=own,
+        rows=row_format(name if given is None else given),
     )
 
 

@@ -320,6 +320,12 @@ def _number(value: float) -> str:
 def _headline(report: dict[str, Any]) -> str:
     reference = report["reference"]
     channels, height, width = reference["shape"]
+    if "rows" in reference:
+        rows = reference["rows"]
+        return (
+            f"Against {reference['count']} {reference['part']} rows of {plain(reference['dataset'])}, "
+            f"{rows['kind']} of {len(rows['columns'])} columns."
+        )
     return (
         f"Against {reference['count']} {reference['part']} images of {plain(reference['dataset'])}, "
         f"{height} x {width} pixels, {'grey' if channels == 1 else 'RGB'}."

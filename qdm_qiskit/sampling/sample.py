@@ -20,9 +20,10 @@ from ..arguments import checked_path, of_kind
 from ..circuits import Loader
 from ..circuits.amortised import FOLDER as NETWORKS
 from ..circuits.amortised import take_networks
-from ..data import Split, save_grid
-from ..data.places import NPZ
+from ..data import RowFormat, Split, save_grid
+from ..data.places import own_file
 from ..data.record import listed
+from ..data.rows import row_format_from_dict
 from ..diffusion import DiffusionProcess, OnStep, make_process
 from ..doors import outside_names
 from ..errors import (
@@ -36,7 +37,7 @@ from ..errors import (
 from ..execution.devices import DEVICES
 from ..execution.runner import CircuitRunner
 from ..execution.targets import Target, parse_target
-from ..files import check_writable, read_json_object, write_atomic, write_json
+from ..files import check_writable, read_json_object, write_atomic, write_json, write_text
 from ..layers.arrays import device_of, to_array
 from ..mitigation.readout import ReadoutCalibration
 from ..mitigation.refit import AffineCorrection
@@ -89,7 +90,7 @@ __all__ = [
 SCHEMA = "qdm-samples/1"
 PIPELINE_FILE = "pipeline.json"
 """Name of the run's configuration file beside a model that stands alone."""
-OUTPUTS = ("samples.npz", "samples.png", "calibration.json", "manifest.json")
+OUTPUTS = ("samples.npz", "samples.png", "samples.csv", "calibration.json", "manifest.json")
 """Files that a sampling run may leave in its folder, in the order of writing."""
 PACKAGES = (
     "qdm_qiskit",
@@ -116,6 +117,29 @@ class Samples:
     """Measurements of each step, for targets that run circuits."""
     circuit: Any = None
     """Transpiled circuit of a model of one, for targets that run circuits."""
+
+    @property
+    def rows(self) -> RowFormat | None:
+        """What the images mean, where the run's data are rows of numbers."""
+        record = (self.manifest.get("run") or {}).get("record") or {}
+        return row_format_from_dict(record["rows"]) if "rows" in record else None
+
+    def table(self) -> str:
+        """Return samples of rows as the text of a CSV file; a guided model's class is the last column.
+
+        Raises:
+            InvalidData: If the run's data are images.
+        """
+        rows, told = self.rows, self.manifest.get("labels")
+        if rows is None:
+            raise InvalidData("These samples are images, and only rows of numbers make a table.")
+        if told is None:
+            return rows.csv(self.images)
+        names = {
+            int(position): rows.classes[int(label)]
+            for label, position in self.manifest["classes"].items()
+        }
+        return rows.csv(self.images, [names[position] for position in told])
 
     def __repr__(self) -> str:
         return one_line("Samples", *summary(self.images, self.manifest))
@@ -171,7 +195,7 @@ class TrainedRun:
         if record is not None:
             return {label: record.classes.index(label) for label in sorted(record.train_classes)}
         classes = sorted(set(config.data.classes))
-        if not classes and config.data.dataset.startswith(NPZ):
+        if not classes and own_file(config.data.dataset) is not None:
             return _positions_in(load_split(config))
         return {label: k for k, label in enumerate(classes or range(self.num_classes))}
 
@@ -519,6 +543,8 @@ def _origin_of(target: Target) -> dict[str, Any]:
 def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:
     """Write ``samples.npz``, ``samples.png``, the calibration if there is one, ``manifest.json``.
 
+    Of a run on rows of numbers ``samples.csv`` has them as a table.
+
     Args:
         samples: From :func:`sample`.
         folder: Output folder, without samples.
@@ -536,11 +562,14 @@ def write_samples(samples: Samples, folder: Path) -> tuple[Path, ...]:
     writers: dict[str, Callable[[Path], None]] = {
         "samples.npz": lambda path: write_atomic(path, lambda part: _arrays(samples, part)),
         "samples.png": lambda path: write_atomic(path, lambda part: _grid(samples.images, part)),
+        "samples.csv": lambda path: write_text(path, samples.table()),
         "calibration.json": lambda path: write_json(path, calibration),
         "manifest.json": lambda path: write_json(path, samples.manifest),
     }
     if calibration is None:
         del writers["calibration.json"]
+    if samples.rows is None:
+        del writers["samples.csv"]
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         for name, write in writers.items():

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from .. import options
 from ..arguments import checked_text, of_kind
 from ..circuits import CIRCUITS
-from ..data import DATASET_DOOR, DATASETS, DataRecord, record_from_dict
+from ..data import (
+    DATASET_DOOR,
+    DATASETS,
+    DataRecord,
+    RowFormat,
+    find_dataset,
+    record_from_dict,
+    row_format,
+)
 from ..data.npz import read_npz_classes
-from ..data.places import NPZ
+from ..data.places import CSV, NPZ
 from ..diffusion import DiffusionConfig, make_process
-from ..errors import InvalidOption, unknown_name
+from ..errors import InvalidOption, InvalidTemplate, unknown_name
 from ..models import (
     MODELS,
     PRESETS,
@@ -60,7 +68,7 @@ class DataConfig:
     """Options of the data. Image size and channels are the model's."""
 
     dataset: str = "digits"
-    """Name in `qdm data list`, of this package or another, or npz:PATH."""
+    """Name in `qdm data list`, of this package or another, npz:PATH or csv:PATH."""
     classes: tuple[int, ...] = ()
     """Class labels to keep; all if empty."""
     train_count: int | None = None
@@ -313,6 +321,7 @@ def resolve_run(
     Returns:
         The run's configuration, all "auto" resolved: a guided model learns its number of classes
         from the classes chosen, or from the labels in a file of the user's own, unless it is set;
+        of rows of numbers, image_size is the least that holds one, unless it is set;
         a model with weights for each step decides the number of steps, and these the betas that
         are not set.
 
@@ -373,6 +382,10 @@ def _resolved(
         config: Any = options.build(kind.config_class, values)
         return ModelChoice(model=name, preset=None, config=config, source=kind.source)
 
+    if "image_size" in model_fields and own is None and not _says_size(name, parts["model"]):
+        rows = _rows_of(sections["data"].dataset)
+        if rows is not None:
+            parts["model"]["image_size"] = _size_for(rows, parts["model"], choose)
     choice = choose(parts["model"])
     if "num_classes" in model_fields and "num_classes" not in parts["model"]:
         count = _num_classes(sections["data"], guided=getattr(choice.config, "guided", False))
@@ -390,12 +403,37 @@ def _resolved(
     )
 
 
+def _says_size(name: str, model: Mapping[str, Any]) -> bool:
+    return "image_size" in model or (name in PRESETS and "image_size" in PRESETS[name].options)
+
+
+def _rows_of(dataset: str) -> RowFormat | None:
+    """Format of a data set of rows; None of images, and of a name that is not known here."""
+    known = dataset in DATASETS or dataset in DATASET_DOOR or dataset.startswith(CSV)
+    return row_format(dataset) if known else None
+
+
+def _size_for(
+    rows: RowFormat, model: Mapping[str, Any], choose: Callable[[Mapping[str, Any]], ModelChoice]
+) -> int:
+    """Return the least size that holds a row, or the next power of two where the model wants one."""
+    try:
+        choose({**model, "image_size": rows.size})
+    except (InvalidOption, InvalidTemplate):
+        return 1 << (rows.size - 1).bit_length()
+    return rows.size
+
+
 def _num_classes(data: DataConfig, *, guided: bool) -> int | None:
     """Classes of the data, as far as options and a user's own file say; None where neither does."""
     if data.classes:
         return len(set(data.classes))
     if guided and data.dataset.startswith(NPZ):
         return len(read_npz_classes(data.dataset.removeprefix(NPZ)))
+    if guided and data.dataset.startswith(CSV):
+        return len(find_dataset(data.dataset).classes)
+    if guided and data.dataset in DATASETS and DATASETS[data.dataset].columns:
+        return len(DATASETS[data.dataset].classes)
     if guided and data.dataset not in DATASETS and data.dataset in DATASET_DOOR:
         return len(DATASET_DOOR.get(data.dataset).classes) or None
     return None

@@ -18,7 +18,7 @@ from ..data import (
     load_states,
     load_with_source,
 )
-from ..data.places import NPZ, absolute_place, moved_to
+from ..data.places import absolute_place, moved_to, own_file
 from ..data.raw import RawImages
 from ..errors import InvalidOption, MissingData, UnknownName
 from ..models import model_class
@@ -107,7 +107,7 @@ def at_absolute_place(data: DataConfig) -> DataConfig:
 def has_files(config: RunConfig) -> bool:
     """Return whether a run's data are files, which may lie somewhere else."""
     name = config.data.dataset
-    return name.startswith(NPZ) or (name in DATASETS and bool(DATASETS[name].files))
+    return own_file(name) is not None or (name in DATASETS and bool(DATASETS[name].files))
 
 
 def at_place(config: RunConfig, place: str | Path | None) -> RunConfig:

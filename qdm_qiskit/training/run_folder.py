@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..data.places import NPZ, exists
+from ..data.places import exists, own_file
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption
 from ..files import read_json_object
 from .checkpoint import checkpoints, find_checkpoint
@@ -104,7 +104,7 @@ def resumed(run: Path, which: str, config: RunConfig, data: str | Path | None) -
 
 def _kind(data: DataConfig) -> str:
     """The name of a data set without a user's path."""
-    return NPZ if data.dataset.startswith(NPZ) else data.dataset
+    return own_file(data.dataset) or data.dataset
 
 
 class Footprint:

@@ -18,8 +18,10 @@ from qdm_qiskit.circuits.amortised import Networks, key_of, network_bytes, take_
 from qdm_qiskit.circuits.line_memory import remembered
 from qdm_qiskit.circuits.loaders import make_loader
 from qdm_qiskit.circuits.saved import circuit_from_text, circuit_text
+from qdm_qiskit.data.csv_files import CsvTable
 from qdm_qiskit.data.idx import read_idx
 from qdm_qiskit.data.npz import read_npz, read_npz_classes
+from qdm_qiskit.data.rows import row_format_from_dict, table_rows
 from qdm_qiskit.evaluation.hardware_run import read_manifest
 from qdm_qiskit.evaluation.subjects import samples_subject
 from qdm_qiskit.execution.device_files import load_device, save_device
@@ -446,10 +448,17 @@ def _of_data(root: Path) -> dict[str, Reader]:
     take_networks(root)
     save_device(load_backend("fake_manila"), root / "device.json")
     card, results = _card(root)
+    (root / "own.csv").write_text("size,kind\n1.5,a\n2,b\n3.25,a\n4,b\n")
+    table = table_rows({"size": [1.5, 2, 3.25, 4], "kind": ["a", "b", "a", "b"]}, "kind")
+    write_json(root / "rows.json", table.format.to_dict())
     (root / "any.json").write_text('{"a": [1, 2.5, null, true, "\\u00e4"], "b": {"c": -1e-3}}')
     return {
         "own images": Reader(root / "own.npz", lambda: read_npz(root / "own.npz")),
         "own classes": Reader(root / "own.npz", lambda: read_npz_classes(root / "own.npz")),
+        "own table": Reader(root / "own.csv", lambda: CsvTable(root / "own.csv").loaded_rows),
+        "rows of a record": Reader(
+            root / "rows.json", lambda: row_format_from_dict(read_json_object(root / "rows.json"))
+        ),
         "measured bits": Reader(root / "bits.npz", lambda: MeasuredSource(root / "bits.npz")),
         "archive": Reader(root / "arrays.npz", lambda: read_arrays(root / "arrays.npz")),
         "network of a loader": Reader(

@@ -1,6 +1,6 @@
 """Settings of the papers and our own, one file a family of models."""
 
-from . import cacioppo, defalco, eeqdm, koelle, line, qamp, quddpm
+from . import cacioppo, defalco, eeqdm, koelle, line, qamp, quddpm, rows
 from .base import Preset
 
 PRESETS: dict[str, Preset] = {
@@ -11,6 +11,7 @@ PRESETS: dict[str, Preset] = {
     **qamp.PRESETS,
     **quddpm.PRESETS,
     **line.PRESETS,
+    **rows.PRESETS,
 }
 """Presets by name."""
 
