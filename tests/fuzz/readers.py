@@ -47,8 +47,8 @@ from qdm_qiskit.hardware.run.training_chain import TrainingChain
 from qdm_qiskit.models import load_model
 from qdm_qiskit.noise_sources.sources import MeasuredSource
 from qdm_qiskit.overview import RunTable, compare, find_runs
-from qdm_qiskit.reproduction import find_card, recorded
 from qdm_qiskit.reports.model_card import model_card
+from qdm_qiskit.reproduction import find_card, recorded
 from qdm_qiskit.sampling import SamplingConfig, load_run
 from qdm_qiskit.sampling.blocks import block_items, check_arrays, joined_samples
 from qdm_qiskit.sampling.refit_record import read_refit

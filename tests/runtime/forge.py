@@ -12,9 +12,10 @@ all as it goes. The child runs one command of the hardware room. With `kill` it 
 SIGKILL at the nth transaction of the ledger: `before` it (what came before it has happened, and is not
 recorded), `within` it (in the log, not yet in SQLite), or `after` it; or `unnamed`, before the nth file
 gets its name; it says first at which kind of point. With a third word, `[2, "after", "moved"]`, only
-transactions with such an event count, or only files of that name. Nothing of IBM's client is changed, and the package
-only calls what it calls anyway. A child that lives writes its answer to `out`. With `ahead` its wall
-clock is so many seconds ahead, and with `jump` it jumps by so many at the nth transaction: `[5, 3600]`.
+transactions with such an event count, or only files of that name. Nothing of IBM's client is changed,
+and the package only calls what it calls anyway. A child that lives writes its answer to `out`. With
+`ahead` its wall clock is so many seconds ahead, and with `jump` it jumps by so many at the nth
+transaction: `[5, 3600]`.
 """
 
 from __future__ import annotations
