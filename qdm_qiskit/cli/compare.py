@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .models import JsonOption, SetOption
+from .worker_options import SchedulerOption, WorkersOption, showing_progress
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Comparison, Failing
@@ -66,18 +67,8 @@ def compare(
             metavar="COLUMN=NUMBER",
         ),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes of this machine; this one alone if none.")
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler",
-            "--dask",
-            help="A scheduler of Dask, as tcp://10.0.0.1:8786, whose workers see the same folders; or "
-            "local, a cluster of Dask's on this machine.",
-        ),
-    ] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the files; RUN/comparison, or comparisons/NAME for presets."),
@@ -105,8 +96,7 @@ def compare(
     from ..reports.comparison_render import write_comparison
     from ..reports.run_table import run_table, table_width
     from ..tasks import compare as run_comparison
-    from ..tasks.costs import subject_name
-    from .sweep import showing_progress
+    from ..tasks.cost_subjects import subject_name
 
     above, below = _limits(fail_above, "fail_above"), _limits(fail_below, "fail_below")
     check_limits(above, below)

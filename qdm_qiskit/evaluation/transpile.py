@@ -26,13 +26,8 @@ from ..execution.region import active_qubits
 from ..notebook import one_line
 from ..progress import Message, Progress, silent
 from ..transpiling.cost import CircuitCost, LogicalCost, circuit_cost, logical_cost
-from ..transpiling.passes import (
-    Trial,
-    best_trial,
-    layout_trials,
-    measured_physical_qubits,
-    select_values,
-)
+from ..transpiling.passes import Trial, measured_physical_qubits, select_values
+from ..transpiling.search import LayoutSearch, search_layouts
 from ..transpiling.split import has_barrier, split_at_barrier
 from .transpile_card import render_card
 
@@ -160,6 +155,7 @@ def transpile_report(
     example_values: np.ndarray | None = None,
     shots: int = 4096,
     fractional: bool = False,
+    search: LayoutSearch = search_layouts,
     progress: Progress = silent,
 ) -> TranspileReport:
     """Transpile a circuit for each device with each seed, and cost the best result.
@@ -176,6 +172,7 @@ def transpile_report(
             ``MAX_DENSITY_QUBITS`` qubits are active; without, it is estimated.
         shots: Shots that the verdict is given for, at least 1.
         fractional: As for :func:`~qdm_qiskit.transpiling.passes.transpile_for`.
+        search: Tries the seeds.
         progress: Receives the device's name after each trial, with the trials done and in all.
 
     Returns:
@@ -209,7 +206,7 @@ def transpile_report(
 
     reports = []
     for given, device in loaded:
-        trials = layout_trials(
+        searched = search(
             circuit,
             device,
             seeds=seeds,
@@ -217,7 +214,7 @@ def transpile_report(
             fractional=fractional,
             progress=_named(progress, device.name),
         )
-        best = best_trial(trials)
+        best = searched.best
         loader, denoiser = (circuit_cost(c, device.target) for c in _loader_denoiser(best.circuit))
         reports.append(
             BackendReport(
@@ -227,7 +224,7 @@ def transpile_report(
                 layout=tuple(best.circuit.layout.initial_index_layout(filter_ancillas=True)),
                 measured_qubits=measured_physical_qubits(best.circuit),
                 cost=Parts(loader, denoiser, best.cost),
-                spread=_spread(trials),
+                spread=_spread(searched.costs),
                 verdict=verdict_of(given, circuit, best, example, exact, shots),
             )
         )
@@ -252,14 +249,14 @@ def _loader_denoiser(circuit: QuantumCircuit) -> tuple[QuantumCircuit, QuantumCi
     return circuit.copy_empty_like(), circuit
 
 
-def _spread(trials: Sequence[Trial]) -> dict[str, Spread]:
+def _spread(costs: Sequence[CircuitCost]) -> dict[str, Spread]:
     keys = (
         *("depth", "two_qubit_depth", "two_qubit_count", "cnot_equivalents"),
         *("expected_success", "duration_seconds"),
     )
     spread = {}
     for key in keys:
-        values = [getattr(trial.cost, key) for trial in trials]
+        values = [getattr(cost, key) for cost in costs]
         if None not in values:
             spread[key] = Spread(min(values), median(values), max(values))
     return spread

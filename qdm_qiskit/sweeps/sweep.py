@@ -15,7 +15,7 @@ from ..progress import Message, Progress, silent
 from ..training import read_history, run_from_dict
 from ..work import Workers, WorkItem, run_items
 from .halving import Halving
-from .item import train_item
+from .item import BOARD, train_item
 from .plan import PlannedRun, SweepPlan
 
 __all__ = ["SCHEMA", "SweepResult", "read_plan", "run_sweep", "write_plan"]
@@ -64,6 +64,7 @@ def run_sweep(
     *,
     workers: Workers | None = None,
     threads: int = 1,
+    log_with: Sequence[str] = (BOARD,),
     progress: Progress = silent,
 ) -> SweepResult:
     """Train the runs of a sweep that are not trained yet.
@@ -76,6 +77,8 @@ def run_sweep(
         folder: Its folder: new, or that of the same sweep, which goes on.
         workers: Who trains; this process if None.
         threads: CPU threads of torch for each run.
+        log_with: Trackers of metrics; see :func:`~qdm_qiskit.training.train`. Runs do not depend on
+            them.
         progress: Receives a message for each run that ends.
 
     Returns:
@@ -90,7 +93,7 @@ def run_sweep(
     interrupted = False
     going: Sequence[PlannedRun] = plan.runs
     for last, rungs in _rungs(plan):
-        items = {run.name: _item(run, rungs, threads) for run in going}
+        items = {run.name: _item(run, rungs, threads, log_with) for run in going}
         outcome = run_items(
             list(items.values()), folder, workers, _said(progress, rungs if not last else None)
         )
@@ -246,9 +249,10 @@ def _rungs(plan: SweepPlan) -> list[tuple[bool, int | None]]:
     return [(rung == rungs[-1], rung) for rung in rungs]
 
 
-def _item(run: PlannedRun, epochs: int | None, threads: int) -> WorkItem:
+def _item(run: PlannedRun, epochs: int | None, threads: int, log_with: Sequence[str]) -> WorkItem:
     own = run.config.training.epochs
-    return train_item(run.name, run.config, own if epochs is None else min(own, epochs), threads)
+    up_to = own if epochs is None else min(own, epochs)
+    return train_item(run.name, run.config, up_to, threads, log_with)
 
 
 def _loss(result: dict[str, Any] | None) -> float | None:
