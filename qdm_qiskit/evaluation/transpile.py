@@ -41,6 +41,7 @@ __all__ = [
     "TranspileReport",
     "Verdict",
     "exact_probabilities",
+    "share_in_bases",
     "transpile_report",
     "verdict_of",
 ]
@@ -321,6 +322,46 @@ def verdict_of(
         left = signal_left(exact, noisy, erased, shots=shots)
         return Verdict(bool(left.erased), float(left.fraction), "simulated", left.sentence())
     return _estimated_verdict(best.cost.expected_success, circuit.num_clbits, exact, shots)
+
+
+def share_in_bases(
+    backend: DeviceLike,
+    bases: Sequence[tuple[QuantumCircuit, QuantumCircuit]],
+    example: np.ndarray,
+    success: float,
+    shots: int,
+) -> Verdict:
+    """Return the verdict on a circuit that is read in several bases, on all of them together.
+
+    The outcome of a shot whose basis is drawn has one distribution, whose signal is compared: a basis
+    in which the circuit says nothing does not count as a signal that is lost.
+
+    Args:
+        backend: The device.
+        bases: For each basis the logical circuit, measured at its end, and its transpiled form.
+        example: ``(num_parameters,)`` values of the logical circuits.
+        success: The smallest expected success, for circuits that are too large to be simulated.
+        shots: Shots of each basis.
+
+    Raises:
+        UnsupportedCircuit: If a circuit measures before its end.
+    """
+    exact = [exact_probabilities(logical, example) for logical, _ in bases]
+    known = [each for each in exact if each is not None]
+    large = max(len(active_qubits([isa])) for _, isa in bases) > MAX_DENSITY_QUBITS
+    if large or len(known) < len(bases):
+        return _estimated_verdict(success, bases[0][0].num_clbits, None, shots)
+    found = [_simulated(backend, logical, isa, example) for logical, isa in bases]
+    outputs = [
+        np.full_like(noisy, 1 / len(noisy)) if erased is None else erased for noisy, erased in found
+    ]
+    left = signal_left(
+        np.concatenate(known) / len(bases),
+        np.concatenate([noisy for noisy, _ in found]) / len(bases),
+        np.concatenate(outputs) / len(bases),
+        shots=shots * len(bases),
+    )
+    return Verdict(bool(left.erased), float(left.fraction), "simulated", left.sentence())
 
 
 def _simulated(

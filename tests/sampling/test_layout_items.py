@@ -66,7 +66,7 @@ def test_each_seed_is_tried_once_and_blocks_take_the_best(trained, transpiled, t
 
 
 def test_few_trials_and_places_that_are_given_are_nothing_to_hand_out(trained):
-    run, many = load_run(trained), SamplingConfig(target=TARGET, layout_trials=TRIALS)
+    run, many = load_run(trained), SamplingConfig(target=TARGET, layout_trials=TRIALS, shots=64)
     assert len(layout_items.layout_items(run, many, device="fake_quito")) == TRIALS
     for other in (
         replace(many, layout_trials=layout_items.FEW),
@@ -87,7 +87,7 @@ def test_seeds_that_were_tried_stay_after_a_stop(trained, transpiled, tmp_path):
 
 
 def test_other_weights_are_refused(trained, tmp_path):
-    config = SamplingConfig(target=TARGET, layout_trials=TRIALS)
+    config = SamplingConfig(target=TARGET, layout_trials=TRIALS, shots=64)
     item = layout_items.layout_items(load_run(trained), config, device="fake_quito")[0]
     with pytest.raises(InvalidCheckpoint, match="other weights"):
         layout_items.try_layout(tmp_path, **{**item.arguments, "weights": "0"})

@@ -18,7 +18,7 @@ from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
 from tests.helpers import QDM, ROOT, write_run
 from tests.sweeps.test_killed import children, done, wait_for
 
-SMALL = {"image_size": 2, "depth": 1, "num_steps": 2}
+SMALL = {"image_size": 2, "depth": 1}
 MANY = {"image_size": 4, "num_steps": 2}
 
 
@@ -26,7 +26,7 @@ MANY = {"image_size": 4, "num_steps": 2}
     ("subject", "options", "devices"),
     [
         ("eeqdm", {"settings": SMALL, "level": 1}, ["fake_quito", "fake_lima"]),
-        ("qdense_directed", {"settings": MANY, "level": 0, "num_images": 2}, ["fake_lagos"]),
+        ("coded", {"level": 0, "num_images": 2}, ["fake_lagos"]),
     ],
 )
 def test_a_report_does_not_depend_on_who_tries(subject, options, devices, tmp_path):
@@ -56,9 +56,9 @@ def test_a_report_does_not_depend_on_who_tries(subject, options, devices, tmp_pa
 
 
 def test_a_circuit_that_fits_one_device_only_is_told_as_before():
-    options = {"settings": {"image_size": 8}, "level": 0, "trials": 2, "num_images": 1}
-    one = qdm_package.cost("qdense_directed", ["fake_quito"], **options)
-    two = qdm_package.cost("qdense_directed", ["fake_quito"], workers=InThisProcess(), **options)
+    options = {"level": 0, "trials": 2, "num_images": 1}
+    one = qdm_package.cost("line", ["fake_quito"], **options)
+    two = qdm_package.cost("line", ["fake_quito"], workers=InThisProcess(), **options)
     assert one.to_dict() == two.to_dict()
     assert one.backends[0].problem is not None
 
