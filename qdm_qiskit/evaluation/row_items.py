@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from .bootstrap import Interval
 from .config import EvaluationConfig
 from .domain_classifier import keep_classifier
 from .inception import inception_weights
-from .measurement import Row
+from .measurement import Kind, Row
 from .metric import Metric
 from .metrics import find_metrics
 from .rows import MeasuredRow, RowTask, Setting
@@ -163,12 +163,12 @@ def measure_row(
     try:
         setting = _setting(str(folder), json.dumps(shared, sort_keys=True))
         of = None if subject is None else _subject(subject)
-        found = setting.measure(RowTask(number, name, kind, of))
+        found = setting.measure(RowTask(number, name, cast(Kind, kind), of))
     finally:
         torch.set_num_threads(before)
     arrays = {n: a for n in _ARRAYS if (a := getattr(found, n)) is not None}
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type] # not allow_pickle
+    np.savez(buffer, **arrays)
     content = buffer.getvalue()
     digest = hashlib.sha256(content).hexdigest()
     file = f"{number:04d}-{digest[:10]}.npz"

@@ -117,7 +117,7 @@ def cost(
     chosen = {**(settings or {}), **options}
     loader = loader_for(subject, loader)
     seeds = [derived_seed(seed, "transpiler", trial) for trial in range(trials)]
-    chain_options = {
+    chain_options: dict[str, Any] = {
         "num_images": num_images,
         "scheduler": scheduler,
         "steps": num_inference_steps,
