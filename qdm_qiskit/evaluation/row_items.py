@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -38,12 +39,14 @@ from .metrics import find_metrics
 from .rows import MeasuredRow, RowTask, Setting
 from .subjects import Reference, Subject, subject_of
 
-__all__ = ["CLASSIFIER", "FOLDER", "RowsByWorkers", "measure_row", "metric_names"]
+__all__ = ["CLASSIFIER", "FOLDER", "RowsByWorkers", "measure_row", "metric_names", "row_of"]
 
 FOLDER = "rows"
 """Folder of the rows' images, beside the results of items."""
 CLASSIFIER = "classifier"
 """Folder of the domain classifier, which no worker trains again."""
+_FILE = re.compile(r"[0-9]{1,9}-[0-9a-z]{1,20}\.npz")
+_ENDS = ("estimate", "low", "high")
 _ARRAYS = ("shown", "neighbours", "columns")
 
 
@@ -93,7 +96,7 @@ class RowsByWorkers:
             if "worker died" in words:
                 raise WorkersUnavailable(told)
             raise InvalidOption(told)
-        return [_row_of(outcome.results[item.address], self.folder) for item in items]
+        return [row_of(outcome.results[item.address], self.folder) for item in items]
 
     def items(self, setting: Setting, tasks: Sequence[RowTask]) -> list[WorkItem]:
         """Return an item for each row.
@@ -238,36 +241,55 @@ def _forget_damaged(item: WorkItem, folder: Path) -> None:
     if found is None:
         return
     try:
-        _row_of(found, folder)
+        row_of(found, folder)
     except InvalidData:
         item.result_file(folder).unlink()
 
 
-def _row_of(result: Mapping[str, Any], folder: Path) -> MeasuredRow:
+def row_of(result: Mapping[str, Any], folder: Path) -> MeasuredRow:
     """Return the row of a result.
 
     Raises:
         InvalidData: If it cannot be used.
     """
     name = result.get("file")
-    if not isinstance(name, str) or Path(name).name != name:
-        raise InvalidData(f"A row in {folder} names no file of images, got {name!r}.")
+    if not isinstance(name, str) or not _FILE.fullmatch(name):
+        raise InvalidData(f"A row in {folder} names no file of images, got {name!r:.60}.")
     path = folder / FOLDER / name
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != result.get("sha256"):
         raise InvalidData(f"{path} is missing or not what its row wrote; evaluate again.")
-    arrays = read_arrays(content)
+    arrays = read_arrays(content, _ARRAYS)
     try:
-        row = dict(result["row"])
-        row["metrics"] = {n: Interval(**each) for n, each in row["metrics"].items()}
-        row["subset_kid"] = {n: (float(a), float(b)) for n, (a, b) in row["subset_kid"].items()}
-        made = Row(**row)
-        return MeasuredRow(made, tuple(result["failures"]), *(arrays.get(n) for n in _ARRAYS))
+        told, failures = result["row"], result["failures"]
+        words = [told["name"], told["kind"], told["source"], told["owes"], *failures]
+        if not all(isinstance(each, str) for each in words) or type(told["count"]) is not int:
+            raise TypeError("a row has a name, a kind, a source and a count")
+        metrics = {n: Interval(*_numbers(each, _ENDS)) for n, each in told["metrics"].items()}
+        pairs = {n: _numbers(each, range(2)) for n, each in told["subset_kid"].items()}
+        row = Row(
+            name=told["name"],
+            kind=told["kind"],
+            source=told["source"],
+            count=told["count"],
+            metrics=metrics,
+            subset_kid={n: (mean, deviation) for n, (mean, deviation) in pairs.items()},
+            owes=told["owes"],
+        )
+        return MeasuredRow(row, tuple(failures), *(arrays.get(n) for n in _ARRAYS))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InvalidData(
             f"A result of a row in {folder / 'items'} cannot be used ({type(error).__name__}: "
-            f"{error}): remove it, and its row is measured again."
+            f"{' '.join(str(error).split())[:200]}): remove it, and its row is measured again."
         ) from error
+
+
+def _numbers(content: Any, keys: Iterable[Any]) -> list[float]:
+    """Return finite numbers by their keys."""
+    found = [content[key] for key in keys]
+    if not all(type(each) in (int, float) and math.isfinite(each) for each in found):
+        raise ValueError("a metric is a finite number")
+    return [float(each) for each in found]
 
 
 def metric_names(metrics: Sequence[str | Metric] | None) -> tuple[str, ...] | None:

@@ -22,7 +22,7 @@ from ..models import Denoiser
 from ..models.line import Line
 from ..rng import derived_seed
 from ..sampling import Sampler, SamplingConfig, TrainedRun, load_run, sample
-from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
+from ..sampling.samples import SCHEMA as SAMPLES_SCHEMA
 from ..sampling.schedulers import planned_chain
 from ..training import RunConfig, run_from_dict
 from ..training.beside import FOLDER as BESIDE

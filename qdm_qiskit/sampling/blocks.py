@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -28,7 +29,9 @@ from ..work import WorkItem, item_seed
 from .call_targets import KeptCircuits
 from .config import SamplingConfig
 from .device import StepRecord
-from .sample import Samples, TrainedRun, load_run, sample
+from .sample import sample
+from .samples import Samples
+from .trained_run import TrainedRun, load_run
 
 __all__ = [
     "BLOCK",
@@ -48,6 +51,8 @@ BLOCK = 256
 """Images of a block."""
 FOLDER = "blocks"
 """Folder of the blocks' arrays, beside the results of items."""
+
+_FILE = re.compile(r"[0-9]{1,9}-[0-9a-f]{1,20}\.npz")
 
 
 @dataclass(frozen=True)
@@ -267,8 +272,8 @@ def joined_samples(
 
 def _arrays(folder: Path, result: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     name, digest = result.get("file"), result.get("sha256")
-    if not isinstance(name, str) or Path(name).name != name:
-        raise InvalidData(f"A block in {folder} names no file of arrays, got {name!r}.")
+    if not isinstance(name, str) or not _FILE.fullmatch(name):
+        raise InvalidData(f"A block in {folder} names no file of arrays, got {name!r:.60}.")
     path = folder / FOLDER / name
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != digest:

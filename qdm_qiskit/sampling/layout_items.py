@@ -24,7 +24,7 @@ from .config import SamplingConfig
 from .device import layer_calls, way_of
 from .readings import Reading
 from .refit_record import on_refitted_qubits
-from .sample import TrainedRun
+from .trained_run import TrainedRun
 
 __all__ = ["FEW", "best_seeds", "layout_items", "try_layout"]
 
@@ -107,4 +107,4 @@ def best_seeds(config: SamplingConfig, results: Sequence[Mapping[str, Any]]) -> 
         InvalidData: If one cannot be used.
     """
     seeds = [derived_seed(config.seed, "transpiler", k) for k in range(config.layout_trials)]
-    return TriedSeeds([each for result in results for each in result["tried"]]).best_seeds(seeds)
+    return TriedSeeds.of_results(results).best_seeds(seeds)

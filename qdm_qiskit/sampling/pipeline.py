@@ -20,10 +20,11 @@ from ..notebook import one_line
 from ..training import RunConfig
 from .config import SamplingConfig
 from .loader_names import network_files
-from .sample import PIPELINE_FILE, TrainedRun, load_run, sample
+from .sample import sample
 from .samplers import Sampler
 from .schedulers import planned_chain
 from .shown import samples_card, summary
+from .trained_run import PIPELINE_FILE, TrainedRun, load_run
 
 __all__ = [
     "PipelineOutput",

@@ -25,8 +25,8 @@ from ..sampling.blocks import (
     joined_samples,
 )
 from ..sampling.layout_items import best_seeds, layout_items
-from ..sampling.sample import best_loader, chosen_labels
 from ..sampling.schedulers import planned_chain
+from ..sampling.trained_run import best_loader, chosen_labels
 from ..work import Outcome, Workers, WorkItem, run_items
 from .workers import taken_workers, whole_threads
 

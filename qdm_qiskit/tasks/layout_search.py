@@ -119,8 +119,7 @@ def search_by_workers(
         raise InvalidOption(
             f"{len(outcome.failures)} of {len(items)} layout trials failed: {words}"
         )
-    results = [outcome.results[item.address]["tried"] for item in items]
-    return TriedSeeds([each for result in results for each in result])
+    return TriedSeeds.of_results([outcome.results[item.address] for item in items])
 
 
 def try_seed(

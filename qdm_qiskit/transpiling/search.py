@@ -147,14 +147,31 @@ class TriedSeeds:
         self._known: dict[str, dict[int, tuple[CircuitCost, float]]] = {}
         try:
             for each in tried:
-                cost = CircuitCost(**each["cost"])
-                of_key = self._known.setdefault(each["key"], {})
-                of_key[each["seed"]] = cost, float(each["unmeasured_readout"])
-        except (LookupError, TypeError, ValueError) as error:
+                key, seed = each["key"], each["seed"]
+                if type(key) is not str or type(seed) is not int:
+                    raise TypeError("a trial has a key and a seed")
+                readout = _number(each["unmeasured_readout"])
+                self._known.setdefault(key, {})[seed] = _cost_from(each["cost"]), readout
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]
             raise InvalidData(
-                f"A result of a layout trial cannot be used ({type(error).__name__}: {error}): remove "
+                f"A result of a layout trial cannot be used ({type(error).__name__}: {reason}): remove "
                 "it, and it is tried again."
             ) from error
+
+    @classmethod
+    def of_results(cls, results: Sequence[Mapping[str, Any]]) -> TriedSeeds:
+        """Return the search that knows what items have tried: lists of trials under ``tried``.
+
+        Raises:
+            InvalidData: If one cannot be used.
+        """
+        lists = [each.get("tried") for each in results]
+        if not all(isinstance(each, list) for each in lists):
+            raise InvalidData(
+                "A result of a layout trial has no list 'tried': remove it, and it is tried again."
+            )
+        return cls([trial for each in lists if isinstance(each, list) for trial in each])
 
     def best_seeds(self, seeds: Sequence[int]) -> dict[str, int]:
         """Return the best of some seeds for each key all of whose seeds were tried."""
@@ -206,6 +223,23 @@ class TriedSeeds:
                 "was tried: give all workers the same device and the same versions."
             )
         return Found(trial, tuple(known[seed][0] for seed in seeds))
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError(f"a number is needed, got {value!s:.40}")
+    return float(value)
+
+
+def _cost_from(content: Mapping[str, Any]) -> CircuitCost:
+    """Return a cost from what ``asdict`` made of it."""
+    for name, value in content.items():
+        if name == "gates":
+            if not all(type(count) is int for count in value.values()):
+                raise TypeError("gates are counted")
+        elif value is not None or name in ("expected_success", "two_qubit_count"):
+            _number(value)
+    return CircuitCost(**content)
 
 
 def _best(known: Mapping[int, tuple[CircuitCost, float]], seeds: Sequence[int]) -> int:
