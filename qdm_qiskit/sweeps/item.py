@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from ..files import read_json_object
 from ..training import RunConfig, TrainingResult, find_checkpoint, run_from_dict, train
 from ..training.checkpoint import checkpoints
 from ..training.transfer import FOLDER
-from ..work import Stopped, WorkItem
+from ..work import Outcome, Stopped, WorkItem
 
-__all__ = ["BOARD", "train_item", "train_run"]
+__all__ = ["BOARD", "failures_of", "loss_of", "train_item", "train_run"]
 
 BOARD = "tensorboard"
 """The tracker of a run that names none."""
@@ -34,6 +34,25 @@ def train_item(
     content = config.with_epochs(epochs).to_dict()
     arguments = {"name": name, "config": content, "threads": threads}
     return WorkItem(f"{name}@{epochs}", train_run, arguments, {"log_with": list(log_with)})
+
+
+def loss_of(result: Mapping[str, Any] | None) -> float | None:
+    """Return the test loss that an item ended with; None of one that did not end."""
+    return None if result is None else float(result["metrics"]["test_loss"])
+
+
+def failures_of(outcome: Outcome, items: Mapping[str, WorkItem]) -> dict[str, str]:
+    """Return one line for each run whose item failed.
+
+    Args:
+        outcome: What came of the items.
+        items: The items by their run's name.
+    """
+    return {
+        name: outcome.failures[item.address]
+        for name, item in items.items()
+        if item.address in outcome.failures
+    }
 
 
 def train_run(

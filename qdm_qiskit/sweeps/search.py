@@ -18,8 +18,8 @@ from ..errors import InvalidData, InvalidOption, MissingData, MissingDependency,
 from ..files import read_json_object, write_json
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed
-from ..work import Workers, WorkItem, run_items
-from .item import BOARD, train_item
+from ..work import Workers, WorkItem, run_items, said_of
+from .item import BOARD, failures_of, loss_of, train_item
 from .plan import MOST_RUNS, Draw, PlannedRun, SweepPlan, plan_sweep, typed_ends
 from .sweep import SweepResult, collect
 
@@ -169,16 +169,12 @@ def run_search(
         outcome = run_items(
             list(items.values()), folder, workers, _said(progress, first, last, search.trials)
         )
-        failures |= {
-            name: outcome.failures[item.address]
-            for name, item in items.items()
-            if item.address in outcome.failures
-        }
+        failures |= failures_of(outcome, items)
         if outcome.interrupted:
             interrupted = True
             break
         for point, each in zip(points, planned, strict=True):
-            losses = [_loss(outcome.results.get(items[run.name].address)) for run in each]
+            losses = [loss_of(outcome.results.get(items[run.name].address)) for run in each]
             told.append((point, _mean(losses)))
         found = [loss for _, loss in told if loss is not None]
         if found:
@@ -334,10 +330,6 @@ def _item(run: PlannedRun, threads: int, log_with: Sequence[str]) -> WorkItem:
     return train_item(run.name, run.config, run.config.training.epochs, threads, log_with)
 
 
-def _loss(result: dict[str, Any] | None) -> float | None:
-    return None if result is None else float(result["metrics"]["test_loss"])
-
-
 def _mean(losses: Sequence[float | None]) -> float | None:
     """Return the mean, None where there is none: a run failed, or all did."""
     known = [each for each in losses if each is not None]
@@ -345,8 +337,7 @@ def _mean(losses: Sequence[float | None]) -> float | None:
 
 
 def _said(progress: Progress, first: int, last: int, trials: int) -> Progress:
-    words = f"trials {first + 1} to {last} of {trials}"
-    return lambda m: progress(Message(f"{words}: {m}", m.done, m.total))
+    return said_of(f"trials {first + 1} to {last} of {trials}", progress)
 
 
 def _optuna() -> Any:

@@ -13,9 +13,9 @@ from ..files import read_json_object, write_json
 from ..overview import RunRow, RunTable
 from ..progress import Message, Progress, silent
 from ..training import read_history, run_from_dict
-from ..work import Workers, WorkItem, run_items
+from ..work import Workers, WorkItem, run_items, said_of
 from .halving import Halving
-from .item import BOARD, train_item
+from .item import BOARD, failures_of, loss_of, train_item
 from .plan import PlannedRun, SweepPlan
 
 __all__ = ["SCHEMA", "SweepResult", "read_plan", "run_sweep", "write_plan"]
@@ -97,17 +97,13 @@ def run_sweep(
         outcome = run_items(
             list(items.values()), folder, workers, _said(progress, rungs if not last else None)
         )
-        failures |= {
-            name: outcome.failures[item.address]
-            for name, item in items.items()
-            if item.address in outcome.failures
-        }
+        failures |= failures_of(outcome, items)
         interrupted = outcome.interrupted
         if interrupted or last:
             break
         assert plan.halving is not None
         losses = {
-            run.name: (run.group, _loss(outcome.results.get(items[run.name].address)))
+            run.name: (run.group, loss_of(outcome.results.get(items[run.name].address)))
             for run in going
         }
         names = plan.halving.survivors(losses)
@@ -255,11 +251,7 @@ def _item(run: PlannedRun, epochs: int | None, threads: int, log_with: Sequence[
     return train_item(run.name, run.config, up_to, threads, log_with)
 
 
-def _loss(result: dict[str, Any] | None) -> float | None:
-    return None if result is None else float(result["metrics"]["test_loss"])
-
-
 def _said(progress: Progress, epochs: int | None) -> Progress:
     if epochs is None:
         return progress
-    return lambda m: progress(Message(f"up to epoch {epochs}: {m}", m.done, m.total))
+    return said_of(f"up to epoch {epochs}", progress)

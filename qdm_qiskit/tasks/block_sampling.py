@@ -15,7 +15,7 @@ from ..execution.devices import as_backend
 from ..execution.targets import parse_target
 from ..files import check_writable
 from ..mitigation.readout import ReadoutCalibration
-from ..progress import Message, Progress, silent
+from ..progress import Progress, silent
 from ..sampling import Samples, SamplingConfig, load_run, write_samples
 from ..sampling.blocks import (
     BLOCK,
@@ -27,7 +27,7 @@ from ..sampling.blocks import (
 from ..sampling.layout_items import best_seeds, layout_items
 from ..sampling.schedulers import planned_chain
 from ..sampling.trained_run import best_loader, chosen_labels
-from ..work import Outcome, Workers, WorkItem, run_items
+from ..work import Outcome, Workers, WorkItem, run_items, said_of
 from .workers import taken_workers, whole_threads
 
 __all__ = ["sample_in_blocks"]
@@ -98,7 +98,7 @@ def sample_in_blocks(
         check_writable(where)
         with taken_workers(workers, dask, progress) as found:
             if layouts:
-                outcome = run_items(layouts, where, found, _said("layouts", progress))
+                outcome = run_items(layouts, where, found, said_of("layouts", progress))
                 _check_done(outcome, len(layouts), "layout trials")
                 tried = [outcome.results[item.address] for item in layouts]
                 items = blocks(best_seeds(config, tried))
@@ -134,7 +134,3 @@ def _check_done(outcome: Outcome, count: int, what: str) -> None:
                 "block."
             )
         raise InvalidOption(f"{number} of {count} {what} failed: {words}")
-
-
-def _said(what: str, progress: Progress) -> Progress:
-    return lambda m: progress(Message(f"{what}: {m}", m.done, m.total))

@@ -93,7 +93,7 @@ FUZZED = {
 BEHIND = {
     # The same functions on files that another reader above reads as well.
     "evaluation/run", "hardware/ledger/stored_files", "hardware/plan/calibration_reuse",
-    "hardware/plan/refit_reuse", "sweeps/item", "tasks/fleets", "tasks/hardware",
+    "hardware/plan/refit_reuse", "sweeps/item", "tasks/fleets", "tasks/hardware_run",
     "tasks/qnn_plans", "tasks/training",
     # Weights of networks of others, from a cache of ours or a folder that is named: not fuzzed.
     "evaluation/domain_classifier", "evaluation/inception",
