@@ -110,7 +110,7 @@ def evaluate(
         dask: The same on workers of Dask: address of a scheduler, ``"local"``, or a cluster object.
         threads: CPU threads of torch for each row that a worker measures.
         progress: Receives the progress messages; of items with the counts of all.
-        options: Fields of :class:`~qdm_qiskit.evaluation.evaluate.EvaluationConfig`: ``count=64``,
+        options: Fields of :class:`~qdm_qiskit.evaluation.config.EvaluationConfig`: ``count=64``,
             ``part="train"``, ``resamples=50``, ``seed=1``.
 
     Returns:

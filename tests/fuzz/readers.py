@@ -42,7 +42,7 @@ from qdm_qiskit.hardware.plan.training_batches import read_batches
 from qdm_qiskit.hardware.providers.settings import read_settings
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.fleet_results import recorded_members
-from qdm_qiskit.hardware.run.replay import _stored_trajectory
+from qdm_qiskit.hardware.run.stored_images import stored_trajectory
 from qdm_qiskit.hardware.run.training_chain import TrainingChain
 from qdm_qiskit.models import load_model
 from qdm_qiskit.noise_sources.sources import MeasuredSource
@@ -135,7 +135,7 @@ def _of_a_run(root: Path) -> dict[str, Reader]:
         "pairs of a refit": Reader(folder / "refit.npz", lambda: read_pairs(anew(plan))),
         "counts": Reader(counts, lambda: read_counts(counts)),
         "counts of a plan": Reader(counts, lambda: read_counts(counts, shapes)),
-        "images of a run": Reader(folder / "images.npz", lambda: _stored_trajectory(folder, plan)),
+        "images of a run": Reader(folder / "images.npz", lambda: stored_trajectory(folder, plan)),
         "nonce": Reader(folder / "nonce", lambda: nonce(folder)),
         "manifest": Reader(
             folder / "manifest.json", lambda: read_manifest(folder / "manifest.json")

@@ -83,7 +83,7 @@ FUZZED = {
     "hardware/ledger/trained_files", "hardware/plan/fleet_plan", "hardware/plan/planned_files",
     "hardware/plan/qnn_question", "hardware/plan/refits", "hardware/plan/run_plan",
     "hardware/plan/training_batches", "hardware/providers/settings",
-    "hardware/run/fleet_results", "hardware/run/replay", "hardware/run/training_chain",
+    "hardware/run/fleet_results", "hardware/run/stored_images", "hardware/run/training_chain",
     "models/pretrained", "noise_sources/sources", "overview/find", "sampling/blocks",
     "sampling/refit_record", "sampling/samples", "sampling/trained_run", "sweeps/search",
     "sweeps/sweep",
