@@ -124,14 +124,13 @@ def evaluate(
             inception_weights=inception_weights,
             accept_other_weights=accept_other_weights,
             beside=not alone,
-            out=out if given_away else None,  # where rows are kept until all are done
+            out=out,
             workers=workers,
             dask=dask,
             progress=progress,
             **options,
         )
     report = made.report
-    paths = () if out is None else made.write(out)
     table = report.to_dict()
     if as_json:
         typer.echo(json.dumps(table, indent=2, allow_nan=False))
@@ -140,7 +139,7 @@ def evaluate(
     wide.print(render_table(table))
     for sentence in sentences(table):
         typer.echo(sentence)
-    for path in paths:
+    for path in made.files:
         typer.echo(f"written  {path}")
 
 

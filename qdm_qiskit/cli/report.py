@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,8 +117,11 @@ def transpile(
 
     backends, out = _devices_and_folder(subject, backend, settings, out)
     given_away = workers is not None or dask is not None
-    tried = out / "trials"  # seeds that were tried, until the report is there
-    with _telling(quiet, backends, trials, of_items=given_away) as progress:
+    tried = out / "trials" if given_away else None  # seeds that were tried, for another start
+    with (
+        _kept_until_told(tried),
+        _telling(quiet, backends, trials, of_items=given_away) as progress,
+    ):
         report = cost(
             subject,
             backends,
@@ -136,11 +139,9 @@ def transpile(
             fractional_gates=fractional_gates,
             workers=workers,
             dask=dask,
-            folder=tried if given_away else None,
+            folder=tried,
             progress=progress,
         )
-    if given_away:
-        shutil.rmtree(tried, ignore_errors=True)
     if isinstance(report, RunReport):
         paths = write_calls_report(report, out)
         if as_json:
@@ -165,6 +166,26 @@ def transpile(
         typer.echo(found.verdict.sentence)
     for path in paths:
         typer.echo(f"written  {path}")
+
+
+@contextmanager
+def _kept_until_told(folder: Path | None) -> Iterator[None]:
+    """Remove results of items when there is a report, or the reason why there can be none."""
+    from ..errors import UnsupportedCircuit
+
+    told = True
+    try:
+        yield
+    except UnsupportedCircuit:
+        raise
+    except BaseException:
+        told = False  # they are for the next call
+        raise
+    finally:
+        if told and folder is not None:
+            shutil.rmtree(folder / "items", ignore_errors=True)
+            with suppress(OSError):  # with somebody else's files in it, it stays
+                folder.rmdir()
 
 
 @contextmanager

@@ -55,6 +55,8 @@ class Evaluation:
     """Metrics with their intervals, of each set, of real images and of noise."""
     pictures: EvaluationPictures
     """Some of the measured images."""
+    files: tuple[Path, ...] = ()
+    """Files that were written on the way, where a folder was named."""
 
     def write(self, folder: str | Path) -> tuple[Path, ...]:
         """Write table and pictures; see :func:`.write_evaluation`."""
@@ -185,9 +187,7 @@ def evaluate(
                     progress=progress,
                 )
             )
-    if folder is not None:
-        made.write(folder)
-    return made
+    return made if folder is None else replace(made, files=made.write(folder))
 
 
 def _of_run(
