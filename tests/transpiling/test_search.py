@@ -1,4 +1,4 @@
-"""Searches over transpiler seeds: what was tried elsewhere gives the circuit that a search here does."""
+"""Searches over transpiler seeds: what was tried elsewhere gives the circuit of a search here."""
 
 from __future__ import annotations
 
