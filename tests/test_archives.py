@@ -36,7 +36,7 @@ from qdm_qiskit.hardware.ledger.run_files import (
 )
 from qdm_qiskit.hardware.plan.qnn_question import QnnQuestion
 from qdm_qiskit.hardware.providers.settings import read_settings
-from qdm_qiskit.hardware.run.replay import _stored_trajectory
+from qdm_qiskit.hardware.run.stored_images import stored_trajectory
 
 ARRAYS = {
     "numbers": np.arange(12.0).reshape(3, 4),
@@ -227,7 +227,7 @@ TOO_LARGE = {
     "images": (
         "images.npz",
         {"images": np.ones((2, 1, 2, 2)), "trajectory": np.ones((ROWS, 2, 1, 2, 2))},
-        lambda path: _stored_trajectory(path.parent, PLAN),
+        lambda path: stored_trajectory(path.parent, PLAN),
         "at most 4224 are read",
     ),
     "outputs": (
@@ -344,7 +344,7 @@ def _nonce(path: Path) -> None:
 
 READERS: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object]]] = {
     "counts": ("c.npz", _counts, read_counts),
-    "trajectory": ("images.npz", _trajectory, lambda path: _stored_trajectory(path.parent, PLAN)),
+    "trajectory": ("images.npz", _trajectory, lambda path: stored_trajectory(path.parent, PLAN)),
     "own images": ("own.npz", _pixels, read_npz),
     "settings": ("service.json", _json, lambda path: read_settings(path.parent)),
     "json": ("a.json", _json, read_json_object),

@@ -53,6 +53,7 @@ from qdm_qiskit.diffusion import (
 )
 from qdm_qiskit.errors import InvalidArgument, QdmError
 from qdm_qiskit.evaluation.bootstrap import bootstrap_interval, share_interval
+from qdm_qiskit.evaluation.config import EvaluationConfig
 from qdm_qiskit.evaluation.distances import (
     classifier_score,
     frechet_distance,
@@ -60,7 +61,6 @@ from qdm_qiskit.evaluation.distances import (
     polynomial_kernel,
     subset_kernel_distance,
 )
-from qdm_qiskit.evaluation.evaluate import EvaluationConfig
 from qdm_qiskit.evaluation.image_metrics import nearest, peak_signal_to_noise, squared_errors
 from qdm_qiskit.evaluation.ssim import ssim_window, structural_similarity
 from qdm_qiskit.execution.distributions import (

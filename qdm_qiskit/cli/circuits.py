@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import circuit_analysis
+from . import circuit_analysis, circuit_scan
 from .circuit_options import DeviceOption, NameArgument, QuietOption, configured, region
 from .models import JsonOption, SetOption
 
@@ -23,7 +23,9 @@ __all__ = [
     "show",
 ]
 
-app = typer.Typer(help="Circuit templates: list, show, analyze, export them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Circuit templates: list, show, analyze, scan, export them.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -130,6 +132,7 @@ def show(
 
 
 app.command("analyze")(circuit_analysis.analyze)
+app.command("scan")(circuit_scan.scan)
 
 
 @app.command("export")

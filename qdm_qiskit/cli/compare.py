@@ -10,6 +10,7 @@ import typer
 
 from .figure_formats import FormatOption, formats_of
 from .models import JsonOption, SetOption
+from .worker_options import SchedulerOption, WorkersOption, showing_progress
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Comparison, Failing
@@ -67,18 +68,8 @@ def compare(
             metavar="COLUMN=NUMBER",
         ),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes of this machine; this one alone if none.")
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler",
-            "--dask",
-            help="A scheduler of Dask, as tcp://10.0.0.1:8786, whose workers see the same folders; or "
-            "local, a cluster of Dask's on this machine.",
-        ),
-    ] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the files; RUN/comparison, or comparisons/NAME for presets."),
@@ -107,8 +98,7 @@ def compare(
     from ..reports.comparison_render import write_comparison
     from ..reports.run_table import run_table, table_width
     from ..tasks import compare as run_comparison
-    from ..tasks.costs import subject_name
-    from .sweep import showing_progress
+    from ..tasks.cost_subjects import subject_name
 
     formats = formats_of(figures)
     above, below = _limits(fail_above, "fail_above"), _limits(fail_below, "fail_below")

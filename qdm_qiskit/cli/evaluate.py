@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .figure_formats import FormatOption, formats_of
 from .models import JsonOption
+from .worker_options import DaskOption, WorkersOption, showing_progress, stoppable
+
+if TYPE_CHECKING:
+    from ..progress import Progress
 
 __all__ = [
     "evaluate",
@@ -74,6 +80,8 @@ def evaluate(
         typer.Option("--alone", help="Leave out the simpler denoisers beside a run of latents."),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of samples, noise and resamples.")] = 0,
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for table and pictures; RUN/evaluation if one run.")
     ] = None,
@@ -86,12 +94,13 @@ def evaluate(
     Several runs stand in one table and one plot. Distances are those of a small classifier of the
     data set, which is trained once and kept in the user's cache folder.
 
+    With --workers or --dask each run is an item of work. What was stopped goes on with the same
+    command, and in a folder that has been written more runs are measured alone.
+
     Example:
 
         qdm evaluate runs/first --count 64 --out runs/first/evaluation
     """
-    from contextlib import nullcontext
-
     from rich.console import Console
 
     from ..errors import InvalidOption
@@ -108,9 +117,8 @@ def evaluate(
         raise InvalidOption("Figures go into a folder: name out.")
     if out is not None:
         check_writable(out)
-    console = Console(stderr=True)
-    silent = quiet or not console.is_interactive
-    with nullcontext() if silent else console.status("evaluating") as status:
+    given_away = workers is not None or dask is not None
+    with _telling(quiet, of_items=given_away) as progress:
         made = run_evaluation(
             *(runs or []),
             samples=samples or [],
@@ -123,11 +131,14 @@ def evaluate(
             inception_weights=inception_weights,
             accept_other_weights=accept_other_weights,
             beside=not alone,
-            progress=lambda stage: None if status is None else status.update(stage),
+            out=out,
+            formats=formats,
+            workers=workers,
+            dask=dask,
+            progress=progress,
             **options,
         )
     report = made.report
-    paths = () if out is None else made.write(out, formats)
     table = report.to_dict()
     if as_json:
         typer.echo(json.dumps(table, indent=2, allow_nan=False))
@@ -136,5 +147,24 @@ def evaluate(
     wide.print(render_table(table))
     for sentence in sentences(table):
         typer.echo(sentence)
-    for path in paths:
+    for path in made.files:
         typer.echo(f"written  {path}")
+
+
+@contextmanager
+def _telling(quiet: bool, *, of_items: bool) -> Iterator[Progress]:
+    """Show what is done: a bar over items, or a line that says what is measured."""
+    if of_items:
+        with stoppable(), showing_progress(quiet) as progress:
+            yield progress
+        return
+    from rich.console import Console
+
+    from ..progress import silent
+
+    console = Console(stderr=True)
+    if quiet or not console.is_interactive:
+        yield silent
+        return
+    with console.status("evaluating") as status:
+        yield lambda stage: status.update(stage)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +14,11 @@ import typer
 from . import pictures
 from .figure_formats import FormatOption, formats_of
 from .models import JsonOption, SetOption
+from .worker_options import DaskOption, WorkersOption, showing_progress, stoppable
 
 if TYPE_CHECKING:
     from ..evaluation.run_cost import RunReport
+    from ..progress import Message
 
 __all__ = [
     "app",
@@ -89,6 +94,8 @@ def transpile(
     ] = None,
     figures: FormatOption = None,
     as_json: JsonOption = False,
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Report depth, two-qubit gates, duration and expected success on one or more devices.
@@ -96,13 +103,13 @@ def transpile(
     A trained run is reported with its weights, a model or preset with fresh ones. Loader and denoiser
     are counted apart. A model of many circuits has a row for each, and a total for the run.
 
+    With --workers or --dask each transpiler seed on each device is an item of work. The report is the
+    same, and what was stopped goes on with the same command.
+
     Example:
 
         qdm report transpile eeqdm --set depth=2 --trials 2 --backend fake_torino --out reports
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from ..errors import UnsupportedCircuit
     from ..evaluation.run_cost import RunReport
     from ..options import parse_assignments
@@ -112,11 +119,12 @@ def transpile(
 
     formats = formats_of(figures)
     backends, out = _devices_and_folder(subject, backend, settings, out)
-    console = Console(stderr=True)
-    silent = quiet or not console.is_interactive
-    with Progress(console=console, disable=silent, transient=True) as bar:
-        # A device of one's own is reported with the hash of its content behind its name.
-        tasks = {each.partition("@")[0]: bar.add_task(each, total=trials) for each in backends}
+    given_away = workers is not None or dask is not None
+    tried = out / "trials" if given_away else None  # seeds that were tried, for another start
+    with (
+        _kept_until_told(tried),
+        _telling(quiet, backends, trials, of_items=given_away) as progress,
+    ):
         report = cost(
             subject,
             backends,
@@ -132,9 +140,10 @@ def transpile(
             chain=chain,
             every=every,
             fractional_gates=fractional_gates,
-            progress=lambda each: bar.update(
-                tasks[each.partition("@")[0]], completed=each.done, total=each.total
-            ),
+            workers=workers,
+            dask=dask,
+            folder=tried,
+            progress=progress,
         )
     if isinstance(report, RunReport):
         paths = write_calls_report(report, out)
@@ -162,6 +171,48 @@ def transpile(
         typer.echo(found.verdict.sentence)
     for path in paths:
         typer.echo(f"written  {path}")
+
+
+@contextmanager
+def _kept_until_told(folder: Path | None) -> Iterator[None]:
+    """Remove results of items when there is a report, or the reason why there can be none."""
+    from ..errors import UnsupportedCircuit
+
+    told = True
+    try:
+        yield
+    except UnsupportedCircuit:
+        raise
+    except BaseException:
+        told = False  # they are for the next call
+        raise
+    finally:
+        if told and folder is not None:
+            shutil.rmtree(folder / "items", ignore_errors=True)
+            with suppress(OSError):  # with somebody else's files in it, it stays
+                folder.rmdir()
+
+
+@contextmanager
+def _telling(
+    quiet: bool, backends: list[str], trials: int, *, of_items: bool
+) -> Iterator[Callable[[Message], None]]:
+    """Show a bar over all items, or one over the trials of each device."""
+    if of_items:
+        with stoppable(), showing_progress(quiet) as progress:
+            yield progress
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    silent = quiet or not console.is_interactive
+    with Progress(console=console, disable=silent, transient=True) as bar:
+        # A device of one's own is reported with the hash of its content behind its name.
+        tasks = {each.partition("@")[0]: bar.add_task(each, total=trials) for each in backends}
+        yield lambda each: bar.update(
+            tasks[each.partition("@")[0]], completed=each.done, total=each.total
+        )
 
 
 def _show_run(report: RunReport, paths: tuple[Path, ...]) -> None:

@@ -55,7 +55,7 @@ def submit(
     """
     from ..errors import InvalidOption
     from ..tasks.fleets import Fleet, find_run, fleet_price
-    from ..tasks.hardware import price
+    from ..tasks.hardware_run import price
 
     run = find_run(plan, root=root)
     if not yes:

@@ -195,23 +195,19 @@ def sample(
     # A bar that cannot be drawn would leave empty lines in front of an error's one line.
     hidden = quiet or not console.is_interactive
     if workers is not None or dask is not None or block is not None:
-        from .sweep import showing_progress
+        from .worker_options import showing_progress, stoppable
 
-        try:
-            with showing_progress(quiet) as progress:
-                samples = run_sampling(
-                    run,
-                    config=config,
-                    out=out,
-                    calibration=taken,
-                    workers=workers,
-                    dask=dask,
-                    block=block,
-                    progress=progress,
-                )
-        except KeyboardInterrupt:
-            typer.echo("stopped; the same command goes on", err=True)
-            raise typer.Exit(130) from None  # cli.main says the rest
+        with stoppable(), showing_progress(quiet) as progress:
+            samples = run_sampling(
+                run,
+                config=config,
+                out=out,
+                calibration=taken,
+                workers=workers,
+                dask=dask,
+                block=block,
+                progress=progress,
+            )
     else:
         with Progress(console=console, disable=hidden, transient=True) as bar:
             task = bar.add_task("sampling", total=len(times))

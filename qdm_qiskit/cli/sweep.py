@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +11,13 @@ import typer
 
 from .figure_formats import FormatOption, formats_of
 from .models import JsonOption, ModelOption, PresetOption, SetOption
+from .train import LogOption
+from .worker_options import SchedulerOption, WorkersOption, showing_progress
 
 if TYPE_CHECKING:
-    from ..progress import Message, Progress
     from ..sweeps import Draw, Search, SweepPlan, SweepResult
 
-__all__ = ["parse_lists", "showing_progress", "sweep"]
+__all__ = ["parse_lists", "sweep"]
 
 
 def sweep(
@@ -81,19 +80,10 @@ def sweep(
             help="Of so many points one goes on, for so many times the epochs; 3 if none."
         ),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes of this machine; this one alone if none.")
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler",
-            "--dask",
-            help="A scheduler of Dask, as tcp://10.0.0.1:8786, whose workers see the same folders; or "
-            "local, a cluster of Dask's on this machine.",
-        ),
-    ] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch for each run.")] = 1,
+    log_with: LogOption = "tensorboard",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the sweep in the folder, as it began.")
     ] = False,
@@ -143,7 +133,12 @@ def sweep(
         "first_epochs": first_epochs,
         "factor": factor,
     }
-    where: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "threads": threads}
+    where: dict[str, Any] = {
+        "workers": workers,
+        "scheduler": scheduler,
+        "threads": threads,
+        "log_with": log_with,
+    }
     given = [name for name, value in named.items() if value]
     if resume:
         if given:
@@ -278,44 +273,3 @@ def _parse_draws(assignments: list[str]) -> dict[str, Draw | list[str]]:
         else:
             found[name] = Draw.from_text(text)
     return found
-
-
-@contextmanager
-def showing_progress(quiet: bool) -> Iterator[Progress]:
-    """Show a bar over all items, or in a log file a line for each."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    from ..progress import silent
-
-    console = Console(stderr=True)
-    if quiet:
-        yield silent
-        return
-    if not console.is_interactive:
-        yield lambda message: typer.echo(_counted(message), err=True)
-        return
-    bar = Bar(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-        console=console,
-    )
-    task = bar.add_task("", total=None)
-
-    def show(message: Message) -> None:
-        bar.update(task, description=str(message))
-        if message.total is not None:
-            bar.update(task, completed=message.done or 0, total=message.total)
-        if "failed" in message or "lost" in message:
-            console.print(str(message), highlight=False, soft_wrap=True, markup=False)
-
-    with bar:
-        yield show
-
-
-def _counted(message: Message) -> str:
-    counts = "" if message.total is None else f"{message.done}/{message.total} "
-    return f"{counts}{message}"

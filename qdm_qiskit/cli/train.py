@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from ..training import RunConfig, TrainingProgress
 
 __all__ = [
+    "LogOption",
     "train",
+]
+
+LogOption = Annotated[
+    str,
+    typer.Option(
+        help="Where metrics and sample images go beside the folder: tensorboard, wandb, mlflow, "
+        "several with commas, or none."
+    ),
 ]
 
 
@@ -64,13 +73,7 @@ def train(
         int | None,
         typer.Option(min=1, help="CPU threads of torch; 1 is fastest for small circuits."),
     ] = None,
-    log_with: Annotated[
-        str,
-        typer.Option(
-            help="Where metrics and sample images go beside the folder: tensorboard, wandb, mlflow, "
-            "several with commas, or none."
-        ),
-    ] = "tensorboard",
+    log_with: LogOption = "tensorboard",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Train a model; Ctrl-C leaves a checkpoint to resume from.

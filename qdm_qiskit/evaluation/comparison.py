@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from qiskit.providers import BackendV2
+
 from ..errors import InvalidOption, UnsupportedCircuit, unknown_name
 from ..execution.devices import as_backend
 from ..notebook import card, note, table
 from ..overview import RunRow, RunTable
 from ..sampling.readings import Reading
 from .run_cost import Fitted, Kept, Work, run_report
-from .transpile import exact_probabilities, verdict_of
+from .transpile import Verdict, exact_probabilities, share_in_bases, verdict_of
 
 __all__ = [
     "METRICS",
@@ -223,22 +225,35 @@ def device_row(
 def _signal_left(device: str, work: Work, fitted: Sequence[Fitted], shots: int) -> float | None:
     """Return the smallest share of an image's signal that a circuit leaves; None if it is not known.
 
-    It is known of circuits that measure all their bits at the end, in one basis.
+    It is known of circuits that measure all their bits at the end, in one basis or in several.
     """
-    if work.way != "calls" or any(Reading.of(each.call.spec).plan is not None for each in fitted):
+    if work.way != "calls":  # a chain in one circuit, or states that several calls tell of
         return None
     backend = as_backend(device)
     found = []
     for each in fitted:
-        circuit, values = each.call.circuit, each.call.values[0]
-        assert each.best is not None
         try:
-            exact = exact_probabilities(circuit, values)
-            verdict = verdict_of(backend, circuit, each.best, values, exact, shots)
+            found.append(_verdict(backend, each, shots))
         except UnsupportedCircuit:  # measured in the middle
             return None
-        found.append(float(verdict.fraction))
-    return min(found)
+    return min((float(each.fraction) for each in found if each is not None), default=None)
+
+
+def _verdict(backend: BackendV2, fitted: Fitted, shots: int) -> Verdict | None:
+    """Return the verdict on a call's circuits; None of a call that reads constants."""
+    circuit, values = fitted.call.circuit, fitted.call.values[0]
+    assert fitted.best is not None
+    reading = Reading.of(fitted.call.spec)
+    if reading.plan is None:
+        exact = exact_probabilities(circuit, values)
+        return verdict_of(backend, circuit, fitted.best, values, exact, shots)
+    if not reading.num_circuits:
+        return None
+    logical = reading.circuits(circuit, None)
+    transpiled = reading.circuits(fitted.best.circuit, backend.target)
+    success = min(cost.expected_success for cost in fitted.costs)
+    bases = list(zip(logical, transpiled, strict=True))
+    return share_in_bases(backend, bases, values, success, shots)
 
 
 def comparison_table(name: str, rows: Sequence[RunRow]) -> RunTable:

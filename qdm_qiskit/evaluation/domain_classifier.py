@@ -33,6 +33,7 @@ __all__ = [
     "DomainClassifier",
     "DomainNetwork",
     "domain_classifier",
+    "keep_classifier",
 ]
 
 SCHEMA = "qdm-domain-classifier/1"
@@ -159,7 +160,7 @@ def domain_classifier(
             f"images, got {test_images.shape[1:]}."
         )
     identity = _identity(images, labels, test_images, test_labels, seed)
-    path = None if folder is None else folder / f"{identity[:32]}.safetensors"
+    path = None if folder is None else _file(folder, identity)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "evaluation", 10))
         network = DomainNetwork(shape[0], min(shape[1:]), len(classes))
@@ -173,10 +174,29 @@ def domain_classifier(
     trained = DomainClassifier(network.eval(), known, 0.0, len(test_labels), identity, cached=False)
     answers = classes[trained.read(test_images)[1].argmax(axis=1)]
     accuracy = float((answers == test_labels).mean())
-    if path is not None:
-        metadata = {"schema": SCHEMA, "identity": identity, "accuracy": repr(accuracy)}
-        write_bytes(path, save(network.state_dict(), metadata))
-    return DomainClassifier(network, known, accuracy, len(test_labels), identity, cached=False)
+    made = DomainClassifier(network, known, accuracy, len(test_labels), identity, cached=False)
+    if folder is not None:
+        keep_classifier(made, folder)
+    return made
+
+
+def keep_classifier(classifier: DomainClassifier, folder: Path) -> None:
+    """Write a classifier into a folder, from which :func:`domain_classifier` reads it.
+
+    Raises:
+        OutputNotWritable: If it cannot be written.
+    """
+    metadata = {
+        "schema": SCHEMA,
+        "identity": classifier.identity,
+        "accuracy": repr(classifier.accuracy),
+    }
+    content = save(classifier.network.state_dict(), metadata)
+    write_bytes(_file(folder, classifier.identity), content)
+
+
+def _file(folder: Path, identity: str) -> Path:
+    return folder / f"{identity[:32]}.safetensors"
 
 
 def _train(network: DomainNetwork, images: np.ndarray, targets: np.ndarray, seed: int) -> None:

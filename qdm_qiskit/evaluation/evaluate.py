@@ -2,117 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from ..data import Dataset, Split
+from ..data import Dataset
 from ..doors import Origin, origin_of
 from ..errors import InvalidData, InvalidOption
-from ..options import settle
-from ..progress import Message, Progress, silent
-from ..rng import stream
-from .bootstrap import Interval, check_bootstrap
-from .class_metrics import OF_CLASSES
-from .distances import subset_kernel_distance
-from .domain_classifier import FEATURES, DomainClassifier, domain_classifier
-from .image_metrics import (
-    LEAST_SIZE,
-    check_images,
-    nearest,
-    ssim_window,
-)
-from .inception import FEATURES as INCEPTION_FEATURES
-from .inception import LEFT_OUT, WARNING, InceptionNetwork, InceptionWeights
-from .metric import Features, ImageSets, Metric, measured
-from .metrics import ASKED_FOR, METRIC_DOOR, OF_MEMORY, Frechet, find_metrics
-from .row_metrics import OF_ROWS
-from .subjects import Part, Reference, Subject, load_reference
+from ..progress import Progress, silent
+from .config import EvaluationConfig
+from .domain_classifier import FEATURES, DomainClassifier
+from .image_metrics import LEAST_SIZE, ssim_window
+from .inception import LEFT_OUT, WARNING, InceptionWeights
+from .measurement import Kind, Row, in_columns
+from .metric import Metric
+from .metrics import METRIC_DOOR, Frechet, find_metrics
+from .rows import SHOWN, MeasuredRow, RowTask, Setting
+from .subjects import Reference, Subject
 
 __all__ = [
-    "MOST_IMAGES",
-    "PROTOCOLS",
     "SCHEMA",
-    "EvaluationConfig",
     "EvaluationPictures",
     "EvaluationReport",
-    "Row",
+    "RowsMeasured",
     "evaluate",
 ]
 
 SCHEMA = "qdm-evaluation/2"
-MOST_IMAGES = 100_000
-"""Images of each set at most."""
-_EACH = 2
-"""Images of a class in a picture by class."""
-_SHOWN = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
-    """Options of an evaluation."""
-
-    count: int = 512
-    """Samples of each model, and reference images, at most."""
-    part: Part = "test"
-    """The part of the data set that is the reference."""
-    resamples: int = 200
-    """Bootstrap resamples of each metric."""
-    level: float = 0.95
-    """Level of the intervals."""
-    kid_subset_size: int | None = None
-    """Also print KID as papers do, over subsets of this many images; None does not."""
-    kid_subsets: int = 100
-    """Number of such subsets."""
-    score_splits: int = 1
-    """Parts into which the samples are divided for the classifier's and Inception's score."""
-    seed: int = 0
-    """Seed of samples, noise and resamples."""
-
-    def __post_init__(self) -> None:
-        settle(self)
-        check_bootstrap(self.resamples, self.level)
-        if self.part not in ("train", "test"):
-            raise InvalidOption(f"The reference is 'test' or 'train' images, got {self.part!r}.")
-        if not 2 <= self.count <= MOST_IMAGES:
-            raise InvalidOption(f"count must be 2 to {MOST_IMAGES}, got {self.count}.")
-        if self.seed < 0:
-            raise InvalidOption(f"seed is >= 0, got {self.seed}.")
-        if self.kid_subset_size is not None and self.kid_subset_size < 2:
-            raise InvalidOption(f"kid_subset_size is at least 2, got {self.kid_subset_size}.")
-        if self.kid_subsets < 1 or self.score_splits < 1:
-            raise InvalidOption(
-                "kid_subsets and score_splits are at least 1, got "
-                f"{self.kid_subsets} and {self.score_splits}."
-            )
-
-
-PROTOCOLS: dict[str, EvaluationConfig] = {
-    "small": EvaluationConfig(),
-    "defalco": EvaluationConfig(count=7000, kid_subset_size=100, score_splits=10),
-}
-"""Sets of options: for small grey images, and as De Falco et al. (2024) measured."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Metrics of one set of images."""
-
-    name: str
-    kind: Literal["real", "noise", "samples"]
-    source: str
-    """Source of the images."""
-    count: int
-    metrics: dict[str, Interval]
-    """Name to value; the names are explained in :attr:`EvaluationReport.metrics`."""
-    subset_kid: dict[str, tuple[float, float]]
-    """"domain" and "inception" to mean and deviation over subsets, where they were asked for."""
-    owes: str = ""
-    """What the images owe to which part: class, codec, circuit, head, target."""
+RowsMeasured = Callable[[Setting, Sequence[RowTask]], Sequence[MeasuredRow]]
+"""Measures rows of a setting, in their order."""
 
 
 @dataclass(frozen=True)
@@ -152,14 +73,6 @@ class EvaluationPictures:
     class, white where there are too few; sets that were told none have their first images."""
 
 
-@dataclass(frozen=True)
-class _Readings:
-    """Two networks' features and logits of one set."""
-
-    domain: tuple[np.ndarray, np.ndarray]
-    inception: tuple[np.ndarray, np.ndarray] | None
-
-
 def evaluate(
     subjects: Sequence[Subject],
     config: EvaluationConfig,
@@ -168,6 +81,7 @@ def evaluate(
     dataset: str | Dataset | None = None,
     cache: Path | None = None,
     inception: InceptionWeights | None = None,
+    measure: RowsMeasured | None = None,
     progress: Progress = silent,
 ) -> tuple[EvaluationReport, EvaluationPictures]:
     """Measure sets of samples against real images, beside real images and noise.
@@ -181,6 +95,7 @@ def evaluate(
         dataset: The reference's data set; None takes the first subject's own.
         cache: Folder of the domain classifiers; None keeps none.
         inception: Weights for Inception's metrics; None leaves them out.
+        measure: Measures the rows, as :func:`.rows_by` does on workers; None does so here.
         progress: Receives the progress messages.
 
     Returns:
@@ -201,87 +116,39 @@ def evaluate(
             )
     if not subjects:
         raise InvalidOption("There is nothing to evaluate: give runs or samples.")
-    progress(Message("reference"))
-    reference = load_reference(subjects, dataset, config.part, config.count)
-    there = reference.split.test if reference.part == "test" else reference.split.train
-    # A data set of one's own may be small; a count or another reference can be chosen otherwise.
-    tiny = inception is None and reference.own and len(there) <= FEATURES
-
-    def check_enough(count: int, what: str) -> None:
-        if not tiny and any(isinstance(each, Frechet) for each in chosen):
-            _check_enough(count, what, inception)
-
-    check_enough(len(reference.images), f"reference ({reference.part} images)")
-    check_enough(config.count, "samples")
-    network = None if inception is None else InceptionNetwork(inception)
-    progress(Message("domain classifier"))
-    whole = reference.whole
-    classifier = domain_classifier(
-        whole.train.images, whole.train.labels, whole.test.images, whole.test.labels, folder=cache
+    setting = Setting(
+        subjects,
+        config,
+        chosen,
+        dataset=dataset,
+        cache=cache,
+        inception=inception,
+        by_class=any(each.labels is not None for each in subjects),
+        progress=progress,
     )
-
-    def read(images: np.ndarray) -> _Readings:
-        return _Readings(classifier.read(images), None if network is None else network.read(images))
-
-    measure = _Measurement(chosen, reference, read(reference.images), config, classifier.classes)
-    by_class = any(each.labels is not None for each in subjects)
-    classes = list(dict.fromkeys(np.sort(reference.labels).tolist()))
-    columns: dict[str, np.ndarray] = {}
-    if by_class:
-        told_of = reference.labels
-        columns[f"{reference.part} images"] = in_columns(reference.images, told_of, classes)
-    grids = {f"{reference.part} images": reference.images[:_SHOWN]}
-    pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    rows = []
+    reference, classifier = setting.reference, setting.classifier
     warnings = _warnings(reference, classifier, subjects, config, inception)
-    if tiny and any(isinstance(each, Frechet) for each in chosen):
+    if setting.tiny and any(isinstance(each, Frechet) for each in chosen):
         warnings.append(
             f"The Fréchet distance is left out: over {FEATURES} features it needs more than {FEATURES} "
             f"images in each set, and the data set of {subjects[0].name} has {len(reference.images)} "
             f"{reference.part} images."
         )
     notes = [_real_note(reference), *(note for subject in subjects for note in subject.notes)]
-    progress(Message("real images"))
+    names: list[tuple[str, Kind, Subject | None]] = [("real images", "real", None)]
     try:
-        check_enough(len(reference.others), "real images")
+        setting.check_enough(len(reference.others), "real images")
     except InvalidData as error:
         warnings.append(f"The end of the scale for real images is left out: {error}")
+        names.clear()
+    names.append(("noise", "noise", None))
+    names += [(name, "samples", s) for name, s in zip(_distinct(subjects), subjects, strict=True)]
+    tasks = [RowTask(number, *each) for number, each in enumerate(names)]
+    if measure is None:
+        found: Sequence[MeasuredRow] = [setting.measure(each, progress) for each in tasks]
     else:
-        others = "training" if reference.part == "test" else "test"
-        rows.append(
-            measure.row(
-                "real images",
-                "real",
-                f"{others} images",
-                reference.others,
-                read(reference.others),
-                split=reference.split,
-                real=True,
-                labels=reference.other_labels if by_class else None,
-            )
-        )
-    progress(Message("noise"))
-    shape = (config.count, *subjects[0].shape)
-    noise = stream(config.seed, "evaluation", 21).random(shape, dtype=np.float32)
-    told = "uniform pixels in [0, 1]"
-    rows.append(measure.row("noise", "noise", told, noise, read(noise), split=reference.split))
-    for name, subject in zip(_distinct(subjects), subjects, strict=True):
-        progress(Message(f"{name}: sampling"))
-        images = subject.draw(config.count)
-        check_images(images, f"samples of {name}")
-        check_enough(len(images), f"samples of {name}")
-        progress(Message(f"{name}: measuring"))
-        split = subject.training_split()
-        asked = None if subject.labels is None else subject.labels(len(images))
-        measured_row = measure.row(
-            name, "samples", subject.source, images, read(images), split=split, labels=asked
-        )
-        rows.append(replace(measured_row, owes=subject.owes))
-        if by_class:
-            columns[name] = in_columns(images, asked, classes)
-        grids[name] = images[:_SHOWN]
-        shown = images[: _SHOWN // 2]
-        pairs[name] = (shown, split.train.images[nearest(shown, split.train.images)[0]])
+        found = measure(setting, tasks)
+    rows = [each.row for each in found]
     if len({row.count for row in rows} | {len(reference.images)}) > 1:
         notes.append(
             "The sets differ in size; Fréchet distances of few images are larger, so compare their "
@@ -312,156 +179,28 @@ def evaluate(
             if inception is None
             else {"sha256": inception.sha256, "published": inception.published}
         ),
-        warnings=(*warnings, *measure.failures),
+        warnings=(*warnings, *(line for each in found for line in each.failures)),
         notes=tuple(notes),
         metrics={each.name: _described(each, by_name) for each in chosen},
     )
-    return report, EvaluationPictures(grids, pairs, columns)
+    return report, _pictures(setting, found)
 
 
-def in_columns(
-    images: np.ndarray, labels: np.ndarray | None, classes: Sequence[int], each: int = _EACH
-) -> np.ndarray:
-    """Return some images class by class.
-
-    Args:
-        images: ``(count, channels, height, width)``.
-        labels: ``(count,)``, or None, which takes the first images as they come.
-        classes: The classes, in order.
-        each: Images of a class.
-
-    Returns:
-        ``(len(classes) * each, channels, height, width)``; white where there are too few.
-    """
-    found = np.ones((len(classes) * each, *images.shape[1:]), dtype=np.float32)
-    for place, label in enumerate(classes):
-        start = place * each
-        there = images[start : start + each] if labels is None else images[labels == label][:each]
-        found[start : start + len(there)] = there
-    return found
-
-
-class _Measurement:
-    """Metrics of a set of images against one reference."""
-
-    def __init__(
-        self,
-        metrics: Sequence[Metric],
-        reference: Reference,
-        readings: _Readings,
-        config: EvaluationConfig,
-        classes: tuple[int, ...],
-    ) -> None:
-        self.metrics, self.reference, self.readings = metrics, reference, readings
-        self.classes = classes
-        self.config = config
-        self.failures: list[str] = []
-        """Failures of other packages' metrics, one line each."""
-        self._rows = 0
-
-    def row(
-        self,
-        name: str,
-        kind: Literal["real", "noise", "samples"],
-        source: str,
-        images: np.ndarray,
-        readings: _Readings,
-        *,
-        split: Split,
-        real: bool = False,
-        labels: np.ndarray | None = None,
-    ) -> Row:
-        """All metrics of one set.
-
-        Args:
-            name, kind, source: Those of the row.
-            images: The measured images.
-            readings: The networks' features of them.
-            split: The model's training images, and images that it was not trained on.
-            real: True if metrics of memory ask about the latter instead of ``images``.
-            labels: The classes that the images should be of, where that is known.
-        """
-        features = {
-            network: Features(x, y, logits)
-            for network, (x, logits), (y, _) in self._networks(readings)
-        }
-        sets = ImageSets(
-            images=images,
-            reference=self.reference.images,
-            rng=stream(0, "evaluation"),  # each metric is given its own
-            training=split.train.images,
-            unseen=split.test.images,
-            features=features,
-            resamples=self.config.resamples,
-            level=self.config.level,
-            score_splits=self.config.score_splits,
-            labels=labels,
-            reference_labels=None if labels is None else self.reference.labels,
-            classes=None if labels is None else self.classes,
-            rows=self.reference.rows,
-        )
-        found: dict[str, Interval] = {}
-        subset_kid: dict[str, tuple[float, float]] = {}
-        for metric in self.metrics:
-            asked = split.test.images if real and metric.name in OF_MEMORY else images
-            result = measured(metric, replace(sets, images=asked, rng=self._rng(metric.name)))
-            if isinstance(result, Interval):
-                found[metric.name] = result
-            elif metric.name not in METRIC_DOOR.built_in:
-                self.failures.append(f"{name}: {result}")
-            network = metric.name.removesuffix("_kid")
-            if metric.name.endswith("_kid") and network in features and self._subsets:
-                subset_kid[network] = self._subset_kid(features[network], f"{network}_subsets")
-        self._rows += 1
-        return Row(name, kind, source, len(images), found, subset_kid)
-
-    @property
-    def _subsets(self) -> bool:
-        return self.config.kid_subset_size is not None
-
-    def _networks(
-        self, readings: _Readings
-    ) -> list[tuple[str, tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]]:
-        networks = [("domain", readings.domain, self.readings.domain)]
-        if readings.inception is not None and self.readings.inception is not None:
-            networks.append(("inception", readings.inception, self.readings.inception))
-        return networks
-
-    def _subset_kid(self, features: Features, address: str) -> tuple[float, float]:
-        assert self.config.kid_subset_size is not None
-        return subset_kernel_distance(
-            features.images,
-            features.reference,
-            self._rng(address),
-            subset_size=self.config.kid_subset_size,
-            subsets=self.config.kid_subsets,
-        )
-
-    def _rng(self, name: str) -> np.random.Generator:
-        """The stream of a metric in this row, whichever others are chosen."""
-        built_in = name in METRIC_DOOR.built_in and name not in (*OF_CLASSES, *ASKED_FOR, *OF_ROWS)
-        if built_in or name.endswith("_subsets"):
-            addresses = self._addresses()
-            place = addresses.index(name) + 1 if name in addresses else 0  # 0: it draws nothing
-            return stream(self.config.seed, "evaluation", 22, self._rows * len(addresses) + place)
-        digest = hashlib.sha256(name.encode()).digest()
-        return stream(
-            self.config.seed, "evaluation", 23, self._rows, int.from_bytes(digest[:4], "big")
-        )
-
-    def _addresses(self) -> list[str]:
-        """Return the drawing parts of a row, in the order in which version 0.1 counted them."""
-        addresses: list[str] = []
-        for network, _, _ in self._networks(self.readings):
-            if len(self.reference.images) > FEATURES:
-                addresses.append(f"{network}_frechet")
-            addresses += [f"{network}_kid", f"{network}_score"]
-            if self._subsets:
-                addresses.append(f"{network}_subsets")
-        addresses.append("psnr")
-        if min(self.reference.images.shape[2:]) >= LEAST_SIZE:
-            addresses.append("ssim")
-        return [*addresses, "nearest_training"]
+def _pictures(setting: Setting, rows: Sequence[MeasuredRow]) -> EvaluationPictures:
+    reference = setting.reference
+    name = f"{reference.part} images"
+    grids = {name: reference.images[:SHOWN]}
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    columns: dict[str, np.ndarray] = {}
+    if setting.by_class:
+        columns[name] = in_columns(reference.images, reference.labels, setting.classes)
+    for each in rows:
+        if each.shown is not None and each.neighbours is not None:
+            grids[each.row.name] = each.shown
+            pairs[each.row.name] = (each.shown[: SHOWN // 2], each.neighbours)
+        if each.columns is not None:
+            columns[each.row.name] = each.columns
+    return EvaluationPictures(grids, pairs, columns)
 
 
 def _described(metric: Metric, by_name: Sequence[str]) -> dict[str, str]:
@@ -470,19 +209,6 @@ def _described(metric: Metric, by_name: Sequence[str]) -> dict[str, str]:
     origin: Origin = METRIC_DOOR.origin(metric.name) if named else origin_of(metric)
     title = metric.title or metric.name
     return {"title": title, "better": metric.better, **asdict(origin)}
-
-
-def _check_enough(count: int, what: str, inception: InceptionWeights | None) -> None:
-    """Refuse sets so small that the covariance of their features is singular."""
-    features = FEATURES if inception is None else INCEPTION_FEATURES
-    network = "domain classifier" if inception is None else "Inception"
-    if count <= features:
-        raise InvalidData(
-            f"The Fréchet distance over the {features} features of the {network} needs more than "
-            f"{features} images in each set, but the {what} are {count}: take more (count, "
-            "`qdm sample --num-images`), another part ('train') or another reference"
-            + (", or leave inception_weights out." if inception is not None else ".")
-        )
 
 
 def _warnings(

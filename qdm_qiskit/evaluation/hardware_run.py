@@ -68,7 +68,7 @@ class HardwareReport:
     circuit: dict[str, Any]
     """Depth, two-qubit gates, expected success."""
     steps: tuple[dict[str, Any], ...]
-    """See :class:`~qdm_qiskit.hardware.run.replay.StepReplay`."""
+    """See :class:`~qdm_qiskit.hardware.run.recorded_step.StepReplay`."""
     done: bool
     cancelled: bool
     """True if the run was cancelled, and was not resumed since."""

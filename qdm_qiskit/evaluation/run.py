@@ -19,7 +19,7 @@ from ..layers.arrays import to_array
 from ..rng import derived_seed
 from ..sampling import load_run
 from ..sampling.device import SHOT_NOISE_ONLY
-from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
+from ..sampling.samples import SCHEMA as SAMPLES_SCHEMA
 from ..training import load_split, read_history
 from ..training.constant_predictions import constant_predictions
 from ..training.run_data import NOT_VERIFIED, at_place

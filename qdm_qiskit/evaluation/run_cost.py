@@ -32,7 +32,8 @@ from ..progress import Message, Progress, silent
 from ..sampling.ancillas import reuses_qubits
 from ..sampling.readings import Reading
 from ..transpiling.cost import CircuitCost, circuit_cost
-from ..transpiling.passes import Trial, best_trial, layout_trials
+from ..transpiling.passes import Trial
+from ..transpiling.search import LayoutSearch, search_layouts
 
 __all__ = [
     "CALLS_SCHEMA",
@@ -43,6 +44,7 @@ __all__ = [
     "RunReport",
     "RunTotal",
     "Work",
+    "circuits_to_fit",
     "run_report",
 ]
 
@@ -288,6 +290,7 @@ def run_report(
     every: bool = False,
     fractional: bool = False,
     kept: Kept | None = None,
+    search: LayoutSearch = search_layouts,
     progress: Progress = silent,
 ) -> RunReport:
     """Cost the circuits of a run on each device.
@@ -303,6 +306,7 @@ def run_report(
             weights.
         fractional: As for :func:`~qdm_qiskit.transpiling.passes.transpile_for`.
         kept: Store of transpiled circuits, which are used again.
+        search: Tries the seeds.
         progress: Receives the device's name after each circuit, with the numbers done and in all.
 
     Returns:
@@ -335,7 +339,7 @@ def run_report(
                 fitted[structure] = Fitted(call, problem=problem)
                 continue
             if key not in memory.found:
-                memory.found[key] = _fit(call, device, level, seeds, fractional)
+                memory.found[key] = _fit(call, device, level, seeds, fractional, search)
             fitted[structure] = memory.found[key]
             progress(Message(device.name, done, len(groups.first)))
         rows = groups.rows(fitted, work.steps)
@@ -494,18 +498,46 @@ def _jobs(sizes: Sequence[tuple[int, int, int, str]]) -> int:
     return jobs
 
 
-def _fit(
-    call: CircuitCall, device: BackendV2, level: int, seeds: Sequence[int], fractional: bool
-) -> Fitted:
+def circuits_to_fit(
+    work: Work, device: BackendV2, *, every: bool = False
+) -> list[tuple[QuantumCircuit, tuple[int, ...] | None]]:
+    """Return the circuits that :func:`run_report` transpiles for a device, and what is read later.
+
+    Args:
+        work: The run's calls.
+        device: The device.
+        every: As there.
+
+    Returns:
+        Logical circuits, each with the logical qubits that are read later; None where it measures.
+        Empty where none of them runs.
+    """
+    jobs, problem = _jobs_on(work, device)
+    if problem is not None:
+        return []
+    groups = _Groups([call for job in jobs for call in job], every=every)
+    return [(call.circuit, _read_later(call)) for call in groups.first.values()]
+
+
+def _read_later(call: CircuitCall) -> tuple[int, ...] | None:
     reading = Reading.of(call.spec)
-    read = None if reading.plan is None else reading.qubits
+    return None if reading.plan is None else reading.qubits
+
+
+def _fit(
+    call: CircuitCall,
+    device: BackendV2,
+    level: int,
+    seeds: Sequence[int],
+    fractional: bool,
+    search: LayoutSearch,
+) -> Fitted:
+    reading, read = Reading.of(call.spec), _read_later(call)
     try:
         logical: QuantumCircuit = call.circuit
-        best = best_trial(
-            layout_trials(
-                logical, device, seeds=seeds, level=level, read=read, fractional=fractional
-            )
-        )
+        best = search(
+            logical, device, seeds=seeds, level=level, read=read, fractional=fractional
+        ).best
         circuits = reading.circuits(best.circuit, device.target)
     except UnsupportedCircuit as error:
         return Fitted(call, problem=str(error))

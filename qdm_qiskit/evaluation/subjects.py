@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +22,10 @@ from ..models import Denoiser
 from ..models.line import Line
 from ..rng import derived_seed
 from ..sampling import Sampler, SamplingConfig, TrainedRun, load_run, sample
-from ..sampling.sample import SCHEMA as SAMPLES_SCHEMA
+from ..sampling.samples import SCHEMA as SAMPLES_SCHEMA
 from ..sampling.schedulers import planned_chain
 from ..training import RunConfig, run_from_dict
+from ..training.beside import FOLDER as BESIDE
 from ..training.beside import has_beside, load_beside, read_losses
 from ..training.run_data import NOT_VERIFIED, at_place, has_files, load_data, verified
 from .image_metrics import check_images
@@ -40,6 +42,7 @@ __all__ = [
     "load_reference",
     "run_subject",
     "samples_subject",
+    "subject_of",
     "whole_split",
     "with_data_at",
 ]
@@ -69,6 +72,9 @@ class Subject:
     """Gives the classes that :attr:`draw`'s images were asked to be of; None where nobody asked."""
     owes: str = ""
     """What its images owe to which part, in words."""
+    origin: Mapping[str, Any] | None = None
+    """JSON values from which :func:`subject_of` makes it in another process; None where it holds
+    objects that have no name."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -133,7 +139,18 @@ def run_subject(
     name = folder.resolve().name if name is None else name
     labels = asked_classes(run) if guided else None
     shape, owes = run.model.image_shape, "; ".join(owed_to_model(run.model, run.config))
-    return Subject(name, source, run.config, shape, draw, dataset, labels, owes)
+    origin = None
+    if isinstance(scheduler, str) and model is None and dataset is None:
+        origin = {
+            "kind": "run",
+            "folder": str(run.checkpoint.absolute()),
+            "weights": run.weights_sha256,
+            "seed": seed,
+            "scheduler": scheduler,
+            "steps": num_inference_steps,
+            "name": name,
+        }
+    return Subject(name, source, run.config, shape, draw, dataset, labels, owes, origin)
 
 
 def asked_classes(run: TrainedRun) -> Callable[[int], np.ndarray]:
@@ -160,18 +177,26 @@ def beside_subjects(
         return []
     assert isinstance(run.model, Line)
     assert isinstance(run.process, VelocityPrediction)
-    return [
-        run_subject(
-            folder,
-            seed=seed,
-            scheduler=scheduler,
-            num_inference_steps=num_inference_steps,
-            dataset=dataset,
-            model=model,
-            name=name,
+    found = []
+    for name, model in load_beside(base, run.model, run.process).items():
+        options: dict[str, Any] = {"seed": seed, "num_inference_steps": num_inference_steps}
+        each = run_subject(
+            folder, scheduler=scheduler, dataset=dataset, model=model, name=name, **options
         )
-        for name, model in load_beside(base, run.model, run.process).items()
-    ]
+        if isinstance(scheduler, str) and dataset is None:
+            origin = {
+                "kind": "beside",
+                "folder": str(run.checkpoint.absolute()),
+                "weights": run.weights_sha256,
+                "beside": _sha256(base / BESIDE / f"{name}.safetensors"),
+                "seed": seed,
+                "scheduler": scheduler,
+                "steps": num_inference_steps,
+                "name": name,
+            }
+            each = replace(each, origin=origin)
+        found.append(each)
+    return found
 
 
 def samples_subject(folder: Path) -> Subject:
@@ -213,7 +238,48 @@ def samples_subject(folder: Path) -> Subject:
         draw=lambda count: images[:count],
         labels=labels_of(manifest, len(images)),
         owes=owed(config, manifest),
+        origin={
+            "kind": "samples",
+            "folder": str(folder.absolute()),
+            "images": _sha256(path),
+            "manifest": _sha256(folder / "manifest.json"),
+        },
     )
+
+
+def subject_of(origin: Mapping[str, Any]) -> Subject:
+    """Return the subject that :attr:`Subject.origin` tells of.
+
+    Raises:
+        InvalidData: If its files are others now.
+        Others: As :func:`run_subject`, :func:`beside_subjects` and :func:`samples_subject`.
+    """
+    folder = Path(origin["folder"])
+    if origin["kind"] == "samples":
+        found = samples_subject(folder)
+    else:
+        options: dict[str, Any] = {
+            "seed": origin["seed"],
+            "scheduler": origin["scheduler"],
+            "num_inference_steps": origin["steps"],
+        }
+        if origin["kind"] == "run":
+            found = run_subject(folder, name=origin["name"], **options)
+        else:
+            named = {each.name: each for each in beside_subjects(folder, **options)}
+            if origin["name"] not in named:
+                raise InvalidData(f"{folder} has no '{origin['name']}' beside its model any more.")
+            found = named[origin["name"]]
+    if found.origin != origin:
+        raise InvalidData(
+            f"{folder} has other files than when this evaluation began: begin it again."
+        )
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def labels_of(manifest: Mapping[str, Any], count: int) -> Callable[[int], np.ndarray] | None:

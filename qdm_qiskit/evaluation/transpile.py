@@ -26,13 +26,8 @@ from ..execution.region import active_qubits
 from ..notebook import one_line
 from ..progress import Message, Progress, silent
 from ..transpiling.cost import CircuitCost, LogicalCost, circuit_cost, logical_cost
-from ..transpiling.passes import (
-    Trial,
-    best_trial,
-    layout_trials,
-    measured_physical_qubits,
-    select_values,
-)
+from ..transpiling.passes import Trial, measured_physical_qubits, select_values
+from ..transpiling.search import LayoutSearch, search_layouts
 from ..transpiling.split import has_barrier, split_at_barrier
 from .chip import ChipErrors, chip_errors
 from .transpile_card import render_card
@@ -47,6 +42,7 @@ __all__ = [
     "TranspileReport",
     "Verdict",
     "exact_probabilities",
+    "share_in_bases",
     "transpile_report",
     "verdict_of",
 ]
@@ -166,6 +162,7 @@ def transpile_report(
     example_values: np.ndarray | None = None,
     shots: int = 4096,
     fractional: bool = False,
+    search: LayoutSearch = search_layouts,
     progress: Progress = silent,
 ) -> TranspileReport:
     """Transpile a circuit for each device with each seed, and cost the best result.
@@ -182,6 +179,7 @@ def transpile_report(
             ``MAX_DENSITY_QUBITS`` qubits are active; without, it is estimated.
         shots: Shots that the verdict is given for, at least 1.
         fractional: As for :func:`~qdm_qiskit.transpiling.passes.transpile_for`.
+        search: Tries the seeds.
         progress: Receives the device's name after each trial, with the trials done and in all.
 
     Returns:
@@ -215,7 +213,7 @@ def transpile_report(
 
     reports, chips = [], []
     for given, device in loaded:
-        trials = layout_trials(
+        searched = search(
             circuit,
             device,
             seeds=seeds,
@@ -223,7 +221,7 @@ def transpile_report(
             fractional=fractional,
             progress=_named(progress, device.name),
         )
-        best = best_trial(trials)
+        best = searched.best
         loader, denoiser = (circuit_cost(c, device.target) for c in _loader_denoiser(best.circuit))
         layout = best.circuit.layout.initial_index_layout(filter_ancillas=True)
         chips.append(chip_errors(device, layout, [best.circuit]))
@@ -235,7 +233,7 @@ def transpile_report(
                 layout=tuple(layout),
                 measured_qubits=measured_physical_qubits(best.circuit),
                 cost=Parts(loader, denoiser, best.cost),
-                spread=_spread(trials),
+                spread=_spread(searched.costs),
                 verdict=verdict_of(given, circuit, best, example, exact, shots),
             )
         )
@@ -261,14 +259,14 @@ def _loader_denoiser(circuit: QuantumCircuit) -> tuple[QuantumCircuit, QuantumCi
     return circuit.copy_empty_like(), circuit
 
 
-def _spread(trials: Sequence[Trial]) -> dict[str, Spread]:
+def _spread(costs: Sequence[CircuitCost]) -> dict[str, Spread]:
     keys = (
         *("depth", "two_qubit_depth", "two_qubit_count", "cnot_equivalents"),
         *("expected_success", "duration_seconds"),
     )
     spread = {}
     for key in keys:
-        values = [getattr(trial.cost, key) for trial in trials]
+        values = [getattr(cost, key) for cost in costs]
         if None not in values:
             spread[key] = Spread(min(values), median(values), max(values))
     return spread
@@ -333,6 +331,46 @@ def verdict_of(
         left = signal_left(exact, noisy, erased, shots=shots)
         return Verdict(bool(left.erased), float(left.fraction), "simulated", left.sentence())
     return _estimated_verdict(best.cost.expected_success, circuit.num_clbits, exact, shots)
+
+
+def share_in_bases(
+    backend: DeviceLike,
+    bases: Sequence[tuple[QuantumCircuit, QuantumCircuit]],
+    example: np.ndarray,
+    success: float,
+    shots: int,
+) -> Verdict:
+    """Return the verdict on a circuit that is read in several bases, on all of them together.
+
+    The outcome of a shot whose basis is drawn has one distribution, whose signal is compared: a basis
+    in which the circuit says nothing does not count as a signal that is lost.
+
+    Args:
+        backend: The device.
+        bases: For each basis the logical circuit, measured at its end, and its transpiled form.
+        example: ``(num_parameters,)`` values of the logical circuits.
+        success: The smallest expected success, for circuits that are too large to be simulated.
+        shots: Shots of each basis.
+
+    Raises:
+        UnsupportedCircuit: If a circuit measures before its end.
+    """
+    exact = [exact_probabilities(logical, example) for logical, _ in bases]
+    known = [each for each in exact if each is not None]
+    large = max(len(active_qubits([isa])) for _, isa in bases) > MAX_DENSITY_QUBITS
+    if large or len(known) < len(bases):
+        return _estimated_verdict(success, bases[0][0].num_clbits, None, shots)
+    found = [_simulated(backend, logical, isa, example) for logical, isa in bases]
+    outputs = [
+        np.full_like(noisy, 1 / len(noisy)) if erased is None else erased for noisy, erased in found
+    ]
+    left = signal_left(
+        np.concatenate(known) / len(bases),
+        np.concatenate([noisy for noisy, _ in found]) / len(bases),
+        np.concatenate(outputs) / len(bases),
+        shots=shots * len(bases),
+    )
+    return Verdict(bool(left.erased), float(left.fraction), "simulated", left.sentence())
 
 
 def _simulated(

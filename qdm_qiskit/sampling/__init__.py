@@ -10,18 +10,11 @@ from .device import (
     unrolled_circuit,
 )
 from .pipeline import PipelineOutput, QDMPipeline
-from .sample import (
-    Samples,
-    TrainedRun,
-    check_output,
-    chosen_labels,
-    load_run,
-    read_calibration,
-    sample,
-    write_samples,
-)
+from .sample import sample
 from .samplers import Ask, ProcessSampler, Sampler, Seen, Step
+from .samples import Samples, check_output, read_calibration, write_samples
 from .schedulers import SAMPLERS, find_sampler
+from .trained_run import TrainedRun, chosen_labels, load_run
 
 __all__ = [
     "SAMPLERS",

@@ -33,7 +33,7 @@ from ..rng import derived_seed
 from .loader_choice import loaded_vectors
 
 if TYPE_CHECKING:
-    from .sample import TrainedRun
+    from .trained_run import TrainedRun
 
 __all__ = ["MOST_VECTORS", "Amortised", "HeldOut", "amortise"]
 

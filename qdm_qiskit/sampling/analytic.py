@@ -24,7 +24,7 @@ from .discrete import Trailing, radius_of
 from .samplers import Sampler, Step
 
 if TYPE_CHECKING:
-    from .sample import TrainedRun
+    from .trained_run import TrainedRun
 
 __all__ = ["AnalyticDPM", "data_errors", "fitted"]
 

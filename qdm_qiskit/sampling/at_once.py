@@ -25,7 +25,7 @@ from .device import DevicePredictor, hands_on_states
 from .samplers import Sampler
 
 if TYPE_CHECKING:
-    from .sample import TrainedRun
+    from .trained_run import TrainedRun
 
 __all__ = [
     "chain_in_one",

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -28,17 +29,21 @@ from ..work import WorkItem, item_seed
 from .call_targets import KeptCircuits
 from .config import SamplingConfig
 from .device import StepRecord
-from .sample import Samples, TrainedRun, load_run, sample
+from .sample import sample
+from .samples import Samples
+from .trained_run import TrainedRun, load_run
 
 __all__ = [
     "BLOCK",
     "FOLDER",
     "Block",
+    "block_arguments",
     "block_items",
     "block_seed",
     "blocks_of",
     "check_arrays",
     "joined_samples",
+    "known_run",
     "sample_block",
 ]
 
@@ -46,6 +51,8 @@ BLOCK = 256
 """Images of a block."""
 FOLDER = "blocks"
 """Folder of the blocks' arrays, beside the results of items."""
+
+_FILE = re.compile(r"[0-9]{1,9}-[0-9a-f]{1,20}\.npz")
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ def block_items(
     *,
     device: str | None,
     calibration: ReadoutCalibration | None = None,
+    best_seeds: Mapping[str, int] | None = None,
     threads: int = 1,
 ) -> list[WorkItem]:
     """Return the items that sample a run's blocks.
@@ -99,6 +107,7 @@ def block_items(
         size: Images of a block.
         device: Name of the target's device, with its hash if it is one's own; None without one.
         calibration: A readout calibration to use in place of a new one.
+        best_seeds: The best transpiler seed of circuits whose layouts were tried before.
         threads: CPU threads of torch: the last bits of a sum may depend on them.
 
     Raises:
@@ -110,14 +119,13 @@ def block_items(
             "primitive at 'sampler'."
         )
     shared = {
-        "run": str(run.checkpoint.absolute()),
-        "weights": run.weights_sha256,
-        "config": _plain({**asdict(config), "initial_layout": list(config.initial_layout)}),
+        **block_arguments(run, config, device),
         "size": size,
-        "device": device,
         "calibration": None if calibration is None else _plain(calibration.to_dict()),
         "threads": threads,
     }
+    if best_seeds:
+        shared["best_seeds"] = dict(best_seeds)
     key = content_sha256(shared)[:10]
     return [
         WorkItem(
@@ -172,16 +180,38 @@ def _shared(
 ) -> tuple[TrainedRun, SamplingConfig, ReadoutCalibration | None, KeptCircuits]:
     """Return what the blocks that one process samples have in common: circuits transpiled once."""
     of = json.loads(text)
+    run, config = known_run(text)
+    given = of["calibration"]
+    calibration = None if given is None else ReadoutCalibration.from_dict(given)
+    kept = KeptCircuits(config.seed, of["size"], best_seeds=of.get("best_seeds", {}))
+    return run, config, calibration, kept
+
+
+def block_arguments(run: TrainedRun, config: SamplingConfig, device: str | None) -> dict[str, Any]:
+    """Return arguments of every item of a sampling; see :func:`block_items`."""
+    return {
+        "run": str(run.checkpoint.absolute()),
+        "weights": run.weights_sha256,
+        "config": _plain({**asdict(config), "initial_layout": list(config.initial_layout)}),
+        "device": device,
+    }
+
+
+@lru_cache(maxsize=2)
+def known_run(text: str) -> tuple[TrainedRun, SamplingConfig]:
+    """Return the run and the options that an item's arguments, as JSON, tell of.
+
+    Raises:
+        InvalidCheckpoint: If the run has other weights now.
+    """
+    of = json.loads(text)
     run = load_run(Path(of["run"]))
     if run.weights_sha256 != of["weights"]:
         raise InvalidCheckpoint(
             f"{of['run']} has other weights than when this sampling began: begin it again."
         )
     options = of["config"]
-    config = SamplingConfig(**{**options, "initial_layout": tuple(options["initial_layout"])})
-    given = of["calibration"]
-    calibration = None if given is None else ReadoutCalibration.from_dict(given)
-    return run, config, calibration, KeptCircuits(config.seed, of["size"])
+    return run, SamplingConfig(**{**options, "initial_layout": tuple(options["initial_layout"])})
 
 
 def check_arrays(item: WorkItem, folder: Path) -> None:
@@ -242,8 +272,8 @@ def joined_samples(
 
 def _arrays(folder: Path, result: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     name, digest = result.get("file"), result.get("sha256")
-    if not isinstance(name, str) or Path(name).name != name:
-        raise InvalidData(f"A block in {folder} names no file of arrays, got {name!r}.")
+    if not isinstance(name, str) or not _FILE.fullmatch(name):
+        raise InvalidData(f"A block in {folder} names no file of arrays, got {name!r:.60}.")
     path = folder / FOLDER / name
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != digest:

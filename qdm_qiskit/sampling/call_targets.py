@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.providers import BackendV2
 
 from ..circuits.spec import CircuitSpec, ProbabilityReadout
 from ..engine import CircuitProgram, compile_circuit
@@ -44,6 +43,7 @@ from ..transpiling.passes import (
     select_values,
     transpile_for,
 )
+from ..transpiling.search import layout_key
 from ..transpiling.tiles import Tiling, blocks_of, calibration_rounds, find_tiles
 from .config import SamplingConfig
 from .readings import Reading
@@ -125,6 +125,8 @@ class KeptCircuits:
     """The target's runner."""
     calibration: ReadoutCalibration | None = None
     """The readout calibration, where there is one."""
+    best_seeds: Mapping[str, int] = field(default_factory=dict)
+    """The best transpiler seed of circuits whose layouts were tried before, by :func:`.layout_key`."""
 
 
 class Seen(NamedTuple):
@@ -346,6 +348,21 @@ class RunnerTarget:
         raw = [normalized(each) for each in counts]
         return result, raw, raw if used is None else used
 
+    def _trials(
+        self, logical: QuantumCircuit, seeds: Sequence[int], read: Sequence[int] | None
+    ) -> list[Trial]:
+        """Return the trials of a circuit; only the best one where it is known by now."""
+        backend, known = self.runner.backend, {} if self._kept is None else self._kept.best_seeds
+        how: dict[str, Any] = {
+            "level": self.config.optimization_level,
+            "read": read,
+            "fractional": self.config.fractional_gates,
+        }
+        if known:
+            key = layout_key(logical, backend.name, **how)
+            seeds = [known[key]] if key in known else seeds
+        return layout_trials(logical, backend, seeds=seeds, **how)
+
     def _transpiled(self, call: CircuitCall) -> PreparedCircuit:
         config, backend = self.config, self.runner.backend
         reading, logical = Reading.of(call.spec), call.circuit
@@ -377,7 +394,7 @@ class RunnerTarget:
                 read=read,
             )
         elif device:
-            trial = best_trial(_trials_of(logical, backend, seeds, config, read))
+            trial = best_trial(self._trials(logical, seeds, read))
             isa, chosen = trial.circuit, trial.seed
         else:
             isa = transpile_for(logical, backend, level=level, seed=chosen, read=read)
@@ -541,23 +558,6 @@ def _with_shares(
         rows = [np.tile(each, (count, 1)) for each, count in known if each is not None]
         erased.append(np.concatenate(rows) if len(rows) == len(known) else None)
     return replace(prepared, erased=tuple(erased))
-
-
-def _trials_of(
-    logical: QuantumCircuit,
-    backend: BackendV2,
-    seeds: Sequence[int],
-    config: SamplingConfig,
-    read: Sequence[int] | None,
-) -> list[Trial]:
-    return layout_trials(
-        logical,
-        backend,
-        seeds=seeds,
-        level=config.optimization_level,
-        read=read,
-        fractional=config.fractional_gates,
-    )
 
 
 def check_postselected(outputs: np.ndarray, step: int, shots: int) -> None:

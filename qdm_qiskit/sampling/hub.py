@@ -28,7 +28,7 @@ from ..errors import (
 )
 from ..version import __version__
 from .refit_record import FILE as REFIT_FILE
-from .sample import PIPELINE_FILE
+from .trained_run import PIPELINE_FILE
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -21,10 +21,11 @@ from ..training import RunConfig
 from .config import SamplingConfig
 from .hub import download_model, is_repo
 from .loader_names import network_files
-from .sample import PIPELINE_FILE, TrainedRun, load_run, sample
+from .sample import sample
 from .samplers import Sampler
 from .schedulers import planned_chain
 from .shown import samples_card, summary
+from .trained_run import PIPELINE_FILE, TrainedRun, load_run
 
 __all__ = [
     "PipelineOutput",

@@ -27,7 +27,7 @@ from ..rng import derived_seed
 from ..training import load_split
 from ..training.run_data import class_indices, classes_of
 from .refit_record import SCHEMA
-from .sample import TrainedRun
+from .trained_run import TrainedRun
 
 __all__ = [
     "Goal",

@@ -23,7 +23,7 @@ from ..layers.calling import calls_of
 from ..rng import derived_seed
 
 if TYPE_CHECKING:
-    from .sample import TrainedRun
+    from .trained_run import TrainedRun
 
 __all__ = ["FOUND", "Start", "Started", "started"]
 

@@ -18,8 +18,8 @@ from ..errors import InvalidData, InvalidOption, MissingData, MissingDependency,
 from ..files import read_json_object, write_json
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed
-from ..work import Workers, WorkItem, run_items
-from .item import train_item
+from ..work import Workers, WorkItem, run_items, said_of
+from .item import BOARD, failures_of, loss_of, train_item
 from .plan import MOST_RUNS, Draw, PlannedRun, SweepPlan, plan_sweep, typed_ends
 from .sweep import SweepResult, collect
 
@@ -126,6 +126,7 @@ def run_search(
     *,
     workers: Workers | None = None,
     threads: int = 1,
+    log_with: Sequence[str] = (BOARD,),
     progress: Progress = silent,
 ) -> SweepResult:
     """Try the points of a search that are not tried yet.
@@ -138,6 +139,8 @@ def run_search(
         folder: Its folder: new, or that of the same search, which goes on.
         workers: Who trains; this process if None.
         threads: CPU threads of torch for each run.
+        log_with: Trackers of metrics; see :func:`~qdm_qiskit.training.train`. Runs do not depend on
+            them.
         progress: Receives a message for each run that ends.
 
     Returns:
@@ -161,21 +164,17 @@ def run_search(
             write_search(replace(search, asked=asked), folder)
         points = asked[number]
         planned = [_planned(search, point, failures) for point in points]
-        items = {run.name: _item(run, threads) for each in planned for run in each}
+        items = {run.name: _item(run, threads, log_with) for each in planned for run in each}
         runs |= {run.name: run for each in planned for run in each}
         outcome = run_items(
             list(items.values()), folder, workers, _said(progress, first, last, search.trials)
         )
-        failures |= {
-            name: outcome.failures[item.address]
-            for name, item in items.items()
-            if item.address in outcome.failures
-        }
+        failures |= failures_of(outcome, items)
         if outcome.interrupted:
             interrupted = True
             break
         for point, each in zip(points, planned, strict=True):
-            losses = [_loss(outcome.results.get(items[run.name].address)) for run in each]
+            losses = [loss_of(outcome.results.get(items[run.name].address)) for run in each]
             told.append((point, _mean(losses)))
         found = [loss for _, loss in told if loss is not None]
         if found:
@@ -327,12 +326,8 @@ def _planned(search: Search, point: Point, failures: dict[str, str]) -> tuple[Pl
         return ()
 
 
-def _item(run: PlannedRun, threads: int) -> WorkItem:
-    return train_item(run.name, run.config, run.config.training.epochs, threads)
-
-
-def _loss(result: dict[str, Any] | None) -> float | None:
-    return None if result is None else float(result["metrics"]["test_loss"])
+def _item(run: PlannedRun, threads: int, log_with: Sequence[str]) -> WorkItem:
+    return train_item(run.name, run.config, run.config.training.epochs, threads, log_with)
 
 
 def _mean(losses: Sequence[float | None]) -> float | None:
@@ -342,8 +337,7 @@ def _mean(losses: Sequence[float | None]) -> float | None:
 
 
 def _said(progress: Progress, first: int, last: int, trials: int) -> Progress:
-    words = f"trials {first + 1} to {last} of {trials}"
-    return lambda m: progress(Message(f"{words}: {m}", m.done, m.total))
+    return said_of(f"trials {first + 1} to {last} of {trials}", progress)
 
 
 def _optuna() -> Any:

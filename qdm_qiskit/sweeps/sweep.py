@@ -13,9 +13,9 @@ from ..files import read_json_object, write_json
 from ..overview import RunRow, RunTable
 from ..progress import Message, Progress, silent
 from ..training import read_history, run_from_dict
-from ..work import Workers, WorkItem, run_items
+from ..work import Workers, WorkItem, run_items, said_of
 from .halving import Halving
-from .item import train_item
+from .item import BOARD, failures_of, loss_of, train_item
 from .plan import PlannedRun, SweepPlan
 
 __all__ = ["SCHEMA", "SweepResult", "read_plan", "run_sweep", "write_plan"]
@@ -64,6 +64,7 @@ def run_sweep(
     *,
     workers: Workers | None = None,
     threads: int = 1,
+    log_with: Sequence[str] = (BOARD,),
     progress: Progress = silent,
 ) -> SweepResult:
     """Train the runs of a sweep that are not trained yet.
@@ -76,6 +77,8 @@ def run_sweep(
         folder: Its folder: new, or that of the same sweep, which goes on.
         workers: Who trains; this process if None.
         threads: CPU threads of torch for each run.
+        log_with: Trackers of metrics; see :func:`~qdm_qiskit.training.train`. Runs do not depend on
+            them.
         progress: Receives a message for each run that ends.
 
     Returns:
@@ -90,21 +93,17 @@ def run_sweep(
     interrupted = False
     going: Sequence[PlannedRun] = plan.runs
     for last, rungs in _rungs(plan):
-        items = {run.name: _item(run, rungs, threads) for run in going}
+        items = {run.name: _item(run, rungs, threads, log_with) for run in going}
         outcome = run_items(
             list(items.values()), folder, workers, _said(progress, rungs if not last else None)
         )
-        failures |= {
-            name: outcome.failures[item.address]
-            for name, item in items.items()
-            if item.address in outcome.failures
-        }
+        failures |= failures_of(outcome, items)
         interrupted = outcome.interrupted
         if interrupted or last:
             break
         assert plan.halving is not None
         losses = {
-            run.name: (run.group, _loss(outcome.results.get(items[run.name].address)))
+            run.name: (run.group, loss_of(outcome.results.get(items[run.name].address)))
             for run in going
         }
         names = plan.halving.survivors(losses)
@@ -246,16 +245,13 @@ def _rungs(plan: SweepPlan) -> list[tuple[bool, int | None]]:
     return [(rung == rungs[-1], rung) for rung in rungs]
 
 
-def _item(run: PlannedRun, epochs: int | None, threads: int) -> WorkItem:
+def _item(run: PlannedRun, epochs: int | None, threads: int, log_with: Sequence[str]) -> WorkItem:
     own = run.config.training.epochs
-    return train_item(run.name, run.config, own if epochs is None else min(own, epochs), threads)
-
-
-def _loss(result: dict[str, Any] | None) -> float | None:
-    return None if result is None else float(result["metrics"]["test_loss"])
+    up_to = own if epochs is None else min(own, epochs)
+    return train_item(run.name, run.config, up_to, threads, log_with)
 
 
 def _said(progress: Progress, epochs: int | None) -> Progress:
     if epochs is None:
         return progress
-    return lambda m: progress(Message(f"up to epoch {epochs}: {m}", m.done, m.total))
+    return said_of(f"up to epoch {epochs}", progress)

@@ -17,7 +17,8 @@
     reproducing.py  get the figures of papers again, and compare them
     kernels.py      measure a quantum kernel, on any target
     chip_tiles.py   find places of a device that run a circuit at once
-    hardware.py     plan a hardware run, send it, find it again
+    hardware.py     plan a hardware run, send it, go on with it
+    hardware_run.py a hardware run in its folder
     fleets.py       the same of a run whose images several devices share
     recorded_runs.py  find the runs of a root folder, and their states
     budgets.py      set budgets, and see what is left of them
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation, evaluate
     from .exporting import Export, export
     from .fleets import Fleet, plan_fleet
-    from .hardware import HardwareRun, plan, replay, resume, submit
+    from .hardware import plan, replay, resume, submit
+    from .hardware_run import HardwareRun
     from .kernels import KernelRun, run_kernel
     from .ladders import ladder
     from .listing import NamedPart, parts
@@ -65,7 +67,7 @@ _HOMES = {
     "export": "exporting",
     "Fleet": "fleets",
     "plan_fleet": "fleets",
-    "HardwareRun": "hardware",
+    "HardwareRun": "hardware_run",
     "budget": "budgets",
     "plan": "hardware",
     "replay": "hardware",

@@ -24,10 +24,11 @@ from ..sampling.blocks import (
     check_arrays,
     joined_samples,
 )
-from ..sampling.sample import best_loader, chosen_labels
+from ..sampling.layout_items import best_seeds, layout_items
 from ..sampling.schedulers import planned_chain
-from ..work import Workers, run_items
-from .workers import take_workers
+from ..sampling.trained_run import best_loader, chosen_labels
+from ..work import Outcome, Workers, WorkItem, run_items, said_of
+from .workers import taken_workers, whole_threads
 
 __all__ = ["sample_in_blocks"]
 
@@ -67,8 +68,7 @@ def sample_in_blocks(
         WorkersUnavailable, MissingDependency, OutputNotWritable: As :func:`.sweep`.
         Others: As :func:`.sample`.
     """
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise InvalidOption(f"threads is a whole number of at least 1, got {threads!r}.")
+    whole_threads(threads)
     trained = load_run(run)
     target = parse_target(config.target)
     chosen_labels(trained, config)
@@ -79,29 +79,33 @@ def sample_in_blocks(
         choice = best_loader(trained, config.loader, seed=config.seed, progress=progress)
         config = replace(config, loader=choice.best.loader)
     size = BLOCK if block is None else block
-    items = block_items(
-        trained, config, size, device=device, calibration=calibration, threads=threads
-    )
+
+    def blocks(best: Mapping[str, int] | None = None) -> list[WorkItem]:
+        return block_items(
+            trained,
+            config,
+            size,
+            device=device,
+            calibration=calibration,
+            best_seeds=best,
+            threads=threads,
+        )
+
+    items = blocks()  # what cannot be is said before any work
+    layouts = layout_items(trained, config, device=device)
     with tempfile.TemporaryDirectory() as passing:
         where = Path(passing) if out is None else out
         check_writable(where)
-        for item in items:
-            check_arrays(item, where)
-        found = take_workers(workers, dask, progress)
-        try:
+        with taken_workers(workers, dask, progress) as found:
+            if layouts:
+                outcome = run_items(layouts, where, found, said_of("layouts", progress))
+                _check_done(outcome, len(layouts), "layout trials")
+                tried = [outcome.results[item.address] for item in layouts]
+                items = blocks(best_seeds(config, tried))
+            for item in items:
+                check_arrays(item, where)
             outcome = run_items(items, where, found, progress)
-        finally:
-            found.close()
-        if outcome.interrupted:
-            raise KeyboardInterrupt
-        if outcome.failures:
-            number, words = len(outcome.failures), next(iter(outcome.failures.values()))
-            if "worker died" in words:
-                raise WorkersUnavailable(
-                    f"{number} of {len(items)} blocks: {words}. Those that are done are kept; give a "
-                    "smaller block."
-                )
-            raise InvalidOption(f"{number} of {len(items)} blocks failed: {words}")
+        _check_done(outcome, len(items), "blocks")
         results: list[Mapping[str, Any]] = [outcome.results[item.address] for item in items]
         samples = joined_samples(trained, config, size, results, where)
         if choice is not None:
@@ -111,3 +115,22 @@ def sample_in_blocks(
             for name in (FOLDER, "items"):  # all of it is in the samples
                 shutil.rmtree(out / name, ignore_errors=True)
     return samples
+
+
+def _check_done(outcome: Outcome, count: int, what: str) -> None:
+    """Refuse to go on without all items.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C.
+        WorkersUnavailable, InvalidOption: If an item failed.
+    """
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if outcome.failures:
+        number, words = len(outcome.failures), next(iter(outcome.failures.values()))
+        if "worker died" in words:
+            raise WorkersUnavailable(
+                f"{number} of {count} {what}: {words}. Those that are done are kept; give a smaller "
+                "block."
+            )
+        raise InvalidOption(f"{number} of {count} {what} failed: {words}")

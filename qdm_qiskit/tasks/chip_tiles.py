@@ -21,7 +21,7 @@ from ..sampling.device import check_has_calls, layer_calls
 from ..sampling.readings import Reading
 from ..transpiling.tiles import TileChoice
 from .amortising import loader_for
-from .costs import fresh_model, measured_circuit, subject_name
+from .cost_subjects import fresh_model, measured_circuit, subject_name
 
 __all__ = ["tiles"]
 

@@ -32,9 +32,9 @@ from ..sampling import load_run
 from ..training.config import resolve_run
 from ..work import Workers, WorkItem, run_items
 from .amortising import loader_for
-from .costs import subject_name
+from .cost_subjects import subject_name
 from .run_work import run_work
-from .workers import take_workers
+from .workers import taken_workers
 
 __all__ = ["ALL", "Comparison", "compare", "cost_on_device", "listed_devices"]
 
@@ -146,11 +146,8 @@ def compare(
     with tempfile.TemporaryDirectory() as passing:
         where = Path(passing) if folder is None else checked_path(folder, "folder")
         check_writable(where)
-        found = take_workers(workers, scheduler, progress)
-        try:
+        with taken_workers(workers, scheduler, progress) as found:
             outcome = run_items(list(items.values()), where, found, progress)
-        finally:
-            found.close()
     rows, failures = [], {}
     for (device, level, loader), item in items.items():
         result = dict(outcome.results.get(item.address, {}))

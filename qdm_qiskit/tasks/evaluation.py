@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..arguments import checked_path
 from ..data import Dataset, cache_folder
-from ..errors import InvalidOption, unknown_name
-from ..evaluation.evaluate import (
-    PROTOCOLS,
-    EvaluationConfig,
-    EvaluationPictures,
-    EvaluationReport,
-)
+from ..errors import InvalidArgument, InvalidOption, unknown_name
+from ..evaluation.config import PROTOCOLS, EvaluationConfig
+from ..evaluation.evaluate import EvaluationPictures, EvaluationReport
 from ..evaluation.evaluate import evaluate as measure
 from ..evaluation.inception import inception_weights as find_weights
 from ..evaluation.metric import Metric
 from ..evaluation.owed import owed
+from ..evaluation.row_items import RowsByWorkers, metric_names
 from ..evaluation.subjects import (
     Subject,
     beside_subjects,
@@ -36,6 +35,8 @@ from ..reports.evaluation_render import render_card, write_evaluation
 from ..sampling import Samples, TrainedRun
 from ..sampling.samplers import Sampler
 from ..training import run_from_dict
+from ..work import Workers
+from .workers import taken_workers, whole_threads
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -54,6 +55,8 @@ class Evaluation:
     """Metrics with their intervals, of each set, of real images and of noise."""
     pictures: EvaluationPictures
     """Some of the measured images."""
+    files: tuple[Path, ...] = ()
+    """Files that were written on the way, where a folder was named."""
 
     def write(self, folder: str | Path, formats: Sequence[str] = ()) -> tuple[Path, ...]:
         """Write table and pictures; see :func:`.write_evaluation`, also for ``formats``."""
@@ -81,6 +84,10 @@ def evaluate(
     accept_other_weights: bool = False,
     beside: bool = True,
     out: str | Path | None = None,
+    formats: Sequence[str] = (),
+    workers: int | Executor | Workers | None = None,
+    dask: str | Any | None = None,
+    threads: int = 1,
     progress: Progress = silent,
     **options: Any,
 ) -> Evaluation:
@@ -100,8 +107,15 @@ def evaluate(
         accept_other_weights: Take these weights with another checksum too.
         beside: Also measure what stands beside the model of a run, as it does for `line`.
         out: Folder to write table and pictures to; None writes nothing.
-        progress: Receives the progress messages.
-        options: Fields of :class:`~qdm_qiskit.evaluation.evaluate.EvaluationConfig`: ``count=64``,
+        formats: Further formats of its figures, ``"svg"`` and ``"pdf"``.
+        workers: Measure each row, with the sampling of its run, as an item of work, on so many
+            processes of this machine, or on an executor of ``concurrent.futures``. Rows that are done
+            stay in ``out``: the same call goes on, and more runs are measured alone. Runs, metrics,
+            samplers and data sets are then known by name.
+        dask: The same on workers of Dask: address of a scheduler, ``"local"``, or a cluster object.
+        threads: CPU threads of torch for each row that a worker measures.
+        progress: Receives the progress messages; of items with the counts of all.
+        options: Fields of :class:`~qdm_qiskit.evaluation.config.EvaluationConfig`: ``count=64``,
             ``part="train"``, ``resamples=50``, ``seed=1``.
 
     Returns:
@@ -110,8 +124,10 @@ def evaluate(
     Raises:
         UnknownName: If there is no such protocol or data set.
         InvalidOption, InvalidData, MissingData: If an option, a subject or the reference cannot be
-            used, or images are too few for a distance to mean anything.
-        MissingDependency: If Inception was asked for and is not installed.
+            used, or images are too few for a distance to mean anything; or a row failed on a worker.
+        InvalidArgument: If workers are asked for, and something has no name.
+        MissingDependency: If Inception or Dask was asked for and is not installed.
+        WorkersUnavailable: If workers are not there, or have other versions.
 
     >>> import qdm_qiskit as qdm
     >>> qdm.evaluate("runs/first", count=256, out="runs/evaluation")  # doctest: +SKIP
@@ -137,19 +153,44 @@ def evaluate(
     placed = [_learnt_from(each, reference) for each in with_data_at(found, places)]
     if inception_weights is not None:
         weights = find_weights(inception_weights, cache, accept_other=accept_other_weights)
-    report, pictures = measure(
-        placed,
-        chosen,
-        metrics=metrics,
-        dataset=reference,
-        cache=cache,
-        inception=weights,
-        progress=progress,
-    )
-    made = Evaluation(report, pictures)
-    if folder is not None:
-        made.write(folder)
-    return made
+
+    def measured(by: RowsByWorkers | None) -> Evaluation:
+        report, pictures = measure(
+            placed,
+            chosen,
+            metrics=metrics,
+            dataset=reference,
+            cache=cache,
+            inception=weights,
+            measure=by,
+            progress=progress,
+        )
+        return Evaluation(report, pictures)
+
+    if workers is None and dask is None:
+        made = measured(None)
+    else:
+        whole_threads(threads)
+        if isinstance(reference, Dataset):
+            raise InvalidArgument(
+                f"Workers know data sets by their names, got the object '{reference.name}'; leave "
+                "workers and dask out."
+            )
+        names = metric_names(metrics)
+        with tempfile.TemporaryDirectory() as passing, taken_workers(workers, dask, progress) as by:
+            made = measured(
+                RowsByWorkers(
+                    folder=Path(passing) if folder is None else folder,
+                    workers=by,
+                    metrics=names,
+                    dataset=reference,
+                    inception=inception_weights,
+                    accept_other=accept_other_weights,
+                    threads=threads,
+                    progress=progress,
+                )
+            )
+    return made if folder is None else replace(made, files=made.write(folder, formats))
 
 
 def _of_run(

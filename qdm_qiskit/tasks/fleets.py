@@ -23,7 +23,7 @@ from ..hardware.plan.config import PlanConfig
 from ..hardware.plan.fleet_plan import FLEET, FleetPlan, read_fleet
 from ..hardware.plan.prepare import with_found_calibration
 from ..hardware.plan.prepare_fleet import draft_fleet, draft_moved, write_draft
-from ..hardware.plan.run_plan import PLAN, RunPlan, is_run_id, read_plan
+from ..hardware.plan.run_plan import PLAN, RunPlan, read_plan
 from ..hardware.providers.settings import ServiceSettings
 from ..hardware.run.fleet import FleetRun, driven_fleet
 from ..hardware.run.fleet_results import (
@@ -36,8 +36,9 @@ from ..hardware.run.fleet_results import (
 from ..hardware.run.verify import Verification, verify_run
 from ..notebook import card, one_line, table
 from ..progress import Message, Progress, silent
-from .hardware import HardwareRun, check_budget_of, config_of, look_for
-from .recorded_runs import ROOT, fleet_folders, root_folder, run_folders
+from .hardware import check_budget_of, config_of, look_for
+from .hardware_run import HardwareRun
+from .recorded_runs import ROOT, fleet_folders, folder_of, root_folder, run_folders
 
 __all__ = ["Fleet", "find_run", "fleet_price", "plan_fleet"]
 
@@ -351,9 +352,8 @@ def find_run(run: str | Path, *, root: str | Path = ROOT) -> HardwareRun | Fleet
     text = str(checked_path(run, "run"))
     if text == "latest":
         return _latest(root)
-    folder = root / text if is_run_id(text) and (root / text / FLEET).is_file() else Path(text)
-    folder = folder.parent if folder.name == FLEET else folder
-    if (folder / FLEET).is_file():
+    folder = folder_of(text, root, FLEET)
+    if folder is not None:
         return Fleet(folder)
     return HardwareRun.find(run, root=root)
 

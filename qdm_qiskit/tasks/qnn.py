@@ -32,7 +32,7 @@ from ..sampling.call_targets import Programs, Seen
 from ..sampling.estimator_target import EstimatorTarget
 from ..sampling.readings import Reading
 from ..transpiling.cost import circuit_cost
-from .hardware import HardwareRun
+from .hardware_run import HardwareRun
 from .qnn_arguments import parts_of, rows_of, weights_of
 from .qnn_plans import read_run, recorded_run
 from .recorded_runs import ROOT

@@ -30,7 +30,8 @@ from ..hardware.providers.door import look_at
 from ..hardware.providers.settings import ServiceSettings
 from ..options import field_types
 from ..progress import Message, Progress, silent
-from .hardware import HardwareRun, config_of, planned
+from .hardware import config_of, planned
+from .hardware_run import HardwareRun
 from .qnn_arguments import parts_of, rows_of, weights_of
 from .recorded_runs import ROOT, root_folder, run_folders
 

@@ -11,10 +11,19 @@ from ..errors import InvalidData, MissingData
 from ..files import read_json_object
 from ..hardware.ledger.ledger import FILE, Ledger, RunState
 from ..hardware.plan.fleet_plan import FLEET
+from ..hardware.plan.planned_state import planned_state
 from ..hardware.plan.run_plan import PLAN, is_run_id, read_plan
 from ..progress import Message, Progress, silent
 
-__all__ = ["ROOT", "fleet_folders", "root_folder", "run_folders", "states_of", "subject_of"]
+__all__ = [
+    "ROOT",
+    "fleet_folders",
+    "folder_of",
+    "root_folder",
+    "run_folders",
+    "states_of",
+    "subject_of",
+]
 
 ROOT = Path("hardware_runs")
 """Default folder of all hardware runs and their ledger, unless ``$QDM_ROOT`` names another."""
@@ -62,25 +71,44 @@ def subject_of(folder: Path) -> tuple[str | None, str | None]:
 
 def run_folders(root: Path) -> list[Path]:
     """Return the folders of all runs of a root, oldest first."""
-    if not root.is_dir():
-        return []
-    found = [each for each in root.iterdir() if is_run_id(each.name) and (each / PLAN).is_file()]
-    return sorted(found, key=lambda folder: ((folder / PLAN).stat().st_mtime_ns, folder.name))
+    return _folders_with(root, PLAN)
 
 
 def fleet_folders(root: Path) -> list[Path]:
     """Return the folders of all fleets of a root, oldest first."""
+    return _folders_with(root, FLEET)
+
+
+def _folders_with(root: Path, file: str) -> list[Path]:
     if not root.is_dir():
         return []
-    found = [each for each in root.iterdir() if is_run_id(each.name) and (each / FLEET).is_file()]
-    return sorted(found, key=lambda folder: ((folder / FLEET).stat().st_mtime_ns, folder.name))
+    found = [each for each in root.iterdir() if is_run_id(each.name) and (each / file).is_file()]
+    return sorted(found, key=lambda folder: ((folder / file).stat().st_mtime_ns, folder.name))
+
+
+def folder_of(run: str, root: Path, file: str) -> Path | None:
+    """Return the folder of a run by its id, its folder, or the path of a file of it.
+
+    Args:
+        run: The id, or a path.
+        root: Folder of all runs.
+        file: The file: ``plan.json`` of a run, ``fleet.json`` of a fleet.
+
+    Returns:
+        The folder; None if none of these has the file.
+    """
+    if is_run_id(run) and (root / run / file).is_file():
+        return root / run
+    path = Path(run)
+    folder = path.parent if path.name == file else path
+    return folder if (folder / file).is_file() else None
 
 
 def states_of(folders: Sequence[Path], progress: Progress = silent) -> list[RunState]:
     """Return the ledger's states of one root's runs; a run that it does not know is planned."""
     root = folders[0].parent if folders else root_folder(ROOT)
     if not folders or not list(root.glob(f"{FILE}*")):
-        return [_planned(folder) for folder in folders]
+        return [planned_state(read_plan(folder)) for folder in folders]
     ledger = Ledger.open_to_read(root)
     try:
         for notice in ledger.notices:
@@ -94,21 +122,4 @@ def _state(ledger: Ledger, folder: Path) -> RunState:
     try:
         return ledger.run_state(folder.name)
     except MissingData:
-        return _planned(folder)
-
-
-def _planned(folder: Path) -> RunState:
-    plan = read_plan(folder)
-    return RunState(
-        run_id=plan.run_id,
-        state="planned",
-        step=len(plan.steps),
-        total_steps=len(plan.steps),
-        jobs=0,
-        seconds_estimated=plan.total_seconds,
-        seconds_charged=0.0,
-        reason=None,
-        budget=plan.budget,
-        plan_sha256=plan.content_sha256,
-        updated_at=0.0,
-    )
+        return planned_state(read_plan(folder))

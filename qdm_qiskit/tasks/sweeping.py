@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 from ..arguments import checked_path
-from ..errors import InvalidOption
 from ..files import check_writable
 from ..progress import Progress, silent
 from ..reports.sweep_render import write_sweep
@@ -26,8 +25,9 @@ from ..sweeps import (
     run_search,
     run_sweep,
 )
+from ..training.run_log import log_names
 from ..work import Workers
-from .workers import take_workers
+from .workers import taken_workers, whole_threads
 
 __all__ = ["continue_sweep", "run_plan", "search", "sweep"]
 
@@ -45,6 +45,7 @@ def sweep(
     workers: int | Executor | Workers | None = None,
     scheduler: str | Any | None = None,
     threads: int = 1,
+    log_with: str | Iterable[str] = "tensorboard",
     progress: Progress = silent,
     **options: Any,
 ) -> SweepResult:
@@ -69,6 +70,8 @@ def sweep(
         scheduler: Address of a scheduler of Dask, ``"local"`` for a cluster of Dask's on this machine
             with as many ``workers``, or a cluster object of Dask's.
         threads: CPU threads of torch for each run.
+        log_with: Where metrics and sample images of each run go beside its folder: ``"tensorboard"``,
+            ``"wandb"``, ``"mlflow"``, several, or ``"none"``; see :func:`~qdm_qiskit.tasks.train`.
         progress: Receives a message for each run that ends, with the counts of all.
         options: Options of all runs, as for :func:`~qdm_qiskit.tasks.train`.
 
@@ -80,7 +83,7 @@ def sweep(
         InvalidOption: If an option is unknown, out of range or named twice, or the folder holds another
             sweep.
         WorkersUnavailable: If workers are not there, or have other versions.
-        MissingDependency: If Dask is wanted and not installed.
+        MissingDependency: If Dask or a tracker is wanted and not installed.
         OutputNotWritable: If the folder cannot be written.
 
     >>> import tempfile
@@ -103,7 +106,13 @@ def sweep(
     )
     place = checked_path(folder, "folder")
     return run_plan(
-        plan, place, workers=workers, scheduler=scheduler, threads=threads, progress=progress
+        plan,
+        place,
+        workers=workers,
+        scheduler=scheduler,
+        threads=threads,
+        log_with=log_with,
+        progress=progress,
     )
 
 
@@ -113,14 +122,15 @@ def continue_sweep(
     workers: int | Executor | Workers | None = None,
     scheduler: str | Any | None = None,
     threads: int = 1,
+    log_with: str | Iterable[str] = "tensorboard",
     progress: Progress = silent,
 ) -> SweepResult:
     """Go on with a sweep; nothing that is done is done again.
 
     Args:
         folder: The sweep's.
-        workers, scheduler, threads, progress: As for :func:`sweep`; they need not be those that it
-            began with, but other threads do its runs once more.
+        workers, scheduler, threads, log_with, progress: As for :func:`sweep`; they need not be those
+            that it began with, but other threads do its runs once more.
 
     Returns:
         The table, the curves, and what failed.
@@ -132,7 +142,13 @@ def continue_sweep(
     place = checked_path(folder, "folder")
     plan = read_search(place) if is_search(place) else read_plan(place)
     return run_plan(
-        plan, place, workers=workers, scheduler=scheduler, threads=threads, progress=progress
+        plan,
+        place,
+        workers=workers,
+        scheduler=scheduler,
+        threads=threads,
+        log_with=log_with,
+        progress=progress,
     )
 
 
@@ -148,6 +164,7 @@ def search(
     workers: int | Executor | Workers | None = None,
     scheduler: str | Any | None = None,
     threads: int = 1,
+    log_with: str | Iterable[str] = "tensorboard",
     progress: Progress = silent,
     **options: Any,
 ) -> SweepResult:
@@ -161,7 +178,7 @@ def search(
         at_once: Points that are tried together, before the next ones are chosen.
         seeds: Runs of each point, whose mean test loss counts.
         seed: The first run's seed, on which the points depend too.
-        workers, scheduler, threads, progress: As for :func:`sweep`.
+        workers, scheduler, threads, log_with, progress: As for :func:`sweep`.
         options: Options of all runs.
 
     Returns:
@@ -175,7 +192,13 @@ def search(
     )
     place = checked_path(folder, "folder")
     return run_plan(
-        plan, place, workers=workers, scheduler=scheduler, threads=threads, progress=progress
+        plan,
+        place,
+        workers=workers,
+        scheduler=scheduler,
+        threads=threads,
+        log_with=log_with,
+        progress=progress,
     )
 
 
@@ -186,19 +209,18 @@ def run_plan(
     workers: int | Executor | Workers | None = None,
     scheduler: str | Any | None = None,
     threads: int = 1,
+    log_with: str | Iterable[str] = "tensorboard",
     progress: Progress = silent,
 ) -> SweepResult:
     """Do a sweep or a search that is planned, and write its table and curves; see :func:`sweep`."""
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise InvalidOption(f"threads is a whole number of at least 1, got {threads!r}.")
+    whole_threads(threads)
+    names = log_names(log_with)
     check_writable(folder)
-    found = take_workers(workers, scheduler, progress)
-    try:
+    with taken_workers(workers, scheduler, progress) as found:
+        how: dict[str, Any] = {"workers": found, "threads": threads, "log_with": names}
         if isinstance(plan, Search):
-            result = run_search(plan, folder, workers=found, threads=threads, progress=progress)
+            result = run_search(plan, folder, progress=progress, **how)
         else:
-            result = run_sweep(plan, folder, workers=found, threads=threads, progress=progress)
-    finally:
-        found.close()
+            result = run_sweep(plan, folder, progress=progress, **how)
     write_sweep(result, folder)
     return result

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import InvalidArgument, InvalidOption
@@ -10,7 +12,7 @@ from ..progress import Progress, silent
 from ..work import AnyExecutor, InThisProcess, Processes, Workers
 from ..work.dask import DaskWorkers
 
-__all__ = ["take_workers"]
+__all__ = ["take_workers", "taken_workers", "whole_threads"]
 
 
 def take_workers(
@@ -48,3 +50,27 @@ def take_workers(
     raise InvalidArgument(
         f"workers is a number, or an executor with the method submit, got {type(workers).__name__}."
     )
+
+
+@contextmanager
+def taken_workers(
+    workers: int | Executor | Workers | None,
+    scheduler: str | Any | None = None,
+    progress: Progress = silent,
+) -> Iterator[Workers]:
+    """Hold the workers that a caller means, and close them; as :func:`take_workers`."""
+    found = take_workers(workers, scheduler, progress)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def whole_threads(threads: int) -> None:
+    """Refuse a number of threads that is none.
+
+    Raises:
+        InvalidOption: If it is no whole number of at least 1.
+    """
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise InvalidOption(f"threads is a whole number of at least 1, got {threads!r}.")

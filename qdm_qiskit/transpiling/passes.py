@@ -33,6 +33,7 @@ __all__ = [
     "layout_trials",
     "measured_physical_qubits",
     "select_values",
+    "success_of",
     "transpile_for",
 ]
 
@@ -298,10 +299,12 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
     """
     if not trials:
         raise InvalidOption("The best of no trials was asked for; run layout_trials first.")
-    return max(
-        trials,
-        key=lambda t: (t.cost.expected_success * t.unmeasured_readout, -t.cost.two_qubit_count),
-    )
+    return max(trials, key=lambda trial: success_of(trial.cost, trial.unmeasured_readout))
+
+
+def success_of(cost: CircuitCost, unmeasured_readout: float) -> tuple[float, int]:
+    """Return by what trials are ordered: expected success, then fewer two-qubit gates."""
+    return cost.expected_success * unmeasured_readout, -cost.two_qubit_count
 
 
 def select_values(values: np.ndarray, circuit: QuantumCircuit, isa: QuantumCircuit) -> np.ndarray:

@@ -10,7 +10,7 @@
 
 from .executors import AnyExecutor, InThisProcess, Processes, Workers
 from .items import Stopped, WorkItem, item_seed
-from .run import Outcome, run_items
+from .run import Outcome, run_items, said_of
 
 __all__ = [
     "AnyExecutor",
@@ -22,4 +22,5 @@ __all__ = [
     "Workers",
     "item_seed",
     "run_items",
+    "said_of",
 ]

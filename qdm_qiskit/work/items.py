@@ -52,6 +52,8 @@ class WorkItem:
         call: Function of a module, called as ``call(folder, **arguments)``; returns a JSON object.
             It draws random numbers from its arguments alone, such as :func:`item_seed`.
         arguments: JSON values. Paths in them are relative to the folder, or absolute.
+        aside: Further JSON values on which the result does not depend, such as where a log goes: an
+            item that is done is done whatever they are.
 
     Raises:
         InvalidOption: If the address cannot be a file's name.
@@ -60,6 +62,7 @@ class WorkItem:
     address: str
     call: Callable[..., dict[str, Any]]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    aside: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _ADDRESS.fullmatch(self.address):
@@ -139,7 +142,7 @@ def do_item(item: WorkItem, folder: str, versions: Mapping[str, str]) -> dict[st
         if found is not None:
             return found
         started = time.perf_counter()
-        result = item.call(place, **item.arguments)
+        result = item.call(place, **item.arguments, **item.aside)
         content = {
             "schema": SCHEMA,
             "address": item.address,

@@ -20,6 +20,7 @@ __all__ = [
     "MOST_DEATHS",
     "Outcome",
     "run_items",
+    "said_of",
 ]
 
 MOST_DEATHS = 3
@@ -85,6 +86,11 @@ def run_items(
         workers.close()  # which lets items that run come to a stop
         course.take_finished()
     return course.outcome
+
+
+def said_of(words: str, progress: Progress) -> Progress:
+    """Return a receiver of messages that says first what they are of, such as a round."""
+    return lambda m: progress(Message(f"{words}: {m}", m.done, m.total))
 
 
 class _Course:

@@ -25,8 +25,9 @@ from qdm_qiskit.evaluation import (
     measure_images,
 )
 from qdm_qiskit.evaluation import domain_classifier as classifier_module
+from qdm_qiskit.evaluation.config import EvaluationConfig
 from qdm_qiskit.evaluation.distances import kernel_distance
-from qdm_qiskit.evaluation.evaluate import EvaluationConfig, evaluate
+from qdm_qiskit.evaluation.evaluate import evaluate
 from qdm_qiskit.evaluation.image_metrics import nearest, structural_similarity
 from qdm_qiskit.evaluation.subjects import Subject
 from qdm_qiskit.reports.evaluation_render import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qdm_qiskit.evaluation.evaluate import in_columns
+from qdm_qiskit.evaluation.measurement import in_columns
 from qdm_qiskit.evaluation.owed import owed, owed_to_model
 from qdm_qiskit.models import ModelChoice, build_model
 from qdm_qiskit.models.beside import make_beside

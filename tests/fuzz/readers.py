@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from qiskit import QuantumCircuit
 
 from qdm_qiskit.archives import read_arrays
 from qdm_qiskit.circuits.amortised import Networks, key_of, network_bytes, take_networks
@@ -23,6 +24,7 @@ from qdm_qiskit.data.idx import read_idx
 from qdm_qiskit.data.npz import read_npz, read_npz_classes
 from qdm_qiskit.data.rows import row_format_from_dict, table_rows
 from qdm_qiskit.evaluation.hardware_run import read_manifest
+from qdm_qiskit.evaluation.row_items import row_of
 from qdm_qiskit.evaluation.subjects import samples_subject
 from qdm_qiskit.execution.device_files import load_device, save_device
 from qdm_qiskit.execution.snapshots import load_backend
@@ -42,7 +44,7 @@ from qdm_qiskit.hardware.plan.training_batches import read_batches
 from qdm_qiskit.hardware.providers.settings import read_settings
 from qdm_qiskit.hardware.run.commands import submit_run
 from qdm_qiskit.hardware.run.fleet_results import recorded_members
-from qdm_qiskit.hardware.run.replay import _stored_trajectory
+from qdm_qiskit.hardware.run.stored_images import stored_trajectory
 from qdm_qiskit.hardware.run.training_chain import TrainingChain
 from qdm_qiskit.models import load_model
 from qdm_qiskit.noise_sources.sources import MeasuredSource
@@ -64,6 +66,7 @@ from qdm_qiskit.training.epoch_end import read_history
 from qdm_qiskit.training.options_file import read_options
 from qdm_qiskit.training.targets.device import Place
 from qdm_qiskit.training.targets.places import PLACES, read_places, write_places
+from qdm_qiskit.transpiling.search import TriedSeeds, tried_seed
 from qdm_qiskit.work import run_items
 from qdm_qiskit.work.items import read_result
 from tests.helpers import write_run
@@ -90,6 +93,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     found |= _of_a_model(folder / "model")
     found |= _of_a_sweep(folder / "sweep")
     found |= _of_blocks(folder / "blocks")
+    found |= _of_a_row(folder / "row")
     found |= _of_data(folder / "data")
     return found
 
@@ -135,7 +139,7 @@ def _of_a_run(root: Path) -> dict[str, Reader]:
         "pairs of a refit": Reader(folder / "refit.npz", lambda: read_pairs(anew(plan))),
         "counts": Reader(counts, lambda: read_counts(counts)),
         "counts of a plan": Reader(counts, lambda: read_counts(counts, shapes)),
-        "images of a run": Reader(folder / "images.npz", lambda: _stored_trajectory(folder, plan)),
+        "images of a run": Reader(folder / "images.npz", lambda: stored_trajectory(folder, plan)),
         "nonce": Reader(folder / "nonce", lambda: nonce(folder)),
         "manifest": Reader(
             folder / "manifest.json", lambda: read_manifest(folder / "manifest.json")
@@ -260,6 +264,45 @@ def _of_blocks(root: Path) -> dict[str, Reader]:
         "result of a block": Reader(items[0].result_file(root), joined, fast=False),
         "arrays of a block": Reader(arrays, joined, fast=False),
         "arrays of a block begun again": Reader(arrays, checked, fast=False),
+    }
+
+
+def _of_a_row(root: Path) -> dict[str, Reader]:
+    """A row of an evaluation with its images, and a layout trial, as items leave them."""
+    root.mkdir(parents=True)
+    arrays = root / "rows" / "0002-images.npz"
+    arrays.parent.mkdir()
+    np.savez(arrays, shown=np.zeros((2, 1, 2, 2), np.float32))
+    interval = {"estimate": 0.5, "low": 0.4, "high": 0.6}
+    row = {
+        "name": "run",
+        "kind": "samples",
+        "source": "sampled",
+        "count": 2,
+        "metrics": {"psnr": interval},
+        "subset_kid": {"domain": [0.1, 0.2]},
+        "owes": "",
+    }
+    result = {"row": row, "failures": [], "file": arrays.name, "sha256": file_sha256(arrays)}
+    path = root / "row.json"
+    write_json(path, result)
+
+    def measured() -> object:
+        found = row_of(read_json_object(path), root)
+        return found.row.metrics["psnr"].estimate, found.shown.shape
+
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    how = {"level": 0, "read": None, "fractional": False}
+    trial = root / "trial.json"
+    write_json(trial, {"tried": [tried_seed(bell, load_backend("fake_quito"), 1, **how)]})
+    return {
+        "result of a row": Reader(path, measured),
+        "images of a row": Reader(arrays, measured),
+        "result of a layout trial": Reader(
+            trial, lambda: TriedSeeds.of_results([read_json_object(trial)]).best_seeds([1])
+        ),
     }
 
 

@@ -78,20 +78,22 @@ def test_every_module_that_reads_json_or_archives_is_fuzzed():
 
 FUZZED = {
     "archives", "circuits/amortised", "files", "data/npz", "evaluation/hardware_run",
-    "evaluation/subjects", "hardware/ledger/output_files", "hardware/ledger/run_files",
+    "evaluation/row_items", "evaluation/subjects", "hardware/ledger/output_files",
+    "hardware/ledger/run_files",
     "hardware/ledger/trained_files", "hardware/plan/fleet_plan", "hardware/plan/planned_files",
     "hardware/plan/qnn_question", "hardware/plan/refits", "hardware/plan/run_plan",
     "hardware/plan/training_batches", "hardware/providers/settings",
-    "hardware/run/fleet_results", "hardware/run/replay", "hardware/run/training_chain",
+    "hardware/run/fleet_results", "hardware/run/stored_images", "hardware/run/training_chain",
     "models/pretrained", "noise_sources/sources", "overview/find", "sampling/blocks",
-    "sampling/sample", "sampling/refit_record", "sweeps/search", "sweeps/sweep",
+    "sampling/refit_record", "sampling/samples", "sampling/trained_run", "sweeps/search",
+    "sweeps/sweep",
     "training/beside", "training/checkpoint", "training/epoch_end", "training/run_folder",
     "training/targets/places", "work/items",
 }  # fmt: skip
 BEHIND = {
     # The same functions on files that another reader above reads as well.
     "evaluation/run", "hardware/ledger/stored_files", "hardware/plan/calibration_reuse",
-    "hardware/plan/refit_reuse", "sweeps/item", "tasks/fleets", "tasks/hardware",
+    "hardware/plan/refit_reuse", "sweeps/item", "tasks/fleets", "tasks/hardware_run",
     "tasks/qnn_plans", "tasks/training",
     # Weights of networks of others, from a cache of ours or a folder that is named: not fuzzed.
     "evaluation/domain_classifier", "evaluation/inception",

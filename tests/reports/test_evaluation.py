@@ -21,9 +21,10 @@ from qdm_qiskit.errors import (
     UnknownName,
 )
 from qdm_qiskit.evaluation import domain_classifier as classifier_module
+from qdm_qiskit.evaluation.config import PROTOCOLS, EvaluationConfig
 from qdm_qiskit.evaluation.distances import frechet_distance, kernel_distance
 from qdm_qiskit.evaluation.domain_classifier import domain_classifier
-from qdm_qiskit.evaluation.evaluate import PROTOCOLS, EvaluationConfig, EvaluationReport, evaluate
+from qdm_qiskit.evaluation.evaluate import EvaluationReport, evaluate
 from qdm_qiskit.evaluation.inception import InceptionWeights
 from qdm_qiskit.evaluation.subjects import Subject, run_subject, samples_subject
 from qdm_qiskit.reports.evaluation_render import (

@@ -13,6 +13,7 @@ from qdm_qiskit.errors import InvalidData, InvalidOption, MissingData
 from qdm_qiskit.sweeps import Halving, item, plan_sweep, read_plan, run_sweep
 from qdm_qiskit.sweeps.item import train_run
 from qdm_qiskit.sweeps.sweep import collect
+from qdm_qiskit.tasks.sweeping import sweep
 from qdm_qiskit.training import find_checkpoint, read_history, train
 from qdm_qiskit.work import Stopped, run_items
 from qdm_qiskit.work import run as running
@@ -187,3 +188,37 @@ def test_a_curve_whose_epochs_are_no_numbers_is_none(swept, tmp_path):
     assert found.best == second.name
     curve.write_text('{"test_loss": 0.25}\n')  # no epoch at all
     assert collect(swept.plan, tmp_path / "out", {}, interrupted=False).best == second.name
+
+
+def test_trackers_are_chosen_and_change_nothing(swept, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    found = run_sweep(plan(), out, log_with=())
+    for row in found.table.rows:
+        run = out / "runs" / row.name
+        assert not (run / "tensorboard").exists()
+        assert (swept.folder / "runs" / row.name / "tensorboard").is_dir()
+        assert weights(run) == weights(swept.folder / "runs" / row.name)
+    monkeypatch.setattr(item, "train", None)  # what is done is not done for another tracker
+    again = run_sweep(plan(), out, log_with=("tensorboard",))
+    assert again.table == found.table
+
+
+@pytest.mark.parametrize("trackers", ["board", "none,tensorboard", ""])
+def test_trackers_that_do_not_exist_are_refused_before_any_run(tmp_path, trackers):
+    with pytest.raises(InvalidOption, match="log_with takes"):
+        sweep("eeqdm", tmp_path / "out", grid={"depth": [1]}, log_with=trackers, **SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_trackers_reach_every_run_by_name(tmp_path, monkeypatch):
+    asked = []
+
+    def trained(config, run, **given):
+        asked.append((run.name, given["log_with"]))
+        return train(config, run, **{**given, "log_with": "none"})
+
+    monkeypatch.setattr(item, "train", trained)
+    found = run_sweep(plan(), tmp_path / "out", log_with=("mlflow", "wandb"))
+    names = {row.name for row in found.table.rows}
+    assert {name for name, _ in asked} == names
+    assert all(given == ["mlflow", "wandb"] for _, given in asked)

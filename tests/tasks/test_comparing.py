@@ -5,16 +5,35 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp, Statevector
 
+from qdm_qiskit.circuits import ExpectationReadout, eeqdm
 from qdm_qiskit.cli.main import EXIT_ERROR
+from qdm_qiskit.diffusion import InterpolatedNoise
 from qdm_qiskit.errors import InvalidOption, UnknownName
-from qdm_qiskit.evaluation.comparison import Comparison, comparison_table
+from qdm_qiskit.evaluation.comparison import Comparison, comparison_table, device_row
+from qdm_qiskit.evaluation.transpile import exact_probabilities, share_in_bases, verdict_of
+from qdm_qiskit.execution.devices import as_backend
+from qdm_qiskit.execution.noisy import NoisyRunner
+from qdm_qiskit.models import Denoiser
 from qdm_qiskit.overview import RunRow
 from qdm_qiskit.reports.comparison_render import draw_comparison
 from qdm_qiskit.reports.figures import png_bytes
+from qdm_qiskit.sampling.readings import Reading
 from qdm_qiskit.tasks import compare, cost
 from qdm_qiskit.tasks.comparing import cost_on_device, listed_devices
+from qdm_qiskit.tasks.run_work import run_work
+from qdm_qiskit.transpiling.passes import (
+    best_trial,
+    layout_trials,
+    select_values,
+    transpile_for,
+)
 from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
 from tests.pages.reading import assert_self_contained
 
@@ -193,3 +212,61 @@ def test_bad_words_are_one_line_before_any_work(qdm, tmp_path, words, told):  # 
     assert told in done.err
     assert done.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_the_signal_of_several_bases_is_that_of_aers_distributions():
+    """Recomputed from Aer's noise and Qiskit's states, for one device and one noisy image."""
+    device = as_backend("fake_quito")
+    terms = (SparsePauliOp(["ZZI", "IZI"]), *map(SparsePauliOp, ("XII", "IYZ", "IIZ")))
+    spec = replace(eeqdm(num_data=2, depth=1), readout=ExpectationReadout(observables=terms))
+    generator = torch.Generator().manual_seed(0)
+    model = Denoiser.from_spec(spec, image_shape=(1, 2, 2), generator=generator)
+    work = run_work(model, InterpolatedNoise(2), num_images=1, shots=100)
+    row = device_row("own", work, "fake_quito", level=3, seeds=[5], shots=100, fractional=False)
+    [call] = [call for job in work.jobs for call in job]
+    reading = Reading.of(call.spec)
+    assert reading.num_circuits > 1
+    isa = transpile_for(call.circuit, device, seed=5, read=reading.qubits)
+    aer, spent, signal = NoisyRunner(device, seed=0), 0.0, 0.0
+    values = call.values[:1]
+    for logical, circuit in zip(
+        reading.circuits(call.circuit, None), reading.circuits(isa, device.target), strict=True
+    ):
+        noisy = aer.exact_probabilities(circuit, select_values(values, logical, circuit))[0]
+        erased = aer.mean_output(circuit)
+        bare = logical.remove_final_measurements(inplace=False)
+        bound = bare.assign_parameters(select_values(values, logical, bare)[0])
+        exact = Statevector(bound).probabilities(list(reading.qubits))
+        difference = exact - erased
+        spent += float(difference @ (noisy - erased))
+        signal += float(difference @ difference)
+    assert row["signal_left"] == pytest.approx(spent / signal, abs=1e-6)
+    assert 0 < row["signal_left"] < 1
+
+
+def test_the_signal_of_a_model_that_reads_values_is_known():
+    settings = {"num_qubits": 3, "uploads": 2, "bricks": 1}
+    [row] = compare("line", "fake_quito", settings=settings, trials=1, shots=100).table.rows
+    assert 0 < row.metrics["signal_left"] < 1.05
+
+
+def test_a_circuit_in_one_basis_has_the_verdict_of_its_report():
+    circuit = QuantumCircuit(2)
+    circuit.ry(Parameter("a"), 0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    device, values = as_backend("fake_quito"), np.array([1.2])
+    best = best_trial(layout_trials(circuit, device, seeds=[1]))
+    exact = exact_probabilities(circuit, values)
+    one = verdict_of(device, circuit, best, values, exact, 100)
+    assert share_in_bases(device, [(circuit, best.circuit)], values, 0.5, 100) == one
+    twice = share_in_bases(device, [(circuit, best.circuit)] * 2, values, 0.5, 100)
+    assert twice.fraction == pytest.approx(one.fraction)
+    # In a basis in which every outcome is as likely as any other there is nothing to lose.
+    blank = QuantumCircuit(2)
+    blank.h([0, 1])
+    blank.rz(circuit.parameters[0], 0)
+    blank.measure_all()
+    flat = best_trial(layout_trials(blank, device, seeds=[1])).circuit
+    both = share_in_bases(device, [(circuit, best.circuit), (blank, flat)], values, 0.5, 100)
+    assert both.fraction == pytest.approx(one.fraction, abs=0.02)

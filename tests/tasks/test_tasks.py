@@ -18,7 +18,7 @@ from qdm_qiskit.errors import (
 )
 from qdm_qiskit.sampling import SamplingConfig, read_calibration
 from qdm_qiskit.sampling import sample as sample_run
-from qdm_qiskit.tasks.hardware import price
+from qdm_qiskit.tasks.hardware_run import price
 
 SMALL = {
     "image_size": 2,

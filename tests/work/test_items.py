@@ -36,6 +36,18 @@ def test_an_item_is_done_once(tmp_path):
     assert read_result(item(), tmp_path) == first
 
 
+def test_what_stands_aside_is_handed_over_and_makes_no_other_item(tmp_path):
+    plain, slow = item(), WorkItem("a", draw, {"name": "a"}, {"seconds": 0.0})
+    assert slow.fingerprint == plain.fingerprint
+    with pytest.raises(TypeError, match="'colour'"):  # so it is handed over
+        do_item(
+            WorkItem("a", draw, {"name": "a"}, {"colour": "red"}), str(tmp_path), versions_here()
+        )
+    first = do_item(slow, str(tmp_path), versions_here())
+    assert do_item(plain, str(tmp_path), versions_here()) == first
+    assert (tmp_path / "a.begun").read_text() == "x"
+
+
 def test_an_item_with_other_arguments_is_another(tmp_path):
     do_item(item(), str(tmp_path), versions_here())
     assert read_result(item(seconds=0.001), tmp_path) is None

@@ -180,15 +180,7 @@ class BudgetTables(LedgerPart):
         now = self._clock()
         new: dict[str, list[tuple[str, float, int]]] = {}
         for run_id, parts in wanted.items():
-            done = {
-                row["part"]
-                for row in tx.read(
-                    "SELECT part FROM intentions WHERE run_id = ? "
-                    "AND state IN ('intended', 'submitted', 'collected')",
-                    run_id,
-                )
-            } | {row["part"] for row in tx.read(UNUSED_RESERVATIONS, run_id)}
-            left = [part for part in parts if part[0] not in done]
+            left = [part for part in parts if not self._provided(tx, run_id, part[0])]
             if left:
                 new[run_id] = left
         if not new:
@@ -220,6 +212,16 @@ class BudgetTables(LedgerPart):
                 parts=[part[0] for part in parts],
             )
 
+    def _provided(self, tx: Transaction, run_id: str, part: str) -> bool:
+        """Return True if a part has an unused reservation, or a job that may use one."""
+        sent = tx.read(
+            "SELECT 1 FROM intentions WHERE run_id = ? AND part = ? "
+            "AND state IN ('intended', 'submitted', 'collected') LIMIT 1",
+            run_id,
+            part,
+        )
+        return bool(sent or tx.read(UNUSED_RESERVATIONS + " AND part = ? LIMIT 1", run_id, part))
+
     def release(self, run_id: str) -> None:
         """Release reservations of a run for jobs that were never sent, or not created."""
         with self._store.write() as tx:
@@ -234,6 +236,17 @@ class BudgetTables(LedgerPart):
                 tx.update("reservations", row["id"], state="released", settled_at=self._clock())
             if rows:
                 self._event(tx, run_id, None, "released", parts=[row["part"] for row in rows])
+
+    def reservation(self, number: int) -> Row | None:
+        """Return one reservation; None if there is none of this number."""
+        rows = self._store.read("SELECT * FROM reservations WHERE id = ?", number)
+        return rows[0] if rows else None
+
+    def reservations_of(self, run_id: str, part: str) -> list[Row]:
+        """Return all reservations for a part of a run, oldest first."""
+        return self._store.read(
+            "SELECT * FROM reservations WHERE run_id = ? AND part = ? ORDER BY id", run_id, part
+        )
 
     def reservations(self, run_id: str) -> list[Row]:
         """Return all reservations of a run, oldest first."""

@@ -321,6 +321,15 @@ class JobTables(LedgerPart):
         )
         return tuple(intention_of(row) for row in rows)
 
+    def intentions_of(self, run_id: str, part: str) -> tuple[Intention, ...]:
+        """Return all intentions of a part of a run, oldest first."""
+        rows = self._store.read(
+            "SELECT * FROM intentions WHERE run_id = ? AND part = ? ORDER BY created_at, attempt",
+            run_id,
+            part,
+        )
+        return tuple(intention_of(row) for row in rows)
+
     def intention(self, tag: str) -> Intention:
         """Return one intention as it stands.
 
@@ -411,6 +420,10 @@ class JobTables(LedgerPart):
         return self._store.read(
             "SELECT * FROM jobs WHERE run_id = ? ORDER BY found_at, job_id", run_id
         )
+
+    def jobs_of(self, tag: str) -> list[Row]:
+        """Return all jobs of a tag, oldest first."""
+        return self._store.read("SELECT * FROM jobs WHERE tag = ? ORDER BY found_at, job_id", tag)
 
     def _intention_row(self, tx: Transaction, tag: str) -> Row:
         rows = tx.read("SELECT * FROM intentions WHERE tag = ?", tag)

@@ -40,6 +40,9 @@ class Table:
 
     name: str
     columns: Mapping[str, str]
+    indexes: tuple[tuple[str, ...], ...] = ()
+    """Columns by which rows are looked up, so that the cost of a job does not grow with their
+    number."""
 
     @property
     def key(self) -> str:
@@ -53,6 +56,14 @@ class Table:
             for column, kind in self.columns.items()
         ]
         return f"CREATE TABLE {self.name} ({', '.join(columns)})"
+
+    def create_indexes(self) -> list[str]:
+        """Return the SQL that creates its indexes, where they are not there yet."""
+        return [
+            f"CREATE INDEX IF NOT EXISTS {self.name}_by_{'_'.join(columns)} "
+            f"ON {self.name} ({', '.join(columns)})"
+            for columns in self.indexes
+        ]
 
 
 class Transaction:
@@ -130,10 +141,11 @@ _CANCELLED_BEFORE = ("cancelled before it was sent", "cancelled, ")
 """Beginnings of the reason of a cancelled run that was recorded as ``failed``."""
 
 
-def _table(name: str, columns: str) -> Table:
-    """Return a table from ``"key TYPE, column TYPE, ..."``."""
+def _table(name: str, columns: str, *indexes: str) -> Table:
+    """Return a table from ``"key TYPE, column TYPE, ..."``, with indexes ``"column, column"``."""
     pairs = (column.partition(" ") for column in columns.split(", "))
-    return Table(name, {column: kind for column, _, kind in pairs})
+    by = tuple(tuple(each.split(", ")) for each in indexes)
+    return Table(name, {column: kind for column, _, kind in pairs}, by)
 
 
 TABLES = (
@@ -147,6 +159,9 @@ TABLES = (
         "id INTEGER, budget TEXT, run_id TEXT, part TEXT, seconds REAL, shots INTEGER, "
         "state TEXT, spent_seconds REAL, spent_shots INTEGER, reserved_at REAL, "
         "settled_at REAL",
+        "run_id, part",
+        # With all that a budget's sums read: they do not go through the rows.
+        "budget, state, settled_at, seconds, shots, spent_seconds, spent_shots",
     ),
     _table(
         "runs",
@@ -159,12 +174,16 @@ TABLES = (
         "tag TEXT, run_id TEXT, part TEXT, attempt INTEGER, payload_sha256 TEXT, "
         "reservation INTEGER, backend TEXT, instance TEXT, mode TEXT, session_id TEXT, "
         "state TEXT, job_id TEXT, created_at REAL, updated_at REAL",
+        "run_id, part",
+        "reservation",
     ),
     _table(
         "jobs",
         "job_id TEXT, tag TEXT, run_id TEXT, part TEXT, backend TEXT, instance TEXT, "
         "role TEXT, state TEXT, seconds REAL, usage_status TEXT, reason TEXT, found_at REAL, "
         "updated_at REAL",
+        "tag",
+        "run_id",
     ),
     _table(
         "sessions",
@@ -179,14 +198,16 @@ TABLES = (
     _table(
         "events",
         "id INTEGER, at REAL, run_id TEXT, part TEXT, kind TEXT, detail TEXT",
+        "run_id, part",
+        "kind, at",
     ),
 )
 """Times are seconds since 1970. ``part`` is ``step-0010`` or ``calibration-0001``."""
 
 
 UNUSED_RESERVATIONS = (
-    "SELECT id, part FROM reservations WHERE run_id = ? AND state = 'held' AND id NOT IN "
-    "(SELECT reservation FROM intentions)"
+    "SELECT id, part FROM reservations WHERE run_id = ? AND state = 'held' AND NOT EXISTS "
+    "(SELECT 1 FROM intentions WHERE intentions.reservation = reservations.id)"
 )
 """SQL for the reservations of a run that no job has used."""
 

@@ -291,8 +291,25 @@ class Store:
             if seq is not None and log.complete and log.seq >= seq and self._rows_differ(log):
                 self._set_aside("its rows are not those of its log")
                 self._create(log)
+            self._add_indexes()
         except sqlite3.DatabaseError as error:
             raise self._failure(error) from error
+
+    def _add_indexes(self) -> None:
+        """Make the indexes of a file that an earlier version wrote."""
+        connection = self._connection
+        assert connection is not None
+        there = {
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")
+        }
+        wanted = [sql for table in self._tables.values() for sql in table.create_indexes()]
+        missing = [sql for sql in wanted if sql.split()[5] not in there]
+        if missing:
+            connection.execute("BEGIN IMMEDIATE")
+            for sql in missing:
+                connection.execute(sql)
+            connection.execute("COMMIT")
 
     def _inspect(self) -> int | None:
         """Open and check the file; return its last transaction, None if it holds no ledger yet.
@@ -326,7 +343,8 @@ class Store:
             self._inode = self.path.stat().st_ino
             if application == 0:
                 return None
-            [(check,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
+            # Unlike quick_check it compares indexes with rows, which decide what is found.
+            [(check,)] = connection.execute("PRAGMA integrity_check(1)").fetchall()
             if check != "ok" or not {"store_state", *self._tables} <= names:
                 raise sqlite3.DatabaseError(str(check) if check != "ok" else "tables are missing")
             [(seq,)] = connection.execute("SELECT seq FROM store_state").fetchall()
@@ -414,6 +432,8 @@ class Store:
         connection.execute("INSERT INTO store_state VALUES (?)", (log.seq,))
         for table in self._tables.values():
             connection.execute(table.create())
+            for index in table.create_indexes():
+                connection.execute(index)
         for name, rows in log.snapshot.items():
             for row in rows:
                 insert_row(connection, self._tables[name], row)

@@ -182,7 +182,7 @@ def draft_plan(
     """
     from ...sampling import load_run
     from ...sampling.loader_choice import AUTO
-    from ...sampling.sample import best_loader
+    from ...sampling.trained_run import best_loader
 
     chosen = chosen_target(config, target)
     config.options.check_target(str(chosen), is_qpu=chosen.kind == "ibm")

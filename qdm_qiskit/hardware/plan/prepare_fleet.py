@@ -324,7 +324,7 @@ def _with_loader(run: Path, config: PlanConfig, progress: Progress) -> PlanConfi
     """Return options with the loader's own name, where ``auto`` has to choose: once for all."""
     from ...sampling import load_run
     from ...sampling.loader_choice import AUTO
-    from ...sampling.sample import best_loader
+    from ...sampling.trained_run import best_loader
 
     if config.loader is None or not config.loader.startswith(AUTO):
         return config

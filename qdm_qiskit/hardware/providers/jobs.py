@@ -241,7 +241,7 @@ class RunJobs:
 
     def latest(self, part: str) -> Intention | None:
         """Return the last attempt of a part."""
-        found = [each for each in self.ledger.intentions(self.run.run_id) if each.part == part]
+        found = self.ledger.intentions_of(self.run.run_id, part)
         return max(found, key=lambda each: each.attempt, default=None)
 
     def store(

@@ -98,9 +98,7 @@ class Sender:
         return self._ledger.intention(intention.tag)
 
     def _intend(self, request: Request) -> Intention:
-        earlier = [
-            each for each in self._ledger.intentions(request.run_id) if each.part == request.part
-        ]
+        earlier = self._ledger.intentions_of(request.run_id, request.part)
         attempt = 1 + max((each.attempt for each in earlier), default=0)
         return self._ledger.intend(
             tag=request.tag(attempt),

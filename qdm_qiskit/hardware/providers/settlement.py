@@ -81,9 +81,7 @@ class Settlement:
         try:
             self._sender.resolve(intention.tag)  # a duplicate may have appeared late
             usage: dict[str, float] = {}
-            for row in self._ledger.jobs(self._run_id):
-                if row["tag"] != intention.tag:
-                    continue
+            for row in self._ledger.jobs_of(intention.tag):
                 job_id = str(row["job_id"])
                 if row["role"] == "duplicate" and self._collector.ended(job_id) is None:
                     return None
@@ -125,8 +123,8 @@ class Settlement:
             return None
         held = [
             float(row["seconds"] or 0.0)
-            for row in self._ledger.reservations(self._run_id)
-            if row["part"] == part and row["state"] == "held"
+            for row in self._ledger.reservations_of(self._run_id, part)
+            if row["state"] == "held"
         ]
         own = held[-1] if held else 0.0
         generous = RUNAWAY_FACTOR * own + RUNAWAY_SECONDS
@@ -149,15 +147,14 @@ class Settlement:
                 self._say(f"{intention.part}: its cost is not known yet and is reserved again")
 
     def _known_jobs(self, intention: Intention) -> set[str]:
-        rows = self._ledger.jobs(self._run_id)
-        return {str(row["job_id"]) for row in rows if row["tag"] == intention.tag}
+        return {str(row["job_id"]) for row in self._ledger.jobs_of(intention.tag)}
 
     def _reserved(self, intention: Intention) -> tuple[float, int]:
         """Return the seconds and shots that were reserved."""
-        for row in self._ledger.reservations(self._run_id):
-            if row["id"] == intention.reservation:
-                return float(row["seconds"] or 0.0), int(row["shots"] or 0)
-        return 0.0, 0
+        row = self._ledger.reservation(intention.reservation)
+        if row is None or row["run_id"] != self._run_id:
+            return 0.0, 0
+        return float(row["seconds"] or 0.0), int(row["shots"] or 0)
 
     def _say(self, text: str) -> None:
         self._progress(Message(text))

@@ -20,6 +20,7 @@ from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, iso
 from ..ledger.schema import RunState, State
 from ..plan.fleet_plan import FleetPlan
 from ..plan.planned_files import read_inputs
+from ..plan.planned_state import planned_state
 from ..plan.run_plan import RunPlan, read_plan
 from .replay import ROUNDING, Replay, recorded_state, replay
 
@@ -175,19 +176,7 @@ def _run_state(plan: RunPlan, ledger: Ledger | None) -> RunState:
             return ledger.run_state(plan.run_id)
     except MissingData:
         pass
-    return RunState(
-        run_id=plan.run_id,
-        state="planned",
-        step=len(plan.steps),
-        total_steps=len(plan.steps),
-        jobs=0,
-        seconds_estimated=plan.total_seconds,
-        seconds_charged=0.0,
-        reason=None,
-        budget=plan.budget,
-        plan_sha256=plan.content_sha256,
-        updated_at=0.0,
-    )
+    return planned_state(plan)
 
 
 def _state(

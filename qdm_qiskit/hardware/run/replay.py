@@ -6,95 +6,44 @@ versions of the libraries; a replay says whether they are the stored ones.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...archives import Headers, read_arrays
 from ...arguments import checked_path
-from ...errors import CalibrationMismatch, InvalidData, MissingData
-from ...execution.distributions import (
-    hellinger_fidelity,
-    normalized,
-    shot_noise_distance,
-    total_variation_distance,
-)
-from ...mitigation.device_fit import DeviceFit
+from ...errors import CalibrationMismatch, MissingData
 from ...mitigation.readout import ReadoutCalibration
 from ..ledger.output_files import StoredOutputs, read_outputs
 from ..ledger.run_files import (
-    IMAGES,
-    StoredCounts,
-    calibration_for,
     counts_path,
     read_calibrations,
     read_counts,
     read_refits,
 )
 from ..ledger.trained_files import TRAINED, StoredTraining, read_training
-from ..plan.calibration_reuse import calibration_of, check_calibration
+from ..plan.calibration_reuse import calibration_of
 from ..plan.planned_files import check_files
-from ..plan.refit_reuse import check_refit
 from ..plan.run_plan import RunPlan, read_plan
-from .job_requests import check_shapes
-from .parts import Answered, Unanswered
+from .parts import Unanswered
+from .recorded_step import RecordedStep, StepReplay, calibration_name, compared, step_counts
 from .reverse_chain import PlannedChain, probabilities_of
+from .stored_images import stored_trajectory
 
 if TYPE_CHECKING:
-    from ...execution.calls import CallResult, CircuitCall
     from ...sampling import Sampler
     from ...sampling.coherent import ChainResult
-    from .call_chain import CallChain, CallJob, PlannedTarget
-    from .call_results import CallCounts
+    from .call_chain import CallChain, PlannedTarget
 
-__all__ = ["ROUNDING", "RecordedState", "Replay", "StepReplay", "recorded_state", "replay"]
+__all__ = ["ROUNDING", "RecordedState", "Replay", "recorded_state", "replay"]
 
 ROUNDING = 1e-6
 """Largest difference of images in [0, 1] from stored ones that another processor may make; counts are
 compared by their hashes."""
-MOST_HEADERS = 1 << 12
-"""Most bytes of all headers of the arrays of images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepReplay:
-    """One step against the exact distribution of the same circuits; means over the images.
-
-    Of a step of several calls they are means over all rows of all its circuits.
-    """
-
-    step: int
-    """t."""
-    shots: int
-    """Shots that ran for each image."""
-    job_id: str
-    """Id of the job; of several the ids in their order, with spaces between them."""
-    shot_distance: float | None
-    """Total variation distance that shot noise alone leaves, in the mean over draws; None, as the
-    others, of an Estimator's values, and of a QNN of too many qubits for exact distributions."""
-    raw_distance: float | None
-    """Total variation distance of the raw frequencies from the exact distribution."""
-    raw_fidelity: float | None
-    """Hellinger fidelity of the same."""
-    mitigated_distance: float | None
-    """After mitigation; None without it."""
-    mitigated_fidelity: float | None
-    calibration: str | None
-    """Name of the calibration that was used."""
-    standard_error: float | None = None
-    """Of steps of several calls the root mean square standard error of the calls' outputs, by the
-    shots, those of a readout calibration among them; None where it is not known."""
-    kept: float | None = None
-    """Mean share of the shots that passed a post-selection; None where there is none."""
-    call_errors: dict[str, float] = field(default_factory=dict)
-    """The same of each call by its name, and of values that layers make of several outputs, such as
-    trained observables."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -230,7 +179,7 @@ def replay(folder: Path, *, sampler: Sampler | None = None) -> Replay:
     walk = _one_circuit if plan.calls is None else partial(_calls, sampler=sampler)
     path, steps, whole = walk(plan, calibrations)
     trajectory = np.stack(path)
-    kept = _stored_trajectory(folder, plan)
+    kept = stored_trajectory(folder, plan)
     difference = None
     if kept is not None:
         same = kept.shape == trajectory.shape
@@ -281,7 +230,7 @@ def recorded_state(plan: RunPlan) -> RecordedState:
 
         chain = CallChain(plan)
         memory = chain.memory
-        record = _RecordedStep(plan, calibrations, exact=False)
+        record = RecordedStep(plan, calibrations, exact=False)
         target = PlannedTarget(plan, record.answer)
         walked = _walked_calls(plan, chain, target)
     steps, state = 0, None
@@ -299,8 +248,8 @@ def _walked_circuit(
         stored = read_counts(counts_path(plan.folder, planned.name))
         if stored is None:
             return
-        counts = _step_counts(plan, stored, planned.name)
-        used = _calibration_name(plan, calibrations, stored.info.ran_at)
+        counts = step_counts(plan, stored, planned.name)
+        used = calibration_name(plan, calibrations, stored.info.ran_at)
         chain.advance(probabilities_of(plan, counts, calibrations[used] if used else None))
         yield
 
@@ -323,11 +272,11 @@ def _one_circuit(
         stored = read_counts(counts_path(plan.folder, planned.name), [shape])
         if stored is None:
             break
-        counts = _step_counts(plan, stored, planned.name)
-        used = _calibration_name(plan, calibrations, stored.info.ran_at)
+        counts = step_counts(plan, stored, planned.name)
+        used = calibration_name(plan, calibrations, stored.info.ran_at)
         exact = chain.exact_probabilities()
         probabilities = probabilities_of(plan, counts, calibrations[used] if used else None)
-        steps.append(_compared(planned.step, stored, counts, probabilities, exact, used))
+        steps.append(compared(planned.step, stored, counts, probabilities, exact, used))
         chain.advance(probabilities)
         path.append(chain.images())
     return path, steps, None
@@ -340,7 +289,7 @@ def _calls(
     from .call_chain import CallChain, PlannedTarget
     from .whole_chain import chain_of_calls
 
-    record = _RecordedStep(plan, calibrations)
+    record = RecordedStep(plan, calibrations)
     chain = chain_of_calls(plan, sampler)
     target = PlannedTarget(plan, record.answer, record.see, record.note)
     path, steps = [chain.images()], []
@@ -360,7 +309,7 @@ def _qnn(plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) -> Replay:
     from .qnn_chain import MOST_EXACT_QUBITS, QnnChain
 
     assert plan.qnn is not None
-    record = _RecordedStep(plan, calibrations, exact=plan.qnn.qubits <= MOST_EXACT_QUBITS)
+    record = RecordedStep(plan, calibrations, exact=plan.qnn.qubits <= MOST_EXACT_QUBITS)
     stored = read_outputs(plan.folder, plan.qnn.count)
     answer = None
     with suppress(Unanswered):
@@ -385,7 +334,7 @@ def _training(plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) -> Rep
 
     assert plan.calls is not None
     wide = max(each.plan.qubits for each in plan.calls.circuits)
-    record = _RecordedStep(plan, calibrations, exact=wide <= MOST_EXACT_QUBITS)
+    record = RecordedStep(plan, calibrations, exact=wide <= MOST_EXACT_QUBITS)
     chain, steps = TrainingChain(plan), list[StepReplay]()
     target = PlannedTarget(plan, record.answer, record.see)
     for planned in plan.steps:
@@ -437,131 +386,6 @@ def _weights_apart(
     return max(apart) or float("inf")  # what differs is neither a weight nor a loss
 
 
-class _RecordedStep:
-    """Recorded step, which answers its calls and compares them with the exact ones."""
-
-    def __init__(
-        self,
-        plan: RunPlan,
-        calibrations: dict[str, ReadoutCalibration],
-        *,
-        exact: bool = True,
-    ) -> None:
-        from .call_results import ExactDistributions
-
-        self._plan, self._calibrations = plan, calibrations
-        self._refits = {} if plan.refit is None else read_refits(plan.folder)
-        self._engines = ExactDistributions() if exact else None
-        self.clear()
-
-    def clear(self) -> None:
-        """Begin a step."""
-        self._stored: list[StoredCounts] = []
-        self._used: str | None = None
-        self._pairs: list[tuple[np.ndarray, np.ndarray | None, np.ndarray]] = []
-        self._drawn: list[np.ndarray] = []
-        self._errors: dict[str, list[np.ndarray]] = {}
-        self._noted: dict[str, list[np.ndarray]] = {}
-        self._kept: list[np.ndarray] = []
-
-    def answer(self, jobs: Sequence[CallJob]) -> list[Answered]:
-        """Return the counts of jobs from disk."""
-        found = []
-        for job in jobs:
-            stored = read_counts(counts_path(self._plan.folder, job.name), job.shapes)
-            if stored is None:
-                raise Unanswered
-            check_shapes(self._plan.run_id, job.name, stored, job.shapes)
-            used = _calibration_name(self._plan, self._calibrations, stored.info.ran_at)
-            self._used = used
-            self._stored.append(stored)
-            fit = _refit_for(self._plan, self._refits, stored.info.ran_at)
-            found.append(Answered(stored, self._calibrations[used] if used else None, fit))
-        return found
-
-    def note(self, name: str, errors: np.ndarray) -> None:
-        """Keep the errors of what a layer makes of several outputs."""
-        self._noted.setdefault(name, []).append(errors)
-
-    def see(self, call: CircuitCall, counts: CallCounts, result: CallResult) -> None:
-        """Keep a call's distributions beside the exact ones, its errors and its kept shots."""
-        if result.standard_errors is not None:
-            self._errors.setdefault(call.name, []).append(result.standard_errors.ravel())
-        if result.kept is not None:
-            self._kept.append(result.kept)
-        if self._engines is None:
-            return
-        mended = counts.mended or (None,) * len(counts.counts)
-        exact = self._engines.of(call)
-        self._pairs += zip(counts.raw, mended, exact, strict=True)
-        shots = call.shots or min(each.info.shots for each in self._stored)
-        self._drawn += [shot_noise_distance(each, shots) for each in exact]
-
-    def summary(self, step: int) -> StepReplay:
-        """Return the step against the exact distributions."""
-        shots = min(each.info.shots for each in self._stored)
-
-        def mean(rows: Sequence[np.ndarray]) -> float | None:
-            if not rows:
-                return None
-            return float(np.mean(np.concatenate([np.atleast_1d(each) for each in rows])))
-
-        mended = [(m, e) for _, m, e in self._pairs if m is not None]
-        return StepReplay(
-            step=step,
-            shots=shots,
-            job_id=" ".join(each.info.job_id for each in self._stored),
-            shot_distance=mean(self._drawn),
-            raw_distance=mean([total_variation_distance(r, e) for r, _, e in self._pairs]),
-            raw_fidelity=mean([hellinger_fidelity(r, e) for r, _, e in self._pairs]),
-            mitigated_distance=mean([total_variation_distance(m, e) for m, e in mended]),
-            mitigated_fidelity=mean([hellinger_fidelity(m, e) for m, e in mended]),
-            calibration=self._used,
-            standard_error=_root_mean_square([e for each in self._errors.values() for e in each])
-            if self._errors
-            else None,
-            kept=mean(self._kept),
-            call_errors={
-                name: _root_mean_square(each) for name, each in (self._errors | self._noted).items()
-            },
-        )
-
-
-def _root_mean_square(errors: Sequence[np.ndarray]) -> float:
-    return float(np.sqrt(np.mean(np.concatenate([each.ravel() for each in errors]) ** 2)))
-
-
-def _step_counts(plan: RunPlan, stored: StoredCounts, name: str) -> np.ndarray:
-    shape = (plan.num_images, 1 << plan.circuit.qubits)
-    if len(stored.counts) != 1 or stored.counts[0].shape != shape:
-        raise InvalidData(
-            f"The counts of {name} have the shapes {[each.shape for each in stored.counts]}, not "
-            f"{shape}; they belong to another run."
-        )
-    return stored.counts[0]
-
-
-def _calibration_name(
-    plan: RunPlan, calibrations: dict[str, ReadoutCalibration], ran_at: float
-) -> str | None:
-    if plan.calibration is None:
-        return None
-    name = calibration_for(calibrations, ran_at, plan.calibration.ttl_seconds)
-    if name is None:
-        raise CalibrationMismatch(
-            f"Run {plan.run_id} mitigates the readout, but its record holds no calibration within "
-            f"{plan.calibration.ttl_seconds / 3600:.1f} h of the counts; `qdm run resume` takes one."
-        )
-    check_calibration(
-        calibrations[name],
-        backend=plan.backend,
-        qubits=plan.measured_qubits,
-        ttl_seconds=plan.calibration.ttl_seconds,
-        at=ran_at,
-    )
-    return name
-
-
 def _check_calibration(
     plan: RunPlan, folder: Path, name: str, calibration: ReadoutCalibration
 ) -> None:
@@ -579,20 +403,6 @@ def _check_calibration(
         )
 
 
-def _refit_for(plan: RunPlan, refits: dict[str, DeviceFit], ran_at: float) -> DeviceFit | None:
-    """Return the refit of counts; None of a plan without one."""
-    if plan.refit is None:
-        return None
-    name = calibration_for(refits, ran_at, plan.refit.ttl_seconds)
-    if name is None:
-        raise CalibrationMismatch(
-            f"Run {plan.run_id} is refitted to its device, but its record holds no refit within "
-            f"{plan.refit.ttl_seconds / 3600:.1f} h of the counts; `qdm run resume` takes one."
-        )
-    check_refit(refits[name], plan, ran_at)
-    return refits[name]
-
-
 def _check_refits(plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) -> None:
     """Refuse a refit that its own counts do not give; one taken over has no counts here.
 
@@ -607,68 +417,9 @@ def _check_refits(plan: RunPlan, calibrations: dict[str, ReadoutCalibration]) ->
         stored = read_counts(counts_path(plan.folder, name), job.shapes)
         if stored is None:
             continue
-        used = _calibration_name(plan, calibrations, stored.info.ran_at)
+        used = calibration_name(plan, calibrations, stored.info.ran_at)
         again = fit_of(plan, job, stored, calibrations[used] if used else None)
         if not fit.agrees(again):
             raise CalibrationMismatch(
                 f"{plan.folder / name}.json is not what the counts of {name} give; it was changed."
             )
-
-
-def _compared(
-    step: int,
-    stored: StoredCounts,
-    counts: np.ndarray,
-    probabilities: np.ndarray,
-    exact: np.ndarray,
-    calibration: str | None,
-) -> StepReplay:
-    raw = normalized(counts)
-    mitigated = None if calibration is None else probabilities
-
-    def distance(p: np.ndarray) -> float:
-        return float(np.mean(total_variation_distance(p, exact)))
-
-    def fidelity(p: np.ndarray) -> float:
-        return float(np.mean(hellinger_fidelity(p, exact)))
-
-    return StepReplay(
-        step=step,
-        shots=stored.info.shots,
-        job_id=stored.info.job_id,
-        shot_distance=float(np.mean(shot_noise_distance(exact, stored.info.shots))),
-        raw_distance=distance(raw),
-        raw_fidelity=fidelity(raw),
-        mitigated_distance=None if mitigated is None else distance(mitigated),
-        mitigated_fidelity=None if mitigated is None else fidelity(mitigated),
-        calibration=calibration,
-    )
-
-
-def _stored_trajectory(folder: Path, plan: RunPlan) -> np.ndarray | None:
-    """Return the images of all steps that the run stored; None before it is done.
-
-    A file of more than a run of this plan has is refused before it is unpacked.
-    """
-    path = folder / IMAGES
-    assert plan.image_shape is not None  # of a model's plan
-    each = 8 * plan.num_images * math.prod(plan.image_shape)
-    most = each * (len(plan.steps) + 2) + MOST_HEADERS  # x_T, after each step, and x_0 once more
-    if not path.exists():
-        return None
-    try:
-        arrays = read_arrays(path, most_bytes=most, check=_check_images)
-        trajectory = arrays["trajectory"]
-        if not np.array_equal(arrays["images"], trajectory[-1]):
-            raise InvalidData("its images are not the last of its trajectory")
-    except Exception as error:  # zip, numpy and key errors alike
-        raise InvalidData(f"{path} cannot be used: {error}.") from error
-    return trajectory
-
-
-def _check_images(headers: Headers) -> None:
-    """Refuse what are no images of a run, before they are unpacked."""
-    for name, each in headers.items():
-        axes = {"images": 4, "trajectory": 5}.get(name)
-        if axes != each.ndim or each.dtype.kind != "f":
-            raise InvalidData(f"{name} of shape {each.shape} and type {each.dtype}")
