@@ -162,7 +162,7 @@ def scan_picture(scans: Mapping[str, GradientScan], title: str) -> bytes:
         axes.errorbar(
             sizes,
             values,
-            [below, above],
+            [below.tolist(), above.tolist()],  # of one point Matplotlib 3.10 would ask an array
             fmt="o-",
             markersize=3,
             capsize=2,
