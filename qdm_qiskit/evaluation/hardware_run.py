@@ -223,10 +223,10 @@ def _chip(plan: RunPlan) -> ChipErrors | None:
     if layout is None or not is_device_name(plan.backend):
         return None
     try:
-        backend = as_backend(plan.backend)
-    except QdmError:  # gone, damaged, or of another content: the record does not need it
+        backend, circuits = as_backend(plan.backend), read_all_circuits(plan)[0]
+    except QdmError:  # gone, damaged, or of another version: the record does not need them
         return None
-    return chip_errors(backend, layout, read_all_circuits(plan)[0])
+    return chip_errors(backend, layout, circuits)
 
 
 def qnn_numbers(found: Replay) -> dict[str, Any]:

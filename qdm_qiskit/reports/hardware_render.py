@@ -219,7 +219,7 @@ def _chip(report: dict[str, Any], pictures: HardwarePictures) -> list[Part]:
     if pictures.chip is None:
         if report["circuit"]["expected_success"] is None:
             return []  # no device at all
-        said = "its errors are known where it is, and not on this machine."
+        said = "its errors, or the circuits, cannot be read on this machine."
         return [Notes([f"{report['backend']} is not drawn: {said}"])]
     return [chip_part(pictures.chip, report["backend"])]
 

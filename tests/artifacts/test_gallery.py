@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.metadata import version
 
 import pytest
+from packaging.version import Version
 from qiskit import qasm3
 
 from qdm_qiskit.circuits import TEMPLATES
@@ -15,6 +17,9 @@ from tests.helpers import ROOT
 
 GALLERY = ROOT / "circuits"
 STALE = "stale: run `make gallery`"
+drawn_by_the_same = pytest.mark.skipif(
+    Version(version("matplotlib")) < Version("3.11"), reason="drawn by Matplotlib 3.11"
+)
 
 
 def facts() -> list[dict]:
@@ -55,6 +60,7 @@ def test_each_template_has_counts_on_the_device():
         assert 0 < device["gate_success"] <= 1
 
 
+@drawn_by_the_same
 @pytest.mark.slow
 def test_the_whole_committed_gallery_is_the_generated_one():
     _, generated = render_gallery()
@@ -63,6 +69,7 @@ def test_the_whole_committed_gallery_is_the_generated_one():
         assert (GALLERY / name).read_bytes() == content, f"{name} is {STALE}"
 
 
+@drawn_by_the_same
 def test_one_template_anew():
     """The quick form of the test above: facts and drawing of one template, transpiled again."""
     for name, content in render_gallery([Entry(template=TEMPLATES["conv_unit"])])[1].items():

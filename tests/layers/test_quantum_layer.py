@@ -59,7 +59,8 @@ def test_probability_layer_against_qiskit(make, guided):
     angles = np.pi * np.tanh(layer.weights.detach().numpy())
     for row in range(4):
         start = np.zeros(16)
-        start[::2] = torch.nn.functional.normalize(vectors[row], dim=0).numpy()  # data on the ancilla's zeros
+        # data on the ancilla's zeros
+        start[::2] = torch.nn.functional.normalize(vectors[row], dim=0).numpy()
         given = {} if labels is None else {spec.inputs[0]: float(labels[row, 0])}
         bound = spec.circuit.assign_parameters(
             {**dict(zip(spec.weights, angles, strict=True)), **given}

@@ -14,8 +14,10 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import pytest
+from packaging.version import Version
 
 from qdm_qiskit.errors import BudgetExceeded, OutputNotWritable, QdmError
 from qdm_qiskit.hardware.ibm.account import ServiceHandle
@@ -33,6 +35,8 @@ LISTING = {"method": "GET", "path": r"^/jobs\?"}
 METRICS = {"method": "GET", "path": "/metrics$"}
 OPEN = {"method": "POST", "path": "^/sessions$"}
 CLOSE = {"method": "PATCH", "path": "^/sessions/"}
+
+CLIENT = Version(version("qiskit-ibm-runtime"))
 
 Rule = dict[str, object]
 
@@ -137,6 +141,8 @@ def one_line(error: BaseException) -> str:
 
 @pytest.mark.parametrize("row", SURVIVED, ids=lambda row: row.name)
 def test_survived(server, root, run, naps, row):
+    if row.name == "token refused before the POST" and Version("0.51") > CLIENT:
+        pytest.skip("this client asks for no backends right before a POST")
     server.change(queue_seconds=0.3 if row.cancelled else 0.0)
     for rule in row.rules:
         server.fault(**rule)
