@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..archives import read_arrays
 from ..arguments import checked_path
 from ..data import Dataset, LoadedData, RowFormat, Split, load_with_source, row_format
 from ..data.npz import read_npz
@@ -23,6 +22,7 @@ from ..models.line import Line
 from ..rng import derived_seed
 from ..sampling import Sampler, SamplingConfig, TrainedRun, load_run, sample
 from ..sampling.samples import SCHEMA as SAMPLES_SCHEMA
+from ..sampling.samples import read_images
 from ..sampling.schedulers import planned_chain
 from ..training import RunConfig, run_from_dict
 from ..training.beside import FOLDER as BESIDE
@@ -222,12 +222,13 @@ def samples_subject(folder: Path) -> Subject:
     except InvalidOption as error:
         raise InvalidCheckpoint(f"{folder / 'manifest.json'} cannot be used: {error}") from error
     path = folder / "samples.npz"
+    sampling = manifest.get("sampling")
+    count = sampling.get("num_images") if isinstance(sampling, dict) else None
     try:
-        images = read_arrays(path, ["images"])["images"]
-    except (InvalidData, KeyError) as error:
+        images = read_images(path, count if isinstance(count, int) else None)
+    except InvalidData as error:
         raise InvalidData(f"{path} holds no samples of `qdm sample`: {error}.") from error
     check_images(images, f"samples in {folder}")
-    sampling = manifest.get("sampling")
     target = sampling.get("target", "engine") if isinstance(sampling, dict) else "engine"
     channels, height, width = images.shape[1:]
     return Subject(

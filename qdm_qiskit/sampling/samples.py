@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..archives import Headers, read_arrays
 from ..arguments import checked_path
 from ..data import RowFormat, save_grid
 from ..data.rows import row_format_from_dict
@@ -22,7 +23,15 @@ from .device import (
 )
 from .shown import samples_card, summary
 
-__all__ = ["OUTPUTS", "SCHEMA", "Samples", "check_output", "read_calibration", "write_samples"]
+__all__ = [
+    "OUTPUTS",
+    "SCHEMA",
+    "Samples",
+    "check_output",
+    "read_calibration",
+    "read_images",
+    "write_samples",
+]
 
 SCHEMA = "qdm-samples/1"
 OUTPUTS = ("samples.npz", "samples.png", "samples.csv", "calibration.json", "manifest.json")
@@ -132,6 +141,34 @@ def check_output(folder: Path) -> None:
                 f"{folder} holds a file {name} already, which is not overwritten; choose another "
                 "folder."
             )
+
+
+def read_images(path: Path, count: int | None) -> np.ndarray:
+    """Read the images of a file that holds them under this name.
+
+    Args:
+        path: ``samples.npz``, or ``images.npz`` of a hardware run.
+        count: Images that its record says; a file of others is refused before it is unpacked. None
+            if there is no record.
+
+    Returns:
+        ``(count, channels, height, width)`` floats.
+
+    Raises:
+        InvalidData: If it holds something else, or is damaged. The message is the bare reason.
+    """
+
+    def check(headers: Headers) -> None:
+        found = headers.get("images")
+        if found is None:
+            raise InvalidData("it holds no images")
+        if found.ndim != 4 or found.dtype.kind != "f" or count not in (None, found.shape[0]):
+            number = "any number of" if count is None else count
+            raise InvalidData(
+                f"it holds {found.dtype} of shape {found.shape} and not {number} images"
+            )
+
+    return read_arrays(path, ["images"], check=check)["images"]
 
 
 def read_calibration(path: Path) -> ReadoutCalibration:

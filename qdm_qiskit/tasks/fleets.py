@@ -13,7 +13,6 @@ from typing import Any, final
 
 import numpy as np
 
-from ..archives import read_arrays
 from ..arguments import checked_path, checked_text
 from ..errors import InvalidData, InvalidOption, MissingData
 from ..execution.devices import DeviceLike
@@ -36,6 +35,7 @@ from ..hardware.run.fleet_results import (
 from ..hardware.run.verify import Verification, verify_run
 from ..notebook import card, one_line, table
 from ..progress import Message, Progress, silent
+from ..sampling.samples import read_images
 from .hardware import check_budget_of, config_of, look_for
 from .hardware_run import HardwareRun
 from .recorded_runs import ROOT, fleet_folders, folder_of, root_folder, run_folders
@@ -98,8 +98,8 @@ class Fleet:
         if not path.is_file():
             return None
         try:
-            return read_arrays(path)["images"]
-        except (InvalidData, KeyError) as error:
+            return read_images(path, self.plan.num_images)
+        except InvalidData as error:
             raise InvalidData(
                 f"{path} cannot be used: {error}; move it away, and `qdm run resume` makes it again."
             ) from error

@@ -306,6 +306,11 @@ def test_empty_and_damaged_folders_are_refused(run, tmp_path):
         samples_subject(tmp_path)
     folder = tmp_path / "samples"
     write_samples(sample(load_run(run), SamplingConfig(num_images=40)), folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["sampling"]["num_images"] = 41
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InvalidData, match="and not 41 images"):
+        samples_subject(folder)
     content = (folder / "samples.npz").read_bytes()
     (folder / "samples.npz").write_bytes(content[: len(content) // 2])
     with pytest.raises(InvalidData, match="holds no samples"):
