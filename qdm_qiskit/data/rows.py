@@ -91,7 +91,7 @@ class RowFormat:
     ...     Column(name="colour", kind="category", high=1, categories=("red", "blue")),
     ... ))
     >>> images = form.images(np.array([[1.0, 1], [2.5, 0]]))
-    >>> images[:, 0].round(3).tolist()
+    >>> images[:, 0].astype(float).round(3).tolist()
     [[[0.1, 0.1], [0.9, 0.0]], [[0.7, 0.9], [0.1, 0.0]]]
     >>> form.values(images).tolist()
     [[1.0, 1.0], [2.5, 0.0]]
@@ -304,7 +304,7 @@ class RowDataset(Dataset):
     ...         return table_rows({"side": side, "area": side**2, "kind": kind}, "kind",
     ...                           order=self.classes)
     >>> load_dataset(Boxes(), image_size=2, test_fraction=0.25).train.images.shape
-    (15, 1, 2, 2)
+    (16, 1, 2, 2)
     """
 
     @abstractmethod

@@ -107,7 +107,7 @@ def scan_circuit(
 
     >>> found = scan_circuit("eeqdm", {"depth": [1, 2]}, samples=20, repeats=2)
     >>> [(row.options["depth"], row.metrics["parameters"]) for row in found.table.rows]
-    [('1', 6), ('2', 12)]
+    [('1', 9), ('2', 18)]
     """
     checked_text(template, "template", "a circuit's name, which workers know too")
     whole_threads(threads)

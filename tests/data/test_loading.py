@@ -103,7 +103,7 @@ def test_options_are_checked(options, message):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UnknownName, match=r"cifar10, digits, .*npz:PATH.* 'digits'"):
+    with pytest.raises(UnknownName, match=r"cifar10, .*digits, .*npz:PATH.* 'digits'"):
         load_dataset("digit", image_size=8)
 
 
@@ -283,6 +283,8 @@ def test_the_room_starts_without_what_it_may_not_need():
 def test_the_catalogue_is_consistent():
     for name, info in DATASETS.items():
         assert info.name == name
-        assert len(info.classes) == len(set(info.classes)) == 10
+        assert len(info.classes) == len(set(info.classes))
+        if info.files or name == "digits":
+            assert len(info.classes) == 10
         assert info.published_split == bool(info.files)
         assert info.channels in (1, 3)

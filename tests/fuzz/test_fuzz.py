@@ -84,7 +84,8 @@ FUZZED = {
     "hardware/plan/qnn_question", "hardware/plan/refits", "hardware/plan/run_plan",
     "hardware/plan/training_batches", "hardware/providers/settings",
     "hardware/run/fleet_results", "hardware/run/stored_images", "hardware/run/training_chain",
-    "models/pretrained", "noise_sources/sources", "overview/find", "sampling/blocks",
+    "models/pretrained", "noise_sources/sources", "overview/find", "reports/model_card",
+    "reproduction/reader", "reproduction/result_files", "sampling/blocks",
     "sampling/refit_record", "sampling/samples", "sampling/trained_run", "sweeps/search",
     "sweeps/sweep",
     "training/beside", "training/checkpoint", "training/epoch_end", "training/run_folder",
@@ -94,7 +95,9 @@ BEHIND = {
     # The same functions on files that another reader above reads as well.
     "evaluation/run", "hardware/ledger/stored_files", "hardware/plan/calibration_reuse",
     "hardware/plan/refit_reuse", "sweeps/item", "tasks/fleets", "tasks/hardware_run",
-    "tasks/qnn_plans", "tasks/training",
+    "tasks/qnn_plans", "tasks/recorded_runs", "tasks/sharing", "tasks/training",
+    # Files of this package itself.
+    "reproduction/catalog",
     # Weights of networks of others, from a cache of ours or a folder that is named: not fuzzed.
     "evaluation/domain_classifier", "evaluation/inception",
 }  # fmt: skip

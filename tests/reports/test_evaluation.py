@@ -348,7 +348,7 @@ def test_inception_without_its_package_is_refused_before_training(fake, tmp_path
     import sys
 
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    monkeypatch.setattr("qdm_qiskit.evaluation.evaluate.INCEPTION_FEATURES", 40)
+    monkeypatch.setattr("qdm_qiskit.evaluation.rows.INCEPTION_FEATURES", 40)
     images = np.zeros((80, 1, 4, 4), dtype=np.float32)
     weights = InceptionWeights(tmp_path / "w.pth", "0")
     refused(
@@ -367,8 +367,8 @@ def test_inceptions_figures_come_with_their_warning(fake, cache, tmp_path, monke
             flat = images.reshape(len(images), -1).astype(np.float64)
             return flat, flat[:, :5]
 
-    monkeypatch.setattr("qdm_qiskit.evaluation.evaluate.INCEPTION_FEATURES", 40)
-    monkeypatch.setattr("qdm_qiskit.evaluation.evaluate.InceptionNetwork", Network)
+    monkeypatch.setattr("qdm_qiskit.evaluation.rows.INCEPTION_FEATURES", 40)
+    monkeypatch.setattr("qdm_qiskit.evaluation.rows.InceptionNetwork", Network)
     images = np.random.default_rng(1).random((80, 1, 4, 4), dtype=np.float32)
     weights = InceptionWeights(tmp_path / "w.pth", "abc")
     report, _ = evaluate([fake(images)], CONFIG, cache=cache, inception=weights)

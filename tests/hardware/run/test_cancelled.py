@@ -169,6 +169,14 @@ def test_record_and_page_say_it(plan, tmp_path, monkeypatch):
     ],
 )
 def test_ledgers_of_earlier_versions_are_read(state, reason, expected):
-    numbers = ("step", "total_steps", "jobs", "seconds_estimated", "charged", "updated_at")
+    numbers = (
+        "step",
+        "total_steps",
+        "jobs",
+        "seconds_estimated",
+        "charged",
+        "created_at",
+        "updated_at",
+    )
     row = dict.fromkeys(("run_id", "budget", "plan_sha256", *numbers))
     assert run_state_of({**row, "state": state, "reason": reason}).state == expected
