@@ -29,7 +29,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ...archives import MOST_BYTES, Headers, read_arrays
+from ...archives import Headers, read_arrays
 from ...errors import InvalidData
 from ...files import parse_json, read_json_object, write_bytes, write_json, write_text
 from ...mitigation.device_fit import DeviceFit
@@ -68,6 +68,8 @@ NONCE, STEPS, IMAGES, SAMPLES, MANIFEST = (
 )
 
 
+MOST_UNPLANNED_BYTES = 1 << 30
+"""Most bytes of counts, unpacked, where no plan says how many there are: 134 million numbers."""
 MOST_INFO_BYTES = 1 << 16
 """Most bytes of what belongs to counts, and of the headers besides those of arrays."""
 MOST_HEADER_BYTES = 1 << 9
@@ -144,7 +146,7 @@ def read_counts(path: Path, shapes: Sequence[tuple[int, int]] | None = None) -> 
     if not path.exists():
         return None
     try:
-        most = MOST_BYTES if shapes is None else _planned_bytes(shapes)
+        most = MOST_UNPLANNED_BYTES if shapes is None else _planned_bytes(shapes)
         arrays = read_arrays(path, most_bytes=most, check=_check_headers)
         info = CountsInfo(**parse_json(str(arrays["info"])))
         names = sorted(name for name in arrays if name.startswith("counts_"))

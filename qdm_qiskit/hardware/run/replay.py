@@ -244,8 +244,9 @@ def _walked_circuit(
     plan: RunPlan, chain: PlannedChain, calibrations: dict[str, ReadoutCalibration]
 ) -> Iterator[None]:
     """Walk a chain of one circuit as far as it is recorded."""
+    shape = (plan.num_images, 1 << plan.circuit.qubits)
     for planned in plan.steps:
-        stored = read_counts(counts_path(plan.folder, planned.name))
+        stored = read_counts(counts_path(plan.folder, planned.name), [shape])
         if stored is None:
             return
         counts = step_counts(plan, stored, planned.name)
