@@ -31,6 +31,7 @@ from .line_memory import LineMemory
 __all__ = [
     "AMORTISED",
     "FOLDER",
+    "MOST_VECTORS",
     "SCHEMA",
     "STEPS",
     "SWEEPS",
@@ -54,6 +55,8 @@ STEPS, SWEEPS = 8, 12
 """Steps of least squares, and sweeps, behind a network, unless a name says otherwise."""
 MOST_STEPS = 100
 """Most of them; the fit without a network takes 28 or 30, 40 for complex vectors."""
+MOST_VECTORS = 100_000
+"""Most vectors of a width that a network keeps."""
 MOST_ABOUT_BYTES = 2**20
 """Most bytes of the text about networks; that of all widths has some hundred."""
 MOST_BYTES = 2**28
@@ -166,6 +169,8 @@ def _check_headers(headers: Headers) -> None:
                 raise InvalidData(f"'about' is a short text as bytes, got shape {each.shape}")
         elif each.ndim != 2 or each.dtype != np.float32:
             raise InvalidData(f"'{name}' is no table of numbers in float32")
+        elif each.shape[0] > MOST_VECTORS:
+            raise InvalidData(f"'{name}' keeps {each.shape[0]} vectors; at most {MOST_VECTORS} are")
 
 
 def _parsed(content: bytes) -> Networks:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..circuits.amortised import (
     AMORTISED,
+    MOST_VECTORS,
     SCHEMA,
     AmortisedLoader,
     Networks,
@@ -35,10 +36,9 @@ from .loader_choice import loaded_vectors
 if TYPE_CHECKING:
     from .trained_run import TrainedRun
 
-__all__ = ["MOST_VECTORS", "Amortised", "HeldOut", "amortise"]
+__all__ = ["Amortised", "HeldOut", "amortise"]
 
 VECTORS = 640
-MOST_VECTORS = 100_000
 HELD_OUT_IMAGES = 16
 HELD_OUT = 64
 """Vectors of another chain on which a network is compared with the fit."""

@@ -289,7 +289,7 @@ def _of_a_row(root: Path) -> dict[str, Reader]:
 
     def measured() -> object:
         found = row_of(read_json_object(path), root)
-        return found.row.metrics["psnr"].estimate, found.shown.shape
+        return [each.estimate for each in found.row.metrics.values()], found.shown
 
     bell = QuantumCircuit(2)
     bell.h(0)
