@@ -149,6 +149,7 @@ _WORK: dict[str, dict[str, Any]] = {
 """Work that is done of the presets of a model."""
 _OWN_WORK: dict[str, dict[str, Any]] = {
     "cacioppo-digits-8x8": {"options": {}},  # its three steps are its own
+    "defalco-fullhqconv": {"images": 24},
     "defalco-quanvunet": {"shots": (64, 256, 1024), "images": 4},
     "cacioppo-latent-conditioned": {"chain": "steps", "local_shots": 1000},
     "koelle-qunet-L12": {"seed": 8},
