@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["FIELDS", "LANES", "LOW_DIGITS", "Form", "Mode", "Pattern", "entries"]
+__all__ = ["FIELDS", "LANES", "LEAST_READ", "LOW_DIGITS", "Form", "Mode", "Pattern", "entries"]
 
 LANES = 16
 """Numbers of a row of a part: two digits."""
 FIELDS = 8
 """Numbers of a record: the function's address and its seven arguments."""
+LEAST_READ = 2
+"""Digits of the shortest column that is read: a row of the low table for each lane."""
 LOW_DIGITS = 3
 """Digits of the low and of the middle table of products, at most."""
 

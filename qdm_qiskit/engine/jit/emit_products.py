@@ -19,12 +19,8 @@ from .column_forms import FIELDS, LANES, LOW_DIGITS
 from .emit_vectors import INT32, INT64, VectorWriter, carrying, loop
 
 __all__ = [
-    "LEAST_READ",
     "ProductWriter",
 ]
-
-LEAST_READ = 2
-"""Digits of the shortest column that is read: a row of the low table for each lane."""
 
 
 class ProductWriter:

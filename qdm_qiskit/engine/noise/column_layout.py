@@ -11,7 +11,7 @@ from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
 from ..jit.column_forms import LANES, Pattern
-from ..jit.emit_products import LEAST_READ
+from ..jit.column_forms import LEAST_READ
 from ..lowering.angles import Tree
 from .angles import Angles
 from .base import Arguments

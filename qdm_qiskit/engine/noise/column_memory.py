@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..jit.column_forms import FIELDS
+from ..jit.column_forms import FIELDS, LEAST_READ
 from ..jit.column_parts import length
 from .column_reading import table_numbers
 from .column_steps import Column, Group
@@ -31,7 +31,7 @@ class ColumnNeeds:
     kept: int
     """What the way there keeps for the way back: the same, and the column if it is read once more."""
     digits: int | None
-    """Digits that are read in product states, if columns are."""
+    """Digits that are read in product states, if columns are; those of short ones are filled up."""
 
     def working(self, batch: int, *, backward: bool, keep: bool) -> list[int]:
         """Return the numbers that a thread works in: vector, gradient, parts, what is kept, tables.
@@ -73,7 +73,7 @@ def needs_of(columns: Sequence[Column], *, read: bool) -> ColumnNeeds:
         max((column.part_numbers for column in columns), default=0),
         kept,
         kept + (vector if read else 0),
-        max((len(column.qubits) for column in columns), default=0) if read else None,
+        max(LEAST_READ, *(len(column.qubits) for column in columns)) if read else None,
     )
 
 

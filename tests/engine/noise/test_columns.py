@@ -26,7 +26,7 @@ from qdm_qiskit.engine.jit.column_parts import (
     with_neighbours,
 )
 from qdm_qiskit.engine.jit.columns import column_kernels
-from qdm_qiskit.engine.noise import DensityProgram, compile_noisy
+from qdm_qiskit.engine.noise import DensityProgram, column_runner, compile_noisy
 from qdm_qiskit.engine.noise.column_steps import ROW_DIGITS, Column, Step
 from qdm_qiskit.errors import InvalidData
 from tests.engine.noise import test_density as density
@@ -344,7 +344,7 @@ def chain(num_qubits: int, layers: int = 2):
         circuit.rx(inputs[qubit], qubit)
     for k, weight in enumerate(weights):
         circuit.ry(weight, k % num_qubits)
-        if k % num_qubits == num_qubits - 1:
+        if num_qubits > 1 and k % num_qubits == num_qubits - 1:
             circuit.cx(range(num_qubits - 1), range(1, num_qubits))
     return circuit, inputs, weights
 
@@ -356,6 +356,58 @@ def relaxing() -> NoiseModel:
     both = depolarizing_error(0.05, 2).compose(relaxation.tensor(relaxation))
     noise.add_all_qubit_quantum_error(both, ["cx"])
     return noise
+
+
+class GuardedTorch:
+    """torch, whose `empty` has bytes behind it that nobody may write to."""
+
+    def __init__(self) -> None:
+        self.wholes: list[torch.Tensor] = []
+
+    def __getattr__(self, name: str):
+        return getattr(torch, name)
+
+    def empty(self, size: int, dtype: torch.dtype) -> torch.Tensor:
+        whole = torch.full((size + GUARD,), MARK, dtype=dtype)
+        self.wholes.append(whole[size:])
+        return whole[:size]
+
+
+GUARD, MARK = 2**16, 0xA5
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("num_qubits", [1, 2, 3, 6, pytest.param(7, marks=pytest.mark.slow)])
+def test_nothing_is_written_behind_the_memory_to_work_in(num_qubits, backward, monkeypatch):
+    """Columns of no, one and more digits, read in product states and on initial states."""
+    guarded_torch, behind = GuardedTorch(), []
+
+    def working(size: int) -> np.ndarray:
+        whole = np.full(size + GUARD, MARK, np.uint8)
+        behind.append(whole[size:])
+        return whole[:size]
+
+    monkeypatch.setattr(column_runner, "torch", guarded_torch)
+    monkeypatch.setattr(column_runner, "working_memory", working)
+    circuit, inputs, weights = chain(num_qubits, 1)
+    program = compile_noisy(circuit, relaxing(), inputs, weights, method="density")
+    taken = forced(program, backward, monkeypatch)
+    observables = [SparsePauliOp("Z" + "I" * (num_qubits - 1)), SparsePauliOp("X" * num_qubits)]
+    for dtype, batch in itertools.product((torch.float32, torch.float64), (1, 3, 33)):
+        x = torch.rand(batch, num_qubits, dtype=dtype).requires_grad_()
+        w = torch.rand(num_qubits, dtype=dtype).requires_grad_()
+        start = torch.zeros(batch, 2**num_qubits, dtype=torch.complex128)
+        start[:, -1] = 1
+        for state in (None, start.to(dtype.to_complex())):
+            values = [
+                program.expectation(observables, x, w, state),
+                program.probabilities(x, w, state, qubits=[0]),
+            ]
+            torch.cat(values, 1).square().sum().backward()
+    assert any(taken)
+    assert behind
+    for each in (*behind, *guarded_torch.wholes):
+        assert (each == MARK).all()
 
 
 @pytest.mark.parametrize("backward", [False, True])
