@@ -10,8 +10,7 @@ import torch
 from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
-from ..jit.column_forms import LANES, Pattern
-from ..jit.column_forms import LEAST_READ
+from ..jit.column_forms import LANES, LEAST_READ, Pattern
 from ..lowering.angles import Tree
 from .angles import Angles
 from .base import Arguments
