@@ -26,7 +26,7 @@ def opened(root: Path, jobs: int, *, indexed: bool) -> Ledger:
     root.mkdir()
     book = Ledger.open(root)
     if not indexed:
-        connection = book._store._connection  # type: ignore[attr-defined]
+        connection = book._store._connection  # type: ignore[attr-defined] # the store's own
         for table in TABLES:
             for sql in table.create_indexes():
                 connection.execute(f"DROP INDEX {sql.split()[5]}")

@@ -38,7 +38,7 @@ try:
     qpy.load(io.BytesIO(content))
 except MemoryError:
     sys.exit(3)
-except Exception:
+except Exception:  # it comes again, and is told, where the file is read
     pass
 """
 

@@ -3,6 +3,7 @@
 __all__ = [
     "evaluation_render",
     "gallery",
+    "hardware_figures",
     "hardware_plan",
     "hardware_render",
     "pictures",

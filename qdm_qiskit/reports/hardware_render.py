@@ -1,4 +1,4 @@
-"""The page of a hardware run as Markdown, HTML and a picture; functions of plain values."""
+"""The page of a hardware run as Markdown and HTML, and its files; functions of plain values."""
 
 from __future__ import annotations
 
@@ -11,39 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from ..data import image_grid
 from ..evaluation.hardware_run import HardwarePictures, HardwareReport
 from ..files import write_together
 from ..pages import Bars, Chart, Curve, Notes, Page, Part, Section, Table, render_page
 from .chips import chip_part
-from .figures import check_formats, new_figure, paper_figures, png_bytes
+from .figures import check_formats, paper_figures, png_bytes
+from .hardware_figures import draw_report, is_coherent, times_of
 from .page_images import chain_part
-from .qnn_render import COLUMNS, draw_outputs, output_dots, output_rows, output_sentences
-from .training_render import LOSSES, draw_losses, loss_charts, loss_rows, loss_sentences
+from .qnn_render import COLUMNS, output_dots, output_rows, output_sentences
+from .training_render import LOSSES, loss_charts, loss_rows, loss_sentences
 
 __all__ = [
-    "EXACT",
     "FILES",
-    "MEASURED",
-    "MOST_COLUMNS",
-    "MOST_IMAGES",
     "MOST_JOBS",
-    "draw_chain",
-    "draw_outputs_and_cost",
-    "draw_report",
     "hardware_page",
-    "job_name",
     "render_markdown",
-    "shown_steps",
     "write_hardware_report",
 ]
 
 FILES = ("report.json", "report.md", "report.html", "report.png")
-MOST_IMAGES, MOST_COLUMNS = 3, 8
-"""Images, and steps of each, in the picture of the chain."""
 MOST_JOBS = 200
 """Most jobs that have a bar each on the page; the table has all."""
-MEASURED, EXACT = "#0f62fe", "#6f6f6f"
 _STEP_COLUMNS = (
     ("t", "step"),
     ("shots", "shots"),
@@ -126,16 +114,9 @@ def hardware_page(report: dict[str, Any], pictures: HardwarePictures) -> Page:
     return Page(f"Hardware run {report['run']}", _headline(report), sections)
 
 
-def _times(report: dict[str, Any], count: int) -> list[int]:
-    """Return the time of each of so many states of a chain."""
-    if _is_coherent(report):
-        return [report["chain"]["steps"], 0]
-    return [report["num_steps"] - k for k in range(count)]
-
-
 def _chain(report: dict[str, Any], pictures: HardwarePictures) -> list[Part]:
     """Return the images by step, with what was measured on the way to each."""
-    times = _times(report, len(pictures.trajectory))
+    times = times_of(report, len(pictures.trajectory))
     notes = ["x_T, the noise that the chain begins with"]
     for step in report["steps"][: len(times) - 1]:
         said = [f"{step['shots']} shots"]
@@ -224,164 +205,6 @@ def _chip(report: dict[str, Any], pictures: HardwarePictures) -> list[Part]:
     return [chip_part(pictures.chip, report["backend"])]
 
 
-def draw_report(report: dict[str, Any], pictures: HardwarePictures) -> Any:
-    """Draw a run as one matplotlib figure: of a QNN and of training without images.
-
-    Args:
-        report: The same as for :func:`render_markdown`.
-        pictures: The images of the run.
-    """
-    if "training" in report or report["qnn"] is not None:
-        return draw_outputs_and_cost(report)
-    return draw_chain(report, pictures.trajectory, pictures.exact)
-
-
-def draw_chain(report: dict[str, Any], trajectory: np.ndarray, exact: np.ndarray) -> Any:
-    """Draw images by step above those of the exact chain; distance, fidelity and cost.
-
-    Args:
-        report: The same as for :func:`render_markdown`.
-        trajectory: ``(steps + 1, count, channels, height, width)``: x_T .. x_t.
-        exact: The same of the exact chain.
-
-    Returns:
-        A matplotlib figure.
-    """
-    count = min(MOST_IMAGES, exact.shape[1])
-    heights = [0.4 + 1.1 * count, 0.1 + 1.1 * count, 3.2]
-    figure = new_figure((11, sum(heights)))
-    parts: Any = figure.subfigures(3, 1, height_ratios=heights)
-    _band(parts[0], "measured", trajectory[:, :count], _times(report, len(trajectory)))
-    _band(parts[1], "exact chain", exact[:, :count], None)
-    left, middle, right = parts[2].subplots(1, 3)
-    _distances(left, report["steps"])
-    _fidelities(middle, report["steps"])
-    _costs(right, report)
-    return figure
-
-
-def draw_outputs_and_cost(report: dict[str, Any]) -> Any:
-    """Draw outputs of a QNN with their standard errors, or losses of training, and the jobs' cost.
-
-    Args:
-        report: The same as for :func:`render_markdown`.
-
-    Returns:
-        A matplotlib figure.
-    """
-    figure = new_figure((11, 3.6))
-    left, right = figure.subplots(1, 2, width_ratios=(2, 1))
-    if "training" in report:
-        draw_losses(left, report, MEASURED, EXACT)
-    else:
-        draw_outputs(left, report, MEASURED, EXACT)
-    _costs(right, report)
-    right.set_xlabel("job (number of a part, c of a calibration)")
-    return figure
-
-
-def shown_steps(num_steps: int) -> list[int]:
-    """Return which of so many steps get a column: first, last, evenly between.
-
-    >>> shown_steps(3), len(shown_steps(1000))
-    ([0, 1, 2, 3], 8)
-    """
-    count = min(num_steps + 1, MOST_COLUMNS)
-    return [round(k * num_steps / max(1, count - 1)) for k in range(count)]
-
-
-def _band(figure: Any, name: str, path: np.ndarray, times: list[int] | None) -> None:
-    """Draw some images by step, left to right; with t above if times are given."""
-    shown = shown_steps(len(path) - 1)
-    axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    for axis, k in zip(axes, shown, strict=True):
-        grid = image_grid(np.clip(path[k], 0, 1), 1)
-        axis.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-        if times is not None:
-            axis.set_title(f"t = {times[k]}", fontsize=9)
-    axes[0].set_ylabel(name, fontsize=9)
-
-
-def _distances(axis: Any, steps: list[dict[str, Any]]) -> None:
-    if _nothing(axis, steps):
-        return
-    _by_step(axis, steps, "raw_distance", "mitigated_distance")
-    t = [each["step"] for each in steps]
-    axis.plot(
-        t, [each["shot_distance"] for each in steps], "--", color="#ff832b", label="shots alone"
-    )
-    axis.set_ylim(bottom=0, top=1.15 * axis.get_ylim()[1])
-    axis.set_title("distance from exact (total variation)", fontsize=9)
-    axis.legend(fontsize=8, frameon=False)
-
-
-def _fidelities(axis: Any, steps: list[dict[str, Any]]) -> None:
-    if _nothing(axis, steps):
-        return
-    _by_step(axis, steps, "raw_fidelity", "mitigated_fidelity")
-    lowest = axis.dataLim.ymin
-    axis.set_ylim(max(0.0, lowest - 0.4 * (1.0 - lowest)), 1.0)
-    axis.set_title("fidelity to exact (Hellinger)", fontsize=9)
-    axis.legend(fontsize=8, frameon=False, loc="lower left")
-
-
-def _nothing(axis: Any, steps: list[dict[str, Any]]) -> bool:
-    """Say so and return True if there are no distributions to compare."""
-    if steps[0]["raw_distance"] is not None:
-        return False
-    axis.text(0.5, 0.5, "no distributions", ha="center", transform=axis.transAxes)
-    axis.set(xticks=[], yticks=[])
-    return True
-
-
-def _by_step(axis: Any, steps: list[dict[str, Any]], raw: str, mitigated: str) -> None:
-    """Plot a number of each step, raw and mitigated, from t = T on the left."""
-    t = [each["step"] for each in steps]
-    axis.plot(t, [each[raw] for each in steps], "o-", ms=4, label="raw", color=EXACT)
-    if any(each[mitigated] is not None for each in steps):
-        values = [each[mitigated] for each in steps]
-        axis.plot(t, values, "o-", ms=4, label="mitigated", color=MEASURED)
-    axis.set_xlim(max(t) + 0.5, min(t) - 0.5)
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set_xlabel("t")
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def _costs(axis: Any, report: dict[str, Any]) -> None:
-    jobs = report["jobs"]
-    position = np.arange(len(jobs))
-    estimated = [each["estimated"] or 0.0 for each in jobs]
-    width = 0.4 if report["spends"] else 0.8
-    axis.bar(position - 0.4, estimated, width, align="edge", label="estimated", color="#8bb0ff")
-    if report["spends"]:
-        charged = [each["charged"] or 0.0 for each in jobs]
-        axis.bar(position, charged, width, align="edge", label="charged", color="#ff832b")
-    names = [job_name(each["part"]) for each in jobs]
-    every = max(1, -(-len(jobs) // 12))
-    axis.set_xticks(position[::every], names[::every], fontsize=8)
-    axis.set_ylim(bottom=0, top=1.25 * max([1e-9, axis.get_ylim()[1]]))
-    axis.set_xlabel("job (t of a step, c of a calibration)")
-    axis.set_title("QPU seconds", fontsize=9)
-    if jobs:
-        axis.legend(fontsize=8, frameon=False)
-    else:
-        axis.text(0.5, 0.5, "no job is known", ha="center", transform=axis.transAxes)
-        axis.set_yticks([])
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def job_name(part: str) -> str:
-    """Return a job's name on an axis.
-
-    >>> job_name("step-0010"), job_name("calibration-0001"), job_name("refit-0001")
-    ('10', 'c1', 'r1')
-    """
-    kind, _, number = part.rpartition("-")
-    return {"calibration": "c", "refit": "r"}.get(kind, "") + str(int(number))
-
-
 _Described = tuple[str, list[str], tuple[tuple[str, str], ...], list[dict[str, Any]]]
 """Title, sentences, columns (with their keys) and rows of a part of the page."""
 
@@ -454,7 +277,7 @@ def _headline(report: dict[str, Any]) -> str:
     if report["cancelled"]:
         state = f"cancelled after {steps}"
     num_steps = report["num_steps"]
-    if _is_coherent(report):
+    if is_coherent(report):
         num_steps = f"{report['chain']['steps']} in one circuit"
     subject = (
         f"{report['model']} on {report['target']}, {_images(report['images'])}, T = {num_steps}"
@@ -472,16 +295,12 @@ def _headline(report: dict[str, Any]) -> str:
     )
 
 
-def _is_coherent(report: dict[str, Any]) -> bool:
-    return "chain" in report and report["chain"]["way"] == "coherent"
-
-
 def _chain_sentences(report: dict[str, Any]) -> list[str]:
     """Say which way the chain went, and how many shots it was to keep and kept."""
     if "chain" not in report:
         return []
     chain = report["chain"]
-    if not _is_coherent(report):
+    if not is_coherent(report):
         return [f"The chain went step by step: {chain['because']}"]
     ancillas = "measured, reset and used again" if chain["reuses_qubits"] else "fresh qubits"
     said = [f"All {chain['steps']} steps are one circuit, whose ancillas are {ancillas}."]

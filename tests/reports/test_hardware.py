@@ -21,12 +21,11 @@ from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.pages import render_page
 from qdm_qiskit.pages.drawing import shown
 from qdm_qiskit.reports.figures import png_bytes
+from qdm_qiskit.reports.hardware_figures import draw_chain, shown_steps
 from qdm_qiskit.reports.hardware_plan import plan_lines, plan_summary
 from qdm_qiskit.reports.hardware_render import (
-    draw_chain,
     hardware_page,
     render_markdown,
-    shown_steps,
     write_hardware_report,
 )
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample

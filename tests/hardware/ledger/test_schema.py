@@ -59,7 +59,7 @@ def work_of(book: Ledger, number: int) -> int:
     def counted() -> None:
         steps[0] += 1
 
-    connection = book._store._connection  # type: ignore[attr-defined]
+    connection = book._store._connection  # type: ignore[attr-defined] # the store's own
     connection.set_progress_handler(counted, 10)
     live(book, number)
     connection.set_progress_handler(None, 0)

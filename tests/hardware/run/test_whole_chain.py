@@ -21,7 +21,8 @@ from qdm_qiskit.hardware.run.commands import resume_run, run_state, submit_run
 from qdm_qiskit.hardware.run.replay import replay
 from qdm_qiskit.hardware.run.whole_chain import WholeChain
 from qdm_qiskit.pages import render_page
-from qdm_qiskit.reports.hardware_render import draw_chain, hardware_page, render_markdown
+from qdm_qiskit.reports.hardware_figures import draw_chain
+from qdm_qiskit.reports.hardware_render import hardware_page, render_markdown
 from qdm_qiskit.sampling import SamplingConfig, load_run, sample
 from tests.hardware.plan.test_chains import folder, planned, run_of  # noqa: F401 (fixtures)
 from tests.hardware.run.test_call_chain import Killed, Shelf, copied, killed_at
