@@ -23,6 +23,7 @@ __all__ = [
     "LARGE_BYTES",
     "MOST_BYTES",
     "MOST_RATIO",
+    "UNCHECKED_BYTES",
     "Header",
     "Headers",
     "read_arrays",
@@ -30,6 +31,9 @@ __all__ = [
 
 MOST_BYTES = 2**31
 """Most bytes that the arrays of a file may have together, unpacked."""
+UNCHECKED_BYTES = 2**30
+"""Most of a file of which nothing says what it must hold, and whose headers nobody checks: what is
+unpacked within some seconds on a busy machine too."""
 LARGE_BYTES = 2**26
 """Bytes from which it counts how far a file from elsewhere was compressed."""
 MOST_RATIO = 200
@@ -75,7 +79,8 @@ def read_arrays(
         source: The file, or its content.
         names: Arrays that are wanted; those that are not there are left out of the result. None is
             all.
-        most_bytes: Most bytes of the wanted arrays together, unpacked; :data:`MOST_BYTES` by default.
+        most_bytes: Most bytes of the wanted arrays together, unpacked. By default :data:`MOST_BYTES`
+            for a user's own file and where headers are checked, else :data:`UNCHECKED_BYTES`.
         foreign: Whether a user chose the file and nothing says what it must hold; a large one that
             unpacks into more than :data:`MOST_RATIO` times its size is refused. Counts of many
             outcomes may do so rightly.
@@ -89,7 +94,9 @@ def read_arrays(
         InvalidData: If the file cannot be read, is damaged, is too large, an array holds Python
             objects, or by `check`. The message is one line without the file's name.
     """
-    limit = MOST_BYTES if most_bytes is None else most_bytes
+    limit = most_bytes
+    if limit is None:
+        limit = MOST_BYTES if foreign or check is not None else UNCHECKED_BYTES
     try:
         opened = io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")  # noqa: SIM115 (closed below)
         with opened as file, zipfile.ZipFile(file) as archive:

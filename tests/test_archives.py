@@ -120,12 +120,19 @@ def test_what_comes_out_counts_and_not_what_goes_in(tmp_path, monkeypatch):
     path = archive(tmp_path, member("|u1", (size,), bytes(size)))
     assert path.stat().st_size < 2**17
     monkeypatch.setattr(archives, "MOST_BYTES", 2**25)
-    tracemalloc.start()
-    with pytest.raises(InvalidData, match="at most 33554432 are read"):
-        read_arrays(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 2**21
+    monkeypatch.setattr(archives, "UNCHECKED_BYTES", 2**24)
+    for most, words in (
+        (2**25, {"check": lambda headers: None}),
+        (2**25, {"foreign": True}),
+        (2**24, {}),
+        (2**23, {"most_bytes": 2**23}),
+    ):
+        tracemalloc.start()
+        with pytest.raises(InvalidData, match=f"at most {most} are read"):
+            read_arrays(path, **words)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2**21
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
