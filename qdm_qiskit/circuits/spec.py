@@ -114,7 +114,7 @@ class ExpectationReadout:
     """Readout of the expectation values of observables."""
 
     observables: tuple[SparsePauliOp, ...]
-    """Hermitian operators on the whole register."""
+    """Hermitian operators on the whole register; a spec copies them."""
 
     def words(self) -> str:
         """Return in words what is read; of many observables the first three."""
@@ -324,7 +324,10 @@ class CircuitSpec:
     def _check_readout(self) -> None:
         readout, n = self.readout, self.circuit.num_qubits
         if isinstance(readout, ExpectationReadout):
-            all_of_kind(readout.observables, SparsePauliOp, "observables", WAY_TO_SUMS)
+            sums = all_of_kind(readout.observables, SparsePauliOp, "observables", WAY_TO_SUMS)
+            copies = tuple(each.copy() for each in sums)
+            readout = replace(readout, observables=copies)
+            object.__setattr__(self, "readout", readout)
             for observable in readout.observables:
                 if observable.num_qubits != n or np.abs(observable.coeffs.imag).max() > 0:
                     raise InvalidTemplate(

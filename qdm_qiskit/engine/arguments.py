@@ -74,7 +74,9 @@ class Signature:
 
         ``values`` is False where the caller looks for NaN and infinity.
         """
-        covered = self._covered(initial_state, initial_qubits)
+        covered: tuple[int, ...] = ()
+        if initial_state is not None or initial_qubits is not None:
+            covered = self._covered(initial_state, initial_qubits)
         batches = []
         if self.num_inputs or inputs is not None:
             if inputs is None or inputs.ndim != 2 or inputs.shape[1] != self.num_inputs:
@@ -84,7 +86,7 @@ class Signature:
                 )
             batches.append(inputs.shape[0])
         if self.num_weights or weights is not None:
-            if weights is None or tuple(weights.shape) != (self.num_weights,):
+            if weights is None or weights.shape != (self.num_weights,):
                 raise self.wrong_weights(weights)
         if initial_state is not None:
             if initial_state.ndim != 2 or initial_state.shape[1] != 2 ** len(covered):
@@ -95,7 +97,7 @@ class Signature:
             batches.append(len(initial_state))
         if 0 in batches:
             raise InvalidData("A batch holds at least one sample, got none.")
-        if len(set(batches)) > 1:
+        if len(batches) > 1 and len(set(batches)) > 1:
             raise InvalidData(f"Inputs and initial states have one batch size, got {batches}.")
         for name, tensor in (("Inputs", inputs), ("Weights", weights)):
             if tensor is not None and tensor.is_complex():

@@ -305,8 +305,10 @@ class CircuitProgram:
             inputs, weights, initial_state, initial_qubits, values=whole is None
         )
         self._takes.check_memory(batch)
-        inputs = None if inputs is None else inputs.to(like.dtype)
-        weights = None if weights is None else weights.to(like.dtype)
+        if inputs is not None and inputs.dtype != like.dtype:
+            inputs = inputs.to(like.dtype)
+        if weights is not None and weights.dtype != like.dtype:
+            weights = weights.to(like.dtype)
         if whole is not None:
             if self._may_tile(like):
                 order = tuple(reversed(range(self.num_qubits)))
@@ -562,7 +564,7 @@ class CircuitProgram:
     @in_full_precision
     def expectation(
         self,
-        observables: Sequence[SparsePauliOp],
+        observables: Sequence[SparsePauliOp] | ObservableTable,
         inputs: Tensor | None = None,
         weights: Tensor | None = None,
         initial_state: Tensor | None = None,
@@ -573,7 +575,8 @@ class CircuitProgram:
         """Return the expectation values of Hermitian Pauli sums.
 
         Args:
-            observables: Operators on all qubits of the circuit.
+            observables: Operators on all qubits of the circuit, or what :meth:`observable_table` has
+                made of them, which saves looking at their content in each call.
             inputs, weights, initial_state, initial_qubits, weight_rows: As for :meth:`statevector`.
 
         Returns:
@@ -582,6 +585,23 @@ class CircuitProgram:
         Raises:
             InvalidData: As for :meth:`statevector`, or if an observable has another number of qubits.
         """
+        table = observables
+        if not isinstance(table, ObservableTable):
+            table = self.observable_table(table)
+        elif table.num_qubits != self.num_qubits:
+            raise InvalidData(
+                f"observables act on all {self.num_qubits} qubits, got a table of {table.num_qubits}."
+            )
+        found, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows, table)
+        return table.evaluate(found, order).t() if order else found
+
+    def observable_table(self, observables: Sequence[SparsePauliOp]) -> ObservableTable:
+        """Return the tables by which Pauli sums are read; they keep what these hold now.
+
+        Raises:
+            InvalidArgument: If they are no sequence of Pauli sums.
+            InvalidData: If one acts on another number of qubits, or the memory cannot hold a state.
+        """
         observables = pauli_sums(observables, self.num_qubits)
         self._takes.check_memory(1)  # before the tables, which are as long as a state
         key = tuple(map(pauli_sum_key, observables))
@@ -589,9 +609,7 @@ class CircuitProgram:
             if len(self._observables) >= KEPT_OBSERVABLES:
                 self._observables.pop(next(iter(self._observables)))
             self._observables[key] = ObservableTable(observables)
-        table = self._observables[key]
-        found, order = self._run(inputs, weights, initial_state, initial_qubits, weight_rows, table)
-        return table.evaluate(found, order).t() if order else found
+        return self._observables[key]
 
     @in_full_precision
     def hermitian_expectation(

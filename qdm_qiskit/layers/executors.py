@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ..arguments import of_kind, wrong
-from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ProbabilityReadout
+from ..circuits.spec import WAY_TO_SPEC, CircuitSpec, ExpectationReadout, ProbabilityReadout
 from ..engine import CircuitProgram, compile_circuit
+from ..engine.evolution.pauli_readout import ObservableTable
 from ..engine.evolution.post_selection import least_norm
 from ..errors import InvalidData
 
@@ -61,6 +62,12 @@ class EngineExecutor:
         """Compiled circuit, made on first use, so that a merely loaded model need not wait."""
         return compile_circuit(self.spec.circuit, self.spec.inputs, self.spec.weights)
 
+    @cached_property
+    def _table(self) -> ObservableTable:
+        """Tables of the readout's observables, which a spec holds copies of."""
+        assert isinstance(self.spec.readout, ExpectationReadout)
+        return self.program.observable_table(self.spec.readout.observables)
+
     def __call__(self, angles: Tensor, amplitudes: Tensor | None, inputs: Tensor | None) -> Tensor:
         """Return outputs; see :data:`Executor`."""
         self._tell(amplitudes, inputs)
@@ -68,7 +75,7 @@ class EngineExecutor:
         covered = None if amplitudes is None else self.spec.data_qubits
         if not isinstance(readout, ProbabilityReadout):
             return self.program.expectation(
-                readout.observables, inputs, angles, amplitudes, initial_qubits=covered
+                self._table, inputs, angles, amplitudes, initial_qubits=covered
             )
         joint = self.program.probabilities(
             inputs,

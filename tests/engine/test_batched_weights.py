@@ -8,9 +8,10 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 
-from qdm_qiskit.circuits import eeqdm
+from qdm_qiskit.circuits import CircuitSpec, eeqdm
 from qdm_qiskit.engine import compile_circuit
 from qdm_qiskit.errors import InvalidData
+from qdm_qiskit.layers import QuantumLayer
 
 
 def test_batched_weights_equal_one_row_at_a_time():
@@ -66,3 +67,28 @@ def test_tables_of_observables_do_not_pile_up():
     for _ in range(100):
         assert float(program.expectation([SparsePauliOp("X")])) == pytest.approx(1)
     assert len(program._observables) < 20
+
+
+def test_a_table_keeps_what_its_observables_were():
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.x(1)
+    program = compile_circuit(circuit)
+    given = [SparsePauliOp("IX"), SparsePauliOp("ZI")]
+    table = program.observable_table(given)
+    given[0].coeffs[0] = 7
+    assert program.expectation(table).tolist() == [pytest.approx([1, -1])]
+    assert program.expectation(given).tolist() == [pytest.approx([7, -1])]
+    with pytest.raises(InvalidData, match="act on all 1 qubits, got a table of 2"):
+        compile_circuit(QuantumCircuit(1)).expectation(table)
+
+
+def test_a_layer_reads_what_its_spec_held():
+    circuit = QuantumCircuit(1)
+    circuit.rx(Parameter("x_0000"), 0)
+    given = SparsePauliOp("Z")
+    spec = CircuitSpec.from_circuit(circuit, inputs=list(circuit.parameters), readout=[given])
+    given.coeffs[0] = 7
+    layer = QuantumLayer(spec)
+    given.coeffs[0] = 9
+    assert layer(inputs=torch.zeros(1, 1)).tolist() == [[1]]

@@ -32,11 +32,11 @@ class ObservableTable:
     """
 
     def __init__(self, observables: Sequence[SparsePauliOp]) -> None:
-        self._num_qubits = int(observables[0].num_qubits)
+        self.num_qubits = int(observables[0].num_qubits)
         self._count = len(observables)
         self._strings = strings_of(observables)
         self._patterns: dict[int, np.ndarray] | None = None
-        if self.bytes_of(self._strings, self._num_qubits) <= TABLE_BYTES:
+        if self.bytes_of(self._strings, self.num_qubits) <= TABLE_BYTES:
             self._patterns = self._tables()
         self._tensors: dict[
             tuple[torch.dtype, torch.device, tuple[int, ...]], list[tuple[int, Tensor, Tensor]]
@@ -49,10 +49,10 @@ class ObservableTable:
 
     def _tables(self) -> dict[int, np.ndarray]:
         """Return tables by pattern, ``(observables, 2**n)`` complex."""
-        index = np.arange(2**self._num_qubits)
+        index = np.arange(2**self.num_qubits)
         patterns = {}
         for group in self._strings:
-            table = np.zeros((self._count, 2**self._num_qubits), dtype=complex)
+            table = np.zeros((self._count, 2**self.num_qubits), dtype=complex)
             for column, sign in enumerate(group.signs):
                 # P|j> = i^(number of Y) (-1)^(z.j) |j xor x>
                 parity = np.bitwise_count(index & sign).astype(np.int64) & 1
@@ -74,7 +74,7 @@ class ObservableTable:
             ``(observables, batch)`` real.
         """
         if self._patterns is None:
-            places = range(self._num_qubits)[::-1] if order is None else order
+            places = range(self.num_qubits)[::-1] if order is None else order
             return pauli_values(self._strings, state, places)
         total: Tensor | None = None
         for flip, index, table in self._in_precision(state, order):
@@ -104,7 +104,7 @@ class ObservableTable:
         self, like: Tensor, order: Sequence[int] | None
     ) -> list[tuple[int, Tensor, Tensor]]:
         complex_dtype = like.dtype.to_complex()
-        places = tuple(range(self._num_qubits))[::-1] if order is None else tuple(order)
+        places = tuple(range(self.num_qubits))[::-1] if order is None else tuple(order)
         key = (complex_dtype, like.device, places)
         if key not in self._tensors:
             with torch.inference_mode(False):  # kept for runs that may want gradients
@@ -116,7 +116,7 @@ class ObservableTable:
     ) -> list[tuple[int, Tensor, Tensor]]:
         """Return flipped bits, the row that each row is paired with, and the table."""
         assert self._patterns is not None  # the callers have looked
-        index = np.arange(2**self._num_qubits)
+        index = np.arange(2**self.num_qubits)
         basis = np.zeros_like(index)  # basis state of each row
         for place, qubit in enumerate(order):
             basis |= (index >> (len(order) - 1 - place) & 1) << qubit

@@ -166,7 +166,9 @@ class _Job:
             states, readout = found.data_ptr(), (0, 0, 0, 0)
         else:
             count = diagonals.shape[0]
-            found = torch.empty_strided((padded, count), (1, padded), dtype=dtype)
+            # The last column of a tile that is not full is there too, and nobody sees it.
+            found = torch.empty(padded * count, dtype=dtype)
+            found.as_strided_((batch, count), (1, padded))
             readout = table.expect, diagonals.data_ptr(), count, found.data_ptr()
         tiles, steps = padded // lanes, table.steps
 
@@ -177,7 +179,7 @@ class _Job:
             forward(source, states, batch, rows, first, end, steps_at, steps, scratch, *readout)
 
         share(run, batch, rows, lanes, steps)
-        return found if diagonals is None or padded == batch else found[:batch].clone()
+        return found
 
     def pull_back(
         self, grad: Tensor, final: Tensor | None, want_inputs: bool, want_weights: bool
@@ -374,6 +376,8 @@ class _AngleTable:
         self.tile = TileTable(tiles, frame, (), lanes)
         self._bytes, self._lanes = dtype.itemsize, lanes
         self._layouts: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._ends: dict[int, tuple[int, int, int, int]] = {}
+        """By batch size, where the parts begin that :meth:`way_back` tells."""
         self._keep: list[np.ndarray] = []
         """Arrays whose addresses are in the fields."""
         rows = [int(row) for each in self.tile.gate_rows for row in each]
@@ -480,9 +484,14 @@ class _AngleTable:
 
     def way_back(self, scratch: int, batch: int, rows: int) -> tuple[int, int, int, int]:
         """Return the addresses of sums, slopes, gradients at the start, and of those of the values."""
-        tiles, sums, slopes, unread = self._scratch(batch, rows)
-        first = scratch + tiles
-        return first, first + sums, first + sums + slopes, first + sums + slopes + unread
+        if self._ends.get(batch) is None:
+            if len(self._ends) >= KEPT_LAYOUTS:
+                self._ends.clear()
+            tiles, sums, slopes, unread = self._scratch(batch, rows)
+            sums, slopes = tiles + sums, tiles + sums + slopes
+            self._ends[batch] = tiles, sums, slopes, slopes + unread
+        first, second, third, fourth = self._ends[batch]
+        return scratch + first, scratch + second, scratch + third, scratch + fourth
 
 
 def aligned(size: int) -> int:

@@ -433,6 +433,21 @@ def test_values_may_be_changed_in_place():
         close(found, torch.autograd.grad(again.sum(), weights)[0])
 
 
+@pytest.mark.parametrize("batch", [1, 3, 16, 17])
+def test_values_of_tiles_that_are_not_full_are_no_views(batch):
+    """What machine code writes beside the last sample is not seen, also by who reads the memory."""
+    circuit, x, w = ring()
+    program = compile_circuit(circuit, x, w)
+    weights = torch.linspace(-1, 1, 6).requires_grad_()
+    inputs = torch.linspace(0, 3, 3 * batch).reshape(batch, 3)
+    values = program.expectation(observables(3), inputs, weights)
+    assert values.shape == (batch, 4)
+    assert values._base is None
+    alone = [program.expectation(observables(3), inputs[k : k + 1], weights) for k in range(batch)]
+    close(values, torch.cat(alone))
+    close(values.contiguous().flatten(), torch.cat(alone).flatten())
+
+
 def left_to_other_ways() -> dict[str, QuantumCircuit]:
     """Circuits that are not for one call."""
     x, y = Parameter("x"), Parameter("y")
