@@ -38,9 +38,11 @@ try:
     qpy.load(io.BytesIO(content))
 except MemoryError:
     sys.exit(3)
-except Exception:  # it comes again, and is told, where the file is read
-    pass
+except Exception as error:
+    print(" ".join(str(error).split())[:500] or type(error).__name__)
+    sys.exit(4)
 """
+_DAMAGED = 4
 
 
 def circuits_from_qpy(content: bytes) -> list[QuantumCircuit]:
@@ -50,8 +52,9 @@ def circuits_from_qpy(content: bytes) -> list[QuantumCircuit]:
         content: A QPY file. It names classes of Qiskit to build, so its source is compared before.
 
     Raises:
-        InvalidData: If reading it takes more memory than a file of its size needs.
-        Exception: Whatever Qiskit raises for damage, of no one kind.
+        InvalidData: If reading it takes more memory than a file of its size needs, or Qiskit refuses
+            it in the process that tries it.
+        Exception: Whatever Qiskit raises for damage where the file was not tried, of no one kind.
     """
     if not _is_known(content):
         _try(content)
@@ -79,12 +82,18 @@ def _note(content: bytes) -> Path:
 
 
 def _try(content: bytes) -> None:
-    """Read a file in another process; return if it ends, with circuits or an error of Python's."""
+    """Read a file in another process; return if it gives circuits there.
+
+    What Qiskit refuses there is not read here: it has errors of its own for memory that it cannot get,
+    and here it would get it.
+    """
     # -P: no module of the current folder, which may be the sender's, is imported.
     words = [sys.executable, "-P", "-c", _TRIAL, str(MOST_BYTES), str(BYTES_FOR_ONE)]
     ended = subprocess.run(  # noqa: S603 (our own words)
-        words, input=content, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+        words, input=content, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
     )
+    if ended.returncode == _DAMAGED:
+        raise InvalidData(" ".join(ended.stdout.decode(errors="replace").split()))
     if ended.returncode:
         raise InvalidData(
             "reading it takes more memory than a file of its size needs, or ends the process"
