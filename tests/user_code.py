@@ -1,10 +1,10 @@
 """Code of somebody who installed the package; type checkers read it from outside, and nobody runs it."""
 
 from pathlib import Path
+from typing import assert_type
 
 import numpy as np
 import torch
-from typing_extensions import assert_type
 
 import qdm_qiskit as qdm
 from qdm_qiskit.evaluation import AccumulatedMetric, Interval, MeasureSamples

@@ -67,10 +67,10 @@ def test_a_scheduler_is_an_object_of_the_pipeline_or_of_a_call(make_run):
     run = make_run(**NOISE)
     named = QDMPipeline(run)(2, 3, scheduler="ddim", eta=0.5)
     pipe = QDMPipeline(run, scheduler=DDIM(eta=0.5))
-    assert np.array_equal(pipe(2, 3).images, named.images)
+    assert np.array_equal(pipe(2, 3).trajectory, named.trajectory)
     pipe.scheduler = None
-    assert not np.array_equal(pipe(2, 3).images, named.images)
-    assert np.array_equal(pipe(2, 3, scheduler=DDIM(eta=0.5)).images, named.images)
+    assert not np.array_equal(pipe(2, 3).trajectory, named.trajectory)
+    assert np.array_equal(pipe(2, 3, scheduler=DDIM(eta=0.5)).trajectory, named.trajectory)
 
 
 def test_kinds_of_output_hold_the_same_images(make_run):
