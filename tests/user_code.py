@@ -1,4 +1,4 @@
-"""Code of somebody who installed the package; type checkers read it from outside, and nobody runs it."""
+"""Code of somebody who installed the package; type checkers read it, and nobody runs it."""
 
 from pathlib import Path
 from typing import assert_type

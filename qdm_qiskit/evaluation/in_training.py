@@ -18,7 +18,8 @@ class MeasureSamples(Callback):
     """Metrics of samples beside the test images, in the rows of epochs.
 
     Their values are in ``history``, ``metrics.jsonl`` and what logs, and other callbacks choose by
-    them: ``BestCheckpoint("domain_kid")``. Distances of few samples are too large, all by about the same.
+    them: ``BestCheckpoint("domain_kid")``. Distances of few samples are too large, all
+    by about the same.
 
     Args:
         metrics: Metrics or their names, as for :func:`~.of_arrays.measure_images`; their estimates are
