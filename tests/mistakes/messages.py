@@ -61,7 +61,7 @@ def command_message(line: str) -> str:
 
 
 def _short(message: str) -> str:
-    """Cut long lists of what there is, which grow with every name; name folders of the test in words."""
+    """Cut lists of what there is, which grow; name folders of the test in words."""
     message = message.replace(os.environ["QDM_ROOT"], "ROOT").replace(os.getcwd(), "FOLDER")
     for begin, end in (("; there are: ", " Did you mean"), (" is one of ", "; got ")):
         head, found, tail = message.partition(begin)
