@@ -18,9 +18,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "mistakes.md"
 HEAD = """\
 # Mistakes, and what they are told
 
-Every mistake that we foresaw ends in one line: the rule, what was received, the way out. From Python it is an error of `qdm_qiskit.errors`, which is a standard one
-too (`InvalidArgument` is a `TypeError`); from the command line it is exit code 2 and a line that begins with `error:`. Nothing has been written then. The page is made by
-`python -m tests.mistakes.messages`, and a test makes each of these mistakes.
+Every mistake that we foresaw ends in one line: the rule, what was received, the way out. From Python
+it is an error of `qdm_qiskit.errors`, which is a standard one too (`InvalidArgument` is a `TypeError`);
+from the command line it is exit code 2 and a line that begins with `error:`. Nothing has been written
+then. The page is made by `python -m tests.mistakes.messages`, and a test makes each of these mistakes.
 
 ## From Python
 
@@ -50,11 +51,13 @@ def command_message(line: str) -> str:
     from qdm_qiskit.cli.main import main
 
     out, err = io.StringIO(), io.StringIO()
+    code: object = None
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main(line.split())
         except SystemExit as left:
-            assert left.code == 2, (line, left.code, err.getvalue())
+            code = left.code
+    assert code == 2, (line, code, err.getvalue())
     assert out.getvalue() == "", line
     assert err.getvalue().count("\n") == 1, err.getvalue()
     return _short(err.getvalue().rstrip("\n"))
