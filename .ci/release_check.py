@@ -6,8 +6,8 @@
 
 What is checked: both archives hold the package's files, and the wheel nothing else; the wheel that
 the sdist builds, which is installed, is the one that the clone builds; the installed command trains,
-samples through noise, exports, makes a card, plans, sends and replays; nothing is imported from the
-clone. Exit with 1 and the reason if something is not so.
+samples through noise, exports, makes a card, plans, sends and replays; a user's code is type-checked
+against it; nothing is imported from the clone. Exit with 1 and the reason if something is not so.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def check_archives(wheel: Path, sdist: Path, rebuilt: Path) -> None:
             sys.exit(f"release check: the sdist lacks {needed}.")
 
 
-def use(python: Path, folder: Path, version: str) -> None:
+def use(python: Path, checker: Path, folder: Path, version: str) -> None:
     """Use an installed package as its first user would, in an empty folder."""
     folder.mkdir()
     qdm = python.with_name("qdm")
@@ -114,6 +114,9 @@ def use(python: Path, folder: Path, version: str) -> None:
         run(qdm, *line.split(), cwd=folder, label=f"qdm {line}")
     code = (python, "-c", USE, python.parents[1], version, "run")
     run(*code, cwd=folder, label="import qdm_qiskit")
+    shutil.copy(ROOT / "tests" / "user_code.py", folder)
+    types = (checker, "-m", "mypy", "--strict", "--python-executable", python, "user_code.py")
+    run(*types, cwd=folder, label="mypy sees the types of the installed package")
 
 
 def main() -> None:
@@ -139,6 +142,7 @@ def main() -> None:
         "--quiet",
         "build",
         "setuptools>=77",
+        "mypy>=1.15",
         cwd=folder,
         label="tools",
     )
@@ -167,7 +171,7 @@ def main() -> None:
     run(*install, TORCH, cwd=folder, label=f"install {TORCH}")
     run(*install, rebuilt, cwd=folder, label=f"install {rebuilt.name} of {sdist.name}")
     run(*pip, "check", cwd=folder, label="pip check")
-    use(python, folder / "use", version)
+    use(python, build, folder / "use", version)
     if not options.keep:
         for each in (tools, place, source):
             shutil.rmtree(each, ignore_errors=True)

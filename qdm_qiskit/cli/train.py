@@ -12,7 +12,7 @@ from .imports import few_collections
 from .models import ModelOption, PresetOption, SetOption
 
 if TYPE_CHECKING:
-    from ..training import RunConfig, TrainingProgress
+    from ..training import Callback, TrainingProgress
 
 __all__ = [
     "LogOption",
@@ -69,6 +69,16 @@ def train(
     train_shots: Annotated[
         int | None, typer.Option(help="Shots of each row of a circuit in training.")
     ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="End the run after so many epochs without a lower test loss."),
+    ] = None,
+    keep_best: Annotated[
+        bool,
+        typer.Option(
+            "--keep-best", help="Keep the epoch of the lowest test loss, in OUT/checkpoints/best."
+        ),
+    ] = False,
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="CPU threads of torch; 1 is fastest for small circuits."),
@@ -79,7 +89,8 @@ def train(
     """Train a model; Ctrl-C leaves a checkpoint to resume from.
 
     Options of the model, the data, the diffusion process and the loop are all set by --set; `qdm models
-    describe NAME` tells the meaning, choices and default of each.
+    describe NAME` tells the meaning, choices and default of each. --patience and --keep-best are no
+    part of a run: on --resume they are given again.
 
     Example:
 
@@ -96,12 +107,18 @@ def train(
         from ..options import parse_assignments
         from ..tasks import continue_training
         from ..tasks import train as start_training
-        from ..training import read_options, resolve_run
+        from ..training import BestCheckpoint, EarlyStopping, read_options, resolve_run
         from ..training.processes import join_processes
+        from ..training.progress_bar import TerminalBar
 
     if threads is not None:
         torch.set_num_threads(threads)
-    watching = _notes_only() if quiet else _rich_progress()
+    watching = _notes_only() if quiet else TerminalBar()
+    callbacks: list[Callback] = []
+    if keep_best:
+        callbacks.append(BestCheckpoint())
+    if patience is not None:
+        callbacks.append(EarlyStopping(patience=patience))
     if resume is not None:
         fixed = (seed, train_on, train_shots)
         named = model or preset or config or settings or dataset or loader
@@ -117,6 +134,7 @@ def train(
             data=data,
             progress=watching,
             log_with=log_with,
+            callbacks=callbacks,
         )
     else:
         if data is not None:
@@ -151,7 +169,9 @@ def train(
                 values[name] = value
         # A configuration, not keywords: text that a user gave is no argument of ours.
         resolved = resolve_run(preset or model or "", {**in_file, **values})
-        result = start_training(resolved, out, progress=watching, log_with=log_with)
+        result = start_training(
+            resolved, out, progress=watching, log_with=log_with, callbacks=callbacks
+        )
     speaks = join_processes().leads  # of several processes, one
     if result.interrupted:
         if speaks:
@@ -163,7 +183,11 @@ def train(
         raise typer.Exit(130)  # cli.main says the rest
     if speaks:
         _print_outcome(result.history[-1] if result.history else {}, result.checkpoint)
+        if result.best is not None:
+            typer.echo(f"best checkpoint    {result.best}")
         _print_beside(result.run)
+        if result.ended:
+            typer.echo(f"ended after {result.epochs} epochs: {result.ended}", err=True)
         for sentence in result.warnings:
             typer.echo(f"warning: {sentence}", err=True)
 
@@ -202,78 +226,3 @@ def _notes_only() -> TrainingProgress:
             typer.echo(f"note: {text}", err=True)
 
     return NotesOnly()
-
-
-def _rich_progress() -> TrainingProgress:
-    """Show a progress bar with loss and rate, and a line for each reported epoch."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    from ..models import Denoiser
-    from ..training import TrainingProgress
-
-    class RichProgress(TrainingProgress):
-        def __init__(self) -> None:
-            self.console = Console(stderr=True)
-            self.bar = Progress(
-                TextColumn("epoch {task.fields[epoch]}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("loss {task.fields[loss]:.5f}"),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
-                console=self.console,
-                # In a log file the lines of the epochs say enough.
-                disable=not self.console.is_interactive,
-            )
-            self.every = 1
-            self.warned: set[str] = set()
-
-        def start(self, config: RunConfig, model: Denoiser, steps: int, done: int) -> None:
-            self.console.print(
-                f"{config.model}: {model.num_parameters} parameters "
-                f"({model.num_quantum_parameters} in circuits), {model.num_qubits} qubits"
-            )
-            self.every = max(1, config.training.epochs // 10)
-            self.task = self.bar.add_task(
-                "train", total=steps, completed=done, epoch=0, loss=float("nan"), rate=""
-            )
-            self.bar.start()
-
-        def note(self, text: str) -> None:
-            self.console.print(f"note: {text}", highlight=False, soft_wrap=True)
-
-        def step(self, epoch: int, loss: float) -> None:
-            speed = self.bar.tasks[0].speed
-            rate = f"{speed:.1f} steps/s" if speed else ""
-            self.bar.update(self.task, advance=1, epoch=epoch, loss=loss, rate=rate)
-
-        def epoch(self, row: dict[str, float]) -> None:
-            if row["epoch"] % self.every and row["epoch"] != 1:
-                return
-            beside = f"  identity {row['identity_loss']:.5f}"
-            if "baseline_loss" in row:
-                beside += f"  classical U-Net {row['baseline_loss']:.5f}"
-            self.console.print(
-                f"epoch {row['epoch']:>4}  train {row['train_loss']:.5f}  "
-                f"test {row['test_loss']:.5f}{beside}",
-                highlight=False,
-                soft_wrap=True,
-            )
-
-        def warn(self, sentence: str) -> None:
-            rule = sentence.partition(":")[0]  # numbers of the epoch follow
-            if rule not in self.warned:
-                self.console.print(f"warning: {sentence}", highlight=False, soft_wrap=True)
-            self.warned.add(rule)
-
-        def stop(self) -> None:
-            self.bar.stop()
-
-    return RichProgress()

@@ -9,16 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .accumulated import AccumulatedMetric
     from .bootstrap import Interval
+    from .in_training import MeasureSamples
     from .metric import Features, ImageSets, Metric
     from .metrics import METRIC_DOOR, find_metrics
     from .of_arrays import Measured, measure_images
 
 __all__ = [
     "METRIC_DOOR",
+    "AccumulatedMetric",
     "Features",
     "ImageSets",
     "Interval",
+    "MeasureSamples",
     "Measured",
     "Metric",
     "find_metrics",
@@ -26,6 +30,8 @@ __all__ = [
 ]
 _HOMES = {
     "METRIC_DOOR": "metrics",
+    "AccumulatedMetric": "accumulated",
+    "MeasureSamples": "in_training",
     "Features": "metric",
     "ImageSets": "metric",
     "Interval": "bootstrap",

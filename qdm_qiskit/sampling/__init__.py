@@ -1,7 +1,9 @@
 """The reverse chain on any target: exact, with shots, or through a device's noise."""
 
+from .analytic import AnalyticDPM
 from .call_targets import EngineShots, RunnerTarget
 from .config import SamplingConfig
+from .continuous import FlowODE, ReverseSDE
 from .device import (
     DevicePredictor,
     StepRecord,
@@ -9,6 +11,7 @@ from .device import (
     register_probabilities,
     unrolled_circuit,
 )
+from .discrete import DDIM, DDPM, DPMSolver
 from .pipeline import PipelineOutput, QDMPipeline
 from .sample import sample
 from .samplers import Ask, ProcessSampler, Sampler, Seen, Step
@@ -17,13 +20,19 @@ from .schedulers import SAMPLERS, find_sampler
 from .trained_run import TrainedRun, chosen_labels, load_run
 
 __all__ = [
+    "DDIM",
+    "DDPM",
     "SAMPLERS",
+    "AnalyticDPM",
     "Ask",
+    "DPMSolver",
     "DevicePredictor",
     "EngineShots",
+    "FlowODE",
     "PipelineOutput",
     "ProcessSampler",
     "QDMPipeline",
+    "ReverseSDE",
     "RunnerTarget",
     "Sampler",
     "Samples",

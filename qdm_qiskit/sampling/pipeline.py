@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..arguments import wrong
 from ..circuits import Loader
 from ..circuits.amortised import FOLDER
-from ..errors import InvalidOption
+from ..errors import InvalidOption, TargetUnavailable
 from ..files import write_bytes, write_json
 from ..models import Denoiser, save_model
 from ..notebook import one_line
@@ -27,7 +28,11 @@ from .schedulers import planned_chain
 from .shown import samples_card, summary
 from .trained_run import PIPELINE_FILE, TrainedRun, load_run
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 __all__ = [
+    "OutputType",
     "PipelineOutput",
     "QDMPipeline",
     "StepCallback",
@@ -36,23 +41,27 @@ __all__ = [
 StepCallback = Callable[["QDMPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
 """``(pipeline, steps taken, steps left, {"states": x}) -> None``, or a dict with new states."""
 
+OutputType = Literal["np", "pt", "pil"]
+"""Kinds of images: an array, a tensor, a list of PIL images."""
+Images = TypeVar("Images")
+
 
 @dataclass(frozen=True)
-class PipelineOutput:
+class PipelineOutput(Generic[Images]):
     """Images of a pipeline, with their trajectory and record."""
 
-    images: np.ndarray
-    """``(count, channels, height, width)`` float32 in [0, 1]."""
+    images: Images
+    """``(count, channels, height, width)`` float32 in [0, 1], an array or a tensor; or PIL images."""
     trajectory: np.ndarray
     """``(steps + 1, count, channels, height, width)``: from noise to the images."""
     manifest: dict[str, Any]
     """Versions, seeds and options, and on a device its layout and cost."""
 
     def __repr__(self) -> str:
-        return one_line("PipelineOutput", *summary(self.images, self.manifest))
+        return one_line("PipelineOutput", *summary(self.trajectory[-1], self.manifest))
 
     def _repr_html_(self) -> str:
-        return samples_card("PipelineOutput", self.images, self.manifest)
+        return samples_card("PipelineOutput", self.trajectory[-1], self.manifest)
 
 
 class QDMPipeline:
@@ -60,6 +69,7 @@ class QDMPipeline:
 
     Args:
         run: From :func:`~qdm_qiskit.sampling.load_run`.
+        scheduler: A sampler or its name, which calls take unless they name one; it may be set later.
 
     >>> import tempfile, qdm_qiskit as qdm
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -70,8 +80,40 @@ class QDMPipeline:
     (3, 1, 2, 2)
     """
 
-    def __init__(self, run: TrainedRun) -> None:
-        self.run = run
+    def __init__(self, run: TrainedRun, scheduler: str | Sampler | None = None) -> None:
+        self.run, self.scheduler = run, scheduler
+        self.device = torch.device("cpu")
+        """Where the engine runs; see :meth:`to`."""
+
+    def to(self, device: str | torch.device) -> QDMPipeline:
+        """Let the engine run on a device: ``cpu`` or ``cuda``.
+
+        Args:
+            device: The device. The model's weights follow when images are sampled.
+
+        Returns:
+            This pipeline.
+
+        Raises:
+            InvalidArgument: If it is no device.
+            TargetUnavailable: If this machine has none of them.
+        """
+        if not isinstance(device, str | torch.device):
+            raise wrong(device, "device", "text such as 'cpu' or 'cuda', or a torch.device")
+        try:
+            found = torch.device(device)
+        except RuntimeError as error:
+            raise wrong(device, "device", "'cpu' or 'cuda'") from error
+        if found.type not in ("cpu", "cuda") or found.index:
+            raise wrong(
+                str(device), "device", "'cpu' or 'cuda'", "CUDA_VISIBLE_DEVICES chooses a GPU"
+            )
+        if found.type == "cuda" and not torch.cuda.is_available():
+            raise TargetUnavailable(
+                "This machine has no CUDA device that torch sees; take to('cpu')."
+            )
+        self.device = found
+        return self
 
     @classmethod
     def from_pretrained(
@@ -131,6 +173,54 @@ class QDMPipeline:
     def _repr_html_(self) -> str:
         return self.run._repr_html_()
 
+    @overload
+    def __call__(
+        self,
+        num_images: int = ...,
+        num_inference_steps: int | None = ...,
+        *,
+        generator: torch.Generator | None = ...,
+        scheduler: str | Sampler | None = ...,
+        eta: float = ...,
+        label: int | None = ...,
+        target: str | None = ...,
+        shots: int | None = ...,
+        callback_on_step_end: StepCallback | None = ...,
+        output_type: Literal["np"] = ...,
+    ) -> PipelineOutput[np.ndarray]: ...
+
+    @overload
+    def __call__(
+        self,
+        num_images: int = ...,
+        num_inference_steps: int | None = ...,
+        *,
+        generator: torch.Generator | None = ...,
+        scheduler: str | Sampler | None = ...,
+        eta: float = ...,
+        label: int | None = ...,
+        target: str | None = ...,
+        shots: int | None = ...,
+        callback_on_step_end: StepCallback | None = ...,
+        output_type: Literal["pt"],
+    ) -> PipelineOutput[Tensor]: ...
+
+    @overload
+    def __call__(
+        self,
+        num_images: int = ...,
+        num_inference_steps: int | None = ...,
+        *,
+        generator: torch.Generator | None = ...,
+        scheduler: str | Sampler | None = ...,
+        eta: float = ...,
+        label: int | None = ...,
+        target: str | None = ...,
+        shots: int | None = ...,
+        callback_on_step_end: StepCallback | None = ...,
+        output_type: Literal["pil"],
+    ) -> PipelineOutput[list[Image]]: ...
+
     def __call__(
         self,
         num_images: int = 16,
@@ -140,10 +230,11 @@ class QDMPipeline:
         scheduler: str | Sampler | None = None,
         eta: float = 0.0,
         label: int | None = None,
-        target: str = "engine",
+        target: str | None = None,
         shots: int | None = None,
         callback_on_step_end: StepCallback | None = None,
-    ) -> PipelineOutput:
+        output_type: OutputType = "np",
+    ) -> PipelineOutput[Any]:
         """Sample images.
 
         Args:
@@ -151,12 +242,14 @@ class QDMPipeline:
             num_inference_steps: Steps of the chain; all that the model was trained with if None.
             generator: Source of the noise; each call takes one number from it. Seed 0 if None.
             scheduler: A sampler or its name, see :func:`~qdm_qiskit.sampling.sample`; if None, the
-                process's own chain, or ddim where fewer steps are asked for.
+                pipeline's; if that is None too, the process's own chain, or ddim where fewer steps are
+                asked for.
             eta: Share of DDPM's noise that ddim adds.
             label: Class of all images; guided models only.
-            target: Target of the circuits.
+            target: Target of the circuits; None is the engine, where :meth:`to` put it.
             shots: Shots for each image and step.
             callback_on_step_end: Called after each step; may return new states.
+            output_type: Kind of the images: ``np``, ``pt`` or ``pil``.
 
         Returns:
             Images, trajectory and manifest.
@@ -164,8 +257,14 @@ class QDMPipeline:
         Raises:
             InvalidOption, TargetUnavailable: If the options do not fit the model or this machine.
         """
+        if output_type not in get_args(OutputType):
+            raise InvalidOption(
+                f"output_type is one of {', '.join(get_args(OutputType))}; got {output_type!r}."
+            )
+        if target is None:
+            target = "engine" if self.device.type == "cpu" else "engine:cuda"
         whole = num_inference_steps in (None, self.run.process.num_steps)
-        chosen = scheduler or ("process" if whole else "ddim")
+        chosen = scheduler or self.scheduler or ("process" if whole else "ddim")
         config = SamplingConfig(
             target=target,
             num_images=num_images,
@@ -193,7 +292,20 @@ class QDMPipeline:
 
         own = None if isinstance(chosen, str) else chosen
         samples = sample(self.run, config, sampler=own, on_step=told)
-        return PipelineOutput(samples.images, samples.trajectory, samples.manifest)
+        images: Any = samples.images
+        if output_type == "pt":
+            images = torch.from_numpy(images)
+        elif output_type == "pil":
+            images = [_picture(each) for each in images]
+        return PipelineOutput(images, samples.trajectory, samples.manifest)
+
+
+def _picture(image: np.ndarray) -> Image:
+    """Return one image, ``(channels, height, width)`` in [0, 1], as PIL has it."""
+    from PIL.Image import fromarray
+
+    levels = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
+    return fromarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
 
 
 def _seed(generator: torch.Generator | None) -> int:

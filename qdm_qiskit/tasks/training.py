@@ -11,9 +11,10 @@ from ..data import Dataset
 from ..errors import InvalidOption, MissingData
 from ..files import read_json_object
 from ..models import Denoiser
-from ..progress import Progress, silent
-from ..training import RunConfig, TrainingResult, resolve_run, run_from_dict
+from ..progress import Progress
+from ..training import Callback, RunConfig, TrainingResult, resolve_run, run_from_dict
 from ..training import train as train_config
+from ..training.progress_bar import progress_bar
 
 __all__ = ["continue_training", "train"]
 
@@ -23,8 +24,9 @@ def train(
     run: str | Path,
     *,
     dataset: str | Dataset | None = None,
-    progress: Progress = silent,
+    progress: Progress | None = None,
     log_with: str | Iterable[str] = "tensorboard",
+    callbacks: Iterable[Callback] = (),
     **options: Any,
 ) -> TrainingResult:
     """Train a model into a folder; Ctrl-C leaves a checkpoint to go on from.
@@ -36,9 +38,14 @@ def train(
         dataset: A data set, which needs no registration, or its name; that of the configuration, or
             ``"digits"``, if None. A configuration names its own, and then only an object is taken,
             in place of the named one.
-        progress: Receives every step and epoch.
+        progress: Receives every step and epoch. None shows a bar in a notebook and in a terminal, and
+            nothing elsewhere; ``qdm_qiskit.progress.silent`` shows none anywhere.
         log_with: Where metrics and sample images go beside the folder: ``"tensorboard"``, ``"wandb"``,
             ``"mlflow"``, a list of these, or ``"none"``.
+        callbacks: What goes along with the run: :class:`~qdm_qiskit.training.EarlyStopping`,
+            :class:`~qdm_qiskit.training.BestCheckpoint`,
+            :class:`~qdm_qiskit.evaluation.MeasureSamples`, or your own
+            :class:`~qdm_qiskit.training.Callback`.
         options: Options of the model, the data, the diffusion process and the loop, by name:
             ``depth=3``, ``image_size=4``, ``epochs=5``, ``seed=1``. A configuration takes none.
 
@@ -76,7 +83,12 @@ def train(
         config = resolve_run(model, {**options, **named})
     given = None if isinstance(dataset, str) else dataset
     return train_config(
-        config, checked_path(run, "run"), progress=progress, dataset=given, log_with=log_with
+        config,
+        checked_path(run, "run"),
+        progress=progress_bar() if progress is None else progress,
+        dataset=given,
+        log_with=log_with,
+        callbacks=callbacks,
     )
 
 
@@ -87,19 +99,21 @@ def continue_training(
     epochs: int | None = None,
     data: str | Path | None = None,
     dataset: Dataset | None = None,
-    progress: Progress = silent,
+    progress: Progress | None = None,
     log_with: str | Iterable[str] = "tensorboard",
+    callbacks: Iterable[Callback] = (),
 ) -> TrainingResult:
     """Go on with a training run from one of its checkpoints.
 
     Args:
         run: Folder of the run.
-        checkpoint: "latest" or a checkpoint's name.
+        checkpoint: "latest", "best", or a checkpoint's name.
         epochs: Epochs of the whole run; as many as it was started with if None.
         data: The ``.npz`` file or folder that holds the run's data now; None looks where they were.
         dataset: The data set, for a run that was trained on an object.
         progress: As for :func:`train`.
         log_with: Likewise.
+        callbacks: Likewise; those that the run had before are given again.
 
     Returns:
         The state of the run.
@@ -126,8 +140,9 @@ def continue_training(
         config,
         folder,
         resume=checkpoint,
-        progress=progress,
+        progress=progress_bar() if progress is None else progress,
         data=data,
         dataset=dataset,
         log_with=log_with,
+        callbacks=callbacks,
     )

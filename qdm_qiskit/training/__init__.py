@@ -1,5 +1,6 @@
 """Training runs: configuration, loop, checkpoints."""
 
+from .callbacks import BestCheckpoint, Callback, EarlyStopping, Epoch
 from .checkpoint import (
     TrainingState,
     find_checkpoint,
@@ -16,7 +17,11 @@ from .result import TrainingResult
 from .run_data import load_split
 
 __all__ = [
+    "BestCheckpoint",
+    "Callback",
     "DataConfig",
+    "EarlyStopping",
+    "Epoch",
     "RunConfig",
     "TrainingConfig",
     "TrainingProgress",

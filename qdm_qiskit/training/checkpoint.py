@@ -8,6 +8,7 @@
         baseline/ ...                       the classical baseline, the same three files
         average/ ...                        the average of the weights, where there is one
         state.json                          epoch, batch, step, loss history
+    checkpoints/best/ ...                   the same, of the best epoch; never removed for its age
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from .weight_average import WeightAverage
 
 __all__ = [
     "AVERAGE",
+    "BEST",
+    "BEST_NAME",
     "SCHEMA",
     "Learner",
     "TrainingState",
@@ -48,6 +51,10 @@ __all__ = [
 SCHEMA = "qdm-checkpoint/1"
 AVERAGE = "average"
 """Folder of the averaged weights inside a checkpoint."""
+BEST = "best"
+"""Name of the checkpoint of the best epoch."""
+BEST_NAME = re.compile(r"best(-[a-z0-9_]{1,32})?")
+"""Names of checkpoints that stay."""
 _NAME = re.compile(r"step-\d{8}")
 
 
@@ -81,7 +88,11 @@ class Learner:
 
 
 def save_checkpoint(
-    run: Path, learners: dict[str, Learner], state: TrainingState, keep: int
+    run: Path,
+    learners: dict[str, Learner],
+    state: TrainingState,
+    keep: int,
+    name: str | None = None,
 ) -> Path:
     """Write a checkpoint under ``run/checkpoints`` and remove the oldest beyond ``keep``.
 
@@ -90,6 +101,7 @@ def save_checkpoint(
         learners: "model", and "baseline" where there is one.
         state: Where the run stands.
         keep: Checkpoints to keep, this one included.
+        name: Name of a checkpoint that stays, as :data:`BEST_NAME` has it; None for one of its step.
 
     Returns:
         The checkpoint's folder.
@@ -98,7 +110,7 @@ def save_checkpoint(
         OutputNotWritable: If it cannot be written; earlier checkpoints are untouched.
     """
     folder = run / "checkpoints"
-    final = folder / f"step-{state.step:08d}"
+    final = folder / (name or f"step-{state.step:08d}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".part-{uuid.uuid4().hex}"
@@ -106,8 +118,8 @@ def save_checkpoint(
     except OSError as error:
         raise OutputNotWritable(f"Cannot write {final}: {error.strerror or error}.") from error
     try:
-        for name, learner in learners.items():
-            place = part if name == "model" else part / name
+        for whose, learner in learners.items():
+            place = part if whose == "model" else part / whose
             save_model(learner.model, place)
             save_tensors(_optimizer_tensors(learner.optimizer), place / "optimizer.safetensors", {})
             if learner.average is not None:
@@ -121,13 +133,13 @@ def save_checkpoint(
         if isinstance(error, OutputNotWritable):
             raise
         raise OutputNotWritable(f"Cannot write {final}: {error.strerror or error}.") from error
-    for old in checkpoints(run)[:-keep]:
+    for old in [] if name else checkpoints(run)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """The run's checkpoint folders, oldest first."""
+    """The run's checkpoint folders, oldest first, without those that stay."""
     folder = run / "checkpoints"
     if not folder.is_dir():
         return []
@@ -139,7 +151,7 @@ def find_checkpoint(run: Path, which: str = "latest") -> Path:
 
     Args:
         run: The run's folder, or a checkpoint's own folder.
-        which: "latest", or a name such as "step-00000120".
+        which: "latest", or a name such as "step-00000120" or "best".
 
     Returns:
         The folder.
@@ -149,13 +161,15 @@ def find_checkpoint(run: Path, which: str = "latest") -> Path:
         MissingData: If there is no such run or checkpoint.
     """
     run = checked_path(run, "run")
-    if _NAME.fullmatch(run.name) and (run / "state.json").is_file() and which == "latest":
+    if _is_name(run.name) and (run / "state.json").is_file() and which == "latest":
         return run
-    if which != "latest" and not _NAME.fullmatch(which):
+    if which != "latest" and not _is_name(which):
         raise InvalidCheckpoint(
-            f"A checkpoint is called 'latest' or like 'step-00000120', got '{which}'."
+            f"A checkpoint is called 'latest', 'best' or like 'step-00000120', got '{which}'."
         )
     found = checkpoints(run)
+    if which != "latest":
+        found += _staying(run)
     if not found:
         raise MissingData(
             f"There is no checkpoint in {run}: train one with `qdm train --out {run}`."
@@ -167,6 +181,16 @@ def find_checkpoint(run: Path, which: str = "latest") -> Path:
             return folder
     names = ", ".join(folder.name for folder in found)
     raise MissingData(f"There is no checkpoint '{which}' in {run}; there are: {names}.")
+
+
+def _is_name(name: str) -> bool:
+    return bool(_NAME.fullmatch(name) or BEST_NAME.fullmatch(name))
+
+
+def _staying(run: Path) -> list[Path]:
+    folder = run / "checkpoints"
+    places = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [each for each in places if BEST_NAME.fullmatch(each.name)]
 
 
 def load_weights(folder: Path) -> Denoiser:

@@ -23,6 +23,7 @@ from .run_data import class_indices
 __all__ = [
     "CHUNK",
     "TEST_STREAM",
+    "draw_samples",
     "measure_losses",
     "read_history",
     "write_history",
@@ -102,8 +103,7 @@ def measure_losses(
 
 
 @torch.no_grad()
-def write_samples(
-    path: Path,
+def draw_samples(
     model: Denoiser,
     process: DiffusionProcess,
     *,
@@ -112,11 +112,10 @@ def write_samples(
     epoch: int,
     device: torch.device,
     count: int = 16,
-) -> None:
-    """Write a grid of samples.
+) -> np.ndarray:
+    """Draw samples of an epoch, exactly.
 
     Args:
-        path: A PNG; its folder is made.
         model: What they are drawn from, not wrapped.
         process: The run's.
         classes: Positions of the classes that a guided model has seen, which its samples take in
@@ -125,6 +124,12 @@ def write_samples(
         epoch: Epochs that are complete; each has noise of its own.
         device: Where the model is.
         count: Samples.
+
+    Returns:
+        ``(count, channels, height, width)`` float32.
+
+    Raises:
+        InvalidData: If they are not finite.
     """
     labels = None
     if classes is not None:
@@ -139,8 +144,19 @@ def write_samples(
 
     start = process.start((count, *model.state_shape), generator(0)).to(device)
     images = model.decode_data(reverse_chain(process, prediction, start, generator))
+    drawn: np.ndarray = images.cpu().numpy()
+    return drawn
+
+
+def write_samples(path: Path, samples: np.ndarray) -> None:
+    """Write a grid of samples.
+
+    Args:
+        path: A PNG; its folder is made.
+        samples: From :func:`draw_samples`.
+    """
     path.parent.mkdir(exist_ok=True)
-    save_grid(images.cpu().numpy(), path, overwrite=True)
+    save_grid(samples, path, overwrite=True)
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:

@@ -12,6 +12,7 @@ from ..errors import InvalidOption, MissingData, OutputNotWritable, QdmError
 from ..files import check_writable, write_json
 from ..models import Denoiser
 from ..progress import Message, Progress, silent
+from .callbacks import Callback, Callbacks, told_together
 from .checkpoint import checkpoints, find_checkpoint, load_weights
 from .config import RunConfig
 from .interruptions import silent_log_thread, stop_requests
@@ -38,6 +39,7 @@ def train(
     data: str | Path | None = None,
     dataset: str | Dataset | None = None,
     log_with: str | Iterable[str] = "tensorboard",
+    callbacks: Iterable[Callback] = (),
 ) -> TrainingResult:
     """Train a model, or continue a run.
 
@@ -56,6 +58,8 @@ def train(
             run of an object is resumed with that object.
         log_with: Where metrics and sample images go beside the run's folder: tensorboard, wandb and
             mlflow, one text with commas or a list; "none" for nowhere. No part of the run.
+        callbacks: What goes along with the run, such as :class:`~.EarlyStopping`; no part of it, so it
+            is given again on resume. The classical part of a run with transfer has none.
 
     Returns:
         Where the run stands. After Ctrl-C (or SIGTERM, SIGHUP) it is checkpointed and ``interrupted``.
@@ -65,14 +69,14 @@ def train(
             than its own (epochs apart), or the loss becomes infinite or NaN.
         InvalidCheckpoint, MissingData: If the checkpoint cannot be used.
         InvalidData: If the images cannot be used, or are not those that the run began with.
+        InvalidArgument, UnknownName: If a callback is none, or looks for a metric that is not there.
         OutputNotWritable: If the folder cannot be written.
         MissingDependency, TargetUnavailable: If what is to log is not installed, or cannot begin.
     """
-    names = log_names(log_with)
+    names, asked = log_names(log_with), Callbacks(callbacks)
     of_kind(config, RunConfig, "config", "resolve_run(name) makes one")
     run = checked_path(run, "run")
-    if not join_processes().leads:
-        progress = silent
+    progress = told_together(progress, asked) if join_processes().leads else silent
     if resume is None and data is not None:
         raise InvalidOption(
             "data=PATH says where the data of a run that is resumed lie now; a new run names "
@@ -92,7 +96,15 @@ def train(
         config = replace(config, data=taught.data, record=taught.record)
         teacher, resume, data = load_weights(result.checkpoint), None, None
     return _train_part(
-        config, run, resume, progress, teacher, data=data, dataset=given, log_with=names
+        config,
+        run,
+        resume,
+        progress,
+        teacher,
+        data=data,
+        dataset=given,
+        log_with=names,
+        callbacks=asked,
     )
 
 
@@ -107,6 +119,7 @@ def _train_part(
     dataset: Dataset | None = None,
     leads_on: bool = False,
     log_with: Sequence[str] = (),
+    callbacks: Callbacks | None = None,
 ) -> TrainingResult:
     """One run without what comes before it; with ``leads_on`` a stop in its last step counts too."""
     footprint = Footprint(run)
@@ -114,7 +127,7 @@ def _train_part(
         config = resumed(run, resume, config, data)
         if config.record is None:
             progress(Message(f"{run}: {NOT_VERIFIED}"))
-    session = Session(config, run, resume, teacher, dataset, progress, log_with)
+    session = Session(config, run, resume, teacher, dataset, progress, log_with, callbacks)
     with stop_requests() as stop, silent_log_thread():
         try:
             result = session.work(progress, stop)

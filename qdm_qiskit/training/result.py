@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..notebook import Markup, card, facts, note, one_line, table
+from .checkpoint import BEST
 from .constant_predictions import constant_predictions
 
 __all__ = [
@@ -27,6 +28,14 @@ class TrainingResult:
     """True if it was asked to stop before its end."""
     history: tuple[dict[str, float], ...]
     """One row of metrics for each complete epoch."""
+    ended: str = ""
+    """Why a callback ended the run before its last epoch; empty if none did."""
+
+    @property
+    def best(self) -> Path | None:
+        """Return the checkpoint of the best epoch, where a :class:`~.BestCheckpoint` keeps one."""
+        found = self.run / "checkpoints" / BEST
+        return found if (found / "state.json").is_file() else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -41,7 +50,8 @@ class TrainingResult:
         done = f"{self.epochs} epochs complete" + (", interrupted" if self.interrupted else "")
         return card(
             self.run,
-            facts([("progress", done), ("checkpoint", self.checkpoint)]),
+            facts([("progress", done), ("checkpoint", self.checkpoint), ("best", self.best)]),
+            *([note(self.ended)] if self.ended else []),
             *([_metrics(self.history[-1])] if self.history else []),
             *(note(f"Warning: {sentence}") for sentence in self.warnings),
             about="training run",

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arguments import whole_number
 from ..data import Dataset
 from ..diffusion import DiffusionProcess, VelocityPrediction, make_process
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption
@@ -38,6 +39,7 @@ from ..models.plain_optimizers import Adam
 from ..progress import Progress, silent
 from ..rng import derived_seed
 from .beside import has_beside, read_losses, write_beside
+from .callbacks import Callbacks, Epoch
 from .checkpoint import (
     AVERAGE,
     Learner,
@@ -49,7 +51,7 @@ from .checkpoint import (
 )
 from .config import RunConfig
 from .constant_predictions import constant_predictions
-from .epoch_end import measure_losses, write_history, write_samples
+from .epoch_end import draw_samples, measure_losses, write_history, write_samples
 from .objective import Objective, Part
 from .optimizers import make_optimizer, set_learning_rate
 from .processes import join_processes
@@ -84,6 +86,7 @@ class Session:
         dataset: The data set itself; None finds it by its name.
         progress: Receives what takes a while before the first step.
         log_with: Where metrics go beside the folder, see :func:`~.run_log.log_names`.
+        callbacks: What goes along with the run; asked in the first process alone.
 
     Raises: as :func:`~qdm_qiskit.training.train`.
     """
@@ -97,6 +100,7 @@ class Session:
         dataset: Dataset | None = None,
         progress: Progress = silent,
         log_with: str | Iterable[str] = "tensorboard",
+        callbacks: Callbacks | None = None,
     ) -> None:
         if resume is None:
             check_no_run(run, run)
@@ -136,6 +140,7 @@ class Session:
         watched = self.target is not None and config.training.optimizer == "adam" and begins
         self.gradients = GradientRecord() if watched else None
         self.processes = join_processes()
+        self.callbacks = callbacks if callbacks and self.processes.leads else Callbacks()
         self.part = Part(self.processes.index, self.processes.count)
         train_set = self.split.train
         self.images = torch.from_numpy(train_set.images)
@@ -188,8 +193,10 @@ class Session:
         epochs = config.training.epochs
         steps = epochs * len(self.batches)
         progress(Started(config, self._bare("model"), state.step, steps))
+        self.callbacks.begin(self.run, tuple(state.history), progress)
         checkpoint: Path | None = None
-        while state.epoch < epochs:
+        reason = self._ends()
+        while state.epoch < epochs and not reason:
             started = time.perf_counter()
             with self._circuits():
                 stopped = self._train_epoch(progress, stop)
@@ -199,14 +206,46 @@ class Session:
             progress(EpochDone(row, state.step, steps))
             for sentence in constant_predictions(row):
                 progress(Warned(sentence))
-            last, stopped = state.epoch == epochs, self.asked(stop)
+            if self.callbacks.given:
+                self.callbacks.after_epoch(self._epoch())
+            reason = self._ends()
+            last, stopped = state.epoch == epochs or bool(reason), self.asked(stop)
             if last or state.epoch % config.training.checkpoint_every == 0 or stopped:
                 checkpoint = self._checkpoint()
             if stopped and not last:
                 return self._result(checkpoint or self._checkpoint(), interrupted=True)
         result = self._result(checkpoint or self._checkpoint(), interrupted=False)
         self._stand_beside(progress)
-        return result
+        return replace(result, ended=reason)
+
+    def _ends(self) -> str:
+        """Return why the run ends before its last epoch; empty where it goes on."""
+        reason = self.callbacks.ends(tuple(self.state.history)) or ""
+        if self.processes.any(bool(reason)):
+            return reason or "The first process ended the run."
+        return ""
+
+    def _epoch(self) -> Epoch:
+        """The run after an epoch, for callbacks."""
+        average, state = self.learners["model"].average, self.state
+        model = self._bare("model") if average is None else average.model
+
+        def draw(count: int) -> np.ndarray:
+            return self._draw(whole_number(count, "count"))
+
+        def save(name: str) -> Path:
+            return save_checkpoint(self.run, self._bare_learners(), state, 1, name)
+
+        return Epoch(
+            self.run,
+            self.config,
+            model,
+            self.process,
+            self.split,
+            tuple(dict(row) for row in state.history),
+            draw,
+            save,
+        )
 
     def _stand_beside(self, progress: Progress) -> None:
         """Fit at the end what stands beside a model of latents, if that is not done."""
@@ -318,6 +357,8 @@ class Session:
         state.epoch += 1
         state.batch, state.images, state.loss_sum, state.baseline_sum = 0, 0, 0.0, 0.0
         state.history.append(row)
+        if self.callbacks.given:
+            row.update(self.callbacks.measure(self._epoch()))
         self.log.write(
             {key: value for key, value in row.items() if key not in ("epoch", "step")}, state.epoch
         )
@@ -354,22 +395,27 @@ class Session:
 
     def _write_samples(self, progress: Progress) -> None:
         """Write the epoch's grid; a model whose samples are not finite yet is trained further."""
-        average, epoch = self.learners["model"].average, self.state.epoch
+        epoch = self.state.epoch
         png = self.run / "samples" / f"epoch-{epoch:04d}.png"
         try:
-            write_samples(
-                png,
-                self._bare("model") if average is None else average.model,
-                self.process,
-                classes=self._seen() if self.guided else None,
-                seed=self.config.training.seed,
-                epoch=epoch,
-                device=self.processes.device,
-            )
+            write_samples(png, self._draw(16))
         except InvalidData as error:
             progress(Warned(f"There is no sample grid of epoch {epoch}: {error}"))
             return
         self.log.picture(png, epoch)
+
+    def _draw(self, count: int) -> np.ndarray:
+        """Draw samples of the epoch."""
+        average = self.learners["model"].average
+        return draw_samples(
+            self._bare("model") if average is None else average.model,
+            self.process,
+            classes=self._seen() if self.guided else None,
+            seed=self.config.training.seed,
+            epoch=self.state.epoch,
+            device=self.processes.device,
+            count=count,
+        )
 
     def _seen(self) -> Tensor:
         """Positions of the classes that occur among the training images."""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from qdm_qiskit.errors import InvalidOption, MissingData
+from qdm_qiskit.errors import InvalidArgument, InvalidOption, MissingData, TargetUnavailable
 from qdm_qiskit.models import MODELS
-from qdm_qiskit.sampling import QDMPipeline, SamplingConfig, sample
+from qdm_qiskit.sampling import DDIM, QDMPipeline, SamplingConfig, sample
 from qdm_qiskit.training import resolve_run, train
 from tests.helpers import generator
 
@@ -61,6 +61,42 @@ def test_callback_sees_and_changes_states(make_run):
 def test_shots_and_targets_go_through(make_run):
     out = QDMPipeline(make_run())(num_images=2, target="aer", shots=500)
     assert out.manifest["device"]["runner"]["target"] == "aer"
+
+
+def test_a_scheduler_is_an_object_of_the_pipeline_or_of_a_call(make_run):
+    run = make_run(**NOISE)
+    named = QDMPipeline(run)(2, 3, scheduler="ddim", eta=0.5)
+    pipe = QDMPipeline(run, scheduler=DDIM(eta=0.5))
+    assert np.array_equal(pipe(2, 3).trajectory, named.trajectory)
+    pipe.scheduler = None
+    assert not np.array_equal(pipe(2, 3).trajectory, named.trajectory)
+    assert np.array_equal(pipe(2, 3, scheduler=DDIM(eta=0.5)).trajectory, named.trajectory)
+
+
+def test_kinds_of_output_hold_the_same_images(make_run):
+    pipe = QDMPipeline(make_run())
+    array, tensor = pipe(2).images, pipe(2, output_type="pt").images
+    assert np.array_equal(array, tensor.numpy())
+    out = pipe(2, output_type="pil")
+    assert [each.mode for each in out.images] == ["L", "L"]
+    levels = np.stack([np.asarray(each) for each in out.images])
+    assert np.abs(levels / 255 - array[:, 0]).max() <= 0.5 / 255 + 1e-6
+    assert "2 images of 1 x 2 x 2" in repr(out)
+    assert out._repr_html_().startswith("<div")
+    with pytest.raises(InvalidOption, match="output_type is one of np, pt, pil; got 'latent'"):
+        pipe(2, output_type="latent")
+
+
+def test_to_a_device(make_run):
+    pipe = QDMPipeline(make_run())
+    assert pipe.to("cpu") is pipe
+    assert pipe(1).manifest["sampling"]["target"] == "engine"
+    for wrong in ("gpu", "cuda:3", "mps", 0):
+        with pytest.raises(InvalidArgument, match="`device` is "):
+            pipe.to(wrong)
+    if not torch.cuda.is_available():
+        with pytest.raises(TargetUnavailable, match="no CUDA device"):
+            pipe.to("cuda")
 
 
 def test_no_folder_is_refused(tmp_path):
