@@ -149,7 +149,8 @@ class QampUNet(StateDenoiser):
 class QampDecember(QampUNet):
     """Linear and ReLU, linear to the circuit's amplitudes, circuit, skip, two linear layers.
 
-    822,328 parameters by default, of which 1,560 angles. The skip is the first layer's output, and ``skip=False`` leaves it out.
+    822,328 parameters by default, of which 1,560 angles. The skip is the first layer's output, and
+    ``skip=False`` leaves it out.
     """
 
     name = "qamp_december"
