@@ -2,8 +2,9 @@
 
 Jo et al., QAMP 2025, sections 7 and 8: without the skip "sharpness degrades significantly",
 samples of two digits are sharp and those of ten blurred; no figure is given. Here, on
-scikit-learn's digits enlarged to 16 x 16, both models are trained on ten digits with and without
-the skip, and with it on two (0 and 1), in as many optimizer steps. Besides, the trained models
+scikit-learn's digits, both models are trained on ten digits with and without the skip, and with
+it on two (0 and 1), in as many optimizer steps: at 8 x 8 with 128 features (January's with 6
+repetitions), or with --size published at 16 x 16 with 512 (and 30). Besides, the trained models
 with the skip are given, at test time, the circuit's or the skip's features of another image at the
 same step ("shuffled"), of another image and step ("mixed"), or zeros: that says what the layer
 behind the circuit listens to.
@@ -40,8 +41,15 @@ from qdm_qiskit.evaluation.subjects import run_subject
 from qdm_qiskit.files import write_json
 from qdm_qiskit.training import load_split
 
-STEPS = {"qamp-january-digits": 180, "qamp-december-digits": 75}
+STEPS = {"qamp-january-digits": 180, "qamp-december-digits": 180}
 TRAIN_COUNT = {"ten": 1438, "two": 288}
+SIZES = {
+    "small": {
+        "qamp-january-digits": {"image_size": 8, "width": 128, "reps": 6},
+        "qamp-december-digits": {"image_size": 8, "width": 128},
+    },
+    "published": {"qamp-january-digits": {}, "qamp-december-digits": {}},
+}
 SAMPLES = 128
 ARMS = {
     "skip, ten digits": {},
@@ -106,7 +114,7 @@ def ablated(model: torch.nn.Module, process: Any, x_0: Tensor) -> dict[str, floa
     return found
 
 
-def one(preset: str, options: dict[str, Any], seed: int) -> dict[str, float]:
+def one(preset: str, options: dict[str, Any], seed: int, size: str = "small") -> dict[str, float]:
     """Train, sample and measure one model with one seed."""
     start = time.process_time()
     count = TRAIN_COUNT["two" if "classes" in options else "ten"]
@@ -121,6 +129,7 @@ def one(preset: str, options: dict[str, Any], seed: int) -> dict[str, float]:
             epochs=round(STEPS[preset] * batch / count),
             train_count=count,
             sample_every=0,
+            **SIZES[size][preset],
             **options,
         )
         trained = qdm.load_run(run)
@@ -143,6 +152,7 @@ def one(preset: str, options: dict[str, Any], seed: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--size", choices=list(SIZES), default="small")
     parser.add_argument("--only", choices=list(STEPS))
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -158,11 +168,11 @@ def main() -> None:
                 rows = runs.setdefault(preset, {}).setdefault(arm, [])
                 if len(rows) > seed:
                     continue
-                rows.append(one(preset, options, seed))
+                rows.append(one(preset, options, seed, asked.size))
                 print(preset, arm, seed, {k: round(v, 4) for k, v in rows[-1].items()}, flush=True)
                 if asked.json is not None:
-                    content = {"machine": machine.describe(), "steps": STEPS, "runs": runs}
-                    write_json(asked.json, content)
+                    content = {"machine": machine.describe(), "size": asked.size, "steps": STEPS}
+                    write_json(asked.json, {**content, "runs": runs})
     for preset, arms in runs.items():
         for arm, rows in arms.items():
             print(f"{preset}, {arm}, {len(rows)} seeds")
