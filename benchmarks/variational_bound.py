@@ -4,9 +4,9 @@ QAMP's text has the bound (its equations 4 and 5) and covariances fixed to beta_
 Here: the embedded digits 0 and 1 at 4 x 4, 80 to train, EEQDM's Gaussian chain with a predicted
 noise, T = 10; a circuit (Q-Dense with ancilla, depth 10) and the classical U-Net of 892 parameters.
 Bits a pixel of unseen images with variances beta_t, the posterior's, and those fitted to training
-images, over seeds: means with Student's 95 % intervals; differences are seed by seed.
+images, over seeds: means with 95 % intervals by Student's t; differences are seed by seed.
 
-    python benchmarks/variational_bound.py [--seeds 3] [--json benchmarks/results/variational_bound.json]
+    python benchmarks/variational_bound.py [--json benchmarks/results/variational_bound.json]
 """
 
 from __future__ import annotations
