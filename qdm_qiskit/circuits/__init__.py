@@ -11,6 +11,7 @@ from .angle_encodings import (
     dense_angle_encoding,
     phase_encoding,
 )
+from .ansatz_denoisers import ansatz_denoiser
 from .ansatzes import basic_entangling_layers, hamiltonian_variational, hardware_efficient
 from .blocks import alternating_layers, conv_unit, identity_block, phase_mixing, qamp_layers
 from .catalog import CIRCUITS, TEMPLATES, Template, template
@@ -54,6 +55,7 @@ __all__ = [
     "amplitude_angles",
     "amplitude_loader",
     "angle_encoding",
+    "ansatz_denoiser",
     "basic_convolution",
     "basic_entangling_layers",
     "basis_angles",

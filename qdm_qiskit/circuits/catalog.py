@@ -27,6 +27,7 @@ from .angle_encodings import (
     dense_angle_encoding,
     phase_encoding,
 )
+from .ansatz_denoisers import ansatz_denoiser
 from .ansatzes import basic_entangling_layers, hamiltonian_variational, hardware_efficient
 from .blocks import conv_unit, identity_block, phase_mixing, qamp_layers
 from .encodings import amplitude_loader
@@ -366,6 +367,20 @@ _OURS = _by_name(
         group="denoiser",
         source="QAMP 2025, code of 25 January 2026",
         summary="Three blocks of ConvUnits and PhaseMixing, the middle one with an ancilla.",
+    ),
+    Template(
+        name="ansatz_denoiser",
+        build=ansatz_denoiser,
+        options={
+            "num_pixels": 16,
+            "num_wires": 4,
+            "depth": 2,
+            "encoding": "dense_angle",
+            "ansatz": "hardware_efficient",
+        },
+        group="denoiser",
+        source="ours: data re-uploading (Pérez-Salinas et al., arXiv:1907.02085)",
+        summary="Any ansatz behind any encoding of an image; an outcome for each pixel is read.",
     ),
     Template(
         name="line",

@@ -20,6 +20,7 @@ from .inception import LEFT_OUT, WARNING, InceptionWeights
 from .measurement import Kind, Row, in_columns
 from .metric import Metric
 from .metrics import METRIC_DOOR, Frechet, find_metrics
+from .one_class import OneClass
 from .rows import SHOWN, MeasuredRow, RowTask, Setting
 from .subjects import Reference, Subject
 
@@ -91,7 +92,7 @@ def evaluate(
         config: Counts, resamples, seed.
         metrics: Names, and :class:`~.metric.Metric` objects, which need no registration; "kid",
             "frechet" and "score" stand for those of every network that is there, "all" for all of this
-            package. None takes all.
+            package, and "ssim@3" for that of class 3. None takes all.
         dataset: The reference's data set; None takes the first subject's own.
         cache: Folder of the domain classifiers; None keeps none.
         inception: Weights for Inception's metrics; None leaves them out.
@@ -205,8 +206,9 @@ def _pictures(setting: Setting, rows: Sequence[MeasuredRow]) -> EvaluationPictur
 
 def _described(metric: Metric, by_name: Sequence[str]) -> dict[str, str]:
     """Title, better direction and origin."""
-    named = metric.name in METRIC_DOOR.built_in or metric.name in by_name
-    origin: Origin = METRIC_DOOR.origin(metric.name) if named else origin_of(metric)
+    part = metric.metric if isinstance(metric, OneClass) else metric
+    named = part.name in METRIC_DOOR.built_in or metric.name in by_name
+    origin: Origin = METRIC_DOOR.origin(part.name) if named else origin_of(part)
     title = metric.title or metric.name
     return {"title": title, "better": metric.better, **asdict(origin)}
 

@@ -22,6 +22,7 @@ from .image_metrics import (
     structural_similarity,
 )
 from .metric import Features, ImageSets, Metric, check_metric
+from .one_class import OneClass, base_name, class_of
 from .row_metrics import OF_ROWS
 
 __all__ = [
@@ -227,11 +228,12 @@ def find_metrics(metrics: Sequence[str | Metric] | None) -> list[Metric]:
 
     Args:
         metrics: Names of :data:`METRIC_DOOR` or :data:`SHORT`, and objects, which need no name there;
-            None for ``all`` of :data:`SHORT`.
+            ``NAME@LABEL`` is the metric of one class. None for ``all`` of :data:`SHORT`.
 
     Raises:
         UnknownName: If there is no such name.
         InvalidArgument: If one is neither a name nor a metric, or two share a name.
+        InvalidOption: If what stands behind ``@`` is no class.
         InvalidExtension: If another package's cannot be loaded.
     """
     if metrics is None:
@@ -241,7 +243,10 @@ def find_metrics(metrics: Sequence[str | Metric] | None) -> list[Metric]:
     found: dict[str, Metric] = {}
     for each in metrics:
         if isinstance(each, str):
-            chosen = [METRIC_DOOR.get(name) for name in SHORT.get(each, (each,))]
+            label, base = class_of(each), base_name(each)
+            chosen = [METRIC_DOOR.get(name) for name in SHORT.get(base, (base,))]
+            if label is not None:
+                chosen = [OneClass(metric, label) for metric in chosen]
         elif isinstance(each, type | Metric):
             chosen = [check_metric(each)]
         else:

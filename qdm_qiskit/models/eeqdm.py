@@ -22,6 +22,7 @@ from ..layers import QuantumLayer
 from ..layers.quantum_layer import WeightMap
 from ..options import settle
 from .base import MAX_IMAGE_SIZE, CircuitDenoiser, check_train_loader, label_angles
+from .pixel_orders import PixelOrder, blocks_order, correlated_order
 from .presets.eeqdm import EEQDM_PAPER, KOELLE_PAPER
 
 __all__ = [
@@ -58,6 +59,9 @@ class AmplitudeDenoiserConfig:
     """Name of the loader of images where the circuit runs: :mod:`qdm_qiskit.circuits.loaders`."""
     train_loader: bool = False
     """Train on the states that the loader makes, in place of the images' own."""
+    pixel_order: PixelOrder = "rows"
+    """Pixels among amplitudes, and so which of them EEQDM's Bell pairs hold: row by row as in the
+    paper, neighbours in blocks, those that are correlated in the training images, or by chance."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -77,6 +81,11 @@ class AmplitudeDenoiserConfig:
             )
         if self.num_classes < 1:
             raise InvalidOption(f"num_classes must be at least 1, got {self.num_classes}.")
+        if self.pixel_order != "rows" and self.channels != 1:
+            raise InvalidOption(
+                f"pixel_order {self.pixel_order!r} orders the pixels of grey images, got "
+                f"{self.channels} channels; set channels=1, or leave pixel_order out."
+            )
         if not (math.isfinite(self.init_std) and self.init_std >= 0):
             raise InvalidOption(f"init_std must be a finite number >= 0, got {self.init_std}.")
 
@@ -91,6 +100,9 @@ class AmplitudeDenoiser(CircuitDenoiser):
 
     template: ClassVar[Callable[..., CircuitSpec]]
     config_class = AmplitudeDenoiserConfig
+    order: Tensor | None
+    """``(pixels,)``: the pixel of each amplitude, as a real number, which all weights on disk are; None
+    for row by row."""
 
     def __init__(
         self, config: AmplitudeDenoiserConfig, *, generator: torch.Generator | None = None
@@ -105,11 +117,26 @@ class AmplitudeDenoiser(CircuitDenoiser):
             init_std=config.init_std,
             generator=generator,
         )
+        found = config.pixel_order in ("correlated", "random")  # by fit_data; kept with the weights
+        self.register_buffer("order", _first_order(config), persistent=found)
+
+    def fit_data(self, images: Tensor, generator: torch.Generator) -> None:
+        """Choose the order of the pixels, where it depends on the images or on chance."""
+        if self.config.pixel_order == "correlated":
+            found = torch.from_numpy(correlated_order(images.flatten(1).double().cpu().numpy()))
+        elif self.config.pixel_order == "random":
+            found = torch.randperm(self.config.image_size**2, generator=generator)
+        else:
+            return
+        assert self.order is not None
+        self.order.copy_(found)
 
     def encode(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return flattened images, padded with zeros to ``2**n``, and the label's angle."""
         self.check_images(x)
         flat = x.flatten(1)
+        if self.order is not None:
+            flat = flat[:, self.order.long()]
         missing = self.spec.num_amplitudes - flat.shape[1]
         amplitudes = torch.nn.functional.pad(flat, (0, missing)) if missing else flat
         if not self.config.guided:
@@ -119,9 +146,20 @@ class AmplitudeDenoiser(CircuitDenoiser):
         return amplitudes, label_angles(labels, self.config.num_classes, len(x), self.name).to(x)
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """Return probabilities times their number, clamped to [0, 1]; a padded tail is cut off."""
+        """Return probabilities times their number, clamped to [0, 1], in the pixels' places."""
         pixels = (outputs * self.spec.num_amplitudes).clamp(0, 1)
-        return pixels[:, : math.prod(self.image_shape)].reshape(-1, *self.image_shape)
+        pixels = pixels[:, : math.prod(self.image_shape)]
+        if self.order is not None:
+            pixels = pixels[:, self.order.argsort()]
+        return pixels.reshape(-1, *self.image_shape)
+
+
+def _first_order(config: AmplitudeDenoiserConfig) -> Tensor | None:
+    if config.pixel_order == "rows":
+        return None
+    if config.pixel_order == "blocks":
+        return torch.from_numpy(blocks_order(config.image_size)).float()
+    return torch.arange(config.image_size**2).float()  # up to 2**20, exact
 
 
 @final

@@ -60,6 +60,9 @@ class QampConfig:
     """Standard deviation of the initial angles."""
     complex_linear: bool = False
     """Complex weights in the first and the last linear layer in place of real ones."""
+    skip: bool = True
+    """Hand features past the circuit: the first layer's output in December's model, the input in
+    January's. Without it the layer behind the circuit sees the circuit's features only."""
 
     def __post_init__(self) -> None:
         settle(self)
@@ -146,7 +149,8 @@ class QampUNet(StateDenoiser):
 class QampDecember(QampUNet):
     """Linear and ReLU, linear to the circuit's amplitudes, circuit, skip, two linear layers.
 
-    822,328 parameters by default, of which 1,560 angles. The skip is the first layer's output.
+    822,328 parameters by default, of which 1,560 angles. The skip is the first layer's output, and
+    ``skip=False`` leaves it out.
     """
 
     name = "qamp_december"
@@ -178,15 +182,16 @@ class QampDecember(QampUNet):
             source=QAMP_DECEMBER,
             generator=generator,
         )
-        self.widen = nn.Linear(amplitudes + config.width, config.width)
+        self.widen = nn.Linear(amplitudes + config.skip * config.width, config.width)
         self.decoder = self.outer(config.width, self.num_values)
         self.initialise(generator)
 
     def denoise(self, x: Tensor, rows: Tensor, labels: Tensor | None) -> Tensor:
         """See :meth:`StateDenoiser.denoise`."""
-        skip = self.encoder(as_real(x)).relu()
-        state = self.blocks(as_complex(self.narrow(skip)), rows)
-        h = self.widen(torch.cat([as_real(state), skip], dim=1)).relu()
+        encoded = self.encoder(as_real(x)).relu()
+        state = as_real(self.blocks(as_complex(self.narrow(encoded)), rows))
+        seen = torch.cat([state, encoded], dim=1) if self.config.skip else state
+        h = self.widen(seen).relu()
         return unit_states(as_complex(self.decoder(h)))
 
 
@@ -195,7 +200,7 @@ class QampJanuary(QampUNet):
     """Linear layers to 16 real amplitudes, ConvUnits and PhaseMixing, 16 trained observables, decoder.
 
     826,392 parameters by default: 804,400 classical, 13,800 angles, 8,192 numbers of observables. The
-    skip is the input.
+    skip is the input, and ``skip=False`` leaves it out.
     """
 
     name = "qamp_january"
@@ -235,7 +240,8 @@ class QampJanuary(QampUNet):
             init_std=config.init_std,
             generator=generator,
         )
-        self.widen = nn.Linear(config.num_observables + self.num_values, config.width)
+        past = config.skip * self.num_values
+        self.widen = nn.Linear(config.num_observables + past, config.width)
         self.decoder = self.outer(config.width, self.num_values)
         self.initialise(generator)
 
@@ -244,7 +250,8 @@ class QampJanuary(QampUNet):
         values = as_real(x)
         real = self.norm(self.narrow(self.encoder(values).relu()))
         features = self.blocks.expectations(real, rows, self.observables)
-        h = self.widen(torch.cat([features, values], dim=1)).relu()
+        seen = torch.cat([features, values], dim=1) if self.config.skip else features
+        h = self.widen(seen).relu()
         return unit_states(as_complex(self.decoder(h)))
 
 

@@ -319,3 +319,19 @@ def test_bad_states_times_and_labels_are_refused(x, t, labels, message):
     with pytest.raises(InvalidData, match=message) as caught:
         december()(x, t, labels)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("make", "past"), [(december, 12), (january, 32)])
+def test_without_skip_only_the_circuit_is_seen(make, past):
+    """The layer behind the circuit loses the skip's columns, and is the other's without them."""
+    whole, bare = make(), make(skip=False)
+    assert whole.widen.in_features - bare.widen.in_features == past
+    assert whole.num_parameters - bare.num_parameters == past * whole.widen.out_features
+    kept = bare.widen.in_features
+    state = whole.state_dict()
+    bare.load_state_dict({**state, "widen.weight": state["widen.weight"][:, :kept]})
+    x, t = state_images(6), torch.tensor([1, 2, 3, 3, 2, 1]) / 3
+    assert not torch.allclose(bare(x, t), whole(x, t), atol=1e-3)
+    with torch.no_grad():
+        whole.widen.weight[:, kept:] = 0
+    torch.testing.assert_close(bare(x, t), whole(x, t))
