@@ -44,9 +44,17 @@ Data = tuple[Tensor, Tensor, Tensor, Tensor]
 """Latents and labels of training and of test."""
 
 
-def of_images(dataset: str, codec: str, latents: int, classes: tuple[int, ...] = ()) -> Data:
+def of_images(
+    dataset: str,
+    codec: str,
+    latents: int,
+    classes: tuple[int, ...] = (),
+    folder: Path | None = None,
+) -> Data:
     """Return whitened latents of images of 8 x 8 pixels."""
-    split = load_dataset(dataset, image_size=8, channels=1, classes=classes or None, seed=0)
+    split = load_dataset(
+        dataset, image_size=8, channels=1, classes=classes or None, seed=0, folder=folder
+    )
     train, test = (torch.from_numpy(each.images[:4000]) for each in (split.train, split.test))
     made: Any = make_whitened(codec, (1, 8, 8), latents)
     made.fit(train, torch.Generator().manual_seed(0))
@@ -99,8 +107,12 @@ def _halves(values: np.ndarray) -> Data:
     return x[:half], zeros[:half], x[half:], zeros[half:]
 
 
-def settings() -> dict[str, tuple[Callable[[], Data], LineConfig]]:
-    """Return data and circuit of each setting, by a name that says both."""
+def settings(fashion: Path | None) -> dict[str, tuple[Callable[[], Data], LineConfig]]:
+    """Return data and circuit of each setting, by a name that says both.
+
+    Args:
+        fashion: Folder of Fashion-MNIST's files, None where its package put them.
+    """
     found: dict[str, tuple[Callable[[], Data], LineConfig]] = {}
 
     def add(name: str, data: Callable[[], Data], **options: Any) -> None:
@@ -143,7 +155,7 @@ def settings() -> dict[str, tuple[Callable[[], Data], LineConfig]]:
     for guided in (False, True):
         add(
             f"fashion-mnist, pca, 8 latents{', by class' if guided else ''}",
-            lambda: of_images("fashion-mnist", "pca", 8),
+            lambda: of_images("fashion-mnist", "pca", 8, folder=fashion),
             latents=8,
             guided=guided,
         )
@@ -246,6 +258,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS, help="at least 2")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files")
     parser.add_argument("--only", default="")
     parser.add_argument("--page", action="store_true")
     asked = parser.parse_args()
@@ -260,7 +273,7 @@ def main() -> None:
         (seeds != range(SEEDS), f"seeds {seeds[0]} to {seeds[-1]}"),
     )
     added = "".join(f", {words}" for wanted, words in other if wanted)
-    for setting, (data, config) in settings().items():
+    for setting, (data, config) in settings(asked.fashion).items():
         name = setting + added
         if name in done or asked.only not in setting:
             continue
