@@ -14,8 +14,9 @@ Losses below those are what the question is about. A second call goes on where t
 ``line`` is the flagship: the preset of ten digits by class, whole, and 30 epochs more. Its worst line
 is the worst usable one of ``line_targets.py``, through whose noise it is trained too; its exact
 weights are also judged with a head that was fitted again at each place (300 circuits of 256 shots),
-which needs no training; and 300 images of each are drawn through each place with 256 shots and named by
-a classifier. The others' worst line is the worst path of all couplers that work, usable or not.
+which needs no training; and 200 images of each are drawn with 256 shots on the qubits that it was
+trained on and on the worst line, and named by a classifier. The others' worst line is the worst path
+of all couplers that work, usable or not.
 
 ``q_dense_ancilla`` was chosen by exact runs alone: without the ancilla the probabilities of all pixels
 sum to 1, so that an image's mean is 1 before it is clamped, and no digit is that bright.
@@ -107,7 +108,8 @@ STUDIES = {
 DATA = {"classes": "0,1", "train_count": 120, "test_count": 40, "batch_size": 20}
 WAYS = ("exact", "noise", "injection", "growing")
 FLAGSHIP_WAYS = ("exact", "refit", "noise", "injection", "noise of the worst line")
-SHOTS, CIRCUITS, IMAGES = 256, 300, 300
+SHOTS, CIRCUITS, IMAGES = 256, 300, 200
+DRAWN_AT = ("trained", "worst line")
 PLACES = ("no device", "trained", "other device", "worst line")
 
 
@@ -262,10 +264,8 @@ def refit_at(run: TrainedRun, places: Places, name: str) -> TrainedRun:
 
 def named(run: TrainedRun, places: Places, name: str, seed: int) -> dict[str, float]:
     """Return share of labels, distance and spread of images that are drawn at a place."""
-    target, options, shots = "engine", dict[str, Any](), None
-    if name != "no device":
-        (target, options), shots = at_device(run, places, name), SHOTS
-    made = sample(run, target, shots=shots, num_images=IMAGES, seed=1, **options).images
+    target, options = at_device(run, places, name)
+    made = sample(run, target, shots=SHOTS, num_images=IMAGES, seed=1, **options).images
     found = metrics(run, made, seed)
     return {each: found[each][0] for each in ("label_accuracy", "domain_frechet", "class_spread")}
 
@@ -308,7 +308,7 @@ def cells(study: str, seed: int, work: Path) -> Iterator[tuple[str, dict[str, An
             "losses": {name: loss_at(at[name], places, name, about.draws) for name in PLACES},
         }
         if about.preset:
-            cell["images"] = {name: named(at[name], places, name, seed) for name in PLACES}
+            cell["images"] = {name: named(at[name], places, name, seed) for name in DRAWN_AT}
         yield f"{study}/{way}/{seed}", cell
 
 
@@ -347,7 +347,10 @@ def table(content: dict[str, Any]) -> str:
         for what in ("label_accuracy", "domain_frechet", "class_spread"):
             for way in ways if STUDIES[study].preset else ():
                 cells_of = [content[f"{study}/{way}/{s}"]["images"] for s in seeds]
-                words = [interval([each[place][what] for each in cells_of]) for place in PLACES]
+                words = [
+                    interval([each[place][what] for each in cells_of]) if place in DRAWN_AT else ""
+                    for place in PLACES
+                ]
                 rows.append(f"| {about}, {what} | {way} | " + " | ".join(words) + " |")
     return "\n".join(rows)
 
