@@ -47,8 +47,8 @@ from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.files import read_json_object, write_json
 from qdm_qiskit.models import Denoiser
 from qdm_qiskit.rng import derived_seed
-from qdm_qiskit.sampling import TrainedRun, load_run, sample
-from qdm_qiskit.tasks import refit
+from qdm_qiskit.sampling import TrainedRun, load_run
+from qdm_qiskit.tasks import refit, sample
 from qdm_qiskit.training import load_split, resolve_run, train
 from qdm_qiskit.training.objective import Objective
 from qdm_qiskit.training.run_data import class_indices, classes_of
@@ -296,9 +296,8 @@ def cells(study: str, seed: int, work: Path) -> Iterator[tuple[str, dict[str, An
         if way != "refit":
             options = {**settings(study, seed), "epochs": about.more, "start_from": str(first)}
             options |= {**about.slower, **way_options(study, way)}
-            with tempfile.TemporaryDirectory(dir=work) as folder:
-                result = train(resolve_run(about.model, options), Path(folder) / "run")
-                run = load_run(result.run)
+            folder = Path(tempfile.mkdtemp(dir=work))
+            run = load_run(train(resolve_run(about.model, options), folder / "run").run)
             if way == "exact":
                 exact = run
         seconds = time.perf_counter() - started
