@@ -1,7 +1,7 @@
 """Does training through a device's noise pay, and which way of it?
 
-Usage: python benchmarks/train_on.py [--seeds 3] [--studies line,q_dense_ancilla,q_dense] [--out FILE]
-           [--work FOLDER]
+Usage: python benchmarks/train_on.py [--seeds 0 1 2] [--studies line,q_dense_ancilla,q_dense]
+           [--out FILE] [--work FOLDER]
 
 Every way starts from the same exact run and trains it on for as many epochs: exactly, through the exact
 noise of fake_torino, with drawn Paulis of it, or through noise that grows. Each is then judged by its
@@ -356,7 +356,7 @@ def table(content: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--studies", default="line,q_dense_ancilla,q_dense")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/train_on.json"))
     parser.add_argument("--work", type=Path, default=Path("train_on_runs"))
@@ -371,11 +371,14 @@ def main() -> None:
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
     about = {name: asdict(each) for name, each in STUDIES.items()}
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         for study in options.studies.split(","):
             if all(f"{study}/{way}/{seed}" in content for way in STUDIES[study].ways):
                 continue
             for key, cell in cells(study, seed, options.work):
+                # Read again: another process may have added another seed.
+                if options.out.is_file():
+                    content = read_json_object(options.out)["cells"]
                 content[key] = cell
                 write_json(options.out, {"studies": about, "data": DATA, "cells": content})
                 print(key, json.dumps(cell), flush=True)
