@@ -382,9 +382,7 @@ def _predicted(ground: Ground) -> dict[str, float]:
         "all": float(np.mean([each.expected_success for each in costs])),
     }
     waited = [
-        each.expected_success * each.idle_success
-        for each in costs
-        if each.idle_success is not None
+        each.expected_success * each.idle_success for each in costs if each.idle_success is not None
     ]
     if len(waited) == len(costs):  # durations of all gates are known
         found["waiting"] = float(np.mean(waited))
