@@ -1,6 +1,6 @@
 """Is there a setting in which the circuit with CZ beats the one without, and the linear map?
 
-    python benchmarks/line_search.py [--seeds 3] [--only TEXT] [--page]
+    python benchmarks/line_search.py [--seeds 3] [--first-seed 0] [--steps 400] [--only TEXT] [--page]
 
 Each setting is trained three times from seeds of its own with and without CZ, on the same batches and
 noise; the linear map is fitted. Losses are of the test images, on the same noise for all; a difference
@@ -8,7 +8,8 @@ counts if the interval of its mean over seeds and images, paired, leaves out 0. 
 sets, latents, widths, uploads, readouts, guidance, and of ensembles that look like states: rings and
 parities, in which what matters is not in any single value. Results stay in
 benchmarks/results/line_search.json, and a run that was interrupted goes on; --page prints the table
-of docs/line.md.
+of docs/line.md. With other seeds or steps than the defaults a setting is another row, so that what
+looks best can be asked once more, by seeds that had no part in choosing it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import t as student
 from torch import Tensor
 
 from qdm_qiskit.data import load_dataset
@@ -36,15 +38,23 @@ from qdm_qiskit.models.whitened_codecs import make_whitened
 from qdm_qiskit.rng import derived_seed
 
 RESULTS = Path(__file__).parent / "results" / "line_search.json"
-STEPS, BATCH, RATE, DRAWS = 400, 128, 0.02, 4
+SEEDS, STEPS, BATCH, RATE, DRAWS = 3, 400, 128, 0.02, 4
 PROCESS = VelocityPrediction(10, radius=3.5)
 Data = tuple[Tensor, Tensor, Tensor, Tensor]
 """Latents and labels of training and of test."""
 
 
-def of_images(dataset: str, codec: str, latents: int, classes: tuple[int, ...] = ()) -> Data:
+def of_images(
+    dataset: str,
+    codec: str,
+    latents: int,
+    classes: tuple[int, ...] = (),
+    folder: Path | None = None,
+) -> Data:
     """Return whitened latents of images of 8 x 8 pixels."""
-    split = load_dataset(dataset, image_size=8, channels=1, classes=classes or None, seed=0)
+    split = load_dataset(
+        dataset, image_size=8, channels=1, classes=classes or None, seed=0, folder=folder
+    )
     train, test = (torch.from_numpy(each.images[:4000]) for each in (split.train, split.test))
     made: Any = make_whitened(codec, (1, 8, 8), latents)
     made.fit(train, torch.Generator().manual_seed(0))
@@ -97,8 +107,12 @@ def _halves(values: np.ndarray) -> Data:
     return x[:half], zeros[:half], x[half:], zeros[half:]
 
 
-def settings() -> dict[str, tuple[Callable[[], Data], LineConfig]]:
-    """Return data and circuit of each setting, by a name that says both."""
+def settings(fashion: Path | None) -> dict[str, tuple[Callable[[], Data], LineConfig]]:
+    """Return data and circuit of each setting, by a name that says both.
+
+    Args:
+        fashion: Folder of Fashion-MNIST's files, None where its package put them.
+    """
     found: dict[str, tuple[Callable[[], Data], LineConfig]] = {}
 
     def add(name: str, data: Callable[[], Data], **options: Any) -> None:
@@ -141,20 +155,20 @@ def settings() -> dict[str, tuple[Callable[[], Data], LineConfig]]:
     for guided in (False, True):
         add(
             f"fashion-mnist, pca, 8 latents{', by class' if guided else ''}",
-            lambda: of_images("fashion-mnist", "pca", 8),
+            lambda: of_images("fashion-mnist", "pca", 8, folder=fashion),
             latents=8,
             guided=guided,
         )
     return found
 
 
-def trained(model: Any, data: Data, seed: int) -> Any:
+def trained(model: Any, data: Data, seed: int, steps: int) -> Any:
     """Train by Adam on batches and noise of the seed, the same for every model."""
     x_0, labels = data[0], data[1]
     optimizer = torch.optim.Adam(model.parameters(), RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS, eta_min=0.02 * RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0.02 * RATE)
     source = torch.Generator().manual_seed(derived_seed(seed, "noise"))
-    for _ in range(STEPS):
+    for _ in range(steps):
         rows = torch.randint(len(x_0), (BATCH,), generator=source)
         pairs = PROCESS.training_pairs(x_0[rows], source)
         told = labels[rows] if model.config.guided else None
@@ -186,26 +200,27 @@ def paired(other: np.ndarray, own: np.ndarray) -> list[float]:
     """
     difference = other - own
     seeds, rows = difference.shape
-    student = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}[seeds]
     over_rows = 1.96 * difference.mean(axis=0).std(ddof=1) / math.sqrt(rows)
-    over_seeds = student * difference.mean(axis=1).std(ddof=1) / math.sqrt(seeds)
+    over_seeds = (
+        student.ppf(0.975, seeds - 1) * difference.mean(axis=1).std(ddof=1) / math.sqrt(seeds)
+    )
     return [float(difference.mean()), float(math.hypot(over_rows, over_seeds))]
 
 
-def measure(data: Data, config: LineConfig, seeds: int) -> dict[str, Any]:
+def measure(data: Data, config: LineConfig, seeds: range, steps: int) -> dict[str, Any]:
     """Return the losses of a setting, and the differences with their intervals."""
     if config.guided:
         config = replace(config, num_classes=int(data[1].max()) + 1)
     found: dict[str, list[np.ndarray]] = {"cz": [], "no cz": [], "linear": [], "mlp": []}
-    for seed in range(seeds):
+    for seed in seeds:
         start = derived_seed(seed, "init")
         codec = make_whitened("pca", (1, 8, 8), config.latents)
         for name, options in (("cz", config), ("no cz", config.without_entanglers())):
             model = Line(options, generator=torch.Generator().manual_seed(start))
-            found[name].append(losses(trained(model, data, seed), data))
+            found[name].append(losses(trained(model, data, seed, steps), data))
         size = model.num_parameters
         net = Mlp(config, codec, size, torch.Generator().manual_seed(start))
-        found["mlp"].append(losses(trained(net, data, seed), data))
+        found["mlp"].append(losses(trained(net, data, seed, steps), data))
         source = torch.Generator().manual_seed(derived_seed(seed, "noise", 1))
         pairs = PROCESS.training_pairs(data[0].repeat(8, 1), source)
         line = LinearMap(config, codec)
@@ -216,7 +231,7 @@ def measure(data: Data, config: LineConfig, seeds: int) -> dict[str, Any]:
     return {
         "losses": {name: float(each.mean()) for name, each in arrays.items()},
         "parameters": size,
-        "seeds": seeds,
+        "seeds": len(seeds),
         "above cz": {
             name: paired(arrays[name], arrays["cz"]) for name in ("no cz", "linear", "mlp")
         },
@@ -240,7 +255,10 @@ def page(done: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="at least 2")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST's files")
     parser.add_argument("--only", default="")
     parser.add_argument("--page", action="store_true")
     asked = parser.parse_args()
@@ -249,10 +267,17 @@ def main() -> None:
     if asked.page:
         print(page(done))
         return
-    for name, (data, config) in settings().items():
-        if name in done or asked.only not in name:
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    other = (
+        (asked.steps != STEPS, f"{asked.steps} steps"),
+        (seeds != range(SEEDS), f"seeds {seeds[0]} to {seeds[-1]}"),
+    )
+    added = "".join(f", {words}" for wanted, words in other if wanted)
+    for setting, (data, config) in settings(asked.fashion).items():
+        name = setting + added
+        if name in done or asked.only not in setting:
             continue
-        found = measure(data(), config, asked.seeds)
+        found = measure(data(), config, seeds, asked.steps)
         # Read again: another process may have added to it.
         done = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         done[name] = found

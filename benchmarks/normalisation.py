@@ -20,6 +20,9 @@ exact runs, for as many epochs, and is judged by the same loss at the same place
 All of it without shots and with 4096 of each row: where a device leaves a small signal, dividing by its
 spread enlarges the shot noise as well.
 
+``--study line`` asks the same of the flagship, which is told the time and the class; its results are in
+normalisation_line.json (``--out``).
+
 Each normalised way is judged twice: with moments of batches of mixed times, as training has them, and
 of one time each, as a step of sampling has them.
 """
@@ -30,7 +33,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +41,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from train_on import DATA, PLACES, STUDIES, Places, exact_run
+from train_on import DATA, PLACES, STUDIES, Places, Study, exact_run
 
 from qdm_qiskit.diffusion.base import TrainingPairs
 from qdm_qiskit.files import write_json
@@ -48,6 +51,7 @@ from qdm_qiskit.rng import derived_seed
 from qdm_qiskit.sampling import TrainedRun, load_run
 from qdm_qiskit.training import load_split
 from qdm_qiskit.training.objective import Objective
+from qdm_qiskit.training.run_data import class_indices, classes_of
 
 SHOTS, CIRCUITS = 4096, 300
 WHERE = (*PLACES, *(f"{place}, {SHOTS} shots" for place in PLACES))
@@ -143,53 +147,80 @@ def shifted(values: Tensor, wanted: Moments) -> Tensor:
     return (values - mean) / spread.clamp_min(LEAST) * wanted[1] + wanted[0]
 
 
-def values_of(run: TrainedRun, pairs: Any) -> Tensor:
+@dataclass(frozen=True)
+class Drawn:
+    """Noisy images, and the labels of the images if the model is told those."""
+
+    pairs: TrainingPairs
+    labels: Tensor | None
+
+    def losses(self, run: TrainedRun) -> Tensor:
+        """Return the loss of each, by what executes the run's circuit now."""
+        return Objective(run.process, run.model).losses(run.model, self.pairs, self.labels)
+
+
+def labels_of(run: TrainedRun, part: str) -> Tensor | None:
+    """Return labels of a part of the images for a model that is told them."""
+    if not getattr(run.model.config, "guided", False):
+        return None
+    split = load_split(run.config)
+    return torch.from_numpy(class_indices(getattr(split, part).labels, classes_of(split)))
+
+
+def values_of(run: TrainedRun, seen: Drawn) -> Tensor:
     """Return a run's values for noisy images, from what executes its circuit now."""
     [layer] = [each for each in run.model.modules() if isinstance(each, QuantumLayer)]
-    inner, seen = layer.executor, list[Tensor]()
+    inner, heard = layer.executor, list[Tensor]()
 
     def listening(*given: Any) -> Tensor:
-        seen.append(inner(*given))
-        return seen[-1]
+        heard.append(inner(*given))
+        return heard[-1]
 
     layer.executor = listening
     with torch.no_grad():
-        Objective(run.process, run.model).losses(run.model, pairs, None)
+        seen.losses(run)
     layer.executor = inner
-    [values] = seen
+    [values] = heard
     return values
 
 
-def moments_by_time(run: TrainedRun, pairs: Any) -> dict[int | None, Moments]:
+def moments_by_time(run: TrainedRun, seen: Drawn) -> dict[int | None, Moments]:
     """Return the moments of a run's exact values, over all rows and over those of each time."""
-    values = values_of(run, pairs)
+    values, steps = values_of(run, seen), seen.pairs.step
     found: dict[int | None, Moments] = {None: moments_of(values)}
-    for step in pairs.step.unique().tolist():
-        found[step] = moments_of(values[pairs.step == step])
+    for step in steps.unique().tolist():
+        found[step] = moments_of(values[steps == step])
     return found
 
 
-def drawn(run: TrainedRun, images: Tensor, name: int) -> Any:
-    """Return noisy images of a run, the same ones each time."""
+def drawn(run: TrainedRun, part: str, name: int) -> Drawn:
+    """Return noisy images of a part of a run's data, the same ones each time."""
+    images = torch.from_numpy(getattr(load_split(run.config), part).images)
     source = torch.Generator().manual_seed(derived_seed(0, "noise", name))
-    return Objective(run.process, run.model).pairs(images, source)
+    pairs = Objective(run.process, run.model).pairs(images, source)
+    return Drawn(pairs, labels_of(run, part))
 
 
-def trained_on(run: TrainedRun, epochs: int, seed: int, normal: Normalised | None) -> None:
-    """Train a run for some epochs more, in place."""
+def trained_on(run: TrainedRun, study: Study, seed: int, normal: Normalised | None) -> None:
+    """Train a run for some epochs more, in place, as the study's ways are."""
     images = torch.from_numpy(load_split(run.config).train.images)
-    objective = Objective(run.process, run.model)
-    optimizer = torch.optim.Adam(run.model.parameters(), lr=run.config.training.learning_rate)
+    told = labels_of(run, "train")
+    objective, training = Objective(run.process, run.model), run.config.training
+    rate = study.slower.get("learning_rate", training.learning_rate)
+    factor = study.slower.get("decay_factor", training.decay_factor)
+    optimizer = torch.optim.Adam(run.model.parameters(), lr=rate)
+    slower = torch.optim.lr_scheduler.StepLR(optimizer, training.decay_every or study.more, factor)
     source = torch.Generator().manual_seed(derived_seed(seed, "noise", 8))
-    size = int(DATA["batch_size"])
-    for _ in range(epochs):
+    for _ in range(study.more):
         order = torch.randperm(len(images), generator=source)
-        for rows in order.split(size):
-            pairs = objective.pairs(images[rows], source)
+        for rows in order.split(training.batch_size):
+            labels = None if told is None else told[rows]
+            seen = Drawn(objective.pairs(images[rows], source), labels)
             optimizer.zero_grad()
             with acting(normal, run):
-                objective.losses(run.model, pairs, None).mean().backward()
+                seen.losses(run).mean().backward()
             optimizer.step()
+        slower.step()
 
 
 @contextmanager
@@ -205,22 +236,23 @@ def acting(normal: Normalised | Changed | None, run: TrainedRun) -> Iterator[Non
 def judged(
     run: TrainedRun,
     places: Places,
-    pairs: Any,
+    seen: Drawn,
     made: Callable[[str], Normalised | Changed | None],
 ) -> dict[str, float]:
     """Return the test loss at each place, with what is made for the place."""
     found = {}
-    objective = Objective(run.process, run.model)
     for name in WHERE:
         changed = made(name)
         with torch.no_grad(), places.answering(name, run.model), acting(changed, run):
-            found[name] = float(objective.losses(run.model, pairs, None).mean())
+            found[name] = float(seen.losses(run).mean())
     return found
 
 
-def refit_at(run: TrainedRun, places: Places, pairs: Any, name: str) -> Changed:
+def refit_at(run: TrainedRun, places: Places, seen: Drawn, name: str) -> Changed:
     """Return the correction of a run's values at a place."""
-    few = TrainingPairs(*(getattr(pairs, each.name)[:CIRCUITS] for each in fields(pairs)))
+    pairs = seen.pairs
+    first = TrainingPairs(*(getattr(pairs, each.name)[:CIRCUITS] for each in fields(pairs)))
+    few = Drawn(first, seen.labels)
     exact = values_of(run, few)
     with places.answering(name, run.model):
         measured = values_of(run, few)
@@ -237,14 +269,12 @@ def cells(study: str, seed: int, work: Path) -> dict[str, dict[str, float]]:
     ways: dict[str, bool | None] = {"plain": None, "batch": False, "by time": True}
     for way, by_time in ways.items():
         run = load_run(first)
-        split = load_split(run.config)
-        seen = drawn(run, torch.from_numpy(split.train.images), 6)
-        tested = drawn(run, torch.from_numpy(split.test.images), 7)
+        seen, tested = drawn(run, "train", 6), drawn(run, "test", 7)
         normal = None
         if by_time is not None:
             wanted = moments_by_time(run, seen)
             normal = Normalised(run.model, by_time=by_time, wanted=wanted)
-        trained_on(run, STUDIES[study].more, seed, normal)
+        trained_on(run, STUDIES[study], seed, normal)
         if by_time is None:
             found["plain"] = judged(run, places, tested, lambda name: None)
             # The moments of the weights as they are now.

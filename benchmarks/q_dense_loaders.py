@@ -290,7 +290,7 @@ def render(rows: dict[str, Any]) -> str:
         "| on no device | seed | weights | error of a prediction | Fréchet | KID | named 0 | spread |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for key, row in rows.items():
+    for key, row in sorted(rows.items()):
         distances = f"{three(row.get('domain_frechet'))} | {three(row.get('domain_kid'))}"
         if "signal" in row:
             entanglers, loader, start, seed = key.split("/")
@@ -315,7 +315,7 @@ def render(rows: dict[str, Any]) -> str:
 
 
 def draw(rows: dict[str, Any], seed: int) -> None:
-    """Draw the first images of each row that is there."""
+    """Draw the first images of each row of a seed that is there."""
     import matplotlib.pyplot as plt
 
     names = [
@@ -367,7 +367,7 @@ def main() -> None:
     for seed in options.seeds:
         seed_rows(seed, options.images, options.runs, results["rows"], save)
     save()
-    draw(results["rows"], options.seeds[0])
+    draw(results["rows"], min(int(name.rsplit("/", 1)[1]) for name in results["rows"]))
 
 
 if __name__ == "__main__":

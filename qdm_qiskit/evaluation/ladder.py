@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import of_kind, whole_number
-from ..errors import InvalidOption, QdmError, unknown_name
+from ..errors import InvalidOption, QdmError, UnsupportedCircuit, unknown_name
 from ..execution.devices import as_backend
 from ..execution.region import active_qubits, noise_of
 from ..execution.rewritten import RewrittenRunner
@@ -27,6 +27,7 @@ from ..progress import Message, Progress, silent
 from ..rng import stream
 from ..sampling import Samples, SamplingConfig, TrainedRun, sample
 from ..training import load_split
+from ..transpiling.cost import circuit_cost
 from ..transpiling.waits import Pulses
 from .bootstrap import Interval, bootstrap_interval, check_bootstrap, share_interval
 from .distances import frechet_distance
@@ -97,6 +98,11 @@ class LadderRow:
     """Total variation distance of the used frequencies to the exact ones, mean over steps."""
     signal_left: float | None = None
     """Share of the exact distributions' signal in the raw frequencies, mean over steps."""
+    signal_interval: Interval | None = None
+    """The same with its bootstrap interval over steps."""
+    predicted: float | None = None
+    """Expected success of the circuits by the errors that act, mean over circuits: what a plan would
+    have said. None for remedies, whose effect it does not know, and where a device gives no errors."""
     label_accuracy: Interval | None = None
     """Share of images that the classifier gives the label which they were asked for."""
     frechet: Interval | None = None
@@ -176,8 +182,8 @@ class Ladder:
 
 
 HEAD = [
-    *("rung", "distance to exact", "gain", "over", "a step", "signal left", "label right"),
-    *("Fréchet", "circuits", "shots", "QPU s", "processor s"),
+    *("rung", "distance to exact", "gain", "over", "a step", "predicted", "signal left"),
+    *("label right", "Fréchet", "circuits", "shots", "QPU s", "processor s"),
 ]
 
 
@@ -193,7 +199,8 @@ def ladder_lines(data: dict[str, Any]) -> list[list[str]]:
                     _interval(row["distance"]),
                     *(_interval(row["gain"]), row["below"] or "-"),
                     "-" if row["step_distance"] is None else f"{row['step_distance']:.3f}",
-                    "-" if row["signal_left"] is None else f"{row['signal_left']:.0%}",
+                    "-" if row["predicted"] is None else f"{row['predicted']:.0%}",
+                    _signal(row),
                     _interval(row["label_accuracy"]),
                     _interval(row["frechet"]),
                     *(f"{row['circuits']:,}", f"{row['shots']:,}"),
@@ -222,6 +229,11 @@ def ladder_notes(data: dict[str, Any]) -> list[str]:
         "named; of a remedy whose interval holds 0 these images show no effect. A step: total "
         "variation distance of the frequencies that were used to the exact ones, mean over steps."
     )
+    said.append(
+        "Predicted: expected success by the device's calibration, in which every failure loses "
+        "everything. Signal left: what the frequencies have of the exact ones, simulated, with its "
+        "interval over steps. A failure late or in one bit leaves part of the signal."
+    )
     if "accuracy" in judged:
         said.append(
             f"Labels are read by a classifier that names {judged['accuracy']:.1%} of {judged['count']} "
@@ -239,6 +251,14 @@ def about_ladder(data: dict[str, Any]) -> str:
         f"{data['model']} on {data['backend']}: {sampling['num_images']} images, {data['steps']} "
         f"steps, {sampling['shots']} shots a circuit, seed {sampling['seed']}"
     )
+
+
+def _signal(row: dict[str, Any]) -> str:
+    if row["signal_left"] is None:
+        return "-"
+    told = f"{row['signal_left']:.0%}"
+    found = row["signal_interval"]
+    return told if found is None else f"{told} [{found['low']:.0%}, {found['high']:.0%}]"
 
 
 def _interval(found: dict[str, float] | None) -> str:
@@ -283,6 +303,7 @@ def climb(
     judge = _Judge.of(run, config, cache)
     measured = _Measured(judge, config, sampling.seed)
     rows: dict[str, LadderRow] = {}
+    predicted: dict[str, float] = {}
 
     def told(name: str) -> Progress:
         return lambda message: progress(Message(f"{RUNGS[name].title}: {message}"))
@@ -308,7 +329,8 @@ def climb(
         measured.add(name, rung, setup, _sampled(ground.run, setup, told(name)))
         if name == "all":
             ground = _with_circuits(ground, setup)
-    rows |= measured.rows()
+            predicted = _predicted(ground)
+    rows |= measured.rows(predicted)
     return Ladder(
         model=run.config.model,
         sampling=asdict(sampling),
@@ -347,6 +369,26 @@ def _with_circuits(ground: Ground, setup: Setup) -> Ground:
     return replace(ground, circuits=circuits, noise=noise)
 
 
+def _predicted(ground: Ground) -> dict[str, float]:
+    """Return the expected success of each rung that only takes errors away; none without errors."""
+    try:
+        costs = [circuit_cost(each, ground.backend.target) for each in ground.circuits]
+    except UnsupportedCircuit:  # a device that gives no error for a gate
+        return {}
+    found = {
+        "shots": 1.0,
+        "gates": float(np.mean([each.gate_success for each in costs])),
+        "readout": float(np.mean([each.readout_success for each in costs])),
+        "all": float(np.mean([each.expected_success for each in costs])),
+    }
+    waited = [
+        each.expected_success * each.idle_success for each in costs if each.idle_success is not None
+    ]
+    if len(waited) == len(costs):  # durations of all gates are known
+        found["waiting"] = float(np.mean(waited))
+    return found
+
+
 def _sampled(run: TrainedRun, setup: Setup, progress: Progress) -> tuple[Samples, float]:
     start = time.process_time()
     samples = sample(
@@ -371,16 +413,17 @@ class _Measured:
     def images(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         return {name: self._found[name][2].images for name in names if name in self._found}
 
-    def rows(self) -> dict[str, LadderRow]:
-        return {name: self._row(name) for name in self._found}
+    def rows(self, predicted: dict[str, float]) -> dict[str, LadderRow]:
+        return {name: self._row(name, predicted.get(name)) for name in self._found}
 
-    def _row(self, name: str) -> LadderRow:
+    def _row(self, name: str, predicted: float | None) -> LadderRow:
         rung, setup, samples, seconds = self._found[name]
         records = samples.records
         used = [
             each.raw_distance if each.mitigated_distance is None else each.mitigated_distance
             for each in records
         ]
+        signal = self._of_steps([each.signal_left for each in records]) if records else None
         return LadderRow(
             name=name,
             title=rung.title,
@@ -388,7 +431,9 @@ class _Measured:
             distance=self._of_images(lambda i: _root_mean(self._squares(name)[i])),
             gain=self._gain(name, rung.below),
             step_distance=float(np.mean(used)) if used else None,
-            signal_left=float(np.mean([r.signal_left for r in records])) if records else None,
+            signal_left=None if signal is None else signal.estimate,
+            signal_interval=signal,
+            predicted=predicted,
             label_accuracy=self._judge.label_accuracy(samples),
             frechet=self._judge.frechet(samples, self._config, self._rng(1)),
             note=setup.note,
@@ -407,6 +452,16 @@ class _Measured:
             return None
         ours, theirs = self._squares(name), self._squares(below)
         return self._of_images(lambda i: _root_mean(theirs[i]) - _root_mean(ours[i]))
+
+    def _of_steps(self, values: Sequence[float]) -> Interval:
+        array = np.array(values, dtype=float)
+        return bootstrap_interval(
+            lambda i: float(array[i].mean()),
+            [len(array)],
+            self._rng(2),
+            resamples=self._config.resamples,
+            level=self._config.level,
+        )
 
     def _of_images(self, statistic: Callable[[np.ndarray], float]) -> Interval:
         count = len(self._found["exact"][2].images)

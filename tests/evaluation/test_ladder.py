@@ -23,6 +23,7 @@ from qdm_qiskit.execution.rewritten import RewrittenRunner
 from qdm_qiskit.hardware.plan.qpu_seconds import timing
 from qdm_qiskit.models import whitened_codecs
 from qdm_qiskit.sampling import SamplingConfig, TrainedRun, load_run, sample
+from qdm_qiskit.transpiling.cost import circuit_cost
 from qdm_qiskit.transpiling.waits import with_waits
 from tests.helpers import write_run
 
@@ -62,6 +63,7 @@ def test_rungs_are_what_sampling_gives(run):
     plain = {"seed": 5, "num_images": 3, "shots": 256, "layout_trials": 1}
     exact = qdm.sample(run, num_images=3, seed=5).images
     np.testing.assert_array_equal(found.images["exact"], exact)
+    sampled = {}
     for name, options in {
         "shots": {"noise": "none"},
         "gates": {"noise": "gates"},
@@ -69,7 +71,7 @@ def test_rungs_are_what_sampling_gives(run):
         "all": {},
         "m3": {"mitigation": "m3"},
     }.items():
-        again = qdm.sample(run, "noisy:fake_manila", **plain, **options)
+        sampled[name] = again = qdm.sample(run, "noisy:fake_manila", **plain, **options)
         np.testing.assert_array_equal(found.images[name], again.images)
         assert found.row(name).distance.estimate == pytest.approx(
             np.sqrt(((again.images - exact) ** 2).mean()), rel=1e-6
@@ -82,6 +84,24 @@ def test_rungs_are_what_sampling_gives(run):
     gain = found.row("m3").gain
     distances = [found.row(name).distance.estimate for name in ("all", "m3")]
     assert gain.estimate == pytest.approx(distances[0] - distances[1])
+    # Predicted are the successes that the device's calibration gives the circuit that ran.
+    cost = circuit_cost(again.circuit, inner.backend.target)
+    predicted = {row.name: row.predicted for row in found.rows}
+    assert predicted == {
+        "exact": None,
+        "shots": 1.0,
+        "gates": pytest.approx(cost.gate_success),
+        "readout": pytest.approx(cost.readout_success),
+        "all": pytest.approx(cost.gate_success * cost.readout_success),
+        "waiting": pytest.approx(cost.expected_success * cost.idle_success),
+        "m3": None,
+    }
+    for name in ("gates", "readout", "all"):
+        row = found.row(name)
+        assert row.signal_interval.low <= row.signal_left <= row.signal_interval.high
+        assert row.signal_left == pytest.approx(
+            np.mean([each.signal_left for each in sampled[name].records])
+        )
 
 
 def test_costs_are_those_of_the_jobs(run):

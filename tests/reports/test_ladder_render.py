@@ -20,6 +20,8 @@ def ladder() -> Ladder:
             gain=Interval(-0.1, -0.2, 0.0),
             step_distance=0.12,
             signal_left=0.5,
+            signal_interval=Interval(0.5, 0.4, 0.6),
+            predicted=0.45,
             label_accuracy=Interval(0.5, 0.3, 0.7),
             jobs=2,
             circuits=1234,
@@ -46,8 +48,8 @@ def test_each_line_has_a_cell_for_each_column():
     lines = ladder_lines(ladder().to_dict())
     assert [len(line) for line in lines] == [len(HEAD)] * 3
     assert lines[1] == [
-        *("all noise", "0.2 [0.1, 0.3]", "-0.1 [-0.2, 0]", "shots", "0.120", "50%"),
-        *("0.5 [0.3, 0.7]", "-", "1,234", "5,678", "9.9", "1.0"),
+        *("all noise", "0.2 [0.1, 0.3]", "-0.1 [-0.2, 0]", "shots", "0.120", "45%"),
+        *("50% [40%, 60%]", "0.5 [0.3, 0.7]", "-", "1,234", "5,678", "9.9", "1.0"),
     ]
     assert lines[2][:2] == ["refit", "not run"]
 
