@@ -39,6 +39,7 @@ Kind = Literal[
     "metric",
     "dataset",
     "noise_source",
+    "routing",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

@@ -113,6 +113,19 @@ def plan(
             help="Seconds that a job may wait in a device's queue before its images move to others."
         ),
     ] = None,
+    routing: Annotated[
+        str | None,
+        typer.Option(
+            help="Policy that is asked before each step who answers it, the device or this machine: "
+            "limits:seconds=30,queue=20, or another package's."
+        ),
+    ] = None,
+    groups: Annotated[
+        int,
+        typer.Option(
+            help="Groups of images with jobs of their own, which go on as their calls come back."
+        ),
+    ] = 1,
     ask_ibm: Annotated[
         bool,
         typer.Option("--dry-run", help="Ask IBM for its estimate too, free; not on the Open Plan."),
@@ -223,7 +236,7 @@ def plan(
             "Give one of --shots, --kept-shots, --seconds and --precision: each decides the shots."
         )
     targets = tuple(each.strip() for text in target for each in text.split(","))
-    shared = len(target) > 1
+    shared = len(target) > 1 or groups > 1
     _check_shared(shared, target, split, max_wait, max_queue, min_success, ask_ibm)
     options = build(
         ExecutionOptions,
@@ -268,6 +281,8 @@ def plan(
         "train_perturbation": train_perturbation,
         "train_weights": train_weights,
         "kept_shots": kept_shots,
+        "routing": routing,
+        "groups": groups,
         "layout_trials": layout_trials,
         "fractional_gates": fractional_gates,
         "label": label,
@@ -331,7 +346,8 @@ def _check_shared(
         if split is not None or max_wait is not None:
             raise InvalidOption(
                 "--split and --max-wait belong to devices that share a run; give --target once for "
-                f"each of them, got '{target[0]}' alone."
+                f"each of them, got '{target[0]}' alone. What a run on one device does about its queue "
+                "says --routing."
             )
         return
     listed = [each for each in target if "," in each]
@@ -342,7 +358,7 @@ def _check_shared(
         )
     if max_queue is not None or min_success is not None or ask_ibm:
         raise InvalidOption(
-            "--max-queue, --min-success and --dry-run belong to a run on one device; leave them out. "
+            "--max-queue, --min-success and --dry-run belong to one run on one device; leave them out. "
             "--split and --max-wait say how several share one."
         )
 

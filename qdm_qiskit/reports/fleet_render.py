@@ -55,16 +55,18 @@ def fleet_summary(
 
 def _device(fleet: FleetPlan, number: int, plans: Sequence[RunPlan]) -> dict[str, Any]:
     cost = fleet.costs[number]
-    plan = next((each for each in plans if each.target == cost.target), None)
+    own = [each for each in plans if each.target == cost.target]
+    plan = own[0] if own else None
     tiles = None if plan is None or plan.calls is None else plan.calls.tiles
     return {
         "target": cost.target,
         "run": None if plan is None else plan.run_id,
-        "images": 0 if plan is None else plan.num_images,
-        "jobs": 0 if plan is None else plan.num_jobs,
-        "circuits": 0 if plan is None else plan.num_circuits,
-        "shots": 0 if plan is None else plan.total_shots,
-        "seconds": 0.0 if plan is None else plan.total_seconds,
+        **({} if len(own) < 2 else {"runs": [each.run_id for each in own]}),
+        "images": sum(each.num_images for each in own),
+        "jobs": sum(each.num_jobs for each in own),
+        "circuits": sum(each.num_circuits for each in own),
+        "shots": sum(each.total_shots for each in own),
+        "seconds": sum((each.total_seconds for each in own), 0.0),
         "seconds_an_image": cost.image_seconds,
         "queue": cost.queue,
         "tiles": None if tiles is None else max(len(each.tiles) for each in tiles.circuits),
@@ -84,9 +86,10 @@ def fleet_lines(
     lines = [
         f"run        {fleet.fleet_id}",
         f"model      {fleet.model} ({fleet.model_run})",
-        f"images     {fleet.num_images} over {len(plans)} of {len(fleet.costs)} devices, split: "
-        f"{fleet.split}",
+        f"images     {fleet.num_images} over {_shared_by(fleet, plans)}, split: {fleet.split}",
     ]
+    if fleet.config.routing is not None:
+        lines.append(f"routing    {fleet.config.routing}, asked before each step of each run")
     if fleet.longest_wait_seconds is not None:
         lines.append(
             f"moves      images of a job that waits longer than {fleet.longest_wait_seconds:g} s"
@@ -114,6 +117,12 @@ def fleet_lines(
     if budget is not None:
         lines += ["", f"budget     {_budget(plans, budget)}"]
     return lines
+
+
+def _shared_by(fleet: FleetPlan, plans: Sequence[RunPlan]) -> str:
+    used = len({each.target for each in plans})
+    devices = f"{used} of {len(fleet.costs)} devices"
+    return devices if fleet.config.groups == 1 else f"{len(plans)} groups on {devices}"
 
 
 def _known(value: int | None) -> str:

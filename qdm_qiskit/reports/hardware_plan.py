@@ -230,6 +230,8 @@ def plan_lines(plan: RunPlan, budget: BudgetState | None = None) -> list[str]:
             f"error      shot noise alone leaves {choice.error:.3f} a pixel (root mean square) in "
             f"the final images of pilot chains, {even}"
         )
+    if plan.routing is not None:
+        lines.append(f"routing    {plan.routing.text}, asked before each step")
     if budget is not None:
         lines.append(f"budget     {_budget(plan, budget)}")
     if plan.timing.overhead_seconds:

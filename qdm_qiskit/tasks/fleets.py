@@ -36,8 +36,9 @@ from ..hardware.run.verify import Verification, verify_run
 from ..notebook import card, one_line, table
 from ..progress import Message, Progress, silent
 from ..sampling.samples import read_images
-from .hardware import check_budget_of, config_of, look_for
+from .hardware import check_budget_of, config_of
 from .hardware_run import HardwareRun
+from .looks import look_for
 from .recorded_runs import ROOT, fleet_folders, folder_of, root_folder, run_folders
 
 __all__ = ["Fleet", "find_run", "fleet_price", "plan_fleet"]

@@ -14,22 +14,22 @@ from ..arguments import checked_path, of_kind, wrong
 from ..errors import InvalidOption
 from ..execution.devices import DeviceLike
 from ..execution.estimator_options import text_of_options
-from ..execution.targets import Target, target_text
-from ..hardware.ibm.account import look
+from ..execution.targets import target_text
 from ..hardware.ledger.budget import BudgetState, is_rehearsal
 from ..hardware.ledger.ledger import Ledger
 from ..hardware.plan.job_limits import note_asked
 from ..hardware.plan.prepare import PlanConfig
+from ..hardware.plan.routing import RoutingPolicy
 from ..hardware.plan.run_plan import ExecutionOptions, RunPlan
 from ..hardware.plan.target_choice import FallbackPolicy, plan_on_first
 from ..hardware.plan.types import Availability, Look
 from ..hardware.providers.base import Provider, checked_provider
-from ..hardware.providers.door import look_at
-from ..hardware.providers.settings import ServiceSettings, read_settings
+from ..hardware.providers.settings import ServiceSettings
 from ..hardware.run.replay import Replay
 from ..options import build, field_types
 from ..progress import Message, Progress, silent
 from .hardware_run import HardwareRun
+from .looks import look_for
 from .recorded_runs import ROOT, root_folder
 
 if TYPE_CHECKING:
@@ -98,6 +98,11 @@ def plan(
     """
     root = root_folder(root)
     config, offered = config_of(target, provider, config, options)
+    if config.groups > 1:
+        raise InvalidOption(
+            f"groups={config.groups} are several runs that go on side by side; plan them by "
+            "qdm_qiskit.tasks.plan_fleet(run, [target], groups=...)."
+        )
 
     def make(look: Look, budget: BudgetState | None) -> RunPlan:
         return plan_on_first(
@@ -194,23 +199,6 @@ def check_budget_of(config: PlanConfig) -> None:
         )
 
 
-def look_for(root: Path, offered: Availability | None = None) -> Look:
-    """Return a function that looks at ``ibm:`` and providers' targets; it connects to IBM once.
-
-    Args:
-        root: Folder of all runs, for its settings.
-        offered: State of a provider object, which is looked at already.
-    """
-    at_ibm = look(read_settings(root))
-
-    def state_of(target: Target) -> Availability:
-        if offered is not None:
-            return offered
-        return look_at(target) if target.kind == "provider" else at_ibm(target)
-
-    return state_of
-
-
 def _config(
     target: str | DeviceLike | Sequence[str | DeviceLike] | None,
     config: PlanConfig | None,
@@ -248,6 +236,7 @@ def submit(
     settings: ServiceSettings | None = None,
     provider: Provider | None = None,
     sampler: Sampler | None = None,
+    routing: RoutingPolicy | None = None,
 ) -> HardwareRun:
     """Send a planned run and work through its chain, step by step; this may spend QPU time.
 
@@ -262,6 +251,7 @@ def submit(
         settings: Limits and intervals; by default those of the root's ``service.json``.
         provider: The provider object of the plan's target; an installed package's by default.
         sampler: The sampler object, for a plan that was made with one.
+        routing: The policy object, for a plan with ``routing="given"``.
 
     Returns:
         The run: ``.state``, ``.images``, ``.resume()``.
@@ -287,6 +277,7 @@ def submit(
         settings=settings,
         provider=provider,
         sampler=sampler,
+        routing=routing,
     )
 
 
@@ -298,12 +289,13 @@ def resume(
     settings: ServiceSettings | None = None,
     provider: Provider | None = None,
     sampler: Sampler | None = None,
+    routing: RoutingPolicy | None = None,
 ) -> HardwareRun:
     """Go on with a run that was sent, at the step it has reached, in any process, on any day.
 
     Args:
         run: The run, its plan, folder or id, or ``"latest"``.
-        root, progress, settings, provider, sampler: As for :func:`submit`.
+        root, progress, settings, provider, sampler, routing: As for :func:`submit`.
 
     Returns:
         The run.
@@ -322,7 +314,11 @@ def resume(
     running done
     """
     return _run(run, root).resume(
-        progress=progress, settings=settings, provider=provider, sampler=sampler
+        progress=progress,
+        settings=settings,
+        provider=provider,
+        sampler=sampler,
+        routing=routing,
     )
 
 

@@ -16,7 +16,9 @@ from ..hardware.ledger.output_files import read_outputs
 from ..hardware.ledger.run_files import IMAGES
 from ..hardware.ledger.trained_files import TRAINED, read_training
 from ..hardware.plan.prepare import with_found_calibration
+from ..hardware.plan.routing import RoutingPolicy
 from ..hardware.plan.run_plan import PLAN, RunPlan, read_plan
+from ..hardware.plan.types import Look
 from ..hardware.providers.base import Provider
 from ..hardware.providers.settings import ServiceSettings
 from ..hardware.run.commands import cancel_run, collect_run, resume_run, submit_run
@@ -25,6 +27,7 @@ from ..hardware.run.replay import replay as replay_folder
 from ..hardware.run.verify import Verification, verify_run
 from ..notebook import Markup, card, facts, note, one_line, picture
 from ..progress import Progress, silent
+from .looks import look_for
 from .recorded_runs import ROOT, folder_of, root_folder, run_folders, states_of
 
 if TYPE_CHECKING:
@@ -153,6 +156,7 @@ class HardwareRun:
         settings: ServiceSettings | None = None,
         provider: Provider | None = None,
         sampler: Sampler | None = None,
+        routing: RoutingPolicy | None = None,
     ) -> HardwareRun:
         """Send the run; see :func:`submit`."""
         if not yes:
@@ -166,6 +170,8 @@ class HardwareRun:
             settings=settings,
             provider=provider,
             sampler=sampler,
+            routing=routing,
+            look=self._look(),
         )
         return self
 
@@ -176,6 +182,7 @@ class HardwareRun:
         settings: ServiceSettings | None = None,
         provider: Provider | None = None,
         sampler: Sampler | None = None,
+        routing: RoutingPolicy | None = None,
     ) -> HardwareRun:
         """Go on with the run; see :func:`resume`."""
         resume_run(
@@ -185,6 +192,8 @@ class HardwareRun:
             settings=settings,
             provider=provider,
             sampler=sampler,
+            routing=routing,
+            look=self._look(),
         )
         return self
 
@@ -257,6 +266,10 @@ class HardwareRun:
     def replay(self, *, sampler: Sampler | None = None) -> Replay:
         """Compute the images again from the record; see :func:`replay`."""
         return replay_folder(self.folder, sampler=sampler)
+
+    def _look(self) -> Look | None:
+        """Return the look at the target that a routing policy needs."""
+        return None if self.plan.routing is None else look_for(self.folder.parent)
 
     def __repr__(self) -> str:
         return one_line("HardwareRun", self.folder.name, f"in {self.folder.parent}")

@@ -139,7 +139,7 @@ class StoredFiles:
         """Return the same, with None for files that were set aside."""
         found: dict[str, str | None] = {}
         for event in self._ledger.events(self._run_id):
-            if event["kind"] not in ("collected", "stored", "recorded", "damaged"):
+            if event["kind"] not in ("collected", "stored", "recorded", "routed", "damaged"):
                 continue
             detail = json.loads(str(event["detail"]))
             if event["kind"] == "damaged":

@@ -12,6 +12,7 @@ from ...execution.estimator_options import text_of_options
 from ...execution.targets import parse_target, target_text
 from ...transpiling.tiles import TileChoice
 from .refit_choice import RefitChoice
+from .routing import GIVEN, policy_of
 from .types import CalibrationMethod, ExecutionOptions, Mitigation, Mode, Primitive, Schedule
 
 __all__ = [
@@ -112,6 +113,12 @@ class PlanConfig:
     """``estimator`` sends jobs of IBM's Estimator, for calls that read expectation values."""
     primitive_options: str = "{}"
     """Options of the Estimator as JSON text, nested as it has them."""
+    routing: str | None = None
+    """Policy that is asked before each step who answers it, the device or this machine, as in
+    ``limits:seconds=30``; ``given`` for an object that is given when the run is sent; None sends all."""
+    groups: int = 1
+    """Groups of images with jobs of their own, which go on as their calls come back; 1 waits for all
+    images at each step."""
 
     def __post_init__(self) -> None:
         targets: object = self.targets
@@ -176,6 +183,7 @@ class PlanConfig:
                 f"does; got schedule '{self.schedule}' and precision {self.precision}."
             )
         self._check_primitive()
+        self._check_routing()
         if self.precision is not None and self.seconds is not None:
             raise InvalidOption("Give a precision or seconds, not both: each decides the shots.")
 
@@ -201,6 +209,28 @@ class PlanConfig:
             raise InvalidOption(
                 "A refit takes as many shots as a step, which seconds would decide; give shots in "
                 "place of seconds, or leave out refit."
+            )
+
+    def _check_routing(self) -> None:
+        if not 1 <= self.groups <= min(1000, self.num_images):
+            raise InvalidOption(
+                f"groups of images are 1 to 1000, and no more than images, {self.num_images}; got "
+                f"{self.groups}."
+            )
+        if self.routing is None:
+            return
+        if self.routing != GIVEN:
+            policy_of(self.routing)  # refuses a text that is none
+        if self.train is not None or self.seconds is not None:
+            other = "train" if self.train is not None else "seconds"
+            raise InvalidOption(
+                f"routing decides step by step which jobs are sent, and {other} decides it for all of "
+                f"them; leave one of routing and {other} out."
+            )
+        if self.chain == "coherent":
+            raise InvalidOption(
+                "A chain in one circuit has no steps to route; leave out routing, or take "
+                "chain='steps'."
             )
 
     def _check_train(self) -> None:

@@ -77,7 +77,7 @@ class FleetPlan:
     costs: tuple[DeviceCost, ...]
     """Cost and queue of each device when it was planned."""
     runs: tuple[SharedRun, ...]
-    """The first run of each device that has images."""
+    """The first run of each device that has images; with ``groups`` so many of each."""
     folder: Path = field(default=Path(), compare=False)
     """Folder of the fleet; it decides nothing and is not in the hash."""
 
@@ -99,7 +99,9 @@ class FleetPlan:
         good = wait is None or 0 < wait < math.inf
         check(good, "longest_wait_seconds is a number above 0", wait)
         targets = self.config.targets
-        check(2 <= len(targets) == len(set(targets)), "a fleet has 2 devices or more", targets)
+        several = len(targets) > 1 or self.config.groups > 1
+        good = several and len(targets) == len(set(targets))
+        check(good, "a fleet has 2 devices or more, or groups of images", targets)
         check(len(self.costs) == len(targets), "each device has its cost", len(self.costs))
         images = sorted(image for each in self.runs for image in each.images)
         every = images == list(range(self.config.num_images))

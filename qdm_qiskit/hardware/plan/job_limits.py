@@ -52,6 +52,8 @@ FLAGS = {
     "refit": "--refit",
     "chain": "--chain",
     "kept_shots": "--kept-shots",
+    "routing": "--routing",
+    "groups": "--groups",
     "layout_trials": "--layout-trials",
     "fractional_gates": "--fractional-gates",
     "label": "--label",

@@ -36,6 +36,7 @@ from .job_limits import with_learnt_limits
 from .refit_plan import REFIT, FoundRefit
 from .refit_reuse import reusable_refit
 from .refits import asked_refit, check_refit_target
+from .routing import check_routed, policy_record
 from .run_plan import (
     CIRCUITS,
     INPUTS,
@@ -211,6 +212,8 @@ def draft_plan(
         and config.num_inference_steps in (None, trained.process.num_steps)
         and config.primitive == "sampler"
     )
+    if config.routing is not None:
+        config = replace(config, chain="steps")  # its steps are what is routed
     if config.tile_choice is not None:
         check_tiles(chosen, config.tile_choice)
         own_chain = False  # a tile's rows are a call's
@@ -248,6 +251,9 @@ def draft_plan(
         availability,
         config,
     )
+    if config.routing is not None:
+        wide = () if work.calls is None else [each.plan.qubits for each in work.calls.circuits]
+        check_routed(config.routing, max([work.circuit.qubits, *wide]))
     if refit is not None:
         contents[REFIT] = refit.pairs
     contents[CIRCUITS] = plan_contents.qpy_bytes(work.circuits)
@@ -270,6 +276,7 @@ def draft_plan(
         refit=work.refit,
         decisions=(),
         share=share,
+        routing=None if config.routing is None else policy_record(config.routing),
         files=files_of({path: hashlib.sha256(c).hexdigest() for path, c in contents.items()}),
     )
     return Draft(plan if root is None else with_found_calibration(plan, root), contents)

@@ -149,9 +149,8 @@ def draft_fleet(
     costs = tuple(_cost(each.plan, state.queue) for each, state in zip(first, states, strict=True))
     counts = split_images(costs, config.num_images) if given is None else given
     drafts = []
-    for number, (draft, count) in enumerate(zip(first, counts, strict=True)):
-        images = _range(counts, number)
-        if count:
+    for number, draft in enumerate(first):
+        for images in _groups(_range(counts, number), config.groups):
             same = draft.plan.share is not None and draft.plan.share.images == images
             drafts.append(draft if same else drafted(number, images))
     plan = FleetPlan(
@@ -283,10 +282,10 @@ def _draft(
 
 
 def _devices(config: PlanConfig) -> list[Target]:
-    if len(config.targets) < 2:
+    if len(config.targets) < 2 and config.groups < 2:
         raise InvalidOption(
-            f"Several devices share a run, got '{config.targets[0]}' alone; give another target, or "
-            "plan it for one."
+            f"Several devices share a run, got '{config.targets[0]}' alone; give another target or "
+            "groups of images, or plan it for one."
         )
     found = [parse_target(each) for each in config.targets]
     texts = [str(each) for each in found]
@@ -349,6 +348,14 @@ def _looked_at(target: Target, look: Look) -> Availability:
 def _range(counts: Sequence[int], number: int) -> tuple[int, ...]:
     first = sum(counts[:number])
     return tuple(range(first, first + counts[number]))
+
+
+def _groups(images: tuple[int, ...], groups: int) -> list[tuple[int, ...]]:
+    """Return the images of each group of a device, as even as can be; none for no images."""
+    sizes = checked_split("even", groups, len(images))
+    assert sizes is not None
+    found = [_range(sizes, number) for number in range(groups)]
+    return [tuple(images[row] for row in rows) for rows in found if rows]
 
 
 def _cost(plan: RunPlan, queue: int | None) -> DeviceCost:

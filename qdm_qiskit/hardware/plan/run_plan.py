@@ -43,6 +43,7 @@ from .estimator_plan import EstimatorPlan
 from .qnn_plan import QnnPlan
 from .qpu_seconds import Timing
 from .refit_plan import REFIT, RefitPlan
+from .routing import PolicyRecord
 from .share import SharePlan
 from .training_plan import TrainingPlan
 from .types import (
@@ -178,6 +179,8 @@ class RunPlan:
     key."""
     share: SharePlan | None = None
     """Images that it answers of a fleet's; a plan without is written without the key."""
+    routing: PolicyRecord | None = None
+    """Policy that is asked who answers each step; a plan without is written without the key."""
     folder: Path = field(default=Path(), compare=False)
     """Folder of the run; it decides nothing and is not in the hash."""
     before_found: bool = field(default=False, compare=False)
@@ -237,6 +240,8 @@ class RunPlan:
         self._check_refit(self.refit)
         self._check_training(self.training)
         self._check_share(self.share)
+        chain = self.qnn is None and self.training is None and not self.is_coherent
+        check(self.routing is None or chain, "routing is of a chain of steps", self.model)
         paths = [each.path for each in self.files]
         check(paths == sorted(set(paths)), "files are listed once, in order", paths)
         subject = f"{MODEL}/config.json" if self.qnn is None else QNN
@@ -357,7 +362,7 @@ class RunPlan:
         del found["folder"], found["before_found"], found["before_correction"]
         if self.provider is None:
             del found["provider"]
-        for name in ("calls", "chain", "qnn", "estimator", "refit", "training", "share"):
+        for name in ("calls", "chain", "qnn", "estimator", "refit", "training", "share", "routing"):
             if found[name] is None:
                 del found[name]
         if self.calls is not None and self.calls.tiles is None:
@@ -395,6 +400,12 @@ class RunPlan:
         if self.calls is not None:
             return [(e.name, e.seconds, self.executions(e)) for e in self.calls.jobs]
         return [(each.name, each.seconds, each.shots * each.rows) for each in self.steps]
+
+    def parts_of(self, step: int) -> list[tuple[str, float, int]]:
+        """Return the same of the jobs of step t alone."""
+        jobs = self.steps if self.calls is None else self.calls.jobs
+        names = {each.name for each in jobs if each.step == step}
+        return [each for each in self.parts() if each[0] in names]
 
     def executions(self, job: JobPlan) -> int:
         """Return circuits times shots of a job of calls."""
@@ -694,7 +705,9 @@ def _check_device(plan: RunPlan) -> None:
 def _from_content(content: Any) -> RunPlan:
     """Return the plan of a content; later keys of a calibration get the values of that time."""
     if isinstance(content, dict):
-        later = ("provider", "calls", "chain", "qnn", "estimator", "refit", "training", "share")
+        later = (
+            "provider", "calls", "chain", "qnn", "estimator", "refit", "training", "share", "routing"
+        )  # fmt: skip
         none = dict.fromkeys(later)
         content = {**none, **content}
         if isinstance(content["calls"], dict):

@@ -27,6 +27,7 @@ from ..plan.refits import read_pairs
 from ..plan.run_plan import RunPlan
 from .call_results import CallCounts, ExactDistributions, call_result, joined_counts, mended
 from .parts import Answered
+from .predictions import prediction_change
 
 if TYPE_CHECKING:
     import torch
@@ -448,6 +449,7 @@ class CallChain:
             torch.from_numpy(x),
             lambda t: noise_stream(plan.seed, t),
         )
+        self._predictions: list[torch.Tensor] = []
 
     @property
     def left(self) -> int:
@@ -480,6 +482,8 @@ class CallChain:
             question = self._chain.question
             assert question is not None
             prediction = self._predicted(target, *question, ask)
+            if ask == 1:
+                self._predictions = [*self._predictions, prediction][-2:]
             if self._chain.advance(prediction):
                 return
             ask += 1
@@ -526,6 +530,23 @@ class CallChain:
         from ...layers.calling import ExactTarget
 
         self.walk(ExactTarget())
+
+    @property
+    def hold_error(self) -> float | None:
+        """Root mean square change between the last two predictions; None before there are two."""
+        return prediction_change(self._predictions)
+
+    def hold(self) -> None:
+        """Go one step on by the last step's prediction, whatever the sampler asks within it."""
+        while not self._chain.advance(self._predictions[-1]):
+            pass
+
+    def keep(self, route: str) -> None:
+        """Go one step on without the device: by ``exact`` or ``hold``."""
+        if route == "hold":
+            self.hold()
+        else:
+            self.advance_exactly()
 
     def images(self) -> np.ndarray:
         """The x_t at hand as images, ``(images, channels, height, width)``; x_0 lies in [0, 1]."""

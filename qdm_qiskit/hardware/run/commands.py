@@ -18,7 +18,9 @@ from ...errors import InvalidOption, InvalidPlan, MissingData
 from ...progress import Progress, silent
 from ..ledger.ledger import FILE, Ledger, RunState
 from ..ledger.stored_files import check_ledger_of
+from ..plan.routing import RoutingPolicy
 from ..plan.run_plan import PLAN, RunPlan, read_plan
+from ..plan.types import Look
 from ..providers.base import Provider
 from ..providers.context import RunContext
 from ..providers.settings import ServiceSettings
@@ -46,6 +48,8 @@ def submit_run(
     settings: ServiceSettings | None = None,
     provider: Provider | None = None,
     sampler: Sampler | None = None,
+    routing: RoutingPolicy | None = None,
+    look: Look | None = None,
 ) -> RunState:
     """Send a planned run and work through its chain; a run that was begun goes on.
 
@@ -57,6 +61,8 @@ def submit_run(
         provider: The provider object of the plan's target, in the place of the one that an installed
             package brings.
         sampler: The sampler object, for a plan that was made with one.
+        routing: The policy object, for a plan whose routing is ``given``.
+        look: Function that looks at the target, which tells a routing policy its queue.
 
     Returns:
         The state of the run.
@@ -71,7 +77,7 @@ def submit_run(
     """
     plan = planned_in(plan_path, "plan_path")
     _check_alone(plan)
-    with driven_run(plan, progress, settings, provider, sampler) as run:
+    with driven_run(plan, progress, settings, provider, sampler, routing, look) as run:
         return run.go(detach=detach)
 
 
@@ -84,13 +90,15 @@ def resume_run(
     settings: ServiceSettings | None = None,
     provider: Provider | None = None,
     sampler: Sampler | None = None,
+    routing: RoutingPolicy | None = None,
+    look: Look | None = None,
 ) -> RunState:
     """Go on with a run that was begun, in any process.
 
     Args:
         root: Folder of all runs.
         run_id: The run.
-        detach, progress, settings, provider, sampler: As for :func:`submit_run`.
+        detach, progress, settings, provider, sampler, routing, look: As for :func:`submit_run`.
 
     Returns, raises:
         As :func:`submit_run`; also MissingData if the run was never submitted.
@@ -101,7 +109,7 @@ def resume_run(
     _check_alone(plan)
     if run_state(root, run_id).state == "planned":
         raise MissingData(f"Run {run_id} was not submitted yet; `qdm run submit {run_id} --yes`.")
-    with driven_run(plan, progress, settings, provider, sampler) as run:
+    with driven_run(plan, progress, settings, provider, sampler, routing, look) as run:
         return run.go(detach=detach)
 
 
@@ -176,12 +184,14 @@ def driven_run(
     settings: ServiceSettings | None,
     provider: Provider | None = None,
     sampler: Sampler | None = None,
+    routing: RoutingPolicy | None = None,
+    look: Look | None = None,
 ) -> Iterator[DrivenRun]:
     """Yield a run, with its ledger open and locked against other processes.
 
     Args:
         plan: The plan, with the folder that it lies in.
-        progress, settings, provider, sampler: As for :func:`submit_run`.
+        progress, settings, provider, sampler, routing, look: As for :func:`submit_run`.
     """
     root = plan.folder.parent
     ledger = Ledger.open(root)
@@ -206,7 +216,7 @@ def driven_run(
         with ledger.run_lock(plan.run_id):
             for left in plan.folder.rglob(".part-*"):
                 left.unlink(missing_ok=True)  # of a process that died while it wrote a file
-            driven = DrivenRun(run, provider, sampler)
+            driven = DrivenRun(run, provider, sampler, routing, look)
             try:
                 yield driven
             finally:

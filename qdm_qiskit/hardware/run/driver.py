@@ -22,9 +22,11 @@ from ...errors import (
     JobFailed,
     QdmError,
     SubmissionUncertain,
+    TargetUnavailable,
 )
 from ...execution.devices import named_device
 from ...execution.targets import parse_target
+from ..ledger.decision_files import lost_decisions
 from ..ledger.ledger import RunState
 from ..ledger.output_files import OUTPUTS, write_outputs
 from ..ledger.run_files import IMAGES, MANIFEST, SAMPLES, StoredCounts, counts_path, write_images
@@ -32,10 +34,13 @@ from ..ledger.schema import State
 from ..ledger.stored_files import StoredFiles
 from ..ledger.trained_files import TRAINING, write_trained
 from ..plan.calls import JobPlan
+from ..plan.routing import RoutingPolicy, Verdict
 from ..plan.run_plan import PLAN, StepPlan, write_plan
+from ..plan.types import Look
 from ..providers.base import Provider
 from ..providers.context import RunContext
 from ..providers.door import open_provider
+from ..providers.failures import JobRefused
 from ..providers.jobs import RunJobs
 from ..providers.requests import JobRequest, RunRequest
 from .calibrations import Record, RunCalibrations, RunRecords
@@ -44,10 +49,11 @@ from .manifest import write_manifest
 from .parts import Answered, Part, Unanswered
 from .refits import RunRefits
 from .reverse_chain import PlannedChain, probabilities_of
+from .router import PolicyStops, Router
 
 if TYPE_CHECKING:
     from ...sampling import Sampler
-    from .call_chain import Answerer, CallJob
+    from .call_chain import Answerer, CallChain, CallJob
 
 __all__ = [
     "Answers",
@@ -75,10 +81,17 @@ class DrivenRun:
         run: The run; its files are checked.
         provider: A provider object in the place of the one that a package brings.
         sampler: The sampler object, for a plan that was made with one.
+        routing: The policy object, for a plan whose policy was given as one.
+        look: Function that looks at the target for a policy; None where nobody can.
     """
 
     def __init__(
-        self, run: RunContext, provider: Provider | None = None, sampler: Sampler | None = None
+        self,
+        run: RunContext,
+        provider: Provider | None = None,
+        sampler: Sampler | None = None,
+        routing: RoutingPolicy | None = None,
+        look: Look | None = None,
     ) -> None:
         self._run = run
         self._plan = run.plan
@@ -94,6 +107,8 @@ class DrivenRun:
         self._refits: RunRefits | None = None
         if run.plan.refit is not None:
             self._refits = RunRefits(run, run.plan.refit, self._parts, self._calibrations)
+        self._routing, self._look = routing, look
+        self._router: Router | None = None
         self._jobs: RunJobs | None = None
         self._chain: PlannedChain | None = None
         self._keep_session = False
@@ -103,8 +118,13 @@ class DrivenRun:
 
     # -- what can be asked for ----------------------------------------------------------------
 
-    def go(self, *, detach: bool) -> RunState:
-        """Work through the chain, as far as it goes."""
+    def go(self, *, detach: bool, falls_back: bool = True) -> RunState:
+        """Work through the chain, as far as it goes.
+
+        Args:
+            detach: True to send the next job and wait for none.
+            falls_back: False to raise what a device fails with, in place of asking a routing policy.
+        """
         self._mend()
         state = self._state()
         if state.state == "done" and self._finished():
@@ -118,7 +138,10 @@ class DrivenRun:
         self._ledger.set_run(self._plan.run_id, "running")
         self._tell_clock(jobs.provider)
         with self._failing():
-            self._walk(jobs, detach)
+            if self._plan.routing is None:
+                self._walk(jobs, detach)
+            else:
+                self._walk_routed(jobs, detach, falls_back and not detach)
         return self._state()
 
     def collect(self) -> RunState:
@@ -235,7 +258,16 @@ class DrivenRun:
     def _mend(self) -> None:
         """Set files aside that were damaged; what follows makes them again."""
         plan = self._plan
-        self._files.mend(self._run.tell, {PLAN: lambda: write_plan(plan, plan.folder / PLAN)})
+        again: dict[str, Callable[[], None]] = {PLAN: lambda: write_plan(plan, plan.folder / PLAN)}
+        if plan.routing is not None:
+            decisions = lost_decisions(plan.folder, self._ledger, plan.run_id)
+            again |= decisions
+        self._files.mend(self._run.tell, again)
+        if plan.routing is not None:
+            for name, write in decisions.items():
+                if not (plan.folder / name).exists():  # the last process died before it was written
+                    write()
+            self._router = Router(self._run, self._routing, self._look)
         self._files.note()
 
     def _walk(self, jobs: RunJobs, detach: bool, *, send: bool = True) -> None:
@@ -261,6 +293,97 @@ class DrivenRun:
             return
         self._finish(jobs, write)
 
+    def _walk_routed(self, jobs: RunJobs, detach: bool, falls_back: bool) -> None:
+        """Walk as :meth:`_walk` does, and ask the policy where the device fails or lets a job wait."""
+        in_turns = not detach and not jobs.provider.in_process
+        while True:
+            reached = self._state().step
+            try:
+                self._walk(jobs, detach or in_turns)
+            except PolicyStops:
+                raise
+            except (JobFailed, TargetUnavailable, JobRefused) as error:
+                cancelled = isinstance(error, JobFailed) and error.cancelled
+                if cancelled or not falls_back or not self.fall_back(error):
+                    raise
+                continue
+            if not in_turns or self._state().state == "done":
+                return
+            waiting = self.waiting()
+            if waiting and all(each.queued for each in waiting):
+                self._impatient(max(each.seconds for each in waiting))
+            if waiting or self._state().step == reached:
+                time.sleep(self._settings.poll_seconds)
+
+    def fall_back(self, error: QdmError) -> bool:
+        """Ask the routing policy about a step at which the device failed.
+
+        Returns:
+            True if the run goes on: by another job, or by an answer of this machine. False if there
+            is no policy, the policy insists on a device that failed too often, or it stops.
+
+        Raises:
+            SubmissionUncertain, ServiceUnavailable: If it is not known whether a job of the step could
+                still run; called again, it goes on.
+        """
+        router = self._router
+        if router is None or router.step is None:
+            return False
+        reason = str(error)
+        verdict = router.ask(failure=reason)
+        if verdict.route == "device":
+            router.record(verdict, failure=reason)
+            return router.failures < self._settings.job_attempts
+        return self._take_over(router, verdict, reason)
+
+    def _impatient(self, seconds: float) -> None:
+        """Ask the routing policy about a job that waits; take its step over if it says so."""
+        router = self._router
+        if router is None or router.step is None:
+            return
+        verdict = router.ask(waited=seconds)
+        if verdict.route != "device":
+            self._take_over(router, verdict, None)
+
+    def _take_over(self, router: Router, verdict: Verdict, failure: str | None) -> bool:
+        """Answer a step here, once it is certain that no job of it can run; not if its counts came.
+
+        The policy's word is recorded only then: a process that dies before leaves a step of the device,
+        whose jobs cost nothing or were paid once.
+        """
+        step = router.step
+        assert step is not None
+        if verdict.route == "stop":
+            router.record(verdict, failure=failure)
+            if failure is None:
+                raise router.stopped(verdict.reason)
+            return False
+        self.retire()
+        self._unfinished = "running"
+        self._ledger.set_run(self._plan.run_id, "running")
+        missing = [
+            part[0]
+            for part in self._plan.parts_of(step)
+            if not counts_path(self._plan.folder, part[0]).exists()
+        ]
+        if missing and not self._finished():
+            router.record(verdict, failure=failure)
+        return True
+
+    def _kept_here(self, step: StepPlan, chain: PlannedChain | CallChain, answers: Answers) -> bool:
+        """Answer a step on this machine, if the routing policy says so; return True if it did."""
+        if self._router is None:
+            return False
+        assert self._jobs is not None
+        jobs = self._jobs
+        route = self._router.route(
+            step.step, chain, lambda: self._reserve_step(jobs, step.step), may_ask=answers.sends
+        )
+        if route == "device":
+            return False
+        chain.keep(route)
+        return True
+
     def _computed(self, answers: Answers) -> Callable[[], None]:
         """Compute what the run is for, and return the function that writes it."""
         plan = self._plan
@@ -277,22 +400,24 @@ class DrivenRun:
         shape = (plan.num_images, 1 << plan.circuit.qubits)
         yield chain.images()
         for step in plan.steps:
-            part = Part(step.name, [shape], partial(self._step_request, step))
-            [found] = answers.of([part])
-            chain.advance(probabilities_of(plan, found.stored.counts[0], found.calibration))
+            if not self._kept_here(step, chain, answers):
+                part = Part(step.name, [shape], partial(self._step_request, step))
+                [found] = answers.of([part])
+                chain.advance(probabilities_of(plan, found.stored.counts[0], found.calibration))
             yield chain.images()
             self._reached(step.name, chain.step)
 
     def _calls(self, answers: Answers) -> Iterator[np.ndarray]:
         """Yield the same of a model whose steps are several calls."""
         from .call_chain import PlannedTarget
-        from .whole_chain import chain_of_calls
+        from .whole_chain import WholeChain, chain_of_calls
 
         chain = chain_of_calls(self._plan, self._sampler)
         target = PlannedTarget(self._plan, self._answerer(answers))
         yield chain.images()
         for step in self._plan.steps:
-            chain.walk(target)
+            if isinstance(chain, WholeChain) or not self._kept_here(step, chain, answers):
+                chain.walk(target)
             yield chain.images()
             self._reached(step.name, chain.left)
 
@@ -399,8 +524,13 @@ class DrivenRun:
     # -- around it ----------------------------------------------------------------------------
 
     def _reserve(self, jobs: RunJobs, first_time: bool) -> None:
-        """Reserve for every job that has not been sent, all of them or none."""
+        """Reserve for every job that has not been sent, all of them or none.
+
+        Where a policy decides step by step, each step's are reserved when it says so.
+        """
         plan = self._plan
+        if plan.routing is not None:
+            return
         parts = [part for part in plan.parts() if not counts_path(plan.folder, part[0]).exists()]
         if self._calibrations is not None and parts:
             calibration = self._calibrations.to_reserve()
@@ -415,6 +545,20 @@ class DrivenRun:
                 f"{jobs.provider.title} says that the account has {left:.6g} QPU seconds left, and "
                 f"run {plan.run_id} takes about {needed:.6g}; plan fewer shots or images, or wait."
             )
+        jobs.reserve(parts)
+
+    def _reserve_step(self, jobs: RunJobs, step: int) -> None:
+        """Reserve for the jobs of a step that has no counts, and for the calibration that it needs."""
+        parts = [
+            each
+            for each in self._plan.parts_of(step)
+            if not counts_path(self._plan.folder, each[0]).exists()
+        ]
+        if not parts:
+            return
+        for needed in (self._calibrations, self._refits):
+            more = None if needed is None else needed.to_reserve()
+            parts += [] if more is None else [more]
         jobs.reserve(parts)
 
     def seconds_left(self) -> float | None:
@@ -509,6 +653,8 @@ class Answers:
         self._calibrations, self._refits = calibrations, refits
         self._needed = [each for each in (calibrations, refits) if each is not None]
         self._detach, self._send = detach, send
+        self.sends = send
+        """True if jobs may be sent, and decisions made."""
         self.stopped = False
         """True if a job was left to run behind us, so that its session has to stay open."""
 

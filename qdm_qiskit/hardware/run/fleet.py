@@ -210,7 +210,7 @@ class FleetRun:
                 text = str(message).removesuffix(_DETACHED)  # here somebody waits
                 self._progress(Message(f"{plan.target}: {text}"))
 
-            opened = driven_run(plan, tell, self._given)
+            opened = driven_run(plan, tell, self._given, look=self._look)
             self._runs[run_id] = self._stack.enter_context(opened)
         return self._runs[run_id]
 
@@ -300,7 +300,7 @@ class FleetRun:
             return False
         self._check_device(run_id)
         before = self._reached(run_id)
-        run.go(detach=True)
+        run.go(detach=True, falls_back=False)
         return self._reached(run_id) != before
 
     def _reached(self, run_id: str) -> tuple[object, ...]:
@@ -344,12 +344,21 @@ class FleetRun:
         text = self._plan(run_id).target
         self._failed_here.add(text)
         if not self._others():
-            self._stuck[run_id] = error
-            return False
+            return self._fell_back(run_id, error)
         reason = " ".join(str(error).split())
         self._progress(Message(f"{text} is given up: {reason}"))
         self._ledger.retire(self._fleet.fleet_id, run_id, reason)
         return self._move(run_id)
+
+    def _fell_back(self, run_id: str, error: QdmError) -> bool:
+        """Let a run's routing policy answer for a device that nobody can stand in for."""
+        try:
+            if self._run(run_id).fall_back(error):
+                return True
+        except QdmError as other:  # its job may exist: nothing is answered twice
+            error = other
+        self._stuck[run_id] = error
+        return False
 
     def _finish_moves(self) -> None:
         """Go on with moves that an earlier process began."""
@@ -450,8 +459,11 @@ class FleetRun:
 def reserved_parts(plan: RunPlan) -> list[tuple[str, float, int]]:
     """Return name, QPU seconds and shots of each job of a run that has no counts yet.
 
-    A calibration and a refit that the run is expected to take are among them.
+    A calibration and a refit that the run is expected to take are among them. Where a policy decides
+    step by step, nothing is reserved before it has.
     """
+    if plan.routing is not None:
+        return []
     folder = plan.folder
     parts = [each for each in plan.parts() if not counts_path(folder, each[0]).exists()]
     if not parts:

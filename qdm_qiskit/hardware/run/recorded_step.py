@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ...execution.distributions import (
 )
 from ...mitigation.device_fit import DeviceFit
 from ...mitigation.readout import ReadoutCalibration
+from ..ledger.decision_files import routes_of
 from ..ledger.run_files import (
     StoredCounts,
     calibration_for,
@@ -35,7 +36,15 @@ if TYPE_CHECKING:
     from .call_chain import CallJob
     from .call_results import CallCounts
 
-__all__ = ["RecordedStep", "StepReplay", "calibration_name", "compared", "step_counts"]
+__all__ = [
+    "RecordedStep",
+    "StepReplay",
+    "calibration_name",
+    "compared",
+    "kept_here",
+    "recorded_routes",
+    "step_counts",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +80,15 @@ class StepReplay:
     call_errors: dict[str, float] = field(default_factory=dict)
     """The same of each call by its name, and of values that layers make of several outputs, such as
     trained observables."""
+    route: str = "device"
+    """``exact`` or ``hold`` where a routing policy kept the step on this machine, with no shots then."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the step for JSON; the route only where a policy kept it here."""
+        found = asdict(self)
+        if self.route == "device":
+            del found["route"]
+        return found
 
 
 class RecordedStep:
@@ -233,6 +251,45 @@ def _refit_for(plan: RunPlan, refits: dict[str, DeviceFit], ran_at: float) -> De
         )
     check_refit(refits[name], plan, ran_at)
     return refits[name]
+
+
+def recorded_routes(plan: RunPlan) -> Callable[[int], str]:
+    """Return a function of t that says who answers a step: ``device``, ``exact`` or ``hold``.
+
+    It raises :class:`.Unanswered` where the plan has a routing policy, and nothing of the step is decided.
+
+    Args:
+        plan: The plan, in its folder.
+
+    Raises:
+        InvalidData: If a recorded decision cannot be read.
+    """
+    if plan.routing is None:
+        return lambda step: "device"
+    routes = routes_of(plan.folder)
+
+    def route(step: int) -> str:
+        if step not in routes:
+            raise Unanswered
+        return routes[step]
+
+    return route
+
+
+def kept_here(step: int, route: str) -> StepReplay:
+    """Return a step that this machine answered, for which no shot ran."""
+    return StepReplay(
+        step=step,
+        shots=0,
+        job_id="",
+        shot_distance=None,
+        raw_distance=None,
+        raw_fidelity=None,
+        mitigated_distance=None,
+        mitigated_fidelity=None,
+        calibration=None,
+        route=route,
+    )
 
 
 def compared(

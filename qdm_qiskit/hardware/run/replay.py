@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,15 @@ from ..plan.calibration_reuse import calibration_of
 from ..plan.planned_files import check_files
 from ..plan.run_plan import RunPlan, read_plan
 from .parts import Unanswered
-from .recorded_step import RecordedStep, StepReplay, calibration_name, compared, step_counts
+from .recorded_step import (
+    RecordedStep,
+    StepReplay,
+    calibration_name,
+    compared,
+    kept_here,
+    recorded_routes,
+    step_counts,
+)
 from .reverse_chain import PlannedChain, probabilities_of
 from .stored_images import stored_trajectory
 
@@ -144,7 +152,7 @@ class Replay:
             "difference": self.difference,
             **({} if self.kept is None else {"kept": self.kept.tolist()}),
             "note": self.plan.note,
-            "steps": [asdict(each) for each in self.steps],
+            "steps": [each.to_dict() for each in self.steps],
         }
 
 
@@ -244,8 +252,13 @@ def _walked_circuit(
     plan: RunPlan, chain: PlannedChain, calibrations: dict[str, ReadoutCalibration]
 ) -> Iterator[None]:
     """Walk a chain of one circuit as far as it is recorded."""
-    shape = (plan.num_images, 1 << plan.circuit.qubits)
+    shape, routes = (plan.num_images, 1 << plan.circuit.qubits), recorded_routes(plan)
     for planned in plan.steps:
+        route = routes(planned.step)
+        if route != "device":
+            chain.keep(route)
+            yield
+            continue
         stored = read_counts(counts_path(plan.folder, planned.name), [shape])
         if stored is None:
             return
@@ -257,8 +270,13 @@ def _walked_circuit(
 
 def _walked_calls(plan: RunPlan, chain: CallChain, target: PlannedTarget) -> Iterator[None]:
     """Walk a chain of calls until one has no counts."""
-    for _ in plan.steps:
-        chain.walk(target)
+    routes = recorded_routes(plan)
+    for planned in plan.steps:
+        route = routes(planned.step)
+        if route == "device":
+            chain.walk(target)
+        else:
+            chain.keep(route)
         yield
 
 
@@ -266,9 +284,18 @@ def _one_circuit(
     plan: RunPlan, calibrations: dict[str, ReadoutCalibration]
 ) -> tuple[list[np.ndarray], list[StepReplay], None]:
     """Return the images of x_T and after each recorded step, and the steps, of one circuit."""
-    chain = PlannedChain(plan)
+    chain, routes = PlannedChain(plan), recorded_routes(plan)
     path, steps = [chain.images()], []
     for planned in plan.steps:
+        try:
+            route = routes(planned.step)
+        except Unanswered:
+            break
+        if route != "device":
+            chain.keep(route)
+            steps.append(kept_here(planned.step, route))
+            path.append(chain.images())
+            continue
         shape = (plan.num_images, 1 << plan.circuit.qubits)
         stored = read_counts(counts_path(plan.folder, planned.name), [shape])
         if stored is None:
@@ -293,14 +320,22 @@ def _calls(
     record = RecordedStep(plan, calibrations)
     chain = chain_of_calls(plan, sampler)
     target = PlannedTarget(plan, record.answer, record.see, record.note)
+    routes = recorded_routes(plan)
     path, steps = [chain.images()], []
     for planned in plan.steps:
         record.clear()
         try:
-            chain.walk(target)
+            route = routes(planned.step)
+            if route == "device":
+                chain.walk(target)
+            else:
+                assert isinstance(chain, CallChain)  # a chain in one circuit is not routed
+                chain.keep(route)
         except Unanswered:
             break
-        steps.append(record.summary(planned.step))
+        steps.append(
+            record.summary(planned.step) if route == "device" else kept_here(planned.step, route)
+        )
         path.append(chain.images())
     return path, steps, None if isinstance(chain, CallChain) else chain.result
 

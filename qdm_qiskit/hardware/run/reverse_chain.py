@@ -16,6 +16,7 @@ from ...mitigation.simplex import nearest_probability
 from ...rng import derived_seed
 from ..plan.planned_files import load_planned_run, planned_values, read_inputs
 from ..plan.run_plan import RunPlan
+from .predictions import prediction_change
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +57,7 @@ class PlannedChain:
         self._x = torch.from_numpy(x)
         self.step = plan.num_steps
         """t of the x_t at hand."""
+        self._predictions: list[Tensor] = []
 
     def values(self) -> np.ndarray:
         """Values of the transpiled circuit's parameters for all images: ``(images, parameters)``."""
@@ -78,13 +80,21 @@ class PlannedChain:
         """
         import torch
 
-        from ...diffusion import own_step
         from ...sampling.device import decoded
-        from ...sampling.shared import shared_step
 
         shots = self.plan.step(self.step).shots
         with torch.no_grad():
             prediction = decoded(self._model, probabilities, self._x, step=self.step, shots=shots)
+        self._predictions = [*self._predictions, prediction][-2:]
+        self._go_on(prediction)
+
+    def _go_on(self, prediction: Tensor) -> None:
+        import torch
+
+        from ...diffusion import own_step
+        from ...sampling.shared import shared_step
+
+        with torch.no_grad():
             generator = torch.Generator().manual_seed(
                 derived_seed(self.plan.seed, "sampling", self.step)
             )
@@ -98,6 +108,22 @@ class PlannedChain:
     def advance_exactly(self) -> None:
         """Go from x_t to x_{t-1} by the exact distribution."""
         self.advance(self.exact_probabilities())
+
+    @property
+    def hold_error(self) -> float | None:
+        """Root mean square change between the last two predictions; None before there are two."""
+        return prediction_change(self._predictions)
+
+    def hold(self) -> None:
+        """Go from x_t to x_{t-1} by the last prediction."""
+        self._go_on(self._predictions[-1])
+
+    def keep(self, route: str) -> None:
+        """Go from x_t to x_{t-1} without the device: by ``exact`` or ``hold``."""
+        if route == "hold":
+            self.hold()
+        else:
+            self.advance_exactly()
 
     def state(self) -> np.ndarray:
         """The x_t at hand, ``(images, ...)``."""

@@ -84,6 +84,8 @@ class Control:
                     "reason_code": row["reason_code"],
                     "charged_seconds": row["charged"],
                     "estimated_seconds": row["estimate"],
+                    "created": row["created"],
+                    "ended": row["ended"],
                 }
                 for row in rows
             ],

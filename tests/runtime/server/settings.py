@@ -22,6 +22,9 @@ class Settings:
     """Whether jobs run with the snapshot's noise."""
     queue_seconds: float = 0.0
     """A job waits this long before it runs."""
+    queue_varies: dict[str, float] = field(default_factory=dict)
+    """Jobs one of whose tags holds a text wait this long besides; the text "*" is the mean of a wait
+    that is drawn for each job, exponential, by a hash of its tags."""
     recall: bool = False
     """Whether a job that ran before, with the same work on the same device, gets its counts at once."""
     run_seconds: float = 0.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import threading
 import time
 import traceback
@@ -50,9 +52,10 @@ class Worker:
         for session in self._store.all(_OVER, now):
             self._store.end_session(session["id"])
         for row in self._store.all(
-            "SELECT id, backend, created FROM jobs WHERE status = 'Queued' ORDER BY number"
+            "SELECT id, backend, created, tags FROM jobs WHERE status = 'Queued' ORDER BY number"
         ):
-            if row["created"] + self.settings.queue_seconds > now:
+            wait = self.settings.queue_seconds + varied(self.settings, json.loads(row["tags"]))
+            if row["created"] + wait > now:
                 continue
             if row["backend"] in self.settings.paused:
                 continue
@@ -105,6 +108,18 @@ class Worker:
             time.time(),
             job_id,
         )
+
+
+def varied(settings: Settings, tags: list[str]) -> float:
+    """Seconds that a job waits besides, by its tags."""
+    seconds = 0.0
+    for text, each in settings.queue_varies.items():
+        if text == "*":
+            drawn = int(hashlib.sha256(" ".join(tags).encode()).hexdigest()[:12], 16) / 16**12
+            seconds += -each * math.log1p(-drawn)
+        elif any(text in tag for tag in tags):
+            seconds += each
+    return seconds
 
 
 def price_of(payload: Payload, device: Device, settings: Settings) -> float:
