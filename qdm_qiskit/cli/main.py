@@ -25,6 +25,7 @@ from . import (
     refit,
     report,
     reproduce,
+    restore,
     run,
     runs,
     sample,
@@ -57,6 +58,7 @@ app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("sample")(sample.sample)
 app.command("refit")(refit.refit)
+app.command("restore")(restore.restore)
 app.command("amortise")(amortise.amortise)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .qnn_plans import plan_qnn
     from .refitting import Refitted, refit
     from .reproducing import cards, reproduce
+    from .restoring import Restoration, restore
     from .sampling import sample
     from .sharing import Shared, pull, push_to_hub, write_card
     from .sweeping import continue_sweep, sweep
@@ -84,6 +85,8 @@ _HOMES = {
     "run_qnn": "qnn",
     "Refitted": "refitting",
     "refit": "refitting",
+    "Restoration": "restoring",
+    "restore": "restoring",
     "cards": "reproducing",
     "reproduce": "reproducing",
     "sample": "sampling",
@@ -109,6 +112,7 @@ __all__ = [
     "NamedPart",
     "QnnRun",
     "Refitted",
+    "Restoration",
     "Shared",
     "amortise",
     "budget",
@@ -129,6 +133,7 @@ __all__ = [
     "refit",
     "replay",
     "reproduce",
+    "restore",
     "resume",
     "run_kernel",
     "run_qnn",
