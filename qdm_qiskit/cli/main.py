@@ -15,6 +15,7 @@ from . import (
     budget,
     circuits,
     compare,
+    compete,
     data,
     devices,
     evaluate,
@@ -60,6 +61,7 @@ app.command("sample")(sample.sample)
 app.command("refit")(refit.refit)
 app.command("restore")(restore.restore)
 app.command("amortise")(amortise.amortise)
+app.command("compete")(compete.compete)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("card")(share.card)

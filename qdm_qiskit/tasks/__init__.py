@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .budgets import budget, set_budget
     from .chip_tiles import tiles
     from .comparing import Comparison, compare
+    from .competing import Competition, compete
     from .costs import cost
     from .evaluation import Evaluation, evaluate
     from .exporting import Export, export
@@ -61,6 +62,8 @@ _HOMES = {
     "amortise": "amortising",
     "Comparison": "comparing",
     "compare": "comparing",
+    "Competition": "competing",
+    "compete": "competing",
     "cost": "costs",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
@@ -104,6 +107,7 @@ _HOMES = {
 
 __all__ = [
     "Comparison",
+    "Competition",
     "Evaluation",
     "Export",
     "Fleet",
@@ -118,6 +122,7 @@ __all__ = [
     "budget",
     "cards",
     "compare",
+    "compete",
     "continue_sweep",
     "continue_training",
     "cost",
