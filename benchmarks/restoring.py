@@ -11,7 +11,7 @@ draws. A latent diffusion, a GAN and a VAE with as many parameters are fitted be
 compete`), and KID on pixels against the test images is taken of 512 samples of each. Figures are means
 over seeds with 95 % intervals by Student's t.
 
-    python benchmarks/restoring.py [--seeds 3] [--workers 1] [--json FILE]
+    python benchmarks/restoring.py [--seeds 3] [--steps 1500] [--json FILE]
 
 A file that was interrupted holds what was done, and is gone on with.
 """
@@ -59,7 +59,7 @@ MODELS: dict[str, tuple[str, dict[str, Any], tuple[dict[str, Any], ...]]] = {
 COUNT, DRAWS, SAMPLES = 64, 8, 512
 
 
-def one(model: str, seed: int) -> dict[str, Any]:
+def one(model: str, seed: int, steps: int) -> dict[str, Any]:
     """Train, restore, compete and measure with one seed."""
     preset, options, hidden = MODELS[model]
     found: dict[str, Any] = {}
@@ -79,7 +79,7 @@ def one(model: str, seed: int) -> dict[str, Any]:
                     rows[name] = {"mse": each.mse.estimate, "crps": each.crps.estimate}
                 if made.columns:
                     found.setdefault("columns", {})[f"{word}, {resamples}"] = made.columns
-        sizes = compete(run)
+        sizes = compete(run, steps=steps)
         subjects = [
             run_subject(run, seed=seed, name=model),
             *competitor_subjects(run, seed=seed),
@@ -100,6 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1_500, help="Of each competitor.")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     machine.one_thread()
@@ -110,11 +111,12 @@ def main() -> None:
         for model in asked.models:
             if str(seed) in runs.get(model, {}):
                 continue
-            runs.setdefault(model, {})[str(seed)] = one(model, seed)
+            runs.setdefault(model, {})[str(seed)] = one(model, seed, asked.steps)
             print(model, seed, runs[model][str(seed)]["kid"], flush=True)
             if asked.json is not None:
                 about = {"date": date.today().isoformat(), "machine": machine.describe()}
-                counts = {"images": COUNT, "draws": DRAWS, "samples": SAMPLES}
+                counts = {
+                    "images": COUNT, "draws": DRAWS, "samples": SAMPLES, "steps": asked.steps}
                 write_json(asked.json, {**about, **counts, "table": table(runs), "runs": runs})
     print(markdown(table(runs)))
 
