@@ -4,8 +4,8 @@ For each seed and process the same model is trained on the digits, with the same
 EEQDM's interpolation and Gaussian chain, both by the pseudo-random generator, then levels that move by
 a walk on a ring, unitary, a little decohering and classical (measured after each step: what a
 pseudo-random generator gives), and levels in bits that fake_torino flips. Two models: the circuit of
-the preset `digits-demo`, and the small classical U-Net. Figures are means over seeds with 95 % intervals
-by Student's t:
+the preset `digits-demo`, and the small classical U-Net. Figures are means over seeds with 95 %
+intervals by Student's t:
 
 - *quality*: KID of the samples on pixels beside the test images, least is best;
 - *less*: the same less that of the classical walk with the same seed, which pairs data and weights.
@@ -45,7 +45,9 @@ BASE = "walk, classical"
 MODELS = {"circuit": "digits-demo", "U-Net": "classical_unet"}
 
 
-def one(model: str, process: dict[str, Any], seed: int, given: argparse.Namespace) -> dict[str, Any]:
+def one(
+    model: str, process: dict[str, Any], seed: int, given: argparse.Namespace
+) -> dict[str, Any]:
     demo = resolve_run("digits-demo").data
     options = {
         "seed": seed,
@@ -93,7 +95,10 @@ def main() -> None:
             name: {
                 "quality": interval([each["quality"] for each in runs[name]]),
                 "less": interval(
-                    [a["quality"] - b["quality"] for a, b in zip(runs[name], runs[BASE], strict=True)]
+                    [
+                        a["quality"] - b["quality"]
+                        for a, b in zip(runs[name], runs[BASE], strict=True)
+                    ]
                 ),
                 "diffusion": runs[name][0]["diffusion"],
             }

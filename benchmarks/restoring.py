@@ -1,17 +1,16 @@
-"""Do trained chains restore images better than what needs no model, and sample better than classical
-generators of equal size?
+"""Do trained chains restore images better than what needs no model, and classical ones of equal size?
 
-For each seed four models are trained: on the digits a circuit (Q-Dense), the small classical U-Net and
-the latent model on a line, on iris the latent model. Each restores its test images with 8 draws of each:
-half of the picture, every second pixel, or columns of rows hidden, or all but the means of 2 x 2 pixels
+For each seed models are trained: on the digits a circuit (Q-Dense), the small classical U-Net and the
+latent model on a line, on iris the latent model. Each restores its test images with 8 draws of each:
+half of the picture, half of the pixels, or columns of rows hidden, or all but the means of 2 x 2 pixels
 (super-resolution), with one walk of each step and with four (RePaint). Beside it stand the mean of the
 training images, the nearest of them, bilinear interpolation, and mean and draws of a Gaussian given
-what is known. `mse` is that of the mean of the draws over what was hidden; `crps` is a proper score of the
-draws. A latent diffusion, a GAN and a VAE with as many parameters are fitted beside each model (`qdm
-compete`), and KID on pixels against the test images is taken of 512 samples of each. Figures are means
-over seeds with 95 % intervals by Student's t.
+what is known. `mse` is that of the mean of the draws over what was hidden; `crps` is a proper score of
+the draws. A latent diffusion, a GAN and a VAE with as many parameters are fitted beside each model
+(`qdm compete`), and KID on pixels against the test images is taken of 512 samples of each. Figures are
+means over seeds with 95 % intervals by Student's t.
 
-    python benchmarks/restoring.py [--seeds 3] [--steps 1500] [--json FILE]
+    python benchmarks/restoring.py [--models circuit line] [--seeds 3] [--steps 1500] [--json FILE]
 
 A file that was interrupted holds what was done, and is gone on with.
 """
@@ -65,7 +64,9 @@ def one(model: str, seed: int, steps: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        qdm.train(preset, run, seed=seed, sample_every=0, baseline=False, log_with="none", **options)
+        qdm.train(
+            preset, run, seed=seed, sample_every=0, baseline=False, log_with="none", **options
+        )
         for asked in hidden:
             for resamples in (1, 4):
                 made = qdm.restore(
@@ -115,8 +116,7 @@ def main() -> None:
             print(model, seed, runs[model][str(seed)]["kid"], flush=True)
             if asked.json is not None:
                 about = {"date": date.today().isoformat(), "machine": machine.describe()}
-                counts = {
-                    "images": COUNT, "draws": DRAWS, "samples": SAMPLES, "steps": asked.steps}
+                counts = {"images": COUNT, "draws": DRAWS, "samples": SAMPLES, "steps": asked.steps}
                 write_json(asked.json, {**about, **counts, "table": table(runs), "runs": runs})
     print(markdown(table(runs)))
 
@@ -161,7 +161,9 @@ def markdown(found: dict[str, Any]) -> str:
         lines += ["", f"{model}, {each['seeds']} seeds", ""]
         for task, ways in each["restored"].items():
             lines += ["", f"| {task} | mse | crps |", "|---|---|---|"]
-            lines += [f"| {way} | {cell(s['mse'])} | {cell(s['crps'])} |" for way, s in ways.items()]
+            lines += [
+                f"| {way} | {cell(s['mse'])} | {cell(s['crps'])} |" for way, s in ways.items()
+            ]
         lines += ["", "| samples | parameters | KID |", "|---|---:|---|"]
         lines += [
             f"| {name} | {each['parameters'].get(name, '')} | {cell(kid)} |"

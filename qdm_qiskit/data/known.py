@@ -82,7 +82,9 @@ class Known:
         return _means(x, self.factor).repeat(self.factor, -1).repeat(self.factor, -2)
 
     def held(self, x: np.ndarray) -> np.ndarray:
-        """Return x with what is known put in its place."""
+        """Return x with what is known put in its place; pixels to the bit."""
+        if self.mask is not None:
+            return np.where(self.mask, self.images, x)
         found: np.ndarray = x + self.part(self.images - x)
         return found
 

@@ -34,7 +34,7 @@ BATCH = 64
 MOST_LATENTS = 8
 """Most normal numbers of an image."""
 PENALTY = 1.0
-"""Weight of the discriminator's squared gradient at real images (Mescheder et al., arXiv:1801.04406)."""
+"""Weight of the discriminator's squared gradient at real images (see :class:`Gan`)."""
 CHAIN = 20
 """Steps of the latent diffusion."""
 MOST_LOG_VARIANCE = 10.0

@@ -53,13 +53,17 @@ class Repaint(Sampler):
         return self.inner.timesteps(process, steps)
 
     def part(self, x: Tensor) -> Tensor:
-        """Return the part of states or images that is known, of any type of number."""
-        if self.mask is not None:
-            return torch.where(self.mask.to(x.device), x, torch.zeros_like(x))
+        """Return the means over blocks, spread over them, of states or images."""
         f = self.factor
         *first, height, width = x.shape
         means = x.reshape(*first, height // f, f, width // f, f).mean(dim=(-3, -1))
         return means.repeat_interleave(f, -1).repeat_interleave(f, -2)
+
+    def put(self, x: Tensor, wanted: Tensor) -> Tensor:
+        """Return x with the known part of ``wanted``; pixels to the bit."""
+        if self.mask is not None:
+            return torch.where(self.mask.to(x.device), wanted, x)
+        return x + self.part(wanted - x)
 
     def step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor | Ask:
         """See :meth:`.Sampler.step`."""
@@ -83,7 +87,7 @@ class Repaint(Sampler):
         states = here.process.to_states(self.images).to(before)
         if here.following:
             states = here.process.noised(states, here.following, here.generator).to(before)
-        return before + self.part(states - before)
+        return self.put(before, states)
 
     def _inner_step(self, x: Tensor, prediction: Tensor, here: Step) -> Tensor:
         found = self.inner.step(x, prediction, here)
@@ -124,7 +128,7 @@ class RepaintLatents(Repaint):
         x_0 = x_0 if most is None else x_0.clamp(-most, most)
         place = device_of(model)
         images = model.decode_data(process.to_images(x_0).clamp(0, 1).to(place)).to(self.images)
-        wanted = (images + self.part(self.images - images)).clamp(0, 1)
+        wanted = self.put(images, self.images).clamp(0, 1)
         x_0 = process.to_states(model.encode_data(wanted.to(place))).to(x)
         return self._inner_step(x, (x - signal * x_0) / spread, here)
 

@@ -28,7 +28,7 @@ from ..sampling import SamplingConfig, TrainedRun, load_run
 from ..sampling.restoring import restore_images
 from ..training import load_split
 
-__all__ = ["OWN", "SCHEMA", "Restoration", "restore"]
+__all__ = ["OWN", "SCHEMA", "Restoration", "mask_from_file", "restore"]
 
 SCHEMA = "qdm-restoration/1"
 OWN = "run"
@@ -245,7 +245,7 @@ def _known(
         raise InvalidOption("Say what is hidden: mask, factor or table, such as mask='left'.")
     if isinstance(mask, str):
         where = (
-            _mask_file(Path(mask), found.shape)
+            mask_from_file(Path(mask), found.shape)
             if mask.endswith(".npz")
             else mask_of(mask, found.shape, rows=rows, seed=seed)
         )
@@ -256,7 +256,18 @@ def _known(
     return Known(found, where), found, labels
 
 
-def _mask_file(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def mask_from_file(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the mask of a file, of the images' shape.
+
+    Args:
+        path: An ``.npz`` file with a bool array ``mask`` for all images, or for each.
+        shape: (count, channels, height, width).
+
+    Raises:
+        MissingData: If there is no such file.
+        InvalidData: If it holds no such array.
+    """
+
     def check(headers: Headers) -> None:
         for each in headers.values():  # before anything is unpacked
             if each.shape not in (shape, shape[1:]) or each.dtype != np.bool_:

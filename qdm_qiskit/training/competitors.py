@@ -81,16 +81,16 @@ def fit_competitors(
     for name in names:
         progress(Message(f"fitting {name}"))
         place = 10 + list(COMPETITORS).index(name)
-        generator = torch.Generator().manual_seed(
-            derived_seed(config.training.seed, "init", place)
-        )
+        generator = torch.Generator().manual_seed(derived_seed(config.training.seed, "init", place))
         each = make_competitor(name, model.image_shape, model.num_parameters, classes, generator)
         each.fit(images, labels, steps, generator)
         found[name] = each
     return found
 
 
-def write_competitors(run: Path, made: Mapping[str, Competitor], model: Denoiser, steps: int) -> None:
+def write_competitors(
+    run: Path, made: Mapping[str, Competitor], model: Denoiser, steps: int
+) -> None:
     """Keep competitors in a run's folder, beside those that are there; the record is written last."""
     rows = read_competitors(run)
     for name, each in made.items():
