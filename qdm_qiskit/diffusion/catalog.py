@@ -84,7 +84,7 @@ class DiffusionConfig:
     ensemble_loss: EnsembleLoss = "mmd"
     """Distance of ensembles in `depolarizing`."""
 
-    levels: int = 17
+    grey_levels: int = 17
     """Grey levels of `walk`, odd: places of its ring. Scikit-learn's digits have 17."""
     walk_steps: int | None = None
     """Steps of `walk` between two measurements; None takes the fewest that mix the levels in T."""
@@ -105,7 +105,7 @@ class DiffusionConfig:
         beta_start, beta_end = _betas_of(self)
         steps = self.walk_steps
         if self.process == "walk" and steps is None:
-            steps = steps_of_walk(self.levels, self.num_steps, self.decoherence)
+            steps = steps_of_walk(self.grey_levels, self.num_steps, self.decoherence)
         return replace(self, beta_start=beta_start, beta_end=beta_end, walk_steps=steps)
 
 
@@ -161,8 +161,8 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
     if config.process == "walk":
         steps = config.walk_steps
         if steps is None:
-            steps = steps_of_walk(config.levels, config.num_steps, config.decoherence)
-        kernel = walk_kernel(config.levels, steps, config.decoherence)
+            steps = steps_of_walk(config.grey_levels, config.num_steps, config.decoherence)
+        kernel = walk_kernel(config.grey_levels, steps, config.decoherence)
         return LevelChain(config.num_steps, kernel, config.goal)
     if config.process == "device":
         if not config.flips:

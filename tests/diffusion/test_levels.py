@@ -119,7 +119,7 @@ def test_options_choose_the_processes_and_are_resolved_once():
     ("options", "words"),
     [
         ({"process": "walk", "goal": "noise"}, "goal is 'data'"),
-        ({"process": "walk", "levels": 8}, "odd number"),
+        ({"process": "walk", "grey_levels": 8}, "odd number"),
         ({"process": "device"}, "give device, such as fake_torino"),
         ({"process": "device", "flips": (0.2,)}, "got 1 numbers"),
     ],
