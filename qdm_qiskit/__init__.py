@@ -59,6 +59,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import push_to_hub as push_to_hub
     from .tasks import replay as replay
     from .tasks import reproduce as reproduce
+    from .tasks import restore as restore
     from .tasks import resume as resume
     from .tasks import run_qnn as run_qnn
     from .tasks import sample as sample
@@ -87,6 +88,7 @@ _HOMES = {
     "TrainingConfig": "training",
     "load_run": "sampling",
     "sample": "tasks",
+    "restore": "tasks",
     "SamplingConfig": "sampling",
     "Sampler": "sampling",
     "QDMPipeline": "sampling",

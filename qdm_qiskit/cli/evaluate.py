@@ -77,7 +77,9 @@ def evaluate(
     ] = False,
     alone: Annotated[
         bool,
-        typer.Option("--alone", help="Leave out the simpler denoisers beside a run of latents."),
+        typer.Option(
+            "--alone", help="Leave out what stands beside a run: simpler denoisers, competitors."
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of samples, noise and resamples.")] = 0,
     workers: WorkersOption = None,

@@ -15,6 +15,7 @@ from . import (
     budget,
     circuits,
     compare,
+    compete,
     data,
     devices,
     evaluate,
@@ -25,6 +26,7 @@ from . import (
     refit,
     report,
     reproduce,
+    restore,
     run,
     runs,
     sample,
@@ -57,7 +59,9 @@ app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("sample")(sample.sample)
 app.command("refit")(refit.refit)
+app.command("restore")(restore.restore)
 app.command("amortise")(amortise.amortise)
+app.command("compete")(compete.compete)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("card")(share.card)

@@ -16,6 +16,7 @@ __all__ = [
     "MOST_BYTES",
     "MOST_FIELD",
     "CsvTable",
+    "csv_lines",
 ]
 
 MOST_BYTES = 2**28
@@ -61,7 +62,7 @@ class CsvTable(RowDataset):
                 f"There is no file {path.name} in {path.absolute().parent}; the dataset 'csv:PATH' "
                 "needs a CSV file."
             )
-        header, *lines = _lines(path)
+        header, *lines = csv_lines(path)
         names = [name.strip() for name in header]
         if len(names) < 2 or "" in names or len(set(names)) != len(names):
             raise InvalidData(
@@ -79,7 +80,13 @@ class CsvTable(RowDataset):
         return table_rows(columns, names[-1], what=str(path), files=(path,))
 
 
-def _lines(path: Path) -> list[list[str]]:
+def csv_lines(path: Path) -> list[list[str]]:
+    """Return the fields of a CSV file, line by line, its header first; empty lines are left out.
+
+    Raises:
+        MissingData: If it cannot be read.
+        InvalidData: If it is no UTF-8 text, no CSV file, empty or too large.
+    """
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InvalidData(f"{path} is larger than {MOST_BYTES} bytes: take fewer rows.")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HIGH",
     "LOW",
+    "MISSING",
     "MOST_CATEGORIES",
     "MOST_CELLS",
     "Column",
@@ -51,7 +52,8 @@ MOST_CELLS = 4096
 """Most cells of a row."""
 _MOST_DECIMALS = 9
 _LEAST_RANGE, _LARGEST_RANGE = 1e-9, 1e300
-_MISSING = frozenset({"", "?", "na", "n/a", "nan", "none", "null"})
+MISSING = frozenset({"", "?", "na", "n/a", "nan", "none", "null"})
+"""Texts that stand for a missing value, in small letters."""
 
 ColumnKind = Literal["number", "category", "spin"]
 RowKind = Literal["table", "series", "spins", "showers"]
@@ -480,7 +482,7 @@ def _column(
 ) -> tuple[Column, np.ndarray]:
     texts = [each.strip() if isinstance(each, str) else str(each) for each in given]
     for row, text in enumerate(texts, start=1):
-        if text.lower() in _MISSING:
+        if text.lower() in MISSING:
             raise InvalidData(
                 f"Column '{name}' of {what} has no value in row {row}: fill it in, or leave the row or "
                 "the column out."

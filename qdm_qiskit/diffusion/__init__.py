@@ -7,6 +7,7 @@ from .depolarizing import Depolarizing
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates
+from .levels import LevelChain
 from .noise_prediction import NoisePrediction
 from .reverse import OnStep, check_chain, check_finite, check_prediction, own_step, reverse_chain
 from .states import ComplexGaussian
@@ -22,6 +23,7 @@ __all__ = [
     "ImageProcess",
     "InterpolatedNoise",
     "InterpolatedStates",
+    "LevelChain",
     "NoisePrediction",
     "OnStep",
     "Predictor",

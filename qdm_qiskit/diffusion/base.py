@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,6 +87,47 @@ class DiffusionProcess(ABC):
         such models need no more than these.
         """
         return None
+
+    @property
+    def forward_betas(self) -> Tensor | None:
+        """beta_1 .. beta_T, ``(T,)``, of a Gaussian forward process, whatever is predicted; or None."""
+        return self.noise_betas
+
+    def noised(self, x_0: Tensor, step: int, generator: torch.Generator) -> Tensor:
+        """x_t of x_0 at one step, drawn by itself.
+
+        Args:
+            x_0: ``(batch, ...)`` from :meth:`to_states`.
+            step: t, 1 to T.
+            generator: Source of the noise, on the CPU.
+
+        Raises:
+            InvalidOption: If the process cannot be told for one step alone.
+        """
+        if self.forward_betas is None:
+            raise InvalidOption(
+                f"Process {type(self).__name__} makes ensembles noisy, no single image; choose a run "
+                "of another process."
+            )
+        return _gaussian(x_0, self.forward_betas[:step], generator)
+
+    def forward_steps(self, x: Tensor, step: int, later: int, generator: torch.Generator) -> Tensor:
+        """x_later of x_step: noise added again, as resampling does.
+
+        Args:
+            x: ``(batch, ...)``: x_step.
+            step: 0 to T - 1.
+            later: Above ``step``, to T.
+            generator: Source of the noise, on the CPU.
+
+        Raises:
+            InvalidOption: If the process has no step from one x_t to a later one.
+        """
+        if self.forward_betas is None:
+            raise InvalidOption(
+                f"Process {type(self).__name__} has no step from x_t to a later one; take 1 resample."
+            )
+        return _gaussian(x, self.forward_betas[step:later], generator)
 
     def to_states(self, images: Tensor) -> Tensor:
         """x_0 of data in [0, 1], ``(batch, ...)``: the data itself, unless a process overrides it."""
@@ -259,6 +301,13 @@ def all_steps(num_steps: int, x_0: Tensor) -> tuple[Tensor, Tensor]:
     batch, device = len(x_0), x_0.device
     steps = torch.arange(1, num_steps + 1, device=device).repeat_interleave(batch)
     return steps, torch.arange(batch, device=device).repeat(num_steps)
+
+
+def _gaussian(x: Tensor, betas: Tensor, generator: torch.Generator) -> Tensor:
+    """Return x after Gaussian steps of these betas."""
+    log = float(torch.log1p(-betas.double()).sum())
+    noise = torch.randn(x.shape, generator=generator).to(x)
+    return math.exp(log / 2) * x + math.sqrt(-math.expm1(log)) * noise
 
 
 def squared_errors(prediction: Tensor, target: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from .fitted_betas import SHORT_CHAIN, constant_beta, linear_ends
 from .gaussian import GaussianChain
 from .interpolated import InterpolatedNoise
 from .interpolated_states import InterpolatedStates, StateLoss
+from .level_kernels import flip_kernel, steps_of_walk, walk_kernel
+from .levels import LevelChain
 from .noise_prediction import NoisePrediction, Schedule
 from .states import DATA_NORM, ComplexGaussian, NoiseKind
 from .velocity import VelocityPrediction
@@ -35,6 +37,8 @@ ProcessName = Literal[
     "interpolated_states",
     "complex_gaussian",
     "depolarizing",
+    "walk",
+    "device",
 ]
 """The processes; :func:`make_process` makes each."""
 
@@ -46,8 +50,8 @@ class DiffusionConfig:
     process: ProcessName = "interpolated"
     """Kölle's interpolation with weights (t/T)^3, EEQDM's Gaussian chain, noise prediction in steps
     (`ddpm`) or in continuous time (`vp_sde`), predicted velocities (`velocity`), Kölle's interpolation
-    of complex states, Cacioppo's Gaussian noise on complex states, or ensembles of states that are
-    depolarized."""
+    of complex states, Cacioppo's Gaussian noise on complex states, ensembles of states that are
+    depolarized, grey levels moved by a quantum `walk`, or grey levels in bits that a `device` flips."""
     goal: Goal = "data"
     """Predict the image one step less noisy, or the noise."""
     num_steps: int = 10
@@ -80,14 +84,29 @@ class DiffusionConfig:
     ensemble_loss: EnsembleLoss = "mmd"
     """Distance of ensembles in `depolarizing`."""
 
+    grey_levels: int = 17
+    """Grey levels of `walk`, odd: places of its ring. Scikit-learn's digits have 17."""
+    walk_steps: int | None = None
+    """Steps of `walk` between two measurements; None takes the fewest that mix the levels in T."""
+    decoherence: float = 0.1
+    """Chance of a measurement after each step of `walk`: 0 is unitary, 1 the classical walk."""
+    device: str = ""
+    """Name of the device of `device`, whose chances of flipping a bit a run looks up as it begins."""
+    flips: tuple[float, ...] = ()
+    """Chances by which `device` reads 0 as 1 and 1 as 0, for each bit of a level, the least significant
+    first; also measured ones of yours. A run with a device finds them."""
+
     def __post_init__(self) -> None:
         settle(self)
         make_process(self)
 
     def resolved(self) -> DiffusionConfig:
-        """A copy in which both betas are numbers."""
+        """A copy in which both betas, and the steps of a walk, are numbers."""
         beta_start, beta_end = _betas_of(self)
-        return replace(self, beta_start=beta_start, beta_end=beta_end)
+        steps = self.walk_steps
+        if self.process == "walk" and steps is None:
+            steps = steps_of_walk(self.grey_levels, self.num_steps, self.decoherence)
+        return replace(self, beta_start=beta_start, beta_end=beta_end, walk_steps=steps)
 
 
 def _betas_of(config: DiffusionConfig) -> tuple[float, float]:
@@ -139,6 +158,19 @@ def make_process(config: DiffusionConfig) -> DiffusionProcess:
             beta_max=config.beta_max,
             predicts=config.predicts,
         )
+    if config.process == "walk":
+        steps = config.walk_steps
+        if steps is None:
+            steps = steps_of_walk(config.grey_levels, config.num_steps, config.decoherence)
+        kernel = walk_kernel(config.grey_levels, steps, config.decoherence)
+        return LevelChain(config.num_steps, kernel, config.goal)
+    if config.process == "device":
+        if not config.flips:
+            raise InvalidOption(
+                "Process 'device' knows the flips of bits: give device, such as fake_torino, to a run, "
+                "or flips of your own."
+            )
+        return LevelChain(config.num_steps, flip_kernel(config.flips), config.goal)
     if config.process == "velocity":
         return VelocityPrediction(config.num_steps, radius=config.radius)
     if config.process == "interpolated_states":

@@ -66,6 +66,11 @@ class GaussianChain(ImageProcess):
         """beta_1 .. beta_T for the noise goal; the data goal predicts x_{t-1}."""
         return self.beta if self.goal == "noise" else None
 
+    @property
+    def forward_betas(self) -> Tensor:
+        """beta_1 .. beta_T, for both goals."""
+        return self.beta
+
     def trajectory(self, x_0: Tensor, generator: torch.Generator) -> Tensor:
         """See :meth:`ImageProcess.trajectory`."""
         path = [x_0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import torch
@@ -49,6 +50,25 @@ class InterpolatedNoise(ImageProcess):
         noise = self.start(tuple(x_0.shape), generator).to(x_0)
         w = self.weights().to(x_0).reshape(-1, *[1] * x_0.ndim)
         return ((1 - w) * x_0 + w * noise).clamp(0, 1)
+
+    def noised(self, x_0: Tensor, step: int, generator: torch.Generator) -> Tensor:
+        """See :meth:`.DiffusionProcess.noised`."""
+        w = float(self.weights()[step])
+        noise = self.start(tuple(x_0.shape), generator).to(x_0)
+        return ((1 - w) * x_0 + w * noise).clamp(0, 1)
+
+    def forward_steps(self, x: Tensor, step: int, later: int, generator: torch.Generator) -> Tensor:
+        """See :meth:`.DiffusionProcess.forward_steps`.
+
+        A path has one noise image. The step adds part of a fresh one, by which x_later has the mean and
+        the variance that the path gives it before its clamp.
+        """
+        w, last = (float(self.weights()[t]) for t in (step, later))
+        kept = (1 - last) / (1 - w)
+        fresh = torch.randn(x.shape, generator=generator).to(x)
+        mean = NOISE_MEAN * (last - kept * w)
+        spread = NOISE_STD * math.sqrt(max(0.0, last**2 - (kept * w) ** 2))
+        return (kept * x + mean + spread * fresh).clamp(0, 1)
 
     def noise_target(self, path: Tensor) -> Tensor:
         """x_t - x_{t-1}."""

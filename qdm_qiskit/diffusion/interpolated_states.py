@@ -62,6 +62,10 @@ class InterpolatedStates(DiffusionProcess):
         """Moduli, which a measurement gives."""
         return states.abs()
 
+    def noised(self, x_0: Tensor, step: int, generator: torch.Generator) -> Tensor:
+        """See :meth:`.DiffusionProcess.noised`."""
+        return self.to_states(self.path.noised(x_0.abs(), step, generator))
+
     def training_pairs(self, x_0: Tensor, generator: torch.Generator) -> TrainingPairs:
         """All T pairs of one forward path for each image; see :class:`InterpolatedNoise`."""
         check_batch(x_0, generator)

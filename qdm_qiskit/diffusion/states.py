@@ -118,6 +118,12 @@ class ComplexGaussian(DiffusionProcess):
         signal, spread = self.alpha_bar.sqrt(), (1 - self.alpha_bar).sqrt()
         return _column(signal, step - 1, x_0) * x_0 + _column(spread, step - 1, x_0) * noise
 
+    def noised(self, x_0: Tensor, step: int, generator: torch.Generator) -> Tensor:
+        """See :meth:`.DiffusionProcess.noised`; normalised, as the model sees it."""
+        steps = torch.full((len(x_0),), step, device=x_0.device)
+        noise = self.draw(tuple(x_0.shape), generator).to(x_0)
+        return unit_states(self.add_noise(x_0, noise, steps))
+
     def posterior_mean(self, x_0: Tensor, x_t: Tensor, step: Tensor) -> Tensor:
         """mu_t before it is normalised, from x_0 and the x_t that is not, at steps ``(pairs,)``."""
         before = torch.cat([torch.ones(1, dtype=torch.float64), self.alpha_bar[:-1]])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from ..arguments import checked_path
 from ..data import Dataset, LoadedData, RowFormat, Split, load_with_source, row_format
@@ -18,6 +19,7 @@ from ..diffusion import VelocityPrediction
 from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
 from ..files import read_json_object
 from ..models import Denoiser
+from ..models.competitors import Competitor
 from ..models.line import Line
 from ..rng import derived_seed
 from ..sampling import Sampler, SamplingConfig, TrainedRun, load_run, sample
@@ -27,6 +29,8 @@ from ..sampling.schedulers import planned_chain
 from ..training import RunConfig, run_from_dict
 from ..training.beside import FOLDER as BESIDE
 from ..training.beside import has_beside, load_beside, read_losses
+from ..training.competitors import FOLDER as COMPETITORS
+from ..training.competitors import load_competitors, read_competitors
 from ..training.run_data import NOT_VERIFIED, at_place, has_files, load_data, verified
 from .image_metrics import check_images
 from .owed import owed, owed_to_model
@@ -38,6 +42,7 @@ __all__ = [
     "Subject",
     "asked_classes",
     "beside_subjects",
+    "competitor_subjects",
     "labels_of",
     "load_reference",
     "run_subject",
@@ -199,6 +204,64 @@ def beside_subjects(
     return found
 
 
+def competitor_subjects(
+    folder: Path, *, seed: int, dataset: Dataset | None = None
+) -> list[Subject]:
+    """Return the classical generators that were fitted beside a run; empty where none was.
+
+    Args:
+        folder: As for :func:`run_subject`.
+        seed: Seed of the samples.
+        dataset: As for :func:`run_subject`.
+
+    Raises:
+        MissingData, InvalidData, InvalidCheckpoint: If the run or a file cannot be used.
+    """
+    run = load_run(checked_path(folder, "folder"))
+    base = run.checkpoint.parent.parent
+    record = read_competitors(base)
+    guided = bool(getattr(run.config.model_options, "guided", False))
+    positions = torch.tensor(list(run.class_positions().values())) if guided else None
+
+    def drawn(competitor: Competitor) -> Callable[[int], np.ndarray]:
+        def draw(count: int) -> np.ndarray:
+            told = None if positions is None else positions[torch.arange(count) % len(positions)]
+            source = torch.Generator().manual_seed(derived_seed(seed, "evaluation", 21))
+            return competitor.draw(count, told, source).numpy()
+
+        return draw
+
+    found = []
+    for name, each in load_competitors(base, run.model).items():
+        owes = f"no circuit; {each.num_parameters:,} trained numbers make an image"
+        if each.num_trained > each.num_parameters:
+            owes += f", {each.num_trained - each.num_parameters:,} more in training"
+        origin = None
+        if dataset is None:
+            origin = {
+                "kind": "competitor",
+                "folder": str(run.checkpoint.absolute()),
+                "weights": run.weights_sha256,
+                "competitor": _sha256(base / COMPETITORS / f"{name}.safetensors"),
+                "seed": seed,
+                "name": name,
+            }
+        found.append(
+            Subject(
+                name,
+                f"classical, fitted in {record[name]['steps']:,} steps, seed {seed}",
+                run.config,
+                run.model.image_shape,
+                drawn(each),
+                dataset,
+                asked_classes(run) if guided else None,
+                owes,
+                origin,
+            )
+        )
+    return found
+
+
 def samples_subject(folder: Path) -> Subject:
     """Samples that `qdm sample` has written.
 
@@ -258,6 +321,11 @@ def subject_of(origin: Mapping[str, Any]) -> Subject:
     folder = Path(origin["folder"])
     if origin["kind"] == "samples":
         found = samples_subject(folder)
+    elif origin["kind"] == "competitor":
+        others = {each.name: each for each in competitor_subjects(folder, seed=origin["seed"])}
+        if origin["name"] not in others:
+            raise InvalidData(f"{folder} has no '{origin['name']}' beside its model any more.")
+        found = others[origin["name"]]
     else:
         options: dict[str, Any] = {
             "seed": origin["seed"],

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .budgets import budget, set_budget
     from .chip_tiles import tiles
     from .comparing import Comparison, compare
+    from .competing import Competition, compete
     from .costs import cost
     from .evaluation import Evaluation, evaluate
     from .exporting import Export, export
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .qnn_plans import plan_qnn
     from .refitting import Refitted, refit
     from .reproducing import cards, reproduce
+    from .restoring import Restoration, restore
     from .sampling import sample
     from .sharing import Shared, pull, push_to_hub, write_card
     from .sweeping import continue_sweep, sweep
@@ -60,6 +62,8 @@ _HOMES = {
     "amortise": "amortising",
     "Comparison": "comparing",
     "compare": "comparing",
+    "Competition": "competing",
+    "compete": "competing",
     "cost": "costs",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
@@ -84,6 +88,8 @@ _HOMES = {
     "run_qnn": "qnn",
     "Refitted": "refitting",
     "refit": "refitting",
+    "Restoration": "restoring",
+    "restore": "restoring",
     "cards": "reproducing",
     "reproduce": "reproducing",
     "sample": "sampling",
@@ -101,6 +107,7 @@ _HOMES = {
 
 __all__ = [
     "Comparison",
+    "Competition",
     "Evaluation",
     "Export",
     "Fleet",
@@ -109,11 +116,13 @@ __all__ = [
     "NamedPart",
     "QnnRun",
     "Refitted",
+    "Restoration",
     "Shared",
     "amortise",
     "budget",
     "cards",
     "compare",
+    "compete",
     "continue_sweep",
     "continue_training",
     "cost",
@@ -129,6 +138,7 @@ __all__ = [
     "refit",
     "replay",
     "reproduce",
+    "restore",
     "resume",
     "run_kernel",
     "run_qnn",

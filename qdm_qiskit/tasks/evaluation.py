@@ -22,6 +22,7 @@ from ..evaluation.row_items import RowsByWorkers, metric_names
 from ..evaluation.subjects import (
     Subject,
     beside_subjects,
+    competitor_subjects,
     labels_of,
     run_subject,
     samples_subject,
@@ -105,7 +106,8 @@ def evaluate(
         steps: Steps of the sampler; all if None.
         inception_weights: File of Inception's weights, or ``"download"``; None leaves Inception out.
         accept_other_weights: Take these weights with another checksum too.
-        beside: Also measure what stands beside the model of a run, as it does for `line`.
+        beside: Also measure what stands beside the model of a run, as it does for `line`, and the
+            classical generators that :func:`.compete` fitted.
         out: Folder to write table and pictures to; None writes nothing.
         formats: Further formats of its figures, ``"svg"`` and ``"pdf"``.
         workers: Measure each row, with the sampling of its run, as an item of work, on so many
@@ -210,7 +212,7 @@ def _of_run(
     if not beside:
         return [found]
     others = beside_subjects(folder, seed=seed, scheduler=sampler, num_inference_steps=steps)
-    return [found, *others]
+    return [found, *others, *competitor_subjects(folder, seed=seed)]
 
 
 def _learnt_from(subject: Subject, reference: str | Dataset | None) -> Subject:

@@ -372,6 +372,8 @@ def _resolved(
         if key == "train_on":
             value = train_on_text(value)
         parts[_section_of(key, name, known)][key] = value
+    if parts["diffusion"].get("process") == "device" and "flips" not in parts["diffusion"]:
+        parts["diffusion"]["flips"] = _device_flips(parts["diffusion"])
     sections: dict[str, Any] = {
         section: options.build(each, parts[section]) for section, each in _SECTIONS.items()
     }
@@ -401,6 +403,19 @@ def _resolved(
         circuit=choice.circuit,
         **sections,
     )
+
+
+def _device_flips(diffusion: Mapping[str, Any]) -> tuple[float, ...]:
+    """Look up how often the bits of a device flip in a step, which the run then keeps."""
+    device = diffusion.get("device")
+    if not device:
+        raise InvalidOption(
+            "Process 'device' needs the option device, such as fake_torino, or flips of your own."
+        )
+    from ..noise_sources.device_flips import device_flips  # Aer's noise models, only when asked
+
+    num_steps = diffusion.get("num_steps", DiffusionConfig.num_steps)
+    return device_flips(device, num_steps=options.convert("num_steps", num_steps, int))
 
 
 def _says_size(name: str, model: Mapping[str, Any]) -> bool:

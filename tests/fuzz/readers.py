@@ -20,6 +20,7 @@ from qdm_qiskit.circuits.line_memory import remembered
 from qdm_qiskit.circuits.loaders import make_loader
 from qdm_qiskit.circuits.saved import circuit_from_text, circuit_text
 from qdm_qiskit.data.csv_files import CsvTable
+from qdm_qiskit.data.gaps import read_gaps
 from qdm_qiskit.data.idx import read_idx
 from qdm_qiskit.data.npz import read_npz, read_npz_classes
 from qdm_qiskit.data.rows import row_format_from_dict, table_rows
@@ -60,8 +61,10 @@ from qdm_qiskit.sweeps.item import train_item
 from qdm_qiskit.sweeps.search import Search, read_search, write_search
 from qdm_qiskit.sweeps.sweep import _rungs, collect, write_plan
 from qdm_qiskit.tasks import export, plan_fleet, run_qnn, sample
+from qdm_qiskit.tasks.restoring import mask_from_file
 from qdm_qiskit.training.beside import read_losses
 from qdm_qiskit.training.checkpoint import TrainingState, load_training_state
+from qdm_qiskit.training.competitors import read_competitors
 from qdm_qiskit.training.epoch_end import read_history
 from qdm_qiskit.training.options_file import read_options
 from qdm_qiskit.training.targets.device import Place
@@ -494,11 +497,21 @@ def _of_data(root: Path) -> dict[str, Reader]:
     (root / "own.csv").write_text("size,kind\n1.5,a\n2,b\n3.25,a\n4,b\n")
     table = table_rows({"size": [1.5, 2, 3.25, 4], "kind": ["a", "b", "a", "b"]}, "kind")
     write_json(root / "rows.json", table.format.to_dict())
+    (root / "gaps.csv").write_text("kind,size\na,\n?,2.5\nb,3\n")
+    np.savez(root / "mask.npz", mask=np.eye(4, dtype=bool)[None])
+    write_json(root / "competitors" / "competitors.json", _competitors())
     (root / "any.json").write_text('{"a": [1, 2.5, null, true, "\\u00e4"], "b": {"c": -1e-3}}')
     return {
         "own images": Reader(root / "own.npz", lambda: read_npz(root / "own.npz")),
         "own classes": Reader(root / "own.npz", lambda: read_npz_classes(root / "own.npz")),
         "own table": Reader(root / "own.csv", lambda: CsvTable(root / "own.csv").loaded_rows),
+        "table with gaps": Reader(
+            root / "gaps.csv", lambda: read_gaps(root / "gaps.csv", table.format, 2)
+        ),
+        "mask": Reader(root / "mask.npz", lambda: mask_from_file(root / "mask.npz", (2, 1, 4, 4))),
+        "record of competitors": Reader(
+            root / "competitors" / "competitors.json", lambda: read_competitors(root)
+        ),
         "rows of a record": Reader(
             root / "rows.json", lambda: row_format_from_dict(read_json_object(root / "rows.json"))
         ),
@@ -521,6 +534,12 @@ def _of_data(root: Path) -> dict[str, Reader]:
         ),
         "json": Reader(root / "any.json", lambda: read_json_object(root / "any.json")),
     }
+
+
+def _competitors() -> dict[str, object]:
+    row = {"parameters": 41, "trained": 90, "model_parameters": 40, "classes": 3, "steps": 2}
+    schema = _schema("qdm_qiskit.training.competitors")
+    return {"schema": schema, "competitors": {"vae": row, "gan": {**row, "classes": None}}}
 
 
 def _network() -> bytes:
