@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 BESIDE = ("class_means", "class_gaussian", "linear", "mlp", "no_entanglers")
-"""Names beside a :class:`.Line`, in the order of tables; other models have other counterparts at the end."""
+"""Names beside a :class:`.Line`, in the order of tables; of other models the last ones differ."""
 
 
 class LatentBaseline(OnLatents):

@@ -1,8 +1,8 @@
 """A denoiser of time series with quantum blocks between its convolutions in time.
 
-Ours, after the idea of quantum blocks in a time-series denoiser (arXiv:2606.27561); the paper was not at
-hand, so nothing here is a reproduction of it. A series is diffused as it stands, a value a step in time;
-any row of numbers is one, in the order of its cells.
+Ours, after the idea of quantum blocks in a time-series denoiser (arXiv:2606.27561); the paper was not
+at hand, so nothing here is a reproduction of it. A series is diffused as it stands, a value a step in
+time; any row of numbers is one, in the order of its cells.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ class Series(ComparedLatents):
         self.leave = nn.Conv1d(width, 1, 1)
         self.skip = nn.Linear(config.latents + rows, config.latents, bias=False)
         for each in (self.enter, self.leave, *self.convolutions, *self.told):
-            assert isinstance(each, nn.Conv1d | nn.Linear) and each.bias is not None
+            assert isinstance(each, nn.Conv1d | nn.Linear)
+            assert each.bias is not None
             bound = each.weight[0].numel() ** -0.5
             for numbers in (each.weight, each.bias):
                 nn.init.uniform_(numbers, -bound, bound, generator=generator)

@@ -89,6 +89,7 @@ def fit_beside(
     images = torch.from_numpy(split.train.images)
     labels = torch.from_numpy(class_indices(split.train.labels, classes_of(split)))
     objective = Objective(process, model)
+    classes = labels if model.config.classes_told is not None else None
     with torch.no_grad():
         x_0 = process.to_states(model.encode_data(images))
     for name, each in found.items():
@@ -99,16 +100,10 @@ def fit_beside(
             again = x_0.repeat(DRAWS, 1)
             source = torch.Generator().manual_seed(derived_seed(seed, "noise", 0, 0, 1))
             pairs = process.training_pairs(again, source)
-            told = labels.repeat(DRAWS) if model.config.classes_told is not None else None
+            told = None if classes is None else classes.repeat(DRAWS)
             each.fit(pairs.noisy, pairs.step / process.num_steps, told, pairs.target)
         else:
-            _train(
-                each,
-                objective,
-                x_0,
-                labels if model.config.classes_told is not None else None,
-                config,
-            )
+            _train(each, objective, x_0, classes, config)
         each.eval()
     return found
 
