@@ -38,7 +38,7 @@ HYBRID: dict[str, dict[str, Any]] = {
     "circuits": {},
     "circuits without CZ": {"entangled": False},
     **{f"circuit: {place}": {**NETWORKS, place: "circuit"} for place in NETWORKS},
-    **{f"without {place}": {**NETWORKS, place: "none"} for place in NETWORKS},
+    "nothing in all three": dict.fromkeys(NETWORKS, "none"),
 }
 SERIES: dict[str, dict[str, Any]] = {
     "networks": {"block": "network"},
