@@ -142,14 +142,12 @@ def _spsa(
         if above is None and below is None:
             continue
         if above is None or below is None:  # the one that failed is worse than the other
-            slope = math.copysign(scale or 1.0, 1.0 if above is None else -1.0)
+            share = 1.0 if above is None else -1.0
         else:
-            slope = above - below
-            scale += (abs(slope) - scale) / (k + 1)
-        if scale:
-            # Losses have no unit of their own, so slopes are counted in their mean so far.
-            step = RATE / (k + 1) ** RATE_POWER * slope / scale
-            place = np.clip(place - step * signs, 0, 1)
+            scale += (abs(above - below) - scale) / (k + 1)
+            # Losses have no unit of their own, so differences are counted in their mean so far.
+            share = (above - below) / scale if scale else 0.0
+        place = np.clip(place - RATE / (k + 1) ** RATE_POWER * share * signs, 0, 1)
     found = []
     for k in range(pairs, pairs + count // 2):
         width, signs = _perturbation(len(space), seed, k)
