@@ -122,6 +122,17 @@ FAMILIES = {
     "line": Row("Latent model on a line", "line", {**LATENT, "uploads": 2, "bricks": 1}),
     "line_amplitudes": Row("Latent amplitudes on a line", "line_amplitudes", {"num_steps": 2}),
     "coded": Row("Q-Dense on latents", "coded", {"side": 4, "num_steps": 2}),
+    "hybrid_score": Row(
+        "hybrid score network",
+        "hybrid_score",
+        {"codec": "pca", "latents": 3, "width": 2, "neck": 2, "num_qubits": 2, "num_steps": 2},
+    ),
+    "series": Row(
+        "series with quantum blocks",
+        "series",
+        {"width": 2, "num_qubits": 2, "blocks": 1, "num_steps": 2},
+        local_shots=20,
+    ),
     "classical_unet": Row("classical U-Net", "classical_unet"),
     "koelle_unet": Row("Kölle's classical U-Net", "koelle_unet"),
     "own": Row("a user's circuit with expectation values", reader_of_values, {"num_steps": 2}),

@@ -63,7 +63,10 @@ def sweep(
     ] = None,
     search: Annotated[
         str | None,
-        typer.Option(help="optuna: choose points of --draw by what came of others."),
+        typer.Option(
+            help="Choose points of --draw by what came of others: optuna, spsa, qaoa, surrogate; or "
+            "random."
+        ),
     ] = None,
     trials: Annotated[int | None, typer.Option(help="Points that a search tries.")] = None,
     at_once: Annotated[
@@ -175,6 +178,7 @@ def sweep(
                 at_once=4 if at_once is None else at_once,
                 seeds=1 if seeds is None else seeds,
                 seed=seed or 0,
+                method=search,
             )
         elif trials is not None or at_once is not None:
             raise InvalidOption("trials and at_once are a search's: name --search optuna too.")
@@ -206,10 +210,16 @@ def sweep(
 
 
 def _check_search(search: str, trials: int | None, others: dict[str, Any]) -> None:
-    from ..errors import InvalidOption
+    from typing import get_args
 
-    if search != "optuna":
-        raise InvalidOption(f"search is optuna, or left out for a grid or draws; got '{search}'.")
+    from ..errors import InvalidOption
+    from ..sweeps import Chooser
+
+    known = ("optuna", *get_args(Chooser))
+    if search not in known:
+        raise InvalidOption(
+            f"search is one of {', '.join(known)}, or left out for a grid or draws; got '{search}'."
+        )
     if trials is None:
         raise InvalidOption("A search needs the number of points that it tries: name trials.")
     given = [name for name, value in others.items() if value]

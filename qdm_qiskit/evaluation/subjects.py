@@ -20,7 +20,7 @@ from ..errors import InvalidCheckpoint, InvalidData, InvalidOption, MissingData
 from ..files import read_json_object
 from ..models import Denoiser
 from ..models.competitors import Competitor
-from ..models.line import Line
+from ..models.on_latents import ComparedLatents
 from ..rng import derived_seed
 from ..sampling import Sampler, SamplingConfig, TrainedRun, load_run, sample
 from ..sampling.samples import SCHEMA as SAMPLES_SCHEMA
@@ -180,7 +180,7 @@ def beside_subjects(
     base = run.checkpoint.parent.parent
     if not has_beside(run.model, run.config) or not read_losses(base):
         return []
-    assert isinstance(run.model, Line)
+    assert isinstance(run.model, ComparedLatents)
     assert isinstance(run.process, VelocityPrediction)
     found = []
     for name, model in load_beside(base, run.model, run.process).items():

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from ..diffusion import VelocityPrediction
 from .latent_codecs import LatentCodec
-from .line import Line, LineConfig
-from .on_latents import OnLatents
+from .on_latents import ComparedLatents, LatentOptions, OnLatents
 from .told import check_labels, num_told, told
 
 __all__ = [
@@ -26,7 +25,7 @@ __all__ = [
 ]
 
 BESIDE = ("class_means", "class_gaussian", "linear", "mlp", "no_entanglers")
-"""Names, in the order of tables. The circuit without CZ is :class:`.Line` with ``entangled`` false."""
+"""Names beside a :class:`.Line`, in the order of tables; of other models the last ones differ."""
 
 
 class LatentBaseline(OnLatents):
@@ -37,10 +36,10 @@ class LatentBaseline(OnLatents):
         codec: The model's, fitted.
     """
 
-    config: LineConfig
+    config: LatentOptions
     state_space = "real"
 
-    def __init__(self, config: LineConfig, codec: LatentCodec) -> None:
+    def __init__(self, config: LatentOptions, codec: LatentCodec) -> None:
         super().__init__()
         self.config, self.codec = config, codec
         self.image_shape = (config.channels, config.image_size, config.image_size)
@@ -73,7 +72,12 @@ class ClassGaussian(LatentBaseline):
     axes: Tensor
 
     def __init__(
-        self, config: LineConfig, codec: LatentCodec, process: VelocityPrediction, *, spread: bool
+        self,
+        config: LatentOptions,
+        codec: LatentCodec,
+        process: VelocityPrediction,
+        *,
+        spread: bool,
     ) -> None:
         super().__init__(config, codec)
         self.process, self.spread = process, spread
@@ -117,7 +121,7 @@ class LinearMap(LatentBaseline):
 
     name = "linear"
 
-    def __init__(self, config: LineConfig, codec: LatentCodec) -> None:
+    def __init__(self, config: LatentOptions, codec: LatentCodec) -> None:
         super().__init__(config, codec)
         self.map = nn.Linear(config.latents + num_told(config.classes_told), config.latents)
 
@@ -151,7 +155,7 @@ class Mlp(LatentBaseline):
 
     def __init__(
         self,
-        config: LineConfig,
+        config: LatentOptions,
         codec: LatentCodec,
         parameters: int,
         generator: torch.Generator | None = None,
@@ -174,9 +178,11 @@ class Mlp(LatentBaseline):
 
 
 def make_beside(
-    model: Line, process: VelocityPrediction, generator: torch.Generator | None = None
+    model: ComparedLatents,
+    process: VelocityPrediction,
+    generator: torch.Generator | None = None,
 ) -> dict[str, OnLatents]:
-    """Return everything that stands beside a model, by the names of :data:`BESIDE`, not fitted.
+    """Return everything that stands beside a model, not fitted.
 
     Args:
         model: With a fitted codec, which all share.
@@ -184,7 +190,7 @@ def make_beside(
         generator: Source of the initial weights.
 
     Returns:
-        One without CZ only beside a model that has some.
+        The first four of :data:`BESIDE`, and the model's own counterparts.
     """
     config, codec = model.config, model.codec
     found: dict[str, OnLatents] = {
@@ -193,8 +199,7 @@ def make_beside(
         "linear": LinearMap(config, codec),
         "mlp": Mlp(config, codec, model.num_parameters, generator),
     }
-    if config.entangled:
-        product = Line(model.config.without_entanglers(), generator=generator)
-        product.codec = codec
-        found["no_entanglers"] = product
+    for name, other in model.counterparts(generator).items():
+        other.codec = codec
+        found[name] = other
     return found

@@ -53,6 +53,8 @@ MODEL_DOOR: Door[type[Denoiser]] = Door(
         "coded": "qdm_qiskit.models.coded:Coded",
         "line": "qdm_qiskit.models.line:Line",
         "line_amplitudes": "qdm_qiskit.models.line_amplitudes:LineAmplitudes",
+        "hybrid_score": "qdm_qiskit.models.hybrid_score:HybridScore",
+        "series": "qdm_qiskit.models.series:Series",
         SpecDenoiser.name: "qdm_qiskit.models.spec_denoiser:SpecDenoiser",
     },
     checked_class,

@@ -20,7 +20,7 @@ from ..layers import QuantumLayer
 from ..options import settle
 from .base import MAX_IMAGE_SIZE, CircuitDenoiser
 from .latent_codecs import CodecKind
-from .on_latents import OnLatents
+from .on_latents import ComparedLatents, OnLatents
 from .presets.line import LINE_SOURCE, LINE_TRAINING
 from .told import check_labels, num_told, told
 from .whitened_codecs import RADIUS, make_whitened
@@ -118,7 +118,7 @@ def check_latents(
 
 
 @final
-class Line(OnLatents, CircuitDenoiser):
+class Line(ComparedLatents, CircuitDenoiser):
     """A line of qubits on whitened latents; 1,100 parameters by default with ten classes.
 
     Angle k of a state is ``W_k x_t + U_k told(t, class) + w_k``, where w are the circuit's own
@@ -165,6 +165,12 @@ class Line(OnLatents, CircuitDenoiser):
             width = config.latents + num_told(config.classes_told)
             self.skip = nn.Linear(width, config.latents, bias=False)
             nn.init.zeros_(self.skip.weight)
+
+    def counterparts(self, generator: torch.Generator | None = None) -> dict[str, OnLatents]:
+        """Return the model without CZ; see :meth:`.ComparedLatents.counterparts`."""
+        if not self.config.entangled:
+            return {}
+        return {"no_entanglers": Line(self.config.without_entanglers(), generator=generator)}
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """See :meth:`.Denoiser.forward`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -10,8 +12,30 @@ from .base import Denoiser
 from .latent_codecs import LatentCodec
 
 __all__ = [
+    "ComparedLatents",
+    "LatentOptions",
     "OnLatents",
 ]
+
+
+class LatentOptions(Protocol):
+    """What options of all models of velocities of latents tell."""
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images."""
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB."""
+
+    @property
+    def latents(self) -> int:
+        """Latent values."""
+
+    @property
+    def classes_told(self) -> int | None:
+        """Classes of a guided model, else None."""
 
 
 class OnLatents(Denoiser):
@@ -63,3 +87,20 @@ class OnLatents(Denoiser):
                 f"The {self.config.codec} of '{self.name}' has seen no images yet; call fit_data, or "
                 "load a trained run."
             )
+
+
+class ComparedLatents(OnLatents):
+    """A denoiser that predicts velocities of latents, beside which simpler ones are fitted.
+
+    See :mod:`qdm_qiskit.models.beside`, which adds to :meth:`counterparts` what stands beside any.
+    """
+
+    config: LatentOptions
+
+    def counterparts(self, generator: torch.Generator | None = None) -> dict[str, OnLatents]:
+        """Return models of the same options with less of circuits in them, by name, with fresh weights.
+
+        Args:
+            generator: Source of the initial weights.
+        """
+        return {}

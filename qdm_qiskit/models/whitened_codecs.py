@@ -11,6 +11,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from ..errors import InvalidOption
 from .latent_codecs import CodecKind, LatentCodec
 from .plain_optimizers import Adam
 
@@ -22,6 +23,7 @@ __all__ = [
     "RATE",
     "STEPS",
     "WhitenedAutoencoder",
+    "WhitenedCells",
     "WhitenedCodec",
     "WhitenedPca",
     "make_whitened",
@@ -105,6 +107,41 @@ class WhitenedPca(WhitenedCodec):
     def pixels(self, latents: Tensor) -> Tensor:
         """See :meth:`WhitenedCodec.pixels`."""
         return self.mean + (latents * self.scale) @ self.components
+
+
+@final
+class WhitenedCells(WhitenedCodec):
+    """Each pixel less its mean, divided by its deviation: scaled in its place, and not mixed.
+
+    Unlike the others' its latents are correlated. A pixel that never changes is 0, and comes back.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], num_latents: int, radius: float = RADIUS
+    ) -> None:
+        super().__init__(image_shape, num_latents, radius)
+        if num_latents != self.num_pixels:
+            raise InvalidOption(
+                f"Cells are as many as pixels, {self.num_pixels}, got {num_latents} latents."
+            )
+        self.register_buffer("mean", torch.zeros(num_latents))
+        self.register_buffer("scale", torch.ones(num_latents))
+
+    def fit_flat(self, flat: Tensor, generator: torch.Generator) -> None:
+        """See :meth:`LatentCodec.fit_flat`; nothing is random in it."""
+        self.mean = flat.double().mean(dim=0).to(self.mean)
+        self.scale = flat.double().std(dim=0).clamp(min=1e-6).to(self.scale)
+
+    def whitened(self, flat: Tensor) -> Tensor:
+        """See :meth:`WhitenedCodec.whitened`."""
+        return (flat - self.mean) / self.scale
+
+    def pixels(self, latents: Tensor) -> Tensor:
+        """See :meth:`WhitenedCodec.pixels`."""
+        return self.mean + latents * self.scale
 
 
 @final

@@ -1,4 +1,6 @@
-"""Search over options with Optuna: points are asked for in rounds, trained as items, and told.
+"""Search over options, with Optuna or by a rule of ours.
+
+Points are asked for in rounds, trained as items, and told.
 
 What was asked for is written down before it is trained, and every round makes its study anew of what
 came of the rounds before, with a seed of the round's own. So a search that was killed goes on as if
@@ -19,6 +21,7 @@ from ..files import read_json_object, write_json
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed
 from ..work import Workers, WorkItem, run_items, said_of
+from .choosers import check_space, choose
 from .item import BOARD, failures_of, loss_of, train_item
 from .plan import MOST_RUNS, Draw, PlannedRun, SweepPlan, plan_sweep, typed_ends
 from .sweep import SweepResult, collect
@@ -33,7 +36,8 @@ __all__ = [
     "write_search",
 ]
 
-SCHEMA = "qdm-search/1"
+SCHEMA = "qdm-search/2"
+_BEFORE = "qdm-search/1"  # which Optuna alone chose for
 FILE = "search.json"
 Point = dict[str, Any]
 
@@ -58,6 +62,8 @@ class Search:
     """The first run's seed, on which the points depend too."""
     asked: list[list[Point]] = field(default_factory=list, compare=False)
     """Points of the rounds so far."""
+    method: str = "optuna"
+    """Who chooses: ``optuna``, or a rule of :data:`~qdm_qiskit.sweeps.choosers.Chooser`."""
 
 
 def plan_search(
@@ -69,8 +75,9 @@ def plan_search(
     at_once: int = 4,
     seeds: int = 1,
     seed: int = 0,
+    method: str = "optuna",
 ) -> Search:
-    """Plan a search by Optuna's TPE for the lowest test loss.
+    """Plan a search for the lowest test loss.
 
     Args:
         name: A model, preset or circuit.
@@ -80,13 +87,16 @@ def plan_search(
         at_once: Points of a round, at least 1. More keep more workers busy, and know less.
         seeds: Runs of each point.
         seed: The first run's seed.
+        method: Optuna's TPE, or ``random``, ``spsa``, ``qaoa`` or ``surrogate``.
 
     Raises:
         UnknownName: If there is no model of this name.
-        InvalidOption: If an option is unknown, out of range or named twice, or nothing is drawn.
-        MissingDependency: If Optuna is not installed.
+        InvalidOption: If an option is unknown, out of range or named twice, nothing is drawn, or the
+            method cannot choose in this space.
+        MissingDependency: If Optuna is to choose and is not installed.
     """
-    _optuna()
+    if method == "optuna":
+        _optuna()
     checked_text(name, "model", "a search takes a name, which its workers know too")
     for what, count in (("trials", trials), ("at_once", at_once), ("seeds", seeds)):
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
@@ -117,7 +127,9 @@ def plan_search(
             space[option] = {"choices": [str(value) for value in each]}
             for value in each:  # a wrong one is said before anything is trained
                 _runs_of(Search(name, settings, {}, 1, 1, 1, seed), {option: str(value)})
-    return Search(name, settings, space, trials, at_once, seeds, seed)
+    if method != "optuna":
+        check_space(method, space, at_once)
+    return Search(name, settings, space, trials, at_once, seeds, seed, method=method)
 
 
 def run_search(
@@ -194,7 +206,7 @@ def read_search(folder: Path) -> Search:
     if not path.is_file():
         raise MissingData(f"There is no search to resume in {folder}: {path} is missing.")
     content = read_json_object(path)
-    if content.pop("schema", None) != SCHEMA:
+    if content.pop("schema", None) not in (SCHEMA, _BEFORE):
         raise InvalidData(f"{path} is not of schema '{SCHEMA}'.")
     try:
         search = Search(**content)
@@ -221,6 +233,11 @@ def _check(search: Search, rounds: int) -> None:
         raise ValueError("its name is no text, or its settings are no object")
     for option, each in search.space.items():
         _bounds(option, each)
+    if search.method != "optuna":
+        try:
+            check_space(search.method, search.space, search.at_once)
+        except InvalidOption as error:
+            raise ValueError(str(error)) from error
     if not search.space or len(search.asked) > rounds:
         raise ValueError("it searches nothing, or has asked for more than its trials")
     for number, points in enumerate(search.asked):
@@ -283,6 +300,9 @@ def _ask(
     search: Search, told: Sequence[tuple[Point, float | None]], number: int, count: int
 ) -> list[Point]:
     """Return the points of a round: a function of the search, the round, and what is known."""
+    if search.method != "optuna":
+        method: Any = search.method
+        return choose(method, search.space, told, seed=search.seed, number=number, count=count)
     optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = {

@@ -161,6 +161,7 @@ def search(
     at_once: int = 4,
     seeds: int = 1,
     seed: int = 0,
+    method: str = "optuna",
     workers: int | Executor | Workers | None = None,
     scheduler: str | Any | None = None,
     threads: int = 1,
@@ -168,7 +169,7 @@ def search(
     progress: Progress = silent,
     **options: Any,
 ) -> SweepResult:
-    """Search options for the lowest test loss, with Optuna; :func:`continue_sweep` goes on.
+    """Search options for the lowest test loss; :func:`continue_sweep` goes on.
 
     Args:
         model: A model's, preset's or circuit's name.
@@ -178,6 +179,7 @@ def search(
         at_once: Points that are tried together, before the next ones are chosen.
         seeds: Runs of each point, whose mean test loss counts.
         seed: The first run's seed, on which the points depend too.
+        method: Who chooses: ``optuna``, ``random``, ``spsa``, ``qaoa`` or ``surrogate``.
         workers, scheduler, threads, log_with, progress: As for :func:`sweep`.
         options: Options of all runs.
 
@@ -185,10 +187,17 @@ def search(
         The table, the curves, and what failed.
 
     Raises: as :func:`sweep`, and
-        MissingDependency: If Optuna is not installed.
+        MissingDependency: If Optuna is to choose and is not installed.
     """
     plan = plan_search(
-        model, options, draw=draw, trials=trials, at_once=at_once, seeds=seeds, seed=seed
+        model,
+        options,
+        draw=draw,
+        trials=trials,
+        at_once=at_once,
+        seeds=seeds,
+        seed=seed,
+        method=method,
     )
     place = checked_path(folder, "folder")
     return run_plan(

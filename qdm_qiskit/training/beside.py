@@ -20,8 +20,7 @@ from ..errors import InvalidData, MissingData
 from ..files import read_json_object, write_bytes, write_json
 from ..models import Denoiser
 from ..models.beside import ClassGaussian, LinearMap, make_beside
-from ..models.line import Line
-from ..models.on_latents import OnLatents
+from ..models.on_latents import ComparedLatents, OnLatents
 from ..models.plain_optimizers import Adam
 from ..progress import Message, Progress, silent
 from ..rng import derived_seed
@@ -65,11 +64,11 @@ class Beside:
 def has_beside(model: Denoiser, config: RunConfig) -> bool:
     """Return True if other denoisers are fitted beside a run."""
     velocities = config.diffusion.process == "velocity"
-    return isinstance(model, Line) and velocities and config.training.baseline
+    return isinstance(model, ComparedLatents) and velocities and config.training.baseline
 
 
 def fit_beside(
-    model: Line,
+    model: ComparedLatents,
     process: VelocityPrediction,
     config: RunConfig,
     split: Split,
@@ -90,6 +89,7 @@ def fit_beside(
     images = torch.from_numpy(split.train.images)
     labels = torch.from_numpy(class_indices(split.train.labels, classes_of(split)))
     objective = Objective(process, model)
+    classes = labels if model.config.classes_told is not None else None
     with torch.no_grad():
         x_0 = process.to_states(model.encode_data(images))
     for name, each in found.items():
@@ -100,10 +100,10 @@ def fit_beside(
             again = x_0.repeat(DRAWS, 1)
             source = torch.Generator().manual_seed(derived_seed(seed, "noise", 0, 0, 1))
             pairs = process.training_pairs(again, source)
-            told = labels.repeat(DRAWS) if model.config.guided else None
+            told = None if classes is None else classes.repeat(DRAWS)
             each.fit(pairs.noisy, pairs.step / process.num_steps, told, pairs.target)
         else:
-            _train(each, objective, x_0, labels if model.config.guided else None, config)
+            _train(each, objective, x_0, classes, config)
         each.eval()
     return found
 
@@ -134,7 +134,7 @@ def _train(
 @torch.no_grad()
 def test_losses(
     learners: Mapping[str, Denoiser],
-    model: Line,
+    model: ComparedLatents,
     process: VelocityPrediction,
     config: RunConfig,
     split: Split,
@@ -154,7 +154,7 @@ def test_losses(
     found: dict[str, list[np.ndarray]] = {name: [] for name in ("identity", *learners)}
     for part, start in enumerate(range(0, len(split.test), CHUNK)):
         images = torch.from_numpy(split.test.images[start : start + CHUNK])
-        told = labels[start : start + CHUNK] if model.config.guided else None
+        told = labels[start : start + CHUNK] if model.config.classes_told is not None else None
         sums = {name: torch.zeros(len(images)) for name in found}
         for draw in range(DRAWS):
             seed = derived_seed(config.training.seed, "noise", TEST_STREAM, part, draw)
@@ -185,7 +185,7 @@ def loss_table(
 
 def write_beside(
     run: Path,
-    model: Line,
+    model: ComparedLatents,
     process: VelocityPrediction,
     config: RunConfig,
     split: Split,
@@ -233,7 +233,9 @@ def read_losses(run: Path) -> dict[str, Beside]:
         raise InvalidData(f"{path} is no table of losses of schema '{SCHEMA}': {error}.") from error
 
 
-def load_beside(run: Path, model: Line, process: VelocityPrediction) -> dict[str, OnLatents]:
+def load_beside(
+    run: Path, model: ComparedLatents, process: VelocityPrediction
+) -> dict[str, OnLatents]:
     """Return what stands beside a run's model, with the model's codec.
 
     Args:

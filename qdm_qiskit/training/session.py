@@ -34,7 +34,7 @@ from ..models import (
     build_model,
     load_model,
 )
-from ..models.line import Line
+from ..models.on_latents import ComparedLatents
 from ..models.plain_optimizers import Adam
 from ..progress import Progress, silent
 from ..rng import derived_seed
@@ -253,11 +253,11 @@ class Session:
         if not has_beside(model, self.config) or not self.processes.leads:
             return
         if not read_losses(self.run):
-            assert isinstance(model, Line)
+            assert isinstance(model, ComparedLatents)
             assert isinstance(self.process, VelocityPrediction)
             average = self.learners["model"].average
             judged = model if average is None else average.model
-            assert isinstance(judged, Line)
+            assert isinstance(judged, ComparedLatents)
             write_beside(self.run, judged.cpu(), self.process, self.config, self.split, progress)
 
     def asked(self, stop: threading.Event) -> bool:

@@ -149,7 +149,7 @@ GOOD = {
         {"asked": [[{"depth": 1, "optimizer": "x"}, {"depth": 1, "optimizer": "adam"}]]},
         {"asked": [*GOOD["asked"], *GOOD["asked"]]},
         {"more": 1},
-        {"schema": "qdm-search/2"},
+        {"schema": "qdm-search/3"},
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path, change):
@@ -169,7 +169,7 @@ def test_without_optuna_one_line_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--search", "grid", "--trials", "2"], "search is optuna"),
+        (["--search", "grid", "--trials", "2"], "search is one of optuna, random"),
         (["--search", "optuna"], "name trials"),
         (["--trials", "2"], "name --search optuna too"),
         (["--search", "optuna", "--trials", "2", "--grid", "depth=1,2"], "leave grid out"),

@@ -1,6 +1,6 @@
 """Settings of the papers and our own, one file a family of models."""
 
-from . import cacioppo, defalco, eeqdm, koelle, line, qamp, quddpm, rows
+from . import cacioppo, defalco, eeqdm, hybrid, koelle, line, qamp, quddpm, rows
 from .base import Preset
 
 PRESETS: dict[str, Preset] = {
@@ -12,6 +12,7 @@ PRESETS: dict[str, Preset] = {
     **quddpm.PRESETS,
     **line.PRESETS,
     **rows.PRESETS,
+    **hybrid.PRESETS,
 }
 """Presets by name."""
 
