@@ -1,4 +1,4 @@
-"""Epsilon of noisy gradients by integration, against closed forms, and against Opacus if it is there."""
+"""Epsilon of noisy gradients by integration: against closed forms, and Opacus if it is there."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_a_planted_model_that_knows_its_rows_is_found_and_one_that_knows_others_
         assert attack.found is found
         if found:
             assert attack.auc.estimate > 0.9
-            assert attack.rates[-1].true.estimate > 0.8
+            assert attack.rates[-1].true.low > attack.rates[-1].false.high
         else:
             assert attack.auc.low < 0.5 < attack.auc.high
     assert len(others) == 40
@@ -58,12 +58,12 @@ def test_losses_are_those_of_the_objective_and_the_same_noise_for_all_models(tmp
     objective, values = Objective(run.process, run.model), []
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for _ in range(300):
+        for _ in range(100):
             values.append(
                 float(objective.loss(run.model, torch.from_numpy(images), None, generator))
             )
-    many = image_losses(run.model, run.process, images, repeats=300)
-    error = 5 * np.std(values) * np.sqrt(2 / 300)
+    many = image_losses(run.model, run.process, images, repeats=100)
+    error = 5 * np.std(values) * np.sqrt(2 / 100)
     assert many.mean() == pytest.approx(np.mean(values), abs=error)
 
 

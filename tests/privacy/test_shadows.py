@@ -30,7 +30,7 @@ def test_each_row_is_learned_and_not_learned_once_a_round_and_classes_keep_their
 
 def test_too_few_shadows_are_refused_with_the_number_that_is_enough():
     member = np.arange(50) < 40
-    with pytest.raises(InvalidOption, match="at least 10 here.*got 4"):
+    with pytest.raises(InvalidOption, match=r"at least 10 here.*got 4"):
         plan_shadows(member, np.zeros(50), 4, 0)
 
 
@@ -89,7 +89,7 @@ def test_bad_shadows_are_refused():
 
 def test_a_pool_has_members_and_others_of_each_class():
     def some(labels):
-        images = np.zeros((len(labels), 1, 2, 2), dtype=np.float32)
+        images = np.ones((len(labels), 1, 2, 2), dtype=np.float32)
         return ImageSet(images, np.array(labels, dtype=np.int64), "x")
 
     pool = Pool(some([0, 1, 1]), some([1, 0]), guided=True)

@@ -1,4 +1,4 @@
-"""Bounds of shots against enumerations of all counts, and of depolarizing noise against measurements."""
+"""Bounds of shots against all sequences of outcomes, of depolarizing noise against measurements."""
 
 from __future__ import annotations
 
