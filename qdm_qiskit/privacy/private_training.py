@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -361,7 +361,7 @@ class _Course:
         gradients = row_gradients(self.model, self.objective, self.images[rows], told, seeds)
         trained = [each for each in self.model.parameters() if each.requires_grad]
         for parameter, gradient in zip(trained, gradients, strict=True):
-            parameter.grad_sample = gradient  # type: ignore[attr-defined]
+            cast(Any, parameter).grad_sample = gradient
         self.optimizer.step()
         self.optimizer.zero_grad()
         state.batch += 1

@@ -130,7 +130,7 @@ def plan_shadows(member: np.ndarray, labels: np.ndarray, shadows: int, seed: int
             f"two do not learn, each row, got {shadows}: take more, or a run with test_fraction=0.5, "
             "for which 4 are enough."
         )
-    inside = np.zeros((shadows, len(labels)), dtype=bool)
+    inside: np.ndarray = np.zeros((shadows, len(labels)), dtype=bool)
     for number in range(shadows):
         turn, place = divmod(number, a_round)
         for k, rows in enumerate(classes):
@@ -209,7 +209,7 @@ def train_shadow(
 
     audited = run_from_dict(dict(config))
     pool = read_pool(audited)
-    inside = np.zeros(len(pool), dtype=bool)
+    inside: np.ndarray = np.zeros(len(pool), dtype=bool)
     inside[rows] = True
     training = replace(
         audited.training,
