@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs/demo
 INCEPTION := build/inception
+OPACUS := build/opacus
 # One thread each: the circuits are small, and the matrices of a batch are smaller than a thread's start.
 export OMP_NUM_THREADS ?= 1
 # More processes than cores: many tests wait for a server of their own.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(-(-3 * os.cpu_count() // 2))')
 
-.PHONY: help install demo test test-slow storm fuzz test-lowest test-newest lanes test-inception coverage release-check docs lint types contracts check reports gallery picture presets cards costs bench clean
+.PHONY: help install demo test test-slow storm fuzz test-lowest test-newest lanes test-inception test-opacus coverage release-check docs lint types contracts check reports gallery picture presets cards costs bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -107,6 +108,14 @@ test-inception: install $(INCEPTION)/.installed ## Run Inception's tests, on ran
 # Without the torchvision it asks for: the network needs none, and it must fit the installed torch.
 $(INCEPTION)/.installed: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --target $(INCEPTION) torch-fidelity==0.4.0
+	touch $@
+
+test-opacus: install $(OPACUS)/.installed ## Run the tests of private training
+	PYTHONPATH=$(OPACUS) $(BIN)/python -m pytest tests/privacy
+
+# Beside the environment, as for Inception: nothing else needs them.
+$(OPACUS)/.installed: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --target $(OPACUS) opacus==1.6.0 opt-einsum==3.4.0
 	touch $@
 
 docs: $(VENV)/.docs ## Make the site, build/site/index.html: no broken link, no notebook that raises

@@ -23,6 +23,7 @@ from . import (
     ladder,
     models,
     parts,
+    privacy,
     refit,
     report,
     reproduce,
@@ -78,6 +79,7 @@ app.add_typer(budget.app, name="budget")
 app.add_typer(run.app, name="run")
 app.add_typer(runs.app, name="runs")
 app.add_typer(circuits.app, name="circuits")
+app.add_typer(privacy.app, name="privacy")
 app.command("parts")(parts.parts)
 
 

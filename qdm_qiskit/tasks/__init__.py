@@ -22,6 +22,7 @@
     fleets.py       the same of a run whose images several devices share
     recorded_runs.py  find the runs of a root folder, and their states
     budgets.py      set budgets, and see what is left of them
+    privacy.py      attack a run's training rows, and train privately
     listing.py      list the named parts and the packages that bring them
 
 The command line calls these functions too. ``import qdm_qiskit`` shows them without this package's
