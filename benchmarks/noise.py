@@ -38,7 +38,6 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import noise_sizes
 import numpy as np
 import torch
 from qiskit import QuantumCircuit, qpy
@@ -276,6 +275,8 @@ def main() -> None:
     options = parser.parse_args()
     machine.one_thread()
     if options.growth or options.trajectories or options.cost or options.sizes:
+        import noise_sizes  # of this build alone: an older one, beside it, lacks what it reads
+
         found = {}
         if options.growth or options.sizes:
             found["growth"] = noise_sizes.growth(chain, prepared, options.rounds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -123,7 +123,7 @@ def train(
         raise InvalidOption(
             f"Name what to train by --model or by --preset, got model {model!r} and preset {preset!r}."
         )
-    values: dict[str, object] = dict(parse_assignments(settings or []))
+    values: dict[str, Any] = dict(parse_assignments(settings or []))
     for name, value in (("dataset", dataset), ("epochs", epochs)):
         if value is not None:
             if name in values:
