@@ -1,10 +1,10 @@
 """How much sooner does training through a device's noise end in two processes than in one?
 
 Both are `torch.distributed.run` with as many processes, one thread each, and train the same run:
-Q-Dense on 8 x 8 digits through fake_torino's noise by density matrices, batches of 64. What counts is the time
-of an epoch without the first, which holds compilation; ways alternate, and the least of each counts.
-Test losses are no part of it: one image is tested, as their work is not shared out. The losses of both
-must agree.
+Q-Dense on 8 x 8 digits through fake_torino's noise by density matrices, batches of 64. What counts is
+the time of an epoch without the first, which holds compilation; ways alternate, and the least of each
+counts. Test losses are no part of it: one image is tested, as their work is not shared out. The losses
+of both must agree.
 
     python benchmarks/processes.py [--rounds 3] [--epochs 3] [--json benchmarks/results/processes.json]
 """

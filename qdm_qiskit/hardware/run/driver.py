@@ -267,7 +267,8 @@ class DrivenRun:
             for name, write in decisions.items():
                 if not (plan.folder / name).exists():  # the last process died before it was written
                     write()
-            self._router = Router(self._run, self._routing, self._look)
+            if self._router is None:  # one for all of this process: it knows what it decided
+                self._router = Router(self._run, self._routing, self._look)
         self._files.note()
 
     def _walk(self, jobs: RunJobs, detach: bool, *, send: bool = True) -> None:
