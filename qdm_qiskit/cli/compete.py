@@ -27,7 +27,7 @@ def compete(
 
     Example:
 
-        qdm compete runs/first && qdm evaluate runs/first
+        qdm compete runs/first
     """
     from ..tasks.competing import compete as run_compete
 

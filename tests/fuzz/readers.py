@@ -8,7 +8,7 @@ import json
 import shutil
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,8 @@ from qdm_qiskit.hardware.run.training_chain import TrainingChain
 from qdm_qiskit.models import load_model
 from qdm_qiskit.noise_sources.sources import MeasuredSource
 from qdm_qiskit.overview import RunTable, compare, find_runs
+from qdm_qiskit.privacy.private_training import FILE as PRIVATE
+from qdm_qiskit.privacy.private_training import PrivacyOptions, read_private
 from qdm_qiskit.reports.model_card import model_card
 from qdm_qiskit.reproduction import find_card, recorded
 from qdm_qiskit.sampling import SamplingConfig, load_run
@@ -500,6 +502,7 @@ def _of_data(root: Path) -> dict[str, Reader]:
     (root / "gaps.csv").write_text("kind,size\na,\n?,2.5\nb,3\n")
     np.savez(root / "mask.npz", mask=np.eye(4, dtype=bool)[None])
     write_json(root / "competitors" / "competitors.json", _competitors())
+    write_json(root / PRIVATE, _private())
     (root / "any.json").write_text('{"a": [1, 2.5, null, true, "\\u00e4"], "b": {"c": -1e-3}}')
     return {
         "own images": Reader(root / "own.npz", lambda: read_npz(root / "own.npz")),
@@ -512,6 +515,7 @@ def _of_data(root: Path) -> dict[str, Reader]:
         "record of competitors": Reader(
             root / "competitors" / "competitors.json", lambda: read_competitors(root)
         ),
+        "record of private training": Reader(root / "private.json", lambda: read_private(root)),
         "rows of a record": Reader(
             root / "rows.json", lambda: row_format_from_dict(read_json_object(root / "rows.json"))
         ),
@@ -534,6 +538,11 @@ def _of_data(root: Path) -> dict[str, Reader]:
         ),
         "json": Reader(root / "any.json", lambda: read_json_object(root / "any.json")),
     }
+
+
+def _private() -> dict[str, object]:
+    schema = _schema("qdm_qiskit.privacy.private_training")
+    return {"schema": schema, "epsilon": 1.5, "options": asdict(PrivacyOptions(noise=2.0))}
 
 
 def _competitors() -> dict[str, object]:

@@ -79,16 +79,15 @@ def test_every_module_that_reads_json_or_archives_is_fuzzed():
 FUZZED = {
     "archives", "circuits/amortised", "tasks/restoring", "training/competitors", "files",
     "data/npz", "evaluation/hardware_run", "evaluation/row_items", "evaluation/subjects",
-    "hardware/ledger/output_files", "hardware/ledger/run_files", "hardware/ledger/trained_files", "hardware/plan/fleet_plan", "hardware/plan/planned_files",
-    "hardware/plan/qnn_question", "hardware/plan/refits", "hardware/plan/run_plan",
-    "hardware/plan/training_batches", "hardware/providers/settings",
-    "hardware/run/fleet_results", "hardware/run/stored_images", "hardware/run/training_chain",
-    "models/pretrained", "noise_sources/sources", "overview/find", "reports/model_card",
-    "reproduction/reader", "reproduction/result_files", "sampling/blocks",
+    "hardware/ledger/output_files", "hardware/ledger/run_files", "hardware/ledger/trained_files",
+    "hardware/plan/fleet_plan", "hardware/plan/planned_files", "hardware/plan/qnn_question",
+    "hardware/plan/refits", "hardware/plan/run_plan", "hardware/plan/training_batches",
+    "hardware/providers/settings", "hardware/run/fleet_results", "hardware/run/stored_images",
+    "hardware/run/training_chain", "models/pretrained", "noise_sources/sources", "overview/find", "privacy/private_training",
+    "reports/model_card", "reproduction/reader", "reproduction/result_files", "sampling/blocks",
     "sampling/refit_record", "sampling/samples", "sampling/trained_run", "sweeps/search",
-    "sweeps/sweep",
-    "training/beside", "training/checkpoint", "training/epoch_end", "training/run_folder",
-    "training/targets/places", "work/items",
+    "sweeps/sweep", "training/beside", "training/checkpoint", "training/epoch_end",
+    "training/run_folder", "training/targets/places", "work/items",
 }  # fmt: skip
 BEHIND = {
     # The same functions on files that another reader above reads as well.

@@ -72,13 +72,15 @@ def model_files(trained: TrainedRun, loader: str | None = None) -> dict[str, byt
         InvalidOption: If the model has no option that keeps its loader.
     """
     from ...sampling.loader_names import network_files
-    from ...training.checkpoint import load_training_state, weights_folder
+    from ...training.checkpoint import BEST_NAME, load_training_state, weights_folder
 
     checkpoint = trained.checkpoint
     # If the run keeps averaged weights, it is those that are sampled from.
     weights = weights_folder(checkpoint)
-    # A plan names it by its step, whatever it is called in the run.
-    inside = f"{MODEL}/checkpoints/step-{load_training_state(checkpoint).step:08d}"
+    name = checkpoint.name
+    if BEST_NAME.fullmatch(name):  # a plan names it by its step, whatever it is called in the run
+        name = f"step-{load_training_state(checkpoint).step:08d}"
+    inside = f"{MODEL}/checkpoints/{name}"
     sources = {
         f"{MODEL}/config.json": checkpoint.parent.parent / "config.json",
         f"{inside}/config.json": weights / "config.json",
