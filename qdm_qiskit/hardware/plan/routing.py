@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 Route = Literal["device", "exact", "hold", "stop"]
-"""``device``: a job; ``exact``: the engine's exact values of the same circuits; ``hold``: the prediction
-of the step before; ``stop``: nobody, and the run waits for a resume."""
+"""``device``: a job; ``exact``: the engine's exact values of the same circuits; ``hold``: the
+prediction of the step before; ``stop``: nobody, and the run waits for a resume."""
 
 MOST_CLASSICAL_QUBITS = 20
 """Most qubits of a circuit whose exact values this machine is asked for: 16 MiB for each image."""
@@ -180,7 +180,8 @@ class LimitPolicy:
             yield f"{spent:.3g} QPU seconds would be spent, more than {self.seconds:g}"
         left = question.budget_left
         if left is not None and question.waited is None and question.seconds > left:
-            yield f"the budget has {left:.3g} QPU seconds left, and the step takes {question.seconds:.3g}"
+            takes = question.seconds
+            yield f"the budget has {left:.3g} QPU seconds left, and the step takes {takes:.3g}"
         if self.queue is not None and question.queue is not None and question.queue > self.queue:
             yield f"{question.queue} jobs wait for the device, more than {self.queue}"
         waited, most = question.waited, self.wait

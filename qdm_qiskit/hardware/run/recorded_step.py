@@ -81,7 +81,7 @@ class StepReplay:
     """The same of each call by its name, and of values that layers make of several outputs, such as
     trained observables."""
     route: str = "device"
-    """``exact`` or ``hold`` where a routing policy kept the step on this machine, with no shots then."""
+    """``exact`` or ``hold`` where a routing policy kept the step on this machine, without shots."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the step for JSON; the route only where a policy kept it here."""
@@ -256,7 +256,7 @@ def _refit_for(plan: RunPlan, refits: dict[str, DeviceFit], ran_at: float) -> De
 def recorded_routes(plan: RunPlan) -> Callable[[int], str]:
     """Return a function of t that says who answers a step: ``device``, ``exact`` or ``hold``.
 
-    It raises :class:`.Unanswered` where the plan has a routing policy, and nothing of the step is decided.
+    It raises :class:`.Unanswered` where the plan has a routing policy, and the step is not decided.
 
     Args:
         plan: The plan, in its folder.
