@@ -15,6 +15,7 @@ from .chip import ChipErrors, chip_errors
 
 if TYPE_CHECKING:
     from ..hardware.plan.run_plan import RunPlan
+    from ..hardware.run.recorded_step import StepReplay
     from ..hardware.run.replay import Replay
     from ..sampling import Sampler
 
@@ -187,7 +188,8 @@ def hardware_report(
             "two_qubit_gates": plan.circuit.two_qubit_gates,
             "expected_success": plan.circuit.expected_success,
         },
-        steps=tuple(asdict(each) for each in found.steps),
+        # Distances are of the device's steps; a routing policy may have kept others here.
+        steps=tuple(each.to_dict() for each in _measured(found)),
         done=found.done,
         # Manifests of finished runs of earlier versions name no state.
         cancelled=manifest is not None and manifest.get("state") == "cancelled",
@@ -212,6 +214,12 @@ def hardware_report(
         shots_of_calls=_shots_of_calls(plan),
     )
     return report, HardwarePictures(found.trajectory, exact, _chip(plan))
+
+
+def _measured(found: Replay) -> list[StepReplay]:
+    """Return the steps that the device answered; all where it answered none."""
+    device = [each for each in found.steps if each.route == "device"]
+    return device or list(found.steps)
 
 
 def _chip(plan: RunPlan) -> ChipErrors | None:

@@ -115,8 +115,7 @@ class PlanConfig:
     """Options of the Estimator as JSON text, nested as it has them."""
     routing: str | None = None
     """Policy that is asked before each step who answers it, the device or this machine, as in
-    ``limits:seconds=30``; ``given`` for an object that is given when the run is sent; None sends
-    all."""
+    ``limits:seconds=30``; ``given`` for an object that is given on sending; None sends all steps."""
     groups: int = 1
     """Groups of images with jobs of their own, which go on as their calls come back; 1 waits for all
     images at each step."""

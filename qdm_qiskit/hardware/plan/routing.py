@@ -180,10 +180,12 @@ class LimitPolicy:
             yield f"{spent:.3g} QPU seconds would be spent, more than {self.seconds:g}"
         left = question.budget_left
         if left is not None and question.waited is None and question.seconds > left:
-            yield f"the budget has {left:.3g} QPU seconds left, the step takes {question.seconds:.3g}"
+            takes = question.seconds
+            yield f"the budget has {left:.3g} QPU seconds left, and the step takes {takes:.3g}"
         if self.queue is not None and question.queue is not None and question.queue > self.queue:
             yield f"{question.queue} jobs wait for the device, more than {self.queue}"
-        if question.waited is not None and self.wait is not None and question.waited > self.wait:
+        waited, most = question.waited, self.wait
+        if waited is not None and most is not None and waited > most:
             yield f"the job waited for longer than {self.wait:g} s"
         success = question.expected_success
         if success is not None and success < self.success:

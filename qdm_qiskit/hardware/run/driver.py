@@ -118,12 +118,12 @@ class DrivenRun:
 
     # -- what can be asked for ----------------------------------------------------------------
 
-    def go(self, *, detach: bool, falls_back: bool = True) -> RunState:
+    def go(self, *, detach: bool) -> RunState:
         """Work through the chain, as far as it goes.
 
         Args:
-            detach: True to send the next job and wait for none.
-            falls_back: False to raise what a device fails with, in place of asking a routing policy.
+            detach: True to send the next job and wait for none; what a device fails with is then
+                raised, and no routing policy is asked about it.
         """
         self._mend()
         state = self._state()
@@ -141,7 +141,7 @@ class DrivenRun:
             if self._plan.routing is None:
                 self._walk(jobs, detach)
             else:
-                self._walk_routed(jobs, detach, falls_back and not detach)
+                self._walk_routed(jobs, detach)
         return self._state()
 
     def collect(self) -> RunState:
@@ -294,7 +294,7 @@ class DrivenRun:
             return
         self._finish(jobs, write)
 
-    def _walk_routed(self, jobs: RunJobs, detach: bool, falls_back: bool) -> None:
+    def _walk_routed(self, jobs: RunJobs, detach: bool) -> None:
         """Walk as :meth:`_walk` does, and ask the policy where the device fails or lets a job wait."""
         in_turns = not detach and not jobs.provider.in_process
         while True:
@@ -305,7 +305,7 @@ class DrivenRun:
                 raise
             except (JobFailed, TargetUnavailable, JobRefused) as error:
                 cancelled = isinstance(error, JobFailed) and error.cancelled
-                if cancelled or not falls_back or not self.fall_back(error):
+                if cancelled or detach or not self.fall_back(error):
                     raise
                 continue
             if not in_turns or self._state().state == "done":

@@ -300,7 +300,7 @@ class FleetRun:
             return False
         self._check_device(run_id)
         before = self._reached(run_id)
-        run.go(detach=True, falls_back=False)
+        run.go(detach=True)
         return self._reached(run_id) != before
 
     def _reached(self, run_id: str) -> tuple[object, ...]:

@@ -256,8 +256,7 @@ def _refit_for(plan: RunPlan, refits: dict[str, DeviceFit], ran_at: float) -> De
 def recorded_routes(plan: RunPlan) -> Callable[[int], str]:
     """Return a function of t that says who answers a step: ``device``, ``exact`` or ``hold``.
 
-    It raises :class:`.Unanswered` where the plan has a routing policy, and nothing of the step is
-    decided.
+    It raises :class:`.Unanswered` where the plan has a routing policy, and the step is not decided.
 
     Args:
         plan: The plan, in its folder.
