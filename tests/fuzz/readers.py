@@ -30,6 +30,10 @@ from qdm_qiskit.evaluation.subjects import samples_subject
 from qdm_qiskit.execution.device_files import load_device, save_device
 from qdm_qiskit.execution.snapshots import load_backend
 from qdm_qiskit.files import read_json_object, write_json
+from qdm_qiskit.hardware.ledger.decision_files import (
+    SCHEMA as DECISION,
+)
+from qdm_qiskit.hardware.ledger.decision_files import StepDecision, decision_path, read_decisions
 from qdm_qiskit.hardware.ledger.ledger import FILE, Ledger
 from qdm_qiskit.hardware.ledger.output_files import read_outputs
 from qdm_qiskit.hardware.ledger.run_files import nonce, read_calibrations, read_counts, read_refits
@@ -503,6 +507,8 @@ def _of_data(root: Path) -> dict[str, Reader]:
     np.savez(root / "mask.npz", mask=np.eye(4, dtype=bool)[None])
     write_json(root / "competitors" / "competitors.json", _competitors())
     write_json(root / PRIVATE, _private())
+    for number in (1, 2):
+        write_json(decision_path(root, number), _decision(number))
     (root / "any.json").write_text('{"a": [1, 2.5, null, true, "\\u00e4"], "b": {"c": -1e-3}}')
     return {
         "own images": Reader(root / "own.npz", lambda: read_npz(root / "own.npz")),
@@ -510,6 +516,9 @@ def _of_data(root: Path) -> dict[str, Reader]:
         "own table": Reader(root / "own.csv", lambda: CsvTable(root / "own.csv").loaded_rows),
         "table with gaps": Reader(
             root / "gaps.csv", lambda: read_gaps(root / "gaps.csv", table.format, 2)
+        ),
+        "decision of a run": Reader(
+            decision_path(root, 1), lambda: [each.facts for each in read_decisions(root)]
         ),
         "mask": Reader(root / "mask.npz", lambda: mask_from_file(root / "mask.npz", (2, 1, 4, 4))),
         "record of competitors": Reader(
@@ -571,3 +580,18 @@ def _named(file: Path) -> object:
         return loader.angles(np.eye(8)[:2])
     finally:
         named.unlink()
+
+
+def _decision(number: int) -> dict[str, object]:
+    told = json.dumps({"step": 3 - number, "queue": None, "seconds": 2.5, "failures": 0})
+    decision = StepDecision(
+        number=number,
+        step=3 - number,
+        route="exact",
+        reason="7 jobs wait for the device, more than 5",
+        policy="limits:queue=5",
+        at="2026-11-30T08:00:00+00:00",
+        failure=None,
+        told=told,
+    )
+    return {"schema": DECISION, **asdict(decision)}
