@@ -118,7 +118,10 @@ def test_no_function_takes_progress_by_another_name():
                 if argument.arg in OTHER_WORDS:
                     assert "Callable" not in written, f"{node.name}({argument.arg}) in {path}"
                 if argument.arg == "progress":
-                    assert written == "Progress", f"{node.name}(progress: {written}) in {path}"
+                    # None is a front's: it shows what fits the place that it runs in.
+                    assert written in ("Progress", "Progress | None"), (
+                        f"{node.name}(progress: {written}) in {path}"
+                    )
                     looked_at += 1
     assert looked_at > 15
 

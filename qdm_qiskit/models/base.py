@@ -202,6 +202,11 @@ class Denoiser(nn.Module, ABC):
             generator: Source of randomness.
         """
 
+    @property
+    def learns_from_data(self) -> bool:
+        """Whether :meth:`fit_data` learns anything from the images."""
+        return type(self).fit_data is not Denoiser.fit_data
+
     def encode_data(self, images: Tensor) -> Tensor:
         """Images as the data that are diffused, ``(batch, *state_shape)`` in [0, 1]."""
         return images

@@ -131,6 +131,11 @@ class AmplitudeDenoiser(CircuitDenoiser):
         assert self.order is not None
         self.order.copy_(found)
 
+    @property
+    def learns_from_data(self) -> bool:
+        """Whether pixels are paired by what goes together in the training images."""
+        return self.config.pixel_order == "correlated"
+
     def encode(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return flattened images, padded with zeros to ``2**n``, and the label's angle."""
         self.check_images(x)

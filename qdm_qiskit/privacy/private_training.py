@@ -417,10 +417,10 @@ def check_model(model: Denoiser) -> None:
     Raises:
         InvalidOption: If it fits a codec, or keeps running means of what it sees.
     """
-    if type(model).fit_data is not Denoiser.fit_data:
+    if model.learns_from_data:
         raise InvalidOption(
-            f"'{model.name}' fits a codec to the training rows before its first step, which no noise "
-            "covers: choose a model of the pixels themselves."
+            f"'{model.name}' fits a codec or an order of pixels to the training rows before its first "
+            "step, which no noise covers: choose a model, or options, that do not."
         )
     before = {name: value.clone() for name, value in model.named_buffers()}
     x = torch.rand((3, *model.state_shape), generator=torch.Generator().manual_seed(0))

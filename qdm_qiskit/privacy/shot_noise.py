@@ -34,8 +34,9 @@ def shots_epsilon(p: np.ndarray, q: np.ndarray, shots: int, delta: float = 0.0) 
         InvalidData: If they are no distributions over the same outcomes.
         InvalidOption: If shots or delta are out of range.
 
-    >>> round(shots_epsilon(np.array([0.5, 0.5]), np.array([0.25, 0.75]), 3) / np.log(2), 9)
-    3.0
+    >>> bound = shots_epsilon(np.array([0.5, 0.5]), np.array([0.25, 0.75]), 3)
+    >>> print(f"{bound / np.log(2):.9f}")
+    3.000000000
     """
     p, q = _distribution(p, "p"), _distribution(q, "q")
     _check_shots(shots)

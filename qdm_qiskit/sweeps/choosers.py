@@ -101,7 +101,7 @@ def choose(
 
     >>> space = {"depth": {"choices": ["1", "2"]}}
     >>> choose("random", space, [], seed=0, number=0, count=2)
-    [{'depth': '2'}, {'depth': '2'}]
+    [{'depth': '2'}, {'depth': '1'}]
     """
     if method == "random":
         return _random(space, seed, number, count)

@@ -23,7 +23,7 @@ def test_each_ansatz_has_circuits():
     assert set(ANSATZES) == set(get_args(Ansatz))
 
 
-@pytest.mark.parametrize(("encoding", "ansatz"), product(get_args(Entry), get_args(Ansatz)))
+@pytest.mark.parametrize(("encoding", "ansatz"), list(product(get_args(Entry), get_args(Ansatz))))
 def test_every_pair_is_a_circuit_with_weights_for_each_upload(encoding, ansatz):
     spec = ansatz_denoiser(16, 4, 1, encoding=encoding, ansatz=ansatz)
     own = sum(each.num_parameters for each in ANSATZES[ansatz](4, 1))

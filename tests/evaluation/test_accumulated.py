@@ -29,7 +29,10 @@ def test_batches_give_what_all_images_give(name):
     assert float(found.compute()) == pytest.approx(whole.estimate, rel=1e-12)
     assert found.interval() == whole
     found.reset()
-    with pytest.raises(InvalidData, match="at least 2 samples images, got 0"):
+    with (
+        pytest.warns(UserWarning, match="before the ``update`` method"),
+        pytest.raises(InvalidData, match="at least 2 samples images, got 0"),
+    ):
         found.compute()
 
 

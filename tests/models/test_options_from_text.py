@@ -54,6 +54,8 @@ def others(kind, default):
     if origin is typing.Literal:
         return list(arguments)
     if origin is tuple:
+        if arguments[0] is float:
+            return [(), (0.25, 0.5), (1.5, 0.0)]
         return [(), default * 2, (1,), (2, 3)] if arguments[0] is int else [default, ("aer",)]
     if kind is bool:
         return [True, False]

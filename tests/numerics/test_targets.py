@@ -266,6 +266,7 @@ SMALL_ROWS = {
     "cacioppo_linear": ("fake_lagos", {}),
     "coded": ("fake_manila", {}),
     "eeqdm": ("fake_manila", {}),
+    "hybrid_score": ("fake_manila", {}),
     "hybrid_unet": ("fake_guadalupe", {"circuits": 1}),
     "line": ("fake_manila", {"codec": "pca"}),
     "line_amplitudes": ("fake_manila", {"codec": "pca"}),
@@ -276,6 +277,7 @@ SMALL_ROWS = {
     "qddm": ("fake_manila", {}),
     "qu_net": ("fake_lagos", {}),
     "quddpm": ("fake_manila", {}),
+    "series": ("fake_manila", {}),
 }
 """Rows of the table, each on a small device that it fits on, with what makes it shorter yet."""
 
