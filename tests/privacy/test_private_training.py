@@ -79,7 +79,7 @@ def test_no_rows_have_gradients_of_no_rows():
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("line", {"codec": "pca", "depth": None}, "fits a codec to the training rows"),
+        ("line", {"codec": "pca", "depth": None}, "fits a codec or an order of pixels"),
         ("koelle_unet", {"depth": None}, "keeps running means"),
     ],
 )
