@@ -30,6 +30,7 @@ DOORS: dict[Kind, str] = {
     "metric": "evaluation.metrics:METRIC_DOOR",
     "dataset": "data.datasets:DATASET_DOOR",
     "noise_source": "noise_sources.source:NOISE_SOURCES",
+    "routing": "hardware.plan.routing:POLICIES",
 }
 """The door of each kind, imported at its first use, because some need torch."""
 _BUILT_IN_PROVIDERS = {
@@ -49,7 +50,7 @@ class NamedPart:
     """A part that has a name."""
 
     kind: Kind
-    """One of the nine kinds."""
+    """One of the ten kinds."""
     name: str
     """Name in commands, options and files."""
     summary: str
@@ -72,8 +73,8 @@ def parts(kind: Kind | None = None) -> list[NamedPart]:
     broken one. From Python an object needs no name, and is not listed.
 
     Args:
-        kind: "circuit", "model", "loader", "device", "sampler", "provider", "metric", "dataset" or
-            "noise_source"; None for all of them.
+        kind: "circuit", "model", "loader", "device", "sampler", "provider", "metric", "dataset",
+            "noise_source" or "routing"; None for all of them.
 
     Returns:
         One :class:`NamedPart` for each part.
@@ -177,6 +178,7 @@ _SUMMARIES: dict[Kind, Callable[[str, Any], str]] = {
     "metric": _of_metric,
     "dataset": lambda name, part: part.description,
     "noise_source": _of_class,
+    "routing": _of_class,
 }
 
 
