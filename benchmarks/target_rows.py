@@ -126,6 +126,7 @@ FAMILIES = {
         "hybrid score network",
         "hybrid_score",
         {"codec": "pca", "latents": 3, "width": 2, "neck": 2, "num_qubits": 2, "num_steps": 2},
+        images=32,
     ),
     "series": Row(
         "series with quantum blocks",
