@@ -18,7 +18,6 @@ import machine  # first: it sets the number of threads  # isort: skip
 
 import argparse
 import json
-import os
 from itertools import product
 from pathlib import Path
 from typing import get_args
@@ -72,8 +71,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):  # no times are compared here
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    machine.all_cores()
     machine.one_thread()
     runs: dict[str, list[dict[str, float]]] = {}
     if asked.json is not None and asked.json.exists():

@@ -17,7 +17,6 @@ import machine  # first: it sets the number of threads  # isort: skip
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -152,8 +151,7 @@ def main() -> None:
     runs: dict[str, dict[str, dict[str, Any]]] = {}
     if asked.json is not None and asked.json.exists():
         runs = json.loads(asked.json.read_text())["runs"]
-    if hasattr(os, "sched_setaffinity"):  # no times are compared here, so all cores may work
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    machine.all_cores()
     with ProcessPoolExecutor(asked.workers) as pool:
         waiting = {
             pool.submit(one, name, variant, seed): (name, variant, seed)

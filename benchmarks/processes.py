@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    machine.all_cores()
     load = os.getloadavg()[0]
     seconds: dict[int, list[float]] = {1: [], 2: []}
     losses: dict[int, list[float]] = {}

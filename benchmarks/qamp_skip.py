@@ -24,7 +24,6 @@ import machine  # first: it sets the number of threads  # isort: skip
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -156,8 +155,7 @@ def main() -> None:
     parser.add_argument("--only", choices=list(STEPS))
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):  # no times are compared here
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    machine.all_cores()
     machine.one_thread()
     runs: dict[str, dict[str, list[dict[str, float]]]] = {}
     if asked.json is not None and asked.json.exists():

@@ -18,7 +18,6 @@ import machine  # first: it sets the number of threads  # isort: skip
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -138,8 +137,7 @@ def main() -> None:
     runs: dict[str, dict[str, Any]] = {}
     if asked.json is not None and asked.json.exists():
         runs = json.loads(asked.json.read_text())["runs"]
-    if hasattr(os, "sched_setaffinity"):  # no times are compared here, so all cores may work
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    machine.all_cores()
     wanted = [(name, seed) for seed in range(asked.seeds) for name in asked.sets]
     with ProcessPoolExecutor(asked.workers) as pool:
         waiting = {

@@ -160,8 +160,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--large", action="store_true", help="four times as many of everything")
     asked = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):  # machine.py held this process to one core
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    machine.all_cores()
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     )  # workers import no_item

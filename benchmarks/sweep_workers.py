@@ -93,8 +93,7 @@ def weights(sweep_folder: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    if hasattr(os, "sched_setaffinity"):  # machine.py held this process to one core
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    machine.all_cores()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=60)

@@ -157,6 +157,8 @@ _WORK: dict[str, dict[str, Any]] = {
     "qamp_december": {"options": {"num_steps": 2}, "images": 6},
     "qamp_january": {"options": {"num_steps": 1}, "images": 4},
     "quddpm": {"options": {"num_steps": 2, "init_std": 1.0}, "images": 16},
+    "hybrid_score": {"options": {"num_steps": 2}},
+    "series": {"options": {"num_steps": 2}, "local_shots": 20},
 }
 """Work that is done of the presets of a model."""
 _OWN_WORK: dict[str, dict[str, Any]] = {

@@ -14,7 +14,6 @@ from __future__ import annotations
 import machine  # first: it sets the number of threads  # isort: skip
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 from typing import get_args
@@ -67,8 +66,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):  # no times are compared here
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    machine.all_cores()
     machine.one_thread()
     runs: dict[str, list[dict[str, float]]] = {}
     for model in MODELS:

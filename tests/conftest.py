@@ -21,4 +21,6 @@ def names_in_hand(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         os.environ.pop("QDM_HOME", None)
     else:
         os.environ["QDM_HOME"] = home
+
+
 collect_ignore = ["user_code.py"]  # type-checked from outside, never imported
