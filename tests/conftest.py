@@ -9,6 +9,8 @@ import pytest
 
 from qdm_qiskit.execution import devices, provider_names
 
+collect_ignore = ["user_code.py"]  # type-checked from outside, never imported
+
 
 @pytest.fixture(autouse=True)
 def names_in_hand(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -21,6 +23,3 @@ def names_in_hand(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         os.environ.pop("QDM_HOME", None)
     else:
         os.environ["QDM_HOME"] = home
-
-
-collect_ignore = ["user_code.py"]  # type-checked from outside, never imported
