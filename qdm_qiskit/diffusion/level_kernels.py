@@ -7,12 +7,13 @@ sum to 1, so that a kernel's powers are the kernels of several steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice, pairwise
 
 import numpy as np
 
 from ..arguments import whole_number
 from ..errors import InvalidOption
-from .ring_walks import walk_distribution
+from .ring_walks import walk_distributions
 
 __all__ = [
     "LEFT_AT_LAST",
@@ -51,15 +52,24 @@ def walk_kernel(levels: int, steps: int, decoherence: float) -> np.ndarray:
     Raises:
         InvalidOption: If a number is out of range.
     """
+    _check_levels(levels)
+    if whole_number(steps, "walk_steps") < 1:
+        raise InvalidOption(f"walk_steps must be at least 1, got {steps}.")
+    after = islice(walk_distributions(levels, decoherence), steps, steps + 2)
+    return _kernel_of(*after)
+
+
+def _check_levels(levels: int) -> None:
     if not 3 <= whole_number(levels, "levels") <= MOST_LEVELS or levels % 2 == 0:
         raise InvalidOption(
             f"levels of process 'walk' is an odd number from 3 to {MOST_LEVELS}, got {levels}: on a "
             "ring of even size a walk never leaves the places of one parity."
         )
-    if whole_number(steps, "walk_steps") < 1:
-        raise InvalidOption(f"walk_steps must be at least 1, got {steps}.")
-    after = [walk_distribution(levels, count, decoherence) for count in (steps, steps + 1)]
-    chances = (after[0] + after[1]) / 2
+
+
+def _kernel_of(even: np.ndarray, odd: np.ndarray) -> np.ndarray:
+    """Return the kernel of a walk with these two distributions, each with chance 1/2."""
+    levels, chances = len(even), (even + odd) / 2
     # Both directions are equally likely from this coin; rounding would make rows differ.
     chances = (chances + chances[-np.arange(levels)]) / 2
     chances = chances / chances.sum()
@@ -87,8 +97,10 @@ def steps_of_walk(levels: int, num_steps: int, decoherence: float) -> int:
     Raises:
         InvalidOption: If 400 steps are too few, or a number is out of range.
     """
-    for steps in range(1, _MOST_STEPS + 1):
-        signal = np.abs(ring_signal(walk_kernel(levels, steps, decoherence)))[1:]
+    _check_levels(levels)
+    walks = pairwise(islice(walk_distributions(levels, decoherence), 1, _MOST_STEPS + 2))
+    for steps, after in enumerate(walks, 1):
+        signal = np.abs(ring_signal(_kernel_of(*after)))[1:]
         if signal.max() ** num_steps <= LEFT_AT_LAST:
             return steps
     raise InvalidOption(

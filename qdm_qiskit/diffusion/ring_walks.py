@@ -8,6 +8,8 @@ is unitary, at 1 it is the classical one.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -20,6 +22,7 @@ __all__ = [
     "classical_walk",
     "momentum_walk",
     "walk_distribution",
+    "walk_distributions",
 ]
 
 MOST_POSITIONS = 256
@@ -38,22 +41,34 @@ def walk_distribution(positions: int, steps: int, decoherence: float = 0.0) -> n
         InvalidOption: If a number is out of range.
     """
     check_walk(positions, steps, decoherence)
+    found: np.ndarray = next(islice(walk_distributions(positions, decoherence), steps, None))
+    return found
+
+
+def walk_distributions(positions: int, decoherence: float = 0.0) -> Iterator[np.ndarray]:
+    """Yield the chance of each place, ``(positions,)``, after 0 steps, after 1, and so on without end.
+
+    Args:
+        positions, decoherence: As for :func:`walk_distribution`.
+
+    Raises:
+        InvalidOption: If a number is out of range.
+    """
+    check_walk(positions, 0, decoherence)
     state = np.zeros((2, positions), dtype=complex)
     state[:, 0] = np.array([1, 1j]) / math.sqrt(2)
-    if decoherence == 0:
-        for _ in range(steps):
-            state = _step(state)
-        found: np.ndarray = (np.abs(state) ** 2).sum(axis=0)
-        return found
+    while decoherence == 0:
+        yield (np.abs(state) ** 2).sum(axis=0)
+        state = _step(state)
     rho = np.multiply.outer(state, state.conj())  # coin, place, coin, place
     size = 2 * positions
-    for _ in range(steps):
+    while True:
+        yield np.einsum("cpcp->p", rho).real
         rho = _step(rho)
         rho = _step(rho.transpose(2, 3, 0, 1).conj()).transpose(2, 3, 0, 1).conj()
         flat = rho.reshape(size, size)
         kept = (1 - decoherence) * flat + decoherence * np.diag(np.diag(flat))
         rho = kept.reshape(rho.shape)
-    return np.einsum("cpcp->p", rho).real
 
 
 def momentum_walk(positions: int, steps: int) -> np.ndarray:
