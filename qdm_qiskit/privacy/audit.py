@@ -165,7 +165,7 @@ def audit_run(
         InvalidData: If rows are too few, a class is on one side only, or the secret is constant.
         UnknownName: If there is no such column.
         KeyboardInterrupt: After Ctrl-C; the same call goes on.
-        Others: As :func:`.load_run`, :func:`.run_items` and :func:`.sample`.
+        Others: As :func:`.load_run`, :func:`.run_items` and :func:`~qdm_qiskit.sampling.sample`.
     """
     run = checked_path(run, "run")
     of_kind(audit, AuditOptions, "audit")
