@@ -19,7 +19,7 @@ from qdm_qiskit.evaluation.metric import Metric
 from qdm_qiskit.work import InThisProcess
 from tests.cli.conftest import Qdm, qdm  # noqa: F401 (a fixture)
 from tests.helpers import QDM, ROOT, write_run
-from tests.sweeps.test_killed import children, done, wait_for
+from tests.sweeps.test_killed import children, done, finished_items, wait_for
 
 FEW = {"count": 40, "resamples": 20, "metrics": ["kid", "psnr"]}
 
@@ -161,7 +161,7 @@ def test_processes_change_nothing_and_a_killed_one_loses_its_item_only(runs, tmp
     with open(log, "w") as file:
         first = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
         wait_for(lambda: done(out) >= 1, "row")
-        there = {path: path.stat().st_mtime_ns for path in (out / "items").glob("*.json")}
+        there = {path: path.stat().st_mtime_ns for path in finished_items(out)}
         workers = children(first.pid)
         if workers:  # it may be at its table by now
             os.kill(workers[0], signal.SIGKILL)

@@ -56,8 +56,13 @@ def wait_for(condition, what: str, seconds: float = 240.0) -> None:
         time.sleep(0.05)
 
 
+def finished_items(folder: Path) -> list[Path]:
+    """Return the files of finished items; one that is being written has a hidden name."""
+    return [path for path in (folder / "items").glob("*.json") if not path.name.startswith(".")]
+
+
 def done(folder: Path) -> int:
-    return len(list((folder / "items").glob("*.json")))
+    return len(finished_items(folder))
 
 
 def processes_with(text: str) -> list[int]:

@@ -111,7 +111,10 @@ TRAINED = {
         "hybrid_score",
         {"image_size": 4, "codec": "pca", "latents": 3, "width": 2, "neck": 2, "num_qubits": 2},
     ),
-    "series": Family("series", {"width": 2, "num_qubits": 2, "blocks": 1}),
+    "series": Family(
+        "series",
+        {"width": 2, "num_qubits": 2, "blocks": 1, "train_count": 20, "batch_size": 10},
+    ),
     "own": Family(ROWS.reader_of_values, {"num_steps": 1}),
 }
 """Families that train through noise."""
