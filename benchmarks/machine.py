@@ -17,7 +17,9 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "QUL
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 os.environ["JAX_PLATFORMS"] = "cpu"
 CORES = os.cpu_count()
-if hasattr(os, "sched_setaffinity"):  # not on macOS
+_ALL = "QDM_BENCHMARK_ON_ALL_CORES"
+"""Set for children: those that multiprocessing starts import their parent's script, and this, anew."""
+if hasattr(os, "sched_setaffinity") and _ALL not in os.environ:  # not on macOS
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 PACKAGES = (
@@ -38,6 +40,7 @@ PACKAGES = (
 
 def all_cores() -> None:
     """Let this process and its children work on all cores: where no times of one core are compared."""
+    os.environ[_ALL] = "1"
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, range(CORES or 1))
 

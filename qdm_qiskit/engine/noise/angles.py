@@ -53,7 +53,8 @@ class Angles:
             for parameter, slope in slopes.items():
                 source, column = columns[parameter]
                 self._matrices[source][row, column] = slope
-        self._uses = {name: bool(matrix.any()) for name, matrix in self._matrices.items()}
+        self.joined = frozenset(name for name, matrix in self._matrices.items() if matrix.any())
+        """Of "inputs" and "weights", those with a graph from all of them to the angles."""
         self._tensors: dict[tuple[torch.dtype, torch.device], dict[str, Tensor]] = {}
 
     def evaluate(self, inputs: Tensor | None, weights: Tensor | None, like: Tensor) -> Tensor:
@@ -76,10 +77,10 @@ class Angles:
             }
         tensors = self._tensors[place]
         total = tensors["offset"]
-        if self._uses["weights"] and weights is not None:
+        if "weights" in self.joined and weights is not None:
             total = torch.addmm(total, tensors["weights"], weights.unsqueeze(1))
-        if self._uses["inputs"] and inputs is not None:
-            total = total + tensors["inputs"] @ inputs.t()
+        if "inputs" in self.joined and inputs is not None:
+            total = torch.addmm(total, tensors["inputs"], inputs.t())
         if self._others:
             values = {
                 row: angle.evaluate(inputs, weights, like).reshape(1, -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,14 +162,19 @@ class NoisyProgram(ABC):
         )
 
     @staticmethod
-    def _connected(values: Tensor, arguments: Arguments) -> Tensor:
+    def _connected(values: Tensor, arguments: Arguments, joined: Collection[str] = ()) -> Tensor:
         """Return the values with a graph to all inputs and weights, so that derivatives are 0.
 
         A parameter may have cancelled, or stand in a global phase only.
+
+        Args:
+            values: Of any shape.
+            arguments: What was given.
+            joined: Of "inputs" and "weights", those to which there is a graph already.
         """
         if torch.is_grad_enabled():
-            for given in (arguments.inputs, arguments.weights):
-                if given is not None and given.requires_grad:
+            for name, given in (("inputs", arguments.inputs), ("weights", arguments.weights)):
+                if given is not None and given.requires_grad and name not in joined:
                     values = values + given.flatten()[:0].sum()
         return values
 

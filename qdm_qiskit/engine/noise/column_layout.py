@@ -7,12 +7,10 @@ from functools import reduce
 
 import numpy as np
 import torch
-from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.circuit import Parameter
 from torch import Tensor
 
 from ..jit.column_forms import LANES, LEAST_READ, Pattern
-from ..lowering.angles import Tree
-from .angles import Angles
 from .base import Arguments
 from .blocks import Block
 from .column_records import Matrix
@@ -62,14 +60,6 @@ class ColumnLayout:
         inputs: Sequence[Parameter],
         weights: Sequence[Parameter],
     ) -> None:
-        rotations = [
-            event
-            for k in used
-            for event in blocks[k].events
-            if event.channel is None and not blocks[k].per_sample
-        ]
-        rows = {id(event): row for row, event in enumerate(rotations)}
-        self._angles = Angles([_angle(event) for event in rotations], inputs, weights)
         self._shared = BlockMatrices()
         own: dict[int, list[tuple[Event, tuple[int, ...]]]] = {}
         fixed: dict[int, list[np.ndarray]] = {}
@@ -83,7 +73,7 @@ class ColumnLayout:
                 found[k] = (("inputs", size), len(each))
                 each.append((block.events[0], block.qubits))
                 continue
-            kind, row = self._shared.add(block.events, rows, block.qubits)
+            kind, row = self._shared.add(block.events, block.qubits)
             masks[k] = self._shared.masks((kind, row))
             if kind == "fixed":
                 matrices = fixed.setdefault(size, [])
@@ -91,7 +81,7 @@ class ColumnLayout:
                 matrices.append(self._shared.fixed(row))
             else:
                 found[k] = (("weights", size), row)
-        self._shared.finish()
+        self._shared.finish(inputs, weights)
         self._own = {size: SampleMatrices(each, inputs, weights) for size, each in own.items()}
         self._fixed = {size: np.stack(each) for size, each in fixed.items()}
         self._order: list[_StackKey] = sorted({key for key, _ in found.values()})
@@ -99,6 +89,8 @@ class ColumnLayout:
         for k, (key, row) in found.items():
             if key[0] == "inputs":
                 masks[k] = self._own[key[1]].masks[row]
+            elif key[0] == "weights":
+                found[k] = (key, self._shared.row(key[1], row))
         self.matrices = {
             k: Matrix(
                 number[key],
@@ -110,15 +102,14 @@ class ColumnLayout:
             )
             for k, (key, row) in found.items()
         }
+        self.joined = self._shared.joined.union(*(each.joined for each in self._own.values()))
+        """Of "inputs" and "weights", those with a graph from all of them to the matrices."""
         self._tensors: dict[tuple[object, torch.dtype], Tensor] = {}
 
     def _stacks(self, arguments: Arguments) -> list[Tensor]:
         """Return the matrices of all blocks."""
         like = arguments.like
-        shared: dict[int, Tensor] = {}
-        if self._angles.count:
-            angles = self._angles.evaluate(None, arguments.weights, like)
-            shared = self._shared.stacks(angles, like)
+        shared = self._shared.stacks(arguments.weights, like)
         found = []
         for kind, size in self._order:
             if kind == "fixed":
@@ -221,8 +212,10 @@ class ObservableLayout(ColumnLayout):
         batch = max((each.shape[1] for each in state.values()), default=1)
         filled = -(-batch // LANES) * LANES
         zero = self._constant("zero", _ZERO[:, None], like)
-        each = [(zero if c is None else state[c]).expand(4, batch) for c in (*self._rows, None)]
-        vectors = torch.nn.functional.pad(torch.stack(each), (0, filled - batch))
+        each = [zero if c is None else state[c] for c in (*self._rows, None)]
+        vectors = torch.stack([x if x.shape[1] == batch else x.expand(4, batch) for x in each])
+        if filled > batch:
+            vectors = torch.nn.functional.pad(vectors, (0, filled - batch))
 
         def again(start: Tensor | None, given: Sequence[Tensor]) -> Tensor:
             assert start is not None
@@ -306,11 +299,6 @@ def late_blocks(pictures: Pictures) -> list[int]:
 
 def _pattern(mask: np.ndarray) -> Pattern:
     return tuple(int(row @ (1 << np.arange(len(row)))) for row in mask)
-
-
-def _angle(event: Event) -> ParameterExpression | Tree:
-    assert event.angle is not None  # rotations have one
-    return event.angle
 
 
 def _parts(

@@ -6,7 +6,7 @@ from one sample to the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -14,7 +14,18 @@ import numpy as np
 
 from ..jit.column_forms import FIELDS, Pattern
 
-__all__ = ["Base", "Field", "Held", "Matrix", "Place", "Records", "Tables", "Want", "placed"]
+__all__ = [
+    "Base",
+    "Field",
+    "Held",
+    "Matrix",
+    "Place",
+    "Records",
+    "Tables",
+    "Want",
+    "one_behind_the_other",
+    "placed",
+]
 
 
 class Base(IntEnum):
@@ -116,6 +127,24 @@ class Tables:
 
     outer: np.ndarray
     inner: np.ndarray
+
+
+def one_behind_the_other(tables: Sequence[Tables]) -> Tables:
+    """Return the tables of columns 0, 1, ... as that of one, which runs them in turn."""
+    outer, inner, begin = [], [], 0
+    for number, table in enumerate(tables):
+        bases, fields, strides = table.outer
+        # Each column counts from its own inner records, which follow those of the columns before.
+        own = begin - number * table.inner[0].nbytes
+        outer.append((bases, fields + number * strides + own * (bases == Base.INNER)))
+        inner.append((table.inner[0], table.inner[1] + number * table.inner[2]))
+        begin += table.inner[0].nbytes
+    return Tables(*(_stacked(each) for each in (outer, inner)))
+
+
+def _stacked(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    bases, fields = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return np.stack([bases, fields, np.zeros_like(fields)])
 
 
 def placed(table: np.ndarray, addresses: np.ndarray, numbers: np.ndarray) -> np.ndarray:

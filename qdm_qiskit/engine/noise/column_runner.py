@@ -21,7 +21,7 @@ from ..jit.columns import ColumnKernels, column_kernels
 from ..jit.tile_work import share
 from .column_memory import RECORDS_AT_ONCE, needs_of
 from .column_part_writer import ColumnPlan
-from .column_records import Base, Matrix, Tables, Want, placed
+from .column_records import Base, Matrix, Tables, Want, one_behind_the_other, placed
 from .column_steps import Column
 from .column_sums import MatrixSums
 from .column_writer import write_column
@@ -33,6 +33,9 @@ _ALIGNED = 64
 """Bytes of the widest vectors, at multiples of which vectors begin."""
 KEPT_TABLES = 32
 """Batch sizes, and wishes of a backward pass, whose records are kept."""
+
+SHORT = 2**10
+"""Most numbers of columns that run one behind the other: less work than finding their addresses."""
 
 Again = Callable[[Tensor | None, Sequence[Tensor]], Tensor]
 """The same results from initial states and stacks, in calls that autograd knows."""
@@ -151,7 +154,7 @@ class ColumnRunner:
                 with lock:
                     shared.add_(own)
 
-        count, lock = batch if self.states else len(self.columns), threading.Lock()
+        count, lock = batch if self.states else len(tables), threading.Lock()
         share(run, count, self.needs.vector, 1, max(len(each.steps) for each in self.columns) or 1)
 
     # ------------------------------------------------------------------ records
@@ -171,6 +174,8 @@ class ColumnRunner:
                 )
                 for number, (column, index, rows) in enumerate(each)
             ]  # fmt: skip
+            if not self.states and self.needs.vector <= SHORT:
+                found = [one_behind_the_other(found)]
             if len(self._tables) >= KEPT_TABLES:
                 self._tables.clear()
             self._tables[key] = found
@@ -263,10 +268,13 @@ def _through_torch(
         for each in (state, *stacks)
     ]
     value = again(aliases[0], [each for each in aliases[1:] if each is not None])
-    if not value.requires_grad:  # no block that anything turns is in a light cone
-        return (None,) * (len(aliases) + 4)
     wanted = [each for each in aliases if each is not None and each.requires_grad]
-    found = iter(torch.autograd.grad(value, wanted, grad, create_graph=True, allow_unused=True))
+    if value.requires_grad:
+        found = iter(
+            torch.autograd.grad(value, wanted, grad, create_graph=True, materialize_grads=True)
+        )
+    else:  # no block that anything turns is in a light cone
+        found = iter([torch.zeros_like(each) for each in wanted])
     to_start, *rest = [
         next(found) if each is not None and each.requires_grad else None for each in aliases
     ]

@@ -49,6 +49,12 @@ class Way:
     starts: SampleStarts | None = None
 
     @cached_property
+    def joined(self) -> frozenset[str]:
+        """Of "inputs" and "weights", those with a graph from all of them to the values."""
+        parts = (self.states, self.observables, self.starts)
+        return frozenset().union(*(each.joined for each in parts if each is not None))
+
+    @cached_property
     def needs(self) -> ColumnNeeds:
         """Numbers that the columns take."""
         assert self.columns is not None  # the way was chosen

@@ -57,8 +57,11 @@ class DensityProgram(NoisyProgram):
             self.active, self.inputs, self.weights, self._layouts, self._constants
         )
         self._observables: dict[tuple[Hashable, ...], tuple[list[String], np.ndarray]] = {}
-        self._inside: dict[tuple[Hashable, ...], tuple[list[String], np.ndarray]] = {}
-        """By observables and readout: strings on active qubits, and their coefficients."""
+        self._inside: dict[tuple[Hashable, ...], tuple[list[String], np.ndarray | None]] = {}
+        """By observables and readout: strings on active qubits, and their coefficients.
+
+        None where each observable is a string.
+        """
 
     @in_full_precision
     def probabilities(
@@ -91,7 +94,7 @@ class DensityProgram(NoisyProgram):
                     row = self._idle(qubit, readout)
                     pair = [values * float(row[0]), values * float(row[1])]
                     values = torch.stack(pair, axis)
-        return self._connected(values.reshape(2 ** len(chosen), -1).t(), arguments)
+        return values.reshape(2 ** len(chosen), -1).t()
 
     @in_full_precision
     def expectation(
@@ -116,19 +119,23 @@ class DensityProgram(NoisyProgram):
             zeros = arguments.like.new_zeros(arguments.batch, len(observables))
             return self._connected(zeros, arguments)
         values = self._strings((key, readout), inside, arguments, readout)
+        if coefficients is None:
+            return values.t()
         matrix = self._constants.of((key, readout), coefficients, arguments.like)
-        return self._connected((matrix @ values).t(), arguments)
+        return (matrix @ values).t()
 
     def _on_active(
         self, key: tuple[Hashable, ...], readout: bool
-    ) -> tuple[list[String], np.ndarray]:
+    ) -> tuple[list[String], np.ndarray | None]:
         """Return known observables as strings on active qubits, and ``(observables, strings)``.
 
-        Qubits on which nothing acts are numbers in the coefficients.
+        Qubits on which nothing acts are numbers in the coefficients, which are None if they are one.
         """
         place = (key, readout)
         if place not in self._inside:
-            self._inside[place] = self._without_idle(*self._observables[key], readout)
+            strings, coefficients = self._without_idle(*self._observables[key], readout)
+            alone = np.array_equal(coefficients, np.eye(*coefficients.shape))
+            self._inside[place] = strings, None if alone else coefficients
         return self._inside[place]
 
     def _without_idle(
@@ -191,8 +198,7 @@ class DensityProgram(NoisyProgram):
         rho = on_every_digit(values.to(complex_dtype), halves.t())
         pairs = rho.reshape(-1, *[2] * (2 * k))
         axes = [1 + 2 * p for p in range(k)] + [2 + 2 * p for p in range(k)]
-        found = pairs.permute(0, *axes).reshape(-1, 2**k, 2**k)
-        return self._connected(found, arguments)
+        return pairs.permute(0, *axes).reshape(-1, 2**k, 2**k)
 
     def explain(self, batch: int = 32, observables: int = 1) -> str:
         """Return the ways that are considered, with milliseconds of a training step."""
@@ -212,14 +218,16 @@ class DensityProgram(NoisyProgram):
     ) -> Tensor:
         """Return the expectation values of Pauli strings on active qubits, ``(strings, batch)``.
 
-        The key stands for the strings, so that their indices are worked out once.
+        They have a graph to all inputs and weights. The key stands for the strings, so that their
+        indices are worked out once.
         """
         batch, like = arguments.batch, arguments.like
         if not self.active:
-            return like.new_ones(len(strings), batch)
+            return self._connected(like.new_ones(len(strings), batch), arguments)
         way = self._ways.choose(key, strings, arguments, readout)
         if way is not None:
-            return self._ways.evaluate(way, arguments).expand(-1, batch)
+            found = self._ways.evaluate(way, arguments)
+            return self._connected(found.expand(-1, batch), arguments, way.joined)
         layout = self._layouts.chosen(arguments.covered, readout, batch, len(strings))
         pictures = layout.pictures
         kept = is_differentiated(arguments)
@@ -248,13 +256,14 @@ class DensityProgram(NoisyProgram):
             (order,) = pictures.forward.orders.values()
             (final,) = state.values()
             found = final.index_select(0, self._rows(key, strings, order, like))
-            return found.expand(-1, batch)
+            return self._connected(found.expand(-1, batch), arguments)
         rows = self._rows(key, strings, self.active, like)
         start = like.new_zeros(4 ** len(self.active), len(strings))
         start.scatter_(0, rows.unsqueeze(0), 1.0)
         evolved = {0: start}
         run_observables(pictures.backward, evolved, matrices)
-        return contracted(pictures, evolved[0], state).expand(-1, batch)
+        found = contracted(pictures, evolved[0], state)
+        return self._connected(found.expand(-1, batch), arguments)
 
     # ------------------------------------------------------------------ small things
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.circuit import Parameter
 from torch import Tensor
 
-from ..lowering.angles import Tree
-from .angles import Angles
 from .base import Arguments, confusion_terms
 from .blocks import fuse
 from .channels import ReadoutMap
@@ -35,7 +33,6 @@ class Layout:
     pictures: Pictures
     matrices: BlockMatrices
     keys: list[object | None]
-    weighted: Angles
     rotations: SampleRotations
     zeros: dict[int, np.ndarray]
     """Id of an action to the vector of its new qubit, ``(4, 1)``."""
@@ -127,11 +124,6 @@ class Layouts:
 
     def compiled(self, pictures: Pictures) -> Layout:
         """Return pictures with the matrices of their blocks."""
-        rotations = [
-            event for block in pictures.blocks for event in block.events if event.channel is None
-        ]
-        shared = [event for event in rotations if not event.on_inputs]
-        columns = {id(event): row for row, event in enumerate(shared)}
         registers: dict[int, tuple[int, ...]] = {}
         zeros: dict[int, np.ndarray] = {}
         for picture in (pictures.forward, pictures.backward):
@@ -154,13 +146,12 @@ class Layouts:
                 keys.append(None)
                 places[index] = (block.events[0], registers[index])
             else:
-                keys.append(matrices.add(block.events, columns, registers[index]))
-        matrices.finish()
+                keys.append(matrices.add(block.events, registers[index]))
+        matrices.finish(self._inputs, self._weights)
         return Layout(
             pictures,
             matrices,
             keys,
-            Angles([_angle(event) for event in shared], self._inputs, self._weights),
             SampleRotations(places, self._inputs, self._weights),
             zeros,
         )
@@ -176,8 +167,7 @@ class Layouts:
             arguments: What was given.
         """
         like = arguments.like
-        angles = layout.weighted.evaluate(None, arguments.weights, like)
-        built = layout.matrices.build(angles, like)
+        built = layout.matrices.build(arguments.weights, like)
         matrices = [None if key is None else built[key] for key in layout.keys]
         rotations = layout.rotations.build(arguments, like)
 
@@ -199,8 +189,3 @@ def picture_seconds(pictures: Pictures, batch: int, observables: int) -> float:
     if pictures.backward is not None:
         total += pictures.backward.seconds(observables)
     return total
-
-
-def _angle(event: Event) -> ParameterExpression | Tree:
-    assert event.angle is not None  # rotations have one
-    return event.angle

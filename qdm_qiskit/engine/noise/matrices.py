@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from qiskit.circuit import Parameter
+from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
+from ..lowering.angles import Tree
 from .angles import Angles
 from .base import Arguments
 from .channels import on_axes, pauli_matrix, transfer_matrix
@@ -29,8 +31,15 @@ __all__ = [
     "rotation_terms",
 ]
 
-_Level = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""One level of the products: rows of the earlier factors, of the later ones, and of those alone."""
+_Factor = tuple[np.ndarray, ParameterExpression | Tree]
+"""C0, C1 and C2 with what channels add, ``(3, size, size)``, and the angle."""
+
+
+class _Table(NamedTuple):
+    """Factors of one size: C0 ``(factors, 1, size**2)``, and C1 beside C2 ``(factors, 2, size**2)``."""
+
+    rest: np.ndarray
+    both: np.ndarray
 
 
 Masks = tuple[np.ndarray, np.ndarray]
@@ -57,21 +66,24 @@ class BlockMatrices:
 
     def __init__(self) -> None:
         self._fixed: list[np.ndarray] = []
-        self._factors: dict[int, list[np.ndarray]] = {}
-        self._angles: dict[int, list[int]] = {}
-        self._chains: dict[int, list[list[int]]] = {}
-        self._trees: dict[int, list[_Level]] = {}
+        self._chains: dict[int, list[list[_Factor]]] = {}
+        """By size: the factors of each block in the order in which they act."""
         self._masks: dict[tuple[object, int], Masks] = {}
-        self._stacked: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        """By size: terms of all factors ``(3, factors, size, size)``, and rows of their angles."""
+        self._rows: dict[tuple[int, int], int] = {}
+        """Size and number of a chain to where its matrix is in the stack of that size."""
+        self._levels: dict[int, list[int]] = {}
+        """By size: how many pairs are multiplied, level by level."""
+        self._tables: dict[int, _Table] = {}
+        self._counts: list[int] = []
+        """Factors of each size, in the order of the angles."""
+        self._angles: Angles | None = None
         self._tensors: dict[tuple[object, torch.dtype, torch.device], Tensor] = {}
 
-    def add(self, events: Sequence[Event], columns: dict[int, int], axes: Sequence[int]) -> tuple:
+    def add(self, events: Sequence[Event], axes: Sequence[int]) -> tuple[object, int]:
         """Register a block.
 
         Args:
             events: Its channels and rotations in order.
-            columns: Row of each rotation, by its id, among the angles.
             axes: The qubits of its matrix, the first most significant.
 
         Returns:
@@ -81,7 +93,7 @@ class BlockMatrices:
         size = 4 ** len(register)
         total = np.eye(size)
         factors: list[np.ndarray] = []
-        angles: list[int] = []
+        angles: list[ParameterExpression | Tree] = []
         for event in events:
             if event.channel is not None:
                 total = on_axes(event.channel.transfer, event.qubits, register, 4) @ total
@@ -91,22 +103,20 @@ class BlockMatrices:
                         on_axes(event.channel.transfer, event.qubits, register, 4) @ factors[-1]
                     )
                 continue
+            assert event.angle is not None  # rotations have one
             terms = [
                 on_axes(term, event.qubits, register, 4) for term in rotation_terms(event.pauli)
             ]
             factors.append(np.stack(terms) if factors else np.stack(terms) @ total)
-            angles.append(columns[id(event)])
+            angles.append(event.angle)
         if not factors:
             total = _without_rounding(total)
             self._fixed.append(total)
             self._masks["fixed", len(self._fixed) - 1] = total != 0, np.zeros_like(total, bool)
             return ("fixed", len(self._fixed) - 1)
         factors = [_without_rounding(each) for each in factors]
-        start = len(self._factors.setdefault(size, []))
-        self._factors[size] += factors
-        self._angles.setdefault(size, []).extend(angles)
         chains = self._chains.setdefault(size, [])
-        chains.append(list(range(start, start + len(factors))))
+        chains.append(list(zip(factors, angles, strict=True)))
         self._masks[size, len(chains) - 1] = _masks(factors)
         return (size, len(chains) - 1)
 
@@ -114,87 +124,102 @@ class BlockMatrices:
         """Return the entries of a matrix, by its key, that matter."""
         return self._masks[key]
 
-    def finish(self) -> None:
-        """Plan the products."""
-        for size, factors in self._factors.items():
-            self._stacked[size] = np.stack(factors, axis=1), np.array(self._angles[size])
-        for size, chains in self._chains.items():
-            levels = []
-            rows = [list(chain) for chain in chains]
-            while any(len(row) > 1 for row in rows):
-                early: list[int] = []
-                late: list[int] = []
-                alone: list[int] = []
-                after: list[list[int]] = []
-                pairs = sum(len(row) // 2 for row in rows)
-                for row in rows:
-                    half = []
-                    for k in range(0, len(row) - 1, 2):
-                        half.append(len(early))
-                        early.append(row[k])
-                        late.append(row[k + 1])
-                    if len(row) % 2:
-                        half.append(pairs + len(alone))
-                        alone.append(row[-1])
-                    after.append(half)
-                levels.append(_integers(early, late, alone))
-                rows = after
-            levels.append(_integers([], [], [row[0] for row in rows]))
-            self._trees[size] = levels
+    def finish(self, inputs: Sequence[Parameter], weights: Sequence[Parameter]) -> None:
+        """Plan the products.
 
-    def build(self, angles: Tensor | None, like: Tensor) -> dict[object, Tensor]:
+        Chains are filled up with ones to powers of two, so that what is multiplied at a level lies
+        side by side: the earlier factors, then the later ones, then the chains that have ended.
+
+        Args:
+            inputs: The parameters that each sample has its own values of.
+            weights: The parameters that all samples share.
+        """
+        expressions: list[ParameterExpression | Tree] = []
+        for size, chains in self._chains.items():
+            filled = [_filled(chain, size) for chain in chains]
+            order = sorted(range(len(filled)), key=lambda k: -len(filled[k]))
+            self._rows |= {(size, chain): row for row, chain in enumerate(order)}
+            nodes = [(chain, 0) for chain in order]
+            depth = len(filled[order[0]]).bit_length() - 1
+            levels = [sum(len(each) >> k for each in filled) for k in range(1, depth + 1)]
+            for pairs in reversed(levels):  # from what comes out to what goes in
+                early = [(chain, 2 * k) for chain, k in nodes[:pairs]]
+                late = [(chain, 2 * k + 1) for chain, k in nodes[:pairs]]
+                nodes = early + late + nodes[pairs:]
+            self._levels[size] = levels
+            factors = [filled[chain][k] for chain, k in nodes]
+            terms = np.stack([matrices for matrices, _ in factors]).reshape(len(factors), 3, -1)
+            self._tables[size] = _Table(terms[:, :1], terms[:, 1:])
+            expressions += [angle for _, angle in factors]
+            self._counts.append(len(factors))
+        if expressions:
+            self._angles = Angles(expressions, inputs, weights)
+
+    @property
+    def joined(self) -> frozenset[str]:
+        """See :attr:`Angles.joined`."""
+        return frozenset() if self._angles is None else self._angles.joined
+
+    def row(self, size: int, chain: int) -> int:
+        """Return where the matrix of a block with weights is in its stack, by the parts of its key."""
+        return self._rows[size, chain]
+
+    def build(self, weights: Tensor | None, like: Tensor) -> dict[object, Tensor]:
         """Return all matrices by their key.
 
         Args:
-            angles: ``(rotations, 1)``.
+            weights: ``(num_weights,)``.
             like: Real; gives dtype and device.
         """
         found: dict[object, Tensor] = {
             ("fixed", row): self._tensor(("fixed", row), array, like)
             for row, array in enumerate(self._fixed)
         }
-        for size, stack in self.stacks(angles, like).items():
-            for row, matrix in enumerate(stack.unbind(0)):
-                found[(size, row)] = matrix
+        stacks = {size: stack.unbind(0) for size, stack in self.stacks(weights, like).items()}
+        for (size, chain), row in self._rows.items():
+            found[size, chain] = stacks[size][row]
         return found
 
     def fixed(self, row: int) -> np.ndarray:
         """Return the matrix of a block without weights, the second part of whose key is given."""
         return self._fixed[row]
 
-    def stacks(self, angles: Tensor | None, like: Tensor) -> dict[int, Tensor]:
+    def stacks(self, weights: Tensor | None, like: Tensor) -> dict[int, Tensor]:
         """Return the matrices of blocks with weights by their size, ``(blocks, size, size)``.
 
         Args:
-            angles, like: As for :meth:`build`.
+            weights, like: As for :meth:`build`.
         """
+        if self._angles is None:
+            return {}
+        angles = self._angles.evaluate(None, weights, like)
+        turns = torch.cat([torch.cos(angles), torch.sin(angles)], 1).unsqueeze(1)
         found: dict[int, Tensor] = {}
-        for size, (terms, places) in self._stacked.items():
-            assert angles is not None  # blocks with factors have angles
-            table = self._tensor((size, "table"), terms, like)
-            rows = self._tensor((size, "rows"), places, like)
-            theta = angles.index_select(0, rows).unsqueeze(-1)
-            values = torch.addcmul(table[0], torch.cos(theta), table[1])
-            values = torch.addcmul(values, torch.sin(theta), table[2])
-            for level, (early, late, alone) in enumerate(self._trees[size]):
-                parts = []
-                if len(early):
-                    first = values.index_select(0, self._tensor((size, level, 0), early, like))
-                    second = values.index_select(0, self._tensor((size, level, 1), late, like))
-                    parts.append(torch.bmm(second, first))
-                if len(alone):
-                    index = self._tensor((size, level, 2), alone, like)
-                    parts.append(values.index_select(0, index))
-                values = parts[0] if len(parts) == 1 else torch.cat(parts)
+        for (size, table), each in zip(
+            self._tables.items(), turns.split(self._counts), strict=True
+        ):
+            rest, both = (self._tensor((size, k), array, like) for k, array in enumerate(table))
+            values = torch.baddbmm(rest, each, both).view(-1, size, size)
+            for pairs in self._levels[size]:
+                early, late, ended = values.split([pairs, pairs, len(values) - 2 * pairs])
+                values = torch.bmm(late, early)
+                if len(ended):
+                    values = torch.cat([values, ended])
             found[size] = values
         return found
 
     def _tensor(self, key: object, array: np.ndarray, like: Tensor) -> Tensor:
         place = (key, like.dtype, like.device)
         if place not in self._tensors:
-            dtype = torch.int64 if array.dtype.kind == "i" else like.dtype
-            self._tensors[place] = torch.tensor(array, dtype=dtype, device=like.device)
+            self._tensors[place] = torch.tensor(array, dtype=like.dtype, device=like.device)
         return self._tensors[place]
+
+
+def _filled(chain: list[_Factor], size: int) -> list[_Factor]:
+    """Return a chain with ones at its end, so that it has a power of two of factors."""
+    missing = 2 ** (len(chain) - 1).bit_length() - len(chain)
+    one = np.stack([np.eye(size), np.zeros((size, size)), np.zeros((size, size))])
+    return [*chain, *[(one, chain[0][1])] * missing]  # whatever the angle
 
 
 class SampleRotations:
@@ -272,6 +297,7 @@ class SampleMatrices:
         self.masks: list[Masks] = [_masks([each]) for each in by_rotation]
         """By rotation."""
         self._angles = Angles([i.angle for i, _ in events if i.angle is not None], inputs, weights)
+        self.joined = self._angles.joined
         self._tensors: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
     def build(self, arguments: Arguments, like: Tensor) -> Tensor:
@@ -306,9 +332,10 @@ class SampleStarts:
             [term @ vector for term in rotation_terms(event.pauli)]
             for event, vector in places.values()
         ]
-        self._terms = np.array(turned).swapaxes(0, 1)
+        self._terms = np.array(turned).reshape(len(turned), 3, 4).swapaxes(1, 2)
         angles = [event.angle for event, _ in places.values() if event.angle is not None]
         self._angles = Angles(angles, inputs, weights)
+        self.joined = self._angles.joined
         self._tensors: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
     def build(self, arguments: Arguments, like: Tensor) -> dict[int, Tensor]:
@@ -316,10 +343,10 @@ class SampleStarts:
         place = (like.dtype, like.device)
         if place not in self._tensors:
             self._tensors[place] = torch.tensor(self._terms, dtype=like.dtype, device=like.device)
-        table = self._tensors[place]  # (3, components, 4, 1)
-        theta = self._angles.evaluate(arguments.inputs, arguments.weights, like).unsqueeze(1)
-        same = torch.addcmul(table[0], table[1], torch.cos(theta))
-        vectors = torch.addcmul(same, table[2], torch.sin(theta))
+        table = self._tensors[place]  # (components, 4, 3)
+        theta = self._angles.evaluate(arguments.inputs, arguments.weights, like)
+        turns = torch.stack([torch.cos(theta), torch.sin(theta)], 1)
+        vectors = torch.baddbmm(table[:, :, :1], table[:, :, 1:], turns)
         return dict(zip(self._components, vectors.unbind(0), strict=True))
 
 
@@ -351,8 +378,3 @@ def _rotation(
         signs[:, None, None],
         partner,
     )
-
-
-def _integers(early: list[int], late: list[int], alone: list[int]) -> _Level:
-    kind = np.int64
-    return np.array(early, kind), np.array(late, kind), np.array(alone, kind)

@@ -510,6 +510,23 @@ def test_gradients_and_weights_may_lie_as_they_like(layout):
         assert torch.equal(one, two)
 
 
+def test_columns_one_behind_the_other_give_the_same_bits(monkeypatch):
+    """Short columns run from one table, long ones each from its own."""
+    circuit, inputs, weights = chain(4, 2)
+    x, w = (each.requires_grad_() for each in random_angles(4, 8, 3))
+    strings = ["ZIII", "IXII", "IIZY", "ZZZZ"]
+    found = []
+    for short in (column_runner.SHORT, 0):
+        monkeypatch.setattr(column_runner, "SHORT", short)
+        program = compile_noisy(circuit, relaxing(), inputs, weights, method="density")
+        taken = forced(program, True, monkeypatch)
+        values = program.expectation([SparsePauliOp(each) for each in strings], x, w)
+        found.append([values, *torch.autograd.grad(values.square().sum(), (x, w))])
+        assert taken == [True]
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
 # ---------------------------------------------------------------------- light cones
 
 
