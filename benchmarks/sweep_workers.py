@@ -8,7 +8,7 @@ processor time of the busier worker and all of the driver's, one behind the othe
 one process. It is what an idle machine with two cores would need at most, and other people's load makes
 all three numbers larger together.
 
-    python benchmarks/sweep_workers.py [--rounds 2] [--epochs 60] [--json results/sweep_workers.json]
+    python benchmarks/sweep_workers.py [--rounds 2] [--epochs 180] [--json results/sweep_workers.json]
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def main() -> None:
     machine.all_cores()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=180)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", nargs=3, metavar=("OUT", "EPOCHS", "COUNT"))
     asked = parser.parse_args()
