@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdm_qiskit.errors import TargetUnavailable
+from qdm_qiskit.errors import InvalidOption, InvalidPlan, TargetUnavailable
 from qdm_qiskit.hardware.ledger.decision_files import DECISIONS, read_decisions
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.routing import StepQuestion, Verdict
@@ -225,6 +225,38 @@ def test_a_damaged_decision_comes_back(server, trained, root):
     check_done(server, run, ["device", "device"])
 
 
+@pytest.mark.slow
+def test_who_goes_on_without_the_policy_can_still_fetch_and_cancel(server, trained, root):
+    run = planned(trained(2), root, "given")
+    server.change(queue_seconds=60.0)
+    policy = Stubborn("device")
+    run.submit(yes=True, detach=True, routing=policy)
+    asked = len(policy.asked)
+    with pytest.raises(InvalidPlan, match="given as an object; give it again"):
+        run.resume()
+    run.collect()
+    run.cancel()
+    assert run.state.state == "cancelled"
+    assert len(policy.asked) == asked
+    server.change(queue_seconds=0.0)
+    run.resume(routing=policy)
+    check_done(server, run, ["device", "device"])
+    run.resume()  # it is done: nobody is asked
+
+
+@pytest.mark.slow
+def test_a_policy_that_the_plan_does_not_name_is_refused(server, trained, root):
+    run = planned(trained(2), root, "limits")
+    other = planned(trained(2), root, None, seed=1)
+    for each, says in ((run, "the routing policy 'limits'"), (other, "no routing policy")):
+        with pytest.raises(InvalidOption, match=says) as caught:
+            each.submit(yes=True, routing=Stubborn("device"))
+        assert "\n" not in str(caught.value)
+    assert server.ledger()["jobs"] == []
+    run.submit(yes=True)
+    check_done(server, run, ["device", "device"])
+
+
 # -- groups ---------------------------------------------------------------------------------------
 
 
@@ -263,3 +295,75 @@ def test_groups_fall_back_where_their_device_dies(server, trained, root):
     check_paid(server, root)
     for each in fleet.runs:
         assert [step.route for step in each.replay().steps] == ["device", "exact"]
+
+
+@pytest.mark.slow
+def test_groups_ask_about_a_job_that_waits(server, trained, root):
+    fleet = in_groups(trained(2), root, groups=2, routing="limits:wait=0.5")
+    slow = fleet.plan.runs[1].run_id
+    server.change(queue_varies={f"{slow}-step-0002": 60.0})
+    fleet.submit(yes=True)
+    assert fleet.state.state == "done"
+    assert fleet.replay().equal
+    check_paid(server, root)
+    found = [[step.route for step in each.replay().steps] for each in fleet.runs]
+    assert found == [["device", "device"], ["exact", "device"]]
+    gone = [each for each in server.ledger()["jobs"] if each["status"] == "Cancelled"]
+    assert [slow in each["tags"][0] for each in gone] == [True]
+    asked = [each for each in read_decisions(root / slow) if each.facts["waited"] is not None]
+    assert [(each.step, each.route) for each in asked] == [(2, "exact")]
+    assert "waited for longer than 0.5 s" in asked[0].reason
+
+
+@pytest.mark.slow
+def test_groups_that_nobody_may_answer_stop_and_go_on(server, trained, root):
+    server.change(queue_length={"ibm_nairobi": 7})
+    fleet = in_groups(trained(2), root, groups=2, routing="limits:queue=5,classical=none")
+    with pytest.raises(
+        TargetUnavailable, match="lets neither the device nor this machine"
+    ) as caught:
+        fleet.submit(yes=True)
+    assert "\n" not in str(caught.value)
+    assert server.ledger()["jobs"] == []
+    for each in fleet.runs:
+        [only] = read_decisions(each.folder)
+        assert (only.route, only.failure) == ("stop", None)  # it is no failure of the device
+    server.change(queue_length={})
+    fleet.resume()
+    assert fleet.state.state == "done"
+    assert fleet.replay().equal
+    check_paid(server, root)
+
+
+@pytest.mark.slow
+def test_groups_whose_device_is_paused_or_fails_ask_at_each_failure(server, trained, root):
+    server.change(paused=["ibm_nairobi"])
+    fleet = in_groups(trained(2), root, groups=2, routing="limits:tries=1")
+    fleet.submit(yes=True)
+    assert fleet.state.state == "done"
+    assert server.ledger()["jobs"] == []
+    assert all(route == "exact" for each in fleet.runs for _, route in routes(each))
+    server.change(paused=[])
+    other = in_groups(trained(2), root, groups=2, seed=1, routing="limits:tries=2")
+    server.fault(job="Failed", path="step-0001", times=50)
+    other.submit(yes=True)
+    assert other.state.state == "done"
+    for each in other.runs:
+        assert routes(each)[1:] == [(1, "device"), (1, "device"), (1, "exact")]
+    check_paid(server, root)
+
+
+@pytest.mark.slow
+def test_groups_ask_one_policy_of_ones_own(server, trained, root):
+    fleet = in_groups(trained(STEPS), root, groups=2, routing="given")
+    with pytest.raises(InvalidPlan, match="give it again"):
+        fleet.submit(yes=True)
+    policy = Stubborn("hold")
+    fleet.submit(yes=True, routing=policy)
+    assert fleet.state.state == "done"
+    assert fleet.replay().equal
+    for each in fleet.runs:
+        found = [step.route for step in each.replay().steps]
+        assert found == ["device", "exact", "device", "hold"]
+    assert len([each for each in policy.asked if each.waited is None]) == 2 * STEPS
+    check_paid(server, root)
