@@ -399,7 +399,10 @@ def markdown(found: dict[str, Any]) -> str:
         f"{cell(each['least_groups_over_synchronous'])} | {cell(each['groups_over_one_job'])} |"
         for name, each in found.items()
     ]
-    lines += ["", *(f"* {name}: {each['queue']}; {each['seeds']} seeds" for name, each in found.items())]
+    lines += [
+        "",
+        *(f"* {name}: {each['queue']}; {each['seeds']} seeds" for name, each in found.items()),
+    ]
     return "\n".join(lines)
 
 

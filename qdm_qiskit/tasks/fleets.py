@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arguments import checked_path, checked_text
 from ..errors import InvalidData, InvalidOption, MissingData
+from ..evaluation.step_decisions import RoutedStep
 from ..execution.devices import DeviceLike
 from ..hardware.ledger.ledger import FILE, Ledger
 from ..hardware.ledger.run_files import IMAGES
@@ -92,6 +93,13 @@ class Fleet:
         with self._ledger() as ledger:
             members = recorded_members(self.plan, ledger)
         return tuple(HardwareRun(self.folder.parent / each.run_id) for each in members)
+
+    @property
+    def decisions(self) -> dict[str, tuple[RoutedStep, ...]]:
+        """Decisions of the routing policy of each run, by its id; empty without a policy."""
+        if self.plan.config.routing is None:
+            return {}
+        return {each.folder.name: each.decisions for each in self.runs}
 
     @property
     def images(self) -> np.ndarray | None:

@@ -215,9 +215,7 @@ class FleetRun:
                 text = str(message).removesuffix(_DETACHED)  # here somebody waits
                 self._progress(Message(f"{plan.target}: {text}"))
 
-            opened = driven_run(
-                plan, tell, self._given, routing=self._routing, look=self._look
-            )
+            opened = driven_run(plan, tell, self._given, routing=self._routing, look=self._look)
             self._runs[run_id] = self._stack.enter_context(opened)
         return self._runs[run_id]
 
