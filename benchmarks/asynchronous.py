@@ -16,7 +16,8 @@ they are, those of the simulated device do not. So the load of the machine makes
 of the disk are left out.
 
 Beside each measured time stands the one that the drawn waits allow: of a schedule that sends each job
-the moment it can, on the same device, without client and polls.
+the moment it can, on the same device, without client and polls. The same schedule is computed of 1,000
+other draws of each queue, and of other numbers of groups.
 
     python benchmarks/asynchronous.py [--seeds 10] [--queues varies] [--json FILE]
 """
@@ -325,6 +326,33 @@ def _raced(chains: list[list[float]], seconds: float) -> float:
 
 
 WAYS = ("one job", "synchronous", "groups")
+DRAWS = 1_000
+
+
+def allowed(queue: Queue, groups: int, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Ratios of the best schedules' times over draws of the waits, with 95 % intervals of the means."""
+    rng = np.random.default_rng(seed)
+    waits = MEDIAN_SECONDS * np.exp(queue.sigma * rng.standard_normal((DRAWS, groups + 1, STEPS)))
+    shots = IMAGES * SHOTS * queue.shot_seconds
+    seconds = JOB_SECONDS + shots / groups
+    rows = []
+    for draw in waits:
+        chains = draw[:groups].tolist()
+        rows.append(
+            (
+                float(draw[groups].sum()) + STEPS * (JOB_SECONDS + shots),
+                sum(
+                    _raced([[wait] for wait in together], seconds)
+                    for together in zip(*chains, strict=True)
+                ),
+                _raced(chains, seconds),
+            )
+        )
+    one_job, together, apart = np.array(rows).T
+    return {
+        "groups_over_synchronous": interval(list(apart / together)),
+        "groups_over_one_job": interval(list(apart / one_job)),
+    }
 
 
 def one(run: Path, name: str, seed: int) -> dict[str, Any]:
@@ -406,6 +434,22 @@ def markdown(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def best_markdown(found: dict[str, Any]) -> str:
+    """The table of what waits allow."""
+    lines = [
+        "| queue | groups | groups / synchronous | groups / one job |",
+        "|---|---:|---|---|",
+    ]
+    for name, groups in found.items():
+        for count, ratios in groups.items():
+            cells = [
+                f"{each['mean']:.3f} [{each['low']:.3f}, {each['high']:.3f}]"
+                for each in ratios.values()
+            ]
+            lines.append(f"| {name} | {count} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure, print and write after each seed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -435,6 +479,14 @@ def main() -> None:
                     sizes = {"images": IMAGES, "steps": STEPS, "groups": GROUPS, "shots": SHOTS}
                     write_json(asked.json, {**about, **sizes, "table": table(runs), "runs": runs})
     print(markdown(table(runs)))
+    best = {
+        name: {str(groups): allowed(queue, groups) for groups in (2, 4, 8, 16)}
+        for name, queue in QUEUES.items()
+    }
+    print(best_markdown(best))
+    if asked.json is not None:
+        kept = json.loads(asked.json.read_text())
+        write_json(asked.json, {**kept, "draws": DRAWS, "allowed": best})
 
 
 if __name__ == "__main__":

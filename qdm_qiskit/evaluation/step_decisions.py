@@ -98,11 +98,13 @@ def _charge(
                 if place < 0:
                     continue  # no decision sent it: a ledger of another root
                 before, seconds = charged[asked[place]], job["seconds_charged"]
-                known = before is not None and seconds is not None
-                charged[asked[place]] = before + float(seconds) if known else None
+                charged[asked[place]] = (
+                    None if before is None or seconds is None else before + float(seconds)
+                )
 
 
 def _estimated(decision: StepDecision) -> float:
     seconds = decision.facts.get("seconds")
-    asked = decision.route == "device" and isinstance(seconds, int | float)
-    return float(seconds) if asked else 0.0
+    if decision.route != "device" or not isinstance(seconds, int | float):
+        return 0.0
+    return float(seconds)
