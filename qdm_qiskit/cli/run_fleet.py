@@ -60,9 +60,10 @@ def plan_shared(
 
 def print_fleet(fleet: Fleet, as_json: bool) -> None:
     """Show where a fleet stands, in words or as JSON."""
+    from ..reports.decision_rows import group_lines
     from ..reports.fleet_render import state_lines
 
-    state = fleet.state
+    state, decided = fleet.state, fleet.decisions
     if as_json:
         runs = [
             {
@@ -72,6 +73,11 @@ def print_fleet(fleet: Fleet, as_json: bool) -> None:
                 "begins_at": each.begins_at,
                 "after": each.after,
                 "given_up": each.retired,
+                **(
+                    {"decisions": [one.to_dict() for one in decided.get(each.run.run_id, ())]}
+                    if decided
+                    else {}
+                ),
             }
             for each in state.members
         ]
@@ -81,6 +87,8 @@ def print_fleet(fleet: Fleet, as_json: bool) -> None:
         return
     for line in state_lines(state):
         typer.echo(line)
+    if any(decided.values()):
+        typer.echo("\n" + "\n".join(group_lines(decided)))
     if state.state == "done":
         typer.echo(f"\nimages     {fleet.folder / 'samples.png'}")
     elif state.state != "planned":
@@ -118,7 +126,7 @@ def report_fleet(
         files = write_hardware_report(page, pictures, folder / each.folder.name, formats)
         [shown] = [file for file in files if file.suffix == ".html"]
         pages.append((f"{each.plan.target}, {each.folder.name}", shown))
-    written = write_fleet_report(fleet.state, fleet.replay(), pages, folder)
+    written = write_fleet_report(fleet.state, fleet.replay(), pages, folder, fleet.decisions)
     if as_json:
         typer.echo(written[0].read_text(), nl=False)
         return

@@ -14,6 +14,7 @@ import typer
 from .budget import ROOT
 
 if TYPE_CHECKING:
+    from ..evaluation.step_decisions import RoutedStep
     from ..hardware.ledger.ledger import RunState
     from ..hardware.run.verify import Verification
     from ..tasks import HardwareRun
@@ -53,9 +54,12 @@ def print_run(run: HardwareRun, as_json: bool) -> None:
     from ..tasks.recorded_runs import states_of
 
     state = states_of([run.folder], lambda text: typer.echo(f"note: {text}", err=True))[0]
-    note, folder = run.note, run.folder
+    note, folder, decided = run.note, run.folder, _decisions(run)
     if as_json:
-        typer.echo(json.dumps({**state_row(state, folder), "note": note}, indent=2))
+        row = {**state_row(state, folder), "note": note}
+        if decided is not None:
+            row["decisions"] = [each.to_dict() for each in decided]
+        typer.echo(json.dumps(row, indent=2))
     else:
         done = state.total_steps - state.step
         typer.echo(f"run        {state.run_id}")
@@ -76,6 +80,23 @@ def print_run(run: HardwareRun, as_json: bool) -> None:
             typer.echo(f"{result[0]:<11}{result[1]}")
         elif state.state == "running":
             typer.echo(f"go on by   {command_line('resume', state.run_id, folder.parent)}")
+        if decided:
+            from ..reports.decision_rows import decision_lines
+
+            typer.echo("\nrouting    who answers each step, and what that cost in QPU seconds")
+            for line in decision_lines(decided):
+                typer.echo(line)
+
+
+def _decisions(run: HardwareRun) -> tuple[RoutedStep, ...] | None:
+    """Return the decisions of a run's policy; None without one, or where its files are damaged."""
+    from ..errors import QdmError
+
+    try:
+        return None if run.plan.routing is None else run.decisions
+    except QdmError as error:  # where the run stands is shown all the same
+        typer.echo(f"note: {error}", err=True)
+        return None
 
 
 def command_line(name: str, run_id: str, root: Path) -> str:

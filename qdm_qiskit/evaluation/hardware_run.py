@@ -12,6 +12,7 @@ from ..arguments import checked_path
 from ..errors import InvalidData, MissingData, QdmError
 from ..files import read_json_object
 from .chip import ChipErrors, chip_errors
+from .step_decisions import routed_steps
 
 if TYPE_CHECKING:
     from ..hardware.plan.run_plan import RunPlan
@@ -109,10 +110,15 @@ class HardwareReport:
     """Shots of each call of each step, and the errors of pilot chains with them and with uniform ones;
     None where all calls have the same, and then not in :meth:`to_dict`."""
 
+    routing: dict[str, Any] | None = None
+    """The routing policy, the number of steps that are answered, and each decision with its cost (see
+    :class:`~qdm_qiskit.evaluation.step_decisions.RoutedStep`); None without a policy, and then not in
+    :meth:`to_dict`."""
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values, with the schema's name."""
         found = {"schema": SCHEMA, **asdict(self)}
-        for name in ("chain", "refit", "training", "shots_of_calls"):
+        for name in ("chain", "refit", "training", "shots_of_calls", "routing"):
             if found[name] is None:
                 del found[name]
         return found
@@ -212,8 +218,24 @@ def hardware_report(
         qnn=qnn,
         training=_training(found),
         shots_of_calls=_shots_of_calls(plan),
+        routing=_routing(found, folder, manifest),
     )
     return report, HardwarePictures(found.trajectory, exact, _chip(plan))
+
+
+def _routing(found: Replay, folder: Path, manifest: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the routing policy and each of its decisions."""
+    plan = found.plan
+    if plan.routing is None:
+        return None
+    jobs = None if manifest is None else manifest["jobs"]
+    return {
+        "policy": plan.routing.text,
+        "package": plan.routing.package or None,
+        "version": plan.routing.version or None,
+        "steps_answered": len(found.steps),
+        "decisions": [each.to_dict() for each in routed_steps(plan, folder, jobs)],
+    }
 
 
 def _measured(found: Replay) -> list[StepReplay]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..evaluation.step_decisions import RoutedStep
 from ..files import write_bytes, write_json, write_text
 from ..hardware.ledger.budget import BudgetState
 from ..hardware.plan.fleet_plan import FLEET, FleetPlan
 from ..hardware.plan.run_plan import RunPlan
 from ..hardware.run.fleet_results import FleetReplay, FleetState
+from .decision_rows import group_lines, group_rows
 
 __all__ = [
     "SCHEMA",
@@ -182,7 +184,11 @@ def state_lines(state: FleetState) -> list[str]:
 
 
 def write_fleet_report(
-    state: FleetState, replayed: FleetReplay, pages: Sequence[tuple[str, Path]], out: Path
+    state: FleetState,
+    replayed: FleetReplay,
+    pages: Sequence[tuple[str, Path]],
+    out: Path,
+    decisions: Mapping[str, Sequence[RoutedStep]] | None = None,
 ) -> list[Path]:
     """Write the page of a fleet: its runs, its images, and whether a replay gives them again.
 
@@ -191,6 +197,7 @@ def write_fleet_report(
         replayed: Its replay.
         pages: Name and page of each run that has one.
         out: Folder of the page.
+        decisions: Decisions of the routing policy of each run, by its id; none without a policy.
 
     Returns:
         The files.
@@ -225,6 +232,8 @@ def write_fleet_report(
             for each in state.members
         ],
     }
+    if decisions:
+        numbers["decisions"] = group_rows(decisions)
     out.mkdir(parents=True, exist_ok=True)
     lines = [f"# {state.fleet_id}", ""]
     lines += ["```", *state_lines(state), "```", "", replayed.sentence(), ""]
@@ -232,6 +241,9 @@ def write_fleet_report(
         files.append(out / "samples.png")
         write_bytes(files[-1], grid_png(np.asarray(replayed.images)))
         lines += ["![All images, by their addresses](samples.png)", ""]
+    if decisions:
+        lines += ["Who answered each step, by the routing policy:", ""]
+        lines += ["```", *group_lines(decisions), "```", ""]
     if pages:
         lines += ["Pages of the runs, each of one device:", ""]
         lines += [f"* [{name}]({page.relative_to(out)})" for name, page in pages]

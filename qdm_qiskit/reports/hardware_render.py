@@ -15,6 +15,7 @@ from ..evaluation.hardware_run import HardwarePictures, HardwareReport
 from ..files import write_together
 from ..pages import Bars, Chart, Curve, Notes, Page, Part, Section, Table, render_page
 from .chips import chip_part
+from .decision_rows import decision_section
 from .figures import check_formats, paper_figures, png_bytes
 from .hardware_figures import draw_report, is_coherent, times_of
 from .page_images import chain_part
@@ -82,7 +83,8 @@ def render_markdown(report: dict[str, Any]) -> str:
             lines.append("| " + " | ".join(name for name, _ in columns) + " |")
             lines.append("|" + "---|" * len(columns))
             for row in rows:
-                lines.append("| " + " | ".join(_cell(row[key]) for _, key in columns) + " |")
+                cells = [_cell(row[key]).replace("|", "\\|") for _, key in columns]
+                lines.append("| " + " | ".join(cells) + " |")
             lines.append("")
     return "\n".join(lines)
 
@@ -226,6 +228,7 @@ def _sections(report: dict[str, Any]) -> list[_Described]:
         ),
         *_error_section(report["steps"]),
         *_shots_section(report),
+        *decision_section(report),
         ("Cost", _cost_sentences(report), _JOB_COLUMNS, report["jobs"]),
         ("Where it ran", _place_sentences(report), (), []),
     ]
@@ -272,7 +275,10 @@ def _step_columns(
 def _headline(report: dict[str, Any]) -> str:
     circuit = report["circuit"]
     success = circuit["expected_success"]
-    steps = f"{len(report['steps'])} of {report['num_steps']} steps"
+    answered = len(report["steps"])
+    if "routing" in report:  # the steps are those of the device alone
+        answered = report["routing"]["steps_answered"]
+    steps = f"{answered} of {report['num_steps']} steps"
     state = "done" if report["done"] else steps
     if report["cancelled"]:
         state = f"cancelled after {steps}"
@@ -346,6 +352,8 @@ def _image_sentences(report: dict[str, Any]) -> list[str]:
 
 
 def _step_sentences(report: dict[str, Any]) -> list[str]:
+    if all(each.get("route", "device") != "device" for each in report["steps"]):
+        return ["The device answered no step, so no distribution is compared."]
     if report["steps"][0]["raw_distance"] is None:
         return [
             "No distributions are compared: an Estimator gives values alone, and circuits of too many "

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arguments import checked_path, checked_text
 from ..errors import InvalidData, InvalidOption, MissingData
+from ..evaluation.step_decisions import RoutedStep
 from ..execution.devices import DeviceLike
 from ..hardware.ledger.ledger import FILE, Ledger
 from ..hardware.ledger.run_files import IMAGES
@@ -22,6 +23,7 @@ from ..hardware.plan.config import PlanConfig
 from ..hardware.plan.fleet_plan import FLEET, FleetPlan, read_fleet
 from ..hardware.plan.prepare import with_found_calibration
 from ..hardware.plan.prepare_fleet import draft_fleet, draft_moved, write_draft
+from ..hardware.plan.routing import RoutingPolicy
 from ..hardware.plan.run_plan import PLAN, RunPlan, read_plan
 from ..hardware.providers.settings import ServiceSettings
 from ..hardware.run.fleet import FleetRun, driven_fleet
@@ -93,6 +95,13 @@ class Fleet:
         return tuple(HardwareRun(self.folder.parent / each.run_id) for each in members)
 
     @property
+    def decisions(self) -> dict[str, tuple[RoutedStep, ...]]:
+        """Decisions of the routing policy of each run, by its id; empty without a policy."""
+        if self.plan.config.routing is None:
+            return {}
+        return {each.folder.name: each.decisions for each in self.runs}
+
+    @property
     def images(self) -> np.ndarray | None:
         """``(count, channels, height, width)`` in [0, 1]; None before all are done."""
         path = self.folder / IMAGES
@@ -112,6 +121,7 @@ class Fleet:
         detach: bool = False,
         progress: Progress = silent,
         settings: ServiceSettings | None = None,
+        routing: RoutingPolicy | None = None,
     ) -> Fleet:
         """Send all runs and work through their chains side by side; this may spend QPU time.
 
@@ -120,6 +130,7 @@ class Fleet:
             detach: True to return when the first job of each device is sent.
             progress: Receives the progress messages.
             settings: Limits and intervals; by default those of the root's ``service.json``.
+            routing: The policy object, for a plan with ``routing="given"``; all groups ask it.
 
         Raises:
             InvalidOption: Without ``yes``; the message states the cost.
@@ -130,10 +141,14 @@ class Fleet:
             raise InvalidOption(
                 f"{fleet_price(self)}; nothing was sent. Send it with submit(..., yes=True)."
             )
-        return self._driven(lambda run: run.go(detach=detach), progress, settings)
+        return self._driven(lambda run: run.go(detach=detach), progress, settings, routing)
 
     def resume(
-        self, *, progress: Progress = silent, settings: ServiceSettings | None = None
+        self,
+        *,
+        progress: Progress = silent,
+        settings: ServiceSettings | None = None,
+        routing: RoutingPolicy | None = None,
     ) -> Fleet:
         """Go on with all runs where they stand, and with images that were about to move.
 
@@ -144,7 +159,7 @@ class Fleet:
         if self.state.state == "planned":
             name = self.folder.name
             raise MissingData(f"Run {name} was not submitted yet; `qdm run submit {name} --yes`.")
-        return self._driven(lambda run: run.go(detach=False), progress, settings)
+        return self._driven(lambda run: run.go(detach=False), progress, settings, routing)
 
     def collect(
         self, *, progress: Progress = silent, settings: ServiceSettings | None = None
@@ -190,6 +205,7 @@ class Fleet:
         work: Callable[[FleetRun], FleetState],
         progress: Progress,
         settings: ServiceSettings | None,
+        routing: RoutingPolicy | None = None,
     ) -> Fleet:
         root = self.folder.parent
         look = look_for(root)
@@ -206,7 +222,9 @@ class Fleet:
             )
             return [write_draft(each, root) for each in drafts]
 
-        with driven_fleet(self.plan, look, replan, progress=progress, settings=settings) as run:
+        with driven_fleet(
+            self.plan, look, replan, progress=progress, settings=settings, routing=routing
+        ) as run:
             work(run)
         return self
 

@@ -11,7 +11,8 @@ from ..archives import read_arrays
 from ..arguments import checked_path
 from ..data import grid_png
 from ..errors import InvalidData, InvalidOption, InvalidPlan, MissingData
-from ..hardware.ledger.ledger import RunState
+from ..evaluation.step_decisions import RoutedStep, routed_steps
+from ..hardware.ledger.ledger import FILE, Ledger, RunState
 from ..hardware.ledger.output_files import read_outputs
 from ..hardware.ledger.run_files import IMAGES
 from ..hardware.ledger.trained_files import TRAINED, read_training
@@ -146,6 +147,28 @@ class HardwareRun:
         """Standard errors of the outputs, of their shape; None where there are none."""
         found = read_outputs(self.folder)
         return None if found is None else found.standard_errors
+
+    @property
+    def decisions(self) -> tuple[RoutedStep, ...]:
+        """Decisions of its routing policy, with their costs by the ledger; none without a policy.
+
+        Raises:
+            InvalidData: If one cannot be read.
+        """
+        plan, root = self.plan, self.folder.parent
+        if plan.routing is None:
+            return ()
+        jobs = None
+        if list(root.glob(f"{FILE}*")):
+            ledger = Ledger.open_to_read(root)
+            try:
+                jobs = [
+                    {**job, "seconds_charged": job["seconds"]}
+                    for job in ledger.jobs(self.folder.name)
+                ]
+            finally:
+                ledger.close()
+        return routed_steps(plan, self.folder, jobs)
 
     def submit(
         self,

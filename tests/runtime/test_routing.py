@@ -5,15 +5,18 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import signal
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from qdm_qiskit.errors import TargetUnavailable
+from qdm_qiskit.errors import InvalidOption, InvalidPlan, TargetUnavailable
 from qdm_qiskit.hardware.ledger.decision_files import DECISIONS, read_decisions
 from qdm_qiskit.hardware.ledger.ledger import Ledger
 from qdm_qiskit.hardware.plan.routing import StepQuestion, Verdict
@@ -225,6 +228,38 @@ def test_a_damaged_decision_comes_back(server, trained, root):
     check_done(server, run, ["device", "device"])
 
 
+@pytest.mark.slow
+def test_who_goes_on_without_the_policy_can_still_fetch_and_cancel(server, trained, root):
+    run = planned(trained(2), root, "given")
+    server.change(queue_seconds=60.0)
+    policy = Stubborn("device")
+    run.submit(yes=True, detach=True, routing=policy)
+    asked = len(policy.asked)
+    with pytest.raises(InvalidPlan, match="given as an object; give it again"):
+        run.resume()
+    run.collect()
+    run.cancel()
+    assert run.state.state == "cancelled"
+    assert len(policy.asked) == asked
+    server.change(queue_seconds=0.0)
+    run.resume(routing=policy)
+    check_done(server, run, ["device", "device"])
+    run.resume()  # it is done: nobody is asked
+
+
+@pytest.mark.slow
+def test_a_policy_that_the_plan_does_not_name_is_refused(server, trained, root):
+    run = planned(trained(2), root, "limits")
+    other = planned(trained(2), root, None, seed=1)
+    for each, says in ((run, "the routing policy 'limits'"), (other, "no routing policy")):
+        with pytest.raises(InvalidOption, match=says) as caught:
+            each.submit(yes=True, routing=Stubborn("device"))
+        assert "\n" not in str(caught.value)
+    assert server.ledger()["jobs"] == []
+    run.submit(yes=True)
+    check_done(server, run, ["device", "device"])
+
+
 # -- groups ---------------------------------------------------------------------------------------
 
 
@@ -263,3 +298,199 @@ def test_groups_fall_back_where_their_device_dies(server, trained, root):
     check_paid(server, root)
     for each in fleet.runs:
         assert [step.route for step in each.replay().steps] == ["device", "exact"]
+
+
+@pytest.mark.slow
+def test_groups_ask_about_a_job_that_waits(server, trained, root):
+    fleet = in_groups(trained(2), root, groups=2, routing="limits:wait=0.5")
+    slow = fleet.plan.runs[1].run_id
+    server.change(queue_varies={f"{slow}-step-0002": 60.0})
+    fleet.submit(yes=True)
+    assert fleet.state.state == "done"
+    assert fleet.replay().equal
+    check_paid(server, root)
+    found = [[step.route for step in each.replay().steps] for each in fleet.runs]
+    assert found == [["device", "device"], ["exact", "device"]]
+    gone = [each for each in server.ledger()["jobs"] if each["status"] == "Cancelled"]
+    assert [slow in each["tags"][0] for each in gone] == [True]
+    asked = [each for each in read_decisions(root / slow) if each.facts["waited"] is not None]
+    assert [(each.step, each.route) for each in asked] == [(2, "exact")]
+    assert "waited for longer than 0.5 s" in asked[0].reason
+
+
+@pytest.mark.slow
+def test_groups_that_nobody_may_answer_stop_and_go_on(server, trained, root):
+    server.change(queue_length={"ibm_nairobi": 7})
+    fleet = in_groups(trained(2), root, groups=2, routing="limits:queue=5,classical=none")
+    with pytest.raises(
+        TargetUnavailable, match="lets neither the device nor this machine"
+    ) as caught:
+        fleet.submit(yes=True)
+    assert "\n" not in str(caught.value)
+    assert server.ledger()["jobs"] == []
+    for each in fleet.runs:
+        [only] = read_decisions(each.folder)
+        assert (only.route, only.failure) == ("stop", None)  # it is no failure of the device
+    server.change(queue_length={})
+    fleet.resume()
+    assert fleet.state.state == "done"
+    assert fleet.replay().equal
+    check_paid(server, root)
+
+
+@pytest.mark.slow
+def test_groups_whose_device_is_paused_or_fails_ask_at_each_failure(server, trained, root):
+    fleet = in_groups(trained(2), root, groups=2, routing="limits:tries=1")
+    server.change(paused=["ibm_nairobi"])
+    fleet.submit(yes=True)
+    assert fleet.state.state == "done"
+    assert server.ledger()["jobs"] == []
+    assert all(route == "exact" for each in fleet.runs for _, route in routes(each))
+    server.change(paused=[])
+    other = in_groups(trained(2), root, groups=2, seed=1, routing="limits:tries=2")
+    server.fault(job="Failed", path="step-0001", times=50)
+    other.submit(yes=True)
+    assert other.state.state == "done"
+    for each in other.runs:
+        assert routes(each)[1:] == [(1, "device"), (1, "device"), (1, "exact")]
+    check_paid(server, root)
+
+
+@pytest.mark.slow
+def test_groups_ask_one_policy_of_ones_own(server, trained, root):
+    fleet = in_groups(trained(STEPS), root, groups=2, routing="given")
+    with pytest.raises(InvalidPlan, match="give it again"):
+        fleet.submit(yes=True)
+    policy = Stubborn("hold")
+    fleet.submit(yes=True, routing=policy)
+    assert fleet.state.state == "done"
+    assert fleet.replay().equal
+    for each in fleet.runs:
+        found = [step.route for step in each.replay().steps]
+        assert found == ["device", "exact", "device", "hold"]
+    assert len([each for each in policy.asked if each.waited is None]) == 2 * STEPS
+    check_paid(server, root)
+
+
+@pytest.mark.slow
+def test_more_groups_than_images_of_each(server, trained, root):
+    fleet = in_groups(trained(2), root, groups=5)
+    assert [len(each.images) for each in fleet.plan.runs] == [1] * 5
+    fleet.submit(yes=True)
+    assert fleet.state.state == "done"
+    # Two images may have the same circuits, each in a job of its own group: paid once by its tag.
+    found = server.ledger()
+    assert {each["paid"] for each in found["by_tag"].values()} == {1}
+    assert len(found["by_tag"]) == 5 * 2
+
+
+# -- groups that are killed -------------------------------------------------------------------------
+
+KILLS = 12
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A routed run in groups that nobody has sent."""
+
+    name: str
+    template: Path
+
+    def again(self, root: Path) -> Path:
+        """Copy it into a root of its own."""
+        # A killed process needs some time to come back, and what it sent may come before that.
+        make_root(root, grace_seconds=3.0)
+        for each in self.template.iterdir():
+            shutil.copytree(each, root / each.name)
+        return root
+
+    def call(self, root: Path) -> str:
+        """What goes on with it."""
+        found = Fleet(root / self.name).state.state
+        return "submit-fleet" if found == "planned" else "resume-fleet"
+
+
+def groups_of(run: Path, folder: Path, routing: str) -> Groups:
+    made = in_groups(run, make_root(folder / "plans"), groups=2, routing=routing)
+    for each in (made.folder, *(run.folder for run in made.runs)):
+        shutil.copytree(each, folder / "template" / each.name)
+    return Groups(made.folder.name, folder / "template")
+
+
+def check_groups(server: LocalServer, root: Path, groups: Groups) -> list[list[str]]:
+    """The groups are done, replays give their images, all was paid once; who answered each step."""
+    fleet = Fleet(root / groups.name)
+    assert fleet.state.state == "done"
+    assert fleet.replay().equal
+    assert all(each.clean for each in fleet.verify())
+    check_paid(server, root)
+    return [[step.route for step in each.replay().steps] for each in fleet.runs]
+
+
+def killed_at_random(
+    server: LocalServer, forge: Forge, groups: Groups, root: Path, rng: random.Random, most: float
+) -> int:
+    """Kill the processes of a run at random moments until one of them ends; return the kills."""
+    kills = 0
+    while True:
+        pid, out = forge.start(groups.call(root), root, groups.name)
+        time.sleep(rng.uniform(0.0, most))
+        forge.kill(pid)
+        status = forge.wait(pid)
+        if status != -signal.SIGKILL:
+            assert status == 0, out.with_suffix(".err").read_text()[-2000:]
+            return kills
+        kills += 1
+        if kills >= KILLS:
+            forge.finish(groups.call(root), root, groups.name)
+            return kills
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_groups_whose_device_dies_half_way_are_killed_at_random(
+    server, forge, trained, tmp_path, seed
+):
+    groups = groups_of(trained(STEPS - 1), tmp_path, "limits:tries=1")
+    rng, seconds, expected, charged = random.Random(seed), 0.0, None, 0.0
+    for number in range(2):
+        root = groups.again(tmp_path / f"root-{number}")
+        prepared(server)
+        if expected is None:
+            began = time.monotonic()
+            forge.finish("submit-fleet", root, groups.name)
+            seconds = time.monotonic() - began
+        else:
+            assert killed_at_random(server, forge, groups, root, rng, 0.6 * seconds) > 0
+        found = check_groups(server, root, groups)
+        assert found == [["device", "exact", "device"]] * 2
+        images = Fleet(root / groups.name).images
+        if expected is None:
+            expected, charged = images, server.ledger()["charged_seconds"]
+        np.testing.assert_array_equal(images, expected)
+        assert server.ledger()["charged_seconds"] == pytest.approx(charged, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_groups_whose_jobs_wait_too_long_are_killed_at_random(server, forge, trained, tmp_path):
+    """Who answers depends on the moments of the kills; what is paid and recorded must fit."""
+    groups = groups_of(trained(STEPS - 1), tmp_path, "limits:wait=1.0")
+    root = groups.again(tmp_path / "root")
+    server.change(queue_varies={"*": 1.0})
+    assert killed_at_random(server, forge, groups, root, random.Random(7), 4.0) > 0
+    check_groups(server, root, groups)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("side", SIDES)
+def test_groups_are_killed_at_the_decision_to_fall_back(server, forge, trained, tmp_path, side):
+    groups = groups_of(trained(STEPS - 1), tmp_path, "limits:tries=1")
+    root = groups.again(tmp_path / "root")
+    prepared(server)
+    pid, out = forge.start("submit-fleet", root, groups.name, kill=[5, side, "routed"])
+    assert forge.wait(pid) == -signal.SIGKILL, out.with_suffix(".err").read_text()[-2000:]
+    forge.finish(groups.call(root), root, groups.name)
+    assert check_groups(server, root, groups) == [["device", "exact", "device"]] * 2

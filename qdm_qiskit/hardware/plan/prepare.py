@@ -291,7 +291,7 @@ def _shared(
 ) -> tuple[PlanConfig, np.ndarray, np.ndarray | None]:
     """Return options, states and labels of a share's images alone."""
     rows = list(share.images)
-    config = replace(config, num_images=len(rows))
+    config = replace(config, num_images=len(rows), groups=1)  # it is one of them
     if share.begins_at:  # the chain went step by step before
         config = replace(config, chain="steps")
     found = x[rows] if state is None else state.astype(x.dtype, copy=False)

@@ -19,6 +19,7 @@ from ...errors import (
     BudgetExceeded,
     CalibrationMismatch,
     InvalidData,
+    InvalidOption,
     JobFailed,
     QdmError,
     SubmissionUncertain,
@@ -34,7 +35,7 @@ from ..ledger.schema import State
 from ..ledger.stored_files import StoredFiles
 from ..ledger.trained_files import TRAINING, write_trained
 from ..plan.calls import JobPlan
-from ..plan.routing import RoutingPolicy, Verdict
+from ..plan.routing import GIVEN, RoutingPolicy, Verdict
 from ..plan.run_plan import PLAN, StepPlan, write_plan
 from ..plan.types import Look
 from ..providers.base import Provider
@@ -131,6 +132,7 @@ class DrivenRun:
             self._settle_late()
             return self._state()
         self._check_options()
+        self._check_policy()
         first_time = state.state == "planned"
         jobs = self._open(detach)
         jobs.settle()
@@ -312,7 +314,7 @@ class DrivenRun:
                 return
             waiting = self.waiting()
             if waiting and all(each.queued for each in waiting):
-                self._impatient(max(each.seconds for each in waiting))
+                self.impatient(max(each.seconds for each in waiting))
             if waiting or self._state().step == reached:
                 time.sleep(self._settings.poll_seconds)
 
@@ -337,14 +339,24 @@ class DrivenRun:
             return router.failures < self._settings.job_attempts
         return self._take_over(router, verdict, reason)
 
-    def _impatient(self, seconds: float) -> None:
-        """Ask the routing policy about a job that waits; take its step over if it says so."""
+    def impatient(self, seconds: float) -> bool:
+        """Ask the routing policy about a job that waits; take its step over if it says so.
+
+        Args:
+            seconds: Time that the job has waited in the queue.
+
+        Returns:
+            True if the step is taken over; False if the job is waited for, or there is no policy.
+
+        Raises:
+            PolicyStops: If the policy lets nobody answer.
+            SubmissionUncertain, ServiceUnavailable: As :meth:`fall_back`.
+        """
         router = self._router
         if router is None or router.step is None:
-            return
+            return False
         verdict = router.ask(waited=seconds)
-        if verdict.route != "device":
-            self._take_over(router, verdict, None)
+        return verdict.route != "device" and self._take_over(router, verdict, None)
 
     def _take_over(self, router: Router, verdict: Verdict, failure: str | None) -> bool:
         """Answer a step here, once it is certain that no job of it can run; not if its counts came.
@@ -599,6 +611,18 @@ class DrivenRun:
         device = parse_target(self._plan.target)
         if device.backend is not None:
             named_device(device.backend)
+
+    def _check_policy(self) -> None:
+        """Refuse a policy object that the plan has no place for, and a run that lacks its own."""
+        record = self._plan.routing
+        if self._routing is not None and (record is None or record.text != GIVEN):
+            asked = "no routing policy" if record is None else f"the routing policy '{record.text}'"
+            raise InvalidOption(
+                f"The plan of run {self._plan.run_id} has {asked}; leave routing out, or plan with "
+                "routing='given'."
+            )
+        if self._router is not None:
+            self._router.check()
 
     @contextmanager
     def _failing(self) -> Iterator[None]:

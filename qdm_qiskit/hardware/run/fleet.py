@@ -34,6 +34,7 @@ from ..ledger.run_files import calibration_names, counts_path
 from ..plan.fleet_plan import FleetPlan
 from ..plan.planned_files import read_inputs
 from ..plan.prepare import with_found_calibration
+from ..plan.routing import RoutingPolicy
 from ..plan.run_plan import RunPlan, read_plan
 from ..plan.types import Look
 from ..providers.context import paying_budget
@@ -43,6 +44,7 @@ from .commands import driven_run
 from .driver import DrivenRun, Waiting
 from .fleet_results import FleetState, fleet_state, is_finished, write_results
 from .replay import recorded_state
+from .router import PolicyStops
 
 __all__ = [
     "LOOKS",
@@ -70,6 +72,7 @@ def driven_fleet(
     *,
     progress: Progress = silent,
     settings: ServiceSettings | None = None,
+    routing: RoutingPolicy | None = None,
 ) -> Iterator[FleetRun]:
     """Yield a fleet, with its ledger open and locked against other processes.
 
@@ -79,6 +82,7 @@ def driven_fleet(
         replan: Function that plans the open images of a failed device on others.
         progress: Receives what happens, in words.
         settings: Limits and intervals; by default those of the root's ``service.json``.
+        routing: The policy object, for a plan whose routing is ``given``; all runs ask this one.
 
     Raises:
         LedgerBusy: If another process drives this fleet, or one of its runs.
@@ -91,7 +95,7 @@ def driven_fleet(
             fleet.fleet_id, plan_sha256=fleet.content_sha256, members=list(fleet.members())
         )
         with ledger.run_lock(fleet.fleet_id), ExitStack() as stack:
-            yield FleetRun(fleet, ledger, look, replan, stack, progress, settings)
+            yield FleetRun(fleet, ledger, look, replan, stack, progress, settings, routing)
     finally:
         ledger.close()
 
@@ -109,9 +113,10 @@ class FleetRun:
         stack: ExitStack,
         progress: Progress,
         settings: ServiceSettings | None,
+        routing: RoutingPolicy | None,
     ) -> None:
         self._fleet, self._ledger, self._look = fleet, ledger, look
-        self._replan = replan
+        self._replan, self._routing = replan, routing
         self._stack, self._progress, self._given = stack, progress, settings
         self._root = fleet.folder.parent
         self._settings = settings or read_settings(self._root)
@@ -210,7 +215,7 @@ class FleetRun:
                 text = str(message).removesuffix(_DETACHED)  # here somebody waits
                 self._progress(Message(f"{plan.target}: {text}"))
 
-            opened = driven_run(plan, tell, self._given, look=self._look)
+            opened = driven_run(plan, tell, self._given, routing=self._routing, look=self._look)
             self._runs[run_id] = self._stack.enter_context(opened)
         return self._runs[run_id]
 
@@ -263,11 +268,16 @@ class FleetRun:
         failed = self._failed_jobs(run_id)
         try:
             return self._attended(run_id)
+        except PolicyStops as error:  # nobody may answer: no failure of the device
+            self._stuck[run_id] = error
+            return False
         except JobFailed as error:
             # Cancelled by somebody, whose will it is; or paid, and its results cannot be used.
             if error.cancelled or self._failed_jobs(run_id) == failed:
                 self._stuck[run_id] = error
                 return False
+            if self._decides(run_id):
+                return self._fell_back(run_id, error)
             self._failures[run_id] = self._failures.get(run_id, 0) + 1
             free = all(
                 each["seconds"] == 0.0
@@ -279,8 +289,10 @@ class FleetRun:
             return self._give_up(run_id, error)
         except (TargetUnavailable, JobRefused) as error:
             return self._give_up(run_id, error)
-        except (ServiceUnavailable, SubmissionUncertain) as error:
-            self._stuck[run_id] = error  # its job may exist: nothing moves until that is known
+        except (ServiceUnavailable, SubmissionUncertain, BudgetExceeded) as error:
+            # Its job may exist, and nothing moves until that is known; or a policy insists on a
+            # device that no budget pays.
+            self._stuck[run_id] = error
             return False
 
     def _failed_jobs(self, run_id: str) -> int:
@@ -296,12 +308,20 @@ class FleetRun:
                 self._progress(Message(f"{self._plan(run_id).target}: {waiting[0].part} {told}"))
             self._check_wait(run_id, waiting)
             if all(each.queued for each in waiting):
+                if run.impatient(max(each.seconds for each in waiting)):
+                    return True
                 self._check_device(run_id)
             return False
-        self._check_device(run_id)
+        if not self._decides(run_id):  # else the policy is told what the device says
+            self._check_device(run_id)
         before = self._reached(run_id)
         run.go(detach=True)
         return self._reached(run_id) != before
+
+    def _decides(self, run_id: str) -> bool:
+        """Return True if a routing policy is asked about each failure, and not another device."""
+        plan = self._plan(run_id)
+        return plan.routing is not None and set(self._others()) <= {plan.target}
 
     def _reached(self, run_id: str) -> tuple[object, ...]:
         state = self._ledger.run_state(run_id)

@@ -12,7 +12,6 @@ from ...errors import (
     BudgetExceeded,
     InvalidExtension,
     InvalidPlan,
-    QdmError,
     ServiceUnavailable,
     TargetUnavailable,
 )
@@ -63,7 +62,6 @@ class Router:
         look: Function that looks at the target, for its queue; None where nobody can ask.
 
     Raises:
-        InvalidPlan: If the plan's policy is an object, and none is given.
         InvalidData: If a recorded decision cannot be read.
     """
 
@@ -74,19 +72,39 @@ class Router:
         assert record is not None
         self._run, self._plan, self._look = run, run.plan, look
         self._name = record.text
-        if record.text == GIVEN:
-            if given is None:
-                raise InvalidPlan(
-                    f"Run {run.run_id} asks a routing policy that was given as an object; give it "
-                    "again: submit(..., routing=policy)."
-                )
-            self._policy = checked_policy(given, GIVEN)
+        self._given = given
+        if given is not None and record.text == GIVEN:
             kind = type(given)
             self._name = f"{GIVEN}:{kind.__module__}.{kind.__qualname__}"[:200]
-        else:
-            self._policy = policy_of(record.text)
+        self._made: RoutingPolicy | None = None
         self._decisions = list(read_decisions(run.plan.folder))
         self._at: _Asked | None = None
+
+    def check(self) -> None:
+        """Refuse a policy that cannot be asked; what is decided can be followed without one.
+
+        Raises:
+            InvalidPlan: If the plan's policy is an object, and none is given.
+            InvalidOption: If the object has no ``decide``.
+            UnknownName: If no installed package brings the policy any more.
+        """
+        _ = self._policy
+
+    @property
+    def _policy(self) -> RoutingPolicy:
+        if self._made is None:
+            record = self._plan.routing
+            assert record is not None
+            if record.text != GIVEN:
+                self._made = policy_of(record.text)
+            elif self._given is None:
+                raise InvalidPlan(
+                    f"Run {self._run.run_id} asks a routing policy that was given as an object; give "
+                    "it again: submit(..., routing=policy)."
+                )
+            else:
+                self._made = checked_policy(self._given, GIVEN)
+        return self._made
 
     @property
     def step(self) -> int | None:
@@ -150,20 +168,23 @@ class Router:
         Raises:
             InvalidExtension: If another package's policy fails.
         """
-        question = self._question(failure, waited)
+        question, policy = self._question(failure, waited), self._policy
         self._told = question
         try:
-            found = self._policy.decide(question)
-        except QdmError:
-            raise
-        except Exception as error:  # a user's code may raise anything
+            found = policy.decide(question)
+            if isinstance(found, Verdict):
+                found = Verdict(found.route, found.reason)  # checked, whatever class it had
+        # A user's code may raise anything. An error of ours, too, is then one of the policy: a
+        # JobFailed that it raises is no failure of the device.
+        except Exception as error:
             raise InvalidExtension(
                 f"Routing policy '{self._name}' fails at step t={question.step}: "
-                f"{type(error).__name__}: {' '.join(str(error).split())}."
+                f"{type(error).__name__}: {' '.join(_text_of(error).split())[:300].rstrip('.')}."
             ) from error
         if not isinstance(found, Verdict):
             raise InvalidExtension(
-                f"Routing policy '{self._name}' answers with a Verdict, got {type(found).__name__}."
+                f"Routing policy '{self._name}' answers with a Verdict, got "
+                f"{type(found).__name__:.80}."
             )
         known = question.exact_allowed, question.hold_error is not None
         if (found.route == "exact" and not known[0]) or (found.route == "hold" and not known[1]):
@@ -283,3 +304,10 @@ class Router:
                 break
             count += 1
         return count
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # also its __str__ is a user's code
+        return "no message"
