@@ -33,7 +33,7 @@ def system(
 
     Example:
 
-        qdm report system runs/first hardware_runs --out tables
+        qdm report system runs/first runs/first/noisy --out reports
     """
     from ..files import check_writable
     from ..reports.system_render import system_json, system_tables, system_width, write_system

@@ -14,6 +14,8 @@ __all__ = ["JobTime", "RunTimes", "run_times"]
 
 _STOPS = ("planned", "interrupted", "run-failed", "run-cancelled", "run-done")
 """Events after which nobody is at work, until the next one."""
+_BEGINS = ("reserved", "run-running", "intended", "sending")
+"""Events of work; others come of looking, too."""
 _OPENS = ("sending", "submitted")
 _CLOSES = ("collected", "job-failed", "job-cancelled", "dropped")
 
@@ -99,7 +101,7 @@ def run_times(journal: Sequence[Mapping[str, Any]], *, in_process: bool) -> RunT
         tag = str(event.detail.get("tag", ""))
         if before is not None and begun:
             parts[_part_of(before, event, bool(out))] += max(0.0, event.at - before.at)
-        begun = begun or event.kind not in ("planned", "fleet-planned", "claimed")
+        begun = begun or event.kind in _BEGINS
         if event.kind in _OPENS:
             out.setdefault(tag, event.at)
         elif event.kind in _CLOSES and tag in out:

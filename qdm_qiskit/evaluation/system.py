@@ -78,14 +78,14 @@ class SystemReport:
         return found
 
     def unknown(self) -> list[str]:
-        """Return a line for each row that no run has a value for, with the reasons."""
-        lines = []
+        """Return a line for each reason why rows have no value in any run, with these rows."""
+        found: dict[str, list[str]] = {}
         for rows in ROWS.values():
             for row in rows:
                 if not self._has(row):
-                    why = dict.fromkeys(run.why(row.key) for run in self.runs)
-                    lines.append(f"{row.title}: {'; '.join(why)}")
-        return lines
+                    why = "; ".join(dict.fromkeys(run.why(row.key) for run in self.runs))
+                    found.setdefault(why, []).append(row.title)
+        return [f"{', '.join(titles)}: {why}" for why, titles in found.items()]
 
     def notes(self) -> list[str]:
         """Return sentences on stability, reproducibility, and what values mean."""

@@ -65,7 +65,9 @@ def hardware_run(
     per(values, "qpu_planned", qpu_planned_step="steps", qpu_planned_image="images")
     times = None
     notes: list[str] = []
-    if manifest is None:
+    begun = manifest is not None and manifest.get("state") != "planned"
+    if manifest is None or not begun:
+        state = state if manifest is None else "planned"
         missing |= dict.fromkeys(("jobs", "executions", "shots", "qpu_charged"), _NOT_RUN)
     else:
         try:
@@ -91,7 +93,7 @@ def hardware_run(
         "total_seconds": {"seconds_step": "steps", "seconds_image": "images"},
     }
     for whole, parts in shares.items():
-        if manifest is not None and state != "done":
+        if begun and state != "done":
             missing |= dict.fromkeys(parts, _OPEN)
         else:
             per(values, whole, **parts)

@@ -267,6 +267,8 @@ def _history(folder: Path) -> list[dict[str, Any]]:
 
 def _of_transpile_report(folder: Path, missing: dict[str, str]) -> dict[str, Value]:
     """Return the device facts of the run's own transpile report, if it is of one device."""
+    from .transpile import SCHEMA as TRANSPILE_SCHEMA
+
     rows = (
         *("device", "device_qubits", "depth", "two_qubit_gates", "circuit_seconds"),
         *("gate_success", "expected_success", "idle_success"),
@@ -275,7 +277,7 @@ def _of_transpile_report(folder: Path, missing: dict[str, str]) -> dict[str, Val
     found = []
     for path in sorted((folder / "report").glob("*.json")):
         content = read_json_object(path)
-        if content.get("schema") == "transpile-report/1":
+        if content.get("schema") == TRANSPILE_SCHEMA:
             found += [each for each in content.get("backends", []) if isinstance(each, dict)]
     if len(found) != 1:
         why = "not transpiled" if not found else "transpiled for several devices"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -29,7 +30,7 @@ class SpreadRow:
     std: float
     """Sample standard deviation, with ``count - 1`` below."""
     low: float
-    """Lower end of the 95 % interval of the mean, by Student's t."""
+    """Lower end of the 95 % interval of the mean, by Student's t, cut to what the metric can be."""
     high: float
 
     @property
@@ -121,8 +122,8 @@ def spreads(runs: Sequence[SystemRun]) -> tuple[Spread, ...]:
         runs: Runs.
 
     Returns:
-        One for each set of two runs or more that differ in that alone. Where two of a set are
-        repeats of each other, both count.
+        One for each set of two runs or more that differ in that alone. Of runs that repeat each
+        other the first counts for its seed, or its calibration.
     """
     ways: tuple[tuple[Over, Callable[[SystemRun], Any], Callable[[SystemRun], Any]], ...] = (
         ("seeds", lambda e: (e.addressed.options, e.addressed.device), lambda e: e.addressed.seeds),
@@ -134,12 +135,15 @@ def spreads(runs: Sequence[SystemRun]) -> tuple[Spread, ...]:
         ),
         ("repeats", lambda e: e.addressed, lambda e: e.name),
     )
-    return tuple(
-        _spread(over, group)
-        for over, same, differs in ways
-        for group in _groups(runs, same)
-        if len({differs(each) for each in group}) > 1
-    )
+    found = []
+    for over, same, differs in ways:
+        for group in _groups(runs, same):
+            first: dict[Any, SystemRun] = {}
+            for each in group:
+                first.setdefault(differs(each), each)
+            if len(first) > 1:
+                found.append(_spread(over, list(first.values())))
+    return tuple(found)
 
 
 def _groups(
@@ -154,7 +158,7 @@ def _groups(
 
 def _spread(over: Over, group: Sequence[SystemRun]) -> Spread:
     varying, constant = [], []
-    for row, of in _numbers(group):
+    for row, of, (least, most) in _numbers(group):
         values = np.array([of[each.name] for each in group if each.name in of], dtype=np.float64)
         if len(values) < 2 or not np.isfinite(values).all():
             continue
@@ -170,8 +174,8 @@ def _spread(over: Over, group: Sequence[SystemRun]) -> Spread:
                 count=len(values),
                 mean=mean.value,
                 std=float(values.std(ddof=1)),
-                low=mean.low,
-                high=mean.high,
+                low=max(least, mean.low),
+                high=min(most, mean.high),
             )
         )
     return Spread(
@@ -182,12 +186,18 @@ def _spread(over: Over, group: Sequence[SystemRun]) -> Spread:
     )
 
 
-def _numbers(group: Sequence[SystemRun]) -> Iterator[tuple[SystemRow, Mapping[str, float]]]:
-    """Return rows with the numbers of the runs that have one, losses and evaluations last."""
+def _numbers(
+    group: Sequence[SystemRun],
+) -> Iterator[tuple[SystemRow, Mapping[str, float], tuple[float, float]]]:
+    """Return rows with the numbers of the runs that have one, and the ends of what these can be.
+
+    Losses and evaluations come last.
+    """
     for rows in ROWS.values():
         for row in rows:
             found = {each.name: each.values.get(row.key) for each in group}
-            yield row, {k: float(v) for k, v in found.items() if isinstance(v, int | float)}
+            numbers = {k: float(v) for k, v in found.items() if isinstance(v, int | float)}
+            yield row, numbers, (0.0, 1.0 if row.unit == "share" else math.inf)
     for key in dict.fromkeys(key for each in group for key in each.quality):
         of = {each.name: each.quality[key] for each in group if key in each.quality}
-        yield SystemRow(key, key), of
+        yield SystemRow(key, key), of, (-math.inf, math.inf)
