@@ -65,6 +65,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .tasks import sample as sample
     from .tasks import set_budget as set_budget
     from .tasks import submit as submit
+    from .tasks import system_metrics as system_metrics
     from .tasks import train as train
     from .training import RunConfig as RunConfig
     from .training import TrainingConfig as TrainingConfig
@@ -119,6 +120,7 @@ _HOMES = {
     "Provider": "hardware.providers.base",
     "budget": "tasks",
     "set_budget": "tasks",
+    "system_metrics": "tasks",
     # the engine
     "compile_circuit": "engine",
     "compile_noisy": "engine",

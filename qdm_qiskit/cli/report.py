@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import pictures
+from . import pictures, system
 from .figure_formats import FormatOption, formats_of
 from .models import JsonOption, SetOption
 from .worker_options import DaskOption, WorkersOption, showing_progress, stoppable
@@ -28,8 +28,9 @@ __all__ = [
     "transpile",
 ]
 
-app = typer.Typer(help="Reports, before anything is paid for.", no_args_is_help=True)
+app = typer.Typer(help="Reports, before anything is paid for and after.", no_args_is_help=True)
 app.command("pictures")(pictures.pictures)
+app.command("system")(system.system)
 
 
 def _devices_and_folder(

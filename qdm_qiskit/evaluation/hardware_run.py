@@ -26,6 +26,7 @@ __all__ = [
     "HardwareReport",
     "JobCost",
     "hardware_report",
+    "manifest_so_far",
     "qnn_numbers",
     "read_manifest",
 ]
@@ -165,7 +166,7 @@ def hardware_report(
             f"Run {plan.run_id} has no finished step to report; `qdm run resume {plan.run_id}`."
         )
     path = folder / MANIFEST
-    manifest = read_manifest(path) if path.exists() else _manifest_so_far(plan)
+    manifest = read_manifest(path) if path.exists() else manifest_so_far(plan)
     qnn = None if plan.qnn is None else qnn_numbers(found)
     exact = found.trajectory
     if qnn is None and plan.training is None:
@@ -343,7 +344,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return content
 
 
-def _manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
+def manifest_so_far(plan: RunPlan) -> dict[str, Any] | None:
     """Return the manifest that an unfinished run would have now; None where the ledger is not."""
     from ..hardware.ledger.ledger import FILE, Ledger
     from ..hardware.providers.context import RunContext

@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 import torch
 from qiskit import QuantumCircuit
+from qiskit.providers import BackendV2
 from torch import Tensor
 
 from ..circuits.loaders import loader_name
@@ -29,6 +30,7 @@ from ..models import CircuitDenoiser, Denoiser
 from ..progress import Progress, silent
 from ..training.targets.device import Place
 from ..transpiling.cost import CircuitCost
+from ..transpiling.qubit_times import qubit_times
 from .call_targets import (
     EngineShots,
     KeptCircuits,
@@ -362,7 +364,7 @@ class DevicePredictor:
         several, ``calls`` holds both for each layer, with the readout, its circuits and the content
         that calls share.
         """
-        layers = [_layer_entry(each) for each in self.prepared.values()]
+        layers = [_layer_entry(each, self.runner.backend) for each in self.prepared.values()]
         found: dict[str, Any] = {"runner": self.runner.metadata}
         if self.estimator is not None:
             found["estimator"] = self.estimator.records
@@ -385,9 +387,10 @@ class DevicePredictor:
         }
 
 
-def _layer_entry(prepared: PreparedCircuit) -> dict[str, Any]:
+def _layer_entry(prepared: PreparedCircuit, device: BackendV2) -> dict[str, Any]:
     cost, tiling = prepared.cost, prepared.tiling
     tiles = {} if tiling is None else {"tiles": tiling.to_dict()}
+    times = None if cost is None else qubit_times(prepared.circuits[0], device.target).record()
     return {
         **tiles,
         "layout": {
@@ -400,6 +403,11 @@ def _layer_entry(prepared: PreparedCircuit) -> dict[str, Any]:
             "depth": prepared.isa.depth(),
             "expected_success": None if cost is None else cost.expected_success,
             "duration_seconds": None if cost is None else cost.duration_seconds,
+            "gate_success": None if cost is None else cost.gate_success,
+            "idle_success": None if cost is None else cost.idle_success,
+            "logical_qubits": prepared.logical.num_qubits,
+            # Of one circuit; on tiles several stand side by side.
+            "qubit_times": times,
         },
     }
 

@@ -12,20 +12,20 @@ A two-qubit gate is also counted in CNOTs: how many CNOTs, with free one-qubit g
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Bit, CircuitInstruction
+from qiskit.circuit import CircuitInstruction
 from qiskit.transpiler import InstructionProperties
 from qiskit.transpiler import Target as DeviceTarget
-from qiskit.utils.units import apply_prefix
 
 from ..arguments import of_kind
 from ..circuits.delays import check_lengths
 from ..errors import UnsupportedCircuit
 from .channels import gate_success, relaxation_fidelity
+from .qubit_times import operations, qubit_times
 from .roots import with_roots_as_matrices
 
 __all__ = [
@@ -154,7 +154,7 @@ def circuit_cost(isa: QuantumCircuit, target: DeviceTarget) -> CircuitCost:
     check_lengths(isa, "what a circuit costs depends on it")
     gates_succeed, readout = 1.0, []
     found: dict[tuple[str, tuple[int, ...]], float] = {}  # a circuit has few of them, often
-    for instruction, qubits in _operations(isa):
+    for instruction, qubits in operations(isa):
         name = instruction.operation.name
         if name in _FREE or (name == "id" and name not in target.operation_names):
             continue
@@ -211,11 +211,6 @@ def _is_two_qubit_gate(instruction: CircuitInstruction) -> bool:
     return len(instruction.qubits) == 2 and instruction.operation.name != "barrier"
 
 
-def _operations(isa: QuantumCircuit) -> Iterator[tuple[CircuitInstruction, tuple[int, ...]]]:
-    for instruction in isa.data:
-        yield instruction, tuple(isa.find_bit(q).index for q in instruction.qubits)
-
-
 def _properties(
     target: DeviceTarget, name: str, qubits: tuple[int, ...], isa: QuantumCircuit
 ) -> InstructionProperties:
@@ -227,40 +222,12 @@ def _properties(
     return (target[name] or {}).get(qubits) or InstructionProperties()
 
 
-def _duration(
-    instruction: CircuitInstruction, qubits: tuple[int, ...], target: DeviceTarget
-) -> float | None:
-    """Seconds that an instruction takes; None where the device does not say."""
-    operation = instruction.operation
-    if operation.name == "barrier":
-        return 0.0
-    if operation.name == "delay":
-        if operation.unit == "dt":
-            return None if target.dt is None else operation.duration * target.dt
-        return apply_prefix(operation.duration, operation.unit)
-    properties = (target[operation.name] or {}).get(qubits)
-    return None if properties is None else properties.duration
-
-
 def _schedule(isa: QuantumCircuit, target: DeviceTarget) -> tuple[float | None, float | None]:
-    """Start each instruction as soon as its bits are free: total seconds, and idle success."""
-    free: dict[Bit, float] = {}
-    idle: dict[int, float] = {}
-    for instruction, qubits in _operations(isa):
-        seconds = _duration(instruction, qubits, target)
-        if seconds is None:
-            return None, None
-        bits = (*instruction.qubits, *instruction.clbits)
-        start = max((free.get(bit, 0.0) for bit in bits), default=0.0)
-        for bit, qubit in zip(instruction.qubits, qubits, strict=True):
-            # A qubit is in its ground state, and cannot decay, until its first operation.
-            waits = seconds if instruction.operation.name == "delay" else 0.0
-            if qubit in idle:
-                idle[qubit] += start - free[bit] + waits
-            elif instruction.operation.name not in ("barrier", "delay"):
-                idle[qubit] = 0.0
-        free.update(dict.fromkeys(bits, start + seconds))
-    return max(free.values(), default=0.0), _idle_success(idle.items(), target)
+    """Total seconds of the as-soon-as-possible schedule, and idle success."""
+    times = qubit_times(isa, target)
+    if times.seconds is None:
+        return None, None
+    return times.seconds, _idle_success(times.idle.items(), target)
 
 
 def _idle_success(idle: Iterable[tuple[int, float]], target: DeviceTarget) -> float | None:

@@ -72,6 +72,8 @@ CASES = [
     (f"{SAMPLE} --mitigation m4", "mitigation is one of none, m3"),
     ("report transpile eeqdm --backend fake_torin --out new", "Did you mean 'fake_torino'"),
     ("report transpile eqdm --out new", "Did you mean 'eeqdm'"),
+    ("report system nowhere --out new", "There is no folder nowhere"),
+    ("report system . --watts 0 --out new", "watts is a power above 0.*got 0"),
     ("report transpile eeqdm --format sgv --out new", "no format of figures called 'sgv'.*svg"),
     ("compare eeqdm --format png --out new", "no format of figures called 'png'"),
     ("sweep --model eeqdm --format eps --out new", "no format of figures called 'eps'"),

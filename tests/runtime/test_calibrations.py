@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -41,7 +42,7 @@ class Clocks:
 @pytest.fixture
 def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     found = Clocks()
-    ending, finished_at = Collector.ending, Collector.finished_at
+    ending, times = Collector.ending, Collector.times
 
     def waited(self, job_id, say):
         found.ledger += found.queue
@@ -49,13 +50,13 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
         return ending(self, job_id, say)
 
     def finished(self, job_id):
-        at = finished_at(self, job_id)
-        assert at is not None
-        return at + found.service
+        at = times(self, job_id)
+        assert at.finished is not None
+        return replace(at, finished=at.finished + found.service)
 
     monkeypatch.setattr(Ledger, "now", lambda self: time.time() + found.ledger)
     monkeypatch.setattr(Collector, "ending", waited)
-    monkeypatch.setattr(Collector, "finished_at", finished)
+    monkeypatch.setattr(Collector, "times", finished)
     return found
 
 

@@ -14,6 +14,7 @@ from qiskit import ClassicalRegister
 from ...errors import InvalidData
 from ...execution.counts import Pub, counts_from_bits
 from ...execution.estimators import estimates_of
+from ..providers.base import JobTimes
 
 __all__ = [
     "SESSION_CLOSED",
@@ -21,7 +22,7 @@ __all__ = [
     "charge_of",
     "checked_counts",
     "checked_estimates",
-    "finish_time",
+    "job_times",
     "never_ran",
     "session_closed",
 ]
@@ -82,14 +83,30 @@ def never_ran(metrics: object) -> bool:
     )
 
 
-def finish_time(metrics: object) -> float | None:
-    """Return the end of a job by its metrics, since 1970; None if they do not say."""
-    try:
-        text = metrics["timestamps"]["finished"]  # type: ignore[index]
-        found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    except (KeyError, TypeError, ValueError):
+def job_times(metrics: object) -> JobTimes:
+    """Return when a job came, ran and ended, by its metrics; what they do not say is None.
+
+    >>> job_times({"timestamps": {"created": "1970-01-01T00:00:01Z", "running": None}})
+    JobTimes(created=1.0, started=None, finished=None)
+    """
+    times = metrics.get("timestamps") if isinstance(metrics, dict) else None
+    if not isinstance(times, dict):
+        return JobTimes()
+    return JobTimes(
+        created=_since_1970(times.get("created")),
+        started=_since_1970(times.get("running")),
+        finished=_since_1970(times.get("finished")),
+    )
+
+
+def _since_1970(text: object) -> float | None:
+    if not isinstance(text, str):
         return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (OverflowError, ValueError):
+        return None
 
 
 def checked_counts(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import numpy as np
 
 from ...errors import InvalidData, ServiceUnavailable
-from ..providers.base import AccountJob, Provider, Status
+from ..providers.base import AccountJob, JobTimes, Provider, Status
 from ..providers.failures import CallFailed
 from ..providers.joint import counts_of_tiles, joint_pubs
 from ..providers.requests import EstimatorRequest, JobRequest, Request
@@ -20,7 +20,7 @@ from .collect import (
     charge_of,
     checked_counts,
     checked_estimates,
-    finish_time,
+    job_times,
     never_ran,
     session_closed,
 )
@@ -276,7 +276,11 @@ class IBMProvider(Provider):
 
     def finished_at(self, job_id: str) -> float | None:
         """Return the end of a job by IBM's clock."""
-        return finish_time(self._ask(job_id, "asking when it ended", lambda job: job.metrics()))
+        return self.times(job_id).finished
+
+    def times(self, job_id: str) -> JobTimes:
+        """Return when a job came, ran and ended, by IBM's clock, from one answer."""
+        return job_times(self._ask(job_id, "asking when it ended", lambda job: job.metrics()))
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job that waits or runs."""

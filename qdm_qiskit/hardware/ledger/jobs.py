@@ -250,21 +250,44 @@ class JobTables(LedgerPart):
             tx.update("intentions", tag, state="dropped", updated_at=self._clock())
             self._event(tx, row["run_id"], row["part"], "dropped", tag=tag, reason=reason)
 
-    def collected(self, tag: str, path: str, sha256: str | None = None) -> None:
+    def collected(
+        self,
+        tag: str,
+        path: str,
+        sha256: str | None = None,
+        *,
+        service: Mapping[str, float | None] | None = None,
+        fetched_in: float | None = None,
+    ) -> None:
         """Record that the counts of an intention are on disk.
 
         Args:
             tag: The intention.
             path: Path of the counts, relative to the run's folder.
             sha256: Checksum of that file; None where it is not checked.
+            service: When the job was ``created``, ``started`` and ``finished`` by its provider's
+                clock, since 1970; what is not known is left out of the journal.
+            fetched_in: Seconds from asking for the result until it was here; a job that runs in
+                this process ran in them.
         """
+        told: dict[str, Any] = {k: v for k, v in (service or {}).items() if v is not None}
+        more: dict[str, Any] = {"service": told} if told else {}
+        if fetched_in is not None:
+            more["fetched_in"] = fetched_in
         with self._store.write() as tx:
             row = self._intention_row(tx, tag)
             tx.update("intentions", tag, state="collected", updated_at=self._clock())
             if row["job_id"] is not None:
                 tx.update("jobs", row["job_id"], state="done", updated_at=self._clock())
             self._event(
-                tx, row["run_id"], row["part"], "collected", tag=tag, path=path, sha256=sha256
+                tx,
+                row["run_id"],
+                row["part"],
+                "collected",
+                tag=tag,
+                path=path,
+                sha256=sha256,
+                **more,
             )
 
     def job_failed(self, tag: str, reason: str, *, cancelled: bool = False) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "NAME",
     "AccountJob",
     "Counts",
+    "JobTimes",
     "NotSubmitted",
     "Provider",
     "Status",
@@ -61,6 +62,18 @@ class AccountJob:
     tags: tuple[str, ...]
     created_at: float
     """Seconds since 1970, by the provider's clock."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobTimes:
+    """When a job came, ran and ended, by the provider's clock, in seconds since 1970.
+
+    Their differences are the queue's and the device's times; None where the provider does not say.
+    """
+
+    created: float | None = None
+    started: float | None = None
+    finished: float | None = None
 
 
 class NotSubmitted(Exception):
@@ -174,6 +187,10 @@ class Provider(ABC):
     def finished_at(self, job_id: str) -> float | None:
         """Return the end of a job, in seconds since 1970; None if it is not known."""
         return None
+
+    def times(self, job_id: str) -> JobTimes:
+        """Return when a job came, ran and ended; what is not known is left out."""
+        return JobTimes(finished=self.finished_at(job_id))
 
     def backend(self) -> BackendV2 | None:
         """Return the device, for which circuits are transpiled; None takes them as they are."""

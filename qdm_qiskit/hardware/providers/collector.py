@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import InvalidData, JobFailed, ServiceUnavailable
 from ...progress import Message, Progress
-from .base import ENDED, Provider
+from .base import ENDED, JobTimes, Provider
 from .counts import checked_counts, checked_estimates
 from .failures import CallFailed
 from .requests import EstimatorRequest, JobRequest
@@ -198,12 +198,12 @@ class Collector:
         except CallFailed as error:
             raise ServiceUnavailable(f"The jobs of {tag} could not be listed: {error}") from None
 
-    def finished_at(self, job_id: str) -> float | None:
-        """Return the end of a job by the provider's clock, since 1970; None if it does not say."""
+    def times(self, job_id: str) -> JobTimes:
+        """Return when a job came, ran and ended by the provider's clock; empty if it does not say."""
         try:
-            return self._ask(job_id, "asking when it ended", self._provider.finished_at)
+            return self._ask(job_id, "asking when it ended", self._provider.times)
         except ServiceUnavailable:
-            return None
+            return JobTimes()
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job that waits or runs; return False if it had ended.

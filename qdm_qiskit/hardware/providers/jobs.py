@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import final
 
 import numpy as np
@@ -21,7 +21,7 @@ from ..ledger.ledger import Intention
 from ..ledger.run_files import CountsInfo, StoredCounts, counts_path, write_counts
 from ..ledger.stored_files import file_sha256
 from ..plan.job_limits import command_again
-from .base import Provider
+from .base import JobTimes, Provider
 from .collector import Collector, Ending
 from .context import RunContext
 from .failures import CallFailed, SizeLimit, size_limit
@@ -252,15 +252,30 @@ class RunJobs:
         at: float,
         *,
         estimates: Sequence[np.ndarray] = (),
+        times: JobTimes | None = None,
+        took: float | None = None,
     ) -> StoredCounts:
-        """Write counts, or estimates, to disk, then record in the ledger that they are there."""
+        """Write counts, or estimates, to disk, then record in the ledger that they are there.
+
+        Args:
+            intention: What they answer.
+            counts: Counts of each circuit.
+            shots: Shots of each row.
+            at: End of the job, since 1970.
+            estimates: What an Estimator gave in place of counts.
+            times: When the job came, ran and ended by its provider's clock, for the journal.
+            took: Seconds until its result was here, once it was asked for.
+        """
         assert intention.job_id is not None
         info = CountsInfo(job_id=intention.job_id, tag=intention.tag, shots=shots, ran_at=at)
         stored = StoredCounts(counts=tuple(counts), info=info, estimates=tuple(estimates))
         path = counts_path(self.run.plan.folder, intention.part)
         write_counts(path, stored)
         name = str(path.relative_to(self.run.plan.folder))
-        self.ledger.collected(intention.tag, name, file_sha256(path))
+        service = None if times is None else asdict(times)
+        self.ledger.collected(
+            intention.tag, name, file_sha256(path), service=service, fetched_in=took
+        )
         return stored
 
     def reserve(self, parts: list[tuple[str, float, int]]) -> None:
@@ -311,15 +326,20 @@ class RunJobs:
         """Fetch counts, write them down at once, then ask for their cost."""
         assert intention.job_id is not None
         # Before them, so that nothing is asked between their arrival and their file.
-        at = self._collector.finished_at(intention.job_id)
+        times = self._collector.times(intention.job_id)
+        at, asked = times.finished, time.monotonic()
         if isinstance(request, EstimatorRequest):
             found = self._collector.estimates(intention.job_id, request)
             ended = self.ledger.now() if at is None else at
-            stored = self.store(intention, [], request.shots, ended, estimates=found)
+            took = time.monotonic() - asked
+            stored = self.store(
+                intention, [], request.shots, ended, estimates=found, times=times, took=took
+            )
         else:
             counts = self._collector.counts(intention.job_id, request)
             ended = self.ledger.now() if at is None else at
-            stored = self.store(intention, counts, request.shots, ended)
+            took = time.monotonic() - asked
+            stored = self.store(intention, counts, request.shots, ended, times=times, took=took)
         self._settlement.settle_one(self.ledger.intention(intention.tag), 0.0)
         return stored
 

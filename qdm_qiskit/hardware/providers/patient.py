@@ -21,7 +21,7 @@ from tenacity import (
 )
 
 from ...errors import QdmError
-from .base import AccountJob, Counts, NotSubmitted, Provider, Status
+from .base import AccountJob, Counts, JobTimes, NotSubmitted, Provider, Status
 from .failures import CallFailed, Failure, Kind
 from .requests import JobRequest
 from .settings import ServiceSettings
@@ -101,6 +101,10 @@ class PatientProvider(Provider):
     def finished_at(self, job_id: str) -> float | None:
         """Return the end of a job."""
         return self._ask("finished_at", lambda: self._inner.finished_at(job_id), _seconds)
+
+    def times(self, job_id: str) -> JobTimes:
+        """Return when a job came, ran and ended."""
+        return self._ask("times", lambda: self._inner.times(job_id), _times)
 
     def backend(self) -> BackendV2 | None:
         """Return the device's description."""
@@ -231,6 +235,14 @@ def _account_jobs(found: Any) -> list[AccountJob] | None:
     if not isinstance(found, Sequence) or not all(isinstance(e, AccountJob) for e in found):
         raise ValueError("and not a list of AccountJob or None")
     return list(found)
+
+
+def _times(found: Any) -> JobTimes:
+    if not isinstance(found, JobTimes):
+        raise ValueError("and no JobTimes")
+    for each in (found.created, found.started, found.finished):
+        _seconds(each)
+    return found
 
 
 def _seconds(found: Any) -> float | None:
