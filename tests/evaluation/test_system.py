@@ -268,8 +268,10 @@ def test_devices_are_calibrations_and_not_seeds(sampled):
     assert report.repeats == ()
 
 
-def test_a_run_of_version_0_1_is_read_and_what_it_lacks_is_said():
-    run = only(OLD_RUN)
+def test_a_run_of_version_0_1_is_read_and_what_it_lacks_is_said(tmp_path):
+    # A copy: whoever opens a ledger of 0.1 brings it up to date.
+    root = shutil.copytree(OLD / "hardware", tmp_path / "hardware")
+    run = only(root / OLD_RUN.name)
     manifest = json.loads((OLD_RUN / "manifest.json").read_text())
     journal = {e["kind"]: datetime.fromisoformat(e["at"]) for e in reversed(manifest["journal"])}
     begun, done = journal["reserved"], journal["run-done"]
