@@ -84,7 +84,10 @@ class RMSprop(PlainOptimizer, torch.optim.RMSprop):
 
 
 class Sgd(PlainOptimizer, torch.optim.SGD):
-    """``torch.optim.SGD`` without momentum, the same numbers to the bit; it keeps no state."""
+    """``torch.optim.SGD`` without momentum, the same numbers to the bit.
+
+    It counts its steps, because a safetensors file without a tensor cannot be read again.
+    """
 
     @torch.no_grad()
     def step(  # type: ignore[override] # as in :class:`Adam`
@@ -92,7 +95,12 @@ class Sgd(PlainOptimizer, torch.optim.SGD):
     ) -> None:
         """One step from the gradients that are there, or from those of a loss."""
         inspect.unwrap(torch.optim.SGD.step)(self, closure)
+        for group in self.param_groups:
+            for each in group["params"]:
+                state = self.state[each]
+                state["step"] = state.get("step", torch.zeros(())) + 1
 
     def state_shapes(self) -> Shapes:
-        """Return the shapes in the state after a step: there is none."""
-        return {}
+        """Return the shapes in the state after a step."""
+        count = sum(len(group["params"]) for group in self.param_groups)
+        return {position: {"step": ()} for position in range(count)}

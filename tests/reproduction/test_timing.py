@@ -1,4 +1,4 @@
-"""Times of steps in turn: what is counted by a clock that the test holds, and what a card makes of it."""
+"""Times of steps in turn: what a clock of the test counts, and what a card makes of it."""
 
 from __future__ import annotations
 
